@@ -1,0 +1,44 @@
+"""What a service answers a client: a plan to act on, or a reason to stay silent.
+
+Every refusal is an `Ignore` with one of these reasons; the log, the CLI and the doctor show the same words.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a request gets no answer, in the words people read."""
+
+    NOT_ALLOWED = "its MAC address is not in the allowlist"
+    NOT_NETBOOT = "not a network boot request (no PXEClient or HTTPClient class, or no architecture)"
+    UNSUPPORTED_FIRMWARE = "its firmware architecture is not supported"
+    NOT_FOR_US = "the request was addressed to another server"
+    MALFORMED = "the packet is malformed"
+    UNKNOWN_NEIGHBOUR = "the kernel's neighbour table has no MAC address for it"
+    MAC_MISMATCH = "the neighbour table has another MAC address for it than the one it claims"
+    NO_CLAIM = "it is behind a router and its request names no MAC address"
+    OUTSIDE_NETWORKS = "its address is outside the configured networks"
+    NO_BOOT = "this MAC address has no boot under way"
+    TOKEN_INVALID = "its token does not belong to the current boot of this MAC address"  # noqa: S105
+    TOKEN_SPENT = "the secrets of this boot were fetched already"  # noqa: S105
+    NO_IMAGE = "no image is active"
+    NO_FILE = "there is no such file"
+    OUTSIDE_ROOT = "the path leads out of the boot root"
+    UNREADABLE = "the server cannot read that file"
+    READ_ONLY = "this server takes no files"
+    TOO_MANY = "too many transfers are under way"
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """No answer, and why."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class BootPlan:
+    """What a client is offered: `boot_file` is a path under the boot root, or an http URL for iPXE and HTTP boot."""
+
+    boot_file: str

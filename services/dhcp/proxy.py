@@ -1,0 +1,187 @@
+"""The rules of a proxyDHCP server: PXE 2.1, RFC 4578. PURE.
+
+Says what boot a message asks for, and builds the answer to it. Never leases an address, never decides who may boot or
+which file: that is the caller's plan. UEFI HTTP boot and architectures outside FIRMWARE are not answered.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from services.decision import BootPlan, Ignore, Reason
+from services.dhcp.message import (
+    BOOT_SERVER_PORT,
+    BROADCAST_FLAG,
+    CLIENT_PORT,
+    SERVER_PORT,
+    Arrival,
+    Message,
+    MessageType,
+    Option,
+    Reply,
+)
+from services.ethernet import MacAddress
+
+NOWHERE = IPv4Address(0)
+EVERYONE = IPv4Address("255.255.255.255")
+
+FILE_ROOM = 127
+"""Bytes of a boot file name that the header's `file` field holds before its NUL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """How firmware of one architecture wants to be answered."""
+
+    name: str
+    uefi: bool
+
+
+FIRMWARE = {
+    # RFC 4578 section 2.1 calls 0 "Intel x86PC". Without discovery control (option 43) a BIOS ROM looks for boot
+    # servers by broadcast and multicast instead of loading the file (PXE 2.1, section 2.3).
+    0: Firmware("BIOS", uefi=False),
+    # RFC 4578 errata 4624: x64 UEFI sends 7, where the RFC's table says EBC. EDK2 before April 2017 drops an offer
+    # with option 43 and gives up; without it the offer is kept, and the client asks port 4011 (tianocore/edk2#6944).
+    7: Firmware("UEFI x64", uefi=True),
+    # The RFC's own number for x64, sent by firmware that follows the RFC and not its errata (docker-netbootxyz#8).
+    9: Firmware("UEFI x64", uefi=True),
+}
+
+_BOOT_ITEM = 71
+# Discovery control with bit 3: no discovery, no menu, "just load the boot file" (PXE 2.1, table 2-1).
+_JUST_BOOT = b"\x06\x01\x08"
+_END = b"\xff"
+
+
+@dataclass(frozen=True, slots=True)
+class BootRequest:
+    """A client asks for its boot file. `architecture` is the first of option 93 that FIRMWARE knows."""
+
+    mac: MacAddress
+    architecture: int
+    ipxe: bool
+
+
+def classify(message: Message, arrival: Arrival) -> BootRequest | Ignore:
+    """Say whether the message asks us for a boot file.
+
+    Ignore(NOT_FOR_US): not a DISCOVER on 67 nor a REQUEST or INFORM on 4011. Ignore(NOT_NETBOOT): no boot firmware.
+    Ignore(UNSUPPORTED_FIRMWARE): one we cannot serve. Ignore(MALFORMED): neither from a client's nor a relay's port.
+    """
+    if message.message_type not in _ASKED.get(arrival.port, ()):
+        return Ignore(Reason.NOT_FOR_US)
+    if message.vendor_class.startswith("HTTPClient"):
+        return Ignore(Reason.UNSUPPORTED_FIRMWARE)
+    if not message.vendor_class.startswith("PXEClient") or not message.architectures:
+        return Ignore(Reason.NOT_NETBOOT)
+    if not _from_dhcp_port(message, arrival):
+        return Ignore(Reason.MALFORMED)
+    known = [number for number in message.architectures if number in FIRMWARE]
+    if not known:
+        return Ignore(Reason.UNSUPPORTED_FIRMWARE)
+    return BootRequest(message.mac, known[0], "iPXE" in message.user_classes or message.ipxe_options)
+
+
+def respond(message: Message, plan: BootPlan, address: IPv4Address, arrival: Arrival) -> Reply | Ignore:
+    """Answer a boot request: OFFER on port 67, ACK on port 4011; the same refusals as `classify`.
+
+    `address` is ours on the interface the message came in by. A boot server request that names another server in
+    option 54 is answered too: port 4011 hears only what was sent to `address` itself, so nobody else can answer it, and
+    the client may name the DHCP server there.
+    """
+    request = classify(message, arrival)
+    if isinstance(request, Ignore):
+        return request
+    offering = arrival.port == SERVER_PORT
+    destination, port = _destination(message, arrival)
+    if destination != EVERYONE and not _is_host(destination):
+        return Ignore(Reason.MALFORMED)
+    boot_file = plan.boot_file.encode()
+    server = str(address).encode()
+    options: list[tuple[int, bytes]] = [
+        (Option.MESSAGE_TYPE, bytes([MessageType.OFFER if offering else MessageType.ACK])),
+        (Option.SERVER_ID, address.packed),
+        (Option.VENDOR_CLASS, b"PXEClient"),
+    ]
+    if 0 < len(message.client_uuid) <= 255:
+        options.append((Option.CLIENT_UUID, message.client_uuid))
+    if vendor_options := _vendor_options(message, request, offering):
+        options.append((Option.VENDOR_OPTIONS, vendor_options))
+    # RFC 2132 asks for no NUL here, but ROMs and EDK2 read these as C strings and dnsmasq always sends it.
+    options += [(Option.TFTP_SERVER, server + b"\0"), (Option.BOOT_FILE, boot_file + b"\0")]
+    return Reply(
+        message_type=MessageType.OFFER if offering else MessageType.ACK,
+        xid=message.xid,
+        flags=message.flags | BROADCAST_FLAG if offering else message.flags,
+        ciaddr=NOWHERE if offering else message.ciaddr,
+        siaddr=address,
+        giaddr=message.giaddr,
+        mac=message.mac,
+        sname=server,
+        file=boot_file if len(boot_file) <= FILE_ROOM else b"",
+        options=tuple(options),
+        destination=destination,
+        destination_port=port,
+    )
+
+
+def address_used(message: Message, arrival: Arrival) -> IPv4Address | Ignore:
+    """The address that the client uses, or asks its DHCP server for; Ignore(NOT_FOR_US) when the message shows none.
+
+    On port 67 that is option 50 of a REQUEST (first lease, reboot) or ciaddr (rebinding, INFORM), RFC 2131 section
+    4.3.2; on port 4011 ciaddr, if the datagram came from there. It is the client's word, not a lease.
+    """
+    address = NOWHERE
+    if arrival.port == BOOT_SERVER_PORT:
+        address = message.ciaddr if message.ciaddr == arrival.source else NOWHERE
+    elif _from_dhcp_port(message, arrival):
+        if message.message_type == MessageType.REQUEST:
+            address = message.requested_address or message.ciaddr
+        elif message.message_type == MessageType.INFORM:
+            address = message.ciaddr
+    return address if _is_host(address) else Ignore(Reason.NOT_FOR_US)
+
+
+_ASKED = {
+    SERVER_PORT: (MessageType.DISCOVER,),
+    BOOT_SERVER_PORT: (MessageType.REQUEST, MessageType.INFORM),
+}
+
+
+def _from_dhcp_port(message: Message, arrival: Arrival) -> bool:
+    if arrival.port == BOOT_SERVER_PORT:
+        return True  # EDK2 asks from 4011, iPXE from 68, others from any port
+    return arrival.source_port == (CLIENT_PORT if message.giaddr == NOWHERE else SERVER_PORT)
+
+
+def _is_host(address: IPv4Address) -> bool:
+    return not (address == NOWHERE or address.is_multicast or address.is_loopback or address.is_reserved)
+
+
+def _destination(message: Message, arrival: Arrival) -> tuple[IPv4Address, int]:
+    if arrival.port == BOOT_SERVER_PORT:
+        return arrival.source, arrival.source_port
+    if message.giaddr != NOWHERE:
+        return message.giaddr, SERVER_PORT
+    return EVERYONE, CLIENT_PORT
+
+
+def _vendor_options(message: Message, request: BootRequest, offering: bool) -> bytes:
+    inner = b"" if FIRMWARE[request.architecture].uefi else _JUST_BOOT
+    if not offering:
+        inner += _boot_item(message.vendor_options)
+    return inner + _END if inner else b""
+
+
+def _boot_item(vendor_options: bytes) -> bytes:
+    """Sub-option 71 as it was asked: boot server type and layer, four bytes; b"" when absent or of another length."""
+    at = 0
+    while at + 1 < len(vendor_options) and vendor_options[at] != 0xFF:
+        if vendor_options[at] == 0:
+            at += 1
+            continue
+        end = at + 2 + vendor_options[at + 1]
+        if vendor_options[at] == _BOOT_ITEM and end - at == 6 and end <= len(vendor_options):
+            return vendor_options[at:end]
+        at = end
+    return b""

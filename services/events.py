@@ -1,0 +1,107 @@
+"""What the services saw and did, as plain values. They carry no time: whoever records them has the clock."""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from services.decision import Reason
+from services.ethernet import MacAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """A DHCPDISCOVER of an allowed client. `architecture` is the first of option 93 we support; `ipxe`: iPXE asks."""
+
+    mac: MacAddress
+    architecture: int
+    ipxe: bool
+    xid: int
+    secs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """An answer left for the client: an OFFER on port 67, or the ACK of a boot service request on 4011."""
+
+    mac: MacAddress
+    boot_file: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSeen:
+    """An allowed client uses, or asks its DHCP server for, this IPv4 address."""
+
+    mac: MacAddress
+    address: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A request that got no answer. `client` is the MAC address where known, else the IP address."""
+
+    service: str
+    client: str
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgressed:
+    """`sent` of `size` bytes of `path` were acknowledged; the first one of a transfer has sent = 0."""
+
+    mac: MacAddress
+    service: str
+    path: str
+    sent: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferServed:
+    """The last byte of `path` was acknowledged (TFTP) or handed to an open connection (HTTP)."""
+
+    mac: MacAddress
+    service: str
+    path: str
+    size: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """A transfer ended before its last byte: given up, refused by the client, or its connection closed."""
+
+    mac: MacAddress
+    service: str
+    path: str
+    sent: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptServed:
+    """The client fetched its boot script."""
+
+    mac: MacAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The live system reported a stage of its boot, with details of its own (`uptime`, `hostid`, …)."""
+
+    mac: MacAddress
+    stage: str
+    details: dict[str, str] = field(default_factory=dict)
+
+
+Event = (
+    Discovered
+    | Offered
+    | AddressSeen
+    | Ignored
+    | TransferProgressed
+    | TransferServed
+    | TransferFailed
+    | ScriptServed
+    | Reported
+)

@@ -1,0 +1,47 @@
+"""A client behind a DHCP relay: its answer goes to the relay, which knows the way."""
+
+from tests.fakes.dhcp_client import DISCOVER, REQUEST, firmware, message
+from tests.transcripts.wire import Wire, sent
+
+MAC = bytes.fromhex("525400aabb01")
+
+
+def test_the_offer_goes_to_the_relay() -> None:
+    options = [each for each in firmware(0) if each[0] != 97]
+    agent = (82, b"\x01\x04eth7")
+    assert (
+        Wire()
+        >> sent(message(DISCOVER, MAC, [*options, agent], giaddr="10.78.0.1"), "10.78.0.1:67")
+        << r"""
+            OFFER -> 10.78.0.1:67
+            flags 8000
+            siaddr 10.77.0.1
+            giaddr 10.78.0.1
+            sname 10.77.0.1
+            file 525400aabb01/undionly.kpxe
+            54 10.77.0.1
+            60 PXEClient
+            43 06 01 08 ff
+            66 10.77.0.1\0
+            67 525400aabb01/undionly.kpxe\0
+        """
+        >> sent(message(REQUEST, MAC, [(50, bytes([10, 78, 0, 9]))], giaddr="10.78.0.1"), "10.78.0.1:67")
+        << """
+            silence: NOT_FOR_US
+            seen: 52:54:00:aa:bb:01 at 10.78.0.9
+        """
+    )
+
+
+def test_relayed_and_direct_requests_come_from_their_own_ports() -> None:
+    assert (
+        Wire()
+        >> sent(message(DISCOVER, MAC, firmware(0), giaddr="10.78.0.1"), "10.78.0.1:68")
+        << "silence: MALFORMED"
+        >> sent(message(DISCOVER, MAC, firmware(0), giaddr="127.0.0.1"), "10.78.0.1:67")
+        << "silence: MALFORMED"
+        >> sent(message(DISCOVER, MAC, firmware(0), giaddr="224.0.0.1"), "10.78.0.1:67")
+        << "silence: MALFORMED"
+        >> sent(message(DISCOVER, MAC, firmware(0)), "10.78.0.1:67")
+        << "silence: MALFORMED"
+    )

@@ -1,0 +1,93 @@
+"""A conversation with the pure half of the proxyDHCP server: `wire >> what a client sends << what it hears`.
+
+The bytes go through the codec both ways; the answer is written out as text by a reader that shares no code with it.
+"""
+
+from ipaddress import IPv4Address
+from textwrap import dedent
+from typing import Self
+
+from services.decision import BootPlan, Ignore
+from services.dhcp import packet, proxy
+from services.dhcp.message import Arrival
+from services.dhcp.proxy import BootRequest
+from tests.captures import Datagram
+from tests.fakes.dhcp_client import NOWHERE, Answer
+
+BOX = IPv4Address("10.77.0.1")
+EVERYONE = "255.255.255.255"
+
+
+def sent(payload: bytes, source: str = f"{NOWHERE}:68", port: int = 67) -> Datagram:
+    """A scripted datagram, by default a client's broadcast."""
+    host, _, source_port = source.partition(":")
+    destination = IPv4Address(EVERYONE) if port == 67 else BOX
+    return Datagram(IPv4Address(host), int(source_port), destination, port, payload)
+
+
+def plan(request: BootRequest) -> BootPlan:
+    """What the box offers: a loader in the client's own directory, and to iPXE its script."""
+    if request.ipxe:
+        return BootPlan(f"http://{BOX}/boot/{request.mac.bare}/boot.ipxe")
+    return BootPlan(f"{request.mac.bare}/{'snponly.efi' if request.architecture else 'undionly.kpxe'}")
+
+
+class Wire:
+    """`>>` hands in a datagram; `<<` compares what came of it, which then is answered for."""
+
+    def __init__(self) -> None:
+        self._heard: str | None = None
+
+    def __rshift__(self, datagram: Datagram) -> Self:
+        assert self._heard is None, f"nobody expected:\n{self._heard}"
+        self._heard = _answer(datagram)
+        return self
+
+    def __lshift__(self, expected: str) -> Self:
+        assert self._heard == dedent(expected).strip()
+        self._heard = None
+        return self
+
+    def __bool__(self) -> bool:
+        assert self._heard is None, f"nobody expected:\n{self._heard}"
+        return True
+
+
+def _answer(datagram: Datagram) -> str:
+    arrival = Arrival(datagram.source, datagram.source_port, datagram.port)
+    message = packet.decode(datagram.payload)
+    if isinstance(message, Ignore):
+        return f"silence: {message.reason.name}"
+    used = proxy.address_used(message, arrival)
+    seen = "" if isinstance(used, Ignore) else f"\nseen: {message.mac} at {used}"
+    request = proxy.classify(message, arrival)
+    if isinstance(request, Ignore):
+        return f"silence: {request.reason.name}{seen}"
+    reply = proxy.respond(message, plan(request), BOX, arrival)
+    if isinstance(reply, Ignore):
+        return f"silence: {reply.reason.name}{seen}"
+    destination = f"{reply.destination}:{reply.destination_port}"
+    return _written(Answer.parse(packet.encode(reply)), destination, datagram.payload) + seen
+
+
+def _written(answer: Answer, destination: str, asked: bytes) -> str:
+    assert (answer.op, answer.secs, answer.yiaddr) == (2, 0, NOWHERE)
+    assert answer.size >= 300
+    assert answer.xid.to_bytes(4, "big") == asked[4:8]
+    assert answer.mac == asked[28:34]
+    lines = [f"{answer.kind} -> {destination}", f"flags {answer.flags:04x}"]
+    lines += [
+        f"{name} {value}" for name in ("ciaddr", "siaddr", "giaddr") if (value := getattr(answer, name)) != NOWHERE
+    ]
+    lines += [f"sname {answer.sname}", f"file {answer.file}"]
+    for code in answer.order[1:]:
+        value = answer.options[code]
+        if code == 54:
+            text = str(IPv4Address(value))
+        elif code in (43, 97):
+            text = value.hex(" ")
+        else:
+            text = value.decode().replace("\0", "\\0")
+        lines.append(f"{code} {text}")
+    assert answer.order[0] == 53
+    return "\n".join(lines)
