@@ -1,0 +1,256 @@
+"""Puts rendered exports in force: the box's own file, then exportfs or a signal to NFS-Ganesha.
+
+Only that one file is written; /etc/exports, ganesha.conf and other files beside ours are never touched. Every function
+blocks: call it in a thread.
+"""
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+KERNEL_FILE = Path("/etc/exports.d/netboot-appliance.exports")
+GANESHA_FILE = Path("/etc/ganesha/netboot-appliance.conf")
+GANESHA_PID_FILE = Path("/run/ganesha/ganesha.pid")
+GANESHA_CONFIGURATION = "/etc/ganesha/ganesha.conf"
+
+Setting = Literal["auto", "kernel", "ganesha"]
+
+_GANESHA = "ganesha.nfsd"
+_FSAL = "ganesha/libfsalvfs.so"
+_INCLUDE = re.compile(r"^\s*%(include|dir)\s+(?:\"([^\"]*)\"|(\S+))", re.MULTILINE)
+_INCLUDE_LIMIT = 100
+_TIMEOUT = 60
+
+
+class Backend(StrEnum):
+    """Which NFS server serves the exports."""
+
+    KERNEL = "kernel"
+    GANESHA = "ganesha"
+
+
+class NfsError(Exception):
+    """The exports are not in force. `hint` says what to do; `command`, if any, can be pasted into a shell."""
+
+    def __init__(self, message: str, hint: str, command: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.command = command
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What this machine has: the kernel's server, the tool that configures it, NFS-Ganesha, its local file systems."""
+
+    nfsd: bool
+    exportfs: bool
+    ganesha: bool
+    ganesha_vfs: bool
+
+
+def probe() -> Probes:
+    """Look at this machine; changes nothing and needs no privileges."""
+    return Probes(
+        nfsd=_has_nfsd(),
+        exportfs=_program("exportfs") is not None,
+        ganesha=_program(_GANESHA) is not None,
+        ganesha_vfs=any((base / _FSAL).exists() for base in (*Path("/usr/lib").glob("*-linux-gnu"), Path("/usr/lib"))),
+    )
+
+
+def choose(setting: Setting, probes: Probes) -> tuple[Backend, str]:
+    """The backend for a configured setting, and why, in words for people; NfsError if the machine lacks it."""
+    missing_kernel = _missing_kernel(probes)
+    missing_ganesha = _missing_ganesha(probes)
+    match setting:
+        case "kernel":
+            if missing_kernel:
+                raise NfsError(f"the kernel's NFS server cannot be used: {missing_kernel[0]}", missing_kernel[1])
+            return Backend.KERNEL, "the configuration says so"
+        case "ganesha":
+            if missing_ganesha:
+                raise NfsError(f"NFS-Ganesha cannot be used: {missing_ganesha[0]}", missing_ganesha[1])
+            return Backend.GANESHA, "the configuration says so"
+        case "auto":
+            if not missing_kernel:
+                return Backend.KERNEL, "this kernel has nfsd, and exportfs is installed"
+            if not missing_ganesha:
+                return Backend.GANESHA, f"{missing_kernel[0]}, and NFS-Ganesha is installed"
+            packages = "nfs-kernel-server" if probes.nfsd else "nfs-ganesha nfs-ganesha-vfs"
+            raise NfsError(
+                f"there is no NFS server to use: {missing_kernel[0]}, and {missing_ganesha[0]}",
+                f"install one: apt-get install {packages}",
+                f"apt-get install {packages}",
+            )
+
+
+def apply(
+    backend: Backend,
+    text: str,
+    *,
+    kernel_file: Path = KERNEL_FILE,
+    exportfs: str = "exportfs",
+    ganesha_file: Path = GANESHA_FILE,
+    ganesha_pid_file: Path = GANESHA_PID_FILE,
+) -> bool:
+    """Write `text`, as rendered for that backend, and have the server read it; returns whether the file changed.
+
+    The server is told in any case, so that a call repeats what an earlier one could not finish. Raises NfsError; the
+    file is then written wherever that was possible, and a server that starts later reads it.
+    NFS-Ganesha reads its configuration a moment after the signal and reports errors to its own log only.
+    """
+    path = kernel_file if backend is Backend.KERNEL else ganesha_file
+    try:
+        changed = _write(path, text.encode())
+    except OSError as error:
+        raise NfsError(
+            f"cannot write the exports to {path}: {error.strerror or error}",
+            "run it as root, on a file system that is not read-only",
+        ) from error
+    if backend is Backend.KERNEL:
+        _run_exportfs(exportfs)
+    else:
+        _signal_ganesha(ganesha_pid_file, ganesha_file)
+    return changed
+
+
+def _missing_kernel(probes: Probes) -> tuple[str, str] | None:
+    if not probes.nfsd:
+        return "this kernel has no nfsd", 'set backend = "ganesha", or boot a kernel with nfsd (Debian\'s own have it)'
+    if not probes.exportfs:
+        return "exportfs is not installed", "apt-get install nfs-kernel-server"
+    return None
+
+
+def _missing_ganesha(probes: Probes) -> tuple[str, str] | None:
+    if not probes.ganesha:
+        return "NFS-Ganesha is not installed", "apt-get install nfs-ganesha nfs-ganesha-vfs"
+    if not probes.ganesha_vfs:
+        return "NFS-Ganesha cannot serve local directories (no libfsalvfs.so)", "apt-get install nfs-ganesha-vfs"
+    return None
+
+
+def _program(name: str) -> str | None:
+    # A user's PATH has no sbin on Debian, and `exports show` runs without root.
+    return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+
+
+def _has_nfsd() -> bool:
+    with contextlib.suppress(OSError):
+        if re.search(r"\bnfsd$", Path("/proc/filesystems").read_text(), re.MULTILINE):
+            return True
+    modprobe = _program("modprobe")
+    if modprobe is None:
+        return False
+    try:
+        dry = subprocess.run([modprobe, "-n", "-q", "nfsd"], capture_output=True, timeout=_TIMEOUT, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return dry.returncode == 0
+
+
+def _write(path: Path, content: bytes) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_bytes() == content:
+            return False
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, 0o644)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return True
+
+
+def _run_exportfs(exportfs: str) -> None:
+    command = [_program(exportfs) or exportfs, "-r"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False)
+    except FileNotFoundError:
+        raise NfsError(f"{exportfs} is not installed", "apt-get install nfs-kernel-server") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NfsError(f"exportfs did not run: {error}", "run it by hand", shlex.join(command)) from error
+    if done.returncode:
+        said = done.stderr.strip() or done.stdout.strip() or "it said nothing"
+        raise NfsError(f"exportfs failed ({done.returncode}): {said}", "run it by hand", shlex.join(command))
+
+
+def _signal_ganesha(pid_file: Path, own_file: Path) -> None:
+    start = "start it: systemctl start nfs-ganesha"
+    try:
+        number = int(pid_file.read_text())
+    except FileNotFoundError:
+        raise NfsError(f"NFS-Ganesha is not running: there is no {pid_file}", start) from None
+    except (OSError, ValueError) as error:
+        raise NfsError(f"{pid_file} does not name NFS-Ganesha's process: {error}", start) from error
+    # The descriptor holds on to this process: what is checked here is what gets the signal.
+    try:
+        process = os.pidfd_open(number)
+    except (OSError, ValueError, OverflowError):
+        raise NfsError(f"NFS-Ganesha is not running: {pid_file} names process {number}, which is gone", start) from None
+    try:
+        arguments = _arguments(number)
+        if not arguments or Path(arguments[0]).name != _GANESHA:
+            raise NfsError(f"{pid_file} names process {number}, which is not NFS-Ganesha", start)
+        _require_included(_configuration(number, arguments), own_file)
+        signal.pidfd_send_signal(process, signal.SIGHUP)
+    except ProcessLookupError:
+        raise NfsError(f"NFS-Ganesha (process {number}) ended just now", start) from None
+    except PermissionError as error:
+        raise NfsError(f"may not signal NFS-Ganesha (process {number}): {error.strerror}", "run it as root") from error
+    finally:
+        os.close(process)
+
+
+def _arguments(number: int) -> list[str]:
+    try:
+        return Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+    except FileNotFoundError:
+        return []
+
+
+def _configuration(number: int, arguments: list[str]) -> Path:
+    name = GANESHA_CONFIGURATION
+    for index, argument in enumerate(arguments):
+        if argument == "-f" and index + 1 < len(arguments):
+            name = arguments[index + 1]
+        elif argument.startswith("-f") and len(argument) > len("-f"):
+            name = argument.removeprefix("-f")
+    return Path(os.readlink(f"/proc/{number}/cwd")) / name
+
+
+def _require_included(configuration: Path, own_file: Path) -> None:
+    wanted = own_file.resolve()
+    waiting, seen = [configuration], set[Path]()
+    while waiting and len(seen) < _INCLUDE_LIMIT:
+        path = waiting.pop()
+        if path.resolve() == wanted:
+            return
+        if path.resolve() in seen:
+            continue
+        seen.add(path.resolve())
+        with contextlib.suppress(OSError):
+            for kind, quoted, bare in _INCLUDE.findall(path.read_text(errors="replace")):
+                target = path.parent / (quoted or bare)
+                waiting += target.iterdir() if kind == "dir" else [target]
+    raise NfsError(
+        f"NFS-Ganesha does not read our exports: {configuration} has no %include of {own_file}",
+        f'add this line to {configuration} and restart nfs-ganesha: %include "{own_file}"',
+    )

@@ -1,0 +1,193 @@
+"""Network namespaces of the virtual room: a bridge, hosts on it, and ports for PCs.
+
+All interfaces are made inside the namespaces, so the machine's own network never sees one. A room's name holds the id
+and start time of the process that made it: a room whose process is gone is dead, and the next room sweeps it away.
+Writes nothing below /etc; below /run only what `ip netns` itself needs, and takes that away again.
+"""
+
+import itertools
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.ethernet import MacAddress
+from tests.room.processes import MARK, Process, RoomError, kill_marked, marked, rooms_of_processes
+
+PREFIX = "nbaroom"
+NETNS = Path("/run/netns")
+
+_sequence = itertools.count()
+
+
+def run(command: Sequence[str], *, timeout: float = 30, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a short command and return its output; RoomError when it fails (unless `check` is off) or hangs."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, errors="replace")
+    except FileNotFoundError:
+        raise RoomError(f"{command[0]} is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise RoomError(f"{' '.join(command)} did not end within {timeout:.0f} s") from None
+    if check and done.returncode:
+        raise RoomError(f"{' '.join(command)} failed ({done.returncode}): {done.stderr.strip() or done.stdout.strip()}")
+    return done
+
+
+@dataclass
+class Namespace:
+    """One network namespace: a host of the room, or the wire itself."""
+
+    name: str
+    room: str
+    processes: list[Process] = field(default_factory=list)
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """The command line that runs `command` in here. It dies with the thread that starts it, even by SIGKILL."""
+        return ["ip", "netns", "exec", self.name, "setpriv", "--pdeathsig", "KILL", *command]
+
+    def run(
+        self, command: Sequence[str], *, timeout: float = 30, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a short command in here and return its output as text."""
+        return run(["env", f"{MARK}={self.room}", *self.command(command)], timeout=timeout, check=check)
+
+    def start(self, name: str, command: Sequence[str], log: Path, cwd: Path | None = None) -> Process:
+        """Start a program in here; it ends with the room at the latest."""
+        process = Process(name, self.command(command), log, self.room, cwd)
+        self.processes.append(process)
+        return process
+
+    def ip(self, *arguments: str) -> str:
+        """Run `ip` on this namespace."""
+        return run(["ip", "-n", self.name, *arguments]).stdout
+
+
+class Network:
+    """A bridge in a namespace of its own, and the namespaces attached to it. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self.room = f"{PREFIX}-{os.getpid()}-{_start_time(os.getpid())}-{next(_sequence)}"
+        self.namespaces: list[Namespace] = []
+
+    def __enter__(self) -> "Network":
+        sweep()
+        try:
+            self.wire = self._add("wire")
+            self.wire.ip("link", "add", "br0", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
+            self.wire.ip("link", "set", "br0", "up")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def host(self, name: str, address: str, mac: MacAddress) -> Namespace:
+        """A new namespace with one interface `lan0` on the bridge. `address` has its prefix length."""
+        host = self._add(name)
+        port = f"port-{name}"[:15]
+        self.wire.ip("link", "add", port, "type", "veth", "peer", "name", "lan0", "netns", host.name)
+        self.wire.ip("link", "set", port, "master", "br0", "up")
+        host.ip("link", "set", "lan0", "address", str(mac), "up")
+        if address:
+            host.ip("address", "add", address, "dev", "lan0")
+        return host
+
+    def tap(self, mac: MacAddress) -> str:
+        """A tap on the bridge for the PC with this MAC address; the same one each time it is asked for."""
+        name = f"tap{mac.bare}"
+        if name not in self.wire.ip("-o", "link"):
+            self.wire.ip("tuntap", "add", "dev", name, "mode", "tap")
+            self.wire.ip("link", "set", name, "master", "br0", "up")
+        return name
+
+    def close(self) -> None:
+        """Kill what still runs in the room and remove its namespaces, whatever state they are in."""
+        for namespace in self.namespaces:
+            for process in namespace.processes:
+                process.kill()
+        kill_marked(self.room)
+        for namespace in self.namespaces:
+            _delete(namespace.name)
+        self.namespaces.clear()
+        _release_mount()
+
+    def _add(self, name: str) -> Namespace:
+        namespace = Namespace(f"{self.room}-{name}", self.room)
+        self.namespaces.append(namespace)
+        run(["ip", "netns", "add", namespace.name])
+        namespace.ip("link", "set", "lo", "up")
+        # IPv6 would only add router solicitations and waiting: nothing in the room speaks it.
+        run(["ip", "netns", "exec", namespace.name, "sh", "-c", _NO_IPV6])
+        return namespace
+
+
+_NO_IPV6 = "for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do if [ -e $f ]; then echo 1 > $f; fi; done"
+
+
+def sweep() -> None:
+    """Remove what dead rooms left: their processes, then their namespaces. Live rooms are not touched."""
+    rooms = {name.rpartition("-")[0] for name in _names()} | rooms_of_processes()
+    for room in rooms:
+        if room.startswith(PREFIX + "-") and not _alive(room):
+            kill_marked(room)
+            for name in _names():
+                if name.startswith(room + "-"):
+                    _delete(name)
+
+
+def leftovers(room: str) -> list[str]:
+    """What is left of the room of that name (of all rooms for PREFIX), in words; empty when all is gone."""
+    found = [f"process {pid}: {_command_line(pid)}" for pid in marked(room)]
+    found += [f"namespace {name}" for name in _names() if name.startswith(room + "-")]
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    found += [f"mount {line.split()[4]}" for line in mounts if f"{NETNS}/{room}-" in line]
+    links = run(["ip", "-o", "link"]).stdout
+    found += [f"interface {name}" for name in ("lan0", "port-", "tap52", "br0") if f" {name}" in links]
+    return found
+
+
+def assert_nothing_left(room: str) -> None:
+    """Raise AssertionError naming each process, namespace, mount and interface that a room left behind."""
+    found = leftovers(room)
+    assert not found, "left behind: " + "; ".join(found)
+
+
+def _names() -> list[str]:
+    if not NETNS.is_dir():
+        return []
+    return [path.name for path in NETNS.iterdir() if path.name.startswith(PREFIX + "-")]
+
+
+def _delete(name: str) -> None:
+    if (NETNS / name).exists():
+        run(["ip", "netns", "delete", name])
+
+
+def _release_mount() -> None:
+    # The first `ip netns add` of a machine mounts /run/netns on itself and nobody ever undoes it: we do, when it is
+    # empty. Another `ip netns add` at the same moment works with or without that mount.
+    if NETNS.is_mount() and not any(NETNS.iterdir()):
+        run(["umount", str(NETNS)], check=False)
+
+
+def _start_time(pid: int) -> int:
+    """The start time of a process in clock ticks since boot; raises OSError when there is none. See proc(5), stat."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def _alive(room: str) -> bool:
+    try:
+        _, pid, start, _ = room.split("-")
+        return _start_time(int(pid)) == int(start)
+    except (ValueError, OSError):
+        return False
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return "(ended)"
