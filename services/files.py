@@ -1,0 +1,73 @@
+"""Opening a file below a directory by a path that a stranger chose.
+
+Every component is opened relative to the one before and without following symbolic links, so nothing leads out of the
+directory, also not a link that appears between a check and the opening. Does not parse names: that is each protocol's.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.decision import Ignore, Reason
+
+_WALK = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: opening a FIFO must not wait
+_MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENXIO}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A regular file, open for reading at `fd` until `close`; it stays readable when its name is replaced."""
+
+    fd: int
+    size: int
+    modified_ns: int
+
+    def close(self) -> None:
+        """Close the descriptor; to be called once."""
+        os.close(self.fd)
+
+
+def open_beneath(root: Path, parts: Sequence[str]) -> OpenFile | Ignore:
+    """Open the regular file `parts` below `root` (which may itself be a link); never raises for what `parts` says."""
+    if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts):
+        return Ignore(Reason.OUTSIDE_ROOT)
+    if not parts:
+        return Ignore(Reason.NO_FILE)
+    with contextlib.ExitStack() as walked:
+        try:
+            directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            walked.callback(os.close, directory)
+            for part in parts[:-1]:
+                directory = _enter(part, directory)
+                walked.callback(os.close, directory)
+            fd = os.open(parts[-1], _READ, dir_fd=directory)
+        except OSError as error:
+            return Ignore(_reason(error))
+        except UnicodeEncodeError:  # a lone surrogate: no file name has one
+            return Ignore(Reason.NO_FILE)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        return Ignore(Reason.NO_FILE)
+    return OpenFile(fd, status.st_size, status.st_mtime_ns)
+
+
+def _enter(part: str, directory: int) -> int:
+    try:
+        return os.open(part, _WALK, dir_fd=directory)
+    except NotADirectoryError as error:
+        # The kernel says ENOTDIR for a link too; the log should tell a link from a file.
+        if stat.S_ISLNK(os.stat(part, dir_fd=directory, follow_symlinks=False).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), part) from error
+        raise
+
+
+def _reason(error: OSError) -> Reason:
+    if error.errno == errno.ELOOP:
+        return Reason.OUTSIDE_ROOT
+    return Reason.NO_FILE if error.errno in _MISSING else Reason.UNREADABLE

@@ -1,0 +1,95 @@
+"""What a request path asks for. PURE.
+
+The path is matched as it was sent, without decoding: every name we hand out is plain, so a `%` only ever comes from
+somebody who is looking for a way around these patterns.
+"""
+
+import re
+from dataclasses import dataclass
+
+from services.ethernet import MacAddress
+
+_TOKEN = r"[A-Za-z0-9_-]{1,128}"  # noqa: S105 - a pattern
+_NAME = r"(?!\.)[A-Za-z0-9._-]{1,128}"  # no hidden files, so neither `.` nor `..`
+_BOOT = re.compile(r"/boot/([0-9A-Fa-f]{12})/(.*)", re.DOTALL)
+_IMAGE = re.compile(rf"image/({_NAME})/(vmlinuz|initrd\.img)")
+_ARCHIVE = re.compile(rf"({_TOKEN})/boinc\.tar")
+_REPORT = re.compile(rf"({_TOKEN})/report")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The boot script."""
+
+    def __str__(self) -> str:
+        return "boot.ipxe"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """The kernel or the initial ramdisk of a release."""
+
+    release: str
+    file: str
+
+    def __str__(self) -> str:
+        return f"image/{self.release}/{self.file}"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The BOINC files of one boot; the token is left out of its name, which is for logs."""
+
+    token: str
+
+    def __str__(self) -> str:
+        return "boinc.tar"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportBox:
+    """Where the live system of one boot reports; the token is left out of its name, which is for logs."""
+
+    token: str
+
+    def __str__(self) -> str:
+        return "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nothing we hand out. It is not repeated in logs: a mistyped path may hold a token."""
+
+    def __str__(self) -> str:
+        return "unknown path"
+
+
+Target = Script | ImageFile | Archive | ReportBox | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class BootUrl:
+    """`claimed` is the MAC address in the path, if it has one."""
+
+    claimed: MacAddress | None
+    target: Target
+
+
+def parse(path: str) -> BootUrl:
+    """Read a raw request path, with or without its query; never fails."""
+    boot = _BOOT.fullmatch(path.partition("?")[0])
+    if boot is None:
+        return BootUrl(None, Unknown())
+    return BootUrl(MacAddress.parse(boot[1]), _target(boot[2]))
+
+
+def _target(rest: str) -> Target:
+    if rest == "boot.ipxe":
+        return Script()
+    if image := _IMAGE.fullmatch(rest):
+        return ImageFile(image[1], image[2])
+    if archive := _ARCHIVE.fullmatch(rest):
+        return Archive(archive[1])
+    if report := _REPORT.fullmatch(rest):
+        return ReportBox(report[1])
+    return Unknown()

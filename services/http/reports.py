@@ -1,0 +1,41 @@
+"""The live system's report of its progress: a form-urlencoded body to a `Reported` value. PURE.
+
+It is written by a shell script on the client, so anything may stand in it: everything is bounded and made printable.
+"""
+
+from urllib.parse import parse_qsl
+
+from services.decision import Ignore, Reason
+from services.ethernet import MacAddress
+from services.events import Reported
+
+STAGES = ("root-mounted", "reported", "attached", "computing", "failed")
+LONGEST_REPORT = 64 << 10  # bytes
+MOST_DETAILS = 32
+LONGEST_NAME = 64
+LONGEST_DETAIL = 4096  # characters: enough for the last lines of a log
+
+
+def decode(mac: MacAddress, body: bytes) -> Reported | Ignore:
+    """Read a report; it needs `stage=` with one of STAGES, all other fields are its details."""
+    if len(body) > LONGEST_REPORT:
+        return Ignore(Reason.MALFORMED)
+    try:
+        fields = parse_qsl(
+            body.decode("utf-8"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="replace",
+            max_num_fields=MOST_DETAILS + 1,
+        )
+    except ValueError:
+        return Ignore(Reason.MALFORMED)
+    details = {name: _printable(value) for name, value in fields}
+    stage = details.pop("stage", "")
+    if stage not in STAGES or not all(0 < len(name) <= LONGEST_NAME and name.isidentifier() for name in details):
+        return Ignore(Reason.MALFORMED)
+    return Reported(mac, stage, details)
+
+
+def _printable(value: str) -> str:
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in value[:LONGEST_DETAIL])

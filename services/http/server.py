@@ -1,0 +1,217 @@
+"""Boot scripts, kernels and ramdisks, BOINC files and reports over HTTP, all below /boot/<mac>/.
+
+    GET, HEAD  /boot/<mac>/boot.ipxe                  the boot script
+    GET, HEAD  /boot/<mac>/image/<release>/<file>     vmlinuz or initrd.img, with ranges
+    GET        /boot/<mac>/<token>/boinc.tar          the BOINC files of this boot
+    POST       /boot/<mac>/<token>/report             a stage that the live system reached
+
+Every request is first shown to `admit`; a peer that is not admitted gets not one byte, its connection is reset. Decides
+nothing itself: scripts, secrets and reports are callables of whoever composes the box.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from aiohttp import web
+
+from services.decision import Ignore, Reason
+from services.ethernet import MacAddress
+from services.events import Event, Ignored, Reported, TransferFailed, TransferProgressed, TransferServed
+from services.files import OpenFile, open_beneath
+from services.http import answers, delivery, reports
+from services.http.connections import Connections
+from services.http.paths import Archive, BootUrl, ImageFile, ReportBox, Script, parse
+from services.sockets import listen_tcp
+
+BODY_WITHIN = 10.0  # seconds
+
+_SERVICE = "http"
+_BACKLOG = 1024
+_SECRET = {"Cache-Control": "no-store"}  # the script holds the token, the archive what the token opens
+_REPORT_EVERY = 1.0
+_LAST_WORDS = 1.0  # seconds for an answer that is decided to leave before its connection is closed
+
+log = logging.getLogger(__name__)
+
+
+class HttpServer:
+    """Serves one address. All callables must return at once; `port` 0 takes a free port, told by `port` after `start`.
+
+    `script(mac, peer)` mints the boot script; `secrets(mac, token)` packs the tar of BOINC files;
+    `report(mac, token, report)` returns the report it took, or the reason why not.
+    """
+
+    def __init__(
+        self,
+        address: IPv4Address,
+        port: int,
+        *,
+        images: Path,
+        admit: Callable[[MacAddress | None, IPv4Address], MacAddress | Ignore],
+        script: Callable[[MacAddress, IPv4Address], str | Ignore],
+        secrets: Callable[[MacAddress, str], bytes | Ignore],
+        report: Callable[[MacAddress, str, Reported], Reported | Ignore],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self.address = address
+        self.port = port
+        self._images = images
+        self._admit = admit
+        self._script = script
+        self._secrets = secrets
+        self._report = report
+        self._emit = emit
+        self._connections: Connections | None = None
+        self._listener: asyncio.Server | None = None
+        self._underway: set[asyncio.Task[object]] = set()
+
+    async def start(self) -> None:
+        """Bind the port and serve; raises BindError."""
+        tcp = listen_tcp(self.address, self.port, _BACKLOG)
+        self.port = tcp.getsockname()[1]
+        self._connections = Connections(self._answer)
+        self._listener = await asyncio.get_running_loop().create_server(self._connections, sock=tcp, backlog=_BACKLOG)
+
+    async def close(self, seconds: float) -> None:
+        """Take no more connections, let the requests under way finish for at most `seconds`, then cut them off."""
+        if self._listener is None or self._connections is None:
+            return
+        self._listener.close()
+        self._connections.pre_shutdown()
+        if self._underway:
+            _, late = await asyncio.wait(self._underway, timeout=seconds)
+            for task in late:
+                task.cancel()
+        await self._connections.shutdown(_LAST_WORDS)
+        await self._listener.wait_closed()
+        self._listener = self._connections = None
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None
+        self._underway.add(task)
+        try:
+            return await self._decide(request)
+        finally:
+            self._underway.discard(task)
+
+    async def _decide(self, request: web.BaseRequest) -> web.StreamResponse:
+        url = parse(request.raw_path)
+        try:
+            peer = IPv4Address(request.remote or "")
+            decision = self._admit(url.claimed, peer)
+        except Exception:
+            log.exception("http: whether %s is admitted could not be told; it gets nothing", request.remote)
+            return answers.abort(request)
+        if isinstance(decision, Ignore):
+            self._tell(Ignored(_SERVICE, str(url.claimed or peer), decision.reason, str(url.target)))
+            return answers.abort(request)
+        try:
+            return await self._serve(request, url, decision, peer)
+        except ConnectionError:
+            return answers.abort(request)
+        except Exception:
+            log.exception("http: a fault of the program; only this request of %s ends", decision)
+            # Behind headers that went out already, an error text would pass for content.
+            return answers.abort(request) if request.writer.output_size else answers.text(500, "internal error\n")
+
+    async def _serve(
+        self, request: web.BaseRequest, url: BootUrl, mac: MacAddress, peer: IPv4Address
+    ) -> web.StreamResponse:
+        match url.target, request.method:
+            case Script(), "GET" | "HEAD":
+                script = self._script(mac, peer)
+                return (
+                    self._refuse(mac, script, url)
+                    if isinstance(script, Ignore)
+                    else answers.text(200, script, **_SECRET)
+                )
+            case ImageFile(release, name), "GET" | "HEAD":
+                file = await asyncio.to_thread(open_beneath, self._images, (release, name))
+                if isinstance(file, Ignore):
+                    return self._refuse(mac, file, url)
+                with contextlib.closing(file):
+                    return await self._deliver(request, file, mac, str(url.target))
+            case Archive(token), "GET":
+                archive = self._secrets(mac, token)
+                if isinstance(archive, Ignore):
+                    return self._refuse(mac, archive, url)
+                headers = {**answers.HEADERS, **_SECRET}
+                return web.Response(body=archive, content_type="application/x-tar", headers=headers)
+            case ReportBox(token), "POST":
+                return await self._take_report(request, url, mac, token)
+            case ((Script() | ImageFile()), _):
+                return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")
+            case Archive(), _:
+                return answers.text(405, "only GET\n", Allow="GET")
+            case ReportBox(), _:
+                return answers.text(405, "only POST\n", Allow="POST")
+        return self._refuse(mac, Ignore(Reason.NO_FILE), url)
+
+    def _refuse(self, mac: MacAddress, decision: Ignore, url: BootUrl) -> web.StreamResponse:
+        self._tell(Ignored(_SERVICE, str(mac), decision.reason, str(url.target)))
+        return answers.refusal(decision.reason)
+
+    async def _take_report(
+        self, request: web.BaseRequest, url: BootUrl, mac: MacAddress, token: str
+    ) -> web.StreamResponse:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_WITHIN):
+                while len(body) <= reports.LONGEST_REPORT and (chunk := await request.content.readany()):
+                    body += chunk
+        except TimeoutError:
+            return answers.abort(request)
+        report = reports.decode(mac, bytes(body))
+        taken = report if isinstance(report, Ignore) else self._report(mac, token, report)
+        if isinstance(taken, Ignore):
+            return self._refuse(mac, taken, url)
+        return web.Response(status=204, headers=answers.HEADERS)
+
+    async def _deliver(
+        self, request: web.BaseRequest, file: OpenFile, mac: MacAddress, path: str
+    ) -> web.StreamResponse:
+        response, body = delivery.respond(request, file.size)
+        response.content_length = len(body)
+        await response.prepare(request)
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client closed the connection")
+        if request.method == "HEAD" or response.status == 416 or not isinstance(transport, asyncio.Transport):
+            return response
+        meter = delivery.Meter.begin(transport, len(body))
+        started = told = time.monotonic()
+
+        def tell() -> None:
+            nonlocal told
+            if time.monotonic() - told >= _REPORT_EVERY:
+                told = time.monotonic()
+                self._tell(TransferProgressed(mac, _SERVICE, path, meter.sent, meter.size))
+
+        self._tell(TransferProgressed(mac, _SERVICE, path, 0, meter.size))
+        with contextlib.closing(meter.connection):
+            try:
+                await delivery.send(transport, file, body, meter, tell)
+            except (OSError, asyncio.CancelledError) as error:
+                why = "the server stopped" if isinstance(error, asyncio.CancelledError) else _why(error)
+                self._tell(TransferFailed(mac, _SERVICE, path, meter.sent, why))
+                raise
+        self._tell(TransferServed(mac, _SERVICE, path, meter.size, time.monotonic() - started))
+        return response
+
+    def _tell(self, event: Event) -> None:
+        try:
+            self._emit(event)
+        except Exception:
+            log.exception("http: an event could not be recorded; the request goes on")
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, delivery.Stalled):
+        return str(error)
+    return "the client closed the connection" if isinstance(error, ConnectionError) else str(error)

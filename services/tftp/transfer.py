@@ -1,0 +1,211 @@
+"""One TFTP read transfer as a state machine: PURE (RFC 1350, 2347, 2348, 2349, 7440; timer after RFC 6298).
+
+It is told what arrived and when, and says which blocks go out next, by number; whoever drives it reads the file, makes
+the packets and owns the socket. Blocks count from 1 without an end here; only the wire rolls over past 65535 to 0.
+
+The mode plays no part: netascii is served as octets. Boot files are binary, a translation would spoil them, and the
+firmware that says netascii expects its file untouched.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+DEFAULT_BLOCK = 512
+SMALLEST_BLOCK = 8
+LARGEST_BLOCK = 1500 - 32  # Ethernet's MTU less IPv4, UDP and TFTP headers: a larger block would be fragmented
+LARGEST_WINDOW = 64
+
+FIRST_WAIT = 1.0  # seconds before the first retransmission while no round trip was measured (RFC 6298, 2.1)
+SHORTEST_WAIT = 0.05  # a LAN answers in 0.2 ms, firmware that writes to flash in 20
+LONGEST_WAIT = 5.0
+TRIES = 10  # retransmissions without progress before the client counts as gone: 21 s on a LAN, 42 s if it never spoke
+RESTART_AFTER = 2.0  # seconds without progress after which a repeated request is a new power-on, not a stray copy
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was agreed. `granted` is the OACK's content (empty: no OACK); `longest_wait` bounds a retransmission."""
+
+    block: int = DEFAULT_BLOCK
+    window: int = 1
+    longest_wait: float = LONGEST_WAIT
+    granted: Mapping[str, str] | None = None
+
+
+def negotiate(options: Mapping[str, str], size: int) -> Terms:
+    """Grant what was asked (lower-case names) as far as it makes sense; `size` is the file's, in bytes.
+
+    A value that is no number or out of range is left out of the OACK, as RFC 2347 allows: it never fails a boot.
+    """
+    granted: dict[str, str] = {}
+    block, window, longest_wait = DEFAULT_BLOCK, 1, LONGEST_WAIT
+    for name, text in options.items():
+        if not (text.isascii() and text.isdigit() and len(text) <= 10):
+            continue
+        value = int(text)
+        if name == "blksize" and value >= SMALLEST_BLOCK:
+            block = min(value, LARGEST_BLOCK)
+            granted[name] = str(block)
+        elif name == "tsize":
+            granted[name] = str(size)
+        elif name == "timeout" and 1 <= value <= 255:
+            # The client's own interval is only an upper bound here: waiting whole seconds for what a LAN tells in
+            # milliseconds helps nobody.
+            longest_wait = min(LONGEST_WAIT, float(value))
+            granted[name] = text
+        elif name == "windowsize" and value >= 1:
+            window = min(value, LARGEST_WINDOW)
+            granted[name] = str(window)
+    return Terms(block, window, longest_wait, granted or None)
+
+
+class Wait(NamedTuple):
+    """Nothing to do until the deadline or the next packet."""
+
+
+class SendOptions(NamedTuple):
+    """Send the OACK of the terms."""
+
+
+class SendBlocks(NamedTuple):
+    """Send the blocks from `first` to `last`, both included, in order; replaces what was still to be sent."""
+
+    first: int
+    last: int
+
+
+class Done(NamedTuple):
+    """The last block was acknowledged."""
+
+
+class Probed(NamedTuple):
+    """The client only wanted the size of the file, learned it and left: no failure."""
+
+
+class Failed(NamedTuple):
+    """The transfer ended before its last block."""
+
+    why: str
+
+
+Step = Wait | SendOptions | SendBlocks | Done | Probed | Failed
+
+
+class Transfer:
+    """The sender's side of one transfer; all times are monotonic seconds, given by the caller.
+
+    Every method but the properties returns the next `Step`. When `deadline` has passed, call `expire`.
+    """
+
+    def __init__(self, terms: Terms, size: int, now: float) -> None:
+        self.terms = terms
+        self.size = size
+        self.blocks = size // terms.block + 1  # the last one is short, and empty where the size divides evenly
+        self.acked = 0
+        self.deadline = now
+        self._negotiating = terms.granted is not None
+        self._sent = 0  # the highest block ever sent
+        self._timed: tuple[int, float] | None = None  # a block sent once, and when: what a round trip is measured on
+        self._round_trip: float | None = None
+        self._deviation = 0.0
+        self._wait = min(FIRST_WAIT, terms.longest_wait)
+        self._tries = 0
+        self._progressed_at = now
+
+    @property
+    def acked_bytes(self) -> int:
+        """How many bytes of the file the client has."""
+        return min(self.acked * self.terms.block, self.size)
+
+    def start(self, now: float) -> Step:
+        """Answer the request: with the OACK, or without options with the first block."""
+        if self._negotiating:
+            self._timed = (0, now)
+            return self._send_options(now)
+        return self._send_window(now)
+
+    def acknowledge(self, number: int, now: float) -> Step:
+        """Take the ACK of block `number` modulo 65536.
+
+        A repeated or stale ACK changes nothing: answering it would double every later packet (the Sorcerer's
+        Apprentice). An ACK from the middle of the window means the rest was lost: go on from there (RFC 7440).
+        """
+        if self._negotiating:
+            if number != 0:
+                return Wait()
+            self._negotiating = False
+            self._advance(0, now)
+            return self._send_window(now)
+        step = (number - self.acked) & 0xFFFF
+        if not 1 <= step <= self._sent - self.acked:
+            return Wait()
+        self._advance(self.acked + step, now)
+        return Done() if self.acked == self.blocks else self._send_window(now)
+
+    def expire(self, now: float) -> Step:
+        """Retransmit what was not acknowledged in time, or give up."""
+        self._tries += 1
+        if self._tries > TRIES:
+            where = "the options" if self._negotiating else f"block {self.acked + 1} of {self.blocks}"
+            return Failed(f"the client stopped answering at {where} ({TRIES} retransmissions)")
+        self._wait = min(self._wait * 2, self.terms.longest_wait)
+        self._timed = None  # Karn: an ACK no longer tells which copy it answers
+        return self._send_options(now) if self._negotiating else self._send_window(now)
+
+    def repeat(self, now: float) -> Step:
+        """Take a copy of the request: answered again only while the client has acknowledged nothing."""
+        if self._negotiating:
+            self._timed = None
+            return self._send_options(now)
+        if self.acked == 0 and self.terms.granted is None:
+            return self._send_window(now)
+        return Wait()
+
+    def abort(self, code: int, message: str) -> Step:
+        """Take the client's ERROR.
+
+        EDK2 asks for tsize, reads it in the OACK and aborts with code 8; Intel's boot ROMs do so with code 0.
+        """
+        return self._leave(code in (0, 8), f"the client aborted with error {code}: {message or 'no message'}")
+
+    def replace(self) -> Step:
+        """Take another request from the same address and port: this transfer is over."""
+        return self._leave(True, "the client asked anew")
+
+    def stalled(self, now: float) -> bool:
+        """Whether a repeated request must mean that the client was switched off and on again."""
+        return now - self._progressed_at > RESTART_AFTER
+
+    def _advance(self, acked: int, now: float) -> None:
+        self.acked = acked
+        self._tries = 0
+        self._progressed_at = now
+        if self._timed is not None and acked >= self._timed[0]:
+            self._measure(now - self._timed[1])
+            self._timed = None
+
+    def _measure(self, sample: float) -> None:
+        if self._round_trip is None:
+            self._round_trip, self._deviation = sample, sample / 2
+        else:
+            self._deviation += (abs(self._round_trip - sample) - self._deviation) / 4
+            self._round_trip += (sample - self._round_trip) / 8
+        wait = self._round_trip + 4 * self._deviation
+        self._wait = min(max(wait, SHORTEST_WAIT), self.terms.longest_wait)
+
+    def _leave(self, politely: bool, why: str) -> Step:
+        sized = self.terms.granted is not None and "tsize" in self.terms.granted
+        return Probed() if politely and sized and self._negotiating else Failed(why)
+
+    def _send_options(self, now: float) -> SendOptions:
+        self.deadline = now + self._wait
+        return SendOptions()
+
+    def _send_window(self, now: float) -> SendBlocks:
+        first, last = self.acked + 1, min(self.acked + self.terms.window, self.blocks)
+        # Only a last block that never went out before gives an honest round trip.
+        self._timed = (last, now) if last > self._sent else None
+        self._sent = max(self._sent, last)
+        self.deadline = now + self._wait
+        return SendBlocks(first, last)

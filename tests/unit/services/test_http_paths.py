@@ -1,0 +1,62 @@
+"""What the request paths mean."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ethernet import MacAddress
+from services.http.paths import Archive, BootUrl, ImageFile, ReportBox, Script, Unknown, parse
+
+MAC = MacAddress.parse("52:54:00:aa:bb:cc")
+BOOT = "/boot/525400aabbcc/"
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        (BOOT + "boot.ipxe", BootUrl(MAC, Script())),
+        (BOOT + "boot.ipxe?x=1", BootUrl(MAC, Script())),
+        ("/boot/525400AABBCC/boot.ipxe", BootUrl(MAC, Script())),
+        (BOOT + "image/2026-03-01_a.b/vmlinuz", BootUrl(MAC, ImageFile("2026-03-01_a.b", "vmlinuz"))),
+        (BOOT + "image/r/initrd.img", BootUrl(MAC, ImageFile("r", "initrd.img"))),
+        (BOOT + "Zm9v_-1/boinc.tar", BootUrl(MAC, Archive("Zm9v_-1"))),
+        (BOOT + "Zm9v_-1/report", BootUrl(MAC, ReportBox("Zm9v_-1"))),
+        *(
+            (BOOT + rest, BootUrl(MAC, Unknown()))
+            for rest in (
+                "",
+                "boot.ipxe/",
+                "image/r/filesystem.squashfs",
+                "image/../vmlinuz",
+                "image/./vmlinuz",
+                "image/.hidden/vmlinuz",
+                "image/r/../r/vmlinuz",
+                "image/%2e%2e/vmlinuz",
+                "image//vmlinuz",
+                "image/r/vmlinuz%00",
+                "image/r/vmlinuz\n",
+                "a.b/boinc.tar",
+                "/boinc.tar",
+                "x" * 200 + "/report",
+            )
+        ),
+        *(
+            (path, BootUrl(None, Unknown()))
+            for path in ("", "/", "*", "/boot/", "/boot/52:54:00:aa:bb:cc/boot.ipxe", "//boot/525400aabbcc/boot.ipxe")
+        ),
+        ("/boot/525400aabbcc", BootUrl(None, Unknown())),
+    ],
+)
+def test_parses(path: str, url: BootUrl) -> None:
+    assert parse(path) == url
+
+
+def test_no_name_for_logs_holds_a_token() -> None:
+    for path in ("T0ken/boinc.tar", "T0ken/report", "T0ken/boinc.tar.gz"):
+        assert "T0ken" not in str(parse(BOOT + path).target)
+
+
+@given(st.text())
+def test_takes_any_path(path: str) -> None:
+    assert isinstance(parse(path), BootUrl)
+    assert isinstance(parse(BOOT + path).target, Script | ImageFile | Archive | ReportBox | Unknown)
