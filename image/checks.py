@@ -1,0 +1,55 @@
+"""What must be true before an image is built; looked at before any work starts."""
+
+import os
+import shutil
+from pathlib import Path
+
+TOOLS = {
+    "lb": "live-build",
+    "debootstrap": "debootstrap",
+    "mksquashfs": "squashfs-tools",
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
+}
+"""Programs the build starts, and the Debian packages they come in."""
+
+WORK_BYTES = 4_000_000_000
+IMAGES_BYTES = 600_000_000
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def problems(work: Path, images: Path, *, user: int, path: str = _PATH) -> tuple[tuple[str, str], ...]:
+    """Return every obstacle as (what is wrong, what to do); empty when the build can start. `user` is a uid."""
+    found: list[tuple[str, str]] = []
+    if user != 0:
+        found.append(("an image can only be built by root", "run it with sudo"))
+    missing = {package for tool, package in TOOLS.items() if shutil.which(tool, path=path) is None}
+    if missing:
+        names = " ".join(sorted(missing))
+        found.append((f"not installed: {names}", f"apt-get install --no-install-recommends {names}"))
+    if any(character.isspace() for character in str(work)) or work == Path("/"):
+        found.append((f"live-build cannot work in {str(work)!r}", "choose a directory whose path has no spaces"))
+    flags = os.statvfs(_existing(work)).f_flag
+    if flags & (os.ST_NODEV | os.ST_NOEXEC):
+        found.append((f"{work} is on a file system mounted nodev or noexec", "choose a directory on another one"))
+    for directory, needed in ((work, WORK_BYTES), (images, IMAGES_BYTES)):
+        free = shutil.disk_usage(_existing(directory)).free
+        if free < needed:
+            found.append(
+                (
+                    f"{directory} has {free / 1e9:.1f} GB free, and {needed / 1e9:.1f} GB are needed",
+                    "make room, or choose a directory on a larger disk",
+                )
+            )
+    return tuple(found)
+
+
+def mounts_below(directory: Path, mountinfo: str) -> tuple[str, ...]:
+    """Return what is mounted below a directory, deepest last; `mountinfo` is the text of /proc/self/mountinfo."""
+    points = (line.split()[4] for line in mountinfo.splitlines())
+    return tuple(sorted(point for point in points if point.startswith(f"{directory}/")))
+
+
+def _existing(directory: Path) -> Path:
+    return next(path for path in (directory, *directory.parents) if path.exists())

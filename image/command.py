@@ -1,0 +1,91 @@
+"""The one door through which image/ starts other programs."""
+
+import os
+import shlex
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+TAIL_LINES = 20
+
+# A group of programs that dies as one, and whose mounts die with it: even SIGKILL of this process leaves neither.
+ALONE = (
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--",
+)
+
+
+class CommandError(Exception):
+    """A program ended badly. `paste` runs it again by hand; `tail` is the end of what it printed."""
+
+    def __init__(self, arguments: Sequence[str], cwd: Path, status: int, tail: Sequence[str]) -> None:
+        super().__init__(f"{shlex.join(arguments[:2])} ended with status {status}")
+        self.paste = f"cd {shlex.quote(str(cwd))} && sudo {shlex.join(arguments)}"
+        self.tail = tuple(tail)
+
+
+def run(
+    arguments: Sequence[str], *, cwd: Path, log: TextIO, on_line: Callable[[str], None], keep_open: Sequence[int] = ()
+) -> None:
+    """Run a program as root to its end, each line it prints going to `log` and `on_line`; raises CommandError, OSError.
+
+    It runs in mount and process namespaces of its own: whatever exception ends this call, the program, all it started
+    and all it mounted are gone first. `keep_open` are file descriptors that the program inherits.
+    """
+    # live-build takes options from the environment too.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LB_", "LIVE_"))}
+    environment |= {
+        "DEBIAN_FRONTEND": "noninteractive",
+        "LC_ALL": "C.UTF-8",
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    }
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    log.write(f"$ {shlex.join(arguments)}\n")
+    process = subprocess.Popen(
+        (*ALONE, *arguments),
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        # A group of its own: Ctrl-C on the terminal reaches this process only, which then ends the group.
+        start_new_session=True,
+        umask=0o022,
+        pass_fds=tuple(keep_open),
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            for raw in process.stdout:
+                line = raw.rstrip()
+                log.write(f"{line}\n")
+                log.flush()
+                tail.append(line)
+                on_line(line)
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if status != 0:
+        raise CommandError(arguments, cwd, status, tail)
+
+
+def output(arguments: Sequence[str]) -> str:
+    """Return what a short program prints; raises CommandError, OSError."""
+    done = subprocess.run(arguments, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode != 0:
+        raise CommandError(arguments, Path.cwd(), done.returncode, done.stderr.splitlines()[-TAIL_LINES:])
+    return done.stdout

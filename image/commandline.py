@@ -1,0 +1,69 @@
+"""The kernel command line of one boot. PURE.
+
+Parameters: live-boot(7), kernel-command-line(7), and `netboot_appliance.*`, read by image/tree's boot.sh. The server's
+address stands in it once, in `nfsroot=`; the live system takes it from there.
+"""
+
+import re
+from ipaddress import IPv4Address
+from pathlib import PurePosixPath
+
+LONGEST = 2047
+"""Bytes: COMMAND_LINE_SIZE of Linux on x86, less its terminating zero."""
+
+_BARE_MAC = re.compile(r"[0-9a-f]{12}")
+_WORD = re.compile(r"[!-~]+")
+
+_FIXED = (
+    # A failed boot starts again after 30 seconds instead of offering a root shell.
+    "panic=30",
+    # Neither live-boot nor systemd may look for persistence, a resume image, swap or partitions on local disks.
+    "nopersistence",
+    "noresume",
+    "systemd.gpt_auto=0",
+    "systemd.swap=0",
+    # live-boot writes neither /etc/fstab nor /etc/network/interfaces.
+    "skipconfig",
+    # Screens go dark after ten minutes.
+    "consoleblank=600",
+)
+
+
+def render(
+    server: IPv4Address,
+    images: PurePosixPath,
+    release: str,
+    mac: str,
+    state: PurePosixPath,
+    token: str,
+    port: int,
+    extra: tuple[str, ...] = (),
+) -> str:
+    """Return the command line; `images` and `state` are paths on the server, `mac` is twelve lower-case digits.
+
+    Raises ValueError for a value that would not survive as one word.
+    """
+    if not _BARE_MAC.fullmatch(mac):
+        raise ValueError(f"{mac!r} is not a MAC address of twelve lower-case digits")
+    words = (
+        "boot=live",
+        "netboot=nfs",
+        f"nfsroot={server}:{images / release}",
+        "nfsopts=timeo=600",
+        # live-boot compares it letter by letter with the kernel's lower-case form.
+        "BOOTIF=01-" + "-".join(mac[at : at + 2] for at in range(0, 12, 2)),
+        f"netboot_appliance.port={port}",
+        f"netboot_appliance.token={token}",
+        f"netboot_appliance.state={state}",
+        *_FIXED,
+        *extra,
+    )
+    for word in words:
+        if not _WORD.fullmatch(word) or '"' in word:
+            raise ValueError(
+                f"{word!r} cannot stand on a kernel command line: it holds a space, a quote or a control character"
+            )
+    line = " ".join(words)
+    if len(line) > LONGEST:
+        raise ValueError(f"the kernel command line has {len(line)} bytes, more than the {LONGEST} that Linux reads")
+    return line

@@ -1,0 +1,92 @@
+"""What live-build is told: its `lb config` arguments and its config tree. PURE: it runs and writes nothing.
+
+Options: lb_config(1) of live-build 20230502, Debian 12.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from image.mirrors import Mirrors
+from image.recipe import ImageRecipe
+
+EXECUTABLE, PLAIN = 0o755, 0o644
+
+_FIRMWARE = ("firmware-bnx2", "firmware-bnx2x", "firmware-misc-nonfree", "firmware-realtek")
+_NO_MIRRORS = Mirrors("", "", updates=True)
+
+
+def arguments(recipe: ImageRecipe, mirrors: Mirrors) -> tuple[str, ...]:
+    """Return the arguments of `lb config`, one value an element, nothing to be quoted."""
+    return ("noauto", *(part for name, value in _options(recipe, mirrors).items() for part in (f"--{name}", value)))
+
+
+def config_tree(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the files of live-build's `config` directory by relative path: image/tree's and the recipe's."""
+    files = dict(tree)
+    packages = (*recipe.packages, *(_FIRMWARE if recipe.firmware else ()))
+    if packages:
+        files["package-lists/recipe.list.chroot"] = "".join(f"{package}\n" for package in packages).encode()
+    return files
+
+
+def mode(content: bytes) -> int:
+    """Return the permissions of a file of the tree: scripts are executable, whatever the checkout made of them."""
+    return EXECUTABLE if content.startswith(b"#!") else PLAIN
+
+
+def digest(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> str:
+    """Return a sha256 over all that makes an image what it is, except the mirrors it is fetched from."""
+    whole = hashlib.sha256(json.dumps([asdict(recipe), arguments(recipe, _NO_MIRRORS)]).encode())
+    for name, content in sorted(config_tree(recipe, tree).items()):
+        whole.update(f"{name} {mode(content):o} {len(content)}\n".encode() + content)
+    return whole.hexdigest()
+
+
+def bootstrap_key(recipe: ImageRecipe, mirrors: Mirrors) -> str:
+    """Return a name for what the cached first stage depends on: with another key, the cache is of no use."""
+    options = _options(recipe, mirrors)
+    names = ("distribution", "architecture", "archive-areas", "debootstrap-options", "mirror-bootstrap")
+    return hashlib.sha256("\n".join(options[name] for name in names).encode()).hexdigest()
+
+
+def _options(recipe: ImageRecipe, mirrors: Mirrors) -> dict[str, str]:
+    options = {
+        "mode": "debian",
+        "distribution": recipe.distribution,
+        "architecture": recipe.architecture,
+        "archive-areas": "main non-free-firmware" if recipe.firmware else "main",
+        "linux-flavours": recipe.kernel,
+        # The image is taken from live-build's binary directory, so its kind must only add nothing: tar, no loader.
+        # A single space is how live-build is told that there is none.
+        "binary-image": "tar",
+        "bootloaders": " ",
+        "debootstrap-options": "--variant=minbase --include=ca-certificates,zstd",
+        "apt-recommends": "false",
+        "apt-indices": "false",
+        "apt-source-archives": "false",
+        # live-build's own choice of firmware is all of it, 500 MB.
+        "firmware-chroot": "false",
+        "firmware-binary": "false",
+        "debian-installer": "none",
+        "memtest": "none",
+        "win32-loader": "false",
+        "loadlin": "false",
+        "zsync": "false",
+        "checksums": "none",
+        "compression": "none",
+        "chroot-squashfs-compression-type": "zstd",
+        "chroot-squashfs-compression-level": "3",
+        "cache-packages": "true",
+        "cache-stages": "bootstrap",
+        "updates": "true" if mirrors.updates else "false",
+        "mirror-bootstrap": mirrors.archive,
+        "mirror-chroot": mirrors.archive,
+        "mirror-binary": mirrors.archive,
+        "mirror-chroot-security": mirrors.security,
+        "mirror-binary-security": mirrors.security,
+    }
+    if mirrors.proxy:
+        options["apt-http-proxy"] = mirrors.proxy
+    return options

@@ -1,0 +1,118 @@
+"""Finds the Debian archive that the build host itself uses, in its apt sources. PURE: it is given their text.
+
+Reads one-line entries and deb822 stanzas (sources.list(5)); knows nothing of pinning or authentication.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+_ONE_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s*(?P<components>.*)")
+_PROXY = re.compile(r'^Acquire::http::Proxy "(?P<url>[^"]+)";$', re.MULTILINE)
+_DEBIANS_KEYS = "debian-archive"
+
+
+class MirrorError(Exception):
+    """The sources name no archive that the image could be built from; `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One enabled binary archive: one address, one suite. `keyring` is empty when apt's own keys sign it."""
+
+    uri: str
+    suite: str
+    components: frozenset[str]
+    keyring: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrors:
+    """Addresses of the archive and of its security updates; `updates` says whether the host uses SUITE-updates.
+
+    `proxy` is the http proxy of the host's apt, or empty.
+    """
+
+    archive: str
+    security: str
+    updates: bool
+    proxy: str = ""
+
+
+def parse(text: str, *, deb822: bool) -> tuple[Source, ...]:
+    """Read one file of apt sources; lines that are not understood are left out, as they are none of ours."""
+    return tuple(_stanzas(text) if deb822 else _lines(text))
+
+
+def choose(sources: Iterable[Source], distribution: str, proxy: str = "") -> Mirrors:
+    """Return Debian's own archive among the sources; raises MirrorError when there is none.
+
+    Third parties also publish a suite named `bookworm` with a component `main`: an entry signed by another key than
+    Debian's is theirs, and the archive that also carries SUITE-updates goes first.
+    """
+    ours = [source for source in sources if "main" in source.components and _usable(source)]
+    updates = {source.uri for source in ours if source.suite == f"{distribution}-updates"}
+    archives = sorted(
+        (source.uri for source in ours if source.suite == distribution), key=lambda uri: uri not in updates
+    )
+    security = [source.uri for source in ours if source.suite == f"{distribution}-security"]
+    for found, suite in ((archives, distribution), (security, f"{distribution}-security")):
+        if not found:
+            raise MirrorError(
+                f"the apt sources of this machine have no entry for {suite} main",
+                f"add Debian's {suite} to /etc/apt/sources.list: the image comes from the mirror this machine uses",
+            )
+    return Mirrors(archives[0], security[0], archives[0] in updates, proxy)
+
+
+def parse_proxy(dump: str) -> str:
+    """Return the http proxy in the output of `apt-config dump`, or an empty string."""
+    match = _PROXY.search(dump)
+    return "" if match is None or match["url"].upper() == "DIRECT" else match["url"]
+
+
+def _usable(source: Source) -> bool:
+    return source.uri.startswith(("http://", "https://")) and (not source.keyring or _DEBIANS_KEYS in source.keyring)
+
+
+def _lines(text: str) -> Iterator[Source]:
+    for line in text.splitlines():
+        match = _ONE_LINE.fullmatch(line.partition("#")[0].strip())
+        if match is None:
+            continue
+        options = dict(option.partition("=")[::2] for option in (match["options"] or "").split())
+        yield Source(
+            match["uri"].rstrip("/"),
+            match["suite"],
+            frozenset(match["components"].split()),
+            options.get("signed-by", ""),
+        )
+
+
+def _stanzas(text: str) -> Iterator[Source]:
+    for stanza in re.split(r"\n\s*\n", text):
+        fields: dict[str, str] = {}
+        name = ""
+        for line in stanza.splitlines():
+            if line.startswith("#"):
+                continue
+            if line[:1].isspace():
+                fields[name] = f"{fields.get(name, '')}\n{line.strip()}"
+            else:
+                name, _, value = line.partition(":")
+                name = name.strip().lower()
+                fields[name] = value.strip()
+        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false", "0"):
+            continue
+        for uri in fields.get("uris", "").split():
+            for suite in fields.get("suites", "").split():
+                yield Source(
+                    uri.rstrip("/"),
+                    suite,
+                    frozenset(fields.get("components", "").split()),
+                    fields.get("signed-by", ""),
+                )

@@ -1,0 +1,224 @@
+"""Releases: immutable directories of a built live system, and the two links that say which one is served.
+
+A release is `IMAGES/ID/{live/filesystem.squashfs, vmlinuz, initrd.img, packages, manifest.json}`; `IMAGES/current`
+and `IMAGES/previous` are symbolic links, replaced in one step. Does not build (build.py) and serves nothing.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from image.recipe import ImageRecipe
+
+MANIFEST = "manifest.json"
+KERNEL, INITRD, SQUASHFS, PACKAGES = "vmlinuz", "initrd.img", "live/filesystem.squashfs", "packages"
+
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
+_LARGEST_MANIFEST = 1 << 20
+
+
+class ReleaseError(Exception):
+    """A release is missing, broken, or cannot be activated; `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFile:
+    """One file of a release: its size in bytes and its sha256 in hex."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release as its manifest describes it; `digest` names the recipe and the tree it was built from."""
+
+    path: Path
+    created: datetime
+    recipe: ImageRecipe
+    digest: str
+    kernel: str
+    files: Mapping[str, ReleaseFile]
+
+    @property
+    def id(self) -> str:
+        """The name of its directory; later releases sort after earlier ones."""
+        return self.path.name
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(file.size for file in self.files.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a directory of images holds: releases, newest first, and why the others are none."""
+
+    releases: tuple[Release, ...]
+    broken: tuple[ReleaseError, ...]
+
+
+def name(created: datetime, digest: str) -> str:
+    """Return the id of a release, such as `20261123-150102-1a2b3c4d`; `created` is in UTC."""
+    return f"{created:%Y%m%d-%H%M%S}-{digest[:8]}"
+
+
+def releases(images: Path) -> Listing:
+    """Return all releases in a directory; a missing directory holds none."""
+    found: list[Release] = []
+    broken: list[ReleaseError] = []
+    names = (
+        sorted((path.name for path in images.iterdir() if _ID.fullmatch(path.name)), reverse=True)
+        if images.is_dir()
+        else []
+    )
+    for each in names:
+        try:
+            found.append(read(images, each))
+        except ReleaseError as error:
+            broken.append(error)
+    return Listing(tuple(found), tuple(broken))
+
+
+def read(images: Path, release_id: str) -> Release:
+    """Return one release after a look at its manifest and the sizes of its files; raises ReleaseError."""
+    path = images / release_id
+    if not _ID.fullmatch(release_id) or not path.is_dir():
+        raise ReleaseError(f"there is no release {release_id!r} in {images}", "list them: netboot-appliance image list")
+    try:
+        release = _parse(path, (path / MANIFEST).read_bytes())
+    except OSError as error:
+        raise _broken(path, f"its manifest cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _broken(path, f"its manifest is damaged: {error}") from error
+    for each, file in release.files.items():
+        try:
+            size = (path / each).stat().st_size
+        except OSError as error:
+            raise _broken(path, f"{each} is missing") from error
+        if size != file.size:
+            raise _broken(path, f"{each} has {size} bytes instead of {file.size}")
+    return release
+
+
+def verify(release: Release) -> list[str]:
+    """Read every file of a release and return what differs from its manifest, in words; empty when nothing does."""
+    problems = []
+    for each, file in release.files.items():
+        try:
+            found = describe(release.path / each)
+        except OSError as error:
+            problems.append(f"{each} cannot be read: {error.strerror}")
+            continue
+        if found != file:
+            problems.append(f"{each} is not what was built: its sha256 is {found.sha256} instead of {file.sha256}")
+    return problems
+
+
+def current(images: Path) -> Release | None:
+    """Return the active release, None when none was ever activated; raises ReleaseError when it is broken."""
+    target = _target(images / "current")
+    return None if target is None else read(images, target)
+
+
+def previous(images: Path) -> Release | None:
+    """Return the release that `rollback` would activate, if any; raises ReleaseError when it is broken."""
+    target = _target(images / "previous")
+    return None if target is None or target == _target(images / "current") else read(images, target)
+
+
+def activate(images: Path, release_id: str) -> Release:
+    """Make a release the active one, in one step, and remember the one it replaces; raises ReleaseError."""
+    release = read(images, release_id)
+    before = _target(images / "current")
+    try:
+        if before is not None and before != release_id:
+            _link(images, "previous", before)
+        _link(images, "current", release_id)
+    except OSError as error:
+        raise ReleaseError(
+            f"the release {release_id} cannot be activated in {images}: {error.strerror}",
+            "run it as root; check the disk",
+        ) from error
+    return release
+
+
+def rollback(images: Path) -> Release:
+    """Activate the release that was active before this one; raises ReleaseError when there is none."""
+    release = previous(images)
+    if release is None:
+        raise ReleaseError("there is no earlier release to go back to", "choose one: netboot-appliance image list")
+    return activate(images, release.id)
+
+
+def describe(path: Path) -> ReleaseFile:
+    """Return size and sha256 of a file; raises OSError."""
+    with path.open("rb") as file:
+        return ReleaseFile(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def render_manifest(release: Release) -> bytes:
+    """Return the content of manifest.json."""
+    manifest = {
+        "id": release.id,
+        "created": release.created.isoformat(),
+        "recipe": asdict(release.recipe),
+        "digest": release.digest,
+        "kernel": release.kernel,
+        "files": {each: asdict(file) for each, file in sorted(release.files.items())},
+    }
+    return json.dumps(manifest, indent=2).encode() + b"\n"
+
+
+def _parse(path: Path, content: bytes) -> Release:
+    if len(content) > _LARGEST_MANIFEST:
+        raise ValueError("it is too large")
+    manifest = json.loads(content)
+    if manifest["id"] != path.name:
+        raise ValueError(f"it belongs to {manifest['id']}")
+    recipe = dict(manifest["recipe"])
+    recipe["packages"] = tuple(recipe["packages"])
+    files = {each: ReleaseFile(int(file["size"]), str(file["sha256"])) for each, file in manifest["files"].items()}
+    for each in (KERNEL, INITRD, SQUASHFS, PACKAGES):
+        if each not in files:
+            raise ValueError(f"it does not name {each}")
+    created = datetime.fromisoformat(manifest["created"]).astimezone(UTC)
+    return Release(path, created, ImageRecipe(**recipe), str(manifest["digest"]), str(manifest["kernel"]), files)
+
+
+def _broken(path: Path, why: str) -> ReleaseError:
+    return ReleaseError(f"the release {path.name} is broken: {why}", f"delete {path} and build again")
+
+
+def _target(link: Path) -> str | None:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return None
+
+
+def _link(images: Path, link: str, target: str) -> None:
+    temporary = images / f".{link}.new"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(images / link)
+    sync_directory(images)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut; raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
