@@ -1,0 +1,194 @@
+"""`allow`: who may boot."""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance import allowlist
+from appliance.allowlist import Allowlist, Entry
+from appliance.cli.output import show_json, show_table
+from appliance.config import load
+from appliance.errors import UserError
+from appliance.registry import Registry
+from services.ethernet import MacAddress, MacRange
+
+app = typer.Typer(
+    help="Who may boot: MAC addresses and ranges. An empty list means nobody.",
+    epilog="A change takes effect in the running server within a second, without a restart.",
+    no_args_is_help=True,
+)
+_RANGE = typer.Argument(
+    metavar="MAC|RANGE",
+    help="52:54:00:aa:bb:cc, 52-54-00-aa-bb-cc, 5254.00aa.bbcc, 525400aabbcc; "
+    "FIRST-LAST, 52:54:00:*, 52:54:00:00:00:00/24.",
+    show_default=False,
+)
+_NOTHING = "nothing was changed"
+
+
+@app.command(
+    epilog='Examples: netboot-appliance allow add 52:54:00:aa:bb:cc --label "room 12, window"; '
+    "netboot-appliance allow add 52:54:00:*"
+)
+def add(
+    context: typer.Context,
+    range: Annotated[str, _RANGE],
+    label: Annotated[str, typer.Option(help="What you call it.")] = "",
+) -> None:
+    """Allow a MAC address or a range."""
+    entry = _entry(range, label)
+    with _registry(context) as registry:
+        before = registry.allowlist()
+        registry.allow([entry])
+    known = next((e for e in before.entries if e.range == entry.range), None)
+    if known is None:
+        typer.echo(f"allowed {entry.range}{_label(entry)}{_count(entry.range)}")
+    else:
+        typer.echo(f"{entry.range} was allowed already{'' if known == entry else f'; its label is now {label!r}'}")
+
+
+@app.command(epilog="Example: netboot-appliance allow remove 52:54:00:aa:bb:cc")
+def remove(context: typer.Context, range: Annotated[str, _RANGE]) -> None:
+    """Remove an entry, written as it was added (or in any other notation of the same range)."""
+    span = _entry(range, "").range
+    with _registry(context) as registry:
+        if not registry.disallow(span):
+            holder = registry.allowlist().decide(span.first)
+            hint = (
+                f"it is allowed by {holder.range}{_label(holder)}; remove that, or use: netboot-appliance allow edit"
+                if holder
+                else "see the entries with: netboot-appliance allow list"
+            )
+            raise UserError(f"there is no entry {span}; {_NOTHING}", hint)
+        rest = registry.allowlist().decide(span.first)
+    typer.echo(f"removed {span}{f' (still allowed by {rest.range}{_label(rest)})' if rest else ''}")
+
+
+@app.command("list", epilog="Example: netboot-appliance allow list --json")
+def list_(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
+) -> None:
+    """List the entries."""
+    with _registry(context) as registry:
+        entries = registry.allowlist().entries
+    if as_json:
+        show_json(
+            [
+                {"range": str(e.range), "first": str(e.range.first), "last": str(e.range.last), "label": e.label}
+                for e in entries
+            ]
+        )
+    else:
+        rows = [(str(e.range), f"{e.range.size:,}", e.label) for e in entries]
+        show_table(("range", "addresses", "label"), rows, "Nobody may boot: the allowlist is empty.")
+
+
+@app.command(epilog="Example: netboot-appliance allow check 52:54:00:aa:bb:cc. Exit code: 0 allowed, 1 not.")
+def check(
+    context: typer.Context, mac: Annotated[str, typer.Argument(help="A MAC address.", show_default=False)]
+) -> None:
+    """Say whether a MAC address may boot, and which entry decides."""
+    try:
+        address = MacAddress.parse(mac)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    with _registry(context) as registry:
+        entry = registry.allowlist().decide(address)
+    if entry is None:
+        typer.echo(f"{address} is not allowed: no entry holds it")
+        raise typer.Exit(1)
+    typer.echo(f"{address} is allowed by {entry.range}{_label(entry)}")
+
+
+@app.command("import", epilog="Example: netboot-appliance allow import macs.txt (or - for standard input)")
+def import_(
+    context: typer.Context,
+    file: Annotated[
+        typer.FileText, typer.Argument(help="One MAC or range a line, then its label.", show_default=False)
+    ],
+) -> None:
+    """Add all entries of a file, or none if a line is wrong."""
+    try:
+        entries = allowlist.parse(file.read(), file.name)
+    except UnicodeDecodeError:
+        raise UserError(f"{file.name} is not UTF-8 text", _NOTHING) from None
+    with _registry(context) as registry:
+        before = {e.range for e in registry.allowlist().entries}
+        registry.allow(entries)
+    new = sum(e.range not in before for e in entries)
+    typer.echo(f"imported {len(entries)} entries: {new} new, {len(entries) - new} known")
+
+
+@app.command(epilog="Example: netboot-appliance allow export > macs.txt")
+def export(context: typer.Context) -> None:
+    """Print the entries in the form that `import` reads."""
+    with _registry(context) as registry:
+        typer.echo(allowlist.render(registry.allowlist().entries), nl=False)
+
+
+@app.command(epilog="The editor is $VISUAL or $EDITOR. Nothing is saved before every line is valid.")
+def edit(context: typer.Context) -> None:
+    """Edit the entries in your editor."""
+    with _registry(context) as registry, tempfile.NamedTemporaryFile("w+", prefix="allowlist-", suffix=".txt") as file:
+        before = registry.allowlist()
+        file.write(_EDIT_HEADER + allowlist.render(before.entries))
+        file.flush()
+        after = _edited(Path(file.name))
+        if Allowlist.of(after) == before:
+            typer.echo(_NOTHING)
+        elif registry.replace_allowlist(before, after):
+            _report_edit(before, Allowlist.of(after))
+        else:
+            raise UserError(
+                "somebody else changed the allowlist meanwhile", f"{_NOTHING}; run allow edit again", code=1
+            )
+
+
+def _edited(file: Path) -> list[Entry]:
+    """What the administrator left in the file once all of it is valid, as visudo does it."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "sensible-editor"
+    while True:
+        try:
+            # Some editors write a new file in the place of the old one: the name is what counts, not the open file.
+            subprocess.run([*shlex.split(editor), str(file)], check=True)
+            return allowlist.parse(file.read_text(encoding="utf-8"), "line")
+        except (OSError, subprocess.CalledProcessError, UnicodeDecodeError) as error:
+            raise UserError(f"the editor {editor!r} failed: {error}", f"{_NOTHING}; set EDITOR") from None
+        except UserError as error:
+            typer.echo(f"error: {error.message}", err=True)
+            if not sys.stdin.isatty() or not typer.confirm("Edit again?", default=True, err=True):
+                raise UserError("the edit was not valid", _NOTHING) from None
+
+
+_EDIT_HEADER = "# One MAC address or range a line, then its label. A line with # is a comment.\n"
+
+
+def _report_edit(before: Allowlist, after: Allowlist) -> None:
+    old, new = ({e.range for e in entries.entries} for entries in (before, after))
+    typer.echo(f"saved: {len(new - old)} added, {len(old - new)} removed, {len(new)} entries in all")
+
+
+def _registry(context: typer.Context) -> Registry:
+    path: Path = context.obj
+    return Registry(load(path).registry)
+
+
+def _entry(text: str, label: str) -> Entry:
+    try:
+        return allowlist.entry_of(text, label)
+    except ValueError as error:
+        raise UserError(str(error), _NOTHING) from None
+
+
+def _label(entry: Entry) -> str:
+    return f" ({entry.label})" if entry.label else ""
+
+
+def _count(span: MacRange) -> str:
+    return f": {span.size:,} addresses" if span.size > 1 else ""

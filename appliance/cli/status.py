@@ -1,0 +1,100 @@
+"""`status`: the services, the image, who booted what and how far."""
+
+from typing import Annotated, Any
+
+import typer
+
+from appliance import journal
+from appliance.cli.clients import boot_json, stage_words
+from appliance.cli.output import ago, show_json, show_table
+from appliance.config import Config, load
+from appliance.lock import holder
+from appliance.registry import IgnoredRow, Registry
+from image.release import ReleaseError, current
+
+_IGNORED_SHOWN = 10
+
+
+def status(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
+) -> None:
+    """Show the services, the active image, and every PC's latest boot. Exit code 0 when the server runs, 3 when not."""
+    config = load(context.obj)
+    with Registry(config.registry) as registry:
+        facts = _facts(config, registry)
+        boots = journal.latest(registry)
+        ignored = registry.ignored()
+        allowlist = registry.allowlist()
+    if as_json:
+        facts["boots"] = [boot_json(boot) for boot in boots]
+        facts["ignored"] = [_ignored_json(row) for row in ignored]
+        show_json(facts)
+    else:
+        _show_facts(facts)
+        rows = [
+            (
+                str(b.mac),
+                entry.label if (entry := allowlist.decide(b.mac)) else "",
+                stage_words(b),
+                b.host_id,
+                ago(b.started),
+                ago(b.last_event),
+            )
+            for b in boots
+        ]
+        typer.echo("")
+        show_table(("MAC", "label", "stage", "BOINC host", "started", "last heard"), rows, "No PC has booted yet.")
+        if ignored:
+            typer.echo("\nIgnored requests, the latest first:")
+            lines = [(r.client, r.service, r.reason, str(r.count), ago(r.last_at)) for r in ignored[:_IGNORED_SHOWN]]
+            show_table(("client", "service", "reason", "times", "last"), lines, "")
+            if len(ignored) > _IGNORED_SHOWN:
+                typer.echo(f"… and {len(ignored) - _IGNORED_SHOWN} more (status --json)")
+    if facts["server"]["pid"] is None:
+        raise typer.Exit(3)
+
+
+def _facts(config: Config, registry: Registry) -> dict[str, Any]:
+    known = registry.server()
+    pid = holder(config.server.data)
+    try:
+        release, broken = current(config.images), ""
+    except ReleaseError as error:
+        release, broken = None, str(error)
+    entries = registry.allowlist().entries
+    return {
+        "server": {"pid": pid, "started": known.get("started") if pid else None},
+        "services": known.get("services", []) if pid else [],
+        "exports": known.get("exports") if pid else None,
+        "image": {"id": release.id, "created": release.created.timestamp()} if release else None,
+        "image_error": broken,
+        "allowed": {"entries": len(entries), "addresses": sum(e.range.size for e in entries)},
+    }
+
+
+def _show_facts(facts: dict[str, Any]) -> None:
+    server, image, exports = facts["server"], facts["image"], facts["exports"]
+    if server["pid"] is None:
+        typer.echo("server    not running (start it with: netboot-appliance serve)")
+    else:
+        typer.echo(f"server    running as process {server['pid']}, started {ago(server['started'])}")
+        on = ", ".join(f"{s['name']} {s['address']}:{s['port']}" for s in facts["services"])
+        typer.echo(f"services  {on}")
+    if exports:
+        state = f"NOT in force: {exports['error']}" if exports["error"] else f"{exports['backend']} ({exports['why']})"
+        typer.echo(f"exports   {state}")
+    none = facts["image_error"] or "none is active (make one with: netboot-appliance image build)"
+    typer.echo(f"image     {image['id'] if image else none}")
+    allowed = facts["allowed"]
+    typer.echo(f"allowed   {allowed['addresses']:,} addresses in {allowed['entries']:,} entries")
+
+
+def _ignored_json(row: IgnoredRow) -> dict[str, Any]:
+    return {
+        "client": row.client,
+        "service": row.service,
+        "reason": row.reason,
+        "first_at": row.first_at,
+        "last_at": row.last_at,
+        "count": row.count,
+    }

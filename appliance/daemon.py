@@ -1,0 +1,259 @@
+"""`serve`: the composition root. Opens the sockets, hands each service its callables, wires the event stream.
+
+SIGHUP reloads the configuration (one that does not load changes nothing). SIGTERM and SIGINT drain: what is under way
+may finish, for DRAIN_SECONDS.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from appliance import config as configuration
+from appliance import exports, ports
+from appliance.box import Box
+from appliance.errors import UserError
+from appliance.journal import Journal
+from appliance.lock import only_server
+from appliance.network import interfaces, networks
+from appliance.registry import Registry
+from appliance.timeline import Boot
+from image.bootfiles import BootFileError
+from image.bootfiles import install as install_bootfiles
+from services.dhcp.server import ProxyDhcp
+from services.events import AddressSeen, Event, Ignored, Offered, Reported, TransferFailed, TransferProgressed
+from services.http.server import HttpServer
+from services.neighbours import Interface, Neighbours
+from services.sockets import BindError
+from services.tftp.server import TftpServer
+
+DRAIN_SECONDS = 10.0
+_WATCH_SECONDS = 0.25
+_CONFIRM_SECONDS = 0.1
+_EXPORTS_RETRY_SECONDS = 5.0
+
+log = structlog.get_logger("serve")
+
+
+async def serve(path: Path) -> None:
+    """Run the box until SIGTERM or SIGINT; raises UserError when it cannot start."""
+    config = configuration.load(path)
+    with only_server(config.server.data), Registry(config.registry, durable=False) as registry:
+        served = interfaces(config)
+        try:
+            install_bootfiles(config.boot_root)
+        except BootFileError as error:
+            raise UserError(str(error), error.hint, code=1) from error
+        moved = asyncio.Event()
+        moved.set()
+        journal = Journal(registry, time.time, _log_event)
+        box = Box(config, registry, journal, Neighbours(served), served, moved.set)
+        stop = _signals(box, path, served, moved)
+        async with _services(box, served) as bound:
+            _say_started(registry, box, bound)
+            tasks = [
+                asyncio.create_task(_watch(registry, box, journal)),
+                asyncio.create_task(_confirm(box)),
+                asyncio.create_task(_export(box, registry, journal, moved)),
+            ]
+            await stop.wait()
+            _notify("STOPPING=1")
+            log.info("draining", seconds=DRAIN_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        journal.flush()
+        log.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def _services(box: Box, served: list[Interface]) -> AsyncIterator[list[tuple[str, str, int]]]:
+    """All sockets of all interfaces, open; drained and closed at the end. Raises UserError when a port is taken."""
+    bound: list[tuple[str, str, int]] = []
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            for interface in served:
+                address = interface.address.ip
+                dhcp = ProxyDhcp(
+                    interface.name, address, allowed=box.allowed, plan=partial(box.plan, address), emit=box.emit
+                )
+                stack.callback(dhcp.close)
+                dhcp.open()
+                tftp = TftpServer(address, box.config.boot_root, admit=box.admit, emit=box.emit)
+                stack.callback(tftp.close)
+                tftp.open()
+                stack.push_async_callback(tftp.drain, DRAIN_SECONDS)
+                port = box.config.server.http_port
+                http = HttpServer(
+                    address,
+                    port,
+                    images=box.config.images,
+                    admit=box.admit,
+                    script=partial(box.script, address),
+                    secrets=box.secrets,
+                    report=box.report,
+                    emit=box.emit,
+                )
+                await http.start()
+                stack.push_async_callback(http.close, DRAIN_SECONDS)
+                where = str(address)
+                bound += [("dhcp", where, 67), ("pxe", where, 4011), ("tftp", where, 69), ("http", where, port)]
+        except BindError as error:
+            raise ports.explain(error) from error
+        yield bound
+
+
+def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]) -> None:
+    registry.set_server("started", time.time())
+    registry.set_server("services", [{"name": n, "address": a, "port": p} for n, a, p in bound])
+    _notify("READY=1")
+    log.info(
+        "serving",
+        on=" ".join(f"{name}/{address}:{port}" for name, address, port in bound),
+        allowed=len(box.allowlist.entries),
+        image=box.release,
+    )
+    if not box.allowlist.entries:
+        log.warning("nobody may boot yet", do="netboot-appliance allow add MAC")
+    if box.release is None:
+        log.warning("no image is active", do="netboot-appliance image build")
+
+
+async def _watch(registry: Registry, box: Box, journal: Journal) -> None:
+    """Write the journal down, and take over within a moment what the CLI committed."""
+    seen = registry.changed()
+    failing = False
+    while True:
+        await asyncio.sleep(_WATCH_SECONDS)
+        try:
+            box.refresh_release()
+            journal.flush()
+            if (now := registry.changed()) != seen:
+                seen = now
+                box.refresh_allowlist()
+                log.info("allowlist read", entries=len(box.allowlist.entries))
+            failing = False
+        except Exception:
+            # A full disk or a locked registry must not end the service: boots go on from memory.
+            if not failing:
+                log.exception("cannot write to the registry; boots go on, and it is tried again")
+            failing = True
+
+
+async def _confirm(box: Box) -> None:
+    """Confirm claimed addresses soon after their clients use them: a mount may be the next thing they ask for."""
+    while True:
+        await asyncio.sleep(_CONFIRM_SECONDS)
+        try:
+            box.claims.check(time.monotonic())
+        except OSError:
+            log.exception("the neighbour table cannot be read; trying again")
+
+
+async def _export(box: Box, registry: Registry, journal: Journal, moved: asyncio.Event) -> None:
+    """Bring the exports into force whenever addresses or the allowlist have moved."""
+    complaint = ""
+    while True:
+        await moved.wait()
+        moved.clear()
+        try:
+            backend, why = await asyncio.to_thread(exports.chosen, box.config)
+            boots = {boot.mac: boot for boot in journal.boots()}
+            want = exports.wanted(box.config, box.networks, box.allowlist, registry.clients(), boots)
+            changed = await asyncio.to_thread(exports.install, box.config, backend, want)
+            registry.set_server("exports", {"backend": backend.value, "why": why, "error": ""})
+            if changed:
+                log.info("exports in force", backend=backend.value, directories=sum(bool(e.clients) for e in want))
+            complaint = ""
+        except Exception as error:
+            message = error.message if isinstance(error, UserError) else repr(error)
+            if message != complaint:
+                hint = error.hint if isinstance(error, UserError) else ""
+                log.error("the exports are not in force; trying again", error=message, hint=hint)
+                with contextlib.suppress(Exception):
+                    registry.set_server("exports", {"backend": "", "why": hint, "error": message})
+            complaint = message
+            await asyncio.sleep(_EXPORTS_RETRY_SECONDS)
+            moved.set()
+
+
+def _signals(box: Box, path: Path, served: list[Interface], moved: asyncio.Event) -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, box, path, served, moved)
+    return stop
+
+
+def _reload(box: Box, path: Path, served: list[Interface], moved: asyncio.Event) -> None:
+    _notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    try:
+        fresh = configuration.load(path)
+        if fresh.server != box.config.server:
+            log.warning("[server] has changed: that takes effect at the next start", do="restart the service")
+        box.config = replace(fresh, server=box.config.server)
+        box.networks = networks(box.config, served)
+        moved.set()
+        log.info("configuration reloaded", file=str(path))
+    except UserError as error:
+        log.error("the configuration was not reloaded; the old one stays", error=error.message, hint=error.hint)
+    _notify("READY=1")
+
+
+def _log_event(event: Event, boot: Boot | None) -> None:
+    match event:
+        case Ignored():
+            log.warning("ignored", service=event.service, client=event.client, reason=event.reason.value)
+        case TransferProgressed():
+            pass
+        case AddressSeen() | Offered():
+            log.debug(type(event).__name__, **_fields(event))
+        case TransferFailed():
+            log.warning("transfer failed", **_fields(event))
+        case Reported():
+            log.info("reported", mac=str(event.mac), stage=event.stage, **event.details)
+        case _:
+            log.info(_WORDS.get(type(event).__name__, type(event).__name__), **_fields(event))
+
+
+_WORDS = {"Discovered": "discovered", "ScriptServed": "script served", "TransferServed": "served"}
+
+
+def _fields(event: Event) -> dict[str, object]:
+    values = {name: getattr(event, name) for name in event.__dataclass_fields__}
+    return {name: value if isinstance(value, int | float | str) else str(value) for name, value in values.items()}
+
+
+def _notify(message: str) -> None:
+    """Tell systemd (sd_notify(3)); without systemd nothing happens."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unix:
+            unix.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+def configure_logging() -> None:
+    """structlog: for people on a terminal, JSON lines elsewhere."""
+    terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=not terminal),
+            *([] if terminal else [structlog.processors.dict_tracebacks]),
+            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            "debug" if os.environ.get("NETBOOT_APPLIANCE_DEBUG") else "info"
+        ),
+    )

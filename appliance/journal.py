@@ -1,0 +1,162 @@
+"""Boot events: stamp, fold into the clients' current boots, write down.
+
+Events reach the registry in batches (`flush`), so that a thousand booting PCs cost a few commits a second. A boot
+itself, with its token, is committed before its offer leaves: a server that is killed and started again still knows it.
+"""
+
+import json
+import secrets
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from ipaddress import IPv4Address
+from typing import Any, get_args, get_type_hints
+
+from appliance.registry import BootRow, IgnoredRow, Registry
+from appliance.timeline import AddressLost, Boot, continues, fold, replay
+from services.ethernet import MacAddress
+from services.events import AddressSeen, Discovered, Event, Ignored, TransferProgressed
+
+_KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), AddressLost)}
+# Refusals waiting for the next flush. A flood of strangers can fill this, and then only it.
+_REFUSALS_HELD = 1000
+# A refusal is logged once, not once a packet; a machine that still asks after an hour is worth another line.
+_LOGGED_AGAIN = 3600.0
+
+
+class Journal:
+    """The current boots and the way to the registry. `log(event, boot)` is told what people may want to read, with the
+    boot after the event; of refusals, each kind once an hour, with None."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        clock: Callable[[], float],
+        log: Callable[[Event, Boot | None], None],
+    ) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._log = log
+        self._boots = {boot.mac: boot for boot in latest(registry)}
+        self._holders = {a: boot.mac for boot in self._boots.values() for a in boot.known_addresses}
+        self._pending: list[tuple[int, float, str, str]] = []
+        # Progress is for watching: between two flushes only the latest of a file says anything.
+        self._progress: dict[tuple[int, str], tuple[int, float, str, str]] = {}
+        self._refused: dict[tuple[str, str, str], IgnoredRow] = {}
+        self._logged: dict[tuple[str, str, str], float] = {}
+
+    def boot(self, mac: MacAddress) -> Boot | None:
+        """The client's latest boot."""
+        return self._boots.get(mac)
+
+    def boots(self) -> list[Boot]:
+        """Every client's latest boot."""
+        return list(self._boots.values())
+
+    def discovered(self, event: Discovered, release: str) -> Boot:
+        """The boot that a DISCOVER belongs to; opens one, with a new token, when it is a new power-on."""
+        now = self._clock()
+        boot = self._boots.get(event.mac)
+        if boot is None or not continues(boot, event, now):
+            inherited = boot.known_addresses if boot else ()
+            self._registry.register(event.mac, now)
+            row = self._registry.open_boot(
+                event.mac, now, secrets.token_urlsafe(18), release, " ".join(map(str, inherited))
+            )
+            self._boots[event.mac] = _opened(row)
+        return self._append(self._boots[event.mac], event, now)
+
+    def record(self, event: Event) -> None:
+        """Take down any other event; one of a client without a boot is let go."""
+        if isinstance(event, Ignored):
+            self._refuse(event)
+            return
+        boot = self._boots.get(event.mac)
+        if boot is None:
+            return
+        if isinstance(event, AddressSeen):
+            self._move(event, boot)
+        self._append(self._boots[event.mac], event, self._clock())
+
+    def flush(self) -> None:
+        """Write what has gathered, in one commit. On an error (disk full) it is kept for the next try."""
+        if not (self._pending or self._progress or self._refused):
+            return
+        with self._registry.transaction():
+            self._registry.append_events([*self._progress.values(), *self._pending])
+            self._registry.record_ignored(self._refused.values())
+        self._pending, self._progress, self._refused = [], {}, {}
+
+    def _append(self, boot: Boot, event: Event | AddressLost, now: float) -> Boot:
+        after = fold(boot, event, now)
+        self._boots[boot.mac] = after
+        row = (boot.id, now, type(event).__name__, encode(event))
+        if isinstance(event, TransferProgressed):
+            self._progress[boot.id, event.path] = row
+        else:
+            self._pending.append(row)
+        if not isinstance(event, AddressLost):
+            self._log(event, after)
+        return after
+
+    def _move(self, event: AddressSeen, boot: Boot) -> None:
+        holder = self._holders.get(event.address)
+        if holder is not None and holder != boot.mac and holder in self._boots:
+            self._append(self._boots[holder], AddressLost(holder, event.address), self._clock())
+        self._holders[event.address] = boot.mac
+
+    def _refuse(self, event: Ignored) -> None:
+        now = self._clock()
+        key = (event.client, event.service, event.reason.value)
+        before = self._refused.get(key)
+        if before is not None:
+            self._refused[key] = IgnoredRow(*key, before.first_at, now, before.count + 1)
+        elif len(self._refused) < _REFUSALS_HELD:
+            self._refused[key] = IgnoredRow(*key, now, now, 1)
+        if now - self._logged.get(key, -_LOGGED_AGAIN) >= _LOGGED_AGAIN:
+            self._logged.pop(key, None)
+            self._logged[key] = now
+            if len(self._logged) > _REFUSALS_HELD:
+                del self._logged[next(iter(self._logged))]
+            self._log(event, None)
+
+
+def latest(registry: Registry) -> list[Boot]:
+    """Every client's latest boot, folded from the registry."""
+    return [_read(registry, row) for row in registry.latest_boots()]
+
+
+def history(registry: Registry, mac: MacAddress) -> list[Boot]:
+    """The client's known boots, oldest first."""
+    return [_read(registry, row) for row in registry.boots(mac)]
+
+
+def _read(registry: Registry, row: BootRow) -> Boot:
+    return replay(_opened(row), decoded(registry.events(row.id)))
+
+
+def _opened(row: BootRow) -> Boot:
+    inherited = tuple(IPv4Address(address) for address in row.inherited.split())
+    return Boot(row.id, row.mac, row.started, row.token, row.release, last_event=row.started, inherited=inherited)
+
+
+def encode(event: Event | AddressLost) -> str:
+    """The event's fields as JSON."""
+    values = {f.name: getattr(event, f.name) for f in fields(event)}
+    return json.dumps({k: v if isinstance(v, str | int | float | bool | dict) else str(v) for k, v in values.items()})
+
+
+def decoded(rows: Iterable[tuple[float, str, str]]) -> Iterable[tuple[float, Event | AddressLost]]:
+    """Rows of the registry as (at, event); kinds that this version does not know are passed over."""
+    for at, kind, details in rows:
+        if kind in _KINDS:
+            hints = get_type_hints(_KINDS[kind])
+            yield at, _KINDS[kind](**{name: _revive(hints[name], v) for name, v in json.loads(details).items()})
+
+
+def _revive(hint: Any, value: Any) -> Any:
+    if hint is MacAddress:
+        return MacAddress.parse(value)
+    if isinstance(hint, types.GenericAlias) or hint in (str, int, float, bool):
+        return value
+    return hint(value)

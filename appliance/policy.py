@@ -1,0 +1,75 @@
+"""Who boots what. PURE: the one place that decides; everything it needs is an argument, every refusal has a reason."""
+
+import hmac
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network
+
+from appliance.allowlist import Allowlist
+from appliance.timeline import Boot, Stage
+from services.decision import BootPlan, Ignore, Reason
+from services.ethernet import MacAddress
+
+# Option 93 (RFC 4578, erratum 4624 for 9): the loader each firmware gets. x64 UEFI reports 7 or 9.
+LOADERS = {0: "undionly.kpxe", 7: "snponly.efi", 9: "snponly.efi"}
+
+
+def plan(
+    mac: MacAddress, architecture: int, *, ipxe: bool, allowlist: Allowlist, release: str | None, base_url: str
+) -> BootPlan | Ignore:
+    """What a client that asked by DHCP is offered: its loader by TFTP, or for iPXE its boot script by HTTP.
+
+    `base_url` is the box's HTTP address as this client reaches it, without a trailing slash.
+    """
+    if mac not in allowlist:
+        return Ignore(Reason.NOT_ALLOWED)
+    if architecture not in LOADERS:
+        return Ignore(Reason.UNSUPPORTED_FIRMWARE)
+    if release is None:
+        return Ignore(Reason.NO_IMAGE)
+    if ipxe:
+        return BootPlan(f"{base_url}/boot/{mac.bare}/boot.ipxe")
+    return BootPlan(f"{mac.bare}/{LOADERS[architecture]}")
+
+
+def admit(
+    claimed: MacAddress | None,
+    neighbour: MacAddress | None,
+    *,
+    peer: IPv4Address,
+    on_link: bool,
+    allowlist: Allowlist,
+    networks: Sequence[IPv4Network],
+) -> MacAddress | Ignore:
+    """Who a TFTP or HTTP peer is. On the link the kernel's neighbour table is the check of what the peer claims;
+    behind a router there is only the claim, and the configured networks bound who may make it."""
+    if on_link:
+        if neighbour is None:
+            return Ignore(Reason.UNKNOWN_NEIGHBOUR)
+        if claimed is not None and claimed != neighbour:
+            return Ignore(Reason.MAC_MISMATCH)
+        mac = neighbour
+    elif claimed is None:
+        return Ignore(Reason.NO_CLAIM)
+    elif not any(peer in network for network in networks):
+        return Ignore(Reason.OUTSIDE_NETWORKS)
+    else:
+        mac = claimed
+    return mac if mac in allowlist else Ignore(Reason.NOT_ALLOWED)
+
+
+def secrets(boot: Boot | None, token: str) -> Boot | Ignore:
+    """Whether `token` opens the secrets of this boot: only its own, and only until userspace has reported."""
+    match current(boot, token):
+        case Ignore() as refused:
+            return refused
+        case found:
+            return Ignore(Reason.TOKEN_SPENT) if found.secrets_spent else found
+
+
+def current(boot: Boot | None, token: str) -> Boot | Ignore:
+    """Whether `token` belongs to the client's latest boot; a token of an earlier one is worth nothing."""
+    if boot is None or not boot.has_reached(Stage.SCRIPT):
+        return Ignore(Reason.NO_BOOT)
+    # In constant time, so that a token cannot be found letter by letter.
+    same = hmac.compare_digest(token.encode(), boot.token.encode())
+    return boot if same else Ignore(Reason.TOKEN_INVALID)

@@ -1,0 +1,273 @@
+"""The program's own database: SQLite in WAL mode, plain SQL, migrations by user_version.
+
+Holds the allowlist, the clients, the boots with their events, and what was refused. The CLI and the running server open
+it at the same time; `changed()` tells one what the other committed. A commit is on the disk before it returns.
+"""
+
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from appliance.allowlist import Allowlist, Entry
+from appliance.errors import UserError
+from services.ethernet import MacAddress, MacRange
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE allowed (
+        first INTEGER NOT NULL, last INTEGER NOT NULL, label TEXT NOT NULL, added REAL NOT NULL,
+        PRIMARY KEY (first, last)
+    ) WITHOUT ROWID;
+    CREATE TABLE clients (
+        number INTEGER PRIMARY KEY, mac INTEGER NOT NULL UNIQUE, first_seen REAL NOT NULL,
+        gui_rpc_password TEXT NOT NULL
+    );
+    CREATE TABLE boots (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, mac INTEGER NOT NULL, started REAL NOT NULL, token TEXT NOT NULL,
+        release TEXT NOT NULL, inherited TEXT NOT NULL
+    );
+    CREATE INDEX boots_of_client ON boots (mac, id);
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY, boot INTEGER NOT NULL REFERENCES boots ON DELETE CASCADE, at REAL NOT NULL,
+        kind TEXT NOT NULL, details TEXT NOT NULL
+    );
+    CREATE INDEX events_of_boot ON events (boot, id);
+    CREATE TABLE ignored (
+        client TEXT NOT NULL, service TEXT NOT NULL, reason TEXT NOT NULL, first_at REAL NOT NULL,
+        last_at REAL NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (client, service, reason)
+    ) WITHOUT ROWID;
+    CREATE TABLE server (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """,
+)
+# A machine's history is for people; beyond this many boots nobody reads it, and the file stays small for years.
+_BOOTS_KEPT = 20
+_IGNORED_KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A MAC that has booted at least once. `number` is small, unique and never reused for another MAC."""
+
+    number: int
+    mac: MacAddress
+    first_seen: float
+    gui_rpc_password: str
+
+
+@dataclass(frozen=True, slots=True)
+class BootRow:
+    """What was decided when a boot was opened; everything later is in its events."""
+
+    id: int
+    mac: MacAddress
+    started: float
+    token: str
+    release: str
+    inherited: str
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredRow:
+    """Refusals of one client by one service for one reason, counted."""
+
+    client: str
+    service: str
+    reason: str
+    first_at: float
+    last_at: float
+    count: int
+
+
+class Registry:
+    """One open connection. Not for sharing between threads."""
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        """Open or create the database; raises UserError when that is not possible.
+
+        `durable`: a commit is on the disk before it returns, as a person's edit must be. The server does without: what
+        a power cut takes from it are the last moments of boots, which the same power cut ended.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # The database holds passwords and tokens: nobody else may read it, from its first byte on.
+            path.touch(mode=0o600)
+            self._sql = sqlite3.connect(path, timeout=10.0, isolation_level=None)
+            self._sql.execute("PRAGMA journal_mode = WAL")
+            self._sql.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._sql.execute("PRAGMA foreign_keys = ON")
+            self._migrate(path)
+        except (OSError, sqlite3.Error) as error:
+            raise UserError(
+                f"cannot open the registry {path}: {error}",
+                "run with sudo; if the disk is full or the file is damaged, free space or move the file away",
+                code=1,
+            ) from error
+
+    def close(self) -> None:
+        self._sql.close()
+
+    def __enter__(self) -> "Registry":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _migrate(self, path: Path) -> None:
+        version = self._sql.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(_MIGRATIONS):
+            raise UserError(
+                f"the registry {path} was written by a newer netboot-appliance (schema {version})",
+                "install that version again, or restore a backup made with this one",
+            )
+        for number in range(version, len(_MIGRATIONS)):
+            self._sql.executescript(f"BEGIN; {_MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT;")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block's writes, or none of them."""
+        self._sql.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._sql.execute("ROLLBACK")
+            raise
+        self._sql.execute("COMMIT")
+
+    def changed(self) -> int:
+        """A number that differs once another connection has committed. Costs microseconds."""
+        version: int = self._sql.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    # The allowlist
+
+    def allowlist(self) -> Allowlist:
+        rows = self._sql.execute("SELECT first, last, label FROM allowed")
+        return Allowlist.of(Entry(MacRange(MacAddress(a), MacAddress(b)), label) for a, b, label in rows)
+
+    def allow(self, entries: Iterable[Entry]) -> None:
+        """Add the entries; one whose range is there already gets the new label."""
+        now = time.time()
+        with self.transaction():
+            self._sql.executemany(
+                "INSERT INTO allowed VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET label = excluded.label",
+                [(e.range.first.value, e.range.last.value, e.label, now) for e in entries],
+            )
+
+    def disallow(self, span: MacRange) -> bool:
+        """Remove the entry of exactly this range; False when there is none."""
+        with self.transaction():
+            done = self._sql.execute(
+                "DELETE FROM allowed WHERE first = ? AND last = ?", (span.first.value, span.last.value)
+            )
+        return done.rowcount > 0
+
+    def replace_allowlist(self, before: Allowlist, after: Iterable[Entry]) -> bool:
+        """Put `after` in the place of `before`; False, and nothing done, when `before` is no longer what is there."""
+        now = time.time()
+        with self.transaction():
+            if self.allowlist().entries != before.entries:
+                return False
+            self._sql.execute("DELETE FROM allowed")
+            self._sql.executemany(
+                "INSERT INTO allowed VALUES (?, ?, ?, ?)",
+                [(e.range.first.value, e.range.last.value, e.label, now) for e in after],
+            )
+        return True
+
+    # Clients and boots
+
+    def client(self, mac: MacAddress) -> Client | None:
+        row = self._sql.execute("SELECT * FROM clients WHERE mac = ?", (mac.value,)).fetchone()
+        return _client(row) if row else None
+
+    def clients(self) -> list[Client]:
+        return [_client(row) for row in self._sql.execute("SELECT * FROM clients ORDER BY mac")]
+
+    def register(self, mac: MacAddress, now: float) -> Client:
+        """The client of this MAC, with a number and a GUI RPC password of its own from its first boot on."""
+        self._sql.execute(
+            "INSERT INTO clients (mac, first_seen, gui_rpc_password) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (mac.value, now, secrets.token_urlsafe(18)),
+        )
+        found = self.client(mac)
+        if found is None:
+            raise sqlite3.DatabaseError(f"the client {mac} vanished as it was registered")
+        return found
+
+    def open_boot(self, mac: MacAddress, now: float, token: str, release: str, inherited: str) -> BootRow:
+        """Record a new boot, and forget the client's oldest ones."""
+        with self.transaction():
+            cursor = self._sql.execute(
+                "INSERT INTO boots (mac, started, token, release, inherited) VALUES (?, ?, ?, ?, ?)",
+                (mac.value, now, token, release, inherited),
+            )
+            self._sql.execute(
+                "DELETE FROM boots WHERE mac = ?1"
+                " AND id NOT IN (SELECT id FROM boots WHERE mac = ?1 ORDER BY id DESC LIMIT ?2)",
+                (mac.value, _BOOTS_KEPT),
+            )
+        return BootRow(cursor.lastrowid or 0, mac, now, token, release, inherited)
+
+    def boots(self, mac: MacAddress) -> list[BootRow]:
+        """The client's boots that are still known, oldest first."""
+        rows = self._sql.execute("SELECT * FROM boots WHERE mac = ? ORDER BY id", (mac.value,))
+        return [_boot_row(row) for row in rows]
+
+    def latest_boots(self) -> list[BootRow]:
+        """Every client's latest boot, oldest first."""
+        rows = self._sql.execute("SELECT * FROM boots WHERE id IN (SELECT max(id) FROM boots GROUP BY mac) ORDER BY id")
+        return [_boot_row(row) for row in rows]
+
+    def events(self, boot: int) -> list[tuple[float, str, str]]:
+        """The boot's events as (at, kind, details), in order."""
+        rows = self._sql.execute("SELECT at, kind, details FROM events WHERE boot = ? ORDER BY id", (boot,))
+        return rows.fetchall()
+
+    def append_events(self, rows: Iterable[tuple[int, float, str, str]]) -> None:
+        """Append (boot, at, kind, details) rows; those of a boot that was forgotten meanwhile are dropped."""
+        self._sql.executemany(
+            "INSERT INTO events (boot, at, kind, details)"
+            " SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM boots WHERE id = ?1)",
+            rows,
+        )
+
+    # What was refused, and the server's own state
+
+    def record_ignored(self, rows: Iterable[IgnoredRow]) -> None:
+        self._sql.executemany(
+            "INSERT INTO ignored VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET last_at = excluded.last_at, count = count + excluded.count",
+            [(r.client, r.service, r.reason, r.first_at, r.last_at, r.count) for r in rows],
+        )
+        self._sql.execute(
+            "DELETE FROM ignored WHERE last_at < (SELECT last_at FROM ignored ORDER BY last_at DESC LIMIT 1 OFFSET ?)",
+            (_IGNORED_KEPT,),
+        )
+
+    def ignored(self) -> list[IgnoredRow]:
+        """What was refused, the latest first."""
+        rows = self._sql.execute("SELECT * FROM ignored ORDER BY last_at DESC, client")
+        return [IgnoredRow(*row) for row in rows]
+
+    def set_server(self, key: str, value: Any) -> None:
+        """Note a fact about the running server, as JSON."""
+        self._sql.execute("INSERT OR REPLACE INTO server VALUES (?, ?)", (key, json.dumps(value)))
+
+    def server(self) -> dict[str, Any]:
+        return {key: json.loads(value) for key, value in self._sql.execute("SELECT key, value FROM server")}
+
+
+def _client(row: tuple[Any, ...]) -> Client:
+    number, mac, first_seen, password = row
+    return Client(number, MacAddress(mac), first_seen, password)
+
+
+def _boot_row(row: tuple[Any, ...]) -> BootRow:
+    ident, mac, started, token, release, inherited = row
+    return BootRow(ident, MacAddress(mac), started, token, release, inherited)

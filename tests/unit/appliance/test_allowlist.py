@@ -1,0 +1,70 @@
+"""Which entry decides for an address, and the text form of the list."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.allowlist import Allowlist, Entry, parse, render
+from appliance.errors import UserError
+from services.ethernet import MacAddress, MacRange
+
+
+def entry(text: str, label: str = "") -> Entry:
+    return Entry(MacRange.parse(text), label)
+
+
+def test_an_empty_list_allows_nobody() -> None:
+    assert MacAddress(0) not in Allowlist.of([])
+    assert MacAddress.parse("52:54:00:aa:bb:cc") not in Allowlist()
+
+
+def test_the_narrowest_entry_decides() -> None:
+    allowed = Allowlist.of([entry("52:*", "all"), entry("52:54:00:*", "QEMU"), entry("52:54:00:aa:bb:cc", "mine")])
+    labels = {
+        mac: found.label if (found := allowed.decide(MacAddress.parse(mac))) else None
+        for mac in (
+            "52:54:00:aa:bb:cc",
+            "52:54:00:aa:bb:cd",
+            "52:55:00:00:00:00",
+            "51:ff:ff:ff:ff:ff",
+            "53:00:00:00:00:00",
+        )
+    }
+    assert list(labels.values()) == ["mine", "QEMU", "all", None, None]
+
+
+SMALL = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(
+    lambda pair: MacRange(MacAddress(min(pair)), MacAddress(max(pair)))
+)
+
+
+@given(st.lists(SMALL, max_size=12, unique=True), st.integers(0, 70))
+def test_bisection_agrees_with_looking_at_every_entry(ranges: list[MacRange], value: int) -> None:
+    mac = MacAddress(value)
+    holding = [span.size for span in ranges if mac in span]
+    found = Allowlist.of(Entry(span) for span in ranges).decide(mac)
+    assert (found.range.size if found else None) == (min(holding) if holding else None)
+    assert found is None or mac in found.range
+
+
+def test_the_text_form_reads_back() -> None:
+    entries = [entry("52:54:00:*", "room 12"), entry("00:11:22:33:44:55")]
+    assert sorted(parse(render(entries), "f")) == sorted(entries)
+
+
+def test_spaces_around_the_hyphen_and_comments() -> None:
+    text = "# room\n\n52:54:00:00:00:01 - 52:54:00:00:00:09  the row by the window # nine\n"
+    assert parse(text, "f") == [entry("52:54:00:00:00:01-52:54:00:00:00:09", "the row by the window")]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("52:54:00:*\nbanana\n", "f:2: 'banana' is not a MAC address or range"),
+        ("52:54:00:*\n\n52:54:00:00:00:00/24 again\n", "f:3: 52:54:00:00:00:00/24 stands on line 1 already"),
+    ],
+)
+def test_a_wrong_line_is_named(text: str, place: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(text, "f")
+    assert caught.value.message.startswith(place)

@@ -1,0 +1,105 @@
+"""The configuration file: what is read, and how each mistake is put."""
+
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from appliance.config import load, locate, parse, redacted
+from appliance.errors import UserError
+
+HERE = Path("/etc/c.toml")
+SMALLEST = '[server]\ninterfaces = ["eth0"]\n'
+
+
+def test_the_smallest_configuration() -> None:
+    config = parse(SMALLEST, HERE)
+    assert config.server.interfaces == ("eth0",)
+    assert config.images == Path("/var/lib/netboot-appliance/images")
+    assert config.project.account is None
+    assert config.nfs.backend == "auto"
+
+
+def test_every_section() -> None:
+    config = parse(
+        SMALLEST
+        + """
+        [nfs]
+        networks = ["10.0.0.0/24"]
+        backend = "kernel"
+        [project]
+        url = "https://project.example.org/"
+        account_key = "1_abc"
+        [boinc]
+        management_hosts = ["10.0.0.9"]
+        [boinc.preferences]
+        max_ncpus_pct = 50
+        [image]
+        packages = ["htop"]
+        kernel_arguments = ["console=ttyS0"]
+        """,
+        HERE,
+    )
+    assert config.nfs.networks == (IPv4Network("10.0.0.0/24"),)
+    assert config.boinc.management_hosts == (IPv4Address("10.0.0.9"),)
+    assert config.boinc.preferences.max_ncpus_pct == 50.0
+    assert config.image.recipe.packages == ("htop",)
+    assert config.project.account is not None
+    assert "1_abc" not in str(redacted(config))
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (
+            '[server]\ninterfces = ["eth0"]',
+            "/etc/c.toml:2: unknown key 'interfces' in [server]",
+            "did you mean interfaces?",
+        ),
+        (SMALLEST + "[sever]\nx = 1", "/etc/c.toml:3: unknown section 'sever'", "did you mean server?"),
+        (SMALLEST + '[nfs]\nnetworks = ["10.0.0.1/24"]', "/etc/c.toml:4: [nfs] networks", "host bits set"),
+        (SMALLEST + '[nfs]\nbackend = "samba"', "/etc/c.toml:4: [nfs] backend", "one of auto, kernel, ganesha"),
+        (SMALLEST + '[nfs]\nnetworks = "10.0.0.0/24"', "/etc/c.toml:4: [nfs] networks", "write a list"),
+        ("[server]\ninterfaces = []", "/etc/c.toml:2: [server] interfaces", "at least one"),
+        ("[server]\n", "/etc/c.toml:1: [server] lacks interfaces", "interfaces ="),
+        ("", "/etc/c.toml: the section [server] is missing", "interfaces ="),
+        (SMALLEST + "http_port = 80000", "/etc/c.toml:3: [server] http_port", "1 to 65535"),
+        (SMALLEST + 'http_port = "80"', "/etc/c.toml:3: [server] http_port", "whole number"),
+        (SMALLEST + "http_port = true", "/etc/c.toml:3: [server] http_port", "whole number"),
+        (SMALLEST + 'data = "var lib"', "/etc/c.toml:3: [server] data", "absolute path"),
+        (SMALLEST + '[project]\nurl = "https://a.example.org/"', "[project] url and account_key belong together", ""),
+        (SMALLEST + "project = 1", "/etc/c.toml:3: unknown key 'project' in [server]", ""),
+        ("project = 1\n" + SMALLEST, "project is a section", ""),
+        (SMALLEST + "[boinc.preferences]\nmax_ncpus_pct = 500", "/etc/c.toml:4: [boinc.preferences] max_ncpus_pct", ""),
+        (SMALLEST + "[boinc.preferences]\nmax_cpus = 5", "/etc/c.toml:4: unknown key 'max_cpus'", "max_"),
+        (SMALLEST + '[image]\nkernel_arguments = ["a b"]', "/etc/c.toml:4: [image] kernel_arguments", "spaces"),
+        ("[server\n", "/etc/c.toml: not valid TOML", ""),
+    ],
+)
+def test_a_mistake_is_named_with_its_line_and_a_hint(text: str, message: str, hint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(text, HERE)
+    assert message in caught.value.message
+    assert hint in f"{caught.value.message} {caught.value.hint}"
+    assert caught.value.code == 2
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no configuration file") as caught:
+        load(tmp_path / "c.toml")
+    assert "config init" in caught.value.hint
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="not UTF-8"):
+        load(path)
+
+
+def test_the_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETBOOT_APPLIANCE_CONFIG", "/environment")
+    assert locate(Path("/option")) == Path("/option")
+    assert locate(None) == Path("/environment")
+    monkeypatch.delenv("NETBOOT_APPLIANCE_CONFIG")
+    assert locate(None) == Path("/etc/netboot-appliance/config.toml")

@@ -1,0 +1,149 @@
+"""The journal: which boot an event belongs to, what a restart still knows, what is logged how often."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from appliance.journal import Journal, history
+from appliance.registry import Registry
+from appliance.timeline import Boot, Stage
+from services.decision import Reason
+from services.ethernet import MacAddress
+from services.events import (
+    AddressSeen,
+    Discovered,
+    Event,
+    Ignored,
+    Offered,
+    Reported,
+    ScriptServed,
+    TransferFailed,
+    TransferProgressed,
+    TransferServed,
+)
+
+MAC = MacAddress.parse("52:54:00:aa:bb:cc")
+OTHER = MacAddress.parse("52:54:00:aa:bb:dd")
+A, B = IPv4Address("10.0.0.5"), IPv4Address("10.0.0.6")
+
+
+@dataclass
+class Desk:
+    """A journal with a clock that stands still until it is set."""
+
+    registry: Registry
+    now: float = 1000.0
+    logged: list[Event] = field(default_factory=list)
+
+    def journal(self) -> Journal:
+        return Journal(self.registry, lambda: self.now, lambda event, _: self.logged.append(event))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Registry(tmp_path / "r.sqlite3") as registry:
+        yield Desk(registry)
+
+
+def discover(mac: MacAddress = MAC, *, ipxe: bool = False) -> Discovered:
+    return Discovered(mac, 7, ipxe, 1, 0)
+
+
+def boot_of(journal: Journal, mac: MacAddress = MAC) -> Boot:
+    boot = journal.boot(mac)
+    assert boot is not None
+    return boot
+
+
+def test_every_event_survives_a_restart(desk: Desk) -> None:
+    journal = desk.journal()
+    journal.discovered(discover(), "r1")
+    for event in (
+        Offered(MAC, "x", 67),
+        TransferProgressed(MAC, "tftp", "snponly.efi", 10, 20),
+        TransferServed(MAC, "tftp", "snponly.efi", 20, 0.5),
+        AddressSeen(MAC, A),
+        ScriptServed(MAC),
+        TransferFailed(MAC, "http", "vmlinuz", 5, "gone"),
+        Reported(MAC, "attached", {"hostid": "3"}),
+    ):
+        journal.record(event)
+    journal.flush()
+    again = desk.journal().boot(MAC)
+    assert again == journal.boot(MAC)
+    assert again is not None
+    assert again.stage is Stage.ATTACHED
+    assert [b.id for b in history(desk.registry, MAC)] == [again.id]
+
+
+def test_a_token_is_known_after_a_kill_without_a_flush(desk: Desk) -> None:
+    token = desk.journal().discovered(discover(), "r1").token
+    assert boot_of(desk.journal()).token == token
+
+
+def test_a_new_power_on_has_a_new_token_and_inherits_the_addresses(desk: Desk) -> None:
+    journal = desk.journal()
+    first = journal.discovered(discover(), "r1")
+    journal.record(AddressSeen(MAC, A))
+    journal.record(ScriptServed(MAC))
+    second = journal.discovered(discover(), "r2")
+    assert second.token != first.token
+    assert second.id != first.id
+    assert second.known_addresses == (A,)
+    journal.flush()
+    assert boot_of(desk.journal()).known_addresses == (A,)
+
+
+def test_an_address_belongs_to_the_client_seen_there_last(desk: Desk) -> None:
+    journal = desk.journal()
+    journal.discovered(discover(), "r")
+    journal.discovered(discover(OTHER), "r")
+    journal.record(AddressSeen(MAC, A))
+    journal.record(AddressSeen(OTHER, A))
+    assert boot_of(journal).known_addresses == ()
+    assert boot_of(journal, OTHER).known_addresses == (A,)
+    journal.flush()
+    restarted = desk.journal()
+    restarted.record(AddressSeen(MAC, A))
+    assert boot_of(restarted, OTHER).known_addresses == ()
+
+
+def test_progress_does_not_pile_up_between_two_flushes(desk: Desk) -> None:
+    journal = desk.journal()
+    boot = journal.discovered(discover(), "r")
+    for sent in range(50):
+        journal.record(TransferProgressed(MAC, "http", "initrd.img", sent, 50))
+    journal.flush()
+    kinds = [kind for _, kind, _ in desk.registry.events(boot.id)]
+    assert kinds == ["TransferProgressed", "Discovered"]
+
+
+def test_an_event_of_a_machine_without_a_boot_is_let_go(desk: Desk) -> None:
+    journal = desk.journal()
+    journal.record(AddressSeen(MAC, A))
+    journal.flush()
+    assert journal.boots() == []
+
+
+def test_a_refusal_is_logged_once_an_hour_and_counted_every_time(desk: Desk) -> None:
+    journal = desk.journal()
+    for _ in range(5):
+        journal.record(Ignored("dhcp", str(MAC), Reason.NOT_ALLOWED))
+    journal.record(Ignored("tftp", str(MAC), Reason.NOT_ALLOWED))
+    journal.flush()
+    assert len(desk.logged) == 2
+    assert sorted((row.service, row.count) for row in desk.registry.ignored()) == [("dhcp", 5), ("tftp", 1)]
+    desk.now += 3601
+    journal.record(Ignored("dhcp", str(MAC), Reason.NOT_ALLOWED))
+    assert len(desk.logged) == 3
+
+
+def test_a_flood_of_strangers_is_bounded(desk: Desk) -> None:
+    journal = desk.journal()
+    for number in range(5000):
+        journal.record(Ignored("dhcp", str(MacAddress(number)), Reason.NOT_ALLOWED))
+    journal.flush()
+    assert len(desk.registry.ignored()) <= 1001

@@ -1,0 +1,81 @@
+"""Who boots what, case by case."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from appliance import policy
+from appliance.allowlist import Allowlist, Entry
+from appliance.timeline import Boot, Reached, Stage
+from services.decision import BootPlan, Ignore, Reason
+from services.ethernet import MacAddress, MacRange
+
+MAC = MacAddress.parse("52:54:00:aa:bb:cc")
+STRANGER = MacAddress.parse("52:54:00:00:00:01")
+ALLOWED = Allowlist.of([Entry(MacRange(MAC, MAC))])
+PEER = IPv4Address("10.0.0.5")
+
+
+@pytest.mark.parametrize(
+    ("mac", "architecture", "ipxe", "release", "decision"),
+    [
+        (MAC, 0, False, "r", BootPlan("525400aabbcc/undionly.kpxe")),
+        (MAC, 7, False, "r", BootPlan("525400aabbcc/snponly.efi")),
+        (MAC, 9, False, "r", BootPlan("525400aabbcc/snponly.efi")),
+        (MAC, 7, True, "r", BootPlan("http://10.0.0.1/boot/525400aabbcc/boot.ipxe")),
+        (MAC, 6, False, "r", Ignore(Reason.UNSUPPORTED_FIRMWARE)),
+        (MAC, 7, False, None, Ignore(Reason.NO_IMAGE)),
+        (STRANGER, 7, False, "r", Ignore(Reason.NOT_ALLOWED)),
+    ],
+)
+def test_what_dhcp_offers(
+    mac: MacAddress, architecture: int, ipxe: bool, release: str | None, decision: BootPlan | Ignore
+) -> None:
+    planned = policy.plan(mac, architecture, ipxe=ipxe, allowlist=ALLOWED, release=release, base_url="http://10.0.0.1")
+    assert planned == decision
+
+
+@pytest.mark.parametrize(
+    ("claimed", "neighbour", "on_link", "decision"),
+    [
+        (MAC, MAC, True, MAC),
+        (None, MAC, True, MAC),
+        (MAC, STRANGER, True, Ignore(Reason.MAC_MISMATCH)),
+        (STRANGER, STRANGER, True, Ignore(Reason.NOT_ALLOWED)),
+        (None, STRANGER, True, Ignore(Reason.NOT_ALLOWED)),
+        (MAC, None, True, Ignore(Reason.UNKNOWN_NEIGHBOUR)),
+        (MAC, None, False, MAC),
+        (STRANGER, None, False, Ignore(Reason.NOT_ALLOWED)),
+        (None, None, False, Ignore(Reason.NO_CLAIM)),
+    ],
+)
+def test_who_a_peer_is(
+    claimed: MacAddress | None, neighbour: MacAddress | None, on_link: bool, decision: MacAddress | Ignore
+) -> None:
+    networks = [IPv4Network("10.0.0.0/24")]
+    assert decision == policy.admit(
+        claimed, neighbour, peer=PEER, on_link=on_link, allowlist=ALLOWED, networks=networks
+    )
+
+
+def test_a_routed_peer_outside_the_networks_is_refused() -> None:
+    decision = policy.admit(
+        MAC, None, peer=PEER, on_link=False, allowlist=ALLOWED, networks=[IPv4Network("10.1.0.0/24")]
+    )
+    assert decision == Ignore(Reason.OUTSIDE_NETWORKS)
+
+
+OPEN = Boot(1, MAC, 0.0, token="right", release="r", last_event=0.0, reached=(Reached(Stage.SCRIPT, 0.0),))
+
+
+def test_a_token_opens_the_secrets_of_its_own_boot_until_it_has_reported() -> None:
+    assert policy.secrets(OPEN, "right") == OPEN
+    assert policy.secrets(OPEN, "wrong") == Ignore(Reason.TOKEN_INVALID)
+    assert policy.secrets(OPEN, "") == Ignore(Reason.TOKEN_INVALID)
+    assert policy.secrets(OPEN, "röght") == Ignore(Reason.TOKEN_INVALID)
+    assert policy.secrets(None, "right") == Ignore(Reason.NO_BOOT)
+    assert policy.secrets(replace(OPEN, reached=()), "right") == Ignore(Reason.NO_BOOT)
+    reported = replace(OPEN, reached=(*OPEN.reached, Reached(Stage.REPORTED, 1.0)))
+    assert policy.secrets(reported, "right") == Ignore(Reason.TOKEN_SPENT)
+    assert policy.current(reported, "right") == reported

@@ -1,0 +1,100 @@
+"""Boots as folds of events: stages, retries, new power-ons, addresses."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from appliance.timeline import AddressLost, Boot, Stage, continues, fold, replay
+from services.ethernet import MacAddress
+from services.events import (
+    AddressSeen,
+    Discovered,
+    Offered,
+    Reported,
+    ScriptServed,
+    TransferFailed,
+    TransferProgressed,
+    TransferServed,
+)
+
+MAC = MacAddress.parse("52:54:00:aa:bb:cc")
+A, B = IPv4Address("10.0.0.5"), IPv4Address("10.0.0.6")
+NEW = Boot(1, MAC, started=100.0, token="t", release="r", last_event=100.0)
+FIRMWARE = Discovered(MAC, architecture=7, ipxe=False, xid=1, secs=0)
+IPXE = Discovered(MAC, architecture=7, ipxe=True, xid=2, secs=0)
+WHOLE = (
+    (100.0, FIRMWARE),
+    (100.1, Offered(MAC, "525400aabbcc/snponly.efi", 67)),
+    (104.0, Offered(MAC, "525400aabbcc/snponly.efi", 4011)),
+    (105.0, TransferProgressed(MAC, "tftp", "snponly.efi", 0, 200)),
+    (106.0, TransferServed(MAC, "tftp", "snponly.efi", 200, 1.0)),
+    (108.0, IPXE),
+    (110.0, ScriptServed(MAC)),
+    (111.0, TransferServed(MAC, "http", "r/vmlinuz", 8000, 1.0)),
+    (115.0, TransferServed(MAC, "http", "r/initrd.img", 40000, 4.0)),
+    (140.0, Reported(MAC, "root-mounted")),
+    (170.0, Reported(MAC, "reported")),
+    (180.0, Reported(MAC, "attached", {"hostid": "17"})),
+    (190.0, Reported(MAC, "computing")),
+)
+
+
+def test_a_whole_boot_passes_every_stage_once_in_order() -> None:
+    boot = replay(NEW, WHOLE)
+    assert [r.stage for r in boot.reached] == [s for s in Stage if s is not Stage.FAILED]
+    assert [r.at for r in boot.reached] == [100.0, 100.1, 106.0, 110.0, 111.0, 115.0, 140.0, 170.0, 180.0, 190.0]
+    assert boot.host_id == "17"
+    assert boot.architecture == 7
+
+
+def test_secrets_are_spent_once_userspace_has_reported() -> None:
+    assert not replay(NEW, WHOLE[:10]).secrets_spent
+    assert replay(NEW, WHOLE[:11]).secrets_spent
+
+
+def test_a_retry_continues_and_the_loaded_ipxe_continues() -> None:
+    asked = replay(NEW, WHOLE[:2])
+    assert continues(asked, FIRMWARE, 108.0)
+    assert continues(asked, replace(FIRMWARE, xid=9), 132.0)
+    assert continues(replay(NEW, WHOLE[:5]), IPXE, 108.0)
+
+
+def test_a_power_on_after_the_script_is_a_new_boot() -> None:
+    booted = replay(NEW, WHOLE[:7])
+    assert not continues(booted, FIRMWARE, 112.0)
+    assert not continues(booted, IPXE, 112.0)
+    assert not continues(None, FIRMWARE, 0.0)
+
+
+def test_firmware_after_its_loader_is_a_new_power_on() -> None:
+    assert not continues(replay(NEW, WHOLE[:5]), replace(FIRMWARE, xid=9), 110.0)
+
+
+def test_a_failure_is_shown_until_a_later_success() -> None:
+    failed = fold(replay(NEW, WHOLE[:10]), Reported(MAC, "failed", {"reason": "state refused"}), 150.0)
+    assert (failed.stage, failed.failure) == (Stage.FAILED, "state refused")
+    again = fold(failed, Reported(MAC, "reported"), 170.0)
+    assert (again.stage, again.failure) == (Stage.REPORTED, "")
+
+
+def test_a_failed_transfer_keeps_its_size() -> None:
+    boot = replay(NEW, [*WHOLE[:4], (105.5, TransferFailed(MAC, "tftp", "snponly.efi", 50, "gave up"))])
+    (transfer,) = boot.transfers
+    assert (transfer.sent, transfer.size, transfer.failed) == (50, 200, "gave up")
+
+
+def test_inherited_addresses_last_until_the_script_is_out() -> None:
+    boot = fold(replace(NEW, inherited=(A,)), AddressSeen(MAC, B), 101.0)
+    assert set(boot.known_addresses) == {A, B}
+    assert fold(boot, ScriptServed(MAC), 102.0).known_addresses == (B,)
+
+
+def test_an_address_that_another_client_got_is_lost() -> None:
+    boot = replay(replace(NEW, inherited=(A,)), [(101.0, AddressSeen(MAC, B)), (102.0, AddressLost(MAC, B))])
+    assert boot.known_addresses == (A,)
+    assert fold(boot, AddressLost(MAC, A), 103.0).known_addresses == ()
+
+
+def test_silence_on_the_way_is_a_stall_and_computing_is_not() -> None:
+    assert replay(NEW, WHOLE[:9]).stalled(115.0 + 181)
+    assert not replay(NEW, WHOLE[:9]).stalled(115.0 + 179)
+    assert not replay(NEW, WHOLE).stalled(10_000.0)

@@ -1,0 +1,71 @@
+"""The house: imports run downward only, pure modules stay pure, files fit in a head."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(p for folder in ("appliance", "services", "image") for p in (ROOT / folder).rglob("*.py"))
+FORBIDDEN = {
+    "services": {"appliance", "image", "tests"},
+    "image": {"appliance", "services", "tests"},
+    "appliance": {"tests"},
+}
+IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "aiohttp", "structlog", "subprocess", "time"}
+PURE = (
+    "appliance/policy.py",
+    "appliance/timeline.py",
+    "appliance/allowlist.py",
+    "services/dhcp/proxy.py",
+    "services/tftp/transfer.py",
+    "services/menus/ipxe.py",
+    "services/nfs/exports.py",
+    "services/boinc/files.py",
+    "services/ethernet.py",
+    "services/events.py",
+    "services/decision.py",
+    "image/recipe.py",
+    "image/commandline.py",
+    "image/livebuild.py",
+)
+# Where each foreign library's objects stop: the codec or the edge that wraps it.
+CONFINED = {
+    "scapy": {"services/dhcp/packet.py"},
+    "tftpy": {"services/tftp/packet.py"},
+    "pyroute2": {"services/neighbours.py"},
+    "sqlite3": {"appliance/registry.py"},
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_downward_only(path: Path) -> None:
+    assert not set(imports(path)) & FORBIDDEN[path.relative_to(ROOT).parts[0]]
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_pure_module_does_no_io(name: str) -> None:
+    assert not set(imports(ROOT / name)) & IMPURE
+
+
+@pytest.mark.parametrize(("library", "homes"), CONFINED.items())
+def test_a_foreign_library_stops_at_its_codec(library: str, homes: set[str]) -> None:
+    users = {str(p.relative_to(ROOT)) for p in SOURCES if library in set(imports(p))}
+    assert users == homes
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_says_what_it_is_for_and_fits_in_a_head(path: Path) -> None:
+    text = path.read_text()
+    if text:
+        assert ast.get_docstring(ast.parse(text))
+    assert text.count("\n") <= 400
