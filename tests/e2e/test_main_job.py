@@ -1,0 +1,284 @@
+"""The main job, end to end, as one story told in order: each test goes on where the one before left the room.
+
+An allowed UEFI PC boots and computes; strangers get nothing; one of them is allowed while the box serves; the first
+PC's power is cut in the middle of a task. The PCs overlap, since an emulated one needs a minute or two to boot.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.decision import Reason
+from services.ethernet import MacAddress
+from tests.e2e.conftest import JOB_SECONDS
+from tests.e2e.wire import frames
+from tests.fakes.boinc_project import Host, Result, read_status
+from tests.room.namespaces import Namespace
+from tests.room.pc import Pc
+from tests.room.room import BOX, CHECKOUT, SITE, Capture, Room, host_mac
+
+FIRST = MacAddress.parse("52:54:00:aa:bb:cc")
+SECOND = MacAddress.parse("52:54:00:dd:ee:ff")
+STRANGER = MacAddress.parse("52:54:00:00:00:99")
+BOOT_SECONDS = 420
+MIB = 1 << 20
+DISCOVER, OFFER = 1, 2
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An office PC's disk: a GPT with an ext4 file system and a swap partition."""
+    folder = tmp_path_factory.mktemp("disk")
+    disk, system, swap = folder / "disk", folder / "system", folder / "swap"
+    for path, size in ((disk, 64 * MIB), (system, 30 * MIB), (swap, 30 * MIB)):
+        with path.open("wb") as file:
+            file.truncate(size)
+    layout = "label: gpt\nstart=1MiB, size=30MiB, type=linux\nstart=32MiB, size=30MiB, type=swap\n"
+    subprocess.run(["sfdisk", "--quiet", disk], input=layout, text=True, check=True)
+    subprocess.run(["mkfs.ext4", "-q", "-L", "windows", system], check=True)
+    subprocess.run(["mkswap", "--quiet", swap], check=True, capture_output=True)
+    with disk.open("r+b") as file:
+        for path, offset in ((system, MIB), (swap, 32 * MIB)):
+            file.seek(offset)
+            file.write(path.read_bytes())
+    return disk
+
+
+@pytest.fixture(scope="module")
+def disk_before(disk: Path) -> str:
+    return sha256(disk)
+
+
+@pytest.fixture(scope="module")
+def first(room: Room, disk: Path, disk_before: str) -> Pc:
+    """The allowed UEFI PC; on from the beginning."""
+    room.appliance("allow", "add", str(FIRST), "--label", "the first")
+    pc = room.pc(FIRST, "uefi", disk=disk)
+    pc.power_on()
+    return pc
+
+
+@pytest.fixture(scope="module")
+def second(room: Room) -> Pc:
+    """The BIOS PC that is a stranger at first; off."""
+    return room.pc(SECOND, "bios")
+
+
+@pytest.fixture(scope="module")
+def server_process(room: Room, first: Pc) -> int:
+    """The process id of the box's server at the beginning."""
+    pid: int = room.status()["server"]["pid"]
+    return pid
+
+
+@pytest.fixture
+def manager_password(room: Room) -> str:
+    """The GUI RPC password of the first PC."""
+    return str(json.loads(room.appliance("clients", "show", str(FIRST), "--json").stdout)["gui_rpc_password"])
+
+
+# The story
+
+
+@pytest.mark.usefixtures("first", "server_process")
+def test_strangers_get_no_offer_and_no_byte_while_the_sites_dhcp_serves_them(room: Room, second: Pc) -> None:
+    stranger = room.pc(STRANGER, "uefi", memory=256)
+    recordings = {pc: room.capture(pc) for pc in (second, stranger)}
+    for pc in recordings:
+        pc.power_on()
+    second.wait_for("No more network devices", BOOT_SECONDS)
+    assert room.leased(SECOND) is not None
+    stranger.wait_for("PXE-E16", BOOT_SECONDS)
+    for pc, recording in recordings.items():
+        pc.power_off()
+        assert_untouched_by_the_box(pc.mac, recording)
+    exports = room.appliance("exports", "show").stdout
+    refused = {row["client"]: row["reason"] for row in room.status()["ignored"]}
+    for mac in (SECOND, STRANGER):
+        assert refused[str(mac)] == Reason.NOT_ALLOWED
+        assert not room.state(mac).exists()
+        assert mac.bare not in exports
+    assert str(room.leased(SECOND)) not in exports
+
+
+def test_allowing_a_pc_takes_effect_at_its_next_try_without_a_restart(
+    room: Room, second: Pc, server_process: int
+) -> None:
+    room.appliance("allow", "add", str(SECOND), "--label", "the second")
+    second.power_on()
+    room.wait_until(lambda: "script" in stages(room, SECOND), BOOT_SECONDS, "the second PC to fetch its boot script")
+    assert room.status()["server"]["pid"] == server_process
+
+
+def test_the_first_pc_computes_and_reports_a_task(room: Room, first: Pc) -> None:
+    room.wait_until(lambda: reported(room, FIRST) != [], BOOT_SECONDS, "the first PC to report a task")
+    task = reported(room, FIRST)[0]
+    assert task.output == {"total": JOB_SECONDS, "starts": 1, "resumed_from": 0}
+    host = the_host(room, FIRST)
+    boot = room.boot(FIRST)
+    assert boot["host_id"] == str(host.id)
+    assert stages(room, FIRST) == [
+        *("discovered", "offered", "loader", "script", "kernel", "initrd"),
+        *("root mounted", "reported", "attached", "computing"),
+    ]
+    # The merging of identical PCs into one host hangs on these two.
+    assert host.domain_name == f"boinc-{FIRST.bare}"
+    assert host.ip == str(room.leased(FIRST))
+    assert host.ip in boot["addresses"]
+
+
+@pytest.mark.usefixtures("first")
+def test_boinc_manager_reads_the_tasks_from_the_management_host_only(room: Room, manager_password: str) -> None:
+    room.wait_until(lambda: unfinished(room, FIRST) != [], 60, "the first PC to get its next task")
+    task = unfinished(room, FIRST)[0].name
+    allowed = boinccmd(room, room.management, manager_password)
+    assert allowed.returncode == 0, allowed.stderr
+    assert task in allowed.stdout
+    for answer in (boinccmd(room, room.other, manager_password), boinccmd(room, room.management, "wrong")):
+        assert answer.returncode != 0
+        assert task not in answer.stdout
+
+
+def test_a_power_cut_in_the_middle_of_a_task(room: Room, first: Pc) -> None:
+    room.wait_until(lambda: 3 <= checkpoint(room, FIRST) <= JOB_SECONDS // 2, 180, "a task of the first PC under way")
+    first.power_off()
+    assert unfinished(room, FIRST) != []
+    first.power_on()
+
+
+@pytest.mark.usefixtures("second")
+def test_the_second_pc_is_another_host_with_a_directory_of_its_own(room: Room) -> None:
+    room.wait_until(lambda: reported(room, SECOND) != [], BOOT_SECONDS, "the second PC to report a task")
+    assert the_host(room, SECOND).id != the_host(room, FIRST).id
+    assert room.state(SECOND) != room.state(FIRST)
+    for mac in (FIRST, SECOND):
+        assert (room.state(mac) / "client_state.xml").exists()
+        for secret in ("gui_rpc_auth.cfg", "account_10.77.0.3_fake.xml"):
+            assert (room.state(mac) / secret).stat().st_mode & 0o777 == 0o600
+    passwords = {(room.state(mac) / "gui_rpc_auth.cfg").read_text().strip() for mac in (FIRST, SECOND)}
+    assert len(passwords) == 2
+
+
+def test_after_the_power_cut_the_same_host_resumes_its_task(room: Room, first: Pc) -> None:
+    room.wait_until(
+        lambda: any(task.output["starts"] > 1 for task in reported(room, FIRST)),
+        BOOT_SECONDS,
+        "the first PC to report the task that the power cut interrupted",
+    )
+    resumed = next(task for task in reported(room, FIRST) if task.output["starts"] > 1)
+    assert resumed.output["starts"] == 2
+    assert resumed.output["resumed_from"] >= 3
+    assert len(first.serial_logs) == 2
+    # Neither a new host, nor one whose tasks were taken for lost.
+    status = read_status(room.project_directory)
+    assert len(status.hosts) == 2
+    assert {result.state for result in status.results.values()} <= {"sent", "uploaded", "reported"}
+
+
+@pytest.mark.usefixtures("second")
+def test_neither_pc_nor_any_other_host_reaches_the_files_of_the_first(room: Room, second: Pc) -> None:
+    # A host that takes the second PC's place on the wire has all that this PC has, and tools to look around with.
+    address = room.leased(SECOND)
+    second.power_off()
+    impostor = room.network.host("impostor", f"{address}/24", SECOND)
+    assert "client_state.xml" in nfs_list(impostor, room.state(SECOND))
+    own = room.state(SECOND) / "gui_rpc_auth.cfg"
+    assert probe(impostor, "tftp", f"{SECOND.bare}/undionly.kpxe") > 0
+    assert probe(impostor, "http", f"/boot/{SECOND.bare}/{kernel(room)}") > MIB
+    assert own.exists()
+
+    for host in (impostor, room.other):
+        assert nfs_list(host, room.state(FIRST)) == ""
+        assert nfs_list(host, room.state(FIRST).parent) == ""
+        assert probe(host, "tftp", f"{FIRST.bare}/snponly.efi") == 0
+        assert probe(host, "http", f"/boot/{FIRST.bare}/boot.ipxe") == 0
+    assert nfs_list(room.other, room.state(SECOND)) == ""
+    assert nfs_list(room.other, room.data / "images") == ""
+    assert probe(room.other, "tftp", "snponly.efi") == 0
+    assert probe(room.other, "http", f"/boot/{host_mac(BOX).bare}/{kernel(room)}") == 0
+
+
+def test_the_first_pcs_disk_is_as_it_was(first: Pc, disk: Path, disk_before: str) -> None:
+    # The live system has seen the disk, so it could have done something to it.
+    assert all("vda: vda1 vda2" in log.read_text(errors="replace") for log in first.serial_logs)
+    first.power_off()
+    assert sha256(disk) == disk_before
+
+
+# What the room says
+
+
+def stages(room: Room, mac: MacAddress) -> list[str]:
+    """The stages that a PC's latest boot has reached, in order."""
+    boot = room.boot(mac)
+    return [stage["stage"] for stage in boot["stages"]] if boot else []
+
+
+def the_host(room: Room, mac: MacAddress) -> Host:
+    """The one host that the project knows by the PC's name."""
+    hosts = read_status(room.project_directory).hosts.values()
+    (host,) = (host for host in hosts if host.domain_name == f"boinc-{mac.bare}")
+    return host
+
+
+def results(room: Room, mac: MacAddress) -> list[Result]:
+    """The tasks that the project gave to a PC, oldest first; none while it has not joined."""
+    status = read_status(room.project_directory)
+    hosts = {host.id for host in status.hosts.values() if host.domain_name == f"boinc-{mac.bare}"}
+    return [result for result in status.results.values() if result.hostid in hosts]
+
+
+def reported(room: Room, mac: MacAddress) -> list[Result]:
+    return [result for result in results(room, mac) if result.state == "reported"]
+
+
+def unfinished(room: Room, mac: MacAddress) -> list[Result]:
+    return [result for result in results(room, mac) if result.state == "sent"]
+
+
+def checkpoint(room: Room, mac: MacAddress) -> int:
+    """How far the PC's task under way is, in seconds, by its checkpoint file on the box; 0 without one."""
+    for file in room.state(mac).glob("slots/*/checkpoint"):
+        words = file.read_text().split()
+        return int(words[0]) if words else 0
+    return 0
+
+
+def kernel(room: Room) -> str:
+    return f"image/{room.status()['image']['id']}/vmlinuz"
+
+
+def boinccmd(room: Room, where: Namespace, password: str) -> "subprocess.CompletedProcess[str]":
+    """Ask the first PC's BOINC client for its tasks."""
+    command = ["boinccmd", "--host", str(room.leased(FIRST)), "--passwd", password, "--get_tasks"]
+    return where.run(command, check=False, timeout=60)
+
+
+def nfs_list(where: Namespace, path: Path) -> str:
+    """The names in a directory of the box by NFS 3 and by NFS 4, from a host of the room; empty when refused."""
+    answers = [where.run(["nfs-ls", f"nfs://{BOX}{path}?version={version}"], check=False) for version in (3, 4)]
+    return "".join(answer.stdout for answer in answers)
+
+
+def probe(where: Namespace, protocol: str, path: str) -> int:
+    """How many bytes the box gives to a host of the room that asks for a file."""
+    script = str(CHECKOUT / "tests/e2e/probe.py")
+    return int(where.run([sys.executable, script, protocol, str(BOX), path]).stdout)
+
+
+def assert_untouched_by_the_box(mac: MacAddress, recording: Capture) -> None:
+    """The PC asked and the site offered, but not one packet of the box was for it."""
+    seen = list(frames(recording.finish()))
+    assert any(f.dhcp == DISCOVER and f.source == mac for f in seen)
+    assert any(f.dhcp == OFFER and f.client == mac and f.source == host_mac(SITE) for f in seen)
+    of_box = [f for f in seen if f.source == host_mac(BOX) and not f.is_arp]
+    # What the box broadcasts to other clients passes here as well: it names another client.
+    assert [f.summary for f in of_box if f.client is None or f.client == mac or f.destination == mac] == []
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,208 @@
+"""The demo: a diskless PC is switched on in a virtual room, computes, and reports a BOINC task; nobody types anything.
+
+`python -m tests.room.demo`, as root. Everything it makes is in .room/ below the checkout: the image, which the next run
+finds, and the logs of the latest run. Ctrl-C at any time ends it and leaves no process, namespace or mount.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from services.ethernet import MacAddress
+from tests.fakes.boinc_project import read_status
+from tests.room.interruption import Interrupted, interrupt_once
+from tests.room.namespaces import leftovers
+from tests.room.pc import OVMF, Pc
+from tests.room.processes import RoomError, tail
+from tests.room.room import CHECKOUT, Room, appliance_command, write_configuration
+from tests.room.view import Moment, Transfer, display, stage_table
+
+MAC = MacAddress.parse("52:54:00:aa:bb:cc")
+# An emulated PC on a slow, loaded machine needs two to three minutes.
+BOOT_SECONDS = 600
+# Each needed program, with the Debian package it comes from.
+PROGRAMS = {
+    "ip": "iproute2",
+    "ss": "iproute2",
+    "setpriv": "util-linux",
+    "dnsmasq": "dnsmasq-base",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "ganesha.nfsd": "nfs-ganesha",
+    "rpcbind": "rpcbind",
+}
+
+
+def main() -> int:
+    """Run the demo; returns the exit code."""
+    parser = argparse.ArgumentParser(description="A switched-on PC computes: the whole thing in a virtual room.")
+    parser.add_argument("--directory", type=Path, default=CHECKOUT / ".room", help="where the image and logs are kept")
+    parser.add_argument("--seconds", type=float, default=BOOT_SECONDS, help="give up after this long (%(default)s)")
+    options = parser.parse_args()
+    interrupt_once()
+    console = Console()
+    try:
+        check_prerequisites()
+        with only_one(options.directory):
+            build_image(options.directory, console)
+            demonstrate(options.directory, console, options.seconds)
+    except RoomError as error:
+        console.print(f"\nThe demo failed: {error}", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except Interrupted as interruption:
+        console.print("\nInterrupted. Everything was put away.", highlight=False)
+        return 128 + interruption.number
+    return 0
+
+
+def check_prerequisites() -> None:
+    """Raise RoomError, naming what to do, if this machine cannot run the room."""
+    if os.geteuid() != 0:
+        raise RoomError("it needs root, to make network namespaces: run it with sudo")
+    packages = {package for program, package in PROGRAMS.items() if shutil.which(program) is None}
+    if not (OVMF / "OVMF_CODE_4M.fd").exists():
+        packages.add("ovmf")
+    if packages:
+        raise RoomError(f"packages are missing: apt-get install --no-install-recommends {' '.join(sorted(packages))}")
+    if not Path(appliance_command()).exists():
+        raise RoomError(f"{appliance_command()} is missing: install the project there, with: make venv")
+
+
+@contextlib.contextmanager
+def only_one(directory: Path) -> Iterator[None]:
+    """Hold the directory: two rooms in it would delete each other's files. The kernel lets go, however we end."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RoomError(f"another demo or e2e test uses {directory}: wait for it, or end it") from None
+        yield
+
+
+def build_image(directory: Path, console: Console) -> None:
+    """Build the live image with the product's own command, which does nothing when its recipe has been built."""
+    configuration = write_configuration(directory.resolve())
+    command = [appliance_command(), "--config", str(configuration), "image", "build"]
+    console.print("The live image:", " ".join(command), markup=False, highlight=False, soft_wrap=True)
+    # In a session of its own, so that an interruption reaches it once, from here, however we were told.
+    with subprocess.Popen(command, start_new_session=True) as build:
+        try:
+            code = build.wait()
+        except Interrupted:
+            # It has mounts in its build directory to undo, and knows how.
+            build.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                build.wait(60)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(build.pid, signal.SIGKILL)
+            raise
+    if code:
+        raise RoomError(f"the image was not built (exit code {code}); what went wrong stands above")
+
+
+def demonstrate(directory: Path, console: Console, seconds: float) -> None:
+    """Switch on a PC in a new room and wait until its task is reported; raises RoomError with all that may help."""
+    room = Room(directory, directory / "logs" / "demo")
+    try:
+        with room:
+            say(console, "The room is up: a bridge, the site's dnsmasq, the box, a BOINC project.")
+            room.start_project()
+            room.start_box()
+            say(
+                console, f"The box serves. {room.appliance('allow', 'add', str(MAC), '--label', 'demo').stdout.strip()}"
+            )
+            pc = room.pc(MAC)
+            pc.power_on()
+            say(console, f"The PC {MAC} is on: UEFI, no disk, 1 GB.")
+            watch(room, pc, console, seconds)
+    finally:
+        # Also after an interruption: what a room leaves behind is a fault, whatever ended it.
+        if left := leftovers(room.network.room):
+            raise RoomError("the room left behind: " + "; ".join(left))
+
+
+def watch(room: Room, pc: Pc, console: Console, seconds: float) -> None:
+    """Show the boot until the project has a reported task of the PC, then print the table."""
+    switched_on = time.time()
+    moment = Moment(0)
+    try:
+        with display(console, f"PC {MAC}") as screen:
+            while True:
+                room.require_all()
+                host = reported_by(room)
+                moment = observe(room, pc, switched_on)
+                screen.show(moment)
+                if host is not None:
+                    break
+                if moment.elapsed > seconds:
+                    raise RoomError(f"no task was reported within {seconds:.0f} s")
+                time.sleep(1)
+    except RoomError as error:
+        raise RoomError(explain(error, room, pc, moment)) from error
+    done = ("task reported", moment.elapsed)
+    console.print(stage_table(Moment(moment.elapsed, stages=(*moment.stages, done))))
+    console.print(f"\ntask reported by host {host}", style="bold", highlight=False)
+
+
+def observe(room: Room, pc: Pc, switched_on: float) -> Moment:
+    """What the box, the project and the serial line say now."""
+    moment = Moment(elapsed=time.time() - switched_on, project=project_says(room), serial="".join(pc.lines()[-1:]))
+    boot = room.boot(pc.mac)
+    if boot is None:
+        return moment
+    offset = boot["started"] - switched_on
+    return replace(
+        moment,
+        stages=tuple((stage["stage"], stage["at"] + offset) for stage in boot["stages"]),
+        transfers=tuple(
+            Transfer(t["path"].rpartition("/")[2], t["service"], t["sent"], t["size"]) for t in boot["transfers"]
+        ),
+        failure=boot["failure"],
+    )
+
+
+def project_says(room: Room) -> str:
+    """The latest that the project knows of any host, in words."""
+    status = read_status(room.project_directory)
+    if not status.results:
+        return "".join(f"host {host.id} ({host.domain_name}) joined the project" for host in status.hosts.values())
+    result = list(status.results.values())[-1]
+    return f"{result.name} {result.state}, host {result.hostid} ({status.hosts[result.hostid].domain_name})"
+
+
+def reported_by(room: Room) -> int | None:
+    """The number of the host that reported a task, once one has."""
+    results = read_status(room.project_directory).results.values()
+    return next((result.hostid for result in results if result.state == "reported"), None)
+
+
+def explain(error: RoomError, room: Room, pc: Pc, moment: Moment) -> str:
+    """The failure with its last stage and the ends of the logs that tell most."""
+    serve = room.serve.log if room.serve else room.logs / "serve.log"
+    serial = "\n".join(pc.lines()[-25:])
+    return (
+        f"{error}\nThe last stage was: {moment.last}\n"
+        f"\n--- the end of {serve} ---\n{tail(serve, 15)}\n"
+        f"\n--- the end of {pc.serial} ---\n{serial}\n"
+        f"\nAll logs are in {room.logs}"
+    )
+
+
+def say(console: Console, line: str) -> None:
+    """Print one plain line."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

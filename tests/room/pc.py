@@ -1,0 +1,142 @@
+"""A PC without a brain: QEMU with a network card on the room's bridge, and a serial line we read.
+
+UEFI means OVMF with EDK2's own PXE client; BIOS means SeaBIOS with the card's iPXE ROM. Emulated by TCG only: the test
+machines offer no KVM that works.
+"""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from services.ethernet import MacAddress
+from tests.room.namespaces import Network
+from tests.room.processes import Process, RoomError, wait_until
+
+# Cursor movements and colours, and the other control characters but newline.
+_CODES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Z])|[\x00-\x09\x0b-\x1f\x7f]")
+# systemd draws its waiting line again twice a second.
+_WAITING = re.compile(r"\[[ *]+\] ")
+
+Firmware = Literal["uefi", "bios"]
+
+OVMF = Path("/usr/share/OVMF")
+
+
+class Pc:
+    """One PC. Its firmware settings and its disk outlive a power cut; its memory does not."""
+
+    def __init__(
+        self,
+        network: Network,
+        mac: MacAddress,
+        *,
+        directory: Path,
+        logs: Path,
+        firmware: Firmware = "uefi",
+        memory: int = 1024,
+        disk: Path | None = None,
+    ) -> None:
+        """`memory` is in MiB. `directory` holds what the PC keeps, `logs` a serial log for each power-on."""
+        self.network = network
+        self.mac = mac
+        self.firmware = firmware
+        self.memory = memory
+        self.disk = disk
+        self.tap = network.tap(mac)
+        self._variables = directory / f"ovmf-{mac.bare}.fd"
+        self._logs = logs
+        self._power_ons = 0
+        self._process: Process | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+        logs.mkdir(parents=True, exist_ok=True)
+        if firmware == "uefi":
+            shutil.copyfile(OVMF / "OVMF_VARS_4M.fd", self._variables)
+
+    @property
+    def running(self) -> bool:
+        """Whether the PC is on."""
+        return self._process is not None and self._process.running
+
+    @property
+    def switched_on(self) -> bool:
+        """Whether it was switched on and not off again; it may have gone off by itself."""
+        return self._process is not None
+
+    @property
+    def serial(self) -> Path:
+        """The serial log of the latest power-on."""
+        return self._logs / f"serial-{self.mac.bare}-{self._power_ons}.log"
+
+    @property
+    def serial_logs(self) -> list[Path]:
+        """The serial logs of all power-ons, oldest first."""
+        return [self._logs / f"serial-{self.mac.bare}-{number}.log" for number in range(1, self._power_ons + 1)]
+
+    def power_on(self) -> None:
+        """Switch on; raises RoomError if QEMU does not start or the PC is on already."""
+        if self.running:
+            raise RoomError(f"the PC {self.mac} is on already")
+        self._power_ons += 1
+        self.serial.write_bytes(b"")
+        self._process = self.network.wire.start(
+            f"PC {self.mac}", self._command(), self._logs / f"qemu-{self.mac.bare}.log"
+        )
+
+    def power_off(self) -> None:
+        """Pull the plug: no shutdown, no flush."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def text(self) -> str:
+        """What came over the serial line since the latest power-on."""
+        return self.serial.read_bytes().decode("utf-8", "replace")
+
+    def lines(self) -> list[str]:
+        """The serial log as people read it: without terminal codes, empty lines and repetitions of waiting lines."""
+        found: list[str] = []
+        for line in _CODES.sub("", self.text()).splitlines():
+            if found and _WAITING.match(line) and _WAITING.match(found[-1]):
+                found[-1] = line
+            elif line.strip():
+                found.append(line.strip())
+        return found
+
+    def wait_for(self, text: str, seconds: float) -> None:
+        """Return as soon as `text` came over the serial line; RoomError when the PC went off, or after `seconds`."""
+        self.wait_for_any((text,), seconds)
+
+    def wait_for_any(self, texts: tuple[str, ...], seconds: float) -> None:
+        """Return as soon as one of `texts` came over the serial line; else like `wait_for`."""
+
+        def seen() -> bool:
+            said = self.text()
+            if any(text in said for text in texts):
+                return True
+            self.require_on()
+            return False
+
+        wait_until(seen, seconds, f"{' or '.join(map(repr, texts))} on the serial line, {self.serial}")
+
+    def require_on(self) -> None:
+        """Raise RoomError if QEMU has ended by itself, or the PC was never switched on."""
+        if self._process is None:
+            raise RoomError(f"the PC {self.mac} is off")
+        self._process.require()
+
+    def _command(self) -> list[str]:
+        # graphics=off puts SeaBIOS and iPXE on the serial line. An empty romfile leaves network boot to EDK2 itself;
+        # otherwise OVMF would run the card's iPXE ROM.
+        card = f"virtio-net-pci,netdev=n0,mac={self.mac},bootindex=1" + (",romfile=" if self.firmware == "uefi" else "")
+        command = ["qemu-system-x86_64", "-machine", "q35,graphics=off", "-accel", "tcg,thread=multi"]
+        command += ["-name", f"pc-{self.mac.bare}", "-m", str(self.memory), "-smp", "2", "-no-reboot"]
+        command += ["-display", "none", "-nodefaults", "-vga", "none", "-serial", f"file:{self.serial}"]
+        command += ["-netdev", f"tap,id=n0,ifname={self.tap},script=no,downscript=no", "-device", card]
+        command += ["-device", "virtio-rng-pci"]
+        if self.firmware == "uefi":
+            command += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF / 'OVMF_CODE_4M.fd'}"]
+            command += ["-drive", f"if=pflash,unit=1,format=raw,file={self._variables}"]
+        if self.disk is not None:
+            command += ["-drive", f"if=none,id=d0,format=raw,file={self.disk}", "-device", "virtio-blk-pci,drive=d0"]
+        return command

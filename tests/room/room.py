@@ -1,0 +1,293 @@
+"""The virtual room: what an office network with one netboot-appliance in it consists of.
+
+A bridge; the site's own dnsmasq, which knows nothing of us; the box with the real `netboot-appliance serve`; a BOINC
+project; a management host, another host; and PCs. Real programs everywhere but the project. No way out to the Internet.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+from services.ethernet import MacAddress
+from tests.fakes.boinc_project import ACCOUNT_KEY
+from tests.room.ganesha import Ganesha
+from tests.room.namespaces import Namespace, Network
+from tests.room.pc import Firmware, Pc
+from tests.room.processes import Process, RoomError, tail, wait_until
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BOX = IPv4Address("10.77.0.1")
+SITE = IPv4Address("10.77.0.2")
+PROJECT = IPv4Address("10.77.0.3")
+MANAGEMENT = IPv4Address("10.77.0.4")
+OTHER = IPv4Address("10.77.0.5")
+NETWORK = "10.77.0.0/24"
+
+CONFIGURATION = """\
+[server]
+data = "{data}"
+interfaces = ["lan0"]
+
+[nfs]
+networks = ["{network}"]
+backend = "ganesha"
+ganesha_config = "{ganesha}/netboot-appliance.conf"
+ganesha_pid_file = "{ganesha}/ganesha.pid"
+
+[project]
+url = "http://{project}/fake/"
+account_key = "{key}"
+
+[boinc]
+management_hosts = ["{management}"]
+
+[image]
+kernel_arguments = ["console=ttyS0,115200"]
+"""
+
+# no-ping: dnsmasq would otherwise wait 3 s for an echo before each offer.
+DNSMASQ = """\
+interface=lan0
+bind-interfaces
+except-interface=lo
+user=root
+no-hosts
+no-resolv
+no-ping
+dhcp-authoritative
+dhcp-range=10.77.0.100,10.77.0.200,1h
+dhcp-option=option:router,{site}
+dhcp-option=option:dns-server,{site}
+dhcp-leasefile={leases}
+log-dhcp
+"""
+
+
+def host_mac(address: IPv4Address) -> MacAddress:
+    """The MAC address of a host of the room: locally administered, its last octet that of the IPv4 address."""
+    return MacAddress.parse(f"02:77:00:00:00:{address.packed[3]:02x}")
+
+
+def appliance_command() -> str:
+    """The `netboot-appliance` of the Python environment that runs us."""
+    return str(Path(sys.executable).with_name("netboot-appliance"))
+
+
+@dataclass(frozen=True)
+class Capture:
+    """A recording of a PC's wire that is under way."""
+
+    file: Path
+    process: Process
+
+    def finish(self) -> Path:
+        """End the recording; every frame so far is in the file."""
+        self.process.stop()
+        if "0 packets dropped by kernel" not in (log := self.process.log.read_text()):
+            raise RoomError(f"the recording {self.file} is not complete: {log}")
+        return self.file
+
+
+class Room:
+    """The network and the site's server; the project and the box when they are started. Use as a context manager.
+
+    `directory` holds everything: data/ of the box (its images outlive the room; its state and registry begin empty),
+    the project's memory, and the configuration. `logs` is emptied first.
+    """
+
+    def __init__(self, directory: Path, logs: Path | None = None, *, job_seconds: int = 15) -> None:
+        self.directory = directory.resolve()
+        self.logs = (logs or directory / "logs").resolve()
+        self.data = self.directory / "data"
+        self.job_seconds = job_seconds
+        self.configuration = write_configuration(self.directory)
+        self.pcs: dict[MacAddress, Pc] = {}
+        self.serve: Process | None = None
+        self.network = Network()
+
+    def __enter__(self) -> "Room":
+        self._cleanup = ExitStack()
+        try:
+            self._prepare_directory()
+            network = self._cleanup.enter_context(self.network)
+            self.box = network.host("box", f"{BOX}/24", host_mac(BOX))
+            self.site = network.host("site", f"{SITE}/24", host_mac(SITE))
+            self.project = network.host("project", f"{PROJECT}/24", host_mac(PROJECT))
+            self.management = network.host("manager", f"{MANAGEMENT}/24", host_mac(MANAGEMENT))
+            self.other = network.host("other", f"{OTHER}/24", host_mac(OTHER))
+            self._start_site()
+        except BaseException:
+            self._cleanup.close()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._cleanup.close()
+
+    def start_project(self) -> Process:
+        """Start the fake BOINC project, on a memory of its own that begins empty."""
+        command = [sys.executable, "-m", "tests.fakes.boinc_project", "--address", str(PROJECT), "--port", "80"]
+        command += ["--directory", str(self.project_directory), "--job-seconds", str(self.job_seconds)]
+        process = self._start(self.project, "the BOINC project", command, "project.log", cwd=CHECKOUT)
+        process.wait_for_log("serving", 30)
+        return process
+
+    def start_box(self) -> Process:
+        """Start the NFS server and `netboot-appliance serve`, and return when serve answers on all its ports."""
+        ganesha = Ganesha(
+            self.box.name, self.directory / "ganesha", self.directory / "ganesha" / "netboot-appliance.conf"
+        )
+        # Registered before the start: one that fails half-way has something to stop and a log to keep as well.
+        self._cleanup.callback(self._keep_ganesha_log)
+        self._cleanup.callback(ganesha.stop)
+        ganesha.start()
+        command = [appliance_command(), "--config", str(self.configuration), "serve"]
+        serve = self.serve = self._start(self.box, "netboot-appliance serve", command, "serve.log")
+
+        def listening() -> bool:
+            serve.require()
+            return {"67", "69", "4011", "80"} <= _listening_ports(self.box)
+
+        wait_until(listening, 60, f"netboot-appliance serve to listen; its log ends:\n{tail(serve.log)}")
+        return serve
+
+    @property
+    def project_directory(self) -> Path:
+        """Where the fake project keeps what it knows; see boinc_project.read_status."""
+        return self.directory / "project"
+
+    @property
+    def dnsmasq_log(self) -> Path:
+        """What the site's DHCP server saw and said."""
+        return self.logs / "dnsmasq.log"
+
+    def appliance(self, *arguments: str, check: bool = True, timeout: float = 30) -> CompletedProcess[str]:
+        """Run a `netboot-appliance` verb on the box, like an administrator logged in there."""
+        command = [appliance_command(), "--config", str(self.configuration), *arguments]
+        return self.box.run(command, timeout=timeout, check=check)
+
+    def status(self) -> Any:
+        """What `netboot-appliance status --json` says now."""
+        return json.loads(self.appliance("status", "--json").stdout)
+
+    def boot(self, mac: MacAddress) -> Any:
+        """The latest boot of a PC as `status --json` shows it: a dict, or None before the first."""
+        return next((boot for boot in self.status()["boots"] if boot["mac"] == str(mac)), None)
+
+    def pc(self, mac: MacAddress, firmware: Firmware = "uefi", *, memory: int = 1024, disk: Path | None = None) -> Pc:
+        """A PC of the room, off. It goes off with the room."""
+        pc = Pc(
+            self.network,
+            mac,
+            directory=self.directory / "pcs",
+            logs=self.logs,
+            firmware=firmware,
+            memory=memory,
+            disk=disk,
+        )
+        self._cleanup.callback(pc.power_off)
+        self.pcs[mac] = pc
+        return pc
+
+    def leased(self, mac: MacAddress) -> IPv4Address | None:
+        """The latest address the site's server gave to a MAC address."""
+        found = None
+        for line in self._leases.read_text().splitlines() if self._leases.exists() else ():
+            _, holder, address, *_ = line.split()
+            if holder == str(mac):
+                found = IPv4Address(address)
+        return found
+
+    def state(self, mac: MacAddress) -> Path:
+        """The box's directory with the work of one PC."""
+        return self.data / "state" / mac.bare
+
+    def require_all(self) -> None:
+        """Raise RoomError, with the end of its log, if anything that should run has ended: programs, PCs."""
+        for host in (self.box, self.site, self.project):
+            for process in host.processes:
+                process.require()
+        for pc in self.pcs.values():
+            if pc.switched_on:
+                pc.require_on()
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        """Return once `condition()` holds; RoomError after `seconds`, or when anything in the room ended meanwhile."""
+
+        def holds() -> bool:
+            self.require_all()
+            return condition()
+
+        wait_until(holds, seconds, what, interval=0.5)
+
+    def capture(self, pc: Pc) -> Capture:
+        """Record every frame on the wire of one PC, in both directions, from now on."""
+        file = self.logs / f"wire-{pc.mac.bare}.pcap"
+        command = ["tcpdump", "-i", pc.tap, "-n", "-U", "-Z", "root", "-w", str(file)]
+        process = self.network.wire.start(f"tcpdump on {pc.tap}", command, file.with_suffix(".log"))
+        process.wait_for_log("listening on", 20)
+        return Capture(file, process)
+
+    def tails(self, lines: int = 25) -> str:
+        """The ends of all logs, for the report of a failure."""
+        self._keep_ganesha_log()
+        parts = [f"--- {log} ---\n{tail(log, lines)}" for log in sorted(self.logs.glob("[!s]*.log"))]
+        parts += [f"--- {self.logs / 'serve.log'} ---\n{tail(self.logs / 'serve.log', lines)}"]
+        parts += [f"--- {pc.serial} ---\n" + "\n".join(pc.lines()[-lines:]) for pc in self.pcs.values()]
+        return "\n".join(parts)
+
+    def _prepare_directory(self) -> None:
+        own = [self.logs, self.project_directory, self.directory / "pcs", self.directory / "ganesha"]
+        for stale in (*own, self.data / "state", self.data / "boot"):
+            shutil.rmtree(stale, ignore_errors=True)
+        for file in self.data.glob("registry.sqlite3*"):
+            file.unlink()
+        for path in (self.data, self.logs, self.project_directory, self.directory / "ganesha"):
+            path.mkdir(parents=True, exist_ok=True)
+        self._leases = self.directory / "dnsmasq.leases"
+        self._leases.unlink(missing_ok=True)
+
+    def _start_site(self) -> None:
+        configuration = self.directory / "dnsmasq.conf"
+        configuration.write_text(DNSMASQ.format(site=SITE, leases=self._leases))
+        command = ["dnsmasq", "--keep-in-foreground", f"--conf-file={configuration}", "--log-facility=-", "--pid-file="]
+        dnsmasq = self._start(self.site, "the site's dnsmasq", command, self.dnsmasq_log.name)
+        dnsmasq.wait_for_log("DHCP, IP range", 20)
+
+    def _start(self, where: Namespace, name: str, command: list[str], log: str, cwd: Path | None = None) -> Process:
+        process = where.start(name, command, self.logs / log, cwd)
+        self._cleanup.callback(process.stop)
+        return process
+
+    def _keep_ganesha_log(self) -> None:
+        for log in (self.directory / "ganesha").glob("*.log"):
+            shutil.copyfile(log, self.logs / log.name)
+
+
+def write_configuration(directory: Path) -> Path:
+    """Write the box's configuration for a room in `directory` and return its path; enough to build the image with."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "config.toml"
+    text = CONFIGURATION.format(
+        data=directory / "data",
+        ganesha=directory / "ganesha",
+        network=NETWORK,
+        project=PROJECT,
+        management=MANAGEMENT,
+        key=ACCOUNT_KEY,
+    )
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def _listening_ports(namespace: Namespace) -> set[str]:
+    lines = namespace.run(["ss", "--no-header", "--numeric", "--udp", "--tcp", "--listening"]).stdout.splitlines()
+    return {line.split()[4].rpartition(":")[2] for line in lines}
