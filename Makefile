@@ -10,7 +10,7 @@ PYTHON := .venv/bin/python
 # What the box itself needs, then what the virtual room and the tests need.
 BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools ipxe nfs-ganesha nfs-ganesha-vfs rpcbind
 ROOM_PACKAGES := iproute2 procps util-linux dnsmasq-base qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client openssl \
-	curl tftp-hpa shellcheck fdisk e2fsprogs systemd
+	curl tftp-hpa shellcheck fdisk e2fsprogs
 
 demo: setup
 	$(PYTHON) -m tests.room.demo

@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -78,22 +77,22 @@ async def serve(path: Path) -> None:
 @contextlib.asynccontextmanager
 async def _services(box: Box, served: list[Interface]) -> AsyncIterator[list[tuple[str, str, int]]]:
     """All sockets of all interfaces, open; drained and closed at the end. Raises UserError when a port is taken."""
+    dhcp: list[ProxyDhcp] = []
+    tftp: list[TftpServer] = []
+    http: list[HttpServer] = []
     bound: list[tuple[str, str, int]] = []
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            for interface in served:
-                address = interface.address.ip
-                dhcp = ProxyDhcp(
-                    interface.name, address, allowed=box.allowed, plan=partial(box.plan, address), emit=box.emit
-                )
-                stack.callback(dhcp.close)
-                dhcp.open()
-                tftp = TftpServer(address, box.config.boot_root, admit=box.admit, emit=box.emit)
-                stack.callback(tftp.close)
-                tftp.open()
-                stack.push_async_callback(tftp.drain, DRAIN_SECONDS)
-                port = box.config.server.http_port
-                http = HttpServer(
+    port = box.config.server.http_port
+    try:
+        for interface in served:
+            address = interface.address.ip
+            dhcp.append(
+                ProxyDhcp(interface.name, address, allowed=box.allowed, plan=partial(box.plan, address), emit=box.emit)
+            )
+            dhcp[-1].open()
+            tftp.append(TftpServer(address, box.config.boot_root, admit=box.admit, emit=box.emit))
+            tftp[-1].open()
+            http.append(
+                HttpServer(
                     address,
                     port,
                     images=box.config.images,
@@ -103,13 +102,18 @@ async def _services(box: Box, served: list[Interface]) -> AsyncIterator[list[tup
                     report=box.report,
                     emit=box.emit,
                 )
-                await http.start()
-                stack.push_async_callback(http.close, DRAIN_SECONDS)
-                where = str(address)
-                bound += [("dhcp", where, 67), ("pxe", where, 4011), ("tftp", where, 69), ("http", where, port)]
-        except BindError as error:
-            raise ports.explain(error) from error
+            )
+            await http[-1].start()
+            where = str(address)
+            bound += [("dhcp", where, 67), ("pxe", where, 4011), ("tftp", where, 69), ("http", where, port)]
         yield bound
+    except BindError as error:
+        raise ports.explain(error) from error
+    finally:
+        # Offers first: nobody should begin a boot that nobody will finish.
+        for each in dhcp:
+            each.close()
+        await asyncio.gather(*(t.drain(DRAIN_SECONDS) for t in tftp), *(h.close(DRAIN_SECONDS) for h in http))
 
 
 def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]) -> None:
@@ -240,20 +244,3 @@ def _notify(message: str) -> None:
     if address:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unix:
             unix.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
-
-
-def configure_logging() -> None:
-    """structlog: for people on a terminal, JSON lines elsewhere."""
-    terminal = sys.stderr.isatty()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=not terminal),
-            *([] if terminal else [structlog.processors.dict_tracebacks]),
-            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(
-            "debug" if os.environ.get("NETBOOT_APPLIANCE_DEBUG") else "info"
-        ),
-    )

@@ -75,7 +75,7 @@ def check_prerequisites() -> None:
     if packages:
         raise RoomError(f"packages are missing: apt-get install --no-install-recommends {' '.join(sorted(packages))}")
     if not Path(appliance_command()).exists():
-        raise RoomError(f"{appliance_command()} is missing: install the project there, with: make venv")
+        raise RoomError(f"{appliance_command()} is missing: install the project there, with: make setup")
 
 
 @contextlib.contextmanager
@@ -177,8 +177,10 @@ def project_says(room: Room) -> str:
     status = read_status(room.project_directory)
     if not status.results:
         return "".join(f"host {host.id} ({host.domain_name}) joined the project" for host in status.hosts.values())
-    result = list(status.results.values())[-1]
-    return f"{result.name} {result.state}, host {result.hostid} ({status.hosts[result.hostid].domain_name})"
+    results = list(status.results.values())
+    # A host gets its next task in the answer to its report: the report is the news.
+    result = next((result for result in results if result.state == "reported"), results[-1])
+    return f"task {result.name} {result.state}, host {result.hostid} ({status.hosts[result.hostid].domain_name})"
 
 
 def reported_by(room: Room) -> int | None:
