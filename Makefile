@@ -7,9 +7,10 @@ SHELL := /bin/bash
 .PHONY: demo test check netns e2e setup packages lock clean
 
 PYTHON := .venv/bin/python
+LIVE := image/tree/includes.chroot_after_packages
 # What the box itself needs, then what the virtual room and the tests need.
 BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools ipxe nfs-ganesha nfs-ganesha-vfs rpcbind
-ROOM_PACKAGES := iproute2 procps util-linux dnsmasq-base qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client openssl \
+ROOM_PACKAGES := iproute2 procps util-linux dnsmasq-base udhcpc qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client openssl \
 	curl tftp-hpa shellcheck fdisk e2fsprogs
 
 demo: setup
@@ -20,14 +21,14 @@ test: check netns e2e
 check: setup
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/mypy
-	shellcheck .ci/run $$(grep -rlE '^#!/bin/(ba)?sh' image/tree tests/fakes)
+	shellcheck -x -P $(LIVE)/usr/lib/netboot-appliance .ci/run $$(grep -rlE '^#!/bin/(ba)?sh|^# shellcheck shell=' image/tree tests/fakes)
 	.venv/bin/pytest tests/unit tests/transcripts
 
 netns: setup
 	.venv/bin/pytest tests/netns
 
 e2e: setup
-	.venv/bin/pytest tests/e2e
+	.venv/bin/pytest -x tests/e2e
 
 setup: packages .venv/.ready
 

@@ -4,10 +4,11 @@ import os
 import shutil
 from pathlib import Path
 
+from image.command import PATH
+
 TOOLS = {
     "lb": "live-build",
     "debootstrap": "debootstrap",
-    "mksquashfs": "squashfs-tools",
     "unshare": "util-linux",
     "setpriv": "util-linux",
 }
@@ -16,10 +17,8 @@ TOOLS = {
 WORK_BYTES = 4_000_000_000
 IMAGES_BYTES = 600_000_000
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-
-def problems(work: Path, images: Path, *, user: int, path: str = _PATH) -> tuple[tuple[str, str], ...]:
+def problems(work: Path, images: Path, *, user: int, path: str = PATH) -> tuple[tuple[str, str], ...]:
     """Return every obstacle as (what is wrong, what to do); empty when the build can start. `user` is a uid."""
     found: list[tuple[str, str]] = []
     if user != 0:

@@ -26,6 +26,9 @@ ALONE = (
 )
 
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
 class CommandError(Exception):
     """A program ended badly. `paste` runs it again by hand; `tail` is the end of what it printed."""
 
@@ -48,7 +51,7 @@ def run(
     environment |= {
         "DEBIAN_FRONTEND": "noninteractive",
         "LC_ALL": "C.UTF-8",
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PATH": PATH,
     }
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     log.write(f"$ {shlex.join(arguments)}\n")

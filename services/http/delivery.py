@@ -23,7 +23,7 @@ from services.http.answers import HEADERS
 
 STALLED_AFTER = 60.0  # seconds in which a client has to take one slice
 
-# iPXE under UEFI starts the kernel without acknowledging the last segments it took (Debian 12's 1.0.0+git-20190125: 9.6 kB
+# iPXE under UEFI starts the kernel without acknowledging the last segments it took (Debian 12's iPXE of 2019: 9.6 kB
 # of 15 MB): a tail of this many bytes, unacknowledged for this many seconds after all was sent, has arrived.
 TAIL = 65536
 TAIL_QUIET = 1.0
@@ -99,7 +99,7 @@ def respond(request: web.BaseRequest, size: int) -> tuple[web.StreamResponse, ra
 async def send(
     transport: asyncio.Transport, file: OpenFile, body: range, meter: Meter, tell: Callable[[], None]
 ) -> None:
-    """Send `body` of `file` and return when the client has acknowledged it (see TAIL); `tell` is called after each step.
+    """Send `body` of `file`; return when the client has acknowledged it (see TAIL). `tell` is called after each step.
 
     Raises ConnectionError when the client went away or stalled.
     """

@@ -1,28 +1,27 @@
-# shellcheck shell=sh disable=SC2034,SC2013
+# shellcheck shell=sh disable=SC2034
 # What the kernel command line says of this boot, and how to tell people and the server about it.
 # Sourced by the scripts of the initramfs (busybox) and of the live system: POSIX sh only.
 
-# parameter NAME: print the value of NAME= on the kernel command line.
-parameter() {
-	for word in $(cat /proc/cmdline); do
-		case $word in
-			"$1="*) printf '%s' "${word#*=}" && return ;;
-		esac
-	done
-}
-
-nfsroot=$(parameter nfsroot)
-SERVER=${nfsroot%%:*}
-bootif=$(parameter BOOTIF)
-MAC=$(printf '%s' "${bootif#01-}" | tr -d -)
+read -r command_line < /proc/cmdline
+for word in $command_line; do
+	value=${word#*=}
+	case $word in
+		nfsroot=*) SERVER=${value%%:*} ;;
+		BOOTIF=*) bootif=${value#01-} ;;
+		netboot_appliance.port=*) port=$value ;;
+		netboot_appliance.token=*) token=$value ;;
+		netboot_appliance.state=*) STATE=$value ;;
+	esac
+done
+MAC=$(printf '%s' "${bootif:-}" | tr -d -)
 NAME=boinc-$MAC
-STATE=$(parameter netboot_appliance.state)
-BOX=http://$SERVER:$(parameter netboot_appliance.port)/boot/$MAC/$(parameter netboot_appliance.token)
+BOX=http://${SERVER:-}:${port:-80}/boot/$MAC/${token:-}
 
 # interface: print the name of the boot interface; it is known by its MAC address, never by its name.
 interface() {
 	for device in /sys/class/net/*; do
-		if [ "$(tr -d : < "$device/address")" = "$MAC" ]; then
+		read -r hardware < "$device/address"
+		if [ "$hardware" = "$(printf '%s' "$bootif" | tr - :)" ]; then
 			printf '%s' "${device##*/}"
 			return
 		fi
@@ -37,8 +36,9 @@ address() {
 
 # say TEXT: one line for whoever stands at the screen or reads the serial port, and for the journal.
 say() {
-	echo "$NAME: $1"
-	for console in $(cat /sys/class/tty/console/active); do
+	echo "$1"
+	read -r consoles < /sys/class/tty/console/active
+	for console in $consoles; do
 		printf '\r\n%s: %s\r\n' "$NAME" "$1" > "/dev/$console"
 	done 2> /dev/null || true
 }
@@ -48,9 +48,13 @@ report() {
 	form=stage=$1
 	shift
 	read -r uptime _ < /proc/uptime
-	# Whatever would need escaping in a form becomes a space.
 	for pair in "uptime=$uptime" "$@"; do
-		form="$form&${pair%%=*}=$(printf '%s' "${pair#*=}" | tr -c 'A-Za-z0-9._:/-' + | head -c 300)"
+		value=${pair#*=}
+		case $value in
+			# What would need escaping in a form becomes a space.
+			*[!A-Za-z0-9._:/-]*) value=$(printf '%s' "$value" | tr -c 'A-Za-z0-9._:/-' + | head -c 300) ;;
+		esac
+		form="$form&${pair%%=*}=$value"
 	done
 	# timeout, because wget -T crashes in Debian 12's busybox.
 	timeout 5 busybox wget -q -O /dev/null --post-data "$form" "$BOX/report" 2> /dev/null || true

@@ -1,0 +1,279 @@
+"""Building with a stand-in for live-build: stages, failures, interruptions, publication."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from image import build, checks, command, release
+from image.build import BuildError, Progress
+from image.recipe import ImageRecipe
+
+SOURCES = "deb http://mirror.example.org/debian bookworm main\ndeb http://s.example.org/x bookworm-security main\n"
+
+LB = """\
+#!/bin/sh
+set -e
+echo "P: lb $1"
+echo "$*" >> "$PWD/../calls"
+case $1 in
+bootstrap)
+    [ -e cache/bootstrap/debian ] && echo "P: from the cache"
+    mkdir -p cache/bootstrap && touch cache/bootstrap/debian
+    ;;
+chroot) echo "boinc-client 7.20.5" > chroot.packages.live ;;
+binary)
+    mkdir -p binary/live
+    echo squashfs > binary/live/filesystem.squashfs
+    echo kernel > binary/live/vmlinuz-6.1.0-1-amd64
+    echo initrd > binary/live/initrd.img-6.1.0-1-amd64
+    ;;
+esac
+if [ -e "../fail-$1" ]; then cat "../fail-$1"; exit 3; fi
+if [ -e "../hang-$1" ]; then
+    mount -t tmpfs none "$PWD/cache" || echo "no mount"
+    sleep 60 & echo "P: hangs"
+    wait
+fi
+"""
+
+
+# Without root, a user namespace stands in for it.
+ALONE = command.ALONE if os.geteuid() == 0 else (*command.ALONE[:4], "--user", "--map-root-user", *command.ALONE[4:])
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return furnish(tmp_path, monkeypatch)
+
+
+def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("bin", "apt", "work"):
+        (directory / name).mkdir(exist_ok=True)
+    (directory / "apt" / "sources.list").write_text(SOURCES)
+    (directory / "bin" / "lb").write_text(LB)
+    (directory / "bin" / "lb").chmod(0o755)
+    monkeypatch.setattr(build, "APT", directory / "apt")
+    monkeypatch.setattr(command, "PATH", f"{directory / 'bin'}:{command.PATH}")
+    monkeypatch.setattr(command, "ALONE", ALONE)
+    monkeypatch.setattr(checks, "problems", lambda *arguments, **options: ())
+    return directory
+
+
+def run(
+    room: Path, recipe: ImageRecipe | None = None, *, force: bool = False
+) -> tuple[release.Release, list[Progress]]:
+    told: list[Progress] = []
+    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, force)
+    return made, told
+
+
+def calls(room: Path) -> list[str]:
+    return [line.split()[0] for line in (room / "work" / "calls").read_text().splitlines()]
+
+
+def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
+    made, told = run(room)
+    assert list(dict.fromkeys(each.stage for each in told)) == list(build.STAGES)
+    assert [each.number for each in told] == [build.STAGES.index(each.stage) + 1 for each in told]
+    assert any(each.step == "lb chroot" for each in told)
+    assert calls(room) == ["config", "bootstrap", "chroot", "binary"]
+    assert release.current(room / "images") == made
+    assert made.kernel == "6.1.0-1-amd64"
+    assert release.verify(made) == []
+    assert sorted(str(path.relative_to(made.path)) for path in made.path.rglob("*") if path.is_file()) == [
+        "initrd.img",
+        "live/filesystem.squashfs",
+        "manifest.json",
+        "packages",
+        "vmlinuz",
+    ]
+    assert (room / "work" / "logs" / f"{made.id}.log").read_text().count("P: lb ") == 4
+    assert os.listdir(room / "work" / "live") == ["cache"]
+
+
+def test_others_can_read_a_release_whatever_the_umask(room: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        made, _ = run(room)
+    finally:
+        os.umask(before)
+    for path in (made.path, *made.path.rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
+
+
+def test_live_build_gets_the_tree_with_its_permissions(room: Path) -> None:
+    (room / "work" / "fail-chroot").write_text("stopped\n")
+    with pytest.raises(BuildError):
+        run(room)
+    config = room / "work" / "live" / "config"
+    hook = config / "hooks" / "live" / "0100-netboot-appliance.hook.chroot"
+    assert hook.read_bytes() == (build.TREE / hook.relative_to(config)).read_bytes()
+    assert hook.stat().st_mode & 0o777 == 0o755
+    assert (config / "package-lists" / "appliance.list.chroot").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_same_recipe_is_not_built_twice(room: Path) -> None:
+    first, _ = run(room)
+    again, told = run(room)
+    assert again == first
+    assert told == []
+    assert len(calls(room)) == 4
+
+
+def test_an_earlier_release_is_not_activated_behind_the_administrators_back(room: Path) -> None:
+    first, _ = run(room)
+    second, _ = run(room, ImageRecipe(packages=("htop",)))
+    assert run(room)[0] == first
+    assert release.current(room / "images") == second
+
+
+def test_force_builds_again_and_uses_the_cache(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(room)
+    monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
+    made, told = run(room, force=True)
+    assert made.id == "20991231-235959-00000000"
+    assert any(each.step == "from the cache" for each in told)
+    previous = release.previous(room / "images")
+    assert previous is not None
+    assert previous.id != made.id
+
+
+def test_a_cache_that_was_being_written_is_not_used(room: Path) -> None:
+    (room / "work" / "fail-bootstrap").write_text("stopped\n")
+    with pytest.raises(BuildError):
+        run(room)
+    (room / "work" / "fail-bootstrap").unlink()
+    _, told = run(room)
+    assert not any(each.step == "from the cache" for each in told)
+
+
+def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
+    first, _ = run(room)
+    (room / "work" / "fail-chroot").write_text("E: Unable to locate package nonsense\nE: and more\n")
+    with pytest.raises(
+        BuildError, match="the build failed in the stage chroot: lb chroot ended with status 3"
+    ) as caught:
+        run(room, ImageRecipe(packages=("nonsense",)))
+    error = caught.value
+    assert error.stage == "chroot"
+    assert error.tail[-2:] == ("E: Unable to locate package nonsense", "E: and more")
+    assert error.paste == f"cd {room}/work/live && sudo lb chroot"
+    assert "check its packages" in error.hint
+    assert error.log is not None
+    assert "E: and more" in error.log.read_text()
+    assert release.current(room / "images") == first
+    assert [each.id for each in release.releases(room / "images").releases] == [first.id]
+
+
+def test_without_a_kernel_there_is_no_release(room: Path) -> None:
+    (room / "bin" / "lb").write_text(LB.replace("vmlinuz-6", "nothing-6"))
+    with pytest.raises(BuildError, match="made 0 kernels instead of one"):
+        run(room)
+    assert os.listdir(room / "images") == []
+
+
+def test_what_is_missing_is_said_before_anything_is_made(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "problems", lambda *arguments, **options: (("no root", "sudo"), ("no lb", "apt-get")))
+    with pytest.raises(BuildError, match="no root; no lb") as caught:
+        run(room)
+    assert (caught.value.stage, caught.value.hint) == ("checks", "sudo; apt-get")
+    assert os.listdir(room / "work") == []
+
+
+def test_a_host_without_debian_sources(room: Path) -> None:
+    (room / "apt" / "sources.list").write_text("")
+    with pytest.raises(BuildError, match="no entry for bookworm main") as caught:
+        run(room)
+    assert caught.value.stage == "checks"
+
+
+def test_an_unfinished_release_of_a_lost_build_is_swept_away(room: Path) -> None:
+    left = room / "images" / ".building-lost"
+    left.mkdir(parents=True)
+    made, _ = run(room)
+    assert sorted(os.listdir(room / "images")) == [made.id, "current"]
+
+
+RUNNER = """\
+import sys
+from pathlib import Path
+import pytest
+from image import build
+from image.recipe import ImageRecipe
+from tests.unit.image.test_build import furnish
+room = Path(sys.argv[1])
+with pytest.MonkeyPatch.context() as monkeypatch:
+    furnish(room, monkeypatch)
+    build.build(ImageRecipe(), room / "work", room / "images", lambda each: print(each.step, flush=True))
+"""
+
+
+def start(room: Path) -> tuple["subprocess.Popen[str]", list[int]]:
+    """Start a build in a process of its own, and return it and its sleeping programs once it hangs in its chroot."""
+    (room / "work" / "hang-chroot").touch()
+    builder = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(RUNNER), str(room)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert builder.stdout is not None
+    for line in builder.stdout:
+        if line == "hangs\n":
+            return builder, children(builder.pid)
+    raise AssertionError(builder.communicate()[1])
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    direct = [int(word) for word in found.stdout.split()]
+    return direct + [deeper for child in direct for deeper in children(child)]
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists() and "Z" not in state(pid)]
+
+
+def state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, None), (signal.SIGKILL, -9)])
+def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
+    room: Path, number: signal.Signals, status: int | None
+) -> None:
+    builder, programs = start(room)
+    assert len(programs) >= 3
+    builder.send_signal(number)
+    builder.communicate(timeout=20)
+    if status is not None:
+        assert builder.returncode == status
+    deadline = 200
+    while alive(programs) and deadline:
+        subprocess.run(["sleep", "0.05"], check=True)
+        deadline -= 1
+    assert alive(programs) == []
+    assert str(room) not in Path("/proc/self/mountinfo").read_text()
+    assert release.releases(room / "images") == release.Listing((), ())
+    (room / "work" / "hang-chroot").unlink()
+    made, _ = run(room)
+    assert release.verify(made) == []
+
+
+def test_two_builds_do_not_share_a_work_directory(room: Path) -> None:
+    builder, _ = start(room)
+    try:
+        with pytest.raises(BuildError, match=rf"another build is running .* \(process {builder.pid}\)") as caught:
+            run(room)
+        assert caught.value.hint == f"wait for it, or end it: kill {builder.pid}"
+    finally:
+        builder.terminate()
+        builder.communicate(timeout=20)

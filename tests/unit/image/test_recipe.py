@@ -1,0 +1,33 @@
+"""Recipes: what can be built, and what is said of what cannot."""
+
+from collections.abc import Callable
+
+import pytest
+
+from image.recipe import BOINC_GID, BOINC_UID, ImageRecipe
+
+
+def test_the_plain_recipe_drives_real_computers() -> None:
+    assert ImageRecipe().kernel == "amd64"
+    assert not ImageRecipe().firmware
+
+
+def test_the_owner_of_the_state_is_pinned() -> None:
+    assert (BOINC_UID, BOINC_GID) == (731, 731)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ImageRecipe(distribution="trixie"), "distribution 'trixie'"),
+        (lambda: ImageRecipe(architecture="arm64"), "architecture 'arm64'"),
+        (lambda: ImageRecipe(kernel="686-pae"), "choose one of amd64, cloud-amd64"),
+        (lambda: ImageRecipe(packages=("htop", "rm -rf /")), "'rm -rf /' is not the name"),
+        (lambda: ImageRecipe(packages=("Htop",)), "'Htop' is not the name"),
+        (lambda: ImageRecipe(packages=("--yes",)), "'--yes' is not the name"),
+        (lambda: ImageRecipe(packages=("htop", "htop")), "named twice"),
+    ],
+)
+def test_a_recipe_that_cannot_be_built_says_why(make: Callable[[], ImageRecipe], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make()

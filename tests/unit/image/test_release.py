@@ -1,0 +1,164 @@
+"""Releases on a real file system: listing, activating, rolling back, finding damage."""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from image import release
+from image.recipe import ImageRecipe
+from image.release import Release, ReleaseError
+
+OLD, NEW = "20261122-090000-aaaaaaaa", "20261123-150102-1a2b3c4d"
+
+
+def publish(images: Path, release_id: str) -> Release:
+    directory = images / release_id
+    (directory / "live").mkdir(parents=True)
+    for name in (release.KERNEL, release.INITRD, release.SQUASHFS, release.PACKAGES):
+        (directory / name).write_bytes(f"{name} of {release_id}".encode())
+    files = {
+        name: release.describe(directory / name)
+        for name in (release.KERNEL, release.INITRD, release.SQUASHFS, release.PACKAGES)
+    }
+    made = Release(
+        directory, datetime(2026, 11, 23, 15, 1, 2, tzinfo=UTC), ImageRecipe(), "1a2b3c4d" * 8, "6.1.0-1-amd64", files
+    )
+    (directory / release.MANIFEST).write_bytes(release.render_manifest(made))
+    return made
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    publish(tmp_path, OLD)
+    publish(tmp_path, NEW)
+    return tmp_path
+
+
+def test_an_id_sorts_by_time_and_names_the_recipe() -> None:
+    assert release.name(datetime(2026, 11, 23, 15, 1, 2, tzinfo=UTC), "1a2b3c4d" * 8) == NEW
+
+
+def test_a_manifest_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    made = publish(tmp_path, NEW)
+    assert release.read(tmp_path, NEW) == made
+    assert made.size == sum(
+        path.stat().st_size for path in made.path.rglob("*") if path.name != release.MANIFEST and path.is_file()
+    )
+
+
+def test_releases_are_listed_newest_first(images: Path) -> None:
+    assert [each.id for each in release.releases(images).releases] == [NEW, OLD]
+
+
+def test_a_missing_directory_holds_no_release(tmp_path: Path) -> None:
+    assert release.releases(tmp_path / "none") == release.Listing((), ())
+    assert release.current(tmp_path / "none") is None
+
+
+def test_what_is_no_release_is_not_listed(images: Path) -> None:
+    (images / ".building-x").mkdir()
+    (images / "notes").mkdir()
+    release.activate(images, NEW)
+    assert [each.id for each in release.releases(images).releases] == [NEW, OLD]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: (path / release.MANIFEST).unlink(), "its manifest cannot be read"),
+        (lambda path: (path / release.MANIFEST).write_text("{"), "its manifest is damaged"),
+        (lambda path: (path / release.MANIFEST).write_text("[]"), "its manifest is damaged"),
+        (lambda path: (path / release.MANIFEST).write_bytes(b" " * (1 << 21)), "it is too large"),
+        (lambda path: edit(path, "files", {}), "it does not name vmlinuz"),
+        (lambda path: edit(path, "id", OLD), f"it belongs to {OLD}"),
+        (lambda path: edit(path, "recipe", {"packages": [], "kernel": "none"}), "no kernel flavour 'none'"),
+        (lambda path: edit(path, "recipe", {"packages": [], "colour": "red"}), "colour"),
+        (lambda path: (path / release.INITRD).unlink(), "initrd.img is missing"),
+        (lambda path: (path / release.SQUASHFS).write_bytes(b"short"), "filesystem.squashfs has 5 bytes instead of"),
+    ],
+)
+def test_a_broken_release_is_told_and_the_others_are_still_listed(
+    images: Path, damage: Callable[[Path], object], said: str
+) -> None:
+    damage(images / NEW)
+    listing = release.releases(images)
+    assert [each.id for each in listing.releases] == [OLD]
+    (error,) = listing.broken
+    assert said in str(error)
+    assert NEW in str(error)
+    assert str(images / NEW) in error.hint
+
+
+def edit(path: Path, key: str, value: object) -> None:
+    manifest = json.loads((path / release.MANIFEST).read_text())
+    manifest[key] = value
+    (path / release.MANIFEST).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("release_id", ["20261101-000000-00000000", "current", "../images", "", "x"])
+def test_an_unknown_release(images: Path, release_id: str) -> None:
+    release.activate(images, OLD)
+    with pytest.raises(ReleaseError, match="there is no release"):
+        release.activate(images, release_id)
+    active = release.current(images)
+    assert active is not None
+    assert active.id == OLD
+
+
+def test_nothing_is_active_at_first(images: Path) -> None:
+    assert release.current(images) is None
+    with pytest.raises(ReleaseError, match="no earlier release"):
+        release.rollback(images)
+
+
+def test_activating_replaces_the_link_in_one_step_and_remembers(images: Path) -> None:
+    release.activate(images, OLD)
+    assert release.previous(images) is None
+    release.activate(images, NEW)
+    assert os.readlink(images / "current") == NEW
+    assert os.readlink(images / "previous") == OLD
+    assert [path.name for path in images.iterdir() if path.name.startswith(".")] == []
+
+
+def test_rolling_back_twice_goes_forward_again(images: Path) -> None:
+    release.activate(images, OLD)
+    release.activate(images, NEW)
+    assert release.rollback(images).id == OLD
+    assert release.rollback(images).id == NEW
+    assert os.readlink(images / "current") == NEW
+
+
+def test_activating_the_active_release_keeps_the_way_back(images: Path) -> None:
+    release.activate(images, OLD)
+    release.activate(images, NEW)
+    release.activate(images, NEW)
+    assert release.rollback(images).id == OLD
+
+
+def test_a_broken_release_cannot_be_activated(images: Path) -> None:
+    release.activate(images, OLD)
+    (images / NEW / release.KERNEL).unlink()
+    with pytest.raises(ReleaseError, match="vmlinuz is missing"):
+        release.activate(images, NEW)
+    assert os.readlink(images / "current") == OLD
+
+
+def test_a_link_left_half_made_is_no_obstacle(images: Path) -> None:
+    (images / ".current.new").symlink_to("nowhere")
+    assert release.activate(images, NEW).id == NEW
+
+
+def test_verifying_reads_every_byte(images: Path) -> None:
+    found = release.read(images, NEW)
+    assert release.verify(found) == []
+    content = bytearray((images / NEW / release.SQUASHFS).read_bytes())
+    content[3] ^= 1
+    (images / NEW / release.SQUASHFS).write_bytes(content)
+    (images / NEW / release.PACKAGES).unlink()
+    problems = release.verify(found)
+    assert problems[0].startswith("live/filesystem.squashfs is not what was built")
+    assert problems[1] == "packages cannot be read: No such file or directory"
