@@ -50,4 +50,6 @@ def _holder(protocol: str, address: IPv4Address, port: int) -> tuple[str, int] |
 def _name(process: psutil.Process) -> str:
     # A script's process is called after its interpreter; what people know is the script.
     script = next((Path(word).name for word in process.cmdline()[1:2] if not word.startswith("-")), "")
-    return script if process.name().startswith("python") or script.startswith(process.name()) else process.name()
+    if script and (process.name().startswith("python") or script.startswith(process.name())):
+        return script
+    return process.name()
