@@ -149,6 +149,22 @@ class Box:
         if self._known(mac) != before:
             self._moved()
 
+    def neighbour_changed(self, address: IPv4Address, mac: MacAddress) -> None:
+        """The kernel has met `mac` at `address`: whoever had it before, loses what was exported to it there.
+
+        This is what a stranger runs into that is given the address of a PC that was switched off: before it can say a
+        word to the NFS server, it has to be a neighbour.
+        """
+        if self._journal.moved_in(address, mac):
+            self._moved()
+
+    def recheck_addresses(self) -> None:
+        """Take away what was exported to addresses that other machines took while the box was not running."""
+        for boot in self._journal.boots():
+            for address in boot.known_addresses:
+                if (mac := self._neighbours.mac_of(address)) is not None:
+                    self.neighbour_changed(address, mac)
+
     def refresh_allowlist(self) -> None:
         """Take over what the CLI changed."""
         self.allowlist = self._registry.allowlist()

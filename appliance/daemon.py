@@ -55,7 +55,10 @@ async def serve(path: Path) -> None:
         moved = asyncio.Event()
         moved.set()
         journal = Journal(registry, time.time, _log_event)
-        box = Box(config, registry, journal, Neighbours(served), served, moved.set)
+        neighbours = Neighbours(served)
+        box = Box(config, registry, journal, neighbours, served, moved.set)
+        unwatch = neighbours.watch(box.neighbour_changed)
+        box.recheck_addresses()
         stop = _signals(box, path, served, moved)
         async with _services(box, served) as bound:
             _say_started(registry, box, bound)
@@ -70,6 +73,7 @@ async def serve(path: Path) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        unwatch()
         journal.flush()
         log.info("stopped")
 

@@ -75,8 +75,18 @@ class Journal:
         if boot is None:
             return
         if isinstance(event, AddressSeen):
-            self._move(event, boot)
+            self.moved_in(event.address, event.mac)
+            self._holders[event.address] = event.mac
         self._append(self._boots[event.mac], event, self._clock())
+
+    def moved_in(self, address: IPv4Address, mac: MacAddress) -> bool:
+        """Note that `mac`, whoever it is, has been met at `address`; True if that took it from another client."""
+        holder = self._holders.get(address)
+        if holder is None or holder == mac:
+            return False
+        del self._holders[address]
+        self._append(self._boots[holder], AddressLost(holder, address), self._clock())
+        return True
 
     def flush(self) -> None:
         """Write what has gathered, in one commit. On an error (disk full) it is kept for the next try."""
@@ -98,12 +108,6 @@ class Journal:
         if not isinstance(event, AddressLost):
             self._log(event, after)
         return after
-
-    def _move(self, event: AddressSeen, boot: Boot) -> None:
-        holder = self._holders.get(event.address)
-        if holder is not None and holder != boot.mac and holder in self._boots:
-            self._append(self._boots[holder], AddressLost(holder, event.address), self._clock())
-        self._holders[event.address] = boot.mac
 
     def _refuse(self, event: Ignored) -> None:
         now = self._clock()

@@ -21,12 +21,13 @@ class Reason(StrEnum):
     OUTSIDE_NETWORKS = "its address is outside the configured networks"
     NO_BOOT = "this MAC address has no boot under way"
     TOKEN_INVALID = "its token does not belong to the current boot of this MAC address"  # noqa: S105
-    TOKEN_SPENT = "the secrets of this boot were fetched already"  # noqa: S105
+    TOKEN_SPENT = "its live system is up: the secrets were for its start"  # noqa: S105
     NO_IMAGE = "no image is active"
     NO_FILE = "there is no such file"
     OUTSIDE_ROOT = "the path leads out of the boot root"
     UNREADABLE = "the server cannot read that file"
     READ_ONLY = "this server takes no files"
+    STOPPING = "the server is stopping"
     TOO_MANY = "too many transfers are under way"
 
 

@@ -4,16 +4,17 @@ pyroute2 stops here, as the codec of rtnetlink(7) messages: its blocking API sta
 where one runs already. Each question takes a socket, one round trip inside the kernel and some 0.2 ms. IPv4 only.
 """
 
+import asyncio
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
 from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR
-from pyroute2.netlink.rtnl import RTM_GETADDR, RTM_GETLINK, RTM_GETNEIGH
+from pyroute2.netlink.rtnl import RTM_GETADDR, RTM_GETLINK, RTM_GETNEIGH, RTM_NEWNEIGH, RTMGRP_NEIGH
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.marshal import MarshalRtnl
@@ -33,6 +34,7 @@ KNOWN = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT
 
 DISCARD_PORT = 9
 _REPLY_ROOM = 65536
+_NEWS_ROOM = 1 << 20  # a thousand PCs of a room, switched on together
 _ANSWER_SECONDS = 1.0
 _ETHERNET = 1  # ARPHRD_ETHER, linux/if_arp.h
 
@@ -94,6 +96,38 @@ class Neighbours:
                 udp.sendto(b"", (str(address), DISCARD_PORT))
             except OSError:
                 return  # an interface without carrier: the caller's next look finds nothing, which is the truth
+
+    def watch(self, changed: Callable[[IPv4Address, MacAddress], None]) -> Callable[[], None]:
+        """Call `changed(address, mac)` in the running event loop when the kernel learns or changes a neighbour's MAC.
+
+        Returns the function that ends it. When the kernel has more news than room, some are lost: `mac_of` is the
+        truth, this is the bell.
+        """
+        netlink = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+        )
+        netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NEWS_ROOM)
+        netlink.bind((0, RTMGRP_NEIGH))
+        loop = asyncio.get_running_loop()
+        loop.add_reader(netlink, self._read_news, netlink, changed)
+
+        def end() -> None:
+            loop.remove_reader(netlink)
+            netlink.close()
+
+        return end
+
+    def _read_news(self, netlink: socket.socket, changed: Callable[[IPv4Address, MacAddress], None]) -> None:
+        indices = {interface.index for interface in self._interfaces}
+        try:
+            news = netlink.recv(_REPLY_ROOM)
+        except OSError:  # ENOBUFS: more news than room
+            return
+        for entry in MarshalRtnl().parse(news):
+            lladdr, address = entry.get_attr("NDA_LLADDR"), entry.get_attr("NDA_DST")
+            of_us = entry["header"]["type"] == RTM_NEWNEIGH and entry["family"] == socket.AF_INET
+            if of_us and entry["ifindex"] in indices and entry["state"] & KNOWN and lladdr and address:
+                changed(IPv4Address(address), _mac(lladdr))
 
     def _interface_to(self, address: IPv4Address) -> Interface | None:
         for interface in self._interfaces:

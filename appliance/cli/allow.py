@@ -55,7 +55,7 @@ def add(
 
 @app.command(epilog="Example: netboot-appliance allow remove 52:54:00:aa:bb:cc")
 def remove(context: typer.Context, range: Annotated[str, _RANGE]) -> None:
-    """Remove an entry, written as it was added (or in any other notation of the same range)."""
+    """Remove an entry, in any notation of the same range."""
     span = _entry(range, "").range
     with _registry(context) as registry:
         if not registry.disallow(span):

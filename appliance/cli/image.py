@@ -16,7 +16,7 @@ from image.build import STAGES, BuildError, Progress, build, built
 from image.release import Release, ReleaseError
 
 app = typer.Typer(
-    help="The live system that the PCs boot: build it, choose which release is active.",
+    help="The live system that the PCs boot, and its releases.",
     epilog="A new release is booted from the next power-on; running PCs keep the one they have.",
     no_args_is_help=True,
 )

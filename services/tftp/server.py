@@ -194,7 +194,8 @@ class TftpServer:
             self._act(session, session.transfer.replace())
         if self._draining or self._crowded(peer):
             # Silence, not an ERROR: the client asks again, and there may be room then.
-            self._tell(Ignored(_SERVICE, str(mac), Reason.TOO_MANY, str(path)))
+            reason = Reason.STOPPING if self._draining else Reason.TOO_MANY
+            self._tell(Ignored(_SERVICE, str(mac), reason, str(path)))
             return
         if request.mode not in _MODES:
             self._refuse(mac, peer, path, Reason.MALFORMED)

@@ -1,0 +1,4 @@
+import pytest
+
+# Their assertions are part of tests: a failing one shows its values.
+pytest.register_assert_rewrite("tests.netns.inside", "tests.netns.scripted_pc", "tests.netns.served")

@@ -1,5 +1,7 @@
 """The kernel's neighbour table and interfaces, asked for real and from inside a running event loop."""
 
+import asyncio
+import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface
 
@@ -13,6 +15,7 @@ from tests.room.processes import wait_until
 
 BOX_MAC = MacAddress.parse("52:54:00:00:00:01")
 PC_MAC = MacAddress.parse("52:54:00:aa:bb:01")
+SAY_SOMETHING = "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'', ('10.77.0.1', 9))"
 PC = IPv4Address("10.77.0.100")
 ABSENT = IPv4Address("10.77.0.200")
 
@@ -124,3 +127,27 @@ async def test_an_unusable_interface_is_told_from_a_missing_one(box: Namespace, 
     assert str(raised.value) == (
         f"the interface {name} is no Ethernet interface with an IPv4 address; usable: lan0 (10.77.0.1/24)"
     )
+
+
+async def test_a_new_mac_at_an_address_is_told_at_once(box: Namespace, pc: Namespace) -> None:
+    known = neighbours()
+    met: list[tuple[IPv4Address, MacAddress]] = []
+    told = asyncio.Event()
+
+    def changed(address: IPv4Address, mac: MacAddress) -> None:
+        met.append((address, mac))
+        told.set()
+
+    end = known.watch(changed)
+    try:
+        for mac in (PC_MAC, MacAddress.parse("52:54:00:aa:bb:99")):
+            pc.ip("link", "set", "lan0", "address", str(mac))
+            told.clear()
+            pc.run([sys.executable, "-c", SAY_SOMETHING])
+            async with asyncio.timeout(PATIENCE):
+                while (PC, mac) not in met:
+                    await told.wait()
+                    told.clear()
+    finally:
+        end()
+        pc.ip("link", "set", "lan0", "address", str(PC_MAC))

@@ -499,7 +499,7 @@ async def test_drain_lets_transfers_finish(server: TftpServer, peer: UdpPeer, ev
     await asyncio.sleep(0)
     with UdpPeer(server.port) as late:
         late.send(rrq("small"))
-        assert (await events.next(Ignored)).reason == Reason.TOO_MANY
+        assert (await events.next(Ignored)).reason == Reason.STOPPING
         assert late.quiet
     assert not draining.done()
     peer.send(ack(1))

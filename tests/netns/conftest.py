@@ -1,0 +1,89 @@
+"""One room for all tests of the real `serve`: the site's dnsmasq, NFS-Ganesha, the box, and PCs of each test's own."""
+
+from collections.abc import Callable, Generator, Iterator
+from itertools import count
+
+import pytest
+
+from image.release import Release
+from services.ethernet import MacAddress
+from tests.netns.scripted_pc import ScriptedPc
+from tests.netns.served import Box, install_release
+from tests.room.namespaces import assert_nothing_left
+from tests.room.processes import tail
+from tests.room.room import Room
+
+CAPTURED = MacAddress.parse("52:54:00:aa:bb:01")
+ALLOWED = ("52:54:00:77:00:*", str(CAPTURED))
+"""The PCs that may boot: each test's own, and that of the captures. All others are strangers."""
+
+Plug = Callable[..., ScriptedPc]
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """The room, with the box running in it."""
+    with Room(tmp_path_factory.mktemp("room")) as room:
+        install_release(room.data / "images")
+        for entry in ALLOWED:
+            room.appliance("allow", "add", entry)
+        room.start_box()
+        yield room
+    assert_nothing_left(room.network.room)
+
+
+@pytest.fixture(scope="session")
+def session_box(room: Room) -> Box:
+    """The box of the room."""
+    box = Box(room.box, room.configuration, room.data, room.logs / "serve.log")
+    box.process = room.serve
+    return box
+
+
+@pytest.fixture
+def box(session_box: Box) -> Iterator[Box]:
+    """The running box. A test may stop it; whatever a test does to it, it may not log an unexpected error."""
+    if not session_box.running:
+        session_box.start()
+    since = session_box.mark()
+    session_box.forgiven = []
+    yield session_box
+    assert session_box.complaints(since) == []
+
+
+@pytest.fixture
+def release(room: Room) -> Release:
+    """The image that is active."""
+    from image.release import current
+
+    active = current(room.data / "images")
+    assert active
+    return active
+
+
+@pytest.fixture
+def plug(room: Room) -> Iterator[Plug]:
+    """Plug in a PC: `plug()` one that may boot, `plug(stranger=True)` one that may not, `plug(mac=…)` a certain one."""
+    plugged: list[ScriptedPc] = []
+
+    def plug(*, stranger: bool = False, mac: MacAddress | None = None) -> ScriptedPc:
+        number = next(_numbers)
+        own = MacAddress.parse(f"52:54:00:{99 if stranger else 77}:00:{number:02x}")
+        plugged.append(ScriptedPc(room.network, mac or own, f"pc{number}"))
+        return plugged[-1]
+
+    yield plug
+    for pc in plugged:
+        pc.switch_off()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows the end of the box's log."""
+    report = yield
+    box = item.funcargs.get("box")
+    if report.failed and isinstance(box, Box):
+        report.sections.append((f"The box ({box.log})", tail(box.log)))
+    return report

@@ -1,0 +1,182 @@
+"""The box as a process: start it, read its log, and run its verbs beside it, like its administrator."""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+from appliance.journal import latest
+from appliance.registry import Registry
+from image import release
+from image.recipe import ImageRecipe
+from services.ethernet import MacAddress
+from tests.room.namespaces import Namespace
+from tests.room.processes import Process, RoomError, tail, wait_until
+from tests.room.room import appliance_command
+
+PATIENCE = 30.0
+"""Seconds to wait for what has to happen; far more than it takes, for a machine that does other things as well."""
+
+_FILES = {release.KERNEL: 3 << 20, release.INITRD: (5 << 20) + 1, release.SQUASHFS: 4096, release.PACKAGES: 100}
+
+
+def install_release(images: Path) -> release.Release:
+    """Make and activate a release of random bytes: nobody looks into it here."""
+    digest = secrets.token_hex(32)
+    created = datetime.now(UTC).replace(microsecond=0)
+    path = images / release.name(created, digest)
+    for name, size in _FILES.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(os.urandom(size))
+    files = {name: release.describe(path / name) for name in _FILES}
+    made = release.Release(path, created, ImageRecipe(), digest, "6.1.0-0-amd64", files)
+    (path / release.MANIFEST).write_bytes(release.render_manifest(made))
+    return release.activate(images, made.id)
+
+
+class Box:
+    """`netboot-appliance` on one host with one configuration."""
+
+    def __init__(self, host: Namespace, configuration: Path, data: Path, log: Path) -> None:
+        self.host = host
+        self.configuration = configuration
+        self.data = data
+        self.log = log
+        self.process: Process | None = None
+        self.forgiven: list[str] = []
+        """Errors that a test provokes, by their beginnings."""
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the server runs."""
+        return self.process is not None and self.process.running
+
+    def launch(self) -> Process:
+        """Start `serve` and return at once."""
+        command = [appliance_command(), "--config", str(self.configuration), "serve"]
+        self.process = self.host.start("netboot-appliance serve", command, self.log)
+        return self.process
+
+    def start(self) -> None:
+        """Start `serve` and return when it serves."""
+        since = self.mark()
+        self.launch()
+        self.wait_for("serving", since)
+
+    def verb(self, *arguments: str, check: bool = True) -> CompletedProcess[str]:
+        """Run a verb beside the server."""
+        command = [appliance_command(), "--config", str(self.configuration), *arguments]
+        return self.host.run(command, timeout=PATIENCE, check=check)
+
+    def status(self) -> Any:
+        """What `status --json` says."""
+        return json.loads(self.verb("status", "--json").stdout)
+
+    def boot(self, mac: object) -> Any:
+        """The latest boot of a PC as `status --json` shows it, or None."""
+        return next((boot for boot in self.status()["boots"] if boot["mac"] == str(mac)), None)
+
+    def stages(self, mac: object) -> list[str]:
+        """The stages that a PC's latest boot has reached, in order; read without the cost of a verb."""
+        with Registry(self.data / "registry.sqlite3") as registry:
+            boots = {str(boot.mac): boot for boot in latest(registry)}
+        return [str(reached.stage) for reached in boots[str(mac)].reached] if str(mac) in boots else []
+
+    def await_stage(self, mac: object, stage: str) -> Any:
+        """The latest boot of a PC as `status --json` shows it, once it has come to `stage`."""
+        wait_until(lambda: stage in self.stages(mac), PATIENCE, f"{mac} to reach {stage!r}", 0.05)
+        return self.boot(mac)
+
+    def await_ignored(self, expected: dict[tuple[str, str, str], int]) -> None:
+        """Wait until `status` counts exactly these refusals, by client, service and reason, for the clients in them."""
+        names = {client for client, _, _ in expected}
+        found: dict[tuple[str, str, str], int] = {}
+
+        def counted() -> bool:
+            with Registry(self.data / "registry.sqlite3") as registry:
+                rows = [row for row in registry.ignored() if row.client in names]
+            found.clear()
+            found.update({(row.client, row.service, row.reason): row.count for row in rows})
+            return sum(found.values()) >= sum(expected.values())
+
+        with contextlib.suppress(RoomError):  # the comparison below tells more
+            wait_until(counted, PATIENCE, "refusals to be counted", 0.05)
+        assert found == expected
+
+    def exported(self) -> dict[str, tuple[str, set[str]]]:
+        """What `exports show` prints: for each path RO or RW, and to which addresses."""
+        text = self.verb("exports", "show").stdout
+        assert "*" not in text
+        found: dict[str, tuple[str, set[str]]] = {}
+        for block in text.split("EXPORT {")[1:]:
+            path, squash = re.search(r'Path = "(.*)"', block), re.search(r"Squash = (\w+);", block)
+            client = re.search(r"CLIENT \{\s+Clients = (.*);\s+Access_Type = (\w+);", block)
+            assert path
+            assert client
+            assert squash
+            assert squash[1] == "All_Squash"
+            found[path[1]] = (client[2], set(client[1].split(", ")))
+        return found
+
+    def in_force(self, mac: MacAddress) -> set[str]:
+        """The addresses to which NFS-Ganesha was told to export a PC's own directory."""
+        text = (self.configuration.parent / "ganesha" / "netboot-appliance.conf").read_text()
+        block = text.partition(f'Path = "{self.data}/state/{mac.bare}";')[2].partition("EXPORT {")[0]
+        return set(block.partition("Clients = ")[2].partition(";")[0].split(", ")) if block else set()
+
+    def await_exports(self, expected: dict[MacAddress, set[str]]) -> None:
+        """Wait until each PC's own directory is exported to these addresses and to no other."""
+        wanted = {str(mac): addresses for mac, addresses in expected.items()}
+        with contextlib.suppress(RoomError):  # the comparison below tells more
+            wait_until(lambda: all(self.in_force(m) == e for m, e in expected.items()), PATIENCE, "exports", 0.05)
+        assert {str(mac): self.in_force(mac) for mac in expected} == wanted
+
+    def mark(self) -> int:
+        """The end of the log as it is now."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def lines(self, since: int = 0) -> list[dict[str, Any]]:
+        """The log's lines after the mark `since`; a line that is not JSON as {"event": "not JSON"}."""
+        text = self.log.read_bytes()[since:].decode("utf-8", "replace")
+        found = []
+        for line in text.splitlines(keepends=True):
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                if line.endswith("\n"):
+                    found.append({"event": "not JSON", "level": "error", "line": line})
+        return found
+
+    def said(self, event: str, since: int, **fields: Any) -> list[dict[str, Any]]:
+        """The log's lines of one event, with these fields."""
+        wanted = {"event": event, **fields}
+        return [line for line in self.lines(since) if wanted.items() <= line.items()]
+
+    def wait_for(self, event: str, since: int, **fields: Any) -> dict[str, Any]:
+        """The first such line in the log, which is awaited."""
+
+        def found() -> bool:
+            if self.said(event, since, **fields):
+                return True
+            if self.process is not None:
+                self.process.require()
+            return False
+
+        wait_until(found, PATIENCE, f"{event!r} {fields} in {self.log}, which ends:\n{tail(self.log, 5)}", 0.02)
+        return self.said(event, since, **fields)[0]
+
+    def complaints(self, since: int) -> list[dict[str, Any]]:
+        """Errors in the log that no test has provoked."""
+        errors = [line for line in self.lines(since) if line.get("level") in ("error", "critical")]
+        return [line for line in errors if not line["event"].startswith(tuple(self.forgiven))]

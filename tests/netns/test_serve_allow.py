@@ -1,0 +1,91 @@
+"""The allowlist while the box serves: a change is in force within a second, without a restart."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.registry import Registry
+from services.ethernet import MacAddress
+from tests.fakes.dhcp_client import DISCOVER, firmware, message
+from tests.fakes.tftp_peer import rrq
+from tests.netns.conftest import Plug
+from tests.netns.scripted_pc import BROADCAST, ScriptedPc
+from tests.netns.served import PATIENCE, Box
+
+A_SECOND = 2.0
+"""What is promised, and as much again for a machine that does other things as well."""
+
+
+@pytest.fixture(autouse=True)
+def allowlist(box: Box) -> Iterator[None]:
+    """Puts the allowlist back."""
+    with Registry(box.data / "registry.sqlite3") as registry:
+        before = registry.allowlist()
+        yield
+        assert registry.replace_allowlist(registry.allowlist(), before.entries)
+
+
+async def seconds_until_offered(pc: ScriptedPc) -> float:
+    """DISCOVER again and again until the box offers; how long that took."""
+    started = time.monotonic()
+    with pc.nic() as nic:
+        while pc.box not in nic.heard():
+            assert time.monotonic() - started < PATIENCE
+            nic.say(message(DISCOVER, nic.mac, firmware(0), flags=BROADCAST))
+            await asyncio.sleep(0.02)
+    return time.monotonic() - started
+
+
+async def test_a_stranger_that_is_allowed_boots_at_its_next_try(box: Box, plug: Plug) -> None:
+    pc = plug(stranger=True)
+    pid = box.pid
+    await pc.power_on(firmware(0), alone=True)
+    assert pc.say_http(f"GET {pc.path('boot.ipxe')} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) == (b"", "reset")
+    assert pc.heard_from_box() == []
+    assert box.verb("allow", "check", str(pc.mac), check=False).returncode == 1
+    said = box.verb("allow", "add", str(pc.mac), "--label", "room 12, window").stdout
+    assert said == f"allowed {pc.mac} (room 12, window)\n"
+    assert await seconds_until_offered(pc) < A_SECOND
+    assert await pc.load(f"{pc.mac.bare}/undionly.kpxe", 1456)
+    script = await pc.run_ipxe()
+    assert pc.get(script.kernel)
+    box.await_exports({pc.mac: {pc.address}})
+    assert (box.running, box.pid) == (True, pid)
+
+
+async def test_a_pc_that_is_removed_loses_everything(box: Box, plug: Plug) -> None:
+    pc = plug(stranger=True)
+    box.verb("allow", "add", f"{pc.mac}-{pc.mac}")
+    await seconds_until_offered(pc)
+    script = await pc.run_ipxe()
+    box.await_exports({pc.mac: {pc.address}})
+    started = time.monotonic()
+    box.verb("allow", "remove", pc.mac.bare)
+    box.await_exports({pc.mac: set()})
+    assert time.monotonic() - started < A_SECOND + 1, "the verb itself takes a moment"
+    assert pc.address not in str(box.exported())
+    pc.heard_from_box()
+    for path in ("boot.ipxe", f"{script.token}/boinc.tar", f"{script.token}/report"):
+        assert pc.say_http(f"GET {pc.path(path)} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) == (b"", "reset")
+    with pc.tftp() as tftp:
+        tftp.send(rrq(f"{pc.mac.bare}/undionly.kpxe"))
+    await pc.power_on(firmware(0), alone=True)
+    assert pc.heard_from_box() == []
+
+
+async def test_ten_thousand_ranges_cost_no_visible_time(box: Box, plug: Plug, tmp_path: Path) -> None:
+    pc, other = plug(stranger=True), plug()
+    base = MacAddress.parse("52:55:00:00:00:00").value
+    ranges = [f"{MacAddress(base + 16 * n)}-{MacAddress(base + 16 * n + 7)}  room {n}" for n in range(9_999)]
+    file = tmp_path / "macs.txt"
+    file.write_text("\n".join([*ranges, str(pc.mac)]))
+    assert box.verb("allow", "import", str(file)).stdout == "imported 10000 entries: 10000 new, 0 known\n"
+    assert await seconds_until_offered(pc) < A_SECOND
+    started = time.monotonic()
+    await pc.run_ipxe()
+    await other.run_ipxe()
+    assert time.monotonic() - started < A_SECOND
+    assert "room 9998" in box.verb("allow", "check", str(MacAddress(base + 16 * 9998 + 7))).stdout

@@ -1,0 +1,153 @@
+"""Whole boots with the real `serve`: BIOS, EDK2 and iPXE as scripts, and the packets of real firmware once more."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from image.release import Release
+from tests.captures import Datagram, all_captures, datagrams
+from tests.fakes.dhcp_client import Answer, firmware
+from tests.fakes.tftp_peer import error, oack, rrq
+from tests.netns.conftest import CAPTURED, Plug
+from tests.netns.scripted_pc import LOADERS, Frame, ScriptedPc
+from tests.netns.served import Box
+from tests.room.room import BOX, SITE, Room
+
+WHOLE_BOOT = ["discovered", "offered", "loader", "script", "kernel", "initrd"]
+
+
+async def boot_by_ipxe(pc: ScriptedPc, architecture: int, release: Release) -> None:
+    """From iPXE's DISCOVER to the last byte of the initrd."""
+    script = await pc.run_ipxe(architecture)
+    kernel, initrd = pc.load_image(script)
+    assert kernel == (release.path / "vmlinuz").read_bytes()
+    assert initrd == (release.path / "initrd.img").read_bytes()
+
+
+@pytest.mark.parametrize("asks", [True, False], ids=["asks port 4011", "reads siaddr and file"])
+async def test_a_plain_bios_boots(box: Box, room: Room, plug: Plug, release: Release, asks: bool) -> None:
+    pc = plug()
+    since = box.mark()
+    offer = (await pc.power_on(firmware(0), tries=[0, 4, 12]))[pc.box]
+    assert (offer.yiaddr, offer.siaddr, offer.sname) == ("0.0.0.0", pc.box, pc.box)
+    assert offer.options[43] == bytes.fromhex("060108ff")
+    assert not {1, 3, 6, 51} & offer.options.keys()
+    assert str(room.leased(pc.mac)) == pc.address
+    answer = await pc.ask_boot_server(firmware(0), 68) if asks else offer
+    assert (answer.siaddr, answer.file) == (pc.box, f"{pc.mac.bare}/undionly.kpxe")
+    loader = (LOADERS / "undionly.kpxe").read_bytes()
+    assert await pc.load(answer.file, 1456, tsize=0) == loader
+    await boot_by_ipxe(pc, 0, release)
+    boot = box.await_stage(pc.mac, "initrd")
+    assert [reached["stage"] for reached in boot["stages"]] == WHOLE_BOOT
+    assert boot["addresses"] == [pc.address]
+    sizes = {path: release.files[path].size for path in ("vmlinuz", "initrd.img")}
+    assert [(t["service"], t["path"], t["sent"], t["size"]) for t in boot["transfers"]] == [
+        ("tftp", "undionly.kpxe", len(loader), len(loader)),
+        *(("http", f"image/{release.id}/{name}", size, size) for name, size in sizes.items()),
+    ]
+    assert len(box.said("discovered", since, mac=str(pc.mac))) == 4, "three of the ROM and one of iPXE"
+
+
+async def test_an_edk2_boots(box: Box, room: Room, plug: Plug, release: Release) -> None:
+    pc = plug()
+    offer = (await pc.power_on(firmware(7, undi="003010")))[pc.box]
+    assert 43 not in offer.options
+    assert offer.options[60] == b"PXEClient"
+    answer = await pc.ask_boot_server(firmware(7, undi="003010"), 4011)
+    assert answer.options[97] == bytes.fromhex("00d0d1d2d3d4d5d6d7d8d9dadbdcdddedf")
+    assert (answer.siaddr, answer.file) == (pc.box, f"{pc.mac.bare}/snponly.efi")
+    loader = (LOADERS / "snponly.efi").read_bytes()
+    with pc.tftp() as probe:
+        size = oack(await probe.ask(rrq(answer.file, tsize=0, blksize=1468)))["tsize"]
+        assert int(size) == len(loader)
+        probe.send(b"\0\5\0\x08User aborted the transfer\0")
+    assert await pc.load(answer.file, 1468, windowsize=4) == loader
+    await boot_by_ipxe(pc, 7, release)
+    boot = box.await_stage(pc.mac, "initrd")
+    assert [reached["stage"] for reached in boot["stages"]] == WHOLE_BOOT
+    assert [transfer["failed"] for transfer in boot["transfers"]] == [""] * 3, "the probe is no failure"
+    assert str(room.leased(pc.mac)) == pc.address
+
+
+async def test_an_ipxe_in_rom_needs_no_loader(box: Box, plug: Plug, release: Release) -> None:
+    pc = plug()
+    await boot_by_ipxe(pc, 0, release)
+    boot = box.await_stage(pc.mac, "initrd")
+    assert [reached["stage"] for reached in boot["stages"]] == [s for s in WHOLE_BOOT if s != "loader"]
+
+
+LEASE_OFFER = f"{SITE} offers a lease"
+LEASES = f"{SITE} leases 10.77.0.134"
+SNPONLY = f"{CAPTURED.bare}/snponly.efi"
+SCRIPT = f"http://{BOX}/boot/{CAPTURED.bare}/boot.ipxe"
+REPLAYS = {
+    "bios-ipxe-virtio.pcap": [
+        # iPXE in the ROM of a virtio card; then the live system's kernel, which takes its lease as any Linux.
+        ("67", f"{BOX} offers {SCRIPT} with 43 060108ff", LEASE_OFFER),
+        ("67", f"{BOX} offers {SCRIPT} with 43 060108ff", LEASE_OFFER),
+        ("67", LEASES),
+        ("4011", f"{BOX} acknowledges {SCRIPT} with 43 060108470480010000ff"),
+        ("67", LEASE_OFFER),
+        ("67", LEASES),
+    ],
+    "uefi-http-proxy.pcap": [
+        # UEFI HTTP boot, which is not for us; then iPXE, and what QEMU's own TFTP had been asked.
+        ("67", LEASE_OFFER),
+        ("67", LEASES),
+        ("67", f"{BOX} offers {SCRIPT}", LEASE_OFFER),
+        ("67", LEASES),
+        *[("69", f"{BOX} grants blksize=1432, tsize={(LOADERS / 'snponly.efi').stat().st_size}")] * 6,
+    ],
+    "uefi-pxe-edk2-head.pcap": [
+        ("67", f"{BOX} offers {SNPONLY}", LEASE_OFFER),
+        ("67", LEASES),
+        ("4011", f"{BOX} acknowledges {SNPONLY}"),
+        ("69", f"{BOX} says error 1 file not found"),
+        ("69", f"{BOX} says error 1 file not found"),
+    ],
+}
+
+
+def test_every_capture_is_replayed() -> None:
+    assert sorted(REPLAYS) == all_captures()
+
+
+@pytest.mark.parametrize("name", REPLAYS)
+def test_real_firmware_gets_what_it_needs(box: Box, plug: Plug, name: str) -> None:
+    """The bytes that real firmware sent, sent again: what the box and the site's server say to each."""
+    pc = plug(mac=CAPTURED)
+    asked = [datagram for datagram in datagrams(name, 67, 69, 4011) if datagram.source not in (BOX, SITE)]
+    heard = []
+    for datagram, (_, *expected) in zip(asked, REPLAYS[name], strict=True):
+        heard.append((str(datagram.port), *sorted(replay(pc, datagram, len(expected)))))
+        assert pc.ear.heard() == []
+    assert heard == REPLAYS[name]
+
+
+def replay(pc: ScriptedPc, datagram: Datagram, answers: int) -> list[str]:
+    """Send a captured datagram from the address and port it came from, and put what comes back into words."""
+    source = "" if str(datagram.source) == "0.0.0.0" else str(datagram.source)
+    if pc.address != source:
+        pc.use(source)
+    with pc.nic(datagram.source_port) as nic:
+        nic.say(datagram.payload, str(datagram.destination), datagram.port)
+        heard = [described(frame) for frame in (pc.ear.next() for _ in range(answers))]
+        if datagram.port == 69:
+            nic.say(b"\0\5\0\0that was all\0", pc.box, 69)
+    return heard
+
+
+def described(frame: Frame) -> str:
+    """An answer in words."""
+    if frame.source_port == 69:
+        if frame.payload[:2] == b"\0\5":
+            return "{} says error {} {}".format(frame.source, *error(frame.payload))
+        return f"{frame.source} grants {', '.join(f'{key}={value}' for key, value in oack(frame.payload).items())}"
+    answer = Answer.parse(frame.payload)
+    assert answer.options[54] == IPv4Address(frame.source).packed
+    if answer.yiaddr != "0.0.0.0":
+        return LEASE_OFFER if answer.kind == "OFFER" else f"{frame.source} leases {answer.yiaddr}"
+    assert answer.siaddr == frame.source
+    more = f" with 43 {answer.options[43].hex()}" if 43 in answer.options else ""
+    return f"{frame.source} {'offers' if answer.kind == 'OFFER' else 'acknowledges'} {answer.file}{more}"

@@ -1,0 +1,106 @@
+"""Who may mount what, as `exports show` prints it and NFS-Ganesha gets it, while PCs come and go."""
+
+import os
+import stat
+
+from tests.fakes.dhcp_client import INFORM, REQUEST, firmware, message
+from tests.netns.conftest import Plug
+from tests.netns.served import Box
+from tests.room.room import Room
+
+
+async def test_a_pc_may_mount_the_live_root_and_its_own_state(box: Box, room: Room, plug: Plug) -> None:
+    pc, other, stranger = plug(), plug(), plug(stranger=True)
+    await stranger.power_on(firmware(0), alone=True)
+    await pc.run_ipxe()
+    await other.run_ipxe()
+    box.await_exports({pc.mac: {pc.address}, other.mac: {other.address}})
+    exported = box.exported()
+    access, everyone = exported.pop(str(room.data / "images"))
+    assert access == "RO"
+    assert exported[str(room.state(pc.mac))] == ("RW", {pc.address})
+    assert exported[str(room.state(other.mac))] == ("RW", {other.address})
+    assert {access for access, _ in exported.values()} == {"RW"}
+    assert everyone == set().union(*(addresses for _, addresses in exported.values())), "and nobody else"
+    assert stranger.address not in everyone
+    for mac in (pc.mac, other.mac):
+        state = room.state(mac).stat()
+        assert (state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode)) == (731, 731, 0o700)
+    assert stranger.mac.bare not in os.listdir(room.data / "state")
+    assert box.verb("exports", "show").stdout == (room.directory / "ganesha" / "netboot-appliance.conf").read_text()
+    assert "is up to date" in box.verb("exports", "apply").stdout
+
+
+async def test_an_address_belongs_to_the_pc_that_uses_it_now(box: Box, room: Room, plug: Plug) -> None:
+    first, second = plug(), plug()
+    await first.run_ipxe()
+    box.await_exports({first.mac: {first.address}})
+    taken = first.address
+    first.switch_off()
+    await second.power_on(firmware(0, (77, b"iPXE")))
+    leased = second.address
+    second.use(taken)
+    second.get(second.path("boot.ipxe"))
+    box.await_exports({first.mac: set()})
+    exported = box.exported()
+    assert str(room.state(first.mac)) not in exported
+    access, addresses = exported[str(room.state(second.mac))]
+    # Its own lease may be among them, if the box looked while it was in use.
+    assert (access, addresses - {leased}) == ("RW", {taken})
+
+
+async def test_a_stranger_that_gets_the_address_of_a_pc_inherits_nothing(box: Box, room: Room, plug: Plug) -> None:
+    pc, stranger = plug(), plug(stranger=True)
+    await pc.run_ipxe()
+    box.await_exports({pc.mac: {pc.address}})
+    pc.switch_off()
+    stranger.use(pc.address)
+    # Its first packet to the box, whatever that is, makes it a neighbour.
+    stranger.say_http(b"GET / HTTP/1.1\r\n\r\n")
+    box.await_exports({pc.mac: set()})
+    assert stranger.address not in str(box.exported())
+
+
+async def test_an_address_is_exported_to_as_soon_as_its_lease_is_used(box: Box, room: Room, plug: Plug) -> None:
+    """The live system's own DHCP may give it another address than iPXE had; its mount is the next thing."""
+    pc = plug()
+    await pc.run_ipxe()
+    before = pc.address
+    pc.use("10.77.0.91")
+    with pc.nic() as nic:
+        nic.say(message(REQUEST, nic.mac, ciaddr=pc.address), "10.77.0.255", 67)
+        nic.say(message(REQUEST, nic.mac, ciaddr=pc.address))
+    box.await_exports({pc.mac: {before, "10.77.0.91"}})
+
+
+async def test_a_forged_claim_never_opens_an_export(box: Box, room: Room, plug: Plug) -> None:
+    pc, stranger = plug(), plug(stranger=True)
+    await pc.run_ipxe()
+    await stranger.power_on([], alone=True)
+    box.await_exports({pc.mac: {pc.address}})
+    forged = bytes(pc.mac)
+    with stranger.nic() as nic:
+        nic.say(message(REQUEST, forged, [(50, bytes(map(int, stranger.address.split("."))))]))
+        nic.say(message(REQUEST, forged, ciaddr=stranger.address))
+        nic.say(message(INFORM, forged, ciaddr=stranger.address))
+        nic.say(message(REQUEST, forged, firmware(0), ciaddr=stranger.address), stranger.box, 4011)
+    # An honest claim made later comes through: the forged ones were looked at by then, in the same rounds.
+    own = pc.address
+    pc.host.ip("address", "add", "10.77.0.92/24", "dev", "lan0")
+    with pc.nic() as nic:
+        nic.say(message(INFORM, nic.mac, ciaddr="10.77.0.92"))
+    box.await_exports({pc.mac: {own, "10.77.0.92"}})
+    assert stranger.address not in str(box.exported())
+    assert stranger.address not in box.boot(pc.mac)["addresses"]
+
+
+async def test_a_pc_that_boots_again_keeps_its_directory_and_its_work(box: Box, room: Room, plug: Plug) -> None:
+    pc = plug()
+    await pc.run_ipxe()
+    box.await_exports({pc.mac: {pc.address}})
+    work = room.state(pc.mac) / "client_state.xml"
+    work.write_text("hours of work")
+    script = await pc.run_ipxe()
+    assert script.argument("netboot_appliance.state") == str(room.state(pc.mac))
+    box.await_exports({pc.mac: {pc.address}})
+    assert work.read_text() == "hours of work"

@@ -1,0 +1,132 @@
+"""The kernel's command line and what its token opens: the BOINC files, for this boot, this PC and a short time."""
+
+import io
+import re
+import tarfile
+
+from image.recipe import BOINC_GID, BOINC_UID
+from image.release import Release
+from services.decision import Reason
+from tests.fakes.boinc_project import ACCOUNT_KEY
+from tests.netns.conftest import Plug
+from tests.netns.scripted_pc import ScriptedPc
+from tests.netns.served import Box
+from tests.room.room import BOX, MANAGEMENT, PROJECT, Room
+
+
+def unpack(archive: bytes) -> dict[str, str]:
+    """The files of a tar, each of which may be read by its owner alone."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        members = tar.getmembers()
+        assert {(m.isreg(), m.mode, m.uid, m.gid) for m in members} == {(True, 0o600, BOINC_UID, BOINC_GID)}
+        contents = {member.name: tar.extractfile(member) for member in members}
+        return {name: content.read().decode() for name, content in contents.items() if content}
+
+
+def password(box: Box, pc: ScriptedPc) -> str:
+    """The GUI RPC password of a PC, as `clients show` prints it."""
+    shown = re.search(r"^GUI RPC password +(\S+)$", box.verb("clients", "show", str(pc.mac)).stdout, re.MULTILINE)
+    assert shown
+    return shown[1]
+
+
+def assert_refused(answer: tuple[int, bytes]) -> None:
+    """An allowed PC that may not have the secrets is told so, in words that hold none."""
+    status, text = answer
+    assert status == 403
+    assert len(text) < 100
+    assert ACCOUNT_KEY.encode() not in text
+
+
+def assert_reset(pc: ScriptedPc, path: str) -> None:
+    """A request that gets not one byte."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {pc.box}\r\n\r\n".encode()
+    assert pc.say_http(request) == (b"", "reset")
+
+
+async def test_the_command_line_says_all_that_the_live_system_needs(
+    box: Box, room: Room, plug: Plug, release: Release
+) -> None:
+    pc = plug()
+    script = await pc.run_ipxe()
+    assert len(re.findall(rf"\b{re.escape(str(BOX))}\b", script.text)) == 1, "the server's address stands there once"
+    assert script.argument("nfsroot") == f"{BOX}:{release.path}"
+    assert script.argument("BOOTIF") == "01-" + str(pc.mac).replace(":", "-")
+    assert script.argument("netboot_appliance.state") == str(room.state(pc.mac))
+    assert script.argument("netboot_appliance.port") == "80"
+    assert len(script.token) >= 20
+    assert "console=ttyS0,115200" in script.words
+    assert "eth0" not in script.text
+    again = await pc.run_ipxe()
+    assert again.token != script.token, "each power-on has a token of its own"
+
+
+async def test_the_token_opens_the_files_of_this_pc(box: Box, plug: Plug) -> None:
+    pc, other = plug(), plug()
+    since = box.mark()
+    script, others_script = await pc.run_ipxe(), await other.run_ipxe()
+    status, archive = pc.secrets(script.token)
+    assert status == 200
+    files = unpack(archive)
+    account = files[f"account_{PROJECT}_fake.xml"]
+    assert f"<authenticator>{ACCOUNT_KEY}</authenticator>" in account
+    assert f"<master_url>http://{PROJECT}/fake/</master_url>" in account
+    assert files["gui_rpc_auth.cfg"].strip() == password(box, pc)
+    assert files["remote_hosts.cfg"].split() == [str(MANAGEMENT)]
+    others_password = unpack(other.secrets(others_script.token)[1])["gui_rpc_auth.cfg"].strip()
+    assert others_password == password(box, other) != password(box, pc), "each PC has a password of its own"
+    log = box.log.read_bytes()[since:].decode()
+    for secret in (script.token, others_script.token, ACCOUNT_KEY, others_password, password(box, pc)):
+        assert secret not in log
+
+
+async def test_a_wrong_token_opens_nothing(box: Box, plug: Plug) -> None:
+    pc, other = plug(), plug()
+    script, others_script = await pc.run_ipxe(), await other.run_ipxe()
+    wrong = script.token[:-1] + ("A" if script.token[-1] != "A" else "B")
+    for token in (wrong, script.token[:-1], script.token + "A", "A", others_script.token):
+        assert_refused(pc.secrets(token))
+        assert pc.report(token, "computing") == 403
+    assert pc.secrets(script.token)[0] == 200, "the right one still does"
+    assert pc.report(script.token, "root-mounted") == 204
+    assert box.await_stage(pc.mac, "root mounted")["stage"] == "root mounted", "no wrong report was taken"
+
+
+async def test_a_token_is_worth_nothing_at_another_pcs_address(box: Box, plug: Plug) -> None:
+    pc, other = plug(), plug()
+    script = await pc.run_ipxe()
+    await other.run_ipxe()
+    assert_reset(other, pc.path(f"{script.token}/boinc.tar"))
+    assert_reset(other, pc.path("boot.ipxe"))
+    assert_refused(other.secrets(script.token))
+    box.await_ignored({(str(pc.mac), "http", Reason.MAC_MISMATCH.value): 2})
+    assert pc.secrets(script.token)[0] == 200
+
+
+async def test_once_userspace_has_reported_the_token_only_reports(box: Box, plug: Plug) -> None:
+    pc = plug()
+    script = await pc.run_ipxe()
+    assert pc.report(script.token, "root-mounted", uptime="4.2") == 204
+    assert pc.secrets(script.token)[0] == 200
+    assert pc.report(script.token, "reported", uptime="9.5") == 204
+    assert_refused(pc.secrets(script.token))
+    assert pc.report(script.token, "attached", hostid="17") == 204
+    assert pc.report(script.token, "computing") == 204
+    assert box.await_stage(pc.mac, "computing")["host_id"] == "17"
+    assert_refused(pc.secrets(script.token))
+
+
+async def test_the_next_power_on_makes_the_old_token_worthless(box: Box, plug: Plug) -> None:
+    pc = plug()
+    before = await pc.run_ipxe()
+    after = await pc.run_ipxe()
+    assert_refused(pc.secrets(before.token))
+    assert pc.report(before.token, "failed", reason="an old one") == 403
+    assert pc.secrets(after.token)[0] == 200
+
+
+async def test_who_has_not_asked_for_a_boot_gets_no_script(box: Box, plug: Plug) -> None:
+    pc = plug()
+    pc.use("10.77.0.90")
+    assert pc.http(pc.path("boot.ipxe")) == (403, b"this MAC address has no boot under way\n")
+    assert_refused(pc.secrets("A"))
