@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +29,6 @@ TREE = Path(__file__).with_name("tree")
 APT = Path("/etc/apt")
 
 _STEP = re.compile(r"(?:[PI]: )(.+)|((?:Unpacking|Setting up|update-initramfs:) .+)")
-_UNFINISHED = ".building-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def build(
     Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
     """
     if not force and (done := built(recipe, images)):
-        return done if release.current(images) else release.activate(images, done.id)
+        return done if _has_current(images) else release.activate(images, done.id)
     work, images = work.absolute(), images.absolute()
     began = time.monotonic()
     stage = STAGES[0]
@@ -126,14 +124,12 @@ def build(
 
             stage = "collect"
             tell("copying and summing the files")
-            images.mkdir(mode=0o755, parents=True, exist_ok=True)
-            with _unfinished(images) as unfinished:
-                kernel = _collect(live, unfinished)
-                _finish(unfinished, images, created, recipe, digest, kernel)
+            kernel, made = _made(live)
+            done = release.publish(images, made, created, recipe, digest, kernel)
 
             stage = "publish"
             tell("activating the release")
-            done = release.activate(images, release.name(created, digest))
+            release.activate(images, done.id)
             _prepare(live, keep_bootstrap=True)
         except command.CommandError as error:
             raise BuildError(
@@ -243,61 +239,6 @@ def _write_tree(config: Path, files: dict[str, bytes]) -> None:
         directory.chmod(0o755)
 
 
-@contextmanager
-def _unfinished(images: Path) -> Iterator[Path]:
-    for left in images.glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(left)
-    directory = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=images))
-    try:
-        directory.chmod(0o755)
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def _collect(live: Path, target: Path) -> str:
-    """Copy what live-build made into `target`; return the kernel's version."""
-    kernels = sorted((live / "binary" / "live").glob("vmlinuz-*"))
-    if len(kernels) != 1:
-        raise OSError(f"live-build made {len(kernels)} kernels instead of one")
-    version = kernels[0].name.removeprefix("vmlinuz-")
-    copies = {
-        release.KERNEL: kernels[0],
-        release.INITRD: kernels[0].with_name(f"initrd.img-{version}"),
-        release.SQUASHFS: kernels[0].with_name("filesystem.squashfs"),
-        release.PACKAGES: live / "chroot.packages.live",
-    }
-    for name, source in copies.items():
-        path = target / name
-        path.parent.mkdir(exist_ok=True)
-        path.parent.chmod(0o755)
-        shutil.copyfile(source, path)
-        path.chmod(0o644)
-        _sync(path)
-    return version
-
-
-def _finish(directory: Path, images: Path, created: datetime, recipe: ImageRecipe, digest: str, kernel: str) -> None:
-    """Write the manifest and give the directory its name; power may fail at any point."""
-    files = {
-        str(path.relative_to(directory)): release.describe(path) for path in directory.rglob("*") if path.is_file()
-    }
-    final = images / release.name(created, digest)
-    manifest = directory / release.MANIFEST
-    manifest.write_bytes(release.render_manifest(Release(final, created, recipe, digest, kernel, files)))
-    manifest.chmod(0o644)
-    _sync(manifest)
-    for each in (directory / "live", directory):
-        release.sync_directory(each)
-    directory.rename(final)
-    release.sync_directory(images)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
 def _tell_step(line: str, tell: Callable[[str], None]) -> None:
     if match := _STEP.match(line):
         tell(match[1] or match[2])
@@ -314,3 +255,24 @@ def _hint(tail: Sequence[str]) -> str:
     if "No space left on device" in text:
         return "the disk is full: make room, then build again"
     return "the log tells more; the command repeats the failed step"
+
+
+def _made(live: Path) -> tuple[str, dict[str, Path]]:
+    """Return the kernel's version, and what live-build made for each file of a release."""
+    kernels = sorted((live / "binary" / "live").glob("vmlinuz-*"))
+    if len(kernels) != 1:
+        raise OSError(f"live-build made {len(kernels)} kernels instead of one")
+    version = kernels[0].name.removeprefix("vmlinuz-")
+    return version, {
+        release.KERNEL: kernels[0],
+        release.INITRD: kernels[0].with_name(f"initrd.img-{version}"),
+        release.SQUASHFS: kernels[0].with_name("filesystem.squashfs"),
+        release.PACKAGES: live / "chroot.packages.live",
+    }
+
+
+def _has_current(images: Path) -> bool:
+    try:
+        return release.current(images) is not None
+    except ReleaseError:
+        return False

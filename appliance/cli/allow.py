@@ -109,15 +109,15 @@ def check(
 @app.command("import", epilog="Example: netboot-appliance allow import macs.txt (or - for standard input)")
 def import_(
     context: typer.Context,
-    file: Annotated[
-        typer.FileText, typer.Argument(help="One MAC or range a line, then its label.", show_default=False)
-    ],
+    file: Annotated[str, typer.Argument(help="One MAC or range a line, then its label.", show_default=False)],
 ) -> None:
     """Add all entries of a file, or none if a line is wrong."""
     try:
-        entries = allowlist.parse(file.read(), file.name)
-    except UnicodeDecodeError:
-        raise UserError(f"{file.name} is not UTF-8 text", _NOTHING) from None
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UserError(f"cannot read {file}: {reason}", _NOTHING) from None
+    entries = allowlist.parse(text, "standard input" if file == "-" else file)
     with _registry(context) as registry:
         before = {e.range for e in registry.allowlist().entries}
         registry.allow(entries)

@@ -163,6 +163,13 @@ def test_the_second_pc_is_another_host_with_a_directory_of_its_own(room: Room) -
     assert len(passwords) == 2
 
 
+@pytest.mark.usefixtures("second")
+def test_a_renewed_lease_costs_neither_root_nor_work(room: Room) -> None:
+    room.wait_until(lambda: room.renewals(SECOND) > 0, 180, "the second PC to renew its lease")
+    before = len(reported(room, SECOND))
+    room.wait_until(lambda: len(reported(room, SECOND)) > before, 180, "the second PC to report another task")
+
+
 def test_after_the_power_cut_the_same_host_resumes_its_task(room: Room, first: Pc) -> None:
     room.wait_until(
         lambda: any(task.output["starts"] > 1 for task in reported(room, FIRST)),

@@ -5,6 +5,7 @@ project; a management host, another host; and PCs. Real programs everywhere but 
 """
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -52,6 +53,7 @@ management_hosts = ["{management}"]
 kernel_arguments = ["console=ttyS0,115200"]
 """
 
+# 2m: the shortest lease that dnsmasq gives, so that a boot sees it renewed.
 # no-ping: dnsmasq would otherwise wait 3 s for an echo before each offer.
 DNSMASQ = """\
 interface=lan0
@@ -62,7 +64,7 @@ no-hosts
 no-resolv
 no-ping
 dhcp-authoritative
-dhcp-range=10.77.0.100,10.77.0.200,1h
+dhcp-range=10.77.0.100,10.77.0.200,2m
 dhcp-option=option:router,{site}
 dhcp-option=option:dns-server,{site}
 dhcp-leasefile={leases}
@@ -204,6 +206,14 @@ class Room:
             if holder == str(mac):
                 found = IPv4Address(address)
         return found
+
+    def renewals(self, mac: MacAddress) -> int:
+        """How often the live system of a PC has renewed its lease: requests of its udhcpc that no offer came before."""
+        log = self.dnsmasq_log.read_text()
+        ours = set(re.findall(r": (\d+) vendor class: udhcp", log))
+        spoken = re.findall(rf": (\d+) DHCP(OFFER|ACK)\(lan0\) \S+ {mac}", log)
+        said = [kind for xid, kind in spoken if xid in ours]
+        return said.count("ACK") - said.count("OFFER")
 
     def state(self, mac: MacAddress) -> Path:
         """The box's directory with the work of one PC."""

@@ -65,6 +65,7 @@ def test_removing_what_a_range_allows_names_the_range(run: Run) -> None:
         (("allow", "add", "52:54:00:00:00:09-52:54:00:00:00:01"), "runs backwards"),
         (("allow", "remove", "52:54:00:00:00:09"), "there is no entry"),
         (("allow", "check", "52:54:00"), "is not a MAC address"),
+        (("allow", "import", "/nonexistent/macs"), "cannot read /nonexistent/macs: No such file"),
         (("clients", "show", "52:54:00:00:00:09"), "has not booted yet"),
         (("clients", "show", "x"), "is not a MAC address"),
         (("image", "activate", "nonsense"), "nonsense"),

@@ -43,7 +43,7 @@ say() {
 	done 2> /dev/null || true
 }
 
-# report STAGE [KEY=VALUE]...: tell the server how far this boot is; never fails, returns within a few seconds.
+# report STAGE [KEY=VALUE]...: tell the server how far this boot is; fails when it did not hear, within a few seconds.
 report() {
 	form=stage=$1
 	shift
@@ -57,5 +57,5 @@ report() {
 		form="$form&${pair%%=*}=$value"
 	done
 	# timeout, because wget -T crashes in Debian 12's busybox.
-	timeout 5 busybox wget -q -O /dev/null --post-data "$form" "$BOX/report" 2> /dev/null || true
+	timeout 5 busybox wget -q -O /dev/null --post-data "$form" "$BOX/report" 2> /dev/null
 }

@@ -1,0 +1,290 @@
+"""The scripts of the live system: shellcheck, and their behaviour with stand-ins for what only a booted PC has.
+
+The whole of it runs in QEMU in tests/e2e.
+"""
+
+import io
+import os
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from image import build
+from image.recipe import BOINC_GID, BOINC_UID
+
+LIVE = build.TREE / "includes.chroot_after_packages"
+SCRIPTS = LIVE / "usr/lib/netboot-appliance"
+UNITS = LIVE / "usr/lib/systemd/system"
+HOOK = build.TREE / "hooks/live/0100-netboot-appliance.hook.chroot"
+
+BUSYBOX = """\
+#!/bin/sh
+# busybox wget -q -O FILE [--post-data DATA] URL, by curl.
+[ "$1 $2 $3" = "wget -q -O" ] || exit 99
+file=$4
+shift 4
+[ "$1" != --post-data ] || { data=$2; shift 2; }
+exec curl -sf -o "$file" ${data:+--data-binary "$data"} "$1"
+"""
+
+
+def scripts() -> list[Path]:
+    found = [path for path in build.TREE.rglob("*") if path.is_file() and b"sh" in path.read_bytes().split(b"\n")[0]]
+    assert len(found) == 11
+    return found
+
+
+def test_all_scripts_pass_shellcheck() -> None:
+    checked = subprocess.run(
+        ["shellcheck", "--external-sources", "--source-path", str(SCRIPTS), *map(str, scripts())],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.stdout + checked.stderr == ""
+
+
+def test_the_image_pins_the_owner_of_the_state() -> None:
+    assert BOINC_UID == BOINC_GID
+    assert f"boinc={BOINC_UID}\n" in HOOK.read_text()
+
+
+def test_every_unit_starts_a_script_that_exists_and_is_enabled() -> None:
+    enabled = HOOK.read_text().partition("systemctl enable")[2]
+    for unit in UNITS.glob("*.service"):
+        (started,) = (line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
+        script = started.removeprefix("ExecStart=").split()[0]
+        assert (LIVE / script.removeprefix("/")).is_file(), unit.name
+        assert unit.name in enabled or "@" in unit.name, unit.name
+
+
+class Box(ThreadingHTTPServer):
+    """The box's HTTP side: counts what is asked, and hands out files or refuses."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Request)
+        self.asked: list[tuple[str, str]] = []
+        self.files: bytes | None = None
+
+
+class _Request(BaseHTTPRequestHandler):
+    server: Box
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, ""))
+        if self.server.files is None:
+            self.send_error(403)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.files)))
+        self.end_headers()
+        self.wfile.write(self.server.files)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.asked.append((self.path, body))
+        self.send_response(204)
+        self.end_headers()
+
+
+@pytest.fixture
+def box() -> Iterator[Box]:
+    server = Box()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def pc(tmp_path: Path, box: Box) -> Path:
+    """A directory that stands for the PC's root, with the scripts pointed at it."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/busybox").write_text(BUSYBOX)
+    (tmp_path / "bin/busybox").chmod(0o755)
+    (tmp_path / "bin/sleep").write_text("#!/bin/sh\n")
+    (tmp_path / "bin/sleep").chmod(0o755)
+    for name in ("proc", "run", "etc", "data", "scripts", "net/eth9", "net/lo"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "net/eth9/address").write_text("52:54:00:aa:bb:cc\n")
+    (tmp_path / "net/lo/address").write_text("00:00:00:00:00:00\n")
+    (tmp_path / "proc/uptime").write_text("12.34 20.00\n")
+    (tmp_path / "proc/cmdline").write_text(
+        "BOOT_IMAGE=x boot=live nfsroot=127.0.0.1:/images/r BOOTIF=01-52-54-00-aa-bb-cc quiet "
+        f"netboot_appliance.port={box.server_port} netboot_appliance.token=T0ken-1_x "
+        "netboot_appliance.state=/state/525400aabbcc panic=30\n"
+    )
+    for script in SCRIPTS.iterdir():
+        text = script.read_text()
+        for real, here in (
+            ("/usr/lib/netboot-appliance", tmp_path / "scripts"),
+            ("/proc/", f"{tmp_path}/proc/"),
+            ("/sys/class/net/", f"{tmp_path}/net/"),
+            ("/var/lib/boinc-client", tmp_path / "data"),
+            ("/etc/resolv", f"{tmp_path}/etc/resolv"),
+        ):
+            text = text.replace(real, str(here))
+        (tmp_path / "scripts" / script.name).write_text(text)
+        (tmp_path / "scripts" / script.name).chmod(0o755)
+    return tmp_path
+
+
+def start(pc: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    environment = {"PATH": f"{pc / 'bin'}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(pc / "run"), **variables}
+    return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=20)
+
+
+def functions(pc: Path, line: str) -> str:
+    done = start(pc, "sh", "-euc", f". {pc}/scripts/boot.sh; {line}")
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_the_command_line_tells_all_of_a_boot(pc: Path, box: Box) -> None:
+    assert functions(pc, 'echo "$SERVER $MAC $NAME $STATE"') == (
+        "127.0.0.1 525400aabbcc boinc-525400aabbcc /state/525400aabbcc"
+    )
+    assert functions(pc, 'echo "$BOX"') == f"http://127.0.0.1:{box.server_port}/boot/525400aabbcc/T0ken-1_x"
+
+
+def test_the_scripts_read_what_the_box_renders(pc: Path) -> None:
+    golden = (Path(__file__).parent / "golden/commandline").read_text()
+    assert all(word.partition("=")[0] in golden for word in ("netboot_appliance.port", "netboot_appliance.state"))
+    (pc / "proc/cmdline").write_text(golden)
+    assert functions(pc, 'echo "$BOX $STATE"') == (
+        "http://10.77.0.1:80/boot/525400aabbcc/T0ken-1_x /srv/netboot/state/525400aabbcc"
+    )
+
+
+def test_the_boot_interface_is_known_by_its_address(pc: Path) -> None:
+    assert functions(pc, "interface") == "eth9"
+
+
+def test_a_report_is_a_form_whatever_the_reason_holds(pc: Path, box: Box) -> None:
+    assert start(pc, f"{pc}/scripts/report", "failed", "reason=mount.nfs4: access denied & more=1").returncode == 0
+    assert box.asked == [
+        (
+            "/boot/525400aabbcc/T0ken-1_x/report",
+            "stage=failed&uptime=12.34&reason=mount.nfs4:+access+denied+++more+1",
+        )
+    ]
+
+
+def test_a_report_that_was_not_heard_fails(pc: Path) -> None:
+    (pc / "proc/cmdline").write_text("nfsroot=127.0.0.1:/x BOOTIF=01-52-54-00-aa-bb-cc netboot_appliance.port=1\n")
+    assert start(pc, f"{pc}/scripts/report", "reported").returncode != 0
+
+
+def archive(files: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            member.mode = 0o666
+            tar.addfile(member, io.BytesIO(content.encode()))
+    return buffer.getvalue()
+
+
+def test_the_boinc_files_replace_those_of_an_earlier_boot_and_are_secret(pc: Path, box: Box) -> None:
+    (pc / "data/gui_rpc_auth.cfg").write_text("old")
+    (pc / "data/client_state.xml").write_text("state")
+    (pc / "data/account_left.example.net.xml").write_text("another project")
+    box.files = archive({"gui_rpc_auth.cfg": "new", "account_example.org.xml": "account"})
+    done = start(pc, f"{pc}/scripts/boinc-files")
+    assert done.returncode == 0, done.stderr
+    assert (pc / "data/gui_rpc_auth.cfg").read_text() == "new"
+    assert (pc / "data/client_state.xml").read_text() == "state"
+    assert not (pc / "data/account_left.example.net.xml").exists()
+    for name in ("gui_rpc_auth.cfg", "account_example.org.xml"):
+        assert (pc / "data" / name).stat().st_mode & 0o777 == 0o600
+    assert (pc / "data/ca-bundle.crt").is_symlink()
+    assert box.asked == [("/boot/525400aabbcc/T0ken-1_x/boinc.tar", "")]
+
+
+def test_only_plain_files_at_the_top_are_taken(pc: Path, box: Box) -> None:
+    box.files = archive({"gui_rpc_auth.cfg": "new", "account_a.xml": "a", "deep/file": "x"})
+    assert start(pc, f"{pc}/scripts/boinc-files").returncode == 0
+    assert sorted(path.name for path in (pc / "data").iterdir()) == [
+        "account_a.xml",
+        "ca-bundle.crt",
+        "gui_rpc_auth.cfg",
+    ]
+
+
+def test_an_archive_that_leads_out_is_refused_as_a_whole(pc: Path, box: Box) -> None:
+    (pc / "data/gui_rpc_auth.cfg").write_text("old")
+    (pc / "data/account_example.org.xml").write_text("account")
+    box.files = archive({"gui_rpc_auth.cfg": "new", "../outside": "x"})
+    assert "those of an earlier boot are used" in start(pc, f"{pc}/scripts/boinc-files").stdout
+    assert (pc / "data/gui_rpc_auth.cfg").read_text() == "old"
+    assert not list(pc.rglob("outside"))
+
+
+def test_refused_files_are_those_of_an_earlier_boot(pc: Path, box: Box) -> None:
+    (pc / "data/gui_rpc_auth.cfg").write_text("old")
+    (pc / "data/account_example.org.xml").write_text("account")
+    done = start(pc, f"{pc}/scripts/boinc-files")
+    assert done.returncode == 0
+    assert "those of an earlier boot are used" in done.stdout
+    assert (pc / "data/gui_rpc_auth.cfg").read_text() == "old"
+    assert len(box.asked) == 4
+
+
+def test_without_earlier_files_it_asks_until_it_gets_them_and_says_so(pc: Path, box: Box) -> None:
+    (pc / "bin/sleep").write_text(
+        f"#!/bin/sh\necho slept >> {pc}/slept\n[ $(wc -l < {pc}/slept) -lt 7 ] || kill $PPID\n"
+    )
+    done = start(pc, f"{pc}/scripts/boinc-files")
+    assert done.returncode != 0
+    asked = [path.rpartition("/")[2] + body.partition("&")[0] for path, body in box.asked]
+    assert asked == ["boinc.tar"] * 5 + ["reportstage=failed"] + ["boinc.tar"] * 2
+
+
+IP = """\
+#!/bin/sh
+echo "ip $*" >> "$LOG"
+case $* in *"address show"*) echo '2: eth9    inet 10.77.0.101/24 brd 10.77.0.255 scope global eth9' ;; esac
+"""
+
+
+@pytest.mark.parametrize(("given", "added"), [("10.77.0.101", False), ("10.77.0.150", True)])
+def test_a_lease_adds_and_removes_nothing(pc: Path, given: str, added: bool) -> None:
+    (pc / "bin/ip").write_text(IP)
+    (pc / "bin/ip").chmod(0o755)
+    log = pc / "ip.log"
+    lease = {
+        "interface": "eth9",
+        "ip": given,
+        "mask": "24",
+        "router": "10.77.0.2 10.77.0.9",
+        "dns": "10.77.0.2 10.77.0.3",
+    }
+    assert start(pc, f"{pc}/scripts/lease-event", "deconfig", LOG=str(log), interface="eth9").returncode == 0
+    assert not log.exists()
+    done = start(pc, f"{pc}/scripts/lease-event", "bound", LOG=str(log), domain="site.example", **lease)
+    assert done.returncode == 0, done.stderr
+    changes = [line for line in log.read_text().splitlines() if "show" not in line]
+    address = [f"ip address add {given}/24 brd + dev eth9"] if added else []
+    assert changes == [*address, "ip route replace default via 10.77.0.2 dev eth9"]
+    assert (pc / "etc/resolv.conf").read_text() == "search site.example\nnameserver 10.77.0.2\nnameserver 10.77.0.3\n"
+
+
+def test_a_lease_without_name_servers_keeps_those_there_are(pc: Path) -> None:
+    (pc / "bin/ip").write_text(IP)
+    (pc / "bin/ip").chmod(0o755)
+    (pc / "etc/resolv.conf").write_text("nameserver 10.77.0.2\n")
+    start(
+        pc, f"{pc}/scripts/lease-event", "renew", LOG=str(pc / "ip.log"), interface="eth9", ip="10.77.0.101", mask="24"
+    )
+    assert (pc / "etc/resolv.conf").read_text() == "nameserver 10.77.0.2\n"
