@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from appliance.errors import UserError
 from image.recipe import ImageRecipe
 from services.boinc.files import Account, Preferences
+from services.menus.ipxe import WORD
 from services.nfs.apply import GANESHA_FILE, GANESHA_PID_FILE, KERNEL_FILE
 
 DEFAULT_PATH = Path("/etc/netboot-appliance/config.toml")
@@ -88,8 +89,10 @@ class Image:
 
     def __post_init__(self) -> None:
         for argument in self.kernel_arguments:
-            if not re.fullmatch(r"[!-~]+", argument):
-                raise ValueError(f"kernel_arguments: {argument!r} has spaces or odd characters; one argument a string")
+            if not WORD.fullmatch(argument):
+                raise ValueError(
+                    f"kernel_arguments: {argument!r} cannot stand in a boot script: one argument a string, no quotes"
+                )
 
 
 @dataclass(frozen=True)

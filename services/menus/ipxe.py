@@ -12,8 +12,9 @@ LONGEST_COMMAND_LINE = 2047  # x86 Linux keeps 2048 octets with the final NUL
 
 _INITRD = "initrd.img"
 _URI = re.compile(r"[A-Za-z0-9._~:/%@?=&+,-]+")
-# Not in it: `$` expands a setting, `\` joins lines, `#` starts a comment, `;` `|` `&` end a command, quotes mislead.
-_WORD = re.compile(r"[A-Za-z0-9._~:/%@?=+,!*()<>\[\]{}^-]+")
+WORD = re.compile(r"[A-Za-z0-9._~:/%@?=+,!*()<>\[\]{}^-]+")
+"""A word of a kernel command line that iPXE hands on as it is. Not in it: `$` expands a setting, `\\` joins lines, `#`
+starts a comment, `;` `|` `&` end a command, quotes mislead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def render(boot: LiveBoot) -> str:
             raise ValueError(f"{uri!r} cannot stand in an iPXE script: a URI has letters, digits and ._~:/%@?=&+,-")
     words = boot.command_line.split(" ")
     for word in words:
-        if not _WORD.fullmatch(word):
+        if not WORD.fullmatch(word):
             raise ValueError(f"{word!r} on the kernel command line cannot stand in an iPXE script: leave it out")
     # Under UEFI the kernel itself loads the ramdisk, and finds it by this argument; under BIOS it does no harm.
     command_line = " ".join((f"initrd={_INITRD}", *words))

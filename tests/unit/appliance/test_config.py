@@ -72,7 +72,12 @@ def test_every_section() -> None:
         ("project = 1\n" + SMALLEST, "project is a section", ""),
         (SMALLEST + "[boinc.preferences]\nmax_ncpus_pct = 500", "/etc/c.toml:4: [boinc.preferences] max_ncpus_pct", ""),
         (SMALLEST + "[boinc.preferences]\nmax_cpus = 5", "/etc/c.toml:4: unknown key 'max_cpus'", "max_"),
-        (SMALLEST + '[image]\nkernel_arguments = ["a b"]', "/etc/c.toml:4: [image] kernel_arguments", "spaces"),
+        (
+            SMALLEST + '[image]\nkernel_arguments = ["a b"]',
+            "/etc/c.toml:4: [image] kernel_arguments",
+            "one argument a string",
+        ),
+        (SMALLEST + '[image]\nkernel_arguments = ["a=$b"]', "/etc/c.toml:4: [image] kernel_arguments", "boot script"),
         ("[server\n", "/etc/c.toml: not valid TOML", ""),
     ],
 )
