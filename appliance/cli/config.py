@@ -107,7 +107,7 @@ interfaces = ["{interface}"]
 [project]
 # The BOINC project that every PC joins. The key is best a weak account key: it can only attach computers.
 # url = "https://www.worldcommunitygrid.org/"
-# account_key = ""
+# account_key = "1234_0123456789abcdef0123456789abcdef"
 
 [boinc]
 # Where BOINC Manager may connect from. The passwords: netboot-appliance clients show MAC

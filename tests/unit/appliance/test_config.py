@@ -1,10 +1,12 @@
 """The configuration file: what is read, and how each mistake is put."""
 
+import re
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
+from appliance.cli.config import _TEMPLATE
 from appliance.config import load, locate, parse, redacted
 from appliance.errors import UserError
 
@@ -87,6 +89,16 @@ def test_a_mistake_is_named_with_its_line_and_a_hint(text: str, message: str, hi
     assert message in caught.value.message
     assert hint in f"{caught.value.message} {caught.value.hint}"
     assert caught.value.code == 2
+
+
+def test_every_commented_line_of_the_template_is_valid() -> None:
+    text = _TEMPLATE.format(interface="eth0", address="10.0.0.1/24", network="10.0.0.0/24")
+    lines = [re.sub(r"^# (\w+ = )", r"\1", line) for line in text.splitlines()]
+    config = parse("\n".join(lines), HERE)
+    assert config.project.account is not None
+    assert config.nfs.networks == (IPv4Network("10.0.0.0/24"),)
+    defaults = parse(text, HERE)
+    assert (config.server, config.image, config.boinc.management_hosts) == (defaults.server, defaults.image, ())
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
