@@ -1,0 +1,184 @@
+"""A real HTTP server on loopback, and clients that send what they like."""
+
+import asyncio
+import random
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from services.decision import Ignore, Reason
+from services.ethernet import MacAddress
+from services.events import Reported
+from services.http.server import HttpServer
+from tests.fakes.event_log import EventLog
+
+MAC = MacAddress.parse("52:54:00:aa:bb:cc")
+LOOPBACK = IPv4Address("127.0.0.1")
+BOOT = "/boot/525400aabbcc"
+SCRIPT = "#!ipxe\necho hello\n"
+KERNEL = random.Random(2).randbytes(3_000_000)
+LARGE = 200_000_000  # more than both sockets' buffers hold, so that the server is in the middle of it
+IMAGE = f"{BOOT}/image/r1"
+
+
+class Box:
+    """The callables of a box that knows one client, with the token T0ken."""
+
+    def __init__(self) -> None:
+        self.admission: MacAddress | Ignore | Exception = MAC
+        self.asked: list[tuple[MacAddress | None, IPv4Address]] = []
+        self.script_: str | Ignore | Exception = SCRIPT
+        self.reports: list[Reported] = []
+
+    def admit(self, claimed: MacAddress | None, peer: IPv4Address) -> MacAddress | Ignore:
+        self.asked.append((claimed, peer))
+        if isinstance(self.admission, Exception):
+            raise self.admission
+        return self.admission
+
+    def script(self, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
+        assert (mac, peer) == (MAC, LOOPBACK)
+        if isinstance(self.script_, Exception):
+            raise self.script_
+        return self.script_
+
+    def secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:
+        return b"tar of " + mac.bare.encode() if token == "T0ken" else Ignore(Reason.TOKEN_INVALID)
+
+    def report(self, mac: MacAddress, token: str, report: Reported) -> Reported | Ignore:
+        if token != "T0ken":
+            return Ignore(Reason.TOKEN_INVALID)
+        self.reports.append(report)
+        return report
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    release = tmp_path / "images" / "r1"
+    release.mkdir(parents=True)
+    (release / "vmlinuz").write_bytes(KERNEL)
+    with (release / "initrd.img").open("wb") as file:
+        file.truncate(LARGE)
+    (release / "manifest.json").write_text("{}")
+    return release.parent
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box()
+
+
+@pytest.fixture
+def events() -> EventLog:
+    return EventLog()
+
+
+def make(images: Path, box: Box, events: EventLog, port: int = 0) -> HttpServer:
+    """A server of this box, not started."""
+    return HttpServer(
+        LOOPBACK,
+        port,
+        images=images,
+        admit=box.admit,
+        script=box.script,
+        secrets=box.secrets,
+        report=box.report,
+        emit=events,
+    )
+
+
+@pytest.fixture
+async def server(images: Path, box: Box, events: EventLog) -> AsyncIterator[HttpServer]:
+    server = make(images, box, events)
+    await server.start()
+    yield server
+    await server.close(0)
+
+
+async def curl(server: HttpServer, path: str, *options: str) -> tuple[int, bytes]:
+    """Status (0 when there was no answer) and output."""
+    process = await asyncio.create_subprocess_exec(
+        "curl",
+        *("--silent", "--path-as-is", "--max-time", "20", "--write-out", "%{stderr}%{http_code}"),
+        *options,
+        f"http://127.0.0.1:{server.port}{path}",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return int(err), out
+
+
+class Connection:
+    """A raw TCP connection to the server, which reads only when it is told to."""
+
+    def __init__(self, tcp: socket.socket) -> None:
+        self.tcp = tcp
+
+    async def send(self, request: str) -> None:
+        """Send a request, or a part of one."""
+        await asyncio.get_running_loop().sock_sendall(self.tcp, request.encode("latin-1"))
+
+    async def read(self, until: Callable[[bytearray], bool]) -> bytes:
+        """What comes until the condition holds, or until the server closes or resets the connection."""
+        received = bytearray()
+        async with asyncio.timeout(10):
+            with suppress(ConnectionError):
+                while not until(received):
+                    if not (chunk := await asyncio.get_running_loop().sock_recv(self.tcp, 1 << 18)):
+                        break
+                    received += chunk
+        return bytes(received)
+
+    async def rest(self) -> bytes:
+        """All that comes until the end."""
+        return await self.read(lambda _: False)
+
+    async def count(self) -> int:
+        """How many bytes come until the end."""
+        counted = 0
+        async with asyncio.timeout(20):
+            while chunk := await asyncio.get_running_loop().sock_recv(self.tcp, 1 << 18):
+                counted += len(chunk)
+        return counted
+
+    async def ask(self, request: str) -> bytes:
+        """Send, and return all that comes until the end."""
+        await self.send(request)
+        return await self.rest()
+
+    async def begin(self, request: str) -> bytes:
+        """Send, and return the headers and what came with them."""
+        await self.send(request)
+        return await self.read(lambda received: b"\r\n\r\n" in received)
+
+
+Connect = Callable[..., Awaitable[Connection]]
+
+
+@pytest.fixture
+async def connect(server: HttpServer) -> AsyncIterator[Connect]:
+    """Opens connections; with a small buffer the server soon has to wait for us."""
+    opened = []
+
+    async def connect(receive_buffer: int | None = None, port: int = server.port) -> Connection:
+        tcp = socket.socket()
+        opened.append(tcp)
+        if receive_buffer is not None:
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        tcp.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(tcp, ("127.0.0.1", port))
+        return Connection(tcp)
+
+    yield connect
+    for tcp in opened:
+        tcp.close()
+
+
+def get(path: str, *headers: str, method: str = "GET") -> str:
+    """A raw request."""
+    return "\r\n".join((f"{method} {path} HTTP/1.1", "Host: box", *headers, "", ""))

@@ -1,0 +1,160 @@
+"""What becomes of a transfer: clients that leave, stall or come by the thousand; the end of the server."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from services.events import TransferFailed, TransferProgressed, TransferServed
+from services.http import connections, delivery
+from services.http import server as http_server
+from services.http.server import HttpServer
+from services.sockets import BindError
+from tests.fakes.event_log import EventLog
+from tests.unit.services.http.conftest import (
+    BOOT,
+    IMAGE,
+    LARGE,
+    SCRIPT,
+    Box,
+    Connect,
+    curl,
+    get,
+    make,
+)
+
+
+async def test_a_client_that_goes_away(
+    server: HttpServer, events: EventLog, caplog: pytest.LogCaptureFixture, connect: Connect
+) -> None:
+    connection = await connect()
+    await connection.begin(get(f"{IMAGE}/initrd.img"))
+    await connection.read(lambda received: len(received) >= 1_000_000)
+    connection.tcp.close()
+    failed = await events.next(TransferFailed)
+    assert (failed.path, failed.why) == ("image/r1/initrd.img", "the client closed the connection")
+    assert 1_000_000 <= failed.sent < LARGE
+    assert not events.of(TransferServed)
+    assert not caplog.records
+
+
+async def test_served_means_acknowledged(server: HttpServer, images: Path, events: EventLog, connect: Connect) -> None:
+    """All of it fits into the kernel's buffers, so to have written it proves nothing."""
+    size = 600_000
+    os.truncate(images / "r1" / "initrd.img", size)
+    connection = await connect(16_384)
+    await connection.send(get(f"{IMAGE}/initrd.img"))
+    assert (await events.next(TransferProgressed)).sent == 0
+    for _ in range(10):
+        await asyncio.sleep(0.01)
+    assert not events.of(TransferServed)
+    connection.tcp.close()
+    assert (await events.next(TransferFailed)).sent < size
+
+
+async def test_a_client_that_stops_reading_is_cut_off(
+    server: HttpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, connect: Connect
+) -> None:
+    monkeypatch.setattr(delivery, "STALLED_AFTER", 0.1)
+    connection = await connect(16_384)
+    await connection.send(get(f"{IMAGE}/initrd.img"))
+    assert "took nothing" in (await events.next(TransferFailed)).why
+    connection.tcp.close()
+
+
+async def test_progress(server: HttpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "_REPORT_EVERY", 0.05)
+    await curl(server, f"{IMAGE}/initrd.img", "--limit-rate", "400M", "--output", "/dev/null")
+    await events.next(TransferServed)
+    sent = [event.sent for event in events.of(TransferProgressed)]
+    assert sent[0] == 0
+    assert len(sent) > 2
+    assert sent == sorted(sent)
+    assert sent[-1] <= LARGE
+
+
+async def test_a_file_that_shrinks(server: HttpServer, images: Path, events: EventLog, connect: Connect) -> None:
+    connection = await connect(16_384)
+    await connection.begin(get(f"{IMAGE}/initrd.img"))
+    os.truncate(images / "r1" / "initrd.img", 50_000_000)
+    assert len(await connection.rest()) <= 50_000_000
+    assert "shrank" in (await events.next(TransferFailed)).why
+
+
+async def test_a_replaced_file_is_served_to_its_end(
+    server: HttpServer, images: Path, events: EventLog, connect: Connect
+) -> None:
+    connection = await connect(16_384)
+    head, _, body = (await connection.begin(get(f"{IMAGE}/initrd.img", "Connection: close"))).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    (images / "r1" / "new").write_bytes(b"new")
+    (images / "r1" / "new").replace(images / "r1" / "initrd.img")
+    assert len(body) + await connection.count() == LARGE
+    await events.next(TransferServed)
+
+
+@pytest.mark.parametrize("said", ["", "GET /boot/525400aab", get(f"{BOOT}/boot.ipxe")], ids=["none", "half", "idle"])
+async def test_silent_connections_are_closed(
+    images: Path, box: Box, events: EventLog, monkeypatch: pytest.MonkeyPatch, said: str, connect: Connect
+) -> None:
+    monkeypatch.setattr(connections, "HEADERS_WITHIN", 0.1)
+    server = make(images, box, events)
+    await server.start()
+    answer = await (await connect(port=server.port)).ask(said)
+    assert answer.count(SCRIPT.encode()) == int(said.endswith("\r\n\r\n"))
+    await server.close(0)
+
+
+async def test_connections_are_bounded(server: HttpServer, monkeypatch: pytest.MonkeyPatch, connect: Connect) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
+    opened = []
+    for _ in range(3):
+        connection = await connect()
+        assert b" 200 " in await connection.begin(get(f"{BOOT}/boot.ipxe"))
+        opened.append(connection)
+    assert await (await connect()).ask(get(f"{BOOT}/boot.ipxe")) == b""
+    assert (await opened[0].ask(get(f"{BOOT}/boot.ipxe", "Connection: close"))).endswith(SCRIPT.encode())
+    for connection in opened[1:]:
+        connection.tcp.close()
+    assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200
+
+
+async def test_close_lets_requests_finish(server: HttpServer, events: EventLog, connect: Connect) -> None:
+    connection = await connect(16_384)
+    idle = await connect()
+    _, _, body = (await connection.begin(get(f"{IMAGE}/initrd.img"))).partition(b"\r\n\r\n")
+    closing = asyncio.create_task(server.close(10))
+    assert len(body) + await connection.count() == LARGE
+    assert await idle.rest() == b""
+    await closing
+    await events.next(TransferServed)
+    with pytest.raises(ConnectionRefusedError):
+        await connect()
+
+
+async def test_close_ends_in_time(server: HttpServer, events: EventLog, connect: Connect) -> None:
+    connection = await connect(16_384)
+    await connection.send(get(f"{IMAGE}/initrd.img"))
+    await events.next(TransferProgressed)
+    async with asyncio.timeout(2):
+        await server.close(0.05)
+    assert (await events.next(TransferFailed)).why == "the server stopped"
+    connection.tcp.close()
+
+
+async def test_no_descriptor_leaks(server: HttpServer, events: EventLog) -> None:
+    def open_now() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    await curl(server, f"{IMAGE}/vmlinuz")
+    before = open_now()
+    for path in ("vmlinuz", "missing", "vmlinuz"):
+        await curl(server, f"{IMAGE}/{path}")
+    assert open_now() <= before
+
+
+async def test_a_taken_port_is_named(server: HttpServer, images: Path, box: Box, events: EventLog) -> None:
+    with pytest.raises(BindError) as caught:
+        await make(images, box, events, server.port).start()
+    assert (caught.value.protocol, caught.value.port) == ("tcp", server.port)

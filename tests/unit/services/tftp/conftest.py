@@ -1,0 +1,80 @@
+"""A real TFTP server on loopback, and a scripted peer."""
+
+import random
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from services.decision import Ignore
+from services.ethernet import MacAddress
+from services.tftp.server import TftpServer
+from tests.fakes.event_log import EventLog
+from tests.fakes.tftp_peer import Reader, UdpPeer, rrq
+
+MAC = MacAddress.parse("52:54:00:aa:bb:cc")
+LOOPBACK = IPv4Address("127.0.0.1")
+CONTENT = random.Random(1).randbytes(300_007)
+EDK2_ABORT = b"\0\5\0\x08User aborted the transfer\0"
+
+
+class Admission:
+    """Admits everybody as MAC, until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.decision: MacAddress | Ignore | Exception = MAC
+        self.asked: list[tuple[MacAddress | None, IPv4Address]] = []
+
+    def __call__(self, claimed: MacAddress | None, peer: IPv4Address) -> MacAddress | Ignore:
+        self.asked.append((claimed, peer))
+        if isinstance(self.decision, Exception):
+            raise self.decision
+        return self.decision
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "file").write_bytes(CONTENT)
+    (root / "small").write_bytes(b"small")
+    (tmp_path / "secret").write_bytes(b"secret")
+    return root
+
+
+@pytest.fixture
+def events() -> EventLog:
+    return EventLog()
+
+
+@pytest.fixture
+def admission() -> Admission:
+    return Admission()
+
+
+@pytest.fixture
+async def server(root: Path, events: EventLog, admission: Admission) -> AsyncIterator[TftpServer]:
+    server = TftpServer(LOOPBACK, root, admit=admission, emit=events, port=0)
+    server.open()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def peer(server: TftpServer) -> Iterator[UdpPeer]:
+    with UdpPeer(server.port) as peer:
+        yield peer
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No retransmission within a test, however busy the machine is."""
+    for name in ("FIRST_WAIT", "SHORTEST_WAIT"):
+        monkeypatch.setattr(f"services.tftp.transfer.{name}", 5.0)
+
+
+async def serves(server: TftpServer) -> bool:
+    """Whether the server still gives a new client its file."""
+    with UdpPeer(server.port) as peer:
+        return await peer.fetch(rrq("small"), Reader()) == b"small"

@@ -1,0 +1,244 @@
+"""What becomes of a transfer on a real socket: loss, silence, floods, replaced files; the end of the server."""
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.decision import Reason
+from services.events import Ignored, TransferFailed, TransferProgressed, TransferServed
+from services.sockets import BindError
+from services.tftp import server as tftp_server
+from services.tftp.server import TftpServer
+from tests.fakes.event_log import EventLog
+from tests.fakes.tftp_peer import Reader, UdpPeer, ack, data, error, rrq
+from tests.unit.services.tftp.conftest import CONTENT, LOOPBACK, MAC, Admission, serves
+
+
+async def test_a_lost_packet_is_sent_again_soon(peer: UdpPeer) -> None:
+    first = await peer.ask(rrq("file"))
+    second = await peer.ask(ack(1))
+    assert (data(first)[0], data(second)[0]) == (1, 2)
+    assert await peer.receive(seconds=0.5) == second
+
+
+async def test_a_doubled_ack_sends_nothing(peer: UdpPeer, patience: None) -> None:
+    await peer.ask(rrq("file"))
+    await peer.ask(ack(1))
+    peer.send(ack(1))
+    peer.send(ack(1))
+    assert data(await peer.ask(ack(2)))[0] == 3
+    assert peer.quiet
+
+
+async def test_a_doubled_request_does_not_restart(peer: UdpPeer, events: EventLog, patience: None) -> None:
+    request = rrq("file", blksize=1468)
+    assert await peer.ask(request) == await peer.ask(request)
+    assert data(await peer.ask(ack(0)))[0] == 1
+    peer.send(request)
+    assert data(await peer.ask(ack(1)))[0] == 2
+    assert peer.quiet
+    assert len(events.of(TransferProgressed)) == 1
+
+
+async def test_another_request_from_the_same_port_replaces(peer: UdpPeer, events: EventLog) -> None:
+    await peer.ask(rrq("file"))
+    assert data(await peer.ask(rrq("small"))) == (1, b"small")
+    assert await events.next(TransferFailed) == TransferFailed(MAC, "tftp", "file", 0, "the client asked anew")
+
+
+async def test_a_reset_pc_may_ask_from_the_same_port(
+    peer: UdpPeer, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await peer.ask(rrq("file"))
+    assert data(await peer.ask(ack(1)))[0] == 2
+    monkeypatch.setattr("services.tftp.transfer.RESTART_AFTER", 0.0)
+    assert data(await peer.ask(rrq("file")))[0] == 1
+
+
+async def test_the_client_may_give_up(server: TftpServer, peer: UdpPeer, events: EventLog) -> None:
+    await peer.ask(rrq("file"))
+    await peer.ask(ack(1))
+    peer.send(b"\0\5\0\3disk full\0")
+    failed = await events.next(TransferFailed)
+    assert (failed.sent, failed.why) == (512, "the client aborted with error 3: disk full")
+
+
+async def test_a_silent_client_is_given_up(peer: UdpPeer, events: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.tftp.transfer.TRIES", 2)
+    await peer.ask(rrq("file"))
+    await peer.ask(ack(1))
+    failed = await events.next(TransferFailed)
+    assert failed.sent == 512
+    assert "stopped answering" in failed.why
+
+
+async def test_served_means_acknowledged(peer: UdpPeer, events: EventLog) -> None:
+    assert data(await peer.ask(rrq("small"))) == (1, b"small")
+    assert not events.of(TransferServed)
+    peer.send(ack(1))
+    await events.next(TransferServed)
+
+
+async def test_progress_is_told_once_in_a_while(
+    peer: UdpPeer, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tftp_server, "_REPORT_EVERY", 0.03)
+    await peer.ask(rrq("file"))
+    for block in range(1, 6):
+        await peer.ask(ack(block))
+    await events.next(TransferProgressed)
+    assert await events.next(TransferProgressed) == TransferProgressed(MAC, "tftp", "file", 5 * 512, len(CONTENT))
+
+
+async def test_a_replaced_file_is_served_to_its_end(root: Path, peer: UdpPeer) -> None:
+    reader = Reader()
+    peer.send(reader.answer(await peer.ask(rrq("file"))) or b"")
+    (root / "new").write_bytes(b"new")
+    (root / "new").replace(root / "file")
+    while not reader.done:
+        peer.send(reader.answer(await peer.receive()) or b"")
+    assert bytes(reader.content) == CONTENT
+
+
+async def test_a_file_that_shrinks_ends_its_transfer(server: TftpServer, root: Path, peer: UdpPeer) -> None:
+    await peer.ask(rrq("file"))
+    os.truncate(root / "file", 600)
+    assert error(await peer.ask(ack(1))) == (0, "the file cannot be read any more")
+    assert await serves(server)
+
+
+async def test_the_number_of_transfers_is_bounded(
+    server: TftpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tftp_server, "MOST_SESSIONS", 3)
+    monkeypatch.setattr(tftp_server, "MOST_SESSIONS_A_CLIENT", 2)
+    sources = ["127.0.0.1", "127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.3"]
+    peers = [UdpPeer(server.port, source) for source in sources]
+    answered = []
+    for one in peers:
+        one.send(rrq("file"))
+        event = await events.next(object)
+        answered.append(isinstance(event, TransferProgressed))
+        assert one.quiet is not answered[-1]
+    assert answered == [True, True, False, True, False]
+    assert {event.reason for event in events.of(Ignored)} == {Reason.TOO_MANY}
+    peers[0].send(b"\0\5\0\0gone\0")
+    await events.next(TransferFailed)
+    assert data(await peers[4].ask(rrq("file")))[0] == 1
+    for one in peers:
+        one.socket.close()
+
+
+async def test_a_client_that_vanishes_harms_nobody(server: TftpServer, events: EventLog) -> None:
+    """Its port is closed, so each packet for it comes back as an ICMP error."""
+    with UdpPeer(server.port) as gone:
+        await gone.ask(rrq("file", blksize=1468, windowsize=64))
+        gone.send(ack(0))
+    assert await serves(server)
+
+
+class FullSocket(socket.socket):
+    """Has no room for every third packet, and the device queue is full for every seventh."""
+
+    sends = 0
+
+    def sendto(self, *arguments: Any) -> int:
+        self.sends += 1
+        if self.sends % 3 == 0:
+            raise BlockingIOError(errno.EAGAIN, "full")
+        if self.sends % 7 == 0:
+            raise OSError(errno.ENOBUFS, "no buffer")
+        return super().sendto(*arguments)
+
+
+async def test_a_full_socket_only_delays(
+    root: Path, events: EventLog, admission: Admission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bind(address: IPv4Address, port: int) -> socket.socket:
+        full = FullSocket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        full.bind((str(address), port))
+        return full
+
+    monkeypatch.setattr(tftp_server, "bind_udp", bind)
+    monkeypatch.setattr("services.tftp.transfer.SHORTEST_WAIT", 0.001)
+    (root / "file").write_bytes(CONTENT[:60_000])
+    server = TftpServer(LOOPBACK, root, admit=admission, emit=events, port=0)
+    server.open()
+    with UdpPeer(server.port) as one, UdpPeer(server.port, "127.0.0.2") as two:
+        fetched = await asyncio.gather(
+            *(peer.fetch(rrq("file", blksize=512, windowsize=16), Reader(512, 16)) for peer in (one, two))
+        )
+    assert fetched == [CONTENT[:60_000]] * 2
+    server.close()
+
+
+async def test_a_fault_ends_only_its_packet(
+    server: TftpServer, peer: UdpPeer, admission: Admission, caplog: pytest.LogCaptureFixture
+) -> None:
+    admission.decision = RuntimeError("a fault")
+    peer.send(rrq("file"))
+    while not caplog.records:
+        await asyncio.sleep(0)
+    assert caplog.records[0].levelno == logging.ERROR
+    assert peer.quiet
+    admission.decision = MAC
+    assert await serves(server)
+
+
+async def test_events_that_cannot_be_recorded_stop_nothing(
+    root: Path, admission: Admission, caplog: pytest.LogCaptureFixture
+) -> None:
+    def emit(event: object) -> None:
+        raise RuntimeError(event)
+
+    server = TftpServer(LOOPBACK, root, admit=admission, emit=emit, port=0)
+    server.open()
+    assert await serves(server)
+    server.close()
+    assert "could not be recorded" in caplog.text
+
+
+async def test_drain_lets_transfers_finish(server: TftpServer, peer: UdpPeer, events: EventLog) -> None:
+    await peer.ask(rrq("small"))
+    draining = asyncio.create_task(server.drain(5))
+    await asyncio.sleep(0)
+    with UdpPeer(server.port) as late:
+        late.send(rrq("small"))
+        assert (await events.next(Ignored)).reason == Reason.STOPPING
+        assert late.quiet
+    assert not draining.done()
+    peer.send(ack(1))
+    await asyncio.wait_for(draining, 1)
+    assert events.of(TransferServed)
+    with UdpPeer(server.port) as probe:
+        probe.socket.connect(probe.server)
+        probe.socket.send(rrq("small"))
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.get_running_loop().sock_recv(probe.socket, 1)
+
+
+async def test_drain_ends_in_time(server: TftpServer, peer: UdpPeer, events: EventLog) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    await peer.ask(rrq("file"))
+    await server.drain(0.05)
+    assert await events.next(TransferFailed) == TransferFailed(MAC, "tftp", "file", 0, "the server stopped")
+    server.close()
+    assert len(os.listdir("/proc/self/fd")) == before - 1, "the socket and the file are closed"
+
+
+async def test_drain_with_nothing_under_way_is_instant(server: TftpServer) -> None:
+    await asyncio.wait_for(server.drain(60), 1)
+
+
+async def test_a_taken_port_is_named(server: TftpServer, root: Path, events: EventLog, admission: Admission) -> None:
+    second = TftpServer(LOOPBACK, root, admit=admission, emit=events, port=server.port)
+    with pytest.raises(BindError) as caught:
+        second.open()
+    assert (caught.value.protocol, caught.value.port) == ("udp", server.port)
