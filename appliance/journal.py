@@ -18,6 +18,7 @@ from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, TransferProgressed
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), AddressLost)}
+_HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
 # Refusals waiting for the next flush. A flood of strangers can fill this, and then only it.
 _REFUSALS_HELD = 1000
 # A refusal is logged once, not once a packet; a machine that still asks after an hour is worth another line.
@@ -154,7 +155,7 @@ def decoded(rows: Iterable[tuple[float, str, str]]) -> Iterable[tuple[float, Eve
     """Rows of the registry as (at, event); kinds that this version does not know are passed over."""
     for at, kind, details in rows:
         if kind in _KINDS:
-            hints = get_type_hints(_KINDS[kind])
+            hints = _HINTS[kind]
             yield at, _KINDS[kind](**{name: _revive(hints[name], v) for name, v in json.loads(details).items()})
 
 
