@@ -74,6 +74,8 @@ def check_prerequisites() -> None:
         packages.add("ovmf")
     if packages:
         raise RoomError(f"packages are missing: apt-get install --no-install-recommends {' '.join(sorted(packages))}")
+    if not Path("/etc/mtab").exists():
+        raise RoomError("NFS-Ganesha exports nothing without /etc/mtab: ln -s /proc/mounts /etc/mtab")
     if not Path(appliance_command()).exists():
         raise RoomError(f"{appliance_command()} is missing: install the project there, with: make setup")
 
