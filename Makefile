@@ -4,14 +4,14 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test check netns e2e setup packages lock clean
+.PHONY: demo test check lint unit netns e2e setup packages lock clean
 
 PYTHON := .venv/bin/python
 LIVE := image/tree/includes.chroot_after_packages
 # What the box itself needs, then what the virtual room and the tests need.
 BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools ipxe nfs-ganesha nfs-ganesha-vfs rpcbind
 ROOM_PACKAGES := iproute2 procps util-linux dnsmasq-base udhcpc qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client openssl \
-	curl tftp-hpa shellcheck fdisk e2fsprogs
+	curl tftp-hpa shellcheck fdisk e2fsprogs nftables
 
 demo: setup
 	$(PYTHON) -m tests.room.demo
@@ -19,9 +19,14 @@ demo: setup
 test: check netns e2e
 
 check: setup
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
+
+lint:
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/mypy
 	shellcheck -x -P $(LIVE)/usr/lib/netboot-appliance .ci/run $$(grep -rlE '^#!/bin/(ba)?sh|^# shellcheck shell=' image/tree tests/fakes)
+
+unit:
 	.venv/bin/pytest tests/unit tests/transcripts
 
 netns: setup

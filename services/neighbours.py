@@ -37,6 +37,8 @@ _REPLY_ROOM = 65536
 _NEWS_ROOM = 1 << 20  # a thousand PCs of a room, switched on together
 _ANSWER_SECONDS = 1.0
 _ETHERNET = 1  # ARPHRD_ETHER, linux/if_arp.h
+_UP, _LOWER_UP = 0x1, 0x10000  # IFF_UP and IFF_LOWER_UP, linux/if.h
+_PERMANENT = 0x80  # IFA_F_PERMANENT, linux/if_addr.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,27 @@ class Interface:
     index: int
     address: IPv4Interface
     mac: MacAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IPv4 address of an interface. `seconds` is how long it still holds; None for one that nobody has to renew."""
+
+    address: IPv4Interface
+    seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The state of an interface of any kind. `carrier`: the cable works; False while the interface is down."""
+
+    name: str
+    index: int
+    ethernet: bool
+    up: bool
+    carrier: bool
+    mtu: int
+    addresses: tuple[Address, ...]
 
 
 class Neighbours:
@@ -162,6 +185,31 @@ def interfaces() -> list[Interface]:
             name, mac = link.get_attr("IFLA_IFNAME"), _mac(link.get_attr("IFLA_ADDRESS"))
             found.append(Interface(str(name), index, addresses[index], mac))
     return found
+
+
+def links() -> list[Link]:
+    """All interfaces with their IPv4 addresses, in the kernel's order."""
+    question = ifaddrmsg()
+    question["family"] = socket.AF_INET
+    addresses: dict[int, list[Address]] = {}
+    for entry in _dump(question, RTM_GETADDR):
+        local = IPv4Interface(f"{entry.get_attr('IFA_LOCAL')}/{entry['prefixlen']}")
+        # A permanent address has no end, whatever stands in its lifetime.
+        leased = not (entry.get_attr("IFA_FLAGS") or entry["flags"]) & _PERMANENT
+        seconds = int(entry.get_attr("IFA_CACHEINFO")["ifa_valid"]) if leased else None
+        addresses.setdefault(int(entry["index"]), []).append(Address(local, seconds))
+    return [
+        Link(
+            name=str(link.get_attr("IFLA_IFNAME")),
+            index=int(link["index"]),
+            ethernet=link["ifi_type"] == _ETHERNET,
+            up=bool(link["flags"] & _UP),
+            carrier=bool(link["flags"] & _LOWER_UP),
+            mtu=int(link.get_attr("IFLA_MTU")),
+            addresses=tuple(addresses.get(int(link["index"]), ())),
+        )
+        for link in _dump(ifinfmsg(), RTM_GETLINK)
+    ]
 
 
 def _mac(lladdr: object) -> MacAddress:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import allow, clients, config, exports, image, serve, status
+from appliance.cli import allow, clients, config, doctor, exports, image, serve, status
 from appliance.config import ENVIRONMENT, locate
 from appliance.errors import UserError
 
@@ -27,6 +27,7 @@ app.add_typer(image.app, name="image")
 app.add_typer(exports.app, name="exports")
 app.add_typer(clients.app, name="clients")
 app.add_typer(config.app, name="config")
+app.add_typer(doctor.app, name="doctor")
 
 
 def _version(wanted: bool) -> None:

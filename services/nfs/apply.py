@@ -23,7 +23,7 @@ GANESHA_CONFIGURATION = "/etc/ganesha/ganesha.conf"
 
 Setting = Literal["auto", "kernel", "ganesha"]
 
-_GANESHA = "ganesha.nfsd"
+GANESHA = "ganesha.nfsd"
 _FSAL = "ganesha/libfsalvfs.so"
 _INCLUDE = re.compile(r"^\s*%(include|dir)\s+(?:\"([^\"]*)\"|(\S+))", re.MULTILINE)
 _INCLUDE_LIMIT = 100
@@ -61,8 +61,8 @@ def probe() -> Probes:
     """Look at this machine; changes nothing and needs no privileges."""
     return Probes(
         nfsd=_has_nfsd(),
-        exportfs=_program("exportfs") is not None,
-        ganesha=_program(_GANESHA) is not None,
+        exportfs=program("exportfs") is not None,
+        ganesha=program(GANESHA) is not None,
         ganesha_vfs=any((base / _FSAL).exists() for base in (*Path("/usr/lib").glob("*-linux-gnu"), Path("/usr/lib"))),
     )
 
@@ -139,7 +139,8 @@ def _missing_ganesha(probes: Probes) -> tuple[str, str] | None:
     return None
 
 
-def _program(name: str) -> str | None:
+def program(name: str) -> str | None:
+    """Where a program is, None if nowhere."""
     # A user's PATH has no sbin on Debian, and `exports show` runs without root.
     return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
 
@@ -148,7 +149,7 @@ def _has_nfsd() -> bool:
     with contextlib.suppress(OSError):
         if re.search(r"\bnfsd$", Path("/proc/filesystems").read_text(), re.MULTILINE):
             return True
-    modprobe = _program("modprobe")
+    modprobe = program("modprobe")
     if modprobe is None:
         return False
     try:
@@ -180,7 +181,7 @@ def _write(path: Path, content: bytes) -> bool:
 
 
 def _run_exportfs(exportfs: str) -> None:
-    command = [_program(exportfs) or exportfs, "-r"]
+    command = [program(exportfs) or exportfs, "-r"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False)
     except FileNotFoundError:
@@ -206,10 +207,10 @@ def _signal_ganesha(pid_file: Path, own_file: Path) -> None:
     except (OSError, ValueError, OverflowError):
         raise NfsError(f"NFS-Ganesha is not running: {pid_file} names process {number}, which is gone", start) from None
     try:
-        arguments = _arguments(number)
-        if not arguments or Path(arguments[0]).name != _GANESHA:
+        arguments = arguments_of(number)
+        if not arguments or Path(arguments[0]).name != GANESHA:
             raise NfsError(f"{pid_file} names process {number}, which is not NFS-Ganesha", start)
-        _require_included(_configuration(number, arguments), own_file)
+        require_included(configuration_of(number, arguments), own_file)
         signal.pidfd_send_signal(process, signal.SIGHUP)
     except ProcessLookupError:
         raise NfsError(f"NFS-Ganesha (process {number}) ended just now", start) from None
@@ -219,14 +220,16 @@ def _signal_ganesha(pid_file: Path, own_file: Path) -> None:
         os.close(process)
 
 
-def _arguments(number: int) -> list[str]:
+def arguments_of(number: int) -> list[str]:
+    """The command line of a process; empty when it is gone."""
     try:
         return Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
     except FileNotFoundError:
         return []
 
 
-def _configuration(number: int, arguments: list[str]) -> Path:
+def configuration_of(number: int, arguments: list[str]) -> Path:
+    """The configuration file that an NFS-Ganesha with these arguments reads."""
     name = GANESHA_CONFIGURATION
     for index, argument in enumerate(arguments):
         if argument == "-f" and index + 1 < len(arguments):
@@ -236,7 +239,8 @@ def _configuration(number: int, arguments: list[str]) -> Path:
     return Path(os.readlink(f"/proc/{number}/cwd")) / name
 
 
-def _require_included(configuration: Path, own_file: Path) -> None:
+def require_included(configuration: Path, own_file: Path) -> None:
+    """Raise NfsError, with the line to add, unless `configuration` includes `own_file`, however deeply."""
     wanted = own_file.resolve()
     waiting, seen = [configuration], set[Path]()
     while waiting and len(seen) < _INCLUDE_LIMIT:

@@ -26,14 +26,20 @@ PURE = (
     "services/ethernet.py",
     "services/events.py",
     "services/decision.py",
+    *(
+        f"services/probe/{name}.py"
+        for name in ("attempt", "explanation", "firmware", "message", "transfers", "verdict")
+    ),
+    "appliance/doctor/finding.py",
+    "appliance/doctor/ruleset.py",
     "image/recipe.py",
     "image/commandline.py",
     "image/livebuild.py",
 )
 # Where each foreign library's objects stop: the codec or the edge that wraps it.
 CONFINED = {
-    "scapy": {"services/dhcp/packet.py"},
-    "tftpy": {"services/tftp/packet.py"},
+    "scapy": {"services/dhcp/packet.py", "services/probe/codec.py", "services/probe/capture.py"},
+    "tftpy": {"services/tftp/packet.py", "services/probe/loader.py"},
     "pyroute2": {"services/neighbours.py"},
     "sqlite3": {"appliance/registry.py"},
 }

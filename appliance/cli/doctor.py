@@ -1,0 +1,70 @@
+"""`doctor`: look at the box and its segment, and say what is wrong and what to do about it."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.cli import doctor_probe
+from appliance.cli.output import show_json
+from appliance.config import load
+from appliance.doctor.finding import Finding, Severity, error, exit_code, summary, worst
+from appliance.errors import UserError
+
+app = typer.Typer()
+app.command("probe", epilog="Example: sudo netboot-appliance doctor probe 52:54:00:aa:bb:cc --arch bios")(
+    doctor_probe.probe
+)
+app.command("pcap", epilog="Example: netboot-appliance doctor pcap boot.pcap (made with: tcpdump -w boot.pcap)")(
+    doctor_probe.pcap
+)
+
+_MARKS = {Severity.OK: "ok      ", Severity.NOTE: "note    ", Severity.WARNING: "WARNING ", Severity.ERROR: "ERROR   "}
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog="Exit code: 0 all well (or notes only), 1 warnings, 2 errors. Example: sudo netboot-appliance doctor",
+)
+def doctor(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
+) -> None:
+    """Look for what keeps PCs from booting and computing, and say what to do about it.
+
+    Checks ports, interface, firewall, NFS, image, disk, clock, and who else answers DHCP on the segment. Changes
+    nothing: sends three DHCP DISCOVERs of random MAC addresses by each interface, and takes no lease. Needs root.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    findings = []
+    for finding in _find(context.obj):
+        findings.append(finding)
+        if not as_json:
+            _show(finding)
+    severity = worst(findings)
+    if as_json:
+        show_json({"worst": severity, "findings": [asdict(finding) for finding in findings]})
+    else:
+        typer.echo(summary(findings))
+    raise typer.Exit(exit_code(severity))
+
+
+def _find(path: Path) -> Iterator[Finding]:
+    from appliance.doctor.checks import all_checks, run
+
+    try:
+        config = load(path)
+    except UserError as wrong:
+        yield error("configuration", wrong.message, "without it nothing else can be looked at", wrong.hint)
+        return
+    yield from run(all_checks(config))
+
+
+def _show(finding: Finding) -> None:
+    typer.echo(f"{_MARKS[finding.severity]}{finding.what}")
+    if finding.severity is not Severity.OK:
+        for label, text in (("why", finding.why), ("do", finding.what_to_do)):
+            if text:
+                typer.echo(f"          {label + ':':4} {text}")

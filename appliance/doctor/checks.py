@@ -1,0 +1,80 @@
+"""The doctor's checks in their order, run side by side: none of them can hang or end the others.
+
+Each check is a function that looks and judges; its own failure becomes a finding. Prints nothing.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from appliance.config import Config
+from appliance.doctor import clock, firewall, image, interface, nfs, ports, privileges, segment, settings, storage
+from appliance.doctor.finding import Finding, UnobservableError, unchecked
+from appliance.errors import UserError
+
+SECONDS = 10.0
+"""How long a check may take, unless it says otherwise."""
+
+_SHA256_SECONDS = 180.0  # a gigabyte from a slow disk
+_REGISTRY_SECONDS = 15.0  # SQLite itself waits 10 s for a lock
+
+
+@dataclass(frozen=True)
+class Check:
+    """A name for people and scripts, what does it, and the seconds it may take."""
+
+    name: str
+    run: Callable[[], Sequence[Finding]]
+    seconds: float = SECONDS
+
+
+def all_checks(config: Config) -> list[Check]:
+    """Every check of the box that `config` describes, the causes before what they cause."""
+    return [
+        Check("privileges", partial(privileges.check, config)),
+        Check("configuration", partial(settings.check_configuration, config)),
+        Check("interface", partial(interface.check, config)),
+        Check("ports", partial(ports.check, config)),
+        Check("firewall", partial(firewall.check, config)),
+        Check("nfs", partial(nfs.check, config)),
+        Check("image", partial(image.check_image, config), _SHA256_SECONDS),
+        Check("boot-loaders", partial(image.check_boot_loaders, config)),
+        Check("disk", partial(storage.check_disk, config)),
+        Check("registry", partial(storage.check_registry, config), _REGISTRY_SECONDS),
+        Check("allowlist", partial(settings.check_allowlist, config), _REGISTRY_SECONDS),
+        Check("clock", partial(clock.check, config)),
+        Check("dhcp", partial(segment.check, config), segment.SECONDS + SECONDS),
+    ]
+
+
+def run(checks: Sequence[Check]) -> Iterator[Finding]:
+    """Start all checks at once; yield their findings in the order of `checks`, each as soon as it is its turn."""
+    answers: list[queue.SimpleQueue[Sequence[Finding]]] = []
+    for check in checks:
+        answers.append(queue.SimpleQueue())
+        # A daemon thread: one that hangs in the kernel must not keep the process from ending.
+        threading.Thread(target=lambda c=check, a=answers[-1]: a.put(_findings(c)), daemon=True).start()
+    begun = time.monotonic()
+    for check, answer in zip(checks, answers, strict=True):
+        try:
+            yield from answer.get(timeout=max(0.0, begun + check.seconds - time.monotonic()))
+        except queue.Empty:
+            yield unchecked(check.name, f"it took longer than {check.seconds:.0f} s", "look why the machine is slow")
+
+
+def _findings(check: Check) -> Sequence[Finding]:
+    try:
+        return check.run()
+    except UserError as error:
+        return [unchecked(check.name, error.message, error.hint)]
+    except UnobservableError as error:
+        return [unchecked(check.name, str(error))]
+    except PermissionError as error:
+        return [unchecked(check.name, str(error))]
+    except Exception as error:
+        return [
+            unchecked(check.name, f"{type(error).__name__}: {error}", "please report this: it is a fault of the doctor")
+        ]

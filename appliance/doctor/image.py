@@ -1,0 +1,116 @@
+"""Whether there is something to boot: the active release, byte by byte, and the boot loaders."""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from appliance.config import Config
+from appliance.doctor.finding import Finding, error, ok, warning
+from appliance.lock import holder
+from image.bootfiles import BOOT_FILES, SOURCE
+from image.release import Release, ReleaseError, current, verify
+
+
+class Loader(Enum):
+    """How the copy of a boot loader that TFTP serves stands to that of the ipxe package."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+    MISSING = "missing"
+    NO_PACKAGE = "no package"
+
+
+def judge_image(release: Release | None, problems: list[str]) -> list[Finding]:
+    """`problems` are the files of the active release that are not as they were built, in words."""
+    if release is None:
+        return [
+            error(
+                "image",
+                "no image is active",
+                "there is nothing to boot: PCs are not answered and start from their own disks",
+                "build one: sudo netboot-appliance image build; or choose one: netboot-appliance image activate ID",
+            )
+        ]
+    if problems:
+        return [
+            error(
+                "image",
+                f"the active image {release.id} is damaged: {problem}",
+                "PCs stop during the boot or, worse, later",
+                "go back to the image before: netboot-appliance image rollback; then build again, and check the disk",
+            )
+            for problem in problems
+        ]
+    return [ok("image", f"the active image {release.id} is complete (Linux {release.kernel})")]
+
+
+def judge_broken(broken: ReleaseError) -> list[Finding]:
+    """The active release cannot be used at all."""
+    why = "a server that has no whole image answers nobody"
+    return [error("image", str(broken), why, f"{broken.hint}; or: netboot-appliance image rollback")]
+
+
+def judge_boot_loaders(loaders: Mapping[str, Loader], served: bool) -> list[Finding]:
+    """`served`: the server runs, and so has put the boot loaders in place when it started."""
+    findings = []
+    for name, state in loaders.items():
+        match state:
+            case Loader.NO_PACKAGE:
+                findings.append(
+                    error(
+                        "boot-loaders",
+                        f"the boot loader {SOURCE / name} is not there",
+                        "the server cannot start again without it",
+                        "install it: apt-get install --reinstall ipxe",
+                    )
+                )
+            case Loader.MISSING if served:
+                findings.append(
+                    error(
+                        "boot-loaders",
+                        f"the boot loader {name} is missing from what TFTP serves",
+                        "firmware is told to load it and finds nothing (PXE-T01, PXE-E3B)",
+                        "restart the server, which puts it back: systemctl restart netboot-appliance",
+                    )
+                )
+            case Loader.DIFFERENT if served:
+                findings.append(
+                    warning(
+                        "boot-loaders",
+                        f"the boot loader {name} is not that of the ipxe package",
+                        "it is older than the package, or damaged",
+                        "restart the server, which renews it: systemctl restart netboot-appliance",
+                    )
+                )
+            case _:
+                pass
+    names = ", ".join(loaders)
+    there = (
+        f"the boot loaders are served as packaged: {names}" if served else f"the boot loaders are installed: {names}"
+    )
+    return findings or [ok("boot-loaders", there)]
+
+
+def check_image(config: Config) -> list[Finding]:
+    """Read every byte of the active release."""
+    try:
+        release = current(config.images)
+    except ReleaseError as broken:
+        return judge_broken(broken)
+    return judge_image(release, verify(release) if release else [])
+
+
+def check_boot_loaders(config: Config) -> list[Finding]:
+    """Compare the boot loaders with the package's."""
+    return judge_boot_loaders({name: _loader(config, name) for name in BOOT_FILES}, bool(holder(config.server.data)))
+
+
+def _loader(config: Config, name: str) -> Loader:
+    try:
+        original = (SOURCE / name).read_bytes()
+    except FileNotFoundError:
+        return Loader.NO_PACKAGE
+    try:
+        served = (config.boot_root / name).read_bytes()
+    except FileNotFoundError:
+        return Loader.MISSING
+    return Loader.SAME if served == original else Loader.DIFFERENT

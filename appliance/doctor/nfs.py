@@ -1,0 +1,128 @@
+"""Whether the PCs can mount what they are told to: the NFS server, our exports, and mountd for NFSv3."""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address
+
+from appliance import exports
+from appliance.config import Config
+from appliance.doctor.finding import Finding, error, note, ok, warning
+from appliance.errors import UserError
+from appliance.network import interfaces, networks
+from appliance.registry import Registry
+from services.nfs.apply import Backend, NfsError
+from services.nfs.exports import Export
+from services.nfs.inspect import kernel_exports, require_ganesha, require_nfsd
+from services.nfs.rpc import MOUNT, NFS, NFS_PORT, RpcError, null, port_of
+
+_UNITS = {Backend.KERNEL: "nfs-server", Backend.GANESHA: "nfs-ganesha"}
+
+
+def judge_file(wanted: str, written: str | None, path: str) -> Finding:
+    """`written` is the content of the box's export file `path`, None when there is no file."""
+    if wanted == written:
+        return ok("nfs-exports", f"{path} says what it should")
+    return warning(
+        "nfs-exports",
+        f"{path} is not there" if written is None else f"{path} is not what is wanted now",
+        "PCs that were allowed since cannot mount, or others still can",
+        "sudo netboot-appliance exports apply (the running server does it by itself, within a moment)",
+    )
+
+
+def judge_live(wanted: Sequence[Export], live: Mapping[str, Sequence[str]]) -> Finding:
+    """`live` is what the kernel's NFS server exports, by path; only that counts for a PC."""
+    missing = [
+        f"{export.path} to {client}"
+        for export in wanted
+        for client in export.clients
+        if str(client) not in live.get(export.path, ())
+    ]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        return error(
+            "nfs-exports",
+            f"the NFS server does not export {missing[0]}{more}",
+            "the kernel of that PC starts and then waits for its root",
+            "sudo netboot-appliance exports apply; if that does not help: systemctl restart nfs-server",
+        )
+    return ok("nfs-exports", f"{sum(bool(export.clients) for export in wanted)} of our exports are in force")
+
+
+def judge_answer(what: str, problem: str, advice: str) -> Finding:
+    """`problem` is how an RPC service failed to answer, or empty."""
+    if problem:
+        return error("nfs-answers", f"{what} does not answer: {problem}", "no PC can mount its root", advice)
+    return ok("nfs-answers", f"{what} answers")
+
+
+def check(config: Config) -> list[Finding]:
+    """Look at the NFS server's process, its exports, and the answers that a PC would get."""
+    try:
+        backend, why = exports.chosen(config)
+    except UserError as missing:
+        return [error("nfs", missing.message, "no PC can mount its root", missing.hint)]
+    try:
+        if backend is Backend.KERNEL:
+            running = f"the kernel's NFS server runs with {require_nfsd()} threads ({why})"
+        else:
+            pid = require_ganesha(config.nfs.ganesha_pid_file, config.nfs.ganesha_config)
+            running = f"NFS-Ganesha runs as process {pid} and reads our exports ({why})"
+    except NfsError as amiss:
+        return [error("nfs", amiss.message, "no PC can mount its root", amiss.hint)]
+    findings = [ok("nfs", running)]
+    try:
+        addresses = [interface.address.ip for interface in interfaces(config)]
+    except UserError as absent:
+        return [*findings, note("nfs", f"the rest of NFS was not looked at: {absent.message}")]
+    for address in addresses:
+        findings += _ask(address, _UNITS[backend])
+    return findings + _check_exports(config, backend)
+
+
+def _ask(address: IPv4Address, unit: str) -> list[Finding]:
+    """What a PC asks of this address, in its order."""
+    restart = f"systemctl restart rpcbind {unit} (the order matters: the NFS server registers its ports when it starts)"
+    findings, ports = [], {}
+    for name, program in (("NFSv3", NFS), ("mountd", MOUNT)):
+        try:
+            ports[program] = port_of(address, program, 3)
+            problem = ""
+        except RpcError as error_:
+            problem = str(error_)
+        findings.append(judge_answer(f"the portmapper of {address}, asked for {name},", problem, restart))
+    for name, port, program, version in (
+        ("mountd", ports.get(MOUNT), MOUNT, 3),
+        ("NFSv3", ports.get(NFS), NFS, 3),
+        ("NFSv4", NFS_PORT, NFS, 4),
+    ):
+        if port is not None:
+            findings.append(judge_answer(f"{name} of {address}", _problem(address, port, program, version), restart))
+    return findings
+
+
+def _problem(address: IPv4Address, port: int, program: int, version: int) -> str:
+    try:
+        null(address, port, program, version)
+    except RpcError as problem:
+        return str(problem)
+    return ""
+
+
+def _check_exports(config: Config, backend: Backend) -> list[Finding]:
+    if not config.registry.exists():
+        return [note("nfs-exports", "there is no registry yet, so nothing is to be exported")]
+    try:
+        with Registry(config.registry) as registry:
+            wanted = exports.wanted_from_registry(config, networks(config, interfaces(config)), registry)
+    except UserError as unreadable:
+        return [note("nfs-exports", f"not looked at: {unreadable.message}")]
+    if not any(export.clients for export in wanted):
+        return [ok("nfs-exports", "nothing is to be exported yet: no allowed PC has booted")]
+    path = exports.destination(config, backend)
+    try:
+        written = path.read_text()
+    except FileNotFoundError:
+        written = None
+    findings = [judge_file(exports.render(backend, wanted), written, str(path))]
+    # NFS-Ganesha shows its exports to none but those that may mount them: there the file is all that can be looked at.
+    return [*findings, judge_live(wanted, kernel_exports())] if backend is Backend.KERNEL else findings

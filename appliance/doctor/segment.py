@@ -1,0 +1,136 @@
+"""Who else answers the PCs on their segment: DHCP servers, other proxyDHCP servers, and what they say about booting."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address
+
+from appliance.config import Config
+from appliance.doctor.finding import Finding, error, note, ok, warning
+from services.dhcp.message import Option
+from services.dhcp.survey import Heard, Listens, ask_boot_server, survey
+from services.neighbours import Link, links
+from services.probe.firmware import suboptions
+from services.probe.message import NOWHERE
+
+SECONDS = 4.0
+"""How long answers are awaited: dnsmasq first pings an address for 3 s before it offers it."""
+
+_BOOT_SERVER_SECONDS = 1.0
+_NO_PXEDHCP = 176
+
+
+def judge(
+    interface: str, own: Sequence[IPv4Address], heard: Sequence[Heard], boot_servers: Mapping[IPv4Address, Listens]
+) -> list[Finding]:
+    """Judge what was heard by `interface`; `boot_servers` says what is on port 4011 of those that PCs will ask."""
+    heard = [each for each in heard if each.source not in own]
+    leases = [each for each in heard if each.offer.yiaddr != NOWHERE]
+    proxies = [each for each in heard if each.offer.yiaddr == NOWHERE and each.offer.vendor_class == "PXEClient"]
+    findings = [_judge_leases(interface, {each.source for each in leases})]
+    findings += [
+        warning(
+            "dhcp-proxy",
+            f"another proxyDHCP server answers on {interface}: {source}",
+            f"a PC takes whichever offer it likes best; this one names {boot or 'no boot file'}",
+            f"switch network boot off on {source}, or limit it to other PCs",
+        )
+        for source, boot in _first(proxies).items()
+    ]
+    findings += _judge_marks(leases, boot_servers)
+    findings += [
+        warning(
+            "dhcp-boot-file",
+            f"the DHCP server {source} itself names a boot file: {boot}",
+            "some firmware takes that file and does not look for ours",
+            f"take the boot file (options 66 and 67, next-server) out of the configuration of {source}",
+        )
+        for source, boot in _first(each for each in leases if not each.offer.vendor_class).items()
+        if boot
+    ]
+    muted = {each.source for each in leases if _NO_PXEDHCP in suboptions(each.offer.options.get(Option.IPXE, b""))}
+    findings += [
+        error(
+            "dhcp-ipxe",
+            f"the DHCP server {source} sends iPXE the option 175.176 (no-pxedhcp)",
+            "iPXE then ignores every proxyDHCP server, and so never hears of the boot script",
+            f"take option 176 out of the encapsulated options 175 on {source}",
+        )
+        for source in sorted(muted)
+    ]
+    return findings
+
+
+def _judge_leases(interface: str, servers: set[IPv4Address]) -> Finding:
+    if not servers:
+        return warning(
+            "dhcp",
+            f"no DHCP server answers on {interface}",
+            "netboot-appliance gives out no addresses: PCs need a DHCP server (one on this host is not heard here)",
+            "check that the DHCP server runs, has free addresses, and is on the same segment",
+        )
+    names = " and ".join(map(str, sorted(servers)))
+    if len(servers) > 1:
+        return note(
+            "dhcp", f"{len(servers)} DHCP servers answer on {interface}: {names}", "fine if they know each other"
+        )
+    return ok("dhcp", f"the DHCP server on {interface} is {names}")
+
+
+def _judge_marks(leases: Iterable[Heard], boot_servers: Mapping[IPv4Address, Listens]) -> list[Finding]:
+    """Leases with option 60 `PXEClient`: they promise a boot server at port 4011."""
+    findings = []
+    for source, server in sorted({(each.source, asked(each)) for each in leases if marked(each)}):
+        what = f"the DHCP server {source} sends option 60 PXEClient with its leases"
+        do = f"take option 60 out of the configuration of {source}: the offer of netboot-appliance carries it"
+        match boot_servers.get(server):
+            case Listens.NOBODY:
+                why = f"firmware then asks {server} on port 4011, where nobody listens (PXE-E55)"
+                findings.append(
+                    error("dhcp-option-60", f"{what}, but nobody listens on port 4011 of {server}", why, do)
+                )
+            case Listens.ANSWERS:
+                why = f"firmware then asks {server} on port 4011 and ignores our offer"
+                findings.append(warning("dhcp-option-60", f"{what}, and {server} answers on port 4011", why, do))
+            case _:
+                why = f"firmware then asks {server} on port 4011 and ignores our offer; it did not answer us"
+                findings.append(warning("dhcp-option-60", what, why, do))
+    return findings
+
+
+def marked(heard: Heard) -> bool:
+    """Whether it is a lease that says option 60 `PXEClient`."""
+    return heard.offer.yiaddr != NOWHERE and heard.offer.vendor_class == "PXEClient"
+
+
+def asked(heard: Heard) -> IPv4Address:
+    """Whom firmware with this offer asks on port 4011: siaddr, else option 54."""
+    offer = heard.offer
+    return next((each for each in (offer.siaddr, offer.server) if each != NOWHERE), heard.source)
+
+
+def _first(heard: Iterable[Heard]) -> dict[IPv4Address, str]:
+    """The boot file of each source, by its first offer that has one."""
+    files: dict[IPv4Address, str] = {}
+    for each in heard:
+        files[each.source] = files.get(each.source) or each.offer.boot_file
+    return files
+
+
+def check(config: Config) -> list[Finding]:
+    """Ask on every interface, one after the other; those that are not usable are other checks' affair."""
+    found = {link.name: link for link in links()}
+    findings = []
+    for name in config.server.interfaces:
+        link = found.get(name)
+        if link is None or not link.up or not link.carrier or not link.ethernet:
+            findings.append(note("dhcp", f"nobody was asked on {name}: it is not up"))
+        else:
+            findings += _ask(link)
+    return findings
+
+
+def _ask(link: Link) -> list[Finding]:
+    own = [each.address.ip for each in link.addresses]
+    heard = survey(link.name, SECONDS)
+    servers = {asked(each) for each in heard if marked(each)} if own else set()
+    boot_servers = {server: ask_boot_server(server, own[0], _BOOT_SERVER_SECONDS) for server in servers}
+    return judge(link.name, own, heard, boot_servers)

@@ -1,0 +1,69 @@
+"""What only the administrator can say: the project, who may boot, and who may read that."""
+
+import stat
+from pathlib import Path
+
+from appliance.config import Config
+from appliance.doctor.finding import Finding, error, note, ok, warning
+from appliance.errors import UserError
+from appliance.registry import Registry
+
+
+def judge_permissions(path: Path, mode: int, secret: bool) -> Finding:
+    """`mode` is that of the configuration file; `secret` says whether a key stands in it."""
+    if mode & stat.S_IWOTH:
+        return error(
+            "configuration",
+            f"everybody may write to {path}",
+            "whoever has an account here can make every PC work for a project of their own",
+            f"chmod o-rwx {path}",
+        )
+    if secret and mode & stat.S_IROTH:
+        return warning(
+            "configuration",
+            f"everybody may read {path}",
+            "the account key of the BOINC project stands in it",
+            f"chmod o-rwx {path}",
+        )
+    return ok("configuration", f"{path} is valid")
+
+
+def judge_project(url: str) -> Finding:
+    """`url` is that of the project, or empty."""
+    if url:
+        return ok("project", f"the PCs compute for {url}")
+    return warning(
+        "project",
+        "no BOINC project is configured",
+        "the PCs boot and wait, and compute nothing",
+        "set url and account_key in [project] of the configuration, then reload the server",
+    )
+
+
+def judge_allowlist(addresses: int) -> Finding:
+    """`addresses` counts the MAC addresses that may boot."""
+    if addresses:
+        return ok("allowlist", f"{addresses:,} MAC addresses may boot")
+    return warning(
+        "allowlist",
+        "nobody may boot: the allowlist is empty",
+        "every PC that is not on it is ignored",
+        "allow the PCs: netboot-appliance allow add MAC",
+    )
+
+
+def check_configuration(config: Config) -> list[Finding]:
+    """Judge the configuration file, which is known to be valid, and its project."""
+    mode = config.path.stat().st_mode
+    return [judge_permissions(config.path, mode, bool(config.project.account_key)), judge_project(config.project.url)]
+
+
+def check_allowlist(config: Config) -> list[Finding]:
+    """Count who may boot."""
+    if not config.registry.exists():
+        return [judge_allowlist(0)]
+    try:
+        with Registry(config.registry) as registry:
+            return [judge_allowlist(sum(entry.range.size for entry in registry.allowlist().entries))]
+    except UserError as unreadable:
+        return [note("allowlist", f"not looked at: {unreadable.message}")]

@@ -1,0 +1,105 @@
+"""Who answers DHCP on a segment: asks as a plain client, as UEFI firmware and as iPXE, and listens.
+
+Works on a packet socket, beside whatever client or server has the ports 68 and 67 of this host, which hear nothing of
+it. Takes no lease. Servers on this host itself are not heard. Needs CAP_NET_RAW.
+"""
+
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address
+
+from services.decision import Ignore
+from services.dhcp.message import BOOT_SERVER_PORT, MessageType
+from services.ethernet import MacAddress
+from services.probe import ear
+from services.probe.codec import decode_dhcp, encode_broadcast, encode_dhcp
+from services.probe.firmware import Agent, requests
+from services.probe.message import NOWHERE, Dhcp
+
+MOST_ANSWERS = 200
+"""More than any sane segment gives; a flood ends the listening."""
+
+_IPV4 = 0x0800  # ETH_P_IP, linux/if_ether.h
+_EVERYBODY = b"\xff" * 6
+_ROOM = 4096
+_PLAIN = ((55, bytes((1, 3, 6, 15, 43, 54, 60, 66, 67))),)
+
+
+class Listens(StrEnum):
+    """What is on port 4011 of a host."""
+
+    ANSWERS = "answers"
+    NOBODY = "nobody"
+    SILENT = "silent"
+    """Something is there but said nothing to us, or the way to it is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An answer, the address it came from, and as whom we had asked."""
+
+    source: IPv4Address
+    asked_as: Agent
+    offer: Dhcp
+
+
+def survey(interface: str, seconds: float) -> list[Heard]:
+    """Ask by `interface` and return the offers that come within `seconds`; raises OSError. Blocks."""
+    questions = {secrets.randbits(32): (agent, _random_mac()) for agent in (Agent.SYSTEM, Agent.UEFI, Agent.IPXE)}
+    with ear.listen(interface) as wire:
+        for xid, (agent, mac) in questions.items():
+            options = _PLAIN if agent is Agent.SYSTEM else requests(agent, mac, uefi=True)
+            datagram = encode_broadcast(encode_dhcp(MessageType.DISCOVER, mac, options, xid=xid), NOWHERE)
+            wire.sendto(datagram, (interface, _IPV4, 0, 0, _EVERYBODY))
+        heard: list[Heard] = []
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and len(heard) < MOST_ANSWERS:
+            wire.settimeout(left)
+            try:
+                packet = wire.recv(_ROOM)
+            except TimeoutError:
+                break
+            answer = read(packet, questions)
+            if answer is not None:
+                heard.append(answer)
+    return heard
+
+
+def read(packet: bytes, questions: dict[int, tuple[Agent, MacAddress]]) -> Heard | None:
+    """Read an IP packet to port 68; None when it answers none of the questions, which are known by xid and MAC."""
+    start = (packet[0] & 15) * 4 + 8 if packet else 0
+    offer = decode_dhcp(packet[start:])
+    if isinstance(offer, Ignore) or not offer.reply or offer.kind != MessageType.OFFER:
+        return None
+    agent, mac = questions.get(offer.xid, (None, None))
+    if agent is None or offer.mac != mac:
+        return None
+    return Heard(IPv4Address(packet[12:16]), agent, offer)
+
+
+def ask_boot_server(server: IPv4Address, own: IPv4Address, seconds: float) -> Listens:
+    """Ask port 4011 of `server` from the address `own`, as UEFI firmware that has its lease. Blocks."""
+    mac = _random_mac()
+    options = requests(Agent.UEFI, mac, uefi=True)
+    question = encode_dhcp(MessageType.REQUEST, mac, options, xid=secrets.randbits(32), ciaddr=own)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as udp:
+        udp.settimeout(seconds)
+        try:
+            udp.bind((str(own), 0))
+            # Connected, so that the kernel passes on that the port is closed.
+            udp.connect((str(server), BOOT_SERVER_PORT))
+            udp.send(question)
+            udp.recv(_ROOM)
+        except ConnectionRefusedError:
+            return Listens.NOBODY
+        except OSError:
+            return Listens.SILENT
+    return Listens.ANSWERS
+
+
+def _random_mac() -> MacAddress:
+    # Locally administered, unicast: no machine was made with it.
+    return MacAddress.from_bytes(bytes([0x02]) + secrets.token_bytes(5))

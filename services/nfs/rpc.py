@@ -1,0 +1,114 @@
+"""A client of ONC RPC over TCP, as far as it takes to see whether an NFS server answers: RFC 5531, 1833, 1813.
+
+Calls nothing but NULL and the portmapper's GETPORT, without credentials. Every call blocks, for at most `seconds`.
+"""
+
+import secrets
+import socket
+import struct
+import time
+from ipaddress import IPv4Address
+
+PORTMAPPER, NFS, MOUNT = 100000, 100003, 100005
+PORTMAPPER_PORT, NFS_PORT = 111, 2049
+
+LARGEST_ANSWER = 1 << 16
+"""Bytes of one answer; those to our calls are shorter than 100."""
+
+_CALL = struct.Struct("!IIIIIIIIII")
+_LAST_FRAGMENT = 1 << 31
+_GETPORT = 3
+_TCP = 6
+_REFUSALS = {
+    1: "it does not serve this program",
+    2: "it does not speak this version",
+    3: "it does not know this procedure",
+    4: "it could not read the call",
+    5: "it has an error of its own",
+}
+
+
+class RpcError(Exception):
+    """The server did not answer as it should; the message says how."""
+
+
+def null(address: IPv4Address, port: int, program: int, version: int, seconds: float = 2.0) -> None:
+    """Call the procedure that does nothing; raises RpcError unless the program answers in this version."""
+    _call(address, port, program, version, 0, b"", seconds)
+
+
+def port_of(address: IPv4Address, program: int, version: int, seconds: float = 2.0) -> int:
+    """Ask the portmapper for the TCP port of a program; raises RpcError, also when it is not registered."""
+    question = struct.pack("!IIII", program, version, _TCP, 0)
+    answer = _call(address, PORTMAPPER_PORT, PORTMAPPER, 2, _GETPORT, question, seconds)
+    if len(answer) < 4:
+        raise RpcError("the portmapper's answer is cut short")
+    port: int = struct.unpack("!I", answer[:4])[0]
+    if not 0 < port < 65536:
+        raise RpcError("it is not registered with the portmapper")
+    return port
+
+
+def _call(
+    address: IPv4Address, port: int, program: int, version: int, procedure: int, arguments: bytes, seconds: float
+) -> bytes:
+    xid = secrets.randbits(32)
+    call = _CALL.pack(xid, 0, 2, program, version, procedure, 0, 0, 0, 0) + arguments
+    deadline = time.monotonic() + seconds
+    try:
+        with socket.create_connection((str(address), port), timeout=seconds) as tcp:
+            tcp.sendall(struct.pack("!I", _LAST_FRAGMENT | len(call)) + call)
+            return read_reply(_receive(tcp, deadline), xid)
+    except TimeoutError:
+        raise RpcError(f"port {port} of {address} did not answer within {seconds:.0f} s") from None
+    except OSError as error:
+        raise RpcError(f"port {port} of {address}: {error.strerror or error}") from None
+
+
+def read_reply(octets: bytes, xid: int) -> bytes:
+    """Take the results out of a reply message (RFC 5531 section 9); raises RpcError."""
+    if len(octets) < 12:
+        raise RpcError("the answer is cut short")
+    answered, kind, state = struct.unpack_from("!III", octets)
+    if (answered, kind) != (xid, 1):
+        raise RpcError("the answer is not one to our call")
+    if state != 0:
+        raise RpcError("it refuses us (wrong RPC version, or it wants other credentials)")
+    if len(octets) < 24:
+        raise RpcError("the answer is cut short")
+    length = struct.unpack_from("!I", octets, 16)[0]
+    at = 20 + ((length + 3) & ~3)
+    accepted = octets[at : at + 4]
+    if len(accepted) < 4:
+        raise RpcError("the answer is cut short")
+    if status := int.from_bytes(accepted, "big"):
+        raise RpcError(_REFUSALS.get(status, f"it answers with status {status}"))
+    return octets[at + 4 :]
+
+
+def _receive(tcp: socket.socket, deadline: float) -> bytes:
+    """All fragments of one record (RFC 5531 section 11)."""
+    record = b""
+    while True:
+        mark = int.from_bytes(_exactly(tcp, 4, deadline), "big")
+        length = mark & ~_LAST_FRAGMENT
+        if len(record) + length > LARGEST_ANSWER:
+            raise RpcError("the answer is too long")
+        record += _exactly(tcp, length, deadline)
+        if mark & _LAST_FRAGMENT:
+            return record
+
+
+def _exactly(tcp: socket.socket, count: int, deadline: float) -> bytes:
+    octets = b""
+    while len(octets) < count:
+        # A server that sends a byte a second must not hold us longer than one that is silent.
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        tcp.settimeout(left)
+        chunk = tcp.recv(count - len(octets))
+        if not chunk:
+            raise RpcError("it closed the connection instead of answering")
+        octets += chunk
+    return octets

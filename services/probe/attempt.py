@@ -1,0 +1,79 @@
+"""One attempt of one agent (firmware, iPXE, an operating system) to boot: what it saw and did. PURE."""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from services.dhcp.message import BOOT_SERVER_PORT, MessageType
+from services.probe.firmware import Agent, Choice, choose
+from services.probe.message import NOWHERE, Checked, Dhcp, Refused, Unreachable
+from services.probe.transfers import Download
+
+NAK = 6
+
+
+@dataclass
+class Attempt:
+    """What belongs together: the messages of one transaction and the downloads after it.
+
+    `unasked`: a probe could not ask port 4011. `judged` and `remarked`: how many offers, and what, were explained.
+    """
+
+    agent: Agent
+    xid: int
+    discovers: list[Dhcp] = field(default_factory=list)
+    offers: list[Dhcp] = field(default_factory=list)
+    requests: list[Dhcp] = field(default_factory=list)
+    leased: Dhcp | None = None
+    refused_lease: Dhcp | None = None
+    asked: list[IPv4Address] = field(default_factory=list)
+    answer: Dhcp | None = None
+    nobody_at: IPv4Address | None = None
+    downloads: list[Download] = field(default_factory=list)
+    checks: list[Checked | Refused] = field(default_factory=list)
+    unasked: bool = False
+    judged: int = 0
+    remarked: list[str] = field(default_factory=list)
+
+    @property
+    def choice(self) -> Choice:
+        """What this agent makes of its offers."""
+        return choose(self.agent, self.offers)
+
+    @property
+    def boot_server(self) -> IPv4Address:
+        """Where it should load its file from; 0.0.0.0 when nobody told."""
+        return self.answer.boot_server if self.answer else self.choice.server
+
+    @property
+    def boot_file(self) -> str:
+        """What it should load; empty when nobody told."""
+        return self.answer.boot_file if self.answer else self.choice.file
+
+    def take_dhcp(self, message: Dhcp, port: int, server: IPv4Address) -> None:
+        """Take a DHCP message of either side; `port` is the server's."""
+        if port == BOOT_SERVER_PORT:
+            if message.reply:
+                self.answer = message
+            else:
+                self.asked.append(server)
+        elif not message.reply:
+            (self.discovers if message.kind == MessageType.DISCOVER else self.requests).append(message)
+        elif message.kind == MessageType.OFFER:
+            self.offers.append(message)
+        elif message.kind == MessageType.ACK:
+            # A proxy that acknowledges a broadcast REQUEST tells a boot file, but no lease.
+            if message.yiaddr == NOWHERE and message.boot_file:
+                self.answer = message
+            else:
+                self.leased = message
+        elif message.kind == NAK:
+            self.refused_lease = message
+
+    def take_unreachable(self, _: Unreachable, server: IPv4Address) -> None:
+        """Nobody listens on port 4011."""
+        self.nobody_at = server
+
+    def loaded(self, *words: str) -> Download | None:
+        """The first whole download with one of these words in its name."""
+        found = (d for d in self.downloads if d.whole and any(word in d.base.lower() for word in words))
+        return next(found, None)

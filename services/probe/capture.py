@@ -1,0 +1,203 @@
+"""A capture file (pcap, pcapng) to the packets of each client. scapy reads the file; Ethernet to TCP is read here.
+
+ARP, IPv6, fragments behind the first and everything that is no DHCP, TFTP or start of an HTTP message is passed over.
+TCP is not put together again: a request or response counts where a segment begins with it.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from scapy.error import Scapy_Exception
+from scapy.utils import RawPcapNgReader, RawPcapReader
+
+from services.decision import Ignore
+from services.dhcp.message import BOOT_SERVER_PORT, CLIENT_PORT, SERVER_PORT, Option
+from services.ethernet import MacAddress
+from services.probe import codec
+from services.probe.message import NOWHERE, Dhcp, HttpRequest, Packet, Reset, TftpRequest
+
+MAX_PACKETS = 2_000_000
+"""Packets read of one file; a boot has some thousand."""
+
+_ETHERNET, _RAW, _COOKED, _COOKED_2 = 1, (12, 14, 101, 228), 113, 276
+_IPV4, _VLANS = b"\x08\x00", (b"\x81\x00", b"\x88\xa8")
+_DHCP_PORTS = (SERVER_PORT, CLIENT_PORT)
+_TFTP = 69
+_RST = 4
+
+
+class CaptureError(Exception):
+    """The file cannot be read as a capture; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    at: float
+    link_source: MacAddress | None
+    source: IPv4Address
+    destination: IPv4Address
+    tcp_flags: int | None
+    source_port: int
+    port: int
+    payload: bytes
+
+
+def read(path: Path) -> dict[MacAddress, list[Packet]]:
+    """Return each client's packets in their order, by MAC address in order of appearance; raises CaptureError."""
+    table = _Table()
+    try:
+        for count, frame in enumerate(_frames(path)):
+            if count >= MAX_PACKETS:
+                raise CaptureError(f"{path} has more than {MAX_PACKETS:,} packets: cut it to one boot")
+            table.take(frame)
+    except OSError as error:
+        raise CaptureError(f"cannot read {path}: {error.strerror or error}") from error
+    except (Scapy_Exception, EOFError, struct.error) as error:
+        raise CaptureError(f"{path} is no pcap or pcapng file: {error}") from error
+    return {mac: packets for mac, packets in table.clients.items() if packets}
+
+
+@dataclass
+class _Table:
+    """Who is who: clients by MAC, their addresses, and the flows they opened."""
+
+    clients: dict[MacAddress, list[Packet]] = field(default_factory=dict)
+    _owners: dict[IPv4Address, MacAddress] = field(default_factory=dict)
+    _tftp: dict[tuple[IPv4Address, int], IPv4Address] = field(default_factory=dict)
+    _http: set[tuple[IPv4Address, int, IPv4Address, int]] = field(default_factory=set)
+
+    def take(self, frame: _Frame) -> None:
+        if frame.tcp_flags is not None:
+            self._take_tcp(frame)
+        elif {frame.source_port, frame.port} & {*_DHCP_PORTS, BOOT_SERVER_PORT}:
+            self._take_dhcp(frame)
+        else:
+            self._take_tftp(frame)
+
+    def _take_dhcp(self, frame: _Frame) -> None:
+        message = codec.decode_dhcp(frame.payload)
+        if isinstance(message, Ignore):
+            return
+        server, client = (frame.destination, frame.source) if not message.reply else (frame.source, frame.destination)
+        server_port = frame.source_port if message.reply else frame.port
+        client_port = frame.port if message.reply else frame.source_port
+        # Between relay and server both ports are 67, and the address is the relay's.
+        own = None if client_port == SERVER_PORT else client
+        addresses = (message.yiaddr, message.ciaddr, message.address(Option.REQUESTED_ADDRESS), own)
+        for address in addresses:
+            if address is not None and address != NOWHERE and not address.is_reserved and not address.is_multicast:
+                self._owners[address] = message.mac
+        self._add(message.mac, Packet(frame.at, not message.reply, server, server_port, client_port, message))
+
+    def _take_tftp(self, frame: _Frame) -> None:
+        content = codec.decode_tftp(frame.payload)
+        if isinstance(content, Ignore):
+            return
+        if frame.port == _TFTP and isinstance(content, TftpRequest):
+            self._tftp[frame.source, frame.source_port] = frame.destination
+        if (server := self._tftp.get((frame.source, frame.source_port))) is not None and server == frame.destination:
+            client, outgoing, port, client_port = frame.source, True, frame.port, frame.source_port
+        elif (server := self._tftp.get((frame.destination, frame.port))) is not None and server == frame.source:
+            client, outgoing, port, client_port = frame.destination, False, frame.source_port, frame.port
+        else:
+            return
+        self._add(self._owner(client, frame, outgoing), Packet(frame.at, outgoing, server, port, client_port, content))
+
+    def _take_tcp(self, frame: _Frame) -> None:
+        content = codec.decode_http(frame.payload)
+        back = (frame.destination, frame.port, frame.source, frame.source_port)
+        if isinstance(content, HttpRequest):
+            flow = (frame.source, frame.source_port, frame.destination, frame.port)
+            self._http.add(flow)
+            packet = Packet(frame.at, True, frame.destination, frame.port, frame.source_port, content)
+            self._add(self._owner(frame.source, frame, True), packet)
+            return
+        owner = self._owners.get(frame.destination)
+        refused = frame.source_port == 80 and owner is not None and back not in self._http
+        if frame.tcp_flags is not None and frame.tcp_flags & _RST and (back in self._http or refused):
+            answer = Packet(frame.at, False, frame.source, frame.source_port, frame.port, Reset())
+            self._add(self._owner(frame.destination, frame, False), answer)
+        elif back in self._http and not isinstance(content, Ignore):
+            answer = Packet(frame.at, False, frame.source, frame.source_port, frame.port, content)
+            self._add(self._owner(frame.destination, frame, False), answer)
+
+    def _owner(self, client: IPv4Address, frame: _Frame, outgoing: bool) -> MacAddress | None:
+        """Whose address that is: by DHCP; else, for a frame of its own, by its link address."""
+        if client not in self._owners and outgoing and frame.link_source is not None:
+            self._owners[client] = frame.link_source
+        return self._owners.get(client)
+
+    def _add(self, mac: MacAddress | None, packet: Packet) -> None:
+        if mac is not None:
+            self.clients.setdefault(mac, []).append(packet)
+
+
+def configures(packets: list[Packet]) -> bool:
+    """Whether a client asks for an address, and does not just fetch web pages."""
+    return any(isinstance(packet.content, Dhcp) for packet in packets)
+
+
+def boots(packets: list[Packet]) -> bool:
+    """Whether a client's packets have to do with network boot at all, and not just with any host's DHCP or web."""
+    for packet in packets:
+        content = packet.content
+        if isinstance(content, TftpRequest):
+            return True
+        if isinstance(content, Dhcp) and not content.reply and "Client" in content.vendor_class[:10]:
+            return True
+    return False
+
+
+def _frames(path: Path) -> Iterator[_Frame]:
+    # scapy is handed an open file: of one that it opens itself and cannot read, it leaves the descriptor open.
+    with path.open("rb") as file:
+        reader = RawPcapReader(file)
+        for octets, metadata in reader:
+            if isinstance(reader, RawPcapNgReader):
+                link = int(metadata.linktype)
+                at = ((metadata.tshigh or 0) << 32 | (metadata.tslow or 0)) / float(metadata.tsresol or 1_000_000)
+            else:
+                link = int(reader.linktype)
+                at = metadata.sec + metadata.usec / (1e9 if reader.nano else 1e6)
+            if frame := _parse(at, link, octets):
+                yield frame
+
+
+def _parse(at: float, link: int, octets: bytes) -> _Frame | None:
+    """Read one frame up to UDP or TCP; None for all else."""
+    source: MacAddress | None = None
+    if link == _ETHERNET:
+        kind, packet = octets[12:14], octets[14:]
+        source = _mac(octets[6:12])
+        while kind in _VLANS:
+            kind, packet = packet[2:4], packet[4:]
+    elif link == _COOKED:
+        kind, packet = octets[14:16], octets[16:]
+        source = _mac(octets[6:12]) if octets[4:6] == b"\0\6" else None
+    elif link == _COOKED_2:
+        kind, packet = octets[0:2], octets[20:]
+        source = _mac(octets[12:18]) if octets[11:12] == b"\6" else None
+    elif link in _RAW:
+        kind, packet = _IPV4, octets
+    else:
+        raise CaptureError(
+            f"link type {link} is none of Ethernet, Linux cooked and raw IP: capture with tcpdump -i eth0"
+        )
+    if kind != _IPV4 or len(packet) < 20 or packet[0] >> 4 != 4:
+        return None
+    fragment = int.from_bytes(packet[6:8], "big") & 0x1FFF
+    inner = packet[(packet[0] & 15) * 4 : max(int.from_bytes(packet[2:4], "big"), 20)]
+    if fragment or packet[9] not in (6, 17) or len(inner) < (8 if packet[9] == 17 else 20):
+        return None
+    tcp = packet[9] == 6
+    source_port, port = struct.unpack_from("!HH", inner)
+    addresses = IPv4Address(packet[12:16]), IPv4Address(packet[16:20])
+    payload = inner[(inner[12] >> 4) * 4 :] if tcp else inner[8:]
+    return _Frame(at, source, *addresses, inner[13] if tcp else None, source_port, port, payload)
+
+
+def _mac(octets: bytes) -> MacAddress | None:
+    return MacAddress.from_bytes(octets) if len(octets) == 6 else None

@@ -1,0 +1,208 @@
+"""What passes between a PC that boots and its servers, as values, seen from outside. PURE.
+
+The same values come from a capture (capture.py) and from a probe (client.py); explanation.py makes sense of them. The
+bytes are codec.py's affair.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address
+from urllib.parse import urlsplit
+
+from services.dhcp.message import Option
+from services.ethernet import MacAddress
+
+NOWHERE = IPv4Address(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Dhcp:
+    """A DHCP message of either side; `reply` is a server's. `options` are those present, joined (RFC 3396)."""
+
+    reply: bool
+    kind: int
+    xid: int
+    secs: int
+    ciaddr: IPv4Address
+    yiaddr: IPv4Address
+    siaddr: IPv4Address
+    mac: MacAddress
+    sname: str
+    file: str
+    options: Mapping[int, bytes] = field(default_factory=dict)
+
+    @property
+    def vendor_class(self) -> str:
+        """Option 60."""
+        return self.text(Option.VENDOR_CLASS)
+
+    @property
+    def boot_file(self) -> str:
+        """The header's file, else option 67."""
+        return self.file or self.text(Option.BOOT_FILE)
+
+    @property
+    def boot_server(self) -> IPv4Address:
+        """Where the boot file is: the URL's address, else siaddr, else options 66 and 54; 0.0.0.0 when nobody says."""
+        named = urlsplit(self.boot_file).hostname if "://" in self.boot_file else None
+        for text in (named, None if self.siaddr == NOWHERE else str(self.siaddr), self.text(Option.TFTP_SERVER)):
+            try:
+                if text:
+                    return IPv4Address(text)
+            except AddressValueError:
+                continue
+        return self.server
+
+    @property
+    def server(self) -> IPv4Address:
+        """Option 54: who says this, or whom a client speaks to."""
+        return self.address(Option.SERVER_ID) or NOWHERE
+
+    def text(self, code: int) -> str:
+        """An option as text, without its NUL; empty when absent."""
+        return self.options.get(code, b"").partition(b"\0")[0].decode("latin-1")
+
+    def address(self, code: int) -> IPv4Address | None:
+        """An option as an address."""
+        octets = self.options.get(code, b"")
+        return IPv4Address(octets) if len(octets) == 4 else None
+
+
+@dataclass(frozen=True, slots=True)
+class TftpRequest:
+    """RRQ."""
+
+    name: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TftpOptions:
+    """OACK."""
+
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TftpBlock:
+    """DATA, by the number on the wire and its length in bytes."""
+
+    number: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TftpAck:
+    """ACK."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TftpError:
+    """ERROR of either side."""
+
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request's first line."""
+
+    method: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A response's status, and its length in bytes where it says one."""
+
+    status: int
+    length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The server ended a TCP connection by RST, or refused it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The server's host says by ICMP that nobody listens on that port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A probe has a whole file. `expected` is the sha256 it should have, in hex; empty when nobody knows here."""
+
+    name: str
+    size: int
+    sha256: str
+    expected: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A probe did not get a file to its end."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A probe got no file because its host is not the PC: as it must be. `how` is what it saw."""
+
+    name: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a look at the box's own disk says about a file that a probe could not fetch."""
+
+    name: str
+    good: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a reader of the conversation has to know."""
+
+    words: str
+
+
+Content = (
+    Dhcp
+    | TftpRequest
+    | TftpOptions
+    | TftpBlock
+    | TftpAck
+    | TftpError
+    | HttpRequest
+    | HttpResponse
+    | Reset
+    | Unreachable
+    | Fetched
+    | Broken
+    | Refused
+    | Checked
+    | Note
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One thing that was said: when (seconds, any origin), between whom, and whether the client said it.
+
+    `port` and `client_port` are the server's and the client's.
+    """
+
+    at: float
+    outgoing: bool
+    server: IPv4Address
+    port: int
+    client_port: int
+    content: Content

@@ -1,0 +1,250 @@
+"""Why a PC boots or does not, from its attempts. PURE: each rule looks at what was seen and names what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.ethernet import MacAddress
+from services.probe.attempt import Attempt
+from services.probe.firmware import Agent
+from services.probe.message import NOWHERE, Checked, Refused
+from services.probe.transfers import Download
+
+_KERNEL, _RAMDISK = ("vmlinuz", "linux", "bzimage", "kernel"), ("initrd", "initramfs")
+_LOADERS = (".efi", ".kpxe", ".0", ".pxe", ".signed")
+
+
+class Outcome(StrEnum):
+    """What the conversation shows."""
+
+    BOOTS = "boots"
+    FAILS = "does not boot"
+    OPEN = "not seen to the end"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome, in words, and what to do about it."""
+
+    outcome: Outcome
+    words: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """What is known of the box on this host beside what the wire tells; `release` is empty when no image is active."""
+
+    running: bool
+    allowed: bool
+    release: str
+
+
+def judge(mac: MacAddress, attempts: Sequence[Attempt], box: Box | None) -> Verdict:
+    """Say how far the PC came and what stopped it."""
+    boots = [attempt for attempt in attempts if attempt.agent is not Agent.SYSTEM]
+    if not boots:
+        if attempts:
+            return _fail(
+                "its operating system asked for an address, but no firmware asked to boot",
+                "set network boot (PXE, IPv4) first in the firmware's boot order, and switch the PC off and on",
+            )
+        return _fail(
+            "nothing of it was heard", "check that the capture was taken at the PC's switch port, or its cable"
+        )
+    last = boots[-1]
+    for rule in (_dhcp, _boot_offer, _boot_server, _files):
+        if found := rule(mac, last, box):
+            return found
+    system = attempts[-1].agent is Agent.SYSTEM and attempts[-1] is not last
+    return _success(last, boots, system)
+
+
+def _dhcp(mac: MacAddress, attempt: Attempt, box: Box | None) -> Verdict | None:
+    if attempt.discovers and not attempt.offers:
+        return _fail(
+            "nobody answered its DISCOVER: neither the site's DHCP server nor a boot server",
+            f"check cable, VLAN and the switch (spanning tree, DHCP snooping); {_whether(mac, attempt, box)}",
+        )
+    if attempt.discovers and attempt.choice.lease is None and not attempt.leased:
+        offered = f" ({attempt.choice.boot.server} offers a boot file, but no address)" if attempt.choice.boot else ""
+        return _fail(
+            f"no DHCP server offered an address{offered}",
+            "check the site's DHCP server: its range may be full, or it serves other MAC addresses only",
+        )
+    if attempt.refused_lease and not attempt.leased:
+        return _fail(
+            f"{attempt.refused_lease.server} refused the address (NAK)",
+            "look into that DHCP server's log; two DHCP servers on one segment do this",
+        )
+    return None
+
+
+def _boot_offer(mac: MacAddress, attempt: Attempt, box: Box | None) -> Verdict | None:
+    choice = attempt.choice
+    if choice.boot is None and not attempt.asked and not attempt.answer and not attempt.downloads:
+        if not attempt.discovers:
+            return None
+        what = " for HTTP boot (option 60 HTTPClient and a URL)" if attempt.agent is Agent.UEFI_HTTP else ""
+        return _fail(
+            f"no boot offer was seen{what}: {choice.lease.server if choice.lease else 'the DHCP server'} offers an "
+            "address, but nobody a boot file",
+            _whether(mac, attempt, box),
+        )
+    if choice.problem:
+        return _fail(choice.problem, "set a URL, http://ADDRESS/FILE, as boot file for HTTP boot on that server")
+    if _ignored(attempt):
+        waited = attempt.discovers[-1].secs - attempt.discovers[0].secs
+        return _fail(
+            f"{attempt.agent.words} asked {len(attempt.discovers)} times with one xid over {waited} s and took none of "
+            "the offers: the client ignores our answer",
+            "update its firmware, or set boot file and server in the site's own DHCP server (options 66 and 67)",
+        )
+    if attempt.requests and not attempt.leased and attempt.discovers:
+        return _fail(
+            f"{attempt.agent.words} asked {choice.lease.server if choice.lease else 'a DHCP server'} for its lease and "
+            "got no ACK",
+            "look into that DHCP server's log",
+        )
+    return None
+
+
+def _ignored(attempt: Attempt) -> bool:
+    secs = [message.secs for message in attempt.discovers]
+    return len(secs) > 1 and secs[-1] > secs[0] and bool(attempt.choice.boot) and not attempt.requests and not (
+        attempt.asked or attempt.downloads or attempt.checks or attempt.unasked
+    )  # fmt: skip
+
+
+def _boot_server(mac: MacAddress, attempt: Attempt, box: Box | None) -> Verdict | None:
+    choice = attempt.choice
+    if choice.ask is None or attempt.answer or attempt.unasked or attempt.downloads:
+        return _unusable(attempt)
+    if attempt.nobody_at:
+        return _fail(
+            f"nobody listens on UDP port 4011 of {attempt.nobody_at}, where {attempt.agent.words} asks for its boot "
+            "file (PXE-E55)",
+            "start the boot server there; if it has none, remove option 60 'PXEClient' from that DHCP server",
+        )
+    if attempt.asked:
+        return _fail(
+            f"{attempt.asked[-1]} did not answer on UDP port 4011 (PXE-E55)",
+            "let UDP port 4011 through the firewall there, and check that the boot server runs",
+        )
+    taken = attempt.leased.server if attempt.leased else choice.lease.server if choice.lease else "nobody"
+    if attempt.leased:
+        return _fail(
+            f"{attempt.agent.words} took its lease from {taken} but never asked {choice.ask} for its boot file (UDP "
+            "4011)",
+            "its firmware does not take boot offers beside the lease: update it, or set options 66 and 67 in the "
+            "site's DHCP server",
+        )
+    return None
+
+
+def _unusable(attempt: Attempt) -> Verdict | None:
+    if attempt.answer and not attempt.answer.boot_file and not attempt.downloads:
+        return _fail(f"the answer of {attempt.answer.server} names no boot file", "set one on that boot server")
+    if attempt.leased and attempt.boot_file and not attempt.downloads and not attempt.checks:
+        return _fail(
+            f"{attempt.agent.words} took its lease from {attempt.leased.server} but never asked "
+            f"{attempt.boot_server} for {attempt.boot_file}",
+            "look at the PC's screen; its firmware may ignore boot offers beside the lease, or the capture ends here",
+        )
+    return None
+
+
+def _files(mac: MacAddress, attempt: Attempt, box: Box | None) -> Verdict | None:
+    for check in attempt.checks:
+        if isinstance(check, Checked) and not check.good:
+            return _fail(f"{check.name} on the box's disk: {check.words}", "build the image anew, or run the box once")
+    if not attempt.downloads or attempt.loaded(*_RAMDISK):
+        return None
+    last = attempt.downloads[-1]
+    stray = next((d for d in reversed(attempt.downloads) if d.server != attempt.boot_server), None)
+    if last.failed and stray is last and attempt.boot_server != NOWHERE:
+        who = "GRUB" if "grub" in last.name.lower() else attempt.agent.words
+        return _fail(
+            f"{who} asked {last.server} instead of {attempt.boot_server} for {last.name}: {last.why}",
+            f"it believes the DHCP server's next-server: set that to {attempt.boot_server} (siaddr, option 66) there",
+        )
+    if attempt.agent is Agent.IPXE and attempt.boot_file.endswith(_LOADERS):
+        return _fail(
+            f"iPXE was offered {attempt.boot_file}, a loader, instead of a script: {_ending(last)}; it would start "
+            "itself for ever",
+            "the boot server does not know iPXE by its user class (option 77): configure that, or use the box alone",
+        )
+    if last.failed:
+        times = f", asked {last.tries} times" if last.tries > 1 else ""
+        return _fail(
+            f"{attempt.agent.words} did not get {last.name} by {last.protocol} from {last.server}: {last.why}{times}",
+            _advice(mac, last),
+        )
+    return None
+
+
+def _advice(mac: MacAddress, download: Download) -> str:
+    port = "UDP port 69" if download.protocol == "TFTP" else "the HTTP port"
+    if download.end == "error":
+        return f"that file is missing on {download.server}, or may not be read there; its log names it"
+    if download.end == "refused" and download.protocol == "TFTP":
+        return f"start the TFTP server on {download.server}"
+    return (
+        f"let {port} through the firewall of {download.server} and check that its server runs; the box itself is "
+        f"silent to whoever is not {mac} or not allowed: netboot-appliance status names what it ignored"
+    )
+
+
+def _success(last: Attempt, boots: Sequence[Attempt], system: bool) -> Verdict:
+    kernel = last.loaded(*_RAMDISK) or last.loaded(*_KERNEL)
+    refused = any(isinstance(check, Refused) for check in last.checks)
+    if refused or (last.unasked and not last.downloads):
+        seen = sum(isinstance(check, Checked) for check in last.checks)
+        disk = "; its files on this disk are whole" if seen else ""
+        return Verdict(
+            Outcome.BOOTS,
+            f"as far as can be seen from this host: DHCP is right{disk}; files go to the PC alone",
+            "for TFTP and HTTP run it on a host with that MAC address, or switch the PC on: netboot-appliance status",
+        )
+    if kernel or (system and any(boot.downloads for boot in boots)):
+        after = ", and its operating system asked for an address" if system else ""
+        return Verdict(Outcome.BOOTS, f"{last.agent.words} has its kernel and initial ramdisk{after}")
+    if (loaded := next((d for d in reversed(last.downloads) if d.whole), None)) is not None:
+        return Verdict(
+            Outcome.OPEN,
+            f"{last.agent.words} has loaded {loaded.base} from {loaded.server}, and nothing more was seen",
+            "look at the PC's screen: the script's next file was never asked for"
+            if last.agent is Agent.IPXE
+            else "if the PC stops there: with Secure Boot on, firmware refuses a loader without a signature it knows",
+        )
+    return Verdict(Outcome.OPEN, f"nothing wrong was seen, but {last.agent.words} was not seen to finish",
+                   "capture longer, from before power-on until the PC stops")  # fmt: skip
+
+
+def _ending(download: Download) -> str:
+    if download.whole:
+        return f"it loaded {download.base} again"
+    return f"{download.why} at {download.server}" + (f", asked {download.tries} times" if download.tries > 1 else "")
+
+
+def _whether(mac: MacAddress, attempt: Attempt, box: Box | None) -> str:
+    """What to look at on the box that did not answer."""
+    allow = f"netboot-appliance allow add {mac}"
+    if box is None:
+        return (
+            f"on the box: is it running and on this segment (netboot-appliance status), is the PC allowed ({allow}), "
+            "is an image active (netboot-appliance image list)?"
+        )
+    if not box.running:
+        return "the box does not run on this host: netboot-appliance serve"
+    if not box.allowed:
+        return f"its MAC address is not in the allowlist: {allow}"
+    if not box.release:
+        return "no image is active: netboot-appliance image build"
+    if attempt.agent in (Agent.UEFI_HTTP, Agent.OTHER):
+        return "choose PXE over IPv4 in the firmware's boot menu: that is what the box has answers for"
+    return "the box runs, allows it and has an image: check that it serves this interface and segment (config show)"
+
+
+def _fail(words: str, hint: str) -> Verdict:
+    return Verdict(Outcome.FAILS, words, hint)

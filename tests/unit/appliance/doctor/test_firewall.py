@@ -1,0 +1,132 @@
+"""Rulesets as `nft --json list ruleset` prints them, and what they do to a PC's first packet."""
+
+from typing import Any
+
+import pytest
+
+from appliance.doctor import firewall
+from appliance.doctor.finding import Severity
+from appliance.doctor.ruleset import Packet, Verdict, parse
+
+TFTP = Packet("lan0", "udp", 69)
+HTTP = Packet("lan0", "tcp", 80)
+
+
+def chain(name: str = "input", policy: str = "drop", hook: str = "input", **more: Any) -> dict[str, Any]:
+    base = {"type": "filter", "hook": hook, "prio": 0, "policy": policy} if hook else {}
+    return {"chain": {"family": "inet", "table": "t", "name": name, "handle": 1, **base, **more}}
+
+
+def rule(*statements: Any, name: str = "input") -> dict[str, Any]:
+    return {"rule": {"family": "inet", "table": "t", "chain": name, "handle": 1, "expr": list(statements)}}
+
+
+def match(left: Any, right: Any, op: str = "==") -> dict[str, Any]:
+    return {"match": {"op": op, "left": left, "right": right}}
+
+
+def port(protocol: str, right: Any, op: str = "==") -> dict[str, Any]:
+    return match({"payload": {"protocol": protocol, "field": "dport"}}, right, op)
+
+
+def meta(key: str, right: Any, op: str = "==") -> dict[str, Any]:
+    return match({"meta": {"key": key}}, right, op)
+
+
+ACCEPT, DROP = {"accept": None}, {"drop": None}
+STATE = {"ct": {"key": "state"}}
+ESTABLISHED = rule(match(STATE, ["established", "related"], "in"), ACCEPT)
+FROM_SOMEWHERE = match({"payload": {"protocol": "ip", "field": "saddr"}}, {"prefix": {"addr": "10.0.0.0", "len": 8}})
+TCP_80 = {"set": {"family": "inet", "table": "t", "name": "ours", "type": "inet_service", "elem": [80, 443]}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "tftp", "http"),
+    [
+        ([], Verdict.ACCEPT, Verdict.ACCEPT),
+        ([chain(policy="accept")], Verdict.ACCEPT, Verdict.ACCEPT),
+        ([chain()], Verdict.DROP, Verdict.DROP),
+        ([chain(hook="forward")], Verdict.ACCEPT, Verdict.ACCEPT),
+        ([chain(hook="")], Verdict.ACCEPT, Verdict.ACCEPT),
+        ([chain(), ESTABLISHED], Verdict.DROP, Verdict.DROP),
+        ([chain(), rule(match(STATE, "invalid"), DROP), rule(port("tcp", 80), ACCEPT)], Verdict.DROP, Verdict.ACCEPT),
+        ([chain(), rule(port("udp", {"set": [67, 69]}), ACCEPT)], Verdict.ACCEPT, Verdict.DROP),
+        ([chain(), rule(port("udp", {"range": [60, 70]}), ACCEPT)], Verdict.ACCEPT, Verdict.DROP),
+        ([chain(), rule(port("udp", {"set": [{"range": [70, 80]}, 67]}), ACCEPT)], Verdict.DROP, Verdict.DROP),
+        ([chain(), rule(port("th", {"set": [69, 80]}), ACCEPT)], Verdict.ACCEPT, Verdict.ACCEPT),
+        ([chain(), rule(port("tcp", "@ours"), ACCEPT), TCP_80], Verdict.DROP, Verdict.ACCEPT),
+        ([chain(), rule(port("tcp", 1024, "<"), ACCEPT)], Verdict.DROP, Verdict.ACCEPT),
+        ([chain(), rule(port("udp", 69, "!="), ACCEPT)], Verdict.DROP, Verdict.DROP),
+        ([chain(), rule(meta("iifname", "lo"), ACCEPT)], Verdict.DROP, Verdict.DROP),
+        ([chain(), rule(meta("iifname", "lan*"), ACCEPT)], Verdict.ACCEPT, Verdict.ACCEPT),
+        ([chain(), rule(meta("iifname", "wan0", "!="), {"counter": {}}, ACCEPT)], Verdict.ACCEPT, Verdict.ACCEPT),
+        ([chain(), rule(meta("l4proto", {"set": [17]}), ACCEPT)], Verdict.ACCEPT, Verdict.DROP),
+        ([chain(policy="accept"), rule(port("udp", 69), {"reject": None})], Verdict.DROP, Verdict.ACCEPT),
+        ([chain(policy="accept"), rule(port("udp", 69), ACCEPT), rule(DROP)], Verdict.ACCEPT, Verdict.DROP),
+        # What depends on more than is known here leaves both ways open.
+        ([chain(), rule(FROM_SOMEWHERE, port("udp", 69), ACCEPT)], Verdict.UNSURE, Verdict.DROP),
+        ([chain(), rule(FROM_SOMEWHERE, DROP), rule(ACCEPT)], Verdict.UNSURE, Verdict.UNSURE),
+        ([chain(), rule(FROM_SOMEWHERE, DROP)], Verdict.DROP, Verdict.DROP),
+        ([chain(), rule({"limit": {"rate": 9}}, port("tcp", 80), ACCEPT)], Verdict.DROP, Verdict.UNSURE),
+        ([chain(policy="accept"), rule({"xt": None}, DROP)], Verdict.UNSURE, Verdict.UNSURE),
+        ([chain(policy="accept"), rule({"xt": None})], Verdict.UNSURE, Verdict.UNSURE),
+        ([chain(), rule(port("tcp", "@nosuch"), ACCEPT)], Verdict.DROP, Verdict.UNSURE),
+        # Other chains: jump comes back, goto does not; return ends one chain.
+        (
+            [chain(), chain("c", hook=""), rule({"jump": {"target": "c"}}), rule(port("udp", 69), ACCEPT, name="c")],
+            Verdict.ACCEPT,
+            Verdict.DROP,
+        ),
+        (
+            [chain(), chain("c", hook=""), rule({"goto": {"target": "c"}}), rule(ACCEPT)],
+            Verdict.DROP,
+            Verdict.DROP,
+        ),
+        (
+            [
+                chain(),
+                chain("c", hook=""),
+                rule({"jump": {"target": "c"}}),
+                rule(ACCEPT),
+                rule({"return": None}, name="c"),
+            ],
+            Verdict.ACCEPT,
+            Verdict.ACCEPT,
+        ),
+        ([chain(), rule({"jump": {"target": "input"}})], Verdict.UNSURE, Verdict.UNSURE),
+        (
+            [
+                chain(),
+                rule({"vmap": {"key": STATE, "data": {"set": [["established", ACCEPT], ["invalid", DROP]]}}}),
+                rule({"vmap": {"key": {"meta": {"key": "l4proto"}}, "data": {"set": [["udp", ACCEPT]]}}}),
+            ],
+            Verdict.ACCEPT,
+            Verdict.DROP,
+        ),
+        # Each base chain has to let it through.
+        ([chain(policy="accept"), chain("second")], Verdict.DROP, Verdict.DROP),
+        ([chain(hook="ingress", family="netdev", dev="wan0")], Verdict.ACCEPT, Verdict.ACCEPT),
+        ([chain(hook="ingress", family="netdev", dev=["lan0", "wan0"])], Verdict.DROP, Verdict.DROP),
+        ([chain(family="ip6")], Verdict.ACCEPT, Verdict.ACCEPT),
+        ([chain(type="nat")], Verdict.ACCEPT, Verdict.ACCEPT),
+    ],
+)
+def test_what_becomes_of_a_packet(rules: list[Any], tftp: Verdict, http: Verdict) -> None:
+    ruleset = parse({"nftables": [{"metainfo": {"json_schema_version": 1}}, *rules]})
+    assert (ruleset.decide(TFTP)[0], ruleset.decide(HTTP)[0]) == (tftp, http)
+
+
+def test_a_dropped_port_is_an_error_with_the_rule_that_lets_it_in() -> None:
+    ruleset = parse(
+        {"nftables": [chain(), rule(port("udp", 67), ACCEPT), rule(FROM_SOMEWHERE, port("tcp", 80), ACCEPT)]}
+    )
+    findings = firewall.judge(ruleset, ["lan0"], [("udp", 67, "DHCP"), ("udp", 69, "TFTP"), ("tcp", 80, "HTTP")])
+    assert [(f.check, f.severity) for f in findings] == [("firewall", Severity.ERROR), ("firewall", Severity.NOTE)]
+    assert findings[0].what == "the firewall drops UDP port 69 (TFTP) from lan0: chain inet t input"
+    assert "nft insert rule inet t input iifname lan0 udp dport 69 accept" in findings[0].what_to_do
+    assert "TCP 80 (chain inet t input)" in findings[1].what
+
+
+def test_no_rules_are_fine() -> None:
+    (found,) = firewall.judge(parse({"nftables": []}), ["lan0"], [("udp", 69, "TFTP")])
+    assert found.severity is Severity.OK

@@ -1,0 +1,41 @@
+"""What the doctor judges of the NFS server and its exports."""
+
+from ipaddress import IPv4Address
+
+from appliance.doctor.finding import Severity
+from appliance.doctor.nfs import judge_answer, judge_file, judge_live
+from services.nfs.exports import Export
+
+FIRST, SECOND = IPv4Address("10.77.0.21"), IPv4Address("10.77.0.22")
+ROOT = Export("/i", (FIRST, SECOND), False, 65534, 65534, 1)
+STATE = Export("/s/a", (FIRST,), True, 731, 731, 2)
+NOBODYS = Export("/s/b", (), True, 731, 731, 3)
+
+
+def test_the_file() -> None:
+    assert judge_file("a", "a", "/e").severity is Severity.OK
+    assert judge_file("a", "b", "/e").what == "/e is not what is wanted now"
+    found = judge_file("a", None, "/e")
+    assert (found.check, found.severity, found.what) == ("nfs-exports", Severity.WARNING, "/e is not there")
+
+
+def test_exports_in_force() -> None:
+    live = {"/i": ("10.77.0.22", "10.77.0.21"), "/s/a": ("10.77.0.21",), "/home": ("*",)}
+    found = judge_live([ROOT, STATE, NOBODYS], live)
+    assert (found.severity, found.what) == (Severity.OK, "2 of our exports are in force")
+
+
+def test_exports_not_in_force() -> None:
+    found = judge_live([ROOT, STATE], {"/i": ("10.77.0.21",)})
+    assert (found.check, found.severity) == ("nfs-exports", Severity.ERROR)
+    assert found.what == "the NFS server does not export /i to 10.77.0.22 and 1 more"
+    assert "systemctl restart nfs-server" in found.what_to_do
+
+
+def test_answers() -> None:
+    assert judge_answer("mountd", "", "do").severity is Severity.OK
+    found = judge_answer("mountd", "it is not registered with the portmapper", "do")
+    assert (found.severity, found.what) == (
+        Severity.ERROR,
+        "mountd does not answer: it is not registered with the portmapper",
+    )

@@ -1,0 +1,68 @@
+"""What the doctor judges of the configuration, the allowlist, the image and the boot loaders."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from appliance.doctor import image, settings
+from appliance.doctor.finding import Severity
+from appliance.doctor.image import Loader
+from image.recipe import ImageRecipe
+from image.release import Release, ReleaseError
+
+RELEASE = Release(Path("/i/20270101-000000-12345678"), datetime(2027, 1, 1, tzinfo=UTC), ImageRecipe(), "", "6.1", {})
+
+
+@pytest.mark.parametrize(
+    ("mode", "secret", "severity"),
+    [
+        (0o100600, True, Severity.OK),
+        (0o100640, True, Severity.OK),
+        (0o100644, False, Severity.OK),
+        (0o100644, True, Severity.WARNING),
+        (0o100666, False, Severity.ERROR),
+    ],
+)
+def test_the_configuration_keeps_its_key(mode: int, secret: bool, severity: Severity) -> None:
+    found = settings.judge_permissions(Path("/c"), mode, secret)
+    assert (found.check, found.severity) == ("configuration", severity)
+    assert severity is Severity.OK or found.what_to_do == "chmod o-rwx /c"
+
+
+def test_project_and_allowlist() -> None:
+    assert settings.judge_project("https://a.example/").severity is Severity.OK
+    assert settings.judge_project("").severity is Severity.WARNING
+    assert settings.judge_allowlist(1).severity is Severity.OK
+    found = settings.judge_allowlist(0)
+    assert found.severity is Severity.WARNING
+    assert found.what_to_do == "allow the PCs: netboot-appliance allow add MAC"
+
+
+def test_the_image() -> None:
+    assert [f.severity for f in image.judge_image(RELEASE, [])] == [Severity.OK]
+    (none,) = image.judge_image(None, [])
+    assert (none.severity, none.what) == (Severity.ERROR, "no image is active")
+    damaged = image.judge_image(RELEASE, ["vmlinuz is not what was built", "initrd.img cannot be read"])
+    assert [f.severity for f in damaged] == [Severity.ERROR] * 2
+    assert damaged[0].what == f"the active image {RELEASE.id} is damaged: vmlinuz is not what was built"
+    (broken,) = image.judge_broken(ReleaseError("vmlinuz is missing", "build again"))
+    assert broken.what_to_do == "build again; or: netboot-appliance image rollback"
+
+
+@pytest.mark.parametrize(
+    ("state", "served", "severity"),
+    [
+        (Loader.SAME, True, Severity.OK),
+        (Loader.MISSING, True, Severity.ERROR),
+        (Loader.DIFFERENT, True, Severity.WARNING),
+        (Loader.NO_PACKAGE, True, Severity.ERROR),
+        (Loader.NO_PACKAGE, False, Severity.ERROR),
+        (Loader.MISSING, False, Severity.OK),
+        (Loader.DIFFERENT, False, Severity.OK),
+    ],
+)
+def test_the_boot_loaders(state: Loader, served: bool, severity: Severity) -> None:
+    (found,) = image.judge_boot_loaders({"undionly.kpxe": state, "snponly.efi": Loader.SAME}, served)
+    assert (found.check, found.severity) == ("boot-loaders", severity)
+    assert "undionly.kpxe" in found.what
