@@ -139,6 +139,8 @@ def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]
 async def _watch(registry: Registry, box: Box, journal: Journal) -> None:
     """Write the journal down, and take over within a moment what the CLI committed."""
     seen = registry.changed()
+    # In this order: what was committed since the box read its list is in this reading or in the next number.
+    box.refresh_allowlist()
     failing = False
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
@@ -151,9 +153,9 @@ async def _watch(registry: Registry, box: Box, journal: Journal) -> None:
                 log.info("allowlist read", entries=len(box.allowlist.entries))
             failing = False
         except Exception:
-            # A full disk or a locked registry must not end the service: boots go on from memory.
+            # A full disk or a locked registry must not end the service: boots that are open go on from memory.
             if not failing:
-                log.exception("cannot write to the registry; boots go on, and it is tried again")
+                log.exception("cannot write to the registry; PCs that boot go on, new ones wait; trying again")
             failing = True
 
 
