@@ -4,7 +4,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint unit netns e2e setup packages lock clean
+.PHONY: demo test check lint unit netns e2e setup venv packages lock clean
 
 PYTHON := .venv/bin/python
 LIVE := image/tree/includes.chroot_after_packages
@@ -35,7 +35,10 @@ netns: setup
 e2e: setup
 	.venv/bin/pytest -x tests/e2e
 
-setup: packages .venv/.ready
+setup: packages venv
+
+# Enough for a server that has the packages of the box.
+venv: .venv/.ready
 
 packages:
 	@missing=$$(for p in $(BOX_PACKAGES) $(ROOM_PACKAGES); do \
@@ -47,7 +50,7 @@ packages:
 	fi
 
 # Debian's own interpreter, whatever else is first on the PATH: it is what the box runs on.
-.venv/.ready: requirements-dev.lock pyproject.toml | packages
+.venv/.ready: requirements-dev.lock pyproject.toml
 	/usr/bin/python3 -m venv --clear .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
