@@ -1,7 +1,8 @@
-"""Who holds a port that the box needs, in words for people."""
+"""Who listens on the ports that the box needs, and what to do about others, in words for people. psutil looks."""
 
 import socket
-from ipaddress import IPv4Address
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 import psutil
@@ -9,13 +10,66 @@ import psutil
 from appliance.errors import UserError
 from services.sockets import BindError
 
-_ADVICE = {
-    "dnsmasq": "stop its DHCP or TFTP part (dhcp-range, enable-tftp), or run the box on another host",
+_DHCP_WAY = (
+    "one server a port: run netboot-appliance on another host, or take the address off this one; where {name} has to "
+    "stay, let it hand out the boot files itself (options 66 and 67)"
+)
+_HTTP_WAY = "stop it, or choose another server.http_port"
+# The ways out by the name of the process, for those that are met in practice.
+_WAYS_OUT = {
+    "dnsmasq": "stop its DHCP and TFTP parts (dhcp-range, enable-tftp), or move netboot-appliance to another host",
+    "dhcpd": _DHCP_WAY,
+    "kea-dhcp4": _DHCP_WAY,
+    "udhcpd": _DHCP_WAY,
     "in.tftpd": "stop it: systemctl disable --now tftpd-hpa",
-    "dhcpd": "another DHCP server on this host owns the port; run the box on another host",
-    "apache2": "stop it, or choose another server.http_port",
-    "nginx": "stop it, or choose another server.http_port",
+    "atftpd": "stop it: systemctl disable --now atftpd",
+    "apache2": _HTTP_WAY,
+    "nginx": _HTTP_WAY,
+    "lighttpd": _HTTP_WAY,
+    "caddy": _HTTP_WAY,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket that waits for requests; `pid` is None when its process cannot be seen, `every`: at any address."""
+
+    protocol: str
+    number: int
+    address: IPv4Address | None
+    every: bool
+    name: str
+    pid: int | None
+
+    def meets(self, protocol: str, address: IPv4Address, number: int) -> bool:
+        """Whether it is in the way of a socket at this port and address."""
+        if (self.protocol, self.number) != (protocol, number):
+            return False
+        return self.every or address.is_unspecified or self.address == address
+
+
+def listeners() -> list[Listener]:
+    """All sockets of this host that wait for requests; raises psutil.Error when the kernel does not show them."""
+    found = []
+    for connection in psutil.net_connections("inet"):
+        local = connection.laddr
+        if not local or connection.raddr:
+            continue
+        address = ip_address(local.ip.partition("%")[0])
+        # A socket on [::] takes IPv4 as well, unless it was told not to.
+        every = address.is_unspecified
+        known = address if isinstance(address, IPv4Address) else address.ipv4_mapped
+        protocol = "tcp" if connection.type == socket.SOCK_STREAM else "udp"
+        found.append(Listener(protocol, local.port, known, every, _name(connection.pid), connection.pid))
+    return found
+
+
+def way_out(name: str, pid: int) -> str:
+    """What to do about a process that holds a port of the box."""
+    if "netboot-appliance" in name:
+        return f"the box is running already: netboot-appliance status (to stop it: kill {pid})"
+    known = _WAYS_OUT.get(name, "stop it (look with: ps -fp {pid}), or move netboot-appliance to another host")
+    return known.format(name=name, pid=pid)
 
 
 def explain(error: BindError) -> UserError:
@@ -23,31 +77,25 @@ def explain(error: BindError) -> UserError:
     where = f"{error.protocol.upper()} port {error.port} on {error.address}"
     if isinstance(error.cause, PermissionError):
         return UserError(f"cannot listen on {where}: permission denied", "run as root (sudo)", code=1)
-    holder = _holder(error.protocol, error.address, error.port)
-    if holder is None:
-        return UserError(f"cannot listen on {where}: {error.cause.strerror}", "", code=1)
-    name, pid = holder
-    advice = _ADVICE.get(name, f"stop it (look with: ps -fp {pid})")
-    if "netboot-appliance" in name:
-        advice = f"the box is running already: netboot-appliance status (to stop it: kill {pid})"
-    return UserError(f"cannot listen on {where}: {name} (process {pid}) holds it", advice, code=1)
-
-
-def _holder(protocol: str, address: IPv4Address, port: int) -> tuple[str, int] | None:
-    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     try:
-        for connection in psutil.net_connections("inet4"):
-            local = connection.laddr
-            listens = connection.type == kind and local and local.port == port and not connection.raddr
-            meets = address.is_unspecified or (local and IPv4Address(local.ip) in (address, IPv4Address(0)))
-            if connection.pid and listens and meets:
-                return _name(psutil.Process(connection.pid)), connection.pid
+        holders = [each for each in listeners() if each.meets(error.protocol, error.address, error.port)]
     except psutil.Error:
-        return None
-    return None
+        holders = []
+    for each in holders:
+        if each.pid is not None:
+            what = f"cannot listen on {where}: {each.name} (process {each.pid}) holds it"
+            return UserError(what, way_out(each.name, each.pid), code=1)
+    return UserError(f"cannot listen on {where}: {error.cause.strerror}", "", code=1)
 
 
-def _name(process: psutil.Process) -> str:
+def _name(pid: int | None) -> str:
+    try:
+        return _called(psutil.Process(pid)) if pid else "?"
+    except psutil.Error:
+        return "?"
+
+
+def _called(process: psutil.Process) -> str:
     # A script's process is called after its interpreter; what people know is the script.
     script = next((Path(word).name for word in process.cmdline()[1:2] if not word.startswith("-")), "")
     if script and (process.name().startswith("python") or script.startswith(process.name())):

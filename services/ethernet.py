@@ -50,11 +50,6 @@ class MacAddress:
         """Twelve lower-case digits: the name of the client's directory, host and path."""
         return f"{self.value:012x}"
 
-    @property
-    def bootif(self) -> str:
-        """PXELINUX's form, `01-` and hyphens; lower case, because live-boot compares it letter by letter."""
-        return "01-" + bytes(self).hex("-")
-
 
 @dataclass(frozen=True, order=True, slots=True)
 class MacRange:

@@ -1,4 +1,6 @@
 import pytest
 
 # Their assertions are part of tests: a failing one shows its values.
-pytest.register_assert_rewrite("tests.netns.inside", "tests.netns.scripted_pc", "tests.netns.served")
+pytest.register_assert_rewrite(
+    "tests.netns.inside", "tests.netns.patient", "tests.netns.scripted_pc", "tests.netns.served"
+)

@@ -69,7 +69,7 @@ def test_a_dhcp_server_on_the_same_host_is_named(second: Box, tmp_path: Path) ->
     code, message, hint = fail(second)
     assert code == 1
     assert message == f"cannot listen on UDP port 67 on 0.0.0.0: dnsmasq (process {holder.pid}) holds it"
-    assert hint == "stop its DHCP or TFTP part (dhcp-range, enable-tftp), or run the box on another host"
+    assert hint == "stop its DHCP and TFTP parts (dhcp-range, enable-tftp), or move netboot-appliance to another host"
 
 
 def test_another_tftp_server_is_named(second: Box, tmp_path: Path) -> None:

@@ -48,7 +48,6 @@ def test_a_claim_waits_for_the_table(table: Table, confirmed: list[AddressSeen])
     claims.check(0.3)
     claims.check(0.4)
     assert confirmed == [AddressSeen(MAC, HERE)]
-    assert not claims
 
 
 def test_a_forged_claim_never_counts(table: Table, confirmed: list[AddressSeen]) -> None:
@@ -58,7 +57,6 @@ def test_a_forged_claim_never_counts(table: Table, confirmed: list[AddressSeen])
     for tenth in range(700):
         claims.check(tenth / 10)
     assert confirmed == []
-    assert not claims
     assert len(table.nudged) == 60
 
 
@@ -72,4 +70,7 @@ def test_a_flood_of_claims_is_bounded(table: Table, confirmed: list[AddressSeen]
     for number in range(6000):
         claims.add(AddressSeen(MacAddress(number), HERE), 0.0)
     claims.check(0.0)
-    assert len(table.nudged) == 5000
+    assert len(table.nudged) == 100, "one look costs what a look may cost"
+    for _ in range(100):
+        claims.check(0.0)
+    assert len(table.nudged) == 5000, "each has its turn, and there are no more"

@@ -162,7 +162,7 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
     error = caught.value
     assert error.stage == "chroot"
     assert error.tail[-2:] == ("E: Unable to locate package nonsense", "E: and more")
-    assert error.paste == f"cd {room}/work/live && sudo lb chroot"
+    assert error.paste == f"cd {room / 'work' / 'live'} && sudo lb chroot"
     assert "check its packages" in error.hint
     assert error.log is not None
     assert "E: and more" in error.log.read_text()

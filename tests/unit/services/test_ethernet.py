@@ -39,7 +39,6 @@ def test_what_is_no_address_is_refused_with_the_notations(text: str) -> None:
 def test_forms_that_other_programs_read() -> None:
     assert str(AABBCC) == "52:54:00:aa:bb:cc"
     assert AABBCC.bare == "525400aabbcc"
-    assert AABBCC.bootif == "01-52-54-00-aa-bb-cc"
     assert MacAddress.from_bytes(bytes(AABBCC)) == AABBCC
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.doctor import clock, interface, ports, privileges, storage
 from appliance.doctor.finding import Finding, Severity
-from appliance.doctor.ports import Listener
+from appliance.ports import Listener
 from services.neighbours import Address, Link, links
 
 FIXED = Address(IPv4Interface("10.77.0.1/24"), None)

@@ -1,0 +1,225 @@
+"""A box of its own for the doctor, and the faults that are planted in it: each a context that heals at its end."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from services.ethernet import MacAddress
+from tests.netns.served import PATIENCE, Box, install_release
+from tests.room.ganesha import Ganesha
+from tests.room.namespaces import Namespace, run
+from tests.room.processes import wait_until
+from tests.room.room import Room, appliance_command, host_mac, write_configuration
+
+ADDRESS = IPv4Address("10.77.0.60")
+PC = MacAddress.parse("52:54:00:78:00:01")
+FINE = ("ok", "note")
+DNSMASQ = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file=", "--port=0"]
+DNSMASQ += ["--log-facility=-", "--interface=lan0", "--bind-interfaces", "--no-ping", "--leasefile-ro"]
+LEASES = ["--dhcp-range=10.77.0.210,10.77.0.220,2m"]
+
+
+class Patient(Box):
+    """A whole box of this test's own, at which one PC has booted: what is done to it disturbs nobody else."""
+
+    def __init__(self, room: Room, directory: Path) -> None:
+        host = room.network.host("patient", f"{ADDRESS}/24", host_mac(ADDRESS))
+        super().__init__(host, write_configuration(directory), directory / "data", directory / "serve.log")
+        self.room = room
+        self.directory = directory
+        self.exports_file = directory / "ganesha" / "netboot-appliance.conf"
+        self.ganesha = Ganesha(host.name, directory / "ganesha", self.exports_file)
+        self.release = install_release(self.data / "images")
+        self.verb("allow", "add", str(PC))
+        self.ganesha.start()
+        self.start()
+
+    def stop(self) -> None:
+        """End the server."""
+        assert self.process is not None
+        self.process.stop()
+
+    def examine(self, configuration: Path | None = None) -> CompletedProcess[str]:
+        """Run the doctor."""
+        command = [appliance_command(), "--config", str(configuration or self.configuration), "doctor", "--json"]
+        return self.host.run(command, timeout=60, check=False)
+
+    def changed(self, before: str, after: str) -> Path:
+        """A configuration that differs in one place."""
+        text = self.configuration.read_text()
+        assert before in text
+        path = self.directory / "changed.toml"
+        path.write_text(text.replace(before, after))
+        path.chmod(0o600)
+        return path
+
+
+@contextmanager
+def program(patient: Patient, host: Namespace, *arguments: str, ready: str) -> Iterator[None]:
+    """A dnsmasq on a host."""
+    log = patient.directory / "dnsmasq.log"
+    log.unlink(missing_ok=True)
+    process = host.start("dnsmasq", [*DNSMASQ, *arguments], log)
+    process.wait_for_log(ready, PATIENCE)
+    yield
+    process.stop()
+
+
+@contextmanager
+def stopped(patient: Patient) -> Iterator[None]:
+    patient.stop()
+    yield
+    patient.start()
+
+
+@contextmanager
+def rival(patient: Patient, *arguments: str, ready: str) -> Iterator[None]:
+    """The port is taken by a dnsmasq on the box itself."""
+    with stopped(patient), program(patient, patient.host, *arguments, ready=ready):
+        yield
+
+
+@contextmanager
+def lan(patient: Patient, kind: str, before: list[str], after: list[str]) -> Iterator[None]:
+    words = ["change", f"{ADDRESS}/24", "dev", "lan0"] if kind == "address" else ["set", "lan0"]
+    patient.host.ip(kind, *words, *before)
+    yield
+    patient.host.ip(kind, *words, *after)
+    if kind == "link":
+        wait_until(lambda: "state UP" in patient.host.ip("link", "show", "lan0"), PATIENCE, "the link")
+
+
+@contextmanager
+def unplugged(patient: Patient) -> Iterator[None]:
+    wire = patient.room.network.wire
+    wire.ip("link", "set", "port-patient", "down")
+    yield
+    wire.ip("link", "set", "port-patient", "up")
+    wait_until(lambda: "state UP" in patient.host.ip("link", "show", "lan0"), PATIENCE, "the link")
+
+
+@contextmanager
+def other_interface(patient: Patient) -> Iterator[Path]:
+    yield patient.changed('["lan0"]', '["lan7"]')
+
+
+@contextmanager
+def without(path: Callable[[Patient], Path], patient: Patient) -> Iterator[None]:
+    """A file or link is gone."""
+    original = path(patient)
+    original.rename(original.with_name("aside"))
+    yield
+    original.with_name("aside").rename(original)
+
+
+@contextmanager
+def damaged(patient: Patient) -> Iterator[None]:
+    """One bit of the kernel has changed."""
+
+    def flip() -> None:
+        with (patient.release.path / "vmlinuz").open("r+b") as file:
+            file.seek(1 << 20)
+            (octet,) = file.read(1)
+            file.seek(1 << 20)
+            file.write(bytes([octet ^ 1]))
+
+    flip()
+    yield
+    flip()
+
+
+@contextmanager
+def no_ganesha(patient: Patient) -> Iterator[None]:
+    patient.ganesha.stop()
+    yield
+    patient.ganesha.start()
+
+
+@contextmanager
+def not_included(patient: Patient) -> Iterator[None]:
+    main = patient.directory / "ganesha" / "main.conf"
+    text = main.read_text()
+    main.write_text(text.replace("%include", "# %include"))
+    yield
+    main.write_text(text)
+
+
+@contextmanager
+def not_exported(patient: Patient) -> Iterator[None]:
+    """Somebody has emptied our export file."""
+    patient.exports_file.write_text("")
+    yield
+    patient.verb("exports", "apply")
+
+
+@contextmanager
+def no_portmapper(patient: Patient) -> Iterator[None]:
+    """NFS runs and nobody tells the PCs where: the firewall of the host keeps even itself from asking."""
+    with firewall(patient, "tcp dport 111 reject with tcp reset"):
+        yield
+
+
+@contextmanager
+def firewall(patient: Patient, rule: str) -> Iterator[None]:
+    for command in (
+        "add table inet guard",
+        "add chain inet guard input { type filter hook input priority 0; policy accept; }",
+        f"add rule inet guard input {rule}",
+    ):
+        patient.host.run(["nft", command])
+    yield
+    patient.host.run(["nft", "delete table inet guard"])
+
+
+@contextmanager
+def neighbour(patient: Patient, *arguments: str, ready: str = "DHCP, ") -> Iterator[None]:
+    """Another server on the segment."""
+    with program(patient, patient.room.other, *arguments, ready=ready):
+        yield
+
+
+@contextmanager
+def nobody_allowed(patient: Patient) -> Iterator[None]:
+    patient.verb("allow", "remove", str(PC))
+    yield
+    patient.verb("allow", "add", str(PC))
+    wait_until(lambda: patient.in_force(PC) != set(), PATIENCE, "the exports of the PC")
+
+
+@contextmanager
+def small_disk(patient: Patient, *, read_only: bool) -> Iterator[Path]:
+    """The box's data on a disk of its own."""
+    disk = patient.directory / "disk"
+    disk.mkdir()
+    with stopped(patient):
+        run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(disk)])
+        try:
+            shutil.copytree(patient.data, disk / "data", symlinks=True)
+            if read_only:
+                run(["mount", "-o", "remount,ro", str(disk)])
+            yield patient.changed(f'"{patient.data}"', f'"{disk}/data"')
+        finally:
+            run(["umount", str(disk)])
+            disk.rmdir()
+
+
+@contextmanager
+def readable_key(patient: Patient) -> Iterator[Path]:
+    path = patient.changed("[server]", "[server]  # for everybody")
+    path.chmod(0o644)
+    yield path
+
+
+def loader_file(patient: Patient) -> Path:
+    return patient.data / "boot" / "snponly.efi"
+
+
+def current_file(patient: Patient) -> Path:
+    return patient.data / "images" / "current"
+
+
+def initrd_file(patient: Patient) -> Path:
+    return patient.release.path / "initrd.img"
