@@ -123,8 +123,8 @@ class Config:
 
     @property
     def registry(self) -> Path:
-        """The program's own database."""
-        return self.server.data / "registry.sqlite3"
+        """The program's own database, in the directory that belongs to the user of the server."""
+        return self.server.data / "registry" / "registry.sqlite3"
 
 
 def locate(option: Path | None) -> Path:

@@ -6,9 +6,7 @@ may finish, for DRAIN_SECONDS.
 
 import asyncio
 import contextlib
-import os
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -18,9 +16,10 @@ from pathlib import Path
 import structlog
 
 from appliance import config as configuration
-from appliance import exports, ports
+from appliance import ports, supervision
 from appliance.box import Box
 from appliance.errors import UserError
+from appliance.exporter import keep_exports
 from appliance.journal import Journal
 from appliance.lock import only_server
 from appliance.network import interfaces, networks
@@ -38,7 +37,6 @@ from services.tftp.server import TftpServer
 DRAIN_SECONDS = 10.0
 _WATCH_SECONDS = 0.25
 _CONFIRM_SECONDS = 0.1
-_EXPORTS_RETRY_SECONDS = 5.0
 
 log = structlog.get_logger("serve")
 
@@ -46,7 +44,7 @@ log = structlog.get_logger("serve")
 async def serve(path: Path) -> None:
     """Run the box until SIGTERM or SIGINT; raises UserError when it cannot start."""
     config = configuration.load(path)
-    with only_server(config.server.data), Registry(config.registry, durable=False) as registry:
+    with only_server(config.registry), Registry(config.registry, durable=False) as registry:
         served = interfaces(config)
         try:
             install_bootfiles(config.boot_root)
@@ -65,10 +63,10 @@ async def serve(path: Path) -> None:
             tasks = [
                 asyncio.create_task(_watch(registry, box, journal)),
                 asyncio.create_task(_confirm(box)),
-                asyncio.create_task(_export(box, registry, journal, moved)),
+                asyncio.create_task(keep_exports(box, registry, journal, moved)),
             ]
             await stop.wait()
-            _notify("STOPPING=1")
+            supervision.stopping()
             log.info("draining", seconds=DRAIN_SECONDS)
         for task in tasks:
             task.cancel()
@@ -123,7 +121,7 @@ async def _services(box: Box, served: list[Interface]) -> AsyncIterator[list[tup
 def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]) -> None:
     registry.set_server("started", time.time())
     registry.set_server("services", [{"name": n, "address": a, "port": p} for n, a, p in bound])
-    _notify("READY=1")
+    supervision.ready()
     log.info(
         "serving",
         on=" ".join(f"{name}/{address}:{port}" for name, address, port in bound),
@@ -169,33 +167,6 @@ async def _confirm(box: Box) -> None:
             log.exception("the neighbour table cannot be read; trying again")
 
 
-async def _export(box: Box, registry: Registry, journal: Journal, moved: asyncio.Event) -> None:
-    """Bring the exports into force whenever addresses or the allowlist have moved."""
-    complaint = ""
-    while True:
-        await moved.wait()
-        moved.clear()
-        try:
-            backend, why = await asyncio.to_thread(exports.chosen, box.config)
-            boots = {boot.mac: boot for boot in journal.boots()}
-            want = exports.wanted(box.config, box.networks, box.allowlist, registry.clients(), boots)
-            changed = await asyncio.to_thread(exports.install, box.config, backend, want)
-            registry.set_server("exports", {"backend": backend.value, "why": why, "error": ""})
-            if changed:
-                log.info("exports in force", backend=backend.value, directories=sum(bool(e.clients) for e in want))
-            complaint = ""
-        except Exception as error:
-            message = error.message if isinstance(error, UserError) else repr(error)
-            if message != complaint:
-                hint = error.hint if isinstance(error, UserError) else ""
-                log.error("the exports are not in force; trying again", error=message, hint=hint)
-                with contextlib.suppress(Exception):
-                    registry.set_server("exports", {"backend": "", "why": hint, "error": message})
-            complaint = message
-            await asyncio.sleep(_EXPORTS_RETRY_SECONDS)
-            moved.set()
-
-
 def _signals(box: Box, path: Path, served: list[Interface], moved: asyncio.Event) -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -206,7 +177,7 @@ def _signals(box: Box, path: Path, served: list[Interface], moved: asyncio.Event
 
 
 def _reload(box: Box, path: Path, served: list[Interface], moved: asyncio.Event) -> None:
-    _notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    supervision.reloading()
     try:
         fresh = configuration.load(path)
         if fresh.server != box.config.server:
@@ -217,7 +188,7 @@ def _reload(box: Box, path: Path, served: list[Interface], moved: asyncio.Event)
         log.info("configuration reloaded", file=str(path))
     except UserError as error:
         log.error("the configuration was not reloaded; the old one stays", error=error.message, hint=error.hint)
-    _notify("READY=1")
+    supervision.ready()
 
 
 def _log_event(event: Event, boot: Boot | None) -> None:
@@ -242,11 +213,3 @@ _WORDS = {"Discovered": "discovered", "ScriptServed": "script served", "Transfer
 def _fields(event: Event) -> dict[str, object]:
     values = {name: getattr(event, name) for name in event.__dataclass_fields__}
     return {name: value if isinstance(value, int | float | str) else str(value) for name, value in values.items()}
-
-
-def _notify(message: str) -> None:
-    """Tell systemd (sd_notify(3)); without systemd nothing happens."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unix:
-            unix.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)

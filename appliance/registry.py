@@ -16,6 +16,7 @@ from typing import Any
 
 from appliance.allowlist import Allowlist, Entry
 from appliance.errors import UserError
+from appliance.ownership import acting_as_owner
 from services.ethernet import MacAddress, MacRange
 
 _MIGRATIONS = (
@@ -94,14 +95,16 @@ class Registry:
         a power cut takes from it are the last moments of boots, which the same power cut ended.
         """
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # The database holds passwords and tokens: nobody else may read it, from its first byte on.
-            path.touch(mode=0o600)
-            self._sql = sqlite3.connect(path, timeout=10.0, isolation_level=None)
-            self._sql.execute("PRAGMA journal_mode = WAL")
-            self._sql.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._sql.execute("PRAGMA foreign_keys = ON")
-            self._migrate(path)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with acting_as_owner(path.parent):
+                # The database holds passwords and tokens: nobody else may read it, from its first byte on.
+                path.touch(mode=0o600)
+                self._sql = sqlite3.connect(path, timeout=10.0, isolation_level=None)
+                self._sql.execute("PRAGMA journal_mode = WAL")
+                self._sql.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._sql.execute("PRAGMA foreign_keys = ON")
+                # SQLite opens all its files, and makes those it lacks, with the first statements.
+                self._migrate(path)
         except (OSError, sqlite3.Error) as error:
             raise UserError(
                 f"cannot open the registry {path}: {error}",

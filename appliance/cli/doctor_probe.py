@@ -132,7 +132,7 @@ class _Disk:
         if self.config.registry.exists():
             with Registry(self.config.registry) as registry:
                 allowed = self.mac in registry.allowlist()
-        return Box(holder(self.config.server.data) is not None, allowed, release.id if release else "")
+        return Box(holder(self.config.registry) is not None, allowed, release.id if release else "")
 
     def warning(self) -> str:
         """What a probe does to the records of a PC that may be running now; "" when there is nothing to say."""

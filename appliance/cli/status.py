@@ -56,7 +56,7 @@ def status(
 
 def _facts(config: Config, registry: Registry) -> dict[str, Any]:
     known = registry.server()
-    pid = holder(config.server.data)
+    pid = holder(config.registry)
     try:
         release, broken = current(config.images), ""
     except ReleaseError as error:

@@ -101,7 +101,7 @@ def check_image(config: Config) -> list[Finding]:
 
 def check_boot_loaders(config: Config) -> list[Finding]:
     """Compare the boot loaders with the package's."""
-    return judge_boot_loaders({name: _loader(config, name) for name in BOOT_FILES}, bool(holder(config.server.data)))
+    return judge_boot_loaders({name: _loader(config, name) for name in BOOT_FILES}, bool(holder(config.registry)))
 
 
 def _loader(config: Config, name: str) -> Loader:

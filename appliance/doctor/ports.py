@@ -105,4 +105,4 @@ def check(config: Config) -> list[Finding]:
         found = listeners()
     except psutil.Error as reason:
         raise UnobservableError(f"the sockets of other processes cannot be seen: {reason}") from None
-    return judge(needed(addresses, config.server.http_port), found, holder(config.server.data))
+    return judge(needed(addresses, config.server.http_port), found, holder(config.registry))

@@ -41,7 +41,7 @@ def judge_server(effective: int, first_free_port: int) -> Finding:
 def check(config: Config) -> list[Finding]:
     """Judge this process and, where it can be seen, the running server."""
     findings = [judge_doctor(_effective(os.getpid()))]
-    if (server := holder(config.server.data)) is not None:
+    if (server := holder(config.registry)) is not None:
         first_free = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
         findings.append(judge_server(_effective(server), first_free))
     return findings

@@ -89,7 +89,7 @@ class Box:
 
     def stages(self, mac: object) -> list[str]:
         """The stages that a PC's latest boot has reached, in order; read without the cost of a verb."""
-        with Registry(self.data / "registry.sqlite3") as registry:
+        with Registry(self.data / "registry" / "registry.sqlite3") as registry:
             boots = {str(boot.mac): boot for boot in latest(registry)}
         return [str(reached.stage) for reached in boots[str(mac)].reached] if str(mac) in boots else []
 
@@ -104,7 +104,7 @@ class Box:
         found: dict[tuple[str, str, str], int] = {}
 
         def counted() -> bool:
-            with Registry(self.data / "registry.sqlite3") as registry:
+            with Registry(self.data / "registry" / "registry.sqlite3") as registry:
                 rows = [row for row in registry.ignored() if row.client in names]
             found.clear()
             found.update({(row.client, row.service, row.reason): row.count for row in rows})

@@ -81,7 +81,7 @@ def test_nothing_to_complain_about_on_a_healthy_box(patient: Patient) -> None:
     said = [each["what"] for each in found]
     assert f"{patient.exports_file} says what it should" in said
     assert "the DHCP server on lan0 is 10.77.0.2" in said
-    with Registry(patient.data / "registry.sqlite3") as registry:
+    with Registry(patient.data / "registry" / "registry.sqlite3") as registry:
         assert registry.ignored() == [], "the server heard its own doctor"
 
 

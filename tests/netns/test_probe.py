@@ -144,7 +144,7 @@ async def test_from_another_host_dhcp_is_judged_and_files_are_refused(box: Box, 
     assert len(refused) == 2
     assert all(f"this host's MAC is {host_mac(OTHER)}, not {mac}" in text for text in refused)
     # The box took the probe's address for nobody's.
-    with Registry(box.data / "registry.sqlite3") as registry:
+    with Registry(box.data / "registry" / "registry.sqlite3") as registry:
         addresses = [row for boot in registry.boots(mac) for row in registry.events(boot.id) if "AddressSeen" in row]
     assert addresses == []
 

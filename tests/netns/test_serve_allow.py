@@ -22,7 +22,7 @@ A_SECOND = 2.0
 @pytest.fixture(autouse=True)
 def allowlist(box: Box) -> Iterator[None]:
     """Puts the allowlist back."""
-    with Registry(box.data / "registry.sqlite3") as registry:
+    with Registry(box.data / "registry" / "registry.sqlite3") as registry:
         before = registry.allowlist()
         yield
         assert registry.replace_allowlist(registry.allowlist(), before.entries)

@@ -24,7 +24,7 @@ def ask_all(pc: ScriptedPc, claim: str, release: Release) -> int:
     """Ask for everything there is as the MAC address `claim` (`""`: none); how many requests of HTTP that were."""
     folder = f"{claim}/" if claim else ""
     with pc.tftp() as tftp:
-        for name in ("undionly.kpxe", "snponly.efi", "no-such-file", "../registry.sqlite3"):
+        for name in ("undionly.kpxe", "snponly.efi", "no-such-file", "../registry/registry.sqlite3"):
             tftp.send(rrq(folder + name, tsize=0))
         tftp.send(b"\0\2" + f"{folder}undionly.kpxe".encode() + b"\0octet\0")
     files = ["boot.ipxe", f"image/{release.id}/vmlinuz", "AAAA/boinc.tar", "no-such-file"]

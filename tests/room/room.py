@@ -255,10 +255,8 @@ class Room:
 
     def _prepare_directory(self) -> None:
         own = [self.logs, self.project_directory, self.directory / "pcs", self.directory / "ganesha"]
-        for stale in (*own, self.data / "state", self.data / "boot"):
+        for stale in (*own, self.data / "state", self.data / "boot", self.data / "registry"):
             shutil.rmtree(stale, ignore_errors=True)
-        for file in self.data.glob("registry.sqlite3*"):
-            file.unlink()
         for path in (self.data, self.logs, self.project_directory, self.directory / "ganesha"):
             path.mkdir(parents=True, exist_ok=True)
         self._leases = self.directory / "dnsmasq.leases"

@@ -14,29 +14,29 @@ HOLD = """
 import sys
 from pathlib import Path
 from appliance.lock import only_server
-with only_server(Path(sys.argv[1])):
+with only_server(Path(sys.argv[1]) / "r"):
     print(flush=True)
     sys.stdin.read()
 """
 
 
 def test_another_process_is_named_and_a_killed_one_is_gone(tmp_path: Path) -> None:
-    assert holder(tmp_path) is None
+    assert holder(tmp_path / "r") is None
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        assert holder(tmp_path) == other.pid
-        with pytest.raises(UserError, match=f"process {other.pid}"), only_server(tmp_path):
+        assert holder(tmp_path / "r") == other.pid
+        with pytest.raises(UserError, match=f"process {other.pid}"), only_server(tmp_path / "r"):
             pass
         other.kill()
-    assert holder(tmp_path) is None
-    with only_server(tmp_path):
+    assert holder(tmp_path / "r") is None
+    with only_server(tmp_path / "r"):
         assert os.access(tmp_path / "serve.lock", os.F_OK)
 
 
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot write"), only_server(tmp_path / "file" / "data"):
+    with pytest.raises(UserError, match="cannot write"), only_server(tmp_path / "file" / "r"):
         pass
