@@ -1,22 +1,26 @@
 # make demo   the whole thing on one machine: builds the image, boots a PC (QEMU), ends when it has computed
-# make test   all tests: check (lint, types, unit), netns (real peers in network namespaces), e2e (QEMU)
-# Both install what they need: Debian packages by apt-get, Python packages into .venv. Run them with sudo.
+# make test   all tests: check (lint, types, unit), netns (real peers in network namespaces), e2e (QEMU), e2e-server
+# make deb    the Debian package, for the Debian that it is made on; apt install it on a server
+# make install, make uninstall   the same on this machine without a package
+# All install what they need: Debian packages by apt-get, Python packages into .venv or /opt. Run them with sudo.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint unit netns e2e setup venv packages lock clean
+.PHONY: demo test check lint unit netns e2e e2e-server setup venv packages box-packages lock clean deb install uninstall
 
 PYTHON := .venv/bin/python
 LIVE := image/tree/includes.chroot_after_packages
+DEB_SOURCES := appliance services image systemd packaging debian docs README.md LICENSE pyproject.toml $(wildcard requirements*.lock)
 # What the box itself needs, then what the virtual room and the tests need.
-BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools ipxe nfs-ganesha nfs-ganesha-vfs rpcbind
-ROOM_PACKAGES := iproute2 procps util-linux dnsmasq-base udhcpc qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client openssl \
-	curl tftp-hpa shellcheck fdisk e2fsprogs nftables
+BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools ipxe iproute2
+ROOM_PACKAGES := nfs-ganesha nfs-ganesha-vfs rpcbind procps util-linux dnsmasq-base udhcpc qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client openssl \
+	curl tftp-hpa shellcheck fdisk e2fsprogs nftables bash-completion zsh fish man-db \
+	mmdebstrap systemd-container openssh-client
 
 demo: setup
 	$(PYTHON) -m tests.room.demo
 
-test: check netns e2e
+test: check netns e2e e2e-server
 
 check: setup
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
@@ -24,24 +28,62 @@ check: setup
 lint:
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/mypy
-	shellcheck -x -P $(LIVE)/usr/lib/netboot-appliance .ci/run $$(grep -rlE '^#!/bin/(ba)?sh|^# shellcheck shell=' image/tree tests/fakes)
+	.venv/bin/mypy packaging/*.py
+	shellcheck -x -P $(LIVE)/usr/lib/netboot-appliance .ci/run \
+		$$(grep -rlE '^#!/bin/(ba)?sh|^# shellcheck shell=' image/tree tests/fakes packaging debian/*.p*)
 
 unit:
 	.venv/bin/pytest tests/unit tests/transcripts
 
-netns: setup
+netns: setup .room/dhcp-servers/.ready
 	.venv/bin/pytest tests/netns
+
+# DHCP servers that an administrator may have beside the box: their programs alone, unpacked. Installed packages would
+# start them on this machine.
+.room/dhcp-servers/.ready:
+	@mkdir -p $(@D)/packages/partial
+	@fetch() { apt-get install --download-only --reinstall -y -qq --no-install-recommends \
+		-o Dir::Cache::archives=$(CURDIR)/$(@D)/packages isc-dhcp-server kea-dhcp4-server >/dev/null; }; \
+	fetch || { apt-get update -qq && fetch; }
+	@for package in $(@D)/packages/*.deb; do dpkg --extract $$package $(@D); done
+	@rm -r $(@D)/packages && touch $@
 
 e2e: setup
 	.venv/bin/pytest -x tests/e2e
+
+# A server in a container and one in QEMU, with the package installed, which is made first if there is no new one.
+e2e-server: setup
+	.venv/bin/pytest -x tests/server
+
+# For the package: DESTDIR and prefix=/usr, which packaging/install takes from the environment.
+export DESTDIR prefix unitdir
+install: $(if $(DESTDIR),,box-packages)
+	packaging/install
+
+uninstall:
+	packaging/uninstall
+
+# In a copy of what belongs into it, so that nothing in the tree changes and nothing else of it gets in.
+deb:
+	@mkdir -p build; directory=$$(mktemp -d $(CURDIR)/build/deb.XXXXXX); trap 'rm -rf "$$directory"' EXIT; tree=$$directory/tree; \
+	set -e; mkdir $$tree; cp -r $(DEB_SOURCES) $$tree; cd $$tree; \
+	if ! dpkg-checkbuilddeps 2>/dev/null; then \
+		apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get build-dep -y -qq --no-install-recommends ./ >/dev/null; \
+	fi; \
+	dpkg-buildpackage --build=binary --no-sign; \
+	cd $(CURDIR); rm -rf $$tree build/deb; mv $$directory build/deb; \
+	echo "The package: $$(ls build/deb/*.deb)"
 
 setup: packages venv
 
 # Enough for a server that has the packages of the box.
 venv: .venv/.ready
 
-packages:
-	@missing=$$(for p in $(BOX_PACKAGES) $(ROOM_PACKAGES); do \
+packages: WANTED = $(BOX_PACKAGES) $(ROOM_PACKAGES)
+# The kernel's NFS server, unless the administrator has chosen the other one.
+box-packages: WANTED = $(BOX_PACKAGES) $(if $(wildcard /usr/bin/ganesha.nfsd),,nfs-kernel-server)
+packages box-packages:
+	@missing=$$(for p in $(WANTED); do \
 		dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" != 0 ]; then echo "missing packages:" $$missing; echo "run this with sudo: it installs them"; exit 2; fi; \
@@ -62,6 +104,8 @@ lock:
 		--custom-compile-command 'make lock' -o requirements.lock
 	uv pip compile --quiet pyproject.toml --extra dev -c requirements.lock --universal --python-version 3.11 \
 		--generate-hashes --custom-compile-command 'make lock' -o requirements-dev.lock
+	echo 'setuptools>=68' | uv pip compile --quiet - -c requirements-dev.lock --universal --python-version 3.11 \
+		--generate-hashes --custom-compile-command 'make lock' -o requirements-build.lock
 
 clean:
 	rm -rf .venv .room build *.egg-info

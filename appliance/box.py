@@ -25,7 +25,7 @@ from services.boinc.files import render as render_boinc_files
 from services.decision import BootPlan, Ignore, Reason
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress
-from services.events import AddressSeen, Discovered, Event, Reported, ScriptServed
+from services.events import AddressSeen, Discovered, Event, Reported, ScriptServed, TransferProgressed
 from services.menus.ipxe import LiveBoot
 from services.menus.ipxe import render as render_ipxe
 from services.neighbours import Interface, Neighbours
@@ -86,13 +86,12 @@ class Box:
 
     def script(self, address: IPv4Address, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
         """The boot script, with this boot's token on the kernel command line."""
-        boot = self._journal.boot(mac)
         release = self.release
-        if boot is None:
-            return Ignore(Reason.NO_BOOT)
         if release is None:
             return Ignore(Reason.NO_IMAGE)
         self._record(ScriptServed(mac))
+        boot = self._journal.boot(mac)
+        assert boot is not None
         # This one needs no confirmation: `admit` has just looked the peer up.
         self._record(AddressSeen(mac, peer))
         command_line = render_command_line(
@@ -134,8 +133,6 @@ class Box:
     def emit(self, event: Event) -> None:
         """Take down what a service saw or did."""
         match event:
-            case Discovered():
-                self._journal.discovered(event, self.release or "")
             case AddressSeen():
                 self.claims.add(event, time.monotonic())
             case _:
@@ -145,7 +142,13 @@ class Box:
         """Take down an event; where it changes a client's addresses, the exports follow."""
         mac = event.mac if isinstance(event, AddressSeen | ScriptServed) else None
         before = self._known(mac)
-        self._journal.record(event)
+        match event:
+            case Discovered() | ScriptServed():
+                self._journal.began(event, self.release or "")
+            case TransferProgressed(service="tftp", sent=0) if event.path in policy.LOADERS.values():
+                self._journal.began(event, self.release or "")
+            case _:
+                self._journal.record(event)
         if self._known(mac) != before:
             self._moved()
 
@@ -157,6 +160,9 @@ class Box:
         """
         if self._journal.moved_in(address, mac):
             self._moved()
+        if self.config.dhcp.mode == "off" and self.allowed(mac) and address not in self._known(mac):
+            # Requests for leases are not heard then, and the live system may get another address than its iPXE had.
+            self._record(AddressSeen(mac, address))
 
     def recheck_addresses(self) -> None:
         """Take away what was exported to addresses that other machines took while the box was not running."""

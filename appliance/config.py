@@ -4,6 +4,7 @@ The file belongs to people: it is read here and never written. An unknown key, a
 UserError that names the file, the line and the nearest thing that would have been right.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import os
@@ -23,23 +24,31 @@ from services.nfs.apply import GANESHA_FILE, GANESHA_PID_FILE, KERNEL_FILE
 
 DEFAULT_PATH = Path("/etc/netboot-appliance/config.toml")
 ENVIRONMENT = "NETBOOT_APPLIANCE_CONFIG"
+SERVICE_GROUP = "netboot-appliance"
+"""The group of the server's user under systemd, which has to read the file."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """[server]: where the box answers and where it keeps what it owns."""
+    """[server]: where the box answers and where it keeps what it owns. No interfaces = the one that is found."""
 
-    interfaces: tuple[str, ...]
+    interfaces: tuple[str, ...] = ()
     data: Path = Path("/var/lib/netboot-appliance")
     http_port: int = 80
 
     def __post_init__(self) -> None:
-        if not self.interfaces:
-            raise ValueError('interfaces: name at least one network interface, such as ["eth0"]')
         if not self.data.is_absolute() or not re.fullmatch(r"[A-Za-z0-9._/+-]+", str(self.data)):
             raise ValueError("data: an absolute path of letters, digits and ._+- (it goes on a kernel command line)")
         if not 0 < self.http_port < 65536:
             raise ValueError("http_port: a number from 1 to 65535")
+
+
+@dataclass(frozen=True)
+class Dhcp:
+    """[dhcp]: whether the box answers on UDP port 67. "off": another server has that port, or names the boot files
+    itself (`netboot-appliance config dhcp`); then it answers on port 4011 alone. Read at the start, like [server]."""
+
+    mode: Literal["proxy", "off"] = "proxy"
 
 
 @dataclass(frozen=True)
@@ -97,10 +106,12 @@ class Image:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole configuration. `path` is the file it came from."""
+    """The whole configuration. `path` is the file it came from; `written` is False where there is no file."""
 
     path: Path
-    server: Server
+    written: bool = True
+    server: Server = field(default_factory=Server)
+    dhcp: Dhcp = field(default_factory=Dhcp)
     nfs: Nfs = field(default_factory=Nfs)
     project: Project = field(default_factory=Project)
     boinc: Boinc = field(default_factory=Boinc)
@@ -133,18 +144,44 @@ def locate(option: Path | None) -> Path:
 
 
 def load(path: Path) -> Config:
-    """Read and validate the file; raises UserError naming the place."""
+    """Read and validate the file; raises UserError naming the place.
+
+    At the default place there need not be a file yet; one that somebody named has to be there.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
+        if path == DEFAULT_PATH:
+            return Config(path, written=False)
         raise UserError(
             f"there is no configuration file {path}",
             "write one with: netboot-appliance config init (or name another with --config)",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(f"cannot read {path}: {reason}", "check its permissions, or run with sudo") from None
+        hint = f"run with sudo; the service needs: chgrp {SERVICE_GROUP} {path}; chmod 640 {path}"
+        raise UserError(
+            f"cannot read {path}: {reason}",
+            hint if isinstance(error, PermissionError) else "look at it: file " + str(path),
+        ) from None
     return parse(text, path)
+
+
+def tolerant(path: Path) -> Config:
+    """The configuration; of a broken one the data directory alone, which leads to the server that runs with it."""
+    try:
+        return load(path)
+    except UserError:
+        return Config(path, server=Server(data=_data(path)))
+
+
+def _data(path: Path) -> Path:
+    """The data directory, read from that line alone; the default one where this cannot be told."""
+    with contextlib.suppress(OSError, ValueError, LookupError):
+        text = path.read_text(encoding="utf-8")
+        if line := _line_of(text, "server", "data"):
+            return Server(data=Path(str(tomllib.loads(text.splitlines()[line - 1])["data"]))).data
+    return Server().data
 
 
 def parse(text: str, path: Path) -> Config:
@@ -164,7 +201,7 @@ class _Reader:
         self.path = path
 
     def config(self, tables: Mapping[str, Any]) -> Config:
-        sections = {name: hint for name, hint in get_type_hints(Config).items() if name != "path"}
+        sections = {name: hint for name, hint in get_type_hints(Config).items() if name not in ("path", "written")}
         values: dict[str, Any] = {}
         for name, table in tables.items():
             if name not in sections:
@@ -172,9 +209,7 @@ class _Reader:
             if not isinstance(table, dict):
                 self._fail(f"{name} is a section, not a value", f"write [{name}] on a line of its own", "", name)
             values[name] = self._table(sections[name], table, name)
-        if "server" not in values:
-            self._fail("the section [server] is missing", 'it needs at least: interfaces = ["eth0"]', "", "")
-        return Config(path=self.path, **values)
+        return Config(self.path, **values)
 
     def _table(self, kind: type, table: Mapping[str, Any], section: str) -> Any:
         hints = get_type_hints(kind)
@@ -274,7 +309,7 @@ def _convert(hint: Any, value: Any) -> Any:
 def redacted(config: Config) -> dict[str, Any]:
     """The effective configuration as plain values, for showing; the account key is not among them."""
     plain = _plain(config)
-    plain["path"] = str(config.path)
+    plain["path"] = str(config.path) if plain.pop("written") else None
     if config.project.account_key:
         plain["project"]["account_key"] = "(set, not shown)"
     plain["image"] |= plain["image"].pop("recipe")

@@ -1,15 +1,14 @@
 """`serve`: the composition root. Opens the sockets, hands each service its callables, wires the event stream.
 
-SIGHUP reloads the configuration (one that does not load changes nothing). SIGTERM and SIGINT drain: what is under way
-may finish, for DRAIN_SECONDS.
+SIGHUP reloads the configuration (appliance/reloading.py). SIGTERM and SIGINT drain: what is under way may finish, for
+DRAIN_SECONDS.
 """
 
 import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Coroutine
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +18,12 @@ from appliance import config as configuration
 from appliance import ports, supervision
 from appliance.box import Box
 from appliance.errors import UserError
-from appliance.exporter import keep_exports
+from appliance.exporter import choose_hands, keep_exports
 from appliance.journal import Journal
 from appliance.lock import only_server
-from appliance.network import interfaces, networks
+from appliance.network import interfaces, settled
 from appliance.registry import Registry
+from appliance.reloading import Reloading
 from appliance.timeline import Boot
 from image.bootfiles import BootFileError
 from image.bootfiles import install as install_bootfiles
@@ -42,9 +42,12 @@ log = structlog.get_logger("serve")
 
 
 async def serve(path: Path) -> None:
-    """Run the box until SIGTERM or SIGINT; raises UserError when it cannot start."""
-    config = configuration.load(path)
+    """Run the box until SIGTERM or SIGINT; raises UserError when it cannot start or go on."""
+    stop, hangup = _signals()
+    hands = choose_hands()
+    config = settled(configuration.load(path))
     with only_server(config.registry), Registry(config.registry, durable=False) as registry:
+        registry.check()
         served = interfaces(config)
         try:
             install_bootfiles(config.boot_root)
@@ -57,15 +60,16 @@ async def serve(path: Path) -> None:
         box = Box(config, registry, journal, neighbours, served, moved.set)
         unwatch = neighbours.watch(box.neighbour_changed)
         box.recheck_addresses()
-        stop = _signals(box, path, served, moved)
         async with _services(box, served) as bound:
+            reloading = Reloading(box, registry, served, moved.set)
             _say_started(registry, box, bound)
-            tasks = [
-                asyncio.create_task(_watch(registry, box, journal)),
-                asyncio.create_task(_confirm(box)),
-                asyncio.create_task(keep_exports(box, registry, journal, moved)),
-            ]
-            await stop.wait()
+            tasks = _start(
+                watch=_watch(registry, box, journal, reloading),
+                confirm=_confirm(box),
+                exports=keep_exports(box, registry, journal, moved, hands),
+                reload=reloading.at_each(hangup),
+            )
+            failure = await supervision.until(stop, tasks)
             supervision.stopping()
             log.info("draining", seconds=DRAIN_SECONDS)
         for task in tasks:
@@ -74,6 +78,25 @@ async def serve(path: Path) -> None:
         unwatch()
         journal.flush()
         log.info("stopped")
+    if failure:
+        raise failure
+
+
+def _signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """The events of SIGTERM (or SIGINT) and of SIGHUP, which do nothing else from now on."""
+    stop, hangup = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
+    return stop, hangup
+
+
+def _start(**tasks: Coroutine[None, None, None]) -> list[asyncio.Task[None]]:
+    """Start the tasks that run as long as the server, with the names that the log gives them."""
+    if interval := supervision.watchdog_interval():
+        tasks["watchdog"] = supervision.keep_alive(interval)
+    return [asyncio.create_task(task, name=name) for name, task in tasks.items()]
 
 
 @contextlib.asynccontextmanager
@@ -84,11 +107,19 @@ async def _services(box: Box, served: list[Interface]) -> AsyncIterator[list[tup
     http: list[HttpServer] = []
     bound: list[tuple[str, str, int]] = []
     port = box.config.server.http_port
+    broadcasts = box.config.dhcp.mode == "proxy"
     try:
         for interface in served:
             address = interface.address.ip
             dhcp.append(
-                ProxyDhcp(interface.name, address, allowed=box.allowed, plan=partial(box.plan, address), emit=box.emit)
+                ProxyDhcp(
+                    interface.name,
+                    address,
+                    allowed=box.allowed,
+                    plan=partial(box.plan, address),
+                    emit=box.emit,
+                    broadcasts=broadcasts,
+                )
             )
             dhcp[-1].open()
             tftp.append(TftpServer(address, box.config.boot_root, admit=box.admit, emit=box.emit))
@@ -107,7 +138,8 @@ async def _services(box: Box, served: list[Interface]) -> AsyncIterator[list[tup
             )
             await http[-1].start()
             where = str(address)
-            bound += [("dhcp", where, 67), ("pxe", where, 4011), ("tftp", where, 69), ("http", where, port)]
+            bound += [("dhcp", where, 67)] if broadcasts else []
+            bound += [("pxe", where, 4011), ("tftp", where, 69), ("http", where, port)]
         yield bound
     except BindError as error:
         raise ports.explain(error) from error
@@ -128,19 +160,43 @@ def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]
         allowed=len(box.allowlist.entries),
         image=box.release,
     )
+    if not box.config.written:
+        log.warning(
+            "there is no configuration file; the defaults are in force", do="sudo netboot-appliance config init"
+        )
     if not box.allowlist.entries:
         log.warning("nobody may boot yet", do="netboot-appliance allow add MAC")
     if box.release is None:
         log.warning("no image is active", do="netboot-appliance image build")
 
 
-async def _watch(registry: Registry, box: Box, journal: Journal) -> None:
-    """Write the journal down, and take over within a moment what the CLI committed."""
-    seen = registry.changed()
+def _status(box: Box, rejected: str) -> str:
+    """The line in `systemctl status`: what is wrong, what is served, what to do next."""
+    config, addresses = box.config, sum(entry.range.size for entry in box.allowlist.entries)
+    words = [f"reload REJECTED, the old configuration stays: {rejected}"] if rejected else []
+    words.append(f"serves {', '.join(config.server.interfaces)}")
+    words.append(f"image {box.release or 'none'}")
+    many = "1 MAC address" if addresses == 1 else f"{addresses:,} MAC addresses"
+    words.append(f"{many} may boot" if addresses else "nobody may boot yet")
+    if not config.written:
+        words.append("next: sudo netboot-appliance config init")
+    elif box.release is None:
+        words.append("next: sudo netboot-appliance image build")
+    elif not addresses:
+        words.append("next: sudo netboot-appliance allow add MAC")
+    return "; ".join(words)
+
+
+async def _watch(registry: Registry, box: Box, journal: Journal, reloading: Reloading) -> None:
+    """Write the journal down, take over within a moment what the CLI committed, and keep systemd's line right."""
+    seen, line = registry.changed(), ""
     # In this order: what was committed since the box read its list is in this reading or in the next number.
     box.refresh_allowlist()
     failing = False
     while True:
+        if (fresh := _status(box, reloading.rejected)) != line:
+            line = fresh
+            supervision.status(line)
         await asyncio.sleep(_WATCH_SECONDS)
         try:
             box.refresh_release()
@@ -165,30 +221,6 @@ async def _confirm(box: Box) -> None:
             box.claims.check(time.monotonic())
         except OSError:
             log.exception("the neighbour table cannot be read; trying again")
-
-
-def _signals(box: Box, path: Path, served: list[Interface], moved: asyncio.Event) -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, box, path, served, moved)
-    return stop
-
-
-def _reload(box: Box, path: Path, served: list[Interface], moved: asyncio.Event) -> None:
-    supervision.reloading()
-    try:
-        fresh = configuration.load(path)
-        if fresh.server != box.config.server:
-            log.warning("[server] has changed: that takes effect at the next start", do="restart the service")
-        box.config = replace(fresh, server=box.config.server)
-        box.networks = networks(box.config, served)
-        moved.set()
-        log.info("configuration reloaded", file=str(path))
-    except UserError as error:
-        log.error("the configuration was not reloaded; the old one stays", error=error.message, hint=error.hint)
-    supervision.ready()
 
 
 def _log_event(event: Event, boot: Boot | None) -> None:

@@ -13,9 +13,9 @@ from ipaddress import IPv4Address
 from typing import Any, get_args, get_type_hints
 
 from appliance.registry import BootRow, IgnoredRow, Registry
-from appliance.timeline import AddressLost, Boot, continues, fold, replay
+from appliance.timeline import AddressLost, Boot, Sign, continues, fold, replay
 from services.ethernet import MacAddress
-from services.events import AddressSeen, Discovered, Event, Ignored, TransferProgressed
+from services.events import AddressSeen, Event, Ignored, TransferProgressed
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), AddressLost)}
 _HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
@@ -54,18 +54,18 @@ class Journal:
         """Every client's latest boot."""
         return list(self._boots.values())
 
-    def discovered(self, event: Discovered, release: str) -> Boot:
-        """The boot that a DISCOVER belongs to; opens one, with a new token, when it is a new power-on."""
+    def began(self, sign: Sign, release: str) -> Boot:
+        """The boot that a sign of a power-on belongs to; opens one, with a new token, when it is a new power-on."""
         now = self._clock()
-        boot = self._boots.get(event.mac)
-        if boot is None or not continues(boot, event, now):
+        boot = self._boots.get(sign.mac)
+        if boot is None or not continues(boot, sign, now):
             inherited = boot.known_addresses if boot else ()
-            self._registry.register(event.mac, now)
+            self._registry.register(sign.mac, now)
             row = self._registry.open_boot(
-                event.mac, now, secrets.token_urlsafe(18), release, " ".join(map(str, inherited))
+                sign.mac, now, secrets.token_urlsafe(18), release, " ".join(map(str, inherited))
             )
-            self._boots[event.mac] = _opened(row)
-        return self._append(self._boots[event.mac], event, now)
+            self._boots[sign.mac] = _opened(row)
+        return self._append(self._boots[sign.mac], sign, now)
 
     def record(self, event: Event) -> None:
         """Take down any other event; one of a client without a boot is let go."""

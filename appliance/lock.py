@@ -1,6 +1,7 @@
 """One server for one registry: a lock that the kernel releases however the process ends."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import struct
@@ -22,7 +23,9 @@ def only_server(registry: Path) -> Iterator[None]:
         with acting_as_owner(registry.parent):
             file = _path(registry).open("a+")
     except OSError as error:
-        raise UserError(f"cannot write to {registry.parent}: {error.strerror}", "run as root (sudo)", code=1) from error
+        raise UserError(
+            f"cannot write to {registry.parent}: {error.strerror}", _hint(error, registry.parent), code=1
+        ) from error
     with file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -37,11 +40,18 @@ def only_server(registry: Path) -> Iterator[None]:
 
 
 def holder(registry: Path) -> int | None:
-    """The process id of the server that runs on this registry, or None. Asks the kernel; takes no lock itself."""
+    """The process id of the server that runs on this registry, or None. Asks the kernel; takes no lock itself.
+
+    Raises UserError when the caller may not look.
+    """
     try:
         with _path(registry).open() as file:
             asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
             kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    except PermissionError as error:
+        raise UserError(
+            f"cannot look into {registry.parent}: {error.strerror}", "run with sudo: it is the server's own", code=1
+        ) from error
     except OSError:
         return None
     return None if kind == fcntl.F_UNLCK else pid
@@ -49,3 +59,12 @@ def holder(registry: Path) -> int | None:
 
 def _path(registry: Path) -> Path:
     return registry.with_name("serve.lock")
+
+
+def _hint(error: OSError, directory: Path) -> str:
+    if error.errno == errno.EROFS:
+        # Either the disk, or the sandbox of the unit, which knows the default data directory only.
+        return (
+            f"check the disk; for another [server] data: systemctl edit netboot-appliance, ReadWritePaths={directory}"
+        )
+    return "run as root (sudo), or as its unit: systemd-tmpfiles --create; systemctl start netboot-appliance"

@@ -8,6 +8,7 @@ puts in their place.
 import contextlib
 import ctypes
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,3 +33,17 @@ def acting_as_owner(directory: Path) -> Iterator[None]:
     finally:
         _libc.setfsuid(0)
         _libc.setfsgid(os.getegid())
+
+
+def copy_in(source: Path, target: Path) -> None:
+    """Copy a file that root can read to a new file of mode 0600 that belongs to the owner of its directory.
+
+    It is on the disk on return. Raises OSError, FileExistsError if there is something of that name.
+    """
+    with source.open("rb") as content:
+        with acting_as_owner(target.parent):
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "wb") as file:
+            shutil.copyfileobj(content, file)
+            file.flush()
+            os.fsync(file.fileno())

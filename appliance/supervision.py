@@ -1,9 +1,22 @@
-"""What the server tells systemd about itself: sd_notify(3). Without systemd nothing happens."""
+"""What the server and systemd tell each other: sd_notify(3), its watchdog, and the end of what may not end.
 
+Without systemd nothing is sent, and nobody watches.
+"""
+
+import asyncio
 import contextlib
 import os
 import socket
 import time
+from collections.abc import Iterable
+
+import structlog
+
+from appliance.errors import UserError
+
+_PATIENCE = 1.0  # seconds
+
+log = structlog.get_logger("serve")
 
 
 def ready() -> None:
@@ -21,8 +34,46 @@ def stopping() -> None:
     _notify("STOPPING=1")
 
 
+def status(line: str) -> None:
+    """What `systemctl status` shows of the server."""
+    _notify(f"STATUS={' '.join(line.split())}")
+
+
+def watchdog_interval() -> float | None:
+    """Seconds between two signs of life; None where nobody waits for them. A third of the time after which it bites."""
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return int(microseconds) / 3e6 if ours and microseconds.isdecimal() and int(microseconds) else None
+
+
+async def keep_alive(interval: float) -> None:
+    """Say every `interval` seconds that the event loop turns; runs until it is cancelled."""
+    while True:
+        _notify("WATCHDOG=1")
+        await asyncio.sleep(interval)
+
+
+async def until(stop: asyncio.Event, tasks: Iterable[asyncio.Task[None]]) -> UserError | None:
+    """Wait for `stop`, or for the end of a task, none of which may end: then return the error that says so."""
+    stopped = asyncio.create_task(stop.wait())
+    ended, _ = await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    if stopped in ended:
+        return None
+    stopped.cancel()
+    (task, *_) = ended
+    cause = None if task.cancelled() else task.exception()
+    log.critical("a task of the server has ended", task=task.get_name(), exc_info=cause)
+    return UserError(
+        f"the server cannot go on without its task {task.get_name()!r}, which ended: {cause!r}",
+        "systemd starts it again; please report this with the log: journalctl -u netboot-appliance",
+        code=1,
+    )
+
+
 def _notify(message: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unix:
+            # Rather lose a message than stand still while systemd does not read.
+            unix.settimeout(_PATIENCE)
             unix.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)

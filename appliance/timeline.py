@@ -1,6 +1,8 @@
 """A boot as a value: `fold(boot, event, at)` -> the boot after the event. PURE; times are seconds since the epoch.
 
 One boot is one power-on of one client. A firmware DISCOVER opens it, the DISCOVER of the iPXE it loaded continues it.
+Where the site's own server names the boot files no DISCOVER need be heard: then the read of the loader opens it, or the
+request for the boot script.
 """
 
 from collections.abc import Iterable
@@ -25,8 +27,12 @@ from services.events import (
 STALLED_AFTER = 180.0
 # The same xid, or a firmware that retries within its own 4/8/16/32 s schedule, is still the same power-on.
 RETRY_WITHIN = 90.0
-# From the firmware's offer to iPXE's own DISCOVER: the loader by TFTP and the network card's link.
+# From the firmware's offer to iPXE's own DISCOVER, or between two signs of one boot before its kernel runs: the loader
+# by TFTP and the network card's link, a ramdisk over a slow network, a script that is asked for again.
 LOADER_WITHIN = 600.0
+
+Sign = Discovered | TransferProgressed | ScriptServed
+"""What can be the first that is heard of a power-on: DHCP, the read of a loader, the request for the script."""
 
 
 class Stage(StrEnum):
@@ -127,13 +133,24 @@ class Boot:
         return self.stage is not Stage.COMPUTING and now - self.last_event > STALLED_AFTER
 
 
-def continues(boot: Boot | None, event: Discovered, now: float) -> bool:
-    """Whether a DISCOVER belongs to `boot`; if not, it opens a new one."""
-    if boot is None or any(boot.has_reached(stage) for stage in ORDER[ORDER.index(Stage.SCRIPT) :]):
+def continues(boot: Boot | None, sign: Sign, now: float) -> bool:
+    """Whether a sign of a power-on belongs to `boot`; if not, it opens a new one.
+
+    A loader or a script that is asked for again before the live system runs may be a mere retry: the token holds, or a
+    PC that waits for a file would open a boot every few seconds. Only DHCP tells that a PC was reset meanwhile.
+    """
+    if boot is None:
         return False
-    if event.ipxe:
-        return now - boot.started < LOADER_WITHIN
-    return not boot.has_reached(Stage.LOADER) and (event.xid == boot.xid or now - boot.last_event < RETRY_WITHIN)
+    match sign:
+        case TransferProgressed() | ScriptServed():
+            return not _past(boot, Stage.ROOT_MOUNTED) and now - boot.last_event < LOADER_WITHIN
+        case _ if _past(boot, Stage.SCRIPT):
+            return False
+        case Discovered(ipxe=True):
+            return now - boot.started < LOADER_WITHIN
+        case Discovered():
+            retried = sign.xid == boot.xid or now - boot.last_event < RETRY_WITHIN
+            return not boot.has_reached(Stage.LOADER) and retried
 
 
 def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
@@ -176,6 +193,10 @@ def replay(boot: Boot, events: Iterable[tuple[float, Event | AddressLost]]) -> B
     for at, event in events:
         boot = fold(boot, event, at)
     return boot
+
+
+def _past(boot: Boot, stage: Stage) -> bool:
+    return any(boot.has_reached(later) for later in ORDER[ORDER.index(stage) :])
 
 
 def _report(boot: Boot, event: Reported, at: float) -> Boot:

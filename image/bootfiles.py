@@ -1,6 +1,7 @@
 """Puts the boot loaders of Debian's ipxe package where TFTP serves them."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -36,14 +37,14 @@ def install(root: Path, source: Path = SOURCE) -> tuple[Path, ...]:
     except OSError as error:
         raise BootFileError(
             f"the boot files cannot be written to {root}: {error.strerror}",
-            "check the directory and the disk, and run as root",
+            f"check the disk and who owns {root}; under systemd: systemd-tmpfiles --create",
         ) from error
     return tuple(root / name for name in BOOT_FILES)
 
 
 def _place(path: Path, content: bytes) -> None:
-    if path.is_file() and path.read_bytes() == content:
-        path.chmod(0o644)
+    # One of another owner, from a time when the server ran as root, is replaced: its mode cannot be changed.
+    if path.is_file() and stat.S_IMODE(path.stat().st_mode) == 0o644 and path.read_bytes() == content:
         return
     descriptor, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
     try:

@@ -6,6 +6,7 @@ between builds; a release appears in the directory of images complete or not at 
 
 import fcntl
 import os
+import platform
 import re
 import shutil
 import signal
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -41,6 +43,15 @@ class Progress:
     elapsed: float
 
 
+class When(Enum):
+    """When a recipe that was built already is built again."""
+
+    NEVER = "never"
+    UPDATED = "updated"
+    """When a package is another than in the active release; it takes all but the packing to know."""
+    ALWAYS = "always"
+
+
 class BuildError(Exception):
     """A build ended without a release; nothing that is served has changed.
 
@@ -65,14 +76,14 @@ def built(recipe: ImageRecipe, images: Path) -> Release | None:
 
 
 def build(
-    recipe: ImageRecipe, work: Path, images: Path, report: Callable[[Progress], None], force: bool = False
+    recipe: ImageRecipe, work: Path, images: Path, report: Callable[[Progress], None], again: When = When.NEVER
 ) -> Release:
-    """Build a release and activate it; return an earlier one of the same recipe at once unless `force`.
+    """Build a release and activate it; return an earlier one of the same recipe where `again` says so.
 
     Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
     """
-    if not force and (done := built(recipe, images)):
-        return done if _has_current(images) else release.activate(images, done.id)
+    if again is When.NEVER and (done := built(recipe, images)):
+        return done if _active(images) else release.activate(images, done.id)
     work, images = work.absolute(), images.absolute()
     began = time.monotonic()
     stage = STAGES[0]
@@ -84,7 +95,7 @@ def build(
     obstacles = checks.problems(work, images, user=os.geteuid())
     if obstacles:
         raise BuildError(stage, "; ".join(what for what, _ in obstacles), "; ".join(hint for _, hint in obstacles))
-    sources = _mirrors(recipe)
+    sources = mirrors_of_this_machine(recipe.distribution)
     tree = read_tree()
     digest = livebuild.digest(recipe, tree)
     created = datetime.now(UTC).replace(microsecond=0)
@@ -117,6 +128,10 @@ def build(
             stage = "chroot"
             tell("installing the live system")
             lb("chroot")
+            if again is When.UPDATED and (same := _same(images, digest, live / "chroot.packages.live")):
+                tell("no package has changed")
+                _prepare(live, keep_bootstrap=True)
+                return same
 
             stage = "binary"
             tell("packing the live system")
@@ -156,7 +171,8 @@ def read_tree() -> dict[str, bytes]:
     return {str(path.relative_to(TREE)): path.read_bytes() for path in sorted(TREE.rglob("*")) if path.is_file()}
 
 
-def _mirrors(recipe: ImageRecipe) -> mirrors.Mirrors:
+def mirrors_of_this_machine(distribution: str) -> mirrors.Mirrors:
+    """Return the Debian archive that apt uses here; raises BuildError when its sources name none."""
     try:
         files = (APT / "sources.list", *sorted((APT / "sources.list.d").glob("*")))
         sources = [
@@ -166,11 +182,17 @@ def _mirrors(recipe: ImageRecipe) -> mirrors.Mirrors:
             for source in mirrors.parse(path.read_text(errors="replace"), deb822=path.suffix == ".sources")
         ]
         proxy = mirrors.parse_proxy(command.output(("apt-config", "dump", "Acquire::http::Proxy")))
-        return mirrors.choose(sources, recipe.distribution, proxy)
+        return mirrors.choose(sources, distribution, _suite() or distribution, proxy)
     except mirrors.MirrorError as error:
         raise BuildError("checks", str(error), error.hint) from error
     except (OSError, command.CommandError) as error:
         raise BuildError("checks", f"apt's sources cannot be read: {error}", "check /etc/apt and apt-config") from error
+
+
+def _suite() -> str:
+    """The Debian release that this machine is, such as `trixie`; empty when it is none."""
+    about = platform.freedesktop_os_release()
+    return about.get("VERSION_CODENAME", "") if about.get("ID") == "debian" else ""
 
 
 @contextmanager
@@ -271,8 +293,16 @@ def _made(live: Path) -> tuple[str, dict[str, Path]]:
     }
 
 
-def _has_current(images: Path) -> bool:
+def _active(images: Path) -> Release | None:
     try:
-        return release.current(images) is not None
+        return release.current(images)
     except ReleaseError:
-        return False
+        return None
+
+
+def _same(images: Path, digest: str, packages: Path) -> Release | None:
+    """Return the active release if it is of this recipe and these packages, and still what was built."""
+    active = _active(images)
+    if active is None or active.digest != digest or release.verify(active):
+        return None
+    return active if (active.path / release.PACKAGES).read_bytes() == packages.read_bytes() else None

@@ -33,6 +33,10 @@ def problems(work: Path, images: Path, *, user: int, path: str = PATH) -> tuple[
     if flags & (os.ST_NODEV | os.ST_NOEXEC):
         found.append((f"{work} is on a file system mounted nodev or noexec", "choose a directory on another one"))
     for directory, needed in ((work, WORK_BYTES), (images, IMAGES_BYTES)):
+        if os.statvfs(_existing(directory)).f_flag & os.ST_RDONLY:
+            # The sandbox of the unit, where `data` is not where the unit expects it.
+            edit = f"systemctl edit netboot-appliance-image, with the lines [Service] and ReadWritePaths={directory}"
+            found.append((f"{directory} is on a read-only file system", f"remount it; or, under systemd: {edit}"))
         free = shutil.disk_usage(_existing(directory)).free
         if free < needed:
             found.append(

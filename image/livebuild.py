@@ -1,6 +1,6 @@
 """What live-build is told: its `lb config` arguments and its config tree. PURE: it runs and writes nothing.
 
-Options: lb_config(1) of live-build 20230502, Debian 12.
+Options: lb_config(1) of live-build 20230502 (Debian 12) and 20250505 (Debian 13).
 """
 
 import hashlib

@@ -48,25 +48,26 @@ def parse(text: str, *, deb822: bool) -> tuple[Source, ...]:
     return tuple(_stanzas(text) if deb822 else _lines(text))
 
 
-def choose(sources: Iterable[Source], distribution: str, proxy: str = "") -> Mirrors:
+def choose(sources: Iterable[Source], distribution: str, host: str, proxy: str = "") -> Mirrors:
     """Return Debian's own archive among the sources; raises MirrorError when there is none.
 
-    Third parties also publish a suite named `bookworm` with a component `main`: an entry signed by another key than
-    Debian's is theirs, and the archive that also carries SUITE-updates goes first.
+    `host` is the suite that the host itself is, such as `trixie`: the archive that carries it carries `distribution`
+    too. Third parties also publish a suite named `bookworm` with a component `main`: an entry signed by another key
+    than Debian's is theirs, and the archive that also carries SUITE-updates goes first.
     """
     ours = [source for source in sources if "main" in source.components and _usable(source)]
-    updates = {source.uri for source in ours if source.suite == f"{distribution}-updates"}
-    archives = sorted(
-        (source.uri for source in ours if source.suite == distribution), key=lambda uri: uri not in updates
+    suites = tuple(dict.fromkeys((distribution, host)))
+    for suite in suites:
+        updates = {source.uri for source in ours if source.suite == f"{suite}-updates"}
+        archives = sorted((source.uri for source in ours if source.suite == suite), key=lambda uri: uri not in updates)
+        security = [source.uri for source in ours if source.suite == f"{suite}-security"]
+        if archives and security:
+            return Mirrors(archives[0], security[0], archives[0] in updates, proxy)
+    missing = f"{host}-security" if any(source.suite == host for source in ours) else host
+    raise MirrorError(
+        f"the apt sources of this machine have no entry for {missing} main",
+        f"add Debian's {missing} to /etc/apt/sources.list: the image comes from the mirror this machine uses",
     )
-    security = [source.uri for source in ours if source.suite == f"{distribution}-security"]
-    for found, suite in ((archives, distribution), (security, f"{distribution}-security")):
-        if not found:
-            raise MirrorError(
-                f"the apt sources of this machine have no entry for {suite} main",
-                f"add Debian's {suite} to /etc/apt/sources.list: the image comes from the mirror this machine uses",
-            )
-    return Mirrors(archives[0], security[0], archives[0] in updates, proxy)
 
 
 def parse_proxy(dump: str) -> str:

@@ -4,13 +4,15 @@ A release is `IMAGES/ID/{live/filesystem.squashfs, vmlinuz, initrd.img, packages
 and `IMAGES/previous` are symbolic links, replaced in one step. Does not build (build.py) and serves nothing.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -175,18 +177,33 @@ def previous(images: Path) -> Release | None:
 
 def activate(images: Path, release_id: str) -> Release:
     """Make a release the active one, in one step, and remember the one it replaces; raises ReleaseError."""
-    release = read(images, release_id)
-    before = _target(images / "current")
+    # What is no release is named as such, before anything is touched.
+    read(images, release_id)
     try:
-        if before is not None and before != release_id:
-            _link(images, "previous", before)
-        _link(images, "current", release_id)
+        with changing(images):
+            release = read(images, release_id)
+            before = _target(images / "current")
+            if before is not None and before != release_id:
+                _link(images, "previous", before)
+            _link(images, "current", release_id)
     except OSError as error:
         raise ReleaseError(
             f"the release {release_id} cannot be activated in {images}: {error.strerror}",
             "run it as root; check the disk",
         ) from error
     return release
+
+
+@contextmanager
+def changing(images: Path) -> Iterator[None]:
+    """Keep other processes from activating and deleting releases meanwhile; raises OSError."""
+    # Not the directory itself: everybody who may read it could hold its lock.
+    descriptor = os.open(images / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def rollback(images: Path) -> Release:
@@ -239,6 +256,11 @@ def _broken(path: Path, why: str) -> ReleaseError:
 def _target(link: Path) -> str | None:
     try:
         return os.readlink(link)
+    except PermissionError as error:
+        raise ReleaseError(
+            f"{link.parent} cannot be read: {error.strerror}",
+            f"run with sudo; the server needs: chmod 755 {link.parent}",
+        ) from error
     except OSError:
         return None
 

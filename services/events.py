@@ -9,7 +9,10 @@ from services.ethernet import MacAddress
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """A DHCPDISCOVER of an allowed client. `architecture` is the first of option 93 we support; `ipxe`: iPXE asks."""
+    """A DHCPDISCOVER of an allowed client, or its question to port 4011 where port 67 is another server's.
+
+    `architecture` is the first of option 93 we support; `ipxe`: iPXE asks.
+    """
 
     mac: MacAddress
     architecture: int

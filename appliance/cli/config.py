@@ -1,16 +1,23 @@
 """`config`: the configuration file."""
 
+import grp
 import os
+import tempfile
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from appliance import config
+from appliance.cli import config_dhcp
 from appliance.cli.output import show_json
 from appliance.errors import UserError
+from appliance.lock import holder
 
 app = typer.Typer(help="The configuration file.", no_args_is_help=True)
+app.command("dhcp", epilog="Example: netboot-appliance config dhcp dnsmasq --way pxe")(config_dhcp.dhcp)
 
 
 @app.command(epilog="Example: sudo netboot-appliance config init")
@@ -20,14 +27,16 @@ def init(
         str | None, typer.Option(help="The interface to the PCs; without it the one with the default route.")
     ] = None,
 ) -> None:
-    """Write a commented configuration with the interface and address that were found. Never overwrites a file."""
+    """Write a commented configuration with the interface and address that were found.
+
+    Never overwrites a file that says anything; the package's own, in which every setting is a comment, is replaced.
+    """
     path: Path = context.obj
     text = _template(interface)
-    config.parse(text, path)
+    written = config.parse(text, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The account key goes in there: readable by root alone from the start.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        _write(path, text)
     except FileExistsError:
         raise UserError(
             f"{path} exists already; nothing was changed", "edit it, or move it away and run config init again"
@@ -36,68 +45,121 @@ def init(
         raise UserError(
             f"cannot write {path}: {error.strerror}", "run with sudo, or name another with --config"
         ) from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
     typer.echo(f"wrote {path}")
     typer.echo("next: fill in [project], then: netboot-appliance config check")
+    typer.echo(f"then: {_into_force(written)}")
 
 
-@app.command(epilog="Example: netboot-appliance config check. Exit code: 0 valid, 2 not.")
+def _write(path: Path, text: str) -> None:
+    """Make the file, in one step; raises FileExistsError where one stands that says something."""
+    replace = path.exists() and _says_nothing(path)
+    # The account key goes in there: nobody else may read it, from the start.
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.") as file:
+        file.write(text)
+        file.flush()
+        if (group := _service_group()) is not None and os.geteuid() == 0:
+            os.fchown(file.fileno(), 0, group)
+            os.fchmod(file.fileno(), 0o640)
+        if replace:
+            path.unlink()
+        path.hardlink_to(file.name)
+
+
+def _says_nothing(path: Path) -> bool:
+    try:
+        return _is_empty(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        return False
+
+
+def _is_empty(value: object) -> bool:
+    """A section, however deep, in which no key is set."""
+    return isinstance(value, dict) and all(map(_is_empty, value.values()))
+
+
+def _service_group() -> int | None:
+    try:
+        return grp.getgrnam(config.SERVICE_GROUP).gr_gid
+    except KeyError:
+        return None
+
+
+def _into_force(written: config.Config) -> str:
+    """The command with which the new configuration comes into force here."""
+    try:
+        running = holder(written.registry) is not None
+    except UserError:
+        running = False
+    if Path("/run/systemd/system").is_dir():
+        verb = "reload" if running else "enable --now"
+        return f"sudo systemctl {verb} netboot-appliance"
+    return f"sudo netboot-appliance {'reload' if running else 'serve'}"
+
+
+@app.command(
+    epilog="Example: netboot-appliance config check. Exit code: 0 valid, 2 not, 1 valid but not on this machine now."
+)
 def check(context: typer.Context) -> None:
     """Say whether the configuration is valid, and what it means on this machine."""
     from appliance.network import interfaces, networks
 
     found = config.load(context.obj)
     served = interfaces(found)
-    typer.echo(f"{found.path} is valid")
+    typer.echo(f"{found.path} is valid" if found.written else _NO_FILE.format(path=found.path))
     for interface in served:
-        typer.echo(f"serves    {interface.name}, {interface.address}")
+        how = "" if found.server.interfaces else " (found; [server] interfaces names none)"
+        typer.echo(f"serves    {interface.name}, {interface.address}{how}")
     typer.echo(f"exports   inside {', '.join(map(str, networks(found, served)))}")
     typer.echo(f"project   {found.project.url or 'none: the PCs will boot and wait'}")
-    if found.project.account_key and found.path.stat().st_mode & 0o007:
-        typer.echo(f"warning: everybody on this machine can read the account key: chmod o= {found.path}", err=True)
+    if found.written:
+        for warning in _warnings(found):
+            typer.echo(f"warning: {warning}", err=True)
+
+
+def _warnings(found: config.Config) -> Iterator[str]:
+    state = found.path.stat()
+    if found.project.account_key and state.st_mode & 0o007:
+        yield f"everybody on this machine can read the account key: chmod o= {found.path}"
+    group = _service_group()
+    if group is not None and not (state.st_mode & 0o004 or (state.st_mode & 0o040 and state.st_gid == group)):
+        yield f"the service cannot read it: chgrp {config.SERVICE_GROUP} {found.path}; chmod 640 {found.path}"
 
 
 @app.command(epilog="Example: netboot-appliance config show")
 def show(context: typer.Context) -> None:
     """Print the effective configuration, defaults included, as JSON. The account key is not shown."""
-    show_json(config.redacted(config.load(context.obj)))
+    found = config.load(context.obj)
+    if not found.written:
+        typer.echo(_NO_FILE.format(path=found.path), err=True)
+    show_json(config.redacted(found))
 
 
 def _template(wanted: str | None) -> str:
     # pyroute2 takes a third of a second to import, which no other verb has to wait for.
+    from appliance.network import found_interface
     from services.neighbours import interface_address
 
     try:
-        found = interface_address(wanted or _default_interface())
+        found = interface_address(wanted) if wanted else found_interface()
     except LookupError as error:
         raise UserError(str(error.args[0]), "name the interface to the PCs with --interface") from None
     return _TEMPLATE.format(interface=found.name, address=found.address, network=found.address.network)
 
 
-def _default_interface() -> str:
-    """The only interface there is, else the one with the default route; raises LookupError."""
-    from services.neighbours import interfaces
-
-    names = [interface.name for interface in interfaces()]
-    if len(names) == 1:
-        return names[0]
-    for line in Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]:
-        name, destination = line.split()[:2]
-        if destination == "00000000" and name in names:
-            return name
-    raise LookupError(f"cannot tell which interface leads to the PCs; there are: {', '.join(names) or 'none'}")
-
+_NO_FILE = "there is no configuration file {path}; these are the defaults"
 
 _TEMPLATE = """\
 # netboot-appliance: the configuration. After a change: netboot-appliance config check, then
-# systemctl reload netboot-appliance (or SIGHUP). Lines with # show the defaults.
+# systemctl reload netboot-appliance (by hand: netboot-appliance reload). Lines with # show the defaults.
 
 [server]
 # The interface to the PCs. Found here: {interface} with {address}.
 interfaces = ["{interface}"]
 # data = "/var/lib/netboot-appliance"    # images, the PCs' work, the registry
 # http_port = 80
+
+[dhcp]
+# mode = "proxy"                         # "off" where another DHCP server has port 67: netboot-appliance config dhcp
 
 [nfs]
 # Nothing is exported outside these networks. Default: those of the interfaces ({network}).

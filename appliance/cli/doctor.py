@@ -53,12 +53,17 @@ def doctor(
 
 def _find(path: Path) -> Iterator[Finding]:
     from appliance.doctor.checks import all_checks, run
+    from appliance.network import settled
 
     try:
         config = load(path)
     except UserError as wrong:
         yield error("configuration", wrong.message, "without it nothing else can be looked at", wrong.hint)
         return
+    try:
+        config = settled(config)
+    except UserError as wrong:
+        yield error("interface", wrong.message, "the server cannot start without it", wrong.hint)
     yield from run(all_checks(config))
 
 

@@ -4,22 +4,27 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from appliance.allowlist import Allowlist
 from appliance.cli.output import ago, show_json
 from appliance.config import Config, load
 from appliance.errors import UserError
 from appliance.journal import latest
 from appliance.lock import holder
-from appliance.policy import LOADERS
+from appliance.network import base_url
+from appliance.policy import LOADERS, plan
 from appliance.registry import Registry
 from appliance.timeline import Stage
 from image.bootfiles import BOOT_FILES
 from image.release import INITRD, KERNEL, ReleaseError, current
 from image.release import read as read_release
+from services.decision import BootPlan
 from services.ethernet import MacAddress
 from services.http.paths import ImageFile, parse
 from services.probe.explanation import Explanation, explain, lines
@@ -64,7 +69,9 @@ def probe(
     # On any other host of the segment there is no configuration, and none is needed.
     config = None if interface and not context.obj.exists() else load(context.obj)
     disk = _Disk(config, client) if config else None
-    run = Probe(_interface(config, interface), client, Agent(arch.value), disk.expected if disk else _unknown)
+    asked = _interface(config, interface)
+    answer = partial(disk.answer, asked.address.ip) if disk else None
+    run = Probe(asked, client, Agent(arch.value), disk.expected if disk else _unknown, answer)
     if disk and (warning := disk.warning()):
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"playing {Agent(arch.value).words} as {client}; offers are awaited for some seconds …", err=True)
@@ -128,11 +135,14 @@ class _Disk:
             release = current(self.config.images)
         except ReleaseError:
             release = None
-        allowed = False
-        if self.config.registry.exists():
-            with Registry(self.config.registry) as registry:
-                allowed = self.mac in registry.allowlist()
+        allowed = self.mac in self._allowlist()
         return Box(holder(self.config.registry) is not None, allowed, release.id if release else "")
+
+    def _allowlist(self) -> Allowlist:
+        if not self.config.registry.exists():
+            return Allowlist.of([])
+        with Registry(self.config.registry) as registry:
+            return registry.allowlist()
 
     def warning(self) -> str:
         """What a probe does to the records of a PC that may be running now; "" when there is nothing to say."""
@@ -147,10 +157,23 @@ class _Disk:
             "next power-on, and `status` shows that until it boots again"
         )
 
+    def answer(self, address: IPv4Address, ipxe: bool, architecture: int) -> str:
+        """The boot file that the box on this host, at `address`, answers this PC on port 4011, or ""."""
+        box = self.box()
+        decision = plan(
+            self.mac,
+            architecture,
+            ipxe=ipxe,
+            allowlist=self._allowlist(),
+            release=box.release or None,
+            base_url=base_url(address, self.config.server.http_port),
+        )
+        return decision.boot_file if box.running and isinstance(decision, BootPlan) else ""
+
     def expected(self, name: str) -> str:
         """The sha256 that a boot file or a path of a URL should have, or ""."""
         for file in BOOT_FILES:
-            if name == f"{self.mac.bare}/{file}":
+            if name in (file, f"{self.mac.bare}/{file}"):
                 return _sha256(self.config.boot_root / file)
         target = parse(name).target
         if not isinstance(target, ImageFile):

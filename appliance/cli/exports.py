@@ -1,11 +1,14 @@
 """`exports`: what is exported by NFS."""
 
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+
 import typer
 
 from appliance import exports
-from appliance.config import Config, load
-from appliance.registry import Registry
-from services.nfs.exports import Export
+from appliance.config import Config, load, tolerant
+from appliance.errors import UserError
+from appliance.grants import Grant, exports_for
 
 app = typer.Typer(
     help="What is exported by NFS, and to whom. The running server keeps it up to date by itself.", no_args_is_help=True
@@ -18,25 +21,40 @@ def show(context: typer.Context) -> None:
     config = load(context.obj)
     backend, why = exports.chosen(config)
     typer.echo(f"# {exports.destination(config, backend)} ({why})", err=True)
-    typer.echo(exports.render(backend, _wanted(config)), nl=False)
+    _, grants = _wanted(config)
+    typer.echo(exports.render(backend, exports_for(config, grants)), nl=False)
 
 
 @app.command(epilog="Example: sudo netboot-appliance exports apply")
 def apply(context: typer.Context) -> None:
     """Write the box's own export file and make the NFS server read it. Nobody else's exports are touched."""
     config = load(context.obj)
-    backend, why = exports.chosen(config)
-    wanted = _wanted(config)
-    changed = exports.install(config, backend, wanted)
-    path = exports.destination(config, backend)
-    live = sum(bool(e.clients) for e in wanted)
-    typer.echo(
-        f"{path} {'written and in force' if changed else 'is up to date'}: {live} exports ({backend.value}: {why})"
-    )
+    done = exports.install(config, *_wanted(config))
+    path = exports.destination(config, done.backend)
+    state = "written and in force" if done.changed else "is up to date"
+    typer.echo(f"{path} {state}: {done.directories} exports ({done.backend.value}: {done.why})")
 
 
-def _wanted(config: Config) -> list[Export]:
+@app.command(epilog="Example: sudo netboot-appliance exports withdraw")
+def withdraw(context: typer.Context) -> None:
+    """Export nothing more: empty the box's own export file and make the NFS server read it.
+
+    For taking the program off a server. PCs that run stop at once; a server that runs exports to them again.
+    """
+    config = tolerant(context.obj)
+    try:
+        exports.chosen(config)
+    except UserError as error:
+        typer.echo(f"nothing is exported: {error.message}")
+        return
+    done = exports.install(config, (), ())
+    typer.echo(f"{exports.destination(config, done.backend)} is empty: nothing is exported any more")
+
+
+def _wanted(config: Config) -> tuple[Sequence[IPv4Network], tuple[Grant, ...]]:
     from appliance.network import interfaces, networks
+    from appliance.registry import Registry
 
+    served = networks(config, interfaces(config))
     with Registry(config.registry) as registry:
-        return exports.wanted_from_registry(config, networks(config, interfaces(config)), registry)
+        return served, exports.grants_from_registry(served, registry)

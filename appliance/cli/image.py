@@ -1,18 +1,14 @@
 """`image`: the live system that the PCs boot."""
 
-import sys
-import time
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from appliance.cli.output import moment, show_json, show_table, size, span
+from appliance.cli import image_build, image_prune
+from appliance.cli.output import moment, show_json, show_table, size
 from appliance.config import Config, load
 from appliance.errors import UserError
 from image import release
-from image.build import STAGES, BuildError, Progress, build, built
 from image.release import Release, ReleaseError
 
 app = typer.Typer(
@@ -20,41 +16,10 @@ app = typer.Typer(
     epilog="A new release is booted from the next power-on; running PCs keep the one they have.",
     no_args_is_help=True,
 )
+app.command("build", epilog="Example: sudo netboot-appliance image build")(image_build.build)
+app.command("prune", epilog="Example: sudo netboot-appliance image prune --keep 3 --dry-run")(image_prune.prune)
 _JSON = typer.Option("--json", help="For scripts.")
 _ID = typer.Argument(metavar="ID", help="A release, as in `image list`.", show_default=False)
-
-
-@app.command("build", epilog="Example: sudo netboot-appliance image build")
-def build_(
-    context: typer.Context,
-    force: Annotated[bool, typer.Option("--force", help="Also when this recipe has been built already.")] = False,
-) -> None:
-    """Build the live system with Debian's live-build and make it the active release. Takes some minutes."""
-    config = load(context.obj)
-    recipe = config.image.recipe
-    if not force and (done := built(recipe, config.images)):
-        typer.echo(f"release {done.id} was built from this recipe already (again: image build --force)")
-    began = time.monotonic()
-    try:
-        with _Watcher() as watcher:
-            release_ = build(recipe, config.server.data / "build", config.images, watcher.report, force)
-    except BuildError as error:
-        for line in error.tail:
-            typer.echo(f"  | {line}", err=True)
-        if error.paste:
-            typer.echo(f"the failed command: {error.paste}", err=True)
-        if error.log:
-            typer.echo(f"the whole log: {error.log}", err=True)
-        raise UserError(str(error), f"{error.hint}; the active release is unchanged", code=1) from None
-    except ReleaseError as error:
-        raise _user_error(error) from None
-    except KeyboardInterrupt:
-        raise UserError("the build was interrupted", "the active release is unchanged", code=130) from None
-    active = release.current(config.images)
-    if active and active.id == release_.id:
-        typer.echo(f"active: {release_.id} ({size(release_.size)}, {span(time.monotonic() - began)})")
-    else:
-        typer.echo(f"not active: the active release is {active.id if active else 'none'}; image activate {release_.id}")
 
 
 @app.command("list", epilog="Example: netboot-appliance image list")
@@ -134,33 +99,6 @@ def rollback(context: typer.Context) -> None:
         typer.echo(f"active: {release.rollback(config.images).id}")
     except ReleaseError as error:
         raise _user_error(error) from None
-
-
-class _Watcher:
-    """Shows a build's progress: a moving line on a terminal, one line a stage elsewhere."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        self._status = self._console.status("") if sys.stderr.isatty() else None
-        self._stage = ""
-
-    def __enter__(self) -> "_Watcher":
-        if self._status:
-            self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._status:
-            self._status.stop()
-
-    def report(self, progress: Progress) -> None:
-        if progress.stage != self._stage:
-            self._stage = progress.stage
-            line = f"{progress.elapsed:5.0f} s  {progress.number}/{len(STAGES)} {progress.stage}: {progress.step}"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-        if self._status:
-            room = self._console.width - 24
-            self._status.update(f"{progress.elapsed:.0f} s  {progress.stage}: {escape(progress.step[:room])}")
 
 
 def _marks(config: Config) -> dict[str, str]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer._completion_classes import completion_init
 
-from appliance.cli import allow, clients, config, doctor, exports, image, serve, status
+from appliance.cli import allow, backup, clients, config, doctor, exports, image, reload, serve, status
 from appliance.config import ENVIRONMENT, locate
 from appliance.errors import UserError
 
@@ -17,10 +18,14 @@ app = typer.Typer(
     epilog="The usual order: config init, config check, image build, allow add MAC, serve.",
     no_args_is_help=True,
     rich_markup_mode=None,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
+app.command(
+    "reload", epilog="Example: sudo netboot-appliance reload (systemctl reload netboot-appliance does the same)"
+)(reload.reload)
 app.command("status")(status.status)
 app.add_typer(allow.app, name="allow")
 app.add_typer(image.app, name="image")
@@ -28,6 +33,8 @@ app.add_typer(exports.app, name="exports")
 app.add_typer(clients.app, name="clients")
 app.add_typer(config.app, name="config")
 app.add_typer(doctor.app, name="doctor")
+app.command("backup", epilog=backup.BACKUP_EPILOG)(backup.backup)
+app.command("restore", epilog=backup.RESTORE_EPILOG)(backup.restore)
 
 
 def _version(wanted: bool) -> None:
@@ -51,6 +58,9 @@ def options(
 
 def run() -> None:
     """The entry point: every UserError becomes one message with its hint, and an exit code."""
+    # The installation brings the shells' files (packaging/completion.py). Typer answers them only after this, or with
+    # options that would install them a second time, in ~/.bashrc.
+    completion_init()
     try:
         app()
     except UserError as error:

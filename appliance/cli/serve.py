@@ -5,14 +5,23 @@ from typing import Annotated
 
 import typer
 
+from appliance.errors import UserError
+
 
 def serve(
     context: typer.Context, debug: Annotated[bool, typer.Option("--debug", help="Log every offer and address.")] = False
 ) -> None:
-    """Run the box: proxyDHCP, TFTP, HTTP, NFS exports. SIGTERM or Ctrl-C ends it, SIGHUP reloads the configuration."""
+    """Run the box: proxyDHCP, TFTP, HTTP, NFS exports. SIGTERM or Ctrl-C ends it, SIGHUP reloads the configuration.
+
+    Exit code 0 after SIGTERM, 1 when it could not start or go on, 2 when the configuration is wrong.
+    """
     # The services cost half a second to import, which no other verb has to wait for.
-    from appliance import logs
+    from appliance import logs, supervision
     from appliance.daemon import serve as run
 
     logs.configure(debug=debug)
-    asyncio.run(run(context.obj))
+    try:
+        asyncio.run(run(context.obj))
+    except UserError as error:
+        supervision.status(f"not running: {error.message}{error.hint and f' ({error.hint})'}")
+        raise

@@ -1,13 +1,14 @@
 """`status`: the services, the image, who booted what and how far."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from appliance import journal
+from appliance import journal, verdict
 from appliance.cli.clients import boot_json, stage_words
 from appliance.cli.output import ago, show_json, show_table
-from appliance.config import Config, load
+from appliance.config import Config, load, tolerant
 from appliance.lock import holder
 from appliance.registry import IgnoredRow, Registry
 from image.release import ReleaseError, current
@@ -19,7 +20,10 @@ def status(
     context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
 ) -> None:
     """Show the services, the active image, and every PC's latest boot. Exit code 0 when the server runs, 3 when not."""
-    config = load(context.obj)
+    # A broken file must not hide what a server does meanwhile; without one, it is what is wrong.
+    config = tolerant(context.obj)
+    if holder(config.registry) is None:
+        load(context.obj)
     with Registry(config.registry) as registry:
         facts = _facts(config, registry)
         boots = journal.latest(registry)
@@ -57,6 +61,7 @@ def status(
 def _facts(config: Config, registry: Registry) -> dict[str, Any]:
     known = registry.server()
     pid = holder(config.registry)
+    reload = verdict.read(registry) if pid else None
     try:
         release, broken = current(config.images), ""
     except ReleaseError as error:
@@ -64,6 +69,7 @@ def _facts(config: Config, registry: Registry) -> dict[str, Any]:
     entries = registry.allowlist().entries
     return {
         "server": {"pid": pid, "started": known.get("started") if pid else None},
+        "reload_rejected": asdict(reload) if reload and reload.error else None,
         "services": known.get("services", []) if pid else [],
         "exports": known.get("exports") if pid else None,
         "image": {"id": release.id, "created": release.created.timestamp()} if release else None,
@@ -75,18 +81,28 @@ def _facts(config: Config, registry: Registry) -> dict[str, Any]:
 def _show_facts(facts: dict[str, Any]) -> None:
     server, image, exports = facts["server"], facts["image"], facts["exports"]
     if server["pid"] is None:
-        typer.echo("server    not running (start it with: netboot-appliance serve)")
+        typer.echo("server    not running (start it with: systemctl start netboot-appliance)")
     else:
         typer.echo(f"server    running as process {server['pid']}, started {ago(server['started'])}")
         on = ", ".join(f"{s['name']} {s['address']}:{s['port']}" for s in facts["services"])
         typer.echo(f"services  {on}")
+    if rejected := facts["reload_rejected"]:
+        typer.echo(f"reload    REJECTED {ago(rejected['at'])}, the old configuration stays: {rejected['error']}")
+        if rejected["hint"]:
+            typer.echo(f"          do: {rejected['hint']}")
     if exports:
-        state = f"NOT in force: {exports['error']}" if exports["error"] else f"{exports['backend']} ({exports['why']})"
+        state = (
+            f"NOT in force: {exports['error']} ({exports['why']})"
+            if exports["error"]
+            else f"{exports['backend']} ({exports['why']})"
+        )
         typer.echo(f"exports   {state}")
     none = facts["image_error"] or "none is active (make one with: netboot-appliance image build)"
     typer.echo(f"image     {image['id'] if image else none}")
     allowed = facts["allowed"]
-    typer.echo(f"allowed   {allowed['addresses']:,} addresses in {allowed['entries']:,} entries")
+    nobody = "nobody may boot yet (allow a PC with: netboot-appliance allow add MAC)"
+    some = f"{allowed['addresses']:,} addresses in {allowed['entries']:,} entries"
+    typer.echo(f"allowed   {some if allowed['entries'] else nobody}")
 
 
 def _ignored_json(row: IgnoredRow) -> dict[str, Any]:

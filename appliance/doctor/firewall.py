@@ -21,7 +21,6 @@ from services.nfs.rpc import MOUNT, RpcError, port_of
 _SECONDS = 8.0
 _LEGACY = Path("/proc/net/ip_tables_names")
 _PORTS = (
-    ("udp", 67, "DHCP"),
     ("udp", 4011, "PXE"),
     ("udp", 69, "TFTP"),
     ("tcp", 2049, "NFS"),
@@ -74,7 +73,8 @@ def check(config: Config) -> list[Finding]:
     if nft is None:
         findings.append(note("firewall", "not judged: nft is not installed", "", "apt-get install nftables"))
         return findings
-    ports = [*_PORTS, ("tcp", config.server.http_port, "HTTP"), *_mountd(config)]
+    dhcp = [("udp", 67, "DHCP")] if config.dhcp.mode == "proxy" else []
+    ports = [*dhcp, *_PORTS, ("tcp", config.server.http_port, "HTTP"), *_mountd(config)]
     return findings + judge(parse(_read(nft)), config.server.interfaces, ports)
 
 

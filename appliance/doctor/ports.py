@@ -29,9 +29,9 @@ class Port:
     service: str
 
 
-def needed(addresses: Sequence[IPv4Address], http_port: int) -> list[Port]:
-    """The ports of a box with these addresses."""
-    ports = [Port("udp", SERVER_PORT, IPv4Address(0), "DHCP")]
+def needed(addresses: Sequence[IPv4Address], http_port: int, *, broadcasts: bool = True) -> list[Port]:
+    """The ports of a box with these addresses; without `broadcasts` port 67 is another server's."""
+    ports = [Port("udp", SERVER_PORT, IPv4Address(0), "DHCP")] if broadcasts else []
     for address in addresses:
         ports += [
             Port("udp", BOOT_SERVER_PORT, address, "PXE"),
@@ -80,7 +80,7 @@ def _judge_holder(port: Port, listener: Listener) -> Finding:
         "ports",
         f"{_words(port)} is held by {listener.name} (process {listener.pid})",
         f"netboot-appliance cannot answer there, and {port.service} requests go to {listener.name}",
-        way_out(listener.name, listener.pid),
+        way_out(listener.name, listener.pid, port.number),
     )
 
 
@@ -105,4 +105,5 @@ def check(config: Config) -> list[Finding]:
         found = listeners()
     except psutil.Error as reason:
         raise UnobservableError(f"the sockets of other processes cannot be seen: {reason}") from None
-    return judge(needed(addresses, config.server.http_port), found, holder(config.registry))
+    ports = needed(addresses, config.server.http_port, broadcasts=config.dhcp.mode == "proxy")
+    return judge(ports, found, holder(config.registry))

@@ -1,9 +1,13 @@
-"""Who else answers the PCs on their segment: DHCP servers, other proxyDHCP servers, and what they say about booting."""
+"""Who else answers the PCs on their segment: DHCP servers, other proxyDHCP servers, and what they say about booting.
+
+Where the box does not answer on port 67 itself, pointers.py judges whether they send the PCs to it.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from appliance.config import Config
+from appliance.doctor import pointers
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from services.dhcp.message import Option
 from services.dhcp.survey import Heard, Listens, ask_boot_server, survey
@@ -124,8 +128,15 @@ def check(config: Config) -> list[Finding]:
         if link is None or not link.up or not link.carrier or not link.ethernet:
             findings.append(note("dhcp", f"nobody was asked on {name}: it is not up"))
         else:
-            findings += _ask(link)
+            findings += _ask(link) if config.dhcp.mode == "proxy" else _ask_for_pointers(link)
     return findings
+
+
+def _ask_for_pointers(link: Link) -> list[Finding]:
+    """Ask the servers of this host as well: one of them may be why port 67 is not ours."""
+    own = [each.address.ip for each in link.addresses]
+    heard = survey(link.name, SECONDS, own[0] if own else None)
+    return pointers.judge(link.name, own, heard)
 
 
 def _ask(link: Link) -> list[Finding]:

@@ -28,6 +28,16 @@ def judge_permissions(path: Path, mode: int, secret: bool) -> Finding:
     return ok("configuration", f"{path} is valid")
 
 
+def judge_missing(path: Path) -> Finding:
+    """There is no file at the default place, which is allowed."""
+    return warning(
+        "configuration",
+        f"there is no configuration file {path}",
+        "the server runs with the defaults, on the interface that it finds",
+        "write one: sudo netboot-appliance config init",
+    )
+
+
 def judge_project(url: str) -> Finding:
     """`url` is that of the project, or empty."""
     if url:
@@ -54,6 +64,8 @@ def judge_allowlist(addresses: int) -> Finding:
 
 def check_configuration(config: Config) -> list[Finding]:
     """Judge the configuration file, which is known to be valid, and its project."""
+    if not config.written:
+        return [judge_missing(config.path), judge_project("")]
     mode = config.path.stat().st_mode
     return [judge_permissions(config.path, mode, bool(config.project.account_key)), judge_project(config.project.url)]
 

@@ -8,9 +8,9 @@ import io
 import re
 import tarfile
 from dataclasses import dataclass, field, fields
+from html import escape
 from ipaddress import IPv4Address
 from urllib.parse import urlsplit
-from xml.sax.saxutils import escape
 
 _SECRET = re.compile(r"[!-~]{1,255}")
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+\.?")
@@ -115,8 +115,8 @@ def render(
     }
     if account is not None:
         files[account.file_name] = (
-            f"<account>\n<master_url>{escape(account.url)}</master_url>\n"
-            f"<authenticator>{escape(account.key)}</authenticator>\n</account>\n"
+            f"<account>\n<master_url>{escape(account.url, quote=False)}</master_url>\n"
+            f"<authenticator>{escape(account.key, quote=False)}</authenticator>\n</account>\n"
         )
     return {name: text.encode("ascii") for name, text in sorted(files.items())}
 

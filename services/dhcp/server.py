@@ -1,6 +1,7 @@
 """The proxyDHCP sockets of one interface, ports 67 and 4011: receive, ask proxy.py, send, report.
 
-Knows nothing of who may boot what: `allowed` and `plan` say so. Never leases an address.
+Beside a DHCP server on the same host, which has port 67, it hears 4011 alone (PXE 2.1). Knows nothing of who may boot
+what: `allowed` and `plan` say so. Never leases an address.
 """
 
 import asyncio
@@ -33,7 +34,8 @@ class ProxyDhcp:
     """Answers network boot requests that arrive by `interface`, as the server `address`.
 
     The callables run in the event loop for each datagram: `allowed` says whether a MAC address may boot at all, `plan`
-    what it boots, `emit` takes the events. Whatever one datagram raises ends only itself.
+    what it boots, `emit` takes the events. Whatever one datagram raises ends only itself. Without `broadcasts` port 67
+    is left to another server.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class ProxyDhcp:
         allowed: Callable[[MacAddress], bool],
         plan: Callable[[BootRequest], BootPlan | Ignore],
         emit: Callable[[Event], None],
+        broadcasts: bool = True,
     ) -> None:
+        self._broadcasts = broadcasts
         self._interface = interface
         self._address = address
         self._allowed = allowed
@@ -54,12 +58,13 @@ class ProxyDhcp:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
-        """Bind both ports and serve in the running event loop; raises BindError, and then neither port is bound."""
+        """Bind the ports and serve in the running event loop; raises BindError, and then no port is bound."""
         self._loop = asyncio.get_running_loop()
         try:
             # Port 67 hears broadcasts only on the wildcard address. Port 4011 must not: what is sent to it and not to
             # our own address was meant for another boot server.
-            self._listen(proxy.NOWHERE, SERVER_PORT)
+            if self._broadcasts:
+                self._listen(proxy.NOWHERE, SERVER_PORT)
             self._listen(self._address, BOOT_SERVER_PORT)
         except BindError:
             self.close()
@@ -119,7 +124,8 @@ class ProxyDhcp:
             if request.reason not in (Reason.NOT_FOR_US, Reason.NOT_NETBOOT):
                 self._ignore(str(message.mac), request.reason, _describe(message, arrival))
             return
-        if message.message_type == MessageType.DISCOVER:
+        # Where the DISCOVER is not heard, the question for the boot file is the first that is heard of the client.
+        if message.message_type == MessageType.DISCOVER or not self._broadcasts:
             self._emit(Discovered(request.mac, request.architecture, request.ipxe, message.xid, message.secs))
         plan = self._plan(request)
         if isinstance(plan, Ignore):

@@ -1,7 +1,7 @@
 """Who answers DHCP on a segment: asks as a plain client, as UEFI firmware and as iPXE, and listens.
 
 Works on a packet socket, beside whatever client or server has the ports 68 and 67 of this host, which hear nothing of
-it. Takes no lease. Servers on this host itself are not heard. Needs CAP_NET_RAW.
+it. Takes no lease. Servers on this host itself hear it only if they are meant to. Needs CAP_NET_RAW.
 """
 
 import secrets
@@ -18,6 +18,7 @@ from services.probe import ear
 from services.probe.codec import decode_dhcp, encode_broadcast, encode_dhcp
 from services.probe.firmware import Agent, requests
 from services.probe.message import NOWHERE, Dhcp
+from services.probe.mouth import open_mouth
 
 MOST_ANSWERS = 200
 """More than any sane segment gives; a flood ends the listening."""
@@ -46,14 +47,21 @@ class Heard:
     offer: Dhcp
 
 
-def survey(interface: str, seconds: float) -> list[Heard]:
-    """Ask by `interface` and return the offers that come within `seconds`; raises OSError. Blocks."""
+def survey(interface: str, seconds: float, own: IPv4Address | None = None) -> list[Heard]:
+    """Ask by `interface` and return the offers that come within `seconds`; raises OSError. Blocks.
+
+    With `own`, this host's address there, the servers of this host are asked as well.
+    """
     questions = {secrets.randbits(32): (agent, _random_mac()) for agent in (Agent.SYSTEM, Agent.UEFI, Agent.IPXE)}
     with ear.listen(interface) as wire:
         for xid, (agent, mac) in questions.items():
             options = _PLAIN if agent is Agent.SYSTEM else requests(agent, mac, uefi=True)
-            datagram = encode_broadcast(encode_dhcp(MessageType.DISCOVER, mac, options, xid=xid), NOWHERE)
-            wire.sendto(datagram, (interface, _IPV4, 0, 0, _EVERYBODY))
+            datagram = encode_broadcast(encode_dhcp(MessageType.DISCOVER, mac, options, xid=xid), own or NOWHERE)
+            if own is None:
+                wire.sendto(datagram, (interface, _IPV4, 0, 0, _EVERYBODY))
+            else:
+                with open_mouth(interface) as mouth:
+                    mouth.sendto(datagram, ("255.255.255.255", 0))
         heard: list[Heard] = []
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and len(heard) < MOST_ANSWERS:

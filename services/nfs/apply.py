@@ -1,7 +1,7 @@
 """Puts rendered exports in force: the box's own file, then exportfs or a signal to NFS-Ganesha.
 
-Only that one file is written; /etc/exports, ganesha.conf and other files beside ours are never touched. Every function
-blocks: call it in a thread.
+Only that one file is written; /etc/exports, ganesha.conf and other files beside ours are never touched, nor what
+somebody exported by hand with `exportfs -o`. Every function blocks: call it in a thread.
 """
 
 import contextlib
@@ -11,12 +11,19 @@ import shlex
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from services.nfs import etab
+
 KERNEL_FILE = Path("/etc/exports.d/netboot-appliance.exports")
+ETAB = Path("/var/lib/nfs/etab")
+"""What exportfs keeps as being in force; the NFS server reads its own files into it when it starts."""
+
 GANESHA_FILE = Path("/etc/ganesha/netboot-appliance.conf")
 GANESHA_PID_FILE = Path("/run/ganesha/ganesha.pid")
 GANESHA_CONFIGURATION = "/etc/ganesha/ganesha.conf"
@@ -28,6 +35,8 @@ _FSAL = "ganesha/libfsalvfs.so"
 _INCLUDE = re.compile(r"^\s*%(include|dir)\s+(?:\"([^\"]*)\"|(\S+))", re.MULTILINE)
 _INCLUDE_LIMIT = 100
 _TIMEOUT = 60
+# A command line may have 2 MB; each of these arguments is a path and an address.
+_AT_ONCE = 1000
 
 
 class Backend(StrEnum):
@@ -97,27 +106,32 @@ def apply(
     backend: Backend,
     text: str,
     *,
+    roots: Iterable[str] = (),
     kernel_file: Path = KERNEL_FILE,
     exportfs: str = "exportfs",
+    etab_file: Path = ETAB,
     ganesha_file: Path = GANESHA_FILE,
     ganesha_pid_file: Path = GANESHA_PID_FILE,
 ) -> bool:
-    """Write `text`, as rendered for that backend, and have the server read it; returns whether the file changed.
+    """Write `text`, as rendered for that backend, and have the server serve it; returns whether the file changed.
 
-    The server is told in any case, so that a call repeats what an earlier one could not finish. Raises NfsError; the
-    file is then written wherever that was possible, and a server that starts later reads it.
-    NFS-Ganesha reads its configuration a moment after the signal and reports errors to its own log only.
+    A call repeats what an earlier one could not finish. Raises NfsError; the file is then written wherever that was
+    possible, and a server that starts later reads it. With the kernel's server, exports that go to one machine and lie
+    at `roots` or directly below are ours, and end when `text` does not have them (services.nfs.etab).
+    NFS-Ganesha is told in any case. It reads its configuration a moment after the signal and reports errors to its own
+    log only.
     """
     path = kernel_file if backend is Backend.KERNEL else ganesha_file
     try:
-        changed = _write(path, text.encode())
+        before = _read(path)
+        changed = before != text and _write(path, text.encode())
     except OSError as error:
         raise NfsError(
             f"cannot write the exports to {path}: {error.strerror or error}",
             "run it as root, on a file system that is not read-only",
         ) from error
     if backend is Backend.KERNEL:
-        _run_exportfs(exportfs)
+        _export(exportfs, etab_file, etab.parse(text), etab.parse(before), tuple(roots))
     else:
         _signal_ganesha(ganesha_pid_file, ganesha_file)
     return changed
@@ -159,10 +173,15 @@ def _has_nfsd() -> bool:
     return dry.returncode == 0
 
 
+def _read(path: Path) -> str:
+    """The text of a file; nothing where there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+
+
 def _write(path: Path, content: bytes) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        if path.read_bytes() == content:
-            return False
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
@@ -180,12 +199,48 @@ def _write(path: Path, content: bytes) -> bool:
     return True
 
 
-def _run_exportfs(exportfs: str) -> None:
-    command = [program(exportfs) or exportfs, "-r"]
+def _export(exportfs: str, etab_file: Path, wanted: etab.Table, before: etab.Table, roots: Sequence[str]) -> None:
+    """Have exportfs end what is ours and no longer wanted, and begin what is missing or has other options.
+
+    Not `exportfs -r`, which would also end what somebody exported by hand.
+    """
+
+    def changes() -> etab.Changes:
+        try:
+            return etab.changes(wanted, before, etab.parse(_read(etab_file)), roots)
+        except OSError as error:
+            raise NfsError(f"cannot read {etab_file}: {error.strerror}", "run it as root") from error
+
+    todo = changes()
+    if todo.export and etab_file.parent.is_dir():
+        # Without it exportfs does its work, and then says that it failed. Debian's package makes an empty one as well.
+        etab_file.touch()
+    try:
+        for keys in _batches(todo.unexport):
+            _run_exportfs([exportfs, "-u", *keys])
+    except NfsError:
+        # An NFS server that was stopped or started meanwhile has ended them itself.
+        if changes().unexport:
+            raise
+    for options, begun in todo.export.items():
+        for keys in _batches(begun):
+            # -i: without it, the options that a file of /etc/exports.d has for the same export would be added.
+            _run_exportfs([exportfs, "-i", "-o", ",".join(options), *keys])
+
+
+def _batches(keys: Sequence[tuple[str, str]]) -> Iterator[list[str]]:
+    """Arguments for exportfs, which takes a path as it is, without escapes."""
+    waiting = iter(keys)
+    while batch := list(islice(waiting, _AT_ONCE)):
+        yield [f"{client}:{path}" for path, client in batch]
+
+
+def _run_exportfs(command: list[str]) -> None:
+    command[0] = program(command[0]) or command[0]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False)
     except FileNotFoundError:
-        raise NfsError(f"{exportfs} is not installed", "apt-get install nfs-kernel-server") from None
+        raise NfsError(f"{command[0]} is not installed", "apt-get install nfs-kernel-server") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NfsError(f"exportfs did not run: {error}", "run it by hand", shlex.join(command)) from error
     if done.returncode:
@@ -236,7 +291,8 @@ def configuration_of(number: int, arguments: list[str]) -> Path:
             name = arguments[index + 1]
         elif argument.startswith("-f") and len(argument) > len("-f"):
             name = argument.removeprefix("-f")
-    return Path(os.readlink(f"/proc/{number}/cwd")) / name
+    # Only for a relative name: whose directory a process works in is told to its equals alone (CAP_SYS_PTRACE).
+    return Path(name) if name.startswith("/") else Path(os.readlink(f"/proc/{number}/cwd")) / name
 
 
 def require_included(configuration: Path, own_file: Path) -> None:

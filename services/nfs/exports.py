@@ -81,7 +81,9 @@ def _checked(exports: Iterable[Export]) -> list[Export]:
 def _kernel_line(export: Export) -> str:
     access = "rw" if export.writable else "ro"
     options = f"{access},sync,all_squash,anonuid={export.uid},anongid={export.gid},no_subtree_check"
-    clients = " ".join(f"{client}({options})" for client in sorted(set(export.clients)))
+    # As a network of one machine: a bare address is a host name to exportfs, which `exportfs -u` looks up in the DNS,
+    # together with all others that have the same path (nfs-utils 2.6, matchhostname).
+    clients = " ".join(f"{client}/32({options})" for client in sorted(set(export.clients)))
     return f"{_escape(export.path)} {clients}\n"
 
 

@@ -3,16 +3,14 @@
 Changes nothing and signals nobody: putting exports in force is apply.py's. Every function blocks.
 """
 
-import re
 import shlex
 import subprocess
 from pathlib import Path
 
+from services.nfs import etab
 from services.nfs.apply import GANESHA, NfsError, arguments_of, configuration_of, program, require_included
 
 _SECONDS = 8.0
-_OCTAL = re.compile(r"\\([0-7]{3})")
-_CLIENT = re.compile(r"(\S+?)\(([^)]*)\)")
 
 
 def require_ganesha(pid_file: Path, own_file: Path) -> int:
@@ -59,11 +57,8 @@ def kernel_exports() -> dict[str, tuple[str, ...]]:
 
 
 def read_exportfs(text: str) -> dict[str, tuple[str, ...]]:
-    """Decode what `exportfs -s` prints: a line for each path and client, in the notation of exports(5)."""
+    """Decode what `exportfs -s` prints, in the notation of exports(5); a network of one machine as its address."""
     found: dict[str, tuple[str, ...]] = {}
-    for line in text.splitlines():
-        path, _, rest = line.strip().partition(" ")
-        if path.startswith("/"):
-            path = _OCTAL.sub(lambda match: chr(int(match[1], 8)), path)
-            found[path] = found.get(path, ()) + tuple(client for client, _ in _CLIENT.findall(rest))
+    for path, client in etab.parse(text):
+        found[path] = (*found.get(path, ()), client.removesuffix("/32"))
     return found

@@ -40,6 +40,7 @@ from services.probe.message import (
     TftpRequest,
     Unreachable,
 )
+from services.probe.mouth import open_mouth
 
 OFFERS_SECONDS = 4.0
 """How long offers are collected, as EDK2 does; a DHCP server that pings an address first takes 3 s."""
@@ -58,11 +59,16 @@ _CHUNK = 1 << 16
 Expected = Callable[[str], str]
 """The sha256 in hex that a boot file or URL should have, or "" when nobody knows here."""
 
+Answer = Callable[[bool, int], str]
+"""What port 4011 of this host answers: the boot file, or "", of iPXE or not, and of an architecture."""
+
 
 class Probe:
     """One run for the PC `mac`; `packets` grows as it goes. Raises PermissionError without CAP_NET_RAW."""
 
-    def __init__(self, interface: Interface, mac: MacAddress, agent: Agent, expected: Expected) -> None:
+    def __init__(
+        self, interface: Interface, mac: MacAddress, agent: Agent, expected: Expected, answer: Answer | None = None
+    ) -> None:
         self.packets: list[Packet] = []
         self._interface = interface
         self._address = interface.address.ip
@@ -70,6 +76,7 @@ class Probe:
         self._agent = agent
         self._uefi = agent in (Agent.UEFI, Agent.UEFI_HTTP)
         self._expected = expected
+        self._answer = answer or (lambda *_: "")
         self._own = interface.mac == mac
         self._began = time.monotonic()
 
@@ -95,6 +102,7 @@ class Probe:
 
     def _ipxe(self) -> None:
         server, file = self._boot(Agent.IPXE)
+        file = script.expand(file, self._mac)
         if not file.startswith("http://"):
             if file:
                 self._load(server, file)
@@ -118,13 +126,7 @@ class Probe:
     def _discover(self, agent: Agent, options: tuple[tuple[int, bytes], ...]) -> list[Dhcp]:
         xid = int.from_bytes(os.urandom(4), "big")
         offers: list[Dhcp] = []
-        with (
-            closing(ear.listen(self._interface.name)) as heard,
-            closing(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)) as mouth,
-        ):
-            # Neither of them takes port 68, which may be held by this host's own DHCP client.
-            mouth.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface.name.encode())
-            mouth.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        with ear.listen(self._interface.name) as heard, open_mouth(self._interface.name) as mouth:
             for attempt in range(TRIES):
                 secs = round(attempt * OFFERS_SECONDS)
                 payload = codec.encode_dhcp(MessageType.DISCOVER, self._mac, options, xid=xid, secs=secs)
@@ -164,7 +166,9 @@ class Probe:
         if _is_ours(server):
             # The kernel takes a packet to one of its own addresses over `lo`; the server hears its interface only.
             self._note(f"port 4011 of {server} is this host's own: what it answers can only be seen from another host")
-            return (choice.boot.boot_server, choice.boot.boot_file) if choice.boot else (NOWHERE, "")
+            if choice.boot and choice.boot.boot_file:
+                return choice.boot.boot_server, choice.boot.boot_file
+            return server, self._answer(agent is Agent.IPXE, 7 if self._uefi else 0)
         # The address that the DHCP server offered, as firmware has it by now; it is not this host's, and so no claim.
         address = choice.lease.yiaddr if choice.lease else self._address
         xid = int.from_bytes(os.urandom(4), "big")

@@ -1,6 +1,16 @@
-"""The files that an iPXE script loads, for who plays iPXE. PURE. Knows plain `kernel` and `initrd` lines, no logic."""
+"""What iPXE makes of a script and its name, for who plays iPXE. PURE. Knows `kernel` and `initrd` lines, no logic."""
 
+import re
 from urllib.parse import urljoin
+
+from services.ethernet import MacAddress
+
+_OWN_MAC = re.compile(r"\$\{(?:net[X0-9]/)?mac:hexraw\}")
+
+
+def expand(name: str, mac: MacAddress) -> str:
+    """A boot file name in which iPXE has put its MAC address; other settings stay."""
+    return _OWN_MAC.sub(mac.bare, name)
 
 
 def files(text: str, url: str) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ FAULTS = {
         "ports",
         "error",
         "UDP port 67 (DHCP) is held by dnsmasq (process ",
-        "dhcp-range",
+        "netboot-appliance config dhcp dnsmasq",
         ("server",),
     ),
     "port 69 held by another": fault(

@@ -9,7 +9,7 @@ from image.release import Release
 from services.decision import Reason
 from tests.fakes.boinc_project import ACCOUNT_KEY
 from tests.netns.conftest import Plug
-from tests.netns.scripted_pc import ScriptedPc
+from tests.netns.scripted_pc import BootScript, ScriptedPc
 from tests.netns.served import Box
 from tests.room.room import BOX, MANAGEMENT, PROJECT, Room
 
@@ -125,8 +125,16 @@ async def test_the_next_power_on_makes_the_old_token_worthless(box: Box, plug: P
     assert pc.secrets(after.token)[0] == 200
 
 
-async def test_who_has_not_asked_for_a_boot_gets_no_script(box: Box, plug: Plug) -> None:
+async def test_who_has_not_booted_gets_no_secrets(box: Box, plug: Plug) -> None:
     pc = plug()
     pc.use("10.77.0.90")
-    assert pc.http(pc.path("boot.ipxe")) == (403, b"this MAC address has no boot under way\n")
     assert_refused(pc.secrets("A"))
+    assert box.boot(pc.mac) is None
+
+
+async def test_the_script_is_the_first_sign_of_a_boot_whose_dhcp_was_not_heard(box: Box, plug: Plug) -> None:
+    pc = plug()
+    pc.use("10.77.0.91")
+    script = BootScript.parse(pc.get(pc.path("boot.ipxe")).decode(), "http://10.77.0.1" + pc.path("boot.ipxe"))
+    assert pc.secrets(script.token)[0] == 200
+    assert [each["stage"] for each in box.await_stage(pc.mac, "script")["stages"]] == ["script"]

@@ -131,7 +131,7 @@ def sweep() -> None:
     """Remove what dead rooms left: their processes, then their namespaces. Live rooms are not touched."""
     rooms = {name.rpartition("-")[0] for name in _names()} | rooms_of_processes()
     for room in rooms:
-        if room.startswith(PREFIX + "-") and not _alive(room):
+        if room.startswith(PREFIX + "-") and not alive(room):
             kill_marked(room)
             for name in _names():
                 if name.startswith(room + "-"):
@@ -178,7 +178,8 @@ def _start_time(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
-def _alive(room: str) -> bool:
+def alive(room: str) -> bool:
+    """Whether the process that made the room of that name still runs."""
     try:
         _, pid, start, _ = room.split("-")
         return _start_time(int(pid)) == int(start)

@@ -119,11 +119,12 @@ class Room:
         try:
             self._prepare_directory()
             network = self._cleanup.enter_context(self.network)
-            self.box = network.host("box", f"{BOX}/24", host_mac(BOX))
             self.site = network.host("site", f"{SITE}/24", host_mac(SITE))
             self.project = network.host("project", f"{PROJECT}/24", host_mac(PROJECT))
             self.management = network.host("manager", f"{MANAGEMENT}/24", host_mac(MANAGEMENT))
             self.other = network.host("other", f"{OTHER}/24", host_mac(OTHER))
+            self.servers = [self.site, self.project]
+            self._place_box()
             self._start_site()
         except BaseException:
             self._cleanup.close()
@@ -221,7 +222,7 @@ class Room:
 
     def require_all(self) -> None:
         """Raise RoomError, with the end of its log, if anything that should run has ended: programs, PCs."""
-        for host in (self.box, self.site, self.project):
+        for host in self.servers:
             for process in host.processes:
                 process.require()
         for pc in self.pcs.values():
@@ -252,6 +253,11 @@ class Room:
         parts += [f"--- {self.logs / 'serve.log'} ---\n{tail(self.logs / 'serve.log', lines)}"]
         parts += [f"--- {pc.serial} ---\n" + "\n".join(pc.lines()[-lines:]) for pc in self.pcs.values()]
         return "\n".join(parts)
+
+    def _place_box(self) -> None:
+        """Make the machine that has the address BOX: here a host like the others."""
+        self.box = self.network.host("box", f"{BOX}/24", host_mac(BOX))
+        self.servers.append(self.box)
 
     def _prepare_directory(self) -> None:
         own = [self.logs, self.project_directory, self.directory / "pcs", self.directory / "ganesha"]

@@ -16,21 +16,26 @@ FORBIDDEN = {
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "aiohttp", "structlog", "subprocess", "time"}
 PURE = (
     "appliance/policy.py",
+    "appliance/grants.py",
+    "appliance/exportrequest.py",
     "appliance/timeline.py",
     "appliance/allowlist.py",
     "services/dhcp/proxy.py",
+    "services/dhcp/snippets.py",
     "services/tftp/transfer.py",
     "services/menus/ipxe.py",
     "services/nfs/exports.py",
+    "services/nfs/etab.py",
     "services/boinc/files.py",
     "services/ethernet.py",
     "services/events.py",
     "services/decision.py",
     *(
         f"services/probe/{name}.py"
-        for name in ("attempt", "explanation", "firmware", "message", "transfers", "verdict")
+        for name in ("attempt", "explanation", "firmware", "message", "script", "transfers", "verdict")
     ),
     "appliance/doctor/finding.py",
+    "appliance/doctor/pointers.py",
     "appliance/doctor/ruleset.py",
     "image/recipe.py",
     "image/commandline.py",
@@ -41,7 +46,7 @@ CONFINED = {
     "scapy": {"services/dhcp/packet.py", "services/probe/codec.py", "services/probe/capture.py"},
     "tftpy": {"services/tftp/packet.py", "services/probe/loader.py"},
     "pyroute2": {"services/neighbours.py"},
-    "sqlite3": {"appliance/registry.py"},
+    "sqlite3": {"appliance/registry.py", "appliance/schema.py"},
 }
 
 

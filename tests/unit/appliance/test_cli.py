@@ -69,7 +69,6 @@ def test_removing_what_a_range_allows_names_the_range(run: Run) -> None:
         (("clients", "show", "52:54:00:00:00:09"), "has not booted yet"),
         (("clients", "show", "x"), "is not a MAC address"),
         (("image", "activate", "nonsense"), "nonsense"),
-        (("serve",), "[server] interfaces: "),
     ],
 )
 def test_bad_input_is_one_message_with_a_hint_and_exit_code_2(run: Run, arguments: tuple[str, ...], words: str) -> None:
@@ -138,6 +137,28 @@ def test_status_without_a_server(run: Run) -> None:
     assert facts["image"] is None
 
 
+def test_what_is_not_there_yet_may_come_so_systemd_tries_again(run: Run) -> None:
+    done = run("serve")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "[server] interfaces: " in done.stderr
+
+
+def test_a_broken_configuration_is_not_tried_again(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("[server\n")
+    for verb in ("serve", "status"):
+        done = run(verb)
+        assert done.returncode == 2
+        assert "not valid TOML" in done.stderr
+
+
+def test_reload_without_a_server(run: Run, tmp_path: Path) -> None:
+    done = run("reload")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"no server runs on {tmp_path}/data" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_config_show_hides_the_account_key(run: Run, tmp_path: Path) -> None:
     with (tmp_path / "c.toml").open("a") as file:
         file.write('[project]\nurl = "https://project.example.org/"\naccount_key = "secret123"\n')
@@ -164,3 +185,11 @@ def test_help_has_examples() -> None:
     for verb in (["allow", "add"], ["allow", "import"], ["image", "build"], ["clients", "show"], ["config", "init"]):
         done = subprocess.run([PROGRAM, *verb, "--help"], capture_output=True, text=True, check=False, env=os.environ)
         assert "Example" in done.stdout, verb
+
+
+def test_config_dhcp_lists_the_servers_and_names_the_way_a_server_can_go(run: Run) -> None:
+    listed = run("config", "dhcp")
+    assert [line.split()[3] for line in listed.stdout.splitlines()] == ["dnsmasq", "isc", "kea", "windows", "mikrotik"]
+    wrong = run("config", "dhcp", "windows", "--way", "pxe")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.endswith("hint: netboot-appliance config dhcp windows --way options\n")

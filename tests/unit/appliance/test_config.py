@@ -1,13 +1,16 @@
 """The configuration file: what is read, and how each mistake is put."""
 
+import contextlib
+import os
 import re
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
 from appliance.cli.config import _TEMPLATE
-from appliance.config import load, locate, parse, redacted
+from appliance.config import Config, load, locate, parse, redacted, tolerant
 from appliance.errors import UserError
 
 HERE = Path("/etc/c.toml")
@@ -32,6 +35,8 @@ def test_every_section() -> None:
         [project]
         url = "https://project.example.org/"
         account_key = "1_abc"
+        [dhcp]
+        mode = "off"
         [boinc]
         management_hosts = ["10.0.0.9"]
         [boinc.preferences]
@@ -42,6 +47,7 @@ def test_every_section() -> None:
         """,
         HERE,
     )
+    assert config.dhcp.mode == "off"
     assert config.nfs.networks == (IPv4Network("10.0.0.0/24"),)
     assert config.boinc.management_hosts == (IPv4Address("10.0.0.9"),)
     assert config.boinc.preferences.max_ncpus_pct == 50.0
@@ -61,10 +67,8 @@ def test_every_section() -> None:
         (SMALLEST + "[sever]\nx = 1", "/etc/c.toml:3: unknown section 'sever'", "did you mean server?"),
         (SMALLEST + '[nfs]\nnetworks = ["10.0.0.1/24"]', "/etc/c.toml:4: [nfs] networks", "host bits set"),
         (SMALLEST + '[nfs]\nbackend = "samba"', "/etc/c.toml:4: [nfs] backend", "one of auto, kernel, ganesha"),
+        (SMALLEST + '[dhcp]\nmode = "server"', "/etc/c.toml:4: [dhcp] mode", "one of proxy, off"),
         (SMALLEST + '[nfs]\nnetworks = "10.0.0.0/24"', "/etc/c.toml:4: [nfs] networks", "write a list"),
-        ("[server]\ninterfaces = []", "/etc/c.toml:2: [server] interfaces", "at least one"),
-        ("[server]\n", "/etc/c.toml:1: [server] lacks interfaces", "interfaces ="),
-        ("", "/etc/c.toml: the section [server] is missing", "interfaces ="),
         (SMALLEST + "http_port = 80000", "/etc/c.toml:3: [server] http_port", "1 to 65535"),
         (SMALLEST + 'http_port = "80"', "/etc/c.toml:3: [server] http_port", "whole number"),
         (SMALLEST + "http_port = true", "/etc/c.toml:3: [server] http_port", "whole number"),
@@ -99,6 +103,66 @@ def test_every_commented_line_of_the_template_is_valid() -> None:
     assert config.nfs.networks == (IPv4Network("10.0.0.0/24"),)
     defaults = parse(text, HERE)
     assert (config.server, config.image, config.boinc.management_hosts) == (defaults.server, defaults.image, ())
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[server]\n", "[server]\ninterfaces = []\n"])
+def test_what_the_file_does_not_say_is_default(text: str) -> None:
+    assert parse(text, HERE) == Config(HERE)
+
+
+def test_at_the_default_place_there_need_not_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c.toml"
+    monkeypatch.setattr("appliance.config.DEFAULT_PATH", path)
+    assert load(path) == Config(path, written=False)
+    assert redacted(load(path))["path"] is None
+    path.write_text("")
+    assert load(path) == Config(path)
+    assert redacted(load(path))["path"] == str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ('[server]\ndata = "/srv/box"\n[project]\nurl = 1\n', "/srv/box"),
+        ("[server]\n  data = '/srv/box' # here\n[project\n", "/srv/box"),
+        ('[other]\ndata = "/srv/box"\n', "/var/lib/netboot-appliance"),
+        ('[server]\ndata = "relative"\n', "/var/lib/netboot-appliance"),
+        ('[server]\ndata = "/srv', "/var/lib/netboot-appliance"),
+        ("[server]\ndata = 5\n", "/var/lib/netboot-appliance"),
+        ("\0", "/var/lib/netboot-appliance"),
+        (None, "/var/lib/netboot-appliance"),
+    ],
+)
+def test_a_broken_file_still_leads_to_the_data(tmp_path: Path, text: str | None, data: str) -> None:
+    path = tmp_path / "c.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError):
+        load(path)
+    assert tolerant(path).server.data == Path(data)
+
+
+@contextlib.contextmanager
+def as_user(number: int) -> Iterator[None]:
+    """Be another user for the length of the block."""
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_the_service_is_told_how_it_may_read_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("")
+    path.chmod(0o600)
+    for directory in (tmp_path, *tmp_path.parents[:3]):
+        directory.chmod(0o755)
+    with as_user(61234), pytest.raises(UserError, match="Permission denied") as caught:
+        load(path)
+    assert caught.value.hint.endswith(f"chgrp netboot-appliance {path}; chmod 640 {path}")
+    with pytest.raises(UserError, match="Is a directory"):
+        load(tmp_path)
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def boot_of(journal: Journal, mac: MacAddress = MAC) -> Boot:
 
 def test_every_event_survives_a_restart(desk: Desk) -> None:
     journal = desk.journal()
-    journal.discovered(discover(), "r1")
+    journal.began(discover(), "r1")
     for event in (
         Offered(MAC, "x", 67),
         TransferProgressed(MAC, "tftp", "snponly.efi", 10, 20),
@@ -80,16 +80,16 @@ def test_every_event_survives_a_restart(desk: Desk) -> None:
 
 
 def test_a_token_is_known_after_a_kill_without_a_flush(desk: Desk) -> None:
-    token = desk.journal().discovered(discover(), "r1").token
+    token = desk.journal().began(discover(), "r1").token
     assert boot_of(desk.journal()).token == token
 
 
 def test_a_new_power_on_has_a_new_token_and_inherits_the_addresses(desk: Desk) -> None:
     journal = desk.journal()
-    first = journal.discovered(discover(), "r1")
+    first = journal.began(discover(), "r1")
     journal.record(AddressSeen(MAC, A))
     journal.record(ScriptServed(MAC))
-    second = journal.discovered(discover(), "r2")
+    second = journal.began(discover(), "r2")
     assert second.token != first.token
     assert second.id != first.id
     assert second.known_addresses == (A,)
@@ -97,10 +97,24 @@ def test_a_new_power_on_has_a_new_token_and_inherits_the_addresses(desk: Desk) -
     assert boot_of(desk.journal()).known_addresses == (A,)
 
 
+@pytest.mark.parametrize("sign", [TransferProgressed(MAC, "tftp", "snponly.efi", 0, 20), ScriptServed(MAC)])
+def test_a_boot_can_begin_without_dhcp(desk: Desk, sign: TransferProgressed | ScriptServed) -> None:
+    journal = desk.journal()
+    first = journal.began(sign, "r1")
+    assert journal.began(ScriptServed(MAC), "r1").token == first.token
+    journal.record(Reported(MAC, "reported"))
+    journal.record(AddressSeen(MAC, A))
+    second = journal.began(sign, "r2")
+    assert second.token != first.token
+    journal.flush()
+    assert boot_of(desk.journal()) == boot_of(journal)
+    assert [boot.token for boot in history(desk.registry, MAC)] == [first.token, second.token]
+
+
 def test_an_address_belongs_to_the_client_seen_there_last(desk: Desk) -> None:
     journal = desk.journal()
-    journal.discovered(discover(), "r")
-    journal.discovered(discover(OTHER), "r")
+    journal.began(discover(), "r")
+    journal.began(discover(OTHER), "r")
     journal.record(AddressSeen(MAC, A))
     journal.record(AddressSeen(OTHER, A))
     assert boot_of(journal).known_addresses == ()
@@ -113,7 +127,7 @@ def test_an_address_belongs_to_the_client_seen_there_last(desk: Desk) -> None:
 
 def test_progress_does_not_pile_up_between_two_flushes(desk: Desk) -> None:
     journal = desk.journal()
-    boot = journal.discovered(discover(), "r")
+    boot = journal.began(discover(), "r")
     for sent in range(50):
         journal.record(TransferProgressed(MAC, "http", "initrd.img", sent, 50))
     journal.flush()

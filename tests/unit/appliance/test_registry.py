@@ -110,5 +110,5 @@ def test_a_registry_of_a_newer_version_is_left_alone(path: Path) -> None:
 def test_a_damaged_registry_is_a_clear_error(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"not a database" * 1000)
-    with pytest.raises(UserError, match="cannot open the registry"):
+    with pytest.raises(UserError, match="is damaged: file is not a database"):
         Registry(path)

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from appliance.timeline import AddressLost, Boot, Stage, continues, fold, replay
+import pytest
+
+from appliance.timeline import AddressLost, Boot, Sign, Stage, continues, fold, replay
 from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
@@ -63,6 +65,21 @@ def test_a_power_on_after_the_script_is_a_new_boot() -> None:
     assert not continues(booted, FIRMWARE, 112.0)
     assert not continues(booted, IPXE, 112.0)
     assert not continues(None, FIRMWARE, 0.0)
+
+
+LOADER = TransferProgressed(MAC, "tftp", "snponly.efi", 0, 200)
+SCRIPT = ScriptServed(MAC)
+
+
+@pytest.mark.parametrize("sign", [LOADER, SCRIPT], ids=["loader", "script"])
+def test_what_is_asked_for_again_belongs_to_its_boot_until_the_live_system_runs(sign: Sign) -> None:
+    for events in range(1, 10):
+        boot = replay(NEW, WHOLE[:events])
+        assert continues(boot, sign, boot.last_event + 599)
+        assert not continues(boot, sign, boot.last_event + 601)
+    for events in range(10, 14):
+        assert not continues(replay(NEW, WHOLE[:events]), sign, 191.0)
+    assert not continues(None, sign, 100.0)
 
 
 def test_firmware_after_its_loader_is_a_new_power_on() -> None:

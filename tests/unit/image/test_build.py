@@ -5,12 +5,15 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 
 from image import build, checks, command, release
-from image.build import BuildError, Progress
+from image.build import BuildError, Progress, When
 from image.recipe import ImageRecipe
 
 SOURCES = "deb http://mirror.example.org/debian bookworm main\ndeb http://s.example.org/x bookworm-security main\n"
@@ -65,10 +68,10 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(
-    room: Path, recipe: ImageRecipe | None = None, *, force: bool = False
+    room: Path, recipe: ImageRecipe | None = None, again: When = When.NEVER
 ) -> tuple[release.Release, list[Progress]]:
     told: list[Progress] = []
-    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, force)
+    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, again)
     return made, told
 
 
@@ -135,7 +138,7 @@ def test_an_earlier_release_is_not_activated_behind_the_administrators_back(room
 def test_force_builds_again_and_uses_the_cache(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(room)
     monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
-    made, told = run(room, force=True)
+    made, told = run(room, again=When.ALWAYS)
     assert made.id == "20991231-235959-00000000"
     assert any(each.step == "from the cache" for each in told)
     previous = release.previous(room / "images")
@@ -196,7 +199,61 @@ def test_an_unfinished_release_of_a_lost_build_is_swept_away(room: Path) -> None
     left = room / "images" / ".building-lost"
     left.mkdir(parents=True)
     made, _ = run(room)
-    assert sorted(os.listdir(room / "images")) == [made.id, "current"]
+    assert sorted(os.listdir(room / "images")) == [".lock", made.id, "current"]
+
+
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release is named by the second: make the next build one of a later hour."""
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Later":
+            return cls.fromtimestamp(time.time() + 3600, tz)
+
+    monkeypatch.setattr(build, "datetime", Later)
+
+
+def test_an_update_without_a_changed_package_keeps_the_active_release(room: Path) -> None:
+    first, _ = run(room)
+    made, told = run(room, again=When.UPDATED)
+    assert made == first
+    assert told[-1].step == "no package has changed"
+    assert calls(room)[4:] == ["config", "bootstrap", "chroot"]
+    assert release.releases(room / "images").releases == (first,)
+    assert os.listdir(room / "work" / "live") == ["cache"]
+
+
+def upgrade(room: Path, first: release.Release) -> None:
+    (room / "bin" / "lb").write_text(LB.replace("7.20.5", "7.20.6"))
+
+
+def damage(room: Path, first: release.Release) -> None:
+    squashfs = first.path / release.SQUASHFS
+    squashfs.write_bytes(b"x" * squashfs.stat().st_size)
+
+
+def forget(room: Path, first: release.Release) -> None:
+    (room / "images" / "current").unlink()
+
+
+@pytest.mark.parametrize("happening", [upgrade, damage, forget])
+def test_an_update_with_reason_is_a_new_release(
+    room: Path, monkeypatch: pytest.MonkeyPatch, happening: Callable[[Path, release.Release], None]
+) -> None:
+    first, _ = run(room)
+    happening(room, first)
+    later(monkeypatch)
+    made, _ = run(room, again=When.UPDATED)
+    assert made.id > first.id
+    assert release.current(room / "images") == made
+    assert release.verify(made) == []
+
+
+def test_an_update_with_another_recipe_is_a_new_release(room: Path) -> None:
+    first, _ = run(room)
+    made, _ = run(room, ImageRecipe(kernel="cloud-amd64"), When.UPDATED)
+    assert made.digest != first.digest
+    assert release.current(room / "images") == made
 
 
 RUNNER = """\

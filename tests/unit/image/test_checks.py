@@ -47,6 +47,17 @@ def test_too_little_room_is_said_with_numbers(tmp_path: Path, tools: str, monkey
     assert "1152921504.6 GB are needed" in what
 
 
+def test_a_read_only_file_system_is_named_with_what_the_sandbox_needs(
+    tmp_path: Path, tools: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.statvfs(tmp_path)
+    fields = (*tuple(real)[:8], os.ST_RDONLY, real.f_namemax)
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(fields))
+    (what, do), _ = checks.problems(tmp_path / "work", tmp_path / "images", user=0, path=tools)
+    assert what == f"{tmp_path}/work is on a read-only file system"
+    assert f"ReadWritePaths={tmp_path}/work" in do
+
+
 @pytest.mark.parametrize("flag", [os.ST_NODEV, os.ST_NOEXEC])
 def test_a_file_system_without_devices_or_programs(
     tmp_path: Path, tools: str, monkeypatch: pytest.MonkeyPatch, flag: int

@@ -1,5 +1,7 @@
 """Finding Debian's archive among the apt sources of the build host."""
 
+from dataclasses import replace
+
 import pytest
 
 from image.mirrors import MirrorError, Mirrors, Source, choose, parse, parse_proxy
@@ -45,11 +47,11 @@ FOUND = Mirrors("http://mirror.example.org/debian", "http://security.example.org
 
 
 def test_one_line_sources() -> None:
-    assert choose(parse(ONE_LINE, deb822=False), "bookworm") == FOUND
+    assert choose(parse(ONE_LINE, deb822=False), "bookworm", "bookworm") == FOUND
 
 
 def test_deb822_sources() -> None:
-    assert choose(parse(DEB822, deb822=True), "bookworm") == FOUND
+    assert choose(parse(DEB822, deb822=True), "bookworm", "bookworm") == FOUND
 
 
 def test_a_third_party_with_the_same_suite_is_not_debian() -> None:
@@ -59,35 +61,58 @@ def test_a_third_party_with_the_same_suite_is_not_debian() -> None:
         "Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQINBF\n -----END PGP PUBLIC KEY BLOCK-----\n"
     )
     sources = parse(vendor, deb822=False) + parse(embedded, deb822=True) + parse(DEB822, deb822=True)
-    assert choose(sources, "bookworm") == FOUND
+    assert choose(sources, "bookworm", "bookworm") == FOUND
 
 
 def test_the_archive_that_has_updates_goes_first() -> None:
     unsigned = "deb http://packages.example.com/debian bookworm main\n"
-    assert choose(parse(unsigned + ONE_LINE, deb822=False), "bookworm") == FOUND
+    assert choose(parse(unsigned + ONE_LINE, deb822=False), "bookworm", "bookworm") == FOUND
 
 
 def test_a_host_without_updates_builds_without_them() -> None:
     text = "deb http://a.example.org/debian bookworm main\ndeb http://s.example.org/x bookworm-security main\n"
-    assert choose(parse(text, deb822=False), "bookworm", "http://cache.example.org:3142") == Mirrors(
+    assert choose(parse(text, deb822=False), "bookworm", "bookworm", "http://cache.example.org:3142") == Mirrors(
         "http://a.example.org/debian", "http://s.example.org/x", updates=False, proxy="http://cache.example.org:3142"
     )
 
 
+def test_a_newer_host_builds_from_the_archive_of_its_own_suite() -> None:
+    newer = DEB822.replace("bookworm", "trixie")
+    vendor = "deb [signed-by=/etc/apt/keyrings/vendor.gpg] https://packages.example.com/debian bookworm main\n"
+    sources = parse(vendor, deb822=False) + parse(newer, deb822=True)
+    assert choose(sources, "bookworm", "trixie") == FOUND
+    without = parse(newer.replace("\n trixie-updates", ""), deb822=True)
+    assert choose(without, "bookworm", "trixie") == replace(FOUND, updates=False)
+
+
+def test_an_archive_that_names_the_distribution_goes_before_that_of_the_hosts_suite() -> None:
+    own = "deb http://new.example.org/debian trixie main\ndeb http://new.example.org/s trixie-security main\n"
+    sources = parse(own, deb822=False) + parse(ONE_LINE, deb822=False)
+    assert choose(sources, "bookworm", "trixie") == FOUND
+
+
 @pytest.mark.parametrize(
-    ("text", "missing"),
+    ("text", "host", "missing"),
     [
-        ("", "bookworm main"),
-        ("deb http://a.example.org/debian trixie main\n", "bookworm main"),
-        ("deb http://a.example.org/debian bookworm contrib\n", "bookworm main"),
-        ("deb cdrom:[x]/ bookworm main\n", "bookworm main"),
-        ("deb file:/mnt bookworm main\n", "bookworm main"),
-        ("deb http://a.example.org/debian bookworm main\n", "bookworm-security main"),
+        ("", "bookworm", "bookworm main"),
+        ("", "trixie", "trixie main"),
+        ("deb http://a.example.org/debian trixie main\n", "bookworm", "bookworm main"),
+        ("deb http://a.example.org/debian bookworm contrib\n", "bookworm", "bookworm main"),
+        ("deb cdrom:[x]/ bookworm main\n", "bookworm", "bookworm main"),
+        ("deb file:/mnt bookworm main\n", "bookworm", "bookworm main"),
+        ("deb http://a.example.org/debian bookworm main\n", "bookworm", "bookworm-security main"),
+        ("deb http://a.example.org/debian trixie main\n", "trixie", "trixie-security main"),
+        (
+            "deb [signed-by=/k/vendor.gpg] http://a.example.org/debian trixie main\n"
+            "deb [signed-by=/k/vendor.gpg] http://a.example.org/debian trixie-security main\n",
+            "trixie",
+            "trixie main",
+        ),
     ],
 )
-def test_what_is_missing_is_named(text: str, missing: str) -> None:
+def test_what_is_missing_is_named(text: str, host: str, missing: str) -> None:
     with pytest.raises(MirrorError, match=f"no entry for {missing}") as caught:
-        choose(parse(text, deb822=False), "bookworm")
+        choose(parse(text, deb822=False), "bookworm", host)
     assert "/etc/apt/sources.list" in caught.value.hint
 
 

@@ -121,7 +121,7 @@ def test_activating_replaces_the_link_in_one_step_and_remembers(images: Path) ->
     release.activate(images, NEW)
     assert os.readlink(images / "current") == NEW
     assert os.readlink(images / "previous") == OLD
-    assert [path.name for path in images.iterdir() if path.name.startswith(".")] == []
+    assert [path.name for path in images.iterdir() if path.name.startswith(".")] == [".lock"]
 
 
 def test_rolling_back_twice_goes_forward_again(images: Path) -> None:

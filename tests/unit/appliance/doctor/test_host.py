@@ -9,7 +9,7 @@ import pytest
 
 from appliance.doctor import clock, interface, ports, privileges, storage
 from appliance.doctor.finding import Finding, Severity
-from appliance.ports import Listener
+from appliance.ports import Listener, way_out
 from services.neighbours import Address, Link, links
 
 FIXED = Address(IPv4Interface("10.77.0.1/24"), None)
@@ -96,10 +96,10 @@ def test_a_server_that_does_not_run_is_a_warning_and_its_ports_are_free() -> Non
         (
             listener("udp", 67, "0.0.0.0", "dnsmasq", 7),
             "UDP port 67 (DHCP) is held by dnsmasq (process 7)",
-            "dhcp-range",
+            "netboot-appliance config dhcp dnsmasq",
         ),
-        (listener("udp", 67, "192.0.2.1", "dhcpd", 7), "UDP port 67 (DHCP) is held by dhcpd", "options 66 and 67"),
-        (listener("udp", 67, "10.77.0.1", "kea-dhcp4", 7), "is held by kea-dhcp4", "where kea-dhcp4 has to stay"),
+        (listener("udp", 67, "192.0.2.1", "dhcpd", 7), "UDP port 67 (DHCP) is held by dhcpd", "config dhcp isc"),
+        (listener("udp", 67, "10.77.0.1", "kea-dhcp4", 7), "is held by kea-dhcp4", "config dhcp kea"),
         (listener("udp", 69, "0.0.0.0", "in.tftpd", 7), "UDP port 69 at 10.77.0.1 (TFTP)", "disable --now tftpd-hpa"),
         (listener("udp", 4011, "10.77.0.1", "strange", 7), "is held by strange", "another host"),
         (listener("tcp", 80, "0.0.0.0", "nginx", 7), "TCP port 80 at 10.77.0.1 (HTTP)", "server.http_port"),
@@ -196,3 +196,27 @@ def test_the_clock(now: str, synchronised: bool | None, built: str | None, sever
 
     found = clock.judge(moment(now), synchronised, moment(built) if built else None)
     assert (found.check, found.severity) == ("clock", severity)
+
+
+def test_without_broadcasts_port_67_may_be_another_s() -> None:
+    others = Listener("udp", 67, None, True, "dnsmasq", 17)
+    ours = [Listener(p.protocol, p.number, p.address, False, "netboot-appliance", SERVER) for p in PORTS[1:]]
+    needed = ports.needed([BOX], 80, broadcasts=False)
+    assert {f.severity for f in ports.judge(needed, [others, *ours], SERVER)} == {Severity.OK}
+    assert Severity.ERROR in {f.severity for f in ports.judge(PORTS, [others, *ours], SERVER)}
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "said"),
+    [
+        ("dnsmasq", 67, "netboot-appliance config dhcp dnsmasq --way options"),
+        ("dhcpd", 67, "netboot-appliance config dhcp isc;"),
+        ("kea-dhcp4", 67, "netboot-appliance config dhcp kea;"),
+        ("udhcpd", 67, "let udhcpd name the boot files (options 66 and 67)"),
+        ("dnsmasq", 69, "enable-tftp"),
+        ("nginx", 80, "server.http_port"),
+        ("netboot-appliance", 67, "running already"),
+    ],
+)
+def test_the_way_out_is_that_of_the_port(name: str, port: int, said: str) -> None:
+    assert said in way_out(name, 17, port)

@@ -71,55 +71,126 @@ def program(path: Path, script: str) -> str:
     return str(path)
 
 
-def test_the_kernels_file_is_written_once_and_exportfs_called_each_time(tmp_path: Path) -> None:
-    calls = tmp_path / "calls"
-    file = tmp_path / "exports.d" / "netboot-appliance.exports"
-    exportfs = program(tmp_path / "exportfs", f'echo "$@" >> {calls}; cat {file} >> {calls}')
+ROOT, OWN = "/srv/images", "/srv/state/525400aabbcc"
+OPTIONS = "rw,sync,all_squash,anonuid=731,anongid=731,no_subtree_check"
+IN_FORCE = (
+    "rw,sync,wdelay,hide,nocrossmnt,secure,root_squash,all_squash,no_subtree_check,secure_locks,acl,no_pnfs,"
+    "anonuid=731,anongid=731,sec=sys,rw,root_squash,all_squash"
+)
 
-    def export(text: str) -> bool:
-        return apply(Backend.KERNEL, text, kernel_file=file, exportfs=exportfs)
 
-    assert export("one\n")
-    first = file.stat()
-    assert not export("one\n"), "nothing changed"
-    assert file.stat().st_ino == first.st_ino
-    assert file.stat().st_mtime_ns == first.st_mtime_ns
-    assert export("two\n")
-    assert file.read_text() == "two\n"
-    assert file.stat().st_ino != first.st_ino, "replaced, not written over"
-    assert file.stat().st_mode & 0o7777 == 0o644
-    assert [path.name for path in file.parent.iterdir()] == [file.name], "no temporary file stays"
-    assert calls.read_text() == "-r\none\n-r\none\n-r\ntwo\n"
+class Kernel:
+    """An exportfs that notes how it is called and what our file says then, and the etab that it would keep.
+
+    The real one: tests/server/test_exportfs.py.
+    """
+
+    def __init__(self, directory: Path, script: str = "") -> None:
+        self.calls = directory / "calls"
+        self.calls.touch()
+        self.file = directory / "exports.d" / "netboot-appliance.exports"
+        self.etab = directory / "etab"
+        note = f'exec 3>> {self.calls}; printf "%s|" "$@" >&3; cat {self.file} >&3 2>/dev/null; echo >&3\n'
+        self.exportfs = program(directory / "my exportfs", note + script)
+
+    def apply(self, text: str) -> bool:
+        return apply(
+            Backend.KERNEL,
+            text,
+            roots=("/srv/images", "/srv/state"),
+            kernel_file=self.file,
+            etab_file=self.etab,
+            exportfs=self.exportfs,
+        )
+
+
+def test_the_kernels_file_is_written_first_and_exportfs_told_what_is_new(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    text = f"{OWN} 10.0.0.7/32({OPTIONS})\n"
+    assert kernel.apply(text)
+    assert kernel.calls.read_text() == f"-i|-o|{OPTIONS}|10.0.0.7/32:{OWN}|{text}\n"
+    assert kernel.etab.exists(), "exportfs fails where there is none yet"
+    first = kernel.file.stat()
+    kernel.etab.write_text(f"{OWN}\t10.0.0.7/32({IN_FORCE})\n")
+    kernel.calls.write_text("")
+    assert not kernel.apply(text), "nothing changed"
+    assert kernel.calls.read_text() == "", "and nobody is told"
+    assert kernel.file.stat().st_ino == first.st_ino
+    assert kernel.file.stat().st_mtime_ns == first.st_mtime_ns
+    assert kernel.apply("two\n")
+    assert kernel.file.stat().st_ino != first.st_ino, "replaced, not written over"
+    assert kernel.file.stat().st_mode & 0o7777 == 0o644
+    assert [path.name for path in kernel.file.parent.iterdir()] == [kernel.file.name], "no temporary file stays"
+    assert kernel.calls.read_text() == f"-u|10.0.0.7/32:{OWN}|two\n\n"
+
+
+def test_what_an_attempt_left_that_failed_half_way_is_put_right(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    text = f"{OWN} 10.0.0.7/32({OPTIONS})\n"
+    kernel.file.parent.mkdir()
+    kernel.file.write_text(text)
+    kernel.etab.write_text(f"{OWN}\t10.0.0.66/32({IN_FORCE})\n")
+    assert not kernel.apply(text)
+    told = [line for line in kernel.calls.read_text().splitlines() if line]
+    assert told == [f"-u|10.0.0.66/32:{OWN}|{text.strip()}", f"-i|-o|{OPTIONS}|10.0.0.7/32:{OWN}|{text.strip()}"]
+
+
+def test_thousands_of_exports_are_told_a_thousand_at_a_time(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    text = "".join(
+        f"/srv/state/{number:012x} 10.0.{number >> 8}.{number & 255}/32({OPTIONS})\n" for number in range(2500)
+    )
+    kernel.apply(text)
+    told = [line.split("|") for line in kernel.calls.read_text().splitlines() if line.startswith("-i|")]
+    assert [sum(":/srv/state/" in argument for argument in call) for call in told] == [1000, 1000, 500]
+
+
+def test_an_unexport_that_somebody_was_faster_with_is_no_error(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path, f"> {tmp_path}/etab; echo 'exportfs: Could not find it to unexport.' >&2; exit 1")
+    kernel.etab.write_text(f"{ROOT}\t10.0.0.7/32({IN_FORCE})\n")
+    assert not kernel.apply("")
+    kernel = Kernel(tmp_path, "exit 1")
+    kernel.etab.write_text(f"{ROOT}\t10.0.0.7/32({IN_FORCE})\n")
+    with pytest.raises(NfsError, match=r"exportfs failed \(1\): it said nothing"):
+        kernel.apply("")
 
 
 def test_the_file_is_readable_whatever_the_umask(tmp_path: Path) -> None:
-    file = tmp_path / "netboot-appliance.exports"
+    kernel = Kernel(tmp_path)
+    kernel.file.parent.mkdir()
     before = os.umask(0o077)
     try:
-        apply(Backend.KERNEL, "one\n", kernel_file=file, exportfs=program(tmp_path / "exportfs", "exit 0"))
+        kernel.apply("one\n")
     finally:
         os.umask(before)
-    assert file.stat().st_mode & 0o7777 == 0o644
+    assert kernel.file.stat().st_mode & 0o7777 == 0o644
 
 
 def test_a_failed_exportfs_is_told_with_its_words_and_a_command_to_paste(tmp_path: Path) -> None:
-    exportfs = program(tmp_path / "my exportfs", "echo 'exportfs: Failed to stat /srv/x' >&2; exit 1")
+    kernel = Kernel(tmp_path, "echo 'exportfs: Failed to stat /srv/x' >&2; exit 1")
+    text = f"/srv/x 10.0.0.7/32({OPTIONS})\n"
     with pytest.raises(NfsError, match=r"exportfs failed \(1\): exportfs: Failed to stat /srv/x") as caught:
-        apply(Backend.KERNEL, "one\n", kernel_file=tmp_path / "file", exportfs=exportfs)
-    assert shlex.split(caught.value.command) == [exportfs, "-r"]
-    assert (tmp_path / "file").read_text() == "one\n", "the next exportfs takes it"
+        kernel.apply(text)
+    assert shlex.split(caught.value.command) == [kernel.exportfs, "-i", "-o", OPTIONS, "10.0.0.7/32:/srv/x"]
+    assert kernel.file.read_text() == text, "a server that starts later takes it"
 
 
 def test_a_missing_exportfs_is_told(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    Path(kernel.exportfs).unlink()
     with pytest.raises(NfsError, match="is not installed") as caught:
-        apply(Backend.KERNEL, "one\n", kernel_file=tmp_path / "file", exportfs=str(tmp_path / "none"))
+        kernel.apply(f"{OWN} 10.0.0.7/32({OPTIONS})\n")
     assert "nfs-kernel-server" in caught.value.hint
 
 
-def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_files_that_cannot_be_written_or_read_are_told(tmp_path: Path) -> None:
     with pytest.raises(NfsError, match="cannot write the exports") as caught:
         apply(Backend.KERNEL, "one\n", kernel_file=tmp_path / "no" / "such" / "file", exportfs="/bin/true")
     assert "root" in caught.value.hint
+    kernel = Kernel(tmp_path)
+    kernel.etab.mkdir()
+    with pytest.raises(NfsError, match=r"cannot read .*etab"):
+        kernel.apply("one\n")
 
 
 # Stands in for ganesha.nfsd where only its process matters: prints a line when it is ready and at each SIGHUP.

@@ -116,7 +116,7 @@ def test_no_path_breaks_out_of_its_line(path: str, clients: list[IPv4Address], w
     assert name.encode().decode("unicode_escape").encode("latin-1").decode() == path
     assert len(options) == len(set(clients))
     for option, client in zip(options, sorted(set(clients)), strict=True):
-        assert option.startswith(f"{client}({'rw' if writable else 'ro'},")
+        assert option.startswith(f"{client}/32({'rw' if writable else 'ro'},")
         assert "all_squash" in option
         assert "no_root_squash" not in option
     block = render_ganesha([export])

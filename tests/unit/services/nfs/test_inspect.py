@@ -9,7 +9,7 @@ from services.nfs.apply import NfsError
 from services.nfs.inspect import read_exportfs, require_ganesha, require_nfsd
 
 EXPORTFS = (
-    "/srv/images  10.77.0.21(ro,wdelay,root_squash,all_squash,no_subtree_check,anonuid=65534,sec=sys)\n"
+    "/srv/images  10.77.0.21/32(ro,wdelay,root_squash,all_squash,no_subtree_check,anonuid=65534,sec=sys)\n"
     "/srv/images  10.77.0.22(ro,wdelay,root_squash,all_squash,no_subtree_check,anonuid=65534,sec=sys)\n"
     "/srv/with\\040space  10.77.0.21(rw)\n"
 )

@@ -1,7 +1,9 @@
-"""Which files an iPXE script loads."""
+"""Which script iPXE asks for, and which files that loads."""
 
+from services.dhcp.snippets import IPXE_OWN_MAC
+from services.ethernet import MacAddress
 from services.menus.ipxe import LiveBoot, render
-from services.probe.script import files
+from services.probe.script import expand, files
 
 URL = "http://10.77.0.1/boot/525400aabb01/boot.ipxe"
 
@@ -16,3 +18,9 @@ def test_other_scripts() -> None:
     text = "#!ipxe\n  kernel --name k -t 5 http://a/k quiet\ninitrd /r1\ninitrd\nimgfree\n#kernel no\necho initrd x\n"
     assert files(text, URL) == ("http://a/k", "http://10.77.0.1/r1")
     assert files("", URL) == ()
+
+
+def test_a_script_s_name_with_the_mac_in_it() -> None:
+    mac = MacAddress.parse("52:54:00:aa:bb:01")
+    assert expand(f"http://10.77.0.1/boot/{IPXE_OWN_MAC}/boot.ipxe", mac) == URL
+    assert expand("http://a/${mac:hexraw}/${uuid}", mac) == "http://a/525400aabb01/${uuid}"

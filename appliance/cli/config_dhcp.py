@@ -1,0 +1,52 @@
+"""`config dhcp`: what the site's own DHCP server has to be told where it has port 67 or names the boot files itself."""
+
+from typing import Annotated
+
+import typer
+
+from appliance.config import load
+from appliance.errors import UserError
+from appliance.policy import LOADERS
+from services.dhcp.snippets import IPXE_OWN_MAC, BootServer, Server, Way, render
+
+
+def dhcp(
+    context: typer.Context,
+    server: Annotated[Server | None, typer.Argument(help="The DHCP server.", show_default=False)] = None,
+    way: Annotated[
+        Way | None,
+        typer.Option(help="pxe: option 60 and port 4011; options: options 66 and 67. Default: the first it can go."),
+    ] = None,
+    interface: Annotated[str, typer.Option(help="The interface to the PCs, if there are several.")] = "",
+) -> None:
+    """Print what to paste into the configuration of a DHCP server, so that its PCs boot from this box.
+
+    For a DHCP server on this host, which has UDP port 67, or one elsewhere that is to name the boot files itself.
+    Beside any other DHCP server nothing is needed. Without a server: the list of those that are known.
+    """
+    if server is None:
+        for each in Server:
+            typer.echo(f"netboot-appliance config dhcp {each:8} --way {' | '.join(each.ways)}")
+        return
+    chosen = way or server.ways[0]
+    if chosen not in server.ways:
+        raise UserError(
+            f"{server} cannot go the way {chosen}: firmware asks port 4011 of the DHCP server's own host, and there is "
+            "no netboot-appliance",
+            f"netboot-appliance config dhcp {server} --way {server.ways[0]}",
+        )
+    typer.echo(render(server, chosen, _box(context, interface)), nl=False)
+
+
+def _box(context: typer.Context, name: str) -> BootServer:
+    # pyroute2 takes a third of a second to import, which no other verb has to wait for.
+    from appliance.network import base_url, interfaces
+
+    config = load(context.obj)
+    served = [each for each in interfaces(config) if name in ("", each.name)]
+    if len(served) != 1:
+        names = " or ".join(f"--interface {each.name}" for each in interfaces(config))
+        raise UserError("the PCs are on one of the box's interfaces", f"choose: {names}")
+    address = served[0].address
+    script = f"{base_url(address.ip, config.server.http_port)}/boot/{IPXE_OWN_MAC}/boot.ipxe"
+    return BootServer(address.ip, address.network, LOADERS, script)

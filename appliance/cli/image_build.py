@@ -1,0 +1,120 @@
+"""`image build`: builds here, or has systemd's unit build and follows it; the terminal shows the same."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from appliance import image_unit
+from appliance.cli.output import size, span
+from appliance.config import load
+from appliance.errors import UserError
+from image import release
+from image.build import STAGES, BuildError, Progress, When, built
+from image.build import build as run
+from image.release import Release, ReleaseError
+
+
+def build(
+    context: typer.Context,
+    force: Annotated[bool, typer.Option("--force", help="Also when this recipe has been built already.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Take Debian's updates: a new release if a package has changed.")
+    ] = False,
+    here: Annotated[bool, typer.Option("--here", hidden=True)] = False,
+) -> None:
+    """Build the live system with Debian's live-build and make it the active release. Takes some minutes.
+
+    On a server, systemd's netboot-appliance-image.service builds, and this shows what it does: Ctrl-C or a lost
+    connection leave the build running, and the same command follows it again.
+    """
+    config = load(context.obj)
+    again = When.ALWAYS if force else When.UPDATED if update else When.NEVER
+    before = _active(config.images)
+
+    def in_process(again: When, report: image_unit.Report) -> Release:
+        return run(config.image.recipe, config.server.data / "build", config.images, report, again)
+
+    # The unit itself comes by with --here, and what is wanted of it is not on its command line.
+    by_unit = not here and image_unit.available(context.obj)
+    if by_unit and image_unit.running():
+        typer.echo(f"a build is running ({image_unit.UNIT}): following it", err=True)
+    elif not here and again is When.NEVER and (done := built(config.image.recipe, config.images)):
+        typer.echo(f"release {done.id} was built from this recipe already (again: image build --force)")
+        by_unit = False
+    try:
+        with _Watcher() as watcher:
+            if by_unit:
+                made = image_unit.follow(config.images, again, watcher.report)
+            elif here:
+                made = image_unit.record(in_process, watcher.report)
+            else:
+                made = in_process(again, watcher.report)
+    except BuildError as error:
+        _show_failure(error)
+        raise UserError(str(error), f"{error.hint}; the active release is unchanged", code=1) from None
+    except ReleaseError as error:
+        raise UserError(str(error), error.hint) from None
+    except KeyboardInterrupt:
+        if by_unit:
+            typer.echo(f"the build goes on in {image_unit.UNIT}", err=True)
+            typer.echo("follow it again: netboot-appliance image build", err=True)
+            typer.echo(f"stop it: systemctl stop {image_unit.UNIT.removesuffix('.service')}", err=True)
+            raise typer.Exit(130) from None
+        raise UserError("the build was interrupted", "the active release is unchanged", code=130) from None
+    active = _active(config.images)
+    if active != made.id:
+        typer.echo(f"not active: the active release is {active or 'none'}; image activate {made.id}")
+    elif update and before == made.id:
+        typer.echo(f"no package has changed: release {made.id} stays active")
+    else:
+        typer.echo(f"active: {made.id} ({size(made.size)}, {span(watcher.elapsed)})")
+
+
+class _Watcher:
+    """Shows a build's progress: a moving line on a terminal, one line a stage elsewhere."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0.0
+        self._console = Console(stderr=True)
+        self._status = self._console.status("") if sys.stderr.isatty() else None
+        self._stage = ""
+
+    def __enter__(self) -> "_Watcher":
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def report(self, progress: Progress) -> None:
+        self.elapsed = progress.elapsed
+        if progress.stage != self._stage:
+            self._stage = progress.stage
+            line = f"{progress.elapsed:5.0f} s  {progress.number}/{len(STAGES)} {progress.stage}: {progress.step}"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if self._status:
+            room = self._console.width - 24
+            self._status.update(f"{progress.elapsed:.0f} s  {progress.stage}: {escape(progress.step[:room])}")
+
+
+def _active(images: Path) -> str | None:
+    try:
+        active = release.current(images)
+    except ReleaseError:
+        return None
+    return active.id if active else None
+
+
+def _show_failure(error: BuildError) -> None:
+    for line in error.tail:
+        typer.echo(f"  | {line}", err=True)
+    if error.paste:
+        typer.echo(f"the failed command: {error.paste}", err=True)
+    if error.log:
+        typer.echo(f"the whole log: {error.log}", err=True)

@@ -1,0 +1,110 @@
+"""Whether the DHCP servers of a segment send PCs to the box, where it does not answer on port 67 itself.
+
+PURE. They do by option 60 (firmware then asks port 4011 of the box) or by naming the box's own boot files.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from urllib.parse import urlsplit
+
+from appliance.doctor.finding import Finding, error, ok, warning
+from appliance.policy import LOADERS
+from services.dhcp.message import Option
+from services.dhcp.survey import Heard
+from services.probe.firmware import Agent, suboptions
+from services.probe.message import NOWHERE
+
+_NO_PXEDHCP = 176
+_SNIPPET = "tell that server of the box; for each that is known there is a text to paste: netboot-appliance config dhcp"
+
+
+def judge(interface: str, own: Sequence[IPv4Address], heard: Sequence[Heard]) -> list[Finding]:
+    """Judge the offers that were heard by `interface`; `own` are the box's addresses there."""
+    leases = [each for each in heard if each.offer.yiaddr != NOWHERE]
+    asked = [each for each in leases if each.asked_as is not Agent.SYSTEM]
+    findings = [
+        _judge(source, own, [each for each in asked if each.source == source])
+        for source in sorted({each.source for each in asked})
+    ]
+    if not leases:
+        findings.append(
+            warning(
+                "dhcp",
+                f"no DHCP server answers on {interface}",
+                'netboot-appliance gives out no addresses, and with [dhcp] mode = "off" it makes no boot offers',
+                "check that the DHCP server runs, has free addresses, and is on the same segment",
+            )
+        )
+    findings += [
+        warning(
+            "dhcp-proxy",
+            f"another proxyDHCP server answers on {interface}: {source}",
+            "a PC takes whichever offer it likes best",
+            f"switch network boot off on {source}, or limit it to other PCs",
+        )
+        for source in sorted({each.source for each in heard if each.offer.yiaddr == NOWHERE})
+    ]
+    return findings
+
+
+def _judge(source: IPv4Address, own: Sequence[IPv4Address], offers: Sequence[Heard]) -> Finding:
+    """One server, by its offers to UEFI firmware and to iPXE."""
+    wrong = next((found for each in offers if (found := _wrong(source, own, each))), None)
+    if wrong is not None:
+        return wrong
+    asks = any(_marked(each) for each in offers)
+    how = "by option 60 to port 4011" if asks else "by naming its boot files (options 66 and 67)"
+    return ok("dhcp-pointer", f"the DHCP server {source} sends PCs to netboot-appliance, {how}")
+
+
+def _wrong(source: IPv4Address, own: Sequence[IPv4Address], heard: Heard) -> Finding | None:
+    offer, who = heard.offer, heard.asked_as.words
+    boot_file = offer.boot_file
+    if _marked(heard) and not boot_file:
+        server = next((each for each in (offer.siaddr, offer.server) if each != NOWHERE), source)
+        if server not in own:
+            return _fault(
+                f"the DHCP server {source} sends {who} to port 4011 of {server}, which is not this box",
+                "option 60 leads firmware to the DHCP server's own host, or to its next-server",
+                "name the boot files in that server instead: netboot-appliance config dhcp (--way options)",
+            )
+        if heard.asked_as is Agent.IPXE and _NO_PXEDHCP in suboptions(offer.options.get(Option.IPXE, b"")):
+            return _fault(
+                f"the DHCP server {source} sends iPXE the option 175.176 (no-pxedhcp)",
+                "iPXE then does not ask port 4011, and so never hears of the boot script",
+                f"take option 176 out of the encapsulated options 175 on {source}",
+            )
+        return None
+    if not boot_file:
+        return _fault(
+            f"the DHCP server {source} does not send PCs to netboot-appliance: neither option 60 nor a boot file",
+            'with [dhcp] mode = "off" nobody else tells them',
+            _SNIPPET,
+        )
+    if offer.boot_server not in own:
+        return _fault(
+            f"the DHCP server {source} sends {who} to {offer.boot_server} for {boot_file}",
+            "that is not this box",
+            _SNIPPET,
+        )
+    if heard.asked_as is Agent.IPXE and not urlsplit(boot_file).path.endswith("/boot.ipxe"):
+        return _fault(
+            f"the DHCP server {source} offers iPXE {boot_file} and not the boot script",
+            "it does not know iPXE by its user class (option 77), and iPXE would load itself for ever",
+            _SNIPPET,
+        )
+    if heard.asked_as is Agent.UEFI and boot_file.rpartition("/")[2] not in LOADERS.values():
+        return _fault(
+            f"the DHCP server {source} offers {who} the boot file {boot_file}",
+            f"this box has {' and '.join(sorted(set(LOADERS.values())))}",
+            _SNIPPET,
+        )
+    return None
+
+
+def _marked(heard: Heard) -> bool:
+    return heard.offer.vendor_class == "PXEClient"
+
+
+def _fault(what: str, why: str, what_to_do: str) -> Finding:
+    return error("dhcp-pointer", what, why, what_to_do)

@@ -1,0 +1,85 @@
+"""The running server reads its configuration again: all of it comes into force, or nothing.
+
+Who asked learns what came of it from the registry (appliance/verdict.py) and from systemd.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from appliance import config as configuration
+from appliance import supervision, verdict
+from appliance.box import Box
+from appliance.config import Config
+from appliance.errors import UserError
+from appliance.network import networks
+from appliance.registry import Registry
+from services.neighbours import Interface
+
+log = structlog.get_logger("serve")
+
+
+class Reloading:
+    """The reloads of one box. `rejected` is why the last one changed nothing, or empty."""
+
+    def __init__(self, box: Box, registry: Registry, served: Sequence[Interface], moved: Callable[[], None]) -> None:
+        """`moved` is called when what is exported may have changed. The start counts as a good reload."""
+        self._box = box
+        self._registry = registry
+        self._served = served
+        self._moved = moved
+        self.rejected = ""
+        verdict.write(registry, verdict.begin())
+
+    async def at_each(self, hangup: asyncio.Event) -> None:
+        """Reload whenever `hangup` is set; runs until it is cancelled."""
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            self._reload()
+
+    def _reload(self) -> None:
+        supervision.reloading()
+        result = verdict.begin()
+        try:
+            note = self._take_over(self._load())
+            result = replace(result, note=note)
+            log.info("configuration reloaded", file=str(self._box.config.path))
+            if note:
+                log.warning(note, do="systemctl restart netboot-appliance")
+        except UserError as error:
+            result = replace(result, error=error.message, hint=error.hint)
+            log.error("the configuration was not reloaded; the old one stays", error=error.message, hint=error.hint)
+            supervision.status(f"reload rejected, the old configuration stays: {error.message}")
+        self.rejected = result.error
+        try:
+            verdict.write(self._registry, result)
+        except Exception:
+            log.exception("cannot write to the registry what came of the reload")
+        supervision.ready()
+
+    def _load(self) -> Config:
+        fresh = configuration.load(self._box.config.path)
+        if self._box.config.written and not fresh.written:
+            raise UserError(
+                f"the configuration file {fresh.path} is gone",
+                "put it back; to go on with the defaults, restart the server",
+            )
+        return fresh
+
+    def _take_over(self, fresh: Config) -> str:
+        """Bring it into force; returns what of it has to wait for the next start, in words, or nothing."""
+        running = self._box.config
+        # No interfaces in the file: the one that was found at the start still does.
+        server = replace(fresh.server, interfaces=fresh.server.interfaces or running.server.interfaces)
+        waits = [
+            name
+            for name, new, old in (("[server]", server, running.server), ("[dhcp]", fresh.dhcp, running.dhcp))
+            if new != old
+        ]
+        self._box.config = replace(fresh, server=running.server, dhcp=running.dhcp)
+        self._box.networks = networks(self._box.config, self._served)
+        self._moved()
+        return f"{' and '.join(waits)} changed: in force after a restart" if waits else ""

@@ -1,0 +1,60 @@
+"""Deletes old releases. Which ones PCs may be running it is told.
+
+A release vanishes in one step, by its name; what was being deleted when power failed is deleted the next time.
+"""
+
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from image import release
+from image.release import Release
+
+_DOOMED = ".pruned-"
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """The releases of a directory, newest first: those to be deleted, and those kept with the reasons, in words."""
+
+    old: tuple[Release, ...]
+    kept: tuple[tuple[Release, tuple[str, ...]], ...]
+
+
+def choose(images: Path, keep: int, running: Collection[str]) -> Sorted:
+    """Tell old releases from those to keep: the `keep` newest, the active and previous one, and those `running`.
+
+    Broken releases are neither. Raises ReleaseError when it cannot be told which one is active.
+    """
+    active, previous = release.current(images), release.previous(images)
+    reasons: dict[str, Collection[str]] = {
+        "active": {active.id} if active else (),
+        "previous": {previous.id} if previous else (),
+    }
+    old: list[Release] = []
+    kept: list[tuple[Release, tuple[str, ...]]] = []
+    for number, each in enumerate(release.releases(images).releases):
+        why = tuple(reason for reason, ids in reasons.items() if each.id in ids)
+        if number < keep:
+            why = (*why, f"among the {keep} newest")
+        if each.id in running:
+            why = (*why, "a PC may be running it")
+        if why:
+            kept.append((each, why))
+        else:
+            old.append(each)
+    return Sorted(tuple(old), tuple(kept))
+
+
+def prune(images: Path, keep: int, running: Collection[str]) -> Sorted:
+    """Delete what `choose` calls old, and what an interrupted call has left; raises ReleaseError, OSError."""
+    if not images.is_dir():
+        return Sorted((), ())
+    with release.changing(images):
+        found = choose(images, keep, running)
+        for each in found.old:
+            each.path.rename(images / f"{_DOOMED}{each.id}")
+    for left in images.glob(f"{_DOOMED}*"):
+        shutil.rmtree(left)
+    return found

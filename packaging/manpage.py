@@ -1,0 +1,96 @@
+"""Prints netboot-appliance(8) in man(7) macros, from the program's own verbs and their help.
+
+What the verbs do not say themselves (files, exit codes) is in this file. It installs nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+import typer.main
+
+from appliance.cli.main import app
+
+NAME = "netboot-appliance"
+
+FILES = {
+    "/etc/netboot-appliance/config.toml": "The configuration. It holds the project's account key.",
+    "/var/lib/netboot-appliance/images": "The live system's releases.",
+    "/var/lib/netboot-appliance/state": "The work of each PC, in a directory named after its MAC address.",
+    "/var/lib/netboot-appliance/registry": "The allowlist, the PCs and their boots. Written by the program alone.",
+    "/opt/netboot-appliance": "The program.",
+}
+EXIT = {
+    "0": "It is done; of a question: yes.",
+    "1": "It failed; of a question: no.",
+    "2": "The command line or the configuration is wrong; nothing was changed.",
+}
+
+
+def page() -> str:
+    """The whole page."""
+    root: Any = typer.main.get_command(app)
+    context = root.context_class(root, info_name=NAME)
+    lines = [
+        f'.TH NETBOOT\\-APPLIANCE 8 "" "{NAME} {version(NAME)}" "System administration"',
+        ".SH NAME",
+        f"{_text(NAME)} \\- boots rooms of idle PCs diskless for BOINC",
+        ".SH SYNOPSIS",
+        f".B {_text(NAME)}",
+        "[\\fB\\-\\-config\\fR \\fIFILE\\fR] \\fIVERB\\fR [\\fIOPTIONS\\fR] [\\fIARGUMENTS\\fR]",
+        ".SH DESCRIPTION",
+        *_paragraphs(root.help, root.epilog),
+        ".SH OPTIONS",
+        *_parameters(root, context),
+        ".SH VERBS",
+    ]
+    for command in root.commands.values():
+        lines += _command(command, context)
+    lines += [".SH FILES", *_definitions(FILES), ".SH EXIT STATUS", *_definitions(EXIT)]
+    lines += [".SH SEE ALSO", ".BR systemctl (1),", ".BR exports (5),", ".BR exportfs (8),", ".BR lb (1)"]
+    return "\n".join(lines) + "\n"
+
+
+def _command(command: Any, parent: Any) -> Iterator[str]:
+    """One verb, or a group: what it is for, then its verbs."""
+    context = command.context_class(command, info_name=command.name, parent=parent)
+    verbs = getattr(command, "commands", {})
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield f".SS {_text(context.command_path.removeprefix(NAME).strip())}"
+    if not verbs or command.invoke_without_command:
+        yield f"\\fB{_text(context.command_path)}\\fR {_text(usage)}"
+    yield from _paragraphs(command.help, command.epilog)
+    yield from _parameters(command, context)
+    for verb in verbs.values():
+        yield from _command(verb, context)
+
+
+def _parameters(command: Any, context: Any) -> Iterator[str]:
+    records = (p.get_help_record(context) for p in command.get_params(context) if p.name != "help")
+    yield from _definitions(dict(filter(None, records)))
+
+
+def _paragraphs(*texts: str | None) -> Iterator[str]:
+    for text in texts:
+        for paragraph in re.split(r"\n\s*\n", text or ""):
+            if paragraph.strip():
+                yield ".PP"
+                yield _text(paragraph)
+
+
+def _definitions(entries: dict[str, str]) -> Iterator[str]:
+    for term, meaning in entries.items():
+        yield ".TP"
+        yield f".B {_text(term)}"
+        yield _text(meaning)
+
+
+def _text(text: str) -> str:
+    """Running text on one line, with roff's own characters made harmless."""
+    line = " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{line}" if line.startswith((".", "'")) else line
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,119 @@
+"""DHCP servers that an administrator may have on the box's own host: dnsmasq, ISC dhcpd, Kea, each with a plain
+configuration that leases addresses and knows nothing of us, and with what `config dhcp` prints pasted into it."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from tests.room.namespaces import Namespace
+from tests.room.processes import Process, RoomError, wait_until
+from tests.room.room import CHECKOUT
+
+UNPACKED = CHECKOUT / ".room" / "dhcp-servers"
+"""Where `make` unpacks isc-dhcp-server and kea-dhcp4-server: installed packages would start them."""
+
+
+def program(name: str) -> list[str]:
+    """The command of an unpacked program with its libraries, else of the installed one."""
+    path = UNPACKED / "usr" / "sbin" / name
+    if path.exists():
+        libraries = ":".join(str(each) for each in (UNPACKED / "usr" / "lib").glob("*-linux-gnu"))
+        return ["env", f"LD_LIBRARY_PATH={libraries}", str(path)]
+    if found := shutil.which(name, path="/usr/sbin:/usr/bin"):
+        return [found]
+    raise RoomError(f"there is no {name}: make {UNPACKED.relative_to(CHECKOUT)}/.ready")
+
+
+@dataclass(frozen=True)
+class DhcpServer:
+    """One of them. `config(directory, snippet)` is its file; `commands` check that file and run the server."""
+
+    name: str
+    process: str
+    config: Callable[[Path, str], str]
+    check: Callable[[Path], Sequence[str]]
+    serve: Callable[[Path], Sequence[str]]
+
+    def start(self, host: Namespace, directory: Path, snippet: str) -> Process:
+        """Paste the snippet, have the program itself check its file, and run it until it has port 67."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "leases").touch()
+        file = directory / f"{self.name}.conf"
+        file.write_text(self.config(directory, snippet))
+        host.run(self.check(file))
+        process = host.start(self.process, self.serve(file), directory / f"{self.name}.log")
+
+        def listening() -> bool:
+            process.require()
+            return ":67 " in host.run(["ss", "-Hlnu"]).stdout
+
+        wait_until(listening, 30, f"{self.name} to listen; its log is {process.log}", 0.05)
+        return process
+
+
+def _dnsmasq(directory: Path, snippet: str) -> str:
+    return f"""\
+port=0
+user=root
+no-ping
+interface=lan0
+bind-interfaces
+dhcp-authoritative
+dhcp-range=10.78.0.100,10.78.0.200,2m
+dhcp-leasefile={directory}/leases
+log-dhcp
+{snippet}"""
+
+
+def _isc(_: Path, snippet: str) -> str:
+    return f"""\
+authoritative;
+ping-check off;
+default-lease-time 120;
+subnet 10.78.0.0 netmask 255.255.255.0 {{
+  range 10.78.0.100 10.78.0.200;
+}}
+{snippet}"""
+
+
+def _kea(_: Path, snippet: str) -> str:
+    return f"""\
+{{ "Dhcp4": {{
+{snippet}
+"interfaces-config": {{ "interfaces": [ "lan0" ] }},
+"lease-database": {{ "type": "memfile", "persist": false }},
+"valid-lifetime": 120,
+"subnet4": [ {{ "id": 1, "subnet": "10.78.0.0/24", "pools": [ {{ "pool": "10.78.0.100 - 10.78.0.200" }} ] }} ]
+}} }}
+"""
+
+
+def _kea_command(file: Path, *options: str) -> list[str]:
+    places = [f"KEA_{what}={file.parent}" for what in ("PIDFILE_DIR", "LOCKFILE_DIR", "DHCP_DATA_DIR")]
+    return ["env", *places, *program("kea-dhcp4"), *options, str(file)]
+
+
+def _dhcpd_command(file: Path, *options: str) -> list[str]:
+    return [*program("dhcpd"), "-4", "-cf", str(file), "-lf", str(file.parent / "leases"), *options]
+
+
+DNSMASQ = DhcpServer(
+    "dnsmasq",
+    "dnsmasq",
+    _dnsmasq,
+    lambda file: ["dnsmasq", "--test", f"--conf-file={file}"],
+    lambda file: ["dnsmasq", "--keep-in-foreground", f"--conf-file={file}", "--log-facility=-", "--pid-file="],
+)
+ISC = DhcpServer(
+    "isc",
+    "dhcpd",
+    _isc,
+    lambda file: _dhcpd_command(file, "-t"),
+    lambda file: _dhcpd_command(file, "-f", "-d", "-pf", str(file.parent / "pid"), "lan0"),
+)
+KEA = DhcpServer("kea", "kea-dhcp4", _kea, lambda f: _kea_command(f, "-t"), lambda f: _kea_command(f, "-c"))
+
+ADDRESS = IPv4Address("10.78.0.1")
+"""The host that is both: DHCP server and box."""

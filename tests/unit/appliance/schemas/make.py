@@ -1,0 +1,43 @@
+"""`python -m tests.unit.appliance.schemas.make`: write the registry of today's schema that later versions must read.
+
+Once a schema: when a migration is added, before it is released. The rows are those of the schema before, brought up to
+date by the migration; rows of new tables are to be added to the file by hand. A released file is never edited.
+"""
+
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from appliance.registry import Registry
+from appliance.schema import MIGRATIONS
+
+HERE = Path(__file__).parent
+
+
+def load(schema: int, path: Path) -> None:
+    """Make a registry of an old schema, as the version of that time has left it."""
+    with closing(sqlite3.connect(path)) as sql:
+        sql.executescript((HERE / f"{schema}.sql").read_text(encoding="utf-8"))
+
+
+def dump(path: Path) -> str:
+    """A registry as SQL."""
+    with closing(sqlite3.connect(path)) as sql:
+        (schema,) = sql.execute("PRAGMA user_version").fetchone()
+        return "\n".join([*sql.iterdump(), f"PRAGMA user_version = {schema};", ""])
+
+
+def main() -> None:
+    """Write the file of today's schema; refuses to replace one."""
+    newest = len(MIGRATIONS)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "registry.sqlite3"
+        load(newest - 1, path)
+        Registry(path).close()
+        with (HERE / f"{newest}.sql").open("x", encoding="utf-8") as file:
+            file.write(dump(path))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The units: systemd takes them without a word, the daemon is shut in, and its user and directories are as agreed."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SYSTEMD = Path(__file__).parents[3] / "systemd"
+UNITS = sorted(path for path in SYSTEMD.iterdir() if path.suffix in (".service", ".path", ".timer"))
+DAEMON = SYSTEMD / "netboot-appliance.service"
+MOST_EXPOSED = 2.0
+"""The figure of `systemd-analyze security` that the daemon may have; 10 is a service without any sandbox."""
+
+OWNED = {
+    "etc/netboot-appliance": (0o755, "root"),
+    "var/lib/netboot-appliance": (0o755, "root"),
+    "var/lib/netboot-appliance/registry": (0o700, "netboot-appliance"),
+    "var/lib/netboot-appliance/boot": (0o755, "netboot-appliance"),
+    "var/lib/netboot-appliance/images": (0o755, "root"),
+    "var/lib/netboot-appliance/state": (0o711, "root"),
+    "var/lib/netboot-appliance/build": (0o700, "root"),
+}
+
+
+def run(*command: str | Path) -> str:
+    """Run a tool, which has to succeed; all it says."""
+    environment = {**os.environ, "SYSTEMD_PAGER": "", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_systemd_takes_all_units_without_a_word(tmp_path: Path) -> None:
+    # What they start is not installed here.
+    for unit in UNITS:
+        text = unit.read_text()
+        for program in ("netboot-appliance", "python3"):
+            text = text.replace(f"/opt/netboot-appliance/bin/{program}", "/bin/true")
+        assert "/opt" not in text
+        (tmp_path / unit.name).write_text(text)
+    assert run("systemd-analyze", "verify", "--man=no", *sorted(tmp_path.iterdir())) == ""
+
+
+def test_the_daemon_is_shut_in(capsys: pytest.CaptureFixture[str]) -> None:
+    last = run("systemd-analyze", "security", "--offline=true", DAEMON).splitlines()[-1]
+    assert "Overall exposure level" in last
+    figure = float(last.split(":")[1].split()[0])
+    with capsys.disabled():
+        print(f"\n{last.removeprefix('→ ')} (at most {MOST_EXPOSED})")
+    assert 0 < figure <= MOST_EXPOSED
+
+
+def test_the_daemon_has_the_one_capability_that_its_ports_take() -> None:
+    lines = DAEMON.read_text().splitlines()
+    capabilities = [line for line in lines if "Capabilit" in line and not line.startswith("#")]
+    assert capabilities == [
+        "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+    ]
+    assert "User=netboot-appliance" in lines
+    assert [line for line in lines if line.startswith("ReadWritePaths=")] == [
+        "ReadWritePaths=/var/lib/netboot-appliance/registry /var/lib/netboot-appliance/boot"
+    ]
+
+
+def test_user_and_directories_are_made_and_what_root_left_is_handed_over(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    for name in ("passwd", "group"):
+        (tmp_path / "etc" / name).write_text("root:x:0:0:root:/root:/bin/sh\n" if name == "passwd" else "root:x:0:\n")
+    # A box that ran by hand before there was a unit.
+    registry = tmp_path / "var/lib/netboot-appliance/registry"
+    registry.mkdir(parents=True)
+    (registry / "registry.sqlite3").touch(mode=0o600)
+    config = tmp_path / "etc/netboot-appliance/config.toml"
+    config.parent.mkdir()
+    config.touch(mode=0o600)
+
+    run("systemd-sysusers", f"--root={tmp_path}", SYSTEMD / "netboot-appliance.sysusers")
+    users = {name: int(number) for name, _, number, *_ in _fields(tmp_path / "etc/passwd")}
+    for _ in range(2):
+        run("systemd-tmpfiles", f"--root={tmp_path}", "--create", SYSTEMD / "netboot-appliance.tmpfiles")
+        for name, (mode, owner) in OWNED.items():
+            found = (tmp_path / name).stat()
+            assert (found.st_mode & 0o7777, found.st_uid) == (mode, users[owner]), name
+        database, file = (registry / "registry.sqlite3").stat(), config.stat()
+        assert (database.st_mode & 0o7777, database.st_uid) == (0o600, users["netboot-appliance"])
+        assert (file.st_mode & 0o7777, file.st_uid) == (0o640, 0)
+        groups = {name: int(number) for name, _, number, *_ in _fields(tmp_path / "etc/group")}
+        assert file.st_gid == groups["netboot-appliance"]
+    assert {line[0]: line[-1] for line in _fields(tmp_path / "etc/passwd")}["netboot-appliance"].endswith("nologin")
+
+
+def _fields(path: Path) -> list[list[str]]:
+    return [line.split(":") for line in path.read_text().splitlines()]
