@@ -6,7 +6,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint unit netns e2e e2e-server setup venv packages box-packages lock clean deb install uninstall
+.PHONY: demo test check lint unit unit-appliance unit-others netns e2e e2e-server setup venv packages box-packages lock clean deb install uninstall
 
 PYTHON := .venv/bin/python
 LIVE := image/tree/includes.chroot_after_packages
@@ -23,7 +23,7 @@ demo: setup
 test: check netns e2e e2e-server
 
 check: setup
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit-appliance lint unit-others
 
 lint:
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
@@ -32,8 +32,14 @@ lint:
 	shellcheck -x -P $(LIVE)/usr/lib/netboot-appliance .ci/run \
 		$$(grep -rlE '^#!/bin/(ba)?sh|^# shellcheck shell=' image/tree tests/fakes packaging debian/*.p*)
 
-unit:
-	.venv/bin/pytest tests/unit tests/transcripts
+unit: unit-appliance unit-others
+
+# The one is as long as the other with lint, for two cores.
+unit-appliance:
+	.venv/bin/pytest tests/unit/appliance
+
+unit-others:
+	.venv/bin/pytest tests/unit tests/transcripts --ignore=tests/unit/appliance
 
 netns: setup .room/dhcp-servers/.ready
 	.venv/bin/pytest tests/netns
@@ -71,7 +77,7 @@ deb:
 		apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get build-dep -y -qq --no-install-recommends ./ >/dev/null; \
 	fi; \
 	dpkg-buildpackage --build=binary --no-sign; \
-	cd $(CURDIR); rm -rf $$tree build/deb; mv $$directory build/deb; \
+	cd $(CURDIR); rm -rf $$tree build/deb; chmod 755 $$directory; mv $$directory build/deb; \
 	echo "The package: $$(ls build/deb/*.deb)"
 
 setup: packages venv

@@ -19,7 +19,7 @@ _FLOCK = "hhqqi4x"
 def only_server(registry: Path) -> Iterator[None]:
     """Hold the lock beside this registry; raises UserError naming the process that has it."""
     try:
-        registry.parent.mkdir(parents=True, exist_ok=True)
+        registry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with acting_as_owner(registry.parent):
             file = _path(registry).open("a+")
     except OSError as error:

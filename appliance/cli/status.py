@@ -101,7 +101,7 @@ def _show_facts(facts: dict[str, Any]) -> None:
     typer.echo(f"image     {image['id'] if image else none}")
     allowed = facts["allowed"]
     nobody = "nobody may boot yet (allow a PC with: netboot-appliance allow add MAC)"
-    some = f"{allowed['addresses']:,} addresses in {allowed['entries']:,} entries"
+    some = f"MAC addresses: {allowed['addresses']:,}, in entries: {allowed['entries']:,}"
     typer.echo(f"allowed   {some if allowed['entries'] else nobody}")
 
 

@@ -16,10 +16,11 @@ from services.decision import Reason
 from services.ethernet import MacAddress
 from tests.e2e.conftest import JOB_SECONDS
 from tests.e2e.wire import frames
-from tests.fakes.boinc_project import Host, Result, read_status
+from tests.fakes.boinc_project import read_status
 from tests.room.namespaces import Namespace
 from tests.room.pc import Pc
 from tests.room.room import BOX, CHECKOUT, SITE, Capture, Room, host_mac
+from tests.room.tasks import reported, the_host, unfinished
 
 FIRST = MacAddress.parse("52:54:00:aa:bb:cc")
 SECOND = MacAddress.parse("52:54:00:dd:ee:ff")
@@ -223,28 +224,6 @@ def stages(room: Room, mac: MacAddress) -> list[str]:
     """The stages that a PC's latest boot has reached, in order."""
     boot = room.boot(mac)
     return [stage["stage"] for stage in boot["stages"]] if boot else []
-
-
-def the_host(room: Room, mac: MacAddress) -> Host:
-    """The one host that the project knows by the PC's name."""
-    hosts = read_status(room.project_directory).hosts.values()
-    (host,) = (host for host in hosts if host.domain_name == f"boinc-{mac.bare}")
-    return host
-
-
-def results(room: Room, mac: MacAddress) -> list[Result]:
-    """The tasks that the project gave to a PC, oldest first; none while it has not joined."""
-    status = read_status(room.project_directory)
-    hosts = {host.id for host in status.hosts.values() if host.domain_name == f"boinc-{mac.bare}"}
-    return [result for result in status.results.values() if result.hostid in hosts]
-
-
-def reported(room: Room, mac: MacAddress) -> list[Result]:
-    return [result for result in results(room, mac) if result.state == "reported"]
-
-
-def unfinished(room: Room, mac: MacAddress) -> list[Result]:
-    return [result for result in results(room, mac) if result.state == "sent"]
 
 
 def checkpoint(room: Room, mac: MacAddress) -> int:

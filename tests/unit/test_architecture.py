@@ -1,6 +1,8 @@
 """The house: imports run downward only, pure modules stay pure, files fit in a head."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,3 +82,10 @@ def test_a_module_says_what_it_is_for_and_fits_in_a_head(path: Path) -> None:
     if text:
         assert ast.get_docstring(ast.parse(text))
     assert text.count("\n") <= 400
+
+
+def test_a_verb_does_not_pay_for_the_imports_of_another() -> None:
+    slow = "{'scapy', 'pyroute2', 'aiohttp', 'tftpy', 'appliance.daemon'}"
+    line = f"import sys, appliance.cli.main; sys.exit(', '.join({slow} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""

@@ -1,0 +1,69 @@
+"""A Debian 12 server's root directory, made once by mmdebstrap and kept for the next run.
+
+It has systemd, a kernel and what the .deb depends on, but nothing of the product. Nobody writes to it: containers and
+guests work on copies of their own. The Debian archive is the one this machine's apt uses.
+"""
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from image.build import mirrors_of_this_machine
+from tests.room.processes import RoomError, tail
+
+DISTRIBUTION = "bookworm"
+# A server as its administrator would have it, then what the .deb depends on.
+SERVER = (
+    *("systemd", "systemd-sysv", "dbus", "udev", "kmod", "linux-image-cloud-amd64", "initramfs-tools", "zstd"),
+    *("openssh-server", "iproute2", "procps", "netbase", "ca-certificates", "bash-completion", "man-db", "debconf"),
+)
+DEPENDENCIES = (
+    *("python3", "python3-venv", "nfs-kernel-server", "live-build", "debootstrap", "squashfs-tools", "ipxe"),
+    "adduser",
+)
+# mandb takes half a minute under emulation, and fsync after each file of a package a quarter of one.
+DEBCONF = "man-db man-db/auto-update boolean false\n"
+DPKG = "force-unsafe-io\n"
+
+
+def make_root(directory: Path, extra: Sequence[str] = ()) -> Path:
+    """Return the root directory with these packages `extra`, in `directory`; RoomError if making it fails."""
+    packages = sorted({*SERVER, *DEPENDENCIES, *extra})
+    key = hashlib.sha256("\n".join((DISTRIBUTION, DEBCONF, DPKG, *packages)).encode()).hexdigest()[:12]
+    directory.mkdir(parents=True, exist_ok=True)
+    root = directory / f"root-{key}"
+    with (directory / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.exists():
+            unfinished = directory / f"root-{key}.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            _bootstrap(unfinished, packages, directory / f"root-{key}.log")
+            unfinished.rename(root)
+    return root
+
+
+def _bootstrap(target: Path, packages: Sequence[str], log: Path) -> None:
+    mirrors = mirrors_of_this_machine(DISTRIBUTION)
+    sources = [f"deb {mirrors.archive} {DISTRIBUTION} main", f"deb {mirrors.security} {DISTRIBUTION}-security main"]
+    if mirrors.updates:
+        sources.append(f"deb {mirrors.archive} {DISTRIBUTION}-updates main")
+    command = ["mmdebstrap", "--variant=minbase", "--format=directory", f"--include={','.join(packages)}"]
+    command += ["--aptopt=APT::Install-Recommends false"]
+    command += [f'--aptopt=Acquire::http::Proxy "{mirrors.proxy}"'] if mirrors.proxy else []
+    command += [f"--essential-hook=printf '%s' '{DEBCONF}' | chroot \"$1\" debconf-set-selections"]
+    command += [f"--essential-hook=printf '%s' '{DPKG}' >\"$1/etc/dpkg/dpkg.cfg.d/unsafe-io\""]
+    command += ['--customize-hook=echo server >"$1/etc/hostname"']
+    # The clean machine-id of a fresh image: each copy makes its own.
+    command += ['--customize-hook=: >"$1/etc/machine-id"']
+    command += [DISTRIBUTION, str(target), *sources]
+    # Its mounts and processes end with us, whatever ends us.
+    alone = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [*alone, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode:
+        raise RoomError(f"mmdebstrap made no root directory; its log {log} ends:\n{tail(log)}")

@@ -1,0 +1,177 @@
+"""Exports on a server with real systemd and the real exportfs: who asks, who does it, and whose exports are whose.
+
+The kernel of a container has no NFS server: exportfs keeps its table all the same. That a PC can mount by it is seen in
+test_story.py.
+"""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server.container import Container
+from tests.server.program import DATA, HOME
+
+PYTHON = (f"{HOME}/bin/python3", "-I", "-c")
+UNIT = "netboot-appliance-exports"
+ETAB = "/var/lib/nfs/etab"
+
+# Brings exports into force as root, without a request: images and the state of the PCs 1 to N at 10.77.1.1 to N.
+APPLY = """
+import sys
+from ipaddress import IPv4Address
+from services.nfs.apply import Backend, apply
+from services.nfs.exports import Export, render_kernel
+pcs = {number: IPv4Address("10.77.1.0") + number for number in map(int, sys.argv[2:])}
+images, state = "/srv/box/images", "/srv/box/state"
+exports = [Export(images, tuple(pcs.values()), False, int(sys.argv[1]), 65534, 1)]
+exports += [Export(f"{state}/{n:012x}", (a,), True, 731, 731, 1 + n) for n, a in pcs.items()]
+print(apply(Backend.KERNEL, render_kernel(exports), roots=(images, state)))
+"""
+
+# The server, as far as it asks: each argument is how many PCs it wants; all but the last are overtaken by the next.
+ASK = """
+import asyncio, sys, time
+from ipaddress import IPv4Address
+from appliance.errors import UserError
+from appliance.exporter import choose_hands
+from appliance.grants import Grant
+from services.ethernet import MacAddress
+async def main():
+    hands, moved = choose_hands(), asyncio.Event()
+    moved.set()
+    for index, count in enumerate(map(int, sys.argv[1:])):
+        numbers = range(1, count + 1)
+        grants = [Grant(MacAddress(n), n, (IPv4Address("10.77.0.0") + n,)) for n in numbers]
+        last = index == len(sys.argv) - 2
+        try:
+            answer = await hands.install(None, (), grants, asyncio.Event() if last else moved)
+            if last:
+                print(answer.backend, answer.directories)
+        except UserError as error:
+            print(error.message)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def server(installed: Container) -> Iterator[Container]:
+    """With an exportfs that has nothing to export, and without our server, in whose place a test asks."""
+    installed.run("systemctl stop netboot-appliance; exportfs -ua; rm -f /etc/exports.d/*; : >/etc/exports")
+    # There is nobody to resolve names: whoever tries waits for seconds.
+    installed.run("echo nameserver 10.77.0.99 >/etc/resolv.conf; mkdir -p /srv/box/images /srv/other")
+    # This kernel has no nfsd; the program asks modprobe whether it could.
+    installed.run("ln -sf /bin/true /usr/local/sbin/modprobe; install -d -m 711 /srv/box/state")
+    yield installed
+    installed.run(f"rm -f /usr/local/sbin/modprobe; systemctl reset-failed {UNIT}.service", check=False)
+
+
+def exported(server: Container) -> dict[str, str]:
+    """The real table: options by "CLIENT:PATH"."""
+    found = {}
+    for line in server.path(ETAB).read_text().splitlines():
+        path, _, rest = line.partition("\t")
+        client, _, options = rest.partition("(")
+        found[f"{client}:{path}"] = options
+    return found
+
+
+def apply(server: Container, *pcs: int, uid: int = 65534) -> str:
+    server.run(["mkdir", "-p", *(f"/srv/box/state/{number:012x}" for number in pcs), "/srv/box/state"])
+    return server.run([*PYTHON, APPLY, str(uid), *map(str, pcs)], timeout=30).stdout.strip()
+
+
+def ours(*pcs: int) -> set[str]:
+    roots = {f"10.77.1.{number}/32:/srv/box/images" for number in pcs}
+    return roots | {f"10.77.1.{number}/32:/srv/box/state/{number:012x}" for number in pcs}
+
+
+def test_exportfs_exports_what_we_want_and_keeps_what_others_do(server: Container) -> None:
+    server.run("echo '/srv/other 10.77.0.0/24(ro,sync,no_subtree_check)' >/etc/exports; exportfs -ra")
+    # By hand, also of our own directories: not to be found in any file.
+    server.run("exportfs -i -o rw,sync,no_subtree_check 10.99.0.0/24:/srv/other 10.99.0.0/24:/srv/box/images")
+    others = exported(server)
+    assert len(others) == 3
+    assert apply(server, 1, 2, 3) == "True"
+    assert set(exported(server)) == set(others) | ours(1, 2, 3)
+    assert "anonuid=731" in exported(server)["10.77.1.1/32:/srv/box/state/000000000001"]
+    assert exported(server)["10.77.1.1/32:/srv/box/images"].startswith("ro,")
+    before = server.path(ETAB).stat()
+    assert apply(server, 1, 2, 3) == "False"
+    assert server.path(ETAB).stat().st_mtime_ns == before.st_mtime_ns, "and exportfs is left alone"
+    apply(server, 2, 4)
+    assert set(exported(server)) == set(others) | ours(2, 4)
+    apply(server, 2, 4, uid=65533)
+    assert "anonuid=65533" in exported(server)["10.77.1.2/32:/srv/box/images"]
+    assert "anonuid=731" in exported(server)["10.77.1.2/32:/srv/box/state/000000000002"]
+    assert {key: options for key, options in exported(server).items() if key in others} == others
+
+
+def test_an_nfs_server_that_starts_finds_the_same(server: Container) -> None:
+    # None has run yet.
+    server.run(f"rm -f {ETAB}")
+    apply(server, 1, 2)
+    mine = exported(server)
+    assert set(mine) == ours(1, 2)
+    # What nfs-server.service does when it stops and when it starts.
+    server.run("exportfs -au; exportfs -r")
+    assert exported(server) == mine
+    server.run("exportfs -au")
+    apply(server, 1, 2)
+    assert exported(server) == mine
+
+
+def test_a_room_is_taken_back_without_the_dns(server: Container) -> None:
+    """For an address without its /32, exportfs would ask for each of the others, and nobody answers here."""
+    pcs = range(1, 201)
+    apply(server, *pcs)
+    apply(server, *pcs[:100])
+    assert set(exported(server)) == ours(*pcs[:100])
+
+
+def test_the_units_are_clean(server: Container) -> None:
+    done = server.run(
+        ["systemd-analyze", "verify", *(f"/lib/systemd/system/{UNIT}.{kind}" for kind in ("path", "service"))]
+    )
+    assert done.stdout + done.stderr == ""
+
+
+def ask(server: Container, *counts: int) -> str:
+    """Ask root's part as the server's user, and return its last answer."""
+    command = ["systemd-run", "--quiet", "--wait", "--pipe", "--property=User=netboot-appliance"]
+    command += ["--property=RuntimeDirectory=netboot-appliance", *PYTHON, ASK, *map(str, counts)]
+    return server.run(command, timeout=50).stdout.strip()
+
+
+def test_what_the_server_asks_for_is_done_by_root_behind_the_path_unit(server: Container) -> None:
+    assert ask(server, 3) == "kernel 4"
+    table = exported(server)
+    assert table["10.77.0.3/32:/var/lib/netboot-appliance/state/000000000003"].startswith("rw,")
+    assert len(table) == 6
+    state = f"{DATA}/state"
+    assert server.run(f"stat -c '%u %a' {state} {state}/000000000003").stdout.split("\n")[:2] == ["0 711", "731 700"]
+    # Requests that overtake each other, 50 ms apart: the last one counts, whatever systemd missed.
+    assert ask(server, *range(30, 0, -1)) == "kernel 2"
+    assert len(exported(server)) == 2
+    assert server.run(["systemctl", "is-active", f"{UNIT}.path"]).stdout.strip() == "active"
+
+
+def test_a_request_that_goes_too_far_is_refused_and_in_the_journal(server: Container) -> None:
+    assert ask(server, 2) == "kernel 3"
+    before = exported(server)
+    # 10.77.0.255: the broadcast address of lan0's network, which is all that is configured.
+    assert "has the address 10.77.0.255, which is not one of a machine in 10.77.0.0/24" in ask(server, 255)
+    assert exported(server) == before
+    answer = json.loads(server.run(["cat", f"/run/{UNIT}/result.json"]).stdout)
+    assert "10.77.0.255" in answer["error"]
+    assert "10.77.0.255" in server.run(["journalctl", "--no-pager", "-u", UNIT]).stdout
+    assert server.run(["systemctl", "is-active", f"{UNIT}.path"]).stdout.strip() == "active", "the next one is heard"
+    assert ask(server, 1) == "kernel 2"
+
+
+def test_root_can_do_no_more_there_than_its_job_takes(server: Container) -> None:
+    shown = server.run(
+        ["systemctl", "show", "--property=CapabilityBoundingSet,ProtectSystem", f"{UNIT}.service"]
+    ).stdout
+    assert "CapabilityBoundingSet=cap_chown\n" in shown
+    assert "ProtectSystem=strict" in shown

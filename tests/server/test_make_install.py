@@ -1,0 +1,90 @@
+"""`make install` on a server with systemd: installed, upgraded, failed half-way, uninstalled. Without a network."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.room.room import CHECKOUT
+from tests.server.conftest import DIRECTORY
+from tests.server.container import Container
+from tests.server.program import CONFIGURATION, HOME, WORK, active, allowed, bound, furnish, process
+
+LOCKS = ("requirements.lock", "requirements-build.lock")
+SOURCES = ("appliance", "services", "image", "systemd", "packaging", "Makefile", "README.md", "pyproject.toml", *LOCKS)
+OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/root/wheels"
+# What the target does after it has seen to Debian's packages; a bare server has no make.
+INSTALL = f"{OFFLINE} /root/source/packaging/install"
+
+
+@pytest.fixture(scope="module")
+def wheels() -> Path:
+    """What the locks name, once for all runs."""
+    key = hashlib.sha256(b"".join((CHECKOUT / lock).read_bytes() for lock in LOCKS)).hexdigest()[:12]
+    directory = DIRECTORY / f"wheels-{key}"
+    if not directory.exists():
+        unfinished = directory.with_suffix(".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--dest", str(unfinished)]
+        for lock in LOCKS:
+            subprocess.run([*pip, "-r", CHECKOUT / lock], check=True)
+        unfinished.rename(directory)
+    return directory
+
+
+def copy(server: Container, names: Sequence[str], target: str) -> None:
+    server.path(target).mkdir()
+    for name in names:
+        source, there = CHECKOUT / name, server.path(target) / name
+        if source.is_dir():
+            shutil.copytree(source, there, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, there)
+
+
+def test_a_server_is_installed_upgraded_and_left_without_a_package(container: Container, wheels: Path) -> None:
+    copy(container, SOURCES, "/root/source")
+    shutil.copytree(wheels, container.path("/root/wheels"))
+
+    said = container.run(INSTALL, timeout=180).stdout
+    assert "netboot-appliance is running" in said
+    assert "netboot-appliance image build" in said
+    assert bound(container) >= {"67", "69", "80", "4011"}
+    assert active(container, "netboot-appliance-exports.path") == "active"
+    assert container.run("systemctl is-enabled netboot-appliance").stdout == "enabled\n"
+    assert container.run(["stat", "-c", "%a %G", CONFIGURATION]).stdout == "640 netboot-appliance\n"
+    assert "allow add" in container.run("man netboot-appliance").stdout
+    assert container.run("systemctl show -p FragmentPath --value netboot-appliance").stdout.startswith(
+        "/usr/local/lib/"
+    )
+    furnish(container)
+
+    # Half-way: no packages to be had. Nothing has changed, and the program runs and starts.
+    before, when = process(container), container.run(f"stat -c %Y {HOME}/bin").stdout
+    broken = container.run(INSTALL.replace("/root/wheels", "/root/nothing"), check=False, timeout=180)
+    assert broken.returncode != 0
+    assert process(container) == before
+    assert container.run(f"stat -c %Y {HOME}/bin").stdout == when
+    assert not container.path("/opt/.netboot-appliance.new").exists()
+
+    # Again: an upgrade, of a program from which a module is gone.
+    container.run(f"touch {HOME}/lib/of_yesterday.py")
+    said = container.run(INSTALL, timeout=180).stdout
+    assert "netboot-appliance is running" in said
+    assert "image build" not in said
+    assert process(container) != before
+    assert "8080" in bound(container)
+    assert not container.path(f"{HOME}/lib/of_yesterday.py").exists()
+    assert allowed(container) == ["window"]
+
+    said = container.run("/root/source/packaging/uninstall").stdout
+    assert "/var/lib/netboot-appliance" in said
+    assert active(container) == "inactive"
+    left = container.run("find /etc /opt /run /usr /var -xdev -name '*netboot-appliance*'").stdout.splitlines()
+    assert set(left) == {"/etc/netboot-appliance", "/var/lib/netboot-appliance"}
+    assert container.path(WORK).exists()
+    assert container.path(CONFIGURATION).exists()

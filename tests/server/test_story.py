@@ -1,0 +1,188 @@
+"""A spare server in production, as one story told in order: each test goes on where the one before left the room.
+
+Debian 12 in QEMU with the kernel's NFS server; the package is installed by apt, the configuration written, two PCs boot
+from it and compute. Meanwhile its service is killed, its configuration broken, and at last its power is cut.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from services.ethernet import MacAddress
+from tests.fakes.boinc_project import read_status
+from tests.room.demo import build_image, check_prerequisites, only_one
+from tests.room.namespaces import assert_nothing_left
+from tests.room.pc import Pc
+from tests.room.room import BOX, CHECKOUT
+from tests.room.tasks import reported, the_host, unfinished
+from tests.server.conftest import DIRECTORY, LOGS
+from tests.server.server_room import CONFIGURATION, CONFIGURATION_FILE, DATA, PACKAGE, SERVICE, ServerRoom
+
+FIRST = MacAddress.parse("52:54:00:aa:bb:cc")
+SECOND = MacAddress.parse("52:54:00:dd:ee:ff")
+PCS = (FIRST, SECOND)
+JOB_SECONDS = 40
+BOOT_SECONDS = 420
+CAP_NET_BIND_SERVICE = 1 << 10
+INTEGRITY = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('PRAGMA integrity_check').fetchone())"
+REGISTRY = f"{DATA}/registry/registry.sqlite3"
+
+
+@pytest.fixture(scope="module")
+def room(root: Path, deb: Path) -> Iterator[ServerRoom]:
+    """The room with the server up, and the project. Its logs stay in .room/logs/server/story."""
+    check_prerequisites()
+    with only_one(CHECKOUT / ".room"):
+        build_image(CHECKOUT / ".room", Console())
+        images = CHECKOUT / ".room" / "data" / "images"
+        room = ServerRoom(
+            DIRECTORY / "room", LOGS / "story", root=root, package=deb, images=images, job_seconds=JOB_SECONDS
+        )
+        with room:
+            room.start_project()
+            room.server.wait_up()
+            yield room
+    assert_nothing_left(room.network.room)
+
+
+@pytest.fixture(scope="module")
+def first(room: ServerRoom) -> Pc:
+    """A UEFI PC; off."""
+    return room.pc(FIRST, "uefi")
+
+
+@pytest.fixture(scope="module")
+def second(room: ServerRoom) -> Pc:
+    """A BIOS PC; off."""
+    return room.pc(SECOND, "bios")
+
+
+# The story
+
+
+def test_apt_installs_the_package_and_the_service_starts(room: ServerRoom) -> None:
+    said = room.server.run(["apt-get", "install", "--yes", PACKAGE], timeout=400).stdout
+    assert "0 not upgraded" in said
+    assert room.service("ActiveState", "UnitFileState") == {"ActiveState": "active", "UnitFileState": "enabled"}
+    room.follow()
+
+
+def test_without_a_configuration_it_serves_nobody_and_says_what_is_next(room: ServerRoom) -> None:
+    status = room.appliance("status").stdout
+    assert f"http {BOX}:80" in status
+    assert "netboot-appliance allow add" in status
+    assert room.exports() == []
+
+
+def test_the_service_has_one_privilege_only(room: ServerRoom) -> None:
+    pid = room.service("MainPID")["MainPID"]
+    status = dict(line.split(":", 1) for line in room.server.run(["cat", f"/proc/{pid}/status"]).stdout.splitlines())
+    assert "0" not in status["Uid"].split()
+    assert "0" not in status["Gid"].split()
+    for kind in ("CapEff", "CapPrm", "CapBnd"):
+        assert int(status[kind], 16) == CAP_NET_BIND_SERVICE
+    figure = room.server.run(["systemd-analyze", "security", "--no-pager", SERVICE]).stdout.splitlines()[-1]
+    print(figure)
+    found = re.search(r"exposure level for netboot-appliance.service: (\d+\.\d+)", figure)
+    assert found
+    assert float(found[1]) <= 2.0
+
+
+def test_a_pc_is_allowed_and_a_configuration_comes_into_force_by_a_reload(room: ServerRoom, first: Pc) -> None:
+    room.appliance("allow", "add", str(FIRST), "--label", "the first")
+    # Its firmware takes half a minute to get as far as the configuration.
+    first.power_on()
+    room.server.write(CONFIGURATION_FILE, CONFIGURATION)
+    room.server.run(["systemctl", "reload", SERVICE])
+    room.appliance("allow", "add", str(SECOND), "--label", "the second")
+
+
+@pytest.mark.usefixtures("first")
+def test_a_broken_configuration_is_refused_where_the_administrator_looks(room: ServerRoom) -> None:
+    pid = room.service("MainPID")
+    room.server.write(CONFIGURATION_FILE, CONFIGURATION.replace("account_key", "acount_key"))
+    refused = room.server.run(["systemctl", "reload", SERVICE], check=False)
+    assert refused.returncode != 0
+    shown = room.server.run(["systemctl", "status", "--no-pager", "--full", SERVICE], check=False).stdout
+    assert "acount_key" in shown
+    assert room.service("MainPID") == pid
+    assert room.service("ActiveState")["ActiveState"] == "active"
+    # It stays broken while the first PC boots under the one of before.
+
+
+def test_the_kernels_exports_follow_a_pc_that_boots(room: ServerRoom, first: Pc) -> None:
+    first.wait_for("Linux version", BOOT_SECONDS)
+    address = room.leased(FIRST)
+    room.wait_until(lambda: f"{room.state(FIRST)}\t{address}" in room.exports(), 60, "the first PC's export")
+    assert room.exports() == sorted([f"{DATA}/images\t{address}", f"{room.state(FIRST)}\t{address}"])
+
+
+def test_a_good_configuration_ends_the_complaint(room: ServerRoom) -> None:
+    room.server.write(CONFIGURATION_FILE, CONFIGURATION)
+    room.server.run(["systemctl", "reload", SERVICE])
+    assert "acount_key" not in room.appliance("status").stdout
+
+
+def test_a_pc_still_boots_when_the_service_is_killed_meanwhile(room: ServerRoom, second: Pc) -> None:
+    before = room.service("MainPID", "NRestarts")
+    second.power_on()
+    room.wait_until(lambda: room.said("script served", str(SECOND)), BOOT_SECONDS, "the second PC to fetch its script")
+    room.server.run(["systemctl", "kill", "--signal=KILL", SERVICE])
+    room.server.wait(f"systemctl is-active {SERVICE}", 60)
+    after = room.service("MainPID", "NRestarts")
+    assert int(after["NRestarts"]) == int(before["NRestarts"]) + 1
+    assert after["MainPID"] != before["MainPID"]
+    assert room.server.run(["python3", "-c", INTEGRITY, REGISTRY]).stdout.strip() == "ok"
+    second.wait_for("Linux version", BOOT_SECONDS)
+    # It was in the middle of a transfer, and went on by itself.
+    assert "the boot starts anew" in second.text()
+
+
+@pytest.mark.usefixtures("first", "second")
+def test_both_pcs_compute_and_report(room: ServerRoom) -> None:
+    room.wait_until(lambda: all(reported(room, mac) for mac in PCS), BOOT_SECONDS, "both PCs to report a task")
+    boots = {boot["mac"]: boot for boot in room.status()["boots"]}
+    for mac in PCS:
+        assert boots[str(mac)]["host_id"] == str(the_host(room, mac).id)
+        assert boots[str(mac)]["stages"][-1]["stage"] == "computing"
+
+
+def test_a_stranger_sees_no_export(room: ServerRoom) -> None:
+    assert {line.split("\t")[1] for line in room.exports()} == {str(room.leased(mac)) for mac in PCS}
+    for path in (f"{DATA}/images", str(room.state(FIRST))):
+        for version in (3, 4):
+            answer = room.other.run(["nfs-ls", f"nfs://{BOX}{path}?version={version}"], check=False)
+            assert answer.returncode != 0
+            assert answer.stdout == ""
+
+
+def test_a_power_cut_of_the_server_costs_the_pcs_nothing(room: ServerRoom, first: Pc, second: Pc) -> None:
+    room.wait_until(lambda: all(unfinished(room, mac) for mac in PCS), 120, "both PCs to have a task under way")
+    exports = room.exports()
+    hosts = read_status(room.project_directory).hosts.keys()
+    under_way = {mac: unfinished(room, mac)[0].name for mac in PCS}
+    room.server.keep_journal()
+    room.server.power_cut()
+    room.server.power_on()
+    room.server.wait_up()
+    room.follow()
+    assert room.service("ActiveState")["ActiveState"] == "active"
+    assert room.exports() == exports
+    room.wait_until(
+        lambda: all(under_way[mac] in {task.name for task in reported(room, mac)} for mac in PCS),
+        BOOT_SECONDS,
+        "both PCs to report the task that the power cut interrupted",
+    )
+    for mac in PCS:
+        (task,) = (task for task in reported(room, mac) if task.name == under_way[mac])
+        # Not even the PC's client had to begin anew: its files were only slow.
+        assert task.output == {"total": JOB_SECONDS, "starts": 1, "resumed_from": 0}
+        assert "client_state.xml" in room.server.run(["ls", str(room.state(mac))]).stdout
+    assert len(first.serial_logs) == len(second.serial_logs) == 1
+    status = read_status(room.project_directory)
+    assert status.hosts.keys() == hosts
+    assert {result.state for result in status.results.values()} <= {"sent", "uploaded", "reported"}
+    assert room.server.run(["python3", "-c", INTEGRITY, REGISTRY]).stdout.strip() == "ok"

@@ -1,0 +1,142 @@
+"""The daemon under real systemd: its sandbox, its reload, and how it comes back after whatever ended it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.room.processes import wait_until
+from tests.server.container import Container
+from tests.server.program import CONFIGURATION, DATA, active, allowed, bound, process
+
+UNIT = "netboot-appliance"
+MOST_EXPOSED = 2.0
+ONE_CAPABILITY = f"{1 << 10:016x}"  # CAP_NET_BIND_SERVICE
+DROP_IN = f"/run/systemd/system/{UNIT}.service.d/test.conf"
+PORTS = {"67", "69", "80", "4011"}
+SECONDS = 60.0
+HOLD = "import socket, time; s = socket.socket(2, 2); s.bind(('10.77.0.1', 69)); time.sleep(600)"
+
+
+@pytest.fixture
+def server(installed: Container) -> Iterator[Container]:
+    """The server, running with its configuration of before each test."""
+    installed.run(f"systemctl reset-failed {UNIT}; systemctl start {UNIT}; cp -a {CONFIGURATION} /root/before.toml")
+    yield installed
+    installed.run(f"cp -a /root/before.toml {CONFIGURATION}; rm -rf {DROP_IN}; systemctl daemon-reload")
+
+
+def shown(server: Container, name: str) -> str:
+    return server.run(["systemctl", "show", "--value", f"--property={name}", UNIT]).stdout.strip()
+
+
+def await_another(server: Container, before: str) -> None:
+    """Wait until systemd has started the server anew."""
+
+    def started() -> bool:
+        return active(server) == "active" and process(server) not in ("0", before)
+
+    wait_until(started, SECONDS, "systemd to start the server again", 0.2)
+
+
+def test_it_is_shut_in_and_has_its_ports_nevertheless(server: Container, capsys: pytest.CaptureFixture[str]) -> None:
+    last = server.run(["systemd-analyze", "--no-pager", "security", f"{UNIT}.service"]).stdout.splitlines()[-1]
+    figure = float(last.partition(": ")[2].split()[0])
+    with capsys.disabled():
+        print(f"\nexposure of the running {UNIT}.service: {figure} (at most {MOST_EXPOSED})")
+    assert figure <= MOST_EXPOSED
+    status = server.run(f"cat /proc/{process(server)}/status").stdout.splitlines()
+    fields = dict(line.split(":\t", 1) for line in status)
+    assert {fields[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {ONE_CAPABILITY}
+    assert fields["NoNewPrivs"] == "1"
+    assert fields["Seccomp"] == "2"
+    assert fields["Uid"].split() == [server.run(["id", "--user", UNIT]).stdout.strip()] * 4
+    assert bound(server) >= PORTS
+
+
+def test_systemd_has_nothing_to_say_about_the_installed_units(server: Container) -> None:
+    done = server.run("systemd-analyze verify --man=no /lib/systemd/system/netboot-appliance* 2>&1")
+    assert done.stdout == ""
+
+
+def test_a_rejected_reload_fails_and_is_shown_until_a_good_one(server: Container) -> None:
+    pid = process(server)
+    server.run(f"systemctl reload {UNIT}")
+    server.run(f"echo '[sever]' >>{CONFIGURATION}")
+    assert server.run(f"systemctl reload {UNIT}", check=False).returncode != 0
+    assert (active(server), process(server)) == ("active", pid)
+    assert "unknown section 'sever'" in shown(server, "StatusText")
+    told = server.run(f"systemctl status --no-pager --lines=20 {UNIT}").stdout
+    assert "reload REJECTED, the old configuration stays" in told
+    assert "did you mean server?" in told
+    status = server.run("netboot-appliance status")
+    assert "reload    REJECTED" in status.stdout
+    # By hand it is the same.
+    assert server.run("netboot-appliance reload", check=False).returncode == 1
+
+    server.run(f"cp -a /root/before.toml {CONFIGURATION}; systemctl reload {UNIT}")
+    wait_until(lambda: "REJECTED" not in shown(server, "StatusText"), 5, "the line of systemd to be right again")
+    assert "REJECTED" not in server.run("netboot-appliance status").stdout
+    server.run(f"systemctl kill --signal=HUP {UNIT}")
+    assert (active(server), process(server)) == ("active", pid)
+
+
+def test_after_a_kill_it_comes_back_with_what_it_knew(server: Container) -> None:
+    server.run("netboot-appliance allow add 52:54:00:aa:bb:cc --label window")
+    before = process(server)
+    server.run(f"systemctl kill --signal=KILL {UNIT}")
+    await_another(server, before)
+    assert bound(server) >= PORTS
+    assert "window" in allowed(server)
+
+
+def test_the_watchdog_ends_one_that_stands_still(server: Container) -> None:
+    server.run(f"mkdir -p $(dirname {DROP_IN}); printf '[Service]\\nWatchdogSec=2\\n' >{DROP_IN}")
+    server.run(f"systemctl daemon-reload; systemctl restart {UNIT}")
+    before = process(server)
+    # It lives for longer than that as long as its loop turns.
+    server.run("sleep 5")
+    assert process(server) == before
+    server.run(["kill", "-STOP", before])
+    await_another(server, before)
+    assert "Watchdog timeout" in server.run(f"journalctl --no-pager --unit={UNIT}").stdout
+
+
+def test_a_port_that_is_taken_at_the_start_is_tried_again(server: Container) -> None:
+    server.run(f'systemctl stop {UNIT}; systemd-run --unit=holder /usr/bin/python3 -c "{HOLD}"; sleep 1')
+    try:
+        assert server.run(f"systemctl start {UNIT}", check=False).returncode != 0
+        assert active(server) == "activating"
+        # It cannot see the processes of others: the doctor can.
+        told = shown(server, "StatusText")
+        assert "cannot listen on UDP port 69 on 10.77.0.1: another process holds it" in told
+        assert "sudo netboot-appliance doctor" in told
+        assert "(process " in server.run("netboot-appliance doctor", check=False).stdout
+    finally:
+        server.run("systemctl stop holder")
+    await_another(server, "0")
+
+
+def test_what_only_a_person_can_put_right_is_not_tried_again(server: Container) -> None:
+    server.run(f"echo '[server' >>{CONFIGURATION}")
+    assert server.run(f"systemctl restart {UNIT}", check=False).returncode != 0
+    assert active(server) == "failed"
+    assert "not valid TOML" in server.run(f"systemctl status --no-pager {UNIT}", check=False).stdout
+    server.run(f"cp -a /root/before.toml {CONFIGURATION}; chmod 600 {CONFIGURATION}; chgrp root {CONFIGURATION}")
+    assert server.run(f"systemctl restart {UNIT}", check=False).returncode != 0
+    told = shown(server, "StatusText")
+    assert f"chgrp netboot-appliance {CONFIGURATION}; chmod 640 {CONFIGURATION}" in told
+    server.run(f"systemd-tmpfiles --create; systemctl restart {UNIT}")
+
+
+def test_after_a_run_by_hand_as_root_the_service_goes_on(server: Container) -> None:
+    server.run(f"systemctl stop {UNIT}; rm -rf {DATA}/registry {DATA}/boot")
+    # Before there were units, root made the directories.
+    server.run("netboot-appliance serve >/root/serve.log 2>&1 & echo $! >/root/serve.pid")
+    server.wait("grep -q '\"serving\"' /root/serve.log", SECONDS)
+    server.run("kill $(cat /root/serve.pid)")
+    server.wait("! kill -0 $(cat /root/serve.pid)", SECONDS)
+    server.run("netboot-appliance allow add 52:54:00:aa:bb:dd --label by-hand")
+    assert server.run(f"stat -c %U {DATA}/registry").stdout.strip() == "root"
+    server.run(f"systemd-tmpfiles --create; systemctl start {UNIT}")
+    assert active(server) == "active"
+    assert "by-hand" in allowed(server)
