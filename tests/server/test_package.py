@@ -10,6 +10,7 @@ import pytest
 from tests.server.container import Container
 from tests.server.program import CONFIGURATION, DATA, HOME, WORK, active, allowed, bound, furnish, process
 from tests.server.server_room import PACKAGE
+from tests.unit.appliance.schemas.make import load
 
 INSTALL = f"apt-get install -y {PACKAGE}"
 SOCKETS = ("67", "69", "80", "4011")
@@ -122,6 +123,18 @@ def test_an_upgrade_keeps_what_is_there_and_runs_the_new_program(container: Cont
     assert container.run(["stat", "-c", "%u", WORK]).stdout == "731\n"
     assert container.run(["stat", "-c", "%a %G", CONFIGURATION]).stdout == "640 netboot-appliance\n"
     assert active(container, "netboot-appliance-rebuild.timer") == "active"
+
+
+def test_the_registry_of_a_server_that_ran_by_hand_becomes_the_service_s(container: Container, tmp_path: Path) -> None:
+    load(1, tmp_path / "registry.sqlite3")
+    container.run(["mkdir", "-p", DATA])
+    container.put(tmp_path / "registry.sqlite3", f"{DATA}/registry.sqlite3")
+    container.run(["chmod", "600", f"{DATA}/registry.sqlite3"])
+    container.run(INSTALL, timeout=120)
+    assert active(container) == "active"
+    assert "room 12, window" in allowed(container)
+    owners = container.run(f"stat -c %U {DATA}/registry/*").stdout.split()
+    assert set(owners) == {"netboot-appliance"}
 
 
 def test_removing_keeps_everything_that_a_new_installation_goes_on_with(container: Container) -> None:
