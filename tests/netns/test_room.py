@@ -21,8 +21,10 @@ STAY = """
 import signal, sys
 from pathlib import Path
 from services.ethernet import MacAddress
-from tests.room.interruption import interrupt_once
+from tests.room.interruption import SIGNALS, interrupt_once
 from tests.room.room import Room
+for number in SIGNALS:  # whoever runs the tests may ignore some, as nohup does, and that is inherited
+    signal.signal(number, signal.SIG_DFL)
 interrupt_once()
 with Room(Path(sys.argv[1])) as room:
     room.pc(MacAddress.parse("02:77:00:00:01:02"), "bios", memory=128).power_on()
