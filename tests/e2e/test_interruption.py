@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.room.interruption import UNIGNORED
 from tests.room.namespaces import leftovers
 from tests.room.processes import RoomError, rooms_of_processes, wait_until
 from tests.room.room import CHECKOUT
@@ -21,7 +22,7 @@ def interrupt(directory: Path, when: Callable[[str], bool], number: signal.Signa
     log = directory.with_suffix(".log")
     with log.open("wb") as output:
         demo = subprocess.Popen(
-            [sys.executable, "-m", "tests.room.demo", "--directory", str(directory)],
+            [*UNIGNORED, sys.executable, "-m", "tests.room.demo", "--directory", str(directory)],
             cwd=CHECKOUT,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.ethernet import MacAddress
+from tests.room.interruption import UNIGNORED
 from tests.room.namespaces import assert_nothing_left, leftovers, sweep
 from tests.room.processes import RoomError
 from tests.room.room import CHECKOUT, SITE, Room
@@ -21,10 +22,8 @@ STAY = """
 import signal, sys
 from pathlib import Path
 from services.ethernet import MacAddress
-from tests.room.interruption import SIGNALS, interrupt_once
+from tests.room.interruption import interrupt_once
 from tests.room.room import Room
-for number in SIGNALS:  # whoever runs the tests may ignore some, as nohup does, and that is inherited
-    signal.signal(number, signal.SIG_DFL)
 interrupt_once()
 with Room(Path(sys.argv[1])) as room:
     room.pc(MacAddress.parse("02:77:00:00:01:02"), "bios", memory=128).power_on()
@@ -43,7 +42,7 @@ exit 0
 @pytest.fixture
 def other_room(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A room with a PC on, held by another process, and its name."""
-    command = [sys.executable, "-c", STAY, str(tmp_path / "other")]
+    command = [*UNIGNORED, sys.executable, "-c", STAY, str(tmp_path / "other")]
     with subprocess.Popen(command, cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, start_new_session=True) as holder:
         assert holder.stdout
         yield holder, holder.stdout.readline().strip()

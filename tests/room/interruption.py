@@ -5,6 +5,10 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+UNIGNORED = ("env", "--default-signal=INT,HUP")
+"""Before a command that is to be interrupted: a shell starts background jobs with SIGINT ignored, nohup ignores SIGHUP,
+and both are inherited."""
+
 
 class Interrupted(KeyboardInterrupt):
     """Raised in the main thread by the first of SIGNALS; `number` says which."""

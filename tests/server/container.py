@@ -15,14 +15,16 @@ from pathlib import Path
 import psutil
 
 from services.ethernet import MacAddress
+from tests.room.interruption import UNIGNORED
 from tests.room.namespaces import PREFIX, Namespace, Network, alive, run
 from tests.room.processes import MARK, Process, tail, wait_until
 
 ADDRESS = "10.77.0.1/24"
 MAC = MacAddress.parse("02:77:00:00:00:01")
 BOOT_SECONDS = 60.0
+# As in a login.
 ENVIRONMENT = (
-    *("env", "-i", "--chdir=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    *(*UNIGNORED, "-i", "--chdir=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     *("HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"),
 )
 
