@@ -64,9 +64,8 @@ class Box:
     def plan(self, address: IPv4Address, request: BootRequest) -> BootPlan | Ignore:
         """What DHCP offers; `address` is the box's own, where the request came in."""
         return policy.plan(
-            request.mac,
-            request.architecture,
-            ipxe=request.ipxe,
+            request,
+            loaders=self.config.boot.loaders.by_machine,
             allowlist=self.allowlist,
             release=self.release,
             base_url=base_url(address, self.config.server.http_port),
@@ -145,7 +144,7 @@ class Box:
         match event:
             case Discovered() | ScriptServed():
                 self._journal.began(event, self.release or "")
-            case TransferProgressed(service="tftp", sent=0) if event.path in policy.LOADERS.values():
+            case TransferProgressed(sent=0) if event.path in self.config.boot.names:
                 self._journal.began(event, self.release or "")
             case _:
                 self._journal.record(event)

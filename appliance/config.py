@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from appliance.errors import UserError
+from appliance.loaders import BootFiles
 from image.recipe import ImageRecipe
 from services.boinc.files import Account, Preferences
 from services.menus.ipxe import WORD
@@ -112,6 +113,7 @@ class Config:
     written: bool = True
     server: Server = field(default_factory=Server)
     dhcp: Dhcp = field(default_factory=Dhcp)
+    boot: BootFiles = field(default_factory=BootFiles)
     nfs: Nfs = field(default_factory=Nfs)
     project: Project = field(default_factory=Project)
     boinc: Boinc = field(default_factory=Boinc)

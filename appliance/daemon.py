@@ -50,7 +50,7 @@ async def serve(path: Path) -> None:
         registry.check()
         served = interfaces(config)
         try:
-            install_bootfiles(config.boot_root)
+            install_bootfiles(config.boot_root, config.boot.names, config.boot.directory)
         except BootFileError as error:
             raise UserError(str(error), error.hint, code=1) from error
         moved = asyncio.Event()
@@ -129,6 +129,7 @@ async def _services(box: Box, served: list[Interface]) -> AsyncIterator[list[tup
                     address,
                     port,
                     images=box.config.images,
+                    loaders=box.config.boot_root,
                     admit=box.admit,
                     script=partial(box.script, address),
                     secrets=box.secrets,
@@ -226,7 +227,8 @@ async def _confirm(box: Box) -> None:
 def _log_event(event: Event, boot: Boot | None) -> None:
     match event:
         case Ignored():
-            log.warning("ignored", service=event.service, client=event.client, reason=event.reason.value)
+            detail = {"detail": event.detail} if event.detail else {}
+            log.warning("ignored", service=event.service, client=event.client, reason=event.reason.value, **detail)
         case TransferProgressed():
             pass
         case AddressSeen() | Offered():

@@ -1,34 +1,40 @@
 """Who boots what. PURE: the one place that decides; everything it needs is an argument, every refusal has a reason."""
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from appliance.allowlist import Allowlist
 from appliance.timeline import Boot, Stage
 from services.decision import BootPlan, Ignore, Reason
+from services.dhcp.firmware import Machine
+from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress
-
-# Option 93 (RFC 4578, erratum 4624 for 9): the loader each firmware gets. x64 UEFI reports 7 or 9.
-LOADERS = {0: "undionly.kpxe", 7: "snponly.efi", 9: "snponly.efi"}
 
 
 def plan(
-    mac: MacAddress, architecture: int, *, ipxe: bool, allowlist: Allowlist, release: str | None, base_url: str
+    request: BootRequest,
+    *,
+    loaders: Mapping[Machine, str],
+    allowlist: Allowlist,
+    release: str | None,
+    base_url: str,
 ) -> BootPlan | Ignore:
-    """What a client that asked by DHCP is offered: its loader by TFTP, or for iPXE its boot script by HTTP.
+    """What a client that asked by DHCP is offered: its loader by TFTP or HTTP, or for iPXE its boot script by HTTP.
 
     `base_url` is the box's HTTP address as this client reaches it, without a trailing slash.
     """
+    mac = request.mac
     if mac not in allowlist:
         return Ignore(Reason.NOT_ALLOWED)
-    if architecture not in LOADERS:
-        return Ignore(Reason.UNSUPPORTED_FIRMWARE)
+    loader = next((loaders[machine] for machine in request.machines if machine in loaders), None)
+    if loader is None:
+        return Ignore(Reason.NO_LOADER)
     if release is None:
         return Ignore(Reason.NO_IMAGE)
-    if ipxe:
+    if request.ipxe:
         return BootPlan(f"{base_url}/boot/{mac.bare}/boot.ipxe")
-    return BootPlan(f"{mac.bare}/{LOADERS[architecture]}")
+    return BootPlan(f"{base_url}/boot/{mac.bare}/loader/{loader}" if request.http else f"{mac.bare}/{loader}")
 
 
 def admit(

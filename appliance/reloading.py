@@ -76,10 +76,14 @@ class Reloading:
         server = replace(fresh.server, interfaces=fresh.server.interfaces or running.server.interfaces)
         waits = [
             name
-            for name, new, old in (("[server]", server, running.server), ("[dhcp]", fresh.dhcp, running.dhcp))
+            for name, new, old in (
+                ("[server]", server, running.server),
+                ("[dhcp]", fresh.dhcp, running.dhcp),
+                ("[boot]", fresh.boot, running.boot),
+            )
             if new != old
         ]
-        self._box.config = replace(fresh, server=running.server, dhcp=running.dhcp)
+        self._box.config = replace(fresh, server=running.server, dhcp=running.dhcp, boot=running.boot)
         self._box.networks = networks(self._box.config, self._served)
         self._moved()
         return f"{' and '.join(waits)} changed: in force after a restart" if waits else ""

@@ -28,7 +28,7 @@ STALLED_AFTER = 180.0
 # The same xid, or a firmware that retries within its own 4/8/16/32 s schedule, is still the same power-on.
 RETRY_WITHIN = 90.0
 # From the firmware's offer to iPXE's own DISCOVER, or between two signs of one boot before its kernel runs: the loader
-# by TFTP and the network card's link, a ramdisk over a slow network, a script that is asked for again.
+# and the network card's link, a ramdisk over a slow network, a script that is asked for again.
 LOADER_WITHIN = 600.0
 
 Sign = Discovered | TransferProgressed | ScriptServed
@@ -167,8 +167,7 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
         case TransferServed():
             served = _transfer(boot, Transfer(event.path, event.service, event.size, event.size))
             name = event.path.rsplit("/", 1)[-1]
-            stage = Stage.LOADER if event.service == "tftp" else _FILES.get(name)
-            return _reach(served, stage, at) if stage else served
+            return _reach(served, _FILES.get(name, Stage.LOADER), at)
         case TransferFailed():
             size = next((t.size for t in boot.transfers if t.path == event.path), event.sent)
             return _transfer(boot, Transfer(event.path, event.service, event.sent, size, event.why))

@@ -1,12 +1,13 @@
-"""Puts the boot loaders of Debian's ipxe package where TFTP serves them."""
+"""Puts boot loaders, of Debian's ipxe package or the administrator's own, where TFTP and HTTP serve them."""
 
 import os
 import stat
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-BOOT_FILES = ("undionly.kpxe", "snponly.efi")
 SOURCE = Path("/usr/lib/ipxe")
+_PACKAGED = ("undionly.kpxe", "snponly.efi", "ipxe.efi")
 
 
 class BootFileError(Exception):
@@ -17,19 +18,32 @@ class BootFileError(Exception):
         self.hint = hint
 
 
-def install(root: Path, source: Path = SOURCE) -> tuple[Path, ...]:
+def original(name: str, own: Path, packaged: Path = SOURCE) -> bytes:
+    """The content of a boot file: that in the directory `own`, else that of the package; raises BootFileError."""
+    for path in (own / name, packaged / name):
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise BootFileError(
+                f"the boot file {path} cannot be read: {error.strerror}",
+                f"the server is not root: chmod a+rX {path.parent} {path}",
+            ) from error
+    raise BootFileError(
+        f"the boot file {name} is neither in {own} nor in {packaged}",
+        "install it: apt-get install ipxe"
+        if name in _PACKAGED
+        else 'put it there, readable for all, or name another one in [boot.loaders] ("" for none)',
+    )
+
+
+def install(root: Path, names: Sequence[str], own: Path, packaged: Path = SOURCE) -> tuple[Path, ...]:
     """Copy the boot files into `root` where they differ, each in one step; return all their paths.
 
     Raises BootFileError, and then has changed no file.
     """
-    contents: dict[str, bytes] = {}
-    for name in BOOT_FILES:
-        try:
-            contents[name] = (source / name).read_bytes()
-        except OSError as error:
-            raise BootFileError(
-                f"the boot file {source / name} cannot be read: {error.strerror}", "install it: apt-get install ipxe"
-            ) from error
+    contents = {name: original(name, own, packaged) for name in names}
     try:
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
         for name, content in contents.items():
@@ -39,7 +53,7 @@ def install(root: Path, source: Path = SOURCE) -> tuple[Path, ...]:
             f"the boot files cannot be written to {root}: {error.strerror}",
             f"check the disk and who owns {root}; under systemd: systemd-tmpfiles --create",
         ) from error
-    return tuple(root / name for name in BOOT_FILES)
+    return tuple(root / name for name in names)
 
 
 def _place(path: Path, content: bytes) -> None:

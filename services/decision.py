@@ -13,6 +13,7 @@ class Reason(StrEnum):
     NOT_ALLOWED = "its MAC address is not in the allowlist"
     NOT_NETBOOT = "not a network boot request (no PXEClient or HTTPClient class, or no architecture)"
     UNSUPPORTED_FIRMWARE = "its firmware architecture is not supported"
+    NO_LOADER = "there is no boot loader for its firmware: name one in [boot.loaders] of the configuration"
     NOT_FOR_US = "the request was addressed to another server"
     MALFORMED = "the packet is malformed"
     UNKNOWN_NEIGHBOUR = "the kernel's neighbour table has no MAC address for it"

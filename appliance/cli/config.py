@@ -15,6 +15,7 @@ from appliance.cli import config_dhcp
 from appliance.cli.output import show_json
 from appliance.errors import UserError
 from appliance.lock import holder
+from image.bootfiles import BootFileError, original
 
 app = typer.Typer(help="The configuration file.", no_args_is_help=True)
 app.command("dhcp", epilog="Example: netboot-appliance config dhcp dnsmasq --way pxe")(config_dhcp.dhcp)
@@ -123,6 +124,11 @@ def _warnings(found: config.Config) -> Iterator[str]:
     group = _service_group()
     if group is not None and not (state.st_mode & 0o004 or (state.st_mode & 0o040 and state.st_gid == group)):
         yield f"the service cannot read it: chgrp {config.SERVICE_GROUP} {found.path}; chmod 640 {found.path}"
+    for name in found.boot.names:
+        try:
+            original(name, found.boot.directory)
+        except BootFileError as error:
+            yield f"{error}; {error.hint}"
 
 
 @app.command(epilog="Example: netboot-appliance config show")
@@ -160,6 +166,17 @@ interfaces = ["{interface}"]
 
 [dhcp]
 # mode = "proxy"                         # "off" where another DHCP server has port 67: netboot-appliance config dhcp
+
+[boot]
+# Boot loaders of your own are taken from here before those of Debian's package ipxe; docs/booting.md.
+# directory = "/etc/netboot-appliance/loaders"
+
+[boot.loaders]
+# A file for each kind of firmware; "" refuses that kind.
+# bios = "undionly.kpxe"
+# uefi_x64 = "snponly.efi"               # "ipxe.efi" for network cards on which this one hangs
+# uefi_ia32 = ""
+# uefi_arm64 = ""
 
 [nfs]
 # Nothing is exported outside these networks. Default: those of the interfaces ({network}).

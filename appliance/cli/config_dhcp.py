@@ -6,7 +6,7 @@ import typer
 
 from appliance.config import load
 from appliance.errors import UserError
-from appliance.policy import LOADERS
+from services.dhcp.firmware import pxe_files
 from services.dhcp.snippets import IPXE_OWN_MAC, BootServer, Server, Way, render
 
 
@@ -49,4 +49,4 @@ def _box(context: typer.Context, name: str) -> BootServer:
         raise UserError("the PCs are on one of the box's interfaces", f"choose: {names}")
     address = served[0].address
     script = f"{base_url(address.ip, config.server.http_port)}/boot/{IPXE_OWN_MAC}/boot.ipxe"
-    return BootServer(address.ip, address.network, LOADERS, script)
+    return BootServer(address.ip, address.network, pxe_files(config.boot.loaders.by_machine), script)

@@ -17,15 +17,16 @@ from appliance.config import Config, load
 from appliance.errors import UserError
 from appliance.journal import latest
 from appliance.lock import holder
-from appliance.policy import LOADERS, plan
+from appliance.policy import plan
 from appliance.registry import Registry
 from appliance.timeline import Stage
-from image.bootfiles import BOOT_FILES
 from image.release import INITRD, KERNEL, ReleaseError, current
 from image.release import read as read_release
 from services.decision import BootPlan
+from services.dhcp.firmware import Machine
+from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress
-from services.http.paths import ImageFile, parse
+from services.http.paths import ImageFile, LoaderFile, parse
 from services.probe.explanation import Explanation, explain, lines
 from services.probe.firmware import Agent
 from services.probe.message import Checked, Packet, Refused
@@ -163,9 +164,8 @@ class _Disk:
         from appliance.network import base_url
 
         decision = plan(
-            self.mac,
-            architecture,
-            ipxe=ipxe,
+            BootRequest(self.mac, (architecture,), ipxe),
+            loaders=self.config.boot.loaders.by_machine,
             allowlist=self._allowlist(),
             release=box.release or None,
             base_url=base_url(address, self.config.server.http_port),
@@ -174,10 +174,12 @@ class _Disk:
 
     def expected(self, name: str) -> str:
         """The sha256 that a boot file or a path of a URL should have, or ""."""
-        for file in BOOT_FILES:
+        for file in self.config.boot.names:
             if name in (file, f"{self.mac.bare}/{file}"):
                 return _sha256(self.config.boot_root / file)
         target = parse(name).target
+        if isinstance(target, LoaderFile):
+            return _sha256(self.config.boot_root / target.file)
         if not isinstance(target, ImageFile):
             return ""
         try:
@@ -191,7 +193,8 @@ class _Disk:
         if not refused:
             return []
         last = packets[-1]
-        checks = [] if arch is Arch.IPXE else [self._loader(LOADERS[0 if arch is Arch.BIOS else 7])]
+        loader = self.config.boot.loaders.by_machine.get(Machine.BIOS if arch is Arch.BIOS else Machine.UEFI_X64)
+        checks = [self._loader(loader)] if loader and arch is not Arch.IPXE else []
         try:
             release = current(self.config.images)
         except ReleaseError as error:

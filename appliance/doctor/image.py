@@ -6,17 +6,16 @@ from enum import Enum
 from appliance.config import Config
 from appliance.doctor.finding import Finding, error, ok, warning
 from appliance.lock import holder
-from image.bootfiles import BOOT_FILES, SOURCE
+from image.bootfiles import BootFileError, original
 from image.release import Release, ReleaseError, current, verify
 
 
 class Loader(Enum):
-    """How the copy of a boot loader that TFTP serves stands to that of the ipxe package."""
+    """How the copy of a boot loader that is served stands to its original."""
 
     SAME = "same"
     DIFFERENT = "different"
     MISSING = "missing"
-    NO_PACKAGE = "no package"
 
 
 def judge_image(release: Release | None, problems: list[str]) -> list[Finding]:
@@ -49,25 +48,23 @@ def judge_broken(broken: ReleaseError) -> list[Finding]:
     return [error("image", str(broken), why, f"{broken.hint}; or: netboot-appliance image rollback")]
 
 
-def judge_boot_loaders(loaders: Mapping[str, Loader], served: bool) -> list[Finding]:
-    """`served`: the server runs, and so has put the boot loaders in place when it started."""
+def judge_boot_loaders(loaders: Mapping[str, Loader | BootFileError], served: bool) -> list[Finding]:
+    """Judge each boot loader; a BootFileError stands for a missing original.
+
+    `served`: the server runs, and so has put them in place when it started.
+    """
     findings = []
     for name, state in loaders.items():
         match state:
-            case Loader.NO_PACKAGE:
+            case BootFileError():
                 findings.append(
-                    error(
-                        "boot-loaders",
-                        f"the boot loader {SOURCE / name} is not there",
-                        "the server cannot start again without it",
-                        "install it: apt-get install --reinstall ipxe",
-                    )
+                    error("boot-loaders", str(state), "the server cannot start again without it", state.hint)
                 )
             case Loader.MISSING if served:
                 findings.append(
                     error(
                         "boot-loaders",
-                        f"the boot loader {name} is missing from what TFTP serves",
+                        f"the boot loader {name} is missing from what is served",
                         "firmware is told to load it and finds nothing (PXE-T01, PXE-E3B)",
                         "restart the server, which puts it back: systemctl restart netboot-appliance",
                     )
@@ -76,17 +73,15 @@ def judge_boot_loaders(loaders: Mapping[str, Loader], served: bool) -> list[Find
                 findings.append(
                     warning(
                         "boot-loaders",
-                        f"the boot loader {name} is not that of the ipxe package",
-                        "it is older than the package, or damaged",
+                        f"the boot loader {name} is not the one that is configured",
+                        "it is older than its original, or damaged",
                         "restart the server, which renews it: systemctl restart netboot-appliance",
                     )
                 )
             case _:
                 pass
     names = ", ".join(loaders)
-    there = (
-        f"the boot loaders are served as packaged: {names}" if served else f"the boot loaders are installed: {names}"
-    )
+    there = f"the boot loaders are {'served' if served else 'installed'}: {names}"
     return findings or [ok("boot-loaders", there)]
 
 
@@ -100,17 +95,19 @@ def check_image(config: Config) -> list[Finding]:
 
 
 def check_boot_loaders(config: Config) -> list[Finding]:
-    """Compare the boot loaders with the package's."""
-    return judge_boot_loaders({name: _loader(config, name) for name in BOOT_FILES}, bool(holder(config.registry)))
+    """Compare the boot loaders with their originals."""
+    return judge_boot_loaders(
+        {name: _loader(config, name) for name in config.boot.names}, bool(holder(config.registry))
+    )
 
 
-def _loader(config: Config, name: str) -> Loader:
+def _loader(config: Config, name: str) -> Loader | BootFileError:
     try:
-        original = (SOURCE / name).read_bytes()
-    except FileNotFoundError:
-        return Loader.NO_PACKAGE
+        wanted = original(name, config.boot.directory)
+    except BootFileError as missing:
+        return missing
     try:
         served = (config.boot_root / name).read_bytes()
     except FileNotFoundError:
         return Loader.MISSING
-    return Loader.SAME if served == original else Loader.DIFFERENT
+    return Loader.SAME if served == wanted else Loader.DIFFERENT

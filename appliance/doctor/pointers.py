@@ -3,12 +3,11 @@
 PURE. They do by option 60 (firmware then asks port 4011 of the box) or by naming the box's own boot files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address
 from urllib.parse import urlsplit
 
 from appliance.doctor.finding import Finding, error, ok, warning
-from appliance.policy import LOADERS
 from services.dhcp.message import Option
 from services.dhcp.survey import Heard
 from services.probe.firmware import Agent, suboptions
@@ -18,12 +17,14 @@ _NO_PXEDHCP = 176
 _SNIPPET = "tell that server of the box; for each that is known there is a text to paste: netboot-appliance config dhcp"
 
 
-def judge(interface: str, own: Sequence[IPv4Address], heard: Sequence[Heard]) -> list[Finding]:
-    """Judge the offers that were heard by `interface`; `own` are the box's addresses there."""
+def judge(
+    interface: str, own: Sequence[IPv4Address], heard: Sequence[Heard], loaders: Collection[str]
+) -> list[Finding]:
+    """Judge the offers that were heard by `interface`; `own` are the box's addresses there, `loaders` its files."""
     leases = [each for each in heard if each.offer.yiaddr != NOWHERE]
     asked = [each for each in leases if each.asked_as is not Agent.SYSTEM]
     findings = [
-        _judge(source, own, [each for each in asked if each.source == source])
+        _judge(source, own, [each for each in asked if each.source == source], loaders)
         for source in sorted({each.source for each in asked})
     ]
     if not leases:
@@ -47,9 +48,11 @@ def judge(interface: str, own: Sequence[IPv4Address], heard: Sequence[Heard]) ->
     return findings
 
 
-def _judge(source: IPv4Address, own: Sequence[IPv4Address], offers: Sequence[Heard]) -> Finding:
+def _judge(
+    source: IPv4Address, own: Sequence[IPv4Address], offers: Sequence[Heard], loaders: Collection[str]
+) -> Finding:
     """One server, by its offers to UEFI firmware and to iPXE."""
-    wrong = next((found for each in offers if (found := _wrong(source, own, each))), None)
+    wrong = next((found for each in offers if (found := _wrong(source, own, each, loaders))), None)
     if wrong is not None:
         return wrong
     asks = any(_marked(each) for each in offers)
@@ -57,7 +60,7 @@ def _judge(source: IPv4Address, own: Sequence[IPv4Address], offers: Sequence[Hea
     return ok("dhcp-pointer", f"the DHCP server {source} sends PCs to netboot-appliance, {how}")
 
 
-def _wrong(source: IPv4Address, own: Sequence[IPv4Address], heard: Heard) -> Finding | None:
+def _wrong(source: IPv4Address, own: Sequence[IPv4Address], heard: Heard, loaders: Collection[str]) -> Finding | None:
     offer, who = heard.offer, heard.asked_as.words
     boot_file = offer.boot_file
     if _marked(heard) and not boot_file:
@@ -93,10 +96,10 @@ def _wrong(source: IPv4Address, own: Sequence[IPv4Address], heard: Heard) -> Fin
             "it does not know iPXE by its user class (option 77), and iPXE would load itself for ever",
             _SNIPPET,
         )
-    if heard.asked_as is Agent.UEFI and boot_file.rpartition("/")[2] not in LOADERS.values():
+    if heard.asked_as is Agent.UEFI and boot_file.rpartition("/")[2] not in loaders:
         return _fault(
             f"the DHCP server {source} offers {who} the boot file {boot_file}",
-            f"this box has {' and '.join(sorted(set(LOADERS.values())))}",
+            f"this box has {' and '.join(sorted(loaders))}",
             _SNIPPET,
         )
     return None

@@ -128,15 +128,15 @@ def check(config: Config) -> list[Finding]:
         if link is None or not link.up or not link.carrier or not link.ethernet:
             findings.append(note("dhcp", f"nobody was asked on {name}: it is not up"))
         else:
-            findings += _ask(link) if config.dhcp.mode == "proxy" else _ask_for_pointers(link)
+            findings += _ask(link) if config.dhcp.mode == "proxy" else _ask_for_pointers(link, config.boot.names)
     return findings
 
 
-def _ask_for_pointers(link: Link) -> list[Finding]:
+def _ask_for_pointers(link: Link, loaders: Sequence[str]) -> list[Finding]:
     """Ask the servers of this host as well: one of them may be why port 67 is not ours."""
     own = [each.address.ip for each in link.addresses]
     heard = survey(link.name, SECONDS, own[0] if own else None)
-    return pointers.judge(link.name, own, heard)
+    return pointers.judge(link.name, own, heard, loaders)
 
 
 def _ask(link: Link) -> list[Finding]:

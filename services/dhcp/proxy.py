@@ -1,13 +1,15 @@
 """The rules of a proxyDHCP server: PXE 2.1, RFC 4578. PURE.
 
-Says what boot a message asks for, and builds the answer to it. Never leases an address, never decides who may boot or
-which file: that is the caller's plan. UEFI HTTP boot and architectures outside FIRMWARE are not answered.
+Says what boot a message asks for, and builds the answer to it: PXE, or UEFI HTTP boot, which is told apart by option
+60. Never leases an address, never decides who may boot or which file: that is the caller's plan. Architectures outside
+MACHINES (firmware.py) are not answered.
 """
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from services.decision import BootPlan, Ignore, Reason
+from services.dhcp.firmware import MACHINES, Machine
 from services.dhcp.message import (
     BOOT_SERVER_PORT,
     BROADCAST_FLAG,
@@ -28,38 +30,36 @@ FILE_ROOM = 127
 """Bytes of a boot file name that the header's `file` field holds before its NUL."""
 
 
-@dataclass(frozen=True, slots=True)
-class Firmware:
-    """How firmware of one architecture wants to be answered."""
-
-    name: str
-    uefi: bool
-
-
-FIRMWARE = {
-    # RFC 4578 section 2.1 calls 0 "Intel x86PC". Without discovery control (option 43) a BIOS ROM looks for boot
-    # servers by broadcast and multicast instead of loading the file (PXE 2.1, section 2.3).
-    0: Firmware("BIOS", uefi=False),
-    # RFC 4578 errata 4624: x64 UEFI sends 7, where the RFC's table says EBC. EDK2 before April 2017 drops an offer
-    # with option 43 and gives up; without it the offer is kept, and the client asks port 4011 (tianocore/edk2#6944).
-    7: Firmware("UEFI x64", uefi=True),
-    # The RFC's own number for x64, sent by firmware that follows the RFC and not its errata (docker-netbootxyz#8).
-    9: Firmware("UEFI x64", uefi=True),
-}
-
+_PXE = "PXEClient"
+_HTTP = "HTTPClient"
 _BOOT_ITEM = 71
-# Discovery control with bit 3: no discovery, no menu, "just load the boot file" (PXE 2.1, table 2-1).
+# Discovery control with bit 3: no discovery, no menu, "just load the boot file" (PXE 2.1, table 2-1). Without it a BIOS
+# ROM looks for boot servers by broadcast and multicast instead of loading the file (PXE 2.1, section 2.3). UEFI gets
+# none: EDK2 before April 2017 drops an offer with option 43 and gives up; without it the offer is kept, and the client
+# asks port 4011 (tianocore/edk2#6944).
 _JUST_BOOT = b"\x06\x01\x08"
 _END = b"\xff"
 
 
 @dataclass(frozen=True, slots=True)
 class BootRequest:
-    """A client asks for its boot file. `architecture` is the first of option 93 that FIRMWARE knows."""
+    """A client asks for its boot file. `architectures` are those of option 93 that MACHINES knows, at least one;
+    `http`: it wants an http URL, for it speaks no TFTP (UEFI HTTP boot)."""
 
     mac: MacAddress
-    architecture: int
+    architectures: tuple[int, ...]
     ipxe: bool
+    http: bool = False
+
+    @property
+    def architecture(self) -> int:
+        """The one that it names first."""
+        return self.architectures[0]
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        """What its loader may be built for, in the order of its liking."""
+        return tuple(MACHINES[number] for number in self.architectures)
 
 
 def classify(message: Message, arrival: Arrival) -> BootRequest | Ignore:
@@ -70,16 +70,16 @@ def classify(message: Message, arrival: Arrival) -> BootRequest | Ignore:
     """
     if message.message_type not in _ASKED.get(arrival.port, ()):
         return Ignore(Reason.NOT_FOR_US)
-    if message.vendor_class.startswith("HTTPClient"):
-        return Ignore(Reason.UNSUPPORTED_FIRMWARE)
-    if not message.vendor_class.startswith("PXEClient") or not message.architectures:
+    http = message.vendor_class.startswith(_HTTP)
+    if not (http or message.vendor_class.startswith(_PXE)) or not message.architectures:
         return Ignore(Reason.NOT_NETBOOT)
     if not _from_dhcp_port(message, arrival):
         return Ignore(Reason.MALFORMED)
-    known = [number for number in message.architectures if number in FIRMWARE]
+    known = tuple(number for number in message.architectures if number in MACHINES)
     if not known:
         return Ignore(Reason.UNSUPPORTED_FIRMWARE)
-    return BootRequest(message.mac, known[0], "iPXE" in message.user_classes or message.ipxe_options)
+    ipxe = "iPXE" in message.user_classes or message.ipxe_options
+    return BootRequest(message.mac, known, ipxe, http)
 
 
 def respond(message: Message, plan: BootPlan, address: IPv4Address, arrival: Arrival) -> Reply | Ignore:
@@ -97,18 +97,21 @@ def respond(message: Message, plan: BootPlan, address: IPv4Address, arrival: Arr
     if destination != EVERYONE and not _is_host(destination):
         return Ignore(Reason.MALFORMED)
     boot_file = plan.boot_file.encode()
-    server = str(address).encode()
+    # HTTP boot finds its server in the URL; the answer is that of the capture tests/captures/uefi-http-proxy.pcap.
+    server = b"" if request.http else str(address).encode()
     options: list[tuple[int, bytes]] = [
         (Option.MESSAGE_TYPE, bytes([MessageType.OFFER if offering else MessageType.ACK])),
         (Option.SERVER_ID, address.packed),
-        (Option.VENDOR_CLASS, b"PXEClient"),
+        (Option.VENDOR_CLASS, (_HTTP if request.http else _PXE).encode()),
     ]
     if 0 < len(message.client_uuid) <= 255:
         options.append((Option.CLIENT_UUID, message.client_uuid))
     if vendor_options := _vendor_options(message, request, offering):
         options.append((Option.VENDOR_OPTIONS, vendor_options))
     # RFC 2132 asks for no NUL here, but ROMs and EDK2 read these as C strings and dnsmasq always sends it.
-    options += [(Option.TFTP_SERVER, server + b"\0"), (Option.BOOT_FILE, boot_file + b"\0")]
+    if server:
+        options.append((Option.TFTP_SERVER, server + b"\0"))
+    options.append((Option.BOOT_FILE, boot_file + b"\0"))
     return Reply(
         message_type=MessageType.OFFER if offering else MessageType.ACK,
         xid=message.xid,
@@ -167,7 +170,7 @@ def _destination(message: Message, arrival: Arrival) -> tuple[IPv4Address, int]:
 
 
 def _vendor_options(message: Message, request: BootRequest, offering: bool) -> bytes:
-    inner = b"" if FIRMWARE[request.architecture].uefi else _JUST_BOOT
+    inner = _JUST_BOOT if request.machines[0] is Machine.BIOS and not request.http else b""
     if not offering:
         inner += _boot_item(message.vendor_options)
     return inner + _END if inner else b""

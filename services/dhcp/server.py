@@ -129,7 +129,7 @@ class ProxyDhcp:
             self._emit(Discovered(request.mac, request.architecture, request.ipxe, message.xid, message.secs))
         plan = self._plan(request)
         if isinstance(plan, Ignore):
-            self._ignore(str(message.mac), plan.reason)
+            self._ignore(str(message.mac), plan.reason, _describe(message, arrival))
             return
         reply = proxy.respond(message, plan, self._address, arrival)
         if isinstance(reply, Ignore):

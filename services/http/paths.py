@@ -12,6 +12,7 @@ from services.ethernet import MacAddress
 _TOKEN = r"[A-Za-z0-9_-]{1,128}"  # noqa: S105 - a pattern
 _NAME = r"(?!\.)[A-Za-z0-9._-]{1,128}"  # no hidden files, so neither `.` nor `..`
 _BOOT = re.compile(r"/boot/([0-9A-Fa-f]{12})/(.*)", re.DOTALL)
+_LOADER = re.compile(rf"loader/({_NAME})")
 _IMAGE = re.compile(rf"image/({_NAME})/(vmlinuz|initrd\.img)")
 _ARCHIVE = re.compile(rf"({_TOKEN})/boinc\.tar")
 _REPORT = re.compile(rf"({_TOKEN})/report")
@@ -23,6 +24,16 @@ class Script:
 
     def __str__(self) -> str:
         return "boot.ipxe"
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderFile:
+    """A boot loader, for firmware that boots over HTTP; its name in events is the same as over TFTP."""
+
+    file: str
+
+    def __str__(self) -> str:
+        return self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,7 @@ class Unknown:
         return "unknown path"
 
 
-Target = Script | ImageFile | Archive | ReportBox | Unknown
+Target = Script | LoaderFile | ImageFile | Archive | ReportBox | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,8 @@ def parse(path: str) -> BootUrl:
 def _target(rest: str) -> Target:
     if rest == "boot.ipxe":
         return Script()
+    if loader := _LOADER.fullmatch(rest):
+        return LoaderFile(loader[1])
     if image := _IMAGE.fullmatch(rest):
         return ImageFile(image[1], image[2])
     if archive := _ARCHIVE.fullmatch(rest):

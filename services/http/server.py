@@ -1,5 +1,6 @@
-"""Boot scripts, kernels and ramdisks, BOINC files and reports over HTTP, all below /boot/<mac>/.
+"""Boot loaders, boot scripts, kernels and ramdisks, BOINC files and reports over HTTP, all below /boot/<mac>/.
 
+    GET, HEAD  /boot/<mac>/loader/<file>              the boot loader, for UEFI HTTP boot
     GET, HEAD  /boot/<mac>/boot.ipxe                  the boot script
     GET, HEAD  /boot/<mac>/image/<release>/<file>     vmlinuz or initrd.img, with ranges
     GET        /boot/<mac>/<token>/boinc.tar          the BOINC files of this boot
@@ -25,7 +26,7 @@ from services.events import Event, Ignored, Reported, TransferFailed, TransferPr
 from services.files import OpenFile, open_beneath
 from services.http import answers, delivery, reports
 from services.http.connections import Connections
-from services.http.paths import Archive, BootUrl, ImageFile, ReportBox, Script, parse
+from services.http.paths import Archive, BootUrl, ImageFile, LoaderFile, ReportBox, Script, parse
 from services.sockets import listen_tcp
 
 BODY_WITHIN = 10.0  # seconds
@@ -52,6 +53,7 @@ class HttpServer:
         port: int,
         *,
         images: Path,
+        loaders: Path,
         admit: Callable[[MacAddress | None, IPv4Address], MacAddress | Ignore],
         script: Callable[[MacAddress, IPv4Address], str | Ignore],
         secrets: Callable[[MacAddress, str], bytes | Ignore],
@@ -61,6 +63,7 @@ class HttpServer:
         self.address = address
         self.port = port
         self._images = images
+        self._loaders = loaders
         self._admit = admit
         self._script = script
         self._secrets = secrets
@@ -131,12 +134,10 @@ class HttpServer:
                     if isinstance(script, Ignore)
                     else answers.text(200, script, **_SECRET)
                 )
+            case LoaderFile(name), "GET" | "HEAD":
+                return await self._send_file(request, url, mac, self._loaders, (name,))
             case ImageFile(release, name), "GET" | "HEAD":
-                file = await asyncio.to_thread(open_beneath, self._images, (release, name))
-                if isinstance(file, Ignore):
-                    return self._refuse(mac, file, url)
-                with contextlib.closing(file):
-                    return await self._deliver(request, file, mac, str(url.target))
+                return await self._send_file(request, url, mac, self._images, (release, name))
             case Archive(token), "GET":
                 archive = self._secrets(mac, token)
                 if isinstance(archive, Ignore):
@@ -145,7 +146,7 @@ class HttpServer:
                 return web.Response(body=archive, content_type="application/x-tar", headers=headers)
             case ReportBox(token), "POST":
                 return await self._take_report(request, url, mac, token)
-            case ((Script() | ImageFile()), _):
+            case ((Script() | LoaderFile() | ImageFile()), _):
                 return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")
             case Archive(), _:
                 return answers.text(405, "only GET\n", Allow="GET")
@@ -172,6 +173,15 @@ class HttpServer:
         if isinstance(taken, Ignore):
             return self._refuse(mac, taken, url)
         return web.Response(status=204, headers=answers.HEADERS)
+
+    async def _send_file(
+        self, request: web.BaseRequest, url: BootUrl, mac: MacAddress, root: Path, parts: tuple[str, ...]
+    ) -> web.StreamResponse:
+        file = await asyncio.to_thread(open_beneath, root, parts)
+        if isinstance(file, Ignore):
+            return self._refuse(mac, file, url)
+        with contextlib.closing(file):
+            return await self._deliver(request, file, mac, str(url.target))
 
     async def _deliver(
         self, request: web.BaseRequest, file: OpenFile, mac: MacAddress, path: str

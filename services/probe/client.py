@@ -97,7 +97,8 @@ class Probe:
         if not file:
             return False
         if file.startswith("http://"):
-            return self._get(file, "HEAD") is not None and self._get(file) is not None
+            fetched = self._get(file, "HEAD") is not None and self._get(file) is not None
+            return fetched or isinstance(self.packets[-1].content, Refused)
         return self._load(server, file)
 
     def _ipxe(self) -> None:

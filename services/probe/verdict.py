@@ -241,8 +241,8 @@ def _whether(mac: MacAddress, attempt: Attempt, box: Box | None) -> str:
         return f"its MAC address is not in the allowlist: {allow}"
     if not box.release:
         return "no image is active: netboot-appliance image build"
-    if attempt.agent in (Agent.UEFI_HTTP, Agent.OTHER):
-        return "choose PXE over IPv4 in the firmware's boot menu: that is what the box has answers for"
+    if attempt.agent is Agent.OTHER:
+        return "its firmware is neither BIOS nor UEFI x64: name a boot loader for it in [boot.loaders] of the box"
     return "the box runs, allows it and has an image: check that it serves this interface and segment (config show)"
 
 

@@ -100,11 +100,16 @@ async def test_the_pc_itself_boots_as_ipxe(box: Box, plug: Plug) -> None:
     assert probed.said("/initrd.img: ").endswith("as it should be")
 
 
-async def test_uefi_http_boot_has_no_offer(box: Box, plug: Plug) -> None:
-    probed = probe_pc(plug(), box, "uefi-http")
-    assert (probed.code, probed.verdict["outcome"]) == (1, "does not boot")
-    assert "no boot offer was seen for HTTP boot" in probed.verdict["text"]
-    assert "PXE over IPv4" in probed.verdict["hint"]
+async def test_the_pc_itself_boots_over_http(box: Box, room: Room, plug: Plug) -> None:
+    pc = plug()
+    probed = probe_pc(pc, box, "uefi-http")
+    assert (probed.code, probed.verdict["outcome"]) == (0, "boots"), probed.report
+    path = f"/boot/{pc.mac.bare}/loader/snponly.efi"
+    assert probed.plans[0] == f"UEFI HTTP boot takes its lease from {SITE}, and loads http://{BOX}{path}"
+    assert probed.said(f"{path}: ").endswith("as it should be")
+    away = probe(room.other, room.directory / "no-such.toml", pc.mac, "uefi-http", "--interface", "lan0")
+    assert (away.code, away.verdict["outcome"]) == (0, "boots"), away.report
+    assert len([text for text in away.texts if text.startswith("refused, as it must be")]) == 2
 
 
 async def test_a_file_that_is_not_what_the_manifest_says(box: Box, plug: Plug, release: Release) -> None:

@@ -70,6 +70,19 @@ async def test_an_edk2_boots(box: Box, room: Room, plug: Plug, release: Release)
     assert str(room.leased(pc.mac)) == pc.address
 
 
+async def test_a_uefi_that_boots_over_http(box: Box, plug: Plug, release: Release) -> None:
+    pc = plug()
+    http = [(93, b"\0\x10"), (94, b"\x01\x03\0"), (60, b"HTTPClient:Arch:00016:UNDI:003000")]
+    offer = (await pc.power_on(http))[pc.box]
+    url = f"http://{pc.box}/boot/{pc.mac.bare}/loader/snponly.efi"
+    assert (offer.yiaddr, offer.file, offer.options[60]) == ("0.0.0.0", url, b"HTTPClient")
+    assert pc.get(url) == (LOADERS / "snponly.efi").read_bytes()
+    await boot_by_ipxe(pc, 7, release)
+    boot = box.await_stage(pc.mac, "initrd")
+    assert [reached["stage"] for reached in boot["stages"]] == WHOLE_BOOT
+    assert (boot["transfers"][0]["service"], boot["transfers"][0]["path"]) == ("http", "snponly.efi")
+
+
 async def test_an_ipxe_in_rom_needs_no_loader(box: Box, plug: Plug, release: Release) -> None:
     pc = plug()
     await boot_by_ipxe(pc, 0, release)
@@ -80,6 +93,7 @@ async def test_an_ipxe_in_rom_needs_no_loader(box: Box, plug: Plug, release: Rel
 LEASE_OFFER = f"{SITE} offers a lease"
 LEASES = f"{SITE} leases 10.77.0.134"
 SNPONLY = f"{CAPTURED.bare}/snponly.efi"
+SNPONLY_URL = f"http://{BOX}/boot/{CAPTURED.bare}/loader/snponly.efi"
 SCRIPT = f"http://{BOX}/boot/{CAPTURED.bare}/boot.ipxe"
 REPLAYS = {
     "bios-ipxe-virtio.pcap": [
@@ -92,8 +106,8 @@ REPLAYS = {
         ("67", LEASES),
     ],
     "uefi-http-proxy.pcap": [
-        # UEFI HTTP boot, which is not for us; then iPXE, and what QEMU's own TFTP had been asked.
-        ("67", LEASE_OFFER),
+        # UEFI HTTP boot; then iPXE, and what QEMU's own TFTP had been asked.
+        ("67", f"{BOX} offers {SNPONLY_URL}", LEASE_OFFER),
         ("67", LEASES),
         ("67", f"{BOX} offers {SCRIPT}", LEASE_OFFER),
         ("67", LEASES),

@@ -113,7 +113,7 @@ def test_what_is_no_boot_request_hears_nothing() -> None:
 def test_an_address_that_port_4011_was_not_asked_from_is_not_believed() -> None:
     assert (
         Wire()
-        >> sent(message(REQUEST, MAC, firmware(11), ciaddr="10.77.0.135"), "10.77.0.134:68", 4011)
+        >> sent(message(REQUEST, MAC, firmware(10), ciaddr="10.77.0.135"), "10.77.0.134:68", 4011)
         << "silence: UNSUPPORTED_FIRMWARE"
     )
 

@@ -7,10 +7,14 @@ from ipaddress import IPv4Address
 from textwrap import dedent
 from typing import Self
 
+from appliance import policy
+from appliance.allowlist import Allowlist, Entry
+from appliance.loaders import Loaders
 from services.decision import BootPlan, Ignore
 from services.dhcp import packet, proxy
 from services.dhcp.message import Arrival
 from services.dhcp.proxy import BootRequest
+from services.ethernet import MacRange
 from tests.captures import Datagram
 from tests.fakes.dhcp_client import NOWHERE, Answer
 
@@ -25,11 +29,29 @@ def sent(payload: bytes, source: str = f"{NOWHERE}:68", port: int = 67) -> Datag
     return Datagram(IPv4Address(host), int(source_port), destination, port, payload)
 
 
-def plan(request: BootRequest) -> BootPlan:
-    """What the box offers: a loader in the client's own directory, and to iPXE its script."""
-    if request.ipxe:
-        return BootPlan(f"http://{BOX}/boot/{request.mac.bare}/boot.ipxe")
-    return BootPlan(f"{request.mac.bare}/{'snponly.efi' if request.architecture else 'undionly.kpxe'}")
+def plan(request: BootRequest) -> BootPlan | Ignore:
+    """What a box offers that has a loader for IA32, beside the default ones, and none for ARM64."""
+    return policy.plan(
+        request,
+        loaders=Loaders(uefi_ia32="ia32.efi").by_machine,
+        allowlist=Allowlist.of([Entry(MacRange(request.mac, request.mac))]),
+        release="r",
+        base_url=f"http://{BOX}",
+    )
+
+
+def reply_to(datagram: Datagram) -> bytes:
+    """The answer's bytes, where there is one."""
+    message = packet.decode(datagram.payload)
+    arrival = Arrival(datagram.source, datagram.source_port, datagram.port)
+    assert not isinstance(message, Ignore)
+    request = proxy.classify(message, arrival)
+    assert not isinstance(request, Ignore)
+    planned = plan(request)
+    assert not isinstance(planned, Ignore)
+    reply = proxy.respond(message, planned, BOX, arrival)
+    assert not isinstance(reply, Ignore)
+    return packet.encode(reply)
 
 
 class Wire:
@@ -63,7 +85,10 @@ def _answer(datagram: Datagram) -> str:
     request = proxy.classify(message, arrival)
     if isinstance(request, Ignore):
         return f"silence: {request.reason.name}{seen}"
-    reply = proxy.respond(message, plan(request), BOX, arrival)
+    planned = plan(request)
+    if isinstance(planned, Ignore):
+        return f"silence: {planned.reason.name}{seen}"
+    reply = proxy.respond(message, planned, BOX, arrival)
     if isinstance(reply, Ignore):
         return f"silence: {reply.reason.name}{seen}"
     destination = f"{reply.destination}:{reply.destination_port}"
@@ -79,7 +104,8 @@ def _written(answer: Answer, destination: str, asked: bytes) -> str:
     lines += [
         f"{name} {value}" for name in ("ciaddr", "siaddr", "giaddr") if (value := getattr(answer, name)) != NOWHERE
     ]
-    lines += [f"sname {answer.sname}", f"file {answer.file}"]
+    lines += [f"sname {answer.sname}"] if answer.sname else []
+    lines.append(f"file {answer.file}")
     for code in answer.order[1:]:
         value = answer.options[code]
         if code == 54:

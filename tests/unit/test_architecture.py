@@ -18,11 +18,13 @@ FORBIDDEN = {
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "aiohttp", "structlog", "subprocess", "time"}
 PURE = (
     "appliance/policy.py",
+    "appliance/loaders.py",
     "appliance/grants.py",
     "appliance/exportrequest.py",
     "appliance/timeline.py",
     "appliance/allowlist.py",
     "services/dhcp/proxy.py",
+    "services/dhcp/firmware.py",
     "services/dhcp/snippets.py",
     "services/tftp/transfer.py",
     "services/menus/ipxe.py",

@@ -7,8 +7,10 @@ import pytest
 
 from appliance import policy
 from appliance.allowlist import Allowlist, Entry
+from appliance.loaders import Loaders
 from appliance.timeline import Boot, Reached, Stage
 from services.decision import BootPlan, Ignore, Reason
+from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress, MacRange
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
@@ -18,21 +20,25 @@ PEER = IPv4Address("10.0.0.5")
 
 
 @pytest.mark.parametrize(
-    ("mac", "architecture", "ipxe", "release", "decision"),
+    ("asked", "release", "decision"),
     [
-        (MAC, 0, False, "r", BootPlan("525400aabbcc/undionly.kpxe")),
-        (MAC, 7, False, "r", BootPlan("525400aabbcc/snponly.efi")),
-        (MAC, 9, False, "r", BootPlan("525400aabbcc/snponly.efi")),
-        (MAC, 7, True, "r", BootPlan("http://10.0.0.1/boot/525400aabbcc/boot.ipxe")),
-        (MAC, 6, False, "r", Ignore(Reason.UNSUPPORTED_FIRMWARE)),
-        (MAC, 7, False, None, Ignore(Reason.NO_IMAGE)),
-        (STRANGER, 7, False, "r", Ignore(Reason.NOT_ALLOWED)),
+        (BootRequest(MAC, (0,), False), "r", BootPlan("525400aabbcc/undionly.kpxe")),
+        (BootRequest(MAC, (7,), False), "r", BootPlan("525400aabbcc/snponly.efi")),
+        (BootRequest(MAC, (9,), False), "r", BootPlan("525400aabbcc/snponly.efi")),
+        (BootRequest(MAC, (6,), False), "r", BootPlan("525400aabbcc/ia32.efi")),
+        (BootRequest(MAC, (7,), True), "r", BootPlan("http://10.0.0.1/boot/525400aabbcc/boot.ipxe")),
+        (BootRequest(MAC, (16,), False, True), "r", BootPlan("http://10.0.0.1/boot/525400aabbcc/loader/snponly.efi")),
+        (BootRequest(MAC, (15,), False, True), "r", BootPlan("http://10.0.0.1/boot/525400aabbcc/loader/ia32.efi")),
+        (BootRequest(MAC, (11, 7), False), "r", BootPlan("525400aabbcc/snponly.efi")),
+        (BootRequest(MAC, (11,), False), "r", Ignore(Reason.NO_LOADER)),
+        (BootRequest(MAC, (19,), False, True), "r", Ignore(Reason.NO_LOADER)),
+        (BootRequest(MAC, (7,), False), None, Ignore(Reason.NO_IMAGE)),
+        (BootRequest(STRANGER, (7,), False), "r", Ignore(Reason.NOT_ALLOWED)),
     ],
 )
-def test_what_dhcp_offers(
-    mac: MacAddress, architecture: int, ipxe: bool, release: str | None, decision: BootPlan | Ignore
-) -> None:
-    planned = policy.plan(mac, architecture, ipxe=ipxe, allowlist=ALLOWED, release=release, base_url="http://10.0.0.1")
+def test_what_dhcp_offers(asked: BootRequest, release: str | None, decision: BootPlan | Ignore) -> None:
+    loaders = Loaders(uefi_ia32="ia32.efi").by_machine
+    planned = policy.plan(asked, loaders=loaders, allowlist=ALLOWED, release=release, base_url="http://10.0.0.1")
     assert planned == decision
 
 

@@ -28,7 +28,7 @@ def named(file: str, server: IPv4Address = OWN) -> Dhcp:
 
 
 def only(heard: list[Heard]) -> Finding:
-    (finding,) = judge("lan0", [OWN], heard)
+    (finding,) = judge("lan0", [OWN], heard, ["snponly.efi", "undionly.kpxe"])
     return finding
 
 
@@ -69,7 +69,7 @@ def test_a_server_that_does_not_lead_here(source: IPv4Address, uefi: Dhcp, ipxe:
 def test_nobody_and_a_rival() -> None:
     assert only([]).what == "no DHCP server answers on lan0"
     proxy = Heard(SITE, Agent.UEFI, replace(HERE, yiaddr=NOWHERE))
-    assert [f.check for f in judge("lan0", [OWN], [*answers(OWN, LEASE, HERE, HERE), proxy])] == [
+    assert [f.check for f in judge("lan0", [OWN], [*answers(OWN, LEASE, HERE, HERE), proxy], ["snponly.efi"])] == [
         "dhcp-pointer",
         "dhcp-proxy",
     ]

@@ -8,6 +8,7 @@ import pytest
 from appliance.doctor import image, settings
 from appliance.doctor.finding import Severity
 from appliance.doctor.image import Loader
+from image.bootfiles import BootFileError
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
 
@@ -56,13 +57,13 @@ def test_the_image() -> None:
         (Loader.SAME, True, Severity.OK),
         (Loader.MISSING, True, Severity.ERROR),
         (Loader.DIFFERENT, True, Severity.WARNING),
-        (Loader.NO_PACKAGE, True, Severity.ERROR),
-        (Loader.NO_PACKAGE, False, Severity.ERROR),
+        (BootFileError("undionly.kpxe is not there", "install it"), True, Severity.ERROR),
+        (BootFileError("undionly.kpxe is not there", "install it"), False, Severity.ERROR),
         (Loader.MISSING, False, Severity.OK),
         (Loader.DIFFERENT, False, Severity.OK),
     ],
 )
-def test_the_boot_loaders(state: Loader, served: bool, severity: Severity) -> None:
+def test_the_boot_loaders(state: Loader | BootFileError, served: bool, severity: Severity) -> None:
     (found,) = image.judge_boot_loaders({"undionly.kpxe": state, "snponly.efi": Loader.SAME}, served)
     assert (found.check, found.severity) == ("boot-loaders", severity)
     assert "undionly.kpxe" in found.what

@@ -81,7 +81,7 @@ def test_the_boot_item_is_found_among_other_sub_options(asked: str, echoed: str)
 
 
 def test_an_answer_is_refused_for_the_same_reasons_as_the_question() -> None:
-    stranger = read(message(DISCOVER, MAC, firmware(11)))
+    stranger = read(message(DISCOVER, MAC, firmware(10)))
     refusal = proxy.classify(stranger, BROADCAST)
     assert isinstance(refusal, Ignore)
     assert proxy.respond(stranger, BootPlan("x"), BOX, BROADCAST) == refusal

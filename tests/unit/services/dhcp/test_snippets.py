@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.policy import LOADERS
+from appliance.loaders import Loaders
+from services.dhcp.firmware import pxe_files
 from services.dhcp.snippets import IPXE_OWN_MAC, BootServer, Server, Way, render
 
 GOLDEN = Path(__file__).parent / "golden"
 SCRIPT = f"http://10.77.0.1/boot/{IPXE_OWN_MAC}/boot.ipxe"
+LOADERS = pxe_files(Loaders().by_machine)
 BOX = BootServer(IPv4Address("10.77.0.1"), IPv4Network("10.77.0.0/24"), LOADERS, SCRIPT)
 
 

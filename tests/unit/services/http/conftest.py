@@ -20,6 +20,7 @@ MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 LOOPBACK = IPv4Address("127.0.0.1")
 BOOT = "/boot/525400aabbcc"
 SCRIPT = "#!ipxe\necho hello\n"
+LOADER = random.Random(3).randbytes(170_000)
 KERNEL = random.Random(2).randbytes(3_000_000)
 LARGE = 200_000_000  # more than both sockets' buffers hold, so that the server is in the middle of it
 IMAGE = f"{BOOT}/image/r1"
@@ -64,6 +65,9 @@ def images(tmp_path: Path) -> Path:
     with (release / "initrd.img").open("wb") as file:
         file.truncate(LARGE)
     (release / "manifest.json").write_text("{}")
+    boot = tmp_path / "boot"
+    boot.mkdir()
+    (boot / "snponly.efi").write_bytes(LOADER)
     return release.parent
 
 
@@ -83,6 +87,7 @@ def make(images: Path, box: Box, events: EventLog, port: int = 0) -> HttpServer:
         LOOPBACK,
         port,
         images=images,
+        loaders=images.parent / "boot",
         admit=box.admit,
         script=box.script,
         secrets=box.secrets,

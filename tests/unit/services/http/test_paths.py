@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ethernet import MacAddress
-from services.http.paths import Archive, BootUrl, ImageFile, ReportBox, Script, Unknown, parse
+from services.http.paths import Archive, BootUrl, ImageFile, LoaderFile, ReportBox, Script, Unknown, parse
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 BOOT = "/boot/525400aabbcc/"
@@ -18,6 +18,7 @@ BOOT = "/boot/525400aabbcc/"
         (BOOT + "boot.ipxe?x=1", BootUrl(MAC, Script())),
         ("/boot/525400AABBCC/boot.ipxe", BootUrl(MAC, Script())),
         (BOOT + "image/2026-03-01_a.b/vmlinuz", BootUrl(MAC, ImageFile("2026-03-01_a.b", "vmlinuz"))),
+        (BOOT + "loader/snponly.efi", BootUrl(MAC, LoaderFile("snponly.efi"))),
         (BOOT + "image/r/initrd.img", BootUrl(MAC, ImageFile("r", "initrd.img"))),
         (BOOT + "Zm9v_-1/boinc.tar", BootUrl(MAC, Archive("Zm9v_-1"))),
         (BOOT + "Zm9v_-1/report", BootUrl(MAC, ReportBox("Zm9v_-1"))),
@@ -26,6 +27,11 @@ BOOT = "/boot/525400aabbcc/"
             for rest in (
                 "",
                 "boot.ipxe/",
+                "loader/",
+                "loader/.new-x",
+                "loader/../x",
+                "loader/a/b",
+                "snponly.efi",
                 "image/r/filesystem.squashfs",
                 "image/../vmlinuz",
                 "image/./vmlinuz",
@@ -59,4 +65,4 @@ def test_no_name_for_logs_holds_a_token() -> None:
 @given(st.text())
 def test_takes_any_path(path: str) -> None:
     assert isinstance(parse(path), BootUrl)
-    assert isinstance(parse(BOOT + path).target, Script | ImageFile | Archive | ReportBox | Unknown)
+    assert isinstance(parse(BOOT + path).target, Script | LoaderFile | ImageFile | Archive | ReportBox | Unknown)

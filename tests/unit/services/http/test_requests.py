@@ -12,7 +12,19 @@ from services.http import server as http_server
 from services.http.reports import LONGEST_REPORT
 from services.http.server import HttpServer
 from tests.fakes.event_log import EventLog
-from tests.unit.services.http.conftest import BOOT, IMAGE, KERNEL, LOOPBACK, MAC, SCRIPT, Box, Connect, curl, get
+from tests.unit.services.http.conftest import (
+    BOOT,
+    IMAGE,
+    KERNEL,
+    LOADER,
+    LOOPBACK,
+    MAC,
+    SCRIPT,
+    Box,
+    Connect,
+    curl,
+    get,
+)
 
 
 async def test_the_script(server: HttpServer, box: Box, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
@@ -23,6 +35,18 @@ async def test_the_script(server: HttpServer, box: Box, connect: Connect, caplog
     assert b"Cache-Control: no-store" in answer, "the script holds a token"
     assert b"Server: netboot-appliance\r\n" in answer
     assert not caplog.records, "events tell it; there is no access log beside them"
+
+
+async def test_a_loader_as_uefi_http_boot_asks_for_it(server: HttpServer, events: EventLog) -> None:
+    """EDK2: HEAD for the size, which it must be told, then GET; no redirect, and nothing is counted for the HEAD."""
+    status, head = await curl(server, f"{BOOT}/loader/snponly.efi", "--head")
+    assert status == 200
+    assert f"Content-Length: {len(LOADER)}\r\n".encode() in head
+    assert await curl(server, f"{BOOT}/loader/snponly.efi") == (200, LOADER)
+    served = await events.next(TransferServed)
+    assert (served.mac, served.service, served.path, served.size) == (MAC, "http", "snponly.efi", len(LOADER))
+    assert [type(event) for event in events.seen] == [TransferProgressed, TransferServed]
+    assert (await curl(server, f"{BOOT}/loader/autoexec.ipxe"))[0] == 404, "a new iPXE asks beside its own URL"
 
 
 async def test_a_kernel(server: HttpServer, events: EventLog) -> None:

@@ -95,6 +95,32 @@ def test_no_boot_offer_and_what_the_box_knows(box: Box | None, hint: str) -> Non
     check(leased().explained(box), Outcome.FAILS, f"no boot offer was seen: {SITE} offers an address", hint)
 
 
+def test_no_boot_offer_for_firmware_that_needs_a_loader_of_its_own() -> None:
+    check(leased(11).explained(Box(True, True, "r")), Outcome.FAILS, "no boot offer was seen", "[boot.loaders]")
+
+
+def test_uefi_http_boot() -> None:
+    path = f"/boot/{MAC.bare}/loader/snponly.efi"
+    offered = boot(name="HTTP", file=f"http://{BOX}{path}")
+    talk = (
+        Talk().over_http().discover().server(offered, lease()).request().client(HttpRequest("HEAD", path), BOX, 80, 9)
+    )
+    get(talk.server(HttpResponse(200, 9), port=80, own=9), path)
+    check(talk.explained(), Outcome.OPEN, "UEFI HTTP boot has loaded snponly.efi")
+    run_ipxe(talk, boot(file=SCRIPT))
+    for file in ("boot.ipxe", "image/1/vmlinuz", "image/1/initrd.img"):
+        get(talk, f"/boot/{MAC.bare}/{file}")
+    check(talk.explained(), Outcome.BOOTS, "iPXE has its kernel and initial ramdisk")
+
+
+def test_uefi_http_boot_that_a_probe_plays_on_another_machine() -> None:
+    url = f"http://{BOX}/boot/{MAC.bare}/loader/snponly.efi"
+    talk = Talk().over_http().discover().server(boot(name="HTTP", file=url), lease())
+    talk.client(HttpRequest("HEAD", url.removeprefix(f"http://{BOX}")), BOX, 80, 9)
+    talk.server(Refused(url.removeprefix(f"http://{BOX}"), "refused, as it must be: …"), port=80, own=0)
+    check(talk.explained(), Outcome.BOOTS, "as far as can be seen from this host")
+
+
 def test_a_client_that_ignores_all_answers() -> None:
     talk = Talk()
     for secs in (0, 4, 12, 28):

@@ -6,6 +6,7 @@ from struct import Struct
 from services.ethernet import MacAddress
 from services.probe import codec
 from services.probe.explanation import Explanation, explain
+from services.probe.firmware import Agent, requests
 from services.probe.message import Content, Dhcp, Packet
 from services.probe.verdict import Box
 from tests.fakes.dhcp_client import DISCOVER, OFFER, REQUEST, firmware, message
@@ -56,6 +57,11 @@ class Talk:
     def agent(self, architecture: int, *more: tuple[int, bytes]) -> "Talk":
         """From now on another agent speaks."""
         self._options = firmware(architecture, *more)
+        return self
+
+    def over_http(self) -> "Talk":
+        """From now on UEFI HTTP boot speaks, as EDK2 does."""
+        self._options = list(requests(Agent.UEFI_HTTP, MAC, uefi=True))
         return self
 
     def discover(self, secs: int = 0, xid: int = 0x1234) -> "Talk":

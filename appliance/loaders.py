@@ -1,0 +1,57 @@
+"""[boot]: which boot loader each kind of firmware gets, and where an administrator's own loaders lie.
+
+Values only: image/bootfiles.py finds and installs the files.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.dhcp.firmware import Machine
+
+DEFAULT_DIRECTORY = Path("/etc/netboot-appliance/loaders")
+
+# 64: an http URL with it has to fit the 127 bytes of the DHCP header's `file`.
+_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Loaders:
+    """[boot.loaders]: a file name for each Machine; empty: firmware of that kind is refused."""
+
+    bios: str = "undionly.kpxe"
+    uefi_ia32: str = ""
+    uefi_x64: str = "snponly.efi"
+    uefi_arm64: str = ""
+
+    def __post_init__(self) -> None:
+        for machine, name in self.by_machine.items():
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{machine}: a file name of at most 64 letters, digits and ._-, without a directory")
+            # EDK2's HTTP boot tells by the end of the URL what it has loaded (HttpBootCheckImageType).
+            if machine is not Machine.BIOS and not name.endswith(".efi"):
+                raise ValueError(f"{machine}: UEFI wants a name that ends in .efi")
+
+    @property
+    def by_machine(self) -> dict[Machine, str]:
+        """Those that are named."""
+        names = {machine: str(getattr(self, machine)) for machine in Machine}
+        return {machine: name for machine, name in names.items() if name}
+
+
+@dataclass(frozen=True)
+class BootFiles:
+    """[boot]: `directory` holds the administrator's own loaders; one there is taken before Debian's of the same name.
+    Read at the start, like [server]."""
+
+    directory: Path = DEFAULT_DIRECTORY
+    loaders: Loaders = field(default_factory=Loaders)
+
+    def __post_init__(self) -> None:
+        if not self.directory.is_absolute():
+            raise ValueError("directory: an absolute path")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files to serve, each once."""
+        return tuple(dict.fromkeys(self.loaders.by_machine.values()))
