@@ -76,6 +76,15 @@ async def test_ipxe(server: TftpServer, peer: UdpPeer, events: EventLog, admissi
     assert admission.asked == [(MAC, LOOPBACK)]
 
 
+@pytest.mark.parametrize("name", ["autoexec.ipxe", "525400aabbcc/autoexec.ipxe"])
+async def test_an_ipxe_that_wants_an_autoexec_script_is_told_at_once_that_there_is_none(
+    server: TftpServer, peer: UdpPeer, events: EventLog, name: str
+) -> None:
+    """It goes on to DHCP after an ERROR, and waits up to 30 s without one."""
+    assert error(await peer.ask(rrq(name, blksize=1432, tsize=0))) == (1, "file not found")
+    assert (await events.next(Ignored)).reason is Reason.NO_FILE
+
+
 async def test_grub_asks_with_a_leading_slash(server: TftpServer, peer: UdpPeer, admission: Admission) -> None:
     request = rrq("/file", blksize=1024, tsize=0)
     assert await peer.fetch(request, Reader(1024)) == CONTENT
