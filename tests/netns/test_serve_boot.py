@@ -77,6 +77,7 @@ async def test_a_uefi_that_boots_over_http(box: Box, plug: Plug, release: Releas
     url = f"http://{pc.box}/boot/{pc.mac.bare}/loader/snponly.efi"
     assert (offer.yiaddr, offer.file, offer.options[60]) == ("0.0.0.0", url, b"HTTPClient")
     assert pc.get(url) == (LOADERS / "snponly.efi").read_bytes()
+    box.await_stage(pc.mac, "loader")
     await boot_by_ipxe(pc, 7, release)
     boot = box.await_stage(pc.mac, "initrd")
     assert [reached["stage"] for reached in boot["stages"]] == WHOLE_BOOT
