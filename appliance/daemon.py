@@ -174,7 +174,7 @@ def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]
 def _status(box: Box, rejected: str) -> str:
     """The line in `systemctl status`: what is wrong, what is served, what to do next."""
     config, addresses = box.config, sum(entry.range.size for entry in box.allowlist.entries)
-    words = [f"reload REJECTED, the old configuration stays: {rejected}"] if rejected else []
+    words = [rejected] if rejected else []
     words.append(f"serves {', '.join(config.server.interfaces)}")
     words.append(f"image {box.release or 'none'}")
     many = "1 MAC address" if addresses == 1 else f"{addresses:,} MAC addresses"

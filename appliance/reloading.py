@@ -22,7 +22,7 @@ log = structlog.get_logger("serve")
 
 
 class Reloading:
-    """The reloads of one box. `rejected` is why the last one changed nothing, or empty."""
+    """The reloads of one box. `rejected` is the line that says so if the last one changed nothing, or empty."""
 
     def __init__(self, box: Box, registry: Registry, served: Sequence[Interface], moved: Callable[[], None]) -> None:
         """`moved` is called when what is exported may have changed. The start counts as a good reload."""
@@ -43,6 +43,7 @@ class Reloading:
     def _reload(self) -> None:
         supervision.reloading()
         result = verdict.begin()
+        self.rejected = ""
         try:
             note = self._take_over(self._load())
             result = replace(result, note=note)
@@ -52,8 +53,9 @@ class Reloading:
         except UserError as error:
             result = replace(result, error=error.message, hint=error.hint)
             log.error("the configuration was not reloaded; the old one stays", error=error.message, hint=error.hint)
-            supervision.status(f"reload rejected, the old configuration stays: {error.message}")
-        self.rejected = result.error
+            self.rejected = f"reload REJECTED, the old configuration stays: {error.message}"
+            # Before the reload ends: who waits for its end reads this line next.
+            supervision.status(self.rejected)
         try:
             verdict.write(self._registry, result)
         except Exception:

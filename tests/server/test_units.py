@@ -64,7 +64,8 @@ def test_a_rejected_reload_fails_and_is_shown_until_a_good_one(server: Container
     server.run(f"echo '[sever]' >>{CONFIGURATION}")
     assert server.run(f"systemctl reload {UNIT}", check=False).returncode != 0
     assert (active(server), process(server)) == ("active", pid)
-    assert "unknown section 'sever'" in shown(server, "StatusText")
+    assert "reload REJECTED, the old configuration stays: " in (line := shown(server, "StatusText"))
+    assert "unknown section 'sever'" in line
     told = server.run(f"systemctl status --no-pager --lines=20 {UNIT}").stdout
     assert "reload REJECTED, the old configuration stays" in told
     assert "did you mean server?" in told
