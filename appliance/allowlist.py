@@ -13,12 +13,24 @@ from appliance.errors import UserError
 from services.ethernet import MacAddress, MacRange
 
 
+@dataclass(frozen=True, slots=True)
+class BootSettings:
+    """What a range's PCs boot, where it differs from the configuration: `root` is "nfs" or "http", `entry` the name of
+    the menu entry that is the default, `timeout` the seconds that the menu waits (0: no menu). Empty and None: as
+    configured."""
+
+    root: str = ""
+    entry: str = ""
+    timeout: int | None = None
+
+
 @dataclass(frozen=True, order=True, slots=True)
 class Entry:
-    """One allowed range and what the administrator calls it."""
+    """One allowed range, what the administrator calls it, and how its PCs boot."""
 
     range: MacRange
     label: str = ""
+    settings: BootSettings = BootSettings()
 
 
 @dataclass(frozen=True)

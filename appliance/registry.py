@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance import schema
-from appliance.allowlist import Allowlist, Entry
+from appliance.allowlist import Allowlist, BootSettings, Entry
 from appliance.ownership import acting_as_owner
 from appliance.takeover import take_over
 from services.ethernet import MacAddress, MacRange
@@ -23,6 +23,7 @@ from services.ethernet import MacAddress, MacRange
 # A machine's history is for people; beyond this many boots nobody reads it, and the file stays small for years.
 _BOOTS_KEPT = 20
 _IGNORED_KEPT = 1000
+_INSERT_ALLOWED = "INSERT INTO allowed (first, last, label, added, root, entry, timeout) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +70,29 @@ class Registry:
         a power cut takes from it are the last moments of boots, which the same power cut ended.
         """
         self._path = path
+        # For the modules that keep tables of their own in it (leases.py, adaptations.py).
+        self.sql: sqlite3.Connection
         try:
             take_over(path)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with acting_as_owner(path.parent):
                 # The database holds passwords and tokens: nobody else may read it, from its first byte on.
                 path.touch(mode=0o600)
-                self._sql = sqlite3.connect(path, timeout=10.0, isolation_level=None)
+                self.sql = sqlite3.connect(path, timeout=10.0, isolation_level=None)
                 try:
-                    self._sql.execute("PRAGMA journal_mode = WAL")
-                    self._sql.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    self.sql.execute("PRAGMA journal_mode = WAL")
+                    self.sql.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                     # SQLite opens all its files, and makes those it lacks, with the first statements.
-                    schema.migrate(self._sql, path)
-                    self._sql.execute("PRAGMA foreign_keys = ON")
+                    schema.migrate(self.sql, path)
+                    self.sql.execute("PRAGMA foreign_keys = ON")
                 except BaseException:
-                    self._sql.close()
+                    self.sql.close()
                     raise
         except (OSError, sqlite3.Error) as error:
             raise schema.explain(path, error) from error
 
     def close(self) -> None:
-        self._sql.close()
+        self.sql.close()
 
     def __enter__(self) -> "Registry":
         return self
@@ -101,43 +104,47 @@ class Registry:
 
     def check(self) -> None:
         """Read all of it; raises UserError if it is damaged. Takes 0.1 s for 25 MB, the history of 300 PCs."""
-        schema.check(self._sql, self._path)
+        schema.check(self.sql, self._path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of the block's writes, or none of them."""
-        self._sql.execute("BEGIN IMMEDIATE")
+        self.sql.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            self._sql.execute("ROLLBACK")
+            self.sql.execute("ROLLBACK")
             raise
-        self._sql.execute("COMMIT")
+        self.sql.execute("COMMIT")
 
     def changed(self) -> int:
         """A number that differs once another connection has committed. Costs microseconds."""
-        version: int = self._sql.execute("PRAGMA data_version").fetchone()[0]
+        version: int = self.sql.execute("PRAGMA data_version").fetchone()[0]
         return version
 
     # The allowlist
 
     def allowlist(self) -> Allowlist:
-        rows = self._sql.execute("SELECT first, last, label FROM allowed")
-        return Allowlist.of(Entry(MacRange(MacAddress(a), MacAddress(b)), label) for a, b, label in rows)
+        rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed")
+        return Allowlist.of(
+            Entry(MacRange(MacAddress(a), MacAddress(b)), label, BootSettings(*settings))
+            for a, b, label, *settings in rows
+        )
 
     def allow(self, entries: Iterable[Entry]) -> None:
-        """Add the entries; one whose range is there already gets the new label."""
+        """Add the entries; one whose range is there already gets the new label and settings."""
         now = time.time()
         with self.transaction():
-            self._sql.executemany(
-                "INSERT INTO allowed VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET label = excluded.label",
-                [(e.range.first.value, e.range.last.value, e.label, now) for e in entries],
+            self.sql.executemany(
+                f"{_INSERT_ALLOWED} ON CONFLICT DO UPDATE SET label = excluded.label, root = excluded.root,"
+                " entry = excluded.entry, timeout = excluded.timeout",
+                [_allowed_row(e, now) for e in entries],
             )
 
     def disallow(self, span: MacRange) -> bool:
         """Remove the entry of exactly this range; False when there is none."""
         with self.transaction():
-            done = self._sql.execute(
+            done = self.sql.execute(
                 "DELETE FROM allowed WHERE first = ? AND last = ?", (span.first.value, span.last.value)
             )
         return done.rowcount > 0
@@ -148,25 +155,22 @@ class Registry:
         with self.transaction():
             if self.allowlist().entries != before.entries:
                 return False
-            self._sql.execute("DELETE FROM allowed")
-            self._sql.executemany(
-                "INSERT INTO allowed VALUES (?, ?, ?, ?)",
-                [(e.range.first.value, e.range.last.value, e.label, now) for e in after],
-            )
+            self.sql.execute("DELETE FROM allowed")
+            self.sql.executemany(_INSERT_ALLOWED, [_allowed_row(e, now) for e in after])
         return True
 
     # Clients and boots
 
     def client(self, mac: MacAddress) -> Client | None:
-        row = self._sql.execute("SELECT * FROM clients WHERE mac = ?", (mac.value,)).fetchone()
+        row = self.sql.execute("SELECT * FROM clients WHERE mac = ?", (mac.value,)).fetchone()
         return _client(row) if row else None
 
     def clients(self) -> list[Client]:
-        return [_client(row) for row in self._sql.execute("SELECT * FROM clients ORDER BY mac")]
+        return [_client(row) for row in self.sql.execute("SELECT * FROM clients ORDER BY mac")]
 
     def register(self, mac: MacAddress, now: float) -> Client:
         """The client of this MAC, with a number and a GUI RPC password of its own from its first boot on."""
-        self._sql.execute(
+        self.sql.execute(
             "INSERT INTO clients (mac, first_seen, gui_rpc_password) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             (mac.value, now, secrets.token_urlsafe(18)),
         )
@@ -178,11 +182,11 @@ class Registry:
     def open_boot(self, mac: MacAddress, now: float, token: str, release: str, inherited: str) -> BootRow:
         """Record a new boot, and forget the client's oldest ones."""
         with self.transaction():
-            cursor = self._sql.execute(
+            cursor = self.sql.execute(
                 "INSERT INTO boots (mac, started, token, release, inherited) VALUES (?, ?, ?, ?, ?)",
                 (mac.value, now, token, release, inherited),
             )
-            self._sql.execute(
+            self.sql.execute(
                 "DELETE FROM boots WHERE mac = ?1"
                 " AND id NOT IN (SELECT id FROM boots WHERE mac = ?1 ORDER BY id DESC LIMIT ?2)",
                 (mac.value, _BOOTS_KEPT),
@@ -191,22 +195,22 @@ class Registry:
 
     def boots(self, mac: MacAddress) -> list[BootRow]:
         """The client's boots that are still known, oldest first."""
-        rows = self._sql.execute("SELECT * FROM boots WHERE mac = ? ORDER BY id", (mac.value,))
+        rows = self.sql.execute("SELECT * FROM boots WHERE mac = ? ORDER BY id", (mac.value,))
         return [_boot_row(row) for row in rows]
 
     def latest_boots(self) -> list[BootRow]:
         """Every client's latest boot, oldest first."""
-        rows = self._sql.execute("SELECT * FROM boots WHERE id IN (SELECT max(id) FROM boots GROUP BY mac) ORDER BY id")
+        rows = self.sql.execute("SELECT * FROM boots WHERE id IN (SELECT max(id) FROM boots GROUP BY mac) ORDER BY id")
         return [_boot_row(row) for row in rows]
 
     def events(self, boot: int) -> list[tuple[float, str, str]]:
         """The boot's events as (at, kind, details), in order."""
-        rows = self._sql.execute("SELECT at, kind, details FROM events WHERE boot = ? ORDER BY id", (boot,))
+        rows = self.sql.execute("SELECT at, kind, details FROM events WHERE boot = ? ORDER BY id", (boot,))
         return rows.fetchall()
 
     def append_events(self, rows: Iterable[tuple[int, float, str, str]]) -> None:
         """Append (boot, at, kind, details) rows; those of a boot that was forgotten meanwhile are dropped."""
-        self._sql.executemany(
+        self.sql.executemany(
             "INSERT INTO events (boot, at, kind, details)"
             " SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM boots WHERE id = ?1)",
             rows,
@@ -215,37 +219,37 @@ class Registry:
     # What was refused, and the server's own state
 
     def record_ignored(self, rows: Iterable[IgnoredRow]) -> None:
-        self._sql.executemany(
+        self.sql.executemany(
             "INSERT INTO ignored VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET last_at = excluded.last_at, count = count + excluded.count",
             [(r.client, r.service, r.reason, r.first_at, r.last_at, r.count) for r in rows],
         )
-        self._sql.execute(
+        self.sql.execute(
             "DELETE FROM ignored WHERE last_at < (SELECT last_at FROM ignored ORDER BY last_at DESC LIMIT 1 OFFSET ?)",
             (_IGNORED_KEPT,),
         )
 
     def ignored(self) -> list[IgnoredRow]:
         """What was refused, the latest first."""
-        rows = self._sql.execute("SELECT * FROM ignored ORDER BY last_at DESC, client")
+        rows = self.sql.execute("SELECT * FROM ignored ORDER BY last_at DESC, client")
         return [IgnoredRow(*row) for row in rows]
 
     def set_server(self, key: str, value: Any) -> None:
         """Note a fact about the running server, as JSON."""
-        self._sql.execute("INSERT OR REPLACE INTO server VALUES (?, ?)", (key, json.dumps(value)))
+        self.sql.execute("INSERT OR REPLACE INTO server VALUES (?, ?)", (key, json.dumps(value)))
 
     def server(self) -> dict[str, Any]:
-        return {key: json.loads(value) for key, value in self._sql.execute("SELECT key, value FROM server")}
+        return {key: json.loads(value) for key, value in self.sql.execute("SELECT key, value FROM server")}
 
     # What a restored registry takes over, and what it must not
 
     def void_token(self, boot: int) -> None:
         """Give a boot a token that nobody has."""
-        self._sql.execute("UPDATE boots SET token = ? WHERE id = ?", (secrets.token_urlsafe(18), boot))
+        self.sql.execute("UPDATE boots SET token = ? WHERE id = ?", (secrets.token_urlsafe(18), boot))
 
     def forget_server(self) -> None:
         """Forget the facts about the running server: it was another one."""
-        self._sql.execute("DELETE FROM server")
+        self.sql.execute("DELETE FROM server")
 
     def go_on_from(self, other: Path) -> bool:
         """Take over the boots, and the clients that are missing here, from another registry of today's schema.
@@ -253,23 +257,29 @@ class Registry:
         A client keeps its number unless another one has it here. False, and nothing done to the boots, if `other` has
         none.
         """
-        self._sql.execute("ATTACH ? AS other", (str(other),))
+        self.sql.execute("ATTACH ? AS other", (str(other),))
         try:
             with self.transaction():
                 # A conflict is a client that is known here, or a number that is taken: the latter get another one.
                 for columns in ("number, mac, first_seen, gui_rpc_password", "mac, first_seen, gui_rpc_password"):
-                    self._sql.execute(
+                    self.sql.execute(
                         f"INSERT OR IGNORE INTO clients ({columns})"  # noqa: S608
                         f" SELECT {columns} FROM other.clients ORDER BY number"
                     )
-                if self._sql.execute("SELECT 1 FROM other.boots LIMIT 1").fetchone() is None:
+                if self.sql.execute("SELECT 1 FROM other.boots LIMIT 1").fetchone() is None:
                     return False
-                self._sql.execute("DELETE FROM boots")
-                self._sql.execute("INSERT INTO boots SELECT * FROM other.boots")
-                self._sql.execute("INSERT INTO events SELECT * FROM other.events")
+                self.sql.execute("DELETE FROM boots")
+                self.sql.execute("INSERT INTO boots SELECT * FROM other.boots")
+                self.sql.execute("INSERT INTO events SELECT * FROM other.events")
             return True
         finally:
-            self._sql.execute("DETACH other")
+            self.sql.execute("DETACH other")
+
+
+def _allowed_row(entry: Entry, now: float) -> tuple[Any, ...]:
+    settings = entry.settings
+    first, last = entry.range.first.value, entry.range.last.value
+    return first, last, entry.label, now, settings.root, settings.entry, settings.timeout
 
 
 def _client(row: tuple[Any, ...]) -> Client:

@@ -40,6 +40,21 @@ MIGRATIONS: list[Iterable[str]] = [
         ) WITHOUT ROWID""",
         "CREATE TABLE server (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
+    (
+        # What a range's PCs boot, where it differs from the configuration; '' and NULL: it does not.
+        "ALTER TABLE allowed ADD COLUMN root TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE allowed ADD COLUMN entry TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE allowed ADD COLUMN timeout INTEGER",
+        "CREATE TABLE next_boots (mac INTEGER PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE leases (
+            address INTEGER PRIMARY KEY, mac INTEGER NOT NULL, client_id BLOB NOT NULL, state TEXT NOT NULL,
+            expires REAL NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TABLE adaptations (
+            mac INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, profile TEXT NOT NULL, worked INTEGER NOT NULL,
+            why TEXT NOT NULL, at REAL NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 ]
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 

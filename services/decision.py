@@ -6,6 +6,8 @@ Every refusal is an `Ignore` with one of these reasons; the log, the CLI and the
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.dhcp.profile import Profile
+
 
 class Reason(StrEnum):
     """Why a request gets no answer, in the words people read."""
@@ -41,6 +43,8 @@ class Ignore:
 
 @dataclass(frozen=True, slots=True)
 class BootPlan:
-    """What a client is offered: `boot_file` is a path under the boot root, or an http URL for iPXE and HTTP boot."""
+    """What a client is offered: `boot_file` is a path under the boot root, or an http URL for iPXE and HTTP boot;
+    `profile` is how it is offered."""
 
     boot_file: str
+    profile: Profile = Profile.STANDARD

@@ -16,6 +16,7 @@ from appliance.backup import ALLOWLIST, CONFIG, LARGEST, MANIFEST, REGISTRY, cre
 from appliance.config import Config, load
 from appliance.errors import UserError
 from appliance.registry import Registry
+from appliance.schema import MIGRATIONS
 from services.ethernet import MacAddress, MacRange
 
 MAC = MacAddress.parse("52:54:00:aa:bb:01")
@@ -65,7 +66,7 @@ def test_it_holds_what_makes_the_box_and_nothing_else(config: Config, tmp_path: 
     assert found[CONFIG] == config.path.read_bytes()
     assert found[ALLOWLIST] == f"{MAC}  window\n".encode()
     manifest = json.loads(found[MANIFEST])
-    assert (manifest["format"], manifest["schema"]) == (1, 1)
+    assert (manifest["format"], manifest["schema"]) == (1, len(MIGRATIONS))
     assert manifest["host"] == os.uname().nodename
     (tmp_path / "registry.sqlite3").write_bytes(found[REGISTRY])
     with Registry(tmp_path / "registry.sqlite3") as copy:

@@ -1,0 +1,76 @@
+"""The boot menu as a value: what a PC may boot, and what it boots when nobody chooses. PURE.
+
+One model, rendered by ipxe.py, grub.py and pxelinux.py. Paths in it are relative to the PC's own directory on the box,
+which is the same over TFTP and HTTP: `image/<release>/vmlinuz`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Dialect(StrEnum):
+    """The boot loader that reads a menu."""
+
+    IPXE = "iPXE"
+    GRUB = "GRUB"
+    PXELINUX = "PXELINUX"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBoot:
+    """Start a kernel with a ramdisk: two paths, and the kernel's command line."""
+
+    kernel: str
+    initrd: str
+    command_line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Start a program that is a boot loader's kernel by itself (memtest): the paths for BIOS and for UEFI."""
+
+    bios: str
+    uefi: str
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDisk:
+    """Leave network boot: the firmware goes on to the next device of its boot order, or to the first disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reboot:
+    """Restart the PC."""
+
+
+Action = LiveBoot | Program | LocalDisk | Reboot
+
+
+@dataclass(frozen=True, slots=True)
+class MenuEntry:
+    """One line of the menu. A `locked` one is started only with the password; what it does is then not in the menu that
+    is served, but asked for with the password."""
+
+    name: str
+    title: str
+    action: Action
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """`default` names an entry. `timeout` is in seconds; 0: no menu is shown, and the default starts at once."""
+
+    title: str
+    entries: tuple[MenuEntry, ...]
+    default: str
+    timeout: int = 0
+
+    def __post_init__(self) -> None:
+        names = [entry.name for entry in self.entries]
+        if len(set(names)) != len(names) or self.default not in names:
+            raise ValueError("every entry has a name of its own, and the default is one of them")
+
+    def entry(self, name: str) -> MenuEntry | None:
+        """The entry of this name."""
+        return next((entry for entry in self.entries if entry.name == name), None)
