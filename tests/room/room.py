@@ -5,6 +5,7 @@ project; a management host, another host; and PCs. Real programs everywhere but 
 """
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -104,12 +105,25 @@ class Room:
     the project's memory, and the configuration. `logs` is emptied first.
     """
 
-    def __init__(self, directory: Path, logs: Path | None = None, *, job_seconds: int = 15) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        logs: Path | None = None,
+        *,
+        job_seconds: int = 15,
+        settings: str = "",
+        site: bool = True,
+        images: Path | None = None,
+    ) -> None:
+        """`settings`: TOML behind the usual configuration. Without `site` no DHCP server runs. `images`: the directory
+        of another room's, which this one has as well."""
+        self._has_site = site
+        self._images = images
         self.directory = directory.resolve()
         self.logs = (logs or directory / "logs").resolve()
         self.data = self.directory / "data"
         self.job_seconds = job_seconds
-        self.configuration = write_configuration(self.directory)
+        self.configuration = write_configuration(self.directory, settings)
         self.pcs: dict[MacAddress, Pc] = {}
         self.serve: Process | None = None
         self.network = Network()
@@ -125,7 +139,8 @@ class Room:
             self.other = network.host("other", f"{OTHER}/24", host_mac(OTHER))
             self.servers = [self.site, self.project]
             self._place_box()
-            self._start_site()
+            if self._has_site:
+                self._start_site()
         except BaseException:
             self._cleanup.close()
             raise
@@ -267,6 +282,9 @@ class Room:
             path.mkdir(parents=True, exist_ok=True)
         self._leases = self.directory / "dnsmasq.leases"
         self._leases.unlink(missing_ok=True)
+        if self._images is not None:
+            shutil.rmtree(self.data / "images", ignore_errors=True)
+            shutil.copytree(self._images, self.data / "images", symlinks=True, copy_function=os.link)
 
     def _start_site(self) -> None:
         configuration = self.directory / "dnsmasq.conf"
@@ -285,7 +303,7 @@ class Room:
             shutil.copyfile(log, self.logs / log.name)
 
 
-def write_configuration(directory: Path) -> Path:
+def write_configuration(directory: Path, settings: str = "") -> Path:
     """Write the box's configuration for a room in `directory` and return its path; enough to build the image with."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "config.toml"
@@ -297,7 +315,7 @@ def write_configuration(directory: Path) -> Path:
         management=MANAGEMENT,
         key=ACCOUNT_KEY,
     )
-    path.write_text(text)
+    path.write_text(text + settings)
     path.chmod(0o600)
     return path
 
