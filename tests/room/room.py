@@ -118,7 +118,7 @@ class Room:
         """`settings`: TOML behind the usual configuration. Without `site` no DHCP server runs. `images`: the directory
         of another room's, which this one has as well."""
         self._has_site = site
-        self._images = images
+        self._shared_images = images
         self.directory = directory.resolve()
         self.logs = (logs or directory / "logs").resolve()
         self.data = self.directory / "data"
@@ -282,9 +282,9 @@ class Room:
             path.mkdir(parents=True, exist_ok=True)
         self._leases = self.directory / "dnsmasq.leases"
         self._leases.unlink(missing_ok=True)
-        if self._images is not None:
+        if self._shared_images is not None:
             shutil.rmtree(self.data / "images", ignore_errors=True)
-            shutil.copytree(self._images, self.data / "images", symlinks=True, copy_function=os.link)
+            shutil.copytree(self._shared_images, self.data / "images", symlinks=True, copy_function=os.link)
 
     def _start_site(self) -> None:
         configuration = self.directory / "dnsmasq.conf"
