@@ -42,7 +42,7 @@ unit-others:
 	.venv/bin/pytest tests/unit tests/transcripts --ignore=tests/unit/appliance
 
 netns: setup .room/dhcp-servers/.ready
-	.venv/bin/pytest tests/netns
+	.venv/bin/pytest --numprocesses=2 --dist=loadfile tests/netns
 
 # DHCP servers that an administrator may have beside the box: their programs alone, unpacked. Installed packages would
 # start them on this machine.
