@@ -6,7 +6,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint unit unit-appliance unit-others netns e2e e2e-server setup venv packages box-packages lock clean deb install uninstall
+.PHONY: demo test check lint unit unit-appliance unit-others netns e2e e2e-server fuzz setup venv packages box-packages lock clean deb install uninstall
 
 PYTHON := .venv/bin/python
 LIVE := image/tree/includes.chroot_after_packages
@@ -59,7 +59,7 @@ e2e: setup
 
 # A server in a container and one in QEMU, with the package installed, which is made first if there is no new one.
 e2e-server: setup
-	.venv/bin/pytest -x tests/server
+	.venv/bin/pytest -x --numprocesses=2 --dist=loadfile tests/server
 
 # For the package: DESTDIR and prefix=/usr, which packaging/install takes from the environment.
 export DESTDIR prefix unitdir
@@ -112,6 +112,20 @@ lock:
 		--generate-hashes --custom-compile-command 'make lock' -o requirements-dev.lock
 	echo 'setuptools>=68' | uv pip compile --quiet - -c requirements-dev.lock --universal --python-version 3.11 \
 		--generate-hashes --custom-compile-command 'make lock' -o requirements-build.lock
+	echo 'atheris<3.1' | uv pip compile --quiet - -c requirements-dev.lock --universal --python-version 3.11 \
+		--generate-hashes --custom-compile-command 'make lock' -o requirements-fuzz.lock
+
+# Kept out of CI: TARGET=dhcp|tftp|http|report, SECONDS= how long, INPUT= a file of an earlier finding to play again.
+TARGET := dhcp
+SECONDS := 300
+fuzz: .room/fuzz-venv/.ready
+	.room/fuzz-venv/bin/python -m tests.fuzz.run $(TARGET) $(if $(INPUT),--input $(INPUT),--seconds $(SECONDS))
+
+# Of its own, since Atheris has wheels for few versions of Python, and is of no use to anybody else.
+.room/fuzz-venv/.ready: requirements-dev.lock requirements-fuzz.lock
+	/usr/bin/python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock -r requirements-fuzz.lock
+	touch $@
 
 clean:
 	rm -rf .venv .room build *.egg-info
