@@ -12,7 +12,8 @@ PYTHON := .venv/bin/python
 LIVE := image/tree/includes.chroot_after_packages
 DEB_SOURCES := appliance services image systemd packaging debian docs README.md LICENSE pyproject.toml $(wildcard requirements*.lock)
 # What the box itself needs, then what the virtual room and the tests need.
-BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools ipxe iproute2
+BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools ipxe iproute2 \
+	shim-signed grub-efi-amd64-signed pxelinux syslinux-common memtest86+
 ROOM_PACKAGES := nfs-ganesha nfs-ganesha-vfs rpcbind procps util-linux dnsmasq-base udhcpc qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client openssl \
 	curl tftp-hpa shellcheck fdisk e2fsprogs nftables bash-completion zsh fish man-db \
 	mmdebstrap systemd-container openssh-client
@@ -41,15 +42,17 @@ unit-appliance:
 unit-others:
 	.venv/bin/pytest tests/unit tests/transcripts --ignore=tests/unit/appliance
 
-netns: setup .room/dhcp-servers/.ready
+netns: setup .room/dhcp-programs/.ready
 	.venv/bin/pytest --numprocesses=2 --dist=loadfile tests/netns
 
-# DHCP servers that an administrator may have beside the box: their programs alone, unpacked. Installed packages would
-# start them on this machine.
-.room/dhcp-servers/.ready:
+# DHCP servers that an administrator may have beside the box, a relay and a client:
+# their programs alone, unpacked. Installed packages would start them on this machine, or change how it gets its own
+# address.
+.room/dhcp-programs/.ready:
 	@mkdir -p $(@D)/packages/partial
 	@fetch() { apt-get install --download-only --reinstall -y -qq --no-install-recommends \
-		-o Dir::Cache::archives=$(CURDIR)/$(@D)/packages isc-dhcp-server kea-dhcp4-server >/dev/null; }; \
+		-o Dir::Cache::archives=$(CURDIR)/$(@D)/packages isc-dhcp-server kea-dhcp4-server \
+			isc-dhcp-client isc-dhcp-relay >/dev/null; }; \
 	fetch || { apt-get update -qq && fetch; }
 	@for package in $(@D)/packages/*.deb; do dpkg --extract $$package $(@D); done
 	@rm -r $(@D)/packages && touch $@
@@ -115,7 +118,7 @@ lock:
 	echo 'atheris<3.1' | uv pip compile --quiet - -c requirements-dev.lock --universal --python-version 3.11 \
 		--generate-hashes --custom-compile-command 'make lock' -o requirements-fuzz.lock
 
-# Kept out of CI: TARGET=dhcp|tftp|http|report, SECONDS= how long, INPUT= a file of an earlier finding to play again.
+# Kept out of CI: TARGET=dhcp|tftp|http|report|pcap, SECONDS= how long, INPUT= a file of an earlier finding to play again.
 TARGET := dhcp
 SECONDS := 300
 fuzz: .room/fuzz-venv/.ready

@@ -1,16 +1,23 @@
 """Who may boot: a set of MAC ranges, and which of them decides for one address. Empty means nobody.
 
 A lookup is a bisection: the ranges, which may overlap, are cut once into disjoint segments that each know their
-narrowest range. The text form (`allow export`, `import`, `edit`) is one range a line, then its label.
+narrowest range. The text form (`allow export`, `import`, `edit`) is one range a line, then how its PCs boot, then its
+label: `52:54:00:* default=local timeout=5 root=http room 12`.
 """
 
 import bisect
 import heapq
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from appliance.errors import UserError
+from appliance.menusettings import check_entry, check_timeout
 from services.ethernet import MacAddress, MacRange
+
+ROOTS = ("nfs", "http")
+
+_SETTING = re.compile(r"(?:default|timeout|root)=\S*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,12 @@ class BootSettings:
     root: str = ""
     entry: str = ""
     timeout: int | None = None
+
+    def __str__(self) -> str:
+        """The settings as `settings` reads them: `default=local timeout=5`."""
+        timeout = "" if self.timeout is None else str(self.timeout)
+        words = (("default", self.entry), ("timeout", timeout), ("root", self.root))
+        return " ".join(f"{key}={value}" for key, value in words if value)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -77,11 +90,11 @@ def _segments(ordered: tuple[Entry, ...]) -> tuple[list[int], list[Entry | None]
 
 def render(entries: Iterable[Entry]) -> str:
     """The text form of the entries."""
-    return "".join(f"{e.range}  {e.label}".rstrip() + "\n" for e in entries)
+    return "".join("  ".join(filter(None, (str(e.range), str(e.settings), e.label))) + "\n" for e in entries)
 
 
 def parse(text: str, source: str) -> list[Entry]:
-    """Read the text form: `RANGE [LABEL]` a line, `#` comments. All of it or, as a UserError, none of it."""
+    """Read the text form: `RANGE [SETTINGS] [LABEL]` a line, `#` comments. All of it or, as a UserError, none of it."""
     entries: dict[MacRange, Entry] = {}
     lines: dict[MacRange, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -105,13 +118,37 @@ def parse(text: str, source: str) -> list[Entry]:
 def _parse_line(content: str) -> Entry:
     words = content.split()
     # "A - B label" is written with spaces by people; everywhere else the first word is the range.
-    if len(words) >= 3 and words[1] == "-":
-        return entry_of("".join(words[:3]), " ".join(words[3:]))
-    return entry_of(words[0], " ".join(words[1:]))
+    end = 3 if len(words) >= 3 and words[1] == "-" else 1
+    label = end
+    while label < len(words) and _SETTING.fullmatch(words[label]):
+        label += 1
+    return entry_of("".join(words[:end]), " ".join(words[label:]), settings(words[end:label]))
 
 
-def entry_of(text: str, label: str) -> Entry:
+def entry_of(text: str, label: str, settings: BootSettings = BootSettings()) -> Entry:
     """An entry from what a person wrote; raises ValueError."""
     if any(not character.isprintable() for character in label) or "#" in label:
         raise ValueError("a label is one line of printable text without #")
-    return Entry(MacRange.parse(text), label.strip())
+    if _SETTING.match(label.strip()):
+        raise ValueError(f"a label does not begin with a setting: {label!r}")
+    return Entry(MacRange.parse(text), label.strip(), settings)
+
+
+def settings(words: Iterable[str]) -> BootSettings:
+    """Read `default=ENTRY`, `timeout=SECONDS` and `root=nfs|http`, each at most once; raises ValueError."""
+    found: dict[str, str] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if key in found:
+            raise ValueError(f"{key}= stands there twice")
+        found[key] = value
+    timeout, root = found.get("timeout"), found.get("root", "nfs")
+    if root not in ROOTS:
+        raise ValueError(f"root={root}: one of {', '.join(ROOTS)}")
+    if timeout is not None and not re.fullmatch(r"\d{1,6}", timeout):
+        raise ValueError(f"timeout={timeout}: whole seconds")
+    return BootSettings(
+        root=found.get("root", ""),
+        entry=check_entry(found["default"]) if "default" in found else "",
+        timeout=None if timeout is None else check_timeout(int(timeout)),
+    )

@@ -4,20 +4,23 @@ It opens no socket and has no loop; `daemon.py` wires it. Each method is one que
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address
-from pathlib import PurePosixPath
 
 import structlog
 
-from appliance import policy
-from appliance.allowlist import Allowlist
+from appliance import bootable, nextboots, passwords, policy
+from appliance.adaptations import Adaptations
+from appliance.allowlist import Allowlist, BootSettings
+from appliance.bootmenu import decide
 from appliance.claims import Claims
 from appliance.config import Config
+from appliance.grants import mountable
 from appliance.journal import Journal
 from appliance.network import base_url, networks
 from appliance.registry import Registry
-from image.commandline import render as render_command_line
+from appliance.unlocking import Unlocking
+from image.bootfiles import has_shim
 from image.recipe import BOINC_GID, BOINC_UID
 from image.release import ReleaseError, current
 from services.boinc.files import archive
@@ -25,9 +28,12 @@ from services.boinc.files import render as render_boinc_files
 from services.decision import BootPlan, Ignore, Reason
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress
-from services.events import AddressSeen, Discovered, Event, Reported, ScriptServed, TransferProgressed
-from services.menus.ipxe import LiveBoot
+from services.events import AddressSeen, Discovered, EntryStarted, Event, Reported, ScriptServed, TransferProgressed
+from services.menus.grub import render as render_grub
 from services.menus.ipxe import render as render_ipxe
+from services.menus.ipxe import render_entry
+from services.menus.menu import Dialect, LiveBoot, Menu
+from services.menus.pxelinux import render as render_pxelinux
 from services.neighbours import Interface, Neighbours
 
 log = structlog.get_logger("box")
@@ -53,8 +59,11 @@ class Box:
         self._journal = journal
         self._neighbours = neighbours
         self._moved = moved
+        self.adaptations = Adaptations(registry, shim=has_shim(config.boot_root))
         self.claims = Claims(neighbours, self._record)
         self.release: str | None = None
+        self._unlocking = Unlocking(time.monotonic)
+        self._missing: set[str] = set()
         self.refresh_release()
 
     def allowed(self, mac: MacAddress) -> bool:
@@ -69,6 +78,7 @@ class Box:
             allowlist=self.allowlist,
             release=self.release,
             base_url=base_url(address, self.config.server.http_port),
+            profile=self.adaptations.profile(request.mac),
         )
 
     def admit(self, claimed: MacAddress | None, peer: IPv4Address) -> MacAddress | Ignore:
@@ -84,26 +94,63 @@ class Box:
         return decision
 
     def script(self, address: IPv4Address, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
-        """The boot script, with this boot's token on the kernel command line."""
+        """The boot script of iPXE: the menu, or what boots without one."""
+        menu = self.menu(address, mac, peer)
+        if isinstance(menu, Ignore):
+            return menu
+        self._started_alone(mac, menu)
+        return render_ipxe(menu, self._own_url(address, mac))
+
+    def loader_script(self, address: IPv4Address, dialect: Dialect, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
+        """The same for GRUB and PXELINUX, which read it over TFTP."""
+        menu = self.menu(address, mac, peer)
+        if isinstance(menu, Ignore):
+            return menu
+        self._started_alone(mac, menu)
+        if dialect is Dialect.PXELINUX:
+            return render_pxelinux(menu)
+        return render_grub(menu, mac.bare, address, self.config.menu.grub_password)
+
+    async def chosen(
+        self, address: IPv4Address, mac: MacAddress, peer: IPv4Address, key: str, password: str | None
+    ) -> str | Ignore:
+        """The script of one entry of the menu, by its key; of a locked one for its password only."""
+        menu = self.menu(address, mac, peer)
+        if isinstance(menu, Ignore):
+            return menu
+        entry = next((entry for entry in menu.entries if entry.key == key), None)
+        if entry is None:
+            return Ignore(Reason.NO_FILE)
+        if entry.locked:
+            refused = await self._unlocking.check(mac, passwords.parse(self.config.menu.password), password)
+            if refused is not None:
+                return refused
+        self._started(mac, entry.name)
+        return render_entry(entry, self._own_url(address, mac))
+
+    def menu(self, address: IPv4Address, mac: MacAddress, peer: IPv4Address) -> Menu | Ignore:
+        """What the boot loader of this PC offers, with this boot's token on the kernel command lines. For the loader,
+        not for a preview: who asks has reached the stage "script", and has taken what `boot next` says."""
         release = self.release
         if release is None:
             return Ignore(Reason.NO_IMAGE)
-        self._record(ScriptServed(mac))
+        entry = self.allowlist.decide(mac)
+        own = entry.settings if entry else BootSettings()
+        self._record(ScriptServed(mac, own.root or self.config.image.root))
         boot = self._journal.boot(mac)
         assert boot is not None
+        token = boot.token
         # This one needs no confirmation: `admit` has just looked the peer up.
         self._record(AddressSeen(mac, peer))
-        command_line = render_command_line(
-            server=address,
-            images=PurePosixPath(self.config.images),
-            release=release,
-            mac=mac.bare,
-            state=PurePosixPath(self.config.state / mac.bare),
-            token=boot.token,
-            port=self.config.server.http_port,
-            extra=self.config.image.kernel_arguments,
-        )
-        return render_ipxe(LiveBoot(f"image/{release}/vmlinuz", f"image/{release}/initrd.img", command_line))
+        following = nextboots.take(self._registry, mac, boot.id)
+        names = (*self.config.menu.entries, own.entry, following)
+
+        def live(release: str, rescue: bool) -> LiveBoot:
+            return bootable.live(self.config, address, mac, token, own.root, release, rescue=rescue)
+
+        decided = decide(self.config.menu, own, following, bootable.look(self.config, release, names), live)
+        self._say_missing(decided.missing)
+        return decided.menu
 
     def secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:
         """The BOINC files of this PC as a tar, for the boot whose token it is."""
@@ -133,14 +180,19 @@ class Box:
         """Take down what a service saw or did."""
         match event:
             case AddressSeen():
-                self.claims.add(event, time.monotonic())
+                self.adaptations.observe(event, time.time())
+                # Anybody can broadcast a DHCPREQUEST with any address in it: one that is of no use is not kept.
+                if mountable(event.address, self.networks):
+                    self.claims.add(event, time.monotonic())
             case _:
                 self._record(event)
 
     def _record(self, event: Event) -> None:
-        """Take down an event; where it changes a client's addresses, the exports follow."""
+        """Take down an event; where it changes a client's addresses or its root, the exports follow."""
         mac = event.mac if isinstance(event, AddressSeen | ScriptServed) else None
-        before = self._known(mac)
+        before = self._exported(mac)
+        if not isinstance(event, AddressSeen):
+            self.adaptations.observe(event, time.time())
         match event:
             case Discovered() | ScriptServed():
                 self._journal.began(event, self.release or "")
@@ -148,7 +200,7 @@ class Box:
                 self._journal.began(event, self.release or "")
             case _:
                 self._journal.record(event)
-        if self._known(mac) != before:
+        if self._exported(mac) != before:
             self._moved()
 
     def neighbour_changed(self, address: IPv4Address, mac: MacAddress) -> None:
@@ -159,7 +211,7 @@ class Box:
         """
         if self._journal.moved_in(address, mac):
             self._moved()
-        if self.config.dhcp.mode == "off" and self.allowed(mac) and address not in self._known(mac):
+        if self.config.dhcp.mode == "off" and self.allowed(mac) and address not in self._exported(mac)[0]:
             # Requests for leases are not heard then, and the live system may get another address than its iPXE had.
             self._record(AddressSeen(mac, address))
 
@@ -190,6 +242,27 @@ class Box:
             log.info("active image", release=name)
         self.release = name
 
-    def _known(self, mac: MacAddress | None) -> tuple[IPv4Address, ...]:
+    def _started_alone(self, mac: MacAddress, menu: Menu) -> None:
+        """Without a menu the PC starts its default; what it chooses from one, GRUB and PXELINUX do not tell."""
+        if menu.timeout == 0:
+            self._started(mac, menu.default)
+
+    def _started(self, mac: MacAddress, name: str) -> None:
+        boot = self._journal.boot(mac)
+        if boot is not None and boot.entry != name:
+            self._record(EntryStarted(mac, name))
+
+    def _own_url(self, address: IPv4Address, mac: MacAddress) -> str:
+        return f"{base_url(address, self.config.server.http_port)}/boot/{mac.bare}/"
+
+    def _say_missing(self, missing: Iterable[str]) -> None:
+        """Log what menus lack, each once."""
+        for line in missing:
+            if line not in self._missing:
+                self._missing.add(line)
+                log.warning("the boot menu lacks an entry", entry=line)
+
+    def _exported(self, mac: MacAddress | None) -> tuple[tuple[IPv4Address, ...], str]:
+        """What the exports to a PC hang on: its addresses, and the way of its root."""
         boot = self._journal.boot(mac) if mac else None
-        return boot.known_addresses if boot else ()
+        return (boot.known_addresses, boot.root) if boot else ((), "")

@@ -10,14 +10,17 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
+from appliance.dhcpsettings import Dhcp
 from appliance.errors import UserError
 from appliance.loaders import BootFiles
+from appliance.menusettings import MenuSettings
+from appliance.tomlvalues import as_toml, convert, line_of
 from image.recipe import ImageRecipe
 from services.boinc.files import Account, Preferences
 from services.menus.ipxe import WORD
@@ -42,14 +45,6 @@ class Server:
             raise ValueError("data: an absolute path of letters, digits and ._+- (it goes on a kernel command line)")
         if not 0 < self.http_port < 65536:
             raise ValueError("http_port: a number from 1 to 65535")
-
-
-@dataclass(frozen=True)
-class Dhcp:
-    """[dhcp]: whether the box answers on UDP port 67. "off": another server has that port, or names the boot files
-    itself (`netboot-appliance config dhcp`); then it answers on port 4011 alone. Read at the start, like [server]."""
-
-    mode: Literal["proxy", "off"] = "proxy"
 
 
 @dataclass(frozen=True)
@@ -92,9 +87,11 @@ class Boinc:
 
 @dataclass(frozen=True)
 class Image:
-    """[image]: what the live system is built from, and what its kernel is told beside what the box says."""
+    """[image]: what the live system is built from, how PCs of no other setting get it (`allow add --root`), and what
+    its kernel is told beside what the box says."""
 
     recipe: ImageRecipe = field(default_factory=ImageRecipe)
+    root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -114,6 +111,7 @@ class Config:
     server: Server = field(default_factory=Server)
     dhcp: Dhcp = field(default_factory=Dhcp)
     boot: BootFiles = field(default_factory=BootFiles)
+    menu: MenuSettings = field(default_factory=MenuSettings)
     nfs: Nfs = field(default_factory=Nfs)
     project: Project = field(default_factory=Project)
     boinc: Boinc = field(default_factory=Boinc)
@@ -181,7 +179,7 @@ def _data(path: Path) -> Path:
     """The data directory, read from that line alone; the default one where this cannot be told."""
     with contextlib.suppress(OSError, ValueError, LookupError):
         text = path.read_text(encoding="utf-8")
-        if line := _line_of(text, "server", "data"):
+        if line := line_of(text, "server", "data"):
             return Server(data=Path(str(tomllib.loads(text.splitlines()[line - 1])["data"]))).data
     return Server().data
 
@@ -248,9 +246,9 @@ class _Reader:
                 self._fail(f"{key} is a section", f"write [{section}.{key}]", section, key)
             return self._table(hint, value, f"{section}.{key}")
         try:
-            return _convert(hint, value)
+            return convert(hint, value)
         except ValueError as error:
-            self._fail(f"[{section}] {key} = {_toml(value)}: {error}", "", section, key)
+            self._fail(f"[{section}] {key} = {as_toml(value)}: {error}", "", section, key)
 
     def _unknown(self, name: str, known: Any, section: str) -> None:
         close = difflib.get_close_matches(name, list(known), 1)
@@ -259,61 +257,20 @@ class _Reader:
         self._fail(f"unknown {'key' if section else 'section'} {name!r}{where}", hint, section, name)
 
     def _fail(self, message: str, hint: str, section: str, key: str) -> Any:
-        line = _line_of(self.text, section, key)
+        line = line_of(self.text, section, key)
         place = f"{self.path}:{line}" if line else str(self.path)
         raise UserError(f"{place}: {message}", hint)
 
 
-def _line_of(text: str, section: str, key: str) -> int | None:
-    """The line (from 1) where `key` of `section` is written, else the section's, else None. For messages only."""
-    current, found = "", None
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
-            current = header[1]
-            if current in (section, f"{section}.{key}".strip(".")):
-                found = number
-        elif current == section and key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[.=]", line):
-            return number
-    return found
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, str):
-        return f'"{value}"'
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _convert(hint: Any, value: Any) -> Any:
-    """`value` of TOML as the type `hint`; raises ValueError in words for people."""
-    if get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise ValueError("write a list, in [ ]")
-        return tuple(_convert(get_args(hint)[0], element) for element in value)
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise ValueError(f"one of {', '.join(map(str, get_args(hint)))}")
-        return value
-    if type(None) in get_args(hint):
-        return _convert(next(kind for kind in get_args(hint) if kind is not type(None)), value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if hint in (str, int, float, bool):
-        if type(value) is not hint:
-            raise ValueError({str: "write text in quotes", int: "write a whole number", float: "write a number",
-                              bool: "write true or false"}[hint])  # fmt: skip
-        return value
-    if not isinstance(value, str):
-        raise ValueError("write text in quotes")
-    reader: Callable[[str], Any] = hint
-    return reader(value)
-
-
 def redacted(config: Config) -> dict[str, Any]:
-    """The effective configuration as plain values, for showing; the account key is not among them."""
+    """The effective configuration as plain values, for showing; without the account key and the hashes of passwords."""
     plain = _plain(config)
     plain["path"] = str(config.path) if plain.pop("written") else None
     if config.project.account_key:
         plain["project"]["account_key"] = "(set, not shown)"
+    for key in ("password", "grub_password"):
+        if plain["menu"][key]:
+            plain["menu"][key] = "(set, not shown)"
     plain["image"] |= plain["image"].pop("recipe")
     return dict(plain)
 

@@ -19,19 +19,34 @@ from appliance import ports, supervision
 from appliance.box import Box
 from appliance.errors import UserError
 from appliance.exporter import choose_hands, keep_exports
+from appliance.footing import Footing
 from appliance.journal import Journal
+from appliance.leaseservice import lease_server
 from appliance.lock import only_server
 from appliance.network import interfaces, settled
 from appliance.registry import Registry
 from appliance.reloading import Reloading
+from appliance.rivals import assert_alone
+from appliance.subnets import gives_addresses
 from appliance.timeline import Boot
 from image.bootfiles import BootFileError
 from image.bootfiles import install as install_bootfiles
+from services.dhcp.lease_server import LeaseServer
 from services.dhcp.server import ProxyDhcp
-from services.events import AddressSeen, Event, Ignored, Offered, Reported, TransferFailed, TransferProgressed
+from services.events import (
+    AddressSeen,
+    Event,
+    Ignored,
+    LeaseChosen,
+    Offered,
+    Reported,
+    TransferFailed,
+    TransferProgressed,
+)
 from services.http.server import HttpServer
-from services.neighbours import Interface, Neighbours
+from services.neighbours import Interface, Neighbours, links
 from services.sockets import BindError
+from services.tftp.files import Files
 from services.tftp.server import TftpServer
 
 DRAIN_SECONDS = 10.0
@@ -60,11 +75,17 @@ async def serve(path: Path) -> None:
         box = Box(config, registry, journal, neighbours, served, moved.set)
         unwatch = neighbours.watch(box.neighbour_changed)
         box.recheck_addresses()
-        async with _services(box, served) as bound:
+        leases = lease_server(box, registry, neighbours, served)
+        if not config.dhcp.force:
+            await assert_alone([each for each in served if gives_addresses(config, each.address.network)])
+        async with _services(box, served, leases) as bound:
             reloading = Reloading(box, registry, served, moved.set)
+            footing = Footing(served)
+            footing.say_unserved(links())
             _say_started(registry, box, bound)
             tasks = _start(
-                watch=_watch(registry, box, journal, reloading),
+                watch=_watch(registry, box, journal, reloading, footing),
+                interfaces=footing.watch(partial(registry.set_server, "trouble")),
                 confirm=_confirm(box),
                 exports=keep_exports(box, registry, journal, moved, hands),
                 reload=reloading.at_each(hangup),
@@ -77,6 +98,7 @@ async def serve(path: Path) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         unwatch()
         journal.flush()
+        box.adaptations.flush()
         log.info("stopped")
     if failure:
         raise failure
@@ -100,14 +122,16 @@ def _start(**tasks: Coroutine[None, None, None]) -> list[asyncio.Task[None]]:
 
 
 @contextlib.asynccontextmanager
-async def _services(box: Box, served: list[Interface]) -> AsyncIterator[list[tuple[str, str, int]]]:
+async def _services(
+    box: Box, served: list[Interface], leases: LeaseServer | None
+) -> AsyncIterator[list[tuple[str, str, int]]]:
     """All sockets of all interfaces, open; drained and closed at the end. Raises UserError when a port is taken."""
     dhcp: list[ProxyDhcp] = []
     tftp: list[TftpServer] = []
     http: list[HttpServer] = []
     bound: list[tuple[str, str, int]] = []
     port = box.config.server.http_port
-    broadcasts = box.config.dhcp.mode == "proxy"
+    broadcasts = box.config.dhcp.hears_broadcasts
     try:
         for interface in served:
             address = interface.address.ip
@@ -119,10 +143,13 @@ async def _services(box: Box, served: list[Interface]) -> AsyncIterator[list[tup
                     plan=partial(box.plan, address),
                     emit=box.emit,
                     broadcasts=broadcasts,
+                    leases=leases,
                 )
             )
             dhcp[-1].open()
-            tftp.append(TftpServer(address, box.config.boot_root, admit=box.admit, emit=box.emit))
+            script = partial(box.loader_script, address)
+            files = Files(box.config.boot_root, box.config.images, script, box.config.boot.raspberry_pi)
+            tftp.append(TftpServer(address, files, admit=box.admit, emit=box.emit))
             tftp[-1].open()
             http.append(
                 HttpServer(
@@ -132,6 +159,7 @@ async def _services(box: Box, served: list[Interface]) -> AsyncIterator[list[tup
                     loaders=box.config.boot_root,
                     admit=box.admit,
                     script=partial(box.script, address),
+                    chosen=partial(box.chosen, address),
                     secrets=box.secrets,
                     report=box.report,
                     emit=box.emit,
@@ -146,6 +174,8 @@ async def _services(box: Box, served: list[Interface]) -> AsyncIterator[list[tup
         raise ports.explain(error) from error
     finally:
         # Offers first: nobody should begin a boot that nobody will finish.
+        if leases is not None:
+            leases.close()
         for each in dhcp:
             each.close()
         await asyncio.gather(*(t.drain(DRAIN_SECONDS) for t in tftp), *(h.close(DRAIN_SECONDS) for h in http))
@@ -153,6 +183,7 @@ async def _services(box: Box, served: list[Interface]) -> AsyncIterator[list[tup
 
 def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]) -> None:
     registry.set_server("started", time.time())
+    registry.set_server("trouble", [])
     registry.set_server("services", [{"name": n, "address": a, "port": p} for n, a, p in bound])
     supervision.ready()
     log.info(
@@ -171,10 +202,10 @@ def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]
         log.warning("no image is active", do="netboot-appliance image build")
 
 
-def _status(box: Box, rejected: str) -> str:
+def _status(box: Box, rejected: str, trouble: tuple[str, ...]) -> str:
     """The line in `systemctl status`: what is wrong, what is served, what to do next."""
     config, addresses = box.config, sum(entry.range.size for entry in box.allowlist.entries)
-    words = [rejected] if rejected else []
+    words = [*trouble, *([rejected] if rejected else [])]
     words.append(f"serves {', '.join(config.server.interfaces)}")
     words.append(f"image {box.release or 'none'}")
     many = "1 MAC address" if addresses == 1 else f"{addresses:,} MAC addresses"
@@ -188,23 +219,25 @@ def _status(box: Box, rejected: str) -> str:
     return "; ".join(words)
 
 
-async def _watch(registry: Registry, box: Box, journal: Journal, reloading: Reloading) -> None:
+async def _watch(registry: Registry, box: Box, journal: Journal, reloading: Reloading, footing: Footing) -> None:
     """Write the journal down, take over within a moment what the CLI committed, and keep systemd's line right."""
     seen, line = registry.changed(), ""
     # In this order: what was committed since the box read its list is in this reading or in the next number.
     box.refresh_allowlist()
     failing = False
     while True:
-        if (fresh := _status(box, reloading.rejected)) != line:
+        if (fresh := _status(box, reloading.rejected, footing.trouble)) != line:
             line = fresh
             supervision.status(line)
         await asyncio.sleep(_WATCH_SECONDS)
         try:
             box.refresh_release()
             journal.flush()
+            box.adaptations.flush()
             if (now := registry.changed()) != seen:
                 seen = now
                 box.refresh_allowlist()
+                box.adaptations.refresh()
                 log.info("allowlist read", entries=len(box.allowlist.entries))
             failing = False
         except Exception:
@@ -231,7 +264,7 @@ def _log_event(event: Event, boot: Boot | None) -> None:
             log.warning("ignored", service=event.service, client=event.client, reason=event.reason.value, **detail)
         case TransferProgressed():
             pass
-        case AddressSeen() | Offered():
+        case AddressSeen() | LeaseChosen() | Offered():
             log.debug(type(event).__name__, **_fields(event))
         case TransferFailed():
             log.warning("transfer failed", **_fields(event))
@@ -241,7 +274,12 @@ def _log_event(event: Event, boot: Boot | None) -> None:
             log.info(_WORDS.get(type(event).__name__, type(event).__name__), **_fields(event))
 
 
-_WORDS = {"Discovered": "discovered", "ScriptServed": "script served", "TransferServed": "served"}
+_WORDS = {
+    "Discovered": "discovered",
+    "ScriptServed": "script served",
+    "EntryStarted": "menu entry started",
+    "TransferServed": "served",
+}
 
 
 def _fields(event: Event) -> dict[str, object]:

@@ -17,7 +17,7 @@ from services.ethernet import MacAddress
 LARGEST = 4 << 20
 """Bytes of a request: MOST_GRANTS clients with some addresses each."""
 
-_VERSION = 1
+_VERSION = 2
 _MOST_ADDRESSES = 4 * MOST_GRANTS
 
 
@@ -42,7 +42,12 @@ def digest(content: bytes) -> str:
 def encode(grants: Sequence[Grant], once: str) -> bytes:
     """A request; `once` tells it from an earlier one for the same. Raises ValueError when it would be too large."""
     clients = [
-        {"mac": str(grant.mac), "number": grant.number, "addresses": [str(address) for address in grant.addresses]}
+        {
+            "mac": str(grant.mac),
+            "number": grant.number,
+            "addresses": [str(address) for address in grant.addresses],
+            "live": grant.live,
+        }
         for grant in grants
     ]
     content = json.dumps({"version": _VERSION, "once": once, "clients": clients}).encode()
@@ -84,9 +89,9 @@ def decode_answer(content: bytes) -> Answer:
 
 
 def _grant(client: object) -> Grant:
-    mac, number, addresses = _fields("a client", client, mac=str, number=int, addresses=list)
+    mac, number, addresses, live = _fields("a client", client, mac=str, number=int, addresses=list, live=bool)
     try:
-        grant = Grant(MacAddress.parse(mac), number, tuple(IPv4Address(_text(address)) for address in addresses))
+        grant = Grant(MacAddress.parse(mac), number, tuple(IPv4Address(_text(address)) for address in addresses), live)
     except ValueError as error:
         raise ValueError(f"a client of it: {str(error)[:200]}") from None
     if str(grant.mac) != mac:

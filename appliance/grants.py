@@ -30,11 +30,13 @@ _NOBODY = 65534
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A client may mount the live root and its own directory at these addresses. `number` is the registry's for it."""
+    """A client may mount its own directory at these addresses, and the live root if `live`. `number` is the registry's
+    for it."""
 
     mac: MacAddress
     number: int
     addresses: tuple[IPv4Address, ...]
+    live: bool = True
 
 
 def granted(
@@ -45,6 +47,7 @@ def granted(
 ) -> tuple[Grant, ...]:
     """One for each allowed client that was seen at an address, in the order of their numbers.
 
+    The live root is for those that have not booted with one over HTTP, whatever the allowlist says for their next boot.
     Of more than MOST_GRANTS those that were heard of last: strangers with made-up addresses of an allowed range should
     not stop the others.
     """
@@ -55,7 +58,8 @@ def granted(
             continue
         addresses = tuple(address for address in sorted(boot.known_addresses) if mountable(address, networks))
         if addresses:
-            found.append((boot.last_event, Grant(client.mac, client.number, addresses)))
+            grant = Grant(client.mac, client.number, addresses, live=boot.root != "http")
+            found.append((boot.last_event, grant))
     latest = sorted(found, key=lambda each: each[0])[-MOST_GRANTS:]
     return tuple(sorted((grant for _, grant in latest), key=lambda grant: grant.number))
 
@@ -95,9 +99,9 @@ def check(grants: Sequence[Grant], networks: Sequence[IPv4Network]) -> None:
 
 
 def exports_for(config: Config, grants: Sequence[Grant]) -> list[Export]:
-    """The live root for all of them, then each one's own directory."""
-    everyone = tuple(sorted({address for grant in grants for address in grant.addresses}))
-    root = Export(str(config.images), everyone, writable=False, uid=_NOBODY, gid=_NOBODY, number=_ROOT_NUMBER)
+    """The live root for those that mount it, then each one's own directory."""
+    mounting = tuple(sorted({address for grant in grants if grant.live for address in grant.addresses}))
+    root = Export(str(config.images), mounting, writable=False, uid=_NOBODY, gid=_NOBODY, number=_ROOT_NUMBER)
     states = [
         Export(
             str(config.state / grant.mac.bare),

@@ -8,17 +8,21 @@ import json
 import secrets
 import types
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from ipaddress import IPv4Address
 from typing import Any, get_args, get_type_hints
 
 from appliance.registry import BootRow, IgnoredRow, Registry
-from appliance.timeline import AddressLost, Boot, Sign, continues, fold, replay
+from appliance.timeline import MOST_ADDRESSES, AddressLost, Boot, Sign, continues, fold, replay
 from services.ethernet import MacAddress
-from services.events import AddressSeen, Event, Ignored, TransferProgressed
+from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered, TransferProgressed
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), AddressLost)}
 _HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
+# What a forger can say in the name of a PC, as often as it likes: written down only where it tells something new, and
+# of one boot only so many; a real one has about ten.
+_ANYBODY_SENDS = (Discovered, Offered, AddressSeen, LeaseChosen)
+_MOST_OF_ANYBODY = 200
 # Refusals waiting for the next flush. A flood of strangers can fill this, and then only it.
 _REFUSALS_HELD = 1000
 # A refusal is logged once, not once a packet; a machine that still asks after an hour is worth another line.
@@ -43,6 +47,7 @@ class Journal:
         self._pending: list[tuple[int, float, str, str]] = []
         # Progress is for watching: between two flushes only the latest of a file says anything.
         self._progress: dict[tuple[int, str], tuple[int, float, str, str]] = {}
+        self._of_anybody: dict[MacAddress, int] = {}
         self._refused: dict[tuple[str, str, str], IgnoredRow] = {}
         self._logged: dict[tuple[str, str, str], float] = {}
 
@@ -59,12 +64,13 @@ class Journal:
         now = self._clock()
         boot = self._boots.get(sign.mac)
         if boot is None or not continues(boot, sign, now):
-            inherited = boot.known_addresses if boot else ()
+            inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
             self._registry.register(sign.mac, now)
             row = self._registry.open_boot(
                 sign.mac, now, secrets.token_urlsafe(18), release, " ".join(map(str, inherited))
             )
             self._boots[sign.mac] = _opened(row)
+            self._of_anybody.pop(sign.mac, None)
         return self._append(self._boots[sign.mac], sign, now)
 
     def record(self, event: Event) -> None:
@@ -101,14 +107,25 @@ class Journal:
     def _append(self, boot: Boot, event: Event | AddressLost, now: float) -> Boot:
         after = fold(boot, event, now)
         self._boots[boot.mac] = after
+        for address in set(boot.addresses).difference(after.addresses):
+            if self._holders.get(address) == boot.mac and address not in after.inherited:
+                del self._holders[address]
         row = (boot.id, now, type(event).__name__, encode(event))
         if isinstance(event, TransferProgressed):
             self._progress[boot.id, event.path] = row
-        else:
+        elif not isinstance(event, _ANYBODY_SENDS) or self._is_news(boot, after):
             self._pending.append(row)
         if not isinstance(event, AddressLost):
             self._log(event, after)
         return after
+
+    def _is_news(self, before: Boot, after: Boot) -> bool:
+        """Whether an event that anybody may have sent is worth a row."""
+        count = self._of_anybody.get(before.mac, 0)
+        if count >= _MOST_OF_ANYBODY or replace(after, last_event=before.last_event) == before:
+            return False
+        self._of_anybody[before.mac] = count + 1
+        return True
 
     def _refuse(self, event: Ignored) -> None:
         now = self._clock()

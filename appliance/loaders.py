@@ -8,28 +8,46 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.dhcp.firmware import Machine
+from services.menus.menu import Dialect
 
 DEFAULT_DIRECTORY = Path("/etc/netboot-appliance/loaders")
 
 # 64: an http URL with it has to fit the 127 bytes of the DHCP header's `file`.
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")
 
+SIGNED_LOADER = "shimx64.efi"
+"""What firmware with Secure Boot starts; it starts GRUB (image/bootfiles.py, SHIM)."""
+
+_DIALECTS = {
+    SIGNED_LOADER: Dialect.GRUB,
+    "grubx64.efi": Dialect.GRUB,
+    "pxelinux.0": Dialect.PXELINUX,
+    "lpxelinux.0": Dialect.PXELINUX,
+}
+
+
+def dialect(name: str) -> Dialect:
+    """What the loader of this file name reads next; one that is not known by its name is an iPXE."""
+    return _DIALECTS.get(name, Dialect.IPXE)
+
 
 @dataclass(frozen=True)
 class Loaders:
-    """[boot.loaders]: a file name for each Machine; empty: firmware of that kind is refused."""
+    """[boot.loaders]: a file name for each Machine; empty: firmware of that kind is refused. `raspberry_pi` is a folder
+    with the files that a Raspberry Pi asks for."""
 
     bios: str = "undionly.kpxe"
     uefi_ia32: str = ""
     uefi_x64: str = "snponly.efi"
     uefi_arm64: str = ""
+    raspberry_pi: str = ""
 
     def __post_init__(self) -> None:
         for machine, name in self.by_machine.items():
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{machine}: a file name of at most 64 letters, digits and ._-, without a directory")
             # EDK2's HTTP boot tells by the end of the URL what it has loaded (HttpBootCheckImageType).
-            if machine is not Machine.BIOS and not name.endswith(".efi"):
+            if machine not in (Machine.BIOS, Machine.RASPBERRY_PI) and not name.endswith(".efi"):
                 raise ValueError(f"{machine}: UEFI wants a name that ends in .efi")
 
     @property
@@ -54,4 +72,10 @@ class BootFiles:
     @property
     def names(self) -> tuple[str, ...]:
         """The files to serve, each once."""
-        return tuple(dict.fromkeys(self.loaders.by_machine.values()))
+        loaders = self.loaders.by_machine
+        return tuple(dict.fromkeys(name for machine, name in loaders.items() if machine is not Machine.RASPBERRY_PI))
+
+    @property
+    def raspberry_pi(self) -> Path | None:
+        """The folder with the files of Raspberry Pis; None: there are none."""
+        return self.directory / self.loaders.raspberry_pi if self.loaders.raspberry_pi else None

@@ -252,7 +252,7 @@ class Registry:
         self.sql.execute("DELETE FROM server")
 
     def go_on_from(self, other: Path) -> bool:
-        """Take over the boots, and the clients that are missing here, from another registry of today's schema.
+        """Take over the boots and leases, and the clients that are missing here, from another registry of this schema.
 
         A client keeps its number unless another one has it here. False, and nothing done to the boots, if `other` has
         none.
@@ -271,6 +271,9 @@ class Registry:
                 self.sql.execute("DELETE FROM boots")
                 self.sql.execute("INSERT INTO boots SELECT * FROM other.boots")
                 self.sql.execute("INSERT INTO events SELECT * FROM other.events")
+                # What was leased since the backup is in use.
+                self.sql.execute("DELETE FROM leases")
+                self.sql.execute("INSERT INTO leases SELECT * FROM other.leases")
             return True
         finally:
             self.sql.execute("DETACH other")

@@ -45,14 +45,15 @@ MIGRATIONS: list[Iterable[str]] = [
         "ALTER TABLE allowed ADD COLUMN root TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE allowed ADD COLUMN entry TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE allowed ADD COLUMN timeout INTEGER",
-        "CREATE TABLE next_boots (mac INTEGER PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID",
+        # `boot`: the one that has taken it.
+        "CREATE TABLE next_boots (mac INTEGER PRIMARY KEY, entry TEXT NOT NULL, boot INTEGER) WITHOUT ROWID",
         """CREATE TABLE leases (
             address INTEGER PRIMARY KEY, mac INTEGER NOT NULL, client_id BLOB NOT NULL, state TEXT NOT NULL,
             expires REAL NOT NULL
         ) WITHOUT ROWID""",
         """CREATE TABLE adaptations (
-            mac INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, profile TEXT NOT NULL, worked INTEGER NOT NULL,
-            why TEXT NOT NULL, at REAL NOT NULL
+            mac INTEGER NOT NULL, fingerprint TEXT NOT NULL, profile TEXT NOT NULL, worked INTEGER NOT NULL,
+            why TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (mac, fingerprint)
         ) WITHOUT ROWID""",
     ),
 ]

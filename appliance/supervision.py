@@ -62,6 +62,8 @@ async def until(stop: asyncio.Event, tasks: Iterable[asyncio.Task[None]]) -> Use
     stopped.cancel()
     (task, *_) = ended
     cause = None if task.cancelled() else task.exception()
+    if isinstance(cause, UserError):
+        return cause
     log.critical("a task of the server has ended", task=task.get_name(), exc_info=cause)
     return UserError(
         f"the server cannot go on without its task {task.get_name()!r}, which ended: {cause!r}",

@@ -14,7 +14,9 @@ from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
     Discovered,
+    EntryStarted,
     Event,
+    LeaseChosen,
     Offered,
     Reported,
     ScriptServed,
@@ -30,6 +32,23 @@ RETRY_WITHIN = 90.0
 # From the firmware's offer to iPXE's own DISCOVER, or between two signs of one boot before its kernel runs: the loader
 # and the network card's link, a ramdisk over a slow network, a script that is asked for again.
 LOADER_WITHIN = 600.0
+# From GRUB's last byte to its first question: less than a second where it asks us.
+GRUB_WITHIN = 30.0
+
+MOST_ADDRESSES = 16
+"""Of one boot; a PC has three at most. Behind a relay anybody can make up others: the latest are kept."""
+
+GRUB = "grubx64.efi"
+"""The file that shim starts."""
+
+CURES = (
+    "name the box as next-server (siaddr) in the site's DHCP server",
+    'let the box be the DHCP server: [dhcp] mode = "server"',
+)
+"""What helps where a diagnosis says "Secure Boot"."""
+
+ELSEWHERE = ("local", "memtest", "rescue", "reboot")
+"""Menu entries with which a PC leaves the way to computing, so that nothing more need be heard."""
 
 Sign = Discovered | TransferProgressed | ScriptServed
 """What can be the first that is heard of a power-on: DHCP, the read of a loader, the request for the script."""
@@ -52,7 +71,14 @@ class Stage(StrEnum):
 
 
 ORDER = tuple(Stage)
-_FILES = {"vmlinuz": Stage.KERNEL, "initrd.img": Stage.INITRD}
+# The live system of an HTTP root is asked for by the ramdisk; what it leads to is "root mounted", which the PC reports.
+_FILES = {
+    "vmlinuz": Stage.KERNEL,
+    "initrd.img": Stage.INITRD,
+    "filesystem.squashfs": Stage.INITRD,
+    "grub.cfg": Stage.SCRIPT,
+    "pxelinux.cfg": Stage.SCRIPT,
+}
 _REPORTS = {
     "root-mounted": Stage.ROOT_MOUNTED,
     "reported": Stage.REPORTED,
@@ -92,7 +118,8 @@ class AddressLost:
 @dataclass(frozen=True, slots=True)
 class Boot:
     """One power-on. `addresses` were seen during it, `inherited` during the one before (kept until the script is out,
-    so that a forged DISCOVER cannot take a running PC's exports away)."""
+    so that a forged DISCOVER cannot take a running PC's exports away). `root` is how the live system comes, "nfs" or
+    "http"; empty before the script. `entry` is the menu entry that it starts, as far as that is known."""
 
     id: int
     mac: MacAddress
@@ -106,8 +133,12 @@ class Boot:
     transfers: tuple[Transfer, ...] = ()
     addresses: tuple[IPv4Address, ...] = ()
     inherited: tuple[IPv4Address, ...] = ()
+    root: str = ""
+    entry: str = "boinc"
     host_id: str = ""
     failure: str = ""
+    dhcp_server: IPv4Address | None = None
+    leased_by_us: bool = False
 
     @property
     def stage(self) -> Stage | None:
@@ -129,8 +160,22 @@ class Boot:
         return tuple(dict.fromkeys((*self.addresses, *self.inherited)))
 
     def stalled(self, now: float) -> bool:
-        """Whether nothing was heard for STALLED_AFTER seconds on the way to computing."""
-        return self.stage is not Stage.COMPUTING and now - self.last_event > STALLED_AFTER
+        """Whether nothing was heard for STALLED_AFTER seconds on the way to computing, if that is where it goes."""
+        under_way = self.stage is not Stage.COMPUTING and self.entry not in ELSEWHERE
+        return under_way and now - self.last_event > STALLED_AFTER
+
+    def diagnosis(self, now: float) -> str:
+        """What is known to have gone wrong on a way that ends in silence, in words; "" where nothing is.
+
+        GRUB 2.06 asks the server that the lease names (siaddr), not the one that gave it its own file: with a
+        proxyDHCP that is the site's own, where it tries half a minute for each of its files. Seen with Debian 12's
+        signed GRUB in OVMF.
+        """
+        grub = any(t.path == GRUB and t.sent == t.size and not t.failed for t in self.transfers)
+        silent = now - self.last_event > GRUB_WITHIN
+        if not (grub and silent) or self.leased_by_us or self.has_reached(Stage.SCRIPT):
+            return ""
+        return f"Secure Boot: GRUB asked {self.dhcp_server or 'another server'}"
 
 
 def continues(boot: Boot | None, sign: Sign, now: float) -> bool:
@@ -166,15 +211,23 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
             return _transfer(boot, Transfer(event.path, event.service, event.sent, event.size))
         case TransferServed():
             served = _transfer(boot, Transfer(event.path, event.service, event.size, event.size))
-            name = event.path.rsplit("/", 1)[-1]
-            return _reach(served, _FILES.get(name, Stage.LOADER), at)
+            stage = _FILES.get(event.path.rsplit("/", 1)[-1], Stage.LOADER)
+            # Any other file behind the script is a program that it starts.
+            after_script = stage is Stage.LOADER and served.has_reached(Stage.SCRIPT)
+            return served if after_script else _reach(served, stage, at)
         case TransferFailed():
             size = next((t.size for t in boot.transfers if t.path == event.path), event.sent)
             return _transfer(boot, Transfer(event.path, event.service, event.sent, size, event.why))
         case ScriptServed():
-            return _reach(replace(boot, inherited=()), Stage.SCRIPT, at)
+            return _reach(replace(boot, inherited=(), root=event.root), Stage.SCRIPT, at)
+        case EntryStarted():
+            return replace(boot, entry=event.entry)
         case AddressSeen():
-            return replace(boot, addresses=tuple(dict.fromkeys((*boot.addresses, event.address))))
+            if event.address in boot.addresses:
+                return boot
+            return replace(boot, addresses=(*boot.addresses, event.address)[-MOST_ADDRESSES:])
+        case LeaseChosen():
+            return replace(boot, dhcp_server=event.server, leased_by_us=event.ours)
         case AddressLost():
             return replace(
                 boot,

@@ -1,13 +1,42 @@
-"""Puts boot loaders, of Debian's ipxe package or the administrator's own, where TFTP and HTTP serve them."""
+"""Puts boot loaders, of Debian's packages or the administrator's own, where TFTP and HTTP serve them.
 
+With a loader comes what it fetches next: GRUB after shim, its modules after PXELINUX.
+"""
+
+import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-SOURCE = Path("/usr/lib/ipxe")
-_PACKAGED = ("undionly.kpxe", "snponly.efi", "ipxe.efi")
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """A file of a Debian package."""
+
+    path: Path
+    package: str
+
+
+_MODULES = ("ldlinux.c32", "libcom32.c32", "libutil.c32", "menu.c32", "reboot.c32")
+SHIM = ("shimx64.efi", "grubx64.efi")
+"""What Secure Boot accepts, under the names that Debian's shim was built with."""
+
+MEMTEST = ("memtest", "memtest.efi")
+"""Debian's memtest86+ for BIOS and for UEFI. Not with .bin at its end, which means another kind to PXELINUX."""
+
+PACKAGED: Mapping[str, Packaged] = {
+    **{name: Packaged(Path("/usr/lib/ipxe") / name, "ipxe") for name in ("undionly.kpxe", "snponly.efi", "ipxe.efi")},
+    "shimx64.efi": Packaged(Path("/usr/lib/shim/shimx64.efi.signed"), "shim-signed"),
+    "grubx64.efi": Packaged(Path("/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"), "grub-efi-amd64-signed"),
+    **{name: Packaged(Path("/usr/lib/PXELINUX") / name, "pxelinux") for name in ("pxelinux.0", "lpxelinux.0")},
+    "memtest": Packaged(Path("/boot/memtest86+x64.bin"), "memtest86+"),
+    "memtest.efi": Packaged(Path("/boot/memtest86+x64.efi"), "memtest86+"),
+    **{name: Packaged(Path("/usr/lib/syslinux/modules/bios") / name, "syslinux-common") for name in _MODULES},
+}
+_FOLLOWERS = {"shimx64.efi": ("grubx64.efi",), "pxelinux.0": _MODULES, "lpxelinux.0": _MODULES}
 
 
 class BootFileError(Exception):
@@ -18,9 +47,15 @@ class BootFileError(Exception):
         self.hint = hint
 
 
-def original(name: str, own: Path, packaged: Path = SOURCE) -> bytes:
-    """The content of a boot file: that in the directory `own`, else that of the package; raises BootFileError."""
-    for path in (own / name, packaged / name):
+def with_followers(names: Iterable[str]) -> tuple[str, ...]:
+    """The loaders `names`, and what they fetch next; each once."""
+    return tuple(dict.fromkeys(file for name in names for file in (name, *_FOLLOWERS.get(name, ()))))
+
+
+def original(name: str, own: Path, packaged: Mapping[str, Packaged] = PACKAGED) -> bytes:
+    """The content of a boot file: that in the directory `own`, else that of a package; raises BootFileError."""
+    known = packaged.get(name)
+    for path in (own / name, known.path) if known else (own / name,):
         try:
             return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -31,19 +66,25 @@ def original(name: str, own: Path, packaged: Path = SOURCE) -> bytes:
                 f"the server is not root: chmod a+rX {path.parent} {path}",
             ) from error
     raise BootFileError(
-        f"the boot file {name} is neither in {own} nor in {packaged}",
-        "install it: apt-get install ipxe"
-        if name in _PACKAGED
+        f"the boot file {name} is neither in {own} nor in {known.path.parent if known else 'a package'}",
+        f"install it: apt-get install {known.package}"
+        if known
         else 'put it there, readable for all, or name another one in [boot.loaders] ("" for none)',
     )
 
 
-def install(root: Path, names: Sequence[str], own: Path, packaged: Path = SOURCE) -> tuple[Path, ...]:
-    """Copy the boot files into `root` where they differ, each in one step; return all their paths.
+def install(
+    root: Path, names: Sequence[str], own: Path, packaged: Mapping[str, Packaged] = PACKAGED
+) -> tuple[Path, ...]:
+    """Copy the boot files and what follows them into `root` where they differ, each in one step; return all the paths.
 
-    Raises BootFileError, and then has changed no file.
+    The shim chain and memtest are copied as well where they are (`has_shim`, `has_memtest`). Raises BootFileError, and
+    then has changed no file.
     """
-    contents = {name: original(name, own, packaged) for name in names}
+    contents = {name: original(name, own, packaged) for name in with_followers(names)}
+    for unasked in (SHIM, MEMTEST):
+        with contextlib.suppress(BootFileError):  # nobody asked for it by name
+            contents |= {name: original(name, own, packaged) for name in unasked}
     try:
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
         for name, content in contents.items():
@@ -53,7 +94,17 @@ def install(root: Path, names: Sequence[str], own: Path, packaged: Path = SOURCE
             f"the boot files cannot be written to {root}: {error.strerror}",
             f"check the disk and who owns {root}; under systemd: systemd-tmpfiles --create",
         ) from error
-    return tuple(root / name for name in names)
+    return tuple(root / name for name in contents)
+
+
+def has_shim(root: Path) -> bool:
+    """Whether the shim chain is among the installed boot files: a loader for firmware that refuses unsigned ones."""
+    return all((root / name).is_file() for name in SHIM)
+
+
+def has_memtest(root: Path) -> bool:
+    """Whether memtest is among the installed boot files."""
+    return all((root / name).is_file() for name in MEMTEST)
 
 
 def _place(path: Path, content: bytes) -> None:

@@ -1,15 +1,20 @@
 """The kernel command line of one boot. PURE.
 
 Parameters: live-boot(7), kernel-command-line(7), and `netboot_appliance.*`, read by image/tree's boot.sh. The server's
-address stands in it once, in `nfsroot=`; the live system takes it from there.
+address stands in it once, in `nfsroot=` or `fetch=`; the live system takes it from there. There is no `ip=`: beside
+`fetch=` live-boot 20230131 takes `ip=dhcp` for an interface of that name. The card is told by `BOOTIF=`.
 """
 
 import re
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import PurePosixPath
 
 LONGEST = 2047
 """Bytes: COMMAND_LINE_SIZE of Linux on x86, less its terminating zero."""
+
+BESIDE_SQUASHFS = 300
+"""MiB of memory that a PC needs beside the squashfs it holds: one of 138 MB ran in a PC with 512."""
 
 _BARE_MAC = re.compile(r"[0-9a-f]{12}")
 _WORD = re.compile(r"[!-~]+")
@@ -29,9 +34,31 @@ _FIXED = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class NfsRoot:
+    """The live system is mounted from the server, for as long as the PC runs; `images` is the path of the releases."""
+
+    images: PurePosixPath
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRoot:
+    """The live system is fetched into the PC's memory; `size` is that of its squashfs, in bytes."""
+
+    size: int
+
+    @property
+    def memory(self) -> int:
+        """MiB that the PC's kernel must have (MemTotal), or it is refused by image/tree's fetch-root."""
+        return -(-self.size // (1 << 20)) + BESIDE_SQUASHFS
+
+
+Root = NfsRoot | HttpRoot
+
+
 def render(
     server: IPv4Address,
-    images: PurePosixPath,
+    root: Root,
     release: str,
     mac: str,
     state: PurePosixPath,
@@ -39,7 +66,7 @@ def render(
     port: int,
     extra: tuple[str, ...] = (),
 ) -> str:
-    """Return the command line; `images` and `state` are paths on the server, `mac` is twelve lower-case digits.
+    """Return the command line; `state` is a path on the server, `mac` is twelve lower-case digits.
 
     Raises ValueError for a value that would not survive as one word.
     """
@@ -47,9 +74,7 @@ def render(
         raise ValueError(f"{mac!r} is not a MAC address of twelve lower-case digits")
     words = (
         "boot=live",
-        "netboot=nfs",
-        f"nfsroot={server}:{images / release}",
-        "nfsopts=timeo=600",
+        *_root_words(server, root, release, mac, port),
         # live-boot compares it letter by letter with the kernel's lower-case form.
         "BOOTIF=01-" + "-".join(mac[at : at + 2] for at in range(0, 12, 2)),
         f"netboot_appliance.port={port}",
@@ -67,3 +92,14 @@ def render(
     if len(line) > LONGEST:
         raise ValueError(f"the kernel command line has {len(line)} bytes, more than the {LONGEST} that Linux reads")
     return line
+
+
+def _root_words(server: IPv4Address, root: Root, release: str, mac: str, port: int) -> tuple[str, ...]:
+    match root:
+        case NfsRoot(images):
+            return ("netboot=nfs", f"nfsroot={server}:{images / release}", "nfsopts=timeo=600")
+        case HttpRoot():
+            host = f"{server}" if port == 80 else f"{server}:{port}"
+            # live-boot takes the name behind the last dot for the kind of file: no query may follow.
+            url = f"http://{host}/boot/{mac}/image/{release}/live/filesystem.squashfs"
+            return (f"fetch={url}", f"netboot_appliance.memory={root.memory}")

@@ -17,6 +17,9 @@ class Reason(StrEnum):
     UNSUPPORTED_FIRMWARE = "its firmware architecture is not supported"
     NO_LOADER = "there is no boot loader for its firmware: name one in [boot.loaders] of the configuration"
     NOT_FOR_US = "the request was addressed to another server"
+    NO_POOL = "there is no address pool for its network: see [dhcp] pool and router in the configuration"
+    POOL_EMPTY = "every address of the pool is taken"
+    NO_LEASE = "it asks for an address that was not leased to it here"
     MALFORMED = "the packet is malformed"
     UNKNOWN_NEIGHBOUR = "the kernel's neighbour table has no MAC address for it"
     MAC_MISMATCH = "the neighbour table has another MAC address for it than the one it claims"
@@ -29,6 +32,9 @@ class Reason(StrEnum):
     NO_FILE = "there is no such file"
     OUTSIDE_ROOT = "the path leads out of the boot root"
     UNREADABLE = "the server cannot read that file"
+    PASSWORD_NEEDED = "the menu entry is locked, and no password came with the request"  # noqa: S105
+    PASSWORD_WRONG = "the password for a locked menu entry was wrong"  # noqa: S105
+    PASSWORDS_TIRED = "too many wrong passwords for locked menu entries: none is looked at for some minutes"
     READ_ONLY = "this server takes no files"
     STOPPING = "the server is stopping"
     TOO_MANY = "too many transfers are under way"

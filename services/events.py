@@ -11,7 +11,8 @@ from services.ethernet import MacAddress
 class Discovered:
     """A DHCPDISCOVER of an allowed client, or its question to port 4011 where port 67 is another server's.
 
-    `architecture` is the first of option 93 we support; `ipxe`: iPXE asks.
+    `architecture` is the first of option 93 we support; `ipxe`: iPXE asks; `http`: UEFI HTTP boot does; `fingerprint`
+    is that of its firmware (services/dhcp/fingerprint.py), empty in what older versions wrote down.
     """
 
     mac: MacAddress
@@ -19,6 +20,8 @@ class Discovered:
     ipxe: bool
     xid: int
     secs: int
+    http: bool = False
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,15 @@ class AddressSeen:
 
     mac: MacAddress
     address: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseChosen:
+    """An allowed client took the offer of the DHCP server `server`; `ours`: that is the box itself."""
+
+    mac: MacAddress
+    server: IPv4Address
+    ours: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +95,18 @@ class TransferFailed:
 
 @dataclass(frozen=True, slots=True)
 class ScriptServed:
-    """The client fetched its boot script."""
+    """The client fetched its boot script. `root` is how the live system gets to it: "nfs" or "http"."""
 
     mac: MacAddress
+    root: str = "nfs"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryStarted:
+    """The client got the script of this entry of the menu. Of the entry "boinc" it tells only after another one."""
+
+    mac: MacAddress
+    entry: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +122,12 @@ Event = (
     Discovered
     | Offered
     | AddressSeen
+    | LeaseChosen
     | Ignored
     | TransferProgressed
     | TransferServed
     | TransferFailed
     | ScriptServed
+    | EntryStarted
     | Reported
 )

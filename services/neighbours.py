@@ -52,6 +52,14 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """A neighbour as the kernel knows it. `fresh`: it has answered just now; else it did once, and may be gone."""
+
+    mac: MacAddress
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """An IPv4 address of an interface. `seconds` is how long it still holds; None for one that nobody has to renew."""
 
@@ -87,6 +95,11 @@ class Neighbours:
 
         Raises OSError when the kernel does not answer.
         """
+        sighting = self.sighting(address)
+        return sighting.mac if sighting else None
+
+    def sighting(self, address: IPv4Address) -> Sighting | None:
+        """Like `mac_of`, with how sure the kernel is."""
         interface = self._interface_to(address)
         if interface is None:
             return None
@@ -103,7 +116,7 @@ class Neighbours:
         lladdr = entry.get_attr("NDA_LLADDR")
         if not entry["state"] & KNOWN or lladdr is None:
             return None
-        return _mac(lladdr)
+        return Sighting(_mac(lladdr), fresh=bool(entry["state"] & (NUD_REACHABLE | NUD_PERMANENT)))
 
     def nudge(self, address: IPv4Address) -> None:
         """Make the kernel resolve a neighbour, by an empty datagram to its discard port; look again a moment later.

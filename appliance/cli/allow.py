@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from appliance import allowlist
-from appliance.allowlist import Allowlist, Entry
+from appliance.allowlist import Allowlist, BootSettings, Entry
 from appliance.cli.output import show_json, show_table
 from appliance.config import load
 from appliance.errors import UserError
@@ -30,27 +30,44 @@ _RANGE = typer.Argument(
     show_default=False,
 )
 _NOTHING = "nothing was changed"
+_AS_CONFIGURED = BootSettings()
 
 
 @app.command(
     epilog='Examples: netboot-appliance allow add 52:54:00:aa:bb:cc --label "room 12, window"; '
-    "netboot-appliance allow add 52:54:00:*"
+    "netboot-appliance allow add 52:54:00:* --default local --timeout 5"
 )
 def add(
     context: typer.Context,
     range: Annotated[str, _RANGE],
     label: Annotated[str, typer.Option(help="What you call it.")] = "",
+    default: Annotated[
+        str, typer.Option(metavar="ENTRY", help="What its PCs boot: an entry of the menu, such as local.")
+    ] = "",
+    timeout: Annotated[int | None, typer.Option(help="For how many seconds they show the menu; 0: not.")] = None,
+    root: Annotated[
+        str, typer.Option(metavar="nfs|http", help="Whether they mount the live system or fetch it into memory.")
+    ] = "",
 ) -> None:
-    """Allow a MAC address or a range."""
-    entry = _entry(range, label)
-    with _registry(context) as registry:
+    """Allow a MAC address or a range. What is not said of how its PCs boot is as in the configuration."""
+    entry = _entry(range, label, BootSettings(root, default, timeout))
+    config = load(context.obj)
+    if default in config.menu.locked:
+        raise UserError(
+            f"{default} is locked in [menu], and nobody is there to type its password; {_NOTHING}",
+            "choose another one: netboot-appliance menu show",
+        )
+    with Registry(config.registry) as registry:
         before = registry.allowlist()
         registry.allow([entry])
     known = next((e for e in before.entries if e.range == entry.range), None)
     if known is None:
-        typer.echo(f"allowed {entry.range}{_label(entry)}{_count(entry.range)}")
+        typer.echo(f"allowed {entry.range}{_label(entry)}{_count(entry.range)}{_settings(entry)}")
     else:
-        typer.echo(f"{entry.range} was allowed already{'' if known == entry else f'; its label is now {label!r}'}")
+        label_now = "" if known.label == entry.label else f"; its label is now {label!r}"
+        boots = str(entry.settings) or "as configured"
+        settings_now = "" if known.settings == entry.settings else f"; it boots {boots} now"
+        typer.echo(f"{entry.range} was allowed already{label_now}{settings_now}")
 
 
 @app.command(epilog="Example: netboot-appliance allow remove 52:54:00:aa:bb:cc")
@@ -80,13 +97,21 @@ def list_(
     if as_json:
         show_json(
             [
-                {"range": str(e.range), "first": str(e.range.first), "last": str(e.range.last), "label": e.label}
+                {
+                    "range": str(e.range),
+                    "first": str(e.range.first),
+                    "last": str(e.range.last),
+                    "label": e.label,
+                    "default": e.settings.entry or None,
+                    "timeout": e.settings.timeout,
+                    "root": e.settings.root or None,
+                }
                 for e in entries
             ]
         )
     else:
-        rows = [(str(e.range), f"{e.range.size:,}", e.label) for e in entries]
-        show_table(("range", "addresses", "label"), rows, "Nobody may boot: the allowlist is empty.")
+        rows = [(str(e.range), f"{e.range.size:,}", str(e.settings), e.label) for e in entries]
+        show_table(("range", "addresses", "boots", "label"), rows, "Nobody may boot: the allowlist is empty.")
 
 
 @app.command(epilog="Example: netboot-appliance allow check 52:54:00:aa:bb:cc. Exit code: 0 allowed, 1 not.")
@@ -103,13 +128,18 @@ def check(
     if entry is None:
         typer.echo(f"{address} is not allowed: no entry holds it")
         raise typer.Exit(1)
-    typer.echo(f"{address} is allowed by {entry.range}{_label(entry)}")
+    typer.echo(f"{address} is allowed by {entry.range}{_label(entry)}{_settings(entry)}")
 
 
 @app.command("import", epilog="Example: netboot-appliance allow import macs.txt (or - for standard input)")
 def import_(
     context: typer.Context,
-    file: Annotated[str, typer.Argument(help="One MAC or range a line, then its label.", show_default=False)],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="One MAC or range a line, then how it boots, then its label: see `allow export`.", show_default=False
+        ),
+    ],
 ) -> None:
     """Add all entries of a file, or none if a line is wrong."""
     try:
@@ -166,7 +196,10 @@ def _edited(file: Path) -> list[Entry]:
                 raise UserError("the edit was not valid", _NOTHING) from None
 
 
-_EDIT_HEADER = "# One MAC address or range a line, then its label. A line with # is a comment.\n"
+_EDIT_HEADER = """\
+# One MAC address or range a line, then its label. A line with # is a comment. Between the two may stand how its PCs
+# boot: default=ENTRY timeout=SECONDS root=nfs|http
+"""
 
 
 def _report_edit(before: Allowlist, after: Allowlist) -> None:
@@ -179,15 +212,19 @@ def _registry(context: typer.Context) -> Registry:
     return Registry(load(path).registry)
 
 
-def _entry(text: str, label: str) -> Entry:
+def _entry(text: str, label: str, settings: BootSettings = _AS_CONFIGURED) -> Entry:
     try:
-        return allowlist.entry_of(text, label)
+        return allowlist.entry_of(text, label, allowlist.settings(str(settings).split()))
     except ValueError as error:
         raise UserError(str(error), _NOTHING) from None
 
 
 def _label(entry: Entry) -> str:
     return f" ({entry.label})" if entry.label else ""
+
+
+def _settings(entry: Entry) -> str:
+    return f"; boots with {entry.settings}" if entry.settings != _AS_CONFIGURED else ""
 
 
 def _count(span: MacRange) -> str:

@@ -5,16 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from appliance import journal
+from appliance import adaptations, journal, nextboots
 from appliance.allowlist import Allowlist
+from appliance.cli import firmware
 from appliance.cli.output import ago, moment, show_json, show_table, size
 from appliance.config import load
 from appliance.errors import UserError
 from appliance.registry import Client, Registry
-from appliance.timeline import Boot
+from appliance.timeline import CURES, Boot
 from services.ethernet import MacAddress
 
 app = typer.Typer(help="The PCs that have booted at least once.", no_args_is_help=True)
+app.command("forget", epilog=firmware.FORGET_EPILOG)(firmware.forget_)
 _JSON = typer.Option("--json", help="For scripts.")
 
 
@@ -52,21 +54,29 @@ def show(
             raise UserError(f"{address} has not booted yet", hint)
         boots = journal.history(registry, address)
         allowlist = registry.allowlist()
+        following = next((n for n in nextboots.all_of(registry) if n.mac == address), None)
+        learned = adaptations.read(registry).get(address, ())
     state = str(config.state / address.bare)
     if as_json:
         latest = boots[-1] if boots else None
         show_json(
             _client(client, latest, allowlist)
             | {"gui_rpc_password": client.gui_rpc_password, "state": state, "boots": [boot_json(b) for b in boots]}
+            | {"firmware": [firmware.learned_json(address, known) for known in learned]}
+            | {"next_boot": following.entry if following and not following.taken else None}
         )
         return
     entry = allowlist.decide(address)
     typer.echo(f"MAC                {address}")
     typer.echo(f"host name          boinc-{address.bare}")
     typer.echo(f"allowed            {f'by {entry.range} {entry.label}'.rstrip() if entry else 'no longer'}")
+    if following:
+        typer.echo(f"next boot          {following.entry}{' (under way)' if following.taken else ''}")
     typer.echo(f"first seen         {moment(client.first_seen)}")
     typer.echo(f"GUI RPC password   {client.gui_rpc_password}")
     typer.echo(f"state directory    {state}")
+    for known in learned:
+        typer.echo(f"offer              {firmware.offer_words(known)}")
     for boot in boots[-3:]:
         typer.echo(f"\nboot of {moment(boot.started)}, image {boot.release or '(none)'}")
         for reached in boot.reached:
@@ -76,6 +86,9 @@ def show(
             typer.echo(f"             {transfer.service} {transfer.path}: {state_of}")
         if boot.failure:
             typer.echo(f"             failed: {boot.failure}")
+        if diagnosis := boot.diagnosis(time.time()):
+            typer.echo(f"             {diagnosis}")
+            typer.echo("             do: " + "; or ".join(CURES))
 
 
 def boot_json(boot: Boot) -> dict[str, Any]:
@@ -91,8 +104,10 @@ def boot_json(boot: Boot) -> dict[str, Any]:
         ],
         "addresses": [str(a) for a in boot.known_addresses],
         "release": boot.release,
+        "entry": boot.entry,
         "host_id": boot.host_id,
         "failure": boot.failure,
+        "diagnosis": boot.diagnosis(time.time()),
         "last_event": boot.last_event,
         "stalled": boot.stalled(time.time()),
     }
@@ -103,9 +118,11 @@ def stage_words(boot: Boot) -> str:
     if boot.failure:
         return f"failed: {boot.failure}"
     under_way = next((t for t in reversed(boot.transfers) if not t.failed and t.sent < t.size), None)
-    words = str(boot.stage or "")
+    words = str(boot.stage or "") + ("" if boot.entry == "boinc" else f", {boot.entry}")
     if under_way:
         words += f", {under_way.path.rsplit('/', 1)[-1]} {100 * under_way.sent // under_way.size} %"
+    if diagnosis := boot.diagnosis(time.time()):
+        return f"{words} ({diagnosis})"
     return f"{words} (stalled)" if boot.stalled(time.time()) else words
 
 

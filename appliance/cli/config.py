@@ -11,11 +11,15 @@ from typing import Annotated
 import typer
 
 from appliance import config
+from appliance.bootable import boot_files, look
 from appliance.cli import config_dhcp
 from appliance.cli.output import show_json
 from appliance.errors import UserError
+from appliance.loaders import dialect
 from appliance.lock import holder
+from appliance.menusettings import release_of
 from image.bootfiles import BootFileError, original
+from services.menus.menu import Dialect
 
 app = typer.Typer(help="The configuration file.", no_args_is_help=True)
 app.command("dhcp", epilog="Example: netboot-appliance config dhcp dnsmasq --way pxe")(config_dhcp.dhcp)
@@ -103,6 +107,7 @@ def _into_force(written: config.Config) -> str:
 def check(context: typer.Context) -> None:
     """Say whether the configuration is valid, and what it means on this machine."""
     from appliance.network import interfaces, networks
+    from appliance.subnets import subnets
 
     found = config.load(context.obj)
     served = interfaces(found)
@@ -110,6 +115,8 @@ def check(context: typer.Context) -> None:
     for interface in served:
         how = "" if found.server.interfaces else " (found; [server] interfaces names none)"
         typer.echo(f"serves    {interface.name}, {interface.address}{how}")
+    for subnet in subnets(found, served):
+        typer.echo(f"leases    {subnet.size} addresses in {subnet.network}")
     typer.echo(f"exports   inside {', '.join(map(str, networks(found, served)))}")
     typer.echo(f"project   {found.project.url or 'none: the PCs will boot and wait'}")
     if found.written:
@@ -119,16 +126,32 @@ def check(context: typer.Context) -> None:
 
 def _warnings(found: config.Config) -> Iterator[str]:
     state = found.path.stat()
-    if found.project.account_key and state.st_mode & 0o007:
-        yield f"everybody on this machine can read the account key: chmod o= {found.path}"
+    if (found.project.account_key or found.menu.password) and state.st_mode & 0o007:
+        yield f"everybody on this machine can read the account key and passwords in it: chmod o= {found.path}"
     group = _service_group()
     if group is not None and not (state.st_mode & 0o004 or (state.st_mode & 0o040 and state.st_gid == group)):
         yield f"the service cannot read it: chgrp {config.SERVICE_GROUP} {found.path}; chmod 640 {found.path}"
-    for name in found.boot.names:
+    for name in boot_files(found):
         try:
             original(name, found.boot.directory)
         except BootFileError as error:
             yield f"{error}; {error.hint}"
+    if (folder := found.boot.raspberry_pi) is not None and not folder.is_dir():
+        yield f"there is no folder {folder}; put the boot files of your Raspberry Pis there, readable for all"
+    yield from _menu_warnings(found)
+
+
+def _menu_warnings(found: config.Config) -> Iterator[str]:
+    menu = found.menu
+    releases = look(found, "", menu.entries).releases
+    for name in menu.entries:
+        if (release := release_of(name)) and release not in releases:
+            yield f"[menu] {name} is left out, there is no such release: netboot-appliance image list"
+    if "rescue" in menu.entries and "rescue" not in menu.locked:
+        yield "[menu] rescue is not locked: everybody at a PC gets a root shell there"
+    by_grub = any(dialect(name) is Dialect.GRUB for name in found.boot.names)
+    if menu.locked and by_grub and not menu.grub_password:
+        yield "[menu] grub_password is empty: PCs that boot with GRUB do not show the locked entries"
 
 
 @app.command(epilog="Example: netboot-appliance config show")
@@ -166,17 +189,36 @@ interfaces = ["{interface}"]
 
 [dhcp]
 # mode = "proxy"                         # "off" where another DHCP server has port 67: netboot-appliance config dhcp
+                                         # "server" where there is none: then give a pool; docs/dhcp.md
+# pool = []                              # addresses to give out: ["10.77.0.100-10.77.0.200"]
+# lease_time = 3600                      # seconds
+# router = []                            # told to PCs; "10.88.0.1/24" also names the network behind a relay
+# dns = []
+# ntp = []
+# static = []                            # one PC's own address: ["52:54:00:aa:bb:cc=10.77.0.50"]
+# unknown = "lease"                      # "ignore": PCs that may not boot get no address
+# force = false                          # true: start although another DHCP server answers
 
 [boot]
-# Boot loaders of your own are taken from here before those of Debian's package ipxe; docs/booting.md.
+# Boot loaders of your own are taken from here before those of Debian's packages; docs/booting.md.
 # directory = "/etc/netboot-appliance/loaders"
 
 [boot.loaders]
 # A file for each kind of firmware; "" refuses that kind.
-# bios = "undionly.kpxe"
-# uefi_x64 = "snponly.efi"               # "ipxe.efi" for network cards on which this one hangs
+# bios = "undionly.kpxe"                 # "pxelinux.0" where HTTP is closed
+# uefi_x64 = "snponly.efi"               # "ipxe.efi" for cards on which this one hangs; "shimx64.efi": Secure Boot
 # uefi_ia32 = ""
 # uefi_arm64 = ""
+# raspberry_pi = ""                      # a folder with what Raspberry Pis ask for
+
+[menu]
+# What PCs may choose from: boinc, local, previous, memtest, rescue, reboot, image:RELEASE; docs/menu.md.
+# entries = ["boinc", "local", "reboot"]
+# default = "boinc"
+# timeout = 0                            # seconds that the menu waits; 0: there is none, the default boots at once
+# locked = []                            # entries that want the password: netboot-appliance menu password
+# password = ""                          # for iPXE
+# grub_password = ""                     # for GRUB (Secure Boot)
 
 [nfs]
 # Nothing is exported outside these networks. Default: those of the interfaces ({network}).
@@ -203,4 +245,5 @@ interfaces = ["{interface}"]
 # packages = []
 # firmware = false                       # non-free firmware, for network cards that want it
 # kernel_arguments = []
+# root = "nfs"                           # or "http": into each PC's memory; for some PCs: allow add --root
 """

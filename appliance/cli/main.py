@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 from typer._completion_classes import completion_init
 
-from appliance.cli import allow, backup, clients, config, doctor, exports, image, reload, serve, status
+from appliance.cli import (
+    allow,
+    backup,
+    boot,
+    clients,
+    config,
+    doctor,
+    exports,
+    image,
+    leases,
+    menu,
+    reload,
+    serve,
+    status,
+)
 from appliance.config import ENVIRONMENT, locate
 from appliance.errors import UserError
 
@@ -28,9 +42,12 @@ app.command(
 )(reload.reload)
 app.command("status")(status.status)
 app.add_typer(allow.app, name="allow")
+app.add_typer(menu.app, name="menu")
+app.add_typer(boot.app, name="boot")
 app.add_typer(image.app, name="image")
 app.add_typer(exports.app, name="exports")
 app.add_typer(clients.app, name="clients")
+app.add_typer(leases.app, name="leases")
 app.add_typer(config.app, name="config")
 app.add_typer(doctor.app, name="doctor")
 app.command("backup", epilog=backup.BACKUP_EPILOG)(backup.backup)

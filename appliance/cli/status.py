@@ -1,16 +1,20 @@
 """`status`: the services, the image, who booted what and how far."""
 
+import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from appliance import journal, verdict
+from appliance import adaptations, journal, leases, nextboots, verdict
 from appliance.cli.clients import boot_json, stage_words
+from appliance.cli.firmware import learned_json, show_learned
 from appliance.cli.output import ago, show_json, show_table
 from appliance.config import Config, load, tolerant
+from appliance.learned import notable
 from appliance.lock import holder
 from appliance.registry import IgnoredRow, Registry
+from appliance.timeline import CURES
 from image.release import ReleaseError, current
 
 _IGNORED_SHOWN = 10
@@ -28,9 +32,11 @@ def status(
         facts = _facts(config, registry)
         boots = journal.latest(registry)
         ignored = registry.ignored()
+        learned = [(mac, k) for mac, rows in adaptations.read(registry).items() for k in notable(rows)]
         allowlist = registry.allowlist()
     if as_json:
         facts["boots"] = [boot_json(boot) for boot in boots]
+        facts["firmware"] = [learned_json(*each) for each in learned]
         facts["ignored"] = [_ignored_json(row) for row in ignored]
         show_json(facts)
     else:
@@ -48,6 +54,9 @@ def status(
         ]
         typer.echo("")
         show_table(("MAC", "label", "stage", "BOINC host", "started", "last heard"), rows, "No PC has booted yet.")
+        if any(b.diagnosis(time.time()) for b in boots):
+            typer.echo("\nWhat helps against Secure Boot: " + "; or ".join(CURES))
+        show_learned(learned)
         if ignored:
             typer.echo("\nIgnored requests, the latest first:")
             lines = [(r.client, r.service, r.reason, str(r.count), ago(r.last_at)) for r in ignored[:_IGNORED_SHOWN]]
@@ -71,11 +80,21 @@ def _facts(config: Config, registry: Registry) -> dict[str, Any]:
         "server": {"pid": pid, "started": known.get("started") if pid else None},
         "reload_rejected": asdict(reload) if reload and reload.error else None,
         "services": known.get("services", []) if pid else [],
+        "trouble": known.get("trouble", []) if pid else [],
+        "leases": _leases(registry, known.get("addresses", 0)) if pid else None,
         "exports": known.get("exports") if pid else None,
         "image": {"id": release.id, "created": release.created.timestamp()} if release else None,
         "image_error": broken,
+        "next_boots": [{"mac": str(n.mac), "entry": n.entry, "taken": n.taken} for n in nextboots.all_of(registry)],
         "allowed": {"entries": len(entries), "addresses": sum(e.range.size for e in entries)},
     }
+
+
+def _leases(registry: Registry, addresses: int) -> dict[str, int] | None:
+    """How many addresses there are and how many of them are with PCs; None where another server gives them out."""
+    if not addresses:
+        return None
+    return {"leased": len(leases.in_force(leases.load(registry), time.time())), "addresses": addresses}
 
 
 def _show_facts(facts: dict[str, Any]) -> None:
@@ -86,10 +105,14 @@ def _show_facts(facts: dict[str, Any]) -> None:
         typer.echo(f"server    running as process {server['pid']}, started {ago(server['started'])}")
         on = ", ".join(f"{s['name']} {s['address']}:{s['port']}" for s in facts["services"])
         typer.echo(f"services  {on}")
+    for line in facts["trouble"]:
+        typer.echo(f"network   PCs cannot reach the server: {line}")
     if rejected := facts["reload_rejected"]:
         typer.echo(f"reload    REJECTED {ago(rejected['at'])}, the old configuration stays: {rejected['error']}")
         if rejected["hint"]:
             typer.echo(f"          do: {rejected['hint']}")
+    if leased := facts["leases"]:
+        typer.echo(f"dhcp      server, {leased['leased']} of {leased['addresses']} addresses leased")
     if exports:
         state = (
             f"NOT in force: {exports['error']} ({exports['why']})"
@@ -99,6 +122,8 @@ def _show_facts(facts: dict[str, Any]) -> None:
         typer.echo(f"exports   {state}")
     none = facts["image_error"] or "none is active (make one with: netboot-appliance image build)"
     typer.echo(f"image     {image['id'] if image else none}")
+    for each in facts["next_boots"]:
+        typer.echo(f"next boot {each['mac']} starts {each['entry']}{' (under way)' if each['taken'] else ''}")
     allowed = facts["allowed"]
     nobody = "nobody may boot yet (allow a PC with: netboot-appliance allow add MAC)"
     some = f"MAC addresses: {allowed['addresses']:,}, in entries: {allowed['entries']:,}"

@@ -11,7 +11,21 @@ from dataclasses import dataclass
 from functools import partial
 
 from appliance.config import Config
-from appliance.doctor import clock, firewall, image, interface, nfs, ports, privileges, segment, settings, storage
+from appliance.doctor import (
+    boots,
+    clock,
+    firewall,
+    firmware,
+    image,
+    interface,
+    nfs,
+    pool,
+    ports,
+    privileges,
+    segment,
+    settings,
+    storage,
+)
 from appliance.doctor.finding import Finding, UnobservableError, unchecked
 from appliance.errors import UserError
 
@@ -45,7 +59,10 @@ def all_checks(config: Config) -> list[Check]:
         Check("disk", partial(storage.check_disk, config)),
         Check("registry", partial(storage.check_registry, config), _REGISTRY_SECONDS),
         Check("allowlist", partial(settings.check_allowlist, config), _REGISTRY_SECONDS),
+        Check("boots", partial(boots.check, config), _REGISTRY_SECONDS),
+        Check("firmware", partial(firmware.check, config), _REGISTRY_SECONDS),
         Check("clock", partial(clock.check, config)),
+        Check("dhcp-pool", partial(pool.check, config), _REGISTRY_SECONDS),
         Check("dhcp", partial(segment.check, config), segment.SECONDS + SECONDS),
     ]
 

@@ -73,7 +73,7 @@ def check(config: Config) -> list[Finding]:
     if nft is None:
         findings.append(note("firewall", "not judged: nft is not installed", "", "apt-get install nftables"))
         return findings
-    dhcp = [("udp", 67, "DHCP")] if config.dhcp.mode == "proxy" else []
+    dhcp = [("udp", 67, "DHCP")] if config.dhcp.hears_broadcasts else []
     ports = [*dhcp, *_PORTS, ("tcp", config.server.http_port, "HTTP"), *_mountd(config)]
     return findings + judge(parse(_read(nft)), config.server.interfaces, ports)
 

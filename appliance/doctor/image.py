@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import Enum
 
+from appliance.bootable import boot_files
 from appliance.config import Config
 from appliance.doctor.finding import Finding, error, ok, warning
 from appliance.lock import holder
@@ -97,7 +98,7 @@ def check_image(config: Config) -> list[Finding]:
 def check_boot_loaders(config: Config) -> list[Finding]:
     """Compare the boot loaders with their originals."""
     return judge_boot_loaders(
-        {name: _loader(config, name) for name in config.boot.names}, bool(holder(config.registry))
+        {name: _loader(config, name) for name in boot_files(config)}, bool(holder(config.registry))
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from appliance.config import Config
-from appliance.doctor.finding import Finding, error, ok, warning
+from appliance.doctor.finding import Finding, error, note, ok, warning
 from services.neighbours import Link, links
 
 WHOLE_FRAME = 1500
@@ -58,6 +58,9 @@ def _judge_address(link: Link) -> list[Finding]:
                 f"{fixed}, or reserve this one in the DHCP server",
             )
         ]
+    if others := ", ".join(str(each.address) for each in link.addresses[1:]):
+        what = f"{link.name} has the fixed address {first.address}, and further ones: {others}"
+        return [note("address", what, "the server answers at the first one alone, and PCs are sent to it")]
     return [ok("address", f"{link.name} has the fixed address {first.address}")]
 
 

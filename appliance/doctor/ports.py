@@ -105,5 +105,5 @@ def check(config: Config) -> list[Finding]:
         found = listeners()
     except psutil.Error as reason:
         raise UnobservableError(f"the sockets of other processes cannot be seen: {reason}") from None
-    ports = needed(addresses, config.server.http_port, broadcasts=config.dhcp.mode == "proxy")
+    ports = needed(addresses, config.server.http_port, broadcasts=config.dhcp.hears_broadcasts)
     return judge(ports, found, holder(config.registry))

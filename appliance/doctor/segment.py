@@ -1,6 +1,7 @@
 """Who else answers the PCs on their segment: DHCP servers, other proxyDHCP servers, and what they say about booting.
 
-Where the box does not answer on port 67 itself, pointers.py judges whether they send the PCs to it.
+Where the box does not answer on port 67 itself, pointers.py judges whether they send the PCs to it. Where it is the
+DHCP server, there should be nobody.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +10,8 @@ from ipaddress import IPv4Address
 from appliance.config import Config
 from appliance.doctor import pointers
 from appliance.doctor.finding import Finding, error, note, ok, warning
+from appliance.rivals import CURES
+from appliance.subnets import gives_addresses
 from services.dhcp.message import Option
 from services.dhcp.survey import Heard, Listens, ask_boot_server, survey
 from services.neighbours import Link, links
@@ -29,16 +32,7 @@ def judge(
     heard = [each for each in heard if each.source not in own]
     leases = [each for each in heard if each.offer.yiaddr != NOWHERE]
     proxies = [each for each in heard if each.offer.yiaddr == NOWHERE and each.offer.vendor_class == "PXEClient"]
-    findings = [_judge_leases(interface, {each.source for each in leases})]
-    findings += [
-        warning(
-            "dhcp-proxy",
-            f"another proxyDHCP server answers on {interface}: {source}",
-            f"a PC takes whichever offer it likes best; this one names {boot or 'no boot file'}",
-            f"switch network boot off on {source}, or limit it to other PCs",
-        )
-        for source, boot in _first(proxies).items()
-    ]
+    findings = [_judge_leases(interface, {each.source for each in leases}), *_judge_proxies(interface, proxies)]
     findings += _judge_marks(leases, boot_servers)
     findings += [
         warning(
@@ -61,6 +55,33 @@ def judge(
         for source in sorted(muted)
     ]
     return findings
+
+
+def judge_alone(interface: str, own: Sequence[IPv4Address], heard: Sequence[Heard], *, forced: bool) -> list[Finding]:
+    """Judge what was heard where the box is the DHCP server itself; `forced`: it was told to be so beside another."""
+    heard = [each for each in heard if each.source not in own]
+    leases = sorted({each.source for each in heard if each.offer.yiaddr != NOWHERE})
+    proxies = [each for each in heard if each.offer.yiaddr == NOWHERE]
+    findings = _judge_proxies(interface, proxies)
+    if not leases:
+        return [ok("dhcp", f"no other DHCP server answers on {interface}"), *findings]
+    what = f"another DHCP server answers on {interface}: {' and '.join(map(str, leases))}"
+    if forced:
+        return [note("dhcp", what, "fine if the two share out the addresses ([dhcp] force = true)"), *findings]
+    why = "the two give one address to two machines, and PCs that take the other one's boot without the box"
+    return [error("dhcp", what, why, CURES), *findings]
+
+
+def _judge_proxies(interface: str, proxies: Sequence[Heard]) -> list[Finding]:
+    return [
+        warning(
+            "dhcp-proxy",
+            f"another proxyDHCP server answers on {interface}: {source}",
+            f"a PC takes whichever offer it likes best; this one names {boot or 'no boot file'}",
+            f"switch network boot off on {source}, or limit it to other PCs",
+        )
+        for source, boot in _first(proxies).items()
+    ]
 
 
 def _judge_leases(interface: str, servers: set[IPv4Address]) -> Finding:
@@ -128,7 +149,13 @@ def check(config: Config) -> list[Finding]:
         if link is None or not link.up or not link.carrier or not link.ethernet:
             findings.append(note("dhcp", f"nobody was asked on {name}: it is not up"))
         else:
-            findings += _ask(link) if config.dhcp.mode == "proxy" else _ask_for_pointers(link, config.boot.names)
+            own = [each.address.ip for each in link.addresses]
+            if config.dhcp.mode == "off":
+                findings += _ask_for_pointers(link, config.boot.names)
+            elif link.addresses and gives_addresses(config, link.addresses[0].address.network):
+                findings += judge_alone(link.name, own, survey(link.name, SECONDS), forced=config.dhcp.force)
+            else:
+                findings += _ask(link)
     return findings
 
 

@@ -2,7 +2,7 @@
 
 The one table of architectures; proxy.py answers by it, and the box chooses loaders by it. The numbers are those of the
 IANA registry "Processor Architecture Types" (RFC 5970, section 3.3), with which RFC 4578 agrees since its erratum 4624.
-Whether a client speaks PXE or HTTP is told by option 60, not by these. Not here: what cannot boot by an iPXE.
+Whether a client speaks PXE or HTTP is told by option 60, not by these. Firmware that needs more than this: quirks.py.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ class Machine(StrEnum):
     UEFI_IA32 = "uefi_ia32"
     UEFI_X64 = "uefi_x64"
     UEFI_ARM64 = "uefi_arm64"
+    RASPBERRY_PI = "raspberry_pi"
 
     @property
     def words(self) -> str:
@@ -28,6 +29,7 @@ _WORDS = {
     Machine.UEFI_IA32: "UEFI IA32",
     Machine.UEFI_X64: "UEFI x64",
     Machine.UEFI_ARM64: "UEFI ARM64",
+    Machine.RASPBERRY_PI: "Raspberry Pi",
 }
 
 MACHINES = {
@@ -47,11 +49,16 @@ MACHINES = {
     16: Machine.UEFI_X64,
     19: Machine.UEFI_ARM64,
     20: Machine.BIOS,
+    # The boot loader of a Raspberry Pi itself, "arm rpiboot" in the registry. Over IPv4 it sends 0; quirks.py knows it.
+    41: Machine.RASPBERRY_PI,
 }
 
 _OVER_HTTP = frozenset({15, 16, 19, 20})
+_RASPBERRY_PI = 41
 
 
 def pxe_files(loaders: Mapping[Machine, str]) -> dict[int, str]:
-    """The loaders by the numbers that PXE firmware sends; those of HTTP boot, which takes URLs, are left out."""
-    return {n: loaders[machine] for n, machine in MACHINES.items() if machine in loaders and n not in _OVER_HTTP}
+    """The loaders by the numbers that PXE firmware sends; without HTTP boot, which takes URLs, and the Raspberry Pi,
+    which loads no file by its name."""
+    others = {n: machine for n, machine in MACHINES.items() if n not in _OVER_HTTP and n != _RASPBERRY_PI}
+    return {n: loaders[machine] for n, machine in others.items() if machine in loaders}

@@ -1,6 +1,6 @@
-"""DHCP messages as values: what a proxyDHCP decision reads of a request, and what it answers.
+"""DHCP messages as values: what the rules read of a request, and what they answer.
 
-Plain data. The bytes are packet.py's affair, the rules are proxy.py's.
+Plain data. The bytes are packet.py's affair, the rules are those of proxy.py and leasing.py.
 """
 
 from dataclasses import dataclass
@@ -13,29 +13,45 @@ SERVER_PORT = 67
 CLIENT_PORT = 68
 BOOT_SERVER_PORT = 4011
 BROADCAST_FLAG = 0x8000
+NOWHERE = IPv4Address(0)
+EVERYONE = IPv4Address("255.255.255.255")
 
 
 class MessageType(IntEnum):
-    """Option 53, RFC 2132 section 9.6; only the types that proxyDHCP meets."""
+    """Option 53, RFC 2132 section 9.6."""
 
     DISCOVER = 1
     OFFER = 2
     REQUEST = 3
+    DECLINE = 4
     ACK = 5
+    NAK = 6
+    RELEASE = 7
     INFORM = 8
 
 
 class Option(IntEnum):
-    """Option codes of RFC 2132, RFC 3004 (77) and RFC 4578 (93, 97); 175 is iPXE's own encapsulated space."""
+    """Option codes of RFC 2132, RFC 3004 (77), RFC 3046 (82) and RFC 4578 (93, 97); 175 is iPXE's own encapsulated
+    space."""
 
+    SUBNET_MASK = 1
+    ROUTER = 3
+    DNS = 6
+    BROADCAST_ADDRESS = 28
+    NTP = 42
     VENDOR_OPTIONS = 43
     REQUESTED_ADDRESS = 50
+    LEASE_TIME = 51
     MESSAGE_TYPE = 53
     SERVER_ID = 54
+    RENEWAL_TIME = 58
+    REBINDING_TIME = 59
     VENDOR_CLASS = 60
+    CLIENT_ID = 61
     TFTP_SERVER = 66
     BOOT_FILE = 67
     USER_CLASS = 77
+    RELAY_INFORMATION = 82
     ARCHITECTURE = 93
     CLIENT_UUID = 97
     IPXE = 175
@@ -60,6 +76,13 @@ class Message:
     vendor_options: bytes
     requested_address: IPv4Address | None
     server_id: IPv4Address | None
+    client_id: bytes = b""
+    relay_information: bytes = b""
+
+    @property
+    def ipxe(self) -> bool:
+        """Whether iPXE asks, by its user class or its own options."""
+        return "iPXE" in self.user_classes or self.ipxe_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +96,8 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer and its destination. `options` are in wire order, without the end mark; yiaddr is always 0."""
+    """An answer and its destination. `options` are in wire order, without the end mark; yiaddr is 0 where no address is
+    given. `delay` is how many seconds it has to wait before it is sent."""
 
     message_type: MessageType
     xid: int
@@ -87,6 +111,8 @@ class Reply:
     options: tuple[tuple[int, bytes], ...]
     destination: IPv4Address
     destination_port: int
+    yiaddr: IPv4Address = NOWHERE
+    delay: float = 0.0
 
     def option(self, code: int) -> bytes:
         """The value of the option, or b"" when it is not sent."""

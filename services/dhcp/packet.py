@@ -84,6 +84,8 @@ def decode(datagram: bytes) -> Message | Ignore:
         vendor_options=options[Option.VENDOR_OPTIONS],
         requested_address=_address(options[Option.REQUESTED_ADDRESS]),
         server_id=_address(options[Option.SERVER_ID]),
+        client_id=options[Option.CLIENT_ID],
+        relay_information=options[Option.RELAY_INFORMATION],
     )
 
 
@@ -100,6 +102,7 @@ def encode(reply: Reply) -> bytes:
         xid=reply.xid,
         flags=reply.flags,
         ciaddr=str(reply.ciaddr),
+        yiaddr=str(reply.yiaddr),
         siaddr=str(reply.siaddr),
         giaddr=str(reply.giaddr),
         chaddr=bytes(reply.mac),

@@ -1,19 +1,22 @@
 """The rules of a proxyDHCP server: PXE 2.1, RFC 4578. PURE.
 
 Says what boot a message asks for, and builds the answer to it: PXE, or UEFI HTTP boot, which is told apart by option
-60. Never leases an address, never decides who may boot or which file: that is the caller's plan. Architectures outside
-MACHINES (firmware.py) are not answered.
+60. Never leases an address, never decides who may boot, which file or by which reply profile: that is the caller's
+plan. Architectures outside MACHINES (firmware.py) are not answered; what single firmware needs is in quirks.py.
 """
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from services.decision import BootPlan, Ignore, Reason
+from services.dhcp import quirks
 from services.dhcp.firmware import MACHINES, Machine
 from services.dhcp.message import (
     BOOT_SERVER_PORT,
     BROADCAST_FLAG,
     CLIENT_PORT,
+    EVERYONE,
+    NOWHERE,
     SERVER_PORT,
     Arrival,
     Message,
@@ -21,24 +24,26 @@ from services.dhcp.message import (
     Option,
     Reply,
 )
+from services.dhcp.profile import Profile
 from services.ethernet import MacAddress
-
-NOWHERE = IPv4Address(0)
-EVERYONE = IPv4Address("255.255.255.255")
 
 FILE_ROOM = 127
 """Bytes of a boot file name that the header's `file` field holds before its NUL."""
 
 
-_PXE = "PXEClient"
+_PXE = quirks.PXE
 _HTTP = "HTTPClient"
 _BOOT_ITEM = 71
 # Discovery control with bit 3: no discovery, no menu, "just load the boot file" (PXE 2.1, table 2-1). Without it a BIOS
 # ROM looks for boot servers by broadcast and multicast instead of loading the file (PXE 2.1, section 2.3). UEFI gets
 # none: EDK2 before April 2017 drops an offer with option 43 and gives up; without it the offer is kept, and the client
-# asks port 4011 (tianocore/edk2#6944).
+# asks port 4011 (tianocore/edk2#6944). Where either fails, the reply profiles have it the other way round.
 _JUST_BOOT = b"\x06\x01\x08"
 _END = b"\xff"
+
+_DELAY = 1.0
+"""Seconds that Profile.DELAYED waits; EDK2 waits 3.6 s for offers, iPXE 2 s. A few ROMs miss an instant answer, and
+dnsmasq has dhcp-reply-delay for them (dnsmasq(8))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,9 @@ def classify(message: Message, arrival: Arrival) -> BootRequest | Ignore:
     Ignore(NOT_FOR_US): not a DISCOVER on 67 nor a REQUEST or INFORM on 4011. Ignore(NOT_NETBOOT): no boot firmware.
     Ignore(UNSUPPORTED_FIRMWARE): one we cannot serve. Ignore(MALFORMED): neither from a client's nor a relay's port.
     """
+    message = quirks.regular(message)
+    if message.vendor_class.startswith(quirks.UNSPOKEN) and message.message_type in _BOOTING:
+        return Ignore(Reason.UNSUPPORTED_FIRMWARE)
     if message.message_type not in _ASKED.get(arrival.port, ()):
         return Ignore(Reason.NOT_FOR_US)
     http = message.vendor_class.startswith(_HTTP)
@@ -78,7 +86,7 @@ def classify(message: Message, arrival: Arrival) -> BootRequest | Ignore:
     known = tuple(number for number in message.architectures if number in MACHINES)
     if not known:
         return Ignore(Reason.UNSUPPORTED_FIRMWARE)
-    ipxe = "iPXE" in message.user_classes or message.ipxe_options
+    ipxe = message.ipxe
     return BootRequest(message.mac, known, ipxe, http)
 
 
@@ -106,12 +114,15 @@ def respond(message: Message, plan: BootPlan, address: IPv4Address, arrival: Arr
     ]
     if 0 < len(message.client_uuid) <= 255:
         options.append((Option.CLIENT_UUID, message.client_uuid))
-    if vendor_options := _vendor_options(message, request, offering):
+    if vendor_options := _vendor_options(message, request, plan.profile, offering):
         options.append((Option.VENDOR_OPTIONS, vendor_options))
     # RFC 2132 asks for no NUL here, but ROMs and EDK2 read these as C strings and dnsmasq always sends it.
     if server:
         options.append((Option.TFTP_SERVER, server + b"\0"))
     options.append((Option.BOOT_FILE, boot_file + b"\0"))
+    # RFC 3046 section 2.2: what a relay has added goes back to it unchanged, as the last option.
+    if message.giaddr != NOWHERE and 0 < len(message.relay_information) <= 255:
+        options.append((Option.RELAY_INFORMATION, message.relay_information))
     return Reply(
         message_type=MessageType.OFFER if offering else MessageType.ACK,
         xid=message.xid,
@@ -125,6 +136,7 @@ def respond(message: Message, plan: BootPlan, address: IPv4Address, arrival: Arr
         options=tuple(options),
         destination=destination,
         destination_port=port,
+        delay=_delay(message, plan.profile),
     )
 
 
@@ -145,6 +157,18 @@ def address_used(message: Message, arrival: Arrival) -> IPv4Address | Ignore:
     return address if _is_host(address) else Ignore(Reason.NOT_FOR_US)
 
 
+def server_chosen(message: Message, arrival: Arrival) -> IPv4Address | Ignore:
+    """The DHCP server whose offer the client takes; Ignore(NOT_FOR_US) when the message takes none.
+
+    That is option 54 of a REQUEST, which is broadcast so that the other servers hear it (RFC 2131, section 3.1).
+    """
+    taken = arrival.port == SERVER_PORT and message.message_type == MessageType.REQUEST
+    if not (taken and message.server_id and _from_dhcp_port(message, arrival) and _is_host(message.server_id)):
+        return Ignore(Reason.NOT_FOR_US)
+    return message.server_id
+
+
+_BOOTING = (MessageType.DISCOVER, MessageType.INFORM)
 _ASKED = {
     SERVER_PORT: (MessageType.DISCOVER,),
     BOOT_SERVER_PORT: (MessageType.REQUEST, MessageType.INFORM),
@@ -169,8 +193,16 @@ def _destination(message: Message, arrival: Arrival) -> tuple[IPv4Address, int]:
     return EVERYONE, CLIENT_PORT
 
 
-def _vendor_options(message: Message, request: BootRequest, offering: bool) -> bytes:
-    inner = _JUST_BOOT if request.machines[0] is Machine.BIOS and not request.http else b""
+def _delay(message: Message, profile: Profile) -> float:
+    return max((_DELAY if profile is Profile.DELAYED else 0.0, *(quirk.delay for quirk in quirks.find(message))))
+
+
+def _vendor_options(message: Message, request: BootRequest, profile: Profile, offering: bool) -> bytes:
+    inner = b"".join(quirk.vendor_options for quirk in quirks.find(message))
+    if not inner and not request.http:
+        bios = request.machines[0] is Machine.BIOS
+        wanted = profile is not Profile.PLAIN if bios else profile is Profile.VENDOR_OPTIONS
+        inner = _JUST_BOOT if wanted else b""
     if not offering:
         inner += _boot_item(message.vendor_options)
     return inner + _END if inner else b""

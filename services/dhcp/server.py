@@ -1,24 +1,29 @@
-"""The proxyDHCP sockets of one interface, ports 67 and 4011: receive, ask proxy.py, send, report.
+"""The DHCP sockets of one interface, ports 67 and 4011: receive, ask proxy.py, send, report.
 
 Beside a DHCP server on the same host, which has port 67, it hears 4011 alone (PXE 2.1). Knows nothing of who may boot
-what: `allowed` and `plan` say so. Never leases an address.
+what: `allowed` and `plan` say so. Leases no address itself: with a LeaseServer, what comes to port 67 is passed to it.
 """
 
 import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address
 
 import structlog
 
 from services.decision import BootPlan, Ignore, Reason
-from services.dhcp import packet, proxy
-from services.dhcp.message import BOOT_SERVER_PORT, SERVER_PORT, Arrival, Message, MessageType, Reply
+from services.dhcp import packet, proxy, quirks
+from services.dhcp.delayed import Delayed
+from services.dhcp.fingerprint import fingerprint
+from services.dhcp.lease_reply import NO_BOOT, Boot
+from services.dhcp.lease_server import LeaseServer, Question
+from services.dhcp.message import BOOT_SERVER_PORT, NOWHERE, SERVER_PORT, Arrival, Message, MessageType, Reply
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress
-from services.events import AddressSeen, Discovered, Event, Ignored, Offered
+from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
 from services.sockets import BindError, bind_udp
 
 BATCH = 32
@@ -35,7 +40,7 @@ class ProxyDhcp:
 
     The callables run in the event loop for each datagram: `allowed` says whether a MAC address may boot at all, `plan`
     what it boots, `emit` takes the events. Whatever one datagram raises ends only itself. Without `broadcasts` port 67
-    is left to another server.
+    is left to another server. With `leases` clients get addresses too.
     """
 
     def __init__(
@@ -47,7 +52,9 @@ class ProxyDhcp:
         plan: Callable[[BootRequest], BootPlan | Ignore],
         emit: Callable[[Event], None],
         broadcasts: bool = True,
+        leases: LeaseServer | None = None,
     ) -> None:
+        self._leases = leases
         self._broadcasts = broadcasts
         self._interface = interface
         self._address = address
@@ -56,6 +63,7 @@ class ProxyDhcp:
         self._emit = emit
         self._sockets: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._delayed = Delayed()
 
     def open(self) -> None:
         """Bind the ports and serve in the running event loop; raises BindError, and then no port is bound."""
@@ -64,7 +72,7 @@ class ProxyDhcp:
             # Port 67 hears broadcasts only on the wildcard address. Port 4011 must not: what is sent to it and not to
             # our own address was meant for another boot server.
             if self._broadcasts:
-                self._listen(proxy.NOWHERE, SERVER_PORT)
+                self._listen(NOWHERE, SERVER_PORT)
             self._listen(self._address, BOOT_SERVER_PORT)
         except BindError:
             self.close()
@@ -72,6 +80,7 @@ class ProxyDhcp:
 
     def close(self) -> None:
         """Stop answering and free the ports. May be called twice."""
+        self._delayed.cancel()
         while self._sockets:
             udp = self._sockets.pop()
             if self._loop is not None:
@@ -103,40 +112,85 @@ class ProxyDhcp:
             if packet.looks_like_boot(datagram, arrival.port):
                 self._ignore(str(arrival.source), mac.reason)
             return
-        if not self._allowed(mac):
+        allowed = self._allowed(mac)
+        leases = self._leases if arrival.port == SERVER_PORT else None
+        if not allowed:
             if packet.looks_like_boot(datagram, arrival.port):
                 self._ignore(str(mac), Reason.NOT_ALLOWED)
-            return
+            if leases is None or not leases.serves(mac):
+                return
         message = packet.decode(datagram)
         if isinstance(message, Ignore):
             if message.reason is Reason.MALFORMED:
                 self._ignore(str(mac), message.reason)
             return
+        if allowed:
+            self._observe(message, arrival)
+        if leases is not None:
+            self._lease(leases, message, arrival, udp, allowed)
+        elif (found := self._boot(message, arrival)) is not None:
+            self._offer(udp, arrival.port, *found)
+
+    def _observe(self, message: Message, arrival: Arrival) -> None:
         used = proxy.address_used(message, arrival)
         if not isinstance(used, Ignore):
-            self._emit(AddressSeen(mac, used))
-        self._answer(message, arrival, udp)
+            self._emit(AddressSeen(message.mac, used))
+        chosen = proxy.server_chosen(message, arrival)
+        if not isinstance(chosen, Ignore):
+            self._emit(LeaseChosen(message.mac, chosen, chosen == self._address))
 
-    def _answer(self, message: Message, arrival: Arrival, udp: socket.socket) -> None:
+    def _lease(
+        self, leases: LeaseServer, message: Message, arrival: Arrival, udp: socket.socket, allowed: bool
+    ) -> None:
+        """Answer with a lease, and with what boots where the client asked for that and may have it."""
+        found = None
+        if allowed and message.message_type == MessageType.DISCOVER:
+            found = self._boot(message, arrival)
+        elif allowed and message.message_type == MessageType.REQUEST:
+            # iPXE takes what it boots from the ACK: it is the same as in the OFFER.
+            found = self._boot(replace(message, message_type=MessageType.DISCOVER), arrival, again=True)
+
+        def send(reply: Reply) -> None:
+            if found is not None and reply.message_type == MessageType.OFFER:
+                self._offer(udp, arrival.port, found[0], reply)
+            else:
+                self._send(udp, reply)
+
+        boot = Boot.of(found[1], ipxe=message.ipxe) if found is not None else NO_BOOT
+        decision = leases.answer(Question(message, self._address, send, boot))
+        if decision == Ignore(Reason.NO_POOL) and found is not None and message.message_type == MessageType.DISCOVER:
+            # A network without a pool has a DHCP server of its own.
+            self._offer(udp, arrival.port, *found)
+
+    def _boot(self, message: Message, arrival: Arrival, *, again: bool = False) -> tuple[BootPlan, Reply] | None:
+        """What the client boots and the proxy's offer of it, if it asks for that and may have it. `again`: it was told
+        so before, and that is on record."""
         request = proxy.classify(message, arrival)
         if isinstance(request, Ignore):
             # Everyone's ordinary DHCP traffic passes here: only what was meant as a boot request is worth a line.
             if request.reason not in (Reason.NOT_FOR_US, Reason.NOT_NETBOOT):
                 self._ignore(str(message.mac), request.reason, _describe(message, arrival))
-            return
+            return None
         # Where the DISCOVER is not heard, the question for the boot file is the first that is heard of the client.
-        if message.message_type == MessageType.DISCOVER or not self._broadcasts:
-            self._emit(Discovered(request.mac, request.architecture, request.ipxe, message.xid, message.secs))
+        if not again and (message.message_type == MessageType.DISCOVER or not self._broadcasts):
+            asked = (request.architecture, request.ipxe, message.xid, message.secs, request.http)
+            self._emit(Discovered(request.mac, *asked, fingerprint(message)))
         plan = self._plan(request)
         if isinstance(plan, Ignore):
             self._ignore(str(message.mac), plan.reason, _describe(message, arrival))
-            return
+            return None
         reply = proxy.respond(message, plan, self._address, arrival)
         if isinstance(reply, Ignore):
             self._ignore(str(message.mac), reply.reason, _describe(message, arrival))
-            return
-        if self._send(udp, reply):
-            self._emit(Offered(message.mac, plan.boot_file, arrival.port))
+            return None
+        return plan, reply
+
+    def _offer(self, udp: socket.socket, port: int, plan: BootPlan, reply: Reply) -> None:
+        def send() -> None:
+            if self._send(udp, reply):
+                self._emit(Offered(reply.mac, plan.boot_file, port))
+
+        self._delayed.send(reply.delay, send)
 
     def _send(self, udp: socket.socket, reply: Reply) -> bool:
         datagram = packet.encode(reply)
@@ -162,4 +216,6 @@ class ProxyDhcp:
 
 def _describe(message: Message, arrival: Arrival) -> str:
     numbers = ", ".join(map(str, message.architectures)) or "none"
-    return f"class {message.vendor_class!r}, architecture {numbers}, from {arrival.source}:{arrival.source_port}"
+    known = "".join(f"{quirk.name}, " for quirk in quirks.find(message))
+    where = f"{arrival.source}:{arrival.source_port}"
+    return f"class {message.vendor_class!r}, architecture {numbers}, {known}from {where}"

@@ -7,6 +7,7 @@ it. Takes no lease. Servers on this host itself hear it only if they are meant t
 import secrets
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address
@@ -47,16 +48,19 @@ class Heard:
     offer: Dhcp
 
 
+Questions = Mapping[int, tuple[Agent, MacAddress]]
+"""What was asked, by xid: as whom, and with which MAC address."""
+
+
 def survey(interface: str, seconds: float, own: IPv4Address | None = None) -> list[Heard]:
     """Ask by `interface` and return the offers that come within `seconds`; raises OSError. Blocks.
 
     With `own`, this host's address there, the servers of this host are asked as well.
     """
-    questions = {secrets.randbits(32): (agent, _random_mac()) for agent in (Agent.SYSTEM, Agent.UEFI, Agent.IPXE)}
+    questions = make_questions(Agent.SYSTEM, Agent.UEFI, Agent.IPXE)
     with ear.listen(interface) as wire:
-        for xid, (agent, mac) in questions.items():
-            options = _PLAIN if agent is Agent.SYSTEM else requests(agent, mac, uefi=True)
-            datagram = encode_broadcast(encode_dhcp(MessageType.DISCOVER, mac, options, xid=xid), own or NOWHERE)
+        for discover in discovers(questions):
+            datagram = encode_broadcast(discover, own or NOWHERE)
             if own is None:
                 wire.sendto(datagram, (interface, _IPV4, 0, 0, _EVERYBODY))
             else:
@@ -76,16 +80,39 @@ def survey(interface: str, seconds: float, own: IPv4Address | None = None) -> li
     return heard
 
 
-def read(packet: bytes, questions: dict[int, tuple[Agent, MacAddress]]) -> Heard | None:
+def make_questions(*agents: Agent) -> Questions:
+    """One question for each of them, with a MAC address that nobody has."""
+    return {secrets.randbits(32): (agent, _random_mac()) for agent in agents}
+
+
+def discovers(questions: Questions) -> list[bytes]:
+    """The questions as DHCP messages."""
+    return [
+        encode_dhcp(
+            MessageType.DISCOVER,
+            mac,
+            _PLAIN if agent is Agent.SYSTEM else requests(agent, mac, uefi=True),
+            xid=xid,
+        )
+        for xid, (agent, mac) in questions.items()
+    ]
+
+
+def read(packet: bytes, questions: Questions) -> Heard | None:
     """Read an IP packet to port 68; None when it answers none of the questions, which are known by xid and MAC."""
     start = (packet[0] & 15) * 4 + 8 if packet else 0
-    offer = decode_dhcp(packet[start:])
+    return read_datagram(packet[start:], IPv4Address(packet[12:16].rjust(4, b"\0")), questions)
+
+
+def read_datagram(datagram: bytes, source: IPv4Address, questions: Questions) -> Heard | None:
+    """Read a datagram to port 68, like `read`."""
+    offer = decode_dhcp(datagram)
     if isinstance(offer, Ignore) or not offer.reply or offer.kind != MessageType.OFFER:
         return None
     agent, mac = questions.get(offer.xid, (None, None))
     if agent is None or offer.mac != mac:
         return None
-    return Heard(IPv4Address(packet[12:16]), agent, offer)
+    return Heard(source, agent, offer)
 
 
 def ask_boot_server(server: IPv4Address, own: IPv4Address, seconds: float) -> Listens:

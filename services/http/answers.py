@@ -15,6 +15,7 @@ _STATUS = {
     Reason.OUTSIDE_ROOT: 404,
     Reason.NO_IMAGE: 503,
     Reason.MALFORMED: 400,
+    Reason.PASSWORDS_TIRED: 429,
 }
 
 

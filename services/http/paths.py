@@ -13,7 +13,8 @@ _TOKEN = r"[A-Za-z0-9_-]{1,128}"  # noqa: S105 - a pattern
 _NAME = r"(?!\.)[A-Za-z0-9._-]{1,128}"  # no hidden files, so neither `.` nor `..`
 _BOOT = re.compile(r"/boot/([0-9A-Fa-f]{12})/(.*)", re.DOTALL)
 _LOADER = re.compile(rf"loader/({_NAME})")
-_IMAGE = re.compile(rf"image/({_NAME})/(vmlinuz|initrd\.img)")
+_IMAGE = re.compile(rf"image/({_NAME})/(vmlinuz|initrd\.img|live/filesystem\.squashfs)")
+_ENTRY = re.compile(r"menu/([a-z0-9-]{1,64})\.ipxe")
 _ARCHIVE = re.compile(rf"({_TOKEN})/boinc\.tar")
 _REPORT = re.compile(rf"({_TOKEN})/report")
 
@@ -24,6 +25,16 @@ class Script:
 
     def __str__(self) -> str:
         return "boot.ipxe"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryScript:
+    """The boot script of one entry of the menu, by its key."""
+
+    key: str
+
+    def __str__(self) -> str:
+        return f"menu/{self.key}.ipxe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class LoaderFile:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """The kernel or the initial ramdisk of a release."""
+    """The kernel, the initial ramdisk or the live system of a release; `file` is its path in there."""
 
     release: str
     file: str
@@ -75,7 +86,7 @@ class Unknown:
         return "unknown path"
 
 
-Target = Script | LoaderFile | ImageFile | Archive | ReportBox | Unknown
+Target = Script | EntryScript | LoaderFile | ImageFile | Archive | ReportBox | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,8 @@ def parse(path: str) -> BootUrl:
 def _target(rest: str) -> Target:
     if rest == "boot.ipxe":
         return Script()
+    if entry := _ENTRY.fullmatch(rest):
+        return EntryScript(entry[1])
     if loader := _LOADER.fullmatch(rest):
         return LoaderFile(loader[1])
     if image := _IMAGE.fullmatch(rest):

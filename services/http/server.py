@@ -2,7 +2,8 @@
 
     GET, HEAD  /boot/<mac>/loader/<file>              the boot loader, for UEFI HTTP boot
     GET, HEAD  /boot/<mac>/boot.ipxe                  the boot script
-    GET, HEAD  /boot/<mac>/image/<release>/<file>     vmlinuz or initrd.img, with ranges
+    GET        /boot/<mac>/menu/<entry>.ipxe          that of one menu entry, of a locked one for its password
+    GET, HEAD  /boot/<mac>/image/<release>/<file>     vmlinuz, initrd.img or live/filesystem.squashfs, with ranges
     GET        /boot/<mac>/<token>/boinc.tar          the BOINC files of this boot
     POST       /boot/<mac>/<token>/report             a stage that the live system reached
 
@@ -14,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -24,9 +25,9 @@ from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
 from services.events import Event, Ignored, Reported, TransferFailed, TransferProgressed, TransferServed
 from services.files import OpenFile, open_beneath
-from services.http import answers, delivery, reports
+from services.http import answers, authorization, delivery, reports
 from services.http.connections import Connections
-from services.http.paths import Archive, BootUrl, ImageFile, LoaderFile, ReportBox, Script, parse
+from services.http.paths import Archive, BootUrl, EntryScript, ImageFile, LoaderFile, ReportBox, Script, parse
 from services.sockets import listen_tcp
 
 BODY_WITHIN = 10.0  # seconds
@@ -34,6 +35,7 @@ BODY_WITHIN = 10.0  # seconds
 _SERVICE = "http"
 _BACKLOG = 1024
 _SECRET = {"Cache-Control": "no-store"}  # the script holds the token, the archive what the token opens
+_CHALLENGE = {"WWW-Authenticate": authorization.CHALLENGE}
 _REPORT_EVERY = 1.0
 _LAST_WORDS = 1.0  # seconds for an answer that is decided to leave before its connection is closed
 
@@ -41,10 +43,12 @@ log = logging.getLogger(__name__)
 
 
 class HttpServer:
-    """Serves one address. All callables must return at once; `port` 0 takes a free port, told by `port` after `start`.
+    """Serves one address. All callables but `chosen` must return at once; `port` 0 takes a free port, told by `port`
+    after `start`.
 
-    `script(mac, peer)` mints the boot script; `secrets(mac, token)` packs the tar of BOINC files;
-    `report(mac, token, report)` returns the report it took, or the reason why not.
+    `script(mac, peer)` mints the boot script, `chosen(mac, peer, key, password)` that of a menu entry;
+    `secrets(mac, token)` packs the tar of BOINC files; `report(mac, token, report)` returns the report it took, or the
+    reason why not.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class HttpServer:
         loaders: Path,
         admit: Callable[[MacAddress | None, IPv4Address], MacAddress | Ignore],
         script: Callable[[MacAddress, IPv4Address], str | Ignore],
+        chosen: Callable[[MacAddress, IPv4Address, str, str | None], Awaitable[str | Ignore]],
         secrets: Callable[[MacAddress, str], bytes | Ignore],
         report: Callable[[MacAddress, str, Reported], Reported | Ignore],
         emit: Callable[[Event], None],
@@ -66,6 +71,7 @@ class HttpServer:
         self._loaders = loaders
         self._admit = admit
         self._script = script
+        self._chosen = chosen
         self._secrets = secrets
         self._report = report
         self._emit = emit
@@ -128,16 +134,14 @@ class HttpServer:
     ) -> web.StreamResponse:
         match url.target, request.method:
             case Script(), "GET" | "HEAD":
-                script = self._script(mac, peer)
-                return (
-                    self._refuse(mac, script, url)
-                    if isinstance(script, Ignore)
-                    else answers.text(200, script, **_SECRET)
-                )
+                return self._hand_out(mac, self._script(mac, peer), url)
+            case EntryScript(key), "GET":
+                password = authorization.password(request.headers.get("Authorization", ""))
+                return self._hand_out(mac, await self._chosen(mac, peer, key, password), url)
             case LoaderFile(name), "GET" | "HEAD":
                 return await self._send_file(request, url, mac, self._loaders, (name,))
             case ImageFile(release, name), "GET" | "HEAD":
-                return await self._send_file(request, url, mac, self._images, (release, name))
+                return await self._send_file(request, url, mac, self._images, (release, *name.split("/")))
             case Archive(token), "GET":
                 archive = self._secrets(mac, token)
                 if isinstance(archive, Ignore):
@@ -148,11 +152,19 @@ class HttpServer:
                 return await self._take_report(request, url, mac, token)
             case ((Script() | LoaderFile() | ImageFile()), _):
                 return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")
-            case Archive(), _:
+            case EntryScript() | Archive(), _:
                 return answers.text(405, "only GET\n", Allow="GET")
             case ReportBox(), _:
                 return answers.text(405, "only POST\n", Allow="POST")
         return self._refuse(mac, Ignore(Reason.NO_FILE), url)
+
+    def _hand_out(self, mac: MacAddress, script: str | Ignore, url: BootUrl) -> web.StreamResponse:
+        if script == Ignore(Reason.PASSWORD_NEEDED):
+            # The first half of every conversation about a password: nothing that anybody has to read.
+            return answers.text(401, f"{Reason.PASSWORD_NEEDED}\n", **_CHALLENGE)
+        if isinstance(script, Ignore):
+            return self._refuse(mac, script, url)
+        return answers.text(200, script, **_SECRET)
 
     def _refuse(self, mac: MacAddress, decision: Ignore, url: BootUrl) -> web.StreamResponse:
         self._tell(Ignored(_SERVICE, str(mac), decision.reason, str(url.target)))

@@ -4,7 +4,7 @@ One model, rendered by ipxe.py, grub.py and pxelinux.py. Paths in it are relativ
 which is the same over TFTP and HTTP: `image/<release>/vmlinuz`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -56,6 +56,11 @@ class MenuEntry:
     action: Action
     locked: bool = False
 
+    @property
+    def key(self) -> str:
+        """Its name as a part of a URL and as a word of a script: a colon could be taken for the end of a scheme."""
+        return self.name.replace(":", "-")
+
 
 @dataclass(frozen=True, slots=True)
 class Menu:
@@ -70,6 +75,20 @@ class Menu:
         names = [entry.name for entry in self.entries]
         if len(set(names)) != len(names) or self.default not in names:
             raise ValueError("every entry has a name of its own, and the default is one of them")
+
+    def unlocked(self) -> "Menu":
+        """The menu without its locked entries, for a loader that cannot guard them. The first entry that is left takes
+        the place of a locked default; raises ValueError when none is."""
+        left = tuple(entry for entry in self.entries if not entry.locked)
+        if not left:
+            raise ValueError("every entry of the menu is locked")
+        default = self.default if any(entry.name == self.default for entry in left) else left[0].name
+        return replace(self, entries=left, default=default)
+
+    @property
+    def default_key(self) -> str:
+        """The key of the default."""
+        return next(entry.key for entry in self.entries if entry.name == self.default)
 
     def entry(self, name: str) -> MenuEntry | None:
         """The entry of this name."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from services.dhcp.message import BOOT_SERVER_PORT, MessageType
-from services.probe.firmware import Agent, Choice, choose
+from services.probe.firmware import NOT_IPXE, Agent, Choice, choose
 from services.probe.message import NOWHERE, Checked, Dhcp, Refused, Unreachable
 from services.probe.transfers import Download
 
@@ -74,6 +74,7 @@ class Attempt:
         self.nobody_at = server
 
     def loaded(self, *words: str) -> Download | None:
-        """The first whole download with one of these words in its name."""
-        found = (d for d in self.downloads if d.whole and any(word in d.base.lower() for word in words))
+        """The first whole download with one of these words in its name, and no boot loader."""
+        whole = (d for d in self.downloads if d.whole and not d.base.endswith(NOT_IPXE))
+        found = (d for d in whole if any(word in d.base.lower() for word in words))
         return next(found, None)

@@ -22,7 +22,7 @@ from services.dhcp.message import BOOT_SERVER_PORT, CLIENT_PORT, SERVER_PORT, Me
 from services.ethernet import MacAddress
 from services.neighbours import Interface
 from services.probe import codec, ear, loader, script
-from services.probe.firmware import Agent, Choice, choose, requests
+from services.probe.firmware import NOT_IPXE, Agent, Choice, choose, requests
 from services.probe.message import (
     NOWHERE,
     Broken,
@@ -96,6 +96,14 @@ class Probe:
         server, file = self._boot(self._agent)
         if not file:
             return False
+        if file.endswith(NOT_IPXE):
+            self._note(f"what {file.rpartition('/')[2]} asks for next is not played here")
+            self._fetch(server, file)
+            return False
+        return self._fetch(server, file)
+
+    def _fetch(self, server: IPv4Address, file: str) -> bool:
+        """Load the boot loader as firmware does, by HTTP or TFTP; whether to go on."""
         if file.startswith("http://"):
             fetched = self._get(file, "HEAD") is not None and self._get(file) is not None
             return fetched or isinstance(self.packets[-1].content, Refused)
@@ -108,8 +116,11 @@ class Probe:
             if file:
                 self._load(server, file)
             return
-        text = self._get(file)
-        for url in script.files(text.decode("utf-8", "replace"), file) if text else ():
+        text = (self._get(file) or b"").decode("utf-8", "replace")
+        if default := script.default(text, file):
+            self._note("it shows a menu; what that starts when nobody chooses:")
+            file, text = default, (self._get(default) or b"").decode("utf-8", "replace")
+        for url in script.files(text, file):
             if self._get(url) is None:
                 return
 

@@ -12,6 +12,9 @@ from services.dhcp.message import Option
 from services.ethernet import MacAddress
 from services.probe.message import NOWHERE, Dhcp
 
+NOT_IPXE = ("shimx64.efi", "grubx64.efi", "pxelinux.0")
+"""How the names of boot loaders end that are no iPXE, and are not followed by one."""
+
 
 class Agent(StrEnum):
     """Who speaks for the PC at a stage of its boot."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from services.ethernet import MacAddress
 from services.probe.attempt import Attempt
-from services.probe.firmware import Agent
+from services.probe.firmware import NOT_IPXE, Agent
 from services.probe.message import NOWHERE, Checked, Refused
 from services.probe.transfers import Download
 
@@ -168,7 +168,8 @@ def _files(mac: MacAddress, attempt: Attempt, box: Box | None) -> Verdict | None
             f"{who} asked {last.server} instead of {attempt.boot_server} for {last.name}: {last.why}",
             f"it believes the DHCP server's next-server: set that to {attempt.boot_server} (siaddr, option 66) there",
         )
-    if attempt.agent is Agent.IPXE and attempt.boot_file.endswith(_LOADERS):
+    looping = attempt.boot_file.endswith(_LOADERS) and not attempt.boot_file.endswith(NOT_IPXE)
+    if attempt.agent is Agent.IPXE and looping:
         return _fail(
             f"iPXE was offered {attempt.boot_file}, a loader, instead of a script: {_ending(last)}; it would start "
             "itself for ever",

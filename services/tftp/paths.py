@@ -1,4 +1,4 @@
-"""What a TFTP file name means: the MAC address it claims and the path below the boot root. PURE.
+"""What a TFTP file name means: the MAC address it claims, and the file it asks for. PURE.
 
 Firmware writes backslashes for slashes (shim#300), doubles them and leads with them (GRUB). Nothing is resolved here:
 a `..` stays in the path, for the opener to refuse.
@@ -8,25 +8,83 @@ import re
 from dataclasses import dataclass
 
 from services.ethernet import MacAddress
+from services.menus.menu import Dialect
 
+# As over HTTP: no hidden directories, which are those of a build that is under way.
+_RELEASE = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
 _CLAIM = re.compile(r"[0-9A-Fa-f]{12}")
+# 01 is the hardware type, Ethernet; PXELINUX writes the address in lower case.
+_PXELINUX_MAC = re.compile(r"01-([0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5})")
+
+
+@dataclass(frozen=True, slots=True)
+class BootFile:
+    """A file below the boot root."""
+
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "/".join(self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What the loader reads to learn what to boot; it is made when it is asked for."""
+
+    dialect: Dialect
+
+    def __str__(self) -> str:
+        return "grub.cfg" if self.dialect is Dialect.GRUB else "pxelinux.cfg"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """The kernel or the initial ramdisk of a release, under the path that it has over HTTP too."""
+
+    release: str
+    file: str
+
+    def __str__(self) -> str:
+        return f"image/{self.release}/{self.file}"
+
+
+Target = BootFile | Script | ImageFile
 
 
 @dataclass(frozen=True, slots=True)
 class BootPath:
-    """`claimed` is the first component when it is twelve hexadecimal digits; `parts` is the rest."""
+    """`claimed` is the first component when it is twelve hexadecimal digits, else what PXELINUX writes in the name of
+    its configuration."""
 
     claimed: MacAddress | None
-    parts: tuple[str, ...]
+    target: Target
 
     def __str__(self) -> str:
-        """The path below the boot root, as it stands in events."""
-        return "/".join(self.parts)
+        """What was asked for, as it stands in events."""
+        return str(self.target)
 
 
 def parse(name: str) -> BootPath:
-    """Split a name as it was sent; never fails."""
+    """Read a name as it was sent; never fails."""
     parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+    claimed = None
     if parts and _CLAIM.fullmatch(parts[0]):
-        return BootPath(MacAddress.parse(parts[0]), parts[1:])
-    return BootPath(None, parts)
+        claimed, parts = MacAddress.parse(parts[0]), parts[1:]
+    if len(parts) >= 2 and parts[-2] == "pxelinux.cfg" and (found := _PXELINUX_MAC.fullmatch(parts[-1])):
+        own = MacAddress.parse(found[1])
+        if claimed in (None, own):
+            return BootPath(own, Script(Dialect.PXELINUX))
+    return BootPath(claimed, _target(parts))
+
+
+def _target(parts: tuple[str, ...]) -> Target:
+    match parts:
+        case ("image", release, ("vmlinuz" | "initrd.img") as file) if _RELEASE.fullmatch(release):
+            return ImageFile(release, file)
+        case ("loader", file):
+            return BootFile((file,))
+        # Debian's GRUB asks for /grub/x86_64-efi/grub.cfg first, and reads that one alone where it is there; other
+        # builds ask for /EFI/debian/grub.cfg or for one beside themselves.
+        case (*before, "grub.cfg") if "x86_64-efi" not in before and ".." not in before:
+            return Script(Dialect.GRUB)
+    return BootFile(parts)

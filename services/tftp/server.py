@@ -13,13 +13,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from ipaddress import IPv4Address
-from pathlib import Path
 
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
 from services.events import Event, Ignored, TransferFailed, TransferProgressed, TransferServed
-from services.files import open_beneath
 from services.sockets import bind_udp
+from services.tftp.files import Files
 from services.tftp.packet import (
     Ack,
     Error,
@@ -56,7 +55,7 @@ log = logging.getLogger(__name__)
 
 
 class TftpServer:
-    """Serves the files below `root`; a first path component of twelve hex digits claims a MAC address.
+    """Serves `files`; a first path component of twelve hex digits claims a MAC address.
 
     `admit(claimed, peer)` names the client or says why it gets nothing; `emit` takes what happened. Both must return at
     once. `port` 0 takes a free port, which `port` tells after `open`.
@@ -65,7 +64,7 @@ class TftpServer:
     def __init__(
         self,
         address: IPv4Address,
-        root: Path,
+        files: Files,
         *,
         admit: Callable[[MacAddress | None, IPv4Address], MacAddress | Ignore],
         emit: Callable[[Event], None],
@@ -73,7 +72,7 @@ class TftpServer:
     ) -> None:
         self.address = address
         self.port = port
-        self._root = root
+        self._files = files
         self._admit = admit
         self._emit = emit
         self._sessions: dict[Peer, Session] = {}
@@ -178,7 +177,7 @@ class TftpServer:
 
     def _refuse(self, mac: MacAddress, peer: Peer, path: BootPath, reason: Reason) -> None:
         self._tell(Ignored(_SERVICE, str(mac), reason, str(path)))
-        self._send(peer, encode_error(*_REFUSALS[reason]))
+        self._send(peer, encode_error(*_REFUSALS.get(reason, (ErrorCode.NOT_FOUND, reason.value))))
 
     def _read(self, request: ReadRequest, peer: Peer) -> None:
         path = parse(request.name)
@@ -200,7 +199,7 @@ class TftpServer:
         if request.mode not in _MODES:
             self._refuse(mac, peer, path, Reason.MALFORMED)
             return
-        file = open_beneath(self._root, path.parts)
+        file = self._files.open(path, mac, IPv4Address(peer[0]))
         if isinstance(file, Ignore):
             self._refuse(mac, peer, path, file.reason)
             return

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
 _UDP = 17
 
 
@@ -22,7 +22,7 @@ class Datagram:
 
 def datagrams(name: str, *ports: int) -> list[Datagram]:
     """The UDP datagrams of a capture in their order; with `ports`, only those sent to one of them."""
-    octets = (_FOLDER / name).read_bytes()
+    octets = (FOLDER / name).read_bytes()
     assert octets[:4] == b"\xd4\xc3\xb2\xa1", "a little-endian pcap with microseconds"
     found = []
     at = 24
@@ -43,4 +43,4 @@ def datagrams(name: str, *ports: int) -> list[Datagram]:
 
 def all_captures() -> list[str]:
     """The names of all captures."""
-    return sorted(path.name for path in _FOLDER.glob("*.pcap"))
+    return sorted(path.name for path in FOLDER.glob("*.pcap"))

@@ -75,7 +75,9 @@ class Answer:
         op, htype, hlen, hops, xid, secs, flags, ci, yi, si, gi, mac, sname, file, cookie = _HEADER.unpack_from(
             datagram
         )
-        assert (htype, hlen, hops, cookie, mac[6:]) == (1, 6, 0, _COOKIE, bytes(10))
+        assert (htype, hlen, cookie, mac[6:]) == (1, 6, _COOKIE, bytes(10))
+        # RFC 2131 table 3 has zero; dnsmasq leaves the relay's count.
+        assert hops == 0 or any(gi)
         ciaddr, yiaddr, siaddr, giaddr = (str(IPv4Address(each)) for each in (ci, yi, si, gi))
         strings = _text(sname), _text(file)
         answer = cls(op, xid, secs, flags, ciaddr, yiaddr, siaddr, giaddr, mac[:6], *strings, len(datagram))

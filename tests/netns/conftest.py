@@ -14,7 +14,8 @@ from tests.room.processes import tail
 from tests.room.room import Room
 
 CAPTURED = MacAddress.parse("52:54:00:aa:bb:01")
-ALLOWED = ("52:54:00:77:00:*", str(CAPTURED))
+RASPBERRY_PI = MacAddress.parse("dc:a6:32:00:bb:01")
+ALLOWED = ("52:54:00:77:00:*", str(CAPTURED), str(RASPBERRY_PI))
 """The PCs that may boot: each test's own, and that of the captures. All others are strangers."""
 
 Plug = Callable[..., ScriptedPc]
@@ -25,7 +26,10 @@ _numbers = count(1)
 @pytest.fixture(scope="session")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     """The room, with the box running in it."""
-    with Room(tmp_path_factory.mktemp("room")) as room:
+    own = tmp_path_factory.mktemp("loaders")
+    (own / "raspberry-pi").mkdir()
+    settings = f'[boot]\ndirectory = "{own}"\n[boot.loaders]\nraspberry_pi = "raspberry-pi"\n'
+    with Room(tmp_path_factory.mktemp("room"), settings=settings) as room:
         install_release(room.data / "images")
         for entry in ALLOWED:
             room.appliance("allow", "add", entry)

@@ -11,14 +11,15 @@ from tests.room.namespaces import Namespace
 from tests.room.processes import Process, RoomError, wait_until
 from tests.room.room import CHECKOUT
 
-UNPACKED = CHECKOUT / ".room" / "dhcp-servers"
-"""Where `make` unpacks isc-dhcp-server and kea-dhcp4-server: installed packages would start them."""
+UNPACKED = CHECKOUT / ".room" / "dhcp-programs"
+"""Where `make` unpacks isc-dhcp-server, kea-dhcp4-server and more: installed packages would start them."""
 
 
 def program(name: str) -> list[str]:
     """The command of an unpacked program with its libraries, else of the installed one."""
-    path = UNPACKED / "usr" / "sbin" / name
-    if path.exists():
+    for path in (UNPACKED / folder / name for folder in ("usr/sbin", "sbin")):
+        if not path.exists():
+            continue
         libraries = ":".join(str(each) for each in (UNPACKED / "usr" / "lib").glob("*-linux-gnu"))
         return ["env", f"LD_LIBRARY_PATH={libraries}", str(path)]
     if found := shutil.which(name, path="/usr/sbin:/usr/bin"):

@@ -73,7 +73,7 @@ class Network:
     def __enter__(self) -> "Network":
         sweep()
         try:
-            self.wire = self._add("wire")
+            self.wire = self.add("wire")
             self.wire.ip("link", "add", "br0", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
             self.wire.ip("link", "set", "br0", "up")
         except BaseException:
@@ -86,7 +86,7 @@ class Network:
 
     def host(self, name: str, address: str, mac: MacAddress) -> Namespace:
         """A new namespace with one interface `lan0` on the bridge. `address` has its prefix length."""
-        host = self._add(name)
+        host = self.add(name)
         port = f"port-{name}"[:15]
         self.wire.ip("link", "add", port, "type", "veth", "peer", "name", "lan0", "netns", host.name)
         self.wire.ip("link", "set", port, "master", "br0", "up")
@@ -114,7 +114,8 @@ class Network:
         self.namespaces.clear()
         _release_mount()
 
-    def _add(self, name: str) -> Namespace:
+    def add(self, name: str) -> Namespace:
+        """A new namespace that has no interface yet."""
         namespace = Namespace(f"{self.room}-{name}", self.room)
         self.namespaces.append(namespace)
         run(["ip", "netns", "add", namespace.name])

@@ -1,11 +1,12 @@
 """A PC without a brain: QEMU with a network card on the room's bridge, and a serial line we read.
 
-UEFI means OVMF with EDK2's own PXE client; BIOS means SeaBIOS with the card's iPXE ROM. Emulated by TCG only: the test
-machines offer no KVM that works.
+UEFI means OVMF with EDK2's own network boot; BIOS means SeaBIOS with the card's iPXE ROM. Emulated by TCG only: the
+test machines offer no KVM that works.
 """
 
 import re
 import shutil
+import socket
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +19,20 @@ _CODES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Z])|[\x00-\x09\x0b-\x1f\x7f]
 # systemd draws its waiting line again twice a second.
 _WAITING = re.compile(r"\[[ *]+\] ")
 
-Firmware = Literal["uefi", "bios"]
+Firmware = Literal["uefi", "uefi-http", "uefi-secure", "bios", "bios-e1000"]
+"""`uefi` boots by PXE, `uefi-http` by HTTP, `uefi-secure` by PXE and only what Microsoft's keys vouch for; all but
+`bios-e1000` have a virtio card."""
 
 OVMF = Path("/usr/share/OVMF")
+
+_MONITOR_SECONDS = 20.0
+
+_HTTP_ONLY = [
+    part
+    for option in ("IPv4PXESupport", "IPv6PXESupport")
+    for part in ("-fw_cfg", f"name=opt/org.tianocore/{option},string=n")
+]
+_SECURE = ["-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1"]
 
 
 class Pc:
@@ -45,13 +57,15 @@ class Pc:
         self.disk = disk
         self.tap = network.tap(mac)
         self._variables = directory / f"ovmf-{mac.bare}.fd"
+        self._monitor = directory / f"monitor-{mac.bare}"
         self._logs = logs
         self._power_ons = 0
         self._process: Process | None = None
         directory.mkdir(parents=True, exist_ok=True)
         logs.mkdir(parents=True, exist_ok=True)
-        if firmware == "uefi":
-            shutil.copyfile(OVMF / "OVMF_VARS_4M.fd", self._variables)
+        self._secure = ".ms" if firmware == "uefi-secure" else ""
+        if self._uefi:
+            shutil.copyfile(OVMF / f"OVMF_VARS_4M{self._secure}.fd", self._variables)
 
     @property
     def running(self) -> bool:
@@ -93,6 +107,17 @@ class Pc:
         """What came over the serial line since the latest power-on."""
         return self.serial.read_bytes().decode("utf-8", "replace")
 
+    def type(self, text: str) -> None:
+        """Press the keys of small letters and digits, one after the other; `\n` is Enter."""
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.settimeout(_MONITOR_SECONDS)
+            monitor.connect(str(self._monitor))
+            _await_prompt(monitor)
+            for key in text:
+                name = "ret" if key == "\n" else key
+                monitor.sendall(f"sendkey {name}\n".encode())
+                _await_prompt(monitor)
+
     def lines(self) -> list[str]:
         """The serial log as people read it: without terminal codes, empty lines and repetitions of waiting lines."""
         found: list[str] = []
@@ -125,18 +150,35 @@ class Pc:
             raise RoomError(f"the PC {self.mac} is off")
         self._process.require()
 
+    @property
+    def _uefi(self) -> bool:
+        return self.firmware.startswith("uefi")
+
     def _command(self) -> list[str]:
         # graphics=off puts SeaBIOS and iPXE on the serial line. An empty romfile leaves network boot to EDK2 itself;
         # otherwise OVMF would run the card's iPXE ROM.
-        card = f"virtio-net-pci,netdev=n0,mac={self.mac},bootindex=1" + (",romfile=" if self.firmware == "uefi" else "")
-        command = ["qemu-system-x86_64", "-machine", "q35,graphics=off", "-accel", "tcg,thread=multi"]
+        model = "e1000" if self.firmware == "bios-e1000" else "virtio-net-pci"
+        card = f"{model},netdev=n0,mac={self.mac},bootindex=1" + (",romfile=" if self._uefi else "")
+        machine = "q35,graphics=off" + (",smm=on" if self._secure else "")
+        command = ["qemu-system-x86_64", "-machine", machine, "-accel", "tcg,thread=multi"]
         command += ["-name", f"pc-{self.mac.bare}", "-m", str(self.memory), "-smp", "2", "-no-reboot"]
         command += ["-display", "none", "-nodefaults", "-vga", "none", "-serial", f"file:{self.serial}"]
+        command += ["-monitor", f"unix:{self._monitor},server=on,wait=off"]
         command += ["-netdev", f"tap,id=n0,ifname={self.tap},script=no,downscript=no", "-device", card]
         command += ["-device", "virtio-rng-pci"]
-        if self.firmware == "uefi":
-            command += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF / 'OVMF_CODE_4M.fd'}"]
+        if self._uefi:
+            code = OVMF / f"OVMF_CODE_4M{self._secure}.fd"
+            command += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
             command += ["-drive", f"if=pflash,unit=1,format=raw,file={self._variables}"]
+            command += _SECURE if self._secure else []
+            command += _HTTP_ONLY if self.firmware == "uefi-http" else []
         if self.disk is not None:
             command += ["-drive", f"if=none,id=d0,format=raw,file={self.disk}", "-device", "virtio-blk-pci,drive=d0"]
         return command
+
+
+def _await_prompt(monitor: socket.socket) -> None:
+    """Return when QEMU's monitor asks for the next command, so has taken the last one; TimeoutError if it does not."""
+    said = b""
+    while not said.endswith(b"(qemu) "):
+        said += monitor.recv(4096)

@@ -24,6 +24,7 @@ def test_the_offer_goes_to_the_relay() -> None:
             43 06 01 08 ff
             66 10.77.0.1\0
             67 525400aabb01/undionly.kpxe\0
+            82 01 04 65 74 68 37
         """
         >> sent(message(REQUEST, MAC, [(50, bytes([10, 78, 0, 9]))], giaddr="10.78.0.1"), "10.78.0.1:67")
         << """

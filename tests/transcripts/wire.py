@@ -3,6 +3,7 @@
 The bytes go through the codec both ways; the answer is written out as text by a reader that shares no code with it.
 """
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 from textwrap import dedent
 from typing import Self
@@ -13,6 +14,7 @@ from appliance.loaders import Loaders
 from services.decision import BootPlan, Ignore
 from services.dhcp import packet, proxy
 from services.dhcp.message import Arrival
+from services.dhcp.profile import Profile
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacRange
 from tests.captures import Datagram
@@ -20,6 +22,7 @@ from tests.fakes.dhcp_client import NOWHERE, Answer
 
 BOX = IPv4Address("10.77.0.1")
 EVERYONE = "255.255.255.255"
+LOADERS = Loaders(uefi_ia32="ia32.efi")
 
 
 def sent(payload: bytes, source: str = f"{NOWHERE}:68", port: int = 67) -> Datagram:
@@ -29,15 +32,16 @@ def sent(payload: bytes, source: str = f"{NOWHERE}:68", port: int = 67) -> Datag
     return Datagram(IPv4Address(host), int(source_port), destination, port, payload)
 
 
-def plan(request: BootRequest) -> BootPlan | Ignore:
-    """What a box offers that has a loader for IA32, beside the default ones, and none for ARM64."""
-    return policy.plan(
+def plan(request: BootRequest, profile: Profile = Profile.STANDARD, loaders: Loaders = LOADERS) -> BootPlan | Ignore:
+    """What a box offers, by default one that has a loader for IA32, beside the usual ones, and none for ARM64."""
+    planned = policy.plan(
         request,
-        loaders=Loaders(uefi_ia32="ia32.efi").by_machine,
+        loaders=loaders.by_machine,
         allowlist=Allowlist.of([Entry(MacRange(request.mac, request.mac))]),
         release="r",
         base_url=f"http://{BOX}",
     )
+    return planned if isinstance(planned, Ignore) else replace(planned, profile=profile)
 
 
 def reply_to(datagram: Datagram) -> bytes:
@@ -57,12 +61,14 @@ def reply_to(datagram: Datagram) -> bytes:
 class Wire:
     """`>>` hands in a datagram; `<<` compares what came of it, which then is answered for."""
 
-    def __init__(self) -> None:
+    def __init__(self, profile: Profile = Profile.STANDARD, loaders: Loaders = LOADERS) -> None:
+        self._profile = profile
+        self._loaders = loaders
         self._heard: str | None = None
 
     def __rshift__(self, datagram: Datagram) -> Self:
         assert self._heard is None, f"nobody expected:\n{self._heard}"
-        self._heard = _answer(datagram)
+        self._heard = _answer(datagram, self._profile, self._loaders)
         return self
 
     def __lshift__(self, expected: str) -> Self:
@@ -75,7 +81,7 @@ class Wire:
         return True
 
 
-def _answer(datagram: Datagram) -> str:
+def _answer(datagram: Datagram, profile: Profile, loaders: Loaders) -> str:
     arrival = Arrival(datagram.source, datagram.source_port, datagram.port)
     message = packet.decode(datagram.payload)
     if isinstance(message, Ignore):
@@ -85,13 +91,13 @@ def _answer(datagram: Datagram) -> str:
     request = proxy.classify(message, arrival)
     if isinstance(request, Ignore):
         return f"silence: {request.reason.name}{seen}"
-    planned = plan(request)
+    planned = plan(request, profile, loaders)
     if isinstance(planned, Ignore):
         return f"silence: {planned.reason.name}{seen}"
     reply = proxy.respond(message, planned, BOX, arrival)
     if isinstance(reply, Ignore):
         return f"silence: {reply.reason.name}{seen}"
-    destination = f"{reply.destination}:{reply.destination_port}"
+    destination = f"{reply.destination}:{reply.destination_port}" + (f" after {reply.delay:g} s" if reply.delay else "")
     return _written(Answer.parse(packet.encode(reply)), destination, datagram.payload) + seen
 
 
@@ -110,7 +116,7 @@ def _written(answer: Answer, destination: str, asked: bytes) -> str:
         value = answer.options[code]
         if code == 54:
             text = str(IPv4Address(value))
-        elif code in (43, 97):
+        elif code in (43, 82, 97):
             text = value.hex(" ")
         else:
             text = value.decode().replace("\0", "\\0")

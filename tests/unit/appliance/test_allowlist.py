@@ -1,10 +1,10 @@
 """Which entry decides for an address, and the text form of the list."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from appliance.allowlist import Allowlist, Entry, parse, render
+from appliance.allowlist import Allowlist, BootSettings, Entry, parse, render
 from appliance.errors import UserError
 from services.ethernet import MacAddress, MacRange
 
@@ -52,6 +52,35 @@ def test_the_text_form_reads_back() -> None:
     assert sorted(parse(render(entries), "f")) == sorted(entries)
 
 
+def test_how_a_range_boots_stands_between_it_and_its_label() -> None:
+    texts = {
+        "52:54:00:*": BootSettings(),
+        "52:54:01:* default=local room 12": BootSettings(entry="local"),
+        "52:54:02:* timeout=0 root=http": BootSettings("http", timeout=0),
+        "52:54:03:* root=nfs timeout=5 default=image:20260301-120000-0123abcd r=1": BootSettings(
+            "nfs", "image:20260301-120000-0123abcd", 5
+        ),
+        "52:54:04:00:00:01 - 52:54:04:00:00:09 timeout=30 x": BootSettings(timeout=30),
+    }
+    entries = parse("\n".join(texts), "f")
+    assert [entry.settings for entry in entries] == list(texts.values())
+    assert [entry.label for entry in entries] == ["", "room 12", "", "r=1", "x"]
+    assert parse(render(entries), "f") == entries
+
+
+@given(
+    st.sampled_from(["", "nfs", "http"]),
+    st.sampled_from(["", "local", "boinc"]),
+    st.none() | st.integers(0, 3600),
+    st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#"), max_size=20),
+)
+def test_any_settings_read_back(root: str, default: str, timeout: int | None, label: str) -> None:
+    assume(not label.startswith(("default=", "timeout=", "root=")))
+    known = Entry(MacRange.parse("52:54:00:*"), label, BootSettings(root, default, timeout))
+    assume(label != "-")
+    assert parse(render([known]), "f") == [known]
+
+
 def test_spaces_around_the_hyphen_and_comments() -> None:
     text = "# room\n\n52:54:00:00:00:01 - 52:54:00:00:00:09  the row by the window # nine\n"
     assert parse(text, "f") == [entry("52:54:00:00:00:01-52:54:00:00:00:09", "the row by the window")]
@@ -61,6 +90,12 @@ def test_spaces_around_the_hyphen_and_comments() -> None:
     ("text", "place"),
     [
         ("52:54:00:*\nbanana\n", "f:2: 'banana' is not a MAC address or range"),
+        ("52:54:00:* timeout=5 timeout=6\n", "f:1: timeout= stands there twice"),
+        ("52:54:00:* timeout=-5\n", "f:1: timeout=-5: whole seconds"),
+        ("52:54:00:* timeout=3601\n", "f:1: timeout: seconds from 0 (no menu) to 3600"),
+        ("52:54:00:* root=tftp\n", "f:1: root=tftp: one of nfs, http"),
+        ("52:54:00:* root=\n", "f:1: root=: one of nfs, http"),
+        ("52:54:00:* default=disk room\n", "f:1: 'disk' is no entry of the menu: boinc, local"),
         ("52:54:00:*\n\n52:54:00:00:00:00/24 again\n", "f:3: 52:54:00:00:00:00/24 stands on line 1 already"),
     ],
 )

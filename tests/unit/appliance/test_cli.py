@@ -41,6 +41,9 @@ def test_allow_add_list_check_remove(run: Run) -> None:
         "first": "52:54:00:aa:bb:cc",
         "last": "52:54:00:aa:bb:cc",
         "label": "room 12",
+        "default": None,
+        "timeout": None,
+        "root": None,
     }
     assert "room 12" in run("allow", "list").stdout
     yes = run("allow", "check", "525400aabbcc")
@@ -68,6 +71,10 @@ def test_removing_what_a_range_allows_names_the_range(run: Run) -> None:
         (("allow", "import", "/nonexistent/macs"), "cannot read /nonexistent/macs: No such file"),
         (("clients", "show", "52:54:00:00:00:09"), "has not booted yet"),
         (("clients", "show", "x"), "is not a MAC address"),
+        (("clients", "forget", "x"), "is not a MAC address"),
+        (("clients", "forget", "52:54:00:00:00:09"), "nothing was learned of 52:54:00:00:00:09"),
+        (("clients", "forget"), "name a MAC address, or give --all"),
+        (("clients", "forget", "52:54:00:00:00:09", "--all"), "name a MAC address, or give --all"),
         (("image", "activate", "nonsense"), "nonsense"),
     ],
 )
@@ -182,7 +189,8 @@ def test_a_reader_that_leaves_early_is_no_error(run: Run, tmp_path: Path) -> Non
 
 
 def test_help_has_examples() -> None:
-    for verb in (["allow", "add"], ["allow", "import"], ["image", "build"], ["clients", "show"], ["config", "init"]):
+    verbs = ("allow add", "allow import", "image build", "clients show", "clients forget", "config init")
+    for verb in map(str.split, verbs):
         done = subprocess.run([PROGRAM, *verb, "--help"], capture_output=True, text=True, check=False, env=os.environ)
         assert "Example" in done.stdout, verb
 

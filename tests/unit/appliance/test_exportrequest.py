@@ -15,8 +15,8 @@ from appliance.grants import MOST_GRANTS, Grant
 from services.ethernet import HIGHEST, MacAddress
 
 GRANT = Grant(MacAddress.parse("52:54:00:aa:bb:cc"), 7, (IPv4Address("10.77.0.9"), IPv4Address("10.77.0.8")))
-CLIENT: dict[str, Any] = {"mac": "52:54:00:aa:bb:cc", "number": 7, "addresses": ["10.77.0.9"]}
-REQUEST: dict[str, Any] = {"version": 1, "once": "x", "clients": [CLIENT]}
+CLIENT: dict[str, Any] = {"mac": "52:54:00:aa:bb:cc", "number": 7, "addresses": ["10.77.0.9"], "live": True}
+REQUEST: dict[str, Any] = {"version": 2, "once": "x", "clients": [CLIENT]}
 
 
 @given(
@@ -26,6 +26,7 @@ REQUEST: dict[str, Any] = {"version": 1, "once": "x", "clients": [CLIENT]}
             st.integers(0, HIGHEST).map(MacAddress),
             st.integers(),
             st.lists(st.ip_addresses(v=4)).map(tuple),
+            st.booleans(),
         )
     )
 )
@@ -53,10 +54,10 @@ def client(**values: Any) -> dict[str, Any]:
         "x",
         7,
         {},
-        {"version": 1, "clients": []},
-        changed(version=2),
+        {"version": 2, "clients": []},
+        changed(version=1),
         changed(version=True),
-        changed(version="1"),
+        changed(version="2"),
         changed(once=1),
         changed(once="x" * 101),
         changed(clients={}),
@@ -77,6 +78,8 @@ def client(**values: Any) -> dict[str, Any]:
         client(number=7.0),
         client(number="7"),
         client(number=None),
+        client(live=1),
+        client(live="no"),
         client(addresses="10.77.0.9"),
         client(addresses=[168624137]),
         client(addresses=["*"]),

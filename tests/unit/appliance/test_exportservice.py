@@ -101,7 +101,7 @@ def test_what_is_asked_for_meanwhile_is_done_too(place: Place) -> None:
 
 
 def test_a_malicious_request_is_answered_with_the_error_and_nothing_done(place: Place) -> None:
-    content = json.dumps({"version": 1, "once": "x", "clients": [{"path": "/etc", "options": "*(rw)"}]}).encode()
+    content = json.dumps({"version": 2, "once": "x", "clients": [{"path": "/etc", "options": "*(rw)"}]}).encode()
     name = place.ask(content)
     with pytest.raises(UserError, match="request is refused: a client is not an object of mac, number, addresses"):
         place.serve()

@@ -105,6 +105,7 @@ class Known:
     number: int
     known_addresses: tuple[IPv4Address, ...]
     last_event: float
+    root: str = ""
 
 
 def make(known: list[Known], allowed: list[str] | None = None) -> tuple[Grant, ...]:
@@ -113,8 +114,8 @@ def make(known: list[Known], allowed: list[str] | None = None) -> tuple[Grant, .
     return granted(NETWORKS, Allowlist.of(entries), cast("Any", known), boots)
 
 
-def known(index: int, *addresses: str, at: float = 0.0, number: int | None = None) -> Known:
-    return Known(MACS[index], index if number is None else number, tuple(map(IPv4Address, addresses)), at)
+def known(index: int, *addresses: str, at: float = 0.0, number: int | None = None, root: str = "") -> Known:
+    return Known(MACS[index], index if number is None else number, tuple(map(IPv4Address, addresses)), at, root)
 
 
 def test_granted_is_what_passes_the_check() -> None:
@@ -129,6 +130,16 @@ def test_granted_is_what_passes_the_check() -> None:
     )
     assert found == (grant(1, "10.77.0.8"), grant(2, "10.77.0.3", "10.77.0.9"))
     check(found, NETWORKS)
+
+
+def test_the_live_root_is_for_whoever_may_run_from_it() -> None:
+    config = Config(Path("/x.toml"), server=Server(data=Path("/srv/netboot")))
+    found = make([known(n, f"10.77.0.{n}", root=root) for n, root in ((1, ""), (2, "http"), (3, "nfs"))])
+    live, *states = exports_for(config, found)
+    assert list(map(str, live.clients)) == ["10.77.0.1", "10.77.0.3"]
+    assert [str(address) for export in states for address in export.clients] == ["10.77.0.1", "10.77.0.2", "10.77.0.3"]
+    nobody = exports_for(config, make([known(2, "10.77.0.2", root="http")]))
+    assert "images" not in render_kernel(nobody)
 
 
 def test_who_is_not_allowed_gets_nothing() -> None:

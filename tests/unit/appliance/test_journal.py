@@ -17,6 +17,7 @@ from services.events import (
     Discovered,
     Event,
     Ignored,
+    LeaseChosen,
     Offered,
     Reported,
     ScriptServed,
@@ -66,7 +67,8 @@ def test_every_event_survives_a_restart(desk: Desk) -> None:
         TransferProgressed(MAC, "tftp", "snponly.efi", 10, 20),
         TransferServed(MAC, "tftp", "snponly.efi", 20, 0.5),
         AddressSeen(MAC, A),
-        ScriptServed(MAC),
+        LeaseChosen(MAC, A, ours=False),
+        ScriptServed(MAC, "http"),
         TransferFailed(MAC, "http", "vmlinuz", 5, "gone"),
         Reported(MAC, "attached", {"hostid": "3"}),
     ):

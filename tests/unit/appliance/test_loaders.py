@@ -7,8 +7,9 @@ import pytest
 from appliance.cli.config import _warnings
 from appliance.config import load, parse
 from appliance.errors import UserError
-from appliance.loaders import DEFAULT_DIRECTORY, BootFiles, Loaders
+from appliance.loaders import DEFAULT_DIRECTORY, BootFiles, Loaders, dialect
 from services.dhcp.firmware import Machine
+from services.menus.menu import Dialect
 
 HERE = Path("/etc/c.toml")
 
@@ -58,11 +59,44 @@ def test_config_check_warns_of_a_loader_that_is_nowhere(tmp_path: Path) -> None:
     path.write_text(f'[boot]\ndirectory = "{tmp_path}"\n[boot.loaders]\nuefi_arm64 = "arm64.efi"\n')
     path.chmod(0o644)
     (warning,) = _warnings(load(path))
-    assert warning.startswith(f"the boot file arm64.efi is neither in {tmp_path} nor in /usr/lib/ipxe; put it there")
+    assert warning.startswith(f"the boot file arm64.efi is neither in {tmp_path} nor in a package; put it there")
     (tmp_path / "arm64.efi").write_bytes(b"x")
     assert list(_warnings(load(path))) == []
+
+
+def test_the_files_of_raspberry_pis_are_a_folder_that_is_served_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f'[boot]\ndirectory = "{tmp_path}"\n[boot.loaders]\nraspberry_pi = "pi"\n')
+    path.chmod(0o644)
+    config = load(path)
+    assert config.boot.raspberry_pi == tmp_path / "pi"
+    assert "pi" not in config.boot.names
+    assert list(_warnings(config)) == [
+        f"there is no folder {tmp_path}/pi; put the boot files of your Raspberry Pis there, readable for all"
+    ]
+    (tmp_path / "pi").mkdir()
+    assert list(_warnings(config)) == []
+
+
+def test_by_default_there_are_none_for_raspberry_pis() -> None:
+    assert BootFiles().raspberry_pi is None
 
 
 def test_the_longest_name_fits_the_boot_file_field() -> None:
     url = f"http://255.255.255.255:65535/boot/525400aabbcc/loader/{'x' * 64}"
     assert len(url) <= 127
+
+
+@pytest.mark.parametrize(
+    ("name", "reads"),
+    [
+        ("shimx64.efi", Dialect.GRUB),
+        ("grubx64.efi", Dialect.GRUB),
+        ("pxelinux.0", Dialect.PXELINUX),
+        ("lpxelinux.0", Dialect.PXELINUX),
+        ("snponly.efi", Dialect.IPXE),
+        ("my-shimx64.efi", Dialect.IPXE),
+    ],
+)
+def test_the_name_of_a_loader_tells_what_it_reads(name: str, reads: Dialect) -> None:
+    assert dialect(name) is reads

@@ -10,6 +10,7 @@ from appliance.allowlist import Allowlist, Entry
 from appliance.loaders import Loaders
 from appliance.timeline import Boot, Reached, Stage
 from services.decision import BootPlan, Ignore, Reason
+from services.dhcp.profile import Profile
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress, MacRange
 
@@ -40,6 +41,49 @@ def test_what_dhcp_offers(asked: BootRequest, release: str | None, decision: Boo
     loaders = Loaders(uefi_ia32="ia32.efi").by_machine
     planned = policy.plan(asked, loaders=loaders, allowlist=ALLOWED, release=release, base_url="http://10.0.0.1")
     assert planned == decision
+
+
+@pytest.mark.parametrize(
+    ("asked", "boot_file"),
+    [
+        (BootRequest(MAC, (7,), False), "525400aabbcc/shimx64.efi"),
+        (BootRequest(MAC, (7,), True), "525400aabbcc/shimx64.efi"),
+        (BootRequest(MAC, (0,), False), "525400aabbcc/pxelinux.0"),
+        (BootRequest(MAC, (0,), True), "525400aabbcc/pxelinux.0"),
+        (BootRequest(MAC, (11,), True), "http://10.0.0.1/boot/525400aabbcc/boot.ipxe"),
+    ],
+)
+def test_a_card_with_ipxe_gets_grub_and_pxelinux_as_any_other(asked: BootRequest, boot_file: str) -> None:
+    loaders = Loaders(bios="pxelinux.0", uefi_x64="shimx64.efi", uefi_arm64="ipxe-arm64.efi").by_machine
+    planned = policy.plan(asked, loaders=loaders, allowlist=ALLOWED, release="r", base_url="http://10.0.0.1")
+    assert planned == BootPlan(boot_file)
+
+
+@pytest.mark.parametrize(
+    ("asked", "profile", "decision"),
+    [
+        (BootRequest(MAC, (7,), False), Profile.DELAYED, BootPlan("525400aabbcc/snponly.efi", Profile.DELAYED)),
+        (BootRequest(MAC, (7,), False), Profile.SHIM, BootPlan("525400aabbcc/shimx64.efi", Profile.SHIM)),
+        (BootRequest(MAC, (7,), True), Profile.SHIM, BootPlan("http://10.0.0.1/boot/525400aabbcc/boot.ipxe")),
+        (
+            BootRequest(MAC, (16,), False, True),
+            Profile.SHIM,
+            BootPlan("http://10.0.0.1/boot/525400aabbcc/loader/snponly.efi"),
+        ),
+    ],
+)
+def test_a_profile_is_for_firmware_that_boots_by_pxe(asked: BootRequest, profile: Profile, decision: BootPlan) -> None:
+    loaders = Loaders().by_machine
+    url = "http://10.0.0.1"
+    planned = policy.plan(asked, loaders=loaders, allowlist=ALLOWED, release="r", base_url=url, profile=profile)
+    assert planned == decision
+
+
+def test_a_raspberry_pi_needs_no_image_for_it_boots_something_else() -> None:
+    asked = BootRequest(MAC, (41,), False)
+    loaders = Loaders(raspberry_pi="pi").by_machine
+    planned = policy.plan(asked, loaders=loaders, allowlist=ALLOWED, release=None, base_url="http://10.0.0.1")
+    assert planned == BootPlan("bootcode.bin")
 
 
 @pytest.mark.parametrize(

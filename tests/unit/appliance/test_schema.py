@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance import schema
-from appliance.allowlist import Entry
+from appliance import adaptations, leases, nextboots, schema
+from appliance.allowlist import BootSettings, Entry
 from appliance.errors import UserError
 from appliance.journal import history
 from appliance.registry import Client, IgnoredRow, Registry
 from appliance.timeline import Stage
 from services.decision import Reason
+from services.dhcp.profile import Profile
 from services.ethernet import MacAddress, MacRange
 from tests.unit.appliance.schemas.make import HERE, dump, load
 
@@ -55,7 +56,7 @@ def test_a_registry_of_a_released_schema_keeps_everything(released: int, path: P
     load(released, path)
     with Registry(path) as registry:
         registry.check()
-        assert registry.allowlist().entries == (
+        assert registry.allowlist().entries[:2] == (
             Entry(MacRange.parse("00:11:22:33:44:55")),
             Entry(MacRange.parse("52:54:00:aa:bb:*"), "room 12, window"),
         )
@@ -73,6 +74,19 @@ def test_a_registry_of_a_released_schema_keeps_everything(released: int, path: P
     assert (second.token, second.inherited, second.addresses) == ("secret-3", (), ())
     assert (open_.stage, open_.release) == (Stage.KERNEL, "20260902-100000-bbbbbbbb")
     assert open_.transfers[-1].failed == "closed"
+
+
+def test_what_schema_2_brought_is_kept(path: Path) -> None:
+    load(2, path)
+    with Registry(path) as registry:
+        entry = Entry(MacRange.parse("52:54:00:aa:bd:*"), "room 13", BootSettings("http", "local", 5))
+        assert registry.allowlist().entries[2:] == (entry,)
+        (lease,) = leases.load(registry)
+        (known,) = adaptations.read(registry)[A]
+        (asked,) = nextboots.all_of(registry)
+    assert (lease.address, lease.mac, lease.expires) == (IPv4Address("192.0.2.10"), A, 1790003600.0)
+    assert (known.profile, known.worked) == (Profile.PLAIN, True)
+    assert (asked.mac, asked.entry) == (A, "local")
 
 
 def test_a_migration_keeps_the_rows_and_a_copy_of_what_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

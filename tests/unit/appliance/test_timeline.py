@@ -5,11 +5,14 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from appliance.timeline import AddressLost, Boot, Sign, Stage, continues, fold, replay
+from appliance.timeline import GRUB_WITHIN, AddressLost, Boot, Sign, Stage, continues, fold, replay
 from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
     Discovered,
+    EntryStarted,
+    Event,
+    LeaseChosen,
     Offered,
     Reported,
     ScriptServed,
@@ -105,6 +108,21 @@ def test_inherited_addresses_last_until_the_script_is_out() -> None:
     assert fold(boot, ScriptServed(MAC), 102.0).known_addresses == (B,)
 
 
+def test_the_way_of_the_root_is_that_of_the_latest_script() -> None:
+    http = fold(NEW, ScriptServed(MAC, "http"), 101.0)
+    assert (NEW.root, http.root, fold(http, ScriptServed(MAC, "nfs"), 102.0).root) == ("", "http", "nfs")
+
+
+def test_the_live_system_of_an_http_root_is_seen_on_its_way_and_is_no_step_back() -> None:
+    path = "image/r/live/filesystem.squashfs"
+    boot = fold(replay(NEW, WHOLE[:9]), TransferProgressed(MAC, "http", path, 7, 100), 116.0)
+    assert [transfer.sent for transfer in boot.transfers if transfer.path == path] == [7]
+    # A PC whose own iPXE boots has no stage "loader".
+    ours = replay(NEW, (*WHOLE[:2], *WHOLE[6:9]))
+    assert ours.stage is Stage.INITRD
+    assert fold(ours, TransferServed(MAC, "http", path, 100, 1.0), 117.0).reached == ours.reached
+
+
 def test_an_address_that_another_client_got_is_lost() -> None:
     boot = replay(replace(NEW, inherited=(A,)), [(101.0, AddressSeen(MAC, B)), (102.0, AddressLost(MAC, B))])
     assert boot.known_addresses == (A,)
@@ -115,3 +133,62 @@ def test_silence_on_the_way_is_a_stall_and_computing_is_not() -> None:
     assert replay(NEW, WHOLE[:9]).stalled(115.0 + 181)
     assert not replay(NEW, WHOLE[:9]).stalled(115.0 + 179)
     assert not replay(NEW, WHOLE).stalled(10_000.0)
+
+
+SITE = IPv4Address("10.0.0.2")
+SECURE = (
+    (100.0, FIRMWARE),
+    (100.1, Offered(MAC, "525400aabbcc/shimx64.efi", 67)),
+    (102.0, LeaseChosen(MAC, SITE, ours=False)),
+    (104.0, TransferServed(MAC, "tftp", "shimx64.efi", 900, 1.0)),
+    (105.0, TransferServed(MAC, "tftp", "grubx64.efi", 3000, 1.0)),
+)
+
+
+def test_grub_that_never_asks_has_asked_the_server_of_the_lease() -> None:
+    boot = replay(NEW, SECURE)
+    assert boot.diagnosis(105.0 + GRUB_WITHIN) == ""
+    assert boot.diagnosis(105.1 + GRUB_WITHIN) == "Secure Boot: GRUB asked 10.0.0.2"
+
+
+def test_a_lease_that_was_not_heard_of_leaves_the_other_server_unnamed() -> None:
+    boot = replay(NEW, (SECURE[0], *SECURE[3:]))
+    assert boot.diagnosis(200.0) == "Secure Boot: GRUB asked another server"
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        (SECURE[:4], "shim may have been refused, or have loaded nothing"),
+        ((*SECURE[:4], (105.0, TransferProgressed(MAC, "tftp", "grubx64.efi", 100, 3000))), "GRUB is still loading"),
+        ((*SECURE[:4], (105.0, TransferFailed(MAC, "tftp", "grubx64.efi", 3000, "x"))), "its last byte is not sure"),
+        ((*SECURE, (106.0, ScriptServed(MAC))), "GRUB has asked us"),
+        ((*SECURE, (106.0, LeaseChosen(MAC, A, ours=True))), "the lease is ours, and names us"),
+    ],
+)
+def test_nothing_is_said_of_grub_where_something_else_may_be_wrong(
+    events: tuple[tuple[float, Event], ...], why: str
+) -> None:
+    assert replay(NEW, events).diagnosis(1000.0) == "", why
+
+
+def test_grub_reads_its_configuration_as_a_script() -> None:
+    boot = replay(NEW, (*SECURE, (106.0, ScriptServed(MAC)), (106.1, TransferServed(MAC, "tftp", "grub.cfg", 5, 0.1))))
+    boot = fold(boot, TransferServed(MAC, "tftp", "image/r/vmlinuz", 8000, 1.0), 107.0)
+    boot = fold(boot, TransferServed(MAC, "tftp", "image/r/initrd.img", 40000, 4.0), 111.0)
+    stages = [Stage.DISCOVERED, Stage.OFFERED, Stage.LOADER, Stage.SCRIPT, Stage.KERNEL, Stage.INITRD]
+    assert [reached.stage for reached in boot.reached] == stages
+
+
+def test_who_boots_something_else_is_not_stalled() -> None:
+    boot = fold(NEW, ScriptServed(MAC), 100)
+    assert boot.stalled(1000)
+    assert not fold(boot, EntryStarted(MAC, "local"), 101).stalled(1000)
+    assert fold(fold(boot, EntryStarted(MAC, "local"), 101), EntryStarted(MAC, "boinc"), 102).stalled(1000)
+    assert fold(boot, EntryStarted(MAC, "previous"), 101).stalled(1000)
+
+
+def test_a_program_behind_the_script_is_no_loader() -> None:
+    boot = fold(fold(NEW, ScriptServed(MAC), 100), TransferServed(MAC, "http", "memtest", 5, 0.1), 101)
+    assert boot.stage is Stage.SCRIPT
+    assert [transfer.path for transfer in boot.transfers] == ["memtest"]

@@ -6,24 +6,30 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from image import commandline
+from image.commandline import HttpRoot, NfsRoot, Root
 
 GOLDEN = Path(__file__).parent / "golden" / "commandline"
+GOLDEN_HTTP = GOLDEN.with_name("commandline-http")
+NFS = NfsRoot(PurePosixPath("/srv/netboot/images"))
+MIB = 1 << 20
 
 
 def render(
+    root: Root = NFS,
     release: str = "20261123-150102-1a2b3c4d",
     mac: str = "525400aabbcc",
     state: str = "/srv/netboot/state/525400aabbcc",
     extra: tuple[str, ...] = ("console=ttyS0,115200",),
+    port: int = 80,
 ) -> str:
     return commandline.render(
         IPv4Address("10.77.0.1"),
-        PurePosixPath("/srv/netboot/images"),
+        root,
         release,
         mac,
         PurePosixPath(state),
         "T0ken-1_x",
-        80,
+        port,
         extra,
     )
 
@@ -32,8 +38,26 @@ def test_the_command_line_is_the_golden_one() -> None:
     assert render() + "\n" == GOLDEN.read_text()
 
 
-def test_the_servers_address_stands_in_it_once() -> None:
-    assert render().count("10.77.0.1") == 1
+def test_the_command_line_of_an_http_root_is_the_golden_one() -> None:
+    assert render(HttpRoot(114397184)) + "\n" == GOLDEN_HTTP.read_text()
+
+
+@pytest.mark.parametrize("root", [NFS, HttpRoot(1)])
+def test_the_servers_address_stands_in_it_once(root: Root) -> None:
+    assert render(root).count("10.77.0.1") == 1
+
+
+def test_what_live_boot_fetches_ends_in_its_kind_and_names_no_interface() -> None:
+    words = render(HttpRoot(1), port=8080).split()
+    (fetch,) = (word for word in words if word.startswith("fetch="))
+    assert fetch.startswith("fetch=http://10.77.0.1:8080/boot/525400aabbcc/")
+    assert fetch.endswith("/live/filesystem.squashfs")
+    assert not [word for word in words if word.startswith(("netboot=", "nfsroot=", "ip="))]
+
+
+@pytest.mark.parametrize(("size", "memory"), [(1, 301), (100 * MIB, 400), (100 * MIB + 1, 401)])
+def test_an_http_root_needs_the_squashfs_and_room_beside_it(size: int, memory: int) -> None:
+    assert HttpRoot(size).memory == memory
 
 
 @pytest.mark.parametrize("mac", ["52:54:00:aa:bb:cc", "525400AABBCC", "525400aabbc", "525400aabbcc0"])

@@ -16,6 +16,9 @@ import pytest
 
 from image import build
 from image.recipe import BOINC_GID, BOINC_UID
+from services.ethernet import MacAddress
+from services.events import Reported
+from services.http.reports import decode
 
 LIVE = build.TREE / "includes.chroot_after_packages"
 SCRIPTS = LIVE / "usr/lib/netboot-appliance"
@@ -24,18 +27,21 @@ HOOK = build.TREE / "hooks/live/0100-netboot-appliance.hook.chroot"
 
 BUSYBOX = """\
 #!/bin/sh
-# busybox wget -q -O FILE [--post-data DATA] URL, by curl.
-[ "$1 $2 $3" = "wget -q -O" ] || exit 99
-file=$4
-shift 4
+# busybox wget -q [-c] -O FILE [--post-data DATA] URL, by curl.
+[ "$1 $2" = "wget -q" ] || exit 99
+shift 2
+[ "$1" != -c ] || { continue=1; shift; }
+[ "$1" = -O ] || exit 99
+file=$2
+shift 2
 [ "$1" != --post-data ] || { data=$2; shift 2; }
-exec curl -sf -o "$file" ${data:+--data-binary "$data"} "$1"
+exec curl -sSf ${continue:+-C -} -o "$file" ${data:+--data-binary "$data"} "$1"
 """
 
 
 def scripts() -> list[Path]:
     found = [path for path in build.TREE.rglob("*") if path.is_file() and b"sh" in path.read_bytes().split(b"\n")[0]]
-    assert len(found) == 11
+    assert len(found) == 12
     return found
 
 
@@ -70,23 +76,32 @@ class Box(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Request)
         self.asked: list[tuple[str, str]] = []
         self.files: bytes | None = None
+        self.cut: list[int] = []
+        """How many bytes of the body the next answers send before they break off."""
 
 
 class _Request(BaseHTTPRequestHandler):
     server: Box
+    protocol_version = "HTTP/1.1"
 
     def log_message(self, *arguments: object) -> None:
         pass
 
     def do_GET(self) -> None:
-        self.server.asked.append((self.path, ""))
+        asked = self.headers["Range"] or ""
+        self.server.asked.append((self.path, asked))
         if self.server.files is None:
             self.send_error(403)
             return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.server.files)))
+        start = int(asked.removeprefix("bytes=").removesuffix("-") or 0)
+        body = self.server.files[start:]
+        self.send_response(206 if asked else 200)
+        if asked:
+            self.send_header("Content-Range", f"bytes {start}-{len(self.server.files) - 1}/{len(self.server.files)}")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(self.server.files)
+        self.wfile.write(body[: self.server.cut.pop(0)] if self.server.cut else body)
+        self.close_connection = True
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -114,11 +129,13 @@ def pc(tmp_path: Path, box: Box) -> Path:
     (tmp_path / "bin/busybox").chmod(0o755)
     (tmp_path / "bin/sleep").write_text("#!/bin/sh\n")
     (tmp_path / "bin/sleep").chmod(0o755)
-    for name in ("proc", "run", "etc", "data", "scripts", "net/eth9", "net/lo"):
+    for name in ("proc", "run", "etc", "data", "scripts", "net/eth9", "net/lo", "dev"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "net/eth9/address").write_text("52:54:00:aa:bb:cc\n")
     (tmp_path / "net/lo/address").write_text("00:00:00:00:00:00\n")
     (tmp_path / "proc/uptime").write_text("12.34 20.00\n")
+    (tmp_path / "proc/meminfo").write_text("MemTotal:         340000 kB\nMemFree:          300000 kB\n")
+    (tmp_path / "consoles").write_text("tty0 ttyS0\n")
     (tmp_path / "proc/cmdline").write_text(
         "BOOT_IMAGE=x boot=live nfsroot=127.0.0.1:/images/r BOOTIF=01-52-54-00-aa-bb-cc quiet "
         f"netboot_appliance.port={box.server_port} netboot_appliance.token=T0ken-1_x "
@@ -130,6 +147,8 @@ def pc(tmp_path: Path, box: Box) -> Path:
             ("/usr/lib/netboot-appliance", tmp_path / "scripts"),
             ("/proc/", f"{tmp_path}/proc/"),
             ("/sys/class/net/", f"{tmp_path}/net/"),
+            ("/sys/class/tty/console/active", f"{tmp_path}/consoles"),
+            ("/dev/$console", f"{tmp_path}/dev/$console"),
             ("/var/lib/boinc-client", tmp_path / "data"),
             ("/etc/resolv", f"{tmp_path}/etc/resolv"),
         ):
@@ -157,8 +176,9 @@ def test_the_command_line_tells_all_of_a_boot(pc: Path, box: Box) -> None:
     assert functions(pc, 'echo "$BOX"') == f"http://127.0.0.1:{box.server_port}/boot/525400aabbcc/T0ken-1_x"
 
 
-def test_the_scripts_read_what_the_box_renders(pc: Path) -> None:
-    golden = (Path(__file__).parent / "golden/commandline").read_text()
+@pytest.mark.parametrize("name", ["commandline", "commandline-http"])
+def test_the_scripts_read_what_the_box_renders(pc: Path, name: str) -> None:
+    golden = (Path(__file__).parent / "golden" / name).read_text()
     assert all(word.partition("=")[0] in golden for word in ("netboot_appliance.port", "netboot_appliance.state"))
     (pc / "proc/cmdline").write_text(golden)
     assert functions(pc, 'echo "$BOX $STATE"') == (
@@ -175,7 +195,7 @@ def test_a_report_is_a_form_whatever_the_reason_holds(pc: Path, box: Box) -> Non
     assert box.asked == [
         (
             "/boot/525400aabbcc/T0ken-1_x/report",
-            "stage=failed&uptime=12.34&reason=mount.nfs4:+access+denied+++more+1",
+            "stage=failed&uptime=12.34&reason=mount.nfs4:+access+denied+++more=1",
         )
     ]
 
@@ -183,6 +203,65 @@ def test_a_report_is_a_form_whatever_the_reason_holds(pc: Path, box: Box) -> Non
 def test_a_report_that_was_not_heard_fails(pc: Path) -> None:
     (pc / "proc/cmdline").write_text("nfsroot=127.0.0.1:/x BOOTIF=01-52-54-00-aa-bb-cc netboot_appliance.port=1\n")
     assert start(pc, f"{pc}/scripts/report", "reported").returncode != 0
+
+
+URL = "/boot/525400aabbcc/image/r/live/filesystem.squashfs"
+
+
+def fetch_root(pc: Path, box: Box, needed: int) -> "subprocess.CompletedProcess[str]":
+    """Play the initramfs of a PC with 332 MB and an HTTP root that needs this many."""
+    server = f"http://127.0.0.1:{box.server_port}"
+    (pc / "proc/cmdline").write_text(
+        f"boot=live fetch={server}{URL} netboot_appliance.memory={needed} BOOTIF=01-52-54-00-aa-bb-cc "
+        f"netboot_appliance.port={box.server_port} netboot_appliance.token=T0ken-1_x\n"
+    )
+    (pc / "bin/sleep").write_text(f"#!/bin/sh\necho $1 >> {pc}/slept\n")
+    return start(pc, f"{pc}/scripts/fetch-root", server + URL, f"{pc}/filesystem.squashfs")
+
+
+def test_an_http_root_comes_into_memory(pc: Path, box: Box) -> None:
+    box.files = b"live" * 5000
+    done = fetch_root(pc, box, 332)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (pc / "filesystem.squashfs").read_bytes() == box.files
+    assert box.asked == [(URL, "")]
+    assert "boinc-525400aabbcc: the live system is in memory" in (pc / "dev/ttyS0").read_text()
+
+
+def test_a_pc_with_too_little_memory_asks_for_nothing_and_says_so(pc: Path, box: Box) -> None:
+    box.files = b"live"
+    assert fetch_root(pc, box, 333).returncode != 0
+    ((path, report),) = box.asked
+    assert path == "/boot/525400aabbcc/T0ken-1_x/report"
+    taken = decode(MacAddress.parse("52:54:00:aa:bb:cc"), report.encode())
+    assert isinstance(taken, Reported)
+    reason = "332 MB of usable memory; an HTTP root needs 333 MB: give this PC root=nfs"
+    assert (taken.stage, taken.details["reason"]) == ("failed", reason)
+    assert reason in (pc / "dev/tty0").read_text()
+    assert (pc / "slept").read_text() == "300\n"
+
+
+def test_what_came_of_an_http_root_is_not_asked_for_again(pc: Path, box: Box) -> None:
+    box.files, box.cut = b"live" * 5000, [4096, 0, 4096]
+    assert fetch_root(pc, box, 300).returncode == 0
+    assert (pc / "filesystem.squashfs").read_bytes() == box.files
+    assert box.asked == [(URL, asked) for asked in ("", "bytes=4096-", "bytes=4096-", "bytes=8192-")]
+
+
+def test_an_http_root_that_is_refused_is_asked_for_some_times_then_reported(pc: Path, box: Box) -> None:
+    assert fetch_root(pc, box, 300).returncode != 0
+    *fetched, (_, report) = box.asked
+    assert fetched == [(URL, "")] * 12
+    assert "stage=failed" in report
+    assert "the+live+system+could+not+be+fetched:" in report
+    assert "403" in report
+
+
+def test_a_server_that_says_nothing_ends_the_boot(pc: Path, box: Box) -> None:
+    (pc / "bin/timeout").write_text("#!/bin/sh\nexit 143\n")
+    (pc / "bin/timeout").chmod(0o755)
+    assert fetch_root(pc, box, 300).returncode != 0
+    assert "could not be fetched: nothing came for two minutes" in (pc / "dev/ttyS0").read_text()
 
 
 def archive(files: dict[str, str]) -> bytes:

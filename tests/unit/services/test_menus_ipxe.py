@@ -1,4 +1,4 @@
-"""Boot scripts, letter by letter; and what must never reach a line of one."""
+"""Boot scripts of iPXE, letter by letter; and what must never reach a line of one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,19 +7,63 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.menus.ipxe import LONGEST_COMMAND_LINE, LiveBoot, render
+from services.menus.ipxe import LONGEST_COMMAND_LINE, render, render_entry
+from services.menus.menu import Action, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
 
-GOLDEN = Path(__file__).parent / "golden" / "live.ipxe"
+GOLDEN = Path(__file__).parent / "golden"
+BASE = "http://10.77.0.1:8080/boot/525400aabbcc/"
 BOOT = LiveBoot(
     "image/20260301-120000/vmlinuz",
     "image/20260301-120000/initrd.img",
     "boot=live netboot=nfs nfsroot=10.77.0.1:/srv/images/20260301-120000 BOOTIF=01-52-54-00-aa-bb-cc "
     "netboot_appliance.token=Zm9v_-1",
 )
+LIVE = MenuEntry("boinc", "BOINC (image 20260301-120000)", BOOT)
+LOCAL = MenuEntry("local", "Local disk", LocalDisk())
+MEMTEST = MenuEntry("memtest", "Memory test", Program("loader/memtest", "loader/memtest.efi"))
+REBOOT = MenuEntry("reboot", "Restart", Reboot())
+OLD = MenuEntry("image:20260201-120000-0123abcd", "BOINC (image 20260201-120000-0123abcd)", BOOT)
+RESCUE = MenuEntry(
+    "rescue", "Rescue shell", replace(BOOT, command_line=f"{BOOT.command_line} init=/bin/bash"), locked=True
+)
 
 
-def test_the_script() -> None:
-    assert render(BOOT) == GOLDEN.read_text()
+def alone(entry: MenuEntry) -> Menu:
+    return Menu("netboot-appliance", (entry,), entry.name)
+
+
+def live(boot: LiveBoot) -> str:
+    return render(alone(replace(LIVE, action=boot)), BASE)
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"), [("live", LIVE), ("local", LOCAL), ("memtest", MEMTEST), ("reboot", REBOOT)]
+)
+def test_what_boots_without_a_menu(name: str, entry: MenuEntry) -> None:
+    assert render(alone(entry), BASE) == (GOLDEN / f"{name}.ipxe").read_text()
+
+
+def test_a_menu_without_a_timeout_is_none() -> None:
+    menu = Menu("netboot-appliance", (RESCUE, LIVE, LOCAL), "boinc")
+    assert render(menu, BASE) == render(alone(LIVE), BASE)
+
+
+def test_a_menu() -> None:
+    menu = Menu("netboot-appliance", (LIVE, OLD, LOCAL, REBOOT), "boinc", timeout=10)
+    assert render(menu, BASE) == (GOLDEN / "menu.ipxe").read_text()
+
+
+def test_a_menu_with_locked_entries_says_nothing_of_them_but_their_titles() -> None:
+    memtest = replace(MEMTEST, locked=True)
+    script = render(Menu("netboot-appliance", (LIVE, memtest, RESCUE), "boinc", timeout=5), BASE)
+    assert script == (GOLDEN / "locked.ipxe").read_text()
+    for secret in ("init=", "token", "memtest.efi", "vmlinuz"):
+        assert secret not in script
+
+
+@pytest.mark.parametrize(("name", "entry"), [("rescue", RESCUE), ("memtest", MEMTEST), ("local", LOCAL)])
+def test_an_entry_that_was_chosen(name: str, entry: MenuEntry) -> None:
+    assert render_entry(entry, BASE) == (GOLDEN / f"chosen-{name}.ipxe").read_text()
 
 
 @pytest.mark.parametrize(
@@ -44,26 +88,37 @@ def test_the_script() -> None:
 )
 def test_refuses_what_could_break_out_of_its_line(word: str) -> None:
     with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
-        render(replace(BOOT, command_line=f"quiet {word}"))
+        live(replace(BOOT, command_line=f"quiet {word}"))
     with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
-        render(replace(BOOT, kernel=f"{word} x"))
+        live(replace(BOOT, kernel=f"{word} x"))
     with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
-        render(replace(BOOT, initrd=f"x {word}"))
+        live(replace(BOOT, initrd=f"x {word}"))
+    menu = Menu("menu", (LIVE, replace(LOCAL, title=f"{word}")), "boinc", timeout=5)
+    with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
+        render(menu, BASE)
+    with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
+        render(replace(menu, entries=(LIVE, replace(LOCAL, name=f"x{word} "))), BASE)
+    with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
+        render(replace(menu, entries=(LIVE, LOCAL), title=word), BASE)
+    actions: tuple[Action, ...] = (Program(f"x{word} ", "loader/x.efi"), Program("loader/x", f"x{word} "))
+    for action in actions:
+        with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
+            render_entry(replace(MEMTEST, action=action), BASE)
 
 
 def test_the_command_line_is_bounded() -> None:
     fits = "a" * (LONGEST_COMMAND_LINE - len("initrd=initrd.img "))
-    assert fits in render(replace(BOOT, command_line=fits))
+    assert fits in live(replace(BOOT, command_line=fits))
     with pytest.raises(ValueError, match="2048 characters; 2047 fit"):
-        render(replace(BOOT, command_line=fits + "a"))
+        live(replace(BOOT, command_line=fits + "a"))
 
 
 @given(st.text(max_size=40))
 def test_any_command_line_stays_one_command(text: str) -> None:
     try:
-        script = render(replace(BOOT, command_line=text))
+        script = live(replace(BOOT, command_line=text))
     except ValueError:
         return
-    lines, golden = script.split("\n"), GOLDEN.read_text().split("\n")
+    lines, golden = script.split("\n"), (GOLDEN / "live.ipxe").read_text().split("\n")
     assert lines[:3] + lines[4:] == golden[:3] + golden[4:]
     assert lines[3] == f"kernel {BOOT.kernel} initrd=initrd.img {text} || goto retry"

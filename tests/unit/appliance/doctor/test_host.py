@@ -55,8 +55,10 @@ def test_a_fault_of_the_interface(found: Link, check: str, severity: Severity, w
     assert do in fault.what_to_do
 
 
-def test_a_second_address_that_is_leased_does_not_matter() -> None:
-    assert {f.severity for f in interface.judge("lan0", [link(addresses=(FIXED, LEASED))])} == {Severity.OK}
+def test_a_second_address_is_noted_and_may_be_leased() -> None:
+    (found,) = [f for f in interface.judge("lan0", [link(addresses=(FIXED, LEASED))]) if f.severity is not Severity.OK]
+    assert (found.check, found.severity) == ("address", Severity.NOTE)
+    assert "10.77.0.9/24" in found.what
 
 
 def test_the_loopback_interface_is_seen_as_it_is() -> None:

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from appliance.doctor.finding import Finding, Severity
-from appliance.doctor.segment import asked, judge
+from appliance.doctor.segment import asked, judge, judge_alone
 from services.dhcp.survey import Heard, Listens
 from services.ethernet import MacAddress
 from services.probe.firmware import Agent
@@ -87,3 +87,17 @@ def test_a_boot_file_in_the_lease() -> None:
     (fault,) = faults(heard(replace(LEASE, file="bootx64.efi")), heard(LEASE))
     assert (fault.check, fault.severity) == ("dhcp-boot-file", Severity.WARNING)
     assert "bootx64.efi" in fault.what
+
+
+def test_where_the_box_is_the_dhcp_server_there_is_no_other() -> None:
+    (fine,) = judge_alone("lan0", [OWN], [heard(LEASE, OWN)], forced=False)
+    assert (fine.severity, fine.what) == (Severity.OK, "no other DHCP server answers on lan0")
+    rival, proxy = judge_alone("lan0", [OWN], [heard(LEASE), heard(LEASE), heard(PROXY, OTHER)], forced=False)
+    assert (rival.severity, rival.what) == (Severity.ERROR, "another DHCP server answers on lan0: 10.77.0.2")
+    assert "force = true" in rival.what_to_do
+    assert (proxy.check, proxy.severity) == ("dhcp-proxy", Severity.WARNING)
+
+
+def test_another_dhcp_server_that_was_foreseen_is_noted() -> None:
+    (known,) = judge_alone("lan0", [OWN], [heard(LEASE)], forced=True)
+    assert known.severity is Severity.NOTE

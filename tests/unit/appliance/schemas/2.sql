@@ -1,14 +1,16 @@
 BEGIN TRANSACTION;
 CREATE TABLE adaptations (
-            mac INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, profile TEXT NOT NULL, worked INTEGER NOT NULL,
-            why TEXT NOT NULL, at REAL NOT NULL
+            mac INTEGER NOT NULL, fingerprint TEXT NOT NULL, profile TEXT NOT NULL, worked INTEGER NOT NULL,
+            why TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (mac, fingerprint)
         ) WITHOUT ROWID;
+INSERT INTO "adaptations" VALUES(90520741919489,'52:54:00 PXEClient:Arch:00000','without option 43',1,'it ignored the offers before',1790000200.0);
 CREATE TABLE allowed (
         first INTEGER NOT NULL, last INTEGER NOT NULL, label TEXT NOT NULL, added REAL NOT NULL, root TEXT NOT NULL DEFAULT '', entry TEXT NOT NULL DEFAULT '', timeout INTEGER,
         PRIMARY KEY (first, last)
     ) WITHOUT ROWID;
 INSERT INTO "allowed" VALUES(73588229205,73588229205,'',1790000000.5,'','',NULL);
 INSERT INTO "allowed" VALUES(90520741919488,90520741919743,'room 12, window',1790000000.5,'','',NULL);
+INSERT INTO "allowed" VALUES(90520741920000,90520741920255,'room 13',1790000000.5,'http','local',5);
 CREATE TABLE boots (
         id INTEGER PRIMARY KEY AUTOINCREMENT, mac INTEGER NOT NULL, started REAL NOT NULL, token TEXT NOT NULL,
         release TEXT NOT NULL, inherited TEXT NOT NULL
@@ -68,7 +70,9 @@ CREATE TABLE leases (
             address INTEGER PRIMARY KEY, mac INTEGER NOT NULL, client_id BLOB NOT NULL, state TEXT NOT NULL,
             expires REAL NOT NULL
         ) WITHOUT ROWID;
-CREATE TABLE next_boots (mac INTEGER PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO "leases" VALUES(3221225994,90520741919489,X'01525400AABB01','leased',1790003600.0);
+CREATE TABLE next_boots (mac INTEGER PRIMARY KEY, entry TEXT NOT NULL, boot INTEGER) WITHOUT ROWID;
+INSERT INTO "next_boots" VALUES(90520741919489,'local',NULL);
 CREATE TABLE server (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 INSERT INTO "server" VALUES('services','[{"name": "dhcp", "address": "192.0.2.1", "port": 67}]');
 INSERT INTO "server" VALUES('started','1790000000.0');

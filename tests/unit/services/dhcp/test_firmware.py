@@ -15,6 +15,7 @@ REGISTRY = {
     16: ("x64 UEFI boot from HTTP", Machine.UEFI_X64),
     19: ("ARM UEFI 64 boot from HTTP", Machine.UEFI_ARM64),
     20: ("pc/at bios boot from HTTP", Machine.BIOS),
+    41: ("arm rpiboot", Machine.RASPBERRY_PI),
 }
 
 
@@ -28,5 +29,6 @@ def test_every_row_has_its_test() -> None:
 
 
 def test_what_another_dhcp_server_is_told_is_pxe_alone() -> None:
-    files = pxe_files({Machine.BIOS: "b", Machine.UEFI_X64: "x.efi", Machine.UEFI_ARM64: "a.efi"})
+    loaders = {Machine.BIOS: "b", Machine.UEFI_X64: "x.efi", Machine.UEFI_ARM64: "a.efi", Machine.RASPBERRY_PI: "pi"}
+    files = pxe_files(loaders)
     assert files == {0: "b", 7: "x.efi", 9: "x.efi", 11: "a.efi"}

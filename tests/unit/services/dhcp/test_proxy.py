@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.decision import BootPlan, Ignore
+from services.decision import BootPlan, Ignore, Reason
 from services.dhcp import packet, proxy
 from services.dhcp.message import Arrival, Message, Reply
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
@@ -85,3 +85,19 @@ def test_an_answer_is_refused_for_the_same_reasons_as_the_question() -> None:
     refusal = proxy.classify(stranger, BROADCAST)
     assert isinstance(refusal, Ignore)
     assert proxy.respond(stranger, BootPlan("x"), BOX, BROADCAST) == refusal
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "arrival", "server"),
+    [
+        (REQUEST, [(54, bytes([10, 77, 0, 2]))], BROADCAST, IPv4Address("10.77.0.2")),
+        (REQUEST, [], BROADCAST, Ignore(Reason.NOT_FOR_US)),
+        (REQUEST, [(54, bytes(4))], BROADCAST, Ignore(Reason.NOT_FOR_US)),
+        (REQUEST, [(54, bytes([10, 77, 0, 2]))], UNICAST, Ignore(Reason.NOT_FOR_US)),
+        (DISCOVER, [(54, bytes([10, 77, 0, 2]))], BROADCAST, Ignore(Reason.NOT_FOR_US)),
+    ],
+)
+def test_a_request_tells_the_others_whose_lease_the_client_takes(
+    kind: int, options: list[tuple[int, bytes]], arrival: Arrival, server: IPv4Address | Ignore
+) -> None:
+    assert proxy.server_chosen(read(message(kind, MAC, options)), arrival) == server

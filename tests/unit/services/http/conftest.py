@@ -20,7 +20,9 @@ MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 LOOPBACK = IPv4Address("127.0.0.1")
 BOOT = "/boot/525400aabbcc"
 SCRIPT = "#!ipxe\necho hello\n"
+ENTRY = "#!ipxe\necho an entry\n"
 LOADER = random.Random(3).randbytes(170_000)
+SQUASHFS = b"hsqs" * 1000
 KERNEL = random.Random(2).randbytes(3_000_000)
 LARGE = 200_000_000  # more than both sockets' buffers hold, so that the server is in the middle of it
 IMAGE = f"{BOOT}/image/r1"
@@ -33,6 +35,7 @@ class Box:
         self.admission: MacAddress | Ignore | Exception = MAC
         self.asked: list[tuple[MacAddress | None, IPv4Address]] = []
         self.script_: str | Ignore | Exception = SCRIPT
+        self.passwords: list[str | None] = []
         self.reports: list[Reported] = []
 
     def admit(self, claimed: MacAddress | None, peer: IPv4Address) -> MacAddress | Ignore:
@@ -46,6 +49,19 @@ class Box:
         if isinstance(self.script_, Exception):
             raise self.script_
         return self.script_
+
+    async def chosen(self, mac: MacAddress, peer: IPv4Address, key: str, password: str | None) -> str | Ignore:
+        assert (mac, peer) == (MAC, LOOPBACK)
+        if key == "local":
+            return ENTRY
+        if key != "rescue":
+            return Ignore(Reason.NO_FILE)
+        self.passwords.append(password)
+        if password is None:
+            return Ignore(Reason.PASSWORD_NEEDED)
+        if len(self.passwords) > 5:
+            return Ignore(Reason.PASSWORDS_TIRED)
+        return ENTRY if password == "s3cr:et &" else Ignore(Reason.PASSWORD_WRONG)
 
     def secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:
         return b"tar of " + mac.bare.encode() if token == "T0ken" else Ignore(Reason.TOKEN_INVALID)
@@ -64,6 +80,8 @@ def images(tmp_path: Path) -> Path:
     (release / "vmlinuz").write_bytes(KERNEL)
     with (release / "initrd.img").open("wb") as file:
         file.truncate(LARGE)
+    (release / "live").mkdir()
+    (release / "live" / "filesystem.squashfs").write_bytes(SQUASHFS)
     (release / "manifest.json").write_text("{}")
     boot = tmp_path / "boot"
     boot.mkdir()
@@ -90,6 +108,7 @@ def make(images: Path, box: Box, events: EventLog, port: int = 0) -> HttpServer:
         loaders=images.parent / "boot",
         admit=box.admit,
         script=box.script,
+        chosen=box.chosen,
         secrets=box.secrets,
         report=box.report,
         emit=events,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ethernet import MacAddress
-from services.http.paths import Archive, BootUrl, ImageFile, LoaderFile, ReportBox, Script, Unknown, parse
+from services.http.paths import Archive, BootUrl, EntryScript, ImageFile, LoaderFile, ReportBox, Script, Unknown, parse
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 BOOT = "/boot/525400aabbcc/"
@@ -18,8 +18,13 @@ BOOT = "/boot/525400aabbcc/"
         (BOOT + "boot.ipxe?x=1", BootUrl(MAC, Script())),
         ("/boot/525400AABBCC/boot.ipxe", BootUrl(MAC, Script())),
         (BOOT + "image/2026-03-01_a.b/vmlinuz", BootUrl(MAC, ImageFile("2026-03-01_a.b", "vmlinuz"))),
+        (
+            BOOT + "menu/image-20260301-120000-0123abcd.ipxe",
+            BootUrl(MAC, EntryScript("image-20260301-120000-0123abcd")),
+        ),
         (BOOT + "loader/snponly.efi", BootUrl(MAC, LoaderFile("snponly.efi"))),
         (BOOT + "image/r/initrd.img", BootUrl(MAC, ImageFile("r", "initrd.img"))),
+        (BOOT + "image/r/live/filesystem.squashfs", BootUrl(MAC, ImageFile("r", "live/filesystem.squashfs"))),
         (BOOT + "Zm9v_-1/boinc.tar", BootUrl(MAC, Archive("Zm9v_-1"))),
         (BOOT + "Zm9v_-1/report", BootUrl(MAC, ReportBox("Zm9v_-1"))),
         *(
@@ -31,8 +36,14 @@ BOOT = "/boot/525400aabbcc/"
                 "loader/.new-x",
                 "loader/../x",
                 "loader/a/b",
+                "menu/.ipxe",
+                "menu/a/b.ipxe",
+                "menu/local",
                 "snponly.efi",
                 "image/r/filesystem.squashfs",
+                "image/r/live/../live/filesystem.squashfs",
+                "image/r/live/vmlinuz",
+                "image/r/live",
                 "image/../vmlinuz",
                 "image/./vmlinuz",
                 "image/.hidden/vmlinuz",

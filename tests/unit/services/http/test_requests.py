@@ -20,6 +20,7 @@ from tests.unit.services.http.conftest import (
     LOOPBACK,
     MAC,
     SCRIPT,
+    SQUASHFS,
     Box,
     Connect,
     curl,
@@ -54,6 +55,12 @@ async def test_a_kernel(server: HttpServer, events: EventLog) -> None:
     served = await events.next(TransferServed)
     assert (served.mac, served.service, served.path, served.size) == (MAC, "http", "image/r1/vmlinuz", len(KERNEL))
     assert [type(event) for event in events.seen] == [TransferProgressed, TransferServed]
+
+
+async def test_the_live_system_of_an_http_root(server: HttpServer, events: EventLog) -> None:
+    assert await curl(server, f"{IMAGE}/live/filesystem.squashfs") == (200, SQUASHFS)
+    served = await events.next(TransferServed)
+    assert (served.path, served.size) == ("image/r1/live/filesystem.squashfs", len(SQUASHFS))
 
 
 @pytest.mark.parametrize(
@@ -151,6 +158,8 @@ async def test_a_report_that_never_ends_is_cut_off(
     [
         (f"{BOOT}/boot.ipxe", ("--request", "POST"), 405),
         (f"{IMAGE}/vmlinuz", ("--request", "DELETE"), 405),
+        (f"{BOOT}/menu/local.ipxe", ("--request", "PUT"), 405),
+        (f"{BOOT}/menu/nothing.ipxe", (), 404),
         (f"{BOOT}/T0ken/boinc.tar", ("--request", "PUT"), 405),
         (f"{BOOT}/T0ken/report", (), 405),
         (f"{BOOT}/nothing", (), 404),

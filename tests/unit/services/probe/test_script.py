@@ -2,16 +2,26 @@
 
 from services.dhcp.snippets import IPXE_OWN_MAC
 from services.ethernet import MacAddress
-from services.menus.ipxe import LiveBoot, render
-from services.probe.script import expand, files
+from services.menus.ipxe import render
+from services.menus.menu import LiveBoot, LocalDisk, Menu, MenuEntry, Reboot
+from services.probe.script import default, expand, files
 
 URL = "http://10.77.0.1/boot/525400aabb01/boot.ipxe"
 
 
 def test_the_box_s_own_script() -> None:
-    text = render(LiveBoot("image/1/vmlinuz", "image/1/initrd.img", "boot=live initrd=x nfsroot=10.77.0.1:/srv"))
+    live = LiveBoot("image/1/vmlinuz", "image/1/initrd.img", "boot=live initrd=x nfsroot=10.77.0.1:/srv")
+    text = render(Menu("menu", (MenuEntry("boinc", "BOINC", live),), "boinc"), URL.removesuffix("boot.ipxe"))
     base = "http://10.77.0.1/boot/525400aabb01/image/1/"
     assert files(text, URL) == (base + "vmlinuz", base + "initrd.img")
+
+
+def test_the_box_s_own_menu() -> None:
+    entries = (MenuEntry("local", "Local disk", LocalDisk()), MenuEntry("reboot", "Restart", Reboot(), locked=True))
+    text = render(Menu("menu", entries, "local", timeout=5), URL.removesuffix("boot.ipxe"))
+    assert default(text, URL) == "http://10.77.0.1/boot/525400aabb01/menu/local.ipxe"
+    assert files(text, URL) == ()
+    assert default("", URL) == default("chain menu/${chosen}.ipxe ||", URL) == ""
 
 
 def test_other_scripts() -> None:

@@ -199,6 +199,12 @@ def test_ipxe_is_offered_a_loader_again() -> None:
     fails(talk, f"iPXE was offered {LOADER}, a loader, instead of a script: it loaded undionly.kpxe again", "option 77")
 
 
+def test_a_card_with_ipxe_that_is_offered_pxelinux_does_not_start_itself() -> None:
+    name = f"{MAC.bare}/pxelinux.0"
+    talk = load(run_ipxe(Talk(), boot(BOX, (43, JUST_BOOT), file=name)), name)
+    check(talk.explained(), Outcome.OPEN, "iPXE has loaded pxelinux.0")
+
+
 def test_a_script_after_which_nothing_is_asked() -> None:
     talk = get(run_ipxe(Talk(), boot(file=SCRIPT)), f"/boot/{MAC.bare}/boot.ipxe")
     check(talk.explained(), Outcome.OPEN, "iPXE has loaded boot.ipxe", "the script's next file was never asked for")

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from services.decision import Ignore
+from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
+from services.menus.menu import Dialect
+from services.tftp.files import Files
 from services.tftp.server import TftpServer
 from tests.fakes.event_log import EventLog
 from tests.fakes.tftp_peer import Reader, UdpPeer, rrq
@@ -33,6 +35,16 @@ class Admission:
         return self.decision
 
 
+def script(dialect: Dialect, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
+    """A boot script that says for whom it is; PXELINUX finds no image."""
+    return Ignore(Reason.NO_IMAGE) if dialect is Dialect.PXELINUX else f"{dialect} for {mac} at {peer}\n"
+
+
+def files(root: Path) -> Files:
+    """What lies in `root`, and releases in `images` beside it."""
+    return Files(root, root.parent / "images", script)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
@@ -40,6 +52,10 @@ def root(tmp_path: Path) -> Path:
     (root / "file").write_bytes(CONTENT)
     (root / "small").write_bytes(b"small")
     (tmp_path / "secret").write_bytes(b"secret")
+    for release in ("20260301-120000", ".unfinished"):
+        (tmp_path / "images" / release).mkdir(parents=True)
+        (tmp_path / "images" / release / "vmlinuz").write_bytes(b"kernel")
+    (tmp_path / "images" / "20260301-120000" / "manifest").write_bytes(b"not for firmware")
     return root
 
 
@@ -55,7 +71,7 @@ def admission() -> Admission:
 
 @pytest.fixture
 async def server(root: Path, events: EventLog, admission: Admission) -> AsyncIterator[TftpServer]:
-    server = TftpServer(LOOPBACK, root, admit=admission, emit=events, port=0)
+    server = TftpServer(LOOPBACK, files(root), admit=admission, emit=events, port=0)
     server.open()
     yield server
     server.close()

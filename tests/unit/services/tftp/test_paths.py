@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ethernet import MacAddress
-from services.tftp.paths import BootPath, parse
+from services.menus.menu import Dialect
+from services.tftp.paths import BootFile, BootPath, ImageFile, Script, parse
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 
@@ -13,31 +14,53 @@ MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 @pytest.mark.parametrize(
     ("name", "path"),
     [
-        ("525400aabbcc/snponly.efi", BootPath(MAC, ("snponly.efi",))),
-        ("/525400AABBCC//grub/x86_64-efi/grub.cfg", BootPath(MAC, ("grub", "x86_64-efi", "grub.cfg"))),
-        ("525400aabbcc\\EFI\\boot.efi", BootPath(MAC, ("EFI", "boot.efi"))),
-        ("./525400aabbcc/./x", BootPath(MAC, ("x",))),
-        ("undionly.kpxe", BootPath(None, ("undionly.kpxe",))),
-        ("525400aabbc/x", BootPath(None, ("525400aabbc", "x"))),
-        ("525400aabbccd/x", BootPath(None, ("525400aabbccd", "x"))),
-        ("x/525400aabbcc", BootPath(None, ("x", "525400aabbcc"))),
-        ("525400aabbcc", BootPath(MAC, ())),
-        ("", BootPath(None, ())),
-        ("525400aabbcc/../x", BootPath(MAC, ("..", "x"))),
-        ("525400aabbcc\\..\\..\\etc/passwd", BootPath(MAC, ("..", "..", "etc", "passwd"))),
+        ("525400aabbcc/snponly.efi", BootPath(MAC, BootFile(("snponly.efi",)))),
+        ("525400aabbcc\\EFI\\boot.efi", BootPath(MAC, BootFile(("EFI", "boot.efi")))),
+        ("./525400aabbcc/./x", BootPath(MAC, BootFile(("x",)))),
+        ("undionly.kpxe", BootPath(None, BootFile(("undionly.kpxe",)))),
+        ("525400aabbc/x", BootPath(None, BootFile(("525400aabbc", "x")))),
+        ("525400aabbccd/x", BootPath(None, BootFile(("525400aabbccd", "x")))),
+        ("x/525400aabbcc", BootPath(None, BootFile(("x", "525400aabbcc")))),
+        ("525400aabbcc", BootPath(MAC, BootFile(()))),
+        ("", BootPath(None, BootFile(()))),
+        ("525400aabbcc/../x", BootPath(MAC, BootFile(("..", "x")))),
+        ("525400aabbcc\\..\\..\\etc/passwd", BootPath(MAC, BootFile(("..", "..", "etc", "passwd")))),
+        ("525400aabbcc/loader/x.efi", BootPath(MAC, BootFile(("x.efi",)))),
+        ("/525400AABBCC//grub/grub.cfg", BootPath(MAC, Script(Dialect.GRUB))),
+        ("/grub/grub.cfg", BootPath(None, Script(Dialect.GRUB))),
+        ("/grub/x86_64-efi/grub.cfg", BootPath(None, BootFile(("grub", "x86_64-efi", "grub.cfg")))),
+        ("525400aabbcc/pxelinux.cfg/01-52-54-00-aa-bb-cc", BootPath(MAC, Script(Dialect.PXELINUX))),
+        ("pxelinux.cfg/01-52-54-00-aa-bb-cc", BootPath(MAC, Script(Dialect.PXELINUX))),
+        (
+            "000000000001/pxelinux.cfg/01-52-54-00-aa-bb-cc",
+            BootPath(MacAddress(1), BootFile(("pxelinux.cfg", "01-52-54-00-aa-bb-cc"))),
+        ),
+        ("image/r/initrd.img", BootPath(None, ImageFile("r", "initrd.img"))),
+        ("525400aabbcc//image/r/vmlinuz", BootPath(MAC, ImageFile("r", "vmlinuz"))),
+        ("525400aabbcc/image/r/passwd", BootPath(MAC, BootFile(("image", "r", "passwd")))),
     ],
 )
 def test_parses(name: str, path: BootPath) -> None:
     assert parse(name) == path
 
 
-def test_events_show_the_path_below_the_root() -> None:
-    assert str(parse("525400aabbcc//a\\b")) == "a/b"
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("525400aabbcc//a\\b", "a/b"),
+        ("525400aabbcc/image/r/vmlinuz", "image/r/vmlinuz"),
+        ("/grub/grub.cfg", "grub.cfg"),
+        ("525400aabbcc/pxelinux.cfg/01-52-54-00-aa-bb-cc", "pxelinux.cfg"),
+    ],
+)
+def test_events_show_what_was_asked_for(name: str, shown: str) -> None:
+    assert str(parse(name)) == shown
 
 
 @given(st.text())
 def test_takes_any_name(name: str) -> None:
-    for part in parse(name).parts:
+    target = parse(name).target
+    for part in target.parts if isinstance(target, BootFile) else ():
         assert part not in ("", ".")
         assert "/" not in part
         assert "\\" not in part

@@ -18,7 +18,7 @@ from services.tftp import server as tftp_server
 from services.tftp.server import TftpServer
 from tests.fakes.event_log import EventLog
 from tests.fakes.tftp_peer import Reader, UdpPeer, ack, data, error, rrq
-from tests.unit.services.tftp.conftest import CONTENT, LOOPBACK, MAC, Admission, serves
+from tests.unit.services.tftp.conftest import CONTENT, LOOPBACK, MAC, Admission, files, serves
 
 
 async def test_a_lost_packet_is_sent_again_soon(peer: UdpPeer) -> None:
@@ -169,7 +169,7 @@ async def test_a_full_socket_only_delays(
     monkeypatch.setattr(tftp_server, "bind_udp", bind)
     monkeypatch.setattr("services.tftp.transfer.SHORTEST_WAIT", 0.001)
     (root / "file").write_bytes(CONTENT[:60_000])
-    server = TftpServer(LOOPBACK, root, admit=admission, emit=events, port=0)
+    server = TftpServer(LOOPBACK, files(root), admit=admission, emit=events, port=0)
     server.open()
     with UdpPeer(server.port) as one, UdpPeer(server.port, "127.0.0.2") as two:
         fetched = await asyncio.gather(
@@ -198,7 +198,7 @@ async def test_events_that_cannot_be_recorded_stop_nothing(
     def emit(event: object) -> None:
         raise RuntimeError(event)
 
-    server = TftpServer(LOOPBACK, root, admit=admission, emit=emit, port=0)
+    server = TftpServer(LOOPBACK, files(root), admit=admission, emit=emit, port=0)
     server.open()
     assert await serves(server)
     server.close()
@@ -238,7 +238,7 @@ async def test_drain_with_nothing_under_way_is_instant(server: TftpServer) -> No
 
 
 async def test_a_taken_port_is_named(server: TftpServer, root: Path, events: EventLog, admission: Admission) -> None:
-    second = TftpServer(LOOPBACK, root, admit=admission, emit=events, port=server.port)
+    second = TftpServer(LOOPBACK, files(root), admit=admission, emit=events, port=server.port)
     with pytest.raises(BindError) as caught:
         second.open()
     assert (caught.value.protocol, caught.value.port) == ("udp", server.port)

@@ -7,10 +7,15 @@ for word in $command_line; do
 	value=${word#*=}
 	case $word in
 		nfsroot=*) SERVER=${value%%:*} ;;
+		fetch=http://*)
+			SERVER=${value#http://}
+			SERVER=${SERVER%%[:/]*}
+			;;
 		BOOTIF=*) bootif=${value#01-} ;;
 		netboot_appliance.port=*) port=$value ;;
 		netboot_appliance.token=*) token=$value ;;
 		netboot_appliance.state=*) STATE=$value ;;
+		netboot_appliance.memory=*) NEEDED=$value ;;
 	esac
 done
 MAC=$(printf '%s' "${bootif:-}" | tr -d -)
@@ -52,7 +57,7 @@ report() {
 		value=${pair#*=}
 		case $value in
 			# What would need escaping in a form becomes a space.
-			*[!A-Za-z0-9._:/-]*) value=$(printf '%s' "$value" | tr -c 'A-Za-z0-9._:/-' + | head -c 300) ;;
+			*[!A-Za-z0-9._:/,\;=-]*) value=$(printf '%s' "$value" | tr -c 'A-Za-z0-9._:/,;=-' + | head -c 300) ;;
 		esac
 		form="$form&${pair%%=*}=$value"
 	done

@@ -1,0 +1,59 @@
+"""`leases`: the addresses that the box gave out as a DHCP server."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from appliance import leases
+from appliance.cli.output import ago, show_json, show_table, span
+from appliance.config import tolerant
+from appliance.registry import Registry
+from services.dhcp.lease import Lease, State
+
+app = typer.Typer(help='The addresses of the DHCP server ([dhcp] mode = "server").', no_args_is_help=True)
+
+
+@app.command("list", epilog="Example: netboot-appliance leases list --json")
+def show(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+    """Show every address that a PC has or had, with the PC and how long it still has it.
+
+    One that ended is kept for its PC as long as no other PC needs it. A blocked one is not given out for a while: a
+    machine that did not get it from the box answered at it.
+    """
+    with Registry(tolerant(context.obj).registry) as registry:
+        known = leases.load(registry)
+        allowed = registry.allowlist()
+    now = time.time()
+    if as_json:
+        show_json(
+            [
+                {
+                    "address": str(each.address),
+                    "mac": str(each.mac),
+                    "client_id": each.client_id.hex(),
+                    "state": _state(each, now),
+                    "expires": each.expires,
+                    "label": entry.label if (entry := allowed.decide(each.mac)) else "",
+                    "allowed": each.mac in allowed,
+                }
+                for each in known
+            ]
+        )
+        return
+    rows = [
+        (
+            str(each.address),
+            str(each.mac),
+            entry.label if (entry := allowed.decide(each.mac)) else "",
+            _state(each, now),
+            f"for {span(each.expires - now)}" if each.expires > now else ago(each.expires, now),
+        )
+        for each in known
+    ]
+    show_table(("address", "MAC", "label", "state", "until"), rows, "No address was given out yet.")
+
+
+def _state(lease: Lease, now: float) -> str:
+    """What it is now: one that nobody prolonged has ended, whatever it was."""
+    return "ended" if lease.expires <= now or lease.state is State.RELEASED else lease.state.value

@@ -1,0 +1,35 @@
+"""What came of the latest boots, where that tells what is wrong with the network and not with one PC."""
+
+import time
+from collections.abc import Iterable
+
+from appliance import journal
+from appliance.config import Config
+from appliance.doctor.finding import Finding, ok, warning
+from appliance.registry import Registry
+from appliance.timeline import CURES, Boot
+
+
+def judge(boots: Iterable[Boot], now: float) -> list[Finding]:
+    """`boots` are the PCs' latest ones; `now` is in seconds since the epoch."""
+    found: dict[str, list[Boot]] = {}
+    for boot in boots:
+        if diagnosis := boot.diagnosis(now):
+            found.setdefault(diagnosis, []).append(boot)
+    return [
+        warning(
+            "boots",
+            f"{diagnosis}: {', '.join(str(boot.mac) for boot in stuck)}",
+            "shim and GRUB came from the box, but GRUB takes the rest from the server that the PC's lease names",
+            "; or ".join(CURES),
+        )
+        for diagnosis, stuck in found.items()
+    ] or [ok("boots", "no PC is known to be stuck on its way")]
+
+
+def check(config: Config) -> list[Finding]:
+    """Look at every PC's latest boot."""
+    if not config.registry.exists():
+        return judge((), 0.0)
+    with Registry(config.registry) as registry:
+        return judge(journal.latest(registry), time.time())

@@ -1,0 +1,31 @@
+"""Whether the DHCP server of this box has addresses left."""
+
+import time
+
+from appliance import leases
+from appliance.config import Config
+from appliance.doctor.finding import Finding, error, ok, warning
+from appliance.registry import Registry
+
+_NEARLY = 0.9
+
+
+def judge(leased: int, addresses: int) -> Finding:
+    """`leased` of `addresses` are with PCs now."""
+    words = f"{leased} of {addresses} addresses are leased"
+    do = "give [dhcp] pool more addresses, or shorten lease_time, then restart the server"
+    if leased >= addresses:
+        return error("dhcp-pool", f"the pool is empty: {words}", "a PC that is switched on now gets no address", do)
+    if leased >= _NEARLY * addresses:
+        return warning("dhcp-pool", f"the pool is nearly empty: {words}", "soon a PC will get no address", do)
+    return ok("dhcp-pool", words)
+
+
+def check(config: Config) -> list[Finding]:
+    """Count the leases; nothing to say where another server gives out the addresses, or this one never ran."""
+    if config.dhcp.mode != "server":
+        return []
+    with Registry(config.registry) as registry:
+        addresses = registry.server().get("addresses", 0)
+        leased = len(leases.in_force(leases.load(registry), time.time()))
+    return [judge(leased, addresses)] if addresses else []

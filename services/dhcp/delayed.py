@@ -1,0 +1,43 @@
+"""Answers that leave later, for firmware that misses an instant one. Knows nothing of what they say.
+
+Bounded: beyond MOST of them an answer leaves at once, for no answer is worse than an early one.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+MOST = 1000
+"""Answers that wait at the same time, all interfaces of the box apart: a room that was switched on together."""
+
+_log = structlog.get_logger()
+
+
+class Delayed:
+    """What waits to be sent, in the running event loop."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._waiting: set[asyncio.TimerHandle] = set()
+
+    def send(self, seconds: float, act: Callable[[], None]) -> None:
+        """Call `act` after so many seconds, or at once for 0. What it raises later ends only itself."""
+        if seconds <= 0 or len(self._waiting) >= self._most:
+            act()
+            return
+
+        def late() -> None:
+            self._waiting.discard(handle)
+            try:
+                act()
+            except Exception:
+                _log.exception("delayed dhcp answer failed")
+
+        handle = asyncio.get_running_loop().call_later(seconds, late)
+        self._waiting.add(handle)
+
+    def cancel(self) -> None:
+        """Forget all that waits."""
+        while self._waiting:
+            self._waiting.pop().cancel()

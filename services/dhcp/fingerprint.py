@@ -1,0 +1,21 @@
+"""What tells one firmware from another in its DHCPDISCOVER: a short text that stays the same from boot to boot. PURE.
+
+The vendor class alone will not do: `PXEClient:Arch:00007:UNDI:003016` is half the world. The first three octets of the
+MAC address, which are the maker's, tell the PCs of one purchase from those of the next.
+"""
+
+from services.dhcp.message import Message
+
+_LONGEST = 64
+
+
+def fingerprint(message: Message) -> str:
+    """`52:54:00 PXEClient:Arch:00007:UNDI:003010 7`: the maker, option 60, the numbers of option 93, and option 77."""
+    numbers = ",".join(str(number) for number in message.architectures[:8])
+    words = (bytes(message.mac)[:3].hex(":"), message.vendor_class, numbers, *message.user_classes[:2])
+    return " ".join(_printable(word) for word in words)
+
+
+def _printable(text: str) -> str:
+    """A stranger wrote it, and people read it on their terminals."""
+    return "".join(c if c.isascii() and c.isprintable() and c != " " else "?" for c in text[:_LONGEST])

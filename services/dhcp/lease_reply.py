@@ -1,0 +1,135 @@
+"""A DHCP server's answers as packets: RFC 2131 table 3, RFC 2132. PURE.
+
+What boots is proxy.py's: its offer is merged in, so that a client boots from the one answer.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from services.dhcp.lease import Grant, Information, Offer, Refusal
+from services.dhcp.message import (
+    BROADCAST_FLAG,
+    CLIENT_PORT,
+    EVERYONE,
+    NOWHERE,
+    SERVER_PORT,
+    Message,
+    MessageType,
+    Option,
+    Reply,
+)
+from services.dhcp.pool import Subnet
+
+_TYPES = {
+    Offer: MessageType.OFFER,
+    Grant: MessageType.ACK,
+    Information: MessageType.ACK,
+    Refusal: MessageType.NAK,
+}
+# What of a proxy's offer is about booting; the rest is the lease's.
+_BOOT = (Option.VENDOR_CLASS, Option.CLIENT_UUID, Option.VENDOR_OPTIONS, Option.TFTP_SERVER, Option.BOOT_FILE)
+
+_PXE_CLIENT = (Option.VENDOR_CLASS, b"PXEClient")
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What a client boots: the fields and options of the offer that a proxy would make."""
+
+    siaddr: IPv4Address = NOWHERE
+    sname: bytes = b""
+    file: bytes = b""
+    options: tuple[tuple[int, bytes], ...] = ()
+    delay: float = 0.0
+
+    @classmethod
+    def of(cls, offer: Reply, *, ipxe: bool) -> "Boot":
+        """Take it from a proxy's offer, to iPXE or to firmware.
+
+        For firmware, option 60 `PXEClient` without option 43 is left out: to EDK2 a lease with it alone is a "DhcpBinl"
+        offer, so that it asks port 4011 for what it was told already (PxeBcHandleDhcp4Offer). iPXE learns from it that
+        it need not await a proxy's offer, which takes it 3 s.
+        """
+        options = tuple(option for option in offer.options if option[0] in _BOOT)
+        if not ipxe and not offer.option(Option.VENDOR_OPTIONS):
+            options = tuple(option for option in options if option != _PXE_CLIENT)
+        return cls(offer.siaddr, offer.sname, offer.file, options, offer.delay)
+
+
+NO_BOOT = Boot()
+
+
+def reply(
+    message: Message, decision: Offer | Grant | Information | Refusal, server: IPv4Address, boot: Boot = NO_BOOT
+) -> Reply:
+    """The packet for a decision, from our address `server`.
+
+    A client without an address is answered by broadcast even where it did not ask for that: RFC 2131 section 4.1 allows
+    it, and unicast to an address that the client has not got yet takes CAP_NET_RAW.
+    """
+    kind = _TYPES[type(decision)]
+    denied = isinstance(decision, Refusal)
+    boot = NO_BOOT if denied else boot
+    lease_options: list[tuple[int, bytes]] = [(Option.MESSAGE_TYPE, bytes([kind])), (Option.SERVER_ID, server.packed)]
+    yiaddr = NOWHERE
+    match decision:
+        case Offer():
+            yiaddr = decision.address
+            lease_options += _times(decision.subnet) + _network(decision.subnet)
+        case Grant():
+            yiaddr = decision.lease.address
+            lease_options += _times(decision.subnet) + _network(decision.subnet)
+        case Information():
+            lease_options += _network(decision.subnet)
+    # RFC 6842: what the client calls itself is echoed, if it does.
+    echoed = [(Option.CLIENT_ID, message.client_id)] if 0 < len(message.client_id) <= 255 else []
+    # RFC 3046 section 2.2: the relay's information goes back as it came, as the last option.
+    relayed = message.giaddr != NOWHERE and 0 < len(message.relay_information) <= 255
+    last = [(Option.RELAY_INFORMATION, message.relay_information)] if relayed else []
+    destination, port = _destination(message, denied)
+    # RFC 2131 section 4.3.2: a relay has to broadcast a NAK, as the client's address is none.
+    flags = message.flags | BROADCAST_FLAG if denied and message.giaddr != NOWHERE else message.flags
+    return Reply(
+        message_type=kind,
+        xid=message.xid,
+        flags=flags,
+        ciaddr=message.ciaddr if kind is MessageType.ACK else NOWHERE,
+        siaddr=boot.siaddr,
+        giaddr=message.giaddr,
+        mac=message.mac,
+        sname=boot.sname,
+        file=boot.file,
+        options=(*lease_options, *echoed, *boot.options, *last),
+        destination=destination,
+        destination_port=port,
+        yiaddr=yiaddr,
+        delay=boot.delay,
+    )
+
+
+def _times(subnet: Subnet) -> list[tuple[int, bytes]]:
+    """Options 51, 58 and 59; T1 and T2 are the defaults of RFC 2131 section 4.4.5, said for clients that want them."""
+    whole = subnet.lease_seconds
+    times = ((Option.LEASE_TIME, whole), (Option.RENEWAL_TIME, whole // 2), (Option.REBINDING_TIME, whole * 7 // 8))
+    return [(option, seconds.to_bytes(4, "big")) for option, seconds in times]
+
+
+def _network(subnet: Subnet) -> list[tuple[int, bytes]]:
+    """What every client of the network is told. RFC 2132 section 3.5: the mask before the router."""
+    options: list[tuple[int, bytes]] = [(Option.SUBNET_MASK, subnet.network.netmask.packed)]
+    lists = ((Option.ROUTER, subnet.routers), (Option.DNS, subnet.dns), (Option.NTP, subnet.ntp))
+    options += [(option, b"".join(each.packed for each in addresses)) for option, addresses in lists if addresses]
+    return [*options, (Option.BROADCAST_ADDRESS, subnet.network.broadcast_address.packed)]
+
+
+def _destination(message: Message, denied: bool) -> tuple[IPv4Address, int]:
+    """RFC 2131 section 4.1: the relay, else everybody for a NAK, else the client where it has an address."""
+    if message.giaddr != NOWHERE:
+        return message.giaddr, SERVER_PORT
+    has_address = not (
+        message.ciaddr == NOWHERE
+        or message.ciaddr.is_multicast
+        or message.ciaddr.is_loopback
+        or message.ciaddr.is_reserved
+    )
+    return (EVERYONE if denied or not has_address else message.ciaddr), CLIENT_PORT

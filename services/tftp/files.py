@@ -1,0 +1,41 @@
+"""The files that TFTP serves: boot loaders, kernels and ramdisks from the disk, and boot scripts made on request.
+
+A Raspberry Pi has none of those: it asks for files by names of its own from the top of the server, also below its
+serial number, and claims no MAC address (the Pi documentation, "Network booting").
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from services.decision import Ignore
+from services.dhcp.quirks import is_raspberry_pi
+from services.ethernet import MacAddress
+from services.files import OpenFile, in_memory, open_beneath
+from services.menus.menu import Dialect
+from services.tftp.paths import BootFile, BootPath, ImageFile, Script
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """`root` has the boot loaders, `images` the releases; `script(dialect, mac, peer)` makes a client's boot script and
+    returns at once. `raspberry_pi` has what Raspberry Pis ask for, if there is any."""
+
+    root: Path
+    images: Path
+    script: Callable[[Dialect, MacAddress, IPv4Address], str | Ignore]
+    raspberry_pi: Path | None = None
+
+    def open(self, path: BootPath, mac: MacAddress, peer: IPv4Address) -> OpenFile | Ignore:
+        """The file that `path` means for the client `mac` at `peer`."""
+        match path.target:
+            case Script(dialect):
+                script = self.script(dialect, mac, peer)
+                return script if isinstance(script, Ignore) else in_memory(script.encode())
+            case ImageFile(release, file):
+                return open_beneath(self.images, (release, file))
+            case BootFile(parts) if self.raspberry_pi and path.claimed is None and is_raspberry_pi(mac):
+                return open_beneath(self.raspberry_pi, parts)
+            case BootFile(parts):
+                return open_beneath(self.root, parts)

@@ -1,0 +1,81 @@
+"""Root over HTTP: a PC whose live system is in its own memory computes without an NFS export of it; one with too little
+memory is refused, and `status` says why.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.ethernet import MacAddress
+from tests.room.namespaces import assert_nothing_left
+from tests.room.pc import Pc
+from tests.room.room import Room
+
+RANGE = "52:54:00:48:00:*"
+LARGE = MacAddress.parse("52:54:00:48:00:01")
+SMALL = MacAddress.parse("52:54:00:48:00:02")
+BOOT_SECONDS = 420
+
+
+@pytest.fixture(scope="module")
+def room(directory: Path) -> Iterator[Room]:
+    """A room of its own, with a range of PCs that have an HTTP root; both of them are on."""
+    own, logs = directory / "http-root", directory / "logs" / "http-root"
+    with Room(own, logs, images=directory / "data" / "images") as room:
+        room.start_project()
+        room.start_box()
+        room.appliance("allow", "add", RANGE, "--root", "http")
+        yield room
+    assert_nothing_left(room.network.room)
+
+
+@pytest.fixture(scope="module")
+def large(room: Room) -> Pc:
+    """A PC with memory enough; on."""
+    pc = room.pc(LARGE, "bios")
+    pc.power_on()
+    return pc
+
+
+@pytest.fixture(scope="module")
+def small(room: Room) -> Pc:
+    """A PC with less memory than an HTTP root needs; on."""
+    pc = room.pc(SMALL, "bios", memory=384)
+    pc.power_on()
+    return pc
+
+
+@pytest.mark.usefixtures("large")
+def test_a_pc_with_too_little_memory_is_refused_with_the_reason(room: Room, small: Pc) -> None:
+    room.wait_until(lambda: bool(room.boot(SMALL) and room.boot(SMALL)["failure"]), BOOT_SECONDS, "a refusal")
+    boot = room.boot(SMALL)
+    assert re.fullmatch(
+        r"3\d\d MB of usable memory; an HTTP root needs 4\d\d MB: give this PC root=nfs", boot["failure"]
+    )
+    assert not [transfer for transfer in boot["transfers"] if transfer["path"].endswith("squashfs")]
+    assert f"failed: {boot['failure']}" in room.appliance("status").stdout
+    assert boot["failure"] in small.text(), "for whoever stands before it"
+    small.power_off()
+
+
+def test_a_pc_with_its_root_in_memory_computes(room: Room, large: Pc) -> None:
+    room.wait_until(lambda: bool(room.boot(LARGE)), BOOT_SECONDS, "the PC to begin")
+    room.wait_until(lambda: room.boot(LARGE)["stage"] == "computing", BOOT_SECONDS, "the PC to compute")
+    boot = room.boot(LARGE)
+    squashfs = room.data / "images" / boot["release"] / "live" / "filesystem.squashfs"
+    fetched = {t["path"]: (t["sent"], t["size"]) for t in boot["transfers"]}
+    size = squashfs.stat().st_size
+    assert fetched[f"image/{boot['release']}/live/filesystem.squashfs"] == (size, size)
+    assert [reached["stage"] for reached in boot["stages"]][-5:] == [
+        *("initrd", "root mounted", "reported", "attached", "computing"),
+    ]
+    assert "the live system is in memory" in large.text()
+
+
+def test_the_live_system_is_exported_to_no_such_pc(room: Room, large: Pc) -> None:
+    exports = room.appliance("exports", "show").stdout
+    assert str(room.state(LARGE)) in exports
+    assert str(room.data / "images") not in exports
+    large.require_on()

@@ -1,0 +1,88 @@
+"""The boot menu on a real iPXE: a locked entry opens with its password only, and after the timeout the default boots.
+
+BIOS with the card's iPXE; keys come from QEMU's keyboard, the menu is read from the serial line.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance import passwords
+from services.decision import Reason
+from services.ethernet import MacAddress
+from tests.room.namespaces import assert_nothing_left
+from tests.room.pc import Pc
+from tests.room.processes import wait_until
+from tests.room.room import Room
+
+MAC = MacAddress.parse("52:54:00:aa:bb:c4")
+BOOT_SECONDS = 240
+MENU = f"""
+[menu]
+entries = ["boinc", "local", "rescue"]
+timeout = 10
+locked = ["rescue"]
+password = "{passwords.scrypt("s3cret")}"
+"""
+
+
+@pytest.fixture(scope="module")
+def room(directory: Path) -> Iterator[Room]:
+    images = directory / "data" / "images"
+    with Room(directory / "menu", directory / "logs" / "menu", settings=MENU, images=images) as room:
+        room.start_box()
+        room.appliance("allow", "add", str(MAC))
+        yield room
+    assert_nothing_left(room.network.room)
+
+
+@pytest.fixture(scope="module")
+def pc(room: Room) -> Pc:
+    return room.pc(MAC, "bios", memory=512)
+
+
+def await_next(pc: Pc, text: str, since: int, seconds: float = 60) -> int:
+    """Wait for `text` behind the character number `since` of the serial log; return the number of the one behind it."""
+
+    def seen() -> bool:
+        pc.require_on()
+        return text in pc.text()[since:]
+
+    wait_until(seen, seconds, f"{text!r} on the serial line, {pc.serial}")
+    return pc.text().index(text, since) + len(text)
+
+
+def log_in(pc: Pc, password: str, since: int) -> int:
+    """Choose the third entry as soon as the menu is there, and type a password."""
+    menu = await_next(pc, "3 Rescue shell (password)", since, BOOT_SECONDS)
+    pc.type("3")
+    asked = await_next(pc, "Password", menu)
+    pc.type(f"admin\n{password}\n")
+    return asked
+
+
+def test_a_locked_entry_opens_with_its_password_only(room: Room, pc: Pc) -> None:
+    pc.power_on()
+    asked = log_in(pc, "wrong", 0)
+    refused = await_next(pc, "rescue stays locked", asked)
+    assert "Linux version" not in pc.text()
+    log_in(pc, "s3cret", refused)
+    kernel = await_next(pc, "Linux version", refused, BOOT_SECONDS)
+    await_next(pc, "init=/bin/bash", kernel)
+    pc.power_off()
+    assert room.boot(MAC)["entry"] == "rescue"
+    said = [(each["reason"], each["count"]) for each in room.status()["ignored"] if each["client"] == str(MAC)]
+    assert said == [(Reason.PASSWORD_WRONG, 1)]
+
+
+def test_the_default_boots_after_the_timeout(room: Room, pc: Pc) -> None:
+    pc.power_on()
+    menu = await_next(pc, "1 BOINC", 0, BOOT_SECONDS)
+    await_next(pc, "(10)", menu)
+    await_next(pc, "(1)", menu)
+    kernel = await_next(pc, "Linux version", menu, BOOT_SECONDS)
+    await_next(pc, "netboot_appliance.token=", kernel)
+    assert "init=/bin/bash" not in pc.text()
+    pc.power_off()
+    assert room.boot(MAC)["entry"] == "boinc"

@@ -1,0 +1,71 @@
+"""Secure Boot with the keys of Microsoft in OVMF: shim and GRUB by TFTP, what becomes of them under a proxyDHCP,
+and how a PC comes to them by itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.ethernet import MacAddress
+from tests.room.namespaces import assert_nothing_left
+from tests.room.room import BOX, SITE, Room
+
+MAC = MacAddress.parse("52:54:00:5e:c0:01")
+MEMORY = 512
+SECONDS = 300
+SHIM = '[boot.loaders]\nuefi_x64 = "shimx64.efi"\n'
+SERVER = '[dhcp]\nmode = "server"\npool = "10.77.0.100-10.77.0.200"\n'
+
+
+@pytest.fixture
+def room(directory: Path, request: pytest.FixtureRequest) -> Iterator[Room]:
+    """A room of its own for each test, which says by its parameter who is the DHCP server."""
+    served: bool = request.param
+    name = "secure-boot-server" if served else "secure-boot-proxy"
+    images = directory / "data" / "images"
+    with Room(
+        directory / name,
+        directory / "logs" / name,
+        settings=SERVER if served else SHIM,
+        site=not served,
+        images=images,
+    ) as room:
+        room.start_box()
+        room.appliance("allow", "add", str(MAC))
+        yield room
+    assert_nothing_left(room.network.room)
+
+
+@pytest.mark.parametrize("room", [False], indirect=True)
+def test_under_a_proxy_the_box_says_whom_grub_asked(room: Room) -> None:
+    pc = room.pc(MAC, "uefi-secure", memory=MEMORY)
+    pc.power_on()
+    said = f"Secure Boot: GRUB asked {SITE}"
+    room.wait_until(lambda: (room.boot(MAC) or {}).get("diagnosis") == said, SECONDS, f"{said!r} in status")
+    pc.power_off()
+    assert [t["path"] for t in room.boot(MAC)["transfers"]] == ["shimx64.efi", "grubx64.efi"]
+    assert "Welcome to GRUB" in pc.text()
+    assert said in room.appliance("status").stdout
+    shown = room.appliance("clients", "show", str(MAC)).stdout
+    assert said in shown
+    assert "next-server" in shown
+    assert '[dhcp] mode = "server"' in shown
+
+
+@pytest.mark.parametrize("room", [True], indirect=True)
+def test_with_the_box_as_dhcp_server_the_signed_kernel_starts_at_the_second_power_on(room: Room) -> None:
+    pc = room.pc(MAC, "uefi-secure", memory=MEMORY)
+    pc.power_on()
+    pc.wait_for("Access Denied", SECONDS)  # to snponly.efi, which nobody has signed
+    pc.power_off()
+    pc.power_on()
+    pc.wait_for("Linux version", SECONDS)
+    pc.wait_for("secureboot: Secure boot enabled", 60)
+    pc.power_off()
+    boot = room.boot(MAC)
+    assert [s["stage"] for s in boot["stages"]][2:] == ["loader", "script", "kernel", "initrd"]
+    assert {t["service"] for t in boot["transfers"]} == {"tftp"}
+    assert boot["diagnosis"] == ""
+    (learned,) = room.status()["firmware"]
+    assert (learned["profile"], learned["worked"]) == ("shim", True)
+    assert f"nfsroot={BOX}:" in pc.text()

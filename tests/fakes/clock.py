@@ -1,0 +1,28 @@
+"""An event loop whose clock is fake: it never waits, but moves its clock on to the next thing that is to be done."""
+
+import asyncio
+import selectors
+from typing import Any
+
+
+class _Hasty(selectors.SelectSelector):
+    clock: "FakeClockLoop"
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        """Nothing arrives: the time passes."""
+        assert timeout is not None, "nothing is left to be waited for"
+        self.clock.now += max(0.0, timeout)
+        return []
+
+
+class FakeClockLoop(asyncio.SelectorEventLoop):
+    """For what has only timers; sockets are never looked at."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        selector = _Hasty()
+        selector.clock = self
+        self.now = now
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self.now

@@ -1,0 +1,156 @@
+"""Bytes on several connections to a real HTTP server on loopback, in one input (pieces.py). Some are a stranger's.
+
+Must hold: no fault is logged; a stranger gets not one byte; the tar of secrets comes only to whom sent its token; every
+connection ends; afterwards no request, no connection and no descriptor is left.
+"""
+
+import asyncio
+import os
+import socket
+from base64 import b64encode
+from ipaddress import IPv4Address
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
+
+from services.decision import Ignore, Reason
+from services.ethernet import MacAddress
+from services.events import Reported
+from services.http import delivery
+from services.http.server import HttpServer
+from tests.fuzz.faults import Faults
+from tests.fuzz.pieces import join, split
+
+MAC = MacAddress.parse("52:54:00:aa:bb:cc")
+BOOT = "/boot/525400aabbcc"
+TOKEN = "T0ken"
+PEER, STRANGER = "127.0.0.2", "127.0.0.3"
+MOST_PIECES = 4
+_SECRET = b"nobody may read this"
+_SETTLED, _ENDED = 0.02, 10.0  # seconds in which a request is served if it is whole; in which a connection ends
+
+
+def request(path: str, *headers: str, method: str = "GET", body: str = "") -> bytes:
+    """A request's bytes."""
+    return ("\r\n".join((f"{method} {path} HTTP/1.1", "Host: box", *headers, "", "")) + body).encode("latin-1")
+
+
+def seeds() -> list[bytes]:
+    """All that the server knows, as iPXE, firmware and the live system ask it, and ways to ask it wrongly."""
+    image = f"{BOOT}/image/r1"
+    report = "stage=computing&uptime=3"
+    length = f"Content-Length: {len(report)}"
+    asked = [
+        request(f"{BOOT}/boot.ipxe", "User-Agent: iPXE/1.0.0"),
+        request(f"{BOOT}/loader/snponly.efi", method="HEAD") + request(f"{BOOT}/loader/snponly.efi"),
+        request(f"{image}/vmlinuz", "Range: bytes=5-9") + request(f"{image}/initrd.img", "Range: bytes=-5"),
+        request(f"{BOOT}/{TOKEN}/boinc.tar", "Connection: close"),
+        request(f"{BOOT}/wrong/boinc.tar"),
+        request(f"{BOOT}/menu/rescue.ipxe", f"Authorization: Basic {b64encode(f'u:{TOKEN}'.encode()).decode()}"),
+        request(f"{BOOT}/menu/rescue.ipxe", "Authorization: Basic =") + request(f"{BOOT}/menu/rescue.ipxe"),
+        request(f"{BOOT}/{TOKEN}/report", length, method="POST", body=report),
+        request(f"{BOOT}/{TOKEN}/report", length, "Expect: 100-continue", method="POST", body=report),
+        request(f"{BOOT}/{TOKEN}/report", "Transfer-Encoding: chunked", method="POST", body="5\r\nstage\r\n0\r\n\r\n"),
+        request(f"{BOOT}/{TOKEN}/report", "Content-Length: 999", "Content-Encoding: gzip", method="POST", body="\x1f"),
+        request(f"{BOOT}/image/../secret") + request(f"{BOOT}/image/r1/%2e%2e") + request("http://box:80:80/"),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(50),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ]
+    return [join([(whose, each)]) for each in asked for whose in (0, 1, 2)] + [join(enumerate(asked[:4]))]
+
+
+class Target:
+    """The server, which lives from the first input to the last."""
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._folder = TemporaryDirectory()
+        folder = Path(self._folder.name)
+        (folder / "images" / "r1").mkdir(parents=True)
+        (folder / "boot").mkdir()
+        (folder / "boot" / "snponly.efi").write_bytes(b"loader" * 500)
+        (folder / "images" / "r1" / "vmlinuz").write_bytes(b"kernel" * 500)
+        (folder / "images" / "r1" / "initrd.img").write_bytes(b"initrd" * 500)
+        (folder / "images" / "secret").write_bytes(_SECRET)
+        self.server = HttpServer(
+            IPv4Address("127.0.0.1"),
+            0,
+            images=folder / "images",
+            loaders=folder / "boot",
+            admit=lambda _, peer: Ignore(Reason.NOT_ALLOWED) if str(peer) == STRANGER else MAC,
+            script=lambda *_: "#!ipxe\necho hello\n",
+            chosen=self._chosen,
+            secrets=lambda _, token: _SECRET if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
+            report=self._report,
+            emit=lambda _: None,
+        )
+        self._poll, delivery._POLL = delivery._POLL, 0.001
+        self._loop.run_until_complete(self.server.start())
+        self._faults = Faults("services.http")
+        self._descriptors = len(os.listdir("/proc/self/fd"))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        delivery._POLL = self._poll
+        self._loop.run_until_complete(self.server.close(0))
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+        self._folder.cleanup()
+        self._faults.close()
+
+    def __call__(self, octets: bytes) -> None:
+        """Play one input."""
+        self._loop.run_until_complete(self._play(octets))
+
+    async def _play(self, octets: bytes) -> None:
+        talks = [self._talk(STRANGER if whose & 1 else PEER, whose, said) for whose, said in split(octets, MOST_PIECES)]
+        await asyncio.gather(*talks)
+        assert self.server._connections is not None
+        async with asyncio.timeout(_ENDED):
+            while self.server._underway or self.server._connections.connections:
+                await asyncio.sleep(0)
+            while len(os.listdir("/proc/self/fd")) > self._descriptors:
+                await asyncio.sleep(0)
+        self._faults.check()
+
+    async def _talk(self, source: str, whose: int, said: bytes) -> None:
+        """One connection, that says this, hears what is answered, and hangs up."""
+        loop = asyncio.get_running_loop()
+        with socket.socket() as tcp:
+            tcp.bind((source, 0))
+            tcp.connect(("127.0.0.1", self.server.port))
+            tcp.setblocking(False)
+            received = b""
+            async with asyncio.timeout(_ENDED):
+                try:
+                    cut = len(said) // 2 if whose & 2 else len(said)
+                    await loop.sock_sendall(tcp, said[:cut])
+                    await self._settled(said[:cut])
+                    if said[cut:]:
+                        await loop.sock_sendall(tcp, said[cut:])
+                        await self._settled(said)
+                    tcp.shutdown(socket.SHUT_WR)
+                    while chunk := await loop.sock_recv(tcp, 65536):
+                        received += chunk
+                except OSError:
+                    pass  # reset, before or after we hung up
+        assert source == PEER or received == b"", "a stranger was answered"
+        assert received == b"" or received.startswith(b"HTTP/"), received[:60]
+        assert _SECRET not in received or TOKEN.encode() in said
+
+    async def _settled(self, said: bytes) -> None:
+        """Let the server take what was said; a request that is not whole keeps it waiting, and us not for long."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _SETTLED
+        for _ in range(4):
+            await asyncio.sleep(0)
+        while self.server._underway and loop.time() < until:
+            await asyncio.sleep(0.0005)
+
+    async def _chosen(self, mac: MacAddress, peer: IPv4Address, key: str, password: str | None) -> str | Ignore:
+        await asyncio.sleep(0)
+        return f"#!ipxe\necho {key}\n" if password else Ignore(Reason.PASSWORD_NEEDED)
+
+    def _report(self, mac: MacAddress, token: str, report: Reported) -> Reported | Ignore:
+        return report if token == TOKEN else Ignore(Reason.TOKEN_INVALID)

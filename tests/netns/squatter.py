@@ -1,0 +1,54 @@
+"""A machine that uses an address that the DHCP server believes to be free, and shows it to nobody but its next holder.
+
+The server's own look does not find it, as with a machine that sleeps: it answers only who asks by ARP without an
+address of his own, as clients do before they take theirs (RFC 5227 section 2.1.1).
+"""
+
+import socket
+import threading
+from ipaddress import IPv4Address
+
+from services.ethernet import MacAddress
+from tests.netns.inside import inside
+from tests.room.namespaces import Namespace
+
+_ARP = 0x0806  # ETH_P_ARP, linux/if_ether.h
+_REQUEST = b"\0\1\x08\0\6\4\0\1"
+_REPLY = b"\0\1\x08\0\6\4\0\2"
+
+
+class Squatter:
+    """Claims the first address that is asked for. Use as a context manager."""
+
+    def __init__(self, host: Namespace, mac: MacAddress) -> None:
+        self._mac = bytes(mac)
+        self.claimed: IPv4Address | None = None
+        with inside(host):
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ARP))
+            self._socket.bind(("lan0", _ARP))
+        self._socket.settimeout(0.1)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._answer)
+
+    def __enter__(self) -> "Squatter":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._socket.close()
+
+    def _answer(self) -> None:
+        while not self._ended.is_set():
+            try:
+                frame = self._socket.recv(2048)
+            except TimeoutError:
+                continue
+            asking, sender, target = frame[22:28], frame[28:32], frame[38:42]
+            if frame[14:22] != _REQUEST or sender != bytes(4):
+                continue
+            self.claimed = self.claimed or IPv4Address(target)
+            if target == self.claimed.packed:
+                header = asking + self._mac + _ARP.to_bytes(2, "big")
+                self._socket.send(header + _REPLY + self._mac + target + asking + sender)

@@ -1,0 +1,47 @@
+"""What the doctor says of firmware that takes no standard offer."""
+
+import pytest
+
+from appliance.doctor import firmware
+from appliance.doctor.finding import Severity
+from appliance.learned import Adaptation, Why
+from services.dhcp.profile import Profile
+from services.ethernet import MacAddress
+
+MAC = MacAddress.parse("52:54:00:00:00:01")
+PXE, HTTP = "52:54:00 PXEClient:Arch:00007:UNDI:003010 7", "52:54:00 HTTPClient:Arch:00016:UNDI:003010 16"
+
+
+@pytest.mark.parametrize(
+    ("known", "severity", "what", "do"),
+    [
+        (
+            Adaptation(PXE, Profile.DELAYED, True, Why.IGNORED),
+            Severity.NOTE,
+            f"PCs that boot by another offer than the standard one (delayed): {MAC}",
+            "clients forget MAC",
+        ),
+        (Adaptation(PXE, Profile.SHIM, True, Why.REFUSED), Severity.NOTE, "(shim)", "clients forget MAC"),
+        (Adaptation(PXE, Profile.SHIM, False, Why.REFUSED), Severity.NOTE, "are tried with another offer (shim)", ""),
+        (Adaptation(PXE, Profile.PLAIN, False, Why.IGNORED), Severity.NOTE, "are tried with another offer", ""),
+        (Adaptation(PXE, why=Why.REFUSED), Severity.WARNING, "not started it", "apt-get install shim-signed"),
+        (Adaptation(PXE, worked=True, why=Why.REFUSED), Severity.WARNING, "not started it", "shim-signed"),
+        (Adaptation(HTTP, why=Why.REFUSED), Severity.WARNING, "UEFI HTTP boot", "choose PXE boot"),
+        (Adaptation(PXE, why=Why.NEITHER), Severity.WARNING, "nor with the signed one", "siaddr"),
+        (Adaptation(PXE, Profile.DELAYED, False, Why.IGNORED_ALL), Severity.WARNING, "every kind", "doctor pcap"),
+    ],
+)
+def test_each_case_has_its_words_and_what_to_do(known: Adaptation, severity: Severity, what: str, do: str) -> None:
+    (found,) = firmware.judge([(MAC, known)])
+    assert (found.check, found.severity) == ("firmware", severity)
+    assert what in found.what
+    assert do in found.what_to_do
+
+
+def test_a_room_of_one_firmware_is_one_finding() -> None:
+    (found,) = firmware.judge((MacAddress(n), Adaptation(PXE, Profile.DELAYED, True, Why.IGNORED)) for n in range(30))
+    assert found.what.endswith("00:00:00:00:00:09 and 20 more (status)")
+
+
+def test_nothing_known_is_well() -> None:
+    assert [found.severity for found in firmware.judge([])] == [Severity.OK]

@@ -1,0 +1,76 @@
+"""What the running server says of its interfaces, and when it has to be started again."""
+
+from dataclasses import replace
+from ipaddress import IPv4Interface
+
+import pytest
+
+from appliance.errors import UserError
+from appliance.footing import SETTLED, Footing
+from services.ethernet import MacAddress
+from services.neighbours import Address, Interface, Link
+
+HOME = IPv4Interface("10.77.0.1/24")
+LAN = Interface("lan0", 5, HOME, MacAddress.parse("02:77:00:00:00:01"))
+LINK = Link("lan0", 5, ethernet=True, up=True, carrier=True, mtu=1500, addresses=(Address(HOME, None),))
+OTHER = Link("lan1", 6, ethernet=True, up=True, carrier=True, mtu=1500, addresses=())
+ELSEWHERE = (Address(IPv4Interface("10.99.0.1/24"), None),)
+
+
+@pytest.fixture
+def footing() -> Footing:
+    return Footing([LAN])
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        LINK,
+        replace(LINK, carrier=False),
+        replace(LINK, up=False),
+        replace(LINK, addresses=(*ELSEWHERE, *LINK.addresses)),
+    ],
+)
+def test_no_trouble(footing: Footing, link: Link) -> None:
+    for now in (0.0, 100.0):
+        footing.look([OTHER, link], now)
+        assert footing.trouble == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([OTHER], "the interface lan0 is gone"),
+        ([OTHER, replace(LINK, index=9, addresses=())], "the interface lan0 was deleted and made anew"),
+        ([OTHER, replace(LINK, addresses=())], "the interface lan0 has lost its address 10.77.0.1/24"),
+    ],
+)
+def test_what_may_come_back_is_waited_for(footing: Footing, found: list[Link], words: str) -> None:
+    for now in (0.0, 1000.0):
+        footing.look(found, now)
+        assert footing.trouble == (words,)
+    footing.look([LINK], 1001.0)
+    assert footing.trouble == ()
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        (replace(LINK, index=9), "the interface lan0 was deleted and made anew"),
+        (replace(LINK, addresses=ELSEWHERE), "the interface lan0 has lost its address 10.77.0.1/24"),
+    ],
+)
+def test_what_stays_another_one_ends_the_server(footing: Footing, link: Link, words: str) -> None:
+    footing.look([link], 10.0)
+    footing.look([link], 10.0 + SETTLED / 2)
+    assert footing.trouble == (words,)
+    with pytest.raises(UserError, match=words) as raised:
+        footing.look([link], 10.0 + SETTLED)
+    assert raised.value.code == 1
+
+
+def test_the_time_counts_anew_after_it_was_back(footing: Footing) -> None:
+    moved = replace(LINK, addresses=ELSEWHERE)
+    for now, link in ((0.0, moved), (2.0, LINK), (4.0, moved), (6.0, replace(LINK, addresses=())), (8.0, moved)):
+        footing.look([link], now)
+    assert footing.trouble

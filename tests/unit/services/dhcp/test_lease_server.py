@@ -1,0 +1,232 @@
+"""Leases in time: offers that wait for a probe, ACKs that wait for a commit, and what happens when one goes wrong."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address
+
+import pytest
+
+from services.decision import Ignore, Reason
+from services.dhcp import lease_server, packet
+from services.dhcp.lease import Lease, State
+from services.dhcp.lease_server import LeaseServer, Question
+from services.dhcp.leasing import Leasing
+from services.dhcp.message import MessageType, Reply
+from services.ethernet import MacAddress
+from services.events import Event, Ignored
+from services.neighbours import Neighbours, Sighting
+from tests.unit.services.dhcp.lease_wire import BOX, DECLINE, DISCOVER, LAN, RELAY, REMOTE, REQUEST, A, B, C, says
+
+FIRST, SECOND = IPv4Address("10.77.0.100"), IPv4Address("10.77.0.101")
+PATIENCE = 5.0
+
+
+class Table(Neighbours):
+    """A neighbour table of the test's making, of one network."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.entries: dict[IPv4Address, Sighting] = {}
+        self.nudged: list[IPv4Address] = []
+
+    def on_link(self, address: IPv4Address) -> bool:
+        return address in LAN.network
+
+    def nudge(self, address: IPv4Address) -> None:
+        self.nudged.append(address)
+
+    def sighting(self, address: IPv4Address) -> Sighting | None:
+        return self.entries.get(address)
+
+
+class Room:
+    """A server, with its disk and its table; `sent` is what left."""
+
+    def __init__(self) -> None:
+        self.table = Table()
+        self.commits: list[list[Lease]] = []
+        self.sent: list[Reply] = []
+        self.events: list[Event] = []
+        self.given: list[tuple[str, bytes, int]] = []
+        self.disk_full = False
+        self.changed = asyncio.Event()
+        self.server = LeaseServer(
+            Leasing((LAN, REMOTE), [BOX]),
+            self.table,
+            serves=lambda _: True,
+            save=self._save,
+            given=lambda address, mac: self.given.append((str(address), bytes(mac), len(self.sent))),
+            emit=self.events.append,
+            clock=lambda: 1000.0,
+        )
+
+    def _save(self, leases: Sequence[Lease]) -> None:
+        self.changed.set()
+        if self.disk_full:
+            raise OSError("disk full")
+        self.commits.append(list(leases))
+
+    def _send(self, reply: Reply) -> None:
+        self.sent.append(reply)
+        self.changed.set()
+
+    def ask(self, datagram: bytes) -> None:
+        message = packet.decode(datagram)
+        assert not isinstance(message, Ignore)
+        self.server.answer(Question(message, BOX, self._send))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def hear(self, count: int = 1) -> list[str]:
+        """The next answers, in words."""
+        await self.until(lambda: len(self.sent) >= count)
+        heard = [f"{each.message_type.name} {each.yiaddr}" for each in self.sent]
+        self.sent.clear()
+        return heard
+
+    async def lease(self, mac: bytes) -> None:
+        self.ask(says(DISCOVER, mac))
+        await self.until(lambda: len(self.sent) == 1)
+        self.ask(says(REQUEST, mac, wants=str(self.sent.pop().yiaddr), server=str(BOX)))
+        assert (await self.hear())[0].startswith("ACK")
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe takes a moment."""
+    monkeypatch.setattr(lease_server, "PROBE_SECONDS", 0.02)
+
+
+async def test_an_offer_waits_for_its_probe_and_is_probed_once() -> None:
+    room = Room()
+    room.ask(says(DISCOVER, A))
+    room.ask(says(DISCOVER, A))
+    assert (room.sent, room.table.nudged) == ([], [FIRST])
+    assert await room.hear() == ["OFFER 10.77.0.100"]
+    room.ask(says(DISCOVER, A))
+    assert await room.hear() == ["OFFER 10.77.0.100"]
+    assert room.table.nudged == [FIRST]
+
+
+async def test_the_client_itself_at_its_address_is_no_conflict() -> None:
+    room = Room()
+    room.table.entries[FIRST] = Sighting(MacAddress.from_bytes(A), fresh=True)
+    room.ask(says(DISCOVER, A))
+    assert await room.hear() == ["OFFER 10.77.0.100"]
+
+
+async def test_an_address_at_which_a_stranger_answers_is_blocked_and_another_one_offered() -> None:
+    room = Room()
+    stranger = MacAddress.from_bytes(C)
+    room.table.entries[FIRST] = Sighting(stranger, fresh=True)
+    room.ask(says(DISCOVER, A))
+    assert await room.hear() == ["OFFER 10.77.0.101"]
+    assert room.table.nudged == [FIRST, SECOND]
+    assert [(each.address, each.mac, each.state) for commit in room.commits for each in commit] == [
+        (FIRST, stranger, State.BLOCKED)
+    ]
+
+
+async def test_an_old_neighbour_may_be_gone_so_its_address_only_rests() -> None:
+    room = Room()
+    room.table.entries[FIRST] = Sighting(MacAddress.from_bytes(C), fresh=False)
+    room.ask(says(DISCOVER, A))
+    assert await room.hear() == ["OFFER 10.77.0.101"]
+    assert room.commits == []
+
+
+async def test_where_every_address_is_taken_the_client_hears_nothing() -> None:
+    room = Room()
+    for address in LAN.dynamic:
+        room.table.entries[address] = Sighting(MacAddress.from_bytes(C), fresh=True)
+    room.ask(says(DISCOVER, A))
+    full = Ignored("dhcp", str(MacAddress.from_bytes(A)), Reason.POOL_EMPTY)
+    await room.until(lambda: bool(room.commits) and full in room.events)
+    assert (room.sent, room.events) == ([], [full])
+
+
+async def test_a_relay_of_an_unknown_network_is_worth_a_line() -> None:
+    room = Room()
+    room.ask(says(DISCOVER, A, giaddr="10.99.0.1"))
+    assert room.events == [Ignored("dhcp", str(MacAddress.from_bytes(A)), Reason.NO_POOL, "relay 10.99.0.1")]
+    assert room.sent == []
+
+
+async def test_behind_a_relay_nothing_is_probed() -> None:
+    room = Room()
+    room.ask(says(DISCOVER, A, giaddr=RELAY))
+    assert [str(each.yiaddr) for each in room.sent] == ["10.88.0.100"]
+    assert room.table.nudged == []
+
+
+async def test_an_ack_leaves_after_its_lease_is_written_and_many_share_a_commit() -> None:
+    room = Room()
+    macs = (A, B, C)
+    for mac in macs:
+        room.ask(says(DISCOVER, mac))
+    await room.until(lambda: len(room.sent) == 3)
+    offers, room.sent = room.sent, []
+    for mac, offer in zip(macs, offers, strict=True):
+        room.ask(says(REQUEST, mac, wants=str(offer.yiaddr), server=str(BOX)))
+    assert (room.sent, room.commits) == ([], [])
+    assert await room.hear(3) == ["ACK 10.77.0.100", "ACK 10.77.0.101", "ACK 10.77.0.102"]
+    assert [len(commit) for commit in room.commits] == [3]
+
+
+async def test_who_gets_an_address_anew_is_told_before_the_client_is() -> None:
+    room = Room()
+    await room.lease(A)
+    assert room.given == [("10.77.0.100", A, 0)]
+    room.ask(says(REQUEST, A, ciaddr="10.77.0.100"))
+    assert await room.hear() == ["ACK 10.77.0.100"]
+    assert len(room.given) == 1
+
+
+async def test_what_cannot_be_written_is_not_acknowledged_and_is_written_later() -> None:
+    room = Room()
+    await room.lease(A)
+    room.commits.clear()
+    room.ask(says(DISCOVER, B))
+    assert await room.hear() == ["OFFER 10.77.0.101"]
+    room.disk_full = True
+    room.changed.clear()
+    room.ask(says(REQUEST, B, wants="10.77.0.101", server=str(BOX)))
+    async with asyncio.timeout(PATIENCE):
+        await room.changed.wait()
+    assert (room.sent, room.commits) == ([], [])
+    room.disk_full = False
+    room.ask(says(REQUEST, A, ciaddr="10.77.0.100"))
+    assert await room.hear() == ["ACK 10.77.0.100"]
+    assert {str(each.address) for each in room.commits[0]} == {"10.77.0.100", "10.77.0.101"}
+
+
+async def test_what_a_client_gives_back_is_written_too() -> None:
+    room = Room()
+    await room.lease(A)
+    room.commits.clear()
+    room.ask(says(DECLINE, A, wants="10.77.0.100", server=str(BOX)))
+    await room.until(lambda: bool(room.commits))
+    assert [each.state for each in room.commits[0]] == [State.BLOCKED]
+    assert room.sent == []
+
+
+async def test_a_refusal_needs_neither_probe_nor_commit() -> None:
+    room = Room()
+    room.ask(says(REQUEST, A, wants="192.168.1.7"))
+    assert [each.message_type for each in room.sent] == [MessageType.NAK]
+
+
+async def test_closing_writes_what_is_not_written_and_offers_nothing_more() -> None:
+    room = Room()
+    room.ask(says(REQUEST, A, ciaddr="10.77.0.100"))
+    room.ask(says(DISCOVER, B))
+    room.server.close()
+    room.server.close()
+    assert [len(commit) for commit in room.commits] == [1]
+    assert await room.hear() == ["ACK 10.77.0.100"]
+    await asyncio.sleep(0.05)  # longer than the probe that was under way
+    assert room.sent == []

@@ -1,0 +1,109 @@
+"""GRUB configurations, letter by letter and by GRUB's own checker; and what must never reach a line of one."""
+
+import subprocess
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.menus.grub import LONGEST_COMMAND_LINE, render
+from services.menus.menu import LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
+
+GOLDEN = Path(__file__).parent / "golden"
+SERVER = IPv4Address("10.77.0.1")
+DIRECTORY = "525400aabbcc"
+HASH = "grub.pbkdf2.sha512.10000.AB12.CD34"
+LIVE = LiveBoot(
+    "image/20260301-120000/vmlinuz",
+    "image/20260301-120000/initrd.img",
+    "boot=live netboot=nfs nfsroot=10.77.0.1:/srv/images/20260301-120000 BOOTIF=01-52-54-00-aa-bb-cc "
+    "netboot_appliance.token=Zm9v_-1",
+)
+BOINC = MenuEntry("boinc", "BOINC", LIVE)
+ALONE = Menu("netboot-appliance", (BOINC,), "boinc")
+FULL = Menu(
+    "netboot-appliance",
+    (
+        BOINC,
+        MenuEntry("local", "Local disk", LocalDisk()),
+        MenuEntry("rescue", "Rescue shell", replace(LIVE, command_line="boot=live toram rescue"), locked=True),
+        MenuEntry("memtest", "Memory test", Program("loader/memtest.bin", "loader/memtest.efi")),
+        MenuEntry("reboot", "Restart", Reboot()),
+    ),
+    "boinc",
+    10,
+)
+
+
+def script(menu: Menu, password: str = "") -> str:
+    return render(menu, DIRECTORY, SERVER, password)
+
+
+def alone(command_line: str) -> Menu:
+    return replace(ALONE, entries=(replace(BOINC, action=replace(LIVE, command_line=command_line)),))
+
+
+@pytest.mark.parametrize(
+    ("menu", "password", "golden"), [(ALONE, "", "boinc.grub.cfg"), (FULL, HASH, "locked.grub.cfg")]
+)
+def test_the_configuration(menu: Menu, password: str, golden: str, tmp_path: Path) -> None:
+    text = script(menu, password)
+    assert text == (GOLDEN / golden).read_text()
+    path = tmp_path / "grub.cfg"
+    path.write_text(text)
+    subprocess.run(["grub-script-check", path], check=True)
+
+
+def test_a_locked_entry_is_left_out_where_there_is_no_password() -> None:
+    assert "rescue" not in script(FULL)
+    assert "superusers" not in script(FULL)
+
+
+def test_only_a_hash_is_a_password() -> None:
+    for password in ("secret", HASH + "\nreboot", HASH + " x", "grub.pbkdf2.sha512.10000.AB12"):
+        with pytest.raises(ValueError, match="not a hash"):
+            script(FULL, password)
+
+
+def test_what_grub_would_read_is_quoted() -> None:
+    text = script(alone("a=$b a;b {x} <y> [z]* a|b #c !d ~e"))
+    assert " 'a=$b' 'a;b' '{x}' '<y>' '[z]*' 'a|b' '#c' '!d' ~e;" in text
+
+
+@pytest.mark.parametrize("word", ["a\nboot", "a\rb", "a'b", 'a"b', "a\\", "", "\u00e4", "a\tb", "a\0"])
+def test_refuses_what_could_break_out_of_its_line(word: str) -> None:
+    boot = replace(LIVE, kernel=f"x{word}'")
+    for menu in (
+        alone(f"quiet {word}"),
+        replace(ALONE, entries=(replace(BOINC, action=boot),)),
+        replace(ALONE, entries=(replace(BOINC, action=replace(LIVE, initrd=f"x{word}'")),)),
+        replace(ALONE, entries=(replace(BOINC, title=word),)),
+        replace(ALONE, entries=(replace(BOINC, name=f"{word}'"),), default=f"{word}'"),
+        replace(ALONE, entries=(BOINC, MenuEntry("m", "m", Program("", f"{word}'")))),
+    ):
+        with pytest.raises(ValueError, match="cannot stand in a GRUB configuration"):
+            script(menu)
+
+
+def test_the_command_line_is_bounded() -> None:
+    image = f"BOOT_IMAGE=(tftp,{SERVER})/{DIRECTORY}/{LIVE.kernel} "
+    fits = "a" * (LONGEST_COMMAND_LINE - len(image))
+    assert fits in script(alone(fits))
+    with pytest.raises(ValueError, match="2048 characters; 2047 fit"):
+        script(alone(fits + "a"))
+
+
+@given(st.text(max_size=40))
+def test_any_command_line_stays_one_command(text: str) -> None:
+    try:
+        lines = script(alone(text)).split("\n")
+    except ValueError:
+        return
+    golden = (GOLDEN / "boinc.grub.cfg").read_text().split("\n")
+    at = next(n for n, line in enumerate(golden) if "if linux" in line)
+    assert lines[:at] + lines[at + 1 :] == golden[:at] + golden[at + 1 :]
+    assert "'" not in text
+    assert lines[at].replace("'", "") == f"  if linux (tftp,{SERVER})/{DIRECTORY}/{LIVE.kernel} {text}; then"

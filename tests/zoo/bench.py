@@ -1,0 +1,203 @@
+"""The zoo on a fake clock: firmware, the site's DHCP server, perhaps a relay, and the box.
+
+`boot` plays one power-on to its end, through all retries, and returns it as a transcript: seconds since power-on, who
+spoke, what was said. The box is the real services/dhcp/server.py without its sockets, which asks policy.py and is
+watched by adaptation.py; as DHCP server it leases by the real LeaseServer. Not here: files, the registry.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, cast
+
+from appliance import policy
+from appliance.adaptation import Room, observe
+from appliance.allowlist import Allowlist, Entry
+from appliance.learned import Client, favourite
+from appliance.loaders import Loaders
+from services.decision import BootPlan, Ignore
+from services.dhcp.lease_server import LeaseServer
+from services.dhcp.leasing import Leasing
+from services.dhcp.message import Arrival, MessageType
+from services.dhcp.pool import AddressRange, Subnet
+from services.dhcp.profile import Profile
+from services.dhcp.proxy import BootRequest
+from services.dhcp.server import ProxyDhcp
+from services.ethernet import MacAddress, MacRange
+from services.events import Event, Ignored, ScriptServed, TransferProgressed, TransferServed
+from services.neighbours import Neighbours
+from tests.fakes.clock import FakeClockLoop
+from tests.fakes.dhcp_client import NOWHERE, Answer, message, option, type_names
+from tests.zoo.firmware import EVERYONE, Firmware, Heard, Load, Say
+
+BOX, SITE, LEASE = IPv4Address("10.77.0.1"), IPv4Address("10.77.0.2"), IPv4Address("10.77.0.134")
+ROOM = Subnet(IPv4Network("10.77.0.0/24"), (AddressRange.parse(f"{LEASE}-10.77.0.140"),))
+REMOTE = Subnet(IPv4Network("10.78.0.0/24"), (AddressRange.parse("10.78.0.134-10.78.0.140"),))
+_BETWEEN_BOOTS = 300.0
+_ON_THE_WIRE = 0.001
+
+
+@dataclass
+class Bench:
+    """One network. `site_delay`: seconds that its DHCP server takes to offer (dnsmasq pings an address for 3 s first);
+    None: there is none. `relay`: the address of a relay between firmware and servers. `leases`: the box is the DHCP
+    server. `shim`: it has a signed loader."""
+
+    site_delay: float | None = 0.0
+    relay: str = ""
+    leases: bool = False
+    shim: bool = False
+    loaders: Loaders = field(default_factory=Loaders)
+    now: float = 1000.0
+    clients: dict[MacAddress, Client] = field(default_factory=dict)
+    profiles: list[Profile] = field(default_factory=list)
+    """How each offer of a loader was planned, the latest at the end."""
+    _served: float = float("-inf")
+    _leasing: Leasing = field(default_factory=lambda: Leasing([ROOM, REMOTE], [BOX]))
+
+    def boot(self, firmware: Firmware) -> str:
+        """Switch firmware on, and return what was said until it has decided what to do."""
+        loop = FakeClockLoop(self.now + _BETWEEN_BOOTS)
+        try:
+            return loop.run_until_complete(self._boot(firmware, loop))
+        finally:
+            self.now = loop.now
+            loop.close()
+
+    def load(self, firmware: Firmware, *, starts: bool) -> None:
+        """Firmware reads its loader, which then runs and fetches its script, or does not (Secure Boot)."""
+        assert isinstance(firmware.outcome, Load)
+        mac, path = firmware.mac, firmware.outcome.name.rpartition("/")[2]
+        self._observe(TransferProgressed(mac, "tftp", path, 0, 100))
+        self._observe(TransferServed(mac, "tftp", path, 100, 0.1))
+        self.now += 5
+        if starts:
+            self._observe(ScriptServed(mac))
+            self._served = self.now
+
+    async def _boot(self, firmware: Firmware, loop: FakeClockLoop) -> str:
+        self._began, self._lines, self._loop = loop.now, list[str](), loop
+        self._firmware, self._changed = firmware, asyncio.Event()
+        allowed = Allowlist.of([Entry(MacRange(firmware.mac, firmware.mac))])
+        serving = LeaseServer(
+            self._leasing,
+            cast(Neighbours, _NobodyThere()),
+            serves=lambda _: True,
+            save=lambda _: None,
+            given=lambda *_: None,
+            emit=self._observe,
+            clock=loop.time,
+        )
+        self._box = ProxyDhcp(
+            "lan0",
+            BOX,
+            allowed=allowed.__contains__,
+            plan=lambda request: self._plan(request, allowed),
+            emit=self._observe,
+            leases=serving if self.leases else None,
+        )
+        self._send(firmware.power_on(loop.now))
+        while firmware.outcome is None:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout_at(firmware.deadline):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._send(firmware.expire(loop.now))
+        self._box.close()
+        serving.close()
+        outcome = firmware.outcome
+        self._say("PC", f"loads {outcome.name} from {outcome.server}" if isinstance(outcome, Load) else outcome)
+        return "\n".join(self._lines)
+
+    def _send(self, said: list[Say]) -> None:
+        for each in said:
+            where = "" if each.port == 67 else f" to {each.host}:{each.port}"
+            self._say("PC", f"{type_names[each.payload[242]]}{where}")
+            self._loop.call_later(_ON_THE_WIRE, self._to_box, each)
+            if each.port == 67 and self.site_delay is not None:
+                self._loop.call_later(_ON_THE_WIRE, self._to_site, each, self.site_delay)
+
+    def _say(self, who: str, words: str) -> None:
+        self._lines.append(f"{self._loop.now - self._began:.1f} {who}: {words}")
+
+    def _hear(self, heard: Heard) -> None:
+        self._send(self._firmware.hear(heard, self._loop.now))
+        self._changed.set()
+
+    def _to_site(self, said: Say, delay: float) -> None:
+        asked = said.payload
+        kind = asked[242]
+        if kind == MessageType.REQUEST and option(54, SITE.packed) not in asked:
+            return
+        answer = MessageType.OFFER if kind == MessageType.DISCOVER else MessageType.ACK
+        lease = message(answer, asked[28:34], [(54, SITE.packed), (51, b"\0\0\2\0")])
+        lease = b"\2" + lease[1:4] + asked[4:8] + lease[8:16] + LEASE.packed + lease[20:]
+        wait = delay if answer == MessageType.OFFER else 0.0
+        self._loop.call_later(wait, self._hear, Heard(Answer.parse(lease), str(SITE), 67))
+
+    def _to_box(self, said: Say) -> None:
+        payload, arrival = said.payload, Arrival(IPv4Address(said.source), said.source_port, said.port)
+        if self.relay and said.host == EVERYONE:
+            payload = payload[:24] + IPv4Address(self.relay).packed + payload[28:]
+            arrival = Arrival(IPv4Address(self.relay), 67, 67)
+        self._box._handle(payload, arrival, cast(Any, _Socket(self, arrival)))
+
+    def answered(self, datagram: bytes, arrival: Arrival, destination: tuple[str, int]) -> None:
+        """The box has sent a datagram on account of one that had arrived so."""
+        expected = (self.relay, 67) if self.relay else (EVERYONE, 68)
+        assert destination == (expected if arrival.port == 67 else (str(arrival.source), arrival.source_port))
+        answer = Answer.parse(datagram)
+        address = "" if answer.yiaddr == NOWHERE else f" {answer.yiaddr}"
+        inner = f" 43 {answer.options[43].hex()}" if 43 in answer.options else ""
+        self._say("box", f"{answer.kind}{address} {answer.file}{inner}")
+        self._loop.call_later(_ON_THE_WIRE, self._hear, Heard(answer, str(BOX), arrival.port))
+
+    def _plan(self, request: BootRequest, allowed: Allowlist) -> BootPlan | Ignore:
+        client = self.clients.get(request.mac, Client())
+        plan = policy.plan(
+            request,
+            loaders=self.loaders.by_machine,
+            allowlist=allowed,
+            release="r",
+            base_url=f"http://{BOX}",
+            profile=client.profile,
+        )
+        if isinstance(plan, BootPlan):
+            self.profiles.append(plan.profile)
+        return plan
+
+    def _observe(self, event: Event) -> None:
+        if isinstance(event, Ignored):
+            self._say("box", f"silence, {event.reason.name}")
+            return
+        everything = [known for client in self.clients.values() for known in client.firmwares]
+        room = Room(self.shim, lambda of: favourite(everything, of), self._served)
+        now = max(self.now, self._loop.now)
+        self.clients[event.mac] = observe(self.clients.get(event.mac, Client()), event, now, room)
+
+
+@dataclass
+class _Socket:
+    """What ProxyDhcp sends by."""
+
+    bench: Bench
+    arrival: Arrival
+
+    def sendmsg(self, datagrams: list[bytes], _: object, __: int, destination: tuple[str, int]) -> None:
+        """Send one datagram."""
+        self.bench.answered(b"".join(datagrams), self.arrival, destination)
+
+
+class _NobodyThere:
+    """A neighbour table of a network in which every address is free."""
+
+    def on_link(self, address: IPv4Address) -> bool:
+        """Whether it is in the box's own network."""
+        return address in ROOM.network
+
+    def nudge(self, address: IPv4Address) -> None:
+        """Nobody answers."""
+
+    def sighting(self, address: IPv4Address) -> None:
+        """Nobody was met."""
