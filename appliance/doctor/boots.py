@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from appliance import journal
 from appliance.config import Config
-from appliance.doctor.finding import Finding, ok, warning
+from appliance.doctor.finding import Finding, note, ok, warning
+from appliance.errors import UserError
 from appliance.registry import Registry
 from appliance.timeline import CURES, Boot
 
@@ -31,5 +32,8 @@ def check(config: Config) -> list[Finding]:
     """Look at every PC's latest boot."""
     if not config.registry.exists():
         return judge((), 0.0)
-    with Registry(config.registry) as registry:
-        return judge(journal.latest(registry), time.time())
+    try:
+        with Registry(config.registry) as registry:
+            return judge(journal.latest(registry), time.time())
+    except UserError as unreadable:
+        return [note("boots", f"not looked at: {unreadable.message}")]

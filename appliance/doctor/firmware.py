@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from appliance.adaptations import read
 from appliance.config import Config
 from appliance.doctor.finding import Finding, note, ok, warning
+from appliance.errors import UserError
 from appliance.learned import Adaptation, Why, notable
 from appliance.registry import Registry
 from appliance.timeline import CURES
@@ -66,7 +67,10 @@ def check(config: Config) -> list[Finding]:
     """Look at what was learned of the PCs that may boot."""
     if not config.registry.exists():
         return judge(())
-    with Registry(config.registry) as registry:
-        allowed = registry.allowlist()
-        learned = ((mac, rows) for mac, rows in read(registry).items() if mac in allowed)
-        return judge((mac, known) for mac, rows in learned for known in notable(rows))
+    try:
+        with Registry(config.registry) as registry:
+            allowed = registry.allowlist()
+            learned = ((mac, rows) for mac, rows in read(registry).items() if mac in allowed)
+            return judge((mac, known) for mac, rows in learned for known in notable(rows))
+    except UserError as unreadable:
+        return [note("firmware", f"not looked at: {unreadable.message}")]

@@ -23,6 +23,7 @@ from services.events import Reported
 from services.http.reports import LONGEST_DETAIL, LONGEST_NAME, MOST_DETAILS, STAGES, decode
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
+_SCREEN = StringIO()  # one for all: click remembers every stream that it has written to
 BOOT = Boot(1, MAC, 1.0, "T0ken", "r1", last_event=1.0)
 
 
@@ -66,6 +67,8 @@ def take(body: bytes) -> Reported | Ignore:
     assert revived == report
     json.dumps(boot_json(boot)).encode()
     late = replace(boot, last_event=0.0)
-    with redirect_stdout(StringIO()):
+    _SCREEN.seek(0)
+    _SCREEN.truncate()
+    with redirect_stdout(_SCREEN):
         show_table(("stage", "host"), [(stage_words(late), late.host_id)], "")
     return report

@@ -15,7 +15,7 @@ from services.decision import BootPlan, Ignore, Reason
 from services.dhcp.proxy import BootRequest
 from services.dhcp.server import BATCH, ProxyDhcp
 from services.ethernet import MacAddress
-from services.events import AddressSeen, Discovered, Event, Ignored, Offered
+from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
 from services.sockets import BindError, bind_udp
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
 from tests.netns.inside import PATIENCE, Client, inside
@@ -155,7 +155,8 @@ async def test_bios_gets_its_lease_from_the_site_and_its_boot_file_from_us(
         booted, *sender_and_port = await pc.hear(str(BOX))
     assert (booted.kind, booted.file, *sender_and_port) == ("ACK", FILE, str(BOX), 4011)
     used = AddressSeen(PC, IPv4Address(theirs.yiaddr))
-    assert us.events == [DISCOVERED, Offered(PC, FILE, 67), used, used, Offered(PC, FILE, 4011)]
+    chosen = LeaseChosen(PC, IPv4Address(SITE), ours=False)
+    assert us.events == [DISCOVERED, Offered(PC, FILE, 67), used, chosen, used, Offered(PC, FILE, 4011)]
 
 
 async def test_edk2_is_answered_on_the_port_it_asks_from(

@@ -138,16 +138,16 @@ async def test_a_server_that_was_taken_over_gets_nothing_beyond_its_clients(offi
     box.await_exports({pc.mac: {pc.address}})
     in_force = room.directory / "ganesha" / "netboot-appliance.conf"
     before = in_force.read_text(), sorted(os.listdir(room.data / "state"))
-    good: dict[str, Any] = {"mac": str(pc.mac), "number": 3, "addresses": [pc.address]}
+    good: dict[str, Any] = {"mac": str(pc.mac), "number": 3, "addresses": [pc.address], "live": True}
     for client, said in (
         (good | {"addresses": ["10.77.0.9", "8.8.8.8"]}, "has the address 8.8.8.8"),
         (good | {"addresses": ["10.77.0.255"]}, "has the address 10.77.0.255"),
         (good | {"addresses": ["*"]}, "'*'"),
         (good | {"mac": "../../../../etc"}, "is not a MAC address"),
-        (good | {"path": "/etc"}, "is not an object of mac, number, addresses"),
+        (good | {"path": "/etc"}, "is not an object of mac, number, addresses, live"),
         (good | {"number": 0}, "number 0"),
     ):
-        content = json.dumps({"version": 1, "once": "x", "clients": [good, client]}).encode()
+        content = json.dumps({"version": 2, "once": "x", "clients": [good, client]}).encode()
         answer = box.take_over(content)
         assert said in answer["error"]
         assert (answer["backend"], answer["directories"]) == ("", 0)
