@@ -1,99 +1,13 @@
-"""What the box has learned of firmware: the clients of `adaptation` in memory, and their lasting part in the registry.
-
-Nothing is written while a packet is handled: `flush` writes what has changed since, a client at a time, whole. Another
-process may read (`read`) and delete (`forget`) meanwhile; `refresh` finds out.
-"""
+"""What the box has learned of firmware, as it is written down: a table of the registry."""
 
 from collections.abc import Iterable
-from itertools import chain
 
-import structlog
-
-from appliance.adaptation import Room, observe
-from appliance.learned import Adaptation, Client, Why, favourite
+from appliance.learned import Adaptation, Why
 from appliance.registry import Registry
 from services.dhcp.profile import Profile
 from services.ethernet import MacAddress
-from services.events import Discovered, Event, Ignored
-
-log = structlog.get_logger("firmware")
 
 Rows = tuple[Adaptation, ...]
-
-
-class Adaptations:
-    """The clients whose firmware is being watched. `shim`: a signed boot loader can be offered."""
-
-    def __init__(self, registry: Registry, shim: bool) -> None:
-        self._registry = registry
-        self._shim = shim
-        self._clients = {mac: Client(firmwares=rows) for mac, rows in read(registry).items()}
-        self._written = {mac: _lasting(client) for mac, client in self._clients.items()}
-        self._dirty: set[MacAddress] = set()
-        self._served = float("-inf")
-
-    def profile(self, mac: MacAddress) -> Profile:
-        """How the firmware of this client is to be offered its loader, after its DISCOVER was observed."""
-        client = self._clients.get(mac)
-        return client.profile if client else Profile.STANDARD
-
-    def observe(self, event: Event, at: float) -> None:
-        """Take in what a service saw; `at` is seconds since the epoch. Costs microseconds."""
-        if isinstance(event, Ignored):
-            return
-        before = self._clients.get(event.mac)
-        if before is None and not (isinstance(event, Discovered) and not event.ipxe):
-            return
-        room = Room(self._shim, self._start, self._served)
-        after = observe(before or Client(), event, at, room)
-        if after is before:
-            return
-        self._clients[event.mac] = after
-        if after.started and not (before and before.started):
-            self._served = at
-        if _lasting(after) != self._written.get(event.mac, ()):
-            self._dirty.add(event.mac)
-            _say(event.mac, _lasting(before) if before else (), _lasting(after))
-
-    def flush(self) -> None:
-        """Write what has changed, in one commit. On an error (disk full) it is kept for the next try."""
-        if not self._dirty:
-            return
-        with self._registry.transaction():
-            forgotten = [mac for mac in self._dirty if self._written.get(mac) and not _stored(self._registry, mac)]
-            for mac in self._dirty.difference(forgotten):
-                _write(self._registry, mac, _lasting(self._clients[mac]))
-        for mac in self._dirty:
-            self._written[mac] = _lasting(self._clients[mac])
-        self._dirty.clear()
-        for mac in forgotten:
-            self._drop(mac)
-
-    def refresh(self) -> None:
-        """Forget the clients that another process has made the registry forget."""
-        known = read(self._registry)
-        for mac in [mac for mac, rows in self._written.items() if rows and mac not in known]:
-            self._drop(mac)
-
-    def _drop(self, mac: MacAddress) -> None:
-        log.info("forgotten what its firmware takes", mac=str(mac))
-        del self._clients[mac], self._written[mac]
-        self._dirty.discard(mac)
-
-    def _start(self, fingerprint: str) -> Profile:
-        everything = chain.from_iterable(client.firmwares for client in self._clients.values())
-        return favourite(everything, fingerprint)
-
-
-def _say(mac: MacAddress, before: Rows, after: Rows) -> None:
-    for now in set(after).difference(before):
-        words = {"mac": str(mac), "profile": now.profile.value, "why": now.why.value, "firmware": now.fingerprint}
-        if now.profile is Profile.STANDARD and now.why is Why.REFUSED:
-            log.warning("its firmware refuses the boot loader", **words, do="netboot-appliance doctor")
-        elif now.worked:
-            log.info("its firmware takes this offer", **words)
-        else:
-            log.info("its firmware gets another offer", **words)
 
 
 def read(registry: Registry) -> dict[MacAddress, Rows]:
@@ -117,17 +31,13 @@ def forget(registry: Registry, macs: Iterable[MacAddress]) -> int:
         )
 
 
-def _lasting(client: Client) -> Rows:
-    """What of a client belongs into the registry; the counters do not."""
-    rows = (Adaptation(k.fingerprint, *k.lasting, k.at) for k in client.firmwares if k.worked or k.special)
-    return tuple(sorted(rows, key=lambda row: row.fingerprint))
-
-
-def _stored(registry: Registry, mac: MacAddress) -> bool:
+def stored(registry: Registry, mac: MacAddress) -> bool:
+    """Whether anything is written down of this client."""
     return registry.sql.execute("SELECT 1 FROM adaptations WHERE mac = ?", (mac.value,)).fetchone() is not None
 
 
-def _write(registry: Registry, mac: MacAddress, rows: Rows) -> None:
+def write(registry: Registry, mac: MacAddress, rows: Rows) -> None:
+    """Put `rows` in the place of what is written down of this client; part of a transaction of the caller's."""
     registry.sql.execute("DELETE FROM adaptations WHERE mac = ?", (mac.value,))
     registry.sql.executemany(
         "INSERT INTO adaptations (mac, fingerprint, profile, worked, why, at) VALUES (?, ?, ?, ?, ?, ?)",

@@ -10,7 +10,6 @@ from ipaddress import IPv4Address
 import structlog
 
 from appliance import bootable, nextboots, passwords, policy
-from appliance.adaptations import Adaptations
 from appliance.allowlist import Allowlist, BootSettings
 from appliance.bootmenu import decide
 from appliance.claims import Claims
@@ -19,6 +18,7 @@ from appliance.grants import mountable
 from appliance.journal import Journal
 from appliance.network import base_url, networks
 from appliance.registry import Registry
+from appliance.responder import Adaptations
 from appliance.unlocking import Unlocking
 from image.bootfiles import has_shim
 from image.recipe import BOINC_GID, BOINC_UID

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from appliance.adaptations import Adaptations, forget, read
+from appliance.adaptations import forget, read
 from appliance.learned import Adaptation, Why
 from appliance.registry import Registry
+from appliance.responder import Adaptations
 from services.decision import Reason
 from services.dhcp.profile import Profile
 from services.ethernet import MacAddress
