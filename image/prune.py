@@ -22,8 +22,9 @@ class Sorted:
     kept: tuple[tuple[Release, tuple[str, ...]], ...]
 
 
-def choose(images: Path, keep: int, running: Collection[str]) -> Sorted:
-    """Tell old releases from those to keep: the `keep` newest, the active and previous one, and those `running`.
+def choose(images: Path, keep: int, running: Collection[str], named: Collection[str] = ()) -> Sorted:
+    """Tell old releases from those to keep: the `keep` newest, the active and previous one, those `running`, and those
+    that are `named` as entries of a boot menu.
 
     Broken releases are neither. Raises ReleaseError when it cannot be told which one is active.
     """
@@ -38,6 +39,8 @@ def choose(images: Path, keep: int, running: Collection[str]) -> Sorted:
         why = tuple(reason for reason, ids in reasons.items() if each.id in ids)
         if number < keep:
             why = (*why, f"among the {keep} newest")
+        if each.id in named:
+            why = (*why, "a boot menu names it")
         if each.id in running:
             why = (*why, "a PC may be running it")
         if why:
@@ -47,12 +50,12 @@ def choose(images: Path, keep: int, running: Collection[str]) -> Sorted:
     return Sorted(tuple(old), tuple(kept))
 
 
-def prune(images: Path, keep: int, running: Collection[str]) -> Sorted:
+def prune(images: Path, keep: int, running: Collection[str], named: Collection[str] = ()) -> Sorted:
     """Delete what `choose` calls old, and what an interrupted call has left; raises ReleaseError, OSError."""
     if not images.is_dir():
         return Sorted((), ())
     with release.changing(images):
-        found = choose(images, keep, running)
+        found = choose(images, keep, running, named)
         for each in found.old:
             each.path.rename(images / f"{_DOOMED}{each.id}")
     for left in images.glob(f"{_DOOMED}*"):

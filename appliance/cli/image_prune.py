@@ -4,9 +4,11 @@ from typing import Annotated
 
 import typer
 
+from appliance import nextboots
 from appliance.cli.output import show_json, show_table, size
 from appliance.config import load
 from appliance.errors import UserError
+from appliance.menusettings import release_of
 from appliance.registry import Registry
 from appliance.running import running
 from image import prune as pruning
@@ -22,7 +24,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Delete old releases; never the active one, the previous one, or one that a PC may be running.
+    """Delete old releases; never the active one, the previous one, one that a boot menu names or a PC may be running.
 
     A PC that is switched off does not say so: its last release is kept until it boots another one, or is not allowed
     any more (allow remove).
@@ -30,9 +32,12 @@ def prune(
     config = load(context.obj)
     with Registry(config.registry) as registry:
         holders = running(registry)
+        entries = {entry.settings.entry for entry in registry.allowlist().entries}
+        entries.update(each.entry for each in nextboots.all_of(registry))
+    named = {name for entry in entries.union(config.menu.entries) if (name := release_of(entry))}
     try:
         act = pruning.choose if dry_run else pruning.prune
-        found = act(config.images, keep, holders.keys())
+        found = act(config.images, keep, holders.keys(), named)
     except ReleaseError as error:
         raise UserError(str(error), error.hint) from None
     except OSError as error:

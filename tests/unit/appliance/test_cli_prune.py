@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from appliance import nextboots
 from appliance.allowlist import Entry
 from appliance.cli.main import app
 from appliance.journal import encode
@@ -77,3 +78,16 @@ def test_three_are_kept_without_a_word(data: Path) -> None:
     assert run(data).exit_code == 0
     assert names(data) == IDS[1:]
     assert run(data, "--keep", "0").exit_code == 2
+
+
+def test_what_a_menu_names_stays(data: Path) -> None:
+    with (data / "c.toml").open("a") as file:
+        file.write(f'[menu]\nentries = ["boinc", "image:{IDS[1]}"]\n')
+    with Registry(data / "registry" / "registry.sqlite3") as registry:
+        nextboots.ask(registry, PC, f"image:{IDS[2]}")
+    kept = json.loads(run(data, "--keep", "1", "--json").stdout)["kept"]
+    assert [(each["id"], each["why"]) for each in kept[1:3]] == [
+        (IDS[2], ["a boot menu names it"]),
+        (IDS[1], ["a boot menu names it"]),
+    ]
+    assert names(data) == IDS
