@@ -62,7 +62,7 @@ e2e: setup
 
 # A server in a container and one in QEMU, with the package installed, which is made first if there is no new one.
 e2e-server: setup
-	.venv/bin/pytest -x --numprocesses=2 --dist=loadfile tests/server
+	.venv/bin/pytest -x tests/server
 
 # For the package: DESTDIR and prefix=/usr, which packaging/install takes from the environment.
 export DESTDIR prefix unitdir

@@ -24,6 +24,9 @@ Firmware = Literal["uefi", "uefi-http", "uefi-secure", "bios", "bios-e1000"]
 `bios-e1000` have a virtio card."""
 
 OVMF = Path("/usr/share/OVMF")
+ONE_PROCESSOR = ("-smp", "1")
+"""Of two, one may hang for ever where the other has just patched the kernel's code (a soft lockup in getrandom after
+"crng init done", seen on a busy machine): TCG does not always notice."""
 
 _MONITOR_SECONDS = 20.0
 
@@ -161,7 +164,7 @@ class Pc:
         card = f"{model},netdev=n0,mac={self.mac},bootindex=1" + (",romfile=" if self._uefi else "")
         machine = "q35,graphics=off" + (",smm=on" if self._secure else "")
         command = ["qemu-system-x86_64", "-machine", machine, "-accel", "tcg,thread=multi"]
-        command += ["-name", f"pc-{self.mac.bare}", "-m", str(self.memory), "-smp", "2", "-no-reboot"]
+        command += ["-name", f"pc-{self.mac.bare}", "-m", str(self.memory), *ONE_PROCESSOR, "-no-reboot"]
         command += ["-display", "none", "-nodefaults", "-vga", "none", "-serial", f"file:{self.serial}"]
         command += ["-monitor", f"unix:{self._monitor},server=on,wait=off"]
         command += ["-netdev", f"tap,id=n0,ifname={self.tap},script=no,downscript=no", "-device", card]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from services.ethernet import MacAddress
 from tests.room.namespaces import Namespace, Network, run
+from tests.room.pc import ONE_PROCESSOR
 from tests.room.processes import Process, RoomError, tail, wait_until
 from tests.server.disk import DiskTree
 
@@ -180,7 +181,7 @@ class Guest:
         (kernel,) = sorted((self._root / "boot").glob("vmlinuz-*"))
         initrd = kernel.with_name(kernel.name.replace("vmlinuz", "initrd.img"))
         command = ["qemu-system-x86_64", "-machine", "q35,graphics=off", "-accel", "tcg,thread=multi"]
-        command += ["-name", "server", "-m", str(self._memory), "-smp", "2", "-no-reboot"]
+        command += ["-name", "server", "-m", str(self._memory), *ONE_PROCESSOR, "-no-reboot"]
         command += ["-display", "none", "-nodefaults", "-vga", "none", "-serial", f"file:{self.serial}"]
         tap = self.network.tap(self.mac)
         command += ["-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no"]
