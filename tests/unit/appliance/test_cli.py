@@ -1,13 +1,14 @@
 """The command line as its user types it: words, exit codes, and that bad input changes nothing."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.unit.appliance.program import ENVIRONMENT, netboot_appliance
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 PROGRAM = Path(sys.executable).with_name("netboot-appliance")
@@ -19,14 +20,7 @@ def run(tmp_path: Path) -> Run:
     config.write_text(f'[server]\ninterfaces = ["lo"]\ndata = "{tmp_path}/data"\n')
 
     def call(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [PROGRAM, "--config", config, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "80", **environment},
-            check=False,
-        )
+        return netboot_appliance("--config", config, *arguments, stdin=stdin, environment=ENVIRONMENT | environment)
 
     return call
 
@@ -191,8 +185,7 @@ def test_a_reader_that_leaves_early_is_no_error(run: Run, tmp_path: Path) -> Non
 def test_help_has_examples() -> None:
     verbs = ("allow add", "allow import", "image build", "clients show", "clients forget", "config init")
     for verb in map(str.split, verbs):
-        done = subprocess.run([PROGRAM, *verb, "--help"], capture_output=True, text=True, check=False, env=os.environ)
-        assert "Example" in done.stdout, verb
+        assert "Example" in netboot_appliance(*verb, "--help").stdout, verb
 
 
 def test_config_dhcp_lists_the_servers_and_names_the_way_a_server_can_go(run: Run) -> None:

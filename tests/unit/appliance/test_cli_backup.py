@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.unit.appliance.program import ENVIRONMENT, netboot_appliance
 from tests.unit.appliance.test_cli import PROGRAM
-
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "80"}
 
 
 class Box:
@@ -24,9 +23,11 @@ class Box:
         self.config.write_text(f'[server]\ninterfaces = ["none0"]\ndata = "{directory}/data"\n')
 
     def run(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[Any]":
-        command = [str(PROGRAM), "--config", str(self.config), *arguments]
-        how = {"capture_output": True, "text": True} | options
-        return subprocess.run(command, cwd=self.directory, env=ENVIRONMENT, check=False, **how)
+        words = ["--config", str(self.config), *arguments]
+        if not options:
+            return netboot_appliance(*words, cwd=self.directory)
+        # With a standard output of its own.
+        return subprocess.run([PROGRAM, *words], cwd=self.directory, env=ENVIRONMENT, check=False, **options)
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_there_and_back(box: Box) -> None:
 def test_to_another_program(box: Box) -> None:
     file = box.directory / "out.tar.gz"
     with file.open("wb") as output:
-        done = box.run("backup", "-", capture_output=False, stdout=output, stderr=subprocess.PIPE)
+        done = box.run("backup", "-", text=True, stdout=output, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr.splitlines()[0]) == (0, "wrote standard output")
     assert box.run("restore", "out.tar.gz", "--dry-run").returncode == 0
 
@@ -73,7 +74,7 @@ def test_to_another_program(box: Box) -> None:
 def test_to_another_program_that_has_ended(box: Box) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    done = box.run("backup", "-", capture_output=False, stdout=writing, stderr=subprocess.PIPE)
+    done = box.run("backup", "-", text=True, stdout=writing, stderr=subprocess.PIPE)
     os.close(writing)
     assert (done.returncode, done.stderr) == (
         1,
@@ -83,7 +84,7 @@ def test_to_another_program_that_has_ended(box: Box) -> None:
 
 def test_not_to_a_terminal(box: Box) -> None:
     primary, terminal = pty.openpty()
-    done = box.run("backup", "-", capture_output=False, stdout=terminal, stderr=subprocess.PIPE)
+    done = box.run("backup", "-", text=True, stdout=terminal, stderr=subprocess.PIPE)
     os.close(primary)
     os.close(terminal)
     assert done.returncode == 2

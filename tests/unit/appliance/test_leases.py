@@ -1,8 +1,6 @@
 """The table of leases, its verbs, and a DHCP server that begins anew with it."""
 
 import json
-import subprocess
-import sys
 import time
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -16,11 +14,11 @@ from appliance.doctor.finding import Severity
 from appliance.registry import Registry
 from services.dhcp.lease import Lease, State
 from services.ethernet import MacAddress, MacRange
+from tests.unit.appliance.program import netboot_appliance
 from tests.unit.services.dhcp.lease_wire import BOX, DISCOVER, REQUEST, A, B, Wire, says
 
 MAC = MacAddress.from_bytes(A)
 LEASE = Lease(IPv4Address("10.77.0.100"), MAC, b"\x01abc", State.LEASED, 2000.0)
-PROGRAM = Path(sys.executable).with_name("netboot-appliance")
 
 
 @pytest.fixture
@@ -76,8 +74,7 @@ def test_leases_list(tmp_path: Path, path: Path) -> None:
     config.write_text(f'[server]\ninterfaces = ["lo"]\ndata = "{tmp_path}/data"\n')
 
     def run(*arguments: str) -> str:
-        command = [str(PROGRAM), "--config", str(config), "leases", "list", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return netboot_appliance("--config", config, "leases", "list", *arguments).stdout
 
     assert run() == "No address was given out yet.\n"
     now = time.time()
