@@ -42,8 +42,12 @@ unit-appliance:
 unit-others:
 	.venv/bin/pytest tests/unit tests/transcripts --ignore=tests/unit/appliance
 
+# Two files at a time; what misses a firmware's patience by that has to pass alone.
+netns: REMEMBER := -o cache_dir=.room/pytest-netns
 netns: setup .room/dhcp-programs/.ready
-	.venv/bin/pytest --numprocesses=2 --dist=loadfile tests/netns
+	.venv/bin/pytest $(REMEMBER) --numprocesses=2 --dist=loadfile tests/netns || { \
+		[ $$? = 1 ] && echo "Once more, alone, what failed while two ran side by side:" && \
+		.venv/bin/pytest $(REMEMBER) --last-failed --last-failed-no-failures=none tests/netns; }
 
 # DHCP servers that an administrator may have beside the box, a relay and a client:
 # their programs alone, unpacked. Installed packages would start them on this machine, or change how it gets its own

@@ -20,6 +20,7 @@ from services.sockets import BindError, bind_udp
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
 from tests.netns.inside import PATIENCE, Client, inside
 from tests.room.namespaces import Namespace, Network
+from tests.room.processes import wait_until
 
 BOX = IPv4Address("10.77.0.1")
 SITE = "10.77.0.2"
@@ -213,6 +214,10 @@ async def test_two_interfaces_answer_each_for_itself(box: Namespace, pc_host: Na
     box.ip("address", "add", "10.78.0.1/24", "dev", "lan1")
     box.ip("link", "set", "lan1", "up")
     pc_host.ip("link", "set", "lan1", "up")
+    # A cable that was just plugged in loses what is said before both ends have noticed.
+    wait_until(
+        lambda: all("state UP" in host.ip("link", "show", "lan1") for host in (box, pc_host)), 10, "lan1 to be up"
+    )
     first, second = Box(), Box()
     other = IPv4Address("10.78.0.1")
     try:
