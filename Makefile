@@ -1,12 +1,14 @@
 # make demo   the whole thing on one machine: builds the image, boots a PC (QEMU), ends when it has computed
 # make test   all tests: check (lint, types, unit), netns (real peers in network namespaces), e2e (QEMU), e2e-server
+# make bench  how fast it is, beside the servers written in C (docs/performance.md)
+# make soak   ten minutes of mixed load: whether memory and descriptors stay flat
 # make deb    the Debian package, for the Debian that it is made on; apt install it on a server
 # make install, make uninstall   the same on this machine without a package
 # All install what they need: Debian packages by apt-get, Python packages into .venv or /opt. Run them with sudo.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint unit unit-appliance unit-others netns e2e e2e-server fuzz setup venv packages box-packages lock clean deb install uninstall
+.PHONY: demo test check lint unit unit-appliance unit-others netns e2e e2e-server bench soak fuzz setup venv packages box-packages lock clean deb install uninstall
 
 PYTHON := .venv/bin/python
 LIVE := image/tree/includes.chroot_after_packages
@@ -17,6 +19,8 @@ BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools ipxe 
 ROOM_PACKAGES := nfs-ganesha nfs-ganesha-vfs rpcbind procps util-linux dnsmasq-base udhcpc qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client openssl \
 	curl tftp-hpa shellcheck fdisk e2fsprogs nftables bash-completion zsh fish man-db \
 	mmdebstrap systemd-container openssh-client
+# A compiler for the load generators, and what the other servers need.
+BENCH_PACKAGES := gcc libc6-dev dnsmasq-base nftables ethtool util-linux libwrap0 libpcre2-8-0
 
 demo: setup
 	$(PYTHON) -m tests.room.demo
@@ -44,7 +48,7 @@ unit-others:
 
 # Two files at a time; what misses a firmware's patience by that has to pass alone.
 netns: REMEMBER := -o cache_dir=.room/pytest-netns
-netns: setup .room/dhcp-programs/.ready
+netns: setup .room/dhcp-programs/.ready .room/faketime/.ready
 	.venv/bin/pytest $(REMEMBER) --numprocesses=2 --dist=loadfile tests/netns || { \
 		[ $$? = 1 ] && echo "Once more, alone, what failed while two ran side by side:" && \
 		.venv/bin/pytest $(REMEMBER) --last-failed --last-failed-no-failures=none tests/netns; }
@@ -58,6 +62,13 @@ netns: setup .room/dhcp-programs/.ready
 		-o Dir::Cache::archives=$(CURDIR)/$(@D)/packages isc-dhcp-server kea-dhcp4-server \
 			isc-dhcp-client isc-dhcp-relay >/dev/null; }; \
 	fetch || { apt-get update -qq && fetch; }
+	@for package in $(@D)/packages/*.deb; do dpkg --extract $$package $(@D); done
+	@rm -r $(@D)/packages && touch $@
+
+# A library that gives one program a clock of its own; nobody else on this machine needs it.
+.room/faketime/.ready:
+	@mkdir -p $(@D)/packages
+	@cd $(@D)/packages && fetch() { apt-get download -qq libfaketime; }; fetch || { apt-get update -qq && fetch; }
 	@for package in $(@D)/packages/*.deb; do dpkg --extract $$package $(@D); done
 	@rm -r $(@D)/packages && touch $@
 
@@ -76,6 +87,26 @@ install: $(if $(DESTDIR),,box-packages)
 uninstall:
 	packaging/uninstall
 
+# Ours beside tftpd-hpa, atftpd, dnsmasq and nginx; ten minutes, on a machine that does nothing else.
+# BENCH= options for bench.run, such as --quick, --only tftp, --write (into docs/performance.md).
+bench: BENCH :=
+bench: bench-packages setup .room/bench-programs/.ready
+	$(PYTHON) -m bench.run $(BENCH)
+
+# Kept out of CI: minutes of mixed load, and whether memory and descriptors stay flat. SECONDS= how long.
+soak: SECONDS := 600
+soak: setup
+	$(PYTHON) -m bench.soak --seconds $(SECONDS)
+
+# Their programs alone, unpacked: installed packages would start them on this machine, and two of them exclude each
+# other. The libraries that they need are packages like others.
+.room/bench-programs/.ready:
+	@mkdir -p $(@D)/packages
+	@cd $(@D)/packages && fetch() { apt-get download -qq tftpd-hpa atftpd nginx; }; \
+		fetch || { apt-get update -qq && fetch; }
+	@for package in $(@D)/packages/*.deb; do dpkg --extract $$package $(@D); done
+	@rm -r $(@D)/packages && touch $@
+
 # In a copy of what belongs into it, so that nothing in the tree changes and nothing else of it gets in.
 deb:
 	@mkdir -p build; directory=$$(mktemp -d $(CURDIR)/build/deb.XXXXXX); trap 'rm -rf "$$directory"' EXIT; tree=$$directory/tree; \
@@ -93,9 +124,10 @@ setup: packages venv
 venv: .venv/.ready
 
 packages: WANTED = $(BOX_PACKAGES) $(ROOM_PACKAGES)
+bench-packages: WANTED = $(BENCH_PACKAGES)
 # The kernel's NFS server, unless the administrator has chosen the other one.
 box-packages: WANTED = $(BOX_PACKAGES) $(if $(wildcard /usr/bin/ganesha.nfsd),,nfs-kernel-server)
-packages box-packages:
+packages box-packages bench-packages:
 	@missing=$$(for p in $(WANTED); do \
 		dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \

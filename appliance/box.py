@@ -19,6 +19,7 @@ from appliance.journal import Journal
 from appliance.network import base_url, networks
 from appliance.registry import Registry
 from appliance.responder import Adaptations
+from appliance.schema import SqlError
 from appliance.unlocking import Unlocking
 from image.bootfiles import has_shim
 from image.recipe import BOINC_GID, BOINC_UID
@@ -142,7 +143,7 @@ class Box:
         token = boot.token
         # This one needs no confirmation: `admit` has just looked the peer up.
         self._record(AddressSeen(mac, peer))
-        following = nextboots.take(self._registry, mac, boot.id)
+        following = self._following(mac, boot.id)
         names = (*self.config.menu.entries, own.entry, following)
 
         def live(release: str, rescue: bool) -> LiveBoot:
@@ -155,7 +156,7 @@ class Box:
     def secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:
         """The BOINC files of this PC as a tar, for the boot whose token it is."""
         decision = policy.secrets(self._journal.boot(mac), token)
-        client = self._registry.client(mac)
+        client = self._journal.client(mac)
         if isinstance(decision, Ignore):
             return decision
         if client is None:
@@ -241,6 +242,14 @@ class Box:
         if name != self.release:
             log.info("active image", release=name)
         self.release = name
+
+    def _following(self, mac: MacAddress, boot: int) -> str:
+        """What `boot next` says for this boot, or empty."""
+        try:
+            return nextboots.take(self._registry, mac, boot)
+        except SqlError as error:
+            log.error("what `boot next` asks for cannot be read; the PC boots as usual", mac=str(mac), error=str(error))
+            return ""
 
     def _started_alone(self, mac: MacAddress, menu: Menu) -> None:
         """Without a menu the PC starts its default; what it chooses from one, GRUB and PXELINUX do not tell."""

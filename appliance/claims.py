@@ -17,8 +17,8 @@ _GIVEN_UP_AFTER = 60.0
 _NUDGE_EVERY = 1.0
 # More than one large room switched on at once; a flood of forged requests fills this, and then only it.
 _MOST = 5000
-# A look takes the kernel 0.13 ms: a flood may cost the other services a tenth of the time, not all of it.
-_LOOKS = 100
+# A look and a nudge take 0.03 ms: a flood may cost the other services a tenth of the time, not all of it.
+_LOOKS = 300
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from appliance.dhcpsettings import Dhcp
 from appliance.errors import UserError
 from appliance.loaders import BootFiles
 from appliance.menusettings import MenuSettings
+from appliance.tftpsettings import Tftp
 from appliance.tomlvalues import as_toml, convert, line_of
 from image.recipe import ImageRecipe
 from services.boinc.files import Account, Preferences
@@ -110,6 +111,7 @@ class Config:
     written: bool = True
     server: Server = field(default_factory=Server)
     dhcp: Dhcp = field(default_factory=Dhcp)
+    tftp: Tftp = field(default_factory=Tftp)
     boot: BootFiles = field(default_factory=BootFiles)
     menu: MenuSettings = field(default_factory=MenuSettings)
     nfs: Nfs = field(default_factory=Nfs)

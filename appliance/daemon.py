@@ -6,7 +6,9 @@ DRAIN_SECONDS.
 
 import asyncio
 import contextlib
+import resource
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Coroutine
 from functools import partial
@@ -16,6 +18,7 @@ import structlog
 
 from appliance import config as configuration
 from appliance import ports, supervision
+from appliance.bookkeeping import Bookkeeping
 from appliance.box import Box
 from appliance.errors import UserError
 from appliance.exporter import choose_hands, keep_exports
@@ -26,11 +29,11 @@ from appliance.lock import only_server
 from appliance.network import interfaces, settled
 from appliance.registry import Registry
 from appliance.reloading import Reloading
-from appliance.rivals import assert_alone
 from appliance.subnets import gives_addresses
 from appliance.timeline import Boot
 from image.bootfiles import BootFileError
 from image.bootfiles import install as install_bootfiles
+from services.dhcp import packet
 from services.dhcp.lease_server import LeaseServer
 from services.dhcp.server import ProxyDhcp
 from services.events import (
@@ -46,12 +49,16 @@ from services.events import (
 from services.http.server import HttpServer
 from services.neighbours import Interface, Neighbours, links
 from services.sockets import BindError
+from services.tftp.arena import Arena
 from services.tftp.files import Files
 from services.tftp.server import TftpServer
 
 DRAIN_SECONDS = 10.0
 _WATCH_SECONDS = 0.25
 _CONFIRM_SECONDS = 0.1
+_OPEN_FILES = 65536
+"""That many may be needed: a PC that loads by HTTP has up to three. Those 1024 that systemd and shells give by default
+are spent by 300 PCs."""
 
 log = structlog.get_logger("serve")
 
@@ -59,6 +66,7 @@ log = structlog.get_logger("serve")
 async def serve(path: Path) -> None:
     """Run the box until SIGTERM or SIGINT; raises UserError when it cannot start or go on."""
     stop, hangup = _signals()
+    _raise_file_limit()
     hands = choose_hands()
     config = settled(configuration.load(path))
     with only_server(config.registry), Registry(config.registry, durable=False) as registry:
@@ -77,14 +85,16 @@ async def serve(path: Path) -> None:
         box.recheck_addresses()
         leases = lease_server(box, registry, neighbours, served)
         if not config.dhcp.force:
-            await assert_alone([each for each in served if gives_addresses(config, each.address.network)])
+            await _assert_alone([each for each in served if gives_addresses(config, each.address.network)])
         async with _services(box, served, leases) as bound:
             reloading = Reloading(box, registry, served, moved.set)
             footing = Footing(served)
             footing.say_unserved(links())
             _say_started(registry, box, bound)
+            threading.Thread(target=packet.load, name="scapy").start()
+            bookkeeping = Bookkeeping(registry, box, journal)
             tasks = _start(
-                watch=_watch(registry, box, journal, reloading, footing),
+                watch=_watch(box, bookkeeping, reloading, footing),
                 interfaces=footing.watch(partial(registry.set_server, "trouble")),
                 confirm=_confirm(box),
                 exports=keep_exports(box, registry, journal, moved, hands),
@@ -97,8 +107,7 @@ async def serve(path: Path) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         unwatch()
-        journal.flush()
-        box.adaptations.flush()
+        bookkeeping.close()
         log.info("stopped")
     if failure:
         raise failure
@@ -112,6 +121,23 @@ def _signals() -> tuple[asyncio.Event, asyncio.Event]:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
     return stop, hangup
+
+
+async def _assert_alone(interfaces: list[Interface]) -> None:
+    if interfaces:
+        # A box that gives no addresses starts without this and scapy, which cost it half of its start.
+        from appliance.rivals import assert_alone  # noqa: PLC0415
+
+        await assert_alone(interfaces)
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        # Under systemd the unit says it (LimitNOFILE=), and its filter forbids the call.
+        with contextlib.suppress(OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _start(**tasks: Coroutine[None, None, None]) -> list[asyncio.Task[None]]:
@@ -130,6 +156,7 @@ async def _services(
     tftp: list[TftpServer] = []
     http: list[HttpServer] = []
     bound: list[tuple[str, str, int]] = []
+    arena = Arena()
     port = box.config.server.http_port
     broadcasts = box.config.dhcp.hears_broadcasts
     try:
@@ -149,7 +176,8 @@ async def _services(
             dhcp[-1].open()
             script = partial(box.loader_script, address)
             files = Files(box.config.boot_root, box.config.images, script, box.config.boot.raspberry_pi)
-            tftp.append(TftpServer(address, files, admit=box.admit, emit=box.emit))
+            as_said = box.config.tftp.ports
+            tftp.append(TftpServer(address, files, admit=box.admit, emit=box.emit, ports=as_said, arena=arena))
             tftp[-1].open()
             http.append(
                 HttpServer(
@@ -219,32 +247,23 @@ def _status(box: Box, rejected: str, trouble: tuple[str, ...]) -> str:
     return "; ".join(words)
 
 
-async def _watch(registry: Registry, box: Box, journal: Journal, reloading: Reloading, footing: Footing) -> None:
-    """Write the journal down, take over within a moment what the CLI committed, and keep systemd's line right."""
-    seen, line = registry.changed(), ""
-    # In this order: what was committed since the box read its list is in this reading or in the next number.
-    box.refresh_allowlist()
-    failing = False
+async def _watch(box: Box, bookkeeping: Bookkeeping, reloading: Reloading, footing: Footing) -> None:
+    """Keep the registry, follow the active image, and keep systemd's line right."""
+    line, failing = "", False
     while True:
-        if (fresh := _status(box, reloading.rejected, footing.trouble)) != line:
+        troubles = (*footing.trouble, *([bookkeeping.trouble] if bookkeeping.trouble else []))
+        if (fresh := _status(box, reloading.rejected, troubles)) != line:
             line = fresh
             supervision.status(line)
         await asyncio.sleep(_WATCH_SECONDS)
         try:
             box.refresh_release()
-            journal.flush()
-            box.adaptations.flush()
-            if (now := registry.changed()) != seen:
-                seen = now
-                box.refresh_allowlist()
-                box.adaptations.refresh()
-                log.info("allowlist read", entries=len(box.allowlist.entries))
             failing = False
         except Exception:
-            # A full disk or a locked registry must not end the service: boots that are open go on from memory.
             if not failing:
-                log.exception("cannot write to the registry; PCs that boot go on, new ones wait; trying again")
+                log.exception("it cannot be told which image is active; trying again")
             failing = True
+        bookkeeping.turn(time.monotonic())
 
 
 async def _confirm(box: Box) -> None:

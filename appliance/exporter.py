@@ -25,6 +25,7 @@ from appliance.exportrequest import Answer, digest, encode
 from appliance.grants import Grant, granted
 from appliance.journal import Journal
 from appliance.registry import Registry
+from appliance.schema import SqlError
 
 RESEND_SECONDS = 1.0
 """After which an unanswered request is written again: systemd misses what changes while root's part ends."""
@@ -34,6 +35,10 @@ PATIENCE_SECONDS = 20.0
 
 _LOOK_SECONDS = 0.05  # at a file in memory, and only while an answer is due
 _RETRY_SECONDS = (5.0, 30.0)
+# In a room that is switched on something moves every few milliseconds, and each time all exports are made anew: that
+# may take a quarter of the time, and no PC waits for its own a second longer.
+_REST = 3.0
+_LONGEST_REST = 1.0
 
 log = structlog.get_logger("exports")
 
@@ -122,25 +127,32 @@ async def keep_exports(box: Box, registry: Registry, journal: Journal, moved: as
     while True:
         await moved.wait()
         moved.clear()
+        begun = time.monotonic()
         try:
             boots = {boot.mac: boot for boot in journal.boots()}
-            grants = granted(box.networks, box.allowlist, registry.clients(), boots)
+            grants = granted(box.networks, box.allowlist, journal.clients(), boots)
             done = await hands.install(box.config, box.networks, grants, moved)
             if done is None:
                 continue
-            registry.set_server("exports", {"backend": done.backend, "why": done.why, "error": ""})
+            _write_down(registry, done.backend, done.why, "")
             if done.changed:
                 log.info("exports in force", backend=done.backend, directories=done.directories)
             complaint, pause = "", _RETRY_SECONDS[0]
+            await asyncio.sleep(min(_REST * (time.monotonic() - begun), _LONGEST_REST))
         except Exception as error:
             message = error.message if isinstance(error, UserError) else repr(error)
             if message != complaint:
                 hint = error.hint if isinstance(error, UserError) else ""
                 log.error("the exports are not in force; trying again", error=message, hint=hint)
-                with contextlib.suppress(Exception):
-                    registry.set_server("exports", {"backend": "", "why": hint, "error": message})
+                _write_down(registry, "", hint, message)
             complaint = message
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(moved.wait(), pause)
             pause = min(2 * pause, _RETRY_SECONDS[1])
             moved.set()
+
+
+def _write_down(registry: Registry, backend: str, why: str, error: str) -> None:
+    """For `status`; later, when it cannot be written now."""
+    with contextlib.suppress(SqlError):
+        registry.set_server("exports", {"backend": backend, "why": why, "error": error})

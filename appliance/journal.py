@@ -2,6 +2,9 @@
 
 Events reach the registry in batches (`flush`), so that a thousand booting PCs cost a few commits a second. A boot
 itself, with its token, is committed before its offer leaves: a server that is killed and started again still knows it.
+
+Where the registry cannot be written (disk full, locked, damaged) all goes on from memory, new boots too, and is written
+when it can be. What a server that is killed meanwhile forgets are the boots of that time: those PCs boot again.
 """
 
 import json
@@ -12,7 +15,8 @@ from dataclasses import fields, replace
 from ipaddress import IPv4Address
 from typing import Any, get_args, get_type_hints
 
-from appliance.registry import BootRow, IgnoredRow, Registry
+from appliance.registry import BootRow, Client, IgnoredRow, Registry
+from appliance.schema import SqlError
 from appliance.timeline import MOST_ADDRESSES, AddressLost, Boot, Sign, continues, fold, replay
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered, TransferProgressed
@@ -25,6 +29,10 @@ _ANYBODY_SENDS = (Discovered, Offered, AddressSeen, LeaseChosen)
 _MOST_OF_ANYBODY = 200
 # Refusals waiting for the next flush. A flood of strangers can fill this, and then only it.
 _REFUSALS_HELD = 1000
+# What else waits, while the registry cannot be written: events of an hour in which 1000 PCs boot. Of more, the latest
+# are in memory only.
+_EVENTS_HELD = 20_000
+_BOOTS_HELD = 5_000
 # A refusal is logged once, not once a packet; a machine that still asks after an hour is worth another line.
 _LOGGED_AGAIN = 3600.0
 
@@ -44,12 +52,25 @@ class Journal:
         self._log = log
         self._boots = {boot.mac: boot for boot in latest(registry)}
         self._holders = {a: boot.mac for boot in self._boots.values() for a in boot.known_addresses}
+        self._clients = {client.mac: client for client in registry.clients()}
+        self._last_client, self._last_boot = registry.highest()
+        self._registered: list[Client] = []
+        self._opened: list[BootRow] = []
         self._pending: list[tuple[int, float, str, str]] = []
         # Progress is for watching: between two flushes only the latest of a file says anything.
         self._progress: dict[tuple[int, str], tuple[int, float, str, str]] = {}
         self._of_anybody: dict[MacAddress, int] = {}
         self._refused: dict[tuple[str, str, str], IgnoredRow] = {}
         self._logged: dict[tuple[str, str, str], float] = {}
+        self._failing = False
+
+    def client(self, mac: MacAddress) -> Client | None:
+        """Who has booted at least once."""
+        return self._clients.get(mac)
+
+    def clients(self) -> list[Client]:
+        """Everybody who has."""
+        return list(self._clients.values())
 
     def boot(self, mac: MacAddress) -> Boot | None:
         """The client's latest boot."""
@@ -65,11 +86,7 @@ class Journal:
         boot = self._boots.get(sign.mac)
         if boot is None or not continues(boot, sign, now):
             inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
-            self._registry.register(sign.mac, now)
-            row = self._registry.open_boot(
-                sign.mac, now, secrets.token_urlsafe(18), release, " ".join(map(str, inherited))
-            )
-            self._boots[sign.mac] = _opened(row)
+            self._boots[sign.mac] = _opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
             self._of_anybody.pop(sign.mac, None)
         return self._append(self._boots[sign.mac], sign, now)
 
@@ -97,12 +114,40 @@ class Journal:
 
     def flush(self) -> None:
         """Write what has gathered, in one commit. On an error (disk full) it is kept for the next try."""
-        if not (self._pending or self._progress or self._refused):
+        if not (self._opened or self._pending or self._progress or self._refused):
             return
+        self._failing = True
         with self._registry.transaction():
+            self._write_opened()
             self._registry.append_events([*self._progress.values(), *self._pending])
             self._registry.record_ignored(self._refused.values())
-        self._pending, self._progress, self._refused = [], {}, {}
+        self._failing = False
+        self._registered, self._opened, self._pending, self._progress, self._refused = [], [], [], {}, {}
+
+    def _open(self, mac: MacAddress, now: float, release: str, inherited: str) -> BootRow:
+        if mac not in self._clients:
+            self._last_client += 1
+            self._clients[mac] = Client(self._last_client, mac, now, secrets.token_urlsafe(18))
+            self._registered.append(self._clients[mac])
+        self._last_boot += 1
+        row = BootRow(self._last_boot, mac, now, secrets.token_urlsafe(18), release, inherited)
+        self._opened.append(row)
+        del self._opened[:-_BOOTS_HELD]
+        if not self._failing:
+            try:
+                with self._registry.transaction():
+                    self._write_opened()
+                self._registered, self._opened = [], []
+            except SqlError:
+                # The next `flush` tries again, and says so if it still cannot be done.
+                self._failing = True
+        return row
+
+    def _write_opened(self) -> None:
+        for client in self._registered:
+            self._registry.register(client)
+        for row in self._opened:
+            self._registry.open_boot(row)
 
     def _append(self, boot: Boot, event: Event | AddressLost, now: float) -> Boot:
         after = fold(boot, event, now)
@@ -113,7 +158,9 @@ class Journal:
         row = (boot.id, now, type(event).__name__, encode(event))
         if isinstance(event, TransferProgressed):
             self._progress[boot.id, event.path] = row
-        elif not isinstance(event, _ANYBODY_SENDS) or self._is_news(boot, after):
+        elif len(self._pending) < _EVENTS_HELD and (
+            not isinstance(event, _ANYBODY_SENDS) or self._is_news(boot, after)
+        ):
             self._pending.append(row)
         if not isinstance(event, AddressLost):
             self._log(event, after)

@@ -1,9 +1,61 @@
-"""Logging: structlog for people on a terminal, JSON lines elsewhere; libraries' own logging goes the same way."""
+"""Logging: structlog for people on a terminal, JSON lines elsewhere; libraries' own logging goes the same way.
+
+The server never waits for whoever takes its log. A line that finds the disk full, or a reader that stands still, is
+lost; the first one that gets through again says how many were.
+"""
 
 import logging
+import os
+import select
 import sys
 
 import structlog
+
+_AT_ONCE = 4096
+"""Bytes that a pipe or a socket which poll(2) calls writable takes without waiting: pipe(7), PIPE_BUF."""
+
+
+class LogHandler(logging.Handler):
+    """Writes each record, formatted, as a line to a file descriptor, and never waits for room."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._room = select.poll()
+        self._room.register(descriptor, select.POLLOUT)
+        self._lost = 0
+        self._why = ""
+        self._torn = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, or count it as lost."""
+        try:
+            if self._lost and self._written(self._note()):
+                self._lost = 0
+            if self._lost or not self._written(record):
+                self._lost += 1
+        except Exception:
+            self.handleError(record)
+
+    def _note(self) -> logging.LogRecord:
+        words = f"lines of this log were lost: {self._lost} ({self._why})"
+        return logging.LogRecord("logs", logging.WARNING, __file__, 0, words, None, None)
+
+    def _written(self, record: logging.LogRecord) -> bool:
+        # What was cut off in the middle ends there.
+        line = ("\n" if self._torn else "") + self.format(record) + "\n"
+        rest = memoryview(line.encode("utf-8", "backslashreplace"))
+        while rest:
+            try:
+                if not self._room.poll(0):
+                    raise BlockingIOError("its reader stands still")
+                written = os.write(self._descriptor, rest[:_AT_ONCE])
+            except OSError as error:
+                self._why = error.strerror or str(error)
+                return False
+            rest = rest[written:]
+            self._torn = bool(rest)
+        return True
 
 
 def configure(*, debug: bool) -> None:
@@ -17,7 +69,7 @@ def configure(*, debug: bool) -> None:
         structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     )
     trace = [] if terminal else [structlog.processors.format_exc_info]
-    handler = logging.StreamHandler()
+    handler = LogHandler(sys.stderr.fileno())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

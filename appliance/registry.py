@@ -5,7 +5,6 @@ it at the same time; `changed()` tells one what the other committed. A commit is
 """
 
 import json
-import secrets
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -69,7 +68,8 @@ class Registry:
         `durable`: a commit is on the disk before it returns, as a person's edit must be. The server does without: what
         a power cut takes from it are the last moments of boots, which the same power cut ended.
         """
-        self._path = path
+        self.path = path
+        self._facts: dict[str, str] = {}
         # For the modules that keep tables of their own in it (leases.py, adaptations.py).
         self.sql: sqlite3.Connection
         try:
@@ -78,6 +78,7 @@ class Registry:
             with acting_as_owner(path.parent):
                 # The database holds passwords and tokens: nobody else may read it, from its first byte on.
                 path.touch(mode=0o600)
+                self._file = _identity(path)
                 self.sql = sqlite3.connect(path, timeout=10.0, isolation_level=None)
                 try:
                     self.sql.execute("PRAGMA journal_mode = WAL")
@@ -100,11 +101,11 @@ class Registry:
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self.close()
         if isinstance(error, sqlite3.Error) and schema.is_of_the_disk(error):
-            raise schema.explain(self._path, error) from error
+            raise schema.explain(self.path, error) from error
 
     def check(self) -> None:
         """Read all of it; raises UserError if it is damaged. Takes 0.1 s for 25 MB, the history of 300 PCs."""
-        schema.check(self.sql, self._path)
+        schema.check(self.sql, self.path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -112,10 +113,23 @@ class Registry:
         self.sql.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.sql.execute("COMMIT")
         except BaseException:
-            self.sql.execute("ROLLBACK")
+            # SQLite itself has rolled back where the disk was full.
+            if self.sql.in_transaction:
+                self.sql.execute("ROLLBACK")
             raise
-        self.sql.execute("COMMIT")
+
+    def wait_for_locks(self, seconds: float) -> None:
+        """From now on a write waits so long for another process that writes; 10 s before this is called."""
+        self.sql.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+
+    def in_place(self) -> bool:
+        """Whether the file that was opened is still the one of that name."""
+        try:
+            return _identity(self.path) == self._file
+        except OSError:
+            return False
 
     def changed(self) -> int:
         """A number that differs once another connection has committed. Costs microseconds."""
@@ -168,30 +182,31 @@ class Registry:
     def clients(self) -> list[Client]:
         return [_client(row) for row in self.sql.execute("SELECT * FROM clients ORDER BY mac")]
 
-    def register(self, mac: MacAddress, now: float) -> Client:
-        """The client of this MAC, with a number and a GUI RPC password of its own from its first boot on."""
-        self.sql.execute(
-            "INSERT INTO clients (mac, first_seen, gui_rpc_password) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            (mac.value, now, secrets.token_urlsafe(18)),
-        )
-        found = self.client(mac)
-        if found is None:
-            raise sqlite3.DatabaseError(f"the client {mac} vanished as it was registered")
-        return found
+    def highest(self) -> tuple[int, int]:
+        """The highest numbers that a client and a boot were ever given; 0 where none was."""
+        client = self.sql.execute("SELECT ifnull(max(number), 0) FROM clients").fetchone()[0]
+        boot = self.sql.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'boots'").fetchone()[0]
+        return client, boot
 
-    def open_boot(self, mac: MacAddress, now: float, token: str, release: str, inherited: str) -> BootRow:
-        """Record a new boot, and forget the client's oldest ones."""
-        with self.transaction():
-            cursor = self.sql.execute(
-                "INSERT INTO boots (mac, started, token, release, inherited) VALUES (?, ?, ?, ?, ?)",
-                (mac.value, now, token, release, inherited),
-            )
-            self.sql.execute(
-                "DELETE FROM boots WHERE mac = ?1"
-                " AND id NOT IN (SELECT id FROM boots WHERE mac = ?1 ORDER BY id DESC LIMIT ?2)",
-                (mac.value, _BOOTS_KEPT),
-            )
-        return BootRow(cursor.lastrowid or 0, mac, now, token, release, inherited)
+    def register(self, client: Client) -> None:
+        """Write down a client; one that is known stays as it is."""
+        self.sql.execute(
+            "INSERT INTO clients (number, mac, first_seen, gui_rpc_password) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            (client.number, client.mac.value, client.first_seen, client.gui_rpc_password),
+        )
+
+    def open_boot(self, row: BootRow) -> None:
+        """Write down a new boot, and forget the client's oldest ones."""
+        self.sql.execute(
+            "INSERT INTO boots (id, mac, started, token, release, inherited) VALUES (?, ?, ?, ?, ?, ?)",
+            (row.id, row.mac.value, row.started, row.token, row.release, row.inherited),
+        )
+        self.sql.execute(
+            "DELETE FROM boots WHERE mac = ?1"
+            " AND id NOT IN (SELECT id FROM boots WHERE mac = ?1 ORDER BY id DESC LIMIT ?2)",
+            (row.mac.value, _BOOTS_KEPT),
+        )
 
     def boots(self, mac: MacAddress) -> list[BootRow]:
         """The client's boots that are still known, oldest first."""
@@ -235,48 +250,23 @@ class Registry:
         return [IgnoredRow(*row) for row in rows]
 
     def set_server(self, key: str, value: Any) -> None:
-        """Note a fact about the running server, as JSON."""
-        self.sql.execute("INSERT OR REPLACE INTO server VALUES (?, ?)", (key, json.dumps(value)))
+        """Note a fact about the running server, as JSON. One that cannot be written is kept for `flush_server`."""
+        self._facts[key] = json.dumps(value)
+        self.flush_server()
+
+    def flush_server(self) -> None:
+        """Write the facts that could not be written before."""
+        if self._facts:
+            self.sql.executemany("INSERT OR REPLACE INTO server VALUES (?, ?)", list(self._facts.items()))
+            self._facts.clear()
 
     def server(self) -> dict[str, Any]:
         return {key: json.loads(value) for key, value in self.sql.execute("SELECT key, value FROM server")}
 
-    # What a restored registry takes over, and what it must not
 
-    def void_token(self, boot: int) -> None:
-        """Give a boot a token that nobody has."""
-        self.sql.execute("UPDATE boots SET token = ? WHERE id = ?", (secrets.token_urlsafe(18), boot))
-
-    def forget_server(self) -> None:
-        """Forget the facts about the running server: it was another one."""
-        self.sql.execute("DELETE FROM server")
-
-    def go_on_from(self, other: Path) -> bool:
-        """Take over the boots and leases, and the clients that are missing here, from another registry of this schema.
-
-        A client keeps its number unless another one has it here. False, and nothing done to the boots, if `other` has
-        none.
-        """
-        self.sql.execute("ATTACH ? AS other", (str(other),))
-        try:
-            with self.transaction():
-                # A conflict is a client that is known here, or a number that is taken: the latter get another one.
-                for columns in ("number, mac, first_seen, gui_rpc_password", "mac, first_seen, gui_rpc_password"):
-                    self.sql.execute(
-                        f"INSERT OR IGNORE INTO clients ({columns})"  # noqa: S608
-                        f" SELECT {columns} FROM other.clients ORDER BY number"
-                    )
-                if self.sql.execute("SELECT 1 FROM other.boots LIMIT 1").fetchone() is None:
-                    return False
-                self.sql.execute("DELETE FROM boots")
-                self.sql.execute("INSERT INTO boots SELECT * FROM other.boots")
-                self.sql.execute("INSERT INTO events SELECT * FROM other.events")
-                # What was leased since the backup is in use.
-                self.sql.execute("DELETE FROM leases")
-                self.sql.execute("INSERT INTO leases SELECT * FROM other.leases")
-            return True
-        finally:
-            self.sql.execute("DETACH other")
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _allowed_row(entry: Entry, now: float) -> tuple[Any, ...]:

@@ -81,11 +81,14 @@ class Reloading:
             for name, new, old in (
                 ("[server]", server, running.server),
                 ("[dhcp]", fresh.dhcp, running.dhcp),
+                ("[tftp]", fresh.tftp, running.tftp),
                 ("[boot]", fresh.boot, running.boot),
             )
             if new != old
         ]
-        self._box.config = replace(fresh, server=running.server, dhcp=running.dhcp, boot=running.boot)
+        self._box.config = replace(
+            fresh, server=running.server, dhcp=running.dhcp, tftp=running.tftp, boot=running.boot
+        )
         self._box.networks = networks(self._box.config, self._served)
         self._moved()
         return f"{' and '.join(waits)} changed: in force after a restart" if waits else ""

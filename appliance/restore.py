@@ -21,6 +21,7 @@ from appliance.errors import UserError
 from appliance.lock import holder, only_server
 from appliance.ownership import acting_as_owner, copy_in
 from appliance.registry import Registry
+from appliance.succession import forget_server, go_on_from, void_token
 from services.ethernet import MacAddress
 
 _NOTHING = "nothing was changed"
@@ -111,12 +112,12 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
             entries = _read(registry)
             own = journal.latest(registry)
             running = _running(config.registry, directory / "running")
-            boots_kept = running is not None and registry.go_on_from(running)
+            boots_kept = running is not None and go_on_from(registry, running)
             if not boots_kept:
                 for boot in own:
                     if not boot.secrets_spent:
-                        registry.void_token(boot.id)
-            registry.forget_server()
+                        void_token(registry, boot.id)
+            forget_server(registry)
             numbers = {client.mac: client.number for client in registry.clients()}
     except (UserError, *_NONSENSE) as error:
         why = error.message if isinstance(error, UserError) else error

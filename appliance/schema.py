@@ -57,6 +57,9 @@ MIGRATIONS: list[Iterable[str]] = [
         ) WITHOUT ROWID""",
     ),
 ]
+SqlError = sqlite3.Error
+"""What a statement raises. Elsewhere nobody knows SQLite; `explain` says what it means."""
+
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -149,11 +152,22 @@ def explain(path: Path, error: Exception) -> UserError:
     """What an error of SQLite or the system means for people."""
     if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in _DAMAGED:
         return _damaged(path, str(error))
+    if is_locked(error):
+        return UserError(
+            f"the registry {path} is locked: another program has been writing to it all the time",
+            f"try again; look who it is: fuser -v {path}",
+            code=1,
+        )
     return UserError(
         f"cannot use the registry {path}: {error}",
         f"run with sudo; look whether the disk is full (df {path.parent}) and who may write there",
         code=1,
     )
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether an error of SQLite says that another process is writing."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def is_of_the_disk(error: BaseException | None) -> bool:

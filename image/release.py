@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -101,10 +102,10 @@ def read(images: Path, release_id: str) -> Release:
     if not _ID.fullmatch(release_id) or not path.is_dir():
         raise ReleaseError(f"there is no release {release_id!r} in {images}", "list them: netboot-appliance image list")
     try:
-        release = _parse(path, (path / MANIFEST).read_bytes())
+        release = _parse(path, _content(path / MANIFEST))
     except OSError as error:
         raise _broken(path, f"its manifest cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _broken(path, f"its manifest is damaged: {error}") from error
     for each, file in release.files.items():
         try:
@@ -233,9 +234,18 @@ def render_manifest(release: Release) -> bytes:
     return json.dumps(manifest, indent=2).encode() + b"\n"
 
 
-def _parse(path: Path, content: bytes) -> Release:
+def _content(path: Path) -> bytes:
+    # The server looks at it several times a second, and must not wait for who writes into a pipe.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no file")
+        content = file.read(_LARGEST_MANIFEST + 1)
     if len(content) > _LARGEST_MANIFEST:
         raise ValueError("it is too large")
+    return content
+
+
+def _parse(path: Path, content: bytes) -> Release:
     manifest = json.loads(content)
     if manifest["id"] != path.name:
         raise ValueError(f"it belongs to {manifest['id']}")

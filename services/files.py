@@ -1,4 +1,4 @@
-"""Opening a file below a directory by a path that a stranger chose; and files that stand in no directory.
+"""Opening a file below a directory by a path that a stranger chose.
 
 Every component is opened relative to the one before and without following symbolic links, so nothing leads out of the
 directory, also not a link that appears between a check and the opening. Does not parse names: that is each protocol's.
@@ -30,14 +30,6 @@ class OpenFile:
     def close(self) -> None:
         """Close the descriptor; to be called once."""
         os.close(self.fd)
-
-
-def in_memory(content: bytes) -> OpenFile:
-    """A file with this content, and no name."""
-    fd = os.memfd_create("boot-file", os.MFD_CLOEXEC)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(content)
-    return OpenFile(fd, len(content), 0)
 
 
 def open_beneath(root: Path, parts: Sequence[str]) -> OpenFile | Ignore:

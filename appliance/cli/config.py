@@ -199,6 +199,9 @@ interfaces = ["{interface}"]
 # unknown = "lease"                      # "ignore": PCs that may not boot get no address
 # force = false                          # true: start although another DHCP server answers
 
+[tftp]
+# ports = "shared"                       # all from port 69; "session": a port a transfer, for clients that insist on it
+
 [boot]
 # Boot loaders of your own are taken from here before those of Debian's packages; docs/booting.md.
 # directory = "/etc/netboot-appliance/loaders"

@@ -11,6 +11,8 @@ from appliance.cli.clients import boot_json, stage_words
 from appliance.cli.firmware import learned_json, show_learned
 from appliance.cli.output import ago, show_json, show_table
 from appliance.config import Config, load, tolerant
+from appliance.doctor.finding import Severity
+from appliance.doctor.storage import check_disk
 from appliance.learned import notable
 from appliance.lock import holder
 from appliance.registry import IgnoredRow, Registry
@@ -81,6 +83,7 @@ def _facts(config: Config, registry: Registry) -> dict[str, Any]:
         "reload_rejected": asdict(reload) if reload and reload.error else None,
         "services": known.get("services", []) if pid else [],
         "trouble": known.get("trouble", []) if pid else [],
+        "disk": [finding.what for finding in check_disk(config) if finding.severity is Severity.ERROR],
         "leases": _leases(registry, known.get("addresses", 0)) if pid else None,
         "exports": known.get("exports") if pid else None,
         "image": {"id": release.id, "created": release.created.timestamp()} if release else None,
@@ -107,6 +110,8 @@ def _show_facts(facts: dict[str, Any]) -> None:
         typer.echo(f"services  {on}")
     for line in facts["trouble"]:
         typer.echo(f"network   PCs cannot reach the server: {line}")
+    for line in facts["disk"]:
+        typer.echo(f"disk      {line} (look: netboot-appliance doctor)")
     if rejected := facts["reload_rejected"]:
         typer.echo(f"reload    REJECTED {ago(rejected['at'])}, the old configuration stays: {rejected['error']}")
         if rejected["hint"]:

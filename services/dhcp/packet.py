@@ -1,17 +1,17 @@
 """DHCP datagrams to and from values: RFC 2131 header, RFC 2132 options, RFC 3396 long options.
 
-scapy stops here. Reading tolerates whatever firmware sends and never raises; writing is strict. Not read: options that
-overflow into the sname and file fields (option 52), which no boot firmware uses.
+Requests are read here byte by byte: a room that is switched on at once must not wait for a general dissector. Replies
+are written by scapy, which stops here; templates.py repeats what it wrote. Reading tolerates whatever firmware sends
+and never raises; writing is strict. Not read: options that overflow into the sname and file fields (option 52), which
+no boot firmware uses.
 """
 
-from collections.abc import Iterator
+import importlib
+import struct
 from ipaddress import IPv4Address
-from typing import Any
-
-from scapy.layers.dhcp import BOOTP, DHCP, DHCPOptions, dhcpmagic
 
 from services.decision import Ignore, Reason
-from services.dhcp.message import BOOT_SERVER_PORT, Message, Option, Reply
+from services.dhcp.message import BOOT_SERVER_PORT, NOWHERE, Message, Option, Reply
 from services.ethernet import MacAddress
 
 MAX_DATAGRAM = 2048
@@ -20,16 +20,15 @@ MAX_DATAGRAM = 2048
 MIN_REPLY = 300
 """Shortest reply, in bytes: BOOTP's size (RFC 951), below which some clients drop the packet."""
 
-MAX_BROKEN = 16
-"""Unreadable options that are skipped in one datagram; reading ends at the next one, since each costs a parse."""
-
 _OPTIONS_START = 240
 _REQUEST_ON_ETHERNET = b"\x01\x01\x06"
+_COOKIE = b"\x63\x82\x53\x63"
 _DISCOVER = b"\x35\x01\x01"
-_NAMES = {
-    (name if isinstance(name := DHCPOptions.get(code, code), int | str) else str(name.name)): int(code)
-    for code in Option
-}
+# xid, secs, flags, ciaddr, giaddr: RFC 2131, figure 1.
+_HEADER = struct.Struct("!4xIHH4s8x4s")
+_PAD, _END = 0, 255
+_READ = frozenset(int(code) for code in Option)
+_NO_ADDRESS = bytes(4)
 
 
 def peek(datagram: bytes) -> MacAddress | Ignore:
@@ -39,7 +38,7 @@ def peek(datagram: bytes) -> MacAddress | Ignore:
     """
     if not _OPTIONS_START < len(datagram) <= MAX_DATAGRAM:
         return Ignore(Reason.MALFORMED)
-    if datagram[:3] != _REQUEST_ON_ETHERNET or datagram[236:_OPTIONS_START] != dhcpmagic:
+    if datagram[:3] != _REQUEST_ON_ETHERNET or datagram[236:_OPTIONS_START] != _COOKIE:
         return Ignore(Reason.MALFORMED)
     return MacAddress.from_bytes(datagram[28:34])
 
@@ -56,41 +55,46 @@ def decode(datagram: bytes) -> Message | Ignore:
     mac = peek(datagram)
     if isinstance(mac, Ignore):
         return mac
-    try:
-        header = BOOTP(datagram)
-        options = _options(header.payload)
-        xid, secs, flags = int(header.xid), int(header.secs), int(header.flags)
-        ciaddr, giaddr = IPv4Address(header.ciaddr), IPv4Address(header.giaddr)
-    except Exception:  # scapy's dissectors raise struct.error, TypeError, IndexError … on hostile bytes
-        return Ignore(Reason.MALFORMED)
-    if not options[Option.MESSAGE_TYPE]:
+    options = _options(datagram)
+    kind = options.get(Option.MESSAGE_TYPE)
+    if not kind:
         return Ignore(Reason.NOT_NETBOOT)
-    architectures = options[Option.ARCHITECTURE]
+    xid, secs, flags, ciaddr, giaddr = _HEADER.unpack_from(datagram)
+    get = options.get
+    architectures = get(Option.ARCHITECTURE, b"")
+    user_class = get(Option.USER_CLASS)
     return Message(
-        message_type=options[Option.MESSAGE_TYPE][0],
+        message_type=kind[0],
         xid=xid,
         secs=secs,
         flags=flags,
-        ciaddr=ciaddr,
-        giaddr=giaddr,
+        ciaddr=NOWHERE if ciaddr == _NO_ADDRESS else IPv4Address(ciaddr),
+        giaddr=NOWHERE if giaddr == _NO_ADDRESS else IPv4Address(giaddr),
         mac=mac,
-        vendor_class=options[Option.VENDOR_CLASS].rstrip(b"\0").decode("latin-1"),
+        vendor_class=get(Option.VENDOR_CLASS, b"").rstrip(b"\0").decode("latin-1"),
         architectures=tuple(
             int.from_bytes(architectures[at : at + 2], "big") for at in range(0, len(architectures) - 1, 2)
         ),
-        user_classes=_user_classes(options[Option.USER_CLASS]),
-        ipxe_options=bool(options[Option.IPXE]),
-        client_uuid=options[Option.CLIENT_UUID],
-        vendor_options=options[Option.VENDOR_OPTIONS],
-        requested_address=_address(options[Option.REQUESTED_ADDRESS]),
-        server_id=_address(options[Option.SERVER_ID]),
-        client_id=options[Option.CLIENT_ID],
-        relay_information=options[Option.RELAY_INFORMATION],
+        user_classes=_user_classes(user_class) if user_class else (),
+        ipxe_options=bool(get(Option.IPXE)),
+        client_uuid=get(Option.CLIENT_UUID, b""),
+        vendor_options=get(Option.VENDOR_OPTIONS, b""),
+        requested_address=_address(get(Option.REQUESTED_ADDRESS)),
+        server_id=_address(get(Option.SERVER_ID)),
+        client_id=get(Option.CLIENT_ID, b""),
+        relay_information=get(Option.RELAY_INFORMATION, b""),
     )
+
+
+def load() -> None:
+    """Load scapy, which takes longer than all else of a start, so that the first `encode` need not; in any thread."""
+    importlib.import_module("scapy.layers.dhcp")
 
 
 def encode(reply: Reply) -> bytes:
     """Return the datagram, at least MIN_REPLY bytes; raises ValueError when a field does not fit its place."""
+    from scapy.layers.dhcp import BOOTP, DHCP, dhcpmagic  # noqa: PLC0415 - see load()
+
     for name, value, room in (("sname", reply.sname, 64), ("file", reply.file, 128)):
         if len(value) >= room:
             raise ValueError(f"{name} holds at most {room - 1} bytes and its NUL, not {len(value)}")
@@ -115,43 +119,28 @@ def encode(reply: Reply) -> bytes:
     return datagram.ljust(MIN_REPLY, b"\0")
 
 
-def _options(payload: Any) -> dict[Option, bytes]:
-    """The options we read, as bytes; an option sent in several pieces is joined (RFC 3396)."""
-    found = dict.fromkeys(Option, b"")
-    for name, values in _scapy_options(payload):
-        code = _NAMES.get(name)
-        if code is not None:
-            found[Option(code)] += b"".join(_octets(value) for value in values)
+def _options(datagram: bytes) -> dict[int, bytes]:
+    """The options we read, up to the end mark or the first one that is cut short. One sent in several pieces is joined
+    (RFC 3396)."""
+    found: dict[int, bytes] = {}
+    at, last = _OPTIONS_START, len(datagram) - 1
+    while at < last:
+        code = datagram[at]
+        if code == _PAD:
+            at += 1
+            continue
+        end = at + 2 + datagram[at + 1]
+        if code == _END or end > last + 1:
+            break
+        if code in _READ:
+            value = datagram[at + 2 : end]
+            found[code] = found[code] + value if code in found else value
+        at = end
     return found
 
 
-def _scapy_options(payload: Any) -> Iterator[tuple[int | str, tuple[Any, ...]]]:
-    """scapy's options up to the end mark. Where scapy gives up at one option, go on behind it."""
-    broken = 0
-    pending = list(getattr(payload, "options", []))
-    while pending:
-        option = pending.pop(0)
-        if option == "end":
-            return
-        if isinstance(option, tuple):
-            yield option[0], option[1:]
-        elif isinstance(option, bytes) and broken < MAX_BROKEN and 2 <= len(option) >= 2 + option[1]:
-            broken += 1
-            # A value that scapy cannot read (an address of three bytes …) must not hide the options after it.
-            pending = list(DHCP(option[2 + option[1] :]).options)
-
-
-def _octets(value: object) -> bytes:
-    """Undo scapy's mixed types. Of the options we read, only 53 is an integer, and only addresses are str."""
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, int):
-        return bytes([value & 0xFF])
-    return IPv4Address(value).packed if isinstance(value, str) else b""
-
-
-def _address(octets: bytes) -> IPv4Address | None:
-    return IPv4Address(octets) if len(octets) == 4 else None
+def _address(octets: bytes | None) -> IPv4Address | None:
+    return IPv4Address(octets) if octets and len(octets) == 4 else None
 
 
 def _user_classes(octets: bytes) -> tuple[str, ...]:

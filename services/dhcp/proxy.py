@@ -98,13 +98,19 @@ def respond(message: Message, plan: BootPlan, address: IPv4Address, arrival: Arr
     the client may name the DHCP server there.
     """
     request = classify(message, arrival)
-    if isinstance(request, Ignore):
-        return request
+    return request if isinstance(request, Ignore) else answer(message, request, plan, address, arrival)
+
+
+def answer(
+    message: Message, request: BootRequest, plan: BootPlan, address: IPv4Address, arrival: Arrival
+) -> Reply | Ignore:
+    """The same for a message that `classify` has made a request of."""
     offering = arrival.port == SERVER_PORT
     destination, port = _destination(message, arrival)
     if destination != EVERYONE and not _is_host(destination):
         return Ignore(Reason.MALFORMED)
     boot_file = plan.boot_file.encode()
+    needs = quirks.find(message)
     # HTTP boot finds its server in the URL; the answer is that of the capture tests/captures/uefi-http-proxy.pcap.
     server = b"" if request.http else str(address).encode()
     options: list[tuple[int, bytes]] = [
@@ -114,7 +120,7 @@ def respond(message: Message, plan: BootPlan, address: IPv4Address, arrival: Arr
     ]
     if 0 < len(message.client_uuid) <= 255:
         options.append((Option.CLIENT_UUID, message.client_uuid))
-    if vendor_options := _vendor_options(message, request, plan.profile, offering):
+    if vendor_options := _vendor_options(message, request, needs, plan.profile, offering):
         options.append((Option.VENDOR_OPTIONS, vendor_options))
     # RFC 2132 asks for no NUL here, but ROMs and EDK2 read these as C strings and dnsmasq always sends it.
     if server:
@@ -136,7 +142,7 @@ def respond(message: Message, plan: BootPlan, address: IPv4Address, arrival: Arr
         options=tuple(options),
         destination=destination,
         destination_port=port,
-        delay=_delay(message, plan.profile),
+        delay=_delay(needs, plan.profile),
     )
 
 
@@ -193,12 +199,14 @@ def _destination(message: Message, arrival: Arrival) -> tuple[IPv4Address, int]:
     return EVERYONE, CLIENT_PORT
 
 
-def _delay(message: Message, profile: Profile) -> float:
-    return max((_DELAY if profile is Profile.DELAYED else 0.0, *(quirk.delay for quirk in quirks.find(message))))
+def _delay(needs: tuple[quirks.Quirk, ...], profile: Profile) -> float:
+    return max((_DELAY if profile is Profile.DELAYED else 0.0, *(quirk.delay for quirk in needs)))
 
 
-def _vendor_options(message: Message, request: BootRequest, profile: Profile, offering: bool) -> bytes:
-    inner = b"".join(quirk.vendor_options for quirk in quirks.find(message))
+def _vendor_options(
+    message: Message, request: BootRequest, needs: tuple[quirks.Quirk, ...], profile: Profile, offering: bool
+) -> bytes:
+    inner = b"".join(quirk.vendor_options for quirk in needs)
     if not inner and not request.http:
         bios = request.machines[0] is Machine.BIOS
         wanted = profile is not Profile.PLAIN if bios else profile is Profile.VENDOR_OPTIONS

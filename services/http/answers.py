@@ -3,9 +3,8 @@
 import socket
 import struct
 
-from aiohttp import web
-
 from services.decision import Reason
+from services.http.library import web
 
 HEADERS = {"Server": "netboot-appliance"}
 

@@ -1,80 +1,36 @@
-"""Sending a file over HTTP by sendfile (RFC 9110, ranges and HEAD), and learning how much of it really arrived.
+"""Sending a file over HTTP (RFC 9110, ranges and HEAD), and learning how much of it really arrived.
 
-aiohttp's FileResponse also uses sendfile, but opens its file by name (a race with symbolic links), tells no progress
-and waits for ever for a client that stopped reading. Here the file is open already and goes out in slices; what arrived
-is read from the kernel, where TCP_INFO counts the acknowledged bytes. There are no conditional requests: a release
-never changes under its name.
+aiohttp's FileResponse opens its file by name (a race with symbolic links), tells no progress and waits for ever for a
+client that stopped reading. Here the file is open already, and the outlet sends it; what arrived is read from the
+kernel. A file that is written to while it is sent ends its answers before their last bytes: these are held back until
+all others are acknowledged, and go as a copy that was read before the file was looked at. So a client never has as many
+bytes as were promised of two contents. There are no conditional requests: a release never changes under its name.
 """
 
 import asyncio
 import contextlib
-import fcntl
 import os
-import socket
-import struct
-import termios
 from collections.abc import Callable
-from dataclasses import dataclass
-
-from aiohttp import web
 
 from services.files import OpenFile
+from services.http import patience
 from services.http.answers import HEADERS
+from services.http.library import web
+from services.http.meter import Meter
+from services.http.outlet import Outlet, cork, unaltered
 
-STALLED_AFTER = 60.0  # seconds in which a client has to take one slice
+TELL_EVERY = 1.0  # seconds
 
-# iPXE under UEFI starts the kernel without acknowledging the last segments it took (Debian 12's iPXE of 2019: 9.6 kB
-# of 15 MB): a tail of this many bytes, unacknowledged for this many seconds after all was sent, has arrived.
-TAIL = 65536
-TAIL_QUIET = 1.0
-
-_SLICE = 1 << 20
-_POLL = 0.02
-_TCP_INFO_SIZE = 136
-_TCP_STATE = struct.Struct("B")  # struct tcp_info: tcpi_state is its first octet,
-_TCP_ACKED = struct.Struct("Q")  # and tcpi_bytes_acked stands at 120, since Linux 4.1
-_ACKED_AT = 120
-_TCP_CLOSE = 7
+# Seconds between two looks for acknowledgements that are awaited; doubled each time, since a thousand clients at the
+# end of their files may keep us waiting together.
+_FIRST_LOOK, _LAST_LOOK = 0.001, 0.25
 
 
 class Stalled(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
-    """The client has not taken a slice in STALLED_AFTER seconds, or the file became shorter."""
+    """The client is too slow, or takes nothing."""
 
-
-@dataclass(slots=True)
-class Meter:
-    """Bytes of one response's body that the client's kernel has acknowledged, of `size`."""
-
-    connection: socket.socket
-    size: int
-    start: int
-
-    @classmethod
-    def begin(cls, transport: asyncio.Transport, size: int) -> "Meter":
-        """Count from here: all that was written to `transport` before is not the body."""
-        # The duplicate keeps the counter readable after aiohttp closed its end.
-        connection: socket.socket = transport.get_extra_info("socket").dup()
-        _, acked = _tcp_state(connection)
-        while True:
-            queued = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]
-            before, (_, acked) = acked, _tcp_state(connection)
-            if before == acked:  # else an ACK came between the two readings, which then do not add up
-                return cls(connection, size, acked + queued + transport.get_write_buffer_size())
-
-    @property
-    def sent(self) -> int:
-        """Bytes of the body that arrived."""
-        return min(max(_tcp_state(self.connection)[1] - self.start, 0), self.size)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the connection is gone, so that nothing more can arrive."""
-        return _tcp_state(self.connection)[0] == _TCP_CLOSE
-
-
-def _tcp_state(connection: socket.socket) -> tuple[int, int]:
-    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-    return _TCP_STATE.unpack_from(info)[0], _TCP_ACKED.unpack_from(info, _ACKED_AT)[0]
+    def __init__(self) -> None:
+        super().__init__(f"the client took nothing, or too little, for {patience.STALLED_AFTER:.0f} s")
 
 
 def respond(request: web.BaseRequest, size: int) -> tuple[web.StreamResponse, range]:
@@ -96,39 +52,85 @@ def respond(request: web.BaseRequest, size: int) -> tuple[web.StreamResponse, ra
     return web.StreamResponse(status=status, headers=headers), range(start, stop)
 
 
-async def send(
-    transport: asyncio.Transport, file: OpenFile, body: range, meter: Meter, tell: Callable[[], None]
-) -> None:
-    """Send `body` of `file`; return when the client has acknowledged it (see TAIL). `tell` is called after each step.
+async def drained(request: web.BaseRequest) -> None:
+    """Return when the kernel has all that was written to the connection so far: a body passes by aiohttp's buffer.
 
-    Raises ConnectionError when the client went away or stalled.
+    Raises Stalled when the client does not take it.
     """
-    loop = asyncio.get_running_loop()
-    with os.fdopen(file.fd, "rb", buffering=0, closefd=False) as content:
-        for offset in range(body.start, body.stop, _SLICE):
-            count = min(_SLICE, body.stop - offset)
-            try:
-                async with asyncio.timeout(STALLED_AFTER):
-                    taken = await loop.sendfile(transport, content, offset, count)
-            except TimeoutError:
-                raise Stalled(f"the client took nothing for {STALLED_AFTER:.0f} s") from None
-            if taken < count:
-                raise Stalled("the file shrank while it was being sent")
-            tell()
-    await _acknowledged(meter, tell)
+    if request.transport is None or not request.transport.get_write_buffer_size():
+        return
+    try:
+        async with asyncio.timeout(patience.STALLED_AFTER):
+            await request.writer.drain()  # to the last byte, as connections.py sets it
+    except TimeoutError:
+        raise Stalled from None
 
 
-async def _acknowledged(meter: Meter, tell: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-    before, progressed = meter.sent, loop.time()
-    while (sent := meter.sent) < meter.size:
-        if meter.closed:
-            raise ConnectionResetError("the client closed the connection")
-        if sent > before:
-            before, progressed = sent, loop.time()
-        elif 0 < sent >= meter.size - TAIL and loop.time() - progressed > TAIL_QUIET:
+async def send(outlet: Outlet, file: OpenFile, body: range, meter: Meter, tell: Callable[[int], None]) -> None:
+    """Send `body` of `file`; return when the client has acknowledged it (see patience.TAIL). `tell` gets the bytes that
+    arrived, each TELL_EVERY seconds.
+
+    The connection may be corked, and is not when all was sent. Nothing else may be written to it meanwhile. Raises
+    OSError when the client went away or is too slow (Stalled), or when the file is no longer what it was (Altered).
+    """
+    held = min(len(body), patience.TAIL)
+    try:
+        async with asyncio.timeout(None) as limit:
+            with contextlib.closing(_Watch(meter, limit, tell)) as watch:
+                if bulk := len(body) - held:
+                    await outlet.send(meter.connection, file, body.start, body.stop - held)
+                    cork(meter.connection, False)
+                    await watch.acknowledged(bulk)
+                last = os.pread(file.fd, held, body.stop - held)
+                unaltered(file)
+                await asyncio.get_running_loop().sock_sendall(meter.connection, last)
+                cork(meter.connection, False)
+                await watch.acknowledged(meter.size)
+    except TimeoutError:
+        raise Stalled from None
+
+
+class _Watch:
+    """Looks at what arrived, as long as one body is under way; brings `limit` about when the client is too slow."""
+
+    def __init__(self, meter: Meter, limit: asyncio.Timeout, tell: Callable[[int], None]) -> None:
+        self._meter = meter
+        self._limit = limit
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._told = self._loop.time()
+        self._patience = patience.Patience(meter.size, self._told)
+        self._awaited: tuple[int, asyncio.Future[None]] | None = None
+        self._pause = TELL_EVERY
+        self._timer = self._loop.call_later(self._pause, self._look)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._timer.cancel()
+
+    async def acknowledged(self, size: int) -> None:
+        """Return when the first `size` bytes were acknowledged; raises ConnectionResetError when none can come."""
+        arrived = self._loop.create_future()
+        self._awaited, self._pause = (size, arrived), _FIRST_LOOK
+        self._timer.cancel()
+        self._look()
+        await arrived
+
+    def _look(self) -> None:
+        now, sent = self._loop.time(), self._meter.sent
+        if self._patience.ended(sent, now):
+            self._limit.reschedule(now)
             return
-        elif loop.time() - progressed > STALLED_AFTER:
-            raise Stalled(f"the client took nothing for {STALLED_AFTER:.0f} s")
-        tell()
-        await asyncio.sleep(_POLL)
+        if now - self._told >= TELL_EVERY:
+            self._told = now
+            self._tell(sent)
+        if self._awaited is not None:
+            size, arrived = self._awaited
+            if sent >= size or (size == self._meter.size and self._patience.arrived(now)):
+                arrived.set_result(None)
+            elif self._meter.closed:
+                arrived.set_exception(ConnectionResetError("the client closed the connection"))
+            self._pause = min(self._pause * 2, _LAST_LOOK)
+            if arrived.done():
+                self._awaited, self._pause = None, TELL_EVERY
+        self._timer = self._loop.call_later(self._pause, self._look)

@@ -19,14 +19,15 @@ from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from aiohttp import web
-
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
 from services.events import Event, Ignored, Reported, TransferFailed, TransferProgressed, TransferServed
 from services.files import OpenFile, open_beneath
 from services.http import answers, authorization, delivery, reports
-from services.http.connections import Connections
+from services.http.connections import AT_ONCE, Connections
+from services.http.library import web
+from services.http.meter import Meter
+from services.http.outlet import Altered, Outlet, cork
 from services.http.paths import Archive, BootUrl, EntryScript, ImageFile, LoaderFile, ReportBox, Script, parse
 from services.sockets import listen_tcp
 
@@ -36,7 +37,6 @@ _SERVICE = "http"
 _BACKLOG = 1024
 _SECRET = {"Cache-Control": "no-store"}  # the script holds the token, the archive what the token opens
 _CHALLENGE = {"WWW-Authenticate": authorization.CHALLENGE}
-_REPORT_EVERY = 1.0
 _LAST_WORDS = 1.0  # seconds for an answer that is decided to leave before its connection is closed
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class HttpServer:
         self._report = report
         self._emit = emit
         self._connections: Connections | None = None
+        self._outlet: Outlet | None = None
         self._listener: asyncio.Server | None = None
         self._underway: set[asyncio.Task[object]] = set()
 
@@ -84,7 +85,10 @@ class HttpServer:
         tcp = listen_tcp(self.address, self.port, _BACKLOG)
         self.port = tcp.getsockname()[1]
         self._connections = Connections(self._answer)
-        self._listener = await asyncio.get_running_loop().create_server(self._connections, sock=tcp, backlog=_BACKLOG)
+        self._outlet = Outlet()
+        # To asyncio the backlog is also how many connections it takes at once, before their limit can tell.
+        self._listener = await asyncio.get_running_loop().create_server(self._connections, sock=tcp, backlog=AT_ONCE)
+        tcp.listen(_BACKLOG)
 
     async def close(self, seconds: float) -> None:
         """Take no more connections, let the requests under way finish for at most `seconds`, then cut them off."""
@@ -98,7 +102,9 @@ class HttpServer:
                 task.cancel()
         await self._connections.shutdown(_LAST_WORDS)
         await self._listener.wait_closed()
-        self._listener = self._connections = None
+        if self._outlet is not None:
+            self._outlet.close()
+        self._listener = self._connections = self._outlet = None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         task = asyncio.current_task()
@@ -189,7 +195,7 @@ class HttpServer:
     async def _send_file(
         self, request: web.BaseRequest, url: BootUrl, mac: MacAddress, root: Path, parts: tuple[str, ...]
     ) -> web.StreamResponse:
-        file = await asyncio.to_thread(open_beneath, root, parts)
+        file = open_beneath(root, parts)
         if isinstance(file, Ignore):
             return self._refuse(mac, file, url)
         with contextlib.closing(file):
@@ -200,25 +206,25 @@ class HttpServer:
     ) -> web.StreamResponse:
         response, body = delivery.respond(request, file.size)
         response.content_length = len(body)
-        await response.prepare(request)
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError("the client closed the connection")
-        if request.method == "HEAD" or response.status == 416 or not isinstance(transport, asyncio.Transport):
+        if request.method == "HEAD" or response.status == 416:
+            await response.prepare(request)
             return response
-        meter = delivery.Meter.begin(transport, len(body))
-        started = told = time.monotonic()
+        transport = request.transport
+        if self._outlet is None or not isinstance(transport, asyncio.Transport):
+            raise ConnectionResetError("the client closed the connection")
+        cork(transport.get_extra_info("socket"), True)
+        await response.prepare(request)
+        await delivery.drained(request)
+        meter = Meter.begin(transport, len(body))
+        started = time.monotonic()
 
-        def tell() -> None:
-            nonlocal told
-            if time.monotonic() - told >= _REPORT_EVERY:
-                told = time.monotonic()
-                self._tell(TransferProgressed(mac, _SERVICE, path, meter.sent, meter.size))
+        def tell(sent: int) -> None:
+            self._tell(TransferProgressed(mac, _SERVICE, path, sent, meter.size))
 
-        self._tell(TransferProgressed(mac, _SERVICE, path, 0, meter.size))
+        tell(0)
         with contextlib.closing(meter.connection):
             try:
-                await delivery.send(transport, file, body, meter, tell)
+                await delivery.send(self._outlet, file, body, meter, tell)
             except (OSError, asyncio.CancelledError) as error:
                 why = "the server stopped" if isinstance(error, asyncio.CancelledError) else _why(error)
                 self._tell(TransferFailed(mac, _SERVICE, path, meter.sent, why))
@@ -234,6 +240,6 @@ class HttpServer:
 
 
 def _why(error: OSError) -> str:
-    if isinstance(error, delivery.Stalled):
+    if isinstance(error, delivery.Stalled | Altered):
         return str(error)
     return "the client closed the connection" if isinstance(error, ConnectionError) else str(error)

@@ -4,14 +4,12 @@ It holds no port, so it works beside this host's own DHCP client; and it hears t
 out, so a probe on the box hears the box. Needs CAP_NET_RAW.
 """
 
-import ctypes
 import socket
-import struct
 
+from services import sieve
 from services.dhcp.message import CLIENT_PORT
 
 _EVERY_PROTOCOL = 3  # ETH_P_ALL, linux/if_ether.h: packets on their way out pass sockets of this kind only
-_ATTACH_FILTER = 26  # SO_ATTACH_FILTER, asm-generic/socket.h
 # Classic BPF on the IP header: UDP to port 68. What else an NFS server sends and hears must not pass through here.
 _TO_CLIENTS = (
     (0x30, 0, 0, 9),  # load the protocol
@@ -28,9 +26,7 @@ def listen(interface: str) -> socket.socket:
     """Open it; what it receives begins with the IP header. Raises OSError."""
     ear = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0)
     try:
-        program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in _TO_CLIENTS))
-        filtering = struct.pack("@HP", len(_TO_CLIENTS), ctypes.addressof(program))
-        ear.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, filtering)
+        sieve.attach(ear, _TO_CLIENTS)
         ear.bind((interface, _EVERY_PROTOCOL))
     except OSError:
         ear.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 from services.decision import Ignore
 from services.dhcp.quirks import is_raspberry_pi
 from services.ethernet import MacAddress
-from services.files import OpenFile, in_memory, open_beneath
+from services.files import OpenFile, open_beneath
 from services.menus.menu import Dialect
 from services.tftp.paths import BootFile, BootPath, ImageFile, Script
 
@@ -27,12 +27,12 @@ class Files:
     script: Callable[[Dialect, MacAddress, IPv4Address], str | Ignore]
     raspberry_pi: Path | None = None
 
-    def open(self, path: BootPath, mac: MacAddress, peer: IPv4Address) -> OpenFile | Ignore:
+    def open(self, path: BootPath, mac: MacAddress, peer: IPv4Address) -> OpenFile | bytes | Ignore:
         """The file that `path` means for the client `mac` at `peer`."""
         match path.target:
             case Script(dialect):
                 script = self.script(dialect, mac, peer)
-                return script if isinstance(script, Ignore) else in_memory(script.encode())
+                return script if isinstance(script, Ignore) else script.encode()
             case ImageFile(release, file):
                 return open_beneath(self.images, (release, file))
             case BootFile(parts) if self.raspberry_pi and path.claimed is None and is_raspberry_pi(mac):

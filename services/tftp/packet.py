@@ -88,12 +88,20 @@ def decode(datagram: bytes) -> Packet | Ignore:
     return Ignore(Reason.MALFORMED)
 
 
-def encode_data(block: int, payload: bytes | memoryview) -> bytes:
-    """Return DATA `block` (any non-negative count: it rolls over past 65535 to 0).
+def encode_ack(block: int) -> bytes:
+    """Return the ACK of `block`, any non-negative count: it rolls over past 65535 to 0."""
+    return _HEADER.pack(_ACK, block & 0xFFFF)
 
-    Not by tftpy: this is the hot path, and its class formats a struct for every packet. A test holds the bytes equal.
+
+def lay_out_headers(buffer: bytearray | memoryview, payload: int, first: int, count: int) -> None:
+    """Write the headers of `count` DATA packets from block `first` on, `payload` octets apart, and zeros between them.
+
+    Block numbers roll over past 65535 to 0. The last packet may have less payload, down to none. Not by tftpy: this is
+    the hot path, and its class formats a struct for every packet. A test holds the packets equal.
     """
-    return b"".join((_HEADER.pack(_DATA, block & 0xFFFF), payload))
+    numbers = (number for block in range(first, first + count) for number in (_DATA, block & 0xFFFF))
+    between = f"{payload}x"
+    struct.pack_into(">" + between.join(["HH"] * count), buffer, 0, *numbers)
 
 
 def encode_options(options: Mapping[str, str]) -> bytes:

@@ -1,51 +1,72 @@
-"""One client's transfer with its open file: turns the block numbers of `transfer.py` into packets. No sockets here."""
+"""One client's transfer with the content it gets, and its place on the short way (express.py). No sockets here."""
 
-import os
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import socket
+from dataclasses import dataclass
 
+from services.datagrams import Outlet
 from services.ethernet import MacAddress
-from services.files import OpenFile
-from services.tftp.packet import ReadRequest, encode_data
-from services.tftp.transfer import SendBlocks, Transfer
-
-Peer = tuple[str, int]
-
-
-class FileShrank(Exception):  # noqa: N818 - an event of the file system, said in its words
-    """The file became shorter than it was when its size was promised to the client."""
+from services.tftp.arena import PLAIN, Arena, Chunk, Content, Step
+from services.tftp.transfer import Transfer
 
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """`pending` are the blocks that the socket had no room for yet; times are monotonic seconds."""
+    """`peer` as in services/datagrams.py; `request` is the hash of the datagram it sent; times are monotonic
+    seconds.
 
-    peer: Peer
+    `own` is its socket, where it has one. `pending` are the first and the last block that the socket had no room for.
+    `ahead` is what to do when the ACK arrives that is expected, and `heard` when the last such one did: of these the
+    transfer is told later.
+    """
+
+    peer: bytes
     mac: MacAddress
     path: str
-    request: ReadRequest
-    file: OpenFile
+    request: int
+    content: Content
     transfer: Transfer
+    outlet: Outlet
+    own: socket.socket | None
     started: float
-    announced: bool = False
-    reported_at: float = 0.0
+    reported_at: float | None = None
     reported_bytes: int = 0
-    pending: deque[bytes] = field(default_factory=deque)
+    pending: tuple[int, int] | None = None
+    due: int = -1
+    ahead: Step = PLAIN
+    heard: float = 0.0
+    chunk: Chunk | None = None
 
-    def packets(self, blocks: SendBlocks) -> Iterator[bytes]:
-        """Yield the DATA packets of a window, read from the file in one go; raises FileShrank and OSError.
+    @property
+    def deadline(self) -> float:
+        """When to retransmit."""
+        return max(self.transfer.deadline, self.heard + self.transfer.wait) if self.chunk else self.transfer.deadline
 
-        The unit is the window, not the packet, so that a shared cache of laid-out packets, or a send call that takes
-        a whole window, can replace this without anybody noticing.
-        """
-        size = self.transfer.terms.block
-        offset = (blocks.first - 1) * size
-        wanted = min(blocks.last * size, self.transfer.size) - offset
-        content = memoryview(os.pread(self.file.fd, wanted, offset)) if wanted else memoryview(b"")
-        if len(content) < wanted:
-            raise FileShrank(f"{self.path} shrank while it was being sent")
-        return (
-            encode_data(block, content[(block - blocks.first) * size : (block - blocks.first + 1) * size])
-            for block in range(blocks.first, blocks.last + 1)
-        )
+    def settle(self) -> Transfer:
+        """The transfer, which knows all that arrived."""
+        if self.chunk:
+            self.transfer.skip(self.ahead[3], self.heard)
+        return self.transfer
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether its windows may leave through the shared socket as they lie in a chunk."""
+        return self.own is None and (self.outlet.cuts or self.transfer.terms.window == 1)
+
+    def enter(self, arena: Arena) -> None:
+        """Take the short way, if there is one from here on."""
+        transfer, terms = self.transfer, self.transfer.terms
+        if self.chunk or self.pending or not transfer.steady or not self.takes_messages:
+            return
+        first = transfer.acked + terms.window + 1
+        if (chunk := arena.laid_out(self.content, terms.block, first)) and (
+            step := arena.step(chunk, terms.window, first)
+        ):
+            self.chunk, self.ahead, self.heard = chunk, step, 0.0
+            chunk.readers.add(self)
+
+    def leave(self) -> None:
+        """Take the plain way from here on."""
+        if self.chunk:
+            self.settle()
+            self.chunk.readers.discard(self)
+            self.chunk, self.ahead = None, PLAIN

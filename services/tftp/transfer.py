@@ -9,12 +9,16 @@ firmware that says netascii expects its file untouched.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 DEFAULT_BLOCK = 512
 SMALLEST_BLOCK = 8
-LARGEST_BLOCK = 1500 - 32  # Ethernet's MTU less IPv4, UDP and TFTP headers: a larger block would be fragmented
+HEADERS = 32  # IPv4's, UDP's and TFTP's: a block that does not fit into the MTU with them would be fragmented
+LARGEST_BLOCK = 1500 - HEADERS  # what Ethernet takes, where nothing is known of the path
+LARGEST_BLOCK_OF_ALL = 65464  # RFC 2348
 LARGEST_WINDOW = 64
+LARGEST_WINDOW_OCTETS = 65507  # with TFTP's headers: what the kernel takes in one call to cut into packets
 
 FIRST_WAIT = 1.0  # seconds before the first retransmission while no round trip was measured (RFC 6298, 2.1)
 SHORTEST_WAIT = 0.05  # a LAN answers in 0.2 ms, firmware that writes to flash in 20
@@ -33,19 +37,30 @@ class Terms:
     granted: Mapping[str, str] | None = None
 
 
-def negotiate(options: Mapping[str, str], size: int) -> Terms:
-    """Grant what was asked (lower-case names) as far as it makes sense; `size` is the file's, in bytes.
+@lru_cache(maxsize=64)
+def stretch(block: int) -> int:
+    """How many blocks of `block` octets lie between two of which the round trip is measured: those of about 512 KiB.
+
+    Between them every window that is acknowledged whole is like the one before, and cheap for whoever drives this.
+    """
+    return min(512, 1 << max(0, ((768 << 10) // block).bit_length() - 1))
+
+
+def negotiate(options: Mapping[str, str], size: int, largest: int = LARGEST_BLOCK) -> Terms:
+    """Grant what was asked (lower-case names) as far as it makes sense; `size` is the file's, in bytes; `largest` the
+    block that the path to the client takes whole.
 
     A value that is no number or out of range is left out of the OACK, as RFC 2347 allows: it never fails a boot.
     """
     granted: dict[str, str] = {}
     block, window, longest_wait = DEFAULT_BLOCK, 1, LONGEST_WAIT
+    largest = max(SMALLEST_BLOCK, min(largest, LARGEST_BLOCK_OF_ALL))
     for name, text in options.items():
         if not (text.isascii() and text.isdigit() and len(text) <= 10):
             continue
         value = int(text)
         if name == "blksize" and value >= SMALLEST_BLOCK:
-            block = min(value, LARGEST_BLOCK)
+            block = min(value, largest)
             granted[name] = str(block)
         elif name == "tsize":
             granted[name] = str(size)
@@ -57,6 +72,9 @@ def negotiate(options: Mapping[str, str], size: int) -> Terms:
         elif name == "windowsize" and value >= 1:
             window = min(value, LARGEST_WINDOW)
             granted[name] = str(window)
+    if window > 1:
+        window = max(1, min(window, LARGEST_WINDOW_OCTETS // (block + 4)))
+        granted["windowsize"] = str(window)
     return Terms(block, window, longest_wait, granted or None)
 
 
@@ -95,8 +113,26 @@ Step = Wait | SendOptions | SendBlocks | Done | Probed | Failed
 class Transfer:
     """The sender's side of one transfer; all times are monotonic seconds, given by the caller.
 
-    Every method but the properties returns the next `Step`. When `deadline` has passed, call `expire`.
+    Every method that takes something from the client, and `expire`, returns the next `Step`. When `deadline` has
+    passed, call `expire`.
     """
+
+    __slots__ = (
+        "_deviation",
+        "_negotiating",
+        "_progressed_at",
+        "_round_trip",
+        "_sent",
+        "_timed",
+        "_tries",
+        "_unsure",
+        "acked",
+        "blocks",
+        "deadline",
+        "size",
+        "terms",
+        "wait",
+    )
 
     def __init__(self, terms: Terms, size: int, now: float) -> None:
         self.terms = terms
@@ -109,7 +145,8 @@ class Transfer:
         self._timed: tuple[int, float] | None = None  # a block sent once, and when: what a round trip is measured on
         self._round_trip: float | None = None
         self._deviation = 0.0
-        self._wait = min(FIRST_WAIT, terms.longest_wait)
+        self._unsure = True  # whether the next window is timed because nothing was measured since the last loss
+        self.wait = min(FIRST_WAIT, terms.longest_wait)
         self._tries = 0
         self._progressed_at = now
 
@@ -117,6 +154,33 @@ class Transfer:
     def acked_bytes(self) -> int:
         """How many bytes of the file the client has."""
         return min(self.acked * self.terms.block, self.size)
+
+    @property
+    def outstanding(self) -> tuple[int, int]:
+        """The first and the last block of the window that waits for its ACK."""
+        return self.acked + 1, min(self.acked + self.terms.window, self.blocks)
+
+    @property
+    def steady(self) -> bool:
+        """Whether the next ACK will be, if nothing goes wrong, of a whole window that nothing is measured on.
+
+        Then one may, instead of calling `acknowledge` for each window, send the next window for each such ACK and tell
+        `skip` later. The first window that has a block divisible by `stretch` is the last of which this is true, and it
+        is never true of one that is short.
+        """
+        if self._negotiating or self._unsure or self._timed is not None:
+            return False
+        return self._sent == self.acked + self.terms.window
+
+    def skip(self, acked: int, now: float) -> None:
+        """Take it that window after window was acknowledged up to block `acked`, the last of them at `now`."""
+        if acked > self.acked:
+            self.acked = acked
+            self._sent = acked + self.terms.window
+            self._timed = (self._sent, now) if self._due(self._sent) else None
+            self._tries = 0
+            self._progressed_at = now
+            self.deadline = now + self.wait
 
     def start(self, now: float) -> Step:
         """Answer the request: with the OACK, or without options with the first block."""
@@ -149,8 +213,9 @@ class Transfer:
         if self._tries > TRIES:
             where = "the options" if self._negotiating else f"block {self.acked + 1} of {self.blocks}"
             return Failed(f"the client stopped answering at {where} ({TRIES} retransmissions)")
-        self._wait = min(self._wait * 2, self.terms.longest_wait)
+        self.wait = min(self.wait * 2, self.terms.longest_wait)
         self._timed = None  # Karn: an ACK no longer tells which copy it answers
+        self._unsure = True
         return self._send_options(now) if self._negotiating else self._send_window(now)
 
     def repeat(self, now: float) -> Step:
@@ -191,21 +256,27 @@ class Transfer:
         else:
             self._deviation += (abs(self._round_trip - sample) - self._deviation) / 4
             self._round_trip += (sample - self._round_trip) / 8
+        self._unsure = False
         wait = self._round_trip + 4 * self._deviation
-        self._wait = min(max(wait, SHORTEST_WAIT), self.terms.longest_wait)
+        self.wait = min(max(wait, SHORTEST_WAIT), self.terms.longest_wait)
 
     def _leave(self, politely: bool, why: str) -> Step:
         sized = self.terms.granted is not None and "tsize" in self.terms.granted
         return Probed() if politely and sized and self._negotiating else Failed(why)
 
     def _send_options(self, now: float) -> SendOptions:
-        self.deadline = now + self._wait
+        self.deadline = now + self.wait
         return SendOptions()
 
     def _send_window(self, now: float) -> SendBlocks:
-        first, last = self.acked + 1, min(self.acked + self.terms.window, self.blocks)
+        first, last = self.outstanding
         # Only a last block that never went out before gives an honest round trip.
-        self._timed = (last, now) if last > self._sent else None
+        self._timed = (last, now) if last > self._sent and self._due(last) else None
         self._sent = max(self._sent, last)
-        self.deadline = now + self._wait
+        self.deadline = now + self.wait
         return SendBlocks(first, last)
+
+    def _due(self, last: int) -> bool:
+        # One round trip in a stretch is enough, unless what was measured did not hold.
+        apart = stretch(self.terms.block)
+        return self._unsure or last // apart != self.acked // apart

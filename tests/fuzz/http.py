@@ -17,7 +17,6 @@ from typing import Self
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
 from services.events import Reported
-from services.http import delivery
 from services.http.server import HttpServer
 from tests.fuzz.faults import Faults
 from tests.fuzz.pieces import join, split
@@ -85,14 +84,12 @@ class Target:
             report=self._report,
             emit=lambda _: None,
         )
-        self._poll, delivery._POLL = delivery._POLL, 0.001
         self._loop.run_until_complete(self.server.start())
         self._faults = Faults("services.http")
         self._descriptors = len(os.listdir("/proc/self/fd"))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        delivery._POLL = self._poll
         self._loop.run_until_complete(self.server.close(0))
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()

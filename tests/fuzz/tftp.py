@@ -70,7 +70,7 @@ class Target:
         self._loop.run_until_complete(self._open())
         self._peers = [UdpPeer(self.server.port, source) for source in SOURCES]
         self._honest = UdpPeer(self.server.port)
-        self._faults = Faults("services.tftp.server")
+        self._faults = Faults("services.tftp")
         self._descriptors = len(os.listdir("/proc/self/fd"))
         return self
 

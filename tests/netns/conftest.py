@@ -7,9 +7,10 @@ import pytest
 
 from image.release import Release
 from services.ethernet import MacAddress
+from tests.netns.besieged import Besieged
 from tests.netns.scripted_pc import ScriptedPc
 from tests.netns.served import Box, install_release
-from tests.room.namespaces import assert_nothing_left
+from tests.room.namespaces import Network, assert_nothing_left
 from tests.room.processes import tail
 from tests.room.room import Room
 
@@ -83,11 +84,18 @@ def plug(room: Room) -> Iterator[Plug]:
         pc.switch_off()
 
 
+@pytest.fixture(scope="module")
+def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
+    """A running box of this module's own, to be attacked."""
+    with Network() as network:
+        yield Besieged(network, tmp_path_factory.mktemp("besieged"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failure shows the end of the box's log."""
     report = yield
-    box = item.funcargs.get("box")
+    box = item.funcargs.get("box", item.funcargs.get("besieged"))
     if report.failed and isinstance(box, Box):
         report.sections.append((f"The box ({box.log})", tail(box.log)))
     return report

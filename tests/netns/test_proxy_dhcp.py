@@ -276,11 +276,12 @@ async def test_a_broadcast_to_port_4011_is_not_ours(box: Namespace, pc_host: Nam
 async def test_garbage_harms_nobody_and_fills_no_log(box: Namespace, pc: Client) -> None:
     us = Box()
     async with us.serving(box):
-        for size in range(3 * BATCH):
-            pc.say(bytes([size]) * (size * 20))
+        for number in range(3 * BATCH):
+            pc.say(bytes([number % 256]) * (number % 70 * 20))
         pc.say(message(DISCOVER, bytes(STRANGER), [(60, b"MSFT 5.0")]))
         pc.say(message(DISCOVER, bytes(PC), [(60, b"MSFT 5.0")]))
         pc.say(b"\x02" + discover()[1:])
+        pc.say(discover()[:2] + b"\x10" + discover()[3:])
         pc.say(discover())
         await pc.hear(str(BOX))
     assert us.events == [Ignored("dhcp", "0.0.0.0", Reason.MALFORMED), DISCOVERED, Offered(PC, FILE, 67)]

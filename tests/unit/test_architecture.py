@@ -10,11 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(p for folder in ("appliance", "services", "image") for p in (ROOT / folder).rglob("*.py"))
+BENCH = sorted((ROOT / "bench").rglob("*.py"))
 FORBIDDEN = {
-    "services": {"appliance", "image", "tests"},
-    "image": {"appliance", "services", "tests"},
-    "appliance": {"tests"},
+    "services": {"appliance", "image", "tests", "bench"},
+    "image": {"appliance", "services", "tests", "bench"},
+    "appliance": {"tests", "bench"},
 }
+# Of the tests, what the bench stands on: namespaces, processes, a release to serve, scripted PCs.
+LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "aiohttp", "structlog", "subprocess", "time"}
 PURE = (
     "appliance/policy.py",
@@ -27,6 +30,7 @@ PURE = (
     "appliance/bootmenu.py",
     "appliance/adaptation.py",
     "appliance/dhcpsettings.py",
+    "appliance/tftpsettings.py",
     "appliance/tomlvalues.py",
     "appliance/learned.py",
     "appliance/passwords.py",
@@ -41,6 +45,7 @@ PURE = (
     "services/dhcp/pool.py",
     "services/dhcp/snippets.py",
     "services/tftp/transfer.py",
+    "services/tftp/deadlines.py",
     "services/menus/ipxe.py",
     "services/http/authorization.py",
     "services/menus/menu.py",
@@ -63,6 +68,7 @@ PURE = (
     "image/recipe.py",
     "image/commandline.py",
     "image/livebuild.py",
+    *(f"bench/{name}.py" for name in ("goals", "measure", "report", "svg")),
 )
 # Where each foreign library's objects stop: the codec or the edge that wraps it.
 CONFINED = {
@@ -86,6 +92,17 @@ def test_imports_run_downward_only(path: Path) -> None:
     assert not set(imports(path)) & FORBIDDEN[path.relative_to(ROOT).parts[0]]
 
 
+@pytest.mark.parametrize("path", BENCH, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_bench_stands_on_the_room_and_not_on_tests(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if line.startswith(("from tests", "import tests"))]
+    assert all(line.split()[1].startswith(LENT_TO_BENCH) for line in lines)
+
+
+def test_only_its_own_tests_know_the_bench() -> None:
+    users = [p for p in (ROOT / "tests").rglob("*.py") if "bench" in set(imports(p))]
+    assert {p.parent for p in users} == {ROOT / "tests" / "unit" / "bench"}
+
+
 @pytest.mark.parametrize("name", PURE)
 def test_a_pure_module_does_no_io(name: str) -> None:
     assert not set(imports(ROOT / name)) & IMPURE
@@ -97,7 +114,7 @@ def test_a_foreign_library_stops_at_its_codec(library: str, homes: set[str]) -> 
     assert users == homes
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", SOURCES + BENCH, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_module_says_what_it_is_for_and_fits_in_a_head(path: Path) -> None:
     text = path.read_text()
     if text:

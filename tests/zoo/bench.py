@@ -141,7 +141,8 @@ class Bench:
         if self.relay and said.host == EVERYONE:
             payload = payload[:24] + IPv4Address(self.relay).packed + payload[28:]
             arrival = Arrival(IPv4Address(self.relay), 67, 67)
-        self._box._handle(payload, arrival, cast(Any, _Socket(self, arrival)))
+        peer = (str(arrival.source), arrival.source_port)
+        self._box._handle(cast(Any, _Socket(self, arrival)), arrival.port, payload, peer)
 
     def answered(self, datagram: bytes, arrival: Arrival, destination: tuple[str, int]) -> None:
         """The box has sent a datagram on account of one that had arrived so."""

@@ -15,7 +15,7 @@ from appliance.allowlist import Entry
 from appliance.backup import ALLOWLIST, CONFIG, LARGEST, MANIFEST, REGISTRY, create, unpack, write
 from appliance.config import Config, load
 from appliance.errors import UserError
-from appliance.registry import Registry
+from appliance.registry import Client, Registry
 from appliance.schema import MIGRATIONS
 from services.ethernet import MacAddress, MacRange
 
@@ -32,7 +32,7 @@ def config(tmp_path: Path) -> Config:
     config = load(path)
     with Registry(config.registry) as registry:
         registry.allow([Entry(MacRange(MAC, MAC), "window")])
-        registry.register(MAC, 1.0)
+        registry.register(Client(1, MAC, 1.0, "a password"))
     return config
 
 

@@ -9,7 +9,7 @@ from appliance.allowlist import Entry
 from appliance.config import load
 from appliance.doctor import firmware
 from appliance.doctor.finding import Severity
-from appliance.registry import Registry
+from appliance.registry import Client, Registry
 from services.ethernet import MacAddress, MacRange
 from tests.unit.appliance.test_cli import Run, run
 
@@ -31,7 +31,7 @@ def learned(tmp_path: Path) -> Path:
     with Registry(path) as registry:
         registry.allow([Entry(MacRange.parse("52:54:00:*"))])
         for mac, profile, worked, why, at in ROWS:
-            registry.register(mac, 1.0)
+            registry.register(Client(registry.highest()[0] + 1, mac, 1.0, "a password"))
             registry.sql.execute(
                 "INSERT INTO adaptations VALUES (?, ?, ?, ?, ?, ?)", (mac.value, EDK2, profile, worked, why, at)
             )

@@ -11,7 +11,7 @@ from appliance.cli.config import _menu_warnings
 from appliance.cli.main import app
 from appliance.config import load
 from appliance.errors import UserError
-from appliance.registry import Registry
+from appliance.registry import Client, Registry
 from image import release
 from services.ethernet import MacAddress
 from services.menus.grub import HASH
@@ -154,7 +154,7 @@ def test_clients_show_has_it(box: Box) -> None:
     box.run("allow", "add", PC)
     mac = MacAddress.parse(PC)
     with Registry(box.data / "registry" / "registry.sqlite3") as registry:
-        registry.register(mac, 1000.0)
+        registry.register(Client(1, mac, 1000.0, "a password"))
         nextboots.ask(registry, mac, "local")
         assert "next boot          local\n" in box.run("clients", "show", PC)
         assert json.loads(box.run("clients", "show", PC, "--json"))["next_boot"] == "local"

@@ -11,7 +11,7 @@ from appliance import nextboots
 from appliance.allowlist import Entry
 from appliance.cli.main import app
 from appliance.journal import encode
-from appliance.registry import Registry
+from appliance.registry import BootRow, Registry
 from image import release
 from services.ethernet import MacAddress, MacRange
 from services.events import AddressSeen, ScriptServed
@@ -29,7 +29,8 @@ def data(tmp_path: Path) -> Path:
     release.activate(tmp_path / "images", IDS[3])
     with Registry(tmp_path / "registry" / "registry.sqlite3") as registry:
         registry.allow([Entry(MacRange(PC, PC), "")])
-        boot = registry.open_boot(PC, 1000.0, "token", IDS[0], "")
+        boot = BootRow(1, PC, 1000.0, "token", IDS[0], "")
+        registry.open_boot(boot)
         events = (ScriptServed(PC), AddressSeen(PC, IPv4Address("10.0.0.5")))
         registry.append_events((boot.id, 1000.0, type(event).__name__, encode(event)) for event in events)
     return tmp_path

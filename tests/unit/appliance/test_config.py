@@ -37,6 +37,8 @@ def test_every_section() -> None:
         account_key = "1_abc"
         [dhcp]
         mode = "off"
+        [tftp]
+        ports = "session"
         [boinc]
         management_hosts = ["10.0.0.9"]
         [boinc.preferences]
@@ -48,6 +50,7 @@ def test_every_section() -> None:
         HERE,
     )
     assert config.dhcp.mode == "off"
+    assert config.tftp.ports == "session"
     assert config.nfs.networks == (IPv4Network("10.0.0.0/24"),)
     assert config.boinc.management_hosts == (IPv4Address("10.0.0.9"),)
     assert config.boinc.preferences.max_ncpus_pct == 50.0
@@ -68,6 +71,7 @@ def test_every_section() -> None:
         (SMALLEST + '[nfs]\nnetworks = ["10.0.0.1/24"]', "/etc/c.toml:4: [nfs] networks", "host bits set"),
         (SMALLEST + '[nfs]\nbackend = "samba"', "/etc/c.toml:4: [nfs] backend", "one of auto, kernel, ganesha"),
         (SMALLEST + '[dhcp]\nmode = "relay"', "/etc/c.toml:4: [dhcp] mode", "one of proxy, server, off"),
+        (SMALLEST + '[tftp]\nports = "one"', "/etc/c.toml:4: [tftp] ports", "one of shared, session"),
         (SMALLEST + '[dhcp]\nmode = "server"', "/etc/c.toml:4: [dhcp] mode", "needs addresses: pool ="),
         (SMALLEST + '[dhcp]\npool = "10.0.0.9"\nlease_time = 5', "/etc/c.toml:5: [dhcp] lease_time", "seconds"),
         (SMALLEST + "[dhcp]\npool = 5", "/etc/c.toml:4: [dhcp] pool = 5", "text in quotes"),

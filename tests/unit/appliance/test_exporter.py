@@ -5,13 +5,15 @@ import os
 from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from appliance import exporter, handover
 from appliance.config import Config
 from appliance.errors import UserError
-from appliance.exporter import RootsHands, choose_hands
+from appliance.exporter import RootsHands, choose_hands, keep_exports
 from appliance.exportrequest import Answer, decode, digest, encode_answer
 from appliance.grants import Grant
 from services.ethernet import MacAddress
@@ -144,6 +146,35 @@ async def test_too_many_clients_for_a_request_are_told(root: Root, monkeypatch: 
     monkeypatch.setattr("appliance.exportrequest.LARGEST", 10)
     with pytest.raises(UserError, match="too much for one request"):
         await root.ask(1, good)
+
+
+@pytest.mark.parametrize(("took", "rest"), [(0.01, 0.03), (0.1, 0.3), (20.0, 1.0)])
+async def test_after_each_time_the_others_have_theirs(
+    monkeypatch: pytest.MonkeyPatch, took: float, rest: float
+) -> None:
+    moved, now, rested = asyncio.Event(), [100.0], list[float]()
+    moved.set()
+
+    class Room:
+        """Where something moves all the time."""
+
+        async def install(self, *_: object) -> Answer:
+            now[0] += took
+            moved.set()
+            return Answer("")
+
+    async def sleep(seconds: float) -> None:
+        rested.append(seconds)
+        if len(rested) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(exporter, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    nobody: Any = SimpleNamespace(boots=list, clients=list, set_server=lambda *_: None)
+    box: Any = SimpleNamespace(config=CONFIG, networks=(), allowlist=())
+    with pytest.raises(asyncio.CancelledError):
+        await keep_exports(box, nobody, nobody, moved, Room())
+    assert rested == pytest.approx([rest] * 3)
 
 
 def test_who_is_not_root_asks_or_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The journal: which boot an event belongs to, what a restart still knows, what is logged how often."""
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance import journal as journal_module
 from appliance.journal import Journal, history
 from appliance.registry import Registry
 from appliance.timeline import Boot, Stage
@@ -163,3 +165,35 @@ def test_a_flood_of_strangers_is_bounded(desk: Desk) -> None:
         journal.record(Ignored("dhcp", str(MacAddress(number)), Reason.NOT_ALLOWED))
     journal.flush()
     assert len(desk.registry.ignored()) <= 1001
+
+
+def test_what_cannot_be_written_goes_on_in_memory_and_is_written_later(desk: Desk, tmp_path: Path) -> None:
+    journal = desk.journal()
+    known = journal.began(discover(), "r1")
+    desk.registry.wait_for_locks(0)
+    with Registry(tmp_path / "r.sqlite3") as other, other.transaction():
+        new = journal.began(discover(OTHER), "r1")
+        journal.record(ScriptServed(OTHER))
+        for _ in range(2):
+            with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+                journal.flush()
+        again = journal.began(TransferProgressed(OTHER, "tftp", "snponly.efi", 0, 20), "r1")
+        assert again.token == new.token
+        assert desk.registry.client(OTHER) is None
+    assert (new.id, journal.client(OTHER)) == (known.id + 1, journal.clients()[1])
+    journal.flush()
+    assert boot_of(desk.journal(), OTHER) == boot_of(journal, OTHER)
+    assert desk.registry.client(OTHER) == journal.client(OTHER)
+    assert desk.journal().began(discover(MacAddress(7)), "r1").id == new.id + 1
+
+
+def test_what_waits_to_be_written_is_bounded(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "_EVENTS_HELD", 5)
+    monkeypatch.setattr(journal_module, "_BOOTS_HELD", 2)
+    journal = desk.journal()
+    desk.registry.wait_for_locks(0)
+    with Registry(tmp_path / "r.sqlite3") as other, other.transaction():
+        boots = [journal.began(discover(MacAddress(number)), "r") for number in range(1, 10)]
+    journal.flush()
+    assert [row.id for row in desk.registry.latest_boots()] == [boot.id for boot in boots[-2:]]
+    assert len(journal.boots()) == len(boots)

@@ -11,7 +11,8 @@ from appliance import leases
 from appliance.allowlist import Entry
 from appliance.doctor import pool
 from appliance.doctor.finding import Severity
-from appliance.registry import Registry
+from appliance.registry import BootRow, Registry
+from appliance.succession import go_on_from
 from services.dhcp.lease import Lease, State
 from services.ethernet import MacAddress, MacRange
 from tests.unit.appliance.program import netboot_appliance
@@ -61,11 +62,11 @@ def test_a_server_that_was_killed_goes_on_where_it_was(path: Path) -> None:
 
 def test_what_was_leased_since_a_backup_stays(tmp_path: Path, path: Path) -> None:
     with Registry(path) as running:
-        running.open_boot(MAC, 1.0, "t", "r", "")
+        running.open_boot(BootRow(1, MAC, 1.0, "t", "r", ""))
         leases.save(running, [LEASE])
     with Registry(tmp_path / "restored.sqlite3") as restored:
         leases.save(restored, [Lease(IPv4Address("10.77.0.102"), MAC, b"", State.LEASED, 1000.0)])
-        assert restored.go_on_from(path)
+        assert go_on_from(restored, path)
         assert leases.load(restored) == [LEASE]
 
 

@@ -2,13 +2,14 @@
 
 import sqlite3
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from appliance.allowlist import Entry
 from appliance.errors import UserError
-from appliance.registry import IgnoredRow, Registry
+from appliance.registry import BootRow, Client, IgnoredRow, Registry
 from services.ethernet import MacAddress, MacRange
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
@@ -62,24 +63,27 @@ def test_a_failed_transaction_changes_nothing(path: Path) -> None:
 
 def test_nobody_else_can_read_the_passwords(path: Path) -> None:
     with Registry(path) as registry:
-        registry.register(MAC, 1.0)
+        registry.register(Client(1, MAC, 1.0, "a password"))
         for file in path.parent.iterdir():
             assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
 def test_a_client_keeps_its_number_and_password(path: Path) -> None:
     with Registry(path) as registry:
-        first = registry.register(MAC, 1.0)
-        assert registry.register(MAC, 2.0) == first
-        other = registry.register(MacAddress(1), 3.0)
-        assert other.number != first.number
-        assert other.gui_rpc_password != first.gui_rpc_password
-        assert [c.mac for c in registry.clients()] == [MacAddress(1), MAC]
+        first, other = Client(1, MAC, 1.0, "a password"), Client(2, MacAddress(1), 3.0, "another")
+        for client in (first, replace(first, first_seen=2.0, gui_rpc_password="a new one"), other):
+            registry.register(client)
+        assert registry.client(MAC) == first
+        assert registry.clients() == [other, first]
+        assert registry.highest() == (2, 0)
 
 
 def test_old_boots_go_with_their_events(path: Path) -> None:
     with Registry(path) as registry:
-        rows = [registry.open_boot(MAC, float(n), f"t{n}", "r", "") for n in range(25)]
+        rows = [BootRow(n + 1, MAC, float(n), f"t{n}", "r", "") for n in range(25)]
+        for row in rows:
+            registry.open_boot(row)
+        assert registry.highest() == (0, 25)
         registry.append_events([(rows[-1].id, 1.0, "ScriptServed", "{}"), (rows[0].id, 1.0, "ScriptServed", "{}")])
         kept = registry.boots(MAC)
         assert [b.token for b in kept] == [f"t{n}" for n in range(5, 25)]

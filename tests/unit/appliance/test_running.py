@@ -8,7 +8,7 @@ import pytest
 
 from appliance.allowlist import Entry
 from appliance.journal import encode
-from appliance.registry import Registry
+from appliance.registry import BootRow, Registry
 from appliance.running import running
 from appliance.timeline import AddressLost
 from services.ethernet import MacAddress, MacRange
@@ -30,7 +30,8 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 def boot(
     registry: Registry, release: str, *events: Event | AddressLost, mac: MacAddress = PC, inherited: str = ""
 ) -> None:
-    row = registry.open_boot(mac, 1000.0, "token", release, inherited)
+    row = BootRow(registry.highest()[1] + 1, mac, 1000.0, "token", release, inherited)
+    registry.open_boot(row)
     registry.append_events((row.id, 1000.0, type(event).__name__, encode(event)) for event in events)
 
 

@@ -66,6 +66,12 @@ def test_what_is_no_release_is_not_listed(images: Path) -> None:
     assert [each.id for each in release.releases(images).releases] == [NEW, OLD]
 
 
+def pipe(path: Path) -> None:
+    """Into which nobody writes."""
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -73,6 +79,8 @@ def test_what_is_no_release_is_not_listed(images: Path) -> None:
         (lambda path: (path / release.MANIFEST).write_text("{"), "its manifest is damaged"),
         (lambda path: (path / release.MANIFEST).write_text("[]"), "its manifest is damaged"),
         (lambda path: (path / release.MANIFEST).write_bytes(b" " * (1 << 21)), "it is too large"),
+        (lambda path: (path / release.MANIFEST).write_bytes(b"[" * 100_000), "its manifest is damaged"),
+        (lambda path: pipe(path / release.MANIFEST), "it is no file"),
         (lambda path: edit(path, "files", {}), "it does not name vmlinuz"),
         (lambda path: edit(path, "id", OLD), f"it belongs to {OLD}"),
         (lambda path: edit(path, "recipe", {"packages": [], "kernel": "none"}), "no kernel flavour 'none'"),

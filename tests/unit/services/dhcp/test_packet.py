@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scapy.layers.dhcp import BOOTP
 
 from services.decision import Ignore, Reason
 from services.dhcp import packet
@@ -94,12 +95,6 @@ def test_an_unreadable_option_hides_none_behind_it(broken: tuple[int, bytes]) ->
     assert found.user_classes == ("iPXE",)
 
 
-def test_only_so_many_unreadable_options_are_skipped() -> None:
-    broken = [(54, b"\x0a\x4d")] * packet.MAX_BROKEN
-    assert decoded([*broken, *firmware(7)]).architectures == (7,)
-    assert decoded([*broken, *broken[:1], *firmware(7)]).architectures == ()
-
-
 def test_what_stands_behind_the_end_mark_is_not_read() -> None:
     found = packet.decode(message(DISCOVER, MAC, [(60, b"MSFT 5.0")]) + b"\x4d\x04iPXE\x3c\x03PXE")
     assert isinstance(found, Message)
@@ -133,20 +128,51 @@ GOOD = message(DISCOVER, MAC, firmware(0))
     ],
     ids=["empty", "no options", "a reply", "InfiniBand", "a long address", "another cookie", "too long"],
 )
-def test_what_is_no_request_of_an_ethernet_client_stops_before_scapy(
-    datagram: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(packet, "BOOTP", None)
+def test_what_is_no_request_of_an_ethernet_client_is_malformed(datagram: bytes) -> None:
     assert packet.peek(datagram) == MALFORMED
     assert packet.decode(datagram) == MALFORMED
 
 
-def test_whatever_scapy_raises_is_a_malformed_packet(monkeypatch: pytest.MonkeyPatch) -> None:
-    def dissect(datagram: bytes) -> None:
-        raise TypeError(datagram)
+def as_scapy_reads_it(datagram: bytes) -> tuple[object, ...]:
+    """xid, secs, flags, ciaddr, giaddr, then the options that scapy leaves as they are: 60, 61, 97 and 43."""
+    header = BOOTP(datagram)
+    options: dict[str, bytes] = {}
+    for option in header.payload.options:
+        if option == "end":
+            break
+        if isinstance(option, tuple) and isinstance(option[1], bytes):
+            options[option[0]] = options.get(option[0], b"") + option[1]
+    names = ("vendor_class_id", "client_id", "pxe_client_machine_identifier", "vendor_specific")
+    found = [options.get(name, b"") for name in names]
+    return (int(header.xid), int(header.secs), int(header.flags), str(header.ciaddr), str(header.giaddr), *found)
 
-    monkeypatch.setattr(packet, "BOOTP", dissect)
-    assert packet.decode(GOOD) == MALFORMED
+
+def as_read_here(datagram: bytes) -> tuple[object, ...]:
+    """The same by the decoder."""
+    found = packet.decode(datagram)
+    assert isinstance(found, Message)
+    addresses = (str(found.ciaddr), str(found.giaddr))
+    texts = (found.vendor_class.encode("latin-1"), found.client_id, found.client_uuid, found.vendor_options)
+    return (found.xid, found.secs, found.flags, *addresses, *texts)
+
+
+@pytest.mark.parametrize("datagram", REQUESTS)
+def test_captured_requests_are_read_as_scapy_reads_them(datagram: bytes) -> None:
+    assert as_read_here(datagram) == as_scapy_reads_it(datagram)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([43, 60, 61, 97]), st.binary(min_size=1, max_size=60)), max_size=8),
+    st.tuples(st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFF), st.sampled_from([0, 0x8000])),
+    st.ip_addresses(v=4),
+)
+def test_requests_are_read_as_scapy_reads_them(
+    options: list[tuple[int, bytes]], numbers: tuple[int, int, int], address: IPv4Address
+) -> None:
+    xid, secs, flags = numbers
+    options = [(code, value.rstrip(b"\0") + b"x") for code, value in options]
+    datagram = message(DISCOVER, MAC, options, xid=xid, secs=secs, flags=flags, giaddr=str(address))
+    assert as_read_here(datagram) == as_scapy_reads_it(datagram)
 
 
 def test_the_longest_datagram_is_read() -> None:

@@ -10,7 +10,6 @@ import pytest
 from services.decision import BootPlan, Reason
 from services.dhcp.lease_server import LeaseServer
 from services.dhcp.leasing import Leasing
-from services.dhcp.message import Arrival
 from services.dhcp.pool import Subnet
 from services.dhcp.server import ProxyDhcp
 from services.ethernet import MacAddress
@@ -55,7 +54,7 @@ class Wire:
 
     def hear(self, datagram: bytes) -> list[Answer]:
         """Hand in a client's broadcast; the answers."""
-        self.box._handle(datagram, Arrival(IPv4Address(NOWHERE), 68, 67), cast(socket.socket, self))
+        self.box._handle(cast(socket.socket, self), 67, datagram, (NOWHERE, 68))
         self.leases.close()  # what waits for its commit leaves now
         answers = [answer for answer, _ in self.sent]
         self.sent.clear()

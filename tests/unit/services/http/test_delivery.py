@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from services.files import OpenFile, open_beneath
-from services.http import delivery
-from services.http.delivery import Meter
+from services.http import delivery, patience
+from services.http.meter import Meter
+from services.http.outlet import Outlet
 
 
 async def test_what_was_written_before_is_not_counted() -> None:
@@ -56,8 +57,8 @@ async def deliver(size: int, taken: int, tmp_path: Path) -> int:
         _, writer = await asyncio.open_connection(sock=accepted)
         transport = writer.transport
         assert isinstance(transport, asyncio.Transport)
-        meter = Meter.begin(transport, size)
-        sending = asyncio.create_task(delivery.send(transport, file, range(size), meter, lambda: None))
+        meter, outlet = Meter.begin(transport, size), Outlet()
+        sending = asyncio.create_task(delivery.send(outlet, file, range(size), meter, lambda _: None))
         while taken > 0:
             taken -= len(await asyncio.get_running_loop().sock_recv(client, min(taken, 4_096)))
         try:
@@ -67,17 +68,18 @@ async def deliver(size: int, taken: int, tmp_path: Path) -> int:
             transport.abort()
             await asyncio.sleep(0)
             meter.connection.close()
+            outlet.close()
 
 
 async def test_a_client_that_boots_without_acknowledging_the_tail_was_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "TAIL_QUIET", 0.2)
+    monkeypatch.setattr(patience, "TAIL_QUIET", 0.2)
     assert 150_000 <= await deliver(200_000, 150_000, tmp_path) < 200_000
 
 
 async def test_a_client_that_stops_long_before_the_end_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "TAIL_QUIET", 0.1)
-    monkeypatch.setattr(delivery, "STALLED_AFTER", 0.5)
+    monkeypatch.setattr(patience, "TAIL_QUIET", 0.1)
+    monkeypatch.setattr(patience, "STALLED_AFTER", 0.5)
     with pytest.raises(delivery.Stalled):
         await deliver(200_000, 50_000, tmp_path)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.events import TransferFailed, TransferProgressed, TransferServed
-from services.http import connections, delivery
-from services.http import server as http_server
+from services.http import connections, delivery, patience
 from services.http.server import HttpServer
 from services.sockets import BindError
 from tests.fakes.event_log import EventLog
@@ -56,7 +55,7 @@ async def test_served_means_acknowledged(server: HttpServer, images: Path, event
 async def test_a_client_that_stops_reading_is_cut_off(
     server: HttpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
-    monkeypatch.setattr(delivery, "STALLED_AFTER", 0.1)
+    monkeypatch.setattr(patience, "STALLED_AFTER", 0.1)
     connection = await connect(16_384)
     await connection.send(get(f"{IMAGE}/initrd.img"))
     assert "took nothing" in (await events.next(TransferFailed)).why
@@ -64,7 +63,7 @@ async def test_a_client_that_stops_reading_is_cut_off(
 
 
 async def test_progress(server: HttpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "_REPORT_EVERY", 0.05)
+    monkeypatch.setattr(delivery, "TELL_EVERY", 0.05)
     await curl(server, f"{IMAGE}/initrd.img", "--limit-rate", "400M", "--output", "/dev/null")
     await events.next(TransferServed)
     sent = [event.sent for event in events.of(TransferProgressed)]
@@ -80,6 +79,34 @@ async def test_a_file_that_shrinks(server: HttpServer, images: Path, events: Eve
     os.truncate(images / "r1" / "initrd.img", 50_000_000)
     assert len(await connection.rest()) <= 50_000_000
     assert "shrank" in (await events.next(TransferFailed)).why
+
+
+@pytest.mark.parametrize("taken", [1_000_000, LARGE - 200_000], ids=["in the middle", "near the end"])
+async def test_a_file_that_is_overwritten_never_comes_whole(
+    server: HttpServer, images: Path, events: EventLog, connect: Connect, taken: int
+) -> None:
+    """Nobody gets as many bytes as were promised, of two contents."""
+    connection = await connect(16_384)
+    head, _, body = (await connection.begin(get(f"{IMAGE}/initrd.img"))).partition(b"\r\n\r\n")
+    assert f"Content-Length: {LARGE}".encode() in head
+    received = len(body) + len(await connection.read(lambda read: len(read) + len(body) >= taken))
+    with (images / "r1" / "initrd.img").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    assert received + len(await connection.rest()) < LARGE
+    assert "changed" in (await events.next(TransferFailed)).why
+    assert not events.of(TransferServed)
+
+
+async def test_clients_take_turns(server: HttpServer, events: EventLog, connect: Connect) -> None:
+    """One that does not read keeps nobody waiting, nor does one that leaves in the middle."""
+    still, leaving = await connect(16_384), await connect(16_384)
+    for connection in (still, leaving):
+        await connection.begin(get(f"{IMAGE}/initrd.img"))
+    leaving.tcp.close()
+    assert (await curl(server, f"{IMAGE}/initrd.img", "--output", "/dev/null"))[0] == 200
+    assert (await events.next(TransferFailed)).why == "the client closed the connection"
+    still.tcp.close()
 
 
 async def test_a_replaced_file_is_served_to_its_end(
@@ -106,16 +133,42 @@ async def test_silent_connections_are_closed(
     await server.close(0)
 
 
-async def test_connections_are_bounded(server: HttpServer, monkeypatch: pytest.MonkeyPatch, connect: Connect) -> None:
+async def test_of_many_connections_the_one_that_says_nothing_for_longest_gives_way(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch, connect: Connect
+) -> None:
     monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
-    opened = []
-    for _ in range(3):
-        connection = await connect()
-        assert b" 200 " in await connection.begin(get(f"{BOOT}/boot.ipxe"))
-        opened.append(connection)
+    script = get(f"{BOOT}/boot.ipxe")
+    busy, silent, asking = [await connect(16_384) for _ in range(3)]
+    assert b" 200 " in await busy.begin(get(f"{IMAGE}/initrd.img"))
+    assert b" 200 " in await asking.begin(script)
+    fourth = await connect()
+    assert await silent.rest() == b""
+    assert b" 200 " in await asking.begin(script)
+    assert b" 200 " in await fourth.begin(script)
+    busy.tcp.close()
+
+
+async def test_connections_at_work_give_way_to_nobody(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch, connect: Connect
+) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 2)
+    opened = [await connect(16_384) for _ in range(2)]
+    for connection in opened:
+        assert b" 200 " in await connection.begin(get(f"{IMAGE}/initrd.img"))
     assert await (await connect()).ask(get(f"{BOOT}/boot.ipxe")) == b""
-    assert (await opened[0].ask(get(f"{BOOT}/boot.ipxe", "Connection: close"))).endswith(SCRIPT.encode())
-    for connection in opened[1:]:
+    for connection in opened:
+        connection.tcp.close()
+    assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200
+
+
+async def test_a_client_has_only_so_many_connections(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch, connect: Connect
+) -> None:
+    monkeypatch.setattr(connections, "MOST_A_CLIENT", 2)
+    opened = [await connect() for _ in range(2)]
+    assert await (await connect()).ask(get(f"{BOOT}/boot.ipxe")) == b""
+    for connection in opened:
+        assert b" 200 " in await connection.begin(get(f"{BOOT}/boot.ipxe"))
         connection.tcp.close()
     assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200
 

@@ -15,9 +15,10 @@ from services.tftp.packet import (
     ReadRequest,
     WriteRequest,
     decode,
-    encode_data,
+    encode_ack,
     encode_error,
     encode_options,
+    lay_out_headers,
 )
 from tests.fakes.tftp_peer import rrq
 
@@ -89,12 +90,26 @@ def test_decode_takes_anything_behind_an_opcode(opcode: int, rest: bytes) -> Non
     assert isinstance(decode(opcode.to_bytes(2, "big") + rest), ReadRequest | WriteRequest | Ack | Error | Ignore)
 
 
-@given(st.integers(0, 200_000), st.binary(max_size=1468))
-def test_data_equals_tftpy(block: int, payload: bytes) -> None:
+@given(first=st.integers(0, 200_000), payload=st.integers(0, 40), count=st.integers(1, 20), short=st.integers(0, 40))
+def test_laid_out_packets_equal_tftpy(first: int, payload: int, count: int, short: int) -> None:
+    content = bytes(range(1, 41))
+    last = min(short, payload)
+    buffer = bytearray((count - 1) * (payload + 4) + 4 + last)
+    lay_out_headers(buffer, payload, first, count)
     packet = TftpPacketDAT()
-    packet.blocknumber, packet.data = block % 65536, payload
-    assert encode_data(block, payload) == packet.encode().buffer
-    assert encode_data(block, memoryview(payload)) == packet.encode().buffer
+    expected = bytearray()
+    for number in range(count):
+        size = last if number == count - 1 else payload
+        start = number * (payload + 4) + 4
+        buffer[start : start + size] = content[:size]
+        packet.blocknumber, packet.data = (first + number) % 65536, content[:size]
+        expected += packet.encode().buffer
+    assert buffer == expected
+
+
+@given(st.integers(0, 200_000))
+def test_an_encoded_ack_is_decoded(block: int) -> None:
+    assert decode(encode_ack(block)) == Ack(block % 65536)
 
 
 @given(st.integers(0, 65535), st.binary(max_size=8))

@@ -3,13 +3,14 @@
 import heapq
 import itertools
 import random
+import struct
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.tftp.packet import encode_data, encode_options
+from services.tftp.packet import encode_options
 from services.tftp.transfer import (
     FIRST_WAIT,
     LARGEST_BLOCK,
@@ -50,6 +51,7 @@ def begin(size: int, **options: int) -> Transfer:
         ({"blksize": "8"}, {"blksize": "8"}),
         ({"blksize": "7"}, None),
         ({"windowsize": "65535"}, {"windowsize": "64"}),
+        ({"windowsize": "64", "blksize": "1468"}, {"windowsize": "44", "blksize": "1468"}),
         ({"windowsize": "0"}, None),
         ({"timeout": "255"}, {"timeout": "255"}),
         ({"timeout": "0", "tsize": "0"}, {"tsize": "9"}),
@@ -64,6 +66,18 @@ def test_negotiates(options: dict[str, str], granted: dict[str, str] | None) -> 
     assert terms.granted == granted
     assert terms.block == int((granted or {}).get("blksize", "512"))
     assert terms.window == int((granted or {}).get("windowsize", "1"))
+
+
+@pytest.mark.parametrize(
+    ("largest", "block", "window"),
+    [(1468, 1468, 44), (8968, 8968, 7), (65504, 65464, 1), (1368, 1368, 47), (-20, 8, 64)],
+)
+def test_neither_a_block_nor_a_window_is_larger_than_what_goes_out_in_one_piece(
+    largest: int, block: int, window: int
+) -> None:
+    terms = negotiate({"windowsize": "64", "blksize": "65464"}, 9, largest)
+    assert (terms.block, terms.window) == (block, window)
+    assert terms.granted == {"windowsize": str(window), "blksize": str(block)}
 
 
 def test_the_oack_keeps_the_order_of_the_request() -> None:
@@ -166,7 +180,10 @@ def test_the_timer_adapts_to_the_round_trip() -> None:
         transfer.acknowledge(block, now)
     assert transfer.deadline - now == pytest.approx(SHORTEST_WAIT)
     for block in range(40, 80):
-        now += 0.4
+        arrives = now + 0.4
+        while transfer.deadline < arrives:
+            transfer.expire(transfer.deadline)
+        now = arrives
         transfer.acknowledge(block, now)
     assert 0.4 < transfer.deadline - now < 1.2
 
@@ -257,7 +274,7 @@ def play(content: bytes, terms: Terms, link: Link, *, client_waits: float = 1.0)
                     sent += 1
                     assert sent < 100_000
                     payload = content[(block - 1) * terms.block : block * terms.block]
-                    link.send(now, "client", encode_data(block, payload))
+                    link.send(now, "client", struct.pack("!HH", 3, block & 0xFFFF) + payload)
 
     step = transfer.start(now)
     act(step)

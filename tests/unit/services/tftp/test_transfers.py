@@ -5,12 +5,12 @@ import errno
 import logging
 import os
 import socket
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.datagrams import Unavailable, sender_beside
 from services.decision import Reason
 from services.events import Ignored, TransferFailed, TransferProgressed, TransferServed
 from services.sockets import BindError
@@ -89,7 +89,7 @@ async def test_served_means_acknowledged(peer: UdpPeer, events: EventLog) -> Non
 async def test_progress_is_told_once_in_a_while(
     peer: UdpPeer, events: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tftp_server, "_REPORT_EVERY", 0.03)
+    monkeypatch.setattr("services.tftp.transfers._REPORT_EVERY", 0.03)
     await peer.ask(rrq("file"))
     for block in range(1, 6):
         await peer.ask(ack(block))
@@ -108,10 +108,54 @@ async def test_a_replaced_file_is_served_to_its_end(root: Path, peer: UdpPeer) -
 
 
 async def test_a_file_that_shrinks_ends_its_transfer(server: TftpServer, root: Path, peer: UdpPeer) -> None:
-    await peer.ask(rrq("file"))
+    """What was laid out by then is sent: the first 512 blocks of 512 octets."""
+    reader = Reader()
+    peer.send(reader.answer(await peer.ask(rrq("file"))) or b"")
     os.truncate(root / "file", 600)
-    assert error(await peer.ask(ack(1))) == (0, "the file cannot be read any more")
+    got = await to_its_end(peer, reader)
+    assert got == (0, "the file cannot be read any more")
+    assert bytes(reader.content) == CONTENT[: 512 * 512]
     assert await serves(server)
+
+
+@pytest.mark.parametrize(("block", "window"), [(512, 1), (100, 16), (1468, 4)])
+@pytest.mark.parametrize("cached", [False, True])
+async def test_a_file_that_is_rewritten_in_place_is_never_mixed(
+    server: TftpServer, root: Path, peer: UdpPeer, block: int, window: int, cached: bool
+) -> None:
+    """The client gets the old content or an ERROR; who asks afterwards gets the new one."""
+    reader, request = Reader(block, window), rrq("file", blksize=block, windowsize=window)
+    new = bytes(len(CONTENT))
+    if cached:
+        with UdpPeer(server.port) as other:
+            assert await other.fetch(request, Reader(block, window)) == CONTENT
+    peer.send(request)
+    while reader.received < 3:
+        if answer := reader.answer(await peer.receive()):
+            peer.send(answer)
+    await asyncio.sleep(0.01)  # a tick of the file system's clock
+    with (root / "file").open("r+b") as file:
+        file.write(new)
+    got = await to_its_end(peer, reader)
+    content = bytes(reader.content)
+    if cached or got is None:
+        assert content == CONTENT
+    else:
+        assert got == (0, "the file cannot be read any more")
+        assert content == CONTENT[: len(content)]
+    with UdpPeer(server.port) as other:
+        assert await other.fetch(request, Reader(block, window)) == new
+
+
+async def to_its_end(peer: UdpPeer, reader: Reader) -> tuple[int, str] | None:
+    """Go on reading; returns the server's ERROR, if there was one."""
+    while not reader.done:
+        datagram = await peer.receive()
+        if datagram[:2] == b"\0\5":
+            return error(datagram)
+        if answer := reader.answer(datagram):
+            peer.send(answer)
+    return None
 
 
 async def test_the_number_of_transfers_is_bounded(
@@ -145,7 +189,7 @@ async def test_a_client_that_vanishes_harms_nobody(server: TftpServer, events: E
 
 
 class FullSocket(socket.socket):
-    """Has no room for every third packet, and the device queue is full for every seventh."""
+    """Has no room for every third packet, and the device queue is full for every seventh; cuts no windows."""
 
     sends = 0
 
@@ -157,16 +201,23 @@ class FullSocket(socket.socket):
             raise OSError(errno.ENOBUFS, "no buffer")
         return super().sendto(*arguments)
 
+    def sendmsg(self, *_: Any) -> int:
+        raise OSError(errno.EINVAL, "a segment is too long")
 
+
+@pytest.mark.parametrize("batches", [False, True], ids=["one by one", "in batches"])
 async def test_a_full_socket_only_delays(
-    root: Path, events: EventLog, admission: Admission, monkeypatch: pytest.MonkeyPatch
+    root: Path, events: EventLog, admission: Admission, monkeypatch: pytest.MonkeyPatch, batches: bool
 ) -> None:
-    def bind(address: IPv4Address, port: int) -> socket.socket:
-        full = FullSocket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        full.bind((str(address), port))
-        return full
+    def beside(udp: socket.socket) -> socket.socket:
+        return FullSocket(fileno=sender_beside(udp).detach())
 
-    monkeypatch.setattr(tftp_server, "bind_udp", bind)
+    def none(*_: object) -> None:
+        raise Unavailable("in this test")
+
+    monkeypatch.setattr(tftp_server, "sender_beside", beside)
+    if not batches:
+        monkeypatch.setattr(tftp_server, "Batches", none)
     monkeypatch.setattr("services.tftp.transfer.SHORTEST_WAIT", 0.001)
     (root / "file").write_bytes(CONTENT[:60_000])
     server = TftpServer(LOOPBACK, files(root), admit=admission, emit=events, port=0)
@@ -230,7 +281,7 @@ async def test_drain_ends_in_time(server: TftpServer, peer: UdpPeer, events: Eve
     await server.drain(0.05)
     assert await events.next(TransferFailed) == TransferFailed(MAC, "tftp", "file", 0, "the server stopped")
     server.close()
-    assert len(os.listdir("/proc/self/fd")) == before - 1, "the socket and the file are closed"
+    assert len(os.listdir("/proc/self/fd")) == before - 2, "the sockets and the file are closed"
 
 
 async def test_drain_with_nothing_under_way_is_instant(server: TftpServer) -> None:

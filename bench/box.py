@@ -1,0 +1,85 @@
+"""The real box on a network with a crowd of PCs: `netboot-appliance serve`, NFS-Ganesha, and an image of real size.
+
+It runs under the limits that systemd gives a service, on a core of its own.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.crowd import ALLOWED, BOX, PREFIX_LENGTH, Crowd
+from bench.site import LOAD_CORE, SERVER_CORE
+from image import release
+from image.recipe import ImageRecipe
+from tests.netns.served import Box
+from tests.room.ganesha import Ganesha
+from tests.room.namespaces import Network
+from tests.room.processes import Process
+from tests.room.room import appliance_command, host_mac, write_configuration
+
+SOFT_FILE_LIMIT = 1024
+"""Open files that systemd lets a service have that asks for nothing."""
+
+MB = 1_000_000
+
+
+class BenchBox(Box):
+    """The box on SERVER_CORE, with soft limits as under systemd."""
+
+    def launch(self) -> Process:
+        """Start `serve` and return at once."""
+        limits = ["taskset", "--cpu-list", str(SERVER_CORE), "prlimit", f"--nofile={SOFT_FILE_LIMIT}:", "--"]
+        command = [*limits, appliance_command(), "--config", str(self.configuration), "serve"]
+        self.process = self.host.start("netboot-appliance serve", command, self.log)
+        return self.process
+
+
+@contextlib.contextmanager
+def box_and_crowd(
+    directory: Path, pcs: int, *, kernel: int, initrd: int
+) -> Iterator[tuple[BenchBox, Crowd, release.Release]]:
+    """The box, serving an image whose kernel and initrd have these sizes in bytes, and `pcs` PCs that may boot."""
+    with Network() as network:
+        host = network.host("box", f"{BOX}/{PREFIX_LENGTH}", host_mac(BOX))
+        crowd = Crowd(network, pcs)
+        box = BenchBox(host, _configure(directory), directory / "data", directory / "serve.log")
+        image = install_image(box.data / "images", kernel=kernel, initrd=initrd)
+        box.verb("allow", "add", ALLOWED)
+        ganesha = Ganesha(host.name, directory / "ganesha", directory / "ganesha" / "netboot-appliance.conf")
+        try:
+            ganesha.start()
+            box.start()
+            os.sched_setaffinity(0, {LOAD_CORE})
+            yield box, crowd, image
+        finally:
+            os.sched_setaffinity(0, range(os.cpu_count() or 1))
+            if box.process is not None:
+                box.process.stop()
+            ganesha.stop()
+            crowd.close()
+
+
+def install_image(images: Path, *, kernel: int, initrd: int, squashfs: int = 4096) -> release.Release:
+    """Make and activate a release of random bytes with a kernel, an initrd and a root of these sizes."""
+    sizes = {release.KERNEL: kernel, release.INITRD: initrd, release.SQUASHFS: squashfs, release.PACKAGES: 100}
+    digest = secrets.token_hex(32)
+    created = datetime.now(UTC).replace(microsecond=0)
+    path = images / release.name(created, digest)
+    for name, size in sizes.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(os.urandom(size))
+    files = {name: release.describe(path / name) for name in sizes}
+    made = release.Release(path, created, ImageRecipe(), digest, "6.1.0-0-amd64", files)
+    (path / release.MANIFEST).write_bytes(release.render_manifest(made))
+    return release.activate(images, made.id)
+
+
+def _configure(directory: Path) -> Path:
+    configuration = write_configuration(directory)
+    (directory / "ganesha").mkdir(exist_ok=True)
+    text = configuration.read_text().replace('networks = ["10.77.0.0/24"]\n', "")
+    configuration.write_text(text)
+    return configuration

@@ -1,0 +1,94 @@
+"""Whether a process stayed as it was: samples of what it holds, and the judgement. `judge` is PURE."""
+
+import resource
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+GROWTH = 200.0
+"""Octets a boot by which memory may grow over the second half of the load. Caches and histories fill until they are as
+large as they may be; but a single transfer that was forgotten in each boot would be 800."""
+
+DESCRIPTORS_LEFT = 2
+"""Open files more than at first that may be left when all is over: of what is just being looked up and written."""
+
+_PAGE = resource.getpagesize()
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """What the process held `at` seconds after the start: resident memory in octets, open files, the sockets among
+    them, and threads."""
+
+    at: float
+    rss: int
+    descriptors: int
+    sockets: int
+    threads: int
+
+    @classmethod
+    def of(cls, pid: int, at: float) -> "Vitals":
+        """Look at a process; OSError when it is gone."""
+        process = Path(f"/proc/{pid}")
+        resident = int((process / "statm").read_text().split()[1]) * _PAGE
+        links = [_link(path) for path in (process / "fd").iterdir()]
+        sockets = sum(link.startswith("socket:") for link in links)
+        return cls(at, resident, len(links), sockets, len(list((process / "task").iterdir())))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement: what was done, and for each rule whether it holds, in words."""
+
+    did: Mapping[str, int]
+    growth: float
+    rules: Mapping[str, bool]
+
+    @property
+    def flat(self) -> bool:
+        """Whether all rules hold."""
+        return all(self.rules.values())
+
+    @property
+    def lines(self) -> list[str]:
+        """For people."""
+        rules = [f"{'holds' if holds else 'BROKEN'}: {rule}" for rule, holds in self.rules.items()]
+        return [", ".join(f"{count:,} {what}" for what, count in self.did.items()), *rules]
+
+    def as_json(self, found: Sequence[Vitals]) -> dict[str, Any]:
+        """With all samples, as plain values."""
+        return {**asdict(self), "flat": self.flat, "samples": [asdict(vitals) for vitals in found]}
+
+
+def judge(
+    found: Sequence[Vitals], loaded: float, failures: Sequence[str], complaints: Sequence[str], did: Mapping[str, int]
+) -> Verdict:
+    """Judge samples of `loaded` seconds of load and the quiet behind them; the first is from before, the last from the
+    end. `failures` are PCs that did not boot, `complaints` the errors in the log; `did` has the number of "boots"."""
+    growth = slope([vitals for vitals in found if loaded / 2 <= vitals.at <= loaded]) * loaded / did["boots"]
+    first, last = found[0], found[-1]
+    first_failure = f", the first {failures[0]}" if failures else ""
+    first_complaint = f", the first {complaints[0]!r}" if complaints else ""
+    rules = {
+        f"memory grows by {growth:.0f} octets a boot over the second half of the load, at most {GROWTH:.0f}": growth
+        <= GROWTH,
+        f"{last.descriptors} descriptors at the end, {first.descriptors} at the start": last.descriptors
+        <= first.descriptors + DESCRIPTORS_LEFT,
+        f"{len(failures)} PCs did not boot{first_failure}": not failures,
+        f"{len(complaints)} errors in the log{first_complaint}": not complaints,
+    }
+    return Verdict(did, growth, rules)
+
+
+def slope(found: Sequence[Vitals]) -> float:
+    """Octets a second by which memory grows, by the line of least squares; StatisticsError for too few samples."""
+    return statistics.linear_regression([v.at for v in found], [v.rss for v in found]).slope
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:  # closed meanwhile
+        return ""

@@ -1,0 +1,144 @@
+"""What the benchmarks have to show: for each goal what must be reached, what we are after, and what was measured. PURE.
+
+A ratio is how many times better ours is than its peer, the median of paired runs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bench.measure import OURS, Figure, Result
+
+Measure = Callable[["Measured"], float | None]
+
+
+class Verdict(StrEnum):
+    """How a goal was met."""
+
+    REACHED = "reached"
+    MUST = "must, not more"
+    MISSED = "missed"
+    NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All results by their titles, and figures that stand for themselves by their names."""
+
+    results: Mapping[str, Result]
+    figures: Mapping[str, float]
+
+    def result(self, beginning: str) -> Result | None:
+        """The contest whose title begins so."""
+        return next((result for title, result in self.results.items() if title.startswith(beginning)), None)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One line of the table. `after` None: there is nothing beyond what must be; `must` None: there is no must.
+    `at_most`: the smaller, the better."""
+
+    work: str
+    figure: str
+    must: float | None
+    after: float | None
+    measure: Measure
+    at_most: bool = False
+
+    def verdict(self, measured: Measured) -> Verdict:
+        """How it was met."""
+        value = self.measure(measured)
+        if value is None:
+            return Verdict.NOT_MEASURED
+        if self._met(value, self.after) and self._met(value, self.must):
+            return Verdict.REACHED
+        return Verdict.MUST if self.must is not None and self._met(value, self.must) else Verdict.MISSED
+
+    def _met(self, value: float, limit: float | None) -> bool:
+        return limit is None or (value <= limit if self.at_most else value >= limit)
+
+
+def ratio(beginning: str, peer: str, figure: str) -> Measure:
+    """How many times better ours is than `peer` in the contest whose title begins so."""
+    return _of(beginning, figure, lambda result, chosen: result.ratio(peer, chosen))
+
+
+def ratio_to_best(beginning: str, figure: str) -> Measure:
+    """The same, to the peer that is best there."""
+    return _of(beginning, figure, lambda result, chosen: min(result.ratio(peer, chosen) for peer in result.peers))
+
+
+def ours(beginning: str, figure: str) -> Measure:
+    """The median of our own figure."""
+    return _of(beginning, figure, lambda result, chosen: result.median(OURS, chosen))
+
+
+def worst(beginning: str, figure: str) -> Measure:
+    """The greatest of our own figure in all repetitions."""
+    return _of(beginning, figure, lambda result, chosen: max(result.values(OURS, chosen)))
+
+
+def alone(name: str) -> Measure:
+    """A figure that stands for itself."""
+    return lambda measured: measured.figures.get(name)
+
+
+def _of(beginning: str, figure: str, take: Callable[[Result, Figure], float]) -> Measure:
+    def measure(measured: Measured) -> float | None:
+        result = measured.result(beginning)
+        if result is None:
+            return None
+        return take(result, next(each for each in result.contest.figures if each.name == figure))
+
+    return measure
+
+
+def _lock_step() -> list[Goal]:
+    goals = []
+    for clients in (100, 500):
+        title, work = f"TFTP lock-step, {clients} clients", f"TFTP lock-step, {clients} clients, against"
+        goals += [
+            Goal(f"{work} dnsmasq", "CPU", 1.15, 1.35, ratio(title, "dnsmasq", "CPU s/GB")),
+            Goal(f"{work} dnsmasq", "MB/s", 1.0, None, ratio(title, "dnsmasq", "MB/s")),
+            Goal(f"{work} tftpd-hpa", "CPU", 4.5, 6, ratio(title, "tftpd-hpa", "CPU s/GB")),
+        ]
+    title = "TFTP lock-step, 1 client"
+    return [*goals, Goal(f"{title}, against the best", "MB/s", 0.95, 1.0, ratio_to_best(title, "MB/s"))]
+
+
+def _windows() -> list[Goal]:
+    goals = []
+    for clients, window, must, after in ((20, 4, 2.5, 3.5), (100, 4, 2.5, 3.5), (100, 16, 3.3, 5), (100, 64, 3.3, 5)):
+        title = f"TFTP windowsize {window}, {clients} clients"
+        goals.append(Goal(f"{title}, against atftpd", "CPU", must, after, ratio(title, "atftpd", "CPU s/GB")))
+    lossy = "TFTP windowsize 16, 5 clients, 0.1 % loss"
+    return [
+        *goals,
+        Goal(f"{lossy}, against atftpd", "MB/s", 2.5, None, ratio(lossy, "atftpd", "MB/s")),
+        Goal(f"{lossy}, against atftpd", "CPU", None, 5, ratio(lossy, "atftpd", "CPU s/GB")),
+        Goal(lossy, "transfer p99, ms", 400, None, ours(lossy, "transfer p99 ms"), at_most=True),
+    ]
+
+
+def _others() -> list[Goal]:
+    dhcp, together = "proxyDHCP, 500 outstanding, 10,000 ranges, UEFI", "TFTP, 20 lock-step clients, while"
+    requests = "TFTP 500 simultaneous requests"
+    return [
+        Goal(f"{dhcp}, against dnsmasq", "replies/s", 2, 3, ratio(dhcp, "dnsmasq", "replies/s")),
+        Goal(f"{dhcp}, against dnsmasq", "CPU", 1.5, 2.5, ratio(dhcp, "dnsmasq", "CPU us/reply")),
+        Goal("a foreign MAC rejected", "us of Python", 1, 0.6, alone("foreign_us"), at_most=True),
+        *(
+            Goal(f"{title}, against nginx", "CPU", 0.95, 1.1, ratio(title, "nginx", "CPU s/GB"))
+            for title in ("HTTP, 10 clients x 200 MB", "HTTP, 100 clients x 40 MB")
+        ),
+        Goal("TFTP while HTTP is saturated", "p99 / alone", 3, 1.5, ours(together, "p99 together/alone"), at_most=True),
+        Goal("heap of a TFTP session", "kB", 1, 0.7, alone("heap_kb"), at_most=True),
+        Goal("file descriptors of a TFTP session", "", 0, None, alone("descriptors"), at_most=True),
+        Goal("start to all sockets bound", "s", 0.6, 0.4, alone("start_s"), at_most=True),
+        Goal("500 simultaneous requests", "failures", 0, None, worst(requests, "failures"), at_most=True),
+        Goal("500 simultaneous requests", "retransmits", 0, None, worst(requests, "retransmits"), at_most=True),
+        Goal("a boot storm of 1,000 PCs", "failures", 0, None, alone("storm_failures"), at_most=True),
+    ]
+
+
+GOALS: Sequence[Goal] = (*_lock_step(), *_windows(), *_others())

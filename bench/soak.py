@@ -1,0 +1,107 @@
+"""`python -m bench.soak`: minutes of mixed load, and whether memory and descriptors stay flat. `make soak` runs it.
+
+Rooms of PCs boot in rounds, while others send nonsense, leave transfers half open, break connections off, and the
+administrator edits the allowlist and reloads. Not for CI: what a minute shows, the tests show as well.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.box import MB, BenchBox, box_and_crowd
+from bench.crowd import Crowd
+from bench.flatness import Verdict, Vitals, judge
+from bench.measure import machine
+from bench.mischief import Mischief
+from bench.pc import Files
+from bench.report import Table, text
+from bench.site import WORK
+from bench.storm import storm
+from bench.svg import Chart, render
+from tests.netns.scripted_pc import LOADERS
+
+PCS = 200
+"""In each round. Twice as many addresses belong to those that make mischief."""
+
+_SAMPLE_SECONDS = 3.0
+_BETWEEN_ROUNDS = 2.0
+# Half-open TFTP transfers are given up after a minute, kept connections after that too.
+_QUIET_SECONDS = 100.0
+_ROWS = 15
+
+
+async def soak(box: BenchBox, crowd: Crowd, files: Files, seconds: float) -> tuple[list[Vitals], Verdict]:
+    """Load the box for so long, then leave it in peace until its transfers are over; what it took meanwhile."""
+    pid, rounds, failures = box.pid, 0, list[str]()
+    found = [Vitals.of(pid, 0.0)]
+    begun = time.monotonic()
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(_SAMPLE_SECONDS)
+            found.append(Vitals.of(pid, time.monotonic() - begun))
+
+    async def boots() -> None:
+        nonlocal rounds
+        while time.monotonic() - begun < seconds:
+            with crowd:
+                tally = (await storm(box, crowd, files, rounds * PCS + 1, pcs=PCS, in_step=False)).tally
+            rounds += 1
+            failures.extend(f"round {rounds}: {why}" for why in tally.failures)
+            await asyncio.sleep(_BETWEEN_ROUNDS)
+
+    watching = asyncio.create_task(watch())
+    mischief = Mischief(box, crowd, crowd.places[PCS:])
+    making = asyncio.create_task(mischief.make())
+    try:
+        await boots()
+    finally:
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+    loaded = time.monotonic() - begun
+    await asyncio.sleep(_QUIET_SECONDS)
+    watching.cancel()
+    found.append(Vitals.of(pid, time.monotonic() - begun))
+    did = {"rounds": rounds, "boots": rounds * PCS, **mischief.did}
+    complaints = [line["event"] for line in box.complaints(0)]
+    return found, judge(found, loaded, failures, complaints, did)
+
+
+def table(found: list[Vitals]) -> Table:
+    """Some of the samples, evenly spread, the first and the last among them."""
+    places = sorted({round(i * (len(found) - 1) / (_ROWS - 1)) for i in range(_ROWS)})
+    rows = [
+        [f"{v.at:.0f}", f"{v.rss / 1e6:.1f}", str(v.descriptors), str(v.sockets), str(v.threads)]
+        for v in (found[place] for place in places)
+    ]
+    return Table("Soak", ["s", "RSS MB", "descriptors", "sockets", "threads"], rows)
+
+
+def main() -> int:
+    """Soak, and show; exit code 1 when it is not flat."""
+    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    arguments = parser.parse_args()
+    with (
+        TemporaryDirectory() as directory,
+        box_and_crowd(Path(directory), 3 * PCS, kernel=MB, initrd=2 * MB) as (box, crowd, image),
+    ):
+        files = Files.of(LOADERS / "snponly.efi", image.path)
+        found, verdict = asyncio.run(soak(box, crowd, files, arguments.seconds))
+    print(text(table(found)))
+    print("\n".join(verdict.lines))
+    print(machine())
+    where = WORK / "results"
+    where.mkdir(parents=True, exist_ok=True)
+    line = [(v.at, v.rss / 1e6) for v in found[1:]]
+    (where / "soak.svg").write_text(render(Chart("Memory in the soak", "s", "RSS MB", {"netboot-appliance": line})))
+    (where / "soak.json").write_text(json.dumps({"machine": machine(), **verdict.as_json(found)}, indent=1))
+    return int(not verdict.flat)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,272 @@
+"""UDP datagrams in batches on one IPv4 socket, and windows of packets for one peer in one call.
+
+`Batches` takes and sends many datagrams a system call (recvmmsg(2) and sendmmsg(2) by ctypes; Python has neither).
+`Outlet` sends to one peer at a time with the standard library, a window in one call where the kernel cuts it up
+(UDP_SEGMENT, "GSO", Linux 4.18). A peer is its `sockaddr_in` in raw octets: the form in which the kernel gives and
+takes it, and in which it is a key. Knows no protocol.
+"""
+
+import ctypes
+import errno
+import logging
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address
+
+MOST_SEGMENTS = 64  # Linux before 6.9; later ones take 128
+
+_PEER = struct.Struct("=H2s4s8x")
+_PORT = struct.Struct("!H")
+_FAMILY = int(socket.AF_INET)
+_SEGMENT = 103  # UDP_SEGMENT in linux/udp.h
+_U16 = struct.Struct("=H")
+_IP_MTU = 14  # linux/in.h
+_DISCARD_PORT = 9
+# struct mmsghdr: name, its length; vector, its length; control data, their length; flags; octets received.
+_MESSAGE = struct.Struct("@PI4xPNPNi4xI4x")
+_VECTOR = struct.Struct("@PN")
+_CONTROL = struct.Struct("@NiiH6x")
+_HEAD = 4
+_RECORD = struct.Struct("=16s4s")
+_AT_ONCE = int(socket.MSG_DONTWAIT)
+_CONTROL_LENGTH = 18  # without the padding at its end
+UNCUT = {errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP}
+"""Errors of a window whose packets may go out one by one: the network device computes no checksums, or the MTU of the
+route is smaller than a segment."""
+
+Buffer = bytes | memoryview
+
+log = logging.getLogger(__name__)
+
+
+class Unavailable(Exception):  # noqa: N818 - what this machine lacks, said to people
+    """This kernel or C library has no batches; the message says what is missing."""
+
+
+def peer_of(address: IPv4Address, port: int) -> bytes:
+    """The peer's raw form."""
+    return _PEER.pack(_FAMILY, _PORT.pack(port), address.packed)
+
+
+def address_of(peer: bytes) -> tuple[str, int]:
+    """The form that the socket module wants."""
+    _, port, address = _PEER.unpack(peer)
+    return socket.inet_ntoa(address), _PORT.unpack(port)[0]
+
+
+def path_mtu(peer: bytes) -> int:
+    """The MTU of the route to `peer` in octets, as far as the kernel knows it; raises OSError when there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        probe.connect((address_of(peer)[0], _DISCARD_PORT))
+        return probe.getsockopt(socket.IPPROTO_IP, _IP_MTU)
+
+
+def sender_beside(udp: socket.socket) -> socket.socket:
+    """A second socket on the address and port of the bound `udp`, which hears nothing and only sends.
+
+    An event loop that watches the socket for datagrams makes each one that is sent from it dearer: whenever one has
+    left, the kernel looks whether somebody waits for room, and goes through the loop's locks for that. And a connected
+    socket has a cheap counter for IP's identification field. Together a tenth of what sending costs. Connected to
+    itself it hears nobody else, and sends to anybody all the same. Raises OSError.
+    """
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        # Both must allow it, at this moment; afterwards the port is nobody else's again.
+        for each in (udp, sender):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sender.bind(udp.getsockname())
+        sender.connect(udp.getsockname())
+        for each in (udp, sender):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    except OSError:
+        sender.close()
+        raise
+    return sender
+
+
+class Outlet:
+    """One socket's way out, a peer at a time. `cuts`: the kernel takes whole windows of this socket."""
+
+    def __init__(self, udp: socket.socket) -> None:
+        self._socket = udp
+        self.cuts = True
+        try:
+            udp.getsockopt(socket.IPPROTO_UDP, _SEGMENT)
+        except OSError:
+            self.cuts = False
+
+    def send(self, peer: bytes, window: Sequence[Buffer], segment: int = 0) -> int:
+        """Send packets of `segment` octets, the last of which may be shorter, that lie in `window` one after another.
+
+        Without `segment` all is one packet. Returns how many are done with; the socket is full when not all are. A
+        packet that cannot be sent at all counts as lost. No packet may lie in two buffers.
+        """
+        address = address_of(peer)
+        octets = sum(map(len, window))
+        segment = segment or octets
+        if self.cuts and octets > segment:
+            control = [(socket.IPPROTO_UDP, _SEGMENT, _U16.pack(segment))]
+            try:
+                self._socket.sendmsg(window, control, 0, address)
+                return -(-octets // segment)
+            except BlockingIOError:
+                return 0
+            except OSError as error:
+                if error.errno not in UNCUT:
+                    _lost(address, error)
+                    return -(-octets // segment)
+                if error.errno == errno.EIO:
+                    self.cuts = False
+                    log.info("windows go out packet by packet: the network device cannot cut them (%s)", error.strerror)
+        done = 0
+        for buffer in window:
+            view = memoryview(buffer)
+            for start in range(0, len(view), segment):
+                try:
+                    self._socket.sendto(view[start : start + segment], address)
+                except BlockingIOError:
+                    return done
+                except OSError as error:
+                    _lost(address, error)
+                done += 1
+        return done
+
+
+def _lost(address: tuple[str, int], error: OSError) -> None:
+    # ENOBUFS: the device queue is full while the socket says it has room, so waiting for room would spin. The others
+    # are ICMP errors, a firewall, a peer with port 0.
+    if error.errno not in (errno.ENOBUFS, errno.ECONNREFUSED):
+        log.debug("cannot send to %s: %s", address[0], error)
+
+
+class Messages:
+    """Packets or windows that lie in one buffer, ready to be sent to any peer any number of times.
+
+    `each` has one `struct mmsghdr` without a name for each of `pieces` (offset and octets). They hold addresses: keep
+    this object as long as they are used. `segment` is the packets' length where the pieces are windows, else 0.
+    """
+
+    __slots__ = ("_at", "_buffer", "each")
+
+    def __init__(self, buffer: bytearray, pieces: Sequence[tuple[int, int]], segment: int = 0) -> None:
+        if any(offset + octets > len(buffer) for offset, octets in pieces):
+            raise ValueError("a piece goes beyond the buffer")
+        self._buffer = (ctypes.c_char * len(buffer)).from_buffer(buffer)
+        base = ctypes.addressof(self._buffer)
+        control = _CONTROL.pack(_CONTROL_LENGTH, socket.IPPROTO_UDP, _SEGMENT, segment)
+        vectors = b"".join(_VECTOR.pack(base + offset, octets) for offset, octets in pieces)
+        self._at = ctypes.create_string_buffer(control + vectors)
+        at = ctypes.addressof(self._at)
+        options = (at, len(control)) if segment else (0, 0)
+        first = at + len(control)
+        self.each = [
+            _MESSAGE.pack(0, _PEER.size, first + number * _VECTOR.size, 1, *options, 0, 0)
+            for number in range(len(pieces))
+        ]
+
+
+class Batches:
+    """Datagrams of one non-blocking socket, up to `most` a call. Buffers and headers are laid out once."""
+
+    def __init__(self, udp: socket.socket, sender: socket.socket, longest: int, most: int) -> None:
+        """Octets beyond `longest` in a datagram are cut off. `sender` may be `udp` again. Raises Unavailable."""
+        if _MESSAGE.size != 64 or ctypes.sizeof(ctypes.c_void_p) != 8:
+            raise Unavailable("not a 64-bit system")
+        libc = ctypes.CDLL(None, use_errno=True)
+        try:
+            self._recvmmsg, self._sendmmsg = libc.recvmmsg, libc.sendmmsg
+        except AttributeError:
+            raise Unavailable("the C library has no recvmmsg and sendmmsg") from None
+        kinds = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
+        self._sendmmsg.argtypes = kinds
+        self._recvmmsg.argtypes = (*kinds, ctypes.c_void_p)
+        self.most = most
+        self._fd, self._sender = udp.fileno(), sender.fileno()
+        # A record is the peer and the first four octets. They lie side by side, apart from what follows: where only
+        # they are looked at, they stay in the processor's cache.
+        self._records = ctypes.create_string_buffer(most * _RECORD.size)
+        self._tail = longest - _HEAD
+        self._tails = ctypes.create_string_buffer(most * self._tail)
+        self._arrived = ctypes.create_string_buffer(most * (_MESSAGE.size + 2 * _VECTOR.size))
+        self._leaving = ctypes.create_string_buffer(most * (_MESSAGE.size + _PEER.size))
+        self._arrived_at, self._leaving_at = ctypes.addressof(self._arrived), ctypes.addressof(self._leaving)
+        self._lay_out()
+        # With no room for a datagram they do nothing, but a kernel or a sandbox without them says so.
+        if self._recvmmsg(self._fd, self._arrived_at, 0, _AT_ONCE, None) < 0 or (
+            self._sendmmsg(self._sender, self._leaving_at, 0, _AT_ONCE) < 0
+        ):
+            raise Unavailable(f"recvmmsg and sendmmsg: {os.strerror(ctypes.get_errno())}")
+
+    def _lay_out(self) -> None:
+        most = self.most
+        records, tails = ctypes.addressof(self._records), ctypes.addressof(self._tails)
+        vectors = self._arrived_at + most * _MESSAGE.size
+        starts = [records + number * _RECORD.size for number in range(most)]
+        self._arrived.raw = b"".join(
+            _MESSAGE.pack(start, _PEER.size, vectors + 2 * number * _VECTOR.size, 2, 0, 0, 0, 0)
+            for number, start in enumerate(starts)
+        ) + b"".join(
+            _VECTOR.pack(start + _PEER.size, _HEAD) + _VECTOR.pack(tails + number * self._tail, self._tail)
+            for number, start in enumerate(starts)
+        )
+        self._content = memoryview(self._records).cast("B")
+        self._tail_content = memoryview(self._tails).cast("B")
+        words = memoryview(self._arrived).cast("B").cast("I")
+        self._lengths = words[14 : most * 16 : 16]
+        leaving = memoryview(self._leaving).cast("B")
+        self._headers, self._peers = leaving[: most * _MESSAGE.size], leaving[most * _MESSAGE.size :]
+        self._names = self._headers.cast("Q")[::8]
+        first = self._leaving_at + most * _MESSAGE.size
+        own = struct.pack(f"@{most}Q", *(first + number * _PEER.size for number in range(most)))
+        self._own_names = memoryview(own).cast("Q")
+
+    def receive(self) -> int:
+        """Take what has arrived; returns how many. Raises BlockingIOError when there is nothing, and OSError."""
+        count: int = self._recvmmsg(self._fd, self._arrived_at, self.most, _AT_ONCE, None)
+        if count < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return count
+
+    def heads(self, count: int) -> Iterator[tuple[bytes, bytes]]:
+        """Peer and first four octets of each that `receive` took; a datagram shorter than that becomes four zeros."""
+        lengths = self._lengths[:count].tolist()
+        if min(lengths) < _HEAD:
+            for number, length in enumerate(lengths):
+                if length < _HEAD:
+                    start = number * _RECORD.size + _PEER.size
+                    self._content[start : start + _HEAD] = bytes(_HEAD)
+        return _RECORD.iter_unpack(self._content[: count * _RECORD.size])
+
+    def datagram(self, number: int) -> tuple[bytes, bytes]:
+        """Peer and content of one that `receive` took."""
+        start, tail = number * _RECORD.size, number * self._tail
+        content = start + _PEER.size
+        length = self._lengths[number]
+        head = self._content[content : content + min(length, _HEAD)]
+        rest = self._tail_content[tail : tail + max(length - _HEAD, 0)]
+        return bytes(self._content[start:content]), bytes(head) + bytes(rest)
+
+    def send(self, peers: Sequence[bytes], messages: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Send each of `messages` (see Messages) to its peer; at most `most`. Returns which failed, with their errno.
+
+        After EAGAIN, the socket is full, none is tried any more: those that follow are in the list too.
+        """
+        count = len(peers)
+        self._headers[: count * _MESSAGE.size] = b"".join(messages)
+        self._names[:count] = self._own_names[:count]
+        self._peers[: count * _PEER.size] = b"".join(peers)
+        failed: list[tuple[int, int]] = []
+        done = 0
+        while done < count:
+            sent: int = self._sendmmsg(self._sender, self._leaving_at + done * _MESSAGE.size, count - done, _AT_ONCE)
+            if sent < 0:
+                number = ctypes.get_errno()
+                if number == errno.EAGAIN:
+                    return failed + [(each, number) for each in range(done, count)]
+                failed.append((done, number))
+                sent = 1
+            done += sent
+        return failed

@@ -1,0 +1,60 @@
+"""Floods a server: `python -m tests.netns.flooder udp|tcp ADDRESS PORT...`. Random octets, until it is told to end by
+SIGTERM; then it says on a line how many datagrams or connections that were.
+
+UDP goes out by the kernel's segmentation offload (UDP_SEGMENT, udp(7)): some forty datagrams for each call.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import struct
+import sys
+from itertools import cycle
+
+_UDP_SEGMENT = 103  # linux/udp.h
+_MOST_SEGMENTS = 64
+_LONGEST = 65000
+_STOCK = 4 << 20
+
+
+class _Stopped(BaseException):
+    pass
+
+
+def _stop(*_: object) -> None:
+    raise _Stopped
+
+
+def flood_udp(address: str, ports: list[int]) -> int:
+    """Datagrams of random octets and sizes to each port in turn; how many."""
+    sent, chance, stock = 0, random.Random(67), memoryview(os.urandom(_STOCK))
+    with contextlib.suppress(_Stopped), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        signal.signal(signal.SIGTERM, _stop)
+        for port in cycle(ports):
+            size = chance.choice((1, 4, 30, 300, 548, 1400)) + chance.randrange(40)
+            count = min(_MOST_SEGMENTS, _LONGEST // size)
+            at = chance.randrange(_STOCK - size * count)
+            segmented = [(socket.IPPROTO_UDP, _UDP_SEGMENT, struct.pack("=H", size))]
+            udp.sendmsg([stock[at : at + size * count]], segmented, 0, (address, port))
+            sent += count
+    return sent
+
+
+def flood_tcp(address: str, ports: list[int]) -> int:
+    """Connections, each with random octets; how many."""
+    made, chance = 0, random.Random(80)
+    with contextlib.suppress(_Stopped):
+        signal.signal(signal.SIGTERM, _stop)
+        for port in cycle(ports):
+            with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=10) as tcp:
+                made += 1
+                tcp.sendall(chance.randbytes(chance.choice((1, 100, 5000))))
+    return made
+
+
+if __name__ == "__main__":
+    _, how, where, *numbers = sys.argv
+    flood = {"udp": flood_udp, "tcp": flood_tcp}[how]
+    print(flood(where, [int(number) for number in numbers]))

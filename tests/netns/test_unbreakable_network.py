@@ -1,0 +1,214 @@
+"""Packets that end other servers, one by one, and conversations out of joint. After each an honest PC is served."""
+
+import contextlib
+import random
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
+from tests.fakes.tftp_peer import Reader, ack, data, rrq
+from tests.netns.besieged import LOADER, PATIENCE, Besieged, FarPc, Forger
+from tests.netns.inside import inside
+from tests.netns.killers import DHCP, HTTP, LEAVE, MINE, PXE, TFTP
+from tests.netns.scripted_pc import BROADCAST
+from tests.room.room import BOX
+
+MEMORY = 32 << 20
+
+
+@pytest.fixture
+def honest(besieged: Besieged) -> Iterator[FarPc]:
+    """A PC that is served as ever after each killer."""
+    with besieged.unharmed(MEMORY):
+        yield besieged.pc(2)
+
+
+def is_served(pc: FarPc) -> None:
+    """Ask each of the four ports once; what comes is right."""
+    assert pc.discover(firmware(7)).file == pc.ask_boot_server(firmware(7)).file == f"{pc.mac.bare}/{LOADER.name}"
+    assert pc.load(f"{pc.mac.bare}/{LOADER.name}", windowsize=16) == LOADER.read_bytes()
+    assert pc.get(f"/boot/{pc.mac.bare}/boot.ipxe").startswith(b"#!ipxe\n")
+
+
+def senders(box: Besieged, stack: ExitStack) -> list[socket.socket]:
+    """Sockets of a PC that may boot, and of a stranger."""
+    with inside(box.vandal):
+        stranger = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    return [stack.enter_context(box.pc(1).udp()), stranger]
+
+
+@pytest.mark.parametrize(
+    ("port", "killer"),
+    [
+        pytest.param(port, killer, id=f"{port}-{number}")
+        for port, killers in ((69, TFTP), (67, DHCP), (4011, DHCP))
+        for number, killer in enumerate(killers)
+    ],
+)
+def test_a_datagram_that_ends_other_servers(besieged: Besieged, honest: FarPc, port: int, killer: bytes) -> None:
+    with ExitStack() as stack:
+        asking = senders(besieged, stack)
+        for sender in asking:
+            sender.sendto(killer, (str(BOX), port))
+        is_served(honest)
+        for sender in asking:
+            sender.sendto(LEAVE, (str(BOX), 69))
+
+
+@pytest.mark.parametrize("killer", HTTP, ids=range(len(HTTP)))
+def test_a_request_that_ends_other_servers(besieged: Besieged, honest: FarPc, killer: bytes) -> None:
+    # Reset: the answer to what is no request.
+    with besieged.pc(1).connect() as connection, contextlib.suppress(OSError):
+        connection.sendall(killer)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1 << 16):
+            pass
+    is_served(honest)
+
+
+def test_datagrams_from_where_nothing_can_be_answered(besieged: Besieged, honest: FarPc) -> None:
+    """Port 0; addresses of everybody, of nobody, and of the box itself, which would answer itself for ever."""
+    odd = ["255.255.255.255", "224.0.0.1", "127.0.0.1", "0.0.0.0", "10.77.0.255", "10.77.0.0", str(BOX)]
+    with Forger(besieged.gateway) as forger:
+        for source, source_port in [("10.80.0.1", 0), *((each, port) for each in odd for port in (67, 68, 69, 4011))]:
+            forger.say(rrq(f"{MINE}/no-such-file"), source, source_port, 69)
+            forger.say(ack(0), source, source_port, 69)
+            for port in (67, 4011):
+                forger.say(PXE, source, source_port, port)
+                forger.say(message(REQUEST, bytes.fromhex(MINE), firmware(0)), source, source_port, port)
+    is_served(honest)
+
+
+class Disorder:
+    """A client behind a careless network, which doubles and mixes what it says. `came`: the DATA packets it got."""
+
+    def __init__(self, pc: FarPc, request: bytes) -> None:
+        self.udp = pc.udp()
+        self.udp.settimeout(PATIENCE)
+        self.box = (pc.box, 69)
+        self.came = 0
+        self.say(request)
+
+    def __enter__(self) -> "Disorder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.udp.close()
+
+    def say(self, *datagrams: bytes) -> None:
+        """Send them in this order."""
+        for datagram in datagrams:
+            self.udp.sendto(datagram, self.box)
+
+    def hear(self) -> bytes:
+        """The next packet of the transfer."""
+        datagram, sender = self.udp.recvfrom(65536)
+        assert sender == self.box
+        self.came += datagram[:2] == b"\0\3"
+        return datagram
+
+    def read(self, reader: Reader, answers: Callable[[bytes], list[bytes]]) -> bytes:
+        """Read to the end; `answers` makes of each ACK what the box hears of it."""
+        while not reader.done:
+            if answer := reader.answer(self.hear()):
+                self.say(*answers(answer))
+        return bytes(reader.content)
+
+
+WHOLE = LOADER.read_bytes()
+BLOCKS = len(WHOLE) // 1468 + 1
+
+
+def test_everything_arrives_twice(honest: FarPc) -> None:
+    """The file is right, and no packet grows into two, four, eight (the Sorcerer's Apprentice)."""
+    request = rrq(f"{honest.mac.bare}/{LOADER.name}", blksize=1468)
+    with Disorder(honest, request) as client:
+        client.say(request)
+        assert client.read(Reader(1468), lambda answer: [answer, answer]) == WHOLE
+    assert client.came < BLOCKS * 1.5
+
+
+def test_acknowledgements_arrive_in_any_order(honest: FarPc) -> None:
+    """Old ones behind new ones, some twice; what comes is the file, and not the whole of it for each of them."""
+    chance, said = random.Random(7), []
+
+    def shuffled(answer: bytes) -> list[bytes]:
+        said.append(answer)
+        late = chance.sample(said, min(len(said), 5))
+        return [*late, answer] if chance.random() < 0.5 else [answer, *late]
+
+    with Disorder(honest, rrq(f"{honest.mac.bare}/{LOADER.name}", blksize=1468, windowsize=4)) as client:
+        assert client.read(Reader(1468, 4), shuffled) == WHOLE
+    assert client.came < BLOCKS * 2
+
+
+def test_blocks_are_acknowledged_that_were_never_sent(honest: FarPc) -> None:
+    """They change nothing: an ACK from the future is no ACK."""
+
+    def ahead(answer: bytes) -> list[bytes]:
+        number = int.from_bytes(answer[2:], "big")
+        return [*(ack(number + step) for step in (2, 17, 0x7FFF, 0xFFF0)), answer]
+
+    with Disorder(honest, rrq(f"{honest.mac.bare}/{LOADER.name}", blksize=1468)) as client:
+        assert client.read(Reader(1468), ahead) == WHOLE
+    assert client.came < BLOCKS * 1.5
+
+
+def test_others_speak_into_a_transfer(besieged: Besieged, honest: FarPc) -> None:
+    """From another port of the same PC, from another PC and from a stranger: ACKs and ERRORs that are not theirs."""
+    with ExitStack() as stack:
+        others = [*senders(besieged, stack), stack.enter_context(honest.udp())]
+
+        def disturbed(answer: bytes) -> list[bytes]:
+            for other in others:
+                for said in (answer, ack(int.from_bytes(answer[2:], "big") + 1), b"\0\5\0\0stop\0", b"\0\5\0\5\0"):
+                    other.sendto(said, (honest.box, 69))
+            return [answer]
+
+        with Disorder(honest, rrq(f"{honest.mac.bare}/{LOADER.name}", blksize=1468)) as client:
+            assert client.read(Reader(1468), disturbed) == WHOLE
+        for other in others:
+            other.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                other.recv(100)
+
+
+def test_a_client_goes_away_in_the_middle(besieged: Besieged, honest: FarPc) -> None:
+    """Its port is closed, so each packet to it comes back as an ICMP error: on the socket that all the others share."""
+    request = rrq(f"{honest.mac.bare}/{LOADER.name}", blksize=1468, windowsize=16, timeout=1)
+    with Disorder(honest, request) as client:
+        client.say(ack(0))
+        assert client.hear()[:2] == b"\0\6"
+        gone = [
+            Disorder(
+                besieged.pc(number), request.replace(honest.mac.bare.encode(), besieged.pc(number).mac.bare.encode())
+            )
+            for number in range(3, 13)
+        ]
+        for each in gone:
+            assert each.hear()[:2] == b"\0\6"
+            each.say(ack(0))
+            assert data(each.hear())[0] == 1
+            each.udp.close()
+        reader = Reader(1468, 16)
+        assert client.read(reader, lambda answer: [answer]) == WHOLE
+
+
+def test_dhcp_out_of_order(besieged: Besieged) -> None:
+    """Port 4011 before any DISCOVER, an old DISCOVER behind a new one, each three times: each is answered rightly."""
+    pc = besieged.pc(500)
+    with pc.udp(68, "") as udp, pc.udp(4011) as unicast:
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lan0")
+        for each in (udp, unicast):
+            each.settimeout(PATIENCE)
+        for _ in range(3):
+            unicast.sendto(message(REQUEST, bytes(pc.mac), firmware(7), xid=9, ciaddr=pc.address), (pc.box, 4011))
+            assert Answer.parse(unicast.recv(2048)).file == f"{pc.mac.bare}/{LOADER.name}"
+        for xid in (2, 1, 2, 3, 1, 2):
+            udp.sendto(message(DISCOVER, bytes(pc.mac), firmware(7), xid=xid, flags=BROADCAST), ("255.255.255.255", 67))
+            answer = Answer.parse(udp.recv(2048))
+            assert (answer.kind, answer.xid, answer.mac) == ("OFFER", xid, bytes(pc.mac))
+    pc.boot(besieged.release)

@@ -1,0 +1,182 @@
+"""The network and the clock change under PCs that are booting: what they have begun ends right."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from image.release import KERNEL
+from services.ethernet import MacAddress
+from tests.fakes.dhcp_client import firmware
+from tests.fakes.tftp_peer import Reader, ack, data, rrq
+from tests.netns.besieged import LOADER, PATIENCE, Besieged, FarPc
+from tests.room.namespaces import Network
+from tests.room.processes import wait_until
+from tests.room.room import BOX, CHECKOUT
+
+FAKETIME = CHECKOUT / ".room" / "faketime"
+OTHER = "10.77.0.7"
+"""The address that the box is given in the place of its own."""
+
+BLKSIZE = 512
+MEMORY = 32 << 20
+
+_whole = LOADER.read_bytes()
+_numbers = count(101)
+
+
+class UnderWay:
+    """A TFTP and an HTTP transfer of one PC, both in their middle. Use as a context manager."""
+
+    def __init__(self, box: Besieged, pc: FarPc) -> None:
+        self.box = (pc.box, 69)
+        self.kernel = (box.release.path / KERNEL).read_bytes()
+        self.udp = pc.udp()
+        self.udp.settimeout(PATIENCE)
+        self.reader = Reader(BLKSIZE)
+        self.udp.sendto(rrq(f"{pc.mac.bare}/{LOADER.name}", blksize=BLKSIZE), self.box)
+        self.load(len(_whole) // 3)
+        self.tcp = pc.connect()
+        path = f"/boot/{pc.mac.bare}/image/{box.release.id}/{KERNEL}"
+        self.tcp.sendall(f"GET {path} HTTP/1.1\r\nHost: box\r\nConnection: close\r\n\r\n".encode())
+        self.received = self.tcp.recv(1 << 16)
+
+    def __enter__(self) -> "UnderWay":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.udp.close()
+        self.tcp.close()
+
+    def load(self, octets: int) -> None:
+        """Go on with the loader until so many octets are there."""
+        while len(self.reader.content) < octets and not self.reader.done:
+            if answer := self.reader.answer(self.udp.recv(65536)):
+                self.udp.sendto(answer, self.box)
+
+    def miss_one(self) -> None:
+        """Let a packet of the loader come twice, as if the first had been lost."""
+        again, _ = data(self.udp.recv(65536))
+        while data(self.udp.recv(65536))[0] != again:
+            pass
+
+    def finish(self) -> None:
+        """Both come to their ends, and every octet is right."""
+        self.load(len(_whole) + 1)
+        assert self.reader.content == _whole
+        while chunk := self.tcp.recv(1 << 16):
+            self.received += chunk
+        head, _, body = self.received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert body == self.kernel
+
+
+def near(box: Besieged, server: str = str(BOX)) -> FarPc:
+    """A PC on the box's own network, switched on."""
+    number = next(_numbers)
+    mac, address = MacAddress(0x525400791000 + number), f"10.77.0.{number}"
+    pc = FarPc(box.network.host(f"pc{number}", f"{address}/24", mac), mac, address, server)
+    wait_until(lambda: "state UP" in pc.host.ip("link", "show", "lan0"), PATIENCE, "its link", 0.01)
+    assert pc.discover(firmware(7)).siaddr == server
+    return pc
+
+
+def test_the_interface_goes_down_and_up_again(besieged: Besieged) -> None:
+    """The PC sees a pause, and then the rest of its files."""
+    pc = near(besieged)
+    with besieged.unharmed(MEMORY), UnderWay(besieged, pc) as transfers:
+        besieged.host.ip("link", "set", "lan0", "down")
+        transfers.udp.sendto(ack(transfers.reader.received), transfers.box)
+        transfers.udp.settimeout(1)
+        with pytest.raises(TimeoutError):
+            transfers.load(len(_whole))
+        besieged.host.ip("link", "set", "lan0", "up")
+        transfers.udp.settimeout(PATIENCE)
+        transfers.finish()
+    besieged.route()
+    pc.boot(besieged.release)
+
+
+def silent(pc: FarPc) -> None:
+    """The PC asks, and nobody answers."""
+    with pc.udp() as udp:
+        udp.settimeout(1)
+        udp.sendto(rrq(f"{pc.mac.bare}/{LOADER.name}"), (pc.box, 69))
+        with pytest.raises((TimeoutError, ConnectionRefusedError)):
+            udp.recv(1000)
+
+
+def goes(box: Besieged, why: str) -> None:
+    """The server says what it misses, and ends for systemd to start it again."""
+    process = box.process
+    assert process
+    wait_until(lambda: not process.running, PATIENCE, "the server to end")
+    assert f"error: the interface lan0 {why}: the server has to be started again" in box.log.read_text()
+
+
+def test_the_address_changes(besieged: Besieged) -> None:
+    """Nobody answers under the old one; after the new start PCs are sent to the new one.
+
+    The same with an interface that was made anew is in test_serve_interfaces.py."""
+    pc = near(besieged)
+    besieged.host.ip("address", "delete", f"{BOX}/24", "dev", "lan0")
+    besieged.host.ip("address", "add", f"{OTHER}/24", "dev", "lan0")
+    silent(pc)
+    goes(besieged, f"has lost its address {BOX}/24")
+    besieged.start()
+    near(besieged, OTHER).boot(besieged.release)
+
+
+class Clock:
+    """The time of day of one server, which jumps when it is told to; its monotonic clock stays as it is."""
+
+    def __init__(self, directory: Path) -> None:
+        (library,) = FAKETIME.glob("usr/lib/*/faketime/libfaketimeMT.so.1")
+        self._file = directory / "clock"
+        self.jump("+0")
+        self.environment = [f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={self._file}", "FAKETIME_NO_CACHE=1"]
+        self.environment += ["FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1"]
+
+    def jump(self, offset: str) -> None:
+        """From now on it differs by `offset` from the machine's."""
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(f"{offset}\n")
+        fresh.rename(self._file)
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Clock:
+    return Clock(tmp_path)
+
+
+@pytest.fixture
+def timed(clock: Clock, tmp_path: Path) -> Iterator[Besieged]:
+    """A box that goes by that clock."""
+    with Network() as network:
+        yield Besieged(network, tmp_path, clock.environment)
+
+
+def is_off(box: Besieged, since: int, days: int) -> bool:
+    """Whether the last line of the log is dated so many days later than now."""
+    then = datetime.fromisoformat(box.lines(since)[-1]["timestamp"])
+    return round((then - datetime.now(then.tzinfo)) / timedelta(days=1)) == days
+
+
+def test_the_clock_jumps(timed: Besieged, clock: Clock) -> None:
+    """A day forwards, then two back: nothing is given up, nothing waits for a time that does not come."""
+    booted, booting = timed.pc(1), timed.pc(2)
+    booted.boot(timed.release)
+    for offset, days in (("+1d", 1), ("-1d", -1), ("+0", 0)):
+        since = timed.mark()
+        booting.discover(firmware(7))
+        with timed.unharmed(MEMORY), UnderWay(timed, booting) as transfers:
+            clock.jump(offset)
+            transfers.miss_one()
+            transfers.finish()
+            booted.boot(timed.release)
+            wait_until(partial(is_off, timed, since, days), PATIENCE, f"the log to be {days} days off", 0.02)
+        for pc in (booted, booting):
+            assert timed.boot(pc.mac)["stages"]

@@ -1,0 +1,138 @@
+"""More than the box can take, on every port at once; and sending when there is no room. Honest PCs are served."""
+
+import contextlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from services.tftp.server import MOST_SESSIONS, MOST_SESSIONS_A_CLIENT
+from tests.fakes.tftp_peer import oack, rrq
+from tests.netns.besieged import FORGED, LOADER, PATIENCE, Besieged, FarPc, Forger
+from tests.netns.inside import inside
+from tests.room.namespaces import Namespace
+from tests.room.processes import wait_until
+from tests.room.room import BOX, CHECKOUT
+
+PCS = 50
+HALF_OPEN = MOST_SESSIONS - 100
+"""Of PCs that may boot; as many of strangers. Beyond its limit the box serves nobody before old ones are gone."""
+MEMORY = 32 << 20
+MEMORY_OF_HALF_OPEN = 16 << 20
+BEGUN, DATAGRAMS, CONNECTIONS = 50_000, 200_000, 200
+"""How many datagrams have arrived before the PCs are switched on; how much at least comes of each kind in all."""
+
+
+def counters(host: Namespace) -> dict[str, int]:
+    """What a host's kernel counts of UDP."""
+    with inside(host):
+        names, values = re.findall(r"^Udp: (.*)$", Path("/proc/thread-self/net/snmp").read_text(), re.MULTILINE)
+    return dict(zip(names.split(), map(int, values.split()), strict=True))
+
+
+def arrived(box: Besieged) -> int:
+    """The datagrams that have come to the box, those included that its kernel has dropped."""
+    found = counters(box.host)
+    return found["InDatagrams"] + found["InErrors"]
+
+
+@contextlib.contextmanager
+def flood(box: Besieged, kind: str, *ports: int) -> Iterator[list[int]]:
+    """Flood ports of the box meanwhile; at the end the list has how much that was."""
+    counted: list[int] = []
+    command = [sys.executable, "-m", "tests.netns.flooder", kind, str(BOX), *map(str, ports)]
+    process = box.vandal.start(f"flooder of {kind}", command, box.log.with_name(f"flooder-{kind}.log"), CHECKOUT)
+    yield counted
+    process.require()
+    process.stop(PATIENCE)
+    counted.append(int(process.log.read_text().split()[-1]))
+
+
+def test_fifty_pcs_boot_in_a_flood(besieged: Besieged, record_property: Callable[[str, object], None]) -> None:
+    """Each the whole way from DISCOVER to the last octet of the initrd."""
+    before = arrived(besieged)
+    with (
+        besieged.unharmed(MEMORY),
+        flood(besieged, "udp", 67, 69, 4011) as datagrams,
+        flood(besieged, "tcp", 80) as connections,
+    ):
+        wait_until(lambda: arrived(besieged) - before > BEGUN, PATIENCE, "the flood", 0.01)
+        with ThreadPoolExecutor(PCS) as switched_on:
+            boots = [switched_on.submit(besieged.pc(number).boot, besieged.release) for number in range(1, PCS + 1)]
+        for boot in boots:
+            boot.result()
+    assert datagrams[0] >= arrived(besieged) - before - PCS * 1000 >= DATAGRAMS
+    assert connections[0] >= CONNECTIONS
+    record_property("datagrams", datagrams[0])
+    record_property("connections", connections[0])
+
+
+def half_open(count: int) -> Iterator[tuple[bytes, str, int]]:
+    """Requests that nobody will ever acknowledge, each with an address and port: `count` of PCs that may boot, each as
+    often as one may, and as many of strangers."""
+    addresses = IPv4Network(FORGED).hosts()
+    for number, address in enumerate(islice(addresses, count // MOST_SESSIONS_A_CLIENT + 1)):
+        for port in range(1024, 1024 + MOST_SESSIONS_A_CLIENT):
+            for mac in (0x525400791000 + number, 0x525400990000 + number):
+                yield rrq(f"{mac:012x}/{LOADER.name}", blksize=1468, windowsize=64, timeout=1), str(address), port
+
+
+def test_ten_thousand_half_open_transfers(besieged: Besieged) -> None:
+    """An honest PC is served while they begin, and when they all are there; in the end none of them is left."""
+    honest, greedy = besieged.pc(1), besieged.pc(2)
+    asked = 0
+    with besieged.unharmed(MEMORY_OF_HALF_OPEN), Forger(besieged.gateway) as forger, contextlib.ExitStack() as stack:
+        for _ in range(MOST_SESSIONS_A_CLIENT):
+            udp = stack.enter_context(greedy.udp())
+            udp.settimeout(PATIENCE)
+            udp.sendto(rrq(f"{greedy.mac.bare}/{LOADER.name}", tsize=0, timeout=1), (greedy.box, 69))
+            assert oack(udp.recv(1000))
+        one_more = stack.enter_context(greedy.udp())
+        one_more.sendto(rrq(f"{greedy.mac.bare}/{LOADER.name}"), (greedy.box, 69))
+        for request, address, port in half_open(HALF_OPEN):
+            forger.say(request, address, port)
+            asked += 1
+            if asked % 200 == 0:  # no more than the socket takes: all are heard
+                assert is_served(honest)
+        assert asked >= 10_000
+        assert is_served(honest)
+        one_more.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            one_more.recv(1000)
+        assert is_served(greedy), "as soon as its own are gone"
+
+
+def is_served(pc: FarPc) -> bool:
+    """Whether a PC gets its loader."""
+    return pc.load(f"{pc.mac.bare}/{LOADER.name}", windowsize=16) == LOADER.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("limit", "pcs", "windowsize"), [("20m", 100, 64), ("60k", 8, 8)], ids=["full socket", "full interface"]
+)
+def test_there_is_no_room_to_send(besieged: Besieged, limit: str, pcs: int, windowsize: int) -> None:
+    """The interface is slow. Where its queue takes all, the socket is full; where it takes little, packets are lost."""
+    before = counters(besieged.host)["SndbufErrors"]
+    with besieged.unharmed(MEMORY):
+        shaper = "dev lan0 root tbf rate 200mbit burst 6k limit"
+        besieged.host.run(["tc", "qdisc", "add", *shaper.split(), limit])
+        try:
+            with ThreadPoolExecutor(pcs) as loading:
+                some = [besieged.pc(number) for number in range(1, pcs + 1)]
+                loads = [loading.submit(pc.load, f"{pc.mac.bare}/{LOADER.name}", 1468, windowsize) for pc in some]
+            assert all(load.result() == LOADER.read_bytes() for load in loads)
+            dropped = re.search(
+                r"dropped (\d+)", besieged.host.run(["tc", "-s", "qdisc", "show", "dev", "lan0"]).stdout
+            )
+        finally:
+            besieged.host.run(["tc", "qdisc", "delete", "dev", "lan0", "root"])
+    assert dropped
+    if windowsize == 64:
+        assert counters(besieged.host)["SndbufErrors"] > before, "the socket was full"
+    else:
+        assert int(dropped[1]) > 0, "the interface was full"

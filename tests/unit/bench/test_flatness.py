@@ -1,0 +1,56 @@
+"""When a soak counts as flat: rules that can fail."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.flatness import GROWTH, Verdict, Vitals, judge, slope
+
+LOADED = 600.0
+BOOTS = 20_000
+
+
+def samples(a_boot: float, *, warm_up: int = 0) -> list[Vitals]:
+    """Ten minutes of load and a quiet one: memory grows evenly, and by `warm_up` octets within the first minute."""
+    found = []
+    for at in range(0, 661, 3):
+        grown = int(a_boot * BOOTS * at / LOADED) + (warm_up if at > 60 else 0)
+        loaded = 0 < at <= LOADED
+        found.append(Vitals(float(at), 50_000_000 + grown, 115 if loaded else 15, 30 if loaded else 7, 7))
+    return found
+
+
+def verdict(found: list[Vitals], failures: tuple[str, ...] = (), complaints: tuple[str, ...] = ()) -> Verdict:
+    return judge(found, LOADED, failures, complaints, {"boots": BOOTS})
+
+
+def test_memory_that_stays_is_flat() -> None:
+    assert verdict(samples(0.0)).flat
+    assert verdict(samples(GROWTH - 1)).flat
+
+
+def test_memory_that_grows_on_is_not() -> None:
+    judged = verdict(samples(GROWTH + 1))
+    assert not judged.flat
+    assert judged.growth == pytest.approx(GROWTH + 1, rel=0.01)
+    assert "BROKEN: memory grows by 201 octets a boot" in judged.lines[1]
+
+
+def test_what_is_taken_once_is_no_growth() -> None:
+    assert verdict(samples(0.0, warm_up=30_000_000)).flat
+
+
+def test_descriptors_that_stay_open_are_told() -> None:
+    found = samples(0.0)
+    assert not verdict([*found, replace(found[-1], at=663.0, descriptors=18)]).flat
+    assert verdict([*found, replace(found[-1], at=663.0, descriptors=17)]).flat
+
+
+def test_a_pc_that_did_not_boot_and_an_error_in_the_log_break_it() -> None:
+    assert not verdict(samples(0.0), failures=("round 3: silence",)).flat
+    assert not verdict(samples(0.0), complaints=("a task of the server has ended",)).flat
+
+
+def test_the_slope_is_of_all_samples_not_of_two() -> None:
+    noisy = [replace(v, rss=v.rss + (5_000_000 if i % 7 == 0 else 0)) for i, v in enumerate(samples(200.0))]
+    assert slope(noisy) == pytest.approx(200.0 * BOOTS / LOADED, rel=0.3)

@@ -1,0 +1,146 @@
+"""Goals and tables, from results made by hand."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from bench import report
+from bench.goals import GOALS, Goal, Measured, Verdict, alone, ratio_to_best, worst
+from bench.measure import CPU, OURS, SPEED, Contest, Contestant, Figure, Result, Sample, extra
+from bench.report import Findings, Table
+from bench.svg import Chart, render
+
+FAILURES = extra("failures", "failures")
+P99 = extra("failures", "transfer p99 ms")
+
+
+def made(title: str, costs: Mapping[str, float], figures: tuple[Figure, ...] = (CPU, SPEED)) -> Result:
+    """A contest of one repetition, from each contestant's CPU s/GB; its speed falls with its cost."""
+    samples = {name: [Sample(10**9, cost, cost, {"failures": cost})] for name, cost in costs.items()}
+    return Result(Contest(title, [Contestant(name, lambda: Sample(1, 1, 1)) for name in costs], figures), samples)
+
+
+def verdict(value: float, must: float | None, after: float | None, *, at_most: bool = False) -> Verdict:
+    goal = Goal("work", "figure", must, after, alone("x"), at_most)
+    return goal.verdict(Measured({}, {"x": value}))
+
+
+def test_verdicts() -> None:
+    assert [verdict(value, 2, 3) for value in (1.9, 2, 2.9, 3)] == [
+        Verdict.MISSED,
+        Verdict.MUST,
+        Verdict.MUST,
+        Verdict.REACHED,
+    ]
+    assert [verdict(value, 1, 0.6, at_most=True) for value in (1.1, 1, 0.6)] == [
+        Verdict.MISSED,
+        Verdict.MUST,
+        Verdict.REACHED,
+    ]
+    assert [verdict(value, 0, None, at_most=True) for value in (0, 1)] == [Verdict.REACHED, Verdict.MISSED]
+    assert [verdict(value, None, 5) for value in (4, 5)] == [Verdict.MISSED, Verdict.REACHED]
+
+
+def test_what_was_not_measured_is_said_and_not_left_out() -> None:
+    rows = report.goals(Measured({}, {})).rows
+    assert len(rows) == len(GOALS)
+    assert {row[-1] for row in rows} == {Verdict.NOT_MEASURED}
+    assert report.goals(Measured({}, {}), whole=False).rows == []
+
+
+def test_a_goal_finds_its_contest_by_the_beginning_of_its_title() -> None:
+    result = made("TFTP windowsize 16, 5 clients, 0.1 % loss, MTU 1500", {OURS: 1, "atftpd": 4}, (SPEED, CPU, P99))
+    rows = report.goals(Findings([result]).measured, whole=False).rows
+    assert [(row[1], row[4], row[5]) for row in rows if "against" in row[0]] == [
+        ("MB/s", "4.00", Verdict.REACHED),
+        ("CPU", "4.00", Verdict.MISSED),
+    ]
+
+
+def test_the_best_peer_counts() -> None:
+    measured = Findings([made("one", {OURS: 2, "slow": 8, "fast": 1})]).measured
+    assert ratio_to_best("one", "MB/s")(measured) == 0.5
+
+
+def test_one_failure_in_any_repetition_counts() -> None:
+    result = made("one", {OURS: 0}, (FAILURES,))
+    samples = {OURS: [Sample(1, 1, 1, {"failures": count}) for count in (0, 0, 1)]}
+    assert worst("one", "failures")(Findings([Result(result.contest, samples)]).measured) == 1
+
+
+def test_contests_with_the_same_figures_share_a_table() -> None:
+    results = [made("one", {OURS: 1, "peer": 3}), made("two", {OURS: 2, "peer": 3}), made("three", {OURS: 2}, (CPU,))]
+    first, second = report.tables(Findings(results))
+    assert first.columns == ["work", "server", "CPU s/GB", "MB/s", "x CPU s/GB", "x MB/s"]
+    assert first.rows == [
+        ["one", OURS, "1.00", "1,000", "", ""],
+        ["", "peer", "3.00", "333", "3.00", "3.00"],
+        ["two", OURS, "2.00", "500", "", ""],
+        ["", "peer", "3.00", "333", "1.50", "1.50"],
+    ]
+    assert (second.columns, second.rows) == (["work", "server", "CPU s/GB"], [["three", OURS, "2.00"]])
+
+
+def test_numbers_have_three_digits_that_count() -> None:
+    numbers = (0, 0.0123, 0.999, 1.234, 45.67, 123.4, 86_900, float("inf"))
+    assert [report.number(n) for n in numbers] == ["0", "0.0123", "0.999", "1.23", "45.7", "123", "86,900", "-"]
+
+
+def test_a_table_for_a_terminal_and_for_a_page() -> None:
+    table = Table("Title", ["work", "server", "n"], [["a", "b", "1"], ["", "longer", "22"]])
+    assert report.text(table) == "Title\nwork  server   n\n----------------\na     b        1\n      longer  22\n"
+    assert report.markdown(table) == (
+        "### Title\n\n| work | server | n |\n| --- | --- | ---: |\n| a | b | 1 |\n|  | longer | 22 |\n"
+    )
+
+
+def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
+    document = tmp_path / "performance.md"
+    document.write_text(f"# Before\n{report.BEGIN}\nold\n{report.END}\nAfter\n")
+    chart = Chart("Cost", "clients", "CPU s/GB", {OURS: [(1, 2), (10, 3)]})
+    findings = Findings([made("one", {OURS: 1, "peer": 3})], charts={"cost": chart}, remarks=["A remark."])
+    for _ in range(2):
+        report.write(document, findings, "this machine")
+    text = document.read_text()
+    assert text.startswith(f"# Before\n{report.BEGIN}\n\nMeasured on: this machine; 1 repetitions")
+    assert text.endswith(f"![Cost](performance/cost.svg)\n\n- A remark.\n\n{report.END}\nAfter\n")
+    assert "old" not in text
+    assert text.count("| one |") == 1
+    assert (tmp_path / "performance" / "cost.svg").read_text() == render(chart)
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
+    for text in ("", report.END + report.BEGIN, report.BEGIN * 2 + report.END):
+        with pytest.raises(ValueError, match="needs the lines"):
+            report.replaced(text, "new")
+
+
+def test_a_curve_takes_one_figure_of_each_contest() -> None:
+    results: dict[float, Result] = {1: made("a", {"peer": 4, OURS: 2}), 10: made("b", {"peer": 2, OURS: 1})}
+    (chart,) = report.curve(results, "cost", "Cost", "clients", 0).values()
+    assert chart.lines == {OURS: [(1, 2), (10, 1)], "peer": [(1, 4), (10, 2)]}
+    assert list(chart.lines) == [OURS, "peer"]
+    assert chart.y == "CPU s/GB"
+
+
+def test_a_chart_shows_what_a_logarithm_has() -> None:
+    lines: dict[str, list[tuple[float, float]]]
+    lines = {OURS: [(1, 0.5), (1000, 50)], "none": [(1, float("inf")), (2, 0)], "a<b": [(10, 5)]}
+    root = ElementTree.fromstring(render(Chart("T", "x", "y", lines)))
+    space = "{http://www.w3.org/2000/svg}"
+    (first, second) = root.findall(f"{space}polyline")
+    points = [tuple(map(float, point.split(","))) for point in first.attrib["points"].split()]
+    assert points[0][0] < points[1][0]
+    assert points[0][1] > points[1][1]
+    assert len(root.findall(f"{space}circle")) == 3
+    texts = [element.text for element in root.findall(f"{space}text")]
+    assert {"T", "x", "y", OURS, "a<b", "1", "1,000"} <= set(texts)
+    assert "none" not in texts
+    assert second.attrib["points"].count(",") == 1
+
+
+def test_a_chart_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing to draw"):
+        render(Chart("T", "x", "y", {"a": [(0, 1)]}))

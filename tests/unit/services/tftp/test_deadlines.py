@@ -1,0 +1,46 @@
+"""When sessions are looked at."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.tftp.deadlines import TICK, Deadlines
+
+
+class Waiting:
+    due = -1
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 30), st.booleans()), max_size=60))
+def test_each_is_looked_at_once_and_never_after_its_time(steps: list[tuple[int, float, bool]]) -> None:
+    deadlines: Any = Deadlines()
+    sessions = [Waiting() for _ in range(10)]
+    wanted: dict[int, float] = {}
+    now = 0.0
+    for number, wait, gone in steps:
+        if gone:
+            deadlines.remove(sessions[number])
+            wanted.pop(number, None)
+        else:
+            deadlines.put(sessions[number], now + wait)
+            wanted[number] = min(now + wait, wanted.get(number, 1e9))
+        now += wait / 7
+        for session in deadlines.due(now):
+            assert wanted.pop(sessions.index(session)) <= now
+        assert all(at > now - TICK for at in wanted.values())
+    for _ in deadlines.due(now + 60):
+        pass
+    assert not deadlines._ticks
+    assert {session.due for session in sessions} == {-1}
+
+
+def test_who_is_put_back_while_others_are_taken_waits_for_the_next_tick() -> None:
+    deadlines: Any = Deadlines()
+    session = Waiting()
+    deadlines.put(session, 1.0)
+    for _ in deadlines.due(2.0):
+        deadlines.put(session, 1.0)
+    assert session.due >= 0
+    assert list(deadlines.due(2.0)) == []
+    assert list(deadlines.due(2.0 + TICK)) == [session]
