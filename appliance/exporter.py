@@ -36,9 +36,9 @@ PATIENCE_SECONDS = 20.0
 _LOOK_SECONDS = 0.05  # at a file in memory, and only while an answer is due
 _RETRY_SECONDS = (5.0, 30.0)
 # In a room that is switched on something moves every few milliseconds, and each time all exports are made anew: that
-# may take a quarter of the time, and no PC waits for its own a second longer.
+# may take a quarter of the time. The limit is for who is to lose his exports meanwhile.
 _REST = 3.0
-_LONGEST_REST = 1.0
+_LONGEST_REST = 0.2
 
 log = structlog.get_logger("exports")
 

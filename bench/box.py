@@ -5,16 +5,13 @@ It runs under the limits that systemd gives a service, on a core of its own.
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.crowd import ALLOWED, BOX, PREFIX_LENGTH, Crowd
 from bench.site import LOAD_CORE, SERVER_CORE
 from image import release
-from image.recipe import ImageRecipe
-from tests.netns.served import Box
+from tests.netns.served import Box, install_release
 from tests.room.ganesha import Ganesha
 from tests.room.namespaces import Network
 from tests.room.processes import Process
@@ -65,16 +62,7 @@ def box_and_crowd(
 def install_image(images: Path, *, kernel: int, initrd: int, squashfs: int = 4096) -> release.Release:
     """Make and activate a release of random bytes with a kernel, an initrd and a root of these sizes."""
     sizes = {release.KERNEL: kernel, release.INITRD: initrd, release.SQUASHFS: squashfs, release.PACKAGES: 100}
-    digest = secrets.token_hex(32)
-    created = datetime.now(UTC).replace(microsecond=0)
-    path = images / release.name(created, digest)
-    for name, size in sizes.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(os.urandom(size))
-    files = {name: release.describe(path / name) for name in sizes}
-    made = release.Release(path, created, ImageRecipe(), digest, "6.1.0-0-amd64", files)
-    (path / release.MANIFEST).write_bytes(release.render_manifest(made))
-    return release.activate(images, made.id)
+    return install_release(images, sizes)
 
 
 def _configure(directory: Path) -> Path:

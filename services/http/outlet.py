@@ -2,7 +2,7 @@
 
 A slice of a file is half a millisecond of the kernel's work, in which Python's lock is free: TFTP and DHCP, which live
 in the event loop, get their turn in the middle of it, on another processor or, since the thread asks for less than its
-share, on the same one. docs/adr/0008-http-data-plane.md has the figures.
+share, on the same one. Why: docs/adr/0008-http-data-plane.md.
 """
 
 import asyncio

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -25,15 +26,15 @@ PATIENCE = 30.0
 _FILES = {release.KERNEL: 3 << 20, release.INITRD: (5 << 20) + 1, release.SQUASHFS: 4096, release.PACKAGES: 100}
 
 
-def install_release(images: Path) -> release.Release:
-    """Make and activate a release of random bytes: nobody looks into it here."""
+def install_release(images: Path, sizes: Mapping[str, int] = _FILES) -> release.Release:
+    """Make and activate a release of random bytes, files of these sizes: nobody looks into it here."""
     digest = secrets.token_hex(32)
     created = datetime.now(UTC).replace(microsecond=0)
     path = images / release.name(created, digest)
-    for name, size in _FILES.items():
+    for name, size in sizes.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(os.urandom(size))
-    files = {name: release.describe(path / name) for name in _FILES}
+    files = {name: release.describe(path / name) for name in sizes}
     made = release.Release(path, created, ImageRecipe(), digest, "6.1.0-0-amd64", files)
     (path / release.MANIFEST).write_bytes(release.render_manifest(made))
     return release.activate(images, made.id)

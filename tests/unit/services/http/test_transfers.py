@@ -24,6 +24,13 @@ from tests.unit.services.http.conftest import (
 )
 
 
+async def quiet(server: HttpServer, most: int = 0) -> None:
+    """Return when the server has noticed the ends of all connections but `most`."""
+    async with asyncio.timeout(10):
+        while server._connections is not None and len(server._connections.connections) > most:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_client_that_goes_away(
     server: HttpServer, events: EventLog, caplog: pytest.LogCaptureFixture, connect: Connect
 ) -> None:
@@ -158,6 +165,7 @@ async def test_connections_at_work_give_way_to_nobody(
     assert await (await connect()).ask(get(f"{BOOT}/boot.ipxe")) == b""
     for connection in opened:
         connection.tcp.close()
+    await quiet(server)
     assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200
 
 
@@ -170,6 +178,7 @@ async def test_a_client_has_only_so_many_connections(
     for connection in opened:
         assert b" 200 " in await connection.begin(get(f"{BOOT}/boot.ipxe"))
         connection.tcp.close()
+    await quiet(server)
     assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200
 
 
@@ -201,9 +210,11 @@ async def test_no_descriptor_leaks(server: HttpServer, events: EventLog) -> None
         return len(os.listdir("/proc/self/fd"))
 
     await curl(server, f"{IMAGE}/vmlinuz")
+    await quiet(server)
     before = open_now()
     for path in ("vmlinuz", "missing", "vmlinuz"):
         await curl(server, f"{IMAGE}/{path}")
+    await quiet(server)
     assert open_now() <= before
 
 
