@@ -151,6 +151,7 @@ def test_without_a_configuration_it_serves_nobody_and_says_what_to_do(fresh: Fre
 def test_a_rejected_reload_is_told_to_everybody_who_asks(fresh: Fresh) -> None:
     fresh.begin([appliance_command(), "serve"])
     fresh.await_message("READY=1")
+    fresh.await_message("STATUS=serves lan0")
     for broken, error in (
         ("[project]\nulr = 1\n", "unknown key 'ulr' in [project]"),
         ("[project\n", "not valid TOML"),
