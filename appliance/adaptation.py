@@ -230,6 +230,8 @@ def _why_now(known: Adaptation) -> Why:
 
 def _put(client: Client, known: Adaptation, at: float) -> Client:
     """The client with this firmware as the one heard last."""
+    if client.firmwares and client.firmwares[-1] is known:
+        return client
     before = client.of(known.fingerprint)
     if before is None or before.lasting != known.lasting:
         known = replace(known, at=at)

@@ -71,6 +71,19 @@ class Box:
         """Whether this MAC may have anything at all."""
         return mac in self.allowlist
 
+    def holds(self, value: int) -> bool:
+        """The same by the number of the MAC address, for the socket of DHCP."""
+        return self.allowlist.holds(value)
+
+    def basis(self) -> tuple[object, ...]:
+        """What answers to DHCP rest on, beside the client itself. A commit of another process renews the allowlist, so
+        it stands for the registry."""
+        return self.config, self.allowlist, self.release
+
+    def commit(self) -> None:
+        """Write down the boots that were opened by DISCOVERs, before these are answered."""
+        self._journal.commit()
+
     def plan(self, address: IPv4Address, request: BootRequest) -> BootPlan | Ignore:
         """What DHCP offers; `address` is the box's own, where the request came in."""
         return policy.plan(
@@ -195,7 +208,9 @@ class Box:
         if not isinstance(event, AddressSeen):
             self.adaptations.observe(event, time.time())
         match event:
-            case Discovered() | ScriptServed():
+            case Discovered():
+                self._journal.began(event, self.release or "", commit=False)
+            case ScriptServed():
                 self._journal.began(event, self.release or "")
             case TransferProgressed(sent=0) if event.path in self.config.boot.names:
                 self._journal.began(event, self.release or "")

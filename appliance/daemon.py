@@ -6,6 +6,7 @@ DRAIN_SECONDS.
 
 import asyncio
 import contextlib
+import logging
 import resource
 import signal
 import threading
@@ -166,9 +167,11 @@ async def _services(
                 ProxyDhcp(
                     interface.name,
                     address,
-                    allowed=box.allowed,
+                    allowed=box.holds,
                     plan=partial(box.plan, address),
                     emit=box.emit,
+                    commit=box.commit,
+                    basis=box.basis,
                     broadcasts=broadcasts,
                     leases=leases,
                 )
@@ -284,7 +287,8 @@ def _log_event(event: Event, boot: Boot | None) -> None:
         case TransferProgressed():
             pass
         case AddressSeen() | LeaseChosen() | Offered():
-            log.debug(type(event).__name__, **_fields(event))
+            if logging.root.isEnabledFor(logging.DEBUG):
+                log.debug(type(event).__name__, **_fields(event))
         case TransferFailed():
             log.warning("transfer failed", **_fields(event))
         case Reported():

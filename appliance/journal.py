@@ -11,8 +11,9 @@ import json
 import secrets
 import types
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from dataclasses import fields
 from ipaddress import IPv4Address
+from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
 from appliance.registry import BootRow, Client, IgnoredRow, Registry
@@ -33,8 +34,12 @@ _REFUSALS_HELD = 1000
 # are in memory only.
 _EVENTS_HELD = 20_000
 _BOOTS_HELD = 5_000
+# Firmware waits a second at least before it discovers again, and counts `secs`; who does not is worth a line only so
+# often.
+_DISCOVERED_AGAIN = 2.0
 # A refusal is logged once, not once a packet; a machine that still asks after an hour is worth another line.
 _LOGGED_AGAIN = 3600.0
+_told = attrgetter(*(field.name for field in fields(Boot) if field.name != "last_event"))
 
 
 class Journal:
@@ -60,6 +65,7 @@ class Journal:
         # Progress is for watching: between two flushes only the latest of a file says anything.
         self._progress: dict[tuple[int, str], tuple[int, float, str, str]] = {}
         self._of_anybody: dict[MacAddress, int] = {}
+        self._discovered: dict[MacAddress, tuple[tuple[str, bool, int], float]] = {}
         self._refused: dict[tuple[str, str, str], IgnoredRow] = {}
         self._logged: dict[tuple[str, str, str], float] = {}
         self._failing = False
@@ -80,14 +86,20 @@ class Journal:
         """Every client's latest boot."""
         return list(self._boots.values())
 
-    def began(self, sign: Sign, release: str) -> Boot:
-        """The boot that a sign of a power-on belongs to; opens one, with a new token, when it is a new power-on."""
+    def began(self, sign: Sign, release: str, *, commit: bool = True) -> Boot:
+        """The boot that a sign of a power-on belongs to; opens one, with a new token, when it is a new power-on.
+
+        Without `commit` the caller does that, for several at once.
+        """
         now = self._clock()
         boot = self._boots.get(sign.mac)
         if boot is None or not continues(boot, sign, now):
             inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
             self._boots[sign.mac] = _opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
             self._of_anybody.pop(sign.mac, None)
+            self._discovered.pop(sign.mac, None)
+            if commit:
+                self.commit()
         return self._append(self._boots[sign.mac], sign, now)
 
     def record(self, event: Event) -> None:
@@ -112,6 +124,18 @@ class Journal:
         self._append(self._boots[holder], AddressLost(holder, address), self._clock())
         return True
 
+    def commit(self) -> None:
+        """Write down the boots that were opened."""
+        if self._failing or not self._opened:
+            return
+        try:
+            with self._registry.transaction():
+                self._write_opened()
+            self._registered, self._opened = [], []
+        except SqlError:
+            # The next `flush` tries again, and says so if it still cannot be done.
+            self._failing = True
+
     def flush(self) -> None:
         """Write what has gathered, in one commit. On an error (disk full) it is kept for the next try."""
         if not (self._opened or self._pending or self._progress or self._refused):
@@ -133,14 +157,6 @@ class Journal:
         row = BootRow(self._last_boot, mac, now, secrets.token_urlsafe(18), release, inherited)
         self._opened.append(row)
         del self._opened[:-_BOOTS_HELD]
-        if not self._failing:
-            try:
-                with self._registry.transaction():
-                    self._write_opened()
-                self._registered, self._opened = [], []
-            except SqlError:
-                # The next `flush` tries again, and says so if it still cannot be done.
-                self._failing = True
         return row
 
     def _write_opened(self) -> None:
@@ -155,24 +171,32 @@ class Journal:
         for address in set(boot.addresses).difference(after.addresses):
             if self._holders.get(address) == boot.mac and address not in after.inherited:
                 del self._holders[address]
-        row = (boot.id, now, type(event).__name__, encode(event))
         if isinstance(event, TransferProgressed):
-            self._progress[boot.id, event.path] = row
+            self._progress[boot.id, event.path] = _row(boot, event, now)
         elif len(self._pending) < _EVENTS_HELD and (
             not isinstance(event, _ANYBODY_SENDS) or self._is_news(boot, after)
         ):
-            self._pending.append(row)
-        if not isinstance(event, AddressLost):
+            self._pending.append(_row(boot, event, now))
+        if not (isinstance(event, AddressLost) or (isinstance(event, Discovered) and self._is_restless(event, now))):
             self._log(event, after)
         return after
 
     def _is_news(self, before: Boot, after: Boot) -> bool:
         """Whether an event that anybody may have sent is worth a row."""
         count = self._of_anybody.get(before.mac, 0)
-        if count >= _MOST_OF_ANYBODY or replace(after, last_event=before.last_event) == before:
+        if count >= _MOST_OF_ANYBODY or _told(after) == _told(before):
             return False
         self._of_anybody[before.mac] = count + 1
         return True
+
+    def _is_restless(self, event: Discovered, now: float) -> bool:
+        """Whether the log has just had the same of this client."""
+        said, last = self._discovered.get(event.mac, (None, now))
+        saying = (event.fingerprint, event.ipxe, event.secs)
+        if saying == said and 0 <= now - last < _DISCOVERED_AGAIN:
+            return True
+        self._discovered[event.mac] = (saying, now)
+        return False
 
     def _refuse(self, event: Ignored) -> None:
         now = self._clock()
@@ -207,6 +231,10 @@ def _read(registry: Registry, row: BootRow) -> Boot:
 def _opened(row: BootRow) -> Boot:
     inherited = tuple(IPv4Address(address) for address in row.inherited.split())
     return Boot(row.id, row.mac, row.started, row.token, row.release, last_event=row.started, inherited=inherited)
+
+
+def _row(boot: Boot, event: Event | AddressLost, now: float) -> tuple[int, float, str, str]:
+    return boot.id, now, type(event).__name__, encode(event)
 
 
 def encode(event: Event | AddressLost) -> str:

@@ -16,6 +16,9 @@ from services.dhcp.profile import Profile
 from services.ethernet import MacAddress
 from services.events import Discovered, Event, Ignored
 
+_FAVOURITES = 256
+"""Fingerprints of which it is remembered what to begin with, until something is learned: a room has a few."""
+
 log = structlog.get_logger("firmware")
 
 
@@ -29,6 +32,7 @@ class Adaptations:
         self._written = {mac: _lasting(client) for mac, client in self._clients.items()}
         self._dirty: set[MacAddress] = set()
         self._served = float("-inf")
+        self._favourites: dict[str, Profile] = {}
 
     def profile(self, mac: MacAddress) -> Profile:
         """How the firmware of this client is to be offered its loader, after its DISCOVER was observed."""
@@ -49,6 +53,9 @@ class Adaptations:
         self._clients[event.mac] = after
         if after.started and not (before and before.started):
             self._served = at
+        if _worth(before) == _worth(after):
+            return
+        self._favourites.clear()
         if _lasting(after) != self._written.get(event.mac, ()):
             self._dirty.add(event.mac)
             _say(event.mac, _lasting(before) if before else (), _lasting(after))
@@ -75,12 +82,18 @@ class Adaptations:
 
     def _drop(self, mac: MacAddress) -> None:
         log.info("forgotten what its firmware takes", mac=str(mac))
+        self._favourites.clear()
         del self._clients[mac], self._written[mac]
         self._dirty.discard(mac)
 
     def _start(self, fingerprint: str) -> Profile:
-        everything = chain.from_iterable(client.firmwares for client in self._clients.values())
-        return favourite(everything, fingerprint)
+        found = self._favourites.get(fingerprint)
+        if found is None:
+            everything = chain.from_iterable(client.firmwares for client in self._clients.values())
+            if len(self._favourites) >= _FAVOURITES:
+                self._favourites.clear()
+            found = self._favourites[fingerprint] = favourite(everything, fingerprint)
+        return found
 
 
 def _say(mac: MacAddress, before: Rows, after: Rows) -> None:
@@ -92,6 +105,12 @@ def _say(mac: MacAddress, before: Rows, after: Rows) -> None:
             log.info("its firmware takes this offer", **words)
         else:
             log.info("its firmware gets another offer", **words)
+
+
+def _worth(client: Client | None) -> list[tuple[str, Profile, bool, Why]]:
+    """What of a client decides what is written down and what others begin with."""
+    known = client.firmwares if client else ()
+    return sorted((k.fingerprint, k.profile, k.worked, k.why) for k in known if k.worked or k.special)
 
 
 def _lasting(client: Client) -> Rows:

@@ -71,6 +71,7 @@ class Stage(StrEnum):
 
 
 ORDER = tuple(Stage)
+_FROM = {stage: frozenset(ORDER[number:]) for number, stage in enumerate(ORDER)}
 # The live system of an HTTP root is asked for by the ramdisk; what it leads to is "root mounted", which the PC reports.
 _FILES = {
     "vmlinuz": Stage.KERNEL,
@@ -200,11 +201,15 @@ def continues(boot: Boot | None, sign: Sign, now: float) -> bool:
 
 def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
     """The boot after `event`, which happened at `at`."""
-    boot = replace(boot, last_event=max(at, boot.last_event))
+    latest = max(at, boot.last_event)
+    if isinstance(event, Discovered) and boot.xid == -1:
+        return _reach(
+            replace(boot, last_event=latest, architecture=event.architecture, xid=event.xid), Stage.DISCOVERED, at
+        )
+    boot = replace(boot, last_event=latest)
     match event:
         case Discovered():
-            first = boot if boot.xid != -1 else replace(boot, architecture=event.architecture, xid=event.xid)
-            return _reach(first, Stage.DISCOVERED, at)
+            return _reach(boot, Stage.DISCOVERED, at)
         case Offered():
             return _reach(boot, Stage.OFFERED, at)
         case TransferProgressed():
@@ -248,7 +253,7 @@ def replay(boot: Boot, events: Iterable[tuple[float, Event | AddressLost]]) -> B
 
 
 def _past(boot: Boot, stage: Stage) -> bool:
-    return any(boot.has_reached(later) for later in ORDER[ORDER.index(stage) :])
+    return any(reached.stage in _FROM[stage] for reached in boot.reached)
 
 
 def _report(boot: Boot, event: Reported, at: float) -> Boot:

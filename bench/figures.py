@@ -96,7 +96,7 @@ def foreign_mac() -> float:
     server = ProxyDhcp(
         "lo",
         address,
-        allowed=lambda mac: mac in allowlist,
+        allowed=allowlist.holds,
         plan=lambda _: Ignore(Reason.NOT_ALLOWED),
         emit=lambda _: None,
     )

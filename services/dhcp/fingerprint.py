@@ -4,6 +4,8 @@ The vendor class alone will not do: `PXEClient:Arch:00007:UNDI:003016` is half t
 MAC address, which are the maker's, tell the PCs of one purchase from those of the next.
 """
 
+from functools import lru_cache
+
 from services.dhcp.message import Message
 
 _LONGEST = 64
@@ -11,8 +13,13 @@ _LONGEST = 64
 
 def fingerprint(message: Message) -> str:
     """`52:54:00 PXEClient:Arch:00007:UNDI:003010 7`: the maker, option 60, the numbers of option 93, and option 77."""
-    numbers = ",".join(str(number) for number in message.architectures[:8])
-    words = (bytes(message.mac)[:3].hex(":"), message.vendor_class, numbers, *message.user_classes[:2])
+    return _written(message.mac.value >> 24, message.vendor_class, message.architectures[:8], message.user_classes[:2])
+
+
+@lru_cache(maxsize=256)
+def _written(maker: int, vendor_class: str, architectures: tuple[int, ...], user_classes: tuple[str, ...]) -> str:
+    numbers = ",".join(str(number) for number in architectures)
+    words = (maker.to_bytes(3, "big").hex(":"), vendor_class, numbers, *user_classes)
     return " ".join(_printable(word) for word in words)
 
 

@@ -20,6 +20,9 @@ MAX_DATAGRAM = 2048
 MIN_REPLY = 300
 """Shortest reply, in bytes: BOOTP's size (RFC 951), below which some clients drop the packet."""
 
+BOOT_MARK = b"Client"
+"""Stands in every boot request (option 60: PXEClient, HTTPClient), and in little else."""
+
 _OPTIONS_START = 240
 _REQUEST_ON_ETHERNET = b"\x01\x01\x06"
 _COOKIE = b"\x63\x82\x53\x63"

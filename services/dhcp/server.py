@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address
+from operator import is_not
 
 import structlog
 
@@ -24,8 +26,8 @@ from services.dhcp.lease_reply import NO_BOOT, Boot
 from services.dhcp.lease_server import LeaseServer, Question
 from services.dhcp.message import BOOT_SERVER_PORT, NOWHERE, SERVER_PORT, Arrival, Message, MessageType, Reply
 from services.dhcp.proxy import BootRequest
+from services.dhcp.recent import Peer, Recent
 from services.dhcp.templates import Templates
-from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
 from services.sockets import BindError, bind_udp
 
@@ -38,8 +40,6 @@ RECEIVE_BUFFER = 4 << 20
 
 # BOOTREQUEST and the magic cookie; what else is wrong with a request is worth a word.
 _HEARD = sieve.datagrams([sieve.Field(0, 1, (1,)), sieve.Field(236, 4, (0x63825363,))])
-Peer = tuple[str, int]
-"""An IPv4 address in dotted form, and a port."""
 
 _IP_PKTINFO = 8  # linux/in.h; Python's socket module has it from 3.14 on
 _PKTINFO = struct.Struct("=I4s4s")
@@ -47,12 +47,26 @@ _PKTINFO = struct.Struct("=I4s4s")
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request, where it came from, and when."""
+
+    udp: socket.socket
+    datagram: bytes
+    peer: Peer
+    message: Message
+    arrival: Arrival
+    at: float
+
+
 class ProxyDhcp:
     """Answers network boot requests that arrive by `interface`, as the server `address`.
 
-    The callables run in the event loop for each datagram: `allowed` says whether a MAC address may boot at all, `plan`
-    what it boots, `emit` takes the events. Whatever one datagram raises ends only itself. Without `broadcasts` port 67
-    is left to another server. With `leases` clients get addresses too.
+    The callables run in the event loop: `allowed` says of each datagram whether its MAC address, as a number, may boot
+    at all; for those that are no copies (recent.py) `plan` says what they boot, `emit` takes the events, and `commit`
+    runs before the offers of a batch leave. `basis` gives the objects that answers rest on: once one of them is another
+    object, no answer from before is repeated. Whatever one datagram raises ends only itself. Without `broadcasts` port
+    67 is left to another server. With `leases` clients get addresses too. `clock` gives monotonic seconds.
     """
 
     def __init__(
@@ -60,11 +74,14 @@ class ProxyDhcp:
         interface: str,
         address: IPv4Address,
         *,
-        allowed: Callable[[MacAddress], bool],
+        allowed: Callable[[int], bool],
         plan: Callable[[BootRequest], BootPlan | Ignore],
         emit: Callable[[Event], None],
+        commit: Callable[[], None] = lambda: None,
+        basis: Callable[[], tuple[object, ...]] = tuple,
         broadcasts: bool = True,
         leases: LeaseServer | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._leases = leases
         self._broadcasts = broadcasts
@@ -73,10 +90,18 @@ class ProxyDhcp:
         self._allowed = allowed
         self._plan = plan
         self._emit = emit
+        self._commit = commit
+        self._basis = basis
+        self._rested_on = basis()
+        self._clock = clock
         self._sockets: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._delayed = Delayed()
         self._templates = Templates()
+        self._recent = {SERVER_PORT: Recent(), BOOT_SERVER_PORT: Recent()}
+        self._leaving: list[tuple[_Asked, Callable[[], None]]] | None = None
+        # The socket of port 67 is bound to no address: say which of the interface's addresses the answer comes from.
+        self._source = [(socket.IPPROTO_IP, _IP_PKTINFO, _PKTINFO.pack(0, address.packed, bytes(4)))]
 
     def open(self) -> None:
         """Bind the ports and serve in the running event loop; raises BindError, and then no port is bound."""
@@ -119,37 +144,81 @@ class ProxyDhcp:
 
     def hear(self, udp: socket.socket, port: int, batch: Iterable[tuple[bytes, Peer]]) -> None:
         """Take what came to `port`; answers leave by `udp`."""
+        now, recent, allowed = self._clock(), self._recent[port], self._allowed
+        known, leasing = recent.heard, self._leases is not None and port == SERVER_PORT
+        basis, number = self._basis(), int.from_bytes
+        if any(map(is_not, basis, self._rested_on)):
+            self._rested_on = basis
+            for each in self._recent.values():
+                each.forget()
+        self._leaving = []
         for datagram, peer in batch:
             try:
-                self._handle(udp, port, datagram, peer)
+                chaddr = datagram[28:34]
+                heard = known.get(chaddr)
+                if heard is not None and heard.is_copied_by(datagram, peer, now):
+                    if heard.answer is not None:
+                        self._send_again(udp, datagram, heard.answer)
+                elif (may := allowed(number(chaddr, "big"))) or leasing:
+                    self._handle(udp, port, datagram, peer, may, now)
+                elif packet.BOOT_MARK in datagram and packet.looks_like_boot(datagram, port):
+                    self._refuse(recent, datagram, peer, now)
             except Exception:
-                _log.exception("dhcp datagram failed", interface=self._interface, port=port, source=peer[0])
+                self._say_failed(port, peer)
+        leaving, self._leaving = self._leaving, None
+        try:
+            if leaving:
+                self._commit()
+        except Exception:
+            # Nobody is offered a boot that a restart would not know.
+            self._say_failed(port, leaving[0][0].peer)
+            leaving = []
+        for asked, leave in leaving:
+            try:
+                leave()
+            except Exception:
+                self._say_failed(port, asked.peer)
 
-    def _handle(self, udp: socket.socket, port: int, datagram: bytes, peer: Peer) -> None:
+    def _send_again(self, udp: socket.socket, datagram: bytes, answer: tuple[bytes, bytes, Peer]) -> None:
+        head, tail, destination = answer
+        # If it cannot be sent: what is no copy has its line in the log.
+        with contextlib.suppress(OSError):
+            udp.sendmsg((head, datagram[4:8], tail), self._source, 0, destination)
+
+    def _refuse(self, recent: Recent, datagram: bytes, peer: Peer, now: float) -> None:
+        if recent.may_refuse_aloud(now):
+            mac = packet.peek(datagram)
+            if isinstance(mac, Ignore):
+                self._ignore(peer[0], mac.reason)
+            else:
+                self._ignore(str(mac), Reason.NOT_ALLOWED)
+                recent.silence(datagram, peer, now)
+
+    def _handle(self, udp: socket.socket, port: int, datagram: bytes, peer: Peer, may: bool, now: float) -> None:
         mac = packet.peek(datagram)
         if isinstance(mac, Ignore):
             if packet.looks_like_boot(datagram, port):
                 self._ignore(peer[0], mac.reason)
             return
-        allowed = self._allowed(mac)
         leases = self._leases if port == SERVER_PORT else None
-        if not allowed:
+        if not may:
             if packet.looks_like_boot(datagram, port):
                 self._ignore(str(mac), Reason.NOT_ALLOWED)
             if leases is None or not leases.serves(mac):
                 return
-        arrival = Arrival(IPv4Address(peer[0]), peer[1], port)
         message = packet.decode(datagram)
         if isinstance(message, Ignore):
             if message.reason is Reason.MALFORMED:
                 self._ignore(str(mac), message.reason)
             return
-        if allowed:
+        arrival = Arrival(IPv4Address(peer[0]), peer[1], port)
+        asked = _Asked(udp, datagram, peer, message, arrival, now)
+        if may:
             self._observe(message, arrival)
         if leases is not None:
-            self._lease(leases, message, arrival, udp, allowed)
-        elif (found := self._boot(message, arrival)) is not None:
-            self._offer(udp, arrival.port, *found)
+            self._lease(leases, asked, may)
+        elif (found := self._boot(asked)) is not None:
+            self._offer(asked, *found)
 
     def _observe(self, message: Message, arrival: Arrival) -> None:
         used = proxy.address_used(message, arrival)
@@ -159,66 +228,75 @@ class ProxyDhcp:
         if not isinstance(chosen, Ignore):
             self._emit(LeaseChosen(message.mac, chosen, chosen == self._address))
 
-    def _lease(
-        self, leases: LeaseServer, message: Message, arrival: Arrival, udp: socket.socket, allowed: bool
-    ) -> None:
+    def _lease(self, leases: LeaseServer, asked: _Asked, allowed: bool) -> None:
         """Answer with a lease, and with what boots where the client asked for that and may have it."""
         found = None
+        message = asked.message
         if allowed and message.message_type == MessageType.DISCOVER:
-            found = self._boot(message, arrival)
+            found = self._boot(asked)
         elif allowed and message.message_type == MessageType.REQUEST:
             # iPXE takes what it boots from the ACK: it is the same as in the OFFER.
-            found = self._boot(replace(message, message_type=MessageType.DISCOVER), arrival, again=True)
+            discover = replace(asked, message=replace(message, message_type=MessageType.DISCOVER))
+            found = self._boot(discover, again=True)
 
         def send(reply: Reply) -> None:
             if found is not None and reply.message_type == MessageType.OFFER:
-                self._offer(udp, arrival.port, found[0], reply)
+                self._offer(asked, found[0], reply)
             else:
-                self._send(udp, reply)
+                self._send(asked.udp, reply)
 
         boot = Boot.of(found[1], ipxe=message.ipxe) if found is not None else NO_BOOT
         decision = leases.answer(Question(message, self._address, send, boot))
         if decision == Ignore(Reason.NO_POOL) and found is not None and message.message_type == MessageType.DISCOVER:
             # A network without a pool has a DHCP server of its own.
-            self._offer(udp, arrival.port, *found)
+            self._offer(asked, *found)
 
-    def _boot(self, message: Message, arrival: Arrival, *, again: bool = False) -> tuple[BootPlan, Reply] | None:
+    def _boot(self, asked: _Asked, *, again: bool = False) -> tuple[BootPlan, Reply] | None:
         """What the client boots and the proxy's offer of it, if it asks for that and may have it. `again`: it was told
         so before, and that is on record."""
+        message, arrival = asked.message, asked.arrival
         request = proxy.classify(message, arrival)
         if isinstance(request, Ignore):
             # Everyone's ordinary DHCP traffic passes here: only what was meant as a boot request is worth a line.
             if request.reason not in (Reason.NOT_FOR_US, Reason.NOT_NETBOOT):
                 self._ignore(str(message.mac), request.reason, _describe(message, arrival))
+            elif self._leases is None:
+                self._recent[arrival.port].silence(asked.datagram, asked.peer, asked.at)
             return None
         # Where the DISCOVER is not heard, the question for the boot file is the first that is heard of the client.
         if not again and (message.message_type == MessageType.DISCOVER or not self._broadcasts):
-            asked = (request.architecture, request.ipxe, message.xid, message.secs, request.http)
-            self._emit(Discovered(request.mac, *asked, fingerprint(message)))
+            told = (request.architecture, request.ipxe, message.xid, message.secs, request.http)
+            self._emit(Discovered(request.mac, *told, fingerprint(message)))
         plan = self._plan(request)
         if isinstance(plan, Ignore):
             self._ignore(str(message.mac), plan.reason, _describe(message, arrival))
             return None
-        reply = proxy.respond(message, plan, self._address, arrival)
+        reply = proxy.answer(message, request, plan, self._address, arrival)
         if isinstance(reply, Ignore):
             self._ignore(str(message.mac), reply.reason, _describe(message, arrival))
             return None
         return plan, reply
 
-    def _offer(self, udp: socket.socket, port: int, plan: BootPlan, reply: Reply) -> None:
+    def _offer(self, asked: _Asked, plan: BootPlan, reply: Reply) -> None:
         def send() -> None:
-            if self._send(udp, reply):
-                self._emit(Offered(reply.mac, plan.boot_file, port))
+            if not (sent := self._send(asked.udp, reply)):
+                return
+            self._emit(Offered(reply.mac, plan.boot_file, asked.arrival.port))
+            if self._leases is None and not reply.delay:
+                destination = (str(reply.destination), reply.destination_port)
+                self._recent[asked.arrival.port].answer(asked.datagram, asked.peer, asked.at, sent, destination)
 
-        self._delayed.send(reply.delay, send)
+        if self._leaving is None:
+            self._delayed.send(reply.delay, send)
+        else:
+            self._leaving.append((asked, partial(self._delayed.send, reply.delay, send)))
 
-    def _send(self, udp: socket.socket, reply: Reply) -> bool:
+    def _send(self, udp: socket.socket, reply: Reply) -> bytes:
+        """The bytes that were sent, or b""."""
         datagram = self._templates.encode(reply)
-        # The socket of port 67 is bound to no address: say which of the interface's addresses the answer comes from.
-        source = _PKTINFO.pack(0, self._address.packed, bytes(4))
         destination = (str(reply.destination), reply.destination_port)
         try:
-            udp.sendmsg([datagram], [(socket.IPPROTO_IP, _IP_PKTINFO, source)], 0, destination)
+            udp.sendmsg([datagram], self._source, 0, destination)
         except OSError as error:
             _log.warning(
                 "dhcp answer not sent",
@@ -227,11 +305,14 @@ class ProxyDhcp:
                 destination="{}:{}".format(*destination),
                 error=str(error),
             )
-            return False
-        return True
+            return b""
+        return datagram
 
     def _ignore(self, client: str, reason: Reason, detail: str = "") -> None:
         self._emit(Ignored("dhcp", client, reason, detail))
+
+    def _say_failed(self, port: int, peer: Peer) -> None:
+        _log.exception("dhcp datagram failed", interface=self._interface, port=port, source=peer[0])
 
 
 def _describe(message: Message, arrival: Arrival) -> str:

@@ -84,9 +84,11 @@ class Box:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.allow: Callable[[MacAddress], bool] = lambda mac: mac == PC
+        self.allow: Callable[[int], bool] = lambda value: value == PC.value
         self.choose: Callable[[BootRequest], BootPlan | Ignore] = lambda _: BootPlan(FILE)
         self.record: Callable[[Event], None] = self.events.append
+        self.commit: Callable[[], None] = lambda: None
+        self.image = object()
 
     @asynccontextmanager
     async def serving(
@@ -98,6 +100,8 @@ class Box:
             allowed=self._allowed,
             plan=self._plan,
             emit=self._emit,
+            commit=self.commit,
+            basis=lambda: (self.image,),
         )
         with inside(namespace):
             server.open()
@@ -106,8 +110,8 @@ class Box:
         finally:
             server.close()
 
-    def _allowed(self, mac: MacAddress) -> bool:
-        return self.allow(mac)
+    def _allowed(self, value: int) -> bool:
+        return self.allow(value)
 
     def _plan(self, request: BootRequest) -> BootPlan | Ignore:
         return self.choose(request)
@@ -371,14 +375,55 @@ async def test_a_closed_server_answers_no_more_and_can_open_again(box: Namespace
     assert len(us.events) == 2
 
 
+async def test_a_copy_gets_its_answer_and_tells_nothing_new(box: Namespace, pc: Client) -> None:
+    """Two relays or a loop between switches bring it again; what differs in more than its xid is no copy."""
+    us = Box()
+    async with us.serving(box):
+        pc.say(discover())
+        first, *sender = await pc.hear(str(BOX))
+        for xid in (0x1234, 0x5678):
+            pc.say(message(DISCOVER, pc.mac, firmware(0), xid=xid, flags=0x8000))
+            again, *again_sender = await pc.hear(str(BOX))
+            assert (again, again_sender) == (replace(first, xid=xid), sender)
+        assert us.events == [DISCOVERED, Offered(PC, FILE, 67)]
+        pc.say(message(DISCOVER, pc.mac, firmware(7), flags=0x8000))
+        await pc.hear(str(BOX))
+        assert len(us.events) == 4
+        us.image, us.choose = object(), lambda _: BootPlan("another")
+        pc.say(message(DISCOVER, pc.mac, firmware(7), flags=0x8000))
+        answer, *_ = await pc.hear(str(BOX))
+        assert answer.file == "another"
+
+
+async def test_the_boots_of_a_batch_are_committed_before_an_offer_leaves(box: Namespace, pc: Client) -> None:
+    us = Box()
+    us.allow = lambda _: True
+    us.commit = lambda: us.events.append(Ignored("commit", "", Reason.NO_BOOT))
+    async with us.serving(box):
+        for number in range(BATCH):
+            pc.say(discover(MacAddress(PC.value + number)))
+        await until(lambda: sum(isinstance(event, Offered) for event in us.events) == BATCH)
+    opened: set[MacAddress] = set()
+    waiting: set[MacAddress] = set()
+    for event in us.events:
+        match event:
+            case Discovered():
+                waiting.add(event.mac)
+            case Ignored():
+                opened |= waiting
+            case Offered():
+                assert event.mac in opened
+
+
 async def test_one_wakeup_reads_a_bounded_batch(box: Namespace, pc: Client) -> None:
     """Between two batches the loop runs: other services get their turn while a flood lasts."""
     us = Box()
     turns: list[int] = []
+    us.allow = lambda _: True
     async with us.serving(box):
         loop = asyncio.get_running_loop()
-        for _ in range(2 * BATCH):
-            pc.say(discover())
+        for number in range(2 * BATCH):
+            pc.say(discover(MacAddress(PC.value + number)))
 
         def take_turn() -> None:
             turns.append(len(us.events))

@@ -98,7 +98,7 @@ async def test_what_is_ignored_is_logged_once_and_counted(box: Box, plug: Plug) 
     await stranger.power_on([], alone=True)
     with stranger.nic() as nic, stranger.tftp() as tftp:
         for number in range(20):
-            nic.say(message(DISCOVER, nic.mac, firmware(0), xid=number, flags=BROADCAST))
+            nic.say(message(DISCOVER, nic.mac, firmware(0), secs=number, flags=BROADCAST))
             tftp.send(rrq(f"{pc.mac.bare}/undionly.kpxe"))
     # Another reason of the same client is another line.
     for _ in range(3):

@@ -35,6 +35,7 @@ PURE = (
     "appliance/learned.py",
     "appliance/passwords.py",
     "services/dhcp/proxy.py",
+    "services/dhcp/recent.py",
     "services/dhcp/firmware.py",
     "services/dhcp/quirks.py",
     "services/dhcp/fingerprint.py",

@@ -91,10 +91,11 @@ class Bench:
         self._box = ProxyDhcp(
             "lan0",
             BOX,
-            allowed=allowed.__contains__,
+            allowed=allowed.holds,
             plan=lambda request: self._plan(request, allowed),
             emit=self._observe,
             leases=serving if self.leases else None,
+            clock=loop.time,
         )
         self._send(firmware.power_on(loop.now))
         while firmware.outcome is None:
@@ -142,7 +143,7 @@ class Bench:
             payload = payload[:24] + IPv4Address(self.relay).packed + payload[28:]
             arrival = Arrival(IPv4Address(self.relay), 67, 67)
         peer = (str(arrival.source), arrival.source_port)
-        self._box._handle(cast(Any, _Socket(self, arrival)), arrival.port, payload, peer)
+        self._box.hear(cast(Any, _Socket(self, arrival)), arrival.port, [(payload, peer)])
 
     def answered(self, datagram: bytes, arrival: Arrival, destination: tuple[str, int]) -> None:
         """The box has sent a datagram on account of one that had arrived so."""

@@ -197,3 +197,22 @@ def test_what_waits_to_be_written_is_bounded(desk: Desk, tmp_path: Path, monkeyp
     journal.flush()
     assert [row.id for row in desk.registry.latest_boots()] == [boot.id for boot in boots[-2:]]
     assert len(journal.boots()) == len(boots)
+
+
+def test_boots_of_a_batch_are_committed_together(desk: Desk) -> None:
+    journal = desk.journal()
+    macs = [MacAddress(MAC.value + number) for number in range(20)]
+    tokens = {mac: journal.began(discover(mac), "r", commit=False).token for mac in macs}
+    assert desk.journal().boots() == []
+    journal.commit()
+    assert {boot.mac: boot.token for boot in desk.journal().boots()} == tokens
+
+
+def test_who_discovers_without_end_is_not_logged_without_end(desk: Desk) -> None:
+    journal = desk.journal()
+    for _ in range(50):
+        desk.now += 0.1
+        journal.began(discover(), "r")
+    assert len(desk.logged) == 3
+    journal.began(discover(ipxe=True), "r")
+    assert len(desk.logged) == 4

@@ -42,7 +42,7 @@ class Wire:
         self.box = ProxyDhcp(
             "lan0",
             BOX,
-            allowed=lambda mac: mac == allowed,
+            allowed=lambda value: value == allowed.value,
             plan=lambda request: BootPlan("script" if request.ipxe else "loader"),
             emit=self.events.append,
             leases=self.leases,
@@ -54,7 +54,7 @@ class Wire:
 
     def hear(self, datagram: bytes) -> list[Answer]:
         """Hand in a client's broadcast; the answers."""
-        self.box._handle(cast(socket.socket, self), 67, datagram, (NOWHERE, 68))
+        self.box.hear(cast(socket.socket, self), 67, [(datagram, (NOWHERE, 68))])
         self.leases.close()  # what waits for its commit leaves now
         answers = [answer for answer, _ in self.sent]
         self.sent.clear()
