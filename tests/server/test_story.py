@@ -132,7 +132,9 @@ def test_a_pc_still_boots_when_the_service_is_killed_meanwhile(room: ServerRoom,
     room.wait_until(lambda: room.said("script served", str(SECOND)), BOOT_SECONDS, "the second PC to fetch its script")
     room.server.run(["systemctl", "kill", "--signal=KILL", SERVICE])
     # systemd calls it active until it has heard of the death.
-    room.wait_until(lambda: room.service("NRestarts") != {"NRestarts": before["NRestarts"]}, 60, "systemd to start it again", 1)
+    room.wait_until(
+        lambda: room.service("NRestarts") != {"NRestarts": before["NRestarts"]}, 60, "systemd to start it again"
+    )
     room.server.wait(f"systemctl is-active {SERVICE}", 60)
     after = room.service("MainPID", "NRestarts")
     assert int(after["NRestarts"]) == int(before["NRestarts"]) + 1
