@@ -154,7 +154,7 @@ lock:
 	echo 'atheris<3.1' | uv pip compile --quiet - -c requirements-dev.lock --universal --python-version 3.11 \
 		--generate-hashes --custom-compile-command 'make lock' -o requirements-fuzz.lock
 
-# Kept out of CI: TARGET=dhcp|tftp|http|report|pcap, SECONDS= how long, INPUT= a file of an earlier finding to play again.
+# Kept out of CI: TARGET=dhcp|tftp|http|report|pcap|netlink, SECONDS= how long, INPUT= a file of an earlier finding to play again.
 TARGET := dhcp
 SECONDS := 300
 fuzz: .room/fuzz-venv/.ready

@@ -98,7 +98,7 @@ def _discovered(client: Client, event: Discovered, at: float, room: Room) -> Cli
     known = _know(client, attempt, room)
     if known.in_vain >= PATIENCE and not known.worked:
         known = _shift(known, attempt)
-    return replace(_put(client, known, at), attempt=attempt)
+    return Client(attempt, _put(client, known, at).firmwares)
 
 
 def _is_copy(attempt: Attempt, event: Discovered, at: float) -> bool:
@@ -191,9 +191,9 @@ def _offered(client: Client, attempt: Attempt, event: Offered, at: float) -> Cli
     if attempt.pending:
         # Where port 67 is another server's, this is the answer to the question on 4011 itself.
         known = client.of(attempt.fingerprint)
-        if known and attempt.sign is Sign.NONE:
+        if known and attempt.sign is Sign.NONE and not known.worked:
             client = _put(client, replace(known, in_vain=known.in_vain + 1), at)
-        return replace(client, attempt=replace(attempt, pending=False, offers=attempt.offers + 1))
+        return Client(replace(attempt, pending=False, offers=attempt.offers + 1), client.firmwares)
     if event.port == BOOT_SERVER_PORT and attempt.offers and attempt.sign is Sign.NONE:
         return _reached(client, replace(attempt, sign=Sign.ASKED), at)
     return client
@@ -236,7 +236,7 @@ def _put(client: Client, known: Adaptation, at: float) -> Client:
     if before is None or before.lasting != known.lasting:
         known = replace(known, at=at)
     others = tuple(other for other in client.firmwares if other.fingerprint != known.fingerprint)
-    return replace(client, firmwares=(*others, known)[-FIRMWARES:])
+    return Client(client.attempt, (*others, known)[-FIRMWARES:])
 
 
 def _is_loader(path: str) -> bool:

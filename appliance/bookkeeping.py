@@ -10,6 +10,7 @@ from appliance import schema
 from appliance.box import Box
 from appliance.journal import Journal
 from appliance.registry import Registry
+from services.dhcp.lease_server import LeaseServer
 
 LOCK_WAIT = 0.01
 """Seconds that a turn waits for the write lock, and with it every PC for its answer."""
@@ -26,15 +27,13 @@ log = structlog.get_logger("serve")
 class Bookkeeping:
     """`trouble` says in words why the registry cannot be written, or is empty."""
 
-    def __init__(self, registry: Registry, box: Box, journal: Journal) -> None:
+    def __init__(self, registry: Registry, box: Box, journal: Journal, leases: LeaseServer | None = None) -> None:
         self.trouble = ""
         self._registry = registry
         self._box = box
         self._journal = journal
+        self._leases = leases
         self._failing_since: float | None = None
-        self._seen = registry.changed()
-        # In this order: what was committed since the box read its list is in this reading or in the next number.
-        box.refresh_allowlist()
         registry.wait_for_locks(LOCK_WAIT)
 
     def turn(self, now: float) -> None:
@@ -58,16 +57,17 @@ class Bookkeeping:
         self._write()
 
     def _write(self) -> None:
+        if self._leases is not None:
+            self._leases.flush()
         self._journal.flush()
         self._box.adaptations.flush()
         self._registry.flush_server()
 
     def _read(self) -> None:
-        if (now := self._registry.changed()) != self._seen:
-            self._seen = now
+        if self._registry.changed():
             self._box.refresh_allowlist()
             self._box.adaptations.refresh()
-            log.info("allowlist read", entries=len(self._box.allowlist.entries))
+            log.info("allowlist read", entries=len(self._box.allowlist))
 
     def _failed(self, error: Exception, now: float) -> None:
         if self._failing_since is None:

@@ -22,7 +22,7 @@ def look(config: Config, active: str, names: tuple[str, ...]) -> Bootable:
     wanted = {release for name in names if (release := release_of(name))}
     before = _before(config) if "previous" in names else None
     whole = frozenset(release for release in wanted if _is_whole(config, release))
-    return Bootable(active, before, whole, memtest=has_memtest(config.boot_root))
+    return Bootable(active, before, whole, memtest="memtest" in names and has_memtest(config.boot_root))
 
 
 def _before(config: Config) -> str | None:
@@ -59,7 +59,7 @@ def live(
         root=_root(config, root or config.image.root, release),
         release=release,
         mac=mac.bare,
-        state=PurePosixPath(config.state / mac.bare),
+        state=PurePosixPath(config.state, mac.bare),
         token=reporting_token(token) if rescue else token,
         port=config.server.http_port,
         extra=(*config.image.kernel_arguments, *((RESCUE,) if rescue else ())),

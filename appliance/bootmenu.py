@@ -66,7 +66,8 @@ def decide(
     names = dict.fromkeys((*settings.entries, *(name for name, _ in choices if name)))
     made = {name: found for name in names if (found := action(name)) is not None}
     default, default_from = next(((name, source) for name, source in choices if name in made), ("boinc", "[menu]"))
-    made.setdefault(default, _boinc(bootable, live))
+    if default not in made:
+        made[default] = _boinc(bootable, live)
     at_once = default_from == "boot next"
     entries = tuple(
         MenuEntry(name, title, what, locked=name in settings.locked and not (at_once and name == default))

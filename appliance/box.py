@@ -29,7 +29,16 @@ from services.boinc.files import render as render_boinc_files
 from services.decision import BootPlan, Ignore, Reason
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress
-from services.events import AddressSeen, Discovered, EntryStarted, Event, Reported, ScriptServed, TransferProgressed
+from services.events import (
+    AddressSeen,
+    Discovered,
+    EntryStarted,
+    Event,
+    Offered,
+    Reported,
+    ScriptServed,
+    TransferProgressed,
+)
 from services.menus.grub import render as render_grub
 from services.menus.ipxe import render as render_ipxe
 from services.menus.ipxe import render_entry
@@ -198,6 +207,13 @@ class Box:
                 # Anybody can broadcast a DHCPREQUEST with any address in it: one that is of no use is not kept.
                 if mountable(event.address, self.networks):
                     self.claims.add(event, time.monotonic())
+            # What a room that is switched on brings a thousand times at once; no exports hang on it.
+            case Discovered():
+                self.adaptations.observe(event, time.time())
+                self._journal.began(event, self.release or "", commit=False)
+            case Offered():
+                self.adaptations.observe(event, time.time())
+                self._journal.record(event)
             case _:
                 self._record(event)
 
@@ -208,8 +224,6 @@ class Box:
         if not isinstance(event, AddressSeen):
             self.adaptations.observe(event, time.time())
         match event:
-            case Discovered():
-                self._journal.began(event, self.release or "", commit=False)
             case ScriptServed():
                 self._journal.began(event, self.release or "")
             case TransferProgressed(sent=0) if event.path in self.config.boot.names:
@@ -256,7 +270,7 @@ class Box:
         name = release.id if release else None
         if name != self.release:
             log.info("active image", release=name)
-        self.release = name
+            self.release = name
 
     def _following(self, mac: MacAddress, boot: int) -> str:
         """What `boot next` says for this boot, or empty."""

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -119,22 +120,22 @@ class Config:
     boinc: Boinc = field(default_factory=Boinc)
     image: Image = field(default_factory=Image)
 
-    @property
+    @cached_property
     def images(self) -> Path:
         """The releases of the live system."""
         return self.server.data / "images"
 
-    @property
+    @cached_property
     def state(self) -> Path:
         """One directory per MAC: the PCs' work."""
         return self.server.data / "state"
 
-    @property
+    @cached_property
     def boot_root(self) -> Path:
         """What TFTP serves."""
         return self.server.data / "boot"
 
-    @property
+    @cached_property
     def registry(self) -> Path:
         """The program's own database, in the directory that belongs to the user of the server."""
         return self.server.data / "registry" / "registry.sqlite3"

@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from appliance import config as configuration
-from appliance import ports, supervision
+from appliance import supervision
 from appliance.bookkeeping import Bookkeeping
 from appliance.box import Box
 from appliance.errors import UserError
@@ -48,7 +48,8 @@ from services.events import (
     TransferProgressed,
 )
 from services.http.server import HttpServer
-from services.neighbours import Interface, Neighbours, links
+from services.neighbours import Interface, Neighbours
+from services.neighbours import load as load_pyroute2
 from services.sockets import BindError
 from services.tftp.arena import Arena
 from services.tftp.files import Files
@@ -90,10 +91,9 @@ async def serve(path: Path) -> None:
         async with _services(box, served, leases) as bound:
             reloading = Reloading(box, registry, served, moved.set)
             footing = Footing(served)
-            footing.say_unserved(links())
             _say_started(registry, box, bound)
-            threading.Thread(target=packet.load, name="scapy").start()
-            bookkeeping = Bookkeeping(registry, box, journal)
+            threading.Thread(target=_load_the_rest, name="imports").start()
+            bookkeeping = Bookkeeping(registry, box, journal, leases)
             tasks = _start(
                 watch=_watch(box, bookkeeping, reloading, footing),
                 interfaces=footing.watch(partial(registry.set_server, "trouble")),
@@ -112,6 +112,12 @@ async def serve(path: Path) -> None:
         log.info("stopped")
     if failure:
         raise failure
+
+
+def _load_the_rest() -> None:
+    """Libraries that cost a start more than all else, and that nobody needs at once."""
+    packet.load()
+    load_pyroute2()
 
 
 def _signals() -> tuple[asyncio.Event, asyncio.Event]:
@@ -202,6 +208,9 @@ async def _services(
             bound += [("pxe", where, 4011), ("tftp", where, 69), ("http", where, port)]
         yield bound
     except BindError as error:
+        # Looking for who holds the port takes psutil, which no server that starts has to wait for.
+        from appliance import ports  # noqa: PLC0415
+
         raise ports.explain(error) from error
     finally:
         # Offers first: nobody should begin a boot that nobody will finish.
@@ -220,14 +229,14 @@ def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]
     log.info(
         "serving",
         on=" ".join(f"{name}/{address}:{port}" for name, address, port in bound),
-        allowed=len(box.allowlist.entries),
+        allowed=len(box.allowlist),
         image=box.release,
     )
     if not box.config.written:
         log.warning(
             "there is no configuration file; the defaults are in force", do="sudo netboot-appliance config init"
         )
-    if not box.allowlist.entries:
+    if not box.allowlist:
         log.warning("nobody may boot yet", do="netboot-appliance allow add MAC")
     if box.release is None:
         log.warning("no image is active", do="netboot-appliance image build")
@@ -235,7 +244,7 @@ def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]
 
 def _status(box: Box, rejected: str, trouble: tuple[str, ...]) -> str:
     """The line in `systemctl status`: what is wrong, what is served, what to do next."""
-    config, addresses = box.config, sum(entry.range.size for entry in box.allowlist.entries)
+    config, addresses = box.config, box.allowlist.addresses
     words = [*trouble, *([rejected] if rejected else [])]
     words.append(f"serves {', '.join(config.server.interfaces)}")
     words.append(f"image {box.release or 'none'}")

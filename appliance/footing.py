@@ -49,14 +49,19 @@ class Footing:
     async def watch(self, changed: Callable[[tuple[str, ...]], None]) -> None:
         """Look once a second, until it is cancelled; `changed` is told when there is trouble, and when there is no
         more. Raises UserError like `look`."""
+        first = True
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             before = self.trouble
             try:
-                self.look(links(), time.monotonic())
+                found = links()
+                self.look(found, time.monotonic())
             except OSError:
                 log.exception("the interfaces cannot be looked at; trying again")
                 continue
+            if first and not self.trouble:
+                self._say_unserved(found)
+                first = False
             if self.trouble == before:
                 continue
             if self.trouble:
@@ -68,7 +73,7 @@ class Footing:
             except Exception:
                 log.exception("cannot write to the registry that the interfaces have changed")
 
-    def say_unserved(self, found: Sequence[Link]) -> None:
+    def _say_unserved(self, found: Sequence[Link]) -> None:
         """Log the addresses beside the first of an interface: PCs are sent to that one, and nobody listens on them."""
         for interface in self._served:
             link = next(link for link in found if link.index == interface.index)

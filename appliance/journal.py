@@ -39,6 +39,7 @@ _BOOTS_HELD = 5_000
 _DISCOVERED_AGAIN = 2.0
 # A refusal is logged once, not once a packet; a machine that still asks after an hour is worth another line.
 _LOGGED_AGAIN = 3600.0
+_AS_IT_IS = (str, int, float, bool, dict)
 _told = attrgetter(*(field.name for field in fields(Boot) if field.name != "last_event"))
 
 
@@ -160,17 +161,16 @@ class Journal:
         return row
 
     def _write_opened(self) -> None:
-        for client in self._registered:
-            self._registry.register(client)
-        for row in self._opened:
-            self._registry.open_boot(row)
+        self._registry.register(*self._registered)
+        self._registry.open_boot(*self._opened)
 
     def _append(self, boot: Boot, event: Event | AddressLost, now: float) -> Boot:
         after = fold(boot, event, now)
         self._boots[boot.mac] = after
-        for address in set(boot.addresses).difference(after.addresses):
-            if self._holders.get(address) == boot.mac and address not in after.inherited:
-                del self._holders[address]
+        if after.addresses is not boot.addresses:
+            for address in set(boot.addresses).difference(after.addresses):
+                if self._holders.get(address) == boot.mac and address not in after.inherited:
+                    del self._holders[address]
         if isinstance(event, TransferProgressed):
             self._progress[boot.id, event.path] = _row(boot, event, now)
         elif len(self._pending) < _EVENTS_HELD and (
@@ -239,8 +239,8 @@ def _row(boot: Boot, event: Event | AddressLost, now: float) -> tuple[int, float
 
 def encode(event: Event | AddressLost) -> str:
     """The event's fields as JSON."""
-    values = {f.name: getattr(event, f.name) for f in fields(event)}
-    return json.dumps({k: v if isinstance(v, str | int | float | bool | dict) else str(v) for k, v in values.items()})
+    values = {name: getattr(event, name) for name in event.__dataclass_fields__}
+    return json.dumps({k: v if isinstance(v, _AS_IT_IS) else str(v) for k, v in values.items()})
 
 
 def decoded(rows: Iterable[tuple[float, str, str]]) -> Iterable[tuple[float, Event | AddressLost]]:

@@ -97,7 +97,10 @@ class Client:
 
     def of(self, fingerprint: str) -> Adaptation | None:
         """What is known of this firmware."""
-        return next((known for known in self.firmwares if known.fingerprint == fingerprint), None)
+        for known in self.firmwares:
+            if known.fingerprint == fingerprint:
+                return known
+        return None
 
 
 def favourite(known: Iterable[Adaptation], fingerprint: str) -> Profile:

@@ -5,6 +5,7 @@ Values only: image/bootfiles.py finds and installs the files.
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from services.dhcp.firmware import Machine
@@ -50,7 +51,7 @@ class Loaders:
             if machine not in (Machine.BIOS, Machine.RASPBERRY_PI) and not name.endswith(".efi"):
                 raise ValueError(f"{machine}: UEFI wants a name that ends in .efi")
 
-    @property
+    @cached_property
     def by_machine(self) -> dict[Machine, str]:
         """Those that are named."""
         names = {machine: str(getattr(self, machine)) for machine in Machine}

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,7 @@ class Registry:
                     # SQLite opens all its files, and makes those it lacks, with the first statements.
                     schema.migrate(self.sql, path)
                     self.sql.execute("PRAGMA foreign_keys = ON")
+                    self._known = self._version()
                 except BaseException:
                     self.sql.close()
                     raise
@@ -131,29 +133,37 @@ class Registry:
         except OSError:
             return False
 
-    def changed(self) -> int:
-        """A number that differs once another connection has committed. Costs microseconds."""
+    def changed(self) -> bool:
+        """Whether another connection has committed since the allowlist was last read. Costs microseconds."""
+        return self._version() != self._known
+
+    def _version(self) -> int:
+        """A number that differs once another connection has committed."""
         version: int = self.sql.execute("PRAGMA data_version").fetchone()[0]
         return version
 
     # The allowlist
 
     def allowlist(self) -> Allowlist:
-        rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed")
-        return Allowlist.of(
-            Entry(MacRange(MacAddress(a), MacAddress(b)), label, BootSettings(*settings))
-            for a, b, label, *settings in rows
-        )
+        # In this order: what is committed meanwhile is in this reading or counts as a change.
+        version = self._version()
+        rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed ORDER BY first, last")
+        settings = cache(BootSettings)  # most entries have the same
+        found = Allowlist.read((first, last, label, settings(*own)) for first, last, label, *own in rows)
+        self._known = version
+        return found
 
-    def allow(self, entries: Iterable[Entry]) -> None:
-        """Add the entries; one whose range is there already gets the new label and settings."""
+    def allow(self, entries: Iterable[Entry]) -> int:
+        """Add the entries; one whose range is there already gets the new label and settings. How many were not."""
         now = time.time()
         with self.transaction():
+            before = self._count_allowed()
             self.sql.executemany(
                 f"{_INSERT_ALLOWED} ON CONFLICT DO UPDATE SET label = excluded.label, root = excluded.root,"
                 " entry = excluded.entry, timeout = excluded.timeout",
-                [_allowed_row(e, now) for e in entries],
+                (_allowed_row(e, now) for e in entries),
             )
+            return self._count_allowed() - before
 
     def disallow(self, span: MacRange) -> bool:
         """Remove the entry of exactly this range; False when there is none."""
@@ -167,11 +177,15 @@ class Registry:
         """Put `after` in the place of `before`; False, and nothing done, when `before` is no longer what is there."""
         now = time.time()
         with self.transaction():
-            if self.allowlist().entries != before.entries:
+            if self.allowlist() != before:
                 return False
             self.sql.execute("DELETE FROM allowed")
-            self.sql.executemany(_INSERT_ALLOWED, [_allowed_row(e, now) for e in after])
+            self.sql.executemany(_INSERT_ALLOWED, (_allowed_row(e, now) for e in after))
         return True
+
+    def _count_allowed(self) -> int:
+        count: int = self.sql.execute("SELECT count(*) FROM allowed").fetchone()[0]
+        return count
 
     # Clients and boots
 
@@ -188,24 +202,24 @@ class Registry:
         boot = self.sql.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'boots'").fetchone()[0]
         return client, boot
 
-    def register(self, client: Client) -> None:
-        """Write down a client; one that is known stays as it is."""
-        self.sql.execute(
+    def register(self, *clients: Client) -> None:
+        """Write down clients; one that is known stays as it is."""
+        self.sql.executemany(
             "INSERT INTO clients (number, mac, first_seen, gui_rpc_password) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING",
-            (client.number, client.mac.value, client.first_seen, client.gui_rpc_password),
+            [(each.number, each.mac.value, each.first_seen, each.gui_rpc_password) for each in clients],
         )
 
-    def open_boot(self, row: BootRow) -> None:
-        """Write down a new boot, and forget the client's oldest ones."""
-        self.sql.execute(
-            "INSERT INTO boots (id, mac, started, token, release, inherited) VALUES (?, ?, ?, ?, ?, ?)",
-            (row.id, row.mac.value, row.started, row.token, row.release, row.inherited),
+    def open_boot(self, *rows: BootRow) -> None:
+        """Write down new boots, and forget the oldest ones of their clients."""
+        added = [(row.id, row.mac.value, row.started, row.token, row.release, row.inherited) for row in rows]
+        self.sql.executemany(
+            "INSERT INTO boots (id, mac, started, token, release, inherited) VALUES (?, ?, ?, ?, ?, ?)", added
         )
-        self.sql.execute(
+        self.sql.executemany(
             "DELETE FROM boots WHERE mac = ?1"
             " AND id NOT IN (SELECT id FROM boots WHERE mac = ?1 ORDER BY id DESC LIMIT ?2)",
-            (row.mac.value, _BOOTS_KEPT),
+            [(mac, _BOOTS_KEPT) for _, mac, *_ in added],
         )
 
     def boots(self, mac: MacAddress) -> list[BootRow]:

@@ -53,7 +53,7 @@ class Adaptations:
         self._clients[event.mac] = after
         if after.started and not (before and before.started):
             self._served = at
-        if _worth(before) == _worth(after):
+        if (before and before.firmwares is after.firmwares) or _worth(before) == _worth(after):
             return
         self._favourites.clear()
         if _lasting(after) != self._written.get(event.mac, ()):

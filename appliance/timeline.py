@@ -148,7 +148,7 @@ class Boot:
 
     def has_reached(self, stage: Stage) -> bool:
         """Whether the boot came as far as `stage` at any time."""
-        return any(reached.stage is stage for reached in self.reached)
+        return stage in [reached.stage for reached in self.reached]
 
     @property
     def secrets_spent(self) -> bool:
@@ -201,17 +201,18 @@ def continues(boot: Boot | None, sign: Sign, now: float) -> bool:
 
 def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
     """The boot after `event`, which happened at `at`."""
-    latest = max(at, boot.last_event)
-    if isinstance(event, Discovered) and boot.xid == -1:
-        return _reach(
-            replace(boot, last_event=latest, architecture=event.architecture, xid=event.xid), Stage.DISCOVERED, at
-        )
-    boot = replace(boot, last_event=latest)
+    # The first cases are those of which a room that is switched on brings a thousand at once: one copy of a boot each.
+    now = max(at, boot.last_event)
     match event:
+        case Discovered() if boot.xid == -1:
+            reached = _reached(boot, Stage.DISCOVERED, at)
+            return replace(boot, last_event=now, architecture=event.architecture, xid=event.xid, reached=reached)
         case Discovered():
-            return _reach(boot, Stage.DISCOVERED, at)
+            return replace(boot, last_event=now, reached=_reached(boot, Stage.DISCOVERED, at))
         case Offered():
-            return _reach(boot, Stage.OFFERED, at)
+            return replace(boot, last_event=now, reached=_reached(boot, Stage.OFFERED, at))
+    boot = replace(boot, last_event=now)
+    match event:
         case TransferProgressed():
             return _transfer(boot, Transfer(event.path, event.service, event.sent, event.size))
         case TransferServed():
@@ -273,9 +274,12 @@ def _report(boot: Boot, event: Reported, at: float) -> Boot:
 
 
 def _reach(boot: Boot, stage: Stage, at: float) -> Boot:
-    if boot.has_reached(stage):
-        return boot
-    return replace(boot, reached=(*boot.reached, Reached(stage, at)))
+    reached = _reached(boot, stage, at)
+    return boot if reached is boot.reached else replace(boot, reached=reached)
+
+
+def _reached(boot: Boot, stage: Stage, at: float) -> tuple[Reached, ...]:
+    return boot.reached if boot.has_reached(stage) else (*boot.reached, Reached(stage, at))
 
 
 def _transfer(boot: Boot, transfer: Transfer) -> Boot:

@@ -17,6 +17,7 @@ from bench.measure import Contest, Result, finite, machine, rotate
 from bench.report import Findings, Table
 from bench.site import LOAD_CORE, ROOT, WORK, Site
 from bench.svg import Chart, render
+from tests.room.interruption import interrupt_once
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 
@@ -123,6 +124,7 @@ def main() -> int:
         arguments.quick,
         arguments.matching,
     )
+    interrupt_once()
     os.sched_setaffinity(0, {LOAD_CORE})  # what measures is not to disturb the servers
     found = Findings()
     failed = False

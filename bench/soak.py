@@ -23,6 +23,7 @@ from bench.site import WORK
 from bench.storm import storm
 from bench.svg import Chart, render
 from tests.netns.scripted_pc import LOADERS
+from tests.room.interruption import interrupt_once
 
 PCS = 200
 """In each round. Twice as many addresses belong to those that make mischief."""
@@ -86,6 +87,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
     arguments = parser.parse_args()
+    interrupt_once()
     with (
         TemporaryDirectory() as directory,
         box_and_crowd(Path(directory), 3 * PCS, kernel=MB, initrd=2 * MB) as (box, crowd, image),

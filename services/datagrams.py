@@ -29,7 +29,6 @@ _MESSAGE = struct.Struct("@PI4xPNPNi4xI4x")
 _VECTOR = struct.Struct("@PN")
 _CONTROL = struct.Struct("@NiiH6x")
 _HEAD = 4
-_RECORD = struct.Struct("=16s4s")
 _AT_ONCE = int(socket.MSG_DONTWAIT)
 _CONTROL_LENGTH = 18  # without the padding at its end
 UNCUT = {errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP}
@@ -184,12 +183,10 @@ class Batches:
         self._recvmmsg.argtypes = (*kinds, ctypes.c_void_p)
         self.most = most
         self._fd, self._sender = udp.fileno(), sender.fileno()
-        # A record is the peer and the first four octets. They lie side by side, apart from what follows: where only
-        # they are looked at, they stay in the processor's cache.
-        self._records = ctypes.create_string_buffer(most * _RECORD.size)
-        self._tail = longest - _HEAD
-        self._tails = ctypes.create_string_buffer(most * self._tail)
-        self._arrived = ctypes.create_string_buffer(most * (_MESSAGE.size + 2 * _VECTOR.size))
+        # A record is the peer and its datagram.
+        self._record = struct.Struct(f"={_PEER.size}s{_HEAD}s{longest - _HEAD}x")
+        self._records = ctypes.create_string_buffer(most * self._record.size)
+        self._arrived = ctypes.create_string_buffer(most * (_MESSAGE.size + _VECTOR.size))
         self._leaving = ctypes.create_string_buffer(most * (_MESSAGE.size + _PEER.size))
         self._arrived_at, self._leaving_at = ctypes.addressof(self._arrived), ctypes.addressof(self._leaving)
         self._lay_out()
@@ -200,19 +197,14 @@ class Batches:
             raise Unavailable(f"recvmmsg and sendmmsg: {os.strerror(ctypes.get_errno())}")
 
     def _lay_out(self) -> None:
-        most = self.most
-        records, tails = ctypes.addressof(self._records), ctypes.addressof(self._tails)
-        vectors = self._arrived_at + most * _MESSAGE.size
-        starts = [records + number * _RECORD.size for number in range(most)]
+        most, record = self.most, self._record.size
+        records, vectors = ctypes.addressof(self._records), self._arrived_at + self.most * _MESSAGE.size
+        starts = [records + number * record for number in range(most)]
         self._arrived.raw = b"".join(
-            _MESSAGE.pack(start, _PEER.size, vectors + 2 * number * _VECTOR.size, 2, 0, 0, 0, 0)
+            _MESSAGE.pack(start, _PEER.size, vectors + number * _VECTOR.size, 1, 0, 0, 0, 0)
             for number, start in enumerate(starts)
-        ) + b"".join(
-            _VECTOR.pack(start + _PEER.size, _HEAD) + _VECTOR.pack(tails + number * self._tail, self._tail)
-            for number, start in enumerate(starts)
-        )
+        ) + b"".join(_VECTOR.pack(start + _PEER.size, record - _PEER.size) for start in starts)
         self._content = memoryview(self._records).cast("B")
-        self._tail_content = memoryview(self._tails).cast("B")
         words = memoryview(self._arrived).cast("B").cast("I")
         self._lengths = words[14 : most * 16 : 16]
         leaving = memoryview(self._leaving).cast("B")
@@ -221,6 +213,7 @@ class Batches:
         first = self._leaving_at + most * _MESSAGE.size
         own = struct.pack(f"@{most}Q", *(first + number * _PEER.size for number in range(most)))
         self._own_names = memoryview(own).cast("Q")
+        self._senders = memoryview(struct.pack(f"@{most}Q", *starts)).cast("Q")
 
     def receive(self) -> int:
         """Take what has arrived; returns how many. Raises BlockingIOError when there is nothing, and OSError."""
@@ -236,18 +229,15 @@ class Batches:
         if min(lengths) < _HEAD:
             for number, length in enumerate(lengths):
                 if length < _HEAD:
-                    start = number * _RECORD.size + _PEER.size
+                    start = number * self._record.size + _PEER.size
                     self._content[start : start + _HEAD] = bytes(_HEAD)
-        return _RECORD.iter_unpack(self._content[: count * _RECORD.size])
+        return self._record.iter_unpack(self._content[: count * self._record.size])
 
     def datagram(self, number: int) -> tuple[bytes, bytes]:
         """Peer and content of one that `receive` took."""
-        start, tail = number * _RECORD.size, number * self._tail
+        start = number * self._record.size
         content = start + _PEER.size
-        length = self._lengths[number]
-        head = self._content[content : content + min(length, _HEAD)]
-        rest = self._tail_content[tail : tail + max(length - _HEAD, 0)]
-        return bytes(self._content[start:content]), bytes(head) + bytes(rest)
+        return bytes(self._content[start:content]), bytes(self._content[content : content + self._lengths[number]])
 
     def send(self, peers: Sequence[bytes], messages: Sequence[bytes]) -> list[tuple[int, int]]:
         """Send each of `messages` (see Messages) to its peer; at most `most`. Returns which failed, with their errno.
@@ -258,6 +248,20 @@ class Batches:
         self._headers[: count * _MESSAGE.size] = b"".join(messages)
         self._names[:count] = self._own_names[:count]
         self._peers[: count * _PEER.size] = b"".join(peers)
+        return self._leave(count)
+
+    def answer(self, numbers: Sequence[int], messages: Sequence[bytes]) -> list[tuple[int, int]]:
+        """As `send`, each to who sent the datagram with its number, of the latest `receive`. `numbers` ascend."""
+        count = len(numbers)
+        self._headers[: count * _MESSAGE.size] = b"".join(messages)
+        if numbers[-1] == count - 1:  # none is left out
+            self._names[:count] = self._senders[:count]
+        else:
+            for place, number in enumerate(numbers):
+                self._names[place] = self._senders[number]
+        return self._leave(count)
+
+    def _leave(self, count: int) -> list[tuple[int, int]]:
         failed: list[tuple[int, int]] = []
         done = 0
         while done < count:

@@ -15,6 +15,7 @@ _SINGLE = re.compile(
     re.IGNORECASE,
 )
 _PREFIX = re.compile(r"((?:[0-9a-f]{2}[:-]){1,5})\*", re.IGNORECASE)
+_SEPARATORS = str.maketrans("", "", ":.-")
 _NOTATIONS = "write it as 52:54:00:aa:bb:cc, 52-54-00-aa-bb-cc, 5254.00aa.bbcc or 525400aabbcc"
 
 
@@ -30,7 +31,7 @@ class MacAddress:
         text = text.strip()
         if not _SINGLE.fullmatch(text):
             raise ValueError(f"{text!r} is not a MAC address: {_NOTATIONS}")
-        return cls(int(re.sub(r"[:.-]", "", text), 16))
+        return cls(int(text.translate(_SEPARATORS), 16))
 
     @classmethod
     def from_bytes(cls, octets: bytes) -> Self:

@@ -16,6 +16,7 @@ from services.decision import Ignore, Reason
 
 _WALK = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: opening a FIFO must not wait
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE}
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENXIO}
 
 
@@ -70,4 +71,6 @@ def _enter(part: str, directory: int) -> int:
 def _reason(error: OSError) -> Reason:
     if error.errno == errno.ELOOP:
         return Reason.OUTSIDE_ROOT
+    if error.errno in _EXHAUSTED:
+        return Reason.TOO_MANY
     return Reason.NO_FILE if error.errno in _MISSING else Reason.UNREADABLE

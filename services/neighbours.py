@@ -1,12 +1,16 @@
 """Who is on the link: IP and MAC addresses of neighbours, and our own interfaces, from the kernel by netlink.
 
 pyroute2 stops here, as the codec of rtnetlink(7) messages: its blocking API starts an event loop of its own and fails
-where one runs already. Only neighbours, who are looked up for each request of each PC, go by services/netlink.py, which
-takes a tenth of the time. Each question takes a socket and one round trip inside the kernel. IPv4 only.
+where one runs already. It is loaded when it is needed first (see `load`). Two things go without it: neighbours, who are
+looked up for each request of each PC, by services/netlink.py, which takes a tenth of the time; and one interface by
+its name, by services/interface.py, which a start waits for. Each question takes a socket and one round trip inside the
+kernel. IPv4 only.
 """
 
 import asyncio
+import contextlib
 import errno
+import importlib
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -14,14 +18,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
-from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR
-from pyroute2.netlink.rtnl import RTM_GETADDR, RTM_GETLINK
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.marshal import MarshalRtnl
-
 from services import netlink
 from services.ethernet import MacAddress
+from services.interface import address_of, hardware_of
 from services.netlink import Message
 
 KNOWN = netlink.REACHABLE | netlink.STALE | netlink.DELAY | netlink.PROBE | netlink.PERMANENT
@@ -64,15 +63,21 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The state of an interface of any kind. `carrier`: the cable works; False while the interface is down."""
+    """The state of an interface of any kind. `mac` is None of one that is no Ethernet. `carrier`: the cable works;
+    False while the interface is down."""
 
     name: str
     index: int
-    ethernet: bool
+    mac: MacAddress | None
     up: bool
     carrier: bool
     mtu: int
     addresses: tuple[Address, ...]
+
+    @property
+    def ethernet(self) -> bool:
+        """Whether it is one, bridges and VLANs included."""
+        return self.mac is not None
 
 
 class Neighbours:
@@ -162,36 +167,38 @@ class Neighbours:
         return None
 
 
+def load() -> None:
+    """Load pyroute2, which takes a fifth of a start, so that the first `links` need not; in any thread."""
+    importlib.import_module("pyroute2.netlink.rtnl.marshal")
+
+
 def interface_address(name: str) -> Interface:
     """Look up one interface; raises LookupError, saying what is missing and what there is."""
-    found = {interface.name: interface for interface in interfaces()}
-    if name in found:
-        return found[name]
-    usable = ", ".join(f"{each.name} ({each.address})" for each in found.values()) or "none"
-    if name in (link.get_attr("IFLA_IFNAME") for link in _dump(ifinfmsg(), RTM_GETLINK)):
+    with contextlib.suppress(LookupError, OSError):
+        kind, mac = hardware_of(name)
+        if kind == _ETHERNET:
+            return Interface(name, socket.if_nametoindex(name), address_of(name), MacAddress.from_bytes(mac))
+    usable = ", ".join(f"{each.name} ({each.address})" for each in interfaces()) or "none"
+    if name in (link.name for link in links()):
         raise LookupError(f"the interface {name} is no Ethernet interface with an IPv4 address; usable: {usable}")
     raise LookupError(f"there is no interface {name}; usable: {usable}")
 
 
 def interfaces() -> list[Interface]:
     """All Ethernet interfaces (bridges and VLANs too) that have an IPv4 address, in the kernel's order."""
-    question = ifaddrmsg()
-    question["family"] = socket.AF_INET
-    addresses: dict[int, IPv4Interface] = {}
-    for entry in _dump(question, RTM_GETADDR):
-        local = IPv4Interface(f"{entry.get_attr('IFA_LOCAL')}/{entry['prefixlen']}")
-        addresses.setdefault(int(entry["index"]), local)
-    found = []
-    for link in _dump(ifinfmsg(), RTM_GETLINK):
-        index = int(link["index"])
-        if link["ifi_type"] == _ETHERNET and index in addresses:
-            name, mac = link.get_attr("IFLA_IFNAME"), _mac(link.get_attr("IFLA_ADDRESS"))
-            found.append(Interface(str(name), index, addresses[index], mac))
-    return found
+    return [
+        Interface(link.name, link.index, link.addresses[0].address, link.mac)
+        for link in links()
+        if link.mac is not None and link.addresses
+    ]
 
 
 def links() -> list[Link]:
     """All interfaces with their IPv4 addresses, in the kernel's order."""
+    from pyroute2.netlink.rtnl import RTM_GETADDR, RTM_GETLINK  # noqa: PLC0415 - see load()
+    from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg  # noqa: PLC0415
+    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg  # noqa: PLC0415
+
     question = ifaddrmsg()
     question["family"] = socket.AF_INET
     addresses: dict[int, list[Address]] = {}
@@ -205,7 +212,7 @@ def links() -> list[Link]:
         Link(
             name=str(link.get_attr("IFLA_IFNAME")),
             index=int(link["index"]),
-            ethernet=link["ifi_type"] == _ETHERNET,
+            mac=MacAddress.parse(str(link.get_attr("IFLA_ADDRESS"))) if link["ifi_type"] == _ETHERNET else None,
             up=bool(link["flags"] & _UP),
             carrier=bool(link["flags"] & _LOWER_UP),
             mtu=int(link.get_attr("IFLA_MTU")),
@@ -215,12 +222,11 @@ def links() -> list[Link]:
     ]
 
 
-def _mac(lladdr: object) -> MacAddress:
-    return MacAddress.parse(str(lladdr))
-
-
 def _dump(question: Any, kind: int) -> list[Any]:
     """Ask for all there is of a kind. Raises OSError with the kernel's errno."""
+    from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR  # noqa: PLC0415
+    from pyroute2.netlink.rtnl.marshal import MarshalRtnl  # noqa: PLC0415
+
     question["header"]["type"] = kind
     question["header"]["flags"] = NLM_F_REQUEST | NLM_F_DUMP
     question["header"]["sequence_number"] = 1

@@ -19,6 +19,7 @@ from appliance.registry import Registry
 from services.ethernet import MacAddress, MacRange
 
 app = typer.Typer(
+    name="allow",
     help="Who may boot: MAC addresses and ranges. An empty list means nobody.",
     epilog="A change takes effect in the running server within a second, without a restart.",
     no_args_is_help=True,
@@ -60,7 +61,7 @@ def add(
     with Registry(config.registry) as registry:
         before = registry.allowlist()
         registry.allow([entry])
-    known = next((e for e in before.entries if e.range == entry.range), None)
+    known = before.find(entry.range)
     if known is None:
         typer.echo(f"allowed {entry.range}{_label(entry)}{_count(entry.range)}{_settings(entry)}")
     else:
@@ -149,9 +150,7 @@ def import_(
         raise UserError(f"cannot read {file}: {reason}", _NOTHING) from None
     entries = allowlist.parse(text, "standard input" if file == "-" else file)
     with _registry(context) as registry:
-        before = {e.range for e in registry.allowlist().entries}
-        registry.allow(entries)
-    new = sum(e.range not in before for e in entries)
+        new = registry.allow(entries)
     typer.echo(f"imported {len(entries)} entries: {new} new, {len(entries) - new} known")
 
 

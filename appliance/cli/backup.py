@@ -16,12 +16,14 @@ from appliance.errors import UserError
 if TYPE_CHECKING:
     from appliance.restore import Restored
 
-BACKUP_EPILOG = """Examples: sudo netboot-appliance backup; sudo netboot-appliance backup /media/usb/box.tar.gz;
+app = typer.Typer()
+_BACKUP_EPILOG = """Examples: sudo netboot-appliance backup; sudo netboot-appliance backup /media/usb/box.tar.gz;
 sudo netboot-appliance backup - | ssh other 'umask 077; cat > box.tar.gz'"""
-RESTORE_EPILOG = """Example: sudo systemctl stop netboot-appliance; sudo netboot-appliance restore box.tar.gz;
+_RESTORE_EPILOG = """Example: sudo systemctl stop netboot-appliance; sudo netboot-appliance restore box.tar.gz;
 sudo systemctl start netboot-appliance"""
 
 
+@app.command(epilog=_BACKUP_EPILOG)
 def backup(
     context: typer.Context,
     file: Annotated[
@@ -69,6 +71,7 @@ def backup(
     typer.echo("It holds the account key and the PCs' passwords: keep it where only you can read it.", err=aside)
 
 
+@app.command(epilog=_RESTORE_EPILOG)
 def restore(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A backup.", show_default=False)],

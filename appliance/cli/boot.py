@@ -13,7 +13,7 @@ from appliance.menusettings import KINDS, check_entry
 from appliance.registry import Registry
 from services.ethernet import MacAddress
 
-app = typer.Typer(help="What a PC starts at its next boot.", no_args_is_help=True)
+app = typer.Typer(name="boot", help="What a PC starts at its next boot.", no_args_is_help=True)
 _NOTHING = "nothing was changed"
 
 

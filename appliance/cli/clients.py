@@ -15,7 +15,7 @@ from appliance.registry import Client, Registry
 from appliance.timeline import CURES, Boot
 from services.ethernet import MacAddress
 
-app = typer.Typer(help="The PCs that have booted at least once.", no_args_is_help=True)
+app = typer.Typer(name="clients", help="The PCs that have booted at least once.", no_args_is_help=True)
 app.command("forget", epilog=firmware.FORGET_EPILOG)(firmware.forget_)
 _JSON = typer.Option("--json", help="For scripts.")
 

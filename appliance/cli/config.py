@@ -18,10 +18,12 @@ from appliance.errors import UserError
 from appliance.loaders import dialect
 from appliance.lock import holder
 from appliance.menusettings import release_of
+from appliance.network import found_interface
 from image.bootfiles import BootFileError, original
 from services.menus.menu import Dialect
+from services.neighbours import interface_address
 
-app = typer.Typer(help="The configuration file.", no_args_is_help=True)
+app = typer.Typer(name="config", help="The configuration file.", no_args_is_help=True)
 app.command("dhcp", epilog="Example: netboot-appliance config dhcp dnsmasq --way pxe")(config_dhcp.dhcp)
 
 
@@ -164,10 +166,6 @@ def show(context: typer.Context) -> None:
 
 
 def _template(wanted: str | None) -> str:
-    # pyroute2 takes a third of a second to import, which no other verb has to wait for.
-    from appliance.network import found_interface
-    from services.neighbours import interface_address
-
     try:
         found = interface_address(wanted) if wanted else found_interface()
     except LookupError as error:

@@ -6,6 +6,7 @@ import typer
 
 from appliance.config import load
 from appliance.errors import UserError
+from appliance.network import base_url, interfaces
 from services.dhcp.firmware import pxe_files
 from services.dhcp.snippets import IPXE_OWN_MAC, BootServer, Server, Way, render
 
@@ -39,9 +40,6 @@ def dhcp(
 
 
 def _box(context: typer.Context, name: str) -> BootServer:
-    # pyroute2 takes a third of a second to import, which no other verb has to wait for.
-    from appliance.network import base_url, interfaces
-
     config = load(context.obj)
     served = [each for each in interfaces(config) if name in ("", each.name)]
     if len(served) != 1:

@@ -13,7 +13,7 @@ from appliance.config import load
 from appliance.doctor.finding import Finding, Severity, error, exit_code, summary, worst
 from appliance.errors import UserError
 
-app = typer.Typer()
+app = typer.Typer(name="doctor")
 app.command("probe", epilog="Example: sudo netboot-appliance doctor probe 52:54:00:aa:bb:cc --arch bios")(
     doctor_probe.probe
 )

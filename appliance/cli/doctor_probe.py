@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from appliance.config import Config, load
 from appliance.errors import UserError
 from appliance.journal import latest
 from appliance.lock import holder
+from appliance.network import base_url, interfaces
 from appliance.policy import plan
 from appliance.registry import Registry
 from appliance.timeline import Stage
@@ -27,13 +28,11 @@ from services.dhcp.firmware import Machine
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress
 from services.http.paths import ImageFile, LoaderFile, parse
+from services.neighbours import Interface, interface_address
 from services.probe.explanation import Explanation, explain, lines
 from services.probe.firmware import Agent
 from services.probe.message import Checked, Packet, Refused
 from services.probe.verdict import Box, Outcome
-
-if TYPE_CHECKING:
-    from services.neighbours import Interface
 
 
 class Arch(StrEnum):
@@ -160,9 +159,6 @@ class _Disk:
     def answer(self, address: IPv4Address, ipxe: bool, architecture: int) -> str:
         """The boot file that the box on this host, at `address`, answers this PC on port 4011, or ""."""
         box = self.box()
-        # pyroute2 takes a third of a second to import, which no other verb has to wait for.
-        from appliance.network import base_url
-
         decision = plan(
             BootRequest(self.mac, (architecture,), ipxe),
             loaders=self.config.boot.loaders.by_machine,
@@ -226,11 +222,7 @@ def _sha256(path: Path) -> str:
         return ""
 
 
-def _interface(config: Config | None, name: str) -> "Interface":
-    # pyroute2 takes a third of a second to import, which no other verb has to wait for.
-    from appliance.network import interfaces
-    from services.neighbours import interface_address
-
+def _interface(config: Config | None, name: str) -> Interface:
     if name:
         try:
             return interface_address(name)

@@ -11,7 +11,9 @@ from appliance.errors import UserError
 from appliance.grants import Grant, exports_for
 
 app = typer.Typer(
-    help="What is exported by NFS, and to whom. The running server keeps it up to date by itself.", no_args_is_help=True
+    name="exports",
+    help="What is exported by NFS, and to whom. The running server keeps it up to date by itself.",
+    no_args_is_help=True,
 )
 
 

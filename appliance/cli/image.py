@@ -12,6 +12,7 @@ from image import release
 from image.release import Release, ReleaseError
 
 app = typer.Typer(
+    name="image",
     help="The live system that the PCs boot, and its releases.",
     epilog="A new release is booted from the next power-on; running PCs keep the one they have.",
     no_args_is_help=True,

@@ -11,7 +11,9 @@ from appliance.config import tolerant
 from appliance.registry import Registry
 from services.dhcp.lease import Lease, State
 
-app = typer.Typer(help='The addresses of the DHCP server ([dhcp] mode = "server").', no_args_is_help=True)
+app = typer.Typer(
+    name="leases", help='The addresses of the DHCP server ([dhcp] mode = "server").', no_args_is_help=True
+)
 
 
 @app.command("list", epilog="Example: netboot-appliance leases list --json")

@@ -13,13 +13,14 @@ from appliance.bootmenu import Decided, decide
 from appliance.cli.output import show_json, show_table
 from appliance.config import Config, load
 from appliance.errors import UserError
+from appliance.network import base_url, interfaces
 from appliance.registry import Registry
 from image.release import ReleaseError, current
 from services.ethernet import MacAddress
 from services.menus import grub, ipxe, pxelinux
 from services.menus.menu import Dialect, LiveBoot, Menu
 
-app = typer.Typer(help="The boot menu.", no_args_is_help=True)
+app = typer.Typer(name="menu", help="The boot menu.", no_args_is_help=True)
 _ANY = MacAddress(0)
 NOWHERE = IPv4Address(0)
 """For a preview of which nobody sees the addresses."""
@@ -111,15 +112,10 @@ def _mac(text: str) -> MacAddress:
 
 
 def _address(config: Config) -> IPv4Address:
-    # pyroute2 takes a third of a second to import, which no other verb has to wait for.
-    from appliance.network import interfaces
-
     return interfaces(config)[0].address.ip
 
 
 def _render(dialect: Dialect, menu: Menu, mac: MacAddress, address: IPv4Address, config: Config) -> str:
-    from appliance.network import base_url
-
     match dialect:
         case Dialect.IPXE:
             return ipxe.render(menu, f"{base_url(address, config.server.http_port)}/boot/{mac.bare}/")

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 
 def show_json(value: Any) -> None:
@@ -21,6 +18,10 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], empty: st
     if not rows:
         typer.echo(empty)
         return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     console = Console()
     if not console.is_terminal:
         console = Console(width=10_000)

@@ -13,10 +13,12 @@ from appliance.errors import UserError
 from appliance.lock import holder
 from appliance.registry import Registry
 
+app = typer.Typer()
 _PATIENCE = 30.0
 _LOOK_SECONDS = 0.05
 
 
+@app.command(epilog="Example: sudo netboot-appliance reload (systemctl reload netboot-appliance does the same)")
 def reload(context: typer.Context) -> None:
     """Have the running server read its configuration again. What does not load changes nothing.
 

@@ -7,7 +7,10 @@ import typer
 
 from appliance.errors import UserError
 
+app = typer.Typer()
 
+
+@app.command()
 def serve(
     context: typer.Context, debug: Annotated[bool, typer.Option("--debug", help="Log every offer and address.")] = False
 ) -> None:
@@ -15,7 +18,7 @@ def serve(
 
     Exit code 0 after SIGTERM, 1 when it could not start or go on, 2 when the configuration is wrong.
     """
-    # The services cost half a second to import, which no other verb has to wait for.
+    # Without the services, what the program says of this verb is there at once.
     from appliance import logs, supervision
     from appliance.daemon import serve as run
 

@@ -19,9 +19,11 @@ from appliance.registry import IgnoredRow, Registry
 from appliance.timeline import CURES
 from image.release import ReleaseError, current
 
+app = typer.Typer()
 _IGNORED_SHOWN = 10
 
 
+@app.command()
 def status(
     context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
 ) -> None:
@@ -77,7 +79,7 @@ def _facts(config: Config, registry: Registry) -> dict[str, Any]:
         release, broken = current(config.images), ""
     except ReleaseError as error:
         release, broken = None, str(error)
-    entries = registry.allowlist().entries
+    allowed = registry.allowlist()
     return {
         "server": {"pid": pid, "started": known.get("started") if pid else None},
         "reload_rejected": asdict(reload) if reload and reload.error else None,
@@ -89,7 +91,7 @@ def _facts(config: Config, registry: Registry) -> dict[str, Any]:
         "image": {"id": release.id, "created": release.created.timestamp()} if release else None,
         "image_error": broken,
         "next_boots": [{"mac": str(n.mac), "entry": n.entry, "taken": n.taken} for n in nextboots.all_of(registry)],
-        "allowed": {"entries": len(entries), "addresses": sum(e.range.size for e in entries)},
+        "allowed": {"entries": len(allowed), "addresses": allowed.addresses},
     }
 
 

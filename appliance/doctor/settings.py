@@ -76,6 +76,6 @@ def check_allowlist(config: Config) -> list[Finding]:
         return [judge_allowlist(0)]
     try:
         with Registry(config.registry) as registry:
-            return [judge_allowlist(sum(entry.range.size for entry in registry.allowlist().entries))]
+            return [judge_allowlist(registry.allowlist().addresses)]
     except UserError as unreadable:
         return [note("allowlist", f"not looked at: {unreadable.message}")]

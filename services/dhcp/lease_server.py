@@ -2,9 +2,16 @@
 
 One for all interfaces; server.py has the sockets, leasing.py the rules. Nothing here waits: an offer that is held back
 and an ACK that is not written yet leave later, by the event loop's timers.
+
+RFC 2131, section 3.1, has a lease in persistent storage before its ACK, so that a restart gives no address away twice.
+While there is no room on the disk, or another process keeps the lock, that would take their addresses from all PCs at
+their next renewals: then leases are acknowledged from memory, and written as soon as that can be done. What a server
+that is killed meanwhile forgets is met by the second line of defence: none is offered at which somebody answers, and a
+PC that renews keeps its address.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,8 +53,9 @@ class Question:
 class LeaseServer:
     """Answers DHCP clients with leases.
 
-    `serves`: whether a MAC address may have a lease. `save` writes leases down, in one commit; it may raise anything.
-    `given` is told who gets an address that it had not, before the client is.
+    `serves`: whether a MAC address may have a lease. `save` writes leases down, in one commit; it may raise anything,
+    and `flush` tries again what it could not. `given` is told who gets an address that it had not, before the client
+    is.
     """
 
     def __init__(
@@ -72,18 +80,37 @@ class LeaseServer:
         self._unsaved: dict[IPv4Address, Lease] = {}
         self._granted: list[tuple[Question, Grant]] = []
         self._commit_due: asyncio.TimerHandle | None = None
-        self._failing = False
+        # Tries to write since the last that was not in vain.
+        self._in_vain = 0
 
     def answer(self, question: Question) -> Decision:
         """Answer at once, or when that is possible; says what was decided."""
         return self._decide(question, _TRIES)
+
+    def flush(self) -> None:
+        """Write down what is not yet, in one commit, and then say so to the clients. Raises what `save` does.
+
+        To be called some times a second, and after `close`. An ACK waits for two tries: another process that writes for
+        a moment costs it nothing but that. After them it leaves all the same.
+        """
+        if not self._unsaved:
+            return
+        self._in_vain += 1
+        try:
+            self._save(list(self._unsaved.values()))
+            self._in_vain = 0
+            self._unsaved.clear()
+        finally:
+            if self._in_vain != 1:
+                self._acknowledge()
 
     def close(self) -> None:
         """Write down what is not yet, and offer nothing more. May be called twice."""
         self._probing.clear()
         if self._commit_due is not None:
             self._commit_due.cancel()
-            self._commit()
+        self._commit()
+        self._acknowledge()
 
     def _decide(self, question: Question, tries: int) -> Decision:
         mac = question.message.mac
@@ -95,7 +122,6 @@ class LeaseServer:
                 self._send(question, decision)
             case Grant():
                 self._granted.append((question, decision))
-                self._commit_soon()
             case Refusal():
                 _log.debug("lease refused", mac=str(mac), why=decision.why)
                 self._send(question, decision)
@@ -152,23 +178,19 @@ class LeaseServer:
     def _commit_soon(self) -> None:
         for lease in self._leasing.changes():
             self._unsaved[lease.address] = lease
-        if self._unsaved and self._commit_due is None:
+        if self._in_vain > 1:
+            self._acknowledge()
+        elif self._unsaved and not self._in_vain and self._commit_due is None:
             self._commit_due = asyncio.get_running_loop().call_later(COMMIT_SECONDS, self._commit)
 
     def _commit(self) -> None:
-        """Write down all that changed, then say so to the clients. What cannot be written is not acknowledged."""
         self._commit_due = None
+        # What went wrong is found, and said, by the next `flush`.
+        with contextlib.suppress(Exception):
+            self.flush()
+
+    def _acknowledge(self) -> None:
         granted, self._granted = self._granted, []
-        try:
-            self._save(list(self._unsaved.values()))
-        except Exception:
-            # They stay in `_unsaved` for the next commit; the clients ask again.
-            if not self._failing:
-                _log.exception("cannot write leases down; nobody gets one meanwhile")
-            self._failing = True
-            return
-        self._failing = False
-        self._unsaved.clear()
         for question, grant in granted:
             lease = grant.lease
             try:

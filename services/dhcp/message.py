@@ -16,6 +16,9 @@ BROADCAST_FLAG = 0x8000
 NOWHERE = IPv4Address(0)
 EVERYONE = IPv4Address("255.255.255.255")
 
+Peer = tuple[str, int]
+"""An IPv4 address in dotted form, and a port."""
+
 
 class MessageType(IntEnum):
     """Option 53, RFC 2132 section 9.6."""

@@ -7,6 +7,8 @@ time longer. So a copy gets the bytes that the first one got, and tells nobody a
 
 from dataclasses import dataclass
 
+from services.dhcp.message import Peer
+
 WITHIN = 1.0
 """Seconds from a request to its copies: the shortest time after which firmware discovers again (iPXE's
 DHCP_DISC_START_TIMEOUT_SEC)."""
@@ -16,9 +18,6 @@ MOST = 2048
 
 MOST_REFUSED = 256
 """Strangers that are told of within WITHIN seconds: a flood under ever new names is worth no more lines."""
-
-Peer = tuple[str, int]
-"""An IPv4 address in dotted form, and a port."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,44 +5,44 @@ what: `allowed` and `plan` say so. Leases no address itself: with a LeaseServer,
 """
 
 import asyncio
-import contextlib
-import socket
-import struct
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv4Address
 from operator import is_not
 
 import structlog
 
-from services import sieve
 from services.decision import BootPlan, Ignore, Reason
 from services.dhcp import packet, proxy, quirks
 from services.dhcp.delayed import Delayed
+from services.dhcp.departures import Departures
 from services.dhcp.fingerprint import fingerprint
 from services.dhcp.lease_reply import NO_BOOT, Boot
 from services.dhcp.lease_server import LeaseServer, Question
-from services.dhcp.message import BOOT_SERVER_PORT, NOWHERE, SERVER_PORT, Arrival, Message, MessageType, Reply
+from services.dhcp.message import (
+    BOOT_SERVER_PORT,
+    EVERYONE,
+    NOWHERE,
+    SERVER_PORT,
+    Arrival,
+    Message,
+    MessageType,
+    Peer,
+    Reply,
+)
+from services.dhcp.port import open_port
 from services.dhcp.proxy import BootRequest
-from services.dhcp.recent import Peer, Recent
+from services.dhcp.recent import Recent
 from services.dhcp.templates import Templates
+from services.dhcp.wire import Wire
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
-from services.sockets import BindError, bind_udp
+from services.sockets import BindError
 
-BATCH = 256
-"""Datagrams read per wakeup of the loop, so that a flood cannot starve the other services. With 32, a room of 1,000 PCs
-waited 6 s for its offers while the other services had their turns."""
-
-RECEIVE_BUFFER = 4 << 20
-"""Bytes of the kernel's queue, as far as it allows: some 3,000 DISCOVERs, a campus that is switched on together."""
-
-# BOOTREQUEST and the magic cookie; what else is wrong with a request is worth a word.
-_HEARD = sieve.datagrams([sieve.Field(0, 1, (1,)), sieve.Field(236, 4, (0x63825363,))])
-
-_IP_PKTINFO = 8  # linux/in.h; Python's socket module has it from 3.14 on
-_PKTINFO = struct.Struct("=I4s4s")
+_EVERYONE = str(EVERYONE)
+_AGAIN = 64
+"""Answers from memory that are gathered before they leave."""
 
 _log = structlog.get_logger()
 
@@ -51,7 +51,7 @@ _log = structlog.get_logger()
 class _Asked:
     """A request, where it came from, and when."""
 
-    udp: socket.socket
+    wire: Wire
     datagram: bytes
     peer: Peer
     message: Message
@@ -90,18 +90,15 @@ class ProxyDhcp:
         self._allowed = allowed
         self._plan = plan
         self._emit = emit
-        self._commit = commit
         self._basis = basis
         self._rested_on = basis()
         self._clock = clock
-        self._sockets: list[socket.socket] = []
+        self._wires: list[Wire] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._delayed = Delayed()
         self._templates = Templates()
         self._recent = {SERVER_PORT: Recent(), BOOT_SERVER_PORT: Recent()}
-        self._leaving: list[tuple[_Asked, Callable[[], None]]] | None = None
-        # The socket of port 67 is bound to no address: say which of the interface's addresses the answer comes from.
-        self._source = [(socket.IPPROTO_IP, _IP_PKTINFO, _PKTINFO.pack(0, address.packed, bytes(4)))]
+        self._departures = Departures(commit, self._say_failed)
 
     def open(self) -> None:
         """Bind the ports and serve in the running event loop; raises BindError, and then no port is bound."""
@@ -119,82 +116,73 @@ class ProxyDhcp:
     def close(self) -> None:
         """Stop answering and free the ports. May be called twice."""
         self._delayed.cancel()
-        while self._sockets:
-            udp = self._sockets.pop()
+        while self._wires:
+            wire = self._wires.pop()
             if self._loop is not None:
-                self._loop.remove_reader(udp)
-            udp.close()
+                self._loop.remove_reader(wire)
+            wire.close()
 
     def _listen(self, address: IPv4Address, port: int) -> None:
         assert self._loop is not None
-        udp = bind_udp(address, port, self._interface)
-        self._sockets.append(udp)
-        sieve.attach(udp, _HEARD)
-        if port == SERVER_PORT:
-            udp.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        self._loop.add_reader(udp, partial(self._receive, udp, port))
+        wire = open_port(self._interface, address, port, self._address)
+        self._wires.append(wire)
+        self._loop.add_reader(wire, partial(self._receive, wire, port))
 
-    def _receive(self, udp: socket.socket, port: int) -> None:
-        batch: list[tuple[bytes, Peer]] = []
-        with contextlib.suppress(BlockingIOError):
-            for _ in range(BATCH):
-                batch.append(udp.recvfrom(packet.MAX_DATAGRAM + 1))
-        self.hear(udp, port, batch)
+    def _receive(self, wire: Wire, port: int) -> None:
+        self.hear(wire, port, wire.receive())
 
-    def hear(self, udp: socket.socket, port: int, batch: Iterable[tuple[bytes, Peer]]) -> None:
-        """Take what came to `port`; answers leave by `udp`."""
+    def hear(self, wire: Wire, port: int, batch: Iterable[tuple[bytes, Peer]]) -> None:
+        """Take what came to `port`; answers leave by `wire`."""
         now, recent, allowed = self._clock(), self._recent[port], self._allowed
         known, leasing = recent.heard, self._leases is not None and port == SERVER_PORT
-        basis, number = self._basis(), int.from_bytes
+        number, mark = int.from_bytes, packet.BOOT_MARK
+        self._forget_what_may_have_changed()
+        again: list[tuple[bytes, Peer]] = []
+        self._departures.gather()
+        waiting = self._departures.waiting
+        for datagram, peer in batch:
+            try:
+                chaddr = datagram[28:34]
+                if waiting and chaddr in waiting:
+                    # One after the other, as if they had not come together.
+                    self._departures.leave()
+                heard = known.get(chaddr)
+                if heard is not None and heard.is_copied_by(datagram, peer, now):
+                    if (answer := heard.answer) is not None:
+                        again.append((answer[0] + datagram[4:8] + answer[1], answer[2]))
+                        if len(again) == _AGAIN:
+                            wire.send_all(again)
+                            again.clear()
+                elif (may := allowed(number(chaddr, "big"))) or leasing:
+                    self._handle(wire, port, datagram, peer, may, now)
+                elif mark in datagram and recent.may_refuse_aloud(now):
+                    self._refuse(recent, port, datagram, peer, now)
+            except Exception:
+                self._say_failed(peer[0])
+        wire.send_all(again)
+        self._departures.leave_all()
+
+    def _forget_what_may_have_changed(self) -> None:
+        basis = self._basis()
         if any(map(is_not, basis, self._rested_on)):
             self._rested_on = basis
             for each in self._recent.values():
                 each.forget()
-        self._leaving = []
-        for datagram, peer in batch:
-            try:
-                chaddr = datagram[28:34]
-                heard = known.get(chaddr)
-                if heard is not None and heard.is_copied_by(datagram, peer, now):
-                    if heard.answer is not None:
-                        self._send_again(udp, datagram, heard.answer)
-                elif (may := allowed(number(chaddr, "big"))) or leasing:
-                    self._handle(udp, port, datagram, peer, may, now)
-                elif packet.BOOT_MARK in datagram and packet.looks_like_boot(datagram, port):
-                    self._refuse(recent, datagram, peer, now)
-            except Exception:
-                self._say_failed(port, peer)
-        leaving, self._leaving = self._leaving, None
-        try:
-            if leaving:
-                self._commit()
-        except Exception:
-            # Nobody is offered a boot that a restart would not know.
-            self._say_failed(port, leaving[0][0].peer)
-            leaving = []
-        for asked, leave in leaving:
-            try:
-                leave()
-            except Exception:
-                self._say_failed(port, asked.peer)
 
-    def _send_again(self, udp: socket.socket, datagram: bytes, answer: tuple[bytes, bytes, Peer]) -> None:
-        head, tail, destination = answer
-        # If it cannot be sent: what is no copy has its line in the log.
-        with contextlib.suppress(OSError):
-            udp.sendmsg((head, datagram[4:8], tail), self._source, 0, destination)
+    def _refuse(self, recent: Recent, port: int, datagram: bytes, peer: Peer, now: float) -> None:
+        if not packet.looks_like_boot(datagram, port):
+            return
+        mac = packet.peek(datagram)
+        if isinstance(mac, Ignore):
+            self._ignore(peer[0], mac.reason)
+        else:
+            self._ignore(str(mac), Reason.NOT_ALLOWED)
+            recent.silence(datagram, peer, now)
 
-    def _refuse(self, recent: Recent, datagram: bytes, peer: Peer, now: float) -> None:
-        if recent.may_refuse_aloud(now):
-            mac = packet.peek(datagram)
-            if isinstance(mac, Ignore):
-                self._ignore(peer[0], mac.reason)
-            else:
-                self._ignore(str(mac), Reason.NOT_ALLOWED)
-                recent.silence(datagram, peer, now)
-
-    def _handle(self, udp: socket.socket, port: int, datagram: bytes, peer: Peer, may: bool, now: float) -> None:
+    def _handle(self, wire: Wire, port: int, datagram: bytes, peer: Peer, may: bool, now: float) -> None:
+        if port == SERVER_PORT:
+            # Who asks anew here may be told something else there as well.
+            self._recent[BOOT_SERVER_PORT].heard.pop(datagram[28:34], None)
         mac = packet.peek(datagram)
         if isinstance(mac, Ignore):
             if packet.looks_like_boot(datagram, port):
@@ -211,8 +199,8 @@ class ProxyDhcp:
             if message.reason is Reason.MALFORMED:
                 self._ignore(str(mac), message.reason)
             return
-        arrival = Arrival(IPv4Address(peer[0]), peer[1], port)
-        asked = _Asked(udp, datagram, peer, message, arrival, now)
+        arrival = _arrival(peer, port)
+        asked = _Asked(wire, datagram, peer, message, arrival, now)
         if may:
             self._observe(message, arrival)
         if leases is not None:
@@ -221,6 +209,8 @@ class ProxyDhcp:
             self._offer(asked, *found)
 
     def _observe(self, message: Message, arrival: Arrival) -> None:
+        if arrival.port == SERVER_PORT and message.message_type == MessageType.DISCOVER:
+            return  # has no address yet, and has chosen nobody
         used = proxy.address_used(message, arrival)
         if not isinstance(used, Ignore):
             self._emit(AddressSeen(message.mac, used))
@@ -243,7 +233,7 @@ class ProxyDhcp:
             if found is not None and reply.message_type == MessageType.OFFER:
                 self._offer(asked, found[0], reply)
             else:
-                self._send(asked.udp, reply)
+                self._send(asked.wire, reply)
 
         boot = Boot.of(found[1], ipxe=message.ipxe) if found is not None else NO_BOOT
         decision = leases.answer(Question(message, self._address, send, boot))
@@ -279,24 +269,21 @@ class ProxyDhcp:
 
     def _offer(self, asked: _Asked, plan: BootPlan, reply: Reply) -> None:
         def send() -> None:
-            if not (sent := self._send(asked.udp, reply)):
+            if not (sent := self._send(asked.wire, reply)):
                 return
             self._emit(Offered(reply.mac, plan.boot_file, asked.arrival.port))
             if self._leases is None and not reply.delay:
-                destination = (str(reply.destination), reply.destination_port)
-                self._recent[asked.arrival.port].answer(asked.datagram, asked.peer, asked.at, sent, destination)
+                self._recent[asked.arrival.port].answer(asked.datagram, asked.peer, asked.at, sent, _destination(reply))
 
-        if self._leaving is None:
-            self._delayed.send(reply.delay, send)
-        else:
-            self._leaving.append((asked, partial(self._delayed.send, reply.delay, send)))
+        leave = partial(self._delayed.send, reply.delay, send)
+        self._departures.add(asked.datagram[28:34], asked.peer[0], leave)
 
-    def _send(self, udp: socket.socket, reply: Reply) -> bytes:
+    def _send(self, wire: Wire, reply: Reply) -> bytes:
         """The bytes that were sent, or b""."""
         datagram = self._templates.encode(reply)
-        destination = (str(reply.destination), reply.destination_port)
+        destination = _destination(reply)
         try:
-            udp.sendmsg([datagram], self._source, 0, destination)
+            wire.send(datagram, destination)
         except OSError as error:
             _log.warning(
                 "dhcp answer not sent",
@@ -311,8 +298,19 @@ class ProxyDhcp:
     def _ignore(self, client: str, reason: Reason, detail: str = "") -> None:
         self._emit(Ignored("dhcp", client, reason, detail))
 
-    def _say_failed(self, port: int, peer: Peer) -> None:
-        _log.exception("dhcp datagram failed", interface=self._interface, port=port, source=peer[0])
+    def _say_failed(self, source: str) -> None:
+        _log.exception("dhcp datagram failed", interface=self._interface, source=source)
+
+
+@lru_cache(maxsize=256)
+def _arrival(peer: Peer, port: int) -> Arrival:
+    return Arrival(IPv4Address(peer[0]), peer[1], port)
+
+
+def _destination(reply: Reply) -> Peer:
+    # Of the one to which nearly all go there need be no text made.
+    everyone = reply.destination is EVERYONE
+    return (_EVERYONE if everyone else str(reply.destination)), reply.destination_port
 
 
 def _describe(message: Message, arrival: Arrival) -> str:

@@ -13,6 +13,7 @@ _STATUS = {
     Reason.NO_FILE: 404,
     Reason.OUTSIDE_ROOT: 404,
     Reason.NO_IMAGE: 503,
+    Reason.TOO_MANY: 503,
     Reason.MALFORMED: 400,
     Reason.PASSWORDS_TIRED: 429,
 }

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from services.http.answers import abort
+from services.http.delivery import nobody_listens
 from services.http.library import web
 
 MOST_CONNECTIONS = 2048
@@ -32,10 +33,11 @@ _NO_LOG = logging.Logger("unused", logging.CRITICAL)  # events tell more than an
 log = logging.getLogger(__name__)
 
 
-class _Connection(web.RequestHandler):
-    """One client's connection, from `address`."""
+class Connection(web.RequestHandler):
+    """One client's connection, from `address`. `heard` is called when anything comes from there."""
 
     address = ""
+    heard: Callable[[], None] = staticmethod(nobody_listens)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.address = (transport.get_extra_info("peername") or ("",))[0]
@@ -46,6 +48,10 @@ class _Connection(web.RequestHandler):
         super().connection_made(transport)
         assert self.transport is not None
         self.transport.set_write_buffer_limits(0)  # so that to drain means all of it
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.heard()
 
     def handle_error(
         self,
@@ -111,7 +117,7 @@ class Connections(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """Make the protocol of one connection."""
-        return _Connection(
+        return Connection(
             self,
             loop=asyncio.get_running_loop(),
             keepalive_timeout=HEADERS_WITHIN,
@@ -125,4 +131,4 @@ class Connections(web.Server):
 
 
 def _address(handler: web.RequestHandler) -> str:
-    return handler.address if isinstance(handler, _Connection) else ""
+    return handler.address if isinstance(handler, Connection) else ""

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import socket
 import struct
 import termios
@@ -14,7 +15,7 @@ _ACKED_AT = 120
 _TCP_CLOSE = 7
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Meter:
     """Bytes of one response's body that the client's kernel has acknowledged, of `size`."""
 
@@ -26,7 +27,9 @@ class Meter:
     def begin(cls, transport: asyncio.Transport, size: int) -> "Meter":
         """Count from here: all that was written to `transport` before is not the body."""
         # The duplicate keeps the counter readable after aiohttp closed its end.
-        connection: socket.socket = transport.get_extra_info("socket").dup()
+        number = os.dup(transport.get_extra_info("socket").fileno())
+        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, number)
+        connection.setblocking(False)
         _, acked = _tcp_state(connection)
         while True:
             queued = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]

@@ -20,11 +20,12 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from services.decision import Ignore, Reason
+from services.draining import drained
 from services.ethernet import MacAddress
 from services.events import Event, Ignored, Reported, TransferFailed, TransferProgressed, TransferServed
 from services.files import OpenFile, open_beneath
 from services.http import answers, authorization, delivery, reports
-from services.http.connections import AT_ONCE, Connections
+from services.http.connections import AT_ONCE, Connection, Connections
 from services.http.library import web
 from services.http.meter import Meter
 from services.http.outlet import Altered, Outlet, cork
@@ -79,6 +80,7 @@ class HttpServer:
         self._outlet: Outlet | None = None
         self._listener: asyncio.Server | None = None
         self._underway: set[asyncio.Task[object]] = set()
+        self._meters: set[Meter] = set()
 
     async def start(self) -> None:
         """Bind the port and serve; raises BindError."""
@@ -91,20 +93,23 @@ class HttpServer:
         tcp.listen(_BACKLOG)
 
     async def close(self, seconds: float) -> None:
-        """Take no more connections, let the requests under way finish for at most `seconds`, then cut them off."""
+        """Take no more connections, let the requests under way finish as long as they move, for at most `seconds`, then
+        cut them off."""
         if self._listener is None or self._connections is None:
             return
         self._listener.close()
         self._connections.pre_shutdown()
-        if self._underway:
-            _, late = await asyncio.wait(self._underway, timeout=seconds)
-            for task in late:
+        if not await drained(self._progress, seconds):
+            for task in self._underway:
                 task.cancel()
         await self._connections.shutdown(_LAST_WORDS)
         await self._listener.wait_closed()
         if self._outlet is not None:
             self._outlet.close()
         self._listener = self._connections = self._outlet = None
+
+    def _progress(self) -> list[int]:
+        return [len(self._underway), *(meter.sent for meter in self._meters)] if self._underway else []
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         task = asyncio.current_task()
@@ -116,9 +121,11 @@ class HttpServer:
             self._underway.discard(task)
 
     async def _decide(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.remote is None:  # it had to make room before its turn came
+            return answers.abort(request)
         url = parse(request.raw_path)
         try:
-            peer = IPv4Address(request.remote or "")
+            peer = IPv4Address(request.remote)
             decision = self._admit(url.claimed, peer)
         except Exception:
             log.exception("http: whether %s is admitted could not be told; it gets nothing", request.remote)
@@ -209,8 +216,8 @@ class HttpServer:
         if request.method == "HEAD" or response.status == 416:
             await response.prepare(request)
             return response
-        transport = request.transport
-        if self._outlet is None or not isinstance(transport, asyncio.Transport):
+        transport, connection = request.transport, request.protocol
+        if self._outlet is None or transport is None or not isinstance(connection, Connection):
             raise ConnectionResetError("the client closed the connection")
         cork(transport.get_extra_info("socket"), True)
         await response.prepare(request)
@@ -222,13 +229,16 @@ class HttpServer:
             self._tell(TransferProgressed(mac, _SERVICE, path, sent, meter.size))
 
         tell(0)
+        self._meters.add(meter)
         with contextlib.closing(meter.connection):
             try:
-                await delivery.send(self._outlet, file, body, meter, tell)
+                await delivery.send(self._outlet, file, body, meter, connection, tell)
             except (OSError, asyncio.CancelledError) as error:
                 why = "the server stopped" if isinstance(error, asyncio.CancelledError) else _why(error)
                 self._tell(TransferFailed(mac, _SERVICE, path, meter.sent, why))
                 raise
+            finally:
+                self._meters.discard(meter)
         self._tell(TransferServed(mac, _SERVICE, path, meter.size, time.monotonic() - started))
         return response
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from services.tftp.session import Session
 
-TICK = 0.02  # seconds; less than half of the shortest retransmission
+TICK = 1 / 128  # seconds; less than half of the shortest retransmission, and exact as a float
 
 
 class Deadlines:

@@ -5,7 +5,7 @@ What is not expected goes the plain way: a request, an ERROR, a stale ACK or one
 a chunk or of the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from services.datagrams import Batches
 from services.tftp.session import Session
@@ -18,7 +18,6 @@ def answer(
 
     Returns the numbers of the others, in order, and the sessions whose window could not be sent, with the errno.
     """
-    peers: list[bytes] = []
     windows: list[bytes] = []
     others: list[int] = []
     find = sessions.get
@@ -29,12 +28,15 @@ def answer(
             if ack == head:
                 session.ahead = ahead
                 session.heard = now
-                peers.append(peer)
                 windows.append(window)
                 continue
             # So that its later datagrams stay behind this one.
             session.leave()
-        others.append(len(peers) + len(others))
-    if not peers:
+        others.append(len(windows) + len(others))
+    if not windows:
         return others, []
-    return others, [(sessions[peers[number]], error) for number, error in batches.send(peers, windows)]
+    numbers: Sequence[int] = range(count)
+    if others:
+        numbers = sorted(set(numbers).difference(others))
+    unsent = batches.answer(numbers, windows)
+    return others, [(sessions[batches.datagram(numbers[place])[0]], error) for place, error in unsent]

@@ -21,7 +21,7 @@ LARGEST_WINDOW = 64
 LARGEST_WINDOW_OCTETS = 65507  # with TFTP's headers: what the kernel takes in one call to cut into packets
 
 FIRST_WAIT = 1.0  # seconds before the first retransmission while no round trip was measured (RFC 6298, 2.1)
-SHORTEST_WAIT = 0.05  # a LAN answers in 0.2 ms, firmware that writes to flash in 20
+SHORTEST_WAIT = 0.025  # a LAN answers in 0.2 ms, firmware that writes to flash in 20
 LONGEST_WAIT = 5.0
 TRIES = 10  # retransmissions without progress before the client counts as gone: 21 s on a LAN, 42 s if it never spoke
 RESTART_AFTER = 2.0  # seconds without progress after which a repeated request is a new power-on, not a stray copy

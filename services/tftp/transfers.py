@@ -6,6 +6,7 @@ room again.
 
 import errno
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 
 from services.datagrams import UNCUT, Batches, address_of
@@ -40,6 +41,7 @@ class Transfers:
         self.sessions: dict[bytes, Session] = {}
         self.blocked: dict[bytes, Session] = {}  # those with blocks the socket had no room for, in order
         self.of_client: dict[bytes, int] = {}  # how many sessions each address has
+        self._unheard: OrderedDict[Session, None] = OrderedDict()  # without any ACK so far, the oldest first
         self.batches: Batches | None = None  # of the shared socket, while there are any
         self._arena = arena
         self._clock = clock
@@ -52,12 +54,31 @@ class Transfers:
     def begin(self, session: Session) -> None:
         """Answer the request that opened `session`."""
         self.sessions[session.peer] = session
+        self._unheard[session] = None
         client = client_of(session.peer)
         self.of_client[client] = self.of_client.get(client, 0) + 1
         self.guard(session.peer, self._start, session)
 
     def _start(self, session: Session) -> None:
         self.act(session, session.transfer.start(session.started))
+
+    def acknowledge(self, session: Session, block: int) -> None:
+        """Take the plain way with an ACK."""
+        self._unheard.pop(session, None)
+        session.leave()
+        self.act(session, session.transfer.acknowledge(block, self._clock()))
+
+    def make_room(self) -> bool:
+        """End the session that has waited longest for its first ACK; whether there was one.
+
+        A client that is there acknowledges within milliseconds. Who sends many requests and nothing more shall not
+        keep the others out until all those have lapsed.
+        """
+        oldest = next(iter(self._unheard), None)
+        if oldest is None:
+            return False
+        self.fail(oldest, "the client acknowledged nothing, and others need the room")
+        return True
 
     def guard(self, peer: bytes, act: Callable[..., None], *arguments: object) -> None:
         """Run `act` so that whatever it raises ends only the transfer with `peer`."""
@@ -112,6 +133,7 @@ class Transfers:
             return
         session.leave()
         del self.sessions[session.peer]
+        self._unheard.pop(session, None)
         self.blocked.pop(session.peer, None)
         self._deadlines.remove(session)
         client = client_of(session.peer)

@@ -12,7 +12,7 @@ KINDS: dict[Firmware, MacAddress] = {
     "bios-e1000": MacAddress.parse("52:54:00:00:10:00"),
     "uefi-http": MacAddress.parse("52:54:00:00:00:80"),
 }
-BOOT_SECONDS = 300
+BOOT_SECONDS = 900
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.room.interruption import UNIGNORED
-from tests.room.namespaces import leftovers
+from tests.room.namespaces import PREFIX, leftovers
 from tests.room.processes import RoomError, rooms_of_processes, wait_until
 from tests.room.room import CHECKOUT
 
-PATIENCE = 120
+PATIENCE = 600
 
 
-def interrupt(directory: Path, when: Callable[[str], bool], number: signal.Signals) -> str:
-    """Run the demo in `directory`, send it the signal once `when(its output)` holds; returns its whole output."""
+def interrupt(directory: Path, when: Callable[[str, int], bool], number: signal.Signals) -> str:
+    """Run the demo in `directory`, send it the signal once `when(its output, its process id)` holds; returns its whole
+    output."""
     log = directory.with_suffix(".log")
     with log.open("wb") as output:
         demo = subprocess.Popen(
@@ -32,7 +33,7 @@ def interrupt(directory: Path, when: Callable[[str], bool], number: signal.Signa
     def ready() -> bool:
         if demo.poll() is not None:
             raise RoomError(f"the demo ended too early:\n{log.read_text()}")
-        return when(log.read_text())
+        return when(log.read_text(), demo.pid)
 
     try:
         wait_until(ready, PATIENCE, "the moment to interrupt")
@@ -65,11 +66,10 @@ def test_interrupted_with_the_pc_on(directory: Path, tmp_path: Path, number: sig
     own = tmp_path / "room"
     (own / "data").mkdir(parents=True)
     (own / "data" / "images").symlink_to(directory.resolve() / "data" / "images")
-    before = rooms_of_processes()
     rooms: set[str] = set()
 
-    def pc_is_on(said: str) -> bool:
-        rooms.update(rooms_of_processes() - before)
+    def pc_is_on(said: str, demo: int) -> bool:
+        rooms.update(room for room in rooms_of_processes() if room.startswith(f"{PREFIX}-{demo}-"))
         return "discovered" in said
 
     said = interrupt(own, pc_is_on, number)
@@ -82,7 +82,7 @@ def test_interrupted_with_the_pc_on(directory: Path, tmp_path: Path, number: sig
 def test_interrupted_while_the_image_is_built(tmp_path: Path) -> None:
     own = tmp_path / "room"
     # The bootstrap has processes with the new system as their root, and mounts in it.
-    said = interrupt(own, lambda _: len(using(own)) >= 2, signal.SIGINT)
+    said = interrupt(own, lambda *_: len(using(own)) >= 2, signal.SIGINT)
     assert "Interrupted" in said
     assert using(own) == []
     assert not (own / "data" / "images" / "current").exists()

@@ -17,7 +17,7 @@ from tests.room.processes import wait_until
 from tests.room.room import Room
 
 MAC = MacAddress.parse("52:54:00:aa:bb:c4")
-BOOT_SECONDS = 240
+BOOT_SECONDS = 900
 MENU = f"""
 [menu]
 entries = ["boinc", "local", "rescue"]
@@ -42,7 +42,7 @@ def pc(room: Room) -> Pc:
     return room.pc(MAC, "bios", memory=512)
 
 
-def await_next(pc: Pc, text: str, since: int, seconds: float = 60) -> int:
+def await_next(pc: Pc, text: str, since: int, seconds: float = 180) -> int:
     """Wait for `text` behind the character number `since` of the serial log; return the number of the one behind it."""
 
     def seen() -> bool:

@@ -10,7 +10,7 @@ from tests.room.namespaces import assert_nothing_left
 from tests.room.room import Room
 
 MAC = MacAddress.parse("52:54:00:5e:c0:02")
-SECONDS = 300
+SECONDS = 900
 
 
 @pytest.fixture

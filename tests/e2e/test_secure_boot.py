@@ -12,7 +12,7 @@ from tests.room.room import BOX, SITE, Room
 
 MAC = MacAddress.parse("52:54:00:5e:c0:01")
 MEMORY = 512
-SECONDS = 300
+SECONDS = 900
 SHIM = '[boot.loaders]\nuefi_x64 = "shimx64.efi"\n'
 SERVER = '[dhcp]\nmode = "server"\npool = "10.77.0.100-10.77.0.200"\n'
 
@@ -60,7 +60,7 @@ def test_with_the_box_as_dhcp_server_the_signed_kernel_starts_at_the_second_powe
     pc.power_off()
     pc.power_on()
     pc.wait_for("Linux version", SECONDS)
-    pc.wait_for("secureboot: Secure boot enabled", 60)
+    pc.wait_for("secureboot: Secure boot enabled", 180)
     pc.power_off()
     boot = room.boot(MAC)
     assert [s["stage"] for s in boot["stages"]][2:] == ["loader", "script", "kernel", "initrd"]

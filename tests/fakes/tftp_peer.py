@@ -103,7 +103,7 @@ class UdpPeer:
         """Send to the server."""
         self.socket.sendto(datagram, self.server)
 
-    async def receive(self, seconds: float = 5.0) -> bytes:
+    async def receive(self, seconds: float = 30.0) -> bytes:
         """The next packet, which must come from the server's own port."""
         try:  # the loop costs more than the packet when thousands of them wait
             datagram, sender = self.socket.recvfrom(65536)

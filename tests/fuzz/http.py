@@ -1,11 +1,14 @@
 """Bytes on several connections to a real HTTP server on loopback, in one input (pieces.py). Some are a stranger's.
 
-Must hold: no fault is logged; a stranger gets not one byte; the tar of secrets comes only to whom sent its token; every
-connection ends; afterwards no request, no connection and no descriptor is left.
+Must hold: no fault is logged; a stranger gets not one byte; the tar of secrets comes only to whom sent its token; what
+is said to be a part of a file is that part; every connection ends; afterwards no request, no connection and no
+descriptor is left.
 """
 
 import asyncio
 import os
+import random
+import re
 import socket
 from base64 import b64encode
 from ipaddress import IPv4Address
@@ -27,6 +30,11 @@ TOKEN = "T0ken"
 PEER, STRANGER = "127.0.0.2", "127.0.0.3"
 MOST_PIECES = 4
 _SECRET = b"nobody may read this"
+_CONTENTS = (b"loader" * 500, b"kernel" * 500, random.Random(1).randbytes(200_000))
+_LINES = rb"(?:[^\r]+\r\n)*?"
+_PART = re.compile(
+    rb"HTTP/1.1 206 [^\r]*\r\n" + _LINES + rb"Content-Range: bytes (\d+)-(\d+)/(\d+)\r\n" + _LINES + rb"\r\n"
+)
 _SETTLED, _ENDED = 0.02, 10.0  # seconds in which a request is served if it is whole; in which a connection ends
 
 
@@ -44,6 +52,8 @@ def seeds() -> list[bytes]:
         request(f"{BOOT}/boot.ipxe", "User-Agent: iPXE/1.0.0"),
         request(f"{BOOT}/loader/snponly.efi", method="HEAD") + request(f"{BOOT}/loader/snponly.efi"),
         request(f"{image}/vmlinuz", "Range: bytes=5-9") + request(f"{image}/initrd.img", "Range: bytes=-5"),
+        request(f"{image}/initrd.img", "Range: bytes=100000-")
+        + request(f"{image}/initrd.img", "Range: bytes=9-200001"),
         request(f"{BOOT}/{TOKEN}/boinc.tar", "Connection: close"),
         request(f"{BOOT}/wrong/boinc.tar"),
         request(f"{BOOT}/menu/rescue.ipxe", f"Authorization: Basic {b64encode(f'u:{TOKEN}'.encode()).decode()}"),
@@ -68,9 +78,9 @@ class Target:
         folder = Path(self._folder.name)
         (folder / "images" / "r1").mkdir(parents=True)
         (folder / "boot").mkdir()
-        (folder / "boot" / "snponly.efi").write_bytes(b"loader" * 500)
-        (folder / "images" / "r1" / "vmlinuz").write_bytes(b"kernel" * 500)
-        (folder / "images" / "r1" / "initrd.img").write_bytes(b"initrd" * 500)
+        (folder / "boot" / "snponly.efi").write_bytes(_CONTENTS[0])
+        (folder / "images" / "r1" / "vmlinuz").write_bytes(_CONTENTS[1])
+        (folder / "images" / "r1" / "initrd.img").write_bytes(_CONTENTS[2])
         (folder / "images" / "secret").write_bytes(_SECRET)
         self.server = HttpServer(
             IPv4Address("127.0.0.1"),
@@ -134,6 +144,7 @@ class Target:
                     pass  # reset, before or after we hung up
         assert source == PEER or received == b"", "a stranger was answered"
         assert received == b"" or received.startswith(b"HTTP/"), received[:60]
+        assert b"HEAD " in said or _parts_fit(received)
         assert _SECRET not in received or TOKEN.encode() in said
 
     async def _settled(self, said: bytes) -> None:
@@ -151,3 +162,16 @@ class Target:
 
     def _report(self, mac: MacAddress, token: str, report: Reported) -> Reported | Ignore:
         return report if token == TOKEN else Ignore(Reason.TOKEN_INVALID)
+
+
+def _parts_fit(received: bytes) -> bool:
+    """Whether each part of a file that was answered with is the one it is said to be; the last may be cut short."""
+    for found in _PART.finditer(received):
+        first, last, size = map(int, found.groups())
+        assert first <= last < size, found[0]
+        body = received[found.end() :][: last - first + 1]
+        cut = found.end() + last - first + 1 > len(received)
+        fits = [each[first : last + 1] for each in _CONTENTS if len(each) == size]
+        if not any(each.startswith(body) if cut else each == body for each in fits):
+            return False
+    return True

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import atheris
 
-TARGETS = ("dhcp", "tftp", "http", "report", "pcap")
+TARGETS = ("dhcp", "tftp", "http", "report", "pcap", "netlink")
 INSTRUMENTED = [
     "appliance",
     "services",

@@ -40,6 +40,10 @@ def seeds() -> list[bytes]:
     probe = [(0, rrq("small", tsize=0, blksize=1468)), (0, b"\0\5\0\x08User aborted the transfer\0")]
     plain = [(1, rrq("file")), *((1, ack(block)) for block in range(1, 11))]
     window = [(2, rrq("file", blksize=512, windowsize=4, timeout=1)), *((2, ack(block)) for block in (0, 4, 2, 8, 10))]
+    small = [
+        (0, rrq("file", blksize=8, windowsize=64)),
+        *((0x80, ack(block)) for block in (0, *range(64, 626, 64), 625)),
+    ]
     odd = [rrq(name) for name in ("..\\secret", "//file", "525400aabbcc/small", "/etc/passwd", b"f\xffle", "a" * 400)]
     odd += [
         rrq(name) for name in ("/grub/x86_64-efi/grub.cfg", "EFI/debian/grub.cfg", "image/r1/vmlinuz", "loader/small")
@@ -47,7 +51,7 @@ def seeds() -> list[bytes]:
     odd += [rrq("525400aabbcc/pxelinux.cfg/01-52-54-00-aa-bb-cc"), rrq("image/../secret"), rrq("image/.r2/vmlinuz")]
     odd += [b"\0\2file\0octet\0", b"\0\1file\0mail\0", b"\0\3\0\1data", b"\0\6tsize\0\0"]
     captured = [(3, each.payload) for name in all_captures() for each in datagrams(name, 69)]
-    return [join(pieces) for pieces in (probe, plain, window, [(1, each) for each in odd], captured)]
+    return [join(pieces) for pieces in (probe, plain, window, small, [(1, each) for each in odd], captured)]
 
 
 class Target:

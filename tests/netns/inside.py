@@ -15,7 +15,7 @@ from tests.room.namespaces import NETNS, Namespace
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds to wait for an answer that has to come."""
 
 
@@ -38,6 +38,14 @@ def _enter(path: Path) -> None:
             raise OSError(ctypes.get_errno(), f"setns {path}")
     finally:
         os.close(descriptor)
+
+
+def counters(host: Namespace, protocol: str = "Udp") -> dict[str, int]:
+    """What a host's kernel counts of a protocol: proc(5), net/snmp."""
+    with inside(host):
+        lines = Path("/proc/thread-self/net/snmp").read_text().splitlines()
+    names, values = (line.split()[1:] for line in lines if line.startswith(f"{protocol}: "))
+    return dict(zip(names, map(int, values), strict=True))
 
 
 class Client:

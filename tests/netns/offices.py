@@ -9,10 +9,9 @@ from itertools import count
 from pathlib import Path
 
 from services.ethernet import MacAddress
-from tests.netns.inside import PATIENCE
 from tests.netns.scripted_pc import ScriptedPc
 from tests.room.namespaces import Namespace, Network
-from tests.room.processes import Process, wait_until
+from tests.room.processes import Process
 from tests.room.room import host_mac
 
 DNSMASQ = """\
@@ -69,7 +68,7 @@ class Office:
         self.network.wire.ip("link", "set", port, "master", "br0", "up")
         host.ip("link", "set", interface, "address", str(host_mac(IPv4Address(address))), "up")
         host.ip("address", "add", f"{address}/24", "dev", interface)
-        wait_until(lambda: "state UP" in host.ip("link", "show", interface), PATIENCE, f"the link of {interface}", 0.01)
+        self.network.await_link(port, host, interface)
 
     def plug(
         self,

@@ -45,7 +45,11 @@ class Patient(Box):
     def examine(self, configuration: Path | None = None) -> CompletedProcess[str]:
         """Run the doctor."""
         command = [appliance_command(), "--config", str(configuration or self.configuration), "doctor", "--json"]
-        return self.host.run(command, timeout=60, check=False)
+        return self.host.run(command, timeout=PATIENCE, check=False)
+
+    def await_link(self) -> None:
+        """Wait until frames pass."""
+        self.room.network.await_link("port-patient", self.host, "lan0")
 
     def changed(self, before: str, after: str) -> Path:
         """A configuration that differs in one place."""
@@ -89,16 +93,17 @@ def lan(patient: Patient, kind: str, before: list[str], after: list[str]) -> Ite
     yield
     patient.host.ip(kind, *words, *after)
     if kind == "link":
-        wait_until(lambda: "state UP" in patient.host.ip("link", "show", "lan0"), PATIENCE, "the link")
+        patient.await_link()
 
 
 @contextmanager
 def unplugged(patient: Patient) -> Iterator[None]:
     wire = patient.room.network.wire
     wire.ip("link", "set", "port-patient", "down")
+    wait_until(lambda: "NO-CARRIER" in patient.host.ip("link", "show", "lan0"), PATIENCE, "the link to be lost")
     yield
     wire.ip("link", "set", "port-patient", "up")
-    wait_until(lambda: "state UP" in patient.host.ip("link", "show", "lan0"), PATIENCE, "the link")
+    patient.await_link()
 
 
 @contextmanager
@@ -184,6 +189,7 @@ def neighbour(patient: Patient, *arguments: str, ready: str = "DHCP, ") -> Itera
 @contextmanager
 def nobody_allowed(patient: Patient) -> Iterator[None]:
     patient.verb("allow", "remove", str(PC))
+    wait_until(lambda: patient.in_force(PC) == set(), PATIENCE, "the exports of the PC to be gone")
     yield
     patient.verb("allow", "add", str(PC))
     wait_until(lambda: patient.in_force(PC) != set(), PATIENCE, "the exports of the PC")

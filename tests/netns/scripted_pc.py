@@ -20,7 +20,6 @@ from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
 from tests.fakes.tftp_peer import Reader, UdpPeer, rrq
 from tests.netns.inside import PATIENCE, Client, inside
 from tests.room.namespaces import Namespace, Network
-from tests.room.processes import wait_until
 from tests.room.room import BOX, SITE
 
 LOADERS = Path("/usr/lib/ipxe")
@@ -117,12 +116,6 @@ class BootScript:
         return self.argument("netboot_appliance.token")
 
 
-def _linked(network: Network, name: str, host: Namespace) -> bool:
-    """Whether frames pass: the kernel brings up a cable's ends and the bridge's port a moment after it was told to."""
-    port = network.wire.ip("-d", "link", "show", "dev", f"port-{name}")
-    return "state UP" in port and "state forwarding" in port and "state UP" in host.ip("link", "show", "dev", "lan0")
-
-
 class ScriptedPc:
     """One PC in a network, switched on; a context manager that ends by switching it off. `address` is its lease."""
 
@@ -131,7 +124,6 @@ class ScriptedPc:
     ) -> None:
         self.mac = mac
         self.host = network.host(name, "", mac)
-        wait_until(lambda: _linked(network, name, self.host), PATIENCE, f"the link of {name}", 0.01)
         self.box, self.site = str(box), str(site)
         self.address = ""
         self.ear = Ear(self.host)

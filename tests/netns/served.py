@@ -20,7 +20,7 @@ from tests.room.namespaces import Namespace
 from tests.room.processes import Process, RoomError, tail, wait_until
 from tests.room.room import appliance_command
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds to wait for what has to happen; far more than it takes, for a machine that does other things as well."""
 
 _FILES = {release.KERNEL: 3 << 20, release.INITRD: (5 << 20) + 1, release.SQUASHFS: 4096, release.PACKAGES: 100}

@@ -77,7 +77,7 @@ def test_a_bios_boots_to_its_script(box: DhcpBox, tmp_path: Path) -> None:
     box.verb("allow", "add", str(pc.mac))
     pc.power_on()
     try:
-        pc.wait_for(f"http://{BOX}/boot/{pc.mac.bare}/boot.ipxe", 240)
+        pc.wait_for(f"http://{BOX}/boot/{pc.mac.bare}/boot.ipxe", 600)
         box.await_stage(pc.mac, "script")
     finally:
         pc.power_off()

@@ -94,7 +94,7 @@ def test_the_rooms_own_box_is_healthy_too(box: Box) -> None:
 def test_people_read_a_line_each_and_what_to_do(patient: Patient) -> None:
     with lan(patient, "link", ["mtu", "1400"], ["mtu", "1500"]):
         command = [appliance_command(), "--config", str(patient.configuration), "doctor"]
-        done = patient.host.run(command, timeout=60, check=False)
+        done = patient.host.run(command, timeout=PATIENCE, check=False)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     at = lines.index("WARNING the MTU of lan0 is 1400, less than 1500")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.netns.served import PATIENCE, Box
 from tests.room.namespaces import Namespace, Network, assert_nothing_left
-from tests.room.processes import RoomError, wait_until
+from tests.room.processes import RoomError, tail, wait_until
 from tests.room.room import appliance_command, host_mac
 
 ADDRESS = "10.77.0.70"
@@ -80,7 +80,10 @@ class Fresh(Box):
         def arrived() -> bool:
             return any(words in message for message in self.listen())
 
-        wait_until(arrived, PATIENCE, f"{words!r} to be told", 0.05)
+        try:
+            wait_until(arrived, PATIENCE, f"{words!r} to be told", 0.05)
+        except RoomError as error:
+            raise RoomError(f"{error}; the log ends:\n{tail(self.log)}") from error
 
     def listen(self) -> list[str]:
         """What systemd has been told; called now and then, so that the socket does not fill."""
@@ -194,6 +197,12 @@ def test_a_rejected_reload_is_told_to_everybody_who_asks(fresh: Fresh) -> None:
     assert f"{ADDRESS}:80 " in listening(fresh.host)
 
 
+def all_stopped(pid: int) -> bool:
+    """Whether each thread of a process is stopped: proc(5), stat."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return {(thread / "stat").read_text().rpartition(")")[2].split()[0] for thread in threads} == {"T"}
+
+
 def test_it_gives_signs_of_life_and_says_that_it_stops(fresh: Fresh) -> None:
     fresh.begin([appliance_command(), "serve"], WATCHDOG_USEC="300000")
     fresh.await_message("READY=1")
@@ -201,6 +210,7 @@ def test_it_gives_signs_of_life_and_says_that_it_stops(fresh: Fresh) -> None:
     wait_until(lambda: fresh.listen().count("WATCHDOG=1") > 4, PATIENCE, "signs of life", 0.05)
     assert fresh.process
     fresh.process.signal(signal.SIGSTOP)
+    wait_until(lambda: all_stopped(fresh.pid), PATIENCE, "all its threads to stand still", 0.02)
     fresh.listen()
     fresh.told.clear()
     with pytest.raises(RoomError):

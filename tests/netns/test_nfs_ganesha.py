@@ -79,7 +79,7 @@ class Office:
             ganesha_file=self.exports_file,
             ganesha_pid_file=self.ganesha.pid_file,
         )
-        wait_until(lambda: self.ganesha.reloads() > before, 10, "NFS-Ganesha to read its exports again")
+        wait_until(lambda: self.ganesha.reloads() > before, 90, "NFS-Ganesha to read its exports again")
 
     def export_all(self) -> None:
         self.export(self.root, *self.states.values())

@@ -1,6 +1,7 @@
 """The proxyDHCP server on real sockets: scripted clients, a stock dnsmasq beside it, and a network that fails."""
 
 import asyncio
+import contextlib
 import errno
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -11,14 +12,16 @@ from itertools import pairwise
 import pytest
 from structlog.testing import capture_logs
 
+from services.datagrams import Unavailable
 from services.decision import BootPlan, Ignore, Reason
 from services.dhcp.proxy import BootRequest
-from services.dhcp.server import BATCH, ProxyDhcp
+from services.dhcp.server import ProxyDhcp
+from services.dhcp.wire import MOST, Wire
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
 from services.sockets import BindError, bind_udp
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
-from tests.netns.inside import PATIENCE, Client, inside
+from tests.netns.inside import PATIENCE, Client, counters, inside
 from tests.room.namespaces import Namespace, Network
 from tests.room.processes import wait_until
 
@@ -280,7 +283,7 @@ async def test_a_broadcast_to_port_4011_is_not_ours(box: Namespace, pc_host: Nam
 async def test_garbage_harms_nobody_and_fills_no_log(box: Namespace, pc: Client) -> None:
     us = Box()
     async with us.serving(box):
-        for number in range(3 * BATCH):
+        for number in range(3 * MOST):
             pc.say(bytes([number % 256]) * (number % 70 * 20))
         pc.say(message(DISCOVER, bytes(STRANGER), [(60, b"MSFT 5.0")]))
         pc.say(message(DISCOVER, bytes(PC), [(60, b"MSFT 5.0")]))
@@ -366,7 +369,10 @@ async def test_a_closed_server_answers_no_more_and_can_open_again(box: Namespace
     us = Box()
     async with us.serving(box) as server:
         server.close()
+        before = counters(box)["IgnoredMulti"]
         pc.say(discover())
+        # It has come, and nobody was there.
+        await until(lambda: counters(box)["IgnoredMulti"] > before)
         with inside(box):
             server.open()
         pc.say(message(DISCOVER, pc.mac, firmware(0), xid=0x5678))
@@ -375,8 +381,17 @@ async def test_a_closed_server_answers_no_more_and_can_open_again(box: Namespace
     assert len(us.events) == 2
 
 
-async def test_a_copy_gets_its_answer_and_tells_nothing_new(box: Namespace, pc: Client) -> None:
+@pytest.mark.parametrize("batches", [True, False])
+async def test_a_copy_gets_its_answer_and_tells_nothing_new(
+    box: Namespace, pc: Client, monkeypatch: pytest.MonkeyPatch, batches: bool
+) -> None:
     """Two relays or a loop between switches bring it again; what differs in more than its xid is no copy."""
+    if not batches:
+
+        def unavailable(*_: object) -> Wire:
+            raise Unavailable("this test")
+
+        monkeypatch.setattr("services.dhcp.port.Batched", unavailable)
     us = Box()
     async with us.serving(box):
         pc.say(discover())
@@ -395,14 +410,42 @@ async def test_a_copy_gets_its_answer_and_tells_nothing_new(box: Namespace, pc: 
         assert answer.file == "another"
 
 
+async def test_copies_are_answered_when_the_network_is_back(box: Namespace, pc: Client) -> None:
+    us = Box()
+
+    async def answered(xid: int) -> None:
+        missing = {2 * xid, 2 * xid + 1}
+        # Firmware asks again; so does a test, should the link need a moment.
+        for secs in range(20):
+            for number in sorted(missing):
+                pc.say(message(DISCOVER, pc.mac, firmware(0), xid=number, secs=secs, flags=0x8000))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    while missing:
+                        missing.discard((await pc.hear(str(BOX)))[0].xid)
+                    return
+        raise AssertionError(f"no answer to {xid}")
+
+    async with us.serving(box):
+        await answered(1)
+        box.ip("link", "set", "lan0", "down")
+        pc.say(discover())
+        box.ip("link", "set", "lan0", "up")
+        await answered(2)
+        box.ip("address", "flush", "dev", "lan0")
+        pc.say(discover())
+        box.ip("address", "add", f"{BOX}/24", "dev", "lan0")
+        await answered(3)
+
+
 async def test_the_boots_of_a_batch_are_committed_before_an_offer_leaves(box: Namespace, pc: Client) -> None:
     us = Box()
     us.allow = lambda _: True
     us.commit = lambda: us.events.append(Ignored("commit", "", Reason.NO_BOOT))
     async with us.serving(box):
-        for number in range(BATCH):
+        for number in range(MOST):
             pc.say(discover(MacAddress(PC.value + number)))
-        await until(lambda: sum(isinstance(event, Offered) for event in us.events) == BATCH)
+        await until(lambda: sum(isinstance(event, Offered) for event in us.events) == MOST)
     opened: set[MacAddress] = set()
     waiting: set[MacAddress] = set()
     for event in us.events:
@@ -422,17 +465,17 @@ async def test_one_wakeup_reads_a_bounded_batch(box: Namespace, pc: Client) -> N
     us.allow = lambda _: True
     async with us.serving(box):
         loop = asyncio.get_running_loop()
-        for number in range(2 * BATCH):
+        for number in range(2 * MOST):
             pc.say(discover(MacAddress(PC.value + number)))
 
         def take_turn() -> None:
             turns.append(len(us.events))
-            if len(us.events) < 4 * BATCH:
+            if len(us.events) < 4 * MOST:
                 loop.call_soon(take_turn)
 
         take_turn()
-        await until(lambda: len(us.events) == 4 * BATCH)
-    assert all(later - earlier <= 2 * BATCH for earlier, later in pairwise(turns))
+        await until(lambda: len(us.events) == 4 * MOST)
+    assert all(later - earlier <= 2 * MOST for earlier, later in pairwise(turns))
 
 
 async def until(condition: Callable[[], bool]) -> None:

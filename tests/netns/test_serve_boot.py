@@ -38,6 +38,7 @@ async def test_a_plain_bios_boots(box: Box, room: Room, plug: Plug, release: Rel
     assert (answer.siaddr, answer.file) == (pc.box, f"{pc.mac.bare}/undionly.kpxe")
     loader = (LOADERS / "undionly.kpxe").read_bytes()
     assert await pc.load(answer.file, 1456, tsize=0) == loader
+    box.await_stage(pc.mac, "loader")
     await boot_by_ipxe(pc, 0, release)
     boot = box.await_stage(pc.mac, "initrd")
     assert [reached["stage"] for reached in boot["stages"]] == WHOLE_BOOT
@@ -64,6 +65,7 @@ async def test_an_edk2_boots(box: Box, room: Room, plug: Plug, release: Release)
         assert int(size) == len(loader)
         probe.send(b"\0\5\0\x08User aborted the transfer\0")
     assert await pc.load(answer.file, 1468, windowsize=4) == loader
+    box.await_stage(pc.mac, "loader")
     await boot_by_ipxe(pc, 7, release)
     boot = box.await_stage(pc.mac, "initrd")
     assert [reached["stage"] for reached in boot["stages"]] == WHOLE_BOOT

@@ -118,7 +118,7 @@ async def test_answers_come_from_the_address_that_was_asked(box: ModeBox, office
 
 
 async def test_of_several_addresses_the_first_is_served(box: ModeBox, offices: list[Office]) -> None:
-    assert box.said("the interface has several addresses; the first is served", 0, not_served=f"{SECOND}/24")
+    assert box.wait_for("the interface has several addresses; the first is served", 0, not_served=f"{SECOND}/24")
     with box.plug(offices[0]) as pc:
         await told(pc, box.mode, firmware(7, *IPXE), 68)
         pc.host.ip("route", "add", f"{SECOND}/32", "via", pc.box)

@@ -150,6 +150,7 @@ async def test_after_a_kill_a_boot_goes_on_where_it_was(box: Box, plug: Plug, re
     assert pc.report(script.token, "root-mounted") == 204
     stages = [reached["stage"] for reached in box.await_stage(pc.mac, "root mounted")["stages"]]
     assert stages == ["discovered", "offered", "script", "kernel", "initrd", "root mounted"]
-    assert box.in_force(pc.mac) == {pc.address}, "its mounts go on as well"
+    # Its mounts go on as well.
+    box.await_exports({pc.mac: {pc.address}})
     assert box.verb("allow", "check", "52:54:00:88:00:01").returncode == 0, "what was allowed before stays"
     box.verb("allow", "remove", "52:54:00:88:00:01")

@@ -41,6 +41,11 @@ def listening(host: Namespace) -> str:
     return host.run(["ss", "-Hlntu"]).stdout
 
 
+def sockets(host: Namespace) -> list[tuple[str, str]]:
+    """Protocol and address of each of them, without what waits in their queues just now."""
+    return sorted((line.split()[0], line.split()[4]) for line in listening(host).splitlines())
+
+
 def hold(host: Namespace, command: list[str], port: int, log: Path) -> Process:
     """Start a program that takes a port, and wait until it has it."""
     process = host.start(command[0], command, log)
@@ -50,9 +55,9 @@ def hold(host: Namespace, command: list[str], port: int, log: Path) -> Process:
 
 def fail(box: Box) -> tuple[int, str, str]:
     """Start `serve`, which fails: its exit code, the message and the hint, and nothing else was said."""
-    before = listening(box.host)
+    before = sockets(box.host)
     done: CompletedProcess[str] = box.verb("serve", check=False)
-    assert listening(box.host) == before
+    assert sockets(box.host) == before
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     # The log's own lines, in JSON, may say what went before.

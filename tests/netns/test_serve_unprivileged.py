@@ -55,6 +55,17 @@ class Unprivileged(Box):
         self.process = self.host.start("netboot-appliance serve", command, self.log)
         return self.process
 
+    def await_told(self, backend: str, error: str) -> None:
+        """Wait until `status` says that the exports are in force by this backend; with the error, in these words."""
+
+        def told() -> bool:
+            exports = self.status()["exports"]
+            if not exports or backend not in exports["backend"]:
+                return False
+            return error in exports["error"] if error else not exports["error"]
+
+        wait_until(told, PATIENCE, "status to tell of the exports")
+
     def take_over(self, content: bytes) -> dict[str, Any]:
         """Write a request in the server's name, and return root's answer to it."""
         request = self.runtime / "exports.json"
@@ -124,8 +135,7 @@ async def test_pcs_boot_and_get_their_exports(office: tuple[Room, Unprivileged])
         assert (state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode)) == (731, 731, 0o700)
     assert (room.data / "state").stat().st_uid == 0
     assert box.verb("exports", "show").stdout == (room.directory / "ganesha" / "netboot-appliance.conf").read_text()
-    exports = box.status()["exports"]
-    assert (exports["backend"], exports["error"]) == ("ganesha", "")
+    box.await_told("ganesha", "")
     box.verb("allow", "remove", str(first.mac), check=False)
     first.switch_off()
     second.switch_off()
@@ -173,7 +183,7 @@ async def test_what_the_server_makes_of_a_refusal(office: tuple[Room, Unprivileg
         said = box.wait_for("the exports are not in force; trying again", since)
         assert "which is not one of a machine in 10.99.0.0/24" in said["error"]
         assert "netboot-appliance reload" in said["hint"]
-        assert "not one of a machine" in box.status()["exports"]["error"]
+        box.await_told("", "not one of a machine")
         assert "NOT in force" in box.verb("status").stdout
         assert "netboot-appliance reload" in box.verb("status").stdout
     finally:

@@ -191,7 +191,9 @@ def test_a_client_goes_away_in_the_middle(besieged: Besieged, honest: FarPc) -> 
         for each in gone:
             assert each.hear()[:2] == b"\0\6"
             each.say(ack(0))
-            assert data(each.hear())[0] == 1
+            while (first := each.hear())[:2] == b"\0\6":  # sent again before the answer came
+                pass
+            assert data(first)[0] == 1
             each.udp.close()
         reader = Reader(1468, 16)
         assert client.read(reader, lambda answer: [answer]) == WHOLE

@@ -105,7 +105,7 @@ def build_image(directory: Path, console: Console) -> None:
             # It has mounts in its build directory to undo, and knows how.
             build.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                build.wait(60)
+                build.wait(120)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(build.pid, signal.SIGKILL)
             raise

@@ -63,7 +63,7 @@ class Ganesha:
         for stale in (self.pid_file, self.log):
             stale.unlink(missing_ok=True)
         self._process = Process("ganesha.nfsd", [*enter, *program], self.directory / "ganesha.out", self._room)
-        wait_until(self._serving, 30, f"NFS-Ganesha to serve; see {self.log}")
+        wait_until(self._serving, 90, f"NFS-Ganesha to serve; see {self.log}")
 
     def _serving(self) -> bool:
         assert self._process is not None
@@ -81,7 +81,7 @@ class Ganesha:
         session = self._process.pid
         self._process.kill()
         self._process = None
-        wait_until(lambda: session not in map(_session, marked(self._room)), 10, "rpcbind to end")
+        wait_until(lambda: session not in map(_session, marked(self._room)), 60, "rpcbind to end")
 
 
 def _session(pid: int) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.ethernet import MacAddress
-from tests.room.processes import MARK, Process, RoomError, kill_marked, marked, rooms_of_processes
+from tests.room.processes import MARK, Process, RoomError, kill_marked, marked, rooms_of_processes, wait_until
 
 PREFIX = "nbaroom"
 NETNS = Path("/run/netns")
@@ -85,7 +85,8 @@ class Network:
         self.close()
 
     def host(self, name: str, address: str, mac: MacAddress) -> Namespace:
-        """A new namespace with one interface `lan0` on the bridge. `address` has its prefix length."""
+        """A new namespace with one interface `lan0` on the bridge, which carries frames. `address` has its prefix
+        length."""
         host = self.add(name)
         port = f"port-{name}"[:15]
         self.wire.ip("link", "add", port, "type", "veth", "peer", "name", "lan0", "netns", host.name)
@@ -93,7 +94,18 @@ class Network:
         host.ip("link", "set", "lan0", "address", str(mac), "up")
         if address:
             host.ip("address", "add", address, "dev", "lan0")
+        self.await_link(port, host, "lan0")
         return host
+
+    def await_link(self, port: str, host: Namespace, interface: str) -> None:
+        """Wait until frames pass between the bridge and a host: the kernel brings up the ends of a cable and the
+        bridge's port a moment after it was told to, and what is sent before that is lost."""
+
+        def passes() -> bool:
+            here, there = self.wire.ip("-d", "link", "show", "dev", port), host.ip("link", "show", "dev", interface)
+            return "state UP" in here and "state forwarding" in here and "state UP" in there
+
+        wait_until(passes, 60, f"the link of {port}", 0.01)
 
     def tap(self, mac: MacAddress) -> str:
         """A tap on the bridge for the PC with this MAC address; the same one each time it is asked for."""

@@ -28,7 +28,7 @@ ONE_PROCESSOR = ("-smp", "1")
 """Of two, one may hang for ever where the other has just patched the kernel's code (a soft lockup in getrandom after
 "crng init done", seen on a busy machine): TCG does not always notice."""
 
-_MONITOR_SECONDS = 20.0
+_MONITOR_SECONDS = 60.0
 
 _HTTP_ONLY = [
     part

@@ -87,7 +87,7 @@ class Process:
         """Send a signal to the process itself."""
         self._popen.send_signal(number)
 
-    def stop(self, seconds: float = 10) -> None:
+    def stop(self, seconds: float = 30) -> None:
         """Ask it to end (SIGTERM), wait, then kill whatever is left of its group."""
         if self.running:
             self._popen.terminate()
@@ -122,7 +122,7 @@ def kill_marked(room: str) -> None:
                 os.kill(pid, signal.SIGKILL)
         return not left
 
-    wait_until(gone, 10, f"the processes of room {room} to end")
+    wait_until(gone, 60, f"the processes of room {room} to end")
 
 
 def rooms_of_processes() -> set[str]:

@@ -154,7 +154,7 @@ class Room:
         command = [sys.executable, "-m", "tests.fakes.boinc_project", "--address", str(PROJECT), "--port", "80"]
         command += ["--directory", str(self.project_directory), "--job-seconds", str(self.job_seconds)]
         process = self._start(self.project, "the BOINC project", command, "project.log", cwd=CHECKOUT)
-        process.wait_for_log("serving", 30)
+        process.wait_for_log("serving", 90)
         return process
 
     def start_box(self) -> Process:
@@ -173,7 +173,7 @@ class Room:
             serve.require()
             return {"67", "69", "4011", "80"} <= _listening_ports(self.box)
 
-        wait_until(listening, 60, f"netboot-appliance serve to listen; its log ends:\n{tail(serve.log)}")
+        wait_until(listening, 120, f"netboot-appliance serve to listen; its log ends:\n{tail(serve.log)}")
         return serve
 
     @property
@@ -186,7 +186,7 @@ class Room:
         """What the site's DHCP server saw and said."""
         return self.logs / "dnsmasq.log"
 
-    def appliance(self, *arguments: str, check: bool = True, timeout: float = 30) -> CompletedProcess[str]:
+    def appliance(self, *arguments: str, check: bool = True, timeout: float = 90) -> CompletedProcess[str]:
         """Run a `netboot-appliance` verb on the box, like an administrator logged in there."""
         command = [appliance_command(), "--config", str(self.configuration), *arguments]
         return self.box.run(command, timeout=timeout, check=check)
@@ -256,9 +256,10 @@ class Room:
     def capture(self, pc: Pc) -> Capture:
         """Record every frame on the wire of one PC, in both directions, from now on."""
         file = self.logs / f"wire-{pc.mac.bare}.pcap"
-        command = ["tcpdump", "-i", pc.tap, "-n", "-U", "-Z", "root", "-w", str(file)]
+        # 32 MB between the kernel and a tcpdump that waits for the processor.
+        command = ["tcpdump", "-i", pc.tap, "-n", "-U", "-B", "32768", "-Z", "root", "-w", str(file)]
         process = self.network.wire.start(f"tcpdump on {pc.tap}", command, file.with_suffix(".log"))
-        process.wait_for_log("listening on", 20)
+        process.wait_for_log("listening on", 60)
         return Capture(file, process)
 
     def tails(self, lines: int = 25) -> str:
@@ -291,7 +292,7 @@ class Room:
         configuration.write_text(DNSMASQ.format(site=SITE, leases=self._leases))
         command = ["dnsmasq", "--keep-in-foreground", f"--conf-file={configuration}", "--log-facility=-", "--pid-file="]
         dnsmasq = self._start(self.site, "the site's dnsmasq", command, self.dnsmasq_log.name)
-        dnsmasq.wait_for_log("DHCP, IP range", 20)
+        dnsmasq.wait_for_log("DHCP, IP range", 60)
 
     def _start(self, where: Namespace, name: str, command: list[str], log: str, cwd: Path | None = None) -> Process:
         process = where.start(name, command, self.logs / log, cwd)

@@ -67,7 +67,7 @@ def installed(root: Path, deb: Path, request: pytest.FixtureRequest) -> Iterator
     name = request.node.path.stem
     with Container(root, DIRECTORY / "copies", LOGS, f"container-{name}") as container:
         container.put(deb, PACKAGE)
-        container.run(f"apt-get install -y {PACKAGE}", timeout=120)
+        container.run(f"apt-get install -y {PACKAGE}", timeout=600)
         yield container
     assert_nothing_left(container.network.room)
 

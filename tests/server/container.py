@@ -21,7 +21,7 @@ from tests.room.processes import MARK, Process, tail, wait_until
 
 ADDRESS = "10.77.0.1/24"
 MAC = MacAddress.parse("02:77:00:00:00:01")
-BOOT_SECONDS = 60.0
+BOOT_SECONDS = 240.0
 # As in a login.
 ENVIRONMENT = (
     *(*UNIGNORED, "-i", "--chdir=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -83,7 +83,7 @@ class Container:
         self._cleanup.close()
 
     def run(
-        self, command: Sequence[str] | str, *, check: bool = True, timeout: float = 60
+        self, command: Sequence[str] | str, *, check: bool = True, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
         """Run a command, or a line of shell, as root in there; RoomError when it fails (unless `check` is off)."""
         inside = ["sh", "-c", command] if isinstance(command, str) else list(command)
@@ -103,6 +103,11 @@ class Container:
         """Return once a command succeeds in there; RoomError after `seconds`."""
         line = command if isinstance(command, str) else shlex.join(command)
         wait_until(lambda: self.run(line, check=False).returncode == 0, seconds, what or line, interval=0.2)
+
+    def said(self, unit: str) -> str:
+        """What a unit has said so far, all of it: the journal takes a moment to write."""
+        self.run("journalctl --sync")
+        return self.run(["journalctl", "--no-pager", f"--unit={unit}"]).stdout
 
     def keep_journal(self) -> Path:
         """Write the journal so far to the logs; returns the file."""
@@ -147,7 +152,7 @@ def _remove(copy: Path) -> None:
     """Remove the copy of a container that has ended, and its control groups."""
     # The kernel gives the groups free a moment after the last process in them.
     script = ["unshare", "--mount", "sh", "-c", _REMOVE_GROUPS, "remove", copy.name]
-    wait_until(lambda: run(script, check=False).returncode == 0, 10, "the container's control groups to be empty")
+    wait_until(lambda: run(script, check=False).returncode == 0, 60, "the container's control groups to be empty")
     shutil.rmtree(copy, ignore_errors=True)
 
 

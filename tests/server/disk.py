@@ -90,7 +90,7 @@ class DiskTree:
         """Make the image, an ext4 file system, and forget the collected files."""
         image.unlink(missing_ok=True)
         script = ["sh", "-c", _MAKE, "make", str(self._root), str(self._directory), str(image), SIZE]
-        run(["unshare", "--mount", *script], timeout=120)
+        run(["unshare", "--mount", *script], timeout=600)
         shutil.rmtree(self._directory)
 
     def _make_parents(self, target: str) -> Path:

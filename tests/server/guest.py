@@ -15,7 +15,7 @@ from tests.room.pc import ONE_PROCESSOR
 from tests.room.processes import Process, RoomError, tail, wait_until
 from tests.server.disk import DiskTree
 
-BOOT_SECONDS = 300.0
+BOOT_SECONDS = 900.0
 
 
 class Guest:
@@ -102,7 +102,7 @@ class Guest:
         self._socket.unlink(missing_ok=True)
 
     def run(
-        self, command: Sequence[str] | str, *, check: bool = True, timeout: float = 180
+        self, command: Sequence[str] | str, *, check: bool = True, timeout: float = 600
     ) -> subprocess.CompletedProcess[str]:
         """Run a command, or a line of shell, as root on the server; RoomError when it fails (unless `check` is off)."""
         self.require_on()
@@ -158,7 +158,7 @@ class Guest:
         self.require_on()
         if self._ssh is None or not self._ssh.running:
             self._socket.unlink(missing_ok=True)
-            options = ["-o", "ControlMaster=yes", "-o", "ServerAliveInterval=5", "-N"]
+            options = ["-o", "ControlMaster=yes", "-o", "ServerAliveInterval=60", "-N"]
             log = self._logs / "server-ssh.log"
             self._ssh = self._administrator.start("ssh to the server", [*self._ssh_command(), *options], log)
         return self._socket.exists()
@@ -171,7 +171,7 @@ class Guest:
             "StrictHostKeyChecking": "yes",
             "HostKeyAlgorithms": "ssh-ed25519",
             "BatchMode": "yes",
-            "ConnectTimeout": "5",
+            "ConnectTimeout": "30",
         }
         settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         # No settings of whoever runs the tests.

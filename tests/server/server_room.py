@@ -67,7 +67,7 @@ class ServerRoom(Room):
         tree.copy(self._package, PACKAGE)
         tree.copy(self._images, f"{DATA}/images")
 
-    def appliance(self, *arguments: str, check: bool = True, timeout: float = 180) -> CompletedProcess[str]:
+    def appliance(self, *arguments: str, check: bool = True, timeout: float = 600) -> CompletedProcess[str]:
         """Run a `netboot-appliance` verb on the server."""
         return self.server.run([SERVICE, *arguments], timeout=timeout, check=check)
 

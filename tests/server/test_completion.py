@@ -84,7 +84,7 @@ def test_zsh_completes_from_the_first_tab(tmp_path: Path) -> None:
         os.close(terminal)
 
 
-def heard(terminal: int, awaited: str, seconds: float = 20) -> str:
+def heard(terminal: int, awaited: str, seconds: float = 120) -> str:
     """What the terminal shows until it shows `awaited`, or for so long."""
     text, deadline = "", time.monotonic() + seconds
     while (not awaited or awaited not in text) and (left := deadline - time.monotonic()) > 0:

@@ -78,7 +78,7 @@ def exported(server: Container) -> dict[str, str]:
 
 def apply(server: Container, *pcs: int, uid: int = 65534) -> str:
     server.run(["mkdir", "-p", *(f"/srv/box/state/{number:012x}" for number in pcs), "/srv/box/state"])
-    return server.run([*PYTHON, APPLY, str(uid), *map(str, pcs)], timeout=30).stdout.strip()
+    return server.run([*PYTHON, APPLY, str(uid), *map(str, pcs)], timeout=120).stdout.strip()
 
 
 def ours(*pcs: int) -> set[str]:
@@ -140,7 +140,7 @@ def ask(server: Container, *counts: int) -> str:
     """Ask root's part as the server's user, and return its last answer."""
     command = ["systemd-run", "--quiet", "--wait", "--pipe", "--property=User=netboot-appliance"]
     command += ["--property=RuntimeDirectory=netboot-appliance", *PYTHON, ASK, *map(str, counts)]
-    return server.run(command, timeout=50).stdout.strip()
+    return server.run(command).stdout.strip()
 
 
 def test_what_the_server_asks_for_is_done_by_root_behind_the_path_unit(server: Container) -> None:
@@ -164,7 +164,7 @@ def test_a_request_that_goes_too_far_is_refused_and_in_the_journal(server: Conta
     assert exported(server) == before
     answer = json.loads(server.run(["cat", f"/run/{UNIT}/result.json"]).stdout)
     assert "10.77.0.255" in answer["error"]
-    assert "10.77.0.255" in server.run(["journalctl", "--no-pager", "-u", UNIT]).stdout
+    assert "10.77.0.255" in server.said(f"{UNIT}.service")
     assert server.run(["systemctl", "is-active", f"{UNIT}.path"]).stdout.strip() == "active", "the next one is heard"
     assert ask(server, 1) == "kernel 2"
 

@@ -50,7 +50,7 @@ def test_a_server_is_installed_upgraded_and_left_without_a_package(container: Co
     copy(container, SOURCES, "/root/source")
     shutil.copytree(wheels, container.path("/root/wheels"))
 
-    said = container.run(INSTALL, timeout=180).stdout
+    said = container.run(INSTALL, timeout=600).stdout
     assert "netboot-appliance is running" in said
     assert "netboot-appliance image build" in said
     assert bound(container) >= {"67", "69", "80", "4011"}
@@ -65,7 +65,7 @@ def test_a_server_is_installed_upgraded_and_left_without_a_package(container: Co
 
     # Half-way: no packages to be had. Nothing has changed, and the program runs and starts.
     before, when = process(container), container.run(f"stat -c %Y {HOME}/bin").stdout
-    broken = container.run(INSTALL.replace("/root/wheels", "/root/nothing"), check=False, timeout=180)
+    broken = container.run(INSTALL.replace("/root/wheels", "/root/nothing"), check=False, timeout=600)
     assert broken.returncode != 0
     assert process(container) == before
     assert container.run(f"stat -c %Y {HOME}/bin").stdout == when
@@ -73,7 +73,7 @@ def test_a_server_is_installed_upgraded_and_left_without_a_package(container: Co
 
     # Again: an upgrade, of a program from which a module is gone.
     container.run(f"touch {HOME}/lib/of_yesterday.py")
-    said = container.run(INSTALL, timeout=180).stdout
+    said = container.run(INSTALL, timeout=600).stdout
     assert "netboot-appliance is running" in said
     assert "image build" not in said
     assert process(container) != before

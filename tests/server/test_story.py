@@ -25,7 +25,7 @@ FIRST = MacAddress.parse("52:54:00:aa:bb:cc")
 SECOND = MacAddress.parse("52:54:00:dd:ee:ff")
 PCS = (FIRST, SECOND)
 JOB_SECONDS = 40
-BOOT_SECONDS = 420
+BOOT_SECONDS = 900
 CAP_NET_BIND_SERVICE = 1 << 10
 INTEGRITY = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('PRAGMA integrity_check').fetchone())"
 REGISTRY = f"{DATA}/registry/registry.sqlite3"
@@ -64,7 +64,7 @@ def second(room: ServerRoom) -> Pc:
 
 
 def test_apt_installs_the_package_and_the_service_starts(room: ServerRoom) -> None:
-    said = room.server.run(["apt-get", "install", "--yes", PACKAGE], timeout=400).stdout
+    said = room.server.run(["apt-get", "install", "--yes", PACKAGE], timeout=1200).stdout
     assert "0 not upgraded" in said
     assert room.service("ActiveState", "UnitFileState") == {"ActiveState": "active", "UnitFileState": "enabled"}
     room.follow()
@@ -93,10 +93,9 @@ def test_the_service_has_one_privilege_only(room: ServerRoom) -> None:
 
 def test_a_pc_is_allowed_and_a_configuration_comes_into_force_by_a_reload(room: ServerRoom, first: Pc) -> None:
     room.appliance("allow", "add", str(FIRST), "--label", "the first")
-    # Its firmware takes half a minute to get as far as the configuration.
-    first.power_on()
     room.server.write(CONFIGURATION_FILE, CONFIGURATION)
     room.server.run(["systemctl", "reload", SERVICE])
+    first.power_on()
     room.appliance("allow", "add", str(SECOND), "--label", "the second")
 
 
@@ -116,8 +115,8 @@ def test_a_broken_configuration_is_refused_where_the_administrator_looks(room: S
 def test_the_kernels_exports_follow_a_pc_that_boots(room: ServerRoom, first: Pc) -> None:
     first.wait_for("Linux version", BOOT_SECONDS)
     address = room.leased(FIRST)
-    room.wait_until(lambda: f"{room.state(FIRST)}\t{address}" in room.exports(), 60, "the first PC's export")
-    assert room.exports() == sorted([f"{DATA}/images\t{address}", f"{room.state(FIRST)}\t{address}"])
+    exports = sorted([f"{DATA}/images\t{address}", f"{room.state(FIRST)}\t{address}"])
+    room.wait_until(lambda: room.exports() == exports, 180, "the first PC's exports, and no others")
 
 
 def test_a_good_configuration_ends_the_complaint(room: ServerRoom) -> None:
@@ -133,9 +132,9 @@ def test_a_pc_still_boots_when_the_service_is_killed_meanwhile(room: ServerRoom,
     room.server.run(["systemctl", "kill", "--signal=KILL", SERVICE])
     # systemd calls it active until it has heard of the death.
     room.wait_until(
-        lambda: room.service("NRestarts") != {"NRestarts": before["NRestarts"]}, 60, "systemd to start it again"
+        lambda: room.service("NRestarts") != {"NRestarts": before["NRestarts"]}, 180, "systemd to start it again"
     )
-    room.server.wait(f"systemctl is-active {SERVICE}", 60)
+    room.server.wait(f"systemctl is-active {SERVICE}", 180)
     after = room.service("MainPID", "NRestarts")
     assert int(after["NRestarts"]) == int(before["NRestarts"]) + 1
     assert after["MainPID"] != before["MainPID"]
@@ -148,10 +147,9 @@ def test_a_pc_still_boots_when_the_service_is_killed_meanwhile(room: ServerRoom,
 @pytest.mark.usefixtures("first", "second")
 def test_both_pcs_compute_and_report(room: ServerRoom) -> None:
     room.wait_until(lambda: all(reported(room, mac) for mac in PCS), BOOT_SECONDS, "both PCs to report a task")
-    boots = {boot["mac"]: boot for boot in room.status()["boots"]}
+    room.wait_until(lambda: all(room.boot(mac)["stage"] == "computing" for mac in PCS), 180, "both to say so")
     for mac in PCS:
-        assert boots[str(mac)]["host_id"] == str(the_host(room, mac).id)
-        assert boots[str(mac)]["stages"][-1]["stage"] == "computing"
+        assert room.boot(mac)["host_id"] == str(the_host(room, mac).id)
 
 
 def test_a_stranger_sees_no_export(room: ServerRoom) -> None:
@@ -164,17 +162,23 @@ def test_a_stranger_sees_no_export(room: ServerRoom) -> None:
 
 
 def test_a_power_cut_of_the_server_costs_the_pcs_nothing(room: ServerRoom, first: Pc, second: Pc) -> None:
-    room.wait_until(lambda: all(unfinished(room, mac) for mac in PCS), 120, "both PCs to have a task under way")
     exports = room.exports()
     hosts = read_status(room.project_directory).hosts.keys()
-    under_way = {mac: unfinished(room, mac)[0].name for mac in PCS}
     room.server.keep_journal()
+    under_way: dict[MacAddress, str] = {}
+
+    def at_work() -> bool:
+        found = {mac: unfinished(room, mac) for mac in PCS}
+        under_way.update({mac: tasks[0].name for mac, tasks in found.items() if tasks})
+        return all(found.values())
+
+    room.wait_until(at_work, BOOT_SECONDS, "both PCs to have a task under way")
     room.server.power_cut()
     room.server.power_on()
     room.server.wait_up()
     room.follow()
     assert room.service("ActiveState")["ActiveState"] == "active"
-    assert room.exports() == exports
+    room.wait_until(lambda: room.exports() == exports, 180, "the exports of before")
     room.wait_until(
         lambda: all(under_way[mac] in {task.name for task in reported(room, mac)} for mac in PCS),
         BOOT_SECONDS,

@@ -15,6 +15,7 @@ import typer.main
 
 from appliance import config
 from appliance.cli.main import app
+from services.dhcp import port as dhcp
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,6 +74,17 @@ def test_the_package_s_configuration_is_valid_and_says_nothing() -> None:
 def test_every_setting_of_the_package_s_configuration_is_one_once_it_is_no_comment_any_more() -> None:
     text = re.sub(r"^# (?=[a-z_]+ = )", "", printed("configuration.py"), flags=re.MULTILINE)
     assert config.parse(text, config.DEFAULT_PATH).project.url
+
+
+def test_the_kernel_is_told_to_take_the_buffers_that_the_server_asks_for_and_a_container_need_not_have_them() -> None:
+    text = (ROOT / "systemd/netboot-appliance.sysctl").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert all(line.startswith("-") for line in lines)
+    values = {key.strip(" -"): int(value) for key, _, value in (line.partition("=") for line in lines)}
+    assert values["net.core.rmem_max"] >= dhcp.RECEIVE_BUFFER
+    thresholds = [values[f"net.ipv4.neigh.default.gc_thresh{number}"] for number in (1, 2, 3)]
+    assert thresholds == sorted(thresholds)
+    assert thresholds[0] > 1024
 
 
 def test_the_changelog_is_of_the_program_s_version() -> None:

@@ -6,6 +6,7 @@ watched by adaptation.py; as DHCP server it leases by the real LeaseServer. Not 
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, cast
@@ -18,7 +19,7 @@ from appliance.loaders import Loaders
 from services.decision import BootPlan, Ignore
 from services.dhcp.lease_server import LeaseServer
 from services.dhcp.leasing import Leasing
-from services.dhcp.message import Arrival, MessageType
+from services.dhcp.message import Arrival, MessageType, Peer
 from services.dhcp.pool import AddressRange, Subnet
 from services.dhcp.profile import Profile
 from services.dhcp.proxy import BootRequest
@@ -143,7 +144,7 @@ class Bench:
             payload = payload[:24] + IPv4Address(self.relay).packed + payload[28:]
             arrival = Arrival(IPv4Address(self.relay), 67, 67)
         peer = (str(arrival.source), arrival.source_port)
-        self._box.hear(cast(Any, _Socket(self, arrival)), arrival.port, [(payload, peer)])
+        self._box.hear(cast(Any, _Wire(self, arrival)), arrival.port, [(payload, peer)])
 
     def answered(self, datagram: bytes, arrival: Arrival, destination: tuple[str, int]) -> None:
         """The box has sent a datagram on account of one that had arrived so."""
@@ -180,15 +181,20 @@ class Bench:
 
 
 @dataclass
-class _Socket:
+class _Wire:
     """What ProxyDhcp sends by."""
 
     bench: Bench
     arrival: Arrival
 
-    def sendmsg(self, datagrams: list[bytes], _: object, __: int, destination: tuple[str, int]) -> None:
+    def send(self, datagram: bytes, destination: Peer) -> None:
         """Send one datagram."""
-        self.bench.answered(b"".join(datagrams), self.arrival, destination)
+        self.bench.answered(datagram, self.arrival, destination)
+
+    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
+        """Send several."""
+        for answer in answers:
+            self.send(*answer)
 
 
 class _NobodyThere:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from appliance.allowlist import Allowlist, BootSettings, Entry, parse, render
 from appliance.errors import UserError
-from services.ethernet import MacAddress, MacRange
+from services.ethernet import HIGHEST, MacAddress, MacRange
 
 
 def entry(text: str, label: str = "") -> Entry:
@@ -42,9 +42,33 @@ SMALL = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(
 def test_bisection_agrees_with_looking_at_every_entry(ranges: list[MacRange], value: int) -> None:
     mac = MacAddress(value)
     holding = [span.size for span in ranges if mac in span]
-    found = Allowlist.of(Entry(span) for span in ranges).decide(mac)
+    allowed = Allowlist.of(Entry(span) for span in ranges)
+    found = allowed.decide(mac)
     assert (found.range.size if found else None) == (min(holding) if holding else None)
     assert found is None or mac in found.range
+    assert (mac in allowed) is bool(holding)
+
+
+def test_the_list_is_sorted_and_counts_its_addresses() -> None:
+    entries = [entry("52:54:00:*", "QEMU"), entry("00:11:22:33:44:55"), entry("52:54:00:aa:bb:cc")]
+    allowed = Allowlist.of(entries)
+    assert allowed.entries == tuple(sorted(entries))
+    assert (len(allowed), allowed.addresses) == (3, (1 << 24) + 2)
+    assert allowed == Allowlist.of(reversed(entries))
+    assert allowed != Allowlist.of(entries[:2])
+
+
+def test_an_entry_is_found_by_its_range() -> None:
+    entries = [entry("52:54:00:*", "QEMU"), entry("52:54:00:00:00:00", "first"), entry("52:54:00:00:00:00/30")]
+    allowed = Allowlist.of(entries)
+    assert [allowed.find(each.range) for each in entries] == entries
+    assert allowed.find(MacRange.parse("52:54:00:00:00:00/31")) is None
+    assert allowed.find(MacRange.parse("ff:ff:ff:ff:ff:ff")) is None
+
+
+def test_the_first_and_the_last_address_there_are_can_be_allowed() -> None:
+    allowed = Allowlist.of([entry("00:00:00:00:00:00"), entry("ff:ff:ff:ff:ff:ff")])
+    assert [MacAddress(value) in allowed for value in (0, 1, HIGHEST - 1, HIGHEST)] == [True, False, False, True]
 
 
 def test_the_text_form_reads_back() -> None:

@@ -118,3 +118,23 @@ def test_a_fact_that_cannot_be_written_is_written_later(registry: Registry, tmp_
     assert "trouble" not in registry.server()
     books.turn(0)
     assert registry.server()["trouble"] == ["the interface lan0 is gone"]
+
+
+def test_leases_that_cannot_be_written_are_said_and_written_later(registry: Registry, tmp_path: Path) -> None:
+    box, pending = Reader(registry), ["a lease"]
+
+    class Leases:
+        """In the place of the DHCP server."""
+
+        def flush(self) -> None:
+            with registry.transaction():
+                pending.clear()
+
+    books = Bookkeeping(registry, box, Journal(registry, lambda: 1000.0, lambda *_: None), Leases())  # type: ignore[arg-type]
+    with Registry(tmp_path / "registry.sqlite3") as other, other.transaction():
+        for second in (0, 1, 2):
+            books.turn(second)
+        assert " is locked: another program has been writing to it all the time" in books.trouble
+        assert pending
+    books.turn(3)
+    assert (books.trouble, pending) == ("", [])

@@ -11,9 +11,10 @@ from services.ethernet import MacAddress
 from services.neighbours import Address, Interface, Link
 
 HOME = IPv4Interface("10.77.0.1/24")
-LAN = Interface("lan0", 5, HOME, MacAddress.parse("02:77:00:00:00:01"))
-LINK = Link("lan0", 5, ethernet=True, up=True, carrier=True, mtu=1500, addresses=(Address(HOME, None),))
-OTHER = Link("lan1", 6, ethernet=True, up=True, carrier=True, mtu=1500, addresses=())
+MAC = MacAddress.parse("02:77:00:00:00:01")
+LAN = Interface("lan0", 5, HOME, MAC)
+LINK = Link("lan0", 5, mac=MAC, up=True, carrier=True, mtu=1500, addresses=(Address(HOME, None),))
+OTHER = Link("lan1", 6, mac=MAC, up=True, carrier=True, mtu=1500, addresses=())
 ELSEWHERE = (Address(IPv4Interface("10.99.0.1/24"), None),)
 
 

@@ -1,10 +1,14 @@
 """The log's last station: it writes lines, and where it cannot it waits for nobody."""
 
 import fcntl
+import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 
 import pytest
 
@@ -41,6 +45,38 @@ def test_a_line_is_a_line() -> None:
         log.info("one")
         log.info("zwei %s", "\udcff")
         assert read(reader) == ["one", "zwei \\udcff"]
+
+
+def test_lines_that_are_formatted_already_go_the_same_way() -> None:
+    with pipe() as (log, reader):
+        handler = log.handlers[0]
+        assert isinstance(handler, LogHandler)
+        handler.info("one")
+        for _ in range(30):
+            handler.error("x" * 1000)
+        arrived = read(reader)
+        assert arrived[0] == "one"
+        assert 1 < len(arrived) < 31
+        log.info("again")
+        assert read(reader) == [f"lines of this log were lost: {31 - len(arrived)} (its reader stands still)", "again"]
+
+
+def test_structlog_and_logging_write_the_same_form() -> None:
+    program = (
+        "import logging, structlog; from appliance import logs; logs.configure(debug=False);"
+        "structlog.get_logger('one').info('said', mac='x'); structlog.get_logger().debug('not said');"
+        "logging.getLogger('two').warning('said %s', 'too');"
+        "\ntry: 1 / 0\nexcept Exception: structlog.get_logger().exception('failed')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert all(datetime.fromisoformat(line.pop("timestamp")) for line in lines)
+    assert "ZeroDivisionError" in lines[2].pop("exception")
+    assert lines == [
+        {"mac": "x", "event": "said", "level": "info"},
+        {"event": "said too", "level": "warning"},
+        {"event": "failed", "level": "error"},
+    ]
 
 
 def test_a_reader_that_stands_still_costs_lines_and_no_time() -> None:

@@ -50,7 +50,7 @@ def test_a_status_is_one_line(said: Said) -> None:
 async def test_signs_of_life_come_while_the_loop_turns(said: Said) -> None:
     task = asyncio.create_task(supervision.keep_alive(0.01))
     messages: list[str] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(messages) < 4:
             await asyncio.sleep(0.01)
             messages += said()
@@ -119,7 +119,7 @@ async def test_a_server_that_is_told_to_stop_has_not_failed() -> None:
 @pytest.mark.parametrize(("ends", "cause"), [(fails, "the disk has gone"), (returns, "None")])
 async def test_a_task_that_ends_is_named(ends: Callable[[], Coroutine[None, None, None]], cause: str) -> None:
     tasks = [asyncio.create_task(forever(), name="watch"), asyncio.create_task(ends(), name="exports")]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         failure = await supervision.until(asyncio.Event(), tasks)
     assert failure is not None
     assert failure.code == 1

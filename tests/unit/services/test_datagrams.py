@@ -101,6 +101,19 @@ def test_what_could_not_be_sent_is_named(sockets: list[socket.socket]) -> None:
     assert heard(one) == [b"abc", b"abc"]
 
 
+def test_answers_who_sent_a_datagram(sockets: list[socket.socket]) -> None:
+    server, one, two = sockets
+    batches = Batches(server, server, 100, 8)
+    messages = Messages(bytearray(b"abc"), [(0, 1), (1, 1), (2, 1)])
+    for sender in (one, two, one, two):
+        sender.sendto(b"question", server.getsockname())
+    assert batches.receive() == 4
+    assert batches.answer(range(3), messages.each) == []
+    assert (heard(one), heard(two)) == ([b"a", b"c"], [b"b"])
+    assert batches.answer([1, 2, 3], messages.each) == []
+    assert (heard(one), heard(two)) == ([b"b"], [b"a", b"c"])
+
+
 def test_behind_a_full_socket_nothing_is_tried(sockets: list[socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
     server, one, _ = sockets
     batches = Batches(server, server, 100, 8)

@@ -1,6 +1,7 @@
 """Nothing outside the root is opened, whatever the parts say."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,16 @@ def test_no_descriptor_leaks(root: Path) -> None:
         if isinstance(file, OpenFile):
             file.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_server_without_a_descriptor_to_spare_says_so(root: Path) -> None:
+    limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        refused = open_beneath(root, ("file",))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    assert refused == Ignore(Reason.TOO_MANY)
 
 
 def test_a_replaced_file_stays_readable(root: Path) -> None:

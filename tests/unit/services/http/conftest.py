@@ -150,7 +150,7 @@ class Connection:
     async def read(self, until: Callable[[bytearray], bool]) -> bytes:
         """What comes until the condition holds, or until the server closes or resets the connection."""
         received = bytearray()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             with suppress(ConnectionError):
                 while not until(received):
                     if not (chunk := await asyncio.get_running_loop().sock_recv(self.tcp, 1 << 18)):
@@ -165,7 +165,7 @@ class Connection:
     async def count(self) -> int:
         """How many bytes come until the end."""
         counted = 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while chunk := await asyncio.get_running_loop().sock_recv(self.tcp, 1 << 18):
                 counted += len(chunk)
         return counted

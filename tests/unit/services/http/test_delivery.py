@@ -43,6 +43,12 @@ async def test_what_was_written_before_is_not_counted() -> None:
         meter.connection.close()
 
 
+class Client:
+    """One that is not heard of."""
+
+    heard = staticmethod(delivery.nobody_listens)
+
+
 async def deliver(size: int, taken: int, tmp_path: Path) -> int:
     """Send a file to a client that stops reading after `taken` bytes; return what had arrived when `send` returned."""
     (tmp_path / "file").write_bytes(bytes(size))
@@ -58,7 +64,7 @@ async def deliver(size: int, taken: int, tmp_path: Path) -> int:
         transport = writer.transport
         assert isinstance(transport, asyncio.Transport)
         meter, outlet = Meter.begin(transport, size), Outlet()
-        sending = asyncio.create_task(delivery.send(outlet, file, range(size), meter, lambda _: None))
+        sending = asyncio.create_task(delivery.send(outlet, file, range(size), meter, Client(), lambda _: None))
         while taken > 0:
             taken -= len(await asyncio.get_running_loop().sock_recv(client, min(taken, 4_096)))
         try:

@@ -253,6 +253,15 @@ async def test_a_fault_ends_only_its_request(server: HttpServer, box: Box, caplo
     assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200
 
 
+async def test_a_server_without_a_descriptor_to_spare_says_later(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as spent:
+        spent.setattr(http_server, "open_beneath", lambda *_: Ignore(Reason.TOO_MANY))
+        assert await curl(server, f"{IMAGE}/vmlinuz") == (503, f"{Reason.TOO_MANY}\n".encode())
+    assert await curl(server, f"{IMAGE}/vmlinuz") == (200, KERNEL)
+
+
 async def test_no_script_is_told_with_its_reason(server: HttpServer, box: Box) -> None:
     box.script_ = Ignore(Reason.NO_IMAGE)
     assert await curl(server, f"{BOOT}/boot.ipxe") == (503, b"no image is active\n")

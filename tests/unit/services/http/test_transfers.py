@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
+from services import draining
 from services.events import TransferFailed, TransferProgressed, TransferServed
 from services.http import connections, delivery, patience
 from services.http.server import HttpServer
@@ -26,7 +28,7 @@ from tests.unit.services.http.conftest import (
 
 async def quiet(server: HttpServer, most: int = 0) -> None:
     """Return when the server has noticed the ends of all connections but `most`."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while server._connections is not None and len(server._connections.connections) > most:
             await asyncio.sleep(0.01)
 
@@ -103,6 +105,41 @@ async def test_a_file_that_is_overwritten_never_comes_whole(
     assert received + len(await connection.rest()) < LARGE
     assert "changed" in (await events.next(TransferFailed)).why
     assert not events.of(TransferServed)
+
+
+async def test_a_small_file_that_is_overwritten_never_comes_whole(
+    server: HttpServer, images: Path, events: EventLog, connect: Connect
+) -> None:
+    """It goes as a copy, piece by piece, as the client takes it: the last one is not sent any more."""
+    size = 1_000_000
+    os.truncate(images / "r1" / "initrd.img", size)
+    assert server._listener is not None
+    for listening in server._listener.sockets:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    connection = await connect(16_384)
+    head, _, body = (await connection.begin(get(f"{IMAGE}/initrd.img"))).partition(b"\r\n\r\n")
+    assert f"Content-Length: {size}".encode() in head
+    with (images / "r1" / "initrd.img").open("r+b") as file:
+        file.write(b"x")
+    assert len(body) + len(await connection.rest()) < size
+    assert "changed" in (await events.next(TransferFailed)).why
+    assert not events.of(TransferServed)
+
+
+async def test_the_next_request_acknowledges_the_answer_before_it(
+    server: HttpServer, images: Path, events: EventLog, monkeypatch: pytest.MonkeyPatch, connect: Connect
+) -> None:
+    """Nobody waits for a look at what arrived: here there is none in time."""
+    monkeypatch.setattr(delivery, "_FIRST_LOOK", 60.0)
+    monkeypatch.setattr(delivery, "_LAST_LOOK", 60.0)
+    size = 600_000
+    os.truncate(images / "r1" / "initrd.img", 3 * size)
+    connection = await connect(16_384)
+    for start in range(0, 3 * size, size):
+        await connection.send(get(f"{IMAGE}/initrd.img", f"Range: bytes={start}-{start + size - 1}"))
+        answer = await connection.read(lambda received: len(received.partition(b"\r\n\r\n")[2]) == size)
+        assert answer.partition(b"\r\n\r\n")[2] == bytes(size)
+    assert len(events.of(TransferServed)) >= 2
 
 
 async def test_clients_take_turns(server: HttpServer, events: EventLog, connect: Connect) -> None:
@@ -199,8 +236,21 @@ async def test_close_ends_in_time(server: HttpServer, events: EventLog, connect:
     connection = await connect(16_384)
     await connection.send(get(f"{IMAGE}/initrd.img"))
     await events.next(TransferProgressed)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await server.close(0.05)
+    assert (await events.next(TransferFailed)).why == "the server stopped"
+    connection.tcp.close()
+
+
+async def test_close_does_not_wait_for_a_client_that_takes_nothing(
+    server: HttpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, connect: Connect
+) -> None:
+    monkeypatch.setattr(draining, "STILL_AFTER", 0.3)
+    connection = await connect(16_384)
+    await connection.send(get(f"{IMAGE}/initrd.img"))
+    await events.next(TransferProgressed)
+    async with asyncio.timeout(60):
+        await server.close(3600)
     assert (await events.next(TransferFailed)).why == "the server stopped"
     connection.tcp.close()
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.datagrams import Unavailable
-from services.tftp import server as tftp_server
+from services.tftp import port as tftp_port
 from services.tftp.server import TftpServer
 from tests.fakes.event_log import EventLog
 from tests.fakes.tftp_peer import Reader, UdpPeer, ack, rrq
@@ -99,7 +99,7 @@ async def _play(
     root: Path, chance: random.Random, options: list[dict[str, int]], loss: int, patch: pytest.MonkeyPatch
 ) -> None:
     express = Played(root, len(options))
-    patch.setattr(tftp_server, "Batches", none)
+    patch.setattr(tftp_port, "Batches", none)
     plain = Played(root, len(options))
     assert express.server._transfers.batches
     assert not plain.server._transfers.batches

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from services import draining
 from services.datagrams import Unavailable, sender_beside
-from services.decision import Reason
+from services.decision import Ignore, Reason
 from services.events import Ignored, TransferFailed, TransferProgressed, TransferServed
 from services.sockets import BindError
+from services.tftp import arena
+from services.tftp import files as tftp_files
+from services.tftp import port as tftp_port
 from services.tftp import server as tftp_server
 from services.tftp.server import TftpServer
 from tests.fakes.event_log import EventLog
@@ -25,7 +29,7 @@ async def test_a_lost_packet_is_sent_again_soon(peer: UdpPeer) -> None:
     first = await peer.ask(rrq("file"))
     second = await peer.ask(ack(1))
     assert (data(first)[0], data(second)[0]) == (1, 2)
-    assert await peer.receive(seconds=0.5) == second
+    assert await peer.receive() == second
 
 
 async def test_a_doubled_ack_sends_nothing(peer: UdpPeer, patience: None) -> None:
@@ -121,9 +125,16 @@ async def test_a_file_that_shrinks_ends_its_transfer(server: TftpServer, root: P
 @pytest.mark.parametrize(("block", "window"), [(512, 1), (100, 16), (1468, 4)])
 @pytest.mark.parametrize("cached", [False, True])
 async def test_a_file_that_is_rewritten_in_place_is_never_mixed(
-    server: TftpServer, root: Path, peer: UdpPeer, block: int, window: int, cached: bool
+    server: TftpServer,
+    root: Path,
+    peer: UdpPeer,
+    monkeypatch: pytest.MonkeyPatch,
+    block: int,
+    window: int,
+    cached: bool,
 ) -> None:
     """The client gets the old content or an ERROR; who asks afterwards gets the new one."""
+    monkeypatch.setattr(arena, "_YOUNG", 0)  # what a young file had is not kept for long
     reader, request = Reader(block, window), rrq("file", blksize=block, windowsize=window)
     new = bytes(len(CONTENT))
     if cached:
@@ -159,7 +170,7 @@ async def to_its_end(peer: UdpPeer, reader: Reader) -> tuple[int, str] | None:
 
 
 async def test_the_number_of_transfers_is_bounded(
-    server: TftpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch
+    server: TftpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, patience: None
 ) -> None:
     monkeypatch.setattr(tftp_server, "MOST_SESSIONS", 3)
     monkeypatch.setattr(tftp_server, "MOST_SESSIONS_A_CLIENT", 2)
@@ -170,7 +181,10 @@ async def test_the_number_of_transfers_is_bounded(
         one.send(rrq("file"))
         event = await events.next(object)
         answered.append(isinstance(event, TransferProgressed))
-        assert one.quiet is not answered[-1]
+        if answered[-1]:
+            assert data(await one.receive())[0] == 1
+            assert data(await one.ask(ack(1)))[0] == 2
+        assert one.quiet
     assert answered == [True, True, False, True, False]
     assert {event.reason for event in events.of(Ignored)} == {Reason.TOO_MANY}
     peers[0].send(b"\0\5\0\0gone\0")
@@ -178,6 +192,43 @@ async def test_the_number_of_transfers_is_bounded(
     assert data(await peers[4].ask(rrq("file")))[0] == 1
     for one in peers:
         one.socket.close()
+
+
+async def test_who_never_acknowledged_makes_room(
+    server: TftpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, patience: None
+) -> None:
+    """The one that has waited longest, and none that has acknowledged anything."""
+    monkeypatch.setattr(tftp_server, "MOST_SESSIONS", 3)
+    peers = [UdpPeer(server.port, f"127.0.0.{number}") for number in range(2, 8)]
+    for one in peers[:3]:
+        assert data(await one.ask(rrq("file")))[0] == 1
+    assert data(await peers[0].ask(ack(1)))[0] == 2
+    assert data(await peers[3].ask(rrq("small"))) == (1, b"small")
+    assert data(await peers[0].ask(ack(2)))[0] == 3
+    assert data(await peers[2].ask(ack(1)))[0] == 2
+    assert data(await peers[4].ask(rrq("file")))[0] == 1
+    assert data(await peers[4].ask(ack(1)))[0] == 2
+    for gone in (peers[1], peers[3]):
+        gone.send(ack(1))
+        failed = await events.next(TransferFailed)
+        assert (failed.sent, failed.why) == (0, "the client acknowledged nothing, and others need the room")
+    assert not events.of(TransferServed)
+    peers[5].send(rrq("file"))
+    assert (await events.next(Ignored)).reason is Reason.TOO_MANY
+    assert [peer.socket.fileno() for peer in peers if not peer.quiet] == []
+    for one in peers:
+        one.socket.close()
+
+
+async def test_a_server_without_a_descriptor_to_spare_waits_for_the_next_request(
+    peer: UdpPeer, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as spent:
+        spent.setattr(tftp_files, "open_beneath", lambda *_: Ignore(Reason.TOO_MANY))
+        peer.send(rrq("file"))
+        assert (await events.next(Ignored)).reason is Reason.TOO_MANY
+    assert peer.quiet
+    assert data(await peer.ask(rrq("file")))[0] == 1
 
 
 async def test_a_client_that_vanishes_harms_nobody(server: TftpServer, events: EventLog) -> None:
@@ -215,9 +266,9 @@ async def test_a_full_socket_only_delays(
     def none(*_: object) -> None:
         raise Unavailable("in this test")
 
-    monkeypatch.setattr(tftp_server, "sender_beside", beside)
+    monkeypatch.setattr(tftp_port, "sender_beside", beside)
     if not batches:
-        monkeypatch.setattr(tftp_server, "Batches", none)
+        monkeypatch.setattr(tftp_port, "Batches", none)
     monkeypatch.setattr("services.tftp.transfer.SHORTEST_WAIT", 0.001)
     (root / "file").write_bytes(CONTENT[:60_000])
     server = TftpServer(LOOPBACK, files(root), admit=admission, emit=events, port=0)
@@ -256,17 +307,20 @@ async def test_events_that_cannot_be_recorded_stop_nothing(
     assert "could not be recorded" in caplog.text
 
 
-async def test_drain_lets_transfers_finish(server: TftpServer, peer: UdpPeer, events: EventLog) -> None:
+async def test_drain_lets_transfers_finish(
+    server: TftpServer, peer: UdpPeer, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draining, "STILL_AFTER", 60)
     await peer.ask(rrq("small"))
-    draining = asyncio.create_task(server.drain(5))
+    stopping = asyncio.create_task(server.drain(60))
     await asyncio.sleep(0)
     with UdpPeer(server.port) as late:
         late.send(rrq("small"))
         assert (await events.next(Ignored)).reason == Reason.STOPPING
         assert late.quiet
-    assert not draining.done()
+    assert not stopping.done()
     peer.send(ack(1))
-    await asyncio.wait_for(draining, 1)
+    await asyncio.wait_for(stopping, 30)
     assert events.of(TransferServed)
     with UdpPeer(server.port) as probe:
         probe.socket.connect(probe.server)
@@ -284,8 +338,17 @@ async def test_drain_ends_in_time(server: TftpServer, peer: UdpPeer, events: Eve
     assert len(os.listdir("/proc/self/fd")) == before - 2, "the sockets and the file are closed"
 
 
+async def test_drain_does_not_wait_for_a_client_that_is_gone(
+    server: TftpServer, peer: UdpPeer, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draining, "STILL_AFTER", 0.3)
+    await peer.ask(rrq("file"))
+    await asyncio.wait_for(server.drain(3600), 60)
+    assert (await events.next(TransferFailed)).why == "the server stopped"
+
+
 async def test_drain_with_nothing_under_way_is_instant(server: TftpServer) -> None:
-    await asyncio.wait_for(server.drain(60), 1)
+    await asyncio.wait_for(server.drain(60), 30)
 
 
 async def test_a_taken_port_is_named(server: TftpServer, root: Path, events: EventLog, admission: Admission) -> None:

@@ -1,0 +1,74 @@
+"""Whether the kernel's limits leave room for the PCs. Judging is PURE.
+
+The limits are those of systemd/netboot-appliance.sysctl. A container or a namespace may not see them; they then are not
+its own to judge.
+"""
+
+from pathlib import Path
+
+from appliance.config import Config
+from appliance.doctor.finding import Finding, ok, warning
+from appliance.errors import UserError
+from appliance.registry import Registry
+
+_NEIGHBOURS = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh2")
+_BUFFER = Path("/proc/sys/net/core/rmem_max")
+
+# The kernel lets a socket hold twice rmem_max, and counts this much for a DHCPDISCOVER with what it keeps beside it.
+_OCTETS_A_REQUEST = 1280
+
+_DO = (
+    "the installation brings larger values: systemctl restart systemd-sysctl. If that does not help, another file says "
+    "less, or there are more PCs than they are for: in /etc/sysctl.d/local.conf write {line}"
+)
+
+
+def judge(pcs: int, neighbours: int | None, buffer: int | None) -> list[Finding]:
+    """`pcs`: how many there are at least; `neighbours`: gc_thresh2; `buffer`: rmem_max in octets; None: not seen."""
+    found = []
+    if neighbours is not None and pcs > neighbours:
+        found.append(
+            warning(
+                "kernel",
+                f"the kernel's neighbour table has room for {neighbours:,} machines, and there are {pcs:,} PCs",
+                "it forgets PCs whose addresses the box is about to check, and answers them late or not at all",
+                _DO.format(
+                    line=f"net.ipv4.neigh.default.gc_thresh2 = {2 * pcs} and "
+                    f"net.ipv4.neigh.default.gc_thresh3 = {4 * pcs}"
+                ),
+            )
+        )
+    if buffer is not None and pcs > (fit := 2 * buffer // _OCTETS_A_REQUEST):
+        found.append(
+            warning(
+                "kernel",
+                f"a socket of the server holds {fit:,} requests, and there are {pcs:,} PCs",
+                "when all are switched on together, some are not heard before they ask again, seconds later",
+                _DO.format(line=f"net.core.rmem_max = {pcs * _OCTETS_A_REQUEST}"),
+            )
+        )
+    if not found and not (neighbours is None and buffer is None):
+        found.append(ok("kernel", f"the kernel's limits have room for the PCs, of which there are {pcs:,} at least"))
+    return found
+
+
+def check(config: Config) -> list[Finding]:
+    """Judge the running kernel. PCs are those that have booted; an entry of the allowlist stands for one at least."""
+    return judge(_pcs(config), _value(_NEIGHBOURS), _value(_BUFFER))
+
+
+def _pcs(config: Config) -> int:
+    if not config.registry.exists():
+        return 0
+    try:
+        with Registry(config.registry) as registry:
+            return max(len(registry.allowlist()), len(registry.clients()))
+    except UserError:  # a finding of its own
+        return 0
+
+
+def _value(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except OSError:
+        return None

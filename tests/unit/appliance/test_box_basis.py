@@ -1,0 +1,67 @@
+"""What answers to DHCP rest on: the same objects until it changes, for the server repeats answers as long."""
+
+from collections.abc import Callable, Iterator
+from operator import is_
+from pathlib import Path
+
+import pytest
+
+from appliance import adaptations
+from appliance.allowlist import Entry
+from appliance.bookkeeping import Bookkeeping
+from appliance.learned import Adaptation
+from appliance.registry import Registry
+from image import release
+from services.ethernet import MacAddress, MacRange
+from tests.unit.appliance.test_box_menu import OLD, PC, Running
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path)
+    yield running
+    running.registry.close()
+
+
+def turn(box: Running) -> tuple[object, ...]:
+    """What the server does each quarter of a second."""
+    box.box.refresh_release()
+    Bookkeeping(box.registry, box.box, box.journal).turn(0.0)
+    return box.box.basis()
+
+
+def test_it_stays_while_nothing_changes(box: Running) -> None:
+    turn(box)
+    before = box.box.basis()
+    box.power_on()
+    assert all(map(is_, before, turn(box)))
+
+
+def _allow(box: Running, other: Registry) -> None:
+    other.allow([Entry(MacRange(MacAddress(7), MacAddress(7)))])
+
+
+def _disallow(box: Running, other: Registry) -> None:
+    assert other.disallow(MacRange(PC, PC))
+
+
+def _learn(box: Running, other: Registry) -> None:
+    """As `clients forget` does, what is known of firmware is changed by another process."""
+    with other.transaction():
+        adaptations.write(other, PC, (Adaptation("f", worked=True),))
+
+
+def _activate(box: Running, other: Registry) -> None:
+    release.activate(box.data / "images", OLD)
+
+
+def _configure(box: Running, other: Registry) -> None:
+    box.configure("")
+
+
+@pytest.mark.parametrize("change", [_allow, _disallow, _learn, _activate, _configure])
+def test_it_changes_with_what_decides(box: Running, change: Callable[[Running, Registry], None]) -> None:
+    before = turn(box)
+    with Registry(box.registry.path) as other:
+        change(box, other)
+    assert not all(map(is_, before, turn(box)))
