@@ -13,6 +13,7 @@ import errno
 import importlib
 import os
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
@@ -33,6 +34,7 @@ _ANSWER_SECONDS = 1.0
 _ETHERNET = 1  # ARPHRD_ETHER, linux/if_arp.h
 _UP, _LOWER_UP = 0x1, 0x10000  # IFF_UP and IFF_LOWER_UP, linux/if.h
 _PERMANENT = 0x80  # IFA_F_PERMANENT, linux/if_addr.h
+_loading = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,9 @@ class Neighbours:
 
 def load() -> None:
     """Load pyroute2, which takes a fifth of a start, so that the first `links` need not; in any thread."""
-    importlib.import_module("pyroute2.netlink.rtnl.marshal")
+    # Its modules import each other in circles: of two threads that begin at once, one would see half of a module.
+    with _loading:
+        importlib.import_module("pyroute2.netlink.rtnl.marshal")
 
 
 def interface_address(name: str) -> Interface:
@@ -195,6 +199,7 @@ def interfaces() -> list[Interface]:
 
 def links() -> list[Link]:
     """All interfaces with their IPv4 addresses, in the kernel's order."""
+    load()
     from pyroute2.netlink.rtnl import RTM_GETADDR, RTM_GETLINK  # noqa: PLC0415 - see load()
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg  # noqa: PLC0415
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg  # noqa: PLC0415

@@ -68,6 +68,18 @@ class Besieged(Box):
         self.process = self.host.start("netboot-appliance serve", command, self.log)
         return self.process
 
+    def start(self) -> None:
+        """Start `serve` and return when it serves, and has loaded in its own time what it needs less urgently: that is
+        no memory that anybody costs it."""
+        super().start()
+        sizes = [0]
+
+        def settled() -> bool:
+            sizes.append(self._memory("VmRSS"))
+            return sizes[-1] == sizes[-2]
+
+        wait_until(settled, PATIENCE, "the server to have loaded all", 0.3)
+
     def route(self) -> None:
         """Show the box the way to the networks behind the gateway, which it forgets with its interface."""
         for far in (HONEST, FORGED):
