@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from appliance.errors import UserError
-from services.neighbours import Interface, Link, links
+from services.neighbours import Interface, Link, interface_address, links
 
 SETTLED = 3.0
 """Seconds that an interface has to be another one: whoever configures it takes addresses away and gives them back."""
@@ -53,6 +53,8 @@ class Footing:
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             before = self.trouble
+            if not first and not self.trouble and all(map(_is_as_served, self._served)):
+                continue
             try:
                 found = links()
                 self.look(found, time.monotonic())
@@ -84,6 +86,15 @@ class Footing:
                     served=str(interface.address),
                     not_served=", ".join(others),
                 )
+
+
+def _is_as_served(interface: Interface) -> bool:
+    """Whether it is as it was; False does not say that it is not. All that there is takes milliseconds to look at, for
+    which every PC would wait, and this microseconds."""
+    try:
+        return interface_address(interface.name) == interface
+    except (LookupError, OSError):
+        return False
 
 
 def _trouble(interface: Interface, found: Sequence[Link]) -> str:

@@ -70,7 +70,7 @@ class BootFiles:
         if not self.directory.is_absolute():
             raise ValueError("directory: an absolute path")
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The files to serve, each once."""
         loaders = self.loaders.by_machine

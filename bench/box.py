@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.crowd import ALLOWED, BOX, PREFIX_LENGTH, Crowd
-from bench.site import LOAD_CORE, SERVER_CORE
+from bench.site import LOAD_CORE, SERVER_CORE, set_up_tcp
 from image import release
 from tests.netns.served import Box, install_release
 from tests.room.ganesha import Ganesha
@@ -41,6 +41,7 @@ def box_and_crowd(
     """The box, serving an image whose kernel and initrd have these sizes in bytes, and `pcs` PCs that may boot."""
     with Network() as network:
         host = network.host("box", f"{BOX}/{PREFIX_LENGTH}", host_mac(BOX))
+        set_up_tcp(host)
         crowd = Crowd(network, pcs)
         box = BenchBox(host, _configure(directory), directory / "data", directory / "serve.log")
         image = install_image(box.data / "images", kernel=kernel, initrd=initrd)

@@ -33,6 +33,10 @@ MOST = 8000
 
 _CABLE = MacAddress.parse("02:80:00:00:00:ff")
 _HEAR_ROOM = 1 << 22
+# What Debian 12's iPXE announces (a capture). A Linux client would grow its window to many MB, and a thousand of them
+# fill what one kernel has for all TCP, here the server's too.
+_IPXE_WINDOW = 1 << 18
+_RCVBUFFORCE = 33  # SO_RCVBUFFORCE, asm-generic/socket.h
 _IPV4, _ARP = 0x0800, 0x0806  # ETH_P_IP, ETH_P_ARP, linux/if_ether.h
 _BROADCAST = b"\xff" * 6
 _UDP = struct.Struct("!HHHH")
@@ -129,7 +133,9 @@ class Crowd:
 
     def tcp(self, place: Place) -> socket.socket:
         """The same for TCP, not connected."""
-        return self._bound(place, socket.SOCK_STREAM, 0)
+        tcp = self._bound(place, socket.SOCK_STREAM, 0)
+        tcp.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _IPXE_WINDOW)
+        return tcp
 
     def _bound(self, place: Place, kind: int, port: int) -> socket.socket:
         with inside(self.host):

@@ -70,6 +70,7 @@ class Site:
             self.clients = self.network.host("clients", f"{_CLIENTS}/{LAN.prefixlen}", _mac(_CLIENTS))
             self.clients.ip("route", "add", "local", str(FAR), "dev", "lo")
             self.host.ip("route", "add", str(FAR), "via", str(_CLIENTS))
+            set_up_tcp(self.host)
             # As with most network cards: the kernel cuts a window into packets before they leave.
             self.host.run(["ethtool", "-K", "lan0", "tx-udp-segmentation", "off"])
         except BaseException:
@@ -103,6 +104,11 @@ class Site:
         finally:
             for namespace in both:
                 namespace.run(["nft", "delete table inet loss"], check=False)
+
+
+def set_up_tcp(host: Namespace) -> None:
+    """Let its servers send as Debian's kernel does, whatever this machine's own choice is."""
+    host.run(["sysctl", "--quiet", "--write", "net.ipv4.tcp_congestion_control=cubic"])
 
 
 def load(

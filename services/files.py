@@ -4,7 +4,6 @@ Every component is opened relative to the one before and without following symbo
 directory, also not a link that appears between a check and the opening. Does not parse names: that is each protocol's.
 """
 
-import contextlib
 import errno
 import os
 import stat
@@ -39,18 +38,20 @@ def open_beneath(root: Path, parts: Sequence[str]) -> OpenFile | Ignore:
         return Ignore(Reason.OUTSIDE_ROOT)
     if not parts:
         return Ignore(Reason.NO_FILE)
-    with contextlib.ExitStack() as walked:
-        try:
-            directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            walked.callback(os.close, directory)
-            for part in parts[:-1]:
-                directory = _enter(part, directory)
-                walked.callback(os.close, directory)
-            fd = os.open(parts[-1], _READ, dir_fd=directory)
-        except OSError as error:
-            return Ignore(_reason(error))
-        except UnicodeEncodeError:  # a lone surrogate: no file name has one
-            return Ignore(Reason.NO_FILE)
+    directory = -1
+    try:
+        directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        for part in parts[:-1]:
+            above, directory = directory, _enter(part, directory)
+            os.close(above)
+        fd = os.open(parts[-1], _READ, dir_fd=directory)
+    except OSError as error:
+        return Ignore(_reason(error))
+    except UnicodeEncodeError:  # a lone surrogate: no file name has one
+        return Ignore(Reason.NO_FILE)
+    finally:
+        if directory >= 0:
+            os.close(directory)
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)
