@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address
 
 MOST_SEGMENTS = 64  # Linux before 6.9; later ones take 128
@@ -24,9 +24,12 @@ _SEGMENT = 103  # UDP_SEGMENT in linux/udp.h
 _U16 = struct.Struct("=H")
 _IP_MTU = 14  # linux/in.h
 _DISCARD_PORT = 9
-# struct mmsghdr: name, its length; vector, its length; control data, their length; flags; octets received.
-_MESSAGE = struct.Struct("@PI4xPNPNi4xI4x")
-_VECTOR = struct.Struct("@PN")
+MESSAGE = struct.Struct("@PI4xPNPNi4xI4x")
+"""struct mmsghdr: name, its length; vector, its length; control data, their length; flags; octets received."""
+
+VECTOR = struct.Struct("@PN")
+"""struct iovec: where, and how long."""
+
 _CONTROL = struct.Struct("@NiiH6x")
 _HEAD = 4
 _AT_ONCE = int(socket.MSG_DONTWAIT)
@@ -42,6 +45,20 @@ log = logging.getLogger(__name__)
 
 class Unavailable(Exception):  # noqa: N818 - what this machine lacks, said to people
     """This kernel or C library has no batches; the message says what is missing."""
+
+
+def many_at_once() -> tuple[Callable[..., int], Callable[..., int]]:
+    """recvmmsg(2) and sendmmsg(2), which leave their errno to ctypes.get_errno; raises Unavailable."""
+    if MESSAGE.size != 64 or ctypes.sizeof(ctypes.c_void_p) != 8:
+        raise Unavailable("not a 64-bit system")
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        receive, send = libc.recvmmsg, libc.sendmmsg
+    except AttributeError:
+        raise Unavailable("the C library has no recvmmsg and sendmmsg") from None
+    send.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
+    receive.argtypes = (*send.argtypes, ctypes.c_void_p)
+    return receive, send
 
 
 def peer_of(address: IPv4Address, port: int) -> bytes:
@@ -155,13 +172,13 @@ class Messages:
         self._buffer = (ctypes.c_char * len(buffer)).from_buffer(buffer)
         base = ctypes.addressof(self._buffer)
         control = _CONTROL.pack(_CONTROL_LENGTH, socket.IPPROTO_UDP, _SEGMENT, segment)
-        vectors = b"".join(_VECTOR.pack(base + offset, octets) for offset, octets in pieces)
+        vectors = b"".join(VECTOR.pack(base + offset, octets) for offset, octets in pieces)
         self._at = ctypes.create_string_buffer(control + vectors)
         at = ctypes.addressof(self._at)
         options = (at, len(control)) if segment else (0, 0)
         first = at + len(control)
         self.each = [
-            _MESSAGE.pack(0, _PEER.size, first + number * _VECTOR.size, 1, *options, 0, 0)
+            MESSAGE.pack(0, _PEER.size, first + number * VECTOR.size, 1, *options, 0, 0)
             for number in range(len(pieces))
         ]
 
@@ -171,23 +188,14 @@ class Batches:
 
     def __init__(self, udp: socket.socket, sender: socket.socket, longest: int, most: int) -> None:
         """Octets beyond `longest` in a datagram are cut off. `sender` may be `udp` again. Raises Unavailable."""
-        if _MESSAGE.size != 64 or ctypes.sizeof(ctypes.c_void_p) != 8:
-            raise Unavailable("not a 64-bit system")
-        libc = ctypes.CDLL(None, use_errno=True)
-        try:
-            self._recvmmsg, self._sendmmsg = libc.recvmmsg, libc.sendmmsg
-        except AttributeError:
-            raise Unavailable("the C library has no recvmmsg and sendmmsg") from None
-        kinds = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
-        self._sendmmsg.argtypes = kinds
-        self._recvmmsg.argtypes = (*kinds, ctypes.c_void_p)
+        self._recvmmsg, self._sendmmsg = many_at_once()
         self.most = most
         self._fd, self._sender = udp.fileno(), sender.fileno()
         # A record is the peer and its datagram.
         self._record = struct.Struct(f"={_PEER.size}s{_HEAD}s{longest - _HEAD}x")
         self._records = ctypes.create_string_buffer(most * self._record.size)
-        self._arrived = ctypes.create_string_buffer(most * (_MESSAGE.size + _VECTOR.size))
-        self._leaving = ctypes.create_string_buffer(most * (_MESSAGE.size + _PEER.size))
+        self._arrived = ctypes.create_string_buffer(most * (MESSAGE.size + VECTOR.size))
+        self._leaving = ctypes.create_string_buffer(most * (MESSAGE.size + _PEER.size))
         self._arrived_at, self._leaving_at = ctypes.addressof(self._arrived), ctypes.addressof(self._leaving)
         self._lay_out()
         # With no room for a datagram they do nothing, but a kernel or a sandbox without them says so.
@@ -198,19 +206,19 @@ class Batches:
 
     def _lay_out(self) -> None:
         most, record = self.most, self._record.size
-        records, vectors = ctypes.addressof(self._records), self._arrived_at + self.most * _MESSAGE.size
+        records, vectors = ctypes.addressof(self._records), self._arrived_at + self.most * MESSAGE.size
         starts = [records + number * record for number in range(most)]
         self._arrived.raw = b"".join(
-            _MESSAGE.pack(start, _PEER.size, vectors + number * _VECTOR.size, 1, 0, 0, 0, 0)
+            MESSAGE.pack(start, _PEER.size, vectors + number * VECTOR.size, 1, 0, 0, 0, 0)
             for number, start in enumerate(starts)
-        ) + b"".join(_VECTOR.pack(start + _PEER.size, record - _PEER.size) for start in starts)
+        ) + b"".join(VECTOR.pack(start + _PEER.size, record - _PEER.size) for start in starts)
         self._content = memoryview(self._records).cast("B")
         words = memoryview(self._arrived).cast("B").cast("I")
         self._lengths = words[14 : most * 16 : 16]
         leaving = memoryview(self._leaving).cast("B")
-        self._headers, self._peers = leaving[: most * _MESSAGE.size], leaving[most * _MESSAGE.size :]
+        self._headers, self._peers = leaving[: most * MESSAGE.size], leaving[most * MESSAGE.size :]
         self._names = self._headers.cast("Q")[::8]
-        first = self._leaving_at + most * _MESSAGE.size
+        first = self._leaving_at + most * MESSAGE.size
         own = struct.pack(f"@{most}Q", *(first + number * _PEER.size for number in range(most)))
         self._own_names = memoryview(own).cast("Q")
         self._senders = memoryview(struct.pack(f"@{most}Q", *starts)).cast("Q")
@@ -245,7 +253,7 @@ class Batches:
         After EAGAIN, the socket is full, none is tried any more: those that follow are in the list too.
         """
         count = len(peers)
-        self._headers[: count * _MESSAGE.size] = b"".join(messages)
+        self._headers[: count * MESSAGE.size] = b"".join(messages)
         self._names[:count] = self._own_names[:count]
         self._peers[: count * _PEER.size] = b"".join(peers)
         return self._leave(count)
@@ -253,7 +261,7 @@ class Batches:
     def answer(self, numbers: Sequence[int], messages: Sequence[bytes]) -> list[tuple[int, int]]:
         """As `send`, each to who sent the datagram with its number, of the latest `receive`. `numbers` ascend."""
         count = len(numbers)
-        self._headers[: count * _MESSAGE.size] = b"".join(messages)
+        self._headers[: count * MESSAGE.size] = b"".join(messages)
         if numbers[-1] == count - 1:  # none is left out
             self._names[:count] = self._senders[:count]
         else:
@@ -265,7 +273,7 @@ class Batches:
         failed: list[tuple[int, int]] = []
         done = 0
         while done < count:
-            sent: int = self._sendmmsg(self._sender, self._leaving_at + done * _MESSAGE.size, count - done, _AT_ONCE)
+            sent: int = self._sendmmsg(self._sender, self._leaving_at + done * MESSAGE.size, count - done, _AT_ONCE)
             if sent < 0:
                 number = ctypes.get_errno()
                 if number == errno.EAGAIN:

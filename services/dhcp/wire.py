@@ -13,7 +13,7 @@ import struct
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
-from services.datagrams import Unavailable, address_of, peer_of
+from services.datagrams import MESSAGE, VECTOR, Unavailable, address_of, many_at_once, peer_of
 from services.dhcp.message import Peer
 
 MOST = 256
@@ -30,9 +30,6 @@ _PEERS = 1024
 
 _IP_PKTINFO = 8  # linux/in.h; Python's socket module has it from 3.14 on
 _PKTINFO = struct.Struct("=I4s4s")
-# struct mmsghdr: name, its length; vector, its length; control data, their length; flags; octets received.
-_MESSAGE = struct.Struct("@PI4xPNPNi4xI4x")
-_VECTOR = struct.Struct("@PN")
 _NAME = struct.Struct("16s")  # struct sockaddr_in
 _NAME_LENGTH, _OCTETS = 2, 14  # of a mmsghdr, in words of four octets
 
@@ -80,16 +77,7 @@ class Batched(Wire):
     def __init__(self, udp: socket.socket, address: IPv4Address, longest: int) -> None:
         """Raises Unavailable, and OSError when the sender's socket cannot be had."""
         super().__init__(udp, address, longest)
-        if _MESSAGE.size != 64 or ctypes.sizeof(ctypes.c_void_p) != 8:
-            raise Unavailable("not a 64-bit system")
-        libc = ctypes.CDLL(None, use_errno=True)
-        try:
-            self._recvmmsg, self._sendmmsg = libc.recvmmsg, libc.sendmmsg
-        except AttributeError:
-            raise Unavailable("the C library has no recvmmsg and sendmmsg") from None
-        kinds = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
-        self._sendmmsg.argtypes = kinds
-        self._recvmmsg.argtypes = (*kinds, ctypes.c_void_p)
+        self._recvmmsg, self._sendmmsg = many_at_once()
         self._arrived, self._leaving = _Headers(MOST, longest), _Headers(_LEAVING, _LONGEST_ANSWER)
         self._names: dict[bytes, Peer] = {}
         self._peers: dict[Peer, bytes] = {}
@@ -158,13 +146,11 @@ class Batched(Wire):
             done += sent
 
     def _receive(self, most: int) -> int:
-        count: int = self._recvmmsg(self._udp.fileno(), self._arrived.at, most, socket.MSG_DONTWAIT, None)
-        return count
+        return self._recvmmsg(self._udp.fileno(), self._arrived.at, most, socket.MSG_DONTWAIT, None)
 
     def _send(self, first: int, count: int) -> int:
-        at = self._leaving.at + first * _MESSAGE.size
-        sent: int = self._sendmmsg(self._sender.fileno(), at, count, socket.MSG_DONTWAIT)
-        return sent
+        at = self._leaving.at + first * MESSAGE.size
+        return self._sendmmsg(self._sender.fileno(), at, count, socket.MSG_DONTWAIT)
 
     def _named(self, name: bytes) -> Peer:
         if len(self._names) >= _PEERS:
@@ -186,17 +172,17 @@ class _Headers:
         self.octets, self.names = mmap.mmap(-1, most * longest), mmap.mmap(-1, most * _NAME.size)
         self.starts = range(0, most * longest, longest)
         octets, names = (ctypes.addressof(ctypes.c_char.from_buffer(each)) for each in (self.octets, self.names))
-        headers = mmap.mmap(-1, most * (_MESSAGE.size + _VECTOR.size))
+        headers = mmap.mmap(-1, most * (MESSAGE.size + VECTOR.size))
         self.at = ctypes.addressof(ctypes.c_char.from_buffer(headers))
-        vectors = self.at + most * _MESSAGE.size
+        vectors = self.at + most * MESSAGE.size
         headers[:] = b"".join(
-            _MESSAGE.pack(names + i * _NAME.size, _NAME.size, vectors + i * _VECTOR.size, 1, 0, 0, 0, 0)
+            MESSAGE.pack(names + i * _NAME.size, _NAME.size, vectors + i * VECTOR.size, 1, 0, 0, 0, 0)
             for i in range(most)
-        ) + b"".join(_VECTOR.pack(octets + start, longest) for start in self.starts)
+        ) + b"".join(VECTOR.pack(octets + start, longest) for start in self.starts)
         view = memoryview(headers)
-        words = view[: most * _MESSAGE.size].cast("I")
+        words = view[: most * MESSAGE.size].cast("I")
         self.lengths, self.name_lengths = words[_OCTETS::16], words[_NAME_LENGTH::16]
-        self.room = view[most * _MESSAGE.size :].cast("Q")
+        self.room = view[most * MESSAGE.size :].cast("Q")
 
 
 def _sender(udp: socket.socket, address: IPv4Address) -> socket.socket:
