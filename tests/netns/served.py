@@ -116,8 +116,16 @@ class Box:
         assert found == expected
 
     def exported(self) -> dict[str, tuple[str, set[str]]]:
-        """What `exports show` prints: for each path RO or RW, and to which addresses."""
-        text = self.verb("exports", "show").stdout
+        """What `exports show` prints, once it prints what NFS-Ganesha was told: for each path RO or RW, and to which
+        addresses. The verb reads the registry, which follows within a second."""
+        shown: list[str] = []
+
+        def shows_what_is_in_force() -> bool:
+            shown.append(self.verb("exports", "show").stdout)
+            return shown[-1] == self._in_force.read_text()
+
+        wait_until(shows_what_is_in_force, PATIENCE, "`exports show` to print what is in force", 0.1)
+        text = shown[-1]
         assert "*" not in text
         found: dict[str, tuple[str, set[str]]] = {}
         for block in text.split("EXPORT {")[1:]:
@@ -130,9 +138,13 @@ class Box:
             found[path[1]] = (client[2], set(client[1].split(", ")))
         return found
 
+    @property
+    def _in_force(self) -> Path:
+        return self.configuration.parent / "ganesha" / "netboot-appliance.conf"
+
     def in_force(self, mac: MacAddress) -> set[str]:
         """The addresses to which NFS-Ganesha was told to export a PC's own directory."""
-        text = (self.configuration.parent / "ganesha" / "netboot-appliance.conf").read_text()
+        text = self._in_force.read_text()
         block = text.partition(f'Path = "{self.data}/state/{mac.bare}";')[2].partition("EXPORT {")[0]
         return set(block.partition("Clients = ")[2].partition(";")[0].split(", ")) if block else set()
 
