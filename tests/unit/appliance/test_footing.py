@@ -1,10 +1,14 @@
 """What the running server says of its interfaces, and when it has to be started again."""
 
+import asyncio
+import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Interface
 
 import pytest
 
+from appliance import footing as module
 from appliance.errors import UserError
 from appliance.footing import SETTLED, Footing
 from services.ethernet import MacAddress
@@ -75,3 +79,40 @@ def test_the_time_counts_anew_after_it_was_back(footing: Footing) -> None:
     for now, link in ((0.0, moved), (2.0, LINK), (4.0, moved), (6.0, replace(LINK, addresses=())), (8.0, moved)):
         footing.look([link], now)
     assert footing.trouble
+
+
+async def test_all_interfaces_are_looked_at_only_when_one_is_not_as_it_was(
+    footing: Footing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes milliseconds, for which every PC waits."""
+    looks: list[str] = []
+    now, there = [LAN], [LINK]
+
+    def all_there_are() -> Sequence[Link]:
+        looks.append("all")
+        return there
+
+    def this_one(_: str) -> Interface:
+        looks.append("one")
+        return now[0]
+
+    monkeypatch.setattr(module, "_LOOK_EVERY", 0)
+    monkeypatch.setattr(module, "links", all_there_are)
+    monkeypatch.setattr(module, "interface_address", this_one)
+    told: list[tuple[str, ...]] = []
+    watching = asyncio.create_task(footing.watch(told.append))
+    async with asyncio.timeout(60):
+        while looks.count("one") < 10:
+            await asyncio.sleep(0)
+        assert looks.count("all") == 1, "at the start"
+        now[0], there[0] = replace(LAN, index=9), replace(LINK, index=9, addresses=())
+        while not told:
+            await asyncio.sleep(0)
+        assert told == [("the interface lan0 was deleted and made anew",)]
+        now[0], there[0] = LAN, LINK
+        while len(told) < 2:
+            await asyncio.sleep(0)
+    assert told[1] == ()
+    watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching

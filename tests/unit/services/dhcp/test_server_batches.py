@@ -12,11 +12,12 @@ from services.dhcp.message import Peer
 from services.dhcp.recent import MOST_REFUSED, WITHIN
 from services.dhcp.server import ProxyDhcp
 from services.events import Discovered, Event, Ignored, Offered
-from tests.fakes.dhcp_client import DISCOVER, NOWHERE, Answer, firmware, message
+from tests.fakes.dhcp_client import DISCOVER, NOWHERE, REQUEST, Answer, firmware, message
 
 BOX = IPv4Address("10.77.0.1")
 PC, OTHER = bytes.fromhex("525400aabb01"), bytes.fromhex("525400aabb02")
 PEER = (NOWHERE, 68)
+LEASED = "10.77.0.100"
 
 
 class Desk:
@@ -58,7 +59,8 @@ class Desk:
     def hear(self, *datagrams: bytes, port: int = 67) -> list[Any]:
         """Hand in what was read together; what was said and sent since."""
         self.log.clear()
-        self.box.hear(cast(Any, self), port, [(each, PEER) for each in datagrams])
+        peer = PEER if port == 67 else (LEASED, port)
+        self.box.hear(cast(Any, self), port, [(each, peer) for each in datagrams])
         return list(self.log)
 
 
@@ -121,6 +123,16 @@ def test_nothing_is_repeated_that_rests_on_what_has_changed(which: int) -> None:
     desk.basis = tuple(object() if each == which else kept for each, kept in enumerate(desk.basis))
     (answer,) = answers(desk.hear(discover()))
     assert answer.file == "another"
+
+
+def test_who_asks_anew_is_told_anew_by_the_boot_server_too() -> None:
+    """Firmware that took the first offer in vain may be offered another one, and asks port 4011 what it always asks."""
+    desk, asked = Desk(), message(REQUEST, PC, firmware(7), ciaddr=LEASED)
+    desk.hear(discover())
+    assert [answer.file for answer in answers(desk.hear(asked, port=4011))] == ["loader"]
+    desk.file = "another"
+    desk.hear(discover(secs=4))
+    assert [answer.file for answer in answers(desk.hear(asked, port=4011))] == ["another"]
 
 
 def test_who_is_taken_from_the_list_gets_nothing_from_memory() -> None:
