@@ -23,7 +23,7 @@ from appliance.schema import SqlError
 from appliance.unlocking import Unlocking
 from image.bootfiles import has_shim
 from image.recipe import BOINC_GID, BOINC_UID
-from image.release import ReleaseError, current
+from image.release import ReleaseError, current, named
 from services.boinc.files import archive
 from services.boinc.files import render as render_boinc_files
 from services.decision import BootPlan, Ignore, Reason
@@ -45,6 +45,8 @@ from services.menus.ipxe import render_entry
 from services.menus.menu import Dialect, LiveBoot, Menu
 from services.menus.pxelinux import render as render_pxelinux
 from services.neighbours import Interface, Neighbours
+
+_VERIFY_SECONDS = 2.0  # between two looks at the files of the active release
 
 log = structlog.get_logger("box")
 
@@ -74,6 +76,7 @@ class Box:
         self.release: str | None = None
         self._unlocking = Unlocking(time.monotonic)
         self._missing: set[str] = set()
+        self._verify_at = 0.0
         self.refresh_release()
 
     def allowed(self, mac: MacAddress) -> bool:
@@ -271,6 +274,16 @@ class Box:
         if name != self.release:
             log.info("active image", release=name)
             self.release = name
+
+    def follow_release(self, now: float) -> None:
+        """The same when another one is active, and else every _VERIFY_SECONDS; `now` is monotonic."""
+        try:
+            as_before = named(self.config.images) == self.release
+        except ReleaseError:
+            as_before = False
+        if not as_before or now >= self._verify_at:
+            self._verify_at = now + _VERIFY_SECONDS
+            self.refresh_release()
 
     def _following(self, mac: MacAddress, boot: int) -> str:
         """What `boot next` says for this boot, or empty."""

@@ -5,6 +5,7 @@ link a claim counts only once the neighbour table shows that MAC at that address
 table, and the configured networks are the bound.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -35,6 +36,8 @@ class Claims:
         self._neighbours = neighbours
         self._confirmed = confirmed
         self._waiting: dict[AddressSeen, _Claim] = {}
+        self.some = asyncio.Event()
+        """Set while there are any."""
 
     def add(self, seen: AddressSeen, now: float) -> None:
         """Take a claim; `now` is monotonic, in seconds. One off the link is confirmed at once."""
@@ -42,9 +45,11 @@ class Claims:
             self._confirmed(seen)
         elif len(self._waiting) < _MOST:
             self._waiting[seen] = _Claim(seen, now + _GIVEN_UP_AFTER, nudge_at=now)
+            self.some.set()
 
     def check(self, now: float) -> None:
-        """Look the addresses up that have waited longest since their last look; to be called ten times a second."""
+        """Look the addresses up that have waited longest since their last look; to be called ten times a second
+        while there are some."""
         for seen in list(islice(self._waiting, _LOOKS)):
             claim = self._waiting.pop(seen)
             if self._neighbours.mac_of(seen.address) == seen.mac:
@@ -54,3 +59,5 @@ class Claims:
                     self._neighbours.nudge(seen.address)
                     claim = replace(claim, nudge_at=now + _NUDGE_EVERY)
                 self._waiting[seen] = claim
+        if not self._waiting:
+            self.some.clear()

@@ -268,19 +268,21 @@ async def _watch(box: Box, bookkeeping: Bookkeeping, reloading: Reloading, footi
             line = fresh
             supervision.status(line)
         await asyncio.sleep(_WATCH_SECONDS)
+        now = time.monotonic()
         try:
-            box.refresh_release()
+            box.follow_release(now)
             failing = False
         except Exception:
             if not failing:
                 log.exception("it cannot be told which image is active; trying again")
             failing = True
-        bookkeeping.turn(time.monotonic())
+        bookkeeping.turn(now)
 
 
 async def _confirm(box: Box) -> None:
     """Confirm claimed addresses soon after their clients use them: a mount may be the next thing they ask for."""
     while True:
+        await box.claims.some.wait()
         await asyncio.sleep(_CONFIRM_SECONDS)
         try:
             box.claims.check(time.monotonic())

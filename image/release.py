@@ -164,9 +164,15 @@ def verify(release: Release) -> list[str]:
     return problems
 
 
+def named(images: Path) -> str | None:
+    """The name of the active release, whether or not there is such a release; raises ReleaseError when `images` cannot
+    be read. Cheap enough to ask all the time."""
+    return _target(images / "current")
+
+
 def current(images: Path) -> Release | None:
     """Return the active release, None when none was ever activated; raises ReleaseError when it is broken."""
-    target = _target(images / "current")
+    target = named(images)
     return None if target is None else read(images, target)
 
 

@@ -1,14 +1,12 @@
-"""Short answers, and the answer that is none: a connection aborted with not one byte written."""
+"""Answers to a client that is admitted. PURE. There are no conditional requests: a release never changes under its
+name."""
 
-import socket
-import struct
+import re
+from collections.abc import Mapping
 
 from services.decision import Reason
-from services.http.library import web
+from services.http.messages import Answer
 
-HEADERS = {"Server": "netboot-appliance"}
-
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER for 0 s
 _STATUS = {
     Reason.NO_FILE: 404,
     Reason.OUTSIDE_ROOT: 404,
@@ -17,22 +15,34 @@ _STATUS = {
     Reason.MALFORMED: 400,
     Reason.PASSWORDS_TIRED: 429,
 }
+_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+_FILE = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
 
 
-def text(status: int, message: str, **headers: str) -> web.Response:
-    """A text for an admitted client; `headers` in Python's spelling (`Allow="GET"`)."""
-    return web.Response(status=status, text=message, headers={**HEADERS, **headers})
+def text(status: int, message: str, **fields: str) -> Answer:
+    """A text; `fields` in Python's spelling (`Allow="GET"`)."""
+    return Answer(status, {**_TEXT, **fields}, message.encode())
 
 
-def refusal(reason: Reason) -> web.Response:
-    """What an admitted client is told when its request gets nothing."""
+def refusal(reason: Reason) -> Answer:
+    """What a request is told that gets nothing."""
     return text(_STATUS.get(reason, 403), f"{reason}\n")
 
 
-def abort(request: web.BaseRequest) -> web.StreamResponse:
-    """Reset the connection. The response that is returned satisfies aiohttp and can no longer be sent."""
-    if request.transport is not None:
-        connection = request.transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        request.transport.abort()
-    return web.Response(status=403)
+def file(fields: Mapping[str, str], size: int) -> tuple[Answer, range]:
+    """The answer to a request with these fields for a file of `size` bytes, and which of them go with it.
+
+    Ranges that are several or cannot be read are ignored, as RFC 9110 (14.2) allows; one behind the end gets 416.
+    """
+    wanted = _RANGE.fullmatch(fields.get("range", ""))
+    if wanted is None or wanted[0] == "bytes=-" or (wanted[1] and wanted[2] and int(wanted[2]) < int(wanted[1])):
+        return Answer(200, _FILE, size=size), range(size)
+    if wanted[1]:
+        body = range(int(wanted[1]), min(int(wanted[2]) + 1 if wanted[2] else size, size))
+    else:
+        body = range(max(size - int(wanted[2]), 0), size)
+    if not body:
+        return Answer(416, {**_FILE, "Content-Range": f"bytes */{size}"}), body
+    part = f"bytes {body.start}-{body.stop - 1}/{size}"
+    return Answer(206, {**_FILE, "Content-Range": part}, size=len(body)), body

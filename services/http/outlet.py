@@ -7,147 +7,184 @@ share, on the same one. Why: docs/adr/0008-http-data-plane.md.
 
 import asyncio
 import contextlib
+import heapq
+import logging
 import os
 import select
-import socket
 import threading
-from dataclasses import dataclass
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
 
-from services.files import OpenFile
+from services.http.transfer import Phase, Transfer
 
-_SLICE = 4 << 20  # bytes at most; a socket usually takes less at once, and clients take turns
-_COPY, _FIRST_COPY = 1 << 20, 1 << 18  # bytes at most and at first; then twice what the socket took
 _NICE = 19  # with 10, TFTP waited up to five times as long as without HTTP; what is left suffices for a gigabit
+# Seconds in which full sockets are left to empty, for each of them and at most. The kernel calls a socket writable as
+# soon as a third of its buffer is free; a little later one call fills twice as much of it, and of many in one turn. At
+# 10 Gbit/s the least leaves 300 kB on the wire, and the more sockets share it, the longer the buffer of each lasts.
+_GATHER_EACH, _GATHER_MOST = 0.00025, 0.0025
+_TURN = 64  # transfers at most before it is looked for what else is due
 
-
-class Altered(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
-    """The file is no longer what it was when it was opened: its last bytes would not belong to its first."""
-
-
-def cork(connection: socket.socket, corked: bool) -> None:
-    """Hold back what does not fill a segment (for at most 200 ms), or send it: headers go with the first bytes, and no
-    slice ends in a short segment."""
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, corked)
-
-
-def _unaltered(file: OpenFile) -> None:
-    """Raise Altered when the content of an open file was written to or cut since it was opened."""
-    status = os.fstat(file.fd)
-    if status.st_size < file.size:
-        raise Altered("the file shrank while it was being sent")
-    if status.st_size != file.size or status.st_mtime_ns != file.modified_ns:
-        raise Altered("the file was changed while it was being sent")
-
-
-@dataclass(slots=True, eq=False)
-class _Stream:
-    connection: socket.socket
-    file: OpenFile
-    offset: int
-    stop: int
-    copied: bool
-    done: asyncio.Future[None]
-    piece: int = _FIRST_COPY
-
-    def end(self, error: OSError | None) -> None:
-        """Wake who waits for it; in the loop."""
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
+log = logging.getLogger(__name__)
 
 
 class Outlet:
-    """All files under way of one server; to be made in its loop, and closed there after the last `send`."""
+    """All transfers under way of one server; to be made in its loop, and closed there.
+
+    A transfer is the thread's from `send` until its `ended` is called, in the loop, or it is cancelled. So long its
+    connection and its file must stay open, and nothing else be written to the connection.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._streams: dict[int, _Stream] = {}
+        self._transfers: dict[int, Transfer] = {}  # by the descriptor of the connection
+        self._fresh: deque[Transfer] = deque()
+        self._news: deque[tuple[Transfer, Callable[[Any], None], object]] = deque()
+        self._unfinished: dict[Transfer, None] = {}  # their sockets may take more, without another edge
+        self._full: set[Transfer] = set()  # whose sockets are waited for
+        self._due: list[tuple[float, int, Transfer]] = []  # a heap; what a transfer's `due` contradicts is no more true
         self._writable = select.epoll()
-        self._closing = os.eventfd(0, os.EFD_CLOEXEC)
-        self._writable.register(self._closing, select.EPOLLIN)
-        self._copy = memoryview(bytearray(_COPY))
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._told = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._closing = False
+        self._writable.register(self._wake, select.EPOLLIN)
+        self._loop.add_reader(self._told, self._tell)
         # Held for as long as a slice goes out: a connection must not be closed, and its number be another's, meanwhile.
         self._busy = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="http-outlet", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread."""
-        os.eventfd_write(self._closing, 1)
+        """End the thread. What is still under way never ends."""
+        self._closing = True
+        os.eventfd_write(self._wake, 1)
         self._thread.join()
+        self._loop.remove_reader(self._told)
         self._writable.close()
-        os.close(self._closing)
+        os.close(self._wake)
+        os.close(self._told)
 
-    async def send(
-        self, connection: socket.socket, file: OpenFile, start: int, stop: int, *, copied: bool = False
-    ) -> None:
-        """Return when the kernel has taken the bytes from `start` to before `stop`, at least one, for a client with no
-        other `send`. The connection may be corked, and is not after that.
+    def send(self, transfer: Transfer) -> None:
+        """Take a transfer over."""
+        self._fresh.append(transfer)
+        os.eventfd_write(self._wake, 1)
 
-        `copied`: it has taken a copy, whose last bytes left only after the file was found to be what it was. Else it
-        has taken the pages of the file, and what is written to the file before they are acknowledged is sent.
-        Raises OSError when the client went away, Altered when the file became shorter or, of a copy, is another.
-        """
-        number = connection.fileno()
-        stream = self._streams[number] = _Stream(connection, file, start, stop, copied, self._loop.create_future())
-        self._writable.register(number, select.EPOLLOUT)
-        try:
-            await stream.done
-        finally:
-            # Not when the thread has ended it: it holds the lock for as long as a slice of another client goes out.
-            if stream.done.cancelled():
-                with self._busy:
-                    self._forget(number)
+    def cancel(self, transfer: Transfer) -> None:
+        """Give a transfer back; its `ended` is not called any more."""
+        transfer.over = True
+        with self._busy:
+            self._forget(transfer)
+
+    def heard(self, transfer: Transfer) -> None:
+        """Its client said something, which may acknowledge all that was sent: nobody has to wait for the next look."""
+        if transfer.has_arrived() and self._forget(transfer):
+            transfer.over = True
+            transfer.ended(None)
+
+    def _tell(self) -> None:
+        """In the loop: pass on what the thread has found."""
+        os.eventfd_read(self._told)
+        while self._news:
+            transfer, call, argument = self._news.popleft()
+            if not transfer.over:
+                transfer.over = call == transfer.ended
+                call(argument)
 
     def _run(self) -> None:
         with contextlib.suppress(OSError):  # a sandbox may forbid it; it is only a favour
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-        while True:
-            for number, _ in self._writable.poll():
-                if number == self._closing:
-                    return
-                with self._busy:
-                    if (stream := self._streams.get(number)) is not None:
-                        self._turn(number, stream)
+        while not self._closing:
+            wait = self._wait()
+            unfinished, self._unfinished = self._unfinished, {}
+            if self._full and wait != 0.0:
+                time.sleep(min(_GATHER_EACH * len(self._full), _GATHER_MOST))
+            for number, _ in self._writable.poll(wait, _TURN):
+                if number == self._wake:
+                    self._take_over()
+                elif (transfer := self._transfers.get(number)) is not None:
+                    self._advance(transfer)
+            for transfer in unfinished:
+                self._advance(transfer)
+            now = time.monotonic()
+            while self._due and self._due[0][0] <= now:
+                due, _, transfer = heapq.heappop(self._due)
+                if due == transfer.due and self._transfers.get(transfer.number) is transfer:
+                    self._look(transfer, now)
 
-    def _turn(self, number: int, stream: _Stream) -> None:
-        try:
-            stream.offset += self._copies(number, stream) if stream.copied else _slice(number, stream)
-            if stream.offset < stream.stop:
+    def _wait(self) -> float | None:
+        """Seconds until something is due; None: nothing is."""
+        if self._unfinished:
+            return 0.0
+        return max(self._due[0][0] - time.monotonic(), 0.0) if self._due else None
+
+    def _take_over(self) -> None:
+        os.eventfd_read(self._wake)
+        while self._fresh:
+            transfer = self._fresh.popleft()
+            with self._busy:
+                if transfer.over:
+                    continue
+                transfer.begin(time.monotonic())
+                self._transfers[transfer.number] = transfer
+            self._remind(transfer)
+            self._advance(transfer)
+
+    def _advance(self, transfer: Transfer) -> None:
+        with self._busy:
+            if self._transfers.get(transfer.number) is not transfer:
                 return
-            cork(stream.connection, False)
-        except BlockingIOError:
+            phase = transfer.phase
+            try:
+                more = transfer.advance()
+            except Exception as error:
+                self._end(transfer, error)
+                return
+            if more:
+                self._unfinished[transfer] = None
+            elif transfer not in self._full and transfer.phase in (Phase.PAGES, Phase.COPIES):
+                self._full.add(transfer)
+                # Edge-triggered, which spares the kernel a second look at each socket that it reported.
+                self._writable.register(transfer.number, select.EPOLLOUT | select.EPOLLET)
+        if transfer.phase is not phase:
+            self._look(transfer, time.monotonic())
+
+    def _look(self, transfer: Transfer, now: float) -> None:
+        try:
+            sent = transfer.look(now)
+        except Exception as error:
+            self._end(transfer, error)
             return
-        except OSError as error:
-            self._end(number, stream, error)
+        if transfer.phase is Phase.ARRIVED:
+            self._end(transfer, None)
             return
-        self._end(number, stream, None)
+        if sent is not None:
+            self._say(transfer, transfer.progressed, sent)
+        self._remind(transfer)
+        if transfer.phase in (Phase.PAGES, Phase.COPIES):
+            # It may go on now. Or it goes on anyway: but sendfile may stop short of a full socket, and no edge comes.
+            self._unfinished[transfer] = None
 
-    def _copies(self, number: int, stream: _Stream) -> int:
-        piece = self._copy[: min(stream.piece, stream.stop - stream.offset)]
-        read = os.preadv(stream.file.fd, [piece], stream.offset)
-        if not read:
-            raise Altered("the file shrank while it was being sent")
-        if stream.offset + read >= stream.stop:
-            _unaltered(stream.file)
-        taken = os.write(number, piece[:read])
-        stream.piece = min(2 * taken, _COPY)
-        return taken
+    def _remind(self, transfer: Transfer) -> None:
+        heapq.heappush(self._due, (transfer.due, id(transfer), transfer))
 
-    def _end(self, number: int, stream: _Stream, error: OSError | None) -> None:
-        self._forget(number)
-        self._loop.call_soon_threadsafe(stream.end, error)
+    def _end(self, transfer: Transfer, error: Exception | None) -> None:
+        if not self._forget(transfer):
+            return
+        if error is not None and not isinstance(error, OSError):
+            log.error("http: a fault of the program; only this transfer ends", exc_info=error)
+            error = ConnectionAbortedError("a fault of the program")
+        self._say(transfer, transfer.ended, error)
 
-    def _forget(self, number: int) -> None:
-        if self._streams.pop(number, None) is not None:
-            self._writable.unregister(number)
+    def _say(self, transfer: Transfer, call: Callable[[Any], None], argument: object) -> None:
+        self._news.append((transfer, call, argument))
+        os.eventfd_write(self._told, 1)
 
-
-def _slice(number: int, stream: _Stream) -> int:
-    taken = os.sendfile(number, stream.file.fd, stream.offset, min(_SLICE, stream.stop - stream.offset))
-    if not taken:
-        raise Altered("the file shrank while it was being sent")
-    return taken
+    def _forget(self, transfer: Transfer) -> bool:
+        """Whether it was not forgotten before: of the loop and the thread only one ends it."""
+        if self._transfers.get(transfer.number) is not transfer or self._transfers.pop(transfer.number, None) is None:
+            return False
+        if transfer in self._full:
+            self._full.discard(transfer)
+            self._writable.unregister(transfer.number)
+        return True

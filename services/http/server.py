@@ -12,10 +12,10 @@ nothing itself: scripts, secrets and reports are callables of whoever composes t
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -24,21 +24,19 @@ from services.draining import drained
 from services.ethernet import MacAddress
 from services.events import Event, Ignored, Reported, TransferFailed, TransferProgressed, TransferServed
 from services.files import OpenFile, open_beneath
-from services.http import answers, authorization, delivery, reports
-from services.http.connections import AT_ONCE, Connection, Connections
-from services.http.library import web
-from services.http.meter import Meter
-from services.http.outlet import Altered, Outlet, cork
+from services.http import answers, authorization, reports
+from services.http.connections import Connection, Connections
+from services.http.messages import Answer, Request
+from services.http.outlet import Outlet
 from services.http.paths import Archive, BootUrl, EntryScript, ImageFile, LoaderFile, ReportBox, Script, parse
+from services.http.transfer import Transfer
 from services.sockets import listen_tcp
-
-BODY_WITHIN = 10.0  # seconds
 
 _SERVICE = "http"
 _BACKLOG = 1024
 _SECRET = {"Cache-Control": "no-store"}  # the script holds the token, the archive what the token opens
+_TAR = {"Content-Type": "application/x-tar", **_SECRET}
 _CHALLENGE = {"WWW-Authenticate": authorization.CHALLENGE}
-_LAST_WORDS = 1.0  # seconds for an answer that is decided to leave before its connection is closed
 
 log = logging.getLogger(__name__)
 
@@ -78,91 +76,86 @@ class HttpServer:
         self._emit = emit
         self._connections: Connections | None = None
         self._outlet: Outlet | None = None
-        self._listener: asyncio.Server | None = None
-        self._underway: set[asyncio.Task[object]] = set()
-        self._meters: set[Meter] = set()
+        self._transfers: dict[Transfer, Callable[[OSError | None], None]] = {}
+        self._choices: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Bind the port and serve; raises BindError."""
         tcp = listen_tcp(self.address, self.port, _BACKLOG)
         self.port = tcp.getsockname()[1]
-        self._connections = Connections(self._answer)
         self._outlet = Outlet()
-        # To asyncio the backlog is also how many connections it takes at once, before their limit can tell.
-        self._listener = await asyncio.get_running_loop().create_server(self._connections, sock=tcp, backlog=AT_ONCE)
-        tcp.listen(_BACKLOG)
+        self._connections = Connections(tcp, self._begin)
+        self._connections.start()
 
     async def close(self, seconds: float) -> None:
         """Take no more connections, let the requests under way finish as long as they move, for at most `seconds`, then
         cut them off."""
-        if self._listener is None or self._connections is None:
+        connections, outlet = self._connections, self._outlet
+        if connections is None or outlet is None:
             return
-        self._listener.close()
-        self._connections.pre_shutdown()
+        connections.stop_listening()
         if not await drained(self._progress, seconds):
-            for task in self._underway:
-                task.cancel()
-        await self._connections.shutdown(_LAST_WORDS)
-        await self._listener.wait_closed()
-        if self._outlet is not None:
-            self._outlet.close()
-        self._listener = self._connections = self._outlet = None
+            for choice in self._choices:
+                choice.cancel()
+            for transfer, ended in list(self._transfers.items()):
+                outlet.cancel(transfer)
+                ended(ConnectionAbortedError("the server stopped"))
+        connections.close()
+        outlet.close()
+        self._connections = self._outlet = None
 
     def _progress(self) -> list[int]:
-        return [len(self._underway), *(meter.sent for meter in self._meters)] if self._underway else []
+        underway = self._connections.underway if self._connections is not None else 0
+        return [underway, *(transfer.sent for transfer in self._transfers)] if underway else []
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        task = asyncio.current_task()
-        assert task is not None
-        self._underway.add(task)
+    def _begin(self, connection: Connection, request: Request) -> None:
+        url = parse(request.path)
         try:
-            return await self._decide(request)
-        finally:
-            self._underway.discard(task)
-
-    async def _decide(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.remote is None:  # it had to make room before its turn came
-            return answers.abort(request)
-        url = parse(request.raw_path)
-        try:
-            peer = IPv4Address(request.remote)
-            decision = self._admit(url.claimed, peer)
+            decision = self._admit(url.claimed, connection.address)
         except Exception:
-            log.exception("http: whether %s is admitted could not be told; it gets nothing", request.remote)
-            return answers.abort(request)
+            log.exception("http: whether %s is admitted could not be told; it gets nothing", connection.address)
+            return
         if isinstance(decision, Ignore):
-            self._tell(Ignored(_SERVICE, str(url.claimed or peer), decision.reason, str(url.target)))
-            return answers.abort(request)
-        try:
-            return await self._serve(request, url, decision, peer)
-        except ConnectionError:
-            return answers.abort(request)
-        except Exception:
-            log.exception("http: a fault of the program; only this request of %s ends", decision)
-            # Behind headers that went out already, an error text would pass for content.
-            return answers.abort(request) if request.writer.output_size else answers.text(500, "internal error\n")
+            client = str(url.claimed or connection.address)
+            self._tell(Ignored(_SERVICE, client, decision.reason, str(url.target)))
+            return
+        request.serve = partial(self._serve, connection, request, url, decision)
 
-    async def _serve(
-        self, request: web.BaseRequest, url: BootUrl, mac: MacAddress, peer: IPv4Address
-    ) -> web.StreamResponse:
+    def _serve(self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress) -> None:
+        try:
+            answer = self._decide(connection, request, url, mac)
+        except Exception:
+            answer = self._fault(mac)
+        if answer is not None:
+            self._answer(connection, answer)
+
+    def _fault(self, mac: MacAddress) -> Answer:
+        log.exception("http: a fault of the program; only this request of %s ends", mac)
+        return answers.text(500, "internal error\n")
+
+    def _answer(self, connection: Connection, answer: Answer) -> None:
+        if self._connections is not None:
+            self._connections.answer(connection, answer)
+
+    def _decide(self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress) -> Answer | None:
+        """The answer; None when it comes later, or goes another way."""
         match url.target, request.method:
             case Script(), "GET" | "HEAD":
-                return self._hand_out(mac, self._script(mac, peer), url)
+                return self._hand_out(mac, self._script(mac, connection.address), url)
             case EntryScript(key), "GET":
-                password = authorization.password(request.headers.get("Authorization", ""))
-                return self._hand_out(mac, await self._chosen(mac, peer, key, password), url)
+                self._choose(connection, request, url, mac, key)
+                return None
             case LoaderFile(name), "GET" | "HEAD":
-                return await self._send_file(request, url, mac, self._loaders, (name,))
+                return self._send_file(connection, request, url, mac, self._loaders, (name,))
             case ImageFile(release, name), "GET" | "HEAD":
-                return await self._send_file(request, url, mac, self._images, (release, *name.split("/")))
+                return self._send_file(connection, request, url, mac, self._images, (release, *name.split("/")))
             case Archive(token), "GET":
                 archive = self._secrets(mac, token)
-                if isinstance(archive, Ignore):
-                    return self._refuse(mac, archive, url)
-                headers = {**answers.HEADERS, **_SECRET}
-                return web.Response(body=archive, content_type="application/x-tar", headers=headers)
+                return self._refuse(mac, archive, url) if isinstance(archive, Ignore) else Answer(200, _TAR, archive)
             case ReportBox(token), "POST":
-                return await self._take_report(request, url, mac, token)
+                report = reports.decode(mac, bytes(request.body))
+                taken = report if isinstance(report, Ignore) else self._report(mac, token, report)
+                return self._refuse(mac, taken, url) if isinstance(taken, Ignore) else Answer(204, {})
             case ((Script() | LoaderFile() | ImageFile()), _):
                 return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")
             case EntryScript() | Archive(), _:
@@ -171,7 +164,21 @@ class HttpServer:
                 return answers.text(405, "only POST\n", Allow="POST")
         return self._refuse(mac, Ignore(Reason.NO_FILE), url)
 
-    def _hand_out(self, mac: MacAddress, script: str | Ignore, url: BootUrl) -> web.StreamResponse:
+    def _choose(self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress, key: str) -> None:
+        password = authorization.password(request.fields.get("authorization", ""))
+
+        async def choose() -> None:
+            try:
+                answer = self._hand_out(mac, await self._chosen(mac, connection.address, key, password), url)
+            except Exception:
+                answer = self._fault(mac)
+            self._answer(connection, answer)
+
+        choice = asyncio.get_running_loop().create_task(choose())
+        self._choices.add(choice)
+        choice.add_done_callback(self._choices.discard)
+
+    def _hand_out(self, mac: MacAddress, script: str | Ignore, url: BootUrl) -> Answer:
         if script == Ignore(Reason.PASSWORD_NEEDED):
             # The first half of every conversation about a password: nothing that anybody has to read.
             return answers.text(401, f"{Reason.PASSWORD_NEEDED}\n", **_CHALLENGE)
@@ -179,68 +186,66 @@ class HttpServer:
             return self._refuse(mac, script, url)
         return answers.text(200, script, **_SECRET)
 
-    def _refuse(self, mac: MacAddress, decision: Ignore, url: BootUrl) -> web.StreamResponse:
+    def _refuse(self, mac: MacAddress, decision: Ignore, url: BootUrl) -> Answer:
         self._tell(Ignored(_SERVICE, str(mac), decision.reason, str(url.target)))
         return answers.refusal(decision.reason)
 
-    async def _take_report(
-        self, request: web.BaseRequest, url: BootUrl, mac: MacAddress, token: str
-    ) -> web.StreamResponse:
-        body = bytearray()
-        try:
-            async with asyncio.timeout(BODY_WITHIN):
-                while len(body) <= reports.LONGEST_REPORT and (chunk := await request.content.readany()):
-                    body += chunk
-        except TimeoutError:
-            return answers.abort(request)
-        report = reports.decode(mac, bytes(body))
-        taken = report if isinstance(report, Ignore) else self._report(mac, token, report)
-        if isinstance(taken, Ignore):
-            return self._refuse(mac, taken, url)
-        return web.Response(status=204, headers=answers.HEADERS)
-
-    async def _send_file(
-        self, request: web.BaseRequest, url: BootUrl, mac: MacAddress, root: Path, parts: tuple[str, ...]
-    ) -> web.StreamResponse:
+    def _send_file(
+        self,
+        connection: Connection,
+        request: Request,
+        url: BootUrl,
+        mac: MacAddress,
+        root: Path,
+        parts: tuple[str, ...],
+    ) -> Answer | None:
         file = open_beneath(root, parts)
         if isinstance(file, Ignore):
             return self._refuse(mac, file, url)
-        with contextlib.closing(file):
-            return await self._deliver(request, file, mac, str(url.target))
+        answer, body = answers.file(request.fields, file.size)
+        if request.method == "GET" and body and self._connections is not None and self._outlet is not None:
+            self._deliver(self._connections, self._outlet, connection, answer, file, body, mac, str(url.target))
+            return None
+        file.close()
+        if request.method == "GET" and answer.status == 200:
+            self._tell(TransferProgressed(mac, _SERVICE, str(url.target), 0, 0))
+            self._tell(TransferServed(mac, _SERVICE, str(url.target), 0, 0.0))
+        return answer
 
-    async def _deliver(
-        self, request: web.BaseRequest, file: OpenFile, mac: MacAddress, path: str
-    ) -> web.StreamResponse:
-        response, body = delivery.respond(request, file.size)
-        response.content_length = len(body)
-        if request.method == "HEAD" or response.status == 416:
-            await response.prepare(request)
-            return response
-        transport, connection = request.transport, request.protocol
-        if self._outlet is None or transport is None or not isinstance(connection, Connection):
-            raise ConnectionResetError("the client closed the connection")
-        cork(transport.get_extra_info("socket"), True)
-        await response.prepare(request)
-        await delivery.drained(request)
-        meter = Meter.begin(transport, len(body))
+    def _deliver(
+        self,
+        connections: Connections,
+        outlet: Outlet,
+        connection: Connection,
+        answer: Answer,
+        file: OpenFile,
+        body: range,
+        mac: MacAddress,
+        path: str,
+    ) -> None:
         started = time.monotonic()
 
-        def tell(sent: int) -> None:
-            self._tell(TransferProgressed(mac, _SERVICE, path, sent, meter.size))
+        def progressed(sent: int) -> None:
+            self._tell(TransferProgressed(mac, _SERVICE, path, sent, len(body)))
 
-        tell(0)
-        self._meters.add(meter)
-        with contextlib.closing(meter.connection):
-            try:
-                await delivery.send(self._outlet, file, body, meter, connection, tell)
-            except (OSError, asyncio.CancelledError) as error:
-                why = "the server stopped" if isinstance(error, asyncio.CancelledError) else _why(error)
-                self._tell(TransferFailed(mac, _SERVICE, path, meter.sent, why))
-                raise
-            finally:
-                self._meters.discard(meter)
-        self._tell(TransferServed(mac, _SERVICE, path, meter.size, time.monotonic() - started))
-        return response
+        def ended(error: OSError | None) -> None:
+            del self._transfers[transfer]
+            file.close()
+            if error is None:
+                self._tell(TransferServed(mac, _SERVICE, path, len(body), time.monotonic() - started))
+                connection.written += len(head) + len(body)
+                connections.finished(connection)
+            else:
+                self._tell(TransferFailed(mac, _SERVICE, path, transfer.sent, _why(error)))
+                connections.abort(connection)
+
+        head = connections.encoded(connection, answer)
+        written = connection.written
+        transfer = Transfer(connection.socket, head, file, body, written, progressed=progressed, ended=ended)
+        progressed(0)
+        self._transfers[transfer] = ended
+        connection.heard = partial(outlet.heard, transfer)
+        outlet.send(transfer)
 
     def _tell(self, event: Event) -> None:
         try:
@@ -250,6 +255,6 @@ class HttpServer:
 
 
 def _why(error: OSError) -> str:
-    if isinstance(error, delivery.Stalled | Altered):
+    if error.errno is None:  # it is none of the kernel's
         return str(error)
-    return "the client closed the connection" if isinstance(error, ConnectionError) else str(error)
+    return "the client closed the connection" if isinstance(error, ConnectionError) else str(error.strerror)

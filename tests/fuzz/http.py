@@ -115,7 +115,7 @@ class Target:
         await asyncio.gather(*talks)
         assert self.server._connections is not None
         async with asyncio.timeout(_ENDED):
-            while self.server._underway or self.server._connections.connections:
+            while self.server._connections.all:
                 await asyncio.sleep(0)
             while len(os.listdir("/proc/self/fd")) > self._descriptors:
                 await asyncio.sleep(0)
@@ -153,7 +153,8 @@ class Target:
         until = loop.time() + _SETTLED
         for _ in range(4):
             await asyncio.sleep(0)
-        while self.server._underway and loop.time() < until:
+        assert self.server._connections is not None
+        while self.server._connections.underway and loop.time() < until:
             await asyncio.sleep(0.0005)
 
     async def _chosen(self, mac: MacAddress, peer: IPv4Address, key: str, password: str | None) -> str | Ignore:

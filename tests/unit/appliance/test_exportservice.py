@@ -183,5 +183,5 @@ def test_it_starts_without_what_it_does_not_need() -> None:
     """A PC waits for it: the command line, netlink and the database would take half a second, on a slow server five."""
     program = "import sys, appliance.exportservice; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
-    heavy = {"typer", "rich", "asyncio", "sqlite3", "pyroute2", "structlog", "aiohttp", "ssl", "http.client"}
+    heavy = {"typer", "rich", "asyncio", "sqlite3", "pyroute2", "structlog", "httptools", "ssl", "http.client"}
     assert heavy & set(done.stdout.split()) == set()

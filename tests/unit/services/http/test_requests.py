@@ -8,6 +8,7 @@ import pytest
 
 from services.decision import Ignore, Reason
 from services.events import Ignored, Reported, TransferProgressed, TransferServed
+from services.http import connections
 from services.http import server as http_server
 from services.http.reports import LONGEST_REPORT
 from services.http.server import HttpServer
@@ -147,7 +148,7 @@ async def test_a_report_is_bounded(server: HttpServer, box: Box, tmp_path: Path)
 async def test_a_report_that_never_ends_is_cut_off(
     server: HttpServer, box: Box, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
-    monkeypatch.setattr(http_server, "BODY_WITHIN", 0.05)
+    monkeypatch.setattr(connections, "REQUEST_WITHIN", 0.05)
     request = get(f"{BOOT}/T0ken/report", "Content-Length: 100", method="POST") + "stage=reported"
     assert await (await connect()).ask(request) == b""
     assert not box.reports

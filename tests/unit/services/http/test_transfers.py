@@ -9,7 +9,7 @@ import pytest
 
 from services import draining
 from services.events import TransferFailed, TransferProgressed, TransferServed
-from services.http import connections, delivery, patience
+from services.http import connections, patience, transfer
 from services.http.server import HttpServer
 from services.sockets import BindError
 from tests.fakes.event_log import EventLog
@@ -29,7 +29,7 @@ from tests.unit.services.http.conftest import (
 async def quiet(server: HttpServer, most: int = 0) -> None:
     """Return when the server has noticed the ends of all connections but `most`."""
     async with asyncio.timeout(60):
-        while server._connections is not None and len(server._connections.connections) > most:
+        while server._connections is not None and len(server._connections.all) > most:
             await asyncio.sleep(0.01)
 
 
@@ -72,7 +72,7 @@ async def test_a_client_that_stops_reading_is_cut_off(
 
 
 async def test_progress(server: HttpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "TELL_EVERY", 0.05)
+    monkeypatch.setattr(transfer, "TELL_EVERY", 0.05)
     await curl(server, f"{IMAGE}/initrd.img", "--limit-rate", "400M", "--output", "/dev/null")
     await events.next(TransferServed)
     sent = [event.sent for event in events.of(TransferProgressed)]
@@ -113,9 +113,9 @@ async def test_a_small_file_that_is_overwritten_never_comes_whole(
     """It goes as a copy, piece by piece, as the client takes it: the last one is not sent any more."""
     size = 1_000_000
     os.truncate(images / "r1" / "initrd.img", size)
-    assert server._listener is not None
-    for listening in server._listener.sockets:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    assert server._connections is not None
+    assert server._connections._listener is not None
+    server._connections._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
     connection = await connect(16_384)
     head, _, body = (await connection.begin(get(f"{IMAGE}/initrd.img"))).partition(b"\r\n\r\n")
     assert f"Content-Length: {size}".encode() in head
@@ -130,8 +130,8 @@ async def test_the_next_request_acknowledges_the_answer_before_it(
     server: HttpServer, images: Path, events: EventLog, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
     """Nobody waits for a look at what arrived: here there is none in time."""
-    monkeypatch.setattr(delivery, "_FIRST_LOOK", 60.0)
-    monkeypatch.setattr(delivery, "_LAST_LOOK", 60.0)
+    monkeypatch.setattr(transfer, "_FIRST_LOOK", 60.0)
+    monkeypatch.setattr(transfer, "_LAST_LOOK", 60.0)
     size = 600_000
     os.truncate(images / "r1" / "initrd.img", 3 * size)
     connection = await connect(16_384)
@@ -169,7 +169,7 @@ async def test_a_replaced_file_is_served_to_its_end(
 async def test_silent_connections_are_closed(
     images: Path, box: Box, events: EventLog, monkeypatch: pytest.MonkeyPatch, said: str, connect: Connect
 ) -> None:
-    monkeypatch.setattr(connections, "HEADERS_WITHIN", 0.1)
+    monkeypatch.setattr(connections, "REQUEST_WITHIN", 0.1)
     server = make(images, box, events)
     await server.start()
     answer = await (await connect(port=server.port)).ask(said)
@@ -272,3 +272,16 @@ async def test_a_taken_port_is_named(server: HttpServer, images: Path, box: Box,
     with pytest.raises(BindError) as caught:
         await make(images, box, events, server.port).start()
     assert (caught.value.protocol, caught.value.port) == ("tcp", server.port)
+
+
+async def test_a_fault_in_the_thread_ends_only_its_transfer(
+    server: HttpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for where in ("advance", "look"):
+        with monkeypatch.context() as broken:
+            broken.setattr(transfer.Transfer, where, lambda *_: 1 // 0)
+            status, answer = await curl(server, f"{IMAGE}/vmlinuz")
+        assert (status, len(answer) < 3_000_000) == (0 if where == "advance" else 200, True)
+        assert (await events.next(TransferFailed)).why == "a fault of the program"
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * 2
+    assert (await curl(server, f"{IMAGE}/vmlinuz"))[0] == 200

@@ -1,0 +1,119 @@
+"""One transfer on a real connection: what counts as arrived."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.files import OpenFile, open_beneath
+from services.http import patience
+from services.http.meter import acknowledged
+from services.http.outlet import Outlet
+from services.http.transfer import Stalled, Transfer
+
+
+@contextlib.contextmanager
+def connected(receive_buffer: int) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A client that soon has to read, and the server's side of its connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.connect(listener.getsockname())
+        client.setblocking(False)
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.setblocking(False)
+            yield client, accepted
+
+
+def opened(tmp_path: Path, content: bytes) -> OpenFile:
+    (tmp_path / "file").write_bytes(content)
+    file = open_beneath(tmp_path, ("file",))
+    assert isinstance(file, OpenFile)
+    return file
+
+
+async def test_nothing_is_acknowledged_on_a_new_connection() -> None:
+    with connected(16_384) as (client, accepted):
+        assert acknowledged(accepted) == (0, False)
+        accepted.send(b"12345")
+        await asyncio.get_running_loop().sock_recv(client, 5)
+        async with asyncio.timeout(10):
+            while acknowledged(accepted) != (5, False):
+                await asyncio.sleep(0.01)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.close()
+        assert acknowledged(accepted) == (5, True)
+
+
+async def test_what_was_written_before_is_not_counted(tmp_path: Path) -> None:
+    """A slow client's earlier answer still waits in the kernel when the next one begins."""
+    loop = asyncio.get_running_loop()
+    with connected(16_384) as (client, accepted), contextlib.closing(opened(tmp_path, bytes(10))) as file:
+        earlier = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                earlier += accepted.send(bytes(1 << 20))
+        outlet, done = Outlet(), loop.create_future()
+        transfer = Transfer(
+            accepted, b"head", file, range(10), earlier, progressed=lambda _: None, ended=done.set_result
+        )
+        outlet.send(transfer)
+        received = 0
+        while received < earlier - 100_000:
+            received += len(await loop.sock_recv(client, 65_536))
+        assert transfer.sent == 0
+        while received < earlier + 14:
+            received += len(await loop.sock_recv(client, 65_536))
+        assert await done is None
+        assert transfer.sent == 10
+        outlet.close()
+
+
+async def deliver(size: int, taken: int, tmp_path: Path) -> tuple[OSError | None, int]:
+    """Send a file to a client that stops reading after `taken` bytes; how that ended, and what had arrived then."""
+    loop = asyncio.get_running_loop()
+    with connected(8_192) as (client, accepted), contextlib.closing(opened(tmp_path, bytes(size))) as file:
+        outlet, done = Outlet(), loop.create_future()
+        transfer = Transfer(accepted, b"", file, range(size), 0, progressed=lambda _: None, ended=done.set_result)
+        outlet.send(transfer)
+        while taken > 0:
+            taken -= len(await loop.sock_recv(client, min(taken, 4_096)))
+        try:
+            return await done, transfer.sent
+        finally:
+            outlet.close()
+
+
+async def test_a_client_that_boots_without_acknowledging_the_tail_was_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "TAIL_QUIET", 0.2)
+    error, arrived = await deliver(200_000, 150_000, tmp_path)
+    assert error is None
+    assert 150_000 <= arrived < 200_000
+
+
+async def test_a_client_that_stops_long_before_the_end_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "TAIL_QUIET", 0.1)
+    monkeypatch.setattr(patience, "STALLED_AFTER", 0.5)
+    error, _ = await deliver(200_000, 50_000, tmp_path)
+    assert isinstance(error, Stalled)
+
+
+async def test_one_that_takes_nothing_from_the_beginning_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket is full of an earlier answer: it never becomes writable."""
+    monkeypatch.setattr(patience, "STALLED_AFTER", 0.2)
+    with connected(8_192) as (_, accepted), contextlib.closing(opened(tmp_path, bytes(10))) as file:
+        earlier = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                earlier += accepted.send(bytes(1 << 20))
+        outlet, done = Outlet(), asyncio.get_running_loop().create_future()
+        outlet.send(Transfer(accepted, b"", file, range(10), earlier, progressed=lambda _: None, ended=done.set_result))
+        assert isinstance(await asyncio.wait_for(done, 30), Stalled)
+        outlet.close()
