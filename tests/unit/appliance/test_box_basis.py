@@ -65,3 +65,24 @@ def test_it_changes_with_what_decides(box: Running, change: Callable[[Running, R
     with Registry(box.registry.path) as other:
         change(box, other)
     assert not all(map(is_, before, turn(box)))
+
+
+def test_another_release_is_followed_at_once_a_broken_one_within_seconds(box: Running) -> None:
+    box.box.follow_release(0.0)
+    images = box.box.config.images
+    active = release.current(images)
+    assert active is not None
+    assert box.box.release == active.id
+    kernel = active.path / release.KERNEL
+    content = kernel.read_bytes()
+    kernel.write_bytes(content[1:])
+    box.box.follow_release(1.0)
+    assert box.box.release == active.id
+    box.box.follow_release(2.0)
+    assert box.box.release is None
+    kernel.write_bytes(content)
+    box.box.follow_release(2.25)
+    assert box.box.release == active.id
+    (images / "current").unlink()
+    box.box.follow_release(2.5)
+    assert box.box.release is None

@@ -44,8 +44,10 @@ def test_a_claim_waits_for_the_table(table: Table, confirmed: list[AddressSeen])
     claims.check(0.1)
     claims.check(0.2)
     assert (confirmed, table.nudged) == ([], [HERE])
+    assert claims.some.is_set()
     table.entries[HERE] = MAC
     claims.check(0.3)
+    assert not claims.some.is_set()
     claims.check(0.4)
     assert confirmed == [AddressSeen(MAC, HERE)]
 

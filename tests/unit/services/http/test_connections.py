@@ -1,0 +1,142 @@
+"""Whose turn it is on connections: requests one after another, clients that do not read, descriptors that run out."""
+
+import asyncio
+import errno
+import os
+import socket
+from contextlib import suppress
+
+import pytest
+
+from services.decision import Reason
+from services.http import connections
+from services.http.server import HttpServer
+from tests.unit.services.http.conftest import BOOT, IMAGE, KERNEL, LARGE, SCRIPT, SQUASHFS, Box, Connect, curl, get
+
+THE_SCRIPT = get(f"{BOOT}/boot.ipxe")
+NO_FILE = f"{Reason.NO_FILE}\n".encode()
+REPORT = f"{BOOT}/T0ken/report"
+
+
+async def test_requests_that_come_at_once_are_answered_one_after_another(server: HttpServer, connect: Connect) -> None:
+    part = get(f"{IMAGE}/vmlinuz", "Range: bytes=7-1000006")
+    squashfs = get(f"{IMAGE}/live/filesystem.squashfs", "Connection: close")
+    answers = await (await connect()).ask(THE_SCRIPT * 200 + part + get("/") + THE_SCRIPT + squashfs)
+    bodies = [SCRIPT.encode()] * 200 + [KERNEL[7:1_000_007], NO_FILE, SCRIPT.encode(), SQUASHFS]
+    for body in bodies:
+        head, _, answers = answers.partition(b"\r\n\r\n")
+        assert f"\r\nContent-Length: {len(body)}".encode() in head
+        assert answers.startswith(body)
+        answers = answers[len(body) :]
+    assert answers == b""
+
+
+async def test_a_client_that_asks_on_and_reads_nothing_is_not_listened_to(
+    server: HttpServer, box: Box, monkeypatch: pytest.MonkeyPatch, connect: Connect
+) -> None:
+    """What it does not take would pile up in our memory. After REQUEST_WITHIN it is gone."""
+    monkeypatch.setattr(connections, "REQUEST_WITHIN", 0.3)
+    box.script_ = SCRIPT * 2000
+    connection = await connect(4_096)
+    asking = asyncio.create_task(connection.send(THE_SCRIPT * 10_000))
+    async with asyncio.timeout(30):
+        while server._connections is None or not any(each.unsent for each in server._connections.all):
+            await asyncio.sleep(0.01)
+        asked = len(box.asked)
+        while server._connections.all:
+            assert len(box.asked) == asked
+            assert sum(len(each.unsent) for each in server._connections.all) <= 2100 * len(SCRIPT)
+            await asyncio.sleep(0.01)
+    assert asked < 10_000
+    with suppress(ConnectionError):
+        await asking
+
+
+async def test_a_slow_reader_of_short_answers_gets_them_all(server: HttpServer, box: Box, connect: Connect) -> None:
+    box.script_ = SCRIPT * 2000
+    connection = await connect(4_096)
+    await connection.send(THE_SCRIPT * 100 + get("/", "Connection: close"))
+    await asyncio.sleep(0.1)
+    answers = await connection.rest()
+    assert answers.count(b"HTTP/1.1 200 OK") == 100
+    assert answers.endswith(NO_FILE)
+
+
+async def test_a_body_that_waits_to_be_asked_for(server: HttpServer, box: Box, connect: Connect) -> None:
+    """RFC 9110, 10.1.1. Who sends it anyway is not asked."""
+    expecting = get(REPORT, "Content-Length: 14", "Expect: 100-continue", method="POST")
+    connection = await connect()
+    assert await connection.begin(expecting) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert (await connection.begin("stage=attached")).startswith(b"HTTP/1.1 204 ")
+    assert (await connection.begin(expecting + "stage=attached")).startswith(b"HTTP/1.1 204 ")
+    assert [report.stage for report in box.reports] == ["attached"] * 2
+
+
+async def test_a_stranger_is_not_asked_for_a_body(server: HttpServer, box: Box, connect: Connect) -> None:
+    box.admission = RuntimeError("nobody is admitted")
+    request = get(REPORT, "Content-Length: 14", "Expect: 100-continue", method="POST")
+    assert await (await connect()).ask(request) == b""
+
+
+async def test_old_clients(server: HttpServer, connect: Connect) -> None:
+    """HTTP/1.0 closes, unless the client asks for more."""
+    old = THE_SCRIPT.replace("HTTP/1.1", "HTTP/1.0")
+    answer = await (await connect()).ask(old)
+    assert b"\r\nConnection: close\r\n" in answer
+    keeping = old.replace("Host:", "Connection: keep-alive\r\nHost:")
+    answers = await (await connect()).ask(keeping + old)
+    assert answers.count(SCRIPT.encode()) == 2
+    assert answers.count(b"\r\nConnection: keep-alive\r\n") == 1
+
+
+async def test_a_client_that_says_all_it_has_to_say_gets_its_file(server: HttpServer, connect: Connect) -> None:
+    """It closes its half at once, as some downloaders do."""
+    connection = await connect()
+    await connection.send(get(f"{IMAGE}/initrd.img"))
+    connection.tcp.shutdown(socket.SHUT_WR)
+    assert await connection.count() > LARGE
+
+
+async def test_a_system_without_descriptors_is_asked_again_later(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, connect: Connect
+) -> None:
+    monkeypatch.setattr(connections, "_TAKES_A_BREAK", 0.2)
+    asked = 0
+
+    class Spent:
+        """The listening socket of a system that has none left."""
+
+        def __init__(self, tcp: socket.socket) -> None:
+            self.tcp = tcp
+
+        def fileno(self) -> int:
+            return self.tcp.fileno()
+
+        def close(self) -> None:
+            self.tcp.close()
+
+        def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return self.tcp.accept()
+
+    assert server._connections is not None
+    assert server._connections._listener is not None
+    monkeypatch.setattr(server._connections, "_listener", Spent(server._connections._listener))
+    assert await curl(server, f"{BOOT}/boot.ipxe") == (200, SCRIPT.encode())
+    assert asked <= 4, "it does not ask all the time"
+    assert [record.getMessage() for record in caplog.records] == [
+        "http: no connection can be taken: Too many open files"
+    ]
+
+
+async def test_a_fault_in_the_middle_ends_only_its_connection(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(connections.Connections, "encoded", lambda *_: 1 // 0)
+        assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 0
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200
