@@ -52,11 +52,11 @@ class Connection:
         self.heard: Callable[[], None] = nobody_listens
         self.written = 0
         self.open = True
-        self.until = 0.0
-        self.unsent = b""
-        self.readable = False
-        self.ending = False
-        self.lingering = False
+        self.unsent = b""  # of a short answer
+        self.until = 0.0  # the loop's time when it has been waited with long enough
+        self.readable = False  # there may be more to read; the kernel says so only once
+        self.ending = False  # the peer says no more, or is gone
+        self.lingering = False  # the last answer is out; what still comes is thrown away
 
     def reset(self) -> None:
         """Let the peer see that nothing was meant for it: it gets no byte that has not left yet."""
