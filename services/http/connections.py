@@ -13,7 +13,6 @@ import select
 import socket
 import struct
 import time
-from collections import Counter
 from collections.abc import Callable, Collection
 from ipaddress import IPv4Address
 
@@ -76,7 +75,7 @@ class Connections:
         self._listener: socket.socket | None = tcp
         self._begin = begin
         self._open: dict[int, Connection] = {}  # by descriptor
-        self._of_address: Counter[IPv4Address] = Counter()
+        self._of_address: dict[IPv4Address, int] = {}  # how many
         self._waiting: dict[Connection, None] = {}  # for a request, the longest first
         self._timer: asyncio.TimerHandle | None = None
         self._ready = select.epoll()
@@ -217,7 +216,7 @@ class Connections:
                 tcp.close()
                 continue
             self._open[connection.number] = connection
-            self._of_address[connection.address] += 1
+            self._of_address[connection.address] = self._of_address.get(connection.address, 0) + 1
             self._ready.register(connection.number, _EVENTS)
             self._wait(connection)
 
@@ -227,7 +226,7 @@ class Connections:
 
     def _makes_room(self, address: IPv4Address) -> bool:
         """Whether one more connection from there may be; closes another one where that is needed."""
-        if self._of_address[address] >= MOST_A_CLIENT:
+        if self._of_address.get(address, 0) >= MOST_A_CLIENT:
             return False
         if len(self._open) >= min(MOST_CONNECTIONS, self._fit):
             longest = next(iter(self._waiting), None)
