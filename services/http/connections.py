@@ -145,7 +145,9 @@ class Connections:
         connection.reader.requests.popleft()
         if keep:
             self._wait(connection)
-            if connection.readable or connection.reader.requests:
+            if connection.ending and not connection.reader.requests:
+                self._receive(connection)  # the end, as a rule
+            if connection.open and (connection.readable or connection.reader.requests):
                 self._loop.call_soon(self._go_on, connection)  # others have their turn in between
         elif whole:
             self._close(connection)
@@ -266,6 +268,8 @@ class Connections:
         except BlockingIOError:
             connection.readable = False
             return False
+        except OSError:
+            octets = b""
         if not octets:
             self._close(connection)
             return False

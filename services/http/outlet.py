@@ -17,14 +17,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from services.http.transfer import Phase, Transfer
+from services.http.transfer import FIRST_LOOK, Phase, Transfer
 
 _NICE = 19  # with 10, TFTP waited up to five times as long as without HTTP; what is left suffices for a gigabit
 # Seconds in which full sockets are left to empty, for each of them and at most. The kernel calls a socket writable as
 # soon as a third of its buffer is free; a little later one call fills twice as much of it, and of many in one turn. At
 # 10 Gbit/s the least leaves 300 kB on the wire, and the more sockets share it, the longer the buffer of each lasts.
 _GATHER_EACH, _GATHER_MOST = 0.00025, 0.0025
-_TURN = 64  # transfers at most before it is looked for what else is due
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +97,9 @@ class Outlet:
             wait = self._wait()
             unfinished, self._unfinished = self._unfinished, {}
             if self._full and wait != 0.0:
-                # Not time.sleep: it asks for a point of time, and waits for ever for it under libfaketime (tests/netns).
+                # Not time.sleep: it asks for a point of time, and under libfaketime (tests/netns) waits for ever for it.
                 select.select((), (), (), min(_GATHER_EACH * len(self._full), _GATHER_MOST))
-            for number, _ in self._writable.poll(wait, _TURN):
+            for number, _ in self._writable.poll(wait):
                 if number == self._wake:
                     self._take_over()
                 elif (transfer := self._transfers.get(number)) is not None:
@@ -147,8 +146,11 @@ class Outlet:
                 self._full.add(transfer)
                 # Edge-triggered, which spares the kernel a second look at each socket that it reported.
                 self._writable.register(transfer.number, select.EPOLLOUT | select.EPOLLET)
-        if transfer.phase is not phase:
+        if transfer.phase is Phase.HELD and phase is Phase.PAGES:
             self._look(transfer, time.monotonic())
+        elif transfer.phase is Phase.SENT and phase is Phase.COPIES:
+            transfer.due = time.monotonic() + FIRST_LOOK
+            self._remind(transfer)
 
     def _look(self, transfer: Transfer, now: float) -> None:
         try:
