@@ -97,7 +97,7 @@ class Outlet:
             wait = self._wait()
             unfinished, self._unfinished = self._unfinished, {}
             if self._full and wait != 0.0:
-                # Not time.sleep: it asks for a point of time, and under libfaketime (tests/netns) waits for ever for it.
+                # Not time.sleep: it asks for a point of time, which under libfaketime (tests/netns) never comes.
                 select.select((), (), (), min(_GATHER_EACH * len(self._full), _GATHER_MOST))
             for number, _ in self._writable.poll(wait):
                 if number == self._wake:
