@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from services.http.transfer import FIRST_LOOK, Phase, Transfer
+from services.http.transfer import COPY, FIRST_LOOK, Phase, Transfer
 
 _NICE = 19  # with 10, TFTP waited up to five times as long as without HTTP; what is left suffices for a gigabit
 # Seconds in which full sockets are left to empty, for each of them and at most. The kernel calls a socket writable as
@@ -46,6 +46,7 @@ class Outlet:
         self._writable = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._told = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._buffer = memoryview(bytearray(COPY))
         self._closing = False
         self._writable.register(self._wake, select.EPOLLIN)
         self._loop.add_reader(self._told, self._tell)
@@ -136,16 +137,15 @@ class Outlet:
                 return
             phase = transfer.phase
             try:
-                more = transfer.advance()
+                if transfer.advance(self._buffer):
+                    self._unfinished[transfer] = None
+                elif transfer not in self._full and transfer.phase in (Phase.PAGES, Phase.COPIES):
+                    # Edge-triggered, which spares the kernel a second look at each socket that it reported.
+                    self._writable.register(transfer.number, select.EPOLLOUT | select.EPOLLET)
+                    self._full.add(transfer)
             except Exception as error:
                 self._end(transfer, error)
                 return
-            if more:
-                self._unfinished[transfer] = None
-            elif transfer not in self._full and transfer.phase in (Phase.PAGES, Phase.COPIES):
-                self._full.add(transfer)
-                # Edge-triggered, which spares the kernel a second look at each socket that it reported.
-                self._writable.register(transfer.number, select.EPOLLOUT | select.EPOLLET)
         if transfer.phase is Phase.HELD and phase is Phase.PAGES:
             self._look(transfer, time.monotonic())
         elif transfer.phase is Phase.SENT and phase is Phase.COPIES:

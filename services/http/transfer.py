@@ -20,12 +20,10 @@ TELL_EVERY = 1.0  # seconds
 # segment at once (Linux: after 40 ms) keeps itself waiting for the rest.
 COPIED = 1 << 20
 _SLICE = 4 << 20  # bytes at most; a socket usually takes less at once, and clients take turns
-_COPY, _FIRST_COPY = 1 << 20, 1 << 18  # bytes at most and at first; then twice what the socket took
+COPY, _FIRST_COPY = 1 << 20, 1 << 18  # bytes at most and at first; then twice what the socket took
 # Seconds between two looks for acknowledgements that are awaited, at least and at most; the least is doubled each time,
 # since a thousand clients at the end of their files may keep us waiting together.
 FIRST_LOOK, _LAST_LOOK = 0.001, 0.25
-
-_buffer = memoryview(bytearray(_COPY))  # used only within one call of `advance`, by one thread
 
 
 class Altered(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
@@ -100,9 +98,11 @@ class Transfer:
         self._patience = patience.Patience(self.size, now)
         self.due = now + TELL_EVERY
 
-    def advance(self) -> bool:
-        """Give the kernel what it takes; whether it may take more at once. Raises OSError when the client went away,
-        Altered when the file became shorter or, of a copy, is another."""
+    def advance(self, buffer: memoryview) -> bool:
+        """Give the kernel what it takes; whether it may take more at once. `buffer`, of COPY bytes, is for this call alone.
+
+        Raises OSError when the client went away, Altered when the file became shorter or, of a copy, is another.
+        """
         try:
             if self._head:
                 self._head = self._head[self._connection.send(self._head, socket.MSG_MORE) :]
@@ -110,7 +110,7 @@ class Transfer:
                     return False
             if self.phase is Phase.PAGES:
                 return self._send_pages()
-            return self.phase is Phase.COPIES and self._send_copy()
+            return self.phase is Phase.COPIES and self._send_copy(buffer)
         except BlockingIOError:
             return False
 
@@ -125,8 +125,8 @@ class Transfer:
         self.phase, self._pause = Phase.HELD, FIRST_LOOK
         return False
 
-    def _send_copy(self) -> bool:
-        piece = _buffer[: min(self._piece, self._stop - self._offset)]
+    def _send_copy(self, buffer: memoryview) -> bool:
+        piece = buffer[: min(self._piece, self._stop - self._offset)]
         read = os.preadv(self._file.fd, [piece], self._offset)
         if not read:
             raise Altered("the file shrank while it was being sent")
@@ -134,7 +134,7 @@ class Transfer:
             _unaltered(self._file)
         taken = os.write(self.number, piece[:read])
         self._offset += taken
-        self._piece = min(2 * taken, _COPY)
+        self._piece = min(2 * taken, COPY)
         if self._offset < self._stop:
             return taken == read
         self.phase, self._pause = Phase.SENT, FIRST_LOOK

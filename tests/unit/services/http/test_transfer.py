@@ -117,3 +117,32 @@ async def test_one_that_takes_nothing_from_the_beginning_is_noticed(
         outlet.send(Transfer(accepted, b"", file, range(10), earlier, progressed=lambda _: None, ended=done.set_result))
         assert isinstance(await asyncio.wait_for(done, 30), Stalled)
         outlet.close()
+
+
+async def test_two_outlets_at_once_keep_their_files_apart(tmp_path: Path) -> None:
+    """A box that serves two interfaces has two threads that send."""
+    loop = asyncio.get_running_loop()
+    size = 1_000_000
+    outlets = Outlet(), Outlet()
+
+    async def one(number: int, stack: contextlib.ExitStack) -> None:
+        content = bytes([number]) * size
+        (tmp_path / str(number)).mkdir()
+        for _ in range(150):
+            with connected(1 << 20) as (client, accepted):
+                file = stack.enter_context(contextlib.closing(opened(tmp_path / str(number), content)))
+                done = loop.create_future()
+                transfer = Transfer(
+                    accepted, b"", file, range(size), 0, progressed=lambda _: None, ended=done.set_result
+                )
+                outlets[number].send(transfer)
+                received = bytearray()
+                while len(received) < size:
+                    received += await loop.sock_recv(client, 1 << 20)
+                assert received == content
+                assert await done is None
+
+    with contextlib.ExitStack() as stack:
+        await asyncio.gather(one(0, stack), one(1, stack))
+    for outlet in outlets:
+        outlet.close()
