@@ -99,7 +99,7 @@ class Transfer:
         self.due = now + TELL_EVERY
 
     def advance(self, buffer: memoryview) -> bool:
-        """Give the kernel what it takes; whether it may take more at once. `buffer`, of COPY bytes, is for this call alone.
+        """Give the kernel what it takes; whether it may take more at once. `buffer`, of COPY bytes, is its own.
 
         Raises OSError when the client went away, Altered when the file became shorter or, of a copy, is another.
         """
