@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from services.http.transfer import COPY, FIRST_LOOK, Phase, Transfer
+from services.http.transfer import COPY, Phase, Transfer
 
 _NICE = 19  # with 10, TFTP waited up to five times as long as without HTTP; what is left suffices for a gigabit
 # Seconds in which full sockets are left to empty, for each of them and at most. The kernel calls a socket writable as
@@ -146,11 +146,9 @@ class Outlet:
             except Exception as error:
                 self._end(transfer, error)
                 return
-        if transfer.phase is Phase.HELD and phase is Phase.PAGES:
+        if transfer.phase is not phase:
+            # At once, also for what left just now: `heard` may have come before the phase said so.
             self._look(transfer, time.monotonic())
-        elif transfer.phase is Phase.SENT and phase is Phase.COPIES:
-            transfer.due = time.monotonic() + FIRST_LOOK
-            self._remind(transfer)
 
     def _look(self, transfer: Transfer, now: float) -> None:
         try:

@@ -23,7 +23,7 @@ _SLICE = 4 << 20  # bytes at most; a socket usually takes less at once, and clie
 COPY, _FIRST_COPY = 1 << 20, 1 << 18  # bytes at most and at first; then twice what the socket took
 # Seconds between two looks for acknowledgements that are awaited, at least and at most; the least is doubled each time,
 # since a thousand clients at the end of their files may keep us waiting together.
-FIRST_LOOK, _LAST_LOOK = 0.001, 0.25
+_FIRST_LOOK, _LAST_LOOK = 0.001, 0.25
 
 
 class Altered(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
@@ -85,7 +85,7 @@ class Transfer:
         self._piece = _FIRST_COPY
         self._patience: patience.Patience | None = None
         self._began = self._told = 0.0
-        self._pause = FIRST_LOOK
+        self._pause = _FIRST_LOOK
 
     @property
     def sent(self) -> int:
@@ -122,7 +122,7 @@ class Transfer:
         self._offset += taken
         if self._offset < self._held:
             return taken == asked
-        self.phase, self._pause = Phase.HELD, FIRST_LOOK
+        self.phase, self._pause = Phase.HELD, _FIRST_LOOK
         return False
 
     def _send_copy(self, buffer: memoryview) -> bool:
@@ -137,7 +137,7 @@ class Transfer:
         self._piece = min(2 * taken, COPY)
         if self._offset < self._stop:
             return taken == read
-        self.phase, self._pause = Phase.SENT, FIRST_LOOK
+        self.phase, self._pause = Phase.SENT, _FIRST_LOOK
         return False
 
     def look(self, now: float) -> int | None:

@@ -9,7 +9,7 @@ import pytest
 
 from services import draining
 from services.events import TransferFailed, TransferProgressed, TransferServed
-from services.http import connections, outlet, patience, transfer
+from services.http import connections, patience, transfer
 from services.http.server import HttpServer
 from services.sockets import BindError
 from tests.fakes.event_log import EventLog
@@ -130,8 +130,7 @@ async def test_the_next_request_acknowledges_the_answer_before_it(
     server: HttpServer, images: Path, events: EventLog, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
     """Nobody waits for a look at what arrived: here there is none in time."""
-    monkeypatch.setattr(outlet, "FIRST_LOOK", 60.0)
-    monkeypatch.setattr(transfer, "FIRST_LOOK", 60.0)
+    monkeypatch.setattr(transfer, "_FIRST_LOOK", 60.0)
     monkeypatch.setattr(transfer, "_LAST_LOOK", 60.0)
     size = 600_000
     os.truncate(images / "r1" / "initrd.img", 3 * size)
