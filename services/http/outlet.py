@@ -50,7 +50,8 @@ class Outlet:
         self._closing = False
         self._writable.register(self._wake, select.EPOLLIN)
         self._loop.add_reader(self._told, self._tell)
-        # Held for as long as a slice goes out: a connection must not be closed, and its number be another's, meanwhile.
+        # Held by the thread while it uses a connection's number: none must be closed, and its number be another's,
+        # meanwhile. Who cancels waits for it; `heard` does not, since what it ends the thread no longer writes to.
         self._busy = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="http-outlet", daemon=True)
         self._thread.start()
@@ -154,10 +155,12 @@ class Outlet:
         try:
             sent = transfer.look(now)
         except Exception as error:
-            self._end(transfer, error)
+            with self._busy:
+                self._end(transfer, error)
             return
         if transfer.phase is Phase.ARRIVED:
-            self._end(transfer, None)
+            with self._busy:
+                self._end(transfer, None)
             return
         if sent is not None:
             self._say(transfer, transfer.progressed, sent)
