@@ -59,8 +59,8 @@ DRAIN_SECONDS = 10.0
 _WATCH_SECONDS = 0.25
 _CONFIRM_SECONDS = 0.1
 _OPEN_FILES = 65536
-"""That many may be needed: a PC that loads by HTTP has up to three. Those 1024 that systemd and shells give by default
-are spent by 300 PCs."""
+"""That many may be needed: a PC that loads by HTTP has up to two. Those 1024 that systemd and shells give by default
+are spent by 400 PCs."""
 
 log = structlog.get_logger("serve")
 

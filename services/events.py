@@ -73,7 +73,7 @@ class TransferProgressed:
 
 @dataclass(frozen=True, slots=True)
 class TransferServed:
-    """The last byte of `path` was acknowledged (TFTP) or handed to an open connection (HTTP)."""
+    """The last byte of `path` was acknowledged."""
 
     mac: MacAddress
     service: str
