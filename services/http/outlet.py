@@ -21,8 +21,8 @@ from services.http.transfer import COPY, Phase, Transfer
 
 _NICE = 19  # with 10, TFTP waited up to five times as long as without HTTP; what is left suffices for a gigabit
 # Seconds in which full sockets are left to empty, for each of them and at most. The kernel calls a socket writable as
-# soon as a third of its buffer is free; a little later one call fills twice as much of it, and of many in one turn. At
-# 10 Gbit/s the least leaves 300 kB on the wire, and the more sockets share it, the longer the buffer of each lasts.
+# soon as a third of its buffer is free; a little later many have their turn at one wake-up. At 10 Gbit/s the least lets
+# 300 kB onto the wire, and the more sockets share it, the longer the buffer of each lasts.
 _GATHER_EACH, _GATHER_MOST = 0.00025, 0.0025
 
 log = logging.getLogger(__name__)

@@ -72,6 +72,18 @@ async def test_what_was_written_before_is_not_counted(tmp_path: Path) -> None:
         outlet.close()
 
 
+async def test_the_headers_are_not_counted(tmp_path: Path) -> None:
+    head = b"HTTP/1.1 200 OK"
+    with connected(16_384) as (client, accepted), contextlib.closing(opened(tmp_path, bytes(10))) as file:
+        transfer = Transfer(accepted, head, file, range(10), 0, progressed=lambda _: None, ended=lambda _: None)
+        accepted.send(head)
+        await asyncio.get_running_loop().sock_recv(client, len(head))
+        async with asyncio.timeout(10):
+            while acknowledged(accepted)[0] < len(head):
+                await asyncio.sleep(0.01)
+        assert transfer.sent == 0
+
+
 async def deliver(size: int, taken: int, tmp_path: Path) -> tuple[OSError | None, int]:
     """Send a file to a client that stops reading after `taken` bytes; how that ended, and what had arrived then."""
     loop = asyncio.get_running_loop()
