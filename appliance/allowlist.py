@@ -13,8 +13,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from appliance.config.menu import check_entry, check_timeout
 from appliance.errors import UserError
-from appliance.menusettings import check_entry, check_timeout
 from services.ethernet import HIGHEST, MacAddress, MacRange
 
 ROOTS = ("nfs", "http")

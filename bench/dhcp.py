@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 
-from appliance import adaptations
 from appliance.allowlist import Entry
-from appliance.learned import Adaptation
-from appliance.registry import Registry
+from appliance.firmware import table
+from appliance.firmware.knowledge import Adaptation
+from appliance.registry.database import Registry
 from bench.measure import Contest, Contestant, Figure, Sample, extra
 from bench.servers import Ours, Server
 from bench.site import BOX, LAN, WORK, Site, compiled, load
@@ -50,7 +50,7 @@ _ANSWERED = (CPU, REPLIES, P99, RETRANSMITS)
 
 class OursWithRanges(Ours):
     """Ours with many allowed ranges. The clients of the load generator have booted before: one that never gets further
-    than its DISCOVER would be offered one reply profile after the other (appliance/adaptation.py)."""
+    than its DISCOVER would be offered one reply profile after the other (appliance/firmware/rules.py)."""
 
     def __init__(self, site: Site, ranges: int) -> None:
         super().__init__(site, allow=())
@@ -66,7 +66,7 @@ class OursWithRanges(Ours):
             with registry.transaction():
                 for number in range(CLIENTS):
                     mac = MacAddress(_FIRST | number * 7919 % self.ranges << 16 | number // self.ranges)
-                    adaptations.write(registry, mac, (_booted(mac, _BIOS), _booted(mac, _UEFI)))
+                    table.write(registry, mac, (_booted(mac, _BIOS), _booted(mac, _UEFI)))
 
 
 class DnsmasqProxy(Server):

@@ -30,7 +30,7 @@ from bench.site import ROOT
 from services.decision import Ignore, Reason
 from services.dhcp import packet
 from services.dhcp.server import ProxyDhcp
-from services.dhcp.wire import Batched
+from services.dhcp.udp_port import Batched
 from services.ethernet import MacAddress, MacRange
 from services.tftp.files import Files
 from services.tftp.server import TftpServer

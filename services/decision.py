@@ -1,12 +1,10 @@
-"""What a service answers a client: a plan to act on, or a reason to stay silent.
+"""Why a service stays silent: the one list of reasons.
 
 Every refusal is an `Ignore` with one of these reasons; the log, the CLI and the doctor show the same words.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-
-from services.dhcp.profile import Profile
 
 
 class Reason(StrEnum):
@@ -45,12 +43,3 @@ class Ignore:
     """No answer, and why."""
 
     reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class BootPlan:
-    """What a client is offered: `boot_file` is a path under the boot root, or an http URL for iPXE and HTTP boot;
-    `profile` is how it is offered."""
-
-    boot_file: str
-    profile: Profile = Profile.STANDARD

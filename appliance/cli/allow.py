@@ -13,9 +13,9 @@ import typer
 from appliance import allowlist
 from appliance.allowlist import Allowlist, BootSettings, Entry
 from appliance.cli.output import show_json, show_table
-from appliance.config import load
+from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.registry import Registry
+from appliance.registry.database import Registry
 from services.ethernet import MacAddress, MacRange
 
 app = typer.Typer(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from appliance.cli.output import size
-from appliance.config import load
+from appliance.config.file import load
 from appliance.errors import UserError
 
 if TYPE_CHECKING:
-    from appliance.restore import Restored
+    from appliance.backup.restore import Restored
 
 app = typer.Typer()
 _BACKUP_EPILOG = """Examples: sudo netboot-appliance backup; sudo netboot-appliance backup /media/usb/box.tar.gz;
@@ -39,7 +39,7 @@ def backup(
     Not in it: the images, which `image build` makes again, and the PCs' BOINC state. A BOINC client must never be put
     back to an older state: the project's server notices, takes it for another computer, and its tasks are lost.
     """
-    from appliance import backup as backups
+    from appliance.backup import archive as backups
 
     config = load(context.obj)
     aside = file == "-"
@@ -83,7 +83,7 @@ def restore(
     PCs' BOINC state, which must never be put back to an older one. PCs that compute meanwhile go on: what the registry
     here knows about their boots is kept, if it can be read.
     """
-    from appliance.restore import restore as bring
+    from appliance.backup.restore import restore as bring
 
     done = bring(file, context.obj, dry_run=dry_run)
     config, manifest = done.config, done.manifest
@@ -106,7 +106,7 @@ def restore(
 
 def _remarks(done: "Restored") -> Iterator[str]:
     """What the backup cannot bring to this machine, and what it leaves to do."""
-    from appliance.network import interfaces
+    from appliance.network.interfaces import interfaces
     from image.release import ReleaseError, current
 
     try:

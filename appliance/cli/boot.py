@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from appliance import nextboots
 from appliance.allowlist import BootSettings
+from appliance.boot import next_boot
 from appliance.cli.menu import NOWHERE, preview
-from appliance.config import load
+from appliance.config.file import load
+from appliance.config.menu import KINDS, check_entry
 from appliance.errors import UserError
-from appliance.menusettings import KINDS, check_entry
-from appliance.registry import Registry
+from appliance.registry.database import Registry
 from services.ethernet import MacAddress
 
 app = typer.Typer(name="boot", help="What a PC starts at its next boot.", no_args_is_help=True)
@@ -43,7 +43,7 @@ def next_(
     config = load(context.obj)
     with Registry(config.registry) as registry:
         if clear:
-            done = nextboots.clear(registry, address)
+            done = next_boot.clear(registry, address)
             typer.echo(f"{address} boots as ever" if done else f"nothing was asked for the next boot of {address}")
             return
         if address not in registry.allowlist():
@@ -51,5 +51,5 @@ def next_(
         decided = preview(config, BootSettings(), entry, address, NOWHERE)
         if decided.menu.default != entry:
             raise UserError(next((m for m in decided.missing if m.startswith(entry)), entry), _NOTHING)
-        nextboots.ask(registry, address, entry)
+        next_boot.ask(registry, address, entry)
     typer.echo(f"{address} starts {entry} at its next boot")

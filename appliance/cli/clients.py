@@ -5,14 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
-from appliance import adaptations, journal, nextboots
 from appliance.allowlist import Allowlist
+from appliance.boot import next_boot
 from appliance.cli import firmware
 from appliance.cli.output import ago, moment, show_json, show_table, size
-from appliance.config import load
+from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.registry import Client, Registry
-from appliance.timeline import CURES, Boot
+from appliance.firmware import table
+from appliance.journal import recorder
+from appliance.journal.timeline import CURES, Boot
+from appliance.registry.database import Client, Registry
 from services.ethernet import MacAddress
 
 app = typer.Typer(name="clients", help="The PCs that have booted at least once.", no_args_is_help=True)
@@ -25,7 +27,7 @@ def list_(context: typer.Context, as_json: Annotated[bool, _JSON] = False) -> No
     """List the PCs, with their latest boot."""
     with Registry(load(context.obj).registry) as registry:
         clients = registry.clients()
-        boots = {boot.mac: boot for boot in journal.latest(registry)}
+        boots = {boot.mac: boot for boot in recorder.latest(registry)}
         allowed = registry.allowlist()
     if as_json:
         show_json([_client(c, boots.get(c.mac), allowed) for c in clients])
@@ -52,10 +54,10 @@ def show(
             allowed = address in registry.allowlist()
             hint = "switch it on" if allowed else f"allow it first: netboot-appliance allow add {address}"
             raise UserError(f"{address} has not booted yet", hint)
-        boots = journal.history(registry, address)
+        boots = recorder.history(registry, address)
         allowlist = registry.allowlist()
-        following = next((n for n in nextboots.all_of(registry) if n.mac == address), None)
-        learned = adaptations.read(registry).get(address, ())
+        following = next((n for n in next_boot.all_of(registry) if n.mac == address), None)
+        learned = table.read(registry).get(address, ())
     state = str(config.state / address.bare)
     if as_json:
         latest = boots[-1] if boots else None

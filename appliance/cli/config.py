@@ -10,18 +10,18 @@ from typing import Annotated
 
 import typer
 
-from appliance import config
-from appliance.bootable import boot_files, look
+from appliance.boot.choices import boot_files, look
 from appliance.cli import config_dhcp
 from appliance.cli.output import show_json
+from appliance.config import file as config
+from appliance.config.loaders import dialect
+from appliance.config.menu import release_of
 from appliance.errors import UserError
-from appliance.loaders import dialect
-from appliance.lock import holder
-from appliance.menusettings import release_of
-from appliance.network import found_interface
+from appliance.network.interfaces import found_interface
+from appliance.registry.server_lock import holder
 from image.bootfiles import BootFileError, original
+from services.linux.neighbours import interface_address
 from services.menus.menu import Dialect
-from services.neighbours import interface_address
 
 app = typer.Typer(name="config", help="The configuration file.", no_args_is_help=True)
 app.command("dhcp", epilog="Example: netboot-appliance config dhcp dnsmasq --way pxe")(config_dhcp.dhcp)
@@ -108,8 +108,8 @@ def _into_force(written: config.Config) -> str:
 )
 def check(context: typer.Context) -> None:
     """Say whether the configuration is valid, and what it means on this machine."""
-    from appliance.network import interfaces, networks
-    from appliance.subnets import subnets
+    from appliance.dhcp.subnets import subnets
+    from appliance.network.interfaces import interfaces, networks
 
     found = config.load(context.obj)
     served = interfaces(found)

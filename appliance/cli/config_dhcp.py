@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from appliance.config import load
+from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.network import base_url, interfaces
+from appliance.network.interfaces import base_url, interfaces
 from services.dhcp.firmware import pxe_files
 from services.dhcp.snippets import IPXE_OWN_MAC, BootServer, Server, Way, render
 

@@ -9,7 +9,7 @@ import typer
 
 from appliance.cli import doctor_probe
 from appliance.cli.output import show_json
-from appliance.config import load
+from appliance.config.file import load
 from appliance.doctor.finding import Finding, Severity, error, exit_code, summary, worst
 from appliance.errors import UserError
 
@@ -53,7 +53,7 @@ def doctor(
 
 def _find(path: Path) -> Iterator[Finding]:
     from appliance.doctor.checks import all_checks, run
-    from appliance.network import settled
+    from appliance.network.interfaces import settled
 
     try:
         config = load(path)

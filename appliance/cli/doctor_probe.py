@@ -12,23 +12,23 @@ from typing import Annotated, Any
 import typer
 
 from appliance.allowlist import Allowlist
+from appliance.boot.policy import plan
 from appliance.cli.output import ago, show_json
-from appliance.config import Config, load
+from appliance.config.file import Config, load
 from appliance.errors import UserError
-from appliance.journal import latest
-from appliance.lock import holder
-from appliance.network import base_url, interfaces
-from appliance.policy import plan
-from appliance.registry import Registry
-from appliance.timeline import Stage
+from appliance.journal.recorder import latest
+from appliance.journal.timeline import Stage
+from appliance.network.interfaces import base_url, interfaces
+from appliance.registry.database import Registry
+from appliance.registry.server_lock import holder
 from image.release import INITRD, KERNEL, ReleaseError, current
 from image.release import read as read_release
-from services.decision import BootPlan
 from services.dhcp.firmware import Machine
+from services.dhcp.plan import BootPlan
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress
 from services.http.paths import ImageFile, LoaderFile, parse
-from services.neighbours import Interface, interface_address
+from services.linux.neighbours import Interface, interface_address
 from services.probe.explanation import Explanation, explain, lines
 from services.probe.firmware import Agent
 from services.probe.message import Checked, Packet, Refused

@@ -5,10 +5,10 @@ from ipaddress import IPv4Network
 
 import typer
 
-from appliance import exports
-from appliance.config import Config, load, tolerant
+from appliance.config.file import Config, load, tolerant
 from appliance.errors import UserError
-from appliance.grants import Grant, exports_for
+from appliance.exports import install
+from appliance.exports.grants import Grant, exports_for
 
 app = typer.Typer(
     name="exports",
@@ -21,18 +21,18 @@ app = typer.Typer(
 def show(context: typer.Context) -> None:
     """Print the export file that is wanted now, as it will be written."""
     config = load(context.obj)
-    backend, why = exports.chosen(config)
-    typer.echo(f"# {exports.destination(config, backend)} ({why})", err=True)
+    backend, why = install.chosen(config)
+    typer.echo(f"# {install.destination(config, backend)} ({why})", err=True)
     _, grants = _wanted(config)
-    typer.echo(exports.render(backend, exports_for(config, grants)), nl=False)
+    typer.echo(install.render(backend, exports_for(config, grants)), nl=False)
 
 
 @app.command(epilog="Example: sudo netboot-appliance exports apply")
 def apply(context: typer.Context) -> None:
     """Write the box's own export file and make the NFS server read it. Nobody else's exports are touched."""
     config = load(context.obj)
-    done = exports.install(config, *_wanted(config))
-    path = exports.destination(config, done.backend)
+    done = install.install(config, *_wanted(config))
+    path = install.destination(config, done.backend)
     state = "written and in force" if done.changed else "is up to date"
     typer.echo(f"{path} {state}: {done.directories} exports ({done.backend.value}: {done.why})")
 
@@ -45,18 +45,18 @@ def withdraw(context: typer.Context) -> None:
     """
     config = tolerant(context.obj)
     try:
-        exports.chosen(config)
+        install.chosen(config)
     except UserError as error:
         typer.echo(f"nothing is exported: {error.message}")
         return
-    done = exports.install(config, (), ())
-    typer.echo(f"{exports.destination(config, done.backend)} is empty: nothing is exported any more")
+    done = install.install(config, (), ())
+    typer.echo(f"{install.destination(config, done.backend)} is empty: nothing is exported any more")
 
 
 def _wanted(config: Config) -> tuple[Sequence[IPv4Network], tuple[Grant, ...]]:
-    from appliance.network import interfaces, networks
-    from appliance.registry import Registry
+    from appliance.network.interfaces import interfaces, networks
+    from appliance.registry.database import Registry
 
     served = networks(config, interfaces(config))
     with Registry(config.registry) as registry:
-        return served, exports.grants_from_registry(served, registry)
+        return served, install.grants_from_registry(served, registry)

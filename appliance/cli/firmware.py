@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
-from appliance.adaptations import forget, read
 from appliance.cli.output import ago, show_table
-from appliance.config import load
+from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.learned import Adaptation
-from appliance.registry import Registry
+from appliance.firmware.knowledge import Adaptation
+from appliance.firmware.table import forget, read
+from appliance.registry.database import Registry
 from services.ethernet import MacAddress
 
 FORGET_EPILOG = (

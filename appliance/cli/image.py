@@ -6,7 +6,7 @@ import typer
 
 from appliance.cli import image_build, image_prune
 from appliance.cli.output import moment, show_json, show_table, size
-from appliance.config import Config, load
+from appliance.config.file import Config, load
 from appliance.errors import UserError
 from image import release
 from image.release import Release, ReleaseError

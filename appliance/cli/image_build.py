@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from appliance import image_unit
 from appliance.cli.output import size, span
-from appliance.config import load
+from appliance.config.file import load
 from appliance.errors import UserError
+from appliance.images import build_unit
 from image import release
 from image.build import STAGES, BuildError, Progress, When, built
 from image.build import build as run
@@ -35,22 +35,22 @@ def build(
     again = When.ALWAYS if force else When.UPDATED if update else When.NEVER
     before = _active(config.images)
 
-    def in_process(again: When, report: image_unit.Report) -> Release:
+    def in_process(again: When, report: build_unit.Report) -> Release:
         return run(config.image.recipe, config.server.data / "build", config.images, report, again)
 
     # The unit itself comes by with --here, and what is wanted of it is not on its command line.
-    by_unit = not here and image_unit.available(context.obj)
-    if by_unit and image_unit.running():
-        typer.echo(f"a build is running ({image_unit.UNIT}): following it", err=True)
+    by_unit = not here and build_unit.available(context.obj)
+    if by_unit and build_unit.running():
+        typer.echo(f"a build is running ({build_unit.UNIT}): following it", err=True)
     elif not here and again is When.NEVER and (done := built(config.image.recipe, config.images)):
         typer.echo(f"release {done.id} was built from this recipe already (again: image build --force)")
         by_unit = False
     try:
         with _Watcher() as watcher:
             if by_unit:
-                made = image_unit.follow(config.images, again, watcher.report)
+                made = build_unit.follow(config.images, again, watcher.report)
             elif here:
-                made = image_unit.record(in_process, watcher.report)
+                made = build_unit.record(in_process, watcher.report)
             else:
                 made = in_process(again, watcher.report)
     except BuildError as error:
@@ -60,9 +60,9 @@ def build(
         raise UserError(str(error), error.hint) from None
     except KeyboardInterrupt:
         if by_unit:
-            typer.echo(f"the build goes on in {image_unit.UNIT}", err=True)
+            typer.echo(f"the build goes on in {build_unit.UNIT}", err=True)
             typer.echo("follow it again: netboot-appliance image build", err=True)
-            typer.echo(f"stop it: systemctl stop {image_unit.UNIT.removesuffix('.service')}", err=True)
+            typer.echo(f"stop it: systemctl stop {build_unit.UNIT.removesuffix('.service')}", err=True)
             raise typer.Exit(130) from None
         raise UserError("the build was interrupted", "the active release is unchanged", code=130) from None
     active = _active(config.images)

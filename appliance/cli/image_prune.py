@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from appliance import nextboots
+from appliance.boot import next_boot
 from appliance.cli.output import show_json, show_table, size
-from appliance.config import load
+from appliance.config.file import load
+from appliance.config.menu import release_of
 from appliance.errors import UserError
-from appliance.menusettings import release_of
-from appliance.registry import Registry
-from appliance.running import running
+from appliance.images.in_use import running
+from appliance.registry.database import Registry
 from image import prune as pruning
 from image.release import ReleaseError
 from services.ethernet import MacAddress
@@ -33,7 +33,7 @@ def prune(
     with Registry(config.registry) as registry:
         holders = running(registry)
         entries = {entry.settings.entry for entry in registry.allowlist().entries}
-        entries.update(each.entry for each in nextboots.all_of(registry))
+        entries.update(each.entry for each in next_boot.all_of(registry))
     named = {name for entry in entries.union(config.menu.entries) if (name := release_of(entry))}
     try:
         act = pruning.choose if dry_run else pruning.prune

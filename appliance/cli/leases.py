@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from appliance import leases
 from appliance.cli.output import ago, show_json, show_table, span
-from appliance.config import tolerant
-from appliance.registry import Registry
+from appliance.config.file import tolerant
+from appliance.dhcp import leases
+from appliance.registry.database import Registry
 from services.dhcp.lease import Lease, State
 
 app = typer.Typer(

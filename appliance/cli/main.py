@@ -10,7 +10,7 @@ import typer
 from typer._completion_classes import completion_init
 from typer.core import TyperGroup
 
-from appliance.config import ENVIRONMENT, locate
+from appliance.config.file import ENVIRONMENT, locate
 from appliance.errors import UserError
 
 _MODULES = {

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from appliance import bootable, nextboots, passwords
 from appliance.allowlist import BootSettings, Entry
-from appliance.bootmenu import Decided, decide
+from appliance.boot import choices, next_boot
+from appliance.boot.menu import Decided, decide
 from appliance.cli.output import show_json, show_table
-from appliance.config import Config, load
+from appliance.config import menu_password
+from appliance.config.file import Config, load
 from appliance.errors import UserError
-from appliance.network import base_url, interfaces
-from appliance.registry import Registry
+from appliance.network.interfaces import base_url, interfaces
+from appliance.registry.database import Registry
 from image.release import ReleaseError, current
 from services.ethernet import MacAddress
 from services.menus import grub, ipxe, pxelinux
@@ -48,7 +49,7 @@ def show(
     client = _ANY if mac is None else _mac(mac)
     with Registry(config.registry) as registry:
         entry = registry.allowlist().decide(client) if mac else None
-        following = next((n.entry for n in nextboots.all_of(registry) if n.mac == client and not n.taken), "")
+        following = next((n.entry for n in next_boot.all_of(registry) if n.mac == client and not n.taken), "")
     if mac and entry is None:
         raise UserError(f"{client} is not allowed: it gets no menu", f"allow it: netboot-appliance allow add {client}")
     own = entry.settings if entry else BootSettings()
@@ -69,11 +70,11 @@ def password() -> None:
     Off a terminal it is read from standard input, one line.
     """
     try:
-        typed = passwords.check(_typed())
+        typed = menu_password.check(_typed())
     except ValueError as error:
         raise UserError(str(error)) from None
-    typer.echo(f'password = "{passwords.scrypt(typed)}"')
-    typer.echo(f'grub_password = "{passwords.grub(typed)}"')
+    typer.echo(f'password = "{menu_password.scrypt(typed)}"')
+    typer.echo(f'grub_password = "{menu_password.grub(typed)}"')
     typer.echo("put them into [menu] of the configuration, then: sudo systemctl reload netboot-appliance", err=True)
 
 
@@ -98,10 +99,10 @@ def preview(config: Config, own: BootSettings, following: str, mac: MacAddress, 
         )
 
     def live(release: str, rescue: bool) -> LiveBoot:
-        return bootable.live(config, address, mac, _HIDDEN, own.root, release, rescue=rescue)
+        return choices.live(config, address, mac, _HIDDEN, own.root, release, rescue=rescue)
 
     names = (*config.menu.entries, own.entry, following)
-    return decide(config.menu, own, following, bootable.look(config, active.id, names), live)
+    return decide(config.menu, own, following, choices.look(config, active.id, names), live)
 
 
 def _mac(text: str) -> MacAddress:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import typer
 
-from appliance import verdict
-from appliance.config import tolerant
+from appliance.config.file import tolerant
 from appliance.errors import UserError
-from appliance.lock import holder
-from appliance.registry import Registry
+from appliance.registry.database import Registry
+from appliance.registry.server_lock import holder
+from appliance.server import reload_result
 
 app = typer.Typer()
 _PATIENCE = 30.0
@@ -48,11 +48,11 @@ def reload(context: typer.Context) -> None:
         typer.echo(f"warning: {result.note}", err=True)
 
 
-def _await(path: Path, pid: int, begun: float) -> verdict.Verdict:
+def _await(path: Path, pid: int, begun: float) -> reload_result.Verdict:
     """What the server wrote down about a reload that began after this one was asked for."""
     with Registry(path) as registry:
         while time.monotonic() < begun + _PATIENCE:
-            found = verdict.read(registry)
+            found = reload_result.read(registry)
             if found and found.begun >= begun:
                 return found
             if holder(path) != pid:

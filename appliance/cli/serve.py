@@ -19,12 +19,12 @@ def serve(
     Exit code 0 after SIGTERM, 1 when it could not start or go on, 2 when the configuration is wrong.
     """
     # Without the services, what the program says of this verb is there at once.
-    from appliance import logs, supervision
-    from appliance.daemon import serve as run
+    from appliance.server import logs, systemd
+    from appliance.server.daemon import serve as run
 
     logs.configure(debug=debug)
     try:
         asyncio.run(run(context.obj))
     except UserError as error:
-        supervision.status(f"not running: {error.message}{error.hint and f' ({error.hint})'}")
+        systemd.status(f"not running: {error.message}{error.hint and f' ({error.hint})'}")
         raise

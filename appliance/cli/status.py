@@ -6,17 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from appliance import adaptations, journal, leases, nextboots, verdict
+from appliance.boot import next_boot
 from appliance.cli.clients import boot_json, stage_words
 from appliance.cli.firmware import learned_json, show_learned
 from appliance.cli.output import ago, show_json, show_table
-from appliance.config import Config, load, tolerant
+from appliance.config.file import Config, load, tolerant
+from appliance.dhcp import leases
 from appliance.doctor.finding import Severity
 from appliance.doctor.storage import check_disk
-from appliance.learned import notable
-from appliance.lock import holder
-from appliance.registry import IgnoredRow, Registry
-from appliance.timeline import CURES
+from appliance.firmware import table
+from appliance.firmware.knowledge import notable
+from appliance.journal import recorder
+from appliance.journal.timeline import CURES
+from appliance.registry.database import IgnoredRow, Registry
+from appliance.registry.server_lock import holder
+from appliance.server import reload_result
 from image.release import ReleaseError, current
 
 app = typer.Typer()
@@ -34,9 +38,9 @@ def status(
         load(context.obj)
     with Registry(config.registry) as registry:
         facts = _facts(config, registry)
-        boots = journal.latest(registry)
+        boots = recorder.latest(registry)
         ignored = registry.ignored()
-        learned = [(mac, k) for mac, rows in adaptations.read(registry).items() for k in notable(rows)]
+        learned = [(mac, k) for mac, rows in table.read(registry).items() for k in notable(rows)]
         allowlist = registry.allowlist()
     if as_json:
         facts["boots"] = [boot_json(boot) for boot in boots]
@@ -74,7 +78,7 @@ def status(
 def _facts(config: Config, registry: Registry) -> dict[str, Any]:
     known = registry.server()
     pid = holder(config.registry)
-    reload = verdict.read(registry) if pid else None
+    reload = reload_result.read(registry) if pid else None
     try:
         release, broken = current(config.images), ""
     except ReleaseError as error:
@@ -90,7 +94,7 @@ def _facts(config: Config, registry: Registry) -> dict[str, Any]:
         "exports": known.get("exports") if pid else None,
         "image": {"id": release.id, "created": release.created.timestamp()} if release else None,
         "image_error": broken,
-        "next_boots": [{"mac": str(n.mac), "entry": n.entry, "taken": n.taken} for n in nextboots.all_of(registry)],
+        "next_boots": [{"mac": str(n.mac), "entry": n.entry, "taken": n.taken} for n in next_boot.all_of(registry)],
         "allowed": {"entries": len(allowed), "addresses": allowed.addresses},
     }
 

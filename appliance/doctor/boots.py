@@ -3,12 +3,12 @@
 import time
 from collections.abc import Iterable
 
-from appliance import journal
-from appliance.config import Config
+from appliance.config.file import Config
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.errors import UserError
-from appliance.registry import Registry
-from appliance.timeline import CURES, Boot
+from appliance.journal import recorder
+from appliance.journal.timeline import CURES, Boot
+from appliance.registry.database import Registry
 
 
 def judge(boots: Iterable[Boot], now: float) -> list[Finding]:
@@ -34,6 +34,6 @@ def check(config: Config) -> list[Finding]:
         return judge((), 0.0)
     try:
         with Registry(config.registry) as registry:
-            return judge(journal.latest(registry), time.time())
+            return judge(recorder.latest(registry), time.time())
     except UserError as unreadable:
         return [note("boots", f"not looked at: {unreadable.message}")]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from appliance.config import Config
+from appliance.config.file import Config
 from appliance.doctor import (
     boots,
     clock,

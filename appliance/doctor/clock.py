@@ -3,7 +3,7 @@
 import ctypes
 from datetime import UTC, datetime
 
-from appliance.config import Config
+from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok
 from image.release import ReleaseError, current
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from appliance.config import Config
+from appliance.config.file import Config
 from appliance.doctor.finding import Finding, UnobservableError, error, note, ok
 from appliance.doctor.ruleset import Packet, Ruleset, Verdict, parse
-from services.neighbours import links
+from services.linux.neighbours import links
 from services.nfs.rpc import MOUNT, RpcError, port_of
 
 _SECONDS = 8.0

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 
-from appliance.adaptations import read
-from appliance.config import Config
+from appliance.config.file import Config
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.errors import UserError
-from appliance.learned import Adaptation, Why, notable
-from appliance.registry import Registry
-from appliance.timeline import CURES
-from services.dhcp.profile import Profile
+from appliance.firmware.knowledge import Adaptation, Why, notable
+from appliance.firmware.table import read
+from appliance.journal.timeline import CURES
+from appliance.registry.database import Registry
+from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 
 _SHOWN = 10

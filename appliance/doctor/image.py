@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from enum import Enum
 
-from appliance.bootable import boot_files
-from appliance.config import Config
+from appliance.boot.choices import boot_files
+from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, ok, warning
-from appliance.lock import holder
+from appliance.registry.server_lock import holder
 from image.bootfiles import BootFileError, original
 from image.release import Release, ReleaseError, current, verify
 

@@ -6,10 +6,10 @@ its own to judge.
 
 from pathlib import Path
 
-from appliance.config import Config
+from appliance.config.file import Config
 from appliance.doctor.finding import Finding, ok, warning
 from appliance.errors import UserError
-from appliance.registry import Registry
+from appliance.registry.database import Registry
 
 _NEIGHBOURS = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh2")
 _BUFFER = Path("/proc/sys/net/core/rmem_max")

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 
-from appliance import exports
-from appliance.config import Config
+from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.errors import UserError
-from appliance.network import interfaces, networks
-from appliance.registry import Registry
+from appliance.exports import install
+from appliance.network.interfaces import interfaces, networks
+from appliance.registry.database import Registry
 from services.nfs.apply import Backend, NfsError
 from services.nfs.exports import Export
 from services.nfs.inspect import kernel_exports, require_ganesha, require_nfsd
@@ -58,7 +58,7 @@ def judge_answer(what: str, problem: str, advice: str) -> Finding:
 def check(config: Config) -> list[Finding]:
     """Look at the NFS server's process, its exports, and the answers that a PC would get."""
     try:
-        backend, why = exports.chosen(config)
+        backend, why = install.chosen(config)
     except UserError as missing:
         return [error("nfs", missing.message, "no PC can mount its root", missing.hint)]
     try:
@@ -113,16 +113,16 @@ def _check_exports(config: Config, backend: Backend) -> list[Finding]:
         return [note("nfs-exports", "there is no registry yet, so nothing is to be exported")]
     try:
         with Registry(config.registry) as registry:
-            wanted = exports.wanted_from_registry(config, networks(config, interfaces(config)), registry)
+            wanted = install.wanted_from_registry(config, networks(config, interfaces(config)), registry)
     except UserError as unreadable:
         return [note("nfs-exports", f"not looked at: {unreadable.message}")]
     if not any(export.clients for export in wanted):
         return [ok("nfs-exports", "nothing is to be exported yet: no allowed PC has booted")]
-    path = exports.destination(config, backend)
+    path = install.destination(config, backend)
     try:
         written = path.read_text()
     except FileNotFoundError:
         written = None
-    findings = [judge_file(exports.render(backend, wanted), written, str(path))]
+    findings = [judge_file(install.render(backend, wanted), written, str(path))]
     # NFS-Ganesha shows its exports to none but those that may mount them: there the file is all that can be looked at.
     return [*findings, judge_live(wanted, kernel_exports())] if backend is Backend.KERNEL else findings

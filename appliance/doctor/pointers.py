@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from appliance.doctor.finding import Finding, error, ok, warning
 from services.dhcp.message import Option
-from services.dhcp.survey import Heard
+from services.probe.find_servers_raw import Heard
 from services.probe.firmware import Agent, suboptions
 from services.probe.message import NOWHERE
 

@@ -2,10 +2,10 @@
 
 import time
 
-from appliance import leases
-from appliance.config import Config
+from appliance.config.file import Config
+from appliance.dhcp import leases
 from appliance.doctor.finding import Finding, error, ok, warning
-from appliance.registry import Registry
+from appliance.registry.database import Registry
 
 _NEARLY = 0.9
 

@@ -9,12 +9,12 @@ from ipaddress import IPv4Address
 
 import psutil
 
-from appliance.config import Config
+from appliance.config.file import Config
 from appliance.doctor.finding import Finding, UnobservableError, error, ok, warning
-from appliance.lock import holder
-from appliance.ports import Listener, listeners, way_out
+from appliance.network.ports import Listener, listeners, way_out
+from appliance.registry.server_lock import holder
 from services.dhcp.message import BOOT_SERVER_PORT, SERVER_PORT
-from services.neighbours import links
+from services.linux.neighbours import links
 
 _TFTP_PORT = 69
 

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from appliance.config import Config
+from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, ok, warning
-from appliance.lock import holder
+from appliance.registry.server_lock import holder
 
 _NET_BIND_SERVICE = 10
 # What the doctor itself looks with; numbers of linux/capability.h.

@@ -7,14 +7,14 @@ DHCP server, there should be nobody.
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 
-from appliance.config import Config
+from appliance.config.file import Config
+from appliance.dhcp.other_servers import CURES
+from appliance.dhcp.subnets import gives_addresses
 from appliance.doctor import pointers
 from appliance.doctor.finding import Finding, error, note, ok, warning
-from appliance.rivals import CURES
-from appliance.subnets import gives_addresses
 from services.dhcp.message import Option
-from services.dhcp.survey import Heard, Listens, ask_boot_server, survey
-from services.neighbours import Link, links
+from services.linux.neighbours import Link, links
+from services.probe.find_servers_raw import Heard, Listens, ask_boot_server, survey
 from services.probe.firmware import suboptions
 from services.probe.message import NOWHERE
 

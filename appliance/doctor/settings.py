@@ -3,10 +3,10 @@
 import stat
 from pathlib import Path
 
-from appliance.config import Config
+from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.errors import UserError
-from appliance.registry import Registry
+from appliance.registry.database import Registry
 
 
 def judge_permissions(path: Path, mode: int, secret: bool) -> Finding:

@@ -4,10 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.config import Config
+from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.errors import UserError
-from appliance.registry import Registry
+from appliance.registry.database import Registry
 
 MIN_FREE = 256 << 20
 """Bytes below which the PCs' work and the registry are about to fail."""

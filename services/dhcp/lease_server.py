@@ -26,7 +26,7 @@ from services.dhcp.leasing import Leasing
 from services.dhcp.message import NOWHERE, Message, Reply
 from services.ethernet import MacAddress
 from services.events import Event, Ignored
-from services.neighbours import Neighbours
+from services.linux.neighbours import Neighbours
 
 PROBE_SECONDS = 0.4
 """How long an address is listened for before it is offered; firmware asks again after 4 s (EDK2), iPXE after 1 s."""

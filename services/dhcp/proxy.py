@@ -8,7 +8,7 @@ plan. Architectures outside MACHINES (firmware.py) are not answered; what single
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from services.decision import BootPlan, Ignore, Reason
+from services.decision import Ignore, Reason
 from services.dhcp import quirks
 from services.dhcp.firmware import MACHINES, Machine
 from services.dhcp.message import (
@@ -24,7 +24,7 @@ from services.dhcp.message import (
     Option,
     Reply,
 )
-from services.dhcp.profile import Profile
+from services.dhcp.plan import BootPlan, Profile
 from services.ethernet import MacAddress
 
 FILE_ROOM = 127

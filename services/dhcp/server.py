@@ -14,10 +14,10 @@ from operator import is_not
 
 import structlog
 
-from services.decision import BootPlan, Ignore, Reason
+from services.decision import Ignore, Reason
 from services.dhcp import packet, proxy, quirks
-from services.dhcp.delayed import Delayed
-from services.dhcp.departures import Departures
+from services.dhcp.delayed_send import Delayed
+from services.dhcp.duplicates import Recent
 from services.dhcp.fingerprint import fingerprint
 from services.dhcp.lease_reply import NO_BOOT, Boot
 from services.dhcp.lease_server import LeaseServer, Question
@@ -32,13 +32,14 @@ from services.dhcp.message import (
     Peer,
     Reply,
 )
+from services.dhcp.offer_batch import Departures
+from services.dhcp.plan import BootPlan
 from services.dhcp.port import open_port
 from services.dhcp.proxy import BootRequest
-from services.dhcp.recent import Recent
 from services.dhcp.templates import Templates
-from services.dhcp.wire import Wire
+from services.dhcp.udp_port import Wire
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
-from services.sockets import BindError
+from services.linux.sockets import BindError
 
 _EVERYONE = str(EVERYONE)
 _AGAIN = 64

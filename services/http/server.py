@@ -23,20 +23,20 @@ from services.decision import Ignore, Reason
 from services.draining import drained
 from services.ethernet import MacAddress
 from services.events import Event, Ignored, Reported, TransferFailed, TransferProgressed, TransferServed
-from services.files import OpenFile, open_beneath
-from services.http import answers, authorization, reports
+from services.http import answers, basic_auth, reports
 from services.http.connections import Connection, Connections
+from services.http.file_sender import Outlet
 from services.http.messages import Answer, Request
-from services.http.outlet import Outlet
 from services.http.paths import Archive, BootUrl, EntryScript, ImageFile, LoaderFile, ReportBox, Script, parse
 from services.http.transfer import Transfer
-from services.sockets import listen_tcp
+from services.linux.open_beneath import OpenFile, open_beneath
+from services.linux.sockets import listen_tcp
 
 _SERVICE = "http"
 _BACKLOG = 1024
 _SECRET = {"Cache-Control": "no-store"}  # the script holds the token, the archive what the token opens
 _TAR = {"Content-Type": "application/x-tar", **_SECRET}
-_CHALLENGE = {"WWW-Authenticate": authorization.CHALLENGE}
+_CHALLENGE = {"WWW-Authenticate": basic_auth.CHALLENGE}
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ class HttpServer:
         return self._refuse(mac, Ignore(Reason.NO_FILE), url)
 
     def _choose(self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress, key: str) -> None:
-        password = authorization.password(request.fields.get("authorization", ""))
+        password = basic_auth.password(request.fields.get("authorization", ""))
 
         async def choose() -> None:
             try:

@@ -10,9 +10,9 @@ import socket
 from collections.abc import Callable
 from enum import Enum, auto
 
-from services.files import OpenFile
-from services.http import patience
-from services.http.meter import acknowledged
+from services.http import stall
+from services.http.tcp_info import acknowledged
+from services.linux.open_beneath import OpenFile
 
 TELL_EVERY = 1.0  # seconds
 
@@ -34,7 +34,7 @@ class Stalled(ConnectionError):  # noqa: N818 - one of the ways in which a conne
     """The client is too slow, or takes nothing."""
 
     def __init__(self) -> None:
-        super().__init__(f"the client took nothing, or too little, for {patience.STALLED_AFTER:.0f} s")
+        super().__init__(f"the client took nothing, or too little, for {stall.STALLED_AFTER:.0f} s")
 
 
 class Phase(Enum):
@@ -79,11 +79,11 @@ class Transfer:
         self._head = head
         self._file = file
         self._offset, self._stop = body.start, body.stop
-        self._held = body.stop - patience.TAIL
+        self._held = body.stop - stall.TAIL
         self._awaited = self.size if self.phase is Phase.COPIES else self._held - body.start
         self._before = before + len(head)
         self._piece = _FIRST_COPY
-        self._patience: patience.Patience | None = None
+        self._patience: stall.Patience | None = None
         self._began = self._told = 0.0
         self._pause = _FIRST_LOOK
 
@@ -95,7 +95,7 @@ class Transfer:
     def begin(self, now: float) -> None:
         """From here on the client's time runs."""
         self._began = self._told = now
-        self._patience = patience.Patience(self.size, now)
+        self._patience = stall.Patience(self.size, now)
         self.due = now + TELL_EVERY
 
     def advance(self, buffer: memoryview) -> bool:

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from services.decision import Ignore
 from services.dhcp.message import BOOT_SERVER_PORT, CLIENT_PORT, SERVER_PORT, MessageType
 from services.ethernet import MacAddress
-from services.neighbours import Interface
-from services.probe import codec, ear, loader, script
+from services.linux.neighbours import Interface
+from services.probe import codec, ipxe_script, packet_socket, tftp_download
 from services.probe.firmware import NOT_IPXE, Agent, Choice, choose, requests
 from services.probe.message import (
     NOWHERE,
@@ -40,7 +40,7 @@ from services.probe.message import (
     TftpRequest,
     Unreachable,
 )
-from services.probe.mouth import open_mouth
+from services.probe.raw_socket import open_mouth
 
 OFFERS_SECONDS = 4.0
 """How long offers are collected, as EDK2 does; a DHCP server that pings an address first takes 3 s."""
@@ -111,16 +111,16 @@ class Probe:
 
     def _ipxe(self) -> None:
         server, file = self._boot(Agent.IPXE)
-        file = script.expand(file, self._mac)
+        file = ipxe_script.expand(file, self._mac)
         if not file.startswith("http://"):
             if file:
                 self._load(server, file)
             return
         text = (self._get(file) or b"").decode("utf-8", "replace")
-        if default := script.default(text, file):
+        if default := ipxe_script.default(text, file):
             self._note("it shows a menu; what that starts when nobody chooses:")
             file, text = default, (self._get(default) or b"").decode("utf-8", "replace")
-        for url in script.files(text, file):
+        for url in ipxe_script.files(text, file):
             if self._get(url) is None:
                 return
 
@@ -138,7 +138,7 @@ class Probe:
     def _discover(self, agent: Agent, options: tuple[tuple[int, bytes], ...]) -> list[Dhcp]:
         xid = int.from_bytes(os.urandom(4), "big")
         offers: list[Dhcp] = []
-        with ear.listen(self._interface.name) as heard, open_mouth(self._interface.name) as mouth:
+        with packet_socket.listen(self._interface.name) as heard, open_mouth(self._interface.name) as mouth:
             for attempt in range(TRIES):
                 secs = round(attempt * OFFERS_SECONDS)
                 payload = codec.encode_dhcp(MessageType.DISCOVER, self._mac, options, xid=xid, secs=secs)
@@ -212,8 +212,8 @@ class Probe:
         self._add(True, server, _TFTP, 0, TftpRequest(name, {"blksize": str(BLOCK)}))
         digest = hashlib.sha256()
         try:
-            size = loader.download(server, self._address, name, BLOCK, digest.update)
-        except loader.LoadError as error:
+            size = tftp_download.download(server, self._address, name, BLOCK, digest.update)
+        except tftp_download.LoadError as error:
             self._add(False, server, _TFTP, 0, Broken(name, str(error)))
             return False
         expected = self._expected(name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from services.decision import Ignore
 from services.dhcp.quirks import is_raspberry_pi
 from services.ethernet import MacAddress
-from services.files import OpenFile, open_beneath
+from services.linux.open_beneath import OpenFile, open_beneath
 from services.menus.menu import Dialect
 from services.tftp.paths import BootFile, BootPath, ImageFile, Script
 

@@ -6,16 +6,16 @@ import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from services import sieve
-from services.datagrams import Batches, Outlet, Unavailable, path_mtu, sender_beside
-from services.sockets import bind_udp
+from services.linux import socket_filter
+from services.linux.sockets import bind_udp
+from services.linux.udp_batches import Batches, Outlet, Unavailable, path_mtu, sender_beside
 from services.tftp.transfer import HEADERS, LARGEST_BLOCK
 
 _BATCH = 64  # datagrams a call
 LONGEST_DATAGRAM = 1024  # longer ones are cut, and then too long for a request
 _BUFFER = 4 << 20  # a room of 500 PCs switched on together sends its requests within a few milliseconds
 # Read and write requests, ACK and ERROR: what else there is, no reader sends.
-HEARD = sieve.datagrams([sieve.Field(0, 2, (1, 2, 4, 5))])
+HEARD = socket_filter.datagrams([socket_filter.Field(0, 2, (1, 2, 4, 5))])
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Port:
     def open(cls, address: IPv4Address, number: int) -> "Port":
         """Bind it; `number` 0 takes a free one. Raises BindError."""
         heard = bind_udp(address, number)
-        sieve.attach(heard, HEARD)
+        socket_filter.attach(heard, HEARD)
         heard.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         try:
             sender = sender_beside(heard)

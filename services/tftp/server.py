@@ -16,15 +16,15 @@ from ipaddress import IPv4Address
 from sys import intern
 from typing import Literal
 
-from services import sieve
-from services.datagrams import Outlet, address_of, peer_of
 from services.decision import Ignore, Reason
 from services.draining import drained
 from services.ethernet import MacAddress
 from services.events import Event, Ignored
-from services.lull import Lull
-from services.sockets import BindError, bind_udp
-from services.tftp.arena import Arena
+from services.linux import socket_filter
+from services.linux.busy_poll import Lull
+from services.linux.sockets import BindError, bind_udp
+from services.linux.udp_batches import Outlet, address_of, peer_of
+from services.tftp.content_cache import Arena
 from services.tftp.deadlines import TICK
 from services.tftp.files import Files
 from services.tftp.packet import Ack, Error, ReadRequest, WriteRequest, decode
@@ -32,8 +32,8 @@ from services.tftp.paths import BootPath, parse
 from services.tftp.port import HEARD, LONGEST_DATAGRAM, Port, largest_block
 from services.tftp.refusals import refusal
 from services.tftp.session import Session
+from services.tftp.sessions import Transfers, client_of
 from services.tftp.transfer import Terms, Transfer, negotiate
-from services.tftp.transfers import Transfers, client_of
 
 MOST_SESSIONS = 10_000
 MOST_SESSIONS_A_CLIENT = 16  # a PC switched off and on leaves one behind for a minute each time
@@ -255,7 +255,7 @@ class TftpServer:
             return self._outlet, None
         own = bind_udp(self.address, 0)
         try:
-            sieve.attach(own, HEARD)
+            socket_filter.attach(own, HEARD)
             own.connect(address_of(peer))
             asyncio.get_running_loop().add_reader(own, partial(self._receive_own, own, peer))
         except OSError:

@@ -3,15 +3,15 @@
 import socket
 from dataclasses import dataclass
 
-from services.datagrams import Outlet
 from services.ethernet import MacAddress
-from services.tftp.arena import PLAIN, Arena, Chunk, Content, Step
+from services.linux.udp_batches import Outlet
+from services.tftp.content_cache import PLAIN, Arena, Chunk, Content, Step
 from services.tftp.transfer import Transfer
 
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """`peer` as in services/datagrams.py; `request` is the hash of the datagram it sent; times are monotonic
+    """`peer` as in services/linux/udp_batches.py; `request` is the hash of the datagram it sent; times are monotonic
     seconds.
 
     `own` is its socket, where it has one. `pending` are the first and the last block that the socket had no room for.

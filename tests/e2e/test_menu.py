@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import passwords
+from appliance.config import menu_password
 from services.decision import Reason
 from services.ethernet import MacAddress
 from tests.room.namespaces import assert_nothing_left
@@ -23,7 +23,7 @@ MENU = f"""
 entries = ["boinc", "local", "rescue"]
 timeout = 10
 locked = ["rescue"]
-password = "{passwords.scrypt("s3cret")}"
+password = "{menu_password.scrypt("s3cret")}"
 """
 
 

@@ -16,14 +16,14 @@ from typing import Any, Self, cast
 
 from structlog.testing import capture_logs
 
-from services.decision import BootPlan, Ignore
+from services.decision import Ignore
 from services.dhcp import packet, proxy
 from services.dhcp.lease import Grant, Information, Offer, Refusal, State
 from services.dhcp.lease_reply import reply as lease_reply
 from services.dhcp.leasing import Leasing
 from services.dhcp.message import Arrival, Peer, Reply
+from services.dhcp.plan import BootPlan, Profile
 from services.dhcp.pool import AddressRange, Subnet
-from services.dhcp.profile import Profile
 from services.dhcp.server import ProxyDhcp
 from tests.captures import all_captures, datagrams
 from tests.fakes.dhcp_client import Answer, message

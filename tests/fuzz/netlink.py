@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from types import TracebackType
 from typing import Self
 
-from services import netlink
+from services.linux import netlink
 
 _HEADER = 16  # struct nlmsghdr
 _KINDS = (netlink.NEW_NEIGHBOUR, netlink.ERROR)

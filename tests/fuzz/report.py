@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 
 from appliance.cli.clients import boot_json, stage_words
 from appliance.cli.output import show_table
-from appliance.journal import decoded, encode
-from appliance.timeline import Boot, fold
+from appliance.journal.recorder import decoded, encode
+from appliance.journal.timeline import Boot, fold
 from services.decision import Ignore
 from services.ethernet import MacAddress
 from services.events import Reported

@@ -7,7 +7,7 @@ import pytest
 
 from image.release import Release
 from services.ethernet import MacAddress
-from tests.netns.besieged import Besieged
+from tests.netns.attacked_box import Besieged
 from tests.netns.scripted_pc import ScriptedPc
 from tests.netns.served import Box, install_release
 from tests.room.namespaces import Network, assert_nothing_left

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from appliance import leases
-from appliance.registry import Registry
+from appliance.dhcp import leases
+from appliance.registry.database import Registry
 from services.dhcp.lease import Lease, State
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import REQUEST, Answer, message

@@ -11,8 +11,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from appliance.journal import latest
-from appliance.registry import Registry
+from appliance.journal.recorder import latest
+from appliance.registry.database import Registry
 from image import release
 from image.recipe import ImageRecipe
 from services.ethernet import MacAddress

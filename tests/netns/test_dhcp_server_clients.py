@@ -10,7 +10,7 @@ from services.ethernet import MacAddress
 from tests.netns.dhcp_box import LEASE_SECONDS, SETTINGS, DhcpBox, dhcp_box
 from tests.netns.dhcp_clients import CLIENTS, Dhclient, DhcpClient, Udhcpc
 from tests.netns.served import PATIENCE
-from tests.netns.squatter import Squatter
+from tests.netns.silent_address_user import Squatter
 from tests.room.processes import wait_until
 
 POOL = {f"10.78.0.{number}" for number in range(100, 151)}

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance import rivals
+from appliance.dhcp import other_servers
+from appliance.dhcp.other_servers import SECONDS, assert_alone
 from appliance.errors import UserError
-from appliance.rivals import SECONDS, assert_alone
 from services.ethernet import MacAddress
-from services.neighbours import Interface
+from services.linux.neighbours import Interface
 from tests.netns.dhcp_clients import CLIENTS, DhcpClient
 from tests.netns.dhcp_servers import ADDRESS as THEIRS
 from tests.netns.dhcp_servers import ISC, KEA, DhcpServer
@@ -122,7 +122,7 @@ async def test_beside_a_dhcp_client_of_this_host(
     box: Namespace, kind: type[DhcpClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On another interface, which the box does not serve."""
-    monkeypatch.setattr(rivals, "SECONDS", 0.2)
+    monkeypatch.setattr(other_servers, "SECONDS", 0.2)
     with Network() as uplink:
         plug(box, uplink)
         server = uplink.host("server", "10.79.0.1/24", MacAddress.parse("02:79:00:00:00:01"))

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from appliance.registry import Registry
-from tests.netns.inside import Client
-from tests.netns.patient import (
+from appliance.registry.database import Registry
+from tests.netns.faulty_box import (
     ADDRESS,
     FINE,
     LEASES,
@@ -40,6 +39,7 @@ from tests.netns.patient import (
     unplugged,
     without,
 )
+from tests.netns.inside import Client
 from tests.netns.scripted_pc import ScriptedPc
 from tests.netns.served import PATIENCE, Box
 from tests.room.processes import wait_until

@@ -12,8 +12,8 @@ import pytest
 
 from image.bootfiles import PACKAGED
 from image.release import Release
+from services.dhcp.duplicates import WITHIN
 from services.dhcp.message import BOOT_SERVER_PORT
-from services.dhcp.recent import WITHIN
 from services.ethernet import MacAddress
 from tests.fakes.tftp_peer import Reader, error, oack, rrq
 from tests.netns.inside import PATIENCE, Client

@@ -27,7 +27,7 @@ mount -t tmpfs none /var/lib && shift && exec "$@"
 # A server of which one task fails, as by a mistake in the code.
 FAILING = """
 import asyncio, sys
-from appliance import daemon
+from appliance.server import daemon
 from appliance.cli.main import run
 async def confirm(box):
     await asyncio.sleep(0.5)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface
 import pytest
 
 from services.ethernet import MacAddress
-from services.neighbours import Interface, Neighbours, interface_address, interfaces
+from services.linux.neighbours import Interface, Neighbours, interface_address, interfaces
 from tests.netns.inside import PATIENCE, inside
 from tests.room.namespaces import Namespace, Network
 from tests.room.processes import wait_until

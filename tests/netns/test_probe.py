@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.registry import Registry
+from appliance.registry.database import Registry
 from image.release import Release
 from services.ethernet import MacAddress
 from tests.netns.conftest import Plug

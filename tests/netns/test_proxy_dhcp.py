@@ -12,14 +12,15 @@ from itertools import pairwise
 import pytest
 from structlog.testing import capture_logs
 
-from services.datagrams import Unavailable
-from services.decision import BootPlan, Ignore, Reason
+from services.decision import Ignore, Reason
+from services.dhcp.plan import BootPlan
 from services.dhcp.proxy import BootRequest
 from services.dhcp.server import ProxyDhcp
-from services.dhcp.wire import MOST, Wire
+from services.dhcp.udp_port import MOST, Wire
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
-from services.sockets import BindError, bind_udp
+from services.linux.sockets import BindError, bind_udp
+from services.linux.udp_batches import Unavailable
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
 from tests.netns.inside import PATIENCE, Client, counters, inside
 from tests.room.namespaces import Namespace, Network

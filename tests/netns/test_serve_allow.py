@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.registry import Registry
+from appliance.registry.database import Registry
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import DISCOVER, firmware, message
 from tests.fakes.tftp_peer import rrq

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.journal import latest
-from appliance.registry import Registry
+from appliance.journal.recorder import latest
+from appliance.registry.database import Registry
 from services.ethernet import MacAddress
 from tests.fakes.boinc_project import ACCOUNT_KEY
 from tests.netns.conftest import Plug

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from appliance import passwords
+from appliance.config import menu_password
 from image.release import Release
 from tests.fakes.dhcp_client import firmware
 from tests.netns.conftest import Plug
@@ -20,7 +20,7 @@ MENU = f"""
 entries = ["boinc", "local", "rescue"]
 timeout = 10
 locked = ["rescue"]
-password = "{passwords.scrypt("s3cret")}"
+password = "{menu_password.scrypt("s3cret")}"
 """
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from appliance.config import load
+from appliance.config.file import load
 from tests.fakes.dhcp_client import firmware
 from tests.fakes.tftp_peer import error, rrq
 from tests.netns.conftest import RASPBERRY_PI, Plug

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from appliance.exportrequest import digest
+from appliance.exports.request import digest
 from services.ethernet import MacAddress
 from tests.netns.scripted_pc import ScriptedPc
 from tests.netns.served import PATIENCE, Box, install_release
@@ -34,7 +34,7 @@ last=
 while sleep 0.02; do
     now=$(stat -c %i "$1" 2>/dev/null) || continue
     if [ "$now" != "$last" ]; then
-        "$2" -I -m appliance.exportservice
+        "$2" -I -m appliance.exports.root_helper
         last=$(stat -c %i "$1" 2>/dev/null)
     fi
 done

@@ -10,11 +10,11 @@ import pytest
 from image.release import INITRD, KERNEL, activate
 from tests.fakes.dhcp_client import DISCOVER, firmware, message
 from tests.fakes.tftp_peer import error, rrq
-from tests.netns.besieged import LOADER, PATIENCE, FarPc
-from tests.netns.half import Ended, HalfHttp, HalfTftp
-from tests.netns.misfortune import Unlucky, status
+from tests.netns.attacked_box import LOADER, PATIENCE, FarPc
+from tests.netns.half_download import Ended, HalfHttp, HalfTftp
 from tests.netns.scripted_pc import BROADCAST
 from tests.netns.served import install_release
+from tests.netns.storage_faults import Unlucky, status
 from tests.room.namespaces import Network, assert_nothing_left
 
 Half = type[HalfTftp] | type[HalfHttp]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from image.release import INITRD
-from tests.netns.besieged import VANDAL
-from tests.netns.loiterers import Loiterers, many_descriptors
-from tests.netns.misfortune import Unlucky, status
+from tests.netns.attacked_box import VANDAL
+from tests.netns.slow_http_clients import Loiterers, many_descriptors
+from tests.netns.storage_faults import Unlucky, status
 from tests.room.namespaces import Network, assert_nothing_left
 from tests.room.processes import wait_until
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
 from tests.fakes.tftp_peer import Reader, ack, data, rrq
-from tests.netns.besieged import LOADER, PATIENCE, Besieged, FarPc, Forger
+from tests.netns.attacked_box import LOADER, PATIENCE, Besieged, FarPc, Forger
 from tests.netns.inside import inside
-from tests.netns.killers import DHCP, HTTP, LEAVE, MINE, PXE, TFTP
+from tests.netns.malformed_input import DHCP, HTTP, LEAVE, MINE, PXE, TFTP
 from tests.netns.scripted_pc import BROADCAST
 from tests.room.room import BOX
 

@@ -12,7 +12,7 @@ from image.release import KERNEL
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import firmware
 from tests.fakes.tftp_peer import Reader, ack, data, rrq
-from tests.netns.besieged import LOADER, PATIENCE, Besieged, FarPc
+from tests.netns.attacked_box import LOADER, PATIENCE, Besieged, FarPc
 from tests.room.namespaces import Network
 from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT

@@ -12,7 +12,7 @@ import pytest
 
 from services.tftp.server import MOST_SESSIONS, MOST_SESSIONS_A_CLIENT
 from tests.fakes.tftp_peer import oack, rrq
-from tests.netns.besieged import FORGED, LOADER, PATIENCE, Besieged, FarPc, Forger
+from tests.netns.attacked_box import FORGED, LOADER, PATIENCE, Besieged, FarPc, Forger
 from tests.netns.inside import counters
 from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT

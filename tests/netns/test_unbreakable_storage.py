@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.schema import snapshot
+from appliance.registry.schema import snapshot
 from image.release import INITRD, KERNEL
-from tests.netns.besieged import PATIENCE
-from tests.netns.misfortune import BootingPc, Unlucky, Watcher, full, locked, overwrite, small_disk
+from tests.netns.attacked_box import PATIENCE
+from tests.netns.storage_faults import BootingPc, Unlucky, Watcher, full, locked, overwrite, small_disk
 from tests.room.namespaces import Network, assert_nothing_left
 from tests.room.processes import wait_until
 

@@ -7,14 +7,14 @@ from itertools import count
 
 import pytest
 
-from appliance import leases
-from appliance.registry import Registry
+from appliance.dhcp import leases
+from appliance.registry.database import Registry
 from services.dhcp.lease import Lease
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import REQUEST, Answer, message
 from tests.netns.dhcp_box import lease
-from tests.netns.misfortune import Unlucky, full, locked, small_disk
 from tests.netns.scripted_pc import BROADCAST, ScriptedPc
+from tests.netns.storage_faults import Unlucky, full, locked, small_disk
 from tests.room.namespaces import Network, assert_nothing_left
 from tests.room.room import BOX
 

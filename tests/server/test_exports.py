@@ -34,8 +34,8 @@ ASK = """
 import asyncio, sys, time
 from ipaddress import IPv4Address
 from appliance.errors import UserError
-from appliance.exporter import choose_hands
-from appliance.grants import Grant
+from appliance.server.export_task import choose_hands
+from appliance.exports.grants import Grant
 from services.ethernet import MacAddress
 async def main():
     hands, moved = choose_hands(), asyncio.Event()

@@ -4,7 +4,7 @@ from textwrap import dedent
 
 import pytest
 
-from services.dhcp.profile import Profile
+from services.dhcp.plan import Profile
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, firmware, message
 from tests.transcripts.wire import Wire, sent
 

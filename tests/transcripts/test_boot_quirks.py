@@ -4,7 +4,7 @@ from textwrap import dedent
 
 import pytest
 
-from appliance.loaders import Loaders
+from appliance.config.loaders import Loaders
 from services.dhcp.quirks import QUIRKS, UNSPOKEN
 from tests.fakes.dhcp_client import DISCOVER, INFORM, REQUEST, firmware, message
 from tests.transcripts.wire import Wire, sent

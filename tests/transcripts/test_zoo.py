@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from appliance.learned import Adaptation, Client
-from appliance.loaders import Loaders
+from appliance.config.loaders import Loaders
+from appliance.firmware.knowledge import Adaptation, Client
 from services.decision import Ignore
 from services.dhcp import packet
 from services.dhcp.fingerprint import fingerprint
-from services.dhcp.profile import Profile
+from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 from tests.zoo import shim
 from tests.zoo.bench import Bench

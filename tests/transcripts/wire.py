@@ -8,13 +8,13 @@ from ipaddress import IPv4Address
 from textwrap import dedent
 from typing import Self
 
-from appliance import policy
 from appliance.allowlist import Allowlist, Entry
-from appliance.loaders import Loaders
-from services.decision import BootPlan, Ignore
+from appliance.boot import policy
+from appliance.config.loaders import Loaders
+from services.decision import Ignore
 from services.dhcp import packet, proxy
 from services.dhcp.message import Arrival
-from services.dhcp.profile import Profile
+from services.dhcp.plan import BootPlan, Profile
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacRange
 from tests.captures import Datagram

@@ -1,4 +1,4 @@
-"""The house: imports run downward only, pure modules stay pure, files fit in a head."""
+"""The house: imports run downward only, from room to room; pure modules stay pure; files fit in a head."""
 
 import ast
 import subprocess
@@ -10,36 +10,60 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(p for folder in ("appliance", "services", "image") for p in (ROOT / folder).rglob("*.py"))
+MODULES = [p for p in SOURCES if p.name != "__init__.py"]
 BENCH = sorted((ROOT / "bench").rglob("*.py"))
 FORBIDDEN = {
     "services": {"appliance", "image", "tests", "bench"},
     "image": {"appliance", "services", "tests", "bench"},
     "appliance": {"tests", "bench"},
 }
+# Every room, from the ground up. A room imports from the floors below its own, never from its own floor or above.
+# A room that no floor names fails: say where it stands.
+FLOORS = (
+    {"appliance.errors", "services.decision", "services.draining", "services.ethernet"},
+    {"services.boinc", "services.menus", "services.nfs", "services.events", "services.linux"},
+    {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.recipe"},
+    {"image.checks", "image.livebuild", "image.release"},
+    {"image.build", "image.prune"},
+    {"services.dhcp", "services.http"},
+    {"services.tftp"},
+    {"services.probe"},
+    {"appliance.config"},
+    {"appliance.allowlist", "appliance.network"},
+    {"appliance.registry"},
+    {"appliance.dhcp", "appliance.firmware", "appliance.journal"},
+    {"appliance.backup", "appliance.boot", "appliance.exports", "appliance.images"},
+    {"appliance.view"},
+    {"appliance.doctor", "appliance.server", "appliance.control"},
+    {"appliance.cli"},
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# scapy is GPL-2.0-only: libraries under Apache-2.0 may live in these processes only while it does not.
+WITHOUT_SCAPY = ("appliance/exports/root_helper.py", "appliance/view/**/*.py", "appliance/control/**/*.py")
 # Of the tests, what the bench stands on: namespaces, processes, a release to serve, scripted PCs.
 LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
-    "appliance/policy.py",
-    "appliance/loaders.py",
-    "appliance/grants.py",
-    "appliance/exportrequest.py",
-    "appliance/timeline.py",
+    "appliance/boot/policy.py",
+    "appliance/config/loaders.py",
+    "appliance/exports/grants.py",
+    "appliance/exports/request.py",
+    "appliance/journal/timeline.py",
     "appliance/allowlist.py",
-    "appliance/menusettings.py",
-    "appliance/bootmenu.py",
-    "appliance/adaptation.py",
-    "appliance/dhcpsettings.py",
-    "appliance/tftpsettings.py",
-    "appliance/tomlvalues.py",
-    "appliance/learned.py",
-    "appliance/passwords.py",
+    "appliance/config/menu.py",
+    "appliance/boot/menu.py",
+    "appliance/firmware/rules.py",
+    "appliance/config/dhcp.py",
+    "appliance/config/tftp.py",
+    "appliance/config/toml.py",
+    "appliance/firmware/knowledge.py",
+    "appliance/config/menu_password.py",
     "services/dhcp/proxy.py",
-    "services/dhcp/recent.py",
+    "services/dhcp/duplicates.py",
     "services/dhcp/firmware.py",
     "services/dhcp/quirks.py",
     "services/dhcp/fingerprint.py",
-    "services/dhcp/profile.py",
+    "services/dhcp/plan.py",
     "services/dhcp/lease.py",
     "services/dhcp/lease_reply.py",
     "services/dhcp/leasing.py",
@@ -48,10 +72,10 @@ PURE = (
     "services/tftp/transfer.py",
     "services/tftp/deadlines.py",
     "services/menus/ipxe.py",
-    "services/http/authorization.py",
+    "services/http/basic_auth.py",
     "services/http/answers.py",
     "services/http/messages.py",
-    "services/http/patience.py",
+    "services/http/stall.py",
     "services/http/paths.py",
     "services/http/reports.py",
     "services/menus/menu.py",
@@ -66,7 +90,7 @@ PURE = (
     "services/decision.py",
     *(
         f"services/probe/{name}.py"
-        for name in ("attempt", "explanation", "firmware", "message", "script", "transfers", "verdict")
+        for name in ("attempt", "explanation", "firmware", "message", "ipxe_script", "transfers", "verdict")
     ),
     "appliance/doctor/finding.py",
     "appliance/doctor/pointers.py",
@@ -79,23 +103,61 @@ PURE = (
 # Where each foreign library's objects stop: the codec or the edge that wraps it.
 CONFINED = {
     "scapy": {"services/dhcp/packet.py", "services/probe/codec.py", "services/probe/capture.py"},
-    "tftpy": {"services/tftp/packet.py", "services/probe/loader.py"},
+    "tftpy": {"services/tftp/packet.py", "services/probe/tftp_download.py"},
     "httptools": {"services/http/messages.py"},
-    "sqlite3": {"appliance/registry.py", "appliance/schema.py"},
+    "sqlite3": {"appliance/registry/database.py", "appliance/registry/schema.py"},
 }
 
 
-def imports(path: Path) -> Iterator[str]:
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it, by its full dotted name."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.split(".")[0]
+            is_package = (ROOT / node.module.replace(".", "/")).is_dir()
+            yield from (f"{node.module}.{alias.name}" if is_package else node.module for alias in node.names)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The top-level packages that a file imports."""
+    yield from (name.split(".")[0] for name in imported(path))
+
+
+def room(name: str) -> str:
+    """The room of a module: its folder below the top one, or the module itself where it stands alone."""
+    return ".".join(name.split(".")[:2])
+
+
+def reachable(path: Path) -> set[str]:
+    """All modules, ours and others, that a file brings with it, those that it imports late included."""
+    found: set[str] = set()
+    waiting = [path]
+    while waiting:
+        for name in set(imported(waiting.pop())) - found:
+            found.add(name)
+            ours = (ROOT / name.replace(".", "/")).with_suffix(".py")
+            waiting += [ours] if ours.exists() else []
+    return found
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_run_downward_only(path: Path) -> None:
     assert not set(imports(path)) & FORBIDDEN[path.relative_to(ROOT).parts[0]]
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if p.name != "__init__.py"], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_a_room_imports_from_lower_floors_only(path: Path) -> None:
+    own = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    others = {room(name) for name in imported(path) if name.split(".")[0] in FORBIDDEN} - {own}
+    assert {other for other in others if FLOOR[other] >= FLOOR[own]} == set()
+
+
+@pytest.mark.parametrize("path", [p for glob in WITHOUT_SCAPY for p in ROOT.glob(glob)], ids=lambda p: p.stem)
+def test_root_and_the_control_plane_import_no_scapy(path: Path) -> None:
+    assert "scapy" not in {name.split(".")[0] for name in reachable(path)}
 
 
 @pytest.mark.parametrize("path", BENCH, ids=lambda p: str(p.relative_to(ROOT)))
@@ -129,7 +191,7 @@ def test_a_module_says_what_it_is_for_and_fits_in_a_head(path: Path) -> None:
 
 
 def test_a_verb_does_not_pay_for_the_imports_of_another() -> None:
-    slow = "{'scapy', 'asyncio', 'rich', 'tftpy', 'appliance.daemon'}"
+    slow = "{'scapy', 'asyncio', 'rich', 'tftpy', 'appliance.server.daemon'}"
     line = f"import sys, appliance.cli.main; sys.exit(', '.join({slow} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import typer.main
 
-from appliance import config
 from appliance.cli.main import app
+from appliance.config import file as config
 from services.dhcp import port as dhcp
 
 ROOT = Path(__file__).parents[2]

@@ -11,22 +11,22 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, cast
 
-from appliance import policy
-from appliance.adaptation import Room, observe
 from appliance.allowlist import Allowlist, Entry
-from appliance.learned import Client, favourite
-from appliance.loaders import Loaders
-from services.decision import BootPlan, Ignore
+from appliance.boot import policy
+from appliance.config.loaders import Loaders
+from appliance.firmware.knowledge import Client, favourite
+from appliance.firmware.rules import Room, observe
+from services.decision import Ignore
 from services.dhcp.lease_server import LeaseServer
 from services.dhcp.leasing import Leasing
 from services.dhcp.message import Arrival, MessageType, Peer
+from services.dhcp.plan import BootPlan, Profile
 from services.dhcp.pool import AddressRange, Subnet
-from services.dhcp.profile import Profile
 from services.dhcp.proxy import BootRequest
 from services.dhcp.server import ProxyDhcp
 from services.ethernet import MacAddress, MacRange
 from services.events import Event, Ignored, ScriptServed, TransferProgressed, TransferServed
-from services.neighbours import Neighbours
+from services.linux.neighbours import Neighbours
 from tests.fakes.clock import FakeClockLoop
 from tests.fakes.dhcp_client import NOWHERE, Answer, message, option, type_names
 from tests.zoo.firmware import EVERYONE, Firmware, Heard, Load, Say

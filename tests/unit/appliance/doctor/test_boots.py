@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from appliance.doctor.boots import judge
 from appliance.doctor.finding import Severity
-from appliance.timeline import replay
+from appliance.journal.timeline import replay
 from services.ethernet import MacAddress
-from tests.unit.appliance.test_timeline import MAC, NEW, SECURE, WHOLE
+from tests.unit.appliance.journal.test_timeline import MAC, NEW, SECURE, WHOLE
 
 
 def test_pcs_whose_grub_went_astray_are_named_with_the_cures() -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from appliance.doctor import firmware
 from appliance.doctor.finding import Severity
-from appliance.learned import Adaptation, Why
-from services.dhcp.profile import Profile
+from appliance.firmware.knowledge import Adaptation, Why
+from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 
 MAC = MacAddress.parse("52:54:00:00:00:01")

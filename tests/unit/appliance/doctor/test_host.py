@@ -9,9 +9,9 @@ import pytest
 
 from appliance.doctor import clock, interface, ports, privileges, storage
 from appliance.doctor.finding import Finding, Severity
-from appliance.ports import Listener, way_out
+from appliance.network.ports import Listener, way_out
 from services.ethernet import MacAddress
-from services.neighbours import Address, Link, links
+from services.linux.neighbours import Address, Link, links
 
 FIXED = Address(IPv4Interface("10.77.0.1/24"), None)
 LEASED = Address(IPv4Interface("10.77.0.9/24"), 600)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import Config
+from appliance.config.file import Config
 from appliance.doctor import kernel
 from appliance.doctor.finding import Severity
 

@@ -7,8 +7,8 @@ import pytest
 
 from appliance.doctor.finding import Finding, Severity
 from appliance.doctor.pointers import judge
-from services.dhcp.survey import Heard
 from services.ethernet import MacAddress
+from services.probe.find_servers_raw import Heard
 from services.probe.firmware import Agent
 from services.probe.message import NOWHERE, Dhcp
 

@@ -9,8 +9,8 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from appliance.registry import Registry
-from appliance.schema import MIGRATIONS
+from appliance.registry.database import Registry
+from appliance.registry.schema import MIGRATIONS
 
 HERE = Path(__file__).parent
 

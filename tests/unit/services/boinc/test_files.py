@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.boinc.files import Account, Preferences, archive, render
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "boinc"
+GOLDEN = Path(__file__).parent / "golden"
 KEY = "1_00112233445566778899aabbccddeeff"
 ACCOUNT = Account("https://project.example/science", KEY)
 MANAGERS = (IPv4Address("192.0.2.10"), IPv4Address("192.0.2.9"))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.dhcp.message import Arrival, Option
-from services.dhcp.profile import Profile
+from services.dhcp.plan import Profile
 from tests.captures import Datagram, all_captures, datagrams
 from tests.fakes.dhcp_client import DISCOVER, INFORM, REQUEST, firmware, message
 from tests.fuzz import dhcp

@@ -4,13 +4,13 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from services.decision import BootPlan, Ignore
+from services.decision import Ignore
 from services.dhcp import packet, proxy
 from services.dhcp.lease import Grant, Information, Lease, Offer, Refusal, State
 from services.dhcp.lease_reply import NO_BOOT, Boot, reply
 from services.dhcp.message import Arrival, Message
+from services.dhcp.plan import BootPlan, Profile
 from services.dhcp.pool import AddressRange, Subnet
-from services.dhcp.profile import Profile
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import DISCOVER, INFORM, NOWHERE, REQUEST, Answer, firmware, message
 

@@ -14,7 +14,7 @@ from services.dhcp.leasing import Leasing
 from services.dhcp.message import MessageType, Reply
 from services.ethernet import MacAddress
 from services.events import Event, Ignored
-from services.neighbours import Neighbours, Sighting
+from services.linux.neighbours import Neighbours, Sighting
 from tests.unit.services.dhcp.lease_wire import BOX, DECLINE, DISCOVER, LAN, RELAY, REMOTE, REQUEST, A, B, C, says
 
 FIRST, SECOND = IPv4Address("10.77.0.100"), IPv4Address("10.77.0.101")

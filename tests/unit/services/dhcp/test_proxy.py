@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.decision import BootPlan, Ignore, Reason
+from services.decision import Ignore, Reason
 from services.dhcp import packet, proxy
 from services.dhcp.message import Arrival, Message, Reply
+from services.dhcp.plan import BootPlan
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
 
 MAC = bytes.fromhex("525400aabb01")

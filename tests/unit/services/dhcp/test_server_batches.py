@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from services.decision import BootPlan
+from services.dhcp.duplicates import MOST_REFUSED, WITHIN
 from services.dhcp.message import Peer
-from services.dhcp.recent import MOST_REFUSED, WITHIN
+from services.dhcp.plan import BootPlan
 from services.dhcp.server import ProxyDhcp
 from services.events import Discovered, Event, Ignored, Offered
 from tests.fakes.dhcp_client import DISCOVER, NOWHERE, REQUEST, Answer, firmware, message

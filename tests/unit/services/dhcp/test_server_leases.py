@@ -6,16 +6,17 @@ from typing import cast
 
 import pytest
 
-from services.decision import BootPlan, Reason
+from services.decision import Reason
 from services.dhcp.lease_server import LeaseServer
 from services.dhcp.leasing import Leasing
 from services.dhcp.message import Peer
+from services.dhcp.plan import BootPlan
 from services.dhcp.pool import Subnet
 from services.dhcp.server import ProxyDhcp
-from services.dhcp.wire import Wire
+from services.dhcp.udp_port import Wire
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, Offered
-from services.neighbours import Neighbours
+from services.linux.neighbours import Neighbours
 from tests.fakes.dhcp_client import DISCOVER, NOWHERE, REQUEST, Answer, firmware, message
 from tests.unit.services.dhcp.lease_wire import BOX, LAN, REMOTE, A, B
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.loaders import Loaders
+from appliance.config.loaders import Loaders
 from services.dhcp.firmware import pxe_files
 from services.dhcp.snippets import IPXE_OWN_MAC, BootServer, Server, Way, render
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.decision import Reason
 from services.events import Ignored
-from services.http.authorization import password
+from services.http.basic_auth import password
 from services.http.server import HttpServer
 from tests.fakes.event_log import EventLog
 from tests.unit.services.http.conftest import BOOT, ENTRY, Box, Connect, curl, get

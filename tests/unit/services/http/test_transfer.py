@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from services.files import OpenFile, open_beneath
-from services.http import patience
-from services.http.meter import acknowledged
-from services.http.outlet import Outlet
+from services.http import stall
+from services.http.file_sender import Outlet
+from services.http.tcp_info import acknowledged
 from services.http.transfer import Stalled, Transfer
+from services.linux.open_beneath import OpenFile, open_beneath
 
 
 @contextlib.contextmanager
@@ -102,15 +102,15 @@ async def deliver(size: int, taken: int, tmp_path: Path) -> tuple[OSError | None
 async def test_a_client_that_boots_without_acknowledging_the_tail_was_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "TAIL_QUIET", 0.2)
+    monkeypatch.setattr(stall, "TAIL_QUIET", 0.2)
     error, arrived = await deliver(200_000, 150_000, tmp_path)
     assert error is None
     assert 150_000 <= arrived < 200_000
 
 
 async def test_a_client_that_stops_long_before_the_end_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "TAIL_QUIET", 0.1)
-    monkeypatch.setattr(patience, "STALLED_AFTER", 0.5)
+    monkeypatch.setattr(stall, "TAIL_QUIET", 0.1)
+    monkeypatch.setattr(stall, "STALLED_AFTER", 0.5)
     error, _ = await deliver(200_000, 50_000, tmp_path)
     assert isinstance(error, Stalled)
 
@@ -119,7 +119,7 @@ async def test_one_that_takes_nothing_from_the_beginning_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The socket is full of an earlier answer: it never becomes writable."""
-    monkeypatch.setattr(patience, "STALLED_AFTER", 0.2)
+    monkeypatch.setattr(stall, "STALLED_AFTER", 0.2)
     with connected(8_192) as (_, accepted), contextlib.closing(opened(tmp_path, bytes(10))) as file:
         earlier = 0
         with contextlib.suppress(BlockingIOError):

@@ -9,9 +9,9 @@ import pytest
 
 from services import draining
 from services.events import TransferFailed, TransferProgressed, TransferServed
-from services.http import connections, patience, transfer
+from services.http import connections, stall, transfer
 from services.http.server import HttpServer
-from services.sockets import BindError
+from services.linux.sockets import BindError
 from tests.fakes.event_log import EventLog
 from tests.unit.services.http.conftest import (
     BOOT,
@@ -64,7 +64,7 @@ async def test_served_means_acknowledged(server: HttpServer, images: Path, event
 async def test_a_client_that_stops_reading_is_cut_off(
     server: HttpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
-    monkeypatch.setattr(patience, "STALLED_AFTER", 0.1)
+    monkeypatch.setattr(stall, "STALLED_AFTER", 0.1)
     connection = await connect(16_384)
     await connection.send(get(f"{IMAGE}/initrd.img"))
     assert "took nothing" in (await events.next(TransferFailed)).why

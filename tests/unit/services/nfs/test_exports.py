@@ -13,7 +13,7 @@ from services.nfs.exports import Export, render_ganesha, render_kernel
 
 Render = Callable[[Iterable[Export]], str]
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parent / "golden"
 ROOT = Export(
     "/srv/netboot/images", (IPv4Address("192.0.2.31"), IPv4Address("192.0.2.30")), False, 65534, 65534, number=1
 )

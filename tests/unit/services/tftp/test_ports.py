@@ -12,7 +12,7 @@ import pytest
 
 from services.decision import Reason
 from services.events import Ignored, TransferFailed, TransferServed
-from services.tftp import arena
+from services.tftp import content_cache
 from services.tftp import server as tftp_server
 from services.tftp.server import TftpServer
 from tests.fakes.event_log import EventLog
@@ -97,7 +97,7 @@ async def test_without_a_free_port_the_client_has_to_ask_again(
 
 async def test_what_a_session_costs(root: Path, admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
     """No descriptor, and less than a kilobyte."""
-    monkeypatch.setattr(arena, "_YOUNG", 0)  # else the file is laid out once more where this takes so long
+    monkeypatch.setattr(content_cache, "_YOUNG", 0)  # else the file is laid out once more where this takes so long
     # The clock stands still: how many ticks the deadlines are spread over is a matter of the machine.
     server = TftpServer(LOOPBACK, files(root), admit=admission, emit=lambda _: None, port=0, clock=lambda: 1000.0)
     server.open()

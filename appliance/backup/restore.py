@@ -1,0 +1,239 @@
+"""Brings a backup into force: everything is checked first, then configuration and registry change places with the old.
+
+What the PCs do at this moment is no matter of a backup: their boots, and with them the exports under which they have
+mounted their disks, stay those of the registry that is replaced, if it can be read. Where they come from the backup, a
+token that was still worth something when it was made is worth nothing any more.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from appliance import allowlist
+from appliance.backup import archive
+from appliance.backup.archive import Manifest
+from appliance.backup.carry_over import forget_server, go_on_from, void_token
+from appliance.config import file as configuration
+from appliance.config.file import SERVICE_GROUP, Config
+from appliance.errors import UserError
+from appliance.journal import recorder
+from appliance.registry import schema
+from appliance.registry.database import Registry
+from appliance.registry.file_owner import acting_as_owner, copy_in
+from appliance.registry.server_lock import holder, only_server
+from services.ethernet import MacAddress
+
+_NOTHING = "nothing was changed"
+# What reading rows raises that no netboot-appliance has written.
+_NONSENSE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a backup brought, or would bring. `kept` are the files that were in its place, under their new names.
+
+    `configured`: the backup has a configuration file. `boots_kept`: the PCs' boots are still those of the registry that
+    was replaced. `renumbered`: a client's export has another number than before, which NFS-Ganesha takes only at its
+    start. `server`: the process that serves with this registry, in a dry run.
+    """
+
+    manifest: Manifest
+    config: Config
+    configured: bool
+    entries: int
+    clients: int
+    boots_kept: bool
+    renumbered: bool
+    server: int | None
+    kept: list[Path]
+
+
+def restore(file: Path, path: Path, *, dry_run: bool) -> Restored:
+    """Check a backup and, unless `dry_run`, bring it into force; `path` is the configuration file's. Raises UserError.
+
+    Refuses while a server runs on the registry, and lets none start meanwhile.
+    """
+    before = configuration.tolerant(path)
+    with tempfile.TemporaryDirectory(prefix="netboot-appliance-") as name, ExitStack() as stack:
+        directory = Path(name)
+        manifest = archive.unpack(file, directory)
+        config = _configuration(file, directory / archive.CONFIG, path, before)
+        server = holder(before.registry) or holder(config.registry)
+        if not dry_run:
+            _refuse_while_serving(server)
+            _make_directory(config.registry.parent)
+            stack.enter_context(only_server(config.registry))
+        restored = _prepare(file, manifest, directory, config, server)
+        return restored if dry_run else _install(restored, directory)
+
+
+def _configuration(file: Path, unpacked: Path, path: Path, before: Config) -> Config:
+    """The configuration as it will be: that of the backup, or where it has none, today's."""
+    if not unpacked.exists():
+        return before
+    try:
+        return configuration.parse(unpacked.read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError:
+        raise UserError(f"the configuration in {file} is not UTF-8 text", _NOTHING) from None
+    except UserError as error:
+        raise UserError(
+            f"the configuration in {file} is not valid: {error.message}", f"{error.hint or 'see above'}; {_NOTHING}"
+        ) from None
+
+
+def _refuse_while_serving(server: int | None) -> None:
+    if server:
+        raise UserError(
+            f"netboot-appliance serve is running (process {server}); {_NOTHING}",
+            f"stop it first: systemctl stop netboot-appliance (or kill {server})",
+            code=1,
+        )
+
+
+def _make_directory(directory: Path) -> None:
+    """The registry's directory, the server's own where it has a user; on a fresh machine nothing has made it yet."""
+    try:
+        if not directory.exists():
+            directory.mkdir(mode=0o700, parents=True)
+            with suppress(LookupError):
+                shutil.chown(directory, SERVICE_GROUP, SERVICE_GROUP)
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, server: int | None) -> Restored:
+    """Check the unpacked registry and make of it what will be installed; the one in force is only read."""
+    unpacked = directory / archive.REGISTRY
+    try:
+        if schema.examine(unpacked) != manifest.schema or manifest.schema < 1:
+            raise UserError("it is not the one that its manifest tells of")
+        with Registry(unpacked) as registry:
+            entries = _read(registry)
+            own = recorder.latest(registry)
+            running = _running(config.registry, directory / "running")
+            boots_kept = running is not None and go_on_from(registry, running)
+            if not boots_kept:
+                for boot in own:
+                    if not boot.secrets_spent:
+                        void_token(registry, boot.id)
+            forget_server(registry)
+            numbers = {client.mac: client.number for client in registry.clients()}
+    except (UserError, *_NONSENSE) as error:
+        why = error.message if isinstance(error, UserError) else error
+        raise UserError(f"the registry in {file} cannot be restored: {why}", _NOTHING) from error
+    renumbered = False
+    if running is not None:
+        with Registry(running) as registry:
+            renumbered = any(numbers.get(client.mac) != client.number for client in registry.clients())
+    configured = (directory / archive.CONFIG).exists()
+    return Restored(manifest, config, configured, entries, len(numbers), boots_kept, renumbered, server, [])
+
+
+def _read(registry: Registry) -> int:
+    """Read addresses and labels as strictly as if a person had written them; how many entries the allowlist has."""
+    for client in registry.clients():
+        MacAddress.parse(str(client.mac))
+    return len(allowlist.parse(allowlist.render(registry.allowlist().entries), "allowlist"))
+
+
+def _running(registry: Path, copy: Path) -> Path | None:
+    """A copy of the registry in force, of today's schema and checked; None where there is none that can be read."""
+    try:
+        if not registry.exists():
+            return None
+        schema.snapshot(registry, copy)
+        with Registry(copy) as found:
+            found.check()
+            recorder.latest(found)
+    except (UserError, *_NONSENSE):
+        return None
+    return copy
+
+
+def _install(restored: Restored, directory: Path) -> Restored:
+    """Put the new files where the old ones are; on an error all is as it was."""
+    registry, path = restored.config.registry, restored.config.path
+    suffix = f".before-restore-{time.strftime('%Y%m%d-%H%M%S')}"
+    kept: list[Path] = []
+    try:
+        with ExitStack() as cleanup, ExitStack() as undo:
+            # Both are complete and on the disk before the first of them takes its place.
+            new_registry = registry.with_name(f".{registry.name}.new")
+            cleanup.callback(_remove, new_registry)
+            _remove(new_registry)
+            copy_in(directory / archive.REGISTRY, new_registry)
+            new_config = path.with_name(f".{path.name}.new")
+            if restored.configured:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cleanup.callback(_remove, new_config)
+                _remove(new_config)
+                _write_config(directory / archive.CONFIG, new_config)
+            kept += _put_log_aside(registry, suffix, undo)
+            kept += _replace(new_registry, registry, suffix, undo)
+            if restored.configured:
+                kept += _replace(new_config, path, suffix, undo)
+            undo.pop_all()
+    except OSError as error:
+        raise _unwritable(error) from error
+    return replace(restored, kept=kept)
+
+
+def _write_config(source: Path, target: Path) -> None:
+    """A configuration holds the account key: for root and the server alone from its first byte on."""
+    copy_in(source, target)
+    with suppress(LookupError):
+        shutil.chown(target, group=SERVICE_GROUP)
+        target.chmod(0o640)
+
+
+def _put_log_aside(registry: Path, suffix: str, undo: ExitStack) -> list[Path]:
+    """A log that a damaged registry has left must not be taken in by the new one."""
+    log, aside = (path.with_name(f"{path.name}-wal") for path in (registry, registry.with_name(registry.name + suffix)))
+    with acting_as_owner(registry.parent):
+        registry.with_name(f"{registry.name}-shm").unlink(missing_ok=True)
+        if not log.exists():
+            return []
+        log.rename(aside)
+    undo.callback(_move, aside, log)
+    return [aside]
+
+
+def _replace(new: Path, target: Path, suffix: str, undo: ExitStack) -> list[Path]:
+    """Put `new` in the place of `target`, which keeps a name of its own; there is no moment without `target`."""
+    aside = target.with_name(target.name + suffix)
+    with acting_as_owner(target.parent):
+        there = target.exists()
+        if there:
+            os.link(target, aside)
+        os.replace(new, target)
+    if there:
+        undo.callback(_move, aside, target)
+    else:
+        undo.callback(_remove, target)
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return [aside] if there else []
+
+
+def _move(source: Path, target: Path) -> None:
+    with acting_as_owner(source.parent):
+        os.replace(source, target)
+
+
+def _remove(path: Path) -> None:
+    with acting_as_owner(path.parent):
+        path.unlink(missing_ok=True)
+
+
+def _unwritable(error: OSError) -> UserError:
+    where = f" ({error.filename})" if error.filename else ""
+    return UserError(
+        f"cannot restore{where}: {error.strerror}; {_NOTHING}", "run with sudo, and check the disk", code=1
+    )

@@ -1,0 +1,74 @@
+"""What there is to boot on this box, and how: releases and programs on its disk, the live system's command line.
+
+Reads the disk at each question, as the CLI changes it meanwhile; what of it a PC is offered is bootmenu's.
+"""
+
+from ipaddress import IPv4Address
+from pathlib import PurePosixPath
+
+from appliance.boot.menu import RESCUE, Bootable
+from appliance.boot.policy import reporting_token
+from appliance.config.file import Config
+from appliance.config.menu import release_of
+from image.bootfiles import MEMTEST, has_memtest, with_followers
+from image.commandline import HttpRoot, NfsRoot, Root, render
+from image.release import SQUASHFS, ReleaseError, previous, read
+from services.ethernet import MacAddress
+from services.menus.menu import LiveBoot
+
+
+def look(config: Config, active: str, names: tuple[str, ...]) -> Bootable:
+    """What of the entries `names` there is; a broken release is none. Takes a look at each release that is named."""
+    wanted = {release for name in names if (release := release_of(name))}
+    before = _before(config) if "previous" in names else None
+    whole = frozenset(release for release in wanted if _is_whole(config, release))
+    return Bootable(active, before, whole, memtest="memtest" in names and has_memtest(config.boot_root))
+
+
+def _before(config: Config) -> str | None:
+    try:
+        found = previous(config.images)
+    except ReleaseError:
+        return None
+    return found.id if found else None
+
+
+def _is_whole(config: Config, release: str) -> bool:
+    try:
+        read(config.images, release)
+    except ReleaseError:
+        return False
+    return True
+
+
+def boot_files(config: Config) -> tuple[str, ...]:
+    """The names of all files that the configuration wants to be served to boot loaders and firmware."""
+    return with_followers((*config.boot.names, *(MEMTEST if "memtest" in config.menu.entries else ())))
+
+
+def live(
+    config: Config, address: IPv4Address, mac: MacAddress, token: str, root: str, release: str, *, rescue: bool
+) -> LiveBoot:
+    """The way to boot a release: the box's `address`, this boot's `token`; `root` is that of the PC's range, or empty.
+
+    `rescue`: a root shell in the place of systemd. It starts no BOINC, and its token is good for reports alone. When
+    it ends, the kernel panics and starts the PC again (image/commandline.py).
+    """
+    command_line = render(
+        server=address,
+        root=_root(config, root or config.image.root, release),
+        release=release,
+        mac=mac.bare,
+        state=PurePosixPath(config.state, mac.bare),
+        token=reporting_token(token) if rescue else token,
+        port=config.server.http_port,
+        extra=(*config.image.kernel_arguments, *((RESCUE,) if rescue else ())),
+    )
+    return LiveBoot(f"image/{release}/vmlinuz", f"image/{release}/initrd.img", command_line)
+
+
+def _root(config: Config, root: str, release: str) -> Root:
+    """How the live system of a release gets to a PC."""
+    if root != "http":
+        return NfsRoot(PurePosixPath(config.images))
+    return HttpRoot(read(config.images, release).files[SQUASHFS].size)

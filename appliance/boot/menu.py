@@ -1,0 +1,113 @@
+"""One PC's boot menu: from [menu], the settings of its range, `boot next` and what there is to boot. PURE.
+
+Decides which entries there are and which is the default; the rendering is that of services/menus.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from appliance.allowlist import BootSettings
+from appliance.config.menu import MenuSettings, release_of
+from services.menus.menu import Action, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
+
+TITLE = "netboot-appliance"
+MEMTEST = Program("loader/memtest", "loader/memtest.efi")  # image/bootfiles.py
+RESCUE = "init=/bin/bash"
+
+
+@dataclass(frozen=True, slots=True)
+class Bootable:
+    """What there is to boot: the active release, the one before it, all whole releases, and whether memtest is here."""
+
+    active: str
+    previous: str | None = None
+    releases: frozenset[str] = frozenset()
+    memtest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A menu, where its default and its timeout come from, in words, and what it lacks of what was asked for."""
+
+    menu: Menu
+    default_from: str
+    timeout_from: str
+    missing: tuple[str, ...] = ()
+
+
+def decide(
+    settings: MenuSettings,
+    own: BootSettings,
+    following: str,
+    bootable: Bootable,
+    live: Callable[[str, bool], LiveBoot],
+) -> Decided:
+    """The menu of a PC whose range has the settings `own`. `following` is the entry of `boot next`, or empty: it starts
+    at once and without a password, since who may run that command is who locked it. `live(release, rescue)` is the way
+    to boot a release.
+
+    What cannot be had is left out, and named in `missing`; the default is then the configured one, at last boinc.
+    """
+    missing: list[str] = []
+
+    def action(name: str) -> tuple[str, Action] | None:
+        made = _action(name, bootable, live)
+        if isinstance(made, str):
+            missing.append(made)
+            return None
+        return made
+
+    of_range = own.entry
+    if of_range in settings.locked:
+        missing.append(f"{of_range}: it is locked, so it cannot be the default of a range")
+        of_range = ""
+    choices = ((following, "boot next"), (of_range, "its range"), (settings.default, "[menu]"))
+    # An entry that [menu] does not list is in this PC's menu if it was asked for by name.
+    names = dict.fromkeys((*settings.entries, *(name for name, _ in choices if name)))
+    made = {name: found for name in names if (found := action(name)) is not None}
+    default, default_from = next(((name, source) for name, source in choices if name in made), ("boinc", "[menu]"))
+    if default not in made:
+        made[default] = _boinc(bootable, live)
+    at_once = default_from == "boot next"
+    entries = tuple(
+        MenuEntry(name, title, what, locked=name in settings.locked and not (at_once and name == default))
+        for name, (title, what) in made.items()
+    )
+    if at_once:
+        timeout, timeout_from = 0, default_from
+    elif own.timeout is not None:
+        timeout, timeout_from = own.timeout, "its range"
+    else:
+        timeout, timeout_from = settings.timeout, "[menu]"
+    return Decided(Menu(TITLE, entries, default, timeout), default_from, timeout_from, tuple(missing))
+
+
+def _boinc(bootable: Bootable, live: Callable[[str, bool], LiveBoot]) -> tuple[str, Action]:
+    return f"BOINC (image {bootable.active})", live(bootable.active, False)
+
+
+def _action(name: str, bootable: Bootable, live: Callable[[str, bool], LiveBoot]) -> tuple[str, Action] | str:
+    """The title and the action of an entry, or why there is none."""
+    match name:
+        case "boinc":
+            return _boinc(bootable, live)
+        case "local":
+            return "Local disk", LocalDisk()
+        case "reboot":
+            return "Restart", Reboot()
+        case "rescue":
+            return "Rescue shell", live(bootable.active, True)
+        case "memtest":
+            return (
+                ("Memory test", MEMTEST)
+                if bootable.memtest
+                else "memtest: apt-get install memtest86+, and restart the server"
+            )
+        case "previous":
+            if bootable.previous is None:
+                return "previous: no release was active before this one"
+            return f"BOINC, the image before (image {bootable.previous})", live(bootable.previous, False)
+    release = release_of(name)
+    if release is None or release not in bootable.releases:
+        return f"{name}: there is no such release any more"
+    return f"BOINC (image {release})", live(release, False)

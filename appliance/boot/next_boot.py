@@ -1,0 +1,52 @@
+"""`boot next MAC ENTRY`: what a PC starts at its next boot, and only at that one. A table of the registry.
+
+A boot takes its entry when its menu is made first, and keeps it: a PC that asks again during it gets the same.
+"""
+
+from dataclasses import dataclass
+
+from appliance.registry.database import Registry
+from services.ethernet import MacAddress
+
+
+@dataclass(frozen=True, slots=True)
+class NextBoot:
+    """`entry` is for the PC's next boot; `taken`: one that is under way has it."""
+
+    mac: MacAddress
+    entry: str
+    taken: bool
+
+
+def ask(registry: Registry, mac: MacAddress, entry: str) -> None:
+    """The next boot of `mac` starts `entry`, whatever was asked for before."""
+    with registry.transaction():
+        registry.sql.execute("INSERT OR REPLACE INTO next_boots (mac, entry) VALUES (?, ?)", (mac.value, entry))
+
+
+def clear(registry: Registry, mac: MacAddress) -> bool:
+    """Take back what was asked for and no boot has taken; False when there is nothing."""
+    with registry.transaction():
+        done = registry.sql.execute("DELETE FROM next_boots WHERE mac = ? AND boot IS NULL", (mac.value,))
+    return done.rowcount > 0
+
+
+def take(registry: Registry, mac: MacAddress, boot: int) -> str:
+    """The entry that the boot with this number starts, or empty. Writes only where there is one."""
+    row = registry.sql.execute("SELECT entry, boot FROM next_boots WHERE mac = ?", (mac.value,)).fetchone()
+    if row is None:
+        return ""
+    entry, taken = str(row[0]), row[1]
+    with registry.transaction():
+        if taken is None:
+            registry.sql.execute("UPDATE next_boots SET boot = ? WHERE mac = ?", (boot, mac.value))
+        elif taken != boot:
+            registry.sql.execute("DELETE FROM next_boots WHERE mac = ?", (mac.value,))
+            return ""
+    return entry
+
+
+def all_of(registry: Registry) -> list[NextBoot]:
+    """What is asked for and what is under way, by MAC address."""
+    rows = registry.sql.execute("SELECT mac, entry, boot IS NOT NULL FROM next_boots ORDER BY mac")
+    return [NextBoot(MacAddress(mac), entry, bool(taken)) for mac, entry, taken in rows]

@@ -1,0 +1,107 @@
+"""Who boots what. PURE: the one place that decides; everything it needs is an argument, every refusal has a reason."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+
+from appliance.allowlist import Allowlist
+from appliance.config.loaders import SIGNED_LOADER, dialect
+from appliance.journal.timeline import Boot, Stage
+from services.decision import Ignore, Reason
+from services.dhcp.firmware import Machine
+from services.dhcp.plan import BootPlan, Profile
+from services.dhcp.proxy import BootRequest
+from services.dhcp.quirks import RASPBERRY_PI_FILE
+from services.ethernet import MacAddress
+from services.menus.menu import Dialect
+
+
+def plan(
+    request: BootRequest,
+    *,
+    loaders: Mapping[Machine, str],
+    allowlist: Allowlist,
+    release: str | None,
+    base_url: str,
+    profile: Profile = Profile.STANDARD,
+) -> BootPlan | Ignore:
+    """What a client that asked by DHCP is offered: its loader by TFTP or HTTP, or for iPXE its boot script by HTTP.
+    Where GRUB or PXELINUX is the loader, iPXE is a firmware like others.
+
+    `base_url` is the box's HTTP address as this client reaches it, without a trailing slash. `profile` is for firmware
+    that boots by PXE; iPXE and HTTP boot get the standard offer.
+    """
+    mac = request.mac
+    if mac not in allowlist:
+        return Ignore(Reason.NOT_ALLOWED)
+    loader = next((loaders[machine] for machine in request.machines if machine in loaders), None)
+    if loader is None:
+        return Ignore(Reason.NO_LOADER)
+    if Machine.RASPBERRY_PI in request.machines:
+        return BootPlan(RASPBERRY_PI_FILE)
+    if release is None:
+        return Ignore(Reason.NO_IMAGE)
+    if request.ipxe and dialect(loader) is Dialect.IPXE:
+        return BootPlan(f"{base_url}/boot/{mac.bare}/boot.ipxe")
+    if request.http:
+        return BootPlan(f"{base_url}/boot/{mac.bare}/loader/{loader}")
+    if request.ipxe:
+        return BootPlan(f"{mac.bare}/{loader}")
+    return BootPlan(f"{mac.bare}/{SIGNED_LOADER if profile is Profile.SHIM else loader}", profile)
+
+
+def admit(
+    claimed: MacAddress | None,
+    neighbour: MacAddress | None,
+    *,
+    peer: IPv4Address,
+    on_link: bool,
+    allowlist: Allowlist,
+    networks: Sequence[IPv4Network],
+) -> MacAddress | Ignore:
+    """Who a TFTP or HTTP peer is. On the link the kernel's neighbour table is the check of what the peer claims;
+    behind a router there is only the claim, and the configured networks bound who may make it."""
+    if on_link:
+        if neighbour is None:
+            return Ignore(Reason.UNKNOWN_NEIGHBOUR)
+        if claimed is not None and claimed != neighbour:
+            return Ignore(Reason.MAC_MISMATCH)
+        mac = neighbour
+    elif claimed is None:
+        return Ignore(Reason.NO_CLAIM)
+    elif not any(peer in network for network in networks):
+        return Ignore(Reason.OUTSIDE_NETWORKS)
+    else:
+        mac = claimed
+    return mac if mac in allowlist else Ignore(Reason.NOT_ALLOWED)
+
+
+def secrets(boot: Boot | None, token: str) -> Boot | Ignore:
+    """Whether `token` opens the secrets of this boot: only its own, and only until userspace has reported."""
+    match current(boot, token):
+        case Ignore() as refused:
+            return refused
+        case found if not _same(token, found.token):
+            return Ignore(Reason.TOKEN_INVALID)
+        case found:
+            return Ignore(Reason.TOKEN_SPENT) if found.secrets_spent else found
+
+
+def reporting_token(token: str) -> str:
+    """A token for the same boot's reports that opens no secrets, and from which `token` cannot be told."""
+    return hashlib.sha256(f"reports {token}".encode()).hexdigest()[:24]
+
+
+def current(boot: Boot | None, token: str) -> Boot | Ignore:
+    """Whether `token`, or the one for its reports, belongs to the client's latest boot; that of an earlier one is worth
+    nothing."""
+    if boot is None or not boot.has_reached(Stage.SCRIPT):
+        return Ignore(Reason.NO_BOOT)
+    same = _same(token, boot.token) or _same(token, reporting_token(boot.token))
+    return boot if same else Ignore(Reason.TOKEN_INVALID)
+
+
+def _same(token: str, wanted: str) -> bool:
+    # In constant time, so that a token cannot be found letter by letter.
+    return hmac.compare_digest(token.encode(), wanted.encode())

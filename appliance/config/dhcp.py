@@ -1,0 +1,112 @@
+"""[dhcp]: whether the box answers DHCP clients itself, and with which addresses.
+
+Values only; what is wrong in the section alone is found here, what does not fit the box's networks by
+appliance/dhcp/subnets.py.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Literal, TypeVar
+
+from services.dhcp.pool import AddressRange
+from services.ethernet import MacAddress
+
+T = TypeVar("T")
+
+MOST_ADDRESSES = 16384
+"""In all pools together: the last free address of a pool is found by looking at all of them."""
+
+_SHORTEST, _LONGEST = 10, 31 * 86400
+# RFC 2132 sections 3.8 and 8.3 set no bound; a packet that every ROM takes does (312 bytes of options, RFC 2131).
+_MOST_SERVERS = 4
+
+
+@dataclass(frozen=True)
+class Dhcp:
+    """[dhcp]: read at the start, like [server].
+
+    `mode`: "proxy" adds boot files to what the site's DHCP server offers; "server" is that server; "off": another one
+    has UDP port 67, or names the boot files itself (`netboot-appliance config dhcp`), and the box has port 4011 alone.
+    `pool`: one range of addresses or several, each inside a network of the interfaces, or of a `router` that is written
+    with its network (10.88.0.1/24): one behind a relay. `lease_time` is in seconds. `static`: MAC=address. `unknown`:
+    whether PCs that are not allowed get an address, which never comes with anything to boot. `force`: serve beside
+    another DHCP server.
+    """
+
+    mode: Literal["proxy", "server", "off"] = "proxy"
+    pool: str | tuple[str, ...] = ()
+    lease_time: int = 3600
+    router: tuple[str, ...] = ()
+    dns: tuple[IPv4Address, ...] = ()
+    ntp: tuple[IPv4Address, ...] = ()
+    static: tuple[str, ...] = ()
+    unknown: Literal["lease", "ignore"] = "lease"
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode == "server" and not self.pool and not self.static:
+            raise ValueError('mode = "server" needs addresses: pool = "10.77.0.100-10.77.0.200", say')
+        if not _SHORTEST <= self.lease_time <= _LONGEST:
+            raise ValueError(f"lease_time: seconds, from {_SHORTEST} to {_LONGEST}")
+        for key, servers in (("dns", self.dns), ("ntp", self.ntp)):
+            if len(servers) > _MOST_SERVERS:
+                raise ValueError(f"{key}: at most {_MOST_SERVERS} addresses fit into what boot firmware takes")
+        ranges = self.ranges
+        for number, one in enumerate(ranges):
+            if other := next((each for each in ranges[:number] if each.overlaps(one)), None):
+                raise ValueError(f"pool: {one} overlaps {other}")
+        if sum(each.size for each in ranges) > MOST_ADDRESSES:
+            raise ValueError(f"pool: at most {MOST_ADDRESSES:,} addresses")
+        _each("router", self.router, _router)
+        static = _each("static", self.static, _static)
+        for index, what in ((0, "MAC address"), (1, "address")):
+            values = [pair[index] for pair in static]
+            if twice := next((str(v) for v in values if values.count(v) > 1), ""):
+                raise ValueError(f"static: the {what} {twice} is there twice")
+
+    @property
+    def ranges(self) -> list[AddressRange]:
+        """What `pool` says."""
+        return _each("pool", (self.pool,) if isinstance(self.pool, str) else self.pool, AddressRange.parse)
+
+    @property
+    def routers(self) -> list[IPv4Interface]:
+        """What `router` says; one without a network has the prefix length 32."""
+        return _each("router", self.router, _router)
+
+    @property
+    def static_addresses(self) -> dict[MacAddress, IPv4Address]:
+        """What `static` says."""
+        return dict(_each("static", self.static, _static))
+
+    @property
+    def hears_broadcasts(self) -> bool:
+        """Whether UDP port 67 is the box's."""
+        return self.mode != "off"
+
+
+def _each(key: str, texts: Sequence[str], parse: Callable[[str], T]) -> list[T]:
+    try:
+        return [parse(text) for text in texts]
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def _router(text: str) -> IPv4Interface:
+    try:
+        return IPv4Interface(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no address: write 10.77.0.254, or 10.88.0.1/24 for the network behind a relay"
+        ) from None
+
+
+def _static(text: str) -> tuple[MacAddress, IPv4Address]:
+    mac, equals, address = text.partition("=")
+    try:
+        if not equals:
+            raise ValueError
+        return MacAddress.parse(mac), IPv4Address(address.strip())
+    except ValueError:
+        raise ValueError(f"{text!r}: write it as 52:54:00:aa:bb:cc=10.77.0.50") from None

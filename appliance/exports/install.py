@@ -1,0 +1,149 @@
+"""Brings what is exported by NFS into force: judged grants, the PCs' directories, then `services.nfs`.
+
+`appliance.exports.grants` decides who may mount what. The caller is root: the server itself, or root's helper
+(`appliance.exports.root_helper`). Every function blocks.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.config.file import Config
+from appliance.errors import UserError
+from appliance.exports.grants import Grant, check, exports_for, granted
+from image.recipe import BOINC_GID, BOINC_UID
+from services.nfs.apply import Backend, NfsError, apply, choose, probe
+from services.nfs.exports import Export, render_ganesha, render_kernel
+
+if TYPE_CHECKING:
+    from appliance.registry.database import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What is in force. `changed` is False when it was before; `directories` counts what somebody may mount."""
+
+    backend: Backend
+    why: str
+    changed: bool
+    directories: int
+
+
+def wanted_from_registry(config: Config, networks: Sequence[IPv4Network], registry: "Registry") -> list[Export]:
+    """What the running server wants, for a process that is not it."""
+    return exports_for(config, grants_from_registry(networks, registry))
+
+
+def grants_from_registry(networks: Sequence[IPv4Network], registry: "Registry") -> tuple[Grant, ...]:
+    """The same, before it is made of paths."""
+    # Root's part, which starts anew for each request, knows no registry.
+    from appliance.journal.recorder import latest  # noqa: PLC0415
+
+    boots = {boot.mac: boot for boot in latest(registry)}
+    return granted(networks, registry.allowlist(), registry.clients(), boots)
+
+
+def render(backend: Backend, exports: Sequence[Export]) -> str:
+    """The text of the box's own export file."""
+    return render_kernel(exports) if backend is Backend.KERNEL else render_ganesha(exports)
+
+
+def destination(config: Config, backend: Backend) -> Path:
+    """The box's own export file."""
+    return config.nfs.exports_file if backend is Backend.KERNEL else config.nfs.ganesha_config
+
+
+def chosen(config: Config) -> tuple[Backend, str]:
+    """The NFS server in use and why; raises UserError when there is none."""
+    try:
+        return choose(config.nfs.backend, probe())
+    except NfsError as error:
+        raise UserError(error.message, error.hint, code=1) from error
+
+
+def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[Grant]) -> Installed:
+    """Make the clients' directories and bring these exports into force, and no others of ours.
+
+    Believes nothing of `grants`. Raises UserError; for grants that are refused before anything is changed.
+    """
+    try:
+        check(grants, networks)
+    except ValueError as error:
+        raise UserError(
+            f"these exports are refused: {error}",
+            "nothing was changed; if the configuration was: sudo netboot-appliance reload",
+            code=1,
+        ) from error
+    exports = exports_for(config, grants)
+    backend, why = chosen(config)
+    try:
+        if grants:
+            _make_directories(config, (grant.mac.bare for grant in grants))
+        changed = apply(
+            backend,
+            render(backend, exports),
+            roots=(str(config.images), str(config.state)),
+            kernel_file=config.nfs.exports_file,
+            ganesha_file=config.nfs.ganesha_config,
+            ganesha_pid_file=config.nfs.ganesha_pid_file,
+        )
+    except NfsError as error:
+        raise UserError(error.message, error.hint, code=1) from error
+    except OSError as error:
+        raise UserError(f"cannot set up the exports: {error}", _advice(config, error), code=1) from error
+    return Installed(backend, why, changed, sum(bool(export.clients) for export in exports))
+
+
+def _make_directories(config: Config, names: Iterable[str]) -> None:
+    """The PCs' directories, each its own from the start: nobody can look in between its making and its locking."""
+    for directory, mode in ((config.server.data, 0o755), (config.images, 0o755), (config.state, 0o711)):
+        if not directory.exists():
+            directory.mkdir(mode, parents=True)
+        _require_roots(directory, link=directory == config.server.data)
+    state = os.open(config.state, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        for name in names:
+            _make_directory(state, name, config.state / name)
+    finally:
+        os.close(state)
+
+
+def _make_directory(state: int, name: str, path: Path) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=state)
+    found = os.stat(name, dir_fd=state, follow_symlinks=False)
+    if not stat.S_ISDIR(found.st_mode):
+        raise UserError(f"{path} is not a directory", "it would be exported: look what it is, and move it away", code=1)
+    if found.st_uid == 0:
+        # New, or of an attempt that ended here, or the top of a file system that somebody mounted for this PC.
+        os.chmod(name, 0o700, dir_fd=state)
+        os.chown(name, BOINC_UID, BOINC_GID, dir_fd=state, follow_symlinks=False)
+
+
+def _require_roots(directory: Path, *, link: bool) -> None:
+    """Raise UserError unless nobody but root can put something else in the place of what is exported from here."""
+    found = directory.stat() if link else directory.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        hint = "for another disk: mount it there, or set [server] data"
+        raise UserError(f"{directory} is not a directory of its own, so nothing is exported from it", hint, code=1)
+    if found.st_uid != 0 or found.st_mode & 0o022:
+        raise UserError(
+            f"{directory} can be changed by others than root, so nothing is exported from it",
+            f"give it back: chown root:root {directory}; chmod go-w {directory}",
+            code=1,
+        )
+
+
+def _advice(config: Config, error: OSError) -> str:
+    if os.geteuid() != 0:
+        return "run as root (sudo)"
+    # Root reads "Read-only file system" where the sandbox of its unit ends as well.
+    place = error.filename or config.server.data
+    return (
+        f"check the disk; for files at other places: systemctl edit netboot-appliance-exports, ReadWritePaths={place}"
+    )

@@ -1,0 +1,116 @@
+"""What the server and root's part say to each other about exports: a request and its answer, as JSON.
+
+PURE codec. The request comes from a process that root does not trust: `decode` takes exactly what `encode` writes and
+nothing else. What it asks for is judged by appliance.exports.grants, the files are opened by appliance.exports.mailbox.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+from appliance.exports.grants import MOST_GRANTS, Grant
+from services.ethernet import MacAddress
+
+LARGEST = 4 << 20
+"""Bytes of a request: MOST_GRANTS clients with some addresses each."""
+
+_VERSION = 2
+_MOST_ADDRESSES = 4 * MOST_GRANTS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a request, which is named by `digest`. With an `error` nothing is promised to be in force."""
+
+    request: str
+    backend: str = ""
+    why: str = ""
+    changed: bool = False
+    directories: int = 0
+    error: str = ""
+    hint: str = ""
+
+
+def digest(content: bytes) -> str:
+    """The name of a request in its answer."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def encode(grants: Sequence[Grant], once: str) -> bytes:
+    """A request; `once` tells it from an earlier one for the same. Raises ValueError when it would be too large."""
+    clients = [
+        {
+            "mac": str(grant.mac),
+            "number": grant.number,
+            "addresses": [str(address) for address in grant.addresses],
+            "live": grant.live,
+        }
+        for grant in grants
+    ]
+    content = json.dumps({"version": _VERSION, "once": once, "clients": clients}).encode()
+    if len(content) > LARGEST or sum(len(grant.addresses) for grant in grants) > _MOST_ADDRESSES:
+        raise ValueError(f"the exports of {len(grants)} clients are too much for one request")
+    return content
+
+
+def decode(content: bytes) -> tuple[Grant, ...]:
+    """The grants of a request; raises ValueError, saying where, for anything that `encode` does not write."""
+    if len(content) > LARGEST:
+        raise ValueError(f"it is longer than {LARGEST} bytes")
+    try:
+        request = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+    version, once, clients = _fields("the request", request, version=int, once=str, clients=list)
+    if version != _VERSION:
+        raise ValueError(f"its version is {version}, not {_VERSION}: restart the server, it is another release")
+    if len(once) > 100 or len(clients) > MOST_GRANTS:
+        raise ValueError(f"it is for more than {MOST_GRANTS} clients")
+    grants = tuple(_grant(client) for client in clients)
+    if sum(len(grant.addresses) for grant in grants) > _MOST_ADDRESSES:
+        raise ValueError(f"it has more than {_MOST_ADDRESSES} addresses")
+    return grants
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """The answer, for people to read as well."""
+    return json.dumps(asdict(answer), indent=1).encode() + b"\n"
+
+
+def decode_answer(content: bytes) -> Answer:
+    """Read an answer; raises ValueError."""
+    try:
+        return Answer(**json.loads(content))
+    except TypeError as error:
+        raise ValueError(f"it is not an answer: {error}") from None
+
+
+def _grant(client: object) -> Grant:
+    mac, number, addresses, live = _fields("a client", client, mac=str, number=int, addresses=list, live=bool)
+    try:
+        grant = Grant(MacAddress.parse(mac), number, tuple(IPv4Address(_text(address)) for address in addresses), live)
+    except ValueError as error:
+        raise ValueError(f"a client of it: {str(error)[:200]}") from None
+    if str(grant.mac) != mac:
+        raise ValueError(f"a client of it: {mac!r} is not the way we write {grant.mac}")
+    return grant
+
+
+def _fields(what: str, value: object, **kinds: type) -> list[Any]:
+    """The values of an object that has these keys and no others, each of just this type (True is no number)."""
+    if not isinstance(value, dict) or set(value) != set(kinds):
+        raise ValueError(f"{what} is not an object of {', '.join(kinds)}")
+    for key, kind in kinds.items():
+        if type(value[key]) is not kind:
+            raise ValueError(f"{key} of {what} is not a {kind.__name__}")
+    return [value[key] for key in kinds]
+
+
+def _text(value: object) -> str:
+    # IPv4Address would take a number, too.
+    if not isinstance(value, str):
+        raise ValueError("an address is not text")
+    return value

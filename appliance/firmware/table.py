@@ -1,0 +1,45 @@
+"""What the box has learned of firmware, as it is written down: a table of the registry."""
+
+from collections.abc import Iterable
+
+from appliance.firmware.knowledge import Adaptation, Why
+from appliance.registry.database import Registry
+from services.dhcp.plan import Profile
+from services.ethernet import MacAddress
+
+Rows = tuple[Adaptation, ...]
+
+
+def read(registry: Registry) -> dict[MacAddress, Rows]:
+    """What is written down of each client, the firmware heard last at the end. Rows of a newer version are left out."""
+    found: dict[MacAddress, Rows] = {}
+    rows = registry.sql.execute("SELECT mac, fingerprint, profile, worked, why, at FROM adaptations ORDER BY mac, at")
+    for mac, fingerprint, profile, worked, why, at in rows:
+        try:
+            known = Adaptation(fingerprint, Profile(profile), bool(worked), Why(why), at)
+        except ValueError:
+            continue
+        found[MacAddress(mac)] = (*found.get(MacAddress(mac), ()), known)
+    return found
+
+
+def forget(registry: Registry, macs: Iterable[MacAddress]) -> int:
+    """Delete what was learned of these clients; how many of them there were."""
+    with registry.transaction():
+        return sum(
+            registry.sql.execute("DELETE FROM adaptations WHERE mac = ?", (mac.value,)).rowcount > 0 for mac in macs
+        )
+
+
+def stored(registry: Registry, mac: MacAddress) -> bool:
+    """Whether anything is written down of this client."""
+    return registry.sql.execute("SELECT 1 FROM adaptations WHERE mac = ?", (mac.value,)).fetchone() is not None
+
+
+def write(registry: Registry, mac: MacAddress, rows: Rows) -> None:
+    """Put `rows` in the place of what is written down of this client; part of a transaction of the caller's."""
+    registry.sql.execute("DELETE FROM adaptations WHERE mac = ?", (mac.value,))
+    registry.sql.executemany(
+        "INSERT INTO adaptations (mac, fingerprint, profile, worked, why, at) VALUES (?, ?, ?, ?, ?, ?)",
+        [(mac.value, k.fingerprint, k.profile.value, k.worked, k.why.value, k.at) for k in rows],
+    )

@@ -1,0 +1,259 @@
+"""Boot events: stamp, fold into the clients' current boots, write down.
+
+Events reach the registry in batches (`flush`), so that a thousand booting PCs cost a few commits a second. A boot
+itself, with its token, is committed before its offer leaves: a server that is killed and started again still knows it.
+
+Where the registry cannot be written (disk full, locked, damaged) all goes on from memory, new boots too, and is written
+when it can be. What a server that is killed meanwhile forgets are the boots of that time: those PCs boot again.
+"""
+
+import json
+import secrets
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from ipaddress import IPv4Address
+from operator import attrgetter
+from typing import Any, get_args, get_type_hints
+
+from appliance.journal.timeline import MOST_ADDRESSES, AddressLost, Boot, Sign, continues, fold, replay
+from appliance.registry.database import BootRow, Client, IgnoredRow, Registry
+from appliance.registry.schema import SqlError
+from services.ethernet import MacAddress
+from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered, TransferProgressed
+
+_KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), AddressLost)}
+_HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
+# What a forger can say in the name of a PC, as often as it likes: written down only where it tells something new, and
+# of one boot only so many; a real one has about ten.
+_ANYBODY_SENDS = (Discovered, Offered, AddressSeen, LeaseChosen)
+_MOST_OF_ANYBODY = 200
+# Refusals waiting for the next flush. A flood of strangers can fill this, and then only it.
+_REFUSALS_HELD = 1000
+# What else waits, while the registry cannot be written: events of an hour in which 1000 PCs boot. Of more, the latest
+# are in memory only.
+_EVENTS_HELD = 20_000
+_BOOTS_HELD = 5_000
+# Firmware waits a second at least before it discovers again, and counts `secs`; who does not is worth a line only so
+# often.
+_DISCOVERED_AGAIN = 2.0
+# A refusal is logged once, not once a packet; a machine that still asks after an hour is worth another line.
+_LOGGED_AGAIN = 3600.0
+_AS_IT_IS = (str, int, float, bool, dict)
+_told = attrgetter(*(field.name for field in fields(Boot) if field.name != "last_event"))
+
+
+class Journal:
+    """The current boots and the way to the registry. `log(event, boot)` is told what people may want to read, with the
+    boot after the event; of refusals, each kind once an hour, with None."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        clock: Callable[[], float],
+        log: Callable[[Event, Boot | None], None],
+    ) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._log = log
+        self._boots = {boot.mac: boot for boot in latest(registry)}
+        self._holders = {a: boot.mac for boot in self._boots.values() for a in boot.known_addresses}
+        self._clients = {client.mac: client for client in registry.clients()}
+        self._last_client, self._last_boot = registry.highest()
+        self._registered: list[Client] = []
+        self._opened: list[BootRow] = []
+        self._pending: list[tuple[int, float, str, str]] = []
+        # Progress is for watching: between two flushes only the latest of a file says anything.
+        self._progress: dict[tuple[int, str], tuple[int, float, str, str]] = {}
+        self._of_anybody: dict[MacAddress, int] = {}
+        self._discovered: dict[MacAddress, tuple[tuple[str, bool, int], float]] = {}
+        self._refused: dict[tuple[str, str, str], IgnoredRow] = {}
+        self._logged: dict[tuple[str, str, str], float] = {}
+        self._failing = False
+
+    def client(self, mac: MacAddress) -> Client | None:
+        """Who has booted at least once."""
+        return self._clients.get(mac)
+
+    def clients(self) -> list[Client]:
+        """Everybody who has."""
+        return list(self._clients.values())
+
+    def boot(self, mac: MacAddress) -> Boot | None:
+        """The client's latest boot."""
+        return self._boots.get(mac)
+
+    def boots(self) -> list[Boot]:
+        """Every client's latest boot."""
+        return list(self._boots.values())
+
+    def began(self, sign: Sign, release: str, *, commit: bool = True) -> Boot:
+        """The boot that a sign of a power-on belongs to; opens one, with a new token, when it is a new power-on.
+
+        Without `commit` the caller does that, for several at once.
+        """
+        now = self._clock()
+        boot = self._boots.get(sign.mac)
+        if boot is None or not continues(boot, sign, now):
+            inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
+            self._boots[sign.mac] = _opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
+            self._of_anybody.pop(sign.mac, None)
+            self._discovered.pop(sign.mac, None)
+            if commit:
+                self.commit()
+        return self._append(self._boots[sign.mac], sign, now)
+
+    def record(self, event: Event) -> None:
+        """Take down any other event; one of a client without a boot is let go."""
+        if isinstance(event, Ignored):
+            self._refuse(event)
+            return
+        boot = self._boots.get(event.mac)
+        if boot is None:
+            return
+        if isinstance(event, AddressSeen):
+            self.moved_in(event.address, event.mac)
+            self._holders[event.address] = event.mac
+        self._append(self._boots[event.mac], event, self._clock())
+
+    def moved_in(self, address: IPv4Address, mac: MacAddress) -> bool:
+        """Note that `mac`, whoever it is, has been met at `address`; True if that took it from another client."""
+        holder = self._holders.get(address)
+        if holder is None or holder == mac:
+            return False
+        del self._holders[address]
+        self._append(self._boots[holder], AddressLost(holder, address), self._clock())
+        return True
+
+    def commit(self) -> None:
+        """Write down the boots that were opened."""
+        if self._failing or not self._opened:
+            return
+        try:
+            with self._registry.transaction():
+                self._write_opened()
+            self._registered, self._opened = [], []
+        except SqlError:
+            # The next `flush` tries again, and says so if it still cannot be done.
+            self._failing = True
+
+    def flush(self) -> None:
+        """Write what has gathered, in one commit. On an error (disk full) it is kept for the next try."""
+        if not (self._opened or self._pending or self._progress or self._refused):
+            return
+        self._failing = True
+        with self._registry.transaction():
+            self._write_opened()
+            self._registry.append_events([*self._progress.values(), *self._pending])
+            self._registry.record_ignored(self._refused.values())
+        self._failing = False
+        self._registered, self._opened, self._pending, self._progress, self._refused = [], [], [], {}, {}
+
+    def _open(self, mac: MacAddress, now: float, release: str, inherited: str) -> BootRow:
+        if mac not in self._clients:
+            self._last_client += 1
+            self._clients[mac] = Client(self._last_client, mac, now, secrets.token_urlsafe(18))
+            self._registered.append(self._clients[mac])
+        self._last_boot += 1
+        row = BootRow(self._last_boot, mac, now, secrets.token_urlsafe(18), release, inherited)
+        self._opened.append(row)
+        del self._opened[:-_BOOTS_HELD]
+        return row
+
+    def _write_opened(self) -> None:
+        self._registry.register(*self._registered)
+        self._registry.open_boot(*self._opened)
+
+    def _append(self, boot: Boot, event: Event | AddressLost, now: float) -> Boot:
+        after = fold(boot, event, now)
+        self._boots[boot.mac] = after
+        if after.addresses is not boot.addresses:
+            for address in set(boot.addresses).difference(after.addresses):
+                if self._holders.get(address) == boot.mac and address not in after.inherited:
+                    del self._holders[address]
+        if isinstance(event, TransferProgressed):
+            self._progress[boot.id, event.path] = _row(boot, event, now)
+        elif len(self._pending) < _EVENTS_HELD and (
+            not isinstance(event, _ANYBODY_SENDS) or self._is_news(boot, after)
+        ):
+            self._pending.append(_row(boot, event, now))
+        if not (isinstance(event, AddressLost) or (isinstance(event, Discovered) and self._is_restless(event, now))):
+            self._log(event, after)
+        return after
+
+    def _is_news(self, before: Boot, after: Boot) -> bool:
+        """Whether an event that anybody may have sent is worth a row."""
+        count = self._of_anybody.get(before.mac, 0)
+        if count >= _MOST_OF_ANYBODY or _told(after) == _told(before):
+            return False
+        self._of_anybody[before.mac] = count + 1
+        return True
+
+    def _is_restless(self, event: Discovered, now: float) -> bool:
+        """Whether the log has just had the same of this client."""
+        said, last = self._discovered.get(event.mac, (None, now))
+        saying = (event.fingerprint, event.ipxe, event.secs)
+        if saying == said and 0 <= now - last < _DISCOVERED_AGAIN:
+            return True
+        self._discovered[event.mac] = (saying, now)
+        return False
+
+    def _refuse(self, event: Ignored) -> None:
+        now = self._clock()
+        key = (event.client, event.service, event.reason.value)
+        before = self._refused.get(key)
+        if before is not None:
+            self._refused[key] = IgnoredRow(*key, before.first_at, now, before.count + 1)
+        elif len(self._refused) < _REFUSALS_HELD:
+            self._refused[key] = IgnoredRow(*key, now, now, 1)
+        if now - self._logged.get(key, -_LOGGED_AGAIN) >= _LOGGED_AGAIN:
+            self._logged.pop(key, None)
+            self._logged[key] = now
+            if len(self._logged) > _REFUSALS_HELD:
+                del self._logged[next(iter(self._logged))]
+            self._log(event, None)
+
+
+def latest(registry: Registry) -> list[Boot]:
+    """Every client's latest boot, folded from the registry."""
+    return [_read(registry, row) for row in registry.latest_boots()]
+
+
+def history(registry: Registry, mac: MacAddress) -> list[Boot]:
+    """The client's known boots, oldest first."""
+    return [_read(registry, row) for row in registry.boots(mac)]
+
+
+def _read(registry: Registry, row: BootRow) -> Boot:
+    return replay(_opened(row), decoded(registry.events(row.id)))
+
+
+def _opened(row: BootRow) -> Boot:
+    inherited = tuple(IPv4Address(address) for address in row.inherited.split())
+    return Boot(row.id, row.mac, row.started, row.token, row.release, last_event=row.started, inherited=inherited)
+
+
+def _row(boot: Boot, event: Event | AddressLost, now: float) -> tuple[int, float, str, str]:
+    return boot.id, now, type(event).__name__, encode(event)
+
+
+def encode(event: Event | AddressLost) -> str:
+    """The event's fields as JSON."""
+    values = {name: getattr(event, name) for name in event.__dataclass_fields__}
+    return json.dumps({k: v if isinstance(v, _AS_IT_IS) else str(v) for k, v in values.items()})
+
+
+def decoded(rows: Iterable[tuple[float, str, str]]) -> Iterable[tuple[float, Event | AddressLost]]:
+    """Rows of the registry as (at, event); kinds that this version does not know are passed over."""
+    for at, kind, details in rows:
+        if kind in _KINDS:
+            hints = _HINTS[kind]
+            yield at, _KINDS[kind](**{name: _revive(hints[name], v) for name, v in json.loads(details).items()})
+
+
+def _revive(hint: Any, value: Any) -> Any:
+    if hint is MacAddress:
+        return MacAddress.parse(value)
+    if isinstance(hint, types.GenericAlias) or hint in (str, int, float, bool):
+        return value
+    return hint(value)

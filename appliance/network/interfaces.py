@@ -1,0 +1,72 @@
+"""Where the box stands: its interfaces, the networks it serves, its own address in URLs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from appliance.config.file import Config
+from appliance.errors import UserError
+from services.linux.neighbours import Interface, interface_address
+from services.linux.neighbours import interfaces as all_interfaces
+
+
+def interfaces(config: Config) -> list[Interface]:
+    """The configured interfaces as they are now, or the one that is found; raises UserError when there is none.
+
+    Its code is 1: at boot, the configuration may be right and the network not up yet.
+    """
+    if not config.server.interfaces:
+        return [found_interface()]
+    try:
+        return [interface_address(name) for name in config.server.interfaces]
+    except LookupError as error:
+        raise UserError(
+            f"{config.path}: [server] interfaces: {error.args[0]}", "see the names with: ip -brief address", code=1
+        ) from None
+
+
+def settled(config: Config) -> Config:
+    """The configuration with its interfaces named, as they are found now; raises UserError like `interfaces`."""
+    names = config.server.interfaces or (found_interface().name,)
+    return replace(config, server=replace(config.server, interfaces=names))
+
+
+def found_interface() -> Interface:
+    """The only interface there is, else the one with the default route; raises UserError."""
+    usable = {interface.name: interface for interface in all_interfaces()}
+    if not usable:
+        raise UserError(
+            "no network interface has an IPv4 address",
+            "set one up for the network of the PCs; see what there is with: ip -brief address",
+            code=1,
+        )
+    if len(usable) == 1:
+        return next(iter(usable.values()))
+    for name in _default_routes():
+        if name in usable:
+            return usable[name]
+    raise UserError(
+        f"cannot tell which interface leads to the PCs; there are: {', '.join(usable)}",
+        "name it in the configuration ([server] interfaces), "
+        "or write one with: sudo netboot-appliance config init --interface NAME",
+        code=1,
+    )
+
+
+def _default_routes() -> list[str]:
+    """The interfaces of the default routes, the preferred one first."""
+    # Columns of /proc/net/route: Iface Destination Gateway Flags RefCnt Use Metric Mask ...
+    table = (line.split() for line in Path("/proc/self/net/route").read_text(encoding="ascii").splitlines()[1:])
+    found = [(int(route[6]), route[0]) for route in table if route[1] == route[7] == "00000000"]
+    return [name for _, name in sorted(found, key=lambda route: route[0])]
+
+
+def networks(config: Config, served: Sequence[Interface]) -> tuple[IPv4Network, ...]:
+    """The configured networks, or those of the interfaces."""
+    return config.nfs.networks or tuple(interface.address.network for interface in served)
+
+
+def base_url(address: IPv4Address, port: int) -> str:
+    """The box's HTTP address, without the port where it is the usual one (some firmware cannot parse it)."""
+    return f"http://{address}" if port == 80 else f"http://{address}:{port}"

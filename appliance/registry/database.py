@@ -1,0 +1,299 @@
+"""The program's own database: SQLite in WAL mode, plain SQL. `appliance.registry.schema` has its file and its schema.
+
+Holds the allowlist, the clients, the boots with their events, and what was refused. The CLI and the running server open
+it at the same time; `changed()` tells one what the other committed. A commit is on the disk before it returns.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from appliance.allowlist import Allowlist, BootSettings, Entry
+from appliance.registry import schema
+from appliance.registry.file_owner import acting_as_owner
+from appliance.registry.move_from_0_1 import take_over
+from services.ethernet import MacAddress, MacRange
+
+# A machine's history is for people; beyond this many boots nobody reads it, and the file stays small for years.
+_BOOTS_KEPT = 20
+_IGNORED_KEPT = 1000
+_INSERT_ALLOWED = "INSERT INTO allowed (first, last, label, added, root, entry, timeout) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A MAC that has booted at least once. `number` is small, unique and never reused for another MAC."""
+
+    number: int
+    mac: MacAddress
+    first_seen: float
+    gui_rpc_password: str
+
+
+@dataclass(frozen=True, slots=True)
+class BootRow:
+    """What was decided when a boot was opened; everything later is in its events."""
+
+    id: int
+    mac: MacAddress
+    started: float
+    token: str
+    release: str
+    inherited: str
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredRow:
+    """Refusals of one client by one service for one reason, counted."""
+
+    client: str
+    service: str
+    reason: str
+    first_at: float
+    last_at: float
+    count: int
+
+
+class Registry:
+    """One open connection. Not for sharing between threads."""
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        """Open or create the database; raises UserError when that is not possible.
+
+        `durable`: a commit is on the disk before it returns, as a person's edit must be. The server does without: what
+        a power cut takes from it are the last moments of boots, which the same power cut ended.
+        """
+        self.path = path
+        self._facts: dict[str, str] = {}
+        # For the modules that keep tables of their own in it (leases.py, adaptations.py).
+        self.sql: sqlite3.Connection
+        try:
+            take_over(path)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with acting_as_owner(path.parent):
+                # The database holds passwords and tokens: nobody else may read it, from its first byte on.
+                path.touch(mode=0o600)
+                self._file = _identity(path)
+                self.sql = sqlite3.connect(path, timeout=10.0, isolation_level=None)
+                try:
+                    self.sql.execute("PRAGMA journal_mode = WAL")
+                    self.sql.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    # SQLite opens all its files, and makes those it lacks, with the first statements.
+                    schema.migrate(self.sql, path)
+                    self.sql.execute("PRAGMA foreign_keys = ON")
+                    self._known = self._version()
+                except BaseException:
+                    self.sql.close()
+                    raise
+        except (OSError, sqlite3.Error) as error:
+            raise schema.explain(path, error) from error
+
+    def close(self) -> None:
+        self.sql.close()
+
+    def __enter__(self) -> "Registry":
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self.close()
+        if isinstance(error, sqlite3.Error) and schema.is_of_the_disk(error):
+            raise schema.explain(self.path, error) from error
+
+    def check(self) -> None:
+        """Read all of it; raises UserError if it is damaged. Takes 0.1 s for 25 MB, the history of 300 PCs."""
+        schema.check(self.sql, self.path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block's writes, or none of them."""
+        self.sql.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.sql.execute("COMMIT")
+        except BaseException:
+            # SQLite itself has rolled back where the disk was full.
+            if self.sql.in_transaction:
+                self.sql.execute("ROLLBACK")
+            raise
+
+    def wait_for_locks(self, seconds: float) -> None:
+        """From now on a write waits so long for another process that writes; 10 s before this is called."""
+        self.sql.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+
+    def in_place(self) -> bool:
+        """Whether the file that was opened is still the one of that name."""
+        try:
+            return _identity(self.path) == self._file
+        except OSError:
+            return False
+
+    def changed(self) -> bool:
+        """Whether another connection has committed since the allowlist was last read. Costs microseconds."""
+        return self._version() != self._known
+
+    def _version(self) -> int:
+        """A number that differs once another connection has committed."""
+        version: int = self.sql.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    # The allowlist
+
+    def allowlist(self) -> Allowlist:
+        # In this order: what is committed meanwhile is in this reading or counts as a change.
+        version = self._version()
+        rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed ORDER BY first, last")
+        settings = cache(BootSettings)  # most entries have the same
+        found = Allowlist.read((first, last, label, settings(*own)) for first, last, label, *own in rows)
+        self._known = version
+        return found
+
+    def allow(self, entries: Iterable[Entry]) -> int:
+        """Add the entries; one whose range is there already gets the new label and settings. How many were not."""
+        now = time.time()
+        with self.transaction():
+            before = self._count_allowed()
+            self.sql.executemany(
+                f"{_INSERT_ALLOWED} ON CONFLICT DO UPDATE SET label = excluded.label, root = excluded.root,"
+                " entry = excluded.entry, timeout = excluded.timeout",
+                (_allowed_row(e, now) for e in entries),
+            )
+            return self._count_allowed() - before
+
+    def disallow(self, span: MacRange) -> bool:
+        """Remove the entry of exactly this range; False when there is none."""
+        with self.transaction():
+            done = self.sql.execute(
+                "DELETE FROM allowed WHERE first = ? AND last = ?", (span.first.value, span.last.value)
+            )
+        return done.rowcount > 0
+
+    def replace_allowlist(self, before: Allowlist, after: Iterable[Entry]) -> bool:
+        """Put `after` in the place of `before`; False, and nothing done, when `before` is no longer what is there."""
+        now = time.time()
+        with self.transaction():
+            if self.allowlist() != before:
+                return False
+            self.sql.execute("DELETE FROM allowed")
+            self.sql.executemany(_INSERT_ALLOWED, (_allowed_row(e, now) for e in after))
+        return True
+
+    def _count_allowed(self) -> int:
+        count: int = self.sql.execute("SELECT count(*) FROM allowed").fetchone()[0]
+        return count
+
+    # Clients and boots
+
+    def client(self, mac: MacAddress) -> Client | None:
+        row = self.sql.execute("SELECT * FROM clients WHERE mac = ?", (mac.value,)).fetchone()
+        return _client(row) if row else None
+
+    def clients(self) -> list[Client]:
+        return [_client(row) for row in self.sql.execute("SELECT * FROM clients ORDER BY mac")]
+
+    def highest(self) -> tuple[int, int]:
+        """The highest numbers that a client and a boot were ever given; 0 where none was."""
+        client = self.sql.execute("SELECT ifnull(max(number), 0) FROM clients").fetchone()[0]
+        boot = self.sql.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'boots'").fetchone()[0]
+        return client, boot
+
+    def register(self, *clients: Client) -> None:
+        """Write down clients; one that is known stays as it is."""
+        self.sql.executemany(
+            "INSERT INTO clients (number, mac, first_seen, gui_rpc_password) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            [(each.number, each.mac.value, each.first_seen, each.gui_rpc_password) for each in clients],
+        )
+
+    def open_boot(self, *rows: BootRow) -> None:
+        """Write down new boots, and forget the oldest ones of their clients."""
+        added = [(row.id, row.mac.value, row.started, row.token, row.release, row.inherited) for row in rows]
+        self.sql.executemany(
+            "INSERT INTO boots (id, mac, started, token, release, inherited) VALUES (?, ?, ?, ?, ?, ?)", added
+        )
+        self.sql.executemany(
+            "DELETE FROM boots WHERE mac = ?1"
+            " AND id NOT IN (SELECT id FROM boots WHERE mac = ?1 ORDER BY id DESC LIMIT ?2)",
+            [(mac, _BOOTS_KEPT) for _, mac, *_ in added],
+        )
+
+    def boots(self, mac: MacAddress) -> list[BootRow]:
+        """The client's boots that are still known, oldest first."""
+        rows = self.sql.execute("SELECT * FROM boots WHERE mac = ? ORDER BY id", (mac.value,))
+        return [_boot_row(row) for row in rows]
+
+    def latest_boots(self) -> list[BootRow]:
+        """Every client's latest boot, oldest first."""
+        rows = self.sql.execute("SELECT * FROM boots WHERE id IN (SELECT max(id) FROM boots GROUP BY mac) ORDER BY id")
+        return [_boot_row(row) for row in rows]
+
+    def events(self, boot: int) -> list[tuple[float, str, str]]:
+        """The boot's events as (at, kind, details), in order."""
+        rows = self.sql.execute("SELECT at, kind, details FROM events WHERE boot = ? ORDER BY id", (boot,))
+        return rows.fetchall()
+
+    def append_events(self, rows: Iterable[tuple[int, float, str, str]]) -> None:
+        """Append (boot, at, kind, details) rows; those of a boot that was forgotten meanwhile are dropped."""
+        self.sql.executemany(
+            "INSERT INTO events (boot, at, kind, details)"
+            " SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM boots WHERE id = ?1)",
+            rows,
+        )
+
+    # What was refused, and the server's own state
+
+    def record_ignored(self, rows: Iterable[IgnoredRow]) -> None:
+        self.sql.executemany(
+            "INSERT INTO ignored VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET last_at = excluded.last_at, count = count + excluded.count",
+            [(r.client, r.service, r.reason, r.first_at, r.last_at, r.count) for r in rows],
+        )
+        self.sql.execute(
+            "DELETE FROM ignored WHERE last_at < (SELECT last_at FROM ignored ORDER BY last_at DESC LIMIT 1 OFFSET ?)",
+            (_IGNORED_KEPT,),
+        )
+
+    def ignored(self) -> list[IgnoredRow]:
+        """What was refused, the latest first."""
+        rows = self.sql.execute("SELECT * FROM ignored ORDER BY last_at DESC, client")
+        return [IgnoredRow(*row) for row in rows]
+
+    def set_server(self, key: str, value: Any) -> None:
+        """Note a fact about the running server, as JSON. One that cannot be written is kept for `flush_server`."""
+        self._facts[key] = json.dumps(value)
+        self.flush_server()
+
+    def flush_server(self) -> None:
+        """Write the facts that could not be written before."""
+        if self._facts:
+            self.sql.executemany("INSERT OR REPLACE INTO server VALUES (?, ?)", list(self._facts.items()))
+            self._facts.clear()
+
+    def server(self) -> dict[str, Any]:
+        return {key: json.loads(value) for key, value in self.sql.execute("SELECT key, value FROM server")}
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _allowed_row(entry: Entry, now: float) -> tuple[Any, ...]:
+    settings = entry.settings
+    first, last = entry.range.first.value, entry.range.last.value
+    return first, last, entry.label, now, settings.root, settings.entry, settings.timeout
+
+
+def _client(row: tuple[Any, ...]) -> Client:
+    number, mac, first_seen, password = row
+    return Client(number, MacAddress(mac), first_seen, password)
+
+
+def _boot_row(row: tuple[Any, ...]) -> BootRow:
+    ident, mac, started, token, release, inherited = row
+    return BootRow(ident, MacAddress(mac), started, token, release, inherited)

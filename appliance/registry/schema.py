@@ -1,0 +1,220 @@
+"""The registry's file: its schema, the migrations to it, consistent copies of it, and what is wrong with a damaged one.
+
+A migration that has been released is never edited: tests/unit/appliance/schemas/ holds a registry of every schema. What
+is in the tables is a matter of `appliance.registry.database`.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from appliance.errors import UserError
+from appliance.registry.file_owner import acting_as_owner
+
+# Number n makes schema n + 1 of schema n. Run with foreign keys off: a table may be made anew under its old name.
+MIGRATIONS: list[Iterable[str]] = [
+    (
+        """CREATE TABLE allowed (
+            first INTEGER NOT NULL, last INTEGER NOT NULL, label TEXT NOT NULL, added REAL NOT NULL,
+            PRIMARY KEY (first, last)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE clients (
+            number INTEGER PRIMARY KEY, mac INTEGER NOT NULL UNIQUE, first_seen REAL NOT NULL,
+            gui_rpc_password TEXT NOT NULL
+        )""",
+        """CREATE TABLE boots (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, mac INTEGER NOT NULL, started REAL NOT NULL, token TEXT NOT NULL,
+            release TEXT NOT NULL, inherited TEXT NOT NULL
+        )""",
+        "CREATE INDEX boots_of_client ON boots (mac, id)",
+        """CREATE TABLE events (
+            id INTEGER PRIMARY KEY, boot INTEGER NOT NULL REFERENCES boots ON DELETE CASCADE, at REAL NOT NULL,
+            kind TEXT NOT NULL, details TEXT NOT NULL
+        )""",
+        "CREATE INDEX events_of_boot ON events (boot, id)",
+        """CREATE TABLE ignored (
+            client TEXT NOT NULL, service TEXT NOT NULL, reason TEXT NOT NULL, first_at REAL NOT NULL,
+            last_at REAL NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (client, service, reason)
+        ) WITHOUT ROWID""",
+        "CREATE TABLE server (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    ),
+    (
+        # What a range's PCs boot, where it differs from the configuration; '' and NULL: it does not.
+        "ALTER TABLE allowed ADD COLUMN root TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE allowed ADD COLUMN entry TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE allowed ADD COLUMN timeout INTEGER",
+        # `boot`: the one that has taken it.
+        "CREATE TABLE next_boots (mac INTEGER PRIMARY KEY, entry TEXT NOT NULL, boot INTEGER) WITHOUT ROWID",
+        """CREATE TABLE leases (
+            address INTEGER PRIMARY KEY, mac INTEGER NOT NULL, client_id BLOB NOT NULL, state TEXT NOT NULL,
+            expires REAL NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TABLE adaptations (
+            mac INTEGER NOT NULL, fingerprint TEXT NOT NULL, profile TEXT NOT NULL, worked INTEGER NOT NULL,
+            why TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (mac, fingerprint)
+        ) WITHOUT ROWID""",
+    ),
+]
+SqlError = sqlite3.Error
+"""What a statement raises. Elsewhere nobody knows SQLite; `explain` says what it means."""
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def version(sql: sqlite3.Connection) -> int:
+    """The schema of an open registry; 0 is an empty file."""
+    found: int = sql.execute("PRAGMA user_version").fetchone()[0]
+    return found
+
+
+def migrate(sql: sqlite3.Connection, path: Path) -> None:
+    """Bring the registry to today's schema, all of the way or not at all; raises UserError, OSError, sqlite3.Error.
+
+    What it was before is kept beside it, so that one can go back to the version that wrote it.
+    """
+    before = version(sql)
+    if before > len(MIGRATIONS):
+        kept = _kept(path, len(MIGRATIONS))
+        raise UserError(
+            f"the registry {path} was written by a newer netboot-appliance (schema {before})",
+            "install that version again, or restore a backup made with this one"
+            + (f"; {kept} is the registry as this version left it" if kept.exists() else ""),
+        )
+    if before == len(MIGRATIONS):
+        return
+    if before:
+        _copy(sql, _kept(path, before))
+    sql.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have done it while this one waited for the lock.
+        for number in range(version(sql), len(MIGRATIONS)):
+            for statement in MIGRATIONS[number]:
+                sql.execute(statement)
+            sql.execute(f"PRAGMA user_version = {number + 1}")
+        sql.execute("COMMIT")
+    except BaseException:
+        # SQLite itself has rolled back where the disk was full.
+        if sql.in_transaction:
+            sql.execute("ROLLBACK")
+        raise
+
+
+def snapshot(source: Path, target: Path) -> None:
+    """Copy the registry as it is at one moment, also while a server writes to it. Raises UserError.
+
+    The copy is one file of the caller's, mode 0600, of the schema that the registry has.
+    """
+    try:
+        with acting_as_owner(source.parent):
+            sql = sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=10.0, isolation_level=None)
+            # SQLite opens all its files with the first statement.
+            version(sql)
+        with closing(sql):
+            _copy(sql, target)
+    except (OSError, sqlite3.Error) as error:
+        raise explain(source, error) from error
+
+
+def check(sql: sqlite3.Connection, path: Path) -> None:
+    """Raise UserError if pages of the registry are damaged, or its tables are not those of its schema."""
+    try:
+        complaints = [row[0] for row in sql.execute("PRAGMA integrity_check(3)") if row[0] != "ok"]
+        complaints += [
+            f"a row of {row[0]} has lost what it belongs to" for row in sql.execute("PRAGMA foreign_key_check")
+        ]
+        if not complaints and _shape(sql) != _expected(version(sql)):
+            complaints = [f"its tables are not those of schema {version(sql)}"]
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+    if complaints:
+        raise _damaged(path, complaints[0].replace("\n", " "))
+
+
+def examine(path: Path) -> int:
+    """The schema of a registry that nobody uses; raises UserError if it is damaged. Writes nothing."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as sql:
+            found = version(sql)
+            if found > len(MIGRATIONS):
+                raise UserError(
+                    f"it was written by a newer netboot-appliance (schema {found}, this one knows {len(MIGRATIONS)})",
+                    "install that version first",
+                )
+            check(sql, path)
+            return found
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+
+
+def explain(path: Path, error: Exception) -> UserError:
+    """What an error of SQLite or the system means for people."""
+    if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in _DAMAGED:
+        return _damaged(path, str(error))
+    if is_locked(error):
+        return UserError(
+            f"the registry {path} is locked: another program has been writing to it all the time",
+            f"try again; look who it is: fuser -v {path}",
+            code=1,
+        )
+    return UserError(
+        f"cannot use the registry {path}: {error}",
+        f"run with sudo; look whether the disk is full (df {path.parent}) and who may write there",
+        code=1,
+    )
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether an error of SQLite says that another process is writing."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def is_of_the_disk(error: BaseException | None) -> bool:
+    """Whether an error of SQLite comes from the file or the disk, and not from a statement of ours."""
+    code = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
+    return code is not None and code & 0xFF not in (
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISUSE,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_RANGE,
+    )
+
+
+def _damaged(path: Path, complaint: str) -> UserError:
+    return UserError(
+        f"the registry {path} is damaged: {complaint}",
+        "restore a backup: netboot-appliance restore FILE; or begin with an empty one, in which nobody may boot: "
+        f"mv {path} {path}.damaged (the PCs' work is not in it and stays)",
+    )
+
+
+def _copy(sql: sqlite3.Connection, target: Path) -> None:
+    """Write what the connection sees into a file, complete or not at all; an older copy gives way."""
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    # It holds passwords and tokens: nobody else may read it, from its first byte on.
+    unfinished.touch(mode=0o600, exist_ok=False)
+    try:
+        sql.execute("VACUUM INTO ?", (str(unfinished),))
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _kept(path: Path, schema: int) -> Path:
+    return path.with_name(f"{path.name}.schema{schema}")
+
+
+def _shape(sql: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    rows = sql.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+    return {(kind, name, " ".join(str(text).split())) for kind, name, text in rows}
+
+
+def _expected(schema: int) -> set[tuple[str, str, str]]:
+    with closing(sqlite3.connect(":memory:")) as sql:
+        for migration in MIGRATIONS[:schema]:
+            for statement in migration:
+                sql.execute(statement)
+        return _shape(sql)

@@ -1,0 +1,70 @@
+"""One server for one registry: a lock that the kernel releases however the process ends."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from appliance.errors import UserError
+from appliance.registry.file_owner import acting_as_owner
+
+# struct flock of fcntl(2): type, whence, start, length, pid.
+_FLOCK = "hhqqi4x"
+
+
+@contextlib.contextmanager
+def only_server(registry: Path) -> Iterator[None]:
+    """Hold the lock beside this registry; raises UserError naming the process that has it."""
+    try:
+        registry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with acting_as_owner(registry.parent):
+            file = _path(registry).open("a+")
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {registry.parent}: {error.strerror}", _hint(error, registry.parent), code=1
+        ) from error
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = holder(registry)
+            raise UserError(
+                f"netboot-appliance serve is running already (process {pid})",
+                f"look at it with: netboot-appliance status; stop it with: kill {pid}",
+                code=1,
+            ) from None
+        yield
+
+
+def holder(registry: Path) -> int | None:
+    """The process id of the server that runs on this registry, or None. Asks the kernel; takes no lock itself.
+
+    Raises UserError when the caller may not look.
+    """
+    try:
+        with _path(registry).open() as file:
+            asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    except PermissionError as error:
+        raise UserError(
+            f"cannot look into {registry.parent}: {error.strerror}", "run with sudo: it is the server's own", code=1
+        ) from error
+    except OSError:
+        return None
+    return None if kind == fcntl.F_UNLCK else pid
+
+
+def _path(registry: Path) -> Path:
+    return registry.with_name("serve.lock")
+
+
+def _hint(error: OSError, directory: Path) -> str:
+    if error.errno == errno.EROFS:
+        # Either the disk, or the sandbox of the unit, which knows the default data directory only.
+        return (
+            f"check the disk; for another [server] data: systemctl edit netboot-appliance, ReadWritePaths={directory}"
+        )
+    return "run as root (sudo), or as its unit: systemd-tmpfiles --create; systemctl start netboot-appliance"

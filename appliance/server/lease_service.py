@@ -1,0 +1,39 @@
+"""The DHCP server of this box, as [dhcp] wants it: its addresses from the networks, its leases from the registry."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from appliance.dhcp import leases
+from appliance.dhcp.subnets import subnets
+from appliance.registry.database import Registry
+from appliance.server.box import Box
+from services.dhcp.lease_server import LeaseServer
+from services.dhcp.leasing import Leasing
+from services.ethernet import MacAddress
+from services.linux.neighbours import Interface, Neighbours
+
+
+def lease_server(
+    box: Box, registry: Registry, neighbours: Neighbours, served: Sequence[Interface]
+) -> LeaseServer | None:
+    """The server of leases, or None where another one gives out the addresses; raises UserError like `subnets`."""
+    settings = box.config.dhcp
+    places = subnets(box.config, served)
+    registry.set_server("addresses", sum(place.size for place in places))
+    if not places:
+        return None
+    own = [interface.address.ip for interface in served]
+    static = settings.static_addresses
+
+    def serves(mac: MacAddress) -> bool:
+        return settings.unknown == "lease" or mac in static or box.allowed(mac)
+
+    return LeaseServer(
+        Leasing(places, own, leases.load(registry)),
+        neighbours,
+        serves=serves,
+        save=partial(leases.save, registry),
+        # Behind a relay no neighbour table tells that an address has another PC now: what was exported there ends.
+        given=box.neighbour_changed,
+        emit=box.emit,
+    )

@@ -1,0 +1,95 @@
+"""The server's turns at its registry: what has gathered is written down, what the CLI committed is taken over.
+
+A registry that cannot be written ends nothing: everything goes on from memory, said once in the log and in systemd's
+line, and is written when that is possible again. Nothing here waits; another process may have the write lock.
+"""
+
+import structlog
+
+from appliance.journal.recorder import Journal
+from appliance.registry import schema
+from appliance.registry.database import Registry
+from appliance.server.box import Box
+from services.dhcp.lease_server import LeaseServer
+
+LOCK_WAIT = 0.01
+"""Seconds that a turn waits for the write lock, and with it every PC for its answer."""
+
+LAST_WAIT = 10.0
+"""Seconds for the last turn: nobody waits for an answer any more."""
+
+_BUSY_FOR = 2.0
+"""Seconds after which a lock is worth a word: each verb that writes takes it for a moment."""
+
+log = structlog.get_logger("serve")
+
+
+class Bookkeeping:
+    """`trouble` says in words why the registry cannot be written, or is empty."""
+
+    def __init__(self, registry: Registry, box: Box, journal: Journal, leases: LeaseServer | None = None) -> None:
+        self.trouble = ""
+        self._registry = registry
+        self._box = box
+        self._journal = journal
+        self._leases = leases
+        self._failing_since: float | None = None
+        registry.wait_for_locks(LOCK_WAIT)
+
+    def turn(self, now: float) -> None:
+        """Write and read what there is; `now` is monotonic seconds. Raises nothing."""
+        try:
+            self._write()
+            self._read()
+        except Exception as error:
+            self._failed(error, now)
+            return
+        self._failing_since = None
+        gone = not self._registry.in_place()
+        self._say(
+            f"the registry {self._registry.path} was deleted or replaced" if gone else "",
+            "restore a backup, or put the file back, and then: systemctl restart netboot-appliance",
+        )
+
+    def close(self) -> None:
+        """The last turn; raises what keeps it from writing."""
+        self._registry.wait_for_locks(LAST_WAIT)
+        self._write()
+
+    def _write(self) -> None:
+        if self._leases is not None:
+            self._leases.flush()
+        self._journal.flush()
+        self._box.adaptations.flush()
+        self._registry.flush_server()
+
+    def _read(self) -> None:
+        if self._registry.changed():
+            self._box.refresh_allowlist()
+            self._box.adaptations.refresh()
+            log.info("allowlist read", entries=len(self._box.allowlist))
+
+    def _failed(self, error: Exception, now: float) -> None:
+        if self._failing_since is None:
+            self._failing_since = now
+        if schema.is_locked(error) and now - self._failing_since < _BUSY_FOR:
+            return
+        if isinstance(error, schema.SqlError):
+            known = schema.explain(self._registry.path, error)
+            self._say(known.message, known.hint)
+        else:
+            self._say(f"the registry cannot be kept: {error!r}", "please report this with the log", error)
+
+    def _say(self, trouble: str, hint: str, error: Exception | None = None) -> None:
+        if trouble == self.trouble:
+            return
+        self.trouble = trouble
+        if trouble:
+            log.error(
+                "the registry cannot be written; PCs boot all the same, and it is tried again",
+                why=trouble,
+                do=hint,
+                exc_info=error,
+            )
+        else:
+            log.info("the registry is written again")

@@ -1,0 +1,94 @@
+"""The running server reads its configuration again: all of it comes into force, or nothing.
+
+Who asked learns what came of it from the registry (appliance/server/reload_result.py) and from systemd.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from appliance.config import file as configuration
+from appliance.config.file import Config
+from appliance.errors import UserError
+from appliance.network.interfaces import networks
+from appliance.registry.database import Registry
+from appliance.server import reload_result, systemd
+from appliance.server.box import Box
+from services.linux.neighbours import Interface
+
+log = structlog.get_logger("serve")
+
+
+class Reloading:
+    """The reloads of one box. `rejected` is the line that says so if the last one changed nothing, or empty."""
+
+    def __init__(self, box: Box, registry: Registry, served: Sequence[Interface], moved: Callable[[], None]) -> None:
+        """`moved` is called when what is exported may have changed. The start counts as a good reload."""
+        self._box = box
+        self._registry = registry
+        self._served = served
+        self._moved = moved
+        self.rejected = ""
+        reload_result.write(registry, reload_result.begin())
+
+    async def at_each(self, hangup: asyncio.Event) -> None:
+        """Reload whenever `hangup` is set; runs until it is cancelled."""
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            self._reload()
+
+    def _reload(self) -> None:
+        systemd.reloading()
+        result = reload_result.begin()
+        self.rejected = ""
+        try:
+            note = self._take_over(self._load())
+            result = replace(result, note=note)
+            log.info("configuration reloaded", file=str(self._box.config.path))
+            if note:
+                log.warning(note, do="systemctl restart netboot-appliance")
+        except UserError as error:
+            result = replace(result, error=error.message, hint=error.hint)
+            log.error("the configuration was not reloaded; the old one stays", error=error.message, hint=error.hint)
+            self.rejected = f"reload REJECTED, the old configuration stays: {error.message}"
+            # Before the reload ends: who waits for its end reads this line next.
+            systemd.status(self.rejected)
+        try:
+            reload_result.write(self._registry, result)
+        except Exception:
+            log.exception("cannot write to the registry what came of the reload")
+        systemd.ready()
+
+    def _load(self) -> Config:
+        fresh = configuration.load(self._box.config.path)
+        if self._box.config.written and not fresh.written:
+            raise UserError(
+                f"the configuration file {fresh.path} is gone",
+                "put it back; to go on with the defaults, restart the server",
+            )
+        return fresh
+
+    def _take_over(self, fresh: Config) -> str:
+        """Bring it into force; returns what of it has to wait for the next start, in words, or nothing."""
+        running = self._box.config
+        # No interfaces in the file: the one that was found at the start still does.
+        server = replace(fresh.server, interfaces=fresh.server.interfaces or running.server.interfaces)
+        waits = [
+            name
+            for name, new, old in (
+                ("[server]", server, running.server),
+                ("[dhcp]", fresh.dhcp, running.dhcp),
+                ("[tftp]", fresh.tftp, running.tftp),
+                ("[boot]", fresh.boot, running.boot),
+            )
+            if new != old
+        ]
+        self._box.config = replace(
+            fresh, server=running.server, dhcp=running.dhcp, tftp=running.tftp, boot=running.boot
+        )
+        self._box.networks = networks(self._box.config, self._served)
+        self._moved()
+        return f"{' and '.join(waits)} changed: in force after a restart" if waits else ""

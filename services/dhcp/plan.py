@@ -1,0 +1,29 @@
+"""What a client is offered, and the profile of the reply: how it is offered. PURE.
+
+A profile other than the standard one is for firmware that does not take the standard offer.
+
+Which of them a client gets is the box's decision (appliance/firmware/rules.py); what each changes in the packet is
+proxy.py's, and when it leaves is server.py's.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Profile(StrEnum):
+    """How the offer to a client is made."""
+
+    STANDARD = "standard"
+    VENDOR_OPTIONS = "with option 43"
+    PLAIN = "without option 43"
+    DELAYED = "delayed"
+    SHIM = "shim"
+
+
+@dataclass(frozen=True, slots=True)
+class BootPlan:
+    """What a client is offered: `boot_file` is a path under the boot root, or an http URL for iPXE and HTTP boot;
+    `profile` is how it is offered."""
+
+    boot_file: str
+    profile: Profile = Profile.STANDARD

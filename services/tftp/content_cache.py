@@ -1,0 +1,253 @@
+"""What goes out, laid out once for all clients: files shared by their identity, and their DATA packets in one piece.
+
+A chunk is a stretch of a file as DATA packets of one block size, one after another with their headers, so that a window
+is one slice. Chunks are laid out when they are first wanted and kept, the most recently wanted ones, up to a number of
+octets. Sessions have no descriptor of their own: one is open for each file that is being sent.
+
+A client gets the file as it was when it asked, or none. What is laid out of a file that was written to since is its old
+content; the rest cannot be had any more (FileChanged). A file that is replaced by renaming keeps its content, because
+the descriptor does. Writing is told by size and modification time: not noticed is a file that is written in place
+twice within one tick of the file system's clock (4 ms), between which a client begins to read.
+"""
+
+import os
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from services.linux.open_beneath import OpenFile
+from services.linux.udp_batches import Messages
+from services.tftp.packet import encode_ack, lay_out_headers
+from services.tftp.transfer import stretch
+
+MOST_OCTETS = 128 << 20  # two or three initial ramdisks of different images
+
+_HEADER = 4
+_YOUNG = 2_000_000_000  # nanoseconds: the coarsest clock of a file system, FAT's
+_STEP_OCTETS = 260  # what a step costs beside its packets
+_MOST_STEPS = 4  # for each packet of a chunk: clients that lost packets are out of step with the others
+
+Step = tuple[bytes | None, bytes, Any, int]
+"""What is due when a window has been acknowledged: the ACK as it must arrive, the next window
+(services/linux/udp_batches.py, `Messages`), the step after this one, and how many blocks were acknowledged before. The
+last one's ACK is None."""
+
+PLAIN: Step = (None, b"", None, 0)
+"""No ACK is expected so much that the answer lies ready."""
+
+
+class FileChanged(Exception):  # noqa: N818 - an event of the file system, said in its words
+    """The file was written to, or became shorter, since its size was promised to the client."""
+
+
+class Reader(Protocol):
+    """Who walks along the steps of a chunk."""
+
+    def leave(self) -> None:
+        """Use no step of it any more."""
+
+
+@dataclass(slots=True, eq=False)
+class Content:
+    """A file as it was at one time. `users` are transfers; `fd` is -1 while there is none, `octets` a file's that has
+    no descriptor."""
+
+    size: int
+    modified_ns: int = 0
+    changed_ns: int = 0
+    fd: int = -1
+    octets: bytes | None = None
+    identity: tuple[int, ...] | None = None
+    users: int = 0
+    chunks: "dict[tuple[int, int], Chunk]" = field(default_factory=dict)
+
+    def read(self, into: list[memoryview], offset: int) -> None:
+        """Fill the buffers from `offset` on; raises FileChanged and OSError."""
+        wanted = sum(map(len, into))
+        if self.octets is not None:
+            for view in into:
+                view[:] = self.octets[offset : offset + len(view)]
+                offset += len(view)
+            return
+        read = os.preadv(self.fd, into, offset) if wanted else 0
+        # Afterwards: what was written before this look, and may have been read, shows now.
+        status = os.fstat(self.fd)
+        if read < wanted or status.st_size != self.size or status.st_mtime_ns != self.modified_ns:
+            raise FileChanged("the file was changed while it was being sent")
+
+
+class Chunk:
+    """The blocks from `first` to `last` of a file, as packets."""
+
+    __slots__ = (
+        "_buffer",
+        "_stepped",
+        "_steps",
+        "_stride",
+        "_view",
+        "_whole",
+        "content",
+        "first",
+        "key",
+        "last",
+        "octets",
+        "old_at",
+        "readers",
+    )
+
+    def __init__(self, content: Content, block: int, index: int) -> None:
+        """Raises FileChanged and OSError."""
+        blocks = stretch(block)
+        self.content = content
+        self.key = (block, index)
+        self.first = index * blocks + 1
+        self.last = min(self.first + blocks - 1, content.size // block + 1)
+        self.readers: set[Reader] = set()
+        self._stride = stride = block + _HEADER
+        count = self.last - self.first + 1
+        offset = (self.first - 1) * block
+        octets = min(count * block, content.size - offset)
+        self._whole = octets // block  # packets that are not short
+        self._buffer = bytearray(octets + count * _HEADER)
+        self._view = view = memoryview(self._buffer)
+        lay_out_headers(view, block, self.first, count)
+        content.read([view[at + _HEADER : at + stride] for at in range(0, len(view), stride)], offset)
+        # While a file is so young, another write may leave its times as they are: what was read now is not for later.
+        self.old_at = content.changed_ns + _YOUNG if time.time_ns() < content.changed_ns + _YOUNG else None
+        self._steps: dict[tuple[int, int], tuple[list[Step], Messages]] = {}
+        self._stepped = 0
+        self.octets = len(self._buffer)
+
+    def window(self, first: int, last: int) -> memoryview:
+        """The packets of these blocks."""
+        return self._view[(first - self.first) * self._stride : (last - self.first + 1) * self._stride]
+
+    def step(self, window: int, first: int) -> Step | None:
+        """The step that sends `window` blocks from `first` on; None where the plain way is to be taken.
+
+        That is at the end of the chunk, where the next chunk may have to be laid out; there the transfer measures a
+        round trip, too (transfer.py, `stretch`). So it is at the end of the file, whose last block is short.
+        """
+        place = first - self.first
+        phase = place % window
+        if (window, phase) not in self._steps:
+            count = (self._whole - phase) // window
+            if count <= 0 or self._stepped + count > _MOST_STEPS * stretch(self.key[0]):
+                return None
+            self._steps[window, phase] = self._walk(window, phase, count)
+            self._stepped += count
+            self.octets += count * _STEP_OCTETS
+        steps = self._steps[window, phase][0]
+        return steps[place // window] if place // window < len(steps) else None
+
+    def _walk(self, window: int, phase: int, count: int) -> tuple[list[Step], Messages]:
+        octets = window * self._stride
+        pieces = [(phase * self._stride + number * octets, octets) for number in range(count)]
+        messages = Messages(self._buffer, pieces, self._stride if window > 1 else 0)
+        first = self.first + phase + count * window
+        step: Step = (None, b"", None, first - 1 - window)
+        steps: list[Step] = []
+        for message in reversed(messages.each):
+            first -= window
+            step = (encode_ack(first - 1), message, step, first - 1 - window)
+            steps.append(step)
+        steps.reverse()
+        return steps, messages
+
+
+class Arena:
+    """All files that are being sent, and chunks of them and of those sent before."""
+
+    def __init__(self, most: int = MOST_OCTETS) -> None:
+        self._most = most
+        self._octets = 0
+        self._contents: dict[tuple[int, ...], Content] = {}
+        self._chunks: OrderedDict[Chunk, None] = OrderedDict()  # the one wanted longest ago comes first
+
+    def take(self, file: OpenFile | bytes) -> Content:
+        """The content for one more transfer, which is to `release` it. Closes the file or keeps it; raises OSError."""
+        if isinstance(file, bytes):
+            return Content(len(file), octets=file, users=1)
+        try:
+            status = os.fstat(file.fd)
+        except OSError:
+            file.close()
+            raise
+        # The change time tells a file apart that was given its old modification time again, or its old inode.
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        identity = (status.st_dev, status.st_ino, status.st_size, *times)
+        content = self._contents.get(identity)
+        if content is None:
+            content = self._contents[identity] = Content(status.st_size, *times, identity=identity)
+        if content.fd < 0:
+            content.fd = file.fd
+        else:
+            file.close()
+        content.users += 1
+        return content
+
+    def release(self, content: Content) -> None:
+        """One transfer less."""
+        content.users -= 1
+        if content.users:
+            return
+        if content.fd >= 0:
+            os.close(content.fd)
+            content.fd = -1
+        if content.identity is None:
+            for chunk in list(content.chunks.values()):
+                self._drop(chunk)
+        self._forget(content)
+
+    def packets(self, content: Content, block: int, first: int, last: int) -> list[memoryview]:
+        """The DATA packets of these blocks, in pieces; raises FileChanged and OSError."""
+        pieces = []
+        while first <= last:
+            chunk = self.chunk(content, block, first)
+            pieces.append(chunk.window(first, min(last, chunk.last)))
+            first = chunk.last + 1
+        return pieces
+
+    def laid_out(self, content: Content, block: int, first: int) -> Chunk | None:
+        """The chunk with block `first`, if it is there."""
+        return content.chunks.get((block, (first - 1) // stretch(block)))
+
+    def step(self, chunk: Chunk, window: int, first: int) -> Step | None:
+        """As Chunk.step."""
+        octets = chunk.octets
+        step = chunk.step(window, first)
+        self._octets += chunk.octets - octets
+        return step
+
+    def chunk(self, content: Content, block: int, first: int) -> Chunk:
+        """The chunk with block `first`, laid out now if it is not there; raises FileChanged and OSError."""
+        key = block, (first - 1) // stretch(block)
+        if chunk := content.chunks.get(key):
+            if chunk.old_at is None or time.time_ns() < chunk.old_at:
+                self._chunks.move_to_end(chunk)
+                return chunk
+            self._drop(chunk)
+        chunk = content.chunks[key] = Chunk(content, *key)
+        self._octets += chunk.octets
+        self._make_room()
+        self._chunks[chunk] = None
+        return chunk
+
+    def _make_room(self) -> None:
+        while self._octets > self._most and self._chunks:
+            # Before one that sessions are in the midst of, any other: they would lay it out anew at once.
+            oldest = next((chunk for chunk in self._chunks if not chunk.readers), None)
+            self._drop(oldest or next(iter(self._chunks)))
+
+    def _drop(self, chunk: Chunk) -> None:
+        for reader in list(chunk.readers):
+            reader.leave()
+        del self._chunks[chunk]
+        del chunk.content.chunks[chunk.key]
+        self._octets -= chunk.octets
+        self._forget(chunk.content)
+
+    def _forget(self, content: Content) -> None:
+        if not content.users and not content.chunks and content.identity:
+            self._contents.pop(content.identity, None)

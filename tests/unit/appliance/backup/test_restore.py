@@ -1,0 +1,317 @@
+"""A backup comes into force whole or not at all, and nothing old opens anything. Needs root, as the suite does."""
+
+import grp
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from ipaddress import IPv4Address
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from appliance.allowlist import Entry
+from appliance.backup import restore as module
+from appliance.backup.archive import CONFIG, REGISTRY, create
+from appliance.backup.restore import restore
+from appliance.config.file import Config, load
+from appliance.errors import UserError
+from appliance.journal.recorder import Journal, latest
+from appliance.registry.database import Client, Registry
+from appliance.registry.server_lock import only_server
+from services.ethernet import MacAddress, MacRange
+from services.events import AddressSeen, Discovered, Reported, ScriptServed
+from tests.unit.appliance.backup.test_archive import TEXT, members, pack
+
+A, B, C = (MacAddress.parse(f"52:54:00:aa:bb:0{n}") for n in (1, 2, 3))
+OWNER = 61234
+ADDRESSES = {A: IPv4Address("192.0.2.10"), B: IPv4Address("192.0.2.11")}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    for directory in (tmp_path, *tmp_path.parents[:3]):
+        directory.chmod(0o755)
+    path = tmp_path / "etc" / "config.toml"
+    path.parent.mkdir()
+    path.write_text(TEXT.format(data=tmp_path / "data"))
+    return load(path)
+
+
+def allow(config: Config, mac: MacAddress, label: str) -> None:
+    with Registry(config.registry) as registry:
+        registry.allow([Entry(MacRange(mac, mac), label)])
+
+
+def boot(config: Config, mac: MacAddress, *, up: bool, at: float = 1e9) -> str:
+    """Let a PC boot to its script, or until its userspace is up; its token."""
+    with Registry(config.registry) as registry:
+        journal = Journal(registry, lambda: at, lambda event, boot: None)
+        opened = journal.began(Discovered(mac, 7, False, 1, 0), "r")
+        journal.record(AddressSeen(mac, ADDRESSES[mac]))
+        journal.record(ScriptServed(mac))
+        if up:
+            journal.record(Reported(mac, "reported"))
+        journal.flush()
+    return opened.token
+
+
+def labels(config: Config) -> list[str]:
+    with Registry(config.registry) as registry:
+        return [entry.label for entry in registry.allowlist().entries]
+
+
+def tokens(config: Config) -> dict[MacAddress, str]:
+    with Registry(config.registry) as registry:
+        return {boot.mac: boot.token for boot in latest(registry)}
+
+
+def everything(directory: Path) -> dict[str, bytes]:
+    """All files with their contents but the server's lock, and SQLite's index of its log."""
+    files = (path for path in directory.rglob("*") if path.is_file() and path.suffix not in (".lock", ".gz"))
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files if not path.name.endswith("-shm")}
+
+
+def test_what_was_backed_up_is_in_force_and_what_was_there_is_kept(config: Config, tmp_path: Path) -> None:
+    allow(config, A, "backed up")
+    with Registry(config.registry) as registry:
+        registry.set_server("started", 1.0)
+        client = Client(1, A, 1.0, "a password")
+        registry.register(client)
+    create(config, tmp_path / "b.tar.gz")
+    before = config.path.read_text()
+    allow(config, B, "since then")
+    config.path.write_text("[broken")
+    done = restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert labels(config) == ["backed up"]
+    assert config.path.read_text() == before
+    assert (done.entries, done.clients, done.configured, done.boots_kept, done.renumbered) == (1, 1, True, False, False)
+    with Registry(config.registry) as registry:
+        assert registry.clients() == [client]
+        assert registry.server() == {}
+    kept_registry, kept_config = done.kept
+    assert kept_config.read_text() == "[broken"
+    with Registry(kept_registry) as registry:
+        assert [entry.label for entry in registry.allowlist().entries] == ["backed up", "since then"]
+    assert config.path.stat().st_mode & 0o777 == 0o600
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_on_a_machine_that_has_nothing_yet(config: Config, tmp_path: Path) -> None:
+    allow(config, A, "backed up")
+    create(config, tmp_path / "b.tar.gz")
+    for path in (config.registry.parent / "serve.lock", config.registry, config.path):
+        path.unlink(missing_ok=True)
+    for directory in (config.registry.parent, config.server.data, config.path.parent):
+        directory.rmdir()
+    done = restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert done.kept == []
+    assert labels(config) == ["backed up"]
+    assert config.registry.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_files_belong_to_those_who_need_them(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow(config, A, "backed up")
+    create(config, tmp_path / "b.tar.gz")
+    for path in (config.registry.parent, config.registry):
+        os.chown(path, OWNER, OWNER)
+    monkeypatch.setattr(module, "SERVICE_GROUP", grp.getgrgid(1).gr_name)
+    restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    for path in config.registry.parent.iterdir():
+        assert (path.stat().st_uid, path.stat().st_gid) == (OWNER, OWNER), path
+    assert config.registry.stat().st_mode & 0o777 == 0o600
+    state = config.path.stat()
+    assert (state.st_uid, state.st_gid, state.st_mode & 0o777) == (0, 1, 0o640)
+
+
+def test_a_dry_run_and_a_running_server_change_nothing(config: Config, tmp_path: Path) -> None:
+    allow(config, A, "backed up")
+    create(config, tmp_path / "b.tar.gz")
+    allow(config, B, "since then")
+    before = everything(tmp_path)
+    assert restore(tmp_path / "b.tar.gz", config.path, dry_run=True).entries == 1
+    hold = (
+        "import sys; from pathlib import Path; from appliance.registry.server_lock import only_server\n"
+        f"with only_server(Path({str(config.registry)!r})): print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        with pytest.raises(UserError, match=f"is running .process {server.pid}.; nothing was changed") as error:
+            restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+        assert "systemctl stop netboot-appliance" in error.value.hint
+        assert restore(tmp_path / "b.tar.gz", config.path, dry_run=True).server == server.pid
+        server.kill()
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("step", ["_replace", "_write_config"])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_error_half_way_leaves_all_as_it_was(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, damaged: bool
+) -> None:
+    allow(config, A, "backed up")
+    create(config, tmp_path / "b.tar.gz")
+    allow(config, B, "since then")
+    if damaged:
+        config.registry.write_bytes(b"nonsense" * 1000)
+        config.registry.with_name("registry.sqlite3-wal").write_bytes(b"log")
+    before = everything(tmp_path)
+    real = getattr(module, step)
+
+    def fail(*arguments: object) -> object:
+        if config.path in arguments or step == "_write_config":
+            raise OSError(28, "No space left on device")
+        return real(*arguments)
+
+    monkeypatch.setattr(module, step, fail)
+    with pytest.raises(UserError, match="No space left on device; nothing was changed"):
+        restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert everything(tmp_path) == before
+
+
+def test_a_damaged_registry_is_replaced_and_its_log_does_not_get_into_the_new_one(
+    config: Config, tmp_path: Path
+) -> None:
+    allow(config, A, "backed up")
+    create(config, tmp_path / "b.tar.gz")
+    with Registry(config.registry) as registry:
+        registry.allow([Entry(MacRange(B, B), "in the log")])
+        log = config.registry.with_name("registry.sqlite3-wal").read_bytes()
+    assert b"in the log" in log
+    config.registry.write_bytes(b"nonsense" * 1000)
+    config.registry.with_name("registry.sqlite3-wal").write_bytes(log)
+    done = restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert labels(config) == ["backed up"]
+    assert [path.read_bytes() for path in done.kept[:2]] == [log, b"nonsense" * 1000]
+    assert done.kept[0].name == f"{done.kept[1].name}-wal", "together they are a database still"
+
+
+def test_a_token_of_the_backup_that_was_still_good_opens_nothing(config: Config, tmp_path: Path) -> None:
+    open_, spent = boot(config, A, up=False), boot(config, B, up=True)
+    create(config, tmp_path / "b.tar.gz")
+    config.registry.unlink()
+    assert not restore(tmp_path / "b.tar.gz", config.path, dry_run=False).boots_kept
+    assert tokens(config)[B] == spent, "it takes reports of a PC that runs, and nothing more"
+    assert tokens(config)[A] != open_
+    assert len(tokens(config)[A]) >= 20
+
+
+def test_pcs_that_run_keep_what_they_have(config: Config, tmp_path: Path) -> None:
+    boot(config, A, up=True)
+    create(config, tmp_path / "b.tar.gz")
+    now = {A: boot(config, A, up=True, at=2e9), B: boot(config, B, up=False, at=2e9)}
+    with Registry(config.registry) as registry:
+        clients = registry.clients()
+    done = restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert (done.boots_kept, done.renumbered, done.clients) == (True, False, 2)
+    assert tokens(config) == now
+    with Registry(config.registry) as registry:
+        assert registry.clients() == clients, "numbers, which NFS-Ganesha knows, and passwords, which the PCs have"
+        assert {boot.mac: boot.known_addresses for boot in latest(registry)} == {
+            mac: (address,) for mac, address in ADDRESSES.items()
+        }
+        assert len(registry.boots(A)) == 2
+        assert registry.highest()[1] == 3, "no number of a boot is given twice"
+
+
+def test_a_number_that_the_backup_gives_to_another_client_is_said(config: Config, tmp_path: Path) -> None:
+    boot(config, A, up=True)
+    create(config, tmp_path / "b.tar.gz")
+    config.registry.unlink()
+    boot(config, B, up=True)
+    done = restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert done.renumbered
+    with Registry(config.registry) as registry:
+        assert {client.mac: client.number for client in registry.clients()} == {A: 1, B: 2}
+
+
+def test_the_configuration_stays_where_the_backup_has_none(config: Config, tmp_path: Path) -> None:
+    allow(config, A, "backed up")
+    create(config, tmp_path / "b.tar.gz")
+    found = members(tmp_path / "b.tar.gz")
+    del found[CONFIG]
+    done = restore(pack(tmp_path / "c.tar.gz", found), config.path, dry_run=False)
+    assert not done.configured
+    assert config.path.read_text() == TEXT.format(data=tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("PRAGMA user_version = 99", "written by a newer netboot-appliance (schema 99"),
+        ("PRAGMA user_version = 0", "its tables are not those of schema 0"),
+        ("CREATE TRIGGER t AFTER INSERT ON boots BEGIN DELETE FROM allowed; END", "its tables are not those"),
+        ("ALTER TABLE clients ADD COLUMN x", "its tables are not those"),
+        ("INSERT INTO events VALUES (99, 99, 1.0, 'Reported', '{}')", "a row of events has lost what it belongs to"),
+        ("UPDATE allowed SET first = -1", "cannot be restored"),
+        ("UPDATE allowed SET first = 'x'", "cannot be restored"),
+        ("UPDATE clients SET mac = 'x'", "cannot be restored"),
+        ("UPDATE events SET details = '[]'", "cannot be restored"),
+        ("UPDATE events SET details = '{'", "cannot be restored"),
+        ("UPDATE events SET details = '{\"x\": 1}'", "cannot be restored"),
+        ("UPDATE boots SET inherited = 'x'", "cannot be restored"),
+    ],
+)
+def test_a_registry_that_we_have_not_written(config: Config, tmp_path: Path, statement: str, words: str) -> None:
+    allow(config, A, "backed up")
+    boot(config, A, up=False)
+    create(config, tmp_path / "b.tar.gz")
+    before = everything(tmp_path)
+    found = members(tmp_path / "b.tar.gz")
+    raw = tmp_path / "raw"
+    raw.write_bytes(found[REGISTRY])
+    with closing(sqlite3.connect(raw)) as sql:
+        sql.execute(statement)
+        sql.commit()
+    file = pack(tmp_path / "c.tar.gz", found | {REGISTRY: raw.read_bytes()})
+    raw.unlink()
+    with pytest.raises(UserError) as error:
+        restore(file, config.path, dry_run=False)
+    assert words in error.value.message
+    assert error.value.hint == "nothing was changed"
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (REGISTRY, b"nonsense" * 1000, "is damaged: file is not a database"),
+        (REGISTRY, b"", "it is not the one that its manifest tells of"),
+        (CONFIG, b"[broken", "the configuration in"),
+        (CONFIG, b"[server]\nnonsense = 1\n", "unknown key 'nonsense'"),
+        (CONFIG, b"\xff", "is not UTF-8"),
+    ],
+)
+def test_content_that_cannot_be(config: Config, tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    allow(config, A, "backed up")
+    create(config, tmp_path / "b.tar.gz")
+    before = everything(tmp_path)
+    file = pack(tmp_path / "c.tar.gz", members(tmp_path / "b.tar.gz") | {name: content})
+    with pytest.raises(UserError) as error:
+        restore(file, config.path, dry_run=False)
+    assert words in error.value.message
+    assert "nothing was changed" in error.value.hint
+    assert everything(tmp_path) == before
+
+
+def test_no_server_starts_meanwhile(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    allow(config, A, "backed up")
+    create(config, tmp_path / "b.tar.gz")
+    imports = "from pathlib import Path; from appliance.registry.server_lock import only_server"
+    start = f"{imports}; only_server(Path({str(config.registry)!r})).__enter__()"
+    seen = SimpleNamespace(error="")
+
+    def install(*_: object) -> None:
+        done = subprocess.run([sys.executable, "-c", start], check=False, capture_output=True, text=True)
+        seen.error = done.stderr
+
+    monkeypatch.setattr(module, "_install", install)
+    restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert f"serve is running already (process {os.getpid()})" in seen.error
+    with only_server(config.registry):
+        pass

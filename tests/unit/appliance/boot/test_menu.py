@@ -1,0 +1,110 @@
+"""A PC's menu: its entries, its default and its timeout, and where each comes from."""
+
+import pytest
+
+from appliance.allowlist import BootSettings
+from appliance.boot.menu import MEMTEST, Bootable, Decided, decide
+from appliance.config.menu import MenuSettings
+from appliance.config.menu_password import scrypt
+from services.menus.menu import LiveBoot, LocalDisk, Reboot
+
+NOW, BEFORE, OTHER = "20260301-120000-0123abcd", "20260201-120000-0123abcd", "20260101-120000-0123abcd"
+ALL = Bootable(NOW, BEFORE, frozenset({OTHER}), memtest=True)
+NONE = Bootable(NOW)
+PASSWORD = scrypt("secret")
+RANGE, MENU, NEXT = "its range", "[menu]", "boot next"
+
+
+def live(release: str, rescue: bool) -> LiveBoot:
+    return LiveBoot(f"image/{release}/vmlinuz", f"image/{release}/initrd.img", "rescue" if rescue else "boinc")
+
+
+def made(
+    settings: MenuSettings = MenuSettings(),  # noqa: B008 - a value
+    own: BootSettings = BootSettings(),  # noqa: B008
+    following: str = "",
+    bootable: Bootable = ALL,
+) -> Decided:
+    return decide(settings, own, following, bootable, live)
+
+
+def names(decided: Decided) -> list[str]:
+    return [entry.name for entry in decided.menu.entries]
+
+
+def test_who_configures_nothing_boots_boinc_at_once() -> None:
+    decided = made(bootable=NONE)
+    assert (decided.menu.default, decided.menu.timeout, decided.missing) == ("boinc", 0, ())
+    assert (decided.default_from, decided.timeout_from) == (MENU, MENU)
+    boinc = decided.menu.entry("boinc")
+    assert boinc is not None
+    assert boinc.action == live(NOW, False)
+
+
+def test_every_entry() -> None:
+    order = ("reboot", "rescue", "memtest", "previous", "local", f"image:{OTHER}", "boinc")
+    decided = made(MenuSettings(order, locked=("rescue", "memtest"), password=PASSWORD))
+    assert [(e.name, e.locked) for e in decided.menu.entries] == [(n, n in ("rescue", "memtest")) for n in order]
+    actions = [entry.action for entry in decided.menu.entries]
+    assert actions == [
+        Reboot(),
+        live(NOW, True),
+        MEMTEST,
+        live(BEFORE, False),
+        LocalDisk(),
+        live(OTHER, False),
+        live(NOW, False),
+    ]
+
+
+def test_what_there_is_not_is_left_out_and_named() -> None:
+    settings = MenuSettings(("previous", "memtest", f"image:{OTHER}", "local"), "previous")
+    decided = made(settings, bootable=NONE)
+    assert names(decided) == ["local", "boinc"]
+    assert decided.menu.default == "boinc", "something has to boot"
+    assert [line.split(": ")[0] for line in decided.missing] == ["previous", "memtest", f"image:{OTHER}"]
+
+
+@pytest.mark.parametrize(
+    ("own", "default", "timeout"),
+    [
+        (BootSettings(), ("boinc", MENU), (10, MENU)),
+        (BootSettings(entry="local"), ("local", RANGE), (10, MENU)),
+        (BootSettings(timeout=0), ("boinc", MENU), (0, RANGE)),
+        (BootSettings(entry=f"image:{OTHER}", timeout=3), (f"image:{OTHER}", RANGE), (3, RANGE)),
+        (BootSettings(entry="image:20250101-120000-0123abcd"), ("boinc", MENU), (10, MENU)),
+    ],
+)
+def test_a_range_has_its_own(own: BootSettings, default: tuple[str, str], timeout: tuple[int, str]) -> None:
+    decided = made(MenuSettings(timeout=10), own)
+    assert (decided.menu.default, decided.default_from) == default
+    assert (decided.menu.timeout, decided.timeout_from) == timeout
+    assert default[0] in names(decided), "also where [menu] does not list it"
+
+
+def test_a_range_s_default_that_was_locked_since_does_not_start_by_itself() -> None:
+    settings = MenuSettings(("boinc", "rescue"), timeout=10, locked=("rescue",), password=PASSWORD)
+    decided = made(settings, BootSettings(entry="rescue"))
+    assert (decided.menu.default, decided.default_from) == ("boinc", MENU)
+    rescue = decided.menu.entry("rescue")
+    assert rescue is not None
+    assert rescue.locked
+    assert "rescue: it is locked" in decided.missing[0]
+
+
+def test_boot_next_starts_at_once_and_without_a_password() -> None:
+    settings = MenuSettings(("boinc", "rescue", "memtest"), timeout=10, locked=("rescue", "memtest"), password=PASSWORD)
+    decided = made(settings, BootSettings(entry="local", timeout=20), "rescue")
+    assert (decided.menu.default, decided.default_from) == ("rescue", NEXT)
+    assert (decided.menu.timeout, decided.timeout_from) == (0, NEXT)
+    assert [(entry.name, entry.locked) for entry in decided.menu.entries] == [
+        ("boinc", False),
+        ("rescue", False),
+        ("memtest", True),
+        ("local", False),
+    ]
+
+
+def test_boot_next_of_what_is_gone_boots_as_ever() -> None:
+    decided = made(MenuSettings(timeout=10), BootSettings(entry="local"), "memtest", NONE)
+    assert (decided.menu.default, decided.menu.timeout) == ("local", 10)

@@ -1,0 +1,220 @@
+"""The configuration file: what is read, and how each mistake is put."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from appliance.cli.config import _TEMPLATE
+from appliance.config.file import Config, load, locate, parse, redacted, tolerant
+from appliance.errors import UserError
+
+HERE = Path("/etc/c.toml")
+SMALLEST = '[server]\ninterfaces = ["eth0"]\n'
+
+
+def test_the_smallest_configuration() -> None:
+    config = parse(SMALLEST, HERE)
+    assert config.server.interfaces == ("eth0",)
+    assert config.images == Path("/var/lib/netboot-appliance/images")
+    assert config.project.account is None
+    assert config.nfs.backend == "auto"
+
+
+def test_every_section() -> None:
+    config = parse(
+        SMALLEST
+        + """
+        [nfs]
+        networks = ["10.0.0.0/24"]
+        backend = "kernel"
+        [project]
+        url = "https://project.example.org/"
+        account_key = "1_abc"
+        [dhcp]
+        mode = "off"
+        [tftp]
+        ports = "session"
+        [boinc]
+        management_hosts = ["10.0.0.9"]
+        [boinc.preferences]
+        max_ncpus_pct = 50
+        [image]
+        packages = ["htop"]
+        kernel_arguments = ["console=ttyS0"]
+        """,
+        HERE,
+    )
+    assert config.dhcp.mode == "off"
+    assert config.tftp.ports == "session"
+    assert config.nfs.networks == (IPv4Network("10.0.0.0/24"),)
+    assert config.boinc.management_hosts == (IPv4Address("10.0.0.9"),)
+    assert config.boinc.preferences.max_ncpus_pct == 50.0
+    assert config.image.recipe.packages == ("htop",)
+    assert config.project.account is not None
+    assert "1_abc" not in str(redacted(config))
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (
+            '[server]\ninterfces = ["eth0"]',
+            "/etc/c.toml:2: unknown key 'interfces' in [server]",
+            "did you mean interfaces?",
+        ),
+        (SMALLEST + "[sever]\nx = 1", "/etc/c.toml:3: unknown section 'sever'", "did you mean server?"),
+        (SMALLEST + '[nfs]\nnetworks = ["10.0.0.1/24"]', "/etc/c.toml:4: [nfs] networks", "host bits set"),
+        (SMALLEST + '[nfs]\nbackend = "samba"', "/etc/c.toml:4: [nfs] backend", "one of auto, kernel, ganesha"),
+        (SMALLEST + '[dhcp]\nmode = "relay"', "/etc/c.toml:4: [dhcp] mode", "one of proxy, server, off"),
+        (SMALLEST + '[tftp]\nports = "one"', "/etc/c.toml:4: [tftp] ports", "one of shared, session"),
+        (SMALLEST + '[dhcp]\nmode = "server"', "/etc/c.toml:4: [dhcp] mode", "needs addresses: pool ="),
+        (SMALLEST + '[dhcp]\npool = "10.0.0.9"\nlease_time = 5', "/etc/c.toml:5: [dhcp] lease_time", "seconds"),
+        (SMALLEST + "[dhcp]\npool = 5", "/etc/c.toml:4: [dhcp] pool = 5", "text in quotes"),
+        (SMALLEST + '[dhcp]\npool = "10.0.0.0/24"', "/etc/c.toml:4: [dhcp] pool: '10.0.0.0/24' is no range", ""),
+        (SMALLEST + '[dhcp]\npool = ["10.0.0.1-10.0.0.9", "10.0.0.9"]', "/etc/c.toml:4: [dhcp] pool", "overlaps"),
+        (SMALLEST + '[dhcp]\npool = "10.0.0.0-10.0.255.255"', "/etc/c.toml:4: [dhcp] pool: at most 16,384", ""),
+        (SMALLEST + '[dhcp]\nrouter = ["gw"]', "/etc/c.toml:4: [dhcp] router: 'gw' is no address", "10.88.0.1/24"),
+        (SMALLEST + '[dhcp]\nstatic = ["10.0.0.9"]', "/etc/c.toml:4: [dhcp] static", "write it as 52:54:00"),
+        (
+            SMALLEST + '[dhcp]\nstatic = ["52:54:00:00:00:01=10.0.0.9", "52-54-00-00-00-01=10.0.0.8"]',
+            "/etc/c.toml:4: [dhcp] static: the MAC address 52:54:00:00:00:01 is there twice",
+            "",
+        ),
+        (
+            SMALLEST + '[dhcp]\nstatic = ["52:54:00:00:00:01=10.0.0.9", "52:54:00:00:00:02=10.0.0.9"]',
+            "/etc/c.toml:4: [dhcp] static: the address 10.0.0.9 is there twice",
+            "",
+        ),
+        (SMALLEST + f"[dhcp]\ndns = {['10.0.0.3'] * 5}", "/etc/c.toml:4: [dhcp] dns: at most 4", ""),
+        (SMALLEST + '[nfs]\nnetworks = "10.0.0.0/24"', "/etc/c.toml:4: [nfs] networks", "write a list"),
+        (SMALLEST + '[menu]\nentries = ["boinc", "disk"]', "/etc/c.toml:4: [menu] entries: 'disk' is no entry", ""),
+        (SMALLEST + '[menu]\nentries = ["boinc", "boinc"]', "/etc/c.toml:4: [menu] entries: names an entry twice", ""),
+        (SMALLEST + "[menu]\nentries = []", "/etc/c.toml:3: [menu] default: 'boinc' is not one of the entries", ""),
+        (SMALLEST + '[menu]\ndefault = "image:1"', "/etc/c.toml:4: [menu] default: 'image:1' is no entry", ""),
+        (SMALLEST + '[menu]\ndefault = "rescue"', "/etc/c.toml:4: [menu] default: 'rescue' is not one of", ""),
+        (SMALLEST + "[menu]\ntimeout = -1", "/etc/c.toml:4: [menu] timeout: seconds from 0", ""),
+        (SMALLEST + '[menu]\nlocked = ["rescue"]', "/etc/c.toml:4: [menu] locked: 'rescue' is not one of", ""),
+        (SMALLEST + '[menu]\nlocked = ["local"]', "/etc/c.toml:4: [menu] locked: there is no password", ""),
+        (SMALLEST + '[menu]\nlocked = ["boinc"]', "[menu] default: 'boinc' is locked", ""),
+        (SMALLEST + '[menu]\npassword = "secret"', "/etc/c.toml:4: [menu] password: not a hash", ""),
+        (SMALLEST + '[menu]\ngrub_password = "secret"', "/etc/c.toml:4: [menu] grub_password: not a hash", ""),
+        (SMALLEST + "http_port = 80000", "/etc/c.toml:3: [server] http_port", "1 to 65535"),
+        (SMALLEST + 'http_port = "80"', "/etc/c.toml:3: [server] http_port", "whole number"),
+        (SMALLEST + "http_port = true", "/etc/c.toml:3: [server] http_port", "whole number"),
+        (SMALLEST + 'data = "var lib"', "/etc/c.toml:3: [server] data", "absolute path"),
+        (SMALLEST + '[project]\nurl = "https://a.example.org/"', "[project] url and account_key belong together", ""),
+        (SMALLEST + "project = 1", "/etc/c.toml:3: unknown key 'project' in [server]", ""),
+        ("project = 1\n" + SMALLEST, "project is a section", ""),
+        (SMALLEST + "[boinc.preferences]\nmax_ncpus_pct = 500", "/etc/c.toml:4: [boinc.preferences] max_ncpus_pct", ""),
+        (SMALLEST + "[boinc.preferences]\nmax_cpus = 5", "/etc/c.toml:4: unknown key 'max_cpus'", "max_"),
+        (
+            SMALLEST + '[image]\nkernel_arguments = ["a b"]',
+            "/etc/c.toml:4: [image] kernel_arguments",
+            "one argument a string",
+        ),
+        (SMALLEST + '[image]\nkernel_arguments = ["a=$b"]', "/etc/c.toml:4: [image] kernel_arguments", "boot script"),
+        ("[server\n", "/etc/c.toml: not valid TOML", ""),
+    ],
+)
+def test_a_mistake_is_named_with_its_line_and_a_hint(text: str, message: str, hint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(text, HERE)
+    assert message in caught.value.message
+    assert hint in f"{caught.value.message} {caught.value.hint}"
+    assert caught.value.code == 2
+
+
+def test_every_commented_line_of_the_template_is_valid() -> None:
+    text = _TEMPLATE.format(interface="eth0", address="10.0.0.1/24", network="10.0.0.0/24")
+    lines = [re.sub(r"^# (\w+ = )", r"\1", line) for line in text.splitlines()]
+    config = parse("\n".join(lines), HERE)
+    assert config.project.account is not None
+    assert config.nfs.networks == (IPv4Network("10.0.0.0/24"),)
+    defaults = parse(text, HERE)
+    assert (config.server, config.image, config.boinc.management_hosts) == (defaults.server, defaults.image, ())
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[server]\n", "[server]\ninterfaces = []\n"])
+def test_what_the_file_does_not_say_is_default(text: str) -> None:
+    assert parse(text, HERE) == Config(HERE)
+
+
+def test_at_the_default_place_there_need_not_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c.toml"
+    monkeypatch.setattr("appliance.config.file.DEFAULT_PATH", path)
+    assert load(path) == Config(path, written=False)
+    assert redacted(load(path))["path"] is None
+    path.write_text("")
+    assert load(path) == Config(path)
+    assert redacted(load(path))["path"] == str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ('[server]\ndata = "/srv/box"\n[project]\nurl = 1\n', "/srv/box"),
+        ("[server]\n  data = '/srv/box' # here\n[project\n", "/srv/box"),
+        ('[other]\ndata = "/srv/box"\n', "/var/lib/netboot-appliance"),
+        ('[server]\ndata = "relative"\n', "/var/lib/netboot-appliance"),
+        ('[server]\ndata = "/srv', "/var/lib/netboot-appliance"),
+        ("[server]\ndata = 5\n", "/var/lib/netboot-appliance"),
+        ("\0", "/var/lib/netboot-appliance"),
+        (None, "/var/lib/netboot-appliance"),
+    ],
+)
+def test_a_broken_file_still_leads_to_the_data(tmp_path: Path, text: str | None, data: str) -> None:
+    path = tmp_path / "c.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError):
+        load(path)
+    assert tolerant(path).server.data == Path(data)
+
+
+@contextlib.contextmanager
+def as_user(number: int) -> Iterator[None]:
+    """Be another user for the length of the block."""
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_the_service_is_told_how_it_may_read_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("")
+    path.chmod(0o600)
+    for directory in (tmp_path, *tmp_path.parents[:3]):
+        directory.chmod(0o755)
+    with as_user(61234), pytest.raises(UserError, match="Permission denied") as caught:
+        load(path)
+    assert caught.value.hint.endswith(f"chgrp netboot-appliance {path}; chmod 640 {path}")
+    with pytest.raises(UserError, match="Is a directory"):
+        load(tmp_path)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no configuration file") as caught:
+        load(tmp_path / "c.toml")
+    assert "config init" in caught.value.hint
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="not UTF-8"):
+        load(path)
+
+
+def test_the_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETBOOT_APPLIANCE_CONFIG", "/environment")
+    assert locate(Path("/option")) == Path("/option")
+    assert locate(None) == Path("/environment")
+    monkeypatch.delenv("NETBOOT_APPLIANCE_CONFIG")
+    assert locate(None) == Path("/etc/netboot-appliance/config.toml")

@@ -1,0 +1,153 @@
+"""Who may mount what: made by the server, judged by root."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from appliance.allowlist import Allowlist, Entry
+from appliance.config.file import Config, Server
+from appliance.exports import grants
+from appliance.exports.grants import Grant, check, exports_for, granted, mountable
+from services.ethernet import MacAddress, MacRange
+from services.nfs.exports import LARGEST_NUMBER, render_ganesha, render_kernel
+
+NETWORKS = (IPv4Network("10.77.0.0/24"), IPv4Network("192.0.2.0/31"))
+MACS = [MacAddress.parse(f"52:54:00:aa:bb:{number:02x}") for number in range(8)]
+
+
+def grant(index: int = 1, *addresses: str, number: int | None = None) -> Grant:
+    own = addresses or (f"10.77.0.{100 + index}",)
+    return Grant(MACS[index], index if number is None else number, tuple(map(IPv4Address, own)))
+
+
+@pytest.mark.parametrize(
+    ("address", "is_one"),
+    [
+        ("10.77.0.1", True),
+        ("10.77.0.254", True),
+        ("10.77.0.0", False),
+        ("10.77.0.255", False),
+        ("10.77.1.1", False),
+        ("192.0.2.0", True),
+        ("192.0.2.1", True),
+        ("0.0.0.0", False),
+        ("255.255.255.255", False),
+    ],
+)
+def test_the_address_of_one_machine(address: str, is_one: bool) -> None:
+    assert mountable(IPv4Address(address), NETWORKS) is is_one
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "224.0.0.1", "239.1.2.3", "255.255.255.255"])
+def test_what_is_no_machine_anywhere(address: str) -> None:
+    assert not mountable(IPv4Address(address), [IPv4Network("0.0.0.0/0")])
+
+
+def test_honest_grants_pass() -> None:
+    check([], ())
+    check([grant(1, "10.77.0.9", "192.0.2.0"), grant(2, "10.77.0.9")], NETWORKS)
+    check([grant(1, number=LARGEST_NUMBER - 1)], NETWORKS)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ([grant(1, "10.78.0.9")], r"52:54:00:aa:bb:01 has the address 10\.78\.0\.9"),
+        ([grant(1), grant(2, "10.77.0.255")], r"bb:02 has the address 10\.77\.0\.255"),
+        ([grant(1, "10.77.0.9", "8.8.8.8")], r"10\.77\.0\.0/24, 192\.0\.2\.0/31"),
+        ([grant(1, "10.77.0.9", "10.77.0.9")], "twice"),
+        ([Grant(MACS[1], 1, ())], "no address"),
+        ([grant(1, number=0)], "number 0"),
+        ([grant(1, number=-1)], "number -1"),
+        ([grant(1, number=LARGEST_NUMBER)], f"number {LARGEST_NUMBER}"),
+        ([grant(1), grant(2, number=1)], "the number 1 is there 2 times"),
+        ([grant(1), grant(1, number=2)], "the client 52:54:00:aa:bb:01 is there 2 times"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_as_a_whole(bad: list[Grant], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        check(bad, NETWORKS)
+
+
+def test_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grants, "MOST_GRANTS", 2)
+    check([grant(1), grant(2)], NETWORKS)
+    with pytest.raises(ValueError, match="3 clients are more than 2"):
+        check([grant(1), grant(2), grant(3)], NETWORKS)
+
+
+def test_without_a_network_nobody_may_mount() -> None:
+    with pytest.raises(ValueError, match="no network at all"):
+        check([grant(1)], ())
+
+
+def test_the_paths_come_from_the_configuration_alone() -> None:
+    config = Config(Path("/x.toml"), server=Server(data=Path("/srv/netboot")))
+    made = exports_for(config, [grant(2), grant(1, "10.77.0.102", "10.77.0.9")])
+    assert [(e.path, e.number, e.writable, e.uid, e.gid) for e in made] == [
+        ("/srv/netboot/images", 1, False, 65534, 65534),
+        ("/srv/netboot/state/525400aabb02", 3, True, 731, 731),
+        ("/srv/netboot/state/525400aabb01", 2, True, 731, 731),
+    ]
+    assert [str(address) for address in made[0].clients] == ["10.77.0.9", "10.77.0.102"], "each once"
+    assert render_kernel(made)
+    assert render_ganesha(made)
+
+
+@dataclass
+class Known:
+    """What `granted` looks at of a client and of its boot."""
+
+    mac: MacAddress
+    number: int
+    known_addresses: tuple[IPv4Address, ...]
+    last_event: float
+    root: str = ""
+
+
+def make(known: list[Known], allowed: list[str] | None = None) -> tuple[Grant, ...]:
+    entries = [Entry(MacRange.parse(text), "") for text in (["52:54:00:*"] if allowed is None else allowed)]
+    boots: Any = {each.mac: each for each in known}
+    return granted(NETWORKS, Allowlist.of(entries), cast("Any", known), boots)
+
+
+def known(index: int, *addresses: str, at: float = 0.0, number: int | None = None, root: str = "") -> Known:
+    return Known(MACS[index], index if number is None else number, tuple(map(IPv4Address, addresses)), at, root)
+
+
+def test_granted_is_what_passes_the_check() -> None:
+    found = make(
+        [
+            known(2, "10.77.0.9", "10.77.0.3"),
+            known(1, "10.77.0.8", "10.77.0.255", "10.99.0.1", "224.0.0.1"),
+            known(3, "10.99.0.1"),
+            known(4),
+            known(5, "10.77.0.5", number=LARGEST_NUMBER),
+        ]
+    )
+    assert found == (grant(1, "10.77.0.8"), grant(2, "10.77.0.3", "10.77.0.9"))
+    check(found, NETWORKS)
+
+
+def test_the_live_root_is_for_whoever_may_run_from_it() -> None:
+    config = Config(Path("/x.toml"), server=Server(data=Path("/srv/netboot")))
+    found = make([known(n, f"10.77.0.{n}", root=root) for n, root in ((1, ""), (2, "http"), (3, "nfs"))])
+    live, *states = exports_for(config, found)
+    assert list(map(str, live.clients)) == ["10.77.0.1", "10.77.0.3"]
+    assert [str(address) for export in states for address in export.clients] == ["10.77.0.1", "10.77.0.2", "10.77.0.3"]
+    nobody = exports_for(config, make([known(2, "10.77.0.2", root="http")]))
+    assert "images" not in render_kernel(nobody)
+
+
+def test_who_is_not_allowed_gets_nothing() -> None:
+    assert make([known(1, "10.77.0.8"), known(2, "10.77.0.9")], [str(MACS[2])]) == (grant(2, "10.77.0.9"),)
+    assert make([known(1, "10.77.0.8")], []) == ()
+
+
+def test_of_too_many_the_latest_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grants, "MOST_GRANTS", 2)
+    found = make([known(i, f"10.77.0.{i}", at=at) for i, at in ((1, 5.0), (2, 1.0), (3, 9.0), (4, 2.0))])
+    assert [each.number for each in found] == [1, 3]

@@ -1,0 +1,114 @@
+"""Bringing exports into force: the PCs' directories, and what keeps root from being led elsewhere.
+
+NFS-Ganesha itself is in tests/netns, the kernel's server in tests/server; here only a pid file is missing.
+"""
+
+import os
+import stat
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from appliance.config.file import Config, Nfs, Server
+from appliance.errors import UserError
+from appliance.exports import install as exports
+from appliance.exports.grants import Grant
+from services.ethernet import MacAddress
+
+NETWORKS = [IPv4Network("10.77.0.0/24")]
+GRANT = Grant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.77.0.9"),))
+NAME = "525400aabbcc"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    nfs = Nfs(
+        backend="ganesha", ganesha_config=tmp_path / "etc" / "ours.conf", ganesha_pid_file=tmp_path / "no" / "pid"
+    )
+    return Config(tmp_path / "config.toml", server=Server(data=tmp_path / "data"), nfs=nfs)
+
+
+def install(config: Config, *grants: Grant) -> None:
+    """Everything but the signal to NFS-Ganesha, which does not run."""
+    with pytest.raises(UserError, match="NFS-Ganesha is not running"):
+        exports.install(config, NETWORKS, grants or [GRANT])
+
+
+def mode_of(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
+
+
+def test_each_pc_gets_a_directory_of_its_own(config: Config) -> None:
+    install(config)
+    assert mode_of(config.state / NAME) == (731, 731, 0o700)
+    assert mode_of(config.state) == (0, 0, 0o711)
+    assert mode_of(config.images) == (0, 0, 0o755)
+    work = config.state / NAME / "client_state.xml"
+    work.write_text("hours of work")
+    install(config)
+    assert work.read_text() == "hours of work"
+    assert f'Path = "{config.state / NAME}"' in config.nfs.ganesha_config.read_text()
+
+
+def test_a_directory_that_a_power_cut_left_half_made_is_finished(config: Config) -> None:
+    install(config)
+    half = config.state / NAME
+    os.chown(half, 0, 0)
+    half.chmod(0o755)
+    install(config)
+    assert mode_of(half) == (731, 731, 0o700)
+
+
+def test_nothing_is_made_for_nobody(config: Config) -> None:
+    with pytest.raises(UserError, match="not running"):
+        exports.install(config, (), ())
+    assert not config.server.data.exists()
+    assert "EXPORT" not in config.nfs.ganesha_config.read_text()
+
+
+def test_a_refused_grant_changes_nothing(config: Config) -> None:
+    with pytest.raises(UserError, match=r"refused: .* has the address 10\.78\.0\.9"):
+        exports.install(config, NETWORKS, [GRANT, Grant(MacAddress(2), 2, (IPv4Address("10.78.0.9"),))])
+    assert not config.server.data.exists()
+    assert not config.nfs.ganesha_config.exists()
+
+
+@pytest.mark.parametrize("place", ["images", "state", f"state/{NAME}"])
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_what_is_no_directory_of_its_own_is_not_exported(config: Config, place: str, kind: str, tmp_path: Path) -> None:
+    target = tmp_path / "private"
+    target.mkdir(mode=0o700)
+    path = config.server.data / place
+    path.parent.mkdir(parents=True)
+    if kind == "link":
+        path.symlink_to(target)
+    else:
+        path.write_text("")
+    with pytest.raises(UserError, match="is not a directory") as caught:
+        exports.install(config, NETWORKS, [GRANT])
+    assert str(path) in caught.value.message
+    assert mode_of(target) == (0, 0, 0o700)
+    assert not config.nfs.ganesha_config.exists()
+
+
+@pytest.mark.parametrize("place", ["", "images", "state"])
+@pytest.mark.parametrize(("owner", "mode"), [(12345, 0o755), (0, 0o777), (0, 0o775)])
+def test_nobody_else_may_be_able_to_swap_what_is_exported(config: Config, place: str, owner: int, mode: int) -> None:
+    path = config.server.data / place
+    path.mkdir(parents=True)
+    path.chmod(mode)
+    os.chown(path, owner, 0)
+    with pytest.raises(UserError, match="can be changed by others") as caught:
+        exports.install(config, NETWORKS, [GRANT])
+    assert f"chown root:root {path}" in caught.value.hint
+    assert not config.nfs.ganesha_config.exists()
+
+
+def test_the_data_directory_itself_may_be_a_link(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    install(replace(config, server=Server(data=tmp_path / "link")))
+    assert mode_of(tmp_path / "disk" / "state" / NAME) == (731, 731, 0o700)

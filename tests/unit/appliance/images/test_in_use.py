@@ -1,0 +1,77 @@
+"""Which releases PCs may be running."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from appliance.allowlist import Entry
+from appliance.images.in_use import running
+from appliance.journal.recorder import encode
+from appliance.journal.timeline import AddressLost
+from appliance.registry.database import BootRow, Registry
+from services.ethernet import MacAddress, MacRange
+from services.events import AddressSeen, Event, Reported, ScriptServed, TransferServed
+
+PC = MacAddress.parse("52:54:00:aa:bb:01")
+OTHER = MacAddress.parse("52:54:00:aa:bb:02")
+ADDRESS = IPv4Address("10.0.0.5")
+OLD, NEW = "20261101-090000-aaaaaaaa", "20261108-090000-aaaaaaaa"
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with Registry(tmp_path / "r.sqlite3") as opened:
+        opened.allow(Entry(MacRange(mac, mac), "") for mac in (PC, OTHER))
+        yield opened
+
+
+def boot(
+    registry: Registry, release: str, *events: Event | AddressLost, mac: MacAddress = PC, inherited: str = ""
+) -> None:
+    row = BootRow(registry.highest()[1] + 1, mac, 1000.0, "token", release, inherited)
+    registry.open_boot(row)
+    registry.append_events((row.id, 1000.0, type(event).__name__, encode(event)) for event in events)
+
+
+def booted(mac: MacAddress = PC) -> tuple[Event, ...]:
+    return (ScriptServed(mac), AddressSeen(mac, ADDRESS), Reported(mac, "computing", {}))
+
+
+def test_nobody_has_booted(registry: Registry) -> None:
+    assert running(registry) == {}
+
+
+def test_each_pc_runs_the_release_of_its_latest_boot(registry: Registry) -> None:
+    boot(registry, OLD, *booted())
+    boot(registry, NEW, *booted())
+    boot(registry, NEW, *booted(OTHER), mac=OTHER)
+    assert running(registry) == {NEW: [PC, OTHER]}
+
+
+def test_a_discover_without_a_script_may_be_a_strangers(registry: Registry) -> None:
+    boot(registry, OLD, *booted())
+    boot(registry, NEW, inherited=str(ADDRESS))
+    assert running(registry) == {OLD: [PC], NEW: [PC]}
+
+
+def test_a_release_activated_after_the_discover_is_the_one_that_is_loaded(registry: Registry) -> None:
+    boot(registry, OLD, *booted(), TransferServed(PC, "http", f"image/{NEW}/vmlinuz", 5, 0.1))
+    assert set(running(registry)) == {OLD, NEW}
+
+
+def test_who_is_not_allowed_any_more_has_no_root(registry: Registry) -> None:
+    boot(registry, OLD, *booted())
+    registry.disallow(MacRange(PC, PC))
+    assert running(registry) == {}
+
+
+def test_who_lost_its_address_has_no_root(registry: Registry) -> None:
+    boot(registry, OLD, *booted(), AddressLost(PC, ADDRESS))
+    assert running(registry) == {}
+
+
+def test_a_boot_that_found_no_image_runs_none(registry: Registry) -> None:
+    boot(registry, "", inherited=str(ADDRESS))
+    assert running(registry) == {}

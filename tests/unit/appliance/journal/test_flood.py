@@ -1,0 +1,76 @@
+"""What anybody can broadcast in the name of an allowed PC makes nothing grow: neither memory, nor the registry."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from appliance.journal.recorder import Journal
+from appliance.journal.timeline import MOST_ADDRESSES
+from appliance.registry.database import Registry
+from services.ethernet import MacAddress
+from services.events import AddressSeen, Discovered, LeaseChosen, Offered, ScriptServed
+
+MAC = MacAddress.parse("52:54:00:aa:bb:01")
+BASE = int(IPv4Address("10.99.0.0"))
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with Registry(tmp_path / "registry.sqlite3") as registry:
+        yield registry
+
+
+def discover(xid: int = 1) -> Discovered:
+    return Discovered(MAC, architecture=7, ipxe=False, xid=xid, secs=0)
+
+
+def test_what_is_said_again_is_not_written_again(registry: Registry) -> None:
+    journal = Journal(registry, lambda: 1000.0, lambda *_: None)
+    for xid in range(300):
+        boot = journal.began(discover(xid), "r")
+        journal.record(Offered(MAC, "snponly.efi", 67))
+        journal.record(AddressSeen(MAC, IPv4Address(BASE)))
+        journal.record(LeaseChosen(MAC, IPv4Address("10.77.0.2"), ours=False))
+    journal.flush()
+    kinds = [kind for _, kind, _ in registry.events(boot.id)]
+    assert kinds == ["Discovered", "Offered", "AddressSeen", "LeaseChosen"]
+
+
+def test_what_is_made_up_is_written_only_so_often(registry: Registry) -> None:
+    journal = Journal(registry, lambda: 1000.0, lambda *_: None)
+    boot = journal.began(discover(), "r")
+    for number in range(500):
+        journal.record(LeaseChosen(MAC, IPv4Address(BASE + number), ours=False))
+    journal.record(ScriptServed(MAC))
+    journal.flush()
+    kinds = [kind for _, kind, _ in registry.events(boot.id)]
+    assert len(kinds) == 201
+    assert kinds[-1] == "ScriptServed", "what only a confirmed peer does is always written"
+
+
+def test_the_latest_addresses_of_a_boot_are_kept(registry: Registry) -> None:
+    journal = Journal(registry, lambda: 1000.0, lambda *_: None)
+    journal.began(discover(), "r")
+    for number in range(150):
+        journal.record(AddressSeen(MAC, IPv4Address(BASE + number)))
+    boot = journal.boot(MAC)
+    assert boot
+    assert boot.addresses == tuple(IPv4Address(BASE + number) for number in range(150 - MOST_ADDRESSES, 150))
+    assert set(journal._holders) == set(boot.addresses)
+    journal.flush()
+    assert Journal(registry, lambda: 1000.0, lambda *_: None).boot(MAC) == boot
+
+
+def test_addresses_are_not_handed_down_for_ever(registry: Registry) -> None:
+    now = 1000.0
+    journal = Journal(registry, lambda: now, lambda *_: None)
+    for number in range(3 * MOST_ADDRESSES):
+        now += 1000.0
+        journal.began(discover(number), "r")
+        journal.record(AddressSeen(MAC, IPv4Address(BASE + number)))
+    boot = journal.boot(MAC)
+    assert boot
+    assert len(boot.known_addresses) == MOST_ADDRESSES + 1
+    assert boot.known_addresses[0] == IPv4Address(BASE + 3 * MOST_ADDRESSES - 1)

@@ -1,0 +1,218 @@
+"""The journal: which boot an event belongs to, what a restart still knows, what is logged how often."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from appliance.journal import recorder as journal_module
+from appliance.journal.recorder import Journal, history
+from appliance.journal.timeline import Boot, Stage
+from appliance.registry.database import Registry
+from services.decision import Reason
+from services.ethernet import MacAddress
+from services.events import (
+    AddressSeen,
+    Discovered,
+    Event,
+    Ignored,
+    LeaseChosen,
+    Offered,
+    Reported,
+    ScriptServed,
+    TransferFailed,
+    TransferProgressed,
+    TransferServed,
+)
+
+MAC = MacAddress.parse("52:54:00:aa:bb:cc")
+OTHER = MacAddress.parse("52:54:00:aa:bb:dd")
+A, B = IPv4Address("10.0.0.5"), IPv4Address("10.0.0.6")
+
+
+@dataclass
+class Desk:
+    """A journal with a clock that stands still until it is set."""
+
+    registry: Registry
+    now: float = 1000.0
+    logged: list[Event] = field(default_factory=list)
+
+    def journal(self) -> Journal:
+        return Journal(self.registry, lambda: self.now, lambda event, _: self.logged.append(event))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Registry(tmp_path / "r.sqlite3") as registry:
+        yield Desk(registry)
+
+
+def discover(mac: MacAddress = MAC, *, ipxe: bool = False) -> Discovered:
+    return Discovered(mac, 7, ipxe, 1, 0)
+
+
+def boot_of(journal: Journal, mac: MacAddress = MAC) -> Boot:
+    boot = journal.boot(mac)
+    assert boot is not None
+    return boot
+
+
+def test_every_event_survives_a_restart(desk: Desk) -> None:
+    journal = desk.journal()
+    journal.began(discover(), "r1")
+    for event in (
+        Offered(MAC, "x", 67),
+        TransferProgressed(MAC, "tftp", "snponly.efi", 10, 20),
+        TransferServed(MAC, "tftp", "snponly.efi", 20, 0.5),
+        AddressSeen(MAC, A),
+        LeaseChosen(MAC, A, ours=False),
+        ScriptServed(MAC, "http"),
+        TransferFailed(MAC, "http", "vmlinuz", 5, "gone"),
+        Reported(MAC, "attached", {"hostid": "3"}),
+    ):
+        journal.record(event)
+    journal.flush()
+    again = desk.journal().boot(MAC)
+    assert again == journal.boot(MAC)
+    assert again is not None
+    assert again.stage is Stage.ATTACHED
+    assert [b.id for b in history(desk.registry, MAC)] == [again.id]
+
+
+def test_a_token_is_known_after_a_kill_without_a_flush(desk: Desk) -> None:
+    token = desk.journal().began(discover(), "r1").token
+    assert boot_of(desk.journal()).token == token
+
+
+def test_a_new_power_on_has_a_new_token_and_inherits_the_addresses(desk: Desk) -> None:
+    journal = desk.journal()
+    first = journal.began(discover(), "r1")
+    journal.record(AddressSeen(MAC, A))
+    journal.record(ScriptServed(MAC))
+    second = journal.began(discover(), "r2")
+    assert second.token != first.token
+    assert second.id != first.id
+    assert second.known_addresses == (A,)
+    journal.flush()
+    assert boot_of(desk.journal()).known_addresses == (A,)
+
+
+@pytest.mark.parametrize("sign", [TransferProgressed(MAC, "tftp", "snponly.efi", 0, 20), ScriptServed(MAC)])
+def test_a_boot_can_begin_without_dhcp(desk: Desk, sign: TransferProgressed | ScriptServed) -> None:
+    journal = desk.journal()
+    first = journal.began(sign, "r1")
+    assert journal.began(ScriptServed(MAC), "r1").token == first.token
+    journal.record(Reported(MAC, "reported"))
+    journal.record(AddressSeen(MAC, A))
+    second = journal.began(sign, "r2")
+    assert second.token != first.token
+    journal.flush()
+    assert boot_of(desk.journal()) == boot_of(journal)
+    assert [boot.token for boot in history(desk.registry, MAC)] == [first.token, second.token]
+
+
+def test_an_address_belongs_to_the_client_seen_there_last(desk: Desk) -> None:
+    journal = desk.journal()
+    journal.began(discover(), "r")
+    journal.began(discover(OTHER), "r")
+    journal.record(AddressSeen(MAC, A))
+    journal.record(AddressSeen(OTHER, A))
+    assert boot_of(journal).known_addresses == ()
+    assert boot_of(journal, OTHER).known_addresses == (A,)
+    journal.flush()
+    restarted = desk.journal()
+    restarted.record(AddressSeen(MAC, A))
+    assert boot_of(restarted, OTHER).known_addresses == ()
+
+
+def test_progress_does_not_pile_up_between_two_flushes(desk: Desk) -> None:
+    journal = desk.journal()
+    boot = journal.began(discover(), "r")
+    for sent in range(50):
+        journal.record(TransferProgressed(MAC, "http", "initrd.img", sent, 50))
+    journal.flush()
+    kinds = [kind for _, kind, _ in desk.registry.events(boot.id)]
+    assert kinds == ["TransferProgressed", "Discovered"]
+
+
+def test_an_event_of_a_machine_without_a_boot_is_let_go(desk: Desk) -> None:
+    journal = desk.journal()
+    journal.record(AddressSeen(MAC, A))
+    journal.flush()
+    assert journal.boots() == []
+
+
+def test_a_refusal_is_logged_once_an_hour_and_counted_every_time(desk: Desk) -> None:
+    journal = desk.journal()
+    for _ in range(5):
+        journal.record(Ignored("dhcp", str(MAC), Reason.NOT_ALLOWED))
+    journal.record(Ignored("tftp", str(MAC), Reason.NOT_ALLOWED))
+    journal.flush()
+    assert len(desk.logged) == 2
+    assert sorted((row.service, row.count) for row in desk.registry.ignored()) == [("dhcp", 5), ("tftp", 1)]
+    desk.now += 3601
+    journal.record(Ignored("dhcp", str(MAC), Reason.NOT_ALLOWED))
+    assert len(desk.logged) == 3
+
+
+def test_a_flood_of_strangers_is_bounded(desk: Desk) -> None:
+    journal = desk.journal()
+    for number in range(5000):
+        journal.record(Ignored("dhcp", str(MacAddress(number)), Reason.NOT_ALLOWED))
+    journal.flush()
+    assert len(desk.registry.ignored()) <= 1001
+
+
+def test_what_cannot_be_written_goes_on_in_memory_and_is_written_later(desk: Desk, tmp_path: Path) -> None:
+    journal = desk.journal()
+    known = journal.began(discover(), "r1")
+    desk.registry.wait_for_locks(0)
+    with Registry(tmp_path / "r.sqlite3") as other, other.transaction():
+        new = journal.began(discover(OTHER), "r1")
+        journal.record(ScriptServed(OTHER))
+        for _ in range(2):
+            with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+                journal.flush()
+        again = journal.began(TransferProgressed(OTHER, "tftp", "snponly.efi", 0, 20), "r1")
+        assert again.token == new.token
+        assert desk.registry.client(OTHER) is None
+    assert (new.id, journal.client(OTHER)) == (known.id + 1, journal.clients()[1])
+    journal.flush()
+    assert boot_of(desk.journal(), OTHER) == boot_of(journal, OTHER)
+    assert desk.registry.client(OTHER) == journal.client(OTHER)
+    assert desk.journal().began(discover(MacAddress(7)), "r1").id == new.id + 1
+
+
+def test_what_waits_to_be_written_is_bounded(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "_EVENTS_HELD", 5)
+    monkeypatch.setattr(journal_module, "_BOOTS_HELD", 2)
+    journal = desk.journal()
+    desk.registry.wait_for_locks(0)
+    with Registry(tmp_path / "r.sqlite3") as other, other.transaction():
+        boots = [journal.began(discover(MacAddress(number)), "r") for number in range(1, 10)]
+    journal.flush()
+    assert [row.id for row in desk.registry.latest_boots()] == [boot.id for boot in boots[-2:]]
+    assert len(journal.boots()) == len(boots)
+
+
+def test_boots_of_a_batch_are_committed_together(desk: Desk) -> None:
+    journal = desk.journal()
+    macs = [MacAddress(MAC.value + number) for number in range(20)]
+    tokens = {mac: journal.began(discover(mac), "r", commit=False).token for mac in macs}
+    assert desk.journal().boots() == []
+    journal.commit()
+    assert {boot.mac: boot.token for boot in desk.journal().boots()} == tokens
+
+
+def test_who_discovers_without_end_is_not_logged_without_end(desk: Desk) -> None:
+    journal = desk.journal()
+    for _ in range(50):
+        desk.now += 0.1
+        journal.began(discover(), "r")
+    assert len(desk.logged) == 3
+    journal.began(discover(ipxe=True), "r")
+    assert len(desk.logged) == 4

@@ -1,0 +1,48 @@
+"""Root's hands in another user's directory: needs root, as the whole suite does."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from appliance.allowlist import Entry
+from appliance.registry.database import Registry
+from appliance.registry.file_owner import acting_as_owner
+from appliance.registry.server_lock import only_server
+from services.ethernet import MacAddress, MacRange
+
+OWNER = 61234
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """A directory of another user, reachable for that user."""
+    for directory in (tmp_path, *tmp_path.parents[:3]):
+        directory.chmod(0o755)
+    directory = tmp_path / "registry"
+    directory.mkdir(mode=0o700)
+    os.chown(directory, OWNER, OWNER)
+    return directory
+
+
+def test_what_root_makes_in_the_registry_belongs_to_the_server(theirs: Path) -> None:
+    mac = MacAddress.parse("52:54:00:00:00:01")
+    with only_server(theirs / "registry.sqlite3"), Registry(theirs / "registry.sqlite3") as registry:
+        registry.allow([Entry(MacRange(mac, mac), "")])
+        made = {path.name: path.stat() for path in theirs.iterdir()}
+    assert {"registry.sqlite3", "registry.sqlite3-wal", "registry.sqlite3-shm", "serve.lock"} <= set(made)
+    assert {(each.st_uid, each.st_gid) for each in made.values()} == {(OWNER, OWNER)}
+
+
+def test_root_does_not_follow_a_link_that_was_planted_there(theirs: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("of root")
+    target.chmod(0o600)
+    (theirs / "link").symlink_to(target)
+    with acting_as_owner(theirs), pytest.raises(PermissionError):
+        (theirs / "link").write_text("of the server")
+    with pytest.raises(PermissionError), acting_as_owner(theirs):
+        (tmp_path / "elsewhere").touch()
+    assert target.read_text() == "of root"
+    (tmp_path / "elsewhere").touch()
+    assert (tmp_path / "elsewhere").stat().st_uid == 0

@@ -1,0 +1,217 @@
+"""The registry's schemas: every released one is opened by today's code, and no migration stops half-way."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from appliance.allowlist import BootSettings, Entry
+from appliance.boot import next_boot
+from appliance.dhcp import leases
+from appliance.errors import UserError
+from appliance.firmware import table
+from appliance.journal.recorder import history
+from appliance.journal.timeline import Stage
+from appliance.registry import schema
+from appliance.registry.database import Client, IgnoredRow, Registry
+from services.decision import Reason
+from services.dhcp.plan import Profile
+from services.ethernet import MacAddress, MacRange
+from tests.unit.appliance.schemas.make import HERE, dump, load
+
+RELEASED = sorted(int(file.stem) for file in HERE.glob("*.sql"))
+A, B = MacAddress.parse("52:54:00:aa:bb:01"), MacAddress.parse("52:54:00:aa:bb:02")
+COLUMN = "ALTER TABLE clients ADD COLUMN note TEXT NOT NULL DEFAULT 'none'"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "registry.sqlite3"
+
+
+def tables(path: Path) -> set[str]:
+    with closing(sqlite3.connect(path)) as sql:
+        return {name for (name,) in sql.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def test_there_is_a_registry_of_every_schema() -> None:
+    missing = "a migration is new: python -m tests.unit.appliance.schemas.make writes the registry of its schema"
+    assert list(range(1, len(schema.MIGRATIONS) + 1)) == RELEASED, missing
+
+
+@pytest.mark.parametrize("released", RELEASED)
+def test_a_released_migration_is_never_edited(released: int, path: Path) -> None:
+    load(released, path)
+    with closing(sqlite3.connect(path)) as sql:
+        assert schema.version(sql) == released
+        schema.check(sql, path)
+
+
+@pytest.mark.parametrize("released", RELEASED)
+def test_a_registry_of_a_released_schema_keeps_everything(released: int, path: Path) -> None:
+    load(released, path)
+    with Registry(path) as registry:
+        registry.check()
+        assert registry.allowlist().entries[:2] == (
+            Entry(MacRange.parse("00:11:22:33:44:55")),
+            Entry(MacRange.parse("52:54:00:aa:bb:*"), "room 12, window"),
+        )
+        assert registry.clients() == [Client(1, A, 1790000101.0, "secret-0"), Client(2, B, 1790000125.0, "secret-4")]
+        first, second = history(registry, A)
+        (open_,) = history(registry, B)
+        assert [len(registry.events(boot.id)) for boot in (first, second, open_)] == [12, 13, 8]
+        assert registry.ignored() == [
+            IgnoredRow("52:54:00:00:00:09", "dhcp", Reason.NOT_ALLOWED.value, 1790000134.0, 1790000135.0, 2)
+        ]
+        assert registry.server()["started"] == 1790000000.0
+        assert registry.highest() == (2, 3)
+    assert (first.stage, first.host_id, first.addresses) == (Stage.COMPUTING, "17", (IPv4Address("192.0.2.10"),))
+    assert (second.token, second.inherited, second.addresses) == ("secret-3", (), ())
+    assert (open_.stage, open_.release) == (Stage.KERNEL, "20260902-100000-bbbbbbbb")
+    assert open_.transfers[-1].failed == "closed"
+
+
+def test_what_schema_2_brought_is_kept(path: Path) -> None:
+    load(2, path)
+    with Registry(path) as registry:
+        entry = Entry(MacRange.parse("52:54:00:aa:bd:*"), "room 13", BootSettings("http", "local", 5))
+        assert registry.allowlist().entries[2:] == (entry,)
+        (lease,) = leases.load(registry)
+        (known,) = table.read(registry)[A]
+        (asked,) = next_boot.all_of(registry)
+    assert (lease.address, lease.mac, lease.expires) == (IPv4Address("192.0.2.10"), A, 1790003600.0)
+    assert (known.profile, known.worked) == (Profile.PLAIN, True)
+    assert (asked.mac, asked.entry) == (A, "local")
+
+
+def test_a_migration_keeps_the_rows_and_a_copy_of_what_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = len(schema.MIGRATIONS)
+    load(newest, path)
+    before = dump(path)
+    # As SQLite wants a table to be changed beyond adding columns: with foreign keys on, the events would be gone.
+    anew = ("CREATE TABLE new AS SELECT * FROM boots", "DROP TABLE boots", "ALTER TABLE new RENAME TO boots")
+    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, (COLUMN,), anew])
+    Registry(path).close()
+    with closing(sqlite3.connect(path)) as sql:
+        assert schema.version(sql) == newest + 2
+        assert sql.execute("SELECT DISTINCT note FROM clients").fetchall() == [("none",)]
+        assert sql.execute("SELECT count(*) FROM events").fetchone() == (33,)
+    kept = path.with_name(f"{path.name}.schema{newest}")
+    assert dump(kept) == before
+    assert kept.stat().st_mode & 0o777 == 0o600
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="newer") as error:
+        Registry(path)
+    assert str(kept) in error.value.hint
+
+
+def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(RELEASED[-1], path)
+    before = dump(path)
+    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, (COLUMN, "DROP TABLE ignored", "nonsense")])
+    with pytest.raises(UserError, match="nonsense"):
+        Registry(path)
+    assert dump(path) == before
+
+
+def test_a_migration_that_is_killed_changes_nothing(path: Path) -> None:
+    load(RELEASED[-1], path)
+    before = dump(path)
+    script = """
+import os, signal, sys
+from pathlib import Path
+from appliance.registry import database, schema
+def dying():
+    yield "DROP TABLE ignored"
+    # More than SQLite's cache holds: part of it is in the file before the end.
+    yield ("CREATE TABLE large AS WITH n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 40000)"
+           " SELECT x, hex(randomblob(100)) FROM n")
+    assert os.stat(sys.argv[1] + "-wal").st_size > 1_000_000
+    os.kill(os.getpid(), signal.SIGKILL)
+schema.MIGRATIONS.append(dying())
+database.Registry(Path(sys.argv[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(path)], check=False, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert dump(path) == before
+    with Registry(path) as registry:
+        registry.check()
+
+
+def test_of_two_that_start_at_once_one_migrates(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(RELEASED[-1], path)
+    start, waiting, errors = threading.Event(), threading.Event(), []
+
+    class Slow:
+        def __iter__(self) -> Iterator[str]:
+            yield COLUMN
+            start.set()
+            waiting.wait(10)
+
+    def other() -> None:
+        start.wait(10)
+        threading.Timer(0.3, waiting.set).start()
+        try:
+            Registry(path).close()
+        except UserError as error:
+            errors.append(error)
+
+    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, Slow()])
+    thread = threading.Thread(target=other)
+    thread.start()
+    Registry(path).close()
+    thread.join()
+    assert errors == []
+    with closing(sqlite3.connect(path)) as sql:
+        assert schema.version(sql) == len(schema.MIGRATIONS)
+
+
+def test_a_snapshot_is_of_one_moment_and_of_what_the_log_holds(path: Path, tmp_path: Path) -> None:
+    with Registry(path) as server:
+        server.allow([Entry(MacRange(A, A), "committed")])
+        with server.transaction():
+            server.set_server("half", "way")
+            schema.snapshot(path, tmp_path / "copy")
+        schema.snapshot(path, tmp_path / "later")
+    with Registry(tmp_path / "copy") as copy:
+        assert [entry.label for entry in copy.allowlist().entries] == ["committed"]
+        assert copy.server() == {}
+    with Registry(tmp_path / "later") as later:
+        assert later.server() == {"half": "way"}
+    assert (tmp_path / "later").stat().st_mode & 0o777 == 0o600
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_damage_is_found_wherever_it_is(path: Path) -> None:
+    load(RELEASED[-1], path)
+    with Registry(path) as registry, registry.transaction():
+        registry.append_events((1, 1.0, "Reported", "{}" + " " * 100) for _ in range(2000))
+    sound = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(len(sound) // 2 // 4096 * 4096)
+        file.write(b"\xff" * 4096)
+    with pytest.raises(UserError, match="is damaged") as error, Registry(path) as registry:
+        registry.check()
+    assert "netboot-appliance restore FILE" in error.value.hint
+    with pytest.raises(UserError, match="is damaged"), Registry(path) as registry:
+        for boot in registry.boots(A):
+            registry.events(boot.id)
+    path.write_bytes(sound[: len(sound) // 2])
+    with pytest.raises(UserError, match="is damaged"):
+        schema.examine(path)
+
+
+def test_another_program_s_database_is_not_ours(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as sql:
+        sql.execute("CREATE TABLE wine (year INTEGER)")
+        sql.execute("PRAGMA user_version = 1")
+        sql.commit()
+    with pytest.raises(UserError, match="its tables are not those of schema 1"):
+        schema.examine(path)

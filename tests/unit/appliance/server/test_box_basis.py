@@ -1,0 +1,88 @@
+"""What answers to DHCP rest on: the same objects until it changes, for the server repeats answers as long."""
+
+from collections.abc import Callable, Iterator
+from operator import is_
+from pathlib import Path
+
+import pytest
+
+from appliance.allowlist import Entry
+from appliance.firmware import table
+from appliance.firmware.knowledge import Adaptation
+from appliance.registry.database import Registry
+from appliance.server.registry_sync import Bookkeeping
+from image import release
+from services.ethernet import MacAddress, MacRange
+from tests.unit.appliance.server.test_box_menu import OLD, PC, Running
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path)
+    yield running
+    running.registry.close()
+
+
+def turn(box: Running) -> tuple[object, ...]:
+    """What the server does each quarter of a second."""
+    box.box.refresh_release()
+    Bookkeeping(box.registry, box.box, box.journal).turn(0.0)
+    return box.box.basis()
+
+
+def test_it_stays_while_nothing_changes(box: Running) -> None:
+    turn(box)
+    before = box.box.basis()
+    box.power_on()
+    assert all(map(is_, before, turn(box)))
+
+
+def _allow(box: Running, other: Registry) -> None:
+    other.allow([Entry(MacRange(MacAddress(7), MacAddress(7)))])
+
+
+def _disallow(box: Running, other: Registry) -> None:
+    assert other.disallow(MacRange(PC, PC))
+
+
+def _learn(box: Running, other: Registry) -> None:
+    """As `clients forget` does, what is known of firmware is changed by another process."""
+    with other.transaction():
+        table.write(other, PC, (Adaptation("f", worked=True),))
+
+
+def _activate(box: Running, other: Registry) -> None:
+    release.activate(box.data / "images", OLD)
+
+
+def _configure(box: Running, other: Registry) -> None:
+    box.configure("")
+
+
+@pytest.mark.parametrize("change", [_allow, _disallow, _learn, _activate, _configure])
+def test_it_changes_with_what_decides(box: Running, change: Callable[[Running, Registry], None]) -> None:
+    before = turn(box)
+    with Registry(box.registry.path) as other:
+        change(box, other)
+    assert not all(map(is_, before, turn(box)))
+
+
+def test_another_release_is_followed_at_once_a_broken_one_within_seconds(box: Running) -> None:
+    box.box.follow_release(0.0)
+    images = box.box.config.images
+    active = release.current(images)
+    assert active is not None
+    assert box.box.release == active.id
+    kernel = active.path / release.KERNEL
+    content = kernel.read_bytes()
+    kernel.write_bytes(content[1:])
+    box.box.follow_release(1.0)
+    assert box.box.release == active.id
+    box.box.follow_release(2.0)
+    assert box.box.release is None
+    kernel.write_bytes(content)
+    box.box.follow_release(2.25)
+    assert box.box.release == active.id
+    (images / "current").unlink()
+    box.box.follow_release(2.5)
+    assert box.box.release is None

@@ -1,0 +1,190 @@
+"""How the server asks root's part for exports, and what it makes of answers, late ones and none."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from appliance.config.file import Config
+from appliance.errors import UserError
+from appliance.exports import mailbox
+from appliance.exports.grants import Grant
+from appliance.exports.request import Answer, decode, digest, encode_answer
+from appliance.server import export_task
+from appliance.server.export_task import RootsHands, choose_hands, keep_exports
+from services.ethernet import MacAddress
+
+CONFIG = Config(Path("/nowhere"))
+
+
+def grant(number: int) -> Grant:
+    return Grant(MacAddress(number), number, (IPv4Address("10.77.0.9"),))
+
+
+class Root:
+    """Root's part as the server sees it: `answer` is called for each request as it is written."""
+
+    def __init__(self, directory: Path) -> None:
+        self.own = directory / "box"
+        self.own.mkdir()
+        (directory / "box-exports").mkdir()
+        self.hands = RootsHands(self.own)
+        self.written: list[bytes] = []
+
+    async def play(self, answer: Callable[[bytes, int], Answer | None]) -> None:
+        last = 0
+        while True:
+            try:
+                found = mailbox.request_file(self.own)
+                inode, content = found.stat().st_ino, found.read_bytes()
+            except FileNotFoundError:
+                inode, content = last, b""
+            if inode != last:
+                last = inode
+                self.written.append(content)
+                if done := answer(content, len(self.written)):
+                    mailbox.write(mailbox.answer_file(self.own), encode_answer(done))
+            await asyncio.sleep(0.005)
+
+    async def ask(
+        self, number: int, answer: Callable[[bytes, int], Answer | None], moved: asyncio.Event | None = None
+    ) -> Answer | None:
+        player = asyncio.create_task(self.play(answer))
+        try:
+            return await self.hands.install(CONFIG, (), [grant(number)], moved or asyncio.Event())
+        finally:
+            player.cancel()
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Root:
+    monkeypatch.setattr(export_task, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(export_task, "RESEND_SECONDS", 0.05)
+    monkeypatch.setattr(export_task, "PATIENCE_SECONDS", 0.3)
+    return Root(tmp_path)
+
+
+def good(content: bytes, _count: int) -> Answer:
+    return Answer(digest(content), "kernel", "why", True, 2)
+
+
+def nothing(_content: bytes, _count: int) -> None:
+    return None
+
+
+async def test_the_answer_to_this_request_is_the_answer(root: Root) -> None:
+    mailbox.write(mailbox.answer_file(root.own), encode_answer(Answer("of before", error="not this")))
+    done = await root.ask(7, good)
+    assert done
+    assert (done.backend, done.error, done.directories) == ("kernel", "", 2)
+    assert [decode(content) for content in root.written] == [(grant(7),)]
+
+
+async def test_asking_the_same_again_waits_for_an_answer_of_its_own(root: Root) -> None:
+    await root.ask(7, good)
+    with pytest.raises(UserError, match="has not answered"):
+        await root.ask(7, nothing)
+
+
+async def test_a_request_that_was_missed_is_written_again(root: Root) -> None:
+    done = await root.ask(7, lambda content, count: good(content, count) if count == 3 else None)
+    assert done
+    assert len(root.written) == 3
+    assert len(set(root.written)) == 1, "the same one: it may be in work"
+
+
+async def test_a_refusal_is_an_error_with_its_hint(root: Root) -> None:
+    with pytest.raises(UserError, match="no NFS server") as caught:
+        await root.ask(7, lambda content, _: Answer(digest(content), error="no NFS server", hint="install one"))
+    assert caught.value.hint == "install one"
+
+
+async def test_no_answer_at_all_is_an_error_that_names_the_units(root: Root) -> None:
+    with pytest.raises(UserError, match="has not answered") as caught:
+        await root.ask(7, nothing)
+    assert "systemctl status netboot-appliance-exports.path" in caught.value.hint
+    assert await root.ask(7, good), "and the next time it works"
+
+
+async def test_what_is_wanted_by_now_is_asked_for_at_once(root: Root) -> None:
+    moved = asyncio.Event()
+    moved.set()
+    assert await root.ask(1, nothing, moved) is None
+    assert await root.ask(2, nothing, moved) is None
+    done = await root.ask(3, good)
+    assert done
+    assert decode(root.written[-1]) == (grant(3),)
+
+
+async def test_a_root_that_is_dead_is_told_however_often_something_moves(root: Root) -> None:
+    moved = asyncio.Event()
+    moved.set()
+    with pytest.raises(UserError, match="has not answered"):
+        async with asyncio.timeout(60):
+            while True:
+                await root.ask(1, nothing, moved)
+
+
+async def test_a_root_that_answers_late_is_not_called_dead(root: Root) -> None:
+    moved = asyncio.Event()
+    moved.set()
+
+    def late(content: bytes, _count: int) -> Answer:
+        # To a request that the server does not wait for any more by then.
+        return Answer(digest(content + b" "), "kernel")
+
+    async with asyncio.timeout(60):
+        for number in range(1, 60):
+            assert await root.ask(number, late, moved) is None
+
+
+async def test_too_many_clients_for_a_request_are_told(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.exports.request.LARGEST", 10)
+    with pytest.raises(UserError, match="too much for one request"):
+        await root.ask(1, good)
+
+
+@pytest.mark.parametrize(("took", "rest"), [(0.01, 0.03), (0.05, 0.15), (20.0, 0.2)])
+async def test_after_each_time_the_others_have_theirs(
+    monkeypatch: pytest.MonkeyPatch, took: float, rest: float
+) -> None:
+    moved, now, rested = asyncio.Event(), [100.0], list[float]()
+    moved.set()
+
+    class Room:
+        """Where something moves all the time."""
+
+        async def install(self, *_: object) -> Answer:
+            now[0] += took
+            moved.set()
+            return Answer("")
+
+    async def sleep(seconds: float) -> None:
+        rested.append(seconds)
+        if len(rested) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(export_task, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    nobody: Any = SimpleNamespace(boots=list, clients=list, set_server=lambda *_: None)
+    box: Any = SimpleNamespace(config=CONFIG, networks=(), allowlist=())
+    with pytest.raises(asyncio.CancelledError):
+        await keep_exports(box, nobody, nobody, moved, Room())
+    assert rested == pytest.approx([rest] * 3)
+
+
+def test_who_is_not_root_asks_or_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(choose_hands()).__name__ == "_OwnHands", "root, whatever the environment"
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/netboot-appliance")
+    assert isinstance(choose_hands(), RootsHands)
+    monkeypatch.delenv("RUNTIME_DIRECTORY")
+    with pytest.raises(UserError, match="not root") as caught:
+        choose_hands()
+    assert "systemctl start netboot-appliance" in caught.value.hint
+    assert "sudo" in caught.value.hint

@@ -1,0 +1,123 @@
+"""The log's last station: it writes lines, and where it cannot it waits for nobody."""
+
+import fcntl
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+
+import pytest
+
+from appliance.server.logs import LogHandler
+
+
+@contextmanager
+def pipe() -> Iterator[tuple[logging.Logger, int]]:
+    """A logger, and the end of the pipe from which its lines are read."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4 * 4096)
+    os.set_blocking(reader, False)
+    log = logging.Logger("test")
+    log.addHandler(LogHandler(writer))
+    try:
+        yield log, reader
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def read(reader: int) -> list[str]:
+    """All lines that are there."""
+    content = b""
+    while True:
+        try:
+            content += os.read(reader, 65536)
+        except BlockingIOError:
+            return content.decode().splitlines()
+
+
+def test_a_line_is_a_line() -> None:
+    with pipe() as (log, reader):
+        log.info("one")
+        log.info("zwei %s", "\udcff")
+        assert read(reader) == ["one", "zwei \\udcff"]
+
+
+def test_lines_that_are_formatted_already_go_the_same_way() -> None:
+    with pipe() as (log, reader):
+        handler = log.handlers[0]
+        assert isinstance(handler, LogHandler)
+        handler.info("one")
+        for _ in range(30):
+            handler.error("x" * 1000)
+        arrived = read(reader)
+        assert arrived[0] == "one"
+        assert 1 < len(arrived) < 31
+        log.info("again")
+        assert read(reader) == [f"lines of this log were lost: {31 - len(arrived)} (its reader stands still)", "again"]
+
+
+def test_structlog_and_logging_write_the_same_form() -> None:
+    program = (
+        "import logging, structlog; from appliance.server import logs; logs.configure(debug=False);"
+        "structlog.get_logger('one').info('said', mac='x'); structlog.get_logger().debug('not said');"
+        "logging.getLogger('two').warning('said %s', 'too');"
+        "\ntry: 1 / 0\nexcept Exception: structlog.get_logger().exception('failed')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert all(datetime.fromisoformat(line.pop("timestamp")) for line in lines)
+    assert "ZeroDivisionError" in lines[2].pop("exception")
+    assert lines == [
+        {"mac": "x", "event": "said", "level": "info"},
+        {"event": "said too", "level": "warning"},
+        {"event": "failed", "level": "error"},
+    ]
+
+
+def test_a_reader_that_stands_still_costs_lines_and_no_time() -> None:
+    with pipe() as (log, reader):
+        for number in range(100):
+            log.info("%d %s", number, "x" * 1000)
+        arrived = [line.split()[0] for line in read(reader)]
+        assert arrived == [str(number) for number in range(len(arrived))]
+        assert 1 <= len(arrived) < 20
+        log.info("again")
+        lost = 100 - len(arrived)
+        assert read(reader) == [f"lines of this log were lost: {lost} (its reader stands still)", "again"]
+        log.info("and on")
+        assert read(reader) == ["and on"]
+
+
+def test_what_was_cut_off_ends_its_line() -> None:
+    with pipe() as (log, reader):
+        log.info("x" * 20_000)
+        assert read(reader) == ["x" * 16_384]
+        log.info("again")
+        assert read(reader) == ["", "lines of this log were lost: 1 (its reader stands still)", "again"]
+
+
+@pytest.mark.parametrize("why", ["No space left on device", "Broken pipe"])
+def test_what_cannot_be_written_raises_nothing(why: str, capfd: pytest.CaptureFixture[str]) -> None:
+    if why == "Broken pipe":
+        reader, writer = os.pipe()
+        os.close(reader)
+    else:
+        writer = os.open("/dev/full", os.O_WRONLY)
+    with closing(os.fdopen(writer, "wb", buffering=0)):
+        handler = LogHandler(writer)
+        log = logging.Logger("test")
+        log.addHandler(handler)
+        log.info("one")
+        log.info("two")
+        with pipe() as (_, reader):
+            other = os.open(f"/proc/self/fd/{reader}", os.O_WRONLY)
+            os.dup2(other, writer)
+            os.close(other)
+            log.info("three")
+            assert read(reader) == [f"lines of this log were lost: 2 ({why})", "three"]
+    assert capfd.readouterr().err == ""

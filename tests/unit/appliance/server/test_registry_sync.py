@@ -1,0 +1,140 @@
+"""The server's turns at its registry: what is said when it cannot be written, and when it can be again."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from appliance.allowlist import Entry
+from appliance.journal.recorder import Journal
+from appliance.registry.database import Registry
+from appliance.server import registry_sync
+from appliance.server.registry_sync import Bookkeeping
+from services.ethernet import MacAddress, MacRange
+from services.events import Discovered
+
+MAC = MacAddress.parse("52:54:00:aa:bb:cc")
+
+
+@dataclass
+class Learned:
+    """In the place of what is known of firmware."""
+
+    flushed: int = 0
+    refreshed: int = 0
+
+    def flush(self) -> None:
+        self.flushed += 1
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+
+@dataclass
+class Reader:
+    """In the place of the box: reads the allowlist when it is told to."""
+
+    registry: Registry
+    adaptations: Learned = field(default_factory=Learned)
+
+    def refresh_allowlist(self) -> None:
+        self.allowlist = self.registry.allowlist()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with Registry(tmp_path / "registry.sqlite3", durable=False) as registry:
+        yield registry
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, object]]]:
+    monkeypatch.setattr(registry_sync, "log", structlog.get_logger())
+    with capture_logs() as lines:
+        yield lines  # type: ignore[misc]
+
+
+def keep(registry: Registry) -> tuple[Bookkeeping, Journal, Reader]:
+    journal, box = Journal(registry, lambda: 1000.0, lambda *_: None), Reader(registry)
+    return Bookkeeping(registry, box, journal), journal, box  # type: ignore[arg-type]
+
+
+def test_what_another_process_commits_is_read(registry: Registry, tmp_path: Path) -> None:
+    books, _, box = keep(registry)
+    books.turn(0)
+    assert box.adaptations == Learned(1, 0)
+    with Registry(tmp_path / "registry.sqlite3") as cli:
+        cli.allow([Entry(MacRange(MAC, MAC))])
+    books.turn(1)
+    assert MAC in box.allowlist
+    assert box.adaptations == Learned(2, 1)
+
+
+def test_a_lock_is_worth_a_word_when_it_lasts(
+    registry: Registry, tmp_path: Path, said: list[dict[str, object]]
+) -> None:
+    books, journal, _ = keep(registry)
+    with Registry(tmp_path / "registry.sqlite3") as other, other.transaction():
+        journal.began(Discovered(MAC, 7, ipxe=False, xid=1, secs=0), "r")
+        for second in (0, 1):
+            books.turn(second)
+        assert (books.trouble, said) == ("", [])
+        for second in (2, 3):
+            books.turn(second)
+        assert " is locked: another program has been writing to it all the time" in books.trouble
+    assert [line["log_level"] for line in said] == ["error"]
+    books.turn(4)
+    assert books.trouble == ""
+    assert said[-1]["event"] == "the registry is written again"
+    assert [boot.mac for boot in registry.latest_boots()] == [MAC]
+
+
+def test_a_registry_that_is_no_longer_there_is_said_once(
+    registry: Registry, tmp_path: Path, said: list[dict[str, object]]
+) -> None:
+    books, _, _ = keep(registry)
+    (tmp_path / "registry.sqlite3").rename(tmp_path / "elsewhere")
+    for second in (0, 1):
+        books.turn(second)
+    assert books.trouble == f"the registry {tmp_path}/registry.sqlite3 was deleted or replaced"
+    assert len(said) == 1
+    (tmp_path / "elsewhere").rename(tmp_path / "registry.sqlite3")
+    books.turn(2)
+    assert books.trouble == ""
+
+
+def test_a_fact_that_cannot_be_written_is_written_later(registry: Registry, tmp_path: Path) -> None:
+    books, _, _ = keep(registry)
+    with (
+        Registry(tmp_path / "registry.sqlite3") as other,
+        other.transaction(),
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        registry.set_server("trouble", ["the interface lan0 is gone"])
+    assert "trouble" not in registry.server()
+    books.turn(0)
+    assert registry.server()["trouble"] == ["the interface lan0 is gone"]
+
+
+def test_leases_that_cannot_be_written_are_said_and_written_later(registry: Registry, tmp_path: Path) -> None:
+    box, pending = Reader(registry), ["a lease"]
+
+    class Leases:
+        """In the place of the DHCP server."""
+
+        def flush(self) -> None:
+            with registry.transaction():
+                pending.clear()
+
+    books = Bookkeeping(registry, box, Journal(registry, lambda: 1000.0, lambda *_: None), Leases())  # type: ignore[arg-type]
+    with Registry(tmp_path / "registry.sqlite3") as other, other.transaction():
+        for second in (0, 1, 2):
+            books.turn(second)
+        assert " is locked: another program has been writing to it all the time" in books.trouble
+        assert pending
+    books.turn(3)
+    assert (books.trouble, pending) == ("", [])

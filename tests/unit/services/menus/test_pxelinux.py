@@ -1,0 +1,60 @@
+"""PXELINUX configurations, letter by letter; and what must never reach a line of one."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.menus.menu import Menu, MenuEntry, Program
+from services.menus.pxelinux import LONGEST_COMMAND_LINE, render
+from tests.unit.services.menus.test_grub import ALONE, BOINC, FULL, GOLDEN, LIVE
+
+
+def alone(command_line: str) -> Menu:
+    return replace(ALONE, entries=(replace(BOINC, action=replace(LIVE, command_line=command_line)),))
+
+
+@pytest.mark.parametrize(("menu", "golden"), [(ALONE, "boinc.pxelinux.cfg"), (FULL, "menu.pxelinux.cfg")])
+def test_the_configuration(menu: Menu, golden: str) -> None:
+    assert render(menu) == (GOLDEN / golden).read_text()
+
+
+def test_locked_entries_are_left_out_and_a_locked_default_gives_way() -> None:
+    assert "rescue" not in render(FULL)
+    assert render(replace(FULL, default="rescue")) == render(FULL)
+    with pytest.raises(ValueError, match="every entry of the menu is locked"):
+        render(replace(ALONE, entries=(replace(BOINC, locked=True),)))
+
+
+@pytest.mark.parametrize("word", ["a\nboot", "a\rb", "", "\u00e4", "a\tb", "a\0", "\x7f"])
+def test_refuses_what_could_break_out_of_its_line(word: str) -> None:
+    for menu in (
+        alone(f"quiet {word}"),
+        replace(ALONE, entries=(replace(BOINC, action=replace(LIVE, kernel=f"{word} x")),)),
+        replace(ALONE, entries=(replace(BOINC, action=replace(LIVE, initrd=f"{word} x")),)),
+        replace(ALONE, entries=(replace(BOINC, title=word),)),
+        replace(ALONE, entries=(replace(BOINC, name=f"{word} "),), default=f"{word} "),
+        replace(FULL, title=word),
+        replace(ALONE, entries=(BOINC, MenuEntry("m", "m", Program(f"{word} ", "")))),
+    ):
+        with pytest.raises(ValueError, match="cannot stand in a PXELINUX configuration"):
+            render(menu)
+
+
+def test_the_command_line_is_bounded() -> None:
+    fits = "a" * (LONGEST_COMMAND_LINE - len(f"BOOT_IMAGE={LIVE.kernel}  initrd={LIVE.initrd}"))
+    assert f"append {fits}\n" in render(alone(fits))
+    with pytest.raises(ValueError, match="2048 characters; 2047 fit"):
+        render(alone(fits + "a"))
+
+
+@given(st.text(max_size=40))
+def test_any_command_line_stays_one_line(text: str) -> None:
+    try:
+        lines = render(alone(text)).split("\n")
+    except ValueError:
+        return
+    golden = (GOLDEN / "boinc.pxelinux.cfg").read_text().split("\n")
+    assert lines[:-2] == golden[:-2]
+    assert lines[-2:] == [f"  append {text}", ""]
