@@ -1,7 +1,7 @@
 """Who may boot: a set of MAC ranges, and which of them decides for one address. Empty means nobody.
 
 A lookup is a bisection: the ranges, which may overlap, are cut once into disjoint segments that each know their
-narrowest range. The numbers stand in arrays: a million ranges take 60 octets each, where objects took 600. The text
+narrowest range. The numbers stand in arrays: a million ranges take 60 bytes each, where objects took 600. The text
 form (`allow export`, `import`, `edit`) is one range a line, then how its PCs boot, then its label:
 `52:54:00:* default=local timeout=5 root=http room 12`.
 """

@@ -14,7 +14,7 @@ import psutil
 
 from appliance.allowlist import Entry
 from appliance.firmware import table
-from appliance.firmware.knowledge import Adaptation
+from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.registry.database import Registry
 from bench.measure import Contest, Contestant, Figure, Sample, extra
 from bench.servers import Ours, Server
@@ -78,7 +78,7 @@ class DnsmasqProxy(Server):
         self.ranges = ranges
 
     def prepare(self) -> None:
-        """The file of hosts. Its wildcard is an octet, so a line allows 65536 addresses where ours has 32768."""
+        """The file of hosts. Its wildcard is a byte, so a line allows 65536 addresses where ours has 32768."""
         lines = (f"52:{n >> 16:02x}:{n >> 8 & 255:02x}:{n & 255:02x}:*:*,set:allowed\n" for n in range(self.ranges))
         (self.directory / "hosts").write_text("".join(lines))
 
@@ -225,10 +225,10 @@ def _point(number: int) -> Mapping[str, float]:
     return {"ranges": number, "start_s": start, "answers_s": answers, "rss_mb": memory, **figures}
 
 
-def _booted(mac: MacAddress, architecture: int) -> Adaptation:
+def _booted(mac: MacAddress, architecture: int) -> FirmwareKnowledge:
     """What the box knows of a firmware that took the usual offer (services/dhcp/fingerprint.py)."""
     name = f"{str(mac)[:8]} PXEClient:Arch:{architecture:05}:UNDI:003000 {architecture}"
-    return Adaptation(name, worked=True, at=time.time())
+    return FirmwareKnowledge(name, worked=True, at=time.time())
 
 
 def _microseconds_each(sample: Sample, key: str) -> float:

@@ -30,7 +30,7 @@ from bench.site import ROOT
 from services.decision import Ignore, Reason
 from services.dhcp import packet
 from services.dhcp.server import ProxyDhcp
-from services.dhcp.udp_port import Batched
+from services.dhcp.udp_port import BatchedUdpPort
 from services.ethernet import MacAddress, MacRange
 from services.tftp.files import Files
 from services.tftp.server import TftpServer
@@ -47,7 +47,7 @@ _NAME = "loader.efi"
 
 
 async def heap_of_a_session() -> float:
-    """Octets of Python's heap (tracemalloc) that each of a thousand open transfers of one file takes."""
+    """Bytes of Python's heap (tracemalloc) that each of a thousand open transfers of one file takes."""
 
     def nobody(*_: object) -> Ignore:
         return Ignore(Reason.NO_FILE)
@@ -109,7 +109,7 @@ def foreign_mac() -> float:
     macs = [((i * 97 % _RANGES) << 24 | 0xFF0000 | i).to_bytes(6, "big") for i in range(_STRANGERS)]
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     udp.bind((str(address), 0))
-    with closing(Batched(udp, address, packet.MAX_DATAGRAM + 1)) as wire, closing(_client(0)) as office:
+    with closing(BatchedUdpPort(udp, address, packet.MAX_DATAGRAM + 1)) as wire, closing(_client(0)) as office:
         for i, mac in enumerate(macs):
             office.sendto(message(DISCOVER, mac, [(55, b"\1\3\6")], xid=i), udp.getsockname())
         count = len(wire.receive())
@@ -142,7 +142,7 @@ def descriptors_of_a_session(box: BenchBox, crowd: Crowd) -> float:
 
 def starts(box: BenchBox) -> tuple[list[float], list[int]]:
     """Start the box several times: seconds until it tells systemd that all its sockets are bound, and then its resident
-    memory in octets. The program is byte-compiled, as an installed one is (packaging/build-venv)."""
+    memory in bytes. The program is byte-compiled, as an installed one is (packaging/build-venv)."""
     for package in ("appliance", "services", "image"):
         compileall.compile_dir(ROOT / package, quiet=1)
     seconds, memory = [], []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 GROWTH = 200.0
-"""Octets a boot by which memory may grow over the second half of the load. Caches and histories fill until they are as
+"""Bytes a boot by which memory may grow over the second half of the load. Caches and histories fill until they are as
 large as they may be; but a single transfer that was forgotten in each boot would be 800."""
 
 DESCRIPTORS_LEFT = 2
@@ -19,7 +19,7 @@ _PAGE = resource.getpagesize()
 
 @dataclass(frozen=True)
 class Vitals:
-    """What the process held `at` seconds after the start: resident memory in octets, open files, the sockets among
+    """What the process held `at` seconds after the start: resident memory in bytes, open files, the sockets among
     them, and threads."""
 
     at: float
@@ -72,7 +72,7 @@ def judge(
     first_failure = f", the first {failures[0]}" if failures else ""
     first_complaint = f", the first {complaints[0]!r}" if complaints else ""
     rules = {
-        f"memory grows by {growth:.0f} octets a boot over the second half of the load, at most {GROWTH:.0f}": growth
+        f"memory grows by {growth:.0f} bytes a boot over the second half of the load, at most {GROWTH:.0f}": growth
         <= GROWTH,
         f"{last.descriptors} descriptors at the end, {first.descriptors} at the start": last.descriptors
         <= first.descriptors + DESCRIPTORS_LEFT,
@@ -83,7 +83,7 @@ def judge(
 
 
 def slope(found: Sequence[Vitals]) -> float:
-    """Octets a second by which memory grows, by the line of least squares; StatisticsError for too few samples."""
+    """Bytes a second by which memory grows, by the line of least squares; StatisticsError for too few samples."""
     return statistics.linear_regression([v.at for v in found], [v.rss for v in found]).slope
 
 

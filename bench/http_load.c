@@ -26,7 +26,7 @@ struct client {
     char head[HEAD + 1], request[REQUEST];
     size_t head_size, request_size;
     int in_body;
-    uint64_t left, at, began; /* of the body: octets to come, the place in the file; when the request was sent */
+    uint64_t left, at, began; /* of the body: bytes to come, the place in the file; when the request was sent */
     uint64_t asked;           /* requests that were begun */
 };
 
@@ -41,7 +41,7 @@ static struct {
 static const char *content;
 static uint64_t content_size;
 static struct client *clients;
-static uint64_t now, deadline, octets, failures, finished;
+static uint64_t now, deadline, bytes, failures, finished;
 static char complaint[128];
 static int poller;
 
@@ -80,7 +80,7 @@ static void ask(struct client *c) {
         fail(c, "the request could not be sent");
 }
 
-/* Check octets of the body, which are `size` at `got`; 0 when they are wrong, and then the client is gone. */
+/* Check bytes of the body, which are `size` at `got`; 0 when they are wrong, and then the client is gone. */
 static int check(struct client *c, const char *got, size_t size) {
     if (size > c->left) {
         fail(c, "more than was announced");
@@ -91,10 +91,10 @@ static int check(struct client *c, const char *got, size_t size) {
         return 0;
     }
     if (content && got && memcmp(got, content + c->at, size)) {
-        fail(c, "other octets than in the file");
+        fail(c, "other bytes than in the file");
         return 0;
     }
-    c->at += size, c->left -= size, octets += size;
+    c->at += size, c->left -= size, bytes += size;
     if (!c->left) {
         measured(now - c->began);
         ask(c);
@@ -185,7 +185,7 @@ static void options(int count, char **words) {
         case 'n': o.clients = strtoull(optarg, NULL, 10); break;
         case 'r': o.requests = strtoull(optarg, NULL, 10); break; /* of each client */
         case 't': o.seconds = strtod(optarg, NULL); break;        /* no new request after these */
-        case 'g': o.range = strtoull(optarg, NULL, 10); break;    /* octets a request, one piece after the other */
+        case 'g': o.range = strtoull(optarg, NULL, 10); break;    /* bytes a request, one piece after the other */
         case 'm': o.mac = strtoull(optarg, NULL, 16); break;      /* of the first client; those of the others follow */
         case 'd': o.discard = 1; break;
         default: exit(2);
@@ -229,7 +229,7 @@ int main(int count, char **words) {
             receive(events[i].data.ptr);
     }
     double seconds = (double)(now - start) / 1e6;
-    printf("{\"bytes\": %llu, \"seconds\": %.6f, \"requests\": %zu, \"requests_s\": %.1f, ", (unsigned long long)octets,
+    printf("{\"bytes\": %llu, \"seconds\": %.6f, \"requests\": %zu, \"requests_s\": %.1f, ", (unsigned long long)bytes,
            seconds, latency_count, (double)latency_count / seconds);
     printf("\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"failures\": %llu, \"complaint\": \"%s\"}\n", percentile(0.5),
            percentile(0.99), (unsigned long long)failures, complaint);

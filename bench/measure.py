@@ -34,12 +34,12 @@ class Sample:
 
 
 def cpu_per_gb(sample: Sample) -> float:
-    """Processor seconds for each GB (1e9 octets) served; infinite where nothing was served."""
+    """Processor seconds for each GB (1e9 bytes) served; infinite where nothing was served."""
     return sample.cpu / sample.bytes * GB if sample.bytes else float("inf")
 
 
 def mb_per_s(sample: Sample) -> float:
-    """Millions of octets a second by the wall clock."""
+    """Millions of bytes a second by the wall clock."""
     return sample.bytes / sample.seconds / 1e6
 
 

@@ -68,16 +68,16 @@ class Mischief:
         self.did["datagrams of nonsense"] += _GARBAGE_AT_ONCE
 
     def _datagram(self) -> bytes:
-        """Nothing but noise, or a message with a few wrong octets."""
+        """Nothing but noise, or a message with a few wrong bytes."""
         place = self._place()
         real = (
             message(DISCOVER, bytes(place.mac), firmware(7), xid=self._chance.getrandbits(32)),
             rrq(f"{place.mac.bare}/snponly.efi", blksize=1468, tsize=0),
         )
-        octets = bytearray(self._chance.choice((*real, self._chance.randbytes(self._chance.randrange(600)))))
-        for _ in range(min(len(octets), 5)):
-            octets[self._chance.randrange(len(octets))] = self._chance.getrandbits(8)
-        return bytes(octets)
+        data = bytearray(self._chance.choice((*real, self._chance.randbytes(self._chance.randrange(600)))))
+        for _ in range(min(len(data), 5)):
+            data[self._chance.randrange(len(data))] = self._chance.getrandbits(8)
+        return bytes(data)
 
     async def _half_open(self) -> None:
         place = self._place()

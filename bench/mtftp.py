@@ -1,4 +1,4 @@
-"""TFTP as EDK2 reads it (MTFTP): windows of four blocks, 4 s of patience, six tries. Every octet is compared."""
+"""TFTP as EDK2 reads it (MTFTP): windows of four blocks, 4 s of patience, six tries. Every byte is compared."""
 
 import asyncio
 import contextlib

@@ -56,7 +56,7 @@ class Tally:
     seconds: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     repeated: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
-    octets: int = 0
+    data: int = 0
 
 
 class StormPc:
@@ -158,7 +158,7 @@ class StormPc:
             download = Download(udp, self._files.loader, rrq(path, blksize=BLKSIZE, windowsize=WINDOWSIZE))
             with reading(udp, download.read):
                 await download.whole(self._tally.repeated)
-        self._tally.octets += len(self._files.loader)
+        self._tally.data += len(self._files.loader)
 
     async def _repeat(
         self, say: Callable[[int], None], heard: "asyncio.Future[_T]", waits: Iterable[float], stage: str
@@ -195,7 +195,7 @@ class StormPc:
             at += len(body)
             await asyncio.sleep(0)  # a thousand share this processor: no PC takes more than a chunk at a time
             body = await self._chunk(tcp, _CHUNK) if at < length else b""
-        self._tally.octets += length
+        self._tally.data += length
         return b""
 
     async def _chunk(self, tcp: socket.socket, most: int) -> bytes:

@@ -37,7 +37,7 @@ FAR = IPv4Network("10.128.0.0/9")
 """Addresses of clients behind the wire."""
 BYTES = 10 << 20
 FILE = "bench.bin"
-"""The file that all servers have: 10 MiB of random octets."""
+"""The file that all servers have: 10 MiB of random bytes."""
 SMALL_BYTES = 100_000
 SMALL_FILE = "small.bin"
 

@@ -102,7 +102,7 @@ async def storm(box: BenchBox, crowd: Crowd, files: Files, first: int, *, in_ste
         "failures": len(tally.failures),
         "retransmits": sum(tally.repeated.values()),
     }
-    sample = Sample(tally.octets, ended - begun, after - before, extra)
+    sample = Sample(tally.data, ended - begun, after - before, extra)
     return Storm(sample, tally, by_service({**steps.at, "": (after, ended)}) if in_step else {})
 
 

@@ -40,7 +40,7 @@ static void flush(int socket) {
     queue->used = 0;
 }
 
-/* Room for a datagram of `length` octets from a client to `port` of the server; it leaves with the next flush. */
+/* Room for a datagram of `length` bytes from a client to `port` of the server; it leaves with the next flush. */
 static uint8_t *post(uint32_t client, int socket, in_port_t port, size_t length) {
     if (queues[socket].used == BATCH)
         flush(socket);

@@ -15,14 +15,14 @@ _DOOMED = ".pruned-"
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class PruneList:
     """The releases of a directory, newest first: those to be deleted, and those kept with the reasons, in words."""
 
     old: tuple[Release, ...]
     kept: tuple[tuple[Release, tuple[str, ...]], ...]
 
 
-def choose(images: Path, keep: int, running: Collection[str], named: Collection[str] = ()) -> Sorted:
+def choose(images: Path, keep: int, running: Collection[str], named: Collection[str] = ()) -> PruneList:
     """Tell old releases from those to keep: the `keep` newest, the active and previous one, those `running`, and those
     that are `named` as entries of a boot menu.
 
@@ -47,13 +47,13 @@ def choose(images: Path, keep: int, running: Collection[str], named: Collection[
             kept.append((each, why))
         else:
             old.append(each)
-    return Sorted(tuple(old), tuple(kept))
+    return PruneList(tuple(old), tuple(kept))
 
 
-def prune(images: Path, keep: int, running: Collection[str], named: Collection[str] = ()) -> Sorted:
+def prune(images: Path, keep: int, running: Collection[str], named: Collection[str] = ()) -> PruneList:
     """Delete what `choose` calls old, and what an interrupted call has left; raises ReleaseError, OSError."""
     if not images.is_dir():
-        return Sorted((), ())
+        return PruneList((), ())
     with release.changing(images):
         found = choose(images, keep, running, named)
         for each in found.old:

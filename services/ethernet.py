@@ -34,11 +34,11 @@ class MacAddress:
         return cls(int(text.translate(_SEPARATORS), 16))
 
     @classmethod
-    def from_bytes(cls, octets: bytes) -> Self:
-        """Read the six octets of a frame or of BOOTP's chaddr; raises ValueError on any other length."""
-        if len(octets) != 6:
-            raise ValueError(f"a MAC address has 6 octets, not {len(octets)}")
-        return cls(int.from_bytes(octets, "big"))
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read the six bytes of a frame or of BOOTP's chaddr; raises ValueError on any other length."""
+        if len(data) != 6:
+            raise ValueError(f"a MAC address has 6 bytes, not {len(data)}")
+        return cls(int.from_bytes(data, "big"))
 
     def __bytes__(self) -> bytes:
         return self.value.to_bytes(6, "big")

@@ -26,7 +26,7 @@ class Bootable:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class MenuDecision:
     """A menu, where its default and its timeout come from, in words, and what it lacks of what was asked for."""
 
     menu: Menu
@@ -41,7 +41,7 @@ def decide(
     following: str,
     bootable: Bootable,
     live: Callable[[str, bool], LiveBoot],
-) -> Decided:
+) -> MenuDecision:
     """The menu of a PC whose range has the settings `own`. `following` is the entry of `boot next`, or empty: it starts
     at once and without a password, since who may run that command is who locked it. `live(release, rescue)` is the way
     to boot a release.
@@ -79,7 +79,7 @@ def decide(
         timeout, timeout_from = own.timeout, "its range"
     else:
         timeout, timeout_from = settings.timeout, "[menu]"
-    return Decided(Menu(TITLE, entries, default, timeout), default_from, timeout_from, tuple(missing))
+    return MenuDecision(Menu(TITLE, entries, default, timeout), default_from, timeout_from, tuple(missing))
 
 
 def _boinc(bootable: Bootable, live: Callable[[str, bool], LiveBoot]) -> tuple[str, Action]:

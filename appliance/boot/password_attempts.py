@@ -19,7 +19,7 @@ MOST_OF_ALL = 30
 """Wrong passwords within that time, of one PC and of all: a MAC address is easily changed."""
 
 
-class Unlocking:
+class PasswordAttempts:
     """The tries of the last minutes. `clock` is monotonic, in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -8,14 +8,14 @@ from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.network.interfaces import base_url, interfaces
 from services.dhcp.firmware import pxe_files
-from services.dhcp.snippets import IPXE_OWN_MAC, BootServer, Server, Way, render
+from services.dhcp.snippets import IPXE_OWN_MAC, BootServer, DhcpProduct, HandOver, render
 
 
 def dhcp(
     context: typer.Context,
-    server: Annotated[Server | None, typer.Argument(help="The DHCP server.", show_default=False)] = None,
+    server: Annotated[DhcpProduct | None, typer.Argument(help="The DHCP server.", show_default=False)] = None,
     way: Annotated[
-        Way | None,
+        HandOver | None,
         typer.Option(help="pxe: option 60 and port 4011; options: options 66 and 67. Default: the first it can go."),
     ] = None,
     interface: Annotated[str, typer.Option(help="The interface to the PCs, if there are several.")] = "",
@@ -26,7 +26,7 @@ def dhcp(
     Beside any other DHCP server nothing is needed. Without a server: the list of those that are known.
     """
     if server is None:
-        for each in Server:
+        for each in DhcpProduct:
             typer.echo(f"netboot-appliance config dhcp {each:8} --way {' | '.join(each.ways)}")
         return
     chosen = way or server.ways[0]

@@ -27,12 +27,12 @@ from services.dhcp.firmware import Machine
 from services.dhcp.plan import BootPlan
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress
-from services.http.paths import ImageFile, LoaderFile, parse
+from services.http.paths import ImageUrl, LoaderFile, parse
 from services.linux.neighbours import Interface, interface_address
 from services.probe.explanation import Explanation, explain, lines
 from services.probe.firmware import Agent
 from services.probe.message import Checked, Packet, Refused
-from services.probe.verdict import Box, Outcome
+from services.probe.verdict import BoxFacts, Outcome
 
 
 class Arch(StrEnum):
@@ -67,7 +67,7 @@ def probe(
         raise UserError(str(error)) from None
     # On any other host of the segment there is no configuration, and none is needed.
     config = None if interface and not context.obj.exists() else load(context.obj)
-    disk = _Disk(config, client) if config else None
+    disk = _BoxOnDisk(config, client) if config else None
     asked = _interface(config, interface)
     answer = partial(disk.answer, asked.address.ip) if disk else None
     run = Probe(asked, client, Agent(arch.value), disk.expected if disk else _unknown, answer)
@@ -122,20 +122,20 @@ def pcap(
 
 
 @dataclass(frozen=True)
-class _Disk:
+class _BoxOnDisk:
     """What the box's own configuration, registry and files say about one PC."""
 
     config: Config
     mac: MacAddress
 
-    def box(self) -> Box:
+    def box(self) -> BoxFacts:
         """What a verdict may know of the box."""
         try:
             release = current(self.config.images)
         except ReleaseError:
             release = None
         allowed = self.mac in self._allowlist()
-        return Box(holder(self.config.registry) is not None, allowed, release.id if release else "")
+        return BoxFacts(holder(self.config.registry) is not None, allowed, release.id if release else "")
 
     def _allowlist(self) -> Allowlist:
         if not self.config.registry.exists():
@@ -176,7 +176,7 @@ class _Disk:
         target = parse(name).target
         if isinstance(target, LoaderFile):
             return _sha256(self.config.boot_root / target.file)
-        if not isinstance(target, ImageFile):
+        if not isinstance(target, ImageUrl):
             return ""
         try:
             return read_release(self.config.images, target.release).files[target.file].sha256

@@ -8,7 +8,7 @@ import typer
 from appliance.config.file import Config, load, tolerant
 from appliance.errors import UserError
 from appliance.exports import install
-from appliance.exports.grants import Grant, exports_for
+from appliance.exports.grants import ExportGrant, exports_for
 
 app = typer.Typer(
     name="exports",
@@ -53,7 +53,7 @@ def withdraw(context: typer.Context) -> None:
     typer.echo(f"{install.destination(config, done.backend)} is empty: nothing is exported any more")
 
 
-def _wanted(config: Config) -> tuple[Sequence[IPv4Network], tuple[Grant, ...]]:
+def _wanted(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:
     from appliance.network.interfaces import interfaces, networks
     from appliance.registry.database import Registry
 

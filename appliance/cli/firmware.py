@@ -7,7 +7,7 @@ import typer
 from appliance.cli.output import ago, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.firmware.knowledge import Adaptation
+from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.firmware.table import forget, read
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress
@@ -41,7 +41,7 @@ def forget_(
     typer.echo(f"forgot what the firmware of {address or many} takes")
 
 
-def learned_json(mac: MacAddress, known: Adaptation) -> dict[str, Any]:
+def learned_json(mac: MacAddress, known: FirmwareKnowledge) -> dict[str, Any]:
     """What was learned of one firmware of a PC, as scripts read it."""
     return {
         "mac": str(mac),
@@ -53,7 +53,7 @@ def learned_json(mac: MacAddress, known: Adaptation) -> dict[str, Any]:
     }
 
 
-def show_learned(learned: list[tuple[MacAddress, Adaptation]]) -> None:
+def show_learned(learned: list[tuple[MacAddress, FirmwareKnowledge]]) -> None:
     """Print the table that `status` has; nothing where there is none to print."""
     if learned:
         typer.echo("\nPCs that the standard offer does not suit:")
@@ -61,11 +61,11 @@ def show_learned(learned: list[tuple[MacAddress, Adaptation]]) -> None:
         show_table(("MAC", "offer", "works", "because", "firmware", "since"), rows, "")
 
 
-def offer_words(known: Adaptation) -> str:
+def offer_words(known: FirmwareKnowledge) -> str:
     """What one firmware is offered, in a line."""
     because = f" because {known.why}" if known.why else ""
     return f"{known.profile}{because}, {'works' if known.worked else 'has not worked yet'} ({known.fingerprint})"
 
 
-def _worked(known: Adaptation) -> str:
+def _worked(known: FirmwareKnowledge) -> str:
     return "yes" if known.worked else "not yet"

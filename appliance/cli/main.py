@@ -53,14 +53,14 @@ class _Verbs(Mapping[str, Any]):
         return len(_MODULES)
 
 
-class _Program(TyperGroup):
+class _CommandLine(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = _Verbs()  # type: ignore[assignment]
 
 
 app = typer.Typer(
-    cls=_Program,
+    cls=_CommandLine,
     name="netboot-appliance",
     help="Boots rooms of idle PCs diskless into a Debian live system that computes for a BOINC project.",
     epilog="The usual order: config init, config check, image build, allow add MAC, serve.",

@@ -9,7 +9,7 @@ import typer
 
 from appliance.allowlist import BootSettings, Entry
 from appliance.boot import choices, next_boot
-from appliance.boot.menu import Decided, decide
+from appliance.boot.menu import MenuDecision, decide
 from appliance.cli.output import show_json, show_table
 from appliance.config import menu_password
 from appliance.config.file import Config, load
@@ -87,7 +87,7 @@ def _typed() -> str:
     return first
 
 
-def preview(config: Config, own: BootSettings, following: str, mac: MacAddress, address: IPv4Address) -> Decided:
+def preview(config: Config, own: BootSettings, following: str, mac: MacAddress, address: IPv4Address) -> MenuDecision:
     """The menu of a PC whose range has the settings `own`, without its token; raises UserError without an image."""
     try:
         active = current(config.images)
@@ -127,7 +127,7 @@ def _render(dialect: Dialect, menu: Menu, mac: MacAddress, address: IPv4Address,
             return pxelinux.render(menu)
 
 
-def _show(decided: Decided, entry: Entry | None, root: str) -> None:
+def _show(decided: MenuDecision, entry: Entry | None, root: str) -> None:
     menu = decided.menu
     if entry:
         typer.echo(f"range     {entry.range} {entry.label}".rstrip())
@@ -144,7 +144,7 @@ def _show(decided: Decided, entry: Entry | None, root: str) -> None:
         typer.echo(f"left out: {line}", err=True)
 
 
-def _json(decided: Decided, root: str) -> dict[str, Any]:
+def _json(decided: MenuDecision, root: str) -> dict[str, Any]:
     menu = decided.menu
     return {
         "default": menu.default,

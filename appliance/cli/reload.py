@@ -48,7 +48,7 @@ def reload(context: typer.Context) -> None:
         typer.echo(f"warning: {result.note}", err=True)
 
 
-def _await(path: Path, pid: int, begun: float) -> reload_result.Verdict:
+def _await(path: Path, pid: int, begun: float) -> reload_result.ReloadResult:
     """What the server wrote down about a reload that began after this one was asked for."""
     with Registry(path) as registry:
         while time.monotonic() < begun + _PATIENCE:

@@ -23,7 +23,7 @@ _MOST_SERVERS = 4
 
 
 @dataclass(frozen=True)
-class Dhcp:
+class DhcpSettings:
     """[dhcp]: read at the start, like [server].
 
     `mode`: "proxy" adds boot files to what the site's DHCP server offers; "server" is that server; "off": another one

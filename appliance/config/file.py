@@ -17,10 +17,10 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from appliance.config.dhcp import Dhcp
+from appliance.config.dhcp import DhcpSettings
 from appliance.config.loaders import BootFiles
 from appliance.config.menu import MenuSettings
-from appliance.config.tftp import Tftp
+from appliance.config.tftp import TftpSettings
 from appliance.config.toml import as_toml, convert, line_of
 from appliance.errors import UserError
 from image.recipe import ImageRecipe
@@ -35,7 +35,7 @@ SERVICE_GROUP = "netboot-appliance"
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerSettings:
     """[server]: where the box answers and where it keeps what it owns. No interfaces = the one that is found."""
 
     interfaces: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Nfs:
+class NfsSettings:
     """[nfs]: how the live root and the state directories are exported. No networks = those of the interfaces."""
 
     networks: tuple[IPv4Network, ...] = ()
@@ -61,7 +61,7 @@ class Nfs:
 
 
 @dataclass(frozen=True)
-class Project:
+class ProjectSettings:
     """[project]: the BOINC project every PC joins. Both keys, or none (then the PCs boot and wait)."""
 
     url: str = ""
@@ -80,7 +80,7 @@ class Project:
 
 
 @dataclass(frozen=True)
-class Boinc:
+class BoincSettings:
     """[boinc]: who may manage the PCs' clients, and when and how much they compute."""
 
     management_hosts: tuple[IPv4Address, ...] = ()
@@ -88,7 +88,7 @@ class Boinc:
 
 
 @dataclass(frozen=True)
-class Image:
+class ImageSettings:
     """[image]: what the live system is built from, how PCs of no other setting get it (`allow add --root`), and what
     its kernel is told beside what the box says."""
 
@@ -110,15 +110,15 @@ class Config:
 
     path: Path
     written: bool = True
-    server: Server = field(default_factory=Server)
-    dhcp: Dhcp = field(default_factory=Dhcp)
-    tftp: Tftp = field(default_factory=Tftp)
+    server: ServerSettings = field(default_factory=ServerSettings)
+    dhcp: DhcpSettings = field(default_factory=DhcpSettings)
+    tftp: TftpSettings = field(default_factory=TftpSettings)
     boot: BootFiles = field(default_factory=BootFiles)
     menu: MenuSettings = field(default_factory=MenuSettings)
-    nfs: Nfs = field(default_factory=Nfs)
-    project: Project = field(default_factory=Project)
-    boinc: Boinc = field(default_factory=Boinc)
-    image: Image = field(default_factory=Image)
+    nfs: NfsSettings = field(default_factory=NfsSettings)
+    project: ProjectSettings = field(default_factory=ProjectSettings)
+    boinc: BoincSettings = field(default_factory=BoincSettings)
+    image: ImageSettings = field(default_factory=ImageSettings)
 
     @cached_property
     def images(self) -> Path:
@@ -175,7 +175,7 @@ def tolerant(path: Path) -> Config:
     try:
         return load(path)
     except UserError:
-        return Config(path, server=Server(data=_data(path)))
+        return Config(path, server=ServerSettings(data=_data(path)))
 
 
 def _data(path: Path) -> Path:
@@ -183,8 +183,8 @@ def _data(path: Path) -> Path:
     with contextlib.suppress(OSError, ValueError, LookupError):
         text = path.read_text(encoding="utf-8")
         if line := line_of(text, "server", "data"):
-            return Server(data=Path(str(tomllib.loads(text.splitlines()[line - 1])["data"]))).data
-    return Server().data
+            return ServerSettings(data=Path(str(tomllib.loads(text.splitlines()[line - 1])["data"]))).data
+    return ServerSettings().data
 
 
 def parse(text: str, path: Path) -> Config:
@@ -193,10 +193,10 @@ def parse(text: str, path: Path) -> Config:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}", "quote text, and write lists in [ ]") from None
-    return _Reader(text, path).config(tables)
+    return _TableReader(text, path).config(tables)
 
 
-class _Reader:
+class _TableReader:
     """One file's text at hand, so that each complaint can name its line."""
 
     def __init__(self, text: str, path: Path) -> None:

@@ -73,6 +73,6 @@ def grub(password: str) -> str:
 
 
 def _scrypt(password: str, salt: bytes, cost: int, block: int, parallel: int) -> bytes:
-    # OpenSSL refuses what needs more than maxmem, and needs a little beside the 128 * N * r octets of the RFC.
+    # OpenSSL refuses what needs more than maxmem, and needs a little beside the 128 * N * r bytes of the RFC.
     most = 2 * _DEAREST
     return hashlib.scrypt(password.encode(), salt=salt, n=cost, r=block, p=parallel, maxmem=most, dklen=_HASH)

@@ -5,7 +5,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Tftp:
+class TftpSettings:
     """[tftp]: read at the start, like [server].
 
     `ports`: "shared" sends everything from port 69, which firmware takes, and a firewall sees one flow a PC; "session"

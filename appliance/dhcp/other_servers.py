@@ -11,7 +11,7 @@ from appliance.errors import UserError
 from appliance.network import ports
 from services.linux.neighbours import Interface
 from services.linux.sockets import BindError
-from services.probe.find_servers_raw import Heard
+from services.probe.find_servers_raw import HeardServer
 from services.probe.find_servers_udp import rollcall
 from services.probe.message import NOWHERE
 
@@ -43,7 +43,7 @@ async def assert_alone(interfaces: Sequence[Interface]) -> None:
         raise UserError(f"another DHCP server answers: {what}", CURES, code=1)
 
 
-async def _ask(interface: Interface) -> list[Heard]:
+async def _ask(interface: Interface) -> list[HeardServer]:
     try:
         return [each for each in await rollcall(interface.name, SECONDS) if each.source != interface.address.ip]
     except BindError as error:
@@ -55,9 +55,9 @@ async def _ask(interface: Interface) -> list[Heard]:
         raise UserError(what, f"look at: ip address show {interface.name}", code=1) from error
 
 
-def _leases(heard: Sequence[Heard]) -> list[Heard]:
+def _leases(heard: Sequence[HeardServer]) -> list[HeardServer]:
     """The first offer of an address by each server."""
-    first: dict[IPv4Address, Heard] = {}
+    first: dict[IPv4Address, HeardServer] = {}
     for each in heard:
         if each.offer.yiaddr != NOWHERE:
             first.setdefault(each.source, each)

@@ -14,7 +14,7 @@ from typing import Any
 
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, UnobservableError, error, note, ok
-from appliance.doctor.ruleset import Packet, Ruleset, Verdict, parse
+from appliance.doctor.ruleset import Fate, FirstPacket, Ruleset, parse
 from services.linux.neighbours import links
 from services.nfs.rpc import MOUNT, RpcError, port_of
 
@@ -35,8 +35,8 @@ def judge(ruleset: Ruleset, interfaces: Sequence[str], ports: Sequence[tuple[str
         amiss: list[Finding] = []
         unsure: list[str] = []
         for protocol, port, service in ports:
-            verdict, where = ruleset.decide(Packet(interface, protocol, port))
-            if verdict is Verdict.DROP:
+            verdict, where = ruleset.decide(FirstPacket(interface, protocol, port))
+            if verdict is Fate.DROP:
                 what = f"the firewall drops {protocol.upper()} port {port} ({service}) from {interface}"
                 rule = f"nft insert rule {where} iifname {interface} {protocol} dport {port} accept"
                 amiss.append(
@@ -47,7 +47,7 @@ def judge(ruleset: Ruleset, interfaces: Sequence[str], ports: Sequence[tuple[str
                         f"let it in: {rule} (and the same in /etc/nftables.conf, to keep it)",
                     )
                 )
-            elif verdict is Verdict.UNSURE:
+            elif verdict is Fate.UNSURE:
                 unsure.append(f"{protocol.upper()} {port} (chain {where})")
         if unsure:
             amiss.append(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.errors import UserError
-from appliance.firmware.knowledge import Adaptation, Why, notable
+from appliance.firmware.knowledge import FirmwareKnowledge, Why, notable
 from appliance.firmware.table import read
 from appliance.journal.timeline import CURES
 from appliance.registry.database import Registry
@@ -18,7 +18,7 @@ _SWITCH_OFF = "switch Secure Boot off in its firmware"
 _HTTP = "HTTPClient"
 
 
-def judge(learned: Iterable[tuple[MacAddress, Adaptation]]) -> list[Finding]:
+def judge(learned: Iterable[tuple[MacAddress, FirmwareKnowledge]]) -> list[Finding]:
     """`learned` is what is notable of the PCs that may boot."""
     groups: dict[tuple[Profile, bool, Why, bool], list[MacAddress]] = {}
     for mac, known in learned:

@@ -15,7 +15,7 @@ _NEIGHBOURS = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh2")
 _BUFFER = Path("/proc/sys/net/core/rmem_max")
 
 # The kernel lets a socket hold twice rmem_max, and counts this much for a DHCPDISCOVER with what it keeps beside it.
-_OCTETS_A_REQUEST = 1280
+_BYTES_A_REQUEST = 1280
 
 _DO = (
     "the installation brings larger values: systemctl restart systemd-sysctl. If that does not help, another file says "
@@ -24,7 +24,7 @@ _DO = (
 
 
 def judge(pcs: int, neighbours: int | None, buffer: int | None) -> list[Finding]:
-    """`pcs`: how many there are at least; `neighbours`: gc_thresh2; `buffer`: rmem_max in octets; None: not seen."""
+    """`pcs`: how many there are at least; `neighbours`: gc_thresh2; `buffer`: rmem_max in bytes; None: not seen."""
     found = []
     if neighbours is not None and pcs > neighbours:
         found.append(
@@ -38,13 +38,13 @@ def judge(pcs: int, neighbours: int | None, buffer: int | None) -> list[Finding]
                 ),
             )
         )
-    if buffer is not None and pcs > (fit := 2 * buffer // _OCTETS_A_REQUEST):
+    if buffer is not None and pcs > (fit := 2 * buffer // _BYTES_A_REQUEST):
         found.append(
             warning(
                 "kernel",
                 f"a socket of the server holds {fit:,} requests, and there are {pcs:,} PCs",
                 "when all are switched on together, some are not heard before they ask again, seconds later",
-                _DO.format(line=f"net.core.rmem_max = {pcs * _OCTETS_A_REQUEST}"),
+                _DO.format(line=f"net.core.rmem_max = {pcs * _BYTES_A_REQUEST}"),
             )
         )
     if not found and not (neighbours is None and buffer is None):

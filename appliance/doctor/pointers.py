@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from appliance.doctor.finding import Finding, error, ok, warning
 from services.dhcp.message import Option
-from services.probe.find_servers_raw import Heard
+from services.probe.find_servers_raw import HeardServer
 from services.probe.firmware import Agent, suboptions
 from services.probe.message import NOWHERE
 
@@ -18,7 +18,7 @@ _SNIPPET = "tell that server of the box; for each that is known there is a text 
 
 
 def judge(
-    interface: str, own: Sequence[IPv4Address], heard: Sequence[Heard], loaders: Collection[str]
+    interface: str, own: Sequence[IPv4Address], heard: Sequence[HeardServer], loaders: Collection[str]
 ) -> list[Finding]:
     """Judge the offers that were heard by `interface`; `own` are the box's addresses there, `loaders` its files."""
     leases = [each for each in heard if each.offer.yiaddr != NOWHERE]
@@ -49,7 +49,7 @@ def judge(
 
 
 def _judge(
-    source: IPv4Address, own: Sequence[IPv4Address], offers: Sequence[Heard], loaders: Collection[str]
+    source: IPv4Address, own: Sequence[IPv4Address], offers: Sequence[HeardServer], loaders: Collection[str]
 ) -> Finding:
     """One server, by its offers to UEFI firmware and to iPXE."""
     wrong = next((found for each in offers if (found := _wrong(source, own, each, loaders))), None)
@@ -60,7 +60,9 @@ def _judge(
     return ok("dhcp-pointer", f"the DHCP server {source} sends PCs to netboot-appliance, {how}")
 
 
-def _wrong(source: IPv4Address, own: Sequence[IPv4Address], heard: Heard, loaders: Collection[str]) -> Finding | None:
+def _wrong(
+    source: IPv4Address, own: Sequence[IPv4Address], heard: HeardServer, loaders: Collection[str]
+) -> Finding | None:
     offer, who = heard.offer, heard.asked_as.words
     boot_file = offer.boot_file
     if _marked(heard) and not boot_file:
@@ -105,7 +107,7 @@ def _wrong(source: IPv4Address, own: Sequence[IPv4Address], heard: Heard, loader
     return None
 
 
-def _marked(heard: Heard) -> bool:
+def _marked(heard: HeardServer) -> bool:
     return heard.offer.vendor_class == "PXEClient"
 
 

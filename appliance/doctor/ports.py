@@ -20,7 +20,7 @@ _TFTP_PORT = 69
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class WantedPort:
     """A port that the box needs, at one of its addresses (0.0.0.0: at all of them)."""
 
     protocol: str
@@ -29,19 +29,19 @@ class Port:
     service: str
 
 
-def needed(addresses: Sequence[IPv4Address], http_port: int, *, broadcasts: bool = True) -> list[Port]:
+def needed(addresses: Sequence[IPv4Address], http_port: int, *, broadcasts: bool = True) -> list[WantedPort]:
     """The ports of a box with these addresses; without `broadcasts` port 67 is another server's."""
-    ports = [Port("udp", SERVER_PORT, IPv4Address(0), "DHCP")] if broadcasts else []
+    ports = [WantedPort("udp", SERVER_PORT, IPv4Address(0), "DHCP")] if broadcasts else []
     for address in addresses:
         ports += [
-            Port("udp", BOOT_SERVER_PORT, address, "PXE"),
-            Port("udp", _TFTP_PORT, address, "TFTP"),
-            Port("tcp", http_port, address, "HTTP"),
+            WantedPort("udp", BOOT_SERVER_PORT, address, "PXE"),
+            WantedPort("udp", _TFTP_PORT, address, "TFTP"),
+            WantedPort("tcp", http_port, address, "HTTP"),
         ]
     return ports
 
 
-def judge(ports: Sequence[Port], found: Sequence[Listener], server: int | None) -> list[Finding]:
+def judge(ports: Sequence[WantedPort], found: Sequence[Listener], server: int | None) -> list[Finding]:
     """`server` is the process id of the running `serve`, or None."""
     findings = []
     if server is None:
@@ -68,7 +68,7 @@ def judge(ports: Sequence[Port], found: Sequence[Listener], server: int | None) 
     return findings
 
 
-def _judge_holder(port: Port, listener: Listener) -> Finding:
+def _judge_holder(port: WantedPort, listener: Listener) -> Finding:
     if listener.pid is None:
         return warning(
             "ports",
@@ -84,7 +84,7 @@ def _judge_holder(port: Port, listener: Listener) -> Finding:
     )
 
 
-def _judge_not_ours(port: Port) -> Finding:
+def _judge_not_ours(port: WantedPort) -> Finding:
     return error(
         "ports",
         f"the server runs, but does not listen on {_words(port)}",
@@ -93,7 +93,7 @@ def _judge_not_ours(port: Port) -> Finding:
     )
 
 
-def _words(port: Port) -> str:
+def _words(port: WantedPort) -> str:
     where = "" if port.address.is_unspecified else f" at {port.address}"
     return f"{port.protocol.upper()} port {port.number}{where} ({port.service})"
 

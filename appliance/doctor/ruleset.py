@@ -17,7 +17,7 @@ _SILENT = frozenset({"counter", "log", "comment", "mangle", "notrack", "meter", 
 _ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 
 
-class Verdict(StrEnum):
+class Fate(StrEnum):
     """What becomes of a packet."""
 
     ACCEPT = "accept"
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Packet:
+class FirstPacket:
     """The first packet of a PC to one of our ports."""
 
     interface: str
@@ -41,7 +41,7 @@ class Chain:
     """A chain and its rules, each a list of statements; a base chain has a hook and a policy."""
 
     hook: str
-    policy: Verdict
+    policy: Fate
     devices: tuple[str, ...]
     rules: tuple[Sequence[Any], ...]
 
@@ -53,20 +53,20 @@ class Ruleset:
     chains: Mapping[tuple[str, str, str], Chain]
     sets: Mapping[tuple[str, str, str], Sequence[Any]]
 
-    def decide(self, packet: Packet) -> tuple[Verdict, str]:
+    def decide(self, packet: FirstPacket) -> tuple[Fate, str]:
         """What becomes of the packet, and `family table chain` that decides it; ACCEPT when no chain minds."""
         unsure = ""
         for name, chain in self.chains.items():
             if not chain.hook or (chain.devices and packet.interface not in chain.devices):
                 continue
             outcomes = _Walk(self, packet, name[:2]).chain(name[2], 0)
-            if Verdict.END in outcomes:
-                outcomes = outcomes - {Verdict.END} | {chain.policy}
-            if outcomes == {Verdict.DROP}:
-                return Verdict.DROP, " ".join(name)
-            if outcomes != {Verdict.ACCEPT} and not unsure:
+            if Fate.END in outcomes:
+                outcomes = outcomes - {Fate.END} | {chain.policy}
+            if outcomes == {Fate.DROP}:
+                return Fate.DROP, " ".join(name)
+            if outcomes != {Fate.ACCEPT} and not unsure:
                 unsure = " ".join(name)
-        return (Verdict.UNSURE, unsure) if unsure else (Verdict.ACCEPT, "")
+        return (Fate.UNSURE, unsure) if unsure else (Fate.ACCEPT, "")
 
 
 def parse(document: Any) -> Ruleset:
@@ -88,7 +88,7 @@ def parse(document: Any) -> Ruleset:
         devices = body.get("dev", ())
         chains[key] = Chain(
             hook=body["hook"] if filters else "",
-            policy=Verdict.DROP if body.get("policy") == "drop" else Verdict.ACCEPT,
+            policy=Fate.DROP if body.get("policy") == "drop" else Fate.ACCEPT,
             devices=(devices,) if isinstance(devices, str) else tuple(devices),
             rules=tuple(rules.get(key, ())),
         )
@@ -98,17 +98,17 @@ def parse(document: Any) -> Ruleset:
 class _Walk:
     """One packet on its way through the chains of one table."""
 
-    def __init__(self, ruleset: Ruleset, packet: Packet, table: tuple[str, str]) -> None:
+    def __init__(self, ruleset: Ruleset, packet: FirstPacket, table: tuple[str, str]) -> None:
         self._ruleset = ruleset
         self._packet = packet
         self._table = table
 
-    def chain(self, name: str, depth: int) -> set[Verdict]:
+    def chain(self, name: str, depth: int) -> set[Fate]:
         """All ways in which this chain may end."""
         chain = self._ruleset.chains.get((*self._table, name))
         if chain is None or depth > _DEPTH:
-            return {Verdict.UNSURE}
-        outcomes: set[Verdict] = set()
+            return {Fate.UNSURE}
+        outcomes: set[Fate] = set()
         for statements in chain.rules:
             matches, results, goes_on = self._rule(statements, depth)
             if matches is False:
@@ -116,9 +116,9 @@ class _Walk:
             outcomes |= results
             if matches and not goes_on:
                 return outcomes
-        return outcomes | {Verdict.END}
+        return outcomes | {Fate.END}
 
-    def _rule(self, statements: Sequence[Any], depth: int) -> tuple[bool | None, set[Verdict], bool]:
+    def _rule(self, statements: Sequence[Any], depth: int) -> tuple[bool | None, set[Fate], bool]:
         """Whether the rule matches, how it then may end, and whether the next rule may be reached all the same."""
         matches: bool | None = True
         for statement in statements:
@@ -128,9 +128,9 @@ class _Walk:
                 if matches is False:
                     return False, set(), True
             elif kind in ("accept", "drop", "reject"):
-                return matches, {Verdict.ACCEPT if kind == "accept" else Verdict.DROP}, False
+                return matches, {Fate.ACCEPT if kind == "accept" else Fate.DROP}, False
             elif kind == "return":
-                return matches, {Verdict.END}, False
+                return matches, {Fate.END}, False
             elif kind in ("jump", "goto"):
                 return matches, *self._enter(kind, body["target"], depth)
             elif kind == "vmap":
@@ -139,24 +139,24 @@ class _Walk:
             elif kind == "xt":
                 # A match or a target of iptables, which nft does not explain.
                 if statement is statements[-1]:
-                    return None, {Verdict.UNSURE}, True
+                    return None, {Fate.UNSURE}, True
                 matches = None
             elif kind not in _SILENT:
                 matches = None
         return matches, set(), True
 
-    def _enter(self, kind: str, target: str, depth: int) -> tuple[set[Verdict], bool]:
+    def _enter(self, kind: str, target: str, depth: int) -> tuple[set[Fate], bool]:
         outcomes = self.chain(target, depth + 1)
         if kind == "goto":
             return outcomes, False
-        return outcomes - {Verdict.END}, Verdict.END in outcomes
+        return outcomes - {Fate.END}, Fate.END in outcomes
 
-    def _map(self, body: Any, depth: int) -> tuple[bool | None, set[Verdict], bool]:
+    def _map(self, body: Any, depth: int) -> tuple[bool | None, set[Fate], bool]:
         data = body["data"]
         elements = self._elements(data)
         if elements is None:
-            return None, {Verdict.UNSURE}, True
-        outcomes: set[Verdict] = set()
+            return None, {Fate.UNSURE}, True
+        outcomes: set[Fate] = set()
         for key, verdict in elements:
             matches = self._match({"op": "==", "left": body["key"], "right": key})
             if matches is False:

@@ -14,7 +14,7 @@ from appliance.doctor import pointers
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from services.dhcp.message import Option
 from services.linux.neighbours import Link, links
-from services.probe.find_servers_raw import Heard, Listens, ask_boot_server, survey
+from services.probe.find_servers_raw import HeardServer, Port4011, ask_boot_server, survey
 from services.probe.firmware import suboptions
 from services.probe.message import NOWHERE
 
@@ -26,7 +26,10 @@ _NO_PXEDHCP = 176
 
 
 def judge(
-    interface: str, own: Sequence[IPv4Address], heard: Sequence[Heard], boot_servers: Mapping[IPv4Address, Listens]
+    interface: str,
+    own: Sequence[IPv4Address],
+    heard: Sequence[HeardServer],
+    boot_servers: Mapping[IPv4Address, Port4011],
 ) -> list[Finding]:
     """Judge what was heard by `interface`; `boot_servers` says what is on port 4011 of those that PCs will ask."""
     heard = [each for each in heard if each.source not in own]
@@ -57,7 +60,9 @@ def judge(
     return findings
 
 
-def judge_alone(interface: str, own: Sequence[IPv4Address], heard: Sequence[Heard], *, forced: bool) -> list[Finding]:
+def judge_alone(
+    interface: str, own: Sequence[IPv4Address], heard: Sequence[HeardServer], *, forced: bool
+) -> list[Finding]:
     """Judge what was heard where the box is the DHCP server itself; `forced`: it was told to be so beside another."""
     heard = [each for each in heard if each.source not in own]
     leases = sorted({each.source for each in heard if each.offer.yiaddr != NOWHERE})
@@ -72,7 +77,7 @@ def judge_alone(interface: str, own: Sequence[IPv4Address], heard: Sequence[Hear
     return [error("dhcp", what, why, CURES), *findings]
 
 
-def _judge_proxies(interface: str, proxies: Sequence[Heard]) -> list[Finding]:
+def _judge_proxies(interface: str, proxies: Sequence[HeardServer]) -> list[Finding]:
     return [
         warning(
             "dhcp-proxy",
@@ -100,19 +105,19 @@ def _judge_leases(interface: str, servers: set[IPv4Address]) -> Finding:
     return ok("dhcp", f"the DHCP server on {interface} is {names}")
 
 
-def _judge_marks(leases: Iterable[Heard], boot_servers: Mapping[IPv4Address, Listens]) -> list[Finding]:
+def _judge_marks(leases: Iterable[HeardServer], boot_servers: Mapping[IPv4Address, Port4011]) -> list[Finding]:
     """Leases with option 60 `PXEClient`: they promise a boot server at port 4011."""
     findings = []
     for source, server in sorted({(each.source, asked(each)) for each in leases if marked(each)}):
         what = f"the DHCP server {source} sends option 60 PXEClient with its leases"
         do = f"take option 60 out of the configuration of {source}: the offer of netboot-appliance carries it"
         match boot_servers.get(server):
-            case Listens.NOBODY:
+            case Port4011.NOBODY:
                 why = f"firmware then asks {server} on port 4011, where nobody listens (PXE-E55)"
                 findings.append(
                     error("dhcp-option-60", f"{what}, but nobody listens on port 4011 of {server}", why, do)
                 )
-            case Listens.ANSWERS:
+            case Port4011.ANSWERS:
                 why = f"firmware then asks {server} on port 4011 and ignores our offer"
                 findings.append(warning("dhcp-option-60", f"{what}, and {server} answers on port 4011", why, do))
             case _:
@@ -121,18 +126,18 @@ def _judge_marks(leases: Iterable[Heard], boot_servers: Mapping[IPv4Address, Lis
     return findings
 
 
-def marked(heard: Heard) -> bool:
+def marked(heard: HeardServer) -> bool:
     """Whether it is a lease that says option 60 `PXEClient`."""
     return heard.offer.yiaddr != NOWHERE and heard.offer.vendor_class == "PXEClient"
 
 
-def asked(heard: Heard) -> IPv4Address:
+def asked(heard: HeardServer) -> IPv4Address:
     """Whom firmware with this offer asks on port 4011: siaddr, else option 54."""
     offer = heard.offer
     return next((each for each in (offer.siaddr, offer.server) if each != NOWHERE), heard.source)
 
 
-def _first(heard: Iterable[Heard]) -> dict[IPv4Address, str]:
+def _first(heard: Iterable[HeardServer]) -> dict[IPv4Address, str]:
     """The boot file of each source, by its first offer that has one."""
     files: dict[IPv4Address, str] = {}
     for each in heard:

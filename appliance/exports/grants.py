@@ -29,7 +29,7 @@ _NOBODY = 65534
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class ExportGrant:
     """A client may mount its own directory at these addresses, and the live root if `live`. `number` is the registry's
     for it."""
 
@@ -39,26 +39,26 @@ class Grant:
     live: bool = True
 
 
-def granted(
+def decide_grants(
     networks: Sequence[IPv4Network],
     allowlist: "Allowlist",
     clients: Iterable["Client"],
     boots: "Mapping[MacAddress, Boot]",
-) -> tuple[Grant, ...]:
+) -> tuple[ExportGrant, ...]:
     """One for each allowed client that was seen at an address, in the order of their numbers.
 
     The live root is for those that have not booted with one over HTTP, whatever the allowlist says for their next boot.
     Of more than MOST_GRANTS those that were heard of last: strangers with made-up addresses of an allowed range should
     not stop the others.
     """
-    found: list[tuple[float, Grant]] = []
+    found: list[tuple[float, ExportGrant]] = []
     for client in clients:
         boot = boots.get(client.mac)
         if boot is None or client.mac not in allowlist or client.number > _MOST_NUMBER:
             continue
         addresses = tuple(address for address in sorted(boot.known_addresses) if mountable(address, networks))
         if addresses:
-            grant = Grant(client.mac, client.number, addresses, live=boot.root != "http")
+            grant = ExportGrant(client.mac, client.number, addresses, live=boot.root != "http")
             found.append((boot.last_event, grant))
     latest = sorted(found, key=lambda each: each[0])[-MOST_GRANTS:]
     return tuple(sorted((grant for _, grant in latest), key=lambda grant: grant.number))
@@ -76,7 +76,7 @@ def mountable(address: IPv4Address, networks: Iterable[IPv4Network]) -> bool:
     )
 
 
-def check(grants: Sequence[Grant], networks: Sequence[IPv4Network]) -> None:
+def check(grants: Sequence[ExportGrant], networks: Sequence[IPv4Network]) -> None:
     """Raise ValueError, naming the client, unless all of these can be exported, whoever asks for it."""
     if len(grants) > MOST_GRANTS:
         raise ValueError(f"{len(grants)} clients are more than {MOST_GRANTS}")
@@ -98,7 +98,7 @@ def check(grants: Sequence[Grant], networks: Sequence[IPv4Network]) -> None:
                 raise ValueError(f"the {what} {value} is there {count} times")
 
 
-def exports_for(config: Config, grants: Sequence[Grant]) -> list[Export]:
+def exports_for(config: Config, grants: Sequence[ExportGrant]) -> list[Export]:
     """The live root for those that mount it, then each one's own directory."""
     mounting = tuple(sorted({address for grant in grants if grant.live for address in grant.addresses}))
     root = Export(str(config.images), mounting, writable=False, uid=_NOBODY, gid=_NOBODY, number=_ROOT_NUMBER)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from appliance.config.file import Config
 from appliance.errors import UserError
-from appliance.exports.grants import Grant, check, exports_for, granted
+from appliance.exports.grants import ExportGrant, check, decide_grants, exports_for
 from image.recipe import BOINC_GID, BOINC_UID
 from services.nfs.apply import Backend, NfsError, apply, choose, probe
 from services.nfs.exports import Export, render_ganesha, render_kernel
@@ -39,13 +39,13 @@ def wanted_from_registry(config: Config, networks: Sequence[IPv4Network], regist
     return exports_for(config, grants_from_registry(networks, registry))
 
 
-def grants_from_registry(networks: Sequence[IPv4Network], registry: "Registry") -> tuple[Grant, ...]:
+def grants_from_registry(networks: Sequence[IPv4Network], registry: "Registry") -> tuple[ExportGrant, ...]:
     """The same, before it is made of paths."""
     # Root's part, which starts anew for each request, knows no registry.
     from appliance.journal.recorder import latest  # noqa: PLC0415
 
     boots = {boot.mac: boot for boot in latest(registry)}
-    return granted(networks, registry.allowlist(), registry.clients(), boots)
+    return decide_grants(networks, registry.allowlist(), registry.clients(), boots)
 
 
 def render(backend: Backend, exports: Sequence[Export]) -> str:
@@ -66,7 +66,7 @@ def chosen(config: Config) -> tuple[Backend, str]:
         raise UserError(error.message, error.hint, code=1) from error
 
 
-def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[Grant]) -> Installed:
+def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant]) -> Installed:
     """Make the clients' directories and bring these exports into force, and no others of ours.
 
     Believes nothing of `grants`. Raises UserError; for grants that are refused before anything is changed.

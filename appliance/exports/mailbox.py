@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 
 from appliance.errors import UserError
-from appliance.exports.request import LARGEST, Answer, decode_answer
+from appliance.exports.request import LARGEST, ExportAnswer, decode_answer
 
 ENVIRONMENT = "RUNTIME_DIRECTORY"
 """Where systemd names the directory of a service: systemd.exec(5), RuntimeDirectory=."""
@@ -77,7 +77,7 @@ def read_request(path: Path) -> bytes | None:
     return content
 
 
-def read_answer(path: Path) -> Answer | None:
+def read_answer(path: Path) -> ExportAnswer | None:
     """The latest answer of root's part, None before the first."""
     try:
         return decode_answer(path.read_bytes())

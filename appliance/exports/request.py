@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
-from appliance.exports.grants import MOST_GRANTS, Grant
+from appliance.exports.grants import MOST_GRANTS, ExportGrant
 from services.ethernet import MacAddress
 
 LARGEST = 4 << 20
@@ -22,7 +22,7 @@ _MOST_ADDRESSES = 4 * MOST_GRANTS
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ExportAnswer:
     """What came of a request, which is named by `digest`. With an `error` nothing is promised to be in force."""
 
     request: str
@@ -39,7 +39,7 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def encode(grants: Sequence[Grant], once: str) -> bytes:
+def encode(grants: Sequence[ExportGrant], once: str) -> bytes:
     """A request; `once` tells it from an earlier one for the same. Raises ValueError when it would be too large."""
     clients = [
         {
@@ -56,7 +56,7 @@ def encode(grants: Sequence[Grant], once: str) -> bytes:
     return content
 
 
-def decode(content: bytes) -> tuple[Grant, ...]:
+def decode(content: bytes) -> tuple[ExportGrant, ...]:
     """The grants of a request; raises ValueError, saying where, for anything that `encode` does not write."""
     if len(content) > LARGEST:
         raise ValueError(f"it is longer than {LARGEST} bytes")
@@ -75,23 +75,25 @@ def decode(content: bytes) -> tuple[Grant, ...]:
     return grants
 
 
-def encode_answer(answer: Answer) -> bytes:
+def encode_answer(answer: ExportAnswer) -> bytes:
     """The answer, for people to read as well."""
     return json.dumps(asdict(answer), indent=1).encode() + b"\n"
 
 
-def decode_answer(content: bytes) -> Answer:
+def decode_answer(content: bytes) -> ExportAnswer:
     """Read an answer; raises ValueError."""
     try:
-        return Answer(**json.loads(content))
+        return ExportAnswer(**json.loads(content))
     except TypeError as error:
         raise ValueError(f"it is not an answer: {error}") from None
 
 
-def _grant(client: object) -> Grant:
+def _grant(client: object) -> ExportGrant:
     mac, number, addresses, live = _fields("a client", client, mac=str, number=int, addresses=list, live=bool)
     try:
-        grant = Grant(MacAddress.parse(mac), number, tuple(IPv4Address(_text(address)) for address in addresses), live)
+        grant = ExportGrant(
+            MacAddress.parse(mac), number, tuple(IPv4Address(_text(address)) for address in addresses), live
+        )
     except ValueError as error:
         raise ValueError(f"a client of it: {str(error)[:200]}") from None
     if str(grant.mac) != mac:

@@ -13,7 +13,7 @@ from appliance.config.file import Config, load, locate, parse
 from appliance.errors import UserError
 from appliance.exports import install
 from appliance.exports.mailbox import answer_file, directories, read_request, request_file, write
-from appliance.exports.request import Answer, decode, digest, encode_answer
+from appliance.exports.request import ExportAnswer, decode, digest, encode_answer
 from services.linux.ioctl_interface import address_of
 
 _KEPT = "config.toml"
@@ -30,7 +30,7 @@ def serve_requests(configuration: Path) -> None:
             answer = _install(configuration, answers / _KEPT, content)
         except UserError as error:
             refused = error
-            answer = Answer(answered, error=error.message, hint=error.hint)
+            answer = ExportAnswer(answered, error=error.message, hint=error.hint)
         try:
             write(answer_file(requests), encode_answer(answer))
         except OSError as error:
@@ -50,7 +50,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _install(configuration: Path, kept: Path, content: bytes) -> Answer:
+def _install(configuration: Path, kept: Path, content: bytes) -> ExportAnswer:
     try:
         grants = decode(content)
     except ValueError as error:
@@ -61,7 +61,7 @@ def _install(configuration: Path, kept: Path, content: bytes) -> Answer:
         ) from error
     config = _load(configuration, kept)
     done = install.install(config, _networks(config), grants)
-    return Answer(digest(content), done.backend.value, done.why, done.changed, done.directories)
+    return ExportAnswer(digest(content), done.backend.value, done.why, done.changed, done.directories)
 
 
 def _load(path: Path, kept: Path) -> Config:

@@ -23,7 +23,7 @@ class Why(StrEnum):
     SAME_FIRMWARE = "this is what other PCs with its firmware take"
 
 
-class Sign(IntEnum):
+class Reaction(IntEnum):
     """How far a try of the firmware came, in order."""
 
     NONE = 0
@@ -34,7 +34,7 @@ class Sign(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class FirmwareAttempt:
     """One try of the firmware: its DISCOVERs of one xid, and what followed. `secs` and `at` are those of the last one,
     `offers` counts our answers, `pending`: the last one has none yet; `leased`: it took an address meanwhile."""
 
@@ -48,13 +48,13 @@ class Attempt:
     pending: bool = True
     offers: int = 0
     leased: bool = False
-    sign: Sign = Sign.NONE
+    sign: Reaction = Reaction.NONE
     loader: str = ""
     loaded: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Adaptation:
+class FirmwareKnowledge:
     """What is known of one firmware of a client. `worked`: a boot loader that was offered so has run. `at`: when the
     fields before it changed. The counters go with the process; `in_vain` counts DISCOVERs, `failures` whole boots."""
 
@@ -78,12 +78,12 @@ class Adaptation:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class ClientFirmware:
     """One MAC address: what its firmware is trying just now, and what is known of each of its firmwares, the one that
     was heard last at the end."""
 
-    attempt: Attempt | None = None
-    firmwares: tuple[Adaptation, ...] = ()
+    attempt: FirmwareAttempt | None = None
+    firmwares: tuple[FirmwareKnowledge, ...] = ()
 
     @property
     def profile(self) -> Profile:
@@ -93,9 +93,9 @@ class Client:
     @property
     def started(self) -> bool:
         """Whether the boot loader of the present try runs."""
-        return self.attempt is not None and self.attempt.sign is Sign.STARTED
+        return self.attempt is not None and self.attempt.sign is Reaction.STARTED
 
-    def of(self, fingerprint: str) -> Adaptation | None:
+    def of(self, fingerprint: str) -> FirmwareKnowledge | None:
         """What is known of this firmware."""
         for known in self.firmwares:
             if known.fingerprint == fingerprint:
@@ -103,14 +103,14 @@ class Client:
         return None
 
 
-def favourite(known: Iterable[Adaptation], fingerprint: str) -> Profile:
+def favourite(known: Iterable[FirmwareKnowledge], fingerprint: str) -> Profile:
     """What a new client of this firmware begins with: what worked for most, and of equals for the latest."""
     fellows = sorted((k for k in known if k.fingerprint == fingerprint and k.worked), key=lambda k: k.at)
     counts = Counter(fellow.profile for fellow in reversed(fellows))
     return counts.most_common(1)[0][0] if counts else Profile.STANDARD
 
 
-def notable(known: Iterable[Adaptation]) -> list[Adaptation]:
+def notable(known: Iterable[FirmwareKnowledge]) -> list[FirmwareKnowledge]:
     """What people should know of one client's firmwares.
 
     What does not work is of no interest where another one of that PC does: OVMF with Secure Boot tries HTTP boot after

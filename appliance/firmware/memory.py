@@ -8,8 +8,8 @@ from itertools import chain
 
 import structlog
 
-from appliance.firmware.knowledge import Adaptation, Client, Why, favourite
-from appliance.firmware.rules import Room, observe
+from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why, favourite
+from appliance.firmware.rules import Surroundings, observe
 from appliance.firmware.table import Rows, read, stored, write
 from appliance.registry.database import Registry
 from services.dhcp.plan import Profile
@@ -22,13 +22,13 @@ _FAVOURITES = 256
 log = structlog.get_logger("firmware")
 
 
-class Adaptations:
+class FirmwareMemory:
     """The clients whose firmware is being watched. `shim`: a signed boot loader can be offered."""
 
     def __init__(self, registry: Registry, shim: bool) -> None:
         self._registry = registry
         self._shim = shim
-        self._clients = {mac: Client(firmwares=rows) for mac, rows in read(registry).items()}
+        self._clients = {mac: ClientFirmware(firmwares=rows) for mac, rows in read(registry).items()}
         self._written = {mac: _lasting(client) for mac, client in self._clients.items()}
         self._dirty: set[MacAddress] = set()
         self._served = float("-inf")
@@ -46,8 +46,8 @@ class Adaptations:
         before = self._clients.get(event.mac)
         if before is None and not (isinstance(event, Discovered) and not event.ipxe):
             return
-        room = Room(self._shim, self._start, self._served)
-        after = observe(before or Client(), event, at, room)
+        room = Surroundings(self._shim, self._start, self._served)
+        after = observe(before or ClientFirmware(), event, at, room)
         if after is before:
             return
         self._clients[event.mac] = after
@@ -107,13 +107,13 @@ def _say(mac: MacAddress, before: Rows, after: Rows) -> None:
             log.info("its firmware gets another offer", **words)
 
 
-def _worth(client: Client | None) -> list[tuple[str, Profile, bool, Why]]:
+def _worth(client: ClientFirmware | None) -> list[tuple[str, Profile, bool, Why]]:
     """What of a client decides what is written down and what others begin with."""
     known = client.firmwares if client else ()
     return sorted((k.fingerprint, k.profile, k.worked, k.why) for k in known if k.worked or k.special)
 
 
-def _lasting(client: Client) -> Rows:
+def _lasting(client: ClientFirmware) -> Rows:
     """What of a client belongs into the registry; the counters do not."""
-    rows = (Adaptation(k.fingerprint, *k.lasting, k.at) for k in client.firmwares if k.worked or k.special)
+    rows = (FirmwareKnowledge(k.fingerprint, *k.lasting, k.at) for k in client.firmwares if k.worked or k.special)
     return tuple(sorted(rows, key=lambda row: row.fingerprint))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from appliance.config.loaders import dialect
-from appliance.firmware.knowledge import Adaptation, Attempt, Client, Sign, Why
+from appliance.firmware.knowledge import ClientFirmware, FirmwareAttempt, FirmwareKnowledge, Reaction, Why
 from services.dhcp.firmware import MACHINES, Machine
 from services.dhcp.message import BOOT_SERVER_PORT
 from services.dhcp.plan import Profile
@@ -51,7 +51,7 @@ _LOADERS = (".efi", ".kpxe", ".pxe", ".0")
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Surroundings:
     """What a decision has to know beside the client. `shim`: a signed loader can be offered; `start`: the profile to
     begin with for a fingerprint; `served`: when a boot loader of ours ran last, on any PC."""
 
@@ -60,7 +60,7 @@ class Room:
     served: float
 
 
-def observe(client: Client, event: Event, at: float, room: Room) -> Client:
+def observe(client: ClientFirmware, event: Event, at: float, room: Surroundings) -> ClientFirmware:
     """The client after an event of its own, which happened at `at`; the same object when nothing changed."""
     if isinstance(event, Discovered) and not event.ipxe:
         return _discovered(client, event, at, room)
@@ -73,10 +73,10 @@ def observe(client: Client, event: Event, at: float, room: Room) -> Client:
         case AddressSeen() if attempt.offers and not attempt.leased:
             return replace(client, attempt=replace(attempt, leased=True))
         case TransferProgressed() | TransferFailed() if _is_loader(event.path):
-            return _reached(client, replace(attempt, sign=max(attempt.sign, Sign.LOADING)), at)
-        case TransferServed() if _is_loader(event.path) and attempt.sign < Sign.STARTED:
+            return _reached(client, replace(attempt, sign=max(attempt.sign, Reaction.LOADING)), at)
+        case TransferServed() if _is_loader(event.path) and attempt.sign < Reaction.STARTED:
             name = event.path.rsplit("/", 1)[-1]
-            return _reached(client, replace(attempt, sign=Sign.LOADED, loader=name, loaded=at), at)
+            return _reached(client, replace(attempt, sign=Reaction.LOADED, loader=name, loaded=at), at)
         # Anything else is fetched by a boot loader, and not by firmware.
         case Discovered() | ScriptServed() | Reported() | TransferProgressed() | TransferServed():
             return _started(client, attempt, at)
@@ -84,7 +84,7 @@ def observe(client: Client, event: Event, at: float, room: Room) -> Client:
             return client
 
 
-def _discovered(client: Client, event: Discovered, at: float, room: Room) -> Client:
+def _discovered(client: ClientFirmware, event: Discovered, at: float, room: Surroundings) -> ClientFirmware:
     attempt = client.attempt
     if attempt and _is_copy(attempt, event, at):
         return client
@@ -94,34 +94,36 @@ def _discovered(client: Client, event: Discovered, at: float, room: Room) -> Cli
     else:
         if attempt and (known := client.of(attempt.fingerprint)):
             client = _put(client, _judge(known, attempt, room), at)
-        attempt = Attempt(event.fingerprint, machine, event.http, event.xid, event.secs, began=at, at=at)
+        attempt = FirmwareAttempt(event.fingerprint, machine, event.http, event.xid, event.secs, began=at, at=at)
     known = _know(client, attempt, room)
     if known.in_vain >= PATIENCE and not known.worked:
         known = _shift(known, attempt)
-    return Client(attempt, _put(client, known, at).firmwares)
+    return ClientFirmware(attempt, _put(client, known, at).firmwares)
 
 
-def _is_copy(attempt: Attempt, event: Discovered, at: float) -> bool:
+def _is_copy(attempt: FirmwareAttempt, event: Discovered, at: float) -> bool:
     if (attempt.fingerprint, attempt.xid) != (event.fingerprint, event.xid):
         return False
-    if attempt.sign >= Sign.LOADED:
+    if attempt.sign >= Reaction.LOADED:
         return at - attempt.loaded < LATE_WITHIN
     return event.secs == attempt.secs and at - attempt.at < DUPLICATE_WITHIN
 
 
-def _goes_on(attempt: Attempt, event: Discovered, at: float) -> bool:
+def _goes_on(attempt: FirmwareAttempt, event: Discovered, at: float) -> bool:
     """Whether this is the next DISCOVER of a series. Some ROMs have one xid for ever: then `secs` has fallen."""
     same = (attempt.fingerprint, attempt.xid) == (event.fingerprint, event.xid)
-    return same and attempt.sign is Sign.NONE and event.secs >= attempt.secs and at - attempt.at < RETRY_WITHIN
+    return same and attempt.sign is Reaction.NONE and event.secs >= attempt.secs and at - attempt.at < RETRY_WITHIN
 
 
-def _know(client: Client, attempt: Attempt, room: Room) -> Adaptation:
+def _know(client: ClientFirmware, attempt: FirmwareAttempt, room: Surroundings) -> FirmwareKnowledge:
     known = client.of(attempt.fingerprint)
     if known is None:
         start = room.start(attempt.fingerprint)
         usual = start is Profile.STANDARD or (start is Profile.SHIM and not room.shim)
         return (
-            Adaptation(attempt.fingerprint) if usual else Adaptation(attempt.fingerprint, start, why=Why.SAME_FIRMWARE)
+            FirmwareKnowledge(attempt.fingerprint)
+            if usual
+            else FirmwareKnowledge(attempt.fingerprint, start, why=Why.SAME_FIRMWARE)
         )
     if known.profile is Profile.SHIM and not room.shim:
         return _tried(known, Profile.STANDARD, Why.REFUSED)
@@ -130,19 +132,19 @@ def _know(client: Client, attempt: Attempt, room: Room) -> Adaptation:
     return known
 
 
-def _may_use_shim(attempt: Attempt, room: Room) -> bool:
+def _may_use_shim(attempt: FirmwareAttempt, room: Surroundings) -> bool:
     # Debian's signed GRUB reads its files by TFTP alone, which a machine that boots from a URL has not set up.
     return room.shim and attempt.machine is Machine.UEFI_X64 and not attempt.http
 
 
-def _judge(known: Adaptation, attempt: Attempt, room: Room) -> Adaptation:
+def _judge(known: FirmwareKnowledge, attempt: FirmwareAttempt, room: Surroundings) -> FirmwareKnowledge:
     """What the end of a try says: the firmware begins anew."""
     match attempt.sign:
-        case Sign.LOADED:
+        case Reaction.LOADED:
             return _refused(known, attempt, room)
-        case Sign.ASKED:
+        case Reaction.ASKED:
             return _failed(known, attempt)
-        case Sign.NONE if known.worked:
+        case Reaction.NONE if known.worked:
             # A reset after a moment is no whole boot. And where no PC comes through, it is the site's DHCP server that
             # does not answer: this one's profile is as good as ever.
             whole = attempt.offers >= PATIENCE or (attempt.offers and attempt.leased)
@@ -152,12 +154,12 @@ def _judge(known: Adaptation, attempt: Attempt, room: Room) -> Adaptation:
             return known
 
 
-def _failed(known: Adaptation, attempt: Attempt) -> Adaptation:
+def _failed(known: FirmwareKnowledge, attempt: FirmwareAttempt) -> FirmwareKnowledge:
     known = replace(known, failures=known.failures + 1)
     return _shift(known, attempt) if known.failures >= PATIENCE else known
 
 
-def _refused(known: Adaptation, attempt: Attempt, room: Room) -> Adaptation:
+def _refused(known: FirmwareKnowledge, attempt: FirmwareAttempt, room: Surroundings) -> FirmwareKnowledge:
     """It has the whole loader, and asks for one again."""
     failures = known.failures + 1
     if dialect(attempt.loader) is not Dialect.IPXE:
@@ -174,7 +176,7 @@ def _refused(known: Adaptation, attempt: Attempt, room: Room) -> Adaptation:
     return replace(known, why=Why.REFUSED, failures=failures)
 
 
-def _shift(known: Adaptation, attempt: Attempt) -> Adaptation:
+def _shift(known: FirmwareKnowledge, attempt: FirmwareAttempt) -> FirmwareKnowledge:
     """The next profile of the order, from its beginning where this one came from elsewhere."""
     order = _ALONE if attempt.http or attempt.machine is None else ORDERS.get(attempt.machine, _ALONE)
     at = order.index(known.profile) if known.profile in order and known.why is not Why.SAME_FIRMWARE else -1
@@ -183,23 +185,23 @@ def _shift(known: Adaptation, attempt: Attempt) -> Adaptation:
     return _tried(known, profile, Why.IGNORED_ALL if tired else Why.IGNORED)
 
 
-def _tried(known: Adaptation, profile: Profile, why: Why) -> Adaptation:
+def _tried(known: FirmwareKnowledge, profile: Profile, why: Why) -> FirmwareKnowledge:
     return replace(known, profile=profile, worked=False, why=why, in_vain=0, failures=0)
 
 
-def _offered(client: Client, attempt: Attempt, event: Offered, at: float) -> Client:
+def _offered(client: ClientFirmware, attempt: FirmwareAttempt, event: Offered, at: float) -> ClientFirmware:
     if attempt.pending:
         # Where port 67 is another server's, this is the answer to the question on 4011 itself.
         known = client.of(attempt.fingerprint)
-        if known and attempt.sign is Sign.NONE and not known.worked:
+        if known and attempt.sign is Reaction.NONE and not known.worked:
             client = _put(client, replace(known, in_vain=known.in_vain + 1), at)
-        return Client(replace(attempt, pending=False, offers=attempt.offers + 1), client.firmwares)
-    if event.port == BOOT_SERVER_PORT and attempt.offers and attempt.sign is Sign.NONE:
-        return _reached(client, replace(attempt, sign=Sign.ASKED), at)
+        return ClientFirmware(replace(attempt, pending=False, offers=attempt.offers + 1), client.firmwares)
+    if event.port == BOOT_SERVER_PORT and attempt.offers and attempt.sign is Reaction.NONE:
+        return _reached(client, replace(attempt, sign=Reaction.ASKED), at)
     return client
 
 
-def _reached(client: Client, attempt: Attempt, at: float) -> Client:
+def _reached(client: ClientFirmware, attempt: FirmwareAttempt, at: float) -> ClientFirmware:
     """It took the offer, whatever comes of it."""
     if attempt == client.attempt:
         return client
@@ -209,26 +211,26 @@ def _reached(client: Client, attempt: Attempt, at: float) -> Client:
     return replace(client, attempt=attempt)
 
 
-def _started(client: Client, attempt: Attempt, at: float) -> Client:
+def _started(client: ClientFirmware, attempt: FirmwareAttempt, at: float) -> ClientFirmware:
     """A boot loader runs: ours, if it was fetched; else the PC has one of its own, which says nothing of our offers."""
-    if attempt.sign is Sign.STARTED:
+    if attempt.sign is Reaction.STARTED:
         return client
     known = client.of(attempt.fingerprint)
-    if known and attempt.sign >= Sign.LOADING:
+    if known and attempt.sign >= Reaction.LOADING:
         known = replace(known, worked=True, why=_why_now(known), failures=0)
     if known:
         client = _put(client, replace(known, in_vain=0), at)
-    return replace(client, attempt=replace(attempt, sign=Sign.STARTED))
+    return replace(client, attempt=replace(attempt, sign=Reaction.STARTED))
 
 
-def _why_now(known: Adaptation) -> Why:
+def _why_now(known: FirmwareKnowledge) -> Why:
     """The reason, once the profile has worked."""
     if known.profile is Profile.STANDARD:
         return Why.USUAL
     return Why.IGNORED if known.why is Why.IGNORED_ALL else known.why
 
 
-def _put(client: Client, known: Adaptation, at: float) -> Client:
+def _put(client: ClientFirmware, known: FirmwareKnowledge, at: float) -> ClientFirmware:
     """The client with this firmware as the one heard last."""
     if client.firmwares and client.firmwares[-1] is known:
         return client
@@ -236,7 +238,7 @@ def _put(client: Client, known: Adaptation, at: float) -> Client:
     if before is None or before.lasting != known.lasting:
         known = replace(known, at=at)
     others = tuple(other for other in client.firmwares if other.fingerprint != known.fingerprint)
-    return Client(client.attempt, (*others, known)[-FIRMWARES:])
+    return ClientFirmware(client.attempt, (*others, known)[-FIRMWARES:])
 
 
 def _is_loader(path: str) -> bool:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from appliance.firmware.knowledge import Adaptation, Why
+from appliance.firmware.knowledge import FirmwareKnowledge, Why
 from appliance.registry.database import Registry
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 
-Rows = tuple[Adaptation, ...]
+Rows = tuple[FirmwareKnowledge, ...]
 
 
 def read(registry: Registry) -> dict[MacAddress, Rows]:
@@ -16,7 +16,7 @@ def read(registry: Registry) -> dict[MacAddress, Rows]:
     rows = registry.sql.execute("SELECT mac, fingerprint, profile, worked, why, at FROM adaptations ORDER BY mac, at")
     for mac, fingerprint, profile, worked, why, at in rows:
         try:
-            known = Adaptation(fingerprint, Profile(profile), bool(worked), Why(why), at)
+            known = FirmwareKnowledge(fingerprint, Profile(profile), bool(worked), Why(why), at)
         except ValueError:
             continue
         found[MacAddress(mac)] = (*found.get(MacAddress(mac), ()), known)

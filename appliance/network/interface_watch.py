@@ -22,7 +22,7 @@ _LOOK_EVERY = 1.0
 log = structlog.get_logger("serve")
 
 
-class Footing:
+class InterfaceWatch:
     """The interfaces of one server. `trouble` says in words, a line each, what is wrong with them now."""
 
     def __init__(self, served: Sequence[Interface]) -> None:

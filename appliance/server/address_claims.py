@@ -29,7 +29,7 @@ class _Claim:
     nudge_at: float
 
 
-class Claims:
+class AddressClaims:
     """Claims that wait; `confirmed` is called with each that the neighbour table bears out."""
 
     def __init__(self, neighbours: Neighbours, confirmed: Callable[[AddressSeen], None]) -> None:

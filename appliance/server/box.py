@@ -12,16 +12,16 @@ import structlog
 from appliance.allowlist import Allowlist, BootSettings
 from appliance.boot import choices, next_boot, policy
 from appliance.boot.menu import decide
-from appliance.boot.password_attempts import Unlocking
+from appliance.boot.password_attempts import PasswordAttempts
 from appliance.config import menu_password
 from appliance.config.file import Config
 from appliance.exports.grants import mountable
-from appliance.firmware.memory import Adaptations
+from appliance.firmware.memory import FirmwareMemory
 from appliance.journal.recorder import Journal
 from appliance.network.interfaces import base_url, networks
 from appliance.registry.database import Registry
 from appliance.registry.schema import SqlError
-from appliance.server.address_claims import Claims
+from appliance.server.address_claims import AddressClaims
 from image.bootfiles import has_shim
 from image.recipe import BOINC_GID, BOINC_UID
 from image.release import ReleaseError, current, named
@@ -73,10 +73,10 @@ class Box:
         self._journal = journal
         self._neighbours = neighbours
         self._moved = moved
-        self.adaptations = Adaptations(registry, shim=has_shim(config.boot_root))
-        self.claims = Claims(neighbours, self._record)
+        self.adaptations = FirmwareMemory(registry, shim=has_shim(config.boot_root))
+        self.claims = AddressClaims(neighbours, self._record)
         self.release: str | None = None
-        self._unlocking = Unlocking(time.monotonic)
+        self._unlocking = PasswordAttempts(time.monotonic)
         self._missing: set[str] = set()
         self._verify_at = 0.0
         self.refresh_release()

@@ -22,16 +22,16 @@ from appliance.dhcp.subnets import gives_addresses
 from appliance.errors import UserError
 from appliance.journal.recorder import Journal
 from appliance.journal.timeline import Boot
-from appliance.network.interface_watch import Footing
+from appliance.network.interface_watch import InterfaceWatch
 from appliance.network.interfaces import interfaces, settled
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import only_server
 from appliance.server import systemd
 from appliance.server.box import Box
-from appliance.server.export_task import choose_hands, keep_exports
+from appliance.server.export_task import choose_installer, keep_exports
 from appliance.server.lease_service import lease_server
-from appliance.server.registry_sync import Bookkeeping
-from appliance.server.reload import Reloading
+from appliance.server.registry_sync import RegistrySync
+from appliance.server.reload import ConfigReload
 from image.bootfiles import BootFileError
 from image.bootfiles import install as install_bootfiles
 from services.dhcp import packet
@@ -51,7 +51,7 @@ from services.http.server import HttpServer
 from services.linux.neighbours import Interface, Neighbours
 from services.linux.neighbours import load as load_pyroute2
 from services.linux.sockets import BindError
-from services.tftp.content_cache import Arena
+from services.tftp.content_cache import ContentCache
 from services.tftp.files import Files
 from services.tftp.server import TftpServer
 
@@ -69,7 +69,7 @@ async def serve(path: Path) -> None:
     """Run the box until SIGTERM or SIGINT; raises UserError when it cannot start or go on."""
     stop, hangup = _signals()
     _raise_file_limit()
-    hands = choose_hands()
+    hands = choose_installer()
     config = settled(configuration.load(path))
     with only_server(config.registry), Registry(config.registry, durable=False) as registry:
         registry.check()
@@ -89,11 +89,11 @@ async def serve(path: Path) -> None:
         if not config.dhcp.force:
             await _assert_alone([each for each in served if gives_addresses(config, each.address.network)])
         async with _services(box, served, leases) as bound:
-            reloading = Reloading(box, registry, served, moved.set)
-            footing = Footing(served)
+            reloading = ConfigReload(box, registry, served, moved.set)
+            footing = InterfaceWatch(served)
             _say_started(registry, box, bound)
             threading.Thread(target=_load_the_rest, name="imports").start()
-            bookkeeping = Bookkeeping(registry, box, journal, leases)
+            bookkeeping = RegistrySync(registry, box, journal, leases)
             tasks = _start(
                 watch=_watch(box, bookkeeping, reloading, footing),
                 interfaces=footing.watch(partial(registry.set_server, "trouble")),
@@ -163,7 +163,7 @@ async def _services(
     tftp: list[TftpServer] = []
     http: list[HttpServer] = []
     bound: list[tuple[str, str, int]] = []
-    arena = Arena()
+    arena = ContentCache()
     port = box.config.server.http_port
     broadcasts = box.config.dhcp.hears_broadcasts
     try:
@@ -259,7 +259,7 @@ def _status(box: Box, rejected: str, trouble: tuple[str, ...]) -> str:
     return "; ".join(words)
 
 
-async def _watch(box: Box, bookkeeping: Bookkeeping, reloading: Reloading, footing: Footing) -> None:
+async def _watch(box: Box, bookkeeping: RegistrySync, reloading: ConfigReload, footing: InterfaceWatch) -> None:
     """Keep the registry, follow the active image, and keep systemd's line right."""
     line, failing = "", False
     while True:

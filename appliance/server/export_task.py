@@ -20,8 +20,8 @@ import structlog
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.exports import install, mailbox
-from appliance.exports.grants import Grant, granted
-from appliance.exports.request import Answer, digest, encode
+from appliance.exports.grants import ExportGrant, decide_grants
+from appliance.exports.request import ExportAnswer, digest, encode
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
 from appliance.registry.schema import SqlError
@@ -43,19 +43,19 @@ _LONGEST_REST = 0.2
 log = structlog.get_logger("exports")
 
 
-class Hands(Protocol):
+class Installer(Protocol):
     """A way to bring grants into force. Returns None when `moved` is set first: then other grants are wanted."""
 
     async def install(
-        self, config: Config, networks: Sequence[IPv4Network], grants: Sequence[Grant], moved: asyncio.Event
-    ) -> Answer | None:
+        self, config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], moved: asyncio.Event
+    ) -> ExportAnswer | None:
         """Raises UserError when they are not in force."""
 
 
-def choose_hands() -> Hands:
+def choose_installer() -> Installer:
     """The way of this process; raises UserError when it has none."""
     if os.geteuid() == 0:
-        return _OwnHands()
+        return _OwnInstaller()
     directory = os.environ.get(mailbox.ENVIRONMENT)
     if not directory:
         raise UserError(
@@ -63,18 +63,18 @@ def choose_hands() -> Hands:
             "run it with sudo, or by its unit: systemctl start netboot-appliance",
             code=1,
         )
-    return RootsHands(Path(directory))
+    return RootsInstaller(Path(directory))
 
 
-class _OwnHands:
+class _OwnInstaller:
     async def install(
-        self, config: Config, networks: Sequence[IPv4Network], grants: Sequence[Grant], _moved: asyncio.Event
-    ) -> Answer:
+        self, config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], _moved: asyncio.Event
+    ) -> ExportAnswer:
         done = await asyncio.to_thread(install.install, config, networks, grants)
-        return Answer("", done.backend.value, done.why, done.changed, done.directories)
+        return ExportAnswer("", done.backend.value, done.why, done.changed, done.directories)
 
 
-class RootsHands:
+class RootsInstaller:
     """Asks root's part, by files. `directory` is ours, below /run."""
 
     def __init__(self, directory: Path) -> None:
@@ -84,8 +84,8 @@ class RootsHands:
         self._waiting_since: float | None = None
 
     async def install(
-        self, _config: Config, _networks: Sequence[IPv4Network], grants: Sequence[Grant], moved: asyncio.Event
-    ) -> Answer | None:
+        self, _config: Config, _networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], moved: asyncio.Event
+    ) -> ExportAnswer | None:
         """Ask until there is an answer; raises UserError for one that refuses, or when none comes."""
         try:
             content = encode(grants, secrets.token_hex(8))
@@ -121,7 +121,7 @@ class RootsHands:
         return answer
 
 
-async def keep_exports(box: Box, registry: Registry, journal: Journal, moved: asyncio.Event, hands: Hands) -> None:
+async def keep_exports(box: Box, registry: Registry, journal: Journal, moved: asyncio.Event, hands: Installer) -> None:
     """Bring the exports into force whenever `moved` is set; runs until it is cancelled."""
     complaint, pause = "", _RETRY_SECONDS[0]
     while True:
@@ -130,7 +130,7 @@ async def keep_exports(box: Box, registry: Registry, journal: Journal, moved: as
         begun = time.monotonic()
         try:
             boots = {boot.mac: boot for boot in journal.boots()}
-            grants = granted(box.networks, box.allowlist, journal.clients(), boots)
+            grants = decide_grants(box.networks, box.allowlist, journal.clients(), boots)
             done = await hands.install(box.config, box.networks, grants, moved)
             if done is None:
                 continue

@@ -24,7 +24,7 @@ _BUSY_FOR = 2.0
 log = structlog.get_logger("serve")
 
 
-class Bookkeeping:
+class RegistrySync:
     """`trouble` says in words why the registry cannot be written, or is empty."""
 
     def __init__(self, registry: Registry, box: Box, journal: Journal, leases: LeaseServer | None = None) -> None:

@@ -21,7 +21,7 @@ from services.linux.neighbours import Interface
 log = structlog.get_logger("serve")
 
 
-class Reloading:
+class ConfigReload:
     """The reloads of one box. `rejected` is the line that says so if the last one changed nothing, or empty."""
 
     def __init__(self, box: Box, registry: Registry, served: Sequence[Interface], moved: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ _KEY = "reload"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ReloadResult:
     """One reload, or the start. No error: it is in force, but for what `note` says.
 
     `begun` is the host's time.monotonic(), `at` time.time().
@@ -22,17 +22,17 @@ class Verdict:
     note: str = ""
 
 
-def begin() -> Verdict:
+def begin() -> ReloadResult:
     """A good one that begins now."""
-    return Verdict(time.monotonic(), time.time())
+    return ReloadResult(time.monotonic(), time.time())
 
 
-def write(registry: Registry, verdict: Verdict) -> None:
+def write(registry: Registry, verdict: ReloadResult) -> None:
     """Put it in the place of the one before."""
     registry.set_server(_KEY, asdict(verdict))
 
 
-def read(registry: Registry) -> Verdict | None:
+def read(registry: Registry) -> ReloadResult | None:
     """The latest one; None before the first start."""
     found = registry.server().get(_KEY)
-    return Verdict(**found) if found else None
+    return ReloadResult(**found) if found else None

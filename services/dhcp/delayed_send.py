@@ -14,7 +14,7 @@ MOST = 1000
 _log = structlog.get_logger()
 
 
-class Delayed:
+class DelayedSend:
     """What waits to be sent, in the running event loop."""
 
     def __init__(self, most: int = MOST) -> None:

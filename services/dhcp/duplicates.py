@@ -21,7 +21,7 @@ MOST_REFUSED = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class AnsweredRequest:
     """A request, and what it got: the answer's bytes before and behind the xid and where they went, or silence.
 
     `start` and `rest` are the request's bytes before and behind its xid.
@@ -39,22 +39,22 @@ class Heard:
         return now < self.until and datagram[8:] == self.rest and datagram[:4] == self.start and peer == self.peer
 
 
-class Recent:
+class Duplicates:
     """The latest request of each client to one port, by chaddr."""
 
     def __init__(self) -> None:
-        self.heard: dict[bytes, Heard] = {}
+        self.heard: dict[bytes, AnsweredRequest] = {}
         self._refused = 0
         self._refused_until = 0.0
 
     def silence(self, datagram: bytes, peer: Peer, now: float) -> None:
         """Remember a request that got no answer, and whose copies will get none."""
-        self._keep(datagram, Heard(now + WITHIN, peer, datagram[:4], datagram[8:], None))
+        self._keep(datagram, AnsweredRequest(now + WITHIN, peer, datagram[:4], datagram[8:], None))
 
     def answer(self, datagram: bytes, peer: Peer, now: float, answer: bytes, destination: Peer) -> None:
         """Remember a request that was answered."""
         got = (answer[:4], answer[8:], destination)
-        self._keep(datagram, Heard(now + WITHIN, peer, datagram[:4], datagram[8:], got))
+        self._keep(datagram, AnsweredRequest(now + WITHIN, peer, datagram[:4], datagram[8:], got))
 
     def forget(self) -> None:
         """Forget what was answered: it may be another answer now."""
@@ -67,7 +67,7 @@ class Recent:
         self._refused += 1
         return self._refused <= MOST_REFUSED
 
-    def _keep(self, datagram: bytes, heard: Heard) -> None:
+    def _keep(self, datagram: bytes, heard: AnsweredRequest) -> None:
         if len(self.heard) >= MOST:
             self.heard.clear()
         self.heard[datagram[28:34]] = heard

@@ -1,6 +1,6 @@
 """What tells one firmware from another in its DHCPDISCOVER: a short text that stays the same from boot to boot. PURE.
 
-The vendor class alone will not do: `PXEClient:Arch:00007:UNDI:003016` is half the world. The first three octets of the
+The vendor class alone will not do: `PXEClient:Arch:00007:UNDI:003016` is half the world. The first three bytes of the
 MAC address, which are the maker's, tell the PCs of one purchase from those of the next.
 """
 

@@ -38,7 +38,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class LeaseGrant:
     """ACK this lease, once it is written down. `new`: the client did not have it before."""
 
     lease: Lease
@@ -67,4 +67,4 @@ class Noted:
     lease: Lease
 
 
-Decision = Offer | Grant | Information | Refusal | Noted | Ignore
+Decision = Offer | LeaseGrant | Information | Refusal | Noted | Ignore

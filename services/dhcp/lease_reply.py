@@ -6,7 +6,7 @@ What boots is proxy.py's: its offer is merged in, so that a client boots from th
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from services.dhcp.lease import Grant, Information, Offer, Refusal
+from services.dhcp.lease import Information, LeaseGrant, Offer, Refusal
 from services.dhcp.message import (
     BROADCAST_FLAG,
     CLIENT_PORT,
@@ -22,7 +22,7 @@ from services.dhcp.pool import Subnet
 
 _TYPES = {
     Offer: MessageType.OFFER,
-    Grant: MessageType.ACK,
+    LeaseGrant: MessageType.ACK,
     Information: MessageType.ACK,
     Refusal: MessageType.NAK,
 }
@@ -33,7 +33,7 @@ _PXE_CLIENT = (Option.VENDOR_CLASS, b"PXEClient")
 
 
 @dataclass(frozen=True, slots=True)
-class Boot:
+class BootFields:
     """What a client boots: the fields and options of the offer that a proxy would make."""
 
     siaddr: IPv4Address = NOWHERE
@@ -43,7 +43,7 @@ class Boot:
     delay: float = 0.0
 
     @classmethod
-    def of(cls, offer: Reply, *, ipxe: bool) -> "Boot":
+    def of(cls, offer: Reply, *, ipxe: bool) -> "BootFields":
         """Take it from a proxy's offer, to iPXE or to firmware.
 
         For firmware, option 60 `PXEClient` without option 43 is left out: to EDK2 a lease with it alone is a "DhcpBinl"
@@ -56,11 +56,14 @@ class Boot:
         return cls(offer.siaddr, offer.sname, offer.file, options, offer.delay)
 
 
-NO_BOOT = Boot()
+NO_BOOT = BootFields()
 
 
 def reply(
-    message: Message, decision: Offer | Grant | Information | Refusal, server: IPv4Address, boot: Boot = NO_BOOT
+    message: Message,
+    decision: Offer | LeaseGrant | Information | Refusal,
+    server: IPv4Address,
+    boot: BootFields = NO_BOOT,
 ) -> Reply:
     """The packet for a decision, from our address `server`.
 
@@ -76,7 +79,7 @@ def reply(
         case Offer():
             yiaddr = decision.address
             lease_options += _times(decision.subnet) + _network(decision.subnet)
-        case Grant():
+        case LeaseGrant():
             yiaddr = decision.lease.address
             lease_options += _times(decision.subnet) + _network(decision.subnet)
         case Information():

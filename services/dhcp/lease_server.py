@@ -20,8 +20,8 @@ from ipaddress import IPv4Address
 import structlog
 
 from services.decision import Ignore, Reason
-from services.dhcp.lease import Decision, Grant, Information, Lease, Noted, Offer, Refusal, State
-from services.dhcp.lease_reply import NO_BOOT, Boot, reply
+from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, Noted, Offer, Refusal, State
+from services.dhcp.lease_reply import NO_BOOT, BootFields, reply
 from services.dhcp.leasing import Leasing
 from services.dhcp.message import NOWHERE, Message, Reply
 from services.ethernet import MacAddress
@@ -47,7 +47,7 @@ class Question:
     message: Message
     server: IPv4Address
     send: Callable[[Reply], None]
-    boot: Boot = NO_BOOT
+    boot: BootFields = NO_BOOT
 
 
 class LeaseServer:
@@ -78,7 +78,7 @@ class LeaseServer:
         self._clock = clock
         self._probing: dict[MacAddress, Question] = {}
         self._unsaved: dict[IPv4Address, Lease] = {}
-        self._granted: list[tuple[Question, Grant]] = []
+        self._granted: list[tuple[Question, LeaseGrant]] = []
         self._commit_due: asyncio.TimerHandle | None = None
         # Tries to write since the last that was not in vain.
         self._in_vain = 0
@@ -120,7 +120,7 @@ class LeaseServer:
                 self._probe(question, decision, tries)
             case Offer() | Information():
                 self._send(question, decision)
-            case Grant():
+            case LeaseGrant():
                 self._granted.append((question, decision))
             case Refusal():
                 _log.debug("lease refused", mac=str(mac), why=decision.why)
@@ -201,5 +201,5 @@ class LeaseServer:
             except Exception:
                 _log.exception("dhcp answer failed", mac=str(lease.mac), address=str(lease.address))
 
-    def _send(self, question: Question, decision: Offer | Grant | Information | Refusal) -> None:
+    def _send(self, question: Question, decision: Offer | LeaseGrant | Information | Refusal) -> None:
         question.send(reply(question.message, decision, question.server, question.boot))

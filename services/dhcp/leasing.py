@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from services.decision import Ignore, Reason
-from services.dhcp.lease import Decision, Grant, Information, Lease, Noted, Offer, Refusal, State
+from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, Noted, Offer, Refusal, State
 from services.dhcp.message import Message, MessageType
 from services.dhcp.pool import Subnet
 from services.ethernet import MacAddress
@@ -184,7 +184,7 @@ class Leasing:
         lease = self._leases.get(address)
         return lease.expires if lease is not None else 0.0
 
-    def _request(self, message: Message, subnet: Subnet, now: float) -> Grant | Refusal | Ignore:
+    def _request(self, message: Message, subnet: Subnet, now: float) -> LeaseGrant | Refusal | Ignore:
         """RFC 2131 section 4.3.2. The client's state shows in what it sends: option 54, option 50, ciaddr."""
         mac = message.mac
         selecting, rebooting = message.server_id is not None, message.ciaddr == _NOWHERE
@@ -208,7 +208,7 @@ class Leasing:
             return Refusal(f"{wanted} is not its address")
         return Ignore(Reason.NO_LEASE)
 
-    def _grant(self, message: Message, address: IPv4Address, subnet: Subnet, now: float) -> Grant:
+    def _grant(self, message: Message, address: IPv4Address, subnet: Subnet, now: float) -> LeaseGrant:
         mac = message.mac
         before, former = self._leases.get(address), self._records.get((mac, subnet.network))
         if former is not None and former != address:
@@ -216,7 +216,7 @@ class Leasing:
         self._let_go(mac)
         new = before is None or before.mac != mac or before.state is not State.LEASED or before.expires <= now
         lease = Lease(address, mac, message.client_id, State.LEASED, now + subnet.lease_seconds)
-        return Grant(self._keep(lease), subnet, new)
+        return LeaseGrant(self._keep(lease), subnet, new)
 
     def _release(self, message: Message, now: float) -> Noted | Ignore:
         lease = self._leases.get(message.ciaddr)

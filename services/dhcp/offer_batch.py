@@ -5,7 +5,7 @@ from collections.abc import Callable
 Leave = Callable[[], None]
 
 
-class Departures:
+class OfferBatch:
     """`commit` writes down; `failed` is called while that is handled, with who asked, when an offer could not leave."""
 
     def __init__(self, commit: Callable[[], None], failed: Callable[[str], None]) -> None:

@@ -142,19 +142,19 @@ def _options(datagram: bytes) -> dict[int, bytes]:
     return found
 
 
-def _address(octets: bytes | None) -> IPv4Address | None:
-    return IPv4Address(octets) if octets and len(octets) == 4 else None
+def _address(data: bytes | None) -> IPv4Address | None:
+    return IPv4Address(data) if data and len(data) == 4 else None
 
 
-def _user_classes(octets: bytes) -> tuple[str, ...]:
+def _user_classes(data: bytes) -> tuple[str, ...]:
     """Option 77 as RFC 3004 has it, a list of counted strings; else one bare string, as iPXE and many others send."""
-    octets = octets.rstrip(b"\0")
+    data = data.rstrip(b"\0")
     classes = []
     at = 0
-    while at < len(octets):
-        end = at + 1 + octets[at]
-        if octets[at] == 0 or end > len(octets):
-            return (octets.decode("latin-1"),)
-        classes.append(octets[at + 1 : end].decode("latin-1"))
+    while at < len(data):
+        end = at + 1 + data[at]
+        if data[at] == 0 or end > len(data):
+            return (data.decode("latin-1"),)
+        classes.append(data[at + 1 : end].decode("latin-1"))
         at = end
     return tuple(classes)

@@ -7,7 +7,7 @@ import structlog
 
 from services.dhcp import packet
 from services.dhcp.message import SERVER_PORT
-from services.dhcp.udp_port import Batched, Wire
+from services.dhcp.udp_port import BatchedUdpPort, UdpPort
 from services.linux import socket_filter
 from services.linux.sockets import bind_udp
 from services.linux.udp_batches import Unavailable
@@ -23,7 +23,7 @@ _LONGEST = packet.MAX_DATAGRAM + 1  # what is longer than the first is told by t
 _log = structlog.get_logger()
 
 
-def open_port(interface: str, at: IPv4Address, port: int, source: IPv4Address) -> Wire:
+def open_port(interface: str, at: IPv4Address, port: int, source: IPv4Address) -> UdpPort:
     """Bind `port` at the address `at`, 0.0.0.0 for broadcasts; answers leave by `source`. Raises BindError."""
     udp = bind_udp(at, port, interface)
     socket_filter.attach(udp, HEARD)
@@ -31,7 +31,7 @@ def open_port(interface: str, at: IPv4Address, port: int, source: IPv4Address) -
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     try:
-        return Batched(udp, source, _LONGEST)
+        return BatchedUdpPort(udp, source, _LONGEST)
     except (Unavailable, OSError) as why:
         _log.info("dhcp datagram by datagram", interface=interface, why=str(why))
-        return Wire(udp, source, _LONGEST)
+        return UdpPort(udp, source, _LONGEST)

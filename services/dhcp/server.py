@@ -16,10 +16,10 @@ import structlog
 
 from services.decision import Ignore, Reason
 from services.dhcp import packet, proxy, quirks
-from services.dhcp.delayed_send import Delayed
-from services.dhcp.duplicates import Recent
+from services.dhcp.delayed_send import DelayedSend
+from services.dhcp.duplicates import Duplicates
 from services.dhcp.fingerprint import fingerprint
-from services.dhcp.lease_reply import NO_BOOT, Boot
+from services.dhcp.lease_reply import NO_BOOT, BootFields
 from services.dhcp.lease_server import LeaseServer, Question
 from services.dhcp.message import (
     BOOT_SERVER_PORT,
@@ -32,12 +32,12 @@ from services.dhcp.message import (
     Peer,
     Reply,
 )
-from services.dhcp.offer_batch import Departures
+from services.dhcp.offer_batch import OfferBatch
 from services.dhcp.plan import BootPlan
 from services.dhcp.port import open_port
 from services.dhcp.proxy import BootRequest
 from services.dhcp.templates import Templates
-from services.dhcp.udp_port import Wire
+from services.dhcp.udp_port import UdpPort
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
 from services.linux.sockets import BindError
 
@@ -52,7 +52,7 @@ _log = structlog.get_logger()
 class _Asked:
     """A request, where it came from, and when."""
 
-    wire: Wire
+    wire: UdpPort
     datagram: bytes
     peer: Peer
     message: Message
@@ -94,12 +94,12 @@ class ProxyDhcp:
         self._basis = basis
         self._rested_on = basis()
         self._clock = clock
-        self._wires: list[Wire] = []
+        self._wires: list[UdpPort] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._delayed = Delayed()
+        self._delayed = DelayedSend()
         self._templates = Templates()
-        self._recent = {SERVER_PORT: Recent(), BOOT_SERVER_PORT: Recent()}
-        self._departures = Departures(commit, self._say_failed)
+        self._recent = {SERVER_PORT: Duplicates(), BOOT_SERVER_PORT: Duplicates()}
+        self._departures = OfferBatch(commit, self._say_failed)
 
     def open(self) -> None:
         """Bind the ports and serve in the running event loop; raises BindError, and then no port is bound."""
@@ -129,10 +129,10 @@ class ProxyDhcp:
         self._wires.append(wire)
         self._loop.add_reader(wire, partial(self._receive, wire, port))
 
-    def _receive(self, wire: Wire, port: int) -> None:
+    def _receive(self, wire: UdpPort, port: int) -> None:
         self.hear(wire, port, wire.receive())
 
-    def hear(self, wire: Wire, port: int, batch: Iterable[tuple[bytes, Peer]]) -> None:
+    def hear(self, wire: UdpPort, port: int, batch: Iterable[tuple[bytes, Peer]]) -> None:
         """Take what came to `port`; answers leave by `wire`."""
         now, recent, allowed = self._clock(), self._recent[port], self._allowed
         known, leasing = recent.heard, self._leases is not None and port == SERVER_PORT
@@ -170,7 +170,7 @@ class ProxyDhcp:
             for each in self._recent.values():
                 each.forget()
 
-    def _refuse(self, recent: Recent, port: int, datagram: bytes, peer: Peer, now: float) -> None:
+    def _refuse(self, recent: Duplicates, port: int, datagram: bytes, peer: Peer, now: float) -> None:
         if not packet.looks_like_boot(datagram, port):
             return
         mac = packet.peek(datagram)
@@ -180,7 +180,7 @@ class ProxyDhcp:
             self._ignore(str(mac), Reason.NOT_ALLOWED)
             recent.silence(datagram, peer, now)
 
-    def _handle(self, wire: Wire, port: int, datagram: bytes, peer: Peer, may: bool, now: float) -> None:
+    def _handle(self, wire: UdpPort, port: int, datagram: bytes, peer: Peer, may: bool, now: float) -> None:
         if port == SERVER_PORT:
             # Who asks anew here may be told something else there as well.
             self._recent[BOOT_SERVER_PORT].heard.pop(datagram[28:34], None)
@@ -236,7 +236,7 @@ class ProxyDhcp:
             else:
                 self._send(asked.wire, reply)
 
-        boot = Boot.of(found[1], ipxe=message.ipxe) if found is not None else NO_BOOT
+        boot = BootFields.of(found[1], ipxe=message.ipxe) if found is not None else NO_BOOT
         decision = leases.answer(Question(message, self._address, send, boot))
         if decision == Ignore(Reason.NO_POOL) and found is not None and message.message_type == MessageType.DISCOVER:
             # A network without a pool has a DHCP server of its own.
@@ -279,7 +279,7 @@ class ProxyDhcp:
         leave = partial(self._delayed.send, reply.delay, send)
         self._departures.add(asked.datagram[28:34], asked.peer[0], leave)
 
-    def _send(self, wire: Wire, reply: Reply) -> bytes:
+    def _send(self, wire: UdpPort, reply: Reply) -> bytes:
         """The bytes that were sent, or b""."""
         datagram = self._templates.encode(reply)
         destination = _destination(reply)

@@ -19,7 +19,7 @@ IPXE_OWN_MAC = "${netX/mac:hexraw}"
 """What iPXE puts its boot interface's MAC address in the place of, as twelve hexadecimal digits in lower case."""
 
 
-class Server(StrEnum):
+class DhcpProduct(StrEnum):
     """A DHCP server, as people call it."""
 
     DNSMASQ = "dnsmasq"
@@ -29,12 +29,16 @@ class Server(StrEnum):
     MIKROTIK = "mikrotik"
 
     @property
-    def ways(self) -> "tuple[Way, ...]":
+    def ways(self) -> "tuple[HandOver, ...]":
         """The ways that it can go, the better one first. The last two never run on the box's host."""
-        return (Way.OPTIONS,) if self in (Server.WINDOWS, Server.MIKROTIK) else (Way.PXE, Way.OPTIONS)
+        return (
+            (HandOver.OPTIONS,)
+            if self in (DhcpProduct.WINDOWS, DhcpProduct.MIKROTIK)
+            else (HandOver.PXE, HandOver.OPTIONS)
+        )
 
 
-class Way(StrEnum):
+class HandOver(StrEnum):
     """How the server brings PCs to the box."""
 
     PXE = "pxe"
@@ -58,36 +62,36 @@ class BootServer:
         return {name: tuple(number for number, each in self.loaders.items() if each == name) for name in names}
 
 
-def render(server: Server, way: Way, box: BootServer) -> str:
+def render(server: DhcpProduct, way: HandOver, box: BootServer) -> str:
     """Return the text to paste; raises ValueError when the server cannot go that way."""
     if way not in server.ways:
         raise ValueError(f"{server} cannot go the way {way}: it does not run on the host of {box.address}")
     match server, way:
-        case Server.DNSMASQ, Way.PXE:
+        case DhcpProduct.DNSMASQ, HandOver.PXE:
             body = _DNSMASQ_PXE
-        case Server.DNSMASQ, _:
+        case DhcpProduct.DNSMASQ, _:
             body = _dnsmasq(box)
-        case Server.ISC, Way.PXE:
+        case DhcpProduct.ISC, HandOver.PXE:
             body = _ISC_PXE
-        case Server.ISC, _:
+        case DhcpProduct.ISC, _:
             body = _isc(box)
-        case Server.KEA, Way.PXE:
+        case DhcpProduct.KEA, HandOver.PXE:
             body = _kea([{"name": "netboot", "test": _KEA_PXE, "option-data": [_KEA_OPTION_60]}])
-        case Server.KEA, _:
+        case DhcpProduct.KEA, _:
             body = _kea(_kea_classes(box))
-        case Server.WINDOWS, _:
+        case DhcpProduct.WINDOWS, _:
             body = _windows(box)
         case _:
             body = _mikrotik(box)
-    mark = "//" if server is Server.KEA else "#"
+    mark = "//" if server is DhcpProduct.KEA else "#"
     return "\n".join(f"{mark} {line}" for line in _head(server, way, box)) + "\n\n" + body
 
 
-def _head(server: Server, way: Way, box: BootServer) -> list[str]:
+def _head(server: DhcpProduct, way: HandOver, box: BootServer) -> list[str]:
     where, then, tried = _PLACES[server]
     lines = [f'netboot-appliance at {box.address}, way "{way}": {_WAYS[way]}']
     lines += [f"Where: {where}", f"Then:  {then}", f"Tried: {tried}"]
-    if way is Way.OPTIONS:
+    if way is HandOver.OPTIONS:
         lines.append(
             "PCs:   those on the box's own segments; behind a router they are refused, as these paths name no MAC"
         )
@@ -97,31 +101,31 @@ def _head(server: Server, way: Way, box: BootServer) -> list[str]:
 
 
 _WAYS = {
-    Way.PXE: "option 60, so that PCs ask the box on UDP port 4011 for their boot files",
-    Way.OPTIONS: "this server names the boot files (options 66 and 67)",
+    HandOver.PXE: "option 60, so that PCs ask the box on UDP port 4011 for their boot files",
+    HandOver.OPTIONS: "this server names the boot files (options 66 and 67)",
 }
 _PLACES = {
-    Server.DNSMASQ: (
+    DhcpProduct.DNSMASQ: (
         "a file of its own, /etc/dnsmasq.d/netboot-appliance.conf",
         "dnsmasq --test && systemctl restart dnsmasq",
         "with dnsmasq 2.90, and EDK2 and iPXE as firmware",
     ),
-    Server.ISC: (
+    DhcpProduct.ISC: (
         "the end of /etc/dhcp/dhcpd.conf",
         "dhcpd -t && systemctl restart isc-dhcp-server",
         "with isc-dhcp-server 4.4.3-P1, and EDK2 and iPXE as firmware",
     ),
-    Server.KEA: (
+    DhcpProduct.KEA: (
         '/etc/kea/kea-dhcp4.conf, right behind "Dhcp4": {  (into "client-classes", if it has some)',
         "kea-dhcp4 -t /etc/kea/kea-dhcp4.conf && systemctl restart kea-dhcp4-server",
         "with kea-dhcp4 2.2.0, and EDK2 and iPXE as firmware",
     ),
-    Server.WINDOWS: (
+    DhcpProduct.WINDOWS: (
         "PowerShell as administrator on the DHCP server, Windows Server 2012 or newer",
         "nothing: it is in force at once",
         "NOT tried; written from the documentation of the DhcpServer module",
     ),
-    Server.MIKROTIK: (
+    DhcpProduct.MIKROTIK: (
         "a terminal of the router, RouterOS 7.16 or newer; first put the names of its server and pool in",
         "nothing: it is in force at once",
         "NOT tried; written from the documentation of RouterOS",

@@ -1,7 +1,7 @@
 """How DHCP datagrams come and go: one at a time by the standard library, or many in one system call.
 
-`Wire` does the first, `Batched` the second (recvmmsg(2) and sendmmsg(2) by ctypes), where this machine has what it
-needs. Answers leave by the box's own address, also those to broadcasts. Knows nothing of what they say.
+`UdpPort` does the first. `BatchedUdpPort` does the second (recvmmsg(2) and sendmmsg(2) by ctypes), where this machine
+has what it needs. Answers leave by the box's own address, answers to broadcasts too. Nothing here knows what they say.
 """
 
 import contextlib
@@ -24,21 +24,21 @@ _EVERYONE = ("255.255.255.255", 68)
 _LEAVING = 64
 """Answers in one call."""
 _LONGEST_ANSWER = 1472
-"""Octets: what one Ethernet frame holds. What is longer leaves by itself."""
+"""Bytes: what one Ethernet frame holds. What is longer leaves by itself."""
 _PEERS = 1024
 """Senders whose names are kept: a room has a relay or two, and all others are 0.0.0.0."""
 
 _IP_PKTINFO = 8  # linux/in.h; Python's socket module has it from 3.14 on
 _PKTINFO = struct.Struct("=I4s4s")
 _NAME = struct.Struct("16s")  # struct sockaddr_in
-_NAME_LENGTH, _OCTETS = 2, 14  # of a mmsghdr, in words of four octets
+_NAME_LENGTH, _BYTES = 2, 14  # of a mmsghdr, in words of four bytes
 
 
-class Wire:
+class UdpPort:
     """One bound socket, a datagram at a time."""
 
     def __init__(self, udp: socket.socket, address: IPv4Address, longest: int) -> None:
-        """`address` is the box's own; octets beyond `longest` in a datagram are cut off."""
+        """`address` is the box's own; bytes beyond `longest` in a datagram are cut off."""
         self._udp = udp
         self._longest = longest
         # The socket of port 67 is bound to no address: say which of the interface's addresses the answer comes from.
@@ -71,7 +71,7 @@ class Wire:
         self._udp.close()
 
 
-class Batched(Wire):
+class BatchedUdpPort(UdpPort):
     """Many in one call, each way. Buffers and headers are laid out once."""
 
     def __init__(self, udp: socket.socket, address: IPv4Address, longest: int) -> None:
@@ -100,10 +100,10 @@ class Batched(Wire):
     def taken(self, count: int) -> list[tuple[bytes, Peer]]:
         """The first datagrams in the buffers."""
         arrived, known = self._arrived, self._names
-        octets = arrived.octets
+        data = arrived.data
         names = _NAME.iter_unpack(arrived.names[: count * _NAME.size])
         return [
-            (octets[at : at + length], known.get(name) or self._named(name))
+            (data[at : at + length], known.get(name) or self._named(name))
             for at, length, (name,) in zip(arrived.starts, arrived.lengths[:count].tolist(), names, strict=False)
         ]
 
@@ -119,7 +119,7 @@ class Batched(Wire):
                         self.send(datagram, destination)
                     continue
                 at = leaving.starts[number]
-                leaving.octets[at : at + length] = datagram
+                leaving.data[at : at + length] = datagram
                 leaving.room[2 * number + 1] = length
                 if destination == _EVERYONE:
                     leaving.name_lengths[number] = 0
@@ -166,22 +166,22 @@ class Batched(Wire):
 
 
 class _Headers:
-    """Room for `most` datagrams of `longest` octets, each with its name, and the headers that point there."""
+    """Room for `most` datagrams of `longest` bytes, each with its name, and the headers that point there."""
 
     def __init__(self, most: int, longest: int) -> None:
-        self.octets, self.names = mmap.mmap(-1, most * longest), mmap.mmap(-1, most * _NAME.size)
+        self.data, self.names = mmap.mmap(-1, most * longest), mmap.mmap(-1, most * _NAME.size)
         self.starts = range(0, most * longest, longest)
-        octets, names = (ctypes.addressof(ctypes.c_char.from_buffer(each)) for each in (self.octets, self.names))
+        data, names = (ctypes.addressof(ctypes.c_char.from_buffer(each)) for each in (self.data, self.names))
         headers = mmap.mmap(-1, most * (MESSAGE.size + VECTOR.size))
         self.at = ctypes.addressof(ctypes.c_char.from_buffer(headers))
         vectors = self.at + most * MESSAGE.size
         headers[:] = b"".join(
             MESSAGE.pack(names + i * _NAME.size, _NAME.size, vectors + i * VECTOR.size, 1, 0, 0, 0, 0)
             for i in range(most)
-        ) + b"".join(VECTOR.pack(octets + start, longest) for start in self.starts)
+        ) + b"".join(VECTOR.pack(data + start, longest) for start in self.starts)
         view = memoryview(headers)
         words = view[: most * MESSAGE.size].cast("I")
-        self.lengths, self.name_lengths = words[_OCTETS::16], words[_NAME_LENGTH::16]
+        self.lengths, self.name_lengths = words[_BYTES::16], words[_NAME_LENGTH::16]
         self.room = view[most * MESSAGE.size :].cast("Q")
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 
 from services.decision import Reason
-from services.http.messages import Answer
+from services.http.messages import Response
 
 _STATUS = {
     Reason.NO_FILE: 404,
@@ -20,29 +20,29 @@ _FILE = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
 
 
-def text(status: int, message: str, **fields: str) -> Answer:
+def text(status: int, message: str, **fields: str) -> Response:
     """A text; `fields` in Python's spelling (`Allow="GET"`)."""
-    return Answer(status, {**_TEXT, **fields}, message.encode())
+    return Response(status, {**_TEXT, **fields}, message.encode())
 
 
-def refusal(reason: Reason) -> Answer:
+def refusal(reason: Reason) -> Response:
     """What a request is told that gets nothing."""
     return text(_STATUS.get(reason, 403), f"{reason}\n")
 
 
-def file(fields: Mapping[str, str], size: int) -> tuple[Answer, range]:
+def file(fields: Mapping[str, str], size: int) -> tuple[Response, range]:
     """The answer to a request with these fields for a file of `size` bytes, and which of them go with it.
 
     Ranges that are several or cannot be read are ignored, as RFC 9110 (14.2) allows; one behind the end gets 416.
     """
     wanted = _RANGE.fullmatch(fields.get("range", ""))
     if wanted is None or wanted[0] == "bytes=-" or (wanted[1] and wanted[2] and int(wanted[2]) < int(wanted[1])):
-        return Answer(200, _FILE, size=size), range(size)
+        return Response(200, _FILE, size=size), range(size)
     if wanted[1]:
         body = range(int(wanted[1]), min(int(wanted[2]) + 1 if wanted[2] else size, size))
     else:
         body = range(max(size - int(wanted[2]), 0), size)
     if not body:
-        return Answer(416, {**_FILE, "Content-Range": f"bytes */{size}"}), body
+        return Response(416, {**_FILE, "Content-Range": f"bytes */{size}"}), body
     part = f"bytes {body.start}-{body.stop - 1}/{size}"
-    return Answer(206, {**_FILE, "Content-Range": part}, size=len(body)), body
+    return Response(206, {**_FILE, "Content-Range": part}, size=len(body)), body

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Collection
 from ipaddress import IPv4Address
 
-from services.http.messages import CONTINUE, Answer, Reader, Request, encode
+from services.http.messages import CONTINUE, Request, RequestReader, Response, encode
 
 MOST_CONNECTIONS = 2048
 MOST_A_CLIENT = 32
@@ -46,7 +46,7 @@ class Connection:
         self.socket = tcp
         self.number = tcp.fileno()
         self.address = address
-        self.reader = Reader()
+        self.reader = RequestReader()
         self.underway: Request | None = None
         self.heard: Callable[[], None] = nobody_listens
         self.written = 0
@@ -121,20 +121,20 @@ class Connections:
         """How many have a request that is being answered."""
         return sum(connection.underway is not None for connection in self._open.values())
 
-    def answer(self, connection: Connection, answer: Answer) -> None:
+    def answer(self, connection: Connection, answer: Response) -> None:
         """Answer the request under way, if its client is still there."""
         if connection.open:
             connection.unsent = self.encoded(connection, answer)
             self._flush(connection)
 
-    def encoded(self, connection: Connection, answer: Answer) -> bytes:
+    def encoded(self, connection: Connection, answer: Response) -> bytes:
         """The answer's bytes, for the request under way; after one that says so the connection is closed."""
         keep_alive = self._keeps(connection)
         request = connection.underway
         assert request is not None
         if request.method == "HEAD":
             size = len(answer.body) if answer.size is None else answer.size
-            answer = Answer(answer.status, answer.fields, size=size)
+            answer = Response(answer.status, answer.fields, size=size)
         return encode(answer, time.time(), keep_alive=keep_alive)
 
     def finished(self, connection: Connection) -> None:
@@ -264,19 +264,19 @@ class Connections:
     def _receive(self, connection: Connection) -> bool:
         """Read; whether anything came."""
         try:
-            octets = connection.socket.recv(_CHUNK)
+            data = connection.socket.recv(_CHUNK)
         except BlockingIOError:
             connection.readable = False
             return False
         except OSError:
-            octets = b""
-        if not octets:
+            data = b""
+        if not data:
             self._close(connection)
             return False
         # Less than there was room for: all that had come. But the end of it, once announced, is not again.
-        connection.readable = len(octets) == _CHUNK or connection.ending
+        connection.readable = len(data) == _CHUNK or connection.ending
         if not connection.lingering:
-            connection.reader.feed(octets)
+            connection.reader.feed(data)
         return True
 
     def _flush(self, connection: Connection) -> None:

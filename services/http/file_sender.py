@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from services.http.transfer import COPY, Phase, Transfer
+from services.http.transfer import COPY, FileTransfer, Phase
 
 _NICE = 19  # with 10, TFTP waited up to five times as long as without HTTP; what is left suffices for a gigabit
 # Seconds in which full sockets are left to empty, for each of them and at most. The kernel calls a socket writable as
@@ -28,7 +28,7 @@ _GATHER_EACH, _GATHER_MOST = 0.00025, 0.0025
 log = logging.getLogger(__name__)
 
 
-class Outlet:
+class FileSender:
     """All transfers under way of one server; to be made in its loop, and closed there.
 
     A transfer is the thread's from `send` until its `ended` is called, in the loop, or it is cancelled. So long its
@@ -37,12 +37,14 @@ class Outlet:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._transfers: dict[int, Transfer] = {}  # by the descriptor of the connection
-        self._fresh: deque[Transfer] = deque()
-        self._news: deque[tuple[Transfer, Callable[[Any], None], object]] = deque()
-        self._unfinished: dict[Transfer, None] = {}  # their sockets may take more, without another edge
-        self._full: set[Transfer] = set()  # whose sockets are waited for
-        self._due: list[tuple[float, int, Transfer]] = []  # a heap; what a transfer's `due` contradicts is no more true
+        self._transfers: dict[int, FileTransfer] = {}  # by the descriptor of the connection
+        self._fresh: deque[FileTransfer] = deque()
+        self._news: deque[tuple[FileTransfer, Callable[[Any], None], object]] = deque()
+        self._unfinished: dict[FileTransfer, None] = {}  # their sockets may take more, without another edge
+        self._full: set[FileTransfer] = set()  # whose sockets are waited for
+        self._due: list[
+            tuple[float, int, FileTransfer]
+        ] = []  # a heap; what a transfer's `due` contradicts is no more true
         self._writable = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._told = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -66,18 +68,18 @@ class Outlet:
         os.close(self._wake)
         os.close(self._told)
 
-    def send(self, transfer: Transfer) -> None:
+    def send(self, transfer: FileTransfer) -> None:
         """Take a transfer over."""
         self._fresh.append(transfer)
         os.eventfd_write(self._wake, 1)
 
-    def cancel(self, transfer: Transfer) -> None:
+    def cancel(self, transfer: FileTransfer) -> None:
         """Give a transfer back; its `ended` is not called any more."""
         transfer.over = True
         with self._busy:
             self._forget(transfer)
 
-    def heard(self, transfer: Transfer) -> None:
+    def heard(self, transfer: FileTransfer) -> None:
         """Its client said something, which may acknowledge all that was sent: nobody has to wait for the next look."""
         if transfer.has_arrived() and self._forget(transfer):
             transfer.over = True
@@ -132,7 +134,7 @@ class Outlet:
             self._remind(transfer)
             self._advance(transfer)
 
-    def _advance(self, transfer: Transfer) -> None:
+    def _advance(self, transfer: FileTransfer) -> None:
         with self._busy:
             if self._transfers.get(transfer.number) is not transfer:
                 return
@@ -151,7 +153,7 @@ class Outlet:
             # At once, also for what left just now: `heard` may have come before the phase said so.
             self._look(transfer, time.monotonic())
 
-    def _look(self, transfer: Transfer, now: float) -> None:
+    def _look(self, transfer: FileTransfer, now: float) -> None:
         try:
             sent = transfer.look(now)
         except Exception as error:
@@ -169,10 +171,10 @@ class Outlet:
             # It may go on now. Or it goes on anyway: but sendfile may stop short of a full socket, and no edge comes.
             self._unfinished[transfer] = None
 
-    def _remind(self, transfer: Transfer) -> None:
+    def _remind(self, transfer: FileTransfer) -> None:
         heapq.heappush(self._due, (transfer.due, id(transfer), transfer))
 
-    def _end(self, transfer: Transfer, error: Exception | None) -> None:
+    def _end(self, transfer: FileTransfer, error: Exception | None) -> None:
         if not self._forget(transfer):
             return
         if error is not None and not isinstance(error, OSError):
@@ -180,11 +182,11 @@ class Outlet:
             error = ConnectionAbortedError("a fault of the program")
         self._say(transfer, transfer.ended, error)
 
-    def _say(self, transfer: Transfer, call: Callable[[Any], None], argument: object) -> None:
+    def _say(self, transfer: FileTransfer, call: Callable[[Any], None], argument: object) -> None:
         self._news.append((transfer, call, argument))
         os.eventfd_write(self._told, 1)
 
-    def _forget(self, transfer: Transfer) -> bool:
+    def _forget(self, transfer: FileTransfer) -> bool:
         """Whether it was not forgotten before: of the loop and the thread only one ends it."""
         if self._transfers.get(transfer.number) is not transfer or self._transfers.pop(transfer.number, None) is None:
             return False

@@ -45,7 +45,7 @@ class Request:
         return self.complete or len(self.body) > LONGEST_BODY
 
 
-class Reader:
+class RequestReader:
     """The requests of one connection, in the order in which they came; whoever answers one takes it off."""
 
     def __init__(self) -> None:
@@ -57,13 +57,13 @@ class Reader:
         self._in_head = False
         self._head_size = 0
 
-    def feed(self, octets: bytes) -> None:
+    def feed(self, data: bytes) -> None:
         """Read what came next."""
         if self._parser is None:
             return
-        self._head_size += len(octets)
+        self._head_size += len(data)
         try:
-            self._parser.feed_data(octets)
+            self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.close()
         if self._in_head and self._head_size >= LONGEST_HEAD:
@@ -110,7 +110,7 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A final answer. `size` is that of a body that does not stand in `body`: a file's, or that of a HEAD request."""
 
     status: int
@@ -119,7 +119,7 @@ class Answer:
     size: int | None = None
 
 
-def encode(answer: Answer, now: float, *, keep_alive: bool) -> bytes:
+def encode(answer: Response, now: float, *, keep_alive: bool) -> bytes:
     """The bytes of an answer, with its body where that stands in it; `now` in seconds since 1970."""
     lines = [
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",

@@ -20,7 +20,7 @@ _REPORT = re.compile(rf"({_TOKEN})/report")
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class ScriptUrl:
     """The boot script."""
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ class LoaderFile:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFile:
+class ImageUrl:
     """The kernel, the initial ramdisk or the live system of a release; `file` is its path in there."""
 
     release: str
@@ -69,7 +69,7 @@ class Archive:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportBox:
+class ReportUrl:
     """Where the live system of one boot reports; the token is left out of its name, which is for logs."""
 
     token: str
@@ -86,7 +86,7 @@ class Unknown:
         return "unknown path"
 
 
-Target = Script | EntryScript | LoaderFile | ImageFile | Archive | ReportBox | Unknown
+Target = ScriptUrl | EntryScript | LoaderFile | ImageUrl | Archive | ReportUrl | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +107,15 @@ def parse(path: str) -> BootUrl:
 
 def _target(rest: str) -> Target:
     if rest == "boot.ipxe":
-        return Script()
+        return ScriptUrl()
     if entry := _ENTRY.fullmatch(rest):
         return EntryScript(entry[1])
     if loader := _LOADER.fullmatch(rest):
         return LoaderFile(loader[1])
     if image := _IMAGE.fullmatch(rest):
-        return ImageFile(image[1], image[2])
+        return ImageUrl(image[1], image[2])
     if archive := _ARCHIVE.fullmatch(rest):
         return Archive(archive[1])
     if report := _REPORT.fullmatch(rest):
-        return ReportBox(report[1])
+        return ReportUrl(report[1])
     return Unknown()

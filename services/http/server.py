@@ -25,10 +25,10 @@ from services.ethernet import MacAddress
 from services.events import Event, Ignored, Reported, TransferFailed, TransferProgressed, TransferServed
 from services.http import answers, basic_auth, reports
 from services.http.connections import Connection, Connections
-from services.http.file_sender import Outlet
-from services.http.messages import Answer, Request
-from services.http.paths import Archive, BootUrl, EntryScript, ImageFile, LoaderFile, ReportBox, Script, parse
-from services.http.transfer import Transfer
+from services.http.file_sender import FileSender
+from services.http.messages import Request, Response
+from services.http.paths import Archive, BootUrl, EntryScript, ImageUrl, LoaderFile, ReportUrl, ScriptUrl, parse
+from services.http.transfer import FileTransfer
 from services.linux.open_beneath import OpenFile, open_beneath
 from services.linux.sockets import listen_tcp
 
@@ -75,15 +75,15 @@ class HttpServer:
         self._report = report
         self._emit = emit
         self._connections: Connections | None = None
-        self._outlet: Outlet | None = None
-        self._transfers: dict[Transfer, Callable[[OSError | None], None]] = {}
+        self._outlet: FileSender | None = None
+        self._transfers: dict[FileTransfer, Callable[[OSError | None], None]] = {}
         self._choices: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Bind the port and serve; raises BindError."""
         tcp = listen_tcp(self.address, self.port, _BACKLOG)
         self.port = tcp.getsockname()[1]
-        self._outlet = Outlet()
+        self._outlet = FileSender()
         self._connections = Connections(tcp, self._begin)
         self._connections.start()
 
@@ -129,38 +129,38 @@ class HttpServer:
         if answer is not None:
             self._answer(connection, answer)
 
-    def _fault(self, mac: MacAddress) -> Answer:
+    def _fault(self, mac: MacAddress) -> Response:
         log.exception("http: a fault of the program; only this request of %s ends", mac)
         return answers.text(500, "internal error\n")
 
-    def _answer(self, connection: Connection, answer: Answer) -> None:
+    def _answer(self, connection: Connection, answer: Response) -> None:
         if self._connections is not None:
             self._connections.answer(connection, answer)
 
-    def _decide(self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress) -> Answer | None:
+    def _decide(self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress) -> Response | None:
         """The answer; None when it comes later, or goes another way."""
         match url.target, request.method:
-            case Script(), "GET" | "HEAD":
+            case ScriptUrl(), "GET" | "HEAD":
                 return self._hand_out(mac, self._script(mac, connection.address), url)
             case EntryScript(key), "GET":
                 self._choose(connection, request, url, mac, key)
                 return None
             case LoaderFile(name), "GET" | "HEAD":
                 return self._send_file(connection, request, url, mac, self._loaders, (name,))
-            case ImageFile(release, name), "GET" | "HEAD":
+            case ImageUrl(release, name), "GET" | "HEAD":
                 return self._send_file(connection, request, url, mac, self._images, (release, *name.split("/")))
             case Archive(token), "GET":
                 archive = self._secrets(mac, token)
-                return self._refuse(mac, archive, url) if isinstance(archive, Ignore) else Answer(200, _TAR, archive)
-            case ReportBox(token), "POST":
+                return self._refuse(mac, archive, url) if isinstance(archive, Ignore) else Response(200, _TAR, archive)
+            case ReportUrl(token), "POST":
                 report = reports.decode(mac, bytes(request.body))
                 taken = report if isinstance(report, Ignore) else self._report(mac, token, report)
-                return self._refuse(mac, taken, url) if isinstance(taken, Ignore) else Answer(204, {})
-            case ((Script() | LoaderFile() | ImageFile()), _):
+                return self._refuse(mac, taken, url) if isinstance(taken, Ignore) else Response(204, {})
+            case ((ScriptUrl() | LoaderFile() | ImageUrl()), _):
                 return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")
             case EntryScript() | Archive(), _:
                 return answers.text(405, "only GET\n", Allow="GET")
-            case ReportBox(), _:
+            case ReportUrl(), _:
                 return answers.text(405, "only POST\n", Allow="POST")
         return self._refuse(mac, Ignore(Reason.NO_FILE), url)
 
@@ -178,7 +178,7 @@ class HttpServer:
         self._choices.add(choice)
         choice.add_done_callback(self._choices.discard)
 
-    def _hand_out(self, mac: MacAddress, script: str | Ignore, url: BootUrl) -> Answer:
+    def _hand_out(self, mac: MacAddress, script: str | Ignore, url: BootUrl) -> Response:
         if script == Ignore(Reason.PASSWORD_NEEDED):
             # The first half of every conversation about a password: nothing that anybody has to read.
             return answers.text(401, f"{Reason.PASSWORD_NEEDED}\n", **_CHALLENGE)
@@ -186,7 +186,7 @@ class HttpServer:
             return self._refuse(mac, script, url)
         return answers.text(200, script, **_SECRET)
 
-    def _refuse(self, mac: MacAddress, decision: Ignore, url: BootUrl) -> Answer:
+    def _refuse(self, mac: MacAddress, decision: Ignore, url: BootUrl) -> Response:
         self._tell(Ignored(_SERVICE, str(mac), decision.reason, str(url.target)))
         return answers.refusal(decision.reason)
 
@@ -198,7 +198,7 @@ class HttpServer:
         mac: MacAddress,
         root: Path,
         parts: tuple[str, ...],
-    ) -> Answer | None:
+    ) -> Response | None:
         file = open_beneath(root, parts)
         if isinstance(file, Ignore):
             return self._refuse(mac, file, url)
@@ -215,9 +215,9 @@ class HttpServer:
     def _deliver(
         self,
         connections: Connections,
-        outlet: Outlet,
+        outlet: FileSender,
         connection: Connection,
-        answer: Answer,
+        answer: Response,
         file: OpenFile,
         body: range,
         mac: MacAddress,
@@ -241,7 +241,7 @@ class HttpServer:
 
         head = connections.encoded(connection, answer)
         written = connection.written
-        transfer = Transfer(connection.socket, head, file, body, written, progressed=progressed, ended=ended)
+        transfer = FileTransfer(connection.socket, head, file, body, written, progressed=progressed, ended=ended)
         progressed(0)
         self._transfers[transfer] = ended
         connection.heard = partial(outlet.heard, transfer)

@@ -9,7 +9,7 @@ TAIL = 65536
 TAIL_QUIET = 1.0
 
 
-class Patience:
+class StallClock:
     """With one client, for one body of `size` bytes."""
 
     def __init__(self, size: int, now: float) -> None:

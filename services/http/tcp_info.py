@@ -4,7 +4,7 @@ import socket
 import struct
 
 _SIZE = 128
-# struct tcp_info: tcpi_state is its first octet, and tcpi_bytes_acked stands at 120, since Linux 4.1.
+# struct tcp_info: tcpi_state is its first byte, and tcpi_bytes_acked stands at 120, since Linux 4.1.
 _STATE_AND_ACKED = struct.Struct("=B119xQ")
 _TCP_CLOSE = 7
 

@@ -26,11 +26,11 @@ COPY, _FIRST_COPY = 1 << 20, 1 << 18  # bytes at most and at first; then twice w
 _FIRST_LOOK, _LAST_LOOK = 0.001, 0.25
 
 
-class Altered(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
+class FileAltered(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
     """The file is no longer what it was when it was opened: its last bytes would not belong to its first."""
 
 
-class Stalled(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
+class ClientStalled(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
     """The client is too slow, or takes nothing."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Phase(Enum):
     ARRIVED = auto()
 
 
-class Transfer:
+class FileTransfer:
     """Of `body`, bytes of `file`, at least one, behind the answer's `head`, to a non-blocking connection to which
     `before` bytes were written before.
 
@@ -83,7 +83,7 @@ class Transfer:
         self._awaited = self.size if self.phase is Phase.COPIES else self._held - body.start
         self._before = before + len(head)
         self._piece = _FIRST_COPY
-        self._patience: stall.Patience | None = None
+        self._patience: stall.StallClock | None = None
         self._began = self._told = 0.0
         self._pause = _FIRST_LOOK
 
@@ -95,7 +95,7 @@ class Transfer:
     def begin(self, now: float) -> None:
         """From here on the client's time runs."""
         self._began = self._told = now
-        self._patience = stall.Patience(self.size, now)
+        self._patience = stall.StallClock(self.size, now)
         self.due = now + TELL_EVERY
 
     def advance(self, buffer: memoryview) -> bool:
@@ -118,7 +118,7 @@ class Transfer:
         asked = min(_SLICE, self._held - self._offset)
         taken = os.sendfile(self.number, self._file.fd, self._offset, asked)
         if not taken:
-            raise Altered("the file shrank while it was being sent")
+            raise FileAltered("the file shrank while it was being sent")
         self._offset += taken
         if self._offset < self._held:
             return taken == asked
@@ -129,7 +129,7 @@ class Transfer:
         piece = buffer[: min(self._piece, self._stop - self._offset)]
         read = os.preadv(self._file.fd, [piece], self._offset)
         if not read:
-            raise Altered("the file shrank while it was being sent")
+            raise FileAltered("the file shrank while it was being sent")
         if self._offset + read >= self._stop:
             _unaltered(self._file)
         taken = os.write(self.number, piece[:read])
@@ -150,7 +150,7 @@ class Transfer:
         acked, closed = acknowledged(self._connection)
         sent = self._sent(acked)
         if self._patience.ended(sent, now):
-            raise Stalled
+            raise ClientStalled
         self.due = now + TELL_EVERY
         if self.phase in (Phase.HELD, Phase.SENT):
             if sent >= self._awaited or (self.phase is Phase.SENT and self._patience.arrived(now)):
@@ -179,6 +179,6 @@ def _unaltered(file: OpenFile) -> None:
     """Raise Altered when the content of an open file was written to or cut since it was opened."""
     status = os.fstat(file.fd)
     if status.st_size < file.size:
-        raise Altered("the file shrank while it was being sent")
+        raise FileAltered("the file shrank while it was being sent")
     if status.st_size != file.size or status.st_mtime_ns != file.modified_ns:
-        raise Altered("the file was changed while it was being sent")
+        raise FileAltered("the file was changed while it was being sent")

@@ -14,7 +14,7 @@ _SHORT = 50e-6  # seconds: about what sleeping costs, so that looking in vain at
 _BARREN = 31  # lulls left out after one in which nothing came
 
 
-class Lull:
+class BusyPoll:
     """Waits in a loop's place while it has nothing else to do.
 
     It looks again and again, without sleeping. Whatever the loop has to do ends that: what is scheduled, and any

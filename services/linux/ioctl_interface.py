@@ -25,7 +25,7 @@ def address_of(name: str) -> IPv4Interface:
 
 
 def hardware_of(name: str) -> tuple[int, bytes]:
-    """The ARPHRD_ type of an interface and, of an Ethernet one, the six octets of its MAC address; raises
+    """The ARPHRD_ type of an interface and, of an Ethernet one, the six bytes of its MAC address; raises
     LookupError when there is no such interface."""
     try:
         kind, port, address = _ask(name, _SIOCGIFHWADDR)
@@ -36,10 +36,10 @@ def hardware_of(name: str) -> tuple[int, bytes]:
 
 def _ask(name: str, request: int) -> tuple[int, bytes, bytes]:
     """The struct sockaddr that the kernel answers: family, and of an IPv4 address port and address."""
-    octets = name.encode()
-    if not 0 < len(octets) <= _LONGEST_NAME:
+    data = name.encode()
+    if not 0 < len(data) <= _LONGEST_NAME:
         raise LookupError(f"{name!r} is not the name of an interface")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        answer = fcntl.ioctl(udp, request, _IFREQ.pack(octets, socket.AF_INET, b"", b""))
+        answer = fcntl.ioctl(udp, request, _IFREQ.pack(data, socket.AF_INET, b"", b""))
     _, family, port, address = _IFREQ.unpack(answer)
     return family, port, address

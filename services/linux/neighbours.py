@@ -22,7 +22,7 @@ from typing import Any
 from services.ethernet import MacAddress
 from services.linux import netlink
 from services.linux.ioctl_interface import address_of, hardware_of
-from services.linux.netlink import Message
+from services.linux.netlink import NetlinkMessage
 
 KNOWN = netlink.REACHABLE | netlink.STALE | netlink.DELAY | netlink.PROBE | netlink.PERMANENT
 """States of a neighbour entry whose MAC address the kernel itself would use."""
@@ -249,7 +249,7 @@ def _dump(question: Any, kind: int) -> list[Any]:
                 answers.append(answer)
 
 
-def _neighbour(message: Message) -> tuple[int, IPv4Address, MacAddress, int] | None:
+def _neighbour(message: NetlinkMessage) -> tuple[int, IPv4Address, MacAddress, int] | None:
     """Interface, addresses and state of a neighbour whose MAC address the kernel itself would use; else None."""
     if message.kind != netlink.NEW_NEIGHBOUR or not message.fields:
         return None
@@ -261,7 +261,7 @@ def _neighbour(message: Message) -> tuple[int, IPv4Address, MacAddress, int] | N
     return interface, IPv4Address(address), MacAddress.from_bytes(mac), state
 
 
-def _ask(question: bytes) -> Message:
+def _ask(question: bytes) -> NetlinkMessage:
     """Send a question that has one answer; raises OSError with the kernel's errno."""
     with _kernel() as kernel:
         kernel.send(question)

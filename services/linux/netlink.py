@@ -34,9 +34,9 @@ _ERRNO = struct.Struct("=i")
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class NetlinkMessage:
     """One message. `fields` of a neighbour are family, interface, state, flags and type; of an ERROR the errno, 0 for
-    none. `attributes` are octets by kind."""
+    none. `attributes` are bytes by kind."""
 
     kind: int
     sequence: int
@@ -50,22 +50,22 @@ def ask_neighbour(interface: int, address: IPv4Address) -> bytes:
     return _HEADER.pack(_HEADER.size + len(body), GET_NEIGHBOUR, _REQUEST, 1, 0) + body
 
 
-def decode(octets: bytes) -> Iterator[Message]:
+def decode(data: bytes) -> Iterator[NetlinkMessage]:
     """The messages of one datagram; of a kind that is not ours only its kind. Ends at the first that is cut short."""
     at = 0
-    while at + _HEADER.size <= len(octets):
-        length, kind, _, sequence, _ = _HEADER.unpack_from(octets, at)
-        if length < _HEADER.size or at + length > len(octets):
+    while at + _HEADER.size <= len(data):
+        length, kind, _, sequence, _ = _HEADER.unpack_from(data, at)
+        if length < _HEADER.size or at + length > len(data):
             return
-        yield _message(kind, sequence, octets[at + _HEADER.size : at + length])
+        yield _message(kind, sequence, data[at + _HEADER.size : at + length])
         at += _aligned(length)
 
 
-def _message(kind: int, sequence: int, body: bytes) -> Message:
+def _message(kind: int, sequence: int, body: bytes) -> NetlinkMessage:
     if kind == ERROR and len(body) >= _ERRNO.size:
-        return Message(kind, sequence, (-_ERRNO.unpack_from(body)[0],))
+        return NetlinkMessage(kind, sequence, (-_ERRNO.unpack_from(body)[0],))
     if kind != NEW_NEIGHBOUR or len(body) < _NEIGHBOUR.size:
-        return Message(kind, sequence)
+        return NetlinkMessage(kind, sequence)
     attributes: dict[int, bytes] = {}
     at = _NEIGHBOUR.size
     while at + _ATTRIBUTE.size <= len(body):
@@ -74,7 +74,7 @@ def _message(kind: int, sequence: int, body: bytes) -> Message:
             break
         attributes[attribute] = body[at + _ATTRIBUTE.size : at + length]
         at += _aligned(length)
-    return Message(kind, sequence, _NEIGHBOUR.unpack_from(body), attributes)
+    return NetlinkMessage(kind, sequence, _NEIGHBOUR.unpack_from(body), attributes)
 
 
 def _aligned(length: int) -> int:

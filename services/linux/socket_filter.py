@@ -21,7 +21,7 @@ Step = tuple[int, int, int, int]
 
 
 class Field(NamedTuple):
-    """An unsigned number of `size` octets (1, 2 or 4) at `offset` of a datagram's payload, and what it may be."""
+    """An unsigned number of `size` bytes (1, 2 or 4) at `offset` of a datagram's payload, and what it may be."""
 
     offset: int
     size: int

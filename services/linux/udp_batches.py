@@ -1,8 +1,8 @@
 """UDP datagrams in batches on one IPv4 socket, and windows of packets for one peer in one call.
 
 `Batches` takes and sends many datagrams a system call (recvmmsg(2) and sendmmsg(2) by ctypes; Python has neither).
-`Outlet` sends to one peer at a time with the standard library, a window in one call where the kernel cuts it up
-(UDP_SEGMENT, "GSO", Linux 4.18). A peer is its `sockaddr_in` in raw octets: the form in which the kernel gives and
+`WindowSender` sends to one peer at a time with the standard library, a window in one call where the kernel cuts it up
+(UDP_SEGMENT, "GSO", Linux 4.18). A peer is its `sockaddr_in` in raw bytes: the form in which the kernel gives and
 takes it, and in which it is a key. Knows no protocol.
 """
 
@@ -25,7 +25,7 @@ _U16 = struct.Struct("=H")
 _IP_MTU = 14  # linux/in.h
 _DISCARD_PORT = 9
 MESSAGE = struct.Struct("@PI4xPNPNi4xI4x")
-"""struct mmsghdr: name, its length; vector, its length; control data, their length; flags; octets received."""
+"""struct mmsghdr: name, its length; vector, its length; control data, their length; flags; bytes received."""
 
 VECTOR = struct.Struct("@PN")
 """struct iovec: where, and how long."""
@@ -73,7 +73,7 @@ def address_of(peer: bytes) -> tuple[str, int]:
 
 
 def path_mtu(peer: bytes) -> int:
-    """The MTU of the route to `peer` in octets, as far as the kernel knows it; raises OSError when there is none."""
+    """The MTU of the route to `peer` in bytes, as far as the kernel knows it; raises OSError when there is none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
         probe.connect((address_of(peer)[0], _DISCARD_PORT))
         return probe.getsockopt(socket.IPPROTO_IP, _IP_MTU)
@@ -102,7 +102,7 @@ def sender_beside(udp: socket.socket) -> socket.socket:
     return sender
 
 
-class Outlet:
+class WindowSender:
     """One socket's way out, a peer at a time. `cuts`: the kernel takes whole windows of this socket."""
 
     def __init__(self, udp: socket.socket) -> None:
@@ -114,25 +114,25 @@ class Outlet:
             self.cuts = False
 
     def send(self, peer: bytes, window: Sequence[Buffer], segment: int = 0) -> int:
-        """Send packets of `segment` octets, the last of which may be shorter, that lie in `window` one after another.
+        """Send packets of `segment` bytes, the last of which may be shorter, that lie in `window` one after another.
 
         Without `segment` all is one packet. Returns how many are done with; the socket is full when not all are. A
         packet that cannot be sent at all counts as lost. No packet may lie in two buffers.
         """
         address = address_of(peer)
-        octets = sum(map(len, window))
-        segment = segment or octets
-        if self.cuts and octets > segment:
+        data = sum(map(len, window))
+        segment = segment or data
+        if self.cuts and data > segment:
             control = [(socket.IPPROTO_UDP, _SEGMENT, _U16.pack(segment))]
             try:
                 self._socket.sendmsg(window, control, 0, address)
-                return -(-octets // segment)
+                return -(-data // segment)
             except BlockingIOError:
                 return 0
             except OSError as error:
                 if error.errno not in UNCUT:
                     _lost(address, error)
-                    return -(-octets // segment)
+                    return -(-data // segment)
                 if error.errno == errno.EIO:
                     self.cuts = False
                     log.info("windows go out packet by packet: the network device cannot cut them (%s)", error.strerror)
@@ -160,19 +160,19 @@ def _lost(address: tuple[str, int], error: OSError) -> None:
 class Messages:
     """Packets or windows that lie in one buffer, ready to be sent to any peer any number of times.
 
-    `each` has one `struct mmsghdr` without a name for each of `pieces` (offset and octets). They hold addresses: keep
+    `each` has one `struct mmsghdr` without a name for each of `pieces` (offset and bytes). They hold addresses: keep
     this object as long as they are used. `segment` is the packets' length where the pieces are windows, else 0.
     """
 
     __slots__ = ("_at", "_buffer", "each")
 
     def __init__(self, buffer: bytearray, pieces: Sequence[tuple[int, int]], segment: int = 0) -> None:
-        if any(offset + octets > len(buffer) for offset, octets in pieces):
+        if any(offset + data > len(buffer) for offset, data in pieces):
             raise ValueError("a piece goes beyond the buffer")
         self._buffer = (ctypes.c_char * len(buffer)).from_buffer(buffer)
         base = ctypes.addressof(self._buffer)
         control = _CONTROL.pack(_CONTROL_LENGTH, socket.IPPROTO_UDP, _SEGMENT, segment)
-        vectors = b"".join(VECTOR.pack(base + offset, octets) for offset, octets in pieces)
+        vectors = b"".join(VECTOR.pack(base + offset, data) for offset, data in pieces)
         self._at = ctypes.create_string_buffer(control + vectors)
         at = ctypes.addressof(self._at)
         options = (at, len(control)) if segment else (0, 0)
@@ -187,7 +187,7 @@ class Batches:
     """Datagrams of one non-blocking socket, up to `most` a call. Buffers and headers are laid out once."""
 
     def __init__(self, udp: socket.socket, sender: socket.socket, longest: int, most: int) -> None:
-        """Octets beyond `longest` in a datagram are cut off. `sender` may be `udp` again. Raises Unavailable."""
+        """Bytes beyond `longest` in a datagram are cut off. `sender` may be `udp` again. Raises Unavailable."""
         self._recvmmsg, self._sendmmsg = many_at_once()
         self.most = most
         self._fd, self._sender = udp.fileno(), sender.fileno()
@@ -232,7 +232,7 @@ class Batches:
         return count
 
     def heads(self, count: int) -> Iterator[tuple[bytes, bytes]]:
-        """Peer and first four octets of each that `receive` took; a datagram shorter than that becomes four zeros."""
+        """Peer and first four bytes of each that `receive` took; a datagram shorter than that becomes four zeros."""
         lengths = self._lengths[:count].tolist()
         if min(lengths) < _HEAD:
             for number, length in enumerate(lengths):

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from services.menus.menu import LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
 
 RETRY_AFTER = 10  # seconds
-LONGEST_COMMAND_LINE = 2047  # x86 Linux keeps 2048 octets with the final NUL
+LONGEST_COMMAND_LINE = 2047  # x86 Linux keeps 2048 bytes with the final NUL
 USER = "admin"
 
 HASH = re.compile(r"grub\.pbkdf2\.sha512\.[1-9][0-9]{0,8}\.[0-9A-Fa-f]{2,1024}\.[0-9A-Fa-f]{2,1024}")

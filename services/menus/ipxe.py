@@ -9,7 +9,7 @@ import re
 from services.menus.menu import Action, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
 
 RETRY_AFTER = 10  # seconds
-LONGEST_COMMAND_LINE = 2047  # x86 Linux keeps 2048 octets with the final NUL
+LONGEST_COMMAND_LINE = 2047  # x86 Linux keeps 2048 bytes with the final NUL
 
 _INITRD = "initrd.img"
 _URI = re.compile(r"[A-Za-z0-9._~:/%@?=&+,-]+")

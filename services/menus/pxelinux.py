@@ -10,7 +10,7 @@ import re
 from services.menus.menu import LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
 
 RETRY_AFTER = 10  # seconds
-LONGEST_COMMAND_LINE = 2047  # octets, of PXELINUX 6 as of x86 Linux
+LONGEST_COMMAND_LINE = 2047  # bytes, of PXELINUX 6 as of x86 Linux
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PATH = re.compile(r"[A-Za-z0-9._~/+-]+")

@@ -60,5 +60,5 @@ def changes(wanted: Table, before: Table, live: Table, roots: Iterable[str]) -> 
 
 
 def _unescape(path: str) -> str:
-    octets = path.encode("utf-8", "surrogateescape")
-    return _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), octets).decode("utf-8", "surrogateescape")
+    data = path.encode("utf-8", "surrogateescape")
+    return _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), data).decode("utf-8", "surrogateescape")

@@ -65,25 +65,25 @@ def _call(
         raise RpcError(f"port {port} of {address}: {error.strerror or error}") from None
 
 
-def read_reply(octets: bytes, xid: int) -> bytes:
+def read_reply(data: bytes, xid: int) -> bytes:
     """Take the results out of a reply message (RFC 5531 section 9); raises RpcError."""
-    if len(octets) < 12:
+    if len(data) < 12:
         raise RpcError("the answer is cut short")
-    answered, kind, state = struct.unpack_from("!III", octets)
+    answered, kind, state = struct.unpack_from("!III", data)
     if (answered, kind) != (xid, 1):
         raise RpcError("the answer is not one to our call")
     if state != 0:
         raise RpcError("it refuses us (wrong RPC version, or it wants other credentials)")
-    if len(octets) < 24:
+    if len(data) < 24:
         raise RpcError("the answer is cut short")
-    length = struct.unpack_from("!I", octets, 16)[0]
+    length = struct.unpack_from("!I", data, 16)[0]
     at = 20 + ((length + 3) & ~3)
-    accepted = octets[at : at + 4]
+    accepted = data[at : at + 4]
     if len(accepted) < 4:
         raise RpcError("the answer is cut short")
     if status := int.from_bytes(accepted, "big"):
         raise RpcError(_REFUSALS.get(status, f"it answers with status {status}"))
-    return octets[at + 4 :]
+    return data[at + 4 :]
 
 
 def _receive(tcp: socket.socket, deadline: float) -> bytes:
@@ -100,15 +100,15 @@ def _receive(tcp: socket.socket, deadline: float) -> bytes:
 
 
 def _exactly(tcp: socket.socket, count: int, deadline: float) -> bytes:
-    octets = b""
-    while len(octets) < count:
+    data = b""
+    while len(data) < count:
         # A server that sends a byte a second must not hold us longer than one that is silent.
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
         tcp.settimeout(left)
-        chunk = tcp.recv(count - len(octets))
+        chunk = tcp.recv(count - len(data))
         if not chunk:
             raise RpcError("it closed the connection instead of answering")
-        octets += chunk
-    return octets
+        data += chunk
+    return data

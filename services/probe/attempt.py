@@ -5,14 +5,14 @@ from ipaddress import IPv4Address
 
 from services.dhcp.message import BOOT_SERVER_PORT, MessageType
 from services.probe.firmware import NOT_IPXE, Agent, Choice, choose
-from services.probe.message import NOWHERE, Checked, Dhcp, Refused, Unreachable
+from services.probe.message import NOWHERE, Checked, DhcpPacket, Refused, Unreachable
 from services.probe.transfers import Download
 
 NAK = 6
 
 
 @dataclass
-class Attempt:
+class BootAttempt:
     """What belongs together: the messages of one transaction and the downloads after it.
 
     `unasked`: a probe could not ask port 4011. `judged` and `remarked`: how many offers, and what, were explained.
@@ -20,13 +20,13 @@ class Attempt:
 
     agent: Agent
     xid: int
-    discovers: list[Dhcp] = field(default_factory=list)
-    offers: list[Dhcp] = field(default_factory=list)
-    requests: list[Dhcp] = field(default_factory=list)
-    leased: Dhcp | None = None
-    refused_lease: Dhcp | None = None
+    discovers: list[DhcpPacket] = field(default_factory=list)
+    offers: list[DhcpPacket] = field(default_factory=list)
+    requests: list[DhcpPacket] = field(default_factory=list)
+    leased: DhcpPacket | None = None
+    refused_lease: DhcpPacket | None = None
     asked: list[IPv4Address] = field(default_factory=list)
-    answer: Dhcp | None = None
+    answer: DhcpPacket | None = None
     nobody_at: IPv4Address | None = None
     downloads: list[Download] = field(default_factory=list)
     checks: list[Checked | Refused] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Attempt:
         """What it should load; empty when nobody told."""
         return self.answer.boot_file if self.answer else self.choice.file
 
-    def take_dhcp(self, message: Dhcp, port: int, server: IPv4Address) -> None:
+    def take_dhcp(self, message: DhcpPacket, port: int, server: IPv4Address) -> None:
         """Take a DHCP message of either side; `port` is the server's."""
         if port == BOOT_SERVER_PORT:
             if message.reply:

@@ -17,7 +17,7 @@ from services.decision import Ignore
 from services.dhcp.message import BOOT_SERVER_PORT, CLIENT_PORT, SERVER_PORT, Option
 from services.ethernet import MacAddress
 from services.probe import codec
-from services.probe.message import NOWHERE, Dhcp, HttpRequest, Packet, Reset, TftpRequest
+from services.probe.message import NOWHERE, DhcpPacket, HttpRequest, Packet, Reset, TftpRequest
 
 MAX_PACKETS = 2_000_000
 """Packets read of one file; a boot has some thousand."""
@@ -137,7 +137,7 @@ class _Table:
 
 def configures(packets: list[Packet]) -> bool:
     """Whether a client asks for an address, and does not just fetch web pages."""
-    return any(isinstance(packet.content, Dhcp) for packet in packets)
+    return any(isinstance(packet.content, DhcpPacket) for packet in packets)
 
 
 def boots(packets: list[Packet]) -> bool:
@@ -146,7 +146,7 @@ def boots(packets: list[Packet]) -> bool:
         content = packet.content
         if isinstance(content, TftpRequest):
             return True
-        if isinstance(content, Dhcp) and not content.reply and "Client" in content.vendor_class[:10]:
+        if isinstance(content, DhcpPacket) and not content.reply and "Client" in content.vendor_class[:10]:
             return True
     return False
 
@@ -155,33 +155,33 @@ def _frames(path: Path) -> Iterator[_Frame]:
     # scapy is handed an open file: of one that it opens itself and cannot read, it leaves the descriptor open.
     with path.open("rb") as file:
         reader = RawPcapReader(file)
-        for octets, metadata in reader:
+        for data, metadata in reader:
             if isinstance(reader, RawPcapNgReader):
                 link = int(metadata.linktype)
                 at = ((metadata.tshigh or 0) << 32 | (metadata.tslow or 0)) / float(metadata.tsresol or 1_000_000)
             else:
                 link = int(reader.linktype)
                 at = metadata.sec + metadata.usec / (1e9 if reader.nano else 1e6)
-            if frame := _parse(at, link, octets):
+            if frame := _parse(at, link, data):
                 yield frame
 
 
-def _parse(at: float, link: int, octets: bytes) -> _Frame | None:
+def _parse(at: float, link: int, data: bytes) -> _Frame | None:
     """Read one frame up to UDP or TCP; None for all else."""
     source: MacAddress | None = None
     if link == _ETHERNET:
-        kind, packet = octets[12:14], octets[14:]
-        source = _mac(octets[6:12])
+        kind, packet = data[12:14], data[14:]
+        source = _mac(data[6:12])
         while kind in _VLANS:
             kind, packet = packet[2:4], packet[4:]
     elif link == _COOKED:
-        kind, packet = octets[14:16], octets[16:]
-        source = _mac(octets[6:12]) if octets[4:6] == b"\0\6" else None
+        kind, packet = data[14:16], data[16:]
+        source = _mac(data[6:12]) if data[4:6] == b"\0\6" else None
     elif link == _COOKED_2:
-        kind, packet = octets[0:2], octets[20:]
-        source = _mac(octets[12:18]) if octets[11:12] == b"\6" else None
+        kind, packet = data[0:2], data[20:]
+        source = _mac(data[12:18]) if data[11:12] == b"\6" else None
     elif link in _RAW:
-        kind, packet = _IPV4, octets
+        kind, packet = _IPV4, data
     else:
         raise CaptureError(
             f"link type {link} is none of Ethernet, Linux cooked and raw IP: capture with tcpdump -i eth0"
@@ -199,5 +199,5 @@ def _parse(at: float, link: int, octets: bytes) -> _Frame | None:
     return _Frame(at, source, *addresses, inner[13] if tcp else None, source_port, port, payload)
 
 
-def _mac(octets: bytes) -> MacAddress | None:
-    return MacAddress.from_bytes(octets) if len(octets) == 6 else None
+def _mac(data: bytes) -> MacAddress | None:
+    return MacAddress.from_bytes(data) if len(data) == 6 else None

@@ -27,7 +27,7 @@ from services.probe.message import (
     NOWHERE,
     Broken,
     Content,
-    Dhcp,
+    DhcpPacket,
     Fetched,
     HttpRequest,
     HttpResponse,
@@ -135,15 +135,15 @@ class Probe:
             return choice.server, choice.file
         return self._ask(agent, choice, options)
 
-    def _discover(self, agent: Agent, options: tuple[tuple[int, bytes], ...]) -> list[Dhcp]:
+    def _discover(self, agent: Agent, options: tuple[tuple[int, bytes], ...]) -> list[DhcpPacket]:
         xid = int.from_bytes(os.urandom(4), "big")
-        offers: list[Dhcp] = []
+        offers: list[DhcpPacket] = []
         with packet_socket.listen(self._interface.name) as heard, open_mouth(self._interface.name) as mouth:
             for attempt in range(TRIES):
                 secs = round(attempt * OFFERS_SECONDS)
                 payload = codec.encode_dhcp(MessageType.DISCOVER, self._mac, options, xid=xid, secs=secs)
                 sent = codec.decode_dhcp(payload)
-                assert isinstance(sent, Dhcp)
+                assert isinstance(sent, DhcpPacket)
                 mouth.sendto(codec.encode_broadcast(payload, self._address), ("255.255.255.255", 0))
                 self._add(True, IPv4Address("255.255.255.255"), SERVER_PORT, CLIENT_PORT, sent)
                 self._collect(heard, xid, offers)
@@ -152,17 +152,17 @@ class Probe:
                     break
         return offers
 
-    def _collect(self, heard: socket.socket, xid: int, offers: list[Dhcp]) -> None:
+    def _collect(self, heard: socket.socket, xid: int, offers: list[DhcpPacket]) -> None:
         until = time.monotonic() + OFFERS_SECONDS
         while (left := until - time.monotonic()) > 0:
             heard.settimeout(left)
             try:
-                octets = heard.recv(4096)
+                data = heard.recv(4096)
             except TimeoutError:
                 return
-            if len(octets) < 28 or octets[0] >> 4 != 4 or octets[9] != socket.IPPROTO_UDP:
+            if len(data) < 28 or data[0] >> 4 != 4 or data[9] != socket.IPPROTO_UDP:
                 continue
-            udp = octets[(octets[0] & 15) * 4 :]
+            udp = data[(data[0] & 15) * 4 :]
             if len(udp) < 8 or struct.unpack_from("!HH", udp) != (SERVER_PORT, CLIENT_PORT):
                 continue
             message = codec.decode_dhcp(udp[8:])
@@ -170,7 +170,7 @@ class Probe:
                 continue
             if message.kind == MessageType.OFFER:
                 offers.append(message)
-                self._add(False, IPv4Address(octets[12:16]), SERVER_PORT, CLIENT_PORT, message)
+                self._add(False, IPv4Address(data[12:16]), SERVER_PORT, CLIENT_PORT, message)
 
     def _ask(self, agent: Agent, choice: Choice, options: tuple[tuple[int, bytes], ...]) -> tuple[IPv4Address, str]:
         """Ask port 4011 of the boot server for the boot file."""
@@ -186,7 +186,7 @@ class Probe:
         xid = int.from_bytes(os.urandom(4), "big")
         payload = codec.encode_dhcp(MessageType.REQUEST, self._mac, options, xid=xid, ciaddr=address)
         sent = codec.decode_dhcp(payload)
-        assert isinstance(sent, Dhcp)
+        assert isinstance(sent, DhcpPacket)
         with closing(self._udp(CLIENT_PORT if agent is Agent.IPXE else BOOT_SERVER_PORT)) as udp:
             udp.connect((str(server), BOOT_SERVER_PORT))
             port = int(udp.getsockname()[1])
@@ -200,7 +200,7 @@ class Probe:
                 except ConnectionRefusedError:
                     self._add(False, server, BOOT_SERVER_PORT, port, Unreachable())
                     break
-                if isinstance(answer, Dhcp) and answer.reply and answer.xid == xid:
+                if isinstance(answer, DhcpPacket) and answer.reply and answer.xid == xid:
                     self._add(False, server, BOOT_SERVER_PORT, port, answer)
                     return answer.boot_server, answer.boot_file
         return NOWHERE, ""
@@ -231,13 +231,13 @@ class Probe:
                 self._add(True, server, _TFTP, port, TftpRequest(name, wanted))
                 try:
                     udp.sendto(codec.size_request(name, options), (str(server), _TFTP))
-                    octets, source = udp.recvfrom(4096)
+                    data, source = udp.recvfrom(4096)
                 except TimeoutError:
                     continue
                 except ConnectionRefusedError:
                     self._add(False, server, _TFTP, port, Unreachable())
                     return False
-                content = codec.decode_tftp(octets)
+                content = codec.decode_tftp(data)
                 if isinstance(content, Ignore) or source[0] != str(server):
                     continue
                 self._add(False, server, int(source[1]), port, content)

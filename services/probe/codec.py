@@ -16,7 +16,7 @@ from services.dhcp.message import BROADCAST_FLAG, CLIENT_PORT, SERVER_PORT, Mess
 from services.ethernet import MacAddress
 from services.probe.message import (
     NOWHERE,
-    Dhcp,
+    DhcpPacket,
     HttpRequest,
     HttpResponse,
     TftpAck,
@@ -64,7 +64,7 @@ def encode_broadcast(payload: bytes, source: IPv4Address) -> bytes:
     return bytes(IP(src=str(source), dst="255.255.255.255") / UDP(sport=CLIENT_PORT, dport=SERVER_PORT) / payload)
 
 
-def decode_dhcp(datagram: bytes) -> Dhcp | Ignore:
+def decode_dhcp(datagram: bytes) -> DhcpPacket | Ignore:
     """Read a DHCP message of an Ethernet client, of either side."""
     if len(datagram) <= _HEADER.size:
         return Ignore(Reason.MALFORMED)
@@ -82,7 +82,7 @@ def decode_dhcp(datagram: bytes) -> Dhcp | Ignore:
         sname = b""
     if not options.get(_MESSAGE_TYPE):
         return Ignore(Reason.NOT_NETBOOT)
-    return Dhcp(
+    return DhcpPacket(
         reply=op == 2,
         kind=options[_MESSAGE_TYPE][0],
         xid=xid,
@@ -132,18 +132,18 @@ def size_request(name: str, options: dict[str, int]) -> bytes:
     return b"\0\1" + b"".join(word.encode("latin-1", "replace") + b"\0" for word in words)
 
 
-def _read_options(octets: bytes, into: dict[int, bytes]) -> None:
+def _read_options(data: bytes, into: dict[int, bytes]) -> None:
     at = 0
-    while at + 1 < len(octets) and octets[at] != 0xFF:
-        if octets[at] == 0:
+    while at + 1 < len(data) and data[at] != 0xFF:
+        if data[at] == 0:
             at += 1
             continue
-        end = at + 2 + octets[at + 1]
-        if end > len(octets):
+        end = at + 2 + data[at + 1]
+        if end > len(data):
             return
-        into[octets[at]] = into.get(octets[at], b"") + octets[at + 2 : end]
+        into[data[at]] = into.get(data[at], b"") + data[at + 2 : end]
         at = end
 
 
-def _text(octets: bytes) -> str:
-    return octets.partition(b"\0")[0].decode("latin-1")
+def _text(data: bytes) -> str:
+    return data.partition(b"\0")[0].decode("latin-1")

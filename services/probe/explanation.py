@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 from services.dhcp.message import BOOT_SERVER_PORT, MessageType, Option
 from services.ethernet import MacAddress
-from services.probe.attempt import NAK, Attempt
+from services.probe.attempt import NAK, BootAttempt
 from services.probe.firmware import Agent, recognise
 from services.probe.message import (
     NOWHERE,
     Broken,
     Checked,
-    Dhcp,
+    DhcpPacket,
     Fetched,
     HttpRequest,
     HttpResponse,
@@ -28,7 +28,7 @@ from services.probe.message import (
     Unreachable,
 )
 from services.probe.transfers import Download, HttpDownload, TftpDownload, http
-from services.probe.verdict import Box, Verdict, judge
+from services.probe.verdict import BoxFacts, Verdict, judge
 
 _KINDS: dict[int, str] = {**{int(kind): kind.name for kind in MessageType}, 4: "DECLINE", NAK: "NAK", 7: "RELEASE"}
 
@@ -52,7 +52,7 @@ class Explanation:
     verdict: Verdict
 
 
-def explain(mac: MacAddress, packets: Sequence[Packet], box: Box | None = None) -> Explanation:
+def explain(mac: MacAddress, packets: Sequence[Packet], box: BoxFacts | None = None) -> Explanation:
     """Explain the packets of one client, in order of time; `box` is what is known of the box on this host."""
     story = _Story(packets[0].at if packets else 0.0)
     for packet in packets:
@@ -81,7 +81,7 @@ class _Story:
     """The attempts and steps so far."""
 
     def __init__(self, began: float) -> None:
-        self.attempts: list[Attempt] = []
+        self.attempts: list[BootAttempt] = []
         self.steps: list[Step] = []
         self._began = began
         self._tftp: dict[tuple[object, ...], TftpDownload] = {}
@@ -91,7 +91,7 @@ class _Story:
     def take(self, packet: Packet) -> None:
         """Take the next packet."""
         match packet.content:
-            case Dhcp() as message:
+            case DhcpPacket() as message:
                 self._dhcp(packet, message)
             case TftpRequest() as request:
                 self._tftp_request(packet, request)
@@ -123,7 +123,7 @@ class _Story:
             if download.end in ("silence", "cut"):
                 self._close(download)
 
-    def _dhcp(self, packet: Packet, message: Dhcp) -> None:
+    def _dhcp(self, packet: Packet, message: DhcpPacket) -> None:
         attempt = self._attempt_of(packet, message)
         if not message.reply:
             self._judge_offers()
@@ -132,7 +132,7 @@ class _Story:
         if message.reply and packet.port == BOOT_SERVER_PORT and attempt.boot_file:
             self._then(_load_words(attempt))
 
-    def _attempt_of(self, packet: Packet, message: Dhcp) -> Attempt:
+    def _attempt_of(self, packet: Packet, message: DhcpPacket) -> BootAttempt:
         current = self.attempts[-1] if self.attempts else None
         if message.reply or packet.port == BOOT_SERVER_PORT:
             # iPXE asks port 4011 under another xid than its DISCOVER had.
@@ -140,10 +140,10 @@ class _Story:
         agent = recognise(message)
         if current is None or current.agent is not agent or current.xid != message.xid:
             self._judge_offers()
-            self.attempts.append(Attempt(agent, message.xid))
+            self.attempts.append(BootAttempt(agent, message.xid))
         return self.attempts[-1]
 
-    def _attempt(self, message: Dhcp | None = None) -> Attempt:
+    def _attempt(self, message: DhcpPacket | None = None) -> BootAttempt:
         if message is not None and message.reply:
             for attempt in reversed(self.attempts):
                 if attempt.xid == message.xid:
@@ -151,7 +151,7 @@ class _Story:
         if not self.attempts:
             # The recording began in the middle.
             agent = recognise(message) if message is not None and not message.reply else Agent.OTHER
-            self.attempts.append(Attempt(agent, message.xid if message else 0))
+            self.attempts.append(BootAttempt(agent, message.xid if message else 0))
         return self.attempts[-1]
 
     def _judge_offers(self) -> None:
@@ -281,12 +281,12 @@ def _plain(words: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in words)
 
 
-def _load_words(attempt: Attempt) -> str:
+def _load_words(attempt: BootAttempt) -> str:
     by = "" if "://" in attempt.boot_file else f" from {attempt.boot_server} by TFTP"
     return f"loads {attempt.boot_file}{by}"
 
 
-def _dhcp_words(packet: Packet, message: Dhcp, attempt: Attempt) -> str:
+def _dhcp_words(packet: Packet, message: DhcpPacket, attempt: BootAttempt) -> str:
     kind = _KINDS.get(message.kind, f"DHCP type {message.kind}")
     if packet.port == BOOT_SERVER_PORT:
         if not message.reply:
@@ -307,7 +307,7 @@ def _dhcp_words(packet: Packet, message: Dhcp, attempt: Attempt) -> str:
     return f"{kind} of {attempt.agent.words} ({', '.join(details)})"
 
 
-def _boot_words(message: Dhcp) -> str:
+def _boot_words(message: DhcpPacket) -> str:
     words = [f"boot file {message.boot_file}" if message.boot_file else "no boot file"]
     words += [f"server {message.siaddr}"] if message.siaddr != NOWHERE and message.boot_file else []
     words += [f"class {message.vendor_class}"] if message.vendor_class else []

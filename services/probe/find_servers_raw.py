@@ -18,7 +18,7 @@ from services.ethernet import MacAddress
 from services.probe import packet_socket
 from services.probe.codec import decode_dhcp, encode_broadcast, encode_dhcp
 from services.probe.firmware import Agent, requests
-from services.probe.message import NOWHERE, Dhcp
+from services.probe.message import NOWHERE, DhcpPacket
 from services.probe.raw_socket import open_mouth
 
 MOST_ANSWERS = 200
@@ -30,7 +30,7 @@ _ROOM = 4096
 _PLAIN = ((55, bytes((1, 3, 6, 15, 43, 54, 60, 66, 67))),)
 
 
-class Listens(StrEnum):
+class Port4011(StrEnum):
     """What is on port 4011 of a host."""
 
     ANSWERS = "answers"
@@ -40,19 +40,19 @@ class Listens(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeardServer:
     """An answer, the address it came from, and as whom we had asked."""
 
     source: IPv4Address
     asked_as: Agent
-    offer: Dhcp
+    offer: DhcpPacket
 
 
 Questions = Mapping[int, tuple[Agent, MacAddress]]
 """What was asked, by xid: as whom, and with which MAC address."""
 
 
-def survey(interface: str, seconds: float, own: IPv4Address | None = None) -> list[Heard]:
+def survey(interface: str, seconds: float, own: IPv4Address | None = None) -> list[HeardServer]:
     """Ask by `interface` and return the offers that come within `seconds`; raises OSError. Blocks.
 
     With `own`, this host's address there, the servers of this host are asked as well.
@@ -66,7 +66,7 @@ def survey(interface: str, seconds: float, own: IPv4Address | None = None) -> li
             else:
                 with open_mouth(interface) as mouth:
                     mouth.sendto(datagram, ("255.255.255.255", 0))
-        heard: list[Heard] = []
+        heard: list[HeardServer] = []
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and len(heard) < MOST_ANSWERS:
             wire.settimeout(left)
@@ -98,13 +98,13 @@ def discovers(questions: Questions) -> list[bytes]:
     ]
 
 
-def read(packet: bytes, questions: Questions) -> Heard | None:
+def read(packet: bytes, questions: Questions) -> HeardServer | None:
     """Read an IP packet to port 68; None when it answers none of the questions, which are known by xid and MAC."""
     start = (packet[0] & 15) * 4 + 8 if packet else 0
     return read_datagram(packet[start:], IPv4Address(packet[12:16].rjust(4, b"\0")), questions)
 
 
-def read_datagram(datagram: bytes, source: IPv4Address, questions: Questions) -> Heard | None:
+def read_datagram(datagram: bytes, source: IPv4Address, questions: Questions) -> HeardServer | None:
     """Read a datagram to port 68, like `read`."""
     offer = decode_dhcp(datagram)
     if isinstance(offer, Ignore) or not offer.reply or offer.kind != MessageType.OFFER:
@@ -112,10 +112,10 @@ def read_datagram(datagram: bytes, source: IPv4Address, questions: Questions) ->
     agent, mac = questions.get(offer.xid, (None, None))
     if agent is None or offer.mac != mac:
         return None
-    return Heard(source, agent, offer)
+    return HeardServer(source, agent, offer)
 
 
-def ask_boot_server(server: IPv4Address, own: IPv4Address, seconds: float) -> Listens:
+def ask_boot_server(server: IPv4Address, own: IPv4Address, seconds: float) -> Port4011:
     """Ask port 4011 of `server` from the address `own`, as UEFI firmware that has its lease. Blocks."""
     mac = _random_mac()
     options = requests(Agent.UEFI, mac, uefi=True)
@@ -129,10 +129,10 @@ def ask_boot_server(server: IPv4Address, own: IPv4Address, seconds: float) -> Li
             udp.send(question)
             udp.recv(_ROOM)
         except ConnectionRefusedError:
-            return Listens.NOBODY
+            return Port4011.NOBODY
         except OSError:
-            return Listens.SILENT
-    return Listens.ANSWERS
+            return Port4011.SILENT
+    return Port4011.ANSWERS
 
 
 def _random_mac() -> MacAddress:

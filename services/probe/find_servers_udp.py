@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from services.dhcp.message import CLIENT_PORT, SERVER_PORT
 from services.linux.sockets import BindError
-from services.probe.find_servers_raw import Heard, discovers, make_questions, read_datagram
+from services.probe.find_servers_raw import HeardServer, discovers, make_questions, read_datagram
 from services.probe.firmware import Agent
 from services.probe.message import NOWHERE
 
@@ -19,7 +19,7 @@ _LINGER = 0.5  # seconds after the first lease: who else answers, does so about 
 _ROOM = 4096
 
 
-async def rollcall(interface: str, seconds: float) -> list[Heard]:
+async def rollcall(interface: str, seconds: float) -> list[HeardServer]:
     """Ask as a plain client and as UEFI firmware; return what is offered within `seconds`, or until shortly after the
     first address was offered.
 
@@ -27,7 +27,7 @@ async def rollcall(interface: str, seconds: float) -> list[Heard]:
     """
     loop = asyncio.get_running_loop()
     questions = make_questions(Agent.SYSTEM, Agent.UEFI)
-    heard: list[Heard] = []
+    heard: list[HeardServer] = []
     until = loop.time() + seconds
 
     def ask() -> None:

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from services.dhcp.message import Option
 from services.ethernet import MacAddress
-from services.probe.message import NOWHERE, Dhcp
+from services.probe.message import NOWHERE, DhcpPacket
 
 NOT_IPXE = ("shimx64.efi", "grubx64.efi", "pxelinux.0")
 """How the names of boot loaders end that are no iPXE, and are not followed by one."""
@@ -43,7 +43,7 @@ _WORDS = {
 _X64 = (7, 9)
 
 
-def recognise(message: Dhcp) -> Agent:
+def recognise(message: DhcpPacket) -> Agent:
     """Say who sends a client's message, by options 60, 77, 93 and 175."""
     architectures = message.options.get(Option.ARCHITECTURE, b"")
     numbers = [int.from_bytes(architectures[at : at + 2], "big") for at in range(0, len(architectures) - 1, 2)]
@@ -117,8 +117,8 @@ class Choice:
     `file` from `server`. `problem` says why it can do neither; `remarks` what other firmware of the kind might do.
     """
 
-    lease: Dhcp | None
-    boot: Dhcp | None
+    lease: DhcpPacket | None
+    boot: DhcpPacket | None
     ask: IPv4Address | None = None
     server: IPv4Address = NOWHERE
     file: str = ""
@@ -126,7 +126,7 @@ class Choice:
     remarks: tuple[str, ...] = ()
 
 
-def choose(agent: Agent, offers: Sequence[Dhcp]) -> Choice:
+def choose(agent: Agent, offers: Sequence[DhcpPacket]) -> Choice:
     """Judge all offers of one round, in the order in which they came."""
     marker = "HTTPClient" if agent is Agent.UEFI_HTTP else "PXEClient"
     latest = {(offer.server, offer.yiaddr == NOWHERE): offer for offer in offers}
@@ -156,7 +156,7 @@ def choose(agent: Agent, offers: Sequence[Dhcp]) -> Choice:
     return _next(agent, lease, boot, remarks)
 
 
-def _next(agent: Agent, lease: Dhcp | None, boot: Dhcp, remarks: list[str]) -> Choice:
+def _next(agent: Agent, lease: DhcpPacket | None, boot: DhcpPacket, remarks: list[str]) -> Choice:
     inner = suboptions(boot.options.get(Option.VENDOR_OPTIONS, b""))
     just_boot = bool(inner.get(6, b"\0")[:1] > b"" and inner.get(6, b"\0")[0] & 8)
     discovers = any(code in inner for code in (6, 8, 9, 10))
@@ -181,7 +181,7 @@ def _next(agent: Agent, lease: Dhcp | None, boot: Dhcp, remarks: list[str]) -> C
     return Choice(lease, boot, _boot_server(inner, boot), remarks=tuple(remarks))
 
 
-def _boot_server(inner: dict[int, bytes], boot: Dhcp) -> IPv4Address:
+def _boot_server(inner: dict[int, bytes], boot: DhcpPacket) -> IPv4Address:
     """Whom to ask on port 4011: the first boot server of sub-option 8, else siaddr, else option 54."""
     servers = inner.get(8, b"")
     if len(servers) >= 7 and servers[2]:
@@ -189,17 +189,17 @@ def _boot_server(inner: dict[int, bytes], boot: Dhcp) -> IPv4Address:
     return boot.siaddr if boot.siaddr != NOWHERE else boot.server
 
 
-def suboptions(octets: bytes) -> dict[int, bytes]:
+def suboptions(data: bytes) -> dict[int, bytes]:
     """Encapsulated options (43, 175) by code; stops at the end mark or at nonsense."""
     found: dict[int, bytes] = {}
     at = 0
-    while at + 1 < len(octets) and octets[at] != 0xFF:
-        if octets[at] == 0:
+    while at + 1 < len(data) and data[at] != 0xFF:
+        if data[at] == 0:
             at += 1
             continue
-        end = at + 2 + octets[at + 1]
-        if end > len(octets):
+        end = at + 2 + data[at + 1]
+        if end > len(data):
             break
-        found[octets[at]] = octets[at + 2 : end]
+        found[data[at]] = data[at + 2 : end]
         at = end
     return found

@@ -16,7 +16,7 @@ NOWHERE = IPv4Address(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Dhcp:
+class DhcpPacket:
     """A DHCP message of either side; `reply` is a server's. `options` are those present, joined (RFC 3396)."""
 
     reply: bool
@@ -64,8 +64,8 @@ class Dhcp:
 
     def address(self, code: int) -> IPv4Address | None:
         """An option as an address."""
-        octets = self.options.get(code, b"")
-        return IPv4Address(octets) if len(octets) == 4 else None
+        data = self.options.get(code, b"")
+        return IPv4Address(data) if len(data) == 4 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class Note:
 
 
 Content = (
-    Dhcp
+    DhcpPacket
     | TftpRequest
     | TftpOptions
     | TftpBlock

@@ -23,12 +23,12 @@ class _Sink:
         self._take = take
         self.size = 0
 
-    def write(self, octets: bytes) -> int:
-        self.size += len(octets)
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
         if self.size > LARGEST:
             raise LoadError(f"it has more than {LARGEST:,} bytes")
-        self._take(octets)
-        return len(octets)
+        self._take(data)
+        return len(data)
 
 
 def download(server: IPv4Address, source: IPv4Address, name: str, block: int, take: Callable[[bytes], object]) -> int:

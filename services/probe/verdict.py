@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.ethernet import MacAddress
-from services.probe.attempt import Attempt
+from services.probe.attempt import BootAttempt
 from services.probe.firmware import NOT_IPXE, Agent
 from services.probe.message import NOWHERE, Checked, Refused
 from services.probe.transfers import Download
@@ -32,7 +32,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class BoxFacts:
     """What is known of the box on this host beside what the wire tells; `release` is empty when no image is active."""
 
     running: bool
@@ -40,7 +40,7 @@ class Box:
     release: str
 
 
-def judge(mac: MacAddress, attempts: Sequence[Attempt], box: Box | None) -> Verdict:
+def judge(mac: MacAddress, attempts: Sequence[BootAttempt], box: BoxFacts | None) -> Verdict:
     """Say how far the PC came and what stopped it."""
     boots = [attempt for attempt in attempts if attempt.agent is not Agent.SYSTEM]
     if not boots:
@@ -60,7 +60,7 @@ def judge(mac: MacAddress, attempts: Sequence[Attempt], box: Box | None) -> Verd
     return _success(last, boots, system)
 
 
-def _dhcp(mac: MacAddress, attempt: Attempt, box: Box | None) -> Verdict | None:
+def _dhcp(mac: MacAddress, attempt: BootAttempt, box: BoxFacts | None) -> Verdict | None:
     if attempt.discovers and not attempt.offers:
         return _fail(
             "nobody answered its DISCOVER: neither the site's DHCP server nor a boot server",
@@ -80,7 +80,7 @@ def _dhcp(mac: MacAddress, attempt: Attempt, box: Box | None) -> Verdict | None:
     return None
 
 
-def _boot_offer(mac: MacAddress, attempt: Attempt, box: Box | None) -> Verdict | None:
+def _boot_offer(mac: MacAddress, attempt: BootAttempt, box: BoxFacts | None) -> Verdict | None:
     choice = attempt.choice
     if choice.boot is None and not attempt.asked and not attempt.answer and not attempt.downloads:
         if not attempt.discovers:
@@ -109,14 +109,14 @@ def _boot_offer(mac: MacAddress, attempt: Attempt, box: Box | None) -> Verdict |
     return None
 
 
-def _ignored(attempt: Attempt) -> bool:
+def _ignored(attempt: BootAttempt) -> bool:
     secs = [message.secs for message in attempt.discovers]
     return len(secs) > 1 and secs[-1] > secs[0] and bool(attempt.choice.boot) and not attempt.requests and not (
         attempt.asked or attempt.downloads or attempt.checks or attempt.unasked
     )  # fmt: skip
 
 
-def _boot_server(mac: MacAddress, attempt: Attempt, box: Box | None) -> Verdict | None:
+def _boot_server(mac: MacAddress, attempt: BootAttempt, box: BoxFacts | None) -> Verdict | None:
     choice = attempt.choice
     if choice.ask is None or attempt.answer or attempt.unasked or attempt.downloads:
         return _unusable(attempt)
@@ -142,7 +142,7 @@ def _boot_server(mac: MacAddress, attempt: Attempt, box: Box | None) -> Verdict 
     return None
 
 
-def _unusable(attempt: Attempt) -> Verdict | None:
+def _unusable(attempt: BootAttempt) -> Verdict | None:
     if attempt.answer and not attempt.answer.boot_file and not attempt.downloads:
         return _fail(f"the answer of {attempt.answer.server} names no boot file", "set one on that boot server")
     if attempt.leased and attempt.boot_file and not attempt.downloads and not attempt.checks:
@@ -154,7 +154,7 @@ def _unusable(attempt: Attempt) -> Verdict | None:
     return None
 
 
-def _files(mac: MacAddress, attempt: Attempt, box: Box | None) -> Verdict | None:
+def _files(mac: MacAddress, attempt: BootAttempt, box: BoxFacts | None) -> Verdict | None:
     for check in attempt.checks:
         if isinstance(check, Checked) and not check.good:
             return _fail(f"{check.name} on the box's disk: {check.words}", "build the image anew, or run the box once")
@@ -196,7 +196,7 @@ def _advice(mac: MacAddress, download: Download) -> str:
     )
 
 
-def _success(last: Attempt, boots: Sequence[Attempt], system: bool) -> Verdict:
+def _success(last: BootAttempt, boots: Sequence[BootAttempt], system: bool) -> Verdict:
     kernel = last.loaded(*_RAMDISK) or last.loaded(*_KERNEL)
     refused = any(isinstance(check, Refused) for check in last.checks)
     if refused or (last.unasked and not last.downloads):
@@ -228,7 +228,7 @@ def _ending(download: Download) -> str:
     return f"{download.why} at {download.server}" + (f", asked {download.tries} times" if download.tries > 1 else "")
 
 
-def _whether(mac: MacAddress, attempt: Attempt, box: Box | None) -> str:
+def _whether(mac: MacAddress, attempt: BootAttempt, box: BoxFacts | None) -> str:
     """What to look at on the box that did not answer."""
     allow = f"netboot-appliance allow add {mac}"
     if box is None:

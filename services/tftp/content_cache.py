@@ -2,7 +2,7 @@
 
 A chunk is a stretch of a file as DATA packets of one block size, one after another with their headers, so that a window
 is one slice. Chunks are laid out when they are first wanted and kept, the most recently wanted ones, up to a number of
-octets. Sessions have no descriptor of their own: one is open for each file that is being sent.
+bytes. Sessions have no descriptor of their own: one is open for each file that is being sent.
 
 A client gets the file as it was when it asked, or none. What is laid out of a file that was written to since is its old
 content; the rest cannot be had any more (FileChanged). A file that is replaced by renaming keeps its content, because
@@ -21,11 +21,11 @@ from services.linux.udp_batches import Messages
 from services.tftp.packet import encode_ack, lay_out_headers
 from services.tftp.transfer import stretch
 
-MOST_OCTETS = 128 << 20  # two or three initial ramdisks of different images
+MOST_BYTES = 128 << 20  # two or three initial ramdisks of different images
 
 _HEADER = 4
 _YOUNG = 2_000_000_000  # nanoseconds: the coarsest clock of a file system, FAT's
-_STEP_OCTETS = 260  # what a step costs beside its packets
+_STEP_BYTES = 260  # what a step costs beside its packets
 _MOST_STEPS = 4  # for each packet of a chunk: clients that lost packets are out of step with the others
 
 Step = tuple[bytes | None, bytes, Any, int]
@@ -41,7 +41,7 @@ class FileChanged(Exception):  # noqa: N818 - an event of the file system, said 
     """The file was written to, or became shorter, since its size was promised to the client."""
 
 
-class Reader(Protocol):
+class StepReader(Protocol):
     """Who walks along the steps of a chunk."""
 
     def leave(self) -> None:
@@ -50,14 +50,14 @@ class Reader(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Content:
-    """A file as it was at one time. `users` are transfers; `fd` is -1 while there is none, `octets` a file's that has
+    """A file as it was at one time. `users` are transfers; `fd` is -1 while there is none, `bytes` a file's that has
     no descriptor."""
 
     size: int
     modified_ns: int = 0
     changed_ns: int = 0
     fd: int = -1
-    octets: bytes | None = None
+    data: bytes | None = None
     identity: tuple[int, ...] | None = None
     users: int = 0
     chunks: "dict[tuple[int, int], Chunk]" = field(default_factory=dict)
@@ -65,9 +65,9 @@ class Content:
     def read(self, into: list[memoryview], offset: int) -> None:
         """Fill the buffers from `offset` on; raises FileChanged and OSError."""
         wanted = sum(map(len, into))
-        if self.octets is not None:
+        if self.data is not None:
             for view in into:
-                view[:] = self.octets[offset : offset + len(view)]
+                view[:] = self.data[offset : offset + len(view)]
                 offset += len(view)
             return
         read = os.preadv(self.fd, into, offset) if wanted else 0
@@ -89,9 +89,9 @@ class Chunk:
         "_whole",
         "content",
         "first",
+        "held_bytes",
         "key",
         "last",
-        "octets",
         "old_at",
         "readers",
     )
@@ -103,13 +103,13 @@ class Chunk:
         self.key = (block, index)
         self.first = index * blocks + 1
         self.last = min(self.first + blocks - 1, content.size // block + 1)
-        self.readers: set[Reader] = set()
+        self.readers: set[StepReader] = set()
         self._stride = stride = block + _HEADER
         count = self.last - self.first + 1
         offset = (self.first - 1) * block
-        octets = min(count * block, content.size - offset)
-        self._whole = octets // block  # packets that are not short
-        self._buffer = bytearray(octets + count * _HEADER)
+        length = min(count * block, content.size - offset)
+        self._whole = length // block  # packets that are not short
+        self._buffer = bytearray(length + count * _HEADER)
         self._view = view = memoryview(self._buffer)
         lay_out_headers(view, block, self.first, count)
         content.read([view[at + _HEADER : at + stride] for at in range(0, len(view), stride)], offset)
@@ -117,7 +117,7 @@ class Chunk:
         self.old_at = content.changed_ns + _YOUNG if time.time_ns() < content.changed_ns + _YOUNG else None
         self._steps: dict[tuple[int, int], tuple[list[Step], Messages]] = {}
         self._stepped = 0
-        self.octets = len(self._buffer)
+        self.held_bytes = len(self._buffer)
 
     def window(self, first: int, last: int) -> memoryview:
         """The packets of these blocks."""
@@ -137,13 +137,13 @@ class Chunk:
                 return None
             self._steps[window, phase] = self._walk(window, phase, count)
             self._stepped += count
-            self.octets += count * _STEP_OCTETS
+            self.held_bytes += count * _STEP_BYTES
         steps = self._steps[window, phase][0]
         return steps[place // window] if place // window < len(steps) else None
 
     def _walk(self, window: int, phase: int, count: int) -> tuple[list[Step], Messages]:
-        octets = window * self._stride
-        pieces = [(phase * self._stride + number * octets, octets) for number in range(count)]
+        length = window * self._stride
+        pieces = [(phase * self._stride + number * length, length) for number in range(count)]
         messages = Messages(self._buffer, pieces, self._stride if window > 1 else 0)
         first = self.first + phase + count * window
         step: Step = (None, b"", None, first - 1 - window)
@@ -156,19 +156,19 @@ class Chunk:
         return steps, messages
 
 
-class Arena:
+class ContentCache:
     """All files that are being sent, and chunks of them and of those sent before."""
 
-    def __init__(self, most: int = MOST_OCTETS) -> None:
+    def __init__(self, most: int = MOST_BYTES) -> None:
         self._most = most
-        self._octets = 0
+        self._bytes = 0
         self._contents: dict[tuple[int, ...], Content] = {}
         self._chunks: OrderedDict[Chunk, None] = OrderedDict()  # the one wanted longest ago comes first
 
     def take(self, file: OpenFile | bytes) -> Content:
         """The content for one more transfer, which is to `release` it. Closes the file or keeps it; raises OSError."""
         if isinstance(file, bytes):
-            return Content(len(file), octets=file, users=1)
+            return Content(len(file), data=file, users=1)
         try:
             status = os.fstat(file.fd)
         except OSError:
@@ -215,9 +215,9 @@ class Arena:
 
     def step(self, chunk: Chunk, window: int, first: int) -> Step | None:
         """As Chunk.step."""
-        octets = chunk.octets
+        before = chunk.held_bytes
         step = chunk.step(window, first)
-        self._octets += chunk.octets - octets
+        self._bytes += chunk.held_bytes - before
         return step
 
     def chunk(self, content: Content, block: int, first: int) -> Chunk:
@@ -229,13 +229,13 @@ class Arena:
                 return chunk
             self._drop(chunk)
         chunk = content.chunks[key] = Chunk(content, *key)
-        self._octets += chunk.octets
+        self._bytes += chunk.held_bytes
         self._make_room()
         self._chunks[chunk] = None
         return chunk
 
     def _make_room(self) -> None:
-        while self._octets > self._most and self._chunks:
+        while self._bytes > self._most and self._chunks:
             # Before one that sessions are in the midst of, any other: they would lay it out anew at once.
             oldest = next((chunk for chunk in self._chunks if not chunk.readers), None)
             self._drop(oldest or next(iter(self._chunks)))
@@ -245,7 +245,7 @@ class Arena:
             reader.leave()
         del self._chunks[chunk]
         del chunk.content.chunks[chunk.key]
-        self._octets -= chunk.octets
+        self._bytes -= chunk.held_bytes
         self._forget(chunk.content)
 
     def _forget(self, content: Content) -> None:

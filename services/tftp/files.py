@@ -14,7 +14,7 @@ from services.dhcp.quirks import is_raspberry_pi
 from services.ethernet import MacAddress
 from services.linux.open_beneath import OpenFile, open_beneath
 from services.menus.menu import Dialect
-from services.tftp.paths import BootFile, BootPath, ImageFile, Script
+from services.tftp.paths import BootFile, BootPath, ImagePath, ScriptPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class Files:
     def open(self, path: BootPath, mac: MacAddress, peer: IPv4Address) -> OpenFile | bytes | Ignore:
         """The file that `path` means for the client `mac` at `peer`."""
         match path.target:
-            case Script(dialect):
+            case ScriptPath(dialect):
                 script = self.script(dialect, mac, peer)
                 return script if isinstance(script, Ignore) else script.encode()
-            case ImageFile(release, file):
+            case ImagePath(release, file):
                 return open_beneath(self.images, (release, file))
             case BootFile(parts) if self.raspberry_pi and path.claimed is None and is_raspberry_pi(mac):
                 return open_beneath(self.raspberry_pi, parts)

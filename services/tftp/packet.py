@@ -15,7 +15,7 @@ from tftpy.TftpPacketTypes import TftpPacketERR, TftpPacketOACK
 
 from services.decision import Ignore, Reason
 
-LONGEST_REQUEST = 512  # octets: RFC 2347 allows no more, and tftpy reads them one by one
+LONGEST_REQUEST = 512  # bytes: RFC 2347 allows no more, and tftpy reads them one by one
 
 _READ, _WRITE, _DATA, _ACK, _ERROR = 1, 2, 3, 4, 5
 _HEADER = struct.Struct("!HH")
@@ -78,7 +78,7 @@ def decode(datagram: bytes) -> Packet | Ignore:
         return Ignore(Reason.MALFORMED)
     opcode, block = _HEADER.unpack_from(datagram)
     if opcode == _ACK:
-        # Not through tftpy: this is the hot path, one ACK for each window, and four octets need no parser. Some clients
+        # Not through tftpy: this is the hot path, one ACK for each window, and four bytes need no parser. Some clients
         # pad; tftpy cuts that off as well.
         return Ack(block)
     if opcode == _ERROR:
@@ -94,7 +94,7 @@ def encode_ack(block: int) -> bytes:
 
 
 def lay_out_headers(buffer: bytearray | memoryview, payload: int, first: int, count: int) -> None:
-    """Write the headers of `count` DATA packets from block `first` on, `payload` octets apart, and zeros between them.
+    """Write the headers of `count` DATA packets from block `first` on, `payload` bytes apart, and zeros between them.
 
     Block numbers roll over past 65535 to 0. The last packet may have less payload, down to none. Not by tftpy: this is
     the hot path, and its class formats a struct for every packet. A test holds the packets equal.
@@ -132,7 +132,7 @@ def _decode_error(datagram: bytes) -> Error | Ignore:
 def _decode_request(opcode: int, datagram: bytes) -> ReadRequest | WriteRequest | Ignore:
     if len(datagram) > LONGEST_REQUEST:
         return Ignore(Reason.MALFORMED)
-    # Boot files have ASCII names. shim asks for garbled ones (shim#696): with `?` for each stray octet the name is
+    # Boot files have ASCII names. shim asks for garbled ones (shim#696): with `?` for each stray byte the name is
     # looked up like any other and the client hears "not found" at once, instead of a silence it waits for.
     body = datagram[2:].translate(_TO_ASCII)
     parts = body.split(b"\0", 2)

@@ -28,7 +28,7 @@ class BootFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class ScriptPath:
     """What the loader reads to learn what to boot; it is made when it is asked for."""
 
     dialect: Dialect
@@ -38,7 +38,7 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFile:
+class ImagePath:
     """The kernel or the initial ramdisk of a release, under the path that it has over HTTP too."""
 
     release: str
@@ -48,7 +48,7 @@ class ImageFile:
         return f"image/{self.release}/{self.file}"
 
 
-Target = BootFile | Script | ImageFile
+Target = BootFile | ScriptPath | ImagePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +73,18 @@ def parse(name: str) -> BootPath:
     if len(parts) >= 2 and parts[-2] == "pxelinux.cfg" and (found := _PXELINUX_MAC.fullmatch(parts[-1])):
         own = MacAddress.parse(found[1])
         if claimed in (None, own):
-            return BootPath(own, Script(Dialect.PXELINUX))
+            return BootPath(own, ScriptPath(Dialect.PXELINUX))
     return BootPath(claimed, _target(parts))
 
 
 def _target(parts: tuple[str, ...]) -> Target:
     match parts:
         case ("image", release, ("vmlinuz" | "initrd.img") as file) if _RELEASE.fullmatch(release):
-            return ImageFile(release, file)
+            return ImagePath(release, file)
         case ("loader", file):
             return BootFile((file,))
         # Debian's GRUB asks for /grub/x86_64-efi/grub.cfg first, and reads that one alone where it is there; other
         # builds ask for /EFI/debian/grub.cfg or for one beside themselves.
         case (*before, "grub.cfg") if "x86_64-efi" not in before and ".." not in before:
-            return Script(Dialect.GRUB)
+            return ScriptPath(Dialect.GRUB)
     return BootFile(parts)

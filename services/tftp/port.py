@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 from services.linux import socket_filter
 from services.linux.sockets import bind_udp
-from services.linux.udp_batches import Batches, Outlet, Unavailable, path_mtu, sender_beside
+from services.linux.udp_batches import Batches, Unavailable, WindowSender, path_mtu, sender_beside
 from services.tftp.transfer import HEADERS, LARGEST_BLOCK
 
 _BATCH = 64  # datagrams a call
@@ -21,17 +21,17 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class SharedPort:
     """`batches` None: this machine has none, and datagrams come one by one. `sender` may be `heard` again."""
 
     number: int
     heard: socket.socket
     sender: socket.socket
-    outlet: Outlet
+    outlet: WindowSender
     batches: Batches | None
 
     @classmethod
-    def open(cls, address: IPv4Address, number: int) -> "Port":
+    def open(cls, address: IPv4Address, number: int) -> "SharedPort":
         """Bind it; `number` 0 takes a free one. Raises BindError."""
         heard = bind_udp(address, number)
         socket_filter.attach(heard, HEARD)
@@ -42,7 +42,7 @@ class Port:
             log.info("tftp: sends from the socket that hears: %s", error)
             sender = heard
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        outlet = Outlet(sender)
+        outlet = WindowSender(sender)
         batches = None
         try:
             batches = Batches(heard, sender, LONGEST_DATAGRAM, _BATCH)
@@ -60,7 +60,7 @@ class Port:
 
 
 def largest_block(peer: bytes) -> int:
-    """The largest block that reaches `peer` in one piece, in octets; Ethernet's where nothing is known of the path."""
+    """The largest block that reaches `peer` in one piece, in bytes; Ethernet's where nothing is known of the path."""
     with contextlib.suppress(OSError):
         return path_mtu(peer) - HEADERS
     return LARGEST_BLOCK

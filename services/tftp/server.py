@@ -21,19 +21,19 @@ from services.draining import drained
 from services.ethernet import MacAddress
 from services.events import Event, Ignored
 from services.linux import socket_filter
-from services.linux.busy_poll import Lull
+from services.linux.busy_poll import BusyPoll
 from services.linux.sockets import BindError, bind_udp
-from services.linux.udp_batches import Outlet, address_of, peer_of
-from services.tftp.content_cache import Arena
+from services.linux.udp_batches import WindowSender, address_of, peer_of
+from services.tftp.content_cache import ContentCache
 from services.tftp.deadlines import TICK
 from services.tftp.files import Files
 from services.tftp.packet import Ack, Error, ReadRequest, WriteRequest, decode
 from services.tftp.paths import BootPath, parse
-from services.tftp.port import HEARD, LONGEST_DATAGRAM, Port, largest_block
+from services.tftp.port import HEARD, LONGEST_DATAGRAM, SharedPort, largest_block
 from services.tftp.refusals import refusal
 from services.tftp.session import Session
-from services.tftp.sessions import Transfers, client_of
-from services.tftp.transfer import Terms, Transfer, negotiate
+from services.tftp.sessions import Sessions, client_of
+from services.tftp.transfer import BlockTransfer, Terms, negotiate
 
 MOST_SESSIONS = 10_000
 MOST_SESSIONS_A_CLIENT = 16  # a PC switched off and on leaves one behind for a minute each time
@@ -66,7 +66,7 @@ class TftpServer:
         emit: Callable[[Event], None],
         port: int = 69,
         ports: Ports = "shared",
-        arena: Arena | None = None,
+        arena: ContentCache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
@@ -75,26 +75,26 @@ class TftpServer:
         self._admit = admit
         self._emit = emit
         self._ports = ports
-        self._arena = arena or Arena()
+        self._arena = arena or ContentCache()
         self._clock = clock
-        self._transfers = Transfers(
+        self._transfers = Sessions(
             self._arena, clock=clock, tell=self._tell, ended=self._ended, await_room=self._await_room
         )
         self._sessions = self._transfers.sessions
         self._blocked = self._transfers.blocked
-        self._open: Port | None = None
+        self._open: SharedPort | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._draining = False
 
     def open(self) -> None:
         """Bind the port and serve in the running event loop; raises BindError."""
-        port = Port.open(self.address, self.port)
+        port = SharedPort.open(self.address, self.port)
         self.port = port.number
         self._outlet = port.outlet
         self._transfers.batches = port.batches
         self._draining = False
         loop = asyncio.get_running_loop()
-        self._lull = Lull(loop)
+        self._lull = BusyPoll(loop)
         self._open = port
         loop.add_reader(port.heard, self._receive if port.batches else self._receive_one_by_one)
 
@@ -244,13 +244,13 @@ class TftpServer:
             self._refuse(mac, peer, path, Reason.TOO_MANY)
             return
         terms = _terms(tuple(request.options.items()), content.size, largest_block(peer))
-        transfer = Transfer(terms, content.size, now)
+        transfer = BlockTransfer(terms, content.size, now)
         session = Session(peer, mac, intern(str(path)), hash(datagram), content, transfer, outlet, own, now)
         if self._timer is None:
             self._await_tick()
         self._transfers.begin(session)
 
-    def _way_to(self, peer: bytes) -> tuple[Outlet, socket.socket | None]:
+    def _way_to(self, peer: bytes) -> tuple[WindowSender, socket.socket | None]:
         if self._ports == "shared":
             return self._outlet, None
         own = bind_udp(self.address, 0)
@@ -261,7 +261,7 @@ class TftpServer:
         except OSError:
             own.close()
             raise
-        return Outlet(own), own
+        return WindowSender(own), own
 
     def _crowded(self, peer: bytes) -> bool:
         if self._transfers.of_client.get(client_of(peer), 0) >= MOST_SESSIONS_A_CLIENT:

@@ -4,9 +4,9 @@ import socket
 from dataclasses import dataclass
 
 from services.ethernet import MacAddress
-from services.linux.udp_batches import Outlet
-from services.tftp.content_cache import PLAIN, Arena, Chunk, Content, Step
-from services.tftp.transfer import Transfer
+from services.linux.udp_batches import WindowSender
+from services.tftp.content_cache import PLAIN, Chunk, Content, ContentCache, Step
+from services.tftp.transfer import BlockTransfer
 
 
 @dataclass(slots=True, eq=False)
@@ -24,8 +24,8 @@ class Session:
     path: str
     request: int
     content: Content
-    transfer: Transfer
-    outlet: Outlet
+    transfer: BlockTransfer
+    outlet: WindowSender
     own: socket.socket | None
     started: float
     reported_at: float | None = None
@@ -41,7 +41,7 @@ class Session:
         """When to retransmit."""
         return max(self.transfer.deadline, self.heard + self.transfer.wait) if self.chunk else self.transfer.deadline
 
-    def settle(self) -> Transfer:
+    def settle(self) -> BlockTransfer:
         """The transfer, which knows all that arrived."""
         if self.chunk:
             self.transfer.skip(self.ahead[3], self.heard)
@@ -52,7 +52,7 @@ class Session:
         """Whether its windows may leave through the shared socket as they lie in a chunk."""
         return self.own is None and (self.outlet.cuts or self.transfer.terms.window == 1)
 
-    def enter(self, arena: Arena) -> None:
+    def enter(self, arena: ContentCache) -> None:
         """Take the short way, if there is one from here on."""
         transfer, terms = self.transfer, self.transfer.terms
         if self.chunk or self.pending or not transfer.steady or not self.takes_messages:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from services.events import Event, TransferFailed, TransferProgressed, TransferServed
 from services.linux.udp_batches import UNCUT, Batches, address_of
 from services.tftp import fast_path
-from services.tftp.content_cache import Arena, Chunk, FileChanged
+from services.tftp.content_cache import Chunk, ContentCache, FileChanged
 from services.tftp.deadlines import Deadlines
 from services.tftp.packet import ErrorCode, encode_error, encode_options
 from services.tftp.session import Session
@@ -25,13 +25,13 @@ _HEADER = 4
 log = logging.getLogger(__name__)
 
 
-class Transfers:
+class Sessions:
     """Sessions by peer. `tell` takes events; `ended` is called with each session that is over; `await_room` when the
     shared socket is full, and `resume` is to be called when it has room again."""
 
     def __init__(
         self,
-        arena: Arena,
+        arena: ContentCache,
         *,
         clock: Callable[[], float],
         tell: Callable[[Event], None],

@@ -3,7 +3,7 @@
 It is told what arrived and when, and says which blocks go out next, by number; whoever drives it reads the file, makes
 the packets and owns the socket. Blocks count from 1 without an end here; only the wire rolls over past 65535 to 0.
 
-The mode plays no part: netascii is served as octets. Boot files are binary, a translation would spoil them, and the
+The mode plays no part: netascii is served as bytes. Boot files are binary, a translation would spoil them, and the
 firmware that says netascii expects its file untouched.
 """
 
@@ -18,7 +18,7 @@ HEADERS = 32  # IPv4's, UDP's and TFTP's: a block that does not fit into the MTU
 LARGEST_BLOCK = 1500 - HEADERS  # what Ethernet takes, where nothing is known of the path
 LARGEST_BLOCK_OF_ALL = 65464  # RFC 2348
 LARGEST_WINDOW = 64
-LARGEST_WINDOW_OCTETS = 65507  # with TFTP's headers: what the kernel takes in one call to cut into packets
+LARGEST_WINDOW_BYTES = 65507  # with TFTP's headers: what the kernel takes in one call to cut into packets
 
 FIRST_WAIT = 1.0  # seconds before the first retransmission while no round trip was measured (RFC 6298, 2.1)
 SHORTEST_WAIT = 0.025  # a LAN answers in 0.2 ms, firmware that writes to flash in 20
@@ -39,7 +39,7 @@ class Terms:
 
 @lru_cache(maxsize=64)
 def stretch(block: int) -> int:
-    """How many blocks of `block` octets lie between two of which the round trip is measured: those of about 512 KiB.
+    """How many blocks of `block` bytes lie between two of which the round trip is measured: those of about 512 KiB.
 
     Between them every window that is acknowledged whole is like the one before, and cheap for whoever drives this.
     """
@@ -73,7 +73,7 @@ def negotiate(options: Mapping[str, str], size: int, largest: int = LARGEST_BLOC
             window = min(value, LARGEST_WINDOW)
             granted[name] = str(window)
     if window > 1:
-        window = max(1, min(window, LARGEST_WINDOW_OCTETS // (block + 4)))
+        window = max(1, min(window, LARGEST_WINDOW_BYTES // (block + 4)))
         granted["windowsize"] = str(window)
     return Terms(block, window, longest_wait, granted or None)
 
@@ -110,7 +110,7 @@ class Failed(NamedTuple):
 Step = Wait | SendOptions | SendBlocks | Done | Probed | Failed
 
 
-class Transfer:
+class BlockTransfer:
     """The sender's side of one transfer; all times are monotonic seconds, given by the caller.
 
     Every method that takes something from the client, and `expire`, returns the next `Step`. When `deadline` has

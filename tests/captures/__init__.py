@@ -22,13 +22,13 @@ class Datagram:
 
 def datagrams(name: str, *ports: int) -> list[Datagram]:
     """The UDP datagrams of a capture in their order; with `ports`, only those sent to one of them."""
-    octets = (FOLDER / name).read_bytes()
-    assert octets[:4] == b"\xd4\xc3\xb2\xa1", "a little-endian pcap with microseconds"
+    data = (FOLDER / name).read_bytes()
+    assert data[:4] == b"\xd4\xc3\xb2\xa1", "a little-endian pcap with microseconds"
     found = []
     at = 24
-    while at < len(octets):
-        _, _, length, _ = struct.unpack_from("<IIII", octets, at)
-        frame = octets[at + 16 : at + 16 + length]
+    while at < len(data):
+        _, _, length, _ = struct.unpack_from("<IIII", data, at)
+        frame = data[at + 16 : at + 16 + length]
         at += 16 + length
         if frame[12:14] != b"\x08\x00" or frame[23] != _UDP:
             continue

@@ -35,8 +35,8 @@ class SigningKey:
 
     def public_text(self) -> str:
         """The public key as `<code_sign_key>` carries it."""
-        octets = self.modulus.to_bytes(SIZE, "big") + EXPONENT.to_bytes(SIZE, "big")
-        return f"{BITS}\n{_hex_lines(octets)}.\n"
+        data = self.modulus.to_bytes(SIZE, "big") + EXPONENT.to_bytes(SIZE, "big")
+        return f"{BITS}\n{_hex_lines(data)}.\n"
 
     def sign(self, content: bytes) -> str:
         """The signature of a file's content as `<file_signature>` carries it."""
@@ -45,8 +45,8 @@ class SigningKey:
         return _hex_lines(pow(int.from_bytes(block, "big"), self.private, self.modulus).to_bytes(SIZE, "big")) + ".\n"
 
 
-def _hex_lines(octets: bytes) -> str:
-    digits = octets.hex()
+def _hex_lines(data: bytes) -> str:
+    digits = data.hex()
     return "".join(digits[start : start + HEX_LINE] + "\n" for start in range(0, len(digits), HEX_LINE))
 
 

@@ -98,8 +98,8 @@ class Answer:
         return type_names[self.options[53][0]]
 
 
-def _text(octets: bytes) -> str:
-    text, nul, rest = octets.partition(b"\0")
+def _text(data: bytes) -> str:
+    text, nul, rest = data.partition(b"\0")
     assert nul, "no NUL at the end of a string field"
     assert not any(rest), "bytes behind the NUL"
     return text.decode()

@@ -1,4 +1,4 @@
-"""A DHCP datagram through decoding, decision and encoding. The first two octets say where it arrived, and the profile.
+"""A DHCP datagram through decoding, decision and encoding. The first two bytes say where it arrived, and the profile.
 
 Must hold of the boot server: no exception; an answer is a strict one, gives no address away, goes to the asker, its
 relay or everybody, and fits into one frame; what leaves by its fast ways (copies of a request known from memory,
@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from services.decision import Ignore
 from services.dhcp import packet, proxy
-from services.dhcp.lease import Grant, Information, Offer, Refusal, State
+from services.dhcp.lease import Information, LeaseGrant, Offer, Refusal, State
 from services.dhcp.lease_reply import reply as lease_reply
 from services.dhcp.leasing import Leasing
 from services.dhcp.message import Arrival, Peer, Reply
@@ -40,7 +40,7 @@ SUBNETS = (
 _POOL = {address for subnet in SUBNETS for address in subnet.dynamic}
 _BETWEEN = 1.0  # seconds from one input to the next, for leases
 _SOON = 0.25  # the same for the boot server, which knows a copy for a second
-_STRANGER = 0x80  # in the first octet: nobody may boot
+_STRANGER = 0x80  # in the first byte: nobody may boot
 LONGEST_ANSWER = 1500 - 28
 """What one Ethernet frame holds, less the headers of IP and UDP: boot firmware does not put fragments together."""
 
@@ -96,11 +96,11 @@ class Target:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._open.close()
 
-    def __call__(self, octets: bytes) -> None:
+    def __call__(self, data: bytes) -> None:
         """Play one input."""
-        if len(octets) >= 2:
-            datagram, arrival = octets[2:], ARRIVALS[octets[0] % len(ARRIVALS)]
-            self._may, self._profile = octets[0] < _STRANGER, PROFILES[octets[1] % len(PROFILES)]
+        if len(data) >= 2:
+            datagram, arrival = data[2:], ARRIVALS[data[0] % len(ARRIVALS)]
+            self._may, self._profile = data[0] < _STRANGER, PROFILES[data[1] % len(PROFILES)]
             self.hear(datagram, arrival)
             if arrival.port == 67:
                 self._now += _BETWEEN
@@ -128,13 +128,13 @@ class Target:
             return
         before = {lease.address: lease for lease in self._leasing.leases()}
         decision = self._leasing.decide(read, BOX, self._now)
-        if isinstance(decision, Offer | Grant):
+        if isinstance(decision, Offer | LeaseGrant):
             address = decision.address if isinstance(decision, Offer) else decision.lease.address
             last = before.get(address)
             assert address in _POOL
             assert last is None or last.mac == read.mac or last.state is State.RELEASED or last.expires <= self._now
             self._leasing.probed(read.mac, address)
-        if isinstance(decision, Offer | Grant | Information | Refusal):
+        if isinstance(decision, Offer | LeaseGrant | Information | Refusal):
             encoded = packet.encode(lease_reply(read, decision, BOX))
             answer = Answer.parse(encoded)
             assert (answer.mac, answer.op) == (datagram[28:34], 2)

@@ -106,12 +106,12 @@ class Target:
         self._folder.cleanup()
         self._faults.close()
 
-    def __call__(self, octets: bytes) -> None:
+    def __call__(self, data: bytes) -> None:
         """Play one input."""
-        self._loop.run_until_complete(self._play(octets))
+        self._loop.run_until_complete(self._play(data))
 
-    async def _play(self, octets: bytes) -> None:
-        talks = [self._talk(STRANGER if whose & 1 else PEER, whose, said) for whose, said in split(octets, MOST_PIECES)]
+    async def _play(self, data: bytes) -> None:
+        talks = [self._talk(STRANGER if whose & 1 else PEER, whose, said) for whose, said in split(data, MOST_PIECES)]
         await asyncio.gather(*talks)
         assert self.server._connections is not None
         async with asyncio.timeout(_ENDED):

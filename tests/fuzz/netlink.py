@@ -36,8 +36,8 @@ class Target:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         pass
 
-    def __call__(self, octets: bytes) -> None:
+    def __call__(self, data: bytes) -> None:
         """Play one input."""
-        messages = list(netlink.decode(octets))
+        messages = list(netlink.decode(data))
         read = sum(len(value) for message in messages for value in message.attributes.values())
-        assert len(messages) * _HEADER + read <= len(octets)
+        assert len(messages) * _HEADER + read <= len(data)

@@ -21,14 +21,14 @@ def seeds() -> list[bytes]:
     """The captures, some packets of each at a time."""
     found = []
     for name in all_captures():
-        octets = (FOLDER / name).read_bytes()
+        data = (FOLDER / name).read_bytes()
         packets, at = [], _HEADER
-        while at < len(octets):
-            end = at + 16 + struct.unpack_from("<I", octets, at + 8)[0]
-            packets.append(octets[at:end])
+        while at < len(data):
+            end = at + 16 + struct.unpack_from("<I", data, at + 8)[0]
+            packets.append(data[at:end])
             at = end
-        dhcp_first = [octets[:_HEADER] + b"".join(packets[:_PACKETS])]
-        later = [octets[:_HEADER] + b"".join(packets[at : at + _PACKETS]) for at in range(_PACKETS, 120, _PACKETS)]
+        dhcp_first = [data[:_HEADER] + b"".join(packets[:_PACKETS])]
+        later = [data[:_HEADER] + b"".join(packets[at : at + _PACKETS]) for at in range(_PACKETS, 120, _PACKETS)]
         found += dhcp_first + [each for each in later if len(each) > _HEADER]
     return found
 
@@ -44,9 +44,9 @@ class Target:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._folder.cleanup()
 
-    def __call__(self, octets: bytes) -> None:
+    def __call__(self, data: bytes) -> None:
         """Play one input."""
-        self._file.write_bytes(octets)
+        self._file.write_bytes(data)
         self.read()
 
     def read(self) -> int:

@@ -1,4 +1,4 @@
-"""Several datagrams or connections in one input: for each an octet that says whose it is, its length, its content."""
+"""Several datagrams or connections in one input: for each a byte that says whose it is, its length, its content."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,11 +10,11 @@ def join(pieces: Iterable[Piece]) -> bytes:
     return b"".join(bytes([whose]) + len(content).to_bytes(2, "big") + content for whose, content in pieces)
 
 
-def split(octets: bytes, most: int) -> Iterator[Piece]:
+def split(data: bytes, most: int) -> Iterator[Piece]:
     """At most so many pieces of an input; whatever stands in it, there is a way to read it."""
     for _ in range(most):
-        if len(octets) < 3:
+        if len(data) < 3:
             return
-        end = 3 + int.from_bytes(octets[1:3], "big")
-        yield octets[0], octets[3:end]
-        octets = octets[end:]
+        end = 3 + int.from_bytes(data[1:3], "big")
+        yield data[0], data[3:end]
+        data = data[end:]

@@ -1,6 +1,6 @@
 """A live system's report: from its bytes to what people are shown, and to the registry's text and back.
 
-The first octet says which stage stands before the input, or none: few mutations would spell one.
+The first byte says which stage stands before the input, or none: few mutations would spell one.
 
 Must hold: no exception; what is kept is bounded and printable, and comes back from the registry as it was.
 """
@@ -43,10 +43,10 @@ class Target:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         pass
 
-    def __call__(self, octets: bytes) -> None:
+    def __call__(self, data: bytes) -> None:
         """Play one input."""
-        stage = octets[0] % (len(STAGES) + 1) if octets else 0
-        take((f"stage={STAGES[stage - 1]}&".encode() if stage else b"") + octets[1:])
+        stage = data[0] % (len(STAGES) + 1) if data else 0
+        take((f"stage={STAGES[stage - 1]}&".encode() if stage else b"") + data[1:])
 
 
 def take(body: bytes) -> Reported | Ignore:

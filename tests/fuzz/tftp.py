@@ -86,12 +86,12 @@ class Target:
         self._folder.cleanup()
         self._faults.close()
 
-    def __call__(self, octets: bytes) -> None:
+    def __call__(self, data: bytes) -> None:
         """Play one input."""
-        self._loop.run_until_complete(asyncio.wait_for(self._play(octets), 20))
+        self._loop.run_until_complete(asyncio.wait_for(self._play(data), 20))
 
-    async def _play(self, octets: bytes) -> None:
-        for whose, datagram in split(octets, MOST_PIECES):
+    async def _play(self, data: bytes) -> None:
+        for whose, datagram in split(data, MOST_PIECES):
             self._peers[whose % len(self._peers)].send(datagram)
             if whose & 0x80:
                 await asyncio.sleep(0)  # the server takes what there is, before more comes

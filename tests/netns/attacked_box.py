@@ -41,7 +41,7 @@ _A_TURN = 0.5  # seconds after which a loader acknowledges once more
 _Found = TypeVar("_Found")
 
 
-class Besieged(Box):
+class AttackedBox(Box):
     """The box, with a gateway to two networks of PCs, and with a vandal on its own."""
 
     def __init__(self, network: Network, directory: Path, environment: Sequence[str] = ()) -> None:
@@ -92,7 +92,7 @@ class Besieged(Box):
 
     @contextlib.contextmanager
     def unharmed(self, memory: int) -> Iterator[None]:
-        """What happens meanwhile neither ends the process, nor raises its peak of memory by more than so many octets,
+        """What happens meanwhile neither ends the process, nor raises its peak of memory by more than so many bytes,
         nor leaves a descriptor open, nor makes it log what nobody expects."""
         since, pid, open_before = self.mark(), self.pid, self.descriptors()
         Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew: proc(5)
@@ -125,7 +125,7 @@ class FarPc:
         self.box = box
 
     def boot(self, release: Release) -> None:
-        """The whole way from the firmware's DISCOVER to the last octet of the initrd; every file is compared."""
+        """The whole way from the firmware's DISCOVER to the last byte of the initrd; every file is compared."""
         offer = self.discover(firmware(7))
         answer = self.ask_boot_server(firmware(7))
         assert offer.file == answer.file == f"{self.mac.bare}/{LOADER.name}"

@@ -7,7 +7,7 @@ import pytest
 
 from image.release import Release
 from services.ethernet import MacAddress
-from tests.netns.attacked_box import Besieged
+from tests.netns.attacked_box import AttackedBox
 from tests.netns.scripted_pc import ScriptedPc
 from tests.netns.served import Box, install_release
 from tests.room.namespaces import Network, assert_nothing_left
@@ -85,17 +85,17 @@ def plug(room: Room) -> Iterator[Plug]:
 
 
 @pytest.fixture(scope="module")
-def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedBox]:
     """A running box of this module's own, to be attacked."""
     with Network() as network:
-        yield Besieged(network, tmp_path_factory.mktemp("besieged"))
+        yield AttackedBox(network, tmp_path_factory.mktemp("attacked"))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failure shows the end of the box's log."""
     report = yield
-    box = item.funcargs.get("box", item.funcargs.get("besieged"))
+    box = item.funcargs.get("box", item.funcargs.get("attacked"))
     if report.failed and isinstance(box, Box):
         report.sections.append((f"The box ({box.log})", tail(box.log)))
     return report

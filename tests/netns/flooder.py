@@ -1,4 +1,4 @@
-"""Floods a server: `python -m tests.netns.flooder udp|tcp ADDRESS PORT...`. Random octets, until it is told to end by
+"""Floods a server: `python -m tests.netns.flooder udp|tcp ADDRESS PORT...`. Random bytes, until it is told to end by
 SIGTERM; then it says on a line how many datagrams or connections that were.
 
 UDP goes out by the kernel's segmentation offload (UDP_SEGMENT, udp(7)): some forty datagrams for each call.
@@ -28,7 +28,7 @@ def _stop(*_: object) -> None:
 
 
 def flood_udp(address: str, ports: list[int]) -> int:
-    """Datagrams of random octets and sizes to each port in turn; how many."""
+    """Datagrams of random bytes and sizes to each port in turn; how many."""
     sent, chance, stock = 0, random.Random(67), memoryview(os.urandom(_STOCK))
     with contextlib.suppress(_Stopped), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         signal.signal(signal.SIGTERM, _stop)
@@ -43,7 +43,7 @@ def flood_udp(address: str, ports: list[int]) -> int:
 
 
 def flood_tcp(address: str, ports: list[int]) -> int:
-    """Connections, each with random octets; how many."""
+    """Connections, each with random bytes; how many."""
     made, chance = 0, random.Random(80)
     with contextlib.suppress(_Stopped):
         signal.signal(signal.SIGTERM, _stop)

@@ -32,9 +32,9 @@ class HalfTftp:
     def __exit__(self, *_: object) -> None:
         self._udp.close()
 
-    def take(self, octets: int) -> None:
+    def take(self, data: int) -> None:
         """Take so many, and a few more. Raises Ended."""
-        while len(self._reader.content) < octets and not self._reader.done:
+        while len(self._reader.content) < data and not self._reader.done:
             datagram = self._udp.recv(2048)
             if datagram[:2] == b"\0\5":
                 raise Ended(error(datagram)[1])
@@ -75,9 +75,9 @@ class HalfHttp:
     def __exit__(self, *_: object) -> None:
         self._tcp.close()
 
-    def take(self, octets: int) -> None:
+    def take(self, data: int) -> None:
         """Take so many. Raises Ended."""
-        pieces, missing = [self._content], min(octets, self._promised) - len(self._content)
+        pieces, missing = [self._content], min(data, self._promised) - len(self._content)
         while missing > 0:
             try:
                 pieces.append(self._tcp.recv(min(missing, _SMALL_BUFFER)))

@@ -53,14 +53,12 @@ def dhcp_options(*options: tuple[int, bytes]) -> bytes:
     return message(DISCOVER, bytes.fromhex(MINE), [*kept, *options])
 
 
-def header(offset: int, octets: bytes) -> bytes:
-    """A request with these octets in its header."""
-    return PXE[:offset] + octets + PXE[offset + len(octets) :]
+def header(offset: int, data: bytes) -> bytes:
+    """A request with these bytes in its header."""
+    return PXE[:offset] + data + PXE[offset + len(data) :]
 
 
-ODD_ADDRESSES = [
-    bytes(octets) for octets in ((255,) * 4, (127, 0, 0, 1), (224, 0, 0, 1), (0, 0, 0, 1), (10, 77, 0, 255))
-]
+ODD_ADDRESSES = [bytes(data) for data in ((255,) * 4, (127, 0, 0, 1), (224, 0, 0, 1), (0, 0, 0, 1), (10, 77, 0, 255))]
 DHCP = [
     *(PXE[:length] for length in (0, 1, 3, 28, 34, 235, 236, 239, 240, 241, 242, 243, 250, len(PXE) - 1)),
     *(header(0, bytes([op])) for op in (0, 2, 255)),

@@ -57,8 +57,8 @@ class Ear:
     def next(self) -> Frame:
         """The next one that arrives; TimeoutError when none does."""
         while True:
-            octets, (_, _, kind, *_) = self._socket.recvfrom(65536)
-            if kind != _OUTGOING and (frame := _read(octets)):
+            data, (_, _, kind, *_) = self._socket.recvfrom(65536)
+            if kind != _OUTGOING and (frame := _read(data)):
                 return frame
 
     def heard(self) -> list[Frame]:
@@ -74,9 +74,9 @@ class Ear:
             self._socket.settimeout(PATIENCE)
 
 
-def _read(octets: bytes) -> Frame | None:
-    packet = octets[14:]
-    if octets[12:14] != b"\x08\x00" or packet[9] not in (socket.IPPROTO_UDP, socket.IPPROTO_TCP):
+def _read(data: bytes) -> Frame | None:
+    packet = data[14:]
+    if data[12:14] != b"\x08\x00" or packet[9] not in (socket.IPPROTO_UDP, socket.IPPROTO_TCP):
         return None
     length, source = struct.unpack_from("!H", packet, 2)[0], str(IPv4Address(packet[12:16]))
     inner = packet[(packet[0] & 15) * 4 : length]

@@ -1,4 +1,4 @@
-"""Clients of HTTP that take their time: hundreds of connections that say, or take, a few octets now and then."""
+"""Clients of HTTP that take their time: hundreds of connections that say, or take, a few bytes now and then."""
 
 import contextlib
 import resource
@@ -11,13 +11,13 @@ from tests.netns.inside import inside
 from tests.room.namespaces import Namespace
 from tests.room.room import BOX
 
-_TURN = 0.5  # seconds between two octets of one connection
+_TURN = 0.5  # seconds between two bytes of one connection
 _SMALL = 2048
 
 
 class Loiterers:
-    """`count` connections from each of these addresses. Each says `first`, then the octets `more` at each turn; or it
-    takes `takes` octets, of all that comes. One that the server ends is made anew while this is used as a context
+    """`count` connections from each of these addresses. Each says `first`, then the bytes `more` at each turn; or it
+    takes `takes` bytes, of all that comes. One that the server ends is made anew while this is used as a context
     manager."""
 
     def __init__(

@@ -14,14 +14,14 @@ from urllib.parse import urlencode, urlsplit
 
 from tests.fakes.dhcp_client import firmware
 from tests.fakes.tftp_peer import oack, rrq
-from tests.netns.attacked_box import LOADER, PATIENCE, Besieged, FarPc
+from tests.netns.attacked_box import LOADER, PATIENCE, AttackedBox, FarPc
 from tests.netns.scripted_pc import IPXE, BootScript
 from tests.room.namespaces import Network, run
 from tests.room.processes import Process, RoomError, wait_until
 from tests.room.room import appliance_command
 
 
-class Unlucky(Besieged):
+class Unlucky(AttackedBox):
     """The box, with all that is its own on a small disk, and with a systemd that hears what it says of its state."""
 
     def __init__(self, network: Network, directory: Path) -> None:

@@ -59,8 +59,8 @@ class Office:
 
     @staticmethod
     def _host(network: Network, name: str, address: IPv4Address) -> Namespace:
-        octets = bytes([2, 0x77, *address.packed])
-        return network.host(name, f"{address}/24", MacAddress.from_bytes(octets))
+        data = bytes([2, 0x77, *address.packed])
+        return network.host(name, f"{address}/24", MacAddress.from_bytes(data))
 
     def _state(self, address: IPv4Address) -> Export:
         # The space is there to show that it may be.

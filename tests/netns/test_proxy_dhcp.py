@@ -16,7 +16,7 @@ from services.decision import Ignore, Reason
 from services.dhcp.plan import BootPlan
 from services.dhcp.proxy import BootRequest
 from services.dhcp.server import ProxyDhcp
-from services.dhcp.udp_port import MOST, Wire
+from services.dhcp.udp_port import MOST, UdpPort
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
 from services.linux.sockets import BindError, bind_udp
@@ -389,7 +389,7 @@ async def test_a_copy_gets_its_answer_and_tells_nothing_new(
     """Two relays or a loop between switches bring it again; what differs in more than its xid is no copy."""
     if not batches:
 
-        def unavailable(*_: object) -> Wire:
+        def unavailable(*_: object) -> UdpPort:
             raise Unavailable("this test")
 
         monkeypatch.setattr("services.dhcp.port.Batched", unavailable)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
 from tests.fakes.tftp_peer import Reader, ack, data, rrq
-from tests.netns.attacked_box import LOADER, PATIENCE, Besieged, FarPc, Forger
+from tests.netns.attacked_box import LOADER, PATIENCE, AttackedBox, FarPc, Forger
 from tests.netns.inside import inside
 from tests.netns.malformed_input import DHCP, HTTP, LEAVE, MINE, PXE, TFTP
 from tests.netns.scripted_pc import BROADCAST
@@ -20,10 +20,10 @@ MEMORY = 32 << 20
 
 
 @pytest.fixture
-def honest(besieged: Besieged) -> Iterator[FarPc]:
+def honest(attacked: AttackedBox) -> Iterator[FarPc]:
     """A PC that is served as ever after each killer."""
-    with besieged.unharmed(MEMORY):
-        yield besieged.pc(2)
+    with attacked.unharmed(MEMORY):
+        yield attacked.pc(2)
 
 
 def is_served(pc: FarPc) -> None:
@@ -33,7 +33,7 @@ def is_served(pc: FarPc) -> None:
     assert pc.get(f"/boot/{pc.mac.bare}/boot.ipxe").startswith(b"#!ipxe\n")
 
 
-def senders(box: Besieged, stack: ExitStack) -> list[socket.socket]:
+def senders(box: AttackedBox, stack: ExitStack) -> list[socket.socket]:
     """Sockets of a PC that may boot, and of a stranger."""
     with inside(box.vandal):
         stranger = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -48,9 +48,9 @@ def senders(box: Besieged, stack: ExitStack) -> list[socket.socket]:
         for number, killer in enumerate(killers)
     ],
 )
-def test_a_datagram_that_ends_other_servers(besieged: Besieged, honest: FarPc, port: int, killer: bytes) -> None:
+def test_a_datagram_that_ends_other_servers(attacked: AttackedBox, honest: FarPc, port: int, killer: bytes) -> None:
     with ExitStack() as stack:
-        asking = senders(besieged, stack)
+        asking = senders(attacked, stack)
         for sender in asking:
             sender.sendto(killer, (str(BOX), port))
         is_served(honest)
@@ -59,9 +59,9 @@ def test_a_datagram_that_ends_other_servers(besieged: Besieged, honest: FarPc, p
 
 
 @pytest.mark.parametrize("killer", HTTP, ids=range(len(HTTP)))
-def test_a_request_that_ends_other_servers(besieged: Besieged, honest: FarPc, killer: bytes) -> None:
+def test_a_request_that_ends_other_servers(attacked: AttackedBox, honest: FarPc, killer: bytes) -> None:
     # Reset: the answer to what is no request.
-    with besieged.pc(1).connect() as connection, contextlib.suppress(OSError):
+    with attacked.pc(1).connect() as connection, contextlib.suppress(OSError):
         connection.sendall(killer)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(1 << 16):
@@ -69,10 +69,10 @@ def test_a_request_that_ends_other_servers(besieged: Besieged, honest: FarPc, ki
     is_served(honest)
 
 
-def test_datagrams_from_where_nothing_can_be_answered(besieged: Besieged, honest: FarPc) -> None:
+def test_datagrams_from_where_nothing_can_be_answered(attacked: AttackedBox, honest: FarPc) -> None:
     """Port 0; addresses of everybody, of nobody, and of the box itself, which would answer itself for ever."""
     odd = ["255.255.255.255", "224.0.0.1", "127.0.0.1", "0.0.0.0", "10.77.0.255", "10.77.0.0", str(BOX)]
-    with Forger(besieged.gateway) as forger:
+    with Forger(attacked.gateway) as forger:
         for source, source_port in [("10.80.0.1", 0), *((each, port) for each in odd for port in (67, 68, 69, 4011))]:
             forger.say(rrq(f"{MINE}/no-such-file"), source, source_port, 69)
             forger.say(ack(0), source, source_port, 69)
@@ -157,10 +157,10 @@ def test_blocks_are_acknowledged_that_were_never_sent(honest: FarPc) -> None:
     assert client.came < BLOCKS * 1.5
 
 
-def test_others_speak_into_a_transfer(besieged: Besieged, honest: FarPc) -> None:
+def test_others_speak_into_a_transfer(attacked: AttackedBox, honest: FarPc) -> None:
     """From another port of the same PC, from another PC and from a stranger: ACKs and ERRORs that are not theirs."""
     with ExitStack() as stack:
-        others = [*senders(besieged, stack), stack.enter_context(honest.udp())]
+        others = [*senders(attacked, stack), stack.enter_context(honest.udp())]
 
         def disturbed(answer: bytes) -> list[bytes]:
             for other in others:
@@ -176,7 +176,7 @@ def test_others_speak_into_a_transfer(besieged: Besieged, honest: FarPc) -> None
                 other.recv(100)
 
 
-def test_a_client_goes_away_in_the_middle(besieged: Besieged, honest: FarPc) -> None:
+def test_a_client_goes_away_in_the_middle(attacked: AttackedBox, honest: FarPc) -> None:
     """Its port is closed, so each packet to it comes back as an ICMP error: on the socket that all the others share."""
     request = rrq(f"{honest.mac.bare}/{LOADER.name}", blksize=1468, windowsize=16, timeout=1)
     with Disorder(honest, request) as client:
@@ -184,7 +184,7 @@ def test_a_client_goes_away_in_the_middle(besieged: Besieged, honest: FarPc) -> 
         assert client.hear()[:2] == b"\0\6"
         gone = [
             Disorder(
-                besieged.pc(number), request.replace(honest.mac.bare.encode(), besieged.pc(number).mac.bare.encode())
+                attacked.pc(number), request.replace(honest.mac.bare.encode(), attacked.pc(number).mac.bare.encode())
             )
             for number in range(3, 13)
         ]
@@ -199,9 +199,9 @@ def test_a_client_goes_away_in_the_middle(besieged: Besieged, honest: FarPc) -> 
         assert client.read(reader, lambda answer: [answer]) == WHOLE
 
 
-def test_dhcp_out_of_order(besieged: Besieged) -> None:
+def test_dhcp_out_of_order(attacked: AttackedBox) -> None:
     """Port 4011 before any DISCOVER, an old DISCOVER behind a new one, each three times: each is answered rightly."""
-    pc = besieged.pc(500)
+    pc = attacked.pc(500)
     with pc.udp(68, "") as udp, pc.udp(4011) as unicast:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lan0")
         for each in (udp, unicast):
@@ -213,4 +213,4 @@ def test_dhcp_out_of_order(besieged: Besieged) -> None:
             udp.sendto(message(DISCOVER, bytes(pc.mac), firmware(7), xid=xid, flags=BROADCAST), ("255.255.255.255", 67))
             answer = Answer.parse(udp.recv(2048))
             assert (answer.kind, answer.xid, answer.mac) == ("OFFER", xid, bytes(pc.mac))
-    pc.boot(besieged.release)
+    pc.boot(attacked.release)

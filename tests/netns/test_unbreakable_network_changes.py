@@ -12,7 +12,7 @@ from image.release import KERNEL
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import firmware
 from tests.fakes.tftp_peer import Reader, ack, data, rrq
-from tests.netns.attacked_box import LOADER, PATIENCE, Besieged, FarPc
+from tests.netns.attacked_box import LOADER, PATIENCE, AttackedBox, FarPc
 from tests.room.namespaces import Network
 from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT
@@ -31,7 +31,7 @@ _numbers = count(101)
 class UnderWay:
     """A TFTP and an HTTP transfer of one PC, both in their middle. Use as a context manager."""
 
-    def __init__(self, box: Besieged, pc: FarPc) -> None:
+    def __init__(self, box: AttackedBox, pc: FarPc) -> None:
         self.box = (pc.box, 69)
         self.kernel = (box.release.path / KERNEL).read_bytes()
         self.udp = pc.udp()
@@ -51,9 +51,9 @@ class UnderWay:
         self.udp.close()
         self.tcp.close()
 
-    def load(self, octets: int) -> None:
-        """Go on with the loader until so many octets are there."""
-        while len(self.reader.content) < octets and not self.reader.done:
+    def load(self, payload: int) -> None:
+        """Go on with the loader until so many bytes are there."""
+        while len(self.reader.content) < payload and not self.reader.done:
             if answer := self.reader.answer(self.udp.recv(65536)):
                 self.udp.sendto(answer, self.box)
 
@@ -64,7 +64,7 @@ class UnderWay:
             pass
 
     def finish(self) -> None:
-        """Both come to their ends, and every octet is right."""
+        """Both come to their ends, and every byte is right."""
         self.load(len(_whole) + 1)
         assert self.reader.content == _whole
         while chunk := self.tcp.recv(1 << 16):
@@ -74,7 +74,7 @@ class UnderWay:
         assert body == self.kernel
 
 
-def near(box: Besieged, server: str = str(BOX)) -> FarPc:
+def near(box: AttackedBox, server: str = str(BOX)) -> FarPc:
     """A PC on the box's own network, switched on."""
     number = next(_numbers)
     mac, address = MacAddress(0x525400791000 + number), f"10.77.0.{number}"
@@ -83,20 +83,20 @@ def near(box: Besieged, server: str = str(BOX)) -> FarPc:
     return pc
 
 
-def test_the_interface_goes_down_and_up_again(besieged: Besieged) -> None:
+def test_the_interface_goes_down_and_up_again(attacked: AttackedBox) -> None:
     """The PC sees a pause, and then the rest of its files."""
-    pc = near(besieged)
-    with besieged.unharmed(MEMORY), UnderWay(besieged, pc) as transfers:
-        besieged.host.ip("link", "set", "lan0", "down")
+    pc = near(attacked)
+    with attacked.unharmed(MEMORY), UnderWay(attacked, pc) as transfers:
+        attacked.host.ip("link", "set", "lan0", "down")
         transfers.udp.sendto(ack(transfers.reader.received), transfers.box)
         transfers.udp.settimeout(1)
         with pytest.raises(TimeoutError):
             transfers.load(len(_whole))
-        besieged.host.ip("link", "set", "lan0", "up")
+        attacked.host.ip("link", "set", "lan0", "up")
         transfers.udp.settimeout(PATIENCE)
         transfers.finish()
-    besieged.route()
-    pc.boot(besieged.release)
+    attacked.route()
+    pc.boot(attacked.release)
 
 
 def silent(pc: FarPc) -> None:
@@ -108,7 +108,7 @@ def silent(pc: FarPc) -> None:
             udp.recv(1000)
 
 
-def goes(box: Besieged, why: str) -> None:
+def goes(box: AttackedBox, why: str) -> None:
     """The server says what it misses, and ends for systemd to start it again."""
     process = box.process
     assert process
@@ -116,17 +116,17 @@ def goes(box: Besieged, why: str) -> None:
     assert f"error: the interface lan0 {why}: the server has to be started again" in box.log.read_text()
 
 
-def test_the_address_changes(besieged: Besieged) -> None:
+def test_the_address_changes(attacked: AttackedBox) -> None:
     """Nobody answers under the old one; after the new start PCs are sent to the new one.
 
     The same with an interface that was made anew is in test_serve_interfaces.py."""
-    pc = near(besieged)
-    besieged.host.ip("address", "delete", f"{BOX}/24", "dev", "lan0")
-    besieged.host.ip("address", "add", f"{OTHER}/24", "dev", "lan0")
+    pc = near(attacked)
+    attacked.host.ip("address", "delete", f"{BOX}/24", "dev", "lan0")
+    attacked.host.ip("address", "add", f"{OTHER}/24", "dev", "lan0")
     silent(pc)
-    goes(besieged, f"has lost its address {BOX}/24")
-    besieged.start()
-    near(besieged, OTHER).boot(besieged.release)
+    goes(attacked, f"has lost its address {BOX}/24")
+    attacked.start()
+    near(attacked, OTHER).boot(attacked.release)
 
 
 class Clock:
@@ -152,13 +152,13 @@ def clock(tmp_path: Path) -> Clock:
 
 
 @pytest.fixture
-def timed(clock: Clock, tmp_path: Path) -> Iterator[Besieged]:
+def timed(clock: Clock, tmp_path: Path) -> Iterator[AttackedBox]:
     """A box that goes by that clock."""
     with Network() as network:
-        yield Besieged(network, tmp_path, clock.environment)
+        yield AttackedBox(network, tmp_path, clock.environment)
 
 
-def is_off(box: Besieged, since: int, days: int) -> bool:
+def is_off(box: AttackedBox, since: int, days: int) -> bool:
     """Whether the last line of the log is dated so many days later than now."""
     lines = box.lines(since)
     if not lines:
@@ -167,7 +167,7 @@ def is_off(box: Besieged, since: int, days: int) -> bool:
     return round((then - datetime.now(then.tzinfo)) / timedelta(days=1)) == days
 
 
-def test_the_clock_jumps(timed: Besieged, clock: Clock) -> None:
+def test_the_clock_jumps(timed: AttackedBox, clock: Clock) -> None:
     """A day forwards, then two back: nothing is given up, nothing waits for a time that does not come."""
     booted, booting = timed.pc(1), timed.pc(2)
     booted.boot(timed.release)

@@ -12,7 +12,7 @@ import pytest
 
 from services.tftp.server import MOST_SESSIONS, MOST_SESSIONS_A_CLIENT
 from tests.fakes.tftp_peer import oack, rrq
-from tests.netns.attacked_box import FORGED, LOADER, PATIENCE, Besieged, FarPc, Forger
+from tests.netns.attacked_box import FORGED, LOADER, PATIENCE, AttackedBox, FarPc, Forger
 from tests.netns.inside import counters
 from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT
@@ -26,19 +26,19 @@ BEGUN, DATAGRAMS, CONNECTIONS = 50_000, 200_000, 200
 """How many datagrams have arrived before the PCs are switched on; how much at least comes of each kind in all."""
 
 
-def connected(box: Besieged) -> int:
+def connected(box: AttackedBox) -> int:
     """The TCP connections that others have made to the box."""
     return counters(box.host, "Tcp")["PassiveOpens"]
 
 
-def arrived(box: Besieged) -> int:
+def arrived(box: AttackedBox) -> int:
     """The datagrams that have come to the box, those included that its kernel has dropped."""
     found = counters(box.host)
     return found["InDatagrams"] + found["InErrors"]
 
 
 @contextlib.contextmanager
-def flood(box: Besieged, kind: str, *ports: int) -> Iterator[list[int]]:
+def flood(box: AttackedBox, kind: str, *ports: int) -> Iterator[list[int]]:
     """Flood ports of the box meanwhile; at the end the list has how much that was."""
     counted: list[int] = []
     command = [sys.executable, "-m", "tests.netns.flooder", kind, str(BOX), *map(str, ports)]
@@ -49,24 +49,24 @@ def flood(box: Besieged, kind: str, *ports: int) -> Iterator[list[int]]:
     counted.append(int(process.log.read_text().split()[-1]))
 
 
-def test_fifty_pcs_boot_in_a_flood(besieged: Besieged, record_property: Callable[[str, object], None]) -> None:
-    """Each the whole way from DISCOVER to the last octet of the initrd."""
-    before, connected_before = arrived(besieged), connected(besieged)
+def test_fifty_pcs_boot_in_a_flood(attacked: AttackedBox, record_property: Callable[[str, object], None]) -> None:
+    """Each the whole way from DISCOVER to the last byte of the initrd."""
+    before, connected_before = arrived(attacked), connected(attacked)
     with (
-        besieged.unharmed(MEMORY),
-        flood(besieged, "udp", 67, 69, 4011) as datagrams,
-        flood(besieged, "tcp", 80) as connections,
+        attacked.unharmed(MEMORY),
+        flood(attacked, "udp", 67, 69, 4011) as datagrams,
+        flood(attacked, "tcp", 80) as connections,
     ):
-        wait_until(lambda: arrived(besieged) - before > BEGUN, PATIENCE, "the flood", 0.01)
+        wait_until(lambda: arrived(attacked) - before > BEGUN, PATIENCE, "the flood", 0.01)
         with ThreadPoolExecutor(PCS) as switched_on:
-            boots = [switched_on.submit(besieged.pc(number).boot, besieged.release) for number in range(1, PCS + 1)]
+            boots = [switched_on.submit(attacked.pc(number).boot, attacked.release) for number in range(1, PCS + 1)]
         for boot in boots:
             boot.result()
-        wait_until(lambda: arrived(besieged) - before - PCS * 1000 >= DATAGRAMS, PATIENCE, "all the flood", 0.01)
+        wait_until(lambda: arrived(attacked) - before - PCS * 1000 >= DATAGRAMS, PATIENCE, "all the flood", 0.01)
         wait_until(
-            lambda: connected(besieged) - connected_before >= CONNECTIONS + PCS * 10, PATIENCE, "its connections", 0.01
+            lambda: connected(attacked) - connected_before >= CONNECTIONS + PCS * 10, PATIENCE, "its connections", 0.01
         )
-    assert datagrams[0] >= arrived(besieged) - before - PCS * 1000 >= DATAGRAMS
+    assert datagrams[0] >= arrived(attacked) - before - PCS * 1000 >= DATAGRAMS
     assert connections[0] >= CONNECTIONS
     record_property("datagrams", datagrams[0])
     record_property("connections", connections[0])
@@ -82,11 +82,11 @@ def half_open(count: int) -> Iterator[tuple[bytes, str, int]]:
                 yield rrq(f"{mac:012x}/{LOADER.name}", blksize=1468, windowsize=64, timeout=1), str(address), port
 
 
-def test_ten_thousand_half_open_transfers(besieged: Besieged) -> None:
+def test_ten_thousand_half_open_transfers(attacked: AttackedBox) -> None:
     """An honest PC is served while they begin, and when they all are there; in the end none of them is left."""
-    honest, greedy = besieged.pc(1), besieged.pc(2)
+    honest, greedy = attacked.pc(1), attacked.pc(2)
     asked = 0
-    with besieged.unharmed(MEMORY_OF_HALF_OPEN), Forger(besieged.gateway) as forger, contextlib.ExitStack() as stack:
+    with attacked.unharmed(MEMORY_OF_HALF_OPEN), Forger(attacked.gateway) as forger, contextlib.ExitStack() as stack:
         for _ in range(MOST_SESSIONS_A_CLIENT):
             udp = stack.enter_context(greedy.udp())
             udp.settimeout(PATIENCE)
@@ -117,24 +117,24 @@ def is_served(pc: FarPc) -> bool:
     [("200mbit", "20m", 100, 64), ("20mbit", "60k", 8, 8)],
     ids=["full socket", "full interface"],
 )
-def test_there_is_no_room_to_send(besieged: Besieged, rate: str, limit: str, pcs: int, windowsize: int) -> None:
+def test_there_is_no_room_to_send(attacked: AttackedBox, rate: str, limit: str, pcs: int, windowsize: int) -> None:
     """The interface is slow. Where its queue takes all, the socket is full; where it takes little, packets are lost."""
-    before = counters(besieged.host)["SndbufErrors"]
-    with besieged.unharmed(MEMORY):
+    before = counters(attacked.host)["SndbufErrors"]
+    with attacked.unharmed(MEMORY):
         shaper = f"dev lan0 root tbf rate {rate} burst 6k limit"
-        besieged.host.run(["tc", "qdisc", "add", *shaper.split(), limit])
+        attacked.host.run(["tc", "qdisc", "add", *shaper.split(), limit])
         try:
             with ThreadPoolExecutor(pcs) as loading:
-                some = [besieged.pc(number) for number in range(1, pcs + 1)]
+                some = [attacked.pc(number) for number in range(1, pcs + 1)]
                 loads = [loading.submit(pc.load, f"{pc.mac.bare}/{LOADER.name}", 1468, windowsize) for pc in some]
             assert all(load.result() == LOADER.read_bytes() for load in loads)
             dropped = re.search(
-                r"dropped (\d+)", besieged.host.run(["tc", "-s", "qdisc", "show", "dev", "lan0"]).stdout
+                r"dropped (\d+)", attacked.host.run(["tc", "-s", "qdisc", "show", "dev", "lan0"]).stdout
             )
         finally:
-            besieged.host.run(["tc", "qdisc", "delete", "dev", "lan0", "root"])
+            attacked.host.run(["tc", "qdisc", "delete", "dev", "lan0", "root"])
     assert dropped
     if windowsize == 64:
-        assert counters(besieged.host)["SndbufErrors"] > before, "the socket was full"
+        assert counters(attacked.host)["SndbufErrors"] > before, "the socket was full"
     else:
         assert int(dropped[1]) > 0, "the interface was full"

@@ -74,7 +74,7 @@ log-dhcp
 
 
 def host_mac(address: IPv4Address) -> MacAddress:
-    """The MAC address of a host of the room: locally administered, its last octet that of the IPv4 address."""
+    """The MAC address of a host of the room: locally administered, its last byte that of the IPv4 address."""
     return MacAddress.parse(f"02:77:00:00:00:{address.packed[3]:02x}")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from appliance.config.loaders import Loaders
-from appliance.firmware.knowledge import Adaptation, Client
+from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge
 from services.decision import Ignore
 from services.dhcp import packet
 from services.dhcp.fingerprint import fingerprint
@@ -273,9 +273,9 @@ def booted(network: Bench, firmware: Firmware) -> Load | str | None:
     return firmware.outcome
 
 
-def learned(firmware: Firmware, profile: Profile, worked: bool = True) -> Client:
+def learned(firmware: Firmware, profile: Profile, worked: bool = True) -> ClientFirmware:
     """A client of which the box believes that its firmware takes `profile`."""
     (discover,) = firmware.power_on(0.0)
     read = packet.decode(discover.payload)
     assert not isinstance(read, Ignore)
-    return Client(firmwares=(Adaptation(fingerprint(read), profile, worked),))
+    return ClientFirmware(firmwares=(FirmwareKnowledge(fingerprint(read), profile, worked),))

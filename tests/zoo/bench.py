@@ -14,8 +14,8 @@ from typing import Any, cast
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot import policy
 from appliance.config.loaders import Loaders
-from appliance.firmware.knowledge import Client, favourite
-from appliance.firmware.rules import Room, observe
+from appliance.firmware.knowledge import ClientFirmware, favourite
+from appliance.firmware.rules import Surroundings, observe
 from services.decision import Ignore
 from services.dhcp.lease_server import LeaseServer
 from services.dhcp.leasing import Leasing
@@ -50,7 +50,7 @@ class Bench:
     shim: bool = False
     loaders: Loaders = field(default_factory=Loaders)
     now: float = 1000.0
-    clients: dict[MacAddress, Client] = field(default_factory=dict)
+    clients: dict[MacAddress, ClientFirmware] = field(default_factory=dict)
     profiles: list[Profile] = field(default_factory=list)
     """How each offer of a loader was planned, the latest at the end."""
     _served: float = float("-inf")
@@ -157,7 +157,7 @@ class Bench:
         self._loop.call_later(_ON_THE_WIRE, self._hear, Heard(answer, str(BOX), arrival.port))
 
     def _plan(self, request: BootRequest, allowed: Allowlist) -> BootPlan | Ignore:
-        client = self.clients.get(request.mac, Client())
+        client = self.clients.get(request.mac, ClientFirmware())
         plan = policy.plan(
             request,
             loaders=self.loaders.by_machine,
@@ -175,9 +175,9 @@ class Bench:
             self._say("box", f"silence, {event.reason.name}")
             return
         everything = [known for client in self.clients.values() for known in client.firmwares]
-        room = Room(self.shim, lambda of: favourite(everything, of), self._served)
+        room = Surroundings(self.shim, lambda of: favourite(everything, of), self._served)
         now = max(self.now, self._loop.now)
-        self.clients[event.mac] = observe(self.clients.get(event.mac, Client()), event, now, room)
+        self.clients[event.mac] = observe(self.clients.get(event.mac, ClientFirmware()), event, now, room)
 
 
 @dataclass

@@ -51,10 +51,10 @@ class Heard:
     def vendor_options(self) -> dict[int, bytes]:
         """Option 43, taken apart."""
         found: dict[int, bytes] = {}
-        octets = self.answer.options.get(43, b"")
-        while octets and octets[0] != 0xFF:
-            found[octets[0]] = octets[2 : 2 + octets[1]]
-            octets = octets[2 + octets[1] :]
+        data = self.answer.options.get(43, b"")
+        while data and data[0] != 0xFF:
+            found[data[0]] = data[2 : 2 + data[1]]
+            data = data[2 + data[1] :]
         return found
 
     @property

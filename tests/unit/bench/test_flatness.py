@@ -11,7 +11,7 @@ BOOTS = 20_000
 
 
 def samples(a_boot: float, *, warm_up: int = 0) -> list[Vitals]:
-    """Ten minutes of load and a quiet one: memory grows evenly, and by `warm_up` octets within the first minute."""
+    """Ten minutes of load and a quiet one: memory grows evenly, and by `warm_up` bytes within the first minute."""
     found = []
     for at in range(0, 661, 3):
         grown = int(a_boot * BOOTS * at / LOADED) + (warm_up if at > 60 else 0)
@@ -33,7 +33,7 @@ def test_memory_that_grows_on_is_not() -> None:
     judged = verdict(samples(GROWTH + 1))
     assert not judged.flat
     assert judged.growth == pytest.approx(GROWTH + 1, rel=0.01)
-    assert "BROKEN: memory grows by 201 octets a boot" in judged.lines[1]
+    assert "BROKEN: memory grows by 201 bytes a boot" in judged.lines[1]
 
 
 def test_what_is_taken_once_is_no_growth() -> None:

@@ -104,5 +104,5 @@ def test_an_activation_under_way_is_waited_for(images: Path) -> None:
 
 
 def test_no_directory_no_release(tmp_path: Path) -> None:
-    assert prune.prune(tmp_path / "none", 3, ()) == prune.Sorted((), ())
-    assert prune.choose(tmp_path / "none", 3, ()) == prune.Sorted((), ())
+    assert prune.prune(tmp_path / "none", 3, ()) == prune.PruneList((), ())
+    assert prune.choose(tmp_path / "none", 3, ()) == prune.PruneList((), ())

@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.allowlist import BootSettings
-from appliance.boot.menu import MEMTEST, Bootable, Decided, decide
+from appliance.boot.menu import MEMTEST, Bootable, MenuDecision, decide
 from appliance.config.menu import MenuSettings
 from appliance.config.menu_password import scrypt
 from services.menus.menu import LiveBoot, LocalDisk, Reboot
@@ -24,11 +24,11 @@ def made(
     own: BootSettings = BootSettings(),  # noqa: B008
     following: str = "",
     bootable: Bootable = ALL,
-) -> Decided:
+) -> MenuDecision:
     return decide(settings, own, following, bootable, live)
 
 
-def names(decided: Decided) -> list[str]:
+def names(decided: MenuDecision) -> list[str]:
     return [entry.name for entry in decided.menu.entries]
 
 

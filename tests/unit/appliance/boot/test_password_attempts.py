@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import threading
 
-from appliance.boot.password_attempts import MOST_OF_ALL, MOST_OF_ONE, WITHIN, Unlocking
+from appliance.boot.password_attempts import MOST_OF_ALL, MOST_OF_ONE, WITHIN, PasswordAttempts
 from appliance.config.menu_password import Scrypt
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
@@ -27,7 +27,7 @@ def lock(password: str = "secret") -> Scrypt:
 
 
 async def test_right_wrong_and_none() -> None:
-    unlocking = Unlocking(Clock())
+    unlocking = PasswordAttempts(Clock())
     assert await unlocking.check(A, lock(), None) == Ignore(Reason.PASSWORD_NEEDED)
     assert await unlocking.check(A, lock(), "wrong") == WRONG
     assert await unlocking.check(A, lock(), "secret") is None
@@ -35,7 +35,7 @@ async def test_right_wrong_and_none() -> None:
 
 async def test_after_five_wrong_ones_the_right_one_waits_too() -> None:
     clock = Clock()
-    unlocking = Unlocking(clock)
+    unlocking = PasswordAttempts(clock)
     for _ in range(MOST_OF_ONE):
         assert await unlocking.check(A, lock(), "wrong") == WRONG
         clock.now += 1
@@ -50,21 +50,21 @@ async def test_after_five_wrong_ones_the_right_one_waits_too() -> None:
 
 
 async def test_right_ones_and_questions_do_not_count() -> None:
-    unlocking = Unlocking(Clock())
+    unlocking = PasswordAttempts(Clock())
     for _ in range(3 * MOST_OF_ONE):
         assert await unlocking.check(A, lock(), "secret") is None
         await unlocking.check(A, lock(), None)
 
 
 async def test_who_changes_addresses_meets_the_limit_of_all() -> None:
-    unlocking = Unlocking(Clock())
+    unlocking = PasswordAttempts(Clock())
     for number in range(MOST_OF_ALL):
         assert await unlocking.check(MacAddress(number), lock(), "wrong") == WRONG
     assert await unlocking.check(MacAddress(MOST_OF_ALL), lock(), "secret") == TIRED
 
 
 async def test_tries_at_once_are_no_more_than_tries_in_turn() -> None:
-    unlocking = Unlocking(Clock())
+    unlocking = PasswordAttempts(Clock())
     found = await asyncio.gather(*(unlocking.check(A, lock(), "wrong") for _ in range(20)))
     assert found.count(WRONG) == MOST_OF_ONE
     assert found.count(TIRED) == 20 - MOST_OF_ONE
@@ -78,7 +78,7 @@ async def test_the_loop_runs_on_while_a_password_is_looked_at() -> None:
             assert released.wait(10), "the event loop stood still"
             return True
 
-    under_way = asyncio.create_task(Unlocking(Clock()).check(A, Slow(2, 1, 1, b"", b""), "x"))
+    under_way = asyncio.create_task(PasswordAttempts(Clock()).check(A, Slow(2, 1, 1, b"", b""), "x"))
     await asyncio.sleep(0)
     beside.append("a transfer")
     released.set()

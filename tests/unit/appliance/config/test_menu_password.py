@@ -21,7 +21,7 @@ def test_a_hash_opens_for_its_password_only() -> None:
 
 
 def test_the_vector_of_rfc_7914() -> None:
-    """Section 12: N = 1024, r = 8, p = 16; of its 64 octets our hash has the first half."""
+    """Section 12: N = 1024, r = 8, p = 16; of its 64 bytes our hash has the first half."""
     digest = bytes.fromhex("fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b373162")
     assert Scrypt(1024, 8, 16, b"NaCl", digest).matches("password")
 

@@ -6,10 +6,10 @@ import pytest
 
 from appliance.doctor import firewall
 from appliance.doctor.finding import Severity
-from appliance.doctor.ruleset import Packet, Verdict, parse
+from appliance.doctor.ruleset import Fate, FirstPacket, parse
 
-TFTP = Packet("lan0", "udp", 69)
-HTTP = Packet("lan0", "tcp", 80)
+TFTP = FirstPacket("lan0", "udp", 69)
+HTTP = FirstPacket("lan0", "tcp", 80)
 
 
 def chain(name: str = "input", policy: str = "drop", hook: str = "input", **more: Any) -> dict[str, Any]:
@@ -43,44 +43,44 @@ TCP_80 = {"set": {"family": "inet", "table": "t", "name": "ours", "type": "inet_
 @pytest.mark.parametrize(
     ("rules", "tftp", "http"),
     [
-        ([], Verdict.ACCEPT, Verdict.ACCEPT),
-        ([chain(policy="accept")], Verdict.ACCEPT, Verdict.ACCEPT),
-        ([chain()], Verdict.DROP, Verdict.DROP),
-        ([chain(hook="forward")], Verdict.ACCEPT, Verdict.ACCEPT),
-        ([chain(hook="")], Verdict.ACCEPT, Verdict.ACCEPT),
-        ([chain(), ESTABLISHED], Verdict.DROP, Verdict.DROP),
-        ([chain(), rule(match(STATE, "invalid"), DROP), rule(port("tcp", 80), ACCEPT)], Verdict.DROP, Verdict.ACCEPT),
-        ([chain(), rule(port("udp", {"set": [67, 69]}), ACCEPT)], Verdict.ACCEPT, Verdict.DROP),
-        ([chain(), rule(port("udp", {"range": [60, 70]}), ACCEPT)], Verdict.ACCEPT, Verdict.DROP),
-        ([chain(), rule(port("udp", {"set": [{"range": [70, 80]}, 67]}), ACCEPT)], Verdict.DROP, Verdict.DROP),
-        ([chain(), rule(port("th", {"set": [69, 80]}), ACCEPT)], Verdict.ACCEPT, Verdict.ACCEPT),
-        ([chain(), rule(port("tcp", "@ours"), ACCEPT), TCP_80], Verdict.DROP, Verdict.ACCEPT),
-        ([chain(), rule(port("tcp", 1024, "<"), ACCEPT)], Verdict.DROP, Verdict.ACCEPT),
-        ([chain(), rule(port("udp", 69, "!="), ACCEPT)], Verdict.DROP, Verdict.DROP),
-        ([chain(), rule(meta("iifname", "lo"), ACCEPT)], Verdict.DROP, Verdict.DROP),
-        ([chain(), rule(meta("iifname", "lan*"), ACCEPT)], Verdict.ACCEPT, Verdict.ACCEPT),
-        ([chain(), rule(meta("iifname", "wan0", "!="), {"counter": {}}, ACCEPT)], Verdict.ACCEPT, Verdict.ACCEPT),
-        ([chain(), rule(meta("l4proto", {"set": [17]}), ACCEPT)], Verdict.ACCEPT, Verdict.DROP),
-        ([chain(policy="accept"), rule(port("udp", 69), {"reject": None})], Verdict.DROP, Verdict.ACCEPT),
-        ([chain(policy="accept"), rule(port("udp", 69), ACCEPT), rule(DROP)], Verdict.ACCEPT, Verdict.DROP),
+        ([], Fate.ACCEPT, Fate.ACCEPT),
+        ([chain(policy="accept")], Fate.ACCEPT, Fate.ACCEPT),
+        ([chain()], Fate.DROP, Fate.DROP),
+        ([chain(hook="forward")], Fate.ACCEPT, Fate.ACCEPT),
+        ([chain(hook="")], Fate.ACCEPT, Fate.ACCEPT),
+        ([chain(), ESTABLISHED], Fate.DROP, Fate.DROP),
+        ([chain(), rule(match(STATE, "invalid"), DROP), rule(port("tcp", 80), ACCEPT)], Fate.DROP, Fate.ACCEPT),
+        ([chain(), rule(port("udp", {"set": [67, 69]}), ACCEPT)], Fate.ACCEPT, Fate.DROP),
+        ([chain(), rule(port("udp", {"range": [60, 70]}), ACCEPT)], Fate.ACCEPT, Fate.DROP),
+        ([chain(), rule(port("udp", {"set": [{"range": [70, 80]}, 67]}), ACCEPT)], Fate.DROP, Fate.DROP),
+        ([chain(), rule(port("th", {"set": [69, 80]}), ACCEPT)], Fate.ACCEPT, Fate.ACCEPT),
+        ([chain(), rule(port("tcp", "@ours"), ACCEPT), TCP_80], Fate.DROP, Fate.ACCEPT),
+        ([chain(), rule(port("tcp", 1024, "<"), ACCEPT)], Fate.DROP, Fate.ACCEPT),
+        ([chain(), rule(port("udp", 69, "!="), ACCEPT)], Fate.DROP, Fate.DROP),
+        ([chain(), rule(meta("iifname", "lo"), ACCEPT)], Fate.DROP, Fate.DROP),
+        ([chain(), rule(meta("iifname", "lan*"), ACCEPT)], Fate.ACCEPT, Fate.ACCEPT),
+        ([chain(), rule(meta("iifname", "wan0", "!="), {"counter": {}}, ACCEPT)], Fate.ACCEPT, Fate.ACCEPT),
+        ([chain(), rule(meta("l4proto", {"set": [17]}), ACCEPT)], Fate.ACCEPT, Fate.DROP),
+        ([chain(policy="accept"), rule(port("udp", 69), {"reject": None})], Fate.DROP, Fate.ACCEPT),
+        ([chain(policy="accept"), rule(port("udp", 69), ACCEPT), rule(DROP)], Fate.ACCEPT, Fate.DROP),
         # What depends on more than is known here leaves both ways open.
-        ([chain(), rule(FROM_SOMEWHERE, port("udp", 69), ACCEPT)], Verdict.UNSURE, Verdict.DROP),
-        ([chain(), rule(FROM_SOMEWHERE, DROP), rule(ACCEPT)], Verdict.UNSURE, Verdict.UNSURE),
-        ([chain(), rule(FROM_SOMEWHERE, DROP)], Verdict.DROP, Verdict.DROP),
-        ([chain(), rule({"limit": {"rate": 9}}, port("tcp", 80), ACCEPT)], Verdict.DROP, Verdict.UNSURE),
-        ([chain(policy="accept"), rule({"xt": None}, DROP)], Verdict.UNSURE, Verdict.UNSURE),
-        ([chain(policy="accept"), rule({"xt": None})], Verdict.UNSURE, Verdict.UNSURE),
-        ([chain(), rule(port("tcp", "@nosuch"), ACCEPT)], Verdict.DROP, Verdict.UNSURE),
+        ([chain(), rule(FROM_SOMEWHERE, port("udp", 69), ACCEPT)], Fate.UNSURE, Fate.DROP),
+        ([chain(), rule(FROM_SOMEWHERE, DROP), rule(ACCEPT)], Fate.UNSURE, Fate.UNSURE),
+        ([chain(), rule(FROM_SOMEWHERE, DROP)], Fate.DROP, Fate.DROP),
+        ([chain(), rule({"limit": {"rate": 9}}, port("tcp", 80), ACCEPT)], Fate.DROP, Fate.UNSURE),
+        ([chain(policy="accept"), rule({"xt": None}, DROP)], Fate.UNSURE, Fate.UNSURE),
+        ([chain(policy="accept"), rule({"xt": None})], Fate.UNSURE, Fate.UNSURE),
+        ([chain(), rule(port("tcp", "@nosuch"), ACCEPT)], Fate.DROP, Fate.UNSURE),
         # Other chains: jump comes back, goto does not; return ends one chain.
         (
             [chain(), chain("c", hook=""), rule({"jump": {"target": "c"}}), rule(port("udp", 69), ACCEPT, name="c")],
-            Verdict.ACCEPT,
-            Verdict.DROP,
+            Fate.ACCEPT,
+            Fate.DROP,
         ),
         (
             [chain(), chain("c", hook=""), rule({"goto": {"target": "c"}}), rule(ACCEPT)],
-            Verdict.DROP,
-            Verdict.DROP,
+            Fate.DROP,
+            Fate.DROP,
         ),
         (
             [
@@ -90,28 +90,28 @@ TCP_80 = {"set": {"family": "inet", "table": "t", "name": "ours", "type": "inet_
                 rule(ACCEPT),
                 rule({"return": None}, name="c"),
             ],
-            Verdict.ACCEPT,
-            Verdict.ACCEPT,
+            Fate.ACCEPT,
+            Fate.ACCEPT,
         ),
-        ([chain(), rule({"jump": {"target": "input"}})], Verdict.UNSURE, Verdict.UNSURE),
+        ([chain(), rule({"jump": {"target": "input"}})], Fate.UNSURE, Fate.UNSURE),
         (
             [
                 chain(),
                 rule({"vmap": {"key": STATE, "data": {"set": [["established", ACCEPT], ["invalid", DROP]]}}}),
                 rule({"vmap": {"key": {"meta": {"key": "l4proto"}}, "data": {"set": [["udp", ACCEPT]]}}}),
             ],
-            Verdict.ACCEPT,
-            Verdict.DROP,
+            Fate.ACCEPT,
+            Fate.DROP,
         ),
         # Each base chain has to let it through.
-        ([chain(policy="accept"), chain("second")], Verdict.DROP, Verdict.DROP),
-        ([chain(hook="ingress", family="netdev", dev="wan0")], Verdict.ACCEPT, Verdict.ACCEPT),
-        ([chain(hook="ingress", family="netdev", dev=["lan0", "wan0"])], Verdict.DROP, Verdict.DROP),
-        ([chain(family="ip6")], Verdict.ACCEPT, Verdict.ACCEPT),
-        ([chain(type="nat")], Verdict.ACCEPT, Verdict.ACCEPT),
+        ([chain(policy="accept"), chain("second")], Fate.DROP, Fate.DROP),
+        ([chain(hook="ingress", family="netdev", dev="wan0")], Fate.ACCEPT, Fate.ACCEPT),
+        ([chain(hook="ingress", family="netdev", dev=["lan0", "wan0"])], Fate.DROP, Fate.DROP),
+        ([chain(family="ip6")], Fate.ACCEPT, Fate.ACCEPT),
+        ([chain(type="nat")], Fate.ACCEPT, Fate.ACCEPT),
     ],
 )
-def test_what_becomes_of_a_packet(rules: list[Any], tftp: Verdict, http: Verdict) -> None:
+def test_what_becomes_of_a_packet(rules: list[Any], tftp: Fate, http: Fate) -> None:
     ruleset = parse({"nftables": [{"metainfo": {"json_schema_version": 1}}, *rules]})
     assert (ruleset.decide(TFTP)[0], ruleset.decide(HTTP)[0]) == (tftp, http)
 

@@ -4,7 +4,7 @@ import pytest
 
 from appliance.doctor import firmware
 from appliance.doctor.finding import Severity
-from appliance.firmware.knowledge import Adaptation, Why
+from appliance.firmware.knowledge import FirmwareKnowledge, Why
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 
@@ -16,22 +16,34 @@ PXE, HTTP = "52:54:00 PXEClient:Arch:00007:UNDI:003010 7", "52:54:00 HTTPClient:
     ("known", "severity", "what", "do"),
     [
         (
-            Adaptation(PXE, Profile.DELAYED, True, Why.IGNORED),
+            FirmwareKnowledge(PXE, Profile.DELAYED, True, Why.IGNORED),
             Severity.NOTE,
             f"PCs that boot by another offer than the standard one (delayed): {MAC}",
             "clients forget MAC",
         ),
-        (Adaptation(PXE, Profile.SHIM, True, Why.REFUSED), Severity.NOTE, "(shim)", "clients forget MAC"),
-        (Adaptation(PXE, Profile.SHIM, False, Why.REFUSED), Severity.NOTE, "are tried with another offer (shim)", ""),
-        (Adaptation(PXE, Profile.PLAIN, False, Why.IGNORED), Severity.NOTE, "are tried with another offer", ""),
-        (Adaptation(PXE, why=Why.REFUSED), Severity.WARNING, "not started it", "apt-get install shim-signed"),
-        (Adaptation(PXE, worked=True, why=Why.REFUSED), Severity.WARNING, "not started it", "shim-signed"),
-        (Adaptation(HTTP, why=Why.REFUSED), Severity.WARNING, "UEFI HTTP boot", "choose PXE boot"),
-        (Adaptation(PXE, why=Why.NEITHER), Severity.WARNING, "nor with the signed one", "siaddr"),
-        (Adaptation(PXE, Profile.DELAYED, False, Why.IGNORED_ALL), Severity.WARNING, "every kind", "doctor pcap"),
+        (FirmwareKnowledge(PXE, Profile.SHIM, True, Why.REFUSED), Severity.NOTE, "(shim)", "clients forget MAC"),
+        (
+            FirmwareKnowledge(PXE, Profile.SHIM, False, Why.REFUSED),
+            Severity.NOTE,
+            "are tried with another offer (shim)",
+            "",
+        ),
+        (FirmwareKnowledge(PXE, Profile.PLAIN, False, Why.IGNORED), Severity.NOTE, "are tried with another offer", ""),
+        (FirmwareKnowledge(PXE, why=Why.REFUSED), Severity.WARNING, "not started it", "apt-get install shim-signed"),
+        (FirmwareKnowledge(PXE, worked=True, why=Why.REFUSED), Severity.WARNING, "not started it", "shim-signed"),
+        (FirmwareKnowledge(HTTP, why=Why.REFUSED), Severity.WARNING, "UEFI HTTP boot", "choose PXE boot"),
+        (FirmwareKnowledge(PXE, why=Why.NEITHER), Severity.WARNING, "nor with the signed one", "siaddr"),
+        (
+            FirmwareKnowledge(PXE, Profile.DELAYED, False, Why.IGNORED_ALL),
+            Severity.WARNING,
+            "every kind",
+            "doctor pcap",
+        ),
     ],
 )
-def test_each_case_has_its_words_and_what_to_do(known: Adaptation, severity: Severity, what: str, do: str) -> None:
+def test_each_case_has_its_words_and_what_to_do(
+    known: FirmwareKnowledge, severity: Severity, what: str, do: str
+) -> None:
     (found,) = firmware.judge([(MAC, known)])
     assert (found.check, found.severity) == ("firmware", severity)
     assert what in found.what
@@ -39,7 +51,9 @@ def test_each_case_has_its_words_and_what_to_do(known: Adaptation, severity: Sev
 
 
 def test_a_room_of_one_firmware_is_one_finding() -> None:
-    (found,) = firmware.judge((MacAddress(n), Adaptation(PXE, Profile.DELAYED, True, Why.IGNORED)) for n in range(30))
+    (found,) = firmware.judge(
+        (MacAddress(n), FirmwareKnowledge(PXE, Profile.DELAYED, True, Why.IGNORED)) for n in range(30)
+    )
     assert found.what.endswith("00:00:00:00:00:09 and 20 more (status)")
 
 

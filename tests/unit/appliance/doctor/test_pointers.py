@@ -8,26 +8,30 @@ import pytest
 from appliance.doctor.finding import Finding, Severity
 from appliance.doctor.pointers import judge
 from services.ethernet import MacAddress
-from services.probe.find_servers_raw import Heard
+from services.probe.find_servers_raw import HeardServer
 from services.probe.firmware import Agent
-from services.probe.message import NOWHERE, Dhcp
+from services.probe.message import NOWHERE, DhcpPacket
 
 OWN, SITE = IPv4Address("10.77.0.1"), IPv4Address("10.77.0.2")
 MAC = MacAddress.parse("02:00:00:00:00:01")
-LEASE = Dhcp(True, 2, 1, 0, NOWHERE, IPv4Address("10.77.0.100"), NOWHERE, MAC, "", "", {54: SITE.packed})
+LEASE = DhcpPacket(True, 2, 1, 0, NOWHERE, IPv4Address("10.77.0.100"), NOWHERE, MAC, "", "", {54: SITE.packed})
 HERE = replace(LEASE, options={54: OWN.packed, 60: b"PXEClient"})
 SCRIPT = "http://10.77.0.1/boot/${netX/mac:hexraw}/boot.ipxe"
 
 
-def answers(source: IPv4Address, plain: Dhcp, uefi: Dhcp, ipxe: Dhcp) -> list[Heard]:
-    return [Heard(source, Agent.SYSTEM, plain), Heard(source, Agent.UEFI, uefi), Heard(source, Agent.IPXE, ipxe)]
+def answers(source: IPv4Address, plain: DhcpPacket, uefi: DhcpPacket, ipxe: DhcpPacket) -> list[HeardServer]:
+    return [
+        HeardServer(source, Agent.SYSTEM, plain),
+        HeardServer(source, Agent.UEFI, uefi),
+        HeardServer(source, Agent.IPXE, ipxe),
+    ]
 
 
-def named(file: str, server: IPv4Address = OWN) -> Dhcp:
+def named(file: str, server: IPv4Address = OWN) -> DhcpPacket:
     return replace(LEASE, siaddr=server, file=file)
 
 
-def only(heard: list[Heard]) -> Finding:
+def only(heard: list[HeardServer]) -> Finding:
     (finding,) = judge("lan0", [OWN], heard, ["snponly.efi", "undionly.kpxe"])
     return finding
 
@@ -58,7 +62,7 @@ def test_a_server_anywhere_that_names_our_files(file: str) -> None:
         (SITE, named("snponly.efi"), LEASE, "neither option 60 nor a boot file"),
     ],
 )
-def test_a_server_that_does_not_lead_here(source: IPv4Address, uefi: Dhcp, ipxe: Dhcp, what: str) -> None:
+def test_a_server_that_does_not_lead_here(source: IPv4Address, uefi: DhcpPacket, ipxe: DhcpPacket, what: str) -> None:
     found = only(answers(source, LEASE, uefi, ipxe))
     assert (found.check, found.severity) == ("dhcp-pointer", Severity.ERROR)
     assert what in found.what
@@ -68,7 +72,7 @@ def test_a_server_that_does_not_lead_here(source: IPv4Address, uefi: Dhcp, ipxe:
 
 def test_nobody_and_a_rival() -> None:
     assert only([]).what == "no DHCP server answers on lan0"
-    proxy = Heard(SITE, Agent.UEFI, replace(HERE, yiaddr=NOWHERE))
+    proxy = HeardServer(SITE, Agent.UEFI, replace(HERE, yiaddr=NOWHERE))
     assert [f.check for f in judge("lan0", [OWN], [*answers(OWN, LEASE, HERE, HERE), proxy], ["snponly.efi"])] == [
         "dhcp-pointer",
         "dhcp-proxy",

@@ -8,25 +8,25 @@ import pytest
 from appliance.doctor.finding import Finding, Severity
 from appliance.doctor.segment import asked, judge, judge_alone
 from services.ethernet import MacAddress
-from services.probe.find_servers_raw import Heard, Listens
+from services.probe.find_servers_raw import HeardServer, Port4011
 from services.probe.firmware import Agent
-from services.probe.message import NOWHERE, Dhcp
+from services.probe.message import NOWHERE, DhcpPacket
 
 OWN, SITE, OTHER = (IPv4Address(f"10.77.0.{number}") for number in (1, 2, 5))
 MAC = MacAddress.parse("02:00:00:00:00:01")
-LEASE = Dhcp(True, 2, 1, 0, NOWHERE, IPv4Address("10.77.0.100"), NOWHERE, MAC, "", "", {54: SITE.packed})
+LEASE = DhcpPacket(True, 2, 1, 0, NOWHERE, IPv4Address("10.77.0.100"), NOWHERE, MAC, "", "", {54: SITE.packed})
 PROXY = replace(LEASE, yiaddr=NOWHERE, siaddr=OTHER, file="pxelinux.0", options={54: OTHER.packed, 60: b"PXEClient"})
 
 
-def heard(offer: Dhcp, source: IPv4Address = SITE, agent: Agent = Agent.UEFI) -> Heard:
-    return Heard(source, agent, offer)
+def heard(offer: DhcpPacket, source: IPv4Address = SITE, agent: Agent = Agent.UEFI) -> HeardServer:
+    return HeardServer(source, agent, offer)
 
 
-def faults(*answers: Heard, servers: dict[IPv4Address, Listens] | None = None) -> list[Finding]:
+def faults(*answers: HeardServer, servers: dict[IPv4Address, Port4011] | None = None) -> list[Finding]:
     return [f for f in judge("lan0", [OWN], answers, servers or {}) if f.severity is not Severity.OK]
 
 
-def with_options(options: dict[int, bytes]) -> Dhcp:
+def with_options(options: dict[int, bytes]) -> DhcpPacket:
     return replace(LEASE, options={**LEASE.options, **options})
 
 
@@ -58,12 +58,12 @@ def test_another_proxy_is_named_once_with_its_boot_file() -> None:
 @pytest.mark.parametrize(
     ("listens", "severity", "said"),
     [
-        (Listens.NOBODY, Severity.ERROR, "nobody listens on port 4011 of 10.77.0.2"),
-        (Listens.ANSWERS, Severity.WARNING, "10.77.0.2 answers on port 4011"),
-        (Listens.SILENT, Severity.WARNING, "sends option 60 PXEClient with its leases"),
+        (Port4011.NOBODY, Severity.ERROR, "nobody listens on port 4011 of 10.77.0.2"),
+        (Port4011.ANSWERS, Severity.WARNING, "10.77.0.2 answers on port 4011"),
+        (Port4011.SILENT, Severity.WARNING, "sends option 60 PXEClient with its leases"),
     ],
 )
-def test_a_lease_with_option_60(listens: Listens, severity: Severity, said: str) -> None:
+def test_a_lease_with_option_60(listens: Port4011, severity: Severity, said: str) -> None:
     (fault,) = faults(heard(with_options({60: b"PXEClient"})), servers={SITE: listens})
     assert (fault.check, fault.severity) == ("dhcp-option-60", severity)
     assert said in fault.what

@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from appliance.allowlist import Allowlist, Entry
-from appliance.config.file import Config, Server
+from appliance.config.file import Config, ServerSettings
 from appliance.exports import grants
-from appliance.exports.grants import Grant, check, exports_for, granted, mountable
+from appliance.exports.grants import ExportGrant, check, decide_grants, exports_for, mountable
 from services.ethernet import MacAddress, MacRange
 from services.nfs.exports import LARGEST_NUMBER, render_ganesha, render_kernel
 
@@ -18,9 +18,9 @@ NETWORKS = (IPv4Network("10.77.0.0/24"), IPv4Network("192.0.2.0/31"))
 MACS = [MacAddress.parse(f"52:54:00:aa:bb:{number:02x}") for number in range(8)]
 
 
-def grant(index: int = 1, *addresses: str, number: int | None = None) -> Grant:
+def grant(index: int = 1, *addresses: str, number: int | None = None) -> ExportGrant:
     own = addresses or (f"10.77.0.{100 + index}",)
-    return Grant(MACS[index], index if number is None else number, tuple(map(IPv4Address, own)))
+    return ExportGrant(MACS[index], index if number is None else number, tuple(map(IPv4Address, own)))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_honest_grants_pass() -> None:
         ([grant(1), grant(2, "10.77.0.255")], r"bb:02 has the address 10\.77\.0\.255"),
         ([grant(1, "10.77.0.9", "8.8.8.8")], r"10\.77\.0\.0/24, 192\.0\.2\.0/31"),
         ([grant(1, "10.77.0.9", "10.77.0.9")], "twice"),
-        ([Grant(MACS[1], 1, ())], "no address"),
+        ([ExportGrant(MACS[1], 1, ())], "no address"),
         ([grant(1, number=0)], "number 0"),
         ([grant(1, number=-1)], "number -1"),
         ([grant(1, number=LARGEST_NUMBER)], f"number {LARGEST_NUMBER}"),
@@ -67,7 +67,7 @@ def test_honest_grants_pass() -> None:
         ([grant(1), grant(1, number=2)], "the client 52:54:00:aa:bb:01 is there 2 times"),
     ],
 )
-def test_what_cannot_be_exported_is_refused_as_a_whole(bad: list[Grant], said: str) -> None:
+def test_what_cannot_be_exported_is_refused_as_a_whole(bad: list[ExportGrant], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         check(bad, NETWORKS)
 
@@ -85,7 +85,7 @@ def test_without_a_network_nobody_may_mount() -> None:
 
 
 def test_the_paths_come_from_the_configuration_alone() -> None:
-    config = Config(Path("/x.toml"), server=Server(data=Path("/srv/netboot")))
+    config = Config(Path("/x.toml"), server=ServerSettings(data=Path("/srv/netboot")))
     made = exports_for(config, [grant(2), grant(1, "10.77.0.102", "10.77.0.9")])
     assert [(e.path, e.number, e.writable, e.uid, e.gid) for e in made] == [
         ("/srv/netboot/images", 1, False, 65534, 65534),
@@ -99,7 +99,7 @@ def test_the_paths_come_from_the_configuration_alone() -> None:
 
 @dataclass
 class Known:
-    """What `granted` looks at of a client and of its boot."""
+    """What `decide_grants` looks at of a client and of its boot."""
 
     mac: MacAddress
     number: int
@@ -108,10 +108,10 @@ class Known:
     root: str = ""
 
 
-def make(known: list[Known], allowed: list[str] | None = None) -> tuple[Grant, ...]:
+def make(known: list[Known], allowed: list[str] | None = None) -> tuple[ExportGrant, ...]:
     entries = [Entry(MacRange.parse(text), "") for text in (["52:54:00:*"] if allowed is None else allowed)]
     boots: Any = {each.mac: each for each in known}
-    return granted(NETWORKS, Allowlist.of(entries), cast("Any", known), boots)
+    return decide_grants(NETWORKS, Allowlist.of(entries), cast("Any", known), boots)
 
 
 def known(index: int, *addresses: str, at: float = 0.0, number: int | None = None, root: str = "") -> Known:
@@ -133,7 +133,7 @@ def test_granted_is_what_passes_the_check() -> None:
 
 
 def test_the_live_root_is_for_whoever_may_run_from_it() -> None:
-    config = Config(Path("/x.toml"), server=Server(data=Path("/srv/netboot")))
+    config = Config(Path("/x.toml"), server=ServerSettings(data=Path("/srv/netboot")))
     found = make([known(n, f"10.77.0.{n}", root=root) for n, root in ((1, ""), (2, "http"), (3, "nfs"))])
     live, *states = exports_for(config, found)
     assert list(map(str, live.clients)) == ["10.77.0.1", "10.77.0.3"]

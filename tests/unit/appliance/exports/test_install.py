@@ -11,26 +11,26 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config.file import Config, Nfs, Server
+from appliance.config.file import Config, NfsSettings, ServerSettings
 from appliance.errors import UserError
 from appliance.exports import install as exports
-from appliance.exports.grants import Grant
+from appliance.exports.grants import ExportGrant
 from services.ethernet import MacAddress
 
 NETWORKS = [IPv4Network("10.77.0.0/24")]
-GRANT = Grant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.77.0.9"),))
+GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.77.0.9"),))
 NAME = "525400aabbcc"
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    nfs = Nfs(
+    nfs = NfsSettings(
         backend="ganesha", ganesha_config=tmp_path / "etc" / "ours.conf", ganesha_pid_file=tmp_path / "no" / "pid"
     )
-    return Config(tmp_path / "config.toml", server=Server(data=tmp_path / "data"), nfs=nfs)
+    return Config(tmp_path / "config.toml", server=ServerSettings(data=tmp_path / "data"), nfs=nfs)
 
 
-def install(config: Config, *grants: Grant) -> None:
+def install(config: Config, *grants: ExportGrant) -> None:
     """Everything but the signal to NFS-Ganesha, which does not run."""
     with pytest.raises(UserError, match="NFS-Ganesha is not running"):
         exports.install(config, NETWORKS, grants or [GRANT])
@@ -71,7 +71,7 @@ def test_nothing_is_made_for_nobody(config: Config) -> None:
 
 def test_a_refused_grant_changes_nothing(config: Config) -> None:
     with pytest.raises(UserError, match=r"refused: .* has the address 10\.78\.0\.9"):
-        exports.install(config, NETWORKS, [GRANT, Grant(MacAddress(2), 2, (IPv4Address("10.78.0.9"),))])
+        exports.install(config, NETWORKS, [GRANT, ExportGrant(MacAddress(2), 2, (IPv4Address("10.78.0.9"),))])
     assert not config.server.data.exists()
     assert not config.nfs.ganesha_config.exists()
 
@@ -110,5 +110,5 @@ def test_nobody_else_may_be_able_to_swap_what_is_exported(config: Config, place:
 def test_the_data_directory_itself_may_be_a_link(config: Config, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk")
-    install(replace(config, server=Server(data=tmp_path / "link")))
+    install(replace(config, server=ServerSettings(data=tmp_path / "link")))
     assert mode_of(tmp_path / "disk" / "state" / NAME) == (731, 731, 0o700)

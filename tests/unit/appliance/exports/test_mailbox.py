@@ -10,7 +10,7 @@ import pytest
 from appliance.errors import UserError
 from appliance.exports import mailbox
 from appliance.exports.mailbox import answer_file, directories, read_answer, read_request, request_file, write
-from appliance.exports.request import LARGEST, Answer, encode_answer
+from appliance.exports.request import LARGEST, ExportAnswer, encode_answer
 
 SERVER = 12345
 
@@ -141,5 +141,5 @@ def test_an_answer_that_is_none_is_none(tmp_path: Path) -> None:
     assert read_answer(path) is None
     path.write_bytes(b"{")
     assert read_answer(path) is None
-    path.write_bytes(encode_answer(Answer("x", error="e", hint="h")))
-    assert read_answer(path) == Answer("x", error="e", hint="h")
+    path.write_bytes(encode_answer(ExportAnswer("x", error="e", hint="h")))
+    assert read_answer(path) == ExportAnswer("x", error="e", hint="h")

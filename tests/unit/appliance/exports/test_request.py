@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.exports import request
-from appliance.exports.grants import MOST_GRANTS, Grant
-from appliance.exports.request import Answer, decode, decode_answer, digest, encode, encode_answer
+from appliance.exports.grants import MOST_GRANTS, ExportGrant
+from appliance.exports.request import ExportAnswer, decode, decode_answer, digest, encode, encode_answer
 from services.ethernet import HIGHEST, MacAddress
 
-GRANT = Grant(MacAddress.parse("52:54:00:aa:bb:cc"), 7, (IPv4Address("10.77.0.9"), IPv4Address("10.77.0.8")))
+GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 7, (IPv4Address("10.77.0.9"), IPv4Address("10.77.0.8")))
 CLIENT: dict[str, Any] = {"mac": "52:54:00:aa:bb:cc", "number": 7, "addresses": ["10.77.0.9"], "live": True}
 REQUEST: dict[str, Any] = {"version": 2, "once": "x", "clients": [CLIENT]}
 
@@ -22,7 +22,7 @@ REQUEST: dict[str, Any] = {"version": 2, "once": "x", "clients": [CLIENT]}
 @given(
     st.lists(
         st.builds(
-            Grant,
+            ExportGrant,
             st.integers(0, HIGHEST).map(MacAddress),
             st.integers(),
             st.lists(st.ip_addresses(v=4)).map(tuple),
@@ -30,7 +30,7 @@ REQUEST: dict[str, Any] = {"version": 2, "once": "x", "clients": [CLIENT]}
         )
     )
 )
-def test_what_is_asked_for_is_what_is_read(grants: list[Grant]) -> None:
+def test_what_is_asked_for_is_what_is_read(grants: list[ExportGrant]) -> None:
     assert decode(encode(grants, "once")) == tuple(grants)
 
 
@@ -123,7 +123,7 @@ def test_it_is_bounded_in_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert decode(encode([GRANT], "x"))
     with pytest.raises(ValueError, match="longer than"):
         decode(b" " * request.LARGEST + b"{}")
-    two = [GRANT, Grant(MacAddress(1), 8, GRANT.addresses)]
+    two = [GRANT, ExportGrant(MacAddress(1), 8, GRANT.addresses)]
     content = encode(two, "x")
     monkeypatch.setattr(request, "_MOST_ADDRESSES", 3)
     with pytest.raises(ValueError, match="more than 3 addresses"):
@@ -137,14 +137,14 @@ def test_it_is_bounded_in_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_full_room_fits() -> None:
     grants = [
-        Grant(MacAddress(number), number, tuple(IPv4Address(number * 4 + i) for i in range(4)))
+        ExportGrant(MacAddress(number), number, tuple(IPv4Address(number * 4 + i) for i in range(4)))
         for number in range(1, MOST_GRANTS + 1)
     ]
     assert decode(encode(grants, "x")) == tuple(grants)
 
 
 def test_the_answer() -> None:
-    answer = Answer("abc", "kernel", "why", True, 3)
+    answer = ExportAnswer("abc", "kernel", "why", True, 3)
     assert decode_answer(encode_answer(answer)) == answer
     for broken in (b"", b"[]", b"{}", b'{"request": "x", "unknown": 1}'):
         with pytest.raises(ValueError):

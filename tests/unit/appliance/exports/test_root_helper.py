@@ -12,15 +12,15 @@ import pytest
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.exports import mailbox
-from appliance.exports.grants import Grant
+from appliance.exports.grants import ExportGrant
 from appliance.exports.install import Installed
 from appliance.exports.mailbox import answer_file, read_answer, request_file
-from appliance.exports.request import Answer, decode, digest, encode
+from appliance.exports.request import ExportAnswer, decode, digest, encode
 from appliance.exports.root_helper import serve_requests
 from services.ethernet import MacAddress
 from services.nfs.apply import Backend
 
-GRANT = Grant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.77.0.9"),))
+GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.77.0.9"),))
 CONFIGURATION = """
 [server]
 interfaces = ["lo"]
@@ -43,7 +43,7 @@ class Place:
         os.chown(self.server, 12345, 12345)
         self.config = directory / "config.toml"
         self.config.write_text(CONFIGURATION.format(directory, directory))
-        self.installed: list[tuple[list[str], tuple[Grant, ...]]] = []
+        self.installed: list[tuple[list[str], tuple[ExportGrant, ...]]] = []
         self.meanwhile: list[bytes] = []
 
     def ask(self, content: bytes) -> str:
@@ -52,7 +52,7 @@ class Place:
         os.chown(request, 12345, 12345)
         return digest(content)
 
-    def install(self, config: Config, networks: tuple[object, ...], grants: tuple[Grant, ...]) -> Installed:
+    def install(self, config: Config, networks: tuple[object, ...], grants: tuple[ExportGrant, ...]) -> Installed:
         self.installed.append(([str(network) for network in networks], grants))
         if self.meanwhile:
             self.ask(self.meanwhile.pop(0))
@@ -62,7 +62,7 @@ class Place:
         serve_requests(self.config)
 
     @property
-    def answer(self) -> Answer | None:
+    def answer(self) -> ExportAnswer | None:
         return read_answer(answer_file(self.server))
 
 
@@ -78,7 +78,7 @@ def test_a_request_is_brought_into_force_and_answered(place: Place) -> None:
     name = place.ask(encode([GRANT], "x"))
     place.serve()
     assert place.installed == [(["10.77.0.0/24"], (GRANT,))]
-    assert place.answer == Answer(name, "kernel", "why", True, 1)
+    assert place.answer == ExportAnswer(name, "kernel", "why", True, 1)
     assert (place.root / "result.json").stat().st_mode & 0o7777 == 0o644, "for the server to read"
     place.serve()
     assert len(place.installed) == 2, "asked again is done again"
@@ -115,7 +115,7 @@ def test_a_malicious_request_is_answered_with_the_error_and_nothing_done(place: 
 def test_an_error_of_before_is_not_reported_for_the_latest(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.ask(b"nonsense")
 
-    def answered_late(content: bytes) -> tuple[Grant, ...]:
+    def answered_late(content: bytes) -> tuple[ExportGrant, ...]:
         if content == b"nonsense":
             place.ask(encode([GRANT], "x"))
         return decode(content)
@@ -164,7 +164,7 @@ def test_the_networks_are_those_of_the_interfaces_when_none_are_named(place: Pla
 
 def test_as_a_program_it_says_what_is_wrong_and_fails(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    place.ask(encode([Grant(GRANT.mac, 1, (IPv4Address("8.8.8.8"),))], "x"))
+    place.ask(encode([ExportGrant(GRANT.mac, 1, (IPv4Address("8.8.8.8"),))], "x"))
     environment = {"RUNTIME_DIRECTORY": str(place.root), "NETBOOT_APPLIANCE_CONFIG": str(place.config)}
     done = subprocess.run(
         [sys.executable, "-I", "-m", "appliance.exports.root_helper"],

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.firmware.knowledge import Adaptation, Client, Why, favourite, notable
-from appliance.firmware.rules import FIRMWARES, ORDERS, Room, observe
+from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why, favourite, notable
+from appliance.firmware.rules import FIRMWARES, ORDERS, Surroundings, observe
 from services.dhcp.firmware import Machine
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
@@ -49,13 +49,13 @@ class Talk:
     shim: bool = False
     start: Profile = Profile.STANDARD
     loader: str = ""
-    client: Client = field(default_factory=Client)
+    client: ClientFirmware = field(default_factory=ClientFirmware)
     now: float = 1000.0
     served: float = 0.0
     offers: list[str] = field(default_factory=list)
 
     def hear(self, event: Event) -> None:
-        room = Room(self.shim, lambda _: self.start, self.served)
+        room = Surroundings(self.shim, lambda _: self.start, self.served)
         self.client = observe(self.client, event, self.now, room)
 
     def say(self, words: str) -> str:
@@ -106,7 +106,7 @@ class Talk:
         del self.offers[len(self.offers) - copies + 1 :]
 
     @property
-    def known(self) -> Adaptation:
+    def known(self) -> FirmwareKnowledge:
         return self.client.firmwares[-1]
 
 
@@ -277,7 +277,10 @@ def test_a_new_pc_begins_with_what_its_like_take() -> None:
 
 
 def test_what_worked_for_most_is_the_favourite_and_of_equals_the_latest() -> None:
-    one, two = Adaptation("a", Profile.DELAYED, True, at=9.0), Adaptation("a", Profile.VENDOR_OPTIONS, True, at=1.0)
+    one, two = (
+        FirmwareKnowledge("a", Profile.DELAYED, True, at=9.0),
+        FirmwareKnowledge("a", Profile.VENDOR_OPTIONS, True, at=1.0),
+    )
     assert favourite([], "a") is Profile.STANDARD
     assert favourite([one], "b") is Profile.STANDARD
     assert favourite([replace(one, worked=False)], "a") is Profile.STANDARD
@@ -287,8 +290,8 @@ def test_what_worked_for_most_is_the_favourite_and_of_equals_the_latest() -> Non
 
 
 def test_what_does_not_work_is_not_notable_where_another_firmware_of_the_pc_does() -> None:
-    usual, shim = Adaptation("pxe", worked=True), Adaptation("pxe", Profile.SHIM, True, Why.REFUSED)
-    refusing = Adaptation("http", why=Why.REFUSED)
+    usual, shim = FirmwareKnowledge("pxe", worked=True), FirmwareKnowledge("pxe", Profile.SHIM, True, Why.REFUSED)
+    refusing = FirmwareKnowledge("http", why=Why.REFUSED)
     assert notable([refusing, shim]) == [shim]
     assert notable([refusing, usual]) == []
     assert notable([refusing, replace(shim, worked=False)]) == [refusing, replace(shim, worked=False)]
@@ -344,4 +347,4 @@ def test_a_profile_that_worked_is_not_left_after_one_boot_that_fails(
 def test_a_client_without_a_discover_of_its_firmware_is_not_watched(said: str) -> None:
     pc = Talk()
     pc.say(" ".join(word for word in said.split() if word[0] not in "DHB"))
-    assert pc.client == Client()
+    assert pc.client == ClientFirmware()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from appliance.firmware.knowledge import Adaptation, Why
-from appliance.firmware.memory import Adaptations
+from appliance.firmware.knowledge import FirmwareKnowledge, Why
+from appliance.firmware.memory import FirmwareMemory
 from appliance.firmware.table import forget, read
 from appliance.registry.database import Registry
 from services.decision import Reason
@@ -36,7 +36,7 @@ class Box:
 
     def restart(self) -> None:
         """As a new process, without a flush."""
-        self.adaptations = Adaptations(self.registry, self.shim)
+        self.adaptations = FirmwareMemory(self.registry, self.shim)
 
     def discover(self, mac: MacAddress = MAC, xid: int = 1, firmware: str = EDK2) -> Profile:
         """One DISCOVER and our offer: its profile."""
@@ -61,7 +61,7 @@ def test_what_worked_is_known_after_a_restart(registry: Registry) -> None:
     box.learn()
     box.restart()
     assert box.discover(xid=2) is Profile.VENDOR_OPTIONS
-    assert read(registry) == {MAC: (Adaptation(EDK2, Profile.VENDOR_OPTIONS, True, Why.IGNORED, 1034.0),)}
+    assert read(registry) == {MAC: (FirmwareKnowledge(EDK2, Profile.VENDOR_OPTIONS, True, Why.IGNORED, 1034.0),)}
 
 
 def test_nothing_is_written_of_a_pc_that_has_not_booted(registry: Registry) -> None:
@@ -81,7 +81,7 @@ def test_only_what_changes_is_written(registry: Registry, tmp_path: Path) -> Non
         for _ in range(3):
             box.learn(discovers=1)
         assert not watcher.changed()
-    assert read(registry)[MAC] == (Adaptation(EDK2, worked=True, at=1014.0),)
+    assert read(registry)[MAC] == (FirmwareKnowledge(EDK2, worked=True, at=1014.0),)
 
 
 def test_each_firmware_of_a_pc_has_its_own(registry: Registry) -> None:
@@ -150,7 +150,7 @@ def test_what_cannot_be_written_is_written_later(registry: Registry) -> None:
 def test_a_row_of_a_newer_version_is_passed_over(registry: Registry) -> None:
     for row in ("1, 'x', 'by pigeon', 1, '', 1.0", "2, 'x', 'delayed', 1, '?', 1.0", "2, 'y', 'delayed', 1, '', 2.0"):
         registry.sql.execute(f"INSERT INTO adaptations VALUES ({row})")
-    assert read(registry) == {MacAddress(2): (Adaptation("y", Profile.DELAYED, True, at=2.0),)}
+    assert read(registry) == {MacAddress(2): (FirmwareKnowledge("y", Profile.DELAYED, True, at=2.0),)}
 
 
 def test_the_log_says_what_was_learned_once(registry: Registry) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.errors import UserError
 from appliance.network import interface_watch as module
-from appliance.network.interface_watch import SETTLED, Footing
+from appliance.network.interface_watch import SETTLED, InterfaceWatch
 from services.ethernet import MacAddress
 from services.linux.neighbours import Address, Interface, Link
 
@@ -23,8 +23,8 @@ ELSEWHERE = (Address(IPv4Interface("10.99.0.1/24"), None),)
 
 
 @pytest.fixture
-def footing() -> Footing:
-    return Footing([LAN])
+def footing() -> InterfaceWatch:
+    return InterfaceWatch([LAN])
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def footing() -> Footing:
         replace(LINK, addresses=(*ELSEWHERE, *LINK.addresses)),
     ],
 )
-def test_no_trouble(footing: Footing, link: Link) -> None:
+def test_no_trouble(footing: InterfaceWatch, link: Link) -> None:
     for now in (0.0, 100.0):
         footing.look([OTHER, link], now)
         assert footing.trouble == ()
@@ -50,7 +50,7 @@ def test_no_trouble(footing: Footing, link: Link) -> None:
         ([OTHER, replace(LINK, addresses=())], "the interface lan0 has lost its address 10.77.0.1/24"),
     ],
 )
-def test_what_may_come_back_is_waited_for(footing: Footing, found: list[Link], words: str) -> None:
+def test_what_may_come_back_is_waited_for(footing: InterfaceWatch, found: list[Link], words: str) -> None:
     for now in (0.0, 1000.0):
         footing.look(found, now)
         assert footing.trouble == (words,)
@@ -65,7 +65,7 @@ def test_what_may_come_back_is_waited_for(footing: Footing, found: list[Link], w
         (replace(LINK, addresses=ELSEWHERE), "the interface lan0 has lost its address 10.77.0.1/24"),
     ],
 )
-def test_what_stays_another_one_ends_the_server(footing: Footing, link: Link, words: str) -> None:
+def test_what_stays_another_one_ends_the_server(footing: InterfaceWatch, link: Link, words: str) -> None:
     footing.look([link], 10.0)
     footing.look([link], 10.0 + SETTLED / 2)
     assert footing.trouble == (words,)
@@ -74,7 +74,7 @@ def test_what_stays_another_one_ends_the_server(footing: Footing, link: Link, wo
     assert raised.value.code == 1
 
 
-def test_the_time_counts_anew_after_it_was_back(footing: Footing) -> None:
+def test_the_time_counts_anew_after_it_was_back(footing: InterfaceWatch) -> None:
     moved = replace(LINK, addresses=ELSEWHERE)
     for now, link in ((0.0, moved), (2.0, LINK), (4.0, moved), (6.0, replace(LINK, addresses=())), (8.0, moved)):
         footing.look([link], now)
@@ -82,7 +82,7 @@ def test_the_time_counts_anew_after_it_was_back(footing: Footing) -> None:
 
 
 async def test_all_interfaces_are_looked_at_only_when_one_is_not_as_it_was(
-    footing: Footing, monkeypatch: pytest.MonkeyPatch
+    footing: InterfaceWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That takes milliseconds, for which every PC waits."""
     looks: list[str] = []

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
-from appliance.server.address_claims import Claims
+from appliance.server.address_claims import AddressClaims
 from services.ethernet import MacAddress
 from services.events import AddressSeen
 from services.linux.neighbours import Interface, Neighbours
@@ -39,7 +39,7 @@ def confirmed() -> list[AddressSeen]:
 
 
 def test_a_claim_waits_for_the_table(table: Table, confirmed: list[AddressSeen]) -> None:
-    claims = Claims(table, confirmed.append)
+    claims = AddressClaims(table, confirmed.append)
     claims.add(AddressSeen(MAC, HERE), 0.0)
     claims.check(0.1)
     claims.check(0.2)
@@ -53,7 +53,7 @@ def test_a_claim_waits_for_the_table(table: Table, confirmed: list[AddressSeen])
 
 
 def test_a_forged_claim_never_counts(table: Table, confirmed: list[AddressSeen]) -> None:
-    claims = Claims(table, confirmed.append)
+    claims = AddressClaims(table, confirmed.append)
     table.entries[HERE] = OTHER
     claims.add(AddressSeen(MAC, HERE), 0.0)
     for tenth in range(700):
@@ -63,12 +63,12 @@ def test_a_forged_claim_never_counts(table: Table, confirmed: list[AddressSeen])
 
 
 def test_behind_a_router_there_is_no_table(table: Table, confirmed: list[AddressSeen]) -> None:
-    Claims(table, confirmed.append).add(AddressSeen(MAC, ELSEWHERE), 0.0)
+    AddressClaims(table, confirmed.append).add(AddressSeen(MAC, ELSEWHERE), 0.0)
     assert confirmed == [AddressSeen(MAC, ELSEWHERE)]
 
 
 def test_a_flood_of_claims_is_bounded(table: Table, confirmed: list[AddressSeen]) -> None:
-    claims = Claims(table, confirmed.append)
+    claims = AddressClaims(table, confirmed.append)
     for number in range(6000):
         claims.add(AddressSeen(MacAddress(number), HERE), 0.0)
     claims.check(0.0)

@@ -8,9 +8,9 @@ import pytest
 
 from appliance.allowlist import Entry
 from appliance.firmware import table
-from appliance.firmware.knowledge import Adaptation
+from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.registry.database import Registry
-from appliance.server.registry_sync import Bookkeeping
+from appliance.server.registry_sync import RegistrySync
 from image import release
 from services.ethernet import MacAddress, MacRange
 from tests.unit.appliance.server.test_box_menu import OLD, PC, Running
@@ -26,7 +26,7 @@ def box(tmp_path: Path) -> Iterator[Running]:
 def turn(box: Running) -> tuple[object, ...]:
     """What the server does each quarter of a second."""
     box.box.refresh_release()
-    Bookkeeping(box.registry, box.box, box.journal).turn(0.0)
+    RegistrySync(box.registry, box.box, box.journal).turn(0.0)
     return box.box.basis()
 
 
@@ -48,7 +48,7 @@ def _disallow(box: Running, other: Registry) -> None:
 def _learn(box: Running, other: Registry) -> None:
     """As `clients forget` does, what is known of firmware is changed by another process."""
     with other.transaction():
-        table.write(other, PC, (Adaptation("f", worked=True),))
+        table.write(other, PC, (FirmwareKnowledge("f", worked=True),))
 
 
 def _activate(box: Running, other: Registry) -> None:

@@ -13,17 +13,17 @@ import pytest
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.exports import mailbox
-from appliance.exports.grants import Grant
-from appliance.exports.request import Answer, decode, digest, encode_answer
+from appliance.exports.grants import ExportGrant
+from appliance.exports.request import ExportAnswer, decode, digest, encode_answer
 from appliance.server import export_task
-from appliance.server.export_task import RootsHands, choose_hands, keep_exports
+from appliance.server.export_task import RootsInstaller, choose_installer, keep_exports
 from services.ethernet import MacAddress
 
 CONFIG = Config(Path("/nowhere"))
 
 
-def grant(number: int) -> Grant:
-    return Grant(MacAddress(number), number, (IPv4Address("10.77.0.9"),))
+def grant(number: int) -> ExportGrant:
+    return ExportGrant(MacAddress(number), number, (IPv4Address("10.77.0.9"),))
 
 
 class Root:
@@ -33,10 +33,10 @@ class Root:
         self.own = directory / "box"
         self.own.mkdir()
         (directory / "box-exports").mkdir()
-        self.hands = RootsHands(self.own)
+        self.hands = RootsInstaller(self.own)
         self.written: list[bytes] = []
 
-    async def play(self, answer: Callable[[bytes, int], Answer | None]) -> None:
+    async def play(self, answer: Callable[[bytes, int], ExportAnswer | None]) -> None:
         last = 0
         while True:
             try:
@@ -52,8 +52,8 @@ class Root:
             await asyncio.sleep(0.005)
 
     async def ask(
-        self, number: int, answer: Callable[[bytes, int], Answer | None], moved: asyncio.Event | None = None
-    ) -> Answer | None:
+        self, number: int, answer: Callable[[bytes, int], ExportAnswer | None], moved: asyncio.Event | None = None
+    ) -> ExportAnswer | None:
         player = asyncio.create_task(self.play(answer))
         try:
             return await self.hands.install(CONFIG, (), [grant(number)], moved or asyncio.Event())
@@ -69,8 +69,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Root:
     return Root(tmp_path)
 
 
-def good(content: bytes, _count: int) -> Answer:
-    return Answer(digest(content), "kernel", "why", True, 2)
+def good(content: bytes, _count: int) -> ExportAnswer:
+    return ExportAnswer(digest(content), "kernel", "why", True, 2)
 
 
 def nothing(_content: bytes, _count: int) -> None:
@@ -78,7 +78,7 @@ def nothing(_content: bytes, _count: int) -> None:
 
 
 async def test_the_answer_to_this_request_is_the_answer(root: Root) -> None:
-    mailbox.write(mailbox.answer_file(root.own), encode_answer(Answer("of before", error="not this")))
+    mailbox.write(mailbox.answer_file(root.own), encode_answer(ExportAnswer("of before", error="not this")))
     done = await root.ask(7, good)
     assert done
     assert (done.backend, done.error, done.directories) == ("kernel", "", 2)
@@ -100,7 +100,7 @@ async def test_a_request_that_was_missed_is_written_again(root: Root) -> None:
 
 async def test_a_refusal_is_an_error_with_its_hint(root: Root) -> None:
     with pytest.raises(UserError, match="no NFS server") as caught:
-        await root.ask(7, lambda content, _: Answer(digest(content), error="no NFS server", hint="install one"))
+        await root.ask(7, lambda content, _: ExportAnswer(digest(content), error="no NFS server", hint="install one"))
     assert caught.value.hint == "install one"
 
 
@@ -134,9 +134,9 @@ async def test_a_root_that_answers_late_is_not_called_dead(root: Root) -> None:
     moved = asyncio.Event()
     moved.set()
 
-    def late(content: bytes, _count: int) -> Answer:
+    def late(content: bytes, _count: int) -> ExportAnswer:
         # To a request that the server does not wait for any more by then.
-        return Answer(digest(content + b" "), "kernel")
+        return ExportAnswer(digest(content + b" "), "kernel")
 
     async with asyncio.timeout(60):
         for number in range(1, 60):
@@ -159,10 +159,10 @@ async def test_after_each_time_the_others_have_theirs(
     class Room:
         """Where something moves all the time."""
 
-        async def install(self, *_: object) -> Answer:
+        async def install(self, *_: object) -> ExportAnswer:
             now[0] += took
             moved.set()
-            return Answer("")
+            return ExportAnswer("")
 
     async def sleep(seconds: float) -> None:
         rested.append(seconds)
@@ -179,12 +179,12 @@ async def test_after_each_time_the_others_have_theirs(
 
 
 def test_who_is_not_root_asks_or_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert type(choose_hands()).__name__ == "_OwnHands", "root, whatever the environment"
+    assert type(choose_installer()).__name__ == "_OwnInstaller", "root, whatever the environment"
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/netboot-appliance")
-    assert isinstance(choose_hands(), RootsHands)
+    assert isinstance(choose_installer(), RootsInstaller)
     monkeypatch.delenv("RUNTIME_DIRECTORY")
     with pytest.raises(UserError, match="not root") as caught:
-        choose_hands()
+        choose_installer()
     assert "systemctl start netboot-appliance" in caught.value.hint
     assert "sudo" in caught.value.hint

@@ -13,7 +13,7 @@ from appliance.allowlist import Entry
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
 from appliance.server import registry_sync
-from appliance.server.registry_sync import Bookkeeping
+from appliance.server.registry_sync import RegistrySync
 from services.ethernet import MacAddress, MacRange
 from services.events import Discovered
 
@@ -58,9 +58,9 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, object]]]:
         yield lines  # type: ignore[misc]
 
 
-def keep(registry: Registry) -> tuple[Bookkeeping, Journal, Reader]:
+def keep(registry: Registry) -> tuple[RegistrySync, Journal, Reader]:
     journal, box = Journal(registry, lambda: 1000.0, lambda *_: None), Reader(registry)
-    return Bookkeeping(registry, box, journal), journal, box  # type: ignore[arg-type]
+    return RegistrySync(registry, box, journal), journal, box  # type: ignore[arg-type]
 
 
 def test_what_another_process_commits_is_read(registry: Registry, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_leases_that_cannot_be_written_are_said_and_written_later(registry: Regi
             with registry.transaction():
                 pending.clear()
 
-    books = Bookkeeping(registry, box, Journal(registry, lambda: 1000.0, lambda *_: None), Leases())  # type: ignore[arg-type]
+    books = RegistrySync(registry, box, Journal(registry, lambda: 1000.0, lambda *_: None), Leases())  # type: ignore[arg-type]
     with Registry(tmp_path / "registry.sqlite3") as other, other.transaction():
         for second in (0, 1, 2):
             books.turn(second)

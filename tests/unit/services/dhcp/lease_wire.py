@@ -5,7 +5,7 @@ from typing import Self
 
 from services.decision import Ignore
 from services.dhcp import packet
-from services.dhcp.lease import Decision, Grant, Information, Lease, Noted, Offer, Refusal
+from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, Noted, Offer, Refusal
 from services.dhcp.leasing import Leasing
 from services.dhcp.pool import AddressRange, Subnet
 from services.ethernet import MacAddress
@@ -63,7 +63,7 @@ class Wire:
         """Have a client lease this address, by DISCOVER and REQUEST."""
         self >> says(DISCOVER, mac, wants=address, giaddr=giaddr)
         self >> says(REQUEST, mac, wants=address, server=str(BOX), giaddr=giaddr)
-        assert isinstance(self.decision, Grant)
+        assert isinstance(self.decision, LeaseGrant)
         assert str(self.decision.lease.address) == address
 
     def restart(self) -> None:
@@ -76,7 +76,7 @@ def words(decision: Decision) -> str:
     match decision:
         case Offer(address, _, probe):
             return f"OFFER {address}{' after a probe' if probe else ''}"
-        case Grant(lease, _, new):
+        case LeaseGrant(lease, _, new):
             return f"ACK {lease.address}{'' if new else ', renewed'}"
         case Refusal():
             return "NAK"

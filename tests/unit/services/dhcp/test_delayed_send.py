@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.dhcp.delayed_send import Delayed
+from services.dhcp.delayed_send import DelayedSend
 
 SOON = 0.02
 
@@ -10,7 +10,7 @@ SOON = 0.02
 async def test_an_answer_leaves_after_its_time_and_not_before() -> None:
     left = asyncio.Event()
     start = asyncio.get_running_loop().time()
-    Delayed().send(SOON, left.set)
+    DelayedSend().send(SOON, left.set)
     assert not left.is_set()
     await asyncio.wait_for(left.wait(), 60)
     assert asyncio.get_running_loop().time() - start >= SOON
@@ -18,14 +18,14 @@ async def test_an_answer_leaves_after_its_time_and_not_before() -> None:
 
 async def test_one_without_a_delay_leaves_at_once() -> None:
     left = []
-    Delayed().send(0, lambda: left.append(1))
+    DelayedSend().send(0, lambda: left.append(1))
     assert left == [1]
 
 
 async def test_beyond_the_bound_an_answer_is_not_kept() -> None:
     left = []
     last = asyncio.Event()
-    delayed = Delayed(most=2)
+    delayed = DelayedSend(most=2)
     for number in (1, 2, 3):
         delayed.send(SOON, lambda number=number: left.append(number))  # type: ignore[misc]
     assert left == [3]
@@ -39,7 +39,7 @@ async def test_beyond_the_bound_an_answer_is_not_kept() -> None:
 
 async def test_a_closed_server_sends_nothing_more() -> None:
     left = []
-    delayed = Delayed()
+    delayed = DelayedSend()
     delayed.send(SOON, lambda: left.append(1))
     delayed.cancel()
     later = asyncio.Event()
@@ -52,7 +52,7 @@ async def test_a_failure_ends_only_itself() -> None:
     faults: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
     done = asyncio.Event()
-    delayed = Delayed()
+    delayed = DelayedSend()
 
     def fail() -> None:
         raise OSError("no route")

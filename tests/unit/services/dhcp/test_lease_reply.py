@@ -6,8 +6,8 @@ import pytest
 
 from services.decision import Ignore
 from services.dhcp import packet, proxy
-from services.dhcp.lease import Grant, Information, Lease, Offer, Refusal, State
-from services.dhcp.lease_reply import NO_BOOT, Boot, reply
+from services.dhcp.lease import Information, Lease, LeaseGrant, Offer, Refusal, State
+from services.dhcp.lease_reply import NO_BOOT, BootFields, reply
 from services.dhcp.message import Arrival, Message
 from services.dhcp.plan import BootPlan, Profile
 from services.dhcp.pool import AddressRange, Subnet
@@ -26,7 +26,7 @@ SUBNET = Subnet(
     lease_seconds=3600,
 )
 OFFER = Offer(ADDRESS, SUBNET, probe=False)
-GRANT = Grant(Lease(ADDRESS, MacAddress.from_bytes(MAC), b"", State.LEASED, 0.0), SUBNET, new=True)
+GRANT = LeaseGrant(Lease(ADDRESS, MacAddress.from_bytes(MAC), b"", State.LEASED, 0.0), SUBNET, new=True)
 BROADCAST = ("255.255.255.255", 68)
 NETWORK = {
     1: bytes([255, 255, 255, 0]),
@@ -44,7 +44,7 @@ def asked(datagram: bytes) -> Message:
 
 
 def answer(
-    datagram: bytes, decision: Offer | Grant | Information | Refusal, boot: Boot = NO_BOOT
+    datagram: bytes, decision: Offer | LeaseGrant | Information | Refusal, boot: BootFields = NO_BOOT
 ) -> tuple[Answer, tuple[str, int]]:
     """The answer's parts, and where it goes."""
     made = reply(asked(datagram), decision, BOX, boot)
@@ -125,7 +125,7 @@ def boot_of(
     boot_file: str = "52540077000a/snponly.efi",
     *,
     ipxe: bool = False,
-) -> Boot:
+) -> BootFields:
     """What the proxy's rules say that a client of this firmware boots."""
     http = architecture == 16
     options = firmware(architecture)
@@ -134,7 +134,7 @@ def boot_of(
     arrival = Arrival(IPv4Address(NOWHERE), 68, 67)
     offer = proxy.respond(asked(message(DISCOVER, MAC, options)), BootPlan(boot_file, profile), BOX, arrival)
     assert not isinstance(offer, Ignore)
-    return Boot.of(offer, ipxe=ipxe)
+    return BootFields.of(offer, ipxe=ipxe)
 
 
 def test_bios_boots_from_the_one_offer() -> None:

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.decision import Ignore
 from services.dhcp import packet
-from services.dhcp.lease import Decision, Grant, Lease, Offer, Refusal, State
+from services.dhcp.lease import Decision, Lease, LeaseGrant, Offer, Refusal, State
 from services.dhcp.leasing import OFFER_SECONDS, Leasing
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import NOWHERE
@@ -66,7 +66,7 @@ class Room(RuleBasedStateMachine):
                 self.leasing.probed(asked.mac, address)
                 self.offered[mac] = (address, str(asked.giaddr))
                 self.held[mac] = (address, self.now + OFFER_SECONDS)
-            case Grant(lease, subnet):
+            case LeaseGrant(lease, subnet):
                 self._check(mac, lease.address)
                 assert lease.mac == MacAddress.from_bytes(mac)
                 for address in [a for a, (user, _) in self.has.items() if user == mac and a in subnet.network]:

@@ -40,7 +40,7 @@ def scapy_reads(datagram: bytes) -> dict[str, Any] | None:
                 return None
             break
         if isinstance(option, tuple) and option[0] in _NAMES:
-            found[_NAMES[option[0]]] += b"".join(map(_octets, option[1:]))
+            found[_NAMES[option[0]]] += b"".join(map(_bytes, option[1:]))
     return {
         "xid": header.xid,
         "secs": header.secs,
@@ -51,7 +51,7 @@ def scapy_reads(datagram: bytes) -> dict[str, Any] | None:
     }
 
 
-def _octets(value: object) -> bytes:
+def _bytes(value: object) -> bytes:
     if isinstance(value, bytes):
         return value
     return bytes([value]) if isinstance(value, int) else IPv4Address(value).packed

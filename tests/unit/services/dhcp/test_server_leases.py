@@ -13,7 +13,7 @@ from services.dhcp.message import Peer
 from services.dhcp.plan import BootPlan
 from services.dhcp.pool import Subnet
 from services.dhcp.server import ProxyDhcp
-from services.dhcp.udp_port import Wire
+from services.dhcp.udp_port import UdpPort
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, Offered
 from services.linux.neighbours import Neighbours
@@ -63,7 +63,7 @@ class Desk:
 
     def hear(self, datagram: bytes) -> list[Answer]:
         """Hand in a client's broadcast; the answers."""
-        self.box.hear(cast(Wire, self), 67, [(datagram, (NOWHERE, 68))])
+        self.box.hear(cast(UdpPort, self), 67, [(datagram, (NOWHERE, 68))])
         self.leases.close()  # what waits for its commit leaves now
         answers = [answer for answer, _ in self.sent]
         self.sent.clear()

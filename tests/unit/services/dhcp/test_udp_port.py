@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from services.dhcp.message import Peer
-from services.dhcp.udp_port import MOST, Batched, Wire
+from services.dhcp.udp_port import MOST, BatchedUdpPort, UdpPort
 from services.linux.udp_batches import Unavailable
 
 BOX = IPv4Address("127.0.0.1")
@@ -25,8 +25,8 @@ def udp() -> socket.socket:
     return bound
 
 
-@pytest.fixture(params=[Wire, Batched])
-def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Wire, Peer]]:
+@pytest.fixture(params=[UdpPort, BatchedUdpPort])
+def opened(request: pytest.FixtureRequest) -> Iterator[tuple[UdpPort, Peer]]:
     """Either way, on a socket with this name."""
     server = udp()
     wire = request.param(server, BOX, LONGEST)
@@ -42,7 +42,7 @@ def client() -> Iterator[socket.socket]:
 
 
 def heard(by: socket.socket, count: int) -> list[tuple[bytes, Peer]]:
-    """So many datagrams, and no more; in the order of their octets, for the kernel keeps none between processors."""
+    """So many datagrams, and no more; in the order of their bytes, for the kernel keeps none between processors."""
     got: list[tuple[bytes, Peer]] = []
     by.settimeout(PATIENCE)
     while len(got) < count:
@@ -53,7 +53,7 @@ def heard(by: socket.socket, count: int) -> list[tuple[bytes, Peer]]:
     return sorted(got)
 
 
-def received(wire: Wire, count: int) -> list[tuple[bytes, Peer]]:
+def received(wire: UdpPort, count: int) -> list[tuple[bytes, Peer]]:
     """The same by the server; no turn takes more than MOST."""
     got: list[tuple[bytes, Peer]] = []
     deadline = time.monotonic() + PATIENCE
@@ -65,7 +65,7 @@ def received(wire: Wire, count: int) -> list[tuple[bytes, Peer]]:
     return sorted(got)
 
 
-def test_what_came_and_from_whom(opened: tuple[Wire, Peer], client: socket.socket) -> None:
+def test_what_came_and_from_whom(opened: tuple[UdpPort, Peer], client: socket.socket) -> None:
     wire, name = opened
     assert wire.receive() == []
     other = udp()
@@ -79,7 +79,7 @@ def test_what_came_and_from_whom(opened: tuple[Wire, Peer], client: socket.socke
     other.close()
 
 
-def test_a_turn_is_bounded(opened: tuple[Wire, Peer], client: socket.socket) -> None:
+def test_a_turn_is_bounded(opened: tuple[UdpPort, Peer], client: socket.socket) -> None:
     wire, name = opened
     for number in range(MOST + 10):
         client.sendto(str(number).encode(), name)
@@ -87,7 +87,7 @@ def test_a_turn_is_bounded(opened: tuple[Wire, Peer], client: socket.socket) -> 
 
 
 @pytest.mark.parametrize("count", [1, 2, 64, 65, 150])
-def test_answers_come_from_where_was_asked(opened: tuple[Wire, Peer], client: socket.socket, count: int) -> None:
+def test_answers_come_from_where_was_asked(opened: tuple[UdpPort, Peer], client: socket.socket, count: int) -> None:
     wire, name = opened
     other = udp()
     wire.send(b"alone", client.getsockname())
@@ -102,7 +102,7 @@ def test_answers_come_from_where_was_asked(opened: tuple[Wire, Peer], client: so
     other.close()
 
 
-def test_one_that_cannot_be_sent_costs_no_other(opened: tuple[Wire, Peer], client: socket.socket) -> None:
+def test_one_that_cannot_be_sent_costs_no_other(opened: tuple[UdpPort, Peer], client: socket.socket) -> None:
     wire, _ = opened
     to = client.getsockname()
     nowhere = ("127.0.0.1", 0)
@@ -115,7 +115,7 @@ def test_one_that_cannot_be_sent_costs_no_other(opened: tuple[Wire, Peer], clien
 
 def test_the_sender_hears_nothing(client: socket.socket) -> None:
     server = udp()
-    wire = Batched(server, BOX, LONGEST)
+    wire = BatchedUdpPort(server, BOX, LONGEST)
     for number in range(20):
         client.sendto(bytes([number]), server.getsockname())
     assert len(received(wire, 20)) == 20
@@ -140,5 +140,5 @@ def test_says_what_this_machine_lacks(monkeypatch: pytest.MonkeyPatch, missing: 
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Poor())
     server = udp()
     with pytest.raises(Unavailable, match="no recvmmsg and sendmmsg"):
-        Batched(server, BOX, LONGEST)
+        BatchedUdpPort(server, BOX, LONGEST)
     server.close()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.events import Reported
-from services.http.paths import Archive, ImageFile, LoaderFile, ReportBox, parse
+from services.http.paths import Archive, ImageUrl, LoaderFile, ReportUrl, parse
 from services.http.reports import STAGES
 from tests.fuzz import http, report
 from tests.fuzz.http import BOOT, MOST_PIECES, TOKEN, Target, request
@@ -60,9 +60,9 @@ def test_no_path_leads_elsewhere(path: str) -> None:
     match parse(path).target:
         case LoaderFile(name):
             names = [name]
-        case ImageFile(release, file):
+        case ImageUrl(release, file):
             names = [release, *file.split("/")]
-        case Archive(token) | ReportBox(token):
+        case Archive(token) | ReportUrl(token):
             names = [token]
         case _:
             return

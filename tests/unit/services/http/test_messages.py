@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.http.messages import LONGEST_BODY, LONGEST_HEAD, MOST_FIELDS, Answer, Reader, Request, encode
+from services.http.messages import LONGEST_BODY, LONGEST_HEAD, MOST_FIELDS, Request, RequestReader, Response, encode
 from tests.unit.services.http.conftest import get
 
 POST = get("/r", "Content-Length: 5", method="POST") + "stage"
 STREAM = (get("/a", "Range: bytes=5-9") + POST + get("/b", "Connection: close", method="HEAD")).encode()
 
 
-def read(*pieces: bytes) -> Reader:
-    reader = Reader()
+def read(*pieces: bytes) -> RequestReader:
+    reader = RequestReader()
     for piece in pieces:
         reader.feed(piece)
     return reader
@@ -62,7 +62,7 @@ def test_what_was_whole_before_nonsense_can_be_answered() -> None:
 
 
 def test_a_head_that_comes_in_small_pieces_is_bounded_too() -> None:
-    reader = Reader()
+    reader = RequestReader()
     reader.feed(b"GET /")
     for _ in range(LONGEST_HEAD):
         assert not reader.broken
@@ -92,12 +92,12 @@ def test_of_a_long_body_only_so_much_is_kept() -> None:
 
 
 def test_an_answer() -> None:
-    assert encode(Answer(206, {"Content-Range": "bytes 0-1/5"}, b"ab"), 0.9, keep_alive=True) == (
+    assert encode(Response(206, {"Content-Range": "bytes 0-1/5"}, b"ab"), 0.9, keep_alive=True) == (
         b"HTTP/1.1 206 Partial Content\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: netboot-appliance\r\n"
         b"Connection: keep-alive\r\nContent-Range: bytes 0-1/5\r\nContent-Length: 2\r\n\r\nab"
     )
-    assert encode(Answer(204, {}), 86400.0, keep_alive=False) == (
+    assert encode(Response(204, {}), 86400.0, keep_alive=False) == (
         b"HTTP/1.1 204 No Content\r\nDate: Fri, 02 Jan 1970 00:00:00 GMT\r\nServer: netboot-appliance\r\n"
         b"Connection: close\r\n\r\n"
     )
-    assert b"\r\nContent-Length: 7\r\n\r\n" in encode(Answer(200, {}, size=7), 0.0, keep_alive=True)
+    assert b"\r\nContent-Length: 7\r\n\r\n" in encode(Response(200, {}, size=7), 0.0, keep_alive=True)

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ethernet import MacAddress
-from services.http.paths import Archive, BootUrl, EntryScript, ImageFile, LoaderFile, ReportBox, Script, Unknown, parse
+from services.http.paths import (
+    Archive,
+    BootUrl,
+    EntryScript,
+    ImageUrl,
+    LoaderFile,
+    ReportUrl,
+    ScriptUrl,
+    Unknown,
+    parse,
+)
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 BOOT = "/boot/525400aabbcc/"
@@ -14,19 +24,19 @@ BOOT = "/boot/525400aabbcc/"
 @pytest.mark.parametrize(
     ("path", "url"),
     [
-        (BOOT + "boot.ipxe", BootUrl(MAC, Script())),
-        (BOOT + "boot.ipxe?x=1", BootUrl(MAC, Script())),
-        ("/boot/525400AABBCC/boot.ipxe", BootUrl(MAC, Script())),
-        (BOOT + "image/2026-03-01_a.b/vmlinuz", BootUrl(MAC, ImageFile("2026-03-01_a.b", "vmlinuz"))),
+        (BOOT + "boot.ipxe", BootUrl(MAC, ScriptUrl())),
+        (BOOT + "boot.ipxe?x=1", BootUrl(MAC, ScriptUrl())),
+        ("/boot/525400AABBCC/boot.ipxe", BootUrl(MAC, ScriptUrl())),
+        (BOOT + "image/2026-03-01_a.b/vmlinuz", BootUrl(MAC, ImageUrl("2026-03-01_a.b", "vmlinuz"))),
         (
             BOOT + "menu/image-20260301-120000-0123abcd.ipxe",
             BootUrl(MAC, EntryScript("image-20260301-120000-0123abcd")),
         ),
         (BOOT + "loader/snponly.efi", BootUrl(MAC, LoaderFile("snponly.efi"))),
-        (BOOT + "image/r/initrd.img", BootUrl(MAC, ImageFile("r", "initrd.img"))),
-        (BOOT + "image/r/live/filesystem.squashfs", BootUrl(MAC, ImageFile("r", "live/filesystem.squashfs"))),
+        (BOOT + "image/r/initrd.img", BootUrl(MAC, ImageUrl("r", "initrd.img"))),
+        (BOOT + "image/r/live/filesystem.squashfs", BootUrl(MAC, ImageUrl("r", "live/filesystem.squashfs"))),
         (BOOT + "Zm9v_-1/boinc.tar", BootUrl(MAC, Archive("Zm9v_-1"))),
-        (BOOT + "Zm9v_-1/report", BootUrl(MAC, ReportBox("Zm9v_-1"))),
+        (BOOT + "Zm9v_-1/report", BootUrl(MAC, ReportUrl("Zm9v_-1"))),
         *(
             (BOOT + rest, BootUrl(MAC, Unknown()))
             for rest in (
@@ -76,4 +86,4 @@ def test_no_name_for_logs_holds_a_token() -> None:
 @given(st.text())
 def test_takes_any_path(path: str) -> None:
     assert isinstance(parse(path), BootUrl)
-    assert isinstance(parse(BOOT + path).target, Script | LoaderFile | ImageFile | Archive | ReportBox | Unknown)
+    assert isinstance(parse(BOOT + path).target, ScriptUrl | LoaderFile | ImageUrl | Archive | ReportUrl | Unknown)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from services.http import stall
-from services.http.file_sender import Outlet
+from services.http.file_sender import FileSender
 from services.http.tcp_info import acknowledged
-from services.http.transfer import Stalled, Transfer
+from services.http.transfer import ClientStalled, FileTransfer
 from services.linux.open_beneath import OpenFile, open_beneath
 
 
@@ -56,8 +56,8 @@ async def test_what_was_written_before_is_not_counted(tmp_path: Path) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
                 earlier += accepted.send(bytes(1 << 20))
-        outlet, done = Outlet(), loop.create_future()
-        transfer = Transfer(
+        outlet, done = FileSender(), loop.create_future()
+        transfer = FileTransfer(
             accepted, b"head", file, range(10), earlier, progressed=lambda _: None, ended=done.set_result
         )
         outlet.send(transfer)
@@ -75,7 +75,7 @@ async def test_what_was_written_before_is_not_counted(tmp_path: Path) -> None:
 async def test_the_headers_are_not_counted(tmp_path: Path) -> None:
     head = b"HTTP/1.1 200 OK"
     with connected(16_384) as (client, accepted), contextlib.closing(opened(tmp_path, bytes(10))) as file:
-        transfer = Transfer(accepted, head, file, range(10), 0, progressed=lambda _: None, ended=lambda _: None)
+        transfer = FileTransfer(accepted, head, file, range(10), 0, progressed=lambda _: None, ended=lambda _: None)
         accepted.send(head)
         await asyncio.get_running_loop().sock_recv(client, len(head))
         async with asyncio.timeout(10):
@@ -88,8 +88,8 @@ async def deliver(size: int, taken: int, tmp_path: Path) -> tuple[OSError | None
     """Send a file to a client that stops reading after `taken` bytes; how that ended, and what had arrived then."""
     loop = asyncio.get_running_loop()
     with connected(8_192) as (client, accepted), contextlib.closing(opened(tmp_path, bytes(size))) as file:
-        outlet, done = Outlet(), loop.create_future()
-        transfer = Transfer(accepted, b"", file, range(size), 0, progressed=lambda _: None, ended=done.set_result)
+        outlet, done = FileSender(), loop.create_future()
+        transfer = FileTransfer(accepted, b"", file, range(size), 0, progressed=lambda _: None, ended=done.set_result)
         outlet.send(transfer)
         while taken > 0:
             taken -= len(await loop.sock_recv(client, min(taken, 4_096)))
@@ -112,7 +112,7 @@ async def test_a_client_that_stops_long_before_the_end_was_not(tmp_path: Path, m
     monkeypatch.setattr(stall, "TAIL_QUIET", 0.1)
     monkeypatch.setattr(stall, "STALLED_AFTER", 0.5)
     error, _ = await deliver(200_000, 50_000, tmp_path)
-    assert isinstance(error, Stalled)
+    assert isinstance(error, ClientStalled)
 
 
 async def test_one_that_takes_nothing_from_the_beginning_is_noticed(
@@ -125,9 +125,11 @@ async def test_one_that_takes_nothing_from_the_beginning_is_noticed(
         with contextlib.suppress(BlockingIOError):
             while True:
                 earlier += accepted.send(bytes(1 << 20))
-        outlet, done = Outlet(), asyncio.get_running_loop().create_future()
-        outlet.send(Transfer(accepted, b"", file, range(10), earlier, progressed=lambda _: None, ended=done.set_result))
-        assert isinstance(await asyncio.wait_for(done, 30), Stalled)
+        outlet, done = FileSender(), asyncio.get_running_loop().create_future()
+        outlet.send(
+            FileTransfer(accepted, b"", file, range(10), earlier, progressed=lambda _: None, ended=done.set_result)
+        )
+        assert isinstance(await asyncio.wait_for(done, 30), ClientStalled)
         outlet.close()
 
 
@@ -135,7 +137,7 @@ async def test_two_outlets_at_once_keep_their_files_apart(tmp_path: Path) -> Non
     """A box that serves two interfaces has two threads that send."""
     loop = asyncio.get_running_loop()
     size = 1_000_000
-    outlets = Outlet(), Outlet()
+    outlets = FileSender(), FileSender()
 
     async def one(number: int, stack: contextlib.ExitStack) -> None:
         content = bytes([number]) * size
@@ -144,7 +146,7 @@ async def test_two_outlets_at_once_keep_their_files_apart(tmp_path: Path) -> Non
             with connected(1 << 20) as (client, accepted):
                 file = stack.enter_context(contextlib.closing(opened(tmp_path / str(number), content)))
                 done = loop.create_future()
-                transfer = Transfer(
+                transfer = FileTransfer(
                     accepted, b"", file, range(size), 0, progressed=lambda _: None, ended=done.set_result
                 )
                 outlets[number].send(transfer)

@@ -279,7 +279,7 @@ async def test_a_fault_in_the_thread_ends_only_its_transfer(
 ) -> None:
     for where in ("advance", "look"):
         with monkeypatch.context() as broken:
-            broken.setattr(transfer.Transfer, where, lambda *_: 1 // 0)
+            broken.setattr(transfer.FileTransfer, where, lambda *_: 1 // 0)
             status, answer = await curl(server, f"{IMAGE}/vmlinuz")
         assert (status, len(answer) < 3_000_000) == (0 if where == "advance" else 200, True)
         assert (await events.next(TransferFailed)).why == "a fault of the program"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.linux.busy_poll import _BARREN, Lull
+from services.linux.busy_poll import _BARREN, BusyPoll
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 async def test_what_the_loop_watches_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(pair[0], lambda: None)
-    lull = Lull(loop)
+    lull = BusyPoll(loop)
     pair[1].send(b"x")
     assert lull.brings()
     assert lull.brings(), "it is still there"
@@ -30,7 +30,7 @@ async def test_what_the_loop_watches_ends_the_wait(pair: tuple[socket.socket, so
 async def test_after_a_wait_for_nothing_there_is_none_for_a_while(pair: tuple[socket.socket, socket.socket]) -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(pair[0], lambda: None)
-    lull = Lull(loop)
+    lull = BusyPoll(loop)
     assert not lull.brings()
     pair[1].send(b"x")
     assert [lull.brings() for _ in range(_BARREN + 1)] == [False] * _BARREN + [True]
@@ -40,7 +40,7 @@ async def test_after_a_wait_for_nothing_there_is_none_for_a_while(pair: tuple[so
 async def test_what_is_scheduled_comes_first(pair: tuple[socket.socket, socket.socket]) -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(pair[0], lambda: None)
-    lull = Lull(loop)
+    lull = BusyPoll(loop)
     pair[1].send(b"x")
     ran = asyncio.Event()
     loop.call_soon(ran.set)
@@ -57,7 +57,7 @@ def test_a_loop_that_cannot_be_asked_has_none(
         loop = asyncio.get_running_loop()
         loop.add_reader(pair[0], lambda: None)
         pair[1].send(b"x")
-        brings = Lull(loop).brings()
+        brings = BusyPoll(loop).brings()
         loop.remove_reader(pair[0])
         return brings
 

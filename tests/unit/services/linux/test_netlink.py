@@ -26,8 +26,8 @@ def encoded(message: Any, kind: int, attributes: Any = (), **fields: int) -> byt
     return bytes(message.data)
 
 
-def only(octets: bytes) -> netlink.Message:
-    (message,) = netlink.decode(octets)
+def only(payload: bytes) -> netlink.NetlinkMessage:
+    (message,) = netlink.decode(payload)
     return message
 
 
@@ -39,10 +39,10 @@ def test_the_question_is_that_of_pyroute2() -> None:
 
 def test_a_neighbour_is_read() -> None:
     attributes = [("NDA_DST", str(PC)), ("NDA_LLADDR", "52:54:00:aa:bb:01")]
-    octets = encoded(
+    payload = encoded(
         ndmsg(), netlink.NEW_NEIGHBOUR, attributes=attributes, family=2, ifindex=7, state=4, flags=1, ndm_type=1
     )
-    message = only(octets)
+    message = only(payload)
     assert message.fields == (2, 7, 4, 1, 1)
     assert message.attributes == {
         netlink.NEIGHBOUR_ADDRESS: PC.packed,
@@ -51,8 +51,8 @@ def test_a_neighbour_is_read() -> None:
 
 
 def test_an_error_is_the_errno() -> None:
-    octets = struct.pack("=IHHII i", 20, netlink.ERROR, 0, 9, 0, -2)
-    assert only(octets) == netlink.Message(netlink.ERROR, 9, (2,))
+    payload = struct.pack("=IHHII i", 20, netlink.ERROR, 0, 9, 0, -2)
+    assert only(payload) == netlink.NetlinkMessage(netlink.ERROR, 9, (2,))
 
 
 def test_several_messages_of_one_datagram_are_read() -> None:
@@ -72,5 +72,5 @@ def test_nothing_that_is_cut_short_is_read_beyond_its_end(kind: int, body: bytes
 
 
 @given(st.binary(max_size=200))
-def test_any_octets_have_an_end(octets: bytes) -> None:
-    assert len(list(netlink.decode(octets))) <= len(octets) // 16
+def test_any_bytes_have_an_end(payload: bytes) -> None:
+    assert len(list(netlink.decode(payload))) <= len(payload) // 16

@@ -69,8 +69,8 @@ FIELDS = [Field(1, 1, (7,)), Field(2, 2, (0x0102, 0x8000)), Field(4, 4, (0xFFFFF
     ],
 )
 def test_each_field_has_to_be_there_and_right(sift: Sifted, datagram: str, passes: bool) -> None:
-    octets = bytes.fromhex(datagram.removesuffix(" and more")) + b"x" * 100 * datagram.endswith("more")
-    assert sift.passes(octets) is passes
+    data = bytes.fromhex(datagram.removesuffix(" and more")) + b"x" * 100 * datagram.endswith("more")
+    assert sift.passes(data) is passes
 
 
 @pytest.mark.parametrize("sift", [[]], indirect=True)
@@ -85,17 +85,17 @@ DISCOVERS = [message(DISCOVER, MAC, firmware(number)) for number in (0, 7, 16)]
 
 @pytest.mark.parametrize("server", ["tftp", "dhcp"])
 def test_what_a_server_understands_it_hears(server: str) -> None:
-    """Of requests with a few octets changed, none is lost that the decoder would have read; most of the noise is."""
+    """Of requests with a few bytes changed, none is lost that the decoder would have read; most of the noise is."""
     steps = {"tftp": tftp_port.HEARD, "dhcp": dhcp_port.HEARD}[server]
     decode = {"tftp": tftp_packet.decode, "dhcp": dhcp_packet.decode}[server]
     chance = random.Random(69)
     sifted = Sifted(steps)
     seeds = {"tftp": REQUESTS, "dhcp": DISCOVERS}[server]
     for seed in seeds * 200:
-        octets = bytearray(seed)
+        data = bytearray(seed)
         for _ in range(chance.randrange(4)):
-            octets[chance.choice([0, 1, 2, 236, chance.randrange(len(octets))]) % len(octets)] ^= chance.randrange(256)
-        assert sifted.passes(bytes(octets)) or isinstance(decode(bytes(octets)), Ignore)
+            data[chance.choice([0, 1, 2, 236, chance.randrange(len(data))]) % len(data)] ^= chance.randrange(256)
+        assert sifted.passes(bytes(data)) or isinstance(decode(bytes(data)), Ignore)
     assert all(sifted.passes(seed) for seed in seeds)
     assert sum(sifted.passes(chance.randbytes(300)) for _ in range(1000)) < 5
     sifted.close()

@@ -13,8 +13,8 @@ import pytest
 from services.linux.udp_batches import (
     Batches,
     Messages,
-    Outlet,
     Unavailable,
+    WindowSender,
     address_of,
     path_mtu,
     peer_of,
@@ -66,8 +66,8 @@ def test_takes_batches(sockets: list[socket.socket]) -> None:
     server, one, two = sockets
     batches = Batches(server, server, 10, 4)
     sent = [(one, b"abcd"), (two, b"abcdefghijkl"), (one, b"abc"), (one, b""), (two, b"later")]
-    for by, octets in sent:
-        by.sendto(octets, server.getsockname())
+    for by, data in sent:
+        by.sendto(data, server.getsockname())
     assert batches.receive() == 4
     assert [batches.datagram(number)[1] for number in range(3)] == [b"abcd", b"abcdefghij", b"abc"]
     assert list(batches.heads(4)) == [
@@ -154,7 +154,7 @@ def test_says_what_is_missing(sockets: list[socket.socket], monkeypatch: pytest.
 @pytest.mark.parametrize("cuts", [True, False])
 def test_sends_a_window(sockets: list[socket.socket], cuts: bool) -> None:
     server, one, _ = sockets
-    outlet = Outlet(server)
+    outlet = WindowSender(server)
     outlet.cuts &= cuts
     assert outlet.send(peer(one), [b"aaabbb", memoryview(b"cccd")], 3) == 4
     assert outlet.send(peer(one), [b"alone"]) == 1
@@ -193,7 +193,7 @@ def test_a_window_that_fails(window_error: int, errors: list[int], done: int, go
     """Whole when the socket is full, lost when the queue is, and packet by packet when it cannot be cut."""
     with Scripted(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as server, udp() as one:
         server.window_error, server.errors = window_error, errors
-        outlet = Outlet(server)
+        outlet = WindowSender(server)
         assert outlet.send(peer(one), [b"aabbc"], 2) == done
         assert heard(one) == got
         assert outlet.cuts is (window_error != errno.EIO)

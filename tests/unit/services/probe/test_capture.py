@@ -12,7 +12,7 @@ from scapy.utils import wrpcap, wrpcapng
 
 from services.ethernet import MacAddress
 from services.probe import capture
-from services.probe.message import Dhcp, HttpRequest, Reset, TftpBlock, TftpRequest
+from services.probe.message import DhcpPacket, HttpRequest, Reset, TftpBlock, TftpRequest
 from tests.captures import all_captures
 from tests.fakes.dhcp_client import DISCOVER, firmware, message
 
@@ -41,8 +41,8 @@ def test_both_formats_and_clients_apart(tmp_path: Path, write: object) -> None:
     write(str(file), frames)
     clients = capture.read(file)
     assert list(clients) == [FIRST, SECOND]
-    assert [type(packet.content) for packet in clients[FIRST]] == [Dhcp, TftpRequest, TftpBlock]
-    assert [type(packet.content) for packet in clients[SECOND]] == [Dhcp]
+    assert [type(packet.content) for packet in clients[FIRST]] == [DhcpPacket, TftpRequest, TftpBlock]
+    assert [type(packet.content) for packet in clients[SECOND]] == [DhcpPacket]
     assert [packet.outgoing for packet in clients[FIRST]] == [True, True, False]
     assert all(capture.boots(packets) for packets in clients.values())
 
@@ -109,5 +109,5 @@ def test_a_relay_s_address_is_not_the_client_s(tmp_path: Path) -> None:
     load = IP(src="10.9.0.1", dst="10.0.0.1") / UDP(sport=2000, dport=69) / b"\0\1file\0octet\0"
     wrpcap(str(file), [ether(SECOND) / relayed, ether(SECOND) / load])
     clients = capture.read(file)
-    assert [type(packet.content) for packet in clients[FIRST]] == [Dhcp]
+    assert [type(packet.content) for packet in clients[FIRST]] == [DhcpPacket]
     assert [type(packet.content) for packet in clients[SECOND]] == [TftpRequest]

@@ -14,7 +14,7 @@ from tests.unit.services.probe.wire import BOX, MAC, boot, decoded
 
 
 @pytest.mark.parametrize(
-    ("octets", "expected"),
+    ("data", "expected"),
     [
         (b"\0\1a/b\0octet\0tsize\0000\0BLKSIZE\x001468\0", TftpRequest("a/b", {"tsize": "0", "blksize": "1468"})),
         (b"\0\3\0\7" + b"x" * 12, TftpBlock(7, 12)),
@@ -23,8 +23,8 @@ from tests.unit.services.probe.wire import BOX, MAC, boot, decoded
         (b"\0\6tsize\0009\0blksize\0001468\0", TftpOptions({"tsize": "9", "blksize": "1468"})),
     ],
 )
-def test_tftp(octets: bytes, expected: object) -> None:
-    assert codec.decode_tftp(octets) == expected
+def test_tftp(data: bytes, expected: object) -> None:
+    assert codec.decode_tftp(data) == expected
 
 
 def test_http() -> None:
@@ -37,10 +37,10 @@ def test_http() -> None:
 def test_an_offer_that_hides_its_boot_file_in_option_67_and_one_that_overloads_its_file_field() -> None:
     offer = boot(BOX, (67, b"x.efi\0"))
     assert (offer.boot_file, offer.boot_server) == ("x.efi", IPv4Address(BOX))
-    octets = bytearray(message(OFFER, bytes(MAC), [(52, b"\1")]))
-    octets[0] = 2
-    octets[108:114] = b"\x43\x03abc\xff"
-    overloaded = decoded(bytes(octets))
+    data = bytearray(message(OFFER, bytes(MAC), [(52, b"\1")]))
+    data[0] = 2
+    data[108:114] = b"\x43\x03abc\xff"
+    overloaded = decoded(bytes(data))
     assert (overloaded.file, overloaded.boot_file) == ("", "abc")
 
 
@@ -49,9 +49,9 @@ def test_broken_datagrams_end_only_themselves(name: str) -> None:
     chance = random.Random(name)
     for datagram in datagrams(name):
         for _ in range(20):
-            octets = bytearray(datagram.payload[: chance.randrange(len(datagram.payload) + 1)])
+            data = bytearray(datagram.payload[: chance.randrange(len(datagram.payload) + 1)])
             for _ in range(3):
-                if octets:
-                    octets[chance.randrange(len(octets))] = chance.randrange(256)
+                if data:
+                    data[chance.randrange(len(data))] = chance.randrange(256)
             for decode in (codec.decode_dhcp, codec.decode_tftp, codec.decode_http):
-                decode(bytes(octets))
+                decode(bytes(data))

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from services.ethernet import MacAddress
-from services.probe.find_servers_raw import Heard, read
+from services.probe.find_servers_raw import HeardServer, read
 from services.probe.firmware import Agent
 from tests.fakes.dhcp_client import OFFER, REQUEST, message
 
@@ -25,12 +25,12 @@ def offer(mac: MacAddress = MAC, xid: int = 0x1234, kind: int = OFFER, op: int =
 @pytest.mark.parametrize("options", [b"", bytes(8)])
 def test_an_offer_to_us(options: bytes) -> None:
     heard = read(packet(offer(), options), QUESTIONS)
-    assert isinstance(heard, Heard)
+    assert isinstance(heard, HeardServer)
     assert (heard.source, heard.asked_as, heard.offer.mac) == (IPv4Address("10.77.0.2"), Agent.UEFI, MAC)
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "data",
     [
         b"",
         b"\x4f",
@@ -42,5 +42,5 @@ def test_an_offer_to_us(options: bytes) -> None:
         packet(offer())[:200],
     ],
 )
-def test_what_is_no_offer_to_us(octets: bytes) -> None:
-    assert read(octets, QUESTIONS) is None
+def test_what_is_no_offer_to_us(data: bytes) -> None:
+    assert read(data, QUESTIONS) is None

@@ -9,7 +9,7 @@ from services.dhcp.message import MessageType
 from services.ethernet import MacAddress
 from services.probe import codec
 from services.probe.firmware import Agent, choose, recognise, requests
-from services.probe.message import NOWHERE, Dhcp
+from services.probe.message import NOWHERE, DhcpPacket
 from tests.captures import datagrams
 from tests.fakes.dhcp_client import DISCOVER, firmware, message
 from tests.unit.services.probe.wire import BOX, JUST_BOOT, MAC, OTHER, SITE, boot, decoded, lease
@@ -20,7 +20,7 @@ PXE = (60, b"PXEClient")
 MENU = (43, bytes.fromhex("06010308078001010a4d0005ff"))
 
 
-def told(agent: Agent, *offers: Dhcp) -> tuple[str, str, str]:
+def told(agent: Agent, *offers: DhcpPacket) -> tuple[str, str, str]:
     """Whose lease it takes, whom it asks on port 4011, and what it loads from where."""
     choice = choose(agent, offers)
     load = f"{choice.file} from {choice.server}" if choice.file else ""
@@ -47,7 +47,9 @@ def told(agent: Agent, *offers: Dhcp) -> tuple[str, str, str]:
         (Agent.BIOS, (boot(BOX, (43, JUST_BOOT), file="a"),), ("", "", f"a from {BOX}")),
     ],
 )  # fmt: skip
-def test_what_firmware_makes_of_offers(agent: Agent, offers: tuple[Dhcp, ...], expected: tuple[str, str, str]) -> None:
+def test_what_firmware_makes_of_offers(
+    agent: Agent, offers: tuple[DhcpPacket, ...], expected: tuple[str, str, str]
+) -> None:
     assert told(agent, *offers) == expected
 
 
@@ -62,7 +64,7 @@ def test_what_firmware_makes_of_offers(agent: Agent, offers: tuple[Dhcp, ...], e
         (Agent.IPXE, (lease(SITE, (175, bytes.fromhex("b00101"))),), "175.176"),
     ],
 )
-def test_what_is_remarked(agent: Agent, offers: tuple[Dhcp, ...], remark: str) -> None:
+def test_what_is_remarked(agent: Agent, offers: tuple[DhcpPacket, ...], remark: str) -> None:
     assert remark in " | ".join(choose(agent, offers).remarks)
 
 
@@ -115,8 +117,8 @@ def test_a_probe_sends_what_was_captured(name: str, agent: Agent, uefi: bool) ->
 
 def test_a_discover_wants_its_answers_as_broadcasts_and_a_boot_request_does_not() -> None:
     for kind, flags in ((MessageType.DISCOVER, b"\x80\0"), (MessageType.REQUEST, b"\0\0")):
-        octets = codec.encode_dhcp(kind, MAC, requests(Agent.BIOS, MAC, uefi=False), xid=1)
-        assert (octets[10:12], octets[28:34], len(octets) >= 300) == (flags, bytes(MAC), True)
+        data = codec.encode_dhcp(kind, MAC, requests(Agent.BIOS, MAC, uefi=False), xid=1)
+        assert (data[10:12], data[28:34], len(data) >= 300) == (flags, bytes(MAC), True)
 
 
 def test_a_mac_address_in_option_97_is_that_of_the_pc() -> None:

@@ -28,11 +28,11 @@ def test_no_change_of_a_capture_stops_its_explanation(target: Target, seed: byte
     target(bytes(changed))
 
 
-@given(octets=st.binary(max_size=300))
+@given(payload=st.binary(max_size=300))
 @settings(max_examples=50, deadline=None)
-def test_no_file_is_taken_for_more_than_it_is(target: Target, octets: bytes) -> None:
-    target(octets)
-    target(SEEDS[0][:24] + octets)
+def test_no_file_is_taken_for_more_than_it_is(target: Target, payload: bytes) -> None:
+    target(payload)
+    target(SEEDS[0][:24] + payload)
 
 
 def test_the_seeds_of_the_fuzzer_are_explained(target: Target) -> None:

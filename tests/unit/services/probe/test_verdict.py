@@ -20,7 +20,7 @@ from services.probe.message import (
     TftpRequest,
     Unreachable,
 )
-from services.probe.verdict import Box, Outcome
+from services.probe.verdict import BoxFacts, Outcome
 from tests.fakes.dhcp_client import ACK, DISCOVER, message
 from tests.unit.services.probe.wire import BOX, IPXE, JUST_BOOT, MAC, OTHER, SITE, Talk, answer, boot, decoded, lease
 
@@ -85,18 +85,18 @@ def test_no_lease() -> None:
     ("box", "hint"),
     [
         (None, "netboot-appliance status"),
-        (Box(False, True, "r"), "netboot-appliance serve"),
-        (Box(True, False, "r"), f"netboot-appliance allow add {MAC}"),
-        (Box(True, True, ""), "netboot-appliance image build"),
-        (Box(True, True, "r"), "config show"),
+        (BoxFacts(False, True, "r"), "netboot-appliance serve"),
+        (BoxFacts(True, False, "r"), f"netboot-appliance allow add {MAC}"),
+        (BoxFacts(True, True, ""), "netboot-appliance image build"),
+        (BoxFacts(True, True, "r"), "config show"),
     ],
 )
-def test_no_boot_offer_and_what_the_box_knows(box: Box | None, hint: str) -> None:
+def test_no_boot_offer_and_what_the_box_knows(box: BoxFacts | None, hint: str) -> None:
     check(leased().explained(box), Outcome.FAILS, f"no boot offer was seen: {SITE} offers an address", hint)
 
 
 def test_no_boot_offer_for_firmware_that_needs_a_loader_of_its_own() -> None:
-    check(leased(11).explained(Box(True, True, "r")), Outcome.FAILS, "no boot offer was seen", "[boot.loaders]")
+    check(leased(11).explained(BoxFacts(True, True, "r")), Outcome.FAILS, "no boot offer was seen", "[boot.loaders]")
 
 
 def test_uefi_http_boot() -> None:

@@ -7,8 +7,8 @@ from services.ethernet import MacAddress
 from services.probe import codec
 from services.probe.explanation import Explanation, explain
 from services.probe.firmware import Agent, requests
-from services.probe.message import Content, Dhcp, Packet
-from services.probe.verdict import Box
+from services.probe.message import Content, DhcpPacket, Packet
+from services.probe.verdict import BoxFacts
 from tests.fakes.dhcp_client import DISCOVER, OFFER, REQUEST, firmware, message
 
 MAC = MacAddress.parse("52:54:00:aa:bb:01")
@@ -20,28 +20,30 @@ JUST_BOOT = bytes.fromhex("060108ff")
 _AT = Struct("!4s4s")
 
 
-def answer(kind: int, server: str, *options: tuple[int, bytes], lease: str = "0.0.0.0", file: str = "") -> Dhcp:
+def answer(kind: int, server: str, *options: tuple[int, bytes], lease: str = "0.0.0.0", file: str = "") -> DhcpPacket:
     """A server's message, through bytes."""
-    octets = bytearray(message(kind, bytes(MAC), [(54, IPv4Address(server).packed), *options], xid=0x1234))
-    octets[0] = 2
-    octets[16:24] = _AT.pack(IPv4Address(lease).packed, IPv4Address(server).packed)
-    octets[108 : 108 + len(file)] = file.encode()
-    return decoded(bytes(octets))
+    data = bytearray(message(kind, bytes(MAC), [(54, IPv4Address(server).packed), *options], xid=0x1234))
+    data[0] = 2
+    data[16:24] = _AT.pack(IPv4Address(lease).packed, IPv4Address(server).packed)
+    data[108 : 108 + len(file)] = file.encode()
+    return decoded(bytes(data))
 
 
-def decoded(octets: bytes) -> Dhcp:
+def decoded(data: bytes) -> DhcpPacket:
     """A DHCP message of these bytes."""
-    found = codec.decode_dhcp(octets)
-    assert isinstance(found, Dhcp)
+    found = codec.decode_dhcp(data)
+    assert isinstance(found, DhcpPacket)
     return found
 
 
-def lease(server: str = SITE, *options: tuple[int, bytes], kind: int = OFFER, file: str = "") -> Dhcp:
+def lease(server: str = SITE, *options: tuple[int, bytes], kind: int = OFFER, file: str = "") -> DhcpPacket:
     """An offer (or ACK) of an address."""
     return answer(kind, server, *options, lease=LEASE, file=file)
 
 
-def boot(server: str = BOX, *options: tuple[int, bytes], file: str = "", kind: int = OFFER, name: str = "PXE") -> Dhcp:
+def boot(
+    server: str = BOX, *options: tuple[int, bytes], file: str = "", kind: int = OFFER, name: str = "PXE"
+) -> DhcpPacket:
     """An offer (or ACK) of a boot file, without an address."""
     return answer(kind, server, (60, f"{name}Client".encode()), *options, file=file)
 
@@ -85,7 +87,7 @@ class Talk:
     def server(self, *contents: Content, server: str = "", port: int = 67, own: int = 68) -> "Talk":
         """Servers say something."""
         for content in contents:
-            name = server or (str(content.server) if isinstance(content, Dhcp) else BOX)
+            name = server or (str(content.server) if isinstance(content, DhcpPacket) else BOX)
             self._add(False, content, name, port, own)
         return self
 
@@ -94,6 +96,6 @@ class Talk:
         self.packets.append(Packet(self.at, outgoing, IPv4Address(server), port, own, content))
         return self
 
-    def explained(self, box: Box | None = None) -> Explanation:
+    def explained(self, box: BoxFacts | None = None) -> Explanation:
         """What it all means."""
         return explain(MAC, self.packets, box)

@@ -95,7 +95,7 @@ async def test_options_in_any_case(peer: UdpPeer) -> None:
     assert oack(await peer.ask(rrq("small", TSIZE=0, BlkSize=1000, unknown=1))) == {"tsize": "5", "blksize": "1000"}
 
 
-async def test_netascii_gets_the_octets(root: Path, peer: UdpPeer) -> None:
+async def test_netascii_gets_the_bytes(root: Path, peer: UdpPeer) -> None:
     (root / "lines").write_bytes(b"a\nb\r\nc\r\0")
     assert data(await peer.ask(rrq("lines", "NETASCII"))) == (1, b"a\nb\r\nc\r\0")
 

@@ -8,7 +8,7 @@ import pytest
 
 from services.decision import Ignore
 from services.linux.open_beneath import OpenFile, open_beneath
-from services.tftp.content_cache import Arena, Chunk, Content, FileChanged
+from services.tftp.content_cache import Chunk, Content, ContentCache, FileChanged
 from services.tftp.transfer import stretch
 
 CONTENT = random.Random(3).randbytes(100_000)
@@ -33,7 +33,7 @@ def opened(path: Path) -> OpenFile:
     return file
 
 
-def packets(arena: Arena, content: Content, first: int, last: int) -> bytes:
+def packets(arena: ContentCache, content: Content, first: int, last: int) -> bytes:
     return b"".join(arena.packets(content, BLOCK, first, last))
 
 
@@ -46,23 +46,23 @@ def expected(first: int, last: int, of: bytes = CONTENT) -> bytes:
 
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (500, 530), (1, 2001), (2001, 2001), (1536, 1537)])
 def test_lays_out_packets(path: Path, first: int, last: int) -> None:
-    arena = Arena()
+    arena = ContentCache()
     content = arena.take(opened(path))
     assert packets(arena, content, first, last) == expected(first, last)
     arena.release(content)
 
 
-def test_octets_without_a_file() -> None:
-    arena = Arena()
+def test_bytes_without_a_file() -> None:
+    arena = ContentCache()
     content = arena.take(b"script")
     assert packets(arena, content, 1, 1) == b"\0\3\0\1script"
     arena.release(content)
     assert not arena._chunks
-    assert not arena._octets
+    assert not arena._bytes
 
 
 def test_one_descriptor_for_all_transfers_of_a_file(path: Path) -> None:
-    arena, before = Arena(), descriptors()
+    arena, before = ContentCache(), descriptors()
     contents = [arena.take(opened(path)) for _ in range(10)]
     assert len(set(map(id, contents))) == 1
     assert descriptors() == before + 1
@@ -72,7 +72,7 @@ def test_one_descriptor_for_all_transfers_of_a_file(path: Path) -> None:
 
 
 def test_what_was_laid_out_serves_the_next_transfer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arena = Arena()
+    arena = ContentCache()
     monkeypatch.setattr("services.tftp.content_cache._YOUNG", 0)
     content = arena.take(opened(path))
     assert packets(arena, content, 1, 2001) == expected(1, 2001)
@@ -87,7 +87,7 @@ def test_what_was_laid_out_serves_the_next_transfer(path: Path, monkeypatch: pyt
 def test_what_was_read_of_a_young_file_is_read_again_when_it_is_old(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arena = Arena()
+    arena = ContentCache()
     content = arena.take(opened(path))
     packets(arena, content, 1, 1)
     (young,) = arena._chunks
@@ -102,7 +102,7 @@ def test_what_was_read_of_a_young_file_is_read_again_when_it_is_old(
 
 @pytest.mark.parametrize("how", ["rewritten", "truncated", "extended", "rewritten and dated back"])
 def test_a_changed_file_is_another_file(path: Path, how: str) -> None:
-    arena = Arena()
+    arena = ContentCache()
     content = arena.take(opened(path))
     assert packets(arena, content, 1, 1) == expected(1, 1)
     new = {"truncated": CONTENT[:700], "extended": CONTENT + b"x"}.get(how, CONTENT[::-1])
@@ -122,7 +122,7 @@ def test_a_changed_file_is_another_file(path: Path, how: str) -> None:
 
 
 def test_a_replaced_file_keeps_its_content(path: Path) -> None:
-    arena = Arena()
+    arena = ContentCache()
     content = arena.take(opened(path))
     path.with_name("new").write_bytes(b"new")
     path.with_name("new").replace(path)
@@ -148,13 +148,13 @@ class Walker:
 
 def test_is_bounded_and_spares_chunks_in_use(path: Path) -> None:
     size = stretch(BLOCK) * (BLOCK + 4)
-    arena = Arena(2 * size)
+    arena = ContentCache(2 * size)
     content = arena.take(opened(path))
     first = arena.chunk(content, BLOCK, 1)
     walker = Walker(first)
     for block in (513, 1025, 1537, 513, 1025):
         arena.chunk(content, BLOCK, block)
-        assert arena._octets <= 2 * size
+        assert arena._bytes <= 2 * size
     assert walker.chunk is first
     others = [Walker(chunk) for chunk in arena._chunks if chunk is not first]
     arena.chunk(content, BLOCK, 1537)
@@ -164,18 +164,18 @@ def test_is_bounded_and_spares_chunks_in_use(path: Path) -> None:
 
 
 def test_the_steps_of_a_chunk_are_bounded(path: Path) -> None:
-    arena = Arena()
+    arena = ContentCache()
     content = arena.take(opened(path))
     chunk = arena.chunk(content, BLOCK, 1)
     for window in range(1, 65):
         for first in range(1, 100):
             arena.step(chunk, window, first)
-    assert chunk.octets == arena._octets <= 512 * (BLOCK + 4) + 4 * 512 * 260
+    assert chunk.held_bytes == arena._bytes <= 512 * (BLOCK + 4) + 4 * 512 * 260
     arena.release(content)
 
 
 def test_steps_lead_through_a_chunk_to_its_end(path: Path) -> None:
-    arena = Arena()
+    arena = ContentCache()
     content = arena.take(opened(path))
     for first, blocks in ((1, 512), (513, 512), (1537, 464)):
         chunk = arena.chunk(content, BLOCK, first)

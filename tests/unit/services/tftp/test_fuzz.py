@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from services.tftp.transfer import (
     LARGEST_WINDOW,
     TRIES,
+    BlockTransfer,
     Done,
     Failed,
     Probed,
     SendBlocks,
     SendOptions,
-    Transfer,
     Wait,
     negotiate,
 )
@@ -93,7 +93,7 @@ STEPS = st.lists(
 def test_a_transfer_stays_within_its_file_whatever_it_is_told(
     size: int, options: dict[str, str], steps: list[tuple[str, int, float]]
 ) -> None:
-    transfer = Transfer(negotiate(options, size), size, 0.0)
+    transfer = BlockTransfer(negotiate(options, size), size, 0.0)
     now, step = 0.0, transfer.start(0.0)
     for kind, number, wait in [*steps, *[("expire", 0, 6.0)] * (TRIES + 2)]:
         match step:

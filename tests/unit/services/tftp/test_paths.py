@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from services.ethernet import MacAddress
 from services.menus.menu import Dialect
-from services.tftp.paths import BootFile, BootPath, ImageFile, Script, parse
+from services.tftp.paths import BootFile, BootPath, ImagePath, ScriptPath, parse
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 
@@ -26,17 +26,17 @@ MAC = MacAddress.parse("52:54:00:aa:bb:cc")
         ("525400aabbcc/../x", BootPath(MAC, BootFile(("..", "x")))),
         ("525400aabbcc\\..\\..\\etc/passwd", BootPath(MAC, BootFile(("..", "..", "etc", "passwd")))),
         ("525400aabbcc/loader/x.efi", BootPath(MAC, BootFile(("x.efi",)))),
-        ("/525400AABBCC//grub/grub.cfg", BootPath(MAC, Script(Dialect.GRUB))),
-        ("/grub/grub.cfg", BootPath(None, Script(Dialect.GRUB))),
+        ("/525400AABBCC//grub/grub.cfg", BootPath(MAC, ScriptPath(Dialect.GRUB))),
+        ("/grub/grub.cfg", BootPath(None, ScriptPath(Dialect.GRUB))),
         ("/grub/x86_64-efi/grub.cfg", BootPath(None, BootFile(("grub", "x86_64-efi", "grub.cfg")))),
-        ("525400aabbcc/pxelinux.cfg/01-52-54-00-aa-bb-cc", BootPath(MAC, Script(Dialect.PXELINUX))),
-        ("pxelinux.cfg/01-52-54-00-aa-bb-cc", BootPath(MAC, Script(Dialect.PXELINUX))),
+        ("525400aabbcc/pxelinux.cfg/01-52-54-00-aa-bb-cc", BootPath(MAC, ScriptPath(Dialect.PXELINUX))),
+        ("pxelinux.cfg/01-52-54-00-aa-bb-cc", BootPath(MAC, ScriptPath(Dialect.PXELINUX))),
         (
             "000000000001/pxelinux.cfg/01-52-54-00-aa-bb-cc",
             BootPath(MacAddress(1), BootFile(("pxelinux.cfg", "01-52-54-00-aa-bb-cc"))),
         ),
-        ("image/r/initrd.img", BootPath(None, ImageFile("r", "initrd.img"))),
-        ("525400aabbcc//image/r/vmlinuz", BootPath(MAC, ImageFile("r", "vmlinuz"))),
+        ("image/r/initrd.img", BootPath(None, ImagePath("r", "initrd.img"))),
+        ("525400aabbcc//image/r/vmlinuz", BootPath(MAC, ImagePath("r", "vmlinuz"))),
         ("525400aabbcc/image/r/passwd", BootPath(MAC, BootFile(("image", "r", "passwd")))),
     ],
 )

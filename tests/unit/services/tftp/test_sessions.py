@@ -112,7 +112,7 @@ async def test_a_replaced_file_is_served_to_its_end(root: Path, peer: UdpPeer) -
 
 
 async def test_a_file_that_shrinks_ends_its_transfer(server: TftpServer, root: Path, peer: UdpPeer) -> None:
-    """What was laid out by then is sent: the first 512 blocks of 512 octets."""
+    """What was laid out by then is sent: the first 512 blocks of 512 bytes."""
     reader = Reader()
     peer.send(reader.answer(await peer.ask(rrq("file"))) or b"")
     os.truncate(root / "file", 600)

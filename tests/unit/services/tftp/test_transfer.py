@@ -19,6 +19,7 @@ from services.tftp.transfer import (
     RESTART_AFTER,
     SHORTEST_WAIT,
     TRIES,
+    BlockTransfer,
     Done,
     Failed,
     Probed,
@@ -26,16 +27,15 @@ from services.tftp.transfer import (
     SendOptions,
     Step,
     Terms,
-    Transfer,
     Wait,
     negotiate,
 )
 from tests.fakes.tftp_peer import Reader
 
 
-def begin(size: int, **options: int) -> Transfer:
+def begin(size: int, **options: int) -> BlockTransfer:
     """A transfer that has sent its first packet at time 0."""
-    transfer = Transfer(negotiate({name: str(value) for name, value in options.items()}, size), size, 0.0)
+    transfer = BlockTransfer(negotiate({name: str(value) for name, value in options.items()}, size), size, 0.0)
     transfer.start(0.0)
     return transfer
 
@@ -89,7 +89,7 @@ def test_the_oack_keeps_the_order_of_the_request() -> None:
 
 
 def test_lock_step_without_options() -> None:
-    transfer = Transfer(Terms(), 1024, 0.0)
+    transfer = BlockTransfer(Terms(), 1024, 0.0)
     assert transfer.start(0.0) == SendBlocks(1, 1)
     assert transfer.acknowledge(1, 0.1) == SendBlocks(2, 2)
     assert transfer.acknowledge(2, 0.2) == SendBlocks(3, 3), "an empty block ends a file that divides evenly"
@@ -98,13 +98,13 @@ def test_lock_step_without_options() -> None:
 
 
 def test_an_empty_file_is_one_empty_block() -> None:
-    transfer = Transfer(Terms(), 0, 0.0)
+    transfer = BlockTransfer(Terms(), 0, 0.0)
     assert transfer.start(0.0) == SendBlocks(1, 1)
     assert transfer.acknowledge(1, 0.1) == Done()
 
 
 def test_windows() -> None:
-    transfer = Transfer(negotiate({"blksize": "1000", "windowsize": "4"}, 9_500), 9_500, 0.0)
+    transfer = BlockTransfer(negotiate({"blksize": "1000", "windowsize": "4"}, 9_500), 9_500, 0.0)
     assert transfer.start(0.0) == SendOptions()
     assert transfer.acknowledge(0, 0.1) == SendBlocks(1, 4)
     assert transfer.acknowledge(4, 0.2) == SendBlocks(5, 8)
@@ -259,7 +259,7 @@ class Link:
 
 def play(content: bytes, terms: Terms, link: Link, *, client_waits: float = 1.0) -> tuple[Step, Reader, int]:
     """Run server and reader to the end; returns the last step, the reader and how many DATA packets were sent."""
-    transfer, reader = Transfer(terms, len(content), 0.0), Reader(terms.block, terms.window)
+    transfer, reader = BlockTransfer(terms, len(content), 0.0), Reader(terms.block, terms.window)
     sent, now = 0, 0.0
     heard, last_answer = 0.0, b""
 
