@@ -28,7 +28,7 @@ from services.dhcp.plan import BootPlan
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress
 from services.http.paths import ImageUrl, LoaderFile, parse
-from services.linux.neighbours import Interface, interface_address
+from services.linux.interfaces import Interface, interface_address
 from services.probe.explanation import Explanation, explain, lines
 from services.probe.firmware import Agent
 from services.probe.message import Checked, Packet, Refused

@@ -15,7 +15,7 @@ from typing import Any
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, UnobservableError, error, note, ok
 from appliance.doctor.ruleset import Fate, FirstPacket, Ruleset, parse
-from services.linux.neighbours import links
+from services.linux.interfaces import links
 from services.nfs.rpc import MOUNT, RpcError, port_of
 
 _SECONDS = 8.0

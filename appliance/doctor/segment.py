@@ -13,7 +13,7 @@ from appliance.dhcp.subnets import gives_addresses
 from appliance.doctor import pointers
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from services.dhcp.message import Option
-from services.linux.neighbours import Link, links
+from services.linux.interfaces import Link, links
 from services.probe.find_servers_raw import HeardServer, Port4011, ask_boot_server, survey
 from services.probe.firmware import suboptions
 from services.probe.message import NOWHERE

@@ -14,7 +14,7 @@ from appliance.errors import UserError
 from appliance.exports import install
 from appliance.exports.mailbox import answer_file, directories, read_request, request_file, write
 from appliance.exports.request import ExportAnswer, decode, digest, encode_answer
-from services.linux.ioctl_interface import address_of
+from services.linux.netlink_socket import address_of
 
 _KEPT = "config.toml"
 

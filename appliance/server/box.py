@@ -41,7 +41,8 @@ from services.events import (
     ScriptServed,
     TransferProgressed,
 )
-from services.linux.neighbours import Interface, Neighbours
+from services.linux.interfaces import Interface
+from services.linux.neighbours import Neighbours
 from services.menus.grub import render as render_grub
 from services.menus.ipxe import render as render_ipxe
 from services.menus.ipxe import render_entry

@@ -48,8 +48,9 @@ from services.events import (
     TransferProgressed,
 )
 from services.http.server import HttpServer
-from services.linux.neighbours import Interface, Neighbours
-from services.linux.neighbours import load as load_pyroute2
+from services.linux.interfaces import Interface
+from services.linux.interfaces import load as load_pyroute2
+from services.linux.neighbours import Neighbours
 from services.linux.sockets import BindError
 from services.tftp.content_cache import ContentCache
 from services.tftp.files import Files

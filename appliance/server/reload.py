@@ -16,7 +16,7 @@ from appliance.network.interfaces import networks
 from appliance.registry.database import Registry
 from appliance.server import reload_result, systemd
 from appliance.server.box import Box
-from services.linux.neighbours import Interface
+from services.linux.interfaces import Interface
 
 log = structlog.get_logger("serve")
 

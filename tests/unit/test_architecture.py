@@ -85,6 +85,7 @@ PURE = (
     "services/nfs/exports.py",
     "services/nfs/etab.py",
     "services/boinc/files.py",
+    "services/linux/netlink.py",
     "services/ethernet.py",
     "services/events.py",
     "services/decision.py",
@@ -104,6 +105,7 @@ PURE = (
 CONFINED = {
     "scapy": {"services/dhcp/packet.py", "services/probe/codec.py", "services/probe/capture.py"},
     "tftpy": {"services/tftp/packet.py", "services/probe/tftp_download.py"},
+    "pyroute2": {"services/linux/interfaces.py"},
     "httptools": {"services/http/messages.py"},
     "sqlite3": {"appliance/registry/database.py", "appliance/registry/schema.py"},
 }
