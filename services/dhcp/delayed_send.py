@@ -4,14 +4,13 @@ Bounded: beyond MOST of them an answer leaves at once, for no answer is worse th
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
-
-import structlog
 
 MOST = 1000
 """Answers that wait at the same time, all interfaces of the box apart: a room that was switched on together."""
 
-_log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 
 class DelayedSend:
@@ -32,7 +31,7 @@ class DelayedSend:
             try:
                 act()
             except Exception:
-                _log.exception("delayed dhcp answer failed")
+                log.exception("delayed dhcp answer failed")
 
         handle = asyncio.get_running_loop().call_later(seconds, late)
         self._waiting.add(handle)

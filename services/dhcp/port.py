@@ -1,9 +1,8 @@
 """A port on which the box hears DHCP, opened on one interface."""
 
+import logging
 import socket
 from ipaddress import IPv4Address
-
-import structlog
 
 from services.dhcp import packet
 from services.dhcp.message import SERVER_PORT
@@ -20,7 +19,7 @@ HEARD = socket_filter.datagrams([socket_filter.Field(0, 1, (1,)), socket_filter.
 
 _LONGEST = packet.MAX_DATAGRAM + 1  # what is longer than the first is told by that
 
-_log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 
 def open_port(interface: str, at: IPv4Address, port: int, source: IPv4Address) -> UdpPort:
@@ -33,5 +32,5 @@ def open_port(interface: str, at: IPv4Address, port: int, source: IPv4Address) -
     try:
         return BatchedUdpPort(udp, source, _LONGEST)
     except (Unavailable, OSError) as why:
-        _log.info("dhcp datagram by datagram", interface=interface, why=str(why))
+        log.info("dhcp datagram by datagram", extra={"interface": interface, "why": str(why)})
         return UdpPort(udp, source, _LONGEST)

@@ -5,14 +5,13 @@ what: `allowed` and `plan` say so. Leases no address itself: with a LeaseServer,
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from ipaddress import IPv4Address
 from operator import is_not
-
-import structlog
 
 from services.decision import Ignore, Reason
 from services.dhcp import packet, proxy, quirks
@@ -45,7 +44,7 @@ _EVERYONE = str(EVERYONE)
 _AGAIN = 64
 """Answers from memory that are gathered before they leave."""
 
-_log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,12 +285,14 @@ class ProxyDhcp:
         try:
             wire.send(datagram, destination)
         except OSError as error:
-            _log.warning(
+            log.warning(
                 "dhcp answer not sent",
-                interface=self._interface,
-                mac=str(reply.mac),
-                destination="{}:{}".format(*destination),
-                error=str(error),
+                extra={
+                    "interface": self._interface,
+                    "mac": str(reply.mac),
+                    "destination": "{}:{}".format(*destination),
+                    "error": str(error),
+                },
             )
             return b""
         return datagram
@@ -300,7 +301,7 @@ class ProxyDhcp:
         self._emit(Ignored("dhcp", client, reason, detail))
 
     def _say_failed(self, source: str) -> None:
-        _log.exception("dhcp datagram failed", interface=self._interface, source=source)
+        log.exception("dhcp datagram failed", extra={"interface": self._interface, "source": source})
 
 
 @lru_cache(maxsize=256)

@@ -162,6 +162,13 @@ def test_root_and_the_control_plane_import_no_scapy(path: Path) -> None:
     assert "scapy" not in {name.split(".")[0] for name in reachable(path)}
 
 
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if p.relative_to(ROOT).parts[0] != "appliance"], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_services_and_image_log_by_the_standard_library(path: Path) -> None:
+    assert "structlog" not in set(imports(path))
+
+
 @pytest.mark.parametrize("path", BENCH, ids=lambda p: str(p.relative_to(ROOT)))
 def test_the_bench_stands_on_the_room_and_not_on_tests(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if line.startswith(("from tests", "import tests"))]
