@@ -91,7 +91,7 @@ PURE = (
     "services/decision.py",
     *(
         f"services/probe/{name}.py"
-        for name in ("attempt", "explanation", "firmware", "message", "ipxe_script", "transfers", "verdict")
+        for name in ("attempt", "explanation", "firmware", "message", "ipxe_script", "timeline", "transfers", "verdict")
     ),
     "appliance/doctor/finding.py",
     "appliance/doctor/pointers.py",

@@ -252,6 +252,13 @@ def test_what_a_probe_sees_from_another_machine() -> None:
     fails(talk, "initrd.img on the box's disk: sha256 differs")
 
 
+def test_a_boot_server_that_a_probe_on_its_own_host_cannot_ask_is_not_held_against_it() -> None:
+    talk = Talk(7).discover().server(boot(file=EFI), lease())
+    check(talk.explained(), Outcome.OPEN, "was not seen to finish")
+    talk.client(Note("port 4011 is this host's own", boot_server_unasked=True))
+    check(talk.explained(), Outcome.BOOTS, "as far as can be seen from this host")
+
+
 def test_nothing_from_the_wire_steers_a_terminal() -> None:
     talk = leased(0, boot(BOX, (43, JUST_BOOT), file="a\x1b[2Jb")).client(TftpRequest("x\x1b]0;y"), OTHER, 69, 2000)
     shown = lines(talk.explained())
