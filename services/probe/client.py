@@ -1,8 +1,8 @@
 """A PXE client on one interface of this host: plays firmware and the iPXE after it, and writes down what it hears.
 
-It takes no lease. So everything behind DHCP goes out from this host's own address and by its own MAC address. The DHCP
-is in dhcp_exchange.py, the files are in file_fetch.py. Blocks; meant for a command line. Needs CAP_NET_RAW. To the box
-a probe is a power-on of that PC.
+It takes no lease, so everything after DHCP comes from this host's own address and MAC address. The DHCP messages are in
+dhcp_exchange.py, the files in file_fetch.py. Blocks; meant for a command line. Needs CAP_NET_RAW. For the box, a probe
+is a power-on of that PC.
 """
 
 from ipaddress import IPv4Address
@@ -56,7 +56,7 @@ class Probe:
         if not file:
             return False
         if file.endswith(NOT_IPXE):
-            self._note(f"what {file.rpartition('/')[2]} asks for next is not played here")
+            self._note(f"this probe does not play what {file.rpartition('/')[2]} would ask for next")
             self._fetch_loader(server, file)
             return False
         return self._fetch_loader(server, file)
@@ -77,7 +77,7 @@ class Probe:
             return
         text = self._fetch_script(file)
         if default := ipxe_script.default(text, file):
-            self._note("it shows a menu; what that starts when nobody chooses:")
+            self._note("it shows a menu; its default entry follows:")
             file, text = default, self._fetch_script(default)
         for url in ipxe_script.files(text, file):
             if self._files.by_http(url) is None:

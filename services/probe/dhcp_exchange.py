@@ -100,7 +100,7 @@ class DhcpExchange:
         """Ask port 4011 of `server` for the boot file."""
         if _is_ours(server):
             # The kernel takes a packet to one of its own addresses over `lo`; the server hears its interface only.
-            words = f"port 4011 of {server} is this host's own: what it answers can only be seen from another host"
+            words = f"port 4011 of {server} is on this host itself: its answer can only be seen from another host"
             self._note(Note(words, boot_server_unasked=True))
             if choice.boot and choice.boot.boot_file:
                 return choice.boot.boot_server, choice.boot.boot_file

@@ -1,6 +1,6 @@
 """A boot attempt explained: what was said, what the client does next, and how it ends. PURE.
 
-Takes the packets of one client in their order, from a probe or a capture; knows no socket, no file and no clock.
+Takes the packets of one client in order, from a probe or a capture.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Explanation:
 
 
 def explain(mac: MacAddress, packets: Sequence[Packet], box: BoxFacts | None = None) -> Explanation:
-    """Explain the packets of one client, in order of time; `box` is what is known of the box on this host."""
+    """Explain the packets of one client, which are in order of time; `box` is what is known of the box on this host."""
     timeline = Timeline(packets[0].at if packets else 0.0)
     for packet in packets:
         timeline.take(packet)

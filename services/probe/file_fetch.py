@@ -81,7 +81,7 @@ class FileFetch:
         try:
             server, port = IPv4Address(parts.hostname or ""), parts.port or 80
         except ValueError:
-            words = f"{url}: a host name, or no http; firmware would need DNS for it, and this probe does not ask"
+            words = f"{url}: a host name, or not http; firmware would need DNS for it, and this probe uses none"
             self._conversation.said(Note(words), self._address, 0)
             return None
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -94,7 +94,7 @@ class FileFetch:
                 connection.request(method, target, headers=_USER_AGENT)
                 response = connection.getresponse()
             except (ConnectionResetError, http.client.RemoteDisconnected):
-                why = self._refusal(f"{server} reset the connection without a word")
+                why = self._refusal(f"{server} reset the connection without an answer")
                 self._conversation.heard(Reset() if self._is_the_pc else Refused(target, why), server, port)
                 return None
             except ConnectionRefusedError:
@@ -165,4 +165,4 @@ class FileFetch:
         return True
 
     def _refusal(self, how: str) -> str:
-        return f"refused, as it must be: this host's MAC is {self._interface.mac}, not {self._mac} ({how})"
+        return f"refused, as it should be: this host's MAC is {self._interface.mac}, not {self._mac} ({how})"

@@ -1,6 +1,6 @@
 """The conversation of one client in words, step by step: what was said, and what the client does next. PURE.
 
-Takes its packets in their order, and sorts them into attempts to boot. Whether it boots is verdict.py's affair.
+Takes its packets in order, and sorts them into attempts to boot. verdict.py says whether it boots.
 """
 
 from dataclasses import dataclass, replace
@@ -25,14 +25,15 @@ from services.probe.message import (
     TftpRequest,
     Unreachable,
 )
-from services.probe.transfers import Download, HttpDownload, TftpDownload, http
+from services.probe.transfers import Download, HttpDownload, TftpDownload, begin_http
 
 _KINDS: dict[int, str] = {**{int(kind): kind.name for kind in MessageType}, 4: "DECLINE", NAK: "NAK", 7: "RELEASE"}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line: seconds since the first packet, `>>` from the client, `<<` to it, `--` a remark; `then`: what next."""
+    """One line: seconds since the first packet; `>>` from the client, `<<` to it or `--` for a remark; what happened.
+    `then` is what the client does next."""
 
     at: float
     direction: str
@@ -41,7 +42,7 @@ class Step:
 
 
 class Timeline:
-    """The attempts and steps so far."""
+    """The attempts and steps so far. `began` is the time of the first packet."""
 
     def __init__(self, began: float) -> None:
         self.attempts: list[BootAttempt] = []
@@ -55,41 +56,41 @@ class Timeline:
         """Take the next packet."""
         match packet.content:
             case DhcpPacket() as message:
-                self._dhcp(packet, message)
+                self._take_dhcp(packet, message)
             case TftpRequest() as request:
-                self._tftp_request(packet, request)
+                self._take_tftp_request(packet, request)
             case HttpRequest() as request:
-                self._judge_offers()
-                download = http(request, packet)
+                self._explain_offers()
+                download = begin_http(request, packet)
                 self._http[packet.server, packet.port, packet.client_port] = download
                 self._attempt().downloads.append(download)
-                self._say(packet, f"HTTP {request.method} {request.target} of {packet.server}")
+                self._say(packet, f"HTTP {request.method} {request.target} from {packet.server}")
             case HttpResponse() | Reset() as answer:
-                self._http_answer(packet, answer)
+                self._take_http_answer(packet, answer)
             case Unreachable() if packet.port == BOOT_SERVER_PORT:
                 self._attempt().take_unreachable(packet.content, packet.server)
                 self._say(packet, f"{packet.server} says that nobody listens on UDP port 4011")
             case Note(words, boot_server_unasked):
-                self._judge_offers()
+                self._explain_offers()
                 if boot_server_unasked:
-                    self._attempt().unasked = True
+                    self._attempt().boot_server_unasked = True
                 self._remark(packet.at, words)
             case Fetched() | Broken() | Refused() | Checked():
-                self._result(packet)
+                self._take_result(packet)
             case _:
-                self._tftp_packet(packet)
+                self._take_tftp(packet)
 
     def finish(self) -> None:
-        """Nothing more comes."""
-        self._judge_offers()
+        """Say what is left to say: nothing more comes."""
+        self._explain_offers()
         for download in self._tftp.values():
             if download.end in ("silence", "cut"):
                 self._close(download)
 
-    def _dhcp(self, packet: Packet, message: DhcpPacket) -> None:
+    def _take_dhcp(self, packet: Packet, message: DhcpPacket) -> None:
         attempt = self._attempt_of(packet, message)
         if not message.reply:
-            self._judge_offers()
+            self._explain_offers()
         attempt.take_dhcp(message, packet.port, packet.server)
         self._say(packet, _dhcp_words(packet, message, attempt))
         if message.reply and packet.port == BOOT_SERVER_PORT and attempt.boot_file:
@@ -98,31 +99,32 @@ class Timeline:
     def _attempt_of(self, packet: Packet, message: DhcpPacket) -> BootAttempt:
         current = self.attempts[-1] if self.attempts else None
         if message.reply or packet.port == BOOT_SERVER_PORT:
-            # iPXE asks port 4011 under another xid than its DISCOVER had.
+            # iPXE asks port 4011 with another xid than that of its DISCOVER.
             return self._attempt(message)
         agent = recognise(message)
         if current is None or current.agent is not agent or current.xid != message.xid:
-            self._judge_offers()
+            self._explain_offers()
             self.attempts.append(BootAttempt(agent, message.xid))
         return self.attempts[-1]
 
     def _attempt(self, message: DhcpPacket | None = None) -> BootAttempt:
+        """The latest attempt, or the one that a reply belongs to."""
         if message is not None and message.reply:
             for attempt in reversed(self.attempts):
                 if attempt.xid == message.xid:
                     return attempt
         if not self.attempts:
-            # The recording began in the middle.
+            # The capture began in the middle of a boot.
             agent = recognise(message) if message is not None and not message.reply else Agent.OTHER
             self.attempts.append(BootAttempt(agent, message.xid if message else 0))
         return self.attempts[-1]
 
-    def _judge_offers(self) -> None:
+    def _explain_offers(self) -> None:
         """When a round of offers is over, say what the client makes of them."""
         attempt = self.attempts[-1] if self.attempts else None
-        if attempt is None or attempt.judged == len(attempt.offers) or attempt.agent is Agent.SYSTEM:
+        if attempt is None or attempt.judged_offers == len(attempt.offers) or attempt.agent is Agent.SYSTEM:
             return
-        attempt.judged = len(attempt.offers)
+        attempt.judged_offers = len(attempt.offers)
         choice = attempt.choice
         then = "has nothing to boot"
         if choice.ask:
@@ -130,7 +132,7 @@ class Timeline:
         elif choice.file and not choice.problem:
             then = _load_words(attempt)
         if choice.lease is None:
-            self._then(f"{attempt.agent.words} has no lease to take yet, and asks again")
+            self._then(f"{attempt.agent.words} has no lease yet, and asks again")
         else:
             self._then(f"{attempt.agent.words} takes its lease from {choice.lease.server}, and {then}")
         for remark in (*choice.remarks, *((choice.problem,) if choice.problem else ())):
@@ -138,14 +140,14 @@ class Timeline:
                 attempt.remarked.append(remark)
                 self._remark(self.steps[-1].at + self._began, remark)
 
-    def _tftp_request(self, packet: Packet, request: TftpRequest) -> None:
-        self._judge_offers()
+    def _take_tftp_request(self, packet: Packet, request: TftpRequest) -> None:
+        self._explain_offers()
         key = (packet.server, packet.client_port)
-        before = self._tftp.get(key)
+        same_port = self._tftp.get(key)
         wanted = " ".join(f"{name} {value}" for name, value in request.options.items())
-        self._say(packet, f"TFTP read {request.name} of {packet.server}" + (f" ({wanted})" if wanted else ""))
+        self._say(packet, f"TFTP read {request.name} from {packet.server}" + (f" ({wanted})" if wanted else ""))
         latest = self._attempt().downloads[-1] if self._attempt().downloads else None
-        for earlier in (before, latest):
+        for earlier in (same_port, latest):
             if isinstance(earlier, TftpDownload) and earlier.server == packet.server and earlier.repeats(request):
                 earlier.tries += 1
                 earlier.at = packet.at
@@ -156,11 +158,11 @@ class Timeline:
         self._tftp[key] = download
         self._attempt().downloads.append(download)
 
-    def _tftp_packet(self, packet: Packet) -> None:
+    def _take_tftp(self, packet: Packet) -> None:
         download = self._tftp.get((packet.server, packet.client_port))
         if download is None:
             return
-        over = download.end not in ("silence", "cut")
+        was_over = download.end not in ("silence", "cut")
         download.take(packet, self._sizes.get(download.name))
         if isinstance(packet.content, TftpOptions):
             if download.size is not None:
@@ -173,17 +175,17 @@ class Timeline:
             self._say(packet, f"TFTP ERROR {packet.content.code}{words}{meaning}")
         elif isinstance(packet.content, Unreachable):
             self._say(packet, f"{packet.server} says that nobody listens on its TFTP port")
-        elif not over and download.end == "whole":
+        elif not was_over and download.end == "whole":
             self._close(download)
 
     def _close(self, download: Download) -> None:
         """Say how a TFTP transfer ended, at the time of its last packet."""
         if download.end == "whole":
-            self._remark(download.at, f"TFTP {download.name}: whole" + _sized(download.size), "<<")
+            self._remark(download.at, f"TFTP {download.name}: complete" + _sized(download.size), "<<")
         else:
             self._remark(download.at, f"TFTP {download.name}: {download.why}" + _asked(download))
 
-    def _http_answer(self, packet: Packet, answer: HttpResponse | Reset) -> None:
+    def _take_http_answer(self, packet: Packet, answer: HttpResponse | Reset) -> None:
         download = self._http.get((packet.server, packet.port, packet.client_port))
         if download is None or download.end != "silence":
             if isinstance(answer, Reset) and download is None:
@@ -194,11 +196,11 @@ class Timeline:
             return
         download.take(answer)
         if isinstance(answer, Reset):
-            self._say(packet, f"{packet.server} resets the connection without a word")
+            self._say(packet, f"{packet.server} resets the connection without an answer")
         else:
             self._say(packet, f"HTTP {answer.status} from {packet.server}" + _sized(answer.length))
 
-    def _result(self, packet: Packet) -> None:
+    def _take_result(self, packet: Packet) -> None:
         attempt = self._attempt()
         name = packet.content.name if isinstance(packet.content, Fetched | Broken | Refused | Checked) else ""
         download = next((d for d in reversed(attempt.downloads) if d.name == name), None)
@@ -222,7 +224,7 @@ class Timeline:
                 self._say(packet, how)
             case Checked(_, good, words) as check:
                 attempt.checks.append(check)
-                self._remark(packet.at, f"{name} on this disk: {words}" + ("" if good else " (NOT good)"))
+                self._remark(packet.at, f"{name} on this disk: {words}" + ("" if good else " (not as it should be)"))
             case _:
                 pass
 
@@ -240,7 +242,7 @@ class Timeline:
 
 
 def printable(words: str) -> str:
-    """Names and options come from the wire: nothing in them may steer a terminal."""
+    """The words without control characters: names and options come from the wire, and must not steer a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in words)
 
 
@@ -261,13 +263,13 @@ def _dhcp_words(packet: Packet, message: DhcpPacket, attempt: BootAttempt) -> st
         return f"{kind} from {server}: {address}, {_boot_words(message)}"
     if message.kind == MessageType.REQUEST:
         wanted = message.address(Option.REQUESTED_ADDRESS) or message.ciaddr
-        of = f" of {message.server}" if message.server != NOWHERE else ""
-        return f"REQUEST of {attempt.agent.words}: address {wanted}{of}"
+        offered_by = f" offered by {message.server}" if message.server != NOWHERE else ""
+        return f"REQUEST from {attempt.agent.words}: address {wanted}{offered_by}"
     number = message.options.get(Option.ARCHITECTURE, b"")[:2]
     details = [message.vendor_class or "no class"]
     details += [f"architecture {int.from_bytes(number, 'big')}"] if number else []
     details += [f"secs {message.secs}"] if message.secs else []
-    return f"{kind} of {attempt.agent.words} ({', '.join(details)})"
+    return f"{kind} from {attempt.agent.words} ({', '.join(details)})"
 
 
 def _boot_words(message: DhcpPacket) -> str:
