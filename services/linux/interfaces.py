@@ -75,7 +75,7 @@ def interface_address(name: str) -> Interface:
             return Interface(name, found.number, found.address, MacAddress.from_bytes(found.mac))
     usable = ", ".join(f"{each.name} ({each.address})" for each in interfaces()) or "none"
     if name in (link.name for link in links()):
-        raise LookupError(f"the interface {name} is no Ethernet interface with an IPv4 address; usable: {usable}")
+        raise LookupError(f"the interface {name} is not an Ethernet interface with an IPv4 address; usable: {usable}")
     raise LookupError(f"there is no interface {name}; usable: {usable}")
 
 

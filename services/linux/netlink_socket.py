@@ -74,7 +74,7 @@ def address_of(name: str) -> IPv4Interface:
     try:
         address = ask_interface(name).address
     except OSError as error:
-        raise LookupError(f"the kernel does not say what the interface {name} is: {error}") from None
+        raise LookupError(f"cannot ask the kernel about the interface {name}: {error}") from None
     if address is None:
         raise LookupError(f"the interface {name} has no IPv4 address")
     return address

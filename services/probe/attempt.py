@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 from services.dhcp.message import BOOT_SERVER_PORT, MessageType
 from services.probe.firmware import NOT_IPXE, Agent, Choice, choose
-from services.probe.message import NOWHERE, Checked, DhcpPacket, Refused, Unreachable
+from services.probe.message import NOWHERE, Checked, DhcpPacket, Refused
 from services.probe.transfers import Download
 
 NAK = 6
@@ -15,6 +15,7 @@ NAK = 6
 class BootAttempt:
     """The messages of one DHCP transaction and the downloads after it.
 
+    `asked` are the servers whose port 4011 it asked, `answer` what one said, `nobody_at` one without that port.
     `boot_server_unasked`: a probe could not ask port 4011. `judged_offers` and `remarked`: how many of the offers the
     timeline has explained, and what it has remarked on them.
     """
@@ -37,7 +38,7 @@ class BootAttempt:
 
     @property
     def choice(self) -> Choice:
-        """What this agent makes of its offers."""
+        """What this agent does with its offers."""
         return choose(self.agent, self.offers)
 
     @property
@@ -69,10 +70,6 @@ class BootAttempt:
                 self.leased = message
         elif message.kind == NAK:
             self.refused_lease = message
-
-    def take_unreachable(self, _: Unreachable, server: IPv4Address) -> None:
-        """Nobody listens on port 4011."""
-        self.nobody_at = server
 
     def loaded(self, *words: str) -> Download | None:
         """The first complete download with one of these words in its name that is no boot loader."""

@@ -1,7 +1,7 @@
-"""A capture file (pcap, pcapng) to the packets of each client. scapy reads the file; Ethernet to TCP is read here.
+"""From a capture file (pcap, pcapng) to the packets of each client. scapy reads the file, this module Ethernet to TCP.
 
-ARP, IPv6, fragments behind the first and everything that is no DHCP, TFTP or start of an HTTP message is passed over.
-TCP is not put together again: a request or response counts where a segment begins with it.
+It skips ARP, IPv6, fragments after the first, and everything that is not DHCP, TFTP or the start of an HTTP message. It
+does not reassemble TCP: a request or response counts where a segment begins with it.
 """
 
 import struct
@@ -20,7 +20,7 @@ from services.probe import codec
 from services.probe.message import NOWHERE, DhcpPacket, HttpRequest, Packet, Reset, TftpRequest
 
 MAX_PACKETS = 2_000_000
-"""Packets read of one file; a boot has some thousand."""
+"""Packets read from one file; a boot has some thousand."""
 
 _ETHERNET, _RAW, _COOKED, _COOKED_2 = 1, (12, 14, 101, 228), 113, 276
 _IPV4, _VLANS = b"\x08\x00", (b"\x81\x00", b"\x88\xa8")
@@ -46,25 +46,25 @@ class _Frame:
 
 
 def read(path: Path) -> dict[MacAddress, list[Packet]]:
-    """Return each client's packets in their order, by MAC address in order of appearance; raises CaptureError."""
-    table = _Table()
+    """Return each client's packets in order, by MAC address in order of appearance; raises CaptureError."""
+    clients = _Clients()
     try:
         for count, frame in enumerate(_frames(path)):
             if count >= MAX_PACKETS:
                 raise CaptureError(f"{path} has more than {MAX_PACKETS:,} packets: cut it to one boot")
-            table.take(frame)
+            clients.take(frame)
     except OSError as error:
         raise CaptureError(f"cannot read {path}: {error.strerror or error}") from error
     except (Scapy_Exception, EOFError, struct.error) as error:
-        raise CaptureError(f"{path} is no pcap or pcapng file: {error}") from error
-    return {mac: packets for mac, packets in table.clients.items() if packets}
+        raise CaptureError(f"{path} is not a pcap or pcapng file: {error}") from error
+    return {mac: packets for mac, packets in clients.packets.items() if packets}
 
 
 @dataclass
-class _Table:
-    """Who is who: clients by MAC, their addresses, and the flows they opened."""
+class _Clients:
+    """Whose packet is whose: packets by client, the addresses of clients, and the flows that they opened."""
 
-    clients: dict[MacAddress, list[Packet]] = field(default_factory=dict)
+    packets: dict[MacAddress, list[Packet]] = field(default_factory=dict)
     _owners: dict[IPv4Address, MacAddress] = field(default_factory=dict)
     _tftp: dict[tuple[IPv4Address, int], IPv4Address] = field(default_factory=dict)
     _http: set[tuple[IPv4Address, int, IPv4Address, int]] = field(default_factory=set)
@@ -84,7 +84,7 @@ class _Table:
         server, client = (frame.destination, frame.source) if not message.reply else (frame.source, frame.destination)
         server_port = frame.source_port if message.reply else frame.port
         client_port = frame.port if message.reply else frame.source_port
-        # Between relay and server both ports are 67, and the address is the relay's.
+        # Between a relay and a server both ports are 67, and the address is the relay's.
         own = None if client_port == SERVER_PORT else client
         addresses = (message.yiaddr, message.ciaddr, message.address(Option.REQUESTED_ADDRESS), own)
         for address in addresses:
@@ -125,23 +125,23 @@ class _Table:
             self._add(self._owner(frame.destination, frame, False), answer)
 
     def _owner(self, client: IPv4Address, frame: _Frame, outgoing: bool) -> MacAddress | None:
-        """Whose address that is: by DHCP; else, for a frame of its own, by its link address."""
+        """Whose address it is: known from DHCP, or for a frame from that client from its link address."""
         if client not in self._owners and outgoing and frame.link_source is not None:
             self._owners[client] = frame.link_source
         return self._owners.get(client)
 
     def _add(self, mac: MacAddress | None, packet: Packet) -> None:
         if mac is not None:
-            self.clients.setdefault(mac, []).append(packet)
+            self.packets.setdefault(mac, []).append(packet)
 
 
 def configures(packets: list[Packet]) -> bool:
-    """Whether a client asks for an address, and does not just fetch web pages."""
+    """Whether a client asks for an address, and does not only fetch web pages."""
     return any(isinstance(packet.content, DhcpPacket) for packet in packets)
 
 
 def boots(packets: list[Packet]) -> bool:
-    """Whether a client's packets have to do with network boot at all, and not just with any host's DHCP or web."""
+    """Whether a client's packets have to do with network boot at all, and not only with any host's DHCP or web."""
     for packet in packets:
         content = packet.content
         if isinstance(content, TftpRequest):
@@ -152,7 +152,7 @@ def boots(packets: list[Packet]) -> bool:
 
 
 def _frames(path: Path) -> Iterator[_Frame]:
-    # scapy is handed an open file: of one that it opens itself and cannot read, it leaves the descriptor open.
+    # scapy is given an open file: when it opens one itself and cannot read it, it leaves the descriptor open.
     with path.open("rb") as file:
         reader = RawPcapReader(file)
         for data, metadata in reader:
@@ -167,7 +167,7 @@ def _frames(path: Path) -> Iterator[_Frame]:
 
 
 def _parse(at: float, link: int, data: bytes) -> _Frame | None:
-    """Read one frame up to UDP or TCP; None for all else."""
+    """Read one frame up to UDP or TCP; None for everything else."""
     source: MacAddress | None = None
     if link == _ETHERNET:
         kind, packet = data[12:14], data[14:]
@@ -183,9 +183,7 @@ def _parse(at: float, link: int, data: bytes) -> _Frame | None:
     elif link in _RAW:
         kind, packet = _IPV4, data
     else:
-        raise CaptureError(
-            f"link type {link} is none of Ethernet, Linux cooked and raw IP: capture with tcpdump -i eth0"
-        )
+        raise CaptureError(f"link type {link} is not Ethernet, Linux cooked or raw IP: capture with tcpdump -i eth0")
     if kind != _IPV4 or len(packet) < 20 or packet[0] >> 4 != 4:
         return None
     fragment = int.from_bytes(packet[6:8], "big") & 0x1FFF

@@ -1,4 +1,4 @@
-"""The sockets of a program that plays a DHCP client, beside whatever client and server this host has.
+"""The sockets of a program that plays a DHCP client, beside the clients and servers of this host.
 
 The packet socket and the raw socket hold no port, and need CAP_NET_RAW.
 """

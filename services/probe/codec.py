@@ -1,6 +1,6 @@
-"""Bytes to values and back for one who watches or plays a booting PC: DHCP of both sides, TFTP, HTTP's first lines.
+"""Bytes to values and back, for whoever watches or plays a booting PC: DHCP of both sides, TFTP, HTTP's first lines.
 
-scapy writes the DHCP messages. Reading never raises: what is no such message is Ignore(MALFORMED).
+scapy writes the DHCP messages. Reading never raises: anything else is Ignore(MALFORMED).
 """
 
 import re
@@ -45,7 +45,7 @@ def encode_dhcp(
     secs: int = 0,
     ciaddr: IPv4Address = NOWHERE,
 ) -> bytes:
-    """Return a client's DHCP message. A DISCOVER has the broadcast flag, so that whoever asks hears the answers."""
+    """Return a client's DHCP message. A DISCOVER has the broadcast flag, so that we hear the answers."""
     header = BOOTP(
         op=1,
         xid=xid,
@@ -65,7 +65,7 @@ def encode_broadcast(payload: bytes, source: IPv4Address) -> bytes:
 
 
 def decode_dhcp(datagram: bytes) -> DhcpPacket | Ignore:
-    """Read a DHCP message of an Ethernet client, of either side."""
+    """Read a DHCP message to or from an Ethernet client."""
     if len(datagram) <= _HEADER.size:
         return Ignore(Reason.MALFORMED)
     op, kind, length, _, xid, secs, _, ci, yi, si, _, mac, sname, file, cookie = _HEADER.unpack_from(datagram)
@@ -98,7 +98,7 @@ def decode_dhcp(datagram: bytes) -> DhcpPacket | Ignore:
 
 
 def decode_tftp(datagram: bytes) -> TftpContent | Ignore:
-    """Read a TFTP packet of either side."""
+    """Read a TFTP packet from either side."""
     match datagram[:2]:
         case b"\0\3" if len(datagram) >= 4:
             return TftpBlock(int.from_bytes(datagram[2:4], "big"), len(datagram) - 4)
@@ -117,7 +117,7 @@ def decode_tftp(datagram: bytes) -> TftpContent | Ignore:
 
 
 def decode_http(segment: bytes) -> HttpRequest | HttpResponse | Ignore:
-    """Read the first line of a request or response that starts with this segment."""
+    """Read the first line of a request or response that begins with this segment."""
     if request := _REQUEST_LINE.match(segment):
         return HttpRequest(request[1].decode(), request[2].decode("latin-1"))
     if status := _STATUS_LINE.match(segment):

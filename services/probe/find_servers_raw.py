@@ -1,7 +1,7 @@
 """Which DHCP servers answer on a segment: asks as a plain client, as UEFI firmware and as iPXE, and listens.
 
-Works on a packet socket, beside whatever client or server has the ports 68 and 67 of this host, which hear nothing of
-it. Takes no lease. Servers on this host itself hear it only if they are meant to. Blocks; needs CAP_NET_RAW.
+Works on a packet socket, beside any client or server that has ports 68 and 67 of this host, which do not hear it.
+Takes no lease. Servers on this host itself hear it only on request. Blocks; needs CAP_NET_RAW.
 """
 
 import time
@@ -14,7 +14,7 @@ from services.probe.message import NOWHERE
 from services.probe.server_questions import HeardServer, discovers, make_questions, read_packet
 
 MOST_ANSWERS = 200
-"""More than any sane segment gives; a flood ends the listening."""
+"""More than any sane segment gives; a flood ends the wait."""
 
 _IPV4 = 0x0800  # ETH_P_IP, linux/if_ether.h
 _EVERYBODY = b"\xff" * 6

@@ -1,4 +1,4 @@
-"""Which DHCP servers answer on a segment, asked from port 68 (RFC 2131, section 4.1), with no privilege but that port.
+"""Which DHCP servers answer on a segment, asked from port 68 (RFC 2131, section 4.1). Needs no privilege but that port.
 
 For the server itself, which may not open packet sockets; with CAP_NET_RAW find_servers_raw.py hears more. Takes no
 lease. Does not hear a server that answers by unicast although the broadcast flag asks for a broadcast.
@@ -21,9 +21,9 @@ _LARGEST_ANSWER = 4096
 
 async def find_servers(interface: str, seconds: float) -> list[HeardServer]:
     """Ask as a plain client and as UEFI firmware; return what is offered within `seconds`, or until shortly after the
-    first address was offered.
+    first offer of an address.
 
-    Raises BindError when a program keeps port 68 for itself, OSError when nothing can be sent.
+    Raises BindError when a program has port 68 for itself, OSError when nothing can be sent.
     """
     loop = asyncio.get_running_loop()
     questions = make_questions(Agent.SYSTEM, Agent.UEFI)
@@ -56,7 +56,7 @@ async def find_servers(interface: str, seconds: float) -> list[HeardServer]:
 def _client_socket(interface: str) -> socket.socket:
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
-        # Beside this host's DHCP client on another interface: those of ISC, busybox and systemd share the port as well.
+        # This host's DHCP client may have it on another interface: ISC, busybox and systemd share the port too.
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())

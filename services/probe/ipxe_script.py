@@ -1,4 +1,4 @@
-"""What iPXE makes of a script and its name, for who plays iPXE. PURE.
+"""What iPXE does with a script and its URL, for a probe that plays iPXE. PURE.
 
 Knows `kernel` and `initrd` lines and the box's own menus, but no logic.
 """
@@ -12,20 +12,20 @@ _OWN_MAC = re.compile(r"\$\{(?:net[X0-9]/)?mac:hexraw\}")
 
 
 def expand(name: str, mac: MacAddress) -> str:
-    """A boot file name in which iPXE has put its MAC address; other settings stay."""
+    """A boot file name with the MAC address filled in, as iPXE does; other settings stay."""
     return _OWN_MAC.sub(mac.bare, name)
 
 
 def default(text: str, url: str) -> str:
-    """The absolute URL of the script that a menu of the box's own, which came from `url`, starts when nobody chooses;
-    empty when `text` is no such menu."""
+    """The absolute URL of the script that one of the box's own menus starts when nobody chooses; `url` is the menu's.
+    Empty when `text` is no such menu."""
     chosen = re.search(r"^choose --default ([a-z0-9-]+) ", text, re.MULTILINE)
     following = re.search(r"^chain (?:--\S+ )*([^\s$]+/)\$\{chosen\}\.ipxe ", text, re.MULTILINE)
     return urljoin(url, f"{following[1]}{chosen[1]}.ipxe") if chosen and following else ""
 
 
 def files(text: str, url: str) -> tuple[str, ...]:
-    """The absolute URLs of the kernel and the ramdisks of a script that came from `url`, in their order."""
+    """The absolute URLs of the kernel and the ramdisks in a script that came from `url`, in order."""
     found = []
     for line in text.splitlines():
         words = line.split("||")[0].split()

@@ -1,7 +1,7 @@
 """What passes between a PC that boots and its servers, as values, seen from outside. PURE.
 
-The same values come from a capture (capture.py) and from a probe (client.py); explanation.py makes sense of them. The
-bytes are codec.py's affair.
+The same values come from a capture (capture.py) and from a probe (client.py); explanation.py makes sense of them.
+codec.py reads and writes their bytes.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ NOWHERE = IPv4Address(0)
 
 @dataclass(frozen=True, slots=True)
 class DhcpPacket:
-    """A DHCP message of either side; `reply` is a server's. `options` are those present, joined (RFC 3396)."""
+    """A DHCP message from either side; `reply`: from a server. `options` are those present, joined (RFC 3396)."""
 
     reply: bool
     kind: int
@@ -43,7 +43,7 @@ class DhcpPacket:
 
     @property
     def boot_server(self) -> IPv4Address:
-        """Where the boot file is: the URL's address, else siaddr, else options 66 and 54; 0.0.0.0 when nobody says."""
+        """Where the boot file is: the URL's address, else siaddr, else option 66 or 54; 0.0.0.0 without all of them."""
         named = urlsplit(self.boot_file).hostname if "://" in self.boot_file else None
         for text in (named, None if self.siaddr == NOWHERE else str(self.siaddr), self.text(Option.TFTP_SERVER)):
             try:
@@ -55,15 +55,15 @@ class DhcpPacket:
 
     @property
     def server(self) -> IPv4Address:
-        """Option 54: who says this, or whom a client speaks to."""
+        """Option 54: the server that says this, or that a client speaks to; 0.0.0.0 when absent."""
         return self.address(Option.SERVER_ID) or NOWHERE
 
     def text(self, code: int) -> str:
-        """An option as text, without its NUL; empty when absent."""
+        """An option as text up to its NUL; empty when absent."""
         return self.options.get(code, b"").partition(b"\0")[0].decode("latin-1")
 
     def address(self, code: int) -> IPv4Address | None:
-        """An option as an address."""
+        """An option as an address; None when it is absent or no address."""
         data = self.options.get(code, b"")
         return IPv4Address(data) if len(data) == 4 else None
 
@@ -85,7 +85,7 @@ class TftpOptions:
 
 @dataclass(frozen=True, slots=True)
 class TftpBlock:
-    """DATA, by the number on the wire and its length in bytes."""
+    """DATA: its number on the wire and its length in bytes."""
 
     number: int
     size: int
@@ -100,7 +100,7 @@ class TftpAck:
 
 @dataclass(frozen=True, slots=True)
 class TftpError:
-    """ERROR of either side."""
+    """ERROR from either side."""
 
     code: int
     message: str
@@ -108,7 +108,7 @@ class TftpError:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request's first line."""
+    """The first line of a request."""
 
     method: str
     target: str
@@ -116,7 +116,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """A response's status, and its length in bytes where it says one."""
+    """The status of a response, and its length in bytes if it says so."""
 
     status: int
     length: int | None
@@ -124,7 +124,7 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The server ended a TCP connection by RST, or refused it."""
+    """The server ended a TCP connection with RST, or refused it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A probe has a whole file. `expected` is the sha256 it should have, in hex; empty when nobody knows here."""
+    """A probe got a complete file. `expected` is the sha256 it should have, in hex; empty if unknown here."""
 
     name: str
     size: int
@@ -144,7 +144,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A probe did not get a file to its end."""
+    """A probe did not get a file, or not all of it."""
 
     name: str
     why: str
@@ -152,7 +152,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A probe got no file because its host is not the PC: as it must be. `how` is what it saw."""
+    """A probe got no file because its host is not the PC, as it should be. `how` is what it saw."""
 
     name: str
     how: str
@@ -160,7 +160,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a look at the box's own disk says about a file that a probe could not fetch."""
+    """A file that a probe could not fetch, as it is on the box's own disk."""
 
     name: str
     good: bool
@@ -169,7 +169,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something a reader of the conversation has to know. `boot_server_unasked`: a probe could not ask port 4011."""
+    """Something that a reader of the conversation should know. `boot_server_unasked`: port 4011 could not be asked."""
 
     words: str
     boot_server_unasked: bool = False
@@ -196,9 +196,9 @@ Content = (
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One thing that was said: when (seconds, any origin), between whom, and whether the client said it.
+    """One thing that was said: `at` is in seconds from any origin, `outgoing` is from the client.
 
-    `port` and `client_port` are the server's and the client's.
+    `port` is the server's, `client_port` the client's.
     """
 
     at: float

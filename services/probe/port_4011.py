@@ -1,4 +1,4 @@
-"""What is on port 4011 of a host, where firmware asks a boot server for its boot file (PXE 2.1)."""
+"""Whether a boot server answers on port 4011, where firmware asks for its boot file (PXE 2.1)."""
 
 import secrets
 import socket
@@ -19,7 +19,7 @@ class Port4011(StrEnum):
     ANSWERS = "answers"
     NOBODY = "nobody"
     SILENT = "silent"
-    """Something is there but said nothing to us, or the way to it is closed."""
+    """Something is there but did not answer, or the way to it is blocked."""
 
 
 def ask_boot_server(server: IPv4Address, own: IPv4Address, seconds: float) -> Port4011:
@@ -31,7 +31,7 @@ def ask_boot_server(server: IPv4Address, own: IPv4Address, seconds: float) -> Po
         udp.settimeout(seconds)
         try:
             udp.bind((str(own), 0))
-            # Connected, so that the kernel passes on that the port is closed.
+            # Connected, so that the kernel reports a closed port.
             udp.connect((str(server), BOOT_SERVER_PORT))
             udp.send(question)
             udp.recv(_LARGEST_ANSWER)

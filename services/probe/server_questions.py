@@ -1,4 +1,4 @@
-"""Questions to the DHCP servers of a segment, whoever they are, and what they offer: as datagrams, without sockets.
+"""Questions to the DHCP servers of a segment, and reading what they offer: as datagrams, without sockets.
 
 Each question has a random MAC address and xid, so that no server takes it for one of its PCs. Takes no lease.
 """
@@ -51,7 +51,7 @@ def discovers(questions: Questions) -> list[bytes]:
 
 
 def read_packet(packet: bytes, questions: Questions) -> HeardServer | None:
-    """Read an IP packet to port 68; None when it answers none of the questions, which are known by xid and MAC."""
+    """Read an IP packet to port 68; None when it answers none of the questions, judged by xid and MAC address."""
     start = (packet[0] & 15) * 4 + 8 if packet else 0
     return read_datagram(packet[start:], IPv4Address(packet[12:16].rjust(4, b"\0")), questions)
 

@@ -1,4 +1,4 @@
-"""A file by TFTP, by tftpy's client, which stops here. It negotiates no window."""
+"""A file by TFTP, fetched by tftpy's client, which is used nowhere else. It negotiates no window."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class LoadError(Exception):
 
 
 class _Sink:
-    """What tftpy writes a file to."""
+    """The file object that tftpy writes to."""
 
     def __init__(self, take: Callable[[bytes], object]) -> None:
         self._take = take
@@ -39,6 +39,6 @@ def download(server: IPv4Address, source: IPv4Address, name: str, block: int, ta
         client.download(name, sink, timeout=_SECONDS, retries=_TRIES)
     except LoadError:
         raise
-    except Exception as error:  # tftpy raises its own exceptions, OSError, and what its decoder meets
+    except Exception as error:  # tftpy raises its own exceptions, OSError, and whatever its decoder does
         raise LoadError(str(error) or type(error).__name__) from error
     return sink.size

@@ -68,7 +68,7 @@ class Timeline:
             case HttpResponse() | Reset() as answer:
                 self._take_http_answer(packet, answer)
             case Unreachable() if packet.port == BOOT_SERVER_PORT:
-                self._attempt().take_unreachable(packet.content, packet.server)
+                self._attempt().nobody_at = packet.server
                 self._say(packet, f"{packet.server} says that nobody listens on UDP port 4011")
             case Note(words, boot_server_unasked):
                 self._explain_offers()

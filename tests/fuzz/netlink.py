@@ -1,6 +1,6 @@
-"""A datagram of the kernel's about neighbours, whose MAC addresses and IP addresses strangers choose.
+"""A datagram from the kernel about neighbours, whose MAC and IP addresses strangers choose, or about interfaces.
 
-Must hold: no exception; it comes to an end; nothing is read beyond a message's own, and nothing twice.
+Must hold: no exception; decoding ends; nothing is read beyond the end of a message, and nothing twice.
 """
 
 import struct
@@ -15,16 +15,16 @@ _KINDS = (netlink.NEW_NEIGHBOUR, netlink.NEW_LINK, netlink.NEW_ADDRESS, netlink.
 
 
 def seeds() -> list[bytes]:
-    """A question, and bodies of both kinds with an attribute, alone and all in one datagram."""
+    """A question, and bodies of all kinds with an attribute, one by one and all in one datagram."""
     asked = netlink.ask_neighbour(7, IPv4Address("10.77.0.100"))
     attribute = struct.pack("=HH6s2x", 10, netlink.NEIGHBOUR_MAC, bytes.fromhex("525400aabb01"))
     bodies = [bytes([2]) + bytes(size - 1) + attribute for size in (8, 12, 16)]
-    told = [
+    answers = [
         struct.pack("=IHHII", _HEADER + len(body), kind, 0, 1, 0) + body
         for kind in _KINDS
         for body in (*bodies, struct.pack("=i", -2))
     ]
-    return [asked, *told, b"".join(told)]
+    return [asked, *answers, b"".join(answers)]
 
 
 class Target:

@@ -1,6 +1,6 @@
-"""A capture file from elsewhere, as `doctor pcap` reads and explains it.
+"""A capture file from a stranger, as `doctor pcap` reads and explains it.
 
-Must hold: no exception but CaptureError; every line is printable, for it goes to a terminal.
+Must hold: no exception but CaptureError; every line is printable, because it goes to a terminal.
 """
 
 import struct
@@ -18,7 +18,7 @@ _PACKETS = 8
 
 
 def seeds() -> list[bytes]:
-    """The captures, some packets of each at a time."""
+    """The captures, a few packets of each at a time."""
     found = []
     for name in all_captures():
         data = (FOLDER / name).read_bytes()
@@ -34,7 +34,7 @@ def seeds() -> list[bytes]:
 
 
 class Target:
-    """A file that is written anew for each input."""
+    """A file that is rewritten for each input."""
 
     def __enter__(self) -> Self:
         self._folder = TemporaryDirectory()
@@ -50,7 +50,7 @@ class Target:
         self.read()
 
     def read(self) -> int:
-        """Read and explain the file; how many lines that gave."""
+        """Read and explain the file; returns how many lines that gave."""
         try:
             clients = read(self._file)
         except CaptureError:

@@ -1,4 +1,4 @@
-"""Several datagrams or connections in one input: for each a byte that says whose it is, its length, its content."""
+"""Several datagrams or connections in one input: each is a byte that says whose it is, its length, its content."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,7 +11,7 @@ def join(pieces: Iterable[Piece]) -> bytes:
 
 
 def split(data: bytes, most: int) -> Iterator[Piece]:
-    """At most so many pieces of an input; whatever stands in it, there is a way to read it."""
+    """At most `most` pieces of an input; any bytes can be read in some way."""
     for _ in range(most):
         if len(data) < 3:
             return

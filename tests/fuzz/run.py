@@ -1,7 +1,7 @@
-"""Fuzz one door of the box with Atheris: `make fuzz TARGET=dhcp SECONDS=3600`. Outside CI; needs .room/fuzz-venv.
+"""Fuzz one entrance of the box with Atheris: `make fuzz TARGET=dhcp SECONDS=3600`. Outside CI; needs .room/fuzz-venv.
 
-The corpus grows in .room/fuzz/TARGET/corpus from run to run. An input that breaks something stays beside it as
-crash-…, and `make fuzz TARGET=dhcp INPUT=.room/fuzz/dhcp/crash-…` plays it once more.
+The corpus grows in .room/fuzz/TARGET/corpus from run to run. An input that breaks something is kept beside it as
+crash-…; replay it with `make fuzz TARGET=dhcp INPUT=.room/fuzz/dhcp/crash-…`.
 """
 
 import argparse
@@ -25,15 +25,15 @@ INSTRUMENTED = [
 ]
 LONGEST_INPUT = 4096
 _DIRECTORY = Path(".room") / "fuzz"
-_HANGS = 30  # seconds that one input may take
+_INPUT_SECONDS = 30
 
 
 def main() -> None:
-    """Read the command line and fuzz; ends the process."""
+    """Read the command line and fuzz; this ends the process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--seconds", type=int, default=300)
-    parser.add_argument("--input", help="play this one file instead")
+    parser.add_argument("--input", help="play only this file")
     asked = parser.parse_args()
     with atheris.instrument_imports(include=INSTRUMENTED):
         module = importlib.import_module(f"tests.fuzz.{asked.target}")
@@ -42,7 +42,12 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for seed in module.seeds():
         (corpus / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed)
-    flags = [f"-max_len={LONGEST_INPUT}", f"-timeout={_HANGS}", "-rss_limit_mb=1024", "-print_final_stats=1"]
+    flags = [
+        f"-max_len={LONGEST_INPUT}",
+        f"-timeout={_INPUT_SECONDS}",
+        "-rss_limit_mb=1024",
+        "-print_final_stats=1",
+    ]
     flags += (
         [asked.input] if asked.input else [f"-max_total_time={asked.seconds}", f"-artifact_prefix={home}/", str(corpus)]
     )

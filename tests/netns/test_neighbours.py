@@ -1,4 +1,4 @@
-"""The kernel's neighbour table and interfaces, asked for real and from inside a running event loop."""
+"""The neighbour table and the interfaces of a real kernel, asked from inside a running event loop."""
 
 import asyncio
 import sys
@@ -64,7 +64,7 @@ async def test_a_neighbour_that_never_asked_is_found_after_a_nudge(box: Namespac
     assert known.mac_of(PC) == PC_MAC
 
 
-async def test_nobody_stays_nobody(box: Namespace) -> None:
+async def test_an_absent_neighbour_stays_unknown(box: Namespace) -> None:
     known = neighbours()
     known.nudge(ABSENT)
     assert known.mac_of(ABSENT) is None
@@ -85,7 +85,7 @@ async def test_nobody_stays_nobody(box: Namespace) -> None:
         ("incomplete", False),
     ],
 )
-async def test_only_entries_the_kernel_would_use_count(box: Namespace, state: str, counts: bool) -> None:
+async def test_only_entries_that_the_kernel_would_use_count(box: Namespace, state: str, counts: bool) -> None:
     entry = ["neigh", "replace", "10.77.0.50", "lladdr", "02:00:5e:00:00:05", "dev", "lan0", "nud"]
     box.ip(*entry, "permanent")
     box.ip(*entry, state)
@@ -103,12 +103,12 @@ async def test_a_changed_neighbour_is_seen_at_once(box: Namespace) -> None:
         assert known.mac_of(IPv4Address("10.77.0.51")) == MacAddress.parse(mac)
 
 
-async def test_an_interface_that_is_gone_knows_nobody(box: Namespace) -> None:
+async def test_an_interface_that_is_gone_has_no_neighbours(box: Namespace) -> None:
     gone = Neighbours([Interface("gone0", 9999, IPv4Interface("10.77.0.1/24"), BOX_MAC)])
     assert gone.mac_of(PC) is None
 
 
-async def test_an_address_that_is_gone_cannot_be_nudged_from_and_harms_nobody(box: Namespace) -> None:
+async def test_a_nudge_from_an_address_that_is_gone_does_no_harm(box: Namespace) -> None:
     Neighbours([Interface("lan0", 2, IPv4Interface("10.77.0.7/24"), BOX_MAC)]).nudge(PC)
 
 
@@ -135,33 +135,33 @@ async def test_only_ethernet_with_an_address_is_usable(box: Namespace) -> None:
 
 
 @pytest.mark.parametrize("name", ["bare0", "tun0", "lo"])
-async def test_an_unusable_interface_is_told_from_a_missing_one(box: Namespace, name: str) -> None:
+async def test_an_unusable_interface_is_not_called_missing(box: Namespace, name: str) -> None:
     with pytest.raises(LookupError) as raised:
         interface_address(name)
     assert str(raised.value) == (
-        f"the interface {name} is no Ethernet interface with an IPv4 address; usable: lan0 (10.77.0.1/24)"
+        f"the interface {name} is not an Ethernet interface with an IPv4 address; usable: lan0 (10.77.0.1/24)"
     )
 
 
-async def test_a_new_mac_at_an_address_is_told_at_once(box: Namespace, pc: Namespace) -> None:
+async def test_a_new_mac_address_is_reported_at_once(box: Namespace, pc: Namespace) -> None:
     known = neighbours()
-    met: list[tuple[IPv4Address, MacAddress]] = []
-    told = asyncio.Event()
+    seen: list[tuple[IPv4Address, MacAddress]] = []
+    reported = asyncio.Event()
 
     def changed(address: IPv4Address, mac: MacAddress) -> None:
-        met.append((address, mac))
-        told.set()
+        seen.append((address, mac))
+        reported.set()
 
     end = known.watch(changed)
     try:
         for mac in (PC_MAC, MacAddress.parse("52:54:00:aa:bb:99")):
             pc.ip("link", "set", "lan0", "address", str(mac))
-            told.clear()
+            reported.clear()
             pc.run([sys.executable, "-c", SAY_SOMETHING])
             async with asyncio.timeout(PATIENCE):
-                while (PC, mac) not in met:
-                    await told.wait()
-                    told.clear()
+                while (PC, mac) not in seen:
+                    await reported.wait()
+                    reported.clear()
     finally:
         end()
         pc.ip("link", "set", "lan0", "address", str(PC_MAC))

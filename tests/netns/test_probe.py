@@ -14,14 +14,14 @@ from tests.netns.served import Box
 from tests.room.namespaces import Namespace
 from tests.room.room import BOX, OTHER, SITE, Room, appliance_command, host_mac
 
-PATIENCE = 90.0
+_RUN_SECONDS = 90.0
 ADDRESS = "10.77.0.250"
-"""Of the PCs here, outside the site's range: no lease is taken, before or while they are probed."""
+"""The PCs' address here, outside the site's range: no lease is taken, neither before nor during a probe."""
 
 
 @dataclass(frozen=True)
 class Probed:
-    """What a run of the verb said."""
+    """What a run of the command said."""
 
     code: int
     report: Any
@@ -34,7 +34,7 @@ class Probed:
 
     @property
     def plans(self) -> list[str]:
-        """What the agent would do next, wherever it is said."""
+        """What the agent does next, for each step that says so."""
         return [step["next"] for step in self.report["steps"] if step["next"]]
 
     @property
@@ -43,7 +43,7 @@ class Probed:
         return dict(self.report["verdict"])
 
     def said(self, words: str) -> str:
-        """The first line of the timeline with these words."""
+        """The first line of the timeline that contains these words."""
         found = [text for text in self.texts if words in text]
         assert found, (words, self.report)
         return found[0]
@@ -52,13 +52,13 @@ class Probed:
 def probe(host: Namespace, configuration: Path, mac: MacAddress, arch: str, *more: str) -> Probed:
     """Run `doctor probe` on a host."""
     command = [appliance_command(), "--config", str(configuration), "doctor", "probe", str(mac), "--arch", arch]
-    done = host.run([*command, "--json", *more], timeout=PATIENCE, check=False)
+    done = host.run([*command, "--json", *more], timeout=_RUN_SECONDS, check=False)
     assert done.stdout, done.stderr
     return Probed(done.returncode, json.loads(done.stdout), done.stderr)
 
 
 def probe_pc(pc: ScriptedPc, box: Box, arch: str) -> Probed:
-    """Run `doctor probe` on the PC itself, and see that it asked the site's DHCP server for no lease."""
+    """Run `doctor probe` on the PC itself, and check that it asked the site's DHCP server for no lease."""
     pc.use(ADDRESS)
     probed = probe(pc.host, box.configuration, pc.mac, arch)
     assert not [text for text in probed.texts if text.startswith("REQUEST from")]
@@ -112,7 +112,7 @@ async def test_the_pc_itself_boots_over_http(box: Box, room: Room, plug: Plug) -
     assert len([text for text in away.texts if text.startswith("refused, as it should be")]) == 2
 
 
-async def test_a_file_that_is_not_what_the_manifest_says(box: Box, plug: Plug, release: Release) -> None:
+async def test_a_file_that_differs_from_the_manifest(box: Box, plug: Plug, release: Release) -> None:
     pc = plug()
     initrd = release.path / "initrd.img"
     content = initrd.read_bytes()
@@ -137,7 +137,7 @@ async def test_a_pc_that_is_not_allowed(box: Box, plug: Plug) -> None:
 
 
 async def test_from_another_host_dhcp_is_judged_and_files_are_refused(box: Box, room: Room, plug: Plug) -> None:
-    """`other` has no configuration of the box: what it says comes from the wire alone."""
+    """`other` has no configuration of the box: all that it says comes from the network."""
     mac = plug().mac
     nowhere = room.directory / "no-such.toml"
     probed = probe(room.other, nowhere, mac, "uefi-x64", "--interface", "lan0")
@@ -148,7 +148,7 @@ async def test_from_another_host_dhcp_is_judged_and_files_are_refused(box: Box, 
     refused = [text for text in probed.texts if text.startswith("refused, as it should be")]
     assert len(refused) == 2
     assert all(f"this host's MAC is {host_mac(OTHER)}, not {mac}" in text for text in refused)
-    # The box took the probe's address for nobody's.
+    # The box took the probe's address for no PC's.
     with Registry(box.data / "registry" / "registry.sqlite3") as registry:
         addresses = [row for boot in registry.boots(mac) for row in registry.events(boot.id) if "AddressSeen" in row]
     assert addresses == []
@@ -205,7 +205,7 @@ async def test_a_dhcp_client_on_port_68_is_not_in_the_way(box: Box, plug: Plug) 
     pc.use(ADDRESS)
     with pc.nic(68) as nic:
         probed = probe_pc(pc, box, "ipxe")
-        assert nic.heard(), "it still hears what comes to its port"
+        assert nic.heard(), "it still receives what comes to its port"
     assert (probed.code, probed.verdict["outcome"]) == (0, "boots"), probed.report
 
 

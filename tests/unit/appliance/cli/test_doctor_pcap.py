@@ -57,7 +57,7 @@ def test_hosts_that_do_not_boot_are_counted_beside_those_that_do_and_explained_a
 
 def test_bad_files(tmp_path: Path) -> None:
     file = tmp_path / "a.pcap"
-    for content, words in ((b"nonsense", "is no pcap"), (None, "No such file"), (ARP(), "has no DHCP or TFTP")):
+    for content, words in ((b"nonsense", "is not a pcap"), (None, "No such file"), (ARP(), "has no DHCP or TFTP")):
         if isinstance(content, bytes):
             file.write_bytes(content)
         elif content is None:

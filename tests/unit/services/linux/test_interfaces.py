@@ -1,4 +1,4 @@
-"""The interfaces of this host; more kinds of them are in tests/netns/test_neighbours.py."""
+"""The interfaces of this host; tests/netns/test_neighbours.py has more kinds."""
 
 import pytest
 
@@ -12,5 +12,7 @@ def test_a_missing_interface_is_named() -> None:
 
 def test_the_loopback_interface_is_not_offered() -> None:
     assert "lo" not in [interface.name for interface in interfaces()]
-    with pytest.raises(LookupError, match=r"^the interface lo is no Ethernet interface with an IPv4 address; usable: "):
+    with pytest.raises(
+        LookupError, match=r"^the interface lo is not an Ethernet interface with an IPv4 address; usable: "
+    ):
         interface_address("lo")

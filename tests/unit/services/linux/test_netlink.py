@@ -17,7 +17,7 @@ PC = IPv4Address("10.77.0.100")
 
 
 def encoded(message: Any, kind: int, attributes: Any = (), request: int = 1, **fields: int) -> bytes:
-    """What pyroute2 makes of these; `request` are the flags of the header."""
+    """The same message, encoded by pyroute2; `request` are the flags in its header."""
     for name, value in fields.items():
         message[name] = value
     message["attrs"] = list(attributes)
@@ -76,7 +76,7 @@ def test_an_error_is_the_errno() -> None:
     assert only(payload) == netlink.NetlinkMessage(netlink.ERROR, 9, (2,))
 
 
-def test_several_messages_of_one_datagram_are_read() -> None:
+def test_several_messages_in_one_datagram_are_read() -> None:
     one = netlink.ask_neighbour(7, PC)
     kinds = [message.kind for message in netlink.decode(one + struct.pack("=IHHIII", 18, 3, 2, 1, 0, 0) + one)]
     assert kinds == [netlink.GET_NEIGHBOUR, 3, netlink.GET_NEIGHBOUR]

@@ -1,4 +1,4 @@
-"""One interface, asked of the kernel directly: the same as pyroute2 says of it."""
+"""One interface as the kernel describes it: the same as pyroute2 says."""
 
 import socket
 from ipaddress import IPv4Interface
@@ -24,7 +24,7 @@ def test_each_interface_is_what_pyroute2_says() -> None:
 
 
 def test_a_kernel_that_does_not_check_strictly_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It tells the addresses of all interfaces, and would take those of the first for ours."""
+    """It lists the addresses of all interfaces, of which only our own count."""
 
     class OldKernel(socket.socket):
         def setsockopt(self, *_: object) -> None:

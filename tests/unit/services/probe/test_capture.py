@@ -1,4 +1,4 @@
-"""Capture files: formats, links, several clients, and files that are none."""
+"""Capture files: formats, link types, several clients, and files that are not captures."""
 
 import contextlib
 import random
@@ -30,7 +30,7 @@ def ether(mac: MacAddress) -> ScapyPacket:
 
 
 @pytest.mark.parametrize("write", [wrpcap, wrpcapng])
-def test_both_formats_and_clients_apart(tmp_path: Path, write: object) -> None:
+def test_both_formats_are_read_and_clients_kept_apart(tmp_path: Path, write: object) -> None:
     assert callable(write)
     file = tmp_path / "a.pcap"
     load = IP(src="10.0.0.9", dst="10.0.0.1") / UDP(sport=2000, dport=69) / b"\0\1file\0octet\0"
@@ -66,11 +66,11 @@ def test_a_capture_of_any_interface(tmp_path: Path) -> None:
     assert list(capture.read(file)) == [FIRST]
 
 
-def test_files_that_are_no_captures(tmp_path: Path) -> None:
+def test_files_that_are_not_captures(tmp_path: Path) -> None:
     file = tmp_path / "a"
     for content in (b"", b"hello, world, this is text and no capture at all", bytes(100)):
         file.write_bytes(content)
-        with pytest.raises(capture.CaptureError, match="is no pcap or pcapng file"):
+        with pytest.raises(capture.CaptureError, match="is not a pcap or pcapng file"):
             capture.read(file)
     with pytest.raises(capture.CaptureError, match="No such file"):
         capture.read(tmp_path / "none")
@@ -83,7 +83,7 @@ def test_files_that_are_no_captures(tmp_path: Path) -> None:
         capture.read(file)
 
 
-def test_broken_captures_end_in_a_clear_error_or_in_what_could_be_read(tmp_path: Path) -> None:
+def test_a_broken_capture_gives_a_clear_error_or_what_could_be_read(tmp_path: Path) -> None:
     chance = random.Random(6)
     file = tmp_path / "a"
     whole = (CAPTURES / "bios-ipxe-virtio.pcap").read_bytes()
@@ -101,7 +101,7 @@ def test_broken_captures_end_in_a_clear_error_or_in_what_could_be_read(tmp_path:
             capture.read(file)
 
 
-def test_a_relay_s_address_is_not_the_client_s(tmp_path: Path) -> None:
+def test_the_address_of_a_relay_is_not_its_client_s(tmp_path: Path) -> None:
     file = tmp_path / "a.pcap"
     relayed = (
         IP(src="10.9.0.1", dst="10.0.0.1") / UDP(sport=67, dport=67) / message(DISCOVER, bytes(FIRST), firmware(0))

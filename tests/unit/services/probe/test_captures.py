@@ -1,4 +1,4 @@
-"""The captures of real firmware, explained: golden timelines. To renew one, delete it, run this and read it."""
+"""Captures of real firmware, explained: golden timelines. To renew one, delete it, run this, and read the new one."""
 
 from pathlib import Path
 
@@ -23,11 +23,11 @@ def test_a_capture_is_explained(name: str) -> None:
     golden = (GOLDEN / name).with_suffix(".txt")
     if not golden.exists():
         golden.write_text(text)
-        pytest.fail(f"{golden} was missing and is written: read it")
+        pytest.fail(f"{golden} was missing and has been written: read it")
     assert text == golden.read_text()
 
 
-def test_how_they_end() -> None:
+def test_the_outcome_of_each_capture() -> None:
     ends = {name: explain(MAC, capture.read(CAPTURES / name)[MAC]).verdict.outcome for name in all_captures()}
     assert ends == {
         "bios-ipxe-virtio.pcap": Outcome.BOOTS,

@@ -1,4 +1,4 @@
-"""Bytes of both sides of a boot; hostile ones never raise."""
+"""The bytes of both sides of a boot; hostile bytes never raise."""
 
 import random
 from ipaddress import IPv4Address
@@ -34,7 +34,7 @@ def test_http() -> None:
     assert isinstance(codec.decode_http(b"GET"), Ignore)
 
 
-def test_an_offer_that_hides_its_boot_file_in_option_67_and_one_that_overloads_its_file_field() -> None:
+def test_the_boot_file_is_found_in_option_67_and_in_an_overloaded_file_field() -> None:
     offer = boot(BOX, (67, b"x.efi\0"))
     assert (offer.boot_file, offer.boot_server) == ("x.efi", IPv4Address(BOX))
     data = bytearray(message(OFFER, bytes(MAC), [(52, b"\1")]))
@@ -45,7 +45,7 @@ def test_an_offer_that_hides_its_boot_file_in_option_67_and_one_that_overloads_i
 
 
 @pytest.mark.parametrize("name", all_captures())
-def test_broken_datagrams_end_only_themselves(name: str) -> None:
+def test_broken_datagrams_do_not_raise(name: str) -> None:
     chance = random.Random(name)
     for datagram in datagrams(name):
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""How each firmware judges its offers, and that a probe sends what real firmware was captured sending."""
+"""What each firmware does with its offers, and that a probe sends what real firmware was captured sending."""
 
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -47,7 +47,7 @@ def told(agent: Agent, *offers: DhcpPacket) -> tuple[str, str, str]:
         (Agent.BIOS, (boot(BOX, (43, JUST_BOOT), file="a"),), ("", "", f"a from {BOX}")),
     ],
 )  # fmt: skip
-def test_what_firmware_makes_of_offers(
+def test_what_firmware_does_with_offers(
     agent: Agent, offers: tuple[DhcpPacket, ...], expected: tuple[str, str, str]
 ) -> None:
     assert told(agent, *offers) == expected
@@ -64,7 +64,7 @@ def test_what_firmware_makes_of_offers(
         (Agent.IPXE, (lease(SITE, (175, bytes.fromhex("b00101"))),), "175.176"),
     ],
 )
-def test_what_is_remarked(agent: Agent, offers: tuple[DhcpPacket, ...], remark: str) -> None:
+def test_remarks_on_offers(agent: Agent, offers: tuple[DhcpPacket, ...], remark: str) -> None:
     assert remark in " | ".join(choose(agent, offers).remarks)
 
 
@@ -87,7 +87,7 @@ def test_agents_are_recognised(architecture: int, more: list[tuple[int, bytes]],
     assert recognise(decoded(message(DISCOVER, bytes(MAC), firmware(architecture, *more)))) is agent
 
 
-def test_an_operating_system_is_no_firmware() -> None:
+def test_an_operating_system_is_not_firmware() -> None:
     assert recognise(decoded(message(DISCOVER, bytes(MAC), [(60, b"MSFT 5.0")]))) is Agent.SYSTEM
     assert recognise(decoded(message(DISCOVER, bytes(MAC)))) is Agent.SYSTEM
 
@@ -115,13 +115,13 @@ def test_a_probe_sends_what_was_captured(name: str, agent: Agent, uefi: bool) ->
     assert (ours.mac, ours.xid, ours.secs, ours.ciaddr) == (MAC, captured.xid, captured.secs, NOWHERE)
 
 
-def test_a_discover_wants_its_answers_as_broadcasts_and_a_boot_request_does_not() -> None:
+def test_a_discover_asks_for_broadcast_answers_and_a_boot_request_does_not() -> None:
     for kind, flags in ((MessageType.DISCOVER, b"\x80\0"), (MessageType.REQUEST, b"\0\0")):
         data = codec.encode_dhcp(kind, MAC, requests(Agent.BIOS, MAC, uefi=False), xid=1)
         assert (data[10:12], data[28:34], len(data) >= 300) == (flags, bytes(MAC), True)
 
 
-def test_a_mac_address_in_option_97_is_that_of_the_pc() -> None:
+def test_option_97_contains_the_mac_address_of_the_pc() -> None:
     mac = MacAddress.parse("02:00:00:00:00:07")
     assert dict(requests(Agent.BIOS, mac, uefi=False))[97].endswith(bytes(mac))
 

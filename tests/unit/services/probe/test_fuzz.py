@@ -1,4 +1,4 @@
-"""Captures that were damaged or made up; what must hold is in tests/fuzz/pcap.py."""
+"""Damaged and invented captures; tests/fuzz/pcap.py says what must hold."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def target() -> Iterator[Target]:
 
 @given(seed=st.sampled_from(SEEDS), data=st.data())
 @settings(max_examples=200, deadline=None)
-def test_no_change_of_a_capture_stops_its_explanation(target: Target, seed: bytes, data: st.DataObject) -> None:
+def test_a_damaged_capture_is_still_explained(target: Target, seed: bytes, data: st.DataObject) -> None:
     changed = bytearray(seed)
     for _ in range(data.draw(st.integers(1, 6))):
         at = data.draw(st.integers(0, len(changed) - 1))
@@ -30,7 +30,7 @@ def test_no_change_of_a_capture_stops_its_explanation(target: Target, seed: byte
 
 @given(payload=st.binary(max_size=300))
 @settings(max_examples=50, deadline=None)
-def test_no_file_is_taken_for_more_than_it_is(target: Target, payload: bytes) -> None:
+def test_arbitrary_files_do_no_harm(target: Target, payload: bytes) -> None:
     target(payload)
     target(SEEDS[0][:24] + payload)
 

@@ -1,4 +1,4 @@
-"""Which script iPXE asks for, and which files that loads."""
+"""Which script iPXE asks for, and which files the script loads."""
 
 from services.dhcp.snippets import IPXE_OWN_MAC
 from services.ethernet import MacAddress
@@ -30,7 +30,7 @@ def test_other_scripts() -> None:
     assert files("", URL) == ()
 
 
-def test_a_script_s_name_with_the_mac_in_it() -> None:
+def test_the_mac_address_is_filled_into_the_name_of_a_script() -> None:
     mac = MacAddress.parse("52:54:00:aa:bb:01")
     assert expand(f"http://10.77.0.1/boot/{IPXE_OWN_MAC}/boot.ipxe", mac) == URL
     assert expand("http://a/${mac:hexraw}/${uuid}", mac) == "http://a/525400aabb01/${uuid}"

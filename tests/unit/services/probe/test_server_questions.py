@@ -23,10 +23,10 @@ def offer(mac: MacAddress = MAC, xid: int = 0x1234, kind: int = OFFER, op: int =
 
 
 @pytest.mark.parametrize("options", [b"", bytes(8)])
-def test_an_offer_to_us(options: bytes) -> None:
-    heard = read_packet(packet(offer(), options), QUESTIONS)
-    assert isinstance(heard, HeardServer)
-    assert (heard.source, heard.asked_as, heard.offer.mac) == (IPv4Address("10.77.0.2"), Agent.UEFI, MAC)
+def test_an_offer_to_us_is_read(options: bytes) -> None:
+    server = read_packet(packet(offer(), options), QUESTIONS)
+    assert isinstance(server, HeardServer)
+    assert (server.source, server.asked_as, server.offer.mac) == (IPv4Address("10.77.0.2"), Agent.UEFI, MAC)
 
 
 @pytest.mark.parametrize(
@@ -42,5 +42,5 @@ def test_an_offer_to_us(options: bytes) -> None:
         packet(offer())[:200],
     ],
 )
-def test_what_is_no_offer_to_us(data: bytes) -> None:
+def test_what_is_not_an_offer_to_us_is_ignored(data: bytes) -> None:
     assert read_packet(data, QUESTIONS) is None

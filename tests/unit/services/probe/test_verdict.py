@@ -1,4 +1,4 @@
-"""Each way in which a network boot fails (and works), as a conversation, and the verdict on it."""
+"""Each way in which a network boot fails or works, as a conversation, and the verdict on it."""
 
 import pytest
 
@@ -31,12 +31,12 @@ BIOS_OFFER = boot(BOX, (43, JUST_BOOT), file=LOADER)
 
 
 def leased(architecture: int = 0, *offers: Content) -> Talk:
-    """A client that got its lease, and these offers beside it."""
+    """A client that got its lease, and these offers as well."""
     return Talk(architecture).discover().server(*offers, lease()).request()
 
 
 def load(talk: Talk, name: str, server: str = BOX, own: int = 2000) -> Talk:
-    """A whole file of 612 bytes by TFTP."""
+    """A complete file of 612 bytes by TFTP."""
     talk.client(TftpRequest(name), server, 69, own)
     talk.server(TftpBlock(1, 512), server=server, port=5000, own=own).client(TftpAck(1), server, 5000, own)
     return talk.server(TftpBlock(2, 100), server=server, port=5000, own=own).client(TftpAck(2), server, 5000, own)
@@ -48,7 +48,7 @@ def get(talk: Talk, path: str, status: int = 200, own: int = 3000) -> Talk:
 
 
 def run_ipxe(talk: Talk, *offers: Content) -> Talk:
-    """iPXE after its loader: DHCP."""
+    """The DHCP of iPXE, after its loader."""
     return talk.agent(0, *IPXE).discover().server(*offers, lease()).request()
 
 
@@ -64,7 +64,7 @@ def fails(talk: Talk, words: str, hint: str = "") -> None:
     check(talk.explained(), Outcome.FAILS, words, hint)
 
 
-def test_a_whole_boot() -> None:
+def test_a_complete_boot() -> None:
     talk = run_ipxe(load(leased(0, BIOS_OFFER), LOADER), boot(file=SCRIPT))
     for file in ("boot.ipxe", "image/1/vmlinuz", "image/1/initrd.img"):
         get(talk, f"/boot/{MAC.bare}/{file}")
@@ -73,7 +73,7 @@ def test_a_whole_boot() -> None:
     check(talk.explained(), Outcome.BOOTS, "its operating system asked for an address")
 
 
-def test_silence() -> None:
+def test_nobody_answers() -> None:
     fails(Talk().discover(0).discover(4), "nobody answered its DISCOVER", f"allow add {MAC}")
 
 
@@ -130,13 +130,13 @@ def test_a_client_that_ignores_all_answers() -> None:
 
 def test_a_lease_that_never_comes_or_is_refused() -> None:
     talk = leased(0, BIOS_OFFER)
-    fails_at = talk.packets.pop()
-    assert fails_at.outgoing is False
+    ack = talk.packets.pop()
+    assert ack.outgoing is False
     fails(talk, f"asked {SITE} for its lease and got no ACK")
     fails(talk.server(answer(6, SITE)), f"{SITE} refused the address (NAK)")
 
 
-def test_the_lease_is_taken_and_the_boot_server_never_asked() -> None:
+def test_the_lease_is_taken_but_the_boot_server_never_asked() -> None:
     fails(leased(7, boot(file=EFI)), f"took its lease from {SITE} but never asked {BOX} for its boot file (UDP 4011)")
     fails(leased(0, BIOS_OFFER), f"took its lease from {SITE} but never asked {BOX} for {LOADER}")
 
@@ -167,7 +167,7 @@ def test_tftp_errors() -> None:
     fails(talk.server(Unreachable(), port=69, own=2000), "nobody listens on the TFTP port", "start the TFTP server")
 
 
-def test_a_size_probe_is_no_failure_and_tells_the_end_of_a_capture_without_data() -> None:
+def test_asking_for_the_size_is_no_failure_and_shows_when_a_capture_without_data_is_complete() -> None:
     talk = leased(0, BIOS_OFFER).client(TftpRequest(LOADER, {"tsize": "0"}), BOX, 69, 2000)
     talk.server(TftpOptions({"tsize": "3000", "blksize": "1468"}), port=5000, own=2000)
     talk.client(TftpError(8, ""), BOX, 5000, 2000)
@@ -205,7 +205,7 @@ def test_a_card_with_ipxe_that_is_offered_pxelinux_does_not_start_itself() -> No
     check(talk.explained(), Outcome.OPEN, "iPXE has loaded pxelinux.0")
 
 
-def test_a_script_after_which_nothing_is_asked() -> None:
+def test_nothing_is_asked_after_the_script() -> None:
     talk = get(run_ipxe(Talk(), boot(file=SCRIPT)), f"/boot/{MAC.bare}/boot.ipxe")
     check(talk.explained(), Outcome.OPEN, "iPXE has loaded boot.ipxe", "the script's next file was never asked for")
 
@@ -234,8 +234,7 @@ def test_what_a_probe_sees_on_its_own_machine() -> None:
         talk.client(HttpRequest("GET", path), BOX, 80, 0).server(HttpResponse(200, 9), port=80, own=0)
         talk.server(Fetched(path, 9, "aa" * 32, "aa" * 32), port=80, own=0)
     check(talk.explained(), Outcome.BOOTS, "has its kernel")
-    spoiled = talk.packets[:-1]
-    talk.packets = spoiled
+    talk.packets = talk.packets[:-1]
     talk.server(Fetched("/initrd.img", 9, "bb" * 32, "aa" * 32), port=80, own=0)
     fails(talk, "its sha256 is wrong")
     talk.packets = talk.packets[:-1]
@@ -252,20 +251,20 @@ def test_what_a_probe_sees_from_another_machine() -> None:
     fails(talk, "initrd.img on the box's disk: sha256 differs")
 
 
-def test_a_boot_server_that_a_probe_on_its_own_host_cannot_ask_is_not_held_against_it() -> None:
+def test_a_probe_on_the_boot_server_itself_cannot_ask_port_4011_and_that_is_no_failure() -> None:
     talk = Talk(7).discover().server(boot(file=EFI), lease())
     check(talk.explained(), Outcome.OPEN, "was not seen to finish")
     talk.client(Note("port 4011 is this host's own", boot_server_unasked=True))
     check(talk.explained(), Outcome.BOOTS, "as far as can be seen from this host")
 
 
-def test_nothing_from_the_wire_steers_a_terminal() -> None:
+def test_nothing_from_the_wire_controls_the_terminal() -> None:
     talk = leased(0, boot(BOX, (43, JUST_BOOT), file="a\x1b[2Jb")).client(TftpRequest("x\x1b]0;y"), OTHER, 69, 2000)
     shown = lines(talk.explained())
     assert all(line.isprintable() for line in shown), shown
 
 
-def test_a_packet_captured_twice_is_no_second_try() -> None:
+def test_a_packet_that_was_captured_twice_is_not_a_second_try() -> None:
     talk = Talk().discover().discover().server(BIOS_OFFER, lease())
     check(talk.explained(), Outcome.OPEN, "was not seen to finish")
 

@@ -1,4 +1,4 @@
-"""A conversation of one PC, written down: DHCP as real bytes through the codec, transfers as values."""
+"""The conversation of one PC, written down: DHCP as real bytes through the codec, transfers as values."""
 
 from ipaddress import IPv4Address
 from struct import Struct
@@ -21,7 +21,7 @@ _AT = Struct("!4s4s")
 
 
 def answer(kind: int, server: str, *options: tuple[int, bytes], lease: str = "0.0.0.0", file: str = "") -> DhcpPacket:
-    """A server's message, through bytes."""
+    """A server's message, encoded and decoded."""
     data = bytearray(message(kind, bytes(MAC), [(54, IPv4Address(server).packed), *options], xid=0x1234))
     data[0] = 2
     data[16:24] = _AT.pack(IPv4Address(lease).packed, IPv4Address(server).packed)
@@ -49,7 +49,7 @@ def boot(
 
 
 class Talk:
-    """Packets one after the other, 0.1 s apart; each method says something and returns the talk."""
+    """Packets one after the other, 0.1 s apart; each method adds some and returns the talk."""
 
     def __init__(self, architecture: int = 0, *more: tuple[int, bytes]) -> None:
         self.packets: list[Packet] = []
@@ -57,27 +57,27 @@ class Talk:
         self._options = firmware(architecture, *more)
 
     def agent(self, architecture: int, *more: tuple[int, bytes]) -> "Talk":
-        """From now on another agent speaks."""
+        """Let another agent speak from now on."""
         self._options = firmware(architecture, *more)
         return self
 
     def over_http(self) -> "Talk":
-        """From now on UEFI HTTP boot speaks, as EDK2 does."""
+        """Let UEFI HTTP boot speak from now on, as EDK2 does it."""
         self._options = list(requests(Agent.UEFI_HTTP, MAC, uefi=True))
         return self
 
     def discover(self, secs: int = 0, xid: int = 0x1234) -> "Talk":
-        """A DISCOVER of the agent."""
+        """The agent sends a DISCOVER."""
         return self.client(decoded(message(DISCOVER, bytes(MAC), self._options, secs=secs, xid=xid)))
 
     def request(self) -> "Talk":
-        """The REQUEST of a lease, and its ACK."""
+        """The agent requests a lease, and gets its ACK."""
         wanted = [(54, IPv4Address(SITE).packed), (50, IPv4Address(LEASE).packed)]
         self.client(decoded(message(REQUEST, bytes(MAC), [*self._options, *wanted])))
         return self.server(lease(kind=5))
 
     def ask(self, server: str = BOX) -> "Talk":
-        """A question to port 4011."""
+        """The agent asks port 4011."""
         return self.client(decoded(message(REQUEST, bytes(MAC), self._options, ciaddr=LEASE)), server, 4011)
 
     def client(self, content: Content, server: str = "255.255.255.255", port: int = 67, own: int = 68) -> "Talk":
@@ -97,5 +97,5 @@ class Talk:
         return self
 
     def explained(self, box: BoxFacts | None = None) -> Explanation:
-        """What it all means."""
+        """The explanation of it all."""
         return explain(MAC, self.packets, box)
