@@ -53,7 +53,7 @@ async def test_a_doubled_request_does_not_restart(peer: UdpPeer, events: EventLo
 async def test_another_request_from_the_same_port_replaces(peer: UdpPeer, events: EventLog) -> None:
     await peer.ask(rrq("file"))
     assert data(await peer.ask(rrq("small"))) == (1, b"small")
-    assert await events.next(TransferFailed) == TransferFailed(MAC, "tftp", "file", 0, "the client asked anew")
+    assert await events.next(TransferFailed) == TransferFailed(MAC, "tftp", "file", 0, "the client sent a new request")
 
 
 async def test_a_reset_pc_may_ask_from_the_same_port(
