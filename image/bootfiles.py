@@ -4,12 +4,12 @@ With a loader comes what it fetches next: GRUB after shim, its modules after PXE
 """
 
 import contextlib
-import os
 import stat
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+Write = Callable[[Path, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,11 @@ def original(name: str, own: Path, packaged: Mapping[str, Packaged] = PACKAGED) 
 
 
 def install(
-    root: Path, names: Sequence[str], own: Path, packaged: Mapping[str, Packaged] = PACKAGED
+    root: Path, names: Sequence[str], own: Path, packaged: Mapping[str, Packaged] = PACKAGED, *, write: Write
 ) -> tuple[Path, ...]:
-    """Copy the boot files and what follows them into `root` where they differ, each in one step; return all the paths.
+    """Copy the boot files and what follows them into `root` where they differ; return all the paths.
+
+    `write(path, content)` puts a file in place in one step, readable for all, and raises OSError.
 
     The shim chain and memtest are copied as well where they are (`has_shim`, `has_memtest`). Raises BootFileError, and
     then has changed no file.
@@ -88,7 +90,7 @@ def install(
     try:
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
         for name, content in contents.items():
-            _place(root / name, content)
+            _place(root / name, content, write)
     except OSError as error:
         raise BootFileError(
             f"the boot files cannot be written to {root}: {error.strerror}",
@@ -107,18 +109,8 @@ def has_memtest(root: Path) -> bool:
     return all((root / name).is_file() for name in MEMTEST)
 
 
-def _place(path: Path, content: bytes) -> None:
+def _place(path: Path, content: bytes, write: Write) -> None:
     # One of another owner, from a time when the server ran as root, is replaced: its mode cannot be changed.
     if path.is_file() and stat.S_IMODE(path.stat().st_mode) == 0o644 and path.read_bytes() == content:
         return
-    descriptor, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), 0o644)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write(path, content)

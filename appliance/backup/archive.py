@@ -27,6 +27,7 @@ from appliance.errors import UserError
 from appliance.registry import schema
 from appliance.registry.database import Registry
 from appliance.registry.move_from_0_1 import take_over
+from services.linux import atomic_file
 
 MANIFEST, CONFIG, ALLOWLIST, REGISTRY = "manifest.json", "config.toml", "allowlist.txt", "registry.sqlite3"
 FORMAT = 1
@@ -67,20 +68,10 @@ def create(config: Config, target: Path) -> Contents:
     if os.path.lexists(target):
         raise UserError(f"{target} exists already; {_NOTHING}", "name another file, or move it away")
     try:
-        # In the same directory, so that it can be given its name in one step. Made with mode 0600.
-        descriptor, name = tempfile.mkstemp(prefix=".netboot-appliance-", suffix=".unfinished", dir=target.parent)
-        try:
-            with open(descriptor, "wb") as file:
-                contents = write(config, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(name, target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with atomic_file.new_file(target, mode=0o600) as file:
+            return write(config, file)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}", "name a file elsewhere", code=1) from error
-    return contents
 
 
 def write(config: Config, file: IO[bytes]) -> Contents:

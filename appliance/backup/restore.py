@@ -26,6 +26,7 @@ from appliance.registry.database import Registry
 from appliance.registry.file_owner import acting_as_owner, copy_in
 from appliance.registry.server_lock import holder, only_server
 from services.ethernet import MacAddress
+from services.linux import atomic_file
 
 _NOTHING = "nothing was changed"
 # What reading rows raises that no netboot-appliance has written.
@@ -214,11 +215,7 @@ def _replace(new: Path, target: Path, suffix: str, undo: ExitStack) -> list[Path
         undo.callback(_move, aside, target)
     else:
         undo.callback(_remove, target)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    atomic_file.sync_directory(target.parent)
     return [aside] if there else []
 
 

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +16,8 @@ from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress, MacRange
+from services.linux import programs
+from services.linux.programs import ProgramError
 
 app = typer.Typer(
     name="allow",
@@ -185,9 +186,9 @@ def _edited(file: Path) -> list[Entry]:
     while True:
         try:
             # Some editors write a new file in the place of the old one: the name is what counts, not the open file.
-            subprocess.run([*shlex.split(editor), str(file)], check=True)
+            programs.attend([*shlex.split(editor), str(file)])
             return allowlist.parse(file.read_text(encoding="utf-8"), "line")
-        except (OSError, subprocess.CalledProcessError, UnicodeDecodeError) as error:
+        except (OSError, ProgramError, UnicodeDecodeError) as error:
             raise UserError(f"the editor {editor!r} failed: {error}", f"{_NOTHING}; set EDITOR") from None
         except UserError as error:
             typer.echo(f"error: {error.message}", err=True)

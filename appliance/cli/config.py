@@ -2,7 +2,6 @@
 
 import grp
 import os
-import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from appliance.errors import UserError
 from appliance.network.interfaces import found_interface
 from appliance.registry.server_lock import holder
 from image.bootfiles import BootFileError, original
+from services.linux import atomic_file
 from services.linux.neighbours import interface_address
 from services.menus.menu import Dialect
 
@@ -59,17 +59,13 @@ def init(
 
 def _write(path: Path, text: str) -> None:
     """Make the file, in one step; raises FileExistsError where one stands that says something."""
-    replace = path.exists() and _says_nothing(path)
-    # The account key goes in there: nobody else may read it, from the start.
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.") as file:
-        file.write(text)
-        file.flush()
-        if (group := _service_group()) is not None and os.geteuid() == 0:
+    # The account key goes in there: only root and the service may read it.
+    group = _service_group() if os.geteuid() == 0 else None
+    mode = 0o600 if group is None else 0o640
+    with atomic_file.new_file(path, mode=mode, replace=path.exists() and _says_nothing(path)) as file:
+        file.write(text.encode())
+        if group is not None:
             os.fchown(file.fileno(), 0, group)
-            os.fchmod(file.fileno(), 0o640)
-        if replace:
-            path.unlink()
-        path.hardlink_to(file.name)
 
 
 def _says_nothing(path: Path) -> bool:

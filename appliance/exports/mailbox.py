@@ -1,7 +1,8 @@
 """The files by which the server and root's part talk: each writes into a directory of its own below /run.
 
 The server's user owns the directory of the request and may put anything there, also while root reads: see
-`read_request`. What the files say is appliance.exports.request's.
+`read_request`. They outlive the crash of their writer and no power cut: services.linux.atomic_file, not durable. What
+they say is appliance.exports.request's.
 """
 
 import contextlib
@@ -35,18 +36,6 @@ def directories() -> tuple[Path, Path]:
     """The server's directory and root's, by the environment of root's part."""
     answers = Path(os.environ.get(ENVIRONMENT) or _ANSWERS)
     return answers.with_name(answers.name.removesuffix(_SUFFIX)), answers
-
-
-def write(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Put a file in place at once; it has to outlive nothing but a crash of its writer. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.new")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(content)
-    temporary.replace(path)
 
 
 def read_request(path: Path) -> bytes | None:

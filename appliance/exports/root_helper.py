@@ -12,8 +12,9 @@ from pathlib import Path
 from appliance.config.file import Config, load, locate, parse
 from appliance.errors import UserError
 from appliance.exports import install
-from appliance.exports.mailbox import answer_file, directories, read_request, request_file, write
+from appliance.exports.mailbox import answer_file, directories, read_request, request_file
 from appliance.exports.request import ExportAnswer, decode, digest, encode_answer
+from services.linux import atomic_file
 from services.linux.ioctl_interface import address_of
 
 _KEPT = "config.toml"
@@ -32,7 +33,7 @@ def serve_requests(configuration: Path) -> None:
             refused = error
             answer = ExportAnswer(answered, error=error.message, hint=error.hint)
         try:
-            write(answer_file(requests), encode_answer(answer))
+            atomic_file.write(answer_file(requests), encode_answer(answer), durable=False)
         except OSError as error:
             raise UserError(
                 f"cannot answer in {answers}: {error.strerror}", "run as root, by its unit", code=1
@@ -69,7 +70,7 @@ def _load(path: Path, kept: Path) -> Config:
     try:
         config = load(path)
         if config.written:
-            write(kept, path.read_bytes(), 0o600)
+            atomic_file.write(kept, path.read_bytes(), mode=0o600, durable=False)
     except UserError as error:
         try:
             config = parse(kept.read_text(encoding="utf-8"), path)

@@ -7,7 +7,6 @@ Whoever wants a build starts the unit and reads along (`follow`); leaving ends t
 import contextlib
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -18,6 +17,8 @@ from appliance.config.file import DEFAULT_PATH
 from image import release
 from image.build import BuildError, Progress, When
 from image.release import Release, ReleaseError
+from services.linux import programs
+from services.linux.programs import ProgramError
 
 UNIT = "netboot-appliance-image.service"
 DIRECTORY = Path("/run/netboot-appliance-image")
@@ -28,6 +29,9 @@ _PROGRESS = "progress"
 _REQUEST = "request"
 _READ_EVERY = 0.1
 """Seconds."""
+
+_SYSTEMD_SECONDS = 25.0
+"""As long as systemctl itself waits for an answer of systemd's: sd-bus, 25 s."""
 
 Report = Callable[[Progress], None]
 
@@ -68,7 +72,7 @@ def follow(images: Path, again: When, report: Report) -> Release:
         is_ours = _invocation().__ne__
     # For a unit that is at it already, systemd waits just the same.
     starting = ("systemctl", "start", "--no-ask-password", UNIT)
-    with subprocess.Popen(starting, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as starter:
+    with programs.start(starting) as starter:
         try:
             outcome = _outcome(_lines(is_ours, lambda: starter.poll() is not None and not _busy()), report)
         except BaseException:
@@ -103,8 +107,11 @@ def _outcome(lines: Iterator[dict[str, Any]], report: Report) -> dict[str, Any]:
 def _shown(*properties: str) -> dict[str, str]:
     """What systemd says about the unit; empty values where it cannot be asked."""
     options = [f"--property={name}" for name in properties]
-    done = subprocess.run(("systemctl", "show", *options, UNIT), capture_output=True, text=True, check=False)
-    lines = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    try:
+        shown = programs.output(("systemctl", "show", *options, UNIT), seconds=_SYSTEMD_SECONDS)
+    except ProgramError:
+        shown = ""
+    lines = dict(line.partition("=")[::2] for line in shown.splitlines())
     return {name: lines.get(name, "") for name in properties}
 
 

@@ -4,7 +4,6 @@ A migration that has been released is never edited: tests/unit/appliance/schemas
 is in the tables is a matter of `appliance.registry.database`.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from appliance.errors import UserError
 from appliance.registry.file_owner import acting_as_owner
+from services.linux import atomic_file
 
 # Number n makes schema n + 1 of schema n. Run with foreign keys off: a table may be made anew under its old name.
 MIGRATIONS: list[Iterable[str]] = [
@@ -192,15 +192,9 @@ def _damaged(path: Path, complaint: str) -> UserError:
 
 def _copy(sql: sqlite3.Connection, target: Path) -> None:
     """Write what the connection sees into a file, complete or not at all; an older copy gives way."""
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    # It holds passwords and tokens: nobody else may read it, from its first byte on.
-    unfinished.touch(mode=0o600, exist_ok=False)
-    try:
-        sql.execute("VACUUM INTO ?", (str(unfinished),))
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    # It holds passwords and tokens: nobody else may read it.
+    with atomic_file.new_file(target, mode=0o600) as file:
+        sql.execute("VACUUM INTO ?", (file.name,))
 
 
 def _kept(path: Path, schema: int) -> Path:

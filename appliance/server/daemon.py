@@ -48,6 +48,7 @@ from services.events import (
     TransferProgressed,
 )
 from services.http.server import HttpServer
+from services.linux import atomic_file
 from services.linux.neighbours import Interface, Neighbours
 from services.linux.neighbours import load as load_pyroute2
 from services.linux.sockets import BindError
@@ -75,7 +76,7 @@ async def serve(path: Path) -> None:
         registry.check()
         served = interfaces(config)
         try:
-            install_bootfiles(config.boot_root, config.boot.names, config.boot.directory)
+            install_bootfiles(config.boot_root, config.boot.names, config.boot.directory, write=atomic_file.write)
         except BootFileError as error:
             raise UserError(str(error), error.hint, code=1) from error
         moved = asyncio.Event()

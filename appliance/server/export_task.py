@@ -26,6 +26,7 @@ from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
 from appliance.registry.schema import SqlError
 from appliance.server.box import Box
+from services.linux import atomic_file
 
 RESEND_SECONDS = 1.0
 """After which an unanswered request is written again: systemd misses what changes while root's part ends."""
@@ -112,7 +113,7 @@ class RootsInstaller:
                     code=1,
                 )
             if now - written > RESEND_SECONDS:
-                mailbox.write(self._request, content)
+                atomic_file.write(self._request, content, durable=False)
                 written = now
             await asyncio.sleep(_LOOK_SECONDS)
         self._heard, self._waiting_since = wanted, None

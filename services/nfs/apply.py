@@ -7,10 +7,7 @@ somebody exported by hand with `exportfs -o`. Every function blocks: call it in 
 import contextlib
 import os
 import re
-import shlex
-import shutil
 import signal
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from services.linux import atomic_file, programs
+from services.linux.programs import ProgramError
 from services.nfs import etab
 
 KERNEL_FILE = Path("/etc/exports.d/netboot-appliance.exports")
@@ -70,8 +69,8 @@ def probe() -> Probes:
     """Look at this machine; changes nothing and needs no privileges."""
     return Probes(
         nfsd=_has_nfsd(),
-        exportfs=program("exportfs") is not None,
-        ganesha=program(GANESHA) is not None,
+        exportfs=programs.find("exportfs") is not None,
+        ganesha=programs.find(GANESHA) is not None,
         ganesha_vfs=any((base / _FSAL).exists() for base in (*Path("/usr/lib").glob("*-linux-gnu"), Path("/usr/lib"))),
     )
 
@@ -124,7 +123,10 @@ def apply(
     path = kernel_file if backend is Backend.KERNEL else ganesha_file
     try:
         before = _read(path)
-        changed = before != text and _write(path, text.encode())
+        changed = before != text
+        if changed:
+            path.parent.mkdir(exist_ok=True)
+            atomic_file.write(path, text.encode())
     except OSError as error:
         raise NfsError(
             f"cannot write the exports to {path}: {error.strerror or error}",
@@ -153,24 +155,15 @@ def _missing_ganesha(probes: Probes) -> tuple[str, str] | None:
     return None
 
 
-def program(name: str) -> str | None:
-    """Where a program is, None if nowhere."""
-    # A user's PATH has no sbin on Debian, and `exports show` runs without root.
-    return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
-
-
 def _has_nfsd() -> bool:
     with contextlib.suppress(OSError):
         if re.search(r"\bnfsd$", Path("/proc/filesystems").read_text(), re.MULTILINE):
             return True
-    modprobe = program("modprobe")
-    if modprobe is None:
-        return False
     try:
-        dry = subprocess.run([modprobe, "-n", "-q", "nfsd"], capture_output=True, timeout=_TIMEOUT, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        programs.output(("modprobe", "-n", "-q", "nfsd"), seconds=_TIMEOUT)
+    except ProgramError:
         return False
-    return dry.returncode == 0
+    return True
 
 
 def _read(path: Path) -> str:
@@ -179,24 +172,6 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return ""
-
-
-def _write(path: Path, content: bytes) -> bool:
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o644)
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return True
 
 
 def _export(exportfs: str, etab_file: Path, wanted: etab.Table, before: etab.Table, roots: Sequence[str]) -> None:
@@ -236,16 +211,17 @@ def _batches(keys: Sequence[tuple[str, str]]) -> Iterator[list[str]]:
 
 
 def _run_exportfs(command: list[str]) -> None:
-    command[0] = program(command[0]) or command[0]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False)
-    except FileNotFoundError:
-        raise NfsError(f"{command[0]} is not installed", "apt-get install nfs-kernel-server") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NfsError(f"exportfs did not run: {error}", "run it by hand", shlex.join(command)) from error
-    if done.returncode:
-        said = done.stderr.strip() or done.stdout.strip() or "it said nothing"
-        raise NfsError(f"exportfs failed ({done.returncode}): {said}", "run it by hand", shlex.join(command))
+        programs.output(command, seconds=_TIMEOUT)
+    except ProgramError as error:
+        raise explain(error) from error
+
+
+def explain(error: ProgramError) -> NfsError:
+    """Why exportfs failed, and what to do."""
+    if error.missing:
+        return NfsError(str(error), "apt-get install nfs-kernel-server")
+    return NfsError(str(error), "run it by hand", error.paste)
 
 
 def _signal_ganesha(pid_file: Path, own_file: Path) -> None:

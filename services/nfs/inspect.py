@@ -3,12 +3,12 @@
 Changes nothing and signals nobody: putting exports in force is apply.py's. Every function blocks.
 """
 
-import shlex
-import subprocess
 from pathlib import Path
 
+from services.linux import programs
+from services.linux.programs import ProgramError
 from services.nfs import etab
-from services.nfs.apply import GANESHA, NfsError, arguments_of, configuration_of, program, require_included
+from services.nfs.apply import GANESHA, NfsError, arguments_of, configuration_of, explain, require_included
 
 _SECONDS = 8.0
 
@@ -46,14 +46,10 @@ def require_nfsd(threads: Path = Path("/proc/fs/nfsd/threads")) -> int:
 
 def kernel_exports() -> dict[str, tuple[str, ...]]:
     """What the kernel's server exports now: each path, and to whom; raises NfsError."""
-    command = [program("exportfs") or "exportfs", "-s"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NfsError(f"exportfs did not run: {error}", "run it by hand", shlex.join(command)) from error
-    if done.returncode:
-        raise NfsError(f"exportfs failed: {done.stderr.strip()}", "run it by hand", shlex.join(command))
-    return read_exportfs(done.stdout)
+        return read_exportfs(programs.output(("exportfs", "-s"), seconds=_SECONDS))
+    except ProgramError as error:
+        raise explain(error) from error
 
 
 def read_exportfs(text: str) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.errors import UserError
 from appliance.exports import mailbox
-from appliance.exports.mailbox import answer_file, directories, read_answer, read_request, request_file, write
+from appliance.exports.mailbox import answer_file, directories, read_answer, read_request, request_file
 from appliance.exports.request import LARGEST, ExportAnswer, encode_answer
 
 SERVER = 12345
@@ -49,24 +49,6 @@ def test_a_request_is_read(directory: Path) -> None:
     assert read_request(request) == b"content"
     put(request, b"x" * LARGEST)
     assert read_request(request) == b"x" * LARGEST
-
-
-def test_a_file_is_put_in_place_at_once_and_readable(directory: Path) -> None:
-    path = directory / "exports.json"
-    before = os.umask(0o077)
-    try:
-        write(path, b"one")
-        first = path.stat()
-        (directory / ".exports.json.new").write_bytes(b"of a crash")
-        write(path, b"two")
-    finally:
-        os.umask(before)
-    assert path.read_bytes() == b"two"
-    assert path.stat().st_ino != first.st_ino
-    assert path.stat().st_mode & 0o7777 == 0o644
-    write(path, b"three", 0o600)
-    assert path.stat().st_mode & 0o7777 == 0o600
-    assert [each.name for each in directory.iterdir()] == ["exports.json"]
 
 
 def symlink(path: Path) -> None:

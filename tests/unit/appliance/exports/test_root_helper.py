@@ -18,6 +18,7 @@ from appliance.exports.mailbox import answer_file, read_answer, request_file
 from appliance.exports.request import ExportAnswer, decode, digest, encode
 from appliance.exports.root_helper import serve_requests
 from services.ethernet import MacAddress
+from services.linux import atomic_file
 from services.nfs.apply import Backend
 
 GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.77.0.9"),))
@@ -48,7 +49,7 @@ class Place:
 
     def ask(self, content: bytes) -> str:
         request = request_file(self.server)
-        mailbox.write(request, content)
+        atomic_file.write(request, content)
         os.chown(request, 12345, 12345)
         return digest(content)
 

@@ -18,6 +18,7 @@ from appliance.exports.request import ExportAnswer, decode, digest, encode_answe
 from appliance.server import export_task
 from appliance.server.export_task import RootsInstaller, choose_installer, keep_exports
 from services.ethernet import MacAddress
+from services.linux import atomic_file
 
 CONFIG = Config(Path("/nowhere"))
 
@@ -48,7 +49,7 @@ class Root:
                 last = inode
                 self.written.append(content)
                 if done := answer(content, len(self.written)):
-                    mailbox.write(mailbox.answer_file(self.own), encode_answer(done))
+                    atomic_file.write(mailbox.answer_file(self.own), encode_answer(done))
             await asyncio.sleep(0.005)
 
     async def ask(
@@ -78,7 +79,7 @@ def nothing(_content: bytes, _count: int) -> None:
 
 
 async def test_the_answer_to_this_request_is_the_answer(root: Root) -> None:
-    mailbox.write(mailbox.answer_file(root.own), encode_answer(ExportAnswer("of before", error="not this")))
+    atomic_file.write(mailbox.answer_file(root.own), encode_answer(ExportAnswer("of before", error="not this")))
     done = await root.ask(7, good)
     assert done
     assert (done.backend, done.error, done.directories) == ("kernel", "", 2)
