@@ -9,9 +9,10 @@ from appliance.errors import UserError
 from appliance.exports import install
 from appliance.network.interfaces import interfaces, networks
 from appliance.registry.database import Registry
-from services.nfs.apply import Backend, NfsError
+from services.nfs import kernel
+from services.nfs.backend import Backend, NfsError
 from services.nfs.exports import Export
-from services.nfs.inspect import kernel_exports, require_ganesha, require_nfsd
+from services.nfs.ganesha import require_ganesha
 from services.nfs.rpc import MOUNT, NFS, NFS_PORT, RpcError, null, port_of
 
 _UNITS = {Backend.KERNEL: "nfs-server", Backend.GANESHA: "nfs-ganesha"}
@@ -63,7 +64,7 @@ def check(config: Config) -> list[Finding]:
         return [error("nfs", missing.message, "no PC can mount its root", missing.hint)]
     try:
         if backend is Backend.KERNEL:
-            running = f"the kernel's NFS server runs with {require_nfsd()} threads ({why})"
+            running = f"the kernel's NFS server runs with {kernel.require_nfsd()} threads ({why})"
         else:
             pid = require_ganesha(config.nfs.ganesha_pid_file, config.nfs.ganesha_config)
             running = f"NFS-Ganesha runs as process {pid} and reads our exports ({why})"
@@ -125,4 +126,4 @@ def _check_exports(config: Config, backend: Backend) -> list[Finding]:
         written = None
     findings = [judge_file(install.render(backend, wanted), written, str(path))]
     # NFS-Ganesha shows its exports to none but those that may mount them: there the file is all that can be looked at.
-    return [*findings, judge_live(wanted, kernel_exports())] if backend is Backend.KERNEL else findings
+    return [*findings, judge_live(wanted, kernel.exported())] if backend is Backend.KERNEL else findings

@@ -17,7 +17,8 @@ from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.exports.grants import ExportGrant, check, decide_grants, exports_for
 from image.recipe import BOINC_GID, BOINC_UID
-from services.nfs.apply import Backend, NfsError, apply, choose, probe
+from services.nfs.apply import apply
+from services.nfs.backend import Backend, NfsError, choose, probe
 from services.nfs.exports import Export, render_ganesha, render_kernel
 
 if TYPE_CHECKING:

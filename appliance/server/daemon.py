@@ -164,7 +164,7 @@ async def _services(
     tftp: list[TftpServer] = []
     http: list[HttpServer] = []
     bound: list[tuple[str, str, int]] = []
-    arena = ContentCache()
+    cache = ContentCache()
     port = box.config.server.http_port
     broadcasts = box.config.dhcp.hears_broadcasts
     try:
@@ -187,7 +187,7 @@ async def _services(
             script = partial(box.loader_script, address)
             files = Files(box.config.boot_root, box.config.images, script, box.config.boot.raspberry_pi)
             as_said = box.config.tftp.ports
-            tftp.append(TftpServer(address, files, admit=box.admit, emit=box.emit, ports=as_said, arena=arena))
+            tftp.append(TftpServer(address, files, admit=box.admit, emit=box.emit, ports=as_said, cache=cache))
             tftp[-1].open()
             http.append(
                 HttpServer(

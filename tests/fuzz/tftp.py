@@ -17,7 +17,8 @@ from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
 from services.menus.menu import Dialect
 from services.tftp.files import Files
-from services.tftp.server import MOST_SESSIONS_A_CLIENT, TftpServer
+from services.tftp.responder import MOST_SESSIONS_A_CLIENT
+from services.tftp.server import TftpServer
 from tests.captures import all_captures, datagrams
 from tests.fakes.tftp_peer import Reader, UdpPeer, ack, rrq
 from tests.fuzz.faults import Faults
@@ -96,7 +97,7 @@ class Target:
             if whose & 0x80:
                 await asyncio.sleep(0)  # the server takes what there is, before more comes
         assert await self._honest.fetch(rrq("small"), Reader()) == SMALL
-        sessions = self.server._sessions
+        sessions = self.server._sessions.by_peer
         assert len(sessions) <= len(SOURCES) + 1
         assert len(sessions) <= MOST_SESSIONS_A_CLIENT
         for peer in self._peers:
@@ -109,7 +110,7 @@ class Target:
         self._honest.send(_LEAVE)
         while sessions:
             await asyncio.sleep(0)
-        assert not self.server._blocked
+        assert not self.server._sessions.blocked
         for peer in self._peers:
             self._heard(peer)
         assert len(os.listdir("/proc/self/fd")) == self._descriptors

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from services.ethernet import MacAddress
-from services.nfs.apply import Backend, NfsError, apply
+from services.nfs.apply import apply
+from services.nfs.backend import Backend, NfsError
 from services.nfs.exports import Export, render_ganesha
 from tests.room.ganesha import Ganesha
 from tests.room.namespaces import Namespace, Network, leftovers

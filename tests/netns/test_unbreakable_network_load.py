@@ -10,7 +10,7 @@ from itertools import islice
 
 import pytest
 
-from services.tftp.server import MOST_SESSIONS, MOST_SESSIONS_A_CLIENT
+from services.tftp.responder import MOST_SESSIONS, MOST_SESSIONS_A_CLIENT
 from tests.fakes.tftp_peer import oack, rrq
 from tests.netns.attacked_box import FORGED, LOADER, PATIENCE, AttackedBox, FarPc, Forger
 from tests.netns.inside import counters

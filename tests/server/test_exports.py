@@ -20,7 +20,8 @@ ETAB = "/var/lib/nfs/etab"
 APPLY = """
 import sys
 from ipaddress import IPv4Address
-from services.nfs.apply import Backend, apply
+from services.nfs.apply import apply
+from services.nfs.backend import Backend
 from services.nfs.exports import Export, render_kernel
 pcs = {number: IPv4Address("10.77.1.0") + number for number in map(int, sys.argv[2:])}
 images, state = "/srv/box/images", "/srv/box/state"

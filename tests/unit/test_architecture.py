@@ -71,6 +71,7 @@ PURE = (
     "services/dhcp/leasing.py",
     "services/dhcp/pool.py",
     "services/dhcp/snippets.py",
+    "services/tftp/responder.py",
     "services/tftp/transfer.py",
     "services/tftp/deadlines.py",
     "services/menus/ipxe.py",

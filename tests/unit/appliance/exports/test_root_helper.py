@@ -19,7 +19,7 @@ from appliance.exports.request import ExportAnswer, decode, digest, encode
 from appliance.exports.root_helper import serve_requests
 from services.ethernet import MacAddress
 from services.linux import atomic_file
-from services.nfs.apply import Backend
+from services.nfs.backend import Backend
 
 GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.77.0.9"),))
 CONFIGURATION = """

@@ -1,4 +1,4 @@
-"""The table of what is exported, read back, and what is ours in it. The real one: tests/server/test_exportfs.py."""
+"""The table of exports: read, and compared with what we want. The real etab: tests/server/test_exports.py."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ RW = ("rw", "sync", "all_squash", "anonuid=731", "anongid=731", "no_subtree_chec
 ROOTS = ("/srv/images", "/srv/state")
 
 
-def test_what_exportfs_keeps() -> None:
+def test_reads_the_etab_of_exportfs() -> None:
     found = parse(ETAB)
     assert list(found) == [
         ("/srv/images", "10.0.0.7/32"),
@@ -30,19 +30,19 @@ def test_what_exportfs_keeps() -> None:
     assert set(RO) <= set(found["/srv/images", "10.0.0.7/32"])
 
 
-def test_our_own_file() -> None:
+def test_reads_our_own_file() -> None:
     text = "# Written by netboot-appliance\n\n/srv/\\303\\251 10.0.0.7/32(ro,sync) 10.0.0.8/32(ro)\n"
     assert parse(text) == {("/srv/é", "10.0.0.7/32"): ("ro", "sync"), ("/srv/é", "10.0.0.8/32"): ("ro",)}
 
 
-def test_nothing_is_read_into_lines_that_are_none() -> None:
+def test_skips_lines_that_are_not_exports() -> None:
     assert parse("") == {}
     assert parse("/srv\n/srv 10.0.0.7\nsrv 10.0.0.7(ro)\n\t10.0.0.7(ro)\n/srv (ro)\n(") == {}
     assert parse("/a\u00a0b\t10.0.0.7(ro)\n") == {("/a\u00a0b", "10.0.0.7"): ("ro",)}, "white space to Unicode alone"
 
 
 @given(st.text())
-def test_no_text_breaks_it(text: str) -> None:
+def test_takes_any_text(text: str) -> None:
     parse(text)
 
 

@@ -9,7 +9,7 @@ from services.tftp.deadlines import TICK, Deadlines
 
 
 class Waiting:
-    due = -1
+    due_tick = -1
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 30), st.booleans()), max_size=60))
@@ -32,7 +32,7 @@ def test_each_is_looked_at_once_and_never_after_its_time(steps: list[tuple[int, 
     for _ in deadlines.due(now + 60):
         pass
     assert not deadlines._ticks
-    assert {session.due for session in sessions} == {-1}
+    assert {session.due_tick for session in sessions} == {-1}
 
 
 def test_who_is_put_back_while_others_are_taken_waits_for_the_next_tick() -> None:
@@ -41,6 +41,6 @@ def test_who_is_put_back_while_others_are_taken_waits_for_the_next_tick() -> Non
     deadlines.put(session, 1.0)
     for _ in deadlines.due(2.0):
         deadlines.put(session, 1.0)
-    assert session.due >= 0
+    assert session.due_tick >= 0
     assert list(deadlines.due(2.0)) == []
     assert list(deadlines.due(2.0 + TICK)) == [session]

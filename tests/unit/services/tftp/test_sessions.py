@@ -15,10 +15,9 @@ from services.decision import Ignore, Reason
 from services.events import Ignored, TransferFailed, TransferProgressed, TransferServed
 from services.linux.sockets import BindError
 from services.linux.udp_batches import Unavailable, sender_beside
-from services.tftp import content_cache
+from services.tftp import content_cache, responder
 from services.tftp import files as tftp_files
-from services.tftp import port as tftp_port
-from services.tftp import server as tftp_server
+from services.tftp import ports as tftp_ports
 from services.tftp.server import TftpServer
 from tests.fakes.event_log import EventLog
 from tests.fakes.tftp_peer import Reader, UdpPeer, ack, data, error, rrq
@@ -54,7 +53,7 @@ async def test_a_doubled_request_does_not_restart(peer: UdpPeer, events: EventLo
 async def test_another_request_from_the_same_port_replaces(peer: UdpPeer, events: EventLog) -> None:
     await peer.ask(rrq("file"))
     assert data(await peer.ask(rrq("small"))) == (1, b"small")
-    assert await events.next(TransferFailed) == TransferFailed(MAC, "tftp", "file", 0, "the client asked anew")
+    assert await events.next(TransferFailed) == TransferFailed(MAC, "tftp", "file", 0, "the client sent a new request")
 
 
 async def test_a_reset_pc_may_ask_from_the_same_port(
@@ -117,7 +116,7 @@ async def test_a_file_that_shrinks_ends_its_transfer(server: TftpServer, root: P
     peer.send(reader.answer(await peer.ask(rrq("file"))) or b"")
     os.truncate(root / "file", 600)
     got = await to_its_end(peer, reader)
-    assert got == (0, "the file cannot be read any more")
+    assert got == (0, "the file can no longer be read")
     assert bytes(reader.content) == CONTENT[: 512 * 512]
     assert await serves(server)
 
@@ -152,7 +151,7 @@ async def test_a_file_that_is_rewritten_in_place_is_never_mixed(
     if cached or got is None:
         assert content == CONTENT
     else:
-        assert got == (0, "the file cannot be read any more")
+        assert got == (0, "the file can no longer be read")
         assert content == CONTENT[: len(content)]
     with UdpPeer(server.port) as other:
         assert await other.fetch(request, Reader(block, window)) == new
@@ -172,8 +171,8 @@ async def to_its_end(peer: UdpPeer, reader: Reader) -> tuple[int, str] | None:
 async def test_the_number_of_transfers_is_bounded(
     server: TftpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, patience: None
 ) -> None:
-    monkeypatch.setattr(tftp_server, "MOST_SESSIONS", 3)
-    monkeypatch.setattr(tftp_server, "MOST_SESSIONS_A_CLIENT", 2)
+    monkeypatch.setattr(responder, "MOST_SESSIONS", 3)
+    monkeypatch.setattr(responder, "MOST_SESSIONS_A_CLIENT", 2)
     sources = ["127.0.0.1", "127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.3"]
     peers = [UdpPeer(server.port, source) for source in sources]
     answered = []
@@ -198,7 +197,7 @@ async def test_who_never_acknowledged_makes_room(
     server: TftpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, patience: None
 ) -> None:
     """The one that has waited longest, and none that has acknowledged anything."""
-    monkeypatch.setattr(tftp_server, "MOST_SESSIONS", 3)
+    monkeypatch.setattr(responder, "MOST_SESSIONS", 3)
     peers = [UdpPeer(server.port, f"127.0.0.{number}") for number in range(2, 8)]
     for one in peers[:3]:
         assert data(await one.ask(rrq("file")))[0] == 1
@@ -211,7 +210,7 @@ async def test_who_never_acknowledged_makes_room(
     for gone in (peers[1], peers[3]):
         gone.send(ack(1))
         failed = await events.next(TransferFailed)
-        assert (failed.sent, failed.why) == (0, "the client acknowledged nothing, and others need the room")
+        assert (failed.sent, failed.why) == (0, "the client acknowledged nothing, and other clients needed the place")
     assert not events.of(TransferServed)
     peers[5].send(rrq("file"))
     assert (await events.next(Ignored)).reason is Reason.TOO_MANY
@@ -266,9 +265,9 @@ async def test_a_full_socket_only_delays(
     def none(*_: object) -> None:
         raise Unavailable("in this test")
 
-    monkeypatch.setattr(tftp_port, "sender_beside", beside)
+    monkeypatch.setattr(tftp_ports, "sender_beside", beside)
     if not batches:
-        monkeypatch.setattr(tftp_port, "Batches", none)
+        monkeypatch.setattr(tftp_ports, "Batches", none)
     monkeypatch.setattr("services.tftp.transfer.SHORTEST_WAIT", 0.001)
     (root / "file").write_bytes(CONTENT[:60_000])
     server = TftpServer(LOOPBACK, files(root), admit=admission, emit=events, port=0)

@@ -217,7 +217,7 @@ def test_an_error_ends_the_transfer() -> None:
     begun = begin(1000, tsize=0)
     begun.acknowledge(0, 0.1)
     assert isinstance(begun.abort(8, "too late for a probe"), Failed)
-    assert begin(1000).replace() == Failed("the client asked anew")
+    assert begin(1000).replace() == Failed("the client sent a new request")
 
 
 def test_a_repeated_request() -> None:

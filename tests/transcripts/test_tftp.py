@@ -1,0 +1,431 @@
+"""TFTP as a client sees it: one story each, on a clock that stands still until the story lets time pass."""
+
+from pathlib import Path
+
+import pytest
+
+from services.tftp.responder import MOST_SESSIONS_A_CLIENT
+from tests.fakes.tftp_peer import ack, rrq
+from tests.transcripts.tftp_wire import Sent, TftpWire
+
+ABORT = b"\0\5\0\x08User aborted the transfer\0"
+
+
+@pytest.fixture
+def wire(tmp_path: Path) -> TftpWire:
+    return TftpWire(tmp_path)
+
+
+def test_a_request_without_options_is_served_in_lock_step(wire: TftpWire) -> None:
+    assert (
+        wire
+        >> rrq("525400aabb01/loader.efi")
+        << """
+            begins loader.efi, 1200 bytes
+            DATA 1: 512 bytes
+        """
+        >> ack(1)
+        << "DATA 2: 512 bytes"
+        >> ack(2)
+        << "DATA 3: 176 bytes"
+        >> 0.01
+        << "silence"
+        >> ack(3)
+        << "served loader.efi, 1200 bytes"
+    )
+
+
+def test_a_file_that_divides_evenly_ends_with_an_empty_block(wire: TftpWire) -> None:
+    assert (
+        wire
+        >> rrq("even.efi")
+        << """
+            begins even.efi, 1024 bytes
+            DATA 1: 512 bytes
+        """
+        >> ack(1)
+        << "DATA 2: 512 bytes"
+        >> ack(2)
+        << "DATA 3: 0 bytes"
+        >> ack(3)
+        << "served even.efi, 1024 bytes"
+    )
+
+
+def test_options_are_granted_in_the_order_of_the_request(wire: TftpWire) -> None:
+    """A value out of range or unknown is left out, and a block is never larger than the path takes."""
+    assert (
+        wire
+        >> rrq("big.img", windowsize=4, tsize=0, blksize=8192, multicast=1, timeout=300)
+        << "OACK windowsize=4 tsize=20000 blksize=1468"
+        >> ack(0)
+        << """
+            begins big.img, 20000 bytes
+            DATA 1-4: 1468 bytes
+        """
+        >> ack(4)
+        << "DATA 5-8: 1468 bytes"
+        >> ack(8)
+        << "DATA 9-12: 1468 bytes"
+        >> ack(12)
+        << """
+            DATA 13: 1468 bytes
+            DATA 14: 916 bytes
+        """
+        >> ack(14)
+        << "served big.img, 20000 bytes"
+    )
+
+
+def test_the_timeout_option_bounds_the_wait_for_an_ack(wire: TftpWire) -> None:
+    assert (
+        wire
+        >> rrq("loader.efi", timeout=2)
+        << "OACK timeout=2"
+        >> 8.0
+        << """
+            1 s: OACK timeout=2
+            3 s: OACK timeout=2
+            5 s: OACK timeout=2
+            7 s: OACK timeout=2
+        """
+    )
+
+
+def test_edk2_asks_for_the_size_and_aborts_before_it_reads(wire: TftpWire) -> None:
+    assert (
+        wire
+        >> rrq("525400aabb01/loader.efi", tsize=0, blksize=1468)
+        << "OACK tsize=1200 blksize=1468"
+        >> ABORT
+        << "silence"
+        >> Sent(rrq("525400aabb01/loader.efi", blksize=1468), "10.77.0.134:2071")
+        << "10.77.0.134:2071 gets OACK blksize=1468"
+        >> Sent(ack(0), "10.77.0.134:2071")
+        << """
+            begins loader.efi, 1200 bytes
+            10.77.0.134:2071 gets DATA 1: 1200 bytes
+        """
+        >> Sent(ack(1), "10.77.0.134:2071")
+        << "served loader.efi, 1200 bytes"
+        >> 60.0
+        << "silence"
+    )
+
+
+def test_after_a_lost_block_the_window_goes_on_behind_the_last_one_that_arrived(wire: TftpWire) -> None:
+    assert (
+        wire
+        >> rrq("big.img", windowsize=8)
+        << "OACK windowsize=8"
+        >> ack(0)
+        << """
+            begins big.img, 20000 bytes
+            DATA 1-8: 512 bytes
+        """
+        >> ack(3)
+        << "DATA 4-11: 512 bytes"
+        >> ack(11)
+        << "DATA 12-19: 512 bytes"
+    )
+
+
+def test_a_lost_ack_is_made_up_for_by_a_retransmission(wire: TftpWire) -> None:
+    """Within milliseconds, once a round trip was measured."""
+    assert (
+        wire
+        >> rrq("loader.efi")
+        << """
+            begins loader.efi, 1200 bytes
+            DATA 1: 512 bytes
+        """
+        >> ack(1)
+        << "DATA 2: 512 bytes"
+        >> 0.1
+        << """
+            0.031 s: DATA 2: 512 bytes
+            0.086 s: DATA 2: 512 bytes
+        """
+        >> ack(2)
+        << "DATA 3: 176 bytes"
+    )
+
+
+def test_the_sorcerers_apprentice_stays_away(wire: TftpWire) -> None:
+    """A doubled ACK sends nothing twice, or each later packet would go out twice as well (RFC 1123, 4.2.3.1)."""
+    assert (
+        wire
+        >> rrq("loader.efi")
+        << """
+            begins loader.efi, 1200 bytes
+            DATA 1: 512 bytes
+        """
+        >> ack(1)
+        << "DATA 2: 512 bytes"
+        >> ack(1)
+        << "silence"
+        >> ack(0)
+        << "silence"
+        >> ack(2)
+        << "DATA 3: 176 bytes"
+        >> ack(1)
+        << "silence"
+        >> ack(3)
+        << "served loader.efi, 1200 bytes"
+        >> ack(3)
+        << "silence"
+    )
+
+
+def test_a_doubled_request_opens_one_transfer(wire: TftpWire) -> None:
+    """Its copy is answered only while nothing was acknowledged; long after that the PC must have been switched off."""
+    assert (
+        wire
+        >> rrq("loader.efi")
+        << """
+            begins loader.efi, 1200 bytes
+            DATA 1: 512 bytes
+        """
+        >> rrq("loader.efi")
+        << "DATA 1: 512 bytes"
+        >> ack(1)
+        << "DATA 2: 512 bytes"
+        >> rrq("loader.efi")
+        << "silence"
+        >> ack(2)
+        << "DATA 3: 176 bytes"
+        >> 2.02
+        << """
+            0.031 s: DATA 3: 176 bytes
+            0.086 s: DATA 3: 176 bytes
+            0.19 s: DATA 3: 176 bytes
+            0.39 s: DATA 3: 176 bytes
+            0.8 s: DATA 3: 176 bytes
+            1.6 s: loader.efi: 1024 of 1200 bytes
+            1.6 s: DATA 3: 176 bytes
+        """
+        >> rrq("loader.efi")
+        << """
+            failed loader.efi after 1024 bytes: the client sent a new request
+            begins loader.efi, 1200 bytes
+            DATA 1: 512 bytes
+        """
+    )
+
+
+def test_netascii_gets_the_bytes_as_they_are(wire: TftpWire) -> None:
+    """Boot files are binary, whatever firmware says of them; a translation would spoil them."""
+    assert (
+        wire
+        >> rrq("lines.txt", "NetASCII")
+        << """
+            begins lines.txt, 8 bytes
+            DATA 1: 8 bytes
+        """
+        >> ack(1)
+        << "served lines.txt, 8 bytes"
+    )
+
+
+def test_a_garbled_name_is_answered_at_once(wire: TftpWire) -> None:
+    """shim asks for such names (shim#696) and waits where it hears nothing."""
+    assert (
+        wire
+        >> rrq(b"525400aabb01/\xf0\x9f\x92\xa9.efi")
+        << """
+            ignored 52:54:00:aa:bb:01: NO_FILE ????.efi
+            ERROR 1 file not found
+        """
+    )
+
+
+def test_a_file_that_is_not_there(wire: TftpWire) -> None:
+    assert (
+        wire
+        >> rrq("525400aabb01/autoexec.ipxe", blksize=1432, tsize=0)
+        << """
+            ignored 52:54:00:aa:bb:01: NO_FILE autoexec.ipxe
+            ERROR 1 file not found
+        """
+    )
+
+
+def test_a_path_out_of_the_root(wire: TftpWire) -> None:
+    assert (
+        wire
+        >> rrq("525400aabb01\\..\\secret")
+        << """
+            ignored 52:54:00:aa:bb:01: OUTSIDE_ROOT ../secret
+            ERROR 2 path outside the boot root
+        """
+    )
+
+
+def test_a_boot_script_is_made_for_its_client(wire: TftpWire) -> None:
+    assert wire >> rrq("/grub/grub.cfg", blksize=1024, tsize=0) << "OACK blksize=1024 tsize=42" >> ABORT << "silence"
+
+
+def test_a_write_request_is_refused(wire: TftpWire) -> None:
+    assert (
+        wire
+        >> b"\0\2loader.efi\0octet\0"
+        << """
+            ignored 52:54:00:aa:bb:01: READ_ONLY loader.efi
+            ERROR 2 this server takes no files
+        """
+        >> b"\0\3\0\1overwritten"
+        << "ignored 10.77.0.134: MALFORMED"
+        >> rrq("loader.efi")
+        << """
+            begins loader.efi, 1200 bytes
+            DATA 1: 512 bytes
+        """
+    )
+
+
+def test_an_unknown_mode_is_refused(wire: TftpWire) -> None:
+    assert (
+        wire
+        >> rrq("loader.efi", "mail")
+        << """
+            ignored 52:54:00:aa:bb:01: MALFORMED loader.efi
+            ERROR 4 unknown transfer mode
+        """
+    )
+
+
+def test_a_stranger_gets_not_one_byte(wire: TftpWire) -> None:
+    """Not even an ERROR, whether its address is known but not allowed, unknown, or belongs to another MAC address."""
+    for request, reason in [
+        (rrq("loader.efi"), "10.77.0.66: NOT_ALLOWED loader.efi"),
+        (rrq("missing"), "10.77.0.66: NOT_ALLOWED missing"),
+        (rrq("../secret"), "10.77.0.66: NOT_ALLOWED ../secret"),
+        (b"\0\2loader.efi\0octet\0", "10.77.0.66: NOT_ALLOWED loader.efi"),
+        (rrq("525400666666/loader.efi"), "52:54:00:66:66:66: NOT_ALLOWED loader.efi"),
+        (rrq("525400aabb01/loader.efi"), "52:54:00:aa:bb:01: MAC_MISMATCH loader.efi"),
+    ]:
+        assert wire >> Sent(request, "10.77.0.66:2070") << f"ignored {reason}"
+    assert (
+        wire
+        >> Sent(rrq("loader.efi"), "10.77.0.67:2070")
+        << "ignored 10.77.0.67: UNKNOWN_NEIGHBOUR loader.efi"
+        >> Sent(ack(0), "10.77.0.66:2070")
+        << "silence"
+        >> 60.0
+        << "silence"
+    )
+
+
+def test_a_mac_address_in_the_path_that_is_not_the_clients_own(wire: TftpWire) -> None:
+    assert wire >> rrq("525400666666/loader.efi") << "ignored 52:54:00:66:66:66: MAC_MISMATCH loader.efi"
+
+
+def test_a_client_with_too_many_transfers_has_to_end_one(wire: TftpWire) -> None:
+    """It hears nothing, so that it asks again: a PC switched off and on leaves a transfer behind each time."""
+    for number in range(MOST_SESSIONS_A_CLIENT):
+        peer = f"10.77.0.134:{3000 + number}"
+        assert (
+            wire
+            >> Sent(rrq("loader.efi"), peer)
+            << f"""
+                begins loader.efi, 1200 bytes
+                {peer} gets DATA 1: 512 bytes
+            """
+        )
+    assert (
+        wire
+        >> rrq("loader.efi")
+        << "ignored 52:54:00:aa:bb:01: TOO_MANY loader.efi"
+        >> Sent(b"\0\5\0\0gone\0", "10.77.0.134:3000")
+        << "failed loader.efi after 0 bytes: the client aborted with error 0: gone"
+        >> rrq("loader.efi")
+        << """
+            begins loader.efi, 1200 bytes
+            DATA 1: 512 bytes
+        """
+    )
+
+
+def test_a_stopping_server_opens_no_transfer_and_finishes_those_under_way(wire: TftpWire) -> None:
+    begun = wire >> rrq("lines.txt") << "begins lines.txt, 8 bytes\nDATA 1: 8 bytes"
+    wire.responder.stopping = True
+    assert (
+        begun
+        >> Sent(rrq("lines.txt"), "10.77.0.134:2071")
+        << "ignored 52:54:00:aa:bb:01: STOPPING lines.txt"
+        >> ack(1)
+        << "served lines.txt, 8 bytes"
+    )
+
+
+def test_a_client_that_never_answers_is_given_up_after_ten_retransmissions(wire: TftpWire) -> None:
+    assert (
+        wire
+        >> rrq("lines.txt")
+        << """
+            begins lines.txt, 8 bytes
+            DATA 1: 8 bytes
+        """
+        >> 120.0
+        << """
+            1 s: DATA 1: 8 bytes
+            3 s: DATA 1: 8 bytes
+            7 s: DATA 1: 8 bytes
+            12 s: DATA 1: 8 bytes
+            17 s: DATA 1: 8 bytes
+            22 s: DATA 1: 8 bytes
+            27 s: DATA 1: 8 bytes
+            32 s: DATA 1: 8 bytes
+            37 s: DATA 1: 8 bytes
+            42 s: DATA 1: 8 bytes
+            47 s: failed lines.txt after 0 bytes: the client stopped answering at block 1 of 1 (10 retransmissions)
+        """
+    )
+
+
+def test_a_client_that_falls_silent_is_given_up_sooner(wire: TftpWire) -> None:
+    """Its round trip is known, so the waits begin short."""
+    assert (
+        wire
+        >> rrq("big.img", blksize=1468, windowsize=4)
+        << "OACK blksize=1468 windowsize=4"
+        >> ack(0)
+        << """
+            begins big.img, 20000 bytes
+            DATA 1-4: 1468 bytes
+        """
+        >> ack(4)
+        << "DATA 5-8: 1468 bytes"
+        >> 120.0
+        << """
+            0.031 s: DATA 5-8: 1468 bytes
+            0.086 s: DATA 5-8: 1468 bytes
+            0.19 s: DATA 5-8: 1468 bytes
+            0.39 s: DATA 5-8: 1468 bytes
+            0.8 s: DATA 5-8: 1468 bytes
+            1.6 s: big.img: 5872 of 20000 bytes
+            1.6 s: DATA 5-8: 1468 bytes
+            3.2 s: DATA 5-8: 1468 bytes
+            6.4 s: DATA 5-8: 1468 bytes
+            11 s: DATA 5-8: 1468 bytes
+            16 s: DATA 5-8: 1468 bytes
+            21 s: failed big.img after 5872 bytes: the client stopped answering at block 5 of 14 (10 retransmissions)
+        """
+    )
+
+
+def test_an_error_from_the_client_ends_the_transfer(wire: TftpWire) -> None:
+    assert (
+        wire
+        >> rrq("loader.efi")
+        << """
+            begins loader.efi, 1200 bytes
+            DATA 1: 512 bytes
+        """
+        >> ack(1)
+        << "DATA 2: 512 bytes"
+        >> b"\0\5\0\3disk full\0"
+        << "failed loader.efi after 512 bytes: the client aborted with error 3: disk full"
+        >> 60.0
+        << "silence"
+    )
