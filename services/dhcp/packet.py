@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 
 from services.decision import Ignore, Reason
 from services.dhcp.message import BOOT_SERVER_PORT, NOWHERE, Message, Option, Reply
+from services.dhcp.options import read_options
 from services.ethernet import MacAddress
 
 MAX_DATAGRAM = 2048
@@ -29,7 +30,6 @@ _COOKIE = b"\x63\x82\x53\x63"
 _DISCOVER = b"\x35\x01\x01"
 # xid, secs, flags, ciaddr, giaddr: RFC 2131, figure 1.
 _HEADER = struct.Struct("!4xIHH4s8x4s")
-_PAD, _END = 0, 255
 _READ = frozenset(int(code) for code in Option)
 _NO_ADDRESS = bytes(4)
 
@@ -58,7 +58,7 @@ def decode(datagram: bytes) -> Message | Ignore:
     mac = peek(datagram)
     if isinstance(mac, Ignore):
         return mac
-    options = _options(datagram)
+    options = read_options(datagram, _OPTIONS_START, _READ)
     kind = options.get(Option.MESSAGE_TYPE)
     if not kind:
         return Ignore(Reason.NOT_NETBOOT)
@@ -120,26 +120,6 @@ def encode(reply: Reply) -> bytes:
     options = [(int(code), value) for code, value in reply.options]
     datagram = bytes(header / DHCP(options=[*options, "end"]))
     return datagram.ljust(MIN_REPLY, b"\0")
-
-
-def _options(datagram: bytes) -> dict[int, bytes]:
-    """The options we read, up to the end mark or the first one that is cut short. One sent in several pieces is joined
-    (RFC 3396)."""
-    found: dict[int, bytes] = {}
-    at, last = _OPTIONS_START, len(datagram) - 1
-    while at < last:
-        code = datagram[at]
-        if code == _PAD:
-            at += 1
-            continue
-        end = at + 2 + datagram[at + 1]
-        if code == _END or end > last + 1:
-            break
-        if code in _READ:
-            value = datagram[at + 2 : end]
-            found[code] = found[code] + value if code in found else value
-        at = end
-    return found
 
 
 def _address(data: bytes | None) -> IPv4Address | None:

@@ -24,6 +24,7 @@ from services.dhcp.message import (
     Option,
     Reply,
 )
+from services.dhcp.options import END, read_options
 from services.dhcp.plan import BootPlan, Profile
 from services.ethernet import MacAddress
 
@@ -39,7 +40,6 @@ _BOOT_ITEM = 71
 # none: EDK2 before April 2017 drops an offer with option 43 and gives up; without it the offer is kept, and the client
 # asks port 4011 (tianocore/edk2#6944). Where either fails, the reply profiles have it the other way round.
 _JUST_BOOT = b"\x06\x01\x08"
-_END = b"\xff"
 
 _DELAY = 1.0
 """Seconds that Profile.DELAYED waits; EDK2 waits 3.6 s for offers, iPXE 2 s. A few ROMs miss an instant answer, and
@@ -213,18 +213,11 @@ def _vendor_options(
         inner = _JUST_BOOT if wanted else b""
     if not offering:
         inner += _boot_item(message.vendor_options)
-    return inner + _END if inner else b""
+    return inner + bytes([END]) if inner else b""
 
 
 def _boot_item(vendor_options: bytes) -> bytes:
-    """Sub-option 71 as it was asked: boot server type and layer, four bytes; b"" when absent or of another length."""
-    at = 0
-    while at + 1 < len(vendor_options) and vendor_options[at] != 0xFF:
-        if vendor_options[at] == 0:
-            at += 1
-            continue
-        end = at + 2 + vendor_options[at + 1]
-        if vendor_options[at] == _BOOT_ITEM and end - at == 6 and end <= len(vendor_options):
-            return vendor_options[at:end]
-        at = end
-    return b""
+    """Sub-option 71 as the client sent it: boot server type and layer, four bytes; b"" when absent or of another
+    length."""
+    value = read_options(vendor_options).get(_BOOT_ITEM, b"")
+    return bytes([_BOOT_ITEM, len(value)]) + value if len(value) == 4 else b""

@@ -61,6 +61,7 @@ PURE = (
     "services/dhcp/proxy.py",
     "services/dhcp/duplicates.py",
     "services/dhcp/firmware.py",
+    "services/dhcp/options.py",
     "services/dhcp/quirks.py",
     "services/dhcp/fingerprint.py",
     "services/dhcp/plan.py",
