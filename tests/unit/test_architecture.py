@@ -58,6 +58,7 @@ PURE = (
     "appliance/config/toml.py",
     "appliance/firmware/knowledge.py",
     "appliance/config/menu_password.py",
+    "services/dhcp/boot_answer.py",
     "services/dhcp/proxy.py",
     "services/dhcp/duplicates.py",
     "services/dhcp/firmware.py",
