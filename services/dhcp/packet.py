@@ -1,9 +1,9 @@
 """DHCP datagrams to and from values: RFC 2131 header, RFC 2132 options, RFC 3396 long options.
 
-Requests are read here byte by byte: a room that is switched on at once must not wait for a general dissector. Replies
-are written by scapy, which stops here; templates.py repeats what it wrote. Reading tolerates whatever firmware sends
-and never raises; writing is strict. Not read: options that overflow into the sname and file fields (option 52), which
-no boot firmware uses.
+Requests are read byte by byte: a room that is switched on at once must not wait for a general dissector. Replies are
+written by scapy, which no other module of the server knows; templates.py repeats what it wrote. Reading tolerates
+whatever firmware sends and never raises; writing is strict. Options that continue in the sname and file fields (option
+52) are not read: no boot firmware uses them.
 """
 
 import importlib
@@ -22,7 +22,7 @@ MIN_REPLY = 300
 """Shortest reply, in bytes: BOOTP's size (RFC 951), below which some clients drop the packet."""
 
 BOOT_MARK = b"Client"
-"""Stands in every boot request (option 60: PXEClient, HTTPClient), and in little else."""
+"""Found in every boot request (option 60: PXEClient, HTTPClient), and in few other datagrams."""
 
 _OPTIONS_START = 240
 _REQUEST_ON_ETHERNET = b"\x01\x01\x06"
@@ -35,9 +35,9 @@ _NO_ADDRESS = bytes(4)
 
 
 def peek(datagram: bytes) -> MacAddress | Ignore:
-    """Return the client's MAC address by a few comparisons, so that strangers cost next to nothing.
+    """Return the client's MAC address after a few comparisons, so that strangers cost next to nothing.
 
-    Ignore(MALFORMED) when it is no DHCP request of an Ethernet client, or longer than MAX_DATAGRAM.
+    Ignore(MALFORMED): not a DHCP request of an Ethernet client, or longer than MAX_DATAGRAM.
     """
     if not _OPTIONS_START < len(datagram) <= MAX_DATAGRAM:
         return Ignore(Reason.MALFORMED)
@@ -47,7 +47,8 @@ def peek(datagram: bytes) -> MacAddress | Ignore:
 
 
 def looks_like_boot(datagram: bytes, port: int) -> bool:
-    """Whether a datagram seems to be a network boot request, by its bytes alone: enough to decide on a log line."""
+    """Whether a datagram seems to be a network boot request, judged by its bytes alone. Good enough to decide whether
+    its refusal is reported."""
     if b"PXEClient" not in datagram and b"HTTPClient" not in datagram:
         return False
     return port == BOOT_SERVER_PORT or _DISCOVER in datagram
@@ -90,12 +91,12 @@ def decode(datagram: bytes) -> Message | Ignore:
 
 
 def load() -> None:
-    """Load scapy, which takes longer than all else of a start, so that the first `encode` need not; in any thread."""
+    """Load scapy ahead of the first `encode`: it takes longer than the rest of the start together. In any thread."""
     importlib.import_module("scapy.layers.dhcp")
 
 
 def encode(reply: Reply) -> bytes:
-    """Return the datagram, at least MIN_REPLY bytes; raises ValueError when a field does not fit its place."""
+    """Return the datagram, at least MIN_REPLY bytes; raises ValueError when a value is too long for its field."""
     from scapy.layers.dhcp import BOOTP, DHCP, dhcpmagic  # noqa: PLC0415 - see load()
 
     for name, value, room in (("sname", reply.sname, 64), ("file", reply.file, 128)):
@@ -127,7 +128,7 @@ def _address(data: bytes | None) -> IPv4Address | None:
 
 
 def _user_classes(data: bytes) -> tuple[str, ...]:
-    """Option 77 as RFC 3004 has it, a list of counted strings; else one bare string, as iPXE and many others send."""
+    """Option 77: a list of counted strings (RFC 3004), or one bare string, which iPXE and many others send."""
     data = data.rstrip(b"\0")
     classes = []
     at = 0

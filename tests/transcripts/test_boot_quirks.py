@@ -5,7 +5,7 @@ from textwrap import dedent
 import pytest
 
 from appliance.config.loaders import Loaders
-from services.dhcp.quirks import QUIRKS, UNSPOKEN
+from services.dhcp.quirks import QUIRKS, UNSUPPORTED_CLASSES
 from tests.fakes.dhcp_client import DISCOVER, INFORM, REQUEST, firmware, message
 from tests.transcripts.wire import Wire, sent
 
@@ -132,4 +132,4 @@ class TestApple:
 
 def test_every_row_has_its_conversation() -> None:
     assert [quirk.name for quirk in QUIRKS] == ["Raspberry Pi", "architecture in option 60 only", "gPXE"]
-    assert UNSPOKEN == ("AAPLBSDPC",)
+    assert UNSUPPORTED_CLASSES == ("AAPLBSDPC",)
