@@ -35,7 +35,7 @@ class PasswordAttempts:
         while self._tries and now - self._tries[0][0] >= WITHIN:
             self._tries.popleft()
         if len(self._tries) >= MOST_OF_ALL or sum(who == mac for _, who in self._tries) >= MOST_OF_ONE:
-            return Ignore(Reason.PASSWORDS_TIRED)
+            return Ignore(Reason.PASSWORDS_BLOCKED)
         # It counts as wrong until it has proved right: tries that come at once may not be more than those in turn.
         counted = (now, mac)
         self._tries.append(counted)

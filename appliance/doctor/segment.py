@@ -13,9 +13,9 @@ from appliance.dhcp.subnets import gives_addresses
 from appliance.doctor import pointers
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from services.dhcp.message import Option
+from services.dhcp.options import read_options
 from services.linux.neighbours import Link, links
 from services.probe.find_servers_raw import HeardServer, Port4011, ask_boot_server, survey
-from services.probe.firmware import suboptions
 from services.probe.message import NOWHERE
 
 SECONDS = 4.0
@@ -47,7 +47,7 @@ def judge(
         for source, boot in _first(each for each in leases if not each.offer.vendor_class).items()
         if boot
     ]
-    muted = {each.source for each in leases if _NO_PXEDHCP in suboptions(each.offer.options.get(Option.IPXE, b""))}
+    muted = {each.source for each in leases if _NO_PXEDHCP in read_options(each.offer.options.get(Option.IPXE, b""))}
     findings += [
         error(
             "dhcp-ipxe",

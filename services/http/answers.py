@@ -13,7 +13,7 @@ _STATUS = {
     Reason.NO_IMAGE: 503,
     Reason.TOO_MANY: 503,
     Reason.MALFORMED: 400,
-    Reason.PASSWORDS_TIRED: 429,
+    Reason.PASSWORDS_BLOCKED: 429,
 }
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _FILE = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}

@@ -392,7 +392,7 @@ async def test_a_copy_gets_its_answer_and_tells_nothing_new(
         def unavailable(*_: object) -> UdpPort:
             raise Unavailable("this test")
 
-        monkeypatch.setattr("services.dhcp.port.Batched", unavailable)
+        monkeypatch.setattr("services.dhcp.udp_port.BatchedUdpPort", unavailable)
     us = Box()
     async with us.serving(box):
         pc.say(discover())

@@ -32,6 +32,7 @@ def test_discover_is_offered_a_boot_file_and_no_lease() -> None:
         << """
             silence: NOT_FOR_US
             seen: 52:54:00:aa:bb:01 at 10.77.0.134
+            takes: the lease of 10.77.0.2
         """
     )
 
@@ -102,11 +103,11 @@ def test_what_is_no_boot_request_hears_nothing() -> None:
         >> sent(message(DISCOVER, MAC, [(60, b"PXEClient")]))
         << "silence: NOT_NETBOOT"
         >> sent(message(DISCOVER, MAC, firmware(0)), "10.77.0.9:40000")
-        << "silence: MALFORMED"
+        << "refused: MALFORMED"
         >> sent(message(DISCOVER, MAC, firmware(0)), "10.77.0.134:68", 4011)
         << "silence: NOT_FOR_US"
         >> sent(message(REQUEST, MAC, firmware(0)), "0.0.0.0:68", 4011)
-        << "silence: MALFORMED"
+        << "refused: MALFORMED"
     )
 
 
@@ -114,7 +115,7 @@ def test_an_address_that_port_4011_was_not_asked_from_is_not_believed() -> None:
     assert (
         Wire()
         >> sent(message(REQUEST, MAC, firmware(10), ciaddr="10.77.0.135"), "10.77.0.134:68", 4011)
-        << "silence: UNSUPPORTED_FIRMWARE"
+        << "refused: UNSUPPORTED_FIRMWARE"
     )
 
 
@@ -123,7 +124,7 @@ def test_leases_are_watched_through_their_life() -> None:
     assert (
         Wire()
         >> sent(message(REQUEST, MAC, [*leased, (54, bytes([10, 77, 0, 2])), (60, b"Linux ipconfig")]))
-        << "silence: NOT_FOR_US\nseen: 52:54:00:aa:bb:01 at 10.77.0.134"
+        << "silence: NOT_FOR_US\nseen: 52:54:00:aa:bb:01 at 10.77.0.134\ntakes: the lease of 10.77.0.2"
         >> sent(message(REQUEST, MAC, ciaddr="10.77.0.134"), "10.77.0.134:68")
         << "silence: NOT_FOR_US\nseen: 52:54:00:aa:bb:01 at 10.77.0.134"
         >> sent(message(INFORM, MAC, ciaddr="10.77.0.134"), "10.77.0.134:68")

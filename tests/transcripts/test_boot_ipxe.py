@@ -36,6 +36,7 @@ def test_ipxe_rom_under_bios() -> None:
         << """
             silence: NOT_FOR_US
             seen: 52:54:00:aa:bb:01 at 10.77.0.134
+            takes: the lease of 10.77.0.2
         """
         >> ask
         << rf"""
@@ -63,6 +64,7 @@ def test_ipxe_rom_under_bios() -> None:
         << """
             silence: NOT_FOR_US
             seen: 52:54:00:aa:bb:01 at 10.77.0.134
+            takes: the lease of 10.77.0.2
         """
     )
 
@@ -77,6 +79,7 @@ def test_ipxe_under_uefi() -> None:
         << """
             silence: NOT_FOR_US
             seen: 52:54:00:aa:bb:01 at 10.77.0.134
+            takes: the lease of 10.77.0.2
         """
     )
 

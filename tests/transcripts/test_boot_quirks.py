@@ -5,7 +5,7 @@ from textwrap import dedent
 import pytest
 
 from appliance.config.loaders import Loaders
-from services.dhcp.quirks import QUIRKS, UNSPOKEN
+from services.dhcp.quirks import QUIRKS, UNSUPPORTED_CLASSES
 from tests.fakes.dhcp_client import DISCOVER, INFORM, REQUEST, firmware, message
 from tests.transcripts.wire import Wire, sent
 
@@ -62,6 +62,7 @@ class TestRaspberryPi:
             << """
                 silence: NOT_FOR_US
                 seen: dc:a6:32:00:bb:01 at 10.77.0.134
+                takes: the lease of 10.77.0.2
             """
         )
 
@@ -70,7 +71,7 @@ class TestRaspberryPi:
         assert Wire(loaders=WITH_PI) >> sent(message(DISCOVER, PI, options)) << PI_OFFER
 
     def test_without_files_for_it_is_refused_and_not_taken_for_a_bios(self) -> None:
-        assert Wire() >> sent(message(DISCOVER, PI, PI_DISCOVER)) << "silence: NO_LOADER"
+        assert Wire() >> sent(message(DISCOVER, PI, PI_DISCOVER)) << "refused: NO_LOADER"
 
     def test_with_uefi_is_an_arm64_machine(self) -> None:
         offer = BIOS_OFFER.replace("undionly.kpxe", "arm64.efi").replace("43 06 01 08 ff\n", "")
@@ -117,7 +118,7 @@ class TestApple:
         assert (
             Wire()
             >> sent(inform, "10.77.0.134:68")
-            << "silence: UNSUPPORTED_FIRMWARE\nseen: 52:54:00:aa:bb:01 at 10.77.0.134"
+            << "refused: UNSUPPORTED_FIRMWARE\nseen: 52:54:00:aa:bb:01 at 10.77.0.134"
         )
 
     def test_its_lease_is_nothing_to_speak_of(self) -> None:
@@ -131,4 +132,4 @@ class TestApple:
 
 def test_every_row_has_its_conversation() -> None:
     assert [quirk.name for quirk in QUIRKS] == ["Raspberry Pi", "architecture in option 60 only", "gPXE"]
-    assert UNSPOKEN == ("AAPLBSDPC",)
+    assert UNSUPPORTED_CLASSES == ("AAPLBSDPC",)

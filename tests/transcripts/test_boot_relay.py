@@ -38,11 +38,11 @@ def test_relayed_and_direct_requests_come_from_their_own_ports() -> None:
     assert (
         Wire()
         >> sent(message(DISCOVER, MAC, firmware(0), giaddr="10.78.0.1"), "10.78.0.1:68")
-        << "silence: MALFORMED"
+        << "refused: MALFORMED"
         >> sent(message(DISCOVER, MAC, firmware(0), giaddr="127.0.0.1"), "10.78.0.1:67")
-        << "silence: MALFORMED"
+        << "refused: MALFORMED"
         >> sent(message(DISCOVER, MAC, firmware(0), giaddr="224.0.0.1"), "10.78.0.1:67")
-        << "silence: MALFORMED"
+        << "refused: MALFORMED"
         >> sent(message(DISCOVER, MAC, firmware(0)), "10.78.0.1:67")
-        << "silence: MALFORMED"
+        << "refused: MALFORMED"
     )

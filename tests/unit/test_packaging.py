@@ -15,7 +15,7 @@ import typer.main
 
 from appliance.cli.main import app
 from appliance.config import file as config
-from services.dhcp import port as dhcp
+from services.dhcp import udp_port as dhcp
 
 ROOT = Path(__file__).parents[2]
 

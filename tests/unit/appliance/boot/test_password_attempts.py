@@ -10,7 +10,7 @@ from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
 
 A, B = MacAddress(1), MacAddress(2)
-WRONG, TIRED = Ignore(Reason.PASSWORD_WRONG), Ignore(Reason.PASSWORDS_TIRED)
+WRONG, TIRED = Ignore(Reason.PASSWORD_WRONG), Ignore(Reason.PASSWORDS_BLOCKED)
 
 
 class Clock:

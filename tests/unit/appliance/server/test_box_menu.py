@@ -160,8 +160,8 @@ async def test_many_wrong_passwords(box: Running) -> None:
     box.configure(MENU)
     box.power_on()
     found = [await box.choose("rescue", "wrong") for _ in range(6)]
-    assert found == [Ignore(Reason.PASSWORD_WRONG)] * 5 + [Ignore(Reason.PASSWORDS_TIRED)]
-    assert await box.choose("rescue", "secret") == Ignore(Reason.PASSWORDS_TIRED)
+    assert found == [Ignore(Reason.PASSWORD_WRONG)] * 5 + [Ignore(Reason.PASSWORDS_BLOCKED)]
+    assert await box.choose("rescue", "secret") == Ignore(Reason.PASSWORDS_BLOCKED)
     assert isinstance(await box.choose("boinc"), str), "the rest of the menu goes on"
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.dhcp.duplicates import MOST_REFUSED, WITHIN
+from services.dhcp.duplicates import MOST_STRANGERS, WITHIN
 from services.dhcp.message import Peer
 from services.dhcp.plan import BootPlan
 from services.dhcp.server import ProxyDhcp
@@ -156,9 +156,9 @@ def test_who_comes_onto_the_list_is_not_silenced_by_memory() -> None:
 def test_a_flood_of_strangers_says_only_so_much() -> None:
     desk = Desk()
     desk.allowed.clear()
-    strangers = [discover(number.to_bytes(6, "big")) for number in range(2 * MOST_REFUSED)]
+    strangers = [discover(number.to_bytes(6, "big")) for number in range(2 * MOST_STRANGERS)]
     said: list[Event] = [each for each in desk.hear(*strangers) if isinstance(each, Ignored)]
-    assert len(said) == MOST_REFUSED
+    assert len(said) == MOST_STRANGERS
 
 
 def test_a_boot_that_cannot_be_committed_is_offered_to_nobody() -> None:

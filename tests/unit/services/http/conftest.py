@@ -60,7 +60,7 @@ class Box:
         if password is None:
             return Ignore(Reason.PASSWORD_NEEDED)
         if len(self.passwords) > 5:
-            return Ignore(Reason.PASSWORDS_TIRED)
+            return Ignore(Reason.PASSWORDS_BLOCKED)
         return ENTRY if password == "s3cr:et &" else Ignore(Reason.PASSWORD_WRONG)
 
     def secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:

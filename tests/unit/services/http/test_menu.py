@@ -44,7 +44,7 @@ async def test_a_wrong_password_is_told_and_at_last_too_many(server: HttpServer,
         assert (status, answer) == (403, f"{Reason.PASSWORD_WRONG}\n".encode())
     assert (await curl(server, RESCUE, *wrong))[0] == 429
     told = [(event.reason, event.detail) for event in events.seen if isinstance(event, Ignored)]
-    assert told == [(Reason.PASSWORD_WRONG, "menu/rescue.ipxe")] * 5 + [(Reason.PASSWORDS_TIRED, "menu/rescue.ipxe")]
+    assert told == [(Reason.PASSWORD_WRONG, "menu/rescue.ipxe")] * 5 + [(Reason.PASSWORDS_BLOCKED, "menu/rescue.ipxe")]
     assert "wrong" not in "".join(detail for _, detail in told), "what was typed is in no log"
 
 

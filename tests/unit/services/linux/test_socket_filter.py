@@ -8,7 +8,7 @@ import pytest
 
 from services.decision import Ignore
 from services.dhcp import packet as dhcp_packet
-from services.dhcp import port as dhcp_port
+from services.dhcp import udp_port as dhcp_port
 from services.linux import socket_filter
 from services.linux.socket_filter import Field
 from services.tftp import packet as tftp_packet
