@@ -79,7 +79,7 @@ class FileSender:
         with self._busy:
             self._forget(transfer)
 
-    def heard(self, transfer: FileTransfer) -> None:
+    def check_acknowledged(self, transfer: FileTransfer) -> None:
         """Its client said something, which may acknowledge all that was sent: nobody has to wait for the next look."""
         if transfer.has_arrived() and self._forget(transfer):
             transfer.over = True

@@ -5,7 +5,7 @@ its reader `broken`, and nothing is read any more: where the next request would 
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
@@ -27,8 +27,6 @@ _VERSIONS = ("1.0", "1.1")
 class Request:
     """One request, whose headers are complete. `path` is as it was sent; the names of `fields` are in lower case, of
     repeated ones the last counts; `keep_alive`: the connection may serve the next one; `body` grows until `complete`.
-
-    `serve` is for whoever answers: what is to be called when the body is complete or too long.
     """
 
     method: str
@@ -37,7 +35,6 @@ class Request:
     keep_alive: bool
     body: bytearray = field(default_factory=bytearray)
     complete: bool = False
-    serve: Callable[[], None] | None = None
 
     @property
     def whole(self) -> bool:

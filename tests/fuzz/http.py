@@ -89,7 +89,7 @@ class Target:
             loaders=folder / "boot",
             admit=lambda _, peer: Ignore(Reason.NOT_ALLOWED) if str(peer) == STRANGER else MAC,
             script=lambda *_: "#!ipxe\necho hello\n",
-            chosen=self._chosen,
+            entry_script=self._chosen,
             secrets=lambda _, token: _SECRET if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
             report=self._report,
             emit=lambda _: None,

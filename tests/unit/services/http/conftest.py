@@ -50,7 +50,7 @@ class Box:
             raise self.script_
         return self.script_
 
-    async def chosen(self, mac: MacAddress, peer: IPv4Address, key: str, password: str | None) -> str | Ignore:
+    async def entry_script(self, mac: MacAddress, peer: IPv4Address, key: str, password: str | None) -> str | Ignore:
         assert (mac, peer) == (MAC, LOOPBACK)
         if key == "local":
             return ENTRY
@@ -108,7 +108,7 @@ def make(images: Path, box: Box, events: EventLog, port: int = 0) -> HttpServer:
         loaders=images.parent / "boot",
         admit=box.admit,
         script=box.script,
-        chosen=box.chosen,
+        entry_script=box.entry_script,
         secrets=box.secrets,
         report=box.report,
         emit=events,

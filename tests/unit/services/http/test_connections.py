@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from services.decision import Reason
-from services.http import connections
+from services.http import connections, conversation
 from services.http.server import HttpServer
 from tests.unit.services.http.conftest import BOOT, IMAGE, KERNEL, LARGE, SCRIPT, SQUASHFS, Box, Connect, curl, get
 
@@ -101,7 +101,7 @@ async def test_a_client_that_says_all_it_has_to_say_gets_its_file(server: HttpSe
 async def test_a_system_without_descriptors_is_asked_again_later(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, connect: Connect
 ) -> None:
-    monkeypatch.setattr(connections, "_TAKES_A_BREAK", 0.5)
+    monkeypatch.setattr(connections, "_PAUSE", 0.5)
     asked, until = 0, time.monotonic() + 0.4
 
     class Spent:
@@ -129,7 +129,7 @@ async def test_a_system_without_descriptors_is_asked_again_later(
     assert await curl(server, f"{BOOT}/boot.ipxe") == (200, SCRIPT.encode())
     assert asked <= 4, "it does not ask all the time"
     assert [record.getMessage() for record in caplog.records] == [
-        "http: no connection can be taken: Too many open files"
+        "http: no connection can be accepted: Too many open files"
     ]
 
 
@@ -137,7 +137,7 @@ async def test_a_fault_in_the_middle_ends_only_its_connection(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(connections.Connections, "encoded", lambda *_: 1 // 0)
+        broken.setattr(conversation.Conversation, "encoded", lambda *_: 1 // 0)
         assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 0
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200

@@ -247,9 +247,10 @@ async def test_a_refusal_is_told(server: HttpServer, box: Box, events: EventLog)
 async def test_a_fault_ends_only_its_request(server: HttpServer, box: Box, caplog: pytest.LogCaptureFixture) -> None:
     box.script_ = RuntimeError("a fault")
     assert await curl(server, f"{BOOT}/boot.ipxe") == (500, b"internal error\n")
-    box.admission = RuntimeError("a fault while nobody knows who asks")
-    assert await curl(server, f"{BOOT}/boot.ipxe") == (0, b"")
-    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    for fault in (RuntimeError("a fault while nobody knows who asks"), OSError("the neighbour table cannot be read")):
+        box.admission = fault
+        assert await curl(server, f"{BOOT}/boot.ipxe") == (0, b"")
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 3
     box.admission, box.script_ = MAC, SCRIPT
     assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200
 
