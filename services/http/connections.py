@@ -22,7 +22,7 @@ from services.http.conversation import Conversation, Serve, State, Step
 from services.http.messages import CONTINUE, Request, Response
 
 MOST_CONNECTIONS = 2048
-MOST_A_CLIENT = 32
+MOST_PER_CLIENT = 32
 REQUEST_WITHIN = 10.0
 """Seconds a client has for a whole request, from when it connected or its last answer was sent; and for taking a short
 answer, from when the socket's buffer was full."""
@@ -66,7 +66,7 @@ class Connections:
         self._listener: socket.socket | None = tcp
         self._begin = begin
         self._open: dict[int, Connection] = {}  # by descriptor
-        self._of_address: dict[IPv4Address, int] = {}  # how many
+        self._per_address: dict[IPv4Address, int] = {}  # how many
         self._waiting: dict[Connection, None] = {}  # those with a deadline, the earliest first
         self._timer: asyncio.TimerHandle | None = None
         self._ready = select.epoll()
@@ -182,11 +182,11 @@ class Connections:
                 return
             tcp.setblocking(False)
             connection = Connection(tcp, IPv4Address(address))
-            if not self._makes_room(connection.address):
+            if not self._make_room(connection.address):
                 tcp.close()
                 continue
             self._open[connection.number] = connection
-            self._of_address[connection.address] = self._of_address.get(connection.address, 0) + 1
+            self._per_address[connection.address] = self._per_address.get(connection.address, 0) + 1
             self._ready.register(connection.number, _EVENTS)
             self._wait(connection)
 
@@ -194,9 +194,9 @@ class Connections:
         if self._listener is listener:
             self._ready.register(listener.fileno(), select.EPOLLIN)
 
-    def _makes_room(self, address: IPv4Address) -> bool:
+    def _make_room(self, address: IPv4Address) -> bool:
         """Whether this address may have one more connection; closes another one if that is needed."""
-        if self._of_address.get(address, 0) >= MOST_A_CLIENT:
+        if self._per_address.get(address, 0) >= MOST_PER_CLIENT:
             return False
         if len(self._open) >= min(MOST_CONNECTIONS, self._most):
             longest = next(iter(self._waiting), None)
@@ -271,16 +271,16 @@ class Connections:
         self._waiting.pop(connection, None)
         self._waiting[connection] = None
         if self._timer is None:
-            self._timer = self._loop.call_at(connection.deadline, self._end_late_ones)
+            self._timer = self._loop.call_at(connection.deadline, self._end_late)
 
-    def _end_late_ones(self) -> None:
+    def _end_late(self) -> None:
         now = self._loop.time()
         while self._waiting and (first := next(iter(self._waiting))).deadline <= now:
             if first.expire() is Step.RESET:
                 self.abort(first)
             else:
                 self._close(first)
-        self._timer = self._loop.call_at(first.deadline, self._end_late_ones) if self._waiting else None
+        self._timer = self._loop.call_at(first.deadline, self._end_late) if self._waiting else None
 
     def _close(self, connection: Connection) -> None:
         if connection.state is not State.CLOSED:
@@ -291,6 +291,6 @@ class Connections:
         connection.socket.close()
         self._waiting.pop(connection, None)
         del self._open[connection.number]
-        self._of_address[connection.address] -= 1
-        if not self._of_address[connection.address]:
-            del self._of_address[connection.address]
+        self._per_address[connection.address] -= 1
+        if not self._per_address[connection.address]:
+            del self._per_address[connection.address]
