@@ -197,7 +197,7 @@ async def _services(
                     loaders=box.config.boot_root,
                     admit=box.admit,
                     script=partial(box.script, address),
-                    chosen=partial(box.chosen, address),
+                    entry_script=partial(box.chosen, address),
                     secrets=box.secrets,
                     report=box.report,
                     emit=box.emit,
