@@ -27,6 +27,7 @@ from appliance.network.interfaces import interfaces, settled
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import only_server
 from appliance.server import systemd
+from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
 from appliance.server.export_task import choose_installer, keep_exports
 from appliance.server.lease_service import lease_server
@@ -83,12 +84,13 @@ async def serve(path: Path) -> None:
         journal = Journal(registry, time.time, _log_event)
         neighbours = Neighbours(served)
         box = Box(config, registry, journal, neighbours, served, moved.set)
+        scripts = BootScripts(box, registry, journal)
         unwatch = neighbours.watch(box.neighbour_changed)
         box.recheck_addresses()
         leases = lease_server(box, registry, neighbours, served)
         if not config.dhcp.force:
             await _assert_alone([each for each in served if gives_addresses(config, each.address.network)])
-        async with _services(box, served, leases) as bound:
+        async with _services(box, scripts, served, leases) as bound:
             reloading = ConfigReload(box, registry, served, moved.set)
             footing = InterfaceWatch(served)
             _say_started(registry, box, bound)
@@ -156,7 +158,7 @@ def _start(**tasks: Coroutine[None, None, None]) -> list[asyncio.Task[None]]:
 
 @contextlib.asynccontextmanager
 async def _services(
-    box: Box, served: list[Interface], leases: LeaseServer | None
+    box: Box, scripts: BootScripts, served: list[Interface], leases: LeaseServer | None
 ) -> AsyncIterator[list[tuple[str, str, int]]]:
     """All sockets of all interfaces, open; drained and closed at the end. Raises UserError when a port is taken."""
     dhcp: list[ProxyDhcp] = []
@@ -183,8 +185,8 @@ async def _services(
                 )
             )
             dhcp[-1].open()
-            script = partial(box.loader_script, address)
-            files = Files(box.config.boot_root, box.config.images, script, box.config.boot.raspberry_pi)
+            loader_script = partial(scripts.loader, address)
+            files = Files(box.config.boot_root, box.config.images, loader_script, box.config.boot.raspberry_pi)
             as_said = box.config.tftp.ports
             tftp.append(TftpServer(address, files, admit=box.admit, emit=box.emit, ports=as_said, arena=arena))
             tftp[-1].open()
@@ -195,8 +197,8 @@ async def _services(
                     images=box.config.images,
                     loaders=box.config.boot_root,
                     admit=box.admit,
-                    script=partial(box.script, address),
-                    chosen=partial(box.chosen, address),
+                    script=partial(scripts.ipxe, address),
+                    chosen=partial(scripts.entry, address),
                     secrets=box.secrets,
                     report=box.report,
                     emit=box.emit,

@@ -60,13 +60,13 @@ class RegistrySync:
         if self._leases is not None:
             self._leases.flush()
         self._journal.flush()
-        self._box.adaptations.flush()
+        self._box.firmware.flush()
         self._registry.flush_server()
 
     def _read(self) -> None:
         if self._registry.changed():
             self._box.refresh_allowlist()
-            self._box.adaptations.refresh()
+            self._box.firmware.refresh()
             log.info("allowlist read", entries=len(self._box.allowlist))
 
     def _failed(self, error: Exception, now: float) -> None:

@@ -39,7 +39,7 @@ class Reader:
     """In the place of the box: reads the allowlist when it is told to."""
 
     registry: Registry
-    adaptations: Learned = field(default_factory=Learned)
+    firmware: Learned = field(default_factory=Learned)
 
     def refresh_allowlist(self) -> None:
         self.allowlist = self.registry.allowlist()
@@ -66,12 +66,12 @@ def keep(registry: Registry) -> tuple[RegistrySync, Journal, Reader]:
 def test_what_another_process_commits_is_read(registry: Registry, tmp_path: Path) -> None:
     books, _, box = keep(registry)
     books.turn(0)
-    assert box.adaptations == Learned(1, 0)
+    assert box.firmware == Learned(1, 0)
     with Registry(tmp_path / "registry.sqlite3") as cli:
         cli.allow([Entry(MacRange(MAC, MAC))])
     books.turn(1)
     assert MAC in box.allowlist
-    assert box.adaptations == Learned(2, 1)
+    assert box.firmware == Learned(2, 1)
 
 
 def test_a_lock_is_worth_a_word_when_it_lasts(
