@@ -1,9 +1,9 @@
 """The log of what happens to PCs: one line for each event that people may want to read.
 
-It reads the journal's stream in a task of its own, so that no answer waits for a line. A line costs five times what a
-refusal costs: in a flood the log takes at most a tenth of the event loop's time, and says how many events it lost.
-Otherwise a line follows its event within about 10 ms, so it may come after a line that another part of the server wrote
-meanwhile. `close` writes what is left before the server ends.
+It reads the journal's stream in a task of its own, so that no answer waits for a line. A line costs eight times what
+recording a refusal does: in a flood the log takes at most a tenth of the event loop's time, and says how many events it
+lost. Otherwise a line follows its event within about 10 ms; lines of other parts of the server may come in between.
+`close` writes what is left before the server ends.
 """
 
 import asyncio
