@@ -29,7 +29,7 @@ from appliance.registry.server_lock import only_server
 from appliance.server import systemd
 from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
-from appliance.server.event_log import EventLog
+from appliance.server.event_log import EventLogger
 from appliance.server.export_task import choose_installer, keep_exports
 from appliance.server.lease_service import lease_server
 from appliance.server.listeners import DRAIN_SECONDS, open_services
@@ -58,7 +58,7 @@ async def serve(path: Path) -> None:
     with (
         only_server(config.registry),
         Registry(config.registry, durable=False) as registry,
-        contextlib.closing(EventLog(stream)) as event_log,
+        contextlib.closing(EventLogger(stream)) as event_logger,
     ):
         registry.check()
         served = interfaces(config)
@@ -84,7 +84,7 @@ async def serve(path: Path) -> None:
                 confirm=_confirm(box),
                 exports=keep_exports(box, registry, journal, exports_stale, installer),
                 reload=reload.at_each(hangup),
-                log=event_log.follow(),
+                log=event_logger.follow(),
             )
             failure = await systemd.until(stop, tasks)
             systemd.stopping()

@@ -54,7 +54,7 @@ _RESERVED = frozenset({"self", "event", "method_name"})
 log = structlog.get_logger("serve")
 
 
-class EventLog:
+class EventLogger:
     """The log as a reader of the stream. `clock` is in seconds."""
 
     def __init__(self, stream: Stream, clock: Callable[[], float] = time.perf_counter) -> None:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from appliance.journal.stream import Stream
 from appliance.journal.timeline import Boot
 from appliance.server import event_log
-from appliance.server.event_log import EventLog
+from appliance.server.event_log import EventLogger
 from services.decision import Reason
 from services.ethernet import MacAddress
 from services.events import (
@@ -66,7 +66,7 @@ def power_on(number: int) -> list[Event]:
 
 async def test_a_line_is_there_one_turn_of_the_loop_after_its_event(lines: Lines) -> None:
     stream = Stream()
-    following = asyncio.create_task(EventLog(stream).follow())
+    following = asyncio.create_task(EventLogger(stream).follow())
     await asyncio.sleep(0)
     stream.publish(ScriptServed(MAC, "http"), BOOT)
     stream.publish(STRANGER, None)
@@ -87,7 +87,7 @@ async def test_a_line_is_there_one_turn_of_the_loop_after_its_event(lines: Lines
 
 async def test_events_that_come_while_the_log_rests_wait_a_moment_only(lines: Lines) -> None:
     stream, loop = Stream(), asyncio.get_running_loop()
-    following = asyncio.create_task(EventLog(stream).follow())
+    following = asyncio.create_task(EventLogger(stream).follow())
     await asyncio.sleep(0)
     for number in range(5):
         stream.publish(ScriptServed(MacAddress(number)), BOOT)
@@ -101,7 +101,7 @@ async def test_events_that_come_while_the_log_rests_wait_a_moment_only(lines: Li
 
 def test_what_is_left_is_written_before_the_end(lines: Lines) -> None:
     stream = Stream()
-    log = EventLog(stream, Clock(step=1.0))
+    log = EventLogger(stream, Clock(step=1.0))
     for number in range(1000):
         stream.publish(ScriptServed(MacAddress(number)), BOOT)
     log.close()
@@ -110,7 +110,7 @@ def test_what_is_left_is_written_before_the_end(lines: Lines) -> None:
 
 def test_a_room_that_is_switched_on_at_once_loses_nothing(lines: Lines) -> None:
     stream = Stream()
-    log = EventLog(stream)
+    log = EventLogger(stream)
     events = [power_on(number) for number in range(1000)]
     for step in zip(*events, strict=True):
         for event in step:
@@ -137,7 +137,7 @@ async def test_a_flood_costs_the_loop_a_tenth_of_its_time(lines: Lines, monkeypa
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     stream = Stream()
-    log = EventLog(stream, clock)
+    log = EventLogger(stream, clock)
     stream.publish(STRANGER, None)
     with pytest.raises(asyncio.CancelledError):
         await log.follow()
@@ -148,7 +148,7 @@ async def test_a_flood_costs_the_loop_a_tenth_of_its_time(lines: Lines, monkeypa
 
 def test_a_flood_s_losses_are_told_and_those_who_boot_are_not_among_them(lines: Lines) -> None:
     stream = Stream()
-    log = EventLog(stream)
+    log = EventLogger(stream)
     for _ in range(100_000):
         stream.publish(STRANGER, None)
     stream.publish(ScriptServed(MAC), BOOT)
@@ -170,7 +170,7 @@ async def test_while_a_flood_goes_on_its_losses_are_told_now_and_then(
 ) -> None:
     monkeypatch.setattr(event_log, "_HELD", 200)
     clock, stream = Clock(step=0.001), Stream()
-    log, published, turns = EventLog(stream, clock), 0, 0
+    log, published, turns = EventLogger(stream, clock), 0, 0
 
     async def sleep(seconds: float) -> None:
         nonlocal published, turns
@@ -196,7 +196,7 @@ async def test_while_a_flood_goes_on_its_losses_are_told_now_and_then(
 
 async def test_a_line_that_fails_ends_neither_the_log_nor_the_server(lines: Lines) -> None:
     stream = Stream()
-    following = asyncio.create_task(EventLog(stream).follow())
+    following = asyncio.create_task(EventLogger(stream).follow())
     await asyncio.sleep(0)
     stream.publish(Ignored("tftp", "x", cast(Reason, None)), None)
     stream.publish(ScriptServed(MAC), BOOT)
@@ -208,7 +208,7 @@ async def test_a_line_that_fails_ends_neither_the_log_nor_the_server(lines: Line
 
 def test_a_pc_may_use_any_name_in_its_report(lines: Lines) -> None:
     stream = Stream()
-    log = EventLog(stream)
+    log = EventLogger(stream)
     details = dict.fromkeys(("self", "event", "method_name", "mac", "stage", "name", "level", "exc_info"), "forged")
     stream.publish(Reported(MAC, "failed", details | {"reason": "no disk"}), BOOT)
     log.close()
@@ -218,7 +218,7 @@ def test_a_pc_may_use_any_name_in_its_report(lines: Lines) -> None:
 
 def test_a_transfer_that_failed_is_a_warning(lines: Lines) -> None:
     stream = Stream()
-    log = EventLog(stream)
+    log = EventLogger(stream)
     stream.publish(TransferFailed(MAC, "http", "vmlinuz", 5, "gone"), BOOT)
     log.close()
     (line,) = lines
