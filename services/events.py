@@ -1,6 +1,7 @@
 """What the services saw and did, as plain values. They carry no time: the code that records them adds it."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import IPv4Address
 
 from services.decision import Reason
@@ -109,9 +110,20 @@ class EntryStarted:
     entry: str
 
 
+class ReportedStage(StrEnum):
+    """The stages of a boot that the live system reports, in the words that its scripts send (image/tree/)."""
+
+    ROOT_MOUNTED = "root-mounted"
+    REPORTED = "reported"
+    ATTACHED = "attached"
+    COMPUTING = "computing"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The live system reported a stage of its boot, with the details that belong to it (`uptime`, `hostid`, …)."""
+    """The live system reported a stage of its boot, with details of its own (`uptime`, `hostid`, …). `stage` is a
+    ReportedStage, or a word that a newer version wrote down."""
 
     mac: MacAddress
     stage: str

@@ -44,18 +44,18 @@ _told = attrgetter(*(field.name for field in fields(Boot) if field.name != "last
 
 
 class Journal:
-    """The current boots and the way to the registry. `log(event, boot)` is told what people may want to read, with the
-    boot after the event; of refusals, each kind once an hour, with None."""
+    """The current boots and the way to the registry. `publish(event, boot)` is called with each event and the boot
+    after it; of refusals, with each kind of one client once an hour, and None. It must not raise."""
 
     def __init__(
         self,
         registry: Registry,
         clock: Callable[[], float],
-        log: Callable[[Event, Boot | None], None],
+        publish: Callable[[Event, Boot | None], None],
     ) -> None:
         self._registry = registry
         self._clock = clock
-        self._log = log
+        self._publish = publish
         self._boots = {boot.mac: boot for boot in latest(registry)}
         self._holders = {a: boot.mac for boot in self._boots.values() for a in boot.known_addresses}
         self._clients = {client.mac: client for client in registry.clients()}
@@ -178,7 +178,7 @@ class Journal:
         ):
             self._pending.append(_row(boot, event, now))
         if not (isinstance(event, AddressLost) or (isinstance(event, Discovered) and self._is_restless(event, now))):
-            self._log(event, after)
+            self._publish(event, after)
         return after
 
     def _is_news(self, before: Boot, after: Boot) -> bool:
@@ -211,7 +211,7 @@ class Journal:
             self._logged[key] = now
             if len(self._logged) > _REFUSALS_HELD:
                 del self._logged[next(iter(self._logged))]
-            self._log(event, None)
+            self._publish(event, None)
 
 
 def latest(registry: Registry) -> list[Boot]:

@@ -19,6 +19,7 @@ from services.events import (
     LeaseChosen,
     Offered,
     Reported,
+    ReportedStage,
     ScriptServed,
     TransferFailed,
     TransferProgressed,
@@ -63,11 +64,11 @@ class Stage(StrEnum):
     SCRIPT = "script"
     KERNEL = "kernel"
     INITRD = "initrd"
-    ROOT_MOUNTED = "root mounted"
-    REPORTED = "reported"
-    ATTACHED = "attached"
-    COMPUTING = "computing"
-    FAILED = "failed"
+    ROOT_MOUNTED = ReportedStage.ROOT_MOUNTED.replace("-", " ")
+    REPORTED = ReportedStage.REPORTED
+    ATTACHED = ReportedStage.ATTACHED
+    COMPUTING = ReportedStage.COMPUTING
+    FAILED = ReportedStage.FAILED
 
 
 ORDER = tuple(Stage)
@@ -80,13 +81,7 @@ _FILES = {
     "grub.cfg": Stage.SCRIPT,
     "pxelinux.cfg": Stage.SCRIPT,
 }
-_REPORTS = {
-    "root-mounted": Stage.ROOT_MOUNTED,
-    "reported": Stage.REPORTED,
-    "attached": Stage.ATTACHED,
-    "computing": Stage.COMPUTING,
-    "failed": Stage.FAILED,
-}
+_REPORTS: dict[str, Stage] = {reported: Stage[reported.name] for reported in ReportedStage}
 
 
 @dataclass(frozen=True, slots=True)

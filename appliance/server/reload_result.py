@@ -1,4 +1,4 @@
-"""What came of the running server's last look at its configuration: it writes that down, other processes read it."""
+"""The result of the server's last reload: the server writes it to the registry, other processes read it there."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ _KEY = "reload"
 
 @dataclass(frozen=True, slots=True)
 class ReloadResult:
-    """One reload, or the start. No error: it is in force, but for what `note` says.
+    """One reload, or the start. If `error` is empty the configuration is in force, except for what `note` says.
 
     `begun` is the host's time.monotonic(), `at` time.time().
     """
@@ -23,16 +23,16 @@ class ReloadResult:
 
 
 def begin() -> ReloadResult:
-    """A good one that begins now."""
+    """A good result of a reload that begins now."""
     return ReloadResult(time.monotonic(), time.time())
 
 
-def write(registry: Registry, verdict: ReloadResult) -> None:
-    """Put it in the place of the one before."""
-    registry.set_server(_KEY, asdict(verdict))
+def write(registry: Registry, result: ReloadResult) -> None:
+    """Replace the result before it."""
+    registry.set_server(_KEY, asdict(result))
 
 
 def read(registry: Registry) -> ReloadResult | None:
-    """The latest one; None before the first start."""
+    """The latest result; None before the first start."""
     found = registry.server().get(_KEY)
     return ReloadResult(**found) if found else None

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl
 
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
-from services.events import Reported
+from services.events import Reported, ReportedStage
 
-STAGES = ("root-mounted", "reported", "attached", "computing", "failed")
+STAGES = tuple(ReportedStage)
 LONGEST_REPORT = 64 << 10  # bytes
 MOST_DETAILS = 32
 LONGEST_NAME = 64

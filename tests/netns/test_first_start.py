@@ -193,7 +193,7 @@ def test_a_rejected_reload_is_told_to_everybody_who_asks(fresh: Fresh) -> None:
     fresh.write('[server]\nhttp_port = 8080\n[dhcp]\nmode = "off"\n')
     done = fresh.beside("reload")
     assert (done.returncode, done.stdout) == (0, "configuration reloaded\n")
-    assert done.stderr == "warning: [server] and [dhcp] changed: in force after a restart\n"
+    assert done.stderr == "warning: [server] and [dhcp] changed: takes effect after a restart\n"
     assert f"{ADDRESS}:80 " in listening(fresh.host)
 
 

@@ -56,7 +56,7 @@ async def test_firmware_that_takes_only_option_43_gets_it_and_keeps_it(box: Box,
 
     since = box.mark()
     assert str(pc.mac) in box.verb("clients", "forget", str(pc.mac)).stdout
-    box.wait_for("forgotten what its firmware takes", since, mac=str(pc.mac))
+    box.wait_for("forgot what its firmware accepts", since, mac=str(pc.mac))
     assert 43 not in (await pc.power_on(PICKY))[pc.box].options
     assert learned(box, pc.mac) == []
 

@@ -76,7 +76,7 @@ def test_a_full_disk_for_registry_and_log(box: Unlucky, image: tuple[bytes, byte
         assert f"error: cannot use the registry {box.registry}: " in refused.stderr
         assert "look whether the disk is full" in refused.stderr
         assert "Traceback" not in refused.stderr
-    box.wait_for("the registry is written again", since)
+    box.wait_for("the registry can be written again", since)
     await_written(box, early, new, later)
     (lost,) = [line for line in box.lines(since) if line["event"].startswith("lines of this log were lost: ")]
     assert lost["event"].endswith("(No space left on device)")
@@ -102,7 +102,7 @@ def test_a_registry_that_another_process_has_locked(box: Unlucky, image: tuple[b
     assert "hint: try again; look who it is: fuser -v " in refused.stderr
     assert watcher.answers > 10
     assert watcher.longest < 8, "SQLite itself would have waited 10 s for each commit"
-    box.wait_for("the registry is written again", since)
+    box.wait_for("the registry can be written again", since)
     await_written(box, early, new)
     assert box.verb("allow", "add", "52:54:00:88:00:01").returncode == 0
 
@@ -158,7 +158,7 @@ def test_a_registry_that_is_deleted(box: Unlucky, image: tuple[bytes, bytes], tm
     new = box.booting(31)
     for pc in (early, new):
         pc.rest(*image)
-    (line,) = box.said("the registry cannot be written; PCs boot all the same, and it is tried again", since)
+    (line,) = box.said("the registry cannot be written; PCs boot all the same; trying again", since)
     assert line["do"].startswith("restore a backup")
     assert box.end().startswith("netboot-appliance serve ended with exit code 0;")
     put_back(box, tmp_path / "copy")

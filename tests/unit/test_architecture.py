@@ -50,6 +50,7 @@ PURE = (
     "appliance/config/loaders.py",
     "appliance/exports/grants.py",
     "appliance/exports/request.py",
+    "appliance/journal/stream.py",
     "appliance/journal/timeline.py",
     "appliance/allowlist.py",
     "appliance/config/menu.py",

@@ -15,7 +15,7 @@ from appliance.allowlist import Allowlist, Entry
 from appliance.boot import policy
 from appliance.config.loaders import Loaders
 from appliance.firmware.knowledge import ClientFirmware, favourite
-from appliance.firmware.rules import Surroundings, observe
+from appliance.firmware.rules import DecisionContext, observe
 from services.decision import Ignore
 from services.dhcp.lease_server import LeaseServer
 from services.dhcp.leasing import Leasing
@@ -175,9 +175,9 @@ class Bench:
             self._say("box", f"silence, {event.reason.name}")
             return
         everything = [known for client in self.clients.values() for known in client.firmwares]
-        room = Surroundings(self.shim, lambda of: favourite(everything, of), self._served)
+        context = DecisionContext(self.shim, lambda of: favourite(everything, of), self._served)
         now = max(self.now, self._loop.now)
-        self.clients[event.mac] = observe(self.clients.get(event.mac, ClientFirmware()), event, now, room)
+        self.clients[event.mac] = observe(self.clients.get(event.mac, ClientFirmware()), event, now, context)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from appliance.registry.database import Registry
 from appliance.server.registry_sync import RegistrySync
 from image import release
 from services.ethernet import MacAddress, MacRange
-from tests.unit.appliance.server.test_box_menu import OLD, PC, Running
+from tests.unit.appliance.server.test_boot_scripts import OLD, PC, Running
 
 
 @pytest.fixture

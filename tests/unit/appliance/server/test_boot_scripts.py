@@ -15,6 +15,7 @@ from appliance.config import menu_password
 from appliance.config.file import Config, parse
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
+from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
 from image import release
 from services.decision import Ignore, Reason
@@ -59,9 +60,13 @@ class Running:
         self.registry = Registry(data / "registry" / "registry.sqlite3")
         self.allow(BootSettings())
         self.journal = Journal(self.registry, lambda: self.now, lambda *_: None)
-        self.box = Box(
-            self.config(""), self.registry, self.journal, cast(Neighbours, Elsewhere()), (), moved=lambda: None
-        )
+        neighbours = cast(Neighbours, Elsewhere())
+        self.exports_changed = 0
+        self.box = Box(self.config(""), self.registry, self.journal, neighbours, (), self._count_change)
+        self.scripts = BootScripts(self.box, self.registry, self.journal)
+
+    def _count_change(self) -> None:
+        self.exports_changed += 1
 
     def config(self, menu: str) -> Config:
         return parse(f'[server]\ndata = "{self.data}"\n[nfs]\nnetworks = ["10.77.0.0/24"]\n{menu}', Path("c.toml"))
@@ -79,12 +84,12 @@ class Running:
         return self.script()
 
     def script(self) -> str:
-        script = self.box.script(ADDRESS, PC, PEER)
+        script = self.scripts.ipxe(ADDRESS, PC, PEER)
         assert isinstance(script, str)
         return script
 
     async def choose(self, key: str, password: str | None = None) -> str | Ignore:
-        return await self.box.chosen(ADDRESS, PC, PEER, key, password)
+        return await self.scripts.entry(ADDRESS, PC, PEER, key, password)
 
     @property
     def token(self) -> str:
@@ -204,15 +209,15 @@ def test_a_damaged_release_is_left_out(box: Running) -> None:
 
 def test_the_other_loaders(box: Running) -> None:
     box.configure(MENU)
-    grub = box.box.loader_script(ADDRESS, Dialect.GRUB, PC, PEER)
+    grub = box.scripts.loader(ADDRESS, Dialect.GRUB, PC, PEER)
     assert isinstance(grub, str)
     assert "rescue" not in grub, "there is no grub_password"
     assert f"netboot_appliance.token={box.token}" in grub
-    assert isinstance(box.box.loader_script(ADDRESS, Dialect.PXELINUX, PC, PEER), str)
+    assert isinstance(box.scripts.loader(ADDRESS, Dialect.PXELINUX, PC, PEER), str)
 
 
 def test_without_an_image_there_is_no_menu(box: Running) -> None:
     (box.data / "images" / "current").unlink()
     box.box.refresh_release()
-    assert box.box.script(ADDRESS, PC, PEER) == Ignore(Reason.NO_IMAGE)
-    assert box.box.menu(ADDRESS, PC, PEER) == Ignore(Reason.NO_IMAGE)
+    assert box.scripts.ipxe(ADDRESS, PC, PEER) == Ignore(Reason.NO_IMAGE)
+    assert box.scripts.menu(ADDRESS, PC, PEER) == Ignore(Reason.NO_IMAGE)
