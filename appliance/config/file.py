@@ -6,22 +6,20 @@ UserError that names the file, the line and the nearest thing that would have be
 
 import contextlib
 import dataclasses
-import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+from appliance.config import toml
 from appliance.config.dhcp import DhcpSettings
 from appliance.config.loaders import BootFiles
 from appliance.config.menu import MenuSettings
 from appliance.config.tftp import TftpSettings
-from appliance.config.toml import as_toml, convert, line_of
 from appliance.errors import UserError
 from image.recipe import ImageRecipe
 from services.boinc.files import Account, Preferences
@@ -88,20 +86,25 @@ class BoincSettings:
 
 
 @dataclass(frozen=True)
-class ImageSettings:
-    """[image]: what the live system is built from, how PCs of no other setting get it (`allow add --root`), and what
-    its kernel is told beside what the box says."""
+class ImageSettings(ImageRecipe):
+    """[image]: the recipe of the live system, how PCs without a setting of their own (`allow add --root`) get it, and
+    what its kernel is told beside what the box says."""
 
-    recipe: ImageRecipe = field(default_factory=ImageRecipe)
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for argument in self.kernel_arguments:
             if not WORD.fullmatch(argument):
                 raise ValueError(
                     f"kernel_arguments: {argument!r} cannot stand in a boot script: one argument a string, no quotes"
                 )
+
+    @property
+    def recipe(self) -> ImageRecipe:
+        """The recipe alone: what a release is built from and remembered by."""
+        return ImageRecipe(**{each.name: getattr(self, each.name) for each in dataclasses.fields(ImageRecipe)})
 
 
 @dataclass(frozen=True)
@@ -182,87 +185,15 @@ def _data(path: Path) -> Path:
     """The data directory, read from that line alone; the default one where this cannot be told."""
     with contextlib.suppress(OSError, ValueError, LookupError):
         text = path.read_text(encoding="utf-8")
-        if line := line_of(text, "server", "data"):
+        if line := toml.line_of(text, "server", "data"):
             return ServerSettings(data=Path(str(tomllib.loads(text.splitlines()[line - 1])["data"]))).data
     return ServerSettings().data
 
 
 def parse(text: str, path: Path) -> Config:
     """The Config that `text` describes; raises UserError naming the line."""
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not valid TOML: {error}", "quote text, and write lists in [ ]") from None
-    return _TableReader(text, path).config(tables)
-
-
-class _TableReader:
-    """One file's text at hand, so that each complaint can name its line."""
-
-    def __init__(self, text: str, path: Path) -> None:
-        self.text = text
-        self.path = path
-
-    def config(self, tables: Mapping[str, Any]) -> Config:
-        sections = {name: hint for name, hint in get_type_hints(Config).items() if name not in ("path", "written")}
-        values: dict[str, Any] = {}
-        for name, table in tables.items():
-            if name not in sections:
-                self._unknown(name, sections, "")
-            if not isinstance(table, dict):
-                self._fail(f"{name} is a section, not a value", f"write [{name}] on a line of its own", "", name)
-            values[name] = self._table(sections[name], table, name)
-        return Config(self.path, **values)
-
-    def _table(self, kind: type, table: Mapping[str, Any], section: str) -> Any:
-        hints = get_type_hints(kind)
-        # The recipe's fields stand in [image] itself: an administrator does not care which of our values holds them.
-        inner = {name for name, hint in hints.items() if hint is ImageRecipe}
-        flat = {key for name in inner for key in get_type_hints(hints[name])}
-        values: dict[str, Any] = {}
-        for key, value in table.items():
-            if key in flat:
-                continue
-            if key not in hints or key in inner:
-                self._unknown(key, [*(set(hints) - inner), *flat], section)
-            values[key] = self._value(hints[key], value, section, key)
-        for name in inner:
-            own = {key: value for key, value in table.items() if key in flat}
-            if own:
-                values[name] = self._table(hints[name], own, section)
-        missing = [
-            f.name
-            for f in dataclasses.fields(kind)
-            if f.name not in values and f.default is f.default_factory is dataclasses.MISSING
-        ]
-        if missing:
-            self._fail(f"[{section}] lacks {missing[0]}", f"add a line: {missing[0]} = …", section, "")
-        try:
-            return kind(**values)
-        except ValueError as error:
-            key = next((key for key in values if re.match(rf"{key}\b", str(error))), "")
-            self._fail(f"[{section}] {error}", "", section, key)
-
-    def _value(self, hint: Any, value: Any, section: str, key: str) -> Any:
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            if not isinstance(value, dict):
-                self._fail(f"{key} is a section", f"write [{section}.{key}]", section, key)
-            return self._table(hint, value, f"{section}.{key}")
-        try:
-            return convert(hint, value)
-        except ValueError as error:
-            self._fail(f"[{section}] {key} = {as_toml(value)}: {error}", "", section, key)
-
-    def _unknown(self, name: str, known: Any, section: str) -> None:
-        close = difflib.get_close_matches(name, list(known), 1)
-        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
-        where = f" in [{section}]" if section else ""
-        self._fail(f"unknown {'key' if section else 'section'} {name!r}{where}", hint, section, name)
-
-    def _fail(self, message: str, hint: str, section: str, key: str) -> Any:
-        line = line_of(self.text, section, key)
-        place = f"{self.path}:{line}" if line else str(self.path)
-        raise UserError(f"{place}: {message}", hint)
+    sections = {name: kind for name, kind in get_type_hints(Config).items() if name not in ("path", "written")}
+    return Config(path, **toml.read(text, path, sections))
 
 
 def redacted(config: Config) -> dict[str, Any]:
@@ -274,7 +205,6 @@ def redacted(config: Config) -> dict[str, Any]:
     for key in ("password", "grub_password"):
         if plain["menu"][key]:
             plain["menu"][key] = "(set, not shown)"
-    plain["image"] |= plain["image"].pop("recipe")
     return dict(plain)
 
 

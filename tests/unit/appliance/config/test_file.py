@@ -118,6 +118,7 @@ def test_every_section() -> None:
             "one argument a string",
         ),
         (SMALLEST + '[image]\nkernel_arguments = ["a=$b"]', "/etc/c.toml:4: [image] kernel_arguments", "boot script"),
+        (SMALLEST + '[boinc]\nmanagement_hosts = ["::1", "x"]', '["::1", "x"]: \'::1\' is not an IPv4 address', ""),
         ("[server\n", "/etc/c.toml: not valid TOML", ""),
     ],
 )
