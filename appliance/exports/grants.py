@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.config.file import Config
 from image.recipe import BOINC_GID, BOINC_UID
 from services.ethernet import MacAddress
 from services.nfs.exports import LARGEST_NUMBER, Export
@@ -18,7 +18,6 @@ from services.nfs.exports import LARGEST_NUMBER, Export
 if TYPE_CHECKING:  # root's part, which starts anew for each request, has no use for these
     from appliance.allowlist import Allowlist
     from appliance.journal.timeline import Boot
-    from appliance.registry.database import Client
 
 MOST_GRANTS = 10_000
 """Clients at a time. Each has a directory that root makes."""
@@ -42,24 +41,23 @@ class ExportGrant:
 def decide_grants(
     networks: Sequence[IPv4Network],
     allowlist: "Allowlist",
-    clients: Iterable["Client"],
+    numbers: Mapping[MacAddress, int],
     boots: "Mapping[MacAddress, Boot]",
 ) -> tuple[ExportGrant, ...]:
-    """One for each allowed client that was seen at an address, in the order of their numbers.
+    """One for each allowed client that was seen at an address, in the order of their `numbers`, the registry's.
 
     The live root is for those that have not booted with one over HTTP, whatever the allowlist says for their next boot.
     Of more than MOST_GRANTS those that were heard of last: strangers with made-up addresses of an allowed range should
     not stop the others.
     """
     found: list[tuple[float, ExportGrant]] = []
-    for client in clients:
-        boot = boots.get(client.mac)
-        if boot is None or client.mac not in allowlist or client.number > _MOST_NUMBER:
+    for mac, number in numbers.items():
+        boot = boots.get(mac)
+        if boot is None or mac not in allowlist or number > _MOST_NUMBER:
             continue
         addresses = tuple(address for address in sorted(boot.known_addresses) if mountable(address, networks))
         if addresses:
-            grant = ExportGrant(client.mac, client.number, addresses, live=boot.root != "http")
-            found.append((boot.last_event, grant))
+            found.append((boot.last_event, ExportGrant(mac, number, addresses, live=boot.root != "http")))
     latest = sorted(found, key=lambda each: each[0])[-MOST_GRANTS:]
     return tuple(sorted((grant for _, grant in latest), key=lambda grant: grant.number))
 
@@ -98,13 +96,13 @@ def check(grants: Sequence[ExportGrant], networks: Sequence[IPv4Network]) -> Non
                 raise ValueError(f"the {what} {value} is there {count} times")
 
 
-def exports_for(config: Config, grants: Sequence[ExportGrant]) -> list[Export]:
-    """The live root for those that mount it, then each one's own directory."""
+def exports_for(images: Path, state: Path, grants: Sequence[ExportGrant]) -> list[Export]:
+    """The live root (`images`) for those that mount it, then each one's own directory below `state`."""
     mounting = tuple(sorted({address for grant in grants if grant.live for address in grant.addresses}))
-    root = Export(str(config.images), mounting, writable=False, uid=_NOBODY, gid=_NOBODY, number=_ROOT_NUMBER)
+    root = Export(str(images), mounting, writable=False, uid=_NOBODY, gid=_NOBODY, number=_ROOT_NUMBER)
     states = [
         Export(
-            str(config.state / grant.mac.bare),
+            str(state / grant.mac.bare),
             grant.addresses,
             writable=True,
             uid=BOINC_UID,

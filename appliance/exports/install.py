@@ -36,7 +36,7 @@ class Installed:
 
 def wanted_from_registry(config: Config, networks: Sequence[IPv4Network], registry: "Registry") -> list[Export]:
     """What the running server wants, for a process that is not it."""
-    return exports_for(config, grants_from_registry(networks, registry))
+    return exports_for(config.images, config.state, grants_from_registry(networks, registry))
 
 
 def grants_from_registry(networks: Sequence[IPv4Network], registry: "Registry") -> tuple[ExportGrant, ...]:
@@ -44,8 +44,9 @@ def grants_from_registry(networks: Sequence[IPv4Network], registry: "Registry") 
     # Root's part, which starts anew for each request, knows no registry.
     from appliance.journal.recorder import latest  # noqa: PLC0415
 
+    numbers = {client.mac: client.number for client in registry.clients()}
     boots = {boot.mac: boot for boot in latest(registry)}
-    return decide_grants(networks, registry.allowlist(), registry.clients(), boots)
+    return decide_grants(networks, registry.allowlist(), numbers, boots)
 
 
 def render(backend: Backend, exports: Sequence[Export]) -> str:
@@ -79,7 +80,7 @@ def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[Ex
             "nothing was changed; if the configuration was: sudo netboot-appliance reload",
             code=1,
         ) from error
-    exports = exports_for(config, grants)
+    exports = exports_for(config.images, config.state, grants)
     backend, why = chosen(config)
     try:
         if grants:

@@ -130,7 +130,8 @@ async def keep_exports(box: Box, registry: Registry, journal: Journal, moved: as
         begun = time.monotonic()
         try:
             boots = {boot.mac: boot for boot in journal.boots()}
-            grants = decide_grants(box.networks, box.allowlist, journal.clients(), boots)
+            numbers = {client.mac: client.number for client in journal.clients()}
+            grants = decide_grants(box.networks, box.allowlist, numbers, boots)
             done = await hands.install(box.config, box.networks, grants, moved)
             if done is None:
                 continue

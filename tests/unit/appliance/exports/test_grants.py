@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from appliance.allowlist import Allowlist, Entry
-from appliance.config.file import Config, ServerSettings
 from appliance.exports import grants
 from appliance.exports.grants import ExportGrant, check, decide_grants, exports_for, mountable
 from services.ethernet import MacAddress, MacRange
 from services.nfs.exports import LARGEST_NUMBER, render_ganesha, render_kernel
 
 NETWORKS = (IPv4Network("10.77.0.0/24"), IPv4Network("192.0.2.0/31"))
+IMAGES, STATE = Path("/srv/netboot/images"), Path("/srv/netboot/state")
 MACS = [MacAddress.parse(f"52:54:00:aa:bb:{number:02x}") for number in range(8)]
 
 
@@ -84,9 +84,8 @@ def test_without_a_network_nobody_may_mount() -> None:
         check([grant(1)], ())
 
 
-def test_the_paths_come_from_the_configuration_alone() -> None:
-    config = Config(Path("/x.toml"), server=ServerSettings(data=Path("/srv/netboot")))
-    made = exports_for(config, [grant(2), grant(1, "10.77.0.102", "10.77.0.9")])
+def test_the_paths_come_from_the_caller_alone() -> None:
+    made = exports_for(IMAGES, STATE, [grant(2), grant(1, "10.77.0.102", "10.77.0.9")])
     assert [(e.path, e.number, e.writable, e.uid, e.gid) for e in made] == [
         ("/srv/netboot/images", 1, False, 65534, 65534),
         ("/srv/netboot/state/525400aabb02", 3, True, 731, 731),
@@ -99,7 +98,7 @@ def test_the_paths_come_from_the_configuration_alone() -> None:
 
 @dataclass
 class Known:
-    """What `decide_grants` looks at of a client and of its boot."""
+    """What `decide_grants` looks at: a client's number, and of its boot."""
 
     mac: MacAddress
     number: int
@@ -111,7 +110,7 @@ class Known:
 def make(known: list[Known], allowed: list[str] | None = None) -> tuple[ExportGrant, ...]:
     entries = [Entry(MacRange.parse(text), "") for text in (["52:54:00:*"] if allowed is None else allowed)]
     boots: Any = {each.mac: each for each in known}
-    return decide_grants(NETWORKS, Allowlist.of(entries), cast("Any", known), boots)
+    return decide_grants(NETWORKS, Allowlist.of(entries), {each.mac: each.number for each in known}, boots)
 
 
 def known(index: int, *addresses: str, at: float = 0.0, number: int | None = None, root: str = "") -> Known:
@@ -133,12 +132,11 @@ def test_granted_is_what_passes_the_check() -> None:
 
 
 def test_the_live_root_is_for_whoever_may_run_from_it() -> None:
-    config = Config(Path("/x.toml"), server=ServerSettings(data=Path("/srv/netboot")))
     found = make([known(n, f"10.77.0.{n}", root=root) for n, root in ((1, ""), (2, "http"), (3, "nfs"))])
-    live, *states = exports_for(config, found)
+    live, *states = exports_for(IMAGES, STATE, found)
     assert list(map(str, live.clients)) == ["10.77.0.1", "10.77.0.3"]
     assert [str(address) for export in states for address in export.clients] == ["10.77.0.1", "10.77.0.2", "10.77.0.3"]
-    nobody = exports_for(config, make([known(2, "10.77.0.2", root="http")]))
+    nobody = exports_for(IMAGES, STATE, make([known(2, "10.77.0.2", root="http")]))
     assert "images" not in render_kernel(nobody)
 
 
