@@ -22,9 +22,10 @@ FORBIDDEN = {
 FLOORS = (
     {"appliance.errors", "services.decision", "services.draining", "services.ethernet"},
     {"services.boinc", "services.menus", "services.nfs", "services.events", "services.linux"},
-    {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.recipe"},
-    {"image.checks", "image.livebuild", "image.release"},
-    {"image.build", "image.prune"},
+    {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.progress", "image.recipe"},
+    {"image.apt", "image.checks", "image.livebuild", "image.release"},
+    {"image.prune", "image.publish", "image.work_directory"},
+    {"image.build"},
     {"services.dhcp", "services.http"},
     {"services.tftp"},
     {"services.probe"},
