@@ -20,7 +20,7 @@ from appliance.firmware.memory import FirmwareMemory
 from appliance.journal.recorder import Journal
 from appliance.network.interfaces import base_url, networks
 from appliance.registry.database import Registry
-from appliance.registry.schema import SqlError
+from appliance.registry.sql_errors import SqlError
 from appliance.server.address_claims import AddressClaims
 from image.bootfiles import has_shim
 from image.recipe import BOINC_GID, BOINC_UID

@@ -24,7 +24,7 @@ from appliance.exports.grants import ExportGrant, decide_grants
 from appliance.exports.request import ExportAnswer, digest, encode
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
-from appliance.registry.schema import SqlError
+from appliance.registry.sql_errors import SqlError
 from appliance.server.box import Box
 
 RESEND_SECONDS = 1.0

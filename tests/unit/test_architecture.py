@@ -114,7 +114,7 @@ CONFINED = {
     "scapy": {"services/dhcp/packet.py", "services/probe/codec.py", "services/probe/capture.py"},
     "tftpy": {"services/tftp/packet.py", "services/probe/tftp_download.py"},
     "httptools": {"services/http/messages.py"},
-    "sqlite3": {"appliance/registry/database.py", "appliance/registry/schema.py"},
+    "sqlite3": {f"appliance/registry/{name}.py" for name in ("database", "schema", "sql_errors")},
 }
 
 
