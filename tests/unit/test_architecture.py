@@ -58,6 +58,7 @@ PURE = (
     "appliance/config/dhcp.py",
     "appliance/config/tftp.py",
     "appliance/config/toml.py",
+    "appliance/config/template.py",
     "appliance/firmware/knowledge.py",
     "appliance/config/menu_password.py",
     "services/dhcp/proxy.py",
