@@ -1,7 +1,7 @@
 """The configuration file: TOML -> a frozen, validated Config.
 
-The file belongs to people: it is read here and never written. An unknown key, a wrong type or an impossible value is a
-UserError that names the file, the line and the nearest thing that would have been right.
+The file belongs to people: it is read here and never written. An unknown key, a wrong type or an invalid value is a
+UserError that names the file and the line, and suggests what would be right (appliance/config/toml.py).
 """
 
 import contextlib
@@ -29,12 +29,12 @@ from services.nfs.apply import GANESHA_FILE, GANESHA_PID_FILE, KERNEL_FILE
 DEFAULT_PATH = Path("/etc/netboot-appliance/config.toml")
 ENVIRONMENT = "NETBOOT_APPLIANCE_CONFIG"
 SERVICE_GROUP = "netboot-appliance"
-"""The group of the server's user under systemd, which has to read the file."""
+"""The group of the server's user under systemd; it must be able to read the file."""
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """[server]: where the box answers and where it keeps what it owns. No interfaces = the one that is found."""
+    """[server]: where the box answers and where it keeps its data. No interfaces: the box picks one itself."""
 
     interfaces: tuple[str, ...] = ()
     data: Path = Path("/var/lib/netboot-appliance")
@@ -42,14 +42,16 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         if not self.data.is_absolute() or not re.fullmatch(r"[A-Za-z0-9._/+-]+", str(self.data)):
-            raise ValueError("data: an absolute path of letters, digits and ._+- (it goes on a kernel command line)")
+            raise ValueError(
+                "data: must be an absolute path of letters, digits and ._+- (it goes on a kernel command line)"
+            )
         if not 0 < self.http_port < 65536:
-            raise ValueError("http_port: a number from 1 to 65535")
+            raise ValueError("http_port: must be from 1 to 65535")
 
 
 @dataclass(frozen=True)
 class NfsSettings:
-    """[nfs]: how the live root and the state directories are exported. No networks = those of the interfaces."""
+    """[nfs]: how the live root and the state directories are exported. No networks: those of the interfaces."""
 
     networks: tuple[IPv4Network, ...] = ()
     backend: Literal["auto", "kernel", "ganesha"] = "auto"
@@ -60,14 +62,14 @@ class NfsSettings:
 
 @dataclass(frozen=True)
 class ProjectSettings:
-    """[project]: the BOINC project every PC joins. Both keys, or none (then the PCs boot and wait)."""
+    """[project]: the BOINC project every PC joins. Set both keys or neither (then the PCs boot and wait)."""
 
     url: str = ""
     account_key: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.url) != bool(self.account_key):
-            raise ValueError("url and account_key belong together: give both or neither")
+            raise ValueError("url and account_key belong together: set both or neither")
         if self.url:
             Account(self.url, self.account_key)
 
@@ -79,7 +81,7 @@ class ProjectSettings:
 
 @dataclass(frozen=True)
 class BoincSettings:
-    """[boinc]: who may manage the PCs' clients, and when and how much they compute."""
+    """[boinc]: from where the PCs' clients may be managed, and when and how much they compute."""
 
     management_hosts: tuple[IPv4Address, ...] = ()
     preferences: Preferences = field(default_factory=Preferences)
@@ -87,8 +89,8 @@ class BoincSettings:
 
 @dataclass(frozen=True)
 class ImageSettings(ImageRecipe):
-    """[image]: the recipe of the live system, how PCs without a setting of their own (`allow add --root`) get it, and
-    what its kernel is told beside what the box says."""
+    """[image]: the recipe of the live system, how PCs get it that have no setting of their own (`allow add --root`),
+    and additional arguments for its kernel."""
 
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
@@ -98,7 +100,7 @@ class ImageSettings(ImageRecipe):
         for argument in self.kernel_arguments:
             if not WORD.fullmatch(argument):
                 raise ValueError(
-                    f"kernel_arguments: {argument!r} cannot stand in a boot script: one argument a string, no quotes"
+                    f"kernel_arguments: {argument!r} cannot go into a boot script: one argument per string, no quotes"
                 )
 
     @property
@@ -109,7 +111,7 @@ class ImageSettings(ImageRecipe):
 
 @dataclass(frozen=True)
 class Config:
-    """The whole configuration. `path` is the file it came from; `written` is False where there is no file."""
+    """The whole configuration. `path` is the file it came from; `written` is False if there is no file."""
 
     path: Path
     written: bool = True
@@ -130,29 +132,29 @@ class Config:
 
     @cached_property
     def state(self) -> Path:
-        """One directory per MAC: the PCs' work."""
+        """The PCs' work: one directory per MAC address."""
         return self.server.data / "state"
 
     @cached_property
     def boot_root(self) -> Path:
-        """What TFTP serves."""
+        """The files that TFTP serves."""
         return self.server.data / "boot"
 
     @cached_property
     def registry(self) -> Path:
-        """The program's own database, in the directory that belongs to the user of the server."""
+        """The program's own database, in a directory that belongs to the server's user."""
         return self.server.data / "registry" / "registry.sqlite3"
 
 
 def locate(option: Path | None) -> Path:
-    """The configuration file to use: the option, else the environment, else the default."""
+    """The configuration file to use: that of the option, else of the environment, else the default."""
     return option or Path(os.environ.get(ENVIRONMENT) or DEFAULT_PATH)
 
 
 def load(path: Path) -> Config:
-    """Read and validate the file; raises UserError naming the place.
+    """Read and validate the file; raises UserError that names the line.
 
-    At the default place there need not be a file yet; one that somebody named has to be there.
+    The file may be missing at the default path only.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -164,17 +166,17 @@ def load(path: Path) -> Config:
             "write one with: netboot-appliance config init (or name another with --config)",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         hint = f"run with sudo; the service needs: chgrp {SERVICE_GROUP} {path}; chmod 640 {path}"
         raise UserError(
             f"cannot read {path}: {reason}",
-            hint if isinstance(error, PermissionError) else "look at it: file " + str(path),
+            hint if isinstance(error, PermissionError) else "check what it is: file " + str(path),
         ) from None
     return parse(text, path)
 
 
 def tolerant(path: Path) -> Config:
-    """The configuration; of a broken one the data directory alone, which leads to the server that runs with it."""
+    """The configuration. If it is broken: just its data directory, by which the running server can be found."""
     try:
         return load(path)
     except UserError:
@@ -182,7 +184,7 @@ def tolerant(path: Path) -> Config:
 
 
 def _data(path: Path) -> Path:
-    """The data directory, read from that line alone; the default one where this cannot be told."""
+    """The data directory, read from its line alone; the default one if that fails."""
     with contextlib.suppress(OSError, ValueError, LookupError):
         text = path.read_text(encoding="utf-8")
         if line := toml.line_of(text, "server", "data"):
@@ -191,13 +193,13 @@ def _data(path: Path) -> Path:
 
 
 def parse(text: str, path: Path) -> Config:
-    """The Config that `text` describes; raises UserError naming the line."""
+    """The Config that `text` describes; raises UserError that names the line."""
     sections = {name: kind for name, kind in get_type_hints(Config).items() if name not in ("path", "written")}
     return Config(path, **toml.read(text, path, sections))
 
 
 def redacted(config: Config) -> dict[str, Any]:
-    """The effective configuration as plain values, for showing; without the account key and the hashes of passwords."""
+    """The effective configuration as plain values, without the account key and the password hashes."""
     plain = _plain(config)
     plain["path"] = str(config.path) if plain.pop("written") else None
     if config.project.account_key:

@@ -1,6 +1,6 @@
-"""Reads TOML into frozen dataclasses, one per section. Every complaint names the line and what would be right. PURE.
+"""Reads TOML into frozen dataclasses, one per section. Errors name the line and what would be right. PURE.
 
-Knows no section: appliance/config/file.py says which ones there are. Never writes TOML.
+Knows no sections: appliance/config/file.py passes them in. Never writes TOML.
 """
 
 import dataclasses
@@ -57,7 +57,7 @@ def line_of(text: str, section: str, key: str) -> int | None:
 
 
 class _File:
-    """The text at hand, so that each complaint can name its line."""
+    """Keeps the text, so that each error can name its line."""
 
     def __init__(self, text: str, path: Path) -> None:
         self.text = text
@@ -99,7 +99,7 @@ class _File:
 
 
 def _as_toml(value: Any) -> str:
-    """A value as it stands in a file; for messages only."""
+    """A value as it is written in a file; for messages only."""
     if isinstance(value, list):
         return f"[{', '.join(map(_as_toml, value))}]"
     if isinstance(value, str):
@@ -108,16 +108,16 @@ def _as_toml(value: Any) -> str:
 
 
 def _convert(hint: Any, value: Any) -> Any:
-    """`value` of TOML as the type `hint`; raises ValueError in words for people."""
+    """`value` from TOML as the type `hint`; raises ValueError with a message for people."""
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
-            raise ValueError("write a list, in [ ]")
+            raise ValueError("write a list in [ ]")
         return tuple(_convert(get_args(hint)[0], element) for element in value)
     if hint == str | tuple[str, ...]:
         return _convert(tuple[str, ...] if isinstance(value, list) else str, value)
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
-            raise ValueError(f"one of {', '.join(map(str, get_args(hint)))}")
+            raise ValueError(f"must be one of {', '.join(map(str, get_args(hint)))}")
         return value
     if type(None) in get_args(hint):
         return _convert(next(kind for kind in get_args(hint) if kind is not type(None)), value)
@@ -133,5 +133,5 @@ def _convert(hint: Any, value: Any) -> Any:
     try:
         return reader(value)
     except AddressValueError:
-        # Python's own words for it count octets.
+        # Python's own message talks of octets.
         raise ValueError(f"{value!r} is not an IPv4 address") from None

@@ -83,7 +83,10 @@ def pipe(path: Path) -> None:
         (lambda path: pipe(path / release.MANIFEST), "it is no file"),
         (lambda path: edit(path, "files", {}), "it does not name vmlinuz"),
         (lambda path: edit(path, "id", OLD), f"it belongs to {OLD}"),
-        (lambda path: edit(path, "recipe", {"packages": [], "kernel": "none"}), "no kernel flavour 'none'"),
+        (
+            lambda path: edit(path, "recipe", {"packages": [], "kernel": "none"}),
+            "kernel: 'none' is not a kernel flavour",
+        ),
         (lambda path: edit(path, "recipe", {"packages": [], "colour": "red"}), "colour"),
         (lambda path: (path / release.INITRD).unlink(), "initrd.img is missing"),
         (lambda path: (path / release.SQUASHFS).write_bytes(b"short"), "filesystem.squashfs has 5 bytes instead of"),
