@@ -9,9 +9,7 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,7 +23,6 @@ KERNEL, INITRD, SQUASHFS, PACKAGES = "vmlinuz", "initrd.img", "live/filesystem.s
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 _LARGEST_MANIFEST = 1 << 20
-_UNFINISHED = ".building-"
 
 
 class ReleaseError(Exception):
@@ -115,39 +112,6 @@ def read(images: Path, release_id: str) -> Release:
         if size != file.size:
             raise _broken(path, f"{each} has {size} bytes instead of {file.size}")
     return release
-
-
-def publish(
-    images: Path, sources: Mapping[str, Path], created: datetime, recipe: ImageRecipe, digest: str, kernel: str
-) -> Release:
-    """Copy the files of a release into its directory, which appears complete or, when power fails, not at all.
-
-    `sources` names the four files above. What a publication cut short has left is removed first. Raises OSError.
-    """
-    images.mkdir(mode=0o755, parents=True, exist_ok=True)
-    for left in images.glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(left)
-    final = images / name(created, digest)
-    unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=images))
-    try:
-        (unfinished / "live").mkdir()
-        for each, source in sources.items():
-            shutil.copyfile(source, unfinished / each)
-            _settle(unfinished / each)
-        files = {each: describe(unfinished / each) for each in sources}
-        made = Release(final, created, recipe, digest, kernel, files)
-        (unfinished / MANIFEST).write_bytes(render_manifest(made))
-        _settle(unfinished / MANIFEST)
-        for directory in (unfinished / "live", unfinished):
-            # Every client reads them, whatever the umask of whoever built.
-            directory.chmod(0o755)
-            _sync_directory(directory)
-        unfinished.rename(final)
-        _sync_directory(images)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    return made
 
 
 def verify(release: Release) -> list[str]:
@@ -286,17 +250,11 @@ def _link(images: Path, link: str, target: str) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
     temporary.replace(images / link)
-    _sync_directory(images)
+    sync_directory(images)
 
 
-def _settle(path: Path) -> None:
-    path.chmod(0o644)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    # Without it the names in a directory may not survive a power cut.
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut; raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -27,6 +27,7 @@ from appliance.errors import UserError
 from appliance.registry import schema
 from appliance.registry.database import Registry
 from appliance.registry.move_from_0_1 import take_over
+from appliance.registry.sql_errors import explain
 from services.linux import atomic_file
 
 MANIFEST, CONFIG, ALLOWLIST, REGISTRY = "manifest.json", "config.toml", "allowlist.txt", "registry.sqlite3"
@@ -81,7 +82,7 @@ def write(config: Config, file: IO[bytes]) -> Contents:
         take_over(config.registry)
         nothing = not config.registry.exists()
     except PermissionError as error:
-        raise schema.explain(config.registry, error) from error
+        raise explain(config.registry, error) from error
     if nothing:
         raise UserError(
             f"there is no registry {config.registry}: nothing to back up", "see: netboot-appliance config show"

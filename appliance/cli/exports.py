@@ -24,7 +24,7 @@ def show(context: typer.Context) -> None:
     backend, why = install.chosen(config)
     typer.echo(f"# {install.destination(config, backend)} ({why})", err=True)
     _, grants = _wanted(config)
-    typer.echo(install.render(backend, exports_for(config, grants)), nl=False)
+    typer.echo(install.render(backend, exports_for(config.images, config.state, grants)), nl=False)
 
 
 @app.command(epilog="Example: sudo netboot-appliance exports apply")

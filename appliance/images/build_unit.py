@@ -15,7 +15,8 @@ from typing import Any
 
 from appliance.config.file import DEFAULT_PATH
 from image import release
-from image.build import BuildError, Progress, When
+from image.build import When
+from image.progress import BuildError, Progress
 from image.release import Release, ReleaseError
 from services.linux import programs
 from services.linux.programs import ProgramError

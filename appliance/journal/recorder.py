@@ -18,7 +18,7 @@ from typing import Any, get_args, get_type_hints
 
 from appliance.journal.timeline import MOST_ADDRESSES, AddressLost, Boot, Sign, continues, fold, replay
 from appliance.registry.database import BootRow, Client, IgnoredRow, Registry
-from appliance.registry.schema import SqlError
+from appliance.registry.sql_errors import SqlError
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered, TransferProgressed
 

@@ -7,8 +7,8 @@ it at the same time; `changed()` tells one what the other committed. A commit is
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from appliance.allowlist import Allowlist, BootSettings, Entry
 from appliance.registry import schema
 from appliance.registry.file_owner import acting_as_owner
 from appliance.registry.move_from_0_1 import take_over
+from appliance.registry.sql_errors import explain, is_of_the_disk
 from services.ethernet import MacAddress, MacRange
 
 # A machine's history is for people; beyond this many boots nobody reads it, and the file stays small for years.
@@ -92,7 +93,7 @@ class Registry:
                     self.sql.close()
                     raise
         except (OSError, sqlite3.Error) as error:
-            raise schema.explain(path, error) from error
+            raise explain(path, error) from error
 
     def close(self) -> None:
         self.sql.close()
@@ -102,25 +103,16 @@ class Registry:
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self.close()
-        if isinstance(error, sqlite3.Error) and schema.is_of_the_disk(error):
-            raise schema.explain(self.path, error) from error
+        if isinstance(error, sqlite3.Error) and is_of_the_disk(error):
+            raise explain(self.path, error) from error
 
     def check(self) -> None:
         """Read all of it; raises UserError if it is damaged. Takes 0.1 s for 25 MB, the history of 300 PCs."""
         schema.check(self.sql, self.path)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All of the block's writes, or none of them."""
-        self.sql.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.sql.execute("COMMIT")
-        except BaseException:
-            # SQLite itself has rolled back where the disk was full.
-            if self.sql.in_transaction:
-                self.sql.execute("ROLLBACK")
-            raise
+        return schema.transaction(self.sql)
 
     def wait_for_locks(self, seconds: float) -> None:
         """From now on a write waits so long for another process that writes; 10 s before this is called."""

@@ -5,12 +5,13 @@ is in the tables is a matter of `appliance.registry.database`.
 """
 
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from appliance.errors import UserError
 from appliance.registry.file_owner import acting_as_owner
+from appliance.registry.sql_errors import damaged, explain
 from services.linux import atomic_file
 
 # Number n makes schema n + 1 of schema n. Run with foreign keys off: a table may be made anew under its old name.
@@ -57,10 +58,6 @@ MIGRATIONS: list[Iterable[str]] = [
         ) WITHOUT ROWID""",
     ),
 ]
-SqlError = sqlite3.Error
-"""What a statement raises. Elsewhere nobody knows SQLite; `explain` says what it means."""
-
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def version(sql: sqlite3.Connection) -> int:
@@ -86,16 +83,23 @@ def migrate(sql: sqlite3.Connection, path: Path) -> None:
         return
     if before:
         _copy(sql, _kept(path, before))
-    sql.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(sql):
         # Another process may have done it while this one waited for the lock.
         for number in range(version(sql), len(MIGRATIONS)):
             for statement in MIGRATIONS[number]:
                 sql.execute(statement)
             sql.execute(f"PRAGMA user_version = {number + 1}")
+
+
+@contextmanager
+def transaction(sql: sqlite3.Connection) -> Iterator[None]:
+    """All of the block's writes, or none of them."""
+    sql.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         sql.execute("COMMIT")
     except BaseException:
-        # SQLite itself has rolled back where the disk was full.
+        # If the disk is full, SQLite itself has rolled back already.
         if sql.in_transaction:
             sql.execute("ROLLBACK")
         raise
@@ -129,7 +133,7 @@ def check(sql: sqlite3.Connection, path: Path) -> None:
     except sqlite3.Error as error:
         raise explain(path, error) from error
     if complaints:
-        raise _damaged(path, complaints[0].replace("\n", " "))
+        raise damaged(path, complaints[0].replace("\n", " "))
 
 
 def examine(path: Path) -> int:
@@ -146,48 +150,6 @@ def examine(path: Path) -> int:
             return found
     except sqlite3.Error as error:
         raise explain(path, error) from error
-
-
-def explain(path: Path, error: Exception) -> UserError:
-    """What an error of SQLite or the system means for people."""
-    if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in _DAMAGED:
-        return _damaged(path, str(error))
-    if is_locked(error):
-        return UserError(
-            f"the registry {path} is locked: another program has been writing to it all the time",
-            f"try again; look who it is: fuser -v {path}",
-            code=1,
-        )
-    return UserError(
-        f"cannot use the registry {path}: {error}",
-        f"run with sudo; look whether the disk is full (df {path.parent}) and who may write there",
-        code=1,
-    )
-
-
-def is_locked(error: BaseException) -> bool:
-    """Whether an error of SQLite says that another process is writing."""
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def is_of_the_disk(error: BaseException | None) -> bool:
-    """Whether an error of SQLite comes from the file or the disk, and not from a statement of ours."""
-    code = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
-    return code is not None and code & 0xFF not in (
-        sqlite3.SQLITE_ERROR,
-        sqlite3.SQLITE_CONSTRAINT,
-        sqlite3.SQLITE_MISUSE,
-        sqlite3.SQLITE_MISMATCH,
-        sqlite3.SQLITE_RANGE,
-    )
-
-
-def _damaged(path: Path, complaint: str) -> UserError:
-    return UserError(
-        f"the registry {path} is damaged: {complaint}",
-        "restore a backup: netboot-appliance restore FILE; or begin with an empty one, in which nobody may boot: "
-        f"mv {path} {path}.damaged (the PCs' work is not in it and stays)",
-    )
 
 
 def _copy(sql: sqlite3.Connection, target: Path) -> None:

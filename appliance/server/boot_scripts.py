@@ -18,7 +18,7 @@ from appliance.config import menu_password
 from appliance.journal.recorder import Journal
 from appliance.network.interfaces import base_url
 from appliance.registry.database import Registry
-from appliance.registry.schema import SqlError
+from appliance.registry.sql_errors import SqlError
 from appliance.server.box import Box
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress

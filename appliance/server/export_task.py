@@ -24,7 +24,7 @@ from appliance.exports.grants import ExportGrant, decide_grants
 from appliance.exports.request import ExportAnswer, digest, encode
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
-from appliance.registry.schema import SqlError
+from appliance.registry.sql_errors import SqlError
 from appliance.server.box import Box
 from services.linux import atomic_file
 
@@ -134,7 +134,8 @@ async def keep_exports(
         begun = time.monotonic()
         try:
             boots = {boot.mac: boot for boot in journal.boots()}
-            grants = decide_grants(box.networks, box.allowlist, journal.clients(), boots)
+            numbers = {client.mac: client.number for client in journal.clients()}
+            grants = decide_grants(box.networks, box.allowlist, numbers, boots)
             done = await installer.install(box.config, box.networks, grants, stale)
             if done is None:
                 continue

@@ -7,8 +7,8 @@ log and systemd's status line say so once. Nothing here waits: another process m
 import structlog
 
 from appliance.journal.recorder import Journal
-from appliance.registry import schema
 from appliance.registry.database import Registry
+from appliance.registry.sql_errors import SqlError, explain, is_locked
 from appliance.server.box import Box
 from services.dhcp.lease_server import LeaseServer
 
@@ -72,10 +72,10 @@ class RegistrySync:
     def _failed(self, error: Exception, now: float) -> None:
         if self._failing_since is None:
             self._failing_since = now
-        if schema.is_locked(error) and now - self._failing_since < _BUSY_FOR:
+        if is_locked(error) and now - self._failing_since < _BUSY_FOR:
             return
-        if isinstance(error, schema.SqlError):
-            known = schema.explain(self._registry.path, error)
+        if isinstance(error, SqlError):
+            known = explain(self._registry.path, error)
             self._report(known.message, known.hint)
         else:
             self._report(f"the registry cannot be used: {error!r}", "please report this with the log", error)

@@ -161,7 +161,7 @@ def test_a_request_that_goes_too_far_is_refused_and_in_the_journal(server: Conta
     assert ask(server, 2) == "kernel 3"
     before = exported(server)
     # 10.77.0.255: the broadcast address of lan0's network, which is all that is configured.
-    assert "has the address 10.77.0.255, which is not one of a machine in 10.77.0.0/24" in ask(server, 255)
+    assert "has the address 10.77.0.255, which cannot belong to a machine in 10.77.0.0/24" in ask(server, 255)
     assert exported(server) == before
     answer = json.loads(server.run(["cat", f"/run/{UNIT}/result.json"]).stdout)
     assert "10.77.0.255" in answer["error"]

@@ -116,10 +116,10 @@ def test_spaces_around_the_hyphen_and_comments() -> None:
         ("52:54:00:*\nbanana\n", "f:2: 'banana' is not a MAC address or range"),
         ("52:54:00:* timeout=5 timeout=6\n", "f:1: timeout= stands there twice"),
         ("52:54:00:* timeout=-5\n", "f:1: timeout=-5: whole seconds"),
-        ("52:54:00:* timeout=3601\n", "f:1: timeout: seconds from 0 (no menu) to 3600"),
+        ("52:54:00:* timeout=3601\n", "f:1: timeout: must be from 0 (no menu) to 3600 seconds"),
         ("52:54:00:* root=tftp\n", "f:1: root=tftp: one of nfs, http"),
         ("52:54:00:* root=\n", "f:1: root=: one of nfs, http"),
-        ("52:54:00:* default=disk room\n", "f:1: 'disk' is no entry of the menu: boinc, local"),
+        ("52:54:00:* default=disk room\n", "f:1: 'disk' is not an entry of the menu: boinc, local"),
         ("52:54:00:*\n\n52:54:00:00:00:00/24 again\n", "f:3: 52:54:00:00:00:00/24 stands on line 1 already"),
     ],
 )

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from image import build, checks, command, release
-from image.build import BuildError, Progress, When
+from image import apt, build, checks, command, release
+from image.build import When
+from image.progress import STAGES, BuildError, Progress
 from image.recipe import ImageRecipe
 
 SOURCES = "deb http://mirror.example.org/debian bookworm main\ndeb http://s.example.org/x bookworm-security main\n"
@@ -60,7 +61,7 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (directory / "apt" / "sources.list").write_text(SOURCES)
     (directory / "bin" / "lb").write_text(LB)
     (directory / "bin" / "lb").chmod(0o755)
-    monkeypatch.setattr(build, "APT", directory / "apt")
+    monkeypatch.setattr(apt, "DIRECTORY", directory / "apt")
     monkeypatch.setattr(command, "PATH", f"{directory / 'bin'}:{command.PATH}")
     monkeypatch.setattr(command, "ALONE", ALONE)
     monkeypatch.setattr(checks, "problems", lambda *arguments, **options: ())
@@ -81,8 +82,8 @@ def calls(room: Path) -> list[str]:
 
 def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
     made, told = run(room)
-    assert list(dict.fromkeys(each.stage for each in told)) == list(build.STAGES)
-    assert [each.number for each in told] == [build.STAGES.index(each.stage) + 1 for each in told]
+    assert list(dict.fromkeys(each.stage for each in told)) == list(STAGES)
+    assert [each.number for each in told] == [STAGES.index(each.stage) + 1 for each in told]
     assert any(each.step == "lb chroot" for each in told)
     assert calls(room) == ["config", "bootstrap", "chroot", "binary"]
     assert release.current(room / "images") == made

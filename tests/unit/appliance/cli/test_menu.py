@@ -109,13 +109,13 @@ def test_what_the_loader_would_read_has_no_secrets(box: Box, dialect: str, monke
         (("menu", "show", "--for", "x"), "is not a MAC address"),
         (("menu", "show", "--dialect", "lilo"), "there is no dialect 'lilo'"),
         (("boot", "next", PC, "local"), "is not allowed; nothing was changed"),
-        (("boot", "next", PC, "disk"), "'disk' is no entry of the menu"),
+        (("boot", "next", PC, "disk"), "'disk' is not an entry of the menu"),
         (("boot", "next", PC), "name an entry, or give --clear"),
         (("boot", "next", PC, "local", "--clear"), "name an entry, or give --clear"),
-        (("allow", "add", PC, "--default", "disk"), "'disk' is no entry of the menu"),
+        (("allow", "add", PC, "--default", "disk"), "'disk' is not an entry of the menu"),
         (("allow", "add", PC, "--default", "rescue"), "rescue is locked in [menu]"),
         (("allow", "add", PC, "--timeout", "-1"), "whole seconds"),
-        (("allow", "add", PC, "--timeout", "9999"), "timeout: seconds from 0 (no menu) to 3600"),
+        (("allow", "add", PC, "--timeout", "9999"), "timeout: must be from 0 (no menu) to 3600 seconds"),
         (("allow", "add", PC, "--root", "tftp"), "root=tftp: one of nfs, http"),
         (("allow", "add", PC, "--label", "root=http"), "a label does not begin with a setting"),
     ],
@@ -142,8 +142,8 @@ def test_boot_next(box: Box) -> None:
 
 def test_boot_next_of_what_there_is_not(box: Box) -> None:
     box.run("allow", "add", PC)
-    for entry, words in (("memtest", "apt-get install memtest86+"), (f"image:{OLD}0", "is no entry")):
-        with pytest.raises(UserError, match=r"memtest86\+|is no entry") as caught:
+    for entry, words in (("memtest", "apt-get install memtest86+"), (f"image:{OLD}0", "is not an entry")):
+        with pytest.raises(UserError, match=r"memtest86\+|is not an entry") as caught:
             box.run("boot", "next", PC, entry)
         assert words in caught.value.message
     with pytest.raises(UserError, match="there is no such release any more"):
@@ -186,7 +186,7 @@ def test_a_password_from_standard_input(box: Box) -> None:
     assert lines[1].startswith('grub_password = "grub.pbkdf2.sha512.10000.')
     assert "(set, not shown)" in box.run("config", "show")
     assert "scrypt:" not in box.run("config", "show")
-    with pytest.raises(UserError, match="a password has 1 to 64"):
+    with pytest.raises(UserError, match="a password must have 1 to 64"):
         box.run("menu", "password", stdin="\n")
 
 

@@ -1,4 +1,4 @@
-"""The files by which server and root talk, and what a server that was taken over could put in their place."""
+"""The files through which server and root talk, and what a compromised server could put in their place."""
 
 import os
 import socket
@@ -30,7 +30,7 @@ def put(path: Path, content: bytes = b"{}", owner: int = SERVER) -> Path:
     return path
 
 
-def test_each_finds_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_finds_the_files_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Path("/run/netboot-appliance")
     assert request_file(own) == Path("/run/netboot-appliance/exports.json")
     assert answer_file(own) == Path("/run/netboot-appliance-exports/result.json")
@@ -107,6 +107,7 @@ def test_anything_else_in_its_place_is_refused(directory: Path, trick: Callable[
     with pytest.raises(UserError, match="is refused") as caught:
         read_request(request_file(directory))
     assert caught.value.code == 1
+    assert str(request_file(directory)) in caught.value.message
     assert "secret" not in caught.value.message
 
 
@@ -118,7 +119,7 @@ def test_a_link_in_the_place_of_the_directory_is_refused(directory: Path) -> Non
         read_request(request_file(link))
 
 
-def test_an_answer_that_is_none_is_none(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_answer_is_none(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     assert read_answer(path) is None
     path.write_bytes(b"{")

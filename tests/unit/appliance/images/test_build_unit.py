@@ -16,7 +16,8 @@ import pytest
 from appliance.config.file import DEFAULT_PATH
 from appliance.images import build_unit
 from image import release
-from image.build import BuildError, Progress, When
+from image.build import When
+from image.progress import BuildError, Progress
 from image.release import Release, ReleaseError
 from tests.unit.image.test_release import NEW, OLD, publish
 
