@@ -1,6 +1,6 @@
 """The running server reads its configuration again: all of it comes into force, or nothing.
 
-Who asked learns what came of it from the registry (appliance/server/reload_result.py) and from systemd.
+Who asked learns what came of it from the registry (appliance/registry/reload_result.py) and from systemd.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ from appliance.config import file as configuration
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.network.interfaces import networks
+from appliance.registry import reload_result
 from appliance.registry.database import Registry
-from appliance.server import reload_result, systemd
+from appliance.server import systemd
 from appliance.server.box import Box
 from services.linux.neighbours import Interface
 
