@@ -1,7 +1,6 @@
 """`doctor`: look at the box and its segment, and say what is wrong and what to do about it."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 from appliance.cli import doctor_probe
 from appliance.cli.output import show_json
 from appliance.config.file import load
-from appliance.doctor.finding import Finding, Severity, error, exit_code, summary, worst
+from appliance.doctor.finding import Finding, Severity, error, exit_code, report, summary, worst
 from appliance.errors import UserError
 
 app = typer.Typer(name="doctor")
@@ -45,7 +44,7 @@ def doctor(
             _show(finding)
     severity = worst(findings)
     if as_json:
-        show_json({"worst": severity, "findings": [asdict(finding) for finding in findings]})
+        show_json(report(findings))
     else:
         typer.echo(summary(findings))
     raise typer.Exit(exit_code(severity))

@@ -1,6 +1,6 @@
 """The running server reads its configuration again: all of it takes effect, or nothing.
 
-Whoever asked for it finds the result in the registry (appliance/server/reload_result.py) and in systemd's status.
+Whoever asked for it finds the result in the registry (appliance/registry/reload_result.py) and in systemd's status.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ from appliance.config import file as configuration
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.network.interfaces import networks
+from appliance.registry import reload_result
 from appliance.registry.database import Registry
-from appliance.server import reload_result, systemd
+from appliance.server import systemd
 from appliance.server.box import Box
 from services.linux.neighbours import Interface
 

@@ -104,6 +104,10 @@ PURE = (
         f"services/probe/{name}.py"
         for name in ("attempt", "explanation", "firmware", "message", "ipxe_script", "transfers", "verdict")
     ),
+    *(
+        f"appliance/view/{name}.py"
+        for name in ("allowed", "boots", "clients", "explanation", "firmware", "images", "leases", "menu", "status")
+    ),
     "appliance/doctor/finding.py",
     "appliance/doctor/pointers.py",
     "appliance/doctor/ruleset.py",

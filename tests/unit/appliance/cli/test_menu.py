@@ -1,6 +1,7 @@
 """`menu`, `boot next` and the settings of ranges, as their user types them."""
 
 import json
+from ipaddress import IPv4Interface
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from appliance.errors import UserError
 from appliance.registry.database import Client, Registry
 from image import release
 from services.ethernet import MacAddress
+from services.linux.neighbours import Interface
 from services.menus.grub import HASH
 from tests.unit.image.test_release import publish
 
@@ -90,7 +92,8 @@ def test_without_a_configuration_there_is_no_menu(box: Box) -> None:
 
 @pytest.mark.parametrize("dialect", ["ipxe", "grub", "pxelinux"])
 def test_what_the_loader_would_read_has_no_secrets(box: Box, dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.cli.menu._address", lambda _: __import__("ipaddress").IPv4Address("10.77.0.1"))
+    lan = Interface("lan0", 2, IPv4Interface("10.77.0.1/24"), MacAddress(1))
+    monkeypatch.setattr("appliance.boot.preview.interfaces", lambda _: [lan])
     box.run("allow", "add", PC)
     text = box.run("menu", "show", "--for", PC, "--dialect", dialect)
     assert "scrypt:" not in text

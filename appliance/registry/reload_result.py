@@ -1,4 +1,4 @@
-"""The result of the server's last reload: the server writes it to the registry, other processes read it there."""
+"""The result of the server's latest reload of its configuration. The server writes it, other processes read it."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -10,9 +10,9 @@ _KEY = "reload"
 
 @dataclass(frozen=True, slots=True)
 class ReloadResult:
-    """One reload, or the start. If `error` is empty the configuration is in force, except for what `note` says.
+    """One reload, or the start. Without an error the new configuration is in force, except for what `note` says.
 
-    `begun` is the host's time.monotonic(), `at` time.time().
+    `begun` is the host's time.monotonic(), `at` is time.time().
     """
 
     begun: float
@@ -23,12 +23,12 @@ class ReloadResult:
 
 
 def begin() -> ReloadResult:
-    """A good result of a reload that begins now."""
+    """A successful reload that begins now."""
     return ReloadResult(time.monotonic(), time.time())
 
 
 def write(registry: Registry, result: ReloadResult) -> None:
-    """Replace the result before it."""
+    """Replace the previous result."""
     registry.set_server(_KEY, asdict(result))
 
 
