@@ -21,7 +21,7 @@ from appliance.network.interfaces import found_interface
 from appliance.registry.server_lock import holder
 from image.bootfiles import BootFileError, original
 from services.linux import atomic_file
-from services.linux.neighbours import interface_address
+from services.linux.interfaces import interface_address
 from services.menus.menu import Dialect
 
 app = typer.Typer(name="config", help="The configuration file.", no_args_is_help=True)

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 
 from appliance.errors import UserError
 from appliance.network import ports
-from services.linux.neighbours import Interface
+from services.linux.interfaces import Interface
 from services.linux.sockets import BindError
 from services.probe.find_servers_raw import HeardServer
 from services.probe.find_servers_udp import rollcall

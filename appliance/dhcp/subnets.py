@@ -7,7 +7,7 @@ from typing import NoReturn
 from appliance.config.file import Config
 from appliance.errors import UserError
 from services.dhcp.pool import AddressRange, Subnet
-from services.linux.neighbours import Interface
+from services.linux.interfaces import Interface
 
 
 def subnets(config: Config, served: Sequence[Interface]) -> tuple[Subnet, ...]:

@@ -14,7 +14,7 @@ from appliance.config.file import Config
 from appliance.doctor.finding import Finding, UnobservableError, error, note, ok
 from appliance.doctor.ruleset import Fate, FirstPacket, Ruleset, parse
 from services.linux import programs
-from services.linux.neighbours import links
+from services.linux.interfaces import links
 from services.linux.programs import ProgramError
 from services.nfs.rpc import MOUNT, RpcError, port_of
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
-from services.linux.neighbours import Link, links
+from services.linux.interfaces import Link, links
 
 WHOLE_FRAME = 1500
 """The MTU of Ethernet, which boot firmware takes for granted."""

@@ -14,7 +14,7 @@ from appliance.doctor.finding import Finding, UnobservableError, error, ok, warn
 from appliance.network.ports import Listener, listeners, way_out
 from appliance.registry.server_lock import holder
 from services.dhcp.message import BOOT_SERVER_PORT, SERVER_PORT
-from services.linux.neighbours import links
+from services.linux.interfaces import links
 
 _TFTP_PORT = 69
 

@@ -13,7 +13,7 @@ from appliance.doctor.own_box import OwnBox
 from appliance.errors import UserError
 from appliance.network.interfaces import interfaces
 from services.ethernet import MacAddress
-from services.linux.neighbours import Interface, interface_address
+from services.linux.interfaces import Interface, interface_address
 from services.probe import capture
 from services.probe.client import Probe
 from services.probe.explanation import Explanation, explain

@@ -14,7 +14,7 @@ from appliance.doctor import pointers
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from services.dhcp.message import Option
 from services.dhcp.options import read_options
-from services.linux.neighbours import Link, links
+from services.linux.interfaces import Link, links
 from services.probe.find_servers_raw import HeardServer, Port4011, ask_boot_server, survey
 from services.probe.message import NOWHERE
 

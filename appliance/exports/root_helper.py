@@ -15,7 +15,7 @@ from appliance.exports import install
 from appliance.exports.mailbox import answer_file, directories, read_request, refused, request_file
 from appliance.exports.request import ExportAnswer, decode, digest, encode_answer
 from services.linux import atomic_file
-from services.linux.ioctl_interface import address_of
+from services.linux.netlink_socket import address_of
 
 _KEPT = "config.toml"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from appliance.errors import UserError
-from services.linux.neighbours import Interface, Link, interface_address, links
+from services.linux.interfaces import Interface, Link, interface_address, links
 
 SETTLED = 3.0
 """Seconds that an interface has to be another one: whoever configures it takes addresses away and gives them back."""

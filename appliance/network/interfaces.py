@@ -7,8 +7,8 @@ from pathlib import Path
 
 from appliance.config.file import Config
 from appliance.errors import UserError
-from services.linux.neighbours import Interface, interface_address
-from services.linux.neighbours import interfaces as all_interfaces
+from services.linux.interfaces import Interface, interface_address
+from services.linux.interfaces import interfaces as all_interfaces
 
 
 def interfaces(config: Config) -> list[Interface]:

@@ -30,7 +30,8 @@ from services.dhcp.plan import BootPlan
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Reported, ScriptServed, TransferProgressed
-from services.linux.neighbours import Interface, Neighbours
+from services.linux.interfaces import Interface
+from services.linux.neighbours import Neighbours
 
 _VERIFY_SECONDS = 2.0  # between two looks at the files of the active release
 

@@ -38,8 +38,9 @@ from appliance.server.reload import ConfigReload
 from image.bootfiles import BootFileError, install
 from services.dhcp import packet
 from services.linux import atomic_file
-from services.linux.neighbours import Interface, Neighbours
-from services.linux.neighbours import load as load_pyroute2
+from services.linux.interfaces import Interface
+from services.linux.interfaces import load as load_pyroute2
+from services.linux.neighbours import Neighbours
 
 _WATCH_SECONDS = 0.25
 _CONFIRM_SECONDS = 0.1

@@ -10,7 +10,8 @@ from appliance.server.box import Box
 from services.dhcp.lease_server import LeaseServer
 from services.dhcp.leasing import Leasing
 from services.ethernet import MacAddress
-from services.linux.neighbours import Interface, Neighbours
+from services.linux.interfaces import Interface
+from services.linux.neighbours import Neighbours
 
 
 def lease_server(

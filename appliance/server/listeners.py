@@ -11,7 +11,7 @@ from appliance.server.box import Box
 from services.dhcp.lease_server import LeaseServer
 from services.dhcp.server import ProxyDhcp
 from services.http.server import HttpServer
-from services.linux.neighbours import Interface
+from services.linux.interfaces import Interface
 from services.linux.sockets import BindError
 from services.tftp.content_cache import ContentCache
 from services.tftp.files import Files

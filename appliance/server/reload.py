@@ -17,7 +17,7 @@ from appliance.registry import reload_result
 from appliance.registry.database import Registry
 from appliance.server import systemd
 from appliance.server.box import Box
-from services.linux.neighbours import Interface
+from services.linux.interfaces import Interface
 
 log = structlog.get_logger("serve")
 

@@ -4,14 +4,13 @@ Bounded: while MOST of them wait, the next one leaves at once, because an early 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
-
-import structlog
 
 MOST = 1000
 """Answers that wait at the same time on one interface: a room that was switched on together."""
 
-_log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 
 class DelayedSend:
@@ -32,7 +31,7 @@ class DelayedSend:
             try:
                 send()
             except Exception:
-                _log.exception("delayed dhcp answer failed")
+                log.exception("delayed dhcp answer failed")
 
         timer = asyncio.get_running_loop().call_later(seconds, send_late)
         self._timers.add(timer)

@@ -12,12 +12,11 @@ PC that renews keeps its address.
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-
-import structlog
 
 from services.decision import Ignore, Reason
 from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, Noted, Offer, Refusal, State
@@ -37,7 +36,7 @@ COMMIT_SECONDS = 0.005
 _TRIES = 4
 """Addresses probed for one DISCOVER; after them its retry is waited for."""
 
-_log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +122,12 @@ class LeaseServer:
             case LeaseGrant():
                 self._granted.append((question, decision))
             case Refusal():
-                _log.debug("lease refused", mac=str(mac), why=decision.why)
+                log.debug("lease refused", extra={"mac": str(mac), "why": decision.why})
                 self._send(question, decision)
             case Noted():
                 if decision.lease.state is State.BLOCKED:
-                    address = str(decision.lease.address)
-                    _log.warning("address declined: another machine uses it", mac=str(mac), address=address)
+                    declined = {"mac": str(mac), "address": str(decision.lease.address)}
+                    log.warning("address declined: another machine uses it", extra=declined)
             case Ignore(Reason.POOL_EMPTY):
                 self._emit(Ignored("dhcp", str(mac), Reason.POOL_EMPTY))
             case Ignore(Reason.NO_POOL) if question.message.giaddr != NOWHERE:
@@ -163,17 +162,19 @@ class LeaseServer:
                 return
             blocked = self._leasing.met(mac, offer.address, met.mac, met.fresh, self._clock())
             if blocked is not None:
-                _log.warning(
+                log.warning(
                     "address is in use by another machine; it is not leased for a while",
-                    address=str(offer.address),
-                    by=str(met.mac),
-                    do="give that machine an address outside the pool",
+                    extra={
+                        "address": str(offer.address),
+                        "by": str(met.mac),
+                        "do": "give that machine an address outside the pool",
+                    },
                 )
             self._commit_soon()
             if tries > 1:
                 self._decide(question, tries - 1)
         except Exception:
-            _log.exception("dhcp offer failed", mac=str(mac), address=str(offer.address))
+            log.exception("dhcp offer failed", extra={"mac": str(mac), "address": str(offer.address)})
 
     def _commit_soon(self) -> None:
         for lease in self._leasing.changes():
@@ -195,11 +196,11 @@ class LeaseServer:
             lease = grant.lease
             try:
                 if grant.new:
-                    _log.info("leased", mac=str(lease.mac), address=str(lease.address))
+                    log.info("leased", extra={"mac": str(lease.mac), "address": str(lease.address)})
                     self._given(lease.address, lease.mac)
                 self._send(question, grant)
             except Exception:
-                _log.exception("dhcp answer failed", mac=str(lease.mac), address=str(lease.address))
+                log.exception("dhcp answer failed", extra={"mac": str(lease.mac), "address": str(lease.address)})
 
     def _send(self, question: Question, decision: Offer | LeaseGrant | Information | Refusal) -> None:
         question.send(reply(question.message, decision, question.server, question.boot))

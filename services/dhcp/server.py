@@ -6,14 +6,13 @@ decided here: `allowed` and `plan` say so. Addresses are not leased here either:
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from ipaddress import IPv4Address
 from operator import is_not
 from typing import NamedTuple
-
-import structlog
 
 from services.decision import Ignore, Reason
 from services.dhcp import boot_answer, packet
@@ -46,7 +45,7 @@ _REPEATS = 64
 
 _Offer = tuple[Reply, tuple[Event, ...]]  # and the events to report once it has left
 
-_log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 
 class _Request(NamedTuple):
@@ -246,18 +245,20 @@ class ProxyDhcp:
         try:
             udp.send(datagram, destination)
         except OSError as error:
-            _log.warning(
+            log.warning(
                 "dhcp answer not sent",
-                interface=self._interface,
-                mac=str(reply.mac),
-                destination="{}:{}".format(*destination),
-                error=str(error),
+                extra={
+                    "interface": self._interface,
+                    "mac": str(reply.mac),
+                    "destination": "{}:{}".format(*destination),
+                    "error": str(error),
+                },
             )
             return b""
         return datagram
 
     def _log_failure(self, source: str) -> None:
-        _log.exception("dhcp datagram failed", interface=self._interface, source=source)
+        log.exception("dhcp datagram failed", extra={"interface": self._interface, "source": source})
 
 
 @lru_cache(maxsize=256)

@@ -8,13 +8,12 @@ Answers come from the box's own address, answers to broadcasts too. Only the fil
 import contextlib
 import ctypes
 import errno
+import logging
 import mmap
 import socket
 import struct
 from collections.abc import Sequence
 from ipaddress import IPv4Address
-
-import structlog
 
 from services.dhcp import packet
 from services.dhcp.message import SERVER_PORT, Peer
@@ -46,7 +45,7 @@ _PKTINFO = struct.Struct("=I4s4s")
 _NAME = struct.Struct("16s")  # struct sockaddr_in
 _NAME_LENGTH, _BYTES = 2, 14  # where these stand in a mmsghdr, in words of four bytes
 
-_log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 
 class UdpPort:
@@ -210,7 +209,7 @@ def open_port(interface: str, at: IPv4Address, port: int, source: IPv4Address) -
     try:
         return BatchedUdpPort(udp, source, _TOO_LONG)
     except (Unavailable, OSError) as why:
-        _log.info("dhcp takes and sends datagrams one at a time", interface=interface, why=str(why))
+        log.info("dhcp takes and sends datagrams one at a time", extra={"interface": interface, "why": str(why)})
         return UdpPort(udp, source, _TOO_LONG)
 
 

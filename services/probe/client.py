@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from services.decision import Ignore
 from services.dhcp.message import BOOT_SERVER_PORT, CLIENT_PORT, SERVER_PORT, MessageType
 from services.ethernet import MacAddress
-from services.linux.neighbours import Interface
+from services.linux.interfaces import Interface
 from services.probe import codec, ipxe_script, packet_socket, tftp_download
 from services.probe.firmware import NOT_IPXE, Agent, Choice, choose, requests
 from services.probe.message import (

@@ -7,14 +7,12 @@ input: the same, but that what it gives away is of its pool and nobody else's, a
 pool has addresses.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network
 from types import TracebackType
 from typing import Any, Self, cast
-
-from structlog.testing import capture_logs
 
 from services.decision import Ignore
 from services.dhcp import packet, proxy
@@ -27,6 +25,7 @@ from services.dhcp.pool import AddressRange, Subnet
 from services.dhcp.server import ProxyDhcp
 from tests.captures import all_captures, datagrams
 from tests.fakes.dhcp_client import Answer, message
+from tests.fuzz.faults import Faults
 from tests.transcripts.wire import BOX, EVERYONE, plan
 
 SOURCE = IPv4Address("10.77.0.134")
@@ -89,12 +88,11 @@ class Target:
             basis=lambda: (self._may, self._profile),
             clock=lambda: self._monotonic,
         )
-        self._open = ExitStack()
-        self._log = self._open.enter_context(capture_logs())
+        self._faults = Faults("services.dhcp", logging.WARNING)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._open.close()
+        self._faults.close()
 
     def __call__(self, data: bytes) -> None:
         """Play one input."""
@@ -118,8 +116,7 @@ class Target:
         self._server.hear(cast(Any, wire), arrival.port, [(each, peer) for each in (datagram, again, datagram)])
         wanted = [(packet.encode(each), (str(each.destination), each.destination_port)) for each in replies if each]
         assert wire.sent == Counter(wanted if self._may else [])
-        assert not [line for line in self._log if line["log_level"] in ("warning", "error")], self._log
-        self._log.clear()
+        self._faults.check()
 
     def lease(self, datagram: bytes) -> None:
         """Hand a datagram to the DHCP server, where it finds nobody at the addresses that it probes."""

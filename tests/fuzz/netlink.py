@@ -11,7 +11,7 @@ from typing import Self
 from services.linux import netlink
 
 _HEADER = 16  # struct nlmsghdr
-_KINDS = (netlink.NEW_NEIGHBOUR, netlink.ERROR)
+_KINDS = (netlink.NEW_NEIGHBOUR, netlink.NEW_LINK, netlink.NEW_ADDRESS, netlink.ERROR)
 
 
 def seeds() -> list[bytes]:

@@ -13,7 +13,7 @@ from appliance.dhcp import other_servers
 from appliance.dhcp.other_servers import SECONDS, assert_alone
 from appliance.errors import UserError
 from services.ethernet import MacAddress
-from services.linux.neighbours import Interface
+from services.linux.interfaces import Interface
 from tests.netns.dhcp_clients import CLIENTS, DhcpClient
 from tests.netns.dhcp_servers import ADDRESS as THEIRS
 from tests.netns.dhcp_servers import ISC, KEA, DhcpServer

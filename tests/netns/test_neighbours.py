@@ -8,7 +8,9 @@ from ipaddress import IPv4Address, IPv4Interface
 import pytest
 
 from services.ethernet import MacAddress
-from services.linux.neighbours import Interface, Neighbours, interface_address, interfaces
+from services.linux.interfaces import Interface, interface_address, interfaces, links
+from services.linux.neighbours import Neighbours
+from services.linux.netlink_socket import ask_interface
 from tests.netns.inside import PATIENCE, inside
 from tests.room.namespaces import Namespace, Network
 from tests.room.processes import wait_until
@@ -114,6 +116,18 @@ async def test_an_interface_is_described_by_its_first_address(box: Namespace) ->
     found = interface_address("lan0")
     assert (found.name, found.address, found.mac) == ("lan0", IPv4Interface("10.77.0.1/24"), BOX_MAC)
     assert box.ip("-o", "link", "show", "lan0").startswith(f"{found.index}: ")
+
+
+async def test_an_interface_by_its_name_is_what_pyroute2_says_of_it(box: Namespace) -> None:
+    expected = {
+        link.name: (link.index, bytes(link.mac) if link.mac else None, [each.address for each in link.addresses][:1])
+        for link in links()
+    }
+    assert {"lo", "lan0", "bare0", "tun0"} <= set(expected)
+    found = {name: ask_interface(name) for name in expected}
+    assert expected == {
+        name: (each.number, each.mac, [each.address] if each.address else []) for name, each in found.items()
+    }
 
 
 async def test_only_ethernet_with_an_address_is_usable(box: Namespace) -> None:

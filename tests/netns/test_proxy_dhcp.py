@@ -10,7 +10,6 @@ from ipaddress import IPv4Address
 from itertools import pairwise
 
 import pytest
-from structlog.testing import capture_logs
 
 from services.decision import Ignore, Reason
 from services.dhcp.plan import BootPlan
@@ -300,15 +299,17 @@ def fail(_: object) -> bool:
 
 
 @pytest.mark.parametrize("part", ["allow", "choose", "record"])
-async def test_a_failing_callable_ends_only_its_datagram(box: Namespace, pc: Client, part: str) -> None:
+async def test_a_failing_callable_ends_only_its_datagram(
+    box: Namespace, pc: Client, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
     us = Box()
     async with us.serving(box):
         working = getattr(us, part)
         setattr(us, part, fail)
-        with capture_logs() as logs:
-            pc.say(discover())
-            await until(lambda: bool(logs))
-        assert (logs[0]["event"], logs[0]["interface"], logs[0]["exc_info"]) == ("dhcp datagram failed", "lan0", True)
+        pc.say(discover())
+        await until(lambda: bool(caplog.records))
+        said = vars(caplog.records[0])
+        assert (said["msg"], said["interface"], bool(said["exc_info"])) == ("dhcp datagram failed", "lan0", True)
         setattr(us, part, working)
         us.events.clear()
         pc.say(message(DISCOVER, pc.mac, firmware(0), xid=0x5678))
@@ -317,18 +318,20 @@ async def test_a_failing_callable_ends_only_its_datagram(box: Namespace, pc: Cli
     assert us.events == [replace(DISCOVERED, xid=0x5678), Offered(PC, FILE, 67)]
 
 
-async def test_an_answer_that_cannot_be_sent_is_logged_and_not_counted_as_offered(box: Namespace, pc: Client) -> None:
+async def test_an_answer_that_cannot_be_sent_is_logged_and_not_counted_as_offered(
+    box: Namespace, pc: Client, caplog: pytest.LogCaptureFixture
+) -> None:
     us = Box()
     async with us.serving(box):
         box.ip("address", "delete", f"{BOX}/24", "dev", "lan0")
         try:
-            with capture_logs() as logs:
-                pc.say(discover())
-                await until(lambda: bool(logs))
+            pc.say(discover())
+            await until(lambda: bool(caplog.records))
         finally:
             box.ip("address", "add", f"{BOX}/24", "dev", "lan0")
-        assert (logs[0]["event"], logs[0]["mac"]) == ("dhcp answer not sent", str(PC))
-        assert logs[0]["destination"] == "255.255.255.255:68"
+        said = vars(caplog.records[0])
+        assert (said["msg"], said["mac"]) == ("dhcp answer not sent", str(PC))
+        assert said["destination"] == "255.255.255.255:68"
         assert us.events == [DISCOVERED]
         pc.say(discover())
         await pc.hear(str(BOX))

@@ -97,6 +97,7 @@ PURE = (
     "services/nfs/exports.py",
     "services/nfs/etab.py",
     "services/boinc/files.py",
+    "services/linux/netlink.py",
     "services/ethernet.py",
     "services/events.py",
     "services/decision.py",
@@ -126,6 +127,7 @@ PURE_BUT_FOR_A_TYPE = {
 CONFINED = {
     "scapy": {"services/dhcp/packet.py", "services/probe/codec.py", "services/probe/capture.py"},
     "tftpy": {"services/tftp/packet.py", "services/probe/tftp_download.py"},
+    "pyroute2": {"services/linux/interfaces.py"},
     "httptools": {"services/http/messages.py"},
     "subprocess": {"services/linux/programs.py", "image/command.py"},
     "sqlite3": {f"appliance/registry/{name}.py" for name in ("database", "schema", "sql_errors")},
@@ -181,6 +183,13 @@ def test_a_room_imports_from_lower_floors_only(path: Path) -> None:
 @pytest.mark.parametrize("path", [p for glob in WITHOUT_SCAPY for p in ROOT.glob(glob)], ids=lambda p: p.stem)
 def test_root_and_the_control_plane_import_no_scapy(path: Path) -> None:
     assert "scapy" not in {name.split(".")[0] for name in reachable(path)}
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if p.relative_to(ROOT).parts[0] != "appliance"], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_services_and_image_log_by_the_standard_library(path: Path) -> None:
+    assert "structlog" not in set(imports(path))
 
 
 @pytest.mark.parametrize("path", BENCH, ids=lambda p: str(p.relative_to(ROOT)))

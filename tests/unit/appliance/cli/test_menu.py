@@ -16,7 +16,7 @@ from appliance.errors import UserError
 from appliance.registry.database import Client, Registry
 from image import release
 from services.ethernet import MacAddress
-from services.linux.neighbours import Interface
+from services.linux.interfaces import Interface
 from services.menus.grub import HASH
 from tests.unit.image.test_release import publish
 

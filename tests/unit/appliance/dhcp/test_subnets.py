@@ -10,7 +10,7 @@ from appliance.dhcp.subnets import gives_addresses, subnets
 from appliance.errors import UserError
 from services.dhcp.pool import Subnet
 from services.ethernet import MacAddress
-from services.linux.neighbours import Interface
+from services.linux.interfaces import Interface
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 LAN = Interface("eth0", 2, IPv4Interface("10.77.0.1/24"), MacAddress(1))

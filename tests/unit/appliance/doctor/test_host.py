@@ -12,7 +12,7 @@ from appliance.doctor.finding import Finding, Severity
 from appliance.network.ports import Listener, way_out
 from appliance.registry.disk import Disk
 from services.ethernet import MacAddress
-from services.linux.neighbours import Address, Link, links
+from services.linux.interfaces import Address, Link, links
 
 FIXED = Address(IPv4Interface("10.77.0.1/24"), None)
 LEASED = Address(IPv4Interface("10.77.0.9/24"), 600)

@@ -159,7 +159,7 @@ def test_the_networks_are_those_of_the_interfaces_when_none_are_named(place: Pla
     place.serve()
     assert place.installed[0][0] == ["127.0.0.0/8"]
     place.config.write_text('[server]\ninterfaces = ["nosuch0"]\n')
-    with pytest.raises(UserError, match="nosuch0 has no IPv4 address"):
+    with pytest.raises(UserError, match="interfaces: there is no interface nosuch0"):
         place.serve()
 
 

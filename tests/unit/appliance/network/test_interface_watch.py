@@ -12,7 +12,7 @@ from appliance.errors import UserError
 from appliance.network import interface_watch as module
 from appliance.network.interface_watch import SETTLED, InterfaceWatch
 from services.ethernet import MacAddress
-from services.linux.neighbours import Address, Interface, Link
+from services.linux.interfaces import Address, Interface, Link
 
 HOME = IPv4Interface("10.77.0.1/24")
 MAC = MacAddress.parse("02:77:00:00:00:01")

@@ -7,7 +7,8 @@ import pytest
 from appliance.server.address_claims import AddressClaims
 from services.ethernet import MacAddress
 from services.events import AddressSeen
-from services.linux.neighbours import Interface, Neighbours
+from services.linux.interfaces import Interface
+from services.linux.neighbours import Neighbours
 
 MAC, OTHER = MacAddress.parse("52:54:00:aa:bb:cc"), MacAddress.parse("52:54:00:aa:bb:dd")
 HERE, ELSEWHERE = IPv4Address("10.0.0.5"), IPv4Address("10.9.0.5")

@@ -65,7 +65,7 @@ def test_structlog_and_logging_write_the_same_form() -> None:
     program = (
         "import logging, structlog; from appliance.server import logs; logs.configure(debug=False);"
         "structlog.get_logger('one').info('said', mac='x'); structlog.get_logger().debug('not said');"
-        "logging.getLogger('two').warning('said %s', 'too');"
+        "logging.getLogger('two').warning('said %s', 'too', extra={'mac': 'y'});"
         "\ntry: 1 / 0\nexcept Exception: structlog.get_logger().exception('failed')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -74,7 +74,7 @@ def test_structlog_and_logging_write_the_same_form() -> None:
     assert "ZeroDivisionError" in lines[2].pop("exception")
     assert lines == [
         {"mac": "x", "event": "said", "level": "info"},
-        {"event": "said too", "level": "warning"},
+        {"mac": "y", "event": "said too", "level": "warning"},
         {"event": "failed", "level": "error"},
     ]
 

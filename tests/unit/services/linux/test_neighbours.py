@@ -1,11 +1,12 @@
-"""What the neighbour tables say without a network; the rest is in tests/netns/test_neighbours.py."""
+"""The neighbour tables without a network; the rest is in tests/netns/test_neighbours.py."""
 
 from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
 from services.ethernet import MacAddress
-from services.linux.neighbours import Interface, Neighbours, interface_address, interfaces
+from services.linux.interfaces import Interface
+from services.linux.neighbours import Neighbours
 
 MAC = MacAddress.parse("52:54:00:00:00:01")
 NEIGHBOURS = Neighbours(
@@ -34,14 +35,3 @@ def test_an_address_is_on_link_inside_the_network_of_an_interface(address: str, 
 def test_nothing_is_known_or_sent_off_link() -> None:
     assert NEIGHBOURS.mac_of(IPv4Address("198.51.100.7")) is None
     NEIGHBOURS.nudge(IPv4Address("198.51.100.7"))
-
-
-def test_a_missing_interface_is_named() -> None:
-    with pytest.raises(LookupError, match=r"^there is no interface nosuch0; usable: "):
-        interface_address("nosuch0")
-
-
-def test_the_loopback_interface_is_not_offered() -> None:
-    assert "lo" not in [interface.name for interface in interfaces()]
-    with pytest.raises(LookupError, match=r"^the interface lo is no Ethernet interface with an IPv4 address; usable: "):
-        interface_address("lo")
