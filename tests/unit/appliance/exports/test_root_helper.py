@@ -20,6 +20,8 @@ from appliance.exports.root_helper import serve_requests
 from services.ethernet import MacAddress
 from services.nfs.apply import Backend
 
+pytestmark = pytest.mark.usefixtures("owners")
+
 GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.77.0.9"),))
 CONFIGURATION = """
 [server]

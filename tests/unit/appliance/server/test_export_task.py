@@ -179,6 +179,7 @@ async def test_after_each_time_the_others_have_theirs(
 
 
 def test_who_is_not_root_asks_or_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert type(choose_installer()).__name__ == "_OwnInstaller", "root, whatever the environment"
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/netboot-appliance")

@@ -196,8 +196,9 @@ def test_files_that_cannot_be_written_or_read_are_told(tmp_path: Path) -> None:
 # Stands in for ganesha.nfsd where only its process matters: prints a line when it is ready and at each SIGHUP.
 # The real one is in tests/netns/test_nfs_ganesha.py.
 STAND_IN = """
-import signal, sys
-def told(number, frame): print("SIGHUP", flush=True)
+import os, signal, sys
+# Not print(): the signal may come while the one below is not yet done, and printing twice at once is an error.
+def told(number, frame): os.write(1, b"SIGHUP\\n")
 signal.signal(signal.SIGHUP, told)
 print("ready", flush=True)
 for line in sys.stdin: pass

@@ -39,7 +39,7 @@ def test_the_kernels_server(tmp_path: Path) -> None:
     [
         (None, "there is no"),
         ("x", "does not name"),
-        (str(os.getpid()), "which is not it"),
+        pytest.param(str(os.getpid()), "which is not it", id="another-program"),
         ("999999999", "which is not it"),
     ],
 )
