@@ -1,4 +1,4 @@
-"""A backup comes into force whole or not at all, and nothing old opens anything. Needs root, as the suite does."""
+"""A backup comes into force whole or not at all, and nothing old opens anything."""
 
 import grp
 import os
@@ -24,16 +24,15 @@ from appliance.registry.server_lock import only_server
 from services.ethernet import MacAddress, MacRange
 from services.events import AddressSeen, Discovered, Reported, ScriptServed
 from tests.unit.appliance.backup.test_archive import TEXT, members, pack
+from tests.unit.ownership import OTHER_GROUP, OTHER_USER, ROOT, open_to_others
 
 A, B, C = (MacAddress.parse(f"52:54:00:aa:bb:0{n}") for n in (1, 2, 3))
-OWNER = 61234
 ADDRESSES = {A: IPv4Address("192.0.2.10"), B: IPv4Address("192.0.2.11")}
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    for directory in (tmp_path, *tmp_path.parents[:3]):
-        directory.chmod(0o755)
+    open_to_others(tmp_path)
     path = tmp_path / "etc" / "config.toml"
     path.parent.mkdir()
     path.write_text(TEXT.format(data=tmp_path / "data"))
@@ -118,14 +117,15 @@ def test_the_files_belong_to_those_who_need_them(
     allow(config, A, "backed up")
     create(config, tmp_path / "b.tar.gz")
     for path in (config.registry.parent, config.registry):
-        os.chown(path, OWNER, OWNER)
-    monkeypatch.setattr(module, "SERVICE_GROUP", grp.getgrgid(1).gr_name)
+        os.chown(path, OTHER_USER, OTHER_GROUP)
+    user, group = (0, 1) if ROOT else (OTHER_USER, OTHER_GROUP)
+    monkeypatch.setattr(module, "SERVICE_GROUP", grp.getgrgid(group).gr_name)
     restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
     for path in config.registry.parent.iterdir():
-        assert (path.stat().st_uid, path.stat().st_gid) == (OWNER, OWNER), path
+        assert (path.stat().st_uid, path.stat().st_gid) == (OTHER_USER, OTHER_GROUP), path
     assert config.registry.stat().st_mode & 0o777 == 0o600
     state = config.path.stat()
-    assert (state.st_uid, state.st_gid, state.st_mode & 0o777) == (0, 1, 0o640)
+    assert (state.st_uid, state.st_gid, state.st_mode & 0o777) == (user, group, 0o640)
 
 
 def test_a_dry_run_and_a_running_server_change_nothing(config: Config, tmp_path: Path) -> None:

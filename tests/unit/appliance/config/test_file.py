@@ -12,6 +12,7 @@ import pytest
 from appliance.config.file import Config, load, locate, parse, redacted, tolerant
 from appliance.config.template import TEMPLATE
 from appliance.errors import UserError
+from tests.unit.ownership import OTHER_USER, ROOT, open_to_others
 
 HERE = Path("/etc/c.toml")
 SMALLEST = '[server]\ninterfaces = ["eth0"]\n'
@@ -193,20 +194,20 @@ def test_a_broken_file_still_leads_to_the_data(tmp_path: Path, text: str | None,
 @contextlib.contextmanager
 def as_user(number: int) -> Iterator[None]:
     """Run the block as another user."""
+    before = os.geteuid()
     os.seteuid(number)
     try:
         yield
     finally:
-        os.seteuid(0)
+        os.seteuid(before)
 
 
 def test_an_unreadable_file_says_how_the_service_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("")
-    path.chmod(0o600)
-    for directory in (tmp_path, *tmp_path.parents[:3]):
-        directory.chmod(0o755)
-    with as_user(61234), pytest.raises(UserError, match="Permission denied") as caught:
+    path.chmod(0o600 if ROOT else 0)
+    open_to_others(tmp_path)
+    with as_user(OTHER_USER), pytest.raises(UserError, match="Permission denied") as caught:
         load(path)
     assert caught.value.hint.endswith(f"chgrp netboot-appliance {path}; chmod 640 {path}")
     with pytest.raises(UserError, match="Is a directory"):

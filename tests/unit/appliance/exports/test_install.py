@@ -17,6 +17,8 @@ from appliance.exports import install as exports
 from appliance.exports.grants import ExportGrant
 from services.ethernet import MacAddress
 
+pytestmark = pytest.mark.usefixtures("owners")
+
 NETWORKS = [IPv4Network("10.77.0.0/24")]
 GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.77.0.9"),))
 NAME = "525400aabbcc"

@@ -12,6 +12,8 @@ from appliance.exports import mailbox
 from appliance.exports.mailbox import answer_file, directories, read_answer, read_request, request_file
 from appliance.exports.request import LARGEST, ExportAnswer, encode_answer
 
+pytestmark = pytest.mark.usefixtures("owners")
+
 SERVER = 12345
 
 
@@ -84,10 +86,6 @@ def listening(path: Path) -> None:
         unix.bind(str(path))
 
 
-def device(path: Path) -> None:
-    os.mknod(path, 0o20666, os.makedev(1, 5))  # /dev/zero
-
-
 def huge(path: Path) -> None:
     put(path)
     os.truncate(path, LARGEST + 1)
@@ -100,7 +98,7 @@ def endless(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "trick",
-    [symlink, dangling, hard_link, of_another, of_root, fifo, folder, listening, device, huge, endless],
+    [symlink, dangling, hard_link, of_another, of_root, fifo, folder, listening, huge, endless],
 )
 def test_anything_else_in_its_place_is_refused(directory: Path, trick: Callable[[Path], None]) -> None:
     trick(request_file(directory))
@@ -109,6 +107,12 @@ def test_anything_else_in_its_place_is_refused(directory: Path, trick: Callable[
     assert caught.value.code == 1
     assert str(request_file(directory)) in caught.value.message
     assert "secret" not in caught.value.message
+
+
+def test_a_device_is_refused() -> None:
+    # Its owner owns the directory as well, and reading it would never end.
+    with pytest.raises(UserError, match=r"is refused: .*zero is not a regular file"):
+        read_request(Path("/dev/zero"))
 
 
 def test_a_link_in_the_place_of_the_directory_is_refused(directory: Path) -> None:

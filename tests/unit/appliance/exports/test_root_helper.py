@@ -21,6 +21,8 @@ from services.ethernet import MacAddress
 from services.linux import atomic_file
 from services.nfs.backend import Backend
 
+pytestmark = pytest.mark.usefixtures("owners")
+
 GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.77.0.9"),))
 CONFIGURATION = """
 [server]

@@ -1,4 +1,4 @@
-"""The registry of 0.1.0 moves once, with what its log holds, to where it lies today. Needs root, as the suite does."""
+"""The registry of 0.1.0 moves once, with what its log holds, to where it lies today."""
 
 import os
 import subprocess
@@ -13,8 +13,8 @@ from appliance.errors import UserError
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress, MacRange
 from tests.unit.appliance.schemas.make import load
+from tests.unit.ownership import OTHER_GROUP, OTHER_USER, ROOT, open_to_others
 
-OWNER = 61234
 MAC = MacAddress.parse("52:54:00:00:00:01")
 # As a server of 0.1.0 that was killed: what it committed last is in its log only.
 KILLED = """
@@ -29,8 +29,7 @@ os._exit(0)
 @pytest.fixture
 def old(tmp_path: Path) -> Iterator[Path]:
     """The registry of 0.1.0, of root, in a data directory that others can pass."""
-    for directory in (tmp_path, *tmp_path.parents[:3]):
-        directory.chmod(0o755)
+    open_to_others(tmp_path)
     path = tmp_path / "registry.sqlite3"
     load(1, path)
     path.chmod(0o600)
@@ -47,14 +46,14 @@ def new(tmp_path: Path) -> Path:
 
 def test_it_moves_with_its_log_and_belongs_to_the_server(old: Path, new: Path) -> None:
     new.parent.mkdir(mode=0o700)
-    os.chown(new.parent, OWNER, OWNER)
+    os.chown(new.parent, OTHER_USER, OTHER_GROUP)
     with Registry(new) as registry:
         assert [entry.label for entry in registry.allowlist().entries] == ["in the log", "", "room 12, window"]
         assert len(registry.clients()) == 2
         owners = {
             (file.stat().st_uid, file.stat().st_gid, file.stat().st_mode & 0o777) for file in new.parent.iterdir()
         }
-    assert owners == {(OWNER, OWNER, 0o600)}
+    assert owners == {(OTHER_USER, OTHER_GROUP, 0o600)}
     assert sorted(path.name for path in old.parent.iterdir()) == ["registry", "registry.sqlite3.taken-over"]
 
 
@@ -99,10 +98,11 @@ def test_not_under_a_server_that_runs(old: Path, new: Path) -> None:
 
 def test_whoever_may_not_read_it_says_so(old: Path, new: Path) -> None:
     new.parent.mkdir(mode=0o700)
-    os.chown(new.parent, OWNER, OWNER)
-    code = (
-        f"import os; os.setuid({OWNER}); from pathlib import Path; from appliance.registry.database import Registry; "
-    )
+    os.chown(new.parent, OTHER_USER, OTHER_GROUP)
+    if not ROOT:
+        old.chmod(0)
+    code = "from pathlib import Path; from appliance.registry.database import Registry"
+    code = f"import os; os.setuid({OTHER_USER})\n{code}"
     script = f"{code}\ntry: Registry(Path({str(new)!r}))\nexcept Exception as error: print(error, '|', error.hint)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout == (

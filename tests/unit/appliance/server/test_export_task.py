@@ -180,6 +180,7 @@ async def test_after_each_time_the_server_does_other_things(
 
 
 def test_a_server_that_is_not_root_asks_the_helper_or_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert type(choose_installer()).__name__ == "_DirectInstaller", "root, whatever the environment"
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/netboot-appliance")
