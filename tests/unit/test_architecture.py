@@ -74,6 +74,7 @@ PURE = (
     "services/tftp/responder.py",
     "services/tftp/transfer.py",
     "services/tftp/deadlines.py",
+    "services/menus/checks.py",
     "services/menus/ipxe.py",
     "services/http/basic_auth.py",
     "services/http/answers.py",
