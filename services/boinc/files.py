@@ -56,7 +56,7 @@ class Preferences:
     disk_interval: float = 300
     """Least number of seconds between two checkpoints."""
     start_hour: float | None = None
-    """Compute from this hour of the PC's clock to `end_hour`, across midnight if that is lower; None: round the clock."""
+    """Compute from this hour (the PC's clock) to `end_hour`, over midnight if that is lower; None: round the clock."""
     end_hour: float | None = None
 
     def __post_init__(self) -> None:
