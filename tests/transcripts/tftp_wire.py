@@ -1,8 +1,8 @@
 """A conversation with the TFTP server without its sockets: `wire >> what a client sends << what it gets`.
 
 The responder and the sessions are the server's own, on a clock that stands still until the test lets time pass; only
-what sends packets is replaced. Answers are written out by a reader that shares no code with the server, and all DATA
-is compared with the file.
+the sender is replaced. Answers are written out by a reader that shares no code with the server, and all DATA is
+compared with the file.
 """
 
 import random
