@@ -32,9 +32,9 @@ _MODES = ("octet", "netascii")
 class Responder:
     """Answers datagrams for one server.
 
-    `admit(claimed, address)` names the client or says why it gets nothing. `sender_for(peer)` is what sends the blocks
-    of a new transfer, with `own_ports` from a port of its own. `refuse(peer, datagram)` sends an ERROR from the
-    server's port. `largest_block(peer)` is in bytes, `clock` in monotonic seconds.
+    `admit(claimed, address)` names the client or says why it gets nothing. `sender_for(peer)` returns what sends the
+    blocks of a new transfer; with `own_ports` it has a port of its own. `send_error(peer, datagram)` sends an ERROR
+    from the server's port. `largest_block(peer)` is in bytes, `clock` in monotonic seconds; `emit` takes events.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class Responder:
         admit: Callable[[MacAddress | None, IPv4Address], MacAddress | Ignore],
         sender_for: Callable[[bytes], WindowSender | Ignore],
         own_ports: bool,
-        refuse: Callable[[bytes, bytes], object],
+        send_error: Callable[[bytes, bytes], object],
         largest_block: Callable[[bytes], int],
-        tell: Callable[[Event], None],
+        emit: Callable[[Event], None],
         clock: Callable[[], float],
     ) -> None:
         self.stopping = False
@@ -59,9 +59,9 @@ class Responder:
         self._admit = admit
         self._sender_for = sender_for
         self._own_ports = own_ports
-        self._send_error = refuse
+        self._send_error = send_error
         self._largest_block = largest_block
-        self._tell = tell
+        self._emit = emit
         self._clock = clock
 
     def answer(self, datagram: bytes, peer: bytes) -> None:
@@ -83,7 +83,7 @@ class Responder:
                     session.leave_fast_path()
                     self._sessions.act(session, session.transfer.abort(code, message))
             case Ignore(reason):
-                self._tell(Ignored(SERVICE, address_of(peer)[0], reason))
+                self._emit(Ignored(SERVICE, address_of(peer)[0], reason))
 
     def _read(self, request: ReadRequest, datagram: bytes, peer: bytes) -> None:
         path = parse(request.name)
@@ -132,11 +132,11 @@ class Responder:
         address = IPv4Address(client_of(peer))
         decision = self._admit(path.claimed, address)
         if isinstance(decision, Ignore):
-            self._tell(Ignored(SERVICE, str(path.claimed or address), decision.reason, str(path)))
+            self._emit(Ignored(SERVICE, str(path.claimed or address), decision.reason, str(path)))
         return decision
 
     def _refuse(self, mac: MacAddress, peer: bytes, path: BootPath, reason: Reason) -> None:
-        self._tell(Ignored(SERVICE, str(mac), reason, str(path)))
+        self._emit(Ignored(SERVICE, str(mac), reason, str(path)))
         if error := refusal(reason):
             self._send_error(peer, error)
 

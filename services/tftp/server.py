@@ -66,7 +66,7 @@ class TftpServer:
         self._sessions = Sessions(
             cache,
             clock=clock,
-            tell=self._tell,
+            emit=self._emit_guarded,
             ended=self._ended,
             await_room=self._await_room,
             await_tick=self._await_tick,
@@ -78,9 +78,9 @@ class TftpServer:
             admit=admit,
             sender_for=self._own_sender if ports == "session" else self._shared_sender,
             own_ports=ports == "session",
-            refuse=self._send_error,
+            send_error=self._send_error,
             largest_block=largest_block,
-            tell=self._tell,
+            emit=self._emit_guarded,
             clock=clock,
         )
         self._open: SharedPort | None = None
@@ -125,7 +125,7 @@ class TftpServer:
     def _progress(self) -> list[int]:
         return [session.settle().acked_bytes for session in self._sessions.by_peer.values()]
 
-    def _tell(self, event: Event) -> None:
+    def _emit_guarded(self, event: Event) -> None:
         try:
             self._emit(event)
         except Exception:

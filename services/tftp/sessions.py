@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Sessions:
-    """Sessions by peer. `tell` takes events; `ended` is called with each session that is over.
+    """Sessions by peer. `emit` takes events; `ended` is called with each session that is over.
 
     `await_room` is called when the shared socket is full: call `resume` when it has room again. `await_tick` is called
     when a session begins: call `tick` every TICK while there are sessions.
@@ -37,7 +37,7 @@ class Sessions:
         cache: ContentCache,
         *,
         clock: Callable[[], float],
-        tell: Callable[[Event], None],
+        emit: Callable[[Event], None],
         ended: Callable[[Session], None],
         await_room: Callable[[], None],
         await_tick: Callable[[], None],
@@ -51,7 +51,7 @@ class Sessions:
         self._clock = clock
         self._deadlines = Deadlines()
         self._outgoing: list[tuple[Session, Chunk, bytes]] = []  # windows to send together; the chunk keeps them alive
-        self._tell = tell
+        self._emit = emit
         self._ended = ended
         self._await_room = await_room
         self._await_tick = await_tick
@@ -109,7 +109,7 @@ class Sessions:
             case SendBlocks(first, last):
                 if session.reported_at is None:
                     session.reported_at = self._clock()
-                    self._tell(TransferProgressed(session.mac, SERVICE, session.path, 0, transfer.size))
+                    self._emit(TransferProgressed(session.mac, SERVICE, session.path, 0, transfer.size))
                 self._send(session, first, last)
             case SendOptions():
                 self.flush()
@@ -117,7 +117,7 @@ class Sessions:
             case Done():
                 self._end(session)
                 seconds = self._clock() - session.started
-                self._tell(TransferServed(session.mac, SERVICE, session.path, transfer.size, seconds))
+                self._emit(TransferServed(session.mac, SERVICE, session.path, transfer.size, seconds))
                 return
             case Probed():
                 self._end(session)
@@ -132,7 +132,7 @@ class Sessions:
         """End a session before its last byte."""
         sent = session.settle().acked_bytes
         self._end(session)
-        self._tell(TransferFailed(session.mac, SERVICE, session.path, sent, why))
+        self._emit(TransferFailed(session.mac, SERVICE, session.path, sent, why))
 
     def _end(self, session: Session) -> None:
         if self.by_peer.get(session.peer) is not session:
@@ -229,7 +229,7 @@ class Sessions:
         session.reported_at = now
         if transfer.acked_bytes != session.reported_bytes:
             session.reported_bytes = transfer.acked_bytes
-            self._tell(TransferProgressed(session.mac, SERVICE, session.path, transfer.acked_bytes, transfer.size))
+            self._emit(TransferProgressed(session.mac, SERVICE, session.path, transfer.acked_bytes, transfer.size))
 
 
 def client_of(peer: bytes) -> bytes:

@@ -113,7 +113,7 @@ def test_edk2_asks_for_the_size_and_aborts_before_it_reads(wire: TftpWire) -> No
     )
 
 
-def test_after_a_lost_block_the_window_goes_on_behind_the_last_one_that_arrived(wire: TftpWire) -> None:
+def test_after_a_lost_block_the_next_window_starts_with_it(wire: TftpWire) -> None:
     assert (
         wire
         >> rrq("big.img", windowsize=8)
@@ -130,7 +130,7 @@ def test_after_a_lost_block_the_window_goes_on_behind_the_last_one_that_arrived(
     )
 
 
-def test_a_lost_ack_is_made_up_for_by_a_retransmission(wire: TftpWire) -> None:
+def test_a_lost_ack_is_followed_by_a_retransmission(wire: TftpWire) -> None:
     """Within milliseconds, once a round trip was measured."""
     assert (
         wire
@@ -151,8 +151,8 @@ def test_a_lost_ack_is_made_up_for_by_a_retransmission(wire: TftpWire) -> None:
     )
 
 
-def test_the_sorcerers_apprentice_stays_away(wire: TftpWire) -> None:
-    """A doubled ACK sends nothing twice, or each later packet would go out twice as well (RFC 1123, 4.2.3.1)."""
+def test_a_duplicate_ack_sends_nothing(wire: TftpWire) -> None:
+    """Answering it would double every later packet, too: the Sorcerer's Apprentice (RFC 1123, 4.2.3.1)."""
     assert (
         wire
         >> rrq("loader.efi")
@@ -177,8 +177,8 @@ def test_the_sorcerers_apprentice_stays_away(wire: TftpWire) -> None:
     )
 
 
-def test_a_doubled_request_opens_one_transfer(wire: TftpWire) -> None:
-    """Its copy is answered only while nothing was acknowledged; long after that the PC must have been switched off."""
+def test_a_duplicate_request_opens_one_transfer(wire: TftpWire) -> None:
+    """The copy is answered only until a block is acknowledged. Two seconds later it means that the PC was reset."""
     assert (
         wire
         >> rrq("loader.efi")
@@ -214,7 +214,7 @@ def test_a_doubled_request_opens_one_transfer(wire: TftpWire) -> None:
 
 
 def test_netascii_gets_the_bytes_as_they_are(wire: TftpWire) -> None:
-    """Boot files are binary, whatever firmware says of them; a translation would spoil them."""
+    """Boot files are binary, whatever mode the firmware asks for; a translation would spoil them."""
     assert (
         wire
         >> rrq("lines.txt", "NetASCII")
@@ -228,7 +228,7 @@ def test_netascii_gets_the_bytes_as_they_are(wire: TftpWire) -> None:
 
 
 def test_a_garbled_name_is_answered_at_once(wire: TftpWire) -> None:
-    """shim asks for such names (shim#696) and waits where it hears nothing."""
+    """shim asks for such names (shim#696) and waits for an answer."""
     assert (
         wire
         >> rrq(b"525400aabb01/\xf0\x9f\x92\xa9.efi")
@@ -239,7 +239,7 @@ def test_a_garbled_name_is_answered_at_once(wire: TftpWire) -> None:
     )
 
 
-def test_a_file_that_is_not_there(wire: TftpWire) -> None:
+def test_a_missing_file(wire: TftpWire) -> None:
     assert (
         wire
         >> rrq("525400aabb01/autoexec.ipxe", blksize=1432, tsize=0)
@@ -295,7 +295,7 @@ def test_an_unknown_mode_is_refused(wire: TftpWire) -> None:
 
 
 def test_a_stranger_gets_not_one_byte(wire: TftpWire) -> None:
-    """Not even an ERROR, whether its address is known but not allowed, unknown, or belongs to another MAC address."""
+    """Not even an ERROR: whether its MAC address is not allowed, claimed falsely, or unknown to the kernel."""
     for request, reason in [
         (rrq("loader.efi"), "10.77.0.66: NOT_ALLOWED loader.efi"),
         (rrq("missing"), "10.77.0.66: NOT_ALLOWED missing"),
@@ -316,12 +316,12 @@ def test_a_stranger_gets_not_one_byte(wire: TftpWire) -> None:
     )
 
 
-def test_a_mac_address_in_the_path_that_is_not_the_clients_own(wire: TftpWire) -> None:
+def test_a_mac_address_in_the_path_must_be_the_clients_own(wire: TftpWire) -> None:
     assert wire >> rrq("525400666666/loader.efi") << "ignored 52:54:00:66:66:66: MAC_MISMATCH loader.efi"
 
 
 def test_a_client_with_too_many_transfers_has_to_end_one(wire: TftpWire) -> None:
-    """It hears nothing, so that it asks again: a PC switched off and on leaves a transfer behind each time."""
+    """It gets no ERROR, so that it asks again: a PC switched off and on leaves a transfer behind each time."""
     for number in range(MOST_SESSIONS_A_CLIENT):
         peer = f"10.77.0.134:{3000 + number}"
         assert (
@@ -358,7 +358,7 @@ def test_a_stopping_server_opens_no_transfer_and_finishes_those_under_way(wire: 
     )
 
 
-def test_a_client_that_never_answers_is_given_up_after_ten_retransmissions(wire: TftpWire) -> None:
+def test_gives_up_on_a_client_that_never_answers_after_ten_retransmissions(wire: TftpWire) -> None:
     assert (
         wire
         >> rrq("lines.txt")
@@ -383,8 +383,8 @@ def test_a_client_that_never_answers_is_given_up_after_ten_retransmissions(wire:
     )
 
 
-def test_a_client_that_falls_silent_is_given_up_sooner(wire: TftpWire) -> None:
-    """Its round trip is known, so the waits begin short."""
+def test_gives_up_sooner_on_a_client_that_falls_silent(wire: TftpWire) -> None:
+    """Its round trip is known, so the first waits are short."""
     assert (
         wire
         >> rrq("big.img", blksize=1468, windowsize=4)

@@ -1,8 +1,8 @@
 """A conversation with the TFTP server without its sockets: `wire >> what a client sends << what it gets`.
 
 The responder and the sessions are the server's own, on a clock that stands still until the test lets time pass; only
-what sends packets is replaced. Answers are written out by a reader that shares no code with the server, and all DATA
-is compared with the file.
+the sender is replaced. Answers are written out by a reader that shares no code with the server, and all DATA is
+compared with the file.
 """
 
 import random
@@ -112,7 +112,7 @@ class TftpWire:
         self.sessions = Sessions(
             cache,
             clock=lambda: self._now,
-            tell=self._tell,
+            emit=self._record,
             ended=lambda _: None,
             await_room=lambda: None,
             await_tick=lambda: None,
@@ -124,9 +124,9 @@ class TftpWire:
             admit=self._admit,
             sender_for=lambda _: self._sender,
             own_ports=False,
-            refuse=lambda peer, datagram: self._sender.send(peer, [datagram]),
+            send_error=lambda peer, datagram: self._sender.send(peer, [datagram]),
             largest_block=lambda _: LARGEST_BLOCK,
-            tell=self._tell,
+            emit=self._record,
             clock=lambda: self._now,
         )
 
@@ -175,7 +175,7 @@ class TftpWire:
             host, port = address_of(peer)
             self._transcript.write(packet, "" if f"{host}:{port}" == PC else f"{host}:{port} gets ")
 
-    def _tell(self, event: Event) -> None:
+    def _record(self, event: Event) -> None:
         self._write_packets()
         match event:
             case Ignored(_, client, reason, detail):

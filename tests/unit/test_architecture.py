@@ -80,6 +80,7 @@ PURE = (
     "services/dhcp/snippets.py",
     "services/tftp/transfer.py",
     "services/tftp/deadlines.py",
+    "services/menus/checks.py",
     "services/menus/ipxe.py",
     "services/http/basic_auth.py",
     "services/http/answers.py",

@@ -38,7 +38,7 @@ def test_reads_our_own_file() -> None:
 def test_skips_lines_that_are_not_exports() -> None:
     assert parse("") == {}
     assert parse("/srv\n/srv 10.0.0.7\nsrv 10.0.0.7(ro)\n\t10.0.0.7(ro)\n/srv (ro)\n(") == {}
-    assert parse("/a\u00a0b\t10.0.0.7(ro)\n") == {("/a\u00a0b", "10.0.0.7"): ("ro",)}, "white space to Unicode alone"
+    assert parse("/a\u00a0b\t10.0.0.7(ro)\n") == {("/a\u00a0b", "10.0.0.7"): ("ro",)}, "white space only to Unicode"
 
 
 @given(st.text())
@@ -46,7 +46,7 @@ def test_takes_any_text(text: str) -> None:
     parse(text)
 
 
-def test_nothing_is_to_do_when_all_that_we_say_is_in_force() -> None:
+def test_nothing_changes_when_all_our_options_are_in_force() -> None:
     wanted = {("/srv/images", "10.0.0.7/32"): RO}
     assert changes(wanted, wanted, parse(ETAB), ROOTS) == Changes((), {})
 
@@ -68,12 +68,12 @@ def test_what_is_missing_or_has_other_options_is_exported() -> None:
     )
 
 
-def test_only_what_is_ours_ends() -> None:
+def test_only_our_own_exports_end() -> None:
     live = {
         ("/srv/images", "10.0.0.7/32"): RO,
         ("/srv/state/525400aabbcc", "10.0.0.7/32"): RW,
         ("/old/data/images", "10.0.0.7/32"): RO,
-        # Not ours: by hand, of /etc/exports, and below a directory of a PC.
+        # Not ours: exported by hand, from /etc/exports, and below the directory of a PC.
         ("/srv/images", "backup.example.net"): RO,
         ("/srv/images", "10.0.0.0/24"): RO,
         ("/srv/state", "10.0.0.9"): RO,

@@ -18,6 +18,7 @@ from services.nfs.ganesha import require_ganesha
 # Stands in for ganesha.nfsd where only its process matters: prints a line when it is ready and at each SIGHUP.
 STAND_IN = """
 import os, signal, sys
+# Not print(): the signal may arrive during the print below, and printing inside a print is an error.
 def report(number, frame): os.write(1, b"SIGHUP\\n")
 signal.signal(signal.SIGHUP, report)
 print("ready", flush=True)

@@ -1,4 +1,4 @@
-"""Files laid out as packets: shared, bounded, and never of two minds."""
+"""Files laid out as packets: shared, bounded, and never a mixture of two contents."""
 
 import os
 import random
@@ -52,7 +52,7 @@ def test_lays_out_packets(path: Path, first: int, last: int) -> None:
     cache.release(content)
 
 
-def test_bytes_without_a_file() -> None:
+def test_lays_out_bytes_without_a_file() -> None:
     cache = ContentCache()
     content = cache.take(b"script")
     assert packets(cache, content, 1, 1) == b"\0\3\0\1script"
@@ -71,7 +71,7 @@ def test_one_descriptor_for_all_transfers_of_a_file(path: Path) -> None:
     assert descriptors() == before
 
 
-def test_what_was_laid_out_serves_the_next_transfer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_laid_out_file_serves_the_next_transfer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = ContentCache()
     monkeypatch.setattr("services.tftp.content_cache._YOUNG", 0)
     content = cache.take(opened(path))
@@ -84,9 +84,7 @@ def test_what_was_laid_out_serves_the_next_transfer(path: Path, monkeypatch: pyt
     cache.release(again)
 
 
-def test_what_was_read_of_a_young_file_is_read_again_when_it_is_old(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_read_while_young_is_read_again_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = ContentCache()
     content = cache.take(opened(path))
     packets(cache, content, 1, 1)
@@ -112,7 +110,7 @@ def test_a_changed_file_is_another_file(path: Path, how: str) -> None:
     else:
         with pytest.raises(FileChanged):
             packets(cache, content, 513, 513)
-        assert packets(cache, content, 1, 512) == expected(1, 512), "what is laid out is the old content"
+        assert packets(cache, content, 1, 512) == expected(1, 512), "what was laid out is the old content"
     fresh = cache.take(opened(path))
     assert fresh is not content
     last = fresh.size // BLOCK + 1
@@ -134,7 +132,7 @@ def test_a_replaced_file_keeps_its_content(path: Path) -> None:
 
 
 class ChunkUser:
-    """A session in the midst of a chunk."""
+    """A session that uses a chunk."""
 
     def __init__(self, chunk: Chunk) -> None:
         self.chunk: Chunk | None = chunk
@@ -159,11 +157,11 @@ def test_is_bounded_and_spares_chunks_in_use(path: Path) -> None:
     others = [ChunkUser(chunk) for chunk in cache._chunks if chunk is not first]
     cache.chunk(content, BLOCK, 1537)
     assert sum(each.chunk is None for each in (user, *others)) == 1, "one had to leave"
-    assert packets(cache, content, 1, 2001) == expected(1, 2001), "and is served all the same"
+    assert packets(cache, content, 1, 2001) == expected(1, 2001), "and is served nevertheless"
     cache.release(content)
 
 
-def test_the_steps_of_a_chunk_are_bounded(path: Path) -> None:
+def test_the_prepared_windows_of_a_chunk_are_bounded(path: Path) -> None:
     cache = ContentCache()
     content = cache.take(opened(path))
     chunk = cache.chunk(content, BLOCK, 1)
@@ -174,17 +172,17 @@ def test_the_steps_of_a_chunk_are_bounded(path: Path) -> None:
     cache.release(content)
 
 
-def test_steps_lead_through_a_chunk_to_its_end(path: Path) -> None:
+def test_prepared_windows_lead_through_a_chunk_to_its_end(path: Path) -> None:
     cache = ContentCache()
     content = cache.take(opened(path))
     for first, blocks in ((1, 512), (513, 512), (1537, 464)):
         chunk = cache.chunk(content, BLOCK, first)
         for window in (1, 3, 64):
-            step = cache.prepare(chunk, window, first)
+            prepared = cache.prepare(chunk, window, first)
             count = 0
-            while step and step[0]:
-                assert step[0] == b"\0\4" + (first + count * window - 1).to_bytes(2, "big")
-                assert step[3] == first - 1 + (count - 1) * window
-                step, count = step[2], count + 1
+            while prepared and prepared[0]:
+                assert prepared[0] == b"\0\4" + (first + count * window - 1).to_bytes(2, "big")
+                assert prepared[3] == first - 1 + (count - 1) * window
+                prepared, count = prepared[2], count + 1
             assert count == blocks // window
     cache.release(content)

@@ -58,10 +58,10 @@ class ManualServer:
 
     def _sent(self) -> list[list[bytes]]:
         sent: list[list[bytes]] = [[] for _ in self.peers]
-        for heard, peer in zip(sent, self.peers, strict=True):
+        for received, peer in zip(sent, self.peers, strict=True):
             while True:
                 try:
-                    heard.append(peer.socket.recv(65536))
+                    received.append(peer.socket.recv(65536))
                 except BlockingIOError:
                     break
         return sent

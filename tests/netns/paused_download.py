@@ -1,4 +1,4 @@
-"""Clients that take a file in two halves: what happens between them is up to the test."""
+"""Clients that pause in the middle of a file; what happens meanwhile is up to the test."""
 
 import re
 import socket
@@ -13,11 +13,11 @@ _SMALL_BUFFER = 1 << 16
 
 
 class Ended(Exception):  # noqa: N818 - the other way in which a transfer may end
-    """The server has ended the transfer, in a way that the client cannot take for the end of the file."""
+    """The server ended the transfer, in a way that the client cannot mistake for the end of the file."""
 
 
-class HalfTftp:
-    """A transfer by TFTP, as a context manager."""
+class PausedTftp:
+    """A TFTP transfer, as a context manager."""
 
     def __init__(self, pc: FarPc, name: str) -> None:
         self._reader = Reader(1468, 4)
@@ -32,24 +32,24 @@ class HalfTftp:
     def __exit__(self, *_: object) -> None:
         self._udp.close()
 
-    def take(self, data: int) -> None:
-        """Take so many, and a few more. Raises Ended."""
-        while len(self._reader.content) < data and not self._reader.done:
+    def read_to(self, position: int) -> None:
+        """Read the file up to this position, or a little further. Raises Ended."""
+        while len(self._reader.content) < position and not self._reader.done:
             datagram = self._udp.recv(2048)
             if datagram[:2] == b"\0\5":
                 raise Ended(error(datagram)[1])
             if answer := self._reader.answer(datagram):
                 self._udp.sendto(answer, self._server)
 
-    def rest(self) -> bytes:
-        """Take the rest; all of it, as the client has it now. Raises Ended."""
+    def finish(self) -> bytes:
+        """Read the rest; returns the whole file. Raises Ended."""
         while not self._reader.done:
-            self.take(len(self._reader.content) + 1)
+            self.read_to(len(self._reader.content) + 1)
         return bytes(self._reader.content)
 
 
-class HalfHttp:
-    """A transfer by HTTP, of a client whose kernel takes little in advance. A context manager."""
+class PausedHttp:
+    """An HTTP transfer to a client whose kernel buffers little, as a context manager."""
 
     def __init__(self, pc: FarPc, name: str) -> None:
         with inside(pc.host):
@@ -75,9 +75,9 @@ class HalfHttp:
     def __exit__(self, *_: object) -> None:
         self._tcp.close()
 
-    def take(self, data: int) -> None:
-        """Take so many. Raises Ended."""
-        pieces, missing = [self._content], min(data, self._promised) - len(self._content)
+    def read_to(self, position: int) -> None:
+        """Read the file up to this position. Raises Ended."""
+        pieces, missing = [self._content], min(position, self._promised) - len(self._content)
         while missing > 0:
             try:
                 pieces.append(self._tcp.recv(min(missing, _SMALL_BUFFER)))
@@ -88,7 +88,7 @@ class HalfHttp:
             missing -= len(pieces[-1])
         self._content = b"".join(pieces)
 
-    def rest(self) -> bytes:
-        """Take the rest; all of it. Raises Ended."""
-        self.take(self._promised)
+    def finish(self) -> bytes:
+        """Read the rest; returns the whole file. Raises Ended."""
+        self.read_to(self._promised)
         return self._content
