@@ -133,7 +133,7 @@ class Target:
             last = before.get(address)
             assert address in _POOL
             assert last is None or last.mac == read.mac or last.state is State.RELEASED or last.expires <= self._now
-            self._leasing.probed(read.mac, address)
+            self._leasing.found_free(read.mac, address)
         if isinstance(decision, Offer | LeaseGrant | Information | Refusal):
             encoded = packet.encode(lease_reply(read, decision, BOX))
             answer = Answer.parse(encoded)
@@ -141,8 +141,8 @@ class Target:
             assert len(encoded) <= LONGEST_ANSWER
         self._leasing.changes()
         assert len(self._leasing.leases()) <= len(_POOL)
-        assert len(self._leasing._held) <= len(_POOL)
-        assert len(self._leasing._records) <= len(_POOL)
+        assert len(self._leasing._offers) <= len(_POOL)
+        assert len(self._leasing._latest) <= len(_POOL)
 
 
 def answer_to(datagram: bytes, arrival: Arrival, profile: Profile) -> Reply | None:

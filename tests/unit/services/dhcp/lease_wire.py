@@ -47,7 +47,7 @@ class Wire:
         assert not isinstance(asked, Ignore)
         self.decision = self.leasing.decide(asked, BOX, self.now)
         if isinstance(self.decision, Offer):
-            self.leasing.probed(asked.mac, self.decision.address)
+            self.leasing.found_free(asked.mac, self.decision.address)
         return self
 
     def __lshift__(self, expected: str) -> Self:

@@ -207,7 +207,7 @@ def test_an_offer_that_is_not_taken_is_free_again(wire: Wire) -> None:
 
 def test_a_stranger_at_an_address_blocks_it(wire: Wire) -> None:
     wire >> says(DISCOVER, A) << f"OFFER {FIRST} after a probe"
-    blocked = wire.leasing.met(
+    blocked = wire.leasing.found_taken(
         MacAddress.from_bytes(A), IPv4Address(FIRST), MacAddress.from_bytes(C), sure=True, now=wire.now
     )
     assert blocked == Lease(
@@ -224,7 +224,7 @@ def test_an_address_whose_last_holder_may_still_be_there_rests(wire: Wire, sure:
     wire.wait(1001)
     wire >> says(DISCOVER, A, wants=FIRST) << f"OFFER {FIRST} after a probe"
     met = MacAddress.from_bytes(stranger)
-    assert wire.leasing.met(MacAddress.from_bytes(A), IPv4Address(FIRST), met, sure=sure, now=wire.now) is None
+    assert wire.leasing.found_taken(MacAddress.from_bytes(A), IPv4Address(FIRST), met, sure=sure, now=wire.now) is None
     wire >> says(DISCOVER, A, wants=FIRST) << f"OFFER {SECOND} after a probe"
     wire.wait(SUSPENDED_SECONDS + OFFER_SECONDS)
     wire >> says(DISCOVER, C, wants=FIRST) << f"OFFER {FIRST} after a probe"

@@ -63,7 +63,7 @@ class Room(RuleBasedStateMachine):
         match decision:
             case Offer(address):
                 self._check(mac, address)
-                self.leasing.probed(asked.mac, address)
+                self.leasing.found_free(asked.mac, address)
                 self.offered[mac] = (address, str(asked.giaddr))
                 self.held[mac] = (address, self.now + OFFER_SECONDS)
             case LeaseGrant(lease, subnet):
