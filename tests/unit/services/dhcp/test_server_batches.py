@@ -60,7 +60,7 @@ class RecordedServer:
         """Hand in datagrams that were read together, and return what was logged since."""
         self.log.clear()
         peer = PEER if port == 67 else (LEASED, port)
-        self.server.hear(cast(Any, self), port, [(each, peer) for each in datagrams])
+        self.server.handle(cast(Any, self), port, [(each, peer) for each in datagrams])
         return list(self.log)
 
 
