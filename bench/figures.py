@@ -113,7 +113,7 @@ def foreign_mac() -> float:
         for i, mac in enumerate(macs):
             office.sendto(message(DISCOVER, mac, [(55, b"\1\3\6")], xid=i), udp.getsockname())
         count = len(wire.receive())
-        runs = timeit.repeat(lambda: server.hear(wire, 67, wire.taken(count)), number=20, repeat=50)
+        runs = timeit.repeat(lambda: server.handle(wire, 67, wire.taken(count)), number=20, repeat=50)
     return min(runs) / (20 * count)
 
 

@@ -1,6 +1,6 @@
 """What becomes of a datagram on port 67 or 4011: the boot answer or the refusal, and the events to report. PURE.
 
-It takes three steps, because the box is asked in between what the client boots:
+It takes three steps, because the box has to be asked in between what the client boots:
 
     read    bytes -> Message        may this client boot here, and is it DHCP at all?
     ask     Message -> BootRequest  does it ask this server for its boot file?
@@ -64,7 +64,7 @@ def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) 
     """Find out what an allowed client asks for; the refusals are those of `proxy.classify`.
 
     `leasing`: the message asks us for an address too. Then a REQUEST counts as the DISCOVER before it, because iPXE
-    takes its boot file from the ACK. `broadcasts`: we hear port 67.
+    takes its boot file from the ACK. `broadcasts`: we have port 67.
     """
     opens = message.message_type == MessageType.DISCOVER
     if leasing and not opens:
@@ -74,7 +74,7 @@ def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) 
     request = proxy.classify(message, arrival)
     if isinstance(request, Ignore):
         return request, _refusal(request, message, arrival)
-    # Where DISCOVERs are not heard, a boot begins for us with the question to port 4011.
+    # Where DISCOVERs do not reach us, a boot begins for us with the question to port 4011.
     if not opens and broadcasts:
         return request, ()
     asked = (request.architecture, request.ipxe, message.xid, message.secs, request.http)

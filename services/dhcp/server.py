@@ -129,10 +129,10 @@ class ProxyDhcp:
         self._loop.add_reader(udp, partial(self._receive, udp, port))
 
     def _receive(self, udp: UdpPort, port: int) -> None:
-        self.hear(udp, port, udp.receive())
+        self.handle(udp, port, udp.receive())
 
-    def hear(self, udp: UdpPort, port: int, batch: Iterable[tuple[bytes, Peer]]) -> None:
-        """Take the datagrams that came to `port`; answers leave by `udp`."""
+    def handle(self, udp: UdpPort, port: int, batch: Iterable[tuple[bytes, Peer]]) -> None:
+        """Handle datagrams that came to `port` together; answers leave by `udp`."""
         now, duplicates, allowed = self._clock(), self._duplicates[port], self._allowed
         known, leasing = duplicates.requests, self._leases is not None and port == SERVER_PORT
         number, mark = int.from_bytes, packet.BOOT_MARK
@@ -158,7 +158,7 @@ class ProxyDhcp:
                     or leasing
                     or (mark in datagram and duplicates.may_report_stranger(now))
                 ):
-                    self._handle(udp, port, datagram, peer, may_boot, now)
+                    self._handle_new(udp, port, datagram, peer, may_boot, now)
             except Exception:
                 self._log_failure(peer[0])
         udp.send_all(repeats)
@@ -171,9 +171,9 @@ class ProxyDhcp:
             for each in self._duplicates.values():
                 each.forget()
 
-    def _handle(self, udp: UdpPort, port: int, datagram: bytes, peer: Peer, allowed: bool, now: float) -> None:
+    def _handle_new(self, udp: UdpPort, port: int, datagram: bytes, peer: Peer, allowed: bool, now: float) -> None:
         if port == SERVER_PORT:
-            # A client that asks anew here may be told something else on the other port as well.
+            # A client with a new request here may get another answer on the other port as well.
             self._duplicates[BOOT_SERVER_PORT].requests.pop(datagram[28:34], None)
         leases = self._leases if port == SERVER_PORT else None
         arrival = _arrival(peer, port)

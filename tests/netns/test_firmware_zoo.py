@@ -25,7 +25,7 @@ from tests.room.room import write_configuration
 from tests.zoo import shim
 from tests.zoo.bios import Bios
 from tests.zoo.edk2 import Edk2, Edk2Of2014
-from tests.zoo.firmware import Firmware, Heard, Load, Say
+from tests.zoo.firmware import ClientMessage, Firmware, Load, ServerAnswer
 from tests.zoo.http_boot import HttpBoot
 from tests.zoo.ipxe import Ipxe, IpxeOf2010
 from tests.zoo.raspberry_pi import RaspberryPi
@@ -102,7 +102,7 @@ class Wire:
         assert isinstance(firmware.outcome, Load), firmware.outcome
         return firmware.outcome
 
-    async def _say(self, nic: Client, said: list[Say]) -> list[Heard]:
+    async def _say(self, nic: Client, said: list[ClientMessage]) -> list[ServerAnswer]:
         """Send, and return the first answer to each datagram."""
         heard = []
         for each in said:
@@ -115,8 +115,8 @@ class Wire:
                 heard.append(await self._hear(nic))
         return heard
 
-    async def _hear(self, nic: Client) -> Heard:
-        return Heard(*await nic.hear())
+    async def _hear(self, nic: Client) -> ServerAnswer:
+        return ServerAnswer(*await nic.hear())
 
     async def read(self, load: Load) -> bytes:
         """Load what it was told to."""

@@ -1,6 +1,6 @@
-"""A conversation with the pure half of the proxyDHCP server: `wire >> what a client sends << what it hears`.
+"""A conversation with the pure half of the proxyDHCP server: `wire >> what a client sends << what it receives`.
 
-The bytes go through the codec both ways; the answer is written out as text by a reader that shares no code with it.
+The bytes go through the codec both ways; the answer is written as text by a reader that shares no code with it.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,14 +28,14 @@ LOADERS = Loaders(uefi_ia32="ia32.efi")
 
 
 def sent(payload: bytes, source: str = f"{NOWHERE}:68", port: int = 67) -> Datagram:
-    """A scripted datagram, by default a client's broadcast."""
+    """A datagram of a client, by default its broadcast."""
     host, _, source_port = source.partition(":")
     destination = IPv4Address(EVERYONE) if port == 67 else BOX
     return Datagram(IPv4Address(host), int(source_port), destination, port, payload)
 
 
 def plan(request: BootRequest, profile: Profile = Profile.STANDARD, loaders: Loaders = LOADERS) -> BootPlan | Ignore:
-    """What a box offers, by default one that has a loader for IA32, beside the usual ones, and none for ARM64."""
+    """What the box offers. By default it has a loader for IA32 in addition to the usual ones, and none for ARM64."""
     planned = policy.plan(
         request,
         loaders=loaders.by_machine,

@@ -34,7 +34,7 @@ def test_only_the_xid_of_a_copy_may_differ(datagram: bytes, peer: tuple[str, int
     assert duplicates.requests[MAC].is_copied_by(datagram, peer, 100.0 + at) is copies
 
 
-def test_the_answer_is_kept_around_its_xid() -> None:
+def test_the_answer_is_kept_without_its_xid() -> None:
     duplicates = Duplicates()
     duplicates.remember_answer(discover(), PEER, 100.0, b"\2\1\6\0XIDXrest", ("255.255.255.255", 68))
     assert duplicates.requests[MAC].answer == (b"\2\1\6\0", b"rest", ("255.255.255.255", 68))

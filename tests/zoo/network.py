@@ -1,8 +1,9 @@
-"""The zoo on a fake clock: firmware, the site's DHCP server, perhaps a relay, and the box.
+"""The zoo on a fake clock: firmware, the site's DHCP server, the box, and in some tests a relay.
 
 `boot` plays one power-on to its end, through all retries, and returns it as a transcript: seconds since power-on, who
-spoke, what was said. The box is the real services/dhcp/server.py without its sockets, which asks policy.py and is
-watched by adaptation.py; as DHCP server it leases by the real LeaseServer. Not here: files, the registry.
+sent a message, and which. The box is the real services/dhcp/server.py without its sockets, with the real policy
+(appliance/boot/policy.py) and the real rules that learn about firmware (appliance/firmware/rules.py); as DHCP server it
+has the real LeaseServer. Not here: files, the registry.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from services.events import Event, Ignored, ScriptServed, TransferProgressed, Tr
 from services.linux.neighbours import Neighbours
 from tests.fakes.clock import FakeClockLoop
 from tests.fakes.dhcp_client import NOWHERE, Answer, message, option, type_names
-from tests.zoo.firmware import EVERYONE, Firmware, Heard, Load, Say
+from tests.zoo.firmware import EVERYONE, ClientMessage, Firmware, Load, ServerAnswer
 
 BOX, SITE, LEASE = IPv4Address("10.77.0.1"), IPv4Address("10.77.0.2"), IPv4Address("10.77.0.134")
 ROOM = Subnet(IPv4Network("10.77.0.0/24"), (AddressRange.parse(f"{LEASE}-10.77.0.140"),))
@@ -39,10 +40,10 @@ _ON_THE_WIRE = 0.001
 
 
 @dataclass
-class Bench:
-    """One network. `site_delay`: seconds that its DHCP server takes to offer (dnsmasq pings an address for 3 s first);
-    None: there is none. `relay`: the address of a relay between firmware and servers. `leases`: the box is the DHCP
-    server. `shim`: it has a signed loader."""
+class Network:
+    """One network. `site_delay`: seconds until its DHCP server makes an offer (dnsmasq pings an address for 3 s first);
+    None: it has no DHCP server. `relay`: the address of a relay between firmware and servers. `leases`: the box is the
+    DHCP server. `shim`: the box has a signed loader."""
 
     site_delay: float | None = 0.0
     relay: str = ""
@@ -52,12 +53,12 @@ class Bench:
     now: float = 1000.0
     clients: dict[MacAddress, ClientFirmware] = field(default_factory=dict)
     profiles: list[Profile] = field(default_factory=list)
-    """How each offer of a loader was planned, the latest at the end."""
+    """The profile of each planned offer, the latest at the end."""
     _served: float = float("-inf")
     _leasing: Leasing = field(default_factory=lambda: Leasing([ROOM, REMOTE], [BOX]))
 
     def boot(self, firmware: Firmware) -> str:
-        """Switch firmware on, and return what was said until it has decided what to do."""
+        """Switch the firmware on, and return the transcript up to its decision what to do."""
         loop = FakeClockLoop(self.now + _BETWEEN_BOOTS)
         try:
             return loop.run_until_complete(self._boot(firmware, loop))
@@ -66,7 +67,7 @@ class Bench:
             loop.close()
 
     def load(self, firmware: Firmware, *, starts: bool) -> None:
-        """Firmware reads its loader, which then runs and fetches its script, or does not (Secure Boot)."""
+        """The firmware reads its loader. `starts`: the loader runs and fetches its script (Secure Boot may refuse)."""
         assert isinstance(firmware.outcome, Load)
         mac, path = firmware.mac, firmware.outcome.name.rpartition("/")[2]
         self._observe(TransferProgressed(mac, "tftp", path, 0, 100))
@@ -80,7 +81,7 @@ class Bench:
         self._began, self._lines, self._loop = loop.now, list[str](), loop
         self._firmware, self._changed = firmware, asyncio.Event()
         allowed = Allowlist.of([Entry(MacRange(firmware.mac, firmware.mac))])
-        serving = LeaseServer(
+        lease_server = LeaseServer(
             self._leasing,
             cast(Neighbours, _NobodyThere()),
             serves=lambda _: True,
@@ -95,7 +96,7 @@ class Bench:
             allowed=allowed.holds,
             plan=lambda request: self._plan(request, allowed),
             emit=self._observe,
-            leases=serving if self.leases else None,
+            leases=lease_server if self.leases else None,
             clock=loop.time,
         )
         self._send(firmware.power_on(loop.now))
@@ -107,13 +108,13 @@ class Bench:
             except TimeoutError:
                 self._send(firmware.expire(loop.now))
         self._box.close()
-        serving.close()
+        lease_server.close()
         outcome = firmware.outcome
         self._say("PC", f"loads {outcome.name} from {outcome.server}" if isinstance(outcome, Load) else outcome)
         return "\n".join(self._lines)
 
-    def _send(self, said: list[Say]) -> None:
-        for each in said:
+    def _send(self, messages: list[ClientMessage]) -> None:
+        for each in messages:
             where = "" if each.port == 67 else f" to {each.host}:{each.port}"
             self._say("PC", f"{type_names[each.payload[242]]}{where}")
             self._loop.call_later(_ON_THE_WIRE, self._to_box, each)
@@ -123,12 +124,12 @@ class Bench:
     def _say(self, who: str, words: str) -> None:
         self._lines.append(f"{self._loop.now - self._began:.1f} {who}: {words}")
 
-    def _hear(self, heard: Heard) -> None:
-        self._send(self._firmware.hear(heard, self._loop.now))
+    def _receive(self, answer: ServerAnswer) -> None:
+        self._send(self._firmware.hear(answer, self._loop.now))
         self._changed.set()
 
-    def _to_site(self, said: Say, delay: float) -> None:
-        asked = said.payload
+    def _to_site(self, sent: ClientMessage, delay: float) -> None:
+        asked = sent.payload
         kind = asked[242]
         if kind == MessageType.REQUEST and option(54, SITE.packed) not in asked:
             return
@@ -136,25 +137,25 @@ class Bench:
         lease = message(answer, asked[28:34], [(54, SITE.packed), (51, b"\0\0\2\0")])
         lease = b"\2" + lease[1:4] + asked[4:8] + lease[8:16] + LEASE.packed + lease[20:]
         wait = delay if answer == MessageType.OFFER else 0.0
-        self._loop.call_later(wait, self._hear, Heard(Answer.parse(lease), str(SITE), 67))
+        self._loop.call_later(wait, self._receive, ServerAnswer(Answer.parse(lease), str(SITE), 67))
 
-    def _to_box(self, said: Say) -> None:
-        payload, arrival = said.payload, Arrival(IPv4Address(said.source), said.source_port, said.port)
-        if self.relay and said.host == EVERYONE:
+    def _to_box(self, sent: ClientMessage) -> None:
+        payload, arrival = sent.payload, Arrival(IPv4Address(sent.source), sent.source_port, sent.port)
+        if self.relay and sent.host == EVERYONE:
             payload = payload[:24] + IPv4Address(self.relay).packed + payload[28:]
             arrival = Arrival(IPv4Address(self.relay), 67, 67)
         peer = (str(arrival.source), arrival.source_port)
-        self._box.hear(cast(Any, _Wire(self, arrival)), arrival.port, [(payload, peer)])
+        self._box.handle(cast(Any, _FakePort(self, arrival)), arrival.port, [(payload, peer)])
 
     def answered(self, datagram: bytes, arrival: Arrival, destination: tuple[str, int]) -> None:
-        """The box has sent a datagram on account of one that had arrived so."""
+        """Handle a datagram that the box sent in answer to one with this arrival."""
         expected = (self.relay, 67) if self.relay else (EVERYONE, 68)
         assert destination == (expected if arrival.port == 67 else (str(arrival.source), arrival.source_port))
         answer = Answer.parse(datagram)
         address = "" if answer.yiaddr == NOWHERE else f" {answer.yiaddr}"
         inner = f" 43 {answer.options[43].hex()}" if 43 in answer.options else ""
         self._say("box", f"{answer.kind}{address} {answer.file}{inner}")
-        self._loop.call_later(_ON_THE_WIRE, self._hear, Heard(answer, str(BOX), arrival.port))
+        self._loop.call_later(_ON_THE_WIRE, self._receive, ServerAnswer(answer, str(BOX), arrival.port))
 
     def _plan(self, request: BootRequest, allowed: Allowlist) -> BootPlan | Ignore:
         client = self.clients.get(request.mac, ClientFirmware())
@@ -181,15 +182,15 @@ class Bench:
 
 
 @dataclass
-class _Wire:
-    """What ProxyDhcp sends by."""
+class _FakePort:
+    """In place of the UdpPort by which the box answers a datagram."""
 
-    bench: Bench
+    network: Network
     arrival: Arrival
 
     def send(self, datagram: bytes, destination: Peer) -> None:
         """Send one datagram."""
-        self.bench.answered(datagram, self.arrival, destination)
+        self.network.answered(datagram, self.arrival, destination)
 
     def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
         """Send several."""
@@ -198,14 +199,14 @@ class _Wire:
 
 
 class _NobodyThere:
-    """A neighbour table of a network in which every address is free."""
+    """The neighbour table of a network in which every address is free."""
 
     def on_link(self, address: IPv4Address) -> bool:
-        """Whether it is in the box's own network."""
+        """Whether the address is in the box's own network."""
         return address in ROOM.network
 
     def nudge(self, address: IPv4Address) -> None:
         """Nobody answers."""
 
     def sighting(self, address: IPv4Address) -> None:
-        """Nobody was met."""
+        """Nobody is there."""
