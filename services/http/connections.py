@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection
 from ipaddress import IPv4Address
 
 from services.decision import Ignore
-from services.http.conversation import Conversation, Serve, State, Step
+from services.http.conversation import ConnectionState, Conversation, NextStep, Serve
 from services.http.messages import CONTINUE, Request, Response
 
 MOST_CONNECTIONS = 2048
@@ -90,7 +90,7 @@ class Connections:
             self._listener = None
         for connection in list(self._open.values()):
             connection.last = True
-            if connection.state not in (State.ANSWERING, State.WRITING):
+            if connection.state not in (ConnectionState.ANSWERING, ConnectionState.WRITING):
                 self._close(connection)
 
     def close(self) -> None:
@@ -111,24 +111,24 @@ class Connections:
     @property
     def underway(self) -> int:
         """How many have a request that is being answered."""
-        return sum(each.state in (State.ANSWERING, State.WRITING) for each in self._open.values())
+        return sum(each.state in (ConnectionState.ANSWERING, ConnectionState.WRITING) for each in self._open.values())
 
     def answer(self, connection: Connection, answer: Response) -> None:
         """Answer the request under way, if its client is still there."""
-        if connection.state is not State.CLOSED:
+        if connection.state is not ConnectionState.CLOSED:
             connection.answer(answer, time.time())
             self._write(connection)
 
     def finished(self, connection: Connection) -> None:
         """The answer to the request under way has been sent: on to the next request, or the end."""
         connection.finish()
-        if connection.state is State.HEAD:
+        if connection.state is ConnectionState.HEAD:
             self._wait(connection)
             if connection.ending and not connection.reader.requests and not self._receive(connection):
                 return  # as usual, that was the end
             if connection.readable or connection.reader.requests:
                 self._loop.call_soon(self._go_on, connection)  # other connections have their turn before
-        elif connection.state is State.LINGERING:
+        elif connection.state is ConnectionState.LINGERING:
             with contextlib.suppress(OSError):  # the client is gone
                 connection.socket.shutdown(socket.SHUT_WR)
             self._wait(connection)
@@ -138,7 +138,7 @@ class Connections:
 
     def abort(self, connection: Connection) -> None:
         """Reset it: the peer gets nothing that has not left yet."""
-        if connection.state is not State.CLOSED:
+        if connection.state is not ConnectionState.CLOSED:
             connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._close(connection)
 
@@ -155,13 +155,13 @@ class Connections:
     def _go_on(self, connection: Connection) -> None:
         state = connection.state
         try:
-            if state is State.HEAD or state is State.BODY:
+            if state is ConnectionState.HEAD or state is ConnectionState.BODY:
                 self._advance(connection)
-            elif state is State.ANSWERING:
+            elif state is ConnectionState.ANSWERING:
                 connection.on_input()
-            elif state is State.WRITING:
+            elif state is ConnectionState.WRITING:
                 self._write(connection)
-            elif state is State.LINGERING and connection.readable and self._receive(connection):
+            elif state is ConnectionState.LINGERING and connection.readable and self._receive(connection):
                 self._loop.call_soon(self._go_on, connection)
         except Exception:
             log.exception("http: a fault of the program; only this connection of %s ends", connection.address)
@@ -209,7 +209,7 @@ class Connections:
         """Begin to answer the next request, or read what there is of it."""
         while True:
             step = connection.advance(self._begin)
-            if step is Step.SERVE:
+            if step is NextStep.SERVE:
                 self._waiting.pop(connection, None)
                 answer = connection.serve()
                 if isinstance(answer, Response):
@@ -218,10 +218,10 @@ class Connections:
                 else:
                     connection.on_input = answer
                 return
-            if step is Step.READ:
+            if step is NextStep.READ:
                 if not connection.readable or not self._receive(connection):
                     return
-            elif step is Step.CONTINUE:
+            elif step is NextStep.CONTINUE:
                 try:
                     connection.written += connection.socket.send(CONTINUE)
                 except OSError:  # the client is gone, or reads nothing
@@ -276,14 +276,14 @@ class Connections:
     def _end_late(self) -> None:
         now = self._loop.time()
         while self._waiting and (first := next(iter(self._waiting))).deadline <= now:
-            if first.expire() is Step.RESET:
+            if first.expire() is NextStep.RESET:
                 self.abort(first)
             else:
                 self._close(first)
         self._timer = self._loop.call_at(first.deadline, self._end_late) if self._waiting else None
 
     def _close(self, connection: Connection) -> None:
-        if connection.state is not State.CLOSED:
+        if connection.state is not ConnectionState.CLOSED:
             connection.close()
             self._release(connection)
 

@@ -1,7 +1,7 @@
-"""What is said on one HTTP connection, and in which order: the state machine behind services/http/connections.py. PURE.
+"""One HTTP connection as a state machine: which request is next, when it is answered, how the connection ends. PURE.
 
-It reads requests from bytes, says what to do next and what an answer's bytes are. Sockets, deadlines, and the answers
-themselves are the caller's.
+Bytes come in, and `advance` says what to do next. It knows no sockets and no deadlines (services/http/connections.py),
+and does not decide what a request gets (services/http/routing.py).
 """
 
 from collections.abc import Callable
@@ -13,30 +13,35 @@ from services.decision import Ignore
 from services.http.messages import Request, RequestReader, Response, encode
 
 OnInput = Callable[[], None]
-"""Called when the client sends anything while its answer is on the way: that may acknowledge the answer."""
+"""To be called when the client sends anything while its answer is on the way: that may acknowledge the answer."""
 
 Serve = Callable[[], Response | OnInput]
-"""Called when a request is whole. Returns the answer; or, where the caller sends it later or by itself, what to call
-when the client sends something meanwhile."""
+"""To be called when a request is whole. Returns the answer or, if that takes longer, what to call when the client sends
+something meanwhile."""
 
 
-class State(Enum):
-    """Where a connection stands.
+class ConnectionState(Enum):
+    """Where a connection stands, and what may follow.
 
-    HEAD       The headers of the next request are awaited; nothing is known of it yet.
-               Headers complete, client admitted: BODY. Stranger, nonsense, end of input, time is up: CLOSED.
-    BODY       The client is admitted, the rest of its request is awaited (most requests have no body).
-               Request whole, or its body longer than allowed: ANSWERING. Nonsense, end of input, time is up: CLOSED.
-    ANSWERING  The answer is being prepared, or a file is being sent. Nothing is read, so a client that sends on has to
-               wait. This may take long, and the connection is never closed to make room for others.
-               A short answer is ready: WRITING. A file has arrived: as after WRITING. The client is gone: CLOSED.
-    WRITING    A short answer goes out, as fast as the client takes it.
-               All written: HEAD, if another request may follow; LINGERING, if the client is still sending its body;
-               else CLOSED. The client is gone, time is up: CLOSED.
-    LINGERING  The last answer has been written, and the client knows that no more will come. What it still sends is
-               thrown away: to close now would reset the connection, and it might never see its answer.
-               End of input, time is up: CLOSED.
-    CLOSED     Nothing happens any more.
+    HEAD       We wait for the headers of the next request.
+               -> BODY       when they are complete, and the client is admitted.
+               -> CLOSED     for a stranger or nonsense (reset), when the client hangs up, or when its time is up.
+    BODY       The client is admitted. We wait for the rest of its request; most requests have no body.
+               -> ANSWERING  when the request is complete, or its body is too long.
+               -> CLOSED     for nonsense (reset), when the client hangs up, or when its time is up.
+    ANSWERING  The answer is being prepared, or a file is being sent, for as long as that takes. Nothing is read, so
+               further requests wait. Such a connection is never closed to make room for others.
+               -> WRITING    when a short answer is ready.
+               -> HEAD, LINGERING or CLOSED, as from WRITING, when a file has arrived.
+               -> CLOSED     when the file could not be sent (reset).
+    WRITING    A short answer is being written, as fast as the client takes it. Nothing is read.
+               -> HEAD       when all is written, and another request may follow.
+               -> LINGERING  when all is written, and the client is still sending its request.
+               -> CLOSED     when all is written otherwise, when the client is gone, or when its time is up (reset).
+    LINGERING  All is written and our half is closed. What the client still sends is thrown away: closing now would
+               reset the connection, and the client might never see its answer.
+               -> CLOSED     when the client hangs up, or when its time is up.
+    CLOSED     Nothing follows.
     """
 
     HEAD = auto()
@@ -47,90 +52,89 @@ class State(Enum):
     CLOSED = auto()
 
 
-class Step(Enum):
-    """What the caller has to do next."""
+class NextStep(Enum):
+    """What to do next."""
 
-    READ = auto()  # wait for bytes, and feed them to `reader`
-    CONTINUE = auto()  # send messages.CONTINUE; the client waits for it before it sends its body
-    SERVE = auto()  # call `serve`, and send what it returns
+    READ = auto()  # wait for bytes, feed them to `reader`, and call `advance` again
+    CONTINUE = auto()  # send messages.CONTINUE, and call `advance` again
+    SERVE = auto()  # call `serve`, and send the answer
     CLOSE = auto()
-    RESET = auto()  # close it so that the client cannot take what it has for the whole
+    RESET = auto()  # close the connection so that the client sees an error
 
 
 class Conversation:
-    """The conversation with the client at `address`, in one of the states above.
+    """The conversation with the client at `address`.
 
-    In HEAD and BODY feed what comes to `reader`, then do as `advance` says, until it says READ. In WRITING send
-    `unsent`, and call `finish` when all is sent; call that also when a file has arrived that was sent while ANSWERING.
-    What comes in LINGERING may be fed too; it is thrown away.
+    In HEAD and BODY, call `advance`, and do what it says. In WRITING, send `unsent`. When that is done, or a file sent
+    in ANSWERING has arrived, call `finish`. In LINGERING, `reader` may still be fed; it ignores everything.
     """
 
     def __init__(self, address: IPv4Address) -> None:
         self.address = address
-        self.state = State.HEAD
+        self.state = ConnectionState.HEAD
         self.reader = RequestReader()
         self.serve: Serve = _nothing_to_serve
-        """In BODY: answers the request."""
+        """In BODY: what answers the request."""
         self.on_input: OnInput = ignore_input
-        """In ANSWERING."""
+        """In ANSWERING: what to call when the client sends anything."""
         self.unsent = b""
         """In WRITING: the rest of the answer."""
         self.last = False
-        """Whether the server is stopping: no request follows the one under way."""
+        """Whether no request may follow the one under way, since the server is stopping."""
 
-    def advance(self, begin: Callable[[Self, Request], Serve | Ignore]) -> Step:
-        """What to do next, in HEAD or BODY.
+    def advance(self, begin: Callable[[Self, Request], Serve | Ignore]) -> NextStep:
+        """Say what to do next, in HEAD or BODY.
 
-        `begin` is called when the headers of a request are complete: it returns what serves the request, or Ignore for
-        a client that must not get a single byte.
+        Calls `begin` when the headers of a request are complete: it returns what serves the request, or Ignore for a
+        stranger, who must not get a single byte.
         """
         if self.reader.requests:
             request = self.reader.requests[0]
-            if self.state is State.HEAD:
+            if self.state is ConnectionState.HEAD:
                 serve = begin(self, request)
                 if isinstance(serve, Ignore):
-                    return Step.RESET
-                self.state, self.serve = State.BODY, serve
+                    return NextStep.RESET
+                self.state, self.serve = ConnectionState.BODY, serve
                 if not request.whole and request.fields.get("expect", "").lower() == "100-continue":
-                    return Step.CONTINUE
+                    return NextStep.CONTINUE
             if request.whole:
-                self.state = State.ANSWERING
-                return Step.SERVE
-        # Nobody can tell whether whoever sends nonsense may have an answer.
-        return Step.RESET if self.reader.broken else Step.READ
+                self.state = ConnectionState.ANSWERING
+                return NextStep.SERVE
+        # Nonsense: nobody can tell whether its sender may have an answer.
+        return NextStep.RESET if self.reader.broken else NextStep.READ
 
     def answer(self, answer: Response, now: float) -> None:
-        """Answer the request under way with this; `now` in seconds since 1970."""
+        """Answer the request under way: on to WRITING. `now` is in seconds since 1970."""
         self.unsent = self.encoded(answer, now)
-        self.state = State.WRITING
+        self.state = ConnectionState.WRITING
 
     def encoded(self, answer: Response, now: float) -> bytes:
-        """The bytes of an answer to the request under way; they say whether the connection is closed after it."""
+        """The bytes of an answer to the request under way. They say whether the connection is closed after it."""
         if self.reader.requests[0].method == "HEAD":
             size = len(answer.body) if answer.size is None else answer.size
             answer = Response(answer.status, answer.fields, size=size)
         return encode(answer, now, keep_alive=self._keeps_alive())
 
     def finish(self) -> None:
-        """The answer is sent: on to HEAD, LINGERING or CLOSED."""
+        """The answer has been sent: on to HEAD, LINGERING or CLOSED."""
         keeps_alive = self._keeps_alive()
         request = self.reader.requests.popleft()
         self.serve, self.on_input = _nothing_to_serve, ignore_input  # they hold the request and its body
         if keeps_alive:
-            self.state = State.HEAD
+            self.state = ConnectionState.HEAD
         elif request.complete:
             self.close()
         else:
-            self.state = State.LINGERING
+            self.state = ConnectionState.LINGERING
             self.reader.close()
 
-    def expire(self) -> Step:
-        """How to end it when its time is up: half an answer must not look like a whole one."""
-        return Step.RESET if self.state is State.WRITING else Step.CLOSE
+    def expire(self) -> NextStep:
+        """Say how to end the connection when its time is up: half an answer must not look like a whole one."""
+        return NextStep.RESET if self.state is ConnectionState.WRITING else NextStep.CLOSE
 
     def close(self) -> None:
-        """Nothing happens any more."""
-        self.state = State.CLOSED
+        """The connection is closed: on to CLOSED."""
+        self.state = ConnectionState.CLOSED
         self.reader.close()
         self.serve, self.on_input = _nothing_to_serve, ignore_input
 
@@ -144,7 +148,7 @@ class Conversation:
 
 
 def ignore_input() -> None:
-    """The client sent something, and nobody has to know."""
+    """An OnInput for an answer that is not sent yet: it does not matter what the client sends."""
 
 
 def _nothing_to_serve() -> Response | OnInput:

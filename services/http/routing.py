@@ -7,8 +7,7 @@
     GET        /boot/<mac>/<token>/boinc.tar          the BOINC files of this boot
     POST       /boot/<mac>/<token>/report             a stage that the live system reached
 
-Files and menu entries are only named here: who opens the one, and checks a password for the other, is
-services/http/server.py.
+Files are not opened here, and passwords for menu entries not checked: services/http/server.py does both.
 """
 
 from collections.abc import Callable
@@ -25,10 +24,10 @@ from services.http.paths import Archive, EntryScript, ImageUrl, LoaderFile, Repo
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where answers come from; all return at once.
+    """Callables that make answers; all return at once.
 
-    `script(mac, peer)` writes the boot script, with the token of a new boot; `secrets(mac, token)` packs the tar of
-    BOINC files; `report(mac, token, report)` returns the report it took, or why it did not.
+    `script(mac, peer)` writes the boot script; `secrets(mac, token)` packs the tar of BOINC files;
+    `report(mac, token, report)` takes a report and returns it, or why it was not taken.
     """
 
     script: Callable[[MacAddress, IPv4Address], str | Ignore]
@@ -39,8 +38,8 @@ class Sources:
 def route(
     request: Request, target: Target, mac: MacAddress, peer: IPv4Address, sources: Sources
 ) -> Response | Ignore | LoaderFile | ImageUrl | EntryScript:
-    """The answer, a refusal, or what to answer with: a file to open, a menu entry whose password may have to be
-    checked."""
+    """The answer, why there is none, or what the answer will be made of: a file, or the script of a menu entry, for
+    which a password may have to be checked."""
     match target, request.method:
         case ScriptUrl(), "GET" | "HEAD":
             return answers.script(sources.script(mac, peer))

@@ -1,8 +1,8 @@
 """Boot loaders, boot scripts, kernels and ramdisks, BOINC files and reports over HTTP, all below /boot/<mac>/.
 
 Every request is first shown to `admit`. A client that is not admitted gets not a single byte: its connection is reset.
-What an admitted one gets is decided in services/http/routing.py; here files are opened, passwords checked, and
-everything that happens is told as events.
+services/http/routing.py decides what an admitted one gets. Here files are opened, passwords are checked, and events are
+emitted.
 """
 
 import asyncio
@@ -37,8 +37,9 @@ log = logging.getLogger(__name__)
 class HttpServer:
     """Serves one address. Port 0 takes a free port; `port` tells which, after `start`.
 
-    `admit(claimed, peer)` returns the MAC address of a client that may ask. `entry_script(mac, peer, key, password)`
-    is the script of a menu entry, and may take its time. `script`, `secrets`, `report`: see Sources.
+    `admit(claimed, peer)` returns the MAC address of an admitted client, or why it is not admitted.
+    `entry_script(mac, peer, key, password)` writes the script of a menu entry; it may take its time, all others must
+    return at once. `script`, `secrets` and `report`: see Sources.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from services.decision import Ignore, Reason
 from services.ethernet import MacAddress, MacRange
 from services.events import Reported, ScriptServed
 from services.http import answers, basic_auth
-from services.http.conversation import Conversation, OnInput, Serve, State, Step
+from services.http.conversation import ConnectionState, Conversation, NextStep, OnInput, Serve
 from services.http.messages import CONTINUE, Request, Response
 from services.http.paths import EntryScript, ImageUrl, LoaderFile, Target, parse
 from services.http.routing import Sources, route
@@ -71,7 +71,7 @@ class Wire:
 
     def __rshift__(self, sent: bytes | TimeIsUp) -> Self:
         assert not self._received, f"nobody expected:\n{self._received}"
-        assert self._conversation.state is not State.CLOSED, "the connection is closed"
+        assert self._conversation.state is not ConnectionState.CLOSED, "the connection is closed"
         self._received = ""
         if isinstance(sent, TimeIsUp):
             self._end(self._conversation.expire())
@@ -92,13 +92,13 @@ class Wire:
         return True
 
     def _go_on(self) -> None:
-        while self._conversation.state in (State.HEAD, State.BODY):
+        while self._conversation.state in (ConnectionState.HEAD, ConnectionState.BODY):
             step = self._conversation.advance(self._begin)
-            if step is Step.READ:
+            if step is NextStep.READ:
                 return
-            if step is Step.CONTINUE:
+            if step is NextStep.CONTINUE:
                 self._receive(CONTINUE)
-            elif step is Step.SERVE:
+            elif step is NextStep.SERVE:
                 answer = self._conversation.serve()
                 assert isinstance(answer, Response), "here every answer comes at once"
                 self._conversation.answer(answer, 0.0)
@@ -112,14 +112,14 @@ class Wire:
         self._conversation.unsent = self._conversation.unsent[taken:]
         if not self._conversation.unsent:
             self._conversation.finish()
-            if self._conversation.state is State.CLOSED:
+            if self._conversation.state is ConnectionState.CLOSED:
                 self._note("[closed]")
-            elif self._conversation.state is State.LINGERING:
+            elif self._conversation.state is ConnectionState.LINGERING:
                 self._note("[nothing more is sent]")
 
-    def _end(self, step: Step) -> None:
+    def _end(self, step: NextStep) -> None:
         self._conversation.close()
-        self._note("[reset]" if step is Step.RESET else "[closed]")
+        self._note("[reset]" if step is NextStep.RESET else "[closed]")
 
     def _receive(self, data: bytes) -> None:
         assert self._received is not None
