@@ -157,7 +157,7 @@ class Box:
         This stops a stranger who is given the address of a PC that was switched off: before it can say a word to the
         NFS server, it has to be a neighbour.
         """
-        if self._journal.moved_in(address, mac):
+        if self._journal.note_holder(address, mac):
             self._exports_changed()
         if self.config.dhcp.mode == "off" and self.allowed(mac) and address not in self._exported(mac)[0]:
             # Requests for leases are not heard then, and the live system may get another address than its iPXE had.
