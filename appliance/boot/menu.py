@@ -37,14 +37,15 @@ class MenuDecision:
 
 def decide(
     settings: MenuSettings,
-    own: BootSettings,
-    following: str,
+    range_settings: BootSettings,
+    next_entry: str,
     bootable: Bootable,
     live: Callable[[str, bool], LiveBoot],
 ) -> MenuDecision:
-    """The menu of a PC whose range has the settings `own`. `live(release, rescue)` returns how to boot a release.
+    """The menu of a PC, whose range has the settings `range_settings`. `live(release, rescue)` returns how to boot a
+    release.
 
-    `following` is the entry that `boot next` asks for, or empty. It starts at once and without a password, because
+    `next_entry` is the entry that `boot next` asks for, or empty. It starts at once and without a password, because
     whoever may run that command is also the one who locked the entry.
 
     Entries that are not available are left out and named in `missing`. If the default is one of them, the configured
@@ -53,32 +54,32 @@ def decide(
     missing: list[str] = []
 
     def action(name: str) -> tuple[str, Action] | None:
-        made = _action(name, bootable, live)
-        if isinstance(made, str):
-            missing.append(made)
+        found = _action(name, bootable, live)
+        if isinstance(found, str):
+            missing.append(found)
             return None
-        return made
+        return found
 
-    of_range = own.entry
-    if of_range in settings.locked:
-        missing.append(f"{of_range}: it is locked, so it cannot be the default of a range")
-        of_range = ""
-    choices = ((following, "boot next"), (of_range, "its range"), (settings.default, "[menu]"))
+    range_default = range_settings.entry
+    if range_default in settings.locked:
+        missing.append(f"{range_default}: it is locked, so it cannot be the default of a range")
+        range_default = ""
+    choices = ((next_entry, "boot next"), (range_default, "its range"), (settings.default, "[menu]"))
     # An entry that [menu] does not list is in this PC's menu if its range or `boot next` names it.
     names = dict.fromkeys((*settings.entries, *(name for name, _ in choices if name)))
-    made = {name: found for name in names if (found := action(name)) is not None}
-    default, default_from = next(((name, source) for name, source in choices if name in made), ("boinc", "[menu]"))
-    if default not in made:
-        made[default] = _boinc(bootable, live)
+    available = {name: found for name in names if (found := action(name)) is not None}
+    default, default_from = next(((name, source) for name, source in choices if name in available), ("boinc", "[menu]"))
+    if default not in available:
+        available[default] = _boinc(bootable, live)
     at_once = default_from == "boot next"
     entries = tuple(
         MenuEntry(name, title, what, locked=name in settings.locked and not (at_once and name == default))
-        for name, (title, what) in made.items()
+        for name, (title, what) in available.items()
     )
     if at_once:
         timeout, timeout_from = 0, default_from
-    elif own.timeout is not None:
-        timeout, timeout_from = own.timeout, "its range"
+    elif range_settings.timeout is not None:
+        timeout, timeout_from = range_settings.timeout, "its range"
     else:
         timeout, timeout_from = settings.timeout, "[menu]"
     return MenuDecision(Menu(TITLE, entries, default, timeout), default_from, timeout_from, tuple(missing))

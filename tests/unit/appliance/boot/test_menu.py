@@ -22,10 +22,10 @@ def live(release: str, rescue: bool) -> LiveBoot:
 def made(
     settings: MenuSettings = MenuSettings(),  # noqa: B008 - a value
     own: BootSettings = BootSettings(),  # noqa: B008
-    following: str = "",
+    next_entry: str = "",
     bootable: Bootable = ALL,
 ) -> MenuDecision:
-    return decide(settings, own, following, bootable, live)
+    return decide(settings, own, next_entry, bootable, live)
 
 
 def names(decided: MenuDecision) -> list[str]:
