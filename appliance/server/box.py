@@ -202,7 +202,7 @@ class Box:
 
     @contextmanager
     def _exports_follow(self, mac: MacAddress) -> Iterator[None]:
-        """Have the exports made anew if what is done meanwhile changes those of this PC."""
+        """Report a change of the exports if the block changes those of this PC."""
         before = self._exported(mac)
         yield
         if self._exported(mac) != before:
