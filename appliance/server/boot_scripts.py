@@ -87,24 +87,24 @@ class BootScripts:
         if release is None:
             return Ignore(Reason.NO_IMAGE)
         allowed = box.allowlist.decide(mac)
-        own = allowed.settings if allowed else BootSettings()
-        box.emit(ScriptServed(mac, own.root or box.config.image.root))
+        range_settings = allowed.settings if allowed else BootSettings()
+        box.emit(ScriptServed(mac, range_settings.root or box.config.image.root))
         boot = self._journal.boot(mac)
         assert boot is not None
         token = boot.token
         # No need to wait for the neighbour table: `admit` has just looked the peer up.
         box.confirm_address(AddressSeen(mac, peer))
-        following = self._following(mac, boot.id)
-        names = (*box.config.menu.entries, own.entry, following)
+        next_entry = self._next_entry(mac, boot.id)
+        names = (*box.config.menu.entries, range_settings.entry, next_entry)
 
         def live(release: str, rescue: bool) -> LiveBoot:
-            return choices.live(box.config, address, mac, token, own.root, release, rescue=rescue)
+            return choices.live(box.config, address, mac, token, range_settings.root, release, rescue=rescue)
 
-        decision = decide(box.config.menu, own, following, choices.look(box.config, release, names), live)
+        decision = decide(box.config.menu, range_settings, next_entry, choices.look(box.config, release, names), live)
         self._log_missing(decision.missing)
         return decision.menu
 
-    def _following(self, mac: MacAddress, boot: int) -> str:
+    def _next_entry(self, mac: MacAddress, boot: int) -> str:
         """The entry that `boot next` asks for in this boot, or empty."""
         try:
             return next_boot.take(self._registry, mac, boot)

@@ -158,7 +158,7 @@ class Box:
         This stops a stranger who is given the address of a PC that was switched off: before it can say a word to the
         NFS server, it has to be a neighbour.
         """
-        if self._journal.moved_in(address, mac):
+        if self._journal.note_holder(address, mac):
             self._exports_changed()
         if self.config.dhcp.mode == "off" and self.allowed(mac) and address not in self._exported(mac)[0]:
             # Requests for leases are not heard then, and the live system may get another address than its iPXE had.
@@ -203,7 +203,7 @@ class Box:
 
     @contextmanager
     def _exports_follow(self, mac: MacAddress) -> Iterator[None]:
-        """Have the exports made anew if what is done meanwhile changes those of this PC."""
+        """Report a change of the exports if the block changes those of this PC."""
         before = self._exported(mac)
         yield
         if self._exported(mac) != before:

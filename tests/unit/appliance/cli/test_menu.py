@@ -69,16 +69,16 @@ def test_the_preview_tells_where_each_thing_comes_from(box: Box) -> None:
         "timeout   10 s ([menu])",
         "root      http",
         "",
-        "    entry     title                                                     locked",
+        "    entry     title                                            locked",
         f"    boinc     BOINC (image {NEW})",
-        f"    previous  BOINC, the image before (image {OLD})",
+        f"    previous  BOINC (previous image {OLD})",
         "->  local     Local disk",
-        "    rescue    Rescue shell                                              password",
+        "    rescue    Rescue shell                                     password",
     ]
     facts = json.loads(box.run("menu", "show", "--for", PC, "--json"))
     assert (facts["default"], facts["default_from"]) == ("local", "its range")
     assert (facts["timeout"], facts["timeout_from"], facts["root"]) == (10, "[menu]", "http")
-    assert facts["missing"] == ["memtest: apt-get install memtest86+, and restart the server"]
+    assert facts["missing"] == ["memtest: apt-get install memtest86+, then restart the server"]
     assert json.loads(box.run("menu", "show", "--json"))["default"] == "boinc", "who is of no range"
 
 
@@ -119,8 +119,8 @@ def test_what_the_loader_would_read_has_no_secrets(box: Box, dialect: str, monke
         (("allow", "add", PC, "--default", "rescue"), "rescue is locked in [menu]"),
         (("allow", "add", PC, "--timeout", "-1"), "whole seconds"),
         (("allow", "add", PC, "--timeout", "9999"), "timeout: must be from 0 (no menu) to 3600 seconds"),
-        (("allow", "add", PC, "--root", "tftp"), "root=tftp: one of nfs, http"),
-        (("allow", "add", PC, "--label", "root=http"), "a label does not begin with a setting"),
+        (("allow", "add", PC, "--root", "tftp"), "root=tftp: must be one of nfs, http"),
+        (("allow", "add", PC, "--label", "root=http"), "a label cannot begin with a setting"),
     ],
 )
 def test_bad_input(box: Box, arguments: tuple[str, ...], words: str) -> None:
@@ -149,7 +149,7 @@ def test_boot_next_of_what_there_is_not(box: Box) -> None:
         with pytest.raises(UserError, match=r"memtest86\+|is not an entry") as caught:
             box.run("boot", "next", PC, entry)
         assert words in caught.value.message
-    with pytest.raises(UserError, match="there is no such release any more"):
+    with pytest.raises(UserError, match="this release no longer exists"):
         box.run("boot", "next", PC, "image:20200101-000000-00000000")
     assert box.run("boot", "next", PC, f"image:{OLD}").endswith("at its next boot\n")
 

@@ -1,4 +1,4 @@
-"""The box's answers about menus: what `serve` hands to iPXE, GRUB and PXELINUX, with tokens, locks and `boot next`."""
+"""What the box tells iPXE, GRUB and PXELINUX: menus and scripts, with tokens, locks and `boot next`."""
 
 import re
 from collections.abc import Iterator
@@ -38,8 +38,8 @@ password = "{PASSWORD}"
 """
 
 
-class Elsewhere:
-    """A neighbour table in which nobody is."""
+class EmptyTable:
+    """An empty neighbour table; no peer is on the link."""
 
     def on_link(self, _: IPv4Address) -> bool:
         return False
@@ -60,7 +60,7 @@ class Running:
         self.registry = Registry(data / "registry" / "registry.sqlite3")
         self.allow(BootSettings())
         self.journal = Journal(self.registry, lambda: self.now, lambda *_: None)
-        neighbours = cast(Neighbours, Elsewhere())
+        neighbours = cast(Neighbours, EmptyTable())
         self.exports_changed = 0
         self.box = Box(self.config(""), self.registry, self.journal, neighbours, (), self._count_change)
         self.scripts = BootScripts(self.box, self.registry, self.journal)
@@ -78,7 +78,7 @@ class Running:
         self.registry.allow([Entry(MacRange(PC, PC), "", settings)])
 
     def power_on(self) -> str:
-        """A firmware's DISCOVER, then the script."""
+        """A DISCOVER of firmware, then the request for the script."""
         self.now += 1000
         self.box.emit(Discovered(PC, 0, ipxe=False, xid=int(self.now), secs=0))
         return self.script()
@@ -111,7 +111,7 @@ def box(tmp_path: Path) -> Iterator[Running]:
     running.registry.close()
 
 
-def test_nothing_is_configured(box: Running) -> None:
+def test_without_configuration_boinc_starts_at_once(box: Running) -> None:
     script = box.power_on()
     assert f"kernel image/{NEW}/vmlinuz" in script
     assert f"netboot_appliance.token={box.token}" in script
@@ -119,10 +119,10 @@ def test_nothing_is_configured(box: Running) -> None:
     assert box.started == "boinc"
 
 
-async def test_a_menu_holds_no_token_its_entries_do(box: Running) -> None:
+async def test_a_menu_has_no_token_but_its_entries_do(box: Running) -> None:
     box.configure(MENU)
     script = box.power_on()
-    assert "item --key 2 previous 2 BOINC, the image before" in script
+    assert "item --key 2 previous 2 BOINC (previous image" in script
     assert box.token not in script
     chosen = await box.choose("previous")
     assert isinstance(chosen, str)
@@ -132,7 +132,7 @@ async def test_a_menu_holds_no_token_its_entries_do(box: Running) -> None:
     assert await box.choose("reboot") == Ignore(Reason.NO_FILE)
 
 
-async def test_a_locked_entry_opens_with_its_password_only(box: Running) -> None:
+async def test_a_locked_entry_opens_only_with_its_password(box: Running) -> None:
     box.configure(MENU)
     script = box.power_on()
     assert "rescue 3 Rescue shell (password)" in script
@@ -156,7 +156,7 @@ async def test_a_rescue_shell_gets_no_secrets(box: Running) -> None:
     assert found
     assert box.box.secrets(PC, found[1]) == Ignore(Reason.TOKEN_INVALID)
     report = Reported(PC, "root-mounted")
-    assert box.box.report(PC, found[1], report) == report, "yet it can say how far it is"
+    assert box.box.report(PC, found[1], report) == report, "yet it can report its progress"
     assert box.box.report(PC, "rescue", report) == Ignore(Reason.TOKEN_INVALID)
     assert isinstance(box.box.secrets(PC, box.token), bytes)
 
@@ -193,7 +193,7 @@ def test_what_is_missing_is_logged_once(box: Running) -> None:
     with capture_logs() as logs:
         box.power_on()
         box.power_on()
-    assert [log["entry"] for log in logs] == ["memtest: apt-get install memtest86+, and restart the server"]
+    assert [log["entry"] for log in logs] == ["memtest: apt-get install memtest86+, then restart the server"]
     (box.box.config.boot_root).mkdir()
     for name in ("memtest", "memtest.efi"):
         (box.box.config.boot_root / name).write_bytes(b"")
