@@ -74,7 +74,7 @@ def listeners() -> list[Listener]:
 def way_out(name: str, pid: int, port: int) -> str:
     """What to do about a process that holds a port of the box."""
     if "netboot-appliance" in name:
-        return f"the box is running already: netboot-appliance status (to stop it: kill {pid})"
+        return f"the box is already running: netboot-appliance status (to stop it: kill {pid})"
     if port == SERVER_PORT:
         ways = _DHCP_WAYS if name in _DHCP_SERVERS else _OTHER_DHCP_WAY
         return ways.format(name=name, server=_DHCP_SERVERS.get(name))

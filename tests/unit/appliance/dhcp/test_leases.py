@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.allowlist import Entry
-from appliance.backup.carry_over import go_on_from
+from appliance.backup.carry_over import adopt_boots
 from appliance.dhcp import leases
 from appliance.doctor import pool
 from appliance.doctor.finding import Severity
@@ -66,7 +66,7 @@ def test_what_was_leased_since_a_backup_stays(tmp_path: Path, path: Path) -> Non
         leases.save(running, [LEASE])
     with Registry(tmp_path / "restored.sqlite3") as restored:
         leases.save(restored, [Lease(IPv4Address("10.77.0.102"), MAC, b"", State.LEASED, 1000.0)])
-        assert go_on_from(restored, path)
+        assert adopt_boots(restored, path)
         assert leases.load(restored) == [LEASE]
 
 

@@ -89,7 +89,7 @@ def test_not_under_a_server_that_runs(old: Path, new: Path) -> None:
     ) as server:
         assert server.stdout is not None
         server.stdout.readline()
-        with pytest.raises(UserError, match=rf"process {server.pid}\) still runs"):
+        with pytest.raises(UserError, match=rf"process {server.pid}\) is still running"):
             Registry(new)
         server.kill()
     assert not new.exists()
@@ -106,6 +106,6 @@ def test_whoever_may_not_read_it_says_so(old: Path, new: Path) -> None:
     script = f"{code}\ntry: Registry(Path({str(new)!r}))\nexcept Exception as error: print(error, '|', error.hint)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout == (
-        f"the registry of netboot-appliance 0.1.0 is still at {old} | once: sudo netboot-appliance status\n"
+        f"the registry of netboot-appliance 0.1.0 is still at {old} | to move it: sudo netboot-appliance status\n"
     )
     assert not new.exists()

@@ -213,5 +213,5 @@ def test_another_program_s_database_is_not_ours(path: Path) -> None:
         sql.execute("CREATE TABLE wine (year INTEGER)")
         sql.execute("PRAGMA user_version = 1")
         sql.commit()
-    with pytest.raises(UserError, match="its tables are not those of schema 1"):
+    with pytest.raises(UserError, match="its tables do not match schema 1"):
         schema.examine(path)

@@ -85,7 +85,7 @@ def test_a_lock_is_worth_a_word_when_it_lasts(
         assert (books.trouble, said) == ("", [])
         for second in (2, 3):
             books.turn(second)
-        assert " is locked: another program has been writing to it all the time" in books.trouble
+        assert " is locked: another program keeps writing to it" in books.trouble
     assert [line["log_level"] for line in said] == ["error"]
     books.turn(4)
     assert books.trouble == ""
@@ -134,7 +134,7 @@ def test_leases_that_cannot_be_written_are_said_and_written_later(registry: Regi
     with Registry(tmp_path / "registry.sqlite3") as other, other.transaction():
         for second in (0, 1, 2):
             books.turn(second)
-        assert " is locked: another program has been writing to it all the time" in books.trouble
+        assert " is locked: another program keeps writing to it" in books.trouble
         assert pending
     books.turn(3)
     assert (books.trouble, pending) == ("", [])
