@@ -9,7 +9,7 @@ from appliance.cli.output import show_json, show_table, size
 from appliance.config.file import load
 from appliance.config.menu import release_of
 from appliance.errors import UserError
-from appliance.images.in_use import running
+from appliance.images.in_use import releases_in_use
 from appliance.registry.database import Registry
 from image import prune as pruning
 from image.release import ReleaseError
@@ -31,7 +31,7 @@ def prune(
     """
     config = load(context.obj)
     with Registry(config.registry) as registry:
-        holders = running(registry)
+        holders = releases_in_use(registry)
         entries = {entry.settings.entry for entry in registry.allowlist().entries}
         entries.update(each.entry for each in next_boot.all_of(registry))
     named = {name for entry in entries.union(config.menu.entries) if (name := release_of(entry))}

@@ -40,7 +40,7 @@ def test_a_plain_recipe_adds_no_package_list() -> None:
     assert livebuild.config_tree(ImageRecipe(), TREE) == TREE
 
 
-def test_scripts_are_executable_whatever_the_checkout_made_of_them() -> None:
+def test_scripts_are_executable_whatever_their_mode_in_the_checkout() -> None:
     assert livebuild.mode(b"#!/bin/sh\n") == 0o755
     assert livebuild.mode(b"[Unit]\n") == 0o644
     assert livebuild.mode(b"") == 0o644
@@ -57,7 +57,9 @@ def test_scripts_are_executable_whatever_the_checkout_made_of_them() -> None:
         (ImageRecipe(), TREE | {"new": b""}),
     ],
 )
-def test_the_digest_changes_with_all_that_makes_the_image(recipe: ImageRecipe, tree: dict[str, bytes]) -> None:
+def test_the_digest_changes_with_everything_that_determines_the_image(
+    recipe: ImageRecipe, tree: dict[str, bytes]
+) -> None:
     assert livebuild.digest(recipe, tree) != livebuild.digest(ImageRecipe(), TREE)
 
 
