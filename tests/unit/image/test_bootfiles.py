@@ -16,7 +16,7 @@ Packages = dict[str, Packaged]
 
 @pytest.fixture
 def source(tmp_path: Path) -> Packages:
-    """What Debian's ipxe would bring."""
+    """Stands in for Debian's package ipxe."""
     directory = tmp_path / "ipxe"
     directory.mkdir()
     (directory / "undionly.kpxe").write_bytes(b"BIOS")
@@ -54,7 +54,7 @@ def test_an_unchanged_file_is_left_alone_and_a_changed_one_replaced(source: Pack
     assert bios.stat().st_ino == inodes[0]
     assert uefi.read_bytes() == b"UEFI 2"
     with reader:
-        assert reader.read() == b"UEFI", "a transfer under way must go on with the file it began"
+        assert reader.read() == b"UEFI", "a running transfer must continue with the file it began"
 
 
 def test_without_the_package_nothing_is_changed(source: Packages, tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_an_unfinished_release_of_an_interrupted_build_is_removed(room: Path) ->
 
 
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A release is named by the second: make the next build one of a later hour."""
+    """Make the next build happen an hour later: a release is named by the second."""
 
     class Later(datetime):
         @classmethod
@@ -272,7 +272,7 @@ with pytest.MonkeyPatch.context() as monkeypatch:
 
 
 def start(room: Path) -> tuple["subprocess.Popen[str]", list[int]]:
-    """Start a build in a process of its own, and return it and its sleeping programs once it hangs in its chroot."""
+    """Start a build in its own process; return it and the programs it runs, once it hangs in its chroot."""
     (room / "work" / "hang-chroot").touch()
     builder = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(RUNNER), str(room)],

@@ -1,4 +1,4 @@
-"""What is said before a build starts."""
+"""What is checked before a build starts."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What live-build is told."""
+"""The input of live-build."""
 
 import re
 from pathlib import Path
@@ -78,5 +78,5 @@ def test_the_cached_first_stage_is_for_one_mirror_but_any_packages() -> None:
 
 def test_the_tree_holds_no_server_and_no_other_place() -> None:
     for name, content in build.read_tree().items():
-        # The server's name is read from the kernel command line: patterns and variables follow, never a letter.
+        # The server's name comes from the kernel command line: only patterns and variables may follow, never a letter.
         assert not re.search(rb"://[^*}$]", content), name

@@ -67,7 +67,7 @@ def test_other_files_are_not_listed(images: Path) -> None:
 
 
 def pipe(path: Path) -> None:
-    """Into which nobody writes."""
+    """Replace the file by a pipe into which nobody writes."""
     path.unlink()
     os.mkfifo(path)
 

@@ -188,7 +188,7 @@ def test_a_damaged_registry_is_replaced_and_its_log_is_not_applied_to_the_new_on
     done = restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
     assert labels(config) == ["backed up"]
     assert [path.read_bytes() for path in done.kept[:2]] == [log, b"nonsense" * 1000]
-    assert done.kept[0].name == f"{done.kept[1].name}-wal", "together they are a database still"
+    assert done.kept[0].name == f"{done.kept[1].name}-wal", "together they are still a database"
 
 
 def test_a_token_that_was_valid_when_the_backup_was_made_no_longer_is(config: Config, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_token_that_was_valid_when_the_backup_was_made_no_longer_is(config: Co
     create(config, tmp_path / "b.tar.gz")
     config.registry.unlink()
     assert not restore(tmp_path / "b.tar.gz", config.path, dry_run=False).boots_kept
-    assert tokens(config)[B] == spent, "it takes reports of a PC that runs, and nothing more"
+    assert tokens(config)[B] == spent, "it accepts reports of a running PC, and nothing else"
     assert tokens(config)[A] != open_
     assert len(tokens(config)[A]) >= 20
 
@@ -216,7 +216,7 @@ def test_running_pcs_keep_what_they_have(config: Config, tmp_path: Path) -> None
             mac: (address,) for mac, address in ADDRESSES.items()
         }
         assert len(registry.boots(A)) == 2
-        assert registry.highest()[1] == 3, "no number of a boot is given twice"
+        assert registry.highest()[1] == 3, "no boot number is used twice"
 
 
 def test_a_changed_export_number_is_reported(config: Config, tmp_path: Path) -> None:

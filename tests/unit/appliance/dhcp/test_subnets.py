@@ -1,4 +1,4 @@
-"""What [dhcp] says, fitted to the networks of the box."""
+"""[dhcp], fitted to the networks of the box."""
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Root's hands in another user's directory: needs root, as the whole suite does."""
+"""File access by root in another user's directory. Needs root, like the whole suite."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ OWNER = 61234
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> Path:
-    """A directory of another user, reachable for that user."""
+    """A directory of another user, whom its path lets through."""
     for directory in (tmp_path, *tmp_path.parents[:3]):
         directory.chmod(0o755)
     directory = tmp_path / "registry"
@@ -25,7 +25,7 @@ def theirs(tmp_path: Path) -> Path:
     return directory
 
 
-def test_what_root_makes_in_the_registry_belongs_to_the_server(theirs: Path) -> None:
+def test_what_root_creates_in_the_registry_belongs_to_the_server(theirs: Path) -> None:
     mac = MacAddress.parse("52:54:00:00:00:01")
     with only_server(theirs / "registry.sqlite3"), Registry(theirs / "registry.sqlite3") as registry:
         registry.allow([Entry(MacRange(mac, mac), "")])

@@ -1,4 +1,4 @@
-"""The registry of 0.1.0 moves once, with what its log holds, to where it lies today. Needs root, as the suite does."""
+"""The registry of 0.1.0 moves once, with its log, to where it is today. Needs root, like the whole suite."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from tests.unit.appliance.schemas.make import load
 
 OWNER = 61234
 MAC = MacAddress.parse("52:54:00:00:00:01")
-# As a server of 0.1.0 that was killed: what it committed last is in its log only.
+# Like a server of 0.1.0 that was killed: its last commits are only in its log.
 KILLED = """
 import os, sqlite3, sys
 sql = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -28,7 +28,7 @@ os._exit(0)
 
 @pytest.fixture
 def old(tmp_path: Path) -> Iterator[Path]:
-    """The registry of 0.1.0, of root, in a data directory that others can pass."""
+    """The registry of 0.1.0, owned by root, in a data directory that lets others through."""
     for directory in (tmp_path, *tmp_path.parents[:3]):
         directory.chmod(0o755)
     path = tmp_path / "registry.sqlite3"
@@ -37,7 +37,7 @@ def old(tmp_path: Path) -> Iterator[Path]:
     subprocess.run([sys.executable, "-c", KILLED, str(path)], check=True)
     assert path.with_name("registry.sqlite3-wal").stat().st_size
     yield path
-    assert not list(tmp_path.rglob(".registry*")), "nothing half-done is left"
+    assert not list(tmp_path.rglob(".registry*")), "nothing unfinished is left"
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_it_happens_once(old: Path, new: Path) -> None:
         assert registry.allowlist().entries == ()
 
 
-def test_a_registry_that_is_there_stays(old: Path, new: Path) -> None:
+def test_an_existing_registry_stays(old: Path, new: Path) -> None:
     moved = old.rename(old.with_name("elsewhere"))
     with Registry(new) as registry:
         registry.allow([Entry(MacRange(MAC, MAC), "here")])
@@ -80,7 +80,7 @@ def test_a_registry_that_is_there_stays(old: Path, new: Path) -> None:
     assert old.exists()
 
 
-def test_not_under_a_server_that_runs(old: Path, new: Path) -> None:
+def test_not_while_the_old_server_is_running(old: Path, new: Path) -> None:
     lock = f"import fcntl, sys; f = open({str(old.with_name('serve.lock'))!r}, 'a+'); fcntl.lockf(f, fcntl.LOCK_EX)"
     with subprocess.Popen(
         [sys.executable, "-c", f"{lock}; print(flush=True); sys.stdin.read()"],
@@ -97,7 +97,7 @@ def test_not_under_a_server_that_runs(old: Path, new: Path) -> None:
     assert new.exists()
 
 
-def test_whoever_may_not_read_it_says_so(old: Path, new: Path) -> None:
+def test_a_user_who_may_not_read_it_is_told_what_to_do(old: Path, new: Path) -> None:
     new.parent.mkdir(mode=0o700)
     os.chown(new.parent, OWNER, OWNER)
     code = (
