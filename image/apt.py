@@ -1,6 +1,6 @@
-"""What apt on this machine is set up with: the Debian archive and proxy that an image is built from.
+"""Which Debian archive and proxy apt uses on this machine: the image is built from the same ones.
 
-Reads /etc/apt and asks apt-config; `image.mirrors` understands their text.
+Reads /etc/apt and asks apt-config; `image.mirrors` parses their text.
 """
 
 import platform

@@ -1,4 +1,4 @@
-"""Makes a release of the files of a build: copies them into a directory of images, with their manifest.
+"""Turns the files of a build into a release: copies them, with a manifest, into a directory of images.
 
 Does not activate it: see `image.release`.
 """
@@ -20,7 +20,7 @@ _UNFINISHED = ".building-"
 def publish(
     images: Path, sources: Mapping[str, Path], created: datetime, recipe: ImageRecipe, digest: str, kernel: str
 ) -> Release:
-    """Copy the files of a release into its directory, which appears complete or, when power fails, not at all.
+    """Copy the files of a release into its directory, which appears complete or, if the power fails, not at all.
 
     `sources` has a path for each of KERNEL, INITRD, SQUASHFS and PACKAGES. What an interrupted publication left is
     removed first. Raises OSError.
@@ -40,7 +40,7 @@ def publish(
         (unfinished / release.MANIFEST).write_bytes(release.render_manifest(made))
         _settle(unfinished / release.MANIFEST)
         for directory in (unfinished / "live", unfinished):
-            # Every client reads them, whatever the umask of whoever built.
+            # Clients must be able to read them, whatever the umask of the build.
             directory.chmod(0o755)
             release.sync_directory(directory)
         unfinished.rename(final)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 BOINC_UID = BOINC_GID = 731
-"""The owner of every state directory: the same number in every image and on the server."""
+"""The owner of all state directories: the same number in every image and on the server."""
 
 KERNELS = ("amd64", "cloud-amd64", "rt-amd64")
 

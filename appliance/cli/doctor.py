@@ -52,7 +52,7 @@ def doctor(
 
 def _find(path: Path) -> Iterator[Finding]:
     from appliance.doctor.checks import all_checks, run
-    from appliance.network.interfaces import settled
+    from appliance.network.interfaces import with_interfaces_named
 
     try:
         config = load(path)
@@ -60,7 +60,7 @@ def _find(path: Path) -> Iterator[Finding]:
         yield error("configuration", wrong.message, "without it nothing else can be looked at", wrong.hint)
         return
     try:
-        config = settled(config)
+        config = with_interfaces_named(config)
     except UserError as wrong:
         yield error("interface", wrong.message, "the server cannot start without it", wrong.hint)
     yield from run(all_checks(config))

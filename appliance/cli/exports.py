@@ -54,9 +54,10 @@ def withdraw(context: typer.Context) -> None:
 
 
 def _wanted(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:
+    from appliance.exports.wanted import wanted_grants
     from appliance.network.interfaces import interfaces, networks
     from appliance.registry.database import Registry
 
     served = networks(config, interfaces(config))
     with Registry(config.registry) as registry:
-        return served, install.grants_from_registry(served, registry)
+        return served, wanted_grants(served, registry)

@@ -8,7 +8,7 @@ from appliance.boot.named import named_releases
 from appliance.cli.output import show_json, show_table, size
 from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.images.in_use import running
+from appliance.images.in_use import releases_in_use
 from appliance.registry.database import Registry
 from appliance.view.images import KeptView, pruned
 from image import prune as pruning
@@ -30,7 +30,7 @@ def prune(
     """
     config = load(context.obj)
     with Registry(config.registry) as registry:
-        holders, named = running(registry), named_releases(config, registry)
+        holders, named = releases_in_use(registry), named_releases(config, registry)
     try:
         act = pruning.choose if dry_run else pruning.prune
         found = act(config.images, keep, holders.keys(), named)

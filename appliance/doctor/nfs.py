@@ -7,6 +7,7 @@ from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.errors import UserError
 from appliance.exports import install
+from appliance.exports.wanted import wanted_exports
 from appliance.network.interfaces import interfaces, networks
 from appliance.registry.database import Registry
 from services.nfs import kernel
@@ -114,7 +115,7 @@ def _check_exports(config: Config, backend: Backend) -> list[Finding]:
         return [note("nfs-exports", "there is no registry yet, so nothing is to be exported")]
     try:
         with Registry(config.registry) as registry:
-            wanted = install.wanted_from_registry(config, networks(config, interfaces(config)), registry)
+            wanted = wanted_exports(config, networks(config, interfaces(config)), registry)
     except UserError as unreadable:
         return [note("nfs-exports", f"not looked at: {unreadable.message}")]
     if not any(export.clients for export in wanted):

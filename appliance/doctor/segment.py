@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from appliance.config.file import Config
-from appliance.dhcp.other_servers import CURES
+from appliance.dhcp.other_servers import REMEDIES
 from appliance.dhcp.subnets import gives_addresses
 from appliance.doctor import pointers
 from appliance.doctor.finding import Finding, error, note, ok, warning
@@ -74,7 +74,7 @@ def judge_alone(
     if forced:
         return [note("dhcp", what, "fine if the two share out the addresses ([dhcp] force = true)"), *findings]
     why = "the two give one address to two machines, and PCs that take the other one's boot without the box"
-    return [error("dhcp", what, why, CURES), *findings]
+    return [error("dhcp", what, why, REMEDIES), *findings]
 
 
 def _judge_proxies(interface: str, proxies: Sequence[HeardServer]) -> list[Finding]:

@@ -11,18 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from appliance.config.file import Config
 from appliance.errors import UserError
-from appliance.exports.grants import ExportGrant, check, decide_grants, exports_for
+from appliance.exports.grants import ExportGrant, check, exports_for
 from image.recipe import BOINC_GID, BOINC_UID
 from services.nfs.apply import apply
 from services.nfs.backend import Backend, NfsError, choose, probe
 from services.nfs.exports import Export, render_ganesha, render_kernel
-
-if TYPE_CHECKING:
-    from appliance.registry.database import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +29,6 @@ class Installed:
     why: str
     changed: bool
     directories: int
-
-
-def wanted_from_registry(config: Config, networks: Sequence[IPv4Network], registry: "Registry") -> list[Export]:
-    """The exports that the running server wants, for other processes."""
-    return exports_for(config.images, config.state, grants_from_registry(networks, registry))
-
-
-def grants_from_registry(networks: Sequence[IPv4Network], registry: "Registry") -> tuple[ExportGrant, ...]:
-    """The grants that the running server wants, for other processes."""
-    # Root's helper, which starts for each request, does without the registry.
-    from appliance.journal.recorder import latest  # noqa: PLC0415
-
-    numbers = {client.mac: client.number for client in registry.clients()}
-    boots = {boot.mac: boot for boot in latest(registry)}
-    return decide_grants(networks, registry.allowlist(), numbers, boots)
 
 
 def render(backend: Backend, exports: Sequence[Export]) -> str:

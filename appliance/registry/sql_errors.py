@@ -1,4 +1,4 @@
-"""What an error of SQLite means: for people, and for those who try again."""
+"""What an SQLite error means: a message for people, and whether to try again."""
 
 import sqlite3
 from pathlib import Path
@@ -12,29 +12,29 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def explain(path: Path, error: Exception) -> UserError:
-    """What an error of SQLite or the system means for people."""
+    """Put an error of SQLite or the system into words for people."""
     if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in _DAMAGED:
         return damaged(path, str(error))
     if is_locked(error):
         return UserError(
-            f"the registry {path} is locked: another program has been writing to it all the time",
-            f"try again; look who it is: fuser -v {path}",
+            f"the registry {path} is locked: another program keeps writing to it",
+            f"try again; see which program: fuser -v {path}",
             code=1,
         )
     return UserError(
         f"cannot use the registry {path}: {error}",
-        f"run with sudo; look whether the disk is full (df {path.parent}) and who may write there",
+        f"run with sudo; check whether the disk is full (df {path.parent}) and who may write there",
         code=1,
     )
 
 
 def is_locked(error: BaseException) -> bool:
-    """Whether an error of SQLite says that another process is writing."""
+    """Whether an SQLite error means that another process is writing."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def is_of_the_disk(error: BaseException | None) -> bool:
-    """Whether an error of SQLite comes from the file or the disk, and not from a statement of ours."""
+    """Whether an SQLite error comes from the file or the disk, and not from one of our statements."""
     code = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
     return code is not None and code & 0xFF not in (
         sqlite3.SQLITE_ERROR,
@@ -48,6 +48,6 @@ def is_of_the_disk(error: BaseException | None) -> bool:
 def damaged(path: Path, complaint: str) -> UserError:
     return UserError(
         f"the registry {path} is damaged: {complaint}",
-        "restore a backup: netboot-appliance restore FILE; or begin with an empty one, in which nobody may boot: "
-        f"mv {path} {path}.damaged (the PCs' work is not in it and stays)",
+        "restore a backup: netboot-appliance restore FILE; or start with an empty one, which lets no PC boot: "
+        f"mv {path} {path}.damaged (the PCs' work is stored elsewhere and stays)",
     )

@@ -23,7 +23,7 @@ from appliance.errors import UserError
 from appliance.journal.recorder import Journal
 from appliance.journal.stream import Stream
 from appliance.network.interface_watch import InterfaceWatch
-from appliance.network.interfaces import interfaces, settled
+from appliance.network.interfaces import interfaces, with_interfaces_named
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import only_server
 from appliance.server import systemd
@@ -55,7 +55,7 @@ async def serve(path: Path) -> None:
     stop, hangup = _signals()
     _raise_file_limit()
     installer = choose_installer()
-    config = settled(configuration.load(path))
+    config = with_interfaces_named(configuration.load(path))
     stream = Stream()
     with (
         only_server(config.registry),

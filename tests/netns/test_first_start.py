@@ -259,7 +259,7 @@ def check(host: Namespace, tmp_path: Path) -> CompletedProcess[str]:
 def test_of_several_interfaces_the_one_with_the_default_route_is_found(host: Namespace, tmp_path: Path) -> None:
     done = check(host, tmp_path)
     assert done.returncode == 1
-    assert "cannot tell which interface leads to the PCs; there are: lan0, extra0" in done.stderr
+    assert "cannot tell which interface leads to the PCs: lan0, extra0" in done.stderr
     assert "config init --interface" in done.stderr
     host.ip("route", "add", "default", "via", "10.78.0.2", "dev", "extra0", "metric", "600")
     assert "serves    extra0, 10.78.0.1/24" in check(host, tmp_path).stdout

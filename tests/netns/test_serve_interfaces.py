@@ -150,7 +150,7 @@ async def test_an_interface_that_is_gone_and_comes_back(box: ModeBox, offices: l
     second.connect(box.host, "lan1")
     assert box.process
     wait_until(lambda: not box.running, PATIENCE, "the server to end")
-    assert "error: the interface lan1 was deleted and made anew: the server has to be" in box.log.read_text()
+    assert "error: the interface lan1 was deleted and recreated: the server must be" in box.log.read_text()
     box.forgiven.append("not JSON")
     box.start()
     assert box.status()["trouble"] == []

@@ -113,7 +113,7 @@ def goes(box: AttackedBox, why: str) -> None:
     process = box.process
     assert process
     wait_until(lambda: not process.running, PATIENCE, "the server to end")
-    assert f"error: the interface lan0 {why}: the server has to be started again" in box.log.read_text()
+    assert f"error: the interface lan0 {why}: the server must be restarted" in box.log.read_text()
 
 
 def test_the_address_changes(attacked: AttackedBox) -> None:

@@ -74,7 +74,7 @@ def test_a_full_disk_for_registry_and_log(box: Unlucky, image: tuple[bytes, byte
         refused = box.verb("allow", "add", "52:54:00:88:00:01", check=False)
         assert refused.returncode == 1
         assert f"error: cannot use the registry {box.registry}: " in refused.stderr
-        assert "look whether the disk is full" in refused.stderr
+        assert "check whether the disk is full" in refused.stderr
         assert "Traceback" not in refused.stderr
     box.wait_for("the registry can be written again", since)
     await_written(box, early, new, later)
@@ -99,7 +99,7 @@ def test_a_registry_that_another_process_has_locked(box: Unlucky, image: tuple[b
         refused = verb.result()
     assert refused.returncode == 1
     assert f"error: the registry {box.registry} is locked: another program" in refused.stderr
-    assert "hint: try again; look who it is: fuser -v " in refused.stderr
+    assert "hint: try again; see which program: fuser -v " in refused.stderr
     assert watcher.answers > 10
     assert watcher.longest < 8, "SQLite itself would have waited 10 s for each commit"
     box.wait_for("the registry can be written again", since)

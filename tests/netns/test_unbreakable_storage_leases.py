@@ -27,7 +27,7 @@ force = true
 """
 ASKS = [(55, bytes([1, 3, 6]))]
 ADDRESS = 50
-FULL, LOCKED = "database or disk is full", "is locked: another program has been writing to it all the time"
+FULL, LOCKED = "database or disk is full", "is locked: another program keeps writing to it"
 
 _numbers = count(1)
 

@@ -181,7 +181,7 @@ def test_without_a_kernel_there_is_no_release(room: Path) -> None:
     assert not (room / "images").exists()
 
 
-def test_what_is_missing_is_said_before_anything_is_made(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_reported_before_anything_is_written(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "problems", lambda *arguments, **options: (("no root", "sudo"), ("no lb", "apt-get")))
     with pytest.raises(BuildError, match="no root; no lb") as caught:
         run(room)
@@ -196,7 +196,7 @@ def test_a_host_without_debian_sources(room: Path) -> None:
     assert caught.value.stage == "checks"
 
 
-def test_an_unfinished_release_of_a_lost_build_is_swept_away(room: Path) -> None:
+def test_an_unfinished_release_of_an_interrupted_build_is_removed(room: Path) -> None:
     left = room / "images" / ".building-lost"
     left.mkdir(parents=True)
     made, _ = run(room)
@@ -204,7 +204,7 @@ def test_an_unfinished_release_of_a_lost_build_is_swept_away(room: Path) -> None
 
 
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A release is named by the second: make the next build one of a later hour."""
+    """Make the next build happen an hour later: a release is named by the second."""
 
     class Later(datetime):
         @classmethod
@@ -238,7 +238,7 @@ def forget(room: Path, first: release.Release) -> None:
 
 
 @pytest.mark.parametrize("happening", [upgrade, damage, forget])
-def test_an_update_with_reason_is_a_new_release(
+def test_an_update_that_is_needed_is_a_new_release(
     room: Path, monkeypatch: pytest.MonkeyPatch, happening: Callable[[Path, release.Release], None]
 ) -> None:
     first, _ = run(room)
@@ -272,7 +272,7 @@ with pytest.MonkeyPatch.context() as monkeypatch:
 
 
 def start(room: Path) -> tuple["subprocess.Popen[str]", list[int]]:
-    """Start a build in a process of its own, and return it and its sleeping programs once it hangs in its chroot."""
+    """Start a build in its own process; return it and the programs it runs, once it hangs in its chroot."""
     (room / "work" / "hang-chroot").touch()
     builder = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(RUNNER), str(room)],

@@ -10,7 +10,7 @@ from image.publish import publish
 from image.recipe import ImageRecipe
 
 
-def test_publishing_copies_sums_and_names(tmp_path: Path) -> None:
+def test_publishing_copies_files_and_writes_the_manifest(tmp_path: Path) -> None:
     sources = {}
     for name in (release.KERNEL, release.INITRD, release.SQUASHFS, release.PACKAGES):
         sources[name] = tmp_path / name.replace("/", "-")

@@ -1,4 +1,4 @@
-"""Recipes: what can be built, and what is said of what cannot."""
+"""Recipes: which can be built, and the errors of those that cannot."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""[boot]: the loaders of each kind of firmware, as an administrator may write them."""
+"""[boot]: the loaders of each kind of firmware, as an administrator writes them."""
 
 from pathlib import Path
 

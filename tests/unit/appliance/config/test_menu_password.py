@@ -17,11 +17,11 @@ def test_a_hash_opens_for_its_password_only() -> None:
     assert parse(line).matches("correct horse")
     for wrong in ("", "correct horse ", "Correct horse", "\0", "\u00e4"):
         assert not parse(line).matches(wrong)
-    assert scrypt("correct horse") != line, "two of the same password do not look alike"
+    assert scrypt("correct horse") != line, "the same password gives different hashes"
 
 
 def test_the_vector_of_rfc_7914() -> None:
-    """Section 12: N = 1024, r = 8, p = 16; of its 64 bytes our hash has the first half."""
+    """Section 12: N = 1024, r = 8, p = 16; of its 64 bytes our hash is the first half."""
     digest = bytes.fromhex("fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b373162")
     assert Scrypt(1024, 8, 16, b"NaCl", digest).matches("password")
 

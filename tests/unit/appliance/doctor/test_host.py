@@ -220,7 +220,7 @@ def test_without_broadcasts_port_67_may_be_another_s() -> None:
         ("udhcpd", 67, "let udhcpd name the boot files (options 66 and 67)"),
         ("dnsmasq", 69, "enable-tftp"),
         ("nginx", 80, "server.http_port"),
-        ("netboot-appliance", 67, "running already"),
+        ("netboot-appliance", 67, "already running"),
     ],
 )
 def test_the_way_out_is_that_of_the_port(name: str, port: int, said: str) -> None:

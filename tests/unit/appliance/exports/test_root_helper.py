@@ -84,7 +84,7 @@ def test_a_request_is_brought_into_force_and_answered(place: Place) -> None:
     assert place.answer == ExportAnswer(name, "kernel", "why", True, 1)
     assert (place.root / "result.json").stat().st_mode & 0o7777 == 0o644, "for the server to read"
     place.serve()
-    assert len(place.installed) == 2, "asked again is done again"
+    assert len(place.installed) == 2, "a repeated request is done again"
 
 
 def test_without_a_request_nothing_happens(place: Place) -> None:

@@ -1,4 +1,4 @@
-"""What root does in another user's directory, as that user."""
+"""File access by root in another user's directory."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.unit.ownership import OTHER_GROUP, OTHER_USER, needs_root, open_to_ot
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> Path:
-    """A directory of another user, reachable for that user."""
+    """A directory of another user, whom its path lets through."""
     open_to_others(tmp_path)
     directory = tmp_path / "registry"
     directory.mkdir(mode=0o700)
@@ -23,7 +23,7 @@ def theirs(tmp_path: Path) -> Path:
     return directory
 
 
-def test_what_root_makes_in_the_registry_belongs_to_the_server(theirs: Path) -> None:
+def test_what_root_creates_in_the_registry_belongs_to_the_server(theirs: Path) -> None:
     mac = MacAddress.parse("52:54:00:00:00:01")
     with only_server(theirs / "registry.sqlite3"), Registry(theirs / "registry.sqlite3") as registry:
         registry.allow([Entry(MacRange(mac, mac), "")])

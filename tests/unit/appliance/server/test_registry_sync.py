@@ -83,7 +83,7 @@ def test_a_lock_is_reported_when_it_lasts(registry: Registry, tmp_path: Path, sa
         assert (registry_sync.trouble, said) == ("", [])
         for second in (2, 3):
             registry_sync.turn(second)
-        assert " is locked: another program has been writing to it all the time" in registry_sync.trouble
+        assert " is locked: another program keeps writing to it" in registry_sync.trouble
     assert [line["log_level"] for line in said] == ["error"]
     registry_sync.turn(4)
     assert registry_sync.trouble == ""
@@ -132,7 +132,7 @@ def test_leases_that_cannot_be_written_are_reported_and_written_later(registry: 
     with Registry(tmp_path / "registry.sqlite3") as other, other.transaction():
         for second in (0, 1, 2):
             registry_sync.turn(second)
-        assert " is locked: another program has been writing to it all the time" in registry_sync.trouble
+        assert " is locked: another program keeps writing to it" in registry_sync.trouble
         assert pending
     registry_sync.turn(3)
     assert (registry_sync.trouble, pending) == ("", [])
