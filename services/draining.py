@@ -1,11 +1,11 @@
-"""How long a stop waits for what is under way: as long as something moves. Knows neither transfers nor sockets."""
+"""How long a stop waits for what is under way: as long as there is progress. Knows neither transfers nor sockets."""
 
 import asyncio
 from collections.abc import Callable
 
 STILL_AFTER = 5.0
-"""Seconds without any progress after which nothing more is awaited: the interface is gone, or those who are left are
-switched off. What is lost on a network is repeated sooner."""
+"""Seconds without any progress after which a stop waits no longer: the interface is gone, or the remaining PCs are
+switched off. What a network loses is repeated sooner."""
 
 _LOOK_EVERY = 0.1  # seconds
 
@@ -13,17 +13,17 @@ _LOOK_EVERY = 0.1  # seconds
 async def drained(progress: Callable[[], object], seconds: float) -> bool:
     """Wait until nothing is under way, and return True; False after `seconds`, or STILL_AFTER without progress.
 
-    `progress` tells how far all is: something that is false when nothing is under way, and else another value for each
-    step of any.
+    `progress` returns something false when nothing is under way, and otherwise a value that changes with every step of
+    any transfer.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    last, moved = progress(), loop.time()
+    last, changed = progress(), loop.time()
     while last:
         now = loop.time()
-        if now >= min(end, moved + STILL_AFTER):
+        if now >= min(end, changed + STILL_AFTER):
             return False
         await asyncio.sleep(min(_LOOK_EVERY, end - now))
         if (latest := progress()) != last:
-            last, moved = latest, loop.time()
+            last, changed = latest, loop.time()
     return True

@@ -11,9 +11,9 @@ from appliance.errors import UserError
 from appliance.network import ports
 from services.linux.interfaces import Interface
 from services.linux.sockets import BindError
-from services.probe.find_servers_raw import HeardServer
-from services.probe.find_servers_udp import rollcall
+from services.probe.find_servers_udp import find_servers
 from services.probe.message import NOWHERE
+from services.probe.server_questions import HeardServer
 
 SECONDS = 4.0
 """How long to wait for answers: dnsmasq pings an address for 3 s before it offers it."""
@@ -45,7 +45,7 @@ async def assert_alone(interfaces: Sequence[Interface]) -> None:
 
 async def _ask(interface: Interface) -> list[HeardServer]:
     try:
-        return [each for each in await rollcall(interface.name, SECONDS) if each.source != interface.address.ip]
+        return [each for each in await find_servers(interface.name, SECONDS) if each.source != interface.address.ip]
     except BindError as error:
         explained = ports.explain(error)
         hint = explained.hint if isinstance(error.cause, PermissionError) else _PORT_68

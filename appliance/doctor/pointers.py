@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from appliance.doctor.finding import Finding, error, ok, warning
 from services.dhcp.message import Option
 from services.dhcp.options import read_options
-from services.probe.find_servers_raw import HeardServer
 from services.probe.firmware import Agent
 from services.probe.message import NOWHERE
+from services.probe.server_questions import HeardServer
 
 _NO_PXEDHCP = 176
 _SNIPPET = "tell that server of the box; for each that is known there is a text to paste: netboot-appliance config dhcp"

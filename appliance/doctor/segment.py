@@ -15,8 +15,10 @@ from appliance.doctor.finding import Finding, error, note, ok, warning
 from services.dhcp.message import Option
 from services.dhcp.options import read_options
 from services.linux.interfaces import Link, links
-from services.probe.find_servers_raw import HeardServer, Port4011, ask_boot_server, survey
+from services.probe.find_servers_raw import find_servers
 from services.probe.message import NOWHERE
+from services.probe.port_4011 import Port4011, ask_boot_server
+from services.probe.server_questions import HeardServer
 
 SECONDS = 4.0
 """How long answers are awaited: dnsmasq first pings an address for 3 s before it offers it."""
@@ -158,7 +160,7 @@ def check(config: Config) -> list[Finding]:
             if config.dhcp.mode == "off":
                 findings += _ask_for_pointers(link, config.boot.names)
             elif link.addresses and gives_addresses(config, link.addresses[0].address.network):
-                findings += judge_alone(link.name, own, survey(link.name, SECONDS), forced=config.dhcp.force)
+                findings += judge_alone(link.name, own, find_servers(link.name, SECONDS), forced=config.dhcp.force)
             else:
                 findings += _ask(link)
     return findings
@@ -167,13 +169,13 @@ def check(config: Config) -> list[Finding]:
 def _ask_for_pointers(link: Link, loaders: Sequence[str]) -> list[Finding]:
     """Ask the servers of this host as well: one of them may be why port 67 is not ours."""
     own = [each.address.ip for each in link.addresses]
-    heard = survey(link.name, SECONDS, own[0] if own else None)
+    heard = find_servers(link.name, SECONDS, own[0] if own else None)
     return pointers.judge(link.name, own, heard, loaders)
 
 
 def _ask(link: Link) -> list[Finding]:
     own = [each.address.ip for each in link.addresses]
-    heard = survey(link.name, SECONDS)
+    heard = find_servers(link.name, SECONDS)
     servers = {asked(each) for each in heard if marked(each)} if own else set()
     boot_servers = {server: ask_boot_server(server, own[0], _BOOT_SERVER_SECONDS) for server in servers}
     return judge(link.name, own, heard, boot_servers)

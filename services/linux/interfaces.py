@@ -1,9 +1,9 @@
 """The interfaces of this host and their IPv4 addresses, from the kernel by netlink.
 
-All of them come by pyroute2, which stops here. It is only the codec of rtnetlink(7) messages: its blocking API starts
-an event loop of its own and fails where one runs already. It is loaded when it is first needed (see `load`). The start
-needs one interface by its name, and so does a look once a second: services/linux/netlink_socket.py does that without
-it. IPv4 only.
+pyroute2 lists them, and is used nowhere else. It serves only as the codec of rtnetlink(7) messages: its blocking API
+starts an event loop of its own and fails where one is already running. It is loaded when it is first needed (see
+`load`). The start and a look once a second need one interface by its name: services/linux/netlink_socket.py finds that
+without pyroute2. IPv4 only.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An IPv4 address of an interface. `seconds` is how long it still holds; None for one that nobody has to renew."""
+    """An IPv4 address of an interface. `seconds` is how long it remains valid; None for one that does not expire."""
 
     address: IPv4Interface
     seconds: int | None
@@ -43,8 +43,8 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The state of an interface of any kind. `mac` is None of one that is no Ethernet. `carrier`: the cable works;
-    False while the interface is down."""
+    """The state of an interface of any kind. `mac` is None unless it is Ethernet. `carrier`: the cable works; False
+    while the interface is down."""
 
     name: str
     index: int
@@ -56,19 +56,19 @@ class Link:
 
     @property
     def ethernet(self) -> bool:
-        """Whether it is one, bridges and VLANs included."""
+        """Whether it is Ethernet; bridges and VLANs are."""
         return self.mac is not None
 
 
 def load() -> None:
-    """Load pyroute2, which takes a fifth of a start, so that the first `links` need not; in any thread."""
-    # Its modules import each other in circles: of two threads that begin at once, one would see half of a module.
+    """Load pyroute2, which takes a fifth of the start, so that the first call of `links` need not. Thread-safe."""
+    # Its modules import each other in circles: of two threads that import it at once, one would see half a module.
     with _loading:
         importlib.import_module("pyroute2.netlink.rtnl.marshal")
 
 
 def interface_address(name: str) -> Interface:
-    """Look up one interface; raises LookupError, saying what is missing and what there is."""
+    """Look up one interface; raises LookupError, which says what is missing and what is usable."""
     with contextlib.suppress(LookupError, OSError):
         found = ask_interface(name)
         if found.mac is not None and found.address is not None:
@@ -100,7 +100,7 @@ def links() -> list[Link]:
     addresses: dict[int, list[Address]] = {}
     for entry in _dump(question, RTM_GETADDR):
         local = IPv4Interface(f"{entry.get_attr('IFA_LOCAL')}/{entry['prefixlen']}")
-        # A permanent address has no end, whatever stands in its lifetime.
+        # A permanent address does not expire, whatever its lifetime says.
         leased = not (entry.get_attr("IFA_FLAGS") or entry["flags"]) & _PERMANENT
         seconds = int(entry.get_attr("IFA_CACHEINFO")["ifa_valid"]) if leased else None
         addresses.setdefault(int(entry["index"]), []).append(Address(local, seconds))
@@ -119,7 +119,7 @@ def links() -> list[Link]:
 
 
 def _dump(question: Any, kind: int) -> list[Any]:
-    """Ask for all there is of a kind. Raises OSError with the kernel's errno."""
+    """Ask for all objects of a kind. Raises OSError with the kernel's errno."""
     from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR  # noqa: PLC0415
     from pyroute2.netlink.rtnl.marshal import MarshalRtnl  # noqa: PLC0415
 

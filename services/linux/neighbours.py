@@ -1,7 +1,7 @@
-"""Which MAC address is at which IP address on our links, from the kernel's neighbour tables by netlink.
+"""Which MAC address is at which IP address on our links: the kernel's neighbour tables, read by netlink.
 
-A neighbour is looked up for each request of each PC: services/linux/netlink_socket.py takes a tenth of the time that
-pyroute2 does. IPv4 only.
+A neighbour is looked up for each request of each PC: services/linux/netlink_socket.py does that in a tenth of the time
+that pyroute2 takes. IPv4 only.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ KNOWN = netlink.REACHABLE | netlink.STALE | netlink.DELAY | netlink.PROBE | netl
 """States of a neighbour entry whose MAC address the kernel itself would use."""
 
 DISCARD_PORT = 9
-_NEWS_ROOM = 1 << 20  # a thousand PCs of a room, switched on together
+_NEWS_BUFFER = 1 << 20  # bytes: a room of a thousand PCs, switched on together
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A neighbour as the kernel knows it. `fresh`: it has answered just now; else it did once, and may be gone."""
+    """A neighbour as the kernel knows it. `fresh`: it answered just now; otherwise it did once, and may be gone."""
 
     mac: MacAddress
     fresh: bool
@@ -39,11 +39,11 @@ class Neighbours:
         self._interfaces = tuple(interfaces)
 
     def on_link(self, address: IPv4Address) -> bool:
-        """Whether the address lies in the network of one of the interfaces, so that ARP can reach it."""
+        """Whether the address is in the network of one of the interfaces, so that ARP can reach it."""
         return self._interface_to(address) is not None
 
     def mac_of(self, address: IPv4Address) -> MacAddress | None:
-        """The MAC address the kernel knows for a neighbour; None when it is off-link or not (yet) resolved.
+        """The MAC address that the kernel knows for a neighbour; None when it is off-link or not resolved (yet).
 
         Raises OSError when the kernel does not answer.
         """
@@ -51,7 +51,7 @@ class Neighbours:
         return sighting.mac if sighting else None
 
     def sighting(self, address: IPv4Address) -> Sighting | None:
-        """Like `mac_of`, with how sure the kernel is."""
+        """Like `mac_of`, and how sure the kernel is."""
         interface = self._interface_to(address)
         if interface is None:
             return None
@@ -69,7 +69,7 @@ class Neighbours:
     def nudge(self, address: IPv4Address) -> None:
         """Make the kernel resolve a neighbour, by an empty datagram to its discard port; look again a moment later.
 
-        For a client that learned our MAC address from a frame of ours and so never asked by ARP. Does nothing off-link.
+        For a client that learned our MAC address from one of our frames and so never sent ARP. Does nothing off-link.
         """
         interface = self._interface_to(address)
         if interface is None:
@@ -79,33 +79,33 @@ class Neighbours:
                 udp.bind((str(interface.address.ip), 0))
                 udp.sendto(b"", (str(address), DISCARD_PORT))
             except OSError:
-                return  # an interface without carrier: the caller's next look finds nothing, which is the truth
+                return  # an interface without carrier: the caller's next look rightly finds nothing
 
     def watch(self, changed: Callable[[IPv4Address, MacAddress], None]) -> Callable[[], None]:
         """Call `changed(address, mac)` in the running event loop when the kernel learns or changes a neighbour's MAC.
 
-        Returns the function that ends it. When the kernel has more news than room, some are lost: `mac_of` is the
-        truth, this is the bell.
+        Returns the function that stops it. When the kernel's buffer is full, news are lost: take this only as a hint to
+        ask `mac_of`.
         """
         kernel = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
-        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NEWS_ROOM)
+        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NEWS_BUFFER)
         kernel.bind((0, netlink.NEIGHBOUR_GROUP))
         loop = asyncio.get_running_loop()
         loop.add_reader(kernel, self._read_news, kernel, changed)
 
-        def end() -> None:
+        def stop() -> None:
             loop.remove_reader(kernel)
             kernel.close()
 
-        return end
+        return stop
 
     def _read_news(self, kernel: socket.socket, changed: Callable[[IPv4Address, MacAddress], None]) -> None:
         indices = {interface.index for interface in self._interfaces}
         try:
             news = kernel.recv(LARGEST_ANSWER)
-        except OSError:  # ENOBUFS: more news than room
+        except OSError:  # ENOBUFS: the buffer was full
             return
         for message in netlink.decode(news):
             found = _neighbour(message)
@@ -120,7 +120,7 @@ class Neighbours:
 
 
 def _neighbour(message: NetlinkMessage) -> tuple[int, IPv4Address, MacAddress, int] | None:
-    """Interface, addresses and state of a neighbour whose MAC address the kernel itself would use; else None."""
+    """Interface, addresses and state of a neighbour, if the kernel itself would use its MAC address."""
     if message.kind != netlink.NEW_NEIGHBOUR or not message.fields:
         return None
     family, interface, state, *_ = message.fields

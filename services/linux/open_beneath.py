@@ -1,7 +1,7 @@
 """Opening a file below a directory by a path that a stranger chose.
 
 Every component is opened relative to the one before and without following symbolic links, so nothing leads out of the
-directory, also not a link that appears between a check and the opening. Does not parse names: that is each protocol's.
+directory, not even a link that appears between a check and the opening. It does not parse names: each protocol does.
 """
 
 import errno
@@ -21,19 +21,19 @@ _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A regular file, open for reading at `fd` until `close`; it stays readable when its name is replaced."""
+    """A regular file, open for reading as `fd` until `close`; it stays readable when another file takes its name."""
 
     fd: int
     size: int
     modified_ns: int
 
     def close(self) -> None:
-        """Close the descriptor; to be called once."""
+        """Close the descriptor; call this once."""
         os.close(self.fd)
 
 
 def open_beneath(root: Path, parts: Sequence[str]) -> OpenFile | Ignore:
-    """Open the regular file `parts` below `root` (which may itself be a link); never raises for what `parts` says."""
+    """Open the regular file `parts` below `root` (itself perhaps a link); raises nothing, whatever `parts` says."""
     if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts):
         return Ignore(Reason.OUTSIDE_ROOT)
     if not parts:
@@ -47,7 +47,7 @@ def open_beneath(root: Path, parts: Sequence[str]) -> OpenFile | Ignore:
         fd = os.open(parts[-1], _READ, dir_fd=directory)
     except OSError as error:
         return Ignore(_reason(error))
-    except UnicodeEncodeError:  # a lone surrogate: no file name has one
+    except UnicodeEncodeError:  # a lone surrogate, which no file name contains
         return Ignore(Reason.NO_FILE)
     finally:
         if directory >= 0:
@@ -63,7 +63,7 @@ def _enter(part: str, directory: int) -> int:
     try:
         return os.open(part, _WALK, dir_fd=directory)
     except NotADirectoryError as error:
-        # The kernel says ENOTDIR for a link too; the log should tell a link from a file.
+        # The kernel says ENOTDIR for a link as well; the log should tell a link from a file.
         if stat.S_ISLNK(os.stat(part, dir_fd=directory, follow_symlinks=False).st_mode):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), part) from error
         raise

@@ -18,7 +18,7 @@ class BindError(Exception):
 def bind_udp(address: IPv4Address, port: int, interface: str | None = None) -> socket.socket:
     """Return a bound, non-blocking UDP socket, tied to `interface` when given; raises BindError.
 
-    No SO_REUSEADDR: with it two servers would share the port silently, and each would get half of the requests.
+    No SO_REUSEADDR: with it, two servers would silently share the port, and each would get half of the requests.
     """
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
@@ -34,7 +34,7 @@ def bind_udp(address: IPv4Address, port: int, interface: str | None = None) -> s
 def listen_tcp(address: IPv4Address, port: int, backlog: int) -> socket.socket:
     """Return a listening, non-blocking TCP socket; raises BindError.
 
-    SO_REUSEADDR is safe here, unlike for UDP: it only lets a restarted server take its port back from connections that
+    Unlike for UDP, SO_REUSEADDR is safe here: it only lets a restarted server take its port back from connections that
     are still closing.
     """
     tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)

@@ -1,9 +1,9 @@
 """UDP datagrams in batches on one IPv4 socket, and windows of packets for one peer in one call.
 
-`Batches` takes and sends many datagrams a system call (recvmmsg(2) and sendmmsg(2) by ctypes; Python has neither).
-`WindowSender` sends to one peer at a time with the standard library, a window in one call where the kernel cuts it up
-(UDP_SEGMENT, "GSO", Linux 4.18). A peer is its `sockaddr_in` in raw bytes: the form in which the kernel gives and
-takes it, and in which it is a key. Knows no protocol.
+`Batches` receives and sends many datagrams per system call (recvmmsg(2) and sendmmsg(2) by ctypes; Python has
+neither). `WindowSender` sends to one peer at a time with the standard library, a window in one call where the kernel
+cuts it up (UDP_SEGMENT, "GSO", Linux 4.18). A peer is its `sockaddr_in` in raw bytes: the form that the kernel gives
+and takes, and a key for dictionaries. Knows no protocol.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address
 
-MOST_SEGMENTS = 64  # Linux before 6.9; later ones take 128
+MOST_SEGMENTS = 64  # Linux before 6.9; later versions take 128
 
 _PEER = struct.Struct("=H2s4s8x")
 _PORT = struct.Struct("!H")
@@ -28,27 +28,27 @@ MESSAGE = struct.Struct("@PI4xPNPNi4xI4x")
 """struct mmsghdr: name, its length; vector, its length; control data, their length; flags; bytes received."""
 
 VECTOR = struct.Struct("@PN")
-"""struct iovec: where, and how long."""
+"""struct iovec: address and length."""
 
 _CONTROL = struct.Struct("@NiiH6x")
 _HEAD = 4
-_AT_ONCE = int(socket.MSG_DONTWAIT)
+_DONT_WAIT = int(socket.MSG_DONTWAIT)
 _CONTROL_LENGTH = 18  # without the padding at its end
 UNCUT = {errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP}
-"""Errors of a window whose packets may go out one by one: the network device computes no checksums, or the MTU of the
-route is smaller than a segment."""
+"""Errors after which the packets of a window may still go out one by one: the network device computes no checksums, or
+the MTU of the route is smaller than a segment."""
 
 Buffer = bytes | memoryview
 
 log = logging.getLogger(__name__)
 
 
-class Unavailable(Exception):  # noqa: N818 - what this machine lacks, said to people
+class Unavailable(Exception):  # noqa: N818 - what this machine lacks, in words for people
     """This kernel or C library has no batches; the message says what is missing."""
 
 
 def many_at_once() -> tuple[Callable[..., int], Callable[..., int]]:
-    """recvmmsg(2) and sendmmsg(2), which leave their errno to ctypes.get_errno; raises Unavailable."""
+    """recvmmsg(2) and sendmmsg(2), whose errno ctypes.get_errno returns; raises Unavailable."""
     if MESSAGE.size != 64 or ctypes.sizeof(ctypes.c_void_p) != 8:
         raise Unavailable("not a 64-bit system")
     libc = ctypes.CDLL(None, use_errno=True)
@@ -62,34 +62,34 @@ def many_at_once() -> tuple[Callable[..., int], Callable[..., int]]:
 
 
 def peer_of(address: IPv4Address, port: int) -> bytes:
-    """The peer's raw form."""
+    """The raw form of a peer."""
     return _PEER.pack(_FAMILY, _PORT.pack(port), address.packed)
 
 
 def address_of(peer: bytes) -> tuple[str, int]:
-    """The form that the socket module wants."""
+    """The form that the socket module takes."""
     _, port, address = _PEER.unpack(peer)
     return socket.inet_ntoa(address), _PORT.unpack(port)[0]
 
 
 def path_mtu(peer: bytes) -> int:
-    """The MTU of the route to `peer` in bytes, as far as the kernel knows it; raises OSError when there is none."""
+    """The MTU of the route to `peer` in bytes, as far as the kernel knows it; raises OSError without a route."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
         probe.connect((address_of(peer)[0], _DISCARD_PORT))
         return probe.getsockopt(socket.IPPROTO_IP, _IP_MTU)
 
 
 def sender_beside(udp: socket.socket) -> socket.socket:
-    """A second socket on the address and port of the bound `udp`, which hears nothing and only sends.
+    """A second socket on the address and port of the bound `udp`, which only sends and receives nothing.
 
-    An event loop that watches the socket for datagrams makes each one that is sent from it dearer: whenever one has
-    left, the kernel looks whether somebody waits for room, and goes through the loop's locks for that. And a connected
-    socket has a cheap counter for IP's identification field. Together a tenth of what sending costs. Connected to
-    itself it hears nobody else, and sends to anybody all the same. Raises OSError.
+    Sending from a socket that an event loop watches costs more: whenever a datagram has left, the kernel checks whether
+    somebody waits for room, and takes the loop's locks for that. And a connected socket has a cheap counter for IP's
+    identification field. Together that is a tenth of the cost of sending. Connected to itself it receives from nobody
+    else, and can still send to anybody. Raises OSError.
     """
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
-        # Both must allow it, at this moment; afterwards the port is nobody else's again.
+        # Both sockets must allow it while the second one binds; afterwards nobody else gets the port again.
         for each in (udp, sender):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sender.bind(udp.getsockname())
@@ -103,7 +103,7 @@ def sender_beside(udp: socket.socket) -> socket.socket:
 
 
 class WindowSender:
-    """One socket's way out, a peer at a time. `cuts`: the kernel takes whole windows of this socket."""
+    """Sends on one socket, to one peer at a time. `cuts`: the kernel takes whole windows from it, and cuts them up."""
 
     def __init__(self, udp: socket.socket) -> None:
         self._socket = udp
@@ -114,10 +114,10 @@ class WindowSender:
             self.cuts = False
 
     def send(self, peer: bytes, window: Sequence[Buffer], segment: int = 0) -> int:
-        """Send packets of `segment` bytes, the last of which may be shorter, that lie in `window` one after another.
+        """Send packets of `segment` bytes, which lie in `window` one after another; the last may be shorter.
 
-        Without `segment` all is one packet. Returns how many are done with; the socket is full when not all are. A
-        packet that cannot be sent at all counts as lost. No packet may lie in two buffers.
+        Without `segment`, all of it is one packet. Returns how many were sent or lost; when that is not all, the socket
+        is full. A packet that cannot be sent at all counts as lost. No packet may lie in two buffers.
         """
         address = address_of(peer)
         data = sum(map(len, window))
@@ -131,7 +131,7 @@ class WindowSender:
                 return 0
             except OSError as error:
                 if error.errno not in UNCUT:
-                    _lost(address, error)
+                    _log_lost(address, error)
                     return -(-data // segment)
                 if error.errno == errno.EIO:
                     self.cuts = False
@@ -145,23 +145,24 @@ class WindowSender:
                 except BlockingIOError:
                     return done
                 except OSError as error:
-                    _lost(address, error)
+                    _log_lost(address, error)
                 done += 1
         return done
 
 
-def _lost(address: tuple[str, int], error: OSError) -> None:
-    # ENOBUFS: the device queue is full while the socket says it has room, so waiting for room would spin. The others
-    # are ICMP errors, a firewall, a peer with port 0.
+def _log_lost(address: tuple[str, int], error: OSError) -> None:
+    # ENOBUFS: the device queue is full while the socket claims to have room, so waiting would spin. Other errors come
+    # from ICMP, a firewall, or a peer with port 0.
     if error.errno not in (errno.ENOBUFS, errno.ECONNREFUSED):
         log.debug("cannot send to %s: %s", address[0], error)
 
 
 class Messages:
-    """Packets or windows that lie in one buffer, ready to be sent to any peer any number of times.
+    """Packets or windows in one buffer, ready to be sent to any peer any number of times.
 
-    `each` has one `struct mmsghdr` without a name for each of `pieces` (offset and bytes). They hold addresses: keep
-    this object as long as they are used. `segment` is the packets' length where the pieces are windows, else 0.
+    `each` has one `struct mmsghdr` without a name for each of `pieces` (offset and length in bytes). They hold memory
+    addresses: keep this object as long as they are used. `segment` is the length of a packet where the pieces are
+    windows, else 0.
     """
 
     __slots__ = ("_at", "_buffer", "each")
@@ -184,7 +185,7 @@ class Messages:
 
 
 class Batches:
-    """Datagrams of one non-blocking socket, up to `most` a call. Buffers and headers are laid out once."""
+    """Datagrams of one non-blocking socket, up to `most` per call. Buffers and headers are laid out once."""
 
     def __init__(self, udp: socket.socket, sender: socket.socket, longest: int, most: int) -> None:
         """Bytes beyond `longest` in a datagram are cut off. `sender` may be `udp` again. Raises Unavailable."""
@@ -198,9 +199,9 @@ class Batches:
         self._leaving = ctypes.create_string_buffer(most * (MESSAGE.size + _PEER.size))
         self._arrived_at, self._leaving_at = ctypes.addressof(self._arrived), ctypes.addressof(self._leaving)
         self._lay_out()
-        # With no room for a datagram they do nothing, but a kernel or a sandbox without them says so.
-        if self._recvmmsg(self._fd, self._arrived_at, 0, _AT_ONCE, None) < 0 or (
-            self._sendmmsg(self._sender, self._leaving_at, 0, _AT_ONCE) < 0
+        # For no datagrams at all they do nothing, but a kernel or a sandbox without them says so.
+        if self._recvmmsg(self._fd, self._arrived_at, 0, _DONT_WAIT, None) < 0 or (
+            self._sendmmsg(self._sender, self._leaving_at, 0, _DONT_WAIT) < 0
         ):
             raise Unavailable(f"recvmmsg and sendmmsg: {os.strerror(ctypes.get_errno())}")
 
@@ -224,15 +225,15 @@ class Batches:
         self._senders = memoryview(struct.pack(f"@{most}Q", *starts)).cast("Q")
 
     def receive(self) -> int:
-        """Take what has arrived; returns how many. Raises BlockingIOError when there is nothing, and OSError."""
-        count: int = self._recvmmsg(self._fd, self._arrived_at, self.most, _AT_ONCE, None)
+        """Receive what has arrived; returns how many. Raises BlockingIOError when there is nothing, and OSError."""
+        count: int = self._recvmmsg(self._fd, self._arrived_at, self.most, _DONT_WAIT, None)
         if count < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         return count
 
     def heads(self, count: int) -> Iterator[tuple[bytes, bytes]]:
-        """Peer and first four bytes of each that `receive` took; a datagram shorter than that becomes four zeros."""
+        """Peer and first four bytes of each datagram of the latest `receive`; of a shorter one, four zeros."""
         lengths = self._lengths[:count].tolist()
         if min(lengths) < _HEAD:
             for number, length in enumerate(lengths):
@@ -242,7 +243,7 @@ class Batches:
         return self._record.iter_unpack(self._content[: count * self._record.size])
 
     def datagram(self, number: int) -> tuple[bytes, bytes]:
-        """Peer and content of one that `receive` took."""
+        """Peer and content of one datagram of the latest `receive`."""
         start = number * self._record.size
         content = start + _PEER.size
         return bytes(self._content[start:content]), bytes(self._content[content : content + self._lengths[number]])
@@ -250,7 +251,7 @@ class Batches:
     def send(self, peers: Sequence[bytes], messages: Sequence[bytes]) -> list[tuple[int, int]]:
         """Send each of `messages` (see Messages) to its peer; at most `most`. Returns which failed, with their errno.
 
-        After EAGAIN, the socket is full, none is tried any more: those that follow are in the list too.
+        After EAGAIN the socket is full, and no more are tried: those that follow are in the list too.
         """
         count = len(peers)
         self._headers[: count * MESSAGE.size] = b"".join(messages)
@@ -259,10 +260,10 @@ class Batches:
         return self._leave(count)
 
     def answer(self, numbers: Sequence[int], messages: Sequence[bytes]) -> list[tuple[int, int]]:
-        """As `send`, each to who sent the datagram with its number, of the latest `receive`. `numbers` ascend."""
+        """Like `send`, each to the sender of the datagram with its number in the latest `receive`. `numbers` ascend."""
         count = len(numbers)
         self._headers[: count * MESSAGE.size] = b"".join(messages)
-        if numbers[-1] == count - 1:  # none is left out
+        if numbers[-1] == count - 1:  # every sender gets an answer
             self._names[:count] = self._senders[:count]
         else:
             for place, number in enumerate(numbers):
@@ -273,7 +274,7 @@ class Batches:
         failed: list[tuple[int, int]] = []
         done = 0
         while done < count:
-            sent: int = self._sendmmsg(self._sender, self._leaving_at + done * MESSAGE.size, count - done, _AT_ONCE)
+            sent: int = self._sendmmsg(self._sender, self._leaving_at + done * MESSAGE.size, count - done, _DONT_WAIT)
             if sent < 0:
                 number = ctypes.get_errno()
                 if number == errno.EAGAIN:

@@ -1,4 +1,4 @@
-"""One attempt of one agent (firmware, iPXE, an operating system) to boot: what it saw and did. PURE."""
+"""One attempt to boot by one agent (firmware, iPXE, an operating system): what it saw and did. PURE."""
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -13,9 +13,10 @@ NAK = 6
 
 @dataclass
 class BootAttempt:
-    """What belongs together: the messages of one transaction and the downloads after it.
+    """The messages of one DHCP transaction and the downloads after it.
 
-    `unasked`: a probe could not ask port 4011. `judged` and `remarked`: how many offers, and what, were explained.
+    `boot_server_unasked`: a probe could not ask port 4011. `judged_offers` and `remarked`: how many of the offers the
+    timeline has explained, and what it has remarked on them.
     """
 
     agent: Agent
@@ -30,8 +31,8 @@ class BootAttempt:
     nobody_at: IPv4Address | None = None
     downloads: list[Download] = field(default_factory=list)
     checks: list[Checked | Refused] = field(default_factory=list)
-    unasked: bool = False
-    judged: int = 0
+    boot_server_unasked: bool = False
+    judged_offers: int = 0
     remarked: list[str] = field(default_factory=list)
 
     @property
@@ -41,16 +42,16 @@ class BootAttempt:
 
     @property
     def boot_server(self) -> IPv4Address:
-        """Where it should load its file from; 0.0.0.0 when nobody told."""
+        """Where it should load its file from; 0.0.0.0 when nobody said."""
         return self.answer.boot_server if self.answer else self.choice.server
 
     @property
     def boot_file(self) -> str:
-        """What it should load; empty when nobody told."""
+        """What it should load; empty when nobody said."""
         return self.answer.boot_file if self.answer else self.choice.file
 
     def take_dhcp(self, message: DhcpPacket, port: int, server: IPv4Address) -> None:
-        """Take a DHCP message of either side; `port` is the server's."""
+        """Take a DHCP message from either side; `port` is the server's."""
         if port == BOOT_SERVER_PORT:
             if message.reply:
                 self.answer = message
@@ -61,7 +62,7 @@ class BootAttempt:
         elif message.kind == MessageType.OFFER:
             self.offers.append(message)
         elif message.kind == MessageType.ACK:
-            # A proxy that acknowledges a broadcast REQUEST tells a boot file, but no lease.
+            # A proxy that acknowledges a broadcast REQUEST names a boot file, but gives no lease.
             if message.yiaddr == NOWHERE and message.boot_file:
                 self.answer = message
             else:
@@ -74,7 +75,7 @@ class BootAttempt:
         self.nobody_at = server
 
     def loaded(self, *words: str) -> Download | None:
-        """The first whole download with one of these words in its name, and no boot loader."""
+        """The first complete download with one of these words in its name that is no boot loader."""
         whole = (d for d in self.downloads if d.whole and not d.base.endswith(NOT_IPXE))
         found = (d for d in whole if any(word in d.base.lower() for word in words))
         return next(found, None)

@@ -1,46 +1,15 @@
-"""A conversation in words: what was said, what the client does next, and how it ends. PURE.
+"""A boot attempt explained: what was said, what the client does next, and how it ends. PURE.
 
-Takes the packets of one client in their order, from a probe or a capture; knows no socket, no file and no clock.
+Takes the packets of one client in order, from a probe or a capture.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from services.dhcp.message import BOOT_SERVER_PORT, MessageType, Option
 from services.ethernet import MacAddress
-from services.probe.attempt import NAK, BootAttempt
-from services.probe.firmware import Agent, recognise
-from services.probe.message import (
-    NOWHERE,
-    Broken,
-    Checked,
-    DhcpPacket,
-    Fetched,
-    HttpRequest,
-    HttpResponse,
-    Note,
-    Packet,
-    Refused,
-    Reset,
-    TftpError,
-    TftpOptions,
-    TftpRequest,
-    Unreachable,
-)
-from services.probe.transfers import Download, HttpDownload, TftpDownload, http
+from services.probe.message import Packet
+from services.probe.timeline import Step, Timeline, printable
 from services.probe.verdict import BoxFacts, Verdict, judge
-
-_KINDS: dict[int, str] = {**{int(kind): kind.name for kind in MessageType}, 4: "DECLINE", NAK: "NAK", 7: "RELEASE"}
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line: seconds since the first packet, `>>` from the client, `<<` to it, `--` a remark; `then`: what next."""
-
-    at: float
-    direction: str
-    words: str
-    then: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +22,14 @@ class Explanation:
 
 
 def explain(mac: MacAddress, packets: Sequence[Packet], box: BoxFacts | None = None) -> Explanation:
-    """Explain the packets of one client, in order of time; `box` is what is known of the box on this host."""
-    story = _Story(packets[0].at if packets else 0.0)
+    """Explain the packets of one client, which are in order of time; `box` is what is known of the box on this host."""
+    timeline = Timeline(packets[0].at if packets else 0.0)
     for packet in packets:
-        story.take(packet)
-    story.finish()
-    verdict = judge(mac, story.attempts, box)
-    verdict = replace(verdict, words=_plain(verdict.words), hint=_plain(verdict.hint))
-    return Explanation(mac, tuple(sorted(story.steps, key=lambda step: step.at)), verdict)
+        timeline.take(packet)
+    timeline.finish()
+    verdict = judge(mac, timeline.attempts, box)
+    verdict = replace(verdict, words=printable(verdict.words), hint=printable(verdict.hint))
+    return Explanation(mac, tuple(sorted(timeline.steps, key=lambda step: step.at)), verdict)
 
 
 def lines(explanation: Explanation) -> list[str]:
@@ -75,250 +44,3 @@ def lines(explanation: Explanation) -> list[str]:
     if verdict.hint:
         shown.append(f"hint: {verdict.hint}")
     return shown
-
-
-class _Story:
-    """The attempts and steps so far."""
-
-    def __init__(self, began: float) -> None:
-        self.attempts: list[BootAttempt] = []
-        self.steps: list[Step] = []
-        self._began = began
-        self._tftp: dict[tuple[object, ...], TftpDownload] = {}
-        self._http: dict[tuple[object, ...], HttpDownload] = {}
-        self._sizes: dict[str, int] = {}
-
-    def take(self, packet: Packet) -> None:
-        """Take the next packet."""
-        match packet.content:
-            case DhcpPacket() as message:
-                self._dhcp(packet, message)
-            case TftpRequest() as request:
-                self._tftp_request(packet, request)
-            case HttpRequest() as request:
-                self._judge_offers()
-                download = http(request, packet)
-                self._http[packet.server, packet.port, packet.client_port] = download
-                self._attempt().downloads.append(download)
-                self._say(packet, f"HTTP {request.method} {request.target} of {packet.server}")
-            case HttpResponse() | Reset() as answer:
-                self._http_answer(packet, answer)
-            case Unreachable() if packet.port == BOOT_SERVER_PORT:
-                self._attempt().take_unreachable(packet.content, packet.server)
-                self._say(packet, f"{packet.server} says that nobody listens on UDP port 4011")
-            case Note(words):
-                self._judge_offers()
-                if words.startswith("port 4011"):
-                    self._attempt().unasked = True
-                self._remark(packet.at, words)
-            case Fetched() | Broken() | Refused() | Checked():
-                self._result(packet)
-            case _:
-                self._tftp_packet(packet)
-
-    def finish(self) -> None:
-        """Nothing more comes."""
-        self._judge_offers()
-        for download in self._tftp.values():
-            if download.end in ("silence", "cut"):
-                self._close(download)
-
-    def _dhcp(self, packet: Packet, message: DhcpPacket) -> None:
-        attempt = self._attempt_of(packet, message)
-        if not message.reply:
-            self._judge_offers()
-        attempt.take_dhcp(message, packet.port, packet.server)
-        self._say(packet, _dhcp_words(packet, message, attempt))
-        if message.reply and packet.port == BOOT_SERVER_PORT and attempt.boot_file:
-            self._then(_load_words(attempt))
-
-    def _attempt_of(self, packet: Packet, message: DhcpPacket) -> BootAttempt:
-        current = self.attempts[-1] if self.attempts else None
-        if message.reply or packet.port == BOOT_SERVER_PORT:
-            # iPXE asks port 4011 under another xid than its DISCOVER had.
-            return self._attempt(message)
-        agent = recognise(message)
-        if current is None or current.agent is not agent or current.xid != message.xid:
-            self._judge_offers()
-            self.attempts.append(BootAttempt(agent, message.xid))
-        return self.attempts[-1]
-
-    def _attempt(self, message: DhcpPacket | None = None) -> BootAttempt:
-        if message is not None and message.reply:
-            for attempt in reversed(self.attempts):
-                if attempt.xid == message.xid:
-                    return attempt
-        if not self.attempts:
-            # The recording began in the middle.
-            agent = recognise(message) if message is not None and not message.reply else Agent.OTHER
-            self.attempts.append(BootAttempt(agent, message.xid if message else 0))
-        return self.attempts[-1]
-
-    def _judge_offers(self) -> None:
-        """When a round of offers is over, say what the client makes of them."""
-        attempt = self.attempts[-1] if self.attempts else None
-        if attempt is None or attempt.judged == len(attempt.offers) or attempt.agent is Agent.SYSTEM:
-            return
-        attempt.judged = len(attempt.offers)
-        choice = attempt.choice
-        then = "has nothing to boot"
-        if choice.ask:
-            then = f"asks {choice.ask} on port 4011 for its boot file"
-        elif choice.file and not choice.problem:
-            then = _load_words(attempt)
-        if choice.lease is None:
-            self._then(f"{attempt.agent.words} has no lease to take yet, and asks again")
-        else:
-            self._then(f"{attempt.agent.words} takes its lease from {choice.lease.server}, and {then}")
-        for remark in (*choice.remarks, *((choice.problem,) if choice.problem else ())):
-            if remark not in attempt.remarked:
-                attempt.remarked.append(remark)
-                self._remark(self.steps[-1].at + self._began, remark)
-
-    def _tftp_request(self, packet: Packet, request: TftpRequest) -> None:
-        self._judge_offers()
-        key = (packet.server, packet.client_port)
-        before = self._tftp.get(key)
-        wanted = " ".join(f"{name} {value}" for name, value in request.options.items())
-        self._say(packet, f"TFTP read {request.name} of {packet.server}" + (f" ({wanted})" if wanted else ""))
-        latest = self._attempt().downloads[-1] if self._attempt().downloads else None
-        for earlier in (before, latest):
-            if isinstance(earlier, TftpDownload) and earlier.server == packet.server and earlier.repeats(request):
-                earlier.tries += 1
-                earlier.at = packet.at
-                self._tftp.pop(key, None)
-                self._tftp[key] = earlier
-                return
-        download = TftpDownload("TFTP", request.name, packet.server, packet.at, options=dict(request.options))
-        self._tftp[key] = download
-        self._attempt().downloads.append(download)
-
-    def _tftp_packet(self, packet: Packet) -> None:
-        download = self._tftp.get((packet.server, packet.client_port))
-        if download is None:
-            return
-        over = download.end not in ("silence", "cut")
-        download.take(packet, self._sizes.get(download.name))
-        if isinstance(packet.content, TftpOptions):
-            if download.size is not None:
-                self._sizes[download.name] = download.size
-            granted = " ".join(f"{name} {value}" for name, value in packet.content.options.items())
-            self._say(packet, f"TFTP {packet.server} grants {granted}")
-        elif isinstance(packet.content, TftpError):
-            words = f" ({packet.content.message})" if packet.content.message else ""
-            meaning = ": it only wanted the size" if download.end == "size" else ""
-            self._say(packet, f"TFTP ERROR {packet.content.code}{words}{meaning}")
-        elif isinstance(packet.content, Unreachable):
-            self._say(packet, f"{packet.server} says that nobody listens on its TFTP port")
-        elif not over and download.end == "whole":
-            self._close(download)
-
-    def _close(self, download: Download) -> None:
-        """Say how a TFTP transfer ended, at the time of its last packet."""
-        if download.end == "whole":
-            self._remark(download.at, f"TFTP {download.name}: whole" + _sized(download.size), "<<")
-        else:
-            self._remark(download.at, f"TFTP {download.name}: {download.why}" + _asked(download))
-
-    def _http_answer(self, packet: Packet, answer: HttpResponse | Reset) -> None:
-        download = self._http.get((packet.server, packet.port, packet.client_port))
-        if download is None or download.end != "silence":
-            if isinstance(answer, Reset) and download is None:
-                refused = HttpDownload("HTTP", f"port {packet.port}", packet.server, packet.at)
-                refused.end, refused.why = "refused", "nobody listens on that port"
-                self._attempt().downloads.append(refused)
-                self._say(packet, f"{packet.server} refuses the connection to port {packet.port}")
-            return
-        download.take(answer)
-        if isinstance(answer, Reset):
-            self._say(packet, f"{packet.server} resets the connection without a word")
-        else:
-            self._say(packet, f"HTTP {answer.status} from {packet.server}" + _sized(answer.length))
-
-    def _result(self, packet: Packet) -> None:
-        attempt = self._attempt()
-        name = packet.content.name if isinstance(packet.content, Fetched | Broken | Refused | Checked) else ""
-        download = next((d for d in reversed(attempt.downloads) if d.name == name), None)
-        self._tftp = {key: each for key, each in self._tftp.items() if each is not download}
-        match packet.content:
-            case Fetched(_, size, digest, expected):
-                good = not expected or digest == expected
-                same = "" if not expected else ", as it should be" if good else f" instead of {expected[:16]}…"
-                self._say(packet, f"{name}: {size:,} bytes, sha256 {digest[:16]}…{same}")
-                if download is not None:
-                    download.size = size
-                    download.end, download.why = ("whole", "") if good else ("error", "its sha256 is wrong")
-            case Broken(_, why):
-                self._say(packet, f"{name}: {why}")
-                if download is not None:
-                    download.end, download.why = "silence", why
-            case Refused(_, how) as refused:
-                attempt.checks.append(refused)
-                if download is not None:
-                    attempt.downloads.remove(download)
-                self._say(packet, how)
-            case Checked(_, good, words) as check:
-                attempt.checks.append(check)
-                self._remark(packet.at, f"{name} on this disk: {words}" + ("" if good else " (NOT good)"))
-            case _:
-                pass
-
-    def _say(self, packet: Packet, words: str) -> None:
-        self._add(packet.at, ">>" if packet.outgoing else "<<", words)
-
-    def _remark(self, at: float, words: str, direction: str = "--") -> None:
-        self._add(at, direction, words)
-
-    def _add(self, at: float, direction: str, words: str) -> None:
-        self.steps.append(Step(at - self._began, direction, _plain(words)))
-
-    def _then(self, words: str) -> None:
-        self.steps[-1] = replace(self.steps[-1], then=_plain(words))
-
-
-def _plain(words: str) -> str:
-    """Names and options come from the wire: nothing in them may steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in words)
-
-
-def _load_words(attempt: BootAttempt) -> str:
-    by = "" if "://" in attempt.boot_file else f" from {attempt.boot_server} by TFTP"
-    return f"loads {attempt.boot_file}{by}"
-
-
-def _dhcp_words(packet: Packet, message: DhcpPacket, attempt: BootAttempt) -> str:
-    kind = _KINDS.get(message.kind, f"DHCP type {message.kind}")
-    if packet.port == BOOT_SERVER_PORT:
-        if not message.reply:
-            return f"{kind} to {packet.server} port 4011: which boot file?"
-        return f"{kind} from {packet.server} port 4011: {_boot_words(message)}"
-    if message.reply:
-        server = message.server if message.server != NOWHERE else packet.server
-        address = f"address {message.yiaddr}" if message.yiaddr != NOWHERE else "no address"
-        return f"{kind} from {server}: {address}, {_boot_words(message)}"
-    if message.kind == MessageType.REQUEST:
-        wanted = message.address(Option.REQUESTED_ADDRESS) or message.ciaddr
-        of = f" of {message.server}" if message.server != NOWHERE else ""
-        return f"REQUEST of {attempt.agent.words}: address {wanted}{of}"
-    number = message.options.get(Option.ARCHITECTURE, b"")[:2]
-    details = [message.vendor_class or "no class"]
-    details += [f"architecture {int.from_bytes(number, 'big')}"] if number else []
-    details += [f"secs {message.secs}"] if message.secs else []
-    return f"{kind} of {attempt.agent.words} ({', '.join(details)})"
-
-
-def _boot_words(message: DhcpPacket) -> str:
-    words = [f"boot file {message.boot_file}" if message.boot_file else "no boot file"]
-    words += [f"server {message.siaddr}"] if message.siaddr != NOWHERE and message.boot_file else []
-    words += [f"class {message.vendor_class}"] if message.vendor_class else []
-    vendor = message.options.get(Option.VENDOR_OPTIONS, b"")
-    words += [f"option 43 {vendor.hex(' ')}"] if vendor else []
-    return ", ".join(words)
-
-
-def _sized(size: int | None) -> str:
-    return "" if size is None else f", {size:,} bytes"
-
-
-def _asked(download: Download) -> str:
-    return f", asked {download.tries} times" if download.tries > 1 else ""

@@ -1,7 +1,7 @@
 """Which DHCP servers answer on a segment, asked from port 68 (RFC 2131, section 4.1), with no privilege but that port.
 
-For the server itself, which may not open packet sockets; with CAP_NET_RAW survey.py hears more. Takes no lease. Does
-not hear who answers by unicast although the broadcast flag asks for a broadcast.
+For the server itself, which may not open packet sockets; with CAP_NET_RAW find_servers_raw.py hears more. Takes no
+lease. Does not hear a server that answers by unicast although the broadcast flag asks for a broadcast.
 """
 
 import asyncio
@@ -10,16 +10,16 @@ from ipaddress import IPv4Address
 
 from services.dhcp.message import CLIENT_PORT, SERVER_PORT
 from services.linux.sockets import BindError
-from services.probe.find_servers_raw import HeardServer, discovers, make_questions, read_datagram
 from services.probe.firmware import Agent
 from services.probe.message import NOWHERE
+from services.probe.server_questions import HeardServer, discovers, make_questions, read_datagram
 
 _REPEAT_AFTER = 1.5  # seconds: a switch port may just have come up
-_LINGER = 0.5  # seconds after the first lease: who else answers, does so about then
-_ROOM = 4096
+_LINGER = 0.5  # seconds after the first address: other servers answer about then
+_LARGEST_ANSWER = 4096
 
 
-async def rollcall(interface: str, seconds: float) -> list[HeardServer]:
+async def find_servers(interface: str, seconds: float) -> list[HeardServer]:
     """Ask as a plain client and as UEFI firmware; return what is offered within `seconds`, or until shortly after the
     first address was offered.
 
@@ -27,7 +27,7 @@ async def rollcall(interface: str, seconds: float) -> list[HeardServer]:
     """
     loop = asyncio.get_running_loop()
     questions = make_questions(Agent.SYSTEM, Agent.UEFI)
-    heard: list[HeardServer] = []
+    found: list[HeardServer] = []
     until = loop.time() + seconds
 
     def ask() -> None:
@@ -40,15 +40,15 @@ async def rollcall(interface: str, seconds: float) -> list[HeardServer]:
         try:
             async with asyncio.timeout_at(until) as limit:
                 while True:
-                    datagram, (source, _) = await loop.sock_recvfrom(udp, _ROOM)
+                    datagram, (source, _) = await loop.sock_recvfrom(udp, _LARGEST_ANSWER)
                     answer = read_datagram(datagram, IPv4Address(source), questions)
                     if answer is None:
                         continue
-                    if answer.offer.yiaddr != NOWHERE and all(each.offer.yiaddr == NOWHERE for each in heard):
+                    if answer.offer.yiaddr != NOWHERE and all(each.offer.yiaddr == NOWHERE for each in found):
                         limit.reschedule(min(until, loop.time() + _LINGER))
-                    heard.append(answer)
+                    found.append(answer)
         except TimeoutError:
-            return heard
+            return found
         finally:
             repeat.cancel()
 

@@ -1,6 +1,6 @@
-"""What boot firmware sends, and how it judges the offers it gets: PXE 2.1, RFC 4578, EDK2, iPXE. PURE.
+"""What boot firmware sends, and what it does with the offers it gets: PXE 2.1, RFC 4578, EDK2, iPXE. PURE.
 
-The packets are as captured. Real firmware differs by vendor: this is the rule, and known exceptions come as remarks.
+It sends what real firmware was captured sending. Vendors differ: this is the rule, and known exceptions are remarks.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from services.ethernet import MacAddress
 from services.probe.message import NOWHERE, DhcpPacket
 
 NOT_IPXE = ("shimx64.efi", "grubx64.efi", "pxelinux.0")
-"""How the names of boot loaders end that are no iPXE, and are not followed by one."""
+"""How the names of boot loaders end that are not iPXE and do not start it."""
 
 
 class Agent(StrEnum):
@@ -45,7 +45,7 @@ _X64 = (7, 9)
 
 
 def recognise(message: DhcpPacket) -> Agent:
-    """Say who sends a client's message, by options 60, 77, 93 and 175."""
+    """Who sent a client's message, by options 60, 77, 93 and 175."""
     architectures = message.options.get(Option.ARCHITECTURE, b"")
     numbers = [int.from_bytes(architectures[at : at + 2], "big") for at in range(0, len(architectures) - 1, 2)]
     if message.vendor_class.startswith("HTTPClient"):
@@ -72,8 +72,8 @@ _LARGEST = (57, bytes.fromhex("05c0"))
 
 
 def requests(agent: Agent, mac: MacAddress, *, uefi: bool) -> tuple[tuple[int, bytes], ...]:
-    """The options of the agent's messages behind the message type, in wire order; `uefi` says which iPXE."""
-    # EDK2 sends zeros where the machine has no UUID; ours says which machine is probed.
+    """The options of the agent's messages after the message type, in wire order; `uefi` says which iPXE it is."""
+    # EDK2 sends zeros where the machine has no UUID; ours shows which machine is probed.
     identity = (97, bytes(11) + bytes(mac))
     if agent is Agent.IPXE:
         number, interface, undi = (7, "01030a", "003010") if uefi else (0, "010201", "002001")
@@ -112,10 +112,10 @@ def requests(agent: Agent, mac: MacAddress, *, uefi: bool) -> tuple[tuple[int, b
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What firmware makes of its offers.
+    """What firmware does with its offers.
 
     `lease` and `boot` are the offers it takes (one offer may be both). Then it either asks `ask` on port 4011, or loads
-    `file` from `server`. `problem` says why it can do neither; `remarks` what other firmware of the kind might do.
+    `file` from `server`. `problem` says why it can do neither; `remarks` what other firmware of this kind might do.
     """
 
     lease: DhcpPacket | None
@@ -142,7 +142,7 @@ def choose(agent: Agent, offers: Sequence[DhcpPacket]) -> Choice:
     ]
     if len({o.server for o in proxies}) > 1:
         others = " and ".join(str(o.server) for o in proxies)
-        remarks.append(f"{others} both offer to boot it: which one wins is chance")
+        remarks.append(f"{others} both offer to boot it: which one wins is up to chance")
     if agent is Agent.IPXE and lease is not None and 176 in read_options(lease.options.get(Option.IPXE, b"")):
         remarks.append(f"{lease.server} tells iPXE by option 175.176 to ignore proxyDHCP servers")
         proxies = []
@@ -176,7 +176,7 @@ def _next(agent: Agent, lease: DhcpPacket | None, boot: DhcpPacket, remarks: lis
     else:
         direct = just_boot and direct
         if discovers:
-            remarks.append("UEFI made before April 2017 drops a boot offer with option 43 (tianocore/edk2#6944)")
+            remarks.append("UEFI from before April 2017 drops a boot offer with option 43 (tianocore/edk2#6944)")
     if direct:
         return Choice(lease, boot, None, boot.boot_server, boot.boot_file, "", tuple(remarks))
     return Choice(lease, boot, _boot_server(inner, boot), remarks=tuple(remarks))

@@ -169,9 +169,10 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something a reader of the conversation has to know."""
+    """Something a reader of the conversation has to know. `boot_server_unasked`: a probe could not ask port 4011."""
 
     words: str
+    boot_server_unasked: bool = False
 
 
 Content = (

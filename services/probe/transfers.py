@@ -1,4 +1,4 @@
-"""How the file transfers of a conversation went, from their packets. PURE."""
+"""How the file transfers in a conversation went, judged by their packets. PURE."""
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -23,7 +23,8 @@ End = Literal["whole", "size", "silence", "refused", "error", "cut"]
 
 @dataclass
 class Download:
-    """One file that was asked for. `end` is how it ended so far, `why` in words; `at` is its latest packet's time."""
+    """One file that was asked for. `end` is how it ended so far, `why` says so in words; `at` is the time of its
+    latest packet."""
 
     protocol: Literal["TFTP", "HTTP"]
     name: str
@@ -42,18 +43,18 @@ class Download:
 
     @property
     def whole(self) -> bool:
-        """Whether the client has it, as far as can be seen."""
+        """Whether the client got it all, as far as can be seen."""
         return self.end == "whole" and self.method != "HEAD"
 
     @property
     def failed(self) -> bool:
-        """Whether the client cannot have it."""
+        """Whether the client did not get it."""
         return self.end in ("silence", "refused", "error")
 
 
 @dataclass
 class TftpDownload(Download):
-    """A TFTP transfer that is followed packet by packet."""
+    """A TFTP transfer, followed packet by packet."""
 
     options: dict[str, str] = field(default_factory=dict)
     granted: dict[str, str] = field(default_factory=dict)
@@ -67,13 +68,13 @@ class TftpDownload(Download):
         return max(1, int(granted)) if granted.isascii() and granted.isdigit() and len(granted) < 6 else 512
 
     def repeats(self, request: TftpRequest) -> bool:
-        """Whether a request is this one again, for want of an answer."""
+        """Whether a request repeats this one, which got no answer."""
         return request.name == self.name and self.end == "silence"
 
     def take(self, packet: Packet, known_size: int | None) -> None:
-        """Take another packet; `known_size` is what an earlier size probe of the same file has told."""
+        """Take another packet; `known_size` is the size that an earlier request for the same file has shown."""
         self.at = packet.at
-        self._note(packet.content, packet.outgoing)
+        self._follow(packet.content, packet.outgoing)
         if self.size is None:
             size = self.granted.get("tsize", "")
             self.size = int(size) if size.isascii() and size.isdigit() and len(size) < 16 else known_size
@@ -87,7 +88,7 @@ class TftpDownload(Download):
             seen = max(self._blocks, self._acked)
             self.end, self.why = "cut", f"{self._acked} of at least {seen} blocks acknowledged so far"
 
-    def _note(self, content: Content, outgoing: bool) -> None:
+    def _follow(self, content: Content, outgoing: bool) -> None:
         match content:
             case TftpOptions(options):
                 self.granted = dict(options)
@@ -117,18 +118,18 @@ class HttpDownload(Download):
     def take(self, content: HttpResponse | Reset) -> None:
         """Take the server's reaction."""
         if isinstance(content, Reset):
-            self.end, self.why = "refused", "the server reset the connection without a word"
+            self.end, self.why = "refused", "the server reset the connection without an answer"
         elif content.status in (200, 206):
             self.end, self.why, self.size = "whole", "", content.length
         else:
             self.end, self.why = "error", f"HTTP status {content.status}"
 
 
-def http(request: HttpRequest, packet: Packet) -> HttpDownload:
-    """The download that a request begins."""
+def begin_http(request: HttpRequest, packet: Packet) -> HttpDownload:
+    """The download that an HTTP request begins."""
     return HttpDownload("HTTP", request.target, packet.server, packet.at, method=request.method)
 
 
 def _unrolled(number: int, reached: int) -> int:
-    """A block number on the wire as a count without an end, near what was reached."""
+    """A block number on the wire as a count that does not roll over: the one nearest to `reached`."""
     return reached + ((number - reached + 0x8000) & 0xFFFF) - 0x8000

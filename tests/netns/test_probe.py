@@ -61,7 +61,7 @@ def probe_pc(pc: ScriptedPc, box: Box, arch: str) -> Probed:
     """Run `doctor probe` on the PC itself, and see that it asked the site's DHCP server for no lease."""
     pc.use(ADDRESS)
     probed = probe(pc.host, box.configuration, pc.mac, arch)
-    assert not [text for text in probed.texts if text.startswith("REQUEST of")]
+    assert not [text for text in probed.texts if text.startswith("REQUEST from")]
     return probed
 
 
@@ -109,7 +109,7 @@ async def test_the_pc_itself_boots_over_http(box: Box, room: Room, plug: Plug) -
     assert probed.said(f"{path}: ").endswith("as it should be")
     away = probe(room.other, room.directory / "no-such.toml", pc.mac, "uefi-http", "--interface", "lan0")
     assert (away.code, away.verdict["outcome"]) == (0, "boots"), away.report
-    assert len([text for text in away.texts if text.startswith("refused, as it must be")]) == 2
+    assert len([text for text in away.texts if text.startswith("refused, as it should be")]) == 2
 
 
 async def test_a_file_that_is_not_what_the_manifest_says(box: Box, plug: Plug, release: Release) -> None:
@@ -145,7 +145,7 @@ async def test_from_another_host_dhcp_is_judged_and_files_are_refused(box: Box, 
     assert "as far as can be seen from this host" in probed.verdict["text"]
     assert "on this disk" not in " ".join(probed.texts)
     probed.said(f"ACK from {BOX} port 4011: boot file {mac.bare}/snponly.efi")
-    refused = [text for text in probed.texts if text.startswith("refused, as it must be")]
+    refused = [text for text in probed.texts if text.startswith("refused, as it should be")]
     assert len(refused) == 2
     assert all(f"this host's MAC is {host_mac(OTHER)}, not {mac}" in text for text in refused)
     # The box took the probe's address for nobody's.

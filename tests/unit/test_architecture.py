@@ -103,7 +103,7 @@ PURE = (
     "services/decision.py",
     *(
         f"services/probe/{name}.py"
-        for name in ("attempt", "explanation", "firmware", "message", "ipxe_script", "transfers", "verdict")
+        for name in ("attempt", "explanation", "firmware", "message", "ipxe_script", "timeline", "transfers", "verdict")
     ),
     *(
         f"appliance/view/{name}.py"

@@ -1,4 +1,4 @@
-"""A stop waits for what moves, and for nothing else; on a clock of its own."""
+"""A stop waits as long as there is progress; on a fake clock."""
 
 from collections.abc import Awaitable, Callable
 
@@ -18,28 +18,28 @@ def play(progress: Callable[[float], object], seconds: float) -> tuple[bool, flo
         loop.close()
 
 
-def test_with_nothing_under_way_it_is_instant() -> None:
+def test_with_nothing_under_way_it_does_not_wait() -> None:
     assert play(lambda _: (), 10) == (True, 0)
 
 
-def test_what_moves_may_finish() -> None:
+def test_transfers_that_make_progress_may_finish() -> None:
     finished, after = play(lambda now: [int(now)] if now < 8 else [], 10)
     assert finished
     assert 8 <= after < 9
 
 
-def test_what_moves_for_ever_is_cut_off_in_time() -> None:
+def test_endless_progress_is_cut_off_in_time() -> None:
     finished, after = play(lambda now: [now], 10)
     assert (finished, after) == (False, 10)
 
 
-def test_what_does_not_move_is_not_waited_for() -> None:
+def test_without_progress_it_gives_up() -> None:
     finished, after = play(lambda now: [min(int(now), 4)], 60)
     assert not finished
     assert 4 + STILL_AFTER <= after < 5 + STILL_AFTER
 
 
-def test_a_pause_is_no_standstill() -> None:
-    """Of a client whose last packet was lost."""
+def test_a_short_pause_is_no_reason_to_give_up() -> None:
+    """Such as after a client's last packet was lost."""
     finished, _ = play(lambda now: [now >= STILL_AFTER - 1] if now < STILL_AFTER + 1 else [], 60)
     assert finished

@@ -36,7 +36,7 @@ def test_exit_codes_and_words(name: str, code: int, outcome: str) -> None:
     assert report["others"] == 0
     assert report["clients"][0]["mac"] == "52:54:00:aa:bb:01"
     assert report["clients"][0]["verdict"]["outcome"] == outcome
-    assert report["clients"][0]["steps"][0]["text"].startswith("DISCOVER of ")
+    assert report["clients"][0]["steps"][0]["text"].startswith("DISCOVER from ")
 
 
 def test_hosts_that_do_not_boot_are_counted_beside_those_that_do_and_explained_alone(tmp_path: Path) -> None:

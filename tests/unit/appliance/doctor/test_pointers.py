@@ -8,9 +8,9 @@ import pytest
 from appliance.doctor.finding import Finding, Severity
 from appliance.doctor.pointers import judge
 from services.ethernet import MacAddress
-from services.probe.find_servers_raw import HeardServer
 from services.probe.firmware import Agent
 from services.probe.message import NOWHERE, DhcpPacket
+from services.probe.server_questions import HeardServer
 
 OWN, SITE = IPv4Address("10.77.0.1"), IPv4Address("10.77.0.2")
 MAC = MacAddress.parse("02:00:00:00:00:01")

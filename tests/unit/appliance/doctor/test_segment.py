@@ -8,9 +8,10 @@ import pytest
 from appliance.doctor.finding import Finding, Severity
 from appliance.doctor.segment import asked, judge, judge_alone
 from services.ethernet import MacAddress
-from services.probe.find_servers_raw import HeardServer, Port4011
 from services.probe.firmware import Agent
 from services.probe.message import NOWHERE, DhcpPacket
+from services.probe.port_4011 import Port4011
+from services.probe.server_questions import HeardServer
 
 OWN, SITE, OTHER = (IPv4Address(f"10.77.0.{number}") for number in (1, 2, 5))
 MAC = MacAddress.parse("02:00:00:00:00:01")

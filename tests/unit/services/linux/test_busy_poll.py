@@ -1,4 +1,4 @@
-"""Waiting in an event loop's place: what ends it, and where there is none."""
+"""Polling in an event loop's place: what ends it, and which loops do not allow it."""
 
 import asyncio
 import selectors
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.linux.busy_poll import _BARREN, BusyPoll
+from services.linux.busy_poll import _SKIPPED_AFTER_NOTHING, BusyPoll
 
 
 @pytest.fixture
@@ -17,40 +17,40 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield one, two
 
 
-async def test_what_the_loop_watches_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
+async def test_a_descriptor_that_the_loop_watches_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(pair[0], lambda: None)
-    lull = BusyPoll(loop)
+    busy_poll = BusyPoll(loop)
     pair[1].send(b"x")
-    assert lull.brings()
-    assert lull.brings(), "it is still there"
+    assert busy_poll.brings()
+    assert busy_poll.brings(), "it is still there"
     loop.remove_reader(pair[0])
 
 
-async def test_after_a_wait_for_nothing_there_is_none_for_a_while(pair: tuple[socket.socket, socket.socket]) -> None:
+async def test_after_a_wait_in_vain_some_are_skipped(pair: tuple[socket.socket, socket.socket]) -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(pair[0], lambda: None)
-    lull = BusyPoll(loop)
-    assert not lull.brings()
+    busy_poll = BusyPoll(loop)
+    assert not busy_poll.brings()
     pair[1].send(b"x")
-    assert [lull.brings() for _ in range(_BARREN + 1)] == [False] * _BARREN + [True]
+    assert [busy_poll.brings() for _ in range(_SKIPPED_AFTER_NOTHING + 1)] == [False] * _SKIPPED_AFTER_NOTHING + [True]
     loop.remove_reader(pair[0])
 
 
-async def test_what_is_scheduled_comes_first(pair: tuple[socket.socket, socket.socket]) -> None:
+async def test_scheduled_callbacks_come_first(pair: tuple[socket.socket, socket.socket]) -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(pair[0], lambda: None)
-    lull = BusyPoll(loop)
+    busy_poll = BusyPoll(loop)
     pair[1].send(b"x")
     ran = asyncio.Event()
     loop.call_soon(ran.set)
-    assert not lull.brings()
+    assert not busy_poll.brings()
     loop.remove_reader(pair[0])
     await ran.wait()
 
 
 @pytest.mark.parametrize("selector", [selectors.SelectSelector, selectors.PollSelector])
-def test_a_loop_that_cannot_be_asked_has_none(
+def test_a_loop_without_the_private_attributes_does_not_wait(
     pair: tuple[socket.socket, socket.socket], selector: type[selectors.BaseSelector]
 ) -> None:
     async def ask() -> bool:

@@ -86,12 +86,12 @@ def test_several_messages_of_one_datagram_are_read() -> None:
 @given(body=st.binary(max_size=80))
 @example(body=bytes(12) + b"\x00\x00\x01\x00")
 @example(body=bytes(12) + b"\xff\xff\x01\x00")
-def test_nothing_that_is_cut_short_is_read_beyond_its_end(kind: int, body: bytes) -> None:
+def test_a_message_that_is_cut_short_is_not_read_beyond_its_end(kind: int, body: bytes) -> None:
     message = only(struct.pack("=IHHII", 16 + len(body), kind, 0, 1, 0) + body)
     assert message.kind == kind
     assert sum(map(len, message.attributes.values())) <= len(body)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_have_an_end(payload: bytes) -> None:
+def test_decoding_ends_for_any_bytes(payload: bytes) -> None:
     assert len(list(netlink.decode(payload))) <= len(payload) // 16

@@ -1,4 +1,4 @@
-"""Nothing outside the root is opened, whatever the parts say."""
+"""Nothing outside the root is opened, whatever the path says."""
 
 import os
 import resource
@@ -70,7 +70,7 @@ def test_a_fifo_neither_opens_nor_hangs(root: Path) -> None:
     assert open_beneath(root, ("fifo",)) == Ignore(Reason.NO_FILE)
 
 
-def test_a_missing_root_is_a_missing_file(tmp_path: Path) -> None:
+def test_a_missing_root_counts_as_a_missing_file(tmp_path: Path) -> None:
     assert open_beneath(tmp_path / "nowhere", ("file",)) == Ignore(Reason.NO_FILE)
 
 
@@ -83,7 +83,7 @@ def test_no_descriptor_leaks(root: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_server_without_a_descriptor_to_spare_says_so(root: Path) -> None:
+def test_running_out_of_descriptors_has_its_own_reason(root: Path) -> None:
     limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:

@@ -44,7 +44,7 @@ def peer(of: socket.socket) -> bytes:
     return peer_of(IPv4Address(address), port)
 
 
-def heard(by: socket.socket) -> list[bytes]:
+def received(by: socket.socket) -> list[bytes]:
     got = []
     while True:
         try:
@@ -53,7 +53,7 @@ def heard(by: socket.socket) -> list[bytes]:
             return got
 
 
-def test_a_peer_is_what_the_kernel_says(sockets: list[socket.socket]) -> None:
+def test_a_peer_is_in_the_form_of_the_kernel(sockets: list[socket.socket]) -> None:
     server, one, _ = sockets
     batches = Batches(server, server, 100, 4)
     one.sendto(b"hello", server.getsockname())
@@ -62,7 +62,7 @@ def test_a_peer_is_what_the_kernel_says(sockets: list[socket.socket]) -> None:
     assert address_of(peer(one)) == one.getsockname()
 
 
-def test_takes_batches(sockets: list[socket.socket]) -> None:
+def test_receives_batches(sockets: list[socket.socket]) -> None:
     server, one, two = sockets
     batches = Batches(server, server, 10, 4)
     sent = [(one, b"abcd"), (two, b"abcdefghijkl"), (one, b"abc"), (one, b""), (two, b"later")]
@@ -89,16 +89,16 @@ def test_sends_batches_of_packets_and_windows(sockets: list[socket.socket]) -> N
     packets, windows = Messages(laid, [(0, 3), (3, 3)]), Messages(laid, [(0, 6), (3, 7)], 3)
     to = [peer(one), peer(two), peer(one)]
     assert batches.send(to, [packets.each[1], windows.each[1], packets.each[0]]) == []
-    assert heard(one) == [b"bbb", b"aaa"]
-    assert heard(two) == [b"bbb", b"ccc", b"d"]
+    assert received(one) == [b"bbb", b"aaa"]
+    assert received(two) == [b"bbb", b"ccc", b"d"]
 
 
-def test_no_piece_leaves_the_buffer() -> None:
+def test_a_piece_beyond_the_buffer_is_refused() -> None:
     with pytest.raises(ValueError, match="beyond"):
         Messages(bytearray(10), [(8, 3)])
 
 
-def test_what_could_not_be_sent_is_named(sockets: list[socket.socket]) -> None:
+def test_failed_datagrams_are_reported_with_their_errno(sockets: list[socket.socket]) -> None:
     server, one, _ = sockets
     batches = Batches(server, server, 100, 8)
     messages = Messages(bytearray(b"abc"), [(0, 3)])
@@ -107,10 +107,10 @@ def test_what_could_not_be_sent_is_named(sockets: list[socket.socket]) -> None:
         (1, errno.EINVAL),
         (3, errno.EINVAL),
     ]
-    assert heard(one) == [b"abc", b"abc"]
+    assert received(one) == [b"abc", b"abc"]
 
 
-def test_answers_who_sent_a_datagram(sockets: list[socket.socket]) -> None:
+def test_answers_go_to_the_senders(sockets: list[socket.socket]) -> None:
     server, one, two = sockets
     batches = Batches(server, server, 100, 8)
     messages = Messages(bytearray(b"abc"), [(0, 1), (1, 1), (2, 1)])
@@ -118,12 +118,12 @@ def test_answers_who_sent_a_datagram(sockets: list[socket.socket]) -> None:
         sender.sendto(b"question", server.getsockname())
     assert batches.receive() == 4
     assert batches.answer(range(3), messages.each) == []
-    assert (heard(one), heard(two)) == ([b"a", b"c"], [b"b"])
+    assert (received(one), received(two)) == ([b"a", b"c"], [b"b"])
     assert batches.answer([1, 2, 3], messages.each) == []
-    assert (heard(one), heard(two)) == ([b"b"], [b"a", b"c"])
+    assert (received(one), received(two)) == ([b"b"], [b"a", b"c"])
 
 
-def test_behind_a_full_socket_nothing_is_tried(sockets: list[socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_socket_ends_the_batch(sockets: list[socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
     server, one, _ = sockets
     batches = Batches(server, server, 100, 8)
     messages = Messages(bytearray(b"abc"), [(0, 3)])
@@ -141,7 +141,7 @@ def test_behind_a_full_socket_nothing_is_tried(sockets: list[socket.socket], mon
     assert calls == [4, 2]
 
 
-def test_says_what_is_missing(sockets: list[socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_system_call_is_named(sockets: list[socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
     class Old:
         def __init__(self, *_: object, **__: object) -> None:
             pass
@@ -154,15 +154,15 @@ def test_says_what_is_missing(sockets: list[socket.socket], monkeypatch: pytest.
 @pytest.mark.parametrize("cuts", [True, False])
 def test_sends_a_window(sockets: list[socket.socket], cuts: bool) -> None:
     server, one, _ = sockets
-    outlet = WindowSender(server)
-    outlet.cuts &= cuts
-    assert outlet.send(peer(one), [b"aaabbb", memoryview(b"cccd")], 3) == 4
-    assert outlet.send(peer(one), [b"alone"]) == 1
-    assert heard(one) == [b"aaa", b"bbb", b"ccc", b"d", b"alone"]
+    sender = WindowSender(server)
+    sender.cuts &= cuts
+    assert sender.send(peer(one), [b"aaabbb", memoryview(b"cccd")], 3) == 4
+    assert sender.send(peer(one), [b"alone"]) == 1
+    assert received(one) == [b"aaa", b"bbb", b"ccc", b"d", b"alone"]
 
 
 class Scripted(socket.socket):
-    """Sends, or fails as it is told."""
+    """Sends, or fails as the test says."""
 
     errors: list[int]
     window_error = 0
@@ -190,23 +190,23 @@ class Scripted(socket.socket):
     ],
 )
 def test_a_window_that_fails(window_error: int, errors: list[int], done: int, got: list[bytes]) -> None:
-    """Whole when the socket is full, lost when the queue is, and packet by packet when it cannot be cut."""
+    """It is kept when the socket is full, lost when the queue is, and sent packet by packet when it cannot be cut."""
     with Scripted(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as server, udp() as one:
         server.window_error, server.errors = window_error, errors
-        outlet = WindowSender(server)
-        assert outlet.send(peer(one), [b"aabbc"], 2) == done
-        assert heard(one) == got
-        assert outlet.cuts is (window_error != errno.EIO)
+        sender = WindowSender(server)
+        assert sender.send(peer(one), [b"aabbc"], 2) == done
+        assert received(one) == got
+        assert sender.cuts is (window_error != errno.EIO)
 
 
-def test_the_sender_beside_sends_from_the_same_port_and_hears_nobody(sockets: list[socket.socket]) -> None:
+def test_the_sender_beside_sends_from_the_same_port_and_receives_nothing(sockets: list[socket.socket]) -> None:
     server, one, _ = sockets
     with sender_beside(server) as sender:
         sender.sendto(b"from beside", one.getsockname())
         assert one.recvfrom(100) == (b"from beside", server.getsockname())
         one.sendto(b"answer", server.getsockname())
-        assert heard(server) == [b"answer"]
-        assert heard(sender) == []
+        assert received(server) == [b"answer"]
+        assert received(sender) == []
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as third:
             third.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with pytest.raises(OSError, match="in use"):

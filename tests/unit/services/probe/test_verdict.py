@@ -117,7 +117,7 @@ def test_uefi_http_boot_that_a_probe_plays_on_another_machine() -> None:
     url = f"http://{BOX}/boot/{MAC.bare}/loader/snponly.efi"
     talk = Talk().over_http().discover().server(boot(name="HTTP", file=url), lease())
     talk.client(HttpRequest("HEAD", url.removeprefix(f"http://{BOX}")), BOX, 80, 9)
-    talk.server(Refused(url.removeprefix(f"http://{BOX}"), "refused, as it must be: …"), port=80, own=0)
+    talk.server(Refused(url.removeprefix(f"http://{BOX}"), "refused, as it should be: …"), port=80, own=0)
     check(talk.explained(), Outcome.BOOTS, "as far as can be seen from this host")
 
 
@@ -125,7 +125,7 @@ def test_a_client_that_ignores_all_answers() -> None:
     talk = Talk()
     for secs in (0, 4, 12, 28):
         talk.discover(secs).server(BIOS_OFFER, lease())
-    fails(talk, "asked 4 times with one xid over 28 s and took none of the offers: the client ignores our answer")
+    fails(talk, "asked 4 times with the same xid over 28 s and took none of the offers: the client ignores our answer")
 
 
 def test_a_lease_that_never_comes_or_is_refused() -> None:
@@ -185,7 +185,7 @@ def test_block_numbers_roll_over() -> None:
     for number in range(1, 65537 + 2):
         talk.server(TftpBlock(number & 0xFFFF, 512 if number < 65538 else 7), port=5000, own=2000)
         talk.client(TftpAck(number & 0xFFFF), BOX, 5000, 2000)
-    assert f"TFTP {LOADER}: whole, {65537 * 512 + 7:,} bytes" in [step.words for step in talk.explained().steps]
+    assert f"TFTP {LOADER}: complete, {65537 * 512 + 7:,} bytes" in [step.words for step in talk.explained().steps]
 
 
 def test_grub_asks_the_wrong_server() -> None:
@@ -217,7 +217,7 @@ def test_http_errors(status: int, words: str) -> None:
 
 def test_http_reset_and_refused() -> None:
     talk = run_ipxe(Talk(), boot(file=SCRIPT)).client(HttpRequest("GET", "/a"), BOX, 80, 3000)
-    fails(talk.server(Reset(), port=80, own=3000), "reset the connection without a word", "silent to whoever is not")
+    fails(talk.server(Reset(), port=80, own=3000), "reset the connection without an answer", "answers nobody but")
     talk = run_ipxe(Talk(), boot(file=SCRIPT)).server(Reset(), port=80, own=3000)
     fails(talk, "nobody listens on that port")
 
@@ -244,12 +244,19 @@ def test_what_a_probe_sees_on_its_own_machine() -> None:
 
 def test_what_a_probe_sees_from_another_machine() -> None:
     talk = Talk(0).discover().server(BIOS_OFFER, lease()).client(TftpRequest(LOADER), BOX, 69, 2000)
-    talk.server(Refused(LOADER, "refused, as it must be: …"), port=69, own=0)
+    talk.server(Refused(LOADER, "refused, as it should be: …"), port=69, own=0)
     check(talk.explained(), Outcome.BOOTS, "as far as can be seen from this host", "that MAC address")
     talk.client(Checked("undionly.kpxe", True, "9 bytes"))
-    check(talk.explained(), Outcome.BOOTS, "its files on this disk are whole")
+    check(talk.explained(), Outcome.BOOTS, "its files on this disk are intact")
     talk.client(Checked("initrd.img", False, "sha256 differs"))
     fails(talk, "initrd.img on the box's disk: sha256 differs")
+
+
+def test_a_boot_server_that_a_probe_on_its_own_host_cannot_ask_is_not_held_against_it() -> None:
+    talk = Talk(7).discover().server(boot(file=EFI), lease())
+    check(talk.explained(), Outcome.OPEN, "was not seen to finish")
+    talk.client(Note("port 4011 is this host's own", boot_server_unasked=True))
+    check(talk.explained(), Outcome.BOOTS, "as far as can be seen from this host")
 
 
 def test_nothing_from_the_wire_steers_a_terminal() -> None:

@@ -1,12 +1,12 @@
-"""Answers to the survey as packets; the wire is in tests/netns/test_doctor.py."""
+"""Answers of DHCP servers as packets; the wire is in tests/netns/test_doctor.py."""
 
 from ipaddress import IPv4Address
 
 import pytest
 
 from services.ethernet import MacAddress
-from services.probe.find_servers_raw import HeardServer, read
 from services.probe.firmware import Agent
+from services.probe.server_questions import HeardServer, read_packet
 from tests.fakes.dhcp_client import OFFER, REQUEST, message
 
 MAC = MacAddress.parse("02:00:00:00:00:01")
@@ -24,7 +24,7 @@ def offer(mac: MacAddress = MAC, xid: int = 0x1234, kind: int = OFFER, op: int =
 
 @pytest.mark.parametrize("options", [b"", bytes(8)])
 def test_an_offer_to_us(options: bytes) -> None:
-    heard = read(packet(offer(), options), QUESTIONS)
+    heard = read_packet(packet(offer(), options), QUESTIONS)
     assert isinstance(heard, HeardServer)
     assert (heard.source, heard.asked_as, heard.offer.mac) == (IPv4Address("10.77.0.2"), Agent.UEFI, MAC)
 
@@ -43,4 +43,4 @@ def test_an_offer_to_us(options: bytes) -> None:
     ],
 )
 def test_what_is_no_offer_to_us(data: bytes) -> None:
-    assert read(data, QUESTIONS) is None
+    assert read_packet(data, QUESTIONS) is None

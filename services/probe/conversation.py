@@ -1,0 +1,26 @@
+"""The conversation of a probe with its servers, written down as it happens."""
+
+import time
+from ipaddress import IPv4Address
+
+from services.probe.message import Content, Packet
+
+
+class Conversation:
+    """`packets` in their order, each with the seconds since this object was made."""
+
+    def __init__(self) -> None:
+        self.packets: list[Packet] = []
+        self._began = time.monotonic()
+
+    def said(self, content: Content, server: IPv4Address, port: int, client_port: int = 0) -> None:
+        """Write down what the probe says to a server, or notes."""
+        self._add(content, True, server, port, client_port)
+
+    def heard(self, content: Content, server: IPv4Address, port: int, client_port: int = 0) -> None:
+        """Write down what comes back from a server, or does not."""
+        self._add(content, False, server, port, client_port)
+
+    def _add(self, content: Content, outgoing: bool, server: IPv4Address, port: int, client_port: int) -> None:
+        at = time.monotonic() - self._began
+        self.packets.append(Packet(at, outgoing, server, port, client_port, content))
