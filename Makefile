@@ -48,29 +48,10 @@ unit-others:
 
 # Two files at a time; what misses a firmware's patience by that has to pass alone.
 netns: REMEMBER := -o cache_dir=.room/pytest-netns
-netns: setup .room/dhcp-programs/.ready .room/faketime/.ready
+netns: setup
 	.venv/bin/pytest $(REMEMBER) --numprocesses=2 --dist=loadfile tests/netns || { \
 		[ $$? = 1 ] && echo "Once more, alone, what failed while two ran side by side:" && \
 		.venv/bin/pytest $(REMEMBER) --last-failed --last-failed-no-failures=none tests/netns; }
-
-# DHCP servers that an administrator may have beside the box, a relay and a client:
-# their programs alone, unpacked. Installed packages would start them on this machine, or change how it gets its own
-# address.
-.room/dhcp-programs/.ready:
-	@mkdir -p $(@D)/packages/partial
-	@fetch() { apt-get install --download-only --reinstall -y -qq --no-install-recommends \
-		-o Dir::Cache::archives=$(CURDIR)/$(@D)/packages isc-dhcp-server kea-dhcp4-server \
-			isc-dhcp-client isc-dhcp-relay >/dev/null; }; \
-	fetch || { apt-get update -qq && fetch; }
-	@for package in $(@D)/packages/*.deb; do dpkg --extract $$package $(@D); done
-	@rm -r $(@D)/packages && touch $@
-
-# A library that gives one program a clock of its own; nobody else on this machine needs it.
-.room/faketime/.ready:
-	@mkdir -p $(@D)/packages
-	@cd $(@D)/packages && fetch() { apt-get download -qq libfaketime; }; fetch || { apt-get update -qq && fetch; }
-	@for package in $(@D)/packages/*.deb; do dpkg --extract $$package $(@D); done
-	@rm -r $(@D)/packages && touch $@
 
 e2e: setup
 	.venv/bin/pytest -x tests/e2e
@@ -90,22 +71,13 @@ uninstall:
 # Ours beside tftpd-hpa, atftpd, dnsmasq and nginx; ten minutes, on a machine that does nothing else.
 # BENCH= options for bench.run, such as --quick, --only tftp, --write (into docs/performance.md).
 bench: BENCH :=
-bench: bench-packages setup .room/bench-programs/.ready
+bench: bench-packages setup
 	$(PYTHON) -m bench.run $(BENCH)
 
 # Kept out of CI: minutes of mixed load, and whether memory and descriptors stay flat. SECONDS= how long.
 soak: SECONDS := 600
 soak: setup
 	$(PYTHON) -m bench.soak --seconds $(SECONDS)
-
-# Their programs alone, unpacked: installed packages would start them on this machine, and two of them exclude each
-# other. The libraries that they need are packages like others.
-.room/bench-programs/.ready:
-	@mkdir -p $(@D)/packages
-	@cd $(@D)/packages && fetch() { apt-get download -qq tftpd-hpa atftpd nginx; }; \
-		fetch || { apt-get update -qq && fetch; }
-	@for package in $(@D)/packages/*.deb; do dpkg --extract $$package $(@D); done
-	@rm -r $(@D)/packages && touch $@
 
 # In a copy of what belongs into it, so that nothing in the tree changes and nothing else of it gets in.
 deb:

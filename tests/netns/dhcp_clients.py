@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.netns.dhcp_servers import program
 from tests.netns.served import PATIENCE
+from tests.room import programs
 from tests.room.namespaces import Namespace
 from tests.room.processes import Process, RoomError, wait_until
 
@@ -178,7 +178,10 @@ class Dhclient(_Scripted):
 
     def _dhclient(self) -> list[str]:
         files = {"-cf": "dhclient.conf", "-lf": "leases", "-pf": "pid", "-sf": "script"}
-        return [*program("dhclient"), *(word for f, name in files.items() for word in (f, str(self.directory / name)))]
+        return [
+            *programs.DHCP.command("dhclient"),
+            *(word for f, name in files.items() for word in (f, str(self.directory / name))),
+        ]
 
     def release(self) -> None:
         self.host.run([*self._dhclient(), "-r", self.interface])

@@ -13,10 +13,10 @@ import pytest
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import REQUEST, Answer, firmware, message
 from tests.netns.dhcp_box import told
-from tests.netns.dhcp_servers import program
 from tests.netns.offices import Office
 from tests.netns.scripted_pc import IPXE, LOADERS, BootScript, Ear, ScriptedPc
 from tests.netns.served import Box, install_release
+from tests.room import programs
 from tests.room.namespaces import Namespace, Network
 from tests.room.processes import Process
 from tests.room.room import write_configuration
@@ -66,7 +66,19 @@ def dnsmasq(router: Namespace, log: Path) -> Process:
 
 def dhcrelay(router: Namespace, log: Path) -> Process:
     """A relay that says by which of its circuits a request came: option 82."""
-    command = [*program("dhcrelay"), "-4", "-d", "-a", "-m", "replace", "-i", "far", "-i", "near", *SERVERS]
+    command = [
+        *programs.DHCP.command("dhcrelay"),
+        "-4",
+        "-d",
+        "-a",
+        "-m",
+        "replace",
+        "-i",
+        "far",
+        "-i",
+        "near",
+        *SERVERS,
+    ]
     process = router.start("dhcrelay", command, log)
     process.wait_for_log("Sending on   Socket/fallback", 30)
     return process

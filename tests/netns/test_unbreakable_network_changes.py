@@ -13,11 +13,11 @@ from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import firmware
 from tests.fakes.tftp_peer import Reader, ack, data, rrq
 from tests.netns.attacked_box import LOADER, PATIENCE, AttackedBox, FarPc
+from tests.room import programs
 from tests.room.namespaces import Network
 from tests.room.processes import wait_until
-from tests.room.room import BOX, CHECKOUT
+from tests.room.room import BOX
 
-FAKETIME = CHECKOUT / ".room" / "faketime"
 OTHER = "10.77.0.7"
 """The address that the box is given in the place of its own."""
 
@@ -133,7 +133,7 @@ class Clock:
     """The time of day of one server, which jumps when it is told to; its monotonic clock stays as it is."""
 
     def __init__(self, directory: Path) -> None:
-        (library,) = FAKETIME.glob("usr/lib/*/faketime/libfaketimeMT.so.1")
+        (library,) = programs.FAKETIME.directory().glob("usr/lib/*/faketime/libfaketimeMT.so.1")
         self._file = directory / "clock"
         self.jump("+0")
         self.environment = [f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={self._file}", "FAKETIME_NO_CACHE=1"]

@@ -263,7 +263,6 @@ from pathlib import Path
 import pytest
 from image import build
 from image.recipe import ImageRecipe
-from tests.room.interruption import UNIGNORED
 from tests.unit.image.test_build import furnish
 room = Path(sys.argv[1])
 with pytest.MonkeyPatch.context() as monkeypatch:
