@@ -25,7 +25,7 @@ FIRST_MAC = 0x525400000000
 """Client number i of a load generator has the MAC address FIRST_MAC + i; ours serves 2^24 of them."""
 ALLOWED = ("52:54:00:00:00:00 - 52:54:00:ff:ff:ff",)
 
-_PATIENCE = 30.0
+_TIMEOUT = 30.0
 _SETTLE = 0.3
 """Seconds after a run in which a server does what it has put off (ours writes its journal each 0.25 s)."""
 
@@ -83,7 +83,7 @@ class Server:
             found = {f"{line.split()[0]}:{line.split()[4]}" for line in lines}
             return all(listen.replace(":", f":{self.address}:") in found for listen in self.listens)
 
-        wait_until(ready, _PATIENCE, f"{self.name} to listen on {self.address} {', '.join(self.listens)}", 0.05)
+        wait_until(ready, _TIMEOUT, f"{self.name} to listen on {self.address} {', '.join(self.listens)}", 0.05)
 
     def stop(self) -> None:
         """End it."""

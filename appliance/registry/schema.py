@@ -1,7 +1,7 @@
 """The registry's file: its schema, the migrations to it, consistent copies of it, and what is wrong with a damaged one.
 
-A migration that has been released is never edited: tests/unit/appliance/schemas/ holds a registry of every schema. What
-is in the tables is a matter of `appliance.registry.database`.
+A migration that has been released is never edited: tests/unit/appliance/registry/schemas/ holds a registry of every
+schema. What is in the tables is a matter of `appliance.registry.database`.
 """
 
 import os

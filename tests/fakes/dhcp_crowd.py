@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, message
 
 _BROADCAST = 0x8000
-_PATIENCE = 2.0  # seconds that a client waits for an answer
+_TIMEOUT = 2.0  # seconds that a client waits for an answer
 _TRIES = 15
 
 
@@ -65,7 +65,7 @@ class Crowd:
         self._waiting[xid.to_bytes(4, "big")] = waiting = asyncio.get_running_loop().create_future()
         try:
             self.udp.sendto(message(kind, mac, options, xid=xid, flags=_BROADCAST), ("255.255.255.255", 67))
-            return await asyncio.wait_for(waiting, _PATIENCE)
+            return await asyncio.wait_for(waiting, _TIMEOUT)
         finally:
             self._waiting.pop(xid.to_bytes(4, "big"), None)
 

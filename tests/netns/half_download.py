@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Self
 
 from tests.fakes.tftp_peer import Reader, error, rrq
-from tests.netns.attacked_box import PATIENCE, FarPc
+from tests.netns.attacked_box import TIMEOUT, FarPc
 from tests.netns.inside import inside
 
 _SMALL_BUFFER = 1 << 16
@@ -16,14 +16,14 @@ class Ended(Exception):  # noqa: N818 - the other way in which a transfer may en
     """The server has ended the transfer, in a way that the client cannot take for the end of the file."""
 
 
-class HalfTftp:
+class HalfTftpDownload:
     """A transfer by TFTP, as a context manager."""
 
     def __init__(self, pc: FarPc, name: str) -> None:
         self._reader = Reader(1468, 4)
         self._server = (pc.box, 69)
         self._udp = pc.udp()
-        self._udp.settimeout(PATIENCE)
+        self._udp.settimeout(TIMEOUT)
         self._udp.sendto(rrq(f"{pc.mac.bare}/{name}", blksize=1468, windowsize=4), self._server)
 
     def __enter__(self) -> Self:
@@ -48,14 +48,14 @@ class HalfTftp:
         return bytes(self._reader.content)
 
 
-class HalfHttp:
+class HalfHttpDownload:
     """A transfer by HTTP, of a client whose kernel takes little in advance. A context manager."""
 
     def __init__(self, pc: FarPc, name: str) -> None:
         with inside(pc.host):
             self._tcp = socket.socket()
         self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)
-        self._tcp.settimeout(PATIENCE)
+        self._tcp.settimeout(TIMEOUT)
         self._tcp.bind((pc.address, 0))
         self._tcp.connect((pc.box, 80))
         path = PurePosixPath("/boot", pc.mac.bare) / ("loader" if "/" not in name else "") / name

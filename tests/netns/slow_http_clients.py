@@ -15,7 +15,7 @@ _TURN = 0.5  # seconds between two bytes of one connection
 _SMALL = 2048
 
 
-class Loiterers:
+class SlowClients:
     """`count` connections from each of these addresses. Each says `first`, then the bytes `more` at each turn; or it
     takes `takes` bytes, of all that comes. One that the server ends is made anew while this is used as a context
     manager."""
@@ -39,7 +39,7 @@ class Loiterers:
         self._takes = takes
         self._connections: list[socket.socket | None] = [None] * len(self._wanted)
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._loiter)
+        self._thread = threading.Thread(target=self._trickle)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -60,7 +60,7 @@ class Loiterers:
             if each is not None:
                 each.close()
 
-    def _loiter(self) -> None:
+    def _trickle(self) -> None:
         with inside(self._host):
             while not self._over.is_set():
                 for number, address in enumerate(self._wanted):

@@ -14,7 +14,7 @@ from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import REQUEST, Answer, firmware, message
 from tests.netns.dhcp_box import told
 from tests.netns.offices import Office
-from tests.netns.scripted_pc import IPXE, LOADERS, BootScript, Ear, ScriptedPc
+from tests.netns.scripted_pc import IPXE, LOADERS, BootScript, FrameListener, ScriptedPc
 from tests.netns.served import Box, install_release
 from tests.room import programs
 from tests.room.namespaces import Namespace, Network
@@ -150,7 +150,7 @@ def relay(
     process.stop()
 
 
-def assert_echoed(near: Ear, relay: Callable[[Namespace, Path], Process], servers: set[str]) -> None:
+def assert_echoed(near: FrameListener, relay: Callable[[Namespace, Path], Process], servers: set[str]) -> None:
     """Each server has sent the relay's option 82 back, as the last one; the relay keeps it from the PC."""
     heard = [(frame.source, Answer.parse(frame.payload)) for frame in near.heard() if frame.port == 67]
     near.close()
@@ -169,7 +169,7 @@ async def test_a_pc_boots(
 ) -> None:
     box = site.box
     with site.plug() as pc:
-        near = Ear(site.router, "near")
+        near = FrameListener(site.router, "near")
         answer = await told(pc, site.mode, firmware(architecture), port)
         assert_echoed(near, relay, {pc.site} if site.mode == "off" else {pc.site, pc.box})
         assert (answer.file, answer.siaddr) == (f"{pc.mac.bare}/{loader}", pc.box)
@@ -193,7 +193,7 @@ async def test_a_stranger_gets_its_lease_alone(site: Site, relay: Callable[[Name
             assert (await told(pc, site.mode, firmware(7), 68)).file == ""
         else:
             await pc.power_on(firmware(7), alone=True)
-        pc.ear.heard()
+        pc.frames.heard()
         with pytest.raises(ConnectionError):
             pc.http(pc.path("boot.ipxe"))
         assert pc.heard_from_box() == []

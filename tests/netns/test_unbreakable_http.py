@@ -8,29 +8,29 @@ from pathlib import Path
 import pytest
 
 from image.release import INITRD
-from tests.netns.attacked_box import VANDAL
-from tests.netns.slow_http_clients import Loiterers, many_descriptors
-from tests.netns.storage_faults import Unlucky, status
+from tests.netns.attacked_box import ATTACKER
+from tests.netns.slow_http_clients import SlowClients, many_descriptors
+from tests.netns.storage_faults import FaultyDiskBox, status
 from tests.room.namespaces import Network, assert_nothing_left
 from tests.room.processes import wait_until
 
-PATIENCE = 240.0
+TIMEOUT = 240.0
 MOST_MEMORY = 128 << 20
-STRANGERS = [str(VANDAL + number) for number in range(1, 101)]
+STRANGERS = [str(ATTACKER + number) for number in range(1, 101)]
 
 
 @pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unlucky]:
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDiskBox]:
     with Network() as network, many_descriptors():
-        box = Unlucky(network, tmp_path_factory.mktemp("http"))
+        box = FaultyDiskBox(network, tmp_path_factory.mktemp("http"))
         for address in STRANGERS:
-            box.vandal.ip("address", "add", f"{address}/24", "dev", "lan0")
+            box.attacker.ip("address", "add", f"{address}/24", "dev", "lan0")
         yield box
         assert box.complaints(0) == []
     assert_nothing_left(network.room)
 
 
-def boot_all(box: Unlucky, *numbers: int, few: bool = False) -> None:
+def boot_all(box: FaultyDiskBox, *numbers: int, few: bool = False) -> None:
     """These honest PCs boot, at once; and each connection of theirs gets its answer at the first try. Where there are
     `few` connections, one whose request is not there at once may have to make room, and is made anew."""
     pcs = [box.pc(number) for number in numbers]
@@ -49,21 +49,21 @@ def request(method: str, path: str, *fields: str) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: 10.77.0.1", *fields, "", ""]).encode()
 
 
-def test_strangers_who_never_come_to_the_point(box: Unlucky) -> None:
+def test_strangers_who_never_come_to_the_point(box: FaultyDiskBox) -> None:
     """More connections than the server has at all, from a hundred addresses; half of them begin a request."""
     with box.unharmed(MOST_MEMORY):
         with (
-            Loiterers(box.vandal, STRANGERS[:50], 30) as idle,
-            Loiterers(box.vandal, STRANGERS[50:], 30, b"GET /boot/", b"a") as slow,
+            SlowClients(box.attacker, STRANGERS[:50], 30) as idle,
+            SlowClients(box.attacker, STRANGERS[50:], 30, b"GET /boot/", b"a") as slow,
         ):
-            wait_until(lambda: idle.turns > 1 and slow.turns > 1, PATIENCE, "the strangers to be there")
+            wait_until(lambda: idle.turns > 1 and slow.turns > 1, TIMEOUT, "the strangers to be there")
             boot_all(box, 1, 2, 3, 4, 5)
-            wait_until(lambda: idle.ended > 2000 and slow.ended > 2000, PATIENCE, "them to be sent away and come back")
+            wait_until(lambda: idle.ended > 2000 and slow.ended > 2000, TIMEOUT, "them to be sent away and come back")
             boot_all(box, 6, 7, 8, 9, 10)
-        wait_until(lambda: not idle.left() and not slow.left(), PATIENCE, "the strangers to be gone")
+        wait_until(lambda: not idle.left() and not slow.left(), TIMEOUT, "the strangers to be gone")
 
 
-def test_allowed_pcs_that_take_their_time(box: Unlucky) -> None:
+def test_allowed_pcs_that_take_their_time(box: FaultyDiskBox) -> None:
     """With their answers, with a report, with a request, and between two requests."""
     bad = [box.booting(number) for number in range(100, 104)]
     paths = [f"/boot/{pc.mac.bare}" for pc in bad]
@@ -76,31 +76,31 @@ def test_allowed_pcs_that_take_their_time(box: Unlucky) -> None:
     with box.unharmed(MOST_MEMORY):
         with ExitStack() as stack:
             crowds = [
-                stack.enter_context(Loiterers(each.pc.host, [each.pc.address], 100, *said))
+                stack.enter_context(SlowClients(each.pc.host, [each.pc.address], 100, *said))
                 for each, said in zip(bad, words, strict=True)
             ]
-            wait_until(lambda: all(each.turns > 1 for each in crowds), PATIENCE, "them to be there")
+            wait_until(lambda: all(each.turns > 1 for each in crowds), TIMEOUT, "them to be there")
             boot_all(box, 11, 12, 13, 14, 15)
         *ending, readers = crowds
-        wait_until(lambda: not any(each.left() for each in ending), PATIENCE, "them to be sent away")
+        wait_until(lambda: not any(each.left() for each in ending), TIMEOUT, "them to be sent away")
         boot_all(box, 16)
         readers.close()  # the server has more patience with them
 
 
-def test_few_descriptors(box: Unlucky) -> None:
+def test_few_descriptors(box: FaultyDiskBox) -> None:
     """The system gives it few, and more are asked for: it neither spins nor fills its log, and honest PCs boot."""
     box.end()
     since, told = box.mark(), len(box.heard)
     box.launch(within=["prlimit", "--nofile=512:512"])
     box.await_word("READY=1", told)
     with box.unharmed(MOST_MEMORY):
-        with Loiterers(box.vandal, STRANGERS[:40], 20) as idle:
-            wait_until(lambda: idle.turns > 1, PATIENCE, "the strangers to be there")
+        with SlowClients(box.attacker, STRANGERS[:40], 20) as idle:
+            wait_until(lambda: idle.turns > 1, TIMEOUT, "the strangers to be there")
             before = cpu(box.pid)
             boot_all(box, 21, 22, 23, few=True)
-            wait_until(lambda: idle.ended > 300, PATIENCE, "them to be sent away and come back")
+            wait_until(lambda: idle.ended > 300, TIMEOUT, "them to be sent away and come back")
         assert cpu(box.pid) - before < 500, "hundredths of a second"
-        wait_until(lambda: not idle.left(), PATIENCE, "the strangers to be gone")
+        wait_until(lambda: not idle.left(), TIMEOUT, "the strangers to be gone")
     assert len(box.lines(since)) < 200
     box.end()
 
