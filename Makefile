@@ -51,12 +51,10 @@ unit-appliance: venv
 unit-others: venv
 	.venv/bin/pytest tests/unit tests/transcripts --ignore=tests/unit/appliance
 
-# Two files at a time; what misses a firmware's patience by that has to pass alone.
-netns: REMEMBER := -o cache_dir=.room/pytest-netns
+# Two files at a time: most tests wait for somebody's timeout. The failed ones once more, one at a time:
+# .venv/bin/pytest -o cache_dir=.room/pytest-netns --last-failed tests/netns
 netns: setup
-	.venv/bin/pytest $(REMEMBER) --numprocesses=2 --dist=loadfile tests/netns || { \
-		[ $$? = 1 ] && echo "Once more, alone, what failed while two ran side by side:" && \
-		.venv/bin/pytest $(REMEMBER) --last-failed --last-failed-no-failures=none tests/netns; }
+	.venv/bin/pytest -o cache_dir=.room/pytest-netns --numprocesses=2 --dist=loadfile tests/netns
 
 e2e: setup
 	.venv/bin/pytest -x tests/e2e
