@@ -35,7 +35,7 @@ _FLOOD = 10_000_000
 _FILE = "%m/snponly.efi"
 _FIRST, _EACH = 0x520000000000, 0x8000
 """The first MAC address of the first range, and how many there are in each; the next range begins 65536 behind it."""
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 _BIOS, _UEFI = 0, 7  # option 93, RFC 4578
 
 CPU = Figure("CPU us/reply", lambda sample: _microseconds_each(sample, "replies"))
@@ -222,10 +222,10 @@ def _point(number: int) -> Mapping[str, float]:
             process = psutil.Process(server.process.pid)
             start = time.time() - process.create_time()
             segment = Segment(site, server, file=_FILE)
-            deadline = time.monotonic() + _PATIENCE
+            deadline = time.monotonic() + _TIMEOUT
             while not segment.run("--macs", "1", ranges=number, seconds=0.1).extra["replies"]:
                 if time.monotonic() > deadline:
-                    raise RoomError(f"with {number:,} allowed ranges nobody had an answer within {_PATIENCE:.0f} s")
+                    raise RoomError(f"with {number:,} allowed ranges nobody had an answer within {_TIMEOUT:.0f} s")
             answers = time.time() - process.create_time()
             segment.run(ranges=number, seconds=0.3)  # from here on all clients are known
             sample = segment.run(ranges=number)

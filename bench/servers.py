@@ -15,9 +15,10 @@ from pathlib import Path
 
 from bench.cpu import cpu_seconds
 from bench.measure import BEFORE, OURS, Sample
-from bench.site import BOX, FAR, FILE, LAN, NEAR, PROGRAMS, SERVER_CORE, SMALL_FILE, Site, compiled
+from bench.site import BOX, FAR, FILE, LAN, NEAR, SERVER_CORE, SMALL_FILE, Site, compiled
 from tests.netns.served import install_release
 from tests.room.processes import Process, RoomError, wait_until
+from tests.room.programs import BENCHMARKED
 from tests.room.room import appliance_command
 
 FIRST_MAC = 0x525400000000
@@ -25,7 +26,7 @@ FIRST_MAC = 0x525400000000
 ALLOWED = ("52:54:00:00:00:00 - 52:54:00:ff:ff:ff",)
 
 _BESIDE = IPv4Address("10.79.0.1")
-_PATIENCE = 30.0
+_TIMEOUT = 30.0
 _SETTLE = 0.3
 """Seconds after a run in which a server does what it has put off (ours writes its journal each 0.25 s)."""
 
@@ -87,7 +88,7 @@ class Server:
             found = {f"{line.split()[0]}:{line.split()[4]}" for line in lines}
             return all(listen.replace(":", f":{self.address}:") in found for listen in self.listens)
 
-        wait_until(ready, _PATIENCE, f"{self.name} to listen on {self.address} {', '.join(self.listens)}", 0.05)
+        wait_until(ready, _TIMEOUT, f"{self.name} to listen on {self.address} {', '.join(self.listens)}", 0.05)
 
     def stop(self) -> None:
         """End it."""
@@ -196,7 +197,7 @@ class Tftpd(Server):
 
     def command(self) -> list[str]:
         """Debian's options (/etc/default/tftpd-hpa), in the foreground and on one address."""
-        program = str(PROGRAMS / "usr/sbin/in.tftpd")
+        program = str(BENCHMARKED.directory() / "usr/sbin/in.tftpd")
         own = ["--user", "nobody", "--address", f"{self.address}:69"]
         counted = ["env", f"LD_PRELOAD={compiled('reaping', '-shared', '-fPIC')}"]
         return [*counted, program, "--listen", "--foreground", *own, "--secure", str(self.site.root)]
@@ -213,7 +214,7 @@ class Atftpd(Server):
 
     def command(self) -> list[str]:
         """Debian's options (/etc/default/atftpd) but for ten times their --maxthread, in the foreground."""
-        program = str(PROGRAMS / "usr/sbin/atftpd")
+        program = str(BENCHMARKED.directory() / "usr/sbin/atftpd")
         limits = ["--tftpd-timeout", "300", "--retry-timeout", "5", "--maxthread", "1000", "--verbose=5"]
         own = ["--logfile", "-", "--bind-address", str(self.address)]
         return [program, "--daemon", "--no-fork", *limits, *own, str(self.site.root)]
@@ -252,7 +253,7 @@ class Nginx(Server):
 
     def command(self) -> list[str]:
         """In the foreground."""
-        program = str(PROGRAMS / "usr/sbin/nginx")
+        program = str(BENCHMARKED.directory() / "usr/sbin/nginx")
         return [program, "-p", str(self.directory), "-e", "stderr", "-c", str(self.directory / "nginx.conf")]
 
 

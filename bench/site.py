@@ -25,8 +25,6 @@ from tests.room.processes import MARK, RoomError
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".room" / "bench"
 """Compiled load generators, servers' logs and data, results."""
-PROGRAMS = ROOT / ".room" / "bench-programs"
-"""Where `make bench` unpacks the peers' packages."""
 
 LAN = IPv4Network("10.77.0.0/24")
 BOX = IPv4Address("10.77.0.1")

@@ -1,7 +1,7 @@
 """The registry's file: its tables, the migrations to them, consistent copies, and checks for damage.
 
-A migration that has been released is never edited: tests/unit/appliance/schemas/ holds a registry of every schema.
-`appliance.registry.database` reads and writes the tables.
+A migration that has been released is never edited: tests/unit/appliance/registry/schemas/ holds a registry of every
+schema. `appliance.registry.database` reads and writes the tables.
 """
 
 import sqlite3

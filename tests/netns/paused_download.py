@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Self
 
 from tests.fakes.tftp_peer import Reader, error, rrq
-from tests.netns.attacked_box import PATIENCE, FarPc
+from tests.netns.attacked_box import TIMEOUT, FarPc
 from tests.netns.inside import inside
 
 _SMALL_BUFFER = 1 << 16
@@ -23,7 +23,7 @@ class PausedTftp:
         self._reader = Reader(1468, 4)
         self._server = (pc.box, 69)
         self._udp = pc.udp()
-        self._udp.settimeout(PATIENCE)
+        self._udp.settimeout(TIMEOUT)
         self._udp.sendto(rrq(f"{pc.mac.bare}/{name}", blksize=1468, windowsize=4), self._server)
 
     def __enter__(self) -> Self:
@@ -55,7 +55,7 @@ class PausedHttp:
         with inside(pc.host):
             self._tcp = socket.socket()
         self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)
-        self._tcp.settimeout(PATIENCE)
+        self._tcp.settimeout(TIMEOUT)
         self._tcp.bind((pc.address, 0))
         self._tcp.connect((pc.box, 80))
         path = PurePosixPath("/boot", pc.mac.bare) / ("loader" if "/" not in name else "") / name

@@ -16,7 +16,7 @@ from services.dhcp.duplicates import WITHIN
 from services.dhcp.message import BOOT_SERVER_PORT
 from services.ethernet import MacAddress
 from tests.fakes.tftp_peer import Reader, error, oack, rrq
-from tests.netns.inside import PATIENCE, Client
+from tests.netns.inside import TIMEOUT, Client
 from tests.netns.offices import Office
 from tests.netns.scripted_pc import BootScript, ScriptedPc
 from tests.netns.served import Box, install_release
@@ -215,7 +215,7 @@ async def test_shim_gets_its_grub_and_hears_at_once_what_is_not_there(zoo: Zoo, 
         *probes, grub = shim.reads(loaded, lost=lost)
         with pc.tftp() as peer:
             for name in probes:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     code, words = error(await peer.ask(rrq(name, "octet", **shim.OPTIONS)))
                 assert (code, words) == (1, "file not found")
             expected = PACKAGED["grubx64.efi"].path.read_bytes()

@@ -18,7 +18,7 @@ import pytest
 from appliance.exports.request import digest
 from services.ethernet import MacAddress
 from tests.netns.scripted_pc import ScriptedPc
-from tests.netns.served import PATIENCE, Box, install_release
+from tests.netns.served import TIMEOUT, Box, install_release
 from tests.room.ganesha import Ganesha
 from tests.room.namespaces import Namespace
 from tests.room.processes import Process, wait_until
@@ -64,7 +64,7 @@ class Unprivileged(Box):
                 return False
             return error in exports["error"] if error else not exports["error"]
 
-        wait_until(told, PATIENCE, "status to tell of the exports")
+        wait_until(told, TIMEOUT, "status to tell of the exports")
 
     def take_over(self, content: bytes) -> dict[str, Any]:
         """Write a request in the server's name, and return root's answer to it."""
@@ -81,7 +81,7 @@ class Unprivileged(Box):
             found.update(json.loads(self.answer_file.read_bytes()))
             return bool(found["request"] == digest(content))
 
-        wait_until(answered, PATIENCE, "root's answer")
+        wait_until(answered, TIMEOUT, "root's answer")
         return found
 
 

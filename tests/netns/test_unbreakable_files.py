@@ -10,11 +10,11 @@ import pytest
 from image.release import INITRD, KERNEL, activate
 from tests.fakes.dhcp_client import DISCOVER, firmware, message
 from tests.fakes.tftp_peer import error, rrq
-from tests.netns.attacked_box import LOADER, PATIENCE, FarPc
+from tests.netns.attacked_box import LOADER, TIMEOUT, FarPc
 from tests.netns.paused_download import Ended, PausedHttp, PausedTftp
 from tests.netns.scripted_pc import BROADCAST
 from tests.netns.served import install_release
-from tests.netns.storage_faults import Unlucky, status
+from tests.netns.storage_faults import FaultyDiskBox, status
 from tests.room.namespaces import Network, assert_nothing_left
 
 Client = type[PausedTftp] | type[PausedHttp]
@@ -23,14 +23,14 @@ BROKEN = "the active image is broken; nobody boots"
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unlucky]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDiskBox]:
     with Network() as network:
-        yield Unlucky(network, tmp_path_factory.mktemp("files"))
+        yield FaultyDiskBox(network, tmp_path_factory.mktemp("files"))
     assert_nothing_left(network.room)
 
 
 @pytest.fixture
-def box(started: Unlucky) -> Iterator[Unlucky]:
+def box(started: FaultyDiskBox) -> Iterator[FaultyDiskBox]:
     """The box. It must keep running, and log no traceback and no error that the test did not provoke."""
     since, pid = started.mark(), started.pid
     forgiven = list(started.forgiven)
@@ -66,7 +66,7 @@ def truncated_and_written(file: Path, new: bytes) -> None:
 @pytest.mark.parametrize("client", [PausedTftp, PausedHttp], ids=["TFTP", "HTTP"])
 @pytest.mark.parametrize("change", [replaced, rewritten, truncated, truncated_and_written])
 def test_a_file_that_changes_during_a_transfer(
-    box: Unlucky, client: Client, change: Callable[[Path, bytes], None]
+    box: FaultyDiskBox, client: Client, change: Callable[[Path, bytes], None]
 ) -> None:
     old, new = os.urandom(SIZE), os.urandom(SIZE + 5000)
     file = box.data / "boot" / f"{change.__name__}.bin"
@@ -88,7 +88,7 @@ def test_a_file_that_changes_during_a_transfer(
     file.unlink()
 
 
-def test_a_pc_continues_with_its_release_when_another_becomes_active(box: Unlucky) -> None:
+def test_a_pc_continues_with_its_release_when_another_becomes_active(box: FaultyDiskBox) -> None:
     first = box.release
     kernel, initrd = (first.path / KERNEL).read_bytes(), (first.path / INITRD).read_bytes()
     pc, since = box.booting(10), box.mark()
@@ -151,7 +151,9 @@ def forged_link(release: Path) -> None:
     "damage",
     [gone, no_images, no_initrd, linked_initrd, pipe_for_initrd, pipe_for_manifest, forged_manifest, forged_link],
 )
-def test_an_image_that_is_damaged_while_pcs_boot(box: Unlucky, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+def test_an_image_that_is_damaged_while_pcs_boot(
+    box: FaultyDiskBox, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
     """A PC that has its script gets a clear 404; no other PC is sent into a boot that cannot finish."""
     images, release, since = box.data / "images", box.release, box.mark()
     shutil.copytree(images, tmp_path / "images", symlinks=True)
@@ -191,13 +193,13 @@ def offered(pc: FarPc, allowed: FarPc) -> bool:
             return False
 
 
-def test_a_loader_that_is_gone(box: Unlucky) -> None:
+def test_a_loader_that_is_gone(box: FaultyDiskBox) -> None:
     pc, file = box.pc(30), box.data / "boot" / LOADER.name
     content = file.read_bytes()
     file.unlink()
     offer = pc.discover(firmware(7))
     with pc.udp() as udp:
-        udp.settimeout(PATIENCE)
+        udp.settimeout(TIMEOUT)
         udp.sendto(rrq(offer.file), (pc.box, 69))
         assert error(udp.recv(2048)) == (1, "file not found")
     assert status(pc, f"loader/{LOADER.name}") == 404
@@ -205,7 +207,7 @@ def test_a_loader_that_is_gone(box: Unlucky) -> None:
     assert pc.load(offer.file) == content
 
 
-def test_a_configuration_that_is_gone(box: Unlucky) -> None:
+def test_a_configuration_that_is_gone(box: FaultyDiskBox) -> None:
     aside = box.configuration.rename(box.configuration.with_name("aside"))
     box.pc(31).boot(box.release)
     refused = box.verb("status", check=False)

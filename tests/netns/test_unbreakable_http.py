@@ -8,29 +8,29 @@ from pathlib import Path
 import pytest
 
 from image.release import INITRD
-from tests.netns.attacked_box import VANDAL
+from tests.netns.attacked_box import ATTACKER
 from tests.netns.slow_http_clients import SlowClients, many_descriptors
-from tests.netns.storage_faults import Unlucky, status
+from tests.netns.storage_faults import FaultyDiskBox, status
 from tests.room.namespaces import Network, assert_nothing_left
 from tests.room.processes import wait_until
 
 WITHIN = 240.0  # seconds
 MOST_MEMORY = 128 << 20
-STRANGERS = [str(VANDAL + number) for number in range(1, 101)]
+STRANGERS = [str(ATTACKER + number) for number in range(1, 101)]
 
 
 @pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unlucky]:
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDiskBox]:
     with Network() as network, many_descriptors():
-        box = Unlucky(network, tmp_path_factory.mktemp("http"))
+        box = FaultyDiskBox(network, tmp_path_factory.mktemp("http"))
         for address in STRANGERS:
-            box.vandal.ip("address", "add", f"{address}/24", "dev", "lan0")
+            box.attacker.ip("address", "add", f"{address}/24", "dev", "lan0")
         yield box
         assert box.complaints(0) == []
     assert_nothing_left(network.room)
 
 
-def boot_all(box: Unlucky, *numbers: int, few: bool = False) -> None:
+def boot_all(box: FaultyDiskBox, *numbers: int, few: bool = False) -> None:
     """Boot these honest PCs, all at once; each of their connections gets its answer at the first try. If there are
     `few` connections, the server may close one whose request has not come yet, and the PC has to try again."""
     pcs = [box.pc(number) for number in numbers]
@@ -49,12 +49,12 @@ def request(method: str, path: str, *fields: str) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: 10.77.0.1", *fields, "", ""]).encode()
 
 
-def test_strangers_that_never_finish_a_request(box: Unlucky) -> None:
+def test_strangers_that_never_finish_a_request(box: FaultyDiskBox) -> None:
     """More connections than the server accepts in all, from a hundred addresses; half of them begin a request."""
     with box.unharmed(MOST_MEMORY):
         with (
-            SlowClients(box.vandal, STRANGERS[:50], 30) as idle,
-            SlowClients(box.vandal, STRANGERS[50:], 30, b"GET /boot/", b"a") as slow,
+            SlowClients(box.attacker, STRANGERS[:50], 30) as idle,
+            SlowClients(box.attacker, STRANGERS[50:], 30, b"GET /boot/", b"a") as slow,
         ):
             wait_until(lambda: idle.rounds > 1 and slow.rounds > 1, WITHIN, "the strangers to connect")
             boot_all(box, 1, 2, 3, 4, 5)
@@ -65,7 +65,7 @@ def test_strangers_that_never_finish_a_request(box: Unlucky) -> None:
         wait_until(lambda: not idle.left() and not slow.left(), WITHIN, "the strangers to be disconnected")
 
 
-def test_allowed_pcs_that_are_slow(box: Unlucky) -> None:
+def test_allowed_pcs_that_are_slow(box: FaultyDiskBox) -> None:
     """Idle between two requests, or slow to send a report, to send a request, to take a file."""
     slow = [box.booting(number) for number in range(100, 104)]
     paths = [f"/boot/{pc.mac.bare}" for pc in slow]
@@ -89,7 +89,7 @@ def test_allowed_pcs_that_are_slow(box: Unlucky) -> None:
         readers.close()  # the server waits longer for them
 
 
-def test_few_descriptors(box: Unlucky) -> None:
+def test_few_descriptors(box: FaultyDiskBox) -> None:
     """More connections come than there are descriptors for: the server neither spins nor fills its log, and honest PCs
     boot."""
     box.end()
@@ -97,7 +97,7 @@ def test_few_descriptors(box: Unlucky) -> None:
     box.launch(within=["prlimit", "--nofile=512:512"])
     box.await_word("READY=1", notified)
     with box.unharmed(MOST_MEMORY):
-        with SlowClients(box.vandal, STRANGERS[:40], 20) as idle:
+        with SlowClients(box.attacker, STRANGERS[:40], 20) as idle:
             wait_until(lambda: idle.rounds > 1, WITHIN, "the strangers to connect")
             before = cpu(box.pid)
             boot_all(box, 21, 22, 23, few=True)

@@ -71,7 +71,10 @@ class Owners:
 
 
 @pytest.fixture
-def owners(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the test call os.chown as root may, for code that decides by the owners that os.stat and os.fstat name."""
+def owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test call os.chown as root may, for code that decides by the owners that os.stat and os.fstat name.
+
+    `tmp_path` comes first: pytest itself looks whose it is.
+    """
     if not ROOT:
         Owners(monkeypatch)

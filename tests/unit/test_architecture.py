@@ -101,6 +101,7 @@ PURE = (
     "services/ethernet.py",
     "services/events.py",
     "services/decision.py",
+    "services/probe/server_questions.py",
     *(
         f"services/probe/{name}.py"
         for name in ("attempt", "explanation", "firmware", "message", "ipxe_script", "timeline", "transfers", "verdict")
@@ -120,7 +121,6 @@ PURE = (
 )
 # Imported by pure modules for a value that they only name as a type.
 PURE_BUT_FOR_A_TYPE = {
-    "appliance/doctor/pointers.py": {"services/probe/find_servers_raw.py"},  # HeardServer
     "services/tftp/deadlines.py": {"services/tftp/session.py"},  # Session
     "appliance/view/clients.py": {"appliance/registry/database.py", "appliance/view/facts.py"},
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},

@@ -8,6 +8,7 @@ import pytest
 from image.bootfiles import PACKAGED as DEBIAN
 from image.bootfiles import SHIM, BootFileError, Packaged, has_shim, install, with_followers
 from services.linux import atomic_file
+from tests.unit.debian import need_file
 
 PACKAGED = ("undionly.kpxe", "snponly.efi")
 
@@ -123,4 +124,5 @@ def test_pxelinux_comes_with_its_modules() -> None:
 
 @pytest.mark.parametrize("name", DEBIAN)
 def test_debians_packages_have_them(name: str) -> None:
-    assert DEBIAN[name].path.is_file()
+    need_file(DEBIAN[name].path, DEBIAN[name].package)
+    assert DEBIAN[name].path.stat().st_size

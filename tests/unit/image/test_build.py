@@ -1,12 +1,12 @@
 """Building with a stand-in for live-build: stages, failures, interruptions, publication."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from image import apt, build, checks, command, release
 from image.build import When
 from image.progress import STAGES, BuildError, Progress
 from image.recipe import ImageRecipe
+from tests.room.interruption import UNIGNORED
 
 SOURCES = "deb http://mirror.example.org/debian bookworm main\ndeb http://s.example.org/x bookworm-security main\n"
 
@@ -271,25 +272,31 @@ with pytest.MonkeyPatch.context() as monkeypatch:
 """
 
 
-def start(room: Path) -> tuple["subprocess.Popen[str]", list[int]]:
-    """Start a build in its own process; return it and the programs it runs, once it hangs in its chroot."""
+@contextlib.contextmanager
+def hanging_build(room: Path) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
+    """A build in a process of its own, and its sleeping programs, once it hangs in its chroot. Killed at the end."""
     (room / "work" / "hang-chroot").touch()
     builder = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(RUNNER), str(room)],
+        [*UNIGNORED, sys.executable, "-c", RUNNER, str(room)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert builder.stdout is not None
-    for line in builder.stdout:
-        if line == "hangs\n":
-            return builder, children(builder.pid)
-    raise AssertionError(builder.communicate()[1])
+    try:
+        assert builder.stdout is not None
+        if "hangs\n" not in builder.stdout:
+            raise AssertionError(builder.communicate()[1])
+        yield builder, children(builder.pid)
+    finally:
+        builder.kill()
+        builder.communicate()
 
 
 def children(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    direct = [int(word) for word in found.stdout.split()]
+    try:
+        direct = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # it ended meanwhile
+        return []
     return direct + [deeper for child in direct for deeper in children(child)]
 
 
@@ -308,16 +315,15 @@ def state(pid: int) -> str:
 def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
     room: Path, number: signal.Signals, status: int | None
 ) -> None:
-    builder, programs = start(room)
-    assert len(programs) >= 3
-    builder.send_signal(number)
-    builder.communicate(timeout=20)
+    with hanging_build(room) as (builder, programs):
+        assert len(programs) >= 3
+        builder.send_signal(number)
+        builder.communicate(timeout=20)
     if status is not None:
         assert builder.returncode == status
-    deadline = 200
-    while alive(programs) and deadline:
-        subprocess.run(["sleep", "0.05"], check=True)
-        deadline -= 1
+    deadline = time.monotonic() + 10
+    while alive(programs) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert alive(programs) == []
     assert str(room) not in Path("/proc/self/mountinfo").read_text()
     assert release.releases(room / "images") == release.Listing((), ())
@@ -327,11 +333,7 @@ def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
 
 
 def test_two_builds_do_not_share_a_work_directory(room: Path) -> None:
-    builder, _ = start(room)
-    try:
+    with hanging_build(room) as (builder, _):
         with pytest.raises(BuildError, match=rf"another build is running .* \(process {builder.pid}\)") as caught:
             run(room)
         assert caught.value.hint == f"wait for it, or end it: kill {builder.pid}"
-    finally:
-        builder.terminate()
-        builder.communicate(timeout=20)

@@ -19,6 +19,7 @@ from image.recipe import BOINC_GID, BOINC_UID
 from services.ethernet import MacAddress
 from services.events import Reported
 from services.http.reports import decode
+from tests.unit.debian import need
 
 LIVE = build.TREE / "includes.chroot_after_packages"
 SCRIPTS = LIVE / "usr/lib/netboot-appliance"
@@ -46,6 +47,7 @@ def scripts() -> list[Path]:
 
 
 def test_all_scripts_pass_shellcheck() -> None:
+    need("shellcheck")
     checked = subprocess.run(
         ["shellcheck", "--external-sources", "--source-path", str(SCRIPTS), *map(str, scripts())],
         capture_output=True,
@@ -124,6 +126,7 @@ def box() -> Iterator[Box]:
 @pytest.fixture
 def pc(tmp_path: Path, box: Box) -> Path:
     """A directory that stands in for the PC's root, with the scripts pointed at it."""
+    need("curl")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/busybox").write_text(BUSYBOX)
     (tmp_path / "bin/busybox").chmod(0o755)

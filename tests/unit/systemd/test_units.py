@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.debian import need
 from tests.unit.ownership import AS_ROOT, ROOT
 
 SYSTEMD = Path(__file__).parents[3] / "systemd"
@@ -27,6 +28,7 @@ OWNED = {
 
 def run(*command: str | Path) -> str:
     """Run a tool, which has to succeed; all it says."""
+    need("systemd-analyze")
     environment = {**os.environ, "SYSTEMD_PAGER": "", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment

@@ -16,6 +16,7 @@ from appliance.errors import UserError
 from appliance.exports import install as exports
 from appliance.exports.grants import ExportGrant
 from services.ethernet import MacAddress
+from services.nfs.backend import Probes
 
 pytestmark = pytest.mark.usefixtures("owners")
 
@@ -25,7 +26,8 @@ NAME = "525400aabbcc"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.setattr(exports, "probe", lambda: Probes(nfsd=False, exportfs=False, ganesha=True, ganesha_vfs=True))
     nfs = NfsSettings(
         backend="ganesha", ganesha_config=tmp_path / "etc" / "ours.conf", ganesha_pid_file=tmp_path / "no" / "pid"
     )

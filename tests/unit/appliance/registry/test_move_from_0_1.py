@@ -12,7 +12,7 @@ from appliance.allowlist import Entry
 from appliance.errors import UserError
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress, MacRange
-from tests.unit.appliance.schemas.make import load
+from tests.unit.appliance.registry.schemas.make import load
 from tests.unit.ownership import OTHER_GROUP, OTHER_USER, ROOT, open_to_others
 
 MAC = MacAddress.parse("52:54:00:00:00:01")

@@ -24,7 +24,7 @@ from appliance.registry.database import Client, IgnoredRow, Registry
 from services.decision import Reason
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress, MacRange
-from tests.unit.appliance.schemas.make import HERE, dump, load
+from tests.unit.appliance.registry.schemas.make import HERE, dump, load
 
 RELEASED = sorted(int(file.stem) for file in HERE.glob("*.sql"))
 A, B = MacAddress.parse("52:54:00:aa:bb:01"), MacAddress.parse("52:54:00:aa:bb:02")
@@ -42,7 +42,7 @@ def tables(path: Path) -> set[str]:
 
 
 def test_there_is_a_registry_of_every_schema() -> None:
-    missing = "a migration is new: python -m tests.unit.appliance.schemas.make writes the registry of its schema"
+    missing = "new migration: run python -m tests.unit.appliance.registry.schemas.make"
     assert list(range(1, len(schema.MIGRATIONS) + 1)) == RELEASED, missing
 
 

@@ -15,6 +15,7 @@ from services.ethernet import MacAddress
 from services.events import Reported
 from services.http.server import HttpServer
 from tests.fakes.event_log import EventLog
+from tests.unit.debian import need
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -125,6 +126,7 @@ async def server(images: Path, box: Box, events: EventLog) -> AsyncIterator[Http
 
 async def curl(server: HttpServer, path: str, *options: str) -> tuple[int, bytes]:
     """Run curl; return the status (0 if there was no answer) and the output."""
+    need("curl")
     process = await asyncio.create_subprocess_exec(
         "curl",
         *("--silent", "--path-as-is", "--max-time", "20", "--write-out", "%{stderr}%{http_code}"),

@@ -1,7 +1,7 @@
-"""`python -m tests.unit.appliance.schemas.make`: write the registry of today's schema that later versions must read.
+"""Writes a registry of today's schema, which later versions must be able to read.
 
-Once a schema: when a migration is added, before it is released. The rows are those of the schema before, brought up to
-date by the migration; rows of new tables are to be added to the file by hand. A released file is never edited.
+Run `python -m tests.unit.appliance.registry.schemas.make` once per migration, before it is released. The rows are those
+of the previous schema, migrated; add rows of new tables to the file by hand. Never edit a released file.
 """
 
 import sqlite3
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 def load(schema: int, path: Path) -> None:
-    """Make a registry of an old schema, as the version of that time has left it."""
+    """Make a registry of an old schema, as the version of that time left it."""
     with closing(sqlite3.connect(path)) as sql:
         sql.executescript((HERE / f"{schema}.sql").read_text(encoding="utf-8"))
 

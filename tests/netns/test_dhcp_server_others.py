@@ -18,7 +18,7 @@ from tests.netns.dhcp_clients import CLIENTS, DhcpClient
 from tests.netns.dhcp_servers import ADDRESS as THEIRS
 from tests.netns.dhcp_servers import ISC, KEA, DhcpServer
 from tests.netns.inside import inside
-from tests.netns.served import PATIENCE, Box
+from tests.netns.served import TIMEOUT, Box
 from tests.room.namespaces import Namespace, Network
 from tests.room.processes import Process
 from tests.room.room import appliance_command, host_mac, write_configuration
@@ -43,8 +43,8 @@ def box(network: Network) -> Namespace:
 
 
 @pytest.fixture
-def rival(network: Network) -> Namespace:
-    return network.host("rival", f"{THEIRS}/24", host_mac(THEIRS))
+def other(network: Network) -> Namespace:
+    return network.host("other", f"{THEIRS}/24", host_mac(THEIRS))
 
 
 async def ask(box: Namespace, *names: str) -> None:
@@ -76,8 +76,8 @@ async def test_nobody_else(box: Namespace) -> None:
 
 
 @pytest.mark.parametrize("server", [ISC, KEA], ids=lambda server: server.name)
-async def test_a_server_of_the_segment(box: Namespace, rival: Namespace, server: DhcpServer, tmp_path: Path) -> None:
-    server.start(rival, tmp_path, "")
+async def test_a_server_of_the_segment(box: Namespace, other: Namespace, server: DhcpServer, tmp_path: Path) -> None:
+    server.start(other, tmp_path, "")
     with pytest.raises(UserError) as raised:
         await ask(box, "lan0")
     assert raised.value.message.startswith(f"another DHCP server answers: {THEIRS} on lan0, which offered 10.78.0.1")
@@ -86,11 +86,11 @@ async def test_a_server_of_the_segment(box: Namespace, rival: Namespace, server:
         assert cure in raised.value.hint
 
 
-async def test_a_server_that_looks_before_it_offers(box: Namespace, rival: Namespace, tmp_path: Path) -> None:
+async def test_a_server_that_looks_before_it_offers(box: Namespace, other: Namespace, tmp_path: Path) -> None:
     """dnsmasq as it comes: it pings an address for three seconds first."""
     said = ""
     for number in range(TRIES):
-        server = dnsmasq(rival, tmp_path / f"dnsmasq-{number}.log", "--dhcp-range=10.78.0.100,10.78.0.150")
+        server = dnsmasq(other, tmp_path / f"dnsmasq-{number}.log", "--dhcp-range=10.78.0.100,10.78.0.150")
         try:
             await ask(box, "lan0")
         except UserError as error:
@@ -100,19 +100,19 @@ async def test_a_server_that_looks_before_it_offers(box: Namespace, rival: Names
     assert f"{THEIRS} on lan0" in said
 
 
-async def test_a_proxy_gives_out_no_addresses(box: Namespace, rival: Namespace, tmp_path: Path) -> None:
+async def test_a_proxy_gives_out_no_addresses(box: Namespace, other: Namespace, tmp_path: Path) -> None:
     service = "--pxe-service=X86-64_EFI,boot,some.efi"
-    dnsmasq(rival, tmp_path / "dnsmasq.log", "--dhcp-range=10.78.0.0,proxy", service)
+    dnsmasq(other, tmp_path / "dnsmasq.log", "--dhcp-range=10.78.0.0,proxy", service)
     await ask(box, "lan0")
     assert "PXE(lan0)" in (tmp_path / "dnsmasq.log").read_text(), "it has answered"
 
 
 async def test_each_interface_is_asked(network: Network, box: Namespace, tmp_path: Path) -> None:
-    with Network() as other:
-        plug(box, other)
+    with Network() as segment:
+        plug(box, segment)
         box.ip("address", "add", "10.79.0.9/24", "dev", "lan1")
-        rival = other.host("rival", "10.79.0.1/24", MacAddress.parse("02:79:00:00:00:01"))
-        dnsmasq(rival, tmp_path / "dnsmasq.log", "--no-ping", "--dhcp-range=10.79.0.100,10.79.0.150")
+        other = segment.host("other", "10.79.0.1/24", MacAddress.parse("02:79:00:00:00:01"))
+        dnsmasq(other, tmp_path / "dnsmasq.log", "--no-ping", "--dhcp-range=10.79.0.100,10.79.0.150")
         with pytest.raises(UserError, match=r"answers: 10\.79\.0\.1 on lan1, which offered 10\.79\.0\.\d+$"):
             await ask(box, "lan0", "lan1")
 
@@ -166,11 +166,11 @@ def confined(box: Namespace, directory: Path, more: str = "") -> Confined:
     return Confined(box, write_configuration(directory, settings), directory / "data", directory / "serve.log")
 
 
-def test_serve_waits_until_it_is_alone(box: Namespace, rival: Namespace, tmp_path: Path) -> None:
+def test_serve_waits_until_it_is_alone(box: Namespace, other: Namespace, tmp_path: Path) -> None:
     """It ends with the code at which systemd tries again; once the other server is stopped, the next try serves."""
     server = confined(box, tmp_path)
-    other = dnsmasq(rival, tmp_path / "dnsmasq.log", "--no-ping", "--dhcp-range=10.78.0.100,10.78.0.150")
-    refused = box.run(server.command, timeout=PATIENCE, check=False)
+    process = dnsmasq(other, tmp_path / "dnsmasq.log", "--no-ping", "--dhcp-range=10.78.0.100,10.78.0.150")
+    refused = box.run(server.command, timeout=TIMEOUT, check=False)
     assert refused.returncode == 1
     assert f"error: another DHCP server answers: {THEIRS} on lan0, which offered 10.78.0.1" in refused.stderr
     assert "hint: leave the addresses to it" in refused.stderr
@@ -178,11 +178,11 @@ def test_serve_waits_until_it_is_alone(box: Namespace, rival: Namespace, tmp_pat
     (found,) = [each for each in findings if each["check"] == "dhcp"]
     assert found["severity"] == "error"
     assert found["what"] == f"another DHCP server answers on lan0: {THEIRS}"
-    other.stop()
+    process.stop()
     server.start()
     assert "CapEff:\t0000000000000400\n" in Path(f"/proc/{server.pid}/status").read_text()
 
 
-def test_serve_is_forced(box: Namespace, rival: Namespace, tmp_path: Path) -> None:
-    dnsmasq(rival, tmp_path / "dnsmasq.log", "--no-ping", "--dhcp-range=10.78.0.100,10.78.0.150")
+def test_serve_is_forced(box: Namespace, other: Namespace, tmp_path: Path) -> None:
+    dnsmasq(other, tmp_path / "dnsmasq.log", "--no-ping", "--dhcp-range=10.78.0.100,10.78.0.150")
     confined(box, tmp_path, "force = true\n").start()
