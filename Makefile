@@ -1,10 +1,12 @@
-# make demo   the whole thing on one machine: builds the image, boots a PC (QEMU), ends when it has computed
+# make unit   unit tests and transcripts; needs python3-venv and no root (CONTRIBUTING.md)
+# make demo   the whole thing on one machine: builds the image, boots a PC in QEMU, ends when the PC has computed
 # make test   all tests: check (lint, types, unit), netns (real peers in network namespaces), e2e (QEMU), e2e-server
-# make bench  how fast it is, beside the servers written in C (docs/performance.md)
-# make soak   ten minutes of mixed load: whether memory and descriptors stay flat
-# make deb    the Debian package, for the Debian that it is made on; apt install it on a server
-# make install, make uninstall   the same on this machine without a package
-# All install what they need: Debian packages by apt-get, Python packages into .venv or /opt. Run them with sudo.
+# make bench  how fast the box is, beside the servers written in C (docs/performance.md)
+# make soak   ten minutes of mixed load: do memory and descriptors stay flat?
+# make deb    the Debian package, for the Debian it is built on; apt install it on a server
+# make install, make uninstall   the same on this machine, without a package
+# All but `make unit` and `make venv` install the Debian packages they need: run them with sudo. Python packages go
+# into .venv or /opt.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -13,13 +15,13 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 LIVE := image/tree/includes.chroot_after_packages
 DEB_SOURCES := appliance services image systemd packaging debian docs README.md LICENSE pyproject.toml $(wildcard requirements*.lock)
-# What the box itself needs, then what the virtual room and the tests need.
+# What the box itself needs, then what the virtual room and the tests need on top.
 BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools ipxe iproute2 \
 	shim-signed grub-efi-amd64-signed pxelinux syslinux-common memtest86+
 ROOM_PACKAGES := nfs-ganesha nfs-ganesha-vfs rpcbind procps util-linux dnsmasq-base udhcpc qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client openssl \
 	curl tftp-hpa shellcheck fdisk e2fsprogs nftables bash-completion zsh fish man-db \
 	mmdebstrap systemd-container openssh-client
-# A compiler for the load generators, and what the other servers need.
+# A compiler for the load generators, and the libraries of the servers we compare with.
 BENCH_PACKAGES := gcc libc6-dev dnsmasq-base nftables ethtool util-linux libwrap0 libpcre2-8-0
 
 demo: setup
@@ -30,56 +32,38 @@ test: check netns e2e e2e-server
 check: setup
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit-appliance lint unit-others
 
-lint:
+lint: venv
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/mypy packaging/*.py
 	shellcheck -x -P $(LIVE)/usr/lib/netboot-appliance .ci/run \
 		$$(grep -rlE '^#!/bin/(ba)?sh|^# shellcheck shell=' image/tree tests/fakes packaging debian/*.p*)
 
-unit: unit-appliance unit-others
+# Installs no package. Tests that need one, or root, are skipped, and the summary says which and why.
+unit: venv
+	$(MAKE) --no-print-directory unit-appliance
+	$(MAKE) --no-print-directory unit-others
 
-# The one is as long as the other with lint, for two cores.
-unit-appliance:
+# Halves for two cores: unit-appliance takes as long as lint and unit-others together.
+unit-appliance: venv
 	.venv/bin/pytest tests/unit/appliance
 
-unit-others:
+unit-others: venv
 	.venv/bin/pytest tests/unit tests/transcripts --ignore=tests/unit/appliance
 
-# Two files at a time; what misses a firmware's patience by that has to pass alone.
-netns: REMEMBER := -o cache_dir=.room/pytest-netns
-netns: setup .room/dhcp-programs/.ready .room/faketime/.ready
-	.venv/bin/pytest $(REMEMBER) --numprocesses=2 --dist=loadfile tests/netns || { \
-		[ $$? = 1 ] && echo "Once more, alone, what failed while two ran side by side:" && \
-		.venv/bin/pytest $(REMEMBER) --last-failed --last-failed-no-failures=none tests/netns; }
-
-# DHCP servers that an administrator may have beside the box, a relay and a client:
-# their programs alone, unpacked. Installed packages would start them on this machine, or change how it gets its own
-# address.
-.room/dhcp-programs/.ready:
-	@mkdir -p $(@D)/packages/partial
-	@fetch() { apt-get install --download-only --reinstall -y -qq --no-install-recommends \
-		-o Dir::Cache::archives=$(CURDIR)/$(@D)/packages isc-dhcp-server kea-dhcp4-server \
-			isc-dhcp-client isc-dhcp-relay >/dev/null; }; \
-	fetch || { apt-get update -qq && fetch; }
-	@for package in $(@D)/packages/*.deb; do dpkg --extract $$package $(@D); done
-	@rm -r $(@D)/packages && touch $@
-
-# A library that gives one program a clock of its own; nobody else on this machine needs it.
-.room/faketime/.ready:
-	@mkdir -p $(@D)/packages
-	@cd $(@D)/packages && fetch() { apt-get download -qq libfaketime; }; fetch || { apt-get update -qq && fetch; }
-	@for package in $(@D)/packages/*.deb; do dpkg --extract $$package $(@D); done
-	@rm -r $(@D)/packages && touch $@
+# Two files at a time: most tests wait for somebody's timeout. The failed ones once more, one at a time:
+# .venv/bin/pytest -o cache_dir=.room/pytest-netns --last-failed tests/netns
+netns: setup
+	.venv/bin/pytest -o cache_dir=.room/pytest-netns --numprocesses=2 --dist=loadfile tests/netns
 
 e2e: setup
 	.venv/bin/pytest -x tests/e2e
 
-# A server in a container and one in QEMU, with the package installed, which is made first if there is no new one.
+# A server in a container and one in QEMU, with the package installed. The package is built first if it is out of date.
 e2e-server: setup
 	.venv/bin/pytest -x tests/server
 
-# For the package: DESTDIR and prefix=/usr, which packaging/install takes from the environment.
+# debian/rules sets DESTDIR and prefix=/usr; packaging/install reads them from the environment.
 export DESTDIR prefix unitdir
 install: $(if $(DESTDIR),,box-packages)
 	packaging/install
@@ -87,27 +71,18 @@ install: $(if $(DESTDIR),,box-packages)
 uninstall:
 	packaging/uninstall
 
-# Ours beside tftpd-hpa, atftpd, dnsmasq and nginx; ten minutes, on a machine that does nothing else.
+# The box beside tftpd-hpa, atftpd, dnsmasq and nginx. Takes ten minutes on a machine that does nothing else.
 # BENCH= options for bench.run, such as --quick, --only tftp, --write (into docs/performance.md).
 bench: BENCH :=
-bench: bench-packages setup .room/bench-programs/.ready
+bench: bench-packages setup
 	$(PYTHON) -m bench.run $(BENCH)
 
-# Kept out of CI: minutes of mixed load, and whether memory and descriptors stay flat. SECONDS= how long.
+# Not in CI: minutes of mixed load; fails if memory or descriptors grow. SECONDS= how long.
 soak: SECONDS := 600
 soak: setup
 	$(PYTHON) -m bench.soak --seconds $(SECONDS)
 
-# Their programs alone, unpacked: installed packages would start them on this machine, and two of them exclude each
-# other. The libraries that they need are packages like others.
-.room/bench-programs/.ready:
-	@mkdir -p $(@D)/packages
-	@cd $(@D)/packages && fetch() { apt-get download -qq tftpd-hpa atftpd nginx; }; \
-		fetch || { apt-get update -qq && fetch; }
-	@for package in $(@D)/packages/*.deb; do dpkg --extract $$package $(@D); done
-	@rm -r $(@D)/packages && touch $@
-
-# In a copy of what belongs into it, so that nothing in the tree changes and nothing else of it gets in.
+# Built in a copy of the package's sources: the working tree stays unchanged, and nothing else gets into the package.
 deb:
 	@mkdir -p build; directory=$$(mktemp -d $(CURDIR)/build/deb.XXXXXX); trap 'rm -rf "$$directory"' EXIT; tree=$$directory/tree; \
 	set -e; mkdir $$tree; cp -r $(DEB_SOURCES) $$tree; cd $$tree; \
@@ -120,12 +95,12 @@ deb:
 
 setup: packages venv
 
-# Enough for a server that has the packages of the box.
+# The Python environment alone, without root. It is in .venv.
 venv: .venv/.ready
 
 packages: WANTED = $(BOX_PACKAGES) $(ROOM_PACKAGES)
 bench-packages: WANTED = $(BENCH_PACKAGES)
-# The kernel's NFS server, unless the administrator has chosen the other one.
+# The kernel's NFS server, unless the administrator has installed NFS-Ganesha.
 box-packages: WANTED = $(BOX_PACKAGES) $(if $(wildcard /usr/bin/ganesha.nfsd),,nfs-kernel-server)
 packages box-packages bench-packages:
 	@missing=$$(for p in $(WANTED); do \
@@ -136,14 +111,14 @@ packages box-packages bench-packages:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 
-# Debian's own interpreter, whatever else is first on the PATH: it is what the box runs on.
+# Debian's own interpreter, whatever comes first on the PATH: the box runs on that one.
 .venv/.ready: requirements-dev.lock pyproject.toml
 	/usr/bin/python3 -m venv --clear .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Needs uv (pip install uv). Every file of every release has its hash there, so one lock serves Debian 12 and 13.
+# Needs uv (pip install uv). The locks have the hash of every file of each release, so they serve Debian 12 and 13.
 lock:
 	uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make lock' -o requirements.lock
@@ -154,13 +129,14 @@ lock:
 	echo 'atheris<3.1' | uv pip compile --quiet - -c requirements-dev.lock --universal --python-version 3.11 \
 		--generate-hashes --custom-compile-command 'make lock' -o requirements-fuzz.lock
 
-# Kept out of CI: TARGET=dhcp|tftp|http|report|pcap|netlink, SECONDS= how long, INPUT= a file of an earlier finding to play again.
+# Not in CI. TARGET=dhcp|tftp|http|report|pcap|netlink, SECONDS= how long, INPUT= the file of an earlier finding, to
+# replay it.
 TARGET := dhcp
 SECONDS := 300
 fuzz: .room/fuzz-venv/.ready
 	.room/fuzz-venv/bin/python -m tests.fuzz.run $(TARGET) $(if $(INPUT),--input $(INPUT),--seconds $(SECONDS))
 
-# Of its own, since Atheris has wheels for few versions of Python, and is of no use to anybody else.
+# An environment of its own: Atheris has wheels for few versions of Python, and only the fuzzers use it.
 .room/fuzz-venv/.ready: requirements-dev.lock requirements-fuzz.lock
 	/usr/bin/python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock -r requirements-fuzz.lock

@@ -1,8 +1,8 @@
 """Who may boot: a set of MAC ranges, and which of them decides for one address. Empty means nobody.
 
 A lookup is a bisection: the ranges, which may overlap, are cut once into disjoint segments that each know their
-narrowest range. The numbers stand in arrays: a million ranges take 60 bytes each, where objects took 600. The text
-form (`allow export`, `import`, `edit`) is one range a line, then how its PCs boot, then its label:
+narrowest range. The numbers are kept in arrays: a million ranges take 60 bytes each, where objects took 600. The text
+form (`allow export`, `import`, `edit`) has one range on each line, then how its PCs boot, then its label:
 `52:54:00:* default=local timeout=5 root=http room 12`.
 """
 
@@ -24,16 +24,15 @@ _SETTING = re.compile(r"(?:default|timeout|root)=\S*")
 
 @dataclass(frozen=True, slots=True)
 class BootSettings:
-    """What a range's PCs boot, where it differs from the configuration: `root` is "nfs" or "http", `entry` the name of
-    the menu entry that is the default, `timeout` the seconds that the menu waits (0: no menu). Empty and None: as
-    configured."""
+    """What a range's PCs boot, where it differs from the configuration. `root` is "nfs" or "http", `entry` the name of
+    the default menu entry, `timeout` the seconds to show the menu (0: no menu). Empty and None: as configured."""
 
     root: str = ""
     entry: str = ""
     timeout: int | None = None
 
     def __str__(self) -> str:
-        """The settings as `settings` reads them: `default=local timeout=5`."""
+        """The settings in the form that `settings` reads: `default=local timeout=5`."""
         timeout = "" if self.timeout is None else str(self.timeout)
         words = (("default", self.entry), ("timeout", timeout), ("root", self.root))
         return " ".join(f"{key}={value}" for key, value in words if value)
@@ -44,7 +43,7 @@ _AS_CONFIGURED = BootSettings()
 
 @dataclass(frozen=True, order=True, slots=True)
 class Entry:
-    """One allowed range, what the administrator calls it, and how its PCs boot."""
+    """One allowed range, the administrator's label for it, and how its PCs boot."""
 
     range: MacRange
     label: str = ""
@@ -64,9 +63,9 @@ def _indices() -> "array[int]":
 
 @dataclass(frozen=True)
 class Allowlist:
-    """An immutable list of entries, sorted; build a new one when it changes.
+    """An immutable, sorted list of entries; build a new one to change it.
 
-    `addresses` is how many the entries hold; one that several hold counts for each.
+    `addresses` is the number of addresses in the entries; one that is in several of them counts several times.
     """
 
     addresses: int = 0
@@ -85,7 +84,7 @@ class Allowlist:
 
     @classmethod
     def read(cls, rows: Iterable[tuple[int, int, str, BootSettings]]) -> "Allowlist":
-        """Build the list of first and last address, label and settings of its entries, sorted by the addresses."""
+        """Build the list from rows of first address, last address, label and settings, sorted by the addresses."""
         firsts, lasts = _addresses(), _addresses()
         labels: list[str] = []
         settings: list[BootSettings] = []
@@ -99,11 +98,11 @@ class Allowlist:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """All entries, made anew each time."""
+        """All entries, built anew each time."""
         return tuple(self._entry(index) for index in range(len(self)))
 
     def find(self, span: MacRange) -> Entry | None:
-        """The entry of exactly this range, or None."""
+        """The entry with exactly this range, or None."""
         at = bisect_left(self._firsts, span.first.value)
         same = range(at, bisect_right(self._firsts, span.first.value, at))
         return next((self._entry(index) for index in same if self._lasts[index] == span.last.value), None)
@@ -112,12 +111,12 @@ class Allowlist:
         return len(self._firsts)
 
     def decide(self, mac: MacAddress) -> Entry | None:
-        """The narrowest entry that holds `mac`, or None: not allowed. O(log n)."""
+        """The narrowest entry that contains `mac`; None if it is not allowed. O(log n)."""
         at = bisect_right(self._starts, mac.value) - 1
         return self._entry(self._deciding[at]) if at >= 0 and self._deciding[at] != _NOBODY else None
 
     def holds(self, value: int) -> bool:
-        """Whether the MAC address with this number is allowed: the same question, as fast as a flood needs it."""
+        """Whether the MAC address with this number is allowed. Made for floods: as fast as it gets."""
         at = bisect_right(self._starts, value)
         return at > 0 and self._deciding[at - 1] >= 0
 
@@ -130,9 +129,10 @@ class Allowlist:
 
 
 def _segments(firsts: "array[int]", lasts: "array[int]") -> tuple["array[int]", "array[int]"]:
-    """Where the deciding entry changes, ascending, and the index of the one that decides from there on, or _NOBODY."""
+    """The addresses at which the deciding entry changes, ascending, and the index of the entry that decides from there
+    on, or _NOBODY."""
     starts, deciding = _addresses(), _indices()
-    covering: list[tuple[int, int]] = []  # a heap of sizes and indices; entries that have ended leave when they surface
+    covering: list[tuple[int, int]] = []  # a heap of (size, index); entries that have ended are removed at the top
 
     def decides(start: int, index: int) -> None:
         if starts and starts[-1] == start:
@@ -142,7 +142,7 @@ def _segments(firsts: "array[int]", lasts: "array[int]") -> tuple["array[int]", 
             deciding.append(index)
 
     def pass_by(until: int) -> None:
-        """Take out what ends before `until`."""
+        """Remove what ends before `until`."""
         while covering and (end := lasts[covering[0][1]] + 1) <= until:
             while covering and lasts[covering[0][1]] < end:
                 heapq.heappop(covering)
@@ -162,7 +162,7 @@ def render(entries: Iterable[Entry]) -> str:
 
 
 def parse(text: str, source: str) -> list[Entry]:
-    """Read the text form: `RANGE [SETTINGS] [LABEL]` a line, `#` comments. All of it or, as a UserError, none of it."""
+    """Read the text form: lines of `RANGE [SETTINGS] [LABEL]`, and `#` comments. One wrong line is a UserError."""
     entries: list[Entry] = []
     lines: dict[tuple[int, int], int] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -176,7 +176,7 @@ def parse(text: str, source: str) -> list[Entry]:
         first = lines.setdefault((entry.range.first.value, entry.range.last.value), number)
         if first != number:
             raise UserError(
-                f"{source}:{number}: {entry.range} stands on line {first} already",
+                f"{source}:{number}: {entry.range} is already on line {first}",
                 "nothing was changed; keep one of the two lines",
             )
         entries.append(entry)
@@ -185,7 +185,7 @@ def parse(text: str, source: str) -> list[Entry]:
 
 def _parse_line(content: str) -> Entry:
     words = content.split()
-    # "A - B label" is written with spaces by people; everywhere else the first word is the range.
+    # People write "A - B label" with spaces; in every other form the first word is the range.
     end = 3 if len(words) >= 3 and words[1] == "-" else 1
     label = end
     while label < len(words) and _SETTING.fullmatch(words[label]):
@@ -194,11 +194,11 @@ def _parse_line(content: str) -> Entry:
 
 
 def entry_of(text: str, label: str, settings: BootSettings = _AS_CONFIGURED) -> Entry:
-    """An entry from what a person wrote; raises ValueError."""
+    """An entry from what a person typed; raises ValueError."""
     if not label.isprintable() or "#" in label:
         raise ValueError("a label is one line of printable text without #")
     if _SETTING.match(label.strip()):
-        raise ValueError(f"a label does not begin with a setting: {label!r}")
+        raise ValueError(f"a label cannot begin with a setting: {label!r}")
     return Entry(MacRange.parse(text), label.strip(), settings)
 
 
@@ -208,15 +208,15 @@ def settings(words: Iterable[str]) -> BootSettings:
     for word in words:
         key, _, value = word.partition("=")
         if key in found:
-            raise ValueError(f"{key}= stands there twice")
+            raise ValueError(f"{key}= appears twice")
         found[key] = value
     if not found:
         return _AS_CONFIGURED
     timeout, root = found.get("timeout"), found.get("root", "nfs")
     if root not in ROOTS:
-        raise ValueError(f"root={root}: one of {', '.join(ROOTS)}")
+        raise ValueError(f"root={root}: must be one of {', '.join(ROOTS)}")
     if timeout is not None and not re.fullmatch(r"\d{1,6}", timeout):
-        raise ValueError(f"timeout={timeout}: whole seconds")
+        raise ValueError(f"timeout={timeout}: must be whole seconds")
     return BootSettings(
         root=found.get("root", ""),
         entry=check_entry(found["default"]) if "default" in found else "",

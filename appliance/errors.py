@@ -1,8 +1,8 @@
-"""The one kind of error that people see: what happened, and what to do about it."""
+"""The only kind of error that people see: what happened, and what to do about it."""
 
 
 class UserError(Exception):
-    """Something the administrator can put right. The CLI prints both lines and exits with `code`.
+    """Something the administrator can fix. The CLI prints both lines and exits with `code`.
 
     Exit codes: 2 for bad input (nothing was changed), 1 for work that failed.
     """

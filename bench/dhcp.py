@@ -35,7 +35,7 @@ _FLOOD = 10_000_000
 _FILE = "%m/snponly.efi"
 _FIRST, _EACH = 0x520000000000, 0x8000
 """The first MAC address of the first range, and how many there are in each; the next range begins 65536 behind it."""
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 _BIOS, _UEFI = 0, 7  # option 93, RFC 4578
 
 CPU = Figure("CPU us/reply", lambda sample: _microseconds_each(sample, "replies"))
@@ -52,8 +52,8 @@ class OursWithRanges(Ours):
     """Ours with many allowed ranges. The clients of the load generator have booted before: one that never gets further
     than its DISCOVER would be offered one reply profile after the other (appliance/firmware/rules.py)."""
 
-    def __init__(self, site: Site, ranges: int) -> None:
-        super().__init__(site, allow=())
+    def __init__(self, site: Site, ranges: int, before: Path | None = None) -> None:
+        super().__init__(site, allow=(), before=before)
         self.ranges = ranges
 
     def prepare(self) -> None:
@@ -155,43 +155,54 @@ def _cable(site: Site) -> None:
 
 
 @contextmanager
-def segments(number: int = RANGES) -> Iterator[list[Segment]]:
-    """Ours and both forms of dnsmasq, up at once, each with `number` allowed ranges; each has seen its clients."""
+def segments(number: int = RANGES, before: Path | None = None) -> Iterator[list[Segment]]:
+    """Ours, both forms of dnsmasq, and the box of the checkout `before`, up at once, each with `number` allowed ranges;
+    each has seen its clients."""
     with ExitStack() as stack:
         found = []
-        for name in ("ours", "one", "many"):
+        for name in ("ours", "one", "many", *(["before"] if before else [])):
             site = stack.enter_context(Site(WORK / f"dhcp-{name}"))
             _cable(site)
             server: Server
             match name:
                 case "ours":
                     server = OursWithRanges(site, number)
+                case "before":
+                    server = OursWithRanges(site, number, before)
                 case "one":
                     server = DnsmasqProxy(site)
                 case _:
                     server = DnsmasqProxy(site, number)
             stack.callback(server.stop)
             server.start()
-            found.append(Segment(site, server, file=_FILE if name == "ours" else ""))
+            found.append(Segment(site, server, file=_FILE if name in ("ours", "before") else ""))
             found[-1].run(ranges=number)
         yield found
 
 
 def contests(found: Sequence[Segment]) -> list[Contest]:
     """PCs that ask again and again, UEFI and BIOS; the same among strangers; strangers alone; PCs never seen before."""
-    ours, one, many = found
+    ours, one, many, *before = found
     known = ("--macs", str(CLIENTS))
     among = (*known, "--strangers", str(_STRANGERS))
     alone = ("--macs", "0", "--strangers", str(_FLOOD))
     title = f"proxyDHCP, {CLIENTS} outstanding, {RANGES:,} ranges"
     return [
-        Contest(f"{title}, UEFI", [_of(each, *known) for each in (ours, one, many)], _ANSWERED),
-        Contest(f"{title}, BIOS", [_of(each, *known, architecture=_BIOS) for each in (ours, one)], _ANSWERED),
-        Contest(f"{title}, and {_STRANGERS:,} strangers a second", [_of(ours, *among)], _ANSWERED),
+        Contest(f"{title}, UEFI", [_of(each, *known) for each in (ours, *before, one, many)], _ANSWERED),
+        Contest(f"{title}, BIOS", [_of(each, *known, architecture=_BIOS) for each in (ours, *before, one)], _ANSWERED),
         Contest(
-            "strangers alone, as fast as they come", [_of(each, *alone) for each in (ours, one)], (CPU_FOREIGN, TAKEN)
+            f"{title}, and {_STRANGERS:,} strangers a second",
+            [_of(each, *among) for each in (ours, *before)],
+            _ANSWERED,
         ),
-        Contest("PCs never seen before", [Contestant(e.server.name, e.run_fresh) for e in (ours, one)], _ANSWERED),
+        Contest(
+            "strangers alone, as fast as they come",
+            [_of(each, *alone) for each in (ours, *before, one)],
+            (CPU_FOREIGN, TAKEN),
+        ),
+        Contest(
+            "PCs never seen before", [Contestant(e.server.name, e.run_fresh) for e in (ours, *before, one)], _ANSWERED
+        ),
     ]
 
 
@@ -211,10 +222,10 @@ def _point(number: int) -> Mapping[str, float]:
             process = psutil.Process(server.process.pid)
             start = time.time() - process.create_time()
             segment = Segment(site, server, file=_FILE)
-            deadline = time.monotonic() + _PATIENCE
+            deadline = time.monotonic() + _TIMEOUT
             while not segment.run("--macs", "1", ranges=number, seconds=0.1).extra["replies"]:
                 if time.monotonic() > deadline:
-                    raise RoomError(f"with {number:,} allowed ranges nobody had an answer within {_PATIENCE:.0f} s")
+                    raise RoomError(f"with {number:,} allowed ranges nobody had an answer within {_TIMEOUT:.0f} s")
             answers = time.time() - process.create_time()
             segment.run(ranges=number, seconds=0.3)  # from here on all clients are known
             sample = segment.run(ranges=number)

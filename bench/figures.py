@@ -40,7 +40,7 @@ from tests.fakes.tftp_peer import rrq
 _SESSIONS = 1000
 _FIRST_SESSIONS = 50  # what is made once, and not for each
 _STARTS = 5
-_PATIENCE = 30.0
+_TIMEOUT = 30.0
 _RANGES = 10_000
 _STRANGERS = 128  # what fits a socket's usual buffer
 _NAME = "loader.efi"
@@ -84,7 +84,7 @@ async def _open_sessions(clients: list[socket.socket], port: int) -> None:
         udp.sendto(rrq(f"{0x525400000000 + i:012x}/{_NAME}", blksize=1468, windowsize=4), ("127.0.0.1", port))
         if i % 50 == 0:
             await asyncio.sleep(0)
-    async with asyncio.timeout(_PATIENCE):
+    async with asyncio.timeout(_TIMEOUT):
         for udp in clients:
             answer = await asyncio.get_running_loop().sock_recv(udp, 2048)
             if answer[:2] != b"\0\6":
@@ -113,7 +113,7 @@ def foreign_mac() -> float:
         for i, mac in enumerate(macs):
             office.sendto(message(DISCOVER, mac, [(55, b"\1\3\6")], xid=i), udp.getsockname())
         count = len(wire.receive())
-        runs = timeit.repeat(lambda: server.hear(wire, 67, wire.taken(count)), number=20, repeat=50)
+        runs = timeit.repeat(lambda: server.handle(wire, 67, wire.taken(count)), number=20, repeat=50)
     return min(runs) / (20 * count)
 
 
@@ -129,7 +129,7 @@ def descriptors_of_a_session(box: BenchBox, crowd: Crowd) -> float:
                 opened.append(stack.enter_context(closing(crowd.udp(place))))
                 opened[-1].sendto(rrq(f"{place.mac.bare}/snponly.efi", blksize=1468, windowsize=4), (str(BOX), 69))
                 await asyncio.sleep(0.002)
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 for udp in opened:
                     await asyncio.get_running_loop().sock_recv(udp, 2048)
             return Vitals.of(box.pid, 0.0).descriptors
@@ -163,7 +163,7 @@ def starts(box: BenchBox) -> tuple[list[float], list[int]]:
 def _notified(path: Path) -> Iterator[socket.socket]:
     """A socket for what a program tells systemd (sd_notify(3))."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unix:
-        unix.settimeout(_PATIENCE)
+        unix.settimeout(_TIMEOUT)
         unix.bind(str(path))
         os.environ["NOTIFY_SOCKET"] = str(path)
         try:

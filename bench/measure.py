@@ -18,6 +18,9 @@ from typing import Any
 OURS = "netboot-appliance"
 """The name of our contestant in each contest."""
 
+BEFORE = "before"
+"""The name of our contestant of another commit."""
+
 GB = 1e9
 
 

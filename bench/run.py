@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench import dhcp, figures, http, report, storm, tftp, together
 from bench.measure import Contest, Result, finite, machine, rotate
@@ -24,12 +25,14 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured. `matching`: only contests that have this in their titles."""
+    """How much is measured. `matching`: only contests that have this in their titles. `before`: a checkout to compare
+    with."""
 
     repetitions: int
     seconds: float
     quick: bool
     matching: str
+    before: Path | None
 
     def measure(self, contests: Sequence[Contest]) -> list[Result]:
         """The results of those contests that are wanted."""
@@ -38,9 +41,9 @@ class Plan:
 
 
 def _tftp(plan: Plan) -> Findings:
-    with Site() as site, tftp.servers(site) as servers:
+    with Site() as site, tftp.servers(site, plan.before) as servers:
         found = Findings(plan.measure(tftp.contests(servers, plan.seconds)))
-        if plan.matching:
+        if plan.matching or plan.before:
             return found
         known = {result.contest.title: result for result in found.results}
         points: dict[float, Result] = {}
@@ -57,9 +60,9 @@ def _tftp(plan: Plan) -> Findings:
 
 
 def _dhcp(plan: Plan) -> Findings:
-    with dhcp.segments() as segments:
+    with dhcp.segments(before=plan.before) as segments:
         found = Findings(plan.measure(dhcp.contests(segments)))
-    if plan.matching:
+    if plan.matching or plan.before:
         return found
     points = dhcp.curve(dhcp.CURVE[:3] if plan.quick else dhcp.CURVE)
     columns = {"ranges": "ranges", "start_s": "start s", "answers_s": "first answer s", "rss_mb": "RSS MB"}
@@ -110,19 +113,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone (may be given again)")
     parser.add_argument("--matching", default="", metavar="TEXT", help="only contests with TEXT in their titles")
+    parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="CHECKOUT",
+        help="compare with the box of another commit too (tftp, dhcp; `make venv` there)",
+    )
     parser.add_argument("--repetitions", type=int, default=5, metavar="N")
     parser.add_argument("--quick", action="store_true", help="one short repetition: whether it works, not how fast")
     parser.add_argument("--write", action="store_true", help=f"replace the tables of {DOCUMENT.relative_to(ROOT)}")
     arguments = parser.parse_args()
     if arguments.repetitions < 1:
         parser.error("--repetitions: 1 or more")
-    if arguments.write and (arguments.only or arguments.matching or arguments.quick):
-        parser.error("--write needs all of the bench: leave out --only, --matching and --quick")
+    if arguments.before and not (arguments.before / ".venv/bin/netboot-appliance").exists():
+        parser.error(f"--before: {arguments.before} has no .venv: run make venv there")
+    if arguments.write and (arguments.only or arguments.matching or arguments.quick or arguments.before):
+        parser.error("--write needs all of the bench: leave out --only, --matching, --before and --quick")
     plan = Plan(
         1 if arguments.quick else arguments.repetitions,
         0.4 if arguments.quick else tftp.SECONDS,
         arguments.quick,
         arguments.matching,
+        arguments.before and arguments.before.resolve(),
     )
     interrupt_once()
     os.sched_setaffinity(0, {LOAD_CORE})  # what measures is not to disturb the servers
@@ -135,7 +147,7 @@ def main() -> int:
         except Exception:  # what the other parts have taken minutes to measure is shown all the same
             traceback.print_exc()
             failed = True
-    _show(found, whole=not arguments.only and not arguments.matching)
+    _show(found, whole=not arguments.only and not arguments.matching and not arguments.before)
     if arguments.write and not failed:
         report.write(DOCUMENT, found, machine())
     return int(failed)

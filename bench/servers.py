@@ -14,17 +14,19 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from bench.cpu import cpu_seconds
-from bench.measure import OURS, Sample
-from bench.site import BOX, FAR, FILE, LAN, NEAR, PROGRAMS, SERVER_CORE, SMALL_FILE, Site, compiled
+from bench.measure import BEFORE, OURS, Sample
+from bench.site import BOX, FAR, FILE, LAN, NEAR, SERVER_CORE, SMALL_FILE, Site, compiled
 from tests.netns.served import install_release
 from tests.room.processes import Process, RoomError, wait_until
+from tests.room.programs import BENCHMARKED
 from tests.room.room import appliance_command
 
 FIRST_MAC = 0x525400000000
 """Client number i of a load generator has the MAC address FIRST_MAC + i; ours serves 2^24 of them."""
 ALLOWED = ("52:54:00:00:00:00 - 52:54:00:ff:ff:ff",)
 
-_PATIENCE = 30.0
+_BESIDE = IPv4Address("10.79.0.1")
+_TIMEOUT = 30.0
 _SETTLE = 0.3
 """Seconds after a run in which a server does what it has put off (ours writes its journal each 0.25 s)."""
 
@@ -32,7 +34,7 @@ _SETTLE = 0.3
 _CONFIGURATION = """\
 [server]
 data = "{data}"
-interfaces = ["lan0"]
+interfaces = ["{interface}"]
 
 [nfs]
 networks = ["{near}", "{far}", "{lan}"]
@@ -69,7 +71,11 @@ class Server:
         """Start it and return when it listens; RoomError when it does not come up."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.prepare()
-        if self.address != BOX and f" {self.address}/" not in self.site.host.ip("-o", "address"):
+        if (
+            self.address in LAN
+            and self.address != BOX
+            and f" {self.address}/" not in self.site.host.ip("-o", "address")
+        ):
             self.site.host.ip("address", "add", f"{self.address}/{LAN.prefixlen}", "dev", "lan0")
         pinned = ["taskset", "-c", str(SERVER_CORE), "prlimit", f"--nofile={self.open_files}", *self.command()]
         log = self.directory / "log"
@@ -82,7 +88,7 @@ class Server:
             found = {f"{line.split()[0]}:{line.split()[4]}" for line in lines}
             return all(listen.replace(":", f":{self.address}:") in found for listen in self.listens)
 
-        wait_until(ready, _PATIENCE, f"{self.name} to listen on {self.address} {', '.join(self.listens)}", 0.05)
+        wait_until(ready, _TIMEOUT, f"{self.name} to listen on {self.address} {', '.join(self.listens)}", 0.05)
 
     def stop(self) -> None:
         """End it."""
@@ -112,11 +118,16 @@ class Server:
 class Ours(Server):
     """The real `netboot-appliance serve` with its defaults, a registry of its own, a release and an allowed range."""
 
-    name = OURS
     path = "%m/{file}"
 
-    def __init__(self, site: Site, *, settings: str = "", allow: Sequence[str] = ALLOWED) -> None:
-        """`settings`: TOML behind the usual configuration; `allow`: the allowed ranges."""
+    def __init__(
+        self, site: Site, *, settings: str = "", allow: Sequence[str] = ALLOWED, before: Path | None = None
+    ) -> None:
+        """`settings`: TOML behind the usual configuration; `allow`: the allowed ranges. `before`: the box of another
+        checkout, with its own .venv, as a peer called BEFORE."""
+        self.name = BEFORE if before else OURS
+        self.program = str(before / ".venv/bin/netboot-appliance") if before else appliance_command()
+        self.interface = "lan0"
         super().__init__(site, BOX, ("udp:69", "tcp:80"))
         self.settings = settings
         self.allow = allow
@@ -132,7 +143,13 @@ class Ours(Server):
             (boot / name).hardlink_to(self.site.root / name)
         self.configuration.write_text(
             _CONFIGURATION.format(
-                data=self.data, directory=self.directory, near=NEAR, far=FAR, lan=LAN, settings=self.settings
+                data=self.data,
+                interface=self.interface,
+                directory=self.directory,
+                near=NEAR,
+                far=FAR,
+                lan=LAN,
+                settings=self.settings,
             )
         )
         self.configuration.chmod(0o600)
@@ -143,12 +160,31 @@ class Ours(Server):
 
     def verb(self, *arguments: str) -> str:
         """Run a verb of netboot-appliance and return what it prints."""
-        command = [appliance_command(), "--config", str(self.configuration), *arguments]
+        command = [self.program, "--config", str(self.configuration), *arguments]
         return self.site.host.run(command, timeout=120).stdout
 
     def command(self) -> list[str]:
         """`serve`."""
-        return [appliance_command(), "--config", str(self.configuration), "serve"]
+        return [self.program, "--config", str(self.configuration), "serve"]
+
+
+class OursBeside(Ours):
+    """Ours on the host of another one: at an interface of its own, since a box serves the first address of each."""
+
+    def __init__(self, site: Site, before: Path) -> None:
+        super().__init__(site, before=before)
+        self.address = _BESIDE
+        self.interface = "lan1"
+
+    def start(self) -> None:
+        """Make the interface, and start."""
+        other = f"{self.interface}-end"
+        self.site.host.ip("link", "add", self.interface, "type", "veth", "peer", "name", other)
+        for end in (self.interface, other):
+            self.site.host.ip("link", "set", end, "up")
+        self.site.host.ip("address", "add", f"{self.address}/24", "dev", self.interface)
+        self.site.clients.ip("route", "add", f"{self.address}/32", "via", str(BOX))
+        super().start()
 
 
 class Tftpd(Server):
@@ -161,7 +197,7 @@ class Tftpd(Server):
 
     def command(self) -> list[str]:
         """Debian's options (/etc/default/tftpd-hpa), in the foreground and on one address."""
-        program = str(PROGRAMS / "usr/sbin/in.tftpd")
+        program = str(BENCHMARKED.directory() / "usr/sbin/in.tftpd")
         own = ["--user", "nobody", "--address", f"{self.address}:69"]
         counted = ["env", f"LD_PRELOAD={compiled('reaping', '-shared', '-fPIC')}"]
         return [*counted, program, "--listen", "--foreground", *own, "--secure", str(self.site.root)]
@@ -178,7 +214,7 @@ class Atftpd(Server):
 
     def command(self) -> list[str]:
         """Debian's options (/etc/default/atftpd) but for ten times their --maxthread, in the foreground."""
-        program = str(PROGRAMS / "usr/sbin/atftpd")
+        program = str(BENCHMARKED.directory() / "usr/sbin/atftpd")
         limits = ["--tftpd-timeout", "300", "--retry-timeout", "5", "--maxthread", "1000", "--verbose=5"]
         own = ["--logfile", "-", "--bind-address", str(self.address)]
         return [program, "--daemon", "--no-fork", *limits, *own, str(self.site.root)]
@@ -217,7 +253,7 @@ class Nginx(Server):
 
     def command(self) -> list[str]:
         """In the foreground."""
-        program = str(PROGRAMS / "usr/sbin/nginx")
+        program = str(BENCHMARKED.directory() / "usr/sbin/nginx")
         return [program, "-p", str(self.directory), "-e", "stderr", "-c", str(self.directory / "nginx.conf")]
 
 

@@ -10,10 +10,11 @@ open and close a transfer is the contest of 500 requests at once.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from bench.measure import CPU, OURS, SPEED, Contest, Contestant, Figure, Sample, extra
-from bench.servers import FIRST_MAC, Atftpd, Dnsmasq, Ours, Server, Servers, Tftpd
+from bench.measure import BEFORE, CPU, OURS, SPEED, Contest, Contestant, Figure, Sample, extra
+from bench.servers import FIRST_MAC, Atftpd, Dnsmasq, Ours, OursBeside, Server, Servers, Tftpd
 from bench.site import FAR, FILE, NEAR, SMALL_FILE, Site, compiled, load
 
 CURVE = (1, 10, 100, 1_000, 5_000)
@@ -66,15 +67,16 @@ STAMPEDE = Work(500, fetches=1, seconds=15, file=SMALL_FILE)
 
 
 @contextmanager
-def servers(site: Site) -> Iterator[Sequence[Server]]:
-    """Ours and the peers, up at once."""
-    with Servers([Ours(site), Tftpd(site), Atftpd(site), Dnsmasq(site)]) as found:
+def servers(site: Site, before: Path | None = None) -> Iterator[Sequence[Server]]:
+    """Ours and the peers, up at once, and the box of the checkout `before`."""
+    earlier = [OursBeside(site, before)] if before else []
+    with Servers([Ours(site), *earlier, Tftpd(site), Atftpd(site), Dnsmasq(site)]) as found:
         yield found
 
 
 def contests(found: Sequence[Server], seconds: float = SECONDS) -> list[Contest]:
-    """All but the curve. Those with a windowsize are for the servers that have one: ours and atftpd."""
-    windowed = [server for server in found if server.name in (OURS, Atftpd.name)]
+    """All but the curve. Only ours and atftpd know windowsize."""
+    windowed = [server for server in found if server.name in (OURS, BEFORE, Atftpd.name)]
     timed = [contest(found, replace(work, seconds=seconds), (CPU, SPEED, BLOCK_P50)) for work in LOCK_STEP]
     timed += [contest(windowed, replace(work, seconds=seconds)) for work in WINDOWS]
     timed += [contest(windowed if work.windowsize > 1 else found, replace(work, seconds=seconds)) for work in WIRE]

@@ -32,7 +32,7 @@ FAILURES = extra("failures", "failures")
 _SECONDS = 1.0
 _LEAD = 0.3
 """Seconds that HTTP runs before and after."""
-_PATIENCE = 30.0
+_TIMEOUT = 30.0
 _PAUSE = 2000
 """Microseconds from one ACK of a client to its next, at least."""
 _FIRST_CLIENT = NEAR.network_address + (1 << 16)
@@ -101,7 +101,7 @@ class Pair:
 
     def _finish(self, process: Process) -> dict[str, Any]:
         """What the HTTP clients say, after they have come to their end."""
-        wait_until(lambda: not process.running, _PATIENCE, f"the HTTP clients of {self.name} to end", 0.02)
+        wait_until(lambda: not process.running, _TIMEOUT, f"the HTTP clients of {self.name} to end", 0.02)
         try:
             found = json.loads(process.log.read_text(encoding="utf-8"))
         except ValueError:

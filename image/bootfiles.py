@@ -1,15 +1,15 @@
-"""Puts boot loaders, of Debian's packages or the administrator's own, where TFTP and HTTP serve them.
+"""Copies boot loaders, from Debian's packages or the administrator's own, to where TFTP and HTTP serve them.
 
-With a loader comes what it fetches next: GRUB after shim, its modules after PXELINUX.
+What a loader fetches next comes with it: GRUB with shim, the modules with PXELINUX.
 """
 
 import contextlib
-import os
 import stat
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+Write = Callable[[Path, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class Packaged:
 
 _MODULES = ("ldlinux.c32", "libcom32.c32", "libutil.c32", "menu.c32", "reboot.c32")
 SHIM = ("shimx64.efi", "grubx64.efi")
-"""What Secure Boot accepts, under the names that Debian's shim was built with."""
+"""The loaders that Secure Boot accepts, under the names that Debian's shim was built with."""
 
 MEMTEST = ("memtest", "memtest.efi")
-"""Debian's memtest86+ for BIOS and for UEFI. Not with .bin at its end, which means another kind to PXELINUX."""
+"""Debian's memtest86+ for BIOS and for UEFI. Without .bin, which would mean another file type to PXELINUX."""
 
 PACKAGED: Mapping[str, Packaged] = {
     **{name: Packaged(Path("/usr/lib/ipxe") / name, "ipxe") for name in ("undionly.kpxe", "snponly.efi", "ipxe.efi")},
@@ -48,12 +48,12 @@ class BootFileError(Exception):
 
 
 def with_followers(names: Iterable[str]) -> tuple[str, ...]:
-    """The loaders `names`, and what they fetch next; each once."""
+    """The loaders `names` and what they fetch next, each once."""
     return tuple(dict.fromkeys(file for name in names for file in (name, *_FOLLOWERS.get(name, ()))))
 
 
 def original(name: str, own: Path, packaged: Mapping[str, Packaged] = PACKAGED) -> bytes:
-    """The content of a boot file: that in the directory `own`, else that of a package; raises BootFileError."""
+    """The content of a boot file, from the directory `own` or else from a package; raises BootFileError."""
     known = packaged.get(name)
     for path in (own / name, known.path) if known else (own / name,):
         try:
@@ -62,63 +62,55 @@ def original(name: str, own: Path, packaged: Mapping[str, Packaged] = PACKAGED) 
             continue
         except OSError as error:
             raise BootFileError(
-                f"the boot file {path} cannot be read: {error.strerror}",
-                f"the server is not root: chmod a+rX {path.parent} {path}",
+                f"cannot read the boot file {path}: {error.strerror}",
+                f"the server does not run as root: chmod a+rX {path.parent} {path}",
             ) from error
     raise BootFileError(
         f"the boot file {name} is neither in {own} nor in {known.path.parent if known else 'a package'}",
         f"install it: apt-get install {known.package}"
         if known
-        else 'put it there, readable for all, or name another one in [boot.loaders] ("" for none)',
+        else 'put it there, readable by everyone, or name another one in [boot.loaders] ("" for none)',
     )
 
 
 def install(
-    root: Path, names: Sequence[str], own: Path, packaged: Mapping[str, Packaged] = PACKAGED
+    root: Path, names: Sequence[str], own: Path, packaged: Mapping[str, Packaged] = PACKAGED, *, write: Write
 ) -> tuple[Path, ...]:
-    """Copy the boot files and what follows them into `root` where they differ, each in one step; return all the paths.
+    """Copy the boot files, and what they fetch next, into `root` if they differ; return all paths.
 
-    The shim chain and memtest are copied as well where they are (`has_shim`, `has_memtest`). Raises BootFileError, and
-    then has changed no file.
+    `write(path, content)` puts a file in place in one step, readable for everyone, and raises OSError.
+
+    The shim chain and memtest are copied too if they are installed (`has_shim`, `has_memtest`). Raises BootFileError;
+    if a file cannot be read, nothing has been changed.
     """
     contents = {name: original(name, own, packaged) for name in with_followers(names)}
-    for unasked in (SHIM, MEMTEST):
-        with contextlib.suppress(BootFileError):  # nobody asked for it by name
-            contents |= {name: original(name, own, packaged) for name in unasked}
+    for optional in (SHIM, MEMTEST):
+        with contextlib.suppress(BootFileError):  # no configuration names it
+            contents |= {name: original(name, own, packaged) for name in optional}
     try:
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
         for name, content in contents.items():
-            _place(root / name, content)
+            _place(root / name, content, write)
     except OSError as error:
         raise BootFileError(
-            f"the boot files cannot be written to {root}: {error.strerror}",
+            f"cannot write the boot files to {root}: {error.strerror}",
             f"check the disk and who owns {root}; under systemd: systemd-tmpfiles --create",
         ) from error
     return tuple(root / name for name in contents)
 
 
 def has_shim(root: Path) -> bool:
-    """Whether the shim chain is among the installed boot files: a loader for firmware that refuses unsigned ones."""
+    """Whether the shim chain is installed: loaders for firmware that refuses unsigned ones."""
     return all((root / name).is_file() for name in SHIM)
 
 
 def has_memtest(root: Path) -> bool:
-    """Whether memtest is among the installed boot files."""
+    """Whether memtest is installed."""
     return all((root / name).is_file() for name in MEMTEST)
 
 
-def _place(path: Path, content: bytes) -> None:
-    # One of another owner, from a time when the server ran as root, is replaced: its mode cannot be changed.
+def _place(path: Path, content: bytes, write: Write) -> None:
+    # A file of another owner, from when the server ran as root, is replaced, because its mode cannot be changed.
     if path.is_file() and stat.S_IMODE(path.stat().st_mode) == 0o644 and path.read_bytes() == content:
         return
-    descriptor, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), 0o644)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write(path, content)

@@ -1,4 +1,4 @@
-"""What must be true before an image is built; looked at before any work starts."""
+"""Checks what a build needs before any work starts."""
 
 import os
 import shutil
@@ -12,17 +12,17 @@ TOOLS = {
     "unshare": "util-linux",
     "setpriv": "util-linux",
 }
-"""Programs the build starts, and the Debian packages they come in."""
+"""Programs that the build starts, and their Debian packages."""
 
 WORK_BYTES = 4_000_000_000
 IMAGES_BYTES = 600_000_000
 
 
 def problems(work: Path, images: Path, *, user: int, path: str = PATH) -> tuple[tuple[str, str], ...]:
-    """Return every obstacle as (what is wrong, what to do); empty when the build can start. `user` is a uid."""
+    """Return all problems as (what is wrong, what to do); empty if the build can start. `user` is a uid."""
     found: list[tuple[str, str]] = []
     if user != 0:
-        found.append(("an image can only be built by root", "run it with sudo"))
+        found.append(("only root can build an image", "run it with sudo"))
     missing = {package for tool, package in TOOLS.items() if shutil.which(tool, path=path) is None}
     if missing:
         names = " ".join(sorted(missing))
@@ -31,10 +31,10 @@ def problems(work: Path, images: Path, *, user: int, path: str = PATH) -> tuple[
         found.append((f"live-build cannot work in {str(work)!r}", "choose a directory whose path has no spaces"))
     flags = os.statvfs(_existing(work)).f_flag
     if flags & (os.ST_NODEV | os.ST_NOEXEC):
-        found.append((f"{work} is on a file system mounted nodev or noexec", "choose a directory on another one"))
+        found.append((f"{work} is on a file system mounted nodev or noexec", "choose another directory"))
     for directory, needed in ((work, WORK_BYTES), (images, IMAGES_BYTES)):
         if os.statvfs(_existing(directory)).f_flag & os.ST_RDONLY:
-            # The sandbox of the unit, where `data` is not where the unit expects it.
+            # Perhaps the sandbox of the unit: `data` is not where the unit expects it.
             edit = f"systemctl edit netboot-appliance-image, with the lines [Service] and ReadWritePaths={directory}"
             found.append((f"{directory} is on a read-only file system", f"remount it; or, under systemd: {edit}"))
         free = shutil.disk_usage(_existing(directory)).free
@@ -49,7 +49,7 @@ def problems(work: Path, images: Path, *, user: int, path: str = PATH) -> tuple[
 
 
 def mounts_below(directory: Path, mountinfo: str) -> tuple[str, ...]:
-    """Return what is mounted below a directory, deepest last; `mountinfo` is the text of /proc/self/mountinfo."""
+    """Return the mount points below a directory, sorted; `mountinfo` is the text of /proc/self/mountinfo."""
     points = (line.split()[4] for line in mountinfo.splitlines())
     return tuple(sorted(point for point in points if point.startswith(f"{directory}/")))
 

@@ -11,7 +11,7 @@ from typing import TextIO
 
 TAIL_LINES = 20
 
-# A group of programs that dies as one, and whose mounts die with it: even SIGKILL of this process leaves neither.
+# Its programs and mounts all end with this process, even if that is killed with SIGKILL.
 ALONE = (
     "setpriv",
     "--pdeathsig",
@@ -30,7 +30,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class CommandError(Exception):
-    """A program ended badly. `paste` runs it again by hand; `tail` is the end of what it printed."""
+    """A program failed. `paste` is a command to run it again by hand; `tail` holds the last lines it printed."""
 
     def __init__(self, arguments: Sequence[str], cwd: Path, status: int, tail: Sequence[str]) -> None:
         super().__init__(f"{shlex.join(arguments[:2])} ended with status {status}")
@@ -41,12 +41,12 @@ class CommandError(Exception):
 def run(
     arguments: Sequence[str], *, cwd: Path, log: TextIO, on_line: Callable[[str], None], keep_open: Sequence[int] = ()
 ) -> None:
-    """Run a program as root to its end, each line it prints going to `log` and `on_line`; raises CommandError, OSError.
+    """Run a program as root and pass each line it prints to `log` and `on_line`; raises CommandError, OSError.
 
-    It runs in mount and process namespaces of its own: whatever exception ends this call, the program, all it started
-    and all it mounted are gone first. `keep_open` are file descriptors that the program inherits.
+    It runs in its own mount and process namespaces. Whatever exception ends this call, the program, everything it
+    started and everything it mounted are gone first. `keep_open` are file descriptors that the program inherits.
     """
-    # live-build takes options from the environment too.
+    # live-build also takes options from the environment.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LB_", "LIVE_"))}
     environment |= {
         "DEBIAN_FRONTEND": "noninteractive",
@@ -64,7 +64,7 @@ def run(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        # A group of its own: Ctrl-C on the terminal reaches this process only, which then ends the group.
+        # A group of its own: Ctrl-C on the terminal reaches only this process, which then ends the group.
         start_new_session=True,
         umask=0o022,
         pass_fds=tuple(keep_open),
@@ -87,7 +87,7 @@ def run(
 
 
 def output(arguments: Sequence[str]) -> str:
-    """Return what a short program prints; raises CommandError, OSError."""
+    """Return what a program prints; for short output. Raises CommandError, OSError."""
     done = subprocess.run(arguments, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
         raise CommandError(arguments, Path.cwd(), done.returncode, done.stderr.splitlines()[-TAIL_LINES:])

@@ -1,8 +1,8 @@
 """The kernel command line of one boot. PURE.
 
-Parameters: live-boot(7), kernel-command-line(7), and `netboot_appliance.*`, read by image/tree's boot.sh. The server's
-address stands in it once, in `nfsroot=` or `fetch=`; the live system takes it from there. There is no `ip=`: beside
-`fetch=` live-boot 20230131 takes `ip=dhcp` for an interface of that name. The card is told by `BOOTIF=`.
+Parameters: live-boot(7), kernel-command-line(7), and `netboot_appliance.*`, which image/tree's boot.sh reads. The
+server's address appears once, in `nfsroot=` or `fetch=`; the live system takes it from there. There is no `ip=`: next
+to `fetch=`, live-boot 20230131 takes `ip=dhcp` for an interface of that name. `BOOTIF=` names the network card.
 """
 
 import re
@@ -14,42 +14,42 @@ LONGEST = 2047
 """Bytes: COMMAND_LINE_SIZE of Linux on x86, less its terminating zero."""
 
 BESIDE_SQUASHFS = 300
-"""MiB of memory that a PC needs beside the squashfs it holds: one of 138 MB ran in a PC with 512."""
+"""MiB of memory that a PC needs in addition to the squashfs: one of 138 MB ran in a PC with 512 MiB."""
 
 _BARE_MAC = re.compile(r"[0-9a-f]{12}")
 _WORD = re.compile(r"[!-~]+")
 
 _FIXED = (
-    # A failed boot starts again after 30 seconds instead of offering a root shell.
+    # After a failed boot the PC restarts in 30 seconds instead of offering a root shell.
     "panic=30",
-    # Neither live-boot nor systemd may look for persistence, a resume image, swap or partitions on local disks.
+    # Keep live-boot and systemd from looking for persistence, a resume image, swap or partitions on local disks.
     "nopersistence",
     "noresume",
     "systemd.gpt_auto=0",
     "systemd.swap=0",
-    # live-boot writes neither /etc/fstab nor /etc/network/interfaces.
+    # Keep live-boot from writing /etc/fstab and /etc/network/interfaces.
     "skipconfig",
-    # Screens go dark after ten minutes.
+    # Blank screens after ten minutes.
     "consoleblank=600",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class NfsRoot:
-    """The live system is mounted from the server, for as long as the PC runs; `images` is the path of the releases."""
+    """The live system is mounted from the server while the PC runs; `images` is the path of the releases."""
 
     images: PurePosixPath
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRoot:
-    """The live system is fetched into the PC's memory; `size` is that of its squashfs, in bytes."""
+    """The live system is fetched into the PC's memory; `size` is the size of its squashfs in bytes."""
 
     size: int
 
     @property
     def memory(self) -> int:
-        """MiB that the PC's kernel must have (MemTotal), or it is refused by image/tree's fetch-root."""
+        """MiB of memory that the PC needs (MemTotal); with less, image/tree's fetch-root refuses it."""
         return -(-self.size // (1 << 20)) + BESIDE_SQUASHFS
 
 
@@ -68,14 +68,14 @@ def render(
 ) -> str:
     """Return the command line; `state` is a path on the server, `mac` is twelve lower-case digits.
 
-    Raises ValueError for a value that would not survive as one word.
+    Raises ValueError for a value that would not be read back as one word.
     """
     if not _BARE_MAC.fullmatch(mac):
         raise ValueError(f"{mac!r} is not a MAC address of twelve lower-case digits")
     words = (
         "boot=live",
         *_root_words(server, root, release, mac, port),
-        # live-boot compares it letter by letter with the kernel's lower-case form.
+        # live-boot compares it with the kernel's form, which is lower-case.
         "BOOTIF=01-" + "-".join(mac[at : at + 2] for at in range(0, 12, 2)),
         f"netboot_appliance.port={port}",
         f"netboot_appliance.token={token}",
@@ -86,7 +86,7 @@ def render(
     for word in words:
         if not _WORD.fullmatch(word) or '"' in word:
             raise ValueError(
-                f"{word!r} cannot stand on a kernel command line: it holds a space, a quote or a control character"
+                f"{word!r} cannot go on a kernel command line: it contains a space, a quote or a control character"
             )
     line = " ".join(words)
     if len(line) > LONGEST:
@@ -100,6 +100,6 @@ def _root_words(server: IPv4Address, root: Root, release: str, mac: str, port: i
             return ("netboot=nfs", f"nfsroot={server}:{images / release}", "nfsopts=timeo=600")
         case HttpRoot():
             host = f"{server}" if port == 80 else f"{server}:{port}"
-            # live-boot takes the name behind the last dot for the kind of file: no query may follow.
+            # live-boot takes what follows the last dot as the file type, so there must be no query.
             url = f"http://{host}/boot/{mac}/image/{release}/live/filesystem.squashfs"
             return (f"fetch={url}", f"netboot_appliance.memory={root.memory}")

@@ -1,4 +1,4 @@
-"""What live-build is told: its `lb config` arguments and its config tree. PURE: it runs and writes nothing.
+"""The input of live-build: the arguments of `lb config` and the config tree. PURE: runs and writes nothing.
 
 Options: lb_config(1) of live-build 20230502 (Debian 12) and 20250505 (Debian 13).
 """
@@ -18,7 +18,7 @@ _NO_MIRRORS = Mirrors("", "", updates=True)
 
 
 def arguments(recipe: ImageRecipe, mirrors: Mirrors) -> tuple[str, ...]:
-    """Return the arguments of `lb config`, one value an element, nothing to be quoted."""
+    """Return the arguments of `lb config`, one per element and unquoted."""
     return ("noauto", *(part for name, value in _options(recipe, mirrors).items() for part in (f"--{name}", value)))
 
 
@@ -32,12 +32,12 @@ def config_tree(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> dict[str, byt
 
 
 def mode(content: bytes) -> int:
-    """Return the permissions of a file of the tree: scripts are executable, whatever the checkout made of them."""
+    """Return the permissions of a file of the tree: scripts are executable, whatever their mode in the checkout."""
     return EXECUTABLE if content.startswith(b"#!") else PLAIN
 
 
 def digest(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> str:
-    """Return a sha256 over all that makes an image what it is, except the mirrors it is fetched from."""
+    """Return a SHA-256 of everything that determines an image, except the mirrors it is fetched from."""
     whole = hashlib.sha256(json.dumps([asdict(recipe), arguments(recipe, _NO_MIRRORS)]).encode())
     for name, content in sorted(config_tree(recipe, tree).items()):
         whole.update(f"{name} {mode(content):o} {len(content)}\n".encode() + content)
@@ -45,7 +45,7 @@ def digest(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> str:
 
 
 def bootstrap_key(recipe: ImageRecipe, mirrors: Mirrors) -> str:
-    """Return a name for what the cached first stage depends on: with another key, the cache is of no use."""
+    """Return a key for everything the cached first stage depends on: with another key the cache cannot be used."""
     options = _options(recipe, mirrors)
     names = ("distribution", "architecture", "archive-areas", "debootstrap-options", "mirror-bootstrap")
     return hashlib.sha256("\n".join(options[name] for name in names).encode()).hexdigest()
@@ -58,15 +58,15 @@ def _options(recipe: ImageRecipe, mirrors: Mirrors) -> dict[str, str]:
         "architecture": recipe.architecture,
         "archive-areas": "main non-free-firmware" if recipe.firmware else "main",
         "linux-flavours": recipe.kernel,
-        # The image is taken from live-build's binary directory, so its kind must only add nothing: tar, no loader.
-        # A single space is how live-build is told that there is none.
+        # We take the files from live-build's binary directory, so the image type should add nothing: tar, no loader.
+        # A single space tells live-build that there is none.
         "binary-image": "tar",
         "bootloaders": " ",
         "debootstrap-options": "--variant=minbase --include=ca-certificates,zstd",
         "apt-recommends": "false",
         "apt-indices": "false",
         "apt-source-archives": "false",
-        # live-build's own choice of firmware is all of it, 500 MB.
+        # live-build would add all firmware: 500 MB.
         "firmware-chroot": "false",
         "firmware-binary": "false",
         "debian-installer": "none",

@@ -1,6 +1,6 @@
-"""Finds the Debian archive that the build host itself uses, in its apt sources. PURE: it is given their text.
+"""Finds the Debian archive that the build host uses, in the text of its apt sources. PURE.
 
-Reads one-line entries and deb822 stanzas (sources.list(5)); knows nothing of pinning or authentication.
+Reads one-line entries and deb822 stanzas (sources.list(5)). Knows nothing about pinning or authentication.
 """
 
 import re
@@ -13,7 +13,7 @@ _DEBIANS_KEYS = "debian-archive"
 
 
 class MirrorError(Exception):
-    """The sources name no archive that the image could be built from; `hint` says what to do."""
+    """The sources name no archive from which the image could be built; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class MirrorError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One enabled binary archive: one address, one suite. `keyring` is empty when apt's own keys sign it."""
+    """One enabled binary archive: one address, one suite. `keyring` is empty if apt's own keys sign it."""
 
     uri: str
     suite: str
@@ -44,16 +44,16 @@ class Mirrors:
 
 
 def parse(text: str, *, deb822: bool) -> tuple[Source, ...]:
-    """Read one file of apt sources; lines that are not understood are left out, as they are none of ours."""
+    """Read one file of apt sources; skips what it does not understand."""
     return tuple(_stanzas(text) if deb822 else _lines(text))
 
 
 def choose(sources: Iterable[Source], distribution: str, host: str, proxy: str = "") -> Mirrors:
-    """Return Debian's own archive among the sources; raises MirrorError when there is none.
+    """Return Debian's own archive among the sources; raises MirrorError if there is none.
 
-    `host` is the suite that the host itself is, such as `trixie`: the archive that carries it carries `distribution`
-    too. Third parties also publish a suite named `bookworm` with a component `main`: an entry signed by another key
-    than Debian's is theirs, and the archive that also carries SUITE-updates goes first.
+    `host` is the suite of the host itself, such as `trixie`: an archive that has it also has `distribution`. Third
+    parties publish a suite `bookworm` with a component `main`, too: entries signed with a key other than Debian's are
+    theirs, and an archive that also has SUITE-updates is preferred.
     """
     ours = [source for source in sources if "main" in source.components and _usable(source)]
     suites = tuple(dict.fromkeys((distribution, host)))
@@ -71,7 +71,7 @@ def choose(sources: Iterable[Source], distribution: str, host: str, proxy: str =
 
 
 def parse_proxy(dump: str) -> str:
-    """Return the http proxy in the output of `apt-config dump`, or an empty string."""
+    """Return the HTTP proxy in the output of `apt-config dump`, or an empty string."""
     match = _PROXY.search(dump)
     return "" if match is None or match["url"].upper() == "DIRECT" else match["url"]
 

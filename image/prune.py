@@ -1,6 +1,6 @@
-"""Deletes old releases. Which ones PCs may be running it is told.
+"""Deletes old releases. The caller says which ones PCs may be running.
 
-A release vanishes in one step, by its name; what was being deleted when power failed is deleted the next time.
+A release is renamed before it is deleted, so it vanishes in one step; what an interrupted deletion left goes next time.
 """
 
 import shutil
@@ -11,22 +11,22 @@ from pathlib import Path
 from image import release
 from image.release import Release
 
-_DOOMED = ".pruned-"
+_DELETED = ".pruned-"
 
 
 @dataclass(frozen=True, slots=True)
 class PruneList:
-    """The releases of a directory, newest first: those to be deleted, and those kept with the reasons, in words."""
+    """The releases of a directory, newest first: those to delete, and those to keep with the reasons, in words."""
 
     old: tuple[Release, ...]
     kept: tuple[tuple[Release, tuple[str, ...]], ...]
 
 
 def choose(images: Path, keep: int, running: Collection[str], named: Collection[str] = ()) -> PruneList:
-    """Tell old releases from those to keep: the `keep` newest, the active and previous one, those `running`, and those
-    that are `named` as entries of a boot menu.
+    """Separate old releases from those to keep: the `keep` newest, the active and the previous one, those `running`,
+    and those `named` by entries of a boot menu.
 
-    Broken releases are neither. Raises ReleaseError when it cannot be told which one is active.
+    Broken releases are in neither list. Raises ReleaseError if the active one cannot be determined.
     """
     active, previous = release.current(images), release.previous(images)
     reasons: dict[str, Collection[str]] = {
@@ -51,13 +51,13 @@ def choose(images: Path, keep: int, running: Collection[str], named: Collection[
 
 
 def prune(images: Path, keep: int, running: Collection[str], named: Collection[str] = ()) -> PruneList:
-    """Delete what `choose` calls old, and what an interrupted call has left; raises ReleaseError, OSError."""
+    """Delete what `choose` calls old, and what an interrupted call left; raises ReleaseError, OSError."""
     if not images.is_dir():
         return PruneList((), ())
     with release.changing(images):
         found = choose(images, keep, running, named)
         for each in found.old:
-            each.path.rename(images / f"{_DOOMED}{each.id}")
-    for left in images.glob(f"{_DOOMED}*"):
+            each.path.rename(images / f"{_DELETED}{each.id}")
+    for left in images.glob(f"{_DELETED}*"):
         shutil.rmtree(left)
     return found

@@ -1,7 +1,7 @@
-"""Releases: immutable directories of a built live system, and the two links that say which one is served.
+"""Releases: immutable directories with a built live system, and the two links that say which one is served.
 
-A release is `IMAGES/ID/{live/filesystem.squashfs, vmlinuz, initrd.img, packages, manifest.json}`; `IMAGES/current`
-and `IMAGES/previous` are symbolic links, replaced in one step. Does not build (build.py) and serves nothing.
+A release is `IMAGES/ID/{live/filesystem.squashfs, vmlinuz, initrd.img, packages, manifest.json}`. `IMAGES/current` and
+`IMAGES/previous` are symbolic links, replaced in one step. Does not build (build.py) or serve.
 """
 
 import fcntl
@@ -9,9 +9,7 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,7 +23,6 @@ KERNEL, INITRD, SQUASHFS, PACKAGES = "vmlinuz", "initrd.img", "live/filesystem.s
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 _LARGEST_MANIFEST = 1 << 20
-_UNFINISHED = ".building-"
 
 
 class ReleaseError(Exception):
@@ -38,7 +35,7 @@ class ReleaseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFile:
-    """One file of a release: its size in bytes and its sha256 in hex."""
+    """One file of a release: its size in bytes and its SHA-256 in hex."""
 
     size: int
     sha256: str
@@ -46,7 +43,7 @@ class ReleaseFile:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release as its manifest describes it; `digest` names the recipe and the tree it was built from."""
+    """A release as its manifest describes it; `digest` identifies the recipe and the tree it was built from."""
 
     path: Path
     created: datetime
@@ -68,7 +65,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a directory of images holds: releases, newest first, and why the others are none."""
+    """The releases in a directory of images, newest first, and the errors of the broken ones."""
 
     releases: tuple[Release, ...]
     broken: tuple[ReleaseError, ...]
@@ -80,7 +77,7 @@ def name(created: datetime, digest: str) -> str:
 
 
 def releases(images: Path) -> Listing:
-    """Return all releases in a directory; a missing directory holds none."""
+    """Return all releases in a directory; none if the directory is missing."""
     found: list[Release] = []
     broken: list[ReleaseError] = []
     names = (
@@ -97,7 +94,7 @@ def releases(images: Path) -> Listing:
 
 
 def read(images: Path, release_id: str) -> Release:
-    """Return one release after a look at its manifest and the sizes of its files; raises ReleaseError."""
+    """Return one release after checking its manifest and the sizes of its files; raises ReleaseError."""
     path = images / release_id
     if not _ID.fullmatch(release_id) or not path.is_dir():
         raise ReleaseError(f"there is no release {release_id!r} in {images}", "list them: netboot-appliance image list")
@@ -117,41 +114,8 @@ def read(images: Path, release_id: str) -> Release:
     return release
 
 
-def publish(
-    images: Path, sources: Mapping[str, Path], created: datetime, recipe: ImageRecipe, digest: str, kernel: str
-) -> Release:
-    """Copy the files of a release into its directory, which appears complete or, when power fails, not at all.
-
-    `sources` names the four files above. What a publication cut short has left is removed first. Raises OSError.
-    """
-    images.mkdir(mode=0o755, parents=True, exist_ok=True)
-    for left in images.glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(left)
-    final = images / name(created, digest)
-    unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=images))
-    try:
-        (unfinished / "live").mkdir()
-        for each, source in sources.items():
-            shutil.copyfile(source, unfinished / each)
-            _settle(unfinished / each)
-        files = {each: describe(unfinished / each) for each in sources}
-        made = Release(final, created, recipe, digest, kernel, files)
-        (unfinished / MANIFEST).write_bytes(render_manifest(made))
-        _settle(unfinished / MANIFEST)
-        for directory in (unfinished / "live", unfinished):
-            # Every client reads them, whatever the umask of whoever built.
-            directory.chmod(0o755)
-            _sync_directory(directory)
-        unfinished.rename(final)
-        _sync_directory(images)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    return made
-
-
 def verify(release: Release) -> list[str]:
-    """Read every file of a release and return what differs from its manifest, in words; empty when nothing does."""
+    """Read all files of a release and return what differs from its manifest, in words; empty if nothing does."""
     problems = []
     for each, file in release.files.items():
         try:
@@ -165,26 +129,26 @@ def verify(release: Release) -> list[str]:
 
 
 def named(images: Path) -> str | None:
-    """The name of the active release, whether or not there is such a release; raises ReleaseError when `images` cannot
-    be read. Cheap enough to ask all the time."""
+    """The id of the active release, whether or not that exists; raises ReleaseError if `images` cannot be read. Cheap
+    enough to call all the time."""
     return _target(images / "current")
 
 
 def current(images: Path) -> Release | None:
-    """Return the active release, None when none was ever activated; raises ReleaseError when it is broken."""
+    """Return the active release, None if none was ever activated; raises ReleaseError if it is broken."""
     target = named(images)
     return None if target is None else read(images, target)
 
 
 def previous(images: Path) -> Release | None:
-    """Return the release that `rollback` would activate, if any; raises ReleaseError when it is broken."""
+    """Return the release that `rollback` would activate, if any; raises ReleaseError if it is broken."""
     target = _target(images / "previous")
     return None if target is None or target == _target(images / "current") else read(images, target)
 
 
 def activate(images: Path, release_id: str) -> Release:
     """Make a release the active one, in one step, and remember the one it replaces; raises ReleaseError."""
-    # What is no release is named as such, before anything is touched.
+    # Check it before anything is touched.
     read(images, release_id)
     try:
         with changing(images):
@@ -195,16 +159,16 @@ def activate(images: Path, release_id: str) -> Release:
             _link(images, "current", release_id)
     except OSError as error:
         raise ReleaseError(
-            f"the release {release_id} cannot be activated in {images}: {error.strerror}",
-            "run it as root; check the disk",
+            f"cannot activate the release {release_id} in {images}: {error.strerror}",
+            "run as root (sudo), and check the disk",
         ) from error
     return release
 
 
 @contextmanager
 def changing(images: Path) -> Iterator[None]:
-    """Keep other processes from activating and deleting releases meanwhile; raises OSError."""
-    # Not the directory itself: everybody who may read it could hold its lock.
+    """Keep other processes from activating or deleting releases meanwhile; raises OSError."""
+    # Not on the directory itself: anybody who can read that could hold its lock.
     descriptor = os.open(images / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -214,7 +178,7 @@ def changing(images: Path) -> Iterator[None]:
 
 
 def rollback(images: Path) -> Release:
-    """Activate the release that was active before this one; raises ReleaseError when there is none."""
+    """Activate the release that was active before this one; raises ReleaseError if there is none."""
     release = previous(images)
     if release is None:
         raise ReleaseError("there is no earlier release to go back to", "choose one: netboot-appliance image list")
@@ -222,7 +186,7 @@ def rollback(images: Path) -> Release:
 
 
 def describe(path: Path) -> ReleaseFile:
-    """Return size and sha256 of a file; raises OSError."""
+    """Return size and SHA-256 of a file; raises OSError."""
     with path.open("rb") as file:
         return ReleaseFile(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
@@ -241,10 +205,10 @@ def render_manifest(release: Release) -> bytes:
 
 
 def _content(path: Path) -> bytes:
-    # The server looks at it several times a second, and must not wait for who writes into a pipe.
+    # The server reads it several times a second, and must not block if it is a pipe.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("it is no file")
+            raise ValueError("it is not a regular file")
         content = file.read(_LARGEST_MANIFEST + 1)
     if len(content) > _LARGEST_MANIFEST:
         raise ValueError("it is too large")
@@ -254,13 +218,13 @@ def _content(path: Path) -> bytes:
 def _parse(path: Path, content: bytes) -> Release:
     manifest = json.loads(content)
     if manifest["id"] != path.name:
-        raise ValueError(f"it belongs to {manifest['id']}")
+        raise ValueError(f"it is the manifest of {manifest['id']}")
     recipe = dict(manifest["recipe"])
     recipe["packages"] = tuple(recipe["packages"])
     files = {each: ReleaseFile(int(file["size"]), str(file["sha256"])) for each, file in manifest["files"].items()}
     for each in (KERNEL, INITRD, SQUASHFS, PACKAGES):
         if each not in files:
-            raise ValueError(f"it does not name {each}")
+            raise ValueError(f"it does not list {each}")
     created = datetime.fromisoformat(manifest["created"]).astimezone(UTC)
     return Release(path, created, ImageRecipe(**recipe), str(manifest["digest"]), str(manifest["kernel"]), files)
 
@@ -286,17 +250,11 @@ def _link(images: Path, link: str, target: str) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
     temporary.replace(images / link)
-    _sync_directory(images)
+    sync_directory(images)
 
 
-def _settle(path: Path) -> None:
-    path.chmod(0o644)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    # Without it the names in a directory may not survive a power cut.
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut; raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

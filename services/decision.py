@@ -1,4 +1,4 @@
-"""Why a service stays silent: the one list of reasons.
+"""Why a service does not answer: the one list of reasons.
 
 Every refusal is an `Ignore` with one of these reasons; the log, the CLI and the doctor show the same words.
 """
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a request gets no answer, in the words people read."""
+    """Why a request gets no answer, in the words that people read."""
 
     NOT_ALLOWED = "its MAC address is not in the allowlist"
     NOT_NETBOOT = "not a network boot request (no PXEClient or HTTPClient class, or no architecture)"
@@ -20,26 +20,26 @@ class Reason(StrEnum):
     NO_LEASE = "it asks for an address that was not leased to it here"
     MALFORMED = "the packet is malformed"
     UNKNOWN_NEIGHBOUR = "the kernel's neighbour table has no MAC address for it"
-    MAC_MISMATCH = "the neighbour table has another MAC address for it than the one it claims"
+    MAC_MISMATCH = "the neighbour table has a different MAC address for it than the one it claims"
     NO_CLAIM = "it is behind a router and its request names no MAC address"
     OUTSIDE_NETWORKS = "its address is outside the configured networks"
     NO_BOOT = "this MAC address has no boot under way"
     TOKEN_INVALID = "its token does not belong to the current boot of this MAC address"  # noqa: S105
-    TOKEN_SPENT = "its live system is up: the secrets were for its start"  # noqa: S105
+    TOKEN_SPENT = "its live system is already up: the secrets are only for its start"  # noqa: S105
     NO_IMAGE = "no image is active"
     NO_FILE = "there is no such file"
-    OUTSIDE_ROOT = "the path leads out of the boot root"
+    OUTSIDE_ROOT = "the path leads outside the boot root"
     UNREADABLE = "the server cannot read that file"
     PASSWORD_NEEDED = "the menu entry is locked, and no password came with the request"  # noqa: S105
     PASSWORD_WRONG = "the password for a locked menu entry was wrong"  # noqa: S105
-    PASSWORDS_TIRED = "too many wrong passwords for locked menu entries: none is looked at for some minutes"
-    READ_ONLY = "this server takes no files"
+    PASSWORDS_BLOCKED = "too many wrong passwords for locked menu entries: none is checked for some minutes"
+    READ_ONLY = "this server accepts no uploads"
     STOPPING = "the server is stopping"
     TOO_MANY = "too many transfers are under way"
 
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """No answer, and why."""
+    """No answer, and the reason."""
 
     reason: Reason

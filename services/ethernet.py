@@ -1,6 +1,6 @@
 """MAC addresses and ranges of them, as values.
 
-Parses every common notation (colons, hyphens, Cisco dots, bare digits). Knows nothing of who is allowed.
+Reads every common notation (colons, hyphens, Cisco dots, bare digits). Knows nothing of who is allowed.
 """
 
 import re
@@ -21,7 +21,7 @@ _NOTATIONS = "write it as 52:54:00:aa:bb:cc, 52-54-00-aa-bb-cc, 5254.00aa.bbcc o
 
 @dataclass(frozen=True, order=True, slots=True)
 class MacAddress:
-    """A 48-bit Ethernet address; `value` is its big-endian integer, so addresses sort as they read."""
+    """A 48-bit Ethernet address. `value` is its big-endian integer, so that addresses sort as they are written."""
 
     value: int
 
@@ -48,7 +48,7 @@ class MacAddress:
 
     @property
     def bare(self) -> str:
-        """Twelve lower-case digits: the name of the client's directory, host and path."""
+        """Twelve lower-case digits: the form of the address in paths, URLs and host names."""
         return f"{self.value:012x}"
 
 
@@ -102,7 +102,7 @@ class MacRange:
 
     @property
     def size(self) -> int:
-        """How many addresses the range holds."""
+        """The number of addresses in the range."""
         return self.last.value - self.first.value + 1
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
-"""What the services saw and did, as plain values. They carry no time: whoever records them has the clock."""
+"""What the services saw and did, as plain values. They carry no time: the code that records them adds it."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import IPv4Address
 
 from services.decision import Reason
@@ -9,10 +10,10 @@ from services.ethernet import MacAddress
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """A DHCPDISCOVER of an allowed client, or its question to port 4011 where port 67 is another server's.
+    """A DHCPDISCOVER of an allowed client, or its question to port 4011 where another server has port 67.
 
-    `architecture` is the first of option 93 we support; `ipxe`: iPXE asks; `http`: UEFI HTTP boot does; `fingerprint`
-    is that of its firmware (services/dhcp/fingerprint.py), empty in what older versions wrote down.
+    `architecture` is the first number of option 93 that we support. `ipxe`: iPXE asks; `http`: UEFI HTTP boot asks.
+    `fingerprint` is that of the firmware (services/dhcp/fingerprint.py), empty in records of older versions.
     """
 
     mac: MacAddress
@@ -26,7 +27,7 @@ class Discovered:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """An answer left for the client: an OFFER on port 67, or the ACK of a boot service request on 4011."""
+    """An answer was sent to the client: an OFFER on port 67, or the ACK of a boot server request on port 4011."""
 
     mac: MacAddress
     boot_file: str
@@ -43,7 +44,7 @@ class AddressSeen:
 
 @dataclass(frozen=True, slots=True)
 class LeaseChosen:
-    """An allowed client took the offer of the DHCP server `server`; `ours`: that is the box itself."""
+    """An allowed client took the offer of the DHCP server `server`; `ours`: that server is the box."""
 
     mac: MacAddress
     server: IPv4Address
@@ -52,7 +53,7 @@ class LeaseChosen:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A request that got no answer. `client` is the MAC address where known, else the IP address."""
+    """A request got no answer. `client` is its MAC address where that is known, else its IP address."""
 
     service: str
     client: str
@@ -62,7 +63,7 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class TransferProgressed:
-    """`sent` of `size` bytes of `path` were acknowledged; the first one of a transfer has sent = 0."""
+    """`sent` of the `size` bytes of `path` were acknowledged; the first event of a transfer has sent = 0."""
 
     mac: MacAddress
     service: str
@@ -84,7 +85,7 @@ class TransferServed:
 
 @dataclass(frozen=True, slots=True)
 class TransferFailed:
-    """A transfer ended before its last byte: given up, refused by the client, or its connection closed."""
+    """A transfer ended before its last byte: it was given up, the client refused it, or its connection closed."""
 
     mac: MacAddress
     service: str
@@ -95,7 +96,7 @@ class TransferFailed:
 
 @dataclass(frozen=True, slots=True)
 class ScriptServed:
-    """The client fetched its boot script. `root` is how the live system gets to it: "nfs" or "http"."""
+    """The client fetched its boot script. `root` is how the live system gets its root: "nfs" or "http"."""
 
     mac: MacAddress
     root: str = "nfs"
@@ -103,15 +104,26 @@ class ScriptServed:
 
 @dataclass(frozen=True, slots=True)
 class EntryStarted:
-    """The client got the script of this entry of the menu. Of the entry "boinc" it tells only after another one."""
+    """The client got the script of this menu entry. The entry "boinc" has an event only when it follows another one."""
 
     mac: MacAddress
     entry: str
 
 
+class ReportedStage(StrEnum):
+    """The stages of a boot that the live system reports, in the words that its scripts send (image/tree/)."""
+
+    ROOT_MOUNTED = "root-mounted"
+    REPORTED = "reported"
+    ATTACHED = "attached"
+    COMPUTING = "computing"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The live system reported a stage of its boot, with details of its own (`uptime`, `hostid`, …)."""
+    """The live system reported a stage of its boot, with details of its own (`uptime`, `hostid`, …). `stage` is a
+    ReportedStage, or a word that a newer version wrote down."""
 
     mac: MacAddress
     stage: str

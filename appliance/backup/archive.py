@@ -1,9 +1,9 @@
 """A backup file: one .tar.gz with the configuration, the allowlist and the registry.
 
-This module writes and reads the file; `appliance.backup.restore` brings it into force. It never holds the images of the
-live system, which can be built again, or the PCs' BOINC state. A BOINC client that is put back to an older state
-reports an older number (rpc_seqno) than the project's server has seen from it; the server then makes it a new host, and
-its tasks are lost.
+This module writes and reads the file; `appliance.backup.restore` brings it into force. A backup never holds the images
+of the live system, which can be built again, or the PCs' BOINC state: a BOINC client with restored state reports a
+lower number (rpc_seqno) than the project's server has seen from it, so the server takes it for a new host, and its
+tasks are lost.
 """
 
 import gzip
@@ -26,18 +26,20 @@ from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.registry import schema
 from appliance.registry.database import Registry
-from appliance.registry.move_from_0_1 import take_over
+from appliance.registry.move_from_0_1 import move_old_registry
+from appliance.registry.sql_errors import explain
+from services.linux import atomic_file
 
 MANIFEST, CONFIG, ALLOWLIST, REGISTRY = "manifest.json", "config.toml", "allowlist.txt", "registry.sqlite3"
 FORMAT = 1
-# Bytes. A registry of a thousand PCs has 100 MB; what is larger than this is no backup of ours.
+# Bytes. The registry of a thousand PCs takes 100 MB; anything larger than this is not a backup of ours.
 LARGEST = {MANIFEST: 1 << 16, CONFIG: 1 << 20, ALLOWLIST: 1 << 28, REGISTRY: 1 << 32}
 _NOTHING = "nothing was changed"
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup says about itself. `made` is UTC in ISO 8601, `schema` the registry's."""
+    """What a backup says about itself. `made` is UTC in ISO 8601, `schema` that of the registry."""
 
     format: int
     version: str
@@ -48,7 +50,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a backup holds: its files with their sizes in bytes, entries of the allowlist, PCs that have booted."""
+    """What a backup holds: files with their sizes in bytes, number of allowlist entries and of PCs that have booted."""
 
     manifest: Manifest
     files: dict[str, int]
@@ -63,35 +65,25 @@ def default_name(now: datetime) -> str:
 
 
 def create(config: Config, target: Path) -> Contents:
-    """Write a backup to a new file, mode 0600: all of it or, as a UserError, none of it."""
+    """Write a complete backup to a new file, mode 0600; raises UserError, and then leaves no file."""
     if os.path.lexists(target):
-        raise UserError(f"{target} exists already; {_NOTHING}", "name another file, or move it away")
+        raise UserError(f"{target} already exists; {_NOTHING}", "name another file, or move it away")
     try:
-        # In the same directory, so that it can be given its name in one step. Made with mode 0600.
-        descriptor, name = tempfile.mkstemp(prefix=".netboot-appliance-", suffix=".unfinished", dir=target.parent)
-        try:
-            with open(descriptor, "wb") as file:
-                contents = write(config, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(name, target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with atomic_file.new_file(target, mode=0o600) as file:
+            return write(config, file)
     except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}", "name a file elsewhere", code=1) from error
-    return contents
+        raise UserError(f"cannot write {target}: {error.strerror}", "name a file somewhere else", code=1) from error
 
 
 def write(config: Config, file: IO[bytes]) -> Contents:
-    """Write a backup of this moment, also while the server runs. Raises UserError, and OSError of `file`."""
+    """Write a backup of this moment, even while the server runs. Raises UserError; OSError if `file` fails."""
     now = datetime.now(UTC).replace(microsecond=0)
     try:
-        take_over(config.registry)
-        nothing = not config.registry.exists()
+        move_old_registry(config.registry)
+        missing = not config.registry.exists()
     except PermissionError as error:
-        raise schema.explain(config.registry, error) from error
-    if nothing:
+        raise explain(config.registry, error) from error
+    if missing:
         raise UserError(
             f"there is no registry {config.registry}: nothing to back up", "see: netboot-appliance config show"
         )
@@ -101,7 +93,7 @@ def write(config: Config, file: IO[bytes]) -> Contents:
         manifest = Manifest(
             FORMAT, version("netboot-appliance"), schema.examine(directory / REGISTRY), gethostname(), now.isoformat()
         )
-        # A second copy: reading it brings it to today's schema, and the backup is of what there is.
+        # Read a second copy: opening it migrates it to the current schema, but the backup keeps the schema there is.
         shutil.copyfile(directory / REGISTRY, directory / "read")
         with Registry(directory / "read") as registry:
             entries, clients = registry.allowlist().entries, len(registry.clients())
@@ -125,27 +117,27 @@ def _pack(directory: Path, files: dict[str, int], now: datetime, file: IO[bytes]
 
 
 def unpack(file: Path, directory: Path) -> Manifest:
-    """Check the outside of a backup and put its files into `directory`; raises UserError and leaves the rest alone.
+    """Check that this is a backup and extract its files into `directory`; raises UserError, touches nothing else.
 
-    The files are there complete, and of names and sizes that can be; what is in them is not looked at here.
+    The files are complete, and their names and sizes are valid; except for the manifest, their content is not checked.
     """
     try:
         with gzip.open(file) as stream:
             with tarfile.open(fileobj=stream, mode="r|") as tar:
                 for member in tar:
                     _extract(tar, member, directory)
-            # To the end: there is the checksum.
+            # Read to the end, where the checksum is.
             while stream.read(io.DEFAULT_BUFFER_SIZE):
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _wrong(file, f"it is damaged or something else ({error})") from error
+        raise _wrong(file, f"it is damaged, or something else ({error})") from error
     except ValueError as error:
         raise _wrong(file, str(error)) from error
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}", _NOTHING) from error
     for name in (MANIFEST, REGISTRY):
         if not (directory / name).exists():
-            raise _wrong(file, f"there is no {name} in it")
+            raise _wrong(file, f"it contains no {name}")
     try:
         return _manifest(json.loads((directory / MANIFEST).read_text(encoding="utf-8")))
     except (ValueError, RecursionError) as error:
@@ -153,11 +145,11 @@ def unpack(file: Path, directory: Path) -> Manifest:
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
-    """Take out one of the files that belong there; raises ValueError for everything else."""
+    """Extract one of the files of a backup; raises ValueError for anything else."""
     if member.name not in LARGEST or member.type != tarfile.REGTYPE or member.sparse is not None:
-        raise ValueError(f"{member.name[:80]!r} does not belong there")
+        raise ValueError(f"{member.name[:80]!r} does not belong in it")
     if member.size > LARGEST[member.name]:
-        raise ValueError(f"{member.name} has {member.size} bytes, too much to be true")
+        raise ValueError(f"{member.name} has {member.size} bytes, which is too large")
     content = tar.extractfile(member)
     if content is None:
         raise ValueError(f"{member.name} has no content")
@@ -165,15 +157,15 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> 
         with (directory / member.name).open("xb") as target:
             shutil.copyfileobj(content, target)
     except FileExistsError:
-        raise ValueError(f"{member.name} is in it twice") from None
+        raise ValueError(f"{member.name} appears twice") from None
 
 
 def _manifest(found: Any) -> Manifest:
     kinds = {"format": int, "version": str, "schema": int, "host": str, "made": str}
     if not isinstance(found, dict):
-        raise ValueError("it is not a table")
+        raise ValueError("it is not an object")
     if isinstance(found.get("format"), int) and found["format"] > FORMAT:
-        raise ValueError(f"format {found['format']} is of a newer netboot-appliance, which can restore it")
+        raise ValueError(f"format {found['format']} is from a newer netboot-appliance, which can restore it")
     for name, kind in kinds.items():
         if type(found.get(name)) is not kind:
             raise ValueError(f"no {name}")

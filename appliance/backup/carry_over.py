@@ -1,4 +1,4 @@
-"""What a restored registry takes over from the one that it replaces, and what it must not keep."""
+"""What a restored registry adopts from the one it replaces, and what it must not keep."""
 
 import secrets
 from pathlib import Path
@@ -6,26 +6,26 @@ from pathlib import Path
 from appliance.registry.database import Registry
 
 
-def void_token(registry: Registry, boot: int) -> None:
-    """Give a boot a token that nobody has."""
+def invalidate_token(registry: Registry, boot: int) -> None:
+    """Give a boot a new token that nobody knows."""
     registry.sql.execute("UPDATE boots SET token = ? WHERE id = ?", (secrets.token_urlsafe(18), boot))
 
 
 def forget_server(registry: Registry) -> None:
-    """Forget the facts about the running server: it was another one."""
+    """Delete the facts about the running server: they are about another one."""
     registry.sql.execute("DELETE FROM server")
 
 
-def go_on_from(registry: Registry, other: Path) -> bool:
-    """Take over the boots and leases, and the clients that are missing here, from another registry of this schema.
+def adopt_boots(registry: Registry, other: Path) -> bool:
+    """Copy the boots and leases, and the clients that are missing here, from another registry of this schema.
 
-    A client keeps its number unless another one has it here. False, and nothing done to the boots, if `other` has
-    none.
+    A client keeps its number unless another client has it here. If `other` has no boots, returns False and leaves the
+    boots and leases unchanged.
     """
     registry.sql.execute("ATTACH ? AS other", (str(other),))
     try:
         with registry.transaction():
-            # A conflict is a client that is known here, or a number that is taken: the latter get another one.
+            # A conflict means that the client is known here, or that its number is taken: then it gets another number.
             for columns in ("number, mac, first_seen, gui_rpc_password", "mac, first_seen, gui_rpc_password"):
                 registry.sql.execute(
                     f"INSERT OR IGNORE INTO clients ({columns})"  # noqa: S608
@@ -36,7 +36,7 @@ def go_on_from(registry: Registry, other: Path) -> bool:
             registry.sql.execute("DELETE FROM boots")
             registry.sql.execute("INSERT INTO boots SELECT * FROM other.boots")
             registry.sql.execute("INSERT INTO events SELECT * FROM other.events")
-            # What was leased since the backup is in use.
+            # Addresses leased since the backup are in use.
             registry.sql.execute("DELETE FROM leases")
             registry.sql.execute("INSERT INTO leases SELECT * FROM other.leases")
         return True

@@ -1,8 +1,8 @@
-"""Brings a backup into force: everything is checked first, then configuration and registry change places with the old.
+"""Brings a backup into force: first checks everything, then replaces configuration and registry.
 
-What the PCs do at this moment is no matter of a backup: their boots, and with them the exports under which they have
-mounted their disks, stay those of the registry that is replaced, if it can be read. Where they come from the backup, a
-token that was still worth something when it was made is worth nothing any more.
+What the PCs are doing now does not come from a backup: their boots, and with them the exports from which they have
+mounted their disks, are kept from the registry that is replaced, if it can be read. If they have to come from the
+backup, tokens that were still valid when it was made no longer are.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from appliance import allowlist
 from appliance.backup import archive
 from appliance.backup.archive import Manifest
-from appliance.backup.carry_over import forget_server, go_on_from, void_token
+from appliance.backup.carry_over import adopt_boots, forget_server, invalidate_token
 from appliance.config import file as configuration
 from appliance.config.file import SERVICE_GROUP, Config
 from appliance.errors import UserError
@@ -26,19 +26,20 @@ from appliance.registry.database import Registry
 from appliance.registry.file_owner import acting_as_owner, copy_in
 from appliance.registry.server_lock import holder, only_server
 from services.ethernet import MacAddress
+from services.linux import atomic_file
 
 _NOTHING = "nothing was changed"
-# What reading rows raises that no netboot-appliance has written.
-_NONSENSE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+# What reading rows raises that netboot-appliance did not write.
+_INVALID_ROWS = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a backup brought, or would bring. `kept` are the files that were in its place, under their new names.
+    """What was restored, or would be. `kept` are the files that were replaced, under their new names.
 
-    `configured`: the backup has a configuration file. `boots_kept`: the PCs' boots are still those of the registry that
-    was replaced. `renumbered`: a client's export has another number than before, which NFS-Ganesha takes only at its
-    start. `server`: the process that serves with this registry, in a dry run.
+    `configured`: the backup has a configuration file. `boots_kept`: the PCs' boots are those of the registry that was
+    replaced. `renumbered`: the number of a client's export has changed, which NFS-Ganesha notices only when it starts.
+    `server`: the process that serves with this registry, in a dry run.
     """
 
     manifest: Manifest
@@ -53,9 +54,9 @@ class Restored:
 
 
 def restore(file: Path, path: Path, *, dry_run: bool) -> Restored:
-    """Check a backup and, unless `dry_run`, bring it into force; `path` is the configuration file's. Raises UserError.
+    """Check a backup and, unless `dry_run`, bring it into force; `path` is the configuration file. Raises UserError.
 
-    Refuses while a server runs on the registry, and lets none start meanwhile.
+    Refuses while a server uses the registry, and lets none start meanwhile.
     """
     before = configuration.tolerant(path)
     with tempfile.TemporaryDirectory(prefix="netboot-appliance-") as name, ExitStack() as stack:
@@ -72,7 +73,7 @@ def restore(file: Path, path: Path, *, dry_run: bool) -> Restored:
 
 
 def _configuration(file: Path, unpacked: Path, path: Path, before: Config) -> Config:
-    """The configuration as it will be: that of the backup, or where it has none, today's."""
+    """The configuration to come: that of the backup, or the current one if it has none."""
     if not unpacked.exists():
         return before
     try:
@@ -95,7 +96,7 @@ def _refuse_while_serving(server: int | None) -> None:
 
 
 def _make_directory(directory: Path) -> None:
-    """The registry's directory, the server's own where it has a user; on a fresh machine nothing has made it yet."""
+    """Make the registry's directory on a fresh machine, owned by the server's user if there is one."""
     try:
         if not directory.exists():
             directory.mkdir(mode=0o700, parents=True)
@@ -106,42 +107,42 @@ def _make_directory(directory: Path) -> None:
 
 
 def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, server: int | None) -> Restored:
-    """Check the unpacked registry and make of it what will be installed; the one in force is only read."""
+    """Check the unpacked registry and turn it into the one to install; the current one is only read."""
     unpacked = directory / archive.REGISTRY
     try:
         if schema.examine(unpacked) != manifest.schema or manifest.schema < 1:
-            raise UserError("it is not the one that its manifest tells of")
+            raise UserError("it is not the one that the manifest describes")
         with Registry(unpacked) as registry:
             entries = _read(registry)
-            own = recorder.latest(registry)
-            running = _running(config.registry, directory / "running")
-            boots_kept = running is not None and go_on_from(registry, running)
+            backed_up = recorder.latest(registry)
+            current = _copy_current(config.registry, directory / "current")
+            boots_kept = current is not None and adopt_boots(registry, current)
             if not boots_kept:
-                for boot in own:
+                for boot in backed_up:
                     if not boot.secrets_spent:
-                        void_token(registry, boot.id)
+                        invalidate_token(registry, boot.id)
             forget_server(registry)
             numbers = {client.mac: client.number for client in registry.clients()}
-    except (UserError, *_NONSENSE) as error:
+    except (UserError, *_INVALID_ROWS) as error:
         why = error.message if isinstance(error, UserError) else error
         raise UserError(f"the registry in {file} cannot be restored: {why}", _NOTHING) from error
     renumbered = False
-    if running is not None:
-        with Registry(running) as registry:
+    if current is not None:
+        with Registry(current) as registry:
             renumbered = any(numbers.get(client.mac) != client.number for client in registry.clients())
     configured = (directory / archive.CONFIG).exists()
     return Restored(manifest, config, configured, entries, len(numbers), boots_kept, renumbered, server, [])
 
 
 def _read(registry: Registry) -> int:
-    """Read addresses and labels as strictly as if a person had written them; how many entries the allowlist has."""
+    """Read addresses and labels as strictly as from a person; returns the number of allowlist entries."""
     for client in registry.clients():
         MacAddress.parse(str(client.mac))
     return len(allowlist.parse(allowlist.render(registry.allowlist().entries), "allowlist"))
 
 
-def _running(registry: Path, copy: Path) -> Path | None:
-    """A copy of the registry in force, of today's schema and checked; None where there is none that can be read."""
+def _copy_current(registry: Path, copy: Path) -> Path | None:
+    """A checked copy of the current registry, in the current schema; None if there is none that can be read."""
     try:
         if not registry.exists():
             return None
@@ -149,19 +150,19 @@ def _running(registry: Path, copy: Path) -> Path | None:
         with Registry(copy) as found:
             found.check()
             recorder.latest(found)
-    except (UserError, *_NONSENSE):
+    except (UserError, *_INVALID_ROWS):
         return None
     return copy
 
 
 def _install(restored: Restored, directory: Path) -> Restored:
-    """Put the new files where the old ones are; on an error all is as it was."""
+    """Replace the old files by the new ones; after an error everything is as it was."""
     registry, path = restored.config.registry, restored.config.path
     suffix = f".before-restore-{time.strftime('%Y%m%d-%H%M%S')}"
     kept: list[Path] = []
     try:
         with ExitStack() as cleanup, ExitStack() as undo:
-            # Both are complete and on the disk before the first of them takes its place.
+            # Both files are complete and on the disk before the first of them is put in place.
             new_registry = registry.with_name(f".{registry.name}.new")
             cleanup.callback(_remove, new_registry)
             _remove(new_registry)
@@ -183,7 +184,7 @@ def _install(restored: Restored, directory: Path) -> Restored:
 
 
 def _write_config(source: Path, target: Path) -> None:
-    """A configuration holds the account key: for root and the server alone from its first byte on."""
+    """A configuration holds the account key: only root and the server may ever read it."""
     copy_in(source, target)
     with suppress(LookupError):
         shutil.chown(target, group=SERVICE_GROUP)
@@ -191,7 +192,7 @@ def _write_config(source: Path, target: Path) -> None:
 
 
 def _put_log_aside(registry: Path, suffix: str, undo: ExitStack) -> list[Path]:
-    """A log that a damaged registry has left must not be taken in by the new one."""
+    """Move away the log of a damaged registry, so that SQLite does not apply it to the new one."""
     log, aside = (path.with_name(f"{path.name}-wal") for path in (registry, registry.with_name(registry.name + suffix)))
     with acting_as_owner(registry.parent):
         registry.with_name(f"{registry.name}-shm").unlink(missing_ok=True)
@@ -203,7 +204,7 @@ def _put_log_aside(registry: Path, suffix: str, undo: ExitStack) -> list[Path]:
 
 
 def _replace(new: Path, target: Path, suffix: str, undo: ExitStack) -> list[Path]:
-    """Put `new` in the place of `target`, which keeps a name of its own; there is no moment without `target`."""
+    """Replace `target` by `new` and keep the old file under another name; `target` exists at every moment."""
     aside = target.with_name(target.name + suffix)
     with acting_as_owner(target.parent):
         there = target.exists()
@@ -214,11 +215,7 @@ def _replace(new: Path, target: Path, suffix: str, undo: ExitStack) -> list[Path
         undo.callback(_move, aside, target)
     else:
         undo.callback(_remove, target)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    atomic_file.sync_directory(target.parent)
     return [aside] if there else []
 
 

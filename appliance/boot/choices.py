@@ -1,6 +1,6 @@
-"""What there is to boot on this box, and how: releases and programs on its disk, the live system's command line.
+"""What this box can boot, and how: the releases and programs on its disk, and the live system's command line.
 
-Reads the disk at each question, as the CLI changes it meanwhile; what of it a PC is offered is bootmenu's.
+Reads the disk each time, because the CLI may change it meanwhile. What of it a PC is offered is decided in menu.py.
 """
 
 from ipaddress import IPv4Address
@@ -18,14 +18,14 @@ from services.menus.menu import LiveBoot
 
 
 def look(config: Config, active: str, names: tuple[str, ...]) -> Bootable:
-    """What of the entries `names` there is; a broken release is none. Takes a look at each release that is named."""
+    """What there is of the entries `names`; a broken release does not count. Looks only at the releases named."""
     wanted = {release for name in names if (release := release_of(name))}
-    before = _before(config) if "previous" in names else None
+    before = _previous(config) if "previous" in names else None
     whole = frozenset(release for release in wanted if _is_whole(config, release))
     return Bootable(active, before, whole, memtest="memtest" in names and has_memtest(config.boot_root))
 
 
-def _before(config: Config) -> str | None:
+def _previous(config: Config) -> str | None:
     try:
         found = previous(config.images)
     except ReleaseError:
@@ -42,17 +42,17 @@ def _is_whole(config: Config, release: str) -> bool:
 
 
 def boot_files(config: Config) -> tuple[str, ...]:
-    """The names of all files that the configuration wants to be served to boot loaders and firmware."""
+    """The names of all files that the configuration wants served to boot loaders and firmware."""
     return with_followers((*config.boot.names, *(MEMTEST if "memtest" in config.menu.entries else ())))
 
 
 def live(
     config: Config, address: IPv4Address, mac: MacAddress, token: str, root: str, release: str, *, rescue: bool
 ) -> LiveBoot:
-    """The way to boot a release: the box's `address`, this boot's `token`; `root` is that of the PC's range, or empty.
+    """How to boot a release: from the box's `address`, with this boot's `token`; `root` is the PC's range's, or empty.
 
-    `rescue`: a root shell in the place of systemd. It starts no BOINC, and its token is good for reports alone. When
-    it ends, the kernel panics and starts the PC again (image/commandline.py).
+    `rescue` starts a root shell instead of systemd. It starts no BOINC, and its token is good for reports only. When
+    the shell ends, the kernel panics and restarts the PC (image/commandline.py).
     """
     command_line = render(
         server=address,

@@ -1,6 +1,6 @@
-"""One PC's boot menu: from [menu], the settings of its range, `boot next` and what there is to boot. PURE.
+"""One PC's boot menu: made from [menu], the settings of its range, `boot next` and what there is to boot. PURE.
 
-Decides which entries there are and which is the default; the rendering is that of services/menus.
+Decides which entries there are and which one is the default. services/menus/ renders it.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ RESCUE = "init=/bin/bash"
 
 @dataclass(frozen=True, slots=True)
 class Bootable:
-    """What there is to boot: the active release, the one before it, all whole releases, and whether memtest is here."""
+    """What there is to boot: the active release, the one before it, other complete releases, and perhaps memtest."""
 
     active: str
     previous: str | None = None
@@ -27,7 +27,7 @@ class Bootable:
 
 @dataclass(frozen=True, slots=True)
 class MenuDecision:
-    """A menu, where its default and its timeout come from, in words, and what it lacks of what was asked for."""
+    """A menu, where its default and its timeout come from, in words, and which requested entries it lacks and why."""
 
     menu: Menu
     default_from: str
@@ -37,46 +37,49 @@ class MenuDecision:
 
 def decide(
     settings: MenuSettings,
-    own: BootSettings,
-    following: str,
+    range_settings: BootSettings,
+    next_entry: str,
     bootable: Bootable,
     live: Callable[[str, bool], LiveBoot],
 ) -> MenuDecision:
-    """The menu of a PC whose range has the settings `own`. `following` is the entry of `boot next`, or empty: it starts
-    at once and without a password, since who may run that command is who locked it. `live(release, rescue)` is the way
-    to boot a release.
+    """The menu of a PC, whose range has the settings `range_settings`. `live(release, rescue)` returns how to boot a
+    release.
 
-    What cannot be had is left out, and named in `missing`; the default is then the configured one, at last boinc.
+    `next_entry` is the entry that `boot next` asks for, or empty. It starts at once and without a password, because
+    whoever may run that command is also the one who locked the entry.
+
+    Entries that are not available are left out and named in `missing`. If the default is one of them, the configured
+    default takes its place, and after that boinc.
     """
     missing: list[str] = []
 
     def action(name: str) -> tuple[str, Action] | None:
-        made = _action(name, bootable, live)
-        if isinstance(made, str):
-            missing.append(made)
+        found = _action(name, bootable, live)
+        if isinstance(found, str):
+            missing.append(found)
             return None
-        return made
+        return found
 
-    of_range = own.entry
-    if of_range in settings.locked:
-        missing.append(f"{of_range}: it is locked, so it cannot be the default of a range")
-        of_range = ""
-    choices = ((following, "boot next"), (of_range, "its range"), (settings.default, "[menu]"))
-    # An entry that [menu] does not list is in this PC's menu if it was asked for by name.
+    range_default = range_settings.entry
+    if range_default in settings.locked:
+        missing.append(f"{range_default}: it is locked, so it cannot be the default of a range")
+        range_default = ""
+    choices = ((next_entry, "boot next"), (range_default, "its range"), (settings.default, "[menu]"))
+    # An entry that [menu] does not list is in this PC's menu if its range or `boot next` names it.
     names = dict.fromkeys((*settings.entries, *(name for name, _ in choices if name)))
-    made = {name: found for name in names if (found := action(name)) is not None}
-    default, default_from = next(((name, source) for name, source in choices if name in made), ("boinc", "[menu]"))
-    if default not in made:
-        made[default] = _boinc(bootable, live)
+    available = {name: found for name in names if (found := action(name)) is not None}
+    default, default_from = next(((name, source) for name, source in choices if name in available), ("boinc", "[menu]"))
+    if default not in available:
+        available[default] = _boinc(bootable, live)
     at_once = default_from == "boot next"
     entries = tuple(
         MenuEntry(name, title, what, locked=name in settings.locked and not (at_once and name == default))
-        for name, (title, what) in made.items()
+        for name, (title, what) in available.items()
     )
     if at_once:
         timeout, timeout_from = 0, default_from
-    elif own.timeout is not None:
-        timeout, timeout_from = own.timeout, "its range"
+    elif range_settings.timeout is not None:
+        timeout, timeout_from = range_settings.timeout, "its range"
     else:
         timeout, timeout_from = settings.timeout, "[menu]"
     return MenuDecision(Menu(TITLE, entries, default, timeout), default_from, timeout_from, tuple(missing))
@@ -87,7 +90,7 @@ def _boinc(bootable: Bootable, live: Callable[[str, bool], LiveBoot]) -> tuple[s
 
 
 def _action(name: str, bootable: Bootable, live: Callable[[str, bool], LiveBoot]) -> tuple[str, Action] | str:
-    """The title and the action of an entry, or why there is none."""
+    """The title and the action of an entry, or why it is not available."""
     match name:
         case "boinc":
             return _boinc(bootable, live)
@@ -101,13 +104,13 @@ def _action(name: str, bootable: Bootable, live: Callable[[str, bool], LiveBoot]
             return (
                 ("Memory test", MEMTEST)
                 if bootable.memtest
-                else "memtest: apt-get install memtest86+, and restart the server"
+                else "memtest: apt-get install memtest86+, then restart the server"
             )
         case "previous":
             if bootable.previous is None:
                 return "previous: no release was active before this one"
-            return f"BOINC, the image before (image {bootable.previous})", live(bootable.previous, False)
+            return f"BOINC (previous image {bootable.previous})", live(bootable.previous, False)
     release = release_of(name)
     if release is None or release not in bootable.releases:
-        return f"{name}: there is no such release any more"
+        return f"{name}: this release no longer exists"
     return f"BOINC (image {release})", live(release, False)

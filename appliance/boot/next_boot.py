@@ -1,6 +1,6 @@
-"""`boot next MAC ENTRY`: what a PC starts at its next boot, and only at that one. A table of the registry.
+"""`boot next MAC ENTRY`: what a PC starts at its next boot, and only then. A table of the registry.
 
-A boot takes its entry when its menu is made first, and keeps it: a PC that asks again during it gets the same.
+A boot takes its entry when its menu is first made, and keeps it: a PC that asks again during that boot gets the same.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from services.ethernet import MacAddress
 
 @dataclass(frozen=True, slots=True)
 class NextBoot:
-    """`entry` is for the PC's next boot; `taken`: one that is under way has it."""
+    """`entry` is for the PC's next boot, or, if `taken`, for the boot that has begun since."""
 
     mac: MacAddress
     entry: str
@@ -19,20 +19,20 @@ class NextBoot:
 
 
 def ask(registry: Registry, mac: MacAddress, entry: str) -> None:
-    """The next boot of `mac` starts `entry`, whatever was asked for before."""
+    """Have the next boot of `mac` start `entry`, whatever was asked for before."""
     with registry.transaction():
         registry.sql.execute("INSERT OR REPLACE INTO next_boots (mac, entry) VALUES (?, ?)", (mac.value, entry))
 
 
 def clear(registry: Registry, mac: MacAddress) -> bool:
-    """Take back what was asked for and no boot has taken; False when there is nothing."""
+    """Cancel what was asked for, unless a boot has taken it; False if there was nothing to cancel."""
     with registry.transaction():
         done = registry.sql.execute("DELETE FROM next_boots WHERE mac = ? AND boot IS NULL", (mac.value,))
     return done.rowcount > 0
 
 
 def take(registry: Registry, mac: MacAddress, boot: int) -> str:
-    """The entry that the boot with this number starts, or empty. Writes only where there is one."""
+    """The entry that the boot with this number starts, or empty. Writes only if there is one."""
     row = registry.sql.execute("SELECT entry, boot FROM next_boots WHERE mac = ?", (mac.value,)).fetchone()
     if row is None:
         return ""
@@ -47,6 +47,6 @@ def take(registry: Registry, mac: MacAddress, boot: int) -> str:
 
 
 def all_of(registry: Registry) -> list[NextBoot]:
-    """What is asked for and what is under way, by MAC address."""
+    """All entries that were asked for or taken, sorted by MAC address."""
     rows = registry.sql.execute("SELECT mac, entry, boot IS NOT NULL FROM next_boots ORDER BY mac")
     return [NextBoot(MacAddress(mac), entry, bool(taken)) for mac, entry, taken in rows]

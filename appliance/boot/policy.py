@@ -1,4 +1,4 @@
-"""Who boots what. PURE: the one place that decides; everything it needs is an argument, every refusal has a reason."""
+"""Who boots what. PURE. This is the only place that decides: all it needs are arguments, every refusal has a reason."""
 
 import hashlib
 import hmac
@@ -27,7 +27,7 @@ def plan(
     profile: Profile = Profile.STANDARD,
 ) -> BootPlan | Ignore:
     """What a client that asked by DHCP is offered: its loader by TFTP or HTTP, or for iPXE its boot script by HTTP.
-    Where GRUB or PXELINUX is the loader, iPXE is a firmware like others.
+    Where GRUB or PXELINUX is the loader, iPXE is treated like any other firmware.
 
     `base_url` is the box's HTTP address as this client reaches it, without a trailing slash. `profile` is for firmware
     that boots by PXE; iPXE and HTTP boot get the standard offer.
@@ -60,8 +60,8 @@ def admit(
     allowlist: Allowlist,
     networks: Sequence[IPv4Network],
 ) -> MacAddress | Ignore:
-    """Who a TFTP or HTTP peer is. On the link the kernel's neighbour table is the check of what the peer claims;
-    behind a router there is only the claim, and the configured networks bound who may make it."""
+    """Who a TFTP or HTTP peer is. On the link the kernel's neighbour table verifies what the peer claims; behind a
+    router there is only the claim, and only peers in the configured networks may make one."""
     if on_link:
         if neighbour is None:
             return Ignore(Reason.UNKNOWN_NEIGHBOUR)
@@ -78,7 +78,7 @@ def admit(
 
 
 def secrets(boot: Boot | None, token: str) -> Boot | Ignore:
-    """Whether `token` opens the secrets of this boot: only its own, and only until userspace has reported."""
+    """Whether `token` opens the secrets of this boot: only the boot's own does, and only until userspace reports."""
     match current(boot, token):
         case Ignore() as refused:
             return refused
@@ -89,13 +89,13 @@ def secrets(boot: Boot | None, token: str) -> Boot | Ignore:
 
 
 def reporting_token(token: str) -> str:
-    """A token for the same boot's reports that opens no secrets, and from which `token` cannot be told."""
+    """A token for the same boot's reports that opens no secrets, and from which `token` cannot be derived."""
     return hashlib.sha256(f"reports {token}".encode()).hexdigest()[:24]
 
 
 def current(boot: Boot | None, token: str) -> Boot | Ignore:
-    """Whether `token`, or the one for its reports, belongs to the client's latest boot; that of an earlier one is worth
-    nothing."""
+    """Whether `token`, or the one for its reports, belongs to the client's latest boot. Tokens of earlier boots are
+    worthless."""
     if boot is None or not boot.has_reached(Stage.SCRIPT):
         return Ignore(Reason.NO_BOOT)
     same = _same(token, boot.token) or _same(token, reporting_token(boot.token))

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -12,11 +11,15 @@ import typer
 
 from appliance import allowlist
 from appliance.allowlist import Allowlist, BootSettings, Entry
+from appliance.cli.arguments import mac_address
 from appliance.cli.output import show_json, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
-from services.ethernet import MacAddress, MacRange
+from appliance.view.allowed import view
+from services.ethernet import MacRange
+from services.linux import programs
+from services.linux.programs import ProgramError
 
 app = typer.Typer(
     name="allow",
@@ -96,20 +99,7 @@ def list_(
     with _registry(context) as registry:
         entries = registry.allowlist().entries
     if as_json:
-        show_json(
-            [
-                {
-                    "range": str(e.range),
-                    "first": str(e.range.first),
-                    "last": str(e.range.last),
-                    "label": e.label,
-                    "default": e.settings.entry or None,
-                    "timeout": e.settings.timeout,
-                    "root": e.settings.root or None,
-                }
-                for e in entries
-            ]
-        )
+        show_json(view(entries))
     else:
         rows = [(str(e.range), f"{e.range.size:,}", str(e.settings), e.label) for e in entries]
         show_table(("range", "addresses", "boots", "label"), rows, "Nobody may boot: the allowlist is empty.")
@@ -120,10 +110,7 @@ def check(
     context: typer.Context, mac: Annotated[str, typer.Argument(help="A MAC address.", show_default=False)]
 ) -> None:
     """Say whether a MAC address may boot, and which entry decides."""
-    try:
-        address = MacAddress.parse(mac)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    address = mac_address(mac)
     with _registry(context) as registry:
         entry = registry.allowlist().decide(address)
     if entry is None:
@@ -185,9 +172,9 @@ def _edited(file: Path) -> list[Entry]:
     while True:
         try:
             # Some editors write a new file in the place of the old one: the name is what counts, not the open file.
-            subprocess.run([*shlex.split(editor), str(file)], check=True)
+            programs.attend([*shlex.split(editor), str(file)])
             return allowlist.parse(file.read_text(encoding="utf-8"), "line")
-        except (OSError, subprocess.CalledProcessError, UnicodeDecodeError) as error:
+        except (OSError, ProgramError, UnicodeDecodeError) as error:
             raise UserError(f"the editor {editor!r} failed: {error}", f"{_NOTHING}; set EDITOR") from None
         except UserError as error:
             typer.echo(f"error: {error.message}", err=True)

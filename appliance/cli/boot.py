@@ -6,7 +6,7 @@ import typer
 
 from appliance.allowlist import BootSettings
 from appliance.boot import next_boot
-from appliance.cli.menu import NOWHERE, preview
+from appliance.boot.preview import preview
 from appliance.config.file import load
 from appliance.config.menu import KINDS, check_entry
 from appliance.errors import UserError
@@ -48,7 +48,7 @@ def next_(
             return
         if address not in registry.allowlist():
             raise UserError(f"{address} is not allowed; {_NOTHING}", f"netboot-appliance allow add {address}")
-        decided = preview(config, BootSettings(), entry, address, NOWHERE)
+        decided = preview(config, BootSettings(), entry, address)
         if decided.menu.default != entry:
             raise UserError(next((m for m in decided.missing if m.startswith(entry)), entry), _NOTHING)
         next_boot.ask(registry, address, entry)

@@ -1,7 +1,6 @@
 """`doctor`: look at the box and its segment, and say what is wrong and what to do about it."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 from appliance.cli import doctor_probe
 from appliance.cli.output import show_json
 from appliance.config.file import load
-from appliance.doctor.finding import Finding, Severity, error, exit_code, summary, worst
+from appliance.doctor.finding import Finding, Severity, error, exit_code, report, summary, worst
 from appliance.errors import UserError
 
 app = typer.Typer(name="doctor")
@@ -45,7 +44,7 @@ def doctor(
             _show(finding)
     severity = worst(findings)
     if as_json:
-        show_json({"worst": severity, "findings": [asdict(finding) for finding in findings]})
+        show_json(report(findings))
     else:
         typer.echo(summary(findings))
     raise typer.Exit(exit_code(severity))
@@ -53,7 +52,7 @@ def doctor(
 
 def _find(path: Path) -> Iterator[Finding]:
     from appliance.doctor.checks import all_checks, run
-    from appliance.network.interfaces import settled
+    from appliance.network.interfaces import with_interfaces_named
 
     try:
         config = load(path)
@@ -61,7 +60,7 @@ def _find(path: Path) -> Iterator[Finding]:
         yield error("configuration", wrong.message, "without it nothing else can be looked at", wrong.hint)
         return
     try:
-        config = settled(config)
+        config = with_interfaces_named(config)
     except UserError as wrong:
         yield error("interface", wrong.message, "the server cannot start without it", wrong.hint)
     yield from run(all_checks(config))

@@ -24,7 +24,7 @@ def show(context: typer.Context) -> None:
     backend, why = install.chosen(config)
     typer.echo(f"# {install.destination(config, backend)} ({why})", err=True)
     _, grants = _wanted(config)
-    typer.echo(install.render(backend, exports_for(config, grants)), nl=False)
+    typer.echo(install.render(backend, exports_for(config.images, config.state, grants)), nl=False)
 
 
 @app.command(epilog="Example: sudo netboot-appliance exports apply")
@@ -54,9 +54,10 @@ def withdraw(context: typer.Context) -> None:
 
 
 def _wanted(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:
+    from appliance.exports.wanted import wanted_grants
     from appliance.network.interfaces import interfaces, networks
     from appliance.registry.database import Registry
 
     served = networks(config, interfaces(config))
     with Registry(config.registry) as registry:
-        return served, install.grants_from_registry(served, registry)
+        return served, wanted_grants(served, registry)

@@ -1,16 +1,17 @@
-"""What the box has learned of firmware: how `status` and `clients show` print it, and `clients forget`."""
+"""What the box has learned about firmware: the table of `status`, and `clients forget`."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
+from appliance.cli.arguments import mac_address
 from appliance.cli.output import ago, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.firmware.table import forget, read
 from appliance.registry.database import Registry
-from services.ethernet import MacAddress
+from appliance.view.firmware import FirmwareView
 
 FORGET_EPILOG = (
     "The PC's work (its BOINC state), its place in the allowlist and its history stay, and a boot that is under way"
@@ -27,10 +28,7 @@ def forget_(
     """Forget what was learned of a PC's firmware: which kind of offer it takes."""
     if everything == bool(mac):
         raise UserError("name a MAC address, or give --all", "see what was learned with: netboot-appliance status")
-    try:
-        address = MacAddress.parse(mac) if mac else None
-    except ValueError as error:
-        raise UserError(str(error), "nothing was changed") from None
+    address = mac_address(mac, "nothing was changed") if mac else None
     with Registry(load(context.obj).registry) as registry:
         count = forget(registry, read(registry) if address is None else [address])
     if address and not count:
@@ -41,31 +39,12 @@ def forget_(
     typer.echo(f"forgot what the firmware of {address or many} takes")
 
 
-def learned_json(mac: MacAddress, known: FirmwareKnowledge) -> dict[str, Any]:
-    """What was learned of one firmware of a PC, as scripts read it."""
-    return {
-        "mac": str(mac),
-        "firmware": known.fingerprint,
-        "profile": known.profile.value,
-        "worked": known.worked,
-        "why": known.why.value,
-        "at": known.at,
-    }
-
-
-def show_learned(learned: list[tuple[MacAddress, FirmwareKnowledge]]) -> None:
+def show_firmware(learned: Sequence[FirmwareView]) -> None:
     """Print the table that `status` has; nothing where there is none to print."""
     if learned:
         typer.echo("\nPCs that the standard offer does not suit:")
-        rows = [(str(m), k.profile.value, _worked(k), k.why.value, k.fingerprint, ago(k.at)) for m, k in learned]
+        rows = [
+            (each.mac, each.profile, "yes" if each.worked else "not yet", each.why, each.firmware, ago(each.at))
+            for each in learned
+        ]
         show_table(("MAC", "offer", "works", "because", "firmware", "since"), rows, "")
-
-
-def offer_words(known: FirmwareKnowledge) -> str:
-    """What one firmware is offered, in a line."""
-    because = f" because {known.why}" if known.why else ""
-    return f"{known.profile}{because}, {'works' if known.worked else 'has not worked yet'} ({known.fingerprint})"
-
-
-def _worked(known: FirmwareKnowledge) -> str:
-    return "yes" if known.worked else "not yet"

@@ -1,15 +1,18 @@
 """`image`: the live system that the PCs boot."""
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated
 
 import typer
 
 from appliance.cli import image_build, image_prune
 from appliance.cli.output import moment, show_json, show_table, size
-from appliance.config.file import Config, load
+from appliance.config.file import load
 from appliance.errors import UserError
+from appliance.view import images as views
+from appliance.view.facts import gather_releases
 from image import release
-from image.release import Release, ReleaseError
+from image.release import ReleaseError
 
 app = typer.Typer(
     name="image",
@@ -28,22 +31,12 @@ def list_(
     context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
 ) -> None:
     """List the releases, the newest first."""
-    config = load(context.obj)
-    found = release.releases(config.images)
-    marks = _marks(config)
+    found = gather_releases(load(context.obj).images)
+    releases = views.view(found)
     if as_json:
-        show_json([_json(each, marks) for each in found.releases])
+        show_json(releases)
     else:
-        rows = [
-            (
-                each.id,
-                marks.get(each.id, ""),
-                f"{each.created.astimezone():%Y-%m-%d %H:%M}",
-                each.kernel,
-                size(each.size),
-            )
-            for each in found.releases
-        ]
+        rows = [(each.id, each.state, _built(each), each.kernel, size(each.size)) for each in releases]
         none = "No release yet. Make one with: netboot-appliance image build"
         show_table(("release", "", "built", "kernel", "size"), rows, none)
     for error in found.broken:
@@ -65,8 +58,8 @@ def show(
         raise _user_error(error) from None
     if found is None:
         raise UserError("no release is active", "make one with: netboot-appliance image build")
-    mark = _marks(config).get(found.id)
-    typer.echo(f"release       {found.id}{f' ({mark})' if mark else ''}")
+    state = gather_releases(config.images).states.get(found.id)
+    typer.echo(f"release       {found.id}{f' ({state})' if state else ''}")
     typer.echo(f"built         {moment(found.created.timestamp())}")
     typer.echo(f"distribution  {found.recipe.distribution} {found.recipe.architecture}, kernel {found.kernel}")
     typer.echo(f"directory     {found.path}")
@@ -102,30 +95,8 @@ def rollback(context: typer.Context) -> None:
         raise _user_error(error) from None
 
 
-def _marks(config: Config) -> dict[str, str]:
-    """Which release is active and which is the one to go back to."""
-    marks = {}
-    for mark, look in (("previous", release.previous), ("active", release.current)):
-        try:
-            found = look(config.images)
-        except ReleaseError as error:
-            typer.echo(f"warning: {error}; {error.hint}", err=True)
-            continue
-        if found:
-            marks[found.id] = mark
-    return marks
-
-
-def _json(each: Release, marks: dict[str, str]) -> dict[str, Any]:
-    return {
-        "id": each.id,
-        "state": marks.get(each.id, ""),
-        "created": each.created.isoformat(),
-        "kernel": each.kernel,
-        "size": each.size,
-        "digest": each.digest,
-        "path": str(each.path),
-    }
+def _built(each: views.ReleaseView) -> str:
+    return f"{datetime.fromisoformat(each.created).astimezone():%Y-%m-%d %H:%M}"
 
 
 def _user_error(error: ReleaseError) -> UserError:

@@ -13,8 +13,9 @@ from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.images import build_unit
 from image import release
-from image.build import STAGES, BuildError, Progress, When, built
+from image.build import When, built
 from image.build import build as run
+from image.progress import STAGES, BuildError, Progress
 from image.release import Release, ReleaseError
 
 

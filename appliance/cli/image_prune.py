@@ -4,16 +4,15 @@ from typing import Annotated
 
 import typer
 
-from appliance.boot import next_boot
+from appliance.boot.named import named_releases
 from appliance.cli.output import show_json, show_table, size
 from appliance.config.file import load
-from appliance.config.menu import release_of
 from appliance.errors import UserError
-from appliance.images.in_use import running
+from appliance.images.in_use import releases_in_use
 from appliance.registry.database import Registry
+from appliance.view.images import KeptView, pruned
 from image import prune as pruning
 from image.release import ReleaseError
-from services.ethernet import MacAddress
 
 _MACS_SHOWN = 3
 
@@ -31,10 +30,7 @@ def prune(
     """
     config = load(context.obj)
     with Registry(config.registry) as registry:
-        holders = running(registry)
-        entries = {entry.settings.entry for entry in registry.allowlist().entries}
-        entries.update(each.entry for each in next_boot.all_of(registry))
-    named = {name for entry in entries.union(config.menu.entries) if (name := release_of(entry))}
+        holders, named = releases_in_use(registry), named_releases(config, registry)
     try:
         act = pruning.choose if dry_run else pruning.prune
         found = act(config.images, keep, holders.keys(), named)
@@ -44,34 +40,19 @@ def prune(
         raise UserError(
             f"the releases in {config.images} cannot be deleted: {error}", "run it with sudo; check the disk", code=1
         ) from None
-    freed = sum(each.size for each in found.old)
+    done = pruned(found, holders, dry_run=dry_run)
     if as_json:
-        show_json(
-            {
-                "deleted": [{"id": each.id, "size": each.size} for each in found.old],
-                "kept": [
-                    {
-                        "id": each.id,
-                        "size": each.size,
-                        "why": list(why),
-                        "clients": [str(mac) for mac in holders.get(each.id, [])],
-                    }
-                    for each, why in found.kept
-                ],
-                "freed": freed,
-                "dry_run": dry_run,
-            }
-        )
+        show_json(done)
         return
-    rows = [(each.id, size(each.size), "kept", _words(why, holders.get(each.id, []))) for each, why in found.kept]
-    rows += [(each.id, size(each.size), "would be deleted" if dry_run else "deleted", "") for each in found.old]
+    rows = [(each.id, size(each.size), "kept", _words(each)) for each in done.kept]
+    rows += [(each.id, size(each.size), "would be deleted" if dry_run else "deleted", "") for each in done.deleted]
     show_table(("release", "size", "", "why"), rows, "No release yet. Make one with: netboot-appliance image build")
-    typer.echo(f"{size(freed)} {'would be freed' if dry_run else 'freed'}")
+    typer.echo(f"{size(done.freed)} {'would be freed' if dry_run else 'freed'}")
 
 
-def _words(why: tuple[str, ...], holders: list[MacAddress]) -> str:
-    if not holders:
-        return ", ".join(why)
-    shown = ", ".join(str(mac) for mac in holders[:_MACS_SHOWN])
-    more = f" and {len(holders) - _MACS_SHOWN} more" if len(holders) > _MACS_SHOWN else ""
-    return f"{', '.join(why)}: {shown}{more}"
+def _words(kept: KeptView) -> str:
+    why = ", ".join(kept.why)
+    if not kept.clients:
+        return why
+    more = f" and {len(kept.clients) - _MACS_SHOWN} more" if len(kept.clients) > _MACS_SHOWN else ""
+    return f"{why}: {', '.join(kept.clients[:_MACS_SHOWN])}{more}"

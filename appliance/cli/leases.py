@@ -9,7 +9,7 @@ from appliance.cli.output import ago, show_json, show_table, span
 from appliance.config.file import tolerant
 from appliance.dhcp import leases
 from appliance.registry.database import Registry
-from services.dhcp.lease import Lease, State
+from appliance.view import leases as views
 
 app = typer.Typer(
     name="leases", help='The addresses of the DHCP server ([dhcp] mode = "server").', no_args_is_help=True
@@ -27,35 +27,18 @@ def show(context: typer.Context, as_json: Annotated[bool, typer.Option("--json",
         known = leases.load(registry)
         allowed = registry.allowlist()
     now = time.time()
+    shown = views.view(known, allowed, now)
     if as_json:
-        show_json(
-            [
-                {
-                    "address": str(each.address),
-                    "mac": str(each.mac),
-                    "client_id": each.client_id.hex(),
-                    "state": _state(each, now),
-                    "expires": each.expires,
-                    "label": entry.label if (entry := allowed.decide(each.mac)) else "",
-                    "allowed": each.mac in allowed,
-                }
-                for each in known
-            ]
-        )
+        show_json(shown)
         return
     rows = [
         (
-            str(each.address),
-            str(each.mac),
-            entry.label if (entry := allowed.decide(each.mac)) else "",
-            _state(each, now),
+            each.address,
+            each.mac,
+            each.label,
+            each.state,
             f"for {span(each.expires - now)}" if each.expires > now else ago(each.expires, now),
         )
-        for each in known
+        for each in shown
     ]
     show_table(("address", "MAC", "label", "state", "until"), rows, "No address was given out yet.")
-
-
-def _state(lease: Lease, now: float) -> str:
-    """What it is now: one that nobody prolonged has ended, whatever it was."""
-    return "ended" if lease.expires <= now or lease.state is State.RELEASED else lease.state.value

@@ -3,14 +3,15 @@
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import typer
 
 
 def show_json(value: Any) -> None:
-    """Print one JSON document."""
-    typer.echo(json.dumps(value, indent=2))
+    """Print one JSON document; dataclasses become objects."""
+    typer.echo(json.dumps(value, indent=2, default=asdict))
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:

@@ -9,9 +9,9 @@ import typer
 
 from appliance.config.file import tolerant
 from appliance.errors import UserError
+from appliance.registry import reload_result
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
-from appliance.server import reload_result
 
 app = typer.Typer()
 _PATIENCE = 30.0

@@ -1,7 +1,7 @@
 """[dhcp]: whether the box answers DHCP clients itself, and with which addresses.
 
-Values only; what is wrong in the section alone is found here, what does not fit the box's networks by
-appliance/dhcp/subnets.py.
+Values only. Mistakes within the section are found here; appliance/dhcp/subnets.py finds what does not fit the box's
+networks. PURE.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,23 +15,23 @@ from services.ethernet import MacAddress
 T = TypeVar("T")
 
 MOST_ADDRESSES = 16384
-"""In all pools together: the last free address of a pool is found by looking at all of them."""
+"""In all pools together: finding the last free address of a pool means looking at all of them."""
 
 _SHORTEST, _LONGEST = 10, 31 * 86400
-# RFC 2132 sections 3.8 and 8.3 set no bound; a packet that every ROM takes does (312 bytes of options, RFC 2131).
+# RFC 2132 sections 3.8 and 8.3 set no limit, but every ROM must accept the packet (312 bytes of options, RFC 2131).
 _MOST_SERVERS = 4
 
 
 @dataclass(frozen=True)
 class DhcpSettings:
-    """[dhcp]: read at the start, like [server].
+    """[dhcp]: read at start, like [server].
 
-    `mode`: "proxy" adds boot files to what the site's DHCP server offers; "server" is that server; "off": another one
-    has UDP port 67, or names the boot files itself (`netboot-appliance config dhcp`), and the box has port 4011 alone.
-    `pool`: one range of addresses or several, each inside a network of the interfaces, or of a `router` that is written
-    with its network (10.88.0.1/24): one behind a relay. `lease_time` is in seconds. `static`: MAC=address. `unknown`:
-    whether PCs that are not allowed get an address, which never comes with anything to boot. `force`: serve beside
-    another DHCP server.
+    `mode`: "proxy" adds boot files to the offers of the site's DHCP server. "server": the box is the DHCP server.
+    "off": another server has UDP port 67 of this host, or names the boot files itself (`netboot-appliance config
+    dhcp`); the box only listens on port 4011. `pool`: one or more ranges of addresses, each inside a network of the
+    interfaces or, behind a relay, of a `router` that is written with its network (10.88.0.1/24). `lease_time` is in
+    seconds. `static`: MAC=address. `unknown`: whether PCs that are not allowed get an address; they are never told
+    what to boot. `force`: serve even if there is another DHCP server.
     """
 
     mode: Literal["proxy", "server", "off"] = "proxy"
@@ -46,12 +46,12 @@ class DhcpSettings:
 
     def __post_init__(self) -> None:
         if self.mode == "server" and not self.pool and not self.static:
-            raise ValueError('mode = "server" needs addresses: pool = "10.77.0.100-10.77.0.200", say')
+            raise ValueError('mode = "server" needs addresses, such as pool = "10.77.0.100-10.77.0.200"')
         if not _SHORTEST <= self.lease_time <= _LONGEST:
-            raise ValueError(f"lease_time: seconds, from {_SHORTEST} to {_LONGEST}")
+            raise ValueError(f"lease_time: must be from {_SHORTEST} to {_LONGEST} seconds")
         for key, servers in (("dns", self.dns), ("ntp", self.ntp)):
             if len(servers) > _MOST_SERVERS:
-                raise ValueError(f"{key}: at most {_MOST_SERVERS} addresses fit into what boot firmware takes")
+                raise ValueError(f"{key}: at most {_MOST_SERVERS} addresses: boot firmware accepts no longer packet")
         ranges = self.ranges
         for number, one in enumerate(ranges):
             if other := next((each for each in ranges[:number] if each.overlaps(one)), None):
@@ -63,26 +63,26 @@ class DhcpSettings:
         for index, what in ((0, "MAC address"), (1, "address")):
             values = [pair[index] for pair in static]
             if twice := next((str(v) for v in values if values.count(v) > 1), ""):
-                raise ValueError(f"static: the {what} {twice} is there twice")
+                raise ValueError(f"static: the {what} {twice} appears twice")
 
     @property
     def ranges(self) -> list[AddressRange]:
-        """What `pool` says."""
+        """The ranges in `pool`."""
         return _each("pool", (self.pool,) if isinstance(self.pool, str) else self.pool, AddressRange.parse)
 
     @property
     def routers(self) -> list[IPv4Interface]:
-        """What `router` says; one without a network has the prefix length 32."""
+        """The routers in `router`; one without a network has the prefix length 32."""
         return _each("router", self.router, _router)
 
     @property
     def static_addresses(self) -> dict[MacAddress, IPv4Address]:
-        """What `static` says."""
+        """The pairs in `static`."""
         return dict(_each("static", self.static, _static))
 
     @property
     def hears_broadcasts(self) -> bool:
-        """Whether UDP port 67 is the box's."""
+        """Whether the box uses UDP port 67."""
         return self.mode != "off"
 
 
@@ -98,7 +98,7 @@ def _router(text: str) -> IPv4Interface:
         return IPv4Interface(text)
     except ValueError:
         raise ValueError(
-            f"{text!r} is no address: write 10.77.0.254, or 10.88.0.1/24 for the network behind a relay"
+            f"{text!r} is not an address: write 10.77.0.254, or 10.88.0.1/24 for the network behind a relay"
         ) from None
 
 

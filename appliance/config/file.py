@@ -1,27 +1,25 @@
 """The configuration file: TOML -> a frozen, validated Config.
 
-The file belongs to people: it is read here and never written. An unknown key, a wrong type or an impossible value is a
-UserError that names the file, the line and the nearest thing that would have been right.
+The file belongs to people: it is read here and never written. An unknown key, a wrong type or an invalid value is a
+UserError that names the file and the line, and suggests what would be right (appliance/config/toml.py).
 """
 
 import contextlib
 import dataclasses
-import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+from appliance.config import toml
 from appliance.config.dhcp import DhcpSettings
 from appliance.config.loaders import BootFiles
 from appliance.config.menu import MenuSettings
 from appliance.config.tftp import TftpSettings
-from appliance.config.toml import as_toml, convert, line_of
 from appliance.errors import UserError
 from image.recipe import ImageRecipe
 from services.boinc.files import Account, Preferences
@@ -31,12 +29,12 @@ from services.nfs.apply import GANESHA_FILE, GANESHA_PID_FILE, KERNEL_FILE
 DEFAULT_PATH = Path("/etc/netboot-appliance/config.toml")
 ENVIRONMENT = "NETBOOT_APPLIANCE_CONFIG"
 SERVICE_GROUP = "netboot-appliance"
-"""The group of the server's user under systemd, which has to read the file."""
+"""The group of the server's user under systemd; it must be able to read the file."""
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """[server]: where the box answers and where it keeps what it owns. No interfaces = the one that is found."""
+    """[server]: where the box answers and where it keeps its data. No interfaces: the box picks one itself."""
 
     interfaces: tuple[str, ...] = ()
     data: Path = Path("/var/lib/netboot-appliance")
@@ -44,14 +42,16 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         if not self.data.is_absolute() or not re.fullmatch(r"[A-Za-z0-9._/+-]+", str(self.data)):
-            raise ValueError("data: an absolute path of letters, digits and ._+- (it goes on a kernel command line)")
+            raise ValueError(
+                "data: must be an absolute path of letters, digits and ._+- (it goes on a kernel command line)"
+            )
         if not 0 < self.http_port < 65536:
-            raise ValueError("http_port: a number from 1 to 65535")
+            raise ValueError("http_port: must be from 1 to 65535")
 
 
 @dataclass(frozen=True)
 class NfsSettings:
-    """[nfs]: how the live root and the state directories are exported. No networks = those of the interfaces."""
+    """[nfs]: how the live root and the state directories are exported. No networks: those of the interfaces."""
 
     networks: tuple[IPv4Network, ...] = ()
     backend: Literal["auto", "kernel", "ganesha"] = "auto"
@@ -62,14 +62,14 @@ class NfsSettings:
 
 @dataclass(frozen=True)
 class ProjectSettings:
-    """[project]: the BOINC project every PC joins. Both keys, or none (then the PCs boot and wait)."""
+    """[project]: the BOINC project every PC joins. Set both keys or neither (then the PCs boot and wait)."""
 
     url: str = ""
     account_key: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.url) != bool(self.account_key):
-            raise ValueError("url and account_key belong together: give both or neither")
+            raise ValueError("url and account_key belong together: set both or neither")
         if self.url:
             Account(self.url, self.account_key)
 
@@ -81,32 +81,37 @@ class ProjectSettings:
 
 @dataclass(frozen=True)
 class BoincSettings:
-    """[boinc]: who may manage the PCs' clients, and when and how much they compute."""
+    """[boinc]: from where the PCs' clients may be managed, and when and how much they compute."""
 
     management_hosts: tuple[IPv4Address, ...] = ()
     preferences: Preferences = field(default_factory=Preferences)
 
 
 @dataclass(frozen=True)
-class ImageSettings:
-    """[image]: what the live system is built from, how PCs of no other setting get it (`allow add --root`), and what
-    its kernel is told beside what the box says."""
+class ImageSettings(ImageRecipe):
+    """[image]: the recipe of the live system, how PCs get it that have no setting of their own (`allow add --root`),
+    and additional arguments for its kernel."""
 
-    recipe: ImageRecipe = field(default_factory=ImageRecipe)
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for argument in self.kernel_arguments:
             if not WORD.fullmatch(argument):
                 raise ValueError(
-                    f"kernel_arguments: {argument!r} cannot stand in a boot script: one argument a string, no quotes"
+                    f"kernel_arguments: {argument!r} cannot go into a boot script: one argument per string, no quotes"
                 )
+
+    @property
+    def recipe(self) -> ImageRecipe:
+        """The recipe alone: what a release is built from and remembered by."""
+        return ImageRecipe(**{each.name: getattr(self, each.name) for each in dataclasses.fields(ImageRecipe)})
 
 
 @dataclass(frozen=True)
 class Config:
-    """The whole configuration. `path` is the file it came from; `written` is False where there is no file."""
+    """The whole configuration. `path` is the file it came from; `written` is False if there is no file."""
 
     path: Path
     written: bool = True
@@ -127,29 +132,29 @@ class Config:
 
     @cached_property
     def state(self) -> Path:
-        """One directory per MAC: the PCs' work."""
+        """The PCs' work: one directory per MAC address."""
         return self.server.data / "state"
 
     @cached_property
     def boot_root(self) -> Path:
-        """What TFTP serves."""
+        """The files that TFTP serves."""
         return self.server.data / "boot"
 
     @cached_property
     def registry(self) -> Path:
-        """The program's own database, in the directory that belongs to the user of the server."""
+        """The program's own database, in a directory that belongs to the server's user."""
         return self.server.data / "registry" / "registry.sqlite3"
 
 
 def locate(option: Path | None) -> Path:
-    """The configuration file to use: the option, else the environment, else the default."""
+    """The configuration file to use: that of the option, else of the environment, else the default."""
     return option or Path(os.environ.get(ENVIRONMENT) or DEFAULT_PATH)
 
 
 def load(path: Path) -> Config:
-    """Read and validate the file; raises UserError naming the place.
+    """Read and validate the file; raises UserError that names the line.
 
-    At the default place there need not be a file yet; one that somebody named has to be there.
+    The file may be missing at the default path only.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -161,17 +166,17 @@ def load(path: Path) -> Config:
             "write one with: netboot-appliance config init (or name another with --config)",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         hint = f"run with sudo; the service needs: chgrp {SERVICE_GROUP} {path}; chmod 640 {path}"
         raise UserError(
             f"cannot read {path}: {reason}",
-            hint if isinstance(error, PermissionError) else "look at it: file " + str(path),
+            hint if isinstance(error, PermissionError) else "check what it is: file " + str(path),
         ) from None
     return parse(text, path)
 
 
 def tolerant(path: Path) -> Config:
-    """The configuration; of a broken one the data directory alone, which leads to the server that runs with it."""
+    """The configuration. If it is broken: just its data directory, by which the running server can be found."""
     try:
         return load(path)
     except UserError:
@@ -179,94 +184,22 @@ def tolerant(path: Path) -> Config:
 
 
 def _data(path: Path) -> Path:
-    """The data directory, read from that line alone; the default one where this cannot be told."""
+    """The data directory, read from its line alone; the default one if that fails."""
     with contextlib.suppress(OSError, ValueError, LookupError):
         text = path.read_text(encoding="utf-8")
-        if line := line_of(text, "server", "data"):
+        if line := toml.line_of(text, "server", "data"):
             return ServerSettings(data=Path(str(tomllib.loads(text.splitlines()[line - 1])["data"]))).data
     return ServerSettings().data
 
 
 def parse(text: str, path: Path) -> Config:
-    """The Config that `text` describes; raises UserError naming the line."""
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not valid TOML: {error}", "quote text, and write lists in [ ]") from None
-    return _TableReader(text, path).config(tables)
-
-
-class _TableReader:
-    """One file's text at hand, so that each complaint can name its line."""
-
-    def __init__(self, text: str, path: Path) -> None:
-        self.text = text
-        self.path = path
-
-    def config(self, tables: Mapping[str, Any]) -> Config:
-        sections = {name: hint for name, hint in get_type_hints(Config).items() if name not in ("path", "written")}
-        values: dict[str, Any] = {}
-        for name, table in tables.items():
-            if name not in sections:
-                self._unknown(name, sections, "")
-            if not isinstance(table, dict):
-                self._fail(f"{name} is a section, not a value", f"write [{name}] on a line of its own", "", name)
-            values[name] = self._table(sections[name], table, name)
-        return Config(self.path, **values)
-
-    def _table(self, kind: type, table: Mapping[str, Any], section: str) -> Any:
-        hints = get_type_hints(kind)
-        # The recipe's fields stand in [image] itself: an administrator does not care which of our values holds them.
-        inner = {name for name, hint in hints.items() if hint is ImageRecipe}
-        flat = {key for name in inner for key in get_type_hints(hints[name])}
-        values: dict[str, Any] = {}
-        for key, value in table.items():
-            if key in flat:
-                continue
-            if key not in hints or key in inner:
-                self._unknown(key, [*(set(hints) - inner), *flat], section)
-            values[key] = self._value(hints[key], value, section, key)
-        for name in inner:
-            own = {key: value for key, value in table.items() if key in flat}
-            if own:
-                values[name] = self._table(hints[name], own, section)
-        missing = [
-            f.name
-            for f in dataclasses.fields(kind)
-            if f.name not in values and f.default is f.default_factory is dataclasses.MISSING
-        ]
-        if missing:
-            self._fail(f"[{section}] lacks {missing[0]}", f"add a line: {missing[0]} = …", section, "")
-        try:
-            return kind(**values)
-        except ValueError as error:
-            key = next((key for key in values if re.match(rf"{key}\b", str(error))), "")
-            self._fail(f"[{section}] {error}", "", section, key)
-
-    def _value(self, hint: Any, value: Any, section: str, key: str) -> Any:
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            if not isinstance(value, dict):
-                self._fail(f"{key} is a section", f"write [{section}.{key}]", section, key)
-            return self._table(hint, value, f"{section}.{key}")
-        try:
-            return convert(hint, value)
-        except ValueError as error:
-            self._fail(f"[{section}] {key} = {as_toml(value)}: {error}", "", section, key)
-
-    def _unknown(self, name: str, known: Any, section: str) -> None:
-        close = difflib.get_close_matches(name, list(known), 1)
-        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
-        where = f" in [{section}]" if section else ""
-        self._fail(f"unknown {'key' if section else 'section'} {name!r}{where}", hint, section, name)
-
-    def _fail(self, message: str, hint: str, section: str, key: str) -> Any:
-        line = line_of(self.text, section, key)
-        place = f"{self.path}:{line}" if line else str(self.path)
-        raise UserError(f"{place}: {message}", hint)
+    """The Config that `text` describes; raises UserError that names the line."""
+    sections = {name: kind for name, kind in get_type_hints(Config).items() if name not in ("path", "written")}
+    return Config(path, **toml.read(text, path, sections))
 
 
 def redacted(config: Config) -> dict[str, Any]:
-    """The effective configuration as plain values, for showing; without the account key and the hashes of passwords."""
+    """The effective configuration as plain values, without the account key and the password hashes."""
     plain = _plain(config)
     plain["path"] = str(config.path) if plain.pop("written") else None
     if config.project.account_key:
@@ -274,7 +207,6 @@ def redacted(config: Config) -> dict[str, Any]:
     for key in ("password", "grub_password"):
         if plain["menu"][key]:
             plain["menu"][key] = "(set, not shown)"
-    plain["image"] |= plain["image"].pop("recipe")
     return dict(plain)
 
 

@@ -1,4 +1,4 @@
-"""[boot]: which boot loader each kind of firmware gets, and where an administrator's own loaders lie.
+"""[boot]: which boot loader each kind of firmware gets, and where an administrator's own loaders are. PURE.
 
 Values only: image/bootfiles.py finds and installs the files.
 """
@@ -13,11 +13,11 @@ from services.menus.menu import Dialect
 
 DEFAULT_DIRECTORY = Path("/etc/netboot-appliance/loaders")
 
-# 64: an http URL with it has to fit the 127 bytes of the DHCP header's `file`.
+# 64: an HTTP URL that contains it must fit the 127 bytes of `file` in the DHCP header.
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")
 
 SIGNED_LOADER = "shimx64.efi"
-"""What firmware with Secure Boot starts; it starts GRUB (image/bootfiles.py, SHIM)."""
+"""What firmware with Secure Boot starts; it then starts GRUB (image/bootfiles.py, SHIM)."""
 
 _DIALECTS = {
     SIGNED_LOADER: Dialect.GRUB,
@@ -28,14 +28,14 @@ _DIALECTS = {
 
 
 def dialect(name: str) -> Dialect:
-    """What the loader of this file name reads next; one that is not known by its name is an iPXE."""
+    """What kind of script the loader with this file name reads; an unknown name is taken for iPXE."""
     return _DIALECTS.get(name, Dialect.IPXE)
 
 
 @dataclass(frozen=True)
 class Loaders:
-    """[boot.loaders]: a file name for each Machine; empty: firmware of that kind is refused. `raspberry_pi` is a folder
-    with the files that a Raspberry Pi asks for."""
+    """[boot.loaders]: a file name for each Machine; "" refuses firmware of that kind. `raspberry_pi` is a folder with
+    the files that a Raspberry Pi asks for."""
 
     bios: str = "undionly.kpxe"
     uefi_ia32: str = ""
@@ -46,29 +46,31 @@ class Loaders:
     def __post_init__(self) -> None:
         for machine, name in self.by_machine.items():
             if not _NAME.fullmatch(name):
-                raise ValueError(f"{machine}: a file name of at most 64 letters, digits and ._-, without a directory")
-            # EDK2's HTTP boot tells by the end of the URL what it has loaded (HttpBootCheckImageType).
+                raise ValueError(
+                    f"{machine}: must be a file name of at most 64 letters, digits and ._-, without a directory"
+                )
+            # EDK2's HTTP boot goes by the end of the URL to tell what it has loaded (HttpBootCheckImageType).
             if machine not in (Machine.BIOS, Machine.RASPBERRY_PI) and not name.endswith(".efi"):
-                raise ValueError(f"{machine}: UEFI wants a name that ends in .efi")
+                raise ValueError(f"{machine}: must end in .efi for UEFI")
 
     @cached_property
     def by_machine(self) -> dict[Machine, str]:
-        """Those that are named."""
+        """The file names that are not empty."""
         names = {machine: str(getattr(self, machine)) for machine in Machine}
         return {machine: name for machine, name in names.items() if name}
 
 
 @dataclass(frozen=True)
 class BootFiles:
-    """[boot]: `directory` holds the administrator's own loaders; one there is taken before Debian's of the same name.
-    Read at the start, like [server]."""
+    """[boot]: `directory` holds the administrator's own loaders, which are used before Debian's of the same name.
+    Read at start, like [server]."""
 
     directory: Path = DEFAULT_DIRECTORY
     loaders: Loaders = field(default_factory=Loaders)
 
     def __post_init__(self) -> None:
         if not self.directory.is_absolute():
-            raise ValueError("directory: an absolute path")
+            raise ValueError("directory: must be an absolute path")
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -78,5 +80,5 @@ class BootFiles:
 
     @property
     def raspberry_pi(self) -> Path | None:
-        """The folder with the files of Raspberry Pis; None: there are none."""
+        """The folder with the files for Raspberry Pis; None if there is none."""
         return self.directory / self.loaders.raspberry_pi if self.loaders.raspberry_pi else None

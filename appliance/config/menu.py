@@ -1,6 +1,6 @@
-"""[menu]: what the boot menu offers, what starts when nobody chooses, and which entries want a password. PURE.
+"""[menu]: what the boot menu offers, what starts if nobody chooses, and which entries need a password. PURE.
 
-Values only: appliance/boot/menu.py makes a PC's menu of them, appliance/config/menu_password.py knows the hashes.
+Values only: appliance/boot/menu.py turns them into a PC's menu, appliance/config/menu_password.py knows the hashes.
 """
 
 import re
@@ -23,23 +23,23 @@ def release_of(name: str) -> str | None:
 
 
 def check_entry(name: str) -> str:
-    """`name`, if an entry may be called so; raises ValueError."""
+    """Return `name` if it is a valid entry; raises ValueError."""
     if name not in KINDS and release_of(name) is None:
-        raise ValueError(f"{name!r} is no entry of the menu: {', '.join(KINDS)} or image:RELEASE (image list)")
+        raise ValueError(f"{name!r} is not an entry of the menu: {', '.join(KINDS)} or image:RELEASE (image list)")
     return name
 
 
 def check_timeout(seconds: int) -> int:
-    """`seconds`, if a menu may wait so long; raises ValueError."""
+    """Return `seconds` if it is a valid timeout; raises ValueError."""
     if not 0 <= seconds <= LONGEST_TIMEOUT:
-        raise ValueError(f"timeout: seconds from 0 (no menu) to {LONGEST_TIMEOUT}")
+        raise ValueError(f"timeout: must be from 0 (no menu) to {LONGEST_TIMEOUT} seconds")
     return seconds
 
 
 @dataclass(frozen=True)
 class MenuSettings:
-    """[menu]. `timeout` in seconds; 0: no menu, the default starts at once. `password` is for iPXE, `grub_password` for
-    GRUB, which checks it itself; both as `netboot-appliance menu password` prints them."""
+    """[menu]. `timeout` is in seconds; 0: no menu, the default starts at once. `password` is for iPXE, `grub_password`
+    for GRUB, which checks it itself; both as `netboot-appliance menu password` prints them."""
 
     entries: tuple[str, ...] = ("boinc", "local", "reboot")
     default: str = "boinc"
@@ -56,7 +56,7 @@ class MenuSettings:
                 except ValueError as error:
                     raise ValueError(f"{key}: {error}") from None
             if len(set(names)) != len(names):
-                raise ValueError(f"{key}: names an entry twice")
+                raise ValueError(f"{key}: an entry appears twice")
         check_timeout(self.timeout)
         if self.default not in self.entries:
             raise ValueError(f"default: {self.default!r} is not one of the entries")
@@ -64,10 +64,10 @@ class MenuSettings:
             if name not in self.entries:
                 raise ValueError(f"locked: {name!r} is not one of the entries")
         if self.default in self.locked:
-            raise ValueError(f"default: {self.default!r} is locked, and nobody is there to type a password")
+            raise ValueError(f"default: {self.default!r} is locked, but nobody would be there to type the password")
         if self.locked and not self.password:
-            raise ValueError("locked: there is no password: netboot-appliance menu password")
+            raise ValueError("locked: needs a password: netboot-appliance menu password")
         if self.password:
             menu_password.parse(self.password)
         if self.grub_password and not HASH.fullmatch(self.grub_password):
-            raise ValueError("grub_password: not a hash of GRUB's: netboot-appliance menu password")
+            raise ValueError("grub_password: not a GRUB password hash; make one with: netboot-appliance menu password")

@@ -1,6 +1,6 @@
-"""The hashes of the boot menu's password: ours (scrypt, RFC 7914) and GRUB's (PBKDF2, RFC 8018). PURE but for the salt.
+"""Hashes of the boot menu's password: ours (scrypt, RFC 7914) and GRUB's (PBKDF2, RFC 8018). PURE except for the salt.
 
-A check takes a tenth of a second of one processor and 32 MiB, so who calls `matches` does it off the event loop.
+Checking a password takes 0.1 s of CPU and 32 MiB of memory, so call `matches` outside the event loop.
 """
 
 import hashlib
@@ -10,10 +10,10 @@ import secrets
 from dataclasses import dataclass
 
 LONGEST = 64
-"""Characters of a password: it is typed at a PC's console."""
+"""Characters in a password: it is typed at a PC's console."""
 
 _COST, _BLOCK, _PARALLEL = 1 << 15, 8, 1
-_DEAREST = 1 << 27  # bytes that a hash of the configuration may need
+_MOST_MEMORY = 1 << 27  # bytes that checking a hash from the configuration may take
 _SALT, _HASH = 16, 32
 _GRUB_ROUNDS, _GRUB_SALT = 10_000, 64
 _FORM = re.compile(r"scrypt:(\d{1,8}):(\d{1,4}):(\d{1,4}):([0-9a-f]{16,128}):([0-9a-f]{64})")
@@ -21,7 +21,7 @@ _FORM = re.compile(r"scrypt:(\d{1,8}):(\d{1,4}):(\d{1,4}):([0-9a-f]{16,128}):([0
 
 @dataclass(frozen=True, slots=True)
 class Scrypt:
-    """A password's hash with what it was made of."""
+    """A password's hash with its parameters."""
 
     cost: int
     block: int
@@ -33,19 +33,19 @@ class Scrypt:
         return f"scrypt:{self.cost}:{self.block}:{self.parallel}:{self.salt.hex()}:{self.digest.hex()}"
 
     def matches(self, password: str) -> bool:
-        """Whether it is this password's; takes as long for every password."""
+        """Whether it is the hash of this password; takes the same time for any password."""
         found = _scrypt(password, self.salt, self.cost, self.block, self.parallel)
         return hmac.compare_digest(found, self.digest)
 
 
 def parse(text: str) -> Scrypt:
     """Read `scrypt:N:R:P:SALT:HASH`, salt and hash in hex; raises ValueError."""
-    wrong = "password: not a hash that this program made: netboot-appliance menu password"
+    wrong = "password: not a password hash of this program; make one with: netboot-appliance menu password"
     found = _FORM.fullmatch(text)
     if found is None:
         raise ValueError(wrong)
     cost, block, parallel = int(found[1]), int(found[2]), int(found[3])
-    if cost < 2 or cost & (cost - 1) or not block or not 1 <= parallel <= 16 or 128 * cost * block > _DEAREST:
+    if cost < 2 or cost & (cost - 1) or not block or not 1 <= parallel <= 16 or 128 * cost * block > _MOST_MEMORY:
         raise ValueError(wrong)
     if len(found[4]) % 2:
         raise ValueError(wrong)
@@ -53,14 +53,14 @@ def parse(text: str) -> Scrypt:
 
 
 def check(password: str) -> str:
-    """`password`, if it can be typed in a boot loader; raises ValueError."""
+    """Return `password` if it can be typed in a boot loader; raises ValueError."""
     if not password or len(password) > LONGEST or not all(" " <= letter <= "~" for letter in password):
-        raise ValueError(f"a password has 1 to {LONGEST} letters, digits and signs of a US keyboard (ASCII)")
+        raise ValueError(f"a password must have 1 to {LONGEST} characters of a US keyboard (ASCII)")
     return password
 
 
 def scrypt(password: str) -> str:
-    """The line `password = …` of [menu] holds this, with a fresh salt."""
+    """The hash for `password = …` in [menu], with a fresh salt."""
     salt = secrets.token_bytes(_SALT)
     return str(Scrypt(_COST, _BLOCK, _PARALLEL, salt, _scrypt(password, salt, _COST, _BLOCK, _PARALLEL)))
 
@@ -73,6 +73,6 @@ def grub(password: str) -> str:
 
 
 def _scrypt(password: str, salt: bytes, cost: int, block: int, parallel: int) -> bytes:
-    # OpenSSL refuses what needs more than maxmem, and needs a little beside the 128 * N * r bytes of the RFC.
-    most = 2 * _DEAREST
+    # OpenSSL refuses to use more than maxmem, and needs a little more than the 128 * N * r bytes of the RFC.
+    most = 2 * _MOST_MEMORY
     return hashlib.scrypt(password.encode(), salt=salt, n=cost, r=block, p=parallel, maxmem=most, dklen=_HASH)

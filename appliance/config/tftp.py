@@ -1,4 +1,4 @@
-"""[tftp]: how TFTP transfers use ports. Values only."""
+"""[tftp]: how TFTP transfers use ports. Values only. PURE."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,10 +6,10 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class TftpSettings:
-    """[tftp]: read at the start, like [server].
+    """[tftp]: read at start, like [server].
 
-    `ports`: "shared" sends everything from port 69, which firmware takes, and a firewall sees one flow a PC; "session"
-    gives each transfer a port of its own, as RFC 1350 has it, for clients and firewalls that insist on it.
+    `ports`: "shared" sends everything from port 69; firmware accepts that, and a firewall sees one flow per PC.
+    "session" gives each transfer a port of its own, as in RFC 1350, for clients and firewalls that insist on it.
     """
 
     ports: Literal["shared", "session"] = "shared"

@@ -1,15 +1,50 @@
-"""Values of TOML as the types that the configuration wants, and where in the file they stand. PURE.
+"""Reads TOML into frozen dataclasses, one per section. Errors name the line and what would be right. PURE.
 
-What is wrong is a ValueError in words for people; appliance/config/file.py adds the place.
+Knows no sections: appliance/config/file.py passes them in. Never writes TOML.
 """
 
+import dataclasses
+import difflib
 import re
-from collections.abc import Callable
-from typing import Any, Literal, get_args, get_origin
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import AddressValueError
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+
+from appliance.errors import UserError
+
+_KINDS = {
+    str: "write text in quotes",
+    int: "write a whole number",
+    float: "write a number",
+    bool: "write true or false",
+}
+
+
+def read(text: str, path: Path, sections: Mapping[str, type]) -> dict[str, Any]:
+    """The sections that `text` has, each as its dataclass; raises UserError. `path` is for messages only.
+
+    A field's type is str, int, float, bool, a Literal, a tuple of one type, `str | tuple[str, ...]`, any of these or
+    None, a dataclass (a subsection), or a type whose constructor takes text and raises ValueError.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}", "quote text, and write lists in [ ]") from None
+    file = _File(text, path)
+    values: dict[str, Any] = {}
+    for name, table in tables.items():
+        if name not in sections:
+            file.unknown(name, sections, "")
+        if not isinstance(table, dict):
+            file.fail(f"{name} is a section, not a value", f"write [{name}] on a line of its own", "", name)
+        values[name] = file.section(sections[name], table, name)
+    return values
 
 
 def line_of(text: str, section: str, key: str) -> int | None:
-    """The line (from 1) where `key` of `section` is written, else the section's, else None. For messages only."""
+    """The line (from 1) of `key` in `section`, else the section's line, else None."""
     current, found = "", None
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
@@ -21,35 +56,82 @@ def line_of(text: str, section: str, key: str) -> int | None:
     return found
 
 
-def as_toml(value: Any) -> str:
-    """A value as it stands in a file; for messages only."""
+class _File:
+    """Keeps the text, so that each error can name its line."""
+
+    def __init__(self, text: str, path: Path) -> None:
+        self.text = text
+        self.path = path
+
+    def section(self, kind: type, table: Mapping[str, Any], name: str) -> Any:
+        hints = get_type_hints(kind)
+        values: dict[str, Any] = {}
+        for key, value in table.items():
+            if key not in hints:
+                self.unknown(key, hints, name)
+            values[key] = self._value(hints[key], value, name, key)
+        try:
+            return kind(**values)
+        except ValueError as error:
+            key = next((key for key in values if re.match(rf"{key}\b", str(error))), "")
+            self.fail(f"[{name}] {error}", "", name, key)
+
+    def _value(self, hint: Any, value: Any, section: str, key: str) -> Any:
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            if not isinstance(value, dict):
+                self.fail(f"{key} is a section", f"write [{section}.{key}]", section, key)
+            return self.section(hint, value, f"{section}.{key}")
+        try:
+            return _convert(hint, value)
+        except ValueError as error:
+            self.fail(f"[{section}] {key} = {_as_toml(value)}: {error}", "", section, key)
+
+    def unknown(self, name: str, known: Iterable[str], section: str) -> NoReturn:
+        close = difflib.get_close_matches(name, list(known), 1)
+        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
+        where = f" in [{section}]" if section else ""
+        self.fail(f"unknown {'key' if section else 'section'} {name!r}{where}", hint, section, name)
+
+    def fail(self, message: str, hint: str, section: str, key: str) -> NoReturn:
+        line = line_of(self.text, section, key)
+        place = f"{self.path}:{line}" if line else str(self.path)
+        raise UserError(f"{place}: {message}", hint)
+
+
+def _as_toml(value: Any) -> str:
+    """A value as it is written in a file; for messages only."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_as_toml, value))}]"
     if isinstance(value, str):
         return f'"{value}"'
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def convert(hint: Any, value: Any) -> Any:
-    """`value` of TOML as the type `hint`; raises ValueError in words for people."""
+def _convert(hint: Any, value: Any) -> Any:
+    """`value` from TOML as the type `hint`; raises ValueError with a message for people."""
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
-            raise ValueError("write a list, in [ ]")
-        return tuple(convert(get_args(hint)[0], element) for element in value)
+            raise ValueError("write a list in [ ]")
+        return tuple(_convert(get_args(hint)[0], element) for element in value)
     if hint == str | tuple[str, ...]:
-        return convert(tuple[str, ...] if isinstance(value, list) else str, value)
+        return _convert(tuple[str, ...] if isinstance(value, list) else str, value)
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
-            raise ValueError(f"one of {', '.join(map(str, get_args(hint)))}")
+            raise ValueError(f"must be one of {', '.join(map(str, get_args(hint)))}")
         return value
     if type(None) in get_args(hint):
-        return convert(next(kind for kind in get_args(hint) if kind is not type(None)), value)
+        return _convert(next(kind for kind in get_args(hint) if kind is not type(None)), value)
     if hint is float and type(value) is int:
         return float(value)
-    if hint in (str, int, float, bool):
+    if hint in _KINDS:
         if type(value) is not hint:
-            raise ValueError({str: "write text in quotes", int: "write a whole number", float: "write a number",
-                              bool: "write true or false"}[hint])  # fmt: skip
+            raise ValueError(_KINDS[hint])
         return value
     if not isinstance(value, str):
-        raise ValueError("write text in quotes")
+        raise ValueError(_KINDS[str])
     reader: Callable[[str], Any] = hint
-    return reader(value)
+    try:
+        return reader(value)
+    except AddressValueError:
+        # Python's own message talks of octets.
+        raise ValueError(f"{value!r} is not an IPv4 address") from None

@@ -1,4 +1,4 @@
-"""The table of leases: what the DHCP server gave to whom, so that it still knows after a restart."""
+"""The table of leases: which addresses the DHCP server gave to whom, so that it still knows after a restart."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address
@@ -9,7 +9,7 @@ from services.ethernet import MacAddress
 
 
 def load(registry: Registry) -> list[Lease]:
-    """Every lease that was written down, also ended ones, by address."""
+    """All stored leases, ended ones included, by address."""
     rows = registry.sql.execute("SELECT address, mac, client_id, state, expires FROM leases ORDER BY address")
     return [
         Lease(IPv4Address(address), MacAddress(mac), client_id, State(state), expires)
@@ -18,10 +18,10 @@ def load(registry: Registry) -> list[Lease]:
 
 
 def save(registry: Registry, leases: Sequence[Lease]) -> None:
-    """Write them down in one commit, in the place of what was known of their addresses.
+    """Store the leases in one commit, replacing earlier ones of the same addresses.
 
-    As durable as the registry was opened. What a power cut takes from the server's is found again: a client that renews
-    keeps its address, and none is offered at which somebody answers.
+    As durable as the registry was opened. Leases that the server loses in a power cut do no harm: a client that renews
+    keeps its address, and an address at which somebody answers is not offered.
     """
     with registry.transaction():
         registry.sql.executemany(
@@ -31,5 +31,5 @@ def save(registry: Registry, leases: Sequence[Lease]) -> None:
 
 
 def in_force(leases: Sequence[Lease], now: float) -> list[Lease]:
-    """Those whose clients have them now."""
+    """The leases that clients hold at `now`, in seconds since the epoch."""
     return [lease for lease in leases if lease.state is State.LEASED and lease.expires > now]

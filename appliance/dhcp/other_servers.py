@@ -1,6 +1,6 @@
-"""Another DHCP server where the box is to be the DHCP server: two of them give one address to two machines.
+"""Finds other DHCP servers in a network where the box is to be the only one: two could lease one address twice.
 
-Looks once, before the box serves (docs/dhcp.md); `doctor` looks again whenever it is asked.
+Looks once, before the box serves (docs/dhcp.md). `doctor` looks again each time it is called.
 """
 
 import asyncio
@@ -16,31 +16,31 @@ from services.probe.message import NOWHERE
 from services.probe.server_questions import HeardServer
 
 SECONDS = 4.0
-"""How long answers are awaited: dnsmasq first pings an address for 3 s before it offers it."""
+"""How long to wait for answers: dnsmasq pings an address for 3 s before it offers it."""
 
-CURES = (
-    'leave the addresses to it: mode = "proxy" under [dhcp]; or stop it; or, where the two share out the addresses, '
+REMEDIES = (
+    'let it give the addresses: mode = "proxy" under [dhcp]; or stop it; or, if the two share the addresses, '
     "force = true under [dhcp]"
 )
 """What to do about it."""
 
 _PORT_68 = (
-    "see who: sudo ss -lnup 'sport = :68'; a DHCP client there would take an address from the box itself: give this "
-    "host a fixed one; or do not ask: force = true under [dhcp]"
+    "see which one: sudo ss -lnup 'sport = :68'; a DHCP client would get its address from the box itself: give this "
+    "host a fixed one; or skip the check: force = true under [dhcp]"
 )
 
 
 async def assert_alone(interfaces: Sequence[Interface]) -> None:
-    """Ask by all interfaces at once and return, after SECONDS, when nobody offers an address.
+    """Ask on all interfaces at once and return, after SECONDS, if nobody offers an address.
 
-    Raises UserError when somebody does, or when it cannot be asked. Its code is 1: as soon as the other server is
-    stopped, systemd's next try serves. Nothing may listen for the box yet: it would hear itself.
+    Raises UserError if somebody does, or if it cannot ask. The error's code is 1: once the other server has been
+    stopped, systemd's next try succeeds. The box's own DHCP server must not be listening yet: it would answer.
     """
     answers = await asyncio.gather(*(_ask(each) for each in interfaces))
-    found = [(i, lease) for i, heard in zip(interfaces, answers, strict=True) for lease in _leases(heard)]
+    found = [(i, offer) for i, heard in zip(interfaces, answers, strict=True) for offer in _address_offers(heard)]
     if found:
-        what = "; ".join(f"{o.source} on {i.name}, which offered {o.offer.yiaddr}" for i, o in found)
-        raise UserError(f"another DHCP server answers: {what}", CURES, code=1)
+        what = "; ".join(f"{each.source} on {i.name}, which offered {each.offer.yiaddr}" for i, each in found)
+        raise UserError(f"another DHCP server answers: {what}", REMEDIES, code=1)
 
 
 async def _ask(interface: Interface) -> list[HeardServer]:
@@ -52,11 +52,11 @@ async def _ask(interface: Interface) -> list[HeardServer]:
         raise UserError(explained.message, hint, code=1) from error
     except OSError as error:
         what = f"cannot ask on {interface.name} whether another DHCP server answers: {error.strerror}"
-        raise UserError(what, f"look at: ip address show {interface.name}", code=1) from error
+        raise UserError(what, f"check: ip address show {interface.name}", code=1) from error
 
 
-def _leases(heard: Sequence[HeardServer]) -> list[HeardServer]:
-    """The first offer of an address by each server."""
+def _address_offers(heard: Sequence[HeardServer]) -> list[HeardServer]:
+    """Each server's first offer of an address."""
     first: dict[IPv4Address, HeardServer] = {}
     for each in heard:
         if each.offer.yiaddr != NOWHERE:

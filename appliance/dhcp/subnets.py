@@ -1,4 +1,4 @@
-"""The networks whose PCs get addresses of the box: what [dhcp] says, fitted to the interfaces."""
+"""The networks whose PCs get addresses from the box: fits [dhcp] to the interfaces."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
@@ -11,7 +11,7 @@ from services.linux.interfaces import Interface
 
 
 def subnets(config: Config, served: Sequence[Interface]) -> tuple[Subnet, ...]:
-    """Each network that has addresses to give, in mode "server", else none; raises UserError when they do not fit."""
+    """The networks with addresses to give; none unless mode is "server". Raises UserError if something does not fit."""
     settings = config.dhcp
     if settings.mode != "server":
         return ()
@@ -20,16 +20,16 @@ def subnets(config: Config, served: Sequence[Interface]) -> tuple[Subnet, ...]:
     networks = list(dict.fromkeys([*(interface.address.network for interface in served), *remote]))
     for number, network in enumerate(networks):
         if other := next((each for each in networks[:number] if each.overlaps(network)), None):
-            _fail(config, f"the networks {other} and {network} overlap: write a router of the former alone", networks)
+            _fail(config, f"the networks {other} and {network} overlap: name a router in the first one only", networks)
     for router in settings.routers:
         if _network_of(router.ip, networks) is None:
-            _fail(config, f"the router {router.ip} is in none of the networks", networks)
+            _fail(config, f"the router {router.ip} is not in any of the networks", networks)
     ranges: dict[IPv4Network, list[AddressRange]] = {network: [] for network in networks}
     taken = own | {router.ip for router in settings.routers}
     for span in settings.ranges:
         home = _network_of(span.first, networks)
         if home is None or span.last not in home:
-            _fail(config, f"the pool {span} is not inside one of the networks", networks)
+            _fail(config, f"the pool {span} is not inside any of the networks", networks)
         ends = {home.network_address, home.broadcast_address}
         if inside := sorted(address for address in taken | ends if address in span):
             _fail(config, f"the pool {span} contains {inside[0]}, which {_whose(inside[0], own, ends)}", networks)
@@ -38,7 +38,7 @@ def subnets(config: Config, served: Sequence[Interface]) -> tuple[Subnet, ...]:
     for mac, address in static.items():
         home = _network_of(address, networks)
         if home is None:
-            _fail(config, f"the static address {address} of {mac} is in none of the networks", networks)
+            _fail(config, f"the static address {address} of {mac} is not in any of the networks", networks)
         ends = {home.network_address, home.broadcast_address}
         if address in taken | ends:
             _fail(config, f"the static address {address} of {mac} {_whose(address, own, ends)}", networks)
@@ -71,12 +71,12 @@ def _network_of(address: IPv4Address, networks: Sequence[IPv4Network]) -> IPv4Ne
 def _whose(address: IPv4Address, own: set[IPv4Address], ends: set[IPv4Address]) -> str:
     if address in own:
         return "is the box's own address"
-    return "no host can have (the network's first or last)" if address in ends else "is a router's"
+    return "cannot belong to a host (it is the first or last of the network)" if address in ends else "is a router's"
 
 
 def _fail(config: Config, what: str, networks: Sequence[IPv4Network]) -> NoReturn:
     raise UserError(
         f"{config.path}: [dhcp] {what}",
-        f"the networks are {', '.join(map(str, networks))}; one behind a relay is named by its router, with its "
+        f"the networks are {', '.join(map(str, networks))}; to add one behind a relay, name its router with the "
         'network: router = ["10.88.0.1/24"]',
     )

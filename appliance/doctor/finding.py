@@ -1,8 +1,9 @@
 """What a check finds: PURE values, and what they say together."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Severity(StrEnum):
@@ -67,6 +68,12 @@ def unchecked(
 def worst(findings: Iterable[Finding]) -> Severity:
     """The highest severity; OK when there is no finding."""
     return max((finding.severity for finding in findings), key=lambda severity: severity.rank, default=Severity.OK)
+
+
+def report(findings: Iterable[Finding]) -> dict[str, Any]:
+    """All findings as scripts read them: `doctor --json`."""
+    listed = list(findings)
+    return {"worst": worst(listed), "findings": [asdict(finding) for finding in listed]}
 
 
 def exit_code(severity: Severity) -> int:

@@ -6,8 +6,6 @@ as "perhaps", and says so. Does not look at IPv6, at legacy iptables, at bridges
 
 import contextlib
 import json
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,9 @@ from typing import Any
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, UnobservableError, error, note, ok
 from appliance.doctor.ruleset import Fate, FirstPacket, Ruleset, parse
+from services.linux import programs
 from services.linux.interfaces import links
+from services.linux.programs import ProgramError
 from services.nfs.rpc import MOUNT, RpcError, port_of
 
 _SECONDS = 8.0
@@ -69,13 +69,12 @@ def check(config: Config) -> list[Finding]:
         findings.append(
             note("firewall", "there are rules of legacy iptables, which are not judged: iptables-legacy -S")
         )
-    nft = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
-    if nft is None:
+    if programs.find("nft") is None:
         findings.append(note("firewall", "not judged: nft is not installed", "", "apt-get install nftables"))
         return findings
     dhcp = [("udp", 67, "DHCP")] if config.dhcp.hears_broadcasts else []
     ports = [*dhcp, *_PORTS, ("tcp", config.server.http_port, "HTTP"), *_mountd(config)]
-    return findings + judge(parse(_read(nft)), config.server.interfaces, ports)
+    return findings + judge(parse(_read()), config.server.interfaces, ports)
 
 
 def _mountd(config: Config) -> list[tuple[str, int, str]]:
@@ -87,15 +86,11 @@ def _mountd(config: Config) -> list[tuple[str, int, str]]:
     return []
 
 
-def _read(nft: str) -> Any:
-    command = [nft, "--json", "list", "ruleset"]
+def _read() -> Any:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as reason:
-        raise UnobservableError(f"nft did not run: {reason}") from None
-    if done.returncode:
-        raise UnobservableError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
-    return json.loads(done.stdout or "{}")
+        return json.loads(programs.output(("nft", "--json", "list", "ruleset"), seconds=_SECONDS) or "{}")
+    except ProgramError as reason:
+        raise UnobservableError(f"{reason} ({reason.paste})") from None
 
 
 def _legacy() -> bool:

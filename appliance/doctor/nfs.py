@@ -7,11 +7,13 @@ from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.errors import UserError
 from appliance.exports import install
+from appliance.exports.wanted import wanted_exports
 from appliance.network.interfaces import interfaces, networks
 from appliance.registry.database import Registry
-from services.nfs.apply import Backend, NfsError
+from services.nfs import kernel
+from services.nfs.backend import Backend, NfsError
 from services.nfs.exports import Export
-from services.nfs.inspect import kernel_exports, require_ganesha, require_nfsd
+from services.nfs.ganesha import require_ganesha
 from services.nfs.rpc import MOUNT, NFS, NFS_PORT, RpcError, null, port_of
 
 _UNITS = {Backend.KERNEL: "nfs-server", Backend.GANESHA: "nfs-ganesha"}
@@ -63,7 +65,7 @@ def check(config: Config) -> list[Finding]:
         return [error("nfs", missing.message, "no PC can mount its root", missing.hint)]
     try:
         if backend is Backend.KERNEL:
-            running = f"the kernel's NFS server runs with {require_nfsd()} threads ({why})"
+            running = f"the kernel's NFS server runs with {kernel.require_nfsd()} threads ({why})"
         else:
             pid = require_ganesha(config.nfs.ganesha_pid_file, config.nfs.ganesha_config)
             running = f"NFS-Ganesha runs as process {pid} and reads our exports ({why})"
@@ -113,7 +115,7 @@ def _check_exports(config: Config, backend: Backend) -> list[Finding]:
         return [note("nfs-exports", "there is no registry yet, so nothing is to be exported")]
     try:
         with Registry(config.registry) as registry:
-            wanted = install.wanted_from_registry(config, networks(config, interfaces(config)), registry)
+            wanted = wanted_exports(config, networks(config, interfaces(config)), registry)
     except UserError as unreadable:
         return [note("nfs-exports", f"not looked at: {unreadable.message}")]
     if not any(export.clients for export in wanted):
@@ -125,4 +127,4 @@ def _check_exports(config: Config, backend: Backend) -> list[Finding]:
         written = None
     findings = [judge_file(install.render(backend, wanted), written, str(path))]
     # NFS-Ganesha shows its exports to none but those that may mount them: there the file is all that can be looked at.
-    return [*findings, judge_live(wanted, kernel_exports())] if backend is Backend.KERNEL else findings
+    return [*findings, judge_live(wanted, kernel.exported())] if backend is Backend.KERNEL else findings

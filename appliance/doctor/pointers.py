@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from appliance.doctor.finding import Finding, error, ok, warning
 from services.dhcp.message import Option
-from services.probe.firmware import Agent, suboptions
+from services.dhcp.options import read_options
+from services.probe.firmware import Agent
 from services.probe.message import NOWHERE
 from services.probe.server_questions import HeardServer
 
@@ -73,7 +74,7 @@ def _wrong(
                 "option 60 leads firmware to the DHCP server's own host, or to its next-server",
                 "name the boot files in that server instead: netboot-appliance config dhcp (--way options)",
             )
-        if heard.asked_as is Agent.IPXE and _NO_PXEDHCP in suboptions(offer.options.get(Option.IPXE, b"")):
+        if heard.asked_as is Agent.IPXE and _NO_PXEDHCP in read_options(offer.options.get(Option.IPXE, b"")):
             return _fault(
                 f"the DHCP server {source} sends iPXE the option 175.176 (no-pxedhcp)",
                 "iPXE then does not ask port 4011, and so never hears of the boot script",

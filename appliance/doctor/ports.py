@@ -56,7 +56,7 @@ def judge(ports: Sequence[WantedPort], found: Sequence[Listener], server: int | 
     else:
         findings.append(ok("server", f"netboot-appliance serve runs as process {server}"))
     for port in ports:
-        holders = [listener for listener in found if listener.meets(port.protocol, port.address, port.number)]
+        holders = [listener for listener in found if listener.blocks(port.protocol, port.address, port.number)]
         findings += [_judge_holder(port, each) for each in holders if each.pid != server or server is None]
         ours = server is not None and any(each.pid == server for each in holders)
         if server is not None and not ours and not any(each.pid is None for each in holders):

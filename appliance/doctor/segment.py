@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from appliance.config.file import Config
-from appliance.dhcp.other_servers import CURES
+from appliance.dhcp.other_servers import REMEDIES
 from appliance.dhcp.subnets import gives_addresses
 from appliance.doctor import pointers
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from services.dhcp.message import Option
+from services.dhcp.options import read_options
 from services.linux.interfaces import Link, links
 from services.probe.find_servers_raw import find_servers
-from services.probe.firmware import suboptions
 from services.probe.message import NOWHERE
 from services.probe.port_4011 import Port4011, ask_boot_server
 from services.probe.server_questions import HeardServer
@@ -49,7 +49,7 @@ def judge(
         for source, boot in _first(each for each in leases if not each.offer.vendor_class).items()
         if boot
     ]
-    muted = {each.source for each in leases if _NO_PXEDHCP in suboptions(each.offer.options.get(Option.IPXE, b""))}
+    muted = {each.source for each in leases if _NO_PXEDHCP in read_options(each.offer.options.get(Option.IPXE, b""))}
     findings += [
         error(
             "dhcp-ipxe",
@@ -76,7 +76,7 @@ def judge_alone(
     if forced:
         return [note("dhcp", what, "fine if the two share out the addresses ([dhcp] force = true)"), *findings]
     why = "the two give one address to two machines, and PCs that take the other one's boot without the box"
-    return [error("dhcp", what, why, CURES), *findings]
+    return [error("dhcp", what, why, REMEDIES), *findings]
 
 
 def _judge_proxies(interface: str, proxies: Sequence[HeardServer]) -> list[Finding]:

@@ -1,27 +1,26 @@
-"""Who may mount what: from the allowlist and the current boots to grants, and from grants to exports.
+"""Who may mount what: turns the allowlist and the current boots into grants, and grants into exports. PURE.
 
-PURE. A grant holds only what cannot be derived from the configuration. It is all that a server that is not root asks
-root for (docs/adr/0006-root-parts-apart.md), so what `check` passes is what such a server could get at most.
+A grant holds only what cannot be derived from the configuration. Grants are all that a server without root asks root's
+helper for (docs/adr/0006-root-parts-apart.md), so a compromised server gets no more than what `check` accepts.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.config.file import Config
 from image.recipe import BOINC_GID, BOINC_UID
 from services.ethernet import MacAddress
 from services.nfs.exports import LARGEST_NUMBER, Export
 
-if TYPE_CHECKING:  # root's part, which starts anew for each request, has no use for these
+if TYPE_CHECKING:  # root's helper starts for each request and does without these
     from appliance.allowlist import Allowlist
     from appliance.journal.timeline import Boot
-    from appliance.registry.database import Client
 
 MOST_GRANTS = 10_000
-"""Clients at a time. Each has a directory that root makes."""
+"""Clients at a time. Root makes a directory for each."""
 
 _ROOT_NUMBER = 1
 _MOST_NUMBER = LARGEST_NUMBER - _ROOT_NUMBER
@@ -30,8 +29,8 @@ _NOBODY = 65534
 
 @dataclass(frozen=True, slots=True)
 class ExportGrant:
-    """A client may mount its own directory at these addresses, and the live root if `live`. `number` is the registry's
-    for it."""
+    """A client may mount its own directory from these addresses, and the live root too if `live`. `number` is its
+    number in the registry."""
 
     mac: MacAddress
     number: int
@@ -42,30 +41,29 @@ class ExportGrant:
 def decide_grants(
     networks: Sequence[IPv4Network],
     allowlist: "Allowlist",
-    clients: Iterable["Client"],
+    numbers: Mapping[MacAddress, int],
     boots: "Mapping[MacAddress, Boot]",
 ) -> tuple[ExportGrant, ...]:
-    """One for each allowed client that was seen at an address, in the order of their numbers.
+    """A grant for each allowed client that was seen at an address, in the order of their `numbers` in the registry.
 
-    The live root is for those that have not booted with one over HTTP, whatever the allowlist says for their next boot.
-    Of more than MOST_GRANTS those that were heard of last: strangers with made-up addresses of an allowed range should
-    not stop the others.
+    A client that booted with its root over HTTP does not get the live root, whatever the allowlist says for its next
+    boot. If there are more than MOST_GRANTS, those heard from last get one: strangers with made-up MAC addresses of an
+    allowed range must not keep the others out.
     """
     found: list[tuple[float, ExportGrant]] = []
-    for client in clients:
-        boot = boots.get(client.mac)
-        if boot is None or client.mac not in allowlist or client.number > _MOST_NUMBER:
+    for mac, number in numbers.items():
+        boot = boots.get(mac)
+        if boot is None or mac not in allowlist or number > _MOST_NUMBER:
             continue
         addresses = tuple(address for address in sorted(boot.known_addresses) if mountable(address, networks))
         if addresses:
-            grant = ExportGrant(client.mac, client.number, addresses, live=boot.root != "http")
-            found.append((boot.last_event, grant))
+            found.append((boot.last_event, ExportGrant(mac, number, addresses, live=boot.root != "http")))
     latest = sorted(found, key=lambda each: each[0])[-MOST_GRANTS:]
     return tuple(sorted((grant for _, grant in latest), key=lambda grant: grant.number))
 
 
 def mountable(address: IPv4Address, networks: Iterable[IPv4Network]) -> bool:
-    """Whether this is the address of one machine inside one of the networks."""
+    """Whether this can be the address of a single machine in one of the networks."""
     if address.is_unspecified or address.is_multicast or address.is_loopback or address == IPv4Address(2**32 - 1):
         return False
     return any(
@@ -77,34 +75,34 @@ def mountable(address: IPv4Address, networks: Iterable[IPv4Network]) -> bool:
 
 
 def check(grants: Sequence[ExportGrant], networks: Sequence[IPv4Network]) -> None:
-    """Raise ValueError, naming the client, unless all of these can be exported, whoever asks for it."""
+    """Raise ValueError, which names the client, unless all of these may be exported, whoever asks for it."""
     if len(grants) > MOST_GRANTS:
-        raise ValueError(f"{len(grants)} clients are more than {MOST_GRANTS}")
+        raise ValueError(f"{len(grants)} clients are more than the limit of {MOST_GRANTS}")
     for grant in grants:
         if not 1 <= grant.number <= _MOST_NUMBER:
             raise ValueError(f"{grant.mac} has the number {grant.number}: it must be 1 to {_MOST_NUMBER}")
         if not grant.addresses or len(set(grant.addresses)) < len(grant.addresses):
-            raise ValueError(f"{grant.mac} has no address, or one of them twice")
+            raise ValueError(f"{grant.mac} has no address, or the same one twice")
         for address in grant.addresses:
             if not mountable(address, networks):
-                where = ", ".join(map(str, networks)) or "no network at all"
-                raise ValueError(f"{grant.mac} has the address {address}, which is not one of a machine in {where}")
+                where = ", ".join(map(str, networks)) or "any network: there is none"
+                raise ValueError(f"{grant.mac} has the address {address}, which cannot belong to a machine in {where}")
     for what, times in (
         ("client", Counter(str(grant.mac) for grant in grants)),
         ("number", Counter(str(grant.number) for grant in grants)),
     ):
         for value, count in times.items():
             if count > 1:
-                raise ValueError(f"the {what} {value} is there {count} times")
+                raise ValueError(f"the {what} {value} appears {count} times")
 
 
-def exports_for(config: Config, grants: Sequence[ExportGrant]) -> list[Export]:
-    """The live root for those that mount it, then each one's own directory."""
+def exports_for(images: Path, state: Path, grants: Sequence[ExportGrant]) -> list[Export]:
+    """The live root (`images`) for the clients that mount it, then each client's own directory below `state`."""
     mounting = tuple(sorted({address for grant in grants if grant.live for address in grant.addresses}))
-    root = Export(str(config.images), mounting, writable=False, uid=_NOBODY, gid=_NOBODY, number=_ROOT_NUMBER)
+    root = Export(str(images), mounting, writable=False, uid=_NOBODY, gid=_NOBODY, number=_ROOT_NUMBER)
     states = [
         Export(
-            str(config.state / grant.mac.bare),
+            str(state / grant.mac.bare),
             grant.addresses,
             writable=True,
             uid=BOINC_UID,

@@ -1,4 +1,4 @@
-"""Brings what is exported by NFS into force: judged grants, the PCs' directories, then `services.nfs`.
+"""Brings NFS exports into force: checks the grants, makes the PCs' directories, then calls `services.nfs`.
 
 `appliance.exports.grants` decides who may mount what. The caller is root: the server itself, or root's helper
 (`appliance.exports.root_helper`). Every function blocks.
@@ -11,41 +11,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from appliance.config.file import Config
 from appliance.errors import UserError
-from appliance.exports.grants import ExportGrant, check, decide_grants, exports_for
+from appliance.exports.grants import ExportGrant, check, exports_for
 from image.recipe import BOINC_GID, BOINC_UID
-from services.nfs.apply import Backend, NfsError, apply, choose, probe
+from services.nfs.apply import apply
+from services.nfs.backend import Backend, NfsError, choose, probe
 from services.nfs.exports import Export, render_ganesha, render_kernel
-
-if TYPE_CHECKING:
-    from appliance.registry.database import Registry
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What is in force. `changed` is False when it was before; `directories` counts what somebody may mount."""
+    """What is in force. `changed`: it was not before. `directories`: how many some client may mount."""
 
     backend: Backend
     why: str
     changed: bool
     directories: int
-
-
-def wanted_from_registry(config: Config, networks: Sequence[IPv4Network], registry: "Registry") -> list[Export]:
-    """What the running server wants, for a process that is not it."""
-    return exports_for(config, grants_from_registry(networks, registry))
-
-
-def grants_from_registry(networks: Sequence[IPv4Network], registry: "Registry") -> tuple[ExportGrant, ...]:
-    """The same, before it is made of paths."""
-    # Root's part, which starts anew for each request, knows no registry.
-    from appliance.journal.recorder import latest  # noqa: PLC0415
-
-    boots = {boot.mac: boot for boot in latest(registry)}
-    return decide_grants(networks, registry.allowlist(), registry.clients(), boots)
 
 
 def render(backend: Backend, exports: Sequence[Export]) -> str:
@@ -59,7 +42,7 @@ def destination(config: Config, backend: Backend) -> Path:
 
 
 def chosen(config: Config) -> tuple[Backend, str]:
-    """The NFS server in use and why; raises UserError when there is none."""
+    """The NFS server to use, and why this one; raises UserError if there is none."""
     try:
         return choose(config.nfs.backend, probe())
     except NfsError as error:
@@ -67,19 +50,19 @@ def chosen(config: Config) -> tuple[Backend, str]:
 
 
 def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant]) -> Installed:
-    """Make the clients' directories and bring these exports into force, and no others of ours.
+    """Make the clients' directories and bring exactly these exports of ours into force.
 
-    Believes nothing of `grants`. Raises UserError; for grants that are refused before anything is changed.
+    Does not trust `grants`. Raises UserError; if it refuses the grants, nothing has been changed.
     """
     try:
         check(grants, networks)
     except ValueError as error:
         raise UserError(
             f"these exports are refused: {error}",
-            "nothing was changed; if the configuration was: sudo netboot-appliance reload",
+            "nothing was changed; if you have edited the configuration: sudo netboot-appliance reload",
             code=1,
         ) from error
-    exports = exports_for(config, grants)
+    exports = exports_for(config.images, config.state, grants)
     backend, why = chosen(config)
     try:
         if grants:
@@ -100,7 +83,7 @@ def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[Ex
 
 
 def _make_directories(config: Config, names: Iterable[str]) -> None:
-    """The PCs' directories, each its own from the start: nobody can look in between its making and its locking."""
+    """Make the PCs' directories. No other user can look into one at any moment."""
     for directory, mode in ((config.server.data, 0o755), (config.images, 0o755), (config.state, 0o711)):
         if not directory.exists():
             directory.mkdir(mode, parents=True)
@@ -118,23 +101,25 @@ def _make_directory(state: int, name: str, path: Path) -> None:
         os.mkdir(name, 0o700, dir_fd=state)
     found = os.stat(name, dir_fd=state, follow_symlinks=False)
     if not stat.S_ISDIR(found.st_mode):
-        raise UserError(f"{path} is not a directory", "it would be exported: look what it is, and move it away", code=1)
+        raise UserError(
+            f"{path} is not a directory", "it would be exported: check what it is, and move it away", code=1
+        )
     if found.st_uid == 0:
-        # New, or of an attempt that ended here, or the top of a file system that somebody mounted for this PC.
+        # New, or left by an interrupted attempt, or the top of a file system that somebody mounted for this PC.
         os.chmod(name, 0o700, dir_fd=state)
         os.chown(name, BOINC_UID, BOINC_GID, dir_fd=state, follow_symlinks=False)
 
 
 def _require_roots(directory: Path, *, link: bool) -> None:
-    """Raise UserError unless nobody but root can put something else in the place of what is exported from here."""
+    """Raise UserError unless only root can replace what is exported from this directory."""
     found = directory.stat() if link else directory.lstat()
     if not stat.S_ISDIR(found.st_mode):
         hint = "for another disk: mount it there, or set [server] data"
-        raise UserError(f"{directory} is not a directory of its own, so nothing is exported from it", hint, code=1)
+        raise UserError(f"{directory} is not a directory itself, so nothing is exported from it", hint, code=1)
     if found.st_uid != 0 or found.st_mode & 0o022:
         raise UserError(
-            f"{directory} can be changed by others than root, so nothing is exported from it",
-            f"give it back: chown root:root {directory}; chmod go-w {directory}",
+            f"{directory} can be changed by users other than root, so nothing is exported from it",
+            f"make it root's: chown root:root {directory}; chmod go-w {directory}",
             code=1,
         )
 
@@ -142,8 +127,8 @@ def _require_roots(directory: Path, *, link: bool) -> None:
 def _advice(config: Config, error: OSError) -> str:
     if os.geteuid() != 0:
         return "run as root (sudo)"
-    # Root reads "Read-only file system" where the sandbox of its unit ends as well.
+    # "Read-only file system" can also mean that the path is outside the sandbox of the unit.
     place = error.filename or config.server.data
     return (
-        f"check the disk; for files at other places: systemctl edit netboot-appliance-exports, ReadWritePaths={place}"
+        f"check the disk; outside the default paths: systemctl edit netboot-appliance-exports, ReadWritePaths={place}"
     )

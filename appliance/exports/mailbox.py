@@ -1,7 +1,8 @@
-"""The files by which the server and root's part talk: each writes into a directory of its own below /run.
+"""The files through which the server and root's helper talk: each writes into its own directory below /run.
 
-The server's user owns the directory of the request and may put anything there, also while root reads: see
-`read_request`. What the files say is appliance.exports.request's.
+The server's user owns the directory of the request and can put anything there, even while root reads: see
+`read_request`. The files survive a crash of their writer, but need not survive a power cut.
+`appliance.exports.request` knows what is in them.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ from appliance.errors import UserError
 from appliance.exports.request import LARGEST, ExportAnswer, decode_answer
 
 ENVIRONMENT = "RUNTIME_DIRECTORY"
-"""Where systemd names the directory of a service: systemd.exec(5), RuntimeDirectory=."""
+"""In it systemd passes the directory of a service: systemd.exec(5), RuntimeDirectory=."""
 
 _ANSWERS = Path("/run/netboot-appliance-exports")
 _SUFFIX = "-exports"
@@ -22,38 +23,26 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: 
 
 
 def request_file(directory: Path) -> Path:
-    """The request, by the server's directory."""
+    """The path of the request, given the server's directory."""
     return directory / "exports.json"
 
 
 def answer_file(directory: Path) -> Path:
-    """The answer, by the server's directory."""
+    """The path of the answer, given the server's directory."""
     return directory.with_name(directory.name + _SUFFIX) / "result.json"
 
 
 def directories() -> tuple[Path, Path]:
-    """The server's directory and root's, by the environment of root's part."""
+    """The server's directory and root's own, from the environment of root's helper."""
     answers = Path(os.environ.get(ENVIRONMENT) or _ANSWERS)
     return answers.with_name(answers.name.removesuffix(_SUFFIX)), answers
 
 
-def write(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Put a file in place at once; it has to outlive nothing but a crash of its writer. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.new")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(content)
-    temporary.replace(path)
-
-
 def read_request(path: Path) -> bytes | None:
-    """The bytes of the request, None when there is none; raises UserError unless its directory's owner made it.
+    """The bytes of the request, None if there is none; raises UserError unless its directory's owner made it.
 
-    Nothing here is followed, waited for or read without end, and it is read once: what the writer does to the file
-    afterwards changes nothing. That the owner made it keeps hard links to other people's files out.
+    Follows no link, never waits, and reads a limited size, once: what the writer does to the file afterwards changes
+    nothing. Checking the owner keeps out hard links to other users' files.
     """
     with contextlib.ExitStack() as opened:
         try:
@@ -64,30 +53,31 @@ def read_request(path: Path) -> bytes | None:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _refused(path, error.strerror or str(error)) from error
+            raise refused(f"{path}: {error.strerror or error}") from error
         owner, status = os.fstat(directory).st_uid, os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise _refused(path, "it is not a regular file")
+            raise refused(f"{path} is not a regular file")
         if status.st_uid != owner:
-            raise _refused(path, f"it belongs to user {status.st_uid}, its directory to {owner}")
+            raise refused(f"{path} belongs to user {status.st_uid}, its directory to {owner}")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise _refused(path, f"it is longer than {LARGEST} bytes")
+        raise refused(f"{path} is longer than {LARGEST} bytes")
     return content
 
 
 def read_answer(path: Path) -> ExportAnswer | None:
-    """The latest answer of root's part, None before the first."""
+    """The latest answer of root's helper, None before the first."""
     try:
         return decode_answer(path.read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def _refused(path: Path, reason: str) -> UserError:
+def refused(reason: str) -> UserError:
+    """The error for a request that an honest server does not write."""
     return UserError(
-        f"the request {path} is refused: {reason}",
+        f"the server's request is refused: {reason}",
         "nothing was changed; restart the server, and find out who wrote this: journalctl -u netboot-appliance",
         code=1,
     )

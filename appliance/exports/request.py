@@ -1,7 +1,7 @@
-"""What the server and root's part say to each other about exports: a request and its answer, as JSON.
+"""What the server and root's helper tell each other about exports: a request and its answer, as JSON. PURE codec.
 
-PURE codec. The request comes from a process that root does not trust: `decode` takes exactly what `encode` writes and
-nothing else. What it asks for is judged by appliance.exports.grants, the files are opened by appliance.exports.mailbox.
+The request comes from a process that root does not trust: `decode` accepts exactly what `encode` writes.
+`appliance.exports.grants` checks what is asked for, `appliance.exports.mailbox` opens the files.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from appliance.exports.grants import MOST_GRANTS, ExportGrant
 from services.ethernet import MacAddress
 
 LARGEST = 4 << 20
-"""Bytes of a request: MOST_GRANTS clients with some addresses each."""
+"""Bytes in a request: enough for MOST_GRANTS clients with a few addresses each."""
 
 _VERSION = 2
 _MOST_ADDRESSES = 4 * MOST_GRANTS
@@ -23,7 +23,7 @@ _MOST_ADDRESSES = 4 * MOST_GRANTS
 
 @dataclass(frozen=True, slots=True)
 class ExportAnswer:
-    """What came of a request, which is named by `digest`. With an `error` nothing is promised to be in force."""
+    """The outcome of a request, which is named by its `digest`. After an `error`, do not assume that it is in force."""
 
     request: str
     backend: str = ""
@@ -35,12 +35,12 @@ class ExportAnswer:
 
 
 def digest(content: bytes) -> str:
-    """The name of a request in its answer."""
+    """What a request is called in its answer: its SHA-256 in hex."""
     return hashlib.sha256(content).hexdigest()
 
 
 def encode(grants: Sequence[ExportGrant], once: str) -> bytes:
-    """A request; `once` tells it from an earlier one for the same. Raises ValueError when it would be too large."""
+    """A request; `once` makes it differ from earlier ones for the same grants. Raises ValueError if it is too large."""
     clients = [
         {
             "mac": str(grant.mac),
@@ -57,7 +57,7 @@ def encode(grants: Sequence[ExportGrant], once: str) -> bytes:
 
 
 def decode(content: bytes) -> tuple[ExportGrant, ...]:
-    """The grants of a request; raises ValueError, saying where, for anything that `encode` does not write."""
+    """The grants in a request; raises ValueError, which says where, for anything that `encode` does not write."""
     if len(content) > LARGEST:
         raise ValueError(f"it is longer than {LARGEST} bytes")
     try:
@@ -66,7 +66,7 @@ def decode(content: bytes) -> tuple[ExportGrant, ...]:
         raise ValueError(f"it is not JSON: {error}") from None
     version, once, clients = _fields("the request", request, version=int, once=str, clients=list)
     if version != _VERSION:
-        raise ValueError(f"its version is {version}, not {_VERSION}: restart the server, it is another release")
+        raise ValueError(f"its version is {version}, not {_VERSION}: restart the server, its version differs")
     if len(once) > 100 or len(clients) > MOST_GRANTS:
         raise ValueError(f"it is for more than {MOST_GRANTS} clients")
     grants = tuple(_grant(client) for client in clients)
@@ -76,7 +76,7 @@ def decode(content: bytes) -> tuple[ExportGrant, ...]:
 
 
 def encode_answer(answer: ExportAnswer) -> bytes:
-    """The answer, for people to read as well."""
+    """The answer; people can read it too."""
     return json.dumps(asdict(answer), indent=1).encode() + b"\n"
 
 
@@ -95,14 +95,14 @@ def _grant(client: object) -> ExportGrant:
             MacAddress.parse(mac), number, tuple(IPv4Address(_text(address)) for address in addresses), live
         )
     except ValueError as error:
-        raise ValueError(f"a client of it: {str(error)[:200]}") from None
+        raise ValueError(f"one of its clients: {str(error)[:200]}") from None
     if str(grant.mac) != mac:
-        raise ValueError(f"a client of it: {mac!r} is not the way we write {grant.mac}")
+        raise ValueError(f"one of its clients: {mac!r} must be written {grant.mac}")
     return grant
 
 
 def _fields(what: str, value: object, **kinds: type) -> list[Any]:
-    """The values of an object that has these keys and no others, each of just this type (True is no number)."""
+    """The values of an object that has exactly these keys, each of exactly this type (True is not an int)."""
     if not isinstance(value, dict) or set(value) != set(kinds):
         raise ValueError(f"{what} is not an object of {', '.join(kinds)}")
     for key, kind in kinds.items():
@@ -112,7 +112,7 @@ def _fields(what: str, value: object, **kinds: type) -> list[Any]:
 
 
 def _text(value: object) -> str:
-    # IPv4Address would take a number, too.
+    # IPv4Address would accept a number, too.
     if not isinstance(value, str):
         raise ValueError("an address is not text")
     return value

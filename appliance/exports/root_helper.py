@@ -1,8 +1,8 @@
-"""Root's part of the exports: takes the server's request, judges it, brings it into force, and answers.
+"""Root's helper for the exports: reads the server's request, checks it, brings it into force, and answers.
 
-netboot-appliance-exports.service runs `python -m appliance.exports.root_helper` for each request. A PC waits until it
-is done. So it is not a verb of the command line, which takes five times as long to start, and it imports as little as
-it can. It trusts no line of the request: docs/adr/0006-root-parts-apart.md.
+netboot-appliance-exports.service runs `python -m appliance.exports.root_helper` for each request, and a PC waits until
+it is done. So it is not a command-line verb, which would take five times as long to start, and it imports as little as
+possible. It trusts nothing in the request: docs/adr/0006-root-parts-apart.md.
 """
 
 import sys
@@ -12,37 +12,40 @@ from pathlib import Path
 from appliance.config.file import Config, load, locate, parse
 from appliance.errors import UserError
 from appliance.exports import install
-from appliance.exports.mailbox import answer_file, directories, read_request, request_file, write
+from appliance.exports.mailbox import answer_file, directories, read_request, refused, request_file
 from appliance.exports.request import ExportAnswer, decode, digest, encode_answer
+from services.linux import atomic_file
 from services.linux.netlink_socket import address_of
 
 _KEPT = "config.toml"
 
 
 def serve_requests(configuration: Path) -> None:
-    """Answer the request, and as long as it has changed meanwhile the new one; raises UserError for the last."""
+    """Answer the request, and again if it has changed meanwhile; raises UserError if the last one failed."""
     requests, answers = directories()
-    answered, refused = "", None
-    # systemd does not look at the request while we run: what was written since we read it is ours to find.
+    answered, failure = "", None
+    # systemd does not watch the request while we run, so look again for one that was written since.
     while (content := read_request(request_file(requests))) is not None and digest(content) != answered:
-        answered, refused = digest(content), None
+        answered, failure = digest(content), None
         try:
             answer = _install(configuration, answers / _KEPT, content)
         except UserError as error:
-            refused = error
+            failure = error
             answer = ExportAnswer(answered, error=error.message, hint=error.hint)
         try:
-            write(answer_file(requests), encode_answer(answer))
+            atomic_file.write(answer_file(requests), encode_answer(answer), durable=False)
         except OSError as error:
             raise UserError(
-                f"cannot answer in {answers}: {error.strerror}", "run as root, by its unit", code=1
+                f"cannot answer in {answers}: {error.strerror}",
+                "it must run as root: systemctl start netboot-appliance-exports",
+                code=1,
             ) from error
-    if refused:
-        raise refused
+    if failure:
+        raise failure
 
 
 def main() -> None:
-    """Run once; what is wrong goes to the journal, as it goes into the answer."""
+    """Run once; an error goes to the journal as well as into the answer."""
     try:
         serve_requests(locate(None))
     except UserError as error:
@@ -54,33 +57,29 @@ def _install(configuration: Path, kept: Path, content: bytes) -> ExportAnswer:
     try:
         grants = decode(content)
     except ValueError as error:
-        raise UserError(
-            f"the server's request is refused: {error}",
-            "nothing was changed; restart the server, and find out who wrote this: journalctl -u netboot-appliance",
-            code=1,
-        ) from error
+        raise refused(str(error)) from error
     config = _load(configuration, kept)
     done = install.install(config, _networks(config), grants)
     return ExportAnswer(digest(content), done.backend.value, done.why, done.changed, done.directories)
 
 
 def _load(path: Path, kept: Path) -> Config:
-    """The configuration; one that does not load changes nothing: then the one before, like in the server itself."""
+    """The configuration. If it does not load, the last good one stays in force, as in the server itself."""
     try:
         config = load(path)
         if config.written:
-            write(kept, path.read_bytes(), 0o600)
+            atomic_file.write(kept, path.read_bytes(), mode=0o600, durable=False)
     except UserError as error:
         try:
             config = parse(kept.read_text(encoding="utf-8"), path)
         except (OSError, ValueError):
             raise error from None
-        print(f"{error.message}; going on with the configuration of before", file=sys.stderr)
+        print(f"{error.message}; continuing with the previous configuration", file=sys.stderr)
     return config
 
 
 def _networks(config: Config) -> tuple[IPv4Network, ...]:
-    """Where clients may be: the configured networks, or those of the interfaces."""
+    """Where clients can be: the configured networks, or those of the interfaces."""
     if config.nfs.networks:
         return config.nfs.networks
     if config.server.interfaces:
@@ -90,7 +89,7 @@ def _networks(config: Config) -> tuple[IPv4Network, ...]:
             raise UserError(
                 f"{config.path}: [server] interfaces: {error.args[0]}", "see them with: ip -brief address", code=1
             ) from None
-    # Without a configuration: to find out which interface is meant takes more, and half a second of imports.
+    # Nothing is configured: finding the interface takes half a second of imports.
     from appliance.network.interfaces import found_interface  # noqa: PLC0415
 
     return (found_interface().address.network,)

@@ -1,6 +1,6 @@
-"""What is known of a client's firmware, as values: what it does at the moment, and what it takes. PURE.
+"""What is known of a client's firmware, as values: what it is doing now, and which offers it accepts. PURE.
 
-What follows from that is adaptation.py; where it is kept, adaptations.py.
+What follows from that is decided in rules.py; memory.py keeps it, table.py stores it.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from services.dhcp.plan import Profile
 
 
 class Why(StrEnum):
-    """Why a client has the profile that it has, in the words people read."""
+    """Why a client has its profile, in the words people read. The registry stores these words."""
 
     USUAL = ""
     IGNORED = "it ignored the offers before"
@@ -23,8 +23,9 @@ class Why(StrEnum):
     SAME_FIRMWARE = "this is what other PCs with its firmware take"
 
 
-class Reaction(IntEnum):
-    """How far a try of the firmware came, in order."""
+class AttemptStage(IntEnum):
+    """How far an attempt of the firmware came, in order: NONE is an offer without a reaction, ASKED a question to port
+    4011, LOADING and LOADED are about the boot loader's file; STARTED: a boot loader runs."""
 
     NONE = 0
     ASKED = 1
@@ -35,8 +36,9 @@ class Reaction(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FirmwareAttempt:
-    """One try of the firmware: its DISCOVERs of one xid, and what followed. `secs` and `at` are those of the last one,
-    `offers` counts our answers, `pending`: the last one has none yet; `leased`: it took an address meanwhile."""
+    """One attempt of the firmware to boot: its DISCOVERs with one xid, and what followed. `secs` and `at` are those of
+    the last DISCOVER, and `pending` means that it has no answer yet. `offers` counts our answers; `leased`: it took an
+    address meanwhile. `loaded` is when it had the whole file `loader`."""
 
     fingerprint: str
     machine: Machine | None
@@ -48,52 +50,52 @@ class FirmwareAttempt:
     pending: bool = True
     offers: int = 0
     leased: bool = False
-    sign: Reaction = Reaction.NONE
+    stage: AttemptStage = AttemptStage.NONE
     loader: str = ""
     loaded: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class FirmwareKnowledge:
-    """What is known of one firmware of a client. `worked`: a boot loader that was offered so has run. `at`: when the
-    fields before it changed. The counters go with the process; `in_vain` counts DISCOVERs, `failures` whole boots."""
+    """What is known of one firmware of a client. `worked`: a boot loader offered with this profile has run. `at`: when
+    the fields before it changed. The counters end with the process: offers that it ignored, and boots that failed."""
 
     fingerprint: str
     profile: Profile = Profile.STANDARD
     worked: bool = False
     why: Why = Why.USUAL
     at: float = 0.0
-    in_vain: int = 0
-    failures: int = 0
+    ignored_offers: int = 0
+    failed_boots: int = 0
 
     @property
     def lasting(self) -> tuple[Profile, bool, Why]:
-        """What is worth writing down."""
+        """What is worth storing."""
         return self.profile, self.worked, self.why
 
     @property
     def special(self) -> bool:
-        """Whether it is not simply the standard offer."""
+        """Whether it differs from the standard offer."""
         return self.profile is not Profile.STANDARD or self.why is not Why.USUAL
 
 
 @dataclass(frozen=True, slots=True)
 class ClientFirmware:
-    """One MAC address: what its firmware is trying just now, and what is known of each of its firmwares, the one that
-    was heard last at the end."""
+    """One MAC address: the present attempt of its firmware, and what is known of each of its firmwares, with the one
+    heard last at the end."""
 
     attempt: FirmwareAttempt | None = None
     firmwares: tuple[FirmwareKnowledge, ...] = ()
 
     @property
     def profile(self) -> Profile:
-        """How it is to be offered its loader now."""
+        """How to offer it its loader now."""
         return self.firmwares[-1].profile if self.firmwares else Profile.STANDARD
 
     @property
     def started(self) -> bool:
-        """Whether the boot loader of the present try runs."""
-        return self.attempt is not None and self.attempt.sign is Reaction.STARTED
+        """Whether the boot loader of the present attempt runs."""
+        return self.attempt is not None and self.attempt.stage is AttemptStage.STARTED
 
     def of(self, fingerprint: str) -> FirmwareKnowledge | None:
         """What is known of this firmware."""
@@ -104,17 +106,17 @@ class ClientFirmware:
 
 
 def favourite(known: Iterable[FirmwareKnowledge], fingerprint: str) -> Profile:
-    """What a new client of this firmware begins with: what worked for most, and of equals for the latest."""
-    fellows = sorted((k for k in known if k.fingerprint == fingerprint and k.worked), key=lambda k: k.at)
-    counts = Counter(fellow.profile for fellow in reversed(fellows))
+    """What a new client with this firmware begins with: what worked for most, and in a tie for the latest."""
+    alike = sorted((k for k in known if k.fingerprint == fingerprint and k.worked), key=lambda k: k.at)
+    counts = Counter(each.profile for each in reversed(alike))
     return counts.most_common(1)[0][0] if counts else Profile.STANDARD
 
 
 def notable(known: Iterable[FirmwareKnowledge]) -> list[FirmwareKnowledge]:
     """What people should know of one client's firmwares.
 
-    What does not work is of no interest where another one of that PC does: OVMF with Secure Boot tries HTTP boot after
-    PXE, is refused there as well, and boots by PXE from the next time on.
+    A firmware that does not work is of no interest if another one of that PC does: OVMF with Secure Boot tries HTTP
+    boot after PXE, fails there as well, and boots by PXE from the next time on.
     """
     rows = list(known)
     boots = any(row.worked for row in rows)

@@ -1,7 +1,7 @@
-"""The adaptive responder's memory: the clients of `adaptation`, and what of them goes into the registry.
+"""The adaptive responder's memory: the clients whose firmware is watched, and what of it the registry stores.
 
-Nothing is written while a packet is handled: `flush` writes what has changed since, a client at a time, whole. Another
-process may read and delete rows meanwhile (`appliance.firmware.table`); `refresh` finds out.
+Nothing is written while a packet is handled: `flush` later writes all rows of each client that has changed. Another
+process may read and delete rows meanwhile (`appliance.firmware.table`); `refresh` notices.
 """
 
 from itertools import chain
@@ -9,7 +9,7 @@ from itertools import chain
 import structlog
 
 from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why, favourite
-from appliance.firmware.rules import Surroundings, observe
+from appliance.firmware.rules import DecisionContext, observe
 from appliance.firmware.table import Rows, read, stored, write
 from appliance.registry.database import Registry
 from services.dhcp.plan import Profile
@@ -17,25 +17,25 @@ from services.ethernet import MacAddress
 from services.events import Discovered, Event, Ignored
 
 _FAVOURITES = 256
-"""Fingerprints of which it is remembered what to begin with, until something is learned: a room has a few."""
+"""Fingerprints whose first profile is cached, until something new is learned: a room has a few."""
 
 log = structlog.get_logger("firmware")
 
 
 class FirmwareMemory:
-    """The clients whose firmware is being watched. `shim`: a signed boot loader can be offered."""
+    """The clients whose firmware is watched. `shim`: a signed boot loader can be offered."""
 
     def __init__(self, registry: Registry, shim: bool) -> None:
         self._registry = registry
         self._shim = shim
         self._clients = {mac: ClientFirmware(firmwares=rows) for mac, rows in read(registry).items()}
-        self._written = {mac: _lasting(client) for mac, client in self._clients.items()}
+        self._written = {mac: _rows(client) for mac, client in self._clients.items()}
         self._dirty: set[MacAddress] = set()
         self._served = float("-inf")
         self._favourites: dict[str, Profile] = {}
 
     def profile(self, mac: MacAddress) -> Profile:
-        """How the firmware of this client is to be offered its loader, after its DISCOVER was observed."""
+        """How to offer this client's firmware its loader, once its DISCOVER has been observed."""
         client = self._clients.get(mac)
         return client.profile if client else Profile.STANDARD
 
@@ -46,42 +46,42 @@ class FirmwareMemory:
         before = self._clients.get(event.mac)
         if before is None and not (isinstance(event, Discovered) and not event.ipxe):
             return
-        room = Surroundings(self._shim, self._start, self._served)
-        after = observe(before or ClientFirmware(), event, at, room)
+        context = DecisionContext(self._shim, self._start, self._served)
+        after = observe(before or ClientFirmware(), event, at, context)
         if after is before:
             return
         self._clients[event.mac] = after
         if after.started and not (before and before.started):
             self._served = at
-        if (before and before.firmwares is after.firmwares) or _worth(before) == _worth(after):
+        if (before and before.firmwares is after.firmwares) or _relevant(before) == _relevant(after):
             return
         self._favourites.clear()
-        if _lasting(after) != self._written.get(event.mac, ()):
+        if _rows(after) != self._written.get(event.mac, ()):
             self._dirty.add(event.mac)
-            _say(event.mac, _lasting(before) if before else (), _lasting(after))
+            _log_changes(event.mac, _rows(before) if before else (), _rows(after))
 
     def flush(self) -> None:
-        """Write what has changed, in one commit. On an error (disk full) it is kept for the next try."""
+        """Write what has changed, in one commit. After an error (disk full) the next call tries again."""
         if not self._dirty:
             return
         with self._registry.transaction():
             forgotten = [mac for mac in self._dirty if self._written.get(mac) and not stored(self._registry, mac)]
             for mac in self._dirty.difference(forgotten):
-                write(self._registry, mac, _lasting(self._clients[mac]))
+                write(self._registry, mac, _rows(self._clients[mac]))
         for mac in self._dirty:
-            self._written[mac] = _lasting(self._clients[mac])
+            self._written[mac] = _rows(self._clients[mac])
         self._dirty.clear()
         for mac in forgotten:
             self._drop(mac)
 
     def refresh(self) -> None:
-        """Forget the clients that another process has made the registry forget."""
+        """Forget the clients that another process has deleted from the registry."""
         known = read(self._registry)
         for mac in [mac for mac, rows in self._written.items() if rows and mac not in known]:
             self._drop(mac)
 
     def _drop(self, mac: MacAddress) -> None:
-        log.info("forgotten what its firmware takes", mac=str(mac))
+        log.info("forgot what its firmware accepts", mac=str(mac))
         self._favourites.clear()
         del self._clients[mac], self._written[mac]
         self._dirty.discard(mac)
@@ -96,24 +96,24 @@ class FirmwareMemory:
         return found
 
 
-def _say(mac: MacAddress, before: Rows, after: Rows) -> None:
+def _log_changes(mac: MacAddress, before: Rows, after: Rows) -> None:
     for now in set(after).difference(before):
         words = {"mac": str(mac), "profile": now.profile.value, "why": now.why.value, "firmware": now.fingerprint}
         if now.profile is Profile.STANDARD and now.why is Why.REFUSED:
             log.warning("its firmware refuses the boot loader", **words, do="netboot-appliance doctor")
         elif now.worked:
-            log.info("its firmware takes this offer", **words)
+            log.info("its firmware accepts this offer", **words)
         else:
             log.info("its firmware gets another offer", **words)
 
 
-def _worth(client: ClientFirmware | None) -> list[tuple[str, Profile, bool, Why]]:
-    """What of a client decides what is written down and what others begin with."""
+def _relevant(client: ClientFirmware | None) -> list[tuple[str, Profile, bool, Why]]:
+    """The part of a client that decides what is stored and what others begin with."""
     known = client.firmwares if client else ()
     return sorted((k.fingerprint, k.profile, k.worked, k.why) for k in known if k.worked or k.special)
 
 
-def _lasting(client: ClientFirmware) -> Rows:
-    """What of a client belongs into the registry; the counters do not."""
+def _rows(client: ClientFirmware) -> Rows:
+    """The client's rows in the registry; its counters are not stored."""
     rows = (FirmwareKnowledge(k.fingerprint, *k.lasting, k.at) for k in client.firmwares if k.worked or k.special)
     return tuple(sorted(rows, key=lambda row: row.fingerprint))

@@ -1,15 +1,15 @@
-"""The adaptive responder: which reply profile a client gets next, from what it did with the offers before. PURE.
+"""The adaptive responder: which reply profile a client gets next, given how it reacted to earlier offers. PURE.
 
-`observe(client, event, at, room)` -> the client after the event; times are seconds since the epoch. It decides and
-remembers, per firmware of a client; what a profile changes on the wire is services/dhcp/, who may boot is policy.py's.
-The signals and why they are no others: docs/adr/0007-adaptive-responder.md.
+`observe(client, event, at, context)` -> the client after the event; times are seconds since the epoch. Each firmware of
+a client is judged by itself. What a profile changes on the wire is services/dhcp/'s, who may boot is policy.py's. The
+signals, and why there are no others: docs/adr/0007-adaptive-responder.md.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from appliance.config.loaders import dialect
-from appliance.firmware.knowledge import ClientFirmware, FirmwareAttempt, FirmwareKnowledge, Reaction, Why
+from appliance.firmware.knowledge import AttemptStage, ClientFirmware, FirmwareAttempt, FirmwareKnowledge, Why
 from services.dhcp.firmware import MACHINES, Machine
 from services.dhcp.message import BOOT_SERVER_PORT
 from services.dhcp.plan import Profile
@@ -26,15 +26,15 @@ from services.events import (
 )
 from services.menus.menu import Dialect
 
-PATIENCE = 2
-"""DISCOVERs answered in vain, or whole boots that came to nothing, before another profile is tried."""
-# Two relays, or a relay and the broadcast itself, bring one DISCOVER twice within milliseconds.
+GIVE_UP_AFTER = 2
+"""Ignored offers, or whole boots that failed, before another profile is tried."""
+# Two relays, or a relay and the broadcast itself, deliver one DISCOVER twice within milliseconds.
 DUPLICATE_WITHIN = 2.0
 # Firmware waits 4, 8, 16 and 32 s between the DISCOVERs of one series (EDK2, and most ROMs).
 RETRY_WITHIN = 90.0
-# A copy of a DISCOVER that comes this soon after its own loader was fetched is late, not a new boot.
+# A copy of a DISCOVER that comes this soon after the loader was fetched is a late copy, not a new boot.
 LATE_WITHIN = 5.0
-# A PC with a BIOS and a UEFI boot entry has two; what a forger makes up pushes out what the forger made up.
+# A PC with a BIOS and a UEFI boot entry has two. A forger who makes up more pushes out the made-up ones.
 FIRMWARES = 4
 
 _UEFI = (Profile.STANDARD, Profile.VENDOR_OPTIONS, Profile.DELAYED)
@@ -44,26 +44,26 @@ ORDERS: dict[Machine, tuple[Profile, ...]] = {
     Machine.UEFI_X64: _UEFI,
     Machine.UEFI_ARM64: _UEFI,
 }
-"""What is tried, in this order and then again, where offers are ignored. Debian's shim is for UEFI x64 alone, and no
-cure for ignored offers."""
-_ALONE = (Profile.STANDARD,)
+"""What is tried where offers are ignored: in this order, then from the beginning. SHIM is not in it: it exists for UEFI
+x64 only, and does not help against ignored offers."""
+_STANDARD_ONLY = (Profile.STANDARD,)
 _LOADERS = (".efi", ".kpxe", ".pxe", ".0")
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a decision has to know beside the client. `shim`: a signed loader can be offered; `start`: the profile to
-    begin with for a fingerprint; `served`: when a boot loader of ours ran last, on any PC."""
+class DecisionContext:
+    """What a decision needs to know besides the client. `shim`: a signed loader can be offered; `start`: the profile to
+    begin with for a fingerprint; `served`: when a boot loader of ours last ran, on any PC."""
 
     shim: bool
     start: Callable[[str], Profile]
     served: float
 
 
-def observe(client: ClientFirmware, event: Event, at: float, room: Surroundings) -> ClientFirmware:
-    """The client after an event of its own, which happened at `at`; the same object when nothing changed."""
+def observe(client: ClientFirmware, event: Event, at: float, context: DecisionContext) -> ClientFirmware:
+    """The client after one of its own events, which happened at `at`; the same object when nothing changed."""
     if isinstance(event, Discovered) and not event.ipxe:
-        return _discovered(client, event, at, room)
+        return _discovered(client, event, at, context)
     attempt = client.attempt
     if attempt is None:
         return client
@@ -73,154 +73,154 @@ def observe(client: ClientFirmware, event: Event, at: float, room: Surroundings)
         case AddressSeen() if attempt.offers and not attempt.leased:
             return replace(client, attempt=replace(attempt, leased=True))
         case TransferProgressed() | TransferFailed() if _is_loader(event.path):
-            return _reached(client, replace(attempt, sign=max(attempt.sign, Reaction.LOADING)), at)
-        case TransferServed() if _is_loader(event.path) and attempt.sign < Reaction.STARTED:
+            return _reached(client, replace(attempt, stage=max(attempt.stage, AttemptStage.LOADING)), at)
+        case TransferServed() if _is_loader(event.path) and attempt.stage < AttemptStage.STARTED:
             name = event.path.rsplit("/", 1)[-1]
-            return _reached(client, replace(attempt, sign=Reaction.LOADED, loader=name, loaded=at), at)
-        # Anything else is fetched by a boot loader, and not by firmware.
+            return _reached(client, replace(attempt, stage=AttemptStage.LOADED, loader=name, loaded=at), at)
+        # Firmware fetches nothing else: this is a boot loader's.
         case Discovered() | ScriptServed() | Reported() | TransferProgressed() | TransferServed():
             return _started(client, attempt, at)
         case _:
             return client
 
 
-def _discovered(client: ClientFirmware, event: Discovered, at: float, room: Surroundings) -> ClientFirmware:
+def _discovered(client: ClientFirmware, event: Discovered, at: float, context: DecisionContext) -> ClientFirmware:
     attempt = client.attempt
     if attempt and _is_copy(attempt, event, at):
         return client
     machine = MACHINES.get(event.architecture)
-    if attempt and _goes_on(attempt, event, at):
+    if attempt and _continues(attempt, event, at):
         attempt = replace(attempt, secs=event.secs, at=at, pending=True)
     else:
         if attempt and (known := client.of(attempt.fingerprint)):
-            client = _put(client, _judge(known, attempt, room), at)
+            client = _remember(client, _after_attempt(known, attempt, context), at)
         attempt = FirmwareAttempt(event.fingerprint, machine, event.http, event.xid, event.secs, began=at, at=at)
-    known = _know(client, attempt, room)
-    if known.in_vain >= PATIENCE and not known.worked:
-        known = _shift(known, attempt)
-    return ClientFirmware(attempt, _put(client, known, at).firmwares)
+    known = _recall(client, attempt, context)
+    if known.ignored_offers >= GIVE_UP_AFTER and not known.worked:
+        known = _next_profile(known, attempt)
+    return ClientFirmware(attempt, _remember(client, known, at).firmwares)
 
 
 def _is_copy(attempt: FirmwareAttempt, event: Discovered, at: float) -> bool:
     if (attempt.fingerprint, attempt.xid) != (event.fingerprint, event.xid):
         return False
-    if attempt.sign >= Reaction.LOADED:
+    if attempt.stage >= AttemptStage.LOADED:
         return at - attempt.loaded < LATE_WITHIN
     return event.secs == attempt.secs and at - attempt.at < DUPLICATE_WITHIN
 
 
-def _goes_on(attempt: FirmwareAttempt, event: Discovered, at: float) -> bool:
-    """Whether this is the next DISCOVER of a series. Some ROMs have one xid for ever: then `secs` has fallen."""
+def _continues(attempt: FirmwareAttempt, event: Discovered, at: float) -> bool:
+    """Whether this is the next DISCOVER of a series. Some ROMs never change their xid: then `secs` starts again."""
     same = (attempt.fingerprint, attempt.xid) == (event.fingerprint, event.xid)
-    return same and attempt.sign is Reaction.NONE and event.secs >= attempt.secs and at - attempt.at < RETRY_WITHIN
+    return same and attempt.stage is AttemptStage.NONE and event.secs >= attempt.secs and at - attempt.at < RETRY_WITHIN
 
 
-def _know(client: ClientFirmware, attempt: FirmwareAttempt, room: Surroundings) -> FirmwareKnowledge:
+def _recall(client: ClientFirmware, attempt: FirmwareAttempt, context: DecisionContext) -> FirmwareKnowledge:
     known = client.of(attempt.fingerprint)
     if known is None:
-        start = room.start(attempt.fingerprint)
-        usual = start is Profile.STANDARD or (start is Profile.SHIM and not room.shim)
+        start = context.start(attempt.fingerprint)
+        usual = start is Profile.STANDARD or (start is Profile.SHIM and not context.shim)
         return (
             FirmwareKnowledge(attempt.fingerprint)
             if usual
             else FirmwareKnowledge(attempt.fingerprint, start, why=Why.SAME_FIRMWARE)
         )
-    if known.profile is Profile.SHIM and not room.shim:
-        return _tried(known, Profile.STANDARD, Why.REFUSED)
-    if known.why is Why.REFUSED and known.profile is not Profile.SHIM and _may_use_shim(attempt, room):
-        return _tried(known, Profile.SHIM, Why.REFUSED)
+    if known.profile is Profile.SHIM and not context.shim:
+        return _try_profile(known, Profile.STANDARD, Why.REFUSED)
+    if known.why is Why.REFUSED and known.profile is not Profile.SHIM and _may_use_shim(attempt, context):
+        return _try_profile(known, Profile.SHIM, Why.REFUSED)
     return known
 
 
-def _may_use_shim(attempt: FirmwareAttempt, room: Surroundings) -> bool:
-    # Debian's signed GRUB reads its files by TFTP alone, which a machine that boots from a URL has not set up.
-    return room.shim and attempt.machine is Machine.UEFI_X64 and not attempt.http
+def _may_use_shim(attempt: FirmwareAttempt, context: DecisionContext) -> bool:
+    # Debian's signed GRUB reads its files by TFTP only, which a machine that boots from a URL has not set up.
+    return context.shim and attempt.machine is Machine.UEFI_X64 and not attempt.http
 
 
-def _judge(known: FirmwareKnowledge, attempt: FirmwareAttempt, room: Surroundings) -> FirmwareKnowledge:
-    """What the end of a try says: the firmware begins anew."""
-    match attempt.sign:
-        case Reaction.LOADED:
-            return _refused(known, attempt, room)
-        case Reaction.ASKED:
+def _after_attempt(known: FirmwareKnowledge, attempt: FirmwareAttempt, context: DecisionContext) -> FirmwareKnowledge:
+    """What is known after an attempt has ended: the firmware starts again."""
+    match attempt.stage:
+        case AttemptStage.LOADED:
+            return _refused(known, attempt, context)
+        case AttemptStage.ASKED:
             return _failed(known, attempt)
-        case Reaction.NONE if known.worked:
-            # A reset after a moment is no whole boot. And where no PC comes through, it is the site's DHCP server that
-            # does not answer: this one's profile is as good as ever.
-            whole = attempt.offers >= PATIENCE or (attempt.offers and attempt.leased)
-            alive = attempt.leased or room.served > attempt.began
-            return _failed(known, attempt) if whole and alive else known
+        case AttemptStage.NONE if known.worked:
+            # A quick reset is not a whole boot. And where no PC boots at all, the site's DHCP server is down, which
+            # says nothing against this profile.
+            whole_boot = attempt.offers >= GIVE_UP_AFTER or (attempt.offers and attempt.leased)
+            dhcp_alive = attempt.leased or context.served > attempt.began
+            return _failed(known, attempt) if whole_boot and dhcp_alive else known
         case _:
             return known
 
 
 def _failed(known: FirmwareKnowledge, attempt: FirmwareAttempt) -> FirmwareKnowledge:
-    known = replace(known, failures=known.failures + 1)
-    return _shift(known, attempt) if known.failures >= PATIENCE else known
+    known = replace(known, failed_boots=known.failed_boots + 1)
+    return _next_profile(known, attempt) if known.failed_boots >= GIVE_UP_AFTER else known
 
 
-def _refused(known: FirmwareKnowledge, attempt: FirmwareAttempt, room: Surroundings) -> FirmwareKnowledge:
-    """It has the whole loader, and asks for one again."""
-    failures = known.failures + 1
+def _refused(known: FirmwareKnowledge, attempt: FirmwareAttempt, context: DecisionContext) -> FirmwareKnowledge:
+    """It fetched the whole loader, and asks for one again."""
+    failures = known.failed_boots + 1
     if dialect(attempt.loader) is not Dialect.IPXE:
-        # The signed chain. Where it is what is configured there is nothing else to try.
-        if known.profile is not Profile.SHIM or failures < PATIENCE:
-            return replace(known, failures=failures)
-        return _tried(known, Profile.STANDARD, Why.NEITHER)
+        # The signed chain. If that is the configured loader there is nothing else to try.
+        if known.profile is not Profile.SHIM or failures < GIVE_UP_AFTER:
+            return replace(known, failed_boots=failures)
+        return _try_profile(known, Profile.STANDARD, Why.NEITHER)
     if attempt.machine in (None, Machine.BIOS):
         return known
-    if known.worked and failures < PATIENCE:
-        return replace(known, failures=failures)
-    if _may_use_shim(attempt, room):
-        return _tried(known, Profile.SHIM, Why.REFUSED)
-    return replace(known, why=Why.REFUSED, failures=failures)
+    if known.worked and failures < GIVE_UP_AFTER:
+        return replace(known, failed_boots=failures)
+    if _may_use_shim(attempt, context):
+        return _try_profile(known, Profile.SHIM, Why.REFUSED)
+    return replace(known, why=Why.REFUSED, failed_boots=failures)
 
 
-def _shift(known: FirmwareKnowledge, attempt: FirmwareAttempt) -> FirmwareKnowledge:
-    """The next profile of the order, from its beginning where this one came from elsewhere."""
-    order = _ALONE if attempt.http or attempt.machine is None else ORDERS.get(attempt.machine, _ALONE)
+def _next_profile(known: FirmwareKnowledge, attempt: FirmwareAttempt) -> FirmwareKnowledge:
+    """The next profile of the order; the first, if the present one does not come from the order."""
+    order = _STANDARD_ONLY if attempt.http or attempt.machine is None else ORDERS.get(attempt.machine, _STANDARD_ONLY)
     at = order.index(known.profile) if known.profile in order and known.why is not Why.SAME_FIRMWARE else -1
     profile = order[(at + 1) % len(order)]
-    tired = known.why is Why.IGNORED_ALL or at + 1 == len(order)
-    return _tried(known, profile, Why.IGNORED_ALL if tired else Why.IGNORED)
+    all_tried = known.why is Why.IGNORED_ALL or at + 1 == len(order)
+    return _try_profile(known, profile, Why.IGNORED_ALL if all_tried else Why.IGNORED)
 
 
-def _tried(known: FirmwareKnowledge, profile: Profile, why: Why) -> FirmwareKnowledge:
-    return replace(known, profile=profile, worked=False, why=why, in_vain=0, failures=0)
+def _try_profile(known: FirmwareKnowledge, profile: Profile, why: Why) -> FirmwareKnowledge:
+    return replace(known, profile=profile, worked=False, why=why, ignored_offers=0, failed_boots=0)
 
 
 def _offered(client: ClientFirmware, attempt: FirmwareAttempt, event: Offered, at: float) -> ClientFirmware:
     if attempt.pending:
-        # Where port 67 is another server's, this is the answer to the question on 4011 itself.
+        # Where port 67 belongs to another server, this answers the question on 4011 itself.
         known = client.of(attempt.fingerprint)
-        if known and attempt.sign is Reaction.NONE and not known.worked:
-            client = _put(client, replace(known, in_vain=known.in_vain + 1), at)
+        if known and attempt.stage is AttemptStage.NONE and not known.worked:
+            client = _remember(client, replace(known, ignored_offers=known.ignored_offers + 1), at)
         return ClientFirmware(replace(attempt, pending=False, offers=attempt.offers + 1), client.firmwares)
-    if event.port == BOOT_SERVER_PORT and attempt.offers and attempt.sign is Reaction.NONE:
-        return _reached(client, replace(attempt, sign=Reaction.ASKED), at)
+    if event.port == BOOT_SERVER_PORT and attempt.offers and attempt.stage is AttemptStage.NONE:
+        return _reached(client, replace(attempt, stage=AttemptStage.ASKED), at)
     return client
 
 
 def _reached(client: ClientFirmware, attempt: FirmwareAttempt, at: float) -> ClientFirmware:
-    """It took the offer, whatever comes of it."""
+    """It accepted the offer, whatever happens next."""
     if attempt == client.attempt:
         return client
     known = client.of(attempt.fingerprint)
-    if known and known.in_vain:
-        client = _put(client, replace(known, in_vain=0), at)
+    if known and known.ignored_offers:
+        client = _remember(client, replace(known, ignored_offers=0), at)
     return replace(client, attempt=attempt)
 
 
 def _started(client: ClientFirmware, attempt: FirmwareAttempt, at: float) -> ClientFirmware:
-    """A boot loader runs: ours, if it was fetched; else the PC has one of its own, which says nothing of our offers."""
-    if attempt.sign is Reaction.STARTED:
+    """A boot loader runs. If it was not fetched from us, it is the PC's own and says nothing about our offers."""
+    if attempt.stage is AttemptStage.STARTED:
         return client
     known = client.of(attempt.fingerprint)
-    if known and attempt.sign >= Reaction.LOADING:
-        known = replace(known, worked=True, why=_why_now(known), failures=0)
+    if known and attempt.stage >= AttemptStage.LOADING:
+        known = replace(known, worked=True, why=_why_now(known), failed_boots=0)
     if known:
-        client = _put(client, replace(known, in_vain=0), at)
-    return replace(client, attempt=replace(attempt, sign=Reaction.STARTED))
+        client = _remember(client, replace(known, ignored_offers=0), at)
+    return replace(client, attempt=replace(attempt, stage=AttemptStage.STARTED))
 
 
 def _why_now(known: FirmwareKnowledge) -> Why:
@@ -230,8 +230,8 @@ def _why_now(known: FirmwareKnowledge) -> Why:
     return Why.IGNORED if known.why is Why.IGNORED_ALL else known.why
 
 
-def _put(client: ClientFirmware, known: FirmwareKnowledge, at: float) -> ClientFirmware:
-    """The client with this firmware as the one heard last."""
+def _remember(client: ClientFirmware, known: FirmwareKnowledge, at: float) -> ClientFirmware:
+    """The client with `known` as its firmware heard last."""
     if client.firmwares and client.firmwares[-1] is known:
         return client
     before = client.of(known.fingerprint)
@@ -242,5 +242,5 @@ def _put(client: ClientFirmware, known: FirmwareKnowledge, at: float) -> ClientF
 
 
 def _is_loader(path: str) -> bool:
-    """Whether firmware asks for such a file, and not what it has loaded. shim asks for .efi files too."""
+    """Whether this is a file that firmware fetches. shim fetches .efi files too."""
     return path.endswith(_LOADERS) and not path.startswith("image/")

@@ -1,4 +1,4 @@
-"""What the box has learned of firmware, as it is written down: a table of the registry."""
+"""What the box has learned about firmware, as a table of the registry."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ Rows = tuple[FirmwareKnowledge, ...]
 
 
 def read(registry: Registry) -> dict[MacAddress, Rows]:
-    """What is written down of each client, the firmware heard last at the end. Rows of a newer version are left out."""
+    """What is stored about each client, with the firmware heard last at the end. Skips rows of a newer version."""
     found: dict[MacAddress, Rows] = {}
     rows = registry.sql.execute("SELECT mac, fingerprint, profile, worked, why, at FROM adaptations ORDER BY mac, at")
     for mac, fingerprint, profile, worked, why, at in rows:
@@ -24,7 +24,7 @@ def read(registry: Registry) -> dict[MacAddress, Rows]:
 
 
 def forget(registry: Registry, macs: Iterable[MacAddress]) -> int:
-    """Delete what was learned of these clients; how many of them there were."""
+    """Delete what was learned about these clients; returns for how many of them something was stored."""
     with registry.transaction():
         return sum(
             registry.sql.execute("DELETE FROM adaptations WHERE mac = ?", (mac.value,)).rowcount > 0 for mac in macs
@@ -32,12 +32,12 @@ def forget(registry: Registry, macs: Iterable[MacAddress]) -> int:
 
 
 def stored(registry: Registry, mac: MacAddress) -> bool:
-    """Whether anything is written down of this client."""
+    """Whether anything is stored about this client."""
     return registry.sql.execute("SELECT 1 FROM adaptations WHERE mac = ?", (mac.value,)).fetchone() is not None
 
 
 def write(registry: Registry, mac: MacAddress, rows: Rows) -> None:
-    """Put `rows` in the place of what is written down of this client; part of a transaction of the caller's."""
+    """Replace what is stored about this client by `rows`, within the caller's transaction."""
     registry.sql.execute("DELETE FROM adaptations WHERE mac = ?", (mac.value,))
     registry.sql.executemany(
         "INSERT INTO adaptations (mac, fingerprint, profile, worked, why, at) VALUES (?, ?, ?, ?, ?, ?)",

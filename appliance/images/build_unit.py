@@ -1,81 +1,89 @@
-"""Building by systemd: the two ends of netboot-appliance-image.service.
+"""Building images in a systemd unit: both ends of one protocol, kept in one file because neither makes sense alone.
 
-The unit builds, and writes what it does and how it ends to its runtime directory, one JSON object a line (`record`).
-Whoever wants a build starts the unit and reads along (`follow`); leaving ends the reading only. Neither shows anything.
+netboot-appliance-image.service builds, and writes its progress and outcome to its runtime directory, one JSON object
+per line (`record`). Whoever wants a build starts the unit and reads those lines (`follow`); leaving does not stop the
+build. Prints nothing.
 """
 
 import contextlib
 import json
+import operator
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from appliance.config.file import DEFAULT_PATH
 from image import release
-from image.build import BuildError, Progress, When
+from image.build import When
+from image.progress import BuildError, Progress
 from image.release import Release, ReleaseError
+from services.linux import programs
+from services.linux.programs import ProgramError
 
 UNIT = "netboot-appliance-image.service"
 DIRECTORY = Path("/run/netboot-appliance-image")
 SYSTEMD = Path("/run/systemd/system")
-"""It exists where systemd is in charge: sd_booted(3)."""
+"""Exists if systemd is running this machine: sd_booted(3)."""
 
 _PROGRESS = "progress"
 _REQUEST = "request"
 _READ_EVERY = 0.1
 """Seconds."""
 
+_SYSTEMD_SECONDS = 25.0
+"""As long as systemctl itself waits for an answer of systemd's: sd-bus, 25 s."""
+
 Report = Callable[[Progress], None]
 
 
 def available(configuration: Path) -> bool:
-    """Whether a build of this configuration is the unit's: root asks, systemd has the unit, which reads the default."""
+    """Whether the unit can build this configuration: systemd has it, root asks, and it is the default file."""
     return (
         os.geteuid() == 0
         and configuration == DEFAULT_PATH
         and SYSTEMD.is_dir()
-        and _shown("LoadState")["LoadState"] == "loaded"
+        and _properties("LoadState")["LoadState"] == "loaded"
     )
 
 
 def running() -> bool:
-    """Whether the unit builds right now."""
-    return _shown("ActiveState")["ActiveState"] == "activating"
+    """Whether the unit is building right now."""
+    return _properties("ActiveState")["ActiveState"] == "activating"
 
 
 def _busy() -> bool:
-    # A start that somebody's `systemctl stop` cancels is over at once, and the unit only when it has cleaned up.
-    return _shown("ActiveState")["ActiveState"] in ("activating", "deactivating")
+    # If `systemctl stop` cancels the start, our systemctl returns at once, but the unit still has to clean up.
+    return _properties("ActiveState")["ActiveState"] in ("activating", "deactivating")
 
 
-# The end that asks
+# The end that asks for a build
 
 
 def follow(images: Path, again: When, report: Report) -> Release:
-    """Start the unit, or join the build it is at, and return the release; raises BuildError as the build itself would.
+    """Start the unit, or join its current build, and return the release; raises BuildError as the build itself would.
 
-    An exception that comes from elsewhere, such as KeyboardInterrupt, ends this call and not the build.
+    Any other exception, such as KeyboardInterrupt, ends this call but not the build.
     """
-    state = _shown("ActiveState", "InvocationID")
+    state = _properties("ActiveState", "InvocationID")
     if state["ActiveState"] == "activating":
-        is_ours = state["InvocationID"].__eq__
+        is_ours = partial(operator.eq, state["InvocationID"])
     else:
-        _ask(again)
-        is_ours = _invocation().__ne__
-    # For a unit that is at it already, systemd waits just the same.
+        _write_request(again)
+        is_ours = partial(operator.ne, _invocation())
+    # If the unit is already building, this waits for it too.
     starting = ("systemctl", "start", "--no-ask-password", UNIT)
-    with subprocess.Popen(starting, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as starter:
+    with programs.start(starting) as starter:
         try:
             outcome = _outcome(_lines(is_ours, lambda: starter.poll() is not None and not _busy()), report)
         except BaseException:
             starter.terminate()
             raise
         assert starter.stderr is not None
-        said = starter.stderr.readline().strip()
+        stderr = starter.stderr.readline().strip()
     match outcome:
         case {"release": ident}:
             try:
@@ -83,14 +91,14 @@ def follow(images: Path, again: When, report: Report) -> Release:
             except ReleaseError as error:
                 raise BuildError("publish", str(error), error.hint) from error
         case {"error": error}:
-            raise _revived(error)
+            raise _decode_error(error)
     raise BuildError(
-        "checks", f"{UNIT} ended and did not say how: {said or 'no reason given'}", f"look: journalctl -u {UNIT} -n 30"
+        "checks", f"{UNIT} ended without a result: {stderr or 'no reason given'}", f"see: journalctl -u {UNIT} -n 30"
     )
 
 
 def _outcome(lines: Iterator[dict[str, Any]], report: Report) -> dict[str, Any]:
-    """Report all progress; return the line that is of something else, or an empty one."""
+    """Report all progress; return the line with the result, or an empty one if there is none."""
     for line in lines:
         match line:
             case {"progress": progress}:
@@ -100,91 +108,94 @@ def _outcome(lines: Iterator[dict[str, Any]], report: Report) -> dict[str, Any]:
     return {}
 
 
-def _shown(*properties: str) -> dict[str, str]:
-    """What systemd says about the unit; empty values where it cannot be asked."""
+def _properties(*properties: str) -> dict[str, str]:
+    """Properties of the unit; empty if systemd cannot be asked."""
     options = [f"--property={name}" for name in properties]
-    done = subprocess.run(("systemctl", "show", *options, UNIT), capture_output=True, text=True, check=False)
-    lines = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    try:
+        shown = programs.output(("systemctl", "show", *options, UNIT), seconds=_SYSTEMD_SECONDS)
+    except ProgramError:
+        shown = ""
+    lines = dict(line.partition("=")[::2] for line in shown.splitlines())
     return {name: lines.get(name, "") for name in properties}
 
 
-def _ask(again: When) -> None:
+def _write_request(again: When) -> None:
     try:
         DIRECTORY.mkdir(mode=0o755, exist_ok=True)
         (DIRECTORY / _REQUEST).write_text(again.value)
     except OSError as error:
-        raise BuildError("checks", f"{DIRECTORY} cannot be written: {error.strerror}", "check /run") from error
+        raise BuildError("checks", f"cannot write to {DIRECTORY}: {error.strerror}", "check /run") from error
 
 
 def _invocation() -> str:
-    """Which run of the unit the file of progress is of."""
+    """Which run of the unit wrote the progress file; empty if there is none."""
     with contextlib.suppress(OSError, ValueError), (DIRECTORY / _PROGRESS).open() as file:
         return str(json.loads(file.readline())["invocation"])
     return ""
 
 
 def _lines(is_ours: Callable[[str], bool], ended: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-    """All that the run of the unit writes, until it has ended."""
+    """All lines that our run of the unit writes, until it has ended."""
     with contextlib.ExitStack() as stack:
-        file, begun = None, ""
+        file, partial_line = None, ""
         while True:
-            # In this order: what was written before the end is read after it.
+            # Ask first whether it has ended: then everything it wrote is read below.
             last = ended()
             if file is None and (invocation := _invocation()) and is_ours(invocation):
                 file = stack.enter_context((DIRECTORY / _PROGRESS).open())
             while file and (text := file.readline()):
-                begun += text
-                if begun.endswith("\n"):
-                    yield json.loads(begun)
-                    begun = ""
+                partial_line += text
+                if partial_line.endswith("\n"):
+                    yield json.loads(partial_line)
+                    partial_line = ""
             if last:
                 return
             time.sleep(_READ_EVERY)
 
 
-def _revived(error: Mapping[str, Any]) -> BuildError:
+def _decode_error(error: Mapping[str, Any]) -> BuildError:
     log = Path(error["log"]) if error["log"] else None
     return BuildError(
         error["stage"], error["message"], error["hint"], log=log, tail=error["tail"], paste=error["paste"]
     )
 
 
-# The unit's end
+# The end that builds, in the unit
 
 
 def record(build: Callable[[When, Report], Release], report: Report) -> Release:
-    """Do the build that was asked for, telling `report`, and all who follow, of it; raises what `build` raises.
+    """Run the build that was asked for, and pass its progress to `report` and to followers; raises what `build` raises.
 
-    Outside of the unit nobody asks and nobody follows.
+    Outside the unit it just builds.
     """
     directory, invocation = os.environ.get("RUNTIME_DIRECTORY"), os.environ.get("INVOCATION_ID")
     if not directory or not invocation:
         return build(When.NEVER, report)
-    again = _asked(Path(directory) / _REQUEST)
+    again = _take_request(Path(directory) / _REQUEST)
     unfinished = Path(directory) / f".{_PROGRESS}"
     with unfinished.open("w", buffering=1) as file:
 
         def write(**line: Any) -> None:
             file.write(f"{json.dumps(line)}\n")
 
-        def both(progress: Progress) -> None:
+        def write_and_report(progress: Progress) -> None:
             write(progress=asdict(progress))
             report(progress)
 
         write(invocation=invocation)
-        # A new file, so that followers of the last build keep theirs.
+        # A new file, so that followers of the previous build keep theirs.
         unfinished.rename(Path(directory) / _PROGRESS)
         try:
-            made = build(again, both)
+            made = build(again, write_and_report)
         except BuildError as error:
-            write(error=_plain(error))
+            write(error=_encode_error(error))
             raise
         except ReleaseError as error:
-            write(error=_plain(BuildError("publish", str(error), error.hint)))
+            write(error=_encode_error(BuildError("publish", str(error), error.hint)))
             raise
         except SystemExit:
             write(
-                error=_plain(
+                error=_encode_error(
                     BuildError("stopped", "the build was stopped", "build again: netboot-appliance image build")
                 )
             )
@@ -193,8 +204,8 @@ def record(build: Callable[[When, Report], Release], report: Report) -> Release:
     return made
 
 
-def _asked(request: Path) -> When:
-    """What the unit was asked for; each request counts once."""
+def _take_request(request: Path) -> When:
+    """What the unit was asked for; each request is used once."""
     with contextlib.suppress(OSError, ValueError):
         text = request.read_text()
         request.unlink()
@@ -202,7 +213,7 @@ def _asked(request: Path) -> When:
     return When.NEVER
 
 
-def _plain(error: BuildError) -> dict[str, Any]:
+def _encode_error(error: BuildError) -> dict[str, Any]:
     return {
         "stage": error.stage,
         "message": str(error),

@@ -1,7 +1,7 @@
-"""Which releases PCs may be running: those must not be deleted, since a PC reads its root from there until it is off.
+"""Which releases PCs may be running. They must not be deleted: a PC reads its root from there until it is off.
 
-PCs do not say when they go off, so this errs on the safe side: whoever is still given the live root by NFS
-(appliance/exports/install.py) has it.
+PCs do not say when they are switched off, so this errs on the safe side: a PC to which the live root is still exported
+(appliance/exports/grants.py) counts as running.
 """
 
 from collections.abc import Iterable
@@ -13,14 +13,14 @@ from appliance.registry.database import Registry
 from services.ethernet import MacAddress
 
 
-def running(registry: Registry) -> dict[str, list[MacAddress]]:
-    """The releases by id, each with the PCs that may be running it."""
+def releases_in_use(registry: Registry) -> dict[str, list[MacAddress]]:
+    """The ids of the releases that PCs may be running, each with those PCs."""
     allowlist = registry.allowlist()
     found: dict[str, list[MacAddress]] = {}
     for boot in latest(registry):
         if boot.mac not in allowlist or not boot.known_addresses:
             continue
-        # A boot without its script may be a stranger's DISCOVER, while the PC goes on with its boot before.
+        # A boot without a script may be a stranger's DISCOVER, while the PC is still running its previous boot.
         boots = [boot] if boot.has_reached(Stage.SCRIPT) else history(registry, boot.mac)
         for ident in sorted(_of(boots)):
             found.setdefault(ident, []).append(boot.mac)
@@ -28,7 +28,7 @@ def running(registry: Registry) -> dict[str, list[MacAddress]]:
 
 
 def _of(boots: Iterable[Boot]) -> set[str]:
-    """The releases of boots; what was transferred counts too, as another may have become active after the DISCOVER."""
+    """The releases of boots, and those in their transfers: another one may have become active after the DISCOVER."""
     paths = (PurePosixPath(transfer.path).parts for boot in boots for transfer in boot.transfers)
     served = {parts[-2] for parts in paths if len(parts) > 2 and parts[-3] == "image"}
     return served | {boot.release for boot in boots if boot.release}

@@ -1,10 +1,10 @@
-"""Boot events: stamp, fold into the clients' current boots, write down.
+"""Boot events: timed, folded into the clients' current boots, written to the registry, and published.
 
 Events reach the registry in batches (`flush`), so that a thousand booting PCs cost a few commits a second. A boot
 itself, with its token, is committed before its offer leaves: a server that is killed and started again still knows it.
 
-Where the registry cannot be written (disk full, locked, damaged) all goes on from memory, new boots too, and is written
-when it can be. What a server that is killed meanwhile forgets are the boots of that time: those PCs boot again.
+While the registry cannot be written (disk full, locked, damaged), everything goes on from memory, new boots included,
+and is written later. A server that is killed meanwhile forgets the boots of that time: those PCs boot again.
 """
 
 import json
@@ -18,44 +18,44 @@ from typing import Any, get_args, get_type_hints
 
 from appliance.journal.timeline import MOST_ADDRESSES, AddressLost, Boot, Sign, continues, fold, replay
 from appliance.registry.database import BootRow, Client, IgnoredRow, Registry
-from appliance.registry.schema import SqlError
+from appliance.registry.sql_errors import SqlError
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered, TransferProgressed
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), AddressLost)}
 _HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
-# What a forger can say in the name of a PC, as often as it likes: written down only where it tells something new, and
-# of one boot only so many; a real one has about ten.
-_ANYBODY_SENDS = (Discovered, Offered, AddressSeen, LeaseChosen)
-_MOST_OF_ANYBODY = 200
-# Refusals waiting for the next flush. A flood of strangers can fill this, and then only it.
+# A forger can cause these in the name of a PC as often as it likes. They are written only if they change something, and
+# only so many for one boot; a real boot has about ten.
+_FORGEABLE = (Discovered, Offered, AddressSeen, LeaseChosen)
+_MOST_FORGEABLE = 200
+# Refusals waiting for the next flush. A flood of strangers can fill this, and nothing else.
 _REFUSALS_HELD = 1000
-# What else waits, while the registry cannot be written: events of an hour in which 1000 PCs boot. Of more, the latest
-# are in memory only.
+# Events waiting while the registry cannot be written: those of an hour in which 1000 PCs boot. Later ones are kept in
+# memory only.
 _EVENTS_HELD = 20_000
 _BOOTS_HELD = 5_000
-# Firmware waits a second at least before it discovers again, and counts `secs`; who does not is worth a line only so
-# often.
-_DISCOVERED_AGAIN = 2.0
-# A refusal is logged once, not once a packet; a machine that still asks after an hour is worth another line.
-_LOGGED_AGAIN = 3600.0
-_AS_IT_IS = (str, int, float, bool, dict)
-_told = attrgetter(*(field.name for field in fields(Boot) if field.name != "last_event"))
+# Firmware waits at least a second between DISCOVERs, and counts `secs`. Faster repetitions are published only this
+# often (seconds).
+_REPEATED_DISCOVER_AFTER = 2.0
+# A refusal is published once, not for each packet; again if the machine still asks after an hour.
+_REPEATED_REFUSAL_AFTER = 3600.0
+_JSON_TYPES = (str, int, float, bool, dict)
+_content = attrgetter(*(field.name for field in fields(Boot) if field.name != "last_event"))
 
 
 class Journal:
-    """The current boots and the way to the registry. `log(event, boot)` is told what people may want to read, with the
-    boot after the event; of refusals, each kind once an hour, with None."""
+    """The current boots and the way to the registry. `publish(event, boot)` is called with each event and the boot
+    after it; of refusals, with each kind of one client once an hour, and None. It must not raise."""
 
     def __init__(
         self,
         registry: Registry,
         clock: Callable[[], float],
-        log: Callable[[Event, Boot | None], None],
+        publish: Callable[[Event, Boot | None], None],
     ) -> None:
         self._registry = registry
         self._clock = clock
-        self._log = log
+        self._publish = publish
         self._boots = {boot.mac: boot for boot in latest(registry)}
         self._holders = {a: boot.mac for boot in self._boots.values() for a in boot.known_addresses}
         self._clients = {client.mac: client for client in registry.clients()}
@@ -63,20 +63,20 @@ class Journal:
         self._registered: list[Client] = []
         self._opened: list[BootRow] = []
         self._pending: list[tuple[int, float, str, str]] = []
-        # Progress is for watching: between two flushes only the latest of a file says anything.
+        # Progress is for watching: between two flushes only the latest of each file matters.
         self._progress: dict[tuple[int, str], tuple[int, float, str, str]] = {}
-        self._of_anybody: dict[MacAddress, int] = {}
-        self._discovered: dict[MacAddress, tuple[tuple[str, bool, int], float]] = {}
+        self._forgeable_rows: dict[MacAddress, int] = {}
+        self._last_discover: dict[MacAddress, tuple[tuple[str, bool, int], float]] = {}
         self._refused: dict[tuple[str, str, str], IgnoredRow] = {}
-        self._logged: dict[tuple[str, str, str], float] = {}
+        self._refusals_published: dict[tuple[str, str, str], float] = {}
         self._failing = False
 
     def client(self, mac: MacAddress) -> Client | None:
-        """Who has booted at least once."""
+        """A client that has booted at least once, or None."""
         return self._clients.get(mac)
 
     def clients(self) -> list[Client]:
-        """Everybody who has."""
+        """All clients that have booted at least once."""
         return list(self._clients.values())
 
     def boot(self, mac: MacAddress) -> Boot | None:
@@ -88,23 +88,23 @@ class Journal:
         return list(self._boots.values())
 
     def began(self, sign: Sign, release: str, *, commit: bool = True) -> Boot:
-        """The boot that a sign of a power-on belongs to; opens one, with a new token, when it is a new power-on.
+        """The boot that a sign of a power-on belongs to. A new power-on opens a new boot, with a new token.
 
-        Without `commit` the caller does that, for several at once.
+        Without `commit` the caller calls `commit` for several boots at once.
         """
         now = self._clock()
         boot = self._boots.get(sign.mac)
         if boot is None or not continues(boot, sign, now):
             inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
             self._boots[sign.mac] = _opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
-            self._of_anybody.pop(sign.mac, None)
-            self._discovered.pop(sign.mac, None)
+            self._forgeable_rows.pop(sign.mac, None)
+            self._last_discover.pop(sign.mac, None)
             if commit:
                 self.commit()
         return self._append(self._boots[sign.mac], sign, now)
 
     def record(self, event: Event) -> None:
-        """Take down any other event; one of a client without a boot is let go."""
+        """Record any other event; events of a client without a boot are dropped."""
         if isinstance(event, Ignored):
             self._refuse(event)
             return
@@ -112,12 +112,12 @@ class Journal:
         if boot is None:
             return
         if isinstance(event, AddressSeen):
-            self.moved_in(event.address, event.mac)
+            self.note_holder(event.address, event.mac)
             self._holders[event.address] = event.mac
         self._append(self._boots[event.mac], event, self._clock())
 
-    def moved_in(self, address: IPv4Address, mac: MacAddress) -> bool:
-        """Note that `mac`, whoever it is, has been met at `address`; True if that took it from another client."""
+    def note_holder(self, address: IPv4Address, mac: MacAddress) -> bool:
+        """Note that `mac`, known or not, has been met at `address`; True if another client lost the address by that."""
         holder = self._holders.get(address)
         if holder is None or holder == mac:
             return False
@@ -126,7 +126,7 @@ class Journal:
         return True
 
     def commit(self) -> None:
-        """Write down the boots that were opened."""
+        """Write the boots that were opened."""
         if self._failing or not self._opened:
             return
         try:
@@ -134,11 +134,11 @@ class Journal:
                 self._write_opened()
             self._registered, self._opened = [], []
         except SqlError:
-            # The next `flush` tries again, and says so if it still cannot be done.
+            # The next `flush` tries again, and raises if that fails.
             self._failing = True
 
     def flush(self) -> None:
-        """Write what has gathered, in one commit. On an error (disk full) it is kept for the next try."""
+        """Write what has gathered, in one commit. After an error (disk full) the next call tries again."""
         if not (self._opened or self._pending or self._progress or self._refused):
             return
         self._failing = True
@@ -174,28 +174,28 @@ class Journal:
         if isinstance(event, TransferProgressed):
             self._progress[boot.id, event.path] = _row(boot, event, now)
         elif len(self._pending) < _EVENTS_HELD and (
-            not isinstance(event, _ANYBODY_SENDS) or self._is_news(boot, after)
+            not isinstance(event, _FORGEABLE) or self._changes_something(boot, after)
         ):
             self._pending.append(_row(boot, event, now))
-        if not (isinstance(event, AddressLost) or (isinstance(event, Discovered) and self._is_restless(event, now))):
-            self._log(event, after)
+        if not (isinstance(event, AddressLost) or (isinstance(event, Discovered) and self._repeats_itself(event, now))):
+            self._publish(event, after)
         return after
 
-    def _is_news(self, before: Boot, after: Boot) -> bool:
-        """Whether an event that anybody may have sent is worth a row."""
-        count = self._of_anybody.get(before.mac, 0)
-        if count >= _MOST_OF_ANYBODY or _told(after) == _told(before):
+    def _changes_something(self, before: Boot, after: Boot) -> bool:
+        """Whether an event that anybody may have forged is worth a row."""
+        count = self._forgeable_rows.get(before.mac, 0)
+        if count >= _MOST_FORGEABLE or _content(after) == _content(before):
             return False
-        self._of_anybody[before.mac] = count + 1
+        self._forgeable_rows[before.mac] = count + 1
         return True
 
-    def _is_restless(self, event: Discovered, now: float) -> bool:
-        """Whether the log has just had the same of this client."""
-        said, last = self._discovered.get(event.mac, (None, now))
-        saying = (event.fingerprint, event.ipxe, event.secs)
-        if saying == said and 0 <= now - last < _DISCOVERED_AGAIN:
+    def _repeats_itself(self, event: Discovered, now: float) -> bool:
+        """Whether the same DISCOVER of this client was published a moment ago."""
+        before, last = self._last_discover.get(event.mac, (None, now))
+        content = (event.fingerprint, event.ipxe, event.secs)
+        if content == before and 0 <= now - last < _REPEATED_DISCOVER_AFTER:
             return True
-        self._discovered[event.mac] = (saying, now)
+        self._last_discover[event.mac] = (content, now)
         return False
 
     def _refuse(self, event: Ignored) -> None:
@@ -206,12 +206,12 @@ class Journal:
             self._refused[key] = IgnoredRow(*key, before.first_at, now, before.count + 1)
         elif len(self._refused) < _REFUSALS_HELD:
             self._refused[key] = IgnoredRow(*key, now, now, 1)
-        if now - self._logged.get(key, -_LOGGED_AGAIN) >= _LOGGED_AGAIN:
-            self._logged.pop(key, None)
-            self._logged[key] = now
-            if len(self._logged) > _REFUSALS_HELD:
-                del self._logged[next(iter(self._logged))]
-            self._log(event, None)
+        if now - self._refusals_published.get(key, -_REPEATED_REFUSAL_AFTER) >= _REPEATED_REFUSAL_AFTER:
+            self._refusals_published.pop(key, None)
+            self._refusals_published[key] = now
+            if len(self._refusals_published) > _REFUSALS_HELD:
+                del self._refusals_published[next(iter(self._refusals_published))]
+            self._publish(event, None)
 
 
 def latest(registry: Registry) -> list[Boot]:
@@ -240,11 +240,11 @@ def _row(boot: Boot, event: Event | AddressLost, now: float) -> tuple[int, float
 def encode(event: Event | AddressLost) -> str:
     """The event's fields as JSON."""
     values = {name: getattr(event, name) for name in event.__dataclass_fields__}
-    return json.dumps({k: v if isinstance(v, _AS_IT_IS) else str(v) for k, v in values.items()})
+    return json.dumps({k: v if isinstance(v, _JSON_TYPES) else str(v) for k, v in values.items()})
 
 
 def decoded(rows: Iterable[tuple[float, str, str]]) -> Iterable[tuple[float, Event | AddressLost]]:
-    """Rows of the registry as (at, event); kinds that this version does not know are passed over."""
+    """Rows of the registry as (at, event); skips kinds that this version does not know."""
     for at, kind, details in rows:
         if kind in _KINDS:
             hints = _HINTS[kind]

@@ -1,8 +1,8 @@
 """A boot as a value: `fold(boot, event, at)` -> the boot after the event. PURE; times are seconds since the epoch.
 
 One boot is one power-on of one client. A firmware DISCOVER opens it, the DISCOVER of the iPXE it loaded continues it.
-Where the site's own server names the boot files no DISCOVER need be heard: then the read of the loader opens it, or the
-request for the boot script.
+Where the site's own server names the boot files, the box may hear no DISCOVER: then the read of the loader opens the
+boot, or the request for the boot script.
 """
 
 from collections.abc import Iterable
@@ -19,6 +19,7 @@ from services.events import (
     LeaseChosen,
     Offered,
     Reported,
+    ReportedStage,
     ScriptServed,
     TransferFailed,
     TransferProgressed,
@@ -29,14 +30,14 @@ from services.events import (
 STALLED_AFTER = 180.0
 # The same xid, or a firmware that retries within its own 4/8/16/32 s schedule, is still the same power-on.
 RETRY_WITHIN = 90.0
-# From the firmware's offer to iPXE's own DISCOVER, or between two signs of one boot before its kernel runs: the loader
-# and the network card's link, a ramdisk over a slow network, a script that is asked for again.
+# From the firmware's offer to iPXE's own DISCOVER, or between two signs of one boot before its kernel runs. Covers the
+# loader, the network card's link, a ramdisk over a slow network, and a repeated request for the script.
 LOADER_WITHIN = 600.0
-# From GRUB's last byte to its first question: less than a second where it asks us.
+# From GRUB's last byte to its first request: less than a second if it asks us.
 GRUB_WITHIN = 30.0
 
 MOST_ADDRESSES = 16
-"""Of one boot; a PC has three at most. Behind a relay anybody can make up others: the latest are kept."""
+"""Addresses kept for one boot; a PC has three at most. Behind a relay anybody can make up more: the latest are kept."""
 
 GRUB = "grubx64.efi"
 """The file that shim starts."""
@@ -45,13 +46,13 @@ CURES = (
     "name the box as next-server (siaddr) in the site's DHCP server",
     'let the box be the DHCP server: [dhcp] mode = "server"',
 )
-"""What helps where a diagnosis says "Secure Boot"."""
+"""What helps if a diagnosis says "Secure Boot"."""
 
 ELSEWHERE = ("local", "memtest", "rescue", "reboot")
-"""Menu entries with which a PC leaves the way to computing, so that nothing more need be heard."""
+"""Menu entries that do not lead to computing, so silence after them is normal."""
 
 Sign = Discovered | TransferProgressed | ScriptServed
-"""What can be the first that is heard of a power-on: DHCP, the read of a loader, the request for the script."""
+"""What can be the first sign of a power-on: DHCP, the read of a loader, the request for the script."""
 
 
 class Stage(StrEnum):
@@ -63,16 +64,16 @@ class Stage(StrEnum):
     SCRIPT = "script"
     KERNEL = "kernel"
     INITRD = "initrd"
-    ROOT_MOUNTED = "root mounted"
-    REPORTED = "reported"
-    ATTACHED = "attached"
-    COMPUTING = "computing"
-    FAILED = "failed"
+    ROOT_MOUNTED = ReportedStage.ROOT_MOUNTED.replace("-", " ")
+    REPORTED = ReportedStage.REPORTED
+    ATTACHED = ReportedStage.ATTACHED
+    COMPUTING = ReportedStage.COMPUTING
+    FAILED = ReportedStage.FAILED
 
 
 ORDER = tuple(Stage)
 _FROM = {stage: frozenset(ORDER[number:]) for number, stage in enumerate(ORDER)}
-# The live system of an HTTP root is asked for by the ramdisk; what it leads to is "root mounted", which the PC reports.
+# The ramdisk fetches the live system of an HTTP root; the next stage, "root mounted", is reported by the PC.
 _FILES = {
     "vmlinuz": Stage.KERNEL,
     "initrd.img": Stage.INITRD,
@@ -80,18 +81,12 @@ _FILES = {
     "grub.cfg": Stage.SCRIPT,
     "pxelinux.cfg": Stage.SCRIPT,
 }
-_REPORTS = {
-    "root-mounted": Stage.ROOT_MOUNTED,
-    "reported": Stage.REPORTED,
-    "attached": Stage.ATTACHED,
-    "computing": Stage.COMPUTING,
-    "failed": Stage.FAILED,
-}
+_REPORTS: dict[str, Stage] = {reported: Stage[reported.name] for reported in ReportedStage}
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A stage and when it was reached first."""
+    """A stage, and when it was first reached."""
 
     stage: Stage
     at: float
@@ -99,7 +94,7 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One file on its way to the client; bytes. `failed` says why it ended early."""
+    """One file on its way to the client; sizes in bytes. `failed` says why it ended early."""
 
     path: str
     service: str
@@ -110,7 +105,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class AddressLost:
-    """Another client uses this address now. An event of the box, not of a service."""
+    """Another client uses this address now. The box itself emits this, not a service."""
 
     mac: MacAddress
     address: IPv4Address
@@ -118,9 +113,9 @@ class AddressLost:
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """One power-on. `addresses` were seen during it, `inherited` during the one before (kept until the script is out,
-    so that a forged DISCOVER cannot take a running PC's exports away). `root` is how the live system comes, "nfs" or
-    "http"; empty before the script. `entry` is the menu entry that it starts, as far as that is known."""
+    """One power-on. `addresses` were seen during it, `inherited` during the one before. The latter are kept until the
+    script is served, so that a forged DISCOVER cannot take a running PC's exports away. `root` is how the live system
+    gets to the PC, "nfs" or "http"; empty before the script. `entry` is the menu entry that it starts, if known."""
 
     id: int
     mac: MacAddress
@@ -143,33 +138,33 @@ class Boot:
 
     @property
     def stage(self) -> Stage | None:
-        """The stage the boot is in: the latest reached one, or FAILED."""
+        """The stage reached last, or FAILED; None before the first."""
         return self.reached[-1].stage if self.reached else None
 
     def has_reached(self, stage: Stage) -> bool:
-        """Whether the boot came as far as `stage` at any time."""
+        """Whether the boot reached `stage` at any time."""
         return stage in [reached.stage for reached in self.reached]
 
     @property
     def secrets_spent(self) -> bool:
-        """Once userspace has reported, it holds its secrets, and the token opens them no more."""
+        """Once userspace has reported, it has its secrets, and the token no longer opens them."""
         return self.has_reached(Stage.REPORTED)
 
     @property
     def known_addresses(self) -> tuple[IPv4Address, ...]:
-        """Where the client may be: what it is exported to."""
+        """Where the client may be: the addresses that its exports name."""
         return tuple(dict.fromkeys((*self.addresses, *self.inherited)))
 
     def stalled(self, now: float) -> bool:
-        """Whether nothing was heard for STALLED_AFTER seconds on the way to computing, if that is where it goes."""
+        """Whether nothing was heard for STALLED_AFTER seconds of a boot that should end in computing."""
         under_way = self.stage is not Stage.COMPUTING and self.entry not in ELSEWHERE
         return under_way and now - self.last_event > STALLED_AFTER
 
     def diagnosis(self, now: float) -> str:
-        """What is known to have gone wrong on a way that ends in silence, in words; "" where nothing is.
+        """Why a boot that fell silent went wrong, in words, or "" if that is not known.
 
-        GRUB 2.06 asks the server that the lease names (siaddr), not the one that gave it its own file: with a
-        proxyDHCP that is the site's own, where it tries half a minute for each of its files. Seen with Debian 12's
+        GRUB 2.06 asks the server that the lease names (siaddr), not the one that it was loaded from. With a proxyDHCP
+        server that is the site's own, where it tries for half a minute for each of its files. Seen with Debian 12's
         signed GRUB in OVMF.
         """
         grub = any(t.path == GRUB and t.sent == t.size and not t.failed for t in self.transfers)
@@ -182,8 +177,8 @@ class Boot:
 def continues(boot: Boot | None, sign: Sign, now: float) -> bool:
     """Whether a sign of a power-on belongs to `boot`; if not, it opens a new one.
 
-    A loader or a script that is asked for again before the live system runs may be a mere retry: the token holds, or a
-    PC that waits for a file would open a boot every few seconds. Only DHCP tells that a PC was reset meanwhile.
+    A loader or a script that is requested again before the live system runs may be a mere retry. The boot and its token
+    stay, or a PC that waits for a file would open a boot every few seconds. Only DHCP shows that a PC was reset.
     """
     if boot is None:
         return False
@@ -201,7 +196,7 @@ def continues(boot: Boot | None, sign: Sign, now: float) -> bool:
 
 def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
     """The boot after `event`, which happened at `at`."""
-    # The first cases are those of which a room that is switched on brings a thousand at once: one copy of a boot each.
+    # A room that is switched on brings a thousand of the first cases at once: they copy the boot only once.
     now = max(at, boot.last_event)
     match event:
         case Discovered() if boot.xid == -1:
@@ -218,7 +213,7 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
         case TransferServed():
             served = _transfer(boot, Transfer(event.path, event.service, event.size, event.size))
             stage = _FILES.get(event.path.rsplit("/", 1)[-1], Stage.LOADER)
-            # Any other file behind the script is a program that it starts.
+            # Any other file after the script is a program that it starts.
             after_script = stage is Stage.LOADER and served.has_reached(Stage.SCRIPT)
             return served if after_script else _reach(served, stage, at)
         case TransferFailed():
@@ -263,7 +258,7 @@ def _report(boot: Boot, event: Reported, at: float) -> Boot:
         return boot
     if stage is Stage.FAILED:
         return _reach(replace(boot, failure=event.details.get("reason", "no reason given")), stage, at)
-    # A report of success after a failure: the live system tried again, and it worked.
+    # Success after a failure: the live system tried again, and it worked.
     recovered = replace(
         boot,
         failure="",

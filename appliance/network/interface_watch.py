@@ -1,8 +1,8 @@
-"""Whether the interfaces under the running server are still those on which it has opened its sockets.
+"""Watches whether the running server's interfaces are still those on which it opened its sockets.
 
-A socket belongs to one interface and one address. An interface that was deleted and made anew under its old name is
-another one to the kernel, and nothing ever reaches the server by it again. So the server then ends, and systemd starts
-it again on what there is now. An interface that is merely gone is waited for.
+A socket belongs to one interface and one address. To the kernel, an interface that was deleted and recreated under the
+same name is a different one: nothing reaches the server through it any more. So the server ends, and systemd restarts
+it on the new interface. If an interface is just gone, the server waits for it to come back.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from appliance.errors import UserError
 from services.linux.interfaces import Interface, Link, interface_address, links
 
 SETTLED = 3.0
-"""Seconds that an interface has to be another one: whoever configures it takes addresses away and gives them back."""
+"""Seconds for which an interface must be different: reconfiguring one removes addresses and adds them again."""
 
 _LOOK_EVERY = 1.0
 
@@ -23,32 +23,32 @@ log = structlog.get_logger("serve")
 
 
 class InterfaceWatch:
-    """The interfaces of one server. `trouble` says in words, a line each, what is wrong with them now."""
+    """The interfaces of one server. `trouble` says what is wrong with them now, one line for each."""
 
     def __init__(self, served: Sequence[Interface]) -> None:
         self._served = served
-        self._other_since: dict[str, float] = {}
+        self._different_since: dict[str, float] = {}
         self.trouble: tuple[str, ...] = ()
 
     def look(self, found: Sequence[Link], now: float) -> None:
-        """Compare with the interfaces that there are at `now`, monotonic seconds. Raises UserError when one has been
-        another one for SETTLED seconds."""
+        """Compare with the interfaces that exist at `now`, in monotonic seconds. Raises UserError if one has been
+        different for SETTLED seconds."""
         trouble = {interface: _trouble(interface, found) for interface in self._served}
         self.trouble = tuple(words for words in trouble.values() if words)
         for interface, words in trouble.items():
             usable = any(link.name == interface.name and link.addresses for link in found)
             if not words or not usable:
-                self._other_since.pop(interface.name, None)
-            elif now - self._other_since.setdefault(interface.name, now) >= SETTLED:
+                self._different_since.pop(interface.name, None)
+            elif now - self._different_since.setdefault(interface.name, now) >= SETTLED:
                 raise UserError(
-                    f"{words}: the server has to be started again",
-                    "systemd does that by itself; elsewhere: netboot-appliance serve",
+                    f"{words}: the server must be restarted",
+                    "systemd does that by itself; without systemd: netboot-appliance serve",
                     code=1,
                 )
 
     async def watch(self, changed: Callable[[tuple[str, ...]], None]) -> None:
-        """Look once a second, until it is cancelled; `changed` is told when there is trouble, and when there is no
-        more. Raises UserError like `look`."""
+        """Look once a second until cancelled; call `changed` when there is trouble, and when it is over. Raises
+        UserError like `look`."""
         first = True
         while True:
             await asyncio.sleep(_LOOK_EVERY)
@@ -59,10 +59,10 @@ class InterfaceWatch:
                 found = links()
                 self.look(found, time.monotonic())
             except OSError:
-                log.exception("the interfaces cannot be looked at; trying again")
+                log.exception("cannot look at the interfaces; trying again")
                 continue
             if first and not self.trouble:
-                self._say_unserved(found)
+                self._log_unserved(found)
                 first = False
             if self.trouble == before:
                 continue
@@ -73,10 +73,10 @@ class InterfaceWatch:
             try:
                 changed(self.trouble)
             except Exception:
-                log.exception("cannot write to the registry that the interfaces have changed")
+                log.exception("cannot write the change of the interfaces to the registry")
 
-    def _say_unserved(self, found: Sequence[Link]) -> None:
-        """Log the addresses beside the first of an interface: PCs are sent to that one, and nobody listens on them."""
+    def _log_unserved(self, found: Sequence[Link]) -> None:
+        """Log additional addresses of an interface: PCs are sent to the first, and nothing listens on the others."""
         for interface in self._served:
             link = next(link for link in found if link.index == interface.index)
             if others := [str(each.address) for each in link.addresses if each.address != interface.address]:
@@ -89,8 +89,8 @@ class InterfaceWatch:
 
 
 def _is_as_served(interface: Interface) -> bool:
-    """Whether it is as it was; False does not say that it is not. All that there is takes milliseconds to look at, for
-    which every PC would wait, and this microseconds."""
+    """Whether the interface is certainly unchanged; False means that it may have changed. This takes microseconds;
+    looking at all interfaces takes milliseconds, and every PC would wait."""
     try:
         return interface_address(interface.name) == interface
     except (LookupError, OSError):
@@ -102,7 +102,7 @@ def _trouble(interface: Interface, found: Sequence[Link]) -> str:
     if link is None:
         return f"the interface {interface.name} is gone"
     if link.index != interface.index:
-        return f"the interface {interface.name} was deleted and made anew"
+        return f"the interface {interface.name} was deleted and recreated"
     if interface.address not in (each.address for each in link.addresses):
         return f"the interface {interface.name} has lost its address {interface.address}"
     return ""

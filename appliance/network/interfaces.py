@@ -1,4 +1,4 @@
-"""Where the box stands: its interfaces, the networks it serves, its own address in URLs."""
+"""Where the box is: its interfaces, the networks it serves, its own address in URLs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,9 +12,9 @@ from services.linux.interfaces import interfaces as all_interfaces
 
 
 def interfaces(config: Config) -> list[Interface]:
-    """The configured interfaces as they are now, or the one that is found; raises UserError when there is none.
+    """The configured interfaces as they are now, or the one that is found; raises UserError if there is none.
 
-    Its code is 1: at boot, the configuration may be right and the network not up yet.
+    The error's code is 1: during boot the network may not be up yet, although the configuration is right.
     """
     if not config.server.interfaces:
         return [found_interface()]
@@ -26,19 +26,19 @@ def interfaces(config: Config) -> list[Interface]:
         ) from None
 
 
-def settled(config: Config) -> Config:
-    """The configuration with its interfaces named, as they are found now; raises UserError like `interfaces`."""
+def with_interfaces_named(config: Config) -> Config:
+    """The configuration with the interfaces filled in that are found now; raises UserError like `interfaces`."""
     names = config.server.interfaces or (found_interface().name,)
     return replace(config, server=replace(config.server, interfaces=names))
 
 
 def found_interface() -> Interface:
-    """The only interface there is, else the one with the default route; raises UserError."""
+    """The only interface with an address, or else the one with the default route; raises UserError."""
     usable = {interface.name: interface for interface in all_interfaces()}
     if not usable:
         raise UserError(
             "no network interface has an IPv4 address",
-            "set one up for the network of the PCs; see what there is with: ip -brief address",
+            "set one up for the network of the PCs; list the interfaces: ip -brief address",
             code=1,
         )
     if len(usable) == 1:
@@ -47,7 +47,7 @@ def found_interface() -> Interface:
         if name in usable:
             return usable[name]
     raise UserError(
-        f"cannot tell which interface leads to the PCs; there are: {', '.join(usable)}",
+        f"cannot tell which interface leads to the PCs: {', '.join(usable)}",
         "name it in the configuration ([server] interfaces), "
         "or write one with: sudo netboot-appliance config init --interface NAME",
         code=1,
@@ -55,7 +55,7 @@ def found_interface() -> Interface:
 
 
 def _default_routes() -> list[str]:
-    """The interfaces of the default routes, the preferred one first."""
+    """The interfaces of the default routes, preferred one first."""
     # Columns of /proc/net/route: Iface Destination Gateway Flags RefCnt Use Metric Mask ...
     table = (line.split() for line in Path("/proc/self/net/route").read_text(encoding="ascii").splitlines()[1:])
     found = [(int(route[6]), route[0]) for route in table if route[1] == route[7] == "00000000"]
@@ -68,5 +68,5 @@ def networks(config: Config, served: Sequence[Interface]) -> tuple[IPv4Network, 
 
 
 def base_url(address: IPv4Address, port: int) -> str:
-    """The box's HTTP address, without the port where it is the usual one (some firmware cannot parse it)."""
+    """The box's HTTP address, without the port if it is 80 (some firmware cannot parse one)."""
     return f"http://{address}" if port == 80 else f"http://{address}:{port}"

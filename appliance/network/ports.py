@@ -1,4 +1,4 @@
-"""Who listens on the ports that the box needs, and what to do about others, in words for people. psutil looks."""
+"""Which processes listen on the ports that the box needs, and what to do about them, in words for people."""
 
 import errno
 import socket
@@ -12,10 +12,10 @@ from appliance.errors import UserError
 from services.dhcp.message import SERVER_PORT
 from services.linux.sockets import BindError
 
-# The servers for which `config dhcp` has something to paste, by the name of their process.
+# The DHCP servers that `config dhcp` knows, by the name of their process.
 _DHCP_SERVERS = {"dnsmasq": "dnsmasq", "dhcpd": "isc", "kea-dhcp4": "kea"}
 _DHCP_WAYS = (
-    'there are two ways out; for both write mode = "off" under [dhcp] in the configuration. Then let {name} send the '
+    'there are two ways; for both, write mode = "off" under [dhcp] in the configuration. Then let {name} send the '
     "PCs to netboot-appliance: netboot-appliance config dhcp {server}; or let {name} itself name the boot files: "
     "netboot-appliance config dhcp {server} --way options"
 )
@@ -24,8 +24,8 @@ _OTHER_DHCP_WAY = (
     "run netboot-appliance on another host"
 )
 _HTTP_WAY = "stop it, or choose another server.http_port"
-_PRIVILEGE = "run as root (sudo), or by its unit, which gives CAP_NET_BIND_SERVICE: systemctl start netboot-appliance"
-# The ways out by the name of the process, for those that are met in practice.
+_PRIVILEGE = "run as root (sudo), or as its unit, which grants CAP_NET_BIND_SERVICE: systemctl start netboot-appliance"
+# What to do, by the name of the process, for those that occur in practice.
 _WAYS_OUT = {
     "dnsmasq": "stop its TFTP and PXE parts (enable-tftp, pxe-service), or move netboot-appliance to another host",
     "in.tftpd": "stop it: systemctl disable --now tftpd-hpa",
@@ -39,7 +39,7 @@ _WAYS_OUT = {
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that waits for requests; `pid` is None when its process cannot be seen, `every`: at any address."""
+    """A socket that waits for requests. `pid` is None if its process cannot be seen. `every`: at any address."""
 
     protocol: str
     number: int
@@ -48,22 +48,22 @@ class Listener:
     name: str
     pid: int | None
 
-    def meets(self, protocol: str, address: IPv4Address, number: int) -> bool:
-        """Whether it is in the way of a socket at this port and address."""
+    def blocks(self, protocol: str, address: IPv4Address, number: int) -> bool:
+        """Whether it prevents us from listening on this address and port."""
         if (self.protocol, self.number) != (protocol, number):
             return False
         return self.every or address.is_unspecified or self.address == address
 
 
 def listeners() -> list[Listener]:
-    """All sockets of this host that wait for requests; raises psutil.Error when the kernel does not show them."""
+    """All sockets of this host that wait for requests; raises psutil.Error if the kernel does not show them."""
     found = []
     for connection in psutil.net_connections("inet"):
         local = connection.laddr
         if not local or connection.raddr:
             continue
         address = ip_address(local.ip.partition("%")[0])
-        # A socket on [::] takes IPv4 as well, unless it was told not to.
+        # A socket on [::] also receives IPv4, unless it was told not to.
         every = address.is_unspecified
         known = address if isinstance(address, IPv4Address) else address.ipv4_mapped
         protocol = "tcp" if connection.type == socket.SOCK_STREAM else "udp"
@@ -72,23 +72,23 @@ def listeners() -> list[Listener]:
 
 
 def way_out(name: str, pid: int, port: int) -> str:
-    """What to do about a process that holds a port of the box."""
+    """What to do about a process that uses a port of the box."""
     if "netboot-appliance" in name:
-        return f"the box is running already: netboot-appliance status (to stop it: kill {pid})"
+        return f"the box is already running: netboot-appliance status (to stop it: kill {pid})"
     if port == SERVER_PORT:
         ways = _DHCP_WAYS if name in _DHCP_SERVERS else _OTHER_DHCP_WAY
         return ways.format(name=name, server=_DHCP_SERVERS.get(name))
-    known = _WAYS_OUT.get(name, "stop it (look with: ps -fp {pid}), or move netboot-appliance to another host")
+    known = _WAYS_OUT.get(name, "stop it (see what it is: ps -fp {pid}), or move netboot-appliance to another host")
     return known.format(name=name, pid=pid)
 
 
 def explain(error: BindError) -> UserError:
-    """The error of a port that could not be bound, with the process that holds it and what to do."""
+    """The error for a port that could not be bound: which process holds it, and what to do."""
     where = f"{error.protocol.upper()} port {error.port} on {error.address}"
     if isinstance(error.cause, PermissionError):
         return UserError(f"cannot listen on {where}: permission denied", _PRIVILEGE, code=1)
     try:
-        holders = [each for each in listeners() if each.meets(error.protocol, error.address, error.port)]
+        holders = [each for each in listeners() if each.blocks(error.protocol, error.address, error.port)]
     except psutil.Error:
         holders = []
     for each in holders:
@@ -96,12 +96,12 @@ def explain(error: BindError) -> UserError:
             what = f"cannot listen on {where}: {each.name} (process {each.pid}) holds it"
             return UserError(what, way_out(each.name, each.pid, error.port), code=1)
     if error.cause.errno == errno.EADDRINUSE:
-        # Without root, and in the sandbox of the unit, the processes of others cannot be seen.
-        hint = "see which: sudo netboot-appliance doctor"
+        # Without root, and in the sandbox of the unit, other users' processes cannot be seen.
+        hint = "see which one: sudo netboot-appliance doctor"
         if error.port == SERVER_PORT:
-            hint += "; where it is a DHCP server that has to stay: netboot-appliance config dhcp"
+            hint += "; if it is a DHCP server that has to stay: netboot-appliance config dhcp"
         return UserError(f"cannot listen on {where}: another process holds it", hint, code=1)
-    return UserError(f"cannot listen on {where}: {error.cause.strerror}", "look at: ip -brief address", code=1)
+    return UserError(f"cannot listen on {where}: {error.cause.strerror}", "see them: ip -brief address", code=1)
 
 
 def _name(pid: int | None) -> str:
@@ -112,7 +112,7 @@ def _name(pid: int | None) -> str:
 
 
 def _called(process: psutil.Process) -> str:
-    # A script's process is called after its interpreter; what people know is the script.
+    # A script's process is named after its interpreter, but people know the script.
     script = next((Path(word).name for word in process.cmdline()[1:2] if not word.startswith("-")), "")
     if script and (process.name().startswith("python") or script.startswith(process.name())):
         return script

@@ -1,14 +1,14 @@
-"""The program's own database: SQLite in WAL mode, plain SQL. `appliance.registry.schema` has its file and its schema.
+"""The program's own database: SQLite in WAL mode, plain SQL. Its file and tables are in `appliance.registry.schema`.
 
 Holds the allowlist, the clients, the boots with their events, and what was refused. The CLI and the running server open
-it at the same time; `changed()` tells one what the other committed. A commit is on the disk before it returns.
+it at the same time; `changed()` tells each whether the other has committed anything.
 """
 
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,10 +17,11 @@ from typing import Any
 from appliance.allowlist import Allowlist, BootSettings, Entry
 from appliance.registry import schema
 from appliance.registry.file_owner import acting_as_owner
-from appliance.registry.move_from_0_1 import take_over
+from appliance.registry.move_from_0_1 import move_old_registry
+from appliance.registry.sql_errors import explain, is_of_the_disk
 from services.ethernet import MacAddress, MacRange
 
-# A machine's history is for people; beyond this many boots nobody reads it, and the file stays small for years.
+# A machine's history is for people. Nobody reads more boots than this, and so the file stays small for years.
 _BOOTS_KEPT = 20
 _IGNORED_KEPT = 1000
 _INSERT_ALLOWED = "INSERT INTO allowed (first, last, label, added, root, entry, timeout) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -28,7 +29,7 @@ _INSERT_ALLOWED = "INSERT INTO allowed (first, last, label, added, root, entry, 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A MAC that has booted at least once. `number` is small, unique and never reused for another MAC."""
+    """A MAC address that has booted at least once. `number` is small, unique and never reused for another one."""
 
     number: int
     mac: MacAddress
@@ -38,7 +39,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class BootRow:
-    """What was decided when a boot was opened; everything later is in its events."""
+    """What was decided when a boot began; everything later is in its events."""
 
     id: int
     mac: MacAddress
@@ -50,7 +51,7 @@ class BootRow:
 
 @dataclass(frozen=True, slots=True)
 class IgnoredRow:
-    """Refusals of one client by one service for one reason, counted."""
+    """How often, and when, one service refused one client for one reason."""
 
     client: str
     service: str
@@ -61,30 +62,30 @@ class IgnoredRow:
 
 
 class Registry:
-    """One open connection. Not for sharing between threads."""
+    """One open connection. Must not be shared between threads."""
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
-        """Open or create the database; raises UserError when that is not possible.
+        """Open or create the database; raises UserError if that fails.
 
-        `durable`: a commit is on the disk before it returns, as a person's edit must be. The server does without: what
-        a power cut takes from it are the last moments of boots, which the same power cut ended.
+        `durable`: a commit is on the disk before it returns, as a person's edit must be. The server does without: a
+        power cut costs it the last moments of boots, which the same power cut has ended.
         """
         self.path = path
         self._facts: dict[str, str] = {}
-        # For the modules that keep tables of their own in it (leases.py, adaptations.py).
+        # For the modules that keep their own tables in it: dhcp/leases.py, firmware/table.py, boot/next_boot.py.
         self.sql: sqlite3.Connection
         try:
-            take_over(path)
+            move_old_registry(path)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with acting_as_owner(path.parent):
-                # The database holds passwords and tokens: nobody else may read it, from its first byte on.
+                # The database holds passwords and tokens: nobody else may ever read it, not even while it is empty.
                 path.touch(mode=0o600)
                 self._file = _identity(path)
                 self.sql = sqlite3.connect(path, timeout=10.0, isolation_level=None)
                 try:
                     self.sql.execute("PRAGMA journal_mode = WAL")
                     self.sql.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                    # SQLite opens all its files, and makes those it lacks, with the first statements.
+                    # SQLite opens its files, and creates missing ones, with the first statements.
                     schema.migrate(self.sql, path)
                     self.sql.execute("PRAGMA foreign_keys = ON")
                     self._known = self._version()
@@ -92,7 +93,7 @@ class Registry:
                     self.sql.close()
                     raise
         except (OSError, sqlite3.Error) as error:
-            raise schema.explain(path, error) from error
+            raise explain(path, error) from error
 
     def close(self) -> None:
         self.sql.close()
@@ -102,32 +103,23 @@ class Registry:
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self.close()
-        if isinstance(error, sqlite3.Error) and schema.is_of_the_disk(error):
-            raise schema.explain(self.path, error) from error
+        if isinstance(error, sqlite3.Error) and is_of_the_disk(error):
+            raise explain(self.path, error) from error
 
     def check(self) -> None:
-        """Read all of it; raises UserError if it is damaged. Takes 0.1 s for 25 MB, the history of 300 PCs."""
+        """Read the whole file; raises UserError if it is damaged. Takes 0.1 s for 25 MB, the history of 300 PCs."""
         schema.check(self.sql, self.path)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All of the block's writes, or none of them."""
-        self.sql.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.sql.execute("COMMIT")
-        except BaseException:
-            # SQLite itself has rolled back where the disk was full.
-            if self.sql.in_transaction:
-                self.sql.execute("ROLLBACK")
-            raise
+        return schema.transaction(self.sql)
 
     def wait_for_locks(self, seconds: float) -> None:
-        """From now on a write waits so long for another process that writes; 10 s before this is called."""
+        """Set how long a write waits for another process that is writing; 10 s before this is called."""
         self.sql.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
     def in_place(self) -> bool:
-        """Whether the file that was opened is still the one of that name."""
+        """Whether `path` is still the file that was opened."""
         try:
             return _identity(self.path) == self._file
         except OSError:
@@ -138,23 +130,23 @@ class Registry:
         return self._version() != self._known
 
     def _version(self) -> int:
-        """A number that differs once another connection has committed."""
+        """A number that changes when another connection commits."""
         version: int = self.sql.execute("PRAGMA data_version").fetchone()[0]
         return version
 
     # The allowlist
 
     def allowlist(self) -> Allowlist:
-        # In this order: what is committed meanwhile is in this reading or counts as a change.
+        # The version comes first: a commit after it is in these rows, or counts as a change.
         version = self._version()
         rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed ORDER BY first, last")
-        settings = cache(BootSettings)  # most entries have the same
+        settings = cache(BootSettings)  # most entries share the same settings
         found = Allowlist.read((first, last, label, settings(*own)) for first, last, label, *own in rows)
         self._known = version
         return found
 
     def allow(self, entries: Iterable[Entry]) -> int:
-        """Add the entries; one whose range is there already gets the new label and settings. How many were not."""
+        """Add the entries, or update label and settings where the range exists. Returns how many were added."""
         now = time.time()
         with self.transaction():
             before = self._count_allowed()
@@ -166,7 +158,7 @@ class Registry:
             return self._count_allowed() - before
 
     def disallow(self, span: MacRange) -> bool:
-        """Remove the entry of exactly this range; False when there is none."""
+        """Remove the entry of exactly this range; False if there is none."""
         with self.transaction():
             done = self.sql.execute(
                 "DELETE FROM allowed WHERE first = ? AND last = ?", (span.first.value, span.last.value)
@@ -174,7 +166,7 @@ class Registry:
         return done.rowcount > 0
 
     def replace_allowlist(self, before: Allowlist, after: Iterable[Entry]) -> bool:
-        """Put `after` in the place of `before`; False, and nothing done, when `before` is no longer what is there."""
+        """Replace `before` by `after`; False, and nothing done, if the allowlist is no longer `before`."""
         now = time.time()
         with self.transaction():
             if self.allowlist() != before:
@@ -197,13 +189,13 @@ class Registry:
         return [_client(row) for row in self.sql.execute("SELECT * FROM clients ORDER BY mac")]
 
     def highest(self) -> tuple[int, int]:
-        """The highest numbers that a client and a boot were ever given; 0 where none was."""
+        """The highest numbers ever given to a client and to a boot; 0 if none was."""
         client = self.sql.execute("SELECT ifnull(max(number), 0) FROM clients").fetchone()[0]
         boot = self.sql.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'boots'").fetchone()[0]
         return client, boot
 
     def register(self, *clients: Client) -> None:
-        """Write down clients; one that is known stays as it is."""
+        """Add clients; those already known stay unchanged."""
         self.sql.executemany(
             "INSERT INTO clients (number, mac, first_seen, gui_rpc_password) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING",
@@ -211,7 +203,7 @@ class Registry:
         )
 
     def open_boot(self, *rows: BootRow) -> None:
-        """Write down new boots, and forget the oldest ones of their clients."""
+        """Add new boots, and delete the oldest ones of their clients."""
         added = [(row.id, row.mac.value, row.started, row.token, row.release, row.inherited) for row in rows]
         self.sql.executemany(
             "INSERT INTO boots (id, mac, started, token, release, inherited) VALUES (?, ?, ?, ?, ?, ?)", added
@@ -223,7 +215,7 @@ class Registry:
         )
 
     def boots(self, mac: MacAddress) -> list[BootRow]:
-        """The client's boots that are still known, oldest first."""
+        """The client's boots that are kept, oldest first."""
         rows = self.sql.execute("SELECT * FROM boots WHERE mac = ? ORDER BY id", (mac.value,))
         return [_boot_row(row) for row in rows]
 
@@ -238,7 +230,7 @@ class Registry:
         return rows.fetchall()
 
     def append_events(self, rows: Iterable[tuple[int, float, str, str]]) -> None:
-        """Append (boot, at, kind, details) rows; those of a boot that was forgotten meanwhile are dropped."""
+        """Append (boot, at, kind, details) rows; those of a boot that was deleted meanwhile are dropped."""
         self.sql.executemany(
             "INSERT INTO events (boot, at, kind, details)"
             " SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM boots WHERE id = ?1)",
@@ -259,12 +251,12 @@ class Registry:
         )
 
     def ignored(self) -> list[IgnoredRow]:
-        """What was refused, the latest first."""
+        """What was refused, latest first."""
         rows = self.sql.execute("SELECT * FROM ignored ORDER BY last_at DESC, client")
         return [IgnoredRow(*row) for row in rows]
 
     def set_server(self, key: str, value: Any) -> None:
-        """Note a fact about the running server, as JSON. One that cannot be written is kept for `flush_server`."""
+        """Store a fact about the running server, as JSON. If that fails, it is kept for `flush_server`."""
         self._facts[key] = json.dumps(value)
         self.flush_server()
 

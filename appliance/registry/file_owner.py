@@ -1,8 +1,7 @@
-"""Root's hands in a directory of another user: file access as that user, so that what is made there stays theirs.
+"""File access by root in another user's directory, done as that user, so that new files belong to that user.
 
-Under systemd the server is not root, and its registry is its own; `sudo netboot-appliance allow add` opens the same
-files. As root it would leave files that the server cannot write, and would follow whatever a server that was taken over
-puts in their place.
+Under systemd the server is not root and owns its registry; `sudo netboot-appliance allow add` opens the same files. As
+root it would leave files that the server cannot write, and would follow whatever a compromised server puts there.
 """
 
 import contextlib
@@ -17,15 +16,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextlib.contextmanager
 def acting_as_owner(directory: Path) -> Iterator[None]:
-    """As root, access files as the owner of `directory` in this block; nothing changes for anybody else.
+    """As root, access files as the owner of `directory` in this block; for other users nothing changes.
 
-    setfsuid(2): for this thread alone, and with it the capabilities to pass over file permissions. Raises OSError.
+    setfsuid(2): it affects this thread only, and drops the capabilities that override file permissions. Raises OSError.
     """
     owner = directory.stat()
     if os.geteuid() != 0 or owner.st_uid == 0:
         yield
         return
-    # In this order: without CAP_SETGID's root nobody can set the group.
+    # The group first: setting it takes root's CAP_SETGID.
     _libc.setfsgid(owner.st_gid)
     _libc.setfsuid(owner.st_uid)
     try:
@@ -36,9 +35,9 @@ def acting_as_owner(directory: Path) -> Iterator[None]:
 
 
 def copy_in(source: Path, target: Path) -> None:
-    """Copy a file that root can read to a new file of mode 0600 that belongs to the owner of its directory.
+    """Copy a file that root can read to a new file, mode 0600, owned by the owner of its directory.
 
-    It is on the disk on return. Raises OSError, FileExistsError if there is something of that name.
+    It is on the disk on return. Raises OSError; FileExistsError if the name is taken.
     """
     with source.open("rb") as content:
         with acting_as_owner(target.parent):

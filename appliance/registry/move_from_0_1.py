@@ -1,6 +1,6 @@
-"""The registry of netboot-appliance 0.1.0, which lay in the data directory itself: its move to where it lies today.
+"""Moves the registry of netboot-appliance 0.1.0, which was in the data directory itself, to where it is today.
 
-Happens once, whichever verb of root comes first. The server under systemd may not read the old file: it says so.
+Happens once, with the first command that root runs. The server under systemd may not read the old file, and says so.
 """
 
 import os
@@ -16,21 +16,21 @@ from appliance.registry.server_lock import holder
 _DIRECTORY = "registry"
 
 
-def take_over(path: Path) -> None:
-    """Make `path` of the registry of 0.1.0 if there is one and none here yet; raises UserError and OSError.
+def move_old_registry(path: Path) -> None:
+    """If there is a registry of 0.1.0, and none at `path` yet, copy it to `path`; raises UserError and OSError.
 
-    The old file is kept under another name, so that nothing takes it over a second time.
+    The old file is kept under another name, so that it is not moved a second time.
     """
     old = path.parent.parent / path.name
     if path.parent.name != _DIRECTORY or os.path.lexists(path) or not old.is_file():
         return
     if not os.access(old, os.R_OK | os.W_OK):
         raise UserError(
-            f"the registry of netboot-appliance 0.1.0 is still at {old}", "once: sudo netboot-appliance status"
+            f"the registry of netboot-appliance 0.1.0 is still at {old}", "to move it: sudo netboot-appliance status"
         )
     if pid := holder(old):
         raise UserError(
-            f"the netboot-appliance of before (process {pid}) still runs on {old}", f"stop it: kill {pid}", code=1
+            f"the old netboot-appliance (process {pid}) is still running with {old}", f"stop it: kill {pid}", code=1
         )
     path.parent.mkdir(mode=0o700, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -39,7 +39,7 @@ def take_over(path: Path) -> None:
         schema.snapshot(old, copy)
         try:
             copy_in(copy, unfinished)
-            # A link, because it never takes the place of a registry that another process has just made.
+            # A link, because it never replaces a registry that another process has just made.
             with acting_as_owner(path.parent), suppress(FileExistsError):
                 os.link(unfinished, path)
         finally:

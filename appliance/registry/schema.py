@@ -1,19 +1,20 @@
-"""The registry's file: its schema, the migrations to it, consistent copies of it, and what is wrong with a damaged one.
+"""The registry's file: its tables, the migrations to them, consistent copies, and checks for damage.
 
-A migration that has been released is never edited: tests/unit/appliance/schemas/ holds a registry of every schema. What
-is in the tables is a matter of `appliance.registry.database`.
+A migration that has been released is never edited: tests/unit/appliance/registry/schemas/ holds a registry of every
+schema. `appliance.registry.database` reads and writes the tables.
 """
 
-import os
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from appliance.errors import UserError
 from appliance.registry.file_owner import acting_as_owner
+from appliance.registry.sql_errors import damaged, explain
+from services.linux import atomic_file
 
-# Number n makes schema n + 1 of schema n. Run with foreign keys off: a table may be made anew under its old name.
+# Number n turns schema n into n + 1. Run with foreign keys off: a table may be recreated under its old name.
 MIGRATIONS: list[Iterable[str]] = [
     (
         """CREATE TABLE allowed (
@@ -41,11 +42,11 @@ MIGRATIONS: list[Iterable[str]] = [
         "CREATE TABLE server (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
     (
-        # What a range's PCs boot, where it differs from the configuration; '' and NULL: it does not.
+        # How a range's PCs boot if it differs from the configuration; '' and NULL: it does not.
         "ALTER TABLE allowed ADD COLUMN root TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE allowed ADD COLUMN entry TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE allowed ADD COLUMN timeout INTEGER",
-        # `boot`: the one that has taken it.
+        # `boot`: the one that used it.
         "CREATE TABLE next_boots (mac INTEGER PRIMARY KEY, entry TEXT NOT NULL, boot INTEGER) WITHOUT ROWID",
         """CREATE TABLE leases (
             address INTEGER PRIMARY KEY, mac INTEGER NOT NULL, client_id BLOB NOT NULL, state TEXT NOT NULL,
@@ -57,22 +58,18 @@ MIGRATIONS: list[Iterable[str]] = [
         ) WITHOUT ROWID""",
     ),
 ]
-SqlError = sqlite3.Error
-"""What a statement raises. Elsewhere nobody knows SQLite; `explain` says what it means."""
-
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def version(sql: sqlite3.Connection) -> int:
-    """The schema of an open registry; 0 is an empty file."""
+    """The schema number of an open registry; 0 is an empty file."""
     found: int = sql.execute("PRAGMA user_version").fetchone()[0]
     return found
 
 
 def migrate(sql: sqlite3.Connection, path: Path) -> None:
-    """Bring the registry to today's schema, all of the way or not at all; raises UserError, OSError, sqlite3.Error.
+    """Bring the registry to the current schema, or leave it unchanged; raises UserError, OSError, sqlite3.Error.
 
-    What it was before is kept beside it, so that one can go back to the version that wrote it.
+    A copy of the old registry is kept beside it, so that one can go back to the version that wrote it.
     """
     before = version(sql)
     if before > len(MIGRATIONS):
@@ -86,25 +83,32 @@ def migrate(sql: sqlite3.Connection, path: Path) -> None:
         return
     if before:
         _copy(sql, _kept(path, before))
-    sql.execute("BEGIN IMMEDIATE")
-    try:
-        # Another process may have done it while this one waited for the lock.
+    with transaction(sql):
+        # Another process may have migrated it while this one waited for the lock.
         for number in range(version(sql), len(MIGRATIONS)):
             for statement in MIGRATIONS[number]:
                 sql.execute(statement)
             sql.execute(f"PRAGMA user_version = {number + 1}")
+
+
+@contextmanager
+def transaction(sql: sqlite3.Connection) -> Iterator[None]:
+    """All of the block's writes, or none of them."""
+    sql.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         sql.execute("COMMIT")
     except BaseException:
-        # SQLite itself has rolled back where the disk was full.
+        # If the disk is full, SQLite itself has rolled back already.
         if sql.in_transaction:
             sql.execute("ROLLBACK")
         raise
 
 
 def snapshot(source: Path, target: Path) -> None:
-    """Copy the registry as it is at one moment, also while a server writes to it. Raises UserError.
+    """Copy the registry as it is at one moment, even while a server writes to it. Raises UserError.
 
-    The copy is one file of the caller's, mode 0600, of the schema that the registry has.
+    The copy is one file of the caller's, mode 0600, with the same schema.
     """
     try:
         with acting_as_owner(source.parent):
@@ -118,22 +122,22 @@ def snapshot(source: Path, target: Path) -> None:
 
 
 def check(sql: sqlite3.Connection, path: Path) -> None:
-    """Raise UserError if pages of the registry are damaged, or its tables are not those of its schema."""
+    """Raise UserError if pages of the registry are damaged, or its tables do not match its schema."""
     try:
         complaints = [row[0] for row in sql.execute("PRAGMA integrity_check(3)") if row[0] != "ok"]
         complaints += [
-            f"a row of {row[0]} has lost what it belongs to" for row in sql.execute("PRAGMA foreign_key_check")
+            f"a row of {row[0]} refers to a row that is missing" for row in sql.execute("PRAGMA foreign_key_check")
         ]
         if not complaints and _shape(sql) != _expected(version(sql)):
-            complaints = [f"its tables are not those of schema {version(sql)}"]
+            complaints = [f"its tables do not match schema {version(sql)}"]
     except sqlite3.Error as error:
         raise explain(path, error) from error
     if complaints:
-        raise _damaged(path, complaints[0].replace("\n", " "))
+        raise damaged(path, complaints[0].replace("\n", " "))
 
 
 def examine(path: Path) -> int:
-    """The schema of a registry that nobody uses; raises UserError if it is damaged. Writes nothing."""
+    """The schema number of a registry that nobody uses; raises UserError if it is damaged. Writes nothing."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as sql:
             found = version(sql)
@@ -148,59 +152,11 @@ def examine(path: Path) -> int:
         raise explain(path, error) from error
 
 
-def explain(path: Path, error: Exception) -> UserError:
-    """What an error of SQLite or the system means for people."""
-    if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in _DAMAGED:
-        return _damaged(path, str(error))
-    if is_locked(error):
-        return UserError(
-            f"the registry {path} is locked: another program has been writing to it all the time",
-            f"try again; look who it is: fuser -v {path}",
-            code=1,
-        )
-    return UserError(
-        f"cannot use the registry {path}: {error}",
-        f"run with sudo; look whether the disk is full (df {path.parent}) and who may write there",
-        code=1,
-    )
-
-
-def is_locked(error: BaseException) -> bool:
-    """Whether an error of SQLite says that another process is writing."""
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def is_of_the_disk(error: BaseException | None) -> bool:
-    """Whether an error of SQLite comes from the file or the disk, and not from a statement of ours."""
-    code = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
-    return code is not None and code & 0xFF not in (
-        sqlite3.SQLITE_ERROR,
-        sqlite3.SQLITE_CONSTRAINT,
-        sqlite3.SQLITE_MISUSE,
-        sqlite3.SQLITE_MISMATCH,
-        sqlite3.SQLITE_RANGE,
-    )
-
-
-def _damaged(path: Path, complaint: str) -> UserError:
-    return UserError(
-        f"the registry {path} is damaged: {complaint}",
-        "restore a backup: netboot-appliance restore FILE; or begin with an empty one, in which nobody may boot: "
-        f"mv {path} {path}.damaged (the PCs' work is not in it and stays)",
-    )
-
-
 def _copy(sql: sqlite3.Connection, target: Path) -> None:
-    """Write what the connection sees into a file, complete or not at all; an older copy gives way."""
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    # It holds passwords and tokens: nobody else may read it, from its first byte on.
-    unfinished.touch(mode=0o600, exist_ok=False)
-    try:
-        sql.execute("VACUUM INTO ?", (str(unfinished),))
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Write what the connection sees into a file, complete or not at all; replaces an older copy."""
+    # It holds passwords and tokens: nobody else may read it.
+    with atomic_file.new_file(target, mode=0o600) as file:
+        sql.execute("VACUUM INTO ?", (file.name,))
 
 
 def _kept(path: Path, schema: int) -> Path:

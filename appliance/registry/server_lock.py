@@ -1,4 +1,4 @@
-"""One server for one registry: a lock that the kernel releases however the process ends."""
+"""Only one server per registry: a lock that the kernel releases however the process ends."""
 
 import contextlib
 import errno
@@ -17,7 +17,7 @@ _FLOCK = "hhqqi4x"
 
 @contextlib.contextmanager
 def only_server(registry: Path) -> Iterator[None]:
-    """Hold the lock beside this registry; raises UserError naming the process that has it."""
+    """Hold the lock beside this registry; raises UserError, which names the process that has it."""
     try:
         registry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with acting_as_owner(registry.parent):
@@ -32,17 +32,17 @@ def only_server(registry: Path) -> Iterator[None]:
         except BlockingIOError:
             pid = holder(registry)
             raise UserError(
-                f"netboot-appliance serve is running already (process {pid})",
-                f"look at it with: netboot-appliance status; stop it with: kill {pid}",
+                f"netboot-appliance serve is already running (process {pid})",
+                f"see what it does: netboot-appliance status; stop it: kill {pid}",
                 code=1,
             ) from None
         yield
 
 
 def holder(registry: Path) -> int | None:
-    """The process id of the server that runs on this registry, or None. Asks the kernel; takes no lock itself.
+    """The process id of the server that uses this registry, or None. Asks the kernel; takes no lock itself.
 
-    Raises UserError when the caller may not look.
+    Raises UserError if the caller may not look.
     """
     try:
         with _path(registry).open() as file:
@@ -50,7 +50,7 @@ def holder(registry: Path) -> int | None:
             kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, asked))
     except PermissionError as error:
         raise UserError(
-            f"cannot look into {registry.parent}: {error.strerror}", "run with sudo: it is the server's own", code=1
+            f"cannot look into {registry.parent}: {error.strerror}", "run with sudo: it is the server's", code=1
         ) from error
     except OSError:
         return None
@@ -63,8 +63,8 @@ def _path(registry: Path) -> Path:
 
 def _hint(error: OSError, directory: Path) -> str:
     if error.errno == errno.EROFS:
-        # Either the disk, or the sandbox of the unit, which knows the default data directory only.
+        # Either the disk, or the sandbox of the unit, which allows the default data directory only.
         return (
-            f"check the disk; for another [server] data: systemctl edit netboot-appliance, ReadWritePaths={directory}"
+            f"check the disk; for another data directory: systemctl edit netboot-appliance, ReadWritePaths={directory}"
         )
     return "run as root (sudo), or as its unit: systemd-tmpfiles --create; systemctl start netboot-appliance"

@@ -1,8 +1,8 @@
-"""Addresses that a client's DHCPREQUEST claims, until the kernel's neighbour table confirms them.
+"""Addresses that DHCPREQUESTs claim for a client, until the kernel's neighbour table confirms them.
 
-Anybody can broadcast a DHCPREQUEST with a foreign MAC in it, and an address decides what NFS exports to whom. So on the
-link a claim counts only once the neighbour table shows that MAC at that address; behind a router there is no such
-table, and the configured networks are the bound.
+Anybody can broadcast a DHCPREQUEST with somebody else's MAC in it, and addresses decide what NFS exports to whom. So on
+the link a claim counts only once the neighbour table shows that MAC at that address. Behind a router there is no such
+table: there only the configured networks limit what can be claimed.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from services.linux.neighbours import Neighbours
 # The client configures its address after the ACK, and asks us something within seconds.
 _GIVEN_UP_AFTER = 60.0
 _NUDGE_EVERY = 1.0
-# More than one large room switched on at once; a flood of forged requests fills this, and then only it.
-_MOST = 5000
-# A look and a nudge take 0.03 ms: a flood may cost the other services a tenth of the time, not all of it.
-_LOOKS = 300
+# More than one large room switched on at once. A flood of forged requests can fill this, and nothing else.
+_MOST_CLAIMS = 5000
+# A lookup and a nudge take 0.03 ms: a flood may take a tenth of the time from the other services, not all of it.
+_LOOKUPS_A_CHECK = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +30,26 @@ class _Claim:
 
 
 class AddressClaims:
-    """Claims that wait; `confirmed` is called with each that the neighbour table bears out."""
+    """Waiting claims; `confirmed` is called with each one that the neighbour table confirms."""
 
     def __init__(self, neighbours: Neighbours, confirmed: Callable[[AddressSeen], None]) -> None:
         self._neighbours = neighbours
         self._confirmed = confirmed
         self._waiting: dict[AddressSeen, _Claim] = {}
         self.some = asyncio.Event()
-        """Set while there are any."""
+        """Set while claims wait."""
 
     def add(self, seen: AddressSeen, now: float) -> None:
-        """Take a claim; `now` is monotonic, in seconds. One off the link is confirmed at once."""
+        """Take a claim; `now` is monotonic, in seconds. A claim from behind a router is confirmed at once."""
         if not self._neighbours.on_link(seen.address):
             self._confirmed(seen)
-        elif len(self._waiting) < _MOST:
+        elif len(self._waiting) < _MOST_CLAIMS:
             self._waiting[seen] = _Claim(seen, now + _GIVEN_UP_AFTER, nudge_at=now)
             self.some.set()
 
     def check(self, now: float) -> None:
-        """Look the addresses up that have waited longest since their last look; to be called ten times a second
-        while there are some."""
-        for seen in list(islice(self._waiting, _LOOKS)):
+        """Look up the addresses whose last lookup is longest ago; call this ten times a second while claims wait."""
+        for seen in list(islice(self._waiting, _LOOKUPS_A_CHECK)):
             claim = self._waiting.pop(seen)
             if self._neighbours.mac_of(seen.address) == seen.mac:
                 self._confirmed(seen)

@@ -1,67 +1,51 @@
-"""`serve`: the composition root. Opens the sockets, hands each service its callables, wires the event stream.
+"""`serve`: the composition root. It makes the parts of the server, and wires them to each other.
 
-SIGHUP reloads the configuration (appliance/server/reload.py). SIGTERM and SIGINT drain: transfers under way
-have DRAIN_SECONDS to finish.
+SIGHUP reloads the configuration (appliance/server/reload.py). SIGTERM and SIGINT drain: transfers in progress have
+DRAIN_SECONDS to finish.
 """
 
 import asyncio
 import contextlib
-import logging
 import resource
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 
 import structlog
 
 from appliance.config import file as configuration
+from appliance.config.file import Config
 from appliance.dhcp.subnets import gives_addresses
 from appliance.errors import UserError
 from appliance.journal.recorder import Journal
-from appliance.journal.timeline import Boot
+from appliance.journal.stream import Stream
 from appliance.network.interface_watch import InterfaceWatch
-from appliance.network.interfaces import interfaces, settled
+from appliance.network.interfaces import interfaces, with_interfaces_named
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import only_server
 from appliance.server import systemd
+from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
+from appliance.server.event_log import EventLogger
 from appliance.server.export_task import choose_installer, keep_exports
 from appliance.server.lease_service import lease_server
+from appliance.server.listeners import DRAIN_SECONDS, open_services
 from appliance.server.registry_sync import RegistrySync
 from appliance.server.reload import ConfigReload
-from image.bootfiles import BootFileError
-from image.bootfiles import install as install_bootfiles
+from image.bootfiles import BootFileError, install
 from services.dhcp import packet
-from services.dhcp.lease_server import LeaseServer
-from services.dhcp.server import ProxyDhcp
-from services.events import (
-    AddressSeen,
-    Event,
-    Ignored,
-    LeaseChosen,
-    Offered,
-    Reported,
-    TransferFailed,
-    TransferProgressed,
-)
-from services.http.server import HttpServer
+from services.linux import atomic_file
 from services.linux.interfaces import Interface
 from services.linux.interfaces import load as load_pyroute2
 from services.linux.neighbours import Neighbours
-from services.linux.sockets import BindError
-from services.tftp.content_cache import ContentCache
-from services.tftp.files import Files
-from services.tftp.server import TftpServer
 
-DRAIN_SECONDS = 10.0
 _WATCH_SECONDS = 0.25
 _CONFIRM_SECONDS = 0.1
 _OPEN_FILES = 65536
-"""That many may be needed: a PC that loads by HTTP has up to two. Those 1024 that systemd and shells give by default
-are spent by 400 PCs."""
+"""A PC that loads by HTTP needs up to two, so 400 PCs use up the 1024 that systemd and shells give by default."""
 
 log = structlog.get_logger("serve")
 
@@ -70,59 +54,59 @@ async def serve(path: Path) -> None:
     """Run the box until SIGTERM or SIGINT; raises UserError when it cannot start or go on."""
     stop, hangup = _signals()
     _raise_file_limit()
-    hands = choose_installer()
-    config = settled(configuration.load(path))
-    with only_server(config.registry), Registry(config.registry, durable=False) as registry:
+    installer = choose_installer()
+    config = with_interfaces_named(configuration.load(path))
+    stream = Stream()
+    with (
+        only_server(config.registry),
+        Registry(config.registry, durable=False) as registry,
+        contextlib.closing(EventLogger(stream)) as event_logger,
+    ):
         registry.check()
         served = interfaces(config)
-        try:
-            install_bootfiles(config.boot_root, config.boot.names, config.boot.directory)
-        except BootFileError as error:
-            raise UserError(str(error), error.hint, code=1) from error
-        moved = asyncio.Event()
-        moved.set()
-        journal = Journal(registry, time.time, _log_event)
+        _install_boot_files(config)
+        exports_stale = asyncio.Event()
+        exports_stale.set()
+        journal = Journal(registry, time.time, stream.publish)
         neighbours = Neighbours(served)
-        box = Box(config, registry, journal, neighbours, served, moved.set)
+        box = Box(config, registry, journal, neighbours, served, exports_stale.set)
         unwatch = neighbours.watch(box.neighbour_changed)
         box.recheck_addresses()
         leases = lease_server(box, registry, neighbours, served)
-        if not config.dhcp.force:
-            await _assert_alone([each for each in served if gives_addresses(config, each.address.network)])
-        async with _services(box, served, leases) as bound:
-            reloading = ConfigReload(box, registry, served, moved.set)
-            footing = InterfaceWatch(served)
+        await _assert_alone(config, served)
+        async with open_services(box, BootScripts(box, registry, journal), served, leases) as bound:
+            reload = ConfigReload(box, registry, served, exports_stale.set)
+            interface_watch = InterfaceWatch(served)
             _say_started(registry, box, bound)
-            threading.Thread(target=_load_the_rest, name="imports").start()
-            bookkeeping = RegistrySync(registry, box, journal, leases)
+            threading.Thread(target=_import_slow_libraries, name="imports").start()
+            registry_sync = RegistrySync(registry, box, journal, leases)
             tasks = _start(
-                watch=_watch(box, bookkeeping, reloading, footing),
-                interfaces=footing.watch(partial(registry.set_server, "trouble")),
+                watch=_watch(box, registry_sync, reload, interface_watch),
+                interfaces=interface_watch.watch(partial(registry.set_server, "trouble")),
                 confirm=_confirm(box),
-                exports=keep_exports(box, registry, journal, moved, hands),
-                reload=reloading.at_each(hangup),
+                exports=keep_exports(box, registry, journal, exports_stale, installer),
+                reload=reload.at_each(hangup),
+                log=event_logger.follow(),
             )
             failure = await systemd.until(stop, tasks)
             systemd.stopping()
             log.info("draining", seconds=DRAIN_SECONDS)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(tasks)
         unwatch()
-        bookkeeping.close()
-        log.info("stopped")
+        registry_sync.close()
+    log.info("stopped")
     if failure:
         raise failure
 
 
-def _load_the_rest() -> None:
-    """Libraries that cost a start more than all else, and that nobody needs at once."""
+def _import_slow_libraries() -> None:
+    """They would take most of the start, and nobody needs them at once."""
     packet.load()
     load_pyroute2()
 
 
 def _signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """The events of SIGTERM (or SIGINT) and of SIGHUP, which do nothing else from now on."""
+    """Events that SIGTERM (or SIGINT) and SIGHUP set from now on, instead of ending the process."""
     stop, hangup = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -131,95 +115,43 @@ def _signals() -> tuple[asyncio.Event, asyncio.Event]:
     return stop, hangup
 
 
-async def _assert_alone(interfaces: list[Interface]) -> None:
-    if interfaces:
-        # A box that gives no addresses starts without this and scapy, which cost it half of its start.
+def _install_boot_files(config: Config) -> None:
+    try:
+        install(config.boot_root, config.boot.names, config.boot.directory, write=atomic_file.write)
+    except BootFileError as error:
+        raise UserError(str(error), error.hint, code=1) from error
+
+
+async def _assert_alone(config: Config, served: list[Interface]) -> None:
+    """Raise UserError if another DHCP server answers where this box would give out addresses."""
+    leasing = [each for each in served if gives_addresses(config, each.address.network)]
+    if leasing and not config.dhcp.force:
+        # A box that gives out no addresses starts without this and scapy, which would double the time of its start.
         from appliance.dhcp.other_servers import assert_alone  # noqa: PLC0415
 
-        await assert_alone(interfaces)
+        await assert_alone(leasing)
 
 
 def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        # Under systemd the unit says it (LimitNOFILE=), and its filter forbids the call.
+        # Under systemd the unit sets it (LimitNOFILE=), and its system call filter forbids this.
         with contextlib.suppress(OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _start(**tasks: Coroutine[None, None, None]) -> list[asyncio.Task[None]]:
-    """Start the tasks that run as long as the server, with the names that the log gives them."""
+    """Start the tasks that run as long as the server, under the names that the log gives them."""
     if interval := systemd.watchdog_interval():
         tasks["watchdog"] = systemd.keep_alive(interval)
     return [asyncio.create_task(task, name=name) for name, task in tasks.items()]
 
 
-@contextlib.asynccontextmanager
-async def _services(
-    box: Box, served: list[Interface], leases: LeaseServer | None
-) -> AsyncIterator[list[tuple[str, str, int]]]:
-    """All sockets of all interfaces, open; drained and closed at the end. Raises UserError when a port is taken."""
-    dhcp: list[ProxyDhcp] = []
-    tftp: list[TftpServer] = []
-    http: list[HttpServer] = []
-    bound: list[tuple[str, str, int]] = []
-    arena = ContentCache()
-    port = box.config.server.http_port
-    broadcasts = box.config.dhcp.hears_broadcasts
-    try:
-        for interface in served:
-            address = interface.address.ip
-            dhcp.append(
-                ProxyDhcp(
-                    interface.name,
-                    address,
-                    allowed=box.holds,
-                    plan=partial(box.plan, address),
-                    emit=box.emit,
-                    commit=box.commit,
-                    basis=box.basis,
-                    broadcasts=broadcasts,
-                    leases=leases,
-                )
-            )
-            dhcp[-1].open()
-            script = partial(box.loader_script, address)
-            files = Files(box.config.boot_root, box.config.images, script, box.config.boot.raspberry_pi)
-            as_said = box.config.tftp.ports
-            tftp.append(TftpServer(address, files, admit=box.admit, emit=box.emit, ports=as_said, arena=arena))
-            tftp[-1].open()
-            http.append(
-                HttpServer(
-                    address,
-                    port,
-                    images=box.config.images,
-                    loaders=box.config.boot_root,
-                    admit=box.admit,
-                    script=partial(box.script, address),
-                    chosen=partial(box.chosen, address),
-                    secrets=box.secrets,
-                    report=box.report,
-                    emit=box.emit,
-                )
-            )
-            await http[-1].start()
-            where = str(address)
-            bound += [("dhcp", where, 67)] if broadcasts else []
-            bound += [("pxe", where, 4011), ("tftp", where, 69), ("http", where, port)]
-        yield bound
-    except BindError as error:
-        # Looking for who holds the port takes psutil, which no server that starts has to wait for.
-        from appliance.network import ports  # noqa: PLC0415
-
-        raise ports.explain(error) from error
-    finally:
-        # Offers first: nobody should begin a boot that nobody will finish.
-        if leases is not None:
-            leases.close()
-        for each in dhcp:
-            each.close()
-        await asyncio.gather(*(t.drain(DRAIN_SECONDS) for t in tftp), *(h.close(DRAIN_SECONDS) for h in http))
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]) -> None:
@@ -243,10 +175,10 @@ def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]
         log.warning("no image is active", do="netboot-appliance image build")
 
 
-def _status(box: Box, rejected: str, trouble: tuple[str, ...]) -> str:
+def _status(box: Box, troubles: list[str]) -> str:
     """The line in `systemctl status`: what is wrong, what is served, what to do next."""
     config, addresses = box.config, box.allowlist.addresses
-    words = [*trouble, *([rejected] if rejected else [])]
+    words = list(filter(None, troubles))
     words.append(f"serves {', '.join(config.server.interfaces)}")
     words.append(f"image {box.release or 'none'}")
     many = "1 MAC address" if addresses == 1 else f"{addresses:,} MAC addresses"
@@ -260,12 +192,12 @@ def _status(box: Box, rejected: str, trouble: tuple[str, ...]) -> str:
     return "; ".join(words)
 
 
-async def _watch(box: Box, bookkeeping: RegistrySync, reloading: ConfigReload, footing: InterfaceWatch) -> None:
-    """Keep the registry, follow the active image, and keep systemd's line right."""
+async def _watch(box: Box, registry_sync: RegistrySync, reload: ConfigReload, interface_watch: InterfaceWatch) -> None:
+    """Keep the registry in step, follow the active image, and keep systemd's status line right."""
     line, failing = "", False
     while True:
-        troubles = (*footing.trouble, *([bookkeeping.trouble] if bookkeeping.trouble else []))
-        if (fresh := _status(box, reloading.rejected, troubles)) != line:
+        fresh = _status(box, [*interface_watch.trouble, registry_sync.trouble, reload.rejected])
+        if fresh != line:
             line = fresh
             systemd.status(line)
         await asyncio.sleep(_WATCH_SECONDS)
@@ -275,48 +207,17 @@ async def _watch(box: Box, bookkeeping: RegistrySync, reloading: ConfigReload, f
             failing = False
         except Exception:
             if not failing:
-                log.exception("it cannot be told which image is active; trying again")
+                log.exception("cannot tell which image is active; trying again")
             failing = True
-        bookkeeping.turn(now)
+        registry_sync.turn(now)
 
 
 async def _confirm(box: Box) -> None:
-    """Confirm claimed addresses soon after their clients use them: a mount may be the next thing they ask for."""
+    """Confirm claimed addresses soon after the clients use them: a mount may be the next thing they ask for."""
     while True:
         await box.claims.some.wait()
         await asyncio.sleep(_CONFIRM_SECONDS)
         try:
             box.claims.check(time.monotonic())
         except OSError:
-            log.exception("the neighbour table cannot be read; trying again")
-
-
-def _log_event(event: Event, boot: Boot | None) -> None:
-    match event:
-        case Ignored():
-            detail = {"detail": event.detail} if event.detail else {}
-            log.warning("ignored", service=event.service, client=event.client, reason=event.reason.value, **detail)
-        case TransferProgressed():
-            pass
-        case AddressSeen() | LeaseChosen() | Offered():
-            if logging.root.isEnabledFor(logging.DEBUG):
-                log.debug(type(event).__name__, **_fields(event))
-        case TransferFailed():
-            log.warning("transfer failed", **_fields(event))
-        case Reported():
-            log.info("reported", mac=str(event.mac), stage=event.stage, **event.details)
-        case _:
-            log.info(_WORDS.get(type(event).__name__, type(event).__name__), **_fields(event))
-
-
-_WORDS = {
-    "Discovered": "discovered",
-    "ScriptServed": "script served",
-    "EntryStarted": "menu entry started",
-    "TransferServed": "served",
-}
-
-
-def _fields(event: Event) -> dict[str, object]:
-    values = {name: getattr(event, name) for name in event.__dataclass_fields__}
-    return {name: value if isinstance(value, int | float | str) else str(value) for name, value in values.items()}
+            log.exception("cannot read the neighbour table; trying again")

@@ -1,7 +1,7 @@
-"""The running server's task that keeps the NFS exports in step with who is allowed and where they are.
+"""The running server's task that keeps the NFS exports in step with which PCs are allowed and where they are.
 
-As root the server brings them into force itself. Under systemd it is not root: it writes down what it wants, and a
-unit of root's judges and does it (appliance.exports.root_helper, docs/adr/0006-root-parts-apart.md).
+As root the server puts them in force itself. Under systemd it is not root: it writes down what it wants, and root's
+helper judges and does it (appliance.exports.root_helper, docs/adr/0006-root-parts-apart.md).
 """
 
 import asyncio
@@ -24,19 +24,20 @@ from appliance.exports.grants import ExportGrant, decide_grants
 from appliance.exports.request import ExportAnswer, digest, encode
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
-from appliance.registry.schema import SqlError
+from appliance.registry.sql_errors import SqlError
 from appliance.server.box import Box
+from services.linux import atomic_file
 
 RESEND_SECONDS = 1.0
-"""After which an unanswered request is written again: systemd misses what changes while root's part ends."""
+"""An unanswered request is written again after this time: systemd misses a change while root's helper ends."""
 
-PATIENCE_SECONDS = 20.0
-"""Without any answer, after which the exports are not in force. Root's part takes 4 s to start on a slow PC."""
+ANSWER_SECONDS = 20.0
+"""After this time without any answer the exports count as not in force. The helper takes 4 s to start on a slow PC."""
 
-_LOOK_SECONDS = 0.05  # at a file in memory, and only while an answer is due
+_LOOK_SECONDS = 0.05  # between two looks at a file in memory, while an answer is due
 _RETRY_SECONDS = (5.0, 30.0)
-# In a room that is switched on something moves every few milliseconds, and each time all exports are made anew: that
-# may take a quarter of the time. The limit is for who is to lose his exports meanwhile.
+# In a room that is switched on, exports change every few milliseconds, and each time all of them are made anew: that
+# may take a quarter of the time. A PC that is to lose its exports does not keep them longer than the longest rest.
 _REST = 3.0
 _LONGEST_REST = 0.2
 
@@ -44,47 +45,48 @@ log = structlog.get_logger("exports")
 
 
 class Installer(Protocol):
-    """A way to bring grants into force. Returns None when `moved` is set first: then other grants are wanted."""
+    """A way to put grants in force."""
 
     async def install(
-        self, config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], moved: asyncio.Event
+        self, config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], stale: asyncio.Event
     ) -> ExportAnswer | None:
-        """Raises UserError when they are not in force."""
+        """Returns None when `stale` is set meanwhile: then other grants are wanted. Raises UserError when the grants
+        are not in force."""
 
 
 def choose_installer() -> Installer:
-    """The way of this process; raises UserError when it has none."""
+    """The installer that this process can use; raises UserError when there is none."""
     if os.geteuid() == 0:
-        return _OwnInstaller()
+        return _DirectInstaller()
     directory = os.environ.get(mailbox.ENVIRONMENT)
     if not directory:
         raise UserError(
-            "serve is not root, and nobody brings its NFS exports into force",
-            "run it with sudo, or by its unit: systemctl start netboot-appliance",
+            "serve is not root, and nobody puts its NFS exports in force",
+            "run it with sudo, or start its unit: systemctl start netboot-appliance",
             code=1,
         )
-    return RootsInstaller(Path(directory))
+    return RootHelperInstaller(Path(directory))
 
 
-class _OwnInstaller:
+class _DirectInstaller:
     async def install(
-        self, config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], _moved: asyncio.Event
+        self, config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], _stale: asyncio.Event
     ) -> ExportAnswer:
         done = await asyncio.to_thread(install.install, config, networks, grants)
         return ExportAnswer("", done.backend.value, done.why, done.changed, done.directories)
 
 
-class RootsInstaller:
-    """Asks root's part, by files. `directory` is ours, below /run."""
+class RootHelperInstaller:
+    """Asks root's helper, by files. `directory` is the server's own, below /run."""
 
     def __init__(self, directory: Path) -> None:
         self._request = mailbox.request_file(directory)
         self._answer = mailbox.answer_file(directory)
-        self._heard = ""
+        self._last_answered = ""
         self._waiting_since: float | None = None
 
     async def install(
-        self, _config: Config, _networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], moved: asyncio.Event
+        self, _config: Config, _networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], stale: asyncio.Event
     ) -> ExportAnswer | None:
         """Ask until there is an answer; raises UserError for one that refuses, or when none comes."""
         try:
@@ -99,39 +101,42 @@ class RootsInstaller:
             now = time.monotonic()
             if answer and answer.request == wanted:
                 break
-            if answer and answer.request != self._heard:
-                # To one of before: root's part is at work.
-                self._heard, self._waiting_since = answer.request, now
-            if written > 0 and moved.is_set():
+            if answer and answer.request != self._last_answered:
+                # An answer to an earlier request: root's helper is at work.
+                self._last_answered, self._waiting_since = answer.request, now
+            if written > 0 and stale.is_set():
                 return None
-            if now - self._waiting_since > PATIENCE_SECONDS:
+            if now - self._waiting_since > ANSWER_SECONDS:
                 self._waiting_since = None
                 raise UserError(
-                    f"root's part of the exports has not answered for {PATIENCE_SECONDS:.0f} s",
+                    f"root's helper for the exports has not answered for {ANSWER_SECONDS:.0f} s",
                     "systemctl status netboot-appliance-exports.path netboot-appliance-exports.service",
                     code=1,
                 )
             if now - written > RESEND_SECONDS:
-                mailbox.write(self._request, content)
+                atomic_file.write(self._request, content, durable=False)
                 written = now
             await asyncio.sleep(_LOOK_SECONDS)
-        self._heard, self._waiting_since = wanted, None
+        self._last_answered, self._waiting_since = wanted, None
         if answer.error:
             raise UserError(answer.error, answer.hint, code=1)
         return answer
 
 
-async def keep_exports(box: Box, registry: Registry, journal: Journal, moved: asyncio.Event, hands: Installer) -> None:
-    """Bring the exports into force whenever `moved` is set; runs until it is cancelled."""
+async def keep_exports(
+    box: Box, registry: Registry, journal: Journal, stale: asyncio.Event, installer: Installer
+) -> None:
+    """Put the exports in force whenever `stale` is set; runs until it is cancelled."""
     complaint, pause = "", _RETRY_SECONDS[0]
     while True:
-        await moved.wait()
-        moved.clear()
+        await stale.wait()
+        stale.clear()
         begun = time.monotonic()
         try:
             boots = {boot.mac: boot for boot in journal.boots()}
-            grants = decide_grants(box.networks, box.allowlist, journal.clients(), boots)
-            done = await hands.install(box.config, box.networks, grants, moved)
+            numbers = {client.mac: client.number for client in journal.clients()}
+            grants = decide_grants(box.networks, box.allowlist, numbers, boots)
+            done = await installer.install(box.config, box.networks, grants, stale)
             if done is None:
                 continue
             _write_down(registry, done.backend, done.why, "")
@@ -147,12 +152,12 @@ async def keep_exports(box: Box, registry: Registry, journal: Journal, moved: as
                 _write_down(registry, "", hint, message)
             complaint = message
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(moved.wait(), pause)
+                await asyncio.wait_for(stale.wait(), pause)
             pause = min(2 * pause, _RETRY_SECONDS[1])
-            moved.set()
+            stale.set()
 
 
 def _write_down(registry: Registry, backend: str, why: str, error: str) -> None:
-    """For `status`; later, when it cannot be written now."""
+    """Write the state for `status`. If the registry cannot be written now, it is written later."""
     with contextlib.suppress(SqlError):
         registry.set_server("exports", {"backend": backend, "why": why, "error": error})

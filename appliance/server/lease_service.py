@@ -1,4 +1,4 @@
-"""The DHCP server of this box, as [dhcp] wants it: its addresses from the networks, its leases from the registry."""
+"""This box's DHCP server, as configured in [dhcp]: addresses from the networks, leases from the registry."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,7 +17,7 @@ from services.linux.neighbours import Neighbours
 def lease_server(
     box: Box, registry: Registry, neighbours: Neighbours, served: Sequence[Interface]
 ) -> LeaseServer | None:
-    """The server of leases, or None where another one gives out the addresses; raises UserError like `subnets`."""
+    """The server for leases, or None where another one gives out the addresses; raises UserError like `subnets`."""
     settings = box.config.dhcp
     places = subnets(box.config, served)
     registry.set_server("addresses", sum(place.size for place in places))
@@ -34,7 +34,7 @@ def lease_server(
         neighbours,
         serves=serves,
         save=partial(leases.save, registry),
-        # Behind a relay no neighbour table tells that an address has another PC now: what was exported there ends.
+        # Behind a relay no neighbour table shows that another PC has the address now: what was exported there ends.
         given=box.neighbour_changed,
         emit=box.emit,
     )

@@ -1,7 +1,7 @@
 """Logging: structlog for people on a terminal, JSON lines elsewhere; libraries' own logging goes the same way.
 
-The server never waits for whoever takes its log. A line that finds the disk full, or a reader that stands still, is
-lost; the first one that gets through again says how many were.
+The server never waits for whoever reads its log. A line that finds the disk full, or a reader that does not read, is
+lost; before the next line that gets through, another one says how many were lost.
 """
 
 import logging
@@ -12,21 +12,23 @@ import sys
 import structlog
 
 _AT_ONCE = 4096
-"""Bytes that a pipe or a socket which poll(2) calls writable takes without waiting: pipe(7), PIPE_BUF."""
+"""Bytes that a pipe or a socket takes without waiting if poll(2) calls it writable: pipe(7), PIPE_BUF."""
 
 
 class LogHandler(logging.Handler):
-    """Writes each record, formatted, as a line to a file descriptor, and never waits for room. It is also what
-    structlog's lines go to, which are formatted already: its own way there costs a third of `logging`'s."""
+    """Writes each record, formatted, as a line to a file descriptor, and never waits for room.
+
+    structlog's lines are formatted already and come here directly: that takes a third of the time that `logging` does.
+    """
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
-        self._room = select.poll()
-        self._room.register(descriptor, select.POLLOUT)
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
         self._lost = 0
         self._why = ""
-        self._torn = False
+        self._cut_off = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record, or count it as lost."""
@@ -56,18 +58,18 @@ class LogHandler(logging.Handler):
         return logging.LogRecord("logs", logging.WARNING, __file__, 0, words, None, None)
 
     def _written(self, line: str) -> bool:
-        # What was cut off in the middle ends there.
-        rest = memoryview((("\n" if self._torn else "") + line + "\n").encode("utf-8", "backslashreplace"))
+        # A line that was cut off in the middle ends there.
+        rest = memoryview((("\n" if self._cut_off else "") + line + "\n").encode("utf-8", "backslashreplace"))
         while rest:
             try:
-                if not self._room.poll(0):
-                    raise BlockingIOError("its reader stands still")
+                if not self._poll.poll(0):
+                    raise BlockingIOError("its reader does not read")
                 written = os.write(self._descriptor, rest[:_AT_ONCE])
             except OSError as error:
                 self._why = error.strerror or str(error)
                 return False
             rest = rest[written:]
-            self._torn = bool(rest)
+            self._cut_off = bool(rest)
         return True
 
 

@@ -1,31 +1,31 @@
-"""The server's turns at its registry: what has gathered is written down, what the CLI committed is taken over.
+"""Keeps the server and its registry in step: writes what has gathered, and takes over what the CLI committed.
 
-A registry that cannot be written ends nothing: everything goes on from memory, said once in the log and in systemd's
-line, and is written when that is possible again. Nothing here waits; another process may have the write lock.
+An unwritable registry stops nothing: everything goes on from memory, and is written once that is possible again. The
+log and systemd's status line say so once. Nothing here waits: another process may hold the write lock.
 """
 
 import structlog
 
 from appliance.journal.recorder import Journal
-from appliance.registry import schema
 from appliance.registry.database import Registry
+from appliance.registry.sql_errors import SqlError, explain, is_locked
 from appliance.server.box import Box
 from services.dhcp.lease_server import LeaseServer
 
 LOCK_WAIT = 0.01
-"""Seconds that a turn waits for the write lock, and with it every PC for its answer."""
+"""Seconds that a turn waits for the write lock; every PC waits with it for its answer."""
 
 LAST_WAIT = 10.0
-"""Seconds for the last turn: nobody waits for an answer any more."""
+"""Seconds that the last turn waits: no PC waits for an answer any more."""
 
 _BUSY_FOR = 2.0
-"""Seconds after which a lock is worth a word: each verb that writes takes it for a moment."""
+"""Seconds after which a lock is reported: each verb that writes holds it for a moment."""
 
 log = structlog.get_logger("serve")
 
 
 class RegistrySync:
-    """`trouble` says in words why the registry cannot be written, or is empty."""
+    """`trouble` says why the registry cannot be written, or is empty."""
 
     def __init__(self, registry: Registry, box: Box, journal: Journal, leases: LeaseServer | None = None) -> None:
         self.trouble = ""
@@ -37,7 +37,7 @@ class RegistrySync:
         registry.wait_for_locks(LOCK_WAIT)
 
     def turn(self, now: float) -> None:
-        """Write and read what there is; `now` is monotonic seconds. Raises nothing."""
+        """Write what has gathered and read what has changed; `now` is monotonic seconds. Raises nothing."""
         try:
             self._write()
             self._read()
@@ -46,13 +46,13 @@ class RegistrySync:
             return
         self._failing_since = None
         gone = not self._registry.in_place()
-        self._say(
+        self._report(
             f"the registry {self._registry.path} was deleted or replaced" if gone else "",
-            "restore a backup, or put the file back, and then: systemctl restart netboot-appliance",
+            "restore a backup or put the file back, then: systemctl restart netboot-appliance",
         )
 
     def close(self) -> None:
-        """The last turn; raises what keeps it from writing."""
+        """Write for the last time; raises the error that prevents it."""
         self._registry.wait_for_locks(LAST_WAIT)
         self._write()
 
@@ -60,36 +60,36 @@ class RegistrySync:
         if self._leases is not None:
             self._leases.flush()
         self._journal.flush()
-        self._box.adaptations.flush()
+        self._box.firmware.flush()
         self._registry.flush_server()
 
     def _read(self) -> None:
         if self._registry.changed():
             self._box.refresh_allowlist()
-            self._box.adaptations.refresh()
+            self._box.firmware.refresh()
             log.info("allowlist read", entries=len(self._box.allowlist))
 
     def _failed(self, error: Exception, now: float) -> None:
         if self._failing_since is None:
             self._failing_since = now
-        if schema.is_locked(error) and now - self._failing_since < _BUSY_FOR:
+        if is_locked(error) and now - self._failing_since < _BUSY_FOR:
             return
-        if isinstance(error, schema.SqlError):
-            known = schema.explain(self._registry.path, error)
-            self._say(known.message, known.hint)
+        if isinstance(error, SqlError):
+            known = explain(self._registry.path, error)
+            self._report(known.message, known.hint)
         else:
-            self._say(f"the registry cannot be kept: {error!r}", "please report this with the log", error)
+            self._report(f"the registry cannot be used: {error!r}", "please report this with the log", error)
 
-    def _say(self, trouble: str, hint: str, error: Exception | None = None) -> None:
+    def _report(self, trouble: str, hint: str, error: Exception | None = None) -> None:
         if trouble == self.trouble:
             return
         self.trouble = trouble
         if trouble:
             log.error(
-                "the registry cannot be written; PCs boot all the same, and it is tried again",
+                "the registry cannot be written; PCs boot all the same; trying again",
                 why=trouble,
                 do=hint,
                 exc_info=error,
             )
         else:
-            log.info("the registry is written again")
+            log.info("the registry can be written again")

@@ -1,6 +1,6 @@
-"""The running server reads its configuration again: all of it comes into force, or nothing.
+"""The running server reads its configuration again: all of it takes effect, or nothing.
 
-Who asked learns what came of it from the registry (appliance/server/reload_result.py) and from systemd.
+Whoever asked for it finds the result in the registry (appliance/registry/reload_result.py) and in systemd's status.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ from appliance.config import file as configuration
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.network.interfaces import networks
+from appliance.registry import reload_result
 from appliance.registry.database import Registry
-from appliance.server import reload_result, systemd
+from appliance.server import systemd
 from appliance.server.box import Box
 from services.linux.interfaces import Interface
 
@@ -22,14 +23,16 @@ log = structlog.get_logger("serve")
 
 
 class ConfigReload:
-    """The reloads of one box. `rejected` is the line that says so if the last one changed nothing, or empty."""
+    """The reloads of one box. `rejected` says why the last one was rejected; empty if it was not."""
 
-    def __init__(self, box: Box, registry: Registry, served: Sequence[Interface], moved: Callable[[], None]) -> None:
-        """`moved` is called when what is exported may have changed. The start counts as a good reload."""
+    def __init__(
+        self, box: Box, registry: Registry, served: Sequence[Interface], exports_changed: Callable[[], None]
+    ) -> None:
+        """`exports_changed` is called when what is exported may have changed. The start counts as a good reload."""
         self._box = box
         self._registry = registry
         self._served = served
-        self._moved = moved
+        self._exports_changed = exports_changed
         self.rejected = ""
         reload_result.write(registry, reload_result.begin())
 
@@ -45,7 +48,7 @@ class ConfigReload:
         result = reload_result.begin()
         self.rejected = ""
         try:
-            note = self._take_over(self._load())
+            note = self._apply(self._load())
             result = replace(result, note=note)
             log.info("configuration reloaded", file=str(self._box.config.path))
             if note:
@@ -54,12 +57,12 @@ class ConfigReload:
             result = replace(result, error=error.message, hint=error.hint)
             log.error("the configuration was not reloaded; the old one stays", error=error.message, hint=error.hint)
             self.rejected = f"reload REJECTED, the old configuration stays: {error.message}"
-            # Before the reload ends: who waits for its end reads this line next.
+            # Before the reload ends: whoever waits for its end reads this line next.
             systemd.status(self.rejected)
         try:
             reload_result.write(self._registry, result)
         except Exception:
-            log.exception("cannot write to the registry what came of the reload")
+            log.exception("cannot write the result of the reload to the registry")
         systemd.ready()
 
     def _load(self) -> Config:
@@ -67,16 +70,16 @@ class ConfigReload:
         if self._box.config.written and not fresh.written:
             raise UserError(
                 f"the configuration file {fresh.path} is gone",
-                "put it back; to go on with the defaults, restart the server",
+                "put it back, or restart the server to run with the defaults",
             )
         return fresh
 
-    def _take_over(self, fresh: Config) -> str:
-        """Bring it into force; returns what of it has to wait for the next start, in words, or nothing."""
+    def _apply(self, fresh: Config) -> str:
+        """Put it in force; returns a note about what has to wait for the next start, or an empty one."""
         running = self._box.config
-        # No interfaces in the file: the one that was found at the start still does.
+        # If the file names no interfaces, the one that was found at the start stays.
         server = replace(fresh.server, interfaces=fresh.server.interfaces or running.server.interfaces)
-        waits = [
+        waiting = [
             name
             for name, new, old in (
                 ("[server]", server, running.server),
@@ -90,5 +93,5 @@ class ConfigReload:
             fresh, server=running.server, dhcp=running.dhcp, tftp=running.tftp, boot=running.boot
         )
         self._box.networks = networks(self._box.config, self._served)
-        self._moved()
-        return f"{' and '.join(waits)} changed: in force after a restart" if waits else ""
+        self._exports_changed()
+        return f"{' and '.join(waiting)} changed: takes effect after a restart" if waiting else ""

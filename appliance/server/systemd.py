@@ -1,6 +1,6 @@
-"""What the server and systemd tell each other: sd_notify(3), its watchdog, and the end of what may not end.
+"""What the server and systemd tell each other: sd_notify(3), the watchdog, and stopping when an essential task dies.
 
-Without systemd nothing is sent, and nobody watches.
+Without systemd nothing is sent, and there is no watchdog.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ import structlog
 
 from appliance.errors import UserError
 
-_PATIENCE = 1.0  # seconds
+_SEND_TIMEOUT = 1.0  # seconds
 
 log = structlog.get_logger("serve")
 
 
 def ready() -> None:
-    """All sockets are bound, or a reload is over."""
+    """All sockets are bound, or a reload has ended."""
     _notify("READY=1")
 
 
@@ -30,7 +30,7 @@ def reloading() -> None:
 
 
 def stopping() -> None:
-    """No new work is taken any more."""
+    """The server takes no new work any more."""
     _notify("STOPPING=1")
 
 
@@ -40,21 +40,22 @@ def status(line: str) -> None:
 
 
 def watchdog_interval() -> float | None:
-    """Seconds between two signs of life; None where nobody waits for them. A third of the time after which it bites."""
+    """Seconds between two signs of life, a third of the time after which systemd kills the server; None without a
+    watchdog."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     return int(microseconds) / 3e6 if ours and microseconds.isdecimal() and int(microseconds) else None
 
 
 async def keep_alive(interval: float) -> None:
-    """Say every `interval` seconds that the event loop turns; runs until it is cancelled."""
+    """Tell systemd every `interval` seconds that the event loop turns; runs until it is cancelled."""
     while True:
         _notify("WATCHDOG=1")
         await asyncio.sleep(interval)
 
 
 async def until(stop: asyncio.Event, tasks: Iterable[asyncio.Task[None]]) -> UserError | None:
-    """Wait for `stop`, or for the end of a task, none of which may end: then return the error that says so."""
+    """Wait for `stop`, or until one of the tasks ends. All are essential: then return the error that names it."""
     stopped = asyncio.create_task(stop.wait())
     ended, _ = await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     if stopped in ended:
@@ -76,6 +77,6 @@ def _notify(message: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unix:
-            # Rather lose a message than stand still while systemd does not read.
-            unix.settimeout(_PATIENCE)
+            # Better to lose a message than to stand still while systemd does not read.
+            unix.settimeout(_SEND_TIMEOUT)
             unix.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)

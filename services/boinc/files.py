@@ -1,7 +1,7 @@
-"""The files by which a PC's boinc-client attaches to a project by itself, and whom it lets connect.
+"""The files that make a PC's boinc-client attach to a project by itself and say who may connect to it.
 
 PURE. Names and elements are those of Debian's boinc-client 7.20; sources: the BOINC wiki (PrefsOverride, Client
-configuration) and the client itself. What is not here: the client's own state, which nobody but it may write.
+configuration) and the client itself. Does not touch the client's own state, which only the client may write.
 """
 
 import io
@@ -34,11 +34,11 @@ _BOUNDS = {
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """How much of a PC is used and when; each field is an element of global_prefs_override.xml.
+    """How much of a PC is used, and when; each field is an element of global_prefs_override.xml.
 
-    The defaults suit an idle office PC with a live system: nobody uses it, so nothing waits for idleness; its RAM also
-    holds the live system's changes; its state is on a share; it may vanish at any time, so it hoards little work.
-    Raises ValueError naming the field and what is allowed.
+    The defaults suit an idle office PC with a live system: nobody uses it, so it does not wait for idleness; its RAM
+    also holds the live system's changes; its state is on a share; it may be switched off at any time, so it fetches
+    little work in advance. Raises ValueError naming the field and what is allowed.
     """
 
     run_on_batteries: bool = True
@@ -47,16 +47,16 @@ class Preferences:
     """Suspend while other programs use more than this percentage of the CPU; 0: never."""
     max_ncpus_pct: float = 100
     cpu_usage_limit: float = 100
-    """Percentage of the time that the CPUs in use compute."""
+    """Percentage of the time during which the CPUs in use compute."""
     ram_max_used_busy_pct: float = 60
     ram_max_used_idle_pct: float = 60
     disk_max_used_gb: float = 10
     work_buf_min_days: float = 0.1
     work_buf_additional_days: float = 0.25
     disk_interval: float = 300
-    """Seconds between two checkpoints, at the least."""
+    """Least number of seconds between two checkpoints."""
     start_hour: float | None = None
-    """Compute from this hour of the PC's clock to `end_hour`, over midnight if that is lower; None: round the clock."""
+    """Compute from this hour (the PC's clock) to `end_hour`, over midnight if that is lower; None: round the clock."""
     end_hour: float | None = None
 
     def __post_init__(self) -> None:
@@ -65,17 +65,17 @@ class Preferences:
             if value is not None and not lowest <= value <= highest:
                 raise ValueError(f"{name} is {value}: it must be from {lowest:g} to {highest:g}")
         if (self.start_hour is None) != (self.end_hour is None):
-            raise ValueError("start_hour and end_hour belong together: give both, or neither")
+            raise ValueError("start_hour and end_hour belong together: set both or neither")
         if self.start_hour is not None and self.start_hour == self.end_hour:
             raise ValueError("start_hour equals end_hour: leave both out to compute round the clock")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A BOINC project by its master URL, and the key of the account the PCs compute for.
+    """A BOINC project by its master URL, and the key of the account that the PCs compute for.
 
-    The URL is brought into the form BOINC compares: scheme and host in lower case, a final `/`. A weak account key
-    (`userid_md5`) can attach computers and nothing else. Raises ValueError; its message never holds the key.
+    The URL is normalised as BOINC does it: scheme and host in lower case, a final `/`. A weak account key
+    (`userid_md5`) can only attach computers. Raises ValueError; its message never contains the key.
     """
 
     url: str
@@ -88,7 +88,7 @@ class Account:
 
     @property
     def file_name(self) -> str:
-        """The name under which the client looks for the account: the URL, escaped as the client does it."""
+        """The name of the account file that the client looks for: the URL, escaped as the client does it."""
         name = re.sub(r"[^A-Za-z0-9._-]", "_", self.url.partition("://")[2])
         return f"account_{name.removesuffix('_')}.xml"
 
@@ -101,9 +101,9 @@ def render(
 ) -> dict[str, bytes]:
     """The files of the client's data directory by name.
 
-    Without an account the client starts and waits, attached to nothing. `gui_rpc_password` is asked of everybody;
-    from other machines only `management_hosts` may connect at all. Raises ValueError for a password that is empty
-    (the client takes that for "no password") or that its file cannot hold.
+    Without an account the client starts and waits, attached to nothing. Everybody needs `gui_rpc_password` to connect;
+    of other machines only `management_hosts` may connect at all. Raises ValueError for a password that is empty (which
+    the client would take as "no password") or that its file cannot hold.
     """
     if not _SECRET.fullmatch(gui_rpc_password):
         raise ValueError("the GUI RPC password must be 1 to 255 printable ASCII characters without spaces")
@@ -136,7 +136,7 @@ def archive(files: dict[str, bytes], uid: int, gid: int) -> bytes:
     return buffer.getvalue()
 
 
-# No graphics drivers are in the image, and the PCs may have no way to the Internet but to the project.
+# The image has no graphics drivers, and the PCs may be able to reach only the project on the Internet.
 _CC_CONFIG = """\
 <cc_config>
 <log_flags>

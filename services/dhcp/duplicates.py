@@ -1,8 +1,8 @@
-"""What was heard within the last second, and what it got: a copy of it is known by its bytes. PURE.
+"""The requests of the last second and their answers: a copy of one is recognised by its bytes. PURE.
 
 Two relays bring one request twice, a loop between switches a thousand times, and anybody can flood in the name of a
 PC. Firmware itself does not ask again so soon, and counts the seconds: iPXE waits one, PXE ROMs and EDK2 four, each
-time longer. So a copy gets the bytes that the first one got, and tells nobody anything new.
+time longer. So a copy gets the bytes that the first one got, and nothing new is reported.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ DHCP_DISC_START_TIMEOUT_SEC)."""
 MOST = 2048
 """Requests that are remembered, of some 1,500 bytes each with their answers."""
 
-MOST_REFUSED = 256
-"""Strangers that are told of within WITHIN seconds: a flood under ever new names is worth no more lines."""
+MOST_STRANGERS = 256
+"""Strangers that are reported within WITHIN seconds: a flood under ever new names is not worth more lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnsweredRequest:
-    """A request, and what it got: the answer's bytes before and behind the xid and where they went, or silence.
+    """A request and its answer: the bytes before and after the answer's xid, and where it went. None: no answer.
 
-    `start` and `rest` are the request's bytes before and behind its xid.
+    `start` and `rest` are the request's bytes before and after its xid.
     """
 
     until: float
@@ -34,8 +34,8 @@ class AnsweredRequest:
     answer: tuple[bytes, bytes, Peer] | None
 
     def is_copied_by(self, datagram: bytes, peer: Peer, now: float) -> bool:
-        """Whether the datagram says the same again. Its xid may differ, nothing else: by another
-        secs the client itself says that it is still waiting."""
+        """Whether the datagram is the same request again. Only its xid may differ: with another secs the client itself
+        says that it is still waiting."""
         return now < self.until and datagram[8:] == self.rest and datagram[:4] == self.start and peer == self.peer
 
 
@@ -43,31 +43,31 @@ class Duplicates:
     """The latest request of each client to one port, by chaddr."""
 
     def __init__(self) -> None:
-        self.heard: dict[bytes, AnsweredRequest] = {}
-        self._refused = 0
-        self._refused_until = 0.0
+        self.requests: dict[bytes, AnsweredRequest] = {}
+        self._strangers = 0
+        self._strangers_until = 0.0
 
-    def silence(self, datagram: bytes, peer: Peer, now: float) -> None:
+    def remember_silence(self, datagram: bytes, peer: Peer, now: float) -> None:
         """Remember a request that got no answer, and whose copies will get none."""
-        self._keep(datagram, AnsweredRequest(now + WITHIN, peer, datagram[:4], datagram[8:], None))
+        self._remember(datagram, AnsweredRequest(now + WITHIN, peer, datagram[:4], datagram[8:], None))
 
-    def answer(self, datagram: bytes, peer: Peer, now: float, answer: bytes, destination: Peer) -> None:
+    def remember_answer(self, datagram: bytes, peer: Peer, now: float, answer: bytes, destination: Peer) -> None:
         """Remember a request that was answered."""
-        got = (answer[:4], answer[8:], destination)
-        self._keep(datagram, AnsweredRequest(now + WITHIN, peer, datagram[:4], datagram[8:], got))
+        parts = (answer[:4], answer[8:], destination)
+        self._remember(datagram, AnsweredRequest(now + WITHIN, peer, datagram[:4], datagram[8:], parts))
 
     def forget(self) -> None:
-        """Forget what was answered: it may be another answer now."""
-        self.heard.clear()
+        """Forget every request: its answer may be another one now."""
+        self.requests.clear()
 
-    def may_refuse_aloud(self, now: float) -> bool:
-        """Whether one more stranger is worth a word."""
-        if now >= self._refused_until:
-            self._refused_until, self._refused = now + WITHIN, 0
-        self._refused += 1
-        return self._refused <= MOST_REFUSED
+    def may_report_stranger(self, now: float) -> bool:
+        """Count one more stranger; whether it may still be reported."""
+        if now >= self._strangers_until:
+            self._strangers_until, self._strangers = now + WITHIN, 0
+        self._strangers += 1
+        return self._strangers <= MOST_STRANGERS
 
-    def _keep(self, datagram: bytes, heard: AnsweredRequest) -> None:
-        if len(self.heard) >= MOST:
-            self.heard.clear()
-        self.heard[datagram[28:34]] = heard
+    def _remember(self, datagram: bytes, request: AnsweredRequest) -> None:
+        if len(self.requests) >= MOST:
+            self.requests.clear()
+        self.requests[datagram[28:34]] = request

@@ -1,7 +1,7 @@
-"""What tells one firmware from another in its DHCPDISCOVER: a short text that stays the same from boot to boot. PURE.
+"""The fingerprint of firmware, from its DHCPDISCOVER: a short text that stays the same from boot to boot. PURE.
 
-The vendor class alone will not do: `PXEClient:Arch:00007:UNDI:003016` is half the world. The first three bytes of the
-MAC address, which are the maker's, tell the PCs of one purchase from those of the next.
+The vendor class alone is not enough: half the world sends `PXEClient:Arch:00007:UNDI:003016`. The first three bytes of
+the MAC address, which are the maker's, tell the PCs of one purchase from those of the next.
 """
 
 from functools import lru_cache
@@ -24,5 +24,5 @@ def _written(maker: int, vendor_class: str, architectures: tuple[int, ...], user
 
 
 def _printable(text: str) -> str:
-    """A stranger wrote it, and people read it on their terminals."""
+    """`text`, safe to show on a terminal, and not too long: anybody can send it."""
     return "".join(c if c.isascii() and c.isprintable() and c != " " else "?" for c in text[:_LONGEST])

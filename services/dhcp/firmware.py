@@ -1,8 +1,8 @@
-"""Which firmware there is: the numbers of option 93, and what each wants of a boot server. PURE.
+"""The kinds of firmware: the numbers of option 93, and the machine that each means. PURE.
 
-The one table of architectures; proxy.py answers by it, and the box chooses loaders by it. The numbers are those of the
+The one table of architectures: proxy.py answers by it, and the box chooses loaders by it. The numbers are those of the
 IANA registry "Processor Architecture Types" (RFC 5970, section 3.3), with which RFC 4578 agrees since its erratum 4624.
-Whether a client speaks PXE or HTTP is told by option 60, not by these. Firmware that needs more than this: quirks.py.
+Option 60, not the number, says whether a client speaks PXE or HTTP. Firmware that needs more than this is in quirks.py.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Machine(StrEnum):
 
     @property
     def words(self) -> str:
-        """What people call it."""
+        """Its name for people."""
         return _WORDS[self]
 
 
@@ -43,13 +43,13 @@ MACHINES = {
     9: Machine.UEFI_X64,
     # In the registry since RFC 5970; RFC 4578 ends at 9.
     11: Machine.UEFI_ARM64,
-    # The same machines that boot from HTTP. EDK2 sends 16 (tests/captures/uefi-http-proxy.pcap); the others are the
-    # registry's alone.
+    # The same machines when they boot from HTTP. EDK2 sends 16 (tests/captures/uefi-http-proxy.pcap); the others are
+    # from the registry alone.
     15: Machine.UEFI_IA32,
     16: Machine.UEFI_X64,
     19: Machine.UEFI_ARM64,
     20: Machine.BIOS,
-    # The boot loader of a Raspberry Pi itself, "arm rpiboot" in the registry. Over IPv4 it sends 0; quirks.py knows it.
+    # The boot loader of a Raspberry Pi, "arm rpiboot" in the registry. Over IPv4 it sends 0: see quirks.py.
     41: Machine.RASPBERRY_PI,
 }
 
@@ -58,7 +58,7 @@ _RASPBERRY_PI = 41
 
 
 def pxe_files(loaders: Mapping[Machine, str]) -> dict[int, str]:
-    """The loaders by the numbers that PXE firmware sends; without HTTP boot, which takes URLs, and the Raspberry Pi,
-    which loads no file by its name."""
+    """The loaders by the numbers that PXE firmware sends. Left out are HTTP boot, which takes URLs, and the Raspberry
+    Pi, which loads no file by its name."""
     others = {n: machine for n, machine in MACHINES.items() if n not in _OVER_HTTP and n != _RASPBERRY_PI}
     return {n: loaders[machine] for n, machine in others.items() if machine in loaders}

@@ -1,4 +1,4 @@
-"""Leases, and what a DHCP server decides about them: plain data. The rules are leasing.py's."""
+"""Leases, and what a DHCP server decides about them: plain data. The rules are in leasing.py."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ from services.ethernet import MacAddress
 
 
 class State(StrEnum):
-    """What a lease is. One that ended is kept, so that its client gets the same address again."""
+    """The state of a lease. One that ended is kept, so that its client gets the same address again."""
 
     LEASED = "leased"
     RELEASED = "released"
@@ -19,7 +19,8 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An address and who has, had or blocks it. `expires` is in seconds since 1970; `client_id` is option 61, raw."""
+    """An address, and who has it, had it or blocks it. `expires` is in seconds since 1970; `client_id` is option
+    61, uninterpreted."""
 
     address: IPv4Address
     mac: MacAddress
@@ -30,7 +31,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """OFFER this address; `probe`: only once it is sure that nobody answers there."""
+    """OFFER this address; `probe`: only after a probe has found nobody there."""
 
     address: IPv4Address
     subnet: Subnet
@@ -48,7 +49,7 @@ class LeaseGrant:
 
 @dataclass(frozen=True, slots=True)
 class Information:
-    """ACK of an INFORM: what the network's clients are told, without a lease."""
+    """ACK an INFORM: the options of the network's clients, without a lease."""
 
     subnet: Subnet
 
@@ -62,7 +63,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A RELEASE or DECLINE that was taken down; nothing is answered."""
+    """A RELEASE or DECLINE was recorded; there is no answer."""
 
     lease: Lease
 

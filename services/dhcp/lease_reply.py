@@ -1,6 +1,6 @@
 """A DHCP server's answers as packets: RFC 2131 table 3, RFC 2132. PURE.
 
-What boots is proxy.py's: its offer is merged in, so that a client boots from the one answer.
+What boots comes from proxy.py: its offer is merged in, so that a client needs only this one answer to boot.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _TYPES = {
     Information: MessageType.ACK,
     Refusal: MessageType.NAK,
 }
-# What of a proxy's offer is about booting; the rest is the lease's.
+# The options of a proxy's offer that are about booting; the others come with the lease.
 _BOOT = (Option.VENDOR_CLASS, Option.CLIENT_UUID, Option.VENDOR_OPTIONS, Option.TFTP_SERVER, Option.BOOT_FILE)
 
 _PXE_CLIENT = (Option.VENDOR_CLASS, b"PXEClient")
@@ -44,11 +44,11 @@ class BootFields:
 
     @classmethod
     def of(cls, offer: Reply, *, ipxe: bool) -> "BootFields":
-        """Take it from a proxy's offer, to iPXE or to firmware.
+        """Take the fields from a proxy's offer, to iPXE or to firmware.
 
-        For firmware, option 60 `PXEClient` without option 43 is left out: to EDK2 a lease with it alone is a "DhcpBinl"
-        offer, so that it asks port 4011 for what it was told already (PxeBcHandleDhcp4Offer). iPXE learns from it that
-        it need not await a proxy's offer, which takes it 3 s.
+        For firmware, option 60 `PXEClient` is left out where there is no option 43: EDK2 takes a lease with option 60
+        alone for a "DhcpBinl" offer, and asks port 4011 for what it was told already (PxeBcHandleDhcp4Offer). For iPXE
+        it stays: iPXE learns from it that there is no proxy's offer to wait for, which would take 3 s.
         """
         options = tuple(option for option in offer.options if option[0] in _BOOT)
         if not ipxe and not offer.option(Option.VENDOR_OPTIONS):
@@ -67,8 +67,8 @@ def reply(
 ) -> Reply:
     """The packet for a decision, from our address `server`.
 
-    A client without an address is answered by broadcast even where it did not ask for that: RFC 2131 section 4.1 allows
-    it, and unicast to an address that the client has not got yet takes CAP_NET_RAW.
+    A client without an address is answered by broadcast even if it did not ask for that: RFC 2131 section 4.1 allows
+    it, and unicast to an address that the client does not have yet needs CAP_NET_RAW.
     """
     kind = _TYPES[type(decision)]
     denied = isinstance(decision, Refusal)
@@ -84,13 +84,13 @@ def reply(
             lease_options += _times(decision.subnet) + _network(decision.subnet)
         case Information():
             lease_options += _network(decision.subnet)
-    # RFC 6842: what the client calls itself is echoed, if it does.
+    # RFC 6842: the client identifier is echoed, if the client sent one.
     echoed = [(Option.CLIENT_ID, message.client_id)] if 0 < len(message.client_id) <= 255 else []
-    # RFC 3046 section 2.2: the relay's information goes back as it came, as the last option.
+    # RFC 3046 section 2.2: the relay's information is sent back unchanged, as the last option.
     relayed = message.giaddr != NOWHERE and 0 < len(message.relay_information) <= 255
     last = [(Option.RELAY_INFORMATION, message.relay_information)] if relayed else []
     destination, port = _destination(message, denied)
-    # RFC 2131 section 4.3.2: a relay has to broadcast a NAK, as the client's address is none.
+    # RFC 2131 section 4.3.2: a relay has to broadcast a NAK, because the client has no valid address.
     flags = message.flags | BROADCAST_FLAG if denied and message.giaddr != NOWHERE else message.flags
     return Reply(
         message_type=kind,
@@ -111,14 +111,14 @@ def reply(
 
 
 def _times(subnet: Subnet) -> list[tuple[int, bytes]]:
-    """Options 51, 58 and 59; T1 and T2 are the defaults of RFC 2131 section 4.4.5, said for clients that want them."""
-    whole = subnet.lease_seconds
-    times = ((Option.LEASE_TIME, whole), (Option.RENEWAL_TIME, whole // 2), (Option.REBINDING_TIME, whole * 7 // 8))
+    """Options 51, 58 and 59. T1 and T2 are the defaults of RFC 2131 section 4.4.5, for clients that want them sent."""
+    lease = subnet.lease_seconds
+    times = ((Option.LEASE_TIME, lease), (Option.RENEWAL_TIME, lease // 2), (Option.REBINDING_TIME, lease * 7 // 8))
     return [(option, seconds.to_bytes(4, "big")) for option, seconds in times]
 
 
 def _network(subnet: Subnet) -> list[tuple[int, bytes]]:
-    """What every client of the network is told. RFC 2132 section 3.5: the mask before the router."""
+    """The options of every client of the network. RFC 2132 section 3.5: the mask before the router."""
     options: list[tuple[int, bytes]] = [(Option.SUBNET_MASK, subnet.network.netmask.packed)]
     lists = ((Option.ROUTER, subnet.routers), (Option.DNS, subnet.dns), (Option.NTP, subnet.ntp))
     options += [(option, b"".join(each.packed for each in addresses)) for option, addresses in lists if addresses]
@@ -126,7 +126,7 @@ def _network(subnet: Subnet) -> list[tuple[int, bytes]]:
 
 
 def _destination(message: Message, denied: bool) -> tuple[IPv4Address, int]:
-    """RFC 2131 section 4.1: the relay, else everybody for a NAK, else the client where it has an address."""
+    """RFC 2131 section 4.1: to the relay; otherwise broadcast for a NAK or a client without an address."""
     if message.giaddr != NOWHERE:
         return message.giaddr, SERVER_PORT
     has_address = not (

@@ -1,13 +1,13 @@
-"""Leases in time: probes an address before it is offered, writes leases down before they are acknowledged.
+"""The timing of leases: addresses are probed before they are offered, leases written down before they are acknowledged.
 
-One for all interfaces; server.py has the sockets, leasing.py the rules. Nothing here waits: an offer that is held back
-and an ACK that is not written yet leave later, by the event loop's timers.
+One LeaseServer for all interfaces; server.py has the sockets, leasing.py the rules. Nothing here blocks: an offer whose
+address is being probed and an ACK whose lease is not written yet leave later, by timers of the event loop.
 
 RFC 2131, section 3.1, has a lease in persistent storage before its ACK, so that a restart gives no address away twice.
-While there is no room on the disk, or another process keeps the lock, that would take their addresses from all PCs at
-their next renewals: then leases are acknowledged from memory, and written as soon as that can be done. What a server
-that is killed meanwhile forgets is met by the second line of defence: none is offered at which somebody answers, and a
-PC that renews keeps its address.
+While the disk is full, or another process keeps the registry locked, that would take the addresses from all PCs at
+their next renewals. So leases are then acknowledged from memory, and written as soon as possible. If the server is
+killed meanwhile and forgets them, there is a second line of defence: an address is not offered while somebody answers
+there, and a PC that renews keeps its address.
 """
 
 import asyncio
@@ -28,20 +28,20 @@ from services.events import Event, Ignored
 from services.linux.neighbours import Neighbours
 
 PROBE_SECONDS = 0.4
-"""How long an address is listened for before it is offered; firmware asks again after 4 s (EDK2), iPXE after 1 s."""
+"""How long an address is probed before it is offered; firmware asks again after 4 s (EDK2), iPXE after 1 s."""
 
 COMMIT_SECONDS = 0.005
-"""How long leases are gathered for one commit."""
+"""How long leases are collected for one commit."""
 
 _TRIES = 4
-"""Addresses probed for one DISCOVER; after them its retry is waited for."""
+"""Addresses probed for one DISCOVER; then the client's retry has to come."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A message, our address where it came in, what its client boots, and the way back."""
+    """A message, our address on the interface where it arrived, what its client boots, and how to send an answer."""
 
     message: Message
     server: IPv4Address
@@ -53,8 +53,7 @@ class LeaseServer:
     """Answers DHCP clients with leases.
 
     `serves`: whether a MAC address may have a lease. `save` writes leases down, in one commit; it may raise anything,
-    and `flush` tries again what it could not. `given` is told who gets an address that it had not, before the client
-    is.
+    and `flush` tries again. `given` is called when a client gets an address that it did not have, before the ACK.
     """
 
     def __init__(
@@ -79,32 +78,32 @@ class LeaseServer:
         self._unsaved: dict[IPv4Address, Lease] = {}
         self._granted: list[tuple[Question, LeaseGrant]] = []
         self._commit_due: asyncio.TimerHandle | None = None
-        # Tries to write since the last that was not in vain.
-        self._in_vain = 0
+        # Failed attempts to write since the last successful one.
+        self._failures = 0
 
     def answer(self, question: Question) -> Decision:
-        """Answer at once, or when that is possible; says what was decided."""
+        """Answer, now or when probe and commit are done; returns the decision."""
         return self._decide(question, _TRIES)
 
     def flush(self) -> None:
-        """Write down what is not yet, in one commit, and then say so to the clients. Raises what `save` does.
+        """Write down the leases that are not saved yet, in one commit, then acknowledge them. Raises what `save` does.
 
-        To be called some times a second, and after `close`. An ACK waits for two tries: another process that writes for
-        a moment costs it nothing but that. After them it leaves all the same.
+        To be called a few times a second, and after `close`. An ACK waits for two attempts, so that another process
+        that writes for a moment only delays it. After two failures ACKs leave although their leases are not saved.
         """
         if not self._unsaved:
             return
-        self._in_vain += 1
+        self._failures += 1
         try:
             self._save(list(self._unsaved.values()))
-            self._in_vain = 0
+            self._failures = 0
             self._unsaved.clear()
         finally:
-            if self._in_vain != 1:
+            if self._failures != 1:
                 self._acknowledge()
 
     def close(self) -> None:
-        """Write down what is not yet, and offer nothing more. May be called twice."""
+        """Write down the leases that are not saved yet, and offer no more. May be called twice."""
         self._probing.clear()
         if self._commit_due is not None:
             self._commit_due.cancel()
@@ -136,18 +135,18 @@ class LeaseServer:
         return decision
 
     def _probe(self, question: Question, offer: Offer, tries: int) -> None:
-        """Make the kernel look for the address, and go on when it had time to find somebody."""
+        """Make the kernel look for the address, and continue when it has had time to find somebody."""
         mac = question.message.mac
-        under_way = mac in self._probing
-        # A client that asks again meanwhile is answered in its latest words.
+        is_probed = mac in self._probing
+        # The answer goes to the latest request of a client that asks again meanwhile.
         self._probing[mac] = question
-        if under_way:
+        if is_probed:
             return
         if self._neighbours.on_link(offer.address):
             self._neighbours.nudge(offer.address)
             asyncio.get_running_loop().call_later(PROBE_SECONDS, self._probed, mac, offer, tries)
         else:
-            # No ARP reaches behind a relay; the client itself looks, and declines (RFC 2131 section 4.4.1).
+            # ARP does not reach behind a relay; there the client itself probes, and declines (RFC 2131 section 4.4.1).
             self._probed(mac, offer, tries)
 
     def _probed(self, mac: MacAddress, offer: Offer, tries: int) -> None:
@@ -155,18 +154,18 @@ class LeaseServer:
         if question is None:
             return
         try:
-            met = self._neighbours.sighting(offer.address)
-            if met is None or met.mac == mac:
-                if self._leasing.probed(mac, offer.address):
+            sighting = self._neighbours.sighting(offer.address)
+            if sighting is None or sighting.mac == mac:
+                if self._leasing.found_free(mac, offer.address):
                     self._send(question, offer)
                 return
-            blocked = self._leasing.met(mac, offer.address, met.mac, met.fresh, self._clock())
+            blocked = self._leasing.found_taken(mac, offer.address, sighting.mac, sighting.fresh, self._clock())
             if blocked is not None:
                 log.warning(
                     "address is in use by another machine; it is not leased for a while",
                     extra={
                         "address": str(offer.address),
-                        "by": str(met.mac),
+                        "by": str(sighting.mac),
                         "do": "give that machine an address outside the pool",
                     },
                 )
@@ -179,14 +178,14 @@ class LeaseServer:
     def _commit_soon(self) -> None:
         for lease in self._leasing.changes():
             self._unsaved[lease.address] = lease
-        if self._in_vain > 1:
+        if self._failures > 1:
             self._acknowledge()
-        elif self._unsaved and not self._in_vain and self._commit_due is None:
+        elif self._unsaved and not self._failures and self._commit_due is None:
             self._commit_due = asyncio.get_running_loop().call_later(COMMIT_SECONDS, self._commit)
 
     def _commit(self) -> None:
         self._commit_due = None
-        # What went wrong is found, and said, by the next `flush`.
+        # The next `flush` fails as well, and its caller reports why.
         with contextlib.suppress(Exception):
             self.flush()
 

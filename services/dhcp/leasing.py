@@ -1,9 +1,9 @@
 """The rules of a DHCP server: who gets which address, RFC 2131 section 4.3. PURE, with a memory: time is an argument.
 
-A client is known by its MAC address, not by option 61, though RFC 2131 section 4.2 prefers that: in one boot of one PC
-the firmware, iPXE, klibc's ipconfig and udhcpc each send another client identifier or none, boards of one make share
-their UUID, and an address that changed halfway would take the root file system away. The identifier is kept for
-people, and echoed.
+A client is identified by its MAC address, not by option 61, though RFC 2131 section 4.2 prefers that. In one boot of
+one PC the firmware, iPXE, klibc's ipconfig and udhcpc each send a different client identifier or none; boards of one
+make share their UUID; and an address that changed halfway would take the root file system away. The identifier is
+stored for people to see, and echoed.
 
 Not here: packets (lease_reply.py), waiting, probing and writing down (lease_server.py), who may have an address at all.
 """
@@ -23,38 +23,39 @@ OFFER_SECONDS = 120.0
 """How long an offered address is held. EDK2 gathers offers for up to 60 s (4, 8, 16, 32) before it takes one."""
 
 BLOCKED_SECONDS = 600.0
-"""How long nobody gets an address that a client declined or a stranger answers at."""
+"""How long nobody gets an address that a client declined, or where another machine answers."""
 
 SUSPENDED_SECONDS = 10.0
-"""How long an address rests of which the kernel cannot tell whether its last holder is still there: its neighbour table
-asks a stale neighbour after 5 s, three times (arp(7): delay_first_probe_time, ucast_solicit)."""
+"""How long an address is not offered while the kernel cannot tell whether its last holder is still there: its neighbour
+table asks a stale neighbour after 5 s, three times (arp(7): delay_first_probe_time, ucast_solicit)."""
 
 EMPTY_SECONDS = 1.0
-"""How long an empty pool is believed to be empty: looking through a large one takes tens of milliseconds."""
+"""How long an empty pool counts as empty before it is searched again: a large one takes tens of milliseconds."""
 
 _NOWHERE = IPv4Address(0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _HeldOffer:
     address: IPv4Address
     until: float
     probed: bool
 
 
 class Leasing:
-    """The leases of all subnets, and what is answered to each message.
+    """The leases of all subnets, and the answer to each message.
 
-    What changed has to be written down: `changes()` hands it over.
+    The caller has to write down what changed: `changes()` returns it.
     """
 
     def __init__(self, subnets: Iterable[Subnet], own: Collection[IPv4Address], leases: Iterable[Lease] = ()) -> None:
-        """`own` are the server's addresses; `leases` those written down before."""
+        """`own` are the server's addresses; `leases` are those that were written down earlier."""
         self.subnets = tuple(subnets)
         self._own = frozenset(own)
         self._leases: dict[IPv4Address, Lease] = {}
-        self._records: dict[tuple[MacAddress, IPv4Network], IPv4Address] = {}
-        self._held: dict[MacAddress, _Held] = {}
+        # The address that a client has or had last, in each network.
+        self._latest: dict[tuple[MacAddress, IPv4Network], IPv4Address] = {}
+        self._offers: dict[MacAddress, _HeldOffer] = {}
         self._holders: dict[IPv4Address, MacAddress] = {}
         self._suspended: dict[IPv4Address, float] = {}
         self._changed: dict[IPv4Address, Lease] = {}
@@ -62,7 +63,7 @@ class Leasing:
             self._keep(lease)
         self._changed.clear()
         self._empty_at: dict[IPv4Network, float] = {}
-        # By subnet, the addresses to look at next, each with when its lease ended.
+        # By subnet, the addresses to try next, each with the time when its lease ended.
         self._queues: dict[IPv4Network, Iterator[tuple[float, IPv4Address]]] = {
             subnet.network: iter([(0.0, address) for address in subnet.dynamic]) for subnet in self.subnets
         }
@@ -74,21 +75,22 @@ class Leasing:
         return changed
 
     def leases(self) -> list[Lease]:
-        """Every lease that is known, also ended ones."""
+        """Every known lease, ended ones included."""
         return list(self._leases.values())
 
     def decide(self, message: Message, server: IPv4Address, now: float) -> Decision:
-        """What to answer to a message that reached port 67 of our address `server`.
+        """Decide on the answer to a message that reached port 67 of our address `server`.
 
-        Ignore(NO_POOL): of a network that is not ours. Ignore(POOL_EMPTY): nothing is free. Ignore(NOT_FOR_US): the
-        client speaks to another server. Ignore(NO_LEASE): RFC 2131 wants silence, as another server may know it.
+        Ignore(NO_POOL): the client is in a network without a pool here. Ignore(POOL_EMPTY): no address is free.
+        Ignore(NOT_FOR_US): the client speaks to another server. Ignore(NO_LEASE): RFC 2131 demands silence, because
+        another server may know the client.
         """
         subnet = self._subnet(message, server)
         if subnet is None:
             return Ignore(Reason.NO_POOL)
         if message.server_id is not None and message.server_id not in self._own:
             if message.message_type == MessageType.REQUEST:
-                self._let_go(message.mac)
+                self._drop_offer(message.mac)
             return Ignore(Reason.NOT_FOR_US)
         match message.message_type:
             case MessageType.DISCOVER:
@@ -103,33 +105,35 @@ class Leasing:
                 return Information(subnet)
         return Ignore(Reason.NOT_FOR_US)
 
-    def probed(self, mac: MacAddress, address: IPv4Address) -> bool:
-        """Nobody answered at the address that was offered to `mac`; False when the offer is no longer held."""
-        held = self._held.get(mac)
+    def found_free(self, mac: MacAddress, address: IPv4Address) -> bool:
+        """Record that nobody answered at the address to be offered to `mac`. False: that offer is no longer held."""
+        held = self._offers.get(mac)
         if held is None or held.address != address:
             return False
-        self._held[mac] = replace(held, probed=True)
+        self._offers[mac] = replace(held, probed=True)
         return True
 
-    def met(self, mac: MacAddress, address: IPv4Address, stranger: MacAddress, sure: bool, now: float) -> Lease | None:
-        """Somebody else was met at the address that was to be offered to `mac`: it gets another one.
+    def found_taken(
+        self, mac: MacAddress, address: IPv4Address, other: MacAddress, sure: bool, now: float
+    ) -> Lease | None:
+        """Record that `other` answered at the address to be offered to `mac`, which then gets another one.
 
-        Not `sure` that it is still there, or its last holder: the address rests a moment, and None is returned. Else it
-        is blocked, by the lease that is returned.
+        Where it is not `sure` that the other machine is still there, or where it is the last holder of the address, the
+        address is not offered for a moment, and None is returned. Otherwise the lease that is returned blocks it.
         """
-        self._let_go(mac)
+        self._drop_offer(mac)
         last = self._leases.get(address)
-        if not sure or (last is not None and last.mac == stranger):
+        if not sure or (last is not None and last.mac == other):
             self._suspended[address] = now + SUSPENDED_SECONDS
             return None
-        return self._keep(Lease(address, stranger, b"", State.BLOCKED, now + BLOCKED_SECONDS))
+        return self._keep(Lease(address, other, b"", State.BLOCKED, now + BLOCKED_SECONDS))
 
     def _subnet(self, message: Message, server: IPv4Address) -> Subnet | None:
-        """The subnet that the client is in, or belongs to."""
+        """The subnet that the client is in, or that its address belongs to."""
         if message.giaddr != _NOWHERE:
             return self._subnet_of(message.giaddr)
-        # A client behind a relay renews by unicast, past the relay: its address tells the network. Not so for an
-        # address of another of our own links: that client was moved.
+        # A client behind a relay renews by unicast, past the relay: its address tells the network. But with an address
+        # of another of our own links, the client was moved to this link.
         remote = self._subnet_of(message.ciaddr)
         if remote is not None and not any(own in remote.network for own in self._own):
             return remote
@@ -143,31 +147,32 @@ class Leasing:
         address = self._choose(mac, subnet, message.requested_address, now)
         if address is None:
             return Ignore(Reason.POOL_EMPTY)
-        held, lease = self._held.get(mac), self._leases.get(address)
+        held, lease = self._offers.get(mac), self._leases.get(address)
         known = lease is not None and lease.mac == mac and lease.state is State.LEASED and lease.expires > now
         probed = known or (held is not None and held.address == address and held.probed)
-        self._hold(mac, _Held(address, now + OFFER_SECONDS, probed))
+        self._hold(mac, _HeldOffer(address, now + OFFER_SECONDS, probed))
         return Offer(address, subnet, probe=not probed)
 
     def _choose(self, mac: MacAddress, subnet: Subnet, requested: IPv4Address | None, now: float) -> IPv4Address | None:
-        """RFC 2131 section 4.3.1: its own, the one it had, the one that it asks for, a new one, the oldest one."""
-        held = self._held.get(mac)
-        wishes = (
+        """RFC 2131 section 4.3.1: its static address, the one it had, the one it asks for, a new one, the oldest."""
+        held = self._offers.get(mac)
+        candidates = (
             subnet.static.get(mac),
-            self._records.get((mac, subnet.network)),
+            self._latest.get((mac, subnet.network)),
             held.address if held else None,
             requested,
         )
-        for wish in wishes:
-            if wish is not None and self._may_have(mac, wish, subnet, now):
-                return wish
-        return self._next(subnet, mac, now) or self._next(subnet, mac, now, anew=True)
+        for candidate in candidates:
+            if candidate is not None and self._may_have(mac, candidate, subnet, now):
+                return candidate
+        return self._next(subnet, mac, now) or self._next(subnet, mac, now, search=True)
 
-    def _next(self, subnet: Subnet, mac: MacAddress, now: float, *, anew: bool = False) -> IPv4Address | None:
-        """The next of those that nobody had, then of those that ended first. Looks at all (`anew`) only where it
-        has come to the end, for a room may be switched on at once; what changed since the last look is passed over."""
+    def _next(self, subnet: Subnet, mac: MacAddress, now: float, *, search: bool = False) -> IPv4Address | None:
+        """The next free address: first those that nobody had, then those whose lease ended first. A whole room may be
+        switched on at once, so the pool is searched (`search`) only when the results of the last search are used
+        up; an address that has changed since is skipped."""
         network = subnet.network
-        if anew:
+        if search:
             if 0 <= now - self._empty_at.get(network, -math.inf) < EMPTY_SECONDS:
                 return None
             free = [(self._ended(each), each) for each in subnet.dynamic if self._is_free(each, mac, now)]
@@ -175,12 +180,12 @@ class Leasing:
         for ended, address in self._queues[network]:
             if self._ended(address) == ended and self._is_free(address, mac, now):
                 return address
-        if anew:
+        if search:
             self._empty_at[network] = now
         return None
 
     def _ended(self, address: IPv4Address) -> float:
-        """When its lease ended, or ends; 0 for one that nobody had."""
+        """When the lease of the address ended, or ends; 0 where nobody had it."""
         lease = self._leases.get(address)
         return lease.expires if lease is not None else 0.0
 
@@ -193,9 +198,9 @@ class Leasing:
             return Ignore(Reason.MALFORMED)
         if wanted not in subnet.network:
             return Refusal(f"{wanted} is not in {subnet.network}")
-        former = self._records.get((mac, subnet.network))
+        former = self._latest.get((mac, subnet.network))
         if self._may_have(mac, wanted, subnet, now):
-            # One that renews a lease we know nothing of (our disk was lost) uses the address: nobody else can.
+            # A client that renews a lease unknown to us (our disk was lost) uses the address: nobody else can.
             if selecting or not rebooting or wanted in (former, subnet.static.get(mac)):
                 return self._grant(message, wanted, subnet, now)
             if former is None:
@@ -210,10 +215,10 @@ class Leasing:
 
     def _grant(self, message: Message, address: IPv4Address, subnet: Subnet, now: float) -> LeaseGrant:
         mac = message.mac
-        before, former = self._leases.get(address), self._records.get((mac, subnet.network))
+        before, former = self._leases.get(address), self._latest.get((mac, subnet.network))
         if former is not None and former != address:
             self._keep(replace(self._leases[former], state=State.RELEASED, expires=now))
-        self._let_go(mac)
+        self._drop_offer(mac)
         new = before is None or before.mac != mac or before.state is not State.LEASED or before.expires <= now
         lease = Lease(address, mac, message.client_id, State.LEASED, now + subnet.lease_seconds)
         return LeaseGrant(self._keep(lease), subnet, new)
@@ -230,46 +235,46 @@ class Leasing:
         leased = lease is not None and lease.mac == message.mac and lease.state is State.LEASED
         if not leased and self._holders.get(address) != message.mac:
             return Ignore(Reason.NO_LEASE)
-        self._let_go(message.mac)
+        self._drop_offer(message.mac)
         blocked = Lease(address, message.mac, message.client_id, State.BLOCKED, now + BLOCKED_SECONDS)
         return Noted(self._keep(blocked))
 
     def _may_have(self, mac: MacAddress, address: IPv4Address, subnet: Subnet, now: float) -> bool:
-        """Whether the client may have this very address: its static one where that is free, else one of the pool."""
+        """Whether the client may have this address: its static one if that is free, otherwise any of the pool."""
         static = subnet.static.get(mac)
         if static is not None and self._is_free(static, mac, now):
             return address == static
         return subnet.is_dynamic(address) and self._is_free(address, mac, now)
 
     def _is_free(self, address: IPv4Address, mac: MacAddress, now: float) -> bool:
-        """Whether nobody but this client has it, was offered it, or keeps everybody from it."""
+        """Whether nobody else has the address or was offered it, and nobody blocks it."""
         lease = self._leases.get(address)
         if lease is not None and lease.expires > now and (lease.state is State.BLOCKED or lease.mac != mac):
             return False
         holder = self._holders.get(address)
-        if holder is not None and holder != mac and self._held[holder].until > now:
+        if holder is not None and holder != mac and self._offers[holder].until > now:
             return False
         return self._suspended.get(address, 0.0) <= now
 
-    def _hold(self, mac: MacAddress, held: _Held) -> None:
-        self._let_go(mac)
+    def _hold(self, mac: MacAddress, held: _HeldOffer) -> None:
+        self._drop_offer(mac)
         if (before := self._holders.get(held.address)) is not None:
-            self._let_go(before)
-        self._held[mac] = held
+            self._drop_offer(before)
+        self._offers[mac] = held
         self._holders[held.address] = mac
         self._suspended.pop(held.address, None)
 
-    def _let_go(self, mac: MacAddress) -> None:
-        if (held := self._held.pop(mac, None)) is not None:
+    def _drop_offer(self, mac: MacAddress) -> None:
+        if (held := self._offers.pop(mac, None)) is not None:
             del self._holders[held.address]
 
     def _keep(self, lease: Lease) -> Lease:
         before = self._leases.get(lease.address)
         if (subnet := self._subnet_of(lease.address)) is not None:
-            if before is not None and self._records.get((before.mac, subnet.network)) == lease.address:
-                del self._records[before.mac, subnet.network]
+            if before is not None and self._latest.get((before.mac, subnet.network)) == lease.address:
+                del self._latest[before.mac, subnet.network]
             if lease.state is not State.BLOCKED:
-                self._records[lease.mac, subnet.network] = lease.address
+                self._latest[lease.mac, subnet.network] = lease.address
         self._leases[lease.address] = lease
         self._changed[lease.address] = lease
         return lease

@@ -1,6 +1,6 @@
 """DHCP messages as values: what the rules read of a request, and what they answer.
 
-Plain data. The bytes are packet.py's affair, the rules are those of proxy.py and leasing.py.
+Plain data. packet.py translates it from and to bytes; the rules are in proxy.py and leasing.py.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,7 @@ class MessageType(IntEnum):
 
 
 class Option(IntEnum):
-    """Option codes of RFC 2132, RFC 3004 (77), RFC 3046 (82) and RFC 4578 (93, 97); 175 is iPXE's own encapsulated
-    space."""
+    """Option codes of RFC 2132, RFC 3004 (77), RFC 3046 (82) and RFC 4578 (93, 97). 175 contains iPXE's own options."""
 
     SUBNET_MASK = 1
     ROUTER = 3
@@ -62,7 +61,7 @@ class Option(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A client's message. Absent options are empty or None; `message_type` may be a number MessageType lacks."""
+    """A client's message. Absent options are empty or None. `message_type` may be a number that MessageType lacks."""
 
     message_type: int
     xid: int
@@ -100,7 +99,7 @@ class Arrival:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An answer and its destination. `options` are in wire order, without the end mark; yiaddr is 0 where no address is
-    given. `delay` is how many seconds it has to wait before it is sent."""
+    given. The answer is to be sent after `delay` seconds."""
 
     message_type: MessageType
     xid: int
@@ -118,5 +117,5 @@ class Reply:
     delay: float = 0.0
 
     def option(self, code: int) -> bytes:
-        """The value of the option, or b"" when it is not sent."""
+        """The value of the option, or b"" where it is not among them."""
         return next((value for sent, value in self.options if sent == code), b"")

@@ -1,49 +1,51 @@
-"""When offers leave: those of one batch together, once the boots that they belong to are written down."""
+"""The offers of one batch of requests leave together, once the boots they belong to are written down.
+
+One commit for many boots: a room that is switched on at once would otherwise wait for a commit per PC.
+"""
 
 from collections.abc import Callable
 
-Leave = Callable[[], None]
-
 
 class OfferBatch:
-    """`commit` writes down; `failed` is called while that is handled, with who asked, when an offer could not leave."""
+    """`commit` writes the boots down. `failed` is called inside the exception handler, with the address of the client,
+    for each offer that could not be sent."""
 
     def __init__(self, commit: Callable[[], None], failed: Callable[[str], None]) -> None:
         self._commit = commit
         self._failed = failed
-        self._gathering = False
-        self.waiting: dict[bytes, tuple[str, Leave]] = {}
-        """What has not left yet, by the client's hardware address."""
+        self._open = False
+        self.waiting: dict[bytes, tuple[str, Callable[[], None]]] = {}
+        """Offers that have not been sent yet, by the client's hardware address."""
 
-    def gather(self) -> None:
-        """From now on offers wait for `leave_all`."""
-        self._gathering = True
+    def begin(self) -> None:
+        """From now on offers wait for `send` or `end`."""
+        self._open = True
 
-    def add(self, chaddr: bytes, whom: str, leave: Leave) -> None:
-        """`leave` sends it: with the others of the batch, or at once when none is being worked on."""
-        if self._gathering:
-            self.waiting[chaddr] = whom, leave
+    def add(self, chaddr: bytes, client: str, send: Callable[[], None]) -> None:
+        """`send` sends the offer: it is called with the others of the batch, or at once outside of a batch."""
+        if self._open:
+            self.waiting[chaddr] = client, send
         else:
-            leave()
+            send()
 
-    def leave(self) -> None:
-        """Send what has gathered; all of it stays when the boots cannot be written down, for nobody is to be offered
-        one that a restart would not know."""
-        leaving = list(self.waiting.values())
+    def send(self) -> None:
+        """Send the offers that wait. When the boots cannot be written down, drop them instead: nobody is to be offered
+        a boot that a restart would not know."""
+        offers = list(self.waiting.values())
         self.waiting.clear()
         try:
             self._commit()
         except Exception:
-            for whom, _ in leaving:
-                self._failed(whom)
+            for client, _ in offers:
+                self._failed(client)
             return
-        for whom, leave in leaving:
+        for client, send in offers:
             try:
-                leave()
+                send()
             except Exception:
-                self._failed(whom)
+                self._failed(client)
 
-    def leave_all(self) -> None:
-        """The batch is done."""
-        self.leave()
-        self._gathering = False
+    def end(self) -> None:
+        """Send the offers that wait; the batch is over."""
+        self.send()
+        self._open = False

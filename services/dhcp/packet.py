@@ -1,9 +1,9 @@
 """DHCP datagrams to and from values: RFC 2131 header, RFC 2132 options, RFC 3396 long options.
 
-Requests are read here byte by byte: a room that is switched on at once must not wait for a general dissector. Replies
-are written by scapy, which stops here; templates.py repeats what it wrote. Reading tolerates whatever firmware sends
-and never raises; writing is strict. Not read: options that overflow into the sname and file fields (option 52), which
-no boot firmware uses.
+Requests are read byte by byte: a room that is switched on at once must not wait for a general dissector. Replies are
+written by scapy, which no other module of the server knows; templates.py repeats what it wrote. Reading tolerates
+whatever firmware sends and never raises; writing is strict. Options that continue in the sname and file fields (option
+52) are not read: no boot firmware uses them.
 """
 
 import importlib
@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 
 from services.decision import Ignore, Reason
 from services.dhcp.message import BOOT_SERVER_PORT, NOWHERE, Message, Option, Reply
+from services.dhcp.options import read_options
 from services.ethernet import MacAddress
 
 MAX_DATAGRAM = 2048
@@ -21,7 +22,7 @@ MIN_REPLY = 300
 """Shortest reply, in bytes: BOOTP's size (RFC 951), below which some clients drop the packet."""
 
 BOOT_MARK = b"Client"
-"""Stands in every boot request (option 60: PXEClient, HTTPClient), and in little else."""
+"""Found in every boot request (option 60: PXEClient, HTTPClient), and in few other datagrams."""
 
 _OPTIONS_START = 240
 _REQUEST_ON_ETHERNET = b"\x01\x01\x06"
@@ -29,15 +30,14 @@ _COOKIE = b"\x63\x82\x53\x63"
 _DISCOVER = b"\x35\x01\x01"
 # xid, secs, flags, ciaddr, giaddr: RFC 2131, figure 1.
 _HEADER = struct.Struct("!4xIHH4s8x4s")
-_PAD, _END = 0, 255
 _READ = frozenset(int(code) for code in Option)
 _NO_ADDRESS = bytes(4)
 
 
 def peek(datagram: bytes) -> MacAddress | Ignore:
-    """Return the client's MAC address by a few comparisons, so that strangers cost next to nothing.
+    """Return the client's MAC address after a few comparisons, so that strangers cost next to nothing.
 
-    Ignore(MALFORMED) when it is no DHCP request of an Ethernet client, or longer than MAX_DATAGRAM.
+    Ignore(MALFORMED): not a DHCP request of an Ethernet client, or longer than MAX_DATAGRAM.
     """
     if not _OPTIONS_START < len(datagram) <= MAX_DATAGRAM:
         return Ignore(Reason.MALFORMED)
@@ -47,7 +47,8 @@ def peek(datagram: bytes) -> MacAddress | Ignore:
 
 
 def looks_like_boot(datagram: bytes, port: int) -> bool:
-    """Whether a datagram seems to be a network boot request, by its bytes alone: enough to decide on a log line."""
+    """Whether a datagram seems to be a network boot request, judged by its bytes alone. Good enough to decide whether
+    its refusal is reported."""
     if b"PXEClient" not in datagram and b"HTTPClient" not in datagram:
         return False
     return port == BOOT_SERVER_PORT or _DISCOVER in datagram
@@ -58,7 +59,7 @@ def decode(datagram: bytes) -> Message | Ignore:
     mac = peek(datagram)
     if isinstance(mac, Ignore):
         return mac
-    options = _options(datagram)
+    options = read_options(datagram, _OPTIONS_START, _READ)
     kind = options.get(Option.MESSAGE_TYPE)
     if not kind:
         return Ignore(Reason.NOT_NETBOOT)
@@ -90,12 +91,12 @@ def decode(datagram: bytes) -> Message | Ignore:
 
 
 def load() -> None:
-    """Load scapy, which takes longer than all else of a start, so that the first `encode` need not; in any thread."""
+    """Load scapy ahead of the first `encode`: it takes longer than the rest of the start together. In any thread."""
     importlib.import_module("scapy.layers.dhcp")
 
 
 def encode(reply: Reply) -> bytes:
-    """Return the datagram, at least MIN_REPLY bytes; raises ValueError when a field does not fit its place."""
+    """Return the datagram, at least MIN_REPLY bytes; raises ValueError when a value is too long for its field."""
     from scapy.layers.dhcp import BOOTP, DHCP, dhcpmagic  # noqa: PLC0415 - see load()
 
     for name, value, room in (("sname", reply.sname, 64), ("file", reply.file, 128)):
@@ -122,32 +123,12 @@ def encode(reply: Reply) -> bytes:
     return datagram.ljust(MIN_REPLY, b"\0")
 
 
-def _options(datagram: bytes) -> dict[int, bytes]:
-    """The options we read, up to the end mark or the first one that is cut short. One sent in several pieces is joined
-    (RFC 3396)."""
-    found: dict[int, bytes] = {}
-    at, last = _OPTIONS_START, len(datagram) - 1
-    while at < last:
-        code = datagram[at]
-        if code == _PAD:
-            at += 1
-            continue
-        end = at + 2 + datagram[at + 1]
-        if code == _END or end > last + 1:
-            break
-        if code in _READ:
-            value = datagram[at + 2 : end]
-            found[code] = found[code] + value if code in found else value
-        at = end
-    return found
-
-
 def _address(data: bytes | None) -> IPv4Address | None:
     return IPv4Address(data) if data and len(data) == 4 else None
 
 
 def _user_classes(data: bytes) -> tuple[str, ...]:
-    """Option 77 as RFC 3004 has it, a list of counted strings; else one bare string, as iPXE and many others send."""
+    """Option 77: a list of counted strings (RFC 3004), or one bare string, which iPXE and many others send."""
     data = data.rstrip(b"\0")
     classes = []
     at = 0

@@ -1,7 +1,7 @@
-"""What a DHCP server may give away: ranges of addresses inside a network, static ones, and what its clients are told.
+"""What a DHCP server may give away: ranges of addresses in a network, static addresses, and the options of its clients.
 PURE.
 
-Which of the addresses are taken is leasing.py's affair.
+Which of the addresses are taken: leasing.py.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class AddressRange:
         try:
             span = cls(IPv4Address(first), IPv4Address(last if dash else first))
         except ValueError:
-            raise ValueError(f"{text!r} is no range of addresses: write it as 10.77.0.100-10.77.0.200") from None
+            raise ValueError(f"{text!r} is not a range of addresses: write it as 10.77.0.100-10.77.0.200") from None
         if span.first > span.last:
             raise ValueError(f"the range {text} runs backwards: write the lower address first")
         return span
@@ -35,12 +35,12 @@ class AddressRange:
         return self.first <= address <= self.last
 
     def overlaps(self, other: "AddressRange") -> bool:
-        """Whether an address is in both."""
+        """Whether the two have an address in common."""
         return self.first <= other.last and other.first <= self.last
 
     @property
     def size(self) -> int:
-        """How many addresses the range holds."""
+        """The number of addresses in the range."""
         return int(self.last) - int(self.first) + 1
 
     def __str__(self) -> str:
@@ -49,9 +49,9 @@ class AddressRange:
 
 @dataclass(frozen=True)
 class Subnet:
-    """A network whose clients get addresses: `ranges` for anybody, `static` for one MAC address each.
+    """A network whose clients get addresses: `ranges` are for anybody, `static` addresses for one MAC address each.
 
-    All of them are inside `network`, and none of them is the server's own or a router's: the caller sees to that.
+    The caller makes sure that all of them are inside `network`, and that none is the server's own or a router's.
     """
 
     network: IPv4Network
@@ -64,14 +64,14 @@ class Subnet:
 
     @cached_property
     def dynamic(self) -> tuple[IPv4Address, ...]:
-        """The addresses for anybody, in their order."""
+        """The addresses for anybody, in ascending order."""
         reserved = set(self.static.values())
-        spans = ((int(each.first), int(each.last) + 1) for each in sorted(self.ranges))
-        every = (IPv4Address(number) for span in spans for number in range(*span))
-        return tuple(address for address in every if address not in reserved)
+        numbers = (range(int(each.first), int(each.last) + 1) for each in sorted(self.ranges))
+        addresses = (IPv4Address(number) for span in numbers for number in span)
+        return tuple(address for address in addresses if address not in reserved)
 
     def is_dynamic(self, address: IPv4Address) -> bool:
-        """Whether anybody may have the address."""
+        """Whether the address is for anybody."""
         return address in self._dynamic_set
 
     @cached_property
@@ -80,5 +80,5 @@ class Subnet:
 
     @property
     def size(self) -> int:
-        """How many addresses there are to give, static ones too."""
+        """The number of addresses to give, static ones included."""
         return len(self.dynamic) + len(self.static)

@@ -1,8 +1,8 @@
 """The rules of a proxyDHCP server: PXE 2.1, RFC 4578. PURE.
 
-Says what boot a message asks for, and builds the answer to it: PXE, or UEFI HTTP boot, which is told apart by option
-60. Never leases an address, never decides who may boot, which file or by which reply profile: that is the caller's
-plan. Architectures outside MACHINES (firmware.py) are not answered; what single firmware needs is in quirks.py.
+Says what boot a message asks for, and builds the answer to it: PXE or UEFI HTTP boot, as option 60 says. Never leases
+an address. Who may boot, which file and with which reply profile is the caller's decision. Architectures outside
+MACHINES (firmware.py) are not answered; what particular firmware needs is in quirks.py.
 """
 
 from dataclasses import dataclass
@@ -24,32 +24,32 @@ from services.dhcp.message import (
     Option,
     Reply,
 )
+from services.dhcp.options import END, read_options
 from services.dhcp.plan import BootPlan, Profile
 from services.ethernet import MacAddress
 
 FILE_ROOM = 127
-"""Bytes of a boot file name that the header's `file` field holds before its NUL."""
-
+"""Bytes of a boot file name that fit into the header's `file` field, before its NUL."""
 
 _PXE = quirks.PXE
 _HTTP = "HTTPClient"
 _BOOT_ITEM = 71
 # Discovery control with bit 3: no discovery, no menu, "just load the boot file" (PXE 2.1, table 2-1). Without it a BIOS
-# ROM looks for boot servers by broadcast and multicast instead of loading the file (PXE 2.1, section 2.3). UEFI gets
-# none: EDK2 before April 2017 drops an offer with option 43 and gives up; without it the offer is kept, and the client
-# asks port 4011 (tianocore/edk2#6944). Where either fails, the reply profiles have it the other way round.
+# ROM looks for boot servers by broadcast and multicast instead of loading the file (PXE 2.1, section 2.3). UEFI gets no
+# option 43: EDK2 before April 2017 drops an offer with it and gives up; without it the offer is kept, and the client
+# asks port 4011 (tianocore/edk2#6944). For firmware with which either fails there are reply profiles that do the
+# opposite.
 _JUST_BOOT = b"\x06\x01\x08"
-_END = b"\xff"
 
 _DELAY = 1.0
-"""Seconds that Profile.DELAYED waits; EDK2 waits 3.6 s for offers, iPXE 2 s. A few ROMs miss an instant answer, and
+"""Seconds that Profile.DELAYED waits: EDK2 waits 3.6 s for offers, iPXE 2 s. A few ROMs miss an instant answer;
 dnsmasq has dhcp-reply-delay for them (dnsmasq(8))."""
 
 
 @dataclass(frozen=True, slots=True)
 class BootRequest:
-    """A client asks for its boot file. `architectures` are those of option 93 that MACHINES knows, at least one;
-    `http`: it wants an http URL, for it speaks no TFTP (UEFI HTTP boot)."""
+    """A client asks for its boot file. `architectures` are those of option 93 that MACHINES knows, at least one.
+    `http`: it needs an http URL, because it speaks no TFTP (UEFI HTTP boot)."""
 
     mac: MacAddress
     architectures: tuple[int, ...]
@@ -58,23 +58,24 @@ class BootRequest:
 
     @property
     def architecture(self) -> int:
-        """The one that it names first."""
+        """The one that the client names first."""
         return self.architectures[0]
 
     @property
     def machines(self) -> tuple[Machine, ...]:
-        """What its loader may be built for, in the order of its liking."""
+        """What its loader may be built for, in its order of preference."""
         return tuple(MACHINES[number] for number in self.architectures)
 
 
 def classify(message: Message, arrival: Arrival) -> BootRequest | Ignore:
     """Say whether the message asks us for a boot file.
 
-    Ignore(NOT_FOR_US): not a DISCOVER on 67 nor a REQUEST or INFORM on 4011. Ignore(NOT_NETBOOT): no boot firmware.
-    Ignore(UNSUPPORTED_FIRMWARE): one we cannot serve. Ignore(MALFORMED): neither from a client's nor a relay's port.
+    Ignore(NOT_FOR_US): neither a DISCOVER on port 67 nor a REQUEST or INFORM on 4011. Ignore(NOT_NETBOOT): not boot
+    firmware. Ignore(UNSUPPORTED_FIRMWARE): firmware that we cannot serve. Ignore(MALFORMED): neither from a client's
+    nor from a relay's port.
     """
     message = quirks.regular(message)
-    if message.vendor_class.startswith(quirks.UNSPOKEN) and message.message_type in _BOOTING:
+    if message.vendor_class.startswith(quirks.UNSUPPORTED_CLASSES) and message.message_type in _BOOTING:
         return Ignore(Reason.UNSUPPORTED_FIRMWARE)
     if message.message_type not in _ASKED.get(arrival.port, ()):
         return Ignore(Reason.NOT_FOR_US)
@@ -93,9 +94,9 @@ def classify(message: Message, arrival: Arrival) -> BootRequest | Ignore:
 def respond(message: Message, plan: BootPlan, address: IPv4Address, arrival: Arrival) -> Reply | Ignore:
     """Answer a boot request: OFFER on port 67, ACK on port 4011; the same refusals as `classify`.
 
-    `address` is ours on the interface the message came in by. A boot server request that names another server in
-    option 54 is answered too: port 4011 hears only what was sent to `address` itself, so nobody else can answer it, and
-    the client may name the DHCP server there.
+    `address` is ours on the interface by which the message arrived. A boot server request that names another server in
+    option 54 is answered too: port 4011 gets only what was sent to `address` itself, so nobody else can answer it. The
+    client may mean its DHCP server there.
     """
     request = classify(message, arrival)
     return request if isinstance(request, Ignore) else answer(message, request, plan, address, arrival)
@@ -104,14 +105,14 @@ def respond(message: Message, plan: BootPlan, address: IPv4Address, arrival: Arr
 def answer(
     message: Message, request: BootRequest, plan: BootPlan, address: IPv4Address, arrival: Arrival
 ) -> Reply | Ignore:
-    """The same for a message that `classify` has made a request of."""
+    """The same for a message that `classify` has turned into a request."""
     offering = arrival.port == SERVER_PORT
     destination, port = _destination(message, arrival)
     if destination != EVERYONE and not _is_host(destination):
         return Ignore(Reason.MALFORMED)
     boot_file = plan.boot_file.encode()
     needs = quirks.find(message)
-    # HTTP boot finds its server in the URL; the answer is that of the capture tests/captures/uefi-http-proxy.pcap.
+    # HTTP boot finds its server in the URL; the answer is as in the capture tests/captures/uefi-http-proxy.pcap.
     server = b"" if request.http else str(address).encode()
     options: list[tuple[int, bytes]] = [
         (Option.MESSAGE_TYPE, bytes([MessageType.OFFER if offering else MessageType.ACK])),
@@ -122,11 +123,11 @@ def answer(
         options.append((Option.CLIENT_UUID, message.client_uuid))
     if vendor_options := _vendor_options(message, request, needs, plan.profile, offering):
         options.append((Option.VENDOR_OPTIONS, vendor_options))
-    # RFC 2132 asks for no NUL here, but ROMs and EDK2 read these as C strings and dnsmasq always sends it.
+    # RFC 2132 has no NUL here, but ROMs and EDK2 read these as C strings, and dnsmasq always sends it.
     if server:
         options.append((Option.TFTP_SERVER, server + b"\0"))
     options.append((Option.BOOT_FILE, boot_file + b"\0"))
-    # RFC 3046 section 2.2: what a relay has added goes back to it unchanged, as the last option.
+    # RFC 3046 section 2.2: what a relay has added is sent back unchanged, as the last option.
     if message.giaddr != NOWHERE and 0 < len(message.relay_information) <= 255:
         options.append((Option.RELAY_INFORMATION, message.relay_information))
     return Reply(
@@ -150,7 +151,7 @@ def address_used(message: Message, arrival: Arrival) -> IPv4Address | Ignore:
     """The address that the client uses, or asks its DHCP server for; Ignore(NOT_FOR_US) when the message shows none.
 
     On port 67 that is option 50 of a REQUEST (first lease, reboot) or ciaddr (rebinding, INFORM), RFC 2131 section
-    4.3.2; on port 4011 ciaddr, if the datagram came from there. It is the client's word, not a lease.
+    4.3.2; on port 4011 ciaddr, if the datagram came from that address. It is the client's claim, not a lease.
     """
     address = NOWHERE
     if arrival.port == BOOT_SERVER_PORT:
@@ -166,7 +167,7 @@ def address_used(message: Message, arrival: Arrival) -> IPv4Address | Ignore:
 def server_chosen(message: Message, arrival: Arrival) -> IPv4Address | Ignore:
     """The DHCP server whose offer the client takes; Ignore(NOT_FOR_US) when the message takes none.
 
-    That is option 54 of a REQUEST, which is broadcast so that the other servers hear it (RFC 2131, section 3.1).
+    That is option 54 of a REQUEST, which is broadcast so that the other servers learn of it (RFC 2131, section 3.1).
     """
     taken = arrival.port == SERVER_PORT and message.message_type == MessageType.REQUEST
     if not (taken and message.server_id and _from_dhcp_port(message, arrival) and _is_host(message.server_id)):
@@ -213,18 +214,11 @@ def _vendor_options(
         inner = _JUST_BOOT if wanted else b""
     if not offering:
         inner += _boot_item(message.vendor_options)
-    return inner + _END if inner else b""
+    return inner + bytes([END]) if inner else b""
 
 
 def _boot_item(vendor_options: bytes) -> bytes:
-    """Sub-option 71 as it was asked: boot server type and layer, four bytes; b"" when absent or of another length."""
-    at = 0
-    while at + 1 < len(vendor_options) and vendor_options[at] != 0xFF:
-        if vendor_options[at] == 0:
-            at += 1
-            continue
-        end = at + 2 + vendor_options[at + 1]
-        if vendor_options[at] == _BOOT_ITEM and end - at == 6 and end <= len(vendor_options):
-            return vendor_options[at:end]
-        at = end
-    return b""
+    """Sub-option 71 as the client sent it: boot server type and layer, four bytes; b"" when absent or of another
+    length."""
+    value = read_options(vendor_options).get(_BOOT_ITEM, b"")
+    return bytes([_BOOT_ITEM, len(value)]) + value if len(value) == 4 else b""

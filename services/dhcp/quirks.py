@@ -1,9 +1,9 @@
 """What clients need beyond their architecture (firmware.py): the one table of firmware quirks. PURE.
 
-A row says by which messages its firmware is known, what regular firmware had sent in their place (proxy.py then treats
-it as such), and what its answer needs besides. Each has its source, and a test in tests/transcripts/test_boot_quirks.
-Not here: whether firmware wants option 43 or a late answer where nothing tells so beforehand; that is learned, as a
-reply profile (profile.py).
+A row says by which messages its firmware is recognised, what regular firmware would have sent instead (proxy.py then
+treats it as such), and what its answer needs in addition. Each row has its source, and a test in tests/transcripts/
+test_boot_quirks.py. Not here: firmware whose messages do not show that it needs option 43 or a late answer. The
+box learns that, as a reply profile (plan.py).
 """
 
 import re
@@ -22,8 +22,8 @@ RASPBERRY_PI_FILE = "bootcode.bin"
 
 @dataclass(frozen=True, slots=True)
 class Quirk:
-    """Firmware that is known by `applies`. `regular` gives its message as regular firmware would send it;
-    `vendor_options` are option 43's sub-options in its offers, `delay` the seconds that they have to wait."""
+    """Firmware that `applies` recognises. `regular` returns its message as regular firmware would send it.
+    `vendor_options` are the sub-options of option 43 in its offers; these are sent after `delay` seconds."""
 
     name: str
     applies: Callable[[Message], bool]
@@ -32,20 +32,20 @@ class Quirk:
     delay: float = 0.0
 
 
-# Those of Raspberry Pi in the IEEE's list; raspberrypi/piserver (src/config.h, OUI_FILTER) goes by the first four.
+# The prefixes of Raspberry Pi in the IEEE's list; raspberrypi/piserver (src/config.h, OUI_FILTER) has the first four.
 _RASPBERRY_PI_MACS = tuple(
     bytes.fromhex(prefix) for prefix in ("b827eb", "dca632", "e45f01", "d83add", "2ccf67", "28cdc1", "88a29e")
 )
 
 
 def is_raspberry_pi(mac: MacAddress) -> bool:
-    """Whether a Raspberry Pi has this address, whatever it runs at the moment."""
+    """Whether this is the address of a Raspberry Pi, whatever it runs at the moment."""
     return bytes(mac)[:3] in _RASPBERRY_PI_MACS
 
 
 def _boots_raspberry_pi(message: Message) -> bool:
-    # With UEFI in its firmware a Pi asks as any ARM64 machine does: only 0, 41 or no number is its own boot loader.
-    # A system that runs on a Pi sends no UUID, and its class is its own.
+    # A Pi with UEFI firmware asks as any ARM64 machine does: only 0, 41 or no number is the Pi's own boot loader.
+    # An operating system on a Pi sends no UUID, and a class of its own.
     boots = message.vendor_class.startswith(PXE) or (not message.vendor_class and len(message.client_uuid) == 17)
     return is_raspberry_pi(message.mac) and boots and set(message.architectures) <= {0, 41}
 
@@ -63,12 +63,12 @@ def _with_architecture(message: Message) -> Message:
 
 
 QUIRKS = (
-    # It sends architecture 0, BIOS (raspberrypi/rpi-eeprom#182), for which it has no use; 41 is its number in the IANA
-    # registry, and what it sends over DHCPv6. Its REQUEST may lack option 60 (rpi-eeprom#82). It takes an offer only
-    # with the boot menu entry "Raspberry Pi Boot" in option 43 (the Pi documentation, PXE_OPTION43); 6, 10 and 9 are
-    # byte for byte those that a Pi 4 took from dnsmasq's proxy and that raspberrypi/firmware#764 shows for a Pi 3. A
-    # Pi 3 may miss an instant answer: piserver waits a second (src/piserver.cpp, dhcp-reply-delay). All of this was
-    # read, and tested with the bytes of those captures, but not with a Pi.
+    # It sends architecture 0, BIOS (raspberrypi/rpi-eeprom#182), whose loaders it cannot run; 41 is its number in the
+    # IANA registry, and what it sends over DHCPv6. Its REQUEST may lack option 60 (rpi-eeprom#82). It takes only offers
+    # with the boot menu entry "Raspberry Pi Boot" in option 43 (the Pi documentation, PXE_OPTION43). Sub-options 6, 10
+    # and 9 are byte for byte those that a Pi 4 took from dnsmasq's proxy and that raspberrypi/firmware#764 shows for a
+    # Pi 3. A Pi 3 may miss an instant answer: piserver waits a second (src/piserver.cpp, dhcp-reply-delay). All of this
+    # is from reading, and tested with the bytes of those captures, but not with a Pi.
     Quirk(
         "Raspberry Pi",
         _boots_raspberry_pi,
@@ -76,13 +76,13 @@ QUIRKS = (
         vendor_options=b"\x06\x01\x03" + b"\x0a\x04\0PXE" + b"\x09\x14\0\0\x11Raspberry Pi Boot",
         delay=1.0,
     ),
-    # RFC 4578 wants option 93, but PXE 2.1 (table 2-2) has the number in option 60 too, and many servers go by that
-    # alone (the usual configurations of ISC dhcpd and Windows): a ROM that sends no more boots there. From the
-    # specification, not seen.
+    # RFC 4578 demands option 93, but PXE 2.1 (table 2-2) has the number in option 60 too, and many servers look only
+    # there (the usual configurations of ISC dhcpd and Windows): a ROM that sends nothing else boots with them. From
+    # the specification; not seen in practice.
     Quirk("architecture in option 60 only", _names_architecture, _with_architecture),
     # iPXE's ancestor, in network cards and hypervisors until about 2011. It sends option 175 as iPXE does
     # (dnsmasq.conf.example: "dhcp-match=set:gpxe,175"), but its scripts begin with "#!gpxe" (etherboot.org/wiki/
-    # scripting), and ours are iPXE's: so it is firmware, which gets an iPXE (etherboot.org/wiki/pxechaining).
+    # scripting), and ours are for iPXE: so it counts as firmware, and gets an iPXE (etherboot.org/wiki/pxechaining).
     Quirk(
         "gPXE",
         lambda message: "gPXE" in message.user_classes,
@@ -90,16 +90,16 @@ QUIRKS = (
     ),
 )
 
-UNSPOKEN = (
+UNSUPPORTED_CLASSES = (
     # Macs with Intel processors, 2006 to 2017: Apple's Boot Server Discovery Protocol, an INFORM with a list of images
     # in option 43 (opensource.apple.com, bootp, bsdp.h).
     "AAPLBSDPC",
 )
-"""Vendor classes of network boot by protocols that this server does not speak: refused aloud, for people to read."""
+"""Vendor classes of network boot protocols that this server does not speak: their refusal is reported."""
 
 
 def find(message: Message) -> tuple[Quirk, ...]:
-    """The quirks of the firmware that sent this, each told by what the ones before it made regular."""
+    """The quirks of the firmware that sent this. Each is looked for after the ones before it were made regular."""
     found = []
     for quirk in QUIRKS:
         if quirk.applies(message):

@@ -1,23 +1,23 @@
-"""The DHCP sockets of one interface, ports 67 and 4011: receive, ask proxy.py, send, report.
+"""The DHCP sockets of one interface, ports 67 and 4011: receive, decide by boot_answer.py, send, report.
 
-Beside a DHCP server on the same host, which has port 67, it hears 4011 alone (PXE 2.1). Knows nothing of who may boot
-what: `allowed` and `plan` say so. Leases no address itself: with a LeaseServer, what comes to port 67 is passed to it.
+Beside a DHCP server on the same host, which has port 67, only port 4011 is bound (PXE 2.1). Who may boot what is not
+decided here: `allowed` and `plan` say so. Addresses are not leased here either: with a LeaseServer, what comes to port
+67 is passed to it.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from ipaddress import IPv4Address
 from operator import is_not
+from typing import NamedTuple
 
 from services.decision import Ignore, Reason
-from services.dhcp import packet, proxy, quirks
+from services.dhcp import boot_answer, packet
 from services.dhcp.delayed_send import DelayedSend
 from services.dhcp.duplicates import Duplicates
-from services.dhcp.fingerprint import fingerprint
 from services.dhcp.lease_reply import NO_BOOT, BootFields
 from services.dhcp.lease_server import LeaseServer, Question
 from services.dhcp.message import (
@@ -33,25 +33,25 @@ from services.dhcp.message import (
 )
 from services.dhcp.offer_batch import OfferBatch
 from services.dhcp.plan import BootPlan
-from services.dhcp.port import open_port
 from services.dhcp.proxy import BootRequest
 from services.dhcp.templates import Templates
-from services.dhcp.udp_port import UdpPort
-from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
+from services.dhcp.udp_port import UdpPort, open_port
+from services.events import Event
 from services.linux.sockets import BindError
 
 _EVERYONE = str(EVERYONE)
-_AGAIN = 64
-"""Answers from memory that are gathered before they leave."""
+_REPEATS = 64
+"""Answers to duplicates that are sent together."""
+
+_Offer = tuple[Reply, tuple[Event, ...]]  # and the events to report once it has left
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request, where it came from, and when."""
+class _Request(NamedTuple):
+    """A message, the datagram it was read from, where that came from and when."""
 
-    wire: UdpPort
+    udp: UdpPort
     datagram: bytes
     peer: Peer
     message: Message
@@ -63,9 +63,9 @@ class ProxyDhcp:
     """Answers network boot requests that arrive by `interface`, as the server `address`.
 
     The callables run in the event loop: `allowed` says of each datagram whether its MAC address, as a number, may boot
-    at all; for those that are no copies (recent.py) `plan` says what they boot, `emit` takes the events, and `commit`
-    runs before the offers of a batch leave. `basis` gives the objects that answers rest on: once one of them is another
-    object, no answer from before is repeated. Whatever one datagram raises ends only itself. Without `broadcasts` port
+    at all. For those that are not duplicates, `plan` says what they boot, `emit` takes the events, and `commit` runs
+    before the offers of a batch leave. `basis` returns the objects on which answers depend: once one of them is another
+    object, no earlier answer is repeated. An exception ends only the datagram that raised it. Without `broadcasts` port
     67 is left to another server. With `leases` clients get addresses too. `clock` gives monotonic seconds.
     """
 
@@ -91,21 +91,21 @@ class ProxyDhcp:
         self._plan = plan
         self._emit = emit
         self._basis = basis
-        self._rested_on = basis()
+        self._last_basis = basis()
         self._clock = clock
-        self._wires: list[UdpPort] = []
+        self._open: list[UdpPort] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._delayed = DelayedSend()
         self._templates = Templates()
-        self._recent = {SERVER_PORT: Duplicates(), BOOT_SERVER_PORT: Duplicates()}
-        self._departures = OfferBatch(commit, self._say_failed)
+        self._duplicates = {SERVER_PORT: Duplicates(), BOOT_SERVER_PORT: Duplicates()}
+        self._offers = OfferBatch(commit, self._log_failure)
 
     def open(self) -> None:
         """Bind the ports and serve in the running event loop; raises BindError, and then no port is bound."""
         self._loop = asyncio.get_running_loop()
         try:
-            # Port 67 hears broadcasts only on the wildcard address. Port 4011 must not: what is sent to it and not to
-            # our own address was meant for another boot server.
+            # Port 67 gets broadcasts only on the wildcard address. Port 4011 must not be bound to it: what is sent to
+            # that port of any address but our own was meant for another boot server.
             if self._broadcasts:
                 self._listen(NOWHERE, SERVER_PORT)
             self._listen(self._address, BOOT_SERVER_PORT)
@@ -116,174 +116,134 @@ class ProxyDhcp:
     def close(self) -> None:
         """Stop answering and free the ports. May be called twice."""
         self._delayed.cancel()
-        while self._wires:
-            wire = self._wires.pop()
+        while self._open:
+            udp = self._open.pop()
             if self._loop is not None:
-                self._loop.remove_reader(wire)
-            wire.close()
+                self._loop.remove_reader(udp)
+            udp.close()
 
     def _listen(self, address: IPv4Address, port: int) -> None:
         assert self._loop is not None
-        wire = open_port(self._interface, address, port, self._address)
-        self._wires.append(wire)
-        self._loop.add_reader(wire, partial(self._receive, wire, port))
+        udp = open_port(self._interface, address, port, self._address)
+        self._open.append(udp)
+        self._loop.add_reader(udp, partial(self._receive, udp, port))
 
-    def _receive(self, wire: UdpPort, port: int) -> None:
-        self.hear(wire, port, wire.receive())
+    def _receive(self, udp: UdpPort, port: int) -> None:
+        self.handle(udp, port, udp.receive())
 
-    def hear(self, wire: UdpPort, port: int, batch: Iterable[tuple[bytes, Peer]]) -> None:
-        """Take what came to `port`; answers leave by `wire`."""
-        now, recent, allowed = self._clock(), self._recent[port], self._allowed
-        known, leasing = recent.heard, self._leases is not None and port == SERVER_PORT
+    def handle(self, udp: UdpPort, port: int, batch: Iterable[tuple[bytes, Peer]]) -> None:
+        """Handle datagrams that came to `port` together; answers leave by `udp`."""
+        now, duplicates, allowed = self._clock(), self._duplicates[port], self._allowed
+        known, leasing = duplicates.requests, self._leases is not None and port == SERVER_PORT
         number, mark = int.from_bytes, packet.BOOT_MARK
-        self._forget_what_may_have_changed()
-        again: list[tuple[bytes, Peer]] = []
-        self._departures.gather()
-        waiting = self._departures.waiting
+        self._forget_outdated_answers()
+        repeats: list[tuple[bytes, Peer]] = []
+        self._offers.begin()
+        waiting = self._offers.waiting
         for datagram, peer in batch:
             try:
                 chaddr = datagram[28:34]
                 if waiting and chaddr in waiting:
-                    # One after the other, as if they had not come together.
-                    self._departures.leave()
-                heard = known.get(chaddr)
-                if heard is not None and heard.is_copied_by(datagram, peer, now):
-                    if (answer := heard.answer) is not None:
-                        again.append((answer[0] + datagram[4:8] + answer[1], answer[2]))
-                        if len(again) == _AGAIN:
-                            wire.send_all(again)
-                            again.clear()
-                elif (may := allowed(number(chaddr, "big"))) or leasing:
-                    self._handle(wire, port, datagram, peer, may, now)
-                elif mark in datagram and recent.may_refuse_aloud(now):
-                    self._refuse(recent, port, datagram, peer, now)
+                    # Handle the two requests of one client as if they had not come together.
+                    self._offers.send()
+                request = known.get(chaddr)
+                if request is not None and request.is_copied_by(datagram, peer, now):
+                    if (answer := request.answer) is not None:
+                        repeats.append((answer[0] + datagram[4:8] + answer[1], answer[2]))
+                        if len(repeats) == _REPEATS:
+                            udp.send_all(repeats)
+                            repeats.clear()
+                elif (
+                    (may_boot := allowed(number(chaddr, "big")))
+                    or leasing
+                    or (mark in datagram and duplicates.may_report_stranger(now))
+                ):
+                    self._handle_new(udp, port, datagram, peer, may_boot, now)
             except Exception:
-                self._say_failed(peer[0])
-        wire.send_all(again)
-        self._departures.leave_all()
+                self._log_failure(peer[0])
+        udp.send_all(repeats)
+        self._offers.end()
 
-    def _forget_what_may_have_changed(self) -> None:
+    def _forget_outdated_answers(self) -> None:
         basis = self._basis()
-        if any(map(is_not, basis, self._rested_on)):
-            self._rested_on = basis
-            for each in self._recent.values():
+        if any(map(is_not, basis, self._last_basis)):
+            self._last_basis = basis
+            for each in self._duplicates.values():
                 each.forget()
 
-    def _refuse(self, recent: Duplicates, port: int, datagram: bytes, peer: Peer, now: float) -> None:
-        if not packet.looks_like_boot(datagram, port):
-            return
-        mac = packet.peek(datagram)
-        if isinstance(mac, Ignore):
-            self._ignore(peer[0], mac.reason)
-        else:
-            self._ignore(str(mac), Reason.NOT_ALLOWED)
-            recent.silence(datagram, peer, now)
-
-    def _handle(self, wire: UdpPort, port: int, datagram: bytes, peer: Peer, may: bool, now: float) -> None:
+    def _handle_new(self, udp: UdpPort, port: int, datagram: bytes, peer: Peer, allowed: bool, now: float) -> None:
         if port == SERVER_PORT:
-            # Who asks anew here may be told something else there as well.
-            self._recent[BOOT_SERVER_PORT].heard.pop(datagram[28:34], None)
-        mac = packet.peek(datagram)
-        if isinstance(mac, Ignore):
-            if packet.looks_like_boot(datagram, port):
-                self._ignore(peer[0], mac.reason)
-            return
+            # A client with a new request here may get another answer on the other port as well.
+            self._duplicates[BOOT_SERVER_PORT].requests.pop(datagram[28:34], None)
         leases = self._leases if port == SERVER_PORT else None
-        if not may:
-            if packet.looks_like_boot(datagram, port):
-                self._ignore(str(mac), Reason.NOT_ALLOWED)
-            if leases is None or not leases.serves(mac):
-                return
-        message = packet.decode(datagram)
-        if isinstance(message, Ignore):
-            if message.reason is Reason.MALFORMED:
-                self._ignore(str(mac), message.reason)
-            return
         arrival = _arrival(peer, port)
-        asked = _Asked(wire, datagram, peer, message, arrival, now)
-        if may:
-            self._observe(message, arrival)
+        message, events = boot_answer.read(
+            datagram, arrival, self._address, allowed=allowed, leases_to=leases.serves if leases is not None else None
+        )
+        for event in events:
+            self._emit(event)
+        if isinstance(message, Ignore):
+            if leases is None and events and message.reason is Reason.NOT_ALLOWED:
+                self._duplicates[port].remember_silence(datagram, peer, now)
+            return
+        request = _Request(udp, datagram, peer, message, arrival, now)
+        offer = self._boot_offer(request) if allowed else None
         if leases is not None:
-            self._lease(leases, asked, may)
-        elif (found := self._boot(asked)) is not None:
-            self._offer(asked, *found)
+            self._lease(leases, request, offer)
+        elif offer is not None:
+            self._send_offer(request, *offer)
 
-    def _observe(self, message: Message, arrival: Arrival) -> None:
-        if arrival.port == SERVER_PORT and message.message_type == MessageType.DISCOVER:
-            return  # has no address yet, and has chosen nobody
-        used = proxy.address_used(message, arrival)
-        if not isinstance(used, Ignore):
-            self._emit(AddressSeen(message.mac, used))
-        chosen = proxy.server_chosen(message, arrival)
-        if not isinstance(chosen, Ignore):
-            self._emit(LeaseChosen(message.mac, chosen, chosen == self._address))
+    def _boot_offer(self, request: _Request) -> _Offer | None:
+        """The offer that a proxy makes to the client, if it asks for its boot file and may have it."""
+        message, arrival = request.message, request.arrival
+        leasing = self._leases is not None and arrival.port == SERVER_PORT
+        asked, events = boot_answer.ask(message, arrival, leasing=leasing, broadcasts=self._broadcasts)
+        for event in events:
+            self._emit(event)
+        if isinstance(asked, Ignore):
+            if not events and self._leases is None:
+                self._duplicates[arrival.port].remember_silence(request.datagram, request.peer, request.at)
+            return None
+        reply, events = boot_answer.answer(message, asked, self._plan(asked), self._address, arrival)
+        if isinstance(reply, Ignore):
+            for event in events:
+                self._emit(event)
+            return None
+        return reply, events
 
-    def _lease(self, leases: LeaseServer, asked: _Asked, allowed: bool) -> None:
-        """Answer with a lease, and with what boots where the client asked for that and may have it."""
-        found = None
-        message = asked.message
-        if allowed and message.message_type == MessageType.DISCOVER:
-            found = self._boot(asked)
-        elif allowed and message.message_type == MessageType.REQUEST:
-            # iPXE takes what it boots from the ACK: it is the same as in the OFFER.
-            discover = replace(asked, message=replace(message, message_type=MessageType.DISCOVER))
-            found = self._boot(discover, again=True)
+    def _lease(self, leases: LeaseServer, request: _Request, offer: _Offer | None) -> None:
+        """Answer with a lease, and with what the client boots where there is an offer."""
+        message = request.message
 
         def send(reply: Reply) -> None:
-            if found is not None and reply.message_type == MessageType.OFFER:
-                self._offer(asked, found[0], reply)
+            if offer is not None and reply.message_type == MessageType.OFFER:
+                self._send_offer(request, reply, offer[1])
             else:
-                self._send(asked.wire, reply)
+                self._send(request.udp, reply)
 
-        boot = BootFields.of(found[1], ipxe=message.ipxe) if found is not None else NO_BOOT
+        boot = BootFields.of(offer[0], ipxe=message.ipxe) if offer is not None else NO_BOOT
         decision = leases.answer(Question(message, self._address, send, boot))
-        if decision == Ignore(Reason.NO_POOL) and found is not None and message.message_type == MessageType.DISCOVER:
-            # A network without a pool has a DHCP server of its own.
-            self._offer(asked, *found)
+        if offer is not None and boot_answer.is_without_lease(message, decision):
+            self._send_offer(request, *offer)
 
-    def _boot(self, asked: _Asked, *, again: bool = False) -> tuple[BootPlan, Reply] | None:
-        """What the client boots and the proxy's offer of it, if it asks for that and may have it. `again`: it was told
-        so before, and that is on record."""
-        message, arrival = asked.message, asked.arrival
-        request = proxy.classify(message, arrival)
-        if isinstance(request, Ignore):
-            # Everyone's ordinary DHCP traffic passes here: only what was meant as a boot request is worth a line.
-            if request.reason not in (Reason.NOT_FOR_US, Reason.NOT_NETBOOT):
-                self._ignore(str(message.mac), request.reason, _describe(message, arrival))
-            elif self._leases is None:
-                self._recent[arrival.port].silence(asked.datagram, asked.peer, asked.at)
-            return None
-        # Where the DISCOVER is not heard, the question for the boot file is the first that is heard of the client.
-        if not again and (message.message_type == MessageType.DISCOVER or not self._broadcasts):
-            told = (request.architecture, request.ipxe, message.xid, message.secs, request.http)
-            self._emit(Discovered(request.mac, *told, fingerprint(message)))
-        plan = self._plan(request)
-        if isinstance(plan, Ignore):
-            self._ignore(str(message.mac), plan.reason, _describe(message, arrival))
-            return None
-        reply = proxy.answer(message, request, plan, self._address, arrival)
-        if isinstance(reply, Ignore):
-            self._ignore(str(message.mac), reply.reason, _describe(message, arrival))
-            return None
-        return plan, reply
-
-    def _offer(self, asked: _Asked, plan: BootPlan, reply: Reply) -> None:
+    def _send_offer(self, request: _Request, reply: Reply, events: tuple[Event, ...]) -> None:
         def send() -> None:
-            if not (sent := self._send(asked.wire, reply)):
+            if not (sent := self._send(request.udp, reply)):
                 return
-            self._emit(Offered(reply.mac, plan.boot_file, asked.arrival.port))
+            for event in events:
+                self._emit(event)
             if self._leases is None and not reply.delay:
-                self._recent[asked.arrival.port].answer(asked.datagram, asked.peer, asked.at, sent, _destination(reply))
+                duplicates = self._duplicates[request.arrival.port]
+                duplicates.remember_answer(request.datagram, request.peer, request.at, sent, _destination(reply))
 
-        leave = partial(self._delayed.send, reply.delay, send)
-        self._departures.add(asked.datagram[28:34], asked.peer[0], leave)
+        self._offers.add(request.datagram[28:34], request.peer[0], partial(self._delayed.send, reply.delay, send))
 
-    def _send(self, wire: UdpPort, reply: Reply) -> bytes:
+    def _send(self, udp: UdpPort, reply: Reply) -> bytes:
         """The bytes that were sent, or b""."""
         datagram = self._templates.encode(reply)
         destination = _destination(reply)
         try:
-            wire.send(datagram, destination)
+            udp.send(datagram, destination)
         except OSError as error:
             log.warning(
                 "dhcp answer not sent",
@@ -297,10 +257,7 @@ class ProxyDhcp:
             return b""
         return datagram
 
-    def _ignore(self, client: str, reason: Reason, detail: str = "") -> None:
-        self._emit(Ignored("dhcp", client, reason, detail))
-
-    def _say_failed(self, source: str) -> None:
+    def _log_failure(self, source: str) -> None:
         log.exception("dhcp datagram failed", extra={"interface": self._interface, "source": source})
 
 
@@ -310,13 +267,6 @@ def _arrival(peer: Peer, port: int) -> Arrival:
 
 
 def _destination(reply: Reply) -> Peer:
-    # Of the one to which nearly all go there need be no text made.
+    # Nearly all replies are broadcast: their destination is not written as text each time.
     everyone = reply.destination is EVERYONE
     return (_EVERYONE if everyone else str(reply.destination)), reply.destination_port
-
-
-def _describe(message: Message, arrival: Arrival) -> str:
-    numbers = ", ".join(map(str, message.architectures)) or "none"
-    known = "".join(f"{quirk.name}, " for quirk in quirks.find(message))
-    where = f"{arrival.source}:{arrival.source_port}"
-    return f"class {message.vendor_class!r}, architecture {numbers}, {known}from {where}"

@@ -1,12 +1,14 @@
-"""What a site's own DHCP server has to be told so that its PCs boot from the box, ready to paste. PURE.
+"""Configuration for a site's own DHCP server, ready to paste, that makes its PCs boot from the box. PURE.
 
-Two ways (PXE 2.1; RFC 2132, options 60, 66, 67; RFC 3004, option 77; RFC 4578, option 93). PXE: the server marks its
-offers with option 60 `PXEClient`, and firmware then asks port 4011 *of that server's own address*: so only for a server
-on the box's host. OPTIONS: the server itself names the loader, and iPXE's script by its user class.
+There are two ways (PXE 2.1; RFC 2132, options 60, 66, 67; RFC 3004, option 77; RFC 4578, option 93). PXE: the server
+marks its offers with option 60 `PXEClient`, and firmware then asks port 4011 *of that server's own address*: this works
+only for a server on the box's host. OPTIONS: the server itself names the loader, and the script for iPXE, which it
+recognises by its user class.
 
-In the script's URL iPXE replaces `${…}` by its network card's MAC address (https://ipxe.org/cfg, "expand_settings" in
-its src/usr/autoboot.c, since 2013). dnsmasq, isc and kea texts are tested with the real programs; the sources of the
-others are at their templates. Knows nothing of who may boot: the box decides that itself whoever asks.
+In the URL of the script iPXE replaces `${…}` by the MAC address of its network card (https://ipxe.org/cfg,
+"expand_settings" in its src/usr/autoboot.c, since 2013). The texts for dnsmasq, isc and kea are tested with the real
+programs; the sources of the others are at their templates. Who may boot is not written there: the box decides that for
+each request.
 """
 
 import json
@@ -16,11 +18,11 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 
 IPXE_OWN_MAC = "${netX/mac:hexraw}"
-"""What iPXE puts its boot interface's MAC address in the place of, as twelve hexadecimal digits in lower case."""
+"""iPXE replaces this by the MAC address of its boot interface, as twelve hexadecimal digits in lower case."""
 
 
 class DhcpProduct(StrEnum):
-    """A DHCP server, as people call it."""
+    """A DHCP server program."""
 
     DNSMASQ = "dnsmasq"
     ISC = "isc"
@@ -30,7 +32,7 @@ class DhcpProduct(StrEnum):
 
     @property
     def ways(self) -> "tuple[HandOver, ...]":
-        """The ways that it can go, the better one first. The last two never run on the box's host."""
+        """The ways that it supports, the better one first. Windows and MikroTik never run on the box's host."""
         return (
             (HandOver.OPTIONS,)
             if self in (DhcpProduct.WINDOWS, DhcpProduct.MIKROTIK)
@@ -39,7 +41,7 @@ class DhcpProduct(StrEnum):
 
 
 class HandOver(StrEnum):
-    """How the server brings PCs to the box."""
+    """How the DHCP server sends PCs to the box."""
 
     PXE = "pxe"
     OPTIONS = "options"
@@ -47,7 +49,7 @@ class HandOver(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BootServer:
-    """The box as PCs of `network` see it. `loaders` are TFTP paths by architecture (option 93), `script` is an http URL
+    """The box as PCs of `network` see it. `loaders` are TFTP paths by architecture (option 93); `script` is an http URL
     that may contain IPXE_OWN_MAC."""
 
     address: IPv4Address
@@ -57,16 +59,16 @@ class BootServer:
 
     @property
     def by_loader(self) -> dict[str, tuple[int, ...]]:
-        """The architectures of each loader."""
+        """The architectures by loader."""
         names = dict.fromkeys(self.loaders.values())
         return {name: tuple(number for number, each in self.loaders.items() if each == name) for name in names}
 
 
-def render(server: DhcpProduct, way: HandOver, box: BootServer) -> str:
-    """Return the text to paste; raises ValueError when the server cannot go that way."""
-    if way not in server.ways:
-        raise ValueError(f"{server} cannot go the way {way}: it does not run on the host of {box.address}")
-    match server, way:
+def render(product: DhcpProduct, way: HandOver, box: BootServer) -> str:
+    """Return the text to paste; raises ValueError when the server does not support that way."""
+    if way not in product.ways:
+        raise ValueError(f"{product} does not support the way {way}: it does not run on the host of {box.address}")
+    match product, way:
         case DhcpProduct.DNSMASQ, HandOver.PXE:
             body = _DNSMASQ_PXE
         case DhcpProduct.DNSMASQ, _:
@@ -83,17 +85,17 @@ def render(server: DhcpProduct, way: HandOver, box: BootServer) -> str:
             body = _windows(box)
         case _:
             body = _mikrotik(box)
-    mark = "//" if server is DhcpProduct.KEA else "#"
-    return "\n".join(f"{mark} {line}" for line in _head(server, way, box)) + "\n\n" + body
+    mark = "//" if product is DhcpProduct.KEA else "#"
+    return "\n".join(f"{mark} {line}" for line in _head(product, way, box)) + "\n\n" + body
 
 
-def _head(server: DhcpProduct, way: HandOver, box: BootServer) -> list[str]:
-    where, then, tried = _PLACES[server]
+def _head(product: DhcpProduct, way: HandOver, box: BootServer) -> list[str]:
+    where, then, tried = _PLACES[product]
     lines = [f'netboot-appliance at {box.address}, way "{way}": {_WAYS[way]}']
     lines += [f"Where: {where}", f"Then:  {then}", f"Tried: {tried}"]
     if way is HandOver.OPTIONS:
         lines.append(
-            "PCs:   those on the box's own segments; behind a router they are refused, as these paths name no MAC"
+            "PCs:   only on the box's own segments; behind a router they are refused, because these paths name no MAC"
         )
     lines.append('Box:   [dhcp] mode = "off" in its configuration, then: systemctl restart netboot-appliance')
     lines.append("Check: netboot-appliance doctor, and netboot-appliance doctor probe MAC")
@@ -116,23 +118,23 @@ _PLACES = {
         "with isc-dhcp-server 4.4.3-P1, and EDK2 and iPXE as firmware",
     ),
     DhcpProduct.KEA: (
-        '/etc/kea/kea-dhcp4.conf, right behind "Dhcp4": {  (into "client-classes", if it has some)',
+        '/etc/kea/kea-dhcp4.conf, right after "Dhcp4": {  (or into its "client-classes", if it has any)',
         "kea-dhcp4 -t /etc/kea/kea-dhcp4.conf && systemctl restart kea-dhcp4-server",
         "with kea-dhcp4 2.2.0, and EDK2 and iPXE as firmware",
     ),
     DhcpProduct.WINDOWS: (
         "PowerShell as administrator on the DHCP server, Windows Server 2012 or newer",
-        "nothing: it is in force at once",
+        "nothing: it takes effect at once",
         "NOT tried; written from the documentation of the DhcpServer module",
     ),
     DhcpProduct.MIKROTIK: (
-        "a terminal of the router, RouterOS 7.16 or newer; first put the names of its server and pool in",
-        "nothing: it is in force at once",
+        "a terminal on the router, RouterOS 7.16 or newer; first fill in the names of its server and pool",
+        "nothing: it takes effect at once",
         "NOT tried; written from the documentation of RouterOS",
     ),
 }
 
-# dnsmasq(8). Forced, for clients that do not ask for option 60.
+# dnsmasq(8). Forced, so that clients that do not ask for option 60 get it too.
 _DNSMASQ_PXE = """\
 dhcp-vendorclass=set:netboot,PXEClient
 dhcp-option-force=tag:netboot,60,PXEClient
@@ -140,7 +142,8 @@ dhcp-option-force=tag:netboot,60,PXEClient
 
 
 def _dnsmasq(box: BootServer) -> str:
-    # Many ROMs read the header's fields only, which dnsmasq else empties for clients that ask for options 66 and 67.
+    # Many ROMs read only the header's fields. Without dhcp-no-override dnsmasq leaves these empty for clients that ask
+    # for options 66 and 67.
     lines = ["dhcp-no-override", "dhcp-userclass=set:netboot-ipxe,iPXE"]
     lines += [f"dhcp-match=set:netboot-{number},option:client-arch,{number}" for number in box.loaders]
     lines += [
@@ -151,7 +154,7 @@ def _dnsmasq(box: BootServer) -> str:
     return "\n".join(lines) + "\n"
 
 
-# dhcp-eval(5), dhcp-options(5): its own name of option 93 is pxe-system-type.
+# dhcp-eval(5), dhcp-options(5): its own name for option 93 is pxe-system-type.
 _ISC_PXE = """\
 class "netboot" {
   match if substring(option vendor-class-identifier, 0, 9) = "PXEClient";
@@ -192,8 +195,8 @@ def _kea(classes: list[dict[str, object]]) -> str:
 
 def _windows(box: BootServer) -> str:
     # learn.microsoft.com, module DhcpServer: Add-DhcpServerv4Class, Add-DhcpServerv4Policy (a class's name with `*`
-    # takes whatever follows its data), Set-DhcpServerv4OptionValue. Of two policies the one with the lower order wins.
-    # In single quotes, since `$` begins a variable in double ones.
+    # matches whatever follows its data), Set-DhcpServerv4OptionValue. The policy with the lower order wins.
+    # Single quotes, because `$` begins a variable in double quotes.
     text = f"$scope = '{box.network.network_address}'    # see the scopes with: Get-DhcpServerv4Scope\n"
     text += "Add-DhcpServerv4Class -Name 'netboot iPXE' -Type User -Data 'iPXE'\n"
     policies = [("netboot iPXE", "-UserClass EQ,'netboot iPXE'", box.script)]
@@ -211,8 +214,8 @@ def _windows(box: BootServer) -> str:
 
 
 def _mikrotik(box: BootServer) -> str:
-    # help.mikrotik.com, "DHCP", Option Sets and Generic matcher. Matchers are tried in their order; a matcher gives out
-    # addresses of the pool that it names. `$` begins a variable, and so is written with a backslash.
+    # help.mikrotik.com, "DHCP", Option Sets and Generic matcher. Matchers are tried in order; a matcher gives out
+    # addresses of the pool that it names. `$` begins a variable, so it is written with a backslash.
     text = ':global netbootServer "dhcp1"\n:global netbootPool "dhcp_pool1"\n'
     files = {"ipxe": (box.script.replace("$", "\\$"), 77, "iPXE", "exact")}
     for number, name in box.loaders.items():

@@ -1,7 +1,8 @@
-"""Replies that scapy has written once, written again for other clients by a few copies of bytes.
+"""Templates of replies: what scapy has written once is written for other clients by copying a few bytes into it.
 
-What differs from client to client has a fixed place in all replies of one kind: xid, flags, addresses and chaddr in the
-header, the MAC address in the name of the boot file, and the options that give back what a client or its relay sent.
+The bytes that differ from client to client have a fixed place in all replies of one kind: xid, flags, addresses and
+chaddr in the header, the MAC address in the name of the boot file, and the options that echo what a client or its relay
+sent.
 """
 
 import struct
@@ -10,10 +11,10 @@ from services.dhcp import packet
 from services.dhcp.message import Option, Reply
 
 MOST = 256
-"""Kinds of replies that are remembered, of some 500 bytes each; a site has a dozen."""
+"""Kinds of replies that are kept, of some 500 bytes each; a site has a dozen."""
 
 _ECHOED = frozenset((Option.CLIENT_UUID, Option.CLIENT_ID, Option.RELAY_INFORMATION))
-_NAMELESS = b"\0" * 12  # in the place of a MAC address in a name, which no name holds
+_NAMELESS = b"\0" * 12  # stands for a MAC address in a name; no name contains it
 _XID_FLAGS_CIADDR_YIADDR = struct.Struct("!IxxH4s4s")
 _FILE = 108
 _OPTIONS = 240
@@ -22,13 +23,13 @@ Kind = tuple[object, ...]
 
 
 class Templates:
-    """The replies that were written; `encode` does what `packet.encode` does."""
+    """The kinds of replies written so far. `encode` does what `packet.encode` does."""
 
     def __init__(self) -> None:
         self._known: dict[Kind, tuple[bytes, tuple[int, ...], tuple[int, ...]]] = {}
 
     def encode(self, reply: Reply) -> bytes:
-        """Return the datagram; raises ValueError when a field does not fit its place."""
+        """Return the datagram; raises ValueError when a value is too long for its field."""
         name = reply.mac.bare.encode()
         kind = (
             reply.siaddr,
@@ -59,21 +60,21 @@ class Templates:
 
 
 def _places(reply: Reply, name: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Where the MAC address's name stands in the datagram, and where the values of the echoed options begin."""
-    names = [_FILE + at for at in _finds(reply.file, name)]
+    """Where the MAC address stands in the datagram as text, and where the values of the echoed options begin."""
+    names = [_FILE + at for at in _occurrences(reply.file, name)]
     echoes = []
     at = _OPTIONS
     for code, value in reply.options:
         if code in _ECHOED:
             echoes.append(at + 2)
         else:
-            names += [at + 2 + found for found in _finds(value, name)]
+            names += [at + 2 + found for found in _occurrences(value, name)]
         at += 2 + len(value)
     return tuple(names), tuple(echoes)
 
 
-def _finds(value: bytes, name: bytes) -> list[int]:
-    """Where `name` stands in `value`, as bytes.replace finds it."""
+def _occurrences(value: bytes, name: bytes) -> list[int]:
+    """Where `name` stands in `value`, in the places where bytes.replace finds it."""
     found = []
     at = value.find(name)
     while at >= 0:

@@ -1,37 +1,51 @@
-"""How DHCP datagrams come and go: one at a time by the standard library, or many in one system call.
+"""A UDP port on which the box gets DHCP: bound on one interface, filtered, read and written.
 
-`UdpPort` does the first. `BatchedUdpPort` does the second (recvmmsg(2) and sendmmsg(2) by ctypes), where this machine
-has what it needs. Answers leave by the box's own address, answers to broadcasts too. Nothing here knows what they say.
+`open_port` opens it. `UdpPort` takes and sends datagrams one at a time by the standard library; `BatchedUdpPort` takes
+and sends many in one system call (recvmmsg(2) and sendmmsg(2) by ctypes), where this machine has what that needs.
+Answers come from the box's own address, answers to broadcasts too. Only the filter knows what the datagrams say.
 """
 
 import contextlib
 import ctypes
 import errno
+import logging
 import mmap
 import socket
 import struct
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
-from services.dhcp.message import Peer
+from services.dhcp import packet
+from services.dhcp.message import SERVER_PORT, Peer
+from services.linux import socket_filter
+from services.linux.sockets import bind_udp
 from services.linux.udp_batches import MESSAGE, VECTOR, Unavailable, address_of, many_at_once, peer_of
 
 MOST = 256
-"""Datagrams that one call takes, so that a flood cannot starve the other services. With 32, a room of 1,000 PCs waited
-6 s for its offers while the others had their turns."""
+"""Datagrams taken at a time, so that a flood cannot starve the other services. With 32, a room of 1,000 PCs waited 6 s
+for its offers while the others had their turns."""
 
-_EVERYONE = ("255.255.255.255", 68)
-_LEAVING = 64
-"""Answers in one call."""
+RECEIVE_BUFFER = 4 << 20
+"""Bytes of the kernel's queue, as far as it allows: some 3,000 DISCOVERs, a campus that is switched on together."""
+
+# BOOTREQUEST and the magic cookie pass; whatever else is wrong with a request may have to be reported.
+HEARD = socket_filter.datagrams([socket_filter.Field(0, 1, (1,)), socket_filter.Field(236, 4, (0x63825363,))])
+
+_TOO_LONG = packet.MAX_DATAGRAM + 1  # bytes read of a datagram: one more than allowed shows that it is too long
+_BROADCAST = ("255.255.255.255", 68)
+_SENT_AT_ONCE = 64
+"""Answers sent in one system call."""
 _LONGEST_ANSWER = 1472
-"""Bytes: what one Ethernet frame holds. What is longer leaves by itself."""
+"""Bytes: what one Ethernet frame holds. A longer answer is sent by itself."""
 _PEERS = 1024
-"""Senders whose names are kept: a room has a relay or two, and all others are 0.0.0.0."""
+"""Peers whose socket addresses are kept: a network has a relay or two, and all other clients are 0.0.0.0."""
 
 _IP_PKTINFO = 8  # linux/in.h; Python's socket module has it from 3.14 on
 _PKTINFO = struct.Struct("=I4s4s")
 _NAME = struct.Struct("16s")  # struct sockaddr_in
-_NAME_LENGTH, _BYTES = 2, 14  # of a mmsghdr, in words of four bytes
+_NAME_LENGTH, _BYTES = 2, 14  # where these stand in a mmsghdr, in words of four bytes
+
+log = logging.getLogger(__name__)
 
 
 class UdpPort:
@@ -45,11 +59,11 @@ class UdpPort:
         self._source = [(socket.IPPROTO_IP, _IP_PKTINFO, _PKTINFO.pack(0, address.packed, bytes(4)))]
 
     def fileno(self) -> int:
-        """What an event loop watches."""
+        """The descriptor that an event loop watches."""
         return self._udp.fileno()
 
     def receive(self) -> list[tuple[bytes, Peer]]:
-        """What has arrived, at most MOST. Raises OSError."""
+        """The datagrams that have arrived, at most MOST. Raises OSError."""
         found: list[tuple[bytes, Peer]] = []
         with contextlib.suppress(BlockingIOError):
             for _ in range(MOST):
@@ -61,7 +75,7 @@ class UdpPort:
         self._udp.sendmsg([datagram], self._source, 0, destination)
 
     def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
-        """Send what may as well be lost on its way."""
+        """Send several; one that cannot be sent is dropped."""
         for answer in answers:
             with contextlib.suppress(OSError):
                 self.send(*answer)
@@ -72,23 +86,23 @@ class UdpPort:
 
 
 class BatchedUdpPort(UdpPort):
-    """Many in one call, each way. Buffers and headers are laid out once."""
+    """Many datagrams in one system call, each way. Buffers and headers are laid out once."""
 
     def __init__(self, udp: socket.socket, address: IPv4Address, longest: int) -> None:
-        """Raises Unavailable, and OSError when the sender's socket cannot be had."""
+        """Raises Unavailable, and OSError when the second socket, which sends, cannot be opened."""
         super().__init__(udp, address, longest)
         self._recvmmsg, self._sendmmsg = many_at_once()
-        self._arrived, self._leaving = _Headers(MOST, longest), _Headers(_LEAVING, _LONGEST_ANSWER)
-        self._names: dict[bytes, Peer] = {}
-        self._peers: dict[Peer, bytes] = {}
-        self._sender = _sender(udp, address)
-        # With no room for a datagram they do nothing, but a kernel or a sandbox without them says so.
+        self._received, self._sent = _Headers(MOST, longest), _Headers(_SENT_AT_ONCE, _LONGEST_ANSWER)
+        self._peers: dict[bytes, Peer] = {}
+        self._names: dict[Peer, bytes] = {}
+        self._sender = _open_sender(udp, address)
+        # With room for no datagram the calls do nothing, but a kernel or a sandbox that lacks them says so.
         if self._receive(0) < 0 or self._send(0, 0) < 0:
             self._sender.close()
             raise Unavailable(f"recvmmsg and sendmmsg: {errno.errorcode[ctypes.get_errno()]}")
 
     def receive(self) -> list[tuple[bytes, Peer]]:
-        """What has arrived, at most MOST. Raises OSError."""
+        """The datagrams that have arrived, at most MOST. Raises OSError."""
         count = self._receive(MOST)
         if count < 0:
             number = ctypes.get_errno()
@@ -98,35 +112,35 @@ class BatchedUdpPort(UdpPort):
         return self.taken(count)
 
     def taken(self, count: int) -> list[tuple[bytes, Peer]]:
-        """The first datagrams in the buffers."""
-        arrived, known = self._arrived, self._names
-        data = arrived.data
-        names = _NAME.iter_unpack(arrived.names[: count * _NAME.size])
+        """The first `count` datagrams in the buffers."""
+        received, known = self._received, self._peers
+        data = received.data
+        names = _NAME.iter_unpack(received.names[: count * _NAME.size])
         return [
-            (data[at : at + length], known.get(name) or self._named(name))
-            for at, length, (name,) in zip(arrived.starts, arrived.lengths[:count].tolist(), names, strict=False)
+            (data[at : at + length], known.get(name) or self._peer_named(name))
+            for at, length, (name,) in zip(received.starts, received.lengths[:count].tolist(), names, strict=False)
         ]
 
     def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
-        """Send what may as well be lost on its way."""
-        leaving, known = self._leaving, self._peers
-        for first in range(0, len(answers), _LEAVING):
+        """Send several; one that cannot be sent is dropped."""
+        sent, known = self._sent, self._names
+        for first in range(0, len(answers), _SENT_AT_ONCE):
             number = 0
-            for datagram, destination in answers[first : first + _LEAVING]:
+            for datagram, destination in answers[first : first + _SENT_AT_ONCE]:
                 length = len(datagram)
                 if length > _LONGEST_ANSWER:
                     with contextlib.suppress(OSError):
                         self.send(datagram, destination)
                     continue
-                at = leaving.starts[number]
-                leaving.data[at : at + length] = datagram
-                leaving.room[2 * number + 1] = length
-                if destination == _EVERYONE:
-                    leaving.name_lengths[number] = 0
+                at = sent.starts[number]
+                sent.data[at : at + length] = datagram
+                sent.room[2 * number + 1] = length
+                if destination == _BROADCAST:
+                    sent.name_lengths[number] = 0
                 else:
-                    leaving.name_lengths[number] = _NAME.size
-                    name = known.get(destination) or self._raw(destination)
-                    leaving.names[number * _NAME.size : (number + 1) * _NAME.size] = name
+                    sent.name_lengths[number] = _NAME.size
+                    name = known.get(destination) or self._name_of(destination)
+                    sent.names[number * _NAME.size : (number + 1) * _NAME.size] = name
                 number += 1
             self._send_laid_out(number)
 
@@ -142,31 +156,31 @@ class BatchedUdpPort(UdpPort):
             if sent < 0:
                 if ctypes.get_errno() == errno.EAGAIN:
                     return
-                sent = 1  # the first of them is what cannot be sent
+                sent = 1  # skip the first one, which cannot be sent
             done += sent
 
     def _receive(self, most: int) -> int:
-        return self._recvmmsg(self._udp.fileno(), self._arrived.at, most, socket.MSG_DONTWAIT, None)
+        return self._recvmmsg(self._udp.fileno(), self._received.at, most, socket.MSG_DONTWAIT, None)
 
     def _send(self, first: int, count: int) -> int:
-        at = self._leaving.at + first * MESSAGE.size
+        at = self._sent.at + first * MESSAGE.size
         return self._sendmmsg(self._sender.fileno(), at, count, socket.MSG_DONTWAIT)
 
-    def _named(self, name: bytes) -> Peer:
-        if len(self._names) >= _PEERS:
-            self._names.clear()
-        found = self._names[name] = address_of(name)
-        return found
-
-    def _raw(self, peer: Peer) -> bytes:
+    def _peer_named(self, name: bytes) -> Peer:
         if len(self._peers) >= _PEERS:
             self._peers.clear()
-        found = self._peers[peer] = peer_of(IPv4Address(peer[0]), peer[1])
+        found = self._peers[name] = address_of(name)
+        return found
+
+    def _name_of(self, peer: Peer) -> bytes:
+        if len(self._names) >= _PEERS:
+            self._names.clear()
+        found = self._names[peer] = peer_of(IPv4Address(peer[0]), peer[1])
         return found
 
 
 class _Headers:
-    """Room for `most` datagrams of `longest` bytes, each with its name, and the headers that point there."""
+    """Room for `most` datagrams of `longest` bytes, each with its socket address, and the headers that point there."""
 
     def __init__(self, most: int, longest: int) -> None:
         self.data, self.names = mmap.mmap(-1, most * longest), mmap.mmap(-1, most * _NAME.size)
@@ -185,7 +199,21 @@ class _Headers:
         self.room = view[most * MESSAGE.size :].cast("Q")
 
 
-def _sender(udp: socket.socket, address: IPv4Address) -> socket.socket:
+def open_port(interface: str, at: IPv4Address, port: int, source: IPv4Address) -> UdpPort:
+    """Bind `port` at the address `at`, 0.0.0.0 for broadcasts; answers come from `source`. Raises BindError."""
+    udp = bind_udp(at, port, interface)
+    socket_filter.attach(udp, HEARD)
+    if port == SERVER_PORT:
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    try:
+        return BatchedUdpPort(udp, source, _TOO_LONG)
+    except (Unavailable, OSError) as why:
+        log.info("dhcp takes and sends datagrams one at a time", extra={"interface": interface, "why": str(why)})
+        return UdpPort(udp, source, _TOO_LONG)
+
+
+def _open_sender(udp: socket.socket, address: IPv4Address) -> socket.socket:
     """A second socket on the port and the interface of `udp`, at the box's own address, which only sends.
 
     `services.linux.udp_batches.sender_beside` says what that saves. It is connected to the address where nearly all
@@ -196,12 +224,12 @@ def _sender(udp: socket.socket, address: IPv4Address) -> socket.socket:
     try:
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        # Both must allow it, at this moment; afterwards the port is nobody else's again.
+        # Both sockets must allow the shared port at the moment of binding; afterwards nobody else can take it.
         for each in (udp, sender):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sender.bind((str(address), udp.getsockname()[1]))
-            sender.connect(_EVERYONE)
+            sender.connect(_BROADCAST)
         finally:
             for each in (udp, sender):
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)

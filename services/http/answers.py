@@ -4,7 +4,8 @@ name."""
 import re
 from collections.abc import Mapping
 
-from services.decision import Reason
+from services.decision import Ignore, Reason
+from services.http.basic_auth import CHALLENGE
 from services.http.messages import Response
 
 _STATUS = {
@@ -13,10 +14,13 @@ _STATUS = {
     Reason.NO_IMAGE: 503,
     Reason.TOO_MANY: 503,
     Reason.MALFORMED: 400,
-    Reason.PASSWORDS_TIRED: 429,
+    Reason.PASSWORDS_BLOCKED: 429,
 }
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _FILE = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
+_SECRET = {"Cache-Control": "no-store"}  # a script holds the token, the archive what the token opens
+_TAR = {"Content-Type": "application/x-tar", **_SECRET}
+_CHALLENGE = {"WWW-Authenticate": CHALLENGE}
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
 
 
@@ -26,14 +30,29 @@ def text(status: int, message: str, **fields: str) -> Response:
 
 
 def refusal(reason: Reason) -> Response:
-    """What a request is told that gets nothing."""
+    """The answer to a refused request: the reason, with its status."""
     return text(_STATUS.get(reason, 403), f"{reason}\n")
 
 
-def file(fields: Mapping[str, str], size: int) -> tuple[Response, range]:
-    """The answer to a request with these fields for a file of `size` bytes, and which of them go with it.
+def script(made: str | Ignore) -> Response | Ignore:
+    """A boot script; for a locked menu entry and no password, the question for one.
 
-    Ranges that are several or cannot be read are ignored, as RFC 9110 (14.2) allows; one behind the end gets 416.
+    That question is no refusal to be reported: every client asks without a password first.
+    """
+    if made == Ignore(Reason.PASSWORD_NEEDED):
+        return text(401, f"{Reason.PASSWORD_NEEDED}\n", **_CHALLENGE)
+    return made if isinstance(made, Ignore) else text(200, made, **_SECRET)
+
+
+def archive(tar: bytes | Ignore) -> Response | Ignore:
+    """The tar of BOINC files."""
+    return tar if isinstance(tar, Ignore) else Response(200, _TAR, tar)
+
+
+def file(fields: Mapping[str, str], size: int) -> tuple[Response, range]:
+    """The answer to a request with these fields for a file of `size` bytes, and which of its bytes to send.
+
+    A range that cannot be read, or more than one, is ignored, as RFC 9110 (14.2) allows; one past the end gets 416.
     """
     wanted = _RANGE.fullmatch(fields.get("range", ""))
     if wanted is None or wanted[0] == "bytes=-" or (wanted[1] and wanted[2] and int(wanted[2]) < int(wanted[1])):

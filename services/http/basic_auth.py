@@ -1,4 +1,4 @@
-"""The password of a request: HTTP basic authentication (RFC 7617). PURE. The user name is not looked at."""
+"""The password of a request: HTTP basic authentication (RFC 7617). PURE. The user name is ignored."""
 
 import base64
 import binascii
@@ -7,7 +7,7 @@ CHALLENGE = 'Basic realm="netboot-appliance", charset="UTF-8"'
 
 
 def password(header: str) -> str | None:
-    """The password in an Authorization header; None where there is none that can be read."""
+    """The password in an Authorization header; None if there is none, or it cannot be read."""
     scheme, _, credentials = header.partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -1,11 +1,11 @@
-"""HTTP/1.1 messages (RFC 9112): bytes to requests by httptools (llhttp), which stops here, and answers to bytes.
+"""HTTP/1.1 messages (RFC 9112): bytes to requests, by httptools (llhttp), and answers to bytes.
 
-Without sockets, and without an opinion about who may have what. What is no HTTP/1.0 or 1.1 request, or too long, makes
-its reader `broken`, and nothing is read any more: where the next request would begin cannot be told.
+No sockets, and no opinion about who may have what. Anything that is not an HTTP/1.0 or 1.1 request, or is too long,
+makes the reader `broken`, and it reads nothing more: nobody can tell where the next request would begin.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
@@ -13,22 +13,20 @@ from http import HTTPStatus
 
 import httptools
 
-LONGEST_HEAD = 8 << 10  # bytes that may come, after those a request began with, without the end of its headers
+LONGEST_HEAD = 8 << 10  # bytes that may come, after the piece in which a request began, before its headers end
 MOST_FIELDS = 64
-LONGEST_BODY = 64 << 10  # bytes that are kept of a request's body, and one more when there are more
+LONGEST_BODY = 64 << 10  # bytes kept of a request's body; one more is kept of a longer one
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-"""To be sent before a body that a client holds back for it (RFC 9110, 10.1.1)."""
+"""For a client that waits for this before it sends its body (RFC 9110, 10.1.1)."""
 
 _VERSIONS = ("1.0", "1.1")
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One request, whose headers are complete. `path` is as it was sent; the names of `fields` are in lower case, of
-    repeated ones the last counts; `keep_alive`: the connection may serve the next one; `body` grows until `complete`.
-
-    `serve` is for whoever answers: what is to be called when the body is complete or too long.
+    """A request whose headers are complete. `path` is as the client sent it. The names of `fields` are in lower case;
+    of a repeated one the last counts. `keep_alive`: another request may follow. `body` grows until `complete`.
     """
 
     method: str
@@ -37,16 +35,15 @@ class Request:
     keep_alive: bool
     body: bytearray = field(default_factory=bytearray)
     complete: bool = False
-    serve: Callable[[], None] | None = None
 
     @property
     def whole(self) -> bool:
-        """Whether no more of it is needed: it is complete, or longer than may be."""
+        """Whether it can be served: it is complete, or its body is too long."""
         return self.complete or len(self.body) > LONGEST_BODY
 
 
 class RequestReader:
-    """The requests of one connection, in the order in which they came; whoever answers one takes it off."""
+    """Reads the requests of one connection. Whoever has answered the first of `requests` removes it."""
 
     def __init__(self) -> None:
         self.requests: deque[Request] = deque()
@@ -58,7 +55,7 @@ class RequestReader:
         self._head_size = 0
 
     def feed(self, data: bytes) -> None:
-        """Read what came next."""
+        """Read the next bytes."""
         if self._parser is None:
             return
         self._head_size += len(data)
@@ -70,11 +67,11 @@ class RequestReader:
             self.close()
 
     def close(self) -> None:
-        """Read nothing more. Reader and parser hold each other until then."""
+        """Read nothing more. Until then reader and parser reference each other."""
         self.broken = True
         self._parser = None
 
-    # What follows is called by httptools.
+    # httptools calls the following.
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -85,13 +82,13 @@ class RequestReader:
         self._path += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field, complete."""
+        """A whole header field."""
         self._fields[name.decode("latin-1").lower()] = value.decode("latin-1")
         if len(self._fields) > MOST_FIELDS:
             raise httptools.HttpParserError("too many fields")
 
     def on_headers_complete(self) -> None:
-        """All before the body is there."""
+        """The headers are complete."""
         self._in_head = False
         parser = self._parser
         if parser is None or parser.get_http_version() not in _VERSIONS:
@@ -105,13 +102,13 @@ class RequestReader:
         body += part[: LONGEST_BODY + 1 - len(body)]
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """The request is complete."""
         self.requests[-1].complete = True
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A final answer. `size` is that of a body that does not stand in `body`: a file's, or that of a HEAD request."""
+    """A final answer. `size` is for a body that is not in `body`: of a file, or in the answer to HEAD."""
 
     status: int
     fields: Mapping[str, str]
@@ -120,7 +117,7 @@ class Response:
 
 
 def encode(answer: Response, now: float, *, keep_alive: bool) -> bytes:
-    """The bytes of an answer, with its body where that stands in it; `now` in seconds since 1970."""
+    """The bytes of an answer, with its body if it has it; `now` in seconds since 1970."""
     lines = [
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
         f"Date: {_date(int(now))}",

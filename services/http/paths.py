@@ -1,7 +1,7 @@
 """What a request path asks for. PURE.
 
-The path is matched as it was sent, without decoding: every name we hand out is plain, so a `%` only ever comes from
-somebody who is looking for a way around these patterns.
+The path is matched as it was sent, without decoding: every name we hand out is plain, so a `%` only comes from somebody
+who looks for a way around these patterns.
 """
 
 import re
@@ -29,7 +29,7 @@ class ScriptUrl:
 
 @dataclass(frozen=True, slots=True)
 class EntryScript:
-    """The boot script of one entry of the menu, by its key."""
+    """The boot script of one menu entry, by its key."""
 
     key: str
 
@@ -39,7 +39,7 @@ class EntryScript:
 
 @dataclass(frozen=True, slots=True)
 class LoaderFile:
-    """A boot loader, for firmware that boots over HTTP; its name in events is the same as over TFTP."""
+    """A boot loader, for firmware that boots by HTTP; in events it has the same name as by TFTP."""
 
     file: str
 
@@ -49,7 +49,7 @@ class LoaderFile:
 
 @dataclass(frozen=True, slots=True)
 class ImageUrl:
-    """The kernel, the initial ramdisk or the live system of a release; `file` is its path in there."""
+    """The kernel, the initial ramdisk or the live system of a release; `file` is its path in the release."""
 
     release: str
     file: str
@@ -60,7 +60,7 @@ class ImageUrl:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """The BOINC files of one boot; the token is left out of its name, which is for logs."""
+    """The BOINC files of one boot. As text, which is for logs, the token is left out."""
 
     token: str
 
@@ -70,7 +70,7 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class ReportUrl:
-    """Where the live system of one boot reports; the token is left out of its name, which is for logs."""
+    """Where the live system of one boot reports. As text, which is for logs, the token is left out."""
 
     token: str
 
@@ -80,7 +80,7 @@ class ReportUrl:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nothing we hand out. It is not repeated in logs: a mistyped path may hold a token."""
+    """Nothing we hand out. The path is not logged: a mistyped one may hold a token."""
 
     def __str__(self) -> str:
         return "unknown path"
@@ -91,7 +91,7 @@ Target = ScriptUrl | EntryScript | LoaderFile | ImageUrl | Archive | ReportUrl |
 
 @dataclass(frozen=True, slots=True)
 class BootUrl:
-    """`claimed` is the MAC address in the path, if it has one."""
+    """What a path asks for; `claimed` is the MAC address in it, if any."""
 
     claimed: MacAddress | None
     target: Target

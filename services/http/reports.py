@@ -1,15 +1,15 @@
-"""The live system's report of its progress: a form-urlencoded body to a `Reported` value. PURE.
+"""The live system's report of its progress: from a form-urlencoded body to a `Reported` value. PURE.
 
-It is written by a shell script on the client, so anything may stand in it: everything is bounded and made printable.
+A shell script on the client writes it, so it may contain anything: everything is bounded and made printable.
 """
 
 from urllib.parse import parse_qsl
 
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
-from services.events import Reported
+from services.events import Reported, ReportedStage
 
-STAGES = ("root-mounted", "reported", "attached", "computing", "failed")
+STAGES = tuple(ReportedStage)
 LONGEST_REPORT = 64 << 10  # bytes
 MOST_DETAILS = 32
 LONGEST_NAME = 64
@@ -17,7 +17,7 @@ LONGEST_DETAIL = 4096  # characters: enough for the last lines of a log
 
 
 def decode(mac: MacAddress, body: bytes) -> Reported | Ignore:
-    """Read a report; it needs `stage=` with one of STAGES, all other fields are its details."""
+    """Read a report: `stage=` with one of STAGES, and any other fields as its details."""
     if len(body) > LONGEST_REPORT:
         return Ignore(Reason.MALFORMED)
     try:

@@ -1,14 +1,8 @@
 """Boot loaders, boot scripts, kernels and ramdisks, BOINC files and reports over HTTP, all below /boot/<mac>/.
 
-    GET, HEAD  /boot/<mac>/loader/<file>              the boot loader, for UEFI HTTP boot
-    GET, HEAD  /boot/<mac>/boot.ipxe                  the boot script
-    GET        /boot/<mac>/menu/<entry>.ipxe          that of one menu entry, of a locked one for its password
-    GET, HEAD  /boot/<mac>/image/<release>/<file>     vmlinuz, initrd.img or live/filesystem.squashfs, with ranges
-    GET        /boot/<mac>/<token>/boinc.tar          the BOINC files of this boot
-    POST       /boot/<mac>/<token>/report             a stage that the live system reached
-
-Every request is first shown to `admit`; a peer that is not admitted gets not one byte, its connection is reset. Decides
-nothing itself: scripts, secrets and reports are callables of whoever composes the box.
+Every request is first shown to `admit`. A client that is not admitted gets not a single byte: its connection is reset.
+services/http/routing.py decides what an admitted one gets. Here files are opened, passwords are checked, and events are
+emitted.
 """
 
 import asyncio
@@ -19,35 +13,33 @@ from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from services.decision import Ignore, Reason
+from services.decision import Ignore
 from services.draining import drained
 from services.ethernet import MacAddress
 from services.events import Event, Ignored, Reported, TransferFailed, TransferProgressed, TransferServed
-from services.http import answers, basic_auth, reports
+from services.http import answers, basic_auth
 from services.http.connections import Connection, Connections
+from services.http.conversation import OnInput, Serve, ignore_input
 from services.http.file_sender import FileSender
 from services.http.messages import Request, Response
-from services.http.paths import Archive, BootUrl, EntryScript, ImageUrl, LoaderFile, ReportUrl, ScriptUrl, parse
+from services.http.paths import BootUrl, EntryScript, ImageUrl, LoaderFile, parse
+from services.http.routing import Sources, route
 from services.http.transfer import FileTransfer
 from services.linux.open_beneath import OpenFile, open_beneath
 from services.linux.sockets import listen_tcp
 
 _SERVICE = "http"
 _BACKLOG = 1024
-_SECRET = {"Cache-Control": "no-store"}  # the script holds the token, the archive what the token opens
-_TAR = {"Content-Type": "application/x-tar", **_SECRET}
-_CHALLENGE = {"WWW-Authenticate": basic_auth.CHALLENGE}
 
 log = logging.getLogger(__name__)
 
 
 class HttpServer:
-    """Serves one address. All callables but `chosen` must return at once; `port` 0 takes a free port, told by `port`
-    after `start`.
+    """Serves one address. Port 0 takes a free port; `port` tells which, after `start`.
 
-    `script(mac, peer)` mints the boot script, `chosen(mac, peer, key, password)` that of a menu entry;
-    `secrets(mac, token)` packs the tar of BOINC files; `report(mac, token, report)` returns the report it took, or the
-    reason why not.
+    `admit(claimed, peer)` returns the MAC address of an admitted client, or why it is not admitted.
+    `entry_script(mac, peer, key, password)` writes the script of a menu entry; it may take its time, all others must
+    return at once. `script`, `secrets` and `report`: see Sources.
     """
 
     def __init__(
@@ -59,7 +51,7 @@ class HttpServer:
         loaders: Path,
         admit: Callable[[MacAddress | None, IPv4Address], MacAddress | Ignore],
         script: Callable[[MacAddress, IPv4Address], str | Ignore],
-        chosen: Callable[[MacAddress, IPv4Address, str, str | None], Awaitable[str | Ignore]],
+        entry_script: Callable[[MacAddress, IPv4Address, str, str | None], Awaitable[str | Ignore]],
         secrets: Callable[[MacAddress, str], bytes | Ignore],
         report: Callable[[MacAddress, str, Reported], Reported | Ignore],
         emit: Callable[[Event], None],
@@ -69,128 +61,96 @@ class HttpServer:
         self._images = images
         self._loaders = loaders
         self._admit = admit
-        self._script = script
-        self._chosen = chosen
-        self._secrets = secrets
-        self._report = report
+        self._sources = Sources(script, secrets, report)
+        self._entry_script = entry_script
         self._emit = emit
         self._connections: Connections | None = None
-        self._outlet: FileSender | None = None
+        self._file_sender: FileSender | None = None
         self._transfers: dict[FileTransfer, Callable[[OSError | None], None]] = {}
-        self._choices: set[asyncio.Task[None]] = set()
+        self._entries: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Bind the port and serve; raises BindError."""
         tcp = listen_tcp(self.address, self.port, _BACKLOG)
         self.port = tcp.getsockname()[1]
-        self._outlet = FileSender()
+        self._file_sender = FileSender()
         self._connections = Connections(tcp, self._begin)
         self._connections.start()
 
     async def close(self, seconds: float) -> None:
-        """Take no more connections, let the requests under way finish as long as they move, for at most `seconds`, then
-        cut them off."""
-        connections, outlet = self._connections, self._outlet
-        if connections is None or outlet is None:
+        """Accept no more connections; let the requests under way finish while they make progress, for at most
+        `seconds`; then cut them off."""
+        connections, file_sender = self._connections, self._file_sender
+        if connections is None or file_sender is None:
             return
         connections.stop_listening()
         if not await drained(self._progress, seconds):
-            for choice in self._choices:
-                choice.cancel()
+            for entry in self._entries:
+                entry.cancel()
             for transfer, ended in list(self._transfers.items()):
-                outlet.cancel(transfer)
+                file_sender.cancel(transfer)
                 ended(ConnectionAbortedError("the server stopped"))
         connections.close()
-        outlet.close()
-        self._connections = self._outlet = None
+        file_sender.close()
+        self._connections = self._file_sender = None
 
     def _progress(self) -> list[int]:
         underway = self._connections.underway if self._connections is not None else 0
         return [underway, *(transfer.sent for transfer in self._transfers)] if underway else []
 
-    def _begin(self, connection: Connection, request: Request) -> None:
+    def _begin(self, connection: Connection, request: Request) -> Serve | Ignore:
         url = parse(request.path)
-        try:
-            decision = self._admit(url.claimed, connection.address)
-        except Exception:
-            log.exception("http: whether %s is admitted could not be told; it gets nothing", connection.address)
-            return
+        decision = self._admit(url.claimed, connection.address)
         if isinstance(decision, Ignore):
             client = str(url.claimed or connection.address)
             self._tell(Ignored(_SERVICE, client, decision.reason, str(url.target)))
-            return
-        request.serve = partial(self._serve, connection, request, url, decision)
+            return decision
+        return partial(self._serve, connection, request, url, decision)
 
-    def _serve(self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress) -> None:
+    def _serve(self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress) -> Response | OnInput:
         try:
-            answer = self._decide(connection, request, url, mac)
+            match route(request, url.target, mac, connection.address, self._sources):
+                case EntryScript(key):
+                    return self._serve_entry(connection, request, url, mac, key)
+                case LoaderFile(name):
+                    return self._serve_file(connection, request, url, mac, self._loaders, (name,))
+                case ImageUrl(release, name):
+                    return self._serve_file(connection, request, url, mac, self._images, (release, *name.split("/")))
+                case decision:
+                    return self._answer(mac, url, decision)
         except Exception:
-            answer = self._fault(mac)
-        if answer is not None:
-            self._answer(connection, answer)
+            return self._fault(mac)
+
+    def _answer(self, mac: MacAddress, url: BootUrl, decision: Response | Ignore) -> Response:
+        if isinstance(decision, Ignore):
+            self._tell(Ignored(_SERVICE, str(mac), decision.reason, str(url.target)))
+            return answers.refusal(decision.reason)
+        return decision
 
     def _fault(self, mac: MacAddress) -> Response:
         log.exception("http: a fault of the program; only this request of %s ends", mac)
         return answers.text(500, "internal error\n")
 
-    def _answer(self, connection: Connection, answer: Response) -> None:
-        if self._connections is not None:
-            self._connections.answer(connection, answer)
-
-    def _decide(self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress) -> Response | None:
-        """The answer; None when it comes later, or goes another way."""
-        match url.target, request.method:
-            case ScriptUrl(), "GET" | "HEAD":
-                return self._hand_out(mac, self._script(mac, connection.address), url)
-            case EntryScript(key), "GET":
-                self._choose(connection, request, url, mac, key)
-                return None
-            case LoaderFile(name), "GET" | "HEAD":
-                return self._send_file(connection, request, url, mac, self._loaders, (name,))
-            case ImageUrl(release, name), "GET" | "HEAD":
-                return self._send_file(connection, request, url, mac, self._images, (release, *name.split("/")))
-            case Archive(token), "GET":
-                archive = self._secrets(mac, token)
-                return self._refuse(mac, archive, url) if isinstance(archive, Ignore) else Response(200, _TAR, archive)
-            case ReportUrl(token), "POST":
-                report = reports.decode(mac, bytes(request.body))
-                taken = report if isinstance(report, Ignore) else self._report(mac, token, report)
-                return self._refuse(mac, taken, url) if isinstance(taken, Ignore) else Response(204, {})
-            case ((ScriptUrl() | LoaderFile() | ImageUrl()), _):
-                return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")
-            case EntryScript() | Archive(), _:
-                return answers.text(405, "only GET\n", Allow="GET")
-            case ReportUrl(), _:
-                return answers.text(405, "only POST\n", Allow="POST")
-        return self._refuse(mac, Ignore(Reason.NO_FILE), url)
-
-    def _choose(self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress, key: str) -> None:
+    def _serve_entry(
+        self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress, key: str
+    ) -> OnInput:
         password = basic_auth.password(request.fields.get("authorization", ""))
 
-        async def choose() -> None:
+        async def serve() -> None:
             try:
-                answer = self._hand_out(mac, await self._chosen(mac, connection.address, key, password), url)
+                script = await self._entry_script(mac, connection.address, key, password)
+                answer = self._answer(mac, url, answers.script(script))
             except Exception:
                 answer = self._fault(mac)
-            self._answer(connection, answer)
+            if self._connections is not None:
+                self._connections.answer(connection, answer)
 
-        choice = asyncio.get_running_loop().create_task(choose())
-        self._choices.add(choice)
-        choice.add_done_callback(self._choices.discard)
+        entry = asyncio.get_running_loop().create_task(serve())
+        self._entries.add(entry)
+        entry.add_done_callback(self._entries.discard)
+        return ignore_input
 
-    def _hand_out(self, mac: MacAddress, script: str | Ignore, url: BootUrl) -> Response:
-        if script == Ignore(Reason.PASSWORD_NEEDED):
-            # The first half of every conversation about a password: nothing that anybody has to read.
-            return answers.text(401, f"{Reason.PASSWORD_NEEDED}\n", **_CHALLENGE)
-        if isinstance(script, Ignore):
-            return self._refuse(mac, script, url)
-        return answers.text(200, script, **_SECRET)
-
-    def _refuse(self, mac: MacAddress, decision: Ignore, url: BootUrl) -> Response:
-        self._tell(Ignored(_SERVICE, str(mac), decision.reason, str(url.target)))
-        return answers.refusal(decision.reason)
-
-    def _send_file(
+    def _serve_file(
         self,
         connection: Connection,
         request: Request,
@@ -198,31 +158,32 @@ class HttpServer:
         mac: MacAddress,
         root: Path,
         parts: tuple[str, ...],
-    ) -> Response | None:
+    ) -> Response | OnInput:
         file = open_beneath(root, parts)
         if isinstance(file, Ignore):
-            return self._refuse(mac, file, url)
+            return self._answer(mac, url, file)
         answer, body = answers.file(request.fields, file.size)
-        if request.method == "GET" and body and self._connections is not None and self._outlet is not None:
-            self._deliver(self._connections, self._outlet, connection, answer, file, body, mac, str(url.target))
-            return None
+        if request.method == "GET" and body and self._connections is not None and self._file_sender is not None:
+            return self._send_file(
+                self._connections, self._file_sender, connection, answer, file, body, mac, str(url.target)
+            )
         file.close()
         if request.method == "GET" and answer.status == 200:
             self._tell(TransferProgressed(mac, _SERVICE, str(url.target), 0, 0))
             self._tell(TransferServed(mac, _SERVICE, str(url.target), 0, 0.0))
         return answer
 
-    def _deliver(
+    def _send_file(
         self,
         connections: Connections,
-        outlet: FileSender,
+        file_sender: FileSender,
         connection: Connection,
         answer: Response,
         file: OpenFile,
         body: range,
         mac: MacAddress,
         path: str,
-    ) -> None:
+    ) -> OnInput:
         started = time.monotonic()
 
         def progressed(sent: int) -> None:
@@ -239,13 +200,13 @@ class HttpServer:
                 self._tell(TransferFailed(mac, _SERVICE, path, transfer.sent, _why(error)))
                 connections.abort(connection)
 
-        head = connections.encoded(connection, answer)
+        head = connection.encoded(answer, time.time())
         written = connection.written
         transfer = FileTransfer(connection.socket, head, file, body, written, progressed=progressed, ended=ended)
         progressed(0)
         self._transfers[transfer] = ended
-        connection.heard = partial(outlet.heard, transfer)
-        outlet.send(transfer)
+        file_sender.send(transfer)
+        return partial(file_sender.check_acknowledged, transfer)
 
     def _tell(self, event: Event) -> None:
         try:
@@ -255,6 +216,6 @@ class HttpServer:
 
 
 def _why(error: OSError) -> str:
-    if error.errno is None:  # it is none of the kernel's
+    if error.errno is None:  # not one of the kernel's
         return str(error)
     return "the client closed the connection" if isinstance(error, ConnectionError) else str(error.strerror)

@@ -1,8 +1,9 @@
-"""One file on its way to one client: what is sent next, what is held back, what arrived.
+"""One file on its way to one client: what is sent next, what is held back, what has arrived.
 
-A file that is written to while it is sent ends its answer before the last bytes: these go as a copy that was read
-before the file was looked at, and where not all others were copies too, they are held back until those are
-acknowledged. So a client never has as many bytes as were promised of two contents (docs/adr/0008-http-data-plane.md).
+If the file is changed while it is being sent, its last bytes are never sent, so a client never gets a whole answer that
+mixes two contents. For that the last bytes are sent as a copy, read before the file is checked for changes. Bytes sent
+before by sendfile are not copies, and must be acknowledged before that check: until then the last bytes are held back
+(docs/adr/0008-http-data-plane.md).
 """
 
 import os
@@ -16,22 +17,22 @@ from services.linux.open_beneath import OpenFile
 
 TELL_EVERY = 1.0  # seconds
 
-# Bytes: a shorter body is cheaper copied than sent by sendfile, where a client that does not acknowledge the last
-# segment at once (Linux: after 40 ms) keeps itself waiting for the rest.
-COPIED = 1 << 20
-_SLICE = 4 << 20  # bytes at most; a socket usually takes less at once, and clients take turns
-COPY, _FIRST_COPY = 1 << 20, 1 << 18  # bytes at most and at first; then twice what the socket took
-# Seconds between two looks for acknowledgements that are awaited, at least and at most; the least is doubled each time,
-# since a thousand clients at the end of their files may keep us waiting together.
+# A body of at most so many bytes is copied as a whole. With sendfile the last bytes would wait for the acknowledgement
+# of those before, which Linux delays by up to 40 ms.
+LONGEST_COPIED = 1 << 20
+_SLICE = 4 << 20  # bytes at most in one call of sendfile; a socket usually takes less, and clients take turns
+_FIRST_PIECE, LARGEST_PIECE = 1 << 18, 1 << 20  # bytes copied at once; the next piece is twice what the socket took
+# Seconds between two looks at what has been acknowledged, at least and at most. The least is doubled each time: a
+# thousand clients may be at the end of their files at once.
 _FIRST_LOOK, _LAST_LOOK = 0.001, 0.25
 
 
 class FileAltered(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
-    """The file is no longer what it was when it was opened: its last bytes would not belong to its first."""
+    """The file was changed since it was opened: its last bytes would not belong to its first."""
 
 
 class ClientStalled(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
-    """The client is too slow, or takes nothing."""
+    """The client takes nothing, or too little."""
 
     def __init__(self) -> None:
         super().__init__(f"the client took nothing, or too little, for {stall.STALLED_AFTER:.0f} s")
@@ -40,19 +41,19 @@ class ClientStalled(ConnectionError):  # noqa: N818 - one of the ways in which a
 class Phase(Enum):
     """What a transfer does next."""
 
-    PAGES = auto()  # of the file's, by sendfile
-    HELD = auto()  # until those are acknowledged
-    COPIES = auto()
-    SENT = auto()  # the last acknowledgements are awaited
+    PAGES = auto()  # sends the file's own pages, by sendfile
+    HELD = auto()  # waits until those are acknowledged
+    COPIES = auto()  # sends copies: the last bytes, or all of a short body
+    SENT = auto()  # waits until everything is acknowledged
     ARRIVED = auto()
 
 
 class FileTransfer:
-    """Of `body`, bytes of `file`, at least one, behind the answer's `head`, to a non-blocking connection to which
-    `before` bytes were written before.
+    """Sends `head`, then the bytes `body` (at least one) of `file`, to a non-blocking connection to which `before`
+    bytes were written earlier.
 
-    `progressed` is told, each TELL_EVERY seconds, how many bytes arrived; `ended` once that all did (None) or what came
-    between. Both are for whoever runs it: nothing is called from here.
+    `progressed` is to be called every TELL_EVERY seconds with the number of bytes that have arrived, `ended` once:
+    with None when all have, else with the error. FileSender calls them; nothing is called from here.
     """
 
     def __init__(
@@ -68,13 +69,13 @@ class FileTransfer:
     ) -> None:
         self.number = connection.fileno()
         self.size = len(body)
-        self.phase = Phase.COPIES if self.size <= COPIED else Phase.PAGES
+        self.phase = Phase.COPIES if self.size <= LONGEST_COPIED else Phase.PAGES
         self.progressed = progressed
         self.ended = ended
         self.over = False
-        """For whoever runs it: the end is told, or nobody wants to hear it."""
+        """For FileSender: `ended` was called, or will not be."""
         self.due = 0.0
-        """For whoever runs it: when to look next."""
+        """For FileSender: when to call `look` next."""
         self._connection = connection
         self._head = head
         self._file = file
@@ -82,26 +83,27 @@ class FileTransfer:
         self._held = body.stop - stall.TAIL
         self._awaited = self.size if self.phase is Phase.COPIES else self._held - body.start
         self._before = before + len(head)
-        self._piece = _FIRST_COPY
-        self._patience: stall.StallClock | None = None
-        self._began = self._told = 0.0
+        self._piece = _FIRST_PIECE
+        self._stall_clock: stall.StallClock | None = None
+        self._began = self._last_told = 0.0
         self._pause = _FIRST_LOOK
 
     @property
     def sent(self) -> int:
-        """Bytes of the body that arrived."""
+        """Bytes of the body that have arrived."""
         return self._sent(acknowledged(self._connection)[0])
 
     def begin(self, now: float) -> None:
-        """From here on the client's time runs."""
-        self._began = self._told = now
-        self._patience = stall.StallClock(self.size, now)
+        """Start the client's clock."""
+        self._began = self._last_told = now
+        self._stall_clock = stall.StallClock(self.size, now)
         self.due = now + TELL_EVERY
 
     def advance(self, buffer: memoryview) -> bool:
-        """Give the kernel what it takes; whether it may take more at once. `buffer`, of COPY bytes, is its own.
+        """Give the kernel as much as it takes; return whether it may take more at once. Copies are made in `buffer`,
+        which has LARGEST_PIECE bytes.
 
-        Raises OSError when the client went away, Altered when the file became shorter or, of a copy, is another.
+        Raises OSError when the client is gone, FileAltered when the file has shrunk or, before the last copy, changed.
         """
         try:
             if self._head:
@@ -131,29 +133,29 @@ class FileTransfer:
         if not read:
             raise FileAltered("the file shrank while it was being sent")
         if self._offset + read >= self._stop:
-            _unaltered(self._file)
+            _check_unaltered(self._file)
         taken = os.write(self.number, piece[:read])
         self._offset += taken
-        self._piece = min(2 * taken, COPY)
+        self._piece = min(2 * taken, LARGEST_PIECE)
         if self._offset < self._stop:
             return taken == read
         self.phase, self._pause = Phase.SENT, _FIRST_LOOK
         return False
 
     def look(self, now: float) -> int | None:
-        """See what arrived, and say when to look again (`due`): when the rest should be there if it goes on as before.
+        """See what has arrived, and set `due`: when the rest should have arrived at the same rate.
 
-        Returns the bytes that arrived when `progressed` is to be told. What was awaited brings it from Phase.HELD to
-        COPIES, from SENT to ARRIVED. Raises Stalled, or ConnectionResetError when no more can come.
+        Returns the bytes that have arrived if `progressed` is to be called, else None. Moves on from Phase.HELD to
+        COPIES, and from SENT to ARRIVED. Raises ClientStalled, or ConnectionResetError when no more can arrive.
         """
-        assert self._patience is not None, "begin() comes first"
+        assert self._stall_clock is not None, "begin() comes first"
         acked, closed = acknowledged(self._connection)
         sent = self._sent(acked)
-        if self._patience.ended(sent, now):
+        if self._stall_clock.ended(sent, now):
             raise ClientStalled
         self.due = now + TELL_EVERY
         if self.phase in (Phase.HELD, Phase.SENT):
-            if sent >= self._awaited or (self.phase is Phase.SENT and self._patience.arrived(now)):
+            if sent >= self._awaited or (self.phase is Phase.SENT and self._stall_clock.arrived(now)):
                 self.phase = Phase.COPIES if self.phase is Phase.HELD else Phase.ARRIVED
                 self._awaited = self.size
             elif closed:
@@ -162,21 +164,21 @@ class FileTransfer:
                 expected = (now - self._began) * (self._awaited - sent) / max(sent, self._awaited >> 4, 1)
                 self.due = now + min(max(self._pause, expected), _LAST_LOOK)
                 self._pause *= 2
-        if now - self._told < TELL_EVERY:
+        if now - self._last_told < TELL_EVERY:
             return None
-        self._told = now
+        self._last_told = now
         return sent
 
     def has_arrived(self) -> bool:
-        """Whether all is sent and acknowledged."""
+        """Whether everything has been sent and acknowledged."""
         return self.phase is Phase.SENT and self.sent >= self.size
 
     def _sent(self, acked: int) -> int:
         return min(max(acked - self._before, 0), self.size)
 
 
-def _unaltered(file: OpenFile) -> None:
-    """Raise Altered when the content of an open file was written to or cut since it was opened."""
+def _check_unaltered(file: OpenFile) -> None:
+    """Raise FileAltered if an open file was written to or cut since it was opened."""
     status = os.fstat(file.fd)
     if status.st_size < file.size:
         raise FileAltered("the file shrank while it was being sent")

@@ -1,11 +1,13 @@
 """The boot menu as a value: what a PC may boot, and what it boots when nobody chooses. PURE.
 
-One model, rendered by ipxe.py, grub.py and pxelinux.py. Paths in it are relative to the PC's own directory on the box,
+One model, rendered by ipxe.py, grub.py and pxelinux.py. Its paths are relative to the PC's own directory on the box,
 which is the same over TFTP and HTTP: `image/<release>/vmlinuz`.
 """
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+
+RETRY_AFTER = 10  # seconds before a script tries again after a failure
 
 
 class Dialect(StrEnum):
@@ -18,7 +20,7 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LiveBoot:
-    """Start a kernel with a ramdisk: two paths, and the kernel's command line."""
+    """Start a kernel with a ramdisk: their paths, and the kernel's command line."""
 
     kernel: str
     initrd: str
@@ -27,7 +29,7 @@ class LiveBoot:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Start a program that is a boot loader's kernel by itself (memtest): the paths for BIOS and for UEFI."""
+    """Start a program that boots like a kernel (memtest): its paths for BIOS and for UEFI."""
 
     bios: str
     uefi: str
@@ -48,8 +50,8 @@ Action = LiveBoot | Program | LocalDisk | Reboot
 
 @dataclass(frozen=True, slots=True)
 class MenuEntry:
-    """One line of the menu. A `locked` one is started only with the password; what it does is then not in the menu that
-    is served, but asked for with the password."""
+    """One line of the menu. A `locked` one needs the password; the menu does not show what it does, which the loader
+    has to ask for with the password."""
 
     name: str
     title: str
@@ -58,13 +60,13 @@ class MenuEntry:
 
     @property
     def key(self) -> str:
-        """Its name as a part of a URL and as a word of a script: a colon could be taken for the end of a scheme."""
+        """Its name as part of a URL and word of a script, without colons: one could be read as the end of a scheme."""
         return self.name.replace(":", "-")
 
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """`default` names an entry. `timeout` is in seconds; 0: no menu is shown, and the default starts at once."""
+    """`default` names an entry. `timeout` is in seconds; 0: the default starts at once, without a menu."""
 
     title: str
     entries: tuple[MenuEntry, ...]
@@ -74,11 +76,11 @@ class Menu:
     def __post_init__(self) -> None:
         names = [entry.name for entry in self.entries]
         if len(set(names)) != len(names) or self.default not in names:
-            raise ValueError("every entry has a name of its own, and the default is one of them")
+            raise ValueError("entries need distinct names, and the default must be one of them")
 
     def unlocked(self) -> "Menu":
-        """The menu without its locked entries, for a loader that cannot guard them. The first entry that is left takes
-        the place of a locked default; raises ValueError when none is."""
+        """The menu without its locked entries, for a loader that cannot protect them. If the default is locked, the
+        first remaining entry takes its place; raises ValueError when none remains."""
         left = tuple(entry for entry in self.entries if not entry.locked)
         if not left:
             raise ValueError("every entry of the menu is locked")
@@ -91,5 +93,5 @@ class Menu:
         return next(entry.key for entry in self.entries if entry.name == self.default)
 
     def entry(self, name: str) -> MenuEntry | None:
-        """The entry of this name."""
+        """The entry of this name, None if there is none."""
         return next((entry for entry in self.entries if entry.name == name), None)

@@ -1,7 +1,7 @@
-"""What the box exports over NFS, as values, and the two notations of it: exports(5) and ganesha-export-config(8).
+"""What the box exports over NFS, as values, and rendered for exports(5) and ganesha-export-config(8).
 
-PURE. Each export names its clients one by one: nothing here can write `*`, a network or no_root_squash. It does not
-decide who gets an export, and writes no file: see services.nfs.apply.
+PURE. Each export lists its clients one by one: nothing here can write `*`, a network or no_root_squash. Does not
+decide who gets an export, and writes no files: see services.nfs.apply.
 """
 
 from collections import Counter
@@ -20,11 +20,11 @@ _HEADER = (
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """One directory and the addresses that may mount it; every user of theirs becomes `uid` and `gid`.
+    """One directory and the addresses that may mount it; every user there becomes `uid` and `gid`.
 
-    `number` is NFS-Ganesha's Export_Id, 1 to 65535. A path keeps its number for as long as the server runs: when a
-    number moves to another path, or a path to another number, 4.3 drops the old export and refuses the new one.
-    Raises ValueError, naming the path, for what no server would take or what would open the export too far.
+    `number` is NFS-Ganesha's Export_Id, 1 to 65535. A path must keep its number as long as the server runs: if a number
+    moves to another path, or a path to another number, version 4.3 drops the old export and refuses the new one. Raises
+    ValueError, naming the path, for what no server would accept or what would open the export too far.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Export:
         if any(part in ("", ".", "..") for part in self.path.split("/")[1:]):
             raise ValueError(f"{self.path!r} cannot be exported: write it without //, /./, /../ and a final /")
         if not self.path.isprintable() or '"' in self.path or "\\" in self.path:
-            raise ValueError(f'{self.path!r} cannot be exported: control characters, " and \\ are not possible in it')
+            raise ValueError(f'{self.path!r} cannot be exported: it must not contain control characters, " or \\')
         for client in self.clients:
             if client.is_unspecified or client.is_multicast or client.is_loopback or client == IPv4Address(2**32 - 1):
                 raise ValueError(f"{self.path} cannot be exported to {client}: it is not the address of one machine")
@@ -81,18 +81,18 @@ def _checked(exports: Iterable[Export]) -> list[Export]:
 def _kernel_line(export: Export) -> str:
     access = "rw" if export.writable else "ro"
     options = f"{access},sync,all_squash,anonuid={export.uid},anongid={export.gid},no_subtree_check"
-    # As a network of one machine: a bare address is a host name to exportfs, which `exportfs -u` looks up in the DNS,
-    # together with all others that have the same path (nfs-utils 2.6, matchhostname).
+    # As a network of one machine: to exportfs a bare address is a host name, which `exportfs -u` looks up in the DNS,
+    # together with all others of the same path (nfs-utils 2.6, matchhostname).
     clients = " ".join(f"{client}/32({options})" for client in sorted(set(export.clients)))
     return f"{_escape(export.path)} {clients}\n"
 
 
 def _escape(path: str) -> str:
-    return "".join(chr(octet) if octet in _PLAIN else f"\\{octet:03o}" for octet in path.encode())
+    return "".join(chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in path.encode())
 
 
 def _ganesha_block(export: Export) -> str:
-    # The live root is mounted by live-boot, which speaks NFSv3 only; the state needs NFSv4's locks and no portmapper.
+    # live-boot mounts the live root and knows only NFSv3; the state needs NFSv4's locks, and no portmapper.
     protocols = "4" if export.writable else "3, 4"
     return f"""
 EXPORT {{

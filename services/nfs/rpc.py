@@ -1,6 +1,6 @@
-"""A client of ONC RPC over TCP, as far as it takes to see whether an NFS server answers: RFC 5531, 1833, 1813.
+"""A client of ONC RPC over TCP, just enough to see whether an NFS server answers: RFC 5531, 1833, 1813.
 
-Calls nothing but NULL and the portmapper's GETPORT, without credentials. Every call blocks, for at most `seconds`.
+Calls only NULL and the portmapper's GETPORT, without credentials. Every call blocks for at most `seconds`.
 """
 
 import secrets
@@ -13,7 +13,7 @@ PORTMAPPER, NFS, MOUNT = 100000, 100003, 100005
 PORTMAPPER_PORT, NFS_PORT = 111, 2049
 
 LARGEST_ANSWER = 1 << 16
-"""Bytes of one answer; those to our calls are shorter than 100."""
+"""In bytes; answers to our calls are shorter than 100."""
 
 _CALL = struct.Struct("!IIIIIIIIII")
 _LAST_FRAGMENT = 1 << 31
@@ -24,21 +24,21 @@ _REFUSALS = {
     2: "it does not speak this version",
     3: "it does not know this procedure",
     4: "it could not read the call",
-    5: "it has an error of its own",
+    5: "it has an internal error",
 }
 
 
 class RpcError(Exception):
-    """The server did not answer as it should; the message says how."""
+    """The server did not answer as it should; the message says what happened."""
 
 
 def null(address: IPv4Address, port: int, program: int, version: int, seconds: float = 2.0) -> None:
-    """Call the procedure that does nothing; raises RpcError unless the program answers in this version."""
+    """Call the procedure that does nothing; raises RpcError unless the program answers to this version."""
     _call(address, port, program, version, 0, b"", seconds)
 
 
 def port_of(address: IPv4Address, program: int, version: int, seconds: float = 2.0) -> int:
-    """Ask the portmapper for the TCP port of a program; raises RpcError, also when it is not registered."""
+    """Ask the portmapper for the TCP port of a program; raises RpcError, also if the program is not registered."""
     question = struct.pack("!IIII", program, version, _TCP, 0)
     answer = _call(address, PORTMAPPER_PORT, PORTMAPPER, 2, _GETPORT, question, seconds)
     if len(answer) < 4:
@@ -66,14 +66,14 @@ def _call(
 
 
 def read_reply(data: bytes, xid: int) -> bytes:
-    """Take the results out of a reply message (RFC 5531 section 9); raises RpcError."""
+    """Return the results in a reply message (RFC 5531 section 9); raises RpcError."""
     if len(data) < 12:
         raise RpcError("the answer is cut short")
     answered, kind, state = struct.unpack_from("!III", data)
     if (answered, kind) != (xid, 1):
-        raise RpcError("the answer is not one to our call")
+        raise RpcError("the answer does not belong to our call")
     if state != 0:
-        raise RpcError("it refuses us (wrong RPC version, or it wants other credentials)")
+        raise RpcError("it refuses the call (wrong RPC version, or it wants other credentials)")
     if len(data) < 24:
         raise RpcError("the answer is cut short")
     length = struct.unpack_from("!I", data, 16)[0]
@@ -102,7 +102,7 @@ def _receive(tcp: socket.socket, deadline: float) -> bytes:
 def _exactly(tcp: socket.socket, count: int, deadline: float) -> bytes:
     data = b""
     while len(data) < count:
-        # A server that sends a byte a second must not hold us longer than one that is silent.
+        # A server that sends a byte a second must not hold us up longer than a silent one.
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError

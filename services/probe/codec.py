@@ -13,6 +13,7 @@ from scapy.layers.inet import IP, UDP
 
 from services.decision import Ignore, Reason
 from services.dhcp.message import BROADCAST_FLAG, CLIENT_PORT, SERVER_PORT, MessageType
+from services.dhcp.options import read_options
 from services.ethernet import MacAddress
 from services.probe.message import (
     NOWHERE,
@@ -71,14 +72,13 @@ def decode_dhcp(datagram: bytes) -> DhcpPacket | Ignore:
     op, kind, length, _, xid, secs, _, ci, yi, si, _, mac, sname, file, cookie = _HEADER.unpack_from(datagram)
     if op not in (1, 2) or (kind, length, cookie) != (1, 6, dhcpmagic):
         return Ignore(Reason.MALFORMED)
-    options: dict[int, bytes] = {}
-    _read_options(datagram[_HEADER.size :], options)
+    options = read_options(datagram, _HEADER.size)
     overload = options.get(_OVERLOAD, b"\0")[:1]
     if overload in (b"\1", b"\3"):
-        _read_options(file, options)
+        read_options(file, found=options)
         file = b""
     if overload in (b"\2", b"\3"):
-        _read_options(sname, options)
+        read_options(sname, found=options)
         sname = b""
     if not options.get(_MESSAGE_TYPE):
         return Ignore(Reason.NOT_NETBOOT)
@@ -130,19 +130,6 @@ def size_request(name: str, options: dict[str, int]) -> bytes:
     """Return a TFTP read request in octet mode with options."""
     words = [name, "octet", *(str(word) for option in options.items() for word in option)]
     return b"\0\1" + b"".join(word.encode("latin-1", "replace") + b"\0" for word in words)
-
-
-def _read_options(data: bytes, into: dict[int, bytes]) -> None:
-    at = 0
-    while at + 1 < len(data) and data[at] != 0xFF:
-        if data[at] == 0:
-            at += 1
-            continue
-        end = at + 2 + data[at + 1]
-        if end > len(data):
-            return
-        into[data[at]] = into.get(data[at], b"") + data[at + 2 : end]
-        at = end
 
 
 def _text(data: bytes) -> str:

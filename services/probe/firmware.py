@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 
 from services.dhcp.message import Option
+from services.dhcp.options import read_options
 from services.ethernet import MacAddress
 from services.probe.message import NOWHERE, DhcpPacket
 
@@ -142,7 +143,7 @@ def choose(agent: Agent, offers: Sequence[DhcpPacket]) -> Choice:
     if len({o.server for o in proxies}) > 1:
         others = " and ".join(str(o.server) for o in proxies)
         remarks.append(f"{others} both offer to boot it: which one wins is up to chance")
-    if agent is Agent.IPXE and lease is not None and 176 in suboptions(lease.options.get(Option.IPXE, b"")):
+    if agent is Agent.IPXE and lease is not None and 176 in read_options(lease.options.get(Option.IPXE, b"")):
         remarks.append(f"{lease.server} tells iPXE by option 175.176 to ignore proxyDHCP servers")
         proxies = []
     if marked and proxies:
@@ -157,7 +158,7 @@ def choose(agent: Agent, offers: Sequence[DhcpPacket]) -> Choice:
 
 
 def _next(agent: Agent, lease: DhcpPacket | None, boot: DhcpPacket, remarks: list[str]) -> Choice:
-    inner = suboptions(boot.options.get(Option.VENDOR_OPTIONS, b""))
+    inner = read_options(boot.options.get(Option.VENDOR_OPTIONS, b""))
     just_boot = bool(inner.get(6, b"\0")[:1] > b"" and inner.get(6, b"\0")[0] & 8)
     discovers = any(code in inner for code in (6, 8, 9, 10))
     direct = bool(boot.boot_file)
@@ -187,19 +188,3 @@ def _boot_server(inner: dict[int, bytes], boot: DhcpPacket) -> IPv4Address:
     if len(servers) >= 7 and servers[2]:
         return IPv4Address(servers[3:7])
     return boot.siaddr if boot.siaddr != NOWHERE else boot.server
-
-
-def suboptions(data: bytes) -> dict[int, bytes]:
-    """Encapsulated options (43, 175) by code; stops at the end mark or at nonsense."""
-    found: dict[int, bytes] = {}
-    at = 0
-    while at + 1 < len(data) and data[at] != 0xFF:
-        if data[at] == 0:
-            at += 1
-            continue
-        end = at + 2 + data[at + 1]
-        if end > len(data):
-            break
-        found[data[at]] = data[at + 2 : end]
-        at = end
-    return found

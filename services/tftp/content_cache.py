@@ -1,13 +1,13 @@
-"""What goes out, laid out once for all clients: files shared by their identity, and their DATA packets in one piece.
+"""Files being sent, laid out once for all clients as DATA packets that are ready to go out.
 
 A chunk is a stretch of a file as DATA packets of one block size, one after another with their headers, so that a window
-is one slice. Chunks are laid out when they are first wanted and kept, the most recently wanted ones, up to a number of
+is one slice. Chunks are laid out when they are first wanted; the most recently used ones are kept, up to a number of
 bytes. Sessions have no descriptor of their own: one is open for each file that is being sent.
 
-A client gets the file as it was when it asked, or none. What is laid out of a file that was written to since is its old
-content; the rest cannot be had any more (FileChanged). A file that is replaced by renaming keeps its content, because
-the descriptor does. Writing is told by size and modification time: not noticed is a file that is written in place
-twice within one tick of the file system's clock (4 ms), between which a client begins to read.
+A client gets the file as it was when it asked, or none. If a file is written to, what was already laid out of it is
+still its old content; the rest is lost (FileChanged). A file that is replaced by renaming keeps its content, because
+the descriptor does. Writes are detected by size and modification time; one that goes unnoticed is a file written in
+place twice within one tick of the file system's clock (4 ms), with a client beginning to read in between.
 """
 
 import os
@@ -25,33 +25,33 @@ MOST_BYTES = 128 << 20  # two or three initial ramdisks of different images
 
 _HEADER = 4
 _YOUNG = 2_000_000_000  # nanoseconds: the coarsest clock of a file system, FAT's
-_STEP_BYTES = 260  # what a step costs beside its packets
-_MOST_STEPS = 4  # for each packet of a chunk: clients that lost packets are out of step with the others
+_PREPARED_BYTES = 260  # memory of a prepared window, not counting its packets
+_MOST_PREPARED = 4  # per packet of a chunk: clients that lost packets are out of phase with the others
 
-Step = tuple[bytes | None, bytes, Any, int]
-"""What is due when a window has been acknowledged: the ACK as it must arrive, the next window
-(services/linux/udp_batches.py, `Messages`), the step after this one, and how many blocks were acknowledged before. The
-last one's ACK is None."""
+PreparedWindow = tuple[bytes | None, bytes, Any, int]
+"""What to send for an expected ACK: the ACK exactly as it must arrive, the next window (services/linux/udp_batches.py,
+`Messages`), the PreparedWindow after this one, and how many blocks were acknowledged before this ACK. The last one of a
+chunk has no ACK (None)."""
 
-PLAIN: Step = (None, b"", None, 0)
-"""No ACK is expected so much that the answer lies ready."""
+NOTHING_PREPARED: PreparedWindow = (None, b"", None, 0)
+"""No ACK is answered with a prepared window."""
 
 
 class FileChanged(Exception):  # noqa: N818 - an event of the file system, said in its words
-    """The file was written to, or became shorter, since its size was promised to the client."""
+    """The file was written to, or became shorter, after its size was promised to the client."""
 
 
-class StepReader(Protocol):
-    """Who walks along the steps of a chunk."""
+class ChunkReader(Protocol):
+    """Someone who sends the prepared windows of a chunk."""
 
-    def leave(self) -> None:
-        """Use no step of it any more."""
+    def leave_fast_path(self) -> None:
+        """Stop using them."""
 
 
 @dataclass(slots=True, eq=False)
 class Content:
-    """A file as it was at one time. `users` are transfers; `fd` is -1 while there is none, `bytes` a file's that has
-    no descriptor."""
+    """A file as it was at one time, or `data` made on request. `users` counts transfers; `fd` is -1 while there are
+    none."""
 
     size: int
     modified_ns: int = 0
@@ -71,7 +71,7 @@ class Content:
                 offset += len(view)
             return
         read = os.preadv(self.fd, into, offset) if wanted else 0
-        # Afterwards: what was written before this look, and may have been read, shows now.
+        # After reading: a write that may have been read shows in the status by now.
         status = os.fstat(self.fd)
         if read < wanted or status.st_size != self.size or status.st_mtime_ns != self.modified_ns:
             raise FileChanged("the file was changed while it was being sent")
@@ -82,8 +82,8 @@ class Chunk:
 
     __slots__ = (
         "_buffer",
-        "_stepped",
-        "_steps",
+        "_count_prepared",
+        "_prepared",
         "_stride",
         "_view",
         "_whole",
@@ -92,8 +92,8 @@ class Chunk:
         "held_bytes",
         "key",
         "last",
-        "old_at",
         "readers",
+        "valid_until",
     )
 
     def __init__(self, content: Content, block: int, index: int) -> None:
@@ -103,70 +103,70 @@ class Chunk:
         self.key = (block, index)
         self.first = index * blocks + 1
         self.last = min(self.first + blocks - 1, content.size // block + 1)
-        self.readers: set[StepReader] = set()
+        self.readers: set[ChunkReader] = set()
         self._stride = stride = block + _HEADER
         count = self.last - self.first + 1
         offset = (self.first - 1) * block
         length = min(count * block, content.size - offset)
-        self._whole = length // block  # packets that are not short
+        self._whole = length // block  # packets with a full block
         self._buffer = bytearray(length + count * _HEADER)
         self._view = view = memoryview(self._buffer)
         lay_out_headers(view, block, self.first, count)
         content.read([view[at + _HEADER : at + stride] for at in range(0, len(view), stride)], offset)
-        # While a file is so young, another write may leave its times as they are: what was read now is not for later.
-        self.old_at = content.changed_ns + _YOUNG if time.time_ns() < content.changed_ns + _YOUNG else None
-        self._steps: dict[tuple[int, int], tuple[list[Step], Messages]] = {}
-        self._stepped = 0
+        # Just after a change, another write may leave the times as they are: what is read now must be read again later.
+        self.valid_until = content.changed_ns + _YOUNG if time.time_ns() < content.changed_ns + _YOUNG else None
+        self._prepared: dict[tuple[int, int], tuple[list[PreparedWindow], Messages]] = {}
+        self._count_prepared = 0
         self.held_bytes = len(self._buffer)
 
     def window(self, first: int, last: int) -> memoryview:
         """The packets of these blocks."""
         return self._view[(first - self.first) * self._stride : (last - self.first + 1) * self._stride]
 
-    def step(self, window: int, first: int) -> Step | None:
-        """The step that sends `window` blocks from `first` on; None where the plain way is to be taken.
+    def prepare(self, window: int, first: int) -> PreparedWindow | None:
+        """The window of `window` blocks from `first` on, prepared; None where the regular path must be taken.
 
-        That is at the end of the chunk, where the next chunk may have to be laid out; there the transfer measures a
-        round trip, too (transfer.py, `stretch`). So it is at the end of the file, whose last block is short.
+        That is at the end of the chunk, where the next chunk may have to be laid out and the transfer measures a round
+        trip (transfer.py, `stretch`), and at the end of the file, whose last block is short.
         """
         place = first - self.first
         phase = place % window
-        if (window, phase) not in self._steps:
+        if (window, phase) not in self._prepared:
             count = (self._whole - phase) // window
-            if count <= 0 or self._stepped + count > _MOST_STEPS * stretch(self.key[0]):
+            if count <= 0 or self._count_prepared + count > _MOST_PREPARED * stretch(self.key[0]):
                 return None
-            self._steps[window, phase] = self._walk(window, phase, count)
-            self._stepped += count
-            self.held_bytes += count * _STEP_BYTES
-        steps = self._steps[window, phase][0]
-        return steps[place // window] if place // window < len(steps) else None
+            self._prepared[window, phase] = self._prepare_all(window, phase, count)
+            self._count_prepared += count
+            self.held_bytes += count * _PREPARED_BYTES
+        prepared = self._prepared[window, phase][0]
+        return prepared[place // window] if place // window < len(prepared) else None
 
-    def _walk(self, window: int, phase: int, count: int) -> tuple[list[Step], Messages]:
+    def _prepare_all(self, window: int, phase: int, count: int) -> tuple[list[PreparedWindow], Messages]:
         length = window * self._stride
         pieces = [(phase * self._stride + number * length, length) for number in range(count)]
         messages = Messages(self._buffer, pieces, self._stride if window > 1 else 0)
         first = self.first + phase + count * window
-        step: Step = (None, b"", None, first - 1 - window)
-        steps: list[Step] = []
+        following: PreparedWindow = (None, b"", None, first - 1 - window)
+        prepared: list[PreparedWindow] = []
         for message in reversed(messages.each):
             first -= window
-            step = (encode_ack(first - 1), message, step, first - 1 - window)
-            steps.append(step)
-        steps.reverse()
-        return steps, messages
+            following = (encode_ack(first - 1), message, following, first - 1 - window)
+            prepared.append(following)
+        prepared.reverse()
+        return prepared, messages
 
 
 class ContentCache:
-    """All files that are being sent, and chunks of them and of those sent before."""
+    """The files being sent, and chunks of these and of files sent before."""
 
     def __init__(self, most: int = MOST_BYTES) -> None:
         self._most = most
         self._bytes = 0
         self._contents: dict[tuple[int, ...], Content] = {}
-        self._chunks: OrderedDict[Chunk, None] = OrderedDict()  # the one wanted longest ago comes first
+        self._chunks: OrderedDict[Chunk, None] = OrderedDict()  # least recently used first
 
     def take(self, file: OpenFile | bytes) -> Content:
-        """The content for one more transfer, which is to `release` it. Closes the file or keeps it; raises OSError."""
+        """The content for one more transfer, which must `release` it. Takes over the open file; raises OSError."""
         if isinstance(file, bytes):
             return Content(len(file), data=file, users=1)
         try:
@@ -174,7 +174,7 @@ class ContentCache:
         except OSError:
             file.close()
             raise
-        # The change time tells a file apart that was given its old modification time again, or its old inode.
+        # The change time reveals a file that was given its old modification time again, or its old inode.
         times = (status.st_mtime_ns, status.st_ctime_ns)
         identity = (status.st_dev, status.st_ino, status.st_size, *times)
         content = self._contents.get(identity)
@@ -188,7 +188,7 @@ class ContentCache:
         return content
 
     def release(self, content: Content) -> None:
-        """One transfer less."""
+        """End one transfer's use of it."""
         content.users -= 1
         if content.users:
             return
@@ -210,21 +210,21 @@ class ContentCache:
         return pieces
 
     def laid_out(self, content: Content, block: int, first: int) -> Chunk | None:
-        """The chunk with block `first`, if it is there."""
+        """The chunk with block `first`, if it is laid out."""
         return content.chunks.get((block, (first - 1) // stretch(block)))
 
-    def step(self, chunk: Chunk, window: int, first: int) -> Step | None:
-        """As Chunk.step."""
+    def prepare(self, chunk: Chunk, window: int, first: int) -> PreparedWindow | None:
+        """As Chunk.prepare."""
         before = chunk.held_bytes
-        step = chunk.step(window, first)
+        prepared = chunk.prepare(window, first)
         self._bytes += chunk.held_bytes - before
-        return step
+        return prepared
 
     def chunk(self, content: Content, block: int, first: int) -> Chunk:
-        """The chunk with block `first`, laid out now if it is not there; raises FileChanged and OSError."""
+        """The chunk with block `first`, laid out now if it is not yet; raises FileChanged and OSError."""
         key = block, (first - 1) // stretch(block)
         if chunk := content.chunks.get(key):
-            if chunk.old_at is None or time.time_ns() < chunk.old_at:
+            if chunk.valid_until is None or time.time_ns() < chunk.valid_until:
                 self._chunks.move_to_end(chunk)
                 return chunk
             self._drop(chunk)
@@ -236,13 +236,13 @@ class ContentCache:
 
     def _make_room(self) -> None:
         while self._bytes > self._most and self._chunks:
-            # Before one that sessions are in the midst of, any other: they would lay it out anew at once.
+            # Chunks in use go last: their sessions would lay them out again at once.
             oldest = next((chunk for chunk in self._chunks if not chunk.readers), None)
             self._drop(oldest or next(iter(self._chunks)))
 
     def _drop(self, chunk: Chunk) -> None:
         for reader in list(chunk.readers):
-            reader.leave()
+            reader.leave_fast_path()
         del self._chunks[chunk]
         del chunk.content.chunks[chunk.key]
         self._bytes -= chunk.held_bytes

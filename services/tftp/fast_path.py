@@ -1,8 +1,8 @@
-"""The short way: the ACK that was expected, answered by the window that lies ready. Nine packets of ten take it.
+"""The fast path: an expected ACK is answered with a window that was prepared. Nine packets of ten take it.
 
-It does what the plain way does (transfers.py, transfer.py), with the same packets on the wire; a test holds them equal.
-What is not expected goes the plain way: a request, an ERROR, a stale ACK or one from the midst of a window, the end of
-a chunk or of the file.
+It sends the same packets as the regular path (sessions.py, transfer.py); a test holds the two equal. Everything
+unexpected takes the regular path: a request, an ERROR, a stale ACK or one from the middle of a window, the end of a
+chunk or of the file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,10 @@ from services.tftp.session import Session
 def answer(
     batches: Batches, count: int, sessions: Mapping[bytes, Session], now: float
 ) -> tuple[list[int], list[tuple[Session, int]]]:
-    """Answer what can be answered of the `count` datagrams received at `now` (monotonic seconds).
+    """Answer the expected ACKs among the `count` datagrams received at `now` (monotonic seconds).
 
-    Returns the numbers of the others, in order, and the sessions whose window could not be sent, with the errno.
+    Returns the numbers of the other datagrams, in order, and the sessions whose window could not be sent, with the
+    errno.
     """
     windows: list[bytes] = []
     others: list[int] = []
@@ -24,14 +25,14 @@ def answer(
     for peer, head in batches.heads(count):
         session = find(peer)
         if session is not None:
-            ack, window, ahead, _ = session.ahead
+            ack, window, following, _ = session.prepared
             if ack == head:
-                session.ahead = ahead
-                session.heard = now
+                session.prepared = following
+                session.acked_at = now
                 windows.append(window)
                 continue
-            # So that its later datagrams stay behind this one.
-            session.leave()
+            # So that its later datagrams do not overtake this one.
+            session.leave_fast_path()
         others.append(len(windows) + len(others))
     if not windows:
         return others, []

@@ -1,7 +1,7 @@
 """The files that TFTP serves: boot loaders, kernels and ramdisks from the disk, and boot scripts made on request.
 
-A Raspberry Pi has none of those: it asks for files by names of its own from the top of the server, also below its
-serial number, and claims no MAC address (the Pi documentation, "Network booting").
+A Raspberry Pi uses none of those: it asks for its own file names at the top of the server and below its serial number,
+and claims no MAC address (Raspberry Pi documentation, "Network booting").
 """
 
 from collections.abc import Callable
@@ -19,19 +19,19 @@ from services.tftp.paths import BootFile, BootPath, ImagePath, ScriptPath
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """`root` has the boot loaders, `images` the releases; `script(dialect, mac, peer)` makes a client's boot script and
-    returns at once. `raspberry_pi` has what Raspberry Pis ask for, if there is any."""
+    """`root` holds the boot loaders, `images` the releases; `script(dialect, mac, address)` makes a boot script
+    and returns at once. `raspberry_pi` holds the files for Raspberry Pis, if there are any."""
 
     root: Path
     images: Path
     script: Callable[[Dialect, MacAddress, IPv4Address], str | Ignore]
     raspberry_pi: Path | None = None
 
-    def open(self, path: BootPath, mac: MacAddress, peer: IPv4Address) -> OpenFile | bytes | Ignore:
-        """The file that `path` means for the client `mac` at `peer`."""
+    def open(self, path: BootPath, mac: MacAddress, address: IPv4Address) -> OpenFile | bytes | Ignore:
+        """The file that `path` means for the client `mac` at `address`."""
         match path.target:
             case ScriptPath(dialect):
-                script = self.script(dialect, mac, peer)
+                script = self.script(dialect, mac, address)
                 return script if isinstance(script, Ignore) else script.encode()
             case ImagePath(release, file):
                 return open_beneath(self.images, (release, file))

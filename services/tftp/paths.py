@@ -1,7 +1,7 @@
 """What a TFTP file name means: the MAC address it claims, and the file it asks for. PURE.
 
-Firmware writes backslashes for slashes (shim#300), doubles them and leads with them (GRUB). Nothing is resolved here:
-a `..` stays in the path, for the opener to refuse.
+Firmware writes backslashes instead of slashes (shim#300), doubles them and starts with them (GRUB). Nothing is resolved
+here: a `..` stays in the path, and opening the file refuses it.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from services.ethernet import MacAddress
 from services.menus.menu import Dialect
 
-# As over HTTP: no hidden directories, which are those of a build that is under way.
+# As over HTTP: no hidden directories, which belong to builds in progress.
 _RELEASE = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
 _CLAIM = re.compile(r"[0-9A-Fa-f]{12}")
 # 01 is the hardware type, Ethernet; PXELINUX writes the address in lower case.
@@ -29,7 +29,7 @@ class BootFile:
 
 @dataclass(frozen=True, slots=True)
 class ScriptPath:
-    """What the loader reads to learn what to boot; it is made when it is asked for."""
+    """The script that tells a loader what to boot; made on request."""
 
     dialect: Dialect
 
@@ -39,7 +39,7 @@ class ScriptPath:
 
 @dataclass(frozen=True, slots=True)
 class ImagePath:
-    """The kernel or the initial ramdisk of a release, under the path that it has over HTTP too."""
+    """The kernel or the initial ramdisk of a release, with the same path as over HTTP."""
 
     release: str
     file: str
@@ -53,19 +53,19 @@ Target = BootFile | ScriptPath | ImagePath
 
 @dataclass(frozen=True, slots=True)
 class BootPath:
-    """`claimed` is the first component when it is twelve hexadecimal digits, else what PXELINUX writes in the name of
-    its configuration."""
+    """`claimed` is the first component if that is twelve hexadecimal digits, else the address that PXELINUX writes into
+    the name of its configuration, else None."""
 
     claimed: MacAddress | None
     target: Target
 
     def __str__(self) -> str:
-        """What was asked for, as it stands in events."""
+        """What was asked for, as shown in events."""
         return str(self.target)
 
 
 def parse(name: str) -> BootPath:
-    """Read a name as it was sent; never fails."""
+    """Read a name as sent; never fails."""
     parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
     claimed = None
     if parts and _CLAIM.fullmatch(parts[0]):
@@ -83,8 +83,8 @@ def _target(parts: tuple[str, ...]) -> Target:
             return ImagePath(release, file)
         case ("loader", file):
             return BootFile((file,))
-        # Debian's GRUB asks for /grub/x86_64-efi/grub.cfg first, and reads that one alone where it is there; other
-        # builds ask for /EFI/debian/grub.cfg or for one beside themselves.
+        # Debian's GRUB asks for /grub/x86_64-efi/grub.cfg first and, if it is there, reads no other; other builds ask
+        # for /EFI/debian/grub.cfg or for one beside themselves.
         case (*before, "grub.cfg") if "x86_64-efi" not in before and ".." not in before:
             return ScriptPath(Dialect.GRUB)
     return BootFile(parts)

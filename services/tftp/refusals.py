@@ -1,4 +1,4 @@
-"""What a client hears that gets no file."""
+"""The ERROR packets for clients that get no file. PURE."""
 
 from services.decision import Reason
 from services.tftp.packet import ErrorCode, encode_error
@@ -10,12 +10,12 @@ _REFUSALS = {
     Reason.READ_ONLY: (ErrorCode.ACCESS_VIOLATION, "this server takes no files"),
     Reason.MALFORMED: (ErrorCode.ILLEGAL_OPERATION, "unknown transfer mode"),
 }
-# Silence, not an ERROR: the client asks again, and it may be served then.
+# No ERROR, so that the client asks again: it may be served then.
 _SILENT = {Reason.STOPPING, Reason.TOO_MANY}
 
 
 def refusal(reason: Reason) -> bytes | None:
-    """The ERROR for it; None where the client is to hear nothing."""
+    """The ERROR for `reason`; None where the client gets no answer."""
     if reason in _SILENT:
         return None
     return encode_error(*_REFUSALS.get(reason, (ErrorCode.NOT_FOUND, reason.value)))

@@ -1,22 +1,23 @@
-"""One client's transfer with the content it gets, and its place on the short way (express.py). No sockets here."""
+"""One client's transfer with the content it gets, and its place on the fast path (fast_path.py). No sockets here."""
 
-import socket
 from dataclasses import dataclass
 
 from services.ethernet import MacAddress
 from services.linux.udp_batches import WindowSender
-from services.tftp.content_cache import PLAIN, Chunk, Content, ContentCache, Step
+from services.tftp.content_cache import NOTHING_PREPARED, Chunk, Content, ContentCache, PreparedWindow
 from services.tftp.transfer import BlockTransfer
 
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """`peer` as in services/linux/udp_batches.py; `request` is the hash of the datagram it sent; times are monotonic
+    """`peer` is as in services/linux/udp_batches.py, `request` the hash of the request datagram; times are monotonic
     seconds.
 
-    `own` is its socket, where it has one. `pending` are the first and the last block that the socket had no room for.
-    `ahead` is what to do when the ACK arrives that is expected, and `heard` when the last such one did: of these the
-    transfer is told later.
+    `own_port` says whether `sender` sends from a port of this session's own. `pending` is the first and the last block
+    that the socket had no room for. `due_tick` belongs to Deadlines.
+
+    On the fast path `chunk` is set: `prepared` is what to send when the expected ACK arrives, and `acked_at` when the
+    last expected one did. The transfer learns of these ACKs later, in `settle`.
     """
 
     peer: bytes
@@ -25,48 +26,48 @@ class Session:
     request: int
     content: Content
     transfer: BlockTransfer
-    outlet: WindowSender
-    own: socket.socket | None
+    sender: WindowSender
+    own_port: bool
     started: float
     reported_at: float | None = None
     reported_bytes: int = 0
     pending: tuple[int, int] | None = None
-    due: int = -1
-    ahead: Step = PLAIN
-    heard: float = 0.0
+    due_tick: int = -1
+    prepared: PreparedWindow = NOTHING_PREPARED
+    acked_at: float = 0.0
     chunk: Chunk | None = None
 
     @property
     def deadline(self) -> float:
         """When to retransmit."""
-        return max(self.transfer.deadline, self.heard + self.transfer.wait) if self.chunk else self.transfer.deadline
+        return max(self.transfer.deadline, self.acked_at + self.transfer.wait) if self.chunk else self.transfer.deadline
 
     def settle(self) -> BlockTransfer:
-        """The transfer, which knows all that arrived."""
+        """Tell the transfer of the ACKs that the fast path answered, and return it."""
         if self.chunk:
-            self.transfer.skip(self.ahead[3], self.heard)
+            self.transfer.skip(self.prepared[3], self.acked_at)
         return self.transfer
 
     @property
-    def takes_messages(self) -> bool:
-        """Whether its windows may leave through the shared socket as they lie in a chunk."""
-        return self.own is None and (self.outlet.cuts or self.transfer.terms.window == 1)
+    def sends_prepared(self) -> bool:
+        """Whether its windows can leave through the shared socket as they lie in a chunk."""
+        return not self.own_port and (self.sender.cuts or self.transfer.terms.window == 1)
 
-    def enter(self, arena: ContentCache) -> None:
-        """Take the short way, if there is one from here on."""
+    def enter_fast_path(self, cache: ContentCache) -> None:
+        """Take the fast path if it is open from here on."""
         transfer, terms = self.transfer, self.transfer.terms
-        if self.chunk or self.pending or not transfer.steady or not self.takes_messages:
+        if self.chunk or self.pending or not transfer.steady or not self.sends_prepared:
             return
         first = transfer.acked + terms.window + 1
-        if (chunk := arena.laid_out(self.content, terms.block, first)) and (
-            step := arena.step(chunk, terms.window, first)
+        if (chunk := cache.laid_out(self.content, terms.block, first)) and (
+            prepared := cache.prepare(chunk, terms.window, first)
         ):
-            self.chunk, self.ahead, self.heard = chunk, step, 0.0
+            self.chunk, self.prepared, self.acked_at = chunk, prepared, 0.0
             chunk.readers.add(self)
 
-    def leave(self) -> None:
-        """Take the plain way from here on."""
+    def leave_fast_path(self) -> None:
+        """Take the regular path from here on."""
         if self.chunk:
             self.settle()
             self.chunk.readers.discard(self)
-            self.chunk, self.ahead = None, PLAIN
+            self.chunk, self.prepared = None, NOTHING_PREPARED

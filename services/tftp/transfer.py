@@ -1,9 +1,10 @@
 """One TFTP read transfer as a state machine: PURE (RFC 1350, 2347, 2348, 2349, 7440; timer after RFC 6298).
 
-It is told what arrived and when, and says which blocks go out next, by number; whoever drives it reads the file, makes
-the packets and owns the socket. Blocks count from 1 without an end here; only the wire rolls over past 65535 to 0.
+It is told what arrived and when, and says which blocks to send next, by number; the caller reads the file, makes the
+packets and owns the socket. Block numbers start at 1 and have no limit here; only on the wire do they roll over past
+65535 to 0.
 
-The mode plays no part: netascii is served as bytes. Boot files are binary, a translation would spoil them, and the
+The mode plays no part: netascii is served as bytes. Boot files are binary, a translation would spoil them, and
 firmware that says netascii expects its file untouched.
 """
 
@@ -14,22 +15,23 @@ from typing import NamedTuple
 
 DEFAULT_BLOCK = 512
 SMALLEST_BLOCK = 8
-HEADERS = 32  # IPv4's, UDP's and TFTP's: a block that does not fit into the MTU with them would be fragmented
-LARGEST_BLOCK = 1500 - HEADERS  # what Ethernet takes, where nothing is known of the path
+HEADERS = 32  # bytes of IPv4, UDP and TFTP: a block that does not fit into the MTU with them would be fragmented
+LARGEST_BLOCK = 1500 - HEADERS  # what Ethernet takes; for paths of unknown MTU
 LARGEST_BLOCK_OF_ALL = 65464  # RFC 2348
 LARGEST_WINDOW = 64
-LARGEST_WINDOW_BYTES = 65507  # with TFTP's headers: what the kernel takes in one call to cut into packets
+LARGEST_WINDOW_BYTES = 65507  # with TFTP's headers: the most that the kernel cuts into packets in one call
 
-FIRST_WAIT = 1.0  # seconds before the first retransmission while no round trip was measured (RFC 6298, 2.1)
-SHORTEST_WAIT = 0.025  # a LAN answers in 0.2 ms, firmware that writes to flash in 20
+FIRST_WAIT = 1.0  # seconds before the first retransmission until a round trip was measured (RFC 6298, 2.1)
+SHORTEST_WAIT = 0.025  # a LAN answers in 0.2 ms, firmware that writes to flash in 20 ms
 LONGEST_WAIT = 5.0
-TRIES = 10  # retransmissions without progress before the client counts as gone: 21 s on a LAN, 42 s if it never spoke
+TRIES = 10  # retransmissions without progress until the client counts as gone: 21 s on a LAN, 47 s if it never spoke
 RESTART_AFTER = 2.0  # seconds without progress after which a repeated request is a new power-on, not a stray copy
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What was agreed. `granted` is the OACK's content (empty: no OACK); `longest_wait` bounds a retransmission."""
+    """What was agreed. `granted` is the content of the OACK (None: no OACK), `longest_wait` the longest wait before
+    a retransmission, in seconds."""
 
     block: int = DEFAULT_BLOCK
     window: int = 1
@@ -39,18 +41,18 @@ class Terms:
 
 @lru_cache(maxsize=64)
 def stretch(block: int) -> int:
-    """How many blocks of `block` bytes lie between two of which the round trip is measured: those of about 512 KiB.
+    """How many blocks of `block` bytes lie between two round-trip measurements: about 512 KiB worth, 512 at most.
 
-    Between them every window that is acknowledged whole is like the one before, and cheap for whoever drives this.
+    In between, every window that is acknowledged whole is like the one before, which the caller can exploit.
     """
     return min(512, 1 << max(0, ((768 << 10) // block).bit_length() - 1))
 
 
 def negotiate(options: Mapping[str, str], size: int, largest: int = LARGEST_BLOCK) -> Terms:
-    """Grant what was asked (lower-case names) as far as it makes sense; `size` is the file's, in bytes; `largest` the
-    block that the path to the client takes whole.
+    """Grant the options asked for (lower-case names) as far as they make sense.
 
-    A value that is no number or out of range is left out of the OACK, as RFC 2347 allows: it never fails a boot.
+    `size` is the file's, in bytes; `largest` is the largest block that the path to the client takes unfragmented. A
+    value that is not a number or out of range is left out of the OACK, as RFC 2347 allows: it never fails a boot.
     """
     granted: dict[str, str] = {}
     block, window, longest_wait = DEFAULT_BLOCK, 1, LONGEST_WAIT
@@ -65,8 +67,8 @@ def negotiate(options: Mapping[str, str], size: int, largest: int = LARGEST_BLOC
         elif name == "tsize":
             granted[name] = str(size)
         elif name == "timeout" and 1 <= value <= 255:
-            # The client's own interval is only an upper bound here: waiting whole seconds for what a LAN tells in
-            # milliseconds helps nobody.
+            # The client's interval is only an upper bound here: waiting whole seconds helps nobody on a LAN, where a
+            # loss shows within milliseconds.
             longest_wait = min(LONGEST_WAIT, float(value))
             granted[name] = text
         elif name == "windowsize" and value >= 1:
@@ -79,7 +81,7 @@ def negotiate(options: Mapping[str, str], size: int, largest: int = LARGEST_BLOC
 
 
 class Wait(NamedTuple):
-    """Nothing to do until the deadline or the next packet."""
+    """Do nothing until the deadline or the next packet."""
 
 
 class SendOptions(NamedTuple):
@@ -87,7 +89,7 @@ class SendOptions(NamedTuple):
 
 
 class SendBlocks(NamedTuple):
-    """Send the blocks from `first` to `last`, both included, in order; replaces what was still to be sent."""
+    """Send the blocks `first` to `last`, both included, in order, instead of any that are still unsent."""
 
     first: int
     last: int
@@ -98,7 +100,7 @@ class Done(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """The client only wanted the size of the file, learned it and left: no failure."""
+    """The client only wanted to know the size of the file and left: not a failure."""
 
 
 class Failed(NamedTuple):
@@ -111,10 +113,10 @@ Step = Wait | SendOptions | SendBlocks | Done | Probed | Failed
 
 
 class BlockTransfer:
-    """The sender's side of one transfer; all times are monotonic seconds, given by the caller.
+    """The sender's side of one transfer. All times are monotonic seconds, given by the caller.
 
-    Every method that takes something from the client, and `expire`, returns the next `Step`. When `deadline` has
-    passed, call `expire`.
+    Every method that takes something from the client returns the next `Step`, and so does `expire`, to be called when
+    `deadline` has passed.
     """
 
     __slots__ = (
@@ -137,15 +139,15 @@ class BlockTransfer:
     def __init__(self, terms: Terms, size: int, now: float) -> None:
         self.terms = terms
         self.size = size
-        self.blocks = size // terms.block + 1  # the last one is short, and empty where the size divides evenly
+        self.blocks = size // terms.block + 1  # the last one is short, or empty where the size divides evenly
         self.acked = 0
         self.deadline = now
         self._negotiating = terms.granted is not None
         self._sent = 0  # the highest block ever sent
-        self._timed: tuple[int, float] | None = None  # a block sent once, and when: what a round trip is measured on
+        self._timed: tuple[int, float] | None = None  # a block sent once, and when, to measure a round trip
         self._round_trip: float | None = None
         self._deviation = 0.0
-        self._unsure = True  # whether the next window is timed because nothing was measured since the last loss
+        self._unsure = True  # whether nothing was measured since the last loss: then the next window is timed
         self.wait = min(FIRST_WAIT, terms.longest_wait)
         self._tries = 0
         self._progressed_at = now
@@ -157,33 +159,33 @@ class BlockTransfer:
 
     @property
     def outstanding(self) -> tuple[int, int]:
-        """The first and the last block of the window that waits for its ACK."""
+        """The first and the last block of the window that is waiting for its ACK."""
         return self.acked + 1, min(self.acked + self.terms.window, self.blocks)
 
     @property
     def steady(self) -> bool:
-        """Whether the next ACK will be, if nothing goes wrong, of a whole window that nothing is measured on.
+        """Whether the next ACK, if nothing goes wrong, is that of a whole window that is not timed.
 
-        Then one may, instead of calling `acknowledge` for each window, send the next window for each such ACK and tell
-        `skip` later. The first window that has a block divisible by `stretch` is the last of which this is true, and it
-        is never true of one that is short.
+        Then the caller need not call `acknowledge` for each window: it may answer each such ACK with the next window,
+        and call `skip` later. This holds up to the first window with a block divisible by `stretch`, and never for a
+        short window.
         """
         if self._negotiating or self._unsure or self._timed is not None:
             return False
         return self._sent == self.acked + self.terms.window
 
     def skip(self, acked: int, now: float) -> None:
-        """Take it that window after window was acknowledged up to block `acked`, the last of them at `now`."""
+        """Take note that whole windows were acknowledged up to block `acked`, the last of them at `now`."""
         if acked > self.acked:
             self.acked = acked
             self._sent = acked + self.terms.window
-            self._timed = (self._sent, now) if self._due(self._sent) else None
+            self._timed = (self._sent, now) if self._is_timed(self._sent) else None
             self._tries = 0
             self._progressed_at = now
             self.deadline = now + self.wait
 
     def start(self, now: float) -> Step:
-        """Answer the request: with the OACK, or without options with the first block."""
+        """Answer the request: with the OACK, or with the first block if there were no options."""
         if self._negotiating:
             self._timed = (0, now)
             return self._send_options(now)
@@ -193,7 +195,7 @@ class BlockTransfer:
         """Take the ACK of block `number` modulo 65536.
 
         A repeated or stale ACK changes nothing: answering it would double every later packet (the Sorcerer's
-        Apprentice). An ACK from the middle of the window means the rest was lost: go on from there (RFC 7440).
+        Apprentice). An ACK from the middle of the window means that the rest was lost: go on from there (RFC 7440).
         """
         if self._negotiating:
             if number != 0:
@@ -219,7 +221,7 @@ class BlockTransfer:
         return self._send_options(now) if self._negotiating else self._send_window(now)
 
     def repeat(self, now: float) -> Step:
-        """Take a copy of the request: answered again only while the client has acknowledged nothing."""
+        """Take a copy of the request; it is answered again only while the client has acknowledged nothing."""
         if self._negotiating:
             self._timed = None
             return self._send_options(now)
@@ -230,16 +232,16 @@ class BlockTransfer:
     def abort(self, code: int, message: str) -> Step:
         """Take the client's ERROR.
 
-        EDK2 asks for tsize, reads it in the OACK and aborts with code 8; Intel's boot ROMs do so with code 0.
+        EDK2 asks for tsize, reads it from the OACK and aborts with code 8; Intel's boot ROMs do so with code 0.
         """
         return self._leave(code in (0, 8), f"the client aborted with error {code}: {message or 'no message'}")
 
     def replace(self) -> Step:
-        """Take another request from the same address and port: this transfer is over."""
-        return self._leave(True, "the client asked anew")
+        """Take a new request from the same address and port: this transfer is over."""
+        return self._leave(True, "the client sent a new request")
 
     def stalled(self, now: float) -> bool:
-        """Whether a repeated request must mean that the client was switched off and on again."""
+        """Whether a repeated request can only mean that the client was switched off and on again."""
         return now - self._progressed_at > RESTART_AFTER
 
     def _advance(self, acked: int, now: float) -> None:
@@ -270,13 +272,13 @@ class BlockTransfer:
 
     def _send_window(self, now: float) -> SendBlocks:
         first, last = self.outstanding
-        # Only a last block that never went out before gives an honest round trip.
-        self._timed = (last, now) if last > self._sent and self._due(last) else None
+        # Only a last block that is sent for the first time gives an honest round trip.
+        self._timed = (last, now) if last > self._sent and self._is_timed(last) else None
         self._sent = max(self._sent, last)
         self.deadline = now + self.wait
         return SendBlocks(first, last)
 
-    def _due(self, last: int) -> bool:
-        # One round trip in a stretch is enough, unless what was measured did not hold.
+    def _is_timed(self, last: int) -> bool:
+        # One round trip per stretch is enough, unless there was a loss since.
         apart = stretch(self.terms.block)
         return self._unsure or last // apart != self.acked // apart

@@ -7,13 +7,13 @@ import socket
 import struct
 import sys
 
-PATIENCE = 4.0
+TIMEOUT = 4.0
 
 
 def tftp(address: str, path: str) -> int:
     """Bytes of the first answer to a read request, of whatever kind."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(PATIENCE)
+        client.settimeout(TIMEOUT)
         client.sendto(struct.pack("!H", 1) + path.encode() + b"\0octet\0", (address, 69))
         try:
             return len(client.recv(65536))
@@ -24,7 +24,7 @@ def tftp(address: str, path: str) -> int:
 def http(address: str, path: str) -> int:
     """Bytes that came before the connection ended, by whatever way."""
     received = 0
-    with socket.create_connection((address, 80), PATIENCE) as client:
+    with socket.create_connection((address, 80), TIMEOUT) as client:
         try:
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
             while chunk := client.recv(65536):

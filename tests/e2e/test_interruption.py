@@ -14,7 +14,7 @@ from tests.room.namespaces import PREFIX, leftovers
 from tests.room.processes import RoomError, rooms_of_processes, wait_until
 from tests.room.room import CHECKOUT
 
-PATIENCE = 600
+TIMEOUT = 600
 
 
 def interrupt(directory: Path, when: Callable[[str, int], bool], number: signal.Signals) -> str:
@@ -36,13 +36,13 @@ def interrupt(directory: Path, when: Callable[[str, int], bool], number: signal.
         return when(log.read_text(), demo.pid)
 
     try:
-        wait_until(ready, PATIENCE, "the moment to interrupt")
+        wait_until(ready, TIMEOUT, "the moment to interrupt")
         demo.send_signal(number)
-        assert demo.wait(PATIENCE) == 128 + number
+        assert demo.wait(TIMEOUT) == 128 + number
     finally:
         if demo.poll() is None:
             demo.terminate()
-            demo.wait(PATIENCE)
+            demo.wait(TIMEOUT)
     return log.read_text()
 
 

@@ -16,7 +16,7 @@ type_names = {DISCOVER: "DISCOVER", OFFER: "OFFER", REQUEST: "REQUEST", ACK: "AC
 
 
 def option(code: int, value: bytes) -> bytes:
-    """One option as it stands on the wire."""
+    """One option in its wire format."""
     return bytes([code, len(value)]) + value
 
 
@@ -31,7 +31,7 @@ def message(
     ciaddr: str = NOWHERE,
     giaddr: str = NOWHERE,
 ) -> bytes:
-    """A client's datagram: message type first, then `options` in their order."""
+    """A client's datagram: the message type first, then `options` in order."""
     addresses = [IPv4Address(text).packed for text in (ciaddr, NOWHERE, NOWHERE, giaddr)]
     header = _HEADER.pack(1, 1, 6, 0, xid, secs, flags, *addresses, mac, b"", b"", _COOKIE)
     return header + option(53, bytes([kind])) + b"".join(option(*each) for each in options) + b"\xff"
@@ -52,7 +52,7 @@ def firmware(architecture: int, *more: tuple[int, bytes], undi: str = "002001") 
 
 @dataclass
 class Answer:
-    """A server's datagram, taken apart."""
+    """The fields of a server's datagram."""
 
     op: int
     xid: int

@@ -9,14 +9,14 @@ from ipaddress import IPv4Address
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, message
 
 _BROADCAST = 0x8000
-_PATIENCE = 2.0  # seconds that a client waits for an answer
+_TIMEOUT = 2.0  # seconds that a client waits for an answer
 _TRIES = 15
 
 
 @dataclass
 class Crowd:
-    """The clients of one socket, which is bound to port 68. `offered` counts the OFFERs; `leased` has each MAC address
-    with its latest address, in the order of the ACKs."""
+    """The clients of one socket, which is bound to port 68. `offered` counts the OFFERs; `leased` has the latest
+    address of each MAC address, in the order of the ACKs."""
 
     udp: socket.socket
     offered: int = 0
@@ -26,11 +26,11 @@ class Crowd:
     async def lease(
         self, macs: Sequence[bytes], at_once: int, progress: Callable[[int], None] = lambda _: None
     ) -> None:
-        """Get a lease for each, `at_once` at the same time; `progress` is told after each how many have theirs.
+        """Get a lease for each, `at_once` at the same time; `progress` is called with the number of leases so far.
 
         Raises TimeoutError when a client gets none."""
         loop = asyncio.get_running_loop()
-        loop.add_reader(self.udp, self._hear)
+        loop.add_reader(self.udp, self._receive)
         places = asyncio.Semaphore(at_once)
         done = 0
 
@@ -65,11 +65,11 @@ class Crowd:
         self._waiting[xid.to_bytes(4, "big")] = waiting = asyncio.get_running_loop().create_future()
         try:
             self.udp.sendto(message(kind, mac, options, xid=xid, flags=_BROADCAST), ("255.255.255.255", 67))
-            return await asyncio.wait_for(waiting, _PATIENCE)
+            return await asyncio.wait_for(waiting, _TIMEOUT)
         finally:
             self._waiting.pop(xid.to_bytes(4, "big"), None)
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         while True:
             try:
                 datagram = self.udp.recv(4096)

@@ -1,4 +1,4 @@
-"""TFTP clients for tests: a reader that keeps RFC 1350 and 7440 (PURE), and a socket to play packets on.
+"""TFTP clients for tests: a reader that follows RFC 1350 and 7440 (PURE), and a socket to send and receive packets.
 
 The reader is written from the RFCs and shares no code with the server.
 """
@@ -32,7 +32,7 @@ def oack(datagram: bytes) -> dict[str, str]:
 
 
 def data(datagram: bytes) -> tuple[int, bytes]:
-    """Number and content of a DATA packet."""
+    """Block number and content of a DATA packet."""
     opcode, block = struct.unpack_from("!HH", datagram)
     assert opcode == 3, datagram[:40]
     return block, datagram[4:]
@@ -48,7 +48,7 @@ def error(datagram: bytes) -> tuple[int, str]:
 
 @dataclass
 class Reader:
-    """Takes DATA in order, acknowledges whole windows and gaps; `answer` returns the packet to send, or nothing."""
+    """Takes DATA in order and acknowledges whole windows and gaps; `answer` returns the packet to send, or None."""
 
     block: int = 512
     window: int = 1
@@ -66,7 +66,7 @@ class Reader:
         if number != (self.received + 1) & 0xFFFF or self.done:
             behind = (self.received - number) & 0xFFFF < 0x8000
             if behind and self.received and number == self.received & 0xFFFF:
-                return ack(self.received)  # the sender did not hear our ACK
+                return ack(self.received)  # the sender did not get our ACK
             if not behind and not self._gap_acked:
                 self._gap_acked = True
                 self._since_ack = 0
@@ -84,7 +84,7 @@ class Reader:
 
 
 class UdpPeer:
-    """One client socket that talks to a server on loopback."""
+    """A client socket that talks to a server on loopback."""
 
     def __init__(self, port: int, source: str = "127.0.0.1") -> None:
         self.server = ("127.0.0.1", port)
@@ -105,7 +105,7 @@ class UdpPeer:
 
     async def receive(self, seconds: float = 30.0) -> bytes:
         """The next packet, which must come from the server's own port."""
-        try:  # the loop costs more than the packet when thousands of them wait
+        try:  # the event loop costs more than the packets when thousands of clients wait
             datagram, sender = self.socket.recvfrom(65536)
         except BlockingIOError:
             async with asyncio.timeout(seconds):
@@ -120,7 +120,7 @@ class UdpPeer:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing has arrived: on loopback a sent packet is there when `sendto` returns."""
+        """Whether nothing has arrived: on loopback a packet has arrived when `sendto` returns."""
         try:
             self.socket.recv(65536)
         except BlockingIOError:

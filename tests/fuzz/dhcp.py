@@ -1,10 +1,10 @@
 """A DHCP datagram through decoding, decision and encoding. The first two bytes say where it arrived, and the profile.
 
-Must hold of the boot server: no exception; an answer is a strict one, gives no address away, goes to the asker, its
-relay or everybody, and fits into one frame; what leaves by its fast ways (copies of a request known from memory,
-templates) is what the plain way says, and to strangers nothing. Of the DHCP server, whose leases last from input to
-input: the same, but that what it gives away is of its pool and nobody else's, and that it remembers no more than its
-pool has addresses.
+What must hold for the boot server: it raises nothing; an answer is well-formed, gives no address away, goes to the
+client, its relay or everybody, and fits into one frame; the fast paths (answers from memory to copies of a request,
+templates) send what the plain path would send; strangers get nothing. For the DHCP server, whose leases last from input
+to input: the same, except that an address it gives away is of its pool and nobody else's; and it remembers no more than
+its pool has addresses.
 """
 
 import logging
@@ -37,15 +37,15 @@ SUBNETS = (
     Subnet(IPv4Network("10.78.0.0/24"), (AddressRange.parse("10.78.0.130-10.78.0.131"),), lease_seconds=600),
 )
 _POOL = {address for subnet in SUBNETS for address in subnet.dynamic}
-_BETWEEN = 1.0  # seconds from one input to the next, for leases
-_SOON = 0.25  # the same for the boot server, which knows a copy for a second
-_STRANGER = 0x80  # in the first byte: nobody may boot
+_BETWEEN = 1.0  # seconds from one input to the next, by the clock of the leases
+_SOON = 0.25  # the same by the clock of the boot server, which remembers a request for a second
+_STRANGER = 0x80  # this bit of the first byte: nobody may boot
 LONGEST_ANSWER = 1500 - 28
-"""What one Ethernet frame holds, less the headers of IP and UDP: boot firmware does not put fragments together."""
+"""One Ethernet frame without the headers of IP and UDP: boot firmware does not reassemble fragments."""
 
 
 def seeds() -> list[bytes]:
-    """The captured requests, as if each had arrived at either port; and what DHCP clients say to their server."""
+    """The captured requests, as if each had arrived at either port, and messages of DHCP clients to their server."""
     asked = [each.payload for name in all_captures() for each in datagrams(name, 67, 4011) if each.payload[0] == 1]
     found = [bytes([at, profile]) + payload for payload in asked for at in (0, 2) for profile in range(len(PROFILES))]
     wanted = [(50, bytes([10, 77, 0, 130])), (61, b"\1PC"), (82, b"\1\4port")]
@@ -56,23 +56,23 @@ def seeds() -> list[bytes]:
     return found
 
 
-class Wire:
-    """In the place of a socket: what was sent, and where to."""
+class FakePort:
+    """In place of a UdpPort: what was sent, and where to."""
 
     def __init__(self) -> None:
         self.sent: Counter[tuple[bytes, Peer]] = Counter()
 
     def send(self, datagram: bytes, destination: Peer) -> None:
-        """Take a datagram."""
+        """Record a datagram."""
         self.sent[datagram, destination] += 1
 
     def send_all(self, answers: Iterable[tuple[bytes, Peer]]) -> None:
-        """Take several."""
+        """Record several."""
         self.sent.update(answers)
 
 
 class Target:
-    """Both servers; the clock of the leases goes on by a second with each input."""
+    """Both servers; each input moves their clocks."""
 
     def __enter__(self) -> Self:
         self._leasing = Leasing(SUBNETS, [BOX])
@@ -105,21 +105,21 @@ class Target:
                 self.lease(datagram)
 
     def hear(self, datagram: bytes, arrival: Arrival) -> None:
-        """Hand a datagram to the boot server, with a copy of another xid and one that is the same."""
+        """Hand a datagram to the boot server, with a copy that has another xid and one that is identical."""
         self._monotonic += _SOON
         hear(datagram, arrival, self._profile)
         again = datagram[:4] + bytes(each ^ 0x55 for each in datagram[4:8]) + datagram[8:]
         replies = [answer_to(each, arrival, self._profile) for each in (datagram, again, datagram)]
         if any(reply.delay for reply in replies if reply):
-            return  # waits in an event loop
-        wire, peer = Wire(), (str(arrival.source), arrival.source_port)
-        self._server.hear(cast(Any, wire), arrival.port, [(each, peer) for each in (datagram, again, datagram)])
+            return  # a delayed answer needs an event loop
+        port, peer = FakePort(), (str(arrival.source), arrival.source_port)
+        self._server.handle(cast(Any, port), arrival.port, [(each, peer) for each in (datagram, again, datagram)])
         wanted = [(packet.encode(each), (str(each.destination), each.destination_port)) for each in replies if each]
-        assert wire.sent == Counter(wanted if self._may else [])
+        assert port.sent == Counter(wanted if self._may else [])
         self._faults.check()
 
     def lease(self, datagram: bytes) -> None:
-        """Hand a datagram to the DHCP server, where it finds nobody at the addresses that it probes."""
+        """Hand a datagram to the DHCP server, which finds nobody at the addresses that it probes."""
         read = packet.decode(datagram)
         if isinstance(read, Ignore):
             return
@@ -130,7 +130,7 @@ class Target:
             last = before.get(address)
             assert address in _POOL
             assert last is None or last.mac == read.mac or last.state is State.RELEASED or last.expires <= self._now
-            self._leasing.probed(read.mac, address)
+            self._leasing.found_free(read.mac, address)
         if isinstance(decision, Offer | LeaseGrant | Information | Refusal):
             encoded = packet.encode(lease_reply(read, decision, BOX))
             answer = Answer.parse(encoded)
@@ -138,12 +138,12 @@ class Target:
             assert len(encoded) <= LONGEST_ANSWER
         self._leasing.changes()
         assert len(self._leasing.leases()) <= len(_POOL)
-        assert len(self._leasing._held) <= len(_POOL)
-        assert len(self._leasing._records) <= len(_POOL)
+        assert len(self._leasing._offers) <= len(_POOL)
+        assert len(self._leasing._latest) <= len(_POOL)
 
 
 def answer_to(datagram: bytes, arrival: Arrival, profile: Profile) -> Reply | None:
-    """What the box answers to a datagram, by the plain way, if anything."""
+    """The box's answer to a datagram by the plain path, if there is one."""
     read = packet.decode(datagram)
     if isinstance(read, Ignore):
         return None
@@ -156,7 +156,7 @@ def answer_to(datagram: bytes, arrival: Arrival, profile: Profile) -> Reply | No
 
 
 def hear(datagram: bytes, arrival: Arrival, profile: Profile) -> Answer | None:
-    """What the box answers to a datagram, if anything, after it was checked."""
+    """The box's answer to a datagram, if there is one, after checking it."""
     packet.looks_like_boot(datagram, arrival.port)
     peeked, read = packet.peek(datagram), packet.decode(datagram)
     if isinstance(peeked, Ignore):
@@ -176,7 +176,7 @@ def hear(datagram: bytes, arrival: Arrival, profile: Profile) -> Answer | None:
     assert answer.mac == datagram[28:34] == bytes(read.mac)
     assert answer.xid.to_bytes(4, "big") == datagram[4:8]
     assert answer.yiaddr == "0.0.0.0"
-    assert not {1, 3, 6, 51, 58, 59} & answer.options.keys(), "the options of a lease"
+    assert not {1, 3, 6, 51, 58, 59} & answer.options.keys(), "it has options of a lease"
     assert answer.options[54] == BOX.packed
     assert str(reply.destination) in (EVERYONE, str(arrival.source), answer.giaddr)
     assert len(encoded) <= LONGEST_ANSWER

@@ -1,8 +1,7 @@
-"""Bytes on several connections to a real HTTP server on loopback, in one input (pieces.py). Some are a stranger's.
+"""Any bytes on several connections to a real HTTP server on loopback, in one input (pieces.py). Some are a stranger's.
 
-Must hold: no fault is logged; a stranger gets not one byte; the tar of secrets comes only to whom sent its token; what
-is said to be a part of a file is that part; every connection ends; afterwards no request, no connection and no
-descriptor is left.
+Must hold: no fault is logged; a stranger gets not a single byte; only who sent its token gets the tar of secrets; what
+comes as a part of a file is that part; every connection ends; afterwards no request, connection or descriptor is left.
 """
 
 import asyncio
@@ -35,7 +34,7 @@ _LINES = rb"(?:[^\r]+\r\n)*?"
 _PART = re.compile(
     rb"HTTP/1.1 206 [^\r]*\r\n" + _LINES + rb"Content-Range: bytes (\d+)-(\d+)/(\d+)\r\n" + _LINES + rb"\r\n"
 )
-_SETTLED, _ENDED = 0.02, 10.0  # seconds in which a request is served if it is whole; in which a connection ends
+_SETTLED, _ENDED = 0.02, 10.0  # seconds within which a complete request is served, and a connection ends
 
 
 def request(path: str, *headers: str, method: str = "GET", body: str = "") -> bytes:
@@ -44,11 +43,11 @@ def request(path: str, *headers: str, method: str = "GET", body: str = "") -> by
 
 
 def seeds() -> list[bytes]:
-    """All that the server knows, as iPXE, firmware and the live system ask it, and ways to ask it wrongly."""
+    """All that the server serves, as iPXE, firmware and the live system ask for it, and ways to ask wrongly."""
     image = f"{BOOT}/image/r1"
     report = "stage=computing&uptime=3"
     length = f"Content-Length: {len(report)}"
-    asked = [
+    requests = [
         request(f"{BOOT}/boot.ipxe", "User-Agent: iPXE/1.0.0"),
         request(f"{BOOT}/loader/snponly.efi", method="HEAD") + request(f"{BOOT}/loader/snponly.efi"),
         request(f"{image}/vmlinuz", "Range: bytes=5-9") + request(f"{image}/initrd.img", "Range: bytes=-5"),
@@ -66,11 +65,11 @@ def seeds() -> list[bytes]:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(50),
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ]
-    return [join([(whose, each)]) for each in asked for whose in (0, 1, 2)] + [join(enumerate(asked[:4]))]
+    return [join([(whose, each)]) for each in requests for whose in (0, 1, 2)] + [join(enumerate(requests[:4]))]
 
 
 class Target:
-    """The server, which lives from the first input to the last."""
+    """The server; it runs from the first input to the last."""
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -89,7 +88,7 @@ class Target:
             loaders=folder / "boot",
             admit=lambda _, peer: Ignore(Reason.NOT_ALLOWED) if str(peer) == STRANGER else MAC,
             script=lambda *_: "#!ipxe\necho hello\n",
-            chosen=self._chosen,
+            entry_script=self._entry_script,
             secrets=lambda _, token: _SECRET if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
             report=self._report,
             emit=lambda _: None,
@@ -111,8 +110,9 @@ class Target:
         self._loop.run_until_complete(self._play(data))
 
     async def _play(self, data: bytes) -> None:
-        talks = [self._talk(STRANGER if whose & 1 else PEER, whose, said) for whose, said in split(data, MOST_PIECES)]
-        await asyncio.gather(*talks)
+        await asyncio.gather(
+            *(self._talk(STRANGER if whose & 1 else PEER, whose, said) for whose, said in split(data, MOST_PIECES))
+        )
         assert self.server._connections is not None
         async with asyncio.timeout(_ENDED):
             while self.server._connections.all:
@@ -122,7 +122,7 @@ class Target:
         self._faults.check()
 
     async def _talk(self, source: str, whose: int, said: bytes) -> None:
-        """One connection, that says this, hears what is answered, and hangs up."""
+        """Send this on one connection, read what comes, and hang up."""
         loop = asyncio.get_running_loop()
         with socket.socket() as tcp:
             tcp.bind((source, 0))
@@ -148,7 +148,7 @@ class Target:
         assert _SECRET not in received or TOKEN.encode() in said
 
     async def _settled(self, said: bytes) -> None:
-        """Let the server take what was said; a request that is not whole keeps it waiting, and us not for long."""
+        """Give the server time to take what was sent; an incomplete request keeps it waiting, so not for long."""
         loop = asyncio.get_running_loop()
         until = loop.time() + _SETTLED
         for _ in range(4):
@@ -157,7 +157,7 @@ class Target:
         while self.server._connections.underway and loop.time() < until:
             await asyncio.sleep(0.0005)
 
-    async def _chosen(self, mac: MacAddress, peer: IPv4Address, key: str, password: str | None) -> str | Ignore:
+    async def _entry_script(self, mac: MacAddress, peer: IPv4Address, key: str, password: str | None) -> str | Ignore:
         await asyncio.sleep(0)
         return f"#!ipxe\necho {key}\n" if password else Ignore(Reason.PASSWORD_NEEDED)
 
@@ -166,7 +166,7 @@ class Target:
 
 
 def _parts_fit(received: bytes) -> bool:
-    """Whether each part of a file that was answered with is the one it is said to be; the last may be cut short."""
+    """Whether each part of a file is the one that its Content-Range says; the last may be cut short."""
     for found in _PART.finditer(received):
         first, last, size = map(int, found.groups())
         assert first <= last < size, found[0]

@@ -1,29 +1,29 @@
-"""A live system's report: from its bytes to what people are shown, and to the registry's text and back.
+"""A live system's report: from its bytes to what people see, and to the registry's text and back.
 
-The first byte says which stage stands before the input, or none: few mutations would spell one.
+The first byte of an input says which stage to put before the rest, if any: few mutations would spell one.
 
-Must hold: no exception; what is kept is bounded and printable, and comes back from the registry as it was.
+Must hold: no exception; what is kept is bounded and printable, and comes back from the registry unchanged.
 """
 
 import json
 from contextlib import redirect_stdout
-from dataclasses import replace
+from dataclasses import asdict, replace
 from io import StringIO
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
 
-from appliance.cli.clients import boot_json, stage_words
 from appliance.cli.output import show_table
 from appliance.journal.recorder import decoded, encode
 from appliance.journal.timeline import Boot, fold
+from appliance.view import boots
 from services.decision import Ignore
 from services.ethernet import MacAddress
 from services.events import Reported
 from services.http.reports import LONGEST_DETAIL, LONGEST_NAME, MOST_DETAILS, STAGES, decode
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
-_SCREEN = StringIO()  # one for all: click remembers every stream that it has written to
+_SCREEN = StringIO()  # only one: click keeps every stream that it has written to
 BOOT = Boot(1, MAC, 1.0, "T0ken", "r1", last_event=1.0)
 
 
@@ -35,7 +35,7 @@ def seeds() -> list[bytes]:
 
 
 class Target:
-    """Has no state."""
+    """Stateless."""
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +50,7 @@ class Target:
 
 
 def take(body: bytes) -> Reported | Ignore:
-    """What is made of a report, after it was checked and shown."""
+    """Decode a report, check it, and show it."""
     report = decode(MAC, body)
     if isinstance(report, Ignore):
         return report
@@ -62,13 +62,13 @@ def take(body: bytes) -> Reported | Ignore:
         assert all(letter.isprintable() or letter == "\n" for letter in value)
     boot = fold(BOOT, report, 2.0)
     stored = encode(report)
-    stored.encode()  # as SQLite stores it: lone surrogates would end here
+    stored.encode()  # as SQLite stores it: lone surrogates would fail here
     ((_, revived),) = decoded([(2.0, "Reported", stored)])
     assert revived == report
-    json.dumps(boot_json(boot)).encode()
+    json.dumps(asdict(boots.view(boot, 3.0))).encode()
     late = replace(boot, last_event=0.0)
     _SCREEN.seek(0)
     _SCREEN.truncate()
     with redirect_stdout(_SCREEN):
-        show_table(("stage", "host"), [(stage_words(late), late.host_id)], "")
+        show_table(("stage", "host"), [(boots.view(late, 1000.0).progress, late.host_id)], "")
     return report

@@ -1,7 +1,7 @@
-"""Datagrams of several peers to a real TFTP server on loopback, in one input (pieces.py). One peer is a stranger.
+"""Datagrams of several peers to a real TFTP server on loopback, as one input (pieces.py). One peer is a stranger.
 
-Must hold: no fault is logged; the stranger hears nothing; nothing leaves but errors, options and parts of the files
-that are served; an honest client is served afterwards; when all peers have left, no session and no descriptor is.
+Must hold: no fault is logged; the stranger gets nothing; nothing is sent but errors, options and parts of the files
+served; afterwards an honest client is served; when all peers have left, no session and no descriptor remains.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
 from services.menus.menu import Dialect
 from services.tftp.files import Files
-from services.tftp.server import MOST_SESSIONS_A_CLIENT, TftpServer
+from services.tftp.responder import MOST_SESSIONS_A_CLIENT
+from services.tftp.server import TftpServer
 from tests.captures import all_captures, datagrams
 from tests.fakes.tftp_peer import Reader, UdpPeer, ack, rrq
 from tests.fuzz.faults import Faults
@@ -36,7 +37,7 @@ _LEAVE = b"\0\5\0\0bye\0"
 
 
 def seeds() -> list[bytes]:
-    """Whole transfers with several options, a size probe, odd names, and what captured firmware asked."""
+    """Whole transfers with several options, a size probe, odd names, and the requests of captured firmware."""
     probe = [(0, rrq("small", tsize=0, blksize=1468)), (0, b"\0\5\0\x08User aborted the transfer\0")]
     plain = [(1, rrq("file")), *((1, ack(block)) for block in range(1, 11))]
     window = [(2, rrq("file", blksize=512, windowsize=4, timeout=1)), *((2, ack(block)) for block in (0, 4, 2, 8, 10))]
@@ -55,7 +56,7 @@ def seeds() -> list[bytes]:
 
 
 class Target:
-    """The server, which lives from the first input to the last, and its peers."""
+    """The server, which runs from the first input to the last, and its peers."""
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -94,24 +95,24 @@ class Target:
         for whose, datagram in split(data, MOST_PIECES):
             self._peers[whose % len(self._peers)].send(datagram)
             if whose & 0x80:
-                await asyncio.sleep(0)  # the server takes what there is, before more comes
+                await asyncio.sleep(0)  # let the server receive before more is sent
         assert await self._honest.fetch(rrq("small"), Reader()) == SMALL
-        sessions = self.server._sessions
+        sessions = self.server._sessions.by_peer
         assert len(sessions) <= len(SOURCES) + 1
         assert len(sessions) <= MOST_SESSIONS_A_CLIENT
         for peer in self._peers:
-            for datagram in self._heard(peer):
+            for datagram in self._received(peer):
                 assert peer.address[0] != STRANGER, "a stranger was answered"
                 assert _fit(datagram), datagram[:60]
             peer.send(_LEAVE)
-        # Its answer comes behind theirs; its own last ACK may still be on the way.
+        # Its file comes after all answers to them; its own last ACK may still be under way.
         assert await self._honest.fetch(rrq("small"), Reader()) == SMALL
         self._honest.send(_LEAVE)
         while sessions:
             await asyncio.sleep(0)
-        assert not self.server._blocked
+        assert not self.server._sessions.blocked
         for peer in self._peers:
-            self._heard(peer)
+            self._received(peer)
         assert len(os.listdir("/proc/self/fd")) == self._descriptors
         self._faults.check()
 
@@ -124,13 +125,13 @@ class Target:
     async def _close(self) -> None:
         self.server.close()
 
-    def _heard(self, peer: UdpPeer) -> list[bytes]:
-        heard: list[bytes] = []
+    def _received(self, peer: UdpPeer) -> list[bytes]:
+        received: list[bytes] = []
         while True:
             try:
-                heard.append(peer.socket.recv(65536))
+                received.append(peer.socket.recv(65536))
             except BlockingIOError:
-                return heard
+                return received
 
 
 def _fit(datagram: bytes) -> bool:

@@ -28,12 +28,12 @@ from tests.room.processes import Process, wait_until
 from tests.room.room import BOX, appliance_command, host_mac, write_configuration
 
 GATEWAY = IPv4Address("10.77.0.50")
-VANDAL = IPv4Address("10.77.0.66")
+ATTACKER = IPv4Address("10.77.0.66")
 HONEST = "10.79.0.0/16"
 FORGED = "10.80.0.0/16"
 """Addresses that are on no machine: what is sent to them is lost behind the gateway, and nothing comes back."""
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 LOADER = LOADERS / "snponly.efi"
 
 _TRIES = (1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0)  # seconds that a PC waits for an answer before it asks again
@@ -42,7 +42,7 @@ _Found = TypeVar("_Found")
 
 
 class AttackedBox(Box):
-    """The box, with a gateway to two networks of PCs, and with a vandal on its own."""
+    """The box, with a gateway to two networks of PCs, and with an attacker on its own."""
 
     def __init__(self, network: Network, directory: Path, environment: Sequence[str] = ()) -> None:
         """`environment`: variables of the server's own, as NAME=VALUE."""
@@ -51,7 +51,7 @@ class AttackedBox(Box):
         self.network = network
         self.environment = environment
         self.gateway = network.host("gateway", f"{GATEWAY}/24", host_mac(GATEWAY))
-        self.vandal = network.host("vandal", f"{VANDAL}/24", host_mac(VANDAL))
+        self.attacker = network.host("attacker", f"{ATTACKER}/24", host_mac(ATTACKER))
         self.gateway.ip("route", "add", "local", HONEST, "dev", "lo")
         self.route()
         text = self.configuration.read_text().replace('["10.77.0.0/24"]', f'["10.77.0.0/24", "{HONEST}", "{FORGED}"]')
@@ -78,7 +78,7 @@ class AttackedBox(Box):
             sizes.append(self._memory("VmRSS"))
             return sizes[-1] == sizes[-2]
 
-        wait_until(settled, PATIENCE, "the server to have loaded all", 0.3)
+        wait_until(settled, TIMEOUT, "the server to have loaded all", 0.3)
 
     def route(self) -> None:
         """Show the box the way to the networks behind the gateway, which it forgets with its interface."""
@@ -101,7 +101,7 @@ class AttackedBox(Box):
         assert (self.running, self.pid) == (True, pid)
         grown = self._memory("VmHWM") - before
         assert grown <= memory, f"its memory grew by {grown >> 10} kB"
-        wait_until(lambda: self.descriptors() <= open_before, PATIENCE, f"{open_before} descriptors", 0.002)
+        wait_until(lambda: self.descriptors() <= open_before, TIMEOUT, f"{open_before} descriptors", 0.002)
         assert self.complaints(since) == []
         assert b"Traceback" not in self.log.read_bytes()[since:]
 
@@ -173,7 +173,7 @@ class FarPc:
                 try:
                     datagram = udp.recv(65536)
                 except TimeoutError:
-                    if time.monotonic() - heard > PATIENCE:
+                    if time.monotonic() - heard > TIMEOUT:
                         raise
                     udp.sendto(said, (self.box, 69))
                     continue
@@ -187,11 +187,11 @@ class FarPc:
     def connect(self) -> socket.socket:
         """A connection to the box's HTTP port."""
         with inside(self.host):
-            return socket.create_connection((self.box, 80), timeout=PATIENCE, source_address=(self.address, 0))
+            return socket.create_connection((self.box, 80), timeout=TIMEOUT, source_address=(self.address, 0))
 
     def get(self, target: str) -> bytes:
         """GET what has to be there; once more when the connection breaks, as boot scripts have it."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while True:
             try:
                 with contextlib.closing(HTTPConnection(self.box)) as connection:

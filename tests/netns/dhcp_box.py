@@ -12,7 +12,7 @@ from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import REQUEST, Answer, message
 from tests.netns.offices import Office
 from tests.netns.scripted_pc import BROADCAST, ScriptedPc
-from tests.netns.served import PATIENCE, Box, install_release
+from tests.netns.served import TIMEOUT, Box, install_release
 from tests.room.namespaces import Namespace, Network
 from tests.room.processes import wait_until
 from tests.room.room import write_configuration
@@ -20,7 +20,7 @@ from tests.room.room import write_configuration
 PREFIX = "10.78.0"
 LEASE_SECONDS = 12
 
-# `force`: it would otherwise listen for other servers at each start (test_dhcp_server_rivals.py).
+# `force`: it would otherwise listen for other servers at each start (test_dhcp_server_others.py).
 SETTINGS = """\
 [dhcp]
 mode = "server"
@@ -83,7 +83,7 @@ class DhcpBox(Box):
 
     def await_state(self, mac: MacAddress, state: State) -> None:
         """Wait until the client's lease is in this state."""
-        wait_until(lambda: state in {e.state for e in self.leases() if e.mac == mac}, PATIENCE, f"{mac}: {state}", 0.05)
+        wait_until(lambda: state in {e.state for e in self.leases() if e.mac == mac}, TIMEOUT, f"{mac}: {state}", 0.05)
 
     def pc(self, mac: MacAddress | None = None) -> tuple[Namespace, MacAddress]:
         """A host in the segment, without an address."""

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.netns.dhcp_servers import program
-from tests.netns.served import PATIENCE
+from tests.netns.served import TIMEOUT
+from tests.room import programs
 from tests.room.namespaces import Namespace
 from tests.room.processes import Process, RoomError, wait_until
 
@@ -100,7 +100,7 @@ class DhcpClient:
             known = self._known()
             return known is not None and known.address == self.address()
 
-        wait_until(has, PATIENCE, f"{self.name} to get a lease: {self.log}", 0.05)
+        wait_until(has, TIMEOUT, f"{self.name} to get a lease: {self.log}", 0.05)
         found = self._known()
         assert found
         return found
@@ -111,11 +111,11 @@ class DhcpClient:
 
     def await_renewal(self, before: int) -> None:
         """Wait until it has renewed its lease more often than `before`."""
-        wait_until(lambda: self.renewals() > before, PATIENCE, f"{self.name} to renew its lease: {self.log}", 0.1)
+        wait_until(lambda: self.renewals() > before, TIMEOUT, f"{self.name} to renew its lease: {self.log}", 0.1)
 
     def await_network(self, prefix: str) -> None:
         """Wait until it has an address that begins so."""
-        wait_until(lambda: self.address().startswith(prefix + "."), PATIENCE, f"{self.name} to be in {prefix}", 0.1)
+        wait_until(lambda: self.address().startswith(prefix + "."), TIMEOUT, f"{self.name} to be in {prefix}", 0.1)
 
     def release(self) -> None:
         """Give the lease back, and end."""
@@ -178,7 +178,10 @@ class Dhclient(_Scripted):
 
     def _dhclient(self) -> list[str]:
         files = {"-cf": "dhclient.conf", "-lf": "leases", "-pf": "pid", "-sf": "script"}
-        return [*program("dhclient"), *(word for f, name in files.items() for word in (f, str(self.directory / name)))]
+        return [
+            *programs.DHCP.command("dhclient"),
+            *(word for f, name in files.items() for word in (f, str(self.directory / name))),
+        ]
 
     def release(self) -> None:
         self.host.run([*self._dhclient(), "-r", self.interface])
@@ -209,7 +212,7 @@ class Udhcpc(_Scripted):
                 self.process.signal(signal.SIGUSR1)
             return self.renewals() > before
 
-        wait_until(renewed, PATIENCE, f"{self.name} to renew its lease: {self.log}", 0.1)
+        wait_until(renewed, TIMEOUT, f"{self.name} to renew its lease: {self.log}", 0.1)
 
     def release(self) -> None:
         assert self.process is not None
@@ -249,7 +252,7 @@ class Networkd(DhcpClient):
     def release(self) -> None:
         assert self.process is not None
         self.process.signal(signal.SIGTERM)
-        wait_until(lambda: not self.address(), PATIENCE, "networkd to give its lease back")
+        wait_until(lambda: not self.address(), TIMEOUT, "networkd to give its lease back")
         self.vanish()
 
 

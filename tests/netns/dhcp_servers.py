@@ -1,30 +1,14 @@
 """DHCP servers that an administrator may have on the box's own host: dnsmasq, ISC dhcpd, Kea, each with a plain
 configuration that leases addresses and knows nothing of us, and with what `config dhcp` prints pasted into it."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from tests.room import programs
 from tests.room.namespaces import Namespace
-from tests.room.processes import Process, RoomError, wait_until
-from tests.room.room import CHECKOUT
-
-UNPACKED = CHECKOUT / ".room" / "dhcp-programs"
-"""Where `make` unpacks isc-dhcp-server, kea-dhcp4-server and more: installed packages would start them."""
-
-
-def program(name: str) -> list[str]:
-    """The command of an unpacked program with its libraries, else of the installed one."""
-    for path in (UNPACKED / folder / name for folder in ("usr/sbin", "sbin")):
-        if not path.exists():
-            continue
-        libraries = ":".join(str(each) for each in (UNPACKED / "usr" / "lib").glob("*-linux-gnu"))
-        return ["env", f"LD_LIBRARY_PATH={libraries}", str(path)]
-    if found := shutil.which(name, path="/usr/sbin:/usr/bin"):
-        return [found]
-    raise RoomError(f"there is no {name}: make {UNPACKED.relative_to(CHECKOUT)}/.ready")
+from tests.room.processes import Process, wait_until
 
 
 @dataclass(frozen=True)
@@ -93,11 +77,11 @@ def _kea(_: Path, snippet: str) -> str:
 
 def _kea_command(file: Path, *options: str) -> list[str]:
     places = [f"KEA_{what}={file.parent}" for what in ("PIDFILE_DIR", "LOCKFILE_DIR", "DHCP_DATA_DIR")]
-    return ["env", *places, *program("kea-dhcp4"), *options, str(file)]
+    return ["env", *places, *programs.DHCP.command("kea-dhcp4"), *options, str(file)]
 
 
 def _dhcpd_command(file: Path, *options: str) -> list[str]:
-    return [*program("dhcpd"), "-4", "-cf", str(file), "-lf", str(file.parent / "leases"), *options]
+    return [*programs.DHCP.command("dhcpd"), "-4", "-cf", str(file), "-lf", str(file.parent / "leases"), *options]
 
 
 DNSMASQ = DhcpServer(

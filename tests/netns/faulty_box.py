@@ -8,7 +8,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from services.ethernet import MacAddress
-from tests.netns.served import PATIENCE, Box, install_release
+from tests.netns.served import TIMEOUT, Box, install_release
 from tests.room.ganesha import Ganesha
 from tests.room.namespaces import Namespace, run
 from tests.room.processes import wait_until
@@ -22,11 +22,11 @@ DNSMASQ += ["--log-facility=-", "--interface=lan0", "--bind-interfaces", "--no-p
 LEASES = ["--dhcp-range=10.77.0.210,10.77.0.220,2m"]
 
 
-class Patient(Box):
+class FaultyBox(Box):
     """A whole box of this test's own, at which one PC has booted: what is done to it disturbs nobody else."""
 
     def __init__(self, room: Room, directory: Path) -> None:
-        host = room.network.host("patient", f"{ADDRESS}/24", host_mac(ADDRESS))
+        host = room.network.host("faulty", f"{ADDRESS}/24", host_mac(ADDRESS))
         super().__init__(host, write_configuration(directory), directory / "data", directory / "serve.log")
         self.room = room
         self.directory = directory
@@ -45,11 +45,11 @@ class Patient(Box):
     def examine(self, configuration: Path | None = None) -> CompletedProcess[str]:
         """Run the doctor."""
         command = [appliance_command(), "--config", str(configuration or self.configuration), "doctor", "--json"]
-        return self.host.run(command, timeout=PATIENCE, check=False)
+        return self.host.run(command, timeout=TIMEOUT, check=False)
 
     def await_link(self) -> None:
         """Wait until frames pass."""
-        self.room.network.await_link("port-patient", self.host, "lan0")
+        self.room.network.await_link("port-faulty", self.host, "lan0")
 
     def changed(self, before: str, after: str) -> Path:
         """A configuration that differs in one place."""
@@ -62,70 +62,70 @@ class Patient(Box):
 
 
 @contextmanager
-def program(patient: Patient, host: Namespace, *arguments: str, ready: str) -> Iterator[None]:
+def program(faulty: FaultyBox, host: Namespace, *arguments: str, ready: str) -> Iterator[None]:
     """A dnsmasq on a host."""
-    log = patient.directory / "dnsmasq.log"
+    log = faulty.directory / "dnsmasq.log"
     log.unlink(missing_ok=True)
     process = host.start("dnsmasq", [*DNSMASQ, *arguments], log)
-    process.wait_for_log(ready, PATIENCE)
+    process.wait_for_log(ready, TIMEOUT)
     yield
     process.stop()
 
 
 @contextmanager
-def stopped(patient: Patient) -> Iterator[None]:
-    patient.stop()
+def stopped(faulty: FaultyBox) -> Iterator[None]:
+    faulty.stop()
     yield
-    patient.start()
+    faulty.start()
 
 
 @contextmanager
-def rival(patient: Patient, *arguments: str, ready: str) -> Iterator[None]:
+def server_on_same_host(faulty: FaultyBox, *arguments: str, ready: str) -> Iterator[None]:
     """The port is taken by a dnsmasq on the box itself."""
-    with stopped(patient), program(patient, patient.host, *arguments, ready=ready):
+    with stopped(faulty), program(faulty, faulty.host, *arguments, ready=ready):
         yield
 
 
 @contextmanager
-def lan(patient: Patient, kind: str, before: list[str], after: list[str]) -> Iterator[None]:
+def lan(faulty: FaultyBox, kind: str, before: list[str], after: list[str]) -> Iterator[None]:
     words = ["change", f"{ADDRESS}/24", "dev", "lan0"] if kind == "address" else ["set", "lan0"]
-    patient.host.ip(kind, *words, *before)
+    faulty.host.ip(kind, *words, *before)
     yield
-    patient.host.ip(kind, *words, *after)
+    faulty.host.ip(kind, *words, *after)
     if kind == "link":
-        patient.await_link()
+        faulty.await_link()
 
 
 @contextmanager
-def unplugged(patient: Patient) -> Iterator[None]:
-    wire = patient.room.network.wire
-    wire.ip("link", "set", "port-patient", "down")
-    wait_until(lambda: "NO-CARRIER" in patient.host.ip("link", "show", "lan0"), PATIENCE, "the link to be lost")
+def unplugged(faulty: FaultyBox) -> Iterator[None]:
+    wire = faulty.room.network.wire
+    wire.ip("link", "set", "port-faulty", "down")
+    wait_until(lambda: "NO-CARRIER" in faulty.host.ip("link", "show", "lan0"), TIMEOUT, "the link to be lost")
     yield
-    wire.ip("link", "set", "port-patient", "up")
-    patient.await_link()
+    wire.ip("link", "set", "port-faulty", "up")
+    faulty.await_link()
 
 
 @contextmanager
-def other_interface(patient: Patient) -> Iterator[Path]:
-    yield patient.changed('["lan0"]', '["lan7"]')
+def other_interface(faulty: FaultyBox) -> Iterator[Path]:
+    yield faulty.changed('["lan0"]', '["lan7"]')
 
 
 @contextmanager
-def without(path: Callable[[Patient], Path], patient: Patient) -> Iterator[None]:
+def without(path: Callable[[FaultyBox], Path], faulty: FaultyBox) -> Iterator[None]:
     """A file or link is gone."""
-    original = path(patient)
+    original = path(faulty)
     original.rename(original.with_name("aside"))
     yield
     original.with_name("aside").rename(original)
 
 
 @contextmanager
-def damaged(patient: Patient) -> Iterator[None]:
+def damaged(faulty: FaultyBox) -> Iterator[None]:
     """One bit of the kernel has changed."""
 
     def flip() -> None:
-        with (patient.release.path / "vmlinuz").open("r+b") as file:
+        with (faulty.release.path / "vmlinuz").open("r+b") as file:
             file.seek(1 << 20)
             (octet,) = file.read(1)
             file.seek(1 << 20)
@@ -137,15 +137,15 @@ def damaged(patient: Patient) -> Iterator[None]:
 
 
 @contextmanager
-def no_ganesha(patient: Patient) -> Iterator[None]:
-    patient.ganesha.stop()
+def no_ganesha(faulty: FaultyBox) -> Iterator[None]:
+    faulty.ganesha.stop()
     yield
-    patient.ganesha.start()
+    faulty.ganesha.start()
 
 
 @contextmanager
-def not_included(patient: Patient) -> Iterator[None]:
-    main = patient.directory / "ganesha" / "main.conf"
+def not_included(faulty: FaultyBox) -> Iterator[None]:
+    main = faulty.directory / "ganesha" / "main.conf"
     text = main.read_text()
     main.write_text(text.replace("%include", "# %include"))
     yield
@@ -153,79 +153,79 @@ def not_included(patient: Patient) -> Iterator[None]:
 
 
 @contextmanager
-def not_exported(patient: Patient) -> Iterator[None]:
+def not_exported(faulty: FaultyBox) -> Iterator[None]:
     """Somebody has emptied our export file."""
-    patient.exports_file.write_text("")
+    faulty.exports_file.write_text("")
     yield
-    patient.verb("exports", "apply")
+    faulty.verb("exports", "apply")
 
 
 @contextmanager
-def no_portmapper(patient: Patient) -> Iterator[None]:
+def no_portmapper(faulty: FaultyBox) -> Iterator[None]:
     """NFS runs and nobody tells the PCs where: the firewall of the host keeps even itself from asking."""
-    with firewall(patient, "tcp dport 111 reject with tcp reset"):
+    with firewall(faulty, "tcp dport 111 reject with tcp reset"):
         yield
 
 
 @contextmanager
-def firewall(patient: Patient, rule: str) -> Iterator[None]:
+def firewall(faulty: FaultyBox, rule: str) -> Iterator[None]:
     for command in (
         "add table inet guard",
         "add chain inet guard input { type filter hook input priority 0; policy accept; }",
         f"add rule inet guard input {rule}",
     ):
-        patient.host.run(["nft", command])
+        faulty.host.run(["nft", command])
     yield
-    patient.host.run(["nft", "delete table inet guard"])
+    faulty.host.run(["nft", "delete table inet guard"])
 
 
 @contextmanager
-def neighbour(patient: Patient, *arguments: str, ready: str = "DHCP, ") -> Iterator[None]:
+def neighbour(faulty: FaultyBox, *arguments: str, ready: str = "DHCP, ") -> Iterator[None]:
     """Another server on the segment."""
-    with program(patient, patient.room.other, *arguments, ready=ready):
+    with program(faulty, faulty.room.other, *arguments, ready=ready):
         yield
 
 
 @contextmanager
-def nobody_allowed(patient: Patient) -> Iterator[None]:
-    patient.verb("allow", "remove", str(PC))
-    wait_until(lambda: patient.in_force(PC) == set(), PATIENCE, "the exports of the PC to be gone")
+def nobody_allowed(faulty: FaultyBox) -> Iterator[None]:
+    faulty.verb("allow", "remove", str(PC))
+    wait_until(lambda: faulty.in_force(PC) == set(), TIMEOUT, "the exports of the PC to be gone")
     yield
-    patient.verb("allow", "add", str(PC))
-    wait_until(lambda: patient.in_force(PC) != set(), PATIENCE, "the exports of the PC")
+    faulty.verb("allow", "add", str(PC))
+    wait_until(lambda: faulty.in_force(PC) != set(), TIMEOUT, "the exports of the PC")
 
 
 @contextmanager
-def small_disk(patient: Patient, *, read_only: bool) -> Iterator[Path]:
+def small_disk(faulty: FaultyBox, *, read_only: bool) -> Iterator[Path]:
     """The box's data on a disk of its own."""
-    disk = patient.directory / "disk"
+    disk = faulty.directory / "disk"
     disk.mkdir()
-    with stopped(patient):
+    with stopped(faulty):
         run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(disk)])
         try:
-            shutil.copytree(patient.data, disk / "data", symlinks=True)
+            shutil.copytree(faulty.data, disk / "data", symlinks=True)
             if read_only:
                 run(["mount", "-o", "remount,ro", str(disk)])
-            yield patient.changed(f'"{patient.data}"', f'"{disk}/data"')
+            yield faulty.changed(f'"{faulty.data}"', f'"{disk}/data"')
         finally:
             run(["umount", str(disk)])
             disk.rmdir()
 
 
 @contextmanager
-def readable_key(patient: Patient) -> Iterator[Path]:
-    path = patient.changed("[server]", "[server]  # for everybody")
+def readable_key(faulty: FaultyBox) -> Iterator[Path]:
+    path = faulty.changed("[server]", "[server]  # for everybody")
     path.chmod(0o644)
     yield path
 
 
-def loader_file(patient: Patient) -> Path:
-    return patient.data / "boot" / "snponly.efi"
+def loader_file(faulty: FaultyBox) -> Path:
+    return faulty.data / "boot" / "snponly.efi"
 
 
-def current_file(patient: Patient) -> Path:
-    return patient.data / "images" / "current"
+def current_file(faulty: FaultyBox) -> Path:
+    return faulty.data / "images" / "current"
 
 
-def initrd_file(patient: Patient) -> Path:
-    return patient.release.path / "initrd.img"
+def initrd_file(faulty: FaultyBox) -> Path:
+    return faulty.release.path / "initrd.img"

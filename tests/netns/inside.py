@@ -15,7 +15,7 @@ from tests.room.namespaces import NETNS, Namespace
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds to wait for an answer that has to come."""
 
 
@@ -72,7 +72,7 @@ class Client:
     async def hear(self, server: str = "") -> tuple[Answer, str, int]:
         """The next answer to our MAC address (from `server`, if given), and the address and port it came from."""
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while True:
                 datagram, (host, port) = await loop.sock_recvfrom(self._udp, 4096)
                 if datagram[28:34] == self.mac and server in ("", host):

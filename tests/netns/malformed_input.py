@@ -1,7 +1,7 @@
-"""Datagrams and requests that end other servers, each alone: what is no packet, what is nearly one, what is too much.
+"""Single datagrams and requests that crash other servers: no packet at all, almost a packet, far too much.
 
-One name that is not ASCII ends tftpy's server, one write request overwrites its files; odd options make scapy raise.
-The others look like them.
+A name that is not ASCII ends tftpy's server, and a write request overwrites its files; odd options make scapy raise.
+The others are variations.
 """
 
 from tests.fakes.dhcp_client import DISCOVER, firmware, message
@@ -10,7 +10,7 @@ from tests.netns.attacked_box import LOADER
 from tests.room.room import BOX
 
 MINE = "525400790001"
-"""Which PC claims to send them; it may boot."""
+"""The allowed PC that claims to send them."""
 
 VALUES = ("0", "-1", "7", "65536", "9" * 300, "0x10", "1e3", "\xb2", "\u0665", "", " 512", "512\n", "%n")
 LEAVE = b"\0\5\0\0that is all\0"
@@ -47,14 +47,14 @@ PXE = message(DISCOVER, bytes.fromhex(MINE), firmware(0))
 
 
 def dhcp_options(*options: tuple[int, bytes]) -> bytes:
-    """A request with these options in the place of those of the same codes."""
+    """A request with these options instead of those with the same codes."""
     codes = [code for code, _ in options]
     kept = [each for each in firmware(0) if each[0] not in codes]
     return message(DISCOVER, bytes.fromhex(MINE), [*kept, *options])
 
 
 def header(offset: int, data: bytes) -> bytes:
-    """A request with these bytes in its header."""
+    """A request with these bytes at `offset` of its header."""
     return PXE[:offset] + data + PXE[offset + len(data) :]
 
 
@@ -90,13 +90,13 @@ DHCP = [
 
 
 def asked(path: str, *fields: str, verb: str = "GET", body: bytes = b"") -> bytes:
-    """A request for something below the PC's own path."""
+    """An HTTP request for something below the PC's own path."""
     lines = [f"{verb} /boot/{MINE}/{path} HTTP/1.1", "Host: box", *fields]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
 def reported(*fields: str, body: bytes) -> bytes:
-    """A report of that PC's live system."""
+    """A report from that PC's live system."""
     return asked("x/report", *fields, verb="POST", body=body)
 
 

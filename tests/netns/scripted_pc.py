@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
 from tests.fakes.tftp_peer import Reader, UdpPeer, rrq
-from tests.netns.inside import PATIENCE, Client, inside
+from tests.netns.inside import TIMEOUT, Client, inside
 from tests.room.namespaces import Namespace, Network
 from tests.room.room import BOX, SITE
 
@@ -41,7 +41,7 @@ class Frame:
     payload: bytes
 
 
-class Ear:
+class FrameListener:
     """Hears every datagram and segment with content that reaches a PC, whether or not a program of it listens."""
 
     def __init__(self, host: Namespace, interface: str = "lan0") -> None:
@@ -49,7 +49,7 @@ class Ear:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_EVERY_PROTOCOL))
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _FROM_END_TO_END)
             self._socket.bind((interface, 0))
-        self._socket.settimeout(PATIENCE)
+        self._socket.settimeout(TIMEOUT)
 
     def close(self) -> None:
         self._socket.close()
@@ -71,7 +71,7 @@ class Ear:
         except BlockingIOError:
             return frames
         finally:
-            self._socket.settimeout(PATIENCE)
+            self._socket.settimeout(TIMEOUT)
 
 
 def _read(data: bytes) -> Frame | None:
@@ -126,7 +126,7 @@ class ScriptedPc:
         self.host = network.host(name, "", mac)
         self.box, self.site = str(box), str(site)
         self.address = ""
-        self.ear = Ear(self.host)
+        self.frames = FrameListener(self.host)
         self._xid = mac.value & 0xFFFFFF
 
     def __enter__(self) -> Self:
@@ -138,7 +138,7 @@ class ScriptedPc:
     def switch_off(self) -> None:
         """Be gone from the wire."""
         self.host.ip("link", "set", "lan0", "down")
-        self.ear.close()
+        self.frames.close()
 
     def nic(self, port: int = 68) -> Client:
         """A socket as firmware has it, before and after there is an address."""
@@ -148,7 +148,7 @@ class ScriptedPc:
         """All content that the box sent to this PC, and its DHCP answers for it, since last asked."""
         return [
             frame
-            for frame in self.ear.heard()
+            for frame in self.frames.heard()
             if frame.source == self.box and (frame.port != 68 or frame.payload[28:34] == bytes(self.mac))
         ]
 
@@ -221,7 +221,7 @@ class ScriptedPc:
     def connect(self) -> socket.socket:
         """A connection to the box's HTTP port."""
         with inside(self.host):
-            return socket.create_connection((self.box, 80), timeout=PATIENCE)
+            return socket.create_connection((self.box, 80), timeout=TIMEOUT)
 
     def http(self, target: str, form: dict[str, str] | None = None) -> tuple[int, bytes]:
         """GET a path or URL, or POST a form to it; ConnectionError when the box resets the connection."""

@@ -20,7 +20,7 @@ from tests.room.namespaces import Namespace
 from tests.room.processes import Process, RoomError, tail, wait_until
 from tests.room.room import appliance_command
 
-PATIENCE = 90.0
+TIMEOUT = 90.0
 """Seconds to wait for what has to happen; far more than it takes, for a machine that does other things as well."""
 
 _FILES = {release.KERNEL: 3 << 20, release.INITRD: (5 << 20) + 1, release.SQUASHFS: 4096, release.PACKAGES: 100}
@@ -78,7 +78,7 @@ class Box:
     def verb(self, *arguments: str, check: bool = True) -> CompletedProcess[str]:
         """Run a verb beside the server."""
         command = [appliance_command(), "--config", str(self.configuration), *arguments]
-        return self.host.run(command, timeout=PATIENCE, check=check)
+        return self.host.run(command, timeout=TIMEOUT, check=check)
 
     def status(self) -> Any:
         """What `status --json` says."""
@@ -96,7 +96,7 @@ class Box:
 
     def await_stage(self, mac: object, stage: str) -> Any:
         """The latest boot of a PC as `status --json` shows it, once it has come to `stage`."""
-        wait_until(lambda: stage in self.stages(mac), PATIENCE, f"{mac} to reach {stage!r}", 0.05)
+        wait_until(lambda: stage in self.stages(mac), TIMEOUT, f"{mac} to reach {stage!r}", 0.05)
         return self.boot(mac)
 
     def await_ignored(self, expected: dict[tuple[str, str, str], int]) -> None:
@@ -112,7 +112,7 @@ class Box:
             return sum(found.values()) >= sum(expected.values())
 
         with contextlib.suppress(RoomError):  # the comparison below tells more
-            wait_until(counted, PATIENCE, "refusals to be counted", 0.05)
+            wait_until(counted, TIMEOUT, "refusals to be counted", 0.05)
         assert found == expected
 
     def exported(self) -> dict[str, tuple[str, set[str]]]:
@@ -124,7 +124,7 @@ class Box:
             shown.append(self.verb("exports", "show").stdout)
             return shown[-1] == self._in_force.read_text()
 
-        wait_until(shows_what_is_in_force, PATIENCE, "`exports show` to print what is in force", 0.1)
+        wait_until(shows_what_is_in_force, TIMEOUT, "`exports show` to print what is in force", 0.1)
         text = shown[-1]
         assert "*" not in text
         found: dict[str, tuple[str, set[str]]] = {}
@@ -152,7 +152,7 @@ class Box:
         """Wait until each PC's own directory is exported to these addresses and to no other."""
         wanted = {str(mac): addresses for mac, addresses in expected.items()}
         with contextlib.suppress(RoomError):  # the comparison below tells more
-            wait_until(lambda: all(self.in_force(m) == e for m, e in expected.items()), PATIENCE, "exports", 0.05)
+            wait_until(lambda: all(self.in_force(m) == e for m, e in expected.items()), TIMEOUT, "exports", 0.05)
         assert {str(mac): self.in_force(mac) for mac in expected} == wanted
 
     def mark(self) -> int:
@@ -186,7 +186,7 @@ class Box:
                 self.process.require()
             return False
 
-        wait_until(found, PATIENCE, f"{event!r} {fields} in {self.log}, which ends:\n{tail(self.log, 5)}", 0.02)
+        wait_until(found, TIMEOUT, f"{event!r} {fields} in {self.log}, which ends:\n{tail(self.log, 5)}", 0.02)
         return self.said(event, since, **fields)[0]
 
     def complaints(self, since: int) -> list[dict[str, Any]]:

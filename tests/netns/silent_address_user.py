@@ -17,7 +17,7 @@ _REQUEST = b"\0\1\x08\0\6\4\0\1"
 _REPLY = b"\0\1\x08\0\6\4\0\2"
 
 
-class Squatter:
+class SilentAddressUser:
     """Claims the first address that is asked for. Use as a context manager."""
 
     def __init__(self, host: Namespace, mac: MacAddress) -> None:
@@ -30,7 +30,7 @@ class Squatter:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._answer)
 
-    def __enter__(self) -> "Squatter":
+    def __enter__(self) -> "SilentAddressUser":
         self._thread.start()
         return self
 

@@ -1,4 +1,4 @@
-"""Clients of HTTP that take their time: hundreds of connections that say, or take, a few bytes now and then."""
+"""Slow HTTP clients: hundreds of connections that send or take a few bytes now and then."""
 
 import contextlib
 import resource
@@ -11,14 +11,14 @@ from tests.netns.inside import inside
 from tests.room.namespaces import Namespace
 from tests.room.room import BOX
 
-_TURN = 0.5  # seconds between two bytes of one connection
+_PAUSE = 0.5  # seconds between two bytes on one connection
 _SMALL = 2048
 
 
-class Loiterers:
-    """`count` connections from each of these addresses. Each says `first`, then the bytes `more` at each turn; or it
-    takes `takes` bytes, of all that comes. One that the server ends is made anew while this is used as a context
-    manager."""
+class SlowClients:
+    """`count` connections from each of these addresses. Each sends `first`, then the bytes `more` in each round; or it
+    takes `takes` bytes in each round, of all that comes. Inside the `with` block, a connection that the server closes
+    is opened again."""
 
     def __init__(
         self,
@@ -29,53 +29,53 @@ class Loiterers:
         more: bytes = b"",
         takes: int = 0,
     ) -> None:
-        self.ended = 0
-        """How many the server has ended so far."""
-        self.turns = 0
+        self.closed = 0
+        """How many connections the server has closed so far."""
+        self.rounds = 0
         self._host = host
-        self._wanted = [address for address in addresses for _ in range(count)]
+        self._addresses = [address for address in addresses for _ in range(count)]
         self._first = first
         self._more = more
         self._takes = takes
-        self._connections: list[socket.socket | None] = [None] * len(self._wanted)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._loiter)
+        self._connections: list[socket.socket | None] = [None] * len(self._addresses)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stop.set()
         self._thread.join()
 
     def left(self) -> int:
-        """How many are open still, once no new ones are made."""
-        self._look()
+        """How many are still open; to be called after the `with` block."""
+        self._go_on()
         return sum(each is not None for each in self._connections)
 
     def close(self) -> None:
-        """Go away."""
+        """Close all."""
         for each in self._connections:
             if each is not None:
                 each.close()
 
-    def _loiter(self) -> None:
+    def _run(self) -> None:
         with inside(self._host):
-            while not self._over.is_set():
-                for number, address in enumerate(self._wanted):
+            while not self._stop.is_set():
+                for number, address in enumerate(self._addresses):
                     if self._connections[number] is None:
                         with contextlib.suppress(OSError):
                             self._connections[number] = self._open(address)
-                self.turns += 1
-                self._over.wait(_TURN)
-                self._look()
+                self.rounds += 1
+                self._stop.wait(_PAUSE)
+                self._go_on()
 
-    def _look(self) -> None:
+    def _go_on(self) -> None:
         for number, each in enumerate(self._connections):
-            if each is not None and not self._goes_on(each):
+            if each is not None and not self._exchange(each):
                 self._connections[number] = None
-                self.ended += 1
+                self.closed += 1
 
     def _open(self, address: str) -> socket.socket:
         tcp = socket.socket()
@@ -91,7 +91,8 @@ class Loiterers:
             raise
         return tcp
 
-    def _goes_on(self, tcp: socket.socket) -> bool:
+    def _exchange(self, tcp: socket.socket) -> bool:
+        """Send or take a few bytes; return whether the connection is still open."""
         try:
             if self._more:
                 tcp.send(self._more)
@@ -107,7 +108,7 @@ class Loiterers:
 
 @contextlib.contextmanager
 def many_descriptors() -> Iterator[None]:
-    """This process may open as many as it is allowed to ask for."""
+    """Let this process open as many files as its hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:

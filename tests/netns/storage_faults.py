@@ -14,14 +14,14 @@ from urllib.parse import urlencode, urlsplit
 
 from tests.fakes.dhcp_client import firmware
 from tests.fakes.tftp_peer import oack, rrq
-from tests.netns.attacked_box import LOADER, PATIENCE, AttackedBox, FarPc
+from tests.netns.attacked_box import LOADER, TIMEOUT, AttackedBox, FarPc
 from tests.netns.scripted_pc import IPXE, BootScript
 from tests.room.namespaces import Network, run
 from tests.room.processes import Process, RoomError, wait_until
 from tests.room.room import appliance_command
 
 
-class Unlucky(AttackedBox):
+class FaultyDiskBox(AttackedBox):
     """The box, with all that is its own on a small disk, and with a systemd that hears what it says of its state."""
 
     def __init__(self, network: Network, directory: Path) -> None:
@@ -55,12 +55,12 @@ class Unlucky(AttackedBox):
 
     def await_word(self, word: str, since: int) -> None:
         """Wait until it has told systemd something with this in it, after so many other things."""
-        wait_until(lambda: any(word in said for said in self.heard[since:]), PATIENCE, f"{word!r} to systemd", 0.02)
+        wait_until(lambda: any(word in said for said in self.heard[since:]), TIMEOUT, f"{word!r} to systemd", 0.02)
 
     def end(self) -> str:
         """Ask it to end; how it did."""
         assert self.process
-        self.process.stop(PATIENCE)
+        self.process.stop(TIMEOUT)
         try:
             self.process.require()
         except RoomError as error:
@@ -143,7 +143,7 @@ class Watcher:
 
     def _size(self) -> None:
         with self._pc.udp() as udp:
-            udp.settimeout(PATIENCE)
+            udp.settimeout(TIMEOUT)
             udp.sendto(rrq(f"{self._pc.mac.bare}/{LOADER.name}", tsize=0), (self._pc.box, 69))
             assert int(oack(udp.recv(2048))["tsize"]) == LOADER.stat().st_size
             udp.sendto(b"\0\5\0\0the size was all\0", (self._pc.box, 69))
@@ -183,7 +183,7 @@ def full(disk: Path) -> Iterator[None]:
 @contextmanager
 def locked(registry: Path) -> Iterator[None]:
     """Another process writes to the registry and does not come to an end."""
-    with closing(sqlite3.connect(registry, isolation_level=None, timeout=PATIENCE)) as sql:
+    with closing(sqlite3.connect(registry, isolation_level=None, timeout=TIMEOUT)) as sql:
         sql.execute("BEGIN EXCLUSIVE")
         yield
         sql.execute("ROLLBACK")

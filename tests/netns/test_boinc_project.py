@@ -22,7 +22,7 @@ MANAGER = IPv4Address("10.77.0.4")
 OTHER = IPv4Address("10.77.0.5")
 JOB_SECONDS = 20
 # From its start a client takes about 10 s to the scheduler and 5 more to the job; a busy machine takes longer.
-PATIENCE = 240
+TIMEOUT = 240
 
 # A PC as the client sees it: its own host name and processes. SIGKILL on it is a power cut for all of them.
 POWER_ON = 'hostname "$1"; mount --bind "$2" /etc/hosts; mount -t proc proc /proc; cd "$3"; exec boinc'
@@ -63,7 +63,7 @@ class Pc:
             return condition()
 
         try:
-            wait_until(holds, PATIENCE, f"{self.name} {what}")
+            wait_until(holds, TIMEOUT, f"{self.name} {what}")
         except RoomError as error:
             raise RoomError(f"{error}; its log ends:\n{tail(self.log)}") from error
 
@@ -247,5 +247,5 @@ def test_the_client_ends_within_seconds_when_told(scene: Scene) -> None:
     pc = scene.detached
     begun = time.monotonic()
     scene.boinccmd(scene.hosts[MANAGER], pc, "--quit")
-    wait_until(lambda: pc.process is not None and not pc.process.running, PATIENCE, f"{pc.name} to quit")
+    wait_until(lambda: pc.process is not None and not pc.process.running, TIMEOUT, f"{pc.name} to quit")
     assert time.monotonic() - begun < 20

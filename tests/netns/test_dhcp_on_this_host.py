@@ -17,7 +17,7 @@ import pytest
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import REQUEST, Answer, firmware, message
 from tests.netns.dhcp_servers import ADDRESS, DNSMASQ, ISC, KEA, DhcpServer
-from tests.netns.inside import PATIENCE, inside
+from tests.netns.inside import TIMEOUT, inside
 from tests.netns.scripted_pc import BROADCAST, IPXE, LOADERS, BootScript, ScriptedPc
 from tests.netns.served import Box, install_release
 from tests.room.namespaces import Namespace, Network
@@ -192,7 +192,7 @@ async def test_the_live_system_may_have_another_address_than_its_ipxe(led: tuple
         before = pc.address
         pc.use("10.78.0.240")
         with inside(pc.host), pytest.raises(ConnectionRefusedError):
-            socket.create_connection((str(ADDRESS), 2049), timeout=PATIENCE)
+            socket.create_connection((str(ADDRESS), 2049), timeout=TIMEOUT)
         wanted = {before, pc.address}
         wait_until(lambda: set(site.box.boot(pc.mac)["addresses"]) == wanted, 30, "its new address to be known")
 
@@ -202,7 +202,7 @@ async def test_strangers_get_nothing(led: tuple[Site, str]) -> None:
     with site.pc(MacAddress.parse("52:54:00:99:78:01")) as pc:
         options = firmware(7)
         await lease(pc, options)
-        pc.ear.heard()
+        pc.frames.heard()
         with pc.nic(4011) as nic:
             nic.say(message(REQUEST, nic.mac, options, xid=9, ciaddr=pc.address), str(ADDRESS), 4011)
         with pytest.raises(ConnectionError):

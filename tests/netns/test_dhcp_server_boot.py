@@ -48,7 +48,7 @@ async def test_a_stranger_gets_an_address_and_nothing_to_boot(box: DhcpBox) -> N
         assert (answer.file, answer.sname, answer.siaddr) == ("", "", "0.0.0.0")
         assert not {43, 60, 66, 67, 97} & answer.options.keys()
         assert answer.options[3] == bytes([10, 78, 0, 254])
-        pc.ear.heard()
+        pc.frames.heard()
         with pc.nic(4011) as nic:
             nic.say(message(REQUEST, nic.mac, firmware(7), xid=9, ciaddr=pc.address), BOX, 4011)
         with pytest.raises(ConnectionError):

@@ -9,8 +9,8 @@ from services.dhcp.lease import State
 from services.ethernet import MacAddress
 from tests.netns.dhcp_box import LEASE_SECONDS, SETTINGS, DhcpBox, dhcp_box
 from tests.netns.dhcp_clients import CLIENTS, Dhclient, DhcpClient, Udhcpc
-from tests.netns.served import PATIENCE
-from tests.netns.silent_address_user import Squatter
+from tests.netns.served import TIMEOUT
+from tests.netns.silent_address_user import SilentAddressUser
 from tests.room.processes import wait_until
 
 POOL = {f"10.78.0.{number}" for number in range(100, 151)}
@@ -63,7 +63,7 @@ def test_it_is_renewed(box: DhcpBox, stations: dict[str, Station], name: str) ->
     before, first = station.client.lease(), box.lease(station.mac)
     assert first
     station.client.await_renewal(renewals)
-    wait_until(lambda: box.expiry(station.mac) > first.expires, PATIENCE, f"{name}'s lease to be extended", 0.1)
+    wait_until(lambda: box.expiry(station.mac) > first.expires, TIMEOUT, f"{name}'s lease to be extended", 0.1)
     assert station.client.lease().address == before.address
 
 
@@ -121,8 +121,8 @@ def test_a_static_address(box: DhcpBox, tmp_path: Path) -> None:
 def test_an_address_in_use_is_not_offered(box: DhcpBox, tmp_path: Path) -> None:
     """A machine has given itself the next address of the pool: the box looks before it offers."""
     free = next(address for address in sorted(POOL) if address not in {str(e.address) for e in box.leases()})
-    squatter, mac = box.pc(MacAddress.parse("02:00:00:00:05:05"))
-    squatter.ip("address", "add", f"{free}/24", "dev", "lan0")
+    occupant, mac = box.pc(MacAddress.parse("02:00:00:00:05:05"))
+    occupant.ip("address", "add", f"{free}/24", "dev", "lan0")
     since = box.mark()
     station = Station(box, Dhclient, tmp_path)
     station.client.start()
@@ -137,11 +137,11 @@ def test_udhcpc_declines_an_address_in_use(box: DhcpBox, tmp_path: Path) -> None
     host, mac = box.pc(MacAddress.parse("02:00:00:00:06:06"))
     since = box.mark()
     station = Station(box, Udhcpc, tmp_path)
-    with Squatter(host, mac) as squatter:
+    with SilentAddressUser(host, mac) as silent:
         station.client.start()
         lease = station.client.lease()
-    assert str(squatter.claimed) in POOL - {lease.address}
-    assert_declined(box, station, str(squatter.claimed), since)
+    assert str(silent.claimed) in POOL - {lease.address}
+    assert_declined(box, station, str(silent.claimed), since)
 
 
 def test_dhclient_declines_an_address(box: DhcpBox, tmp_path: Path) -> None:

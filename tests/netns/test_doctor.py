@@ -18,7 +18,7 @@ from tests.netns.faulty_box import (
     FINE,
     LEASES,
     PC,
-    Patient,
+    FaultyBox,
     current_file,
     damaged,
     firewall,
@@ -33,7 +33,7 @@ from tests.netns.faulty_box import (
     not_included,
     other_interface,
     readable_key,
-    rival,
+    server_on_same_host,
     small_disk,
     stopped,
     unplugged,
@@ -41,20 +41,20 @@ from tests.netns.faulty_box import (
 )
 from tests.netns.inside import Client
 from tests.netns.scripted_pc import ScriptedPc
-from tests.netns.served import PATIENCE, Box
+from tests.netns.served import TIMEOUT, Box
 from tests.room.processes import wait_until
 from tests.room.room import OTHER, Room, appliance_command
 
 
 @pytest.fixture(scope="module")
-def patient(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
-    patient = Patient(room, tmp_path_factory.mktemp("patient"))
-    with ScriptedPc(room.network, PC, "patientpc", ADDRESS) as pc:
+def faulty(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyBox]:
+    faulty = FaultyBox(room, tmp_path_factory.mktemp("faulty"))
+    with ScriptedPc(room.network, PC, "faultypc", ADDRESS) as pc:
         asyncio.run(_boot(pc))
-        wait_until(lambda: patient.in_force(PC) == {pc.address}, PATIENCE, "the exports of the PC")
-        yield patient
-    patient.stop()
-    patient.ganesha.stop()
+        wait_until(lambda: faulty.in_force(PC) == {pc.address}, TIMEOUT, "the exports of the PC")
+        yield faulty
+    faulty.stop()
+    faulty.ganesha.stop()
 
 
 async def _boot(pc: ScriptedPc) -> None:
@@ -67,10 +67,10 @@ def findings(done: CompletedProcess[str]) -> list[dict[str, Any]]:
     return found
 
 
-def test_nothing_to_complain_about_on_a_healthy_box(patient: Patient) -> None:
+def test_nothing_to_complain_about_on_a_healthy_box(faulty: FaultyBox) -> None:
     # As if a DHCP client of this host had its port.
-    with Client(patient.host, bytes(6)):
-        done = patient.examine()
+    with Client(faulty.host, bytes(6)):
+        done = faulty.examine()
     found = findings(done)
     assert [each for each in found if each["severity"] not in FINE] == []
     assert done.returncode == 0
@@ -79,9 +79,9 @@ def test_nothing_to_complain_about_on_a_healthy_box(patient: Patient) -> None:
     assert seen >= {"firewall", "nfs", "nfs-exports", "nfs-answers", "image", "boot-loaders", "disk", "registry"}
     assert seen >= {"allowlist", "dhcp"}
     said = [each["what"] for each in found]
-    assert f"{patient.exports_file} says what it should" in said
+    assert f"{faulty.exports_file} says what it should" in said
     assert "the DHCP server on lan0 is 10.77.0.2" in said
-    with Registry(patient.data / "registry" / "registry.sqlite3") as registry:
+    with Registry(faulty.data / "registry" / "registry.sqlite3") as registry:
         assert registry.ignored() == [], "the server heard its own doctor"
 
 
@@ -91,10 +91,10 @@ def test_the_rooms_own_box_is_healthy_too(box: Box) -> None:
     assert done.stdout.splitlines()[-1].startswith("the box is healthy: ")
 
 
-def test_people_read_a_line_each_and_what_to_do(patient: Patient) -> None:
-    with lan(patient, "link", ["mtu", "1400"], ["mtu", "1500"]):
-        command = [appliance_command(), "--config", str(patient.configuration), "doctor"]
-        done = patient.host.run(command, timeout=PATIENCE, check=False)
+def test_people_read_a_line_each_and_what_to_do(faulty: FaultyBox) -> None:
+    with lan(faulty, "link", ["mtu", "1400"], ["mtu", "1500"]):
+        command = [appliance_command(), "--config", str(faulty.configuration), "doctor"]
+        done = faulty.host.run(command, timeout=TIMEOUT, check=False)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     at = lines.index("WARNING the MTU of lan0 is 1400, less than 1500")
@@ -103,8 +103,8 @@ def test_people_read_a_line_each_and_what_to_do(patient: Patient) -> None:
     assert lines[-1].startswith("it works, but look at the warnings: 1 warning, ")
 
 
-def test_without_a_configuration_that_is_the_finding(patient: Patient) -> None:
-    (found,) = findings(done := patient.examine(patient.directory / "nosuch.toml"))
+def test_without_a_configuration_that_is_the_finding(faulty: FaultyBox) -> None:
+    (found,) = findings(done := faulty.examine(faulty.directory / "nosuch.toml"))
     assert done.returncode == 2
     assert (found["check"], found["severity"]) == ("configuration", "error")
     assert "config init" in found["what_to_do"]
@@ -123,7 +123,7 @@ _PROXY = ["--dhcp-range=10.77.0.0,proxy", "--pxe-service=X86-64_EFI,other,other.
 class Fault:
     """How to plant it; then the check that has to find it, what that says and advises, and which others it disturbs."""
 
-    plant: Callable[[Patient], Planted]
+    plant: Callable[[FaultyBox], Planted]
     check: str
     severity: str
     what: str
@@ -139,7 +139,7 @@ def fault(
 
 FAULTS = {
     "port 67 held by dnsmasq": fault(
-        lambda p: rival(p, *LEASES, ready="DHCP, IP range"),
+        lambda p: server_on_same_host(p, *LEASES, ready="DHCP, IP range"),
         "ports",
         "error",
         "UDP port 67 (DHCP) is held by dnsmasq (process ",
@@ -147,7 +147,7 @@ FAULTS = {
         ("server",),
     ),
     "port 69 held by another": fault(
-        lambda p: rival(p, *_TFTPD, ready="TFTP root"),
+        lambda p: server_on_same_host(p, *_TFTPD, ready="TFTP root"),
         "ports",
         "error",
         "UDP port 69 at 10.77.0.60 (TFTP) is held by dnsmasq (process ",
@@ -271,9 +271,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("planted", FAULTS.values(), ids=FAULTS.keys())
-def test_a_planted_fault_is_found(patient: Patient, planted: Fault) -> None:
-    with planted.plant(patient) as configuration:
-        done = patient.examine(configuration)
+def test_a_planted_fault_is_found(faulty: FaultyBox, planted: Fault) -> None:
+    with planted.plant(faulty) as configuration:
+        done = faulty.examine(configuration)
     complaints = [each for each in findings(done) if each["severity"] not in FINE]
     (found, *_) = [each for each in complaints if each["check"] == planted.check and planted.what in each["what"]]
     assert found["severity"] == planted.severity
@@ -283,5 +283,5 @@ def test_a_planted_fault_is_found(patient: Patient, planted: Fault) -> None:
     assert done.returncode == (2 if any(each["severity"] == "error" for each in complaints) else 1)
 
 
-def test_it_is_healthy_again(patient: Patient) -> None:
-    assert [each for each in findings(patient.examine()) if each["severity"] not in FINE] == []
+def test_it_is_healthy_again(faulty: FaultyBox) -> None:
+    assert [each for each in findings(faulty.examine()) if each["severity"] not in FINE] == []

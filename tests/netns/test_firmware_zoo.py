@@ -16,7 +16,7 @@ from services.dhcp.duplicates import WITHIN
 from services.dhcp.message import BOOT_SERVER_PORT
 from services.ethernet import MacAddress
 from tests.fakes.tftp_peer import Reader, error, oack, rrq
-from tests.netns.inside import PATIENCE, Client
+from tests.netns.inside import TIMEOUT, Client
 from tests.netns.offices import Office
 from tests.netns.scripted_pc import BootScript, ScriptedPc
 from tests.netns.served import Box, install_release
@@ -25,7 +25,7 @@ from tests.room.room import write_configuration
 from tests.zoo import shim
 from tests.zoo.bios import Bios
 from tests.zoo.edk2 import Edk2, Edk2Of2014
-from tests.zoo.firmware import Firmware, Heard, Load, Say
+from tests.zoo.firmware import ClientMessage, Firmware, Load, ServerAnswer
 from tests.zoo.http_boot import HttpBoot
 from tests.zoo.ipxe import Ipxe, IpxeOf2010
 from tests.zoo.raspberry_pi import RaspberryPi
@@ -102,7 +102,7 @@ class Wire:
         assert isinstance(firmware.outcome, Load), firmware.outcome
         return firmware.outcome
 
-    async def _say(self, nic: Client, said: list[Say]) -> list[Heard]:
+    async def _say(self, nic: Client, said: list[ClientMessage]) -> list[ServerAnswer]:
         """Send, and return the first answer to each datagram."""
         heard = []
         for each in said:
@@ -115,8 +115,8 @@ class Wire:
                 heard.append(await self._hear(nic))
         return heard
 
-    async def _hear(self, nic: Client) -> Heard:
-        return Heard(*await nic.hear())
+    async def _hear(self, nic: Client) -> ServerAnswer:
+        return ServerAnswer(*await nic.hear())
 
     async def read(self, load: Load) -> bytes:
         """Load what it was told to."""
@@ -215,7 +215,7 @@ async def test_shim_gets_its_grub_and_hears_at_once_what_is_not_there(zoo: Zoo, 
         *probes, grub = shim.reads(loaded, lost=lost)
         with pc.tftp() as peer:
             for name in probes:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     code, words = error(await peer.ask(rrq(name, "octet", **shim.OPTIONS)))
                 assert (code, words) == (1, "file not found")
             expected = PACKAGED["grubx64.efi"].path.read_bytes()

@@ -11,7 +11,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tests.netns.served import PATIENCE, Box
+from tests.netns.served import TIMEOUT, Box
 from tests.room.namespaces import Namespace, Network, assert_nothing_left
 from tests.room.processes import RoomError, tail, wait_until
 from tests.room.room import appliance_command, host_mac
@@ -66,7 +66,7 @@ class Fresh(Box):
     def beside(self, *command: str) -> CompletedProcess[str]:
         """Run a verb that sees what the server sees."""
         enter = ["nsenter", "--mount", "--target", str(self.pid), "--", appliance_command()]
-        return self.host.run([*enter, *command], timeout=PATIENCE, check=False)
+        return self.host.run([*enter, *command], timeout=TIMEOUT, check=False)
 
     def write(self, text: str) -> None:
         """Put a configuration where the server looks for it."""
@@ -81,7 +81,7 @@ class Fresh(Box):
             return any(words in message for message in self.listen())
 
         try:
-            wait_until(arrived, PATIENCE, f"{words!r} to be told", 0.05)
+            wait_until(arrived, TIMEOUT, f"{words!r} to be told", 0.05)
         except RoomError as error:
             raise RoomError(f"{error}; the log ends:\n{tail(self.log)}") from error
 
@@ -193,7 +193,7 @@ def test_a_rejected_reload_is_told_to_everybody_who_asks(fresh: Fresh) -> None:
     fresh.write('[server]\nhttp_port = 8080\n[dhcp]\nmode = "off"\n')
     done = fresh.beside("reload")
     assert (done.returncode, done.stdout) == (0, "configuration reloaded\n")
-    assert done.stderr == "warning: [server] and [dhcp] changed: in force after a restart\n"
+    assert done.stderr == "warning: [server] and [dhcp] changed: takes effect after a restart\n"
     assert f"{ADDRESS}:80 " in listening(fresh.host)
 
 
@@ -207,10 +207,10 @@ def test_it_gives_signs_of_life_and_says_that_it_stops(fresh: Fresh) -> None:
     fresh.begin([appliance_command(), "serve"], WATCHDOG_USEC="300000")
     fresh.await_message("READY=1")
     fresh.told.clear()
-    wait_until(lambda: fresh.listen().count("WATCHDOG=1") > 4, PATIENCE, "signs of life", 0.05)
+    wait_until(lambda: fresh.listen().count("WATCHDOG=1") > 4, TIMEOUT, "signs of life", 0.05)
     assert fresh.process
     fresh.process.signal(signal.SIGSTOP)
-    wait_until(lambda: all_stopped(fresh.pid), PATIENCE, "all its threads to stand still", 0.02)
+    wait_until(lambda: all_stopped(fresh.pid), TIMEOUT, "all its threads to stand still", 0.02)
     fresh.listen()
     fresh.told.clear()
     with pytest.raises(RoomError):
@@ -220,14 +220,14 @@ def test_it_gives_signs_of_life_and_says_that_it_stops(fresh: Fresh) -> None:
     fresh.process.signal(signal.SIGTERM)
     fresh.await_message("STOPPING=1")
     with pytest.raises(RoomError, match="ended with exit code 0"):
-        wait_until(fresh.ended, PATIENCE, "it to end", 0.05)
+        wait_until(fresh.ended, TIMEOUT, "it to end", 0.05)
 
 
 def test_a_task_that_ends_takes_the_server_with_it(fresh: Fresh) -> None:
     fresh.begin([sys.executable, "-c", FAILING, "serve"])
     fresh.await_message("READY=1")
     with pytest.raises(RoomError, match="ended with exit code 1"):
-        wait_until(fresh.ended, PATIENCE, "it to end", 0.05)
+        wait_until(fresh.ended, TIMEOUT, "it to end", 0.05)
     fresh.listen()
     assert "STOPPING=1" in fresh.told
     assert fresh.told[-1].startswith("STATUS=not running: the server cannot go on without its task 'confirm'")
@@ -259,7 +259,7 @@ def check(host: Namespace, tmp_path: Path) -> CompletedProcess[str]:
 def test_of_several_interfaces_the_one_with_the_default_route_is_found(host: Namespace, tmp_path: Path) -> None:
     done = check(host, tmp_path)
     assert done.returncode == 1
-    assert "cannot tell which interface leads to the PCs; there are: lan0, extra0" in done.stderr
+    assert "cannot tell which interface leads to the PCs: lan0, extra0" in done.stderr
     assert "config init --interface" in done.stderr
     host.ip("route", "add", "default", "via", "10.78.0.2", "dev", "extra0", "metric", "600")
     assert "serves    extra0, 10.78.0.1/24" in check(host, tmp_path).stdout

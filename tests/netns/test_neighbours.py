@@ -11,7 +11,7 @@ from services.ethernet import MacAddress
 from services.linux.interfaces import Interface, interface_address, interfaces, links
 from services.linux.neighbours import Neighbours
 from services.linux.netlink_socket import ask_interface
-from tests.netns.inside import PATIENCE, inside
+from tests.netns.inside import TIMEOUT, inside
 from tests.room.namespaces import Namespace, Network
 from tests.room.processes import wait_until
 
@@ -60,7 +60,7 @@ async def test_a_neighbour_that_never_asked_is_found_after_a_nudge(box: Namespac
     known = neighbours()
     assert known.mac_of(PC) is None
     known.nudge(PC)
-    wait_until(lambda: known.mac_of(PC) is not None, PATIENCE, "the kernel to resolve the PC")
+    wait_until(lambda: known.mac_of(PC) is not None, TIMEOUT, "the kernel to resolve the PC")
     assert known.mac_of(PC) == PC_MAC
 
 
@@ -68,7 +68,7 @@ async def test_an_absent_neighbour_stays_unknown(box: Namespace) -> None:
     known = neighbours()
     known.nudge(ABSENT)
     assert known.mac_of(ABSENT) is None
-    wait_until(lambda: "FAILED" in box.ip("neigh", "show", str(ABSENT)), PATIENCE, "the kernel to give up")
+    wait_until(lambda: "FAILED" in box.ip("neigh", "show", str(ABSENT)), TIMEOUT, "the kernel to give up")
     assert known.mac_of(ABSENT) is None
 
 
@@ -158,7 +158,7 @@ async def test_a_new_mac_address_is_reported_at_once(box: Namespace, pc: Namespa
             pc.ip("link", "set", "lan0", "address", str(mac))
             reported.clear()
             pc.run([sys.executable, "-c", SAY_SOMETHING])
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while (PC, mac) not in seen:
                     await reported.wait()
                     reported.clear()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from services.ethernet import MacAddress
-from services.nfs.apply import Backend, NfsError, apply
+from services.nfs.apply import apply
+from services.nfs.backend import Backend, NfsError
 from services.nfs.exports import Export, render_ganesha
 from tests.room.ganesha import Ganesha
 from tests.room.namespaces import Namespace, Network, leftovers
@@ -22,7 +23,7 @@ FIRST, SECOND, STRANGER = (IPv4Address(address) for address in ("10.77.0.21", "1
 BOINC = 731
 NOBODY = 65534
 
-# Mounts by NFSv3, asks for a file, says how that went, and asks again for every line it is given.
+# Mounts by NFSv3, looks up a file, prints the result, and looks it up again for every line of input.
 MOUNTED_CLIENT = """
 import ctypes, sys
 nfs = ctypes.CDLL("libnfs.so.13")
@@ -63,7 +64,7 @@ class Office:
         return network.host(name, f"{address}/24", MacAddress.from_bytes(data))
 
     def _state(self, address: IPv4Address) -> Export:
-        # The space is there to show that it may be.
+        # With a space, to show that spaces work.
         path = self.directory / "state of PCs" / f"5254000000{address.packed[3]:02x}"
         path.mkdir(parents=True)
         shutil.chown(path, BOINC, BOINC)
@@ -85,7 +86,7 @@ class Office:
         self.export(self.root, *self.states.values())
 
     def lists(self, client: IPv4Address, path: Path | str, version: int) -> bool:
-        """Whether the client may list the directory; a refusal must say that it is one."""
+        """Whether the client may list the directory; if not, the error must be a refusal."""
         done = self.pcs[client].run(["nfs-ls", f"nfs://{SERVER}{path}?version={version}"], check=False)
         assert done.returncode == 0 or "ACCES" in done.stderr or "NOENT" in done.stderr, done.stderr
         return done.returncode == 0
@@ -96,9 +97,9 @@ class Office:
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    """Ganesha, started without any export."""
+    """An office whose NFS-Ganesha runs, without any exports."""
     directory = tmp_path_factory.mktemp("nfs")
-    # pytest's directories are 0700, and the server looks at them as the squashed user.
+    # pytest's directories are 0700, and the server accesses them as the squashed user.
     for path in (directory, *directory.parents[:2]):
         path.chmod(0o755)
     with Network() as network:
@@ -151,7 +152,7 @@ def test_a_pc_writes_its_own_state_as_boinc_and_cannot_touch_anothers(office: Of
         assert not office.lists(client, path, 4)
         assert not office.copies(client, source, f"nfs://{SERVER}{path}/intruder?version=4")
     assert not list(tmp_path.parent.rglob("intruder"))
-    assert not office.lists(FIRST, own, 3), "the state is for NFSv4 alone"
+    assert not office.lists(FIRST, own, 3), "the state is for NFSv4 only"
 
 
 def test_an_export_appears_and_disappears_without_a_restart(office: Office) -> None:
@@ -174,7 +175,7 @@ def test_a_changed_list_of_clients_takes_effect_without_a_restart(office: Office
     assert [office.lists(client, release, 3) for client in (FIRST, SECOND)] == [True, True]
     office.export(replace(office.root, clients=(SECOND,)))
     assert [office.lists(client, release, 3) for client in (FIRST, SECOND)] == [False, True]
-    # The state of a PC that got another address.
+    # The state of a PC whose address changed.
     state = office.states[FIRST]
     office.export(replace(state, clients=(SECOND,)))
     assert [office.lists(client, state.path, 4) for client in (FIRST, SECOND)] == [False, True]
@@ -182,13 +183,13 @@ def test_a_changed_list_of_clients_takes_effect_without_a_restart(office: Office
     assert [office.lists(client, state.path, 4) for client in (FIRST, SECOND)] == [True, False]
 
 
-def test_hundreds_of_clients_are_told_apart(office: Office) -> None:
+def test_an_export_may_have_hundreds_of_clients(office: Office) -> None:
     crowd = tuple(IPv4Address("10.77.1.0") + number for number in range(500))
     office.export(replace(office.root, clients=(*crowd, SECOND)))
     assert [office.lists(client, office.images / "r1", 3) for client in (FIRST, SECOND)] == [False, True]
 
 
-def test_a_pc_that_has_mounted_already_is_cut_off_and_let_in_again(office: Office) -> None:
+def test_a_pc_that_has_mounted_is_cut_off_and_readmitted(office: Office) -> None:
     office.export(office.root)
     argument = [SERVER, str(office.images / "r1"), "/live/filesystem.squashfs"]
     command = office.pcs[FIRST].command([sys.executable, "-c", MOUNTED_CLIENT, *argument])
@@ -210,7 +211,7 @@ def test_a_pc_that_has_mounted_already_is_cut_off_and_let_in_again(office: Offic
         client.stdin.close()
 
 
-def test_a_configuration_that_does_not_include_our_file_is_told(office: Office, tmp_path: Path) -> None:
+def test_a_configuration_that_does_not_include_our_file_is_reported(office: Office, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere.conf"
     with pytest.raises(NfsError, match="does not read our exports") as caught:
         apply(
@@ -223,7 +224,7 @@ def test_a_configuration_that_does_not_include_our_file_is_told(office: Office, 
     assert str(office.directory / "ganesha" / "main.conf") in caught.value.hint
 
 
-def test_a_stopped_server_leaves_nothing_and_is_told_from_a_running_one(tmp_path: Path) -> None:
+def test_a_stopped_server_leaves_nothing_and_is_reported_as_gone(tmp_path: Path) -> None:
     with Network() as network:
         box = network.host("box", f"{SERVER}/24", MacAddress.parse("02:77:00:00:00:01"))
         ganesha = Ganesha(box.name, tmp_path / "ganesha", tmp_path / "exports.conf")

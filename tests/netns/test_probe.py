@@ -14,7 +14,7 @@ from tests.netns.served import Box
 from tests.room.namespaces import Namespace
 from tests.room.room import BOX, OTHER, SITE, Room, appliance_command, host_mac
 
-_RUN_SECONDS = 90.0
+TIMEOUT = 90.0
 ADDRESS = "10.77.0.250"
 """The PCs' address here, outside the site's range: no lease is taken, neither before nor during a probe."""
 
@@ -52,7 +52,7 @@ class Probed:
 def probe(host: Namespace, configuration: Path, mac: MacAddress, arch: str, *more: str) -> Probed:
     """Run `doctor probe` on a host."""
     command = [appliance_command(), "--config", str(configuration), "doctor", "probe", str(mac), "--arch", arch]
-    done = host.run([*command, "--json", *more], timeout=_RUN_SECONDS, check=False)
+    done = host.run([*command, "--json", *more], timeout=TIMEOUT, check=False)
     assert done.stdout, done.stderr
     return Probed(done.returncode, json.loads(done.stdout), done.stderr)
 

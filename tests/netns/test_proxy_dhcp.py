@@ -21,7 +21,7 @@ from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen
 from services.linux.sockets import BindError, bind_udp
 from services.linux.udp_batches import Unavailable
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
-from tests.netns.inside import PATIENCE, Client, counters, inside
+from tests.netns.inside import TIMEOUT, Client, counters, inside
 from tests.room.namespaces import Namespace, Network
 from tests.room.processes import wait_until
 
@@ -54,7 +54,7 @@ def site(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Namespac
     dnsmasq = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--user=root", "--port=0", "--no-ping"]
     dnsmasq += ["--interface=lan0", "--bind-interfaces", "--dhcp-authoritative", "--dhcp-range=10.77.0.100,10.77.0.150"]
     process = site.start("dnsmasq", [*dnsmasq, f"--dhcp-leasefile={folder / 'leases'}"], folder / "dnsmasq.log")
-    process.wait_for_log("sockets bound exclusively", PATIENCE)
+    process.wait_for_log("sockets bound exclusively", TIMEOUT)
     return site
 
 
@@ -344,7 +344,7 @@ async def test_it_survives_its_interface_going_down(box: Namespace, pc: Client) 
         await pc.hear(str(BOX))
         box.ip("link", "set", "lan0", "down")
         box.ip("link", "set", "lan0", "up")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             # The link needs a moment to carry frames again: ask like firmware does, until someone answers.
             hearing = asyncio.ensure_future(pc.hear(str(BOX)))
             while not hearing.done():
@@ -395,7 +395,7 @@ async def test_a_copy_gets_its_answer_and_tells_nothing_new(
         def unavailable(*_: object) -> UdpPort:
             raise Unavailable("this test")
 
-        monkeypatch.setattr("services.dhcp.port.BatchedUdpPort", unavailable)
+        monkeypatch.setattr("services.dhcp.udp_port.BatchedUdpPort", unavailable)
     us = Box()
     async with us.serving(box):
         pc.say(discover())
@@ -484,6 +484,6 @@ async def test_one_wakeup_reads_a_bounded_batch(box: Namespace, pc: Client) -> N
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the event loop run until the condition holds."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not condition():
             await asyncio.sleep(0.01)

@@ -13,10 +13,10 @@ import pytest
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import REQUEST, Answer, firmware, message
 from tests.netns.dhcp_box import told
-from tests.netns.dhcp_servers import program
 from tests.netns.offices import Office
-from tests.netns.scripted_pc import IPXE, LOADERS, BootScript, Ear, ScriptedPc
+from tests.netns.scripted_pc import IPXE, LOADERS, BootScript, FrameListener, ScriptedPc
 from tests.netns.served import Box, install_release
+from tests.room import programs
 from tests.room.namespaces import Namespace, Network
 from tests.room.processes import Process
 from tests.room.room import write_configuration
@@ -66,7 +66,19 @@ def dnsmasq(router: Namespace, log: Path) -> Process:
 
 def dhcrelay(router: Namespace, log: Path) -> Process:
     """A relay that says by which of its circuits a request came: option 82."""
-    command = [*program("dhcrelay"), "-4", "-d", "-a", "-m", "replace", "-i", "far", "-i", "near", *SERVERS]
+    command = [
+        *programs.DHCP.command("dhcrelay"),
+        "-4",
+        "-d",
+        "-a",
+        "-m",
+        "replace",
+        "-i",
+        "far",
+        "-i",
+        "near",
+        *SERVERS,
+    ]
     process = router.start("dhcrelay", command, log)
     process.wait_for_log("Sending on   Socket/fallback", 30)
     return process
@@ -138,7 +150,7 @@ def relay(
     process.stop()
 
 
-def assert_echoed(near: Ear, relay: Callable[[Namespace, Path], Process], servers: set[str]) -> None:
+def assert_echoed(near: FrameListener, relay: Callable[[Namespace, Path], Process], servers: set[str]) -> None:
     """Each server has sent the relay's option 82 back, as the last one; the relay keeps it from the PC."""
     heard = [(frame.source, Answer.parse(frame.payload)) for frame in near.heard() if frame.port == 67]
     near.close()
@@ -157,7 +169,7 @@ async def test_a_pc_boots(
 ) -> None:
     box = site.box
     with site.plug() as pc:
-        near = Ear(site.router, "near")
+        near = FrameListener(site.router, "near")
         answer = await told(pc, site.mode, firmware(architecture), port)
         assert_echoed(near, relay, {pc.site} if site.mode == "off" else {pc.site, pc.box})
         assert (answer.file, answer.siaddr) == (f"{pc.mac.bare}/{loader}", pc.box)
@@ -181,7 +193,7 @@ async def test_a_stranger_gets_its_lease_alone(site: Site, relay: Callable[[Name
             assert (await told(pc, site.mode, firmware(7), 68)).file == ""
         else:
             await pc.power_on(firmware(7), alone=True)
-        pc.ear.heard()
+        pc.frames.heard()
         with pytest.raises(ConnectionError):
             pc.http(pc.path("boot.ipxe"))
         assert pc.heard_from_box() == []

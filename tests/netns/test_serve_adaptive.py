@@ -4,7 +4,7 @@ from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import Answer, firmware
 from tests.netns.conftest import Plug
 from tests.netns.scripted_pc import LOADERS, ScriptedPc
-from tests.netns.served import PATIENCE, Box
+from tests.netns.served import TIMEOUT, Box
 from tests.room.processes import wait_until
 
 # Firmware that no other test has: what is learned of it would be tried on their PCs.
@@ -32,7 +32,7 @@ def learned(box: Box, mac: MacAddress) -> list[tuple[str, bool]]:
 
 def await_learned(box: Box, mac: MacAddress, expected: list[tuple[str, bool]]) -> None:
     """Wait until `status` says so: it is written a moment after it was learned."""
-    wait_until(lambda: learned(box, mac) == expected, PATIENCE, f"{expected} to be learned of {mac}", 0.1)
+    wait_until(lambda: learned(box, mac) == expected, TIMEOUT, f"{expected} to be learned of {mac}", 0.1)
 
 
 async def test_firmware_that_takes_only_option_43_gets_it_and_keeps_it(box: Box, plug: Plug) -> None:
@@ -56,7 +56,7 @@ async def test_firmware_that_takes_only_option_43_gets_it_and_keeps_it(box: Box,
 
     since = box.mark()
     assert str(pc.mac) in box.verb("clients", "forget", str(pc.mac)).stdout
-    box.wait_for("forgotten what its firmware takes", since, mac=str(pc.mac))
+    box.wait_for("forgot what its firmware accepts", since, mac=str(pc.mac))
     assert 43 not in (await pc.power_on(PICKY))[pc.box].options
     assert learned(box, pc.mac) == []
 

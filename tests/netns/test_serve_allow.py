@@ -13,7 +13,7 @@ from tests.fakes.dhcp_client import DISCOVER, firmware, message
 from tests.fakes.tftp_peer import rrq
 from tests.netns.conftest import Plug
 from tests.netns.scripted_pc import BROADCAST, ScriptedPc
-from tests.netns.served import PATIENCE, Box
+from tests.netns.served import TIMEOUT, Box
 
 A_SECOND = 2.0
 """What is promised, and as much again for a machine that does other things as well."""
@@ -36,7 +36,7 @@ async def seconds_until_offered(pc: ScriptedPc) -> float:
     started = time.monotonic()
     with pc.nic() as nic:
         while pc.box not in nic.heard():
-            assert time.monotonic() - started < PATIENCE
+            assert time.monotonic() - started < TIMEOUT
             nic.say(message(DISCOVER, nic.mac, firmware(0), flags=BROADCAST))
             await asyncio.sleep(0.02)
     return time.monotonic() - started

@@ -141,7 +141,7 @@ def test_real_firmware_gets_what_it_needs(box: Box, plug: Plug, name: str) -> No
     heard = []
     for datagram, (_, *expected) in zip(asked, REPLAYS[name], strict=True):
         heard.append((str(datagram.port), *sorted(replay(pc, datagram, len(expected)))))
-        assert pc.ear.heard() == []
+        assert pc.frames.heard() == []
     assert heard == REPLAYS[name]
 
 
@@ -152,7 +152,7 @@ def replay(pc: ScriptedPc, datagram: Datagram, answers: int) -> list[str]:
         pc.use(source)
     with pc.nic(datagram.source_port) as nic:
         nic.say(datagram.payload, str(datagram.destination), datagram.port)
-        heard = [described(frame) for frame in (pc.ear.next() for _ in range(answers))]
+        heard = [described(frame) for frame in (pc.frames.next() for _ in range(answers))]
         if datagram.port == 69:
             nic.say(b"\0\5\0\0that was all\0", pc.box, 69)
     return heard

@@ -14,7 +14,7 @@ from tests.fakes.tftp_peer import oack, rrq
 from tests.netns.dhcp_box import told
 from tests.netns.offices import Office
 from tests.netns.scripted_pc import IPXE, LOADERS, BootScript, ScriptedPc
-from tests.netns.served import PATIENCE, Box, install_release
+from tests.netns.served import TIMEOUT, Box, install_release
 from tests.room.namespaces import Network
 from tests.room.processes import wait_until
 from tests.room.room import write_configuration
@@ -98,7 +98,7 @@ async def test_each_network_boots_from_its_own_address(box: ModeBox, offices: li
             assert box.await_stage(pc.mac, "kernel")["addresses"] == [pc.address]
         # What one of them was told went by its own cable only: the others were on theirs all the time.
         for pc in pcs:
-            heard = pc.ear.heard()
+            heard = pc.frames.heard()
             assert {frame.source for frame in heard} == {pc.box, pc.site}
             assert {frame.payload[28:34] for frame in heard if frame.port == 68} == {bytes(pc.mac)}
     assert len(box.exported()) >= 1 + len(pcs), "the networks of the interfaces count, when none are configured"
@@ -149,8 +149,8 @@ async def test_an_interface_that_is_gone_and_comes_back(box: ModeBox, offices: l
         await told(pc, box.mode, firmware(7), 4011)
     second.connect(box.host, "lan1")
     assert box.process
-    wait_until(lambda: not box.running, PATIENCE, "the server to end")
-    assert "error: the interface lan1 was deleted and made anew: the server has to be" in box.log.read_text()
+    wait_until(lambda: not box.running, TIMEOUT, "the server to end")
+    assert "error: the interface lan1 was deleted and recreated: the server must be" in box.log.read_text()
     box.forgiven.append("not JSON")
     box.start()
     assert box.status()["trouble"] == []

@@ -13,7 +13,7 @@ from tests.fakes.dhcp_client import DISCOVER, firmware, message
 from tests.fakes.tftp_peer import Reader, ack, oack, rrq
 from tests.netns.conftest import Plug
 from tests.netns.scripted_pc import BROADCAST, LOADERS, ScriptedPc
-from tests.netns.served import PATIENCE, Box
+from tests.netns.served import TIMEOUT, Box
 from tests.room.processes import RoomError, wait_until
 
 NEW_KEY = "0123456789abcdef0123456789abcdef"
@@ -103,7 +103,7 @@ async def test_sigterm_lets_a_transfer_finish_and_takes_no_new_one(box: Box, plu
                 tftp.send(answer)
         process.signal(signal.SIGTERM)
         box.wait_for("draining", since)
-        wait_until(lambda: refused(late), PATIENCE, "the HTTP port to be closed")
+        wait_until(lambda: refused(late), TIMEOUT, "the HTTP port to be closed")
         late.heard_from_box()
         with late.tftp() as another, late.nic() as nic:
             another.send(rrq(f"{late.mac.bare}/snponly.efi"))
@@ -114,7 +114,7 @@ async def test_sigterm_lets_a_transfer_finish_and_takes_no_new_one(box: Box, plu
             if answer := reader.answer(await tftp.receive()):
                 tftp.send(answer)
     assert reader.content == content
-    wait_until(lambda: not process.running, PATIENCE, "serve to end")
+    wait_until(lambda: not process.running, TIMEOUT, "serve to end")
     assert late.heard_from_box() == []
     with pytest.raises(RoomError, match="ended with exit code 0"):
         process.require()

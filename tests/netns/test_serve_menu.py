@@ -11,7 +11,7 @@ from image.release import Release
 from tests.fakes.dhcp_client import firmware
 from tests.netns.conftest import Plug
 from tests.netns.scripted_pc import IPXE, ScriptedPc
-from tests.netns.served import PATIENCE, Box
+from tests.netns.served import TIMEOUT, Box
 from tests.netns.test_probe import probe_pc
 from tests.room.processes import wait_until
 
@@ -55,7 +55,7 @@ async def test_a_menu_and_its_lock(box: Box, plug: Plug, release: Release, menu:
     assert f"item --key 1 boinc 1 BOINC (image {release.id})" in script
     assert "init=" not in script
     assert "sanboot" in choose(pc, "local")[1]
-    wait_until(lambda: box.boot(pc.mac)["entry"] == "local", PATIENCE, "the box to know what was chosen")
+    wait_until(lambda: box.boot(pc.mac)["entry"] == "local", TIMEOUT, "the box to know what was chosen")
     status, text = choose(pc, "rescue")
     assert (status, "WWW-Authenticate: Basic" in text, "init=" in text) == (401, True, False)
     statuses = [choose(pc, "rescue", "wrong")[0] for _ in range(5)]

@@ -109,7 +109,7 @@ def test_another_web_server_is_named(second: Box, tmp_path: Path, command: list[
 
 def test_a_second_server_on_the_same_data_is_refused(box: Box) -> None:
     code, message, hint = fail(box)
-    assert (code, message) == (1, f"netboot-appliance serve is running already (process {box.pid})")
+    assert (code, message) == (1, f"netboot-appliance serve is already running (process {box.pid})")
     assert f"kill {box.pid}" in hint
     assert box.status()["server"]["pid"] == box.pid
 

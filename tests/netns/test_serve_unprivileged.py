@@ -18,7 +18,7 @@ import pytest
 from appliance.exports.request import digest
 from services.ethernet import MacAddress
 from tests.netns.scripted_pc import ScriptedPc
-from tests.netns.served import PATIENCE, Box, install_release
+from tests.netns.served import TIMEOUT, Box, install_release
 from tests.room.ganesha import Ganesha
 from tests.room.namespaces import Namespace
 from tests.room.processes import Process, wait_until
@@ -64,7 +64,7 @@ class Unprivileged(Box):
                 return False
             return error in exports["error"] if error else not exports["error"]
 
-        wait_until(told, PATIENCE, "status to tell of the exports")
+        wait_until(told, TIMEOUT, "status to tell of the exports")
 
     def take_over(self, content: bytes) -> dict[str, Any]:
         """Write a request in the server's name, and return root's answer to it."""
@@ -81,7 +81,7 @@ class Unprivileged(Box):
             found.update(json.loads(self.answer_file.read_bytes()))
             return bool(found["request"] == digest(content))
 
-        wait_until(answered, PATIENCE, "root's answer")
+        wait_until(answered, TIMEOUT, "root's answer")
         return found
 
 
@@ -181,9 +181,9 @@ async def test_what_the_server_makes_of_a_refusal(office: tuple[Room, Unprivileg
         pc = plug(room, 5)
         await pc.run_ipxe()
         said = box.wait_for("the exports are not in force; trying again", since)
-        assert "which is not one of a machine in 10.99.0.0/24" in said["error"]
+        assert "which cannot belong to a machine in 10.99.0.0/24" in said["error"]
         assert "netboot-appliance reload" in said["hint"]
-        box.await_told("", "not one of a machine")
+        box.await_told("", "cannot belong to a machine")
         assert "NOT in force" in box.verb("status").stdout
         assert "netboot-appliance reload" in box.verb("status").stdout
     finally:
@@ -197,5 +197,5 @@ def test_without_a_way_to_root_it_does_not_start(office: tuple[Room, Unprivilege
     command = [*_AS_USER, *_BINDING, appliance_command(), "--config", str(box.configuration), "serve"]
     done = box.host.run(command, check=False)
     assert done.returncode == 1
-    assert "error: serve is not root, and nobody brings its NFS exports into force" in done.stderr
+    assert "error: serve is not root, and nobody puts its NFS exports in force" in done.stderr
     assert "systemctl start netboot-appliance" in done.stderr

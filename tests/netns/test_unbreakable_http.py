@@ -1,4 +1,4 @@
-"""Clients of HTTP that take all the time in the world, by the thousand: honest PCs boot among them, at once."""
+"""Thousands of slow HTTP clients at once: honest PCs boot beside them without delay."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,35 +8,35 @@ from pathlib import Path
 import pytest
 
 from image.release import INITRD
-from tests.netns.attacked_box import VANDAL
-from tests.netns.slow_http_clients import Loiterers, many_descriptors
-from tests.netns.storage_faults import Unlucky, status
+from tests.netns.attacked_box import ATTACKER
+from tests.netns.slow_http_clients import SlowClients, many_descriptors
+from tests.netns.storage_faults import FaultyDiskBox, status
 from tests.room.namespaces import Network, assert_nothing_left
 from tests.room.processes import wait_until
 
-PATIENCE = 240.0
+WITHIN = 240.0  # seconds
 MOST_MEMORY = 128 << 20
-STRANGERS = [str(VANDAL + number) for number in range(1, 101)]
+STRANGERS = [str(ATTACKER + number) for number in range(1, 101)]
 
 
 @pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unlucky]:
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDiskBox]:
     with Network() as network, many_descriptors():
-        box = Unlucky(network, tmp_path_factory.mktemp("http"))
+        box = FaultyDiskBox(network, tmp_path_factory.mktemp("http"))
         for address in STRANGERS:
-            box.vandal.ip("address", "add", f"{address}/24", "dev", "lan0")
+            box.attacker.ip("address", "add", f"{address}/24", "dev", "lan0")
         yield box
         assert box.complaints(0) == []
     assert_nothing_left(network.room)
 
 
-def boot_all(box: Unlucky, *numbers: int, few: bool = False) -> None:
-    """These honest PCs boot, at once; and each connection of theirs gets its answer at the first try. Where there are
-    `few` connections, one whose request is not there at once may have to make room, and is made anew."""
+def boot_all(box: FaultyDiskBox, *numbers: int, few: bool = False) -> None:
+    """Boot these honest PCs, all at once; each of their connections gets its answer at the first try. If there are
+    `few` connections, the server may close one whose request has not come yet, and the PC has to try again."""
     pcs = [box.pc(number) for number in numbers]
     with ThreadPoolExecutor() as pool:
-        for done in [pool.submit(pc.boot, box.release) for pc in pcs]:
-            done.result()
+        for boot in [pool.submit(pc.boot, box.release) for pc in pcs]:
+            boot.result()
     if few:
         for pc in pcs * 10:
             assert pc.get(f"/boot/{pc.mac.bare}/boot.ipxe").startswith(b"#!ipxe\n")
@@ -49,58 +49,61 @@ def request(method: str, path: str, *fields: str) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: 10.77.0.1", *fields, "", ""]).encode()
 
 
-def test_strangers_who_never_come_to_the_point(box: Unlucky) -> None:
-    """More connections than the server has at all, from a hundred addresses; half of them begin a request."""
+def test_strangers_that_never_finish_a_request(box: FaultyDiskBox) -> None:
+    """More connections than the server accepts in all, from a hundred addresses; half of them begin a request."""
     with box.unharmed(MOST_MEMORY):
         with (
-            Loiterers(box.vandal, STRANGERS[:50], 30) as idle,
-            Loiterers(box.vandal, STRANGERS[50:], 30, b"GET /boot/", b"a") as slow,
+            SlowClients(box.attacker, STRANGERS[:50], 30) as idle,
+            SlowClients(box.attacker, STRANGERS[50:], 30, b"GET /boot/", b"a") as slow,
         ):
-            wait_until(lambda: idle.turns > 1 and slow.turns > 1, PATIENCE, "the strangers to be there")
+            wait_until(lambda: idle.rounds > 1 and slow.rounds > 1, WITHIN, "the strangers to connect")
             boot_all(box, 1, 2, 3, 4, 5)
-            wait_until(lambda: idle.ended > 2000 and slow.ended > 2000, PATIENCE, "them to be sent away and come back")
+            wait_until(
+                lambda: idle.closed > 2000 and slow.closed > 2000, WITHIN, "them to be disconnected and come back"
+            )
             boot_all(box, 6, 7, 8, 9, 10)
-        wait_until(lambda: not idle.left() and not slow.left(), PATIENCE, "the strangers to be gone")
+        wait_until(lambda: not idle.left() and not slow.left(), WITHIN, "the strangers to be disconnected")
 
 
-def test_allowed_pcs_that_take_their_time(box: Unlucky) -> None:
-    """With their answers, with a report, with a request, and between two requests."""
-    bad = [box.booting(number) for number in range(100, 104)]
-    paths = [f"/boot/{pc.mac.bare}" for pc in bad]
-    words = [
+def test_allowed_pcs_that_are_slow(box: FaultyDiskBox) -> None:
+    """Idle between two requests, or slow to send a report, to send a request, to take a file."""
+    slow = [box.booting(number) for number in range(100, 104)]
+    paths = [f"/boot/{pc.mac.bare}" for pc in slow]
+    behaviours = [
         (request("GET", f"{paths[0]}/boot.ipxe"), b"", 4096),
-        (request("POST", f"{paths[1]}/{bad[1].script.token}/report", "Content-Length: 3000"), b"a", 0),
+        (request("POST", f"{paths[1]}/{slow[1].script.token}/report", "Content-Length: 3000"), b"a", 0),
         (request("GET", f"{paths[2]}/boot.ipxe")[:-2] + b"X: ", b"a", 0),
         (request("GET", f"{paths[3]}/image/{box.release.id}/{INITRD}"), b"", 50),
     ]
     with box.unharmed(MOST_MEMORY):
         with ExitStack() as stack:
-            crowds = [
-                stack.enter_context(Loiterers(each.pc.host, [each.pc.address], 100, *said))
-                for each, said in zip(bad, words, strict=True)
+            clients = [
+                stack.enter_context(SlowClients(each.pc.host, [each.pc.address], 100, *behaviour))
+                for each, behaviour in zip(slow, behaviours, strict=True)
             ]
-            wait_until(lambda: all(each.turns > 1 for each in crowds), PATIENCE, "them to be there")
+            wait_until(lambda: all(each.rounds > 1 for each in clients), WITHIN, "them to connect")
             boot_all(box, 11, 12, 13, 14, 15)
-        *ending, readers = crowds
-        wait_until(lambda: not any(each.left() for each in ending), PATIENCE, "them to be sent away")
+        *ending, readers = clients
+        wait_until(lambda: not any(each.left() for each in ending), WITHIN, "them to be disconnected")
         boot_all(box, 16)
-        readers.close()  # the server has more patience with them
+        readers.close()  # the server waits longer for them
 
 
-def test_few_descriptors(box: Unlucky) -> None:
-    """The system gives it few, and more are asked for: it neither spins nor fills its log, and honest PCs boot."""
+def test_few_descriptors(box: FaultyDiskBox) -> None:
+    """More connections come than there are descriptors for: the server neither spins nor fills its log, and honest PCs
+    boot."""
     box.end()
-    since, told = box.mark(), len(box.heard)
+    since, notified = box.mark(), len(box.heard)
     box.launch(within=["prlimit", "--nofile=512:512"])
-    box.await_word("READY=1", told)
+    box.await_word("READY=1", notified)
     with box.unharmed(MOST_MEMORY):
-        with Loiterers(box.vandal, STRANGERS[:40], 20) as idle:
-            wait_until(lambda: idle.turns > 1, PATIENCE, "the strangers to be there")
+        with SlowClients(box.attacker, STRANGERS[:40], 20) as idle:
+            wait_until(lambda: idle.rounds > 1, WITHIN, "the strangers to connect")
             before = cpu(box.pid)
             boot_all(box, 21, 22, 23, few=True)
-            wait_until(lambda: idle.ended > 300, PATIENCE, "them to be sent away and come back")
+            wait_until(lambda: idle.closed > 300, WITHIN, "them to be disconnected and come back")
         assert cpu(box.pid) - before < 500, "hundredths of a second"
-        wait_until(lambda: not idle.left(), PATIENCE, "the strangers to be gone")
+        wait_until(lambda: not idle.left(), WITHIN, "the strangers to be disconnected")
     assert len(box.lines(since)) < 200
     box.end()
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
 from tests.fakes.tftp_peer import Reader, ack, data, rrq
-from tests.netns.attacked_box import LOADER, PATIENCE, AttackedBox, FarPc, Forger
+from tests.netns.attacked_box import LOADER, TIMEOUT, AttackedBox, FarPc, Forger
 from tests.netns.inside import inside
 from tests.netns.malformed_input import DHCP, HTTP, LEAVE, MINE, PXE, TFTP
 from tests.netns.scripted_pc import BROADCAST
@@ -35,7 +35,7 @@ def is_served(pc: FarPc) -> None:
 
 def senders(box: AttackedBox, stack: ExitStack) -> list[socket.socket]:
     """Sockets of a PC that may boot, and of a stranger."""
-    with inside(box.vandal):
+    with inside(box.attacker):
         stranger = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     return [stack.enter_context(box.pc(1).udp()), stranger]
 
@@ -87,7 +87,7 @@ class Disorder:
 
     def __init__(self, pc: FarPc, request: bytes) -> None:
         self.udp = pc.udp()
-        self.udp.settimeout(PATIENCE)
+        self.udp.settimeout(TIMEOUT)
         self.box = (pc.box, 69)
         self.came = 0
         self.say(request)
@@ -205,7 +205,7 @@ def test_dhcp_out_of_order(attacked: AttackedBox) -> None:
     with pc.udp(68, "") as udp, pc.udp(4011) as unicast:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lan0")
         for each in (udp, unicast):
-            each.settimeout(PATIENCE)
+            each.settimeout(TIMEOUT)
         for _ in range(3):
             unicast.sendto(message(REQUEST, bytes(pc.mac), firmware(7), xid=9, ciaddr=pc.address), (pc.box, 4011))
             assert Answer.parse(unicast.recv(2048)).file == f"{pc.mac.bare}/{LOADER.name}"

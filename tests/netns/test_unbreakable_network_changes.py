@@ -12,12 +12,12 @@ from image.release import KERNEL
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import firmware
 from tests.fakes.tftp_peer import Reader, ack, data, rrq
-from tests.netns.attacked_box import LOADER, PATIENCE, AttackedBox, FarPc
+from tests.netns.attacked_box import LOADER, TIMEOUT, AttackedBox, FarPc
+from tests.room import programs
 from tests.room.namespaces import Network
 from tests.room.processes import wait_until
-from tests.room.room import BOX, CHECKOUT
+from tests.room.room import BOX
 
-FAKETIME = CHECKOUT / ".room" / "faketime"
 OTHER = "10.77.0.7"
 """The address that the box is given in the place of its own."""
 
@@ -35,7 +35,7 @@ class UnderWay:
         self.box = (pc.box, 69)
         self.kernel = (box.release.path / KERNEL).read_bytes()
         self.udp = pc.udp()
-        self.udp.settimeout(PATIENCE)
+        self.udp.settimeout(TIMEOUT)
         self.reader = Reader(BLKSIZE)
         self.udp.sendto(rrq(f"{pc.mac.bare}/{LOADER.name}", blksize=BLKSIZE), self.box)
         self.load(len(_whole) // 3)
@@ -93,7 +93,7 @@ def test_the_interface_goes_down_and_up_again(attacked: AttackedBox) -> None:
         with pytest.raises(TimeoutError):
             transfers.load(len(_whole))
         attacked.host.ip("link", "set", "lan0", "up")
-        transfers.udp.settimeout(PATIENCE)
+        transfers.udp.settimeout(TIMEOUT)
         transfers.finish()
     attacked.route()
     pc.boot(attacked.release)
@@ -112,8 +112,8 @@ def goes(box: AttackedBox, why: str) -> None:
     """The server says what it misses, and ends for systemd to start it again."""
     process = box.process
     assert process
-    wait_until(lambda: not process.running, PATIENCE, "the server to end")
-    assert f"error: the interface lan0 {why}: the server has to be started again" in box.log.read_text()
+    wait_until(lambda: not process.running, TIMEOUT, "the server to end")
+    assert f"error: the interface lan0 {why}: the server must be restarted" in box.log.read_text()
 
 
 def test_the_address_changes(attacked: AttackedBox) -> None:
@@ -133,7 +133,7 @@ class Clock:
     """The time of day of one server, which jumps when it is told to; its monotonic clock stays as it is."""
 
     def __init__(self, directory: Path) -> None:
-        (library,) = FAKETIME.glob("usr/lib/*/faketime/libfaketimeMT.so.1")
+        (library,) = programs.FAKETIME.directory().glob("usr/lib/*/faketime/libfaketimeMT.so.1")
         self._file = directory / "clock"
         self.jump("+0")
         self.environment = [f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={self._file}", "FAKETIME_NO_CACHE=1"]
@@ -179,6 +179,6 @@ def test_the_clock_jumps(timed: AttackedBox, clock: Clock) -> None:
             transfers.miss_one()
             transfers.finish()
             booted.boot(timed.release)
-            wait_until(partial(is_off, timed, since, days), PATIENCE, f"the log to be {days} days off", 0.02)
+            wait_until(partial(is_off, timed, since, days), TIMEOUT, f"the log to be {days} days off", 0.02)
         timed.await_stage(booted.mac, "initrd")
         timed.await_stage(booting.mac, "offered")

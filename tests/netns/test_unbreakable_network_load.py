@@ -10,9 +10,9 @@ from itertools import islice
 
 import pytest
 
-from services.tftp.server import MOST_SESSIONS, MOST_SESSIONS_A_CLIENT
+from services.tftp.responder import MOST_SESSIONS, MOST_SESSIONS_A_CLIENT
 from tests.fakes.tftp_peer import oack, rrq
-from tests.netns.attacked_box import FORGED, LOADER, PATIENCE, AttackedBox, FarPc, Forger
+from tests.netns.attacked_box import FORGED, LOADER, TIMEOUT, AttackedBox, FarPc, Forger
 from tests.netns.inside import counters
 from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT
@@ -42,10 +42,10 @@ def flood(box: AttackedBox, kind: str, *ports: int) -> Iterator[list[int]]:
     """Flood ports of the box meanwhile; at the end the list has how much that was."""
     counted: list[int] = []
     command = [sys.executable, "-m", "tests.netns.flooder", kind, str(BOX), *map(str, ports)]
-    process = box.vandal.start(f"flooder of {kind}", command, box.log.with_name(f"flooder-{kind}.log"), CHECKOUT)
+    process = box.attacker.start(f"flooder of {kind}", command, box.log.with_name(f"flooder-{kind}.log"), CHECKOUT)
     yield counted
     process.require()
-    process.stop(PATIENCE)
+    process.stop(TIMEOUT)
     counted.append(int(process.log.read_text().split()[-1]))
 
 
@@ -57,14 +57,14 @@ def test_fifty_pcs_boot_in_a_flood(attacked: AttackedBox, record_property: Calla
         flood(attacked, "udp", 67, 69, 4011) as datagrams,
         flood(attacked, "tcp", 80) as connections,
     ):
-        wait_until(lambda: arrived(attacked) - before > BEGUN, PATIENCE, "the flood", 0.01)
+        wait_until(lambda: arrived(attacked) - before > BEGUN, TIMEOUT, "the flood", 0.01)
         with ThreadPoolExecutor(PCS) as switched_on:
             boots = [switched_on.submit(attacked.pc(number).boot, attacked.release) for number in range(1, PCS + 1)]
         for boot in boots:
             boot.result()
-        wait_until(lambda: arrived(attacked) - before - PCS * 1000 >= DATAGRAMS, PATIENCE, "all the flood", 0.01)
+        wait_until(lambda: arrived(attacked) - before - PCS * 1000 >= DATAGRAMS, TIMEOUT, "all the flood", 0.01)
         wait_until(
-            lambda: connected(attacked) - connected_before >= CONNECTIONS + PCS * 10, PATIENCE, "its connections", 0.01
+            lambda: connected(attacked) - connected_before >= CONNECTIONS + PCS * 10, TIMEOUT, "its connections", 0.01
         )
     assert datagrams[0] >= arrived(attacked) - before - PCS * 1000 >= DATAGRAMS
     assert connections[0] >= CONNECTIONS
@@ -89,7 +89,7 @@ def test_ten_thousand_half_open_transfers(attacked: AttackedBox) -> None:
     with attacked.unharmed(MEMORY_OF_HALF_OPEN), Forger(attacked.gateway) as forger, contextlib.ExitStack() as stack:
         for _ in range(MOST_SESSIONS_A_CLIENT):
             udp = stack.enter_context(greedy.udp())
-            udp.settimeout(PATIENCE)
+            udp.settimeout(TIMEOUT)
             udp.sendto(rrq(f"{greedy.mac.bare}/{LOADER.name}", tsize=0, timeout=1), (greedy.box, 69))
             assert oack(udp.recv(1000))
         one_more = stack.enter_context(greedy.udp())

@@ -11,8 +11,8 @@ import pytest
 
 from appliance.registry.schema import snapshot
 from image.release import INITRD, KERNEL
-from tests.netns.attacked_box import PATIENCE
-from tests.netns.storage_faults import BootingPc, Unlucky, Watcher, full, locked, overwrite, small_disk
+from tests.netns.attacked_box import TIMEOUT
+from tests.netns.storage_faults import BootingPc, FaultyDiskBox, Watcher, full, locked, overwrite, small_disk
 from tests.room.namespaces import Network, assert_nothing_left
 from tests.room.processes import wait_until
 
@@ -20,16 +20,16 @@ WRITTEN = ["discovered", "offered", "script", "kernel", "initrd", "root mounted"
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unlucky]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDiskBox]:
     directory = tmp_path_factory.mktemp("disk")
     with small_disk(directory):
         with Network() as network:
-            yield Unlucky(network, directory)
+            yield FaultyDiskBox(network, directory)
         assert_nothing_left(network.room)
 
 
 @pytest.fixture
-def box(started: Unlucky) -> Iterator[Unlucky]:
+def box(started: FaultyDiskBox) -> Iterator[FaultyDiskBox]:
     """The box runs; it logs no error that a test has not provoked, and no traceback."""
     if not started.running:
         started.start()
@@ -40,12 +40,12 @@ def box(started: Unlucky) -> Iterator[Unlucky]:
 
 
 @pytest.fixture
-def image(box: Unlucky) -> tuple[bytes, bytes]:
+def image(box: FaultyDiskBox) -> tuple[bytes, bytes]:
     """The kernel and the initrd."""
     return (box.release.path / KERNEL).read_bytes(), (box.release.path / INITRD).read_bytes()
 
 
-def await_written(box: Unlucky, *pcs: BootingPc) -> None:
+def await_written(box: FaultyDiskBox, *pcs: BootingPc) -> None:
     """Wait until the registry has the whole boots of these PCs."""
     for pc in pcs:
         box.await_stage(pc.mac, WRITTEN[-1])
@@ -54,14 +54,14 @@ def await_written(box: Unlucky, *pcs: BootingPc) -> None:
         assert sorted(box.stages(pc.mac)) == sorted(WRITTEN)
 
 
-def put_back(box: Unlucky, copy: Path) -> None:
+def put_back(box: FaultyDiskBox, copy: Path) -> None:
     """Give the box, which does not run, the registry that it had."""
     for file in box.registry.parent.glob("registry.sqlite3*"):
         file.unlink()
     shutil.copyfile(copy, box.registry)
 
 
-def test_a_full_disk_for_registry_and_log(box: Unlucky, image: tuple[bytes, bytes]) -> None:
+def test_a_full_disk_for_registry_and_log(box: FaultyDiskBox, image: tuple[bytes, bytes]) -> None:
     early, told, since = box.booting(1), len(box.heard), box.mark()
     with full(box.directory):
         new = box.booting(2)
@@ -74,9 +74,9 @@ def test_a_full_disk_for_registry_and_log(box: Unlucky, image: tuple[bytes, byte
         refused = box.verb("allow", "add", "52:54:00:88:00:01", check=False)
         assert refused.returncode == 1
         assert f"error: cannot use the registry {box.registry}: " in refused.stderr
-        assert "look whether the disk is full" in refused.stderr
+        assert "check whether the disk is full" in refused.stderr
         assert "Traceback" not in refused.stderr
-    box.wait_for("the registry is written again", since)
+    box.wait_for("the registry can be written again", since)
     await_written(box, early, new, later)
     (lost,) = [line for line in box.lines(since) if line["event"].startswith("lines of this log were lost: ")]
     assert lost["event"].endswith("(No space left on device)")
@@ -87,7 +87,7 @@ def test_a_full_disk_for_registry_and_log(box: Unlucky, image: tuple[bytes, byte
     assert {pc.report("attached") for pc in (early, new, later)} == {204}, "their tokens are in the registry now"
 
 
-def test_a_registry_that_another_process_has_locked(box: Unlucky, image: tuple[bytes, bytes]) -> None:
+def test_a_registry_that_another_process_has_locked(box: FaultyDiskBox, image: tuple[bytes, bytes]) -> None:
     early, told, since = box.booting(5), len(box.heard), box.mark()
     with locked(box.registry), ThreadPoolExecutor() as pool, Watcher(box.pc(6)) as watcher:
         verb = pool.submit(box.verb, "allow", "add", "52:54:00:88:00:01", check=False)
@@ -99,15 +99,15 @@ def test_a_registry_that_another_process_has_locked(box: Unlucky, image: tuple[b
         refused = verb.result()
     assert refused.returncode == 1
     assert f"error: the registry {box.registry} is locked: another program" in refused.stderr
-    assert "hint: try again; look who it is: fuser -v " in refused.stderr
+    assert "hint: try again; see which program: fuser -v " in refused.stderr
     assert watcher.answers > 10
     assert watcher.longest < 8, "SQLite itself would have waited 10 s for each commit"
-    box.wait_for("the registry is written again", since)
+    box.wait_for("the registry can be written again", since)
     await_written(box, early, new)
     assert box.verb("allow", "add", "52:54:00:88:00:01").returncode == 0
 
 
-def test_a_verb_waits_for_a_moment(box: Unlucky) -> None:
+def test_a_verb_waits_for_a_moment(box: FaultyDiskBox) -> None:
     with ThreadPoolExecutor() as pool:
         with locked(box.registry):
             verb = pool.submit(box.verb, "allow", "add", "52:54:00:88:00:02", check=False)
@@ -116,7 +116,7 @@ def test_a_verb_waits_for_a_moment(box: Unlucky) -> None:
 
 
 @pytest.mark.parametrize("log", ["the disk is full", "the reader stands still"])
-def test_a_log_that_nobody_takes(box: Unlucky, image: tuple[bytes, bytes], log: str) -> None:
+def test_a_log_that_nobody_takes(box: FaultyDiskBox, image: tuple[bytes, bytes], log: str) -> None:
     path = "/dev/full" if log == "the disk is full" else str(box.directory / "pipe")
     assert box.end().startswith("netboot-appliance serve ended with exit code 0;")
     told, number = len(box.heard), 10 if path == "/dev/full" else 20
@@ -143,12 +143,12 @@ def test_a_log_that_nobody_takes(box: Unlucky, image: tuple[bytes, bytes], log: 
                 heard.extend(os.read(reader, 65536))
             return bool(heard.strip(b"\0"))
 
-        wait_until(goes_on, PATIENCE, "the log to go on")
+        wait_until(goes_on, TIMEOUT, "the log to go on")
         os.close(reader)
     assert box.end().startswith("netboot-appliance serve ended with exit code 0;")
 
 
-def test_a_registry_that_is_deleted(box: Unlucky, image: tuple[bytes, bytes], tmp_path: Path) -> None:
+def test_a_registry_that_is_deleted(box: FaultyDiskBox, image: tuple[bytes, bytes], tmp_path: Path) -> None:
     told, since = len(box.heard), box.mark()
     snapshot(box.registry, tmp_path / "copy")
     early = box.booting(30)
@@ -158,7 +158,7 @@ def test_a_registry_that_is_deleted(box: Unlucky, image: tuple[bytes, bytes], tm
     new = box.booting(31)
     for pc in (early, new):
         pc.rest(*image)
-    (line,) = box.said("the registry cannot be written; PCs boot all the same, and it is tried again", since)
+    (line,) = box.said("the registry cannot be written; PCs boot all the same; trying again", since)
     assert line["do"].startswith("restore a backup")
     assert box.end().startswith("netboot-appliance serve ended with exit code 0;")
     put_back(box, tmp_path / "copy")
@@ -166,7 +166,7 @@ def test_a_registry_that_is_deleted(box: Unlucky, image: tuple[bytes, bytes], tm
     box.booting(32).rest(*image)
 
 
-def test_a_registry_that_is_damaged(box: Unlucky, image: tuple[bytes, bytes], tmp_path: Path) -> None:
+def test_a_registry_that_is_damaged(box: FaultyDiskBox, image: tuple[bytes, bytes], tmp_path: Path) -> None:
     snapshot(box.registry, tmp_path / "copy")
     early = box.booting(40)
     overwrite([box.registry, box.registry.with_name(f"{box.registry.name}-wal")], b"nonsense" * 1000)

@@ -14,7 +14,7 @@ from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import REQUEST, Answer, message
 from tests.netns.dhcp_box import lease
 from tests.netns.scripted_pc import BROADCAST, ScriptedPc
-from tests.netns.storage_faults import Unlucky, full, locked, small_disk
+from tests.netns.storage_faults import FaultyDiskBox, full, locked, small_disk
 from tests.room.namespaces import Network, assert_nothing_left
 from tests.room.room import BOX
 
@@ -27,17 +27,17 @@ force = true
 """
 ASKS = [(55, bytes([1, 3, 6]))]
 ADDRESS = 50
-FULL, LOCKED = "database or disk is full", "is locked: another program has been writing to it all the time"
+FULL, LOCKED = "database or disk is full", "is locked: another program keeps writing to it"
 
 _numbers = count(1)
 
 
 @pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unlucky]:
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDiskBox]:
     directory = tmp_path_factory.mktemp("disk")
     with small_disk(directory):
         with Network() as network:
-            box = Unlucky(network, directory)
+            box = FaultyDiskBox(network, directory)
             assert box.end().startswith("netboot-appliance serve ended with exit code 0;")
             box.configuration.write_text(box.configuration.read_text() + SETTINGS)
             box.start()
@@ -47,7 +47,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unlucky]:
         assert_nothing_left(network.room)
 
 
-def pc(box: Unlucky) -> ScriptedPc:
+def pc(box: FaultyDiskBox) -> ScriptedPc:
     """A PC on the box's own network, which knows no other DHCP server."""
     number = next(_numbers)
     mac = MacAddress.parse(f"52:54:00:78:07:{number:02x}")
@@ -69,14 +69,14 @@ async def reboot(pc: ScriptedPc) -> Answer:
         return (await nic.hear())[0]
 
 
-def written(box: Unlucky) -> dict[MacAddress, Lease]:
+def written(box: FaultyDiskBox) -> dict[MacAddress, Lease]:
     """The leases in the registry."""
     with Registry(box.registry) as registry:
         return {each.mac: each for each in leases.load(registry)}
 
 
 @pytest.mark.parametrize("trouble", [FULL, LOCKED], ids=["full disk", "locked registry"])
-async def test_leases_are_given_and_renewed_and_are_known_after_a_restart(box: Unlucky, trouble: str) -> None:
+async def test_leases_are_given_and_renewed_and_are_known_after_a_restart(box: FaultyDiskBox, trouble: str) -> None:
     with pc(box) as early, pc(box) as new:
         await lease(early, ASKS)
         before, told, since = written(box), len(box.heard), box.mark()
@@ -88,7 +88,7 @@ async def test_leases_are_given_and_renewed_and_are_known_after_a_restart(box: U
                 assert (answer.kind, answer.yiaddr) == ("ACK", each.address)
         if trouble == FULL:
             box.forgiven.append("not JSON")  # the line at which the disk was full
-        box.wait_for("the registry is written again", since)
+        box.wait_for("the registry can be written again", since)
         after = written(box)
         assert before[early.mac].expires < after[early.mac].expires
         assert str(after[new.mac].address) == new.address
@@ -100,7 +100,7 @@ async def test_leases_are_given_and_renewed_and_are_known_after_a_restart(box: U
             assert (answer.kind, answer.yiaddr) == ("ACK", each.address)
 
 
-async def test_what_was_acknowledged_from_memory_is_written_when_the_server_is_stopped(box: Unlucky) -> None:
+async def test_what_was_acknowledged_from_memory_is_written_when_the_server_is_stopped(box: FaultyDiskBox) -> None:
     with pc(box) as new:
         told = len(box.heard)
         assert box.process

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from services.ethernet import MacAddress
 from tests.fakes.boinc_project import read_status
-from tests.room.interruption import Interrupted, interrupt_once
+from tests.room.interruption import UNIGNORED, Interrupted, interrupt_once
 from tests.room.namespaces import leftovers
 from tests.room.pc import OVMF, Pc
 from tests.room.processes import RoomError, tail
@@ -98,7 +98,7 @@ def build_image(directory: Path, console: Console) -> None:
     command = [appliance_command(), "--config", str(configuration), "image", "build"]
     console.print("The live image:", " ".join(command), markup=False, highlight=False, soft_wrap=True)
     # In a session of its own, so that an interruption reaches it once, from here, however we were told.
-    with subprocess.Popen(command, start_new_session=True) as build:
+    with subprocess.Popen([*UNIGNORED, *command], start_new_session=True) as build:
         try:
             code = build.wait()
         except Interrupted:

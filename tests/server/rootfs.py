@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from image.build import mirrors_of_this_machine
+from image.apt import mirrors_of_this_machine
 from tests.room.processes import RoomError, tail
 
 DISTRIBUTION = "bookworm"

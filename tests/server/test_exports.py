@@ -20,7 +20,8 @@ ETAB = "/var/lib/nfs/etab"
 APPLY = """
 import sys
 from ipaddress import IPv4Address
-from services.nfs.apply import Backend, apply
+from services.nfs.apply import apply
+from services.nfs.backend import Backend
 from services.nfs.exports import Export, render_kernel
 pcs = {number: IPv4Address("10.77.1.0") + number for number in map(int, sys.argv[2:])}
 images, state = "/srv/box/images", "/srv/box/state"
@@ -34,18 +35,18 @@ ASK = """
 import asyncio, sys, time
 from ipaddress import IPv4Address
 from appliance.errors import UserError
-from appliance.server.export_task import choose_hands
-from appliance.exports.grants import Grant
+from appliance.server.export_task import choose_installer
+from appliance.exports.grants import ExportGrant
 from services.ethernet import MacAddress
 async def main():
-    hands, moved = choose_hands(), asyncio.Event()
-    moved.set()
+    installer, stale = choose_installer(), asyncio.Event()
+    stale.set()
     for index, count in enumerate(map(int, sys.argv[1:])):
         numbers = range(1, count + 1)
-        grants = [Grant(MacAddress(n), n, (IPv4Address("10.77.0.0") + n,)) for n in numbers]
+        grants = [ExportGrant(MacAddress(n), n, (IPv4Address("10.77.0.0") + n,)) for n in numbers]
         last = index == len(sys.argv) - 2
         try:
-            answer = await hands.install(None, (), grants, asyncio.Event() if last else moved)
+            answer = await installer.install(None, (), grants, asyncio.Event() if last else stale)
             if last:
                 print(answer.backend, answer.directories)
         except UserError as error:
@@ -160,7 +161,7 @@ def test_a_request_that_goes_too_far_is_refused_and_in_the_journal(server: Conta
     assert ask(server, 2) == "kernel 3"
     before = exported(server)
     # 10.77.0.255: the broadcast address of lan0's network, which is all that is configured.
-    assert "has the address 10.77.0.255, which is not one of a machine in 10.77.0.0/24" in ask(server, 255)
+    assert "has the address 10.77.0.255, which cannot belong to a machine in 10.77.0.0/24" in ask(server, 255)
     assert exported(server) == before
     answer = json.loads(server.run(["cat", f"/run/{UNIT}/result.json"]).stdout)
     assert "10.77.0.255" in answer["error"]

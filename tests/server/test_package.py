@@ -10,7 +10,7 @@ import pytest
 from tests.server.container import Container
 from tests.server.program import CONFIGURATION, DATA, HOME, WORK, active, allowed, bound, furnish, process
 from tests.server.server_room import PACKAGE
-from tests.unit.appliance.schemas.make import load
+from tests.unit.appliance.registry.schemas.make import load
 
 INSTALL = f"apt-get install -y {PACKAGE}"
 SOCKETS = ("67", "69", "80", "4011")

@@ -1,4 +1,4 @@
-"""Plain BIOS PXE (UNDI, an Intel boot agent): one offer is enough, some ask port 4011 as well."""
+"""Plain BIOS PXE (UNDI, an Intel boot agent): one offer is enough; some firmware asks port 4011 as well."""
 
 from tests.fakes.dhcp_client import DISCOVER, INFORM, REQUEST, firmware, message
 from tests.transcripts.wire import Wire, sent
@@ -32,6 +32,7 @@ def test_discover_is_offered_a_boot_file_and_no_lease() -> None:
         << """
             silence: NOT_FOR_US
             seen: 52:54:00:aa:bb:01 at 10.77.0.134
+            takes: the lease of 10.77.0.2
         """
     )
 
@@ -62,7 +63,7 @@ def test_boot_server_request_is_acknowledged_to_its_source_port_with_its_boot_it
     )
 
 
-def test_firmware_without_uuid_gets_none() -> None:
+def test_firmware_without_a_uuid_gets_none() -> None:
     assert (
         Wire()
         >> sent(message(DISCOVER, MAC, [each for each in firmware(0) if each[0] != 97]))
@@ -70,8 +71,8 @@ def test_firmware_without_uuid_gets_none() -> None:
     )
 
 
-def test_port_4011_names_the_dhcp_server_in_option_54_and_is_answered_still() -> None:
-    """Only what was sent to our own address arrives there, so no other server could answer it."""
+def test_a_question_to_port_4011_that_names_the_dhcp_server_in_option_54_is_answered() -> None:
+    """Only what was sent to our own address arrives there, so that no other server could answer it."""
     asked = message(REQUEST, MAC, [*firmware(0), (54, bytes([10, 77, 0, 2]))], ciaddr="10.77.0.134")
     assert (
         Wire()
@@ -94,7 +95,7 @@ def test_port_4011_names_the_dhcp_server_in_option_54_and_is_answered_still() ->
     )
 
 
-def test_what_is_no_boot_request_hears_nothing() -> None:
+def test_anything_but_a_boot_request_gets_no_answer() -> None:
     assert (
         Wire()
         >> sent(message(DISCOVER, MAC, [(60, b"MSFT 5.0")]))
@@ -102,28 +103,28 @@ def test_what_is_no_boot_request_hears_nothing() -> None:
         >> sent(message(DISCOVER, MAC, [(60, b"PXEClient")]))
         << "silence: NOT_NETBOOT"
         >> sent(message(DISCOVER, MAC, firmware(0)), "10.77.0.9:40000")
-        << "silence: MALFORMED"
+        << "refused: MALFORMED"
         >> sent(message(DISCOVER, MAC, firmware(0)), "10.77.0.134:68", 4011)
         << "silence: NOT_FOR_US"
         >> sent(message(REQUEST, MAC, firmware(0)), "0.0.0.0:68", 4011)
-        << "silence: MALFORMED"
+        << "refused: MALFORMED"
     )
 
 
-def test_an_address_that_port_4011_was_not_asked_from_is_not_believed() -> None:
+def test_ciaddr_is_not_believed_unless_the_datagram_came_from_there() -> None:
     assert (
         Wire()
         >> sent(message(REQUEST, MAC, firmware(10), ciaddr="10.77.0.135"), "10.77.0.134:68", 4011)
-        << "silence: UNSUPPORTED_FIRMWARE"
+        << "refused: UNSUPPORTED_FIRMWARE"
     )
 
 
-def test_leases_are_watched_through_their_life() -> None:
+def test_a_client_is_seen_through_the_life_of_its_lease() -> None:
     leased = [(50, bytes([10, 77, 0, 134]))]
     assert (
         Wire()
         >> sent(message(REQUEST, MAC, [*leased, (54, bytes([10, 77, 0, 2])), (60, b"Linux ipconfig")]))
-        << "silence: NOT_FOR_US\nseen: 52:54:00:aa:bb:01 at 10.77.0.134"
+        << "silence: NOT_FOR_US\nseen: 52:54:00:aa:bb:01 at 10.77.0.134\ntakes: the lease of 10.77.0.2"
         >> sent(message(REQUEST, MAC, ciaddr="10.77.0.134"), "10.77.0.134:68")
         << "silence: NOT_FOR_US\nseen: 52:54:00:aa:bb:01 at 10.77.0.134"
         >> sent(message(INFORM, MAC, ciaddr="10.77.0.134"), "10.77.0.134:68")

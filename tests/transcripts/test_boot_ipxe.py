@@ -1,4 +1,4 @@
-"""iPXE: it is known by user class 77 or option 175, and gets a script's URL instead of a loader."""
+"""iPXE is recognised by its user class (option 77) or option 175, and gets the URL of a script instead of a loader."""
 
 import pytest
 
@@ -36,6 +36,7 @@ def test_ipxe_rom_under_bios() -> None:
         << """
             silence: NOT_FOR_US
             seen: 52:54:00:aa:bb:01 at 10.77.0.134
+            takes: the lease of 10.77.0.2
         """
         >> ask
         << rf"""
@@ -63,6 +64,7 @@ def test_ipxe_rom_under_bios() -> None:
         << """
             silence: NOT_FOR_US
             seen: 52:54:00:aa:bb:01 at 10.77.0.134
+            takes: the lease of 10.77.0.2
         """
     )
 
@@ -77,17 +79,18 @@ def test_ipxe_under_uefi() -> None:
         << """
             silence: NOT_FOR_US
             seen: 52:54:00:aa:bb:01 at 10.77.0.134
+            takes: the lease of 10.77.0.2
         """
     )
 
 
 @pytest.mark.parametrize(
-    "mark",
+    "sign",
     [(77, b"iPXE"), (77, b"\x04iPXE"), (77, b"\x04iPXE\0"), (77, b"\x03lab\x04iPXE"), (175, b"\x13\x01\x01")],
     ids=["bare", "counted", "counted with a NUL", "second of two", "option 175"],
 )
-def test_each_of_the_marks_is_enough(mark: tuple[int, bytes]) -> None:
-    options = [each for each in firmware(7, mark) if each[0] != 97]
+def test_each_of_the_signs_is_enough(sign: tuple[int, bytes]) -> None:
+    options = [each for each in firmware(7, sign) if each[0] != 97]
     without_uuid = "\n".join(line for line in OFFER.splitlines() if not line.startswith("    97"))
     assert Wire() >> sent(message(DISCOVER, MAC, options)) << without_uuid
 

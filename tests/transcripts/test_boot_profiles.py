@@ -1,4 +1,4 @@
-"""The reply profiles: what firmware hears for which the usual offer failed, byte for byte but what each one changes."""
+"""The reply profiles: offers to firmware for which the standard one failed. Each differs from it in one thing."""
 
 from textwrap import dedent
 
@@ -55,7 +55,7 @@ def test_every_profile_has_its_transcript() -> None:
 
 
 @pytest.mark.parametrize("profile", Profile)
-def test_http_boot_never_hears_option_43(profile: Profile) -> None:
+def test_http_boot_never_gets_option_43(profile: Profile) -> None:
     asked = [(60, b"HTTPClient:Arch:00016:UNDI:003000"), (93, bytes([0, 16]))]
     offer = r"""
         OFFER -> 255.255.255.255:68
@@ -71,7 +71,7 @@ def test_http_boot_never_hears_option_43(profile: Profile) -> None:
     )
 
 
-def test_port_4011_keeps_to_the_profile_but_echoes_a_boot_item() -> None:
+def test_port_4011_follows_the_profile_but_echoes_a_boot_item() -> None:
     def ack(vendor_options: str, port: str = "68") -> str:
         return rf"""
             ACK -> 10.77.0.134:{port}

@@ -5,14 +5,14 @@ from textwrap import dedent
 import pytest
 
 from appliance.config.loaders import Loaders
-from services.dhcp.quirks import QUIRKS, UNSPOKEN
+from services.dhcp.quirks import QUIRKS, UNSUPPORTED_CLASSES
 from tests.fakes.dhcp_client import DISCOVER, INFORM, REQUEST, firmware, message
 from tests.transcripts.wire import Wire, sent
 
 MAC = bytes.fromhex("525400aabb01")
 PI = bytes.fromhex("dca63200bb01")
 PI_UUID = (97, bytes.fromhex("00 52 50 69 34 30 31 c0 00 32 00 bb 01 da 06 ff e0"))
-# A Pi 4's DISCOVER as a published capture has it, but for the last bytes of its address.
+# A Pi 4's DISCOVER from a published capture, except for the last bytes of its address.
 PI_DISCOVER = [
     (55, bytes.fromhex("01 03 2b 3c 42 43 80 81 82 83 84 85 86 87")),
     (60, b"PXEClient:Arch:00000:UNDI:002001"),
@@ -35,7 +35,7 @@ BIOS_OFFER = dedent(r"""
     66 10.77.0.1\0
     67 525400aabb01/undionly.kpxe\0
 """)
-# Option 43 is that of dnsmasq's proxy, whose offer the Pi 4 took in that capture.
+# Option 43 is from dnsmasq's proxy, whose offer the Pi 4 took in that capture.
 PI_OFFER = r"""
     OFFER -> 255.255.255.255:68 after 1 s
     flags 8000
@@ -62,15 +62,16 @@ class TestRaspberryPi:
             << """
                 silence: NOT_FOR_US
                 seen: dc:a6:32:00:bb:01 at 10.77.0.134
+                takes: the lease of 10.77.0.2
             """
         )
 
-    def test_says_41_where_it_follows_the_registry(self) -> None:
+    def test_may_send_41_as_in_the_registry(self) -> None:
         options = [(code, b"\0\x29" if code == 93 else value) for code, value in PI_DISCOVER]
         assert Wire(loaders=WITH_PI) >> sent(message(DISCOVER, PI, options)) << PI_OFFER
 
-    def test_without_files_for_it_is_refused_and_not_taken_for_a_bios(self) -> None:
-        assert Wire() >> sent(message(DISCOVER, PI, PI_DISCOVER)) << "silence: NO_LOADER"
+    def test_is_refused_when_there_are_no_files_for_it_and_not_taken_for_a_bios(self) -> None:
+        assert Wire() >> sent(message(DISCOVER, PI, PI_DISCOVER)) << "refused: NO_LOADER"
 
     def test_with_uefi_is_an_arm64_machine(self) -> None:
         offer = BIOS_OFFER.replace("undionly.kpxe", "arm64.efi").replace("43 06 01 08 ff\n", "")
@@ -82,7 +83,7 @@ class TestRaspberryPi:
         assert Wire(loaders=WITH_PI) >> sent(message(DISCOVER, PI, asked)) << "silence: NOT_NETBOOT"
 
     @pytest.mark.parametrize("mac", ["b827eb", "dca632", "e45f01", "d83add", "2ccf67", "28cdc1", "88a29e"])
-    def test_is_known_by_its_address(self, mac: str) -> None:
+    def test_is_recognised_by_its_address(self, mac: str) -> None:
         asked = message(DISCOVER, bytes.fromhex(mac + "00bb01"), PI_DISCOVER)
         assert Wire(loaders=WITH_PI) >> sent(asked) << PI_OFFER
 
@@ -105,22 +106,22 @@ class TestArchitectureInOption60:
 
 class TestGpxe:
     def test_gets_an_ipxe_and_no_script(self) -> None:
-        """By option 175 it would be taken for an iPXE."""
+        """By option 175 alone it would be taken for iPXE."""
         asked = firmware(0, (77, b"gPXE"), (175, bytes.fromhex("b1 05 01 10 ec 81 39 18 01 01")))
         assert Wire() >> sent(message(DISCOVER, MAC, asked)) << BIOS_OFFER
 
 
 class TestApple:
-    def test_is_refused_aloud(self) -> None:
+    def test_a_boot_request_is_refused_and_reported(self) -> None:
         asked = [(60, b"AAPLBSDPC/i386/MacBookPro8,1"), (43, bytes.fromhex("01 01 01 02 02 01 01"))]
         inform = message(INFORM, MAC, asked, ciaddr="10.77.0.134")
         assert (
             Wire()
             >> sent(inform, "10.77.0.134:68")
-            << "silence: UNSUPPORTED_FIRMWARE\nseen: 52:54:00:aa:bb:01 at 10.77.0.134"
+            << "refused: UNSUPPORTED_FIRMWARE\nseen: 52:54:00:aa:bb:01 at 10.77.0.134"
         )
 
-    def test_its_lease_is_nothing_to_speak_of(self) -> None:
+    def test_a_request_for_a_lease_is_not_reported(self) -> None:
         asked = [(60, b"AAPLBSDPC/i386/MacBookPro8,1"), (50, bytes([10, 77, 0, 134]))]
         assert (
             Wire()
@@ -131,4 +132,4 @@ class TestApple:
 
 def test_every_row_has_its_conversation() -> None:
     assert [quirk.name for quirk in QUIRKS] == ["Raspberry Pi", "architecture in option 60 only", "gPXE"]
-    assert UNSPOKEN == ("AAPLBSDPC",)
+    assert UNSUPPORTED_CLASSES == ("AAPLBSDPC",)

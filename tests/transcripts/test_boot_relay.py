@@ -1,4 +1,4 @@
-"""A client behind a DHCP relay: its answer goes to the relay, which knows the way."""
+"""A client behind a DHCP relay: its answer goes to the relay, which passes it on."""
 
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, firmware, message
 from tests.transcripts.wire import Wire, sent
@@ -34,15 +34,15 @@ def test_the_offer_goes_to_the_relay() -> None:
     )
 
 
-def test_relayed_and_direct_requests_come_from_their_own_ports() -> None:
+def test_relayed_requests_come_from_port_67_and_direct_ones_from_68() -> None:
     assert (
         Wire()
         >> sent(message(DISCOVER, MAC, firmware(0), giaddr="10.78.0.1"), "10.78.0.1:68")
-        << "silence: MALFORMED"
+        << "refused: MALFORMED"
         >> sent(message(DISCOVER, MAC, firmware(0), giaddr="127.0.0.1"), "10.78.0.1:67")
-        << "silence: MALFORMED"
+        << "refused: MALFORMED"
         >> sent(message(DISCOVER, MAC, firmware(0), giaddr="224.0.0.1"), "10.78.0.1:67")
-        << "silence: MALFORMED"
+        << "refused: MALFORMED"
         >> sent(message(DISCOVER, MAC, firmware(0)), "10.78.0.1:67")
-        << "silence: MALFORMED"
+        << "refused: MALFORMED"
     )

@@ -1,4 +1,4 @@
-"""The firmware zoo on a fake clock: whole power-ons with all retries, and what the box learns of firmware from them."""
+"""The firmware zoo on a fake clock: whole power-ons with all retries, and what the box learns about firmware."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ from services.dhcp.fingerprint import fingerprint
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 from tests.zoo import shim
-from tests.zoo.bench import Bench
 from tests.zoo.bios import Bios, DeafBios
 from tests.zoo.edk2 import Edk2, Edk2Of2014
 from tests.zoo.firmware import Firmware, Load
 from tests.zoo.http_boot import HttpBoot
 from tests.zoo.ipxe import Ipxe, IpxeOf2010
+from tests.zoo.network import Network
 from tests.zoo.raspberry_pi import RaspberryPi
 
 PC = MacAddress.parse("52:54:00:aa:bb:01")
@@ -78,13 +78,15 @@ STORIES: dict[str, tuple[Callable[[], Firmware], str]] = {
 }
 
 
-def bench(site_delay: float | None = 0.0, relay: str = "", *, leases: bool = False, shim: bool = False) -> Bench:
-    """A network whose box has loaders for all of the zoo."""
-    return Bench(site_delay, relay, leases, shim, Loaders(raspberry_pi="pi"))
+def make_network(
+    site_delay: float | None = 0.0, relay: str = "", *, leases: bool = False, shim: bool = False
+) -> Network:
+    """A network whose box has loaders for the whole zoo."""
+    return Network(site_delay, relay, leases, shim, Loaders(raspberry_pi="pi"))
 
 
 def text(expected: str) -> str:
-    """A transcript as it is written here."""
+    """A transcript without the indentation it has here."""
     return "\n".join(line.strip() for line in expected.strip().split("\n"))
 
 
@@ -92,24 +94,24 @@ def text(expected: str) -> str:
 @pytest.mark.parametrize("name", STORIES)
 def test_it_boots_at_its_first_try(name: str, site_delay: float) -> None:
     make, story = STORIES[name]
-    assert bench(site_delay).boot(make()) == text(story)
+    assert make_network(site_delay).boot(make()) == text(story)
 
 
 @pytest.mark.parametrize("name", STORIES)
 def test_it_boots_through_a_relay(name: str) -> None:
     make, story = STORIES[name]
-    assert bench(relay=RELAY).boot(make()) == text(story)
+    assert make_network(relay=RELAY).boot(make()) == text(story)
 
 
 def test_ipxe_takes_offer_and_lease_as_soon_as_it_has_both() -> None:
     offer = f"box: OFFER {SCRIPT} 43 060108ff"
-    assert bench().boot(Ipxe(PC)) == text(f"""
+    assert make_network().boot(Ipxe(PC)) == text(f"""
         0.0 PC: DISCOVER
         0.0 {offer}
         0.0 PC: REQUEST
         0.0 PC: loads {SCRIPT} from 10.77.0.1
     """)
-    assert bench(2.0).boot(Ipxe(PC)) == text(f"""
+    assert make_network(2.0).boot(Ipxe(PC)) == text(f"""
         0.0 PC: DISCOVER
         0.0 {offer}
         1.0 PC: DISCOVER
@@ -120,7 +122,7 @@ def test_ipxe_takes_offer_and_lease_as_soon_as_it_has_both() -> None:
 
 
 def test_an_old_ipxe_asks_port_4011() -> None:
-    assert bench().boot(IpxeOf2010(PC, architecture=7)) == text(f"""
+    assert make_network().boot(IpxeOf2010(PC, architecture=7)) == text(f"""
         0.0 PC: DISCOVER
         0.0 box: OFFER {SCRIPT}
         0.0 PC: REQUEST
@@ -131,7 +133,7 @@ def test_an_old_ipxe_asks_port_4011() -> None:
 
 
 SERVER_STORIES: dict[str, tuple[Callable[[], Firmware], str]] = {
-    # Of a lease with class PXEClient and no option 43 EDK2 would make another question to port 4011.
+    # Given a lease with class PXEClient and no option 43, EDK2 would ask port 4011 as well.
     "EDK2": (
         lambda: Edk2(PC),
         """
@@ -166,23 +168,23 @@ SERVER_STORIES: dict[str, tuple[Callable[[], Firmware], str]] = {
 
 
 @pytest.mark.parametrize("name", SERVER_STORIES)
-def test_where_the_box_is_the_dhcp_server_one_answer_has_all(name: str) -> None:
+def test_where_the_box_is_the_dhcp_server_one_answer_is_enough(name: str) -> None:
     make, story = SERVER_STORIES[name]
-    assert bench(None, leases=True).boot(make()) == text(story)
+    assert make_network(None, leases=True).boot(make()) == text(story)
 
 
 @pytest.mark.parametrize("relay", ["", RELAY], ids=["", "through a relay"])
 @pytest.mark.parametrize("name", STORIES)
-def test_all_of_the_zoo_boots_with_the_box_as_dhcp_server(name: str, relay: str) -> None:
+def test_the_whole_zoo_boots_with_the_box_as_dhcp_server(name: str, relay: str) -> None:
     make, story = STORIES[name]
     firmware = make()
-    transcript = bench(None, relay, leases=True).boot(firmware)
+    transcript = make_network(None, relay, leases=True).boot(firmware)
     assert transcript.split("\n")[-1] == text(story).split("\n")[-1]
     assert firmware.address == ("10.78.0.134" if relay else "10.77.0.134")
 
 
 def test_a_rom_that_misses_instant_answers_boots_at_its_second_power_on_and_from_then_on() -> None:
-    network, rom = bench(1.0), DeafBios(PC)
+    network, rom = make_network(1.0), DeafBios(PC)
     assert network.boot(rom) == text("""
         0.0 PC: DISCOVER
         0.0 box: OFFER 525400aabb01/undionly.kpxe 43 060108ff
@@ -206,8 +208,8 @@ def test_a_rom_that_misses_instant_answers_boots_at_its_second_power_on_and_from
 
 @pytest.mark.parametrize("fresh", [Edk2, Edk2Of2014])
 def test_a_pc_that_needs_another_offer_than_its_fellows_gets_it(fresh: type[Edk2]) -> None:
-    """They cannot be told apart: the same vendor class, of the same maker. One takes option 43, one drops it."""
-    network, fellow, pc = bench(), Edk2(FELLOW), fresh(PC)
+    """The two look alike: the same vendor class, the same maker. One accepts option 43, one drops the offer."""
+    network, fellow, pc = make_network(), Edk2(FELLOW), fresh(PC)
     network.clients[FELLOW] = learned(fellow, Profile.VENDOR_OPTIONS)
     assert isinstance(booted(network, fellow), Load)
     network.load(fellow, starts=True)
@@ -217,8 +219,8 @@ def test_a_pc_that_needs_another_offer_than_its_fellows_gets_it(fresh: type[Edk2
         network.load(pc, starts=True)
 
 
-def test_secure_boot_leads_to_shim_and_stays_there() -> None:
-    network, pc = bench(shim=True), Edk2(PC)
+def test_secure_boot_leads_to_shim_for_good() -> None:
+    network, pc = make_network(shim=True), Edk2(PC)
     assert booted(network, pc) == Load("10.77.0.1", "525400aabb01/snponly.efi", pc.file_options, sized=True)
     network.load(pc, starts=False)
     for _ in range(2):
@@ -226,9 +228,9 @@ def test_secure_boot_leads_to_shim_and_stays_there() -> None:
         network.load(pc, starts=True)
 
 
-def test_a_site_without_dhcp_for_a_while_spoils_nothing_for_long() -> None:
+def test_a_site_without_dhcp_for_a_while_does_no_lasting_harm() -> None:
     for make in (Edk2, Edk2Of2014, Bios, HttpBoot):
-        network, pc = bench(), make(PC)
+        network, pc = make_network(), make(PC)
         network.site_delay = None
         for _ in range(3):
             assert booted(network, pc) == "no boot offer"
@@ -239,16 +241,16 @@ def test_a_site_without_dhcp_for_a_while_spoils_nothing_for_long() -> None:
 @pytest.mark.parametrize("worked", [False, True])
 @pytest.mark.parametrize("profile", [each for each in Profile if each is not Profile.SHIM])
 @pytest.mark.parametrize("name", STORIES)
-def test_whatever_was_learned_it_boots_at_its_third_power_on_at_the_latest(
+def test_whatever_was_learned_it_boots_at_the_third_power_on_at_the_latest(
     name: str, profile: Profile, worked: bool
 ) -> None:
     firmware, fellow = STORIES[name][0](), Edk2(FELLOW)
-    network = bench()
+    network = make_network()
     network.clients[firmware.mac] = learned(firmware, profile, worked)
     for _ in range(3):
         if isinstance(booted(network, firmware), Load):
             break
-        # Where no other PC boots, what has worked is left as it is: it may be the site's DHCP server that is down.
+        # While no other PC boots, a profile that has worked is kept: the site's DHCP server may be down.
         network.boot(fellow)
         network.load(fellow, starts=True)
     else:
@@ -267,14 +269,14 @@ def test_shim_looks_beside_itself() -> None:
     assert [*shim.reads("525400aabb01/shimx64.efi", lost=True)][-1] == "grubx64.efi"
 
 
-def booted(network: Bench, firmware: Firmware) -> Load | str | None:
-    """What comes of one power-on."""
+def booted(network: Network, firmware: Firmware) -> Load | str | None:
+    """The outcome of one power-on."""
     network.boot(firmware)
     return firmware.outcome
 
 
 def learned(firmware: Firmware, profile: Profile, worked: bool = True) -> ClientFirmware:
-    """A client of which the box believes that its firmware takes `profile`."""
+    """A client whose firmware takes `profile`, as the box believes."""
     (discover,) = firmware.power_on(0.0)
     read = packet.decode(discover.payload)
     assert not isinstance(read, Ignore)

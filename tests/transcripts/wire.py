@@ -1,8 +1,9 @@
-"""A conversation with the pure half of the proxyDHCP server: `wire >> what a client sends << what it hears`.
+"""A conversation with the pure half of the proxyDHCP server: `wire >> what a client sends << what it receives`.
 
-The bytes go through the codec both ways; the answer is written out as text by a reader that shares no code with it.
+The bytes go through the codec both ways; the answer is written as text by a reader that shares no code with it.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 from textwrap import dedent
@@ -11,12 +12,13 @@ from typing import Self
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot import policy
 from appliance.config.loaders import Loaders
-from services.decision import Ignore
-from services.dhcp import packet, proxy
-from services.dhcp.message import Arrival
+from services.decision import Ignore, Reason
+from services.dhcp import boot_answer, packet
+from services.dhcp.message import Arrival, Reply
 from services.dhcp.plan import BootPlan, Profile
 from services.dhcp.proxy import BootRequest
 from services.ethernet import MacRange
+from services.events import AddressSeen, Event, Ignored, LeaseChosen
 from tests.captures import Datagram
 from tests.fakes.dhcp_client import NOWHERE, Answer
 
@@ -26,14 +28,14 @@ LOADERS = Loaders(uefi_ia32="ia32.efi")
 
 
 def sent(payload: bytes, source: str = f"{NOWHERE}:68", port: int = 67) -> Datagram:
-    """A scripted datagram, by default a client's broadcast."""
+    """A datagram of a client, by default its broadcast."""
     host, _, source_port = source.partition(":")
     destination = IPv4Address(EVERYONE) if port == 67 else BOX
     return Datagram(IPv4Address(host), int(source_port), destination, port, payload)
 
 
 def plan(request: BootRequest, profile: Profile = Profile.STANDARD, loaders: Loaders = LOADERS) -> BootPlan | Ignore:
-    """What a box offers, by default one that has a loader for IA32, beside the usual ones, and none for ARM64."""
+    """What the box offers. By default it has a loader for IA32 in addition to the usual ones, and none for ARM64."""
     planned = policy.plan(
         request,
         loaders=loaders.by_machine,
@@ -44,61 +46,86 @@ def plan(request: BootRequest, profile: Profile = Profile.STANDARD, loaders: Loa
     return planned if isinstance(planned, Ignore) else replace(planned, profile=profile)
 
 
-def reply_to(datagram: Datagram) -> bytes:
-    """The answer's bytes, where there is one."""
-    message = packet.decode(datagram.payload)
+def decide(
+    datagram: Datagram,
+    *,
+    planned: Callable[[BootRequest], BootPlan | Ignore] = plan,
+    allowed: bool = True,
+    leasing: bool = False,
+    broadcasts: bool = True,
+) -> tuple[Reply | Ignore, list[Event]]:
+    """What services/dhcp/boot_answer.py makes of a datagram, in its three steps, and the events that it reports.
+
+    `leasing`: the box gives addresses to everybody. `broadcasts`: it hears port 67.
+    """
     arrival = Arrival(datagram.source, datagram.source_port, datagram.port)
-    assert not isinstance(message, Ignore)
-    request = proxy.classify(message, arrival)
-    assert not isinstance(request, Ignore)
-    planned = plan(request)
-    assert not isinstance(planned, Ignore)
-    reply = proxy.respond(message, planned, BOX, arrival)
-    assert not isinstance(reply, Ignore)
-    return packet.encode(reply)
+    leases_to = (lambda _: True) if leasing else None
+    message, read = boot_answer.read(datagram.payload, arrival, BOX, allowed=allowed, leases_to=leases_to)
+    if isinstance(message, Ignore):
+        return message, [*read]
+    if not allowed:
+        return Ignore(Reason.NOT_ALLOWED), [*read]
+    request, asked = boot_answer.ask(message, arrival, leasing=leasing, broadcasts=broadcasts)
+    if isinstance(request, Ignore):
+        return request, [*read, *asked]
+    reply, answered = boot_answer.answer(message, request, planned(request), BOX, arrival)
+    return reply, [*read, *asked, *answered]
 
 
 class Wire:
-    """`>>` hands in a datagram; `<<` compares what came of it, which then is answered for."""
+    """`>>` hands in a datagram; `<<` compares what came of it, which then is accounted for.
 
-    def __init__(self, profile: Profile = Profile.STANDARD, loaders: Loaders = LOADERS) -> None:
-        self._profile = profile
-        self._loaders = loaders
-        self._heard: str | None = None
+    What came of it is the reply, or `silence: REASON` when that is not reported, or `refused: REASON` when it is. Then
+    the client's address and the DHCP server that it takes, where the datagram shows them. `planned` replaces what the
+    box plans; the other arguments are those of `decide`.
+    """
+
+    def __init__(
+        self,
+        profile: Profile = Profile.STANDARD,
+        loaders: Loaders = LOADERS,
+        *,
+        planned: Callable[[BootRequest], BootPlan | Ignore] | None = None,
+        allowed: bool = True,
+        leasing: bool = False,
+    ) -> None:
+        self._planned = planned or (lambda request: plan(request, profile, loaders))
+        self._allowed = allowed
+        self._leasing = leasing
+        self._result: str | None = None
 
     def __rshift__(self, datagram: Datagram) -> Self:
-        assert self._heard is None, f"nobody expected:\n{self._heard}"
-        self._heard = _answer(datagram, self._profile, self._loaders)
+        assert self._result is None, f"nobody expected:\n{self._result}"
+        reply, events = decide(datagram, planned=self._planned, allowed=self._allowed, leasing=self._leasing)
+        self._result = "\n".join([_outcome(reply, events, datagram.payload), *_observations(events)])
         return self
 
     def __lshift__(self, expected: str) -> Self:
-        assert self._heard == dedent(expected).strip()
-        self._heard = None
+        assert self._result == dedent(expected).strip()
+        self._result = None
         return self
 
     def __bool__(self) -> bool:
-        assert self._heard is None, f"nobody expected:\n{self._heard}"
+        assert self._result is None, f"nobody expected:\n{self._result}"
         return True
 
 
-def _answer(datagram: Datagram, profile: Profile, loaders: Loaders) -> str:
-    arrival = Arrival(datagram.source, datagram.source_port, datagram.port)
-    message = packet.decode(datagram.payload)
-    if isinstance(message, Ignore):
-        return f"silence: {message.reason.name}"
-    used = proxy.address_used(message, arrival)
-    seen = "" if isinstance(used, Ignore) else f"\nseen: {message.mac} at {used}"
-    request = proxy.classify(message, arrival)
-    if isinstance(request, Ignore):
-        return f"silence: {request.reason.name}{seen}"
-    planned = plan(request, profile, loaders)
-    if isinstance(planned, Ignore):
-        return f"silence: {planned.reason.name}{seen}"
-    reply = proxy.respond(message, planned, BOX, arrival)
+def _outcome(reply: Reply | Ignore, events: list[Event], asked: bytes) -> str:
     if isinstance(reply, Ignore):
-        return f"silence: {reply.reason.name}{seen}"
+        reasons = [event.reason for event in events if isinstance(event, Ignored)]
+        assert reasons in ([], [reply.reason])
+        return f"{'refused' if reasons else 'silence'}: {reply.reason.name}"
     destination = f"{reply.destination}:{reply.destination_port}" + (f" after {reply.delay:g} s" if reply.delay else "")
-    return _written(Answer.parse(packet.encode(reply)), destination, datagram.payload) + seen
+    return _written(Answer.parse(packet.encode(reply)), destination, asked)
+
+
+def _observations(events: list[Event]) -> Iterator[str]:
+    for event in events:
+        match event:
+            case AddressSeen():
+                yield f"seen: {event.mac} at {event.address}"
+            case LeaseChosen():
+                yield f"takes: the lease of {event.server}" + (", ours" if event.ours else "")
 
 
 def _written(answer: Answer, destination: str, asked: bytes) -> str:

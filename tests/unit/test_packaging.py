@@ -15,7 +15,8 @@ import typer.main
 
 from appliance.cli.main import app
 from appliance.config import file as config
-from services.dhcp import port as dhcp
+from services.dhcp import udp_port as dhcp
+from tests.unit.debian import need
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +29,7 @@ def printed(script: str, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The man page as people read it; man itself must find nothing wrong."""
+    need("man")
     source = tmp_path_factory.mktemp("man") / "netboot-appliance.8"
     source.write_text(printed("manpage.py"))
     done = subprocess.run(
@@ -106,6 +108,7 @@ def test_two_paths_are_exchanged_in_one_step_or_not_at_all(tmp_path: Path) -> No
 
 
 def test_withdrawing_leaves_no_export_in_the_file_even_when_the_nfs_server_is_off(tmp_path: Path) -> None:
+    need("ganesha.nfsd")
     ours, configuration = tmp_path / "ours.conf", tmp_path / "config.toml"
     ours.write_text("EXPORT { Path = /srv; }\n")
     configuration.write_text(

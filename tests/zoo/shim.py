@@ -1,8 +1,8 @@
-"""What shim reads by TFTP after it was started from `loaded`, in its order. From rhboot/shim, netboot.c and shim.c.
+"""The files that shim reads by TFTP after it was started, in order. From rhboot/shim, netboot.c and shim.c.
 
-It looks beside itself: at the path of its own boot file up to the last slash, or backslash, which it then goes on with.
-Firmware that does not say where shim came from makes it look in the root (ipxe/ipxe#1684); some names come out garbled
-(shim#696). Blocks have 512 bytes and there are no windows (shim#618). Only the last of the files has to be there.
+It looks beside itself: it takes the path of its own boot file up to the last slash or backslash, and appends its names.
+With firmware that does not say where shim came from, it looks in the root (ipxe/ipxe#1684). Some names are garbled
+(shim#696). Blocks have 512 bytes, and there are no windows (shim#618). Only the last of the files has to exist.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ OPTIONS = {"tsize": 0, "blksize": 512}
 
 
 def reads(loaded: str, *, lost: bool = False) -> Iterator[str | bytes]:
-    """The names that it asks for; `lost`: its firmware does not tell where it came from."""
+    """The names that it asks for, after it was loaded from the path `loaded`. `lost`: it does not know that path."""
     at = max(loaded.rfind("/"), loaded.rfind("\\"))
     folder = "" if lost else loaded[: at + 1]
     for name in FIRST:

@@ -66,7 +66,7 @@ def test_an_entry_is_found_by_its_range() -> None:
     assert allowed.find(MacRange.parse("ff:ff:ff:ff:ff:ff")) is None
 
 
-def test_the_first_and_the_last_address_there_are_can_be_allowed() -> None:
+def test_the_first_and_the_last_of_all_addresses_can_be_allowed() -> None:
     allowed = Allowlist.of([entry("00:00:00:00:00:00"), entry("ff:ff:ff:ff:ff:ff")])
     assert [MacAddress(value) in allowed for value in (0, 1, HIGHEST - 1, HIGHEST)] == [True, False, False, True]
 
@@ -76,7 +76,7 @@ def test_the_text_form_reads_back() -> None:
     assert sorted(parse(render(entries), "f")) == sorted(entries)
 
 
-def test_how_a_range_boots_stands_between_it_and_its_label() -> None:
+def test_settings_stand_between_the_range_and_its_label() -> None:
     texts = {
         "52:54:00:*": BootSettings(),
         "52:54:01:* default=local room 12": BootSettings(entry="local"),
@@ -114,13 +114,13 @@ def test_spaces_around_the_hyphen_and_comments() -> None:
     ("text", "place"),
     [
         ("52:54:00:*\nbanana\n", "f:2: 'banana' is not a MAC address or range"),
-        ("52:54:00:* timeout=5 timeout=6\n", "f:1: timeout= stands there twice"),
-        ("52:54:00:* timeout=-5\n", "f:1: timeout=-5: whole seconds"),
-        ("52:54:00:* timeout=3601\n", "f:1: timeout: seconds from 0 (no menu) to 3600"),
-        ("52:54:00:* root=tftp\n", "f:1: root=tftp: one of nfs, http"),
-        ("52:54:00:* root=\n", "f:1: root=: one of nfs, http"),
-        ("52:54:00:* default=disk room\n", "f:1: 'disk' is no entry of the menu: boinc, local"),
-        ("52:54:00:*\n\n52:54:00:00:00:00/24 again\n", "f:3: 52:54:00:00:00:00/24 stands on line 1 already"),
+        ("52:54:00:* timeout=5 timeout=6\n", "f:1: timeout= appears twice"),
+        ("52:54:00:* timeout=-5\n", "f:1: timeout=-5: must be whole seconds"),
+        ("52:54:00:* timeout=3601\n", "f:1: timeout: must be from 0 (no menu) to 3600 seconds"),
+        ("52:54:00:* root=tftp\n", "f:1: root=tftp: must be one of nfs, http"),
+        ("52:54:00:* root=\n", "f:1: root=: must be one of nfs, http"),
+        ("52:54:00:* default=disk room\n", "f:1: 'disk' is not an entry of the menu: boinc, local"),
+        ("52:54:00:*\n\n52:54:00:00:00:00/24 again\n", "f:3: 52:54:00:00:00:00/24 is already on line 1"),
     ],
 )
 def test_a_wrong_line_is_named(text: str, place: str) -> None:

@@ -1,20 +1,22 @@
 """Building with a stand-in for live-build: stages, failures, interruptions, publication."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 
-from image import build, checks, command, release
-from image.build import BuildError, Progress, When
+from image import apt, build, checks, command, release
+from image.build import When
+from image.progress import STAGES, BuildError, Progress
 from image.recipe import ImageRecipe
+from tests.room.interruption import UNIGNORED
 
 SOURCES = "deb http://mirror.example.org/debian bookworm main\ndeb http://s.example.org/x bookworm-security main\n"
 
@@ -60,7 +62,7 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (directory / "apt" / "sources.list").write_text(SOURCES)
     (directory / "bin" / "lb").write_text(LB)
     (directory / "bin" / "lb").chmod(0o755)
-    monkeypatch.setattr(build, "APT", directory / "apt")
+    monkeypatch.setattr(apt, "DIRECTORY", directory / "apt")
     monkeypatch.setattr(command, "PATH", f"{directory / 'bin'}:{command.PATH}")
     monkeypatch.setattr(command, "ALONE", ALONE)
     monkeypatch.setattr(checks, "problems", lambda *arguments, **options: ())
@@ -81,8 +83,8 @@ def calls(room: Path) -> list[str]:
 
 def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
     made, told = run(room)
-    assert list(dict.fromkeys(each.stage for each in told)) == list(build.STAGES)
-    assert [each.number for each in told] == [build.STAGES.index(each.stage) + 1 for each in told]
+    assert list(dict.fromkeys(each.stage for each in told)) == list(STAGES)
+    assert [each.number for each in told] == [STAGES.index(each.stage) + 1 for each in told]
     assert any(each.step == "lb chroot" for each in told)
     assert calls(room) == ["config", "bootstrap", "chroot", "binary"]
     assert release.current(room / "images") == made
@@ -180,7 +182,7 @@ def test_without_a_kernel_there_is_no_release(room: Path) -> None:
     assert not (room / "images").exists()
 
 
-def test_what_is_missing_is_said_before_anything_is_made(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_reported_before_anything_is_written(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "problems", lambda *arguments, **options: (("no root", "sudo"), ("no lb", "apt-get")))
     with pytest.raises(BuildError, match="no root; no lb") as caught:
         run(room)
@@ -195,7 +197,7 @@ def test_a_host_without_debian_sources(room: Path) -> None:
     assert caught.value.stage == "checks"
 
 
-def test_an_unfinished_release_of_a_lost_build_is_swept_away(room: Path) -> None:
+def test_an_unfinished_release_of_an_interrupted_build_is_removed(room: Path) -> None:
     left = room / "images" / ".building-lost"
     left.mkdir(parents=True)
     made, _ = run(room)
@@ -203,7 +205,7 @@ def test_an_unfinished_release_of_a_lost_build_is_swept_away(room: Path) -> None
 
 
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A release is named by the second: make the next build one of a later hour."""
+    """Make the next build happen an hour later: a release is named by the second."""
 
     class Later(datetime):
         @classmethod
@@ -237,7 +239,7 @@ def forget(room: Path, first: release.Release) -> None:
 
 
 @pytest.mark.parametrize("happening", [upgrade, damage, forget])
-def test_an_update_with_reason_is_a_new_release(
+def test_an_update_that_is_needed_is_a_new_release(
     room: Path, monkeypatch: pytest.MonkeyPatch, happening: Callable[[Path, release.Release], None]
 ) -> None:
     first, _ = run(room)
@@ -270,25 +272,31 @@ with pytest.MonkeyPatch.context() as monkeypatch:
 """
 
 
-def start(room: Path) -> tuple["subprocess.Popen[str]", list[int]]:
-    """Start a build in a process of its own, and return it and its sleeping programs once it hangs in its chroot."""
+@contextlib.contextmanager
+def hanging_build(room: Path) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
+    """A build in a process of its own, and its sleeping programs, once it hangs in its chroot. Killed at the end."""
     (room / "work" / "hang-chroot").touch()
     builder = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(RUNNER), str(room)],
+        [*UNIGNORED, sys.executable, "-c", RUNNER, str(room)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert builder.stdout is not None
-    for line in builder.stdout:
-        if line == "hangs\n":
-            return builder, children(builder.pid)
-    raise AssertionError(builder.communicate()[1])
+    try:
+        assert builder.stdout is not None
+        if "hangs\n" not in builder.stdout:
+            raise AssertionError(builder.communicate()[1])
+        yield builder, children(builder.pid)
+    finally:
+        builder.kill()
+        builder.communicate()
 
 
 def children(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    direct = [int(word) for word in found.stdout.split()]
+    try:
+        direct = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # it ended meanwhile
+        return []
     return direct + [deeper for child in direct for deeper in children(child)]
 
 
@@ -307,16 +315,15 @@ def state(pid: int) -> str:
 def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
     room: Path, number: signal.Signals, status: int | None
 ) -> None:
-    builder, programs = start(room)
-    assert len(programs) >= 3
-    builder.send_signal(number)
-    builder.communicate(timeout=20)
+    with hanging_build(room) as (builder, programs):
+        assert len(programs) >= 3
+        builder.send_signal(number)
+        builder.communicate(timeout=20)
     if status is not None:
         assert builder.returncode == status
-    deadline = 200
-    while alive(programs) and deadline:
-        subprocess.run(["sleep", "0.05"], check=True)
-        deadline -= 1
+    deadline = time.monotonic() + 10
+    while alive(programs) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert alive(programs) == []
     assert str(room) not in Path("/proc/self/mountinfo").read_text()
     assert release.releases(room / "images") == release.Listing((), ())
@@ -326,11 +333,7 @@ def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
 
 
 def test_two_builds_do_not_share_a_work_directory(room: Path) -> None:
-    builder, _ = start(room)
-    try:
+    with hanging_build(room) as (builder, _):
         with pytest.raises(BuildError, match=rf"another build is running .* \(process {builder.pid}\)") as caught:
             run(room)
         assert caught.value.hint == f"wait for it, or end it: kill {builder.pid}"
-    finally:
-        builder.terminate()
-        builder.communicate(timeout=20)

@@ -1,4 +1,4 @@
-"""What is said before a build starts."""
+"""What is checked before a build starts."""
 
 import os
 from pathlib import Path
@@ -24,23 +24,23 @@ def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "IMAGES_BYTES", 1)
 
 
-def test_a_ready_machine_has_no_problem(tmp_path: Path, tools: str) -> None:
+def test_a_ready_machine_has_no_problems(tmp_path: Path, tools: str) -> None:
     assert checks.problems(tmp_path / "new" / "work", tmp_path / "images", user=0, path=tools) == ()
 
 
-def test_all_problems_are_said_at_once(tmp_path: Path, tools: str) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path, tools: str) -> None:
     (Path(tools) / "lb").unlink()
     (Path(tools) / "debootstrap").unlink()
     found = checks.problems(tmp_path / "my work", tmp_path, user=1000, path=tools)
     assert [what for what, _ in found] == [
-        "an image can only be built by root",
+        "only root can build an image",
         "not installed: debootstrap live-build",
         f"live-build cannot work in '{tmp_path}/my work'",
     ]
     assert found[1][1] == "apt-get install --no-install-recommends debootstrap live-build"
 
 
-def test_too_little_room_is_said_with_numbers(tmp_path: Path, tools: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_is_reported_with_numbers(tmp_path: Path, tools: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "IMAGES_BYTES", 1 << 60)
     ((what, _),) = checks.problems(tmp_path / "work", tmp_path / "images", user=0, path=tools)
     assert what.startswith(f"{tmp_path}/images has ")

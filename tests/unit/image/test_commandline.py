@@ -43,7 +43,7 @@ def test_the_command_line_of_an_http_root_is_the_golden_one() -> None:
 
 
 @pytest.mark.parametrize("root", [NFS, HttpRoot(1)])
-def test_the_servers_address_stands_in_it_once(root: Root) -> None:
+def test_the_servers_address_appears_once(root: Root) -> None:
     assert render(root).count("10.77.0.1") == 1
 
 
@@ -56,27 +56,27 @@ def test_what_live_boot_fetches_ends_in_its_kind_and_names_no_interface() -> Non
 
 
 @pytest.mark.parametrize(("size", "memory"), [(1, 301), (100 * MIB, 400), (100 * MIB + 1, 401)])
-def test_an_http_root_needs_the_squashfs_and_room_beside_it(size: int, memory: int) -> None:
+def test_an_http_root_needs_memory_for_the_squashfs_and_more(size: int, memory: int) -> None:
     assert HttpRoot(size).memory == memory
 
 
 @pytest.mark.parametrize("mac", ["52:54:00:aa:bb:cc", "525400AABBCC", "525400aabbc", "525400aabbcc0"])
-def test_only_a_bare_lower_case_mac_is_taken(mac: str) -> None:
+def test_only_a_bare_lower_case_mac_is_accepted(mac: str) -> None:
     with pytest.raises(ValueError, match="twelve lower-case digits"):
         render(mac=mac)
 
 
 @pytest.mark.parametrize("state", ["/srv/my state", "/srv/a\nb", '/srv/"a"', "/srv/ä"])
 def test_a_value_that_is_not_one_plain_word_is_refused(state: str) -> None:
-    with pytest.raises(ValueError, match="cannot stand on a kernel command line"):
+    with pytest.raises(ValueError, match="cannot go on a kernel command line"):
         render(state=state)
 
 
 def test_an_extra_argument_is_one_word_too() -> None:
-    with pytest.raises(ValueError, match="cannot stand on a kernel command line"):
+    with pytest.raises(ValueError, match="cannot go on a kernel command line"):
         render(extra=("quiet splash",))
 
 
-def test_a_line_that_linux_would_cut_is_refused() -> None:
+def test_a_line_that_linux_would_truncate_is_refused() -> None:
     with pytest.raises(ValueError, match="2047"):
         render(extra=("x" * 1800,))

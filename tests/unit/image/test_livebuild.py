@@ -1,4 +1,4 @@
-"""What live-build is told."""
+"""The input of live-build."""
 
 import re
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_a_plain_recipe_adds_no_package_list() -> None:
     assert livebuild.config_tree(ImageRecipe(), TREE) == TREE
 
 
-def test_scripts_are_executable_whatever_the_checkout_made_of_them() -> None:
+def test_scripts_are_executable_whatever_their_mode_in_the_checkout() -> None:
     assert livebuild.mode(b"#!/bin/sh\n") == 0o755
     assert livebuild.mode(b"[Unit]\n") == 0o644
     assert livebuild.mode(b"") == 0o644
@@ -57,7 +57,9 @@ def test_scripts_are_executable_whatever_the_checkout_made_of_them() -> None:
         (ImageRecipe(), TREE | {"new": b""}),
     ],
 )
-def test_the_digest_changes_with_all_that_makes_the_image(recipe: ImageRecipe, tree: dict[str, bytes]) -> None:
+def test_the_digest_changes_with_everything_that_determines_the_image(
+    recipe: ImageRecipe, tree: dict[str, bytes]
+) -> None:
     assert livebuild.digest(recipe, tree) != livebuild.digest(ImageRecipe(), TREE)
 
 
@@ -76,5 +78,5 @@ def test_the_cached_first_stage_is_for_one_mirror_but_any_packages() -> None:
 
 def test_the_tree_holds_no_server_and_no_other_place() -> None:
     for name, content in build.read_tree().items():
-        # The server's name is read from the kernel command line: patterns and variables follow, never a letter.
+        # The server's name comes from the kernel command line: only patterns and variables may follow, never a letter.
         assert not re.search(rb"://[^*}$]", content), name

@@ -64,7 +64,7 @@ def test_a_third_party_with_the_same_suite_is_not_debian() -> None:
     assert choose(sources, "bookworm", "bookworm") == FOUND
 
 
-def test_the_archive_that_has_updates_goes_first() -> None:
+def test_an_archive_with_updates_is_preferred() -> None:
     unsigned = "deb http://packages.example.com/debian bookworm main\n"
     assert choose(parse(unsigned + ONE_LINE, deb822=False), "bookworm", "bookworm") == FOUND
 
@@ -85,7 +85,7 @@ def test_a_newer_host_builds_from_the_archive_of_its_own_suite() -> None:
     assert choose(without, "bookworm", "trixie") == replace(FOUND, updates=False)
 
 
-def test_an_archive_that_names_the_distribution_goes_before_that_of_the_hosts_suite() -> None:
+def test_an_archive_that_names_the_distribution_is_preferred_to_that_of_the_hosts_suite() -> None:
     own = "deb http://new.example.org/debian trixie main\ndeb http://new.example.org/s trixie-security main\n"
     sources = parse(own, deb822=False) + parse(ONE_LINE, deb822=False)
     assert choose(sources, "bookworm", "trixie") == FOUND

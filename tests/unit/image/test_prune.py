@@ -59,7 +59,7 @@ def test_the_reasons_are_given(images: Path) -> None:
     }
 
 
-def test_what_an_interrupted_prune_has_left_is_no_release_and_goes_the_next_time(
+def test_what_an_interrupted_prune_left_is_no_release_and_goes_the_next_time(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -92,7 +92,7 @@ def test_nothing_is_deleted_while_the_active_release_is_unknown(images: Path) ->
     assert there(images) == IDS
 
 
-def test_an_activation_under_way_is_waited_for(images: Path) -> None:
+def test_it_waits_for_an_activation_in_progress(images: Path) -> None:
     with release.changing(images):
         pruning = threading.Thread(target=prune.prune, args=(images, 1, ()))
         pruning.start()
@@ -103,6 +103,6 @@ def test_an_activation_under_way_is_waited_for(images: Path) -> None:
     assert there(images) == [IDS[each] for each in (0, 1, 6)]
 
 
-def test_no_directory_no_release(tmp_path: Path) -> None:
+def test_without_a_directory_there_is_nothing_to_prune(tmp_path: Path) -> None:
     assert prune.prune(tmp_path / "none", 3, ()) == prune.PruneList((), ())
     assert prune.choose(tmp_path / "none", 3, ()) == prune.PruneList((), ())

@@ -1,4 +1,4 @@
-"""Recipes: what can be built, and what is said of what cannot."""
+"""Recipes: which can be built, and the errors of those that cannot."""
 
 from collections.abc import Callable
 
@@ -19,13 +19,13 @@ def test_the_owner_of_the_state_is_pinned() -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: ImageRecipe(distribution="trixie"), "distribution 'trixie'"),
-        (lambda: ImageRecipe(architecture="arm64"), "architecture 'arm64'"),
+        (lambda: ImageRecipe(distribution="trixie"), "distribution: 'trixie'"),
+        (lambda: ImageRecipe(architecture="arm64"), "architecture: 'arm64'"),
         (lambda: ImageRecipe(kernel="686-pae"), "choose one of amd64, cloud-amd64"),
         (lambda: ImageRecipe(packages=("htop", "rm -rf /")), "'rm -rf /' is not the name"),
         (lambda: ImageRecipe(packages=("Htop",)), "'Htop' is not the name"),
         (lambda: ImageRecipe(packages=("--yes",)), "'--yes' is not the name"),
-        (lambda: ImageRecipe(packages=("htop", "htop")), "named twice"),
+        (lambda: ImageRecipe(packages=("htop", "htop")), "packages: a package appears twice"),
     ],
 )
 def test_a_recipe_that_cannot_be_built_says_why(make: Callable[[], ImageRecipe], said: str) -> None:

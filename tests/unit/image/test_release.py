@@ -59,7 +59,7 @@ def test_a_missing_directory_holds_no_release(tmp_path: Path) -> None:
     assert release.current(tmp_path / "none") is None
 
 
-def test_what_is_no_release_is_not_listed(images: Path) -> None:
+def test_other_files_are_not_listed(images: Path) -> None:
     (images / ".building-x").mkdir()
     (images / "notes").mkdir()
     release.activate(images, NEW)
@@ -67,7 +67,7 @@ def test_what_is_no_release_is_not_listed(images: Path) -> None:
 
 
 def pipe(path: Path) -> None:
-    """Into which nobody writes."""
+    """Replace the file by a pipe into which nobody writes."""
     path.unlink()
     os.mkfifo(path)
 
@@ -80,16 +80,19 @@ def pipe(path: Path) -> None:
         (lambda path: (path / release.MANIFEST).write_text("[]"), "its manifest is damaged"),
         (lambda path: (path / release.MANIFEST).write_bytes(b" " * (1 << 21)), "it is too large"),
         (lambda path: (path / release.MANIFEST).write_bytes(b"[" * 100_000), "its manifest is damaged"),
-        (lambda path: pipe(path / release.MANIFEST), "it is no file"),
-        (lambda path: edit(path, "files", {}), "it does not name vmlinuz"),
-        (lambda path: edit(path, "id", OLD), f"it belongs to {OLD}"),
-        (lambda path: edit(path, "recipe", {"packages": [], "kernel": "none"}), "no kernel flavour 'none'"),
+        (lambda path: pipe(path / release.MANIFEST), "it is not a regular file"),
+        (lambda path: edit(path, "files", {}), "it does not list vmlinuz"),
+        (lambda path: edit(path, "id", OLD), f"it is the manifest of {OLD}"),
+        (
+            lambda path: edit(path, "recipe", {"packages": [], "kernel": "none"}),
+            "kernel: 'none' is not a kernel flavour",
+        ),
         (lambda path: edit(path, "recipe", {"packages": [], "colour": "red"}), "colour"),
         (lambda path: (path / release.INITRD).unlink(), "initrd.img is missing"),
         (lambda path: (path / release.SQUASHFS).write_bytes(b"short"), "filesystem.squashfs has 5 bytes instead of"),
     ],
 )
-def test_a_broken_release_is_told_and_the_others_are_still_listed(
+def test_a_broken_release_is_reported_and_the_others_are_still_listed(
     images: Path, damage: Callable[[Path], object], said: str
 ) -> None:
     damage(images / NEW)
@@ -155,7 +158,7 @@ def test_a_broken_release_cannot_be_activated(images: Path) -> None:
     assert os.readlink(images / "current") == OLD
 
 
-def test_a_link_left_half_made_is_no_obstacle(images: Path) -> None:
+def test_a_link_left_over_from_an_interrupted_activation_does_no_harm(images: Path) -> None:
     (images / ".current.new").symlink_to("nowhere")
     assert release.activate(images, NEW).id == NEW
 
@@ -170,25 +173,3 @@ def test_verifying_reads_every_byte(images: Path) -> None:
     problems = release.verify(found)
     assert problems[0].startswith("live/filesystem.squashfs is not what was built")
     assert problems[1] == "packages cannot be read: No such file or directory"
-
-
-def test_publishing_copies_sums_and_names(tmp_path: Path) -> None:
-    sources = {}
-    for name in (release.KERNEL, release.INITRD, release.SQUASHFS, release.PACKAGES):
-        sources[name] = tmp_path / name.replace("/", "-")
-        sources[name].write_text(name)
-    created = datetime(2026, 11, 23, 15, 1, 2, tzinfo=UTC)
-    made = release.publish(tmp_path / "images", sources, created, ImageRecipe(), "1a2b3c4d" * 8, "6.1.0-1-amd64")
-    assert release.read(tmp_path / "images", NEW) == made
-    assert release.verify(made) == []
-    assert release.current(tmp_path / "images") is None
-
-
-def test_a_publication_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    kernel = tmp_path / "kernel"
-    kernel.write_text("kernel")
-    sources = {release.KERNEL: kernel, release.INITRD: tmp_path / "missing"}
-    created = datetime(2026, 11, 23, 15, 1, 2, tzinfo=UTC)
-    with pytest.raises(FileNotFoundError):
-        release.publish(tmp_path / "images", sources, created, ImageRecipe(), "1a2b3c4d" * 8, "6.1.0-1-amd64")
-    assert list((tmp_path / "images").iterdir()) == []

@@ -31,7 +31,7 @@ def test_every_common_notation(text: str) -> None:
         "٥٢:54:00:aa:bb:cc",
     ],
 )
-def test_what_is_no_address_is_refused_with_the_notations(text: str) -> None:
+def test_other_text_is_refused_with_a_list_of_the_notations(text: str) -> None:
     with pytest.raises(ValueError, match="not a MAC address"):
         MacAddress.parse(text)
 
@@ -70,15 +70,15 @@ def test_ranges(text: str, first: int, last: int) -> None:
         ("52:54:00:aa:bb:cc-", "not a MAC address or range"),
     ],
 )
-def test_a_wrong_range_says_what_is_right(text: str, complaint: str) -> None:
+def test_the_error_for_a_wrong_range_says_what_is_right(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         MacRange.parse(text)
 
 
 @given(st.integers(0, HIGHEST), st.integers(0, HIGHEST))
 def test_a_range_reads_back_what_it_prints(a: int, b: int) -> None:
-    span = MacRange(MacAddress(min(a, b)), MacAddress(max(a, b)))
-    assert MacRange.parse(str(span)) == span
+    written = MacRange(MacAddress(min(a, b)), MacAddress(max(a, b)))
+    assert MacRange.parse(str(written)) == written
 
 
 @given(st.text())

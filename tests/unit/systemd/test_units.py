@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.debian import need
+from tests.unit.ownership import AS_ROOT, ROOT
+
 SYSTEMD = Path(__file__).parents[3] / "systemd"
 UNITS = sorted(path for path in SYSTEMD.iterdir() if path.suffix in (".service", ".path", ".timer"))
 DAEMON = SYSTEMD / "netboot-appliance.service"
@@ -25,6 +28,7 @@ OWNED = {
 
 def run(*command: str | Path) -> str:
     """Run a tool, which has to succeed; all it says."""
+    need("systemd-analyze")
     environment = {**os.environ, "SYSTEMD_PAGER": "", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
@@ -79,18 +83,26 @@ def test_user_and_directories_are_made_and_what_root_left_is_handed_over(tmp_pat
     config.touch(mode=0o600)
 
     run("systemd-sysusers", f"--root={tmp_path}", SYSTEMD / "netboot-appliance.sysusers")
-    users = {name: int(number) for name, _, number, *_ in _fields(tmp_path / "etc/passwd")}
+    assert {line[0]: line[-1] for line in _fields(tmp_path / "etc/passwd")}["netboot-appliance"].endswith("nologin")
+    users, groups = _ids(tmp_path / "etc/passwd"), _ids(tmp_path / "etc/group")
+    if not ROOT:
+        # A user namespace has nobody but root: everything is root's there, who is the user that runs the tests.
+        for name in ("passwd", "group"):
+            (tmp_path / "etc" / name).write_text("root:x:0:0::/:\nnetboot-appliance:x:0:0::/:\n")
+        users, groups = dict.fromkeys(users, os.geteuid()), dict.fromkeys(groups, os.getegid())
     for _ in range(2):
-        run("systemd-tmpfiles", f"--root={tmp_path}", "--create", SYSTEMD / "netboot-appliance.tmpfiles")
+        run(*AS_ROOT, "systemd-tmpfiles", f"--root={tmp_path}", "--create", SYSTEMD / "netboot-appliance.tmpfiles")
         for name, (mode, owner) in OWNED.items():
             found = (tmp_path / name).stat()
             assert (found.st_mode & 0o7777, found.st_uid) == (mode, users[owner]), name
         database, file = (registry / "registry.sqlite3").stat(), config.stat()
         assert (database.st_mode & 0o7777, database.st_uid) == (0o600, users["netboot-appliance"])
-        assert (file.st_mode & 0o7777, file.st_uid) == (0o640, 0)
-        groups = {name: int(number) for name, _, number, *_ in _fields(tmp_path / "etc/group")}
+        assert (file.st_mode & 0o7777, file.st_uid) == (0o640, users["root"])
         assert file.st_gid == groups["netboot-appliance"]
-    assert {line[0]: line[-1] for line in _fields(tmp_path / "etc/passwd")}["netboot-appliance"].endswith("nologin")
+
+
+def _ids(path: Path) -> dict[str, int]:
+    return {name: int(number) for name, _, number, *_ in _fields(path)}
 
 
 def _fields(path: Path) -> list[list[str]]:

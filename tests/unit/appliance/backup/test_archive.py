@@ -1,4 +1,4 @@
-"""The file that `backup` writes, and which files `restore` takes for one."""
+"""The file that `backup` writes, and which files `restore` accepts as one."""
 
 import gzip
 import io
@@ -50,12 +50,14 @@ def pack(file: Path, content: Members) -> Path:
     return file
 
 
-def test_it_holds_what_makes_the_box_and_nothing_else(config: Config, tmp_path: Path) -> None:
+def test_it_holds_the_configuration_the_allowlist_and_the_registry_and_nothing_else(
+    config: Config, tmp_path: Path
+) -> None:
     file = tmp_path / "b.tar.gz"
     (config.server.data / "state" / MAC.bare).mkdir(parents=True)
     (config.server.data / "state" / MAC.bare / "client_state.xml").write_text("x")
     with Registry(config.registry) as server, server.transaction():
-        # The server's commit that is still in its log belongs to it, what it has not committed does not.
+        # What the server has committed to its log is in the backup, what it has not committed is not.
         server.set_server("half", "way")
         contents = create(config, file)
     assert file.stat().st_mode & 0o777 == 0o600
@@ -79,12 +81,12 @@ def test_without_a_configuration_file(config: Config, tmp_path: Path) -> None:
     assert set(contents.files) == {MANIFEST, ALLOWLIST, REGISTRY}
 
 
-def test_it_replaces_no_file_and_leaves_no_half(
+def test_it_replaces_no_file_and_leaves_no_partial_one(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "b.tar.gz"
     file.write_text("mine")
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="already exists"):
         create(config, file)
     assert file.read_text() == "mine"
     with pytest.raises(UserError, match="No such file or directory"):
@@ -99,7 +101,7 @@ def test_it_replaces_no_file_and_leaves_no_half(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tar.gz", "config.toml", "data"]
 
 
-def test_where_there_is_nothing_it_makes_nothing(tmp_path: Path) -> None:
+def test_without_a_registry_it_creates_nothing(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(TEXT.format(data=tmp_path / "data"))
     with pytest.raises(UserError, match="nothing to back up"):
@@ -125,23 +127,23 @@ def manifest(**values: object) -> Callable[[Members], Members]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (without(MANIFEST), "there is no manifest.json in it"),
-        (without(REGISTRY), "there is no registry.sqlite3 in it"),
-        (lambda found: found | {"../evil": b""}, "'../evil' does not belong there"),
-        (lambda found: found | {"/etc/passwd": b""}, "'/etc/passwd' does not belong there"),
-        (lambda found: found | {CONFIG: b"#" * (LARGEST[CONFIG] + 1)}, "too much to be true"),
+        (without(MANIFEST), "it contains no manifest.json"),
+        (without(REGISTRY), "it contains no registry.sqlite3"),
+        (lambda found: found | {"../evil": b""}, "'../evil' does not belong in it"),
+        (lambda found: found | {"/etc/passwd": b""}, "'/etc/passwd' does not belong in it"),
+        (lambda found: found | {CONFIG: b"#" * (LARGEST[CONFIG] + 1)}, "which is too large"),
         (lambda found: found | {MANIFEST: b"{"}, "manifest.json: "),
         (lambda found: found | {MANIFEST: b"[" * 60_000}, "manifest.json: "),
-        (lambda found: found | {MANIFEST: b"[]"}, "it is not a table"),
+        (lambda found: found | {MANIFEST: b"[]"}, "it is not an object"),
         (lambda found: found | {MANIFEST: b"\xff"}, "manifest.json: "),
-        (manifest(format=2), "of a newer netboot-appliance"),
+        (manifest(format=2), "from a newer netboot-appliance"),
         (manifest(schema="1"), "no schema"),
         (manifest(schema=True), "no schema"),
         (manifest(host="\x1b[2J"), "host is not plain text"),
         (manifest(made="yesterday"), "Invalid isoformat"),
     ],
 )
-def test_a_file_that_is_no_backup(
+def test_a_file_that_is_not_a_backup_is_refused(
     config: Config, tmp_path: Path, change: Callable[[Members], Members], words: str
 ) -> None:
     create(config, tmp_path / "b.tar.gz")
@@ -155,18 +157,18 @@ def test_a_file_that_is_no_backup(
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
-def test_nothing_but_files(tmp_path: Path, kind: bytes) -> None:
+def test_only_regular_files_are_accepted(tmp_path: Path, kind: bytes) -> None:
     with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as tar:
         info = tarfile.TarInfo(REGISTRY)
         info.type, info.linkname = kind, "/etc/shadow"
         tar.addfile(info)
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match="does not belong there"):
+    with pytest.raises(UserError, match="does not belong in it"):
         unpack(tmp_path / "b.tar.gz", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_name_that_is_there_twice(config: Config, tmp_path: Path) -> None:
+def test_a_name_that_appears_twice_is_refused(config: Config, tmp_path: Path) -> None:
     create(config, tmp_path / "b.tar.gz")
     found = members(tmp_path / "b.tar.gz")
     with tarfile.open(tmp_path / "twice.tar.gz", "w:gz") as tar:
@@ -179,7 +181,7 @@ def test_a_name_that_is_there_twice(config: Config, tmp_path: Path) -> None:
         unpack(tmp_path / "twice.tar.gz", tmp_path / "out")
 
 
-def test_every_cut_and_every_wrong_byte_is_noticed(config: Config, tmp_path: Path) -> None:
+def test_truncation_and_wrong_bytes_are_noticed(config: Config, tmp_path: Path) -> None:
     create(config, tmp_path / "b.tar.gz")
     sound = (tmp_path / "b.tar.gz").read_bytes()
     broken = tmp_path / "broken.tar.gz"
@@ -190,17 +192,17 @@ def test_every_cut_and_every_wrong_byte_is_noticed(config: Config, tmp_path: Pat
             out.mkdir()
             with suppress(UserError):
                 unpack(broken, out)
-                # In gzip's own header are bytes that say nothing: then all that counts is whole.
+                # Some bytes of gzip's own header do not matter: then the content is still whole.
                 assert gzip.decompress(data) == gzip.decompress(sound)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", gzip.compress(b""), gzip.compress(b"hello" * 1000)])
-def test_something_else_entirely(tmp_path: Path, content: bytes) -> None:
+def test_something_else_entirely_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "b.tar.gz").write_bytes(content)
     with pytest.raises(UserError, match="not a backup"):
         unpack(tmp_path / "b.tar.gz", tmp_path)
 
 
-def test_no_file_at_all(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
         unpack(tmp_path / "b.tar.gz", tmp_path)

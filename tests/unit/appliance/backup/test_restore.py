@@ -1,4 +1,4 @@
-"""A backup comes into force whole or not at all, and nothing old opens anything. Needs root, as the suite does."""
+"""A backup comes into force completely or not at all, and no old token is valid."""
 
 import grp
 import os
@@ -24,16 +24,15 @@ from appliance.registry.server_lock import only_server
 from services.ethernet import MacAddress, MacRange
 from services.events import AddressSeen, Discovered, Reported, ScriptServed
 from tests.unit.appliance.backup.test_archive import TEXT, members, pack
+from tests.unit.ownership import OTHER_GROUP, OTHER_USER, ROOT, open_to_others
 
 A, B, C = (MacAddress.parse(f"52:54:00:aa:bb:0{n}") for n in (1, 2, 3))
-OWNER = 61234
 ADDRESSES = {A: IPv4Address("192.0.2.10"), B: IPv4Address("192.0.2.11")}
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    for directory in (tmp_path, *tmp_path.parents[:3]):
-        directory.chmod(0o755)
+    open_to_others(tmp_path)
     path = tmp_path / "etc" / "config.toml"
     path.parent.mkdir()
     path.write_text(TEXT.format(data=tmp_path / "data"))
@@ -46,7 +45,7 @@ def allow(config: Config, mac: MacAddress, label: str) -> None:
 
 
 def boot(config: Config, mac: MacAddress, *, up: bool, at: float = 1e9) -> str:
-    """Let a PC boot to its script, or until its userspace is up; its token."""
+    """Boot a PC to its script, or until its userspace is up; returns its token."""
     with Registry(config.registry) as registry:
         journal = Journal(registry, lambda: at, lambda event, boot: None)
         opened = journal.began(Discovered(mac, 7, False, 1, 0), "r")
@@ -69,12 +68,12 @@ def tokens(config: Config) -> dict[MacAddress, str]:
 
 
 def everything(directory: Path) -> dict[str, bytes]:
-    """All files with their contents but the server's lock, and SQLite's index of its log."""
+    """All files with their contents, except the server's lock and SQLite's index of its log."""
     files = (path for path in directory.rglob("*") if path.is_file() and path.suffix not in (".lock", ".gz"))
     return {str(path.relative_to(directory)): path.read_bytes() for path in files if not path.name.endswith("-shm")}
 
 
-def test_what_was_backed_up_is_in_force_and_what_was_there_is_kept(config: Config, tmp_path: Path) -> None:
+def test_the_backup_is_in_force_and_the_old_files_are_kept(config: Config, tmp_path: Path) -> None:
     allow(config, A, "backed up")
     with Registry(config.registry) as registry:
         registry.set_server("started", 1.0)
@@ -99,7 +98,7 @@ def test_what_was_backed_up_is_in_force_and_what_was_there_is_kept(config: Confi
     assert not list(tmp_path.rglob(".*"))
 
 
-def test_on_a_machine_that_has_nothing_yet(config: Config, tmp_path: Path) -> None:
+def test_on_a_fresh_machine(config: Config, tmp_path: Path) -> None:
     allow(config, A, "backed up")
     create(config, tmp_path / "b.tar.gz")
     for path in (config.registry.parent / "serve.lock", config.registry, config.path):
@@ -118,14 +117,15 @@ def test_the_files_belong_to_those_who_need_them(
     allow(config, A, "backed up")
     create(config, tmp_path / "b.tar.gz")
     for path in (config.registry.parent, config.registry):
-        os.chown(path, OWNER, OWNER)
-    monkeypatch.setattr(module, "SERVICE_GROUP", grp.getgrgid(1).gr_name)
+        os.chown(path, OTHER_USER, OTHER_GROUP)
+    user, group = (0, 1) if ROOT else (OTHER_USER, OTHER_GROUP)
+    monkeypatch.setattr(module, "SERVICE_GROUP", grp.getgrgid(group).gr_name)
     restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
     for path in config.registry.parent.iterdir():
-        assert (path.stat().st_uid, path.stat().st_gid) == (OWNER, OWNER), path
+        assert (path.stat().st_uid, path.stat().st_gid) == (OTHER_USER, OTHER_GROUP), path
     assert config.registry.stat().st_mode & 0o777 == 0o600
     state = config.path.stat()
-    assert (state.st_uid, state.st_gid, state.st_mode & 0o777) == (0, 1, 0o640)
+    assert (state.st_uid, state.st_gid, state.st_mode & 0o777) == (user, group, 0o640)
 
 
 def test_a_dry_run_and_a_running_server_change_nothing(config: Config, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_dry_run_and_a_running_server_change_nothing(config: Config, tmp_path:
 
 @pytest.mark.parametrize("step", ["_replace", "_write_config"])
 @pytest.mark.parametrize("damaged", [False, True])
-def test_an_error_half_way_leaves_all_as_it_was(
+def test_an_error_half_way_leaves_everything_as_it_was(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, damaged: bool
 ) -> None:
     allow(config, A, "backed up")
@@ -174,7 +174,7 @@ def test_an_error_half_way_leaves_all_as_it_was(
     assert everything(tmp_path) == before
 
 
-def test_a_damaged_registry_is_replaced_and_its_log_does_not_get_into_the_new_one(
+def test_a_damaged_registry_is_replaced_and_its_log_is_not_applied_to_the_new_one(
     config: Config, tmp_path: Path
 ) -> None:
     allow(config, A, "backed up")
@@ -188,20 +188,20 @@ def test_a_damaged_registry_is_replaced_and_its_log_does_not_get_into_the_new_on
     done = restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
     assert labels(config) == ["backed up"]
     assert [path.read_bytes() for path in done.kept[:2]] == [log, b"nonsense" * 1000]
-    assert done.kept[0].name == f"{done.kept[1].name}-wal", "together they are a database still"
+    assert done.kept[0].name == f"{done.kept[1].name}-wal", "together they are still a database"
 
 
-def test_a_token_of_the_backup_that_was_still_good_opens_nothing(config: Config, tmp_path: Path) -> None:
+def test_a_token_that_was_valid_when_the_backup_was_made_no_longer_is(config: Config, tmp_path: Path) -> None:
     open_, spent = boot(config, A, up=False), boot(config, B, up=True)
     create(config, tmp_path / "b.tar.gz")
     config.registry.unlink()
     assert not restore(tmp_path / "b.tar.gz", config.path, dry_run=False).boots_kept
-    assert tokens(config)[B] == spent, "it takes reports of a PC that runs, and nothing more"
+    assert tokens(config)[B] == spent, "it accepts reports of a running PC, and nothing else"
     assert tokens(config)[A] != open_
     assert len(tokens(config)[A]) >= 20
 
 
-def test_pcs_that_run_keep_what_they_have(config: Config, tmp_path: Path) -> None:
+def test_running_pcs_keep_what_they_have(config: Config, tmp_path: Path) -> None:
     boot(config, A, up=True)
     create(config, tmp_path / "b.tar.gz")
     now = {A: boot(config, A, up=True, at=2e9), B: boot(config, B, up=False, at=2e9)}
@@ -216,10 +216,10 @@ def test_pcs_that_run_keep_what_they_have(config: Config, tmp_path: Path) -> Non
             mac: (address,) for mac, address in ADDRESSES.items()
         }
         assert len(registry.boots(A)) == 2
-        assert registry.highest()[1] == 3, "no number of a boot is given twice"
+        assert registry.highest()[1] == 3, "no boot number is used twice"
 
 
-def test_a_number_that_the_backup_gives_to_another_client_is_said(config: Config, tmp_path: Path) -> None:
+def test_a_changed_export_number_is_reported(config: Config, tmp_path: Path) -> None:
     boot(config, A, up=True)
     create(config, tmp_path / "b.tar.gz")
     config.registry.unlink()
@@ -230,7 +230,7 @@ def test_a_number_that_the_backup_gives_to_another_client_is_said(config: Config
         assert {client.mac: client.number for client in registry.clients()} == {A: 1, B: 2}
 
 
-def test_the_configuration_stays_where_the_backup_has_none(config: Config, tmp_path: Path) -> None:
+def test_the_configuration_stays_if_the_backup_has_none(config: Config, tmp_path: Path) -> None:
     allow(config, A, "backed up")
     create(config, tmp_path / "b.tar.gz")
     found = members(tmp_path / "b.tar.gz")
@@ -244,10 +244,13 @@ def test_the_configuration_stays_where_the_backup_has_none(config: Config, tmp_p
     ("statement", "words"),
     [
         ("PRAGMA user_version = 99", "written by a newer netboot-appliance (schema 99"),
-        ("PRAGMA user_version = 0", "its tables are not those of schema 0"),
-        ("CREATE TRIGGER t AFTER INSERT ON boots BEGIN DELETE FROM allowed; END", "its tables are not those"),
-        ("ALTER TABLE clients ADD COLUMN x", "its tables are not those"),
-        ("INSERT INTO events VALUES (99, 99, 1.0, 'Reported', '{}')", "a row of events has lost what it belongs to"),
+        ("PRAGMA user_version = 0", "its tables do not match schema 0"),
+        ("CREATE TRIGGER t AFTER INSERT ON boots BEGIN DELETE FROM allowed; END", "its tables do not match"),
+        ("ALTER TABLE clients ADD COLUMN x", "its tables do not match"),
+        (
+            "INSERT INTO events VALUES (99, 99, 1.0, 'Reported', '{}')",
+            "a row of events refers to a row that is missing",
+        ),
         ("UPDATE allowed SET first = -1", "cannot be restored"),
         ("UPDATE allowed SET first = 'x'", "cannot be restored"),
         ("UPDATE clients SET mac = 'x'", "cannot be restored"),
@@ -257,7 +260,9 @@ def test_the_configuration_stays_where_the_backup_has_none(config: Config, tmp_p
         ("UPDATE boots SET inherited = 'x'", "cannot be restored"),
     ],
 )
-def test_a_registry_that_we_have_not_written(config: Config, tmp_path: Path, statement: str, words: str) -> None:
+def test_a_registry_that_was_tampered_with_is_refused(
+    config: Config, tmp_path: Path, statement: str, words: str
+) -> None:
     allow(config, A, "backed up")
     boot(config, A, up=False)
     create(config, tmp_path / "b.tar.gz")
@@ -281,13 +286,13 @@ def test_a_registry_that_we_have_not_written(config: Config, tmp_path: Path, sta
     ("name", "content", "words"),
     [
         (REGISTRY, b"nonsense" * 1000, "is damaged: file is not a database"),
-        (REGISTRY, b"", "it is not the one that its manifest tells of"),
+        (REGISTRY, b"", "it is not the one that the manifest describes"),
         (CONFIG, b"[broken", "the configuration in"),
         (CONFIG, b"[server]\nnonsense = 1\n", "unknown key 'nonsense'"),
         (CONFIG, b"\xff", "is not UTF-8"),
     ],
 )
-def test_content_that_cannot_be(config: Config, tmp_path: Path, name: str, content: bytes, words: str) -> None:
+def test_invalid_content_is_refused(config: Config, tmp_path: Path, name: str, content: bytes, words: str) -> None:
     allow(config, A, "backed up")
     create(config, tmp_path / "b.tar.gz")
     before = everything(tmp_path)
@@ -312,6 +317,6 @@ def test_no_server_starts_meanwhile(config: Config, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(module, "_install", install)
     restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
-    assert f"serve is running already (process {os.getpid()})" in seen.error
+    assert f"serve is already running (process {os.getpid()})" in seen.error
     with only_server(config.registry):
         pass

@@ -22,17 +22,17 @@ def live(release: str, rescue: bool) -> LiveBoot:
 def made(
     settings: MenuSettings = MenuSettings(),  # noqa: B008 - a value
     own: BootSettings = BootSettings(),  # noqa: B008
-    following: str = "",
+    next_entry: str = "",
     bootable: Bootable = ALL,
 ) -> MenuDecision:
-    return decide(settings, own, following, bootable, live)
+    return decide(settings, own, next_entry, bootable, live)
 
 
 def names(decided: MenuDecision) -> list[str]:
     return [entry.name for entry in decided.menu.entries]
 
 
-def test_who_configures_nothing_boots_boinc_at_once() -> None:
+def test_without_configuration_boinc_starts_at_once() -> None:
     decided = made(bootable=NONE)
     assert (decided.menu.default, decided.menu.timeout, decided.missing) == ("boinc", 0, ())
     assert (decided.default_from, decided.timeout_from) == (MENU, MENU)
@@ -57,7 +57,7 @@ def test_every_entry() -> None:
     ]
 
 
-def test_what_there_is_not_is_left_out_and_named() -> None:
+def test_what_is_not_available_is_left_out_and_named() -> None:
     settings = MenuSettings(("previous", "memtest", f"image:{OTHER}", "local"), "previous")
     decided = made(settings, bootable=NONE)
     assert names(decided) == ["local", "boinc"]
@@ -79,10 +79,10 @@ def test_a_range_has_its_own(own: BootSettings, default: tuple[str, str], timeou
     decided = made(MenuSettings(timeout=10), own)
     assert (decided.menu.default, decided.default_from) == default
     assert (decided.menu.timeout, decided.timeout_from) == timeout
-    assert default[0] in names(decided), "also where [menu] does not list it"
+    assert default[0] in names(decided), "even if [menu] does not list it"
 
 
-def test_a_range_s_default_that_was_locked_since_does_not_start_by_itself() -> None:
+def test_a_range_s_default_that_is_locked_now_does_not_start_by_itself() -> None:
     settings = MenuSettings(("boinc", "rescue"), timeout=10, locked=("rescue",), password=PASSWORD)
     decided = made(settings, BootSettings(entry="rescue"))
     assert (decided.menu.default, decided.default_from) == ("boinc", MENU)
@@ -105,6 +105,6 @@ def test_boot_next_starts_at_once_and_without_a_password() -> None:
     ]
 
 
-def test_boot_next_of_what_is_gone_boots_as_ever() -> None:
+def test_boot_next_of_an_entry_that_is_gone_boots_as_usual() -> None:
     decided = made(MenuSettings(timeout=10), BootSettings(entry="local"), "memtest", NONE)
     assert (decided.menu.default, decided.menu.timeout) == ("local", 10)

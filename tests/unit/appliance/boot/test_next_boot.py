@@ -1,4 +1,4 @@
-"""`boot next`: for one boot, and for all that this boot asks."""
+"""`boot next`: for one boot, however often that boot asks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
         yield registry
 
 
-def test_for_one_boot(registry: Registry) -> None:
+def test_it_counts_for_one_boot(registry: Registry) -> None:
     assert take(registry, A, 1) == ""
     ask(registry, A, "local")
     ask(registry, A, "memtest")
@@ -31,14 +31,14 @@ def test_for_one_boot(registry: Registry) -> None:
     assert all_of(registry) == []
 
 
-def test_taking_it_back(registry: Registry) -> None:
+def test_it_can_be_cancelled(registry: Registry) -> None:
     assert not clear(registry, A)
     ask(registry, A, "local")
     assert clear(registry, A)
     assert take(registry, A, 1) == ""
 
 
-def test_what_is_under_way_is_not_taken_back_but_followed(registry: Registry) -> None:
+def test_an_entry_that_a_boot_has_taken_is_not_cancelled_but_replaced(registry: Registry) -> None:
     ask(registry, A, "local")
     take(registry, A, 1)
     assert not clear(registry, A)
@@ -46,7 +46,7 @@ def test_what_is_under_way_is_not_taken_back_but_followed(registry: Registry) ->
     assert take(registry, A, 2) == "memtest"
 
 
-def test_it_outlives_the_server(registry: Registry, tmp_path: Path) -> None:
+def test_it_survives_a_restart_of_the_server(registry: Registry, tmp_path: Path) -> None:
     ask(registry, A, "local")
     take(registry, A, 1)
     with Registry(tmp_path / "registry.sqlite3") as other:

@@ -1,4 +1,4 @@
-"""How often a password may be tried; the clock is ours."""
+"""How often a password may be tried, by a clock of the test's own."""
 
 import asyncio
 import hashlib
@@ -10,7 +10,7 @@ from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
 
 A, B = MacAddress(1), MacAddress(2)
-WRONG, TIRED = Ignore(Reason.PASSWORD_WRONG), Ignore(Reason.PASSWORDS_TIRED)
+WRONG, LIMITED = Ignore(Reason.PASSWORD_WRONG), Ignore(Reason.PASSWORDS_BLOCKED)
 
 
 class Clock:
@@ -22,55 +22,55 @@ class Clock:
 
 
 def lock(password: str = "secret") -> Scrypt:
-    """One that takes a microsecond."""
+    """A password that takes a microsecond to check."""
     return Scrypt(2, 1, 1, b"salt", hashlib.scrypt(password.encode(), salt=b"salt", n=2, r=1, p=1, dklen=32))
 
 
 async def test_right_wrong_and_none() -> None:
-    unlocking = PasswordAttempts(Clock())
-    assert await unlocking.check(A, lock(), None) == Ignore(Reason.PASSWORD_NEEDED)
-    assert await unlocking.check(A, lock(), "wrong") == WRONG
-    assert await unlocking.check(A, lock(), "secret") is None
+    attempts = PasswordAttempts(Clock())
+    assert await attempts.check(A, lock(), None) == Ignore(Reason.PASSWORD_NEEDED)
+    assert await attempts.check(A, lock(), "wrong") == WRONG
+    assert await attempts.check(A, lock(), "secret") is None
 
 
-async def test_after_five_wrong_ones_the_right_one_waits_too() -> None:
+async def test_after_five_wrong_passwords_the_right_one_has_to_wait_too() -> None:
     clock = Clock()
-    unlocking = PasswordAttempts(clock)
+    attempts = PasswordAttempts(clock)
     for _ in range(MOST_OF_ONE):
-        assert await unlocking.check(A, lock(), "wrong") == WRONG
+        assert await attempts.check(A, lock(), "wrong") == WRONG
         clock.now += 1
-    assert await unlocking.check(A, lock(), "secret") == TIRED
-    assert await unlocking.check(B, lock(), "secret") is None, "another PC is not concerned"
+    assert await attempts.check(A, lock(), "secret") == LIMITED
+    assert await attempts.check(B, lock(), "secret") is None, "another PC is not affected"
     clock.now += WITHIN - MOST_OF_ONE - 0.1
-    assert await unlocking.check(A, lock(), "secret") == TIRED
+    assert await attempts.check(A, lock(), "secret") == LIMITED
     clock.now += 0.2
-    assert await unlocking.check(A, lock(), "secret") is None, "the first wrong one has been forgotten"
-    assert await unlocking.check(A, lock(), "wrong") == WRONG
-    assert await unlocking.check(A, lock(), "secret") == TIRED, "one out, one in"
+    assert await attempts.check(A, lock(), "secret") is None, "the first wrong one no longer counts"
+    assert await attempts.check(A, lock(), "wrong") == WRONG
+    assert await attempts.check(A, lock(), "secret") == LIMITED, "one out, one in"
 
 
-async def test_right_ones_and_questions_do_not_count() -> None:
-    unlocking = PasswordAttempts(Clock())
+async def test_right_passwords_and_requests_without_one_do_not_count() -> None:
+    attempts = PasswordAttempts(Clock())
     for _ in range(3 * MOST_OF_ONE):
-        assert await unlocking.check(A, lock(), "secret") is None
-        await unlocking.check(A, lock(), None)
+        assert await attempts.check(A, lock(), "secret") is None
+        await attempts.check(A, lock(), None)
 
 
-async def test_who_changes_addresses_meets_the_limit_of_all() -> None:
-    unlocking = PasswordAttempts(Clock())
+async def test_changing_the_mac_address_meets_the_limit_for_all() -> None:
+    attempts = PasswordAttempts(Clock())
     for number in range(MOST_OF_ALL):
-        assert await unlocking.check(MacAddress(number), lock(), "wrong") == WRONG
-    assert await unlocking.check(MacAddress(MOST_OF_ALL), lock(), "secret") == TIRED
+        assert await attempts.check(MacAddress(number), lock(), "wrong") == WRONG
+    assert await attempts.check(MacAddress(MOST_OF_ALL), lock(), "secret") == LIMITED
 
 
-async def test_tries_at_once_are_no_more_than_tries_in_turn() -> None:
-    unlocking = PasswordAttempts(Clock())
-    found = await asyncio.gather(*(unlocking.check(A, lock(), "wrong") for _ in range(20)))
+async def test_attempts_at_once_get_no_further_than_attempts_in_sequence() -> None:
+    attempts = PasswordAttempts(Clock())
+    found = await asyncio.gather(*(attempts.check(A, lock(), "wrong") for _ in range(20)))
     assert found.count(WRONG) == MOST_OF_ONE
-    assert found.count(TIRED) == 20 - MOST_OF_ONE
+    assert found.count(LIMITED) == 20 - MOST_OF_ONE
 
 
-async def test_the_loop_runs_on_while_a_password_is_looked_at() -> None:
+async def test_the_loop_runs_on_while_a_password_is_checked() -> None:
     released, beside = threading.Event(), []
 
     class Slow(Scrypt):

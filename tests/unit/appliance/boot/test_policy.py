@@ -53,7 +53,7 @@ def test_what_dhcp_offers(asked: BootRequest, release: str | None, decision: Boo
         (BootRequest(MAC, (11,), True), "http://10.0.0.1/boot/525400aabbcc/boot.ipxe"),
     ],
 )
-def test_a_card_with_ipxe_gets_grub_and_pxelinux_as_any_other(asked: BootRequest, boot_file: str) -> None:
+def test_a_card_with_ipxe_gets_grub_and_pxelinux_like_any_other(asked: BootRequest, boot_file: str) -> None:
     loaders = Loaders(bios="pxelinux.0", uefi_x64="shimx64.efi", uefi_arm64="ipxe-arm64.efi").by_machine
     planned = policy.plan(asked, loaders=loaders, allowlist=ALLOWED, release="r", base_url="http://10.0.0.1")
     assert planned == BootPlan(boot_file)
@@ -79,7 +79,7 @@ def test_a_profile_is_for_firmware_that_boots_by_pxe(asked: BootRequest, profile
     assert planned == decision
 
 
-def test_a_raspberry_pi_needs_no_image_for_it_boots_something_else() -> None:
+def test_a_raspberry_pi_needs_no_image_because_it_boots_something_else() -> None:
     asked = BootRequest(MAC, (41,), False)
     loaders = Loaders(raspberry_pi="pi").by_machine
     planned = policy.plan(asked, loaders=loaders, allowlist=ALLOWED, release=None, base_url="http://10.0.0.1")

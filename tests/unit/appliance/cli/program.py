@@ -13,6 +13,7 @@ from subprocess import CompletedProcess
 from typing import IO
 
 from appliance.cli.main import run
+from tests.unit.ownership import become_root
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "80"}
 
@@ -22,8 +23,9 @@ def netboot_appliance(
     stdin: str = "",
     environment: Mapping[str, str] = ENVIRONMENT,
     cwd: Path | None = None,
+    as_root: bool = False,
 ) -> CompletedProcess[str]:
-    """Run the program; `environment` is all that it has."""
+    """Run the program; `environment` is all that it has. `as_root`: as root, whoever runs the tests."""
     words = ["netboot-appliance", *map(str, arguments)]
     with tempfile.TemporaryFile("w+") as read, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         read.write(stdin)
@@ -31,14 +33,21 @@ def netboot_appliance(
         read.seek(0)
         child = os.fork()
         if child == 0:
-            _become(words, environment, cwd, (read, out, err))
+            _become(words, environment, cwd, (read, out, err), as_root=as_root)
         _, status = os.waitpid(child, 0)
         out.seek(0)
         err.seek(0)
         return CompletedProcess(words, os.waitstatus_to_exitcode(status), out.read(), err.read())
 
 
-def _become(words: list[str], environment: Mapping[str, str], cwd: Path | None, streams: tuple[IO[str], ...]) -> None:
+def _become(
+    words: list[str],
+    environment: Mapping[str, str],
+    cwd: Path | None,
+    streams: tuple[IO[str], ...],
+    *,
+    as_root: bool,
+) -> None:
     """Be the program; never returns."""
     code = 1
     try:
@@ -49,6 +58,8 @@ def _become(words: list[str], environment: Mapping[str, str], cwd: Path | None, 
         os.environ.update(environment)
         if cwd is not None:
             os.chdir(cwd)
+        if as_root:
+            become_root()
         sys.argv = words
         try:
             run()

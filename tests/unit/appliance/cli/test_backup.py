@@ -47,7 +47,7 @@ def test_there_and_back(box: Box) -> None:
     assert done.stdout.endswith("keep it where only you can read it.\n")
     again = box.run("backup", file.name)
     assert (again.returncode, again.stdout) == (2, "")
-    assert "exists already; nothing was changed" in again.stderr
+    assert "already exists; nothing was changed" in again.stderr
 
     box.run("allow", "remove", "52:54:00:aa:bb:cc")
     done = box.run("restore", file.name, "--dry-run")

@@ -19,8 +19,11 @@ def run(tmp_path: Path) -> Run:
     config = tmp_path / "c.toml"
     config.write_text(f'[server]\ninterfaces = ["lo"]\ndata = "{tmp_path}/data"\n')
 
-    def call(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
-        return netboot_appliance("--config", config, *arguments, stdin=stdin, environment=ENVIRONMENT | environment)
+    def call(
+        *arguments: str, stdin: str = "", as_root: bool = False, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        variables = ENVIRONMENT | environment
+        return netboot_appliance("--config", config, *arguments, stdin=stdin, environment=variables, as_root=as_root)
 
     return call
 
@@ -139,7 +142,7 @@ def test_status_without_a_server(run: Run) -> None:
 
 
 def test_what_is_not_there_yet_may_come_so_systemd_tries_again(run: Run) -> None:
-    done = run("serve")
+    done = run("serve", as_root=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "[server] interfaces: " in done.stderr
@@ -148,7 +151,7 @@ def test_what_is_not_there_yet_may_come_so_systemd_tries_again(run: Run) -> None
 def test_a_broken_configuration_is_not_tried_again(run: Run, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("[server\n")
     for verb in ("serve", "status"):
-        done = run(verb)
+        done = run(verb, as_root=True)
         assert done.returncode == 2
         assert "not valid TOML" in done.stderr
 

@@ -1,6 +1,7 @@
 """`menu`, `boot next` and the settings of ranges, as their user types them."""
 
 import json
+from ipaddress import IPv4Interface
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from appliance.errors import UserError
 from appliance.registry.database import Client, Registry
 from image import release
 from services.ethernet import MacAddress
+from services.linux.interfaces import Interface
 from services.menus.grub import HASH
 from tests.unit.image.test_release import publish
 
@@ -67,16 +69,16 @@ def test_the_preview_tells_where_each_thing_comes_from(box: Box) -> None:
         "timeout   10 s ([menu])",
         "root      http",
         "",
-        "    entry     title                                                     locked",
+        "    entry     title                                            locked",
         f"    boinc     BOINC (image {NEW})",
-        f"    previous  BOINC, the image before (image {OLD})",
+        f"    previous  BOINC (previous image {OLD})",
         "->  local     Local disk",
-        "    rescue    Rescue shell                                              password",
+        "    rescue    Rescue shell                                     password",
     ]
     facts = json.loads(box.run("menu", "show", "--for", PC, "--json"))
     assert (facts["default"], facts["default_from"]) == ("local", "its range")
     assert (facts["timeout"], facts["timeout_from"], facts["root"]) == (10, "[menu]", "http")
-    assert facts["missing"] == ["memtest: apt-get install memtest86+, and restart the server"]
+    assert facts["missing"] == ["memtest: apt-get install memtest86+, then restart the server"]
     assert json.loads(box.run("menu", "show", "--json"))["default"] == "boinc", "who is of no range"
 
 
@@ -90,7 +92,8 @@ def test_without_a_configuration_there_is_no_menu(box: Box) -> None:
 
 @pytest.mark.parametrize("dialect", ["ipxe", "grub", "pxelinux"])
 def test_what_the_loader_would_read_has_no_secrets(box: Box, dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.cli.menu._address", lambda _: __import__("ipaddress").IPv4Address("10.77.0.1"))
+    lan = Interface("lan0", 2, IPv4Interface("10.77.0.1/24"), MacAddress(1))
+    monkeypatch.setattr("appliance.boot.preview.interfaces", lambda _: [lan])
     box.run("allow", "add", PC)
     text = box.run("menu", "show", "--for", PC, "--dialect", dialect)
     assert "scrypt:" not in text
@@ -109,15 +112,15 @@ def test_what_the_loader_would_read_has_no_secrets(box: Box, dialect: str, monke
         (("menu", "show", "--for", "x"), "is not a MAC address"),
         (("menu", "show", "--dialect", "lilo"), "there is no dialect 'lilo'"),
         (("boot", "next", PC, "local"), "is not allowed; nothing was changed"),
-        (("boot", "next", PC, "disk"), "'disk' is no entry of the menu"),
+        (("boot", "next", PC, "disk"), "'disk' is not an entry of the menu"),
         (("boot", "next", PC), "name an entry, or give --clear"),
         (("boot", "next", PC, "local", "--clear"), "name an entry, or give --clear"),
-        (("allow", "add", PC, "--default", "disk"), "'disk' is no entry of the menu"),
+        (("allow", "add", PC, "--default", "disk"), "'disk' is not an entry of the menu"),
         (("allow", "add", PC, "--default", "rescue"), "rescue is locked in [menu]"),
         (("allow", "add", PC, "--timeout", "-1"), "whole seconds"),
-        (("allow", "add", PC, "--timeout", "9999"), "timeout: seconds from 0 (no menu) to 3600"),
-        (("allow", "add", PC, "--root", "tftp"), "root=tftp: one of nfs, http"),
-        (("allow", "add", PC, "--label", "root=http"), "a label does not begin with a setting"),
+        (("allow", "add", PC, "--timeout", "9999"), "timeout: must be from 0 (no menu) to 3600 seconds"),
+        (("allow", "add", PC, "--root", "tftp"), "root=tftp: must be one of nfs, http"),
+        (("allow", "add", PC, "--label", "root=http"), "a label cannot begin with a setting"),
     ],
 )
 def test_bad_input(box: Box, arguments: tuple[str, ...], words: str) -> None:
@@ -142,11 +145,11 @@ def test_boot_next(box: Box) -> None:
 
 def test_boot_next_of_what_there_is_not(box: Box) -> None:
     box.run("allow", "add", PC)
-    for entry, words in (("memtest", "apt-get install memtest86+"), (f"image:{OLD}0", "is no entry")):
-        with pytest.raises(UserError, match=r"memtest86\+|is no entry") as caught:
+    for entry, words in (("memtest", "apt-get install memtest86+"), (f"image:{OLD}0", "is not an entry")):
+        with pytest.raises(UserError, match=r"memtest86\+|is not an entry") as caught:
             box.run("boot", "next", PC, entry)
         assert words in caught.value.message
-    with pytest.raises(UserError, match="there is no such release any more"):
+    with pytest.raises(UserError, match="this release no longer exists"):
         box.run("boot", "next", PC, "image:20200101-000000-00000000")
     assert box.run("boot", "next", PC, f"image:{OLD}").endswith("at its next boot\n")
 
@@ -186,7 +189,7 @@ def test_a_password_from_standard_input(box: Box) -> None:
     assert lines[1].startswith('grub_password = "grub.pbkdf2.sha512.10000.')
     assert "(set, not shown)" in box.run("config", "show")
     assert "scrypt:" not in box.run("config", "show")
-    with pytest.raises(UserError, match="a password has 1 to 64"):
+    with pytest.raises(UserError, match="a password must have 1 to 64"):
         box.run("menu", "password", stdin="\n")
 
 

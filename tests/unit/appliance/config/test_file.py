@@ -1,4 +1,4 @@
-"""The configuration file: what is read, and how each mistake is put."""
+"""The configuration file: what is read, and what each mistake is answered with."""
 
 import contextlib
 import os
@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli.config import _TEMPLATE
 from appliance.config.file import Config, load, locate, parse, redacted, tolerant
+from appliance.config.template import TEMPLATE
 from appliance.errors import UserError
+from tests.unit.ownership import OTHER_USER, ROOT, open_to_others
 
 HERE = Path("/etc/c.toml")
 SMALLEST = '[server]\ninterfaces = ["eth0"]\n'
@@ -72,37 +73,45 @@ def test_every_section() -> None:
         (SMALLEST + '[nfs]\nbackend = "samba"', "/etc/c.toml:4: [nfs] backend", "one of auto, kernel, ganesha"),
         (SMALLEST + '[dhcp]\nmode = "relay"', "/etc/c.toml:4: [dhcp] mode", "one of proxy, server, off"),
         (SMALLEST + '[tftp]\nports = "one"', "/etc/c.toml:4: [tftp] ports", "one of shared, session"),
-        (SMALLEST + '[dhcp]\nmode = "server"', "/etc/c.toml:4: [dhcp] mode", "needs addresses: pool ="),
-        (SMALLEST + '[dhcp]\npool = "10.0.0.9"\nlease_time = 5', "/etc/c.toml:5: [dhcp] lease_time", "seconds"),
+        (SMALLEST + '[dhcp]\nmode = "server"', "/etc/c.toml:4: [dhcp] mode", "needs addresses, such as pool ="),
+        (
+            SMALLEST + '[dhcp]\npool = "10.0.0.9"\nlease_time = 5',
+            "/etc/c.toml:5: [dhcp] lease_time",
+            "to 2678400 seconds",
+        ),
         (SMALLEST + "[dhcp]\npool = 5", "/etc/c.toml:4: [dhcp] pool = 5", "text in quotes"),
-        (SMALLEST + '[dhcp]\npool = "10.0.0.0/24"', "/etc/c.toml:4: [dhcp] pool: '10.0.0.0/24' is no range", ""),
+        (SMALLEST + '[dhcp]\npool = "10.0.0.0/24"', "/etc/c.toml:4: [dhcp] pool: '10.0.0.0/24' is not a range of addresses", ""),
         (SMALLEST + '[dhcp]\npool = ["10.0.0.1-10.0.0.9", "10.0.0.9"]', "/etc/c.toml:4: [dhcp] pool", "overlaps"),
         (SMALLEST + '[dhcp]\npool = "10.0.0.0-10.0.255.255"', "/etc/c.toml:4: [dhcp] pool: at most 16,384", ""),
-        (SMALLEST + '[dhcp]\nrouter = ["gw"]', "/etc/c.toml:4: [dhcp] router: 'gw' is no address", "10.88.0.1/24"),
+        (SMALLEST + '[dhcp]\nrouter = ["gw"]', "/etc/c.toml:4: [dhcp] router: 'gw' is not an address", "10.88.0.1/24"),
         (SMALLEST + '[dhcp]\nstatic = ["10.0.0.9"]', "/etc/c.toml:4: [dhcp] static", "write it as 52:54:00"),
         (
             SMALLEST + '[dhcp]\nstatic = ["52:54:00:00:00:01=10.0.0.9", "52-54-00-00-00-01=10.0.0.8"]',
-            "/etc/c.toml:4: [dhcp] static: the MAC address 52:54:00:00:00:01 is there twice",
+            "/etc/c.toml:4: [dhcp] static: the MAC address 52:54:00:00:00:01 appears twice",
             "",
         ),
         (
             SMALLEST + '[dhcp]\nstatic = ["52:54:00:00:00:01=10.0.0.9", "52:54:00:00:00:02=10.0.0.9"]',
-            "/etc/c.toml:4: [dhcp] static: the address 10.0.0.9 is there twice",
+            "/etc/c.toml:4: [dhcp] static: the address 10.0.0.9 appears twice",
             "",
         ),
         (SMALLEST + f"[dhcp]\ndns = {['10.0.0.3'] * 5}", "/etc/c.toml:4: [dhcp] dns: at most 4", ""),
         (SMALLEST + '[nfs]\nnetworks = "10.0.0.0/24"', "/etc/c.toml:4: [nfs] networks", "write a list"),
-        (SMALLEST + '[menu]\nentries = ["boinc", "disk"]', "/etc/c.toml:4: [menu] entries: 'disk' is no entry", ""),
-        (SMALLEST + '[menu]\nentries = ["boinc", "boinc"]', "/etc/c.toml:4: [menu] entries: names an entry twice", ""),
+        (SMALLEST + '[menu]\nentries = ["boinc", "disk"]', "/etc/c.toml:4: [menu] entries: 'disk' is not an entry", ""),
+        (
+            SMALLEST + '[menu]\nentries = ["boinc", "boinc"]',
+            "/etc/c.toml:4: [menu] entries: an entry appears twice",
+            "",
+        ),
         (SMALLEST + "[menu]\nentries = []", "/etc/c.toml:3: [menu] default: 'boinc' is not one of the entries", ""),
-        (SMALLEST + '[menu]\ndefault = "image:1"', "/etc/c.toml:4: [menu] default: 'image:1' is no entry", ""),
+        (SMALLEST + '[menu]\ndefault = "image:1"', "/etc/c.toml:4: [menu] default: 'image:1' is not an entry", ""),
         (SMALLEST + '[menu]\ndefault = "rescue"', "/etc/c.toml:4: [menu] default: 'rescue' is not one of", ""),
-        (SMALLEST + "[menu]\ntimeout = -1", "/etc/c.toml:4: [menu] timeout: seconds from 0", ""),
+        (SMALLEST + "[menu]\ntimeout = -1", "/etc/c.toml:4: [menu] timeout: must be from 0", ""),
         (SMALLEST + '[menu]\nlocked = ["rescue"]', "/etc/c.toml:4: [menu] locked: 'rescue' is not one of", ""),
-        (SMALLEST + '[menu]\nlocked = ["local"]', "/etc/c.toml:4: [menu] locked: there is no password", ""),
+        (SMALLEST + '[menu]\nlocked = ["local"]', "/etc/c.toml:4: [menu] locked: needs a password", ""),
         (SMALLEST + '[menu]\nlocked = ["boinc"]', "[menu] default: 'boinc' is locked", ""),
-        (SMALLEST + '[menu]\npassword = "secret"', "/etc/c.toml:4: [menu] password: not a hash", ""),
-        (SMALLEST + '[menu]\ngrub_password = "secret"', "/etc/c.toml:4: [menu] grub_password: not a hash", ""),
+        (SMALLEST + '[menu]\npassword = "secret"', "/etc/c.toml:4: [menu] password: not a password hash", ""),
+        (SMALLEST + '[menu]\ngrub_password = "secret"', "/etc/c.toml:4: [menu] grub_password: not a GRUB", ""),
         (SMALLEST + "http_port = 80000", "/etc/c.toml:3: [server] http_port", "1 to 65535"),
         (SMALLEST + 'http_port = "80"', "/etc/c.toml:3: [server] http_port", "whole number"),
         (SMALLEST + "http_port = true", "/etc/c.toml:3: [server] http_port", "whole number"),
@@ -115,9 +124,15 @@ def test_every_section() -> None:
         (
             SMALLEST + '[image]\nkernel_arguments = ["a b"]',
             "/etc/c.toml:4: [image] kernel_arguments",
-            "one argument a string",
+            "one argument per string",
         ),
         (SMALLEST + '[image]\nkernel_arguments = ["a=$b"]', "/etc/c.toml:4: [image] kernel_arguments", "boot script"),
+        (SMALLEST + '[boinc]\nmanagement_hosts = ["::1", "x"]', '["::1", "x"]: \'::1\' is not an IPv4 address', ""),
+        (
+            SMALLEST + '[image]\nfirmware = true\nkernel = "rt"',
+            "/etc/c.toml:5: [image] kernel: 'rt' is not a kernel",
+            "",
+        ),
         ("[server\n", "/etc/c.toml: not valid TOML", ""),
     ],
 )
@@ -130,7 +145,7 @@ def test_a_mistake_is_named_with_its_line_and_a_hint(text: str, message: str, hi
 
 
 def test_every_commented_line_of_the_template_is_valid() -> None:
-    text = _TEMPLATE.format(interface="eth0", address="10.0.0.1/24", network="10.0.0.0/24")
+    text = TEMPLATE.format(interface="eth0", address="10.0.0.1/24", network="10.0.0.0/24")
     lines = [re.sub(r"^# (\w+ = )", r"\1", line) for line in text.splitlines()]
     config = parse("\n".join(lines), HERE)
     assert config.project.account is not None
@@ -140,11 +155,11 @@ def test_every_commented_line_of_the_template_is_valid() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[server]\n", "[server]\ninterfaces = []\n"])
-def test_what_the_file_does_not_say_is_default(text: str) -> None:
+def test_what_the_file_leaves_out_is_default(text: str) -> None:
     assert parse(text, HERE) == Config(HERE)
 
 
-def test_at_the_default_place_there_need_not_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_may_be_missing_at_the_default_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "c.toml"
     monkeypatch.setattr("appliance.config.file.DEFAULT_PATH", path)
     assert load(path) == Config(path, written=False)
@@ -178,21 +193,21 @@ def test_a_broken_file_still_leads_to_the_data(tmp_path: Path, text: str | None,
 
 @contextlib.contextmanager
 def as_user(number: int) -> Iterator[None]:
-    """Be another user for the length of the block."""
+    """Run the block as another user."""
+    before = os.geteuid()
     os.seteuid(number)
     try:
         yield
     finally:
-        os.seteuid(0)
+        os.seteuid(before)
 
 
-def test_the_service_is_told_how_it_may_read_the_file(tmp_path: Path) -> None:
+def test_an_unreadable_file_says_how_the_service_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("")
-    path.chmod(0o600)
-    for directory in (tmp_path, *tmp_path.parents[:3]):
-        directory.chmod(0o755)
-    with as_user(61234), pytest.raises(UserError, match="Permission denied") as caught:
+    path.chmod(0o600 if ROOT else 0)
+    open_to_others(tmp_path)
+    with as_user(OTHER_USER), pytest.raises(UserError, match="Permission denied") as caught:
         load(path)
     assert caught.value.hint.endswith(f"chgrp netboot-appliance {path}; chmod 640 {path}")
     with pytest.raises(UserError, match="Is a directory"):

@@ -1,4 +1,4 @@
-"""[boot]: the loaders of each kind of firmware, as an administrator may write them."""
+"""[boot]: the loaders of each kind of firmware, as an administrator writes them."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from services.menus.menu import Dialect
 HERE = Path("/etc/c.toml")
 
 
-def test_by_default_those_of_debians_package() -> None:
+def test_the_default_is_debians_packages() -> None:
     boot = parse("", HERE).boot
     assert boot == BootFiles(DEFAULT_DIRECTORY, Loaders())
     assert boot.loaders.by_machine == {Machine.BIOS: "undionly.kpxe", Machine.UEFI_X64: "snponly.efi"}
 
 
-def test_own_ones_beside_them() -> None:
+def test_own_loaders_for_more_kinds() -> None:
     text = '[boot]\ndirectory = "/srv/l"\n[boot.loaders]\nuefi_ia32 = "a.efi"\nuefi_arm64 = "b.efi"\nbios = ""\n'
     boot = parse(text, HERE).boot
     assert boot.directory == Path("/srv/l")
@@ -39,13 +39,13 @@ def test_a_file_for_two_kinds_is_served_once() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[boot]\ndirectory = "loaders"', "/etc/c.toml:2: [boot] directory: an absolute path"),
+        ('[boot]\ndirectory = "loaders"', "/etc/c.toml:2: [boot] directory: must be an absolute path"),
         ('[boot]\nloaders = "x"', "/etc/c.toml:2: loaders is a section"),
         ('[boot.loaders]\nuefi_x86 = "x.efi"', "/etc/c.toml:2: unknown key 'uefi_x86'"),
-        ('[boot.loaders]\n\nuefi_x64 = "../x.efi"', "/etc/c.toml:3: [boot.loaders] uefi_x64: a file name"),
-        ('[boot.loaders]\nuefi_x64 = ".x.efi"', "/etc/c.toml:2: [boot.loaders] uefi_x64: a file name"),
-        ('[boot.loaders]\nuefi_x64 = "ipxe.lkrn"', "/etc/c.toml:2: [boot.loaders] uefi_x64: UEFI wants"),
-        (f'[boot.loaders]\nbios = "{"x" * 65}"', "/etc/c.toml:2: [boot.loaders] bios: a file name"),
+        ('[boot.loaders]\n\nuefi_x64 = "../x.efi"', "/etc/c.toml:3: [boot.loaders] uefi_x64: must be a file name"),
+        ('[boot.loaders]\nuefi_x64 = ".x.efi"', "/etc/c.toml:2: [boot.loaders] uefi_x64: must be a file name"),
+        ('[boot.loaders]\nuefi_x64 = "ipxe.lkrn"', "/etc/c.toml:2: [boot.loaders] uefi_x64: must end in .efi"),
+        (f'[boot.loaders]\nbios = "{"x" * 65}"', "/etc/c.toml:2: [boot.loaders] bios: must be a file name"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(text: str, message: str) -> None:
@@ -54,7 +54,7 @@ def test_a_mistake_is_named_with_its_line(text: str, message: str) -> None:
     assert caught.value.message.startswith(message)
 
 
-def test_config_check_warns_of_a_loader_that_is_nowhere(tmp_path: Path) -> None:
+def test_config_check_warns_of_a_missing_loader(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text(f'[boot]\ndirectory = "{tmp_path}"\n[boot.loaders]\nuefi_arm64 = "arm64.efi"\n')
     path.chmod(0o644)
@@ -64,7 +64,7 @@ def test_config_check_warns_of_a_loader_that_is_nowhere(tmp_path: Path) -> None:
     assert list(_warnings(load(path))) == []
 
 
-def test_the_files_of_raspberry_pis_are_a_folder_that_is_served_where_it_is(tmp_path: Path) -> None:
+def test_the_folder_for_raspberry_pis_is_served_in_place(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text(f'[boot]\ndirectory = "{tmp_path}"\n[boot.loaders]\nraspberry_pi = "pi"\n')
     path.chmod(0o644)
@@ -78,7 +78,7 @@ def test_the_files_of_raspberry_pis_are_a_folder_that_is_served_where_it_is(tmp_
     assert list(_warnings(config)) == []
 
 
-def test_by_default_there_are_none_for_raspberry_pis() -> None:
+def test_by_default_there_is_no_folder_for_raspberry_pis() -> None:
     assert BootFiles().raspberry_pi is None
 
 
@@ -98,5 +98,5 @@ def test_the_longest_name_fits_the_boot_file_field() -> None:
         ("my-shimx64.efi", Dialect.IPXE),
     ],
 )
-def test_the_name_of_a_loader_tells_what_it_reads(name: str, reads: Dialect) -> None:
+def test_the_name_of_a_loader_says_what_it_reads(name: str, reads: Dialect) -> None:
     assert dialect(name) is reads

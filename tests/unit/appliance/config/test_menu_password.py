@@ -17,11 +17,11 @@ def test_a_hash_opens_for_its_password_only() -> None:
     assert parse(line).matches("correct horse")
     for wrong in ("", "correct horse ", "Correct horse", "\0", "\u00e4"):
         assert not parse(line).matches(wrong)
-    assert scrypt("correct horse") != line, "two of the same password do not look alike"
+    assert scrypt("correct horse") != line, "the same password gives different hashes"
 
 
 def test_the_vector_of_rfc_7914() -> None:
-    """Section 12: N = 1024, r = 8, p = 16; of its 64 bytes our hash has the first half."""
+    """Section 12: N = 1024, r = 8, p = 16; of its 64 bytes our hash is the first half."""
     digest = bytes.fromhex("fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b373162")
     assert Scrypt(1024, 8, 16, b"NaCl", digest).matches("password")
 
@@ -41,11 +41,11 @@ def test_the_vector_of_rfc_7914() -> None:
         "scrypt:32768:8:1:{salt}:{digest}\n",
     ],
 )
-def test_no_hash(text: str) -> None:
+def test_what_is_not_a_hash_of_ours_is_refused(text: str) -> None:
     text = text.format(salt="00" * 16, digest="00" * 32)
-    with pytest.raises(ValueError, match="password: not a hash that this program made"):
+    with pytest.raises(ValueError, match="password: not a password hash of this program"):
         parse(text)
-    with pytest.raises(ValueError, match="password: not a hash that this program made"):
+    with pytest.raises(ValueError, match="password: not a password hash of this program"):
         MenuSettings(password=text)
 
 
@@ -59,6 +59,6 @@ def test_grub_s_form() -> None:
 
 
 @pytest.mark.parametrize("password", ["", "\u00e4", "a\tb", "x" * 65])
-def test_what_nobody_could_type_is_no_password(password: str) -> None:
-    with pytest.raises(ValueError, match="a password has 1 to 64"):
+def test_a_password_that_cannot_be_typed_is_refused(password: str) -> None:
+    with pytest.raises(ValueError, match="a password must have 1 to 64"):
         check(password)

@@ -1,4 +1,4 @@
-"""The table of leases, its verbs, and a DHCP server that begins anew with it."""
+"""The table of leases, its verbs, and a DHCP server that restarts with it."""
 
 import json
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.allowlist import Entry
-from appliance.backup.carry_over import go_on_from
+from appliance.backup.carry_over import adopt_boots
 from appliance.dhcp import leases
 from appliance.doctor import pool
 from appliance.doctor.finding import Severity
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "registry" / "registry.sqlite3"
 
 
-def test_leases_survive_a_new_process_and_give_way_by_address(path: Path) -> None:
+def test_leases_survive_a_restart_and_are_replaced_by_address(path: Path) -> None:
     blocked = Lease(IPv4Address("10.77.0.7"), MAC, b"", State.BLOCKED, 3000.0)
     renewed = Lease(LEASE.address, MacAddress.from_bytes(B), b"", State.RELEASED, 2500.5)
     with Registry(path, durable=False) as registry:
@@ -45,8 +45,8 @@ def test_only_unexpired_leases_are_in_force() -> None:
     assert leases.in_force([LEASE, ended], 2000.0) == []
 
 
-def test_a_server_that_was_killed_goes_on_where_it_was(path: Path) -> None:
-    """In the middle of things: one has its lease, the other its offer alone."""
+def test_a_server_that_was_killed_continues_where_it_was(path: Path) -> None:
+    """Killed when one client has its lease and the other only an offer."""
     with Registry(path, durable=False) as registry:
         wire = Wire()
         wire.lease(A, "10.77.0.101")
@@ -60,13 +60,13 @@ def test_a_server_that_was_killed_goes_on_where_it_was(path: Path) -> None:
     wire >> says(REQUEST, B, wants="10.77.0.100", server=str(BOX)) << "ACK 10.77.0.100"
 
 
-def test_what_was_leased_since_a_backup_stays(tmp_path: Path, path: Path) -> None:
+def test_addresses_leased_since_a_backup_stay_leased(tmp_path: Path, path: Path) -> None:
     with Registry(path) as running:
         running.open_boot(BootRow(1, MAC, 1.0, "t", "r", ""))
         leases.save(running, [LEASE])
     with Registry(tmp_path / "restored.sqlite3") as restored:
         leases.save(restored, [Lease(IPv4Address("10.77.0.102"), MAC, b"", State.LEASED, 1000.0)])
-        assert go_on_from(restored, path)
+        assert adopt_boots(restored, path)
         assert leases.load(restored) == [LEASE]
 
 

@@ -1,4 +1,4 @@
-"""What [dhcp] says, fitted to the networks of the box."""
+"""[dhcp], fitted to the networks of the box."""
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_only_a_server_has_addresses_to_give() -> None:
     assert found(POOL.replace("server", "off")) == ()
 
 
-def test_a_pool_belongs_to_the_network_that_it_is_in() -> None:
+def test_a_pool_belongs_to_the_network_that_contains_it() -> None:
     settings = """
         mode = "server"
         pool = ["10.78.0.100-10.78.0.109", "10.77.0.100-10.77.0.200", "10.77.0.50", "10.88.0.10-10.88.0.19"]
@@ -58,7 +58,7 @@ def test_a_network_without_addresses_is_not_served() -> None:
     assert [str(each.network) for each in found(POOL, LAN, VLAN)] == ["10.77.0.0/24"]
 
 
-def test_static_addresses_alone_will_do() -> None:
+def test_static_addresses_alone_are_enough() -> None:
     (subnet,) = found('mode = "server"\nstatic = ["52:54:00:aa:bb:cc=10.77.0.50"]')
     assert (subnet.dynamic, subnet.size) == ((), 1)
 
@@ -66,17 +66,17 @@ def test_static_addresses_alone_will_do() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ('pool = "10.99.0.1-10.99.0.9"', "the pool 10.99.0.1-10.99.0.9 is not inside one of the networks"),
-        ('pool = "10.77.0.200-10.77.1.10"', "the pool 10.77.0.200-10.77.1.10 is not inside one of the networks"),
+        ('pool = "10.99.0.1-10.99.0.9"', "the pool 10.99.0.1-10.99.0.9 is not inside any of the networks"),
+        ('pool = "10.77.0.200-10.77.1.10"', "the pool 10.77.0.200-10.77.1.10 is not inside any of the networks"),
         ('pool = "10.77.0.1-10.77.0.9"', "contains 10.77.0.1, which is the box's own address"),
-        ('pool = "10.77.0.0-10.77.0.0"', "contains 10.77.0.0, which no host can have"),
-        ('pool = "10.77.0.250-10.77.0.255"', "contains 10.77.0.255, which no host can have"),
+        ('pool = "10.77.0.0-10.77.0.0"', "contains 10.77.0.0, which cannot belong to a host"),
+        ('pool = "10.77.0.250-10.77.0.255"', "contains 10.77.0.255, which cannot belong to a host"),
         ('pool = "10.77.0.9"\nrouter = ["10.77.0.9"]', "contains 10.77.0.9, which is a router's"),
-        ('pool = "10.77.0.9"\nrouter = ["10.88.0.1"]', "the router 10.88.0.1 is in none of the networks"),
+        ('pool = "10.77.0.9"\nrouter = ["10.88.0.1"]', "the router 10.88.0.1 is not in any of the networks"),
         ('pool = "10.77.0.9"\nrouter = ["10.77.0.254/16"]', "the networks 10.77.0.0/24 and 10.77.0.0/16 overlap"),
-        ('static = ["52:54:00:aa:bb:cc=10.99.0.1"]', "the static address 10.99.0.1 of 52:54:00:aa:bb:cc is in none"),
+        ('static = ["52:54:00:aa:bb:cc=10.99.0.1"]', "the static address 10.99.0.1 of 52:54:00:aa:bb:cc is not in any"),
         ('static = ["52:54:00:aa:bb:cc=10.77.0.1"]', "10.77.0.1 of 52:54:00:aa:bb:cc is the box's own address"),
-        ('static = ["52:54:00:aa:bb:cc=10.77.0.255"]', "10.77.0.255 of 52:54:00:aa:bb:cc no host can have"),
+        ('static = ["52:54:00:aa:bb:cc=10.77.0.255"]', "10.77.0.255 of 52:54:00:aa:bb:cc cannot belong to a host"),
     ],
 )
 def test_what_does_not_fit_is_an_error_that_names_the_networks(settings: str, message: str) -> None:

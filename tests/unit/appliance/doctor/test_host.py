@@ -10,6 +10,7 @@ import pytest
 from appliance.doctor import clock, interface, ports, privileges, storage
 from appliance.doctor.finding import Finding, Severity
 from appliance.network.ports import Listener, way_out
+from appliance.registry.disk import Disk
 from services.ethernet import MacAddress
 from services.linux.interfaces import Address, Link, links
 
@@ -163,15 +164,15 @@ def test_privileges_of_the_server(effective: int, first_free: int, severity: Sev
 @pytest.mark.parametrize(
     ("disk", "severity", "what"),
     [
-        (storage.Disk(Path("/d"), 80 << 30, 10**6, False), Severity.OK, "85.9 GB are free for /d"),
-        (storage.Disk(Path("/d"), 80 << 30, None, False), Severity.OK, "85.9 GB"),
-        (storage.Disk(Path("/d"), 2 << 30, None, False), Severity.WARNING, "only 2.1 GB are free for /d"),
-        (storage.Disk(Path("/d"), 1 << 20, None, False), Severity.ERROR, "the disk is full: 0.0 GB are free for /d"),
-        (storage.Disk(Path("/d"), 80 << 30, 3, False), Severity.ERROR, "only 3 more files fit into /d"),
-        (storage.Disk(Path("/d"), 80 << 30, None, True), Severity.ERROR, "the file system of /d is read-only"),
+        (Disk(Path("/d"), 80 << 30, 10**6, False), Severity.OK, "85.9 GB are free for /d"),
+        (Disk(Path("/d"), 80 << 30, None, False), Severity.OK, "85.9 GB"),
+        (Disk(Path("/d"), 2 << 30, None, False), Severity.WARNING, "only 2.1 GB are free for /d"),
+        (Disk(Path("/d"), 1 << 20, None, False), Severity.ERROR, "the disk is full: 0.0 GB are free for /d"),
+        (Disk(Path("/d"), 80 << 30, 3, False), Severity.ERROR, "only 3 more files fit into /d"),
+        (Disk(Path("/d"), 80 << 30, None, True), Severity.ERROR, "the file system of /d is read-only"),
     ],
 )
-def test_the_disk(disk: storage.Disk, severity: Severity, what: str) -> None:
+def test_the_disk(disk: Disk, severity: Severity, what: str) -> None:
     found = storage.judge_disk(disk)
     assert (found.check, found.severity) == ("disk", severity)
     assert what in found.what
@@ -219,7 +220,7 @@ def test_without_broadcasts_port_67_may_be_another_s() -> None:
         ("udhcpd", 67, "let udhcpd name the boot files (options 66 and 67)"),
         ("dnsmasq", 69, "enable-tftp"),
         ("nginx", 80, "server.http_port"),
-        ("netboot-appliance", 67, "running already"),
+        ("netboot-appliance", 67, "already running"),
     ],
 )
 def test_the_way_out_is_that_of_the_port(name: str, port: int, said: str) -> None:

@@ -1,4 +1,4 @@
-"""Bringing exports into force: the PCs' directories, and what keeps root from being led elsewhere.
+"""Bringing exports into force: the PCs' directories, and what keeps root from being misled.
 
 NFS-Ganesha itself is in tests/netns, the kernel's server in tests/server; here only a pid file is missing.
 """
@@ -16,6 +16,9 @@ from appliance.errors import UserError
 from appliance.exports import install as exports
 from appliance.exports.grants import ExportGrant
 from services.ethernet import MacAddress
+from services.nfs.backend import Probes
+
+pytestmark = pytest.mark.usefixtures("owners")
 
 NETWORKS = [IPv4Network("10.77.0.0/24")]
 GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.77.0.9"),))
@@ -23,7 +26,8 @@ NAME = "525400aabbcc"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.setattr(exports, "probe", lambda: Probes(nfsd=False, exportfs=False, ganesha=True, ganesha_vfs=True))
     nfs = NfsSettings(
         backend="ganesha", ganesha_config=tmp_path / "etc" / "ours.conf", ganesha_pid_file=tmp_path / "no" / "pid"
     )
@@ -31,7 +35,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def install(config: Config, *grants: ExportGrant) -> None:
-    """Everything but the signal to NFS-Ganesha, which does not run."""
+    """Everything except the signal to NFS-Ganesha, which is not running."""
     with pytest.raises(UserError, match="NFS-Ganesha is not running"):
         exports.install(config, NETWORKS, grants or [GRANT])
 
@@ -41,7 +45,7 @@ def mode_of(path: Path) -> tuple[int, int, int]:
     return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
 
 
-def test_each_pc_gets_a_directory_of_its_own(config: Config) -> None:
+def test_each_pc_gets_its_own_directory(config: Config) -> None:
     install(config)
     assert mode_of(config.state / NAME) == (731, 731, 0o700)
     assert mode_of(config.state) == (0, 0, 0o711)
@@ -53,7 +57,7 @@ def test_each_pc_gets_a_directory_of_its_own(config: Config) -> None:
     assert f'Path = "{config.state / NAME}"' in config.nfs.ganesha_config.read_text()
 
 
-def test_a_directory_that_a_power_cut_left_half_made_is_finished(config: Config) -> None:
+def test_a_directory_left_half_made_by_a_power_cut_is_finished(config: Config) -> None:
     install(config)
     half = config.state / NAME
     os.chown(half, 0, 0)
@@ -62,7 +66,7 @@ def test_a_directory_that_a_power_cut_left_half_made_is_finished(config: Config)
     assert mode_of(half) == (731, 731, 0o700)
 
 
-def test_nothing_is_made_for_nobody(config: Config) -> None:
+def test_without_clients_nothing_is_made(config: Config) -> None:
     with pytest.raises(UserError, match="not running"):
         exports.install(config, (), ())
     assert not config.server.data.exists()
@@ -78,7 +82,7 @@ def test_a_refused_grant_changes_nothing(config: Config) -> None:
 
 @pytest.mark.parametrize("place", ["images", "state", f"state/{NAME}"])
 @pytest.mark.parametrize("kind", ["link", "file"])
-def test_what_is_no_directory_of_its_own_is_not_exported(config: Config, place: str, kind: str, tmp_path: Path) -> None:
+def test_only_a_real_directory_is_exported(config: Config, place: str, kind: str, tmp_path: Path) -> None:
     target = tmp_path / "private"
     target.mkdir(mode=0o700)
     path = config.server.data / place
@@ -96,12 +100,12 @@ def test_what_is_no_directory_of_its_own_is_not_exported(config: Config, place: 
 
 @pytest.mark.parametrize("place", ["", "images", "state"])
 @pytest.mark.parametrize(("owner", "mode"), [(12345, 0o755), (0, 0o777), (0, 0o775)])
-def test_nobody_else_may_be_able_to_swap_what_is_exported(config: Config, place: str, owner: int, mode: int) -> None:
+def test_only_root_may_be_able_to_replace_what_is_exported(config: Config, place: str, owner: int, mode: int) -> None:
     path = config.server.data / place
     path.mkdir(parents=True)
     path.chmod(mode)
     os.chown(path, owner, 0)
-    with pytest.raises(UserError, match="can be changed by others") as caught:
+    with pytest.raises(UserError, match="can be changed by users other than root") as caught:
         exports.install(config, NETWORKS, [GRANT])
     assert f"chown root:root {path}" in caught.value.hint
     assert not config.nfs.ganesha_config.exists()

@@ -30,11 +30,11 @@ REQUEST: dict[str, Any] = {"version": 2, "once": "x", "clients": [CLIENT]}
         )
     )
 )
-def test_what_is_asked_for_is_what_is_read(grants: list[ExportGrant]) -> None:
+def test_a_request_is_read_as_it_was_written(grants: list[ExportGrant]) -> None:
     assert decode(encode(grants, "once")) == tuple(grants)
 
 
-def test_the_same_request_made_again_has_another_name() -> None:
+def test_the_same_request_made_again_has_another_digest() -> None:
     assert digest(encode([GRANT], "a")) != digest(encode([GRANT], "b"))
 
 
@@ -92,7 +92,7 @@ def client(**values: Any) -> dict[str, Any]:
         client(addresses=[["10.77.0.9"]]),
     ],
 )
-def test_nothing_else_can_be_said(request_: object) -> None:
+def test_nothing_else_is_accepted(request_: object) -> None:
     with pytest.raises(ValueError):
         decode(json.dumps(request_).encode())
 
@@ -108,7 +108,7 @@ def test_nothing_else_can_be_said(request_: object) -> None:
         json.dumps(REQUEST).encode() + b"x",
     ],
 )
-def test_what_is_no_json_is_refused(content: bytes) -> None:
+def test_invalid_json_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"not JSON|is not an object"):
         decode(content)
 
@@ -119,7 +119,7 @@ def test_no_bytes_raise_anything_else(content: bytes) -> None:
         decode(content)
 
 
-def test_it_is_bounded_in_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_size_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert decode(encode([GRANT], "x"))
     with pytest.raises(ValueError, match="longer than"):
         decode(b" " * request.LARGEST + b"{}")
@@ -135,7 +135,7 @@ def test_it_is_bounded_in_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
         decode(content)
 
 
-def test_a_full_room_fits() -> None:
+def test_the_largest_number_of_clients_fits() -> None:
     grants = [
         ExportGrant(MacAddress(number), number, tuple(IPv4Address(number * 4 + i) for i in range(4)))
         for number in range(1, MOST_GRANTS + 1)

@@ -1,4 +1,4 @@
-"""Root's part: request in, answer out. As it runs under systemd, and with real NFS: tests/netns, tests/server."""
+"""Root's helper: request in, answer out. As it runs under systemd, and with real NFS: tests/netns, tests/server."""
 
 import json
 import os
@@ -18,7 +18,10 @@ from appliance.exports.mailbox import answer_file, read_answer, request_file
 from appliance.exports.request import ExportAnswer, decode, digest, encode
 from appliance.exports.root_helper import serve_requests
 from services.ethernet import MacAddress
-from services.nfs.apply import Backend
+from services.linux import atomic_file
+from services.nfs.backend import Backend
+
+pytestmark = pytest.mark.usefixtures("owners")
 
 GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.77.0.9"),))
 CONFIGURATION = """
@@ -48,7 +51,7 @@ class Place:
 
     def ask(self, content: bytes) -> str:
         request = request_file(self.server)
-        mailbox.write(request, content)
+        atomic_file.write(request, content)
         os.chown(request, 12345, 12345)
         return digest(content)
 
@@ -81,7 +84,7 @@ def test_a_request_is_brought_into_force_and_answered(place: Place) -> None:
     assert place.answer == ExportAnswer(name, "kernel", "why", True, 1)
     assert (place.root / "result.json").stat().st_mode & 0o7777 == 0o644, "for the server to read"
     place.serve()
-    assert len(place.installed) == 2, "asked again is done again"
+    assert len(place.installed) == 2, "a repeated request is done again"
 
 
 def test_without_a_request_nothing_happens(place: Place) -> None:
@@ -90,7 +93,7 @@ def test_without_a_request_nothing_happens(place: Place) -> None:
     assert place.answer is None
 
 
-def test_what_is_asked_for_meanwhile_is_done_too(place: Place) -> None:
+def test_a_request_written_meanwhile_is_answered_too(place: Place) -> None:
     place.ask(encode([], "1"))
     place.meanwhile = [encode([GRANT], "2"), encode([GRANT], "3")]
     last = digest(place.meanwhile[-1])
@@ -100,7 +103,7 @@ def test_what_is_asked_for_meanwhile_is_done_too(place: Place) -> None:
     assert place.answer.request == last
 
 
-def test_a_malicious_request_is_answered_with_the_error_and_nothing_done(place: Place) -> None:
+def test_a_malicious_request_is_answered_with_an_error_and_changes_nothing(place: Place) -> None:
     content = json.dumps({"version": 2, "once": "x", "clients": [{"path": "/etc", "options": "*(rw)"}]}).encode()
     name = place.ask(content)
     with pytest.raises(UserError, match="request is refused: a client is not an object of mac, number, addresses"):
@@ -112,7 +115,7 @@ def test_a_malicious_request_is_answered_with_the_error_and_nothing_done(place: 
     assert "nothing was changed" in place.answer.hint
 
 
-def test_an_error_of_before_is_not_reported_for_the_latest(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_error_is_not_reported_for_the_latest_request(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.ask(b"nonsense")
 
     def answered_late(content: bytes) -> tuple[ExportGrant, ...]:
@@ -134,7 +137,7 @@ def test_a_link_is_not_followed(place: Place, tmp_path: Path) -> None:
     assert place.answer is None
 
 
-def test_a_broken_configuration_leaves_the_one_before_in_force(
+def test_a_broken_configuration_leaves_the_previous_one_in_force(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place.ask(encode([GRANT], "x"))
@@ -144,7 +147,7 @@ def test_a_broken_configuration_leaves_the_one_before_in_force(
     place.config.write_text("[server\n")
     place.serve()
     assert place.installed[0] == place.installed[1]
-    assert "going on with the configuration of before" in capsys.readouterr().err
+    assert "continuing with the previous configuration" in capsys.readouterr().err
     kept.unlink()
     with pytest.raises(UserError, match=r"config\.toml"):
         place.serve()
@@ -162,7 +165,7 @@ def test_the_networks_are_those_of_the_interfaces_when_none_are_named(place: Pla
         place.serve()
 
 
-def test_as_a_program_it_says_what_is_wrong_and_fails(tmp_path: Path) -> None:
+def test_the_program_prints_the_error_and_fails(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.ask(encode([ExportGrant(GRANT.mac, 1, (IPv4Address("8.8.8.8"),))], "x"))
     environment = {"RUNTIME_DIRECTORY": str(place.root), "NETBOOT_APPLIANCE_CONFIG": str(place.config)}
@@ -179,7 +182,7 @@ def test_as_a_program_it_says_what_is_wrong_and_fails(tmp_path: Path) -> None:
     assert not (tmp_path / "ours.conf").exists()
 
 
-def test_it_starts_without_what_it_does_not_need() -> None:
+def test_it_imports_only_what_it_needs() -> None:
     """A PC waits for it: the command line, netlink and the database would take half a second, on a slow server five."""
     program = "import sys, appliance.exports.root_helper; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""What firmware does with the offers, as conversations, and what it is offered next."""
+"""Conversations with firmware: how it reacts to offers, and what it is offered next."""
 
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why, favourite, notable
-from appliance.firmware.rules import FIRMWARES, ORDERS, Surroundings, observe
+from appliance.firmware.rules import FIRMWARES, ORDERS, DecisionContext, observe
 from services.dhcp.firmware import Machine
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
@@ -39,10 +39,11 @@ UEFI, BIOS, UEFI_HTTP, UNKNOWN = 7, 0, 16, 41
 class Talk:
     """A conversation with one PC. `say` plays words, one after the other:
 
-    `D1/4` a DISCOVER of xid 1 with secs 4 and our answer to it, `!` the same without an answer, `=` with a copy of it
-    by a second relay, `H…` one of HTTP boot, `B…` one of another firmware (a BIOS) of the same PC; `+8` eight seconds
-    pass; `lease`, `4011`; `read` the loader is being read, `cut` that ends early, `whole` it is fetched; `ipxe`,
-    `script`, `kernel`, `report`; `others` another PC boots meanwhile.
+    `D1/4` is a DISCOVER with xid 1 and secs 4, and our answer to it. With `!` at its end it gets no answer; with `=` a
+    second relay sends a copy. `H…` is one of HTTP boot, `B…` one of another firmware (a BIOS) of the same PC. `+8`:
+    eight seconds pass. `read`: the loader is being read, `cut`: that ends early, `whole`: it has been fetched.
+    `others`: another PC boots meanwhile. The other words are events of their own: `lease`, `4011`, `ipxe`, `script`,
+    `kernel`, `report`, `grub`, `cfg`.
     """
 
     architecture: int = UEFI
@@ -55,18 +56,18 @@ class Talk:
     offers: list[str] = field(default_factory=list)
 
     def hear(self, event: Event) -> None:
-        room = Surroundings(self.shim, lambda _: self.start, self.served)
-        self.client = observe(self.client, event, self.now, room)
+        context = DecisionContext(self.shim, lambda _: self.start, self.served)
+        self.client = observe(self.client, event, self.now, context)
 
     def say(self, words: str) -> str:
-        """Play the words; the profiles of the offers that were made."""
+        """Play the words; returns the profiles of the offers made."""
         self.offers = []
         for word in words.split():
             self._play(word)
         return " ".join(self.offers)
 
     def boot(self, words: str = "") -> str:
-        """A power-on that works, after an hour."""
+        """A power-on an hour later that works."""
         return self.say(f"+3600 D{int(self.now)}/0 {words} lease 4011 read whole +3 ipxe script")
 
     def _play(self, word: str) -> None:
@@ -112,7 +113,7 @@ class Talk:
 
 SERIES = "D1/0 +4 D1/4 +8 D1/12 +16 D1/28"
 IGNORING = {
-    # EDK2 sends four DISCOVERs a try, and then the firmware goes on to the next boot entry.
+    # EDK2 sends four DISCOVERs for each attempt, and then the firmware goes on to the next boot entry.
     "UEFI, within one series": (UEFI, SERIES, "std std 43 43"),
     "UEFI, all the way round": (
         UEFI,
@@ -126,7 +127,7 @@ IGNORING = {
     "secs always 0": (UEFI, "D1/0 +4 D1/0 +8 D1/0", "std std 43"),
     "copies of relays do not count": (UEFI, "D1/0= +4 D1/4= +8 D1/12=", "std std 43"),
     "what is not answered does not count": (UEFI, "D1/0! +4 D1/4! +8 D1/12! +16 D1/28!", "std std std std"),
-    # The boot server's address was taken from the offer: whatever it stumbles over now is not the offer, once.
+    # It used the boot server's address from the offer: the first time, the offer is not blamed for what follows.
     "it asked 4011": (UEFI, "D1/0 +4 D1/4 lease 4011 +60 D2/0 +4 D2/4", "std std std std"),
     "4011, and then nothing, in two boots": (UEFI, "D1/0 lease 4011 +60 D2/0 lease 4011 +60 D3/0", "std std 43"),
     "a loader that does not come through": (
@@ -135,9 +136,9 @@ IGNORING = {
         "std std std",
     ),
     "a loader whose size is asked, and again": (UEFI, f"D1/0 +4 D1/4 read cut +60 {SERIES}", "std std std std 43 43"),
-    "an iPXE in the card's ROM": (UEFI, "ipxe +4 ipxe +8 ipxe +16 ipxe", ""),
-    "an iPXE of its own, from a stick": (UEFI, "D1/0 +4 D1/4 +9 ipxe +60 D2/0 +4 D2/4", "std std std std"),
-    "HTTP boot has one way only": (UEFI, "H1/0 +4 H1/4 +8 H1/12 +16 H1/28", "std std std std"),
+    "iPXE in the card's ROM": (UEFI, "ipxe +4 ipxe +8 ipxe +16 ipxe", ""),
+    "its own iPXE, from a stick": (UEFI, "D1/0 +4 D1/4 +9 ipxe +60 D2/0 +4 D2/4", "std std std std"),
+    "HTTP boot has one profile only": (UEFI, "H1/0 +4 H1/4 +8 H1/12 +16 H1/28", "std std std std"),
     "and a Raspberry Pi": (UNKNOWN, SERIES, "std std std std"),
     "two firmwares of one PC": (
         UEFI,
@@ -148,11 +149,11 @@ IGNORING = {
 
 
 @pytest.mark.parametrize(("architecture", "words", "offers"), IGNORING.values(), ids=IGNORING)
-def test_who_ignores_the_offers_gets_another_kind(architecture: int, words: str, offers: str) -> None:
+def test_firmware_that_ignores_offers_gets_another_kind(architecture: int, words: str, offers: str) -> None:
     assert Talk(architecture).say(words) == offers
 
 
-def test_what_works_is_offered_at_once_from_then_on() -> None:
+def test_what_works_is_offered_at_once_the_next_time() -> None:
     pc = Talk()
     assert pc.say(f"{SERIES} lease 4011 read whole +3 ipxe script") == "std std 43 43"
     assert (pc.known.profile, pc.known.worked, pc.known.why) == (Profile.VENDOR_OPTIONS, True, Why.IGNORED)
@@ -176,12 +177,12 @@ def test_a_boot_loader_that_we_did_not_serve_proves_nothing() -> None:
 
 
 KEPT = {
-    "one whole boot in vain": f"{SERIES} lease",
+    "one whole boot that fails": f"{SERIES} lease",
     "and then one that works": f"{SERIES} lease +60 D2/0 read whole ipxe +60 {SERIES} lease +60",
-    # A person that holds the power button, or switches off at once.
+    # Somebody holds the power button, or switches off at once.
     "resets": "D1/0 +9 D2/0 +9 D3/0 +9 D4/0 +9 D5/0 +9 D6/0",
     "resets while others boot": "D1/0 +9 others D2/0 +9 others D3/0 +9 others D4/0 +9 others",
-    # Every PC of the room asks all night, and none comes through.
+    # Every PC of the room asks all night, and none boots.
     "the site's DHCP server is dead": " +60 ".join(SERIES.replace("D1", f"D{n}") for n in range(1, 9)),
     "a power cut while the loader runs": "D1/0 lease 4011 read whole +60 D2/0 lease 4011 read",
 }
@@ -189,7 +190,7 @@ KEPT = {
 
 @pytest.mark.parametrize("words", KEPT.values(), ids=KEPT)
 @pytest.mark.parametrize("architecture", [UEFI, BIOS])
-def test_what_has_worked_is_kept(architecture: int, words: str) -> None:
+def test_a_profile_that_worked_is_kept(architecture: int, words: str) -> None:
     pc = Talk(architecture, shim=True)
     pc.boot()
     assert set(pc.say(f"+3600 {words} +60 D7/0").split()) == {"std"}
@@ -197,14 +198,14 @@ def test_what_has_worked_is_kept(architecture: int, words: str) -> None:
 
 
 @pytest.mark.parametrize("proof", ["lease", "others"], ids=["it has an address", "other PCs boot"])
-def test_what_has_worked_is_left_after_two_whole_boots_in_vain(proof: str) -> None:
+def test_a_profile_that_worked_is_left_after_two_whole_boots_that_fail(proof: str) -> None:
     pc = Talk()
     pc.boot()
     offers = pc.say(f"+3600 {SERIES} {proof} +60 {SERIES.replace('D1', 'D2')} {proof} +60 D3/0 +4 D3/4 +8 D3/12")
     assert offers == "std std std std std std std std 43 43 late"
 
 
-def test_a_rom_with_one_xid_for_ever_is_seen_to_be_switched_on_by_its_seconds() -> None:
+def test_secs_tell_when_a_rom_that_never_changes_its_xid_was_switched_on() -> None:
     pc = Talk(BIOS)
     pc.boot()
     offers = pc.say("+3600 D1/0 +4 D1/4 lease +20 D1/0 +4 D1/4 lease +20 D1/0")
@@ -217,7 +218,7 @@ SECURE_BOOT = {
     "at the first boot": (f"D1/0 {REFUSED} +9 D2/0", "std shim"),
     "HTTP boot asks next": (f"D1/0 {REFUSED} +9 H2/0 +60 D3/0", "std std shim"),
     "the firmware tries again at once": (f"D1/0 {REFUSED} +1 D2/0", "std shim"),
-    "one xid for ever": (f"D1/0 {REFUSED} +9 D1/0", "std shim"),
+    "the same xid always": (f"D1/0 {REFUSED} +9 D1/0", "std shim"),
     "a late copy of its DISCOVER": (f"D1/0 {REFUSED} +1 D1/0", "std std"),
     "iPXE runs": (f"D1/0 {REFUSED} +3 ipxe +60 D2/0", "std std"),
     "HTTP boot refused it": (f"H1/0 {REFUSED} +9 H2/0 {REFUSED} +9 H3/0", "std std std"),
@@ -226,7 +227,7 @@ SECURE_BOOT = {
 
 
 @pytest.mark.parametrize(("words", "offers"), SECURE_BOOT.values(), ids=SECURE_BOOT)
-def test_who_does_not_start_the_loader_gets_the_signed_one(words: str, offers: str) -> None:
+def test_firmware_that_does_not_start_the_loader_gets_the_signed_one(words: str, offers: str) -> None:
     assert Talk(shim=True).say(words) == offers
 
 
@@ -242,7 +243,7 @@ def test_a_profile_that_worked_gives_way_to_the_signed_loader_after_two_boots() 
     assert pc.say(f"+3600 D1/0 {REFUSED} +60 D2/0 {REFUSED} +60 D3/0") == "std std shim"
 
 
-def test_where_the_signed_loader_leads_nowhere_the_usual_one_is_tried_again() -> None:
+def test_if_the_signed_loader_does_not_help_the_usual_one_is_tried_again() -> None:
     pc = Talk(shim=True)
     pc.say(f"D1/0 {REFUSED} +9 D2/0 4011 read whole grub +60")
     assert pc.say("D3/0 4011 read whole grub +60 D4/0") == "shim std"
@@ -250,7 +251,7 @@ def test_where_the_signed_loader_leads_nowhere_the_usual_one_is_tried_again() ->
     assert pc.say(f"{REFUSED} +60 D5/0") == "shim"
 
 
-def test_without_a_signed_loader_it_is_only_said() -> None:
+def test_without_a_signed_loader_the_refusal_is_only_noted() -> None:
     pc = Talk()
     assert pc.say(f"D1/0 {REFUSED} +9 D2/0 {REFUSED} +60 D3/0") == "std std std"
     assert (pc.known.profile, pc.known.why) == (Profile.STANDARD, Why.REFUSED)
@@ -263,12 +264,12 @@ def test_without_a_signed_loader_it_is_only_said() -> None:
     assert not pc.known.special
 
 
-def test_where_the_signed_loader_is_the_configured_one_there_is_no_other() -> None:
+def test_if_the_signed_loader_is_the_configured_one_there_is_no_other() -> None:
     pc = Talk(shim=True, loader="shimx64.efi")
     assert pc.say(f"D1/0 {REFUSED} grub +60 D2/0 {REFUSED} grub +60 D3/0 {REFUSED} grub +60 D4/0") == "std std std std"
 
 
-def test_a_new_pc_begins_with_what_its_like_take() -> None:
+def test_a_new_pc_begins_with_what_pcs_like_it_accept() -> None:
     pc = Talk(start=Profile.DELAYED)
     assert pc.say("D1/0 +4 D1/4 +8 D1/12 +16 D1/28 +32 D1/60") == "late late std std 43"
     assert pc.known.why is Why.IGNORED
@@ -276,7 +277,7 @@ def test_a_new_pc_begins_with_what_its_like_take() -> None:
     assert Talk(start=Profile.SHIM, shim=True).say("D1/0") == "shim"
 
 
-def test_what_worked_for_most_is_the_favourite_and_of_equals_the_latest() -> None:
+def test_the_favourite_is_what_worked_for_most_and_in_a_tie_the_latest() -> None:
     one, two = (
         FirmwareKnowledge("a", Profile.DELAYED, True, at=9.0),
         FirmwareKnowledge("a", Profile.VENDOR_OPTIONS, True, at=1.0),
@@ -289,7 +290,7 @@ def test_what_worked_for_most_is_the_favourite_and_of_equals_the_latest() -> Non
     assert favourite([two, one, replace(two, at=2.0)], "a") is Profile.VENDOR_OPTIONS
 
 
-def test_what_does_not_work_is_not_notable_where_another_firmware_of_the_pc_does() -> None:
+def test_a_firmware_that_fails_is_not_notable_if_another_one_of_the_pc_works() -> None:
     usual, shim = FirmwareKnowledge("pxe", worked=True), FirmwareKnowledge("pxe", Profile.SHIM, True, Why.REFUSED)
     refusing = FirmwareKnowledge("http", why=Why.REFUSED)
     assert notable([refusing, shim]) == [shim]
@@ -306,7 +307,7 @@ words = st.lists(st.sampled_from(ALL_WORDS), max_size=60).map(" ".join)
 
 
 @given(words, st.sampled_from([UEFI, BIOS, UNKNOWN]), st.booleans())
-def test_whatever_happens_the_profile_is_one_for_that_machine(said: str, architecture: int, shim: bool) -> None:
+def test_whatever_happens_the_profile_suits_the_machine(said: str, architecture: int, shim: bool) -> None:
     pc = Talk(architecture, shim)
     pc.say(said)
     assert len(pc.client.firmwares) <= FIRMWARES
@@ -321,14 +322,14 @@ def test_whatever_happens_the_profile_is_one_for_that_machine(said: str, archite
         assert known.worked is False or known.why is not Why.IGNORED_ALL
 
 
-# A boot that fails: DISCOVERs of one xid, rising, then whatever firmware may do that starts no boot loader.
+# A boot that fails: DISCOVERs with one xid and rising secs, then anything firmware may do that starts no boot loader.
 one_boot = st.tuples(
     st.integers(1, 5), st.lists(st.sampled_from(["lease", "4011", "read", "cut", "whole", "others", "+1"]), max_size=6)
 )
 
 
 @given(st.sampled_from([UEFI, BIOS]), st.booleans(), one_boot, st.booleans())
-def test_a_profile_that_worked_is_not_left_after_one_boot_that_fails(
+def test_a_profile_that_worked_survives_one_boot_that_fails(
     architecture: int, shim: bool, failing: tuple[int, list[str]], adapted: bool
 ) -> None:
     pc = Talk(architecture, shim)

@@ -1,4 +1,4 @@
-"""What the registry keeps of it: written when it changes, known after a restart, gone when a person says so."""
+"""What the registry stores about firmware: written when it changes, known after a restart, gone after `forget`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 
 
 class Box:
-    """A server on the registry, with a clock of its own."""
+    """A server with this registry, and with its own clock."""
 
     def __init__(self, registry: Registry, shim: bool = False) -> None:
         self.registry = registry
@@ -36,24 +36,24 @@ class Box:
 
     def restart(self) -> None:
         """As a new process, without a flush."""
-        self.adaptations = FirmwareMemory(self.registry, self.shim)
+        self.memory = FirmwareMemory(self.registry, self.shim)
 
     def discover(self, mac: MacAddress = MAC, xid: int = 1, firmware: str = EDK2) -> Profile:
-        """One DISCOVER and our offer: its profile."""
+        """One DISCOVER and our offer; returns the profile of the offer."""
         self.now += 10
         architecture = int(firmware[-1])
-        self.adaptations.observe(Discovered(mac, architecture, False, xid, 0, False, firmware), self.now)
-        profile = self.adaptations.profile(mac)
-        self.adaptations.observe(Offered(mac, "x", 67), self.now)
+        self.memory.observe(Discovered(mac, architecture, False, xid, 0, False, firmware), self.now)
+        profile = self.memory.profile(mac)
+        self.memory.observe(Offered(mac, "x", 67), self.now)
         return profile
 
     def learn(self, mac: MacAddress = MAC, firmware: str = EDK2, discovers: int = 3) -> None:
-        """Ignore some offers, and boot by the last."""
+        """Ignore all offers but the last, and boot with that."""
         for _ in range(discovers):
             self.discover(mac, firmware=firmware)
-        self.adaptations.observe(TransferServed(mac, "tftp", "snponly.efi", 9, 0.1), self.now + 1)
-        self.adaptations.observe(ScriptServed(mac), self.now + 4)
-        self.adaptations.flush()
+        self.memory.observe(TransferServed(mac, "tftp", "snponly.efi", 9, 0.1), self.now + 1)
+        self.memory.observe(ScriptServed(mac), self.now + 4)
+        self.memory.flush()
 
 
 def test_what_worked_is_known_after_a_restart(registry: Registry) -> None:
@@ -64,11 +64,11 @@ def test_what_worked_is_known_after_a_restart(registry: Registry) -> None:
     assert read(registry) == {MAC: (FirmwareKnowledge(EDK2, Profile.VENDOR_OPTIONS, True, Why.IGNORED, 1034.0),)}
 
 
-def test_nothing_is_written_of_a_pc_that_has_not_booted(registry: Registry) -> None:
+def test_nothing_is_written_about_a_pc_that_has_not_booted(registry: Registry) -> None:
     box = Box(registry)
     box.discover()
-    box.adaptations.observe(Ignored("dhcp", str(MAC), Reason.NO_IMAGE), 1.0)
-    box.adaptations.flush()
+    box.memory.observe(Ignored("dhcp", str(MAC), Reason.NO_IMAGE), 1.0)
+    box.memory.flush()
     assert read(registry) == {}
 
 
@@ -84,7 +84,7 @@ def test_only_what_changes_is_written(registry: Registry, tmp_path: Path) -> Non
     assert read(registry)[MAC] == (FirmwareKnowledge(EDK2, worked=True, at=1014.0),)
 
 
-def test_each_firmware_of_a_pc_has_its_own(registry: Registry) -> None:
+def test_each_firmware_of_a_pc_has_its_own_profile(registry: Registry) -> None:
     box = Box(registry)
     box.learn()
     box.learn(firmware=ROM, discovers=1)
@@ -101,38 +101,38 @@ def test_a_new_pc_of_a_known_firmware_begins_with_what_works_there(registry: Reg
     box = Box(registry)
     box.learn()
     assert box.discover(OTHER) is Profile.VENDOR_OPTIONS
-    box.adaptations.flush()
+    box.memory.flush()
     assert [row.why for row in read(registry)[OTHER]] == [Why.SAME_FIRMWARE]
     assert box.discover(MacAddress(7), firmware=ROM) is Profile.STANDARD
 
 
-def test_what_a_person_forgets_the_server_forgets(registry: Registry, tmp_path: Path) -> None:
+def test_the_server_forgets_what_the_cli_deletes(registry: Registry, tmp_path: Path) -> None:
     box = Box(registry)
     box.learn()
     box.learn(OTHER, discovers=1)
     with Registry(tmp_path / "r.sqlite3") as cli:
         assert forget(cli, [MAC, MacAddress(7)]) == 1
         assert forget(cli, [MAC]) == 0
-    box.adaptations.refresh()
+    box.memory.refresh()
     assert box.discover(MAC, xid=2, firmware=ROM) is Profile.STANDARD
     assert box.discover(OTHER, xid=2) is Profile.VENDOR_OPTIONS
     forget(registry, [OTHER])
-    box.adaptations.refresh()
+    box.memory.refresh()
     assert box.discover(MAC, xid=3) is Profile.STANDARD
 
 
-def test_what_is_forgotten_while_it_changes_stays_forgotten(registry: Registry) -> None:
+def test_what_is_deleted_while_it_changes_stays_deleted(registry: Registry) -> None:
     box = Box(registry)
     box.learn()
     box.now += 3600
     box.learn(firmware=ROM, discovers=1)
     box.discover(firmware=ROM)
-    box.adaptations.observe(TransferServed(MAC, "tftp", "x.efi", 9, 0.1), box.now)
+    box.memory.observe(TransferServed(MAC, "tftp", "x.efi", 9, 0.1), box.now)
     forget(registry, [MAC])
     for xid in (4, 5, 6):
         box.discover(xid=xid)
         box.discover(xid=xid, firmware="52:54:00 OTHER 7")
-    box.adaptations.flush()
+    box.memory.flush()
     assert read(registry) == {}
     assert box.discover(xid=7) is Profile.STANDARD
 
@@ -143,11 +143,11 @@ def test_what_cannot_be_written_is_written_later(registry: Registry) -> None:
     with pytest.raises(Exception, match="no such table"):
         box.learn()
     registry.sql.execute("ALTER TABLE away RENAME TO adaptations")
-    box.adaptations.flush()
+    box.memory.flush()
     assert MAC in read(registry)
 
 
-def test_a_row_of_a_newer_version_is_passed_over(registry: Registry) -> None:
+def test_a_row_of_a_newer_version_is_skipped(registry: Registry) -> None:
     for row in ("1, 'x', 'by pigeon', 1, '', 1.0", "2, 'x', 'delayed', 1, '?', 1.0", "2, 'y', 'delayed', 1, '', 2.0"):
         registry.sql.execute(f"INSERT INTO adaptations VALUES ({row})")
     assert read(registry) == {MacAddress(2): (FirmwareKnowledge("y", Profile.DELAYED, True, at=2.0),)}
@@ -160,7 +160,7 @@ def test_the_log_says_what_was_learned_once(registry: Registry) -> None:
         box.learn()
     assert [(line["event"], line["profile"]) for line in logs] == [
         ("its firmware gets another offer", "with option 43"),
-        ("its firmware takes this offer", "with option 43"),
+        ("its firmware accepts this offer", "with option 43"),
     ]
 
 
@@ -169,6 +169,6 @@ def test_the_log_warns_where_no_signed_loader_is_installed(registry: Registry) -
     with capture_logs() as logs:
         for xid in (1, 2, 3):
             box.discover(xid=xid)
-            box.adaptations.observe(TransferServed(MAC, "tftp", "snponly.efi", 9, 0.1), box.now)
+            box.memory.observe(TransferServed(MAC, "tftp", "snponly.efi", 9, 0.1), box.now)
     (line,) = logs
     assert (line["log_level"], line["event"]) == ("warning", "its firmware refuses the boot loader")

@@ -1,4 +1,4 @@
-"""Both ends of the unit that builds, with a stand-in for systemctl that runs the unit's end at once."""
+"""Both ends of the unit that builds, with a stand-in for systemctl that runs the unit's end directly."""
 
 import contextlib
 import json
@@ -16,11 +16,12 @@ import pytest
 from appliance.config.file import DEFAULT_PATH
 from appliance.images import build_unit
 from image import release
-from image.build import BuildError, Progress, When
+from image.build import When
+from image.progress import BuildError, Progress
 from image.release import Release, ReleaseError
 from tests.unit.image.test_release import NEW, OLD, publish
 
-STEPS = [Progress("checks", 1, "looking for what is needed", 0.1), Progress("chroot", 4, "Unpacking “boinc” […]", 9.5)]
+STEPS = [Progress("checks", 1, "checking what a build needs", 0.1), Progress("chroot", 4, "Unpacking “boinc” […]", 9.5)]
 
 Builder = Callable[[Path, When, build_unit.Report], Release]
 
@@ -61,13 +62,13 @@ def state(room: Path, active: str, invocation: str) -> None:
 
 
 def unit(room: Path, builder: str, invocation: str = "i1") -> str:
-    """The command that is the unit's end of a build, as systemd would run it."""
+    """The command that runs the unit's end of a build, as systemd would."""
     words = [sys.executable, "-c", UNIT, str(room), builder]
     return f"RUNTIME_DIRECTORY={room}/run INVOCATION_ID={invocation} exec {shlex.join(words)}\n"
 
 
 def recorded(room: Path, builder: Builder, invocation: str = "i1") -> str:
-    """The command that leaves what the unit's end of a build writes; quicker, as it is written here and now."""
+    """The command that puts the output of the unit's end in place; fast, because it is recorded here and now."""
     directory = room / f"recorded-{invocation}"
     directory.mkdir()
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(BuildError, ReleaseError, SystemExit):
@@ -82,7 +83,7 @@ def follow(room: Path, again: When = When.NEVER) -> tuple[Release, list[Progress
     return build_unit.follow(room / "images", again, told.append), told
 
 
-# What the unit does; run in its process.
+# What the unit can do; run in its process.
 
 
 def succeed(room: Path, again: When, report: build_unit.Report) -> Release:
@@ -147,33 +148,33 @@ def test_a_failure_arrives_as_the_build_raised_it(room: Path) -> None:
         (be_stopped, "the build was stopped"),
     ],
 )
-def test_every_other_end_is_told_too(room: Path, builder: Builder, said: str) -> None:
+def test_every_other_outcome_is_reported_too(room: Path, builder: Builder, said: str) -> None:
     (room / "start").write_text(recorded(room, builder))
     with pytest.raises(BuildError, match=said):
         follow(room)
 
 
-def test_a_build_that_was_killed_did_not_say_how_it_ended(room: Path) -> None:
+def test_a_build_that_was_killed_has_no_result(room: Path) -> None:
     (room / "start").write_text(unit(room, "be_killed"))
-    with pytest.raises(BuildError, match="ended and did not say how: no reason given"):
+    with pytest.raises(BuildError, match="ended without a result: no reason given"):
         follow(room)
 
 
-def test_a_unit_that_cannot_start_is_told_in_systemds_words(room: Path) -> None:
+def test_a_unit_that_cannot_start_is_reported_in_systemds_words(room: Path) -> None:
     (room / "start").write_text("echo 'Job failed because of X.' >&2; exit 1\n")
-    with pytest.raises(BuildError, match="did not say how: Job failed because of X") as caught:
+    with pytest.raises(BuildError, match="ended without a result: Job failed because of X") as caught:
         follow(room)
     assert "journalctl -u netboot-appliance-image.service" in caught.value.hint
 
 
-def test_the_end_of_an_earlier_build_is_not_taken_for_this_ones(room: Path) -> None:
+def test_the_result_of_an_earlier_build_is_not_mistaken_for_this_one(room: Path) -> None:
     (room / "start").write_text(recorded(room, fail, "i1"))
     with pytest.raises(BuildError, match="it failed"):
         follow(room)
     (room / "start").write_text("sleep 0.5\n" + recorded(room, succeed, "i2"))
     assert follow(room)[1] == STEPS
     (room / "start").write_text("exit 1\n")
-    with pytest.raises(BuildError, match="did not say how"):
+    with pytest.raises(BuildError, match="ended without a result"):
         follow(room)
 
 
@@ -181,7 +182,7 @@ def test_a_running_build_is_joined_from_its_beginning(room: Path) -> None:
     (room / "run").mkdir()
     first = subprocess.Popen(["sh", "-c", unit(room, "go_on", "i3")])
     state(room, "activating", "i3")
-    # What systemctl does for a unit that is at it already: it waits.
+    # If the unit is already building, systemctl waits for it.
     done = (room / "state").read_text().replace("activating", "inactive")
     (room / "done").write_text(done)
     waits = f"touch {room}/go; while kill -0 {first.pid} 2>/dev/null; do sleep 0.1; done; mv {room}/done {room}/state\n"
@@ -206,7 +207,7 @@ def test_a_stop_that_cancels_the_start_is_followed_to_its_end(room: Path) -> Non
         follow(room)
 
 
-def test_leaving_ends_the_reading_and_not_the_build(room: Path) -> None:
+def test_leaving_stops_reading_and_not_the_build(room: Path) -> None:
     (room / "start").write_text(f"({unit(room, 'go_on')}) </dev/null >/dev/null 2>&1 & echo $! > {room}/pid; wait\n")
 
     def leave(progress: Progress) -> None:
@@ -247,7 +248,7 @@ def test_the_unit_builds_only_the_default_configuration_of_a_running_systemd(
     assert not build_unit.available(DEFAULT_PATH)
 
 
-def test_a_release_that_is_gone_by_then_is_told(room: Path) -> None:
+def test_a_release_that_is_gone_by_then_is_reported(room: Path) -> None:
     publish(room / "images", OLD)
     (room / "start").write_text(recorded(room, succeed) + f"rm {room}/images/{NEW}/vmlinuz\n")
     with pytest.raises(BuildError, match="vmlinuz is missing"):

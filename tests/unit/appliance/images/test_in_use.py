@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.allowlist import Entry
-from appliance.images.in_use import running
+from appliance.images.in_use import releases_in_use
 from appliance.journal.recorder import encode
 from appliance.journal.timeline import AddressLost
 from appliance.registry.database import BootRow, Registry
@@ -39,39 +39,39 @@ def booted(mac: MacAddress = PC) -> tuple[Event, ...]:
     return (ScriptServed(mac), AddressSeen(mac, ADDRESS), Reported(mac, "computing", {}))
 
 
-def test_nobody_has_booted(registry: Registry) -> None:
-    assert running(registry) == {}
+def test_without_a_boot_none_is_in_use(registry: Registry) -> None:
+    assert releases_in_use(registry) == {}
 
 
 def test_each_pc_runs_the_release_of_its_latest_boot(registry: Registry) -> None:
     boot(registry, OLD, *booted())
     boot(registry, NEW, *booted())
     boot(registry, NEW, *booted(OTHER), mac=OTHER)
-    assert running(registry) == {NEW: [PC, OTHER]}
+    assert releases_in_use(registry) == {NEW: [PC, OTHER]}
 
 
 def test_a_discover_without_a_script_may_be_a_strangers(registry: Registry) -> None:
     boot(registry, OLD, *booted())
     boot(registry, NEW, inherited=str(ADDRESS))
-    assert running(registry) == {OLD: [PC], NEW: [PC]}
+    assert releases_in_use(registry) == {OLD: [PC], NEW: [PC]}
 
 
 def test_a_release_activated_after_the_discover_is_the_one_that_is_loaded(registry: Registry) -> None:
     boot(registry, OLD, *booted(), TransferServed(PC, "http", f"image/{NEW}/vmlinuz", 5, 0.1))
-    assert set(running(registry)) == {OLD, NEW}
+    assert set(releases_in_use(registry)) == {OLD, NEW}
 
 
-def test_who_is_not_allowed_any_more_has_no_root(registry: Registry) -> None:
+def test_a_pc_that_is_no_longer_allowed_has_no_root(registry: Registry) -> None:
     boot(registry, OLD, *booted())
     registry.disallow(MacRange(PC, PC))
-    assert running(registry) == {}
+    assert releases_in_use(registry) == {}
 
 
-def test_who_lost_its_address_has_no_root(registry: Registry) -> None:
+def test_a_pc_that_lost_its_address_has_no_root(registry: Registry) -> None:
     boot(registry, OLD, *booted(), AddressLost(PC, ADDRESS))
-    assert running(registry) == {}
+    assert releases_in_use(registry) == {}
 
 
 def test_a_boot_that_found_no_image_runs_none(registry: Registry) -> None:
     boot(registry, "", inherited=str(ADDRESS))
-    assert running(registry) == {}
+    assert releases_in_use(registry) == {}

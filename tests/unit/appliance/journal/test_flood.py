@@ -1,4 +1,4 @@
-"""What anybody can broadcast in the name of an allowed PC makes nothing grow: neither memory, nor the registry."""
+"""What anybody can broadcast in the name of an allowed PC lets neither memory nor the registry grow."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -26,7 +26,7 @@ def discover(xid: int = 1) -> Discovered:
     return Discovered(MAC, architecture=7, ipxe=False, xid=xid, secs=0)
 
 
-def test_what_is_said_again_is_not_written_again(registry: Registry) -> None:
+def test_repetitions_are_not_written_again(registry: Registry) -> None:
     journal = Journal(registry, lambda: 1000.0, lambda *_: None)
     for xid in range(300):
         boot = journal.began(discover(xid), "r")
@@ -38,7 +38,7 @@ def test_what_is_said_again_is_not_written_again(registry: Registry) -> None:
     assert kinds == ["Discovered", "Offered", "AddressSeen", "LeaseChosen"]
 
 
-def test_what_is_made_up_is_written_only_so_often(registry: Registry) -> None:
+def test_only_so_much_of_what_is_made_up_is_written(registry: Registry) -> None:
     journal = Journal(registry, lambda: 1000.0, lambda *_: None)
     boot = journal.began(discover(), "r")
     for number in range(500):
@@ -47,7 +47,7 @@ def test_what_is_made_up_is_written_only_so_often(registry: Registry) -> None:
     journal.flush()
     kinds = [kind for _, kind, _ in registry.events(boot.id)]
     assert len(kinds) == 201
-    assert kinds[-1] == "ScriptServed", "what only a confirmed peer does is always written"
+    assert kinds[-1] == "ScriptServed", "what only a confirmed peer can do is always written"
 
 
 def test_the_latest_addresses_of_a_boot_are_kept(registry: Registry) -> None:
@@ -63,7 +63,7 @@ def test_the_latest_addresses_of_a_boot_are_kept(registry: Registry) -> None:
     assert Journal(registry, lambda: 1000.0, lambda *_: None).boot(MAC) == boot
 
 
-def test_addresses_are_not_handed_down_for_ever(registry: Registry) -> None:
+def test_addresses_are_not_inherited_for_ever(registry: Registry) -> None:
     now = 1000.0
     journal = Journal(registry, lambda: now, lambda *_: None)
     for number in range(3 * MOST_ADDRESSES):

@@ -1,4 +1,4 @@
-"""The journal: which boot an event belongs to, what a restart still knows, what is logged how often."""
+"""The journal: which boot an event belongs to, what a restart still knows, what is published how often."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.journal import recorder as journal_module
+from appliance.journal import recorder
 from appliance.journal.recorder import Journal, history
 from appliance.journal.timeline import Boot, Stage
 from appliance.registry.database import Registry
@@ -35,14 +35,14 @@ A, B = IPv4Address("10.0.0.5"), IPv4Address("10.0.0.6")
 
 @dataclass
 class Desk:
-    """A journal with a clock that stands still until it is set."""
+    """A journal with a clock that stands still until a test moves it."""
 
     registry: Registry
     now: float = 1000.0
-    logged: list[Event] = field(default_factory=list)
+    published: list[Event] = field(default_factory=list)
 
     def journal(self) -> Journal:
-        return Journal(self.registry, lambda: self.now, lambda event, _: self.logged.append(event))
+        return Journal(self.registry, lambda: self.now, lambda event, _: self.published.append(event))
 
 
 @pytest.fixture
@@ -139,24 +139,24 @@ def test_progress_does_not_pile_up_between_two_flushes(desk: Desk) -> None:
     assert kinds == ["TransferProgressed", "Discovered"]
 
 
-def test_an_event_of_a_machine_without_a_boot_is_let_go(desk: Desk) -> None:
+def test_an_event_of_a_client_without_a_boot_is_dropped(desk: Desk) -> None:
     journal = desk.journal()
     journal.record(AddressSeen(MAC, A))
     journal.flush()
     assert journal.boots() == []
 
 
-def test_a_refusal_is_logged_once_an_hour_and_counted_every_time(desk: Desk) -> None:
+def test_a_refusal_is_published_once_an_hour_and_counted_every_time(desk: Desk) -> None:
     journal = desk.journal()
     for _ in range(5):
         journal.record(Ignored("dhcp", str(MAC), Reason.NOT_ALLOWED))
     journal.record(Ignored("tftp", str(MAC), Reason.NOT_ALLOWED))
     journal.flush()
-    assert len(desk.logged) == 2
+    assert len(desk.published) == 2
     assert sorted((row.service, row.count) for row in desk.registry.ignored()) == [("dhcp", 5), ("tftp", 1)]
     desk.now += 3601
     journal.record(Ignored("dhcp", str(MAC), Reason.NOT_ALLOWED))
-    assert len(desk.logged) == 3
+    assert len(desk.published) == 3
 
 
 def test_a_flood_of_strangers_is_bounded(desk: Desk) -> None:
@@ -167,7 +167,7 @@ def test_a_flood_of_strangers_is_bounded(desk: Desk) -> None:
     assert len(desk.registry.ignored()) <= 1001
 
 
-def test_what_cannot_be_written_goes_on_in_memory_and_is_written_later(desk: Desk, tmp_path: Path) -> None:
+def test_what_cannot_be_written_stays_in_memory_and_is_written_later(desk: Desk, tmp_path: Path) -> None:
     journal = desk.journal()
     known = journal.began(discover(), "r1")
     desk.registry.wait_for_locks(0)
@@ -188,8 +188,8 @@ def test_what_cannot_be_written_goes_on_in_memory_and_is_written_later(desk: Des
 
 
 def test_what_waits_to_be_written_is_bounded(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "_EVENTS_HELD", 5)
-    monkeypatch.setattr(journal_module, "_BOOTS_HELD", 2)
+    monkeypatch.setattr(recorder, "_EVENTS_HELD", 5)
+    monkeypatch.setattr(recorder, "_BOOTS_HELD", 2)
     journal = desk.journal()
     desk.registry.wait_for_locks(0)
     with Registry(tmp_path / "r.sqlite3") as other, other.transaction():
@@ -208,11 +208,11 @@ def test_boots_of_a_batch_are_committed_together(desk: Desk) -> None:
     assert {boot.mac: boot.token for boot in desk.journal().boots()} == tokens
 
 
-def test_who_discovers_without_end_is_not_logged_without_end(desk: Desk) -> None:
+def test_endless_discovers_are_not_published_endlessly(desk: Desk) -> None:
     journal = desk.journal()
     for _ in range(50):
         desk.now += 0.1
         journal.began(discover(), "r")
-    assert len(desk.logged) == 3
+    assert len(desk.published) == 3
     journal.began(discover(ipxe=True), "r")
-    assert len(desk.logged) == 4
+    assert len(desk.published) == 4

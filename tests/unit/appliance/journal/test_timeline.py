@@ -43,7 +43,7 @@ WHOLE = (
 )
 
 
-def test_a_whole_boot_passes_every_stage_once_in_order() -> None:
+def test_a_whole_boot_reaches_every_stage_once_in_order() -> None:
     boot = replay(NEW, WHOLE)
     assert [r.stage for r in boot.reached] == [s for s in Stage if s is not Stage.FAILED]
     assert [r.at for r in boot.reached] == [100.0, 100.1, 106.0, 110.0, 111.0, 115.0, 140.0, 170.0, 180.0, 190.0]
@@ -75,7 +75,7 @@ SCRIPT = ScriptServed(MAC)
 
 
 @pytest.mark.parametrize("sign", [LOADER, SCRIPT], ids=["loader", "script"])
-def test_what_is_asked_for_again_belongs_to_its_boot_until_the_live_system_runs(sign: Sign) -> None:
+def test_a_repeated_request_belongs_to_its_boot_until_the_live_system_runs(sign: Sign) -> None:
     for events in range(1, 10):
         boot = replay(NEW, WHOLE[:events])
         assert continues(boot, sign, boot.last_event + 599)
@@ -102,18 +102,18 @@ def test_a_failed_transfer_keeps_its_size() -> None:
     assert (transfer.sent, transfer.size, transfer.failed) == (50, 200, "gave up")
 
 
-def test_inherited_addresses_last_until_the_script_is_out() -> None:
+def test_inherited_addresses_last_until_the_script_is_served() -> None:
     boot = fold(replace(NEW, inherited=(A,)), AddressSeen(MAC, B), 101.0)
     assert set(boot.known_addresses) == {A, B}
     assert fold(boot, ScriptServed(MAC), 102.0).known_addresses == (B,)
 
 
-def test_the_way_of_the_root_is_that_of_the_latest_script() -> None:
+def test_the_latest_script_says_how_the_root_comes() -> None:
     http = fold(NEW, ScriptServed(MAC, "http"), 101.0)
     assert (NEW.root, http.root, fold(http, ScriptServed(MAC, "nfs"), 102.0).root) == ("", "http", "nfs")
 
 
-def test_the_live_system_of_an_http_root_is_seen_on_its_way_and_is_no_step_back() -> None:
+def test_the_live_system_of_an_http_root_shows_progress_and_is_no_step_back() -> None:
     path = "image/r/live/filesystem.squashfs"
     boot = fold(replay(NEW, WHOLE[:9]), TransferProgressed(MAC, "http", path, 7, 100), 116.0)
     assert [transfer.sent for transfer in boot.transfers if transfer.path == path] == [7]
@@ -123,13 +123,13 @@ def test_the_live_system_of_an_http_root_is_seen_on_its_way_and_is_no_step_back(
     assert fold(ours, TransferServed(MAC, "http", path, 100, 1.0), 117.0).reached == ours.reached
 
 
-def test_an_address_that_another_client_got_is_lost() -> None:
+def test_an_address_that_another_client_has_now_is_lost() -> None:
     boot = replay(replace(NEW, inherited=(A,)), [(101.0, AddressSeen(MAC, B)), (102.0, AddressLost(MAC, B))])
     assert boot.known_addresses == (A,)
     assert fold(boot, AddressLost(MAC, A), 103.0).known_addresses == ()
 
 
-def test_silence_on_the_way_is_a_stall_and_computing_is_not() -> None:
+def test_silence_is_a_stall_unless_the_pc_computes() -> None:
     assert replay(NEW, WHOLE[:9]).stalled(115.0 + 181)
     assert not replay(NEW, WHOLE[:9]).stalled(115.0 + 179)
     assert not replay(NEW, WHOLE).stalled(10_000.0)
@@ -145,13 +145,13 @@ SECURE = (
 )
 
 
-def test_grub_that_never_asks_has_asked_the_server_of_the_lease() -> None:
+def test_grub_that_never_asks_us_has_asked_the_server_of_the_lease() -> None:
     boot = replay(NEW, SECURE)
     assert boot.diagnosis(105.0 + GRUB_WITHIN) == ""
     assert boot.diagnosis(105.1 + GRUB_WITHIN) == "Secure Boot: GRUB asked 10.0.0.2"
 
 
-def test_a_lease_that_was_not_heard_of_leaves_the_other_server_unnamed() -> None:
+def test_a_lease_that_was_not_heard_leaves_the_other_server_unnamed() -> None:
     boot = replay(NEW, (SECURE[0], *SECURE[3:]))
     assert boot.diagnosis(200.0) == "Secure Boot: GRUB asked another server"
 
@@ -161,14 +161,15 @@ def test_a_lease_that_was_not_heard_of_leaves_the_other_server_unnamed() -> None
     [
         (SECURE[:4], "shim may have been refused, or have loaded nothing"),
         ((*SECURE[:4], (105.0, TransferProgressed(MAC, "tftp", "grubx64.efi", 100, 3000))), "GRUB is still loading"),
-        ((*SECURE[:4], (105.0, TransferFailed(MAC, "tftp", "grubx64.efi", 3000, "x"))), "its last byte is not sure"),
+        (
+            (*SECURE[:4], (105.0, TransferFailed(MAC, "tftp", "grubx64.efi", 3000, "x"))),
+            "it may lack its last byte",
+        ),
         ((*SECURE, (106.0, ScriptServed(MAC))), "GRUB has asked us"),
         ((*SECURE, (106.0, LeaseChosen(MAC, A, ours=True))), "the lease is ours, and names us"),
     ],
 )
-def test_nothing_is_said_of_grub_where_something_else_may_be_wrong(
-    events: tuple[tuple[float, Event], ...], why: str
-) -> None:
+def test_grub_is_not_blamed_if_something_else_may_be_wrong(events: tuple[tuple[float, Event], ...], why: str) -> None:
     assert replay(NEW, events).diagnosis(1000.0) == "", why
 
 
@@ -180,7 +181,7 @@ def test_grub_reads_its_configuration_as_a_script() -> None:
     assert [reached.stage for reached in boot.reached] == stages
 
 
-def test_who_boots_something_else_is_not_stalled() -> None:
+def test_a_pc_that_boots_something_else_is_not_stalled() -> None:
     boot = fold(NEW, ScriptServed(MAC), 100)
     assert boot.stalled(1000)
     assert not fold(boot, EntryStarted(MAC, "local"), 101).stalled(1000)
@@ -188,7 +189,7 @@ def test_who_boots_something_else_is_not_stalled() -> None:
     assert fold(boot, EntryStarted(MAC, "previous"), 101).stalled(1000)
 
 
-def test_a_program_behind_the_script_is_no_loader() -> None:
+def test_a_program_after_the_script_is_no_loader() -> None:
     boot = fold(fold(NEW, ScriptServed(MAC), 100), TransferServed(MAC, "http", "memtest", 5, 0.1), 101)
     assert boot.stage is Stage.SCRIPT
     assert [transfer.path for transfer in boot.transfers] == ["memtest"]

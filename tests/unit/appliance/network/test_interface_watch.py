@@ -1,4 +1,4 @@
-"""What the running server says of its interfaces, and when it has to be started again."""
+"""What the running server says about its interfaces, and when it must be restarted."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ ELSEWHERE = (Address(IPv4Interface("10.99.0.1/24"), None),)
 
 
 @pytest.fixture
-def footing() -> InterfaceWatch:
+def watch() -> InterfaceWatch:
     return InterfaceWatch([LAN])
 
 
@@ -36,55 +36,55 @@ def footing() -> InterfaceWatch:
         replace(LINK, addresses=(*ELSEWHERE, *LINK.addresses)),
     ],
 )
-def test_no_trouble(footing: InterfaceWatch, link: Link) -> None:
+def test_no_trouble(watch: InterfaceWatch, link: Link) -> None:
     for now in (0.0, 100.0):
-        footing.look([OTHER, link], now)
-        assert footing.trouble == ()
+        watch.look([OTHER, link], now)
+        assert watch.trouble == ()
 
 
 @pytest.mark.parametrize(
     ("found", "words"),
     [
         ([OTHER], "the interface lan0 is gone"),
-        ([OTHER, replace(LINK, index=9, addresses=())], "the interface lan0 was deleted and made anew"),
+        ([OTHER, replace(LINK, index=9, addresses=())], "the interface lan0 was deleted and recreated"),
         ([OTHER, replace(LINK, addresses=())], "the interface lan0 has lost its address 10.77.0.1/24"),
     ],
 )
-def test_what_may_come_back_is_waited_for(footing: InterfaceWatch, found: list[Link], words: str) -> None:
+def test_a_missing_interface_or_address_is_waited_for(watch: InterfaceWatch, found: list[Link], words: str) -> None:
     for now in (0.0, 1000.0):
-        footing.look(found, now)
-        assert footing.trouble == (words,)
-    footing.look([LINK], 1001.0)
-    assert footing.trouble == ()
+        watch.look(found, now)
+        assert watch.trouble == (words,)
+    watch.look([LINK], 1001.0)
+    assert watch.trouble == ()
 
 
 @pytest.mark.parametrize(
     ("link", "words"),
     [
-        (replace(LINK, index=9), "the interface lan0 was deleted and made anew"),
+        (replace(LINK, index=9), "the interface lan0 was deleted and recreated"),
         (replace(LINK, addresses=ELSEWHERE), "the interface lan0 has lost its address 10.77.0.1/24"),
     ],
 )
-def test_what_stays_another_one_ends_the_server(footing: InterfaceWatch, link: Link, words: str) -> None:
-    footing.look([link], 10.0)
-    footing.look([link], 10.0 + SETTLED / 2)
-    assert footing.trouble == (words,)
+def test_an_interface_that_stays_different_ends_the_server(watch: InterfaceWatch, link: Link, words: str) -> None:
+    watch.look([link], 10.0)
+    watch.look([link], 10.0 + SETTLED / 2)
+    assert watch.trouble == (words,)
     with pytest.raises(UserError, match=words) as raised:
-        footing.look([link], 10.0 + SETTLED)
+        watch.look([link], 10.0 + SETTLED)
     assert raised.value.code == 1
 
 
-def test_the_time_counts_anew_after_it_was_back(footing: InterfaceWatch) -> None:
+def test_the_time_starts_again_when_it_was_back(watch: InterfaceWatch) -> None:
     moved = replace(LINK, addresses=ELSEWHERE)
     for now, link in ((0.0, moved), (2.0, LINK), (4.0, moved), (6.0, replace(LINK, addresses=())), (8.0, moved)):
-        footing.look([link], now)
-    assert footing.trouble
+        watch.look([link], now)
+    assert watch.trouble
 
 
-async def test_all_interfaces_are_looked_at_only_when_one_is_not_as_it_was(
-    footing: InterfaceWatch, monkeypatch: pytest.MonkeyPatch
+async def test_all_interfaces_are_looked_at_only_if_one_has_changed(
+    watch: InterfaceWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That takes milliseconds, for which every PC waits."""
+    """Looking at all takes milliseconds, and every PC waits."""
     looks: list[str] = []
     now, there = [LAN], [LINK]
 
@@ -100,7 +100,7 @@ async def test_all_interfaces_are_looked_at_only_when_one_is_not_as_it_was(
     monkeypatch.setattr(module, "links", all_there_are)
     monkeypatch.setattr(module, "interface_address", this_one)
     told: list[tuple[str, ...]] = []
-    watching = asyncio.create_task(footing.watch(told.append))
+    watching = asyncio.create_task(watch.watch(told.append))
     async with asyncio.timeout(60):
         while looks.count("one") < 10:
             await asyncio.sleep(0)
@@ -108,7 +108,7 @@ async def test_all_interfaces_are_looked_at_only_when_one_is_not_as_it_was(
         now[0], there[0] = replace(LAN, index=9), replace(LINK, index=9, addresses=())
         while not told:
             await asyncio.sleep(0)
-        assert told == [("the interface lan0 was deleted and made anew",)]
+        assert told == [("the interface lan0 was deleted and recreated",)]
         now[0], there[0] = LAN, LINK
         while len(told) < 2:
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The registry: what survives, what another connection sees, what a full history costs."""
+"""The registry: what survives, what another connection sees, how much history is kept."""
 
 import sqlite3
 import stat
@@ -43,7 +43,7 @@ def test_the_server_sees_that_the_cli_committed(path: Path) -> None:
         assert MAC in server.allowlist()
 
 
-def test_an_edit_does_not_undo_what_somebody_else_did_meanwhile(path: Path) -> None:
+def test_an_edit_does_not_undo_another_one_made_meanwhile(path: Path) -> None:
     with Registry(path) as mine, Registry(path) as other:
         before = mine.allowlist()
         other.allow([entry("52:54:00:*")])
@@ -78,7 +78,7 @@ def test_a_client_keeps_its_number_and_password(path: Path) -> None:
         assert registry.highest() == (2, 0)
 
 
-def test_old_boots_go_with_their_events(path: Path) -> None:
+def test_old_boots_are_deleted_with_their_events(path: Path) -> None:
     with Registry(path) as registry:
         rows = [BootRow(n + 1, MAC, float(n), f"t{n}", "r", "") for n in range(25)]
         for row in rows:
@@ -92,7 +92,7 @@ def test_old_boots_go_with_their_events(path: Path) -> None:
         assert registry.events(rows[0].id) == []
 
 
-def test_refusals_are_counted_and_bounded(path: Path) -> None:
+def test_refusals_are_counted_and_limited(path: Path) -> None:
     with Registry(path) as registry:
         row = IgnoredRow("52:54:00:00:00:01", "dhcp", "no", 1.0, 1.0, 3)
         registry.record_ignored([row])

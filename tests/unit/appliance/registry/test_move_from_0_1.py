@@ -1,4 +1,4 @@
-"""The registry of 0.1.0 moves once, with what its log holds, to where it lies today. Needs root, as the suite does."""
+"""The registry of 0.1.0 moves once, with its log, to where it is today."""
 
 import os
 import subprocess
@@ -12,11 +12,11 @@ from appliance.allowlist import Entry
 from appliance.errors import UserError
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress, MacRange
-from tests.unit.appliance.schemas.make import load
+from tests.unit.appliance.registry.schemas.make import load
+from tests.unit.ownership import OTHER_GROUP, OTHER_USER, ROOT, open_to_others
 
-OWNER = 61234
 MAC = MacAddress.parse("52:54:00:00:00:01")
-# As a server of 0.1.0 that was killed: what it committed last is in its log only.
+# Like a server of 0.1.0 that was killed: its last commits are only in its log.
 KILLED = """
 import os, sqlite3, sys
 sql = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -28,16 +28,15 @@ os._exit(0)
 
 @pytest.fixture
 def old(tmp_path: Path) -> Iterator[Path]:
-    """The registry of 0.1.0, of root, in a data directory that others can pass."""
-    for directory in (tmp_path, *tmp_path.parents[:3]):
-        directory.chmod(0o755)
+    """The registry of 0.1.0, owned by root, in a data directory that lets others through."""
+    open_to_others(tmp_path)
     path = tmp_path / "registry.sqlite3"
     load(1, path)
     path.chmod(0o600)
     subprocess.run([sys.executable, "-c", KILLED, str(path)], check=True)
     assert path.with_name("registry.sqlite3-wal").stat().st_size
     yield path
-    assert not list(tmp_path.rglob(".registry*")), "nothing half-done is left"
+    assert not list(tmp_path.rglob(".registry*")), "nothing unfinished is left"
 
 
 @pytest.fixture
@@ -47,14 +46,14 @@ def new(tmp_path: Path) -> Path:
 
 def test_it_moves_with_its_log_and_belongs_to_the_server(old: Path, new: Path) -> None:
     new.parent.mkdir(mode=0o700)
-    os.chown(new.parent, OWNER, OWNER)
+    os.chown(new.parent, OTHER_USER, OTHER_GROUP)
     with Registry(new) as registry:
         assert [entry.label for entry in registry.allowlist().entries] == ["in the log", "", "room 12, window"]
         assert len(registry.clients()) == 2
         owners = {
             (file.stat().st_uid, file.stat().st_gid, file.stat().st_mode & 0o777) for file in new.parent.iterdir()
         }
-    assert owners == {(OWNER, OWNER, 0o600)}
+    assert owners == {(OTHER_USER, OTHER_GROUP, 0o600)}
     assert sorted(path.name for path in old.parent.iterdir()) == ["registry", "registry.sqlite3.taken-over"]
 
 
@@ -70,7 +69,7 @@ def test_it_happens_once(old: Path, new: Path) -> None:
         assert registry.allowlist().entries == ()
 
 
-def test_a_registry_that_is_there_stays(old: Path, new: Path) -> None:
+def test_an_existing_registry_stays(old: Path, new: Path) -> None:
     moved = old.rename(old.with_name("elsewhere"))
     with Registry(new) as registry:
         registry.allow([Entry(MacRange(MAC, MAC), "here")])
@@ -80,7 +79,7 @@ def test_a_registry_that_is_there_stays(old: Path, new: Path) -> None:
     assert old.exists()
 
 
-def test_not_under_a_server_that_runs(old: Path, new: Path) -> None:
+def test_not_while_the_old_server_is_running(old: Path, new: Path) -> None:
     lock = f"import fcntl, sys; f = open({str(old.with_name('serve.lock'))!r}, 'a+'); fcntl.lockf(f, fcntl.LOCK_EX)"
     with subprocess.Popen(
         [sys.executable, "-c", f"{lock}; print(flush=True); sys.stdin.read()"],
@@ -89,7 +88,7 @@ def test_not_under_a_server_that_runs(old: Path, new: Path) -> None:
     ) as server:
         assert server.stdout is not None
         server.stdout.readline()
-        with pytest.raises(UserError, match=rf"process {server.pid}\) still runs"):
+        with pytest.raises(UserError, match=rf"process {server.pid}\) is still running"):
             Registry(new)
         server.kill()
     assert not new.exists()
@@ -97,15 +96,16 @@ def test_not_under_a_server_that_runs(old: Path, new: Path) -> None:
     assert new.exists()
 
 
-def test_whoever_may_not_read_it_says_so(old: Path, new: Path) -> None:
+def test_a_user_who_may_not_read_it_is_told_what_to_do(old: Path, new: Path) -> None:
     new.parent.mkdir(mode=0o700)
-    os.chown(new.parent, OWNER, OWNER)
-    code = (
-        f"import os; os.setuid({OWNER}); from pathlib import Path; from appliance.registry.database import Registry; "
-    )
+    os.chown(new.parent, OTHER_USER, OTHER_GROUP)
+    if not ROOT:
+        old.chmod(0)
+    code = "from pathlib import Path; from appliance.registry.database import Registry"
+    code = f"import os; os.setuid({OTHER_USER})\n{code}"
     script = f"{code}\ntry: Registry(Path({str(new)!r}))\nexcept Exception as error: print(error, '|', error.hint)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout == (
-        f"the registry of netboot-appliance 0.1.0 is still at {old} | once: sudo netboot-appliance status\n"
+        f"the registry of netboot-appliance 0.1.0 is still at {old} | to move it: sudo netboot-appliance status\n"
     )
     assert not new.exists()

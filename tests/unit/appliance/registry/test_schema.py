@@ -1,4 +1,4 @@
-"""The registry's schemas: every released one is opened by today's code, and no migration stops half-way."""
+"""The registry's schemas: the current code opens every released one, and no migration stops half-way."""
 
 import signal
 import sqlite3
@@ -24,7 +24,7 @@ from appliance.registry.database import Client, IgnoredRow, Registry
 from services.decision import Reason
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress, MacRange
-from tests.unit.appliance.schemas.make import HERE, dump, load
+from tests.unit.appliance.registry.schemas.make import HERE, dump, load
 
 RELEASED = sorted(int(file.stem) for file in HERE.glob("*.sql"))
 A, B = MacAddress.parse("52:54:00:aa:bb:01"), MacAddress.parse("52:54:00:aa:bb:02")
@@ -42,7 +42,7 @@ def tables(path: Path) -> set[str]:
 
 
 def test_there_is_a_registry_of_every_schema() -> None:
-    missing = "a migration is new: python -m tests.unit.appliance.schemas.make writes the registry of its schema"
+    missing = "new migration: run python -m tests.unit.appliance.registry.schemas.make"
     assert list(range(1, len(schema.MIGRATIONS) + 1)) == RELEASED, missing
 
 
@@ -78,7 +78,7 @@ def test_a_registry_of_a_released_schema_keeps_everything(released: int, path: P
     assert open_.transfers[-1].failed == "closed"
 
 
-def test_what_schema_2_brought_is_kept(path: Path) -> None:
+def test_the_rows_that_came_with_schema_2_are_kept(path: Path) -> None:
     load(2, path)
     with Registry(path) as registry:
         entry = Entry(MacRange.parse("52:54:00:aa:bd:*"), "room 13", BootSettings("http", "local", 5))
@@ -91,11 +91,11 @@ def test_what_schema_2_brought_is_kept(path: Path) -> None:
     assert (asked.mac, asked.entry) == (A, "local")
 
 
-def test_a_migration_keeps_the_rows_and_a_copy_of_what_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_keeps_the_rows_and_a_copy_of_the_old_registry(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     newest = len(schema.MIGRATIONS)
     load(newest, path)
     before = dump(path)
-    # As SQLite wants a table to be changed beyond adding columns: with foreign keys on, the events would be gone.
+    # The way to change a table in SQLite beyond adding columns: with foreign keys on, the events would be lost.
     anew = ("CREATE TABLE new AS SELECT * FROM boots", "DROP TABLE boots", "ALTER TABLE new RENAME TO boots")
     monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, (COLUMN,), anew])
     Registry(path).close()
@@ -130,7 +130,7 @@ from pathlib import Path
 from appliance.registry import database, schema
 def dying():
     yield "DROP TABLE ignored"
-    # More than SQLite's cache holds: part of it is in the file before the end.
+    # More than SQLite's cache holds, so part of it is in the file before the commit.
     yield ("CREATE TABLE large AS WITH n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 40000)"
            " SELECT x, hex(randomblob(100)) FROM n")
     assert os.stat(sys.argv[1] + "-wal").st_size > 1_000_000
@@ -145,7 +145,7 @@ database.Registry(Path(sys.argv[1]))
         registry.check()
 
 
-def test_of_two_that_start_at_once_one_migrates(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_two_start_at_once_one_migrates(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load(RELEASED[-1], path)
     start, waiting, errors = threading.Event(), threading.Event(), []
 
@@ -173,7 +173,7 @@ def test_of_two_that_start_at_once_one_migrates(path: Path, monkeypatch: pytest.
         assert schema.version(sql) == len(schema.MIGRATIONS)
 
 
-def test_a_snapshot_is_of_one_moment_and_of_what_the_log_holds(path: Path, tmp_path: Path) -> None:
+def test_a_snapshot_is_of_one_moment_and_includes_the_log(path: Path, tmp_path: Path) -> None:
     with Registry(path) as server:
         server.allow([Entry(MacRange(A, A), "committed")])
         with server.transaction():
@@ -208,10 +208,10 @@ def test_damage_is_found_wherever_it_is(path: Path) -> None:
         schema.examine(path)
 
 
-def test_another_program_s_database_is_not_ours(path: Path) -> None:
+def test_a_database_of_another_program_is_refused(path: Path) -> None:
     with closing(sqlite3.connect(path)) as sql:
         sql.execute("CREATE TABLE wine (year INTEGER)")
         sql.execute("PRAGMA user_version = 1")
         sql.commit()
-    with pytest.raises(UserError, match="its tables are not those of schema 1"):
+    with pytest.raises(UserError, match="its tables do not match schema 1"):
         schema.examine(path)

@@ -1,4 +1,4 @@
-"""One server for one data directory, told by the kernel."""
+"""One server per data directory, enforced by a lock of the kernel."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ with only_server(Path(sys.argv[1]) / "r"):
 """
 
 
-def test_another_process_is_named_and_a_killed_one_is_gone(tmp_path: Path) -> None:
+def test_the_process_that_holds_the_lock_is_named_and_a_killed_one_releases_it(tmp_path: Path) -> None:
     assert holder(tmp_path / "r") is None
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -36,7 +36,7 @@ def test_another_process_is_named_and_a_killed_one_is_gone(tmp_path: Path) -> No
         assert os.access(tmp_path / "serve.lock", os.F_OK)
 
 
-def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"), only_server(tmp_path / "file" / "r"):
         pass

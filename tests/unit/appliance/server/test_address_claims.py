@@ -1,4 +1,4 @@
-"""A claimed address counts once the neighbour table bears it out. The real table: tests/netns."""
+"""A claimed address counts once the neighbour table confirms it. The real table: tests/netns."""
 
 from ipaddress import IPv4Address, IPv4Interface
 
@@ -15,7 +15,7 @@ HERE, ELSEWHERE = IPv4Address("10.0.0.5"), IPv4Address("10.9.0.5")
 
 
 class Table(Neighbours):
-    """A neighbour table whose entries the test writes."""
+    """A neighbour table whose entries a test writes."""
 
     def __init__(self) -> None:
         super().__init__([Interface("lan0", 1, IPv4Interface("10.0.0.1/24"), MacAddress(1))])
@@ -73,7 +73,7 @@ def test_a_flood_of_claims_is_bounded(table: Table, confirmed: list[AddressSeen]
     for number in range(6000):
         claims.add(AddressSeen(MacAddress(number), HERE), 0.0)
     claims.check(0.0)
-    assert len(table.nudged) == 300, "one look costs what a look may cost"
+    assert len(table.nudged) == 300, "one check does only so many lookups"
     for _ in range(100):
         claims.check(0.0)
-    assert len(table.nudged) == 5000, "each has its turn, and there are no more"
+    assert len(table.nudged) == 5000, "each claim has its turn, and there are no more than these"

@@ -1,4 +1,4 @@
-"""What answers to DHCP rest on: the same objects until it changes, for the server repeats answers as long."""
+"""What answers to DHCP depend on: the same objects until something changes, because the server repeats its answers."""
 
 from collections.abc import Callable, Iterator
 from operator import is_
@@ -13,7 +13,7 @@ from appliance.registry.database import Registry
 from appliance.server.registry_sync import RegistrySync
 from image import release
 from services.ethernet import MacAddress, MacRange
-from tests.unit.appliance.server.test_box_menu import OLD, PC, Running
+from tests.unit.appliance.server.test_boot_scripts import OLD, PC, Running
 
 
 @pytest.fixture
@@ -24,13 +24,13 @@ def box(tmp_path: Path) -> Iterator[Running]:
 
 
 def turn(box: Running) -> tuple[object, ...]:
-    """What the server does each quarter of a second."""
+    """What the server does every quarter of a second."""
     box.box.refresh_release()
     RegistrySync(box.registry, box.box, box.journal).turn(0.0)
     return box.box.basis()
 
 
-def test_it_stays_while_nothing_changes(box: Running) -> None:
+def test_the_basis_stays_while_nothing_changes(box: Running) -> None:
     turn(box)
     before = box.box.basis()
     box.power_on()
@@ -46,7 +46,7 @@ def _disallow(box: Running, other: Registry) -> None:
 
 
 def _learn(box: Running, other: Registry) -> None:
-    """As `clients forget` does, what is known of firmware is changed by another process."""
+    """Another process changes what is known of firmware, as `clients forget` does."""
     with other.transaction():
         table.write(other, PC, (FirmwareKnowledge("f", worked=True),))
 
@@ -60,14 +60,14 @@ def _configure(box: Running, other: Registry) -> None:
 
 
 @pytest.mark.parametrize("change", [_allow, _disallow, _learn, _activate, _configure])
-def test_it_changes_with_what_decides(box: Running, change: Callable[[Running, Registry], None]) -> None:
+def test_the_basis_changes_with_what_decides(box: Running, change: Callable[[Running, Registry], None]) -> None:
     before = turn(box)
     with Registry(box.registry.path) as other:
         change(box, other)
     assert not all(map(is_, before, turn(box)))
 
 
-def test_another_release_is_followed_at_once_a_broken_one_within_seconds(box: Running) -> None:
+def test_another_release_is_noticed_at_once_and_a_broken_one_within_seconds(box: Running) -> None:
     box.box.follow_release(0.0)
     images = box.box.config.images
     active = release.current(images)

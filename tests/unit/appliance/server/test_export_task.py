@@ -1,4 +1,4 @@
-"""How the server asks root's part for exports, and what it makes of answers, late ones and none."""
+"""How the server asks root's helper for exports, and what it makes of answers, of late ones and of none."""
 
 import asyncio
 import os
@@ -16,8 +16,9 @@ from appliance.exports import mailbox
 from appliance.exports.grants import ExportGrant
 from appliance.exports.request import ExportAnswer, decode, digest, encode_answer
 from appliance.server import export_task
-from appliance.server.export_task import RootsInstaller, choose_installer, keep_exports
+from appliance.server.export_task import RootHelperInstaller, choose_installer, keep_exports
 from services.ethernet import MacAddress
+from services.linux import atomic_file
 
 CONFIG = Config(Path("/nowhere"))
 
@@ -26,14 +27,14 @@ def grant(number: int) -> ExportGrant:
     return ExportGrant(MacAddress(number), number, (IPv4Address("10.77.0.9"),))
 
 
-class Root:
-    """Root's part as the server sees it: `answer` is called for each request as it is written."""
+class RootHelper:
+    """Root's helper as the server sees it: `answer` is called for each request as it is written."""
 
     def __init__(self, directory: Path) -> None:
         self.own = directory / "box"
         self.own.mkdir()
         (directory / "box-exports").mkdir()
-        self.hands = RootsInstaller(self.own)
+        self.installer = RootHelperInstaller(self.own)
         self.written: list[bytes] = []
 
     async def play(self, answer: Callable[[bytes, int], ExportAnswer | None]) -> None:
@@ -48,25 +49,25 @@ class Root:
                 last = inode
                 self.written.append(content)
                 if done := answer(content, len(self.written)):
-                    mailbox.write(mailbox.answer_file(self.own), encode_answer(done))
+                    atomic_file.write(mailbox.answer_file(self.own), encode_answer(done))
             await asyncio.sleep(0.005)
 
     async def ask(
-        self, number: int, answer: Callable[[bytes, int], ExportAnswer | None], moved: asyncio.Event | None = None
+        self, number: int, answer: Callable[[bytes, int], ExportAnswer | None], stale: asyncio.Event | None = None
     ) -> ExportAnswer | None:
         player = asyncio.create_task(self.play(answer))
         try:
-            return await self.hands.install(CONFIG, (), [grant(number)], moved or asyncio.Event())
+            return await self.installer.install(CONFIG, (), [grant(number)], stale or asyncio.Event())
         finally:
             player.cancel()
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Root:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RootHelper:
     monkeypatch.setattr(export_task, "_LOOK_SECONDS", 0.01)
     monkeypatch.setattr(export_task, "RESEND_SECONDS", 0.05)
-    monkeypatch.setattr(export_task, "PATIENCE_SECONDS", 0.3)
-    return Root(tmp_path)
+    monkeypatch.setattr(export_task, "ANSWER_SECONDS", 0.3)
+    return RootHelper(tmp_path)
 
 
 def good(content: bytes, _count: int) -> ExportAnswer:
@@ -77,91 +78,91 @@ def nothing(_content: bytes, _count: int) -> None:
     return None
 
 
-async def test_the_answer_to_this_request_is_the_answer(root: Root) -> None:
-    mailbox.write(mailbox.answer_file(root.own), encode_answer(ExportAnswer("of before", error="not this")))
+async def test_an_answer_to_another_request_is_not_taken(root: RootHelper) -> None:
+    atomic_file.write(mailbox.answer_file(root.own), encode_answer(ExportAnswer("earlier", error="not this")))
     done = await root.ask(7, good)
     assert done
     assert (done.backend, done.error, done.directories) == ("kernel", "", 2)
     assert [decode(content) for content in root.written] == [(grant(7),)]
 
 
-async def test_asking_the_same_again_waits_for_an_answer_of_its_own(root: Root) -> None:
+async def test_asking_the_same_again_needs_a_new_answer(root: RootHelper) -> None:
     await root.ask(7, good)
     with pytest.raises(UserError, match="has not answered"):
         await root.ask(7, nothing)
 
 
-async def test_a_request_that_was_missed_is_written_again(root: Root) -> None:
+async def test_a_request_that_was_missed_is_written_again(root: RootHelper) -> None:
     done = await root.ask(7, lambda content, count: good(content, count) if count == 3 else None)
     assert done
     assert len(root.written) == 3
     assert len(set(root.written)) == 1, "the same one: it may be in work"
 
 
-async def test_a_refusal_is_an_error_with_its_hint(root: Root) -> None:
+async def test_a_refusal_is_an_error_with_its_hint(root: RootHelper) -> None:
     with pytest.raises(UserError, match="no NFS server") as caught:
         await root.ask(7, lambda content, _: ExportAnswer(digest(content), error="no NFS server", hint="install one"))
     assert caught.value.hint == "install one"
 
 
-async def test_no_answer_at_all_is_an_error_that_names_the_units(root: Root) -> None:
+async def test_no_answer_at_all_is_an_error_that_names_the_units(root: RootHelper) -> None:
     with pytest.raises(UserError, match="has not answered") as caught:
         await root.ask(7, nothing)
     assert "systemctl status netboot-appliance-exports.path" in caught.value.hint
     assert await root.ask(7, good), "and the next time it works"
 
 
-async def test_what_is_wanted_by_now_is_asked_for_at_once(root: Root) -> None:
-    moved = asyncio.Event()
-    moved.set()
-    assert await root.ask(1, nothing, moved) is None
-    assert await root.ask(2, nothing, moved) is None
+async def test_newer_exports_are_asked_for_at_once(root: RootHelper) -> None:
+    stale = asyncio.Event()
+    stale.set()
+    assert await root.ask(1, nothing, stale) is None
+    assert await root.ask(2, nothing, stale) is None
     done = await root.ask(3, good)
     assert done
     assert decode(root.written[-1]) == (grant(3),)
 
 
-async def test_a_root_that_is_dead_is_told_however_often_something_moves(root: Root) -> None:
-    moved = asyncio.Event()
-    moved.set()
+async def test_a_dead_helper_is_reported_however_often_exports_change(root: RootHelper) -> None:
+    stale = asyncio.Event()
+    stale.set()
     with pytest.raises(UserError, match="has not answered"):
         async with asyncio.timeout(60):
             while True:
-                await root.ask(1, nothing, moved)
+                await root.ask(1, nothing, stale)
 
 
-async def test_a_root_that_answers_late_is_not_called_dead(root: Root) -> None:
-    moved = asyncio.Event()
-    moved.set()
+async def test_a_helper_that_answers_late_is_not_called_dead(root: RootHelper) -> None:
+    stale = asyncio.Event()
+    stale.set()
 
     def late(content: bytes, _count: int) -> ExportAnswer:
-        # To a request that the server does not wait for any more by then.
+        # The server no longer waits for the answer to this request.
         return ExportAnswer(digest(content + b" "), "kernel")
 
     async with asyncio.timeout(60):
         for number in range(1, 60):
-            assert await root.ask(number, late, moved) is None
+            assert await root.ask(number, late, stale) is None
 
 
-async def test_too_many_clients_for_a_request_are_told(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_clients_for_a_request_are_reported(root: RootHelper, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("appliance.exports.request.LARGEST", 10)
     with pytest.raises(UserError, match="too much for one request"):
         await root.ask(1, good)
 
 
 @pytest.mark.parametrize(("took", "rest"), [(0.01, 0.03), (0.05, 0.15), (20.0, 0.2)])
-async def test_after_each_time_the_others_have_theirs(
+async def test_after_each_time_the_server_does_other_things(
     monkeypatch: pytest.MonkeyPatch, took: float, rest: float
 ) -> None:
-    moved, now, rested = asyncio.Event(), [100.0], list[float]()
-    moved.set()
+    stale, now, rested = asyncio.Event(), [100.0], list[float]()
+    stale.set()
 
-    class Room:
-        """Where something moves all the time."""
+    class Busy:
+        """An installer in a room where exports change all the time."""
 
         async def install(self, *_: object) -> ExportAnswer:
             now[0] += took
-            moved.set()
+            stale.set()
             return ExportAnswer("")
 
     async def sleep(seconds: float) -> None:
@@ -174,15 +175,16 @@ async def test_after_each_time_the_others_have_theirs(
     nobody: Any = SimpleNamespace(boots=list, clients=list, set_server=lambda *_: None)
     box: Any = SimpleNamespace(config=CONFIG, networks=(), allowlist=())
     with pytest.raises(asyncio.CancelledError):
-        await keep_exports(box, nobody, nobody, moved, Room())
+        await keep_exports(box, nobody, nobody, stale, Busy())
     assert rested == pytest.approx([rest] * 3)
 
 
-def test_who_is_not_root_asks_or_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert type(choose_installer()).__name__ == "_OwnInstaller", "root, whatever the environment"
+def test_a_server_that_is_not_root_asks_the_helper_or_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert type(choose_installer()).__name__ == "_DirectInstaller", "root, whatever the environment"
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/netboot-appliance")
-    assert isinstance(choose_installer(), RootsInstaller)
+    assert isinstance(choose_installer(), RootHelperInstaller)
     monkeypatch.delenv("RUNTIME_DIRECTORY")
     with pytest.raises(UserError, match="not root") as caught:
         choose_installer()

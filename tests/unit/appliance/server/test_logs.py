@@ -1,4 +1,4 @@
-"""The log's last station: it writes lines, and where it cannot it waits for nobody."""
+"""The end of the log: it writes lines, and waits for nobody when it cannot."""
 
 import fcntl
 import json
@@ -17,7 +17,7 @@ from appliance.server.logs import LogHandler
 
 @contextmanager
 def pipe() -> Iterator[tuple[logging.Logger, int]]:
-    """A logger, and the end of the pipe from which its lines are read."""
+    """A logger, and the end of a pipe from which its lines can be read."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4 * 4096)
     os.set_blocking(reader, False)
@@ -31,7 +31,7 @@ def pipe() -> Iterator[tuple[logging.Logger, int]]:
 
 
 def read(reader: int) -> list[str]:
-    """All lines that are there."""
+    """All lines that have arrived."""
     content = b""
     while True:
         try:
@@ -47,7 +47,7 @@ def test_a_line_is_a_line() -> None:
         assert read(reader) == ["one", "zwei \\udcff"]
 
 
-def test_lines_that_are_formatted_already_go_the_same_way() -> None:
+def test_lines_that_are_formatted_already_are_written_and_lost_alike() -> None:
     with pipe() as (log, reader):
         handler = log.handlers[0]
         assert isinstance(handler, LogHandler)
@@ -58,7 +58,7 @@ def test_lines_that_are_formatted_already_go_the_same_way() -> None:
         assert arrived[0] == "one"
         assert 1 < len(arrived) < 31
         log.info("again")
-        assert read(reader) == [f"lines of this log were lost: {31 - len(arrived)} (its reader stands still)", "again"]
+        assert read(reader) == [f"lines of this log were lost: {31 - len(arrived)} (its reader does not read)", "again"]
 
 
 def test_structlog_and_logging_write_the_same_form() -> None:
@@ -79,7 +79,7 @@ def test_structlog_and_logging_write_the_same_form() -> None:
     ]
 
 
-def test_a_reader_that_stands_still_costs_lines_and_no_time() -> None:
+def test_a_reader_that_does_not_read_loses_lines_and_costs_no_time() -> None:
     with pipe() as (log, reader):
         for number in range(100):
             log.info("%d %s", number, "x" * 1000)
@@ -88,17 +88,17 @@ def test_a_reader_that_stands_still_costs_lines_and_no_time() -> None:
         assert 1 <= len(arrived) < 20
         log.info("again")
         lost = 100 - len(arrived)
-        assert read(reader) == [f"lines of this log were lost: {lost} (its reader stands still)", "again"]
+        assert read(reader) == [f"lines of this log were lost: {lost} (its reader does not read)", "again"]
         log.info("and on")
         assert read(reader) == ["and on"]
 
 
-def test_what_was_cut_off_ends_its_line() -> None:
+def test_a_line_that_was_cut_off_ends_there() -> None:
     with pipe() as (log, reader):
         log.info("x" * 20_000)
         assert read(reader) == ["x" * 16_384]
         log.info("again")
-        assert read(reader) == ["", "lines of this log were lost: 1 (its reader stands still)", "again"]
+        assert read(reader) == ["", "lines of this log were lost: 1 (its reader does not read)", "again"]
 
 
 @pytest.mark.parametrize("why", ["No space left on device", "Broken pipe"])

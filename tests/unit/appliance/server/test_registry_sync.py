@@ -1,4 +1,4 @@
-"""The server's turns at its registry: what is said when it cannot be written, and when it can be again."""
+"""The server and its registry: what is reported when it cannot be written, and when it can be again."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 
 
 @dataclass
-class Learned:
-    """In the place of what is known of firmware."""
+class Memory:
+    """Stands for the firmware memory."""
 
     flushed: int = 0
     refreshed: int = 0
@@ -35,11 +35,11 @@ class Learned:
 
 
 @dataclass
-class Reader:
-    """In the place of the box: reads the allowlist when it is told to."""
+class ReadingBox:
+    """Stands for the box: reads the allowlist when it is told to."""
 
     registry: Registry
-    adaptations: Learned = field(default_factory=Learned)
+    firmware: Memory = field(default_factory=Memory)
 
     def refresh_allowlist(self) -> None:
         self.allowlist = self.registry.allowlist()
@@ -58,57 +58,55 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, object]]]:
         yield lines  # type: ignore[misc]
 
 
-def keep(registry: Registry) -> tuple[RegistrySync, Journal, Reader]:
-    journal, box = Journal(registry, lambda: 1000.0, lambda *_: None), Reader(registry)
+def synced(registry: Registry) -> tuple[RegistrySync, Journal, ReadingBox]:
+    journal, box = Journal(registry, lambda: 1000.0, lambda *_: None), ReadingBox(registry)
     return RegistrySync(registry, box, journal), journal, box  # type: ignore[arg-type]
 
 
 def test_what_another_process_commits_is_read(registry: Registry, tmp_path: Path) -> None:
-    books, _, box = keep(registry)
-    books.turn(0)
-    assert box.adaptations == Learned(1, 0)
+    registry_sync, _, box = synced(registry)
+    registry_sync.turn(0)
+    assert box.firmware == Memory(1, 0)
     with Registry(tmp_path / "registry.sqlite3") as cli:
         cli.allow([Entry(MacRange(MAC, MAC))])
-    books.turn(1)
+    registry_sync.turn(1)
     assert MAC in box.allowlist
-    assert box.adaptations == Learned(2, 1)
+    assert box.firmware == Memory(2, 1)
 
 
-def test_a_lock_is_worth_a_word_when_it_lasts(
-    registry: Registry, tmp_path: Path, said: list[dict[str, object]]
-) -> None:
-    books, journal, _ = keep(registry)
+def test_a_lock_is_reported_when_it_lasts(registry: Registry, tmp_path: Path, said: list[dict[str, object]]) -> None:
+    registry_sync, journal, _ = synced(registry)
     with Registry(tmp_path / "registry.sqlite3") as other, other.transaction():
         journal.began(Discovered(MAC, 7, ipxe=False, xid=1, secs=0), "r")
         for second in (0, 1):
-            books.turn(second)
-        assert (books.trouble, said) == ("", [])
+            registry_sync.turn(second)
+        assert (registry_sync.trouble, said) == ("", [])
         for second in (2, 3):
-            books.turn(second)
-        assert " is locked: another program has been writing to it all the time" in books.trouble
+            registry_sync.turn(second)
+        assert " is locked: another program keeps writing to it" in registry_sync.trouble
     assert [line["log_level"] for line in said] == ["error"]
-    books.turn(4)
-    assert books.trouble == ""
-    assert said[-1]["event"] == "the registry is written again"
+    registry_sync.turn(4)
+    assert registry_sync.trouble == ""
+    assert said[-1]["event"] == "the registry can be written again"
     assert [boot.mac for boot in registry.latest_boots()] == [MAC]
 
 
-def test_a_registry_that_is_no_longer_there_is_said_once(
+def test_a_registry_that_is_gone_is_reported_once(
     registry: Registry, tmp_path: Path, said: list[dict[str, object]]
 ) -> None:
-    books, _, _ = keep(registry)
+    registry_sync, _, _ = synced(registry)
     (tmp_path / "registry.sqlite3").rename(tmp_path / "elsewhere")
     for second in (0, 1):
-        books.turn(second)
-    assert books.trouble == f"the registry {tmp_path}/registry.sqlite3 was deleted or replaced"
+        registry_sync.turn(second)
+    assert registry_sync.trouble == f"the registry {tmp_path}/registry.sqlite3 was deleted or replaced"
     assert len(said) == 1
     (tmp_path / "elsewhere").rename(tmp_path / "registry.sqlite3")
-    books.turn(2)
-    assert books.trouble == ""
+    registry_sync.turn(2)
+    assert registry_sync.trouble == ""
 
 
 def test_a_fact_that_cannot_be_written_is_written_later(registry: Registry, tmp_path: Path) -> None:
-    books, _, _ = keep(registry)
+    registry_sync, _, _ = synced(registry)
     with (
         Registry(tmp_path / "registry.sqlite3") as other,
         other.transaction(),
@@ -116,25 +114,25 @@ def test_a_fact_that_cannot_be_written_is_written_later(registry: Registry, tmp_
     ):
         registry.set_server("trouble", ["the interface lan0 is gone"])
     assert "trouble" not in registry.server()
-    books.turn(0)
+    registry_sync.turn(0)
     assert registry.server()["trouble"] == ["the interface lan0 is gone"]
 
 
-def test_leases_that_cannot_be_written_are_said_and_written_later(registry: Registry, tmp_path: Path) -> None:
-    box, pending = Reader(registry), ["a lease"]
+def test_leases_that_cannot_be_written_are_reported_and_written_later(registry: Registry, tmp_path: Path) -> None:
+    box, pending = ReadingBox(registry), ["a lease"]
 
     class Leases:
-        """In the place of the DHCP server."""
+        """Stands for the DHCP server."""
 
         def flush(self) -> None:
             with registry.transaction():
                 pending.clear()
 
-    books = RegistrySync(registry, box, Journal(registry, lambda: 1000.0, lambda *_: None), Leases())  # type: ignore[arg-type]
+    registry_sync = RegistrySync(registry, box, Journal(registry, lambda: 1000.0, lambda *_: None), Leases())  # type: ignore[arg-type]
     with Registry(tmp_path / "registry.sqlite3") as other, other.transaction():
         for second in (0, 1, 2):
-            books.turn(second)
-        assert " is locked: another program has been writing to it all the time" in books.trouble
+            registry_sync.turn(second)
+        assert " is locked: another program keeps writing to it" in registry_sync.trouble
         assert pending
-    books.turn(3)
-    assert (books.trouble, pending) == ("", [])
+    registry_sync.turn(3)
+    assert (registry_sync.trouble, pending) == ("", [])

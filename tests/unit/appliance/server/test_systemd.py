@@ -1,4 +1,4 @@
-"""What systemd is told, on a socket of the test's own, and what happens when a task of the server ends."""
+"""What systemd is told, on a socket of the test's own, and what happens when an essential task ends."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ Said = Callable[[], list[str]]
 
 @pytest.fixture(params=["path", "abstract"])
 def said(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Said]:
-    """All messages so far."""
+    """Call it for the messages since the last call."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notify:
         name = str(tmp_path / "notify") if request.param == "path" else f"@netboot-appliance-{os.getpid()}"
         notify.bind(name.replace("@", "\0"))
@@ -58,15 +58,15 @@ async def test_signs_of_life_come_while_the_loop_turns(said: Said) -> None:
     assert set(messages) == {"WATCHDOG=1"}
 
 
-def test_a_systemd_that_does_not_read_stops_nobody(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(systemd, "_PATIENCE", 0.01)
+def test_a_systemd_that_does_not_read_does_not_stop_the_server(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "_SEND_TIMEOUT", 0.01)
     queue = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
     for _ in range(queue + 5):
         systemd.ready()
     assert 0 < len(said()) < queue + 5
 
 
-def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_systemd_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     systemd.ready()
     monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent/socket")
@@ -77,14 +77,14 @@ def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     ("microseconds", "pid", "interval"),
     [
         ("60000000", None, 20.0),
-        ("60000000", str(os.getpid()), 20.0),
+        pytest.param("60000000", str(os.getpid()), 20.0, id="ours"),
         ("60000000", "1", None),  # meant for another process, which started this one
         (None, None, None),
         ("0", None, None),
         ("soon", None, None),
     ],
 )
-def test_a_third_of_the_time_after_which_the_watchdog_bites(
+def test_a_sign_of_life_each_third_of_the_watchdog_s_time(
     monkeypatch: pytest.MonkeyPatch, microseconds: str | None, pid: str | None, interval: float | None
 ) -> None:
     for name, value in (("WATCHDOG_USEC", microseconds), ("WATCHDOG_PID", pid)):
@@ -103,7 +103,7 @@ async def fails() -> None:
 
 
 async def returns() -> None:
-    """A task that may not end, and does."""
+    """Like an essential task that ends."""
 
 
 async def test_a_server_that_is_told_to_stop_has_not_failed() -> None:
@@ -128,7 +128,7 @@ async def test_a_task_that_ends_is_named(ends: Callable[[], Coroutine[None, None
     tasks[0].cancel()
 
 
-async def test_a_task_that_somebody_cancelled_has_ended_as_well() -> None:
+async def test_a_task_that_was_cancelled_has_ended_as_well() -> None:
     task = asyncio.create_task(forever(), name="watch")
     waiting = asyncio.create_task(systemd.until(asyncio.Event(), [task]))
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A conversation with the rules of the DHCP server: `wire >> what a client sends << what is decided`, in words."""
+"""A conversation with the rules of the DHCP server: `wire >> what a client sends << the decision`, in words."""
 
 from ipaddress import IPv4Address, IPv4Network
 from typing import Self
@@ -43,11 +43,11 @@ class Wire:
         self.decision: Decision | None = None
 
     def __rshift__(self, datagram: bytes) -> Self:
-        asked = packet.decode(datagram)
-        assert not isinstance(asked, Ignore)
-        self.decision = self.leasing.decide(asked, BOX, self.now)
+        received = packet.decode(datagram)
+        assert not isinstance(received, Ignore)
+        self.decision = self.leasing.decide(received, BOX, self.now)
         if isinstance(self.decision, Offer):
-            self.leasing.probed(asked.mac, self.decision.address)
+            self.leasing.found_free(received.mac, self.decision.address)
         return self
 
     def __lshift__(self, expected: str) -> Self:
@@ -67,7 +67,7 @@ class Wire:
         assert str(self.decision.lease.address) == address
 
     def restart(self) -> None:
-        """Begin anew with what was written down."""
+        """Start again with the leases that were written down."""
         self.leasing = Leasing(self.leasing.subnets, [BOX], self.leasing.leases())
 
 

@@ -1,4 +1,4 @@
-"""Answers that leave later: after their time, bounded, and never once the server is closed."""
+"""Delayed answers leave after their time, their number is bounded, and none leaves once the server is closed."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from services.dhcp.delayed_send import DelayedSend
 SOON = 0.02
 
 
-async def test_an_answer_leaves_after_its_time_and_not_before() -> None:
+async def test_an_answer_leaves_after_its_delay_and_not_before() -> None:
     left = asyncio.Event()
     start = asyncio.get_running_loop().time()
     DelayedSend().send(SOON, left.set)
@@ -22,7 +22,7 @@ async def test_one_without_a_delay_leaves_at_once() -> None:
     assert left == [1]
 
 
-async def test_beyond_the_bound_an_answer_is_not_kept() -> None:
+async def test_when_too_many_wait_an_answer_leaves_at_once() -> None:
     left = []
     last = asyncio.Event()
     delayed = DelayedSend(most=2)

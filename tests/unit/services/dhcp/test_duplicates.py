@@ -1,8 +1,8 @@
-"""What is a copy of what was heard a moment ago, and how much is remembered."""
+"""Which datagram is a copy of a recent one, and how much is remembered."""
 
 import pytest
 
-from services.dhcp.duplicates import MOST, MOST_REFUSED, WITHIN, Duplicates
+from services.dhcp.duplicates import MOST, MOST_STRANGERS, WITHIN, Duplicates
 from tests.fakes.dhcp_client import DISCOVER, firmware, message
 
 MAC = bytes.fromhex("525400aabb01")
@@ -29,25 +29,26 @@ def discover(mac: bytes = MAC, architecture: int = 0, *, xid: int = 1, secs: int
     ids=["same", "xid", "secs", "late", "flags", "architecture", "another relay", "hops", "cut"],
 )
 def test_only_the_xid_of_a_copy_may_differ(datagram: bytes, peer: tuple[str, int], at: float, copies: bool) -> None:
-    recent = Duplicates()
-    recent.silence(discover(), PEER, 100.0)
-    assert recent.heard[MAC].is_copied_by(datagram, peer, 100.0 + at) is copies
+    duplicates = Duplicates()
+    duplicates.remember_silence(discover(), PEER, 100.0)
+    assert duplicates.requests[MAC].is_copied_by(datagram, peer, 100.0 + at) is copies
 
 
-def test_the_answer_is_kept_around_its_xid() -> None:
-    recent = Duplicates()
-    recent.answer(discover(), PEER, 100.0, b"\2\1\6\0XIDXrest", ("255.255.255.255", 68))
-    assert recent.heard[MAC].answer == (b"\2\1\6\0", b"rest", ("255.255.255.255", 68))
+def test_the_answer_is_kept_without_its_xid() -> None:
+    duplicates = Duplicates()
+    duplicates.remember_answer(discover(), PEER, 100.0, b"\2\1\6\0XIDXrest", ("255.255.255.255", 68))
+    assert duplicates.requests[MAC].answer == (b"\2\1\6\0", b"rest", ("255.255.255.255", 68))
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    recent = Duplicates()
+def test_memory_is_bounded() -> None:
+    duplicates = Duplicates()
     for number in range(3 * MOST):
-        recent.silence(discover(number.to_bytes(6, "big")), PEER, 100.0)
-        assert len(recent.heard) <= MOST
+        duplicates.remember_silence(discover(number.to_bytes(6, "big")), PEER, 100.0)
+        assert len(duplicates.requests) <= MOST
 
 
-def test_so_many_strangers_are_told_of_in_a_time() -> None:
-    recent = Duplicates()
-    assert [recent.may_refuse_aloud(100.0) for _ in range(MOST_REFUSED + 2)] == [True] * MOST_REFUSED + [False] * 2
-    assert recent.may_refuse_aloud(100.0 + WITHIN)
+def test_reports_of_strangers_are_limited() -> None:
+    duplicates = Duplicates()
+    reported = [duplicates.may_report_stranger(100.0) for _ in range(MOST_STRANGERS + 2)]
+    assert reported == [True] * MOST_STRANGERS + [False] * 2
+    assert duplicates.may_report_stranger(100.0 + WITHIN)

@@ -1,4 +1,4 @@
-"""Fingerprints of firmware: the same from boot to boot, and fit for a terminal."""
+"""Fingerprints of firmware: the same from boot to boot, and safe to show on a terminal."""
 
 import pytest
 
@@ -17,12 +17,12 @@ def of(options: list[tuple[int, bytes]], mac: bytes = MAC, xid: int = 1, secs: i
     return fingerprint(found)
 
 
-def test_it_is_the_maker_the_class_the_architecture_and_the_user_class() -> None:
+def test_it_has_the_maker_the_class_the_architecture_and_the_user_class() -> None:
     assert of(firmware(7, undi="003010")) == "52:54:00 PXEClient:Arch:00007:UNDI:003010 7"
     assert of([(93, b"\0\x07\0\x09"), (60, b"PXEClient"), (77, b"gPXE")]) == "52:54:00 PXEClient 7,9 gPXE"
 
 
-def test_another_boot_or_another_pc_of_the_maker_has_the_same() -> None:
+def test_another_boot_or_another_pc_of_the_maker_has_the_same_one() -> None:
     one = of(firmware(0))
     assert one == of(firmware(0), bytes.fromhex("525400000009"), xid=77, secs=28)
     assert one != of(firmware(0), bytes.fromhex("001122aabb01"))
@@ -30,7 +30,7 @@ def test_another_boot_or_another_pc_of_the_maker_has_the_same() -> None:
 
 
 @pytest.mark.parametrize("name", all_captures())
-def test_each_program_of_a_capture_has_one_and_no_more(name: str) -> None:
+def test_each_program_in_a_capture_has_exactly_one(name: str) -> None:
     found = set()
     for datagram in datagrams(name, 67):
         read = packet.decode(datagram.payload)

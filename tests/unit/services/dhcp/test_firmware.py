@@ -4,7 +4,7 @@ import pytest
 
 from services.dhcp.firmware import MACHINES, Machine, pxe_files
 
-# "Processor Architecture Types" of the registry dhcpv6-parameters, by its names for them.
+# "Processor Architecture Types" of the registry dhcpv6-parameters, with the names used there.
 REGISTRY = {
     0: ("x86 BIOS", Machine.BIOS),
     6: ("x86 UEFI", Machine.UEFI_IA32),
@@ -20,7 +20,7 @@ REGISTRY = {
 
 
 @pytest.mark.parametrize(("number", "name", "machine"), [(number, *row) for number, row in REGISTRY.items()])
-def test_a_number_is_the_machine_of_the_registry(number: int, name: str, machine: Machine) -> None:
+def test_each_number_is_the_machine_of_the_registry(number: int, name: str, machine: Machine) -> None:
     assert MACHINES[number] is machine, name
 
 
@@ -28,7 +28,7 @@ def test_every_row_has_its_test() -> None:
     assert set(MACHINES) == set(REGISTRY)
 
 
-def test_what_another_dhcp_server_is_told_is_pxe_alone() -> None:
+def test_another_dhcp_server_is_given_only_pxe_loaders() -> None:
     loaders = {Machine.BIOS: "b", Machine.UEFI_X64: "x.efi", Machine.UEFI_ARM64: "a.efi", Machine.RASPBERRY_PI: "pi"}
     files = pxe_files(loaders)
     assert files == {0: "b", 7: "x.efi", 9: "x.efi", 11: "a.efi"}

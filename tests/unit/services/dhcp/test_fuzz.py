@@ -1,4 +1,4 @@
-"""Hostile and odd DHCP messages through decoding, decision and encoding; what must hold is in tests/fuzz/dhcp.py."""
+"""Hostile and odd DHCP messages through decoding, decision and encoding. tests/fuzz/dhcp.py checks what must hold."""
 
 from ipaddress import IPv4Address
 
@@ -98,7 +98,7 @@ def test_an_answer_to_a_changed_capture_is_sound(captured: Datagram, data: st.Da
     )
 )
 @settings(max_examples=50, deadline=None)
-def test_no_messages_lead_the_dhcp_server_astray(
+def test_no_messages_make_the_dhcp_server_break_its_rules(
     said: list[tuple[int, int, int, int, list[tuple[int, bytes]], str]],
 ) -> None:
     with dhcp.Target() as target:
@@ -108,9 +108,9 @@ def test_no_messages_lead_the_dhcp_server_astray(
 
 
 def test_the_seeds_of_the_fuzzer_are_answered() -> None:
-    """Else it would begin from nothing."""
+    """Otherwise fuzzing would start from nothing."""
     with dhcp.Target() as target:
         for seed in dhcp.seeds():
             target(seed)
-    heard = [hear(seed[2:], ARRIVALS[seed[0]], Profile.STANDARD) for seed in dhcp.seeds()]
-    assert {answer.kind for answer in heard if answer} == {"OFFER", "ACK"}
+    answers = [hear(seed[2:], ARRIVALS[seed[0]], Profile.STANDARD) for seed in dhcp.seeds()]
+    assert {answer.kind for answer in answers if answer} == {"OFFER", "ACK"}

@@ -1,4 +1,4 @@
-"""Leases in time: offers that wait for a probe, ACKs that wait for a commit, and what happens when one goes wrong."""
+"""Offers that wait for a probe, ACKs that wait for a commit, and what happens when one of them fails."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ PATIENCE = 5.0
 
 
 class Table(Neighbours):
-    """A neighbour table of the test's making, of one network."""
+    """A fake neighbour table of one network."""
 
     def __init__(self) -> None:
         super().__init__([])
@@ -40,7 +40,7 @@ class Table(Neighbours):
 
 
 class Room:
-    """A server, with its disk and its table; `sent` is what left."""
+    """A server with its disk and its neighbour table; `sent` are its answers."""
 
     def __init__(self) -> None:
         self.table = Table()
@@ -49,7 +49,7 @@ class Room:
         self.events: list[Event] = []
         self.given: list[tuple[str, bytes, int]] = []
         self.disk_full = False
-        self.refusals = 0
+        self.failed_saves = 0
         self.changed = asyncio.Event()
         self.server = LeaseServer(
             Leasing((LAN, REMOTE), [BOX]),
@@ -64,7 +64,7 @@ class Room:
     def _save(self, leases: Sequence[Lease]) -> None:
         self.changed.set()
         if self.disk_full:
-            self.refusals += 1
+            self.failed_saves += 1
             raise OSError("disk full")
         self.commits.append(list(leases))
 
@@ -86,9 +86,9 @@ class Room:
     async def hear(self, count: int = 1) -> list[str]:
         """The next answers, in words."""
         await self.until(lambda: len(self.sent) >= count)
-        heard = [f"{each.message_type.name} {each.yiaddr}" for each in self.sent]
+        answers = [f"{each.message_type.name} {each.yiaddr}" for each in self.sent]
         self.sent.clear()
-        return heard
+        return answers
 
     async def lease(self, mac: bytes) -> None:
         self.ask(says(DISCOVER, mac))
@@ -114,26 +114,26 @@ async def test_an_offer_waits_for_its_probe_and_is_probed_once() -> None:
     assert room.table.nudged == [FIRST]
 
 
-async def test_the_client_itself_at_its_address_is_no_conflict() -> None:
+async def test_a_client_that_already_uses_its_address_is_not_a_conflict() -> None:
     room = Room()
     room.table.entries[FIRST] = Sighting(MacAddress.from_bytes(A), fresh=True)
     room.ask(says(DISCOVER, A))
     assert await room.hear() == ["OFFER 10.77.0.100"]
 
 
-async def test_an_address_at_which_a_stranger_answers_is_blocked_and_another_one_offered() -> None:
+async def test_an_address_where_another_machine_answers_is_blocked_and_another_one_offered() -> None:
     room = Room()
-    stranger = MacAddress.from_bytes(C)
-    room.table.entries[FIRST] = Sighting(stranger, fresh=True)
+    other = MacAddress.from_bytes(C)
+    room.table.entries[FIRST] = Sighting(other, fresh=True)
     room.ask(says(DISCOVER, A))
     assert await room.hear() == ["OFFER 10.77.0.101"]
     assert room.table.nudged == [FIRST, SECOND]
     assert [(each.address, each.mac, each.state) for commit in room.commits for each in commit] == [
-        (FIRST, stranger, State.BLOCKED)
+        (FIRST, other, State.BLOCKED)
     ]
 
 
-async def test_an_old_neighbour_may_be_gone_so_its_address_only_rests() -> None:
+async def test_an_old_neighbour_may_be_gone_so_its_address_is_not_blocked() -> None:
     room = Room()
     room.table.entries[FIRST] = Sighting(MacAddress.from_bytes(C), fresh=False)
     room.ask(says(DISCOVER, A))
@@ -141,7 +141,7 @@ async def test_an_old_neighbour_may_be_gone_so_its_address_only_rests() -> None:
     assert room.commits == []
 
 
-async def test_where_every_address_is_taken_the_client_hears_nothing() -> None:
+async def test_a_client_gets_no_answer_when_every_address_is_taken() -> None:
     room = Room()
     for address in LAN.dynamic:
         room.table.entries[address] = Sighting(MacAddress.from_bytes(C), fresh=True)
@@ -151,7 +151,7 @@ async def test_where_every_address_is_taken_the_client_hears_nothing() -> None:
     assert (room.sent, room.events) == ([], [full])
 
 
-async def test_a_relay_of_an_unknown_network_is_worth_a_line() -> None:
+async def test_a_relay_of_an_unknown_network_is_reported() -> None:
     room = Room()
     room.ask(says(DISCOVER, A, giaddr="10.99.0.1"))
     assert room.events == [Ignored("dhcp", str(MacAddress.from_bytes(A)), Reason.NO_POOL, "relay 10.99.0.1")]
@@ -179,7 +179,7 @@ async def test_an_ack_leaves_after_its_lease_is_written_and_many_share_a_commit(
     assert [len(commit) for commit in room.commits] == [3]
 
 
-async def test_who_gets_an_address_anew_is_told_before_the_client_is() -> None:
+async def test_a_new_lease_is_reported_before_its_client_is_told() -> None:
     room = Room()
     await room.lease(A)
     assert room.given == [("10.77.0.100", A, 0)]
@@ -188,7 +188,7 @@ async def test_who_gets_an_address_anew_is_told_before_the_client_is() -> None:
     assert len(room.given) == 1
 
 
-async def test_what_cannot_be_written_is_acknowledged_from_memory_and_written_later() -> None:
+async def test_a_lease_that_cannot_be_written_is_acknowledged_from_memory_and_written_later() -> None:
     room = Room()
     await room.lease(A)
     room.commits.clear()
@@ -196,26 +196,26 @@ async def test_what_cannot_be_written_is_acknowledged_from_memory_and_written_la
     room.ask(says(DISCOVER, B))
     assert await room.hear() == ["OFFER 10.77.0.101"]
     room.ask(says(REQUEST, B, wants="10.77.0.101", server=str(BOX)))
-    await room.until(lambda: room.refusals == 1)
+    await room.until(lambda: room.failed_saves == 1)
     assert room.sent == [], "another process may have written for a moment"
     room.ask(says(REQUEST, A, ciaddr="10.77.0.100"))
     with pytest.raises(OSError, match="disk full"):
         room.server.flush()
     assert await room.hear(2) == ["ACK 10.77.0.101", "ACK 10.77.0.100"]
     room.ask(says(REQUEST, A, ciaddr="10.77.0.100"))
-    assert [str(each.yiaddr) for each in room.sent] == ["10.77.0.100"], "now nothing is waited for"
-    assert (room.refusals, room.commits) == (2, [])
+    assert [str(each.yiaddr) for each in room.sent] == ["10.77.0.100"], "now ACKs do not wait"
+    assert (room.failed_saves, room.commits) == (2, [])
     room.disk_full = False
     room.server.flush()
     room.server.flush()
     assert [{str(each.address) for each in commit} for commit in room.commits] == [{"10.77.0.100", "10.77.0.101"}]
 
 
-async def test_an_ack_waits_out_a_moment_in_which_another_process_writes() -> None:
+async def test_an_ack_waits_while_another_process_writes_for_a_moment() -> None:
     room = Room()
     room.disk_full = True
     room.ask(says(REQUEST, A, ciaddr="10.77.0.100"))
-    await room.until(lambda: room.refusals == 1)
+    await room.until(lambda: room.failed_saves == 1)
     room.disk_full = False
     assert room.sent == []
     room.server.flush()
@@ -228,7 +228,7 @@ async def test_an_ack_waits_out_a_moment_in_which_another_process_writes() -> No
     assert [len(commit) for commit in room.commits] == [1]
 
 
-async def test_what_was_not_written_when_it_was_closed_can_still_be() -> None:
+async def test_leases_that_were_not_written_at_close_can_be_written_later() -> None:
     room = Room()
     room.disk_full = True
     room.ask(says(REQUEST, A, ciaddr="10.77.0.100"))
@@ -240,7 +240,7 @@ async def test_what_was_not_written_when_it_was_closed_can_still_be() -> None:
     assert room.sent == []
 
 
-async def test_what_a_client_gives_back_is_written_too() -> None:
+async def test_a_declined_address_is_written_too() -> None:
     room = Room()
     await room.lease(A)
     room.commits.clear()
@@ -256,7 +256,7 @@ async def test_a_refusal_needs_neither_probe_nor_commit() -> None:
     assert [each.message_type for each in room.sent] == [MessageType.NAK]
 
 
-async def test_closing_writes_what_is_not_written_and_offers_nothing_more() -> None:
+async def test_closing_writes_the_unsaved_leases_and_offers_nothing_more() -> None:
     room = Room()
     room.ask(says(REQUEST, A, ciaddr="10.77.0.100"))
     room.ask(says(DISCOVER, B))

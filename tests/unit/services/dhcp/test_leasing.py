@@ -1,4 +1,4 @@
-"""Who gets which address, state by state of RFC 2131 section 4.3; the conversations are those of figure 5."""
+"""Who gets which address, state by state of RFC 2131 section 4.3; the conversations follow its figure 5."""
 
 from ipaddress import IPv4Address
 
@@ -50,7 +50,7 @@ def test_a_client_gets_the_address_it_asks_for_where_that_is_free(wire: Wire) ->
     wire >> says(DISCOVER, C, wants="10.77.0.9") << f"OFFER {SECOND} after a probe"
 
 
-def test_one_boot_with_other_client_ids_keeps_its_address(wire: Wire) -> None:
+def test_one_boot_with_several_client_ids_keeps_its_address(wire: Wire) -> None:
     """Firmware, iPXE and the live system: option 61 differs, the MAC address does not."""
     wire.lease(A, SECOND)
     wire >> says(DISCOVER, A) << f"OFFER {SECOND}"
@@ -89,7 +89,7 @@ def test_selecting_an_address_of_somebody_else_is_refused(wire: Wire) -> None:
     wire >> says(REQUEST, B, wants=US, server=US) << "NAK"
 
 
-def test_selecting_after_a_restart_takes_what_was_offered_before_it(wire: Wire) -> None:
+def test_an_offer_from_before_a_restart_can_still_be_taken(wire: Wire) -> None:
     wire >> says(DISCOVER, A) << f"OFFER {FIRST} after a probe"
     wire.restart()
     wire >> says(REQUEST, A, wants=FIRST, server=US) << f"ACK {FIRST}"
@@ -102,7 +102,7 @@ def test_rebooting_with_its_address_is_acknowledged_even_late(wire: Wire) -> Non
     wire >> says(REQUEST, A, wants=FIRST) << f"ACK {FIRST}"
 
 
-def test_rebooting_with_another_address_than_ours_is_refused(wire: Wire) -> None:
+def test_rebooting_with_an_address_that_is_not_its_own_is_refused(wire: Wire) -> None:
     wire.lease(A, FIRST)
     wire >> says(REQUEST, A, wants=SECOND) << "NAK"
     wire >> says(REQUEST, B, wants=FIRST) << "NAK"
@@ -126,8 +126,8 @@ def test_renewing_and_rebinding_prolong_the_lease(wire: Wire) -> None:
     assert [lease.expires for lease in wire.leasing.leases()] == [wire.now + 1000]
 
 
-def test_renewing_what_we_lost_the_record_of_goes_on(wire: Wire) -> None:
-    """The box's disk was lost: whoever uses an address of the pool goes on with it, and nobody else gets it."""
+def test_renewing_a_lease_that_we_lost_the_record_of_works(wire: Wire) -> None:
+    """The box's disk was lost: a PC that uses an address of the pool keeps it, and nobody else gets it."""
     wire >> says(REQUEST, A, ciaddr=SECOND) << f"ACK {SECOND}"
     wire >> says(DISCOVER, B, wants=SECOND) << f"OFFER {FIRST} after a probe"
 
@@ -147,11 +147,11 @@ def test_rebinding_on_the_wrong_network_is_refused(wire: Wire) -> None:
     wire >> says(REQUEST, A, ciaddr="192.168.1.7") << "NAK"
 
 
-def test_a_request_for_nothing_is_malformed(wire: Wire) -> None:
+def test_a_request_for_no_address_is_malformed(wire: Wire) -> None:
     wire >> says(REQUEST, A) << "silence: MALFORMED"
 
 
-def test_a_released_address_stays_its_clients_as_long_as_there_are_others(wire: Wire) -> None:
+def test_a_released_address_is_kept_for_its_client_while_there_are_others(wire: Wire) -> None:
     wire.lease(A, FIRST)
     wire >> says(RELEASE, B, ciaddr=FIRST, server=US) << "silence: NO_LEASE"
     wire >> says(RELEASE, A, ciaddr=FIRST, server=OTHER) << "silence: NOT_FOR_US"
@@ -161,7 +161,7 @@ def test_a_released_address_stays_its_clients_as_long_as_there_are_others(wire: 
     wire >> says(DISCOVER, A) << f"OFFER {FIRST} after a probe"
 
 
-def test_the_address_that_ended_first_is_given_away_first(wire: Wire) -> None:
+def test_the_address_whose_lease_ended_first_is_given_away_first(wire: Wire) -> None:
     for mac, address in ((A, FIRST), (B, SECOND), (C, THIRD)):
         wire.lease(mac, address)
         wire.wait(10)
@@ -172,7 +172,7 @@ def test_the_address_that_ended_first_is_given_away_first(wire: Wire) -> None:
     wire >> says(DISCOVER, stranger) << f"OFFER {SECOND} after a probe"
 
 
-def test_a_declined_address_is_nobodys_for_a_while(wire: Wire) -> None:
+def test_a_declined_address_is_not_offered_for_a_while(wire: Wire) -> None:
     wire.lease(A, FIRST)
     wire >> says(DECLINE, B, wants=FIRST, server=US) << "silence: NO_LEASE"
     wire >> says(DECLINE, A, wants=FIRST, server=OTHER) << "silence: NOT_FOR_US"
@@ -205,9 +205,9 @@ def test_an_offer_that_is_not_taken_is_free_again(wire: Wire) -> None:
     wire >> says(REQUEST, A, wants=FIRST, server=US) << "NAK"
 
 
-def test_a_stranger_at_an_address_blocks_it(wire: Wire) -> None:
+def test_another_machine_at_an_address_blocks_it(wire: Wire) -> None:
     wire >> says(DISCOVER, A) << f"OFFER {FIRST} after a probe"
-    blocked = wire.leasing.met(
+    blocked = wire.leasing.found_taken(
         MacAddress.from_bytes(A), IPv4Address(FIRST), MacAddress.from_bytes(C), sure=True, now=wire.now
     )
     assert blocked == Lease(
@@ -217,14 +217,16 @@ def test_a_stranger_at_an_address_blocks_it(wire: Wire) -> None:
     wire >> says(DISCOVER, A) << f"OFFER {SECOND} after a probe"
 
 
-@pytest.mark.parametrize(("sure", "stranger"), [(False, C), (True, B)])
-def test_an_address_whose_last_holder_may_still_be_there_rests(wire: Wire, sure: bool, stranger: bytes) -> None:
-    """The kernel knows an old neighbour, which may have left since; or it is the one whose lease ended."""
+@pytest.mark.parametrize(("sure", "other"), [(False, C), (True, B)])
+def test_an_address_whose_last_holder_may_still_be_there_is_not_offered_for_a_moment(
+    wire: Wire, sure: bool, other: bytes
+) -> None:
+    """The kernel knows an old neighbour, which may have left since; or it is the client whose lease ended."""
     wire.lease(B, FIRST)
     wire.wait(1001)
     wire >> says(DISCOVER, A, wants=FIRST) << f"OFFER {FIRST} after a probe"
-    met = MacAddress.from_bytes(stranger)
-    assert wire.leasing.met(MacAddress.from_bytes(A), IPv4Address(FIRST), met, sure=sure, now=wire.now) is None
+    there = MacAddress.from_bytes(other)
+    assert wire.leasing.found_taken(MacAddress.from_bytes(A), IPv4Address(FIRST), there, sure, wire.now) is None
     wire >> says(DISCOVER, A, wants=FIRST) << f"OFFER {SECOND} after a probe"
     wire.wait(SUSPENDED_SECONDS + OFFER_SECONDS)
     wire >> says(DISCOVER, C, wants=FIRST) << f"OFFER {FIRST} after a probe"
@@ -235,11 +237,11 @@ def test_a_relays_network_decides_the_pool(wire: Wire) -> None:
     wire >> says(DISCOVER, A, giaddr=RELAY) << "OFFER 10.88.0.100 after a probe"
     wire >> says(REQUEST, A, wants="10.88.0.100", server=US, giaddr=RELAY) << "ACK 10.88.0.100"
     wire >> says(DISCOVER, A, giaddr="10.99.0.1") << "silence: NO_POOL"
-    # In each of the two networks it keeps its own.
+    # It keeps its own address in each of the two networks.
     wire >> says(DISCOVER, A) << f"OFFER {FIRST}"
 
 
-def test_a_client_behind_a_relay_renews_past_it(wire: Wire) -> None:
+def test_a_client_behind_a_relay_renews_by_unicast(wire: Wire) -> None:
     wire.lease(A, "10.88.0.105", giaddr=RELAY)
     wire >> says(REQUEST, A, ciaddr="10.88.0.105") << "ACK 10.88.0.105, renewed"
     wire >> says(REQUEST, B, ciaddr="10.88.0.105") << "NAK"

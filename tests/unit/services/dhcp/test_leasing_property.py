@@ -1,4 +1,4 @@
-"""Whatever many clients say in whatever order, no address has two of them: RFC 2131's first duty of a server."""
+"""Whatever clients send in whatever order, no two of them have one address: the first duty of a server in RFC 2131."""
 
 from ipaddress import IPv4Address
 
@@ -41,7 +41,7 @@ POOLS = {*LAN.dynamic, *REMOTE.dynamic}
 
 
 class Room(RuleBasedStateMachine):
-    """Clients that believe what they are told: `has` is who uses which address until when, by its own clock."""
+    """Clients that do as they are told: `has` is who uses which address, and until when."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,18 +53,18 @@ class Room(RuleBasedStateMachine):
         self.held: dict[bytes, tuple[IPv4Address, float]] = {}
 
     def _say(self, mac: bytes, datagram: bytes) -> Decision:
-        asked = packet.decode(datagram)
-        assert not isinstance(asked, Ignore)
-        decision = self.leasing.decide(asked, BOX, self.now)
+        received = packet.decode(datagram)
+        assert not isinstance(received, Ignore)
+        decision = self.leasing.decide(received, BOX, self.now)
         for lease in self.leasing.changes():
             self.written[lease.address] = lease
-        if asked.message_type in (REQUEST, DECLINE):
+        if received.message_type in (REQUEST, DECLINE):
             self.held.pop(mac, None)
         match decision:
             case Offer(address):
                 self._check(mac, address)
-                self.leasing.probed(asked.mac, address)
-                self.offered[mac] = (address, str(asked.giaddr))
+                self.leasing.found_free(received.mac, address)
+                self.offered[mac] = (address, str(received.giaddr))
                 self.held[mac] = (address, self.now + OFFER_SECONDS)
             case LeaseGrant(lease, subnet):
                 self._check(mac, lease.address)
@@ -72,12 +72,12 @@ class Room(RuleBasedStateMachine):
                 for address in [a for a, (user, _) in self.has.items() if user == mac and a in subnet.network]:
                     del self.has[address]
                 self.has[lease.address] = (mac, self.now + subnet.lease_seconds)
-            case Refusal() if asked.ciaddr in self.has and self.has[asked.ciaddr][0] == mac:
-                del self.has[asked.ciaddr]
+            case Refusal() if received.ciaddr in self.has and self.has[received.ciaddr][0] == mac:
+                del self.has[received.ciaddr]
         return decision
 
     def _check(self, mac: bytes, address: IPv4Address) -> None:
-        """Nobody else uses it or was offered it, and it is of the pool or the client's own static one."""
+        """Nobody else uses the address or was offered it, and it is in the pool or is the client's static one."""
         user, until = self.has.get(address, (mac, 0.0))
         assert user == mac or until <= self.now, f"{address} is in use"
         others = [held for other, held in self.held.items() if other != mac]
@@ -108,7 +108,7 @@ class Room(RuleBasedStateMachine):
     @rule(kind=KINDS, mac=CLIENTS, wants=ADDRESSES, server=SERVERS, ciaddr=ADDRESSES, giaddr=GIADDRS)
     def say_anything(self, kind: int, mac: bytes, wants: str, server: str, ciaddr: str, giaddr: str) -> None:
         datagram = says(kind, mac, wants=wants, server=server, ciaddr=ciaddr or NOWHERE, giaddr=giaddr)
-        if kind in (RELEASE, DECLINE):  # what its own client, or one that took its MAC address, gives back
+        if kind in (RELEASE, DECLINE):  # given back by its client, or by another one with the same MAC address
             given = IPv4Address(ciaddr or NOWHERE) if kind == RELEASE else IPv4Address(wants or NOWHERE)
             if self.has.get(given, (b"", 0.0))[0] == mac:
                 del self.has[given]
@@ -124,7 +124,7 @@ class Room(RuleBasedStateMachine):
         self.held.clear()
 
     @invariant()
-    def what_is_written_down_is_what_clients_have(self) -> None:
+    def the_leases_that_clients_have_are_written_down(self) -> None:
         for address, (mac, until) in self.has.items():
             if until > self.now:
                 lease = self.written[address]

@@ -1,4 +1,4 @@
-"""The DHCP codec: tolerant in, strict out, and no bytes whatever make it raise."""
+"""The DHCP codec: it reads tolerantly, writes strictly, and no bytes make it raise."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -88,14 +88,14 @@ def test_an_option_in_several_pieces_is_joined() -> None:
 @pytest.mark.parametrize(
     "broken", [(54, b"\x0a\x4d"), (57, b"\x05"), (50, b""), (119, b"\xc0\x00\xc0\x02"), (53, b""), (81, b"")]
 )
-def test_an_unreadable_option_hides_none_behind_it(broken: tuple[int, bytes]) -> None:
+def test_an_unreadable_option_does_not_hide_those_behind_it(broken: tuple[int, bytes]) -> None:
     found = decoded([broken, *firmware(7), broken, (77, b"iPXE")])
     assert found.vendor_class == "PXEClient:Arch:00007:UNDI:002001"
     assert found.architectures == (7,)
     assert found.user_classes == ("iPXE",)
 
 
-def test_what_stands_behind_the_end_mark_is_not_read() -> None:
+def test_bytes_behind_the_end_mark_are_not_read() -> None:
     found = packet.decode(message(DISCOVER, MAC, [(60, b"MSFT 5.0")]) + b"\x4d\x04iPXE\x3c\x03PXE")
     assert isinstance(found, Message)
     assert (found.vendor_class, found.user_classes) == ("MSFT 5.0", ())
@@ -107,7 +107,7 @@ def test_a_missing_end_mark_and_a_cut_option_lose_only_that_option() -> None:
     assert (found.architectures, found.user_classes) == ((0,), ())
 
 
-def test_bootp_without_a_message_type_is_no_netboot() -> None:
+def test_bootp_without_a_message_type_is_not_a_network_boot() -> None:
     datagram = message(DISCOVER, MAC)
     assert packet.decode(datagram[:240] + b"\xff" + bytes(60)) == Ignore(Reason.NOT_NETBOOT)
 
@@ -128,7 +128,7 @@ GOOD = message(DISCOVER, MAC, firmware(0))
     ],
     ids=["empty", "no options", "a reply", "InfiniBand", "a long address", "another cookie", "too long"],
 )
-def test_what_is_no_request_of_an_ethernet_client_is_malformed(datagram: bytes) -> None:
+def test_anything_but_a_request_of_an_ethernet_client_is_malformed(datagram: bytes) -> None:
     assert packet.peek(datagram) == MALFORMED
     assert packet.decode(datagram) == MALFORMED
 
@@ -255,6 +255,6 @@ def test_a_reply_that_does_not_fit_is_not_written(wrong: Reply) -> None:
     st.lists(st.tuples(st.integers(1, 254), st.binary(max_size=255)), max_size=8, unique_by=lambda each: each[0]),
 )
 @settings(max_examples=100, deadline=None)
-def test_whatever_fits_is_written_as_it_is(xid: int, options: list[tuple[int, bytes]]) -> None:
+def test_any_reply_that_fits_is_written_as_it_is(xid: int, options: list[tuple[int, bytes]]) -> None:
     answer = Answer.parse(packet.encode(dataclasses.replace(REPLY, xid=xid, options=tuple(options))))
     assert (answer.xid, list(answer.options.items())) == (xid, options)

@@ -1,4 +1,4 @@
-"""What packet.py reads is what scapy reads, field by field."""
+"""packet.py reads the same as scapy, field by field."""
 
 from ipaddress import IPv4Address
 from typing import Any
@@ -29,7 +29,7 @@ options = st.lists(st.one_of(plain, addresses, known, kinds), max_size=12)
 
 
 def scapy_reads(datagram: bytes) -> dict[str, Any] | None:
-    """The header, and the options that we read as bytes; None where scapy gives up at an option that is there whole."""
+    """The header, and the options that we read, as bytes; None where scapy gives up at an option that is complete."""
     header = BOOTP(datagram)
     found = dict.fromkeys(map(int, Option), b"")
     for option in getattr(header.payload, "options", []):
@@ -89,7 +89,7 @@ def assert_same(datagram: bytes) -> None:
         assert address == (IPv4Address(value[code]) if len(value[code]) == 4 else None)
 
 
-def test_of_every_captured_request() -> None:
+def test_every_captured_request_is_read_the_same() -> None:
     assert REQUESTS
     for datagram in REQUESTS:
         assert_same(datagram)
@@ -97,14 +97,16 @@ def test_of_every_captured_request() -> None:
 
 @given(options, st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_of_whatever_options(some: list[tuple[int, bytes]], xid: int, secs: int, flags: int, boots: bool) -> None:
+def test_any_options_are_read_the_same(
+    some: list[tuple[int, bytes]], xid: int, secs: int, flags: int, boots: bool
+) -> None:
     more = [*(firmware(7) if boots else []), *some]
     assert_same(message(1, MAC, more, xid=xid, secs=secs, flags=flags, ciaddr="10.0.0.9", giaddr="10.0.0.1"))
 
 
 @given(st.sampled_from(REQUESTS), st.integers(0, 400), st.binary(max_size=4), st.integers(241, 700))
 @settings(max_examples=300, deadline=None)
-def test_of_captured_requests_that_were_damaged(datagram: bytes, at: int, change: bytes, end: int) -> None:
+def test_damaged_captures_are_read_the_same(datagram: bytes, at: int, change: bytes, end: int) -> None:
     damaged = (datagram[: 240 + at] + change + datagram[240 + at + len(change) :])[:end]
     assume(not isinstance(packet.peek(damaged), Ignore))
     assert_same(damaged)

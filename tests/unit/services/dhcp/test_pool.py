@@ -1,4 +1,4 @@
-"""Ranges of addresses, and what a subnet has to give."""
+"""Ranges of addresses, and the addresses that a subnet gives away."""
 
 from ipaddress import IPv4Address, IPv4Network
 
@@ -18,7 +18,7 @@ def test_a_range_is_read_and_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "10.77.0.1-", "10.77.0.0/24", "10.77.0.1-10", "10.77.0.1-10.77.0.256"])
-def test_nonsense_is_no_range(text: str) -> None:
+def test_other_text_is_not_a_range(text: str) -> None:
     with pytest.raises(ValueError, match="write it as"):
         AddressRange.parse(text)
 

@@ -1,4 +1,4 @@
-"""The DHCP sockets without sockets: what becomes of requests that are read together, and of copies."""
+"""The DHCP server without sockets: requests that are read together, and copies of requests."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.dhcp.duplicates import MOST_REFUSED, WITHIN
+from services.dhcp.duplicates import MOST_STRANGERS, WITHIN
 from services.dhcp.message import Peer
 from services.dhcp.plan import BootPlan
 from services.dhcp.server import ProxyDhcp
@@ -20,17 +20,17 @@ PEER = (NOWHERE, 68)
 LEASED = "10.77.0.100"
 
 
-class Desk:
-    """A server that takes down what it says and sends, in order: events, answers, and "commit"."""
+class RecordedServer:
+    """A server, and a log of its events, its answers and its commits ("commit"), in order."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.file = "loader"
-        self.full = False
+        self.disk_full = False
         self.basis: tuple[object, ...] = (object(), object())
         self.allowed = {int.from_bytes(each, "big") for each in (PC, OTHER)}
         self.log: list[Any] = []
-        self.box = ProxyDhcp(
+        self.server = ProxyDhcp(
             "lan0",
             BOX,
             allowed=lambda value: value in self.allowed,
@@ -42,25 +42,25 @@ class Desk:
         )
 
     def commit(self) -> None:
-        """Of what was opened."""
-        if self.full:
+        """Write down the boots that were opened."""
+        if self.disk_full:
             raise OSError("no space left on device")
         self.log.append("commit")
 
     def send(self, datagram: bytes, _: Peer) -> None:
-        """In the place of a socket."""
+        """As a UdpPort does."""
         self.log.append(Answer.parse(datagram))
 
     def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
-        """The same."""
+        """As a UdpPort does."""
         for answer in answers:
             self.send(*answer)
 
     def hear(self, *datagrams: bytes, port: int = 67) -> list[Any]:
-        """Hand in what was read together; what was said and sent since."""
+        """Hand in datagrams that were read together, and return what was logged since."""
         self.log.clear()
         peer = PEER if port == 67 else (LEASED, port)
-        self.box.hear(cast(Any, self), port, [(each, peer) for each in datagrams])
+        self.server.handle(cast(Any, self), port, [(each, peer) for each in datagrams])
         return list(self.log)
 
 
@@ -68,103 +68,102 @@ def discover(mac: bytes = PC, *, xid: int = 1, secs: int = 0) -> bytes:
     return message(DISCOVER, mac, firmware(7), xid=xid, secs=secs)
 
 
-def kinds(said: Sequence[Any]) -> list[str]:
-    return [each if isinstance(each, str) else type(each).__name__ for each in said]
+def kinds(log: Sequence[Any]) -> list[str]:
+    return [each if isinstance(each, str) else type(each).__name__ for each in log]
 
 
-def answers(said: Sequence[Any]) -> list[Answer]:
-    return [each for each in said if isinstance(each, Answer)]
+def answers(log: Sequence[Any]) -> list[Answer]:
+    return [each for each in log if isinstance(each, Answer)]
 
 
 def test_boots_of_a_batch_are_committed_once_and_before_any_offer() -> None:
-    assert kinds(Desk().hear(discover(), discover(OTHER))) == [
+    assert kinds(RecordedServer().hear(discover(), discover(OTHER))) == [
         *("Discovered", "Discovered", "commit"),
         *("Answer", "Offered", "Answer", "Offered"),
     ]
 
 
-def test_what_waited_with_its_retry_is_told_one_after_the_other() -> None:
-    """As the adaptive responder would have heard it, had the server read each as it came."""
-    said = Desk().hear(discover(), discover(OTHER), discover(secs=4))
-    events = [each for each in said if isinstance(each, Discovered | Offered) and bytes(each.mac) == PC]
+def test_a_request_and_its_retry_in_one_batch_are_handled_one_after_the_other() -> None:
+    """The box learns about firmware from this order: it is as if the server had read each request when it came."""
+    log = RecordedServer().hear(discover(), discover(OTHER), discover(secs=4))
+    events = [each for each in log if isinstance(each, Discovered | Offered) and bytes(each.mac) == PC]
     assert kinds(events) == ["Discovered", "Offered", "Discovered", "Offered"]
     assert [each.secs for each in events if isinstance(each, Discovered)] == [0, 4]
 
 
-def test_a_copy_in_the_same_batch_is_one() -> None:
-    said = Desk().hear(discover(xid=1), discover(xid=2), discover(xid=3))
-    assert sorted(answer.xid for answer in answers(said)) == [1, 2, 3]
-    assert [kinds(said).count(kind) for kind in ("Discovered", "Offered")] == [1, 1]
+def test_a_copy_in_the_same_batch_is_recognised() -> None:
+    log = RecordedServer().hear(discover(xid=1), discover(xid=2), discover(xid=3))
+    assert sorted(answer.xid for answer in answers(log)) == [1, 2, 3]
+    assert [kinds(log).count(kind) for kind in ("Discovered", "Offered")] == [1, 1]
 
 
 def test_a_copy_gets_the_same_bytes_but_for_its_xid() -> None:
-    desk = Desk()
-    (first,) = answers(desk.hear(discover(xid=1)))
-    desk.now += WITHIN / 2
-    said = desk.hear(*[discover(xid=xid) for xid in range(2, 200)])
-    assert said[:-1] == [replace(first, xid=xid) for xid in range(2, 200)]
-    assert said[-1] == "commit"
+    server = RecordedServer()
+    (first,) = answers(server.hear(discover(xid=1)))
+    server.now += WITHIN / 2
+    log = server.hear(*[discover(xid=xid) for xid in range(2, 200)])
+    assert log[:-1] == [replace(first, xid=xid) for xid in range(2, 200)]
+    assert log[-1] == "commit"
 
 
 @pytest.mark.parametrize("secs", [0, 1, 4])
 def test_a_retry_of_the_firmware_is_never_taken_for_a_copy(secs: int) -> None:
-    """Whoever counts secs says so, and who does not waits longer than a copy is known."""
-    desk = Desk()
-    desk.hear(discover())
-    desk.now += WITHIN if secs == 0 else 0.1
-    assert kinds(desk.hear(discover(secs=secs))) == ["Discovered", "commit", "Answer", "Offered"]
+    """Firmware either counts secs, or waits longer than a copy is remembered."""
+    server = RecordedServer()
+    server.hear(discover())
+    server.now += WITHIN if secs == 0 else 0.1
+    assert kinds(server.hear(discover(secs=secs))) == ["Discovered", "commit", "Answer", "Offered"]
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_nothing_is_repeated_that_rests_on_what_has_changed(which: int) -> None:
-    desk = Desk()
-    desk.hear(discover())
-    desk.file = "another"
-    desk.basis = tuple(object() if each == which else kept for each, kept in enumerate(desk.basis))
-    (answer,) = answers(desk.hear(discover()))
+def test_no_answer_is_repeated_after_a_change_of_its_basis(which: int) -> None:
+    server = RecordedServer()
+    server.hear(discover())
+    server.file = "another"
+    server.basis = tuple(object() if each == which else kept for each, kept in enumerate(server.basis))
+    (answer,) = answers(server.hear(discover()))
     assert answer.file == "another"
 
 
-def test_who_asks_anew_is_told_anew_by_the_boot_server_too() -> None:
-    """Firmware that took the first offer in vain may be offered another one, and asks port 4011 what it always asks."""
-    desk, asked = Desk(), message(REQUEST, PC, firmware(7), ciaddr=LEASED)
-    desk.hear(discover())
-    assert [answer.file for answer in answers(desk.hear(asked, port=4011))] == ["loader"]
-    desk.file = "another"
-    desk.hear(discover(secs=4))
-    assert [answer.file for answer in answers(desk.hear(asked, port=4011))] == ["another"]
+def test_after_a_new_discover_port_4011_is_answered_anew_too() -> None:
+    """Firmware that could not boot from the first offer may get another one, and asks port 4011 the same as before."""
+    server, asked = RecordedServer(), message(REQUEST, PC, firmware(7), ciaddr=LEASED)
+    server.hear(discover())
+    assert [answer.file for answer in answers(server.hear(asked, port=4011))] == ["loader"]
+    server.file = "another"
+    server.hear(discover(secs=4))
+    assert [answer.file for answer in answers(server.hear(asked, port=4011))] == ["another"]
 
 
-def test_who_is_taken_from_the_list_gets_nothing_from_memory() -> None:
-    desk = Desk()
-    desk.hear(discover())
-    desk.allowed.clear()
-    desk.basis = (object(), desk.basis[1])
-    assert kinds(desk.hear(discover())) == ["Ignored", "commit"]
+def test_a_pc_that_was_removed_from_the_allowlist_gets_nothing_from_memory() -> None:
+    server = RecordedServer()
+    server.hear(discover())
+    server.allowed.clear()
+    server.basis = (object(), server.basis[1])
+    assert kinds(server.hear(discover())) == ["Ignored", "commit"]
 
 
-def test_who_comes_onto_the_list_is_not_silenced_by_memory() -> None:
-    desk = Desk()
-    desk.allowed.clear()
-    assert kinds(desk.hear(discover())) == ["Ignored", "commit"]
-    assert kinds(desk.hear(discover())) == ["commit"]
-    desk.allowed.add(int.from_bytes(PC, "big"))
-    desk.basis = (object(), desk.basis[1])
-    assert len(answers(desk.hear(discover()))) == 1
+def test_a_pc_that_was_added_to_the_allowlist_is_not_silenced_by_memory() -> None:
+    server = RecordedServer()
+    server.allowed.clear()
+    assert kinds(server.hear(discover())) == ["Ignored", "commit"]
+    assert kinds(server.hear(discover())) == ["commit"]
+    server.allowed.add(int.from_bytes(PC, "big"))
+    server.basis = (object(), server.basis[1])
+    assert len(answers(server.hear(discover()))) == 1
 
 
-def test_a_flood_of_strangers_says_only_so_much() -> None:
-    desk = Desk()
-    desk.allowed.clear()
-    strangers = [discover(number.to_bytes(6, "big")) for number in range(2 * MOST_REFUSED)]
-    said: list[Event] = [each for each in desk.hear(*strangers) if isinstance(each, Ignored)]
-    assert len(said) == MOST_REFUSED
+def test_a_flood_of_strangers_is_reported_only_so_often() -> None:
+    server = RecordedServer()
+    server.allowed.clear()
+    strangers = [discover(number.to_bytes(6, "big")) for number in range(2 * MOST_STRANGERS)]
+    log: list[Event] = [each for each in server.hear(*strangers) if isinstance(each, Ignored)]
+    assert len(log) == MOST_STRANGERS
 
 
-def test_a_boot_that_cannot_be_committed_is_offered_to_nobody() -> None:
-    desk = Desk()
-
-    desk.full = True
-    assert kinds(desk.hear(discover())) == ["Discovered"]
-    desk.full = False
-    assert len(answers(desk.hear(discover()))) == 1
+def test_a_boot_that_cannot_be_committed_is_not_offered() -> None:
+    server = RecordedServer()
+    server.disk_full = True
+    assert kinds(server.hear(discover())) == ["Discovered"]
+    server.disk_full = False
+    assert len(answers(server.hear(discover()))) == 1

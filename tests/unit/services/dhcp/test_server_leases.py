@@ -1,4 +1,4 @@
-"""The DHCP sockets with leases behind them: what a datagram to port 67 brings forth, and what is said about it."""
+"""The DHCP server with leases, without sockets: the answers and the events that a datagram to port 67 causes."""
 
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
@@ -24,8 +24,8 @@ ALLOWED, STRANGER = A, B
 FIRST = IPv4Address("10.77.0.100")
 
 
-class Desk:
-    """A server on one interface, whose socket only takes down what is sent."""
+class LeasingBox:
+    """A server on one interface that leases addresses, and a log of its answers and events."""
 
     def __init__(self, *subnets: Subnet, serves_strangers: bool = True) -> None:
         self.sent: list[tuple[Answer, tuple[str, int]]] = []
@@ -42,43 +42,43 @@ class Desk:
             emit=self.events.append,
             clock=lambda: 1000.0,
         )
-        self.box = ProxyDhcp(
+        self.server = ProxyDhcp(
             "lan0",
             BOX,
             allowed=lambda value: value == allowed.value,
             plan=lambda request: BootPlan("script" if request.ipxe else "loader"),
             emit=self.events.append,
-            commit=lambda: self.committed.append(len(self.said(Discovered))),
+            commit=lambda: self.committed.append(len(self.reported(Discovered))),
             leases=self.leases,
         )
 
     def send(self, datagram: bytes, destination: Peer) -> None:
-        """In the place of a socket."""
+        """As a UdpPort does."""
         self.sent.append((Answer.parse(datagram), destination))
 
     def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
-        """The same."""
+        """As a UdpPort does."""
         for answer in answers:
             self.send(*answer)
 
     def hear(self, datagram: bytes) -> list[Answer]:
-        """Hand in a client's broadcast; the answers."""
-        self.box.hear(cast(UdpPort, self), 67, [(datagram, (NOWHERE, 68))])
-        self.leases.close()  # what waits for its commit leaves now
+        """Hand in a client's broadcast, and return the answers."""
+        self.server.handle(cast(UdpPort, self), 67, [(datagram, (NOWHERE, 68))])
+        self.leases.close()  # answers that wait for a commit leave now
         answers = [answer for answer, _ in self.sent]
         self.sent.clear()
         return answers
 
-    def said(self, *kinds: type[Event]) -> list[Event]:
+    def reported(self, *kinds: type[Event]) -> list[Event]:
         """The events of these kinds."""
         return [event for event in self.events if isinstance(event, kinds)]
 
 
-Taken = Callable[..., bytes]
+MakeRequest = Callable[..., bytes]
 
 
 @pytest.fixture
-def request_of() -> Taken:
+def request_of() -> MakeRequest:
     """A REQUEST for the first address, with these options, to this server."""
 
     def made(mac: bytes, *options: tuple[int, bytes], server: IPv4Address = BOX) -> bytes:
@@ -87,55 +87,55 @@ def request_of() -> Taken:
     return made
 
 
-async def test_a_pc_that_boots_has_its_lease_and_its_boot_file_in_one(request_of: Taken) -> None:
-    wire = Desk(LAN)
-    (offer,) = wire.hear(message(DISCOVER, ALLOWED, firmware(0)))
-    (ack,) = wire.hear(request_of(ALLOWED, *firmware(0)))
+async def test_a_pc_that_boots_has_its_lease_and_its_boot_file_in_one(request_of: MakeRequest) -> None:
+    box = LeasingBox(LAN)
+    (offer,) = box.hear(message(DISCOVER, ALLOWED, firmware(0)))
+    (ack,) = box.hear(request_of(ALLOWED, *firmware(0)))
     assert [(each.kind, each.yiaddr, each.file, each.siaddr) for each in (offer, ack)] == [
         ("OFFER", "10.77.0.100", "loader", "10.77.0.1"),
         ("ACK", "10.77.0.100", "loader", "10.77.0.1"),
     ]
-    assert wire.committed[0] == 1, "its boot was written down before its offer left"
+    assert box.committed[0] == 1, "its boot was written down before its offer left"
     mac = MacAddress.from_bytes(ALLOWED)
-    assert wire.said(Offered) == [Offered(mac, "loader", 67)]
-    assert wire.said(AddressSeen) == [AddressSeen(mac, FIRST)]
-    assert len(wire.said(Discovered)) == 1
+    assert box.reported(Offered) == [Offered(mac, "loader", 67)]
+    assert box.reported(AddressSeen) == [AddressSeen(mac, FIRST)]
+    assert len(box.reported(Discovered)) == 1
 
 
-async def test_its_operating_system_gets_the_lease_alone() -> None:
-    (offer,) = Desk(LAN).hear(message(DISCOVER, ALLOWED))
+async def test_its_operating_system_gets_only_the_lease() -> None:
+    (offer,) = LeasingBox(LAN).hear(message(DISCOVER, ALLOWED))
     assert (offer.yiaddr, offer.file, offer.siaddr) == ("10.77.0.100", "", NOWHERE)
 
 
-async def test_a_stranger_gets_an_address_and_never_a_boot_file(request_of: Taken) -> None:
-    wire = Desk(LAN)
+async def test_a_stranger_gets_an_address_and_never_a_boot_file(request_of: MakeRequest) -> None:
+    box = LeasingBox(LAN)
     for answer in (
-        *wire.hear(message(DISCOVER, STRANGER, firmware(7))),
-        *wire.hear(request_of(STRANGER, *firmware(7))),
+        *box.hear(message(DISCOVER, STRANGER, firmware(7))),
+        *box.hear(request_of(STRANGER, *firmware(7))),
     ):
         assert (answer.yiaddr, answer.file, answer.siaddr) == ("10.77.0.100", "", NOWHERE)
         assert not {43, 60, 66, 67} & answer.options.keys()
     refused = Ignored("dhcp", str(MacAddress.from_bytes(STRANGER)), Reason.NOT_ALLOWED)
-    assert set(map(str, wire.events)) == {str(refused)}
+    assert set(map(str, box.events)) == {str(refused)}
 
 
-async def test_a_stranger_gets_nothing_where_that_is_configured() -> None:
-    wire = Desk(LAN, serves_strangers=False)
-    assert wire.hear(message(DISCOVER, STRANGER)) == []
-    assert wire.hear(message(DISCOVER, ALLOWED)) != []
+async def test_a_stranger_gets_nothing_if_so_configured() -> None:
+    box = LeasingBox(LAN, serves_strangers=False)
+    assert box.hear(message(DISCOVER, STRANGER)) == []
+    assert box.hear(message(DISCOVER, ALLOWED)) != []
 
 
-async def test_a_pc_that_takes_the_lease_of_another_server_is_still_seen(request_of: Taken) -> None:
-    wire = Desk(LAN)
-    wire.hear(message(DISCOVER, ALLOWED, firmware(7)))
-    assert wire.hear(request_of(ALLOWED, *firmware(7), server=IPv4Address("10.77.0.2"))) == []
-    assert wire.said(AddressSeen) == [AddressSeen(MacAddress.from_bytes(ALLOWED), FIRST)]
+async def test_a_pc_that_takes_the_lease_of_another_server_is_still_seen(request_of: MakeRequest) -> None:
+    box = LeasingBox(LAN)
+    box.hear(message(DISCOVER, ALLOWED, firmware(7)))
+    assert box.hear(request_of(ALLOWED, *firmware(7), server=IPv4Address("10.77.0.2"))) == []
+    assert box.reported(AddressSeen) == [AddressSeen(MacAddress.from_bytes(ALLOWED), FIRST)]
 
 
-async def test_in_a_network_without_a_pool_it_is_a_proxy() -> None:
-    wire = Desk(REMOTE)
-    (offer,) = wire.hear(message(DISCOVER, ALLOWED, firmware(0)))
+async def test_in_a_network_without_a_pool_the_box_is_a_proxy() -> None:
+    box = LeasingBox(REMOTE)
+    (offer,) = box.hear(message(DISCOVER, ALLOWED, firmware(0)))
     assert (offer.kind, offer.yiaddr, offer.file) == ("OFFER", NOWHERE, "loader")
     assert 51 not in offer.options
-    assert len(wire.said(Offered)) == 1
-    assert wire.hear(message(DISCOVER, STRANGER)) == []
+    assert len(box.reported(Offered)) == 1
+    assert box.hear(message(DISCOVER, STRANGER)) == []

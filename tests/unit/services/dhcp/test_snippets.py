@@ -1,6 +1,6 @@
-"""What is pasted into the site's DHCP servers, as golden files. To renew one, delete it, run this and read it.
+"""The texts to paste into a site's DHCP server, as golden files. To renew one, delete it, run this and read it.
 
-The servers' own opinion of them is in tests/netns/test_dhcp_on_this_host.py.
+tests/netns/test_dhcp_on_this_host.py runs the real servers with them.
 """
 
 from ipaddress import IPv4Address, IPv4Network
@@ -18,10 +18,10 @@ LOADERS = pxe_files(Loaders().by_machine)
 BOX = BootServer(IPv4Address("10.77.0.1"), IPv4Network("10.77.0.0/24"), LOADERS, SCRIPT)
 
 
-@pytest.mark.parametrize(("server", "way"), [(server, way) for server in DhcpProduct for way in server.ways])
-def test_what_is_pasted(server: DhcpProduct, way: HandOver) -> None:
-    text = render(server, way, BOX)
-    golden = GOLDEN / f"{server}-{way}.txt"
+@pytest.mark.parametrize(("product", "way"), [(product, way) for product in DhcpProduct for way in product.ways])
+def test_text_to_paste(product: DhcpProduct, way: HandOver) -> None:
+    text = render(product, way, BOX)
+    golden = GOLDEN / f"{product}-{way}.txt"
     if not golden.exists():
         golden.parent.mkdir(exist_ok=True)
         golden.write_text(text)
@@ -29,15 +29,15 @@ def test_what_is_pasted(server: DhcpProduct, way: HandOver) -> None:
     assert text == golden.read_text()
 
 
-@pytest.mark.parametrize("server", DhcpProduct)
-def test_the_one_table_of_loaders_is_in_each(server: DhcpProduct) -> None:
+@pytest.mark.parametrize("product", DhcpProduct)
+def test_every_loader_is_in_each_text(product: DhcpProduct) -> None:
     more = {**LOADERS, 11: "arm64.efi"}
-    text = render(server, HandOver.OPTIONS, BootServer(BOX.address, BOX.network, more, SCRIPT))
+    text = render(product, HandOver.OPTIONS, BootServer(BOX.address, BOX.network, more, SCRIPT))
     assert text.count("arm64.efi") == 1
     assert all(name in text for name in LOADERS.values())
 
 
-@pytest.mark.parametrize("server", [DhcpProduct.WINDOWS, DhcpProduct.MIKROTIK])
-def test_a_server_that_is_never_on_our_host_cannot_use_our_port_4011(server: DhcpProduct) -> None:
-    with pytest.raises(ValueError, match="cannot go the way pxe"):
-        render(server, HandOver.PXE, BOX)
+@pytest.mark.parametrize("product", [DhcpProduct.WINDOWS, DhcpProduct.MIKROTIK])
+def test_a_server_that_never_runs_on_our_host_cannot_use_our_port_4011(product: DhcpProduct) -> None:
+    with pytest.raises(ValueError, match="does not support the way pxe"):
+        render(product, HandOver.PXE, BOX)

@@ -1,4 +1,4 @@
-"""Replies written from a template are those that scapy writes, byte by byte."""
+"""Replies written from a template are byte for byte those that scapy writes."""
 
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -54,14 +54,14 @@ def replies(draw: st.DrawFn) -> Reply:
 
 
 @given(st.lists(replies(), min_size=1, max_size=12))
-def test_a_template_is_what_scapy_writes(some: list[Reply]) -> None:
+def test_a_template_gives_what_scapy_writes(some: list[Reply]) -> None:
     templates = Templates()
     for reply in some:
         assert templates.encode(reply) == packet.encode(reply)
 
 
 @given(replies())
-def test_what_does_not_fit_is_refused_as_scapy_would(reply: Reply) -> None:
+def test_a_value_that_does_not_fit_is_refused(reply: Reply) -> None:
     templates = Templates()
     templates.encode(reply)
     for broken in (replace(reply, file=b"x" * 128), replace(reply, sname=b"x" * 64)):
@@ -69,7 +69,7 @@ def test_what_does_not_fit_is_refused_as_scapy_would(reply: Reply) -> None:
             templates.encode(broken)
 
 
-def test_the_kinds_are_bounded() -> None:
+def test_the_number_of_templates_is_bounded() -> None:
     templates = Templates()
     for number in range(MOST + 10):
         file = f"file-{number}".encode()

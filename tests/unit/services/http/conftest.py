@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback, and clients that send what they like."""
+"""A real HTTP server on loopback, and clients that can send anything."""
 
 import asyncio
 import random
@@ -15,6 +15,7 @@ from services.ethernet import MacAddress
 from services.events import Reported
 from services.http.server import HttpServer
 from tests.fakes.event_log import EventLog
+from tests.unit.debian import need
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -24,22 +25,22 @@ ENTRY = "#!ipxe\necho an entry\n"
 LOADER = random.Random(3).randbytes(170_000)
 SQUASHFS = b"hsqs" * 1000
 KERNEL = random.Random(2).randbytes(3_000_000)
-LARGE = 200_000_000  # more than both sockets' buffers hold, so that the server is in the middle of it
+LARGE = 200_000_000  # more than the buffers of both sockets hold, so the server is still sending it
 IMAGE = f"{BOOT}/image/r1"
 
 
 class Box:
-    """The callables of a box that knows one client, with the token T0ken."""
+    """The callables of a box that knows one client, whose token is T0ken."""
 
     def __init__(self) -> None:
         self.admission: MacAddress | Ignore | Exception = MAC
-        self.asked: list[tuple[MacAddress | None, IPv4Address]] = []
+        self.admit_calls: list[tuple[MacAddress | None, IPv4Address]] = []
         self.script_: str | Ignore | Exception = SCRIPT
         self.passwords: list[str | None] = []
         self.reports: list[Reported] = []
 
     def admit(self, claimed: MacAddress | None, peer: IPv4Address) -> MacAddress | Ignore:
-        self.asked.append((claimed, peer))
+        self.admit_calls.append((claimed, peer))
         if isinstance(self.admission, Exception):
             raise self.admission
         return self.admission
@@ -50,7 +51,7 @@ class Box:
             raise self.script_
         return self.script_
 
-    async def chosen(self, mac: MacAddress, peer: IPv4Address, key: str, password: str | None) -> str | Ignore:
+    async def entry_script(self, mac: MacAddress, peer: IPv4Address, key: str, password: str | None) -> str | Ignore:
         assert (mac, peer) == (MAC, LOOPBACK)
         if key == "local":
             return ENTRY
@@ -60,7 +61,7 @@ class Box:
         if password is None:
             return Ignore(Reason.PASSWORD_NEEDED)
         if len(self.passwords) > 5:
-            return Ignore(Reason.PASSWORDS_TIRED)
+            return Ignore(Reason.PASSWORDS_BLOCKED)
         return ENTRY if password == "s3cr:et &" else Ignore(Reason.PASSWORD_WRONG)
 
     def secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:
@@ -100,7 +101,7 @@ def events() -> EventLog:
 
 
 def make(images: Path, box: Box, events: EventLog, port: int = 0) -> HttpServer:
-    """A server of this box, not started."""
+    """A server for this box, not yet started."""
     return HttpServer(
         LOOPBACK,
         port,
@@ -108,7 +109,7 @@ def make(images: Path, box: Box, events: EventLog, port: int = 0) -> HttpServer:
         loaders=images.parent / "boot",
         admit=box.admit,
         script=box.script,
-        chosen=box.chosen,
+        entry_script=box.entry_script,
         secrets=box.secrets,
         report=box.report,
         emit=events,
@@ -124,7 +125,8 @@ async def server(images: Path, box: Box, events: EventLog) -> AsyncIterator[Http
 
 
 async def curl(server: HttpServer, path: str, *options: str) -> tuple[int, bytes]:
-    """Status (0 when there was no answer) and output."""
+    """Run curl; return the status (0 if there was no answer) and the output."""
+    need("curl")
     process = await asyncio.create_subprocess_exec(
         "curl",
         *("--silent", "--path-as-is", "--max-time", "20", "--write-out", "%{stderr}%{http_code}"),
@@ -138,17 +140,17 @@ async def curl(server: HttpServer, path: str, *options: str) -> tuple[int, bytes
 
 
 class Connection:
-    """A raw TCP connection to the server, which reads only when it is told to."""
+    """A raw TCP connection to the server; it reads only when told to."""
 
     def __init__(self, tcp: socket.socket) -> None:
         self.tcp = tcp
 
     async def send(self, request: str) -> None:
-        """Send a request, or a part of one."""
+        """Send a request, or part of one."""
         await asyncio.get_running_loop().sock_sendall(self.tcp, request.encode("latin-1"))
 
     async def read(self, until: Callable[[bytearray], bool]) -> bytes:
-        """What comes until the condition holds, or until the server closes or resets the connection."""
+        """Read until the condition holds, or the server closes or resets the connection."""
         received = bytearray()
         async with asyncio.timeout(60):
             with suppress(ConnectionError):
@@ -159,11 +161,11 @@ class Connection:
         return bytes(received)
 
     async def rest(self) -> bytes:
-        """All that comes until the end."""
+        """Read to the end."""
         return await self.read(lambda _: False)
 
     async def count(self) -> int:
-        """How many bytes come until the end."""
+        """Read to the end, and count the bytes."""
         counted = 0
         async with asyncio.timeout(60):
             while chunk := await asyncio.get_running_loop().sock_recv(self.tcp, 1 << 18):
@@ -171,12 +173,12 @@ class Connection:
         return counted
 
     async def ask(self, request: str) -> bytes:
-        """Send, and return all that comes until the end."""
+        """Send, and read to the end."""
         await self.send(request)
         return await self.rest()
 
     async def begin(self, request: str) -> bytes:
-        """Send, and return the headers and what came with them."""
+        """Send, and read the headers and what comes with them."""
         await self.send(request)
         return await self.read(lambda received: b"\r\n\r\n" in received)
 
@@ -186,7 +188,7 @@ Connect = Callable[..., Awaitable[Connection]]
 
 @pytest.fixture
 async def connect(server: HttpServer) -> AsyncIterator[Connect]:
-    """Opens connections; with a small buffer the server soon has to wait for us."""
+    """Opens connections; with a small receive buffer the server soon has to wait for us."""
     opened = []
 
     async def connect(receive_buffer: int | None = None, port: int = server.port) -> Connection:

@@ -1,4 +1,4 @@
-"""Whose turn it is on connections: requests one after another, clients that do not read, descriptors that run out."""
+"""Connections: requests one after another, clients that do not read, descriptors that run out."""
 
 import asyncio
 import errno
@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from services.decision import Reason
-from services.http import connections
+from services.http import connections, conversation
 from services.http.server import HttpServer
 from tests.unit.services.http.conftest import BOOT, IMAGE, KERNEL, LARGE, SCRIPT, SQUASHFS, Box, Connect, curl, get
 
@@ -19,7 +19,7 @@ NO_FILE = f"{Reason.NO_FILE}\n".encode()
 REPORT = f"{BOOT}/T0ken/report"
 
 
-async def test_requests_that_come_at_once_are_answered_one_after_another(server: HttpServer, connect: Connect) -> None:
+async def test_requests_sent_at_once_are_answered_one_after_another(server: HttpServer, connect: Connect) -> None:
     part = get(f"{IMAGE}/vmlinuz", "Range: bytes=7-1000006")
     squashfs = get(f"{IMAGE}/live/filesystem.squashfs", "Connection: close")
     answers = await (await connect()).ask(THE_SCRIPT * 200 + part + get("/") + THE_SCRIPT + squashfs)
@@ -32,10 +32,10 @@ async def test_requests_that_come_at_once_are_answered_one_after_another(server:
     assert answers == b""
 
 
-async def test_a_client_that_asks_on_and_reads_nothing_is_not_listened_to(
+async def test_no_more_is_read_from_a_client_that_does_not_take_its_answers(
     server: HttpServer, box: Box, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
-    """What it does not take would pile up in our memory. After REQUEST_WITHIN it is gone."""
+    """Otherwise its answers would pile up in memory. After REQUEST_WITHIN the connection is closed."""
     monkeypatch.setattr(connections, "REQUEST_WITHIN", 0.3)
     box.script_ = SCRIPT * 2000
     connection = await connect(4_096)
@@ -43,9 +43,9 @@ async def test_a_client_that_asks_on_and_reads_nothing_is_not_listened_to(
     async with asyncio.timeout(30):
         while server._connections is None or not any(each.unsent for each in server._connections.all):
             await asyncio.sleep(0.01)
-        asked = len(box.asked)
+        asked = len(box.admit_calls)
         while server._connections.all:
-            assert len(box.asked) == asked
+            assert len(box.admit_calls) == asked
             assert sum(len(each.unsent) for each in server._connections.all) <= 2100 * len(SCRIPT)
             await asyncio.sleep(0.01)
     assert asked < 10_000
@@ -63,8 +63,10 @@ async def test_a_slow_reader_of_short_answers_gets_them_all(server: HttpServer, 
     assert answers.endswith(NO_FILE)
 
 
-async def test_a_body_that_waits_to_be_asked_for(server: HttpServer, box: Box, connect: Connect) -> None:
-    """RFC 9110, 10.1.1. Who sends it anyway is not asked."""
+async def test_a_client_waits_for_100_continue_before_it_sends_its_body(
+    server: HttpServer, box: Box, connect: Connect
+) -> None:
+    """RFC 9110, 10.1.1. A client that sends it at once gets no 100."""
     expecting = get(REPORT, "Content-Length: 14", "Expect: 100-continue", method="POST")
     connection = await connect()
     assert await connection.begin(expecting) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -79,8 +81,8 @@ async def test_a_stranger_is_not_asked_for_a_body(server: HttpServer, box: Box, 
     assert await (await connect()).ask(request) == b""
 
 
-async def test_old_clients(server: HttpServer, connect: Connect) -> None:
-    """HTTP/1.0 closes, unless the client asks for more."""
+async def test_http_1_0_clients(server: HttpServer, connect: Connect) -> None:
+    """The connection is closed, unless the client asks to keep it."""
     old = THE_SCRIPT.replace("HTTP/1.1", "HTTP/1.0")
     answer = await (await connect()).ask(old)
     assert b"\r\nConnection: close\r\n" in answer
@@ -90,22 +92,22 @@ async def test_old_clients(server: HttpServer, connect: Connect) -> None:
     assert answers.count(b"\r\nConnection: keep-alive\r\n") == 1
 
 
-async def test_a_client_that_says_all_it_has_to_say_gets_its_file(server: HttpServer, connect: Connect) -> None:
-    """It closes its half at once, as some downloaders do."""
+async def test_a_client_that_closes_its_half_gets_its_file(server: HttpServer, connect: Connect) -> None:
+    """Some downloaders do so right after the request."""
     connection = await connect()
     await connection.send(get(f"{IMAGE}/initrd.img"))
     connection.tcp.shutdown(socket.SHUT_WR)
     assert await connection.count() > LARGE
 
 
-async def test_a_system_without_descriptors_is_asked_again_later(
+async def test_accepting_pauses_while_the_system_has_no_descriptors(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, connect: Connect
 ) -> None:
-    monkeypatch.setattr(connections, "_TAKES_A_BREAK", 0.5)
-    asked, until = 0, time.monotonic() + 0.4
+    monkeypatch.setattr(connections, "_PAUSE", 0.5)
+    accepts, until = 0, time.monotonic() + 0.4
 
-    class Spent:
-        """The listening socket of a system that has none left."""
+    class WithoutDescriptors:
+        """The listening socket on a system that has no descriptors left."""
 
         def __init__(self, tcp: socket.socket) -> None:
             self.tcp = tcp
@@ -117,27 +119,27 @@ async def test_a_system_without_descriptors_is_asked_again_later(
             self.tcp.close()
 
         def accept(self) -> tuple[socket.socket, tuple[str, int]]:
-            nonlocal asked
-            asked += 1
+            nonlocal accepts
+            accepts += 1
             if time.monotonic() < until:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             return self.tcp.accept()
 
     assert server._connections is not None
     assert server._connections._listener is not None
-    monkeypatch.setattr(server._connections, "_listener", Spent(server._connections._listener))
+    monkeypatch.setattr(server._connections, "_listener", WithoutDescriptors(server._connections._listener))
     assert await curl(server, f"{BOOT}/boot.ipxe") == (200, SCRIPT.encode())
-    assert asked <= 4, "it does not ask all the time"
+    assert accepts <= 4, "it does not try all the time"
     assert [record.getMessage() for record in caplog.records] == [
-        "http: no connection can be taken: Too many open files"
+        "http: no connection can be accepted: Too many open files"
     ]
 
 
-async def test_a_fault_in_the_middle_ends_only_its_connection(
+async def test_a_fault_ends_only_its_connection(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(connections.Connections, "encoded", lambda *_: 1 // 0)
+        broken.setattr(conversation.Conversation, "encoded", lambda *_: 1 // 0)
         assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 0
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200

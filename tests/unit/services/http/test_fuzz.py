@@ -1,4 +1,4 @@
-"""Any bytes on any connections, to a real server on loopback; what must hold is in tests/fuzz/http.py and report.py."""
+"""Any bytes on any connections to a real server on loopback. What must hold: tests/fuzz/http.py and report.py."""
 
 from collections.abc import Iterator
 from urllib.parse import urlencode

@@ -1,4 +1,4 @@
-"""Requests from bytes, in whatever pieces they come, and answers to bytes."""
+"""Requests from bytes, in any pieces, and answers to bytes."""
 
 from itertools import pairwise
 
@@ -55,13 +55,13 @@ def test_nonsense_breaks_the_reader_for_good(said: bytes) -> None:
     assert not reader.requests
 
 
-def test_what_was_whole_before_nonsense_can_be_answered() -> None:
+def test_a_complete_request_before_nonsense_can_be_answered() -> None:
     reader = read(get("/a").encode(), b"\0")
     assert reader.broken
     assert [request.path for request in reader.requests] == ["/a"]
 
 
-def test_a_head_that_comes_in_small_pieces_is_bounded_too() -> None:
+def test_headers_in_small_pieces_are_bounded_too() -> None:
     reader = RequestReader()
     reader.feed(b"GET /")
     for _ in range(LONGEST_HEAD):
@@ -72,8 +72,8 @@ def test_a_head_that_comes_in_small_pieces_is_bounded_too() -> None:
     assert reader.broken
 
 
-def test_many_requests_at_once_are_no_long_head() -> None:
-    """The last one's head is not complete, and the piece is longer than a head may be."""
+def test_many_requests_at_once_do_not_count_as_long_headers() -> None:
+    """The headers of the last are not complete, and the piece is longer than headers may be."""
     one = get("/a").encode()
     reader = read(one * (LONGEST_HEAD // len(one) + 1) + one[:-1])
     assert not reader.broken
@@ -81,7 +81,7 @@ def test_many_requests_at_once_are_no_long_head() -> None:
     assert all(request.complete for request in reader.requests)
 
 
-def test_of_a_long_body_only_so_much_is_kept() -> None:
+def test_only_the_beginning_of_a_long_body_is_kept() -> None:
     reader = read(get("/r", f"Content-Length: {2 * LONGEST_BODY}", method="POST").encode(), bytes(LONGEST_BODY))
     (request,) = reader.requests
     assert not request.whole

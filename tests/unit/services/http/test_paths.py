@@ -1,4 +1,4 @@
-"""What the request paths mean."""
+"""What request paths ask for."""
 
 import pytest
 from hypothesis import given
@@ -78,7 +78,7 @@ def test_parses(path: str, url: BootUrl) -> None:
     assert parse(path) == url
 
 
-def test_no_name_for_logs_holds_a_token() -> None:
+def test_no_token_is_logged() -> None:
     for path in ("T0ken/boinc.tar", "T0ken/report", "T0ken/boinc.tar.gz"):
         assert "T0ken" not in str(parse(BOOT + path).target)
 

@@ -1,4 +1,4 @@
-"""What each request gets, and who gets nothing: curl and raw sockets against the real server."""
+"""What each request gets, and who gets nothing: curl and raw sockets against a real server."""
 
 import logging
 import os
@@ -32,15 +32,15 @@ from tests.unit.services.http.conftest import (
 async def test_the_script(server: HttpServer, box: Box, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     assert await curl(server, f"{BOOT}/boot.ipxe") == (200, SCRIPT.encode())
-    assert box.asked == [(MAC, LOOPBACK)]
+    assert box.admit_calls == [(MAC, LOOPBACK)]
     answer = await (await connect()).ask(get(f"{BOOT}/boot.ipxe", "Connection: close"))
     assert b"Cache-Control: no-store" in answer, "the script holds a token"
     assert b"Server: netboot-appliance\r\n" in answer
-    assert not caplog.records, "events tell it; there is no access log beside them"
+    assert not caplog.records, "there are events, and no access log besides"
 
 
 async def test_a_loader_as_uefi_http_boot_asks_for_it(server: HttpServer, events: EventLog) -> None:
-    """EDK2: HEAD for the size, which it must be told, then GET; no redirect, and nothing is counted for the HEAD."""
+    """EDK2: HEAD for the size, which the answer must have, then GET; no redirect. HEAD causes no event."""
     status, head = await curl(server, f"{BOOT}/loader/snponly.efi", "--head")
     assert status == 200
     assert f"Content-Length: {len(LOADER)}\r\n".encode() in head
@@ -48,7 +48,9 @@ async def test_a_loader_as_uefi_http_boot_asks_for_it(server: HttpServer, events
     served = await events.next(TransferServed)
     assert (served.mac, served.service, served.path, served.size) == (MAC, "http", "snponly.efi", len(LOADER))
     assert [type(event) for event in events.seen] == [TransferProgressed, TransferServed]
-    assert (await curl(server, f"{BOOT}/loader/autoexec.ipxe"))[0] == 404, "a new iPXE asks beside its own URL"
+    assert (await curl(server, f"{BOOT}/loader/autoexec.ipxe"))[0] == 404, (
+        "new versions of iPXE ask for it next to their own URL"
+    )
 
 
 async def test_a_kernel(server: HttpServer, events: EventLog) -> None:
@@ -86,7 +88,7 @@ async def test_content_range(server: HttpServer) -> None:
     assert b"Content-Length: 5\r\n" in head
 
 
-async def test_ranges_that_are_none(server: HttpServer) -> None:
+async def test_bad_ranges(server: HttpServer) -> None:
     status, head = await curl(server, f"{IMAGE}/vmlinuz", "--range", "3000000-", "--include")
     assert status == 416
     assert b"Content-Range: bytes */3000000\r\n" in head
@@ -175,7 +177,7 @@ async def test_a_report_that_never_ends_is_cut_off(
         (f"{BOOT}/image/fifo/vmlinuz", (), 404),
     ],
 )
-async def test_what_an_admitted_client_cannot_have(
+async def test_what_an_admitted_client_does_not_get(
     server: HttpServer, images: Path, path: str, options: tuple[str, ...], status: int
 ) -> None:
     (images / "current").symlink_to("r1")
@@ -225,16 +227,16 @@ async def test_a_stranger_gets_not_one_byte(server: HttpServer, box: Box, reques
 
 
 @pytest.mark.parametrize("request_", NONSENSE)
-async def test_nonsense_harms_nobody(
+async def test_nonsense_does_no_harm(
     server: HttpServer, request_: str, caplog: pytest.LogCaptureFixture, connect: Connect
 ) -> None:
     answer = await (await connect()).ask(request_.replace("\r\n", "\r\nConnection: close\r\n", 1))
     assert b" 200 " not in answer
     assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200
-    assert not caplog.records, "nor does it fill the log"
+    assert not caplog.records, "it does not fill the log"
 
 
-async def test_a_refusal_is_told(server: HttpServer, box: Box, events: EventLog) -> None:
+async def test_a_refusal_is_reported(server: HttpServer, box: Box, events: EventLog) -> None:
     box.admission = Ignore(Reason.MAC_MISMATCH)
     assert await curl(server, f"{BOOT}/T0ken/boinc.tar") == (0, b"")
     assert await curl(server, "/T0ken") == (0, b"")
@@ -247,14 +249,15 @@ async def test_a_refusal_is_told(server: HttpServer, box: Box, events: EventLog)
 async def test_a_fault_ends_only_its_request(server: HttpServer, box: Box, caplog: pytest.LogCaptureFixture) -> None:
     box.script_ = RuntimeError("a fault")
     assert await curl(server, f"{BOOT}/boot.ipxe") == (500, b"internal error\n")
-    box.admission = RuntimeError("a fault while nobody knows who asks")
-    assert await curl(server, f"{BOOT}/boot.ipxe") == (0, b"")
-    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    for fault in (RuntimeError("a fault before the client is known"), OSError("the neighbour table cannot be read")):
+        box.admission = fault
+        assert await curl(server, f"{BOOT}/boot.ipxe") == (0, b"")
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 3
     box.admission, box.script_ = MAC, SCRIPT
     assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200
 
 
-async def test_a_server_without_a_descriptor_to_spare_says_later(
+async def test_without_free_descriptors_the_client_is_told_to_come_later(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as spent:
@@ -263,6 +266,6 @@ async def test_a_server_without_a_descriptor_to_spare_says_later(
     assert await curl(server, f"{IMAGE}/vmlinuz") == (200, KERNEL)
 
 
-async def test_no_script_is_told_with_its_reason(server: HttpServer, box: Box) -> None:
+async def test_a_missing_script_is_refused_with_its_reason(server: HttpServer, box: Box) -> None:
     box.script_ = Ignore(Reason.NO_IMAGE)
     assert await curl(server, f"{BOOT}/boot.ipxe") == (503, b"no image is active\n")

@@ -1,4 +1,4 @@
-"""One transfer on a real connection: what counts as arrived."""
+"""Transfers on real connections: what counts as arrived."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from services.linux.open_beneath import OpenFile, open_beneath
 
 @contextlib.contextmanager
 def connected(receive_buffer: int) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """A client that soon has to read, and the server's side of its connection."""
+    """A client with a small receive buffer, and the server's side of its connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.connect(listener.getsockname())
@@ -49,18 +49,18 @@ async def test_nothing_is_acknowledged_on_a_new_connection() -> None:
 
 
 async def test_what_was_written_before_is_not_counted(tmp_path: Path) -> None:
-    """A slow client's earlier answer still waits in the kernel when the next one begins."""
+    """A slow client's earlier answer is still in the kernel's buffer when the next one begins."""
     loop = asyncio.get_running_loop()
     with connected(16_384) as (client, accepted), contextlib.closing(opened(tmp_path, bytes(10))) as file:
         earlier = 0
         with contextlib.suppress(BlockingIOError):
             while True:
                 earlier += accepted.send(bytes(1 << 20))
-        outlet, done = FileSender(), loop.create_future()
+        sender, done = FileSender(), loop.create_future()
         transfer = FileTransfer(
             accepted, b"head", file, range(10), earlier, progressed=lambda _: None, ended=done.set_result
         )
-        outlet.send(transfer)
+        sender.send(transfer)
         received = 0
         while received < earlier - 100_000:
             received += len(await loop.sock_recv(client, 65_536))
@@ -69,7 +69,7 @@ async def test_what_was_written_before_is_not_counted(tmp_path: Path) -> None:
             received += len(await loop.sock_recv(client, 65_536))
         assert await done is None
         assert transfer.sent == 10
-        outlet.close()
+        sender.close()
 
 
 async def test_the_headers_are_not_counted(tmp_path: Path) -> None:
@@ -85,18 +85,19 @@ async def test_the_headers_are_not_counted(tmp_path: Path) -> None:
 
 
 async def deliver(size: int, taken: int, tmp_path: Path) -> tuple[OSError | None, int]:
-    """Send a file to a client that stops reading after `taken` bytes; how that ended, and what had arrived then."""
+    """Send a file to a client that stops reading after `taken` bytes; return how that ended, and how many bytes had
+    arrived by then."""
     loop = asyncio.get_running_loop()
     with connected(8_192) as (client, accepted), contextlib.closing(opened(tmp_path, bytes(size))) as file:
-        outlet, done = FileSender(), loop.create_future()
+        sender, done = FileSender(), loop.create_future()
         transfer = FileTransfer(accepted, b"", file, range(size), 0, progressed=lambda _: None, ended=done.set_result)
-        outlet.send(transfer)
+        sender.send(transfer)
         while taken > 0:
             taken -= len(await loop.sock_recv(client, min(taken, 4_096)))
         try:
             return await done, transfer.sent
         finally:
-            outlet.close()
+            sender.close()
 
 
 async def test_a_client_that_boots_without_acknowledging_the_tail_was_served(
@@ -108,14 +109,16 @@ async def test_a_client_that_boots_without_acknowledging_the_tail_was_served(
     assert 150_000 <= arrived < 200_000
 
 
-async def test_a_client_that_stops_long_before_the_end_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_stops_long_before_the_end_was_not_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stall, "TAIL_QUIET", 0.1)
     monkeypatch.setattr(stall, "STALLED_AFTER", 0.5)
     error, _ = await deliver(200_000, 50_000, tmp_path)
     assert isinstance(error, ClientStalled)
 
 
-async def test_one_that_takes_nothing_from_the_beginning_is_noticed(
+async def test_a_client_that_takes_nothing_from_the_beginning_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The socket is full of an earlier answer: it never becomes writable."""
@@ -125,19 +128,19 @@ async def test_one_that_takes_nothing_from_the_beginning_is_noticed(
         with contextlib.suppress(BlockingIOError):
             while True:
                 earlier += accepted.send(bytes(1 << 20))
-        outlet, done = FileSender(), asyncio.get_running_loop().create_future()
-        outlet.send(
+        sender, done = FileSender(), asyncio.get_running_loop().create_future()
+        sender.send(
             FileTransfer(accepted, b"", file, range(10), earlier, progressed=lambda _: None, ended=done.set_result)
         )
         assert isinstance(await asyncio.wait_for(done, 30), ClientStalled)
-        outlet.close()
+        sender.close()
 
 
-async def test_two_outlets_at_once_keep_their_files_apart(tmp_path: Path) -> None:
-    """A box that serves two interfaces has two threads that send."""
+async def test_two_senders_at_once_do_not_mix_up_their_files(tmp_path: Path) -> None:
+    """A box that serves two interfaces has two sending threads."""
     loop = asyncio.get_running_loop()
     size = 1_000_000
-    outlets = FileSender(), FileSender()
+    senders = FileSender(), FileSender()
 
     async def one(number: int, stack: contextlib.ExitStack) -> None:
         content = bytes([number]) * size
@@ -149,7 +152,7 @@ async def test_two_outlets_at_once_keep_their_files_apart(tmp_path: Path) -> Non
                 transfer = FileTransfer(
                     accepted, b"", file, range(size), 0, progressed=lambda _: None, ended=done.set_result
                 )
-                outlets[number].send(transfer)
+                senders[number].send(transfer)
                 received = bytearray()
                 while len(received) < size:
                     received += await loop.sock_recv(client, 1 << 20)
@@ -158,5 +161,5 @@ async def test_two_outlets_at_once_keep_their_files_apart(tmp_path: Path) -> Non
 
     with contextlib.ExitStack() as stack:
         await asyncio.gather(one(0, stack), one(1, stack))
-    for outlet in outlets:
-        outlet.close()
+    for sender in senders:
+        sender.close()

@@ -1,4 +1,4 @@
-"""What becomes of a transfer: clients that leave, stall or come by the thousand; the end of the server."""
+"""How transfers end: clients that leave, stall or come in great numbers, changed files, a server that stops."""
 
 import asyncio
 import os
@@ -26,10 +26,10 @@ from tests.unit.services.http.conftest import (
 )
 
 
-async def quiet(server: HttpServer, most: int = 0) -> None:
-    """Return when the server has noticed the ends of all connections but `most`."""
+async def all_closed(server: HttpServer) -> None:
+    """Wait until the server has closed all its connections."""
     async with asyncio.timeout(60):
-        while server._connections is not None and len(server._connections.all) > most:
+        while server._connections is not None and server._connections.all:
             await asyncio.sleep(0.01)
 
 
@@ -48,7 +48,7 @@ async def test_a_client_that_goes_away(
 
 
 async def test_served_means_acknowledged(server: HttpServer, images: Path, events: EventLog, connect: Connect) -> None:
-    """All of it fits into the kernel's buffers, so to have written it proves nothing."""
+    """All of it fits into the kernel's buffers, so it proves nothing that it was written."""
     size = 600_000
     os.truncate(images / "r1" / "initrd.img", size)
     connection = await connect(16_384)
@@ -91,10 +91,10 @@ async def test_a_file_that_shrinks(server: HttpServer, images: Path, events: Eve
 
 
 @pytest.mark.parametrize("taken", [1_000_000, LARGE - 200_000], ids=["in the middle", "near the end"])
-async def test_a_file_that_is_overwritten_never_comes_whole(
+async def test_a_file_that_is_overwritten_never_arrives_whole(
     server: HttpServer, images: Path, events: EventLog, connect: Connect, taken: int
 ) -> None:
-    """Nobody gets as many bytes as were promised, of two contents."""
+    """Nobody gets a whole answer that mixes two contents."""
     connection = await connect(16_384)
     head, _, body = (await connection.begin(get(f"{IMAGE}/initrd.img"))).partition(b"\r\n\r\n")
     assert f"Content-Length: {LARGE}".encode() in head
@@ -107,10 +107,10 @@ async def test_a_file_that_is_overwritten_never_comes_whole(
     assert not events.of(TransferServed)
 
 
-async def test_a_small_file_that_is_overwritten_never_comes_whole(
+async def test_a_small_file_that_is_overwritten_never_arrives_whole(
     server: HttpServer, images: Path, events: EventLog, connect: Connect
 ) -> None:
-    """It goes as a copy, piece by piece, as the client takes it: the last one is not sent any more."""
+    """It is copied piece by piece, as the client takes it, and the last piece is not sent."""
     size = 1_000_000
     os.truncate(images / "r1" / "initrd.img", size)
     assert server._connections is not None
@@ -129,7 +129,7 @@ async def test_a_small_file_that_is_overwritten_never_comes_whole(
 async def test_the_next_request_acknowledges_the_answer_before_it(
     server: HttpServer, images: Path, events: EventLog, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
-    """Nobody waits for a look at what arrived: here there is none in time."""
+    """The transfer ends without a look at what has arrived: here none comes in time."""
     monkeypatch.setattr(transfer, "_FIRST_LOOK", 60.0)
     monkeypatch.setattr(transfer, "_LAST_LOOK", 60.0)
     size = 600_000
@@ -143,17 +143,17 @@ async def test_the_next_request_acknowledges_the_answer_before_it(
 
 
 async def test_clients_take_turns(server: HttpServer, events: EventLog, connect: Connect) -> None:
-    """One that does not read keeps nobody waiting, nor does one that leaves in the middle."""
-    still, leaving = await connect(16_384), await connect(16_384)
-    for connection in (still, leaving):
+    """One that does not read, or leaves in the middle, does not keep others waiting."""
+    reading_nothing, leaving = await connect(16_384), await connect(16_384)
+    for connection in (reading_nothing, leaving):
         await connection.begin(get(f"{IMAGE}/initrd.img"))
     leaving.tcp.close()
     assert (await curl(server, f"{IMAGE}/initrd.img", "--output", "/dev/null"))[0] == 200
     assert (await events.next(TransferFailed)).why == "the client closed the connection"
-    still.tcp.close()
+    reading_nothing.tcp.close()
 
 
-async def test_a_replaced_file_is_served_to_its_end(
+async def test_a_file_that_is_replaced_is_served_to_its_end(
     server: HttpServer, images: Path, events: EventLog, connect: Connect
 ) -> None:
     connection = await connect(16_384)
@@ -177,7 +177,7 @@ async def test_silent_connections_are_closed(
     await server.close(0)
 
 
-async def test_of_many_connections_the_one_that_says_nothing_for_longest_gives_way(
+async def test_when_there_are_too_many_connections_the_one_idle_longest_is_closed(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
     monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
@@ -192,7 +192,7 @@ async def test_of_many_connections_the_one_that_says_nothing_for_longest_gives_w
     busy.tcp.close()
 
 
-async def test_connections_at_work_give_way_to_nobody(
+async def test_connections_with_a_transfer_are_not_closed_for_others(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
     monkeypatch.setattr(connections, "MOST_CONNECTIONS", 2)
@@ -202,20 +202,20 @@ async def test_connections_at_work_give_way_to_nobody(
     assert await (await connect()).ask(get(f"{BOOT}/boot.ipxe")) == b""
     for connection in opened:
         connection.tcp.close()
-    await quiet(server)
+    await all_closed(server)
     assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200
 
 
-async def test_a_client_has_only_so_many_connections(
+async def test_the_connections_of_one_client_are_limited(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
-    monkeypatch.setattr(connections, "MOST_A_CLIENT", 2)
+    monkeypatch.setattr(connections, "MOST_PER_CLIENT", 2)
     opened = [await connect() for _ in range(2)]
     assert await (await connect()).ask(get(f"{BOOT}/boot.ipxe")) == b""
     for connection in opened:
         assert b" 200 " in await connection.begin(get(f"{BOOT}/boot.ipxe"))
         connection.tcp.close()
-    await quiet(server)
+    await all_closed(server)
     assert (await curl(server, f"{BOOT}/boot.ipxe"))[0] == 200
 
 
@@ -232,7 +232,7 @@ async def test_close_lets_requests_finish(server: HttpServer, events: EventLog, 
         await connect()
 
 
-async def test_close_ends_in_time(server: HttpServer, events: EventLog, connect: Connect) -> None:
+async def test_close_takes_no_longer_than_allowed(server: HttpServer, events: EventLog, connect: Connect) -> None:
     connection = await connect(16_384)
     await connection.send(get(f"{IMAGE}/initrd.img"))
     await events.next(TransferProgressed)
@@ -260,11 +260,11 @@ async def test_no_descriptor_leaks(server: HttpServer, events: EventLog) -> None
         return len(os.listdir("/proc/self/fd"))
 
     await curl(server, f"{IMAGE}/vmlinuz")
-    await quiet(server)
+    await all_closed(server)
     before = open_now()
     for path in ("vmlinuz", "missing", "vmlinuz"):
         await curl(server, f"{IMAGE}/{path}")
-    await quiet(server)
+    await all_closed(server)
     assert open_now() <= before
 
 

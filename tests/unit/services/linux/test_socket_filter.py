@@ -8,11 +8,11 @@ import pytest
 
 from services.decision import Ignore
 from services.dhcp import packet as dhcp_packet
-from services.dhcp import port as dhcp_port
+from services.dhcp import udp_port as dhcp_port
 from services.linux import socket_filter
 from services.linux.socket_filter import Field
 from services.tftp import packet as tftp_packet
-from services.tftp import port as tftp_port
+from services.tftp import ports as tftp_ports
 from tests.fakes.dhcp_client import DISCOVER, firmware, message
 from tests.fakes.tftp_peer import ack, rrq
 
@@ -86,7 +86,7 @@ DISCOVERS = [message(DISCOVER, MAC, firmware(number)) for number in (0, 7, 16)]
 @pytest.mark.parametrize("server", ["tftp", "dhcp"])
 def test_the_filter_passes_what_the_server_understands(server: str) -> None:
     """Of requests with a few bytes changed, none that the decoder can read is lost; most of the noise is."""
-    steps = {"tftp": tftp_port.HEARD, "dhcp": dhcp_port.HEARD}[server]
+    steps = {"tftp": tftp_ports.ACCEPTED, "dhcp": dhcp_port.HEARD}[server]
     decode = {"tftp": tftp_packet.decode, "dhcp": dhcp_packet.decode}[server]
     chance = random.Random(69)
     pair = FilteredPair(steps)

@@ -1,4 +1,4 @@
-"""GRUB configurations, letter by letter and by GRUB's own checker; and what must never reach a line of one."""
+"""GRUB configurations, word for word and checked by GRUB itself; and text that must never get into one."""
 
 import subprocess
 from dataclasses import replace
@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.menus.grub import LONGEST_COMMAND_LINE, render
+from services.menus.checks import LONGEST_COMMAND_LINE
+from services.menus.grub import render
 from services.menus.menu import LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
+from tests.unit.debian import need
 
 GOLDEN = Path(__file__).parent / "golden"
 SERVER = IPv4Address("10.77.0.1")
@@ -54,21 +56,22 @@ def test_the_configuration(menu: Menu, password: str, golden: str, tmp_path: Pat
     assert text == (GOLDEN / golden).read_text()
     path = tmp_path / "grub.cfg"
     path.write_text(text)
+    need("grub-script-check")
     subprocess.run(["grub-script-check", path], check=True)
 
 
-def test_a_locked_entry_is_left_out_where_there_is_no_password() -> None:
+def test_locked_entries_are_left_out_without_a_password() -> None:
     assert "rescue" not in script(FULL)
     assert "superusers" not in script(FULL)
 
 
-def test_only_a_hash_is_a_password() -> None:
+def test_a_password_must_be_a_hash() -> None:
     for password in ("secret", HASH + "\nreboot", HASH + " x", "grub.pbkdf2.sha512.10000.AB12"):
         with pytest.raises(ValueError, match="not a hash"):
             script(FULL, password)
 
 
-def test_what_grub_would_read_is_quoted() -> None:
+def test_words_that_mean_something_to_grub_are_quoted() -> None:
     text = script(alone("a=$b a;b {x} <y> [z]* a|b #c !d ~e"))
     assert " 'a=$b' 'a;b' '{x}' '<y>' '[z]*' 'a|b' '#c' '!d' ~e;" in text
 
@@ -84,7 +87,7 @@ def test_refuses_what_could_break_out_of_its_line(word: str) -> None:
         replace(ALONE, entries=(replace(BOINC, name=f"{word}'"),), default=f"{word}'"),
         replace(ALONE, entries=(BOINC, MenuEntry("m", "m", Program("", f"{word}'")))),
     ):
-        with pytest.raises(ValueError, match="cannot stand in a GRUB configuration"):
+        with pytest.raises(ValueError, match="is not allowed in a GRUB configuration"):
             script(menu)
 
 
@@ -92,7 +95,7 @@ def test_the_command_line_is_bounded() -> None:
     image = f"BOOT_IMAGE=(tftp,{SERVER})/{DIRECTORY}/{LIVE.kernel} "
     fits = "a" * (LONGEST_COMMAND_LINE - len(image))
     assert fits in script(alone(fits))
-    with pytest.raises(ValueError, match="2048 characters; 2047 fit"):
+    with pytest.raises(ValueError, match="2048 characters; the limit is 2047"):
         script(alone(fits + "a"))
 
 

@@ -1,4 +1,4 @@
-"""Boot scripts of iPXE, letter by letter; and what must never reach a line of one."""
+"""Boot scripts of iPXE, word for word; and text that must never get into one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.menus.ipxe import LONGEST_COMMAND_LINE, render, render_entry
+from services.menus.checks import LONGEST_COMMAND_LINE
+from services.menus.ipxe import render, render_entry
 from services.menus.menu import Action, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -39,11 +40,11 @@ def live(boot: LiveBoot) -> str:
 @pytest.mark.parametrize(
     ("name", "entry"), [("live", LIVE), ("local", LOCAL), ("memtest", MEMTEST), ("reboot", REBOOT)]
 )
-def test_what_boots_without_a_menu(name: str, entry: MenuEntry) -> None:
+def test_the_default_boots_without_a_menu(name: str, entry: MenuEntry) -> None:
     assert render(alone(entry), BASE) == (GOLDEN / f"{name}.ipxe").read_text()
 
 
-def test_a_menu_without_a_timeout_is_none() -> None:
+def test_a_menu_without_a_timeout_starts_its_default() -> None:
     menu = Menu("netboot-appliance", (RESCUE, LIVE, LOCAL), "boinc")
     assert render(menu, BASE) == render(alone(LIVE), BASE)
 
@@ -53,7 +54,7 @@ def test_a_menu() -> None:
     assert render(menu, BASE) == (GOLDEN / "menu.ipxe").read_text()
 
 
-def test_a_menu_with_locked_entries_says_nothing_of_them_but_their_titles() -> None:
+def test_a_menu_shows_only_the_titles_of_locked_entries() -> None:
     memtest = replace(MEMTEST, locked=True)
     script = render(Menu("netboot-appliance", (LIVE, memtest, RESCUE), "boinc", timeout=5), BASE)
     assert script == (GOLDEN / "locked.ipxe").read_text()
@@ -62,7 +63,7 @@ def test_a_menu_with_locked_entries_says_nothing_of_them_but_their_titles() -> N
 
 
 @pytest.mark.parametrize(("name", "entry"), [("rescue", RESCUE), ("memtest", MEMTEST), ("local", LOCAL)])
-def test_an_entry_that_was_chosen(name: str, entry: MenuEntry) -> None:
+def test_a_chosen_entry(name: str, entry: MenuEntry) -> None:
     assert render_entry(entry, BASE) == (GOLDEN / f"chosen-{name}.ipxe").read_text()
 
 
@@ -87,29 +88,29 @@ def test_an_entry_that_was_chosen(name: str, entry: MenuEntry) -> None:
     ],
 )
 def test_refuses_what_could_break_out_of_its_line(word: str) -> None:
-    with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
+    with pytest.raises(ValueError, match="is not allowed in an iPXE script"):
         live(replace(BOOT, command_line=f"quiet {word}"))
-    with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
+    with pytest.raises(ValueError, match="is not allowed in an iPXE script"):
         live(replace(BOOT, kernel=f"{word} x"))
-    with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
+    with pytest.raises(ValueError, match="is not allowed in an iPXE script"):
         live(replace(BOOT, initrd=f"x {word}"))
     menu = Menu("menu", (LIVE, replace(LOCAL, title=f"{word}")), "boinc", timeout=5)
-    with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
+    with pytest.raises(ValueError, match="is not allowed in an iPXE script"):
         render(menu, BASE)
-    with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
+    with pytest.raises(ValueError, match="is not allowed in an iPXE script"):
         render(replace(menu, entries=(LIVE, replace(LOCAL, name=f"x{word} "))), BASE)
-    with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
+    with pytest.raises(ValueError, match="is not allowed in an iPXE script"):
         render(replace(menu, entries=(LIVE, LOCAL), title=word), BASE)
     actions: tuple[Action, ...] = (Program(f"x{word} ", "loader/x.efi"), Program("loader/x", f"x{word} "))
     for action in actions:
-        with pytest.raises(ValueError, match="cannot stand in an iPXE script"):
+        with pytest.raises(ValueError, match="is not allowed in an iPXE script"):
             render_entry(replace(MEMTEST, action=action), BASE)
 
 
 def test_the_command_line_is_bounded() -> None:
     fits = "a" * (LONGEST_COMMAND_LINE - len("initrd=initrd.img "))
     assert fits in live(replace(BOOT, command_line=fits))
-    with pytest.raises(ValueError, match="2048 characters; 2047 fit"):
+    with pytest.raises(ValueError, match="2048 characters; the limit is 2047"):
         live(replace(BOOT, command_line=fits + "a"))
 
 

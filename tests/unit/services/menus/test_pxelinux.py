@@ -1,4 +1,4 @@
-"""PXELINUX configurations, letter by letter; and what must never reach a line of one."""
+"""PXELINUX configurations, word for word; and text that must never get into one."""
 
 from dataclasses import replace
 
@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.menus.checks import LONGEST_COMMAND_LINE
 from services.menus.menu import Menu, MenuEntry, Program
-from services.menus.pxelinux import LONGEST_COMMAND_LINE, render
+from services.menus.pxelinux import render
 from tests.unit.services.menus.test_grub import ALONE, BOINC, FULL, GOLDEN, LIVE
 
 
@@ -20,7 +21,7 @@ def test_the_configuration(menu: Menu, golden: str) -> None:
     assert render(menu) == (GOLDEN / golden).read_text()
 
 
-def test_locked_entries_are_left_out_and_a_locked_default_gives_way() -> None:
+def test_locked_entries_are_left_out_and_a_locked_default_is_replaced() -> None:
     assert "rescue" not in render(FULL)
     assert render(replace(FULL, default="rescue")) == render(FULL)
     with pytest.raises(ValueError, match="every entry of the menu is locked"):
@@ -38,14 +39,14 @@ def test_refuses_what_could_break_out_of_its_line(word: str) -> None:
         replace(FULL, title=word),
         replace(ALONE, entries=(BOINC, MenuEntry("m", "m", Program(f"{word} ", "")))),
     ):
-        with pytest.raises(ValueError, match="cannot stand in a PXELINUX configuration"):
+        with pytest.raises(ValueError, match="is not allowed in a PXELINUX configuration"):
             render(menu)
 
 
 def test_the_command_line_is_bounded() -> None:
     fits = "a" * (LONGEST_COMMAND_LINE - len(f"BOOT_IMAGE={LIVE.kernel}  initrd={LIVE.initrd}"))
     assert f"append {fits}\n" in render(alone(fits))
-    with pytest.raises(ValueError, match="2048 characters; 2047 fit"):
+    with pytest.raises(ValueError, match="2048 characters; the limit is 2047"):
         render(alone(fits + "a"))
 
 

@@ -1,4 +1,4 @@
-"""The table of what is exported, read back, and what is ours in it. The real one: tests/server/test_exportfs.py."""
+"""The table of exports: read, and compared with what we want. The real etab: tests/server/test_exports.py."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ RW = ("rw", "sync", "all_squash", "anonuid=731", "anongid=731", "no_subtree_chec
 ROOTS = ("/srv/images", "/srv/state")
 
 
-def test_what_exportfs_keeps() -> None:
+def test_reads_the_etab_of_exportfs() -> None:
     found = parse(ETAB)
     assert list(found) == [
         ("/srv/images", "10.0.0.7/32"),
@@ -30,23 +30,23 @@ def test_what_exportfs_keeps() -> None:
     assert set(RO) <= set(found["/srv/images", "10.0.0.7/32"])
 
 
-def test_our_own_file() -> None:
+def test_reads_our_own_file() -> None:
     text = "# Written by netboot-appliance\n\n/srv/\\303\\251 10.0.0.7/32(ro,sync) 10.0.0.8/32(ro)\n"
     assert parse(text) == {("/srv/é", "10.0.0.7/32"): ("ro", "sync"), ("/srv/é", "10.0.0.8/32"): ("ro",)}
 
 
-def test_nothing_is_read_into_lines_that_are_none() -> None:
+def test_skips_lines_that_are_not_exports() -> None:
     assert parse("") == {}
     assert parse("/srv\n/srv 10.0.0.7\nsrv 10.0.0.7(ro)\n\t10.0.0.7(ro)\n/srv (ro)\n(") == {}
-    assert parse("/a\u00a0b\t10.0.0.7(ro)\n") == {("/a\u00a0b", "10.0.0.7"): ("ro",)}, "white space to Unicode alone"
+    assert parse("/a\u00a0b\t10.0.0.7(ro)\n") == {("/a\u00a0b", "10.0.0.7"): ("ro",)}, "white space only to Unicode"
 
 
 @given(st.text())
-def test_no_text_breaks_it(text: str) -> None:
+def test_takes_any_text(text: str) -> None:
     parse(text)
 
 
-def test_nothing_is_to_do_when_all_that_we_say_is_in_force() -> None:
+def test_nothing_changes_when_all_our_options_are_in_force() -> None:
     wanted = {("/srv/images", "10.0.0.7/32"): RO}
     assert changes(wanted, wanted, parse(ETAB), ROOTS) == Changes((), {})
 
@@ -68,12 +68,12 @@ def test_what_is_missing_or_has_other_options_is_exported() -> None:
     )
 
 
-def test_only_what_is_ours_ends() -> None:
+def test_only_our_own_exports_end() -> None:
     live = {
         ("/srv/images", "10.0.0.7/32"): RO,
         ("/srv/state/525400aabbcc", "10.0.0.7/32"): RW,
         ("/old/data/images", "10.0.0.7/32"): RO,
-        # Not ours: by hand, of /etc/exports, and below a directory of a PC.
+        # Not ours: exported by hand, from /etc/exports, and below the directory of a PC.
         ("/srv/images", "backup.example.net"): RO,
         ("/srv/images", "10.0.0.0/24"): RO,
         ("/srv/state", "10.0.0.9"): RO,

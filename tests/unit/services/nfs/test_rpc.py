@@ -1,4 +1,4 @@
-"""ONC RPC answers as bytes, hostile ones among them; the calls meet the real servers in tests/netns/test_doctor.py."""
+"""ONC RPC answers as bytes, including hostile ones. Calls to real servers: tests/netns/test_doctor.py."""
 
 import socket
 import struct
@@ -24,41 +24,41 @@ def text(value: bytes) -> bytes:
     return words(len(value)) + value + bytes(-len(value) % 4)
 
 
-def test_the_results_of_a_reply() -> None:
+def test_reads_the_results_of_a_reply() -> None:
     assert read_reply(words(XID, 1, 0, 0, 0, 0) + b"results", XID) == b"results"
     assert read_reply(words(XID, 1, 0, 6) + text(b"abc") + words(0) + b"results", XID) == b"results"
 
 
 @pytest.mark.parametrize(
-    ("reply", "said"),
+    ("reply", "problem"),
     [
         (b"", "cut short"),
         (words(XID, 1, 0, 0), "cut short"),
         (words(XID, 1, 0, 0, 400, 0), "cut short"),
-        (words(8, 1, 0, 0, 0, 0), "not one to our call"),
-        (words(XID, 0, 0, 0, 0, 0), "not one to our call"),
-        (words(XID, 1, 1, 0, 2, 2), "refuses us"),
+        (words(8, 1, 0, 0, 0, 0), "does not belong to our call"),
+        (words(XID, 0, 0, 0, 0, 0), "does not belong to our call"),
+        (words(XID, 1, 1, 0, 2, 2), "refuses the call"),
         (words(XID, 1, 0, 0, 0, 1), "does not serve this program"),
         (words(XID, 1, 0, 0, 0, 2, 2, 3), "does not speak this version"),
         (words(XID, 1, 0, 0, 0, 99), "status 99"),
     ],
 )
-def test_a_reply_that_is_none(reply: bytes, said: str) -> None:
-    with pytest.raises(RpcError, match=said):
+def test_a_bad_reply_is_an_error(reply: bytes, problem: str) -> None:
+    with pytest.raises(RpcError, match=problem):
         read_reply(reply, XID)
 
 
 @contextmanager
 def server(answer: bytes, pause: float) -> Iterator[int]:
-    """Says the bytes one by one with a pause between them, over and over, until nobody listens."""
+    """Sends the bytes one by one with a pause between them, over and over, until nobody listens."""
 
     def serve() -> None:
         peer, _ = listening.accept()
         with peer:
             try:
                 while True:
-                    for octet in answer:
-                        peer.sendall(bytes([octet]))
+                    for byte in answer:
+                        peer.sendall(bytes([byte]))
                         if over.wait(pause):
                             return
             except OSError:
@@ -73,7 +73,7 @@ def server(answer: bytes, pause: float) -> Iterator[int]:
         thread.join()
 
 
-def test_a_server_that_trickles_is_given_up() -> None:
+def test_gives_up_on_a_server_that_trickles_bytes() -> None:
     begun = time.monotonic()
     with server(words(0x80000400), 0.05) as port, pytest.raises(RpcError, match="did not answer within"):
         null(LOCALHOST, port, MOUNT, 3, 0.3)

@@ -22,7 +22,7 @@ EDK2_ABORT = b"\0\5\0\x08User aborted the transfer\0"
 
 
 class Admission:
-    """Admits everybody as MAC, until it is told otherwise."""
+    """Admits everybody as MAC until `decision` is changed."""
 
     def __init__(self) -> None:
         self.decision: MacAddress | Ignore | Exception = MAC
@@ -36,12 +36,12 @@ class Admission:
 
 
 def script(dialect: Dialect, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
-    """A boot script that says for whom it is; PXELINUX finds no image."""
+    """A boot script that names its client; for PXELINUX there is no image."""
     return Ignore(Reason.NO_IMAGE) if dialect is Dialect.PXELINUX else f"{dialect} for {mac} at {peer}\n"
 
 
 def files(root: Path) -> Files:
-    """What lies in `root`, and releases in `images` beside it."""
+    """The files in `root`, and the releases in `images` beside it."""
     return Files(root, root.parent / "images", script)
 
 
@@ -84,13 +84,13 @@ def peer(server: TftpServer) -> Iterator[UdpPeer]:
 
 
 @pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No retransmission within a test, however busy the machine is."""
+def no_retransmission(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No retransmission during the test, however busy the machine is."""
     for name in ("FIRST_WAIT", "SHORTEST_WAIT"):
         monkeypatch.setattr(f"services.tftp.transfer.{name}", 5.0)
 
 
 async def serves(server: TftpServer) -> bool:
-    """Whether the server still gives a new client its file."""
+    """Whether the server still serves a new client."""
     with UdpPeer(server.port) as peer:
         return await peer.fetch(rrq("small"), Reader()) == b"small"

@@ -1,4 +1,4 @@
-"""Real clients and scripted firmware read; strangers, killers and odd names get what they should."""
+"""Real clients and scripted firmware read files; strangers, malformed packets and odd names get what they should."""
 
 import asyncio
 import os
@@ -15,6 +15,7 @@ from services.tftp.transfer import negotiate
 from tests.captures import datagrams
 from tests.fakes.event_log import EventLog
 from tests.fakes.tftp_peer import Reader, UdpPeer, ack, data, error, oack, rrq
+from tests.unit.debian import need
 from tests.unit.services.tftp.conftest import CONTENT, EDK2_ABORT, LOOPBACK, MAC, Admission, serves
 
 
@@ -42,6 +43,7 @@ async def test_tftpy_reads(server: TftpServer, events: EventLog, tmp_path: Path,
 async def test_real_clients_read(
     server: TftpServer, events: EventLog, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
+    need(command[0])
     arguments = [word.format(port=server.port, out=tmp_path / "got") for word in command]
     process = await asyncio.create_subprocess_exec(*arguments)
     assert await process.wait() == 0
@@ -77,10 +79,10 @@ async def test_ipxe(server: TftpServer, peer: UdpPeer, events: EventLog, admissi
 
 
 @pytest.mark.parametrize("name", ["autoexec.ipxe", "525400aabbcc/autoexec.ipxe"])
-async def test_an_ipxe_that_wants_an_autoexec_script_is_told_at_once_that_there_is_none(
+async def test_ipxe_is_told_at_once_that_there_is_no_autoexec_script(
     server: TftpServer, peer: UdpPeer, events: EventLog, name: str
 ) -> None:
-    """It goes on to DHCP after an ERROR, and waits up to 30 s without one."""
+    """After an ERROR it continues with DHCP; without one it waits for up to 30 s."""
     assert error(await peer.ask(rrq(name, blksize=1432, tsize=0))) == (1, "file not found")
     assert (await events.next(Ignored)).reason is Reason.NO_FILE
 
@@ -101,7 +103,7 @@ async def test_netascii_gets_the_bytes(root: Path, peer: UdpPeer) -> None:
 
 
 def test_the_captured_conversation() -> None:
-    """What EDK2 sent to dnsmasq, and what dnsmasq granted, which knows no windowsize."""
+    """What EDK2 sent to dnsmasq, and what dnsmasq granted (it does not know windowsize)."""
     probe, abort, request, *acks = (
         decode(packet.payload) for packet in datagrams("uefi-pxe-edk2-head.pcap") if 1829 <= packet.source_port <= 1840
     )
@@ -154,7 +156,7 @@ async def test_a_stranger_is_named_by_the_mac_it_claims(peer: UdpPeer, events: E
 
 
 @pytest.mark.parametrize(
-    "killer",
+    "packet",
     [
         rrq(b"caf\xc3\xa9\xff"),
         rrq(b"\x80" * 300),
@@ -174,13 +176,13 @@ async def test_a_stranger_is_named_by_the_mac_it_claims(peer: UdpPeer, events: E
         EDK2_ABORT,
     ],
 )
-async def test_one_packet_killers(server: TftpServer, peer: UdpPeer, killer: bytes) -> None:
-    peer.send(killer)
+async def test_no_single_packet_stops_the_server(server: TftpServer, peer: UdpPeer, packet: bytes) -> None:
+    peer.send(packet)
     assert await serves(server)
 
 
 async def test_a_garbled_name_is_not_found(peer: UdpPeer) -> None:
-    """shim asks for such names (shim#696): it has to hear an answer, or it waits."""
+    """shim asks for such names (shim#696) and waits for an answer."""
     assert error(await peer.ask(rrq(b"525400aabbcc/\xf0\x9f\x92\xa9.efi"))) == (1, "file not found")
 
 
@@ -210,7 +212,7 @@ async def test_writes_are_refused_and_write_nothing(root: Path, peer: UdpPeer, e
         "525400aabbcc//..//..//etc//passwd",
     ],
 )
-async def test_nothing_outside_the_root(root: Path, peer: UdpPeer, events: EventLog, name: str) -> None:
+async def test_nothing_outside_the_root_is_served(root: Path, peer: UdpPeer, events: EventLog, name: str) -> None:
     (root / "dir").mkdir()
     (root / "link").symlink_to("../secret")
     (root / "up").symlink_to("..")
@@ -221,7 +223,7 @@ async def test_nothing_outside_the_root(root: Path, peer: UdpPeer, events: Event
 @pytest.mark.parametrize(
     "name", ["missing", "525400aabbcc/missing", "525400aabbcc", "", "dir", "%2e%2e/secret", "fifo"]
 )
-async def test_what_is_no_file_is_not_found(root: Path, peer: UdpPeer, events: EventLog, name: str) -> None:
+async def test_what_is_not_a_file_is_not_found(root: Path, peer: UdpPeer, events: EventLog, name: str) -> None:
     (root / "dir").mkdir()
     os.mkfifo(root / "fifo")
     assert error(await peer.ask(rrq(name))) == (1, "file not found")

@@ -1,4 +1,4 @@
-"""Files laid out as packets: shared, bounded, and never of two minds."""
+"""Files laid out as packets: shared, bounded, and never a mixture of two contents."""
 
 import os
 import random
@@ -33,8 +33,8 @@ def opened(path: Path) -> OpenFile:
     return file
 
 
-def packets(arena: ContentCache, content: Content, first: int, last: int) -> bytes:
-    return b"".join(arena.packets(content, BLOCK, first, last))
+def packets(cache: ContentCache, content: Content, first: int, last: int) -> bytes:
+    return b"".join(cache.packets(content, BLOCK, first, last))
 
 
 def expected(first: int, last: int, of: bytes = CONTENT) -> bytes:
@@ -46,101 +46,99 @@ def expected(first: int, last: int, of: bytes = CONTENT) -> bytes:
 
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (500, 530), (1, 2001), (2001, 2001), (1536, 1537)])
 def test_lays_out_packets(path: Path, first: int, last: int) -> None:
-    arena = ContentCache()
-    content = arena.take(opened(path))
-    assert packets(arena, content, first, last) == expected(first, last)
-    arena.release(content)
+    cache = ContentCache()
+    content = cache.take(opened(path))
+    assert packets(cache, content, first, last) == expected(first, last)
+    cache.release(content)
 
 
-def test_bytes_without_a_file() -> None:
-    arena = ContentCache()
-    content = arena.take(b"script")
-    assert packets(arena, content, 1, 1) == b"\0\3\0\1script"
-    arena.release(content)
-    assert not arena._chunks
-    assert not arena._bytes
+def test_lays_out_bytes_without_a_file() -> None:
+    cache = ContentCache()
+    content = cache.take(b"script")
+    assert packets(cache, content, 1, 1) == b"\0\3\0\1script"
+    cache.release(content)
+    assert not cache._chunks
+    assert not cache._bytes
 
 
 def test_one_descriptor_for_all_transfers_of_a_file(path: Path) -> None:
-    arena, before = ContentCache(), descriptors()
-    contents = [arena.take(opened(path)) for _ in range(10)]
+    cache, before = ContentCache(), descriptors()
+    contents = [cache.take(opened(path)) for _ in range(10)]
     assert len(set(map(id, contents))) == 1
     assert descriptors() == before + 1
     for content in contents:
-        arena.release(content)
+        cache.release(content)
     assert descriptors() == before
 
 
-def test_what_was_laid_out_serves_the_next_transfer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arena = ContentCache()
+def test_a_laid_out_file_serves_the_next_transfer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ContentCache()
     monkeypatch.setattr("services.tftp.content_cache._YOUNG", 0)
-    content = arena.take(opened(path))
-    assert packets(arena, content, 1, 2001) == expected(1, 2001)
-    arena.release(content)
-    again = arena.take(opened(path))
+    content = cache.take(opened(path))
+    assert packets(cache, content, 1, 2001) == expected(1, 2001)
+    cache.release(content)
+    again = cache.take(opened(path))
     assert again is content
     monkeypatch.setattr(Content, "read", None)
-    assert packets(arena, again, 1, 2001) == expected(1, 2001)
-    arena.release(again)
+    assert packets(cache, again, 1, 2001) == expected(1, 2001)
+    cache.release(again)
 
 
-def test_what_was_read_of_a_young_file_is_read_again_when_it_is_old(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arena = ContentCache()
-    content = arena.take(opened(path))
-    packets(arena, content, 1, 1)
-    (young,) = arena._chunks
-    assert arena.chunk(content, BLOCK, 1) is young
+def test_a_file_read_while_young_is_read_again_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ContentCache()
+    content = cache.take(opened(path))
+    packets(cache, content, 1, 1)
+    (young,) = cache._chunks
+    assert cache.chunk(content, BLOCK, 1) is young
     now = os.stat(path).st_ctime_ns + 10_000_000_000
     monkeypatch.setattr("services.tftp.content_cache.time.time_ns", lambda: now)
-    old = arena.chunk(content, BLOCK, 1)
+    old = cache.chunk(content, BLOCK, 1)
     assert old is not young
-    assert arena.chunk(content, BLOCK, 1) is old
-    arena.release(content)
+    assert cache.chunk(content, BLOCK, 1) is old
+    cache.release(content)
 
 
 @pytest.mark.parametrize("how", ["rewritten", "truncated", "extended", "rewritten and dated back"])
 def test_a_changed_file_is_another_file(path: Path, how: str) -> None:
-    arena = ContentCache()
-    content = arena.take(opened(path))
-    assert packets(arena, content, 1, 1) == expected(1, 1)
+    cache = ContentCache()
+    content = cache.take(opened(path))
+    assert packets(cache, content, 1, 1) == expected(1, 1)
     new = {"truncated": CONTENT[:700], "extended": CONTENT + b"x"}.get(how, CONTENT[::-1])
     path.write_bytes(new)
     if how == "rewritten and dated back":
         os.utime(path, ns=(10**18, 10**18))
     else:
         with pytest.raises(FileChanged):
-            packets(arena, content, 513, 513)
-        assert packets(arena, content, 1, 512) == expected(1, 512), "what is laid out is the old content"
-    fresh = arena.take(opened(path))
+            packets(cache, content, 513, 513)
+        assert packets(cache, content, 1, 512) == expected(1, 512), "what was laid out is the old content"
+    fresh = cache.take(opened(path))
     assert fresh is not content
     last = fresh.size // BLOCK + 1
-    assert packets(arena, fresh, 1, last) == expected(1, last, new)
+    assert packets(cache, fresh, 1, last) == expected(1, last, new)
     for each in (content, fresh):
-        arena.release(each)
+        cache.release(each)
 
 
 def test_a_replaced_file_keeps_its_content(path: Path) -> None:
-    arena = ContentCache()
-    content = arena.take(opened(path))
+    cache = ContentCache()
+    content = cache.take(opened(path))
     path.with_name("new").write_bytes(b"new")
     path.with_name("new").replace(path)
-    fresh = arena.take(opened(path))
-    assert packets(arena, content, 1, 2001) == expected(1, 2001)
-    assert packets(arena, fresh, 1, 1) == expected(1, 1, b"new")
+    fresh = cache.take(opened(path))
+    assert packets(cache, content, 1, 2001) == expected(1, 2001)
+    assert packets(cache, fresh, 1, 1) == expected(1, 1, b"new")
     for each in (content, fresh):
-        arena.release(each)
+        cache.release(each)
 
 
-class Walker:
-    """A session in the midst of a chunk."""
+class ChunkUser:
+    """A session that uses a chunk."""
 
     def __init__(self, chunk: Chunk) -> None:
         self.chunk: Chunk | None = chunk
         chunk.readers.add(self)
 
-    def leave(self) -> None:
+    def leave_fast_path(self) -> None:
         assert self.chunk
         self.chunk.readers.discard(self)
         self.chunk = None
@@ -148,43 +146,43 @@ class Walker:
 
 def test_is_bounded_and_spares_chunks_in_use(path: Path) -> None:
     size = stretch(BLOCK) * (BLOCK + 4)
-    arena = ContentCache(2 * size)
-    content = arena.take(opened(path))
-    first = arena.chunk(content, BLOCK, 1)
-    walker = Walker(first)
+    cache = ContentCache(2 * size)
+    content = cache.take(opened(path))
+    first = cache.chunk(content, BLOCK, 1)
+    user = ChunkUser(first)
     for block in (513, 1025, 1537, 513, 1025):
-        arena.chunk(content, BLOCK, block)
-        assert arena._bytes <= 2 * size
-    assert walker.chunk is first
-    others = [Walker(chunk) for chunk in arena._chunks if chunk is not first]
-    arena.chunk(content, BLOCK, 1537)
-    assert sum(each.chunk is None for each in (walker, *others)) == 1, "one had to leave"
-    assert packets(arena, content, 1, 2001) == expected(1, 2001), "and is served all the same"
-    arena.release(content)
+        cache.chunk(content, BLOCK, block)
+        assert cache._bytes <= 2 * size
+    assert user.chunk is first
+    others = [ChunkUser(chunk) for chunk in cache._chunks if chunk is not first]
+    cache.chunk(content, BLOCK, 1537)
+    assert sum(each.chunk is None for each in (user, *others)) == 1, "one had to leave"
+    assert packets(cache, content, 1, 2001) == expected(1, 2001), "and is served nevertheless"
+    cache.release(content)
 
 
-def test_the_steps_of_a_chunk_are_bounded(path: Path) -> None:
-    arena = ContentCache()
-    content = arena.take(opened(path))
-    chunk = arena.chunk(content, BLOCK, 1)
+def test_the_prepared_windows_of_a_chunk_are_bounded(path: Path) -> None:
+    cache = ContentCache()
+    content = cache.take(opened(path))
+    chunk = cache.chunk(content, BLOCK, 1)
     for window in range(1, 65):
         for first in range(1, 100):
-            arena.step(chunk, window, first)
-    assert chunk.held_bytes == arena._bytes <= 512 * (BLOCK + 4) + 4 * 512 * 260
-    arena.release(content)
+            cache.prepare(chunk, window, first)
+    assert chunk.held_bytes == cache._bytes <= 512 * (BLOCK + 4) + 4 * 512 * 260
+    cache.release(content)
 
 
-def test_steps_lead_through_a_chunk_to_its_end(path: Path) -> None:
-    arena = ContentCache()
-    content = arena.take(opened(path))
+def test_prepared_windows_lead_through_a_chunk_to_its_end(path: Path) -> None:
+    cache = ContentCache()
+    content = cache.take(opened(path))
     for first, blocks in ((1, 512), (513, 512), (1537, 464)):
-        chunk = arena.chunk(content, BLOCK, first)
+        chunk = cache.chunk(content, BLOCK, first)
         for window in (1, 3, 64):
-            step = arena.step(chunk, window, first)
+            prepared = cache.prepare(chunk, window, first)
             count = 0
-            while step and step[0]:
-                assert step[0] == b"\0\4" + (first + count * window - 1).to_bytes(2, "big")
-                assert step[3] == first - 1 + (count - 1) * window
-                step, count = step[2], count + 1
+            while prepared and prepared[0]:
+                assert prepared[0] == b"\0\4" + (first + count * window - 1).to_bytes(2, "big")
+                assert prepared[3] == first - 1 + (count - 1) * window
+                prepared, count = prepared[2], count + 1
             assert count == blocks // window
-    arena.release(content)
+    cache.release(content)

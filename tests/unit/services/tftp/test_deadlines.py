@@ -1,4 +1,4 @@
-"""When sessions are looked at."""
+"""When sessions are due."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from services.tftp.deadlines import TICK, Deadlines
 
 
 class Waiting:
-    due = -1
+    due_tick = -1
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 30), st.booleans()), max_size=60))
-def test_each_is_looked_at_once_and_never_after_its_time(steps: list[tuple[int, float, bool]]) -> None:
+def test_each_session_is_due_once_and_never_late(steps: list[tuple[int, float, bool]]) -> None:
     deadlines: Any = Deadlines()
     sessions = [Waiting() for _ in range(10)]
     wanted: dict[int, float] = {}
@@ -32,15 +32,15 @@ def test_each_is_looked_at_once_and_never_after_its_time(steps: list[tuple[int, 
     for _ in deadlines.due(now + 60):
         pass
     assert not deadlines._ticks
-    assert {session.due for session in sessions} == {-1}
+    assert {session.due_tick for session in sessions} == {-1}
 
 
-def test_who_is_put_back_while_others_are_taken_waits_for_the_next_tick() -> None:
+def test_a_session_put_back_meanwhile_waits_for_the_next_tick() -> None:
     deadlines: Any = Deadlines()
     session = Waiting()
     deadlines.put(session, 1.0)
     for _ in deadlines.due(2.0):
         deadlines.put(session, 1.0)
-    assert session.due >= 0
+    assert session.due_tick >= 0
     assert list(deadlines.due(2.0)) == []
     assert list(deadlines.due(2.0 + TICK)) == [session]

@@ -1,7 +1,7 @@
-"""The short way is the plain way: two servers hear the same and send the same, at each moment, whatever the link does.
+"""The fast path equals the regular path: two servers get the same packets and send the same, whatever the link does.
 
-One takes datagrams in batches and the short way, the other one by one and each through the transfer. The clock is the
-test's; packets are lost, doubled and reordered on their way in and out.
+One receives in batches and takes the fast path; the other receives one by one and takes every packet through the
+transfer. The clock is the test's; packets are lost, doubled and reordered on their way in and out.
 """
 
 import asyncio
@@ -16,19 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.linux.udp_batches import Unavailable
-from services.tftp import port as tftp_port
+from services.tftp import ports as tftp_ports
 from services.tftp.server import TftpServer
 from tests.fakes.event_log import EventLog
 from tests.fakes.tftp_peer import Reader, UdpPeer, ack, rrq
 from tests.unit.services.tftp.conftest import LOOPBACK, Admission, files
 
 SIZE = 15_003
-STRETCH = 32  # blocks of a chunk, here: many ends of chunks
+STRETCH = 32  # blocks per chunk: few, so that many chunks end
 CONTENT = random.Random(2).randbytes(SIZE)
 
 
-class Played:
-    """One server, driven by hand: nothing of it runs but what is called here."""
+class ManualServer:
+    """One server, driven by hand: nothing runs but what is called here."""
 
     def __init__(self, root: Path, clients: int) -> None:
         self.now = 100.0
@@ -39,12 +39,12 @@ class Played:
         self.server.open()
         self.peers = [UdpPeer(self.server.port, f"127.0.0.{number + 2}") for number in range(clients)]
 
-    def hear(self, batch: list[tuple[int, bytes]], now: float) -> list[list[bytes]]:
-        """Let what the clients send arrive at once; returns what each of them gets."""
+    def receive(self, batch: list[tuple[int, bytes]], now: float) -> list[list[bytes]]:
+        """Let these datagrams of the clients arrive together; returns what each client gets."""
         self.now = now
         for client, datagram in batch:
             self.peers[client].send(datagram)
-        if self.server._transfers.batches:
+        if self.server._sessions.batches:
             self.server._receive()
         else:
             self.server._receive_one_by_one()
@@ -58,10 +58,10 @@ class Played:
 
     def _sent(self) -> list[list[bytes]]:
         sent: list[list[bytes]] = [[] for _ in self.peers]
-        for heard, peer in zip(sent, self.peers, strict=True):
+        for received, peer in zip(sent, self.peers, strict=True):
             while True:
                 try:
-                    heard.append(peer.socket.recv(65536))
+                    received.append(peer.socket.recv(65536))
                 except BlockingIOError:
                     break
         return sent
@@ -85,7 +85,7 @@ OPTIONS = st.sampled_from(
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), options=st.lists(OPTIONS, min_size=1, max_size=5), loss=st.sampled_from([0, 2, 20]))
-def test_the_short_way_is_the_plain_way(seed: int, options: list[dict[str, int]], loss: int) -> None:
+def test_the_fast_path_equals_the_regular_path(seed: int, options: list[dict[str, int]], loss: int) -> None:
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for module in ("content_cache", "transfer"):
             patch.setattr(f"services.tftp.{module}.stretch", lambda _: STRETCH)
@@ -98,18 +98,18 @@ def test_the_short_way_is_the_plain_way(seed: int, options: list[dict[str, int]]
 async def _play(
     root: Path, chance: random.Random, options: list[dict[str, int]], loss: int, patch: pytest.MonkeyPatch
 ) -> None:
-    express = Played(root, len(options))
-    patch.setattr(tftp_port, "Batches", none)
-    plain = Played(root, len(options))
-    assert express.server._transfers.batches
-    assert not plain.server._transfers.batches
+    fast = ManualServer(root, len(options))
+    patch.setattr(tftp_ports, "Batches", none)
+    regular = ManualServer(root, len(options))
+    assert fast.server._sessions.batches
+    assert not regular.server._sessions.batches
     try:
         readers = [Reader(each.get("blksize", 512), each.get("windowsize", 1)) for each in options]
         waiting: list[tuple[int, bytes]] = [
             (number, rrq("file", "octet", **each)) for number, each in enumerate(options)
         ]
         last = dict(waiting)
-        now, short = 100.0, 0
+        now, on_fast_path = 100.0, 0
         for _ in range(4000):
             if not waiting and all(reader.done for reader in readers):
                 break
@@ -122,13 +122,13 @@ async def _play(
                 batch.append((stale, ack(chance.randrange(readers[stale].received + 1))))
             if batch:
                 now += chance.choice([0.0, 0.0002, 0.003])
-                sent = express.hear(batch, now)
-                assert sent == plain.hear(batch, now)
-                short += sum(bool(session.chunk) for session in express.server._sessions.values())
+                sent = fast.receive(batch, now)
+                assert sent == regular.receive(batch, now)
+                on_fast_path += sum(bool(session.chunk) for session in fast.server._sessions.by_peer.values())
             else:
                 now += chance.choice([0.02, 0.2, 1.0])
-                sent = express.tick(now)
-                assert sent == plain.tick(now)
+                sent = fast.tick(now)
+                assert sent == regular.tick(now)
                 waiting += [(number, last[number]) for number, reader in enumerate(readers) if not reader.done]
             for number, packets in enumerate(sent):
                 if chance.randrange(100) < loss:
@@ -143,11 +143,11 @@ async def _play(
                         last[number] = answer
                         waiting.append((number, answer))
         assert [bytes(reader.content) == CONTENT for reader in readers] == [True] * len(readers)
-        assert short or not any(each.get("windowsize", 1) <= 7 for each in options), "none took the short way"
-        express.tick(now + 60)
-        plain.tick(now + 60)
-        # Those of one tick come in no order.
-        assert Counter(map(str, express.events.seen)) == Counter(map(str, plain.events.seen))
+        assert on_fast_path or not any(each.get("windowsize", 1) <= 7 for each in options), "none took the fast path"
+        fast.tick(now + 60)
+        regular.tick(now + 60)
+        # Events of the same tick have no fixed order.
+        assert Counter(map(str, fast.events.seen)) == Counter(map(str, regular.events.seen))
     finally:
-        express.close()
-        plain.close()
+        fast.close()
+        regular.close()

@@ -1,4 +1,4 @@
-"""What is served beside the boot root: boot scripts made on request, and the files of a release."""
+"""What is served besides the boot root: boot scripts made on request, and the files of a release."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -25,23 +25,23 @@ async def test_a_boot_script_is_made_for_the_client_that_asks(peer: UdpPeer, eve
     assert events.of(TransferProgressed)[0].path == "grub.cfg"
 
 
-async def test_its_size_is_told_as_grub_asks_for_it(peer: UdpPeer) -> None:
+async def test_grub_learns_the_size_of_a_boot_script(peer: UdpPeer) -> None:
     assert oack(await peer.ask(rrq("/grub/grub.cfg", blksize=1024, tsize=0)))["tsize"] == str(len(SCRIPT))
 
 
-async def test_without_a_script_the_client_hears_why_at_once(peer: UdpPeer, events: EventLog) -> None:
+async def test_without_a_script_the_client_is_told_why_at_once(peer: UdpPeer, events: EventLog) -> None:
     answer = await peer.ask(rrq("525400aabbcc/pxelinux.cfg/01-52-54-00-aa-bb-cc"))
     assert error(answer) == (1, "no image is active")
     assert await events.next(Ignored) == Ignored("tftp", str(MAC), Reason.NO_IMAGE, "pxelinux.cfg")
 
 
-async def test_files_of_a_release_are_served_under_their_path_over_http(peer: UdpPeer, events: EventLog) -> None:
+async def test_files_of_a_release_have_the_same_path_as_over_http(peer: UdpPeer, events: EventLog) -> None:
     name = "image/20260301-120000/vmlinuz"
     assert await peer.fetch(rrq(f"525400aabbcc/{name}"), Reader()) == b"kernel"
     assert (await events.next(TransferServed)).path == name
 
 
-async def test_a_loader_has_its_path_over_http_too(peer: UdpPeer, events: EventLog) -> None:
+async def test_a_loader_has_the_same_path_as_over_http(peer: UdpPeer, events: EventLog) -> None:
     assert await peer.fetch(rrq("525400aabbcc/loader/small"), Reader()) == b"small"
     assert (await events.next(TransferServed)).path == "small"
 
@@ -104,15 +104,15 @@ class TestRaspberryPi:
     async def test_finds_its_files_by_their_own_names(self, peer: UdpPeer, name: str, content: bytes) -> None:
         assert await peer.fetch(rrq(name), Reader()) == content
 
-    async def test_hears_at_once_what_is_not_there(self, peer: UdpPeer) -> None:
+    async def test_is_told_at_once_what_is_not_there(self, peer: UdpPeer) -> None:
         assert error(await peer.ask(rrq("bootsig.bin")))[0] == 1
 
-    async def test_does_not_leave_its_folder(self, peer: UdpPeer) -> None:
+    async def test_cannot_leave_its_folder(self, peer: UdpPeer) -> None:
         assert error(await peer.ask(rrq("../secret")))[0] == 2
 
-    async def test_gets_a_loader_that_it_was_offered_as_an_arm64_machine(self, peer: UdpPeer) -> None:
+    async def test_gets_the_loader_that_it_was_offered_as_an_arm64_machine(self, peer: UdpPeer) -> None:
         assert await peer.fetch(rrq("dca632aabbcc/small"), Reader()) == b"small"
 
-    async def test_alone_gets_them(self, peer: UdpPeer, admission: Admission) -> None:
+    async def test_other_pcs_do_not_get_them(self, peer: UdpPeer, admission: Admission) -> None:
         admission.decision = MAC
         assert error(await peer.ask(rrq("bootcode.bin")))[0] == 1

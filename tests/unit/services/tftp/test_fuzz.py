@@ -61,13 +61,13 @@ def test_no_burst_harms_the_server(target: Target, burst: list[tuple[int, bytes]
     target(join(burst))
 
 
-def test_the_seeds_of_the_fuzzer_are_played(target: Target) -> None:
+def test_the_fuzzers_seeds_pass(target: Target) -> None:
     for seed in tftp.seeds():
         target(seed)
 
 
-def test_a_client_that_asks_for_ever_keeps_one_session(target: Target) -> None:
-    """From one port; those from many ports are bounded by MOST_SESSIONS_A_CLIENT."""
+def test_a_client_that_repeats_its_request_has_one_session(target: Target) -> None:
+    """From one port; MOST_SESSIONS_A_CLIENT bounds those from many ports."""
     for options in ({"blksize": 600}, {"tsize": 0}, {}):
         target(join([(0, rrq("file", "octet", **options))] * MOST_PIECES))
 
@@ -117,4 +117,4 @@ def test_a_transfer_stays_within_its_file_whatever_it_is_told(
             step = transfer.abort(number, "")
         else:
             step = transfer.expire(now)
-    pytest.fail("a client that is silent for so long is given up")
+    pytest.fail("the transfer did not end, though the client was silent for so long")

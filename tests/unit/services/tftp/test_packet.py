@@ -1,4 +1,4 @@
-"""The codec: equal to tftpy's, and deaf to what ends tftpy's server."""
+"""The codec: equal to tftpy's, but it ignores what crashes tftpy's server."""
 
 import pytest
 from hypothesis import example, given
@@ -62,19 +62,19 @@ def test_decodes(datagram: bytes, value: object) -> None:
         rrq("a" * LONGEST_REQUEST),
     ],
 )
-def test_ignores_what_is_no_request(datagram: bytes) -> None:
+def test_ignores_what_is_not_a_request(datagram: bytes) -> None:
     assert decode(datagram) == MALFORMED
 
 
-def test_a_non_ascii_name_is_a_name() -> None:
-    """It raises UnicodeDecodeError in tftpy and ends its server; shim sends such names (shim#696)."""
+def test_a_non_ascii_name_is_decoded() -> None:
+    """In tftpy it raises UnicodeDecodeError, which ends its server; shim sends such names (shim#696)."""
     with pytest.raises(UnicodeDecodeError):
         TftpPacketFactory().parse(rrq(b"caf\xc3\xa9"))
     assert decode(rrq(b"caf\xc3\xa9")) == ReadRequest("caf??", "octet")
 
 
 @pytest.mark.parametrize("tail", [b"\0", b"blksize\0", b"blksize", b"\0\0\0", b"blksize\0\0", b"\xff\xff"])
-def test_garbled_options_leave_the_request(tail: bytes) -> None:
+def test_garbled_options_are_dropped_from_the_request(tail: bytes) -> None:
     assert decode(rrq("x") + tail) == ReadRequest("x", "octet")
 
 
@@ -86,12 +86,12 @@ def test_decode_takes_anything(datagram: bytes) -> None:
 
 
 @given(st.sampled_from([1, 2, 3, 4, 5, 6]), st.binary(max_size=200))
-def test_decode_takes_anything_behind_an_opcode(opcode: int, rest: bytes) -> None:
+def test_decode_takes_anything_after_an_opcode(opcode: int, rest: bytes) -> None:
     assert isinstance(decode(opcode.to_bytes(2, "big") + rest), ReadRequest | WriteRequest | Ack | Error | Ignore)
 
 
 @given(first=st.integers(0, 200_000), payload=st.integers(0, 40), count=st.integers(1, 20), short=st.integers(0, 40))
-def test_laid_out_packets_equal_tftpy(first: int, payload: int, count: int, short: int) -> None:
+def test_laid_out_packets_equal_tftpys(first: int, payload: int, count: int, short: int) -> None:
     content = bytes(range(1, 41))
     last = min(short, payload)
     buffer = bytearray((count - 1) * (payload + 4) + 4 + last)
@@ -113,7 +113,7 @@ def test_an_encoded_ack_is_decoded(block: int) -> None:
 
 
 @given(st.integers(0, 65535), st.binary(max_size=8))
-def test_ack_equals_tftpy(block: int, padding: bytes) -> None:
+def test_acks_equal_tftpys(block: int, padding: bytes) -> None:
     packet = TftpPacketACK()
     packet.blocknumber = block
     datagram = packet.encode().buffer + padding

@@ -1,4 +1,4 @@
-"""Whence a transfer comes: from the server's port, or from one of its own; and what a session costs."""
+"""Which port a transfer comes from: the server's or one of its own; and what a session costs."""
 
 import asyncio
 import gc
@@ -12,8 +12,8 @@ import pytest
 
 from services.decision import Reason
 from services.events import Ignored, TransferFailed, TransferServed
-from services.tftp import content_cache
-from services.tftp import server as tftp_server
+from services.tftp import content_cache, responder
+from services.tftp import ports as tftp_ports
 from services.tftp.server import TftpServer
 from tests.fakes.event_log import EventLog
 from tests.fakes.tftp_peer import Reader, UdpPeer, ack, data, rrq
@@ -59,7 +59,7 @@ async def test_a_port_for_each_transfer(strict: TftpServer, events: EventLog) ->
     assert descriptors() == before
 
 
-async def test_an_own_port_hears_its_client_alone(strict: TftpServer) -> None:
+async def test_an_own_port_listens_to_its_client_only(strict: TftpServer) -> None:
     with UdpPeer(strict.port) as peer, UdpPeer(strict.port, "127.0.0.2") as stranger:
         assert data(await first(peer, rrq("file")))[0] == 1
         stranger.server = peer.server
@@ -87,7 +87,7 @@ async def test_without_a_free_port_the_client_has_to_ask_again(
     with UdpPeer(strict.port) as peer:
         before = descriptors()
         with monkeypatch.context() as patch:
-            patch.setattr(tftp_server, "bind_udp", none)
+            patch.setattr(tftp_ports, "bind_udp", none)
             peer.send(rrq("file"))
             assert (await events.next(Ignored)).reason is Reason.TOO_MANY
         assert peer.quiet
@@ -97,12 +97,12 @@ async def test_without_a_free_port_the_client_has_to_ask_again(
 
 async def test_what_a_session_costs(root: Path, admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
     """No descriptor, and less than a kilobyte."""
-    monkeypatch.setattr(content_cache, "_YOUNG", 0)  # else the file is laid out once more where this takes so long
-    # The clock stands still: how many ticks the deadlines are spread over is a matter of the machine.
+    monkeypatch.setattr(content_cache, "_YOUNG", 0)  # else the file is laid out again when this test is slow
+    # The clock stands still, so that the number of ticks with deadlines does not depend on the machine's speed.
     server = TftpServer(LOOPBACK, files(root), admit=admission, emit=lambda _: None, port=0, clock=lambda: 1000.0)
     server.open()
     count = 300
-    monkeypatch.setattr(tftp_server, "MOST_SESSIONS_A_CLIENT", count)
+    monkeypatch.setattr(responder, "MOST_SESSIONS_A_CLIENT", count)
     peers = [UdpPeer(server.port) for _ in range(count)]
 
     async def begin(peer: UdpPeer) -> None:
@@ -121,7 +121,7 @@ async def test_what_a_session_costs(root: Path, admission: Admission, monkeypatc
         ours = [tracemalloc.Filter(True, "*/services/*"), tracemalloc.Filter(False, "*/tests/*")]
         taken = tracemalloc.take_snapshot().filter_traces(ours)
         tracemalloc.stop()
-        assert len(server._sessions) == count
+        assert len(server._sessions.by_peer) == count
         assert descriptors() == before
         assert sum(each.size for each in taken.statistics("filename")) / (count - 1) < 1000
     finally:

@@ -1,4 +1,4 @@
-"""What becomes of a transfer on a real socket: loss, silence, floods, replaced files; the end of the server."""
+"""Transfers on a real socket: loss, silence, floods, files that change; and how the server stops."""
 
 import asyncio
 import errno
@@ -15,24 +15,23 @@ from services.decision import Ignore, Reason
 from services.events import Ignored, TransferFailed, TransferProgressed, TransferServed
 from services.linux.sockets import BindError
 from services.linux.udp_batches import Unavailable, sender_beside
-from services.tftp import content_cache
+from services.tftp import content_cache, responder
 from services.tftp import files as tftp_files
-from services.tftp import port as tftp_port
-from services.tftp import server as tftp_server
+from services.tftp import ports as tftp_ports
 from services.tftp.server import TftpServer
 from tests.fakes.event_log import EventLog
 from tests.fakes.tftp_peer import Reader, UdpPeer, ack, data, error, rrq
 from tests.unit.services.tftp.conftest import CONTENT, LOOPBACK, MAC, Admission, files, serves
 
 
-async def test_a_lost_packet_is_sent_again_soon(peer: UdpPeer) -> None:
+async def test_a_lost_packet_is_soon_sent_again(peer: UdpPeer) -> None:
     first = await peer.ask(rrq("file"))
     second = await peer.ask(ack(1))
     assert (data(first)[0], data(second)[0]) == (1, 2)
     assert await peer.receive() == second
 
 
-async def test_a_doubled_ack_sends_nothing(peer: UdpPeer, patience: None) -> None:
+async def test_a_duplicate_ack_sends_nothing(peer: UdpPeer, no_retransmission: None) -> None:
     await peer.ask(rrq("file"))
     await peer.ask(ack(1))
     peer.send(ack(1))
@@ -41,7 +40,9 @@ async def test_a_doubled_ack_sends_nothing(peer: UdpPeer, patience: None) -> Non
     assert peer.quiet
 
 
-async def test_a_doubled_request_does_not_restart(peer: UdpPeer, events: EventLog, patience: None) -> None:
+async def test_a_duplicate_request_does_not_restart_the_transfer(
+    peer: UdpPeer, events: EventLog, no_retransmission: None
+) -> None:
     request = rrq("file", blksize=1468)
     assert await peer.ask(request) == await peer.ask(request)
     assert data(await peer.ask(ack(0)))[0] == 1
@@ -51,13 +52,13 @@ async def test_a_doubled_request_does_not_restart(peer: UdpPeer, events: EventLo
     assert len(events.of(TransferProgressed)) == 1
 
 
-async def test_another_request_from_the_same_port_replaces(peer: UdpPeer, events: EventLog) -> None:
+async def test_another_request_from_the_same_port_replaces_the_transfer(peer: UdpPeer, events: EventLog) -> None:
     await peer.ask(rrq("file"))
     assert data(await peer.ask(rrq("small"))) == (1, b"small")
-    assert await events.next(TransferFailed) == TransferFailed(MAC, "tftp", "file", 0, "the client asked anew")
+    assert await events.next(TransferFailed) == TransferFailed(MAC, "tftp", "file", 0, "the client sent a new request")
 
 
-async def test_a_reset_pc_may_ask_from_the_same_port(
+async def test_a_reset_pc_may_ask_again_from_the_same_port(
     peer: UdpPeer, events: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await peer.ask(rrq("file"))
@@ -66,7 +67,7 @@ async def test_a_reset_pc_may_ask_from_the_same_port(
     assert data(await peer.ask(rrq("file")))[0] == 1
 
 
-async def test_the_client_may_give_up(server: TftpServer, peer: UdpPeer, events: EventLog) -> None:
+async def test_the_client_may_abort(server: TftpServer, peer: UdpPeer, events: EventLog) -> None:
     await peer.ask(rrq("file"))
     await peer.ask(ack(1))
     peer.send(b"\0\5\0\3disk full\0")
@@ -74,7 +75,7 @@ async def test_the_client_may_give_up(server: TftpServer, peer: UdpPeer, events:
     assert (failed.sent, failed.why) == (512, "the client aborted with error 3: disk full")
 
 
-async def test_a_silent_client_is_given_up(peer: UdpPeer, events: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_gives_up_on_a_silent_client(peer: UdpPeer, events: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.tftp.transfer.TRIES", 2)
     await peer.ask(rrq("file"))
     await peer.ask(ack(1))
@@ -90,7 +91,7 @@ async def test_served_means_acknowledged(peer: UdpPeer, events: EventLog) -> Non
     await events.next(TransferServed)
 
 
-async def test_progress_is_told_once_in_a_while(
+async def test_progress_is_reported_once_in_a_while(
     peer: UdpPeer, events: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.tftp.sessions._REPORT_EVERY", 0.03)
@@ -112,12 +113,12 @@ async def test_a_replaced_file_is_served_to_its_end(root: Path, peer: UdpPeer) -
 
 
 async def test_a_file_that_shrinks_ends_its_transfer(server: TftpServer, root: Path, peer: UdpPeer) -> None:
-    """What was laid out by then is sent: the first 512 blocks of 512 bytes."""
+    """What is laid out by then is sent: the first 512 blocks of 512 bytes."""
     reader = Reader()
     peer.send(reader.answer(await peer.ask(rrq("file"))) or b"")
     os.truncate(root / "file", 600)
     got = await to_its_end(peer, reader)
-    assert got == (0, "the file cannot be read any more")
+    assert got == (0, "the file can no longer be read")
     assert bytes(reader.content) == CONTENT[: 512 * 512]
     assert await serves(server)
 
@@ -133,8 +134,8 @@ async def test_a_file_that_is_rewritten_in_place_is_never_mixed(
     window: int,
     cached: bool,
 ) -> None:
-    """The client gets the old content or an ERROR; who asks afterwards gets the new one."""
-    monkeypatch.setattr(content_cache, "_YOUNG", 0)  # what a young file had is not kept for long
+    """The client gets the old content or an ERROR; a later client gets the new content."""
+    monkeypatch.setattr(content_cache, "_YOUNG", 0)  # what is read of a young file is not kept for long
     reader, request = Reader(block, window), rrq("file", blksize=block, windowsize=window)
     new = bytes(len(CONTENT))
     if cached:
@@ -152,14 +153,14 @@ async def test_a_file_that_is_rewritten_in_place_is_never_mixed(
     if cached or got is None:
         assert content == CONTENT
     else:
-        assert got == (0, "the file cannot be read any more")
+        assert got == (0, "the file can no longer be read")
         assert content == CONTENT[: len(content)]
     with UdpPeer(server.port) as other:
         assert await other.fetch(request, Reader(block, window)) == new
 
 
 async def to_its_end(peer: UdpPeer, reader: Reader) -> tuple[int, str] | None:
-    """Go on reading; returns the server's ERROR, if there was one."""
+    """Read on to the end; returns the server's ERROR, if there was one."""
     while not reader.done:
         datagram = await peer.receive()
         if datagram[:2] == b"\0\5":
@@ -170,10 +171,10 @@ async def to_its_end(peer: UdpPeer, reader: Reader) -> tuple[int, str] | None:
 
 
 async def test_the_number_of_transfers_is_bounded(
-    server: TftpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, patience: None
+    server: TftpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, no_retransmission: None
 ) -> None:
-    monkeypatch.setattr(tftp_server, "MOST_SESSIONS", 3)
-    monkeypatch.setattr(tftp_server, "MOST_SESSIONS_A_CLIENT", 2)
+    monkeypatch.setattr(responder, "MOST_SESSIONS", 3)
+    monkeypatch.setattr(responder, "MOST_SESSIONS_A_CLIENT", 2)
     sources = ["127.0.0.1", "127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.3"]
     peers = [UdpPeer(server.port, source) for source in sources]
     answered = []
@@ -194,11 +195,11 @@ async def test_the_number_of_transfers_is_bounded(
         one.socket.close()
 
 
-async def test_who_never_acknowledged_makes_room(
-    server: TftpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, patience: None
+async def test_clients_that_never_acknowledged_make_room(
+    server: TftpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, no_retransmission: None
 ) -> None:
-    """The one that has waited longest, and none that has acknowledged anything."""
-    monkeypatch.setattr(tftp_server, "MOST_SESSIONS", 3)
+    """The one that has waited longest, and never one that has acknowledged anything."""
+    monkeypatch.setattr(responder, "MOST_SESSIONS", 3)
     peers = [UdpPeer(server.port, f"127.0.0.{number}") for number in range(2, 8)]
     for one in peers[:3]:
         assert data(await one.ask(rrq("file")))[0] == 1
@@ -211,7 +212,7 @@ async def test_who_never_acknowledged_makes_room(
     for gone in (peers[1], peers[3]):
         gone.send(ack(1))
         failed = await events.next(TransferFailed)
-        assert (failed.sent, failed.why) == (0, "the client acknowledged nothing, and others need the room")
+        assert (failed.sent, failed.why) == (0, "the client acknowledged nothing, and other clients needed the place")
     assert not events.of(TransferServed)
     peers[5].send(rrq("file"))
     assert (await events.next(Ignored)).reason is Reason.TOO_MANY
@@ -220,18 +221,18 @@ async def test_who_never_acknowledged_makes_room(
         one.socket.close()
 
 
-async def test_a_server_without_a_descriptor_to_spare_waits_for_the_next_request(
+async def test_without_a_free_descriptor_the_client_has_to_ask_again(
     peer: UdpPeer, events: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as spent:
-        spent.setattr(tftp_files, "open_beneath", lambda *_: Ignore(Reason.TOO_MANY))
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(tftp_files, "open_beneath", lambda *_: Ignore(Reason.TOO_MANY))
         peer.send(rrq("file"))
         assert (await events.next(Ignored)).reason is Reason.TOO_MANY
     assert peer.quiet
     assert data(await peer.ask(rrq("file")))[0] == 1
 
 
-async def test_a_client_that_vanishes_harms_nobody(server: TftpServer, events: EventLog) -> None:
+async def test_a_client_that_vanishes_does_not_harm_others(server: TftpServer, events: EventLog) -> None:
     """Its port is closed, so each packet for it comes back as an ICMP error."""
     with UdpPeer(server.port) as gone:
         await gone.ask(rrq("file", blksize=1468, windowsize=64))
@@ -240,7 +241,7 @@ async def test_a_client_that_vanishes_harms_nobody(server: TftpServer, events: E
 
 
 class FullSocket(socket.socket):
-    """Has no room for every third packet, and the device queue is full for every seventh; cuts no windows."""
+    """Has no room for every third packet, has a full device queue for every seventh, and does not cut windows."""
 
     sends = 0
 
@@ -257,7 +258,7 @@ class FullSocket(socket.socket):
 
 
 @pytest.mark.parametrize("batches", [False, True], ids=["one by one", "in batches"])
-async def test_a_full_socket_only_delays(
+async def test_a_full_socket_only_delays_transfers(
     root: Path, events: EventLog, admission: Admission, monkeypatch: pytest.MonkeyPatch, batches: bool
 ) -> None:
     def beside(udp: socket.socket) -> socket.socket:
@@ -266,9 +267,9 @@ async def test_a_full_socket_only_delays(
     def none(*_: object) -> None:
         raise Unavailable("in this test")
 
-    monkeypatch.setattr(tftp_port, "sender_beside", beside)
+    monkeypatch.setattr(tftp_ports, "sender_beside", beside)
     if not batches:
-        monkeypatch.setattr(tftp_port, "Batches", none)
+        monkeypatch.setattr(tftp_ports, "Batches", none)
     monkeypatch.setattr("services.tftp.transfer.SHORTEST_WAIT", 0.001)
     (root / "file").write_bytes(CONTENT[:60_000])
     server = TftpServer(LOOPBACK, files(root), admit=admission, emit=events, port=0)
@@ -281,7 +282,7 @@ async def test_a_full_socket_only_delays(
     server.close()
 
 
-async def test_a_fault_ends_only_its_packet(
+async def test_a_bug_ends_only_its_packet(
     server: TftpServer, peer: UdpPeer, admission: Admission, caplog: pytest.LogCaptureFixture
 ) -> None:
     admission.decision = RuntimeError("a fault")
@@ -294,7 +295,7 @@ async def test_a_fault_ends_only_its_packet(
     assert await serves(server)
 
 
-async def test_events_that_cannot_be_recorded_stop_nothing(
+async def test_an_event_that_cannot_be_recorded_stops_nothing(
     root: Path, admission: Admission, caplog: pytest.LogCaptureFixture
 ) -> None:
     def emit(event: object) -> None:
@@ -347,11 +348,11 @@ async def test_drain_does_not_wait_for_a_client_that_is_gone(
     assert (await events.next(TransferFailed)).why == "the server stopped"
 
 
-async def test_drain_with_nothing_under_way_is_instant(server: TftpServer) -> None:
+async def test_drain_without_transfers_returns_at_once(server: TftpServer) -> None:
     await asyncio.wait_for(server.drain(60), 30)
 
 
-async def test_a_taken_port_is_named(server: TftpServer, root: Path, events: EventLog, admission: Admission) -> None:
+async def test_a_port_in_use_is_named(server: TftpServer, root: Path, events: EventLog, admission: Admission) -> None:
     second = TftpServer(LOOPBACK, files(root), admit=admission, emit=events, port=server.port)
     with pytest.raises(BindError) as caught:
         second.open()

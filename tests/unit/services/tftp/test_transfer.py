@@ -1,4 +1,4 @@
-"""The transfer as a state machine, step by step and against a reader over a link that loses, doubles and reorders."""
+"""The transfer as a state machine: step by step, and with a reader over a link that loses, doubles and reorders."""
 
 import heapq
 import itertools
@@ -72,7 +72,7 @@ def test_negotiates(options: dict[str, str], granted: dict[str, str] | None) -> 
     ("largest", "block", "window"),
     [(1468, 1468, 44), (8968, 8968, 7), (65504, 65464, 1), (1368, 1368, 47), (-20, 8, 64)],
 )
-def test_neither_a_block_nor_a_window_is_larger_than_what_goes_out_in_one_piece(
+def test_blocks_and_windows_are_no_larger_than_the_path_and_the_kernel_take(
     largest: int, block: int, window: int
 ) -> None:
     terms = negotiate({"windowsize": "64", "blksize": "65464"}, 9, largest)
@@ -128,11 +128,11 @@ def test_repeated_and_stale_acks_send_nothing(window: int) -> None:
     deadline = transfer.deadline
     for number in (window, window - 1, 0, 65535, 2 * window + 1, 30_000):
         assert transfer.acknowledge(number, 0.11) == Wait()
-    assert transfer.deadline == deadline, "nor does it put off the retransmission"
+    assert transfer.deadline == deadline, "nor does it delay the retransmission"
     assert transfer.acknowledge(2 * window, 0.2) == SendBlocks(2 * window + 1, 3 * window)
 
 
-def test_acks_before_the_options_are_acknowledged_count_for_nothing() -> None:
+def test_acks_of_blocks_before_that_of_the_options_are_ignored() -> None:
     transfer = begin(100_000, blksize=512)
     assert transfer.acknowledge(1, 0.1) == Wait()
     assert transfer.acknowledge(0, 0.2) == SendBlocks(1, 1)
@@ -164,7 +164,7 @@ def test_retransmits_with_backoff_and_gives_up() -> None:
     assert "options" in step.why
 
 
-def test_progress_renews_the_tries() -> None:
+def test_progress_resets_the_count_of_retransmissions() -> None:
     transfer = begin(100_000)
     for block in range(1, 5):
         for _ in range(TRIES):
@@ -189,7 +189,7 @@ def test_the_timer_adapts_to_the_round_trip() -> None:
 
 
 def test_an_ack_of_a_retransmission_measures_nothing() -> None:
-    """Karn: it may answer the first copy, and the timer would shrink below the true round trip."""
+    """Karn: it may answer the first copy, and the wait would become shorter than the true round trip."""
     for transfer, number in ((begin(1_000_000), 1), (begin(1_000_000, tsize=0), 0)):
         transfer.expire(1.0)
         transfer.acknowledge(number, 1.0001)
@@ -206,7 +206,7 @@ def test_the_timeout_option_bounds_the_wait() -> None:
 
 
 @pytest.mark.parametrize("code", [0, 8])
-def test_a_size_probe_is_no_failure(code: int) -> None:
+def test_a_size_probe_is_not_a_failure(code: int) -> None:
     assert begin(1000, tsize=0, blksize=1468, windowsize=4).abort(code, "aborted") == Probed()
     assert begin(1000, tsize=0).replace() == Probed()
 
@@ -217,7 +217,7 @@ def test_an_error_ends_the_transfer() -> None:
     begun = begin(1000, tsize=0)
     begun.acknowledge(0, 0.1)
     assert isinstance(begun.abort(8, "too late for a probe"), Failed)
-    assert begin(1000).replace() == Failed("the client asked anew")
+    assert begin(1000).replace() == Failed("the client sent a new request")
 
 
 def test_a_repeated_request() -> None:
@@ -235,7 +235,7 @@ def test_a_repeated_request() -> None:
 
 @dataclass
 class Link:
-    """Both directions of a link. Each of its first packets meets the next of `fates`; then it is perfect."""
+    """Both directions of a link. Its first packets meet `fates`, one each; then it is perfect."""
 
     fates: list[str]
     latency: float
@@ -261,7 +261,7 @@ def play(content: bytes, terms: Terms, link: Link, *, client_waits: float = 1.0)
     """Run server and reader to the end; returns the last step, the reader and how many DATA packets were sent."""
     transfer, reader = BlockTransfer(terms, len(content), 0.0), Reader(terms.block, terms.window)
     sent, now = 0, 0.0
-    heard, last_answer = 0.0, b""
+    heard_at, last_answer = 0.0, b""
 
     def act(step: Step) -> None:
         nonlocal sent
@@ -279,18 +279,18 @@ def play(content: bytes, terms: Terms, link: Link, *, client_waits: float = 1.0)
     step = transfer.start(now)
     act(step)
     while not isinstance(step, Done | Failed | Probed):
-        patience = heard + client_waits if last_answer and not reader.done else float("inf")
-        wake = min(transfer.deadline, patience)
+        client_repeats = heard_at + client_waits if last_answer and not reader.done else float("inf")
+        wake = min(transfer.deadline, client_repeats)
         arrival = link.next(wake)
         if arrival is None:
             now = wake
-            if wake == patience:
-                heard = now
+            if wake == client_repeats:
+                heard_at = now
                 link.send(now, "server", last_answer)
                 continue
             step = transfer.expire(now)
         elif arrival[1] == "client":
-            now, heard = arrival[0], arrival[0]
+            now, heard_at = arrival[0], arrival[0]
             if answer := reader.answer(arrival[2]):
                 last_answer = answer
                 link.send(now, "server", answer)
@@ -321,7 +321,7 @@ def test_the_file_arrives_whatever_the_link_does(
     options = {"blksize": str(block), "windowsize": str(window)} if asked else {}
     terms = negotiate(options, size)
     step, reader, _ = play(content, terms, Link(fates, latency))
-    # A reader that has everything is gone after its last ACK; if just that one got lost, the sender cannot know.
+    # A reader that has everything leaves after its last ACK; if that one is lost, the sender cannot know.
     assert bytes(reader.content) == content
     assert reader.done
     assert step == Done() or isinstance(step, Failed)
@@ -329,8 +329,8 @@ def test_the_file_arrives_whatever_the_link_does(
 
 @settings(max_examples=50, deadline=None)
 @given(window=st.sampled_from([1, 4, 64]), count=st.integers(0, 40))
-def test_doubled_packets_do_not_multiply(window: int, count: int) -> None:
-    """When the link doubles everything, each block still goes out about once."""
+def test_duplicate_packets_do_not_multiply(window: int, count: int) -> None:
+    """When the link doubles everything, each block is still sent just once."""
     content = bytes(512 * count + 1)
     terms = negotiate({"windowsize": str(window)}, len(content))
     step, reader, sent = play(content, terms, Link(["doubled"] * 10_000, 0.001))
@@ -347,7 +347,7 @@ def test_a_dead_link_ends_in_failure() -> None:
 
 
 def test_one_lost_packet_costs_milliseconds() -> None:
-    """A fixed timer of one second makes a thousandth of loss cost seconds (reference measurements)."""
+    """With a fixed timer of one second, a loss of one in a thousand costs seconds (reference measurements)."""
     fates = ["arrives"] * 200
     fates[100] = "lost"
     transfer_time = 0.0
@@ -367,7 +367,7 @@ def test_one_lost_packet_costs_milliseconds() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["blksize", "tsize", "timeout", "windowsize", "other"]), st.text()))
-def test_any_option_value_is_survived(options: dict[str, str]) -> None:
+def test_takes_any_option_value(options: dict[str, str]) -> None:
     terms = negotiate(options, 10)
     assert 8 <= terms.block <= LARGEST_BLOCK
     assert 1 <= terms.window <= LARGEST_WINDOW

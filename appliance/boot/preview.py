@@ -1,0 +1,59 @@
+"""The boot menu that a PC would get now, without its secrets: for `menu show` and `boot next`. Changes nothing."""
+
+from ipaddress import IPv4Address
+
+from appliance.allowlist import BootSettings
+from appliance.boot import choices
+from appliance.boot.menu import MenuDecision, decide
+from appliance.config.file import Config
+from appliance.errors import UserError
+from appliance.network.interfaces import base_url, interfaces
+from image.release import ReleaseError, current
+from services.ethernet import MacAddress
+from services.menus import grub, ipxe, pxelinux
+from services.menus.menu import Dialect, LiveBoot, Menu
+
+_NOWHERE = IPv4Address(0)  # nobody sees the addresses in the menu of `preview`
+_HIDDEN = "(not-shown)"
+
+
+def preview(config: Config, own: BootSettings, following: str, mac: MacAddress) -> MenuDecision:
+    """The menu of a PC whose range has the settings `own`; `following` is its entry of `boot next`, or empty.
+
+    Raises UserError when no image is active.
+    """
+    return _decide(config, own, following, mac, _NOWHERE)
+
+
+def script(config: Config, own: BootSettings, following: str, mac: MacAddress, dialect: Dialect) -> str:
+    """The same menu as the boot loader of the PC would read it. Raises UserError also without an interface."""
+    address = interfaces(config)[0].address.ip
+    return _render(config, _decide(config, own, following, mac, address).menu, mac, address, dialect)
+
+
+def _decide(config: Config, own: BootSettings, following: str, mac: MacAddress, address: IPv4Address) -> MenuDecision:
+    try:
+        active = current(config.images)
+    except ReleaseError as error:
+        raise UserError(str(error), error.hint, code=1) from None
+    if active is None:
+        raise UserError(
+            "no image is active, so nobody gets a menu", "make one with: netboot-appliance image build", code=1
+        )
+
+    def live(release: str, rescue: bool) -> LiveBoot:
+        return choices.live(config, address, mac, _HIDDEN, own.root, release, rescue=rescue)
+
+    names = (*config.menu.entries, own.entry, following)
+    return decide(config.menu, own, following, choices.look(config, active.id, names), live)
+
+
+def _render(config: Config, menu: Menu, mac: MacAddress, address: IPv4Address, dialect: Dialect) -> str:
+    match dialect:
+        case Dialect.IPXE:
+            return ipxe.render(menu, f"{base_url(address, config.server.http_port)}/boot/{mac.bare}/")
+        case Dialect.GRUB:
+            text = grub.render(menu, mac.bare, address, config.menu.grub_password)
+            return text.replace(config.menu.grub_password, _HIDDEN) if config.menu.grub_password else text
+        case Dialect.PXELINUX:
+            return pxelinux.render(menu)

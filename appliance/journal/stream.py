@@ -1,0 +1,61 @@
+"""Fan-out of what the journal takes down: every event, with the boot after it, into one bounded queue for each reader.
+
+`publish` is called while packets are handled, so it never waits and never raises. A full queue loses events for its own
+reader only, and counts them. Nothing is replayed: a reader gets what is published after it subscribed. PURE: how a
+reader waits is its own affair.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from appliance.journal.timeline import Boot
+from services.events import Event
+
+Published = tuple[Event, Boot | None]
+"""An event and the boot after it; None for a refusal, which belongs to no boot."""
+
+
+class Subscription:
+    """One reader's queue. `lost` counts the events that found no room; whoever reports them sets it back to 0.
+
+    Refusals may fill half of the queue only: a flood of strangers costs a reader nothing that concerns PCs that boot.
+    """
+
+    def __init__(self, limit: int, wake: Callable[[], None]) -> None:
+        self.lost = 0
+        self._limit = limit
+        self._wake = wake
+        self._waiting: deque[Published] = deque()
+
+    def put(self, event: Event, boot: Boot | None) -> None:
+        """Append an event, or count it as lost."""
+        waiting = len(self._waiting)
+        if waiting >= (self._limit if boot is not None else self._limit // 2):
+            self.lost += 1
+            return
+        self._waiting.append((event, boot))
+        if not waiting:
+            self._wake()
+
+    def take(self) -> Published | None:
+        """The oldest event, or None when there is none."""
+        return self._waiting.popleft() if self._waiting else None
+
+
+class Stream:
+    """The events of one journal, and who reads them."""
+
+    def __init__(self) -> None:
+        self._subscriptions: list[Subscription] = []
+
+    def publish(self, event: Event, boot: Boot | None) -> None:
+        """Give an event to every reader."""
+        for subscription in self._subscriptions:
+            subscription.put(event, boot)
+
+    def subscribe(self, limit: int, wake: Callable[[], None]) -> Subscription:
+        """A new queue of at most `limit` events. `wake` is called when an event enters the empty queue, by whoever
+        publishes it: it must be quick and raise nothing."""
+        subscription = Subscription(limit, wake)
+        self._subscriptions.append(subscription)
+        return subscription

@@ -1,0 +1,38 @@
+"""The result of the server's latest reload of its configuration. The server writes it, other processes read it."""
+
+import time
+from dataclasses import asdict, dataclass
+
+from appliance.registry.database import Registry
+
+_KEY = "reload"
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadResult:
+    """One reload, or the start. Without an error the new configuration is in force, except for what `note` says.
+
+    `begun` is the host's time.monotonic(), `at` is time.time().
+    """
+
+    begun: float
+    at: float
+    error: str = ""
+    hint: str = ""
+    note: str = ""
+
+
+def begin() -> ReloadResult:
+    """A successful reload that begins now."""
+    return ReloadResult(time.monotonic(), time.time())
+
+
+def write(registry: Registry, result: ReloadResult) -> None:
+    """Replace the previous result."""
+    registry.set_server(_KEY, asdict(result))
+
+
+def read(registry: Registry) -> ReloadResult | None:
+    """The latest result; None before the first start."""
+    found = registry.server().get(_KEY)
+    return ReloadResult(**found) if found else None

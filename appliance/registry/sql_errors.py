@@ -1,0 +1,53 @@
+"""What an SQLite error means: a message for people, and whether to try again."""
+
+import sqlite3
+from pathlib import Path
+
+from appliance.errors import UserError
+
+SqlError = sqlite3.Error
+"""What a statement raises. Modules outside this folder do not know SQLite."""
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def explain(path: Path, error: Exception) -> UserError:
+    """Put an error of SQLite or the system into words for people."""
+    if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in _DAMAGED:
+        return damaged(path, str(error))
+    if is_locked(error):
+        return UserError(
+            f"the registry {path} is locked: another program keeps writing to it",
+            f"try again; see which program: fuser -v {path}",
+            code=1,
+        )
+    return UserError(
+        f"cannot use the registry {path}: {error}",
+        f"run with sudo; check whether the disk is full (df {path.parent}) and who may write there",
+        code=1,
+    )
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether an SQLite error means that another process is writing."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def is_of_the_disk(error: BaseException | None) -> bool:
+    """Whether an SQLite error comes from the file or the disk, and not from one of our statements."""
+    code = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
+    return code is not None and code & 0xFF not in (
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISUSE,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_RANGE,
+    )
+
+
+def damaged(path: Path, complaint: str) -> UserError:
+    return UserError(
+        f"the registry {path} is damaged: {complaint}",
+        "restore a backup: netboot-appliance restore FILE; or start with an empty one, which lets no PC boot: "
+        f"mv {path} {path}.damaged (the PCs' work is stored elsewhere and stays)",
+    )

@@ -1,0 +1,133 @@
+"""What the box tells boot loaders: the boot script or menu of one PC, in the language of its loader.
+
+Each method answers one question of the HTTP or TFTP service, for a peer that `Box.admit` has just let in. What a menu
+holds is decided in appliance/boot/menu.py; how it is written down, in services/menus/.
+"""
+
+import time
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+
+import structlog
+
+from appliance.allowlist import BootSettings
+from appliance.boot import choices, next_boot
+from appliance.boot.menu import decide
+from appliance.boot.password_attempts import PasswordAttempts
+from appliance.config import menu_password
+from appliance.journal.recorder import Journal
+from appliance.network.interfaces import base_url
+from appliance.registry.database import Registry
+from appliance.registry.sql_errors import SqlError
+from appliance.server.box import Box
+from services.decision import Ignore, Reason
+from services.ethernet import MacAddress
+from services.events import AddressSeen, EntryStarted, ScriptServed
+from services.menus.grub import render as render_grub
+from services.menus.ipxe import render as render_ipxe
+from services.menus.ipxe import render_entry
+from services.menus.menu import Dialect, LiveBoot, Menu
+from services.menus.pxelinux import render as render_pxelinux
+
+log = structlog.get_logger("box")
+
+
+class BootScripts:
+    """The boot scripts of all PCs. `address` is always the box's own address on the interface that was asked."""
+
+    def __init__(self, box: Box, registry: Registry, journal: Journal) -> None:
+        self._box = box
+        self._registry = registry
+        self._journal = journal
+        self._password_attempts = PasswordAttempts(time.monotonic)
+        self._missing: set[str] = set()
+
+    def ipxe(self, address: IPv4Address, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
+        """The boot script for iPXE: the menu, or what boots without one."""
+        menu = self.menu(address, mac, peer)
+        if isinstance(menu, Ignore):
+            return menu
+        self._started_without_menu(mac, menu)
+        return render_ipxe(menu, self._own_url(address, mac))
+
+    def loader(self, address: IPv4Address, dialect: Dialect, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
+        """The same for GRUB and PXELINUX, which read it over TFTP."""
+        menu = self.menu(address, mac, peer)
+        if isinstance(menu, Ignore):
+            return menu
+        self._started_without_menu(mac, menu)
+        if dialect is Dialect.PXELINUX:
+            return render_pxelinux(menu)
+        return render_grub(menu, mac.bare, address, self._box.config.menu.grub_password)
+
+    async def entry(
+        self, address: IPv4Address, mac: MacAddress, peer: IPv4Address, key: str, password: str | None
+    ) -> str | Ignore:
+        """The script of the menu entry with this key; a locked entry needs its password."""
+        menu = self.menu(address, mac, peer)
+        if isinstance(menu, Ignore):
+            return menu
+        entry = next((entry for entry in menu.entries if entry.key == key), None)
+        if entry is None:
+            return Ignore(Reason.NO_FILE)
+        if entry.locked:
+            wanted = menu_password.parse(self._box.config.menu.password)
+            refused = await self._password_attempts.check(mac, wanted, password)
+            if refused is not None:
+                return refused
+        self._started(mac, entry.name)
+        return render_entry(entry, self._own_url(address, mac))
+
+    def menu(self, address: IPv4Address, mac: MacAddress, peer: IPv4Address) -> Menu | Ignore:
+        """The menu of this PC, with this boot's token on the kernel command lines.
+
+        Not for previews: whoever asks has reached the stage "script", and uses up what `boot next` says.
+        """
+        box, release = self._box, self._box.release
+        if release is None:
+            return Ignore(Reason.NO_IMAGE)
+        allowed = box.allowlist.decide(mac)
+        range_settings = allowed.settings if allowed else BootSettings()
+        box.emit(ScriptServed(mac, range_settings.root or box.config.image.root))
+        boot = self._journal.boot(mac)
+        assert boot is not None
+        token = boot.token
+        # No need to wait for the neighbour table: `admit` has just looked the peer up.
+        box.confirm_address(AddressSeen(mac, peer))
+        next_entry = self._next_entry(mac, boot.id)
+        names = (*box.config.menu.entries, range_settings.entry, next_entry)
+
+        def live(release: str, rescue: bool) -> LiveBoot:
+            return choices.live(box.config, address, mac, token, range_settings.root, release, rescue=rescue)
+
+        decision = decide(box.config.menu, range_settings, next_entry, choices.look(box.config, release, names), live)
+        self._log_missing(decision.missing)
+        return decision.menu
+
+    def _next_entry(self, mac: MacAddress, boot: int) -> str:
+        """The entry that `boot next` asks for in this boot, or empty."""
+        try:
+            return next_boot.take(self._registry, mac, boot)
+        except SqlError as error:
+            log.error("cannot read what `boot next` asks for; the PC boots as usual", mac=str(mac), error=str(error))
+            return ""
+
+    def _started_without_menu(self, mac: MacAddress, menu: Menu) -> None:
+        """Without a menu the PC starts its default. GRUB and PXELINUX do not tell what was chosen from a menu."""
+        if menu.timeout == 0:
+            self._started(mac, menu.default)
+
+    def _started(self, mac: MacAddress, name: str) -> None:
+        boot = self._journal.boot(mac)
+        if boot is not None and boot.entry != name:
+            self._box.emit(EntryStarted(mac, name))
+
+    def _own_url(self, address: IPv4Address, mac: MacAddress) -> str:
+        return f"{base_url(address, self._box.config.server.http_port)}/boot/{mac.bare}/"
+
+    def _log_missing(self, missing: Iterable[str]) -> None:
+        """Log each entry that menus lack once."""
+        for line in missing:
+            if line not in self._missing:
+                self._missing.add(line)
+                log.warning("the boot menu lacks an entry", entry=line)

@@ -1,0 +1,35 @@
+"""The allowlist as scripts see it: `allow list --json`. PURE."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from appliance.allowlist import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class EntryView:
+    """One entry. `default`, `timeout` (in seconds) and `root` are None where its PCs follow the configuration."""
+
+    range: str
+    first: str
+    last: str
+    label: str
+    default: str | None
+    timeout: int | None
+    root: str | None
+
+
+def view(entries: Iterable[Entry]) -> list[EntryView]:
+    """The entries in the order given."""
+    return [
+        EntryView(
+            range=str(entry.range),
+            first=str(entry.range.first),
+            last=str(entry.range.last),
+            label=entry.label,
+            default=entry.settings.entry or None,
+            timeout=entry.settings.timeout,
+            root=entry.settings.root or None,
+        )
+        for entry in entries
+    ]

@@ -1,0 +1,64 @@
+"""A boot as people and scripts see it. PURE."""
+
+from dataclasses import dataclass
+
+from appliance.journal.timeline import Boot, Stage, Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """A stage and when it was reached, in seconds since the boot started."""
+
+    stage: Stage
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BootView:
+    """One boot. `started` and `last_event` are in seconds since the epoch, sizes in bytes. The token is left out."""
+
+    mac: str
+    started: float
+    stage: Stage | None
+    stages: tuple[StageView, ...]
+    transfers: tuple[Transfer, ...]
+    addresses: tuple[str, ...]
+    release: str
+    entry: str
+    host_id: str
+    failure: str
+    diagnosis: str
+    last_event: float
+    stalled: bool
+
+    @property
+    def progress(self) -> str:
+        """How far the boot has come, in a few words."""
+        if self.failure:
+            return f"failed: {self.failure}"
+        loading = next((t for t in reversed(self.transfers) if not t.failed and t.sent < t.size), None)
+        words = str(self.stage or "") + ("" if self.entry == "boinc" else f", {self.entry}")
+        if loading:
+            words += f", {loading.path.rsplit('/', 1)[-1]} {100 * loading.sent // loading.size} %"
+        if self.diagnosis:
+            return f"{words} ({self.diagnosis})"
+        return f"{words} (stalled)" if self.stalled else words
+
+
+def view(boot: Boot, now: float) -> BootView:
+    """The boot as it stands at `now`, in seconds since the epoch."""
+    return BootView(
+        mac=str(boot.mac),
+        started=boot.started,
+        stage=boot.stage,
+        stages=tuple(StageView(each.stage, round(each.at - boot.started, 3)) for each in boot.reached),
+        transfers=boot.transfers,
+        addresses=tuple(map(str, boot.known_addresses)),
+        release=boot.release,
+        entry=boot.entry,
+        host_id=boot.host_id,
+        failure=boot.failure,
+        diagnosis=boot.diagnosis(now),
+        last_event=boot.last_event,
+        stalled=boot.stalled(now),
+    )

@@ -1,0 +1,81 @@
+"""The PCs that have booted, as people and scripts see them: `clients list`, `clients show` and their --json. PURE."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from appliance.allowlist import Allowlist
+from appliance.journal.timeline import Boot
+from appliance.registry.database import Client
+from appliance.view import boots, firmware, status
+from appliance.view.boots import BootView
+from appliance.view.facts import ClientRecord, KnownClients
+from appliance.view.firmware import FirmwareView
+from appliance.view.status import NextBootView
+
+
+@dataclass(frozen=True, slots=True)
+class ClientView:
+    """A PC and its latest boot, if any is still known. `first_seen` is in seconds since the epoch."""
+
+    mac: str
+    label: str
+    allowed: bool
+    first_seen: float
+    boot: BootView | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientDetails:
+    """All about one PC. `allowed_by` is the range that allows it, with its label, or empty; `boots`: oldest first."""
+
+    client: ClientView
+    host_name: str
+    allowed_by: str
+    next_boot: NextBootView | None
+    gui_rpc_password: str
+    state: str
+    firmware: tuple[FirmwareView, ...]
+    boots: tuple[BootView, ...]
+
+
+def view(known: KnownClients, now: float) -> list[ClientView]:
+    """Every PC, by MAC address; `now` is in seconds since the epoch."""
+    return [_client(client, known.boots.get(client.mac), known.allowlist, now) for client in known.clients]
+
+
+def details(record: ClientRecord, now: float) -> ClientDetails:
+    """One PC; `now` is in seconds since the epoch."""
+    mac = record.client.mac
+    entry = record.allowlist.decide(mac)
+    return ClientDetails(
+        client=_client(record.client, record.boots[-1] if record.boots else None, record.allowlist, now),
+        host_name=f"boinc-{mac.bare}",
+        allowed_by=f"{entry.range} {entry.label}".rstrip() if entry else "",
+        next_boot=status.next_boot(record.next_boot) if record.next_boot else None,
+        gui_rpc_password=record.client.gui_rpc_password,
+        state=str(record.state),
+        firmware=tuple(firmware.view(mac, known) for known in record.firmware),
+        boots=tuple(boots.view(boot, now) for boot in record.boots),
+    )
+
+
+def as_json(pc: ClientDetails) -> dict[str, Any]:
+    """All about one PC as scripts read it. A next boot that is under way already is none."""
+    return asdict(pc.client) | {
+        "gui_rpc_password": pc.gui_rpc_password,
+        "state": pc.state,
+        "boots": [asdict(boot) for boot in pc.boots],
+        "firmware": [asdict(known) for known in pc.firmware],
+        "next_boot": pc.next_boot.entry if pc.next_boot and not pc.next_boot.taken else None,
+    }
+
+
+def _client(client: Client, boot: Boot | None, allowlist: Allowlist, now: float) -> ClientView:
+    entry = allowlist.decide(client.mac)
+    return ClientView(
+        mac=str(client.mac),
+        label=entry.label if entry else "",
+        allowed=entry is not None,
+        first_seen=client.first_seen,
+        boot=boots.view(boot, now) if boot else None,
+    )

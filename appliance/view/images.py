@@ -1,0 +1,77 @@
+"""The releases of the live system for people and scripts: `image list`, `image prune` and their --json. PURE."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from appliance.view.facts import Releases
+from image.prune import PruneList
+from services.ethernet import MacAddress
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseView:
+    """A release. `state` is "active", "previous" or empty, `created` ISO 8601 with its time zone, `size` in bytes."""
+
+    id: str
+    state: str
+    created: str
+    kernel: str
+    size: int
+    digest: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedView:
+    """A release that was deleted; bytes."""
+
+    id: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptView:
+    """A release that was kept, why, and the PCs that may be running it; bytes."""
+
+    id: str
+    size: int
+    why: tuple[str, ...]
+    clients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PruneView:
+    """What `image prune` did or, with `dry_run`, would do. `freed` is in bytes."""
+
+    deleted: tuple[DeletedView, ...]
+    kept: tuple[KeptView, ...]
+    freed: int
+    dry_run: bool
+
+
+def view(found: Releases) -> list[ReleaseView]:
+    """The releases, newest first."""
+    return [
+        ReleaseView(
+            id=each.id,
+            state=found.states.get(each.id, ""),
+            created=each.created.isoformat(),
+            kernel=each.kernel,
+            size=each.size,
+            digest=each.digest,
+            path=str(each.path),
+        )
+        for each in found.releases
+    ]
+
+
+def pruned(found: PruneList, running: Mapping[str, Sequence[MacAddress]], *, dry_run: bool) -> PruneView:
+    """The result of a prune; `running` has the PCs that may be running a release, by its id."""
+    return PruneView(
+        deleted=tuple(DeletedView(each.id, each.size) for each in found.old),
+        kept=tuple(
+            KeptView(each.id, each.size, why, tuple(map(str, running.get(each.id, ())))) for each, why in found.kept
+        ),
+        freed=sum(each.size for each in found.old),
+        dry_run=dry_run,
+    )

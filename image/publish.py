@@ -1,0 +1,57 @@
+"""Turns the files of a build into a release: copies them, with a manifest, into a directory of images.
+
+Does not activate it: see `image.release`.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from image import release
+from image.recipe import ImageRecipe
+from image.release import Release
+
+_UNFINISHED = ".building-"
+
+
+def publish(
+    images: Path, sources: Mapping[str, Path], created: datetime, recipe: ImageRecipe, digest: str, kernel: str
+) -> Release:
+    """Copy the files of a release into its directory, which appears complete or, if the power fails, not at all.
+
+    `sources` has a path for each of KERNEL, INITRD, SQUASHFS and PACKAGES. What an interrupted publication left is
+    removed first. Raises OSError.
+    """
+    images.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for left in images.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(left)
+    final = images / release.name(created, digest)
+    unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=images))
+    try:
+        (unfinished / "live").mkdir()
+        for each, source in sources.items():
+            shutil.copyfile(source, unfinished / each)
+            _settle(unfinished / each)
+        files = {each: release.describe(unfinished / each) for each in sources}
+        made = Release(final, created, recipe, digest, kernel, files)
+        (unfinished / release.MANIFEST).write_bytes(release.render_manifest(made))
+        _settle(unfinished / release.MANIFEST)
+        for directory in (unfinished / "live", unfinished):
+            # Clients must be able to read them, whatever the umask of the build.
+            directory.chmod(0o755)
+            release.sync_directory(directory)
+        unfinished.rename(final)
+        release.sync_directory(images)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return made
+
+
+def _settle(path: Path) -> None:
+    path.chmod(0o644)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,123 @@
+"""What becomes of a datagram on port 67 or 4011: the boot answer or the refusal, and the events to report. PURE.
+
+It takes three steps, because the box has to be asked in between what the client boots:
+
+    read    bytes -> Message        may this client boot here, and is it DHCP at all?
+    ask     Message -> BootRequest  does it ask this server for its boot file?
+    answer  BootPlan -> Reply       the offer, once the box has said what the client boots
+
+Each returns its result, or Ignore with the reason, and the events that belong to it. The events have to be reported
+before the next step is taken: what the box decides may depend on them. Ordinary DHCP traffic, which is not for this
+server, is ignored without an event. The PXE rules are in proxy.py, leases in leasing.py; sockets, duplicates and the
+time at which answers leave are server.py's.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import TypeVar
+
+from services.decision import Ignore, Reason
+from services.dhcp import packet, proxy, quirks
+from services.dhcp.fingerprint import fingerprint
+from services.dhcp.lease import Decision
+from services.dhcp.message import SERVER_PORT, Arrival, Message, MessageType, Reply
+from services.dhcp.plan import BootPlan
+from services.dhcp.proxy import BootRequest
+from services.ethernet import MacAddress
+from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
+
+_Result = TypeVar("_Result")
+Step = tuple[_Result | Ignore, tuple[Event, ...]]
+
+_QUIET = (Reason.NOT_FOR_US, Reason.NOT_NETBOOT)
+
+
+def read(
+    datagram: bytes,
+    arrival: Arrival,
+    address: IPv4Address,
+    *,
+    allowed: bool,
+    leases_to: Callable[[MacAddress], bool] | None = None,
+) -> Step[Message]:
+    """Read a client's datagram that reached our `address`, or the broadcast address of its network.
+
+    `allowed`: the client may boot. `leases_to` says of one that may not whether it may have an address here.
+    Ignore(MALFORMED): no DHCP request of an Ethernet client. Ignore(NOT_NETBOOT): BOOTP. Ignore(NOT_ALLOWED).
+    """
+    mac = packet.peek(datagram)
+    if isinstance(mac, Ignore):
+        boots = packet.looks_like_boot(datagram, arrival.port)
+        return mac, (Ignored("dhcp", str(arrival.source), mac.reason),) if boots else ()
+    if allowed:
+        message = packet.decode(datagram)
+        return message, () if isinstance(message, Ignore) else _observations(message, arrival, address)
+    boots = packet.looks_like_boot(datagram, arrival.port)
+    refusal = (Ignored("dhcp", str(mac), Reason.NOT_ALLOWED),) if boots else ()
+    if leases_to is not None and leases_to(mac):
+        return packet.decode(datagram), refusal
+    return Ignore(Reason.NOT_ALLOWED), refusal
+
+
+def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) -> Step[BootRequest]:
+    """Find out what an allowed client asks for; the refusals are those of `proxy.classify`.
+
+    `leasing`: the message asks us for an address too. Then a REQUEST counts as the DISCOVER before it, because iPXE
+    takes its boot file from the ACK. `broadcasts`: we have port 67.
+    """
+    opens = message.message_type == MessageType.DISCOVER
+    if leasing and not opens:
+        if message.message_type != MessageType.REQUEST:
+            return Ignore(Reason.NOT_FOR_US), ()
+        message = replace(message, message_type=MessageType.DISCOVER)
+    request = proxy.classify(message, arrival)
+    if isinstance(request, Ignore):
+        return request, _refusal(request, message, arrival)
+    # Where DISCOVERs do not reach us, a boot begins for us with the question to port 4011.
+    if not opens and broadcasts:
+        return request, ()
+    asked = (request.architecture, request.ipxe, message.xid, message.secs, request.http)
+    return request, (Discovered(request.mac, *asked, fingerprint(message)),)
+
+
+def answer(
+    message: Message, request: BootRequest, plan: BootPlan | Ignore, address: IPv4Address, arrival: Arrival
+) -> Step[Reply]:
+    """Answer a boot request with what `plan` says. The event of a reply is to be reported once the reply has left."""
+    if isinstance(plan, Ignore):
+        return plan, _refusal(plan, message, arrival)
+    reply = proxy.answer(message, request, plan, address, arrival)
+    if isinstance(reply, Ignore):
+        return reply, _refusal(reply, message, arrival)
+    return reply, (Offered(reply.mac, plan.boot_file, arrival.port),)
+
+
+def is_without_lease(message: Message, decision: Decision) -> bool:
+    """Whether the boot offer goes out alone, after this decision about a lease: a network without a pool has a DHCP
+    server of its own."""
+    return message.message_type == MessageType.DISCOVER and decision == Ignore(Reason.NO_POOL)
+
+
+def _observations(message: Message, arrival: Arrival, address: IPv4Address) -> tuple[Event, ...]:
+    if arrival.port == SERVER_PORT and message.message_type == MessageType.DISCOVER:
+        return ()  # has no address yet, and has chosen no server
+    used = proxy.address_used(message, arrival)
+    found: tuple[Event, ...] = () if isinstance(used, Ignore) else (AddressSeen(message.mac, used),)
+    chosen = proxy.server_chosen(message, arrival)
+    if not isinstance(chosen, Ignore):
+        found += (LeaseChosen(message.mac, chosen, chosen == address),)
+    return found
+
+
+def _refusal(ignore: Ignore, message: Message, arrival: Arrival) -> tuple[Event, ...]:
+    if ignore.reason in _QUIET:
+        return ()
+    return (Ignored("dhcp", str(message.mac), ignore.reason, _description(message, arrival)),)
+
+
+def _description(message: Message, arrival: Arrival) -> str:
+    numbers = ", ".join(map(str, message.architectures)) or "none"
+    known = "".join(f"{quirk.name}, " for quirk in quirks.find(message))
+    where = f"{arrival.source}:{arrival.source_port}"
+    return f"class {message.vendor_class!r}, architecture {numbers}, {known}from {where}"

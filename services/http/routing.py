@@ -1,0 +1,62 @@
+"""What an admitted client's request gets: which URLs there are, and who answers each. PURE.
+
+    GET, HEAD  /boot/<mac>/loader/<file>              a boot loader, for UEFI HTTP boot
+    GET, HEAD  /boot/<mac>/boot.ipxe                  the boot script
+    GET        /boot/<mac>/menu/<entry>.ipxe          the script of one menu entry; a locked one needs its password
+    GET, HEAD  /boot/<mac>/image/<release>/<file>     vmlinuz, initrd.img or live/filesystem.squashfs, with ranges
+    GET        /boot/<mac>/<token>/boinc.tar          the BOINC files of this boot
+    POST       /boot/<mac>/<token>/report             a stage that the live system reached
+
+Files are not opened here, and passwords for menu entries not checked: services/http/server.py does both.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from services.decision import Ignore, Reason
+from services.ethernet import MacAddress
+from services.events import Reported
+from services.http import answers, reports
+from services.http.messages import Request, Response
+from services.http.paths import Archive, EntryScript, ImageUrl, LoaderFile, ReportUrl, ScriptUrl, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Callables that make answers; all return at once.
+
+    `script(mac, peer)` writes the boot script; `secrets(mac, token)` packs the tar of BOINC files;
+    `report(mac, token, report)` takes a report and returns it, or why it was not taken.
+    """
+
+    script: Callable[[MacAddress, IPv4Address], str | Ignore]
+    secrets: Callable[[MacAddress, str], bytes | Ignore]
+    report: Callable[[MacAddress, str, Reported], Reported | Ignore]
+
+
+def route(
+    request: Request, target: Target, mac: MacAddress, peer: IPv4Address, sources: Sources
+) -> Response | Ignore | LoaderFile | ImageUrl | EntryScript:
+    """The answer, why there is none, or what the answer will be made of: a file, or the script of a menu entry, for
+    which a password may have to be checked."""
+    match target, request.method:
+        case ScriptUrl(), "GET" | "HEAD":
+            return answers.script(sources.script(mac, peer))
+        case ((LoaderFile() | ImageUrl()), "GET" | "HEAD"):
+            return target
+        case EntryScript(), "GET":
+            return target
+        case Archive(token), "GET":
+            return answers.archive(sources.secrets(mac, token))
+        case ReportUrl(token), "POST":
+            report = reports.decode(mac, bytes(request.body))
+            taken = report if isinstance(report, Ignore) else sources.report(mac, token, report)
+            return taken if isinstance(taken, Ignore) else Response(204, {})
+        case ((ScriptUrl() | LoaderFile() | ImageUrl()), _):
+            return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")
+        case ((EntryScript() | Archive()), _):
+            return answers.text(405, "only GET\n", Allow="GET")
+        case ReportUrl(), _:
+            return answers.text(405, "only POST\n", Allow="POST")
+    return Ignore(Reason.NO_FILE)

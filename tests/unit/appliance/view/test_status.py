@@ -1,0 +1,130 @@
+"""`status --json` is a document that scripts read: its keys, their order and their values."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from appliance.allowlist import Allowlist, Entry
+from appliance.boot.next_boot import NextBoot
+from appliance.firmware.knowledge import FirmwareKnowledge, Why
+from appliance.registry.database import IgnoredRow
+from appliance.registry.disk import Disk
+from appliance.registry.reload_result import ReloadResult
+from appliance.view.facts import BoxState
+from appliance.view.status import as_json, view
+from image.recipe import ImageRecipe
+from image.release import Release
+from services.dhcp.lease import Lease, State
+from services.dhcp.plan import Profile
+from services.ethernet import MacRange
+from tests.unit.appliance.view.boot_of_a_pc import MAC, RELEASE, loading
+
+NOW = 1010.0
+DISK = Disk(Path("/d"), 80 << 30, None, read_only=False)
+BOX = BoxState(
+    pid=4242,
+    server={
+        "started": 900.0,
+        "services": [{"name": "TFTP", "address": "10.77.0.1", "port": 69}],
+        "trouble": ["lan0 is down"],
+        "addresses": 100,
+        "exports": {"backend": "kernel", "why": "it runs", "error": ""},
+    },
+    reload=ReloadResult(5.0, 950.0, "line 3 is wrong", "correct it"),
+    image=Release(Path("/i") / RELEASE, datetime(2026, 11, 23, tzinfo=UTC), ImageRecipe(), "", "6.1", {}),
+    image_error="",
+    disk=DISK,
+    allowlist=Allowlist.of([Entry(MacRange.parse("52:54:00:*"), "room 12")]),
+    boots=[loading()],
+    firmware={MAC: (FirmwareKnowledge("PXEClient 7", Profile.PLAIN, worked=True, why=Why.IGNORED, at=800.0),)},
+    ignored=[IgnoredRow("52:54:01:00:00:01", "DHCP", "not allowed", 100.0, 200.0, 7)],
+    next_boots=[NextBoot(MAC, "local", taken=False)],
+    leases=[
+        Lease(IPv4Address("10.77.0.5"), MAC, b"", State.LEASED, NOW + 1),
+        Lease(IPv4Address("10.77.0.6"), MAC, b"", State.LEASED, NOW - 1),
+    ],
+)
+
+
+def test_the_document() -> None:
+    document = as_json(view(BOX, NOW))
+    (boot,) = document.pop("boots")
+    assert (boot["mac"], boot["stage"]) == (str(MAC), "script")
+    assert json.loads(json.dumps(document)) == {
+        "server": {"pid": 4242, "started": 900.0},
+        "reload_rejected": {
+            "begun": 5.0,
+            "at": 950.0,
+            "error": "line 3 is wrong",
+            "hint": "correct it",
+            "note": "",
+        },
+        "services": [{"name": "TFTP", "address": "10.77.0.1", "port": 69}],
+        "trouble": ["lan0 is down"],
+        "disk": [],
+        "leases": {"leased": 1, "addresses": 100},
+        "exports": {"backend": "kernel", "why": "it runs", "error": ""},
+        "image": {"id": RELEASE, "created": 1795392000.0},
+        "image_error": "",
+        "next_boots": [{"mac": str(MAC), "entry": "local", "taken": False}],
+        "allowed": {"entries": 1, "addresses": 1 << 24},
+        "firmware": [
+            {
+                "mac": str(MAC),
+                "firmware": "PXEClient 7",
+                "profile": Profile.PLAIN.value,
+                "worked": True,
+                "why": Why.IGNORED.value,
+                "at": 800.0,
+            }
+        ],
+        "ignored": [
+            {
+                "client": "52:54:01:00:00:01",
+                "service": "DHCP",
+                "reason": "not allowed",
+                "first_at": 100.0,
+                "last_at": 200.0,
+                "count": 7,
+            }
+        ],
+    }
+    assert list(as_json(view(BOX, NOW)))[-3:] == ["boots", "firmware", "ignored"]
+
+
+def test_what_a_stopped_server_wrote_about_itself_is_left_out() -> None:
+    stopped = view(replace(BOX, pid=None), NOW)
+    assert (stopped.server.pid, stopped.server.started) == (None, None)
+    assert (stopped.reload_rejected, stopped.leases, stopped.exports) == (None, None, None)
+    assert (list(stopped.services), list(stopped.trouble)) == ([], [])
+    assert len(stopped.boots) == 1
+
+
+def test_a_reload_that_worked_is_not_shown() -> None:
+    assert view(replace(BOX, reload=ReloadResult(5.0, 950.0)), NOW).reload_rejected is None
+
+
+def test_a_box_that_gives_out_no_addresses_has_no_leases() -> None:
+    assert view(replace(BOX, server={"started": 900.0}), NOW).leases is None
+
+
+@pytest.mark.parametrize(
+    ("disk", "said"),
+    [
+        (DISK, ()),
+        (replace(DISK, free=1 << 20), ("the disk is full: 0.0 GB are free for /d",)),
+        (replace(DISK, files=3), ("only 3 more files fit into /d",)),
+        (replace(DISK, read_only=True), ("the file system of /d is read-only",)),
+    ],
+)
+def test_a_disk_on_which_nothing_can_be_saved(disk: Disk, said: tuple[str, ...]) -> None:
+    assert view(replace(BOX, disk=disk), NOW).disk == said
+
+
+def test_a_pc_is_called_by_its_label() -> None:
+    assert view(BOX, NOW).labels == {str(MAC): "room 12"}
+    assert view(replace(BOX, allowlist=Allowlist()), NOW).labels == {str(MAC): ""}

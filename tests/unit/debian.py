@@ -1,0 +1,30 @@
+"""Programs of Debian packages that some unit tests use. `make setup` installs them all; `make unit` does without."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+_PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+_PACKAGES = {
+    "curl": "curl",
+    "ganesha.nfsd": "nfs-ganesha",
+    "grub-script-check": "grub-common",
+    "man": "man-db",
+    "shellcheck": "shellcheck",
+    "systemd-analyze": "systemd",
+    "tftp": "tftp-hpa",
+}
+
+
+def need(program: str) -> None:
+    """Skip the test, with the command that installs it, where `program` is not installed."""
+    if shutil.which(program, path=_PATH) is None:
+        pytest.skip(f"{program} is not installed: sudo apt install {_PACKAGES[program]}")
+
+
+def need_file(path: Path, package: str) -> None:
+    """The same for a file of a package."""
+    if not path.is_file():
+        pytest.skip(f"{path} is not there: sudo apt install {package}")

@@ -1,0 +1,32 @@
+"""Publishing a release: complete, or nothing."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from image import release
+from image.publish import publish
+from image.recipe import ImageRecipe
+
+
+def test_publishing_copies_files_and_writes_the_manifest(tmp_path: Path) -> None:
+    sources = {}
+    for name in (release.KERNEL, release.INITRD, release.SQUASHFS, release.PACKAGES):
+        sources[name] = tmp_path / name.replace("/", "-")
+        sources[name].write_text(name)
+    created = datetime(2026, 11, 23, 15, 1, 2, tzinfo=UTC)
+    made = publish(tmp_path / "images", sources, created, ImageRecipe(), "1a2b3c4d" * 8, "6.1.0-1-amd64")
+    assert release.read(tmp_path / "images", "20261123-150102-1a2b3c4d") == made
+    assert release.verify(made) == []
+    assert release.current(tmp_path / "images") is None
+
+
+def test_a_publication_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel"
+    kernel.write_text("kernel")
+    sources = {release.KERNEL: kernel, release.INITRD: tmp_path / "missing"}
+    created = datetime(2026, 11, 23, 15, 1, 2, tzinfo=UTC)
+    with pytest.raises(FileNotFoundError):
+        publish(tmp_path / "images", sources, created, ImageRecipe(), "1a2b3c4d" * 8, "6.1.0-1-amd64")
+    assert list((tmp_path / "images").iterdir()) == []

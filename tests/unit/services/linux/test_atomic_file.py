@@ -1,0 +1,90 @@
+"""The door for files that others read: the old content or the new, never part of either."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.linux import atomic_file
+
+
+def test_a_file_is_put_in_place_at_once_and_readable(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    before = os.umask(0o077)
+    try:
+        atomic_file.write(path, b"one")
+        first = path.stat()
+        with path.open("rb") as reader:
+            atomic_file.write(path, b"two")
+            assert reader.read() == b"one", "who reads goes on with what it opened"
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_ino != first.st_ino
+    assert path.stat().st_mode & 0o7777 == 0o644
+    atomic_file.write(path, b"three", mode=0o600, durable=False)
+    assert path.stat().st_mode & 0o7777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_nobody_else_can_open_it_while_it_is_written(tmp_path: Path) -> None:
+    with atomic_file.new_file(tmp_path / "file", mode=0o644) as file:
+        assert Path(file.name).stat().st_mode & 0o7777 == 0o600
+        assert not (tmp_path / "file").exists()
+
+
+def test_a_writer_that_fails_changes_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), atomic_file.new_file(path, mode=0o644) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("file", b"old")]
+
+
+def test_a_full_disk_changes_nothing_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        atomic_file.write(path, b"new")
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("file", b"old")]
+
+
+def test_a_writer_that_is_killed_leaves_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    script = (
+        "import os, sys; from pathlib import Path; from services.linux import atomic_file\n"
+        "with atomic_file.new_file(Path(sys.argv[1]), mode=0o644) as file:\n"
+        "    file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+
+
+def test_what_may_not_be_replaced_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with atomic_file.new_file(path, mode=0o600, replace=False) as file:
+        file.write(b"mine")
+    assert path.stat().st_nlink == 1
+    with pytest.raises(FileExistsError), atomic_file.new_file(path, mode=0o600, replace=False) as file:
+        file.write(b"other")
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("file", b"mine")]
+
+
+def test_of_two_writers_each_file_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with atomic_file.new_file(path, mode=0o644) as one, atomic_file.new_file(path, mode=0o644) as two:
+        one.write(b"one" * 1000)
+        two.write(b"two" * 1000)
+    assert path.read_bytes() == b"one" * 1000
