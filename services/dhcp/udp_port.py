@@ -19,7 +19,7 @@ from services.dhcp import packet
 from services.dhcp.message import SERVER_PORT, Peer
 from services.linux import socket_filter
 from services.linux.sockets import bind_udp
-from services.linux.udp_batches import MESSAGE, VECTOR, Unavailable, address_of, many_at_once, peer_of
+from services.linux.udp_batches import MESSAGE, VECTOR, Unavailable, address_of, batch_system_calls, peer_of
 
 MOST = 256
 """Datagrams taken at a time, so that a flood cannot starve the other services. With 32, a room of 1,000 PCs waited 6 s
@@ -91,7 +91,7 @@ class BatchedUdpPort(UdpPort):
     def __init__(self, udp: socket.socket, address: IPv4Address, longest: int) -> None:
         """Raises Unavailable, and OSError when the second socket, which sends, cannot be opened."""
         super().__init__(udp, address, longest)
-        self._recvmmsg, self._sendmmsg = many_at_once()
+        self._recvmmsg, self._sendmmsg = batch_system_calls()
         self._received, self._sent = _Headers(MOST, longest), _Headers(_SENT_AT_ONCE, _LONGEST_ANSWER)
         self._peers: dict[bytes, Peer] = {}
         self._names: dict[Peer, bytes] = {}

@@ -1,7 +1,7 @@
 """The one door for files that others read: a reader sees the old content or the new, never part of either.
 
-The new content goes to a file beside the target and takes its place in one step. A process that is killed on the way
-leaves that file behind, and the target as it was. What belongs to another user is appliance.registry.file_owner's.
+The new content goes to a file beside the target and takes its place in one step. A process that is killed meanwhile
+leaves that file behind, and the target as it was. appliance.registry.file_owner deals with files of another user.
 """
 
 import contextlib
@@ -14,11 +14,11 @@ from typing import IO
 
 @contextlib.contextmanager
 def new_file(target: Path, *, mode: int, replace: bool = True, durable: bool = True) -> Iterator[IO[bytes]]:
-    """A file to write; at the end of the block it is `target`. If the block raises, `target` stays as it was.
+    """A file to write; at the end of the block it becomes `target`. If the block raises, `target` stays as it was.
 
-    The file's name is that of the unfinished one. Nobody but its owner can open it before it has its place and its
-    `mode`. `replace` False: raises FileExistsError
-    where `target` exists by then. `durable`: it is on the disk at the end, name and content. Raises OSError.
+    The file has the name of the unfinished one. Only its owner can open it before it has its place and its `mode`. With
+    `replace` False, raises FileExistsError if `target` exists by then. `durable`: its name and content are on the disk
+    at the end. Raises OSError.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(descriptor)
@@ -41,7 +41,7 @@ def new_file(target: Path, *, mode: int, replace: bool = True, durable: bool = T
 
 
 def write(target: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
-    """Put `content` in the place of `target`; like `new_file`."""
+    """Replace the content of `target`, like `new_file`."""
     with new_file(target, mode=mode, durable=durable) as file:
         file.write(content)
 

@@ -32,8 +32,8 @@ class BusyPoll:
             poll.register(fileno(), select.POLLIN)
             self._poll = poll.poll
 
-    def brings(self) -> bool:
-        """Whether a descriptor of the loop became ready within the wait; False when the loop should have its turn."""
+    def ready_soon(self) -> bool:
+        """Wait, and return whether a descriptor of the loop became ready; False when the loop should have its turn."""
         if self._poll is None or self._scheduled:
             return False
         if self._to_skip:

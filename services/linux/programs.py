@@ -1,7 +1,7 @@
-"""The one door through which the box starts other programs. A failure prints a command that can be pasted.
+"""The one door through which the box starts other programs. A failure comes with a command that can be pasted.
 
-Short look-ups and changes (`output`), a program that the administrator works in (`attend`), and one that is watched
-while it runs (`start`). live-build has a door of its own, image/command.py, since image/ knows nothing of services/.
+`output` runs short look-ups and changes, `attend` a program that the administrator works in, `start` one that is
+watched while it runs. live-build has a door of its own, image/command.py, because image/ knows nothing of services/.
 """
 
 import os
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 
 class ProgramError(Exception):
-    """A program did not start, took too long, or ended badly: its text says which. `paste` runs it again by hand;
-    `missing`: it is not installed; `said` is what it printed to say why, on one line."""
+    """A program did not start, took too long, or failed: the text says which. `paste` is the command to run by hand;
+    `missing`: it is not installed; `said` is the reason that it printed, on one line."""
 
     def __init__(self, arguments: Sequence[str], what: str, *, said: str = "", missing: bool = False) -> None:
         super().__init__(f"{os.path.basename(arguments[0])} {what}{f': {said}' if said else ''}")
@@ -23,8 +23,8 @@ class ProgramError(Exception):
 
 
 def find(name: str) -> str | None:
-    """The path of a program, None where there is none."""
-    # A user's PATH has no sbin on Debian, and some verbs run without root.
+    """The path of a program; None when it is not installed."""
+    # On Debian a user's PATH lacks sbin, and some commands run without root.
     return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
 
 
@@ -54,7 +54,7 @@ def output(arguments: Sequence[str], *, seconds: float) -> str:
 
 
 def attend(arguments: Sequence[str]) -> None:
-    """Run a program on this process's own terminal until it ends; raises ProgramError."""
+    """Run a program on the terminal of this process until it ends; raises ProgramError."""
     try:
         status = subprocess.run(arguments, check=False).returncode
     except OSError as error:
@@ -64,5 +64,5 @@ def attend(arguments: Sequence[str]) -> None:
 
 
 def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
-    """Start a program to watch, with a pipe for its standard error and without input; raises OSError."""
+    """Start a program and return it, with a pipe for its standard error and no input; raises OSError."""
     return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -47,7 +47,7 @@ class Unavailable(Exception):  # noqa: N818 - what this machine lacks, in words 
     """This kernel or C library has no batches; the message says what is missing."""
 
 
-def many_at_once() -> tuple[Callable[..., int], Callable[..., int]]:
+def batch_system_calls() -> tuple[Callable[..., int], Callable[..., int]]:
     """recvmmsg(2) and sendmmsg(2), whose errno ctypes.get_errno returns; raises Unavailable."""
     if MESSAGE.size != 64 or ctypes.sizeof(ctypes.c_void_p) != 8:
         raise Unavailable("not a 64-bit system")
@@ -103,15 +103,15 @@ def sender_beside(udp: socket.socket) -> socket.socket:
 
 
 class WindowSender:
-    """Sends on one socket, to one peer at a time. `cuts`: the kernel takes whole windows from it, and cuts them up."""
+    """Sends on one socket, to one peer at a time. `takes_windows`: the kernel cuts windows up itself."""
 
     def __init__(self, udp: socket.socket) -> None:
         self._socket = udp
-        self.cuts = True
+        self.takes_windows = True
         try:
             udp.getsockopt(socket.IPPROTO_UDP, _SEGMENT)
         except OSError:
-            self.cuts = False
+            self.takes_windows = False
 
     def send(self, peer: bytes, window: Sequence[Buffer], segment: int = 0) -> int:
         """Send packets of `segment` bytes, which lie in `window` one after another; the last may be shorter.
@@ -122,7 +122,7 @@ class WindowSender:
         address = address_of(peer)
         data = sum(map(len, window))
         segment = segment or data
-        if self.cuts and data > segment:
+        if self.takes_windows and data > segment:
             control = [(socket.IPPROTO_UDP, _SEGMENT, _U16.pack(segment))]
             try:
                 self._socket.sendmsg(window, control, 0, address)
@@ -134,7 +134,7 @@ class WindowSender:
                     _log_lost(address, error)
                     return -(-data // segment)
                 if error.errno == errno.EIO:
-                    self.cuts = False
+                    self.takes_windows = False
                     log.info("windows go out packet by packet: the network device cannot cut them (%s)", error.strerror)
         done = 0
         for buffer in window:
@@ -189,7 +189,7 @@ class Batches:
 
     def __init__(self, udp: socket.socket, sender: socket.socket, longest: int, most: int) -> None:
         """Bytes beyond `longest` in a datagram are cut off. `sender` may be `udp` again. Raises Unavailable."""
-        self._recvmmsg, self._sendmmsg = many_at_once()
+        self._recvmmsg, self._sendmmsg = batch_system_calls()
         self.most = most
         self._fd, self._sender = udp.fileno(), sender.fileno()
         # A record is the peer and its datagram.

@@ -50,7 +50,7 @@ class SharedPort:
             how = "in batches"
         except Unavailable as why:
             how = f"one by one ({why})"
-        windows = "in one call (GSO)" if sender.cuts else "packet by packet (no UDP_SEGMENT in this kernel)"
+        windows = "in one call (GSO)" if sender.takes_windows else "packet by packet (no UDP_SEGMENT in this kernel)"
         log.info("tftp: datagrams %s, windows %s", how, windows)
         return cls(receiver.getsockname()[1], receiver, socket_to_send, sender, batches)
 

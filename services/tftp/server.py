@@ -151,7 +151,7 @@ class TftpServer:
             sessions.flush()
             if now >= until:
                 return
-            if count < _SMALL_BATCH and not (sessions.by_peer and self._busy_poll.brings()):
+            if count < _SMALL_BATCH and not (sessions.by_peer and self._busy_poll.ready_soon()):
                 return
 
     def _receive_one_by_one(self) -> None:

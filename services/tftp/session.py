@@ -51,7 +51,7 @@ class Session:
     @property
     def sends_prepared(self) -> bool:
         """Whether its windows can leave through the shared socket as they lie in a chunk."""
-        return not self.own_port and (self.sender.cuts or self.transfer.terms.window == 1)
+        return not self.own_port and (self.sender.takes_windows or self.transfer.terms.window == 1)
 
     def enter_fast_path(self, cache: ContentCache) -> None:
         """Take the fast path if it is open from here on."""

@@ -51,7 +51,7 @@ class RecordingSender(WindowSender):
     """Keeps each packet with its peer instead of sending it."""
 
     def __init__(self) -> None:
-        self.cuts = True
+        self.takes_windows = True
         self.packets: list[tuple[bytes, bytes]] = []
 
     def send(self, peer: bytes, window: Sequence[Buffer], segment: int = 0) -> int:

@@ -22,8 +22,8 @@ async def test_a_descriptor_that_the_loop_watches_ends_the_wait(pair: tuple[sock
     loop.add_reader(pair[0], lambda: None)
     busy_poll = BusyPoll(loop)
     pair[1].send(b"x")
-    assert busy_poll.brings()
-    assert busy_poll.brings(), "it is still there"
+    assert busy_poll.ready_soon()
+    assert busy_poll.ready_soon(), "it is still there"
     loop.remove_reader(pair[0])
 
 
@@ -31,9 +31,11 @@ async def test_after_a_wait_in_vain_some_are_skipped(pair: tuple[socket.socket, 
     loop = asyncio.get_running_loop()
     loop.add_reader(pair[0], lambda: None)
     busy_poll = BusyPoll(loop)
-    assert not busy_poll.brings()
+    assert not busy_poll.ready_soon()
     pair[1].send(b"x")
-    assert [busy_poll.brings() for _ in range(_SKIPPED_AFTER_NOTHING + 1)] == [False] * _SKIPPED_AFTER_NOTHING + [True]
+    assert [busy_poll.ready_soon() for _ in range(_SKIPPED_AFTER_NOTHING + 1)] == [False] * _SKIPPED_AFTER_NOTHING + [
+        True
+    ]
     loop.remove_reader(pair[0])
 
 
@@ -44,7 +46,7 @@ async def test_scheduled_callbacks_come_first(pair: tuple[socket.socket, socket.
     pair[1].send(b"x")
     ran = asyncio.Event()
     loop.call_soon(ran.set)
-    assert not busy_poll.brings()
+    assert not busy_poll.ready_soon()
     loop.remove_reader(pair[0])
     await ran.wait()
 
@@ -57,9 +59,9 @@ def test_a_loop_without_the_private_attributes_does_not_wait(
         loop = asyncio.get_running_loop()
         loop.add_reader(pair[0], lambda: None)
         pair[1].send(b"x")
-        brings = BusyPoll(loop).brings()
+        ready = BusyPoll(loop).ready_soon()
         loop.remove_reader(pair[0])
-        return brings
+        return ready
 
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector())) as runner:
         assert runner.run(ask()) is False

@@ -155,7 +155,7 @@ def test_a_missing_system_call_is_named(sockets: list[socket.socket], monkeypatc
 def test_sends_a_window(sockets: list[socket.socket], cuts: bool) -> None:
     server, one, _ = sockets
     sender = WindowSender(server)
-    sender.cuts &= cuts
+    sender.takes_windows &= cuts
     assert sender.send(peer(one), [b"aaabbb", memoryview(b"cccd")], 3) == 4
     assert sender.send(peer(one), [b"alone"]) == 1
     assert received(one) == [b"aaa", b"bbb", b"ccc", b"d", b"alone"]
@@ -196,7 +196,7 @@ def test_a_window_that_fails(window_error: int, errors: list[int], done: int, go
         sender = WindowSender(server)
         assert sender.send(peer(one), [b"aabbc"], 2) == done
         assert received(one) == got
-        assert sender.cuts is (window_error != errno.EIO)
+        assert sender.takes_windows is (window_error != errno.EIO)
 
 
 def test_the_sender_beside_sends_from_the_same_port_and_receives_nothing(sockets: list[socket.socket]) -> None:
