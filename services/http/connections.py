@@ -63,9 +63,9 @@ class Connection(Conversation):
 class Connections:
     """All connections to the listening socket `tcp`, from `start` on, in the running loop.
 
-    `begin(connection, request)` is called when the headers of a request are complete (see Conversation.advance). Where
-    what it returns does not return the answer, one of `answer`, `finished` and `abort` must be called later. Requests
-    on one connection are served one after another.
+    `begin(connection, request)` is called when the headers of a request are complete (see Conversation.advance). If the
+    Serve that it returns has no answer yet, then `answer`, `finished` or `abort` must be called later. Requests on one
+    connection are served one after another.
     """
 
     def __init__(self, tcp: socket.socket, begin: Callable[[Connection, Request], Serve | Ignore]) -> None:
@@ -87,7 +87,7 @@ class Connections:
         self._loop.add_reader(self._ready.fileno(), self._turn)
 
     def stop_listening(self) -> None:
-        """Accept no more, and close those without a request; after an answer under way its connection is closed."""
+        """Accept no more. Connections without a request are closed now, the others when they have been answered."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -130,7 +130,7 @@ class Connections:
             if connection.ending and not connection.reader.requests and not self._receive(connection):
                 return  # as usual, that was the end
             if connection.readable or connection.reader.requests:
-                self._loop.call_soon(self._go_on, connection)  # other connections have their turn before
+                self._loop.call_soon(self._go_on, connection)  # other connections go first
         elif connection.state is LINGERING:
             with contextlib.suppress(OSError):  # the client is gone
                 connection.socket.shutdown(socket.SHUT_WR)
@@ -140,7 +140,7 @@ class Connections:
             self._release(connection)
 
     def abort(self, connection: Connection) -> None:
-        """Reset it: the peer gets nothing that has not left yet."""
+        """Reset the connection: what has not left yet is never sent."""
         if connection.state is not CLOSED:
             connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._close(connection)
@@ -177,7 +177,7 @@ class Connections:
             except BlockingIOError:
                 return
             except ConnectionError:
-                continue  # the client is gone again
+                continue  # the client is already gone
             except OSError as error:
                 log.warning("http: no connection can be accepted: %s", error.strerror)
                 self._ready.unregister(listener.fileno())
