@@ -1,15 +1,13 @@
-"""The connections of one HTTP server: how many there may be, how long each may take, and which one is next.
+"""The connections of one HTTP server: accepts, reads and writes them, in turn and within their deadlines.
 
-A client that opens many connections keeps nobody else out: an address may have only so many, and when all are taken,
-the connection that has waited longest for a request is closed. What happens on one connection is decided in
-services/http/conversation.py; here its bytes are read and written. asyncio's transports are not used: one of them costs
-as much per connection as everything else costs per request (docs/adr/0008-http-data-plane.md).
+What happens on one connection is decided in services/http/conversation.py. A client that opens many connections keeps
+nobody else out: an address may have only so many (services/http/limits.py), and when all are taken, the one that has
+waited longest for a request is closed. Why not asyncio's transports: docs/adr/0008-http-data-plane.md.
 """
 
 import asyncio
 import contextlib
 import logging
-import resource
 import select
 import socket
 import struct
@@ -18,19 +16,28 @@ from collections.abc import Callable, Collection
 from ipaddress import IPv4Address
 
 from services.decision import Ignore
-from services.http.conversation import ConnectionState, Conversation, NextStep, Serve
+from services.http.conversation import (
+    ANSWERING,
+    ASK_FOR_BODY,
+    BODY,
+    CLOSED,
+    HEAD,
+    LINGERING,
+    READ,
+    SERVE,
+    WRITING,
+    Conversation,
+    Serve,
+)
+from services.http.limits import ConnectionLimits
 from services.http.messages import CONTINUE, Request, Response
 
-MOST_CONNECTIONS = 2048
-MOST_PER_CLIENT = 32
 REQUEST_WITHIN = 10.0
 """Seconds a client has for a whole request, from when it connected or its last answer was sent; and for taking a short
 answer, from when the socket's buffer was full."""
 
 _AT_ONCE = 32  # connections accepted or served in one turn of the event loop
 _CHUNK = 8 << 10  # bytes read at once
-_DESCRIPTORS_EACH = 2  # the socket and the file
-_OTHER_DESCRIPTORS = 250  # of everything else in the process
 _PAUSE = 1.0  # seconds without accepting, after the system ran out of descriptors
 _EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -56,9 +63,9 @@ class Connection(Conversation):
 class Connections:
     """All connections to the listening socket `tcp`, from `start` on, in the running loop.
 
-    `begin(connection, request)` is called when the headers of a request are complete (see Conversation.advance). Where
-    what it returns does not return the answer, one of `answer`, `finished` and `abort` must be called later. Requests
-    on one connection are served one after another.
+    `begin(connection, request)` is called when the headers of a request are complete (see Conversation.advance). If the
+    Serve that it returns has no answer yet, then `answer`, `finished` or `abort` must be called later. Requests on one
+    connection are served one after another.
     """
 
     def __init__(self, tcp: socket.socket, begin: Callable[[Connection, Request], Serve | Ignore]) -> None:
@@ -66,14 +73,10 @@ class Connections:
         self._listener: socket.socket | None = tcp
         self._begin = begin
         self._open: dict[int, Connection] = {}  # by descriptor
-        self._per_address: dict[IPv4Address, int] = {}  # how many
+        self._limits = ConnectionLimits()
         self._waiting: dict[Connection, None] = {}  # those with a deadline, the earliest first
         self._timer: asyncio.TimerHandle | None = None
         self._ready = select.epoll()
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        limited = soft != resource.RLIM_INFINITY
-        # Never so many that accept(2) fails: a client that is not accepted is not told.
-        self._most = max((soft - _OTHER_DESCRIPTORS) // _DESCRIPTORS_EACH, 1) if limited else MOST_CONNECTIONS
 
     def start(self) -> None:
         """Accept connections."""
@@ -84,13 +87,13 @@ class Connections:
         self._loop.add_reader(self._ready.fileno(), self._turn)
 
     def stop_listening(self) -> None:
-        """Accept no more, and close those without a request; after an answer under way its connection is closed."""
+        """Accept no more. Connections without a request are closed now, the others when they have been answered."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
         for connection in list(self._open.values()):
             connection.last = True
-            if connection.state not in (ConnectionState.ANSWERING, ConnectionState.WRITING):
+            if connection.state not in (ANSWERING, WRITING):
                 self._close(connection)
 
     def close(self) -> None:
@@ -111,24 +114,24 @@ class Connections:
     @property
     def underway(self) -> int:
         """How many have a request that is being answered."""
-        return sum(each.state in (ConnectionState.ANSWERING, ConnectionState.WRITING) for each in self._open.values())
+        return sum(each.state in (ANSWERING, WRITING) for each in self._open.values())
 
     def answer(self, connection: Connection, answer: Response) -> None:
         """Answer the request under way, if its client is still there."""
-        if connection.state is not ConnectionState.CLOSED:
+        if connection.state is not CLOSED:
             connection.answer(answer, time.time())
             self._write(connection)
 
     def finished(self, connection: Connection) -> None:
         """The answer to the request under way has been sent: on to the next request, or the end."""
         connection.finish()
-        if connection.state is ConnectionState.HEAD:
+        if connection.state is HEAD:
             self._wait(connection)
             if connection.ending and not connection.reader.requests and not self._receive(connection):
                 return  # as usual, that was the end
             if connection.readable or connection.reader.requests:
-                self._loop.call_soon(self._go_on, connection)  # other connections have their turn before
-        elif connection.state is ConnectionState.LINGERING:
+                self._loop.call_soon(self._go_on, connection)  # other connections go first
+        elif connection.state is LINGERING:
             with contextlib.suppress(OSError):  # the client is gone
                 connection.socket.shutdown(socket.SHUT_WR)
             self._wait(connection)
@@ -137,8 +140,8 @@ class Connections:
             self._release(connection)
 
     def abort(self, connection: Connection) -> None:
-        """Reset it: the peer gets nothing that has not left yet."""
-        if connection.state is not ConnectionState.CLOSED:
+        """Reset the connection: what has not left yet is never sent."""
+        if connection.state is not CLOSED:
             connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._close(connection)
 
@@ -155,13 +158,13 @@ class Connections:
     def _go_on(self, connection: Connection) -> None:
         state = connection.state
         try:
-            if state is ConnectionState.HEAD or state is ConnectionState.BODY:
+            if state is HEAD or state is BODY:
                 self._advance(connection)
-            elif state is ConnectionState.ANSWERING:
+            elif state is ANSWERING:
                 connection.on_input()
-            elif state is ConnectionState.WRITING:
+            elif state is WRITING:
                 self._write(connection)
-            elif state is ConnectionState.LINGERING and connection.readable and self._receive(connection):
+            elif state is LINGERING and self._receive(connection):
                 self._loop.call_soon(self._go_on, connection)
         except Exception:
             log.exception("http: a fault of the program; only this connection of %s ends", connection.address)
@@ -174,7 +177,7 @@ class Connections:
             except BlockingIOError:
                 return
             except ConnectionError:
-                continue  # the client is gone again
+                continue  # the client is already gone
             except OSError as error:
                 log.warning("http: no connection can be accepted: %s", error.strerror)
                 self._ready.unregister(listener.fileno())
@@ -186,7 +189,7 @@ class Connections:
                 tcp.close()
                 continue
             self._open[connection.number] = connection
-            self._per_address[connection.address] = self._per_address.get(connection.address, 0) + 1
+            self._limits.opened(connection.address)
             self._ready.register(connection.number, _EVENTS)
             self._wait(connection)
 
@@ -196,9 +199,9 @@ class Connections:
 
     def _make_room(self, address: IPv4Address) -> bool:
         """Whether this address may have one more connection; closes another one if that is needed."""
-        if self._per_address.get(address, 0) >= MOST_PER_CLIENT:
+        if not self._limits.allows(address):
             return False
-        if len(self._open) >= min(MOST_CONNECTIONS, self._most):
+        if self._limits.reached():
             longest = next(iter(self._waiting), None)
             if longest is None:
                 return False
@@ -206,10 +209,12 @@ class Connections:
         return True
 
     def _advance(self, connection: Connection) -> None:
-        """Begin to answer the next request, or read what there is of it."""
+        """Read, and begin to answer the next request if it is whole."""
+        if not connection.reader.requests and not self._receive(connection):
+            return
         while True:
             step = connection.advance(self._begin)
-            if step is NextStep.SERVE:
+            if step is SERVE:
                 self._waiting.pop(connection, None)
                 answer = connection.serve()
                 if isinstance(answer, Response):
@@ -218,10 +223,10 @@ class Connections:
                 else:
                     connection.on_input = answer
                 return
-            if step is NextStep.READ:
-                if not connection.readable or not self._receive(connection):
+            if step is READ:
+                if not self._receive(connection):
                     return
-            elif step is NextStep.CONTINUE:
+            elif step is ASK_FOR_BODY:
                 try:
                     connection.written += connection.socket.send(CONTINUE)
                 except OSError:  # the client is gone, or reads nothing
@@ -232,7 +237,9 @@ class Connections:
                 return
 
     def _receive(self, connection: Connection) -> bool:
-        """Read; return whether anything came. Closes the connection at its end."""
+        """Read what has come; return whether anything has. Closes the connection if the client has hung up."""
+        if not connection.readable:
+            return False
         try:
             data = connection.socket.recv(_CHUNK)
         except BlockingIOError:
@@ -276,14 +283,14 @@ class Connections:
     def _end_late(self) -> None:
         now = self._loop.time()
         while self._waiting and (first := next(iter(self._waiting))).deadline <= now:
-            if first.expire() is NextStep.RESET:
+            if first.half_answered():
                 self.abort(first)
             else:
                 self._close(first)
         self._timer = self._loop.call_at(first.deadline, self._end_late) if self._waiting else None
 
     def _close(self, connection: Connection) -> None:
-        if connection.state is not ConnectionState.CLOSED:
+        if connection.state is not CLOSED:
             connection.close()
             self._release(connection)
 
@@ -291,6 +298,4 @@ class Connections:
         connection.socket.close()
         self._waiting.pop(connection, None)
         del self._open[connection.number]
-        self._per_address[connection.address] -= 1
-        if not self._per_address[connection.address]:
-            del self._per_address[connection.address]
+        self._limits.closed(connection.address)

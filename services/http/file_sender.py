@@ -24,7 +24,7 @@ _NICE = 19  # with 10, TFTP waited up to five times as long as without HTTP; 19 
 # Seconds for which full sockets are left to drain: for each of them, and at most. The kernel calls a socket writable as
 # soon as a third of its buffer is free; a little later, one wake-up serves many. At 10 Gbit/s the shortest wait puts
 # 300 kB on the wire, and the more sockets share it, the longer the buffer of each lasts.
-_GATHER_EACH, _GATHER_MOST = 0.00025, 0.0025
+_DRAIN_EACH, _DRAIN_MOST = 0.00025, 0.0025
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class FileSender:
             unfinished, self._unfinished = self._unfinished, {}
             if self._full and wait != 0.0:
                 # Not time.sleep: it waits for a point in time, which under libfaketime (tests/netns) never comes.
-                select.select((), (), (), min(_GATHER_EACH * len(self._full), _GATHER_MOST))
+                select.select((), (), (), min(_DRAIN_EACH * len(self._full), _DRAIN_MOST))
             for number, _ in self._writable.poll(wait):
                 if number == self._wake:
                     self._start_new()

@@ -74,7 +74,7 @@ class Wire:
         assert self._conversation.state is not ConnectionState.CLOSED, "the connection is closed"
         self._received = ""
         if isinstance(sent, TimeIsUp):
-            self._end(self._conversation.expire())
+            self._end(reset=self._conversation.half_answered())
         else:
             self._conversation.reader.feed(sent)
             self._go_on()
@@ -96,7 +96,7 @@ class Wire:
             step = self._conversation.advance(self._begin)
             if step is NextStep.READ:
                 return
-            if step is NextStep.CONTINUE:
+            if step is NextStep.ASK_FOR_BODY:
                 self._receive(CONTINUE)
             elif step is NextStep.SERVE:
                 answer = self._conversation.serve()
@@ -104,7 +104,7 @@ class Wire:
                 self._conversation.answer(answer, 0.0)
                 self._write()
             else:
-                self._end(step)
+                self._end(reset=True)
 
     def _write(self) -> None:
         taken = len(self._conversation.unsent) if self._room is None else self._room
@@ -117,9 +117,9 @@ class Wire:
             elif self._conversation.state is ConnectionState.LINGERING:
                 self._note("[nothing more is sent]")
 
-    def _end(self, step: NextStep) -> None:
+    def _end(self, *, reset: bool) -> None:
         self._conversation.close()
-        self._note("[reset]" if step is NextStep.RESET else "[closed]")
+        self._note("[reset]" if reset else "[closed]")
 
     def _receive(self, data: bytes) -> None:
         assert self._received is not None
