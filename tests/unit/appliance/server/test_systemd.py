@@ -77,7 +77,7 @@ def test_without_systemd_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> Non
     ("microseconds", "pid", "interval"),
     [
         ("60000000", None, 20.0),
-        ("60000000", str(os.getpid()), 20.0),
+        pytest.param("60000000", str(os.getpid()), 20.0, id="ours"),
         ("60000000", "1", None),  # meant for another process, which started this one
         (None, None, None),
         ("0", None, None),
