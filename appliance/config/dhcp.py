@@ -51,7 +51,7 @@ class DhcpSettings:
             raise ValueError(f"lease_time: must be from {_SHORTEST} to {_LONGEST} seconds")
         for key, servers in (("dns", self.dns), ("ntp", self.ntp)):
             if len(servers) > _MOST_SERVERS:
-                raise ValueError(f"{key}: at most {_MOST_SERVERS} addresses: boot firmware accepts no longer packet")
+                raise ValueError(f"{key}: at most {_MOST_SERVERS} addresses: boot firmware accepts no larger packets")
         ranges = self.ranges
         for number, one in enumerate(ranges):
             if other := next((each for each in ranges[:number] if each.overlaps(one)), None):

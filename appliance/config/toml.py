@@ -133,5 +133,5 @@ def _convert(hint: Any, value: Any) -> Any:
     try:
         return reader(value)
     except AddressValueError:
-        # Python's own message talks of octets.
+        # Python's own message ("Expected 4 octets") does not say what is expected.
         raise ValueError(f"{value!r} is not an IPv4 address") from None
