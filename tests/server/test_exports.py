@@ -34,18 +34,18 @@ ASK = """
 import asyncio, sys, time
 from ipaddress import IPv4Address
 from appliance.errors import UserError
-from appliance.server.export_task import choose_hands
-from appliance.exports.grants import Grant
+from appliance.server.export_task import choose_installer
+from appliance.exports.grants import ExportGrant
 from services.ethernet import MacAddress
 async def main():
-    hands, moved = choose_hands(), asyncio.Event()
-    moved.set()
+    installer, overtaken = choose_installer(), asyncio.Event()
+    overtaken.set()
     for index, count in enumerate(map(int, sys.argv[1:])):
         numbers = range(1, count + 1)
-        grants = [Grant(MacAddress(n), n, (IPv4Address("10.77.0.0") + n,)) for n in numbers]
+        grants = [ExportGrant(MacAddress(n), n, (IPv4Address("10.77.0.0") + n,)) for n in numbers]
         last = index == len(sys.argv) - 2
         try:
-            answer = await hands.install(None, (), grants, asyncio.Event() if last else moved)
+            answer = await installer.install(None, (), grants, asyncio.Event() if last else overtaken)
             if last:
                 print(answer.backend, answer.directories)
         except UserError as error:
