@@ -1,4 +1,4 @@
-"""Clients that take a file in two halves: what happens between them is up to the test."""
+"""Clients that download half a file, then the rest: what happens in between is up to the test."""
 
 import re
 import socket
@@ -12,12 +12,12 @@ from tests.netns.inside import inside
 _SMALL_BUFFER = 1 << 16
 
 
-class Ended(Exception):  # noqa: N818 - the other way in which a transfer may end
-    """The server has ended the transfer, in a way that the client cannot take for the end of the file."""
+class Ended(Exception):  # noqa: N818 - a regular way for a transfer to end
+    """The server ended the transfer, and the client can tell that the file is incomplete."""
 
 
 class HalfTftpDownload:
-    """A transfer by TFTP, as a context manager."""
+    """A TFTP download. Use as a context manager."""
 
     def __init__(self, pc: FarPc, name: str) -> None:
         self._reader = Reader(1468, 4)
@@ -33,7 +33,7 @@ class HalfTftpDownload:
         self._udp.close()
 
     def take(self, data: int) -> None:
-        """Take so many, and a few more. Raises Ended."""
+        """Receive at least `data` bytes in all. Raises Ended."""
         while len(self._reader.content) < data and not self._reader.done:
             datagram = self._udp.recv(2048)
             if datagram[:2] == b"\0\5":
@@ -42,14 +42,14 @@ class HalfTftpDownload:
                 self._udp.sendto(answer, self._server)
 
     def rest(self) -> bytes:
-        """Take the rest; all of it, as the client has it now. Raises Ended."""
+        """Receive the rest; returns the whole file. Raises Ended."""
         while not self._reader.done:
             self.take(len(self._reader.content) + 1)
         return bytes(self._reader.content)
 
 
 class HalfHttpDownload:
-    """A transfer by HTTP, of a client whose kernel takes little in advance. A context manager."""
+    """An HTTP download by a client with a small receive buffer. Use as a context manager."""
 
     def __init__(self, pc: FarPc, name: str) -> None:
         with inside(pc.host):
@@ -76,7 +76,7 @@ class HalfHttpDownload:
         self._tcp.close()
 
     def take(self, data: int) -> None:
-        """Take so many. Raises Ended."""
+        """Receive until `data` bytes are there. Raises Ended."""
         pieces, missing = [self._content], min(data, self._promised) - len(self._content)
         while missing > 0:
             try:
@@ -89,6 +89,6 @@ class HalfHttpDownload:
         self._content = b"".join(pieces)
 
     def rest(self) -> bytes:
-        """Take the rest; all of it. Raises Ended."""
+        """Receive the rest; returns the whole file. Raises Ended."""
         self.take(self._promised)
         return self._content

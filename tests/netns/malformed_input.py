@@ -1,7 +1,7 @@
-"""Datagrams and requests that end other servers, each alone: what is no packet, what is nearly one, what is too much.
+"""Datagrams and requests that crash other servers: no packet at all, almost a packet, or far too much of one.
 
-One name that is not ASCII ends tftpy's server, one write request overwrites its files; odd options make scapy raise.
-The others look like them.
+A single name that is not ASCII ends tftpy's server, and a write request overwrites its files; odd options make scapy
+raise. The rest are variations.
 """
 
 from tests.fakes.dhcp_client import DISCOVER, firmware, message
@@ -10,7 +10,7 @@ from tests.netns.attacked_box import LOADER
 from tests.room.room import BOX
 
 MINE = "525400790001"
-"""Which PC claims to send them; it may boot."""
+"""The MAC address that they claim; it may boot."""
 
 VALUES = ("0", "-1", "7", "65536", "9" * 300, "0x10", "1e3", "\xb2", "\u0665", "", " 512", "512\n", "%n")
 LEAVE = b"\0\5\0\0that is all\0"
@@ -47,7 +47,7 @@ PXE = message(DISCOVER, bytes.fromhex(MINE), firmware(0))
 
 
 def dhcp_options(*options: tuple[int, bytes]) -> bytes:
-    """A request with these options in the place of those of the same codes."""
+    """A request with these options in place of those with the same codes."""
     codes = [code for code, _ in options]
     kept = [each for each in firmware(0) if each[0] not in codes]
     return message(DISCOVER, bytes.fromhex(MINE), [*kept, *options])

@@ -1,4 +1,4 @@
-"""Clients of HTTP that take their time: hundreds of connections that say, or take, a few bytes now and then."""
+"""Slow HTTP clients: hundreds of connections that send or read a few bytes now and then."""
 
 import contextlib
 import resource
@@ -16,9 +16,8 @@ _SMALL = 2048
 
 
 class SlowClients:
-    """`count` connections from each of these addresses. Each says `first`, then the bytes `more` at each turn; or it
-    takes `takes` bytes, of all that comes. One that the server ends is made anew while this is used as a context
-    manager."""
+    """`count` connections from each of these addresses. Each sends `first`, then `more` each turn; or it reads `takes`
+    bytes per turn. Within the context, a connection that the server closes is opened again."""
 
     def __init__(
         self,
@@ -30,7 +29,7 @@ class SlowClients:
         takes: int = 0,
     ) -> None:
         self.ended = 0
-        """How many the server has ended so far."""
+        """How many connections the server has closed so far."""
         self.turns = 0
         self._host = host
         self._wanted = [address for address in addresses for _ in range(count)]
@@ -50,12 +49,12 @@ class SlowClients:
         self._thread.join()
 
     def left(self) -> int:
-        """How many are open still, once no new ones are made."""
+        """How many are still open; call it after the context."""
         self._look()
         return sum(each is not None for each in self._connections)
 
     def close(self) -> None:
-        """Go away."""
+        """Close all connections."""
         for each in self._connections:
             if each is not None:
                 each.close()
@@ -107,7 +106,7 @@ class SlowClients:
 
 @contextlib.contextmanager
 def many_descriptors() -> Iterator[None]:
-    """This process may open as many as it is allowed to ask for."""
+    """Raise this process's soft limit of open files to the hard one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:

@@ -90,7 +90,7 @@ def test_allowed_pcs_that_take_their_time(box: FaultyDiskBox) -> None:
 def test_few_descriptors(box: FaultyDiskBox) -> None:
     """The system gives it few, and more are asked for: it neither spins nor fills its log, and honest PCs boot."""
     box.end()
-    since, told = box.mark(), len(box.heard)
+    since, told = box.mark(), len(box.notified)
     box.launch(within=["prlimit", "--nofile=512:512"])
     box.await_word("READY=1", told)
     with box.unharmed(MOST_MEMORY):

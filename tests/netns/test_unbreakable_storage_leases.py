@@ -79,7 +79,7 @@ def written(box: FaultyDiskBox) -> dict[MacAddress, Lease]:
 async def test_leases_are_given_and_renewed_and_are_known_after_a_restart(box: FaultyDiskBox, trouble: str) -> None:
     with pc(box) as early, pc(box) as new:
         await lease(early, ASKS)
-        before, told, since = written(box), len(box.heard), box.mark()
+        before, told, since = written(box), len(box.notified), box.mark()
         with full(box.directory) if trouble == FULL else locked(box.registry):
             await lease(new, ASKS)
             box.await_word(trouble, told)
@@ -102,7 +102,7 @@ async def test_leases_are_given_and_renewed_and_are_known_after_a_restart(box: F
 
 async def test_what_was_acknowledged_from_memory_is_written_when_the_server_is_stopped(box: FaultyDiskBox) -> None:
     with pc(box) as new:
-        told = len(box.heard)
+        told = len(box.notified)
         assert box.process
         with locked(box.registry):
             await lease(new, ASKS)
