@@ -1,4 +1,4 @@
-"""The kernel's neighbour table and interfaces, asked for real and from inside a running event loop."""
+"""The real kernel's neighbour table and interfaces, read from inside a running event loop."""
 
 import asyncio
 import sys
@@ -44,7 +44,7 @@ def host(network: Network) -> Namespace:
 
 @pytest.fixture
 def box(host: Namespace) -> Iterator[Namespace]:
-    """The box, with an empty neighbour table and this test inside it."""
+    """The box with an empty neighbour table, and this test inside its namespace."""
     host.ip("neigh", "flush", "all")
     with inside(host):
         yield host

@@ -1,4 +1,4 @@
-"""The exports as the real NFS-Ganesha serves them: who reads the live root, who writes which state, and since when."""
+"""The exports as the real NFS-Ganesha serves them: who reads the live root, who writes which state, and from when."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ FIRST, SECOND, STRANGER = (IPv4Address(address) for address in ("10.77.0.21", "1
 BOINC = 731
 NOBODY = 65534
 
-# Mounts by NFSv3, asks for a file, says how that went, and asks again for every line it is given.
+# Mounts by NFSv3, reads a file, prints the outcome, and reads again for every line of input.
 MOUNTED_CLIENT = """
 import ctypes, sys
 nfs = ctypes.CDLL("libnfs.so.13")
@@ -63,7 +63,7 @@ class Office:
         return network.host(name, f"{address}/24", MacAddress.from_bytes(data))
 
     def _state(self, address: IPv4Address) -> Export:
-        # The space is there to show that it may be.
+        # The space shows that spaces are allowed.
         path = self.directory / "state of PCs" / f"5254000000{address.packed[3]:02x}"
         path.mkdir(parents=True)
         shutil.chown(path, BOINC, BOINC)
@@ -85,7 +85,7 @@ class Office:
         self.export(self.root, *self.states.values())
 
     def lists(self, client: IPv4Address, path: Path | str, version: int) -> bool:
-        """Whether the client may list the directory; a refusal must say that it is one."""
+        """Whether the client may list the directory; any other error fails the test."""
         done = self.pcs[client].run(["nfs-ls", f"nfs://{SERVER}{path}?version={version}"], check=False)
         assert done.returncode == 0 or "ACCES" in done.stderr or "NOENT" in done.stderr, done.stderr
         return done.returncode == 0
@@ -174,7 +174,7 @@ def test_a_changed_list_of_clients_takes_effect_without_a_restart(office: Office
     assert [office.lists(client, release, 3) for client in (FIRST, SECOND)] == [True, True]
     office.export(replace(office.root, clients=(SECOND,)))
     assert [office.lists(client, release, 3) for client in (FIRST, SECOND)] == [False, True]
-    # The state of a PC that got another address.
+    # The state of a PC whose address changed.
     state = office.states[FIRST]
     office.export(replace(state, clients=(SECOND,)))
     assert [office.lists(client, state.path, 4) for client in (FIRST, SECOND)] == [False, True]

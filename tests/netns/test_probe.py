@@ -16,12 +16,12 @@ from tests.room.room import BOX, OTHER, SITE, Room, appliance_command, host_mac
 
 TIMEOUT = 90.0
 ADDRESS = "10.77.0.250"
-"""Of the PCs here, outside the site's range: no lease is taken, before or while they are probed."""
+"""Addresses of these PCs, outside the site's range: no lease is taken before or during a probe."""
 
 
 @dataclass(frozen=True)
 class Probed:
-    """What a run of the verb said."""
+    """The output of one run of the verb."""
 
     code: int
     report: Any
@@ -34,7 +34,7 @@ class Probed:
 
     @property
     def plans(self) -> list[str]:
-        """What the agent would do next, wherever it is said."""
+        """What the agent would do next, wherever the timeline says so."""
         return [step["next"] for step in self.report["steps"] if step["next"]]
 
     @property
@@ -137,7 +137,7 @@ async def test_a_pc_that_is_not_allowed(box: Box, plug: Plug) -> None:
 
 
 async def test_from_another_host_dhcp_is_judged_and_files_are_refused(box: Box, room: Room, plug: Plug) -> None:
-    """`other` has no configuration of the box: what it says comes from the wire alone."""
+    """`other` does not have the box's configuration: all it says comes from the wire."""
     mac = plug().mac
     nowhere = room.directory / "no-such.toml"
     probed = probe(room.other, nowhere, mac, "uefi-x64", "--interface", "lan0")
@@ -148,7 +148,7 @@ async def test_from_another_host_dhcp_is_judged_and_files_are_refused(box: Box, 
     refused = [text for text in probed.texts if text.startswith("refused, as it must be")]
     assert len(refused) == 2
     assert all(f"this host's MAC is {host_mac(OTHER)}, not {mac}" in text for text in refused)
-    # The box took the probe's address for nobody's.
+    # The box recorded the probe's address for no client.
     with Registry(box.data / "registry" / "registry.sqlite3") as registry:
         addresses = [row for boot in registry.boots(mac) for row in registry.events(boot.id) if "AddressSeen" in row]
     assert addresses == []

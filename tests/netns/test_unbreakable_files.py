@@ -1,4 +1,4 @@
-"""Files that change under a transfer: the old content or a clean end, never a mixture. And files that are gone."""
+"""Files that change during a transfer: the old content or a clean failure, never a mixture. And missing files."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDiskBox]
 
 @pytest.fixture
 def box(started: FaultyDiskBox) -> Iterator[FaultyDiskBox]:
-    """The box; it goes on, logs no error that a test has not provoked, and no traceback."""
+    """The box; it must keep running, log no error that the test did not provoke, and no traceback."""
     since, pid = started.mark(), started.pid
     forgiven = list(started.forgiven)
     yield started
@@ -42,14 +42,14 @@ def box(started: FaultyDiskBox) -> Iterator[FaultyDiskBox]:
 
 
 def replaced(file: Path, new: bytes) -> None:
-    """Another file takes its name, as each publication does it."""
+    """Another file takes its name, as publishing does."""
     other = file.with_name("new")
     other.write_bytes(new)
     other.replace(file)
 
 
 def rewritten(file: Path, new: bytes) -> None:
-    """Other bytes in the same file, of the same size."""
+    """Overwrite the file in place, with the same size."""
     with file.open("r+b") as opened:
         opened.write(new[:SIZE].ljust(SIZE, b"."))
 
@@ -59,7 +59,7 @@ def cut(file: Path, _new: bytes) -> None:
 
 
 def written_anew(file: Path, new: bytes) -> None:
-    """`cp`: cut to nothing, and written."""
+    """Truncate and rewrite, as `cp` does."""
     file.write_bytes(new)
 
 
@@ -120,7 +120,7 @@ def no_initrd(release: Path) -> None:
 
 
 def linked_initrd(release: Path) -> None:
-    """To a file of the box that is nobody's business, as long as the initrd."""
+    """A link to a private file of the box, as long as the initrd."""
     secret = release.parents[2] / "secret"
     secret.write_bytes(bytes((release / INITRD).stat().st_size))
     (release / INITRD).unlink()
@@ -154,7 +154,7 @@ def forged_link(release: Path) -> None:
 def test_an_image_that_is_damaged_while_pcs_boot(
     box: FaultyDiskBox, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
-    """Who has a script is told clearly what is missing; nobody else is sent into a boot that cannot come to its end."""
+    """A PC that has a script is told what is missing; no other PC is sent into a boot that cannot succeed."""
     images, release, since = box.data / "images", box.release, box.mark()
     shutil.copytree(images, tmp_path / "images", symlinks=True)
     box.forgiven.append(BROKEN)
@@ -184,7 +184,7 @@ def offered(pc: FarPc, allowed: FarPc) -> bool:
     """Whether the box offers anything to `pc`."""
     with pc.udp(68, "") as udp:
         udp.sendto(message(DISCOVER, bytes(pc.mac), firmware(7), flags=BROADCAST), (pc.box, 67))
-        # It has passed this when it has answered the next.
+        # When it has answered the next request, it has handled this one.
         status(allowed, "boot.ipxe")
         udp.setblocking(False)
         try:

@@ -1,4 +1,4 @@
-"""Clients of HTTP that take all the time in the world, by the thousand: honest PCs boot among them, at once."""
+"""Thousands of very slow HTTP clients: honest PCs boot among them without delay."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,8 +31,8 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDiskBox]:
 
 
 def boot_all(box: FaultyDiskBox, *numbers: int, few: bool = False) -> None:
-    """These honest PCs boot, at once; and each connection of theirs gets its answer at the first try. Where there are
-    `few` connections, one whose request is not there at once may have to make room, and is made anew."""
+    """These honest PCs boot at the same time, and each of their connections is answered at the first try. With `few`
+    descriptors, a connection whose request is late may be closed to make room, and is opened again."""
     pcs = [box.pc(number) for number in numbers]
     with ThreadPoolExecutor() as pool:
         for done in [pool.submit(pc.boot, box.release) for pc in pcs]:
@@ -50,7 +50,7 @@ def request(method: str, path: str, *fields: str) -> bytes:
 
 
 def test_strangers_who_never_come_to_the_point(box: FaultyDiskBox) -> None:
-    """More connections than the server has at all, from a hundred addresses; half of them begin a request."""
+    """More connections than the server accepts at all, from a hundred addresses; half of them start a request."""
     with box.unharmed(MOST_MEMORY):
         with (
             SlowClients(box.attacker, STRANGERS[:50], 30) as idle,
@@ -64,7 +64,7 @@ def test_strangers_who_never_come_to_the_point(box: FaultyDiskBox) -> None:
 
 
 def test_allowed_pcs_that_take_their_time(box: FaultyDiskBox) -> None:
-    """With their answers, with a report, with a request, and between two requests."""
+    """Slow at reading answers, at sending a report, at sending a request, and between two requests."""
     bad = [box.booting(number) for number in range(100, 104)]
     paths = [f"/boot/{pc.mac.bare}" for pc in bad]
     words = [
@@ -84,11 +84,11 @@ def test_allowed_pcs_that_take_their_time(box: FaultyDiskBox) -> None:
         *ending, readers = crowds
         wait_until(lambda: not any(each.left() for each in ending), TIMEOUT, "them to be sent away")
         boot_all(box, 16)
-        readers.close()  # the server has more patience with them
+        readers.close()  # the server waits longer for these
 
 
 def test_few_descriptors(box: FaultyDiskBox) -> None:
-    """The system gives it few, and more are asked for: it neither spins nor fills its log, and honest PCs boot."""
+    """It has few descriptors, and clients want more: it neither spins nor fills its log, and honest PCs boot."""
     box.end()
     since, told = box.mark(), len(box.notified)
     box.launch(within=["prlimit", "--nofile=512:512"])
@@ -106,6 +106,6 @@ def test_few_descriptors(box: FaultyDiskBox) -> None:
 
 
 def cpu(pid: int) -> int:
-    """The clock ticks that a process has used: proc(5), stat."""
+    """Processor time of a process in clock ticks: proc(5), stat."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])

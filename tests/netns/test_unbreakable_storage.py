@@ -1,4 +1,4 @@
-"""A full disk, a locked, damaged or deleted registry, a log that nobody takes: PCs see nothing of it, and boot."""
+"""A full disk, a locked, damaged or deleted registry, a log that nobody reads: PCs notice nothing, and boot."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDiskBox]
 
 @pytest.fixture
 def box(started: FaultyDiskBox) -> Iterator[FaultyDiskBox]:
-    """The box runs; it logs no error that a test has not provoked, and no traceback."""
+    """The running box; it must log no error that the test did not provoke, and no traceback."""
     if not started.running:
         started.start()
     since = started.mark()
@@ -49,13 +49,13 @@ def await_written(box: FaultyDiskBox, *pcs: BootingPc) -> None:
     """Wait until the registry has the whole boots of these PCs."""
     for pc in pcs:
         box.await_stage(pc.mac, WRITTEN[-1])
-        # The PC is faster with its report than the server with its look at what TCP has brought to it.
+        # The PC may report before the server has noticed that TCP delivered everything.
         box.await_stage(pc.mac, "initrd")
         assert sorted(box.stages(pc.mac)) == sorted(WRITTEN)
 
 
 def put_back(box: FaultyDiskBox, copy: Path) -> None:
-    """Give the box, which does not run, the registry that it had."""
+    """Give the box, which is stopped, its former registry."""
     for file in box.registry.parent.glob("registry.sqlite3*"):
         file.unlink()
     shutil.copyfile(copy, box.registry)

@@ -18,7 +18,7 @@ from tests.netns.storage_faults import FaultyDiskBox, full, locked, small_disk
 from tests.room.namespaces import Network, assert_nothing_left
 from tests.room.room import BOX
 
-# `force`: it would otherwise listen for other servers at each start.
+# `force`: otherwise it would look for other servers at each start.
 SETTINGS = """\
 [dhcp]
 mode = "server"
@@ -55,7 +55,7 @@ def pc(box: FaultyDiskBox) -> ScriptedPc:
 
 
 async def renew(pc: ScriptedPc) -> Answer:
-    """Ask the box for more time, as a running PC does."""
+    """Renew the lease, as a running PC does."""
     with pc.nic() as nic:
         nic.say(message(REQUEST, nic.mac, ASKS, ciaddr=pc.address), pc.box)
         return (await nic.hear())[0]
