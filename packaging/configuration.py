@@ -1,13 +1,13 @@
-"""Prints the configuration that a package brings: the one of `config init` with every setting as a comment.
+"""Prints the configuration in the package: that of `config init` with every setting commented out.
 
-With it the program finds the interface and serves nobody. It says nothing of the machine that it is printed on.
+With it the program finds the interface and serves nobody. It contains nothing about the machine it is printed on.
 """
 
 import re
 
 from appliance.config.template import TEMPLATE
 
-# What `config init` says of this machine, and what a file for all machines says in its place.
+# What `config init` says about this machine, and what a file for all machines says instead.
 _ELSEWHERE = {
     "Found here: {interface} with {address}.": "By default the only one, or the one with the default route.",
     " ({network})": "",

@@ -1,4 +1,4 @@
-"""`exchange.py A B` exchanges two paths of one file system in one step: renameat2(2) with RENAME_EXCHANGE.
+"""`exchange.py A B` swaps two paths of one file system in one step: renameat2(2) with RENAME_EXCHANGE.
 
 Python and coreutils of Debian 12 have no call for it. Both paths must exist.
 """

@@ -1,6 +1,6 @@
-"""A box of its own that is attacked, and honest PCs by the dozen, behind a router: one host has all their addresses.
+"""A box that is attacked, and dozens of honest PCs behind a router: one host has all their addresses.
 
-Nobody else's tests run at this box. Its PCs have firmware's patience: what is lost, they ask for again.
+No other test uses this box. Its PCs retry as firmware does.
 """
 
 import contextlib
@@ -31,21 +31,21 @@ GATEWAY = IPv4Address("10.77.0.50")
 ATTACKER = IPv4Address("10.77.0.66")
 HONEST = "10.79.0.0/16"
 FORGED = "10.80.0.0/16"
-"""Addresses that are on no machine: what is sent to them is lost behind the gateway, and nothing comes back."""
+"""Addresses that no machine has: packets to them are lost behind the gateway, and nothing comes back."""
 
 TIMEOUT = 60.0
 LOADER = LOADERS / "snponly.efi"
 
-_TRIES = (1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0)  # seconds that a PC waits for an answer before it asks again
-_A_TURN = 0.5  # seconds after which a loader acknowledges once more
+_TRIES = (1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0)  # seconds a PC waits for an answer before it asks again
+_REPEAT_SECONDS = 0.5  # seconds after which a loader repeats its ACK
 _Found = TypeVar("_Found")
 
 
 class AttackedBox(Box):
-    """The box, with a gateway to two networks of PCs, and with an attacker on its own."""
+    """The box, with a gateway to two networks of PCs, and an attacker on the box's own network."""
 
     def __init__(self, network: Network, directory: Path, environment: Sequence[str] = ()) -> None:
-        """`environment`: variables of the server's own, as NAME=VALUE."""
+        """`environment`: more variables for the server, as NAME=VALUE."""
         host = network.host("box", f"{BOX}/24", host_mac(BOX))
         super().__init__(host, write_configuration(directory), directory / "data", directory / "serve.log")
         self.network = network
@@ -56,7 +56,7 @@ class AttackedBox(Box):
         self.route()
         text = self.configuration.read_text().replace('["10.77.0.0/24"]', f'["10.77.0.0/24", "{HONEST}", "{FORGED}"]')
         self.configuration.write_text(text)
-        # No NFS server runs here: this is not about exports.
+        # No NFS server runs here: these tests are not about exports.
         self.forgiven = ["the exports are not in force; trying again"]
         self.release = install_release(self.data / "images")
         self.verb("allow", "add", "52:54:00:79:00:00/32")
@@ -69,8 +69,8 @@ class AttackedBox(Box):
         return self.process
 
     def start(self) -> None:
-        """Start `serve` and return when it serves, and has loaded in its own time what it needs less urgently: that is
-        no memory that anybody costs it."""
+        """Start `serve` and return when it serves and has finished its deferred imports: their memory is not the
+        attacker's doing."""
         super().start()
         sizes = [0]
 
@@ -81,21 +81,21 @@ class AttackedBox(Box):
         wait_until(settled, TIMEOUT, "the server to have loaded all", 0.3)
 
     def route(self) -> None:
-        """Show the box the way to the networks behind the gateway, which it forgets with its interface."""
+        """Add the routes to the networks behind the gateway, which the box loses with its interface."""
         for far in (HONEST, FORGED):
             self.host.ip("route", "add", far, "via", str(GATEWAY))
 
     def pc(self, number: int) -> "FarPc":
-        """The honest PC of that number, from 1 to 65534."""
+        """Honest PC number 1 to 65534."""
         mac = MacAddress(0x525400790000 + number)
         return FarPc(self.gateway, mac, str(IPv4Address("10.79.0.0") + number), str(BOX))
 
     @contextlib.contextmanager
     def unharmed(self, memory: int) -> Iterator[None]:
-        """What happens meanwhile neither ends the process, nor raises its peak of memory by more than so many bytes,
-        nor leaves a descriptor open, nor makes it log what nobody expects."""
+        """Assert that the block does not end the process, raise its peak memory by more than `memory` bytes, leave a
+        descriptor open, or cause an unexpected log line."""
         since, pid, open_before = self.mark(), self.pid, self.descriptors()
-        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew: proc(5)
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # resets the peak: proc(5)
         before = self._memory("VmRSS")
         yield
         assert (self.running, self.pid) == (True, pid)
@@ -125,7 +125,7 @@ class FarPc:
         self.box = box
 
     def boot(self, release: Release) -> None:
-        """The whole way from the firmware's DISCOVER to the last byte of the initrd; every file is compared."""
+        """Boot from the firmware's DISCOVER to the last byte of the initrd; compares every file."""
         offer = self.discover(firmware(7))
         answer = self.ask_boot_server(firmware(7))
         assert offer.file == answer.file == f"{self.mac.bare}/{LOADER.name}"
@@ -162,10 +162,10 @@ class FarPc:
         return Answer.parse(datagram) if datagram[28:34] == bytes(self.mac) else None
 
     def load(self, name: str, blksize: int = 1468, windowsize: int = 4) -> bytes:
-        """Read a file by TFTP as a loader does that acknowledges again what it has when nothing comes."""
+        """Read a file by TFTP as a loader that repeats its last ACK when nothing arrives."""
         reader = Reader(blksize, windowsize)
         with self.udp() as udp:
-            udp.settimeout(_A_TURN)
+            udp.settimeout(_REPEAT_SECONDS)
             said = rrq(name, blksize=blksize, windowsize=windowsize)
             udp.sendto(said, (self.box, 69))
             heard = time.monotonic()
@@ -190,7 +190,7 @@ class FarPc:
             return socket.create_connection((self.box, 80), timeout=TIMEOUT, source_address=(self.address, 0))
 
     def get(self, target: str) -> bytes:
-        """GET what has to be there; once more when the connection breaks, as boot scripts have it."""
+        """GET a file that must exist; retries when the connection breaks, as boot scripts do."""
         deadline = time.monotonic() + TIMEOUT
         while True:
             try:
@@ -221,7 +221,7 @@ def _ask(
 
 
 class Forger:
-    """Sends UDP datagrams to the box in any address's name, from the gateway. Use as a context manager."""
+    """Sends UDP datagrams to the box with forged source addresses, from the gateway. Use as a context manager."""
 
     def __init__(self, host: Namespace) -> None:
         with inside(host):
@@ -235,7 +235,7 @@ class Forger:
         self._raw.close()
 
     def say(self, payload: bytes, source: str, source_port: int, port: int = 69) -> None:
-        """Send one."""
+        """Send one datagram."""
         # The kernel fills in the length, the identification and the checksum of the IP header: raw(7).
         addresses = IPv4Address(source).packed + BOX.packed
         header = struct.pack("!BBHHHBBH", 0x45, 0, 0, 0, 0, 64, socket.IPPROTO_UDP, 0) + addresses

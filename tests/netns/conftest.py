@@ -1,4 +1,4 @@
-"""One room for all tests of the real `serve`: the site's dnsmasq, NFS-Ganesha, the box, and PCs of each test's own."""
+"""One room for all tests of the real `serve`: the site's dnsmasq, NFS-Ganesha, the box. Each test adds its PCs."""
 
 from collections.abc import Callable, Generator, Iterator
 from itertools import count
@@ -17,7 +17,7 @@ from tests.room.room import Room
 CAPTURED = MacAddress.parse("52:54:00:aa:bb:01")
 RASPBERRY_PI = MacAddress.parse("dc:a6:32:00:bb:01")
 ALLOWED = ("52:54:00:77:00:*", str(CAPTURED), str(RASPBERRY_PI))
-"""The PCs that may boot: each test's own, and that of the captures. All others are strangers."""
+"""The PCs that may boot: each test's own, and those of the captures. All others are strangers."""
 
 Plug = Callable[..., ScriptedPc]
 
@@ -49,7 +49,7 @@ def session_box(room: Room) -> Box:
 
 @pytest.fixture
 def box(session_box: Box) -> Iterator[Box]:
-    """The running box. A test may stop it; whatever a test does to it, it may not log an unexpected error."""
+    """The running box. A test may stop it; it must not log an unexpected error, whatever the test does."""
     if not session_box.running:
         session_box.start()
     since = session_box.mark()
@@ -70,7 +70,7 @@ def release(room: Room) -> Release:
 
 @pytest.fixture
 def plug(room: Room) -> Iterator[Plug]:
-    """Plug in a PC: `plug()` one that may boot, `plug(stranger=True)` one that may not, `plug(mac=…)` a certain one."""
+    """Plug in a PC: `plug()` one that may boot, `plug(stranger=True)` one that may not, `plug(mac=…)` this one."""
     plugged: list[ScriptedPc] = []
 
     def plug(*, stranger: bool = False, mac: MacAddress | None = None) -> ScriptedPc:
@@ -86,7 +86,7 @@ def plug(room: Room) -> Iterator[Plug]:
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedBox]:
-    """A running box of this module's own, to be attacked."""
+    """A running box for this module alone, to be attacked."""
     with Network() as network:
         yield AttackedBox(network, tmp_path_factory.mktemp("attacked"))
 

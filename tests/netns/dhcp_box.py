@@ -1,4 +1,4 @@
-"""A box that is the DHCP server of its segment, what it has written down of its leases, and a PC that takes one."""
+"""A box that is the DHCP server of its segment, its recorded leases, and a PC that takes one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from tests.room.room import write_configuration
 PREFIX = "10.78.0"
 LEASE_SECONDS = 12
 
-# `force`: it would otherwise listen for other servers at each start (test_dhcp_server_others.py).
+# `force`: otherwise it would look for other servers at each start (test_dhcp_server_others.py).
 SETTINGS = """\
 [dhcp]
 mode = "server"
@@ -45,7 +45,7 @@ class DhcpBox(Box):
         self.office = Office(network, PREFIX)
         self.office.connect(host, "lan0")
         self._text = self.configuration.read_text().replace('networks = ["10.77.0.0/24"]\n', "")
-        # No NFS server runs here: this is not about exports.
+        # No NFS server runs here: these tests are not about exports.
         self.forgiven = ["the exports are not in force; trying again"]
         install_release(self.data / "images")
         self.verb("allow", "add", "52:54:00:78:00:*")
@@ -61,19 +61,19 @@ class DhcpBox(Box):
         self.process.stop()
 
     def restart(self, settings: str = "") -> None:
-        """Start the server again, with other settings if there are any."""
+        """Start the server again, with new settings if given."""
         self.stop()
         if settings:
             self.configure(settings)
         self.start()
 
     def leases(self, state: State | None = None) -> list[Lease]:
-        """What it has written down, of leases in this state or of all."""
+        """Its recorded leases, in this state or all."""
         with Registry(self.data / "registry" / "registry.sqlite3") as registry:
             return [each for each in leases.load(registry) if state in (None, each.state)]
 
     def lease(self, mac: MacAddress) -> Lease | None:
-        """What it has written down last of a client."""
+        """The latest lease recorded for a client."""
         mine = [each for each in self.leases() if each.mac == mac]
         return max(mine, key=lambda each: each.expires, default=None)
 
@@ -105,7 +105,7 @@ def dhcp_box(directory: Path, settings: str = "", prefix_length: int = 24) -> It
 
 
 async def lease(pc: ScriptedPc, options: list[tuple[int, bytes]]) -> Answer:
-    """The DHCP of firmware or iPXE where the box gives out the addresses: the ACK."""
+    """DHCP of firmware or iPXE where the box gives out the addresses; returns the ACK."""
     pc.use("")
     with pc.nic() as nic:
         offer = (await pc.discover(nic, options))[pc.box]

@@ -1,7 +1,7 @@
-"""Real DHCP clients that a PC's operating system may have: ISC dhclient, busybox udhcpc, systemd-networkd, each with an
-interface of a namespace and nothing else of this machine.
+"""Real DHCP clients of operating systems: ISC dhclient, busybox udhcpc, systemd-networkd, each with an interface in a
+namespace and nothing else of this machine.
 
-What each has from its server is read from its own words: the variables of its script, networkd's lease file.
+What a client got is read from its own output: the variables of its script, networkd's lease file.
 """
 
 import re

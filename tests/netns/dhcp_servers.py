@@ -1,5 +1,5 @@
-"""DHCP servers that an administrator may have on the box's own host: dnsmasq, ISC dhcpd, Kea, each with a plain
-configuration that leases addresses and knows nothing of us, and with what `config dhcp` prints pasted into it."""
+"""DHCP servers that an administrator may run on the box's host: dnsmasq, ISC dhcpd, Kea. Each has a plain configuration
+that leases addresses and knows nothing about us, with the output of `config dhcp` pasted in."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from tests.room.processes import Process, wait_until
 
 @dataclass(frozen=True)
 class DhcpServer:
-    """One of them. `config(directory, snippet)` is its file; `commands` check that file and run the server."""
+    """A server program. `config(directory, snippet)` is the text of its file; `check` and `serve` are the commands that
+    check that file and run the server."""
 
     name: str
     process: str
@@ -22,7 +23,7 @@ class DhcpServer:
     serve: Callable[[Path], Sequence[str]]
 
     def start(self, host: Namespace, directory: Path, snippet: str) -> Process:
-        """Paste the snippet, have the program itself check its file, and run it until it has port 67."""
+        """Paste the snippet, let the program check its own file, and return when it listens on port 67."""
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "leases").touch()
         file = directory / f"{self.name}.conf"

@@ -1,4 +1,4 @@
-"""A box of its own for the doctor, and the faults that are planted in it: each a context that heals at its end."""
+"""A box for the doctor, and the faults that tests plant in it: each a context manager that repairs it at the end."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ LEASES = ["--dhcp-range=10.77.0.210,10.77.0.220,2m"]
 
 
 class FaultyBox(Box):
-    """A whole box of this test's own, at which one PC has booted: what is done to it disturbs nobody else."""
+    """A complete box of its own, from which one PC has booted: its faults disturb no other test."""
 
     def __init__(self, room: Room, directory: Path) -> None:
         host = room.network.host("faulty", f"{ADDRESS}/24", host_mac(ADDRESS))
@@ -52,7 +52,7 @@ class FaultyBox(Box):
         self.room.network.await_link("port-faulty", self.host, "lan0")
 
     def changed(self, before: str, after: str) -> Path:
-        """A configuration that differs in one place."""
+        """A copy of the configuration with one replacement."""
         text = self.configuration.read_text()
         assert before in text
         path = self.directory / "changed.toml"
@@ -81,7 +81,7 @@ def stopped(faulty: FaultyBox) -> Iterator[None]:
 
 @contextmanager
 def server_on_same_host(faulty: FaultyBox, *arguments: str, ready: str) -> Iterator[None]:
-    """The port is taken by a dnsmasq on the box itself."""
+    """A dnsmasq on the box itself takes the port."""
     with stopped(faulty), program(faulty, faulty.host, *arguments, ready=ready):
         yield
 
@@ -127,9 +127,9 @@ def damaged(faulty: FaultyBox) -> Iterator[None]:
     def flip() -> None:
         with (faulty.release.path / "vmlinuz").open("r+b") as file:
             file.seek(1 << 20)
-            (octet,) = file.read(1)
+            (byte,) = file.read(1)
             file.seek(1 << 20)
-            file.write(bytes([octet ^ 1]))
+            file.write(bytes([byte ^ 1]))
 
     flip()
     yield
@@ -162,7 +162,7 @@ def not_exported(faulty: FaultyBox) -> Iterator[None]:
 
 @contextmanager
 def no_portmapper(faulty: FaultyBox) -> Iterator[None]:
-    """NFS runs and nobody tells the PCs where: the firewall of the host keeps even itself from asking."""
+    """NFS runs, but the host's firewall blocks the portmapper, for the host itself too."""
     with firewall(faulty, "tcp dport 111 reject with tcp reset"):
         yield
 
@@ -197,7 +197,7 @@ def nobody_allowed(faulty: FaultyBox) -> Iterator[None]:
 
 @contextmanager
 def small_disk(faulty: FaultyBox, *, read_only: bool) -> Iterator[Path]:
-    """The box's data on a disk of its own."""
+    """The box's data is on a disk of its own."""
     disk = faulty.directory / "disk"
     disk.mkdir()
     with stopped(faulty):

@@ -1,7 +1,7 @@
-"""Floods a server: `python -m tests.netns.flooder udp|tcp ADDRESS PORT...`. Random bytes, until it is told to end by
-SIGTERM; then it says on a line how many datagrams or connections that were.
+"""Floods a server: `python -m tests.netns.flooder udp|tcp ADDRESS PORT...`. Sends random bytes until
+SIGTERM, then prints how many datagrams or connections that were.
 
-UDP goes out by the kernel's segmentation offload (UDP_SEGMENT, udp(7)): some forty datagrams for each call.
+UDP uses the kernel's segmentation offload (UDP_SEGMENT, udp(7)): some forty datagrams for each call.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ def _stop(*_: object) -> None:
 
 
 def flood_udp(address: str, ports: list[int]) -> int:
-    """Datagrams of random bytes and sizes to each port in turn; how many."""
+    """Send datagrams of random bytes and sizes to each port in turn; returns how many."""
     sent, chance, stock = 0, random.Random(67), memoryview(os.urandom(_STOCK))
     with contextlib.suppress(_Stopped), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         signal.signal(signal.SIGTERM, _stop)
@@ -43,7 +43,7 @@ def flood_udp(address: str, ports: list[int]) -> int:
 
 
 def flood_tcp(address: str, ports: list[int]) -> int:
-    """Connections, each with random bytes; how many."""
+    """Open connections and send random bytes on each; returns how many."""
     made, chance = 0, random.Random(80)
     with contextlib.suppress(_Stopped):
         signal.signal(signal.SIGTERM, _stop)

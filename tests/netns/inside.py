@@ -1,4 +1,4 @@
-"""Sockets in a network namespace from within the test's own process, and a scripted DHCP client on top of them."""
+"""Sockets in a network namespace, opened by the test's own process, and a scripted DHCP client on top of them."""
 
 import asyncio
 import ctypes
@@ -16,12 +16,12 @@ _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 TIMEOUT = 30.0
-"""Seconds to wait for an answer that has to come."""
+"""Seconds to wait for an answer that must come."""
 
 
 @contextmanager
 def inside(namespace: Namespace) -> Iterator[None]:
-    """Put this thread into the namespace: what it opens meanwhile stays there for good."""
+    """Move this thread into the namespace: sockets it opens in the block stay there for good."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         _enter(NETNS / namespace.name)
@@ -41,7 +41,7 @@ def _enter(path: Path) -> None:
 
 
 def counters(host: Namespace, protocol: str = "Udp") -> dict[str, int]:
-    """What a host's kernel counts of a protocol: proc(5), net/snmp."""
+    """A host kernel's counters of a protocol: proc(5), net/snmp."""
     with inside(host):
         lines = Path("/proc/thread-self/net/snmp").read_text().splitlines()
     names, values = (line.split()[1:] for line in lines if line.startswith(f"{protocol}: "))
@@ -49,7 +49,7 @@ def counters(host: Namespace, protocol: str = "Udp") -> dict[str, int]:
 
 
 class Client:
-    """A UDP socket of a client's host. Use as a context manager."""
+    """A UDP socket on a client's host. Use as a context manager."""
 
     def __init__(self, namespace: Namespace, mac: bytes, port: int = 68, interface: str = "lan0") -> None:
         self.mac = mac
@@ -79,7 +79,7 @@ class Client:
                     return Answer.parse(datagram), host, port
 
     def heard(self) -> list[str]:
-        """The senders of all answers to our MAC address that have arrived and were not read yet."""
+        """The senders of all unread answers to our MAC address."""
         senders: list[str] = []
         while True:
             try:

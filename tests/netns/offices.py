@@ -1,6 +1,6 @@
-"""Segments of their own, each with a bridge, PCs and (where wanted) a DHCP server; and hosts that stand in several.
+"""Network segments, each with a bridge, PCs and, if wanted, a DHCP server; and hosts with interfaces in several.
 
-In each segment `<prefix>.1` is the box or the router to it, `<prefix>.2` the site's DHCP server, 100 to 150 are leased.
+In each segment `<prefix>.1` is the box or the router to it, `<prefix>.2` the site's DHCP server; it leases 100 to 150.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Office:
         return f"{self.prefix}.2"
 
     def start_site(self, directory: Path, more: str = "") -> Process:
-        """Start its DHCP server, with `more` lines in its configuration, on a host that stays."""
+        """Start its DHCP server, with `more` lines of configuration, on a host that stays."""
         if self.site_host is None:
             self.site_host = self.network.host("site", f"{self.site}/24", host_mac(IPv4Address(self.site)))
         configuration = directory / f"dnsmasq-{self.prefix}.conf"
@@ -78,7 +78,7 @@ class Office:
         box: str = "",
         site: str = "",
     ) -> ScriptedPc:
-        """Plug in a PC that may boot; from `box` and `site`, other than those of the segment."""
+        """Plug in a PC that may boot; `box` and `site` replace those of the segment."""
         number = next(_numbers)
         mac = mac or MacAddress.parse(f"52:54:00:78:00:{number:02x}")
         servers = IPv4Address(box or self.box), IPv4Address(site or self.site)

@@ -1,4 +1,4 @@
-"""A PC without a disk, scripted: its firmware, its iPXE and its live system, on the sockets of a namespace of its own.
+"""A scripted diskless PC: its firmware, iPXE and live system, on sockets in a namespace of its own.
 
 Takes its lease from the site's DHCP server as any PC does. Shares no code with the services it talks to.
 """
@@ -42,7 +42,7 @@ class Frame:
 
 
 class FrameListener:
-    """Hears every datagram and segment with content that reaches a PC, whether or not a program of it listens."""
+    """Captures every datagram and segment with content that reaches a PC, whether or not a program listens."""
 
     def __init__(self, host: Namespace, interface: str = "lan0") -> None:
         with inside(host):
@@ -62,7 +62,7 @@ class FrameListener:
                 return frame
 
     def heard(self) -> list[Frame]:
-        """All that have arrived since it was asked last."""
+        """All that have arrived since the last call."""
         frames = []
         self._socket.setblocking(False)
         try:
@@ -106,7 +106,7 @@ class BootScript:
         return cls(text, urljoin(url, kernel[1]), urljoin(url, initrd[1]), tuple(kernel[2].split()))
 
     def argument(self, name: str) -> str:
-        """The value of `name=VALUE`, which stands there once."""
+        """The value of `name=VALUE`, which must occur once."""
         (value,) = (word.partition("=")[2] for word in self.words if word.partition("=")[0] == name)
         return value
 
@@ -117,7 +117,7 @@ class BootScript:
 
 
 class ScriptedPc:
-    """One PC in a network, switched on; a context manager that ends by switching it off. `address` is its lease."""
+    """One PC on a network, switched on until the context ends. `address` is its lease."""
 
     def __init__(
         self, network: Network, mac: MacAddress, name: str, box: IPv4Address = BOX, site: IPv4Address = SITE
@@ -136,12 +136,12 @@ class ScriptedPc:
         self.switch_off()
 
     def switch_off(self) -> None:
-        """Be gone from the wire."""
+        """Disappear from the wire."""
         self.host.ip("link", "set", "lan0", "down")
         self.frames.close()
 
     def nic(self, port: int = 68) -> Client:
-        """A socket as firmware has it, before and after there is an address."""
+        """A socket like firmware's, usable before there is an address."""
         return Client(self.host, bytes(self.mac), port)
 
     def heard_from_box(self) -> list[Frame]:
@@ -160,13 +160,13 @@ class ScriptedPc:
             self.host.ip("address", "add", f"{address}/24", "dev", "lan0")
 
     def author(self, answer: Answer, sender: str) -> str:
-        """Who made an answer that came from `sender`; not the same where a relay stands between."""
+        """Who made an answer that came from `sender`; they differ behind a relay."""
         return sender
 
     async def discover(
         self, nic: Client, options: Sequence[tuple[int, bytes]], *, secs: int = 0, alone: bool = False
     ) -> dict[str, Answer]:
-        """Broadcast a DISCOVER; the offers by who made them: the site's and the box's, or `alone` the site's."""
+        """Broadcast a DISCOVER; returns the offers by author: the site's and the box's, or with `alone` the site's."""
         nic.say(message(DISCOVER, nic.mac, options, xid=self._xid, secs=secs, flags=BROADCAST))
         offers: dict[str, Answer] = {}
         while {self.site, *([] if alone else [self.box])} - offers.keys():
@@ -178,7 +178,7 @@ class ScriptedPc:
     async def power_on(
         self, options: Sequence[tuple[int, bytes]], *, alone: bool = False, tries: Sequence[int] = (0,)
     ) -> dict[str, Answer]:
-        """The DHCP of firmware or iPXE: DISCOVER (at each of the seconds `tries`), then the site's lease."""
+        """DHCP of firmware or iPXE: DISCOVER (at each of the seconds `tries`), then the site's lease."""
         self._xid += 1
         self.use("")
         with self.nic() as nic:
@@ -235,7 +235,7 @@ class ScriptedPc:
             return response.status, response.read()
 
     def get(self, target: str) -> bytes:
-        """GET what has to be there."""
+        """GET a file that must exist."""
         status, content = self.http(target)
         assert status == 200, content
         return content
@@ -281,7 +281,7 @@ class ScriptedPc:
         return self.http(self.path(f"{token}/report"), {"stage": stage, **details})[0]
 
     async def run_ipxe(self, architecture: int = 0) -> BootScript:
-        """iPXE: its own DHCP, then the script that it was offered."""
+        """iPXE: its own DHCP, then the script it was offered."""
         offers = await self.power_on(firmware(architecture, *IPXE))
         url = offers[self.box].file
         assert url == f"http://{self.box}{self.path('boot.ipxe')}"

@@ -1,4 +1,4 @@
-"""The box as a process: start it, read its log, and run its verbs beside it, like its administrator."""
+"""The box as a process: start it, read its log, and run verbs beside it, as an administrator does."""
 
 import contextlib
 import json
@@ -21,13 +21,13 @@ from tests.room.processes import Process, RoomError, tail, wait_until
 from tests.room.room import appliance_command
 
 TIMEOUT = 90.0
-"""Seconds to wait for what has to happen; far more than it takes, for a machine that does other things as well."""
+"""Seconds to wait for what must happen; far more than it takes, since the machine is busy with other tests."""
 
 _FILES = {release.KERNEL: 3 << 20, release.INITRD: (5 << 20) + 1, release.SQUASHFS: 4096, release.PACKAGES: 100}
 
 
 def install_release(images: Path, sizes: Mapping[str, int] = _FILES) -> release.Release:
-    """Make and activate a release of random bytes, files of these sizes: nobody looks into it here."""
+    """Make and activate a release of random bytes with files of these sizes; nothing here looks inside them."""
     digest = secrets.token_hex(32)
     created = datetime.now(UTC).replace(microsecond=0)
     path = images / release.name(created, digest)
@@ -50,7 +50,7 @@ class Box:
         self.log = log
         self.process: Process | None = None
         self.forgiven: list[str] = []
-        """Errors that a test provokes, by their beginnings."""
+        """Errors that a test provokes: how their log lines begin."""
 
     @property
     def pid(self) -> int:
@@ -89,7 +89,7 @@ class Box:
         return next((boot for boot in self.status()["boots"] if boot["mac"] == str(mac)), None)
 
     def stages(self, mac: object) -> list[str]:
-        """The stages that a PC's latest boot has reached, in order; read without the cost of a verb."""
+        """The stages that a PC's latest boot has reached, in order; cheaper than a verb."""
         with Registry(self.data / "registry" / "registry.sqlite3") as registry:
             boots = {str(boot.mac): boot for boot in latest(registry)}
         return [str(reached.stage) for reached in boots[str(mac)].reached] if str(mac) in boots else []
@@ -111,7 +111,7 @@ class Box:
             found.update({(row.client, row.service, row.reason): row.count for row in rows})
             return sum(found.values()) >= sum(expected.values())
 
-        with contextlib.suppress(RoomError):  # the comparison below tells more
+        with contextlib.suppress(RoomError):  # the comparison below says more
             wait_until(counted, TIMEOUT, "refusals to be counted", 0.05)
         assert found == expected
 
@@ -151,12 +151,12 @@ class Box:
     def await_exports(self, expected: dict[MacAddress, set[str]]) -> None:
         """Wait until each PC's own directory is exported to these addresses and to no other."""
         wanted = {str(mac): addresses for mac, addresses in expected.items()}
-        with contextlib.suppress(RoomError):  # the comparison below tells more
+        with contextlib.suppress(RoomError):  # the comparison below says more
             wait_until(lambda: all(self.in_force(m) == e for m, e in expected.items()), TIMEOUT, "exports", 0.05)
         assert {str(mac): self.in_force(mac) for mac in expected} == wanted
 
     def mark(self) -> int:
-        """The end of the log as it is now."""
+        """The current end of the log."""
         return self.log.stat().st_size if self.log.exists() else 0
 
     def lines(self, since: int = 0) -> list[dict[str, Any]]:
@@ -177,7 +177,7 @@ class Box:
         return [line for line in self.lines(since) if wanted.items() <= line.items()]
 
     def wait_for(self, event: str, since: int, **fields: Any) -> dict[str, Any]:
-        """The first such line in the log, which is awaited."""
+        """Wait for such a line in the log; returns the first."""
 
         def found() -> bool:
             if self.said(event, since, **fields):
@@ -190,6 +190,6 @@ class Box:
         return self.said(event, since, **fields)[0]
 
     def complaints(self, since: int) -> list[dict[str, Any]]:
-        """Errors in the log that no test has provoked."""
+        """Errors in the log that no test provoked."""
         errors = [line for line in self.lines(since) if line.get("level") in ("error", "critical")]
         return [line for line in errors if not line["event"].startswith(tuple(self.forgiven))]

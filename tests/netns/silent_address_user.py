@@ -1,7 +1,7 @@
-"""A machine that uses an address that the DHCP server believes to be free, and shows it to nobody but its next holder.
+"""A machine that uses an address the DHCP server believes to be free, and that only the next holder can detect.
 
-The server's own look does not find it, as with a machine that sleeps: it answers only who asks by ARP without an
-address of his own, as clients do before they take theirs (RFC 5227 section 2.1.1).
+The server's own probe does not find it, as if it slept: it answers only ARP probes, which have no sender address, as
+clients send them before they use an address (RFC 5227 section 2.1.1).
 """
 
 import socket
@@ -18,7 +18,7 @@ _REPLY = b"\0\1\x08\0\6\4\0\2"
 
 
 class SilentAddressUser:
-    """Claims the first address that is asked for. Use as a context manager."""
+    """Claims the first address that is probed. Use as a context manager."""
 
     def __init__(self, host: Namespace, mac: MacAddress) -> None:
         self._mac = bytes(mac)

@@ -1,4 +1,4 @@
-"""A box whose disk and files go wrong while PCs boot from it: the faults, each a context that heals at its end."""
+"""A box whose disk and files fail while PCs boot from it: each fault is a context manager that repairs it after."""
 
 import os
 import socket
@@ -22,12 +22,12 @@ from tests.room.room import appliance_command
 
 
 class FaultyDiskBox(AttackedBox):
-    """The box, with all that is its own on a small disk, and with a systemd that hears what it says of its state."""
+    """The box with its data on a small disk, and a stand-in for systemd that records its notifications."""
 
     def __init__(self, network: Network, directory: Path) -> None:
         self.directory = directory
-        self.heard: list[str] = []
-        """What it told systemd, in order."""
+        self.notified: list[str] = []
+        """What it notified systemd of, in order."""
         self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._systemd.bind(str(directory / "systemd"))
         threading.Thread(target=self._listen, daemon=True).start()
@@ -41,10 +41,10 @@ class FaultyDiskBox(AttackedBox):
 
     def _listen(self) -> None:
         while True:
-            self.heard.append(self._systemd.recv(4096).decode())
+            self.notified.append(self._systemd.recv(4096).decode())
 
     def launch(self, log: str = "", within: Sequence[str] = ()) -> Process:
-        """Start `serve` and return at once; with its output to `log`, a path, instead of to its log file, and by the
+        """Start `serve` and return at once; with output to the path `log` instead of its log file, run by the
         command `within`."""
         command = ["env", f"NOTIFY_SOCKET={self.directory}/systemd", *within, appliance_command()]
         command += ["--config", str(self.configuration), "serve"]
@@ -54,11 +54,11 @@ class FaultyDiskBox(AttackedBox):
         return self.process
 
     def await_word(self, word: str, since: int) -> None:
-        """Wait until it has told systemd something with this in it, after so many other things."""
-        wait_until(lambda: any(word in said for said in self.heard[since:]), TIMEOUT, f"{word!r} to systemd", 0.02)
+        """Wait for a notification that contains `word`, after the first `since` ones."""
+        wait_until(lambda: any(word in said for said in self.notified[since:]), TIMEOUT, f"{word!r} to systemd", 0.02)
 
     def end(self) -> str:
-        """Ask it to end; how it did."""
+        """Ask it to end; returns how it ended."""
         assert self.process
         self.process.stop(TIMEOUT)
         try:
@@ -68,7 +68,7 @@ class FaultyDiskBox(AttackedBox):
         return "it runs"
 
     def booting(self, number: int) -> "BootingPc":
-        """The honest PC of that number, which has its boot script."""
+        """Honest PC `number`, after it got its boot script."""
         pc = self.pc(number)
         pc.discover(firmware(7))
         url = pc.discover(firmware(7, *IPXE)).file
@@ -76,7 +76,7 @@ class FaultyDiskBox(AttackedBox):
 
 
 class BootingPc:
-    """A PC that has its boot script; `rest` is all that comes after."""
+    """A PC that has its boot script; `rest` does everything after that."""
 
     def __init__(self, pc: FarPc, script: BootScript) -> None:
         self.pc = pc
@@ -84,7 +84,7 @@ class BootingPc:
         self.script = script
 
     def rest(self, kernel: bytes, initrd: bytes) -> None:
-        """Loads its image, which has to be this, takes its secrets and tells of itself."""
+        """Load the image, which must be this one, fetch the secrets and report."""
         assert self.pc.get(self.script.kernel) == kernel
         assert self.pc.get(self.script.initrd) == initrd
         assert b"account_" in self.pc.get(f"/boot/{self.mac.bare}/{self.script.token}/boinc.tar")
@@ -115,8 +115,8 @@ def status(pc: FarPc, path: str) -> int:
 
 
 class Watcher:
-    """A PC that asks for a file's size by TFTP and for an offer by DHCP, again and again: `longest` is how many seconds
-    it waited for an answer at most. Use as a context manager."""
+    """A PC that keeps asking for a file's size by TFTP and for an offer by DHCP: `longest` is the longest wait for an
+    answer, in seconds. Use as a context manager."""
 
     def __init__(self, pc: FarPc) -> None:
         self.longest = 0.0
@@ -154,7 +154,7 @@ class Watcher:
 
 @contextmanager
 def small_disk(directory: Path) -> Iterator[None]:
-    """A file system of its own at a directory."""
+    """Mount a small file system at a directory."""
     run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(directory)])
     try:
         yield
@@ -164,7 +164,7 @@ def small_disk(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """Not one more byte fits on this disk."""
+    """Fill this disk to the last byte."""
     ballast = disk / "ballast"
     try:
         with ballast.open("wb", buffering=0) as file:
@@ -182,7 +182,7 @@ def full(disk: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(registry: Path) -> Iterator[None]:
-    """Another process writes to the registry and does not come to an end."""
+    """Another process holds a write lock on the registry."""
     with closing(sqlite3.connect(registry, isolation_level=None, timeout=TIMEOUT)) as sql:
         sql.execute("BEGIN EXCLUSIVE")
         yield
@@ -190,7 +190,7 @@ def locked(registry: Path) -> Iterator[None]:
 
 
 def overwrite(files: Sequence[Path], content: bytes) -> None:
-    """Put other bytes in the place of those that files have, in the files themselves."""
+    """Overwrite the beginning of files in place."""
     for file in files:
         with file.open("r+b") as opened:
             opened.write(content)

@@ -21,7 +21,7 @@ PROJECT = IPv4Address("10.77.0.3")
 MANAGER = IPv4Address("10.77.0.4")
 OTHER = IPv4Address("10.77.0.5")
 JOB_SECONDS = 20
-# From its start a client takes about 10 s to the scheduler and 5 more to the job; a busy machine takes longer.
+# A client needs about 10 s to reach the scheduler and 5 more to get a job; a busy machine takes longer.
 TIMEOUT = 240
 
 # A PC as the client sees it: its own host name and processes. SIGKILL on it is a power cut for all of them.
@@ -69,7 +69,7 @@ class Pc:
 
     @property
     def checkpoint(self) -> int:
-        """How far its job has counted, by the checkpoint file in the slot directory."""
+        """How far its job has counted, according to the checkpoint file in the slot directory."""
         try:
             return int((self.data / "slots" / "0" / "checkpoint").read_text().split()[0])
         except (FileNotFoundError, IndexError):
@@ -81,7 +81,7 @@ class Pc:
 
 
 class Scene:
-    """The project, four PCs, a host that may manage them and one that may not."""
+    """The project, four PCs, a host that may manage them, and one that may not."""
 
     def __init__(self, network: Network, directory: Path) -> None:
         self.project_directory = directory / "project"

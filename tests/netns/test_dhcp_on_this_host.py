@@ -1,6 +1,6 @@
-"""Beside a DHCP server on this host, which has port 67: what `serve` and the doctor say, and PCs that boot both ways.
+"""A DHCP server on the box's own host has port 67: what `serve` and the doctor say, and PCs that boot both ways.
 
-The servers are the real ones, and what `config dhcp` prints is pasted into their configurations as it is.
+The servers are real, and the output of `config dhcp` is pasted into their configurations unchanged.
 """
 
 import json
@@ -46,7 +46,7 @@ class Site:
         self.box.configuration.write_text(text + f'\n[dhcp]\nmode = "{mode}"\n')
 
     def lead(self, server: DhcpServer, way: str) -> None:
-        """Have this server on the host, with our words in it, and the box beside it."""
+        """Run this server on the host, with our snippet in its file, and the box beside it."""
         self.stop()
         self.configure("off")
         snippet = self.box.verb("config", "dhcp", server.name, "--way", way).stdout
@@ -89,14 +89,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module", params=[(server, way) for server in (DNSMASQ, ISC, KEA) for way in WAYS],
                 ids=lambda pair: f"{pair[0].name}-{pair[1]}")  # fmt: skip
 def led(site: Site, request: pytest.FixtureRequest) -> tuple[Site, str]:
-    """The site with one server that goes one way, and that way."""
+    """The site with one server that goes one way, and which way that is."""
     server, way = request.param
     site.lead(server, way)
     return site, way
 
 
 async def lease(pc: ScriptedPc, options: list[tuple[int, bytes]]) -> Answer:
-    """The DHCP of firmware or iPXE with the one server there is: its ACK."""
+    """DHCP of firmware or iPXE with the only server; returns its ACK."""
     pc.use("")
     with pc.nic() as nic:
         offer = (await pc.discover(nic, options, alone=True))[pc.site]
@@ -132,7 +132,7 @@ async def power_on(pc: ScriptedPc, way: str, kind: str) -> None:
 async def run_ipxe(pc: ScriptedPc, way: str, kind: str) -> BootScript:
     """iPXE from its own DHCP to the script."""
     url = await boot_file(pc, way, firmware(FIRMWARE[kind][0], *IPXE), 68)
-    # As iPXE does, whose interface's MAC address that is.
+    # As iPXE does with the MAC address of its interface.
     url = url.replace("${netX/mac:hexraw}", pc.mac.bare)
     assert url == f"http://{ADDRESS}/boot/{pc.mac.bare}/boot.ipxe"
     return BootScript.parse(pc.get(url).decode(), url)
@@ -179,7 +179,7 @@ async def test_firmware_that_is_ipxe_itself(led: tuple[Site, str]) -> None:
         first = await run_ipxe(pc, way, "bios")
         for stage in ("root-mounted", "reported", "computing"):
             assert pc.report(first.token, stage) == 204
-        # No loader, and the other way no DHCP is heard of it: its script is the sign of the next power-on.
+        # This one loads no loader, and one way its DHCP is not seen: its script request marks the next power-on.
         second = await run_ipxe(pc, way, "bios")
         assert second.token != first.token
         assert pc.secrets(second.token)[0] == 200

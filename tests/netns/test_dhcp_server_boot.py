@@ -1,4 +1,4 @@
-"""The box as DHCP server of PCs that boot: one answer with address and boot file; strangers get the address alone."""
+"""The box as DHCP server of PCs that boot: one answer has address and boot file; strangers get only an address."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ async def test_a_pc_boots(box: DhcpBox, architecture: int, loader: str, port: in
     with box.office.plug(site=BOX) as pc:
         answer = await lease(pc, firmware(architecture))
         assert (answer.file, answer.siaddr) == (f"{pc.mac.bare}/{loader}", BOX)
-        # To EDK2 it would be a promise of more on port 4011; a BIOS takes it with option 43, "just boot the file".
+        # It would send EDK2 to port 4011; for a BIOS, option 43 says "just boot the file".
         assert (answer.options.get(60), 43 in answer.options) == ((b"PXEClient", True) if port == 68 else (None, False))
         assert (answer.options[3], answer.options[51]) == (bytes([10, 78, 0, 254]), (600).to_bytes(4, "big"))
         assert (await pc.ask_boot_server(firmware(architecture), port)).file == answer.file
@@ -63,7 +63,7 @@ async def test_a_stranger_gets_not_even_an_address_where_that_is_configured(box:
             with pc.nic() as nic:
                 nic.say(message(DISCOVER, nic.mac, firmware(7), flags=BROADCAST))
                 nic.say(message(DISCOVER, nic.mac, flags=BROADCAST))
-            # Answered after the same look at the address, so what the stranger would have got came before this.
+            # Answered after the same address probe, so any answer to the stranger would have come first.
             await lease(known, firmware(7))
             assert pc.heard_from_box() == []
     finally:
@@ -71,7 +71,7 @@ async def test_a_stranger_gets_not_even_an_address_where_that_is_configured(box:
 
 
 def test_a_bios_boots_to_its_script(box: DhcpBox, tmp_path: Path) -> None:
-    """QEMU with the ROM of its network card: iPXE, which has nobody but the box to ask."""
+    """QEMU with the ROM of its network card: iPXE, with no server but the box to ask."""
     pc = Pc(box.network, MacAddress.parse("52:54:00:78:0a:01"), directory=tmp_path, logs=tmp_path, firmware="bios",
             memory=128)  # fmt: skip
     box.verb("allow", "add", str(pc.mac))

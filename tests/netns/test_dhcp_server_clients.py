@@ -1,4 +1,4 @@
-"""The box as DHCP server, met by the clients that operating systems have: dhclient, udhcpc, systemd-networkd."""
+"""The box as DHCP server for the clients of operating systems: dhclient, udhcpc, systemd-networkd."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,14 +87,14 @@ def test_a_lease_is_given_back(box: DhcpBox, stations: dict[str, Station], name:
     address = station.client.lease().address
     station.client.release()
     box.await_state(station.mac, State.RELEASED)
-    # And is its own again when it comes back.
+    # It gets it back when it returns.
     station.client.start()
     assert station.client.lease().address == address
     station.client.release()
 
 
 def test_what_a_client_remembers_of_another_network_is_denied(box: DhcpBox, tmp_path: Path) -> None:
-    """A notebook that comes from elsewhere asks for the address that it had there (RFC 2131, INIT-REBOOT)."""
+    """A notebook from elsewhere asks for the address it had there (RFC 2131, INIT-REBOOT)."""
     station = Station(box, Dhclient, tmp_path)
     far = (
         "  fixed-address 10.99.0.5;\n  option subnet-mask 255.255.255.0;\n  option dhcp-server-identifier 10.99.0.1;\n"
@@ -119,7 +119,7 @@ def test_a_static_address(box: DhcpBox, tmp_path: Path) -> None:
 
 
 def test_an_address_in_use_is_not_offered(box: DhcpBox, tmp_path: Path) -> None:
-    """A machine has given itself the next address of the pool: the box looks before it offers."""
+    """A machine uses the next address of the pool by itself: the box probes before it offers."""
     free = next(address for address in sorted(POOL) if address not in {str(e.address) for e in box.leases()})
     occupant, mac = box.pc(MacAddress.parse("02:00:00:00:05:05"))
     occupant.ip("address", "add", f"{free}/24", "dev", "lan0")
@@ -133,7 +133,7 @@ def test_an_address_in_use_is_not_offered(box: DhcpBox, tmp_path: Path) -> None:
 
 
 def test_udhcpc_declines_an_address_in_use(box: DhcpBox, tmp_path: Path) -> None:
-    """What the box could not see, the client sees."""
+    """The client detects the conflict that the box could not."""
     host, mac = box.pc(MacAddress.parse("02:00:00:00:06:06"))
     since = box.mark()
     station = Station(box, Udhcpc, tmp_path)
@@ -157,14 +157,14 @@ def test_dhclient_declines_an_address(box: DhcpBox, tmp_path: Path) -> None:
 
 
 def assert_declined(box: DhcpBox, station: Station, address: str, since: int) -> None:
-    """The box gives that address to nobody for now."""
+    """The box does not offer that address for now."""
     assert box.said("address declined: another machine uses it", since, address=address, mac=str(station.mac))
     assert address in {str(each.address) for each in box.leases(State.BLOCKED)}
     station.client.release()
 
 
 def test_in_another_network_they_get_other_addresses(box: DhcpBox, stations: dict[str, Station]) -> None:
-    """The room is renumbered under its clients: their last try to renew is denied, and they ask anew."""
+    """The room is renumbered under its clients: their last renewal is refused, and they start over."""
     for station in stations.values():
         station.client.start()
     assert {station.client.lease().address for station in stations.values()} <= POOL

@@ -1,4 +1,4 @@
-"""A thousand PCs that are switched on together, and a server that is started again in the middle of it."""
+"""A thousand PCs are switched on together, and the server is restarted in the middle of it."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ from tests.netns.inside import inside
 PCS = 1000
 AT_ONCE = 250
 SECONDS = 240.0
-"""Far more than it takes, for a machine that does other things as well."""
+"""Far more than it takes, since the machine is busy with other tests."""
 
 SETTINGS = """\
 [dhcp]
@@ -86,6 +86,6 @@ async def test_after_a_restart_each_has_its_own_again(
 
 
 def report(capture: pytest.CaptureFixture[str], line: str) -> None:
-    """Say it though the output is captured."""
+    """Print it although pytest captures the output."""
     with capture.disabled():
         print(f"\n{line}")

@@ -1,4 +1,4 @@
-"""Another DHCP server where the box is to be the DHCP server: found by real servers' answers, with no privilege."""
+"""Another DHCP server on the segment where the box is to be the DHCP server: real ones are found without privileges."""
 
 import json
 import socket
@@ -25,7 +25,7 @@ from tests.room.room import appliance_command, host_mac, write_configuration
 
 OWN = IPv4Address("10.78.0.9")
 TRIES = 4
-"""A machine that stands still for a second makes a server late that takes nearly all the time there is."""
+"""Extra time: a machine that stalls for a second would make a slow server too late."""
 
 DNSMASQ = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file=", "--port=0"]
 DNSMASQ += ["--log-facility=-", "--interface=lan0", "--bind-interfaces", "--leasefile-ro"]
@@ -87,7 +87,7 @@ async def test_a_server_of_the_segment(box: Namespace, other: Namespace, server:
 
 
 async def test_a_server_that_looks_before_it_offers(box: Namespace, other: Namespace, tmp_path: Path) -> None:
-    """dnsmasq as it comes: it pings an address for three seconds first."""
+    """dnsmasq with its defaults: it pings an address for three seconds first."""
     said = ""
     for number in range(TRIES):
         server = dnsmasq(other, tmp_path / f"dnsmasq-{number}.log", "--dhcp-range=10.78.0.100,10.78.0.150")
@@ -149,7 +149,7 @@ async def test_an_interface_without_a_cable(network: Network, box: Namespace) ->
 
 
 class Confined(Box):
-    """The server with the one capability that its unit gives it."""
+    """The server with only the capability that its unit gives it."""
 
     @property
     def command(self) -> list[str]:
@@ -167,7 +167,7 @@ def confined(box: Namespace, directory: Path, more: str = "") -> Confined:
 
 
 def test_serve_waits_until_it_is_alone(box: Namespace, other: Namespace, tmp_path: Path) -> None:
-    """It ends with the code at which systemd tries again; once the other server is stopped, the next try serves."""
+    """It exits with the code that makes systemd retry; once the other server is stopped, the next try serves."""
     server = confined(box, tmp_path)
     process = dnsmasq(other, tmp_path / "dnsmasq.log", "--no-ping", "--dhcp-range=10.78.0.100,10.78.0.150")
     refused = box.run(server.command, timeout=TIMEOUT, check=False)

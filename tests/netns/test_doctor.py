@@ -1,4 +1,4 @@
-"""`doctor` on a real box: nothing to complain about while it is healthy, and each planted fault found by its name."""
+"""`doctor` on a real box: no complaint while it is healthy, and each planted fault is found by name."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ def findings(done: CompletedProcess[str]) -> list[dict[str, Any]]:
 
 
 def test_nothing_to_complain_about_on_a_healthy_box(faulty: FaultyBox) -> None:
-    # As if a DHCP client of this host had its port.
+    # As if a DHCP client of this host held its port.
     with Client(faulty.host, bytes(6)):
         done = faulty.examine()
     found = findings(done)
@@ -110,7 +110,7 @@ def test_without_a_configuration_that_is_the_finding(faulty: FaultyBox) -> None:
     assert "config init" in found["what_to_do"]
 
 
-# The faults. Each plants itself, yields the configuration to examine with if it is another one, and mends itself.
+# The faults. Each is planted, yields the configuration to use if it is a different one, and is repaired.
 
 Planted = AbstractContextManager[Path | None]
 
@@ -121,7 +121,7 @@ _PROXY = ["--dhcp-range=10.77.0.0,proxy", "--pxe-service=X86-64_EFI,other,other.
 
 @dataclass(frozen=True)
 class Fault:
-    """How to plant it; then the check that has to find it, what that says and advises, and which others it disturbs."""
+    """How to plant it; the check that must find it, what that says and advises, and which other checks it affects."""
 
     plant: Callable[[FaultyBox], Planted]
     check: str

@@ -1,7 +1,7 @@
 """The firmware zoo on real sockets, against the real `serve` and a stock dnsmasq, from DISCOVER to what it loads.
 
-The firmware's clock is not the wall's: once both servers have offered, it jumps to its next deadline. What needs the
-whole retry schedule, and the box's learning from it, is tests/transcripts/test_zoo.py.
+The firmware's clock is not real time: once both servers have offered, it jumps to its next deadline. What needs the
+whole retry schedule, and what the box learns from it, is in tests/transcripts/test_zoo.py.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ ERROR_8 = b"\0\5\0\x08User aborted the transfer\0"
 
 @dataclass
 class Zoo:
-    """A network with a DHCP server of the site and a box."""
+    """A network with the site's DHCP server and a box."""
 
     office: Office
     box: Box
@@ -59,7 +59,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zoo]:
         configuration.write_text(configuration.read_text().replace("10.77.0.0/24", f"{PREFIX}.0/24"))
         box = Box(network.add("box"), configuration, directory / "data", directory / "serve.log")
         office.connect(box.host, "lan0")
-        # No NFS server runs here: this is not about exports.
+        # No NFS server runs here: these tests are not about exports.
         box.forgiven = ["the exports are not in force; trying again"]
         release = install_release(box.data / "images")
         for entry in ("52:54:00:78:00:*", f"{PI}:*"):
@@ -77,7 +77,7 @@ class Wire:
         self.firmware = firmware
 
     async def boot(self) -> Load:
-        """Play firmware until it knows what it loads."""
+        """Run firmware until it knows what to load."""
         firmware, now = self.firmware, 0.0
         self.pc.use("")
         with self.pc.nic() as nic:
@@ -147,7 +147,7 @@ async def test_firmware_loads_an_ipxe_and_that_its_script(zoo: Zoo, kind: str) -
         architecture, loader = (0, "undionly.kpxe") if isinstance(firmware, Bios) else (7, "snponly.efi")
         wire = Wire(pc, firmware)
         assert await wire.read(await wire.boot()) == PACKAGED[loader].path.read_bytes()
-        # No firmware starts it sooner than the box has noticed, over HTTP, that its last byte was acknowledged.
+        # No firmware starts it before the box has noticed, over HTTP, that the last byte was acknowledged.
         zoo.box.await_stage(pc.mac, "loader")
         await follow(zoo, pc, Ipxe(pc.mac, architecture=architecture))
         stages = zoo.box.await_stage(pc.mac, "initrd")["stages"]
@@ -155,14 +155,14 @@ async def test_firmware_loads_an_ipxe_and_that_its_script(zoo: Zoo, kind: str) -
 
 
 async def test_one_that_loads_an_ipxe_and_does_not_start_it_is_offered_shim(zoo: Zoo) -> None:
-    """Secure Boot: it has the whole file, and begins anew."""
+    """Secure Boot: it has the whole file, and starts over."""
     with zoo.office.plug() as pc:
         wire = Wire(pc, Edk2(pc.mac))
         load = await wire.boot()
         assert load.name == f"{pc.mac.bare}/snponly.efi"
         await wire.read(load)
         zoo.box.await_stage(pc.mac, "loader")
-        await asyncio.sleep(WITHIN)  # no firmware is back sooner; what is counts as a copy
+        await asyncio.sleep(WITHIN)  # no firmware is back sooner; a faster request counts as a copy
         load = await wire.boot()
         assert load.name == f"{pc.mac.bare}/shimx64.efi"
         assert await wire.read(load) == PACKAGED["shimx64.efi"].path.read_bytes()
@@ -220,7 +220,7 @@ async def test_shim_gets_its_grub_and_hears_at_once_what_is_not_there(zoo: Zoo, 
                 assert (code, words) == (1, "file not found")
             expected = PACKAGED["grubx64.efi"].path.read_bytes()
             request = rrq(grub, "octet", **shim.OPTIONS)
-            if lost:  # the size will do: thousands of blocks take seconds
+            if lost:  # the size is enough: thousands of blocks would take seconds
                 assert int(oack(await peer.ask(request))["tsize"]) == len(expected)
                 peer.send(ERROR_8)
             else:

@@ -1,4 +1,4 @@
-"""`serve` where nobody has written a configuration, what it tells systemd, and how it finds its interface."""
+"""`serve` without a configuration, what it tells systemd, and how it finds its interface."""
 
 import json
 import signal
@@ -18,13 +18,13 @@ from tests.room.room import appliance_command, host_mac
 
 ADDRESS = "10.77.0.70"
 DEFAULT = Path("/etc/netboot-appliance/config.toml")
-# A host of its own as far as the program can see: /etc and /var/lib can be written to and vanish with the process.
+# To the program it looks like a host of its own: /etc and /var/lib are writable and vanish with the process.
 FRESH = """
 mount -t tmpfs none "$1" && mkdir "$1/upper" "$1/work" && rm -rf "$1/upper/netboot-appliance" &&
 mount -t overlay none -o "lowerdir=/etc,upperdir=$1/upper,workdir=$1/work" /etc && rm -rf /etc/netboot-appliance &&
 mount -t tmpfs none /var/lib && shift && exec "$@"
 """
-# A server of which one task fails, as by a mistake in the code.
+# A server in which one task fails, as a bug would make it.
 FAILING = """
 import asyncio, sys
 from appliance.server import daemon
@@ -86,7 +86,7 @@ class Fresh(Box):
             raise RoomError(f"{error}; the log ends:\n{tail(self.log)}") from error
 
     def listen(self) -> list[str]:
-        """What systemd has been told; called now and then, so that the socket does not fill."""
+        """What systemd has been told; call it now and then, so that the socket does not fill."""
         while True:
             try:
                 self.told.append(self._notify.recv(65536).decode())
@@ -100,7 +100,7 @@ class Fresh(Box):
         return False
 
     def close(self) -> None:
-        """End what runs."""
+        """End everything that runs."""
         if self.process is not None:
             self.process.stop()
         self._notify.close()
@@ -133,7 +133,7 @@ def test_without_a_configuration_it_serves_nobody_and_says_what_to_do(fresh: Fre
     assert checked.stdout.startswith(shown.stderr)
     assert f"serves    lan0, {ADDRESS}/24 (found" in checked.stdout
 
-    # The package's own file says nothing; `config init` may replace it, and nothing else.
+    # The package's own file sets nothing; `config init` may replace that file and no other.
     fresh.write("# [server]\n# interfaces = []\n")
     done = fresh.beside("config", "init")
     assert done.returncode == 0, done.stderr
@@ -168,7 +168,7 @@ def test_a_rejected_reload_is_told_to_everybody_who_asks(fresh: Fresh) -> None:
         assert done.stderr.startswith("error: not reloaded, the old configuration stays: ")
         assert error in done.stderr
         assert "\nhint: " in done.stderr or 'http_port = "x"' in done.stderr
-        # The line once more, with what is served behind it, is the last word on this reload.
+        # The same line again, followed by what is served, ends this reload.
         fresh.await_message("; serves lan0")
         assert any("reload REJECTED, the old" in message and error in message for message in fresh.told)
         assert fresh.told[0].startswith("RELOADING=1\nMONOTONIC_USEC=")

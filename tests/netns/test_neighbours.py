@@ -46,7 +46,7 @@ def host(network: Network) -> Namespace:
 
 @pytest.fixture
 def box(host: Namespace) -> Iterator[Namespace]:
-    """The box, with an empty neighbour table and this test inside it."""
+    """The box with an empty neighbour table, and this test inside its namespace."""
     host.ip("neigh", "flush", "all")
     with inside(host):
         yield host

@@ -1,4 +1,4 @@
-"""The exports as the real NFS-Ganesha serves them: who reads the live root, who writes which state, and since when."""
+"""The exports as the real NFS-Ganesha serves them: who reads the live root, who writes which state, and from when."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The proxyDHCP server on real sockets: scripted clients, a stock dnsmasq beside it, and a network that fails."""
+"""The proxyDHCP server on real sockets: scripted clients, a stock dnsmasq beside it, and a failing network."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ def box(network: Network) -> Namespace:
 
 @pytest.fixture(scope="module")
 def site(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Namespace:
-    """The site's own DHCP server, which knows nothing of us."""
+    """The site's own DHCP server, which knows nothing about us."""
     site = network.host("site", f"{SITE}/24", MacAddress.parse("52:54:00:00:00:02"))
     folder = tmp_path_factory.mktemp("site")
     dnsmasq = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--user=root", "--port=0", "--no-ping"]
@@ -189,7 +189,7 @@ async def test_a_stranger_gets_only_its_lease(
         stranger.say(message(REQUEST, stranger.mac, firmware(0), ciaddr=address), str(BOX), 4011)
         stranger.say(message(REQUEST, stranger.mac, firmware(0), ciaddr=address))
         await until(lambda: len(us.events) == 2)
-        # Datagrams of one port are handled in their order: this answer proves that the stranger's were passed over.
+        # Datagrams of one port are handled in order: this answer proves that the stranger's were skipped.
         pc.say(discover())
         await pc.hear(str(BOX))
         assert str(BOX) not in stranger.heard()
@@ -221,7 +221,7 @@ async def test_two_interfaces_answer_each_for_itself(box: Namespace, pc_host: Na
     box.ip("address", "add", "10.78.0.1/24", "dev", "lan1")
     box.ip("link", "set", "lan1", "up")
     pc_host.ip("link", "set", "lan1", "up")
-    # A cable that was just plugged in loses what is said before both ends have noticed.
+    # A cable that was just plugged in loses packets until both ends are up.
     wait_until(
         lambda: all("state UP" in host.ip("link", "show", "lan1") for host in (box, pc_host)), 10, "lan1 to be up"
     )
@@ -345,7 +345,7 @@ async def test_it_survives_its_interface_going_down(box: Namespace, pc: Client) 
         box.ip("link", "set", "lan0", "down")
         box.ip("link", "set", "lan0", "up")
         async with asyncio.timeout(TIMEOUT):
-            # The link needs a moment to carry frames again: ask like firmware does, until someone answers.
+            # The link needs a moment to carry frames again: retry like firmware, until someone answers.
             hearing = asyncio.ensure_future(pc.hear(str(BOX)))
             while not hearing.done():
                 pc.say(discover())
@@ -375,7 +375,7 @@ async def test_a_closed_server_answers_no_more_and_can_open_again(box: Namespace
         server.close()
         before = counters(box)["IgnoredMulti"]
         pc.say(discover())
-        # It has come, and nobody was there.
+        # The answer arrived, and nobody was there.
         await until(lambda: counters(box)["IgnoredMulti"] > before)
         with inside(box):
             server.open()
@@ -389,7 +389,7 @@ async def test_a_closed_server_answers_no_more_and_can_open_again(box: Namespace
 async def test_a_copy_gets_its_answer_and_tells_nothing_new(
     box: Namespace, pc: Client, monkeypatch: pytest.MonkeyPatch, batches: bool
 ) -> None:
-    """Two relays or a loop between switches bring it again; what differs in more than its xid is no copy."""
+    """Two relays or a loop between switches repeat it; a packet that differs in more than its xid is no copy."""
     if not batches:
 
         def unavailable(*_: object) -> UdpPort:
@@ -419,7 +419,7 @@ async def test_copies_are_answered_when_the_network_is_back(box: Namespace, pc: 
 
     async def answered(xid: int) -> None:
         missing = {2 * xid, 2 * xid + 1}
-        # Firmware asks again; so does a test, should the link need a moment.
+        # Firmware retries, and so does this test, in case the link needs a moment.
         for secs in range(20):
             for number in sorted(missing):
                 pc.say(message(DISCOVER, pc.mac, firmware(0), xid=number, secs=secs, flags=0x8000))
@@ -463,7 +463,7 @@ async def test_the_boots_of_a_batch_are_committed_before_an_offer_leaves(box: Na
 
 
 async def test_one_wakeup_reads_a_bounded_batch(box: Namespace, pc: Client) -> None:
-    """Between two batches the loop runs: other services get their turn while a flood lasts."""
+    """Between two batches the event loop runs: other services get their turn during a flood."""
     us = Box()
     turns: list[int] = []
     us.allow = lambda _: True

@@ -1,4 +1,4 @@
-"""PCs behind a router: the box and the site's DHCP server hear of them by a real DHCP relay (RFC 1542, RFC 3046).
+"""PCs behind a router: their requests reach the box and the site's DHCP server by a real relay (RFC 1542, RFC 3046).
 
 Only DHCP is relayed. TFTP, HTTP and port 4011 are routed: the PCs talk to the box's own address.
 """
@@ -34,7 +34,7 @@ NEAR, FAR = "10.78.0", "10.79.0"
 
 
 class RelayedPc(ScriptedPc):
-    """A PC whose answers all come from its router: who made them, they say themselves."""
+    """A PC whose answers all come from its router: option 54 says who made them."""
 
     router = f"{FAR}.1"
 
@@ -65,7 +65,7 @@ def dnsmasq(router: Namespace, log: Path) -> Process:
 
 
 def dhcrelay(router: Namespace, log: Path) -> Process:
-    """A relay that says by which of its circuits a request came: option 82."""
+    """A relay that adds the circuit a request came by: option 82."""
     command = [
         *programs.DHCP.command("dhcrelay"),
         "-4",
@@ -94,7 +94,7 @@ class Site:
     mode: str
 
     def plug(self, mac: MacAddress | None = None) -> ScriptedPc:
-        """Plug in a PC behind the router; one that may boot, or this one."""
+        """Plug in a PC behind the router: a new one that may boot, or this one."""
         return self.far.plug(mac, kind=RelayedPc, box=SERVERS[0], site=SERVERS[self.mode != "server"])
 
 
@@ -151,7 +151,7 @@ def relay(
 
 
 def assert_echoed(near: FrameListener, relay: Callable[[Namespace, Path], Process], servers: set[str]) -> None:
-    """Each server has sent the relay's option 82 back, as the last one; the relay keeps it from the PC."""
+    """Each server has returned the relay's option 82 as the last option; the relay removes it before the PC."""
     heard = [(frame.source, Answer.parse(frame.payload)) for frame in near.heard() if frame.port == 67]
     near.close()
     assert {source for source, _ in heard} == servers
@@ -201,7 +201,7 @@ async def test_a_stranger_gets_its_lease_alone(site: Site, relay: Callable[[Name
 
 @pytest.mark.parametrize("site", ["server"], indirect=True)
 async def test_a_lease_is_renewed_past_the_relay(site: Site, relay: Callable[[Namespace, Path], Process]) -> None:
-    """RFC 2131 section 4.3.2: the client speaks to the server by unicast, and no relay tells its network."""
+    """RFC 2131 section 4.3.2: the client talks to the server by unicast, and no relay adds its network."""
     with site.plug() as pc:
         leased = await told(pc, site.mode, [], 68)
         with pc.nic() as nic:

@@ -1,4 +1,4 @@
-"""The virtual room itself: it comes up, its DHCP server leases, and nothing of it is left however it ends."""
+"""The virtual room itself: it comes up, its DHCP server gives leases, and it leaves nothing behind however it ends."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from tests.room.room import CHECKOUT, SITE, Room
 
 CLIENT = MacAddress.parse("02:77:00:00:01:01")
 
-# Prints the room's name once a PC is on, and stays until it is told to end.
+# Prints the room's name once a PC is on, and stays until a signal.
 STAY = """
 import signal, sys
 from pathlib import Path
@@ -33,7 +33,7 @@ with Room(Path(sys.argv[1])) as room:
 """
 
 
-# What udhcpc got, as one line; udhcpc's own script would write /etc/resolv.conf.
+# Prints what udhcpc got as one line; udhcpc's own script would write /etc/resolv.conf.
 SHOW = """#!/bin/sh
 [ "$1" = bound ] && echo "$ip $router $siaddr ${boot_file:-none} ${tftp:-none}"
 exit 0
@@ -42,7 +42,7 @@ exit 0
 
 @pytest.fixture
 def other_room(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A room with a PC on, held by another process, and its name."""
+    """A room with a PC on, in another process; that process and the room's name."""
     command = [*UNIGNORED, sys.executable, "-c", STAY, str(tmp_path / "other")]
     with subprocess.Popen(command, cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, start_new_session=True) as holder:
         assert holder.stdout
@@ -105,7 +105,7 @@ def test_the_next_room_sweeps_away_what_a_killed_one_left_and_spares_the_living(
     with Room(tmp_path / "living") as living:
         before = leftovers(living.network.room)
         holder.kill()
-        # As long as nobody has asked how it ended it counts as living: no room of another test sweeps after it.
+        # Until it is waited for it counts as living: no room of another test cleans up after it.
         os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
         assert leftovers(name)
         holder.wait(10)

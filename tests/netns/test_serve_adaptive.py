@@ -1,4 +1,4 @@
-"""The adaptive responder with the real `serve`: firmware that drops offers, or the loader, and what is remembered."""
+"""The adaptive responder in the real `serve`: firmware that drops offers or the loader, and what the box remembers."""
 
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import Answer, firmware
@@ -7,37 +7,37 @@ from tests.netns.scripted_pc import LOADERS, ScriptedPc
 from tests.netns.served import TIMEOUT, Box
 from tests.room.processes import wait_until
 
-# Firmware that no other test has: what is learned of it would be tried on their PCs.
+# Firmware that no other test uses: what the box learns here would be tried on its PCs.
 PICKY = firmware(7, undi="003098")
 SECURE = firmware(7, undi="003099")
 LOADER = (LOADERS / "snponly.efi").read_bytes()
 
 
 async def load(box: Box, pc: ScriptedPc, offer: Answer) -> None:
-    """Take the offer; the box has then seen the last byte acknowledged, as with any firmware that goes on."""
+    """Take the offer and load the file: the box sees the last byte acknowledged."""
     assert await pc.load(offer.file, 1468, windowsize=4) == LOADER
     box.await_stage(pc.mac, "loader")
 
 
 async def boot(box: Box, pc: ScriptedPc, offer: Answer) -> None:
-    """Take the offer, and come as far as the boot script."""
+    """Take the offer, and boot as far as the script."""
     await load(box, pc, offer)
     await pc.run_ipxe(7)
 
 
 def learned(box: Box, mac: MacAddress) -> list[tuple[str, bool]]:
-    """What `status` says of a PC: its profile, and whether it has worked."""
+    """What `status` says about a PC: its profile, and whether it worked."""
     return [(each["profile"], each["worked"]) for each in box.status()["firmware"] if each["mac"] == str(mac)]
 
 
 def await_learned(box: Box, mac: MacAddress, expected: list[tuple[str, bool]]) -> None:
-    """Wait until `status` says so: it is written a moment after it was learned."""
+    """Wait until `status` says so: it is written a moment after it is learned."""
     wait_until(lambda: learned(box, mac) == expected, TIMEOUT, f"{expected} to be learned of {mac}", 0.1)
 
 
 async def test_firmware_that_takes_only_option_43_gets_it_and_keeps_it(box: Box, plug: Plug) -> None:
     pc = plug()
-    # It sends two DISCOVERs, takes no offer, and its user switches it on once more.
+    # It sends two DISCOVERs, takes no offer, and its user switches it on again.
     assert 43 not in (await pc.power_on(PICKY, tries=[0, 4]))[pc.box].options
     offer = (await pc.power_on(PICKY))[pc.box]
     assert offer.options[43] == bytes.fromhex("060108ff")

@@ -1,4 +1,4 @@
-"""The allowlist while the box serves: a change is in force within a second, without a restart."""
+"""The allowlist while the box serves: a change takes effect within a second, without a restart."""
 
 import asyncio
 import time
@@ -16,15 +16,15 @@ from tests.netns.scripted_pc import BROADCAST, ScriptedPc
 from tests.netns.served import TIMEOUT, Box
 
 A_SECOND = 2.0
-"""What is promised, and as much again for a machine that does other things as well."""
+"""The promised time, doubled because the machine is busy with other tests."""
 
 TRIES = 5
-"""Of so many, one has to be as fast: that a machine stands still for a moment is not the box's fault each time."""
+"""So many tries, one of which must be fast enough: a stalled machine is not the box's fault."""
 
 
 @pytest.fixture(autouse=True)
 def allowlist(box: Box) -> Iterator[None]:
-    """Puts the allowlist back."""
+    """Restores the allowlist."""
     with Registry(box.data / "registry" / "registry.sqlite3") as registry:
         before = registry.allowlist()
         yield
@@ -32,7 +32,7 @@ def allowlist(box: Box) -> Iterator[None]:
 
 
 async def seconds_until_offered(pc: ScriptedPc) -> float:
-    """DISCOVER again and again until the box offers; how long that took."""
+    """Repeat DISCOVER until the box offers; returns how long that took."""
     started = time.monotonic()
     with pc.nic() as nic:
         while pc.box not in nic.heard():
@@ -43,7 +43,7 @@ async def seconds_until_offered(pc: ScriptedPc) -> float:
 
 
 async def offered_at_once(box: Box, pc: ScriptedPc, allow: Callable[[], None]) -> None:
-    """What `allow` does is followed by an offer as fast as promised."""
+    """An offer follows `allow` as fast as promised."""
     with Registry(box.data / "registry" / "registry.sqlite3") as registry:
         before = registry.allowlist()
     took: list[float] = []

@@ -1,4 +1,4 @@
-"""Backup while the box serves, and restore: refused while it serves, then the box is what it was, and PCs go on."""
+"""Backup while the box serves; restore, refused while it serves: then the box is as it was, and PCs continue."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ STRANGER = MacAddress.parse("52:54:00:88:00:07")
 
 @pytest.fixture(autouse=True)
 def as_before(box: Box) -> Iterator[None]:
-    """Puts the allowlist and the configuration back, whatever became of the test."""
+    """Restores the allowlist and the configuration, whatever happened in the test."""
     with Registry(registry(box)) as opened:
         allowlist = opened.allowlist()
     text = box.configuration.read_text()

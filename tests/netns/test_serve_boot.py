@@ -1,4 +1,4 @@
-"""Whole boots with the real `serve`: BIOS, EDK2 and iPXE as scripts, and the packets of real firmware once more."""
+"""Whole boots with the real `serve`: scripted BIOS, EDK2 and iPXE, and replayed packets of real firmware."""
 
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -102,7 +102,7 @@ SCRIPT = f"http://{BOX}/boot/{CAPTURED.bare}/boot.ipxe"
 SHIM = Path("/usr/lib/shim/shimx64.efi.signed")
 REPLAYS = {
     "bios-ipxe-virtio.pcap": [
-        # iPXE in the ROM of a virtio card; then the live system's kernel, which takes its lease as any Linux.
+        # iPXE in the ROM of a virtio card; then the live system's kernel, which takes its lease like any Linux.
         ("67", f"{BOX} offers {SCRIPT} with 43 060108ff", LEASE_OFFER),
         ("67", f"{BOX} offers {SCRIPT} with 43 060108ff", LEASE_OFFER),
         ("67", LEASES),
@@ -111,7 +111,7 @@ REPLAYS = {
         ("67", LEASES),
     ],
     "uefi-http-proxy.pcap": [
-        # UEFI HTTP boot; then iPXE, and what QEMU's own TFTP had been asked.
+        # UEFI HTTP boot; then iPXE, and what QEMU's own TFTP server was asked.
         ("67", f"{BOX} offers {SNPONLY_URL}", LEASE_OFFER),
         ("67", LEASES),
         ("67", f"{BOX} offers {SCRIPT}", LEASE_OFFER),
@@ -122,7 +122,7 @@ REPLAYS = {
         ("67", f"{BOX} offers {SNPONLY}", LEASE_OFFER),
         ("67", LEASES),
         ("4011", f"{BOX} acknowledges {SNPONLY}"),
-        # This one was offered Debian's shim by the server of its time, which every box with the package has as well.
+        # When this was recorded, the server offered Debian's shim, which every box with the package has as well.
         ("69", f"{BOX} grants tsize={SHIM.stat().st_size}, blksize=1468, windowsize=4"),
         ("69", f"{BOX} grants blksize=1468, windowsize=4"),
     ],
@@ -135,7 +135,7 @@ def test_every_capture_is_replayed() -> None:
 
 @pytest.mark.parametrize("name", REPLAYS)
 def test_real_firmware_gets_what_it_needs(box: Box, plug: Plug, name: str) -> None:
-    """The bytes that real firmware sent, sent again: what the box and the site's server say to each."""
+    """Replays the bytes that real firmware sent: what the box and the site's server answer."""
     pc = plug(mac=CAPTURED)
     asked = [datagram for datagram in datagrams(name, 67, 69, 4011) if datagram.source not in (BOX, SITE)]
     heard = []
@@ -146,7 +146,7 @@ def test_real_firmware_gets_what_it_needs(box: Box, plug: Plug, name: str) -> No
 
 
 def replay(pc: ScriptedPc, datagram: Datagram, answers: int) -> list[str]:
-    """Send a captured datagram from the address and port it came from, and put what comes back into words."""
+    """Send a captured datagram from its original address and port, and describe what comes back."""
     source = "" if str(datagram.source) == "0.0.0.0" else str(datagram.source)
     if pc.address != source:
         pc.use(source)

@@ -45,7 +45,7 @@ async def test_an_address_belongs_to_the_pc_that_uses_it_now(box: Box, room: Roo
     exported = box.exported()
     assert str(room.state(first.mac)) not in exported
     access, addresses = exported[str(room.state(second.mac))]
-    # Its own lease may be among them, if the box looked while it was in use.
+    # Its own lease may be among them, if the box looked while the lease was in use.
     assert (access, addresses - {leased}) == ("RW", {taken})
 
 
@@ -62,7 +62,7 @@ async def test_a_stranger_that_gets_the_address_of_a_pc_inherits_nothing(box: Bo
 
 
 async def test_an_address_is_exported_to_as_soon_as_its_lease_is_used(box: Box, room: Room, plug: Plug) -> None:
-    """The live system's own DHCP may give it another address than iPXE had; its mount is the next thing."""
+    """The live system's DHCP may give it a different address from iPXE's; it mounts next."""
     pc = plug()
     await pc.run_ipxe()
     before = pc.address
@@ -84,7 +84,7 @@ async def test_a_forged_claim_never_opens_an_export(box: Box, room: Room, plug: 
         nic.say(message(REQUEST, forged, ciaddr=stranger.address))
         nic.say(message(INFORM, forged, ciaddr=stranger.address))
         nic.say(message(REQUEST, forged, firmware(0), ciaddr=stranger.address), stranger.box, 4011)
-    # An honest claim made later comes through: the forged ones were looked at by then, in the same rounds.
+    # A later honest claim succeeds: by then the forged ones were checked, in the same rounds.
     own = pc.address
     pc.host.ip("address", "add", "10.77.0.92/24", "dev", "lan0")
     with pc.nic() as nic:

@@ -1,6 +1,6 @@
-"""One box on three networks: each hears of the address that it can reach, is answered from there, and by its own cable.
+"""One box on three networks: each is told the address it can reach, and is answered from there, on its own cable.
 
-The third interface is named like a VLAN and is a cable all the same: the kernels that the tests run on have no 802.1q.
+The third interface is named like a VLAN but is a plain cable: the kernels that the tests run on have no 802.1q.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ SECOND = "10.90.0.1"
 
 
 class ModeBox(Box):
-    """The box, in one of the modes of [dhcp]. In the others than "server" each network has a DHCP server of its own."""
+    """The box, in one of the modes of [dhcp]. In all but "server" each network has a DHCP server of its own."""
 
     mode: str
 
@@ -53,7 +53,7 @@ def offices() -> Iterator[list[Office]]:
 def box(
     offices: list[Office], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[ModeBox]:
-    """The box that stands in all of them."""
+    """The box on all of them."""
     directory = tmp_path_factory.mktemp(f"box-{request.param}")
     with Network() as own:
         settings = f'[dhcp]\nmode = "{request.param}"\n' + (SERVER if request.param == "server" else "")
@@ -65,7 +65,7 @@ def box(
         box.host.ip("address", "add", f"{SECOND}/24", "dev", "lan0")
         text = box.configuration.read_text().replace('["lan0"]', str(list(INTERFACES)).replace("'", '"'))
         box.configuration.write_text(text.replace('networks = ["10.77.0.0/24"]\n', ""))
-        # No NFS server runs here: this is not about exports.
+        # No NFS server runs here: these tests are not about exports.
         box.forgiven = ["the exports are not in force; trying again"]
         install_release(box.data / "images")
         box.verb("allow", "add", "52:54:00:78:00:*")
@@ -96,7 +96,7 @@ async def test_each_network_boots_from_its_own_address(box: ModeBox, offices: li
             assert pc.get(script.kernel) == (active.path / "vmlinuz").read_bytes()
             assert pc.secrets(script.token)[0] == 200
             assert box.await_stage(pc.mac, "kernel")["addresses"] == [pc.address]
-        # What one of them was told went by its own cable only: the others were on theirs all the time.
+        # An answer to one went out on its own cable only: the others were listening all the time.
         for pc in pcs:
             heard = pc.frames.heard()
             assert {frame.source for frame in heard} == {pc.box, pc.site}
@@ -105,7 +105,7 @@ async def test_each_network_boots_from_its_own_address(box: ModeBox, offices: li
 
 
 async def test_answers_come_from_the_address_that_was_asked(box: ModeBox, offices: list[Office]) -> None:
-    """A PC asks, by its own cable, for the address that the box has in another network."""
+    """A PC asks, on its own cable, for the address that the box has on another network."""
     office, other, _ = offices
     with box.plug(office) as pc:
         await told(pc, box.mode, firmware(7, *IPXE), 68)
@@ -129,7 +129,7 @@ async def test_of_several_addresses_the_first_is_served(box: ModeBox, offices: l
 
 @pytest.mark.parametrize("box", ["proxy"], indirect=True)
 async def test_an_interface_that_is_gone_and_comes_back(box: ModeBox, offices: list[Office]) -> None:
-    """While it is gone the others are served; as another interface it wants a new start, which systemd gives."""
+    """While it is gone the others are served; a new interface of that name needs a restart, which systemd does."""
     first, second, _ = offices
     since = box.mark()
     box.host.ip("address", "delete", f"{second.box}/24", "dev", "lan1")

@@ -21,7 +21,7 @@ NEW_KEY = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 def configuration(box: Box) -> Iterator[str]:
-    """The text of the configuration, which is put back into force after the test."""
+    """The text of the configuration, which is restored after the test."""
     before = box.configuration.read_text()
     yield before
     box.configuration.write_text(before)
@@ -30,7 +30,7 @@ def configuration(box: Box) -> Iterator[str]:
 
 
 def reload(box: Box, event: str) -> dict[str, str]:
-    """Send SIGHUP, and return the log's line that tells what came of it."""
+    """Send SIGHUP, and return the log line with the result."""
     since = box.mark()
     assert box.process
     box.process.signal(signal.SIGHUP)
@@ -124,7 +124,7 @@ async def test_sigterm_lets_a_transfer_finish_and_takes_no_new_one(box: Box, plu
 
 
 def refused(pc: ScriptedPc) -> bool:
-    """Whether the box takes no HTTP connection."""
+    """Whether the box accepts no HTTP connection."""
     try:
         pc.connect().close()
     except ConnectionRefusedError:
@@ -150,7 +150,7 @@ async def test_after_a_kill_a_boot_goes_on_where_it_was(box: Box, plug: Plug, re
     assert pc.report(script.token, "root-mounted") == 204
     stages = [reached["stage"] for reached in box.await_stage(pc.mac, "root mounted")["stages"]]
     assert stages == ["discovered", "offered", "script", "kernel", "initrd", "root mounted"]
-    # Its mounts go on as well.
+    # Its mounts survive as well.
     box.await_exports({pc.mac: {pc.address}})
     assert box.verb("allow", "check", "52:54:00:88:00:01").returncode == 0, "what was allowed before stays"
     box.verb("allow", "remove", "52:54:00:88:00:01")

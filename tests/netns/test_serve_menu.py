@@ -1,4 +1,4 @@
-"""The boot menu of the running box: a reload brings it, a PC gets it, and a locked entry wants its password."""
+"""The boot menu of the running box: a reload enables it, a PC gets it, and a locked entry needs its password."""
 
 import signal
 from base64 import b64encode

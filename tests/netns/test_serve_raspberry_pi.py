@@ -1,4 +1,5 @@
-"""A Raspberry Pi at the real `serve`: offered its menu entry a second later, and served an administrator's files."""
+"""A Raspberry Pi and the real `serve`: it is offered its menu entry a second later, and gets the files of an
+administrator."""
 
 import asyncio
 

@@ -15,7 +15,7 @@ from tests.room.room import BOX, MANAGEMENT, PROJECT, Room
 
 
 def unpack(archive: bytes) -> dict[str, str]:
-    """The files of a tar, each of which may be read by its owner alone."""
+    """The files of a tar; each must be readable by its owner alone."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         members = tar.getmembers()
         assert {(m.isreg(), m.mode, m.uid, m.gid) for m in members} == {(True, 0o600, BOINC_UID, BOINC_GID)}
@@ -31,7 +31,7 @@ def password(box: Box, pc: ScriptedPc) -> str:
 
 
 def assert_refused(answer: tuple[int, bytes]) -> None:
-    """An allowed PC that may not have the secrets is told so, in words that hold none."""
+    """An allowed PC that may not have the secrets is told so, without revealing any."""
     status, text = answer
     assert status == 403
     assert len(text) < 100
@@ -39,7 +39,7 @@ def assert_refused(answer: tuple[int, bytes]) -> None:
 
 
 def assert_reset(pc: ScriptedPc, path: str) -> None:
-    """A request that gets not one byte."""
+    """A request that gets not one byte of answer."""
     request = f"GET {path} HTTP/1.1\r\nHost: {pc.box}\r\n\r\n".encode()
     assert pc.say_http(request) == (b"", "reset")
 

@@ -1,4 +1,4 @@
-"""What `serve` says when it cannot start: one message that names who is in the way, and nothing left behind."""
+"""What `serve` says when it cannot start: one message that names the culprit, and nothing left behind."""
 
 import re
 import sys
@@ -28,7 +28,7 @@ def host(room: Room) -> Namespace:
 
 @pytest.fixture
 def second(host: Namespace, tmp_path: Path) -> Iterator[Box]:
-    """The box on it, which does not run; afterwards nothing of it listens."""
+    """The box on it, not running; asserts afterwards that it left no socket."""
     box = Box(host, write_configuration(tmp_path), tmp_path / "data", tmp_path / "serve.log")
     yield box
     for process in host.processes:
@@ -37,12 +37,12 @@ def second(host: Namespace, tmp_path: Path) -> Iterator[Box]:
 
 
 def listening(host: Namespace) -> str:
-    """All sockets that listen, one a line."""
+    """All listening sockets, one per line."""
     return host.run(["ss", "-Hlntu"]).stdout
 
 
 def sockets(host: Namespace) -> list[tuple[str, str]]:
-    """Protocol and address of each of them, without what waits in their queues just now."""
+    """Protocol and address of each, without the lengths of their queues."""
     return sorted((line.split()[0], line.split()[4]) for line in listening(host).splitlines())
 
 
@@ -54,13 +54,13 @@ def hold(host: Namespace, command: list[str], port: int, log: Path) -> Process:
 
 
 def fail(box: Box) -> tuple[int, str, str]:
-    """Start `serve`, which fails: its exit code, the message and the hint, and nothing else was said."""
+    """Start `serve`, which must fail; returns exit code, message and hint, and asserts that it printed nothing else."""
     before = sockets(box.host)
     done: CompletedProcess[str] = box.verb("serve", check=False)
     assert sockets(box.host) == before
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
-    # The log's own lines, in JSON, may say what went before.
+    # Log lines, in JSON, may come before.
     said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     message, hint = said
     assert message.startswith("error: ")

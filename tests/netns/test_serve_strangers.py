@@ -1,4 +1,4 @@
-"""Who may not boot gets not one byte of the box, whatever it claims to be; and what nobody understands harms nobody."""
+"""A PC that may not boot gets not one byte, whatever it claims to be; and nonsense harms nobody."""
 
 import random
 
@@ -21,7 +21,7 @@ def get(path: str) -> bytes:
 
 
 def ask_all(pc: ScriptedPc, claim: str, release: Release) -> int:
-    """Ask for everything there is as the MAC address `claim` (`""`: none); how many requests of HTTP that were."""
+    """Ask for everything, claiming the MAC address `claim` (`""`: none); returns the number of HTTP requests."""
     folder = f"{claim}/" if claim else ""
     with pc.tftp() as tftp:
         for name in ("undionly.kpxe", "snponly.efi", "no-such-file", "../registry/registry.sqlite3"):
@@ -53,7 +53,7 @@ async def test_a_stranger_gets_its_lease_and_nothing_else(box: Box, room: Room, 
             (name, "dhcp", NOT_ALLOWED): 3 + 2,
             (name, "tftp", NOT_ALLOWED): 5,
             (name, "http", NOT_ALLOWED): asked,
-            # Without a claim the peer is named by its address.
+            # A peer without a claim is named by its address.
             (stranger.address, "tftp", NOT_ALLOWED): 5,
             (stranger.address, "http", NOT_ALLOWED): unnamed,
         }
@@ -78,7 +78,7 @@ async def test_a_stranger_that_claims_to_be_another_gets_nothing(box: Box, plug:
 
 
 async def test_a_forged_dhcp_request_wins_an_offer_and_no_file(box: Box, plug: Plug, release: Release) -> None:
-    """DHCP knows only what the packet says (docs/adr): an offer tells nothing secret. The files ask the kernel."""
+    """DHCP knows only what the packet says (docs/adr), but an offer reveals no secret. File requests ask the kernel."""
     pc, stranger = plug(), plug(stranger=True)
     await stranger.power_on([], alone=True)
     with stranger.nic() as nic:
@@ -100,7 +100,7 @@ async def test_what_is_ignored_is_logged_once_and_counted(box: Box, plug: Plug) 
         for number in range(20):
             nic.say(message(DISCOVER, nic.mac, firmware(0), secs=number, flags=BROADCAST))
             tftp.send(rrq(f"{pc.mac.bare}/undionly.kpxe"))
-    # Another reason of the same client is another line.
+    # Another reason for the same client is another line.
     for _ in range(3):
         assert stranger.say_http(get(stranger.path("boot.ipxe"))) == (b"", "reset")
     counts = {(name, "dhcp", NOT_ALLOWED): 20, (name, "http", NOT_ALLOWED): 3}
@@ -117,7 +117,7 @@ async def test_what_is_ignored_is_logged_once_and_counted(box: Box, plug: Plug) 
 
 
 def garbage(chance: random.Random) -> list[bytes]:
-    """Datagrams that are nothing, and some that are nearly something."""
+    """Datagrams of pure noise, and some that are almost valid."""
     nearly = [
         message(DISCOVER, chance.randbytes(6), firmware(0)),
         rrq("undionly.kpxe", blksize=1468, windowsize=64),
@@ -155,13 +155,13 @@ async def test_hostile_bytes_harm_nobody(box: Box, plug: Plug, release: Release)
             with attacker.nic() as nic:
                 for datagram in garbage(chance):
                     nic.say(datagram, attacker.box, port)
-                    # The same as if it came from the allowed PC itself.
+                    # As if it came from the allowed PC itself.
                     nic.say(datagram[:28] + bytes(pc.mac) + datagram[34:], attacker.box, port)
         for request in HOSTILE_HTTP + [chance.randbytes(3000) for _ in range(10)]:
             received, _ = attacker.say_http(request + b"\r\n\r\n")
             assert received[:13] in (b"", b"HTTP/1.1 404 ", b"HTTP/1.1 400 ", b"HTTP/1.1 405 ")
             assert attacker is pc or received == b"", "a stranger hears nothing"
-    # Both have asked something that makes sense in the end: the box has then passed everything before.
+    # Both end with a valid request: once it is answered, the box has handled everything before.
     script = await honest.run_ipxe()
     assert await honest.load(f"{honest.mac.bare}/snponly.efi", 1468, 4)
     assert honest.get(script.kernel) == (release.path / "vmlinuz").read_bytes()

@@ -1,6 +1,6 @@
-"""The server as a user of its own, and root's part beside it, as under systemd: what passes between them, and what not.
+"""The server as a user of its own and root's part beside it, as under systemd: what passes between them, what does not.
 
-A loop stands for the path unit here; the real one is in tests/server.
+A loop stands in for the path unit; tests/server has the real one.
 """
 
 import json
@@ -28,7 +28,7 @@ USER = 42731
 _AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
 _BINDING = ["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service", "--bounding-set=-all,+net_bind_service"]
 
-# Like a path unit: it sees that the file was replaced, and nothing while what it started runs.
+# Like a path unit: it notices that the file was replaced, but not while the service that it started runs.
 _PATH_UNIT = """
 last=
 while sleep 0.02; do
@@ -56,7 +56,7 @@ class Unprivileged(Box):
         return self.process
 
     def await_told(self, backend: str, error: str) -> None:
-        """Wait until `status` says that the exports are in force by this backend; with the error, in these words."""
+        """Wait until `status` says that this backend has the exports in force, or shows this error."""
 
         def told() -> bool:
             exports = self.status()["exports"]
@@ -67,13 +67,13 @@ class Unprivileged(Box):
         wait_until(told, TIMEOUT, "status to tell of the exports")
 
     def take_over(self, content: bytes) -> dict[str, Any]:
-        """Write a request in the server's name, and return root's answer to it."""
+        """Write a request as the server would, and return root's answer."""
         request = self.runtime / "exports.json"
         forged = request.with_name("forged")
         found: dict[str, Any] = {}
 
         def answered() -> bool:
-            # Each time anew, like the server: what is written while root's part ends is missed.
+            # Written again each time, as the server does: a request written while root's part ends is missed.
             forged.write_bytes(content)
             os.chown(forged, USER, USER)
             forged.replace(request)
@@ -87,8 +87,8 @@ class Unprivileged(Box):
 
 @pytest.fixture(scope="module")
 def office() -> Iterator[tuple[Room, Unprivileged]]:
-    """A room whose box has NFS-Ganesha, root's part, and the server without privileges."""
-    # Not a directory of pytest's: every pytest that starts locks them all for other users.
+    """A room whose box has NFS-Ganesha, root's part, and an unprivileged server."""
+    # Not a directory of pytest's: each pytest that starts closes them to other users.
     with tempfile.TemporaryDirectory(prefix="nba-unprivileged-") as place, Room(Path(place)) as room:
         directory = room.directory
         directory.chmod(0o755)
@@ -162,7 +162,7 @@ async def test_a_server_that_was_taken_over_gets_nothing_beyond_its_clients(offi
         assert said in answer["error"]
         assert (answer["backend"], answer["directories"]) == ("", 0)
     assert (in_force.read_text(), sorted(os.listdir(room.data / "state"))) == before
-    # The next honest request goes through.
+    # The next honest request succeeds.
     other = plug(room, 4)
     await other.run_ipxe()
     box.await_exports({pc.mac: {pc.address}, other.mac: {other.address}})
@@ -176,7 +176,7 @@ async def test_what_the_server_makes_of_a_refusal(office: tuple[Room, Unprivileg
     since = box.mark()
     text = room.configuration.read_text()
     try:
-        # On disk, but not in the server, which nobody has told: root goes by its own.
+        # Changed on disk, but the server was not told: root reads the file itself.
         room.configuration.write_text(text.replace('networks = ["10.77.0.0/24"]', 'networks = ["10.99.0.0/24"]'))
         pc = plug(room, 5)
         await pc.run_ipxe()

@@ -93,7 +93,7 @@ def test_few_descriptors(box: FaultyDiskBox) -> None:
     """More connections come than there are descriptors for: the server neither spins nor fills its log, and honest PCs
     boot."""
     box.end()
-    since, notified = box.mark(), len(box.heard)
+    since, notified = box.mark(), len(box.notified)
     box.launch(within=["prlimit", "--nofile=512:512"])
     box.await_word("READY=1", notified)
     with box.unharmed(MOST_MEMORY):
@@ -109,6 +109,6 @@ def test_few_descriptors(box: FaultyDiskBox) -> None:
 
 
 def cpu(pid: int) -> int:
-    """The clock ticks that a process has used: proc(5), stat."""
+    """Processor time of a process in clock ticks: proc(5), stat."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])

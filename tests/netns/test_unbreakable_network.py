@@ -1,4 +1,4 @@
-"""Packets that end other servers, one by one, and conversations out of joint. After each an honest PC is served."""
+"""Packets that crash other servers, one by one, and disordered conversations. After each an honest PC is served."""
 
 import contextlib
 import random
@@ -21,13 +21,13 @@ MEMORY = 32 << 20
 
 @pytest.fixture
 def honest(attacked: AttackedBox) -> Iterator[FarPc]:
-    """A PC that is served as ever after each killer."""
+    """A PC that is served as usual after each of these."""
     with attacked.unharmed(MEMORY):
         yield attacked.pc(2)
 
 
 def is_served(pc: FarPc) -> None:
-    """Ask each of the four ports once; what comes is right."""
+    """Ask each of the four ports once, and check the answers."""
     assert pc.discover(firmware(7)).file == pc.ask_boot_server(firmware(7)).file == f"{pc.mac.bare}/{LOADER.name}"
     assert pc.load(f"{pc.mac.bare}/{LOADER.name}", windowsize=16) == LOADER.read_bytes()
     assert pc.get(f"/boot/{pc.mac.bare}/boot.ipxe").startswith(b"#!ipxe\n")
@@ -60,7 +60,7 @@ def test_a_datagram_that_ends_other_servers(attacked: AttackedBox, honest: FarPc
 
 @pytest.mark.parametrize("killer", HTTP, ids=range(len(HTTP)))
 def test_a_request_that_ends_other_servers(attacked: AttackedBox, honest: FarPc, killer: bytes) -> None:
-    # Reset: the answer to what is no request.
+    # Reset: the answer to something that is no request.
     with attacked.pc(1).connect() as connection, contextlib.suppress(OSError):
         connection.sendall(killer)
         connection.shutdown(socket.SHUT_WR)
@@ -70,7 +70,7 @@ def test_a_request_that_ends_other_servers(attacked: AttackedBox, honest: FarPc,
 
 
 def test_datagrams_from_where_nothing_can_be_answered(attacked: AttackedBox, honest: FarPc) -> None:
-    """Port 0; addresses of everybody, of nobody, and of the box itself, which would answer itself for ever."""
+    """Port 0; broadcast and null addresses, and the box's own, with which it would answer itself forever."""
     odd = ["255.255.255.255", "224.0.0.1", "127.0.0.1", "0.0.0.0", "10.77.0.255", "10.77.0.0", str(BOX)]
     with Forger(attacked.gateway) as forger:
         for source, source_port in [("10.80.0.1", 0), *((each, port) for each in odd for port in (67, 68, 69, 4011))]:
@@ -83,7 +83,7 @@ def test_datagrams_from_where_nothing_can_be_answered(attacked: AttackedBox, hon
 
 
 class Disorder:
-    """A client behind a careless network, which doubles and mixes what it says. `came`: the DATA packets it got."""
+    """A client behind a bad network, which duplicates and reorders its packets. `came`: the DATA packets it got."""
 
     def __init__(self, pc: FarPc, request: bytes) -> None:
         self.udp = pc.udp()
@@ -99,7 +99,7 @@ class Disorder:
         self.udp.close()
 
     def say(self, *datagrams: bytes) -> None:
-        """Send them in this order."""
+        """Send these packets in this order."""
         for datagram in datagrams:
             self.udp.sendto(datagram, self.box)
 
@@ -111,7 +111,7 @@ class Disorder:
         return datagram
 
     def read(self, reader: Reader, answers: Callable[[bytes], list[bytes]]) -> bytes:
-        """Read to the end; `answers` makes of each ACK what the box hears of it."""
+        """Read to the end; `answers` turns each ACK into what reaches the box."""
         while not reader.done:
             if answer := reader.answer(self.hear()):
                 self.say(*answers(answer))
@@ -123,7 +123,7 @@ BLOCKS = len(WHOLE) // 1468 + 1
 
 
 def test_everything_arrives_twice(honest: FarPc) -> None:
-    """The file is right, and no packet grows into two, four, eight (the Sorcerer's Apprentice)."""
+    """The file is right, and packets do not multiply (the Sorcerer's Apprentice bug)."""
     request = rrq(f"{honest.mac.bare}/{LOADER.name}", blksize=1468)
     with Disorder(honest, request) as client:
         client.say(request)
@@ -132,7 +132,7 @@ def test_everything_arrives_twice(honest: FarPc) -> None:
 
 
 def test_acknowledgements_arrive_in_any_order(honest: FarPc) -> None:
-    """Old ones behind new ones, some twice; what comes is the file, and not the whole of it for each of them."""
+    """Old requests after new ones, some twice: the client gets the file, and not one copy per request."""
     chance, said = random.Random(7), []
 
     def shuffled(answer: bytes) -> list[bytes]:
@@ -146,7 +146,7 @@ def test_acknowledgements_arrive_in_any_order(honest: FarPc) -> None:
 
 
 def test_blocks_are_acknowledged_that_were_never_sent(honest: FarPc) -> None:
-    """They change nothing: an ACK from the future is no ACK."""
+    """They change nothing: an ACK for a block not yet sent is no ACK."""
 
     def ahead(answer: bytes) -> list[bytes]:
         number = int.from_bytes(answer[2:], "big")
@@ -158,7 +158,7 @@ def test_blocks_are_acknowledged_that_were_never_sent(honest: FarPc) -> None:
 
 
 def test_others_speak_into_a_transfer(attacked: AttackedBox, honest: FarPc) -> None:
-    """From another port of the same PC, from another PC and from a stranger: ACKs and ERRORs that are not theirs."""
+    """ACKs and ERRORs from another port of the same PC, from another PC and from a stranger are ignored."""
     with ExitStack() as stack:
         others = [*senders(attacked, stack), stack.enter_context(honest.udp())]
 
@@ -177,7 +177,7 @@ def test_others_speak_into_a_transfer(attacked: AttackedBox, honest: FarPc) -> N
 
 
 def test_a_client_goes_away_in_the_middle(attacked: AttackedBox, honest: FarPc) -> None:
-    """Its port is closed, so each packet to it comes back as an ICMP error: on the socket that all the others share."""
+    """Its port is closed, so each packet to it causes an ICMP error on the socket that all the others share."""
     request = rrq(f"{honest.mac.bare}/{LOADER.name}", blksize=1468, windowsize=16, timeout=1)
     with Disorder(honest, request) as client:
         client.say(ack(0))
@@ -200,7 +200,7 @@ def test_a_client_goes_away_in_the_middle(attacked: AttackedBox, honest: FarPc) 
 
 
 def test_dhcp_out_of_order(attacked: AttackedBox) -> None:
-    """Port 4011 before any DISCOVER, an old DISCOVER behind a new one, each three times: each is answered rightly."""
+    """Port 4011 before any DISCOVER, an old DISCOVER after a new one, each three times: all are answered correctly."""
     pc = attacked.pc(500)
     with pc.udp(68, "") as udp, pc.udp(4011) as unicast:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lan0")

@@ -1,4 +1,4 @@
-"""The network and the clock change under PCs that are booting: what they have begun ends right."""
+"""The network and the clock change while PCs boot: what they have begun still finishes."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from tests.room.processes import wait_until
 from tests.room.room import BOX
 
 OTHER = "10.77.0.7"
-"""The address that the box is given in the place of its own."""
+"""The address that replaces the box's own."""
 
 BLKSIZE = 512
 MEMORY = 32 << 20
@@ -29,7 +29,7 @@ _numbers = count(101)
 
 
 class UnderWay:
-    """A TFTP and an HTTP transfer of one PC, both in their middle. Use as a context manager."""
+    """A TFTP and an HTTP transfer of one PC, both half done. Use as a context manager."""
 
     def __init__(self, box: AttackedBox, pc: FarPc) -> None:
         self.box = (pc.box, 69)
@@ -52,19 +52,19 @@ class UnderWay:
         self.tcp.close()
 
     def load(self, payload: int) -> None:
-        """Go on with the loader until so many bytes are there."""
+        """Continue with the loader until so many bytes are there."""
         while len(self.reader.content) < payload and not self.reader.done:
             if answer := self.reader.answer(self.udp.recv(65536)):
                 self.udp.sendto(answer, self.box)
 
     def miss_one(self) -> None:
-        """Let a packet of the loader come twice, as if the first had been lost."""
+        """Make the box send a packet of the loader twice, as if the first was lost."""
         again, _ = data(self.udp.recv(65536))
         while data(self.udp.recv(65536))[0] != again:
             pass
 
     def finish(self) -> None:
-        """Both come to their ends, and every byte is right."""
+        """Finish both, and compare every byte."""
         self.load(len(_whole) + 1)
         assert self.reader.content == _whole
         while chunk := self.tcp.recv(1 << 16):
@@ -84,7 +84,7 @@ def near(box: AttackedBox, server: str = str(BOX)) -> FarPc:
 
 
 def test_the_interface_goes_down_and_up_again(attacked: AttackedBox) -> None:
-    """The PC sees a pause, and then the rest of its files."""
+    """The PC sees a pause, then gets the rest of its files."""
     pc = near(attacked)
     with attacked.unharmed(MEMORY), UnderWay(attacked, pc) as transfers:
         attacked.host.ip("link", "set", "lan0", "down")
@@ -109,7 +109,7 @@ def silent(pc: FarPc) -> None:
 
 
 def goes(box: AttackedBox, why: str) -> None:
-    """The server says what it misses, and ends for systemd to start it again."""
+    """The server says what is missing, and exits for systemd to restart it."""
     process = box.process
     assert process
     wait_until(lambda: not process.running, TIMEOUT, "the server to end")
@@ -117,9 +117,9 @@ def goes(box: AttackedBox, why: str) -> None:
 
 
 def test_the_address_changes(attacked: AttackedBox) -> None:
-    """Nobody answers under the old one; after the new start PCs are sent to the new one.
+    """Nobody answers at the old address; after the restart PCs are sent to the new one.
 
-    The same with an interface that was made anew is in test_serve_interfaces.py."""
+    The same with a re-created interface is in test_serve_interfaces.py."""
     pc = near(attacked)
     attacked.host.ip("address", "delete", f"{BOX}/24", "dev", "lan0")
     attacked.host.ip("address", "add", f"{OTHER}/24", "dev", "lan0")
@@ -130,7 +130,7 @@ def test_the_address_changes(attacked: AttackedBox) -> None:
 
 
 class Clock:
-    """The time of day of one server, which jumps when it is told to; its monotonic clock stays as it is."""
+    """The time of day of one server, which tests can make jump; its monotonic clock is not changed."""
 
     def __init__(self, directory: Path) -> None:
         (library,) = programs.FAKETIME.directory().glob("usr/lib/*/faketime/libfaketimeMT.so.1")
@@ -140,7 +140,7 @@ class Clock:
         self.environment += ["FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1"]
 
     def jump(self, offset: str) -> None:
-        """From now on it differs by `offset` from the machine's."""
+        """From now on the clock differs by `offset` from the machine's."""
         fresh = self._file.with_suffix(".new")
         fresh.write_text(f"{offset}\n")
         fresh.rename(self._file)
@@ -153,13 +153,13 @@ def clock(tmp_path: Path) -> Clock:
 
 @pytest.fixture
 def timed(clock: Clock, tmp_path: Path) -> Iterator[AttackedBox]:
-    """A box that goes by that clock."""
+    """A box that uses that clock."""
     with Network() as network:
         yield AttackedBox(network, tmp_path, clock.environment)
 
 
 def is_off(box: AttackedBox, since: int, days: int) -> bool:
-    """Whether the last line of the log is dated so many days later than now."""
+    """Whether the last line of the log is dated `days` days from now."""
     lines = box.lines(since)
     if not lines:
         return False
@@ -168,7 +168,7 @@ def is_off(box: AttackedBox, since: int, days: int) -> bool:
 
 
 def test_the_clock_jumps(timed: AttackedBox, clock: Clock) -> None:
-    """A day forwards, then two back: nothing is given up, nothing waits for a time that does not come."""
+    """A day forwards, then two back: nothing times out early, and nothing waits forever."""
     booted, booting = timed.pc(1), timed.pc(2)
     booted.boot(timed.release)
     for offset, days in (("+1d", 1), ("-1d", -1), ("+0", 0)):

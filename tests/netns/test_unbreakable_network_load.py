@@ -1,4 +1,4 @@
-"""More than the box can take, on every port at once; and sending when there is no room. Honest PCs are served."""
+"""More than the box can handle, on every port at once; and sending when the queue is full. Honest PCs are served."""
 
 import contextlib
 import re
@@ -19,27 +19,27 @@ from tests.room.room import BOX, CHECKOUT
 
 PCS = 50
 HALF_OPEN = MOST_SESSIONS - 100
-"""Of PCs that may boot; as many of strangers. Beyond its limit the box serves nobody before old ones are gone."""
+"""Sessions of PCs that may boot, and as many of strangers. At its limit the box accepts none until old ones end."""
 MEMORY = 32 << 20
 MEMORY_OF_HALF_OPEN = 16 << 20
 BEGUN, DATAGRAMS, CONNECTIONS = 50_000, 200_000, 200
-"""How many datagrams have arrived before the PCs are switched on; how much at least comes of each kind in all."""
+"""How many datagrams arrive before the PCs are switched on; the minimum of each kind in all."""
 
 
 def connected(box: AttackedBox) -> int:
-    """The TCP connections that others have made to the box."""
+    """The TCP connections that the box has accepted."""
     return counters(box.host, "Tcp")["PassiveOpens"]
 
 
 def arrived(box: AttackedBox) -> int:
-    """The datagrams that have come to the box, those included that its kernel has dropped."""
+    """The datagrams that reached the box, including those that its kernel dropped."""
     found = counters(box.host)
     return found["InDatagrams"] + found["InErrors"]
 
 
 @contextlib.contextmanager
 def flood(box: AttackedBox, kind: str, *ports: int) -> Iterator[list[int]]:
-    """Flood ports of the box meanwhile; at the end the list has how much that was."""
+    """Flood ports of the box during the block; at the end the list has how much that was."""
     counted: list[int] = []
     command = [sys.executable, "-m", "tests.netns.flooder", kind, str(BOX), *map(str, ports)]
     process = box.attacker.start(f"flooder of {kind}", command, box.log.with_name(f"flooder-{kind}.log"), CHECKOUT)
@@ -73,8 +73,8 @@ def test_fifty_pcs_boot_in_a_flood(attacked: AttackedBox, record_property: Calla
 
 
 def half_open(count: int) -> Iterator[tuple[bytes, str, int]]:
-    """Requests that nobody will ever acknowledge, each with an address and port: `count` of PCs that may boot, each as
-    often as one may, and as many of strangers."""
+    """Requests that nobody will ever acknowledge, each with an address and port: `count` from PCs that may boot, each
+    as many as a PC may have, and as many from strangers."""
     addresses = IPv4Network(FORGED).hosts()
     for number, address in enumerate(islice(addresses, count // MOST_SESSIONS_A_CLIENT + 1)):
         for port in range(1024, 1024 + MOST_SESSIONS_A_CLIENT):
@@ -83,7 +83,7 @@ def half_open(count: int) -> Iterator[tuple[bytes, str, int]]:
 
 
 def test_ten_thousand_half_open_transfers(attacked: AttackedBox) -> None:
-    """An honest PC is served while they begin, and when they all are there; in the end none of them is left."""
+    """An honest PC is served while the sessions begin and when all are there; in the end none is left."""
     honest, greedy = attacked.pc(1), attacked.pc(2)
     asked = 0
     with attacked.unharmed(MEMORY_OF_HALF_OPEN), Forger(attacked.gateway) as forger, contextlib.ExitStack() as stack:
@@ -97,7 +97,7 @@ def test_ten_thousand_half_open_transfers(attacked: AttackedBox) -> None:
         for request, address, port in half_open(HALF_OPEN):
             forger.say(request, address, port)
             asked += 1
-            if asked % 200 == 0:  # no more than the socket takes: all are heard
+            if asked % 200 == 0:  # no more than the socket buffer holds: none is lost
                 assert is_served(honest)
         assert asked >= 10_000
         assert is_served(honest)
@@ -118,7 +118,7 @@ def is_served(pc: FarPc) -> bool:
     ids=["full socket", "full interface"],
 )
 def test_there_is_no_room_to_send(attacked: AttackedBox, rate: str, limit: str, pcs: int, windowsize: int) -> None:
-    """The interface is slow. Where its queue takes all, the socket is full; where it takes little, packets are lost."""
+    """The interface is slow. With a long queue the socket fills up; with a short one packets are lost."""
     before = counters(attacked.host)["SndbufErrors"]
     with attacked.unharmed(MEMORY):
         shaper = f"dev lan0 root tbf rate {rate} burst 6k limit"

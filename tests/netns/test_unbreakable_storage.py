@@ -1,4 +1,4 @@
-"""A full disk, a locked, damaged or deleted registry, a log that nobody takes: PCs see nothing of it, and boot."""
+"""A full disk, a locked, damaged or deleted registry, a log that nobody reads: PCs notice nothing, and boot."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDiskBox]
 
 @pytest.fixture
 def box(started: FaultyDiskBox) -> Iterator[FaultyDiskBox]:
-    """The box runs; it logs no error that a test has not provoked, and no traceback."""
+    """The running box; it must log no error that the test did not provoke, and no traceback."""
     if not started.running:
         started.start()
     since = started.mark()
@@ -49,20 +49,20 @@ def await_written(box: FaultyDiskBox, *pcs: BootingPc) -> None:
     """Wait until the registry has the whole boots of these PCs."""
     for pc in pcs:
         box.await_stage(pc.mac, WRITTEN[-1])
-        # The PC is faster with its report than the server with its look at what TCP has brought to it.
+        # The PC may report before the server has noticed that TCP delivered everything.
         box.await_stage(pc.mac, "initrd")
         assert sorted(box.stages(pc.mac)) == sorted(WRITTEN)
 
 
 def put_back(box: FaultyDiskBox, copy: Path) -> None:
-    """Give the box, which does not run, the registry that it had."""
+    """Give the box, which is stopped, its former registry."""
     for file in box.registry.parent.glob("registry.sqlite3*"):
         file.unlink()
     shutil.copyfile(copy, box.registry)
 
 
 def test_a_full_disk_for_registry_and_log(box: FaultyDiskBox, image: tuple[bytes, bytes]) -> None:
-    early, told, since = box.booting(1), len(box.heard), box.mark()
+    early, told, since = box.booting(1), len(box.notified), box.mark()
     with full(box.directory):
         new = box.booting(2)
         box.await_word("database or disk is full", told)
@@ -88,7 +88,7 @@ def test_a_full_disk_for_registry_and_log(box: FaultyDiskBox, image: tuple[bytes
 
 
 def test_a_registry_that_another_process_has_locked(box: FaultyDiskBox, image: tuple[bytes, bytes]) -> None:
-    early, told, since = box.booting(5), len(box.heard), box.mark()
+    early, told, since = box.booting(5), len(box.notified), box.mark()
     with locked(box.registry), ThreadPoolExecutor() as pool, Watcher(box.pc(6)) as watcher:
         verb = pool.submit(box.verb, "allow", "add", "52:54:00:88:00:01", check=False)
         new = box.booting(7)
@@ -119,7 +119,7 @@ def test_a_verb_waits_for_a_moment(box: FaultyDiskBox) -> None:
 def test_a_log_that_nobody_takes(box: FaultyDiskBox, image: tuple[bytes, bytes], log: str) -> None:
     path = "/dev/full" if log == "the disk is full" else str(box.directory / "pipe")
     assert box.end().startswith("netboot-appliance serve ended with exit code 0;")
-    told, number = len(box.heard), 10 if path == "/dev/full" else 20
+    told, number = len(box.notified), 10 if path == "/dev/full" else 20
     if path != "/dev/full":
         os.mkfifo(path)
         reader = os.open(path, os.O_RDWR | os.O_NONBLOCK)
@@ -149,7 +149,7 @@ def test_a_log_that_nobody_takes(box: FaultyDiskBox, image: tuple[bytes, bytes],
 
 
 def test_a_registry_that_is_deleted(box: FaultyDiskBox, image: tuple[bytes, bytes], tmp_path: Path) -> None:
-    told, since = len(box.heard), box.mark()
+    told, since = len(box.notified), box.mark()
     snapshot(box.registry, tmp_path / "copy")
     early = box.booting(30)
     for file in box.registry.parent.glob("registry.sqlite3*"):

@@ -18,7 +18,7 @@ from tests.netns.storage_faults import FaultyDiskBox, full, locked, small_disk
 from tests.room.namespaces import Network, assert_nothing_left
 from tests.room.room import BOX
 
-# `force`: it would otherwise listen for other servers at each start.
+# `force`: otherwise it would look for other servers at each start.
 SETTINGS = """\
 [dhcp]
 mode = "server"
@@ -55,7 +55,7 @@ def pc(box: FaultyDiskBox) -> ScriptedPc:
 
 
 async def renew(pc: ScriptedPc) -> Answer:
-    """Ask the box for more time, as a running PC does."""
+    """Renew the lease, as a running PC does."""
     with pc.nic() as nic:
         nic.say(message(REQUEST, nic.mac, ASKS, ciaddr=pc.address), pc.box)
         return (await nic.hear())[0]
@@ -79,7 +79,7 @@ def written(box: FaultyDiskBox) -> dict[MacAddress, Lease]:
 async def test_leases_are_given_and_renewed_and_are_known_after_a_restart(box: FaultyDiskBox, trouble: str) -> None:
     with pc(box) as early, pc(box) as new:
         await lease(early, ASKS)
-        before, told, since = written(box), len(box.heard), box.mark()
+        before, told, since = written(box), len(box.notified), box.mark()
         with full(box.directory) if trouble == FULL else locked(box.registry):
             await lease(new, ASKS)
             box.await_word(trouble, told)
@@ -102,7 +102,7 @@ async def test_leases_are_given_and_renewed_and_are_known_after_a_restart(box: F
 
 async def test_what_was_acknowledged_from_memory_is_written_when_the_server_is_stopped(box: FaultyDiskBox) -> None:
     with pc(box) as new:
-        told = len(box.heard)
+        told = len(box.notified)
         assert box.process
         with locked(box.registry):
             await lease(new, ASKS)

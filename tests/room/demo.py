@@ -1,7 +1,7 @@
-"""The demo: a diskless PC is switched on in a virtual room, computes, and reports a BOINC task; nobody types anything.
+"""The demo: a diskless PC in a virtual room is switched on, computes, and reports a BOINC task, all by itself.
 
 `python -m tests.room.demo`, as root. Everything it makes is in .room/ below the checkout: the image, which the next run
-finds, and the logs of the latest run. Ctrl-C at any time ends it and leaves no process, namespace or mount.
+uses again, and the logs of the latest run. Ctrl-C at any time ends it and leaves no process, namespace or mount.
 """
 
 import argparse
@@ -60,15 +60,15 @@ def main() -> int:
         console.print(f"\nThe demo failed: {error}", markup=False, highlight=False, soft_wrap=True)
         return 1
     except Interrupted as interruption:
-        console.print("\nInterrupted. Everything was put away.", highlight=False)
+        console.print("\nInterrupted. Everything was cleaned up.", highlight=False)
         return 128 + interruption.number
     return 0
 
 
 def check_prerequisites() -> None:
-    """Raise RoomError, naming what to do, if this machine cannot run the room."""
+    """Raise RoomError that says what to do if this machine cannot run the room."""
     if os.geteuid() != 0:
-        raise RoomError("it needs root, to make network namespaces: run it with sudo")
+        raise RoomError("network namespaces need root: run it with sudo")
     packages = {package for program, package in PROGRAMS.items() if shutil.which(program) is None}
     if not (OVMF / "OVMF_CODE_4M.fd").exists():
         packages.add("ovmf")
@@ -82,7 +82,7 @@ def check_prerequisites() -> None:
 
 @contextlib.contextmanager
 def only_one(directory: Path) -> Iterator[None]:
-    """Hold the directory: two rooms in it would delete each other's files. The kernel lets go, however we end."""
+    """Lock the directory: two rooms in it would delete each other's files. The kernel unlocks it, however we end."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("a") as lock:
         try:
@@ -97,12 +97,12 @@ def build_image(directory: Path, console: Console) -> None:
     configuration = write_configuration(directory.resolve())
     command = [appliance_command(), "--config", str(configuration), "image", "build"]
     console.print("The live image:", " ".join(command), markup=False, highlight=False, soft_wrap=True)
-    # In a session of its own, so that an interruption reaches it once, from here, however we were told.
+    # In a session of its own: Ctrl-C must reach it once, from here.
     with subprocess.Popen([*UNIGNORED, *command], start_new_session=True) as build:
         try:
             code = build.wait()
         except Interrupted:
-            # It has mounts in its build directory to undo, and knows how.
+            # It has to undo the mounts in its build directory.
             build.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 build.wait(120)
@@ -110,11 +110,11 @@ def build_image(directory: Path, console: Console) -> None:
                 os.killpg(build.pid, signal.SIGKILL)
             raise
     if code:
-        raise RoomError(f"the image was not built (exit code {code}); what went wrong stands above")
+        raise RoomError(f"the image was not built (exit code {code}); see above")
 
 
 def demonstrate(directory: Path, console: Console, seconds: float) -> None:
-    """Switch on a PC in a new room and wait until its task is reported; raises RoomError with all that may help."""
+    """Switch on a PC in a new room and wait until its task is reported; raises RoomError with the ends of the logs."""
     room = Room(directory, directory / "logs" / "demo")
     try:
         with room:
@@ -129,7 +129,7 @@ def demonstrate(directory: Path, console: Console, seconds: float) -> None:
             say(console, f"The PC {MAC} is on: UEFI, no disk, 1 GB.")
             watch(room, pc, console, seconds)
     finally:
-        # Also after an interruption: what a room leaves behind is a fault, whatever ended it.
+        # Also after an interruption: a room must leave nothing behind, whatever ended it.
         if left := leftovers(room.network.room):
             raise RoomError("the room left behind: " + "; ".join(left))
 
@@ -175,12 +175,12 @@ def observe(room: Room, pc: Pc, switched_on: float) -> Moment:
 
 
 def project_says(room: Room) -> str:
-    """The latest that the project knows of any host, in words."""
+    """The latest news of the project about any host, in words."""
     status = read_status(room.project_directory)
     if not status.results:
         return "".join(f"host {host.id} ({host.domain_name}) joined the project" for host in status.hosts.values())
     results = list(status.results.values())
-    # A host gets its next task in the answer to its report: the report is the news.
+    # A host gets its next task in the answer to its report; show the report.
     result = next((result for result in results if result.state == "reported"), results[-1])
     return f"task {result.name} {result.state}, host {result.hostid} ({status.hosts[result.hostid].domain_name})"
 
@@ -192,7 +192,7 @@ def reported_by(room: Room) -> int | None:
 
 
 def explain(error: RoomError, room: Room, pc: Pc, moment: Moment) -> str:
-    """The failure with its last stage and the ends of the logs that tell most."""
+    """The failure with its last stage and the ends of the most useful logs."""
     serve = room.serve.log if room.serve else room.logs / "serve.log"
     serial = "\n".join(pc.lines()[-25:])
     return (

@@ -1,7 +1,7 @@
 """NFS-Ganesha and rpcbind in one of the room's namespaces: the NFS server of a box whose kernel has none.
 
-Its main configuration is what an administrator would write once; the exports come from the file it includes, which the
-box writes. Needs root; works on a /run of its own, so that rpcbind and Ganesha stay off the machine's.
+Its main configuration is what an administrator would write once; the exports come from the included file, which the
+box writes. Needs root; uses a private /run, so that rpcbind and Ganesha do not touch the machine's.
 """
 
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.room.processes import Process, marked, wait_until
 
-# Minor version 0 is there for libnfs, the tests' own client, which speaks 4.0 only; the PCs mount with 4.1.
+# Minor version 0 is for libnfs, the client of the tests, which speaks 4.0 only; the PCs mount with 4.1.
 # No rquota, no UDP: nothing in the room asks for them.
 CONFIGURATION = """\
 NFS_CORE_PARAM {{
@@ -71,7 +71,7 @@ class Ganesha:
         return self.log.exists() and b"NFS SERVER INITIALIZED" in self.log.read_bytes()
 
     def reloads(self) -> int:
-        """How often it has read its exports again since it started."""
+        """How often it has reread its exports since it started."""
         return self.log.read_bytes().count(b"Reread exports complete")
 
     def stop(self) -> None:

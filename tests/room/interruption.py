@@ -1,4 +1,4 @@
-"""Ctrl-C at any time: the first signal ends the work, and no later one disturbs the cleaning up."""
+"""Ctrl-C at any time: the first signal ends the work, and later ones do not disturb the clean-up."""
 
 import signal
 from types import FrameType
@@ -6,8 +6,8 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 UNIGNORED = ("env", "--default-signal=INT,HUP")
-"""Before a command that is to be interrupted: a shell starts background jobs with SIGINT ignored, nohup ignores SIGHUP,
-and both are inherited."""
+"""Goes before a command that will be interrupted: a shell's background jobs ignore SIGINT, nohup ignores SIGHUP, and
+children inherit that."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -19,9 +19,9 @@ class Interrupted(KeyboardInterrupt):
 
 
 def interrupt_once() -> None:
-    """From now on the first of SIGNALS raises Interrupted, and the ones after it are ignored, by children as well."""
+    """From now on the first of SIGNALS raises Interrupted; later ones are ignored, by new children as well."""
     for number in SIGNALS:
-        # A shell starts background jobs with SIGINT ignored; a caller who wants that is not overruled.
+        # A signal that the caller ignores stays ignored: a shell's background jobs ignore SIGINT.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _raise)
 

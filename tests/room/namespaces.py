@@ -1,8 +1,8 @@
 """Network namespaces of the virtual room: a bridge, hosts on it, and ports for PCs.
 
-All interfaces are made inside the namespaces, so the machine's own network never sees one. A room's name holds the id
-and start time of the process that made it: a room whose process is gone is dead, and the next room sweeps it away.
-Writes nothing below /etc; below /run only what `ip netns` itself needs, and takes that away again.
+All interfaces are created inside the namespaces, so the machine's own network never sees them. A room's name contains
+the id and start time of the process that made it: when that process is gone the room is dead, and the next room removes
+it. Writes nothing below /etc; below /run only what `ip netns` needs, and removes that again.
 """
 
 import itertools
@@ -28,7 +28,7 @@ def run(command: Sequence[str], *, timeout: float = 30, check: bool = True) -> s
     except FileNotFoundError:
         raise RoomError(f"{command[0]} is not installed") from None
     except subprocess.TimeoutExpired:
-        raise RoomError(f"{' '.join(command)} did not end within {timeout:.0f} s") from None
+        raise RoomError(f"{' '.join(command)} timed out after {timeout:.0f} s") from None
     if check and done.returncode:
         raise RoomError(f"{' '.join(command)} failed ({done.returncode}): {done.stderr.strip() or done.stdout.strip()}")
     return done
@@ -43,7 +43,7 @@ class Namespace:
     processes: list[Process] = field(default_factory=list)
 
     def command(self, command: Sequence[str]) -> list[str]:
-        """The command line that runs `command` in here. It dies with the thread that starts it, even by SIGKILL."""
+        """The command line that runs `command` in here. It dies with the thread that starts it, however that ends."""
         return ["ip", "netns", "exec", self.name, "setpriv", "--pdeathsig", "KILL", *command]
 
     def run(
@@ -99,7 +99,7 @@ class Network:
 
     def await_link(self, port: str, host: Namespace, interface: str) -> None:
         """Wait until frames pass between the bridge and a host: the kernel brings up the ends of a cable and the
-        bridge's port a moment after it was told to, and what is sent before that is lost."""
+        bridge's port a moment later, and frames sent before that are lost."""
 
         def passes() -> bool:
             here, there = self.wire.ip("-d", "link", "show", "dev", port), host.ip("link", "show", "dev", interface)
@@ -108,7 +108,7 @@ class Network:
         wait_until(passes, 60, f"the link of {port}", 0.01)
 
     def tap(self, mac: MacAddress) -> str:
-        """A tap on the bridge for the PC with this MAC address; the same one each time it is asked for."""
+        """A tap on the bridge for the PC with this MAC address; always the same one."""
         name = f"tap{mac.bare}"
         if name not in self.wire.ip("-o", "link"):
             self.wire.ip("tuntap", "add", "dev", name, "mode", "tap")
@@ -132,7 +132,7 @@ class Network:
         self.namespaces.append(namespace)
         run(["ip", "netns", "add", namespace.name])
         namespace.ip("link", "set", "lo", "up")
-        # IPv6 would only add router solicitations and waiting: nothing in the room speaks it.
+        # IPv6 would only add router solicitations and delays: nothing in the room uses it.
         run(["ip", "netns", "exec", namespace.name, "sh", "-c", _NO_IPV6])
         return namespace
 
@@ -141,7 +141,7 @@ _NO_IPV6 = "for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do if [ -e $f ]; th
 
 
 def sweep() -> None:
-    """Remove what dead rooms left: their processes, then their namespaces. Live rooms are not touched."""
+    """Remove what dead rooms left: their processes, then their namespaces. Leaves live rooms alone."""
     rooms = {name.rpartition("-")[0] for name in _names()} | rooms_of_processes()
     for room in rooms:
         if room.startswith(PREFIX + "-") and not alive(room):
@@ -152,7 +152,7 @@ def sweep() -> None:
 
 
 def leftovers(room: str) -> list[str]:
-    """What is left of the room of that name (of all rooms for PREFIX), in words; empty when all is gone."""
+    """What is left of the room of that name (of all rooms for PREFIX), in words; empty when nothing is."""
     found = [f"process {pid}: {_command_line(pid)}" for pid in marked(room)]
     found += [f"namespace {name}" for name in _names() if name.startswith(room + "-")]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
@@ -176,19 +176,19 @@ def _names() -> list[str]:
 
 def _delete(name: str) -> None:
     if (NETNS / name).exists():
-        # The kernel takes a namespace apart when it has time: until then a host that is gone answers ARP by its cable.
+        # The kernel dismantles a namespace later: until then a deleted host would still answer ARP on its cable.
         cables = run(["ip", "-n", name, "-o", "link", "show", "type", "veth"], check=False).stdout
         for line in cables.splitlines():
             run(["ip", "-n", name, "link", "delete", line.split()[1].split("@")[0]], check=False)
         deleted = run(["ip", "netns", "delete", name], check=False)
-        # Two rooms that open at once sweep the same leftovers: whoever comes second finds them gone.
+        # Two rooms that open at once sweep the same leftovers: the second finds them gone.
         if (NETNS / name).exists():
             raise RoomError(f"namespace {name} cannot be deleted: {deleted.stderr.strip()}")
 
 
 def _release_mount() -> None:
-    # The first `ip netns add` of a machine mounts /run/netns on itself and nobody ever undoes it: we do, when it is
-    # empty. Another `ip netns add` at the same moment works with or without that mount.
+    # The first `ip netns add` of a machine mounts /run/netns on itself, and nothing unmounts it: we do, when it is
+    # empty. A concurrent `ip netns add` works with or without that mount.
     if NETNS.is_mount() and not any(NETNS.iterdir()):
         run(["umount", str(NETNS)], check=False)
 

@@ -1,7 +1,7 @@
-"""A PC without a brain: QEMU with a network card on the room's bridge, and a serial line we read.
+"""An emulated PC: QEMU with a network card on the room's bridge, and a serial line that tests read.
 
 UEFI means OVMF with EDK2's own network boot; BIOS means SeaBIOS with the card's iPXE ROM. Emulated by TCG only: the
-test machines offer no KVM that works.
+test machines have no working KVM.
 """
 
 import re
@@ -20,13 +20,13 @@ _CODES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Z])|[\x00-\x09\x0b-\x1f\x7f]
 _WAITING = re.compile(r"\[[ *]+\] ")
 
 Firmware = Literal["uefi", "uefi-http", "uefi-secure", "bios", "bios-e1000"]
-"""`uefi` boots by PXE, `uefi-http` by HTTP, `uefi-secure` by PXE and only what Microsoft's keys vouch for; all but
+"""`uefi` boots by PXE, `uefi-http` by HTTP, `uefi-secure` by PXE and only loads what Microsoft's keys signed; all but
 `bios-e1000` have a virtio card."""
 
 OVMF = Path("/usr/share/OVMF")
 ONE_PROCESSOR = ("-smp", "1")
-"""Of two, one may hang for ever where the other has just patched the kernel's code (a soft lockup in getrandom after
-"crng init done", seen on a busy machine): TCG does not always notice."""
+"""One processor: of two, one may hang forever after the other patched kernel code, which TCG does not always notice (a
+soft lockup in getrandom after "crng init done", seen on a busy machine)."""
 
 _MONITOR_SECONDS = 60.0
 
@@ -77,7 +77,7 @@ class Pc:
 
     @property
     def switched_on(self) -> bool:
-        """Whether it was switched on and not off again; it may have gone off by itself."""
+        """Whether it was switched on and not off again; it may still have gone off by itself."""
         return self._process is not None
 
     @property
@@ -111,7 +111,7 @@ class Pc:
         return self.serial.read_bytes().decode("utf-8", "replace")
 
     def type(self, text: str) -> None:
-        """Press the keys of small letters and digits, one after the other; `\n` is Enter."""
+        """Type lower-case letters and digits; `\n` is Enter."""
         with socket.socket(socket.AF_UNIX) as monitor:
             monitor.settimeout(_MONITOR_SECONDS)
             monitor.connect(str(self._monitor))
@@ -181,7 +181,7 @@ class Pc:
 
 
 def _await_prompt(monitor: socket.socket) -> None:
-    """Return when QEMU's monitor asks for the next command, so has taken the last one; TimeoutError if it does not."""
+    """Return when QEMU's monitor prompts again and so has taken the last command; TimeoutError if it does not."""
     said = b""
     while not said.endswith(b"(qemu) "):
         said += monitor.recv(4096)

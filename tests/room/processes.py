@@ -1,7 +1,7 @@
-"""Processes of the virtual room: each in a session of its own, each ended for certain.
+"""Processes of the virtual room: each in a session of its own, each reliably ended.
 
-Every process carries the room's name in its environment. By that mark a later room finds what a killed one left, and
-the tests prove that nothing is left. Knows nothing of networks.
+Every process has the room's name in its environment. By that mark a later room finds what a killed one left, and the
+tests prove that nothing is left. Knows nothing about networks.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ class RoomError(Exception):
 
 
 def tail(path: Path, lines: int = 30) -> str:
-    """The last lines of a log file, or a remark that there is none."""
+    """The last lines of a log file, or a note that there is none."""
     try:
         text = path.read_bytes()[-65536:].decode("utf-8", "replace")
     except OSError as error:
@@ -30,11 +30,11 @@ def tail(path: Path, lines: int = 30) -> str:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str, interval: float = 0.1) -> None:
-    """Return as soon as `condition()` holds; after `seconds` raise RoomError naming `what` was awaited."""
+    """Return as soon as `condition()` holds; after `seconds` raise RoomError that says `what` was awaited."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise RoomError(f"waited {seconds:.0f} s in vain for {what}")
+            raise RoomError(f"waited {seconds:.0f} s for {what}, in vain")
         time.sleep(interval)
 
 
@@ -73,7 +73,7 @@ class Process:
             raise RoomError(f"{self.name} ended with exit code {code}; its log {self.log} ends:\n{tail(self.log)}")
 
     def wait_for_log(self, text: str, seconds: float, start: int = 0) -> None:
-        """Return as soon as `text` stands in the log after byte `start`; RoomError when it ended first, or too late."""
+        """Return as soon as the log has `text` after byte `start`; RoomError when the process ends, or on timeout."""
 
         def found() -> bool:
             if text.encode() in self.log.read_bytes()[start:]:
@@ -97,7 +97,7 @@ class Process:
 
     def kill(self) -> None:
         """End the whole group at once: what a power cut does."""
-        if self._killed:  # its number may belong to somebody else by now
+        if self._killed:  # its number may belong to another process by now
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""The virtual room: what an office network with one netboot-appliance in it consists of.
+"""The virtual room: an office network with one netboot-appliance in it.
 
-A bridge; the site's own dnsmasq, which knows nothing of us; the box with the real `netboot-appliance serve`; a BOINC
-project; a management host, another host; and PCs. Real programs everywhere but the project. No way out to the Internet.
+A bridge; the site's own dnsmasq, which knows nothing about us; the box with the real `netboot-appliance serve`; a BOINC
+project; a management host, another host; and PCs. All programs are real except the project. No Internet access.
 """
 
 import json
@@ -54,7 +54,7 @@ management_hosts = ["{management}"]
 kernel_arguments = ["console=ttyS0,115200"]
 """
 
-# 2m: the shortest lease that dnsmasq gives, so that a boot sees it renewed.
+# 2m: dnsmasq's shortest lease, so that it is renewed during a boot.
 # no-ping: dnsmasq would otherwise wait 3 s for an echo before each offer.
 DNSMASQ = """\
 interface=lan0
@@ -115,8 +115,8 @@ class Room:
         site: bool = True,
         images: Path | None = None,
     ) -> None:
-        """`settings`: TOML behind the usual configuration. Without `site` no DHCP server runs. `images`: the directory
-        of another room's, which this one has as well."""
+        """`settings`: TOML appended to the usual configuration. Without `site` no DHCP server runs. `images`: another
+        room's directory of images, to share."""
         self._has_site = site
         self._shared_images = images
         self.directory = directory.resolve()
@@ -162,7 +162,7 @@ class Room:
         ganesha = Ganesha(
             self.box.name, self.directory / "ganesha", self.directory / "ganesha" / "netboot-appliance.conf"
         )
-        # Registered before the start: one that fails half-way has something to stop and a log to keep as well.
+        # Registered before the start: if that fails half-way, there is still something to stop and a log to keep.
         self._cleanup.callback(self._keep_ganesha_log)
         self._cleanup.callback(ganesha.stop)
         ganesha.start()
@@ -256,7 +256,7 @@ class Room:
     def capture(self, pc: Pc) -> Capture:
         """Record every frame on the wire of one PC, in both directions, from now on."""
         file = self.logs / f"wire-{pc.mac.bare}.pcap"
-        # 32 MB between the kernel and a tcpdump that waits for the processor.
+        # A 32 MB buffer, for when tcpdump has to wait for the processor.
         command = ["tcpdump", "-i", pc.tap, "-n", "-U", "-B", "32768", "-Z", "root", "-w", str(file)]
         process = self.network.wire.start(f"tcpdump on {pc.tap}", command, file.with_suffix(".log"))
         process.wait_for_log("listening on", 60)

@@ -143,7 +143,7 @@ def test_removing_keeps_everything_that_a_new_installation_goes_on_with(containe
     container.run("mkdir -p /etc/exports.d; echo '/srv -ro 192.0.2.1' >/etc/exports.d/netboot-appliance.exports")
     container.run(["systemd-run", "--unit=a-pc", "python3", "-c", MOUNT])
     container.wait("ss -Htn state established '( sport = :2049 )' | grep -q .", 120)
-    assert "clients of this server at this moment: 1." in container.run("apt-get remove -y netboot-appliance").stdout
+    assert "clients of this server right now: 1." in container.run("apt-get remove -y netboot-appliance").stdout
     assert active(container) == "inactive"
     assert "netboot" not in container.run("systemctl --failed --no-legend").stdout
     for gone in (

@@ -264,7 +264,7 @@ def test_a_silent_server_ends_the_boot(pc: Path, box: Box) -> None:
     (pc / "bin/timeout").write_text("#!/bin/sh\nexit 143\n")
     (pc / "bin/timeout").chmod(0o755)
     assert fetch_root(pc, box, 300).returncode != 0
-    assert "could not be fetched: nothing came for two minutes" in (pc / "dev/ttyS0").read_text()
+    assert "could not be fetched: nothing arrived for two minutes" in (pc / "dev/ttyS0").read_text()
 
 
 def archive(files: dict[str, str]) -> bytes:
@@ -308,7 +308,7 @@ def test_an_archive_that_leads_outside_is_refused_completely(pc: Path, box: Box)
     (pc / "data/gui_rpc_auth.cfg").write_text("old")
     (pc / "data/account_example.org.xml").write_text("account")
     box.files = archive({"gui_rpc_auth.cfg": "new", "../outside": "x"})
-    assert "those of an earlier boot are used" in start(pc, f"{pc}/scripts/boinc-files").stdout
+    assert "using those of an earlier boot" in start(pc, f"{pc}/scripts/boinc-files").stdout
     assert (pc / "data/gui_rpc_auth.cfg").read_text() == "old"
     assert not list(pc.rglob("outside"))
 
@@ -318,7 +318,7 @@ def test_if_the_files_are_refused_those_of_an_earlier_boot_stay(pc: Path, box: B
     (pc / "data/account_example.org.xml").write_text("account")
     done = start(pc, f"{pc}/scripts/boinc-files")
     assert done.returncode == 0
-    assert "those of an earlier boot are used" in done.stdout
+    assert "using those of an earlier boot" in done.stdout
     assert (pc / "data/gui_rpc_auth.cfg").read_text() == "old"
     assert len(box.asked) == 4
 

@@ -80,7 +80,11 @@ def test_every_section() -> None:
             "to 2678400 seconds",
         ),
         (SMALLEST + "[dhcp]\npool = 5", "/etc/c.toml:4: [dhcp] pool = 5", "text in quotes"),
-        (SMALLEST + '[dhcp]\npool = "10.0.0.0/24"', "/etc/c.toml:4: [dhcp] pool: '10.0.0.0/24' is not a range of addresses", ""),
+        (
+            SMALLEST + '[dhcp]\npool = "10.0.0.0/24"',
+            "/etc/c.toml:4: [dhcp] pool: '10.0.0.0/24' is not a range of addresses",
+            "",
+        ),
         (SMALLEST + '[dhcp]\npool = ["10.0.0.1-10.0.0.9", "10.0.0.9"]', "/etc/c.toml:4: [dhcp] pool", "overlaps"),
         (SMALLEST + '[dhcp]\npool = "10.0.0.0-10.0.255.255"', "/etc/c.toml:4: [dhcp] pool: at most 16,384", ""),
         (SMALLEST + '[dhcp]\nrouter = ["gw"]', "/etc/c.toml:4: [dhcp] router: 'gw' is not an address", "10.88.0.1/24"),

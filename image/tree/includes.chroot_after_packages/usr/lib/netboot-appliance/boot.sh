@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2034
-# What the kernel command line says of this boot, and how to tell people and the server about it.
+# What the kernel command line says about this boot, and how to tell people and the server about it.
 # Sourced by the scripts of the initramfs (busybox) and of the live system: POSIX sh only.
 
 read -r command_line < /proc/cmdline
@@ -22,7 +22,7 @@ MAC=$(printf '%s' "${bootif:-}" | tr -d -)
 NAME=boinc-$MAC
 BOX=http://${SERVER:-}:${port:-80}/boot/$MAC/${token:-}
 
-# interface: print the name of the boot interface; it is known by its MAC address, never by its name.
+# interface: print the name of the boot interface, found by its MAC address.
 interface() {
 	for device in /sys/class/net/*; do
 		read -r hardware < "$device/address"
@@ -39,7 +39,7 @@ address() {
 	ip -4 -o address show dev "$(interface)" scope global | sed -n '1s/.* inet \([0-9.]*\).*/\1/p'
 }
 
-# say TEXT: one line for whoever stands at the screen or reads the serial port, and for the journal.
+# say TEXT: print one line on the screen, the serial port and in the journal.
 say() {
 	echo "$1"
 	read -r consoles < /sys/class/tty/console/active
@@ -48,7 +48,7 @@ say() {
 	done 2> /dev/null || true
 }
 
-# report STAGE [KEY=VALUE]...: tell the server how far this boot is; fails when it did not hear, within a few seconds.
+# report STAGE [KEY=VALUE]...: tell the server how far this boot is; fails within seconds when the server does not answer.
 report() {
 	form=stage=$1
 	shift
@@ -56,7 +56,7 @@ report() {
 	for pair in "uptime=$uptime" "$@"; do
 		value=${pair#*=}
 		case $value in
-			# What would need escaping in a form becomes a space.
+			# Characters that a form would have to escape become spaces.
 			*[!A-Za-z0-9._:/,\;=-]*) value=$(printf '%s' "$value" | tr -c 'A-Za-z0-9._:/,;=-' + | head -c 300) ;;
 		esac
 		form="$form&${pair%%=*}=$value"
