@@ -91,21 +91,15 @@ def classify(message: Message, arrival: Arrival) -> BootRequest | Ignore:
     return BootRequest(message.mac, known, ipxe, http)
 
 
-def respond(message: Message, plan: BootPlan, address: IPv4Address, arrival: Arrival) -> Reply | Ignore:
-    """Answer a boot request: OFFER on port 67, ACK on port 4011; the same refusals as `classify`.
-
-    `address` is ours on the interface by which the message arrived. A boot server request that names another server in
-    option 54 is answered too: port 4011 gets only what was sent to `address` itself, so nobody else can answer it. The
-    client may mean its DHCP server there.
-    """
-    request = classify(message, arrival)
-    return request if isinstance(request, Ignore) else answer(message, request, plan, address, arrival)
-
-
 def answer(
     message: Message, request: BootRequest, plan: BootPlan, address: IPv4Address, arrival: Arrival
 ) -> Reply | Ignore:
-    """The same for a message that `classify` has turned into a request."""
+    """Answer a message that `classify` has turned into a request: OFFER on port 67, ACK on port 4011.
+
+    `address` is ours on the interface by which the message arrived. A boot server request that names another server in
+    option 54 is answered too: port 4011 gets only what was sent to `address` itself, so nobody else can answer it. The
+    client may mean its DHCP server there. Ignore(MALFORMED): the answer would have to go to what is not a host.
+    """
     offering = arrival.port == SERVER_PORT
     destination, port = _destination(message, arrival)
     if destination != EVERYONE and not _is_host(destination):

@@ -15,8 +15,6 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address
 
-MOST_SEGMENTS = 64  # Linux before 6.9; later versions take 128
-
 _PEER = struct.Struct("=H2s4s8x")
 _PORT = struct.Struct("!H")
 _FAMILY = int(socket.AF_INET)

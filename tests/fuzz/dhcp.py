@@ -25,6 +25,7 @@ from services.dhcp.pool import AddressRange, Subnet
 from services.dhcp.server import ProxyDhcp
 from tests.captures import all_captures, datagrams
 from tests.fakes.dhcp_client import Answer, message
+from tests.fakes.proxy_answers import respond
 from tests.fuzz.faults import Faults
 from tests.transcripts.wire import BOX, EVERYONE, plan
 
@@ -151,7 +152,7 @@ def answer_to(datagram: bytes, arrival: Arrival, profile: Profile) -> Reply | No
     planned = request if isinstance(request, Ignore) else plan(request)
     if isinstance(planned, Ignore):
         return None
-    reply = proxy.respond(read, BootPlan(planned.boot_file, profile), BOX, arrival)
+    reply = respond(read, BootPlan(planned.boot_file, profile), BOX, arrival)
     return None if isinstance(reply, Ignore) else reply
 
 

@@ -19,12 +19,18 @@ _PACKAGES = {
 
 
 def need(program: str) -> None:
-    """Skip the test, with the command that installs it, where `program` is not installed."""
+    """Skip the test, with the command that installs it, where `program` is not installed. In CI nothing is skipped."""
     if shutil.which(program, path=_PATH) is None:
-        pytest.skip(f"{program} is not installed: sudo apt install {_PACKAGES[program]}")
+        _missing(f"{program} is not installed: sudo apt install {_PACKAGES[program]}")
 
 
 def need_file(path: Path, package: str) -> None:
     """The same for a file of a package."""
     if not path.is_file():
-        pytest.skip(f"{path} is not there: sudo apt install {package}")
+        _missing(f"{path} is not there: sudo apt install {package}")
+
+
+def _missing(what: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)

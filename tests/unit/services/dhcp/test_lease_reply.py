@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from services.decision import Ignore
-from services.dhcp import packet, proxy
+from services.dhcp import packet
 from services.dhcp.lease import Information, Lease, LeaseGrant, Offer, Refusal, State
 from services.dhcp.lease_reply import NO_BOOT, BootFields, reply
 from services.dhcp.message import Arrival, Message
@@ -13,6 +13,7 @@ from services.dhcp.plan import BootPlan, Profile
 from services.dhcp.pool import AddressRange, Subnet
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import DISCOVER, INFORM, NOWHERE, REQUEST, Answer, firmware, message
+from tests.fakes.proxy_answers import respond
 
 BOX = IPv4Address("10.77.0.1")
 MAC = bytes.fromhex("52540077000a")
@@ -132,7 +133,7 @@ def boot_of(
     if http:
         options = [(c, b"HTTPClient:Arch:00016:UNDI:003000" if c == 60 else v) for c, v in options]
     arrival = Arrival(IPv4Address(NOWHERE), 68, 67)
-    offer = proxy.respond(asked(message(DISCOVER, MAC, options)), BootPlan(boot_file, profile), BOX, arrival)
+    offer = respond(asked(message(DISCOVER, MAC, options)), BootPlan(boot_file, profile), BOX, arrival)
     assert not isinstance(offer, Ignore)
     return BootFields.of(offer, ipxe=ipxe)
 

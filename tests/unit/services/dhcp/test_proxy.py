@@ -11,6 +11,7 @@ from services.dhcp import packet, proxy
 from services.dhcp.message import Arrival, Message, Reply
 from services.dhcp.plan import BootPlan
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
+from tests.fakes.proxy_answers import respond
 
 MAC = bytes.fromhex("525400aabb01")
 BOX = IPv4Address("10.77.0.1")
@@ -25,7 +26,7 @@ def read(datagram: bytes) -> Message:
 
 
 def offer(boot_file: str, datagram: bytes | None = None) -> Reply:
-    found = proxy.respond(read(datagram or message(DISCOVER, MAC, firmware(7))), BootPlan(boot_file), BOX, BROADCAST)
+    found = respond(read(datagram or message(DISCOVER, MAC, firmware(7))), BootPlan(boot_file), BOX, BROADCAST)
     assert isinstance(found, Reply)
     return found
 
@@ -56,7 +57,7 @@ def test_a_uuid_too_long_for_one_option_is_not_echoed() -> None:
 @settings(max_examples=200, deadline=None)
 def test_no_vendor_options_make_the_answer_fail(vendor_options: bytes) -> None:
     asked = message(REQUEST, MAC, [*firmware(0), (43, vendor_options)], ciaddr="10.77.0.134")
-    reply = proxy.respond(read(asked), BootPlan("x"), BOX, UNICAST)
+    reply = respond(read(asked), BootPlan("x"), BOX, UNICAST)
     assert isinstance(reply, Reply)
     echoed = Answer.parse(packet.encode(reply)).options[43]
     if echoed != b"\x06\x01\x08\xff":
@@ -79,7 +80,7 @@ def test_no_vendor_options_make_the_answer_fail(vendor_options: bytes) -> None:
 )
 def test_the_boot_item_is_found_among_other_sub_options(asked: str, echoed: str) -> None:
     datagram = message(REQUEST, MAC, [*firmware(0), (43, bytes.fromhex(asked))], ciaddr="10.77.0.134")
-    reply = proxy.respond(read(datagram), BootPlan("x"), BOX, UNICAST)
+    reply = respond(read(datagram), BootPlan("x"), BOX, UNICAST)
     assert isinstance(reply, Reply)
     assert reply.option(43).hex() == f"060108{echoed}ff"
 
@@ -88,7 +89,7 @@ def test_respond_refuses_for_the_same_reasons_as_classify() -> None:
     stranger = read(message(DISCOVER, MAC, firmware(10)))
     refusal = proxy.classify(stranger, BROADCAST)
     assert isinstance(refusal, Ignore)
-    assert proxy.respond(stranger, BootPlan("x"), BOX, BROADCAST) == refusal
+    assert respond(stranger, BootPlan("x"), BOX, BROADCAST) == refusal
 
 
 @pytest.mark.parametrize(
