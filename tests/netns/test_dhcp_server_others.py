@@ -173,7 +173,7 @@ def test_serve_waits_until_it_is_alone(box: Namespace, other: Namespace, tmp_pat
     refused = box.run(server.command, timeout=TIMEOUT, check=False)
     assert refused.returncode == 1
     assert f"error: another DHCP server answers: {THEIRS} on lan0, which offered 10.78.0.1" in refused.stderr
-    assert "hint: leave the addresses to it" in refused.stderr
+    assert "hint: let it give the addresses" in refused.stderr
     findings = json.loads(server.verb("doctor", "--json", check=False).stdout)["findings"]
     (found,) = [each for each in findings if each["check"] == "dhcp"]
     assert found["severity"] == "error"
