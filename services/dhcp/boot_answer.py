@@ -31,6 +31,7 @@ _Result = TypeVar("_Result")
 Step = tuple[_Result | Ignore, tuple[Event, ...]]
 
 _QUIET = (Reason.NOT_FOR_US, Reason.NOT_NETBOOT)
+_NOT_ALLOWED = Ignore(Reason.NOT_ALLOWED)
 
 
 def read(
@@ -57,7 +58,7 @@ def read(
     refusal = (Ignored("dhcp", str(mac), Reason.NOT_ALLOWED),) if boots else ()
     if leases_to is not None and leases_to(mac):
         return packet.decode(datagram), refusal
-    return Ignore(Reason.NOT_ALLOWED), refusal
+    return _NOT_ALLOWED, refusal
 
 
 def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) -> Step[BootRequest]:

@@ -75,7 +75,7 @@ def test_every_section() -> None:
         (SMALLEST + '[dhcp]\nmode = "server"', "/etc/c.toml:4: [dhcp] mode", "needs addresses: pool ="),
         (SMALLEST + '[dhcp]\npool = "10.0.0.9"\nlease_time = 5', "/etc/c.toml:5: [dhcp] lease_time", "seconds"),
         (SMALLEST + "[dhcp]\npool = 5", "/etc/c.toml:4: [dhcp] pool = 5", "text in quotes"),
-        (SMALLEST + '[dhcp]\npool = "10.0.0.0/24"', "/etc/c.toml:4: [dhcp] pool: '10.0.0.0/24' is no range", ""),
+        (SMALLEST + '[dhcp]\npool = "10.0.0.0/24"', "/etc/c.toml:4: [dhcp] pool: '10.0.0.0/24' is not a range", ""),
         (SMALLEST + '[dhcp]\npool = ["10.0.0.1-10.0.0.9", "10.0.0.9"]', "/etc/c.toml:4: [dhcp] pool", "overlaps"),
         (SMALLEST + '[dhcp]\npool = "10.0.0.0-10.0.255.255"', "/etc/c.toml:4: [dhcp] pool: at most 16,384", ""),
         (SMALLEST + '[dhcp]\nrouter = ["gw"]', "/etc/c.toml:4: [dhcp] router: 'gw' is no address", "10.88.0.1/24"),
