@@ -8,8 +8,8 @@ It takes three steps, because the box has to be asked in between what the client
 
 Each returns its result, or Ignore with the reason, and the events that belong to it. The events have to be reported
 before the next step is taken: what the box decides may depend on them. Ordinary DHCP traffic, which is not for this
-server, is ignored without an event. The PXE rules are in proxy.py, leases in leasing.py; sockets, duplicates and the
-time at which answers leave are server.py's.
+server, is ignored without an event. Not here: the PXE rules (proxy.py), leases (leasing.py), sockets, duplicates and
+timing (server.py).
 """
 
 from collections.abc import Callable
@@ -30,7 +30,8 @@ from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen
 _Result = TypeVar("_Result")
 Step = tuple[_Result | Ignore, tuple[Event, ...]]
 
-_QUIET = (Reason.NOT_FOR_US, Reason.NOT_NETBOOT)
+_UNREPORTED = (Reason.NOT_FOR_US, Reason.NOT_NETBOOT)
+_NOT_ALLOWED = Ignore(Reason.NOT_ALLOWED)
 
 
 def read(
@@ -43,8 +44,9 @@ def read(
 ) -> Step[Message]:
     """Read a client's datagram that reached our `address`, or the broadcast address of its network.
 
-    `allowed`: the client may boot. `leases_to` says of one that may not whether it may have an address here.
-    Ignore(MALFORMED): no DHCP request of an Ethernet client. Ignore(NOT_NETBOOT): BOOTP. Ignore(NOT_ALLOWED).
+    `allowed`: the client may boot. `leases_to` tells whether a client that may not boot gets an address here.
+    Ignore(MALFORMED): not a DHCP request of an Ethernet client. Ignore(NOT_NETBOOT): BOOTP without a message type.
+    Ignore(NOT_ALLOWED): the client may neither boot nor have an address.
     """
     mac = packet.peek(datagram)
     if isinstance(mac, Ignore):
@@ -57,7 +59,7 @@ def read(
     refusal = (Ignored("dhcp", str(mac), Reason.NOT_ALLOWED),) if boots else ()
     if leases_to is not None and leases_to(mac):
         return packet.decode(datagram), refusal
-    return Ignore(Reason.NOT_ALLOWED), refusal
+    return _NOT_ALLOWED, refusal
 
 
 def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) -> Step[BootRequest]:
@@ -111,7 +113,7 @@ def _observations(message: Message, arrival: Arrival, address: IPv4Address) -> t
 
 
 def _refusal(ignore: Ignore, message: Message, arrival: Arrival) -> tuple[Event, ...]:
-    if ignore.reason in _QUIET:
+    if ignore.reason in _UNREPORTED:
         return ()
     return (Ignored("dhcp", str(message.mac), ignore.reason, _description(message, arrival)),)
 
