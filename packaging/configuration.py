@@ -5,7 +5,7 @@ With it the program finds the interface and serves nobody. It says nothing of th
 
 import re
 
-from appliance.cli.config import _TEMPLATE
+from appliance.cli.config_template import TEMPLATE
 
 # What `config init` says of this machine, and what a file for all machines says in its place.
 _ELSEWHERE = {
@@ -17,7 +17,7 @@ _SETTING = re.compile(r"^(?=[a-z_]+ = )", re.MULTILINE)
 
 def text() -> str:
     """The file's text; valid as it is."""
-    template = _TEMPLATE
+    template = TEMPLATE
     for here, elsewhere in _ELSEWHERE.items():
         if here not in template:
             raise ValueError(f"the template of config init no longer says {here!r}")

@@ -2,19 +2,15 @@
 
 import os
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from appliance.cli.output import size
 from appliance.config.file import load
 from appliance.errors import UserError
-
-if TYPE_CHECKING:
-    from appliance.backup.restore import Restored
 
 app = typer.Typer()
 _BACKUP_EPILOG = """Examples: sudo netboot-appliance backup; sudo netboot-appliance backup /media/usb/box.tar.gz;
@@ -84,6 +80,7 @@ def restore(
     here knows about their boots is kept, if it can be read.
     """
     from appliance.backup.restore import restore as bring
+    from appliance.backup.to_do import remaining
 
     done = bring(file, context.obj, dry_run=dry_run)
     config, manifest = done.config, done.manifest
@@ -96,31 +93,9 @@ def restore(
         typer.echo(f"  {'would keep' if dry_run else 'kept'} what is known here about the PCs' boots")
     for kept in done.kept:
         typer.echo(f"  kept {kept}")
-    for remark in _remarks(done):
-        typer.echo(f"to do: {remark}")
+    for task in remaining(done):
+        typer.echo(f"to do: {task}")
     if dry_run:
         typer.echo("nothing was changed")
     else:
         typer.echo("next: netboot-appliance config check; systemctl start netboot-appliance")
-
-
-def _remarks(done: "Restored") -> Iterator[str]:
-    """What the backup cannot bring to this machine, and what it leaves to do."""
-    from appliance.network.interfaces import interfaces
-    from image.release import ReleaseError, current
-
-    try:
-        interfaces(done.config)
-    except UserError as error:
-        yield f"{error.message} ({error.hint})"
-    try:
-        if current(done.config.images) is None:
-            yield "no image is active; images are not in a backup: netboot-appliance image build"
-    except ReleaseError as error:
-        yield f"the active image is broken: {error} ({error.hint})"
-    if done.clients and not done.boots_kept:
-        yield "switch PCs off and on that were started after the backup was made: their exports are not in it"
-    if done.renumbered:
-        yield "exports have other numbers now; with NFS-Ganesha: systemctl restart nfs-ganesha"
-    if done.server:
-        yield f"netboot-appliance serve runs (process {done.server}): systemctl stop netboot-appliance"

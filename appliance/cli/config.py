@@ -1,27 +1,22 @@
 """`config`: the configuration file."""
 
-import grp
 import os
 import tempfile
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from appliance.boot.choices import boot_files, look
 from appliance.cli import config_dhcp
+from appliance.cli.config_template import TEMPLATE
 from appliance.cli.output import show_json
 from appliance.config import file as config
-from appliance.config.loaders import dialect
-from appliance.config.menu import release_of
+from appliance.doctor.configuration import service_group, warnings
 from appliance.errors import UserError
 from appliance.network.interfaces import found_interface
 from appliance.registry.server_lock import holder
-from image.bootfiles import BootFileError, original
 from services.linux.neighbours import interface_address
-from services.menus.menu import Dialect
 
 app = typer.Typer(name="config", help="The configuration file.", no_args_is_help=True)
 app.command("dhcp", epilog="Example: netboot-appliance config dhcp dnsmasq --way pxe")(config_dhcp.dhcp)
@@ -64,7 +59,7 @@ def _write(path: Path, text: str) -> None:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.") as file:
         file.write(text)
         file.flush()
-        if (group := _service_group()) is not None and os.geteuid() == 0:
+        if (group := service_group()) is not None and os.geteuid() == 0:
             os.fchown(file.fileno(), 0, group)
             os.fchmod(file.fileno(), 0o640)
         if replace:
@@ -82,13 +77,6 @@ def _says_nothing(path: Path) -> bool:
 def _is_empty(value: object) -> bool:
     """A section, however deep, in which no key is set."""
     return isinstance(value, dict) and all(map(_is_empty, value.values()))
-
-
-def _service_group() -> int | None:
-    try:
-        return grp.getgrnam(config.SERVICE_GROUP).gr_gid
-    except KeyError:
-        return None
 
 
 def _into_force(written: config.Config) -> str:
@@ -122,38 +110,8 @@ def check(context: typer.Context) -> None:
     typer.echo(f"exports   inside {', '.join(map(str, networks(found, served)))}")
     typer.echo(f"project   {found.project.url or 'none: the PCs will boot and wait'}")
     if found.written:
-        for warning in _warnings(found):
+        for warning in warnings(found):
             typer.echo(f"warning: {warning}", err=True)
-
-
-def _warnings(found: config.Config) -> Iterator[str]:
-    state = found.path.stat()
-    if (found.project.account_key or found.menu.password) and state.st_mode & 0o007:
-        yield f"everybody on this machine can read the account key and passwords in it: chmod o= {found.path}"
-    group = _service_group()
-    if group is not None and not (state.st_mode & 0o004 or (state.st_mode & 0o040 and state.st_gid == group)):
-        yield f"the service cannot read it: chgrp {config.SERVICE_GROUP} {found.path}; chmod 640 {found.path}"
-    for name in boot_files(found):
-        try:
-            original(name, found.boot.directory)
-        except BootFileError as error:
-            yield f"{error}; {error.hint}"
-    if (folder := found.boot.raspberry_pi) is not None and not folder.is_dir():
-        yield f"there is no folder {folder}; put the boot files of your Raspberry Pis there, readable for all"
-    yield from _menu_warnings(found)
-
-
-def _menu_warnings(found: config.Config) -> Iterator[str]:
-    menu = found.menu
-    releases = look(found, "", menu.entries).releases
-    for name in menu.entries:
-        if (release := release_of(name)) and release not in releases:
-            yield f"[menu] {name} is left out, there is no such release: netboot-appliance image list"
-    if "rescue" in menu.entries and "rescue" not in menu.locked:
-        yield "[menu] rescue is not locked: everybody at a PC gets a root shell there"
-    by_grub = any(dialect(name) is Dialect.GRUB for name in found.boot.names)
-    if menu.locked and by_grub and not menu.grub_password:
-        yield "[menu] grub_password is empty: PCs that boot with GRUB do not show the locked entries"
 
 
 @app.command(epilog="Example: netboot-appliance config show")
@@ -170,81 +128,7 @@ def _template(wanted: str | None) -> str:
         found = interface_address(wanted) if wanted else found_interface()
     except LookupError as error:
         raise UserError(str(error.args[0]), "name the interface to the PCs with --interface") from None
-    return _TEMPLATE.format(interface=found.name, address=found.address, network=found.address.network)
+    return TEMPLATE.format(interface=found.name, address=found.address, network=found.address.network)
 
 
 _NO_FILE = "there is no configuration file {path}; these are the defaults"
-
-_TEMPLATE = """\
-# netboot-appliance: the configuration. After a change: netboot-appliance config check, then
-# systemctl reload netboot-appliance (by hand: netboot-appliance reload). Lines with # show the defaults.
-
-[server]
-# The interface to the PCs. Found here: {interface} with {address}.
-interfaces = ["{interface}"]
-# data = "/var/lib/netboot-appliance"    # images, the PCs' work, the registry
-# http_port = 80
-
-[dhcp]
-# mode = "proxy"                         # "off" where another DHCP server has port 67: netboot-appliance config dhcp
-                                         # "server" where there is none: then give a pool; docs/dhcp.md
-# pool = []                              # addresses to give out: ["10.77.0.100-10.77.0.200"]
-# lease_time = 3600                      # seconds
-# router = []                            # told to PCs; "10.88.0.1/24" also names the network behind a relay
-# dns = []
-# ntp = []
-# static = []                            # one PC's own address: ["52:54:00:aa:bb:cc=10.77.0.50"]
-# unknown = "lease"                      # "ignore": PCs that may not boot get no address
-# force = false                          # true: start although another DHCP server answers
-
-[tftp]
-# ports = "shared"                       # all from port 69; "session": a port a transfer, for clients that insist on it
-
-[boot]
-# Boot loaders of your own are taken from here before those of Debian's packages; docs/booting.md.
-# directory = "/etc/netboot-appliance/loaders"
-
-[boot.loaders]
-# A file for each kind of firmware; "" refuses that kind.
-# bios = "undionly.kpxe"                 # "pxelinux.0" where HTTP is closed
-# uefi_x64 = "snponly.efi"               # "ipxe.efi" for cards on which this one hangs; "shimx64.efi": Secure Boot
-# uefi_ia32 = ""
-# uefi_arm64 = ""
-# raspberry_pi = ""                      # a folder with what Raspberry Pis ask for
-
-[menu]
-# What PCs may choose from: boinc, local, previous, memtest, rescue, reboot, image:RELEASE; docs/menu.md.
-# entries = ["boinc", "local", "reboot"]
-# default = "boinc"
-# timeout = 0                            # seconds that the menu waits; 0: there is none, the default boots at once
-# locked = []                            # entries that want the password: netboot-appliance menu password
-# password = ""                          # for iPXE
-# grub_password = ""                     # for GRUB (Secure Boot)
-
-[nfs]
-# Nothing is exported outside these networks. Default: those of the interfaces ({network}).
-# networks = ["{network}"]
-# backend = "auto"                       # auto, kernel or ganesha
-
-[project]
-# The BOINC project that every PC joins. The key is best a weak account key: it can only attach computers.
-# url = "https://www.worldcommunitygrid.org/"
-# account_key = "1234_0123456789abcdef0123456789abcdef"
-
-[boinc]
-# Where BOINC Manager may connect from. The passwords: netboot-appliance clients show MAC
-# management_hosts = []
-
-[boinc.preferences]
-# How much of a PC the work may take; the names are those of BOINC's global_prefs_override.xml.
-# max_ncpus_pct = 100.0
-# start_hour = 18.0
-# end_hour = 7.0
-
-[image]
-# What goes into the live system beside what it needs.
-# packages = []
-# firmware = false                       # non-free firmware, for network cards that want it
-# kernel_arguments = []
-# root = "nfs"                           # or "http": into each PC's memory; for some PCs: allow add --root
-"""

@@ -7,13 +7,15 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import IO
 
 from appliance.cli.main import run
 
+Run = Callable[..., "CompletedProcess[str]"]
+PROGRAM = Path(sys.executable).with_name("netboot-appliance")
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "80"}
 
 

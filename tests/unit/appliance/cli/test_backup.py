@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.appliance.cli.program import ENVIRONMENT, netboot_appliance
-from tests.unit.appliance.cli.test_cli import PROGRAM
+from tests.unit.appliance.cli.program import ENVIRONMENT, PROGRAM, netboot_appliance
 
 
 class Box:

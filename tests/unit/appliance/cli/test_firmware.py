@@ -11,9 +11,7 @@ from appliance.doctor import firmware
 from appliance.doctor.finding import Severity
 from appliance.registry.database import Client, Registry
 from services.ethernet import MacAddress, MacRange
-from tests.unit.appliance.cli.test_cli import Run, run
-
-__all__ = ["run"]
+from tests.unit.appliance.cli.program import Run
 
 USUAL, ADAPTED, REFUSING = (MacAddress.parse(f"52:54:00:00:00:0{n}") for n in (1, 2, 3))
 EDK2 = "52:54:00 PXEClient:Arch:00007:UNDI:003010 7"

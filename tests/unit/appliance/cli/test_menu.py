@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from appliance.boot import next_boot
-from appliance.cli.config import _menu_warnings
 from appliance.cli.main import app
 from appliance.config import menu_password
 from appliance.config.file import load
+from appliance.doctor.configuration import menu_warnings
 from appliance.errors import UserError
 from appliance.registry.database import Client, Registry
 from image import release
@@ -204,7 +204,7 @@ password = "{menu_password.scrypt("secret")}"
 [boot.loaders]
 uefi_x64 = "grubx64.efi"
 """)
-    warnings = list(_menu_warnings(load(box.data / "c.toml")))
+    warnings = list(menu_warnings(load(box.data / "c.toml")))
     assert [warning.split(":")[0] for warning in warnings] == [
         "[menu] image",
         "[menu] rescue is not locked",
@@ -212,7 +212,7 @@ uefi_x64 = "grubx64.efi"
     ]
     assert warnings[0].startswith(f"[menu] {gone} is left out")
     box.configure(MENU)
-    assert list(_menu_warnings(load(box.data / "c.toml"))) == []
+    assert list(menu_warnings(load(box.data / "c.toml"))) == []
 
 
 def nothing_running(box: Box) -> dict[str, object]:

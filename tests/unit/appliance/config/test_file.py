@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli.config import _TEMPLATE
+from appliance.cli.config_template import TEMPLATE
 from appliance.config.file import Config, load, locate, parse, redacted, tolerant
 from appliance.errors import UserError
 
@@ -130,7 +130,7 @@ def test_a_mistake_is_named_with_its_line_and_a_hint(text: str, message: str, hi
 
 
 def test_every_commented_line_of_the_template_is_valid() -> None:
-    text = _TEMPLATE.format(interface="eth0", address="10.0.0.1/24", network="10.0.0.0/24")
+    text = TEMPLATE.format(interface="eth0", address="10.0.0.1/24", network="10.0.0.0/24")
     lines = [re.sub(r"^# (\w+ = )", r"\1", line) for line in text.splitlines()]
     config = parse("\n".join(lines), HERE)
     assert config.project.account is not None

@@ -1,0 +1,19 @@
+"""The command line of a box of which nothing is there but its configuration."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.appliance.cli.program import ENVIRONMENT, Run, netboot_appliance
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    config = tmp_path / "c.toml"
+    config.write_text(f'[server]\ninterfaces = ["lo"]\ndata = "{tmp_path}/data"\n')
+
+    def call(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
+        return netboot_appliance("--config", config, *arguments, stdin=stdin, environment=ENVIRONMENT | environment)
+
+    return call
