@@ -1,4 +1,4 @@
-"""What a restored backup leaves to the administrator: what it cannot bring to this machine."""
+"""What is left to do after a restore: what a backup cannot bring to this machine."""
 
 from collections.abc import Iterator
 
@@ -16,12 +16,12 @@ def remaining(done: Restored) -> Iterator[str]:
         yield f"{error.message} ({error.hint})"
     try:
         if current(done.config.images) is None:
-            yield "no image is active; images are not in a backup: netboot-appliance image build"
+            yield "no image is active, and backups contain none; build one: netboot-appliance image build"
     except ReleaseError as error:
         yield f"the active image is broken: {error} ({error.hint})"
     if done.clients and not done.boots_kept:
-        yield "switch PCs off and on that were started after the backup was made: their exports are not in it"
+        yield "restart the PCs that were started after the backup was made: their exports are not in it"
     if done.renumbered:
-        yield "exports have other numbers now; with NFS-Ganesha: systemctl restart nfs-ganesha"
+        yield "the numbers of the exports have changed; with NFS-Ganesha: systemctl restart nfs-ganesha"
     if done.server:
-        yield f"netboot-appliance serve runs (process {done.server}): systemctl stop netboot-appliance"
+        yield f"netboot-appliance serve is running (process {done.server}): systemctl stop netboot-appliance"

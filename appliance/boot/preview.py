@@ -37,9 +37,7 @@ def _decide(config: Config, own: BootSettings, following: str, mac: MacAddress, 
     except ReleaseError as error:
         raise UserError(str(error), error.hint, code=1) from None
     if active is None:
-        raise UserError(
-            "no image is active, so nobody gets a menu", "make one with: netboot-appliance image build", code=1
-        )
+        raise UserError("no image is active, so nobody gets a menu", "build one: netboot-appliance image build", code=1)
 
     def live(release: str, rescue: bool) -> LiveBoot:
         return choices.live(config, address, mac, _HIDDEN, own.root, release, rescue=rescue)

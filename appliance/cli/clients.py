@@ -1,4 +1,4 @@
-"""`clients`: the PCs that have booted, and what each did."""
+"""`clients`: the PCs that have booted, and what each of them did."""
 
 import time
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli import firmware
-from appliance.cli.arguments import mac_address
+from appliance.cli.arguments import JSON, MAC, mac_address
 from appliance.cli.output import ago, moment, show_json, show_table, size
 from appliance.config.file import load
 from appliance.journal.timeline import CURES
@@ -16,15 +16,14 @@ from appliance.view.boots import BootView
 from appliance.view.clients import ClientDetails, ClientView
 from appliance.view.facts import gather_client, gather_clients
 
-app = typer.Typer(name="clients", help="The PCs that have booted at least once.", no_args_is_help=True)
+app = typer.Typer(name="clients", help="Show the PCs that have booted at least once.", no_args_is_help=True)
 app.command("forget", epilog=firmware.FORGET_EPILOG)(firmware.forget_)
-_JSON = typer.Option("--json", help="For scripts.")
 _BOOTS_SHOWN = 3
 
 
 @app.command("list", epilog="Example: netboot-appliance clients list")
-def list_(context: typer.Context, as_json: Annotated[bool, _JSON] = False) -> None:
-    """List the PCs, with their latest boot."""
+def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """List the PCs with their latest boots."""
     with Registry(load(context.obj).registry) as registry:
         known = gather_clients(registry)
     clients = views.view(known, time.time())
@@ -38,8 +37,8 @@ def list_(context: typer.Context, as_json: Annotated[bool, _JSON] = False) -> No
 @app.command(epilog="Example: netboot-appliance clients show 52:54:00:aa:bb:cc")
 def show(
     context: typer.Context,
-    mac: Annotated[str, typer.Argument(help="A MAC address.", show_default=False)],
-    as_json: Annotated[bool, _JSON] = False,
+    mac: Annotated[str, MAC],
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Show a PC: its GUI RPC password (for BOINC Manager), its state directory and its latest boots."""
     address = mac_address(mac)

@@ -18,7 +18,7 @@ from appliance.network.interfaces import found_interface
 from appliance.registry.server_lock import holder
 from services.linux.neighbours import interface_address
 
-app = typer.Typer(name="config", help="The configuration file.", no_args_is_help=True)
+app = typer.Typer(name="config", help="Write, check and show the configuration file.", no_args_is_help=True)
 app.command("dhcp", epilog="Example: netboot-appliance config dhcp dnsmasq --way pxe")(config_dhcp.dhcp)
 
 
@@ -26,12 +26,12 @@ app.command("dhcp", epilog="Example: netboot-appliance config dhcp dnsmasq --way
 def init(
     context: typer.Context,
     interface: Annotated[
-        str | None, typer.Option(help="The interface to the PCs; without it the one with the default route.")
+        str | None, typer.Option(help="The interface that leads to the PCs. Default: the one with the default route.")
     ] = None,
 ) -> None:
-    """Write a commented configuration with the interface and address that were found.
+    """Write a commented configuration file with the interface and address found here.
 
-    Never overwrites a file that says anything; the package's own, in which every setting is a comment, is replaced.
+    Never overwrites a file that sets anything. Replaces the package's own file, in which every setting is a comment.
     """
     path: Path = context.obj
     text = _template(interface)
@@ -45,7 +45,7 @@ def init(
         ) from None
     except OSError as error:
         raise UserError(
-            f"cannot write {path}: {error.strerror}", "run with sudo, or name another with --config"
+            f"cannot write {path}: {error.strerror}", "run with sudo, or name another file with --config"
         ) from None
     typer.echo(f"wrote {path}")
     typer.echo("next: fill in [project], then: netboot-appliance config check")
@@ -92,10 +92,10 @@ def _into_force(written: config.Config) -> str:
 
 
 @app.command(
-    epilog="Example: netboot-appliance config check. Exit code: 0 valid, 2 not, 1 valid but not on this machine now."
+    epilog="Example: netboot-appliance config check. Exit code: 0 valid, 1 valid but unusable here for now, 2 invalid."
 )
 def check(context: typer.Context) -> None:
-    """Say whether the configuration is valid, and what it means on this machine."""
+    """Check the configuration, and show what it means on this machine."""
     from appliance.dhcp.subnets import subnets
     from appliance.network.interfaces import interfaces, networks
 
@@ -103,7 +103,7 @@ def check(context: typer.Context) -> None:
     served = interfaces(found)
     typer.echo(f"{found.path} is valid" if found.written else _NO_FILE.format(path=found.path))
     for interface in served:
-        how = "" if found.server.interfaces else " (found; [server] interfaces names none)"
+        how = "" if found.server.interfaces else " (found; [server] interfaces is not set)"
         typer.echo(f"serves    {interface.name}, {interface.address}{how}")
     for subnet in subnets(found, served):
         typer.echo(f"leases    {subnet.size} addresses in {subnet.network}")
@@ -116,7 +116,7 @@ def check(context: typer.Context) -> None:
 
 @app.command(epilog="Example: netboot-appliance config show")
 def show(context: typer.Context) -> None:
-    """Print the effective configuration, defaults included, as JSON. The account key is not shown."""
+    """Print the effective configuration, including defaults, as JSON. Secrets are not shown."""
     found = config.load(context.obj)
     if not found.written:
         typer.echo(_NO_FILE.format(path=found.path), err=True)
@@ -127,7 +127,7 @@ def _template(wanted: str | None) -> str:
     try:
         found = interface_address(wanted) if wanted else found_interface()
     except LookupError as error:
-        raise UserError(str(error.args[0]), "name the interface to the PCs with --interface") from None
+        raise UserError(str(error.args[0]), "name the interface that leads to the PCs with --interface") from None
     return TEMPLATE.format(interface=found.name, address=found.address, network=found.address.network)
 
 

@@ -1,4 +1,4 @@
-"""`doctor`: look at the box and its segment, and say what is wrong and what to do about it."""
+"""`doctor`: find what is wrong with the box and its segment, and say what to do about it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli import doctor_probe
+from appliance.cli.arguments import JSON
 from appliance.cli.output import show_json
 from appliance.config.file import load
 from appliance.doctor.finding import Finding, Severity, error, exit_code, report, summary, worst
@@ -27,13 +28,11 @@ _MARKS = {Severity.OK: "ok      ", Severity.NOTE: "note    ", Severity.WARNING: 
     invoke_without_command=True,
     epilog="Exit code: 0 all well (or notes only), 1 warnings, 2 errors. Example: sudo netboot-appliance doctor",
 )
-def doctor(
-    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
-) -> None:
-    """Look for what keeps PCs from booting and computing, and say what to do about it.
+def doctor(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """Find what keeps PCs from booting or computing, and say what to do about it.
 
     Checks ports, interface, firewall, NFS, image, disk, clock, and who else answers DHCP on the segment. Changes
-    nothing: sends three DHCP DISCOVERs of random MAC addresses by each interface, and takes no lease. Needs root.
+    nothing: sends three DHCP DISCOVERs from random MAC addresses on each interface, and takes no lease. Needs root.
     """
     if context.invoked_subcommand is not None:
         return
@@ -57,7 +56,7 @@ def _find(path: Path) -> Iterator[Finding]:
     try:
         config = load(path)
     except UserError as wrong:
-        yield error("configuration", wrong.message, "without it nothing else can be looked at", wrong.hint)
+        yield error("configuration", wrong.message, "nothing else can be checked without it", wrong.hint)
         return
     try:
         config = settled(config)

@@ -1,4 +1,4 @@
-"""`image build`: builds here, or has systemd's unit build and follows it; the terminal shows the same."""
+"""`image build`: builds here or follows systemd's unit, and shows the progress either way."""
 
 import sys
 from typing import Annotated
@@ -18,23 +18,25 @@ from image.release import ReleaseError
 
 def build(
     context: typer.Context,
-    force: Annotated[bool, typer.Option("--force", help="Also when this recipe has been built already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Build even if this recipe has been built already.")] = False,
     update: Annotated[
-        bool, typer.Option("--update", help="Take Debian's updates: a new release if a package has changed.")
+        bool, typer.Option("--update", help="Take Debian's updates: make a new release if a package has changed.")
     ] = False,
     here: Annotated[bool, typer.Option("--here", hidden=True)] = False,
 ) -> None:
-    """Build the live system with Debian's live-build and make it the active release. Takes some minutes.
+    """Build the live system with Debian's live-build and make it the active release. Takes several minutes.
 
-    On a server, systemd's netboot-appliance-image.service builds, and this shows what it does: Ctrl-C or a lost
-    connection leave the build running, and the same command follows it again.
+    On a server, systemd's netboot-appliance-image.service does the build, and this command shows its progress: Ctrl-C
+    or a lost connection leaves the build running, and the same command follows it again.
     """
     again = When.ALWAYS if force else When.UPDATED if update else When.NEVER
     wanted = request(load(context.obj), context.obj, again, inside_unit=here)
     if wanted.joins:
         typer.echo(f"a build is running ({UNIT}): following it", err=True)
     elif wanted.existing:
-        typer.echo(f"release {wanted.existing.id} was built from this recipe already (again: image build --force)")
+        typer.echo(
+            f"release {wanted.existing.id} was already built from this recipe (to build it again: image build --force)"
+        )
     try:
         with _ProgressDisplay() as display:
             result = wanted.run(display.report)
@@ -45,14 +47,14 @@ def build(
         raise UserError(str(error), error.hint) from None
     except KeyboardInterrupt:
         if wanted.builder is Builder.UNIT:
-            typer.echo(f"the build goes on in {UNIT}", err=True)
+            typer.echo(f"the build continues in {UNIT}", err=True)
             typer.echo("follow it again: netboot-appliance image build", err=True)
             typer.echo(f"stop it: systemctl stop {UNIT.removesuffix('.service')}", err=True)
             raise typer.Exit(130) from None
         raise UserError("the build was interrupted", "the active release is unchanged", code=130) from None
     made = result.release
     if result.active != made.id:
-        typer.echo(f"not active: the active release is {result.active or 'none'}; image activate {made.id}")
+        typer.echo(f"not active: the active release is {result.active or 'none'}; to switch: image activate {made.id}")
     elif result.unchanged:
         typer.echo(f"no package has changed: release {made.id} stays active")
     else:
@@ -60,7 +62,7 @@ def build(
 
 
 class _ProgressDisplay:
-    """Shows a build's progress: a moving line on a terminal, one line a stage elsewhere."""
+    """Shows a build's progress: a moving line on a terminal, one line per stage elsewhere."""
 
     def __init__(self) -> None:
         self.elapsed = 0.0

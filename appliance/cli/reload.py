@@ -1,4 +1,4 @@
-"""`reload`: have the running server read its configuration again, and say what came of it."""
+"""`reload`: make the running server read its configuration again, and print the result."""
 
 import typer
 
@@ -11,11 +11,11 @@ app = typer.Typer()
 
 @app.command(epilog="Example: sudo netboot-appliance reload (systemctl reload netboot-appliance does the same)")
 def reload(context: typer.Context) -> None:
-    """Have the running server read its configuration again. What does not load changes nothing.
+    """Make the running server read its configuration again. If it is not valid, nothing changes.
 
-    Exit code 0: the new configuration is in force. 1: it was rejected, the old one stays. 3: no server runs.
+    Exit code: 0 the new configuration is in force, 1 it was rejected and the old one stays, 3 no server is running.
     """
-    # What is wrong with the file is for the server to say, which then shows it in `status` as well.
+    # If the file is wrong, the server says so: then `status` shows it as well.
     config = tolerant(context.obj)
     result = request_reload(config)
     if result.error:

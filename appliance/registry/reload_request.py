@@ -22,15 +22,17 @@ def request_reload(config: Config) -> ReloadResult:
     pid = holder(config.registry)
     if pid is None:
         raise UserError(
-            f"no server runs on {config.server.data}",
-            "start it: systemctl start netboot-appliance; after a change of [server] data: restart it",
+            "the server is not running",
+            "start it: systemctl start netboot-appliance; if you have changed [server] data, restart it",
             code=3,
         )
     begun = time.monotonic()
     try:
         os.kill(pid, signal.SIGHUP)
     except PermissionError:
-        raise UserError(f"cannot signal the server (process {pid}): it is another user's", "run with sudo", 1) from None
+        raise UserError(
+            f"cannot signal the server (process {pid}): it belongs to another user", "run with sudo", 1
+        ) from None
     except ProcessLookupError:
         raise _stopped() from None
     return _result(config.registry, pid, begun)
@@ -47,11 +49,11 @@ def _result(path: Path, pid: int, begun: float) -> ReloadResult:
                 raise _stopped()
             time.sleep(_LOOK_SECONDS)
     raise UserError(
-        f"the server (process {pid}) has not said within {_WAIT_SECONDS:.0f} s what came of the reload",
-        "look at its log: journalctl -u netboot-appliance",
+        f"the server (process {pid}) has not reported the result of the reload within {_WAIT_SECONDS:.0f} s",
+        "see its log: journalctl -u netboot-appliance",
         code=1,
     )
 
 
 def _stopped() -> UserError:
-    return UserError("the server has just stopped", "look why: systemctl status netboot-appliance", code=3)
+    return UserError("the server has just stopped", "find out why: systemctl status netboot-appliance", code=3)

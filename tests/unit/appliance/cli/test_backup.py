@@ -77,7 +77,7 @@ def test_to_another_program_that_has_ended(box: Box) -> None:
     os.close(writing)
     assert (done.returncode, done.stderr) == (
         1,
-        "error: the backup is not complete: Broken pipe\nhint: it cannot be used\n",
+        "error: the backup is incomplete: Broken pipe\nhint: do not use it\n",
     )
 
 
@@ -87,7 +87,7 @@ def test_not_to_a_terminal(box: Box) -> None:
     os.close(primary)
     os.close(terminal)
     assert done.returncode == 2
-    assert "a backup is not for a terminal" in done.stderr
+    assert "a backup cannot be written to a terminal" in done.stderr
 
 
 def test_a_damaged_registry_is_one_message_with_a_hint_for_every_verb(box: Box) -> None:

@@ -11,9 +11,9 @@ from tests.unit.appliance.cli.program import Run
         (("clients", "show", "52:54:00:00:00:09"), "has not booted yet"),
         (("clients", "show", "x"), "is not a MAC address"),
         (("clients", "forget", "x"), "is not a MAC address"),
-        (("clients", "forget", "52:54:00:00:00:09"), "nothing was learned of 52:54:00:00:00:09"),
-        (("clients", "forget"), "name a MAC address, or give --all"),
-        (("clients", "forget", "52:54:00:00:00:09", "--all"), "name a MAC address, or give --all"),
+        (("clients", "forget", "52:54:00:00:00:09"), "nothing was learned about 52:54:00:00:00:09"),
+        (("clients", "forget"), "name a MAC address or use --all"),
+        (("clients", "forget", "52:54:00:00:00:09", "--all"), "name a MAC address or use --all"),
     ],
 )
 def test_bad_input_is_one_message_with_a_hint_and_exit_code_2(run: Run, arguments: tuple[str, ...], words: str) -> None:

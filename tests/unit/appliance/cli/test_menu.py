@@ -113,8 +113,8 @@ def test_what_the_loader_would_read_has_no_secrets(box: Box, dialect: str, monke
         (("menu", "show", "--dialect", "lilo"), "there is no dialect 'lilo'"),
         (("boot", "next", PC, "local"), "is not allowed; nothing was changed"),
         (("boot", "next", PC, "disk"), "'disk' is no entry of the menu"),
-        (("boot", "next", PC), "name an entry, or give --clear"),
-        (("boot", "next", PC, "local", "--clear"), "name an entry, or give --clear"),
+        (("boot", "next", PC), "name an entry or use --clear"),
+        (("boot", "next", PC, "local", "--clear"), "name an entry or use --clear"),
         (("allow", "add", PC, "--default", "disk"), "'disk' is no entry of the menu"),
         (("allow", "add", PC, "--default", "rescue"), "rescue is locked in [menu]"),
         (("allow", "add", PC, "--timeout", "-1"), "whole seconds"),
@@ -138,8 +138,8 @@ def test_boot_next(box: Box) -> None:
     assert "default   rescue (boot next)" in shown
     assert "timeout   0: no menu is shown, the default starts at once (boot next)" in shown
     assert nothing_running(box)["next_boots"] == [{"mac": PC, "entry": "rescue", "taken": False}]
-    assert box.run("boot", "next", PC, "--clear") == f"{PC} boots as ever\n"
-    assert box.run("boot", "next", PC, "--clear") == f"nothing was asked for the next boot of {PC}\n"
+    assert box.run("boot", "next", PC, "--clear") == f"{PC} boots normally\n"
+    assert box.run("boot", "next", PC, "--clear") == f"no entry was set for the next boot of {PC}\n"
     assert nothing_running(box)["next_boots"] == []
 
 
@@ -176,7 +176,7 @@ def test_what_a_range_boots_is_shown_and_survives_export_and_import(box: Box) ->
     text = box.run("allow", "export")
     assert text == "52:54:00:00:00:00/24  default=local timeout=5  room\n"
     again = box.run("allow", "add", "52:54:00:*", "--label", "room")
-    assert again == "52:54:00:00:00:00/24 was allowed already; it boots as configured now\n"
+    assert again == "52:54:00:00:00:00/24 was already allowed; it now boots as configured\n"
     box.run("allow", "import", "-", stdin=text)
     assert box.run("allow", "export") == text
 

@@ -72,7 +72,7 @@ def test_the_files_of_raspberry_pis_are_a_folder_that_is_served_where_it_is(tmp_
     assert config.boot.raspberry_pi == tmp_path / "pi"
     assert "pi" not in config.boot.names
     assert list(warnings(config)) == [
-        f"there is no folder {tmp_path}/pi; put the boot files of your Raspberry Pis there, readable for all"
+        f"there is no folder {tmp_path}/pi; put the boot files of your Raspberry Pis there, readable by everybody"
     ]
     (tmp_path / "pi").mkdir()
     assert list(warnings(config)) == []
