@@ -1,13 +1,13 @@
-"""Prints the configuration that a package brings: the one of `config init` with every setting as a comment.
+"""Prints the configuration file of the package: that of `config init`, with every setting as a comment.
 
-With it the program finds the interface and serves nobody. It says nothing of the machine that it is printed on.
+With it the program finds the interface and serves nobody. It says nothing about the machine that it is printed on.
 """
 
 import re
 
 from appliance.cli.config_template import TEMPLATE
 
-# What `config init` says of this machine, and what a file for all machines says in its place.
+# What `config init` says about this machine, and what a file for all machines says instead.
 _ELSEWHERE = {
     "Found here: {interface} with {address}.": "Without this line: the only one, or the one with the default route.",
     " ({network})": "",

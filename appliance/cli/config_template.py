@@ -20,13 +20,13 @@ interfaces = ["{interface}"]
 # ntp = []
 # static = []                            # one PC's own address: ["52:54:00:aa:bb:cc=10.77.0.50"]
 # unknown = "lease"                      # "ignore": PCs that may not boot get no address
-# force = false                          # true: start although another DHCP server answers
+# force = false                          # true: start even if another DHCP server answers
 
 [tftp]
-# ports = "shared"                       # all from port 69; "session": a port a transfer, for clients that insist on it
+# ports = "shared"                       # all from port 69; "session": a port per transfer, for clients that need it
 
 [boot]
-# Boot loaders of your own are taken from here before those of Debian's packages; docs/booting.md.
+# Your own boot loaders in this directory take precedence over those of Debian's packages; docs/booting.md.
 # directory = "/etc/netboot-appliance/loaders"
 
 [boot.loaders]
@@ -35,14 +35,14 @@ interfaces = ["{interface}"]
 # uefi_x64 = "snponly.efi"               # "ipxe.efi" for cards on which this one hangs; "shimx64.efi": Secure Boot
 # uefi_ia32 = ""
 # uefi_arm64 = ""
-# raspberry_pi = ""                      # a folder with what Raspberry Pis ask for
+# raspberry_pi = ""                      # a folder with the files that Raspberry Pis ask for
 
 [menu]
 # What PCs may choose from: boinc, local, previous, memtest, rescue, reboot, image:RELEASE; docs/menu.md.
 # entries = ["boinc", "local", "reboot"]
 # default = "boinc"
-# timeout = 0                            # seconds that the menu waits; 0: there is none, the default boots at once
-# locked = []                            # entries that want the password: netboot-appliance menu password
+# timeout = 0                            # seconds to show the menu; 0: no menu, the default boots at once
+# locked = []                            # entries that need the password: netboot-appliance menu password
 # password = ""                          # for iPXE
 # grub_password = ""                     # for GRUB (Secure Boot)
 
@@ -52,7 +52,7 @@ interfaces = ["{interface}"]
 # backend = "auto"                       # auto, kernel or ganesha
 
 [project]
-# The BOINC project that every PC joins. The key is best a weak account key: it can only attach computers.
+# The BOINC project that every PC joins. Preferably use a weak account key: it can only attach computers.
 # url = "https://www.worldcommunitygrid.org/"
 # account_key = "1234_0123456789abcdef0123456789abcdef"
 
@@ -61,15 +61,15 @@ interfaces = ["{interface}"]
 # management_hosts = []
 
 [boinc.preferences]
-# How much of a PC the work may take; the names are those of BOINC's global_prefs_override.xml.
+# How much of a PC the work may use; the names are those of BOINC's global_prefs_override.xml.
 # max_ncpus_pct = 100.0
 # start_hour = 18.0
 # end_hour = 7.0
 
 [image]
-# What goes into the live system beside what it needs.
+# What goes into the live system besides what it needs.
 # packages = []
-# firmware = false                       # non-free firmware, for network cards that want it
+# firmware = false                       # non-free firmware, for network cards that need it
 # kernel_arguments = []
 # root = "nfs"                           # or "http": into each PC's memory; for some PCs: allow add --root
 """

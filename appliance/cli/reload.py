@@ -13,7 +13,8 @@ app = typer.Typer()
 def reload(context: typer.Context) -> None:
     """Make the running server read its configuration again. If it is not valid, nothing changes.
 
-    Exit code: 0 the new configuration is in force, 1 it was rejected and the old one stays, 3 no server is running.
+    Exit code: 0 if the new configuration is in force, 1 if it was rejected and the old one stays, 3 if no server is
+    running.
     """
     # If the file is wrong, the server says so: then `status` shows it as well.
     config = tolerant(context.obj)

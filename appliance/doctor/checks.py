@@ -1,6 +1,6 @@
-"""The doctor's checks in their order, run side by side: none of them can hang or end the others.
+"""The doctor's checks, in order, run side by side: none can hang or stop the others. Prints nothing.
 
-Each check is a function that looks and judges; its own failure becomes a finding. Prints nothing.
+Each check is a function that looks and judges. If it fails itself, that becomes a finding.
 """
 
 import queue
@@ -39,7 +39,7 @@ _REGISTRY_SECONDS = 15.0  # SQLite itself waits 10 s for a lock
 
 @dataclass(frozen=True)
 class Check:
-    """A name for people and scripts, what does it, and the seconds it may take."""
+    """A check's name for people and scripts, the function, and the seconds it may take."""
 
     name: str
     run: Callable[[], Sequence[Finding]]
@@ -47,7 +47,7 @@ class Check:
 
 
 def all_checks(config: Config) -> list[Check]:
-    """Every check of the box that `config` describes, the causes before what they cause."""
+    """Every check of the box that `config` describes, causes before their effects."""
     return [
         Check("privileges", partial(privileges.check, config)),
         Check("configuration", partial(settings.check_configuration, config)),
@@ -70,18 +70,20 @@ def all_checks(config: Config) -> list[Check]:
 
 
 def run(checks: Sequence[Check]) -> Iterator[Finding]:
-    """Start all checks at once; yield their findings in the order of `checks`, each as soon as it is its turn."""
+    """Start all checks at once; yield their findings in the order of `checks`, each as soon as possible."""
     answers: list[queue.SimpleQueue[Sequence[Finding]]] = []
     for check in checks:
         answers.append(queue.SimpleQueue())
-        # A daemon thread: one that hangs in the kernel must not keep the process from ending.
+        # Daemon threads: one that hangs in the kernel must not keep the process alive.
         threading.Thread(target=lambda c=check, a=answers[-1]: a.put(_findings(c)), daemon=True).start()
     begun = time.monotonic()
     for check, answer in zip(checks, answers, strict=True):
         try:
             yield from answer.get(timeout=max(0.0, begun + check.seconds - time.monotonic()))
         except queue.Empty:
-            yield unchecked(check.name, f"it took longer than {check.seconds:.0f} s", "look why the machine is slow")
+            yield unchecked(
+                check.name, f"it took longer than {check.seconds:.0f} s", "find out why the machine is slow"
+            )
 
 
 def _findings(check: Check) -> Sequence[Finding]:
@@ -95,5 +97,5 @@ def _findings(check: Check) -> Sequence[Finding]:
         return [unchecked(check.name, str(error))]
     except Exception as error:
         return [
-            unchecked(check.name, f"{type(error).__name__}: {error}", "please report this: it is a fault of the doctor")
+            unchecked(check.name, f"{type(error).__name__}: {error}", "please report this: it is a bug in the doctor")
         ]

@@ -43,7 +43,7 @@ def test_a_sound_interface() -> None:
     ("found", "check", "severity", "what", "do"),
     [
         (link(name="eth7"), "interface", Severity.ERROR, "there is no interface lan0; there are: eth7", "interfaces"),
-        (link(mac=None), "interface", Severity.ERROR, "lan0 is no Ethernet interface", "interfaces"),
+        (link(mac=None), "interface", Severity.ERROR, "lan0 is not an Ethernet interface", "interfaces"),
         (link(up=False, carrier=False), "interface", Severity.ERROR, "lan0 is down", "ip link set lan0 up"),
         (link(carrier=False), "interface", Severity.ERROR, "lan0 has no link", "cable"),
         (link(addresses=()), "address", Severity.ERROR, "lan0 has no IPv4 address", "fixed address"),
@@ -134,7 +134,7 @@ def test_another_address_protocol_or_port_is_nobodys_business(other: Listener) -
 def test_a_server_that_lost_a_port_is_found() -> None:
     findings = ports.judge(PORTS, OURS[1:], SERVER)
     (fault,) = [finding for finding in findings if finding.severity is not Severity.OK]
-    assert fault.what == "the server runs, but does not listen on UDP port 67 (DHCP)"
+    assert fault.what == "the server is running, but does not listen on UDP port 67 (DHCP)"
     assert fault.severity is Severity.ERROR
 
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from appliance.doctor.finding import Finding, Severity
-from appliance.doctor.segment import asked, judge, judge_alone
+from appliance.doctor.segment import boot_server_of, judge, judge_alone
 from services.ethernet import MacAddress
 from services.probe.find_servers_raw import HeardServer, Port4011
 from services.probe.firmware import Agent
@@ -71,9 +71,9 @@ def test_a_lease_with_option_60(listens: Port4011, severity: Severity, said: str
 
 
 def test_firmware_asks_siaddr_then_the_server_then_the_sender() -> None:
-    assert asked(heard(replace(LEASE, siaddr=OTHER))) == OTHER
-    assert asked(heard(LEASE)) == SITE
-    assert asked(heard(replace(LEASE, options={}), OTHER)) == OTHER
+    assert boot_server_of(heard(replace(LEASE, siaddr=OTHER))) == OTHER
+    assert boot_server_of(heard(LEASE)) == SITE
+    assert boot_server_of(heard(replace(LEASE, options={}), OTHER)) == OTHER
 
 
 def test_ipxe_told_to_ignore_proxies() -> None:
