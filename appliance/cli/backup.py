@@ -38,8 +38,8 @@ def backup(
     from appliance.backup import archive as backups
 
     config = load(context.obj)
-    aside = file == "-"
-    if aside:
+    to_stdout = file == "-"
+    if to_stdout:
         if sys.stdout.isatty():
             raise UserError(
                 "a backup cannot be written to a terminal", "redirect it: netboot-appliance backup - > FILE"
@@ -56,17 +56,17 @@ def backup(
         target = Path(file or backups.default_name(datetime.now(UTC)))
         contents = backups.create(config, target)
         what = f"{target} ({size(target.stat().st_size)})"
-    typer.echo(f"wrote {what}", err=aside)
+    typer.echo(f"wrote {what}", err=to_stdout)
     counts = f"allowlist entries: {contents.entries:,}, PCs: {contents.clients:,}"
     about = {
         backups.ALLOWLIST: "for reading; `restore` uses the registry",
         backups.REGISTRY: f"schema {contents.manifest.schema}; {counts}",
     }
     for name, count in contents.files.items():
-        typer.echo(f"  {name:17} {size(count):>9}  {about.get(name, '')}".rstrip(), err=aside)
+        typer.echo(f"  {name:17} {size(count):>9}  {about.get(name, '')}".rstrip(), err=to_stdout)
     if backups.CONFIG not in contents.files:
-        typer.echo(f"  (there is no {config.path}: the box runs with the defaults)", err=aside)
-    typer.echo("It contains the account key and the PCs' passwords: keep it where only you can read it.", err=aside)
+        typer.echo(f"  (there is no {config.path}: the box runs with the defaults)", err=to_stdout)
+    typer.echo("It contains the account key and the PCs' passwords: keep it where only you can read it.", err=to_stdout)
 
 
 @app.command(epilog=_RESTORE_EPILOG)
@@ -81,10 +81,10 @@ def restore(
     stay, and so does the PCs' BOINC state, which must never go back to an older one. PCs that are computing carry on:
     what the registry here knows about their boots is kept, if it can be read.
     """
-    from appliance.backup.restore import restore as bring
+    from appliance.backup.restore import restore as restore_backup
     from appliance.backup.to_do import remaining
 
-    done = bring(file, context.obj, dry_run=dry_run)
+    done = restore_backup(file, context.obj, dry_run=dry_run)
     config, manifest = done.config, done.manifest
     typer.echo(
         f"backup of {manifest.host}, made {manifest.made} (version {manifest.version}, schema {manifest.schema})"

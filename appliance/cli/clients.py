@@ -65,8 +65,8 @@ def _show(client: ClientDetails) -> None:
     typer.echo(f"MAC                {client.client.mac}")
     typer.echo(f"host name          {client.host_name}")
     typer.echo(f"allowed            {f'by {client.allowed_by}' if client.allowed_by else 'no longer'}")
-    if following := client.next_boot:
-        typer.echo(f"next boot          {following.entry}{' (under way)' if following.taken else ''}")
+    if upcoming := client.next_boot:
+        typer.echo(f"next boot          {upcoming.entry}{' (under way)' if upcoming.taken else ''}")
     typer.echo(f"first seen         {moment(client.client.first_seen)}")
     typer.echo(f"GUI RPC password   {client.gui_rpc_password}")
     typer.echo(f"state directory    {client.state}")

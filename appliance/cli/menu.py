@@ -43,14 +43,14 @@ def show(
     client = _ANY if mac is None else mac_address(mac)
     with Registry(config.registry) as registry:
         entry = registry.allowlist().decide(client) if mac else None
-        following = next((n.entry for n in next_boot.all_of(registry) if n.mac == client and not n.taken), "")
+        next_entry = next((n.entry for n in next_boot.all_of(registry) if n.mac == client and not n.taken), "")
     if mac and entry is None:
         raise UserError(f"{client} is not allowed: it gets no menu", f"allow it: netboot-appliance allow add {client}")
     own = entry.settings if entry else BootSettings()
     if dialect:
-        typer.echo(script(config, own, following, client, _DIALECTS[dialect]), nl=False)
+        typer.echo(script(config, own, next_entry, client, _DIALECTS[dialect]), nl=False)
         return
-    shown = views.view(preview(config, own, following, client), own.root or config.image.root)
+    shown = views.view(preview(config, own, next_entry, client), own.root or config.image.root)
     if as_json:
         show_json(shown)
     else:

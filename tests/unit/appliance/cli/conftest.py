@@ -1,4 +1,4 @@
-"""The command line of a box of which nothing is there but its configuration."""
+"""The command line of a box that has nothing but its configuration."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`netboot-appliance` as a process of its own without the half second of its start: a fork of this one, with it loaded.
+"""`netboot-appliance` as a process of its own, without the half second that it takes to start: a fork of this process.
 
 Arguments, environment, standard streams and exit code are those of the real program.
 """
@@ -25,7 +25,7 @@ def netboot_appliance(
     environment: Mapping[str, str] = ENVIRONMENT,
     cwd: Path | None = None,
 ) -> CompletedProcess[str]:
-    """Run the program; `environment` is all that it has."""
+    """Run the program with exactly this `environment`."""
     words = ["netboot-appliance", *map(str, arguments)]
     with tempfile.TemporaryFile("w+") as read, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         read.write(stdin)
@@ -41,7 +41,7 @@ def netboot_appliance(
 
 
 def _become(words: list[str], environment: Mapping[str, str], cwd: Path | None, streams: tuple[IO[str], ...]) -> None:
-    """Be the program; never returns."""
+    """Become the program; never returns."""
     code = 1
     try:
         for number, stream in enumerate(streams):

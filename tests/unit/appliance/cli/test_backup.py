@@ -14,7 +14,7 @@ from tests.unit.appliance.cli.program import ENVIRONMENT, PROGRAM, netboot_appli
 
 
 class Box:
-    """A box of which nothing is there but its configuration."""
+    """A box that has nothing but its configuration."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -79,7 +79,7 @@ def test_the_preview_tells_where_each_thing_comes_from(box: Box) -> None:
     assert (facts["default"], facts["default_from"]) == ("local", "its range")
     assert (facts["timeout"], facts["timeout_from"], facts["root"]) == (10, "[menu]", "http")
     assert facts["missing"] == ["memtest: apt-get install memtest86+, and restart the server"]
-    assert json.loads(box.run("menu", "show", "--json"))["default"] == "boinc", "who is of no range"
+    assert json.loads(box.run("menu", "show", "--json"))["default"] == "boinc", "it belongs to no range"
 
 
 def test_without_a_configuration_there_is_no_menu(box: Box) -> None:

@@ -1,4 +1,4 @@
-"""What the doctor says of firmware that takes no standard offer."""
+"""What the doctor says about firmware that does not accept the standard offer."""
 
 import pytest
 
@@ -62,5 +62,5 @@ def test_a_room_of_one_firmware_is_one_finding() -> None:
     assert found.what.endswith("00:00:00:00:00:09 and 20 more (status)")
 
 
-def test_nothing_known_is_well() -> None:
+def test_nothing_known_is_fine() -> None:
     assert [found.severity for found in firmware.judge([])] == [Severity.OK]

@@ -1,4 +1,4 @@
-"""What the doctor judges of the kernel's limits."""
+"""How the doctor judges the kernel's limits."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from appliance.config.file import Config
 from appliance.doctor import kernel
 from appliance.doctor.finding import Severity
 
-# What Linux has by itself.
+# Linux's own defaults.
 NEIGHBOURS, BUFFER = 512, 212_992
 
 

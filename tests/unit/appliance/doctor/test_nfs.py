@@ -1,4 +1,4 @@
-"""What the doctor judges of the NFS server and its exports."""
+"""How the doctor judges the NFS server and its exports."""
 
 from ipaddress import IPv4Address
 
