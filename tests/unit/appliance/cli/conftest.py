@@ -1,10 +1,11 @@
-"""The command line of a box that has nothing but its configuration."""
+"""The command line of a box that has nothing but its configuration, and of one with releases."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.unit.appliance.cli.box_with_releases import BoxWithReleases
 from tests.unit.appliance.cli.program import ENVIRONMENT, Run, netboot_appliance
 
 
@@ -17,3 +18,8 @@ def run(tmp_path: Path) -> Run:
         return netboot_appliance("--config", config, *arguments, stdin=stdin, environment=ENVIRONMENT | environment)
 
     return call
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> BoxWithReleases:
+    return BoxWithReleases(tmp_path)

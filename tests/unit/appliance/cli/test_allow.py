@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.errors import UserError
+from tests.unit.appliance.cli.box_with_releases import PC, BoxWithReleases
 from tests.unit.appliance.cli.program import Run
 
 
@@ -102,3 +104,37 @@ def test_a_broken_editor_changes_nothing(run: Run) -> None:
     done = run("allow", "edit", EDITOR="/bin/false")
     assert done.returncode == 2
     assert "the editor '/bin/false' failed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("allow", "add", PC, "--default", "disk"), "'disk' is no entry of the menu"),
+        (("allow", "add", PC, "--default", "rescue"), "rescue is locked in [menu]"),
+        (("allow", "add", PC, "--timeout", "-1"), "whole seconds"),
+        (("allow", "add", PC, "--timeout", "9999"), "timeout: seconds from 0 (no menu) to 3600"),
+        (("allow", "add", PC, "--root", "tftp"), "root=tftp: one of nfs, http"),
+        (("allow", "add", PC, "--label", "root=http"), "a label does not begin with a setting"),
+    ],
+)
+def test_bad_settings(box: BoxWithReleases, arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        box.run(*arguments)
+    assert words in caught.value.message
+    assert caught.value.code == 2
+    assert box.run("allow", "export") == ""
+
+
+def test_what_a_range_boots_is_shown_and_survives_export_and_import(box: BoxWithReleases) -> None:
+    added = box.run("allow", "add", "52:54:00:*", "--label", "room", "--default", "local", "--timeout", "5")
+    assert added == ("allowed 52:54:00:00:00:00/24 (room): 16,777,216 addresses; boots with default=local timeout=5\n")
+    assert box.run("allow", "check", PC).endswith("(room); boots with default=local timeout=5\n")
+    listed = json.loads(box.run("allow", "list", "--json"))[0]
+    assert (listed["default"], listed["timeout"], listed["root"]) == ("local", 5, None)
+    assert "default=local timeout=5" in box.run("allow", "list")
+    text = box.run("allow", "export")
+    assert text == "52:54:00:00:00:00/24  default=local timeout=5  room\n"
+    again = box.run("allow", "add", "52:54:00:*", "--label", "room")
+    assert again == "52:54:00:00:00:00/24 was already allowed; it now boots as configured\n"
+    box.run("allow", "import", "-", stdin=text)
+    assert box.run("allow", "export") == text

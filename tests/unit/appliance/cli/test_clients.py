@@ -1,7 +1,13 @@
 """`clients` as its user types it."""
 
+import json
+
 import pytest
 
+from appliance.boot import next_boot
+from appliance.registry.database import Client, Registry
+from services.ethernet import MacAddress
+from tests.unit.appliance.cli.box_with_releases import PC, BoxWithReleases
 from tests.unit.appliance.cli.program import Run
 
 
@@ -24,3 +30,15 @@ def test_bad_input_is_one_message_with_a_hint_and_exit_code_2(run: Run, argument
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert run("allow", "export").stdout == ""
+
+
+def test_clients_show_has_the_next_boot(box: BoxWithReleases) -> None:
+    box.run("allow", "add", PC)
+    mac = MacAddress.parse(PC)
+    with Registry(box.data / "registry" / "registry.sqlite3") as registry:
+        registry.register(Client(1, mac, 1000.0, "a password"))
+        next_boot.ask(registry, mac, "local")
+        assert "next boot          local\n" in box.run("clients", "show", PC)
+        assert json.loads(box.run("clients", "show", PC, "--json"))["next_boot"] == "local"
+        next_boot.take(registry, mac, 1)
+    assert "next boot          local (under way)\n" in box.run("clients", "show", PC)
