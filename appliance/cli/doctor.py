@@ -1,7 +1,5 @@
 """`doctor`: find what is wrong with the box and its segment, and say what to do about it."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,9 +7,7 @@ import typer
 from appliance.cli import doctor_probe
 from appliance.cli.arguments import JSON
 from appliance.cli.output import show_json
-from appliance.config.file import load
-from appliance.doctor.finding import Finding, Severity, error, exit_code, report, summary, worst
-from appliance.errors import UserError
+from appliance.doctor.finding import Finding, Severity, exit_code, report, summary, worst
 
 app = typer.Typer(name="doctor")
 app.command("probe", epilog="Example: sudo netboot-appliance doctor probe 52:54:00:aa:bb:cc --arch bios")(
@@ -36,8 +32,10 @@ def doctor(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
     """
     if context.invoked_subcommand is not None:
         return
+    from appliance.doctor.checks import examine
+
     findings = []
-    for finding in _find(context.obj):
+    for finding in examine(context.obj):
         findings.append(finding)
         if not as_json:
             _show(finding)
@@ -47,22 +45,6 @@ def doctor(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
     else:
         typer.echo(summary(findings))
     raise typer.Exit(exit_code(severity))
-
-
-def _find(path: Path) -> Iterator[Finding]:
-    from appliance.doctor.checks import all_checks, run
-    from appliance.network.interfaces import settled
-
-    try:
-        config = load(path)
-    except UserError as wrong:
-        yield error("configuration", wrong.message, "nothing else can be checked without it", wrong.hint)
-        return
-    try:
-        config = settled(config)
-    except UserError as wrong:
-        yield error("interface", wrong.message, "the server cannot start without it", wrong.hint)
-    yield from run(all_checks(config))
 
 
 def _show(finding: Finding) -> None:

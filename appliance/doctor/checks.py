@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
-from appliance.config.file import Config
+from appliance.config.file import Config, load
 from appliance.doctor import (
     boots,
     clock,
@@ -27,8 +28,9 @@ from appliance.doctor import (
     settings,
     storage,
 )
-from appliance.doctor.finding import Finding, UnobservableError, unchecked
+from appliance.doctor.finding import Finding, UnobservableError, error, unchecked
 from appliance.errors import UserError
+from appliance.network.interfaces import settled
 
 SECONDS = 10.0
 """How long a check may take, unless it says otherwise."""
@@ -69,6 +71,20 @@ def all_checks(config: Config) -> list[Check]:
     ]
 
 
+def examine(path: Path) -> Iterator[Finding]:
+    """Run all checks of the box that the configuration file `path` describes. A wrong file is a finding as well."""
+    try:
+        config = load(path)
+    except UserError as wrong:
+        yield error("configuration", wrong.message, "nothing else can be checked without it", wrong.hint)
+        return
+    try:
+        config = settled(config)
+    except UserError as wrong:
+        yield error("interface", wrong.message, "the server cannot start without it", wrong.hint)
+    yield from run(all_checks(config))
+
+
 def run(checks: Sequence[Check]) -> Iterator[Finding]:
     """Start all checks at once; yield their findings in the order of `checks`, each as soon as possible."""
     answers: list[queue.SimpleQueue[Sequence[Finding]]] = []
@@ -89,13 +105,11 @@ def run(checks: Sequence[Check]) -> Iterator[Finding]:
 def _findings(check: Check) -> Sequence[Finding]:
     try:
         return check.run()
-    except UserError as error:
-        return [unchecked(check.name, error.message, error.hint)]
-    except UnobservableError as error:
-        return [unchecked(check.name, str(error))]
-    except PermissionError as error:
-        return [unchecked(check.name, str(error))]
-    except Exception as error:
+    except UserError as failed:
+        return [unchecked(check.name, failed.message, failed.hint)]
+    except (UnobservableError, PermissionError) as failed:
+        return [unchecked(check.name, str(failed))]
+    except Exception as failed:
         return [
-            unchecked(check.name, f"{type(error).__name__}: {error}", "please report this: it is a bug in the doctor")
+            unchecked(check.name, f"{type(failed).__name__}: {failed}", "please report this: it is a bug in the doctor")
         ]
