@@ -22,7 +22,7 @@ def judge(now: datetime, synchronised: bool | None, built: datetime | None) -> F
             "clock",
             f"the clock is wrong: it says {now:%Y-%m-%d %H:%M}, which is before "
             + ("the active image was built" if since is not OLDEST else "this program was written"),
-            "certificates and package signatures are refused, and boots are recorded in the wrong order",
+            "certificates and package signatures are refused, and the stages of boots get times in the wrong order",
             "set it (timedatectl set-time), and keep it right: apt-get install systemd-timesyncd",
         )
     said = f"the clock says {now:%Y-%m-%d %H:%M} UTC"
