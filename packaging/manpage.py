@@ -1,4 +1,4 @@
-"""Prints netboot-appliance(8) in man(7) macros, from the program's own verbs and their help.
+"""Prints netboot-appliance(8) in man(7) macros, made from the help of the program's verbs.
 
 What the verbs do not say themselves (files, exit codes) is in this file. It installs nothing.
 """
@@ -15,15 +15,15 @@ from appliance.cli.main import app
 NAME = "netboot-appliance"
 
 FILES = {
-    "/etc/netboot-appliance/config.toml": "The configuration. It holds the project's account key.",
+    "/etc/netboot-appliance/config.toml": "The configuration. It contains the project's account key.",
     "/var/lib/netboot-appliance/images": "The live system's releases.",
     "/var/lib/netboot-appliance/state": "The work of each PC, in a directory named after its MAC address.",
-    "/var/lib/netboot-appliance/registry": "The allowlist, the PCs and their boots. Written by the program alone.",
+    "/var/lib/netboot-appliance/registry": "The allowlist, the PCs and their boots. Only the program writes to it.",
     "/opt/netboot-appliance": "The program.",
 }
 EXIT = {
-    "0": "It is done; of a question: yes.",
-    "1": "It failed; of a question: no.",
+    "0": "Success; the answer to a question is yes.",
+    "1": "Failure; the answer to a question is no.",
     "2": "The command line or the configuration is wrong; nothing was changed.",
 }
 

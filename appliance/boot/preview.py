@@ -17,35 +17,33 @@ _NOWHERE = IPv4Address(0)  # nobody sees the addresses in the menu of `preview`
 _HIDDEN = "(not-shown)"
 
 
-def preview(config: Config, own: BootSettings, following: str, mac: MacAddress) -> MenuDecision:
-    """The menu of a PC whose range has the settings `own`; `following` is its entry of `boot next`, or empty.
+def preview(config: Config, own: BootSettings, next_entry: str, mac: MacAddress) -> MenuDecision:
+    """The menu of a PC whose range has the settings `own`; `next_entry` is its entry of `boot next`, or empty.
 
     Raises UserError when no image is active.
     """
-    return _decide(config, own, following, mac, _NOWHERE)
+    return _decide(config, own, next_entry, mac, _NOWHERE)
 
 
-def script(config: Config, own: BootSettings, following: str, mac: MacAddress, dialect: Dialect) -> str:
+def script(config: Config, own: BootSettings, next_entry: str, mac: MacAddress, dialect: Dialect) -> str:
     """The same menu as the boot loader of the PC would read it. Raises UserError also without an interface."""
     address = interfaces(config)[0].address.ip
-    return _render(config, _decide(config, own, following, mac, address).menu, mac, address, dialect)
+    return _render(config, _decide(config, own, next_entry, mac, address).menu, mac, address, dialect)
 
 
-def _decide(config: Config, own: BootSettings, following: str, mac: MacAddress, address: IPv4Address) -> MenuDecision:
+def _decide(config: Config, own: BootSettings, next_entry: str, mac: MacAddress, address: IPv4Address) -> MenuDecision:
     try:
         active = current(config.images)
     except ReleaseError as error:
         raise UserError(str(error), error.hint, code=1) from None
     if active is None:
-        raise UserError(
-            "no image is active, so nobody gets a menu", "make one with: netboot-appliance image build", code=1
-        )
+        raise UserError("no image is active, so nobody gets a menu", "build one: netboot-appliance image build", code=1)
 
     def live(release: str, rescue: bool) -> LiveBoot:
         return choices.live(config, address, mac, _HIDDEN, own.root, release, rescue=rescue)
 
-    names = (*config.menu.entries, own.entry, following)
-    return decide(config.menu, own, following, choices.look(config, active.id, names), live)
+    names = (*config.menu.entries, own.entry, next_entry)
+    return decide(config.menu, own, next_entry, choices.look(config, active.id, names), live)
 
 
 def _render(config: Config, menu: Menu, mac: MacAddress, address: IPv4Address, dialect: Dialect) -> str:

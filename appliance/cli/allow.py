@@ -11,7 +11,7 @@ import typer
 
 from appliance import allowlist
 from appliance.allowlist import Allowlist, BootSettings, Entry
-from appliance.cli.arguments import mac_address
+from appliance.cli.arguments import JSON, MAC, mac_address
 from appliance.cli.output import show_json, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
@@ -23,14 +23,14 @@ from services.linux.programs import ProgramError
 
 app = typer.Typer(
     name="allow",
-    help="Who may boot: MAC addresses and ranges. An empty list means nobody.",
-    epilog="A change takes effect in the running server within a second, without a restart.",
+    help="Choose which PCs may boot, by MAC address. While the list is empty, none may.",
+    epilog="A running server picks up changes within a second.",
     no_args_is_help=True,
 )
 _RANGE = typer.Argument(
     metavar="MAC|RANGE",
-    help="52:54:00:aa:bb:cc, 52-54-00-aa-bb-cc, 5254.00aa.bbcc, 525400aabbcc; "
-    "FIRST-LAST, 52:54:00:*, 52:54:00:00:00:00/24.",
+    help="A MAC address (52:54:00:aa:bb:cc, 52-54-00-aa-bb-cc, 5254.00aa.bbcc or 525400aabbcc) or a range "
+    "(FIRST-LAST, 52:54:00:* or 52:54:00:00:00:00/24).",
     show_default=False,
 )
 _NOTHING = "nothing was changed"
@@ -44,22 +44,25 @@ _AS_CONFIGURED = BootSettings()
 def add(
     context: typer.Context,
     range: Annotated[str, _RANGE],
-    label: Annotated[str, typer.Option(help="What you call it.")] = "",
+    label: Annotated[str, typer.Option(help="A name of your choice.")] = "",
     default: Annotated[
-        str, typer.Option(metavar="ENTRY", help="What its PCs boot: an entry of the menu, such as local.")
+        str, typer.Option(metavar="ENTRY", help="The menu entry that its PCs boot, such as local.")
     ] = "",
-    timeout: Annotated[int | None, typer.Option(help="For how many seconds they show the menu; 0: not.")] = None,
+    timeout: Annotated[int | None, typer.Option(help="Seconds to show the menu (0: no menu).")] = None,
     root: Annotated[
-        str, typer.Option(metavar="nfs|http", help="Whether they mount the live system or fetch it into memory.")
+        str,
+        typer.Option(
+            metavar="nfs|http", help="How its PCs get the live system: mounted by NFS, or loaded into memory by HTTP."
+        ),
     ] = "",
 ) -> None:
-    """Allow a MAC address or a range. What is not said of how its PCs boot is as in the configuration."""
+    """Allow a MAC address or a range. Options you leave out follow the configuration."""
     entry = _entry(range, label, BootSettings(root, default, timeout))
     config = load(context.obj)
     if default in config.menu.locked:
         raise UserError(
-            f"{default} is locked in [menu], and nobody is there to type its password; {_NOTHING}",
-            "choose another one: netboot-appliance menu show",
+            f"{default} is locked in [menu], and nobody will be there to type the password; {_NOTHING}",
+            "choose another entry: netboot-appliance menu show",
         )
     with Registry(config.registry) as registry:
         before = registry.allowlist()
@@ -70,13 +73,13 @@ def add(
     else:
         label_now = "" if known.label == entry.label else f"; its label is now {label!r}"
         boots = str(entry.settings) or "as configured"
-        settings_now = "" if known.settings == entry.settings else f"; it boots {boots} now"
-        typer.echo(f"{entry.range} was allowed already{label_now}{settings_now}")
+        settings_now = "" if known.settings == entry.settings else f"; it now boots {boots}"
+        typer.echo(f"{entry.range} was already allowed{label_now}{settings_now}")
 
 
 @app.command(epilog="Example: netboot-appliance allow remove 52:54:00:aa:bb:cc")
 def remove(context: typer.Context, range: Annotated[str, _RANGE]) -> None:
-    """Remove an entry, in any notation of the same range."""
+    """Remove an entry. Any notation of the same range will do."""
     span = _entry(range, "").range
     with _registry(context) as registry:
         if not registry.disallow(span):
@@ -84,7 +87,7 @@ def remove(context: typer.Context, range: Annotated[str, _RANGE]) -> None:
             hint = (
                 f"it is allowed by {holder.range}{_label(holder)}; remove that, or use: netboot-appliance allow edit"
                 if holder
-                else "see the entries with: netboot-appliance allow list"
+                else "list the entries: netboot-appliance allow list"
             )
             raise UserError(f"there is no entry {span}; {_NOTHING}", hint)
         rest = registry.allowlist().decide(span.first)
@@ -92,9 +95,7 @@ def remove(context: typer.Context, range: Annotated[str, _RANGE]) -> None:
 
 
 @app.command("list", epilog="Example: netboot-appliance allow list --json")
-def list_(
-    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
-) -> None:
+def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
     """List the entries."""
     with _registry(context) as registry:
         entries = registry.allowlist().entries
@@ -106,15 +107,13 @@ def list_(
 
 
 @app.command(epilog="Example: netboot-appliance allow check 52:54:00:aa:bb:cc. Exit code: 0 allowed, 1 not.")
-def check(
-    context: typer.Context, mac: Annotated[str, typer.Argument(help="A MAC address.", show_default=False)]
-) -> None:
-    """Say whether a MAC address may boot, and which entry decides."""
+def check(context: typer.Context, mac: Annotated[str, MAC]) -> None:
+    """Check whether a MAC address may boot, and which entry allows it."""
     address = mac_address(mac)
     with _registry(context) as registry:
         entry = registry.allowlist().decide(address)
     if entry is None:
-        typer.echo(f"{address} is not allowed: no entry holds it")
+        typer.echo(f"{address} is not allowed: no entry contains it")
         raise typer.Exit(1)
     typer.echo(f"{address} is allowed by {entry.range}{_label(entry)}{_settings(entry)}")
 
@@ -125,11 +124,12 @@ def import_(
     file: Annotated[
         str,
         typer.Argument(
-            help="One MAC or range a line, then how it boots, then its label: see `allow export`.", show_default=False
+            help="The file, or - for standard input: one entry per line, in the format of `allow export`.",
+            show_default=False,
         ),
     ],
 ) -> None:
-    """Add all entries of a file, or none if a line is wrong."""
+    """Add all entries in a file, or none if any line is wrong."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -143,12 +143,12 @@ def import_(
 
 @app.command(epilog="Example: netboot-appliance allow export > macs.txt")
 def export(context: typer.Context) -> None:
-    """Print the entries in the form that `import` reads."""
+    """Print the entries in the format that `import` reads."""
     with _registry(context) as registry:
         typer.echo(allowlist.render(registry.allowlist().entries), nl=False)
 
 
-@app.command(epilog="The editor is $VISUAL or $EDITOR. Nothing is saved before every line is valid.")
+@app.command(epilog="Uses $VISUAL or $EDITOR. Nothing is saved until every line is valid.")
 def edit(context: typer.Context) -> None:
     """Edit the entries in your editor."""
     with _registry(context) as registry, tempfile.NamedTemporaryFile("w+", prefix="allowlist-", suffix=".txt") as file:
@@ -162,12 +162,12 @@ def edit(context: typer.Context) -> None:
             _report_edit(before, Allowlist.of(after))
         else:
             raise UserError(
-                "somebody else changed the allowlist meanwhile", f"{_NOTHING}; run allow edit again", code=1
+                "somebody else has changed the allowlist in the meantime", f"{_NOTHING}; run allow edit again", code=1
             )
 
 
 def _edited(file: Path) -> list[Entry]:
-    """What the administrator left in the file once all of it is valid, as visudo does it."""
+    """The entries in the file once every line is valid; until then it is edited again, as visudo does."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "sensible-editor"
     while True:
         try:
@@ -183,8 +183,8 @@ def _edited(file: Path) -> list[Entry]:
 
 
 _EDIT_HEADER = """\
-# One MAC address or range a line, then its label. A line with # is a comment. Between the two may stand how its PCs
-# boot: default=ENTRY timeout=SECONDS root=nfs|http
+# One MAC address or range per line, then settings if you like, then a label. The settings are default=ENTRY,
+# timeout=SECONDS and root=nfs|http. Everything after # is a comment.
 """
 
 

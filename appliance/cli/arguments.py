@@ -1,11 +1,16 @@
-"""What verbs are given, as values; a wrong one is a UserError."""
+"""Arguments and options that several verbs have."""
+
+import typer
 
 from appliance.errors import UserError
 from services.ethernet import MacAddress
 
+JSON = typer.Option("--json", help="Print JSON, for scripts.")
+MAC = typer.Argument(help="A MAC address.", show_default=False)
+
 
 def mac_address(text: str, hint: str = "") -> MacAddress:
-    """A MAC address in any common notation."""
+    """Read a MAC address in any common notation; raises UserError with `hint`."""
     try:
         return MacAddress.parse(text)
     except ValueError as error:

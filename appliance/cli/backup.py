@@ -2,19 +2,15 @@
 
 import os
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from appliance.cli.output import size
 from appliance.config.file import load
 from appliance.errors import UserError
-
-if TYPE_CHECKING:
-    from appliance.backup.restore import Restored
 
 app = typer.Typer()
 _BACKUP_EPILOG = """Examples: sudo netboot-appliance backup; sudo netboot-appliance backup /media/usb/box.tar.gz;
@@ -29,65 +25,70 @@ def backup(
     file: Annotated[
         str,
         typer.Argument(
-            help="A new file, or - for standard output; without it netboot-appliance-HOST-DATE.tar.gz here.",
+            help="A new file, or - for standard output. Default: netboot-appliance-HOST-DATE.tar.gz.",
             show_default=False,
         ),
     ] = "",
 ) -> None:
-    """Save the configuration, the allowlist and the registry in one file, also while the server runs.
+    """Save the configuration, the allowlist and the registry in one file. The server may be running.
 
-    Not in it: the images, which `image build` makes again, and the PCs' BOINC state. A BOINC client must never be put
-    back to an older state: the project's server notices, takes it for another computer, and its tasks are lost.
+    Not included: the images, which `image build` can make again, and the PCs' BOINC state. A BOINC client must never
+    go back to an older state: the project's server notices, takes it for another computer, and its tasks are lost.
     """
     from appliance.backup import archive as backups
 
     config = load(context.obj)
-    aside = file == "-"
-    if aside:
+    to_stdout = file == "-"
+    if to_stdout:
         if sys.stdout.isatty():
-            raise UserError("a backup is not for a terminal", "redirect it: netboot-appliance backup - > FILE")
+            raise UserError(
+                "a backup cannot be written to a terminal", "redirect it: netboot-appliance backup - > FILE"
+            )
         try:
             contents = backups.write(config, sys.stdout.buffer)
             sys.stdout.flush()
         except OSError as error:
-            # Python would try once more at its end, and complain.
+            # Python would flush again at exit, and complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise UserError(f"the backup is not complete: {error.strerror}", "it cannot be used", code=1) from error
+            raise UserError(f"the backup is incomplete: {error.strerror}", "do not use it", code=1) from error
         what = "standard output"
     else:
         target = Path(file or backups.default_name(datetime.now(UTC)))
         contents = backups.create(config, target)
         what = f"{target} ({size(target.stat().st_size)})"
-    typer.echo(f"wrote {what}", err=aside)
+    typer.echo(f"wrote {what}", err=to_stdout)
     counts = f"allowlist entries: {contents.entries:,}, PCs: {contents.clients:,}"
     about = {
-        backups.ALLOWLIST: "to read; `restore` takes it from the registry",
+        backups.ALLOWLIST: "for reading; `restore` uses the registry",
         backups.REGISTRY: f"schema {contents.manifest.schema}; {counts}",
     }
     for name, count in contents.files.items():
-        typer.echo(f"  {name:17} {size(count):>9}  {about.get(name, '')}".rstrip(), err=aside)
+        typer.echo(f"  {name:17} {size(count):>9}  {about.get(name, '')}".rstrip(), err=to_stdout)
     if backups.CONFIG not in contents.files:
-        typer.echo(f"  (there is no {config.path}: the defaults are in force)", err=aside)
-    typer.echo("It holds the account key and the PCs' passwords: keep it where only you can read it.", err=aside)
+        typer.echo(f"  (there is no {config.path}: the box runs with the defaults)", err=to_stdout)
+    typer.echo("It contains the account key and the PCs' passwords: keep it where only you can read it.", err=to_stdout)
 
 
 @app.command(epilog=_RESTORE_EPILOG)
 def restore(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A backup.", show_default=False)],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, and change nothing.")] = False,
+    file: Annotated[Path, typer.Argument(help="The backup file.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, but change nothing.")] = False,
 ) -> None:
-    """Bring a backup into force: all of it, or nothing. The server must not run.
+    """Restore a backup: all of it, or nothing. Stop the server first.
 
-    What it replaces is kept beside it as *.before-restore-DATE. Nothing else is touched: images stay, and so does the
-    PCs' BOINC state, which must never be put back to an older one. PCs that compute meanwhile go on: what the registry
-    here knows about their boots is kept, if it can be read.
+    The files it replaces are kept beside the new ones as *.before-restore-DATE. Nothing else is touched: the images
+    stay, and so does the PCs' BOINC state, which must never go back to an older one. PCs that are computing carry on:
+    what the registry here knows about their boots is kept, if it can be read.
     """
-    from appliance.backup.restore import restore as bring
+    from appliance.backup.restore import restore as restore_backup
+    from appliance.backup.to_do import remaining
 
-    done = bring(file, context.obj, dry_run=dry_run)
+    done = restore_backup(file, context.obj, dry_run=dry_run)
     config, manifest = done.config, done.manifest
-    typer.echo(f"a backup of {manifest.host} of {manifest.made} (version {manifest.version}, schema {manifest.schema})")
+    typer.echo(
+        f"backup of {manifest.host}, made {manifest.made} (version {manifest.version}, schema {manifest.schema})"
+    )
     verb = "would restore" if dry_run else "restored"
     typer.echo(f"  {verb} {config.registry} (allowlist entries: {done.entries:,}, PCs: {done.clients:,})")
     if done.configured:
@@ -96,31 +97,9 @@ def restore(
         typer.echo(f"  {'would keep' if dry_run else 'kept'} what is known here about the PCs' boots")
     for kept in done.kept:
         typer.echo(f"  kept {kept}")
-    for remark in _remarks(done):
-        typer.echo(f"to do: {remark}")
+    for task in remaining(done):
+        typer.echo(f"to do: {task}")
     if dry_run:
         typer.echo("nothing was changed")
     else:
         typer.echo("next: netboot-appliance config check; systemctl start netboot-appliance")
-
-
-def _remarks(done: "Restored") -> Iterator[str]:
-    """What the backup cannot bring to this machine, and what it leaves to do."""
-    from appliance.network.interfaces import interfaces
-    from image.release import ReleaseError, current
-
-    try:
-        interfaces(done.config)
-    except UserError as error:
-        yield f"{error.message} ({error.hint})"
-    try:
-        if current(done.config.images) is None:
-            yield "no image is active; images are not in a backup: netboot-appliance image build"
-    except ReleaseError as error:
-        yield f"the active image is broken: {error} ({error.hint})"
-    if done.clients and not done.boots_kept:
-        yield "switch PCs off and on that were started after the backup was made: their exports are not in it"
-    if done.renumbered:
-        yield "exports have other numbers now; with NFS-Ganesha: systemctl restart nfs-ganesha"
-    if done.server:
-        yield f"netboot-appliance serve runs (process {done.server}): systemctl stop netboot-appliance"

@@ -1,4 +1,4 @@
-"""`clients`: the PCs that have booted, and what each did."""
+"""`clients`: the PCs that have booted, and what each of them did."""
 
 import time
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli import firmware
-from appliance.cli.arguments import mac_address
+from appliance.cli.arguments import JSON, MAC, mac_address
 from appliance.cli.output import ago, moment, show_json, show_table, size
 from appliance.config.file import load
 from appliance.journal.timeline import CURES
@@ -16,15 +16,14 @@ from appliance.view.boots import BootView
 from appliance.view.clients import ClientDetails, ClientView
 from appliance.view.facts import gather_client, gather_clients
 
-app = typer.Typer(name="clients", help="The PCs that have booted at least once.", no_args_is_help=True)
+app = typer.Typer(name="clients", help="Show the PCs that have booted at least once.", no_args_is_help=True)
 app.command("forget", epilog=firmware.FORGET_EPILOG)(firmware.forget_)
-_JSON = typer.Option("--json", help="For scripts.")
 _BOOTS_SHOWN = 3
 
 
 @app.command("list", epilog="Example: netboot-appliance clients list")
-def list_(context: typer.Context, as_json: Annotated[bool, _JSON] = False) -> None:
-    """List the PCs, with their latest boot."""
+def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """List the PCs with their latest boots."""
     with Registry(load(context.obj).registry) as registry:
         known = gather_clients(registry)
     clients = views.view(known, time.time())
@@ -38,8 +37,8 @@ def list_(context: typer.Context, as_json: Annotated[bool, _JSON] = False) -> No
 @app.command(epilog="Example: netboot-appliance clients show 52:54:00:aa:bb:cc")
 def show(
     context: typer.Context,
-    mac: Annotated[str, typer.Argument(help="A MAC address.", show_default=False)],
-    as_json: Annotated[bool, _JSON] = False,
+    mac: Annotated[str, MAC],
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Show a PC: its GUI RPC password (for BOINC Manager), its state directory and its latest boots."""
     address = mac_address(mac)
@@ -66,8 +65,8 @@ def _show(client: ClientDetails) -> None:
     typer.echo(f"MAC                {client.client.mac}")
     typer.echo(f"host name          {client.host_name}")
     typer.echo(f"allowed            {f'by {client.allowed_by}' if client.allowed_by else 'no longer'}")
-    if following := client.next_boot:
-        typer.echo(f"next boot          {following.entry}{' (under way)' if following.taken else ''}")
+    if upcoming := client.next_boot:
+        typer.echo(f"next boot          {upcoming.entry}{' (under way)' if upcoming.taken else ''}")
     typer.echo(f"first seen         {moment(client.client.first_seen)}")
     typer.echo(f"GUI RPC password   {client.gui_rpc_password}")
     typer.echo(f"state directory    {client.state}")

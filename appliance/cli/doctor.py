@@ -1,16 +1,13 @@
-"""`doctor`: look at the box and its segment, and say what is wrong and what to do about it."""
+"""`doctor`: find what is wrong with the box and its segment, and say what to do about it."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from appliance.cli import doctor_probe
+from appliance.cli.arguments import JSON
 from appliance.cli.output import show_json
-from appliance.config.file import load
-from appliance.doctor.finding import Finding, Severity, error, exit_code, report, summary, worst
-from appliance.errors import UserError
+from appliance.doctor.finding import Finding, Severity, exit_code, report, summary, worst
 
 app = typer.Typer(name="doctor")
 app.command("probe", epilog="Example: sudo netboot-appliance doctor probe 52:54:00:aa:bb:cc --arch bios")(
@@ -27,18 +24,18 @@ _MARKS = {Severity.OK: "ok      ", Severity.NOTE: "note    ", Severity.WARNING: 
     invoke_without_command=True,
     epilog="Exit code: 0 all well (or notes only), 1 warnings, 2 errors. Example: sudo netboot-appliance doctor",
 )
-def doctor(
-    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
-) -> None:
-    """Look for what keeps PCs from booting and computing, and say what to do about it.
+def doctor(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """Find what keeps PCs from booting or computing, and say what to do about it.
 
     Checks ports, interface, firewall, NFS, image, disk, clock, and who else answers DHCP on the segment. Changes
-    nothing: sends three DHCP DISCOVERs of random MAC addresses by each interface, and takes no lease. Needs root.
+    nothing: sends three DHCP DISCOVERs from random MAC addresses on each interface, and takes no lease. Needs root.
     """
     if context.invoked_subcommand is not None:
         return
+    from appliance.doctor.checks import examine
+
     findings = []
-    for finding in _find(context.obj):
+    for finding in examine(context.obj):
         findings.append(finding)
         if not as_json:
             _show(finding)
@@ -48,22 +45,6 @@ def doctor(
     else:
         typer.echo(summary(findings))
     raise typer.Exit(exit_code(severity))
-
-
-def _find(path: Path) -> Iterator[Finding]:
-    from appliance.doctor.checks import all_checks, run
-    from appliance.network.interfaces import with_interfaces_named
-
-    try:
-        config = load(path)
-    except UserError as wrong:
-        yield error("configuration", wrong.message, "without it nothing else can be looked at", wrong.hint)
-        return
-    try:
-        config = with_interfaces_named(config)
-    except UserError as wrong:
-        yield error("interface", wrong.message, "the server cannot start without it", wrong.hint)
-    yield from run(all_checks(config))
 
 
 def _show(finding: Finding) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli.arguments import mac_address
+from appliance.cli.arguments import JSON, mac_address
 from appliance.cli.output import ago, show_json
 from appliance.config.file import load
 from appliance.view.explanation import view
@@ -26,32 +26,33 @@ class Arch(StrEnum):
 
 def probe(
     context: typer.Context,
-    mac: Annotated[str, typer.Argument(help="The PC to be.", metavar="MAC", show_default=False)],
+    mac: Annotated[str, typer.Argument(help="The MAC address of the PC to play.", metavar="MAC", show_default=False)],
     arch: Annotated[Arch, typer.Option("--arch", help="The firmware to play.")] = Arch.UEFI,
     interface: Annotated[
-        str, typer.Option("--interface", help="Ask on this interface, not the configured one.", show_default=False)
+        str,
+        typer.Option("--interface", help="Ask on this interface instead of the configured one.", show_default=False),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Be a PC that boots, as far as this host may: ask for offers, judge them as its firmware would, fetch the files.
+    """Play a PC that boots: ask for offers, judge them as its firmware would, and fetch the files.
 
-    Takes no lease. The box gives files to the PC's own MAC address only: from another host TFTP and HTTP are refused.
-    To the box it is a power-on of that PC, and `status` will show it. Exit code 0: it boots, 1: it would not, 2: bad
-    input.
+    Takes no lease. The box gives files only to the PC's own MAC address: from another host, TFTP and HTTP are refused.
+    The box takes the probe for a power-on of that PC, and `status` shows it. Exit code: 0 it boots, 1 it would not,
+    2 bad input.
     """
     from appliance.doctor.probe import prepare
 
     client, agent = mac_address(mac), Agent(arch.value)
-    # On any other host of the segment there is no configuration, and none is needed.
+    # Other hosts on the segment have no configuration, and need none.
     config = None if interface and not context.obj.exists() else load(context.obj)
     prepared = prepare(config, client, agent, interface)
     if prepared.box and (boot := prepared.box.running_boot()):
         typer.echo(
-            f"warning: {client} has booted ({boot.stage}, last heard {ago(boot.last_event)}): to the box this probe is "
-            "its next power-on, and `status` shows that until it boots again",
+            f"warning: {client} has booted ({boot.stage}, last heard {ago(boot.last_event)}): the box takes this "
+            "probe for its next power-on, and `status` shows that until it boots again",
             err=True,
         )
-    typer.echo(f"playing {agent.words} as {client}; offers are awaited for some seconds …", err=True)
+    typer.echo(f"playing {agent.words} as {client}; waiting some seconds for offers …", err=True)
     explanation = prepared.run()
     if as_json:
         show_json(view(explanation))
@@ -61,12 +62,17 @@ def probe(
 
 
 def pcap(
-    file: Annotated[Path, typer.Argument(help="A capture (pcap, pcapng) of the PC's port.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A capture (pcap or pcapng) from the PC's switch port or from the box.", show_default=False
+        ),
+    ],
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Explain a capture: what each PC said and heard, and why it boots or does not.
+    """Explain a capture: what each PC sent and received, and why it boots or does not.
 
-    Take one with: tcpdump -i eth0 -w boot.pcap. Exit code 0: each PC in it boots, 1: one was not seen to, 2: bad input.
+    Capture with: tcpdump -i eth0 -w boot.pcap. Exit code: 0 every PC in it boots, 1 one was not seen to, 2 bad input.
     """
     from appliance.doctor.probe import explain_capture
 

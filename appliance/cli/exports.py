@@ -1,4 +1,4 @@
-"""`exports`: what is exported by NFS."""
+"""`exports`: what NFS exports, and to whom."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network
@@ -12,14 +12,14 @@ from appliance.exports.grants import ExportGrant, exports_for
 
 app = typer.Typer(
     name="exports",
-    help="What is exported by NFS, and to whom. The running server keeps it up to date by itself.",
+    help="Show or change what NFS exports, and to whom. A running server keeps it up to date by itself.",
     no_args_is_help=True,
 )
 
 
 @app.command(epilog="Example: netboot-appliance exports show")
 def show(context: typer.Context) -> None:
-    """Print the export file that is wanted now, as it will be written."""
+    """Print the export file as it should be now."""
     config = load(context.obj)
     backend, why = install.chosen(config)
     typer.echo(f"# {install.destination(config, backend)} ({why})", err=True)
@@ -29,7 +29,7 @@ def show(context: typer.Context) -> None:
 
 @app.command(epilog="Example: sudo netboot-appliance exports apply")
 def apply(context: typer.Context) -> None:
-    """Write the box's own export file and make the NFS server read it. Nobody else's exports are touched."""
+    """Write the box's own export file and make the NFS server read it. Other exports are left alone."""
     config = load(context.obj)
     done = install.install(config, *_wanted(config))
     path = install.destination(config, done.backend)
@@ -39,9 +39,9 @@ def apply(context: typer.Context) -> None:
 
 @app.command(epilog="Example: sudo netboot-appliance exports withdraw")
 def withdraw(context: typer.Context) -> None:
-    """Export nothing more: empty the box's own export file and make the NFS server read it.
+    """Stop exporting: empty the box's own export file and make the NFS server read it.
 
-    For taking the program off a server. PCs that run stop at once; a server that runs exports to them again.
+    For removing the program from a machine. Running PCs stop at once. A running server exports to them again.
     """
     config = tolerant(context.obj)
     try:
@@ -50,7 +50,7 @@ def withdraw(context: typer.Context) -> None:
         typer.echo(f"nothing is exported: {error.message}")
         return
     done = install.install(config, (), ())
-    typer.echo(f"{install.destination(config, done.backend)} is empty: nothing is exported any more")
+    typer.echo(f"{install.destination(config, done.backend)} is empty: nothing is exported any longer")
 
 
 def _wanted(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:

@@ -14,35 +14,36 @@ from appliance.registry.database import Registry
 from appliance.view.firmware import FirmwareView
 
 FORGET_EPILOG = (
-    "The PC's work (its BOINC state), its place in the allowlist and its history stay, and a boot that is under way"
-    " goes on. When it asks the next time it gets the standard offer, or what other PCs of its firmware take: --all"
-    " forgets that too. Example: netboot-appliance clients forget 52:54:00:aa:bb:cc"
+    "Keeps the PC's work (its BOINC state), its allowlist entry and its history, and does not disturb a boot that is"
+    " under way. At its next boot the PC gets the standard offer, or the one that works for other PCs with the same"
+    " firmware; --all forgets that too. Example: netboot-appliance clients forget 52:54:00:aa:bb:cc"
 )
 
 
 def forget_(
     context: typer.Context,
     mac: Annotated[str, typer.Argument(help="A MAC address.", show_default=False)] = "",
-    everything: Annotated[bool, typer.Option("--all", help="Forget it of every PC.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Forget it for every PC.")] = False,
 ) -> None:
-    """Forget what was learned of a PC's firmware: which kind of offer it takes."""
+    """Forget which kind of offer a PC's firmware accepts."""
     if everything == bool(mac):
-        raise UserError("name a MAC address, or give --all", "see what was learned with: netboot-appliance status")
+        raise UserError("name a MAC address or use --all", "see what was learned: netboot-appliance status")
     address = mac_address(mac, "nothing was changed") if mac else None
     with Registry(load(context.obj).registry) as registry:
         count = forget(registry, read(registry) if address is None else [address])
     if address and not count:
         raise UserError(
-            f"nothing was learned of {address}", "nothing was changed; see what was: netboot-appliance status"
+            f"nothing was learned about {address}",
+            "nothing was changed; see what was learned: netboot-appliance status",
         )
     many = "1 PC" if count == 1 else f"{count} PCs"
-    typer.echo(f"forgot what the firmware of {address or many} takes")
+    typer.echo(f"forgot which offer the firmware of {address or many} accepts")
 
 
 def show_firmware(learned: Sequence[FirmwareView]) -> None:
-    """Print the table that `status` has; nothing where there is none to print."""
+    """Print the table of `status`; nothing when it would be empty."""
     if learned:
-        typer.echo("\nPCs that the standard offer does not suit:")
+        typer.echo("\nPCs that do not accept the standard offer:")
         rows = [
             (each.mac, each.profile, "yes" if each.worked else "not yet", each.why, each.firmware, ago(each.at))
             for each in learned

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli import image_build, image_prune
+from appliance.cli.arguments import JSON
 from appliance.cli.output import moment, show_json, show_table, size
 from appliance.config.file import load
 from appliance.errors import UserError
@@ -16,28 +17,25 @@ from image.release import ReleaseError
 
 app = typer.Typer(
     name="image",
-    help="The live system that the PCs boot, and its releases.",
-    epilog="A new release is booted from the next power-on; running PCs keep the one they have.",
+    help="Build and manage the live system that the PCs boot.",
+    epilog="PCs boot a new release at their next power-on; running PCs keep the one they have.",
     no_args_is_help=True,
 )
 app.command("build", epilog="Example: sudo netboot-appliance image build")(image_build.build)
 app.command("prune", epilog="Example: sudo netboot-appliance image prune --keep 3 --dry-run")(image_prune.prune)
-_JSON = typer.Option("--json", help="For scripts.")
-_ID = typer.Argument(metavar="ID", help="A release, as in `image list`.", show_default=False)
+_ID = typer.Argument(metavar="ID", help="A release from `image list`.", show_default=False)
 
 
 @app.command("list", epilog="Example: netboot-appliance image list")
-def list_(
-    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
-) -> None:
-    """List the releases, the newest first."""
+def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """List the releases, newest first."""
     found = gather_releases(load(context.obj).images)
     releases = views.view(found)
     if as_json:
         show_json(releases)
     else:
         rows = [(each.id, each.state, _built(each), each.kernel, size(each.size)) for each in releases]
-        none = "No release yet. Make one with: netboot-appliance image build"
+        none = "No release yet. Build one: netboot-appliance image build"
         show_table(("release", "", "built", "kernel", "size"), rows, none)
     for error in found.broken:
         typer.echo(f"warning: {error}; {error.hint}", err=True)
@@ -47,17 +45,20 @@ def list_(
 def show(
     context: typer.Context,
     ident: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Default: the active release.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[ID]", help="A release from `image list`. Default: the active one.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Show a release, and whether its files are what was built (sha256)."""
+    """Show a release, and check that its files are as they were built (sha256)."""
     config = load(context.obj)
     try:
         found = release.read(config.images, ident) if ident else release.current(config.images)
     except ReleaseError as error:
         raise _user_error(error) from None
     if found is None:
-        raise UserError("no release is active", "make one with: netboot-appliance image build")
+        raise UserError("no release is active", "build one: netboot-appliance image build")
     state = gather_releases(config.images).states.get(found.id)
     typer.echo(f"release       {found.id}{f' ({state})' if state else ''}")
     typer.echo(f"built         {moment(found.created.timestamp())}")
@@ -72,12 +73,12 @@ def show(
         raise UserError(
             f"release {found.id} is damaged", "build it again: netboot-appliance image build --force", code=1
         )
-    typer.echo("all files are what was built")
+    typer.echo("all files are as they were built")
 
 
 @app.command(epilog="Example: sudo netboot-appliance image activate 20261123-150102-1a2b3c4d")
 def activate(context: typer.Context, ident: Annotated[str, _ID]) -> None:
-    """Make a release the active one."""
+    """Activate a release."""
     config = load(context.obj)
     try:
         typer.echo(f"active: {release.activate(config.images, ident).id}")

@@ -1,7 +1,6 @@
-"""`image build`: builds here, or has systemd's unit build and follows it; the terminal shows the same."""
+"""`image build`: builds here or follows systemd's unit, and shows the progress either way."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,72 +10,60 @@ from rich.markup import escape
 from appliance.cli.output import size, span
 from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.images import build_unit
-from image import release
-from image.build import When, built
-from image.build import build as run
+from appliance.images.build_unit import UNIT
+from appliance.images.requested_build import Builder, request
+from image.build import When
 from image.progress import STAGES, BuildError, Progress
-from image.release import Release, ReleaseError
+from image.release import ReleaseError
 
 
 def build(
     context: typer.Context,
-    force: Annotated[bool, typer.Option("--force", help="Also when this recipe has been built already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Build even if this recipe has been built already.")] = False,
     update: Annotated[
-        bool, typer.Option("--update", help="Take Debian's updates: a new release if a package has changed.")
+        bool, typer.Option("--update", help="Take Debian's updates: make a new release if a package has changed.")
     ] = False,
     here: Annotated[bool, typer.Option("--here", hidden=True)] = False,
 ) -> None:
-    """Build the live system with Debian's live-build and make it the active release. Takes some minutes.
+    """Build the live system with Debian's live-build and make it the active release. Takes several minutes.
 
-    On a server, systemd's netboot-appliance-image.service builds, and this shows what it does: Ctrl-C or a lost
-    connection leave the build running, and the same command follows it again.
+    On a server, systemd's netboot-appliance-image.service does the build, and this command shows its progress: Ctrl-C
+    or a lost connection leaves the build running, and the same command follows it again.
     """
-    config = load(context.obj)
     again = When.ALWAYS if force else When.UPDATED if update else When.NEVER
-    before = _active(config.images)
-
-    def in_process(again: When, report: build_unit.Report) -> Release:
-        return run(config.image.recipe, config.server.data / "build", config.images, report, again)
-
-    # The unit itself comes by with --here, and what is wanted of it is not on its command line.
-    by_unit = not here and build_unit.available(context.obj)
-    if by_unit and build_unit.running():
-        typer.echo(f"a build is running ({build_unit.UNIT}): following it", err=True)
-    elif not here and again is When.NEVER and (done := built(config.image.recipe, config.images)):
-        typer.echo(f"release {done.id} was built from this recipe already (again: image build --force)")
-        by_unit = False
+    wanted = request(load(context.obj), context.obj, again, inside_unit=here)
+    if wanted.joins:
+        typer.echo(f"a build is running ({UNIT}): following it", err=True)
+    elif wanted.existing:
+        typer.echo(
+            f"release {wanted.existing.id} was already built from this recipe (to build it again: image build --force)"
+        )
     try:
-        with _Watcher() as watcher:
-            if by_unit:
-                made = build_unit.follow(config.images, again, watcher.report)
-            elif here:
-                made = build_unit.record(in_process, watcher.report)
-            else:
-                made = in_process(again, watcher.report)
+        with _ProgressDisplay() as display:
+            result = wanted.run(display.report)
     except BuildError as error:
         _show_failure(error)
         raise UserError(str(error), f"{error.hint}; the active release is unchanged", code=1) from None
     except ReleaseError as error:
         raise UserError(str(error), error.hint) from None
     except KeyboardInterrupt:
-        if by_unit:
-            typer.echo(f"the build goes on in {build_unit.UNIT}", err=True)
+        if wanted.builder is Builder.UNIT:
+            typer.echo(f"the build continues in {UNIT}", err=True)
             typer.echo("follow it again: netboot-appliance image build", err=True)
-            typer.echo(f"stop it: systemctl stop {build_unit.UNIT.removesuffix('.service')}", err=True)
+            typer.echo(f"stop it: systemctl stop {UNIT.removesuffix('.service')}", err=True)
             raise typer.Exit(130) from None
         raise UserError("the build was interrupted", "the active release is unchanged", code=130) from None
-    active = _active(config.images)
-    if active != made.id:
-        typer.echo(f"not active: the active release is {active or 'none'}; image activate {made.id}")
-    elif update and before == made.id:
+    made = result.release
+    if result.active != made.id:
+        typer.echo(f"not active: the active release is {result.active or 'none'}; to switch: image activate {made.id}")
+    elif result.unchanged:
         typer.echo(f"no package has changed: release {made.id} stays active")
     else:
-        typer.echo(f"active: {made.id} ({size(made.size)}, {span(watcher.elapsed)})")
+        typer.echo(f"active: {made.id} ({size(made.size)}, {span(display.elapsed)})")
 
 
-class _Watcher:
-    """Shows a build's progress: a moving line on a terminal, one line a stage elsewhere."""
+class _ProgressDisplay:
+    """Shows a build's progress: a moving line on a terminal, one line per stage elsewhere."""
 
     def __init__(self) -> None:
         self.elapsed = 0.0
@@ -84,7 +71,7 @@ class _Watcher:
         self._status = self._console.status("") if sys.stderr.isatty() else None
         self._stage = ""
 
-    def __enter__(self) -> "_Watcher":
+    def __enter__(self) -> "_ProgressDisplay":
         if self._status:
             self._status.start()
         return self
@@ -102,14 +89,6 @@ class _Watcher:
         if self._status:
             room = self._console.width - 24
             self._status.update(f"{progress.elapsed:.0f} s  {progress.stage}: {escape(progress.step[:room])}")
-
-
-def _active(images: Path) -> str | None:
-    try:
-        active = release.current(images)
-    except ReleaseError:
-        return None
-    return active.id if active else None
 
 
 def _show_failure(error: BuildError) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from appliance.boot.named import named_releases
+from appliance.cli.arguments import JSON
 from appliance.cli.output import show_json, show_table, size
 from appliance.config.file import load
 from appliance.errors import UserError
@@ -19,14 +20,16 @@ _MACS_SHOWN = 3
 
 def prune(
     context: typer.Context,
-    keep: Annotated[int, typer.Option("--keep", min=1, metavar="N", help="How many of the newest to keep.")] = 3,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    keep: Annotated[
+        int, typer.Option("--keep", min=1, metavar="N", help="How many of the newest releases to keep.")
+    ] = 3,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Delete old releases; never the active one, the previous one, one that a boot menu names or a PC may be running.
+    """Delete old releases. Keeps the active and previous ones, and any that a boot menu names or a PC may be running.
 
-    A PC that is switched off does not say so: its last release is kept until it boots another one, or is not allowed
-    any more (allow remove).
+    A PC does not tell when it is switched off: its last release is kept until it boots another one, or is no longer
+    allowed (allow remove).
     """
     config = load(context.obj)
     with Registry(config.registry) as registry:
@@ -38,7 +41,7 @@ def prune(
         raise UserError(str(error), error.hint) from None
     except OSError as error:
         raise UserError(
-            f"the releases in {config.images} cannot be deleted: {error}", "run it with sudo; check the disk", code=1
+            f"the releases in {config.images} cannot be deleted: {error}", "run with sudo; check the disk", code=1
         ) from None
     done = pruned(found, holders, dry_run=dry_run)
     if as_json:
@@ -46,7 +49,7 @@ def prune(
         return
     rows = [(each.id, size(each.size), "kept", _words(each)) for each in done.kept]
     rows += [(each.id, size(each.size), "would be deleted" if dry_run else "deleted", "") for each in done.deleted]
-    show_table(("release", "size", "", "why"), rows, "No release yet. Make one with: netboot-appliance image build")
+    show_table(("release", "size", "", "why"), rows, "No release yet. Build one: netboot-appliance image build")
     typer.echo(f"{size(done.freed)} {'would be freed' if dry_run else 'freed'}")
 
 

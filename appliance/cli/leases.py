@@ -1,10 +1,11 @@
-"""`leases`: the addresses that the box gave out as a DHCP server."""
+"""`leases`: the addresses that the box leases as a DHCP server."""
 
 import time
 from typing import Annotated
 
 import typer
 
+from appliance.cli.arguments import JSON
 from appliance.cli.output import ago, show_json, show_table, span
 from appliance.config.file import tolerant
 from appliance.dhcp import leases
@@ -12,16 +13,16 @@ from appliance.registry.database import Registry
 from appliance.view import leases as views
 
 app = typer.Typer(
-    name="leases", help='The addresses of the DHCP server ([dhcp] mode = "server").', no_args_is_help=True
+    name="leases", help='Show the addresses that the box leases ([dhcp] mode = "server").', no_args_is_help=True
 )
 
 
 @app.command("list", epilog="Example: netboot-appliance leases list --json")
-def show(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
-    """Show every address that a PC has or had, with the PC and how long it still has it.
+def show(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """List every address that a PC has or had, with the PC and the time that is left.
 
-    One that ended is kept for its PC as long as no other PC needs it. A blocked one is not given out for a while: a
-    machine that did not get it from the box answered at it.
+    A lease that has ended is kept for its PC until another PC needs the address. A blocked address is not given out for
+    a while: a machine that did not get it from the box uses it.
     """
     with Registry(tolerant(context.obj).registry) as registry:
         known = leases.load(registry)
@@ -41,4 +42,4 @@ def show(context: typer.Context, as_json: Annotated[bool, typer.Option("--json",
         )
         for each in shown
     ]
-    show_table(("address", "MAC", "label", "state", "until"), rows, "No address was given out yet.")
+    show_table(("address", "MAC", "label", "state", "until"), rows, "No address has been leased yet.")

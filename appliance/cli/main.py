@@ -1,4 +1,4 @@
-"""The command line: `netboot-appliance [--config FILE] VERB`. One file a verb: parse, call one function, print."""
+"""The command line: `netboot-appliance [--config FILE] VERB`. One file per verb: parse, call one function, print."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -29,12 +29,12 @@ _MODULES = {
     "backup": "backup",
     "restore": "backup",
 }
-"""The verbs, in the order of the help, and the module in appliance.cli of each."""
+"""The verbs in the order of the help, each with its module in appliance.cli."""
 
 
 class _Verbs(Mapping[str, Any]):
-    """Each verb's command by its name; its module is imported when it is asked for. `serve` is on the air 0.1 s sooner
-    for that, and no verb pays for the imports of another."""
+    """Each verb's command by its name. Its module is imported when it is first asked for: `serve` answers 0.1 s sooner,
+    and no verb pays for the imports of another."""
 
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
@@ -62,7 +62,7 @@ class _CommandLine(TyperGroup):
 app = typer.Typer(
     cls=_CommandLine,
     name="netboot-appliance",
-    help="Boots rooms of idle PCs diskless into a Debian live system that computes for a BOINC project.",
+    help="Boot rooms of idle PCs, without their disks, into a Debian live system that computes for a BOINC project.",
     epilog="The usual order: config init, config check, image build, allow add MAC, serve.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -94,9 +94,9 @@ def options(
 
 
 def run() -> None:
-    """The entry point: every UserError becomes one message with its hint, and an exit code."""
-    # The installation brings the shells' files (packaging/completion.py). Typer answers them only after this, or with
-    # options that would install them a second time, in ~/.bashrc.
+    """The entry point: a UserError becomes one message with its hint, and an exit code."""
+    # The installation provides the shells' completion files (packaging/completion.py). Typer answers them only after
+    # this call, or with options that would install them a second time, in ~/.bashrc.
     completion_init()
     try:
         app()

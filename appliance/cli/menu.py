@@ -1,4 +1,4 @@
-"""`menu`: what PCs may boot, as they would show it, and the password of the entries that are locked."""
+"""`menu`: the boot menu as PCs show it, and the password of its locked entries."""
 
 import getpass
 import sys
@@ -9,7 +9,7 @@ import typer
 from appliance.allowlist import BootSettings, Entry
 from appliance.boot import next_boot
 from appliance.boot.preview import preview, script
-from appliance.cli.arguments import mac_address
+from appliance.cli.arguments import JSON, mac_address
 from appliance.cli.output import show_json, show_table
 from appliance.config import menu_password
 from appliance.config.file import load
@@ -20,7 +20,7 @@ from appliance.view.menu import MenuView
 from services.ethernet import MacAddress
 from services.menus.menu import Dialect
 
-app = typer.Typer(name="menu", help="The boot menu.", no_args_is_help=True)
+app = typer.Typer(name="menu", help="Show the boot menu, or make its password.", no_args_is_help=True)
 _ANY = MacAddress(0)
 _DIALECTS = {dialect.value.lower(): dialect for dialect in Dialect}
 
@@ -29,28 +29,28 @@ _DIALECTS = {dialect.value.lower(): dialect for dialect in Dialect}
 def show(
     context: typer.Context,
     mac: Annotated[
-        str | None, typer.Option("--for", metavar="MAC", help="As this PC would show it at its next boot.")
+        str | None, typer.Option("--for", metavar="MAC", help="The menu of this PC at its next boot.")
     ] = None,
     dialect: Annotated[
-        str | None, typer.Option(metavar="|".join(_DIALECTS), help="What its boot loader would read.")
+        str | None, typer.Option(metavar="|".join(_DIALECTS), help="Print it as this boot loader reads it.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Show the menu, and where its default and its timeout come from. Nothing secret is in it."""
+    """Show the menu, and where its default and timeout come from. Secrets are not shown."""
     if dialect is not None and dialect not in _DIALECTS:
         raise UserError(f"there is no dialect {dialect!r}", f"one of {', '.join(_DIALECTS)}")
     config = load(context.obj)
     client = _ANY if mac is None else mac_address(mac)
     with Registry(config.registry) as registry:
         entry = registry.allowlist().decide(client) if mac else None
-        following = next((n.entry for n in next_boot.all_of(registry) if n.mac == client and not n.taken), "")
+        next_entry = next((n.entry for n in next_boot.all_of(registry) if n.mac == client and not n.taken), "")
     if mac and entry is None:
         raise UserError(f"{client} is not allowed: it gets no menu", f"allow it: netboot-appliance allow add {client}")
     own = entry.settings if entry else BootSettings()
     if dialect:
-        typer.echo(script(config, own, following, client, _DIALECTS[dialect]), nl=False)
+        typer.echo(script(config, own, next_entry, client, _DIALECTS[dialect]), nl=False)
         return
-    shown = views.view(preview(config, own, following, client), own.root or config.image.root)
+    shown = views.view(preview(config, own, next_entry, client), own.root or config.image.root)
     if as_json:
         show_json(shown)
     else:
@@ -59,9 +59,9 @@ def show(
 
 @app.command(epilog="Example: netboot-appliance menu password")
 def password() -> None:
-    """Ask for the password of locked entries, and print the lines of [menu] that hold its hashes.
+    """Ask for a password for locked entries, and print the lines for [menu] with its hashes.
 
-    Off a terminal it is read from standard input, one line.
+    Without a terminal, reads one line from standard input.
     """
     try:
         typed = menu_password.check(_typed())
@@ -69,7 +69,9 @@ def password() -> None:
         raise UserError(str(error)) from None
     typer.echo(f'password = "{menu_password.scrypt(typed)}"')
     typer.echo(f'grub_password = "{menu_password.grub(typed)}"')
-    typer.echo("put them into [menu] of the configuration, then: sudo systemctl reload netboot-appliance", err=True)
+    typer.echo(
+        "put these lines into [menu] in the configuration, then: sudo systemctl reload netboot-appliance", err=True
+    )
 
 
 def _typed() -> str:
@@ -77,7 +79,7 @@ def _typed() -> str:
         return sys.stdin.readline().rstrip("\r\n")
     first = getpass.getpass("Password of the locked entries: ")
     if getpass.getpass("Once more: ") != first:
-        raise UserError("the two are not the same", "run it again")
+        raise UserError("the passwords do not match", "run it again")
     return first
 
 

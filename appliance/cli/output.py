@@ -15,7 +15,7 @@ def show_json(value: Any) -> None:
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
-    """Print rows under headings, or the sentence `empty`. Off a terminal no value is folded or cut."""
+    """Print rows under headings, or the sentence `empty`. Unless it goes to a terminal, no value is wrapped or cut."""
     if not rows:
         typer.echo(empty)
         return
@@ -50,6 +50,11 @@ def span(seconds: float) -> str:
 def moment(at: float) -> str:
     """A moment in local time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """A number with its noun."""
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def size(count: int) -> str:

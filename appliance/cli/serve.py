@@ -14,11 +14,11 @@ app = typer.Typer()
 def serve(
     context: typer.Context, debug: Annotated[bool, typer.Option("--debug", help="Log every offer and address.")] = False
 ) -> None:
-    """Run the box: proxyDHCP, TFTP, HTTP, NFS exports. SIGTERM or Ctrl-C ends it, SIGHUP reloads the configuration.
+    """Run the box: proxyDHCP, TFTP, HTTP and NFS exports. SIGTERM or Ctrl-C stops it, SIGHUP reloads the configuration.
 
-    Exit code 0 after SIGTERM, 1 when it could not start or go on, 2 when the configuration is wrong.
+    Exit code: 0 after SIGTERM, 1 if it cannot start or carry on, 2 if the configuration is wrong.
     """
-    # Without the services, what the program says of this verb is there at once.
+    # Imported late, so that `serve --help` does not wait for the services.
     from appliance.server import logs, systemd
     from appliance.server.daemon import serve as run
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.arguments import JSON
 from appliance.cli.firmware import show_firmware
-from appliance.cli.output import ago, show_json, show_table
+from appliance.cli.output import ago, counted, show_json, show_table
 from appliance.config.file import load, tolerant
 from appliance.journal.timeline import CURES
 from appliance.registry.database import Registry
@@ -20,10 +21,11 @@ _IGNORED_SHOWN = 10
 
 
 @app.command()
-def status(
-    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
-) -> None:
-    """Show the services, the active image, and every PC's latest boot. Exit code 0 when the server runs, 3 when not."""
+def status(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """Show the services, the active image, and every PC's latest boot.
+
+    Exit code: 0 if the server is running, 3 if not.
+    """
     # A broken file must not hide what a running server does; without a server, the file is what is wrong.
     config = tolerant(context.obj)
     if holder(config.registry) is None:
@@ -45,7 +47,7 @@ def status(
 def _show_box(shown: StatusView) -> None:
     server = shown.server
     if server.pid is None:
-        typer.echo("server    not running (start it with: systemctl start netboot-appliance)")
+        typer.echo("server    not running (start it: systemctl start netboot-appliance)")
     else:
         since = "" if server.started is None else f", started {ago(server.started)}"
         typer.echo(f"server    running as process {server.pid}{since}")
@@ -54,7 +56,7 @@ def _show_box(shown: StatusView) -> None:
     for line in shown.trouble:
         typer.echo(f"network   PCs cannot reach the server: {line}")
     for line in shown.disk:
-        typer.echo(f"disk      {line} (look: netboot-appliance doctor)")
+        typer.echo(f"disk      {line} (see: netboot-appliance doctor)")
     if rejected := shown.reload_rejected:
         typer.echo(f"reload    REJECTED {ago(rejected.at)}, the old configuration stays: {rejected.error}")
         if rejected.hint:
@@ -64,13 +66,15 @@ def _show_box(shown: StatusView) -> None:
     if exports := shown.exports:
         state = f"NOT in force: {exports['error']}" if exports["error"] else exports["backend"]
         typer.echo(f"exports   {state} ({exports['why']})")
-    none = shown.image_error or "none is active (make one with: netboot-appliance image build)"
+    none = shown.image_error or "none is active (build one: netboot-appliance image build)"
     typer.echo(f"image     {shown.image.id if shown.image else none}")
     for each in shown.next_boots:
         typer.echo(f"next boot {each.mac} starts {each.entry}{' (under way)' if each.taken else ''}")
-    nobody = "nobody may boot yet (allow a PC with: netboot-appliance allow add MAC)"
-    some = f"MAC addresses: {shown.allowed.addresses:,}, in entries: {shown.allowed.entries:,}"
-    typer.echo(f"allowed   {some if shown.allowed.entries else nobody}")
+    nobody = "nobody may boot yet (allow a PC: netboot-appliance allow add MAC)"
+    allowed = shown.allowed
+    addresses = counted(allowed.addresses, "MAC address", "MAC addresses")
+    some = f"{addresses} in {counted(allowed.entries, 'entry', 'entries')}"
+    typer.echo(f"allowed   {some if allowed.entries else nobody}")
 
 
 def _show_boots(shown: StatusView) -> None:
@@ -81,13 +85,13 @@ def _show_boots(shown: StatusView) -> None:
     typer.echo("")
     show_table(("MAC", "label", "stage", "BOINC host", "started", "last heard"), rows, "No PC has booted yet.")
     if any(each.diagnosis for each in shown.boots):
-        typer.echo("\nWhat helps against Secure Boot: " + "; or ".join(CURES))
+        typer.echo("\nTo fix the Secure Boot problem: " + "; or ".join(CURES))
 
 
 def _show_ignored(shown: StatusView) -> None:
     if not shown.ignored:
         return
-    typer.echo("\nIgnored requests, the latest first:")
+    typer.echo("\nIgnored requests, latest first:")
     latest = shown.ignored[:_IGNORED_SHOWN]
     rows = [(each.client, each.service, each.reason, str(each.count), ago(each.last_at)) for each in latest]
     show_table(("client", "service", "reason", "times", "last"), rows, "")

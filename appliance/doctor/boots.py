@@ -1,4 +1,4 @@
-"""What came of the latest boots, where that tells what is wrong with the network and not with one PC."""
+"""The latest boots, where they show a fault of the network and not of one PC."""
 
 import time
 from collections.abc import Iterable
@@ -21,11 +21,11 @@ def judge(boots: Iterable[Boot], now: float) -> list[Finding]:
         warning(
             "boots",
             f"{diagnosis}: {', '.join(str(boot.mac) for boot in stuck)}",
-            "shim and GRUB came from the box, but GRUB takes the rest from the server that the PC's lease names",
+            "shim and GRUB came from the box, but GRUB asks the server named in the PC's lease for the rest",
             "; or ".join(CURES),
         )
         for diagnosis, stuck in found.items()
-    ] or [ok("boots", "no PC is known to be stuck on its way")]
+    ] or [ok("boots", "no PC is known to be stuck")]
 
 
 def check(config: Config) -> list[Finding]:
@@ -36,4 +36,4 @@ def check(config: Config) -> list[Finding]:
         with Registry(config.registry) as registry:
             return judge(recorder.latest(registry), time.time())
     except UserError as unreadable:
-        return [note("boots", f"not looked at: {unreadable.message}")]
+        return [note("boots", f"not checked: {unreadable.message}")]

@@ -1,6 +1,6 @@
-"""The doctor's checks in their order, run side by side: none of them can hang or end the others.
+"""The doctor's checks, in order, run side by side: none can hang or stop the others. Prints nothing.
 
-Each check is a function that looks and judges; its own failure becomes a finding. Prints nothing.
+Each check is a function that looks and judges. If it fails itself, that becomes a finding.
 """
 
 import queue
@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
-from appliance.config.file import Config
+from appliance.config.file import Config, load
 from appliance.doctor import (
     boots,
     clock,
@@ -27,8 +28,9 @@ from appliance.doctor import (
     settings,
     storage,
 )
-from appliance.doctor.finding import Finding, UnobservableError, unchecked
+from appliance.doctor.finding import Finding, UnobservableError, error, unchecked
 from appliance.errors import UserError
+from appliance.network.interfaces import with_interfaces_named
 
 SECONDS = 10.0
 """How long a check may take, unless it says otherwise."""
@@ -39,7 +41,7 @@ _REGISTRY_SECONDS = 15.0  # SQLite itself waits 10 s for a lock
 
 @dataclass(frozen=True)
 class Check:
-    """A name for people and scripts, what does it, and the seconds it may take."""
+    """A check's name for people and scripts, the function, and the seconds it may take."""
 
     name: str
     run: Callable[[], Sequence[Finding]]
@@ -47,7 +49,7 @@ class Check:
 
 
 def all_checks(config: Config) -> list[Check]:
-    """Every check of the box that `config` describes, the causes before what they cause."""
+    """Every check of the box that `config` describes, causes before their effects."""
     return [
         Check("privileges", partial(privileges.check, config)),
         Check("configuration", partial(settings.check_configuration, config)),
@@ -69,31 +71,45 @@ def all_checks(config: Config) -> list[Check]:
     ]
 
 
+def examine(path: Path) -> Iterator[Finding]:
+    """Run all checks of the box that the configuration file `path` describes. A wrong file is a finding as well."""
+    try:
+        config = load(path)
+    except UserError as wrong:
+        yield error("configuration", wrong.message, "nothing else can be checked without it", wrong.hint)
+        return
+    try:
+        config = with_interfaces_named(config)
+    except UserError as wrong:
+        yield error("interface", wrong.message, "the server cannot start without it", wrong.hint)
+    yield from run(all_checks(config))
+
+
 def run(checks: Sequence[Check]) -> Iterator[Finding]:
-    """Start all checks at once; yield their findings in the order of `checks`, each as soon as it is its turn."""
+    """Start all checks at once; yield their findings in the order of `checks`, each as soon as possible."""
     answers: list[queue.SimpleQueue[Sequence[Finding]]] = []
     for check in checks:
         answers.append(queue.SimpleQueue())
-        # A daemon thread: one that hangs in the kernel must not keep the process from ending.
+        # Daemon threads: one that hangs in the kernel must not keep the process alive.
         threading.Thread(target=lambda c=check, a=answers[-1]: a.put(_findings(c)), daemon=True).start()
     begun = time.monotonic()
     for check, answer in zip(checks, answers, strict=True):
         try:
             yield from answer.get(timeout=max(0.0, begun + check.seconds - time.monotonic()))
         except queue.Empty:
-            yield unchecked(check.name, f"it took longer than {check.seconds:.0f} s", "look why the machine is slow")
+            yield unchecked(
+                check.name, f"it took longer than {check.seconds:.0f} s", "find out why the machine is slow"
+            )
 
 
 def _findings(check: Check) -> Sequence[Finding]:
     try:
         return check.run()
-    except UserError as error:
-        return [unchecked(check.name, error.message, error.hint)]
-    except UnobservableError as error:
-        return [unchecked(check.name, str(error))]
-    except PermissionError as error:
-        return [unchecked(check.name, str(error))]
-    except Exception as error:
+    except UserError as failed:
+        return [unchecked(check.name, failed.message, failed.hint)]
+    except (UnobservableError, PermissionError) as failed:
+        return [unchecked(check.name, str(failed))]
+    except Exception as failed:
         return [
-            unchecked(check.name, f"{type(error).__name__}: {error}", "please report this: it is a fault of the doctor")
+            unchecked(check.name, f"{type(failed).__name__}: {failed}", "please report this: it is a bug in the doctor")
         ]

@@ -1,4 +1,4 @@
-"""Whether the clock is right: it stands in releases, leases, certificates and the registry."""
+"""Whether the clock is right: releases, leases, certificates and the registry depend on it."""
 
 import ctypes
 from datetime import UTC, datetime
@@ -8,28 +8,28 @@ from appliance.doctor.finding import Finding, error, note, ok
 from image.release import ReleaseError, current
 
 OLDEST = datetime(2026, 1, 1, tzinfo=UTC)
-"""No clock that is right says less: this program was not there before."""
+"""No correct clock shows an earlier time: this program did not exist."""
 
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 _ROOM = 512  # more than struct timex takes
 
 
 def judge(now: datetime, synchronised: bool | None, built: datetime | None) -> Finding:
-    """`built` is when the active image was made, on this machine; `synchronised` is None when nobody can tell."""
+    """`built` is when the active image was made, on this machine; `synchronised` is None when that is unknown."""
     since = max(OLDEST, built or OLDEST)
     if now < since:
         return error(
             "clock",
-            f"the clock is wrong: it says {now:%Y-%m-%d %H:%M}, but "
-            + ("the active image is younger" if since is not OLDEST else "this program is younger"),
-            "certificates and package signatures are refused, and stages of boots have times in the wrong order",
+            f"the clock is wrong: it says {now:%Y-%m-%d %H:%M}, which is before "
+            + ("the active image was built" if since is not OLDEST else "this program was written"),
+            "certificates and package signatures are refused, and the stages of boots get times in the wrong order",
             "set it (timedatectl set-time), and keep it right: apt-get install systemd-timesyncd",
         )
     said = f"the clock says {now:%Y-%m-%d %H:%M} UTC"
     if synchronised is None:
-        return note("clock", f"{said}; whether NTP keeps it right cannot be told here")
+        return note("clock", f"{said}; whether NTP keeps it right is unknown")
     if not synchronised:
-        return note("clock", f"{said}, and no NTP keeps it right", "", "apt-get install systemd-timesyncd")
+        return note("clock", f"{said}, but NTP does not keep it right", "", "apt-get install systemd-timesyncd")
     return ok("clock", f"{said}, kept right by NTP")
 
 

@@ -1,4 +1,4 @@
-"""What a check finds: PURE values, and what they say together."""
+"""The doctor's findings as values, and what they add up to. PURE."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Severity(StrEnum):
-    """How much a finding matters, the least first."""
+    """How serious a finding is, the mildest first."""
 
     OK = "ok"
     NOTE = "note"
@@ -25,7 +25,7 @@ _EXIT_CODES = {Severity.OK: 0, Severity.NOTE: 0, Severity.WARNING: 1, Severity.E
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was seen, in words for people: what, why that matters, and what to do about it."""
+    """One thing that was found, in words for people: what, why it matters, and what to do about it."""
 
     check: str
     severity: Severity
@@ -40,7 +40,7 @@ def ok(check: str, what: str) -> Finding:
 
 
 def note(check: str, what: str, why: str = "", what_to_do: str = "") -> Finding:
-    """Worth knowing; nothing to put right."""
+    """Worth knowing; nothing to fix."""
     return Finding(check, Severity.NOTE, what, why, what_to_do)
 
 
@@ -55,11 +55,11 @@ def error(check: str, what: str, why: str, what_to_do: str) -> Finding:
 
 
 class UnobservableError(Exception):
-    """What a check has to look at cannot be looked at; the message says why."""
+    """A check cannot see what it has to judge; the message says why."""
 
 
 def unchecked(
-    check: str, why: str, what_to_do: str = "run the doctor as root (sudo), and look at the rest first"
+    check: str, why: str, what_to_do: str = "run the doctor as root (sudo), and look at the other findings first"
 ) -> Finding:
     """The check itself did not work, which says nothing about the box."""
     return Finding(check, Severity.WARNING, f"{check}: could not be checked: {why}", "", what_to_do)
@@ -86,11 +86,11 @@ def summary(findings: Iterable[Finding]) -> str:
     listed = list(findings)
     counts = [(severity, sum(f.severity is severity for f in listed)) for severity in reversed(Severity)]
     said = ", ".join(f"{count} {_PLURALS[severity] if count != 1 else severity}" for severity, count in counts if count)
-    verdict = {
-        Severity.ERROR: "PCs will not boot or not compute",
+    headline = {
+        Severity.ERROR: "PCs will not boot or will not compute",
         Severity.WARNING: "it works, but look at the warnings",
     }.get(worst(listed), "the box is healthy")
-    return f"{verdict}: {said}" if said else verdict
+    return f"{headline}: {said}" if said else headline
 
 
 _PLURALS = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.NOTE: "notes", Severity.OK: "ok"}

@@ -1,7 +1,7 @@
-"""Whether nftables lets PCs in: what becomes of a new packet to each port, read off the rules. Judging is PURE.
+"""Whether nftables lets PCs in: what its rules do to a new packet to each port. Judging is PURE.
 
-Follows the chains as a packet would. What it cannot tell (source addresses, rate limits, matches of iptables) it takes
-as "perhaps", and says so. Does not look at IPv6, at legacy iptables, at bridges and at other machines' firewalls.
+Follows the chains as a packet would. What it cannot know (source addresses, rate limits, matches of iptables) counts as
+"perhaps", and is reported so. Does not look at IPv6, legacy iptables, bridges or other machines' firewalls.
 """
 
 import contextlib
@@ -29,36 +29,36 @@ _PORTS = (
 
 
 def judge(ruleset: Ruleset, interfaces: Sequence[str], ports: Sequence[tuple[str, int, str]]) -> list[Finding]:
-    """Judge what becomes of requests that arrive by these interfaces for these (protocol, port, service)."""
+    """Judge what happens to requests that arrive on these interfaces for these (protocol, port, service)."""
     findings = []
     for interface in interfaces:
-        amiss: list[Finding] = []
+        problems: list[Finding] = []
         unsure: list[str] = []
         for protocol, port, service in ports:
-            verdict, where = ruleset.decide(FirstPacket(interface, protocol, port))
-            if verdict is Fate.DROP:
+            fate, where = ruleset.decide(FirstPacket(interface, protocol, port))
+            if fate is Fate.DROP:
                 what = f"the firewall drops {protocol.upper()} port {port} ({service}) from {interface}"
                 rule = f"nft insert rule {where} iifname {interface} {protocol} dport {port} accept"
-                amiss.append(
+                problems.append(
                     error(
                         "firewall",
                         f"{what}: chain {where}",
                         "the PCs' requests do not reach the server",
-                        f"let it in: {rule} (and the same in /etc/nftables.conf, to keep it)",
+                        f"let it in: {rule} (and add that to /etc/nftables.conf, to keep it)",
                     )
                 )
-            elif verdict is Fate.UNSURE:
+            elif fate is Fate.UNSURE:
                 unsure.append(f"{protocol.upper()} {port} (chain {where})")
         if unsure:
-            amiss.append(
+            problems.append(
                 note(
                     "firewall",
-                    f"whether the firewall lets in from {interface} cannot be judged: {', '.join(unsure)}",
+                    f"cannot tell whether the firewall lets PCs in from {interface}: {', '.join(unsure)}",
                     "the rules look at more than interface, protocol and port",
-                    "if PCs do not get on, look at: nft list ruleset",
+                    "if PCs get stuck, look at: nft list ruleset",
                 )
             )
-        findings += amiss or [ok("firewall", f"nftables lets the PCs' requests in from {interface}")]
+        findings += problems or [ok("firewall", f"nftables lets the PCs' requests in from {interface}")]
     return findings
 
 
@@ -66,11 +66,9 @@ def check(config: Config) -> list[Finding]:
     """Read the rules of nftables, if it is there."""
     findings = []
     if _legacy():
-        findings.append(
-            note("firewall", "there are rules of legacy iptables, which are not judged: iptables-legacy -S")
-        )
+        findings.append(note("firewall", "there are legacy iptables rules, which are not checked: iptables-legacy -S"))
     if programs.find("nft") is None:
-        findings.append(note("firewall", "not judged: nft is not installed", "", "apt-get install nftables"))
+        findings.append(note("firewall", "not checked: nft is not installed", "", "apt-get install nftables"))
         return findings
     dhcp = [("udp", 67, "DHCP")] if config.dhcp.hears_broadcasts else []
     ports = [*dhcp, *_PORTS, ("tcp", config.server.http_port, "HTTP"), *_mountd(config)]

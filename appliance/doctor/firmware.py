@@ -1,4 +1,4 @@
-"""Which PCs' firmware wanted another offer than the standard one, and which has not taken any."""
+"""Which PCs need an offer other than the standard one, and which have accepted none."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,46 +13,44 @@ from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 
 _SHOWN = 10
-_INSTALL = "install what Debian signed: apt-get install shim-signed grub-efi-amd64-signed, then restart the server"
+_INSTALL = "install Debian's signed loaders: apt-get install shim-signed grub-efi-amd64-signed, then restart the server"
 _SWITCH_OFF = "switch Secure Boot off in its firmware"
 _HTTP = "HTTPClient"
 
 
 def judge(learned: Iterable[tuple[MacAddress, FirmwareKnowledge]]) -> list[Finding]:
-    """`learned` is what is notable of the PCs that may boot."""
+    """`learned` is what is worth knowing about the PCs that may boot."""
     groups: dict[tuple[Profile, bool, Why, bool], list[MacAddress]] = {}
     for mac, known in learned:
         group = (known.profile, known.worked, known.why, _HTTP in known.fingerprint)
         groups.setdefault(group, []).append(mac)
     found = [_finding(*group, _named(macs)) for group, macs in groups.items()]
-    return found or [ok("firmware", "no PC's firmware is known to want another offer than the standard one")]
+    return found or [ok("firmware", "all firmware accepts the standard offer")]
 
 
 def _finding(profile: Profile, worked: bool, why: Why, http: bool, macs: str) -> Finding:
     match why:
         case Why.REFUSED if profile is Profile.STANDARD and http:
-            what = f"PCs whose UEFI HTTP boot has loaded the boot loader and not started it: {macs}"
-            cure = f"choose PXE boot in its firmware, for which there is a signed loader; or {_SWITCH_OFF}"
-            return warning("firmware", what, "Secure Boot, most likely", cure)
+            what = f"PCs whose UEFI HTTP boot has loaded the boot loader but not started it: {macs}"
+            cure = f"choose PXE boot in its firmware: there is a signed loader for it; or {_SWITCH_OFF}"
+            return warning("firmware", what, "most likely Secure Boot", cure)
         case Why.REFUSED if profile is not Profile.SHIM:
-            what = f"PCs that have loaded the boot loader and not started it: {macs}"
-            return warning("firmware", what, "Secure Boot, most likely", f"{_INSTALL}; or {_SWITCH_OFF}")
+            what = f"PCs that have loaded the boot loader but not started it: {macs}"
+            return warning("firmware", what, "most likely Secure Boot", f"{_INSTALL}; or {_SWITCH_OFF}")
         case Why.NEITHER:
-            what = f"PCs that get no further with the usual boot loader nor with the signed one: {macs}"
-            reason = "behind a proxyDHCP GRUB asks the site's DHCP server for its files, and not the box"
+            what = f"PCs that get stuck both with the usual boot loader and with the signed one: {macs}"
+            reason = "behind a proxyDHCP, GRUB asks the site's DHCP server for its files and not the box"
             return warning("firmware", what, reason, "; or ".join((*CURES, _SWITCH_OFF)))
         case Why.IGNORED_ALL:
             what = f"PCs that have ignored every kind of offer: {macs}"
-            reason = (
-                "the site's DHCP server gives no address, or names a boot server of its own, which goes before ours"
-            )
+            reason = "the site's DHCP server gives no address, or names its own boot server, which overrides ours"
             cure = "capture what it hears (tcpdump -w boot.pcap) and run: netboot-appliance doctor pcap boot.pcap"
             return warning("firmware", what, reason, cure)
     if not worked:
-        return note("firmware", f"PCs that are tried with another offer ({profile}): {macs}", str(why))
+        return note("firmware", f"PCs that are being tried with another offer ({profile}): {macs}", str(why))
     return note(
         "firmware",
-        f"PCs that boot by another offer than the standard one ({profile}): {macs}",
+        f"PCs that boot with an offer other than the standard one ({profile}): {macs}",
         f"{why}; the box remembers that",
         "nothing; after a firmware update: netboot-appliance clients forget MAC",
     )
@@ -64,7 +62,7 @@ def _named(macs: Sequence[MacAddress]) -> str:
 
 
 def check(config: Config) -> list[Finding]:
-    """Look at what was learned of the PCs that may boot."""
+    """Look at what was learned about the PCs that may boot."""
     if not config.registry.exists():
         return judge(())
     try:
@@ -73,4 +71,4 @@ def check(config: Config) -> list[Finding]:
             learned = ((mac, rows) for mac, rows in read(registry).items() if mac in allowed)
             return judge((mac, known) for mac, rows in learned for known in notable(rows))
     except UserError as unreadable:
-        return [note("firmware", f"not looked at: {unreadable.message}")]
+        return [note("firmware", f"not checked: {unreadable.message}")]

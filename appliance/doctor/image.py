@@ -12,7 +12,7 @@ from image.release import Release, ReleaseError, current, verify
 
 
 class Loader(Enum):
-    """How the copy of a boot loader that is served stands to its original."""
+    """How the served copy of a boot loader compares with its original."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -20,7 +20,7 @@ class Loader(Enum):
 
 
 def judge_image(release: Release | None, problems: list[str]) -> list[Finding]:
-    """`problems` are the files of the active release that are not as they were built, in words."""
+    """`problems` says which files of the active release are not as they were built."""
     if release is None:
         return [
             error(
@@ -36,7 +36,7 @@ def judge_image(release: Release | None, problems: list[str]) -> list[Finding]:
                 "image",
                 f"the active image {release.id} is damaged: {problem}",
                 "PCs stop during the boot or, worse, later",
-                "go back to the image before: netboot-appliance image rollback; then build again, and check the disk",
+                "go back to the previous image: netboot-appliance image rollback; then build again, and check the disk",
             )
             for problem in problems
         ]
@@ -45,14 +45,14 @@ def judge_image(release: Release | None, problems: list[str]) -> list[Finding]:
 
 def judge_broken(broken: ReleaseError) -> list[Finding]:
     """The active release cannot be used at all."""
-    why = "a server that has no whole image answers nobody"
+    why = "without a complete image the server answers nobody"
     return [error("image", str(broken), why, f"{broken.hint}; or: netboot-appliance image rollback")]
 
 
 def judge_boot_loaders(loaders: Mapping[str, Loader | BootFileError], served: bool) -> list[Finding]:
     """Judge each boot loader; a BootFileError stands for a missing original.
 
-    `served`: the server runs, and so has put them in place when it started.
+    `served`: the server is running, so it put them in place when it started.
     """
     findings = []
     for name, state in loaders.items():
@@ -65,7 +65,7 @@ def judge_boot_loaders(loaders: Mapping[str, Loader | BootFileError], served: bo
                 findings.append(
                     error(
                         "boot-loaders",
-                        f"the boot loader {name} is missing from what is served",
+                        f"the boot loader {name} is missing from the files that are served",
                         "firmware is told to load it and finds nothing (PXE-T01, PXE-E3B)",
                         "restart the server, which puts it back: systemctl restart netboot-appliance",
                     )
@@ -76,7 +76,7 @@ def judge_boot_loaders(loaders: Mapping[str, Loader | BootFileError], served: bo
                         "boot-loaders",
                         f"the boot loader {name} is not the one that is configured",
                         "it is older than its original, or damaged",
-                        "restart the server, which renews it: systemctl restart netboot-appliance",
+                        "restart the server, which replaces it: systemctl restart netboot-appliance",
                     )
                 )
             case _:

@@ -1,4 +1,4 @@
-"""The interfaces to the PCs: there, up, with a cable, a fixed address and whole frames. PURE but for `check`."""
+"""Whether the interfaces to the PCs are up, with a cable, a fixed address and full frames. PURE except `check`."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from appliance.doctor.finding import Finding, error, note, ok, warning
 from services.linux.interfaces import Link, links
 
 WHOLE_FRAME = 1500
-"""The MTU of Ethernet, which boot firmware takes for granted."""
+"""The MTU of Ethernet, which boot firmware relies on."""
 
 
 def judge(name: str, found: Sequence[Link]) -> list[Finding]:
@@ -15,13 +15,13 @@ def judge(name: str, found: Sequence[Link]) -> list[Finding]:
     link = next((link for link in found if link.name == name), None)
     if link is None or not link.ethernet:
         usable = ", ".join(link.name for link in found if link.ethernet) or "none"
-        what = f"there is no interface {name}" if link is None else f"{name} is no Ethernet interface"
+        what = f"there is no interface {name}" if link is None else f"{name} is not an Ethernet interface"
         return [
             error(
                 "interface",
                 f"{what}; there are: {usable}",
                 "the server cannot start without it",
-                "name the interface to the PCs in the configuration: [server] interfaces",
+                "name the interface that leads to the PCs in the configuration: [server] interfaces",
             )
         ]
     return [*_judge_state(link), *_judge_address(link), *_judge_mtu(link)]
@@ -36,14 +36,14 @@ def _judge_state(link: Link) -> list[Finding]:
                 "interface",
                 f"{link.name} has no link",
                 "no PC can be heard",
-                "check the cable and the switch; of a bridge, its ports",
+                "check the cable and the switch, or the ports of the bridge",
             )
         ]
     return [ok("interface", f"{link.name} is up")]
 
 
 def _judge_address(link: Link) -> list[Finding]:
-    fixed = "give it a fixed address outside the DHCP range, in /etc/network/interfaces or where this host has it"
+    fixed = "give it a fixed address outside the DHCP range, in /etc/network/interfaces or wherever this host sets it"
     if not link.addresses:
         why = "the server cannot start without one"
         return [error("address", f"{link.name} has no IPv4 address", why, fixed)]
@@ -53,14 +53,14 @@ def _judge_address(link: Link) -> list[Finding]:
         return [
             warning(
                 "address",
-                f"{first.address} on {link.name} is leased, for another {first.seconds} s",
+                f"{first.address} on {link.name} is leased, and expires in {first.seconds} s",
                 "when it changes, every PC loses its root and its work stops",
                 f"{fixed}, or reserve this one in the DHCP server",
             )
         ]
     if others := ", ".join(str(each.address) for each in link.addresses[1:]):
-        what = f"{link.name} has the fixed address {first.address}, and further ones: {others}"
-        return [note("address", what, "the server answers at the first one alone, and PCs are sent to it")]
+        what = f"{link.name} has the fixed address {first.address}, and others: {others}"
+        return [note("address", what, "the server answers only on the first one, and sends PCs to it")]
     return [ok("address", f"{link.name} has the fixed address {first.address}")]
 
 

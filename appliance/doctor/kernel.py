@@ -1,7 +1,7 @@
 """Whether the kernel's limits leave room for the PCs. Judging is PURE.
 
-The limits are those of systemd/netboot-appliance.sysctl. A container or a namespace may not see them; they then are not
-its own to judge.
+The limits are those of systemd/netboot-appliance.sysctl. A container or a namespace may hide them; they are
+then not judged.
 """
 
 from pathlib import Path
@@ -14,12 +14,12 @@ from appliance.registry.database import Registry
 _NEIGHBOURS = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh2")
 _BUFFER = Path("/proc/sys/net/core/rmem_max")
 
-# The kernel lets a socket hold twice rmem_max, and counts this much for a DHCPDISCOVER with what it keeps beside it.
+# The kernel lets a socket hold twice rmem_max, and charges this much for a DHCPDISCOVER and what it stores with it.
 _BYTES_A_REQUEST = 1280
 
 _DO = (
-    "the installation brings larger values: systemctl restart systemd-sysctl. If that does not help, another file says "
-    "less, or there are more PCs than they are for: in /etc/sysctl.d/local.conf write {line}"
+    "the installation sets larger values: systemctl restart systemd-sysctl. If that does not help, another file sets "
+    "smaller ones, or there are more PCs than they are meant for: in /etc/sysctl.d/local.conf write {line}"
 )
 
 
@@ -30,8 +30,8 @@ def judge(pcs: int, neighbours: int | None, buffer: int | None) -> list[Finding]
         found.append(
             warning(
                 "kernel",
-                f"the kernel's neighbour table has room for {neighbours:,} machines, and there are {pcs:,} PCs",
-                "it forgets PCs whose addresses the box is about to check, and answers them late or not at all",
+                f"the kernel's neighbour table has room for {neighbours:,} machines, but there are {pcs:,} PCs",
+                "it forgets PCs whose addresses the box is about to check: they are answered late or not at all",
                 _DO.format(
                     line=f"net.ipv4.neigh.default.gc_thresh2 = {2 * pcs} and "
                     f"net.ipv4.neigh.default.gc_thresh3 = {4 * pcs}"
@@ -42,18 +42,18 @@ def judge(pcs: int, neighbours: int | None, buffer: int | None) -> list[Finding]
         found.append(
             warning(
                 "kernel",
-                f"a socket of the server holds {fit:,} requests, and there are {pcs:,} PCs",
-                "when all are switched on together, some are not heard before they ask again, seconds later",
+                f"a socket of the server holds {fit:,} requests, but there are {pcs:,} PCs",
+                "when all are switched on together, some are heard only when they ask again, seconds later",
                 _DO.format(line=f"net.core.rmem_max = {pcs * _BYTES_A_REQUEST}"),
             )
         )
     if not found and not (neighbours is None and buffer is None):
-        found.append(ok("kernel", f"the kernel's limits have room for the PCs, of which there are {pcs:,} at least"))
+        found.append(ok("kernel", f"the kernel's limits have room for all PCs (at least {pcs:,})"))
     return found
 
 
 def check(config: Config) -> list[Finding]:
-    """Judge the running kernel. PCs are those that have booted; an entry of the allowlist stands for one at least."""
+    """Judge the running kernel. Counts the PCs that have booted, or the allowlist's entries if they are more."""
     return judge(_pcs(config), _value(_NEIGHBOURS), _value(_BUFFER))
 
 
@@ -63,7 +63,7 @@ def _pcs(config: Config) -> int:
     try:
         with Registry(config.registry) as registry:
             return max(len(registry.allowlist()), len(registry.clients()))
-    except UserError:  # a finding of its own
+    except UserError:  # another check reports it
         return 0
 
 

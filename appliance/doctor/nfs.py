@@ -22,17 +22,17 @@ _UNITS = {Backend.KERNEL: "nfs-server", Backend.GANESHA: "nfs-ganesha"}
 def judge_file(wanted: str, written: str | None, path: str) -> Finding:
     """`written` is the content of the box's export file `path`, None when there is no file."""
     if wanted == written:
-        return ok("nfs-exports", f"{path} says what it should")
+        return ok("nfs-exports", f"{path} is as it should be")
     return warning(
         "nfs-exports",
-        f"{path} is not there" if written is None else f"{path} is not what is wanted now",
-        "PCs that were allowed since cannot mount, or others still can",
-        "sudo netboot-appliance exports apply (the running server does it by itself, within a moment)",
+        f"{path} does not exist" if written is None else f"{path} is out of date",
+        "PCs that have been allowed since then cannot mount, or others still can",
+        "sudo netboot-appliance exports apply (a running server does so by itself within a moment)",
     )
 
 
 def judge_live(wanted: Sequence[Export], live: Mapping[str, Sequence[str]]) -> Finding:
-    """`live` is what the kernel's NFS server exports, by path; only that counts for a PC."""
+    """`live` is what the kernel's NFS server exports, by path; only that matters to a PC."""
     missing = [
         f"{export.path} to {client}"
         for export in wanted
@@ -69,20 +69,20 @@ def check(config: Config) -> list[Finding]:
         else:
             pid = require_ganesha(config.nfs.ganesha_pid_file, config.nfs.ganesha_config)
             running = f"NFS-Ganesha runs as process {pid} and reads our exports ({why})"
-    except NfsError as amiss:
-        return [error("nfs", amiss.message, "no PC can mount its root", amiss.hint)]
+    except NfsError as problem:
+        return [error("nfs", problem.message, "no PC can mount its root", problem.hint)]
     findings = [ok("nfs", running)]
     try:
         addresses = [interface.address.ip for interface in interfaces(config)]
     except UserError as absent:
-        return [*findings, note("nfs", f"the rest of NFS was not looked at: {absent.message}")]
+        return [*findings, note("nfs", f"the rest of NFS was not checked: {absent.message}")]
     for address in addresses:
         findings += _ask(address, _UNITS[backend])
     return findings + _check_exports(config, backend)
 
 
 def _ask(address: IPv4Address, unit: str) -> list[Finding]:
-    """What a PC asks of this address, in its order."""
+    """Ask this address what a PC asks, in the same order."""
     restart = f"systemctl restart rpcbind {unit} (the order matters: the NFS server registers its ports when it starts)"
     findings, ports = [], {}
     for name, program in (("NFSv3", NFS), ("mountd", MOUNT)):
@@ -112,19 +112,19 @@ def _problem(address: IPv4Address, port: int, program: int, version: int) -> str
 
 def _check_exports(config: Config, backend: Backend) -> list[Finding]:
     if not config.registry.exists():
-        return [note("nfs-exports", "there is no registry yet, so nothing is to be exported")]
+        return [note("nfs-exports", "there is no registry yet, so there is nothing to export")]
     try:
         with Registry(config.registry) as registry:
             wanted = wanted_exports(config, networks(config, interfaces(config)), registry)
     except UserError as unreadable:
-        return [note("nfs-exports", f"not looked at: {unreadable.message}")]
+        return [note("nfs-exports", f"not checked: {unreadable.message}")]
     if not any(export.clients for export in wanted):
-        return [ok("nfs-exports", "nothing is to be exported yet: no allowed PC has booted")]
+        return [ok("nfs-exports", "there is nothing to export yet: no allowed PC has booted")]
     path = install.destination(config, backend)
     try:
         written = path.read_text()
     except FileNotFoundError:
         written = None
     findings = [judge_file(install.render(backend, wanted), written, str(path))]
-    # NFS-Ganesha shows its exports to none but those that may mount them: there the file is all that can be looked at.
+    # NFS-Ganesha shows its exports only to those that may mount them, so only the file can be checked.
     return [*findings, judge_live(wanted, kernel.exported())] if backend is Backend.KERNEL else findings

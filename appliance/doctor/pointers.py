@@ -1,6 +1,6 @@
 """Whether the DHCP servers of a segment send PCs to the box, where it does not answer on port 67 itself.
 
-PURE. They do by option 60 (firmware then asks port 4011 of the box) or by naming the box's own boot files.
+PURE. They do so by option 60 (firmware then asks port 4011 of the box) or by naming the box's own boot files.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,13 +15,13 @@ from services.probe.message import NOWHERE
 from services.probe.server_questions import HeardServer
 
 _NO_PXEDHCP = 176
-_SNIPPET = "tell that server of the box; for each that is known there is a text to paste: netboot-appliance config dhcp"
+_SNIPPET = "tell that server about the box; to get the text to paste into it: netboot-appliance config dhcp"
 
 
 def judge(
     interface: str, own: Sequence[IPv4Address], heard: Sequence[HeardServer], loaders: Collection[str]
 ) -> list[Finding]:
-    """Judge the offers that were heard by `interface`; `own` are the box's addresses there, `loaders` its files."""
+    """Judge the offers that were heard on `interface`; `own` are the box's addresses there, `loaders` its files."""
     leases = [each for each in heard if each.offer.yiaddr != NOWHERE]
     asked = [each for each in leases if each.asked_as is not Agent.SYSTEM]
     findings = [
@@ -56,7 +56,7 @@ def _judge(
     wrong = next((found for each in offers if (found := _wrong(source, own, each, loaders))), None)
     if wrong is not None:
         return wrong
-    asks = any(_marked(each) for each in offers)
+    asks = any(_has_option_60(each) for each in offers)
     how = "by option 60 to port 4011" if asks else "by naming its boot files (options 66 and 67)"
     return ok("dhcp-pointer", f"the DHCP server {source} sends PCs to netboot-appliance, {how}")
 
@@ -66,7 +66,7 @@ def _wrong(
 ) -> Finding | None:
     offer, who = heard.offer, heard.asked_as.words
     boot_file = offer.boot_file
-    if _marked(heard) and not boot_file:
+    if _has_option_60(heard) and not boot_file:
         server = next((each for each in (offer.siaddr, offer.server) if each != NOWHERE), source)
         if server not in own:
             return _fault(
@@ -77,7 +77,7 @@ def _wrong(
         if heard.asked_as is Agent.IPXE and _NO_PXEDHCP in read_options(offer.options.get(Option.IPXE, b"")):
             return _fault(
                 f"the DHCP server {source} sends iPXE the option 175.176 (no-pxedhcp)",
-                "iPXE then does not ask port 4011, and so never hears of the boot script",
+                "iPXE then does not ask port 4011, and never learns about the boot script",
                 f"take option 176 out of the encapsulated options 175 on {source}",
             )
         return None
@@ -96,7 +96,7 @@ def _wrong(
     if heard.asked_as is Agent.IPXE and not urlsplit(boot_file).path.endswith("/boot.ipxe"):
         return _fault(
             f"the DHCP server {source} offers iPXE {boot_file} and not the boot script",
-            "it does not know iPXE by its user class (option 77), and iPXE would load itself for ever",
+            "it does not recognise iPXE by its user class (option 77), so iPXE would load itself for ever",
             _SNIPPET,
         )
     if heard.asked_as is Agent.UEFI and boot_file.rpartition("/")[2] not in loaders:
@@ -108,7 +108,7 @@ def _wrong(
     return None
 
 
-def _marked(heard: HeardServer) -> bool:
+def _has_option_60(heard: HeardServer) -> bool:
     return heard.offer.vendor_class == "PXEClient"
 
 

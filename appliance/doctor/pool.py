@@ -11,7 +11,7 @@ _NEARLY = 0.9
 
 
 def judge(leased: int, addresses: int) -> Finding:
-    """`leased` of `addresses` are with PCs now."""
+    """`leased` of the `addresses` are in use now."""
     words = f"{leased} of {addresses} addresses are leased"
     do = "give [dhcp] pool more addresses, or shorten lease_time, then restart the server"
     if leased >= addresses:
@@ -22,7 +22,7 @@ def judge(leased: int, addresses: int) -> Finding:
 
 
 def check(config: Config) -> list[Finding]:
-    """Count the leases; nothing to say where another server gives out the addresses, or this one never ran."""
+    """Count the leases. Says nothing where another server gives out the addresses, or where this one never ran."""
     if config.dhcp.mode != "server":
         return []
     with Registry(config.registry) as registry:

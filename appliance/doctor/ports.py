@@ -1,6 +1,6 @@
 """Who listens on the ports that the box needs. Judging is PURE; psutil looks.
 
-Looks only: binding a port for a test would get into the way of a server that is just starting.
+Only looks: binding a port as a test would get in the way of a server that is starting.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _TFTP_PORT = 69
 
 @dataclass(frozen=True, slots=True)
 class WantedPort:
-    """A port that the box needs, at one of its addresses (0.0.0.0: at all of them)."""
+    """A port that the box needs, on one of its addresses (0.0.0.0: on all of them)."""
 
     protocol: str
     number: int
@@ -30,7 +30,7 @@ class WantedPort:
 
 
 def needed(addresses: Sequence[IPv4Address], http_port: int, *, broadcasts: bool = True) -> list[WantedPort]:
-    """The ports of a box with these addresses; without `broadcasts` port 67 is another server's."""
+    """The ports of a box with these addresses; without `broadcasts`, port 67 belongs to another server."""
     ports = [WantedPort("udp", SERVER_PORT, IPv4Address(0), "DHCP")] if broadcasts else []
     for address in addresses:
         ports += [
@@ -48,13 +48,13 @@ def judge(ports: Sequence[WantedPort], found: Sequence[Listener], server: int | 
         findings.append(
             warning(
                 "server",
-                "netboot-appliance serve does not run",
+                "netboot-appliance serve is not running",
                 "no PC is answered",
                 "start it: systemctl start netboot-appliance",
             )
         )
     else:
-        findings.append(ok("server", f"netboot-appliance serve runs as process {server}"))
+        findings.append(ok("server", f"netboot-appliance serve is running as process {server}"))
     for port in ports:
         holders = [listener for listener in found if listener.blocks(port.protocol, port.address, port.number)]
         findings += [_judge_holder(port, each) for each in holders if each.pid != server or server is None]
@@ -87,7 +87,7 @@ def _judge_holder(port: WantedPort, listener: Listener) -> Finding:
 def _judge_not_ours(port: WantedPort) -> Finding:
     return error(
         "ports",
-        f"the server runs, but does not listen on {_words(port)}",
+        f"the server is running, but does not listen on {_words(port)}",
         "its address or interface has changed since it started, or it is stopping",
         "restart it: systemctl restart netboot-appliance",
     )

@@ -1,4 +1,4 @@
-"""Whether the doctor, and the running server, may do what they have to: capabilities(7). PURE but for `check`."""
+"""Whether the doctor and the running server have the capabilities(7) that they need. PURE except `check`."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from appliance.doctor.finding import Finding, error, ok, warning
 from appliance.registry.server_lock import holder
 
 _NET_BIND_SERVICE = 10
-# What the doctor itself looks with; numbers of linux/capability.h.
+# What the doctor itself needs; numbers from linux/capability.h.
 _NEEDED = {1: "CAP_DAC_OVERRIDE", 12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW", 19: "CAP_SYS_PTRACE"}
 _LOWEST_PORT = 67
 
@@ -20,7 +20,7 @@ def judge_doctor(effective: int) -> Finding:
         return warning(
             "privileges",
             f"the doctor runs without {', '.join(missing)}",
-            "who holds a port, what the firewall does and who answers on the wire can then be seen in part only",
+            "who holds a port, what the firewall does and who answers on the wire can be seen only in part",
             "run it as root: sudo netboot-appliance doctor",
         )
     return ok("privileges", "the doctor may see everything")

@@ -18,13 +18,13 @@ _ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.
 
 
 class Fate(StrEnum):
-    """What becomes of a packet."""
+    """What happens to a packet."""
 
     ACCEPT = "accept"
     DROP = "drop"
     UNSURE = "unsure"
     END = "end"
-    """The chain has nothing (more) to say."""
+    """The chain ends without a decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Ruleset:
     sets: Mapping[tuple[str, str, str], Sequence[Any]]
 
     def decide(self, packet: FirstPacket) -> tuple[Fate, str]:
-        """What becomes of the packet, and `family table chain` that decides it; ACCEPT when no chain minds."""
+        """What happens to the packet, and the `family table chain` that decides it; ACCEPT when no chain objects."""
         unsure = ""
         for name, chain in self.chains.items():
             if not chain.hook or (chain.devices and packet.interface not in chain.devices):
@@ -70,7 +70,7 @@ class Ruleset:
 
 
 def parse(document: Any) -> Ruleset:
-    """Read what `nft --json list ruleset` prints; what is not known is left out."""
+    """Read what `nft --json list ruleset` prints; unknown parts are left out."""
     bases: dict[tuple[str, str, str], Any] = {}
     rules: dict[tuple[str, str, str], list[Sequence[Any]]] = {}
     sets: dict[tuple[str, str, str], Sequence[Any]] = {}
@@ -119,7 +119,7 @@ class _Walk:
         return outcomes | {Fate.END}
 
     def _rule(self, statements: Sequence[Any], depth: int) -> tuple[bool | None, set[Fate], bool]:
-        """Whether the rule matches, how it then may end, and whether the next rule may be reached all the same."""
+        """Whether the rule matches, how it then may end, and whether the next rule may still be reached."""
         matches: bool | None = True
         for statement in statements:
             kind, body = _only(statement)

@@ -21,7 +21,7 @@ from services.probe.port_4011 import Port4011, ask_boot_server
 from services.probe.server_questions import HeardServer
 
 SECONDS = 4.0
-"""How long answers are awaited: dnsmasq first pings an address for 3 s before it offers it."""
+"""How long to wait for answers: dnsmasq pings an address for 3 s before it offers it."""
 
 _BOOT_SERVER_SECONDS = 1.0
 _NO_PXEDHCP = 176
@@ -33,12 +33,12 @@ def judge(
     heard: Sequence[HeardServer],
     boot_servers: Mapping[IPv4Address, Port4011],
 ) -> list[Finding]:
-    """Judge what was heard by `interface`; `boot_servers` says what is on port 4011 of those that PCs will ask."""
+    """Judge what was heard on `interface`; `boot_servers`: what is on port 4011 of the servers that PCs will ask."""
     heard = [each for each in heard if each.source not in own]
     leases = [each for each in heard if each.offer.yiaddr != NOWHERE]
     proxies = [each for each in heard if each.offer.yiaddr == NOWHERE and each.offer.vendor_class == "PXEClient"]
     findings = [_judge_leases(interface, {each.source for each in leases}), *_judge_proxies(interface, proxies)]
-    findings += _judge_marks(leases, boot_servers)
+    findings += _judge_option_60(leases, boot_servers)
     findings += [
         warning(
             "dhcp-boot-file",
@@ -49,15 +49,17 @@ def judge(
         for source, boot in _first(each for each in leases if not each.offer.vendor_class).items()
         if boot
     ]
-    muted = {each.source for each in leases if _NO_PXEDHCP in read_options(each.offer.options.get(Option.IPXE, b""))}
+    without_proxy = {
+        each.source for each in leases if _NO_PXEDHCP in read_options(each.offer.options.get(Option.IPXE, b""))
+    }
     findings += [
         error(
             "dhcp-ipxe",
             f"the DHCP server {source} sends iPXE the option 175.176 (no-pxedhcp)",
-            "iPXE then ignores every proxyDHCP server, and so never hears of the boot script",
+            "iPXE then ignores every proxyDHCP server, and never learns about the boot script",
             f"take option 176 out of the encapsulated options 175 on {source}",
         )
-        for source in sorted(muted)
+        for source in sorted(without_proxy)
     ]
     return findings
 
@@ -65,7 +67,7 @@ def judge(
 def judge_alone(
     interface: str, own: Sequence[IPv4Address], heard: Sequence[HeardServer], *, forced: bool
 ) -> list[Finding]:
-    """Judge what was heard where the box is the DHCP server itself; `forced`: it was told to be so beside another."""
+    """Judge what was heard where the box is the DHCP server itself; `forced`: the administrator wants that."""
     heard = [each for each in heard if each.source not in own]
     leases = sorted({each.source for each in heard if each.offer.yiaddr != NOWHERE})
     proxies = [each for each in heard if each.offer.yiaddr == NOWHERE]
@@ -75,7 +77,7 @@ def judge_alone(
     what = f"another DHCP server answers on {interface}: {' and '.join(map(str, leases))}"
     if forced:
         return [note("dhcp", what, "fine if the two share out the addresses ([dhcp] force = true)"), *findings]
-    why = "the two give one address to two machines, and PCs that take the other one's boot without the box"
+    why = "the two may give one address to two machines, and PCs that choose the other server boot without the box"
     return [error("dhcp", what, why, REMEDIES), *findings]
 
 
@@ -102,15 +104,15 @@ def _judge_leases(interface: str, servers: set[IPv4Address]) -> Finding:
     names = " and ".join(map(str, sorted(servers)))
     if len(servers) > 1:
         return note(
-            "dhcp", f"{len(servers)} DHCP servers answer on {interface}: {names}", "fine if they know each other"
+            "dhcp", f"{len(servers)} DHCP servers answer on {interface}: {names}", "fine if they know about each other"
         )
     return ok("dhcp", f"the DHCP server on {interface} is {names}")
 
 
-def _judge_marks(leases: Iterable[HeardServer], boot_servers: Mapping[IPv4Address, Port4011]) -> list[Finding]:
+def _judge_option_60(leases: Iterable[HeardServer], boot_servers: Mapping[IPv4Address, Port4011]) -> list[Finding]:
     """Leases with option 60 `PXEClient`: they promise a boot server at port 4011."""
     findings = []
-    for source, server in sorted({(each.source, asked(each)) for each in leases if marked(each)}):
+    for source, server in sorted({(each.source, boot_server_of(each)) for each in leases if has_option_60(each)}):
         what = f"the DHCP server {source} sends option 60 PXEClient with its leases"
         do = f"take option 60 out of the configuration of {source}: the offer of netboot-appliance carries it"
         match boot_servers.get(server):
@@ -128,13 +130,13 @@ def _judge_marks(leases: Iterable[HeardServer], boot_servers: Mapping[IPv4Addres
     return findings
 
 
-def marked(heard: HeardServer) -> bool:
+def has_option_60(heard: HeardServer) -> bool:
     """Whether it is a lease that says option 60 `PXEClient`."""
     return heard.offer.yiaddr != NOWHERE and heard.offer.vendor_class == "PXEClient"
 
 
-def asked(heard: HeardServer) -> IPv4Address:
-    """Whom firmware with this offer asks on port 4011: siaddr, else option 54."""
+def boot_server_of(heard: HeardServer) -> IPv4Address:
+    """The server that firmware with this offer asks on port 4011: siaddr, else option 54."""
     offer = heard.offer
     return next((each for each in (offer.siaddr, offer.server) if each != NOWHERE), heard.source)
 
@@ -148,13 +150,13 @@ def _first(heard: Iterable[HeardServer]) -> dict[IPv4Address, str]:
 
 
 def check(config: Config) -> list[Finding]:
-    """Ask on every interface, one after the other; those that are not usable are other checks' affair."""
+    """Ask on every interface, one after the other; other checks report those that cannot be used."""
     found = {link.name: link for link in links()}
     findings = []
     for name in config.server.interfaces:
         link = found.get(name)
         if link is None or not link.up or not link.carrier or not link.ethernet:
-            findings.append(note("dhcp", f"nobody was asked on {name}: it is not up"))
+            findings.append(note("dhcp", f"nobody was asked on {name}, which is not up"))
         else:
             own = [each.address.ip for each in link.addresses]
             if config.dhcp.mode == "off":
@@ -167,7 +169,7 @@ def check(config: Config) -> list[Finding]:
 
 
 def _ask_for_pointers(link: Link, loaders: Sequence[str]) -> list[Finding]:
-    """Ask the servers of this host as well: one of them may be why port 67 is not ours."""
+    """Ask the servers on this host as well: one of them may be why port 67 is not ours."""
     own = [each.address.ip for each in link.addresses]
     heard = find_servers(link.name, SECONDS, own[0] if own else None)
     return pointers.judge(link.name, own, heard, loaders)
@@ -176,6 +178,6 @@ def _ask_for_pointers(link: Link, loaders: Sequence[str]) -> list[Finding]:
 def _ask(link: Link) -> list[Finding]:
     own = [each.address.ip for each in link.addresses]
     heard = find_servers(link.name, SECONDS)
-    servers = {asked(each) for each in heard if marked(each)} if own else set()
+    servers = {boot_server_of(each) for each in heard if has_option_60(each)} if own else set()
     boot_servers = {server: ask_boot_server(server, own[0], _BOOT_SERVER_SECONDS) for server in servers}
     return judge(link.name, own, heard, boot_servers)

@@ -1,4 +1,4 @@
-"""What only the administrator can say: the project, who may boot, and who may read that."""
+"""What only the administrator can decide: the project, who may boot, and who may read the configuration."""
 
 import stat
 from pathlib import Path
@@ -10,7 +10,7 @@ from appliance.registry.database import Registry
 
 
 def judge_permissions(path: Path, mode: int, secret: bool) -> Finding:
-    """`mode` is that of the configuration file; `secret` says whether a key stands in it."""
+    """`mode` is that of the configuration file; `secret` says whether it contains a key."""
     if mode & stat.S_IWOTH:
         return error(
             "configuration",
@@ -22,14 +22,14 @@ def judge_permissions(path: Path, mode: int, secret: bool) -> Finding:
         return warning(
             "configuration",
             f"everybody may read {path}",
-            "the account key of the BOINC project stands in it",
+            "it contains the account key of the BOINC project",
             f"chmod o-rwx {path}",
         )
     return ok("configuration", f"{path} is valid")
 
 
 def judge_missing(path: Path) -> Finding:
-    """There is no file at the default place, which is allowed."""
+    """There is no file in the default place, which is allowed."""
     return warning(
         "configuration",
         f"there is no configuration file {path}",
@@ -78,4 +78,4 @@ def check_allowlist(config: Config) -> list[Finding]:
         with Registry(config.registry) as registry:
             return [judge_allowlist(registry.allowlist().addresses)]
     except UserError as unreadable:
-        return [note("allowlist", f"not looked at: {unreadable.message}")]
+        return [note("allowlist", f"not checked: {unreadable.message}")]

@@ -1,4 +1,4 @@
-"""Whether what the box keeps can be kept: disk space, and a registry that can be written."""
+"""Whether the box can save its data: disk space, and a registry that can be written."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from appliance.registry.database import Registry
 from appliance.registry.disk import Disk, look
 
 BUILD_FREE = 4 << 30
-"""Bytes that building an image takes for a while, with room for the result."""
+"""Bytes that building an image needs for a while, including the result."""
 
 
 def judge_disk(disk: Disk) -> Finding:
@@ -18,21 +18,21 @@ def judge_disk(disk: Disk) -> Finding:
         return error(
             "disk",
             disk.trouble,
-            "the PCs' work and the registry live there; a disk error often is the cause",
-            "look into the kernel's log (journalctl -k), repair the disk, mount it read-write",
+            "the PCs' work and the registry live there; a disk error is often the cause",
+            "look at the kernel's log (journalctl -k), repair the disk, and mount it read-write",
         )
     if disk.trouble:
         return error(
             "disk",
             disk.trouble,
-            "PCs lose work that they cannot save, and boots are not written down",
+            "PCs lose work that they cannot save, and boots are not recorded",
             "delete old images (netboot-appliance image list), or put the data directory on a larger disk",
         )
     if disk.free < BUILD_FREE:
         return warning(
             "disk",
             f"only {disk.room}",
-            f"building an image takes up to {BUILD_FREE / 1e9:.0f} GB for a while",
+            f"building an image needs up to {BUILD_FREE / 1e9:.0f} GB for a while",
             "delete old images (netboot-appliance image list), or put the data directory on a larger disk",
         )
     return ok("disk", disk.room)
@@ -44,7 +44,7 @@ def judge_registry(path: Path, problem: str) -> Finding:
         return error(
             "registry",
             f"the registry cannot be written: {problem}",
-            "the allowlist cannot be changed, and boots are not written down",
+            "the allowlist cannot be changed, and boots are not recorded",
             f"check the disk and who owns {path} and the files beside it",
         )
     return ok("registry", f"the registry {path} can be written")
@@ -59,7 +59,7 @@ def check_registry(config: Config) -> list[Finding]:
     """Take the write lock of the registry for a moment; nothing is written."""
     if not config.registry.exists():
         return [
-            note("registry", f"there is no registry {config.registry} yet; the first command that needs it makes it")
+            note("registry", f"there is no registry {config.registry} yet; the first command that needs it creates it")
         ]
     return [judge_registry(config.registry, _why_not_writable(config.registry))]
 
@@ -70,5 +70,5 @@ def _why_not_writable(path: Path) -> str:
             return ""
     except UserError as problem:
         return problem.message
-    except Exception as problem:  # sqlite3's own, which stop at registry.py
+    except Exception as problem:  # sqlite3's own, whose types stop at appliance/registry
         return str(problem)

@@ -79,7 +79,7 @@ def test_nothing_to_complain_about_on_a_healthy_box(faulty: FaultyBox) -> None:
     assert seen >= {"firewall", "nfs", "nfs-exports", "nfs-answers", "image", "boot-loaders", "disk", "registry"}
     assert seen >= {"allowlist", "dhcp"}
     said = [each["what"] for each in found]
-    assert f"{faulty.exports_file} says what it should" in said
+    assert f"{faulty.exports_file} is as it should be" in said
     assert "the DHCP server on lan0 is 10.77.0.2" in said
     with Registry(faulty.data / "registry" / "registry.sqlite3") as registry:
         assert registry.ignored() == [], "the server heard its own doctor"
@@ -154,8 +154,8 @@ FAULTS = {
         "enable-tftp",
         ("server",),
     ),
-    "the server does not run": fault(
-        stopped, "server", "warning", "serve does not run", "systemctl start netboot-appliance"
+    "the server is not running": fault(
+        stopped, "server", "warning", "serve is not running", "systemctl start netboot-appliance"
     ),
     "interface down": fault(
         lambda p: lan(p, "link", ["down"], ["up"]), "interface", "error", "lan0 is down", "ip link set lan0 up"
@@ -202,7 +202,7 @@ FAULTS = {
         not_included, "nfs", "error", "NFS-Ganesha does not read our exports", "%include"
     ),
     "exports lost": fault(
-        not_exported, "nfs-exports", "warning", "netboot-appliance.conf is not what is wanted now", "exports apply"
+        not_exported, "nfs-exports", "warning", "netboot-appliance.conf is out of date", "exports apply"
     ),
     "portmapper refuses": fault(
         no_portmapper,

@@ -41,7 +41,7 @@ async def test_a_box_that_is_restored_serves_as_before(box: Box, plug: Plug, tmp
     file = tmp_path / "box.tar.gz"
     said = box.verb("backup", str(file)).stdout
     assert f"wrote {file}" in said
-    assert "It holds the account key and the PCs' passwords" in said
+    assert "It contains the account key and the PCs' passwords" in said
     assert file.stat().st_mode & 0o777 == 0o600
 
     box.verb("allow", "add", str(STRANGER))
@@ -89,6 +89,6 @@ async def test_a_server_does_not_start_on_a_damaged_registry(box: Box, tmp_path:
     assert "hint: restore a backup: netboot-appliance restore FILE" in done.stderr
     assert "Traceback" not in done.stderr
     said = box.verb("restore", str(file)).stdout
-    assert "switch PCs off and on that were started after the backup was made" in said
+    assert "restart the PCs that were started after the backup was made" in said
     box.start()
     assert box.verb("allow", "export").stdout == allowed

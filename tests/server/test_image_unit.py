@@ -103,7 +103,7 @@ def test_ctrl_c_leaves_and_the_same_command_comes_back_to_the_build(server: Cont
     silent_mirror(server)
     left = call(server, f"{CTRL_C} | {TERMINAL}")
     assert left.returncode == 130
-    for words in (f"the build goes on in {UNIT}.service", "follow it again: netboot-appliance image build"):
+    for words in (f"the build continues in {UNIT}.service", "follow it again: netboot-appliance image build"):
         assert words in left.stdout
     assert f"stop it: systemctl stop {UNIT}" in left.stdout
     before = state(server)

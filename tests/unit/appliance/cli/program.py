@@ -1,4 +1,4 @@
-"""`netboot-appliance` as a process of its own without the half second of its start: a fork of this one, with it loaded.
+"""`netboot-appliance` as a process of its own, without the half second that it takes to start: a fork of this process.
 
 Arguments, environment, standard streams and exit code are those of the real program.
 """
@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import IO
@@ -15,6 +15,8 @@ from typing import IO
 from appliance.cli.main import run
 from tests.unit.ownership import become_root
 
+Run = Callable[..., "CompletedProcess[str]"]
+PROGRAM = Path(sys.executable).with_name("netboot-appliance")
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "80"}
 
 
@@ -25,7 +27,7 @@ def netboot_appliance(
     cwd: Path | None = None,
     as_root: bool = False,
 ) -> CompletedProcess[str]:
-    """Run the program; `environment` is all that it has. `as_root`: as root, whoever runs the tests."""
+    """Run the program with exactly this `environment`. `as_root`: as root, whoever runs the tests."""
     words = ["netboot-appliance", *map(str, arguments)]
     with tempfile.TemporaryFile("w+") as read, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         read.write(stdin)
@@ -48,7 +50,7 @@ def _become(
     *,
     as_root: bool,
 ) -> None:
-    """Be the program; never returns."""
+    """Become the program; never returns."""
     code = 1
     try:
         for number, stream in enumerate(streams):

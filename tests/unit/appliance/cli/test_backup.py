@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.appliance.cli.program import ENVIRONMENT, netboot_appliance
-from tests.unit.appliance.cli.test_cli import PROGRAM
+from tests.unit.appliance.cli.program import ENVIRONMENT, PROGRAM, netboot_appliance
 
 
 class Box:
-    """A box of which nothing is there but its configuration."""
+    """A box that has nothing but its configuration."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -78,7 +77,7 @@ def test_to_another_program_that_has_ended(box: Box) -> None:
     os.close(writing)
     assert (done.returncode, done.stderr) == (
         1,
-        "error: the backup is not complete: Broken pipe\nhint: it cannot be used\n",
+        "error: the backup is incomplete: Broken pipe\nhint: do not use it\n",
     )
 
 
@@ -88,7 +87,7 @@ def test_not_to_a_terminal(box: Box) -> None:
     os.close(primary)
     os.close(terminal)
     assert done.returncode == 2
-    assert "a backup is not for a terminal" in done.stderr
+    assert "a backup cannot be written to a terminal" in done.stderr
 
 
 def test_a_damaged_registry_is_one_message_with_a_hint_for_every_verb(box: Box) -> None:

@@ -1,4 +1,4 @@
-"""What `status`, `clients show` and `clients forget` say of what was learned of firmware."""
+"""What `status`, `clients show` and `clients forget` say about what was learned of firmware."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,7 @@ from appliance.doctor import firmware
 from appliance.doctor.finding import Severity
 from appliance.registry.database import Client, Registry
 from services.ethernet import MacAddress, MacRange
-from tests.unit.appliance.cli.test_cli import Run, run
-
-__all__ = ["run"]
+from tests.unit.appliance.cli.program import Run
 
 USUAL, ADAPTED, REFUSING = (MacAddress.parse(f"52:54:00:00:00:0{n}") for n in (1, 2, 3))
 EDK2 = "52:54:00 PXEClient:Arch:00007:UNDI:003010 7"
@@ -38,8 +36,8 @@ def learned(tmp_path: Path) -> Path:
     return path
 
 
-def test_status_names_the_pcs_that_the_standard_offer_does_not_suit(run: Run, learned: Path) -> None:
-    text = run("status").stdout.partition("PCs that the standard offer does not suit:\n")[2]
+def test_status_names_the_pcs_that_do_not_accept_the_standard_offer(run: Run, learned: Path) -> None:
+    text = run("status").stdout.partition("PCs that do not accept the standard offer:\n")[2]
     heading, adapted, refusing, *_ = text.splitlines()
     assert heading.split() == ["MAC", "offer", "works", "because", "firmware", "since"]
     assert adapted.split("  ")[0] == str(ADAPTED)
@@ -61,7 +59,7 @@ def test_status_names_the_pcs_that_the_standard_offer_does_not_suit(run: Run, le
 
 
 def test_a_room_of_ordinary_pcs_has_no_such_table(run: Run) -> None:
-    assert "does not suit" not in run("status").stdout
+    assert "standard offer" not in run("status").stdout
     assert json.loads(run("status", "--json").stdout)["firmware"] == []
 
 
@@ -84,10 +82,10 @@ def test_the_doctor_speaks_of_the_pcs_that_may_boot(run: Run, learned: Path, tmp
 
 def test_forget_forgets_one_pc_or_all_and_nothing_else(run: Run, learned: Path) -> None:
     done = run("clients", "forget", "5254.0000.0002")
-    assert (done.returncode, done.stdout) == (0, f"forgot what the firmware of {ADAPTED} takes\n")
+    assert (done.returncode, done.stdout) == (0, f"forgot which offer the firmware of {ADAPTED} accepts\n")
     assert [each["mac"] for each in json.loads(run("status", "--json").stdout)["firmware"]] == [str(REFUSING)]
-    assert run("clients", "forget", "--all").stdout == "forgot what the firmware of 2 PCs takes\n"
-    assert run("clients", "forget", "--all").stdout == "forgot what the firmware of 0 PCs takes\n"
+    assert run("clients", "forget", "--all").stdout == "forgot which offer the firmware of 2 PCs accepts\n"
+    assert run("clients", "forget", "--all").stdout == "forgot which offer the firmware of 0 PCs accepts\n"
     assert run("clients", "show", str(ADAPTED)).returncode == 0
     assert run("allow", "check", str(ADAPTED)).returncode == 0
 

@@ -73,7 +73,7 @@ def test_the_same_for_scripts(data: Path) -> None:
     assert said["dry_run"] is False
 
 
-def test_three_are_kept_without_a_word(data: Path) -> None:
+def test_three_are_kept_by_default(data: Path) -> None:
     with Registry(data / "registry" / "registry.sqlite3") as registry:
         registry.disallow(MacRange(PC, PC))
     assert run(data).exit_code == 0

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli.config import _warnings
 from appliance.config.file import load, parse
 from appliance.config.loaders import DEFAULT_DIRECTORY, BootFiles, Loaders, dialect
+from appliance.doctor.configuration import warnings
 from appliance.errors import UserError
 from services.dhcp.firmware import Machine
 from services.menus.menu import Dialect
@@ -58,10 +58,10 @@ def test_config_check_warns_of_a_missing_loader(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text(f'[boot]\ndirectory = "{tmp_path}"\n[boot.loaders]\nuefi_arm64 = "arm64.efi"\n')
     path.chmod(0o644)
-    (warning,) = _warnings(load(path))
+    (warning,) = warnings(load(path))
     assert warning.startswith(f"the boot file arm64.efi is neither in {tmp_path} nor in a package; put it there")
     (tmp_path / "arm64.efi").write_bytes(b"x")
-    assert list(_warnings(load(path))) == []
+    assert list(warnings(load(path))) == []
 
 
 def test_the_folder_for_raspberry_pis_is_served_in_place(tmp_path: Path) -> None:
@@ -71,11 +71,11 @@ def test_the_folder_for_raspberry_pis_is_served_in_place(tmp_path: Path) -> None
     config = load(path)
     assert config.boot.raspberry_pi == tmp_path / "pi"
     assert "pi" not in config.boot.names
-    assert list(_warnings(config)) == [
-        f"there is no folder {tmp_path}/pi; put the boot files of your Raspberry Pis there, readable for all"
+    assert list(warnings(config)) == [
+        f"there is no folder {tmp_path}/pi; put the boot files of your Raspberry Pis there, readable by everybody"
     ]
     (tmp_path / "pi").mkdir()
-    assert list(_warnings(config)) == []
+    assert list(warnings(config)) == []
 
 
 def test_by_default_there_is_no_folder_for_raspberry_pis() -> None:

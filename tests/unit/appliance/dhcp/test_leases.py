@@ -77,7 +77,7 @@ def test_leases_list(tmp_path: Path, path: Path) -> None:
     def run(*arguments: str) -> str:
         return netboot_appliance("--config", config, "leases", "list", *arguments).stdout
 
-    assert run() == "No address was given out yet.\n"
+    assert run() == "No address has been leased yet.\n"
     now = time.time()
     with Registry(path) as registry:
         registry.allow([Entry(MacRange(MAC, MAC), "desk 4")])

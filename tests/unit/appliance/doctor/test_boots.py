@@ -1,4 +1,4 @@
-"""What the doctor says of boots that got stuck."""
+"""What the doctor says about boots that got stuck."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Severities, exit codes and the summary; and that no check can hang or end the doctor."""
+"""Severities, exit codes and the summary; and that no check can hang or stop the doctor."""
 
 import threading
 import time
@@ -42,7 +42,7 @@ def test_the_worst_finding_gives_the_exit_code(findings: list[Finding], severity
 def test_the_summary_counts() -> None:
     assert summary([OK, NOTE, OK]) == "the box is healthy: 1 note, 2 ok"
     assert summary([WARNING, WARNING, OK]) == "it works, but look at the warnings: 2 warnings, 1 ok"
-    assert summary([ERROR, ERROR, WARNING]) == "PCs will not boot or not compute: 2 errors, 1 warning"
+    assert summary([ERROR, ERROR, WARNING]) == "PCs will not boot or will not compute: 2 errors, 1 warning"
 
 
 def raising(what: Exception) -> Callable[[], Sequence[Finding]]:

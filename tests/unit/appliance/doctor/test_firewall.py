@@ -63,7 +63,7 @@ TCP_80 = {"set": {"family": "inet", "table": "t", "name": "ours", "type": "inet_
         ([chain(), rule(meta("l4proto", {"set": [17]}), ACCEPT)], Fate.ACCEPT, Fate.DROP),
         ([chain(policy="accept"), rule(port("udp", 69), {"reject": None})], Fate.DROP, Fate.ACCEPT),
         ([chain(policy="accept"), rule(port("udp", 69), ACCEPT), rule(DROP)], Fate.ACCEPT, Fate.DROP),
-        # What depends on more than is known here leaves both ways open.
+        # What depends on unknown facts leaves both ways open.
         ([chain(), rule(FROM_SOMEWHERE, port("udp", 69), ACCEPT)], Fate.UNSURE, Fate.DROP),
         ([chain(), rule(FROM_SOMEWHERE, DROP), rule(ACCEPT)], Fate.UNSURE, Fate.UNSURE),
         ([chain(), rule(FROM_SOMEWHERE, DROP)], Fate.DROP, Fate.DROP),
@@ -111,7 +111,7 @@ TCP_80 = {"set": {"family": "inet", "table": "t", "name": "ours", "type": "inet_
         ([chain(type="nat")], Fate.ACCEPT, Fate.ACCEPT),
     ],
 )
-def test_what_becomes_of_a_packet(rules: list[Any], tftp: Fate, http: Fate) -> None:
+def test_what_happens_to_a_packet(rules: list[Any], tftp: Fate, http: Fate) -> None:
     ruleset = parse({"nftables": [{"metainfo": {"json_schema_version": 1}}, *rules]})
     assert (ruleset.decide(TFTP)[0], ruleset.decide(HTTP)[0]) == (tftp, http)
 

@@ -1,4 +1,4 @@
-"""What the doctor says of firmware that takes no standard offer."""
+"""What the doctor says about firmware that does not accept the standard offer."""
 
 import pytest
 
@@ -18,21 +18,26 @@ PXE, HTTP = "52:54:00 PXEClient:Arch:00007:UNDI:003010 7", "52:54:00 HTTPClient:
         (
             FirmwareKnowledge(PXE, Profile.DELAYED, True, Why.IGNORED),
             Severity.NOTE,
-            f"PCs that boot by another offer than the standard one (delayed): {MAC}",
+            f"PCs that boot with an offer other than the standard one (delayed): {MAC}",
             "clients forget MAC",
         ),
         (FirmwareKnowledge(PXE, Profile.SHIM, True, Why.REFUSED), Severity.NOTE, "(shim)", "clients forget MAC"),
         (
             FirmwareKnowledge(PXE, Profile.SHIM, False, Why.REFUSED),
             Severity.NOTE,
-            "are tried with another offer (shim)",
+            "are being tried with another offer (shim)",
             "",
         ),
-        (FirmwareKnowledge(PXE, Profile.PLAIN, False, Why.IGNORED), Severity.NOTE, "are tried with another offer", ""),
+        (
+            FirmwareKnowledge(PXE, Profile.PLAIN, False, Why.IGNORED),
+            Severity.NOTE,
+            "are being tried with another offer",
+            "",
+        ),
         (FirmwareKnowledge(PXE, why=Why.REFUSED), Severity.WARNING, "not started it", "apt-get install shim-signed"),
         (FirmwareKnowledge(PXE, worked=True, why=Why.REFUSED), Severity.WARNING, "not started it", "shim-signed"),
         (FirmwareKnowledge(HTTP, why=Why.REFUSED), Severity.WARNING, "UEFI HTTP boot", "choose PXE boot"),
-        (FirmwareKnowledge(PXE, why=Why.NEITHER), Severity.WARNING, "nor with the signed one", "siaddr"),
+        (FirmwareKnowledge(PXE, why=Why.NEITHER), Severity.WARNING, "and with the signed one", "siaddr"),
         (
             FirmwareKnowledge(PXE, Profile.DELAYED, False, Why.IGNORED_ALL),
             Severity.WARNING,
@@ -57,5 +62,5 @@ def test_a_room_of_one_firmware_is_one_finding() -> None:
     assert found.what.endswith("00:00:00:00:00:09 and 20 more (status)")
 
 
-def test_nothing_known_is_well() -> None:
+def test_nothing_known_is_fine() -> None:
     assert [found.severity for found in firmware.judge([])] == [Severity.OK]

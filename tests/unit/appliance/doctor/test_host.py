@@ -1,4 +1,4 @@
-"""What the doctor judges of the host: privileges, interface, ports, disk, registry, clock."""
+"""How the doctor judges the host: privileges, interface, ports, disk, registry, clock."""
 
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Interface
@@ -43,7 +43,7 @@ def test_a_sound_interface() -> None:
     ("found", "check", "severity", "what", "do"),
     [
         (link(name="eth7"), "interface", Severity.ERROR, "there is no interface lan0; there are: eth7", "interfaces"),
-        (link(mac=None), "interface", Severity.ERROR, "lan0 is no Ethernet interface", "interfaces"),
+        (link(mac=None), "interface", Severity.ERROR, "lan0 is not an Ethernet interface", "interfaces"),
         (link(up=False, carrier=False), "interface", Severity.ERROR, "lan0 is down", "ip link set lan0 up"),
         (link(carrier=False), "interface", Severity.ERROR, "lan0 has no link", "cable"),
         (link(addresses=()), "address", Severity.ERROR, "lan0 has no IPv4 address", "fixed address"),
@@ -89,7 +89,7 @@ def test_ports_that_the_server_holds_are_fine() -> None:
     assert [finding.check for finding in findings] == ["server"] + ["ports"] * 4
 
 
-def test_a_server_that_does_not_run_is_a_warning_and_its_ports_are_free() -> None:
+def test_a_server_that_is_not_running_is_a_warning_and_its_ports_are_free() -> None:
     findings = ports.judge(PORTS, [], None)
     assert said(findings) == [("server", Severity.WARNING)] + [("ports", Severity.OK)] * 4
     assert findings[1].what == "UDP port 67 (DHCP) is free"
@@ -134,7 +134,7 @@ def test_another_address_protocol_or_port_is_nobodys_business(other: Listener) -
 def test_a_server_that_lost_a_port_is_found() -> None:
     findings = ports.judge(PORTS, OURS[1:], SERVER)
     (fault,) = [finding for finding in findings if finding.severity is not Severity.OK]
-    assert fault.what == "the server runs, but does not listen on UDP port 67 (DHCP)"
+    assert fault.what == "the server is running, but does not listen on UDP port 67 (DHCP)"
     assert fault.severity is Severity.ERROR
 
 
@@ -203,7 +203,7 @@ def test_the_clock(now: str, synchronised: bool | None, built: str | None, sever
     assert (found.check, found.severity) == ("clock", severity)
 
 
-def test_without_broadcasts_port_67_may_be_another_s() -> None:
+def test_without_broadcasts_port_67_may_belong_to_another_server() -> None:
     others = Listener("udp", 67, None, True, "dnsmasq", 17)
     ours = [Listener(p.protocol, p.number, p.address, False, "netboot-appliance", SERVER) for p in PORTS[1:]]
     needed = ports.needed([BOX], 80, broadcasts=False)

@@ -1,4 +1,4 @@
-"""What the doctor judges of the kernel's limits."""
+"""How the doctor judges the kernel's limits."""
 
 from pathlib import Path
 
@@ -8,20 +8,20 @@ from appliance.config.file import Config
 from appliance.doctor import kernel
 from appliance.doctor.finding import Severity
 
-# What Linux has by itself.
+# Linux's own defaults.
 NEIGHBOURS, BUFFER = 512, 212_992
 
 
 @pytest.mark.parametrize(
     ("pcs", "neighbours", "buffer", "said"),
     [
-        (0, NEIGHBOURS, BUFFER, ["have room for the PCs"]),
-        (30, NEIGHBOURS, BUFFER, ["have room for the PCs"]),
-        (400, NEIGHBOURS, BUFFER, ["a socket of the server holds 332 requests, and there are 400 PCs"]),
-        (600, NEIGHBOURS, 4 << 20, ["room for 512 machines, and there are 600 PCs"]),
+        (0, NEIGHBOURS, BUFFER, ["have room for all PCs"]),
+        (30, NEIGHBOURS, BUFFER, ["have room for all PCs"]),
+        (400, NEIGHBOURS, BUFFER, ["a socket of the server holds 332 requests, but there are 400 PCs"]),
+        (600, NEIGHBOURS, 4 << 20, ["room for 512 machines, but there are 600 PCs"]),
         (5000, NEIGHBOURS, BUFFER, ["room for 512 machines", "holds 332 requests"]),
-        (4000, 4096, 4 << 20, ["have room for the PCs"]),
-        (30, None, BUFFER, ["have room for the PCs"]),
+        (4000, 4096, 4 << 20, ["have room for all PCs"]),
+        (30, None, BUFFER, ["have room for all PCs"]),
         (5000, None, None, []),
     ],
 )

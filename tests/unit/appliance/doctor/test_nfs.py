@@ -1,4 +1,4 @@
-"""What the doctor judges of the NFS server and its exports."""
+"""How the doctor judges the NFS server and its exports."""
 
 from ipaddress import IPv4Address
 
@@ -14,9 +14,9 @@ NOBODYS = Export("/s/b", (), True, 731, 731, 3)
 
 def test_the_file() -> None:
     assert judge_file("a", "a", "/e").severity is Severity.OK
-    assert judge_file("a", "b", "/e").what == "/e is not what is wanted now"
+    assert judge_file("a", "b", "/e").what == "/e is out of date"
     found = judge_file("a", None, "/e")
-    assert (found.check, found.severity, found.what) == ("nfs-exports", Severity.WARNING, "/e is not there")
+    assert (found.check, found.severity, found.what) == ("nfs-exports", Severity.WARNING, "/e does not exist")
 
 
 def test_exports_in_force() -> None:

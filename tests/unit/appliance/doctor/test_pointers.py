@@ -1,4 +1,4 @@
-"""What the doctor judges of the DHCP servers where the box leaves port 67 to them."""
+"""How the doctor judges the DHCP servers where the box leaves port 67 to them."""
 
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -70,7 +70,7 @@ def test_a_server_that_does_not_lead_here(source: IPv4Address, uefi: DhcpPacket,
     assert found.what_to_do
 
 
-def test_nobody_and_a_rival() -> None:
+def test_no_server_and_another_proxy() -> None:
     assert only([]).what == "no DHCP server answers on lan0"
     proxy = HeardServer(SITE, Agent.UEFI, replace(HERE, yiaddr=NOWHERE))
     assert [f.check for f in judge("lan0", [OWN], [*answers(OWN, LEASE, HERE, HERE), proxy], ["snponly.efi"])] == [

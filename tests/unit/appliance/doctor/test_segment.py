@@ -1,4 +1,4 @@
-"""What the doctor judges of the answers on the segment."""
+"""How the doctor judges the answers on the segment."""
 
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from appliance.doctor.finding import Finding, Severity
-from appliance.doctor.segment import asked, judge, judge_alone
+from appliance.doctor.segment import boot_server_of, judge, judge_alone
 from services.ethernet import MacAddress
 from services.probe.firmware import Agent
 from services.probe.message import NOWHERE, DhcpPacket
@@ -72,9 +72,9 @@ def test_a_lease_with_option_60(listens: Port4011, severity: Severity, said: str
 
 
 def test_firmware_asks_siaddr_then_the_server_then_the_sender() -> None:
-    assert asked(heard(replace(LEASE, siaddr=OTHER))) == OTHER
-    assert asked(heard(LEASE)) == SITE
-    assert asked(heard(replace(LEASE, options={}), OTHER)) == OTHER
+    assert boot_server_of(heard(replace(LEASE, siaddr=OTHER))) == OTHER
+    assert boot_server_of(heard(LEASE)) == SITE
+    assert boot_server_of(heard(replace(LEASE, options={}), OTHER)) == OTHER
 
 
 def test_ipxe_told_to_ignore_proxies() -> None:
@@ -93,12 +93,12 @@ def test_a_boot_file_in_the_lease() -> None:
 def test_where_the_box_is_the_dhcp_server_there_is_no_other() -> None:
     (fine,) = judge_alone("lan0", [OWN], [heard(LEASE, OWN)], forced=False)
     assert (fine.severity, fine.what) == (Severity.OK, "no other DHCP server answers on lan0")
-    rival, proxy = judge_alone("lan0", [OWN], [heard(LEASE), heard(LEASE), heard(PROXY, OTHER)], forced=False)
-    assert (rival.severity, rival.what) == (Severity.ERROR, "another DHCP server answers on lan0: 10.77.0.2")
-    assert "force = true" in rival.what_to_do
+    other, proxy = judge_alone("lan0", [OWN], [heard(LEASE), heard(LEASE), heard(PROXY, OTHER)], forced=False)
+    assert (other.severity, other.what) == (Severity.ERROR, "another DHCP server answers on lan0: 10.77.0.2")
+    assert "force = true" in other.what_to_do
     assert (proxy.check, proxy.severity) == ("dhcp-proxy", Severity.WARNING)
 
 
-def test_another_dhcp_server_that_was_foreseen_is_noted() -> None:
+def test_another_dhcp_server_that_is_expected_is_noted() -> None:
     (known,) = judge_alone("lan0", [OWN], [heard(LEASE)], forced=True)
     assert known.severity is Severity.NOTE

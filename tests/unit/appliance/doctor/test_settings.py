@@ -1,4 +1,4 @@
-"""What the doctor judges of the configuration, the allowlist, the image and the boot loaders."""
+"""How the doctor judges the configuration, the allowlist, the image and the boot loaders."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,0 +1,51 @@
+"""Where a valid configuration falls short on this machine: the warnings of `config check`."""
+
+import grp
+from collections.abc import Iterator
+
+from appliance.boot.choices import boot_files, look
+from appliance.config.file import SERVICE_GROUP, Config
+from appliance.config.loaders import dialect
+from appliance.config.menu import release_of
+from image.bootfiles import BootFileError, original
+from services.menus.menu import Dialect
+
+
+def warnings(found: Config) -> Iterator[str]:
+    """One line for each thing that needs attention; the configuration file exists."""
+    state = found.path.stat()
+    if (found.project.account_key or found.menu.password) and state.st_mode & 0o007:
+        yield f"everybody on this machine can read its account key and passwords: chmod o= {found.path}"
+    group = service_group()
+    if group is not None and not (state.st_mode & 0o004 or (state.st_mode & 0o040 and state.st_gid == group)):
+        yield f"the service cannot read it: chgrp {SERVICE_GROUP} {found.path}; chmod 640 {found.path}"
+    for name in boot_files(found):
+        try:
+            original(name, found.boot.directory)
+        except BootFileError as error:
+            yield f"{error}; {error.hint}"
+    if (folder := found.boot.raspberry_pi) is not None and not folder.is_dir():
+        yield f"there is no folder {folder}; put the boot files of your Raspberry Pis there, readable by everybody"
+    yield from menu_warnings(found)
+
+
+def menu_warnings(found: Config) -> Iterator[str]:
+    """The same for [menu]."""
+    menu = found.menu
+    releases = look(found, "", menu.entries).releases
+    for name in menu.entries:
+        if (release := release_of(name)) and release not in releases:
+            yield f"[menu] {name} is left out: there is no such release (netboot-appliance image list)"
+    if "rescue" in menu.entries and "rescue" not in menu.locked:
+        yield "[menu] rescue is not locked: everybody at a PC gets a root shell there"
+    by_grub = any(dialect(name) is Dialect.GRUB for name in found.boot.names)
+    if menu.locked and by_grub and not menu.grub_password:
+        yield "[menu] grub_password is empty: PCs that boot with GRUB do not show the locked entries"
+
+
+def service_group() -> int | None:
+    """The number of the server's group, or None where it has none."""
+    try:
+        return grp.getgrnam(SERVICE_GROUP).gr_gid
+    except KeyError:
+        return None

@@ -1,0 +1,90 @@
+"""A build as somebody asks for it: by systemd's unit where there is one, else in this process. Shows nothing.
+
+`image.build` builds, `build_unit` has the two ends of the unit; this module chooses between them.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+from appliance.config.file import Config
+from appliance.images import build_unit
+from image import release
+from image.build import When, build, built
+from image.release import Release, ReleaseError
+
+
+class Builder(Enum):
+    """Who builds."""
+
+    UNIT = auto()
+    """systemd's unit: this process starts it, or joins the build it is at, and follows."""
+    INSIDE_UNIT = auto()
+    """This process, which the unit has started."""
+    PROCESS = auto()
+    """This process."""
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """The release, the id of the active one now, and whether an update found no package changed."""
+
+    release: Release
+    active: str | None
+    unchanged: bool
+
+
+@dataclass(frozen=True)
+class RequestedBuild:
+    """What a request for a build comes to. `joins`: the unit is building already, for somebody else. `existing`: the
+    release that was built from this recipe before and makes a build unnecessary."""
+
+    config: Config
+    again: When
+    builder: Builder
+    joins: bool = False
+    existing: Release | None = None
+
+    def run(self, report: build_unit.Report) -> BuildResult:
+        """Build, telling `report` of the progress; raises BuildError or ReleaseError.
+
+        KeyboardInterrupt ends a build in this process; a build of the unit goes on.
+        """
+        before = _active(self.config.images)
+        made = self._build(report)
+        unchanged = self.again is When.UPDATED and before == made.id
+        return BuildResult(made, _active(self.config.images), unchanged)
+
+    def _build(self, report: build_unit.Report) -> Release:
+        match self.builder:
+            case Builder.UNIT:
+                return build_unit.follow(self.config.images, self.again, report)
+            case Builder.INSIDE_UNIT:
+                return build_unit.record(self._build_here, report)
+            case Builder.PROCESS:
+                return self._build_here(self.again, report)
+
+    def _build_here(self, again: When, report: build_unit.Report) -> Release:
+        config = self.config
+        return build(config.image.recipe, config.server.data / "build", config.images, report, again)
+
+
+def request(config: Config, path: Path, again: When, *, inside_unit: bool) -> RequestedBuild:
+    """Decide who builds; `path` is the configuration file's. Builds nothing yet."""
+    if inside_unit:
+        # What is wanted of the unit is not on its command line: build_unit.record reads it.
+        return RequestedBuild(config, again, Builder.INSIDE_UNIT)
+    builder = Builder.UNIT if build_unit.available(path) else Builder.PROCESS
+    if builder is Builder.UNIT and build_unit.running():
+        return RequestedBuild(config, again, builder, joins=True)
+    if again is When.NEVER and (existing := built(config.image.recipe, config.images)):
+        return RequestedBuild(config, again, Builder.PROCESS, existing=existing)
+    return RequestedBuild(config, again, builder)
+
+
+def _active(images: Path) -> str | None:
+    try:
+        active = release.current(images)
+    except ReleaseError:
+        return None
+    return active.id if active else None

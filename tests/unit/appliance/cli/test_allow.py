@@ -1,0 +1,140 @@
+"""`allow` as its user types it: words, exit codes, and that bad input changes nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import UserError
+from tests.unit.appliance.cli.box_with_releases import PC, BoxWithReleases
+from tests.unit.appliance.cli.program import Run
+
+
+def test_allow_add_list_check_remove(run: Run) -> None:
+    assert run("allow", "list").stdout == "Nobody may boot: the allowlist is empty.\n"
+    added = run("allow", "add", "52-54-00-AA-BB-CC", "--label", "room 12")
+    assert (added.returncode, added.stdout) == (0, "allowed 52:54:00:aa:bb:cc (room 12)\n")
+    assert run("allow", "add", "52:55:*").stdout == "allowed 52:55:00:00:00:00/16: 4,294,967,296 addresses\n"
+    assert json.loads(run("allow", "list", "--json").stdout)[0] == {
+        "range": "52:54:00:aa:bb:cc",
+        "first": "52:54:00:aa:bb:cc",
+        "last": "52:54:00:aa:bb:cc",
+        "label": "room 12",
+        "default": None,
+        "timeout": None,
+        "root": None,
+    }
+    assert "room 12" in run("allow", "list").stdout
+    yes = run("allow", "check", "525400aabbcc")
+    assert (yes.returncode, yes.stdout) == (0, "52:54:00:aa:bb:cc is allowed by 52:54:00:aa:bb:cc (room 12)\n")
+    no = run("allow", "check", "525400aabbcd")
+    assert (no.returncode, no.stdout) == (1, "52:54:00:aa:bb:cd is not allowed: no entry contains it\n")
+    assert run("allow", "remove", "5254.00aa.bbcc").stdout == "removed 52:54:00:aa:bb:cc\n"
+    assert run("allow", "export").stdout == "52:55:00:00:00:00/16\n"
+
+
+def test_removing_what_a_range_allows_names_the_range(run: Run) -> None:
+    run("allow", "add", "52:54:00:*", "--label", "all")
+    done = run("allow", "remove", "52:54:00:aa:bb:cc")
+    assert done.returncode == 2
+    assert "it is allowed by 52:54:00:00:00:00/24 (all)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("allow", "add", "banana"), "'banana' is not a MAC address"),
+        (("allow", "add", "52:54:00:00:00:09-52:54:00:00:00:01"), "runs backwards"),
+        (("allow", "remove", "52:54:00:00:00:09"), "there is no entry"),
+        (("allow", "check", "52:54:00"), "is not a MAC address"),
+        (("allow", "import", "/nonexistent/macs"), "cannot read /nonexistent/macs: No such file"),
+    ],
+)
+def test_bad_input_is_one_message_with_a_hint_and_exit_code_2(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2, done
+    assert done.stderr.startswith("error: ")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert run("allow", "export").stdout == ""
+
+
+def test_import_takes_all_or_nothing(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "macs.txt"
+    file.write_text("52:54:00:* room\n00:11:22:33:44:55\nbanana\n")
+    done = run("allow", "import", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{file}:3: 'banana'" in done.stderr
+    assert run("allow", "export").stdout == ""
+    done = run("allow", "import", "-", stdin="52:54:00:* room\n00:11:22:33:44:55\n")
+    assert done.stdout == "imported 2 entries: 2 new, 0 known\n"
+    assert run("allow", "export").stdout == "00:11:22:33:44:55\n52:54:00:00:00:00/24  room\n"
+
+
+def test_ten_thousand_ranges(run: Run) -> None:
+    lines = "".join(f"52:54:{n >> 8:02x}:{n & 255:02x}:00:00/36 r{n}\n" for n in range(10_000))
+    assert run("allow", "import", "-", stdin=lines).stdout == "imported 10000 entries: 10000 new, 0 known\n"
+    assert run("allow", "check", "52:54:27:0f:00:01").stdout.endswith("(r9999)\n")
+
+
+def editor(tmp_path: Path, content: str) -> str:
+    script = tmp_path / "editor"
+    script.write_text(f"#!/bin/sh\nprintf '{content}' > \"$1\"\n")
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_edit_saves_what_is_valid(run: Run, tmp_path: Path) -> None:
+    run("allow", "add", "52:54:00:*")
+    done = run("allow", "edit", EDITOR=editor(tmp_path, "00:11:22:33:44:55 mine\\n"))
+    assert done.stdout == "saved: 1 added, 1 removed, 1 entries in all\n"
+    assert run("allow", "export").stdout == "00:11:22:33:44:55  mine\n"
+
+
+def test_edit_saves_nothing_when_a_line_is_wrong(run: Run, tmp_path: Path) -> None:
+    run("allow", "add", "52:54:00:*")
+    done = run("allow", "edit", EDITOR=editor(tmp_path, "00:11:22:33:44:55\\nbanana\\n"))
+    assert done.returncode == 2
+    assert "line:2: 'banana'" in done.stderr
+    assert run("allow", "export").stdout == "52:54:00:00:00:00/24\n"
+
+
+def test_a_broken_editor_changes_nothing(run: Run) -> None:
+    done = run("allow", "edit", EDITOR="/bin/false")
+    assert done.returncode == 2
+    assert "the editor '/bin/false' failed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("allow", "add", PC, "--default", "disk"), "'disk' is not an entry of the menu"),
+        (("allow", "add", PC, "--default", "rescue"), "rescue is locked in [menu]"),
+        (("allow", "add", PC, "--timeout", "-1"), "whole seconds"),
+        (("allow", "add", PC, "--timeout", "9999"), "timeout: must be from 0 (no menu) to 3600 seconds"),
+        (("allow", "add", PC, "--root", "tftp"), "root=tftp: must be one of nfs, http"),
+        (("allow", "add", PC, "--label", "root=http"), "a label cannot begin with a setting"),
+    ],
+)
+def test_bad_settings(box: BoxWithReleases, arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        box.run(*arguments)
+    assert words in caught.value.message
+    assert caught.value.code == 2
+    assert box.run("allow", "export") == ""
+
+
+def test_what_a_range_boots_is_shown_and_survives_export_and_import(box: BoxWithReleases) -> None:
+    added = box.run("allow", "add", "52:54:00:*", "--label", "room", "--default", "local", "--timeout", "5")
+    assert added == ("allowed 52:54:00:00:00:00/24 (room): 16,777,216 addresses; boots with default=local timeout=5\n")
+    assert box.run("allow", "check", PC).endswith("(room); boots with default=local timeout=5\n")
+    listed = json.loads(box.run("allow", "list", "--json"))[0]
+    assert (listed["default"], listed["timeout"], listed["root"]) == ("local", 5, None)
+    assert "default=local timeout=5" in box.run("allow", "list")
+    text = box.run("allow", "export")
+    assert text == "52:54:00:00:00:00/24  default=local timeout=5  room\n"
+    again = box.run("allow", "add", "52:54:00:*", "--label", "room")
+    assert again == "52:54:00:00:00:00/24 was already allowed; it now boots as configured\n"
+    box.run("allow", "import", "-", stdin=text)
+    assert box.run("allow", "export") == text

@@ -1,0 +1,44 @@
+"""`clients` as its user types it."""
+
+import json
+
+import pytest
+
+from appliance.boot import next_boot
+from appliance.registry.database import Client, Registry
+from services.ethernet import MacAddress
+from tests.unit.appliance.cli.box_with_releases import PC, BoxWithReleases
+from tests.unit.appliance.cli.program import Run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("clients", "show", "52:54:00:00:00:09"), "has not booted yet"),
+        (("clients", "show", "x"), "is not a MAC address"),
+        (("clients", "forget", "x"), "is not a MAC address"),
+        (("clients", "forget", "52:54:00:00:00:09"), "nothing was learned about 52:54:00:00:00:09"),
+        (("clients", "forget"), "name a MAC address or use --all"),
+        (("clients", "forget", "52:54:00:00:00:09", "--all"), "name a MAC address or use --all"),
+    ],
+)
+def test_bad_input_is_one_message_with_a_hint_and_exit_code_2(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2, done
+    assert done.stderr.startswith("error: ")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert run("allow", "export").stdout == ""
+
+
+def test_clients_show_has_the_next_boot(box: BoxWithReleases) -> None:
+    box.run("allow", "add", PC)
+    mac = MacAddress.parse(PC)
+    with Registry(box.data / "registry" / "registry.sqlite3") as registry:
+        registry.register(Client(1, mac, 1000.0, "a password"))
+        next_boot.ask(registry, mac, "local")
+        assert "next boot          local\n" in box.run("clients", "show", PC)
+        assert json.loads(box.run("clients", "show", PC, "--json"))["next_boot"] == "local"
+        next_boot.take(registry, mac, 1)
+    assert "next boot          local (under way)\n" in box.run("clients", "show", PC)
