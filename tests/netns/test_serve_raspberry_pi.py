@@ -1,4 +1,4 @@
-"""A Raspberry Pi and the real `serve`: it is offered its menu entry a second later, and gets an administrator's files."""
+"""A Raspberry Pi and the real `serve`: an offer with its menu entry a second later, and an administrator's files."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
-"""Exports on a server with real systemd and the real exportfs: who asks, who does it, and whose exports are whose.
+"""Exports on a server with real systemd and the real exportfs: who asks, who does it, and which exports are ours.
 
-The kernel of a container has no NFS server: exportfs keeps its table all the same. That a PC can mount by it is seen in
+The kernel of a container has no NFS server, but exportfs keeps its table anyway. That a PC can mount is tested in
 test_story.py.
 """
 
@@ -29,7 +29,7 @@ exports += [Export(f"{state}/{n:012x}", (a,), True, 731, 731, 1 + n) for n, a in
 print(apply(Backend.KERNEL, render_kernel(exports), roots=(images, state)))
 """
 
-# The server, as far as it asks: each argument is how many PCs it wants; all but the last are overtaken by the next.
+# Requests as the server does: each argument is a number of PCs; all but the last request are overtaken by the next.
 ASK = """
 import asyncio, sys, time
 from ipaddress import IPv4Address
@@ -56,11 +56,11 @@ asyncio.run(main())
 
 @pytest.fixture
 def server(installed: Container) -> Iterator[Container]:
-    """With an exportfs that has nothing to export, and without our server, in whose place a test asks."""
+    """With nothing exported, and with our server stopped: the test makes the requests."""
     installed.run("systemctl stop netboot-appliance; exportfs -ua; rm -f /etc/exports.d/*; : >/etc/exports")
-    # There is nobody to resolve names: whoever tries waits for seconds.
+    # Nothing resolves names: a lookup would take seconds.
     installed.run("echo nameserver 10.77.0.99 >/etc/resolv.conf; mkdir -p /srv/box/images /srv/other")
-    # This kernel has no nfsd; the program asks modprobe whether it could.
+    # This kernel has no nfsd; the program asks modprobe whether it could be loaded.
     installed.run("ln -sf /bin/true /usr/local/sbin/modprobe; install -d -m 711 /srv/box/state")
     yield installed
     installed.run(f"rm -f /usr/local/sbin/modprobe; systemctl reset-failed {UNIT}.service", check=False)
@@ -88,7 +88,7 @@ def ours(*pcs: int) -> set[str]:
 
 def test_exportfs_exports_what_we_want_and_keeps_what_others_do(server: Container) -> None:
     server.run("echo '/srv/other 10.77.0.0/24(ro,sync,no_subtree_check)' >/etc/exports; exportfs -ra")
-    # By hand, also of our own directories: not to be found in any file.
+    # Exported by hand, also from our own directories: in no file.
     server.run("exportfs -i -o rw,sync,no_subtree_check 10.99.0.0/24:/srv/other 10.99.0.0/24:/srv/box/images")
     others = exported(server)
     assert len(others) == 3
@@ -113,7 +113,7 @@ def test_an_nfs_server_that_starts_finds_the_same(server: Container) -> None:
     apply(server, 1, 2)
     mine = exported(server)
     assert set(mine) == ours(1, 2)
-    # What nfs-server.service does when it stops and when it starts.
+    # What nfs-server.service does on stop and on start.
     server.run("exportfs -au; exportfs -r")
     assert exported(server) == mine
     server.run("exportfs -au")
@@ -122,7 +122,7 @@ def test_an_nfs_server_that_starts_finds_the_same(server: Container) -> None:
 
 
 def test_a_room_is_taken_back_without_the_dns(server: Container) -> None:
-    """For an address without its /32, exportfs would ask for each of the others, and nobody answers here."""
+    """Without /32, exportfs would look up every other address, and no resolver answers here."""
     pcs = range(1, 201)
     apply(server, *pcs)
     apply(server, *pcs[:100])
@@ -150,7 +150,7 @@ def test_what_the_server_asks_for_is_done_by_root_behind_the_path_unit(server: C
     assert len(table) == 6
     state = f"{DATA}/state"
     assert server.run(f"stat -c '%u %a' {state} {state}/000000000003").stdout.split("\n")[:2] == ["0 711", "731 700"]
-    # Requests that overtake each other, 50 ms apart: the last one counts, whatever systemd missed.
+    # Requests 50 ms apart overtake each other: the last one counts, whatever systemd missed.
     assert ask(server, *range(30, 0, -1)) == "kernel 2"
     assert len(exported(server)) == 2
     assert server.run(["systemctl", "is-active", f"{UNIT}.path"]).stdout.strip() == "active"
@@ -159,7 +159,7 @@ def test_what_the_server_asks_for_is_done_by_root_behind_the_path_unit(server: C
 def test_a_request_that_goes_too_far_is_refused_and_in_the_journal(server: Container) -> None:
     assert ask(server, 2) == "kernel 3"
     before = exported(server)
-    # 10.77.0.255: the broadcast address of lan0's network, which is all that is configured.
+    # 10.77.0.255: the broadcast address of lan0's network, the only configured one.
     assert "has the address 10.77.0.255, which is not one of a machine in 10.77.0.0/24" in ask(server, 255)
     assert exported(server) == before
     answer = json.loads(server.run(["cat", f"/run/{UNIT}/result.json"]).stdout)

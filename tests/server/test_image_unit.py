@@ -12,12 +12,12 @@ from tests.server.container import Container
 UNIT = "netboot-appliance-image"
 SOURCES = "/etc/apt/sources.list"
 BUILD = "netboot-appliance image build"
-# Takes connections, and is then silent.
+# Accepts connections and never answers.
 MUTE = "import socket, time; s = socket.create_server(('127.0.0.1', 8099)); time.sleep(3600)"
-# A terminal's worth of `image build` in /root/seen; what is written to standard input is typed there.
+# Runs `image build` in a terminal, with output in /root/seen; standard input is typed there.
 TERMINAL = f"script --quiet --flush --return --command '{BUILD}' /root/seen"
 CTRL_C = "(until grep -q '3/7 bootstrap' /root/seen; do sleep 0.2; done; printf '\\003'; sleep 3)"
-# A second caller, who has found the build when an administrator stops it.
+# A second caller, who follows the build when an administrator stops it.
 STOPPED = f"""
 {BUILD} 2>/root/followed & caller=$!
 until grep -q '3/7 bootstrap' /root/followed; do sleep 0.2; kill -0 $caller || exit 99; done
@@ -26,7 +26,7 @@ wait $caller; code=$?
 cat /root/followed >&2
 exit $code
 """
-# A terminal that is closed, as sshd does it when the connection is lost.
+# A terminal that is closed, as sshd does when the connection is lost.
 HANG_UP = """
 import os, pty
 pid, terminal = pty.fork()
@@ -70,7 +70,7 @@ def state(server: Container) -> dict[str, str]:
 
 
 def processes(server: Container, pattern: str) -> list[str]:
-    """The command lines that match; without a shell, whose own would match."""
+    """The matching command lines; without a shell, whose own line would match."""
     return server.run(["pgrep", "--list-full", "--full", pattern], check=False).stdout.splitlines()
 
 

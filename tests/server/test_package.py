@@ -22,7 +22,7 @@ COMP_WORDS=(netboot-appliance imag) COMP_CWORD=1
 ${BASH_REMATCH[1]} netboot-appliance
 echo "${COMPREPLY[@]}"
 """
-# A PC that has its disks from here, as far as the network shows.
+# To the network, it looks like a PC with its root mounted from here.
 MOUNT = """\
 import socket, time
 server = socket.create_server(("127.0.0.1", 2049))
@@ -41,7 +41,7 @@ def unpacked(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def older(unpacked: Path) -> Iterator[Path]:
-    """The package as an older version with another configuration file would have been."""
+    """The package as an older version with a different configuration file."""
     control, configuration = unpacked / "DEBIAN" / "control", unpacked / CONFIGURATION[1:]
     kept = {path: path.read_text() for path in (control, configuration)}
     control.write_text(kept[control].replace("\nVersion: ", "\nVersion: 0~"))
@@ -75,7 +75,7 @@ def test_the_dependencies_fit_the_interpreter(deb: Path) -> None:
 
 
 class TestInstalled:
-    """A server on which the package was installed, and nothing else was done."""
+    """A server with the package freshly installed."""
 
     def test_it_serves_with_no_configuration(self, installed: Container) -> None:
         assert active(installed) == "active"
@@ -113,7 +113,7 @@ def test_an_upgrade_keeps_what_is_there_and_runs_the_new_program(container: Cont
     furnish(container)
     container.run("systemctl restart netboot-appliance; systemctl enable --now netboot-appliance-rebuild.timer")
     before = process(container)
-    # The way of a machine that upgrades itself: at a prompt the administrator would be asked.
+    # As unattended upgrades do it: interactively, the administrator would be asked.
     container.run(f"{INSTALL} -o Dpkg::Options::=--force-confold", timeout=600)
     assert "0~" not in container.run("dpkg-query -W -f '${Version}' netboot-appliance").stdout
     assert active(container) == "active"

@@ -1,4 +1,4 @@
-"""The daemon under real systemd: its sandbox, its reload, and how it comes back after whatever ended it."""
+"""The daemon under real systemd: its sandbox, its reload, and how it restarts after any kind of end."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ HOLD = "import socket, time; s = socket.socket(2, 2); s.bind(('10.77.0.1', 69));
 
 @pytest.fixture
 def server(installed: Container) -> Iterator[Container]:
-    """The server, running with its configuration of before each test."""
+    """The server, running with its original configuration before each test."""
     installed.run(f"systemctl reset-failed {UNIT}; systemctl start {UNIT}; cp -a {CONFIGURATION} /root/before.toml")
     yield installed
     installed.run(f"cp -a /root/before.toml {CONFIGURATION}; rm -rf {DROP_IN}; systemctl daemon-reload")
@@ -31,10 +31,10 @@ def shown(server: Container, name: str) -> str:
 
 
 def await_another(server: Container, before: str) -> None:
-    """Wait until systemd has started the server anew."""
+    """Wait until systemd has restarted the server."""
 
     def started() -> bool:
-        # In one question: between two, the old one may still have been active and the new one not yet.
+        # In one query: between two, the old process may still be active and the new one not yet.
         lines = server.run(["systemctl", "show", "--property=ActiveState,MainPID", UNIT]).stdout.splitlines()
         found = dict(line.split("=", 1) for line in lines)
         return found["ActiveState"] == "active" and found["MainPID"] not in ("0", before)
@@ -75,7 +75,7 @@ def test_a_rejected_reload_fails_and_is_shown_until_a_good_one(server: Container
     assert "did you mean server?" in told
     status = server.run("netboot-appliance status")
     assert "reload    REJECTED" in status.stdout
-    # By hand it is the same.
+    # The same by hand.
     assert server.run("netboot-appliance reload", check=False).returncode == 1
 
     server.run(f"cp -a /root/before.toml {CONFIGURATION}; systemctl reload {UNIT}")
@@ -105,7 +105,7 @@ def test_the_watchdog_ends_one_that_stands_still(server: Container) -> None:
     server.run(f"mkdir -p $(dirname {DROP_IN}); printf '[Service]\\nWatchdogSec={WATCHDOG}\\n' >{DROP_IN}")
     server.run(f"systemctl daemon-reload; systemctl restart {UNIT}")
     before = process(server)
-    # It lives for longer than that as long as its loop turns.
+    # It lives longer than that while its loop runs.
     begun = sign_of_life(server)
     wait_until(lambda: sign_of_life(server) - begun > 2 * WATCHDOG, SECONDS, "signs of life", 0.5)
     assert process(server) == before
@@ -122,12 +122,12 @@ def test_a_port_that_is_taken_at_the_start_is_tried_again(server: Container) -> 
         assert server.run(f"systemctl start {UNIT}", check=False).returncode != 0
         assert active(server) == "activating"
 
-        # It cannot see the processes of others: the doctor can.
+        # It cannot see other processes; the doctor can.
         def says() -> bool:
             line = shown(server, "StatusText")
             return taken in line and "sudo netboot-appliance doctor" in line
 
-        # Each new try begins with an empty line.
+        # Each try begins with an empty line.
         wait_until(says, SECONDS, f"systemd to say {taken!r}")
         assert "(process " in server.run("netboot-appliance doctor", check=False).stdout
     finally:
