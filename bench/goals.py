@@ -12,7 +12,7 @@ from bench.measure import OURS, Figure, Result
 Measure = Callable[["Measured"], float | None]
 
 
-class Verdict(StrEnum):
+class GoalOutcome(StrEnum):
     """How a goal was met."""
 
     REACHED = "reached"
@@ -45,14 +45,14 @@ class Goal:
     measure: Measure
     at_most: bool = False
 
-    def verdict(self, measured: Measured) -> Verdict:
+    def outcome(self, measured: Measured) -> GoalOutcome:
         """How it was met."""
         value = self.measure(measured)
         if value is None:
-            return Verdict.NOT_MEASURED
+            return GoalOutcome.NOT_MEASURED
         if self._met(value, self.after) and self._met(value, self.must):
-            return Verdict.REACHED
-        return Verdict.MUST if self.must is not None and self._met(value, self.must) else Verdict.MISSED
+            return GoalOutcome.REACHED
+        return GoalOutcome.MUST if self.must is not None and self._met(value, self.must) else GoalOutcome.MISSED
 
     def _met(self, value: float, limit: float | None) -> bool:
         return limit is None or (value <= limit if self.at_most else value >= limit)

@@ -28,7 +28,7 @@ STAGES = ("discover", "boot server", "loader", "iPXE discover", "script", "kerne
 _EDK2_DISCOVER = (4.0, 8.0, 16.0, 32.0)
 _EDK2_BOOT_SERVER = (1.0, 2.0, 3.0, 4.0)
 _IPXE_DISCOVER = (1.0, 2.0, 4.0, 8.0, 10.0)
-_HTTP_PATIENCE = 60.0
+_HTTP_TIMEOUT = 60.0
 _CHUNK = 1 << 18
 _ABORTED = b"\0\5\0\x08User aborted the transfer\0"
 
@@ -103,7 +103,7 @@ class StormPc:
             case "iPXE discover":
                 return (await self._discover(firmware(7, *IPXE), _IPXE_DISCOVER, stage)).file
             case "script":
-                await asyncio.wait_for(asyncio.get_running_loop().sock_connect(tcp, (str(BOX), 80)), _HTTP_PATIENCE)
+                await asyncio.wait_for(asyncio.get_running_loop().sock_connect(tcp, (str(BOX), 80)), _HTTP_TIMEOUT)
                 text = (await self._get(tcp, known, None)).decode()
                 script = BootScript.parse(text, known)
                 return f"{script.kernel} {script.initrd}"
@@ -136,23 +136,23 @@ class StormPc:
     async def _ask_boot_server(self) -> Answer:
         options, address = firmware(7, undi="003010"), str(self.place.address)
         datagram = message(REQUEST, bytes(self.place.mac), options, xid=self._xid, ciaddr=address)
-        received: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        with contextlib.closing(self._crowd.udp(self.place, 4011)) as udp, reading(udp, first(udp, received)):
-            await self._repeat(lambda _: say(udp, datagram, (str(BOX), 4011)), received, _EDK2_BOOT_SERVER, "boot server")
-        answer = Answer.parse(received.result())
+        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        with contextlib.closing(self._crowd.udp(self.place, 4011)) as udp, reading(udp, first(udp, reply)):
+            await self._repeat(lambda _: say(udp, datagram, (str(BOX), 4011)), reply, _EDK2_BOOT_SERVER, "boot server")
+        answer = Answer.parse(reply.result())
         assert answer.kind == "ACK"
         return answer
 
     async def _load(self, path: str) -> None:
         """EDK2's way: ask for the size, break off, then fetch."""
         probe = rrq(path, tsize=0, blksize=BLKSIZE)
-        received: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        with contextlib.closing(self._crowd.udp(self.place)) as udp, reading(udp, first(udp, received)):
-            await self._repeat(lambda _: say(udp, probe, self._box), received, TIMEOUTS, "loader")
+        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        with contextlib.closing(self._crowd.udp(self.place)) as udp, reading(udp, first(udp, reply)):
+            await self._repeat(lambda _: say(udp, probe, self._box), reply, TIMEOUTS, "loader")
             say(udp, _ABORTED, self._box)
-        if received.result()[:2] == b"\0\5":
-            raise GaveUp("TFTP error {} {}".format(*error(received.result())))
-        size = oack(received.result())["tsize"]
+        if reply.result()[:2] == b"\0\5":
+            raise GaveUp("TFTP error {} {}".format(*error(reply.result())))
+        size = oack(reply.result())["tsize"]
         assert int(size) == len(self._files.loader), f"the loader has {size} bytes"
         with contextlib.closing(self._crowd.udp(self.place)) as udp:
             download = Download(udp, self._files.loader, rrq(path, blksize=BLKSIZE, windowsize=WINDOWSIZE))
@@ -161,16 +161,16 @@ class StormPc:
         self._tally.data += len(self._files.loader)
 
     async def _repeat(
-        self, say: Callable[[int], None], received: "asyncio.Future[_T]", waits: Iterable[float], stage: str
+        self, say: Callable[[int], None], reply: "asyncio.Future[_T]", waits: Iterable[float], stage: str
     ) -> _T:
         """Send it, and again after each of `waits`; `say` gets the seconds since the first time."""
         begun = time.monotonic()
         for tried, wait in enumerate(waits):
             self._tally.repeated[stage] += tried > 0
             say(int(time.monotonic() - begun))
-            done, _ = await asyncio.wait([received], timeout=wait)
+            done, _ = await asyncio.wait([reply], timeout=wait)
             if done:
-                return received.result()
+                return reply.result()
         raise GaveUp("no answer")
 
     async def _get(self, tcp: socket.socket, url: str, expected: bytes | None) -> bytes:
@@ -202,7 +202,7 @@ class StormPc:
         try:
             chunk = tcp.recv(most)
         except BlockingIOError:
-            chunk = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(tcp, most), _HTTP_PATIENCE)
+            chunk = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(tcp, most), _HTTP_TIMEOUT)
         if not chunk:
             raise GaveUp("the connection was closed")
         return chunk

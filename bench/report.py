@@ -70,7 +70,7 @@ def goals(measured: Measured, *, whole: bool = True) -> Table:
         if value is None and not whole:
             continue
         limits = ["" if limit is None else f"{limit:g}" for limit in (goal.must, goal.after)]
-        rows.append([goal.work, goal.figure, *limits, "" if value is None else number(value), goal.verdict(measured)])
+        rows.append([goal.work, goal.figure, *limits, "" if value is None else number(value), goal.outcome(measured)])
     return Table("Goals", ["work", "figure", "must", "after", "measured", "goal"], rows)
 
 

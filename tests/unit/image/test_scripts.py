@@ -1,6 +1,6 @@
 """The scripts of the live system: shellcheck, and their behaviour with stand-ins for what only a booted PC has.
 
-The whole of it runs in QEMU in tests/e2e.
+tests/e2e runs the real thing in QEMU.
 """
 
 import io
@@ -57,7 +57,7 @@ def test_all_scripts_pass_shellcheck() -> None:
     assert checked.stdout + checked.stderr == ""
 
 
-def test_the_image_pins_the_owner_of_the_state() -> None:
+def test_the_image_fixes_the_owner_of_the_state() -> None:
     assert BOINC_UID == BOINC_GID
     assert f"boinc={BOINC_UID}\n" in HOOK.read_text()
 
@@ -72,7 +72,7 @@ def test_every_unit_starts_a_script_that_exists_and_is_enabled() -> None:
 
 
 class Box(ThreadingHTTPServer):
-    """The box's HTTP side: counts what is asked, and hands out files or refuses."""
+    """The box's HTTP side: records requests, and sends files or refuses."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Request)
@@ -125,7 +125,7 @@ def box() -> Iterator[Box]:
 
 @pytest.fixture
 def pc(tmp_path: Path, box: Box) -> Path:
-    """A directory that stands for the PC's root, with the scripts pointed at it."""
+    """A directory that stands in for the PC's root; the scripts are changed to use it."""
     need("curl")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/busybox").write_text(BUSYBOX)
@@ -172,7 +172,7 @@ def functions(pc: Path, line: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_command_line_tells_all_of_a_boot(pc: Path, box: Box) -> None:
+def test_the_command_line_has_all_that_a_boot_needs(pc: Path, box: Box) -> None:
     assert functions(pc, 'echo "$SERVER $MAC $NAME $STATE"') == (
         "127.0.0.1 525400aabbcc boinc-525400aabbcc /state/525400aabbcc"
     )
@@ -193,7 +193,7 @@ def test_the_boot_interface_is_known_by_its_address(pc: Path) -> None:
     assert functions(pc, "interface") == "eth9"
 
 
-def test_a_report_is_a_form_whatever_the_reason_holds(pc: Path, box: Box) -> None:
+def test_a_report_is_a_valid_form_whatever_the_reason_contains(pc: Path, box: Box) -> None:
     assert start(pc, f"{pc}/scripts/report", "failed", "reason=mount.nfs4: access denied & more=1").returncode == 0
     assert box.asked == [
         (
@@ -203,7 +203,7 @@ def test_a_report_is_a_form_whatever_the_reason_holds(pc: Path, box: Box) -> Non
     ]
 
 
-def test_a_report_that_was_not_heard_fails(pc: Path) -> None:
+def test_a_report_without_an_answer_fails(pc: Path) -> None:
     (pc / "proc/cmdline").write_text("nfsroot=127.0.0.1:/x BOOTIF=01-52-54-00-aa-bb-cc netboot_appliance.port=1\n")
     assert start(pc, f"{pc}/scripts/report", "reported").returncode != 0
 
@@ -212,7 +212,7 @@ URL = "/boot/525400aabbcc/image/r/live/filesystem.squashfs"
 
 
 def fetch_root(pc: Path, box: Box, needed: int) -> "subprocess.CompletedProcess[str]":
-    """Play the initramfs of a PC with 332 MB and an HTTP root that needs this many."""
+    """Act as the initramfs of a PC with 332 MB and an HTTP root that needs `needed` MB."""
     server = f"http://127.0.0.1:{box.server_port}"
     (pc / "proc/cmdline").write_text(
         f"boot=live fetch={server}{URL} netboot_appliance.memory={needed} BOOTIF=01-52-54-00-aa-bb-cc "
@@ -222,7 +222,7 @@ def fetch_root(pc: Path, box: Box, needed: int) -> "subprocess.CompletedProcess[
     return start(pc, f"{pc}/scripts/fetch-root", server + URL, f"{pc}/filesystem.squashfs")
 
 
-def test_an_http_root_comes_into_memory(pc: Path, box: Box) -> None:
+def test_an_http_root_is_loaded_into_memory(pc: Path, box: Box) -> None:
     box.files = b"live" * 5000
     done = fetch_root(pc, box, 332)
     assert (done.returncode, done.stderr) == (0, "")
@@ -231,7 +231,7 @@ def test_an_http_root_comes_into_memory(pc: Path, box: Box) -> None:
     assert "boinc-525400aabbcc: the live system is in memory" in (pc / "dev/ttyS0").read_text()
 
 
-def test_a_pc_with_too_little_memory_asks_for_nothing_and_says_so(pc: Path, box: Box) -> None:
+def test_a_pc_with_too_little_memory_fetches_nothing_and_says_so(pc: Path, box: Box) -> None:
     box.files = b"live"
     assert fetch_root(pc, box, 333).returncode != 0
     ((path, report),) = box.asked
@@ -244,14 +244,14 @@ def test_a_pc_with_too_little_memory_asks_for_nothing_and_says_so(pc: Path, box:
     assert (pc / "slept").read_text() == "300\n"
 
 
-def test_what_came_of_an_http_root_is_not_asked_for_again(pc: Path, box: Box) -> None:
+def test_an_interrupted_http_root_is_continued(pc: Path, box: Box) -> None:
     box.files, box.cut = b"live" * 5000, [4096, 0, 4096]
     assert fetch_root(pc, box, 300).returncode == 0
     assert (pc / "filesystem.squashfs").read_bytes() == box.files
     assert box.asked == [(URL, asked) for asked in ("", "bytes=4096-", "bytes=4096-", "bytes=8192-")]
 
 
-def test_an_http_root_that_is_refused_is_asked_for_some_times_then_reported(pc: Path, box: Box) -> None:
+def test_a_refused_http_root_is_retried_then_reported(pc: Path, box: Box) -> None:
     assert fetch_root(pc, box, 300).returncode != 0
     *fetched, (_, report) = box.asked
     assert fetched == [(URL, "")] * 12
@@ -260,7 +260,7 @@ def test_an_http_root_that_is_refused_is_asked_for_some_times_then_reported(pc: 
     assert "403" in report
 
 
-def test_a_server_that_says_nothing_ends_the_boot(pc: Path, box: Box) -> None:
+def test_a_silent_server_ends_the_boot(pc: Path, box: Box) -> None:
     (pc / "bin/timeout").write_text("#!/bin/sh\nexit 143\n")
     (pc / "bin/timeout").chmod(0o755)
     assert fetch_root(pc, box, 300).returncode != 0
@@ -304,7 +304,7 @@ def test_only_plain_files_at_the_top_are_taken(pc: Path, box: Box) -> None:
     ]
 
 
-def test_an_archive_that_leads_out_is_refused_as_a_whole(pc: Path, box: Box) -> None:
+def test_an_archive_with_paths_that_lead_outside_is_refused_as_a_whole(pc: Path, box: Box) -> None:
     (pc / "data/gui_rpc_auth.cfg").write_text("old")
     (pc / "data/account_example.org.xml").write_text("account")
     box.files = archive({"gui_rpc_auth.cfg": "new", "../outside": "x"})
@@ -313,7 +313,7 @@ def test_an_archive_that_leads_out_is_refused_as_a_whole(pc: Path, box: Box) -> 
     assert not list(pc.rglob("outside"))
 
 
-def test_refused_files_are_those_of_an_earlier_boot(pc: Path, box: Box) -> None:
+def test_when_files_are_refused_those_of_an_earlier_boot_are_used(pc: Path, box: Box) -> None:
     (pc / "data/gui_rpc_auth.cfg").write_text("old")
     (pc / "data/account_example.org.xml").write_text("account")
     done = start(pc, f"{pc}/scripts/boinc-files")
@@ -323,7 +323,7 @@ def test_refused_files_are_those_of_an_earlier_boot(pc: Path, box: Box) -> None:
     assert len(box.asked) == 4
 
 
-def test_without_earlier_files_it_asks_until_it_gets_them_and_says_so(pc: Path, box: Box) -> None:
+def test_without_earlier_files_it_retries_until_it_gets_them_and_says_so(pc: Path, box: Box) -> None:
     (pc / "bin/sleep").write_text(
         f"#!/bin/sh\necho slept >> {pc}/slept\n[ $(wc -l < {pc}/slept) -lt 7 ] || kill $PPID\n"
     )
@@ -362,7 +362,7 @@ def test_a_lease_adds_and_removes_nothing(pc: Path, given: str, added: bool) -> 
     assert (pc / "etc/resolv.conf").read_text() == "search site.example\nnameserver 10.77.0.2\nnameserver 10.77.0.3\n"
 
 
-def test_a_lease_without_name_servers_keeps_those_there_are(pc: Path) -> None:
+def test_a_lease_without_name_servers_keeps_the_present_ones(pc: Path) -> None:
     (pc / "bin/ip").write_text(IP)
     (pc / "bin/ip").chmod(0o755)
     (pc / "etc/resolv.conf").write_text("nameserver 10.77.0.2\n")
