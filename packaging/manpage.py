@@ -1,6 +1,6 @@
 """Prints netboot-appliance(8) in man(7) macros, from the program's own verbs and their help.
 
-What the verbs do not say themselves (files, exit codes) is in this file. It installs nothing.
+This file adds what the verbs do not say themselves: files, exit codes. Installs nothing.
 """
 
 import re
@@ -18,12 +18,12 @@ FILES = {
     "/etc/netboot-appliance/config.toml": "The configuration. It holds the project's account key.",
     "/var/lib/netboot-appliance/images": "The live system's releases.",
     "/var/lib/netboot-appliance/state": "The work of each PC, in a directory named after its MAC address.",
-    "/var/lib/netboot-appliance/registry": "The allowlist, the PCs and their boots. Written by the program alone.",
+    "/var/lib/netboot-appliance/registry": "The allowlist, the PCs and their boots. Only the program writes it.",
     "/opt/netboot-appliance": "The program.",
 }
 EXIT = {
-    "0": "It is done; of a question: yes.",
-    "1": "It failed; of a question: no.",
+    "0": "Success; for a question: yes.",
+    "1": "Failure; for a question: no.",
     "2": "The command line or the configuration is wrong; nothing was changed.",
 }
 
