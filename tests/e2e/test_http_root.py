@@ -74,7 +74,7 @@ def test_a_pc_with_its_root_in_memory_computes(room: Room, large: Pc) -> None:
     large.wait_for("the live system is in memory", 180)
 
 
-def test_the_live_system_is_exported_to_no_such_pc(room: Room, large: Pc) -> None:
+def test_the_live_system_is_not_exported_to_pcs_with_an_http_root(room: Room, large: Pc) -> None:
     exports = room.appliance("exports", "show").stdout
     assert str(room.state(LARGE)) in exports
     assert str(room.data / "images") not in exports

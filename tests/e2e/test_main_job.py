@@ -175,7 +175,7 @@ def test_the_second_pc_is_another_host_with_a_directory_of_its_own(room: Room) -
 
 
 @pytest.mark.usefixtures("second")
-def test_a_renewed_lease_costs_neither_root_nor_work(room: Room) -> None:
+def test_a_renewed_lease_breaks_neither_root_nor_work(room: Room) -> None:
     room.wait_until(lambda: room.renewals(SECOND) > 0, BOOT_SECONDS, "the second PC to renew its lease")
     before = len(reported(room, SECOND))
     room.wait_until(lambda: len(reported(room, SECOND)) > before, BOOT_SECONDS, "the second PC to report another task")

@@ -62,7 +62,7 @@ async def test_a_neighbour_that_never_asked_is_found_after_a_nudge(box: Namespac
     assert known.mac_of(PC) == PC_MAC
 
 
-async def test_nobody_stays_nobody(box: Namespace) -> None:
+async def test_an_unused_address_stays_unknown(box: Namespace) -> None:
     known = neighbours()
     known.nudge(ABSENT)
     assert known.mac_of(ABSENT) is None

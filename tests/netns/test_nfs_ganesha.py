@@ -188,7 +188,7 @@ def test_hundreds_of_clients_are_told_apart(office: Office) -> None:
     assert [office.lists(client, office.images / "r1", 3) for client in (FIRST, SECOND)] == [False, True]
 
 
-def test_a_pc_that_has_mounted_already_is_cut_off_and_let_in_again(office: Office) -> None:
+def test_a_pc_that_has_already_mounted_is_cut_off_and_admitted_again(office: Office) -> None:
     office.export(office.root)
     argument = [SERVER, str(office.images / "r1"), "/live/filesystem.squashfs"]
     command = office.pcs[FIRST].command([sys.executable, "-c", MOUNTED_CLIENT, *argument])
@@ -210,7 +210,7 @@ def test_a_pc_that_has_mounted_already_is_cut_off_and_let_in_again(office: Offic
         client.stdin.close()
 
 
-def test_a_configuration_that_does_not_include_our_file_is_told(office: Office, tmp_path: Path) -> None:
+def test_a_configuration_that_does_not_include_our_file_is_reported(office: Office, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere.conf"
     with pytest.raises(NfsError, match="does not read our exports") as caught:
         apply(
@@ -223,7 +223,7 @@ def test_a_configuration_that_does_not_include_our_file_is_told(office: Office, 
     assert str(office.directory / "ganesha" / "main.conf") in caught.value.hint
 
 
-def test_a_stopped_server_leaves_nothing_and_is_told_from_a_running_one(tmp_path: Path) -> None:
+def test_a_stopped_server_leaves_nothing_and_is_distinguished_from_a_running_one(tmp_path: Path) -> None:
     with Network() as network:
         box = network.host("box", f"{SERVER}/24", MacAddress.parse("02:77:00:00:00:01"))
         ganesha = Ganesha(box.name, tmp_path / "ganesha", tmp_path / "exports.conf")

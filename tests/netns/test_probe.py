@@ -136,7 +136,7 @@ async def test_a_pc_that_is_not_allowed(box: Box, plug: Plug) -> None:
     assert all(f"from {SITE}" in offer for offer in offers)
 
 
-async def test_from_another_host_dhcp_is_judged_and_files_are_refused(box: Box, room: Room, plug: Plug) -> None:
+async def test_from_another_host_dhcp_is_checked_and_files_are_refused(box: Box, room: Room, plug: Plug) -> None:
     """`other` does not have the box's configuration: all it says comes from the wire."""
     mac = plug().mac
     nowhere = room.directory / "no-such.toml"

@@ -88,7 +88,7 @@ def test_a_file_that_changes_under_a_transfer(
     file.unlink()
 
 
-def test_a_pc_goes_on_with_its_release_when_another_becomes_active(box: FaultyDiskBox) -> None:
+def test_a_pc_continues_with_its_release_when_another_becomes_active(box: FaultyDiskBox) -> None:
     first = box.release
     kernel, initrd = (first.path / KERNEL).read_bytes(), (first.path / INITRD).read_bytes()
     pc, since = box.booting(10), box.mark()

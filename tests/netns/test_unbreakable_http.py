@@ -49,7 +49,7 @@ def request(method: str, path: str, *fields: str) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: 10.77.0.1", *fields, "", ""]).encode()
 
 
-def test_strangers_who_never_come_to_the_point(box: FaultyDiskBox) -> None:
+def test_strangers_that_never_finish_a_request(box: FaultyDiskBox) -> None:
     """More connections than the server accepts at all, from a hundred addresses; half of them start a request."""
     with box.unharmed(MOST_MEMORY):
         with (

@@ -86,7 +86,7 @@ def ours(*pcs: int) -> set[str]:
     return roots | {f"10.77.1.{number}/32:/srv/box/state/{number:012x}" for number in pcs}
 
 
-def test_exportfs_exports_what_we_want_and_keeps_what_others_do(server: Container) -> None:
+def test_exportfs_exports_what_we_want_and_keeps_the_exports_of_others(server: Container) -> None:
     server.run("echo '/srv/other 10.77.0.0/24(ro,sync,no_subtree_check)' >/etc/exports; exportfs -ra")
     # Exported by hand, also from our own directories: in no file.
     server.run("exportfs -i -o rw,sync,no_subtree_check 10.99.0.0/24:/srv/other 10.99.0.0/24:/srv/box/images")
@@ -107,7 +107,7 @@ def test_exportfs_exports_what_we_want_and_keeps_what_others_do(server: Containe
     assert {key: options for key, options in exported(server).items() if key in others} == others
 
 
-def test_an_nfs_server_that_starts_finds_the_same(server: Container) -> None:
+def test_an_nfs_server_restores_our_exports_when_it_starts(server: Container) -> None:
     # None has run yet.
     server.run(f"rm -f {ETAB}")
     apply(server, 1, 2)
@@ -121,7 +121,7 @@ def test_an_nfs_server_that_starts_finds_the_same(server: Container) -> None:
     assert exported(server) == mine
 
 
-def test_a_room_is_taken_back_without_the_dns(server: Container) -> None:
+def test_a_rooms_exports_are_withdrawn_without_dns(server: Container) -> None:
     """Without /32, exportfs would look up every other address, and no resolver answers here."""
     pcs = range(1, 201)
     apply(server, *pcs)
@@ -143,7 +143,7 @@ def ask(server: Container, *counts: int) -> str:
     return server.run(command).stdout.strip()
 
 
-def test_what_the_server_asks_for_is_done_by_root_behind_the_path_unit(server: Container) -> None:
+def test_root_does_what_the_server_requests_through_the_path_unit(server: Container) -> None:
     assert ask(server, 3) == "kernel 4"
     table = exported(server)
     assert table["10.77.0.3/32:/var/lib/netboot-appliance/state/000000000003"].startswith("rw,")
@@ -156,7 +156,7 @@ def test_what_the_server_asks_for_is_done_by_root_behind_the_path_unit(server: C
     assert server.run(["systemctl", "is-active", f"{UNIT}.path"]).stdout.strip() == "active"
 
 
-def test_a_request_that_goes_too_far_is_refused_and_in_the_journal(server: Container) -> None:
+def test_an_excessive_request_is_refused_and_logged(server: Container) -> None:
     assert ask(server, 2) == "kernel 3"
     before = exported(server)
     # 10.77.0.255: the broadcast address of lan0's network, the only configured one.
@@ -169,7 +169,7 @@ def test_a_request_that_goes_too_far_is_refused_and_in_the_journal(server: Conta
     assert ask(server, 1) == "kernel 2"
 
 
-def test_root_can_do_no_more_there_than_its_job_takes(server: Container) -> None:
+def test_roots_part_has_only_the_privileges_it_needs(server: Container) -> None:
     shown = server.run(
         ["systemctl", "show", "--property=CapabilityBoundingSet,ProtectSystem", f"{UNIT}.service"]
     ).stdout

@@ -90,7 +90,7 @@ def test_a_build_that_fails_says_so_in_the_terminal_and_in_the_journal(server: C
         assert line.strip() in status
 
 
-def test_a_terminal_sees_the_moving_line(server: Container) -> None:
+def test_a_terminal_shows_the_progress_line(server: Container) -> None:
     point_at(server, "http://mirror.invalid/debian")
     said = call(server, TERMINAL)
     assert said.returncode == 1
@@ -99,7 +99,7 @@ def test_a_terminal_sees_the_moving_line(server: Container) -> None:
         assert words in seen
 
 
-def test_ctrl_c_leaves_and_the_same_command_comes_back_to_the_build(server: Container) -> None:
+def test_ctrl_c_leaves_the_build_running_and_the_same_command_follows_it_again(server: Container) -> None:
     silent_mirror(server)
     left = call(server, f"{CTRL_C} | {TERMINAL}")
     assert left.returncode == 130
@@ -149,7 +149,7 @@ def test_the_timer_is_there_and_off(server: Container) -> None:
     server.run("systemctl disable --now netboot-appliance-rebuild.timer")
 
 
-def test_a_renewal_asks_the_unit_and_fails_with_it(server: Container) -> None:
+def test_a_rebuild_uses_the_unit_and_fails_with_it(server: Container) -> None:
     point_at(server, "http://mirror.invalid/debian")
     assert call(server, "systemctl start netboot-appliance-rebuild").returncode == 1
     said = server.said("netboot-appliance-rebuild")

@@ -82,7 +82,7 @@ class TestInstalled:
         assert bound(installed) >= set(SOCKETS)
         assert active(installed, "netboot-appliance-exports.path") == "active"
 
-    def test_what_is_to_be_off_is_off(self, installed: Container) -> None:
+    def test_what_must_be_off_is_off(self, installed: Container) -> None:
         timer = "netboot-appliance-rebuild.timer"
         assert installed.run(["systemctl", "is-enabled", timer], check=False).stdout.strip() == "disabled"
         assert active(installed, timer) == "inactive"
@@ -102,7 +102,7 @@ class TestInstalled:
         done = installed.run(["bash", "--norc", "-c", COMPLETE])
         assert done.stdout.split() == ["image"]
 
-    def test_the_program_is_on_everybody_s_path(self, installed: Container) -> None:
+    def test_the_program_is_on_everybodys_path(self, installed: Container) -> None:
         shown = installed.run("setpriv --reuid=nobody --clear-groups netboot-appliance --version").stdout
         assert shown.startswith("netboot-appliance 0.")
 
@@ -125,7 +125,7 @@ def test_an_upgrade_keeps_what_is_there_and_runs_the_new_program(container: Cont
     assert active(container, "netboot-appliance-rebuild.timer") == "active"
 
 
-def test_the_registry_of_a_server_that_ran_by_hand_becomes_the_service_s(container: Container, tmp_path: Path) -> None:
+def test_the_registry_of_a_server_that_ran_by_hand_becomes_the_services(container: Container, tmp_path: Path) -> None:
     load(1, tmp_path / "registry.sqlite3")
     container.run(["mkdir", "-p", DATA])
     container.put(tmp_path / "registry.sqlite3", f"{DATA}/registry.sqlite3")
@@ -137,7 +137,7 @@ def test_the_registry_of_a_server_that_ran_by_hand_becomes_the_service_s(contain
     assert set(owners) == {"netboot-appliance"}
 
 
-def test_removing_keeps_everything_that_a_new_installation_goes_on_with(container: Container) -> None:
+def test_removing_keeps_everything_that_a_new_installation_needs(container: Container) -> None:
     container.run(INSTALL, timeout=600)
     furnish(container)
     container.run("mkdir -p /etc/exports.d; echo '/srv -ro 192.0.2.1' >/etc/exports.d/netboot-appliance.exports")
@@ -189,7 +189,7 @@ def test_a_port_that_is_held_fails_the_service_and_not_the_installation(containe
     container.wait("systemctl is-active netboot-appliance", 120, "the service to start by itself")
 
 
-def test_the_package_does_not_go_over_a_make_install(container: Container) -> None:
+def test_the_package_does_not_overwrite_a_make_install(container: Container) -> None:
     container.run("ln -s /opt/netboot-appliance/bin/netboot-appliance /usr/local/bin/netboot-appliance")
     refused = container.run(INSTALL, check=False, timeout=600)
     assert refused.returncode != 0

@@ -119,7 +119,7 @@ def test_the_kernels_exports_follow_a_pc_that_boots(room: ServerRoom, first: Pc)
     room.wait_until(lambda: room.exports() == exports, 180, "the first PC's exports, and no others")
 
 
-def test_a_good_configuration_ends_the_complaint(room: ServerRoom) -> None:
+def test_a_good_configuration_clears_the_error(room: ServerRoom) -> None:
     room.server.write(CONFIGURATION_FILE, CONFIGURATION)
     room.server.run(["systemctl", "reload", SERVICE])
     assert "acount_key" not in room.appliance("status").stdout

@@ -42,7 +42,7 @@ def await_another(server: Container, before: str) -> None:
     wait_until(started, SECONDS, "systemd to start the server again", 0.2)
 
 
-def test_it_is_shut_in_and_has_its_ports_nevertheless(server: Container, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_sandboxed_and_still_has_its_ports(server: Container, capsys: pytest.CaptureFixture[str]) -> None:
     last = server.run(["systemd-analyze", "--no-pager", "security", f"{UNIT}.service"]).stdout.splitlines()[-1]
     figure = float(last.partition(": ")[2].split()[0])
     with capsys.disabled():
@@ -57,7 +57,7 @@ def test_it_is_shut_in_and_has_its_ports_nevertheless(server: Container, capsys:
     assert bound(server) >= PORTS
 
 
-def test_systemd_has_nothing_to_say_about_the_installed_units(server: Container) -> None:
+def test_systemd_has_no_complaint_about_the_installed_units(server: Container) -> None:
     done = server.run("systemd-analyze verify --man=no /lib/systemd/system/netboot-appliance* 2>&1")
     assert done.stdout == ""
 
@@ -87,7 +87,7 @@ def test_a_rejected_reload_fails_and_is_shown_until_a_good_one(server: Container
     assert process(server) == pid
 
 
-def test_after_a_kill_it_comes_back_with_what_it_knew(server: Container) -> None:
+def test_after_a_kill_it_restarts_with_what_it_knew(server: Container) -> None:
     server.run("netboot-appliance allow add 52:54:00:aa:bb:cc --label window")
     before = process(server)
     server.run(f"systemctl kill --signal=KILL {UNIT}")
@@ -101,7 +101,7 @@ def sign_of_life(server: Container) -> float:
     return int(shown(server, "WatchdogTimestampMonotonic")) / 1e6
 
 
-def test_the_watchdog_ends_one_that_stands_still(server: Container) -> None:
+def test_the_watchdog_ends_a_server_that_hangs(server: Container) -> None:
     server.run(f"mkdir -p $(dirname {DROP_IN}); printf '[Service]\\nWatchdogSec={WATCHDOG}\\n' >{DROP_IN}")
     server.run(f"systemctl daemon-reload; systemctl restart {UNIT}")
     before = process(server)
@@ -114,7 +114,7 @@ def test_the_watchdog_ends_one_that_stands_still(server: Container) -> None:
     assert "Watchdog timeout" in server.said(UNIT)
 
 
-def test_a_port_that_is_taken_at_the_start_is_tried_again(server: Container) -> None:
+def test_a_port_taken_at_start_is_retried(server: Container) -> None:
     taken = "cannot listen on UDP port 69 on 10.77.0.1: another process holds it"
     server.run(f'systemctl stop {UNIT}; systemd-run --unit=holder /usr/bin/python3 -c "{HOLD}"')
     try:
@@ -135,7 +135,7 @@ def test_a_port_that_is_taken_at_the_start_is_tried_again(server: Container) -> 
     await_another(server, "0")
 
 
-def test_what_only_a_person_can_put_right_is_not_tried_again(server: Container) -> None:
+def test_an_error_that_only_a_person_can_fix_is_not_retried(server: Container) -> None:
     server.run(f"echo '[server' >>{CONFIGURATION}")
     assert server.run(f"systemctl restart {UNIT}", check=False).returncode != 0
     assert active(server) == "failed"
@@ -147,7 +147,7 @@ def test_what_only_a_person_can_put_right_is_not_tried_again(server: Container) 
     server.run(f"systemd-tmpfiles --create; systemctl restart {UNIT}")
 
 
-def test_after_a_run_by_hand_as_root_the_service_goes_on(server: Container) -> None:
+def test_the_service_continues_after_a_run_by_hand_as_root(server: Container) -> None:
     server.run(f"systemctl stop {UNIT}; rm -rf {DATA}/registry {DATA}/boot")
     # Before there were units, root made the directories.
     server.run("netboot-appliance serve >/root/serve.log 2>&1 & echo $! >/root/serve.pid")
