@@ -18,7 +18,7 @@ from tests.room.processes import Process
 from tests.room.room import appliance_command, host_mac, write_configuration
 
 SOFT_FILE_LIMIT = 1024
-"""Open files that systemd lets a service have that asks for nothing."""
+"""Open files that systemd allows a service by default."""
 
 MB = 1_000_000
 

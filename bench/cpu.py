@@ -1,4 +1,4 @@
-"""Processor time of a process and all that it has started, also of what has ended since."""
+"""Processor time of a process and everything it started, including processes that have ended."""
 
 import os
 import time
@@ -9,7 +9,7 @@ _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float:
-    """Seconds of processor time, user and system, of the process tree below and with `pid` since its start.
+    """Seconds of processor time, user and system, of `pid` and its descendants since its start.
 
     Raises ProcessLookupError when there is no such process.
     """
@@ -24,7 +24,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def _own_seconds(pid: int) -> float:
-    """Of one process with its threads, ended ones too; 0 when it has ended, as its parent has its time."""
+    """Of one process with its threads, ended ones too; 0 when it has ended, since its parent has its time."""
     try:
         # The clock of a process (clock_getcpuclockid(3)) counts nanoseconds where /proc/PID/stat counts ticks.
         return time.clock_gettime((~pid << 3) | 2)
@@ -33,12 +33,12 @@ def _own_seconds(pid: int) -> float:
 
 
 def _processes() -> Iterator[tuple[int, tuple[int, float]]]:
-    """Every process: its parent, and the seconds of its children that it has waited for. See proc(5), stat."""
+    """Every process: its parent, and the processor seconds of the children it has waited for. See proc(5), stat."""
     for folder in os.listdir("/proc"):
         if folder.isdigit():
             try:
                 stat = Path(f"/proc/{folder}/stat").read_bytes()
-            except OSError:  # it has ended meanwhile
+            except OSError:  # it has just ended
                 continue
             fields = stat.rpartition(b")")[2].split()
             yield int(folder), (int(fields[1]), (int(fields[13]) + int(fields[14])) * _TICK)

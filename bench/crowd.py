@@ -1,8 +1,8 @@
 """A thousand PCs on one cable: each has a MAC address and an IPv4 address of its own, and the kernel's own TCP and UDP.
 
-One namespace has all their addresses on one interface. nftables writes each PC's own MAC address into what leaves it
-(frames and ARP answers alike) and lets in what comes for any of them: for everybody else on the bridge they are
-machines of their own, and the box's neighbour table learns them by ARP as it would in a room.
+One namespace has all their addresses on one interface. nftables writes each PC's own MAC address into outgoing frames
+and ARP answers, and accepts frames for any of them: to all others on the bridge they are separate machines, and the
+box's neighbour table learns them by ARP as it would in a room.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from tests.room.namespaces import Namespace, Network, run
 PREFIX_LENGTH = 16
 BOX = IPv4Address("10.80.0.1")
 SITE = IPv4Address("10.80.0.2")
-"""The site's DHCP server, which the PCs name. Nobody is there: the storm is about the box."""
+"""The site's DHCP server, which the PCs name. It does not exist: the storm is about the box."""
 
 FIRST_ADDRESS = IPv4Address("10.80.1.0")
 FIRST_MAC = MacAddress.parse("52:54:00:80:00:00")
@@ -34,7 +34,7 @@ MOST = 8000
 _CABLE = MacAddress.parse("02:80:00:00:00:ff")
 _HEAR_ROOM = 1 << 22
 # What Debian 12's iPXE announces (a capture). A Linux client would grow its window to many MB, and a thousand of them
-# fill what one kernel has for all TCP, here the server's too.
+# would fill the TCP memory of the kernel, which here is the server's too.
 _IPXE_WINDOW = 1 << 18
 _RCVBUFFORCE = 33  # SO_RCVBUFFORCE, asm-generic/socket.h
 _IPV4, _ARP = 0x0800, 0x0806  # ETH_P_IP, ETH_P_ARP, linux/if_ether.h
@@ -43,7 +43,7 @@ _UDP = struct.Struct("!HHHH")
 _IP = struct.Struct("!BBHHHBBH4s4s")
 _REQUEST = struct.Struct("!HHBBH6s4s6s4s")
 
-# A frame from another address than those of the map passes as it is.
+# A frame from an address that is not in the map passes unchanged.
 _RULES = """\
 table netdev crowd {{
   map macs {{
@@ -66,14 +66,14 @@ table netdev crowd {{
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One PC's place on the cable."""
+    """One PC's address on the cable."""
 
     mac: MacAddress
     address: IPv4Address
 
 
 class Crowd:
-    """The PCs of one namespace. Inside `with`, their sockets can be had in an event loop."""
+    """The PCs of one namespace. Inside `with`, an event loop can use their sockets."""
 
     def __init__(self, network: Network, pcs: int) -> None:
         """Plug in `pcs` of them, at most MOST; takes a second for 1,000."""
@@ -100,7 +100,7 @@ class Crowd:
         asyncio.get_running_loop().remove_reader(self._ear)
 
     def close(self) -> None:
-        """Give the sockets back; the namespace belongs to the network."""
+        """Close the sockets; the namespace belongs to the network."""
         self._wire.close()
         self._ear.close()
 
@@ -113,13 +113,13 @@ class Crowd:
         self._frame(place.mac, _IPV4, header + udp)
 
     def ask_for_box(self, place: Place) -> None:
-        """Ask by ARP for the box, as a PC does before its first word to it; by this the box learns the PC."""
+        """Ask by ARP for the box, as a PC does before its first packet to it; so the box learns the PC."""
         who = bytes(place.mac), place.address.packed, bytes(6), BOX.packed
         self._frame(place.mac, _ARP, _REQUEST.pack(1, _IPV4, 6, 4, 1, *who))
 
     @contextlib.contextmanager
     def awaiting(self, xid: int) -> Iterator["asyncio.Future[Answer]"]:
-        """The first answer of the box to this transaction that comes to port 68."""
+        """The box's first answer to this transaction on port 68."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[xid] = future
         try:
@@ -128,7 +128,7 @@ class Crowd:
             del self._answers[xid]
 
     def udp(self, place: Place, port: int = 0) -> socket.socket:
-        """A UDP socket at a PC's address that does not block."""
+        """A non-blocking UDP socket at a PC's address."""
         return self._bound(place, socket.SOCK_DGRAM, port)
 
     def tcp(self, place: Place) -> socket.socket:
@@ -178,7 +178,7 @@ def _raise_file_limit(pcs: int) -> None:
 
 
 def _checksum(header: bytes) -> int:
-    """The Internet checksum (RFC 1071) of a header of even length whose own field is zero."""
+    """The Internet checksum (RFC 1071) of a header of even length whose checksum field is zero."""
     total: int = sum(struct.unpack(f"!{len(header) // 2}H", header))
     total = (total & 0xFFFF) + (total >> 16)
     return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF

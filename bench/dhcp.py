@@ -1,8 +1,8 @@
 """proxyDHCP against dnsmasq, and how its cost grows with the number of allowed ranges.
 
 Each server has a host and a cable of its own, since both answer the same broadcast; all are up at once. The peer is
-dnsmasq's proxy mode, silent (`quiet-dhcp`), in two forms: with one wildcard that allows everybody, which is the least
-that it can do, and with a line for each range, which it searches from end to end.
+dnsmasq's proxy mode without logging (`quiet-dhcp`), in two forms: with one wildcard that allows everybody, its cheapest
+configuration, and with a line per range, which it searches linearly.
 """
 
 import time
@@ -28,13 +28,13 @@ CURVE = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Numbers of allowed ranges for which the cost of a reply is measured."""
 
 _SECONDS = 1.2
-"""Of one run: longer than a client waits for a lost answer, so that losses show."""
+"""Seconds of one run: longer than a client waits for a lost answer, so that losses show."""
 _STRANGERS = 20_000
 _FLOOD = 10_000_000
-"""DISCOVERs a second that no load generator reaches: as many as it can."""
+"""DISCOVERs a second: more than any load generator reaches, so as many as it can."""
 _FILE = "%m/snponly.efi"
 _FIRST, _EACH = 0x520000000000, 0x8000
-"""The first MAC address of the first range, and how many there are in each; the next range begins 65536 behind it."""
+"""The first MAC address of the first range, and the size of each range; each begins 65536 after the one before."""
 _TIMEOUT = 60.0
 _BIOS, _UEFI = 0, 7  # option 93, RFC 4578
 
@@ -49,15 +49,15 @@ _ANSWERED = (CPU, REPLIES, P99, RETRANSMITS)
 
 
 class OursWithRanges(Ours):
-    """Ours with many allowed ranges. The clients of the load generator have booted before: one that never gets further
-    than its DISCOVER would be offered one reply profile after the other (appliance/firmware/rules.py)."""
+    """Ours with many allowed ranges. The load generator's clients have booted before: otherwise clients that never get
+    past DISCOVER would be offered one reply profile after another (appliance/firmware/rules.py)."""
 
     def __init__(self, site: Site, ranges: int, before: Path | None = None) -> None:
         super().__init__(site, allow=(), before=before)
         self.ranges = ranges
 
     def prepare(self) -> None:
-        """As usual, then ranges and clients, straight into the registry."""
+        """As usual, then write ranges and clients directly into the registry."""
         super().prepare()
         firsts = (_FIRST | number << 16 for number in range(self.ranges))
         spans = (MacRange(MacAddress(first), MacAddress(first + _EACH - 1)) for first in firsts)
@@ -70,7 +70,7 @@ class OursWithRanges(Ours):
 
 
 class DnsmasqProxy(Server):
-    """dnsmasq as a proxyDHCP server alone, answering the same PCs. `ranges`: a line for each; none: one wildcard."""
+    """dnsmasq as a pure proxyDHCP server, answering the same PCs. `ranges`: a line for each; 0: one wildcard."""
 
     def __init__(self, site: Site, ranges: int = 0) -> None:
         self.name = f"dnsmasq, {ranges:,} dhcp-host lines" if ranges else "dnsmasq"
@@ -102,10 +102,10 @@ class DnsmasqProxy(Server):
 
 
 class Segment:
-    """A server on a host and a cable of its own, and the crowd of PCs on it, which have no addresses."""
+    """A server with a host and a cable of its own, and a crowd of PCs on it, which have no addresses."""
 
     def __init__(self, site: Site, server: Server, *, file: str = "") -> None:
-        """`file`: what each answer to UEFI has to name; `%m` is the client's MAC address."""
+        """`file`: what each answer to UEFI must name; `%m` is the client's MAC address."""
         self.site = site
         self.server = server
         self.file = file
@@ -132,11 +132,11 @@ class Segment:
         return self.server.measured(one)
 
     def run_fresh(self) -> Sample:
-        """One run in which no client has been seen before."""
+        """One run with clients never seen before."""
         return self.run("--macs", str(CLIENTS), "--fresh", str(CLIENTS + self._next_fresh))
 
     def _datagrams_read(self) -> int:
-        """UDP datagrams that programs on the server's host have read so far (InDatagrams, RFC 4113)."""
+        """UDP datagrams read by programs on the server's host so far (InDatagrams, RFC 4113)."""
         assert self.server.process is not None
         lines = Path(f"/proc/{self.server.process.pid}/net/snmp").read_text(encoding="ascii").splitlines()
         names, values = (line.split() for line in lines if line.startswith("Udp:"))
@@ -144,8 +144,8 @@ class Segment:
 
 
 def _cable(site: Site) -> None:
-    """One veth pair in the place of the bridge: what both sides pay for the network is as little as can be. The PCs
-    have no address."""
+    """One veth pair instead of the bridge, so that the network costs both sides as little as possible. The PCs have no
+    address."""
     for namespace in (site.host, site.clients):
         namespace.ip("link", "delete", "lan0")
     site.host.ip("link", "add", "lan0", "type", "veth", "peer", "name", "lan0", "netns", site.clients.name)
@@ -207,8 +207,8 @@ def contests(found: Sequence[Segment]) -> list[Contest]:
 
 
 def curve(numbers: Sequence[int] = CURVE) -> list[Mapping[str, float]]:
-    """What so many allowed ranges cost: seconds from the start of the process until it listens (`start_s`) and until it
-    has answered somebody (`answers_s`), resident MB (`rss_mb`), CPU us a reply, replies/s."""
+    """What so many allowed ranges cost: seconds from the start of the process until it listens (`start_s`) and until
+    its first answer (`answers_s`), resident MB (`rss_mb`), CPU us per reply, replies/s."""
     return [_point(number) for number in numbers]
 
 
@@ -237,7 +237,7 @@ def _point(number: int) -> Mapping[str, float]:
 
 
 def _booted(mac: MacAddress, architecture: int) -> FirmwareKnowledge:
-    """What the box knows of a firmware that took the usual offer (services/dhcp/fingerprint.py)."""
+    """What the box knows about firmware that took the usual offer (services/dhcp/fingerprint.py)."""
     name = f"{str(mac)[:8]} PXEClient:Arch:{architecture:05}:UNDI:003000 {architecture}"
     return FirmwareKnowledge(name, worked=True, at=time.time())
 

@@ -1,11 +1,11 @@
-/* A crowd of PXE clients on one socket: each has one DISCOVER outstanding, and sends the next when its answer is there.
+/* A crowd of PXE clients on one socket: each has one DISCOVER outstanding, and sends the next when the answer arrives.
  *
  * The datagram is the one that EDK2's PXE driver broadcasts (tests/captures/uefi-pxe-edk2-head.pcap), with a fresh xid
  * each time. Every answer is checked: op, xid, chaddr, options 53, 54 and 60; with --file also siaddr, file, and
- * options 66 and 67 where they are sent. Prints one line of JSON; exit code 1 when an answer was wrong.
+ * options 66 and 67 if present. Prints one line of JSON; exit code 1 when an answer was wrong.
  *
  * MAC addresses are 52:RR:RR:RR:JJ:JJ: range R of --ranges, of which J is 0 to 7fff. Those that begin with 56 are
- * strangers: --strangers of them a second send a DISCOVER each, and must not be answered.
+ * strangers: --strangers of them per second send a DISCOVER each, and must not be answered.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -20,10 +20,10 @@
 enum {
     BATCH = 64,
     SIZE = 1500,
-    LOST_US = 1000000, /* after this time a DISCOVER or its answer is lost */
+    LOST_US = 1000000, /* after this time a DISCOVER or its answer counts as lost */
     SLOT_BITS = 11,
     HEADER = 240,
-    EACH = 0x8000, /* MAC addresses of a range */
+    EACH = 0x8000, /* MAC addresses per range */
     CLIENT = 0x52,
     STRANGER = 0x56,
 };
@@ -43,7 +43,7 @@ static struct {
     int fresh;
 } o = {.macs = 500, .ranges = 1, .seconds = 1, .architecture = 7};
 
-static struct slot *slots; /* one a client, then a batch for strangers */
+static struct slot *slots; /* one per client, then a batch for strangers */
 static uint64_t now, next_xid, next_client, next_stranger, sent, bad, retransmits, answered_strangers;
 static char complaint[96];
 
@@ -54,7 +54,7 @@ static uint8_t *option(uint8_t *at, uint8_t code, const void *value, size_t leng
     return at + length;
 }
 
-/* The datagram that all clients send, but for xid and chaddr; returns its length. */
+/* The datagram that all clients send, except xid and chaddr; returns its length. */
 static size_t discover(uint8_t *d) {
     static const uint8_t wanted[] = {1,  2,  3,  4,  5,  6,  12, 13, 15, 17, 18,  22,  23,  28,  40,  41,  42, 43,
                                      50, 51, 54, 58, 59, 60, 66, 67, 97, 128, 129, 130, 131, 132, 133, 134, 135};
@@ -75,7 +75,7 @@ static size_t discover(uint8_t *d) {
     return (size_t)(at - d);
 }
 
-/* Who the slot's next DISCOVER is of. 7919 has no divisor in common with a power of ten, so all ranges get clients. */
+/* Whose DISCOVER the slot sends next. 7919 has no common divisor with a power of ten, so all ranges get clients. */
 static void renew(uint64_t index) {
     struct slot *s = &slots[index];
     int stranger = index >= o.macs;
@@ -95,7 +95,7 @@ static int wrong(const char *what) {
     return 0;
 }
 
-/* Whether option `code` of the answer, if it is there, is this value, with or without a NUL; `must`: it has to be. */
+/* Whether option `code` of the answer, if present, has this value, with or without a NUL; `must`: it must be present. */
 static int holds(const uint8_t *const *options, uint8_t code, const void *value, size_t length, int must) {
     const uint8_t *at = options[code];
     if (!at)
@@ -181,7 +181,7 @@ static void send_all(int fd, const uint32_t *waiting, size_t count, const uint8_
     }
 }
 
-/* Take what has come, at most a batch; the slots that may send again are appended to `waiting`. */
+/* Process what has arrived, at most a batch; append the slots that may send again to `waiting`. */
 static size_t receive(int fd, uint32_t *waiting) {
     static uint8_t in[BATCH][SIZE];
     static struct iovec pieces[BATCH];
@@ -202,7 +202,7 @@ static size_t receive(int fd, uint32_t *waiting) {
         if (size >= HEADER && in[i][28] == STRANGER)
             answered_strangers++;
         if (size < HEADER || index >= o.macs || slots[index].xid != xid)
-            continue; /* the second answer, where the first one was late */
+            continue; /* a second answer, when the first was late */
         if (right(in[i], size, &slots[index]))
             measured(now - slots[index].began);
         renew(index);
@@ -226,8 +226,8 @@ static void options(int count, char **words) {
         case 'r': o.ranges = strtoull(optarg, NULL, 10); break;
         case 'f': o.file = optarg; break;
         case 'a': o.architecture = (unsigned)strtoul(optarg, NULL, 10); break;
-        case 'e': o.fresh = 1, o.first = strtoull(optarg, NULL, 10); break; /* no MAC twice: from this one on */
-        case 'x': o.strangers = strtoull(optarg, NULL, 10); break;          /* DISCOVERs a second */
+        case 'e': o.fresh = 1, o.first = strtoull(optarg, NULL, 10); break; /* no MAC twice, starting from this one */
+        case 'x': o.strangers = strtoull(optarg, NULL, 10); break;          /* DISCOVERs per second */
         default: exit(2);
         }
     }
@@ -235,7 +235,7 @@ static void options(int count, char **words) {
         die("--interface, --server, --macs or --ranges");
 }
 
-/* Send again what got no answer. */
+/* Repeat unanswered DISCOVERs. */
 static void look_for_lost(int fd, const uint8_t *pattern, size_t length) {
     static uint64_t looked;
     if (now - looked < LOST_US / 10)
@@ -259,7 +259,7 @@ int main(int count, char **words) {
         die("memory");
     int fd = listening();
     uint64_t start = now = microseconds(), end = start + (uint64_t)(o.seconds * 1e6);
-    next_xid = start; /* so that late answers to the run before are told apart */
+    next_xid = start; /* so that late answers to the previous run are recognized */
     size_t many = o.macs;
     for (uint32_t i = 0; i < o.macs; i++)
         renew(waiting[i] = i);

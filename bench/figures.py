@@ -1,6 +1,6 @@
-"""`python -m bench.figures`: what a TFTP session holds, how soon the box serves, what a stranger costs.
+"""`python -m bench.figures`: what a TFTP session takes, how soon the box serves, what a stranger costs.
 
-Sessions, strangers and heap are measured in this process, with the server's own classes; descriptors, start and memory
+Sessions, strangers and heap are measured in this process with the server's own classes; descriptors, start and memory
 on the real box.
 """
 
@@ -38,11 +38,11 @@ from tests.fakes.dhcp_client import DISCOVER, message
 from tests.fakes.tftp_peer import rrq
 
 _SESSIONS = 1000
-_FIRST_SESSIONS = 50  # what is made once, and not for each
+_FIRST_SESSIONS = 50  # made once, not per session
 _STARTS = 5
 _TIMEOUT = 30.0
 _RANGES = 10_000
-_STRANGERS = 128  # what fits a socket's usual buffer
+_STRANGERS = 128  # what fits into a socket's default buffer
 _NAME = "loader.efi"
 
 
@@ -79,7 +79,7 @@ def _client(i: int) -> socket.socket:
 
 
 async def _open_sessions(clients: list[socket.socket], port: int) -> None:
-    """Ask for the file with each, and wait for the first packet of each answer; no more is said."""
+    """Request the file on each socket, and wait for the first packet of each answer; send nothing more."""
     for i, udp in enumerate(clients):
         udp.sendto(rrq(f"{0x525400000000 + i:012x}/{_NAME}", blksize=1468, windowsize=4), ("127.0.0.1", port))
         if i % 50 == 0:
@@ -92,9 +92,9 @@ async def _open_sessions(clients: list[socket.socket], port: int) -> None:
 
 
 def foreign_mac() -> float:
-    """Seconds of Python for a DHCP message of a PC that may not boot, with 10,000 allowed ranges, from the buffers that
-    the kernel has filled to the end; the best of several runs, as timeit's documentation advises. The system call,
-    one for all of a batch, is not in it."""
+    """Seconds of Python per DHCP message of a PC that may not boot, with 10,000 allowed ranges, from the buffers that
+    the kernel filled to the end; the best of several runs, as timeit's documentation advises. Without the system call,
+    which is one per batch."""
     spans = [MacRange(MacAddress(i << 24), MacAddress((i << 24) + 99)) for i in range(_RANGES)]
     allowlist = Allowlist.of(Entry(span, "") for span in spans)
     address = IPv4Address("127.0.0.1")
@@ -105,7 +105,7 @@ def foreign_mac() -> float:
         plan=lambda _: Ignore(Reason.NOT_ALLOWED),
         emit=lambda _: None,
     )
-    # The ordinary DHCP of the PCs of an office, which boot from their disks.
+    # Ordinary DHCP of office PCs that boot from their disks.
     macs = [((i * 97 % _RANGES) << 24 | 0xFF0000 | i).to_bytes(6, "big") for i in range(_STRANGERS)]
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     udp.bind((str(address), 0))
@@ -118,8 +118,7 @@ def foreign_mac() -> float:
 
 
 def descriptors_of_a_session(box: BenchBox, crowd: Crowd) -> float:
-    """Open files of the box that each of its transfers takes, where each PC has one; the first half of the PCs opens
-    what all share."""
+    """Open files of the box per transfer, with one transfer per PC; the first half of the PCs opens what all share."""
 
     async def ask(places: Sequence[Place]) -> int:
         with ExitStack() as stack:
@@ -141,8 +140,8 @@ def descriptors_of_a_session(box: BenchBox, crowd: Crowd) -> float:
 
 
 def starts(box: BenchBox) -> tuple[list[float], list[int]]:
-    """Start the box several times: seconds until it tells systemd that all its sockets are bound, and then its resident
-    memory in bytes. The program is byte-compiled, as an installed one is (packaging/build-venv)."""
+    """Start the box several times: seconds until it tells systemd that all its sockets are bound, and its resident
+    memory in bytes then. The program is byte-compiled, like an installed one (packaging/build-venv)."""
     for package in ("appliance", "services", "image"):
         compileall.compile_dir(ROOT / package, quiet=1)
     seconds, memory = [], []
@@ -161,7 +160,7 @@ def starts(box: BenchBox) -> tuple[list[float], list[int]]:
 
 @contextmanager
 def _notified(path: Path) -> Iterator[socket.socket]:
-    """A socket for what a program tells systemd (sd_notify(3))."""
+    """A socket for a program's notifications to systemd (sd_notify(3))."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unix:
         unix.settimeout(_TIMEOUT)
         unix.bind(str(path))

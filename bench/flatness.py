@@ -1,4 +1,4 @@
-"""Whether a process stayed as it was: samples of what it holds, and the judgement. `judge` is PURE."""
+"""Whether a process grows: samples of its memory, files and threads, and the judgement. `judge` is PURE."""
 
 import resource
 import statistics
@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 GROWTH = 200.0
-"""Bytes a boot by which memory may grow over the second half of the load. Caches and histories fill until they are as
-large as they may be; but a single transfer that was forgotten in each boot would be 800."""
+"""Bytes per boot by which memory may grow over the second half of the load. Caches and histories fill up to their
+limits; but a single transfer leaked per boot would be 800."""
 
 DESCRIPTORS_LEFT = 2
-"""Open files more than at first that may be left when all is over: of what is just being looked up and written."""
+"""Open files more than at first that may be left at the end: those being read or written just then."""
 
 _PAGE = resource.getpagesize()
 
 
 @dataclass(frozen=True)
 class Vitals:
-    """What the process held `at` seconds after the start: resident memory in bytes, open files, the sockets among
-    them, and threads."""
+    """What the process had `at` seconds after the start: resident memory in bytes, open files, sockets among them, and
+    threads."""
 
     at: float
     rss: int
@@ -39,8 +39,8 @@ class Vitals:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The judgement: what was done, and for each rule whether it holds, in words."""
+class Judgement:
+    """What was done, and for each rule whether it holds, in words."""
 
     did: Mapping[str, int]
     growth: float
@@ -64,9 +64,10 @@ class Verdict:
 
 def judge(
     found: Sequence[Vitals], loaded: float, failures: Sequence[str], complaints: Sequence[str], did: Mapping[str, int]
-) -> Verdict:
-    """Judge samples of `loaded` seconds of load and the quiet behind them; the first is from before, the last from the
-    end. `failures` are PCs that did not boot, `complaints` the errors in the log; `did` has the number of "boots"."""
+) -> Judgement:
+    """Judge samples of `loaded` seconds of load and the quiet after them; the first is from before the load, the last
+    from the end. `failures` are PCs that did not boot, `complaints` the errors in the log; `did` has the number of
+    "boots"."""
     growth = slope([vitals for vitals in found if loaded / 2 <= vitals.at <= loaded]) * loaded / did["boots"]
     first, last = found[0], found[-1]
     first_failure = f", the first {failures[0]}" if failures else ""
@@ -79,16 +80,16 @@ def judge(
         f"{len(failures)} PCs did not boot{first_failure}": not failures,
         f"{len(complaints)} errors in the log{first_complaint}": not complaints,
     }
-    return Verdict(did, growth, rules)
+    return Judgement(did, growth, rules)
 
 
 def slope(found: Sequence[Vitals]) -> float:
-    """Bytes a second by which memory grows, by the line of least squares; StatisticsError for too few samples."""
+    """Bytes per second by which memory grows, by least squares; StatisticsError for too few samples."""
     return statistics.linear_regression([v.at for v in found], [v.rss for v in found]).slope
 
 
 def _link(path: Path) -> str:
     try:
         return str(path.readlink())
-    except OSError:  # closed meanwhile
+    except OSError:  # it was just closed
         return ""

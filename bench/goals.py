@@ -1,6 +1,6 @@
-"""What the benchmarks have to show: for each goal what must be reached, what we are after, and what was measured. PURE.
+"""What the benchmarks must show: for each goal the minimum, the target and the measurement. PURE.
 
-A ratio is how many times better ours is than its peer, the median of paired runs.
+A ratio says how many times better ours is than its peer: the median of paired runs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from bench.measure import OURS, Figure, Result
 Measure = Callable[["Measured"], float | None]
 
 
-class Verdict(StrEnum):
+class GoalOutcome(StrEnum):
     """How a goal was met."""
 
     REACHED = "reached"
@@ -23,20 +23,20 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Measured:
-    """All results by their titles, and figures that stand for themselves by their names."""
+    """All results by title, and single figures by name."""
 
     results: Mapping[str, Result]
     figures: Mapping[str, float]
 
     def result(self, beginning: str) -> Result | None:
-        """The contest whose title begins so."""
+        """The contest whose title begins with this."""
         return next((result for title, result in self.results.items() if title.startswith(beginning)), None)
 
 
 @dataclass(frozen=True)
 class Goal:
-    """One line of the table. `after` None: there is nothing beyond what must be; `must` None: there is no must.
-    `at_most`: the smaller, the better."""
+    """One line of the table. `after` is the target, None: only the minimum counts; `must` is the minimum, None: there
+    is none. `at_most`: smaller is better."""
 
     work: str
     figure: str
@@ -45,26 +45,26 @@ class Goal:
     measure: Measure
     at_most: bool = False
 
-    def verdict(self, measured: Measured) -> Verdict:
+    def outcome(self, measured: Measured) -> GoalOutcome:
         """How it was met."""
         value = self.measure(measured)
         if value is None:
-            return Verdict.NOT_MEASURED
+            return GoalOutcome.NOT_MEASURED
         if self._met(value, self.after) and self._met(value, self.must):
-            return Verdict.REACHED
-        return Verdict.MUST if self.must is not None and self._met(value, self.must) else Verdict.MISSED
+            return GoalOutcome.REACHED
+        return GoalOutcome.MUST if self.must is not None and self._met(value, self.must) else GoalOutcome.MISSED
 
     def _met(self, value: float, limit: float | None) -> bool:
         return limit is None or (value <= limit if self.at_most else value >= limit)
 
 
 def ratio(beginning: str, peer: str, figure: str) -> Measure:
-    """How many times better ours is than `peer` in the contest whose title begins so."""
+    """How many times better ours is than `peer` in the contest whose title begins with this."""
     return _of(beginning, figure, lambda result, chosen: result.ratio(peer, chosen))
 
 
 def ratio_to_best(beginning: str, figure: str) -> Measure:
-    """The same, to the peer that is best there."""
+    """The same, compared with the best peer there."""
     return _of(beginning, figure, lambda result, chosen: min(result.ratio(peer, chosen) for peer in result.peers))
 
 
@@ -79,7 +79,7 @@ def worst(beginning: str, figure: str) -> Measure:
 
 
 def alone(name: str) -> Measure:
-    """A figure that stands for itself."""
+    """A single figure."""
     return lambda measured: measured.figures.get(name)
 
 

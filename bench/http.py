@@ -1,8 +1,8 @@
 """HTTP against nginx: large files to few and to many clients, pieces of files, and small boot scripts.
 
-Both serve the same files of one release from the page cache, over the loopback, to keep-alive clients that have
-addresses of their own. nginx has one worker, sendfile and tcp_nopush, and writes no access log; ours records each
-transfer as it always does. For small answers there is a second nginx with the access log that it has by default.
+Both serve the same files of one release from the page cache, over the loopback, to keep-alive clients with addresses
+of their own. nginx has one worker, sendfile and tcp_nopush, and writes no access log; ours records each
+transfer as usual. For small answers there is a second nginx with the access log that it has by default.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,7 +49,7 @@ class Side:
     script: str
 
     def command(self, name: str, clients: int, requests: int, *more: str) -> list[str]:
-        """The load generator: each of `clients` gets the file `name` so many times."""
+        """The load generator: each of `clients` gets the file `name` this many times."""
         if name == SCRIPT:
             content, path = ("--prefix", _SCRIPT_BEGINS), self.script
         else:
@@ -91,7 +91,7 @@ def sides(site: Site) -> Iterator[list[Side]]:
 
 
 def contests(found: Sequence[Side]) -> list[Contest]:
-    """10 and 100 clients, checked and thrown away unread; ranges; boot scripts."""
+    """10 and 100 clients, whose data is checked, or discarded unread; ranges; boot scripts."""
     ours, plain, _ = found
     files = (ours, plain)
     discard = "--discard"

@@ -1,9 +1,9 @@
 /* Many HTTP clients in one process: keep-alive connections that GET files, each from a loopback address of its own.
  *
- * Client i binds 127.64.0.1 + i and asks for the path with its own MAC address in the place of %m. Every byte that
- * comes is compared with the local file; with --prefix, for answers that differ each time, the body has to begin with
- * that text. --discard has the kernel throw the body away (MSG_TRUNC): then only status and length are checked, and
- * the client costs next to nothing. Prints one line of JSON; exit code 1 when an answer was wrong.
+ * Client i binds 127.64.0.1 + i and requests the path with its own MAC address in place of %m. Every byte received is
+ * compared with the local file; with --prefix, for answers that differ each time, the body must begin with that text.
+ * --discard makes the kernel discard the body (MSG_TRUNC): then only status and length are checked, and the client
+ * costs next to nothing. Prints one line of JSON; exit code 1 when an answer was wrong.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -19,15 +19,15 @@
 
 #include "load.h"
 
-enum { CHUNK = 256 << 10, HEAD = 4096, REQUEST = 512, PATIENCE_MS = 10000 };
+enum { CHUNK = 256 << 10, HEAD = 4096, REQUEST = 512, TIMEOUT_MS = 10000 };
 
 struct client {
     int fd;
     char head[HEAD + 1], request[REQUEST];
     size_t head_size, request_size;
     int in_body;
-    uint64_t left, at, began; /* of the body: bytes to come, the place in the file; when the request was sent */
-    uint64_t asked;           /* requests that were begun */
+    uint64_t left, at, began; /* of the body: bytes left, position in the file; when the request was sent */
+    uint64_t asked;           /* requests started */
 };
 
 static struct {
@@ -80,7 +80,7 @@ static void ask(struct client *c) {
         fail(c, "the request could not be sent");
 }
 
-/* Check bytes of the body, which are `size` at `got`; 0 when they are wrong, and then the client is gone. */
+/* Check `size` bytes of the body at `got`; 0 when they are wrong, and then the client is closed. */
 static int check(struct client *c, const char *got, size_t size) {
     if (size > c->left) {
         fail(c, "more than was announced");
@@ -102,7 +102,7 @@ static int check(struct client *c, const char *got, size_t size) {
     return 1;
 }
 
-/* Read the status line and the headers, once they are complete; what is behind them is the body's beginning. */
+/* Read the status line and the headers, once they are complete; the rest is the beginning of the body. */
 static void head(struct client *c, size_t fresh) {
     c->head_size += fresh;
     c->head[c->head_size] = 0;
@@ -184,9 +184,9 @@ static void options(int count, char **words) {
         case 'x': o.prefix = optarg; break;
         case 'n': o.clients = strtoull(optarg, NULL, 10); break;
         case 'r': o.requests = strtoull(optarg, NULL, 10); break; /* of each client */
-        case 't': o.seconds = strtod(optarg, NULL); break;        /* no new request after these */
-        case 'g': o.range = strtoull(optarg, NULL, 10); break;    /* bytes a request, one piece after the other */
-        case 'm': o.mac = strtoull(optarg, NULL, 16); break;      /* of the first client; those of the others follow */
+        case 't': o.seconds = strtod(optarg, NULL); break;        /* no new request after this */
+        case 'g': o.range = strtoull(optarg, NULL, 10); break;    /* bytes per request, one piece after another */
+        case 'm': o.mac = strtoull(optarg, NULL, 16); break;      /* of the first client; the others count up */
         case 'd': o.discard = 1; break;
         default: exit(2);
         }
@@ -218,7 +218,7 @@ int main(int count, char **words) {
         ask(&clients[i]);
     while (finished < o.clients) {
         struct epoll_event events[64];
-        int ready = epoll_wait(poller, events, 64, PATIENCE_MS);
+        int ready = epoll_wait(poller, events, 64, TIMEOUT_MS);
         if (ready < 0)
             die("epoll_wait");
         now = microseconds();

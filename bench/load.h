@@ -1,4 +1,4 @@
-/* What the load generators for DHCP and HTTP share: the clock, latencies and their percentiles, the end on an error. */
+/* Shared by the load generators for DHCP and HTTP: clock, latencies and their percentiles, and exit on an error. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-static uint32_t *latencies; /* microseconds, in the order of their coming */
+static uint32_t *latencies; /* microseconds, in order of arrival */
 static size_t latency_count, latency_room;
 
 static void die(const char *what) {
@@ -34,7 +34,7 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Milliseconds that this share of the latencies does not exceed; sorts them. */
+/* The latency in milliseconds that this share does not exceed; sorts the latencies. */
 static double percentile(double share) {
     if (!latency_count)
         return 0;

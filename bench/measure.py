@@ -1,8 +1,8 @@
-"""Paired measurements: contestants that take turns, medians of ratios, and what machine it was.
+"""Paired measurements: contestants take turns; medians of ratios; a description of the machine.
 
 A machine is never the same twice: another guest's work, a warmer processor. So within each repetition all contestants
-of a contest run one after another, in an order that rotates, and what is compared are the two runs of one repetition.
-Knows nothing of servers, protocols or files' places.
+of a contest run one after another, in rotating order, and the two runs of one repetition are compared. Knows nothing
+about servers, protocols or paths.
 """
 
 import math
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 OURS = "netboot-appliance"
-"""The name of our contestant in each contest."""
+"""The name of our own contestant in each contest."""
 
 BEFORE = "before"
 """The name of our contestant of another commit."""
@@ -26,9 +26,9 @@ GB = 1e9
 
 @dataclass(frozen=True)
 class Sample:
-    """One run. `bytes` is what clients got and checked, `seconds` what it took by the clock on the wall, `cpu` the
-    seconds of processor time of the server's whole process tree. `extra` has more figures by their names (`replies`,
-    `p99_ms`, `failures`, `retransmits`...)."""
+    """One run. `bytes` is what clients got and checked, `seconds` the wall-clock time, `cpu` the processor seconds of
+    the server's whole process tree. `extra` has more figures by name (`replies`, `p99_ms`, `failures`,
+    `retransmits`...)."""
 
     bytes: int
     seconds: float
@@ -37,19 +37,19 @@ class Sample:
 
 
 def cpu_per_gb(sample: Sample) -> float:
-    """Processor seconds for each GB (1e9 bytes) served; infinite where nothing was served."""
+    """Processor seconds per GB (1e9 bytes) served; infinite where nothing was served."""
     return sample.cpu / sample.bytes * GB if sample.bytes else float("inf")
 
 
 def mb_per_s(sample: Sample) -> float:
-    """Millions of bytes a second by the wall clock."""
+    """Megabytes (1e6 bytes) per second of wall-clock time."""
     return sample.bytes / sample.seconds / 1e6
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What a contest shows: a name with its unit, how it comes from a sample, and which way is better. What is zero
-    where all is well has no ratios: it is not `compared`."""
+    """A figure of a contest: a name with its unit, how to compute it from a sample, and which way is better. A figure
+    that is zero when all is well has no ratios: it is not `compared`."""
 
     name: str
     of: Callable[[Sample], float]
@@ -62,13 +62,13 @@ SPEED = Figure("MB/s", mb_per_s, lower_is_better=False)
 
 
 def extra(key: str, name: str, *, lower_is_better: bool = True, compared: bool = True) -> Figure:
-    """The figure under `key` in the samples' extra, shown as `name`."""
+    """The figure `key` of the samples' extra, shown as `name`."""
     return Figure(name, lambda sample: sample.extra[key], lower_is_better, compared)
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A server, and how one run of it is made. Ours is named OURS."""
+    """A server, and the function that makes one run. Ours is named OURS."""
 
     name: str
     run: Callable[[], Sample]
@@ -85,7 +85,7 @@ class Contest:
 
 @dataclass(frozen=True)
 class Result:
-    """A contest's samples: for each contestant one a repetition, in the order of the repetitions."""
+    """A contest's samples: one per contestant and repetition, in the order of the repetitions."""
 
     contest: Contest
     samples: Mapping[str, Sequence[Sample]]
@@ -116,7 +116,7 @@ class Result:
 
     @property
     def compared(self) -> list[Figure]:
-        """The figures that have ratios."""
+        """The figures with ratios."""
         return [figure for figure in self.contest.figures if figure.compared]
 
     def as_json(self) -> dict[str, Any]:
@@ -136,9 +136,9 @@ class Result:
 def rotate(
     contests: Sequence[Contest], repetitions: int, progress: Callable[[str], None] = lambda line: None
 ) -> list[Result]:
-    """Run every contest `repetitions` times, its contestants in an order that moves on by one each time.
+    """Run every contest `repetitions` times; the order of its contestants rotates by one each time.
 
-    `progress` is told each run. What a run raises ends the whole: half a comparison is none.
+    `progress` is called for each run. An exception in a run ends everything: half a comparison is worthless.
     """
     results = []
     for contest in contests:
@@ -161,7 +161,7 @@ def machine() -> str:
 
 
 def finite(value: float) -> float | None:
-    """The value, or None where it is none that JSON has."""
+    """The value, or None if JSON cannot express it."""
     return value if math.isfinite(value) else None
 
 

@@ -1,7 +1,7 @@
-"""What a box has to bear besides booting PCs: nonsense, half-open transfers, broken connections, an administrator.
+"""What a box must endure besides booting PCs: nonsense, half-open transfers, broken connections, an administrator.
 
-Each kind goes on at its own pace until it is cancelled. Comes from addresses of allowed PCs: strangers would be
-turned away at the door, these get further.
+Each kind goes on at its own pace until it is cancelled. It comes from addresses of allowed PCs, which get further
+than strangers would.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger
 
 
 class Mischief:
-    """`did` counts what was done, by its name."""
+    """`did` counts what was done, by name."""
 
     def __init__(self, box: BenchBox, crowd: Crowd, places: Sequence[Place]) -> None:
         self.did: Counter[str] = Counter()

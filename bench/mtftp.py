@@ -1,4 +1,4 @@
-"""TFTP as EDK2 reads it (MTFTP): windows of four blocks, 4 s of patience, six tries. Every byte is compared."""
+"""TFTP as EDK2 reads it (MTFTP): windows of four blocks, a timeout of 4 s, six tries. Every byte is compared."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ class Download:
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def whole(self, repeated: Counter[str]) -> None:
-        """Return with the last byte; GaveUp when the server falls silent or says no."""
+        """Return after the last byte; GaveUp when the server falls silent or refuses."""
         say(self._udp, self._last, self._server)
         tries = 0
         while True:
@@ -57,7 +57,7 @@ class Download:
             say(self._udp, self._last, self._server)
 
     def read(self) -> None:
-        """Take all that has arrived."""
+        """Process all datagrams that have arrived."""
         while not self._done.done():
             try:
                 datagram, self._server = self._udp.recvfrom(2048)
@@ -102,24 +102,24 @@ class Download:
 
 def say(udp: socket.socket, datagram: bytes, to: tuple[str, int]) -> None:
     """Send a datagram."""
-    with contextlib.suppress(BlockingIOError):  # no room: as if lost on the wire
+    with contextlib.suppress(BlockingIOError):  # no buffer space: as if lost on the wire
         udp.sendto(datagram, to)
 
 
-def first(udp: socket.socket, heard: "asyncio.Future[bytes]") -> Callable[[], None]:
-    """A reader that gives the first datagram to `heard`."""
+def first(udp: socket.socket, answer: "asyncio.Future[bytes]") -> Callable[[], None]:
+    """A reader that sets the first datagram as the result of `answer`."""
 
     def read() -> None:
         datagram = udp.recv(4096)
-        if not heard.done():
-            heard.set_result(datagram)
+        if not answer.done():
+            answer.set_result(datagram)
 
     return read
 
 
 @contextlib.contextmanager
 def reading(udp: socket.socket, read: Callable[[], None]) -> Iterator[None]:
-    """Have the event loop call `read` whenever something has arrived."""
+    """Make the event loop call `read` whenever something arrives."""
     loop = asyncio.get_running_loop()
     loop.add_reader(udp, read)
     try:

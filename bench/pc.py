@@ -1,7 +1,7 @@
 """One scripted PC of the storm: EDK2's PXE, then iPXE, with the retry timings of that firmware; every byte compared.
 
-EDK2 waits 3.6 s for further offers and iPXE 2 s; this one goes on with the first, so that a thousand of them press
-harder than a thousand PCs. Shares no code with the box.
+EDK2 waits 3.6 s for further offers and iPXE 2 s; this one continues with the first, so a thousand of them are a
+heavier load than a thousand PCs. Shares no code with the box.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from tests.fakes.tftp_peer import error, oack, rrq
 from tests.netns.scripted_pc import BROADCAST, IPXE, BootScript
 
 STAGES = ("discover", "boot server", "loader", "iPXE discover", "script", "kernel", "initrd")
-"""What a PC goes through, in order; each is measured from its first packet to its last byte."""
+"""The stages of a boot, in order; each is measured from its first packet to its last byte."""
 
 # Seconds between tries. EDK2: DHCPv4 4/8/16/32, boot server 1 s and one more each time, iPXE doubles from 1 s on.
 _EDK2_DISCOVER = (4.0, 8.0, 16.0, 32.0)
 _EDK2_BOOT_SERVER = (1.0, 2.0, 3.0, 4.0)
 _IPXE_DISCOVER = (1.0, 2.0, 4.0, 8.0, 10.0)
-_HTTP_PATIENCE = 60.0
+_HTTP_TIMEOUT = 60.0
 _CHUNK = 1 << 18
 _ABORTED = b"\0\5\0\x08User aborted the transfer\0"
 
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Files:
-    """What has to come out of the box."""
+    """The files that the box must serve."""
 
     loader: bytes
     kernel: bytes
@@ -51,7 +51,7 @@ class Files:
 
 @dataclass
 class Tally:
-    """What all PCs have met: seconds by stage, one for each PC; repeated packets by stage; why PCs gave up."""
+    """The results of all PCs: seconds by stage, one per PC; repeated packets by stage; why PCs gave up."""
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     repeated: Counter[str] = field(default_factory=Counter)
@@ -73,7 +73,7 @@ class StormPc:
     async def boot(self, start: Callable[[str], "asyncio.Future[None]"] | None = None) -> None:
         """From the DISCOVER to the initrd's last byte. `start(stage)`, if given, is awaited before each stage.
 
-        What goes wrong is in the tally, not raised.
+        Failures go into the tally and are not raised.
         """
         began = ""
         try:
@@ -89,7 +89,7 @@ class StormPc:
             self._tally.failures.append(f"{self.place.mac} in {began}: {why or type(why).__name__}")
 
     async def _go_through(self, stage: str, known: str, tcp: socket.socket) -> str:
-        """One stage; takes and returns what the next one needs: a path or URLs."""
+        """One stage; takes what the last one returned and returns what the next one needs: a path or URLs."""
         match stage:
             case "discover":
                 return (await self._discover(firmware(7, undi="003010"), _EDK2_DISCOVER, stage)).file
@@ -103,7 +103,7 @@ class StormPc:
             case "iPXE discover":
                 return (await self._discover(firmware(7, *IPXE), _IPXE_DISCOVER, stage)).file
             case "script":
-                await asyncio.wait_for(asyncio.get_running_loop().sock_connect(tcp, (str(BOX), 80)), _HTTP_PATIENCE)
+                await asyncio.wait_for(asyncio.get_running_loop().sock_connect(tcp, (str(BOX), 80)), _HTTP_TIMEOUT)
                 text = (await self._get(tcp, known, None)).decode()
                 script = BootScript.parse(text, known)
                 return f"{script.kernel} {script.initrd}"
@@ -126,7 +126,7 @@ class StormPc:
 
             offer = await self._repeat(ask, answer, waits, stage)
         assert offer.kind == "OFFER"
-        # The lease is the site's business; that the PC takes it is heard by everybody.
+        # The lease is the site's business, but the PC broadcasts its REQUEST.
         taken = [(54, SITE.packed), (50, self.place.address.packed)]
         lease = message(REQUEST, mac, [*options, *taken], xid=self._xid, flags=BROADCAST)
         self._crowd.broadcast(self.place, lease)
@@ -136,23 +136,23 @@ class StormPc:
     async def _ask_boot_server(self) -> Answer:
         options, address = firmware(7, undi="003010"), str(self.place.address)
         datagram = message(REQUEST, bytes(self.place.mac), options, xid=self._xid, ciaddr=address)
-        heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        with contextlib.closing(self._crowd.udp(self.place, 4011)) as udp, reading(udp, first(udp, heard)):
-            await self._repeat(lambda _: say(udp, datagram, (str(BOX), 4011)), heard, _EDK2_BOOT_SERVER, "boot server")
-        answer = Answer.parse(heard.result())
+        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        with contextlib.closing(self._crowd.udp(self.place, 4011)) as udp, reading(udp, first(udp, reply)):
+            await self._repeat(lambda _: say(udp, datagram, (str(BOX), 4011)), reply, _EDK2_BOOT_SERVER, "boot server")
+        answer = Answer.parse(reply.result())
         assert answer.kind == "ACK"
         return answer
 
     async def _load(self, path: str) -> None:
         """EDK2's way: ask for the size, break off, then fetch."""
         probe = rrq(path, tsize=0, blksize=BLKSIZE)
-        heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        with contextlib.closing(self._crowd.udp(self.place)) as udp, reading(udp, first(udp, heard)):
-            await self._repeat(lambda _: say(udp, probe, self._box), heard, TIMEOUTS, "loader")
+        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        with contextlib.closing(self._crowd.udp(self.place)) as udp, reading(udp, first(udp, reply)):
+            await self._repeat(lambda _: say(udp, probe, self._box), reply, TIMEOUTS, "loader")
             say(udp, _ABORTED, self._box)
-        if heard.result()[:2] == b"\0\5":
-            raise GaveUp("TFTP error {} {}".format(*error(heard.result())))
-        size = oack(heard.result())["tsize"]
+        if reply.result()[:2] == b"\0\5":
+            raise GaveUp("TFTP error {} {}".format(*error(reply.result())))
+        size = oack(reply.result())["tsize"]
         assert int(size) == len(self._files.loader), f"the loader has {size} bytes"
         with contextlib.closing(self._crowd.udp(self.place)) as udp:
             download = Download(udp, self._files.loader, rrq(path, blksize=BLKSIZE, windowsize=WINDOWSIZE))
@@ -161,16 +161,16 @@ class StormPc:
         self._tally.data += len(self._files.loader)
 
     async def _repeat(
-        self, say: Callable[[int], None], heard: "asyncio.Future[_T]", waits: Iterable[float], stage: str
+        self, say: Callable[[int], None], reply: "asyncio.Future[_T]", waits: Iterable[float], stage: str
     ) -> _T:
-        """Say it, and again after each of `waits`; `say` gets the seconds since the first time."""
+        """Send it, and again after each of `waits`; `say` gets the seconds since the first time."""
         begun = time.monotonic()
         for tried, wait in enumerate(waits):
             self._tally.repeated[stage] += tried > 0
             say(int(time.monotonic() - begun))
-            done, _ = await asyncio.wait([heard], timeout=wait)
+            done, _ = await asyncio.wait([reply], timeout=wait)
             if done:
-                return heard.result()
+                return reply.result()
         raise GaveUp("no answer")
 
     async def _get(self, tcp: socket.socket, url: str, expected: bytes | None) -> bytes:
@@ -193,7 +193,7 @@ class StormPc:
         while body or at < length:
             assert expected.startswith(body, at), f"wrong bytes behind {at} of {url}"
             at += len(body)
-            await asyncio.sleep(0)  # a thousand share this processor: no PC takes more than a chunk at a time
+            await asyncio.sleep(0)  # a thousand share this processor: each PC takes one chunk at a time
             body = await self._chunk(tcp, _CHUNK) if at < length else b""
         self._tally.data += length
         return b""
@@ -202,7 +202,7 @@ class StormPc:
         try:
             chunk = tcp.recv(most)
         except BlockingIOError:
-            chunk = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(tcp, most), _HTTP_PATIENCE)
+            chunk = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(tcp, most), _HTTP_TIMEOUT)
         if not chunk:
             raise GaveUp("the connection was closed")
         return chunk

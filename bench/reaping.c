@@ -1,6 +1,6 @@
 /*
- * Preloaded into tftpd-hpa: it ignores SIGCHLD, and the kernel then counts its children's processor time nowhere. With
- * this it waits for them instead, so that their time is added to its own (times(2), cutime and cstime).
+ * Preloaded into tftpd-hpa, which ignores SIGCHLD, so the kernel counts its children's processor time nowhere. With
+ * this it waits for them, so that their time is added to its own (times(2), cutime and cstime).
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

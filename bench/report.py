@@ -11,15 +11,15 @@ from bench.measure import OURS, Result
 from bench.svg import Chart, render
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-"""What stands between these lines of docs/performance.md is written by the bench."""
+"""The bench writes what is between these lines of docs/performance.md."""
 
 _RATIOS = 2
-"""For how many figures of a contest the ratios are shown."""
+"""How many figures of a contest are shown with ratios."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A title, the names of the columns, and the cells."""
+    """A title, column names and cells."""
 
     title: str
     columns: Sequence[str]
@@ -28,8 +28,7 @@ class Table:
 
 @dataclass
 class Findings:
-    """What a part of the bench has found: contests; charts by the names of their files; other tables; remarks; figures
-    that stand for themselves."""
+    """The findings of one part of the bench: contests; charts by file name; other tables; remarks; single figures."""
 
     results: list[Result] = field(default_factory=list)
     charts: dict[str, Chart] = field(default_factory=dict)
@@ -38,7 +37,7 @@ class Findings:
     figures: dict[str, float] = field(default_factory=dict)
 
     def add(self, other: "Findings") -> None:
-        """Take in what another part has found."""
+        """Add the findings of another part."""
         self.results += other.results
         self.charts |= other.charts
         self.tables += other.tables
@@ -47,7 +46,7 @@ class Findings:
 
     @property
     def measured(self) -> Measured:
-        """What the goals look at."""
+        """What the goals are judged by."""
         return Measured({result.contest.title: result for result in self.results}, self.figures)
 
 
@@ -64,14 +63,14 @@ def tables(findings: Findings) -> list[Table]:
 
 
 def goals(measured: Measured, *, whole: bool = True) -> Table:
-    """Each goal, what was measured, and how it was met; unless `whole`, only those that were measured."""
+    """Each goal, its measurement, and how it was met; without `whole`, only those that were measured."""
     rows = []
     for goal in GOALS:
         value = goal.measure(measured)
         if value is None and not whole:
             continue
         limits = ["" if limit is None else f"{limit:g}" for limit in (goal.must, goal.after)]
-        rows.append([goal.work, goal.figure, *limits, "" if value is None else number(value), goal.verdict(measured)])
+        rows.append([goal.work, goal.figure, *limits, "" if value is None else number(value), goal.outcome(measured)])
     return Table("Goals", ["work", "figure", "must", "after", "measured", "goal"], rows)
 
 
@@ -95,7 +94,7 @@ def markdown(table: Table) -> str:
 
 
 def page(findings: Findings, machine: str, directory: str) -> str:
-    """What stands between the marks: machine, goals, tables, charts (in `directory` beside the page), remarks."""
+    """The text between the marks: machine, goals, tables, charts (in `directory` beside the page), remarks."""
     most = max((len(runs) for result in findings.results for runs in result.samples.values()), default=0)
     parts = [
         f"Measured on: {machine}; {most} repetitions, and fewer for the points of curves.\n",
@@ -109,7 +108,7 @@ def page(findings: Findings, machine: str, directory: str) -> str:
 
 
 def replaced(document: str, page: str) -> str:
-    """The document with `page` between its marks; ValueError when it does not have them once each, in order."""
+    """The document with `page` between its marks; ValueError unless it has each mark once, in order."""
     if document.count(BEGIN) != 1 or document.count(END) != 1 or document.index(BEGIN) > document.index(END):
         raise ValueError(f"the document needs the lines {BEGIN} and {END}")
     before, rest = document.split(BEGIN)
@@ -117,7 +116,7 @@ def replaced(document: str, page: str) -> str:
 
 
 def write(document: Path, findings: Findings, machine: str) -> None:
-    """Replace the tables of the document, and the charts in the directory beside it that has its name."""
+    """Replace the tables of the document, and the charts in the directory of the same name beside it."""
     directory = document.with_suffix("")
     directory.mkdir(exist_ok=True)
     for name, chart in findings.charts.items():
@@ -127,7 +126,7 @@ def write(document: Path, findings: Findings, machine: str) -> None:
 
 
 def number(value: float) -> str:
-    """Three digits that count."""
+    """Three significant digits."""
     if not math.isfinite(value):
         return "-"
     if value == 0 or abs(value) >= 100:

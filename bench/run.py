@@ -1,6 +1,6 @@
-"""`python -m bench.run`: all benchmarks, one after another; what they found goes to the terminal and to results.json.
+"""`python -m bench.run`: all benchmarks, one after another; results go to the terminal and to results.json.
 
-Run as root: the servers stand in network namespaces. Needs what `make bench` prepares.
+Run as root: the servers run in network namespaces. Needs the packages that `make bench` installs.
 """
 
 import argparse
@@ -35,7 +35,7 @@ class Plan:
     before: Path | None
 
     def measure(self, contests: Sequence[Contest]) -> list[Result]:
-        """The results of those contests that are wanted."""
+        """The results of the wanted contests."""
         wanted = [contest for contest in contests if self.matching.lower() in contest.title.lower()]
         return rotate(wanted, self.repetitions, _say)
 
@@ -109,7 +109,7 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """Measure and show; exit code 1 when a benchmark could not be made, 2 for wrong arguments."""
+    """Measure and show; exit code 1 when a benchmark failed, 2 for wrong arguments."""
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone (may be given again)")
     parser.add_argument("--matching", default="", metavar="TEXT", help="only contests with TEXT in their titles")
@@ -137,14 +137,14 @@ def main() -> int:
         arguments.before and arguments.before.resolve(),
     )
     interrupt_once()
-    os.sched_setaffinity(0, {LOAD_CORE})  # what measures is not to disturb the servers
+    os.sched_setaffinity(0, {LOAD_CORE})  # measuring must not disturb the servers
     found = Findings()
     failed = False
     for name in arguments.only or PARTS:
         _say(name)
         try:
             found.add(PARTS[name](plan))
-        except Exception:  # what the other parts have taken minutes to measure is shown all the same
+        except Exception:  # show what the other parts took minutes to measure anyway
             traceback.print_exc()
             failed = True
     _show(found, whole=not arguments.only and not arguments.matching and not arguments.before)

@@ -1,7 +1,7 @@
 """The servers of the benchmarks: ours, and the C programs that administrators use today.
 
 All run at once on the servers' host, each on an address of its own, pinned to one core, with its own defaults for logs
-and with limits that let all clients in. The peers' programs come from unpacked Debian packages: installed ones would
+and with limits that admit all clients. The peers' programs come from unpacked Debian packages: installed ones would
 start on this machine.
 """
 
@@ -28,7 +28,7 @@ ALLOWED = ("52:54:00:00:00:00 - 52:54:00:ff:ff:ff",)
 _BESIDE = IPv4Address("10.79.0.1")
 _TIMEOUT = 30.0
 _SETTLE = 0.3
-"""Seconds after a run in which a server does what it has put off (ours writes its journal each 0.25 s)."""
+"""Seconds after a run for a server to finish deferred work (ours writes its journal every 0.25 s)."""
 
 
 _CONFIGURATION = """\
@@ -45,7 +45,7 @@ ganesha_pid_file = "{directory}/ganesha.pid"
 
 
 class Server:
-    """One server program. `listens` are the ports that it has when it is ready, such as "udp:69"."""
+    """One server program. `listens` are the ports it has when it is ready, such as "udp:69"."""
 
     name = ""
     path = "{file}"
@@ -108,7 +108,7 @@ class Server:
         return cpu_seconds(self.process.pid)
 
     def measured(self, run: Callable[[], Sample]) -> Sample:
-        """What `run` says, with the processor seconds that this server took for it."""
+        """The sample of `run`, with the processor seconds that this server used for it."""
         before = self.cpu_seconds()
         sample = run()
         time.sleep(_SETTLE)
@@ -207,13 +207,13 @@ class Atftpd(Server):
     """atftpd: a thread for each transfer."""
 
     name = "atftpd"
-    open_files = 1024  # it uses select(2): with more it aborts
+    open_files = 1024  # it uses select(2), and aborts with more
 
     def __init__(self, site: Site) -> None:
         super().__init__(site, IPv4Address("10.77.0.12"), ("udp:69",))
 
     def command(self) -> list[str]:
-        """Debian's options (/etc/default/atftpd) but for ten times their --maxthread, in the foreground."""
+        """Debian's options (/etc/default/atftpd) except ten times the --maxthread, in the foreground."""
         program = str(BENCHMARKED.directory() / "usr/sbin/atftpd")
         limits = ["--tftpd-timeout", "300", "--retry-timeout", "5", "--maxthread", "1000", "--verbose=5"]
         own = ["--logfile", "-", "--bind-address", str(self.address)]
@@ -229,7 +229,7 @@ class Dnsmasq(Server):
         super().__init__(site, IPv4Address("10.77.0.13"), ("udp:69",))
 
     def command(self) -> list[str]:
-        """TFTP alone, with room for all clients."""
+        """TFTP only, with room for all clients."""
         bound = [f"--listen-address={self.address}", "--bind-interfaces", "--user=root", "--pid-file="]
         tftp = ["--enable-tftp", f"--tftp-root={self.site.root}", "--tftp-max=10000"]
         alone = ["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--log-facility=-"]

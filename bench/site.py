@@ -1,9 +1,9 @@
-"""Where the benchmarks run: a host with all servers up at once, clients beside it and behind a wire, and their cores.
+"""Where the benchmarks run: a host with all servers up at once, clients on it and behind a wire, and their cores.
 
 The servers' host has an interface `lan0`: ours answers on its first address, each peer on one of its own. Clients in
 the host itself bind to 127.x.y.z and reach the servers over the loopback; those in the namespace `clients` come through
-a veth pair and a bridge with an MTU of 1500 from FAR. To the box all of them are behind a router: it believes the MAC
-address in their paths. Nothing touches the machine's own network.
+a veth pair and a bridge with an MTU of 1500 from FAR. To the box all of them are behind a router, so it believes the
+MAC address in their paths. Nothing touches the machine's own network.
 """
 
 import fcntl
@@ -71,7 +71,7 @@ class Site:
             self.clients.ip("route", "add", "local", str(FAR), "dev", "lo")
             self.host.ip("route", "add", str(FAR), "via", str(_CLIENTS))
             set_up_tcp(self.host)
-            # As with most network cards: the kernel cuts a window into packets before they leave.
+            # As with most network cards, the kernel splits a window into packets before they leave.
             self.host.run(["ethtool", "-K", "lan0", "tx-udp-segmentation", "off"])
         except BaseException:
             self.network.close()
@@ -92,8 +92,8 @@ class Site:
 
     @contextmanager
     def loss(self, per_mille: int) -> Iterator[None]:
-        """Lose that many of a thousand UDP datagrams on the wire between the servers and `clients`, each way."""
-        # Not on the loopback: there a window that was sent by UDP GSO passes as one packet.
+        """Lose this many per thousand UDP datagrams on the wire between the servers and `clients`, each way."""
+        # Not on the loopback: there a window sent by UDP GSO passes as one packet.
         drop = f"meta l4proto udp numgen random mod 1000 < {per_mille} drop"
         chain = "add chain inet loss arriving { type filter hook input priority 0; }"
         both = (self.host, self.clients)
@@ -125,7 +125,7 @@ def load(
 ) -> dict[str, Any]:
     """Run a load generator on its core and return the JSON object it prints; RoomError when it fails or hangs.
 
-    `at_mark` is called with each line that it prints before; it goes on after that.
+    `at_mark` is called with each earlier line that it prints; the generator continues when it returns.
     """
     pinned = ["env", f"{MARK}={where.room}", *where.command(["taskset", "-c", str(LOAD_CORE), *command])]
     pipe = subprocess.PIPE
@@ -151,12 +151,12 @@ def load(
 
 
 def compiled(name: str, *options: str) -> Path:
-    """What cc makes of `bench/<name>.c`, when that is newer than its program; RoomError with what cc said."""
+    """The program compiled from `bench/<name>.c`, compiled again if that is newer; RoomError with cc's output."""
     source, program = ROOT / "bench" / f"{name}.c", WORK / name
     newest = max(path.stat().st_mtime for path in (source, *source.parent.glob("*.h")))
     if not program.exists() or program.stat().st_mtime < newest:
         program.parent.mkdir(parents=True, exist_ok=True)
-        fresh = program.with_suffix(f".{os.getpid()}")  # two benchmarks may begin at once
+        fresh = program.with_suffix(f".{os.getpid()}")  # two benchmarks may start at once
         command = ["cc", *_FLAGS, *options, "-o", str(fresh), str(source)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -1,7 +1,7 @@
 """`python -m bench.soak`: minutes of mixed load, and whether memory and descriptors stay flat. `make soak` runs it.
 
-Rooms of PCs boot in rounds, while others send nonsense, leave transfers half open, break connections off, and the
-administrator edits the allowlist and reloads. Not for CI: what a minute shows, the tests show as well.
+Rooms of PCs boot in rounds, while others send nonsense, leave transfers half open, break connections, and the
+administrator edits the allowlist and reloads. Not for CI: the tests show as much as a minute of this.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from bench.box import MB, BenchBox, box_and_crowd
 from bench.crowd import Crowd
-from bench.flatness import Verdict, Vitals, judge
+from bench.flatness import Judgement, Vitals, judge
 from bench.measure import machine
 from bench.mischief import Mischief
 from bench.pc import Files
@@ -26,17 +26,17 @@ from tests.netns.scripted_pc import LOADERS
 from tests.room.interruption import interrupt_once
 
 PCS = 200
-"""In each round. Twice as many addresses belong to those that make mischief."""
+"""PCs per round. Twice as many addresses belong to the attackers."""
 
 _SAMPLE_SECONDS = 3.0
 _BETWEEN_ROUNDS = 2.0
-# Half-open TFTP transfers are given up after a minute, kept connections after that too.
+# Half-open TFTP transfers time out after a minute, and kept connections as well.
 _QUIET_SECONDS = 100.0
 _ROWS = 15
 
 
-async def soak(box: BenchBox, crowd: Crowd, files: Files, seconds: float) -> tuple[list[Vitals], Verdict]:
-    """Load the box for so long, then leave it in peace until its transfers are over; what it took meanwhile."""
+async def soak(box: BenchBox, crowd: Crowd, files: Files, seconds: float) -> tuple[list[Vitals], Judgement]:
+    """Load the box for `seconds`, then leave it alone until its transfers are over; returns samples and judgement."""
     pid, rounds, failures = box.pid, 0, list[str]()
     found = [Vitals.of(pid, 0.0)]
     begun = time.monotonic()
@@ -73,7 +73,7 @@ async def soak(box: BenchBox, crowd: Crowd, files: Files, seconds: float) -> tup
 
 
 def table(found: list[Vitals]) -> Table:
-    """Some of the samples, evenly spread, the first and the last among them."""
+    """Some of the samples, evenly spread, including the first and the last."""
     places = sorted({round(i * (len(found) - 1) / (_ROWS - 1)) for i in range(_ROWS)})
     rows = [
         [f"{v.at:.0f}", f"{v.rss / 1e6:.1f}", str(v.descriptors), str(v.sockets), str(v.threads)]
@@ -83,7 +83,7 @@ def table(found: list[Vitals]) -> Table:
 
 
 def main() -> int:
-    """Soak, and show; exit code 1 when it is not flat."""
+    """Soak and show; exit code 1 when it is not flat."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
     arguments = parser.parse_args()
@@ -93,16 +93,16 @@ def main() -> int:
         box_and_crowd(Path(directory), 3 * PCS, kernel=MB, initrd=2 * MB) as (box, crowd, image),
     ):
         files = Files.of(LOADERS / "snponly.efi", image.path)
-        found, verdict = asyncio.run(soak(box, crowd, files, arguments.seconds))
+        found, judgement = asyncio.run(soak(box, crowd, files, arguments.seconds))
     print(text(table(found)))
-    print("\n".join(verdict.lines))
+    print("\n".join(judgement.lines))
     print(machine())
     where = WORK / "results"
     where.mkdir(parents=True, exist_ok=True)
     line = [(v.at, v.rss / 1e6) for v in found[1:]]
     (where / "soak.svg").write_text(render(Chart("Memory in the soak", "s", "RSS MB", {"netboot-appliance": line})))
-    (where / "soak.json").write_text(json.dumps({"machine": machine(), **verdict.as_json(found)}, indent=1))
-    return int(not verdict.flat)
+    (where / "soak.json").write_text(json.dumps({"machine": machine(), **judgement.as_json(found)}, indent=1))
+    return int(not judgement.flat)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""`python -m bench.storm`: a thousand PCs are switched on at once, and all have to boot.
+"""`python -m bench.storm`: a thousand PCs are switched on at once, and all must boot.
 
-Two storms. In the first each PC goes on as soon as it can: that is what a power cut in the building ends with. In the
-second all wait for each other before each stage: then the processor time of the server in a stage is that stage's.
+Two storms. In the first each PC continues as soon as it can, as after a power cut in the building. In the second all
+wait for each other before each stage, so that the server's processor time can be assigned to stages.
 """
 
 import argparse
@@ -31,12 +31,12 @@ SERVICES: Mapping[str, Sequence[str]] = {
     "script": ("script",),
     "HTTP": ("kernel", "initrd"),
 }
-"""Which stages are whose work."""
+"""Which service does the work of which stages."""
 
 
 @dataclass
 class Steps:
-    """Lets PCs begin a stage only together, and notes the server's processor time and the clock at each."""
+    """Lets PCs start each stage only together, and records the server's processor time and the clock at each."""
 
     pcs: int
     cpu: Callable[[], float]
@@ -45,7 +45,7 @@ class Steps:
     _stage: str = ""
 
     def __call__(self, stage: str) -> "asyncio.Future[None]":
-        """The future that is set when all PCs that still boot have come to this stage."""
+        """The future that is set when all PCs still booting have reached this stage."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stage = stage
         self._waiting.append(future)
@@ -53,7 +53,7 @@ class Steps:
         return future
 
     def leave(self) -> None:
-        """Wait no longer for one of them."""
+        """Stop waiting for one of them."""
         self.pcs -= 1
         self._go()
 
@@ -68,8 +68,8 @@ class Steps:
 
 @dataclass(frozen=True)
 class Storm:
-    """What one storm came to. `spent` has the seconds of the server's processor and of the clock by service, where PCs
-    waited for each other."""
+    """The result of one storm. `spent` has processor and wall-clock seconds by service, if PCs waited for each
+    other."""
 
     sample: Sample
     tally: Tally
@@ -77,7 +77,7 @@ class Storm:
 
 
 async def storm(box: BenchBox, crowd: Crowd, files: Files, first: int, *, in_step: bool, pcs: int = MOST) -> Storm:
-    """Boot the first `pcs` PCs of the crowd at once; `first` is a number for transaction ids that no storm had before.
+    """Boot the first `pcs` PCs of the crowd at once; `first` is the start of a range of unused transaction ids.
 
     Inside `with crowd`.
     """
@@ -107,7 +107,7 @@ async def storm(box: BenchBox, crowd: Crowd, files: Files, first: int, *, in_ste
 
 
 def by_service(at: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """From what the clocks showed as each stage began, and at the end, to what each service took."""
+    """From the clocks at the start of each stage and at the end, the time each service took."""
     lasted = {stage: (end[0] - begin[0], end[1] - begin[1]) for (stage, begin), (_, end) in pairwise(at.items())}
     return {
         service: (
@@ -119,7 +119,7 @@ def by_service(at: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, 
 
 
 def findings(free: Storm, in_step: Storm) -> Findings:
-    """Both storms in tables, with the busiest stage by name."""
+    """Both storms in tables, naming the busiest stage."""
     rows = [
         [
             title,
@@ -171,7 +171,7 @@ def _busiest(found: Storm) -> list[str]:
 
 
 def measure(pcs: int = 1000, kernel: int = 8 * MB, initrd: int = 15 * MB) -> Findings:
-    """Make both storms, of PCs that load images of these sizes in bytes. RoomError when the box logs an error."""
+    """Run both storms, with images of these sizes in bytes. RoomError when the box logs an error."""
     with (
         TemporaryDirectory() as directory,
         box_and_crowd(Path(directory), pcs, kernel=kernel, initrd=initrd) as (box, crowd, image),
@@ -197,7 +197,7 @@ def _spread(seconds: Sequence[float]) -> tuple[float, float]:
 
 
 def main() -> int:
-    """Make both storms and show them; exit code 1 when a PC did not boot."""
+    """Run both storms and show them; exit code 1 when a PC did not boot."""
     parser = argparse.ArgumentParser(prog="python -m bench.storm", description=__doc__)
     parser.add_argument("--pcs", type=int, default=1000)
     parser.add_argument("--kernel-mb", type=float, default=8)

@@ -9,14 +9,14 @@ Points = Sequence[tuple[float, float]]
 
 _WIDTH, _HEIGHT = 760, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 190, 44, 56
-# Okabe and Ito's colours, which the colour-blind can tell apart; ours first.
+# The colours of Okabe and Ito, which colour-blind people can distinguish; ours first.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LABEL_GAP = 16.0
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines by their names, each of points (x, y) above 0; others cannot be shown and are left out."""
+    """Lines by name, each of points (x, y) above 0; others cannot be shown and are left out."""
 
     title: str
     x: str
@@ -50,7 +50,7 @@ def render(chart: Chart) -> str:
 
 
 class _Axis:
-    """A logarithmic scale, from the half power of ten below the least value to the one above the greatest."""
+    """A logarithmic scale, from the half power of ten below the smallest value to the one above the largest."""
 
     def __init__(self, values: Sequence[float], first: float, last: float) -> None:
         self.first, self.last = first, last
@@ -62,7 +62,7 @@ class _Axis:
         return self.first + (math.log10(value) - self.low) / (self.high - self.low) * (self.last - self.first)
 
     def ticks(self) -> list[tuple[float, bool]]:
-        """The values with a line of the grid, and whether they have a label: 1, 2 and 5 where there is room."""
+        """The values with a grid line, and whether they are labelled: 1, 2 and 5 if there is room."""
         wide = self.high - self.low <= 2.5
         found = []
         for power in range(math.floor(self.low), math.ceil(self.high) + 1):
@@ -103,7 +103,7 @@ def _lines(lines: Mapping[str, Points], across: _Axis, up: _Axis) -> list[str]:
         ends.append((placed[-1], name, colour))
     below = -math.inf
     for (x, y), name, colour in sorted(ends, key=lambda end: end[0][1]):
-        below = max(y, below + _LABEL_GAP)  # names of lines that end together stand below each other
+        below = max(y, below + _LABEL_GAP)  # names of lines that end close together go below each other
         parts.append(_text(max(x, across.last) + 10, below + 4, name, colour=colour))
         if max(x, across.last) - x > 1 or below - y > 1:
             parts.append(_line(x + 5, y, max(x, across.last) + 7, below, colour, dashed=True))

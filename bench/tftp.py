@@ -2,9 +2,9 @@
 many clients at once.
 
 All servers are up at once with the same file in the page cache. Each client has an address of its own, checks every
-octet and retransmits like firmware. Most runs take a fixed time, so that slow servers do not take longer: what is
-counted begins when all transfers are open, and what is under way in the end is given up with an ERROR. What it costs to
-open and close a transfer is the contest of 500 requests at once.
+byte and retransmits like firmware. Most runs take a fixed time, so that slow servers do not take longer: counting
+starts when all transfers are open, and unfinished ones end with an ERROR. The contest of 500 requests at once shows
+what it costs to open and close a transfer.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,15 +31,15 @@ CPU_TRANSFER = Figure("CPU ms/transfer", lambda sample: sample.cpu / max(1, samp
 WALL = Figure("seconds", lambda sample: sample.seconds)
 
 SECONDS = 1.0
-"""Of a run that goes on until its time is up."""
+"""Of a run with a fixed time."""
 _WARMUP = 1.2
 """Seconds within which all transfers should be open."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What the clients do. `fetches`: of each client, 0 for as many as go into `seconds` after all have begun. `far`:
-    they are behind the wire. `loss`: datagrams lost there of a thousand, each way."""
+    """What the clients do. `fetches`: per client, 0 for as many as fit into `seconds` after all have started. `far`:
+    they are behind the wire. `loss`: datagrams per thousand lost there, each way."""
 
     clients: int
     windowsize: int = 1
@@ -88,12 +88,12 @@ def contests(found: Sequence[Server], seconds: float = SECONDS) -> list[Contest]
 
 
 def curve(found: Sequence[Server], seconds: float = SECONDS) -> dict[int, Contest]:
-    """Lock-step for each number of clients of CURVE; longer for many, who take longer to begin."""
+    """Lock-step for each number of clients in CURVE; longer for many, which take longer to start."""
     return {n: contest(found, Work(n, seconds=seconds * (2 if n > 1000 else 1)), (CPU, SPEED, SERVED)) for n in CURVE}
 
 
 def fallbacks(found: Sequence[Server]) -> dict[str, bool]:
-    """For each server whether it falls back to lock-step when it is asked for a windowsize."""
+    """For each server, whether it falls back to lock-step when a windowsize is requested."""
     return {server.name: run(server, Work(1, 16, seconds=0.2)).extra["fallbacks"] > 0 for server in found}
 
 
@@ -112,7 +112,7 @@ def run(server: Server, work: Work) -> Sample:
 
 
 def _steady(server: Server, work: Work) -> Sample:
-    """A run that goes on: its processor time from when all transfers are open until its end."""
+    """A run with a fixed time: processor time from when all transfers are open until the end."""
     cpu: dict[str, float] = {}
     sample = _sample(server, work, lambda mark: cpu.update({mark: server.cpu_seconds()}))
     return replace(sample, cpu=cpu["done"] - cpu["warm"])

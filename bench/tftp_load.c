@@ -1,12 +1,12 @@
 /*
- * TFTP clients by the thousand, from one thread (RFC 1350, 2347-2349, 7440).
+ * Thousands of TFTP clients in one thread (RFC 1350, 2347-2349, 7440).
  *
- * Each client has an address of its own and fetches a file again and again; every octet is compared with a local copy.
- * All share a few unbound sockets: the client is told by the destination address of what comes in (IP_PKTINFO), and
- * recvmmsg and sendmmsg take many datagrams a call, so that the server is the bottleneck and not this program. A
- * transfer uses another port than the one before it.
+ * Each client has an address of its own and fetches a file again and again; every byte is compared with a local copy.
+ * All share a few unbound sockets: the destination address of a datagram (IP_PKTINFO) tells the client, and recvmmsg
+ * and sendmmsg handle many datagrams per call, so that the server is the bottleneck and not this program. Each transfer
+ * uses a different port from the one before it.
  *
- * Prints one line of JSON; ends with a message and an exit code other than 0 when an octet is wrong.
+ * Prints one line of JSON; ends with a message and an exit code other than 0 when a byte is wrong.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -33,8 +33,8 @@ enum state { REQUESTED, RECEIVING, IDLE };
 struct client {
     enum state state;
     int socket;
-    in_port_t port; /* the server's, of this transfer; network byte order like all below */
-    uint64_t expected; /* number of the next block, from 1, not cut to 16 bits */
+    in_port_t port; /* the server's, for this transfer; network byte order like all below */
+    uint64_t expected; /* number of the next block, from 1, not truncated to 16 bits */
     uint32_t blksize, windowsize;
     uint32_t unacknowledged;
     bool gap;
@@ -43,7 +43,7 @@ struct client {
     bool opened; /* has had a block of a file */
     int tries;
     uint64_t started, sent, due, timeout;
-    uint64_t paced; /* when its ACK may leave; 0: none is held back */
+    uint64_t paced; /* when its ACK may be sent; 0: none is delayed */
     int fetched;
     int old_socket; /* the transfer before this one, whose last ACK may have been lost */
     in_port_t old_port;
@@ -187,7 +187,7 @@ static void take_data(struct client *client, uint16_t block, const uint8_t *data
     if (ahead == 0) {
         take_block(client, data, length);
     } else if (ahead > 0) {
-        /* One ACK for each time that the window comes round with a block missing (RFC 7440, section 4). */
+        /* One ACK each time the window repeats with a block missing (RFC 7440, section 4). */
         if (!client->gap || (int16_t)(block - client->last_seen) <= 0) {
             count.gaps++;
             send_ack(client);
@@ -201,7 +201,7 @@ static void take_data(struct client *client, uint16_t block, const uint8_t *data
     }
 }
 
-/* Options that the server left out have their values of RFC 1350. */
+/* Options that the server left out have the defaults of RFC 1350. */
 static void take_options(struct client *client, const char *text, size_t length) {
     client->blksize = 512;
     client->windowsize = 1;
@@ -286,7 +286,7 @@ static void scan(void) {
     }
 }
 
-/* Tell who measures that a part of the run begins or ends, and go on when they have looked. */
+/* Tell the measuring program that a part of the run begins or ends, and continue when it has looked. */
 static void mark(const char *what) {
     printf("%s\n", what);
     fflush(stdout);
@@ -295,15 +295,15 @@ static void mark(const char *what) {
     now = microseconds();
 }
 
-/* Until `end`, or until nothing is left to do; when `opening`, until each client has had a block. */
+/* Run until `end`, or until nothing is left to do; when `opening`, until each client has had a block. */
 static void run(bool opening) {
     struct pollfd polled[SOCKETS];
     for (int i = 0; i < SOCKETS; i++)
         polled[i] = (struct pollfd){.fd = sockets[i], .events = POLLIN};
     uint64_t scanned = 0, every = option.pace ? 100 : SCAN_EVERY;
     while (active && now < end && !(opening && opened == option.clients)) {
-        struct timespec patience = {0, (long)every * 1000};
-        if (ppoll(polled, SOCKETS, &patience, NULL) < 0 && errno != EINTR)
+        struct timespec timeout = {0, (long)every * 1000};
+        if (ppoll(polled, SOCKETS, &timeout, NULL) < 0 && errno != EINTR)
             die("ppoll");
         now = microseconds();
         for (int i = 0; i < SOCKETS; i++)
@@ -319,7 +319,7 @@ static void run(bool opening) {
     }
 }
 
-/* Open all transfers, and begin to count then. */
+/* Open all transfers, then start counting. */
 static void warm_up(void) {
     run(true);
     mark("warm");
@@ -389,7 +389,7 @@ int main(int argc, char **argv) {
     end = now + (uint64_t)((option.warmup > 0 ? option.warmup : option.seconds) * 1e6);
     active = option.clients;
     for (uint32_t i = 0; i < option.clients; i++) {
-        clients[i].socket = SOCKETS - 1; /* the first transfers share a socket: one batch takes many of them */
+        clients[i].socket = SOCKETS - 1; /* the first transfers share a socket, so that one batch opens many of them */
         start(&clients[i]);
     }
     for (int i = 0; i < SOCKETS; i++)

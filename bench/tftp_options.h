@@ -1,4 +1,4 @@
-/* What tftp_load is asked to do, and the request that its clients send. */
+/* The options of tftp_load, and the request that its clients send. */
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <netinet/in.h>

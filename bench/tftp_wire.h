@@ -6,8 +6,8 @@
 enum {
     SOCKETS = 4,
     BATCH = 64,
-    ROUNDS = 4, /* batches from one socket before the others have their turn */
-    BUFFER = 256 << 20, /* the clients' machines have this room together; nothing may be lost here */
+    ROUNDS = 4, /* batches from one socket before it is the others' turn */
+    BUFFER = 256 << 20, /* as much as all clients' machines together; nothing may be lost here */
 };
 
 struct queue {
@@ -26,7 +26,7 @@ static int sockets[SOCKETS];
 static struct queue queues[SOCKETS];
 static uint64_t now;
 
-/* What a client does with a datagram from `port` of the server. */
+/* How a client handles a datagram from `port` of the server. */
 static void take(int socket, uint32_t client, in_port_t port, uint8_t *packet, size_t length);
 
 static void flush(int socket) {
@@ -40,7 +40,7 @@ static void flush(int socket) {
     queue->used = 0;
 }
 
-/* Room for a datagram of `length` bytes from a client to `port` of the server; it leaves with the next flush. */
+/* Room for a datagram of `length` bytes from a client to `port` of the server; it is sent by the next flush. */
 static uint8_t *post(uint32_t client, int socket, in_port_t port, size_t length) {
     if (queues[socket].used == BATCH)
         flush(socket);

@@ -1,10 +1,10 @@
-"""TFTP's latency alone, and while HTTP takes all that the server has.
+"""TFTP's latency alone, and while HTTP saturates the server.
 
-20 lock-step TFTP clients with a pause between their blocks, and the same beside 20 HTTP clients that throw away what
-they get, so that the server's core is the bottleneck. The figure is the growth of the time from an ACK to its next
-block. For scale the same with dnsmasq and nginx beside each other on that core. The TFTP clients have real-time
-priority: what they wait for is the server and not the HTTP clients, with which they share a core. What disturbs TFTP
-when it is alone would pass for a small growth: it is measured before and after, and the better of the two counts.
+20 lock-step TFTP clients with a pause between blocks, then the same beside 20 HTTP clients that discard what they get,
+so that the server's core is the bottleneck. The figure is the growth of the time from an ACK to its next block. For
+comparison the same with dnsmasq and nginx side by side on that core. The TFTP clients have real-time priority: they
+wait for the server, and not for the HTTP clients, with which they share a core. A disturbance of TFTP alone would make
+the growth look small, so TFTP alone is measured before and after, and the better of the two counts.
 """
 
 import json
@@ -34,14 +34,14 @@ _LEAD = 0.3
 """Seconds that HTTP runs before and after."""
 _TIMEOUT = 30.0
 _PAUSE = 2000
-"""Microseconds from one ACK of a client to its next, at least."""
+"""Minimum microseconds from one ACK of a client to its next."""
 _FIRST_CLIENT = NEAR.network_address + (1 << 16)
 _FIRST_MAC = FIRST_MAC + (1 << 16)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What serves TFTP and what serves HTTP: the same process, or two."""
+    """The servers of TFTP and of HTTP: one process, or two."""
 
     name: str
     tftp: Server
@@ -53,7 +53,7 @@ class Pair:
         return (self.tftp,) if self.tftp is self.http.server else (self.tftp, self.http.server)
 
     def run(self) -> Sample:
-        """TFTP alone, with HTTP, alone again. Bytes, seconds and CPU are of the time together; retransmits and
+        """TFTP alone, with HTTP, alone again. Bytes, seconds and CPU are of the time with both; retransmits and
         failures of all are in extra."""
         first = self._tftp()
         before = self._cpu()
@@ -100,7 +100,7 @@ class Pair:
         return process
 
     def _finish(self, process: Process) -> dict[str, Any]:
-        """What the HTTP clients say, after they have come to their end."""
+        """The output of the HTTP clients, once they have ended."""
         wait_until(lambda: not process.running, _TIMEOUT, f"the HTTP clients of {self.name} to end", 0.02)
         try:
             found = json.loads(process.log.read_text(encoding="utf-8"))

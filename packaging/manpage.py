@@ -1,6 +1,6 @@
 """Prints netboot-appliance(8) in man(7) macros, made from the help of the program's verbs.
 
-What the verbs do not say themselves (files, exit codes) is in this file. It installs nothing.
+This file adds what the verbs do not say themselves: files, exit codes. Installs nothing.
 """
 
 import re

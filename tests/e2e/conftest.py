@@ -1,4 +1,4 @@
-"""One room for all end-to-end tests: the real image, the real box, real firmware. Needs root and minutes."""
+"""One room for all end-to-end tests: the real image, the real box, real firmware. Needs root and takes minutes."""
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def directory() -> Iterator[Path]:
-    """The demo's own directory, held for us, with the image in it: it is built once for both."""
+    """The demo's own directory, locked, with the image in it: demo and tests build it once."""
     path = CHECKOUT / ".room"
     check_prerequisites()
     with only_one(path):
@@ -42,7 +42,7 @@ def room(directory: Path) -> Iterator[Room]:
 def pytest_runtest_makereport(
     item: pytest.Function,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failure shows the ends of all logs of the room."""
+    """On failure, show the ends of all logs of the room."""
     report = yield
     room = item.funcargs.get("room")
     if report.failed and isinstance(room, Room):

@@ -1,6 +1,6 @@
 """`python -m tests.e2e.probe tftp|http ADDRESS PATH`: ask the box for a file and print how many bytes came back.
 
-Run inside a namespace, as a client that means ill would: every byte counts, an error message as well.
+Run inside a namespace as a hostile client: every byte counts, including those of an error message.
 """
 
 import socket
@@ -22,7 +22,7 @@ def tftp(address: str, path: str) -> int:
 
 
 def http(address: str, path: str) -> int:
-    """Bytes that came before the connection ended, by whatever way."""
+    """Bytes that came before the connection ended, however it ended."""
     received = 0
     with socket.create_connection((address, 80), TIMEOUT) as client:
         try:

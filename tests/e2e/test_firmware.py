@@ -17,7 +17,7 @@ BOOT_SECONDS = 900
 
 @pytest.fixture(scope="module")
 def pcs(room: Room) -> Iterator[dict[Firmware, Pc]]:
-    """All are on at the same time: an emulated one mostly waits for others."""
+    """All are on at the same time: an emulated PC mostly waits for others."""
     pcs = {kind: room.pc(mac, kind, memory=512) for kind, mac in KINDS.items()}
     for pc in pcs.values():
         room.appliance("allow", "add", str(pc.mac))

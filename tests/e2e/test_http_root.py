@@ -1,4 +1,4 @@
-"""Root over HTTP: a PC whose live system is in its own memory computes without an NFS export of it; one with too little
+"""Root over HTTP: a PC with the live system in its own memory computes without an NFS export of it; one with too little
 memory is refused, and `status` says why.
 """
 
@@ -21,7 +21,7 @@ BOOT_SECONDS = 900
 
 @pytest.fixture(scope="module")
 def room(directory: Path) -> Iterator[Room]:
-    """A room of its own, with a range of PCs that have an HTTP root; both of them are on."""
+    """A room with a range of PCs that have an HTTP root; both PCs are on."""
     own, logs = directory / "http-root", directory / "logs" / "http-root"
     with Room(own, logs, images=directory / "data" / "images") as room:
         room.start_project()
@@ -33,7 +33,7 @@ def room(directory: Path) -> Iterator[Room]:
 
 @pytest.fixture(scope="module")
 def large(room: Room) -> Pc:
-    """A PC with memory enough; on."""
+    """A PC with enough memory; on."""
     pc = room.pc(LARGE, "bios")
     pc.power_on()
     return pc
@@ -56,7 +56,7 @@ def test_a_pc_with_too_little_memory_is_refused_with_the_reason(room: Room, smal
     )
     assert not [transfer for transfer in boot["transfers"] if transfer["path"].endswith("squashfs")]
     assert f"failed: {boot['failure']}" in room.appliance("status").stdout
-    small.wait_for(boot["failure"], 180)  # for whoever stands before it
+    small.wait_for(boot["failure"], 180)  # for whoever stands in front of it
     small.power_off()
 
 
@@ -74,7 +74,7 @@ def test_a_pc_with_its_root_in_memory_computes(room: Room, large: Pc) -> None:
     large.wait_for("the live system is in memory", 180)
 
 
-def test_the_live_system_is_exported_to_no_such_pc(room: Room, large: Pc) -> None:
+def test_the_live_system_is_not_exported_to_pcs_with_an_http_root(room: Room, large: Pc) -> None:
     exports = room.appliance("exports", "show").stdout
     assert str(room.state(LARGE)) in exports
     assert str(room.data / "images") not in exports

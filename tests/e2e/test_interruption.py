@@ -18,7 +18,7 @@ TIMEOUT = 600
 
 
 def interrupt(directory: Path, when: Callable[[str, int], bool], number: signal.Signals) -> str:
-    """Run the demo in `directory`, send it the signal once `when(its output, its process id)` holds; returns its whole
+    """Run the demo in `directory` and send it the signal once `when(its output, its process id)` holds; returns its
     output."""
     log = directory.with_suffix(".log")
     with log.open("wb") as output:
@@ -81,7 +81,7 @@ def test_interrupted_with_the_pc_on(directory: Path, tmp_path: Path, number: sig
 
 def test_interrupted_while_the_image_is_built(tmp_path: Path) -> None:
     own = tmp_path / "room"
-    # The bootstrap has processes with the new system as their root, and mounts in it.
+    # The bootstrap runs processes with the new system as their root, and has mounts in it.
     said = interrupt(own, lambda *_: len(using(own)) >= 2, signal.SIGINT)
     assert "Interrupted" in said
     assert using(own) == []

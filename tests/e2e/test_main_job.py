@@ -1,4 +1,4 @@
-"""The main job, end to end, as one story told in order: each test goes on where the one before left the room.
+"""The main job, end to end, as one story: each test continues where the previous one left the room.
 
 An allowed UEFI PC boots and computes; strangers get nothing; one of them is allowed while the box serves; the first
 PC's power is cut in the middle of a task. The PCs overlap, since an emulated one needs a minute or two to boot.
@@ -67,13 +67,13 @@ def first(room: Room, disk: Path, disk_before: str) -> Pc:
 
 @pytest.fixture(scope="module")
 def second(room: Room) -> Pc:
-    """The BIOS PC that is a stranger at first; off."""
+    """The BIOS PC, a stranger at first; off."""
     return room.pc(SECOND, "bios")
 
 
 @pytest.fixture(scope="module")
 def server_process(room: Room, first: Pc) -> int:
-    """The process id of the box's server at the beginning."""
+    """The process id of the box's server at the start."""
     pid: int = room.status()["server"]["pid"]
     return pid
 
@@ -129,7 +129,7 @@ def test_the_first_pc_computes_and_reports_a_task(room: Room, first: Pc) -> None
         *("discovered", "offered", "loader", "script", "kernel", "initrd"),
         *("root mounted", "reported", "attached", "computing"),
     ]
-    # The merging of identical PCs into one host hangs on these two.
+    # BOINC merges PCs into one host when these two are equal.
     assert host.domain_name == f"boinc-{FIRST.bare}"
     assert host.ip == str(room.leased(FIRST))
     assert host.ip in boot["addresses"]
@@ -175,7 +175,7 @@ def test_the_second_pc_is_another_host_with_a_directory_of_its_own(room: Room) -
 
 
 @pytest.mark.usefixtures("second")
-def test_a_renewed_lease_costs_neither_root_nor_work(room: Room) -> None:
+def test_a_renewed_lease_breaks_neither_root_nor_work(room: Room) -> None:
     room.wait_until(lambda: room.renewals(SECOND) > 0, BOOT_SECONDS, "the second PC to renew its lease")
     before = len(reported(room, SECOND))
     room.wait_until(lambda: len(reported(room, SECOND)) > before, BOOT_SECONDS, "the second PC to report another task")
@@ -191,7 +191,7 @@ def test_after_the_power_cut_the_same_host_resumes_its_task(room: Room, first: P
     assert resumed.output["starts"] == 2
     assert resumed.output["resumed_from"] >= 3
     assert len(first.serial_logs) == 2
-    # Neither a new host, nor one whose tasks were taken for lost.
+    # Neither a new host, nor one whose tasks were considered lost.
     status = read_status(room.project_directory)
     assert len(status.hosts) == 2
     assert {result.state for result in status.results.values()} <= {"sent", "uploaded", "reported"}
@@ -199,7 +199,7 @@ def test_after_the_power_cut_the_same_host_resumes_its_task(room: Room, first: P
 
 @pytest.mark.usefixtures("second")
 def test_neither_pc_nor_any_other_host_reaches_the_files_of_the_first(room: Room, second: Pc) -> None:
-    # A host that takes the second PC's place on the wire has all that this PC has, and tools to look around with.
+    # A host that impersonates the second PC on the wire has all that the PC has, plus tools to look around.
     address = room.leased(SECOND)
     second.power_off()
     impostor = room.network.host("impostor", f"{address}/24", SECOND)
@@ -209,7 +209,7 @@ def test_neither_pc_nor_any_other_host_reaches_the_files_of_the_first(room: Room
 
     for host in (impostor, room.other):
         assert nfs_list(host, room.state(FIRST)) == ""
-        # By NFS 4 a host sees the way to what it may have, and nothing beside it.
+        # With NFS 4 a host sees the path to what it may mount, and nothing beside it.
         assert FIRST.bare not in nfs_list(host, room.state(FIRST).parent)
         assert probe(host, "tftp", f"{FIRST.bare}/snponly.efi") == 0
         assert probe(host, "http", f"/boot/{FIRST.bare}/boot.ipxe") == 0
@@ -220,7 +220,7 @@ def test_neither_pc_nor_any_other_host_reaches_the_files_of_the_first(room: Room
 
 
 def test_the_first_pcs_disk_is_as_it_was(first: Pc, disk: Path, disk_before: str) -> None:
-    # The image has no disk drivers at all. Should it get some again, this says that only the checksum is left to tell.
+    # The image has no disk drivers. If it ever gets some, this fails: then only the checksum would protect the disk.
     assert len(first.serial_logs) == 2
     assert not any("vda" in log.read_text(errors="replace") for log in first.serial_logs)
     first.power_off()
@@ -237,9 +237,9 @@ def stages(room: Room, mac: MacAddress) -> list[str]:
 
 
 def checkpoint(room: Room, mac: MacAddress) -> int:
-    """How far the PC's task under way is, in seconds, by its checkpoint file on the box; 0 without one."""
+    """How far the PC's current task is, in seconds, according to its checkpoint file on the box; 0 without one."""
     for file in room.state(mac).glob("slots/*/checkpoint"):
-        with suppress(FileNotFoundError):  # the task has ended meanwhile
+        with suppress(FileNotFoundError):  # the task has just ended
             words = file.read_text().split()
             return int(words[0]) if words else 0
     return 0
@@ -273,7 +273,7 @@ def assert_untouched_by_the_box(mac: MacAddress, recording: Capture) -> None:
     assert any(f.dhcp == DISCOVER and f.source == mac for f in seen)
     assert any(f.dhcp == OFFER and f.client == mac and f.source == host_mac(SITE) for f in seen)
     of_box = [f for f in seen if f.source == host_mac(BOX) and not f.is_arp]
-    # What the box broadcasts to other clients passes here as well: it names another client.
+    # The box's broadcasts to other clients pass here as well, but name another client.
     assert [f.summary for f in of_box if f.client is None or f.client == mac or f.destination == mac] == []
 
 

@@ -43,7 +43,7 @@ def pc(room: Room) -> Pc:
 
 
 def await_next(pc: Pc, text: str, since: int, seconds: float = 180) -> int:
-    """Wait for `text` behind the character number `since` of the serial log; return the number of the one behind it."""
+    """Wait for `text` in the serial log after character `since`; returns the position after it."""
 
     def seen() -> bool:
         pc.require_on()
@@ -54,7 +54,7 @@ def await_next(pc: Pc, text: str, since: int, seconds: float = 180) -> int:
 
 
 def log_in(pc: Pc, password: str, since: int) -> int:
-    """Choose the third entry as soon as the menu is there, and type a password."""
+    """Choose the third entry as soon as the menu shows, and type a password."""
     menu = await_next(pc, "3 Rescue shell (password)", since, BOOT_SECONDS)
     pc.type("3")
     asked = await_next(pc, "Password", menu)

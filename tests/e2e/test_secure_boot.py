@@ -1,5 +1,5 @@
-"""Secure Boot with the keys of Microsoft in OVMF: shim and GRUB by TFTP, what becomes of them under a proxyDHCP,
-and how a PC comes to them by itself."""
+"""Secure Boot with Microsoft's keys in OVMF: shim and GRUB by TFTP, what happens to them under proxyDHCP, and how a PC
+learns to load them by itself."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ SERVER = '[dhcp]\nmode = "server"\npool = "10.77.0.100-10.77.0.200"\n'
 
 @pytest.fixture
 def room(directory: Path, request: pytest.FixtureRequest) -> Iterator[Room]:
-    """A room of its own for each test, which says by its parameter who is the DHCP server."""
+    """A room for each test, whose parameter says who is the DHCP server."""
     served: bool = request.param
     name = "secure-boot-server" if served else "secure-boot-proxy"
     images = directory / "data" / "images"
@@ -56,7 +56,7 @@ def test_under_a_proxy_the_box_says_whom_grub_asked(room: Room) -> None:
 def test_with_the_box_as_dhcp_server_the_signed_kernel_starts_at_the_second_power_on(room: Room) -> None:
     pc = room.pc(MAC, "uefi-secure", memory=MEMORY)
     pc.power_on()
-    pc.wait_for("Access Denied", SECONDS)  # to snponly.efi, which nobody has signed
+    pc.wait_for("Access Denied", SECONDS)  # to snponly.efi, which is not signed
     pc.power_off()
     pc.power_on()
     pc.wait_for("Linux version", SECONDS)

@@ -1,9 +1,9 @@
-"""A small offline BOINC project, spoken to by the real boinc-client: the one fake of the product.
+"""A small offline BOINC project for the real boinc-client: the only fake in the virtual room.
 
 `python -m tests.fakes.boinc_project --address 10.77.0.3 --port 80 --directory DIR [--job-seconds 15]` serves the master
 page, the scheduler, the download of one signed shell script and the upload of its output, all below the master URL
-`http://10.77.0.3/fake/`. It prints one line for each event, and keeps what it knows in DIR for `read_status`; started
-again, it goes on from there.
+`http://10.77.0.3/fake/`. It prints one line per event, and keeps its state in DIR for `read_status`; a restart
+continues from there.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def master_url(address: str, port: int = HTTP_PORT) -> str:
 
 
 class ProjectServer(ThreadingHTTPServer):
-    """The project on a TCP port; one thread a connection."""
+    """The project on a TCP port; one thread per connection."""
 
     daemon_threads = True
 
@@ -79,7 +79,7 @@ class _Request(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the project logs events, not requests."""
+        """Log nothing: the project logs events, not requests."""
 
 
 def main(arguments: list[str] | None = None) -> int:

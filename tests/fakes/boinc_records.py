@@ -25,7 +25,7 @@ class Host:
 
     @property
     def looks(self) -> tuple[str, ...]:
-        """By what the real scheduler takes two computers of one account for the same one."""
+        """What the real scheduler compares to merge two computers of one account."""
         return (self.domain_name, self.ip, self.os_name, self.p_model, self.m_nbytes)
 
 

@@ -1,7 +1,7 @@
 """The decisions of the fake BOINC project: who is which host, who gets a job, what counts as reported.
 
-Hosts are told apart by the rules of the real scheduler (authenticate_user() in its handle_request.cpp), because they
-are the trap of every BOINC live system. It validates nothing and grants no credit. Knows nothing of HTTP.
+Hosts are told apart by the rules of the real scheduler (authenticate_user() in its handle_request.cpp), the trap for
+every BOINC live system. It validates nothing and grants no credit. Knows nothing about HTTP.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ PROJECT_NAME = "Fake"
 PLATFORM = "x86_64-pc-linux-gnu"
 APPLICATION = "boinc_application.sh"
 
-# The client waits this long between two requests, and makes one after at most that long, so that a finished job is
-# reported at once and not with some later request for work.
+# Seconds the client waits between two requests, at least and at most: a finished job is reported at once, and not with
+# a later request for work.
 REQUEST_DELAY = 2
 NEXT_RPC_DELAY = 5
 # What the real scheduler tells a client with a wrong key: come back tomorrow.
@@ -215,10 +215,10 @@ class Project:
             f"<project_name>{PROJECT_NAME}</project_name>\n<userid>1</userid>\n<user_name>tester</user_name>\n"
         ]
         if assigned:
-            # Only then: at every <hostid> the client makes itself a new host_cpid.
+            # Only then: at every <hostid> the client makes a new host_cpid.
             parts.append(f"<hostid>{host.id}</hostid>\n")
         if not knows_key:
-            # Only then: a client that has a key wants a signature by the old key with it.
+            # Only then: a client that already has a key wants the new one signed with the old.
             parts.append(f"<code_sign_key>\n{self._key.public_text()}</code_sign_key>\n")
         parts += [f"<result_ack><name>{escape(name)}</name></result_ack>\n" for name in acknowledged]
         if jobs:

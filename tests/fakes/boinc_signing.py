@@ -1,7 +1,7 @@
 """The RSA-1024 code signing of a BOINC project: enough for the client to trust the fake project's application.
 
-Pure Python, so that no crypto package is needed. PKCS#1 v1.5 block type 1 over the MD5 text of a file, and BOINC's
-own hex notation of keys and signatures. Not for anything that has to be secure.
+Pure Python, so no crypto package is needed. PKCS#1 v1.5 block type 1 over the MD5 text of a file, and BOINC's
+own hex notation of keys and signatures. Not secure.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ def _hex_lines(data: bytes) -> str:
 
 def _prime(bits: int) -> int:
     while True:
-        # The two highest bits set make the product of two such primes exactly twice as long.
+        # With the two highest bits set, the product of two such primes is exactly twice as long.
         candidate = secrets.randbits(bits) | (0b11 << (bits - 2)) | 1
         if _is_prime(candidate):
             return candidate

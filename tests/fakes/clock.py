@@ -1,4 +1,4 @@
-"""An event loop whose clock is fake: it never waits, but moves its clock on to the next thing that is to be done."""
+"""An event loop with a fake clock: it never waits, but moves its clock to the next timer."""
 
 import asyncio
 import selectors
@@ -9,14 +9,14 @@ class _Hasty(selectors.SelectSelector):
     clock: "FakeClockLoop"
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        """Nothing arrives: the time passes."""
+        """Nothing arrives; only time passes."""
         assert timeout is not None, "nothing is left to be waited for"
         self.clock.now += max(0.0, timeout)
         return []
 
 
 class FakeClockLoop(asyncio.SelectorEventLoop):
-    """For what has only timers; sockets are never looked at."""
+    """For code with timers only; sockets are never polled."""
 
     def __init__(self, now: float = 0.0) -> None:
         selector = _Hasty()

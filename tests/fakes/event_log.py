@@ -1,4 +1,4 @@
-"""What a service emitted, to be awaited in tests."""
+"""The events that a service emits, for tests to await."""
 
 import asyncio
 from typing import TypeVar
@@ -9,7 +9,7 @@ Kind = TypeVar("Kind")
 
 
 class EventLog:
-    """Call it as a service's `emit`; `seen` keeps every event, `next` hands them out in order."""
+    """Pass it as a service's `emit`; `seen` keeps every event, `next` returns them in order."""
 
     def __init__(self) -> None:
         self.seen: list[Event] = []
@@ -20,7 +20,7 @@ class EventLog:
         self._queue.put_nowait(event)
 
     async def next(self, kind: type[Kind], seconds: float = 5.0) -> Kind:
-        """The next event of this kind; those of other kinds before it are passed over."""
+        """The next event of this kind; skips events of other kinds."""
         async with asyncio.timeout(seconds):
             while True:
                 event = await self._queue.get()

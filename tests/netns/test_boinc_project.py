@@ -191,7 +191,7 @@ def test_a_wrong_account_key_is_refused(scene: Scene) -> None:
     assert not scene.status.named(pc.name)
 
 
-def test_a_pc_without_an_account_waits_attached_to_nothing(scene: Scene) -> None:
+def test_a_pc_without_an_account_waits_without_a_project(scene: Scene) -> None:
     pc = scene.detached
 
     def answer() -> str:
@@ -243,7 +243,7 @@ def test_the_client_takes_every_file_we_render(scene: Scene) -> None:
     assert "Unparsed" not in log
 
 
-def test_the_client_ends_within_seconds_when_told(scene: Scene) -> None:
+def test_the_client_stops_within_seconds(scene: Scene) -> None:
     pc = scene.detached
     begun = time.monotonic()
     scene.boinccmd(scene.hosts[MANAGER], pc, "--quit")

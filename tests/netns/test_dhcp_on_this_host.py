@@ -211,7 +211,7 @@ async def test_strangers_get_nothing(led: tuple[Site, str]) -> None:
         assert [frame for frame in pc.heard_from_box() if frame.source_port != 67] == []
 
 
-def test_the_doctor_finds_nothing_amiss(led: tuple[Site, str]) -> None:
+def test_the_doctor_has_no_complaint(led: tuple[Site, str]) -> None:
     site, way = led
     ports, (found,) = site.doctor()
     how = "by option 60 to port 4011" if way == "pxe" else "by naming its boot files (options 66 and 67)"
@@ -228,7 +228,7 @@ def test_the_probe_boots_on_the_box(led: tuple[Site, str]) -> None:
 
 
 @pytest.mark.parametrize("server", [DNSMASQ, ISC, KEA], ids=lambda server: server.name)
-def test_serve_names_both_ways_out(site: Site, server: DhcpServer, tmp_path: Path) -> None:
+def test_serve_names_both_solutions(site: Site, server: DhcpServer, tmp_path: Path) -> None:
     site.stop()
     site.configure("proxy")
     process = site.server = server.start(site.host, tmp_path, "")

@@ -82,7 +82,7 @@ def test_a_restart_keeps_the_leases(box: DhcpBox, stations: dict[str, Station], 
 
 
 @by_name
-def test_a_lease_is_given_back(box: DhcpBox, stations: dict[str, Station], name: str) -> None:
+def test_a_lease_is_released(box: DhcpBox, stations: dict[str, Station], name: str) -> None:
     station = stations[name]
     address = station.client.lease().address
     station.client.release()
@@ -93,7 +93,7 @@ def test_a_lease_is_given_back(box: DhcpBox, stations: dict[str, Station], name:
     station.client.release()
 
 
-def test_what_a_client_remembers_of_another_network_is_denied(box: DhcpBox, tmp_path: Path) -> None:
+def test_an_address_remembered_from_another_network_is_refused(box: DhcpBox, tmp_path: Path) -> None:
     """A notebook from elsewhere asks for the address it had there (RFC 2131, INIT-REBOOT)."""
     station = Station(box, Dhclient, tmp_path)
     far = (

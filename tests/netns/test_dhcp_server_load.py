@@ -49,7 +49,7 @@ def crowd(box: DhcpBox) -> Iterator[Crowd]:
 MACS = [bytes.fromhex("525400") + number.to_bytes(3, "big") for number in range(PCS)]
 
 
-async def test_all_are_served_and_no_address_twice(
+async def test_all_are_served_and_no_address_is_given_twice(
     box: DhcpBox, crowd: Crowd, capfd: pytest.CaptureFixture[str]
 ) -> None:
     restarted: list[asyncio.Future[None]] = []
@@ -71,7 +71,7 @@ async def test_all_are_served_and_no_address_twice(
     assert before.items() <= written.items(), "what was acknowledged before the restart"
 
 
-async def test_after_a_restart_each_has_its_own_again(
+async def test_after_a_restart_each_pc_keeps_its_address(
     box: DhcpBox, crowd: Crowd, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = dict(crowd.leased)

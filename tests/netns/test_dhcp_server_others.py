@@ -69,14 +69,16 @@ def plug(box: Namespace, network: Network) -> None:
     network.await_link("port-box", box, "lan1")
 
 
-async def test_nobody_else(box: Namespace) -> None:
+async def test_no_other_server_answers(box: Namespace) -> None:
     begun = time.monotonic()
     await ask(box, "lan0")
     assert time.monotonic() - begun >= SECONDS
 
 
 @pytest.mark.parametrize("server", [ISC, KEA], ids=lambda server: server.name)
-async def test_a_server_of_the_segment(box: Namespace, other: Namespace, server: DhcpServer, tmp_path: Path) -> None:
+async def test_another_server_on_the_segment_is_found(
+    box: Namespace, other: Namespace, server: DhcpServer, tmp_path: Path
+) -> None:
     server.start(other, tmp_path, "")
     with pytest.raises(UserError) as raised:
         await ask(box, "lan0")
@@ -133,7 +135,7 @@ async def test_beside_a_dhcp_client_of_this_host(
         await ask(box, "lan0")
 
 
-async def test_who_keeps_port_68_for_himself(box: Namespace) -> None:
+async def test_a_program_that_holds_port_68_exclusively(box: Namespace) -> None:
     with inside(box), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("", 68))
         with pytest.raises(UserError, match=r"cannot listen on UDP port 68 on .*: .* holds it") as raised:

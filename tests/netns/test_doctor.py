@@ -91,7 +91,7 @@ def test_the_rooms_own_box_is_healthy_too(box: Box) -> None:
     assert done.stdout.splitlines()[-1].startswith("the box is healthy: ")
 
 
-def test_people_read_a_line_each_and_what_to_do(faulty: FaultyBox) -> None:
+def test_people_read_one_line_per_finding_and_what_to_do(faulty: FaultyBox) -> None:
     with lan(faulty, "link", ["mtu", "1400"], ["mtu", "1500"]):
         command = [appliance_command(), "--config", str(faulty.configuration), "doctor"]
         done = faulty.host.run(command, timeout=TIMEOUT, check=False)
@@ -103,7 +103,7 @@ def test_people_read_a_line_each_and_what_to_do(faulty: FaultyBox) -> None:
     assert lines[-1].startswith("it works, but look at the warnings: 1 warning, ")
 
 
-def test_without_a_configuration_that_is_the_finding(faulty: FaultyBox) -> None:
+def test_a_missing_configuration_is_the_finding(faulty: FaultyBox) -> None:
     (found,) = findings(done := faulty.examine(faulty.directory / "nosuch.toml"))
     assert done.returncode == 2
     assert (found["check"], found["severity"]) == ("configuration", "error")

@@ -154,7 +154,7 @@ async def test_firmware_loads_an_ipxe_and_that_its_script(zoo: Zoo, kind: str) -
         assert [each["stage"] for each in stages] == ["discovered", "offered", "loader", "script", "kernel", "initrd"]
 
 
-async def test_one_that_loads_an_ipxe_and_does_not_start_it_is_offered_shim(zoo: Zoo) -> None:
+async def test_firmware_that_loads_ipxe_but_does_not_start_it_is_offered_shim(zoo: Zoo) -> None:
     """Secure Boot: it has the whole file, and starts over."""
     with zoo.office.plug() as pc:
         wire = Wire(pc, Edk2(pc.mac))
@@ -207,7 +207,7 @@ async def test_a_raspberry_pi_reads_its_start_files(zoo: Zoo, serial: str) -> No
     [("/", False), ("\\", False), ("/", True)],
     ids=["beside itself", "by backslashes", "in the root"],
 )
-async def test_shim_gets_its_grub_and_hears_at_once_what_is_not_there(zoo: Zoo, slash: str, lost: bool) -> None:
+async def test_shim_gets_its_grub_and_is_told_at_once_what_is_missing(zoo: Zoo, slash: str, lost: bool) -> None:
     with zoo.office.plug() as pc:
         await Wire(pc, Edk2(pc.mac)).boot()
         loaded = f"{pc.mac.bare}{slash}shimx64.efi"

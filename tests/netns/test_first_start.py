@@ -151,7 +151,7 @@ def test_without_a_configuration_it_serves_nobody_and_says_what_to_do(fresh: Fre
     assert not [line for line in fresh.lines(since) if line["level"] != "info"], "the interface is the one it has"
 
 
-def test_a_rejected_reload_is_told_to_everybody_who_asks(fresh: Fresh) -> None:
+def test_a_rejected_reload_is_shown_everywhere(fresh: Fresh) -> None:
     fresh.begin([appliance_command(), "serve"])
     fresh.await_message("READY=1")
     fresh.await_message("STATUS=serves lan0")
@@ -203,7 +203,7 @@ def all_stopped(pid: int) -> bool:
     return {(thread / "stat").read_text().rpartition(")")[2].split()[0] for thread in threads} == {"T"}
 
 
-def test_it_gives_signs_of_life_and_says_that_it_stops(fresh: Fresh) -> None:
+def test_it_feeds_the_watchdog_and_says_that_it_stops(fresh: Fresh) -> None:
     fresh.begin([appliance_command(), "serve"], WATCHDOG_USEC="300000")
     fresh.await_message("READY=1")
     fresh.told.clear()
@@ -268,7 +268,7 @@ def test_of_several_interfaces_the_one_with_the_default_route_is_found(host: Nam
     host.ip("route", "flush", "default")
 
 
-def test_a_host_without_an_address_is_no_box_yet(host: Namespace, tmp_path: Path) -> None:
+def test_a_host_without_an_address_cannot_be_a_box_yet(host: Namespace, tmp_path: Path) -> None:
     host.ip("address", "del", f"{ADDRESS}/24", "dev", "lan0")
     try:
         done = check(host, tmp_path)

@@ -216,7 +216,7 @@ async def test_an_allowed_client_that_gets_no_plan_hears_nothing_and_is_reported
     assert us.events[2] == Ignored("dhcp", str(PC), Reason.UNSUPPORTED_FIRMWARE, detail)
 
 
-async def test_two_interfaces_answer_each_for_itself(box: Namespace, pc_host: Namespace, pc: Client) -> None:
+async def test_each_of_two_interfaces_answers_for_itself(box: Namespace, pc_host: Namespace, pc: Client) -> None:
     box.ip("link", "add", "lan1", "type", "veth", "peer", "name", "lan1", "netns", pc_host.name)
     box.ip("address", "add", "10.78.0.1/24", "dev", "lan1")
     box.ip("link", "set", "lan1", "up")
@@ -386,7 +386,7 @@ async def test_a_closed_server_answers_no_more_and_can_open_again(box: Namespace
 
 
 @pytest.mark.parametrize("batches", [True, False])
-async def test_a_copy_gets_its_answer_and_tells_nothing_new(
+async def test_a_duplicate_is_answered_and_emits_no_new_event(
     box: Namespace, pc: Client, monkeypatch: pytest.MonkeyPatch, batches: bool
 ) -> None:
     """Two relays or a loop between switches repeat it; a packet that differs in more than its xid is no copy."""

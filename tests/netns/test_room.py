@@ -98,7 +98,7 @@ def test_a_room_that_is_interrupted_twice_leaves_nothing(
     assert_nothing_left(name)
 
 
-def test_the_next_room_sweeps_away_what_a_killed_one_left_and_spares_the_living(
+def test_the_next_room_removes_what_a_killed_one_left_and_spares_live_rooms(
     other_room: tuple["subprocess.Popen[str]", str], tmp_path: Path
 ) -> None:
     holder, name = other_room

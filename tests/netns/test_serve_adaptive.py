@@ -69,7 +69,7 @@ async def test_a_series_of_discovers_is_enough(box: Box, plug: Plug) -> None:
     assert box.said("its firmware gets another offer", since, mac=str(pc.mac), profile="without option 43")
 
 
-async def test_who_does_not_start_the_loader_is_offered_the_signed_one(box: Box, plug: Plug) -> None:
+async def test_firmware_that_does_not_start_the_loader_is_offered_the_signed_one(box: Box, plug: Plug) -> None:
     pc = plug()
     await load(box, pc, (await pc.power_on(SECURE))[pc.box])
     shim = (await pc.power_on(SECURE))[pc.box]

@@ -61,7 +61,7 @@ async def test_a_stranger_that_gets_the_address_of_a_pc_inherits_nothing(box: Bo
     assert stranger.address not in str(box.exported())
 
 
-async def test_an_address_is_exported_to_as_soon_as_its_lease_is_used(box: Box, room: Room, plug: Plug) -> None:
+async def test_an_address_gets_its_exports_as_soon_as_its_lease_is_used(box: Box, room: Room, plug: Plug) -> None:
     """The live system's DHCP may give it a different address from iPXE's; it mounts next."""
     pc = plug()
     await pc.run_ipxe()

@@ -132,7 +132,7 @@ def refused(pc: ScriptedPc) -> bool:
     return False
 
 
-async def test_after_a_kill_a_boot_goes_on_where_it_was(box: Box, plug: Plug, release: Release) -> None:
+async def test_after_a_kill_a_boot_continues_where_it_was(box: Box, plug: Plug, release: Release) -> None:
     pc = plug()
     script = await pc.run_ipxe()
     assert pc.get(script.kernel)

@@ -125,14 +125,14 @@ async def test_the_next_power_on_makes_the_old_token_worthless(box: Box, plug: P
     assert pc.secrets(after.token)[0] == 200
 
 
-async def test_who_has_not_booted_gets_no_secrets(box: Box, plug: Plug) -> None:
+async def test_a_pc_that_has_not_booted_gets_no_secrets(box: Box, plug: Plug) -> None:
     pc = plug()
     pc.use("10.77.0.90")
     assert_refused(pc.secrets("A"))
     assert box.boot(pc.mac) is None
 
 
-async def test_the_script_is_the_first_sign_of_a_boot_whose_dhcp_was_not_heard(box: Box, plug: Plug) -> None:
+async def test_the_script_request_opens_a_boot_whose_dhcp_was_not_seen(box: Box, plug: Plug) -> None:
     pc = plug()
     pc.use("10.77.0.91")
     script = BootScript.parse(pc.get(pc.path("boot.ipxe")).decode(), "http://10.77.0.1" + pc.path("boot.ipxe"))

@@ -125,7 +125,7 @@ def garbage(chance: random.Random) -> list[bytes]:
     ]
     random_bytes = [chance.randbytes(chance.choice([0, 1, 4, 60, 300, 1400])) for _ in range(40)]
     return random_bytes + [
-        bytes(octet ^ (chance.random() < 0.02) * chance.randrange(256) for octet in packet[: chance.randrange(400)])
+        bytes(byte ^ (chance.random() < 0.02) * chance.randrange(256) for byte in packet[: chance.randrange(400)])
         for packet in nearly * 30
     ]
 

@@ -141,7 +141,7 @@ async def test_pcs_boot_and_get_their_exports(office: tuple[Room, Unprivileged])
     second.switch_off()
 
 
-async def test_a_server_that_was_taken_over_gets_nothing_beyond_its_clients(office: tuple[Room, Unprivileged]) -> None:
+async def test_a_compromised_server_gets_nothing_beyond_its_clients(office: tuple[Room, Unprivileged]) -> None:
     room, box = office
     pc = plug(room, 3)
     await pc.run_ipxe()
@@ -170,7 +170,7 @@ async def test_a_server_that_was_taken_over_gets_nothing_beyond_its_clients(offi
     other.switch_off()
 
 
-async def test_what_the_server_makes_of_a_refusal(office: tuple[Room, Unprivileged]) -> None:
+async def test_how_the_server_reports_a_refusal(office: tuple[Room, Unprivileged]) -> None:
     room, box = office
     box.forgiven = ["the exports are not in force"]
     since = box.mark()

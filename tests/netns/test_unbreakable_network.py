@@ -48,7 +48,7 @@ def senders(box: AttackedBox, stack: ExitStack) -> list[socket.socket]:
         for number, killer in enumerate(killers)
     ],
 )
-def test_a_datagram_that_ends_other_servers(attacked: AttackedBox, honest: FarPc, port: int, killer: bytes) -> None:
+def test_a_datagram_that_crashes_other_servers(attacked: AttackedBox, honest: FarPc, port: int, killer: bytes) -> None:
     with ExitStack() as stack:
         asking = senders(attacked, stack)
         for sender in asking:
@@ -59,7 +59,7 @@ def test_a_datagram_that_ends_other_servers(attacked: AttackedBox, honest: FarPc
 
 
 @pytest.mark.parametrize("killer", HTTP, ids=range(len(HTTP)))
-def test_a_request_that_ends_other_servers(attacked: AttackedBox, honest: FarPc, killer: bytes) -> None:
+def test_a_request_that_crashes_other_servers(attacked: AttackedBox, honest: FarPc, killer: bytes) -> None:
     # Reset: the answer to something that is no request.
     with attacked.pc(1).connect() as connection, contextlib.suppress(OSError):
         connection.sendall(killer)
@@ -69,7 +69,7 @@ def test_a_request_that_ends_other_servers(attacked: AttackedBox, honest: FarPc,
     is_served(honest)
 
 
-def test_datagrams_from_where_nothing_can_be_answered(attacked: AttackedBox, honest: FarPc) -> None:
+def test_datagrams_from_addresses_that_cannot_be_answered(attacked: AttackedBox, honest: FarPc) -> None:
     """Port 0; broadcast and null addresses, and the box's own, with which it would answer itself forever."""
     odd = ["255.255.255.255", "224.0.0.1", "127.0.0.1", "0.0.0.0", "10.77.0.255", "10.77.0.0", str(BOX)]
     with Forger(attacked.gateway) as forger:
@@ -145,7 +145,7 @@ def test_acknowledgements_arrive_in_any_order(honest: FarPc) -> None:
     assert client.came < BLOCKS * 2
 
 
-def test_blocks_are_acknowledged_that_were_never_sent(honest: FarPc) -> None:
+def test_acknowledgements_of_blocks_never_sent(honest: FarPc) -> None:
     """They change nothing: an ACK for a block not yet sent is no ACK."""
 
     def ahead(answer: bytes) -> list[bytes]:
@@ -157,7 +157,7 @@ def test_blocks_are_acknowledged_that_were_never_sent(honest: FarPc) -> None:
     assert client.came < BLOCKS * 1.5
 
 
-def test_others_speak_into_a_transfer(attacked: AttackedBox, honest: FarPc) -> None:
+def test_others_send_into_a_transfer(attacked: AttackedBox, honest: FarPc) -> None:
     """ACKs and ERRORs from another port of the same PC, from another PC and from a stranger are ignored."""
     with ExitStack() as stack:
         others = [*senders(attacked, stack), stack.enter_context(honest.udp())]

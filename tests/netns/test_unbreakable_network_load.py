@@ -117,7 +117,7 @@ def is_served(pc: FarPc) -> bool:
     [("200mbit", "20m", 100, 64), ("20mbit", "60k", 8, 8)],
     ids=["full socket", "full interface"],
 )
-def test_there_is_no_room_to_send(attacked: AttackedBox, rate: str, limit: str, pcs: int, windowsize: int) -> None:
+def test_the_send_buffer_is_full(attacked: AttackedBox, rate: str, limit: str, pcs: int, windowsize: int) -> None:
     """The interface is slow. With a long queue the socket fills up; with a short one packets are lost."""
     before = counters(attacked.host)["SndbufErrors"]
     with attacked.unharmed(MEMORY):

@@ -107,7 +107,7 @@ def test_a_registry_that_another_process_has_locked(box: FaultyDiskBox, image: t
     assert box.verb("allow", "add", "52:54:00:88:00:01").returncode == 0
 
 
-def test_a_verb_waits_for_a_moment(box: FaultyDiskBox) -> None:
+def test_a_verb_waits_for_the_lock(box: FaultyDiskBox) -> None:
     with ThreadPoolExecutor() as pool:
         with locked(box.registry):
             verb = pool.submit(box.verb, "allow", "add", "52:54:00:88:00:02", check=False)
@@ -116,7 +116,7 @@ def test_a_verb_waits_for_a_moment(box: FaultyDiskBox) -> None:
 
 
 @pytest.mark.parametrize("log", ["the disk is full", "the reader stands still"])
-def test_a_log_that_nobody_takes(box: FaultyDiskBox, image: tuple[bytes, bytes], log: str) -> None:
+def test_a_log_that_nobody_reads(box: FaultyDiskBox, image: tuple[bytes, bytes], log: str) -> None:
     path = "/dev/full" if log == "the disk is full" else str(box.directory / "pipe")
     assert box.end().startswith("netboot-appliance serve ended with exit code 0;")
     told, number = len(box.notified), 10 if path == "/dev/full" else 20

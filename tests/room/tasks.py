@@ -1,4 +1,4 @@
-"""What the project says of the tasks of one PC of a room."""
+"""What the project says about the tasks of one PC of a room."""
 
 from services.ethernet import MacAddress
 from tests.fakes.boinc_project import Host, Result, read_status
@@ -13,17 +13,17 @@ def the_host(room: Room, mac: MacAddress) -> Host:
 
 
 def results(room: Room, mac: MacAddress) -> list[Result]:
-    """The tasks that the project gave to a PC, oldest first; none while it has not joined."""
+    """The tasks that the project gave to a PC, oldest first; none before it joins."""
     status = read_status(room.project_directory)
     hosts = {host.id for host in status.hosts.values() if host.domain_name == f"boinc-{mac.bare}"}
     return [result for result in status.results.values() if result.hostid in hosts]
 
 
 def reported(room: Room, mac: MacAddress) -> list[Result]:
-    """Those that the PC has reported."""
+    """The tasks that the PC has reported."""
     return [result for result in results(room, mac) if result.state == "reported"]
 
 
 def unfinished(room: Room, mac: MacAddress) -> list[Result]:
-    """Those that the PC has and has not finished."""
+    """The tasks that the PC has not finished."""
     return [result for result in results(room, mac) if result.state == "sent"]

@@ -13,13 +13,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-# A plain log repeats a transfer that is under way this often, in seconds.
+# Seconds between lines about the same transfer in a plain log.
 PLAIN_INTERVAL = 5.0
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """One file on its way; sizes in bytes."""
+    """One file being transferred; sizes in bytes."""
 
     name: str
     service: str
@@ -49,14 +49,14 @@ class Moment:
 
 
 class Display(Protocol):
-    """Whatever shows the moments of a boot, one after the other."""
+    """Shows the moments of a boot, one after another."""
 
     def show(self, moment: Moment) -> None:
         """Show what is new."""
 
 
 class Lines:
-    """Plain lines: each stage, transfer and word of the project once, in the order they became known."""
+    """Plain lines: each stage, transfer and message of the project once, in order."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -85,7 +85,7 @@ class Lines:
 
 
 class Screen:
-    """A live view, drawn again at every moment."""
+    """A live view, redrawn at every moment."""
 
     def __init__(self, live: Live, title: str) -> None:
         self._live = live
@@ -105,11 +105,11 @@ class Screen:
 
 @contextmanager
 def display(console: Console, title: str) -> Iterator[Display]:
-    """The display that suits where the output goes."""
+    """The display that suits the output."""
     if not console.is_terminal:
         yield Lines(console)
         return
-    # transient: the table that follows is what stays on the screen.
+    # transient: only the table that follows stays on the screen.
     with Live(console=console, auto_refresh=False, transient=True) as live:
         yield Screen(live, title)
 

@@ -1,6 +1,6 @@
-"""Servers with real systemd: a container within a second, a guest in QEMU for the story. Needs root.
+"""Servers with real systemd: containers, which start in a second, and a QEMU guest for the story. Needs root.
 
-Logs stay in .room/logs/server. What takes long to make (the root directory, the package) is kept for the next run.
+Logs stay in .room/logs/server. What takes long to make (root directory, package) is kept for the next run.
 """
 
 import fcntl
@@ -29,14 +29,14 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The root directory of a Debian 12 server, without the product. Nobody writes to it."""
+    """The root directory of a Debian 12 server, without the product. Read-only by convention."""
     LOGS.mkdir(parents=True, exist_ok=True)
     return make_root(DIRECTORY)
 
 
 @pytest.fixture(scope="session")
 def deb() -> Path:
-    """The package, as `make deb` made it of the sources as they are."""
+    """The package, built by `make deb` from the current sources."""
     for directory in (LOGS, DIRECTORY):
         directory.mkdir(parents=True, exist_ok=True)
     with (DIRECTORY / "deb-lock").open("a") as lock:
@@ -54,7 +54,7 @@ def deb() -> Path:
 
 @pytest.fixture
 def container(root: Path, deb: Path, request: pytest.FixtureRequest) -> Iterator[Container]:
-    """A new server of this test's own, with the package in PACKAGE, not installed."""
+    """A new server for this test alone, with the package at PACKAGE, not installed."""
     with Container(root, DIRECTORY / "copies", LOGS, f"container-{request.node.name}") as container:
         container.put(deb, PACKAGE)
         yield container
@@ -63,7 +63,7 @@ def container(root: Path, deb: Path, request: pytest.FixtureRequest) -> Iterator
 
 @pytest.fixture(scope="module")
 def installed(root: Path, deb: Path, request: pytest.FixtureRequest) -> Iterator[Container]:
-    """A server that all tests of a file share, with the package installed by apt."""
+    """A server shared by all tests of a file, with the package installed by apt."""
     name = request.node.path.stem
     with Container(root, DIRECTORY / "copies", LOGS, f"container-{name}") as container:
         container.put(deb, PACKAGE)
@@ -74,7 +74,7 @@ def installed(root: Path, deb: Path, request: pytest.FixtureRequest) -> Iterator
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failure shows the ends of the logs of the machines that the test used."""
+    """On failure, show the ends of the logs of the machines that the test used."""
     report = yield
     if report.failed:
         for name, machine in item.funcargs.items():

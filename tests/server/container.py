@@ -1,7 +1,7 @@
-"""A Debian server in a container: real systemd as PID 1, on a throw-away copy of the root directory, within seconds.
+"""A Debian server in a container: real systemd as PID 1, on a throw-away copy of the root directory, up in seconds.
 
-It has the kernel of this machine, so no NFS server; for that and for power cuts there is the guest. It and all its
-mounts end with the process that made it, even by SIGKILL.
+It runs on this machine's kernel, so without an NFS server; the guest is for that and for power cuts. The container and
+its mounts end with the process that made it, even if that is killed.
 """
 
 import os
@@ -22,14 +22,14 @@ from tests.room.processes import MARK, Process, tail, wait_until
 ADDRESS = "10.77.0.1/24"
 MAC = MacAddress.parse("02:77:00:00:00:01")
 BOOT_SECONDS = 240.0
-# As in a login.
+# As in a login shell.
 ENVIRONMENT = (
     *(*UNIGNORED, "-i", "--chdir=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     *("HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"),
 )
 
-# In mount and process namespaces of its own. The unified control groups, as on a real Debian 12, whatever this machine
-# uses; a /run of its own, since systemd-nspawn leaves directories there.
+# In mount and process namespaces of its own, with unified control groups as on a real Debian 12, whatever this machine
+# uses, and with a private /run, since systemd-nspawn leaves directories there.
 _LAUNCH = """set -e
 directory=$1 root=$2 netns=$3 name=$4
 mkdir -p "$directory/upper" "$directory/work" "$directory/merged"
@@ -49,10 +49,10 @@ _REMOVE_GROUPS = """mount -t cgroup2 cgroup2 /sys/fs/cgroup && cd /sys/fs/cgroup
 
 
 class Container:
-    """One server, booted by `with`. On its network it is the host `box`, with the interface lan0 and 10.77.0.1/24.
+    """One server, booted by `with`. On its network it is the host `box`, with 10.77.0.1/24 on lan0.
 
-    `directory` takes the copy of the root (removed at the end), `logs` the console and the journal; both have the
-    container's `name` in theirs.
+    `directory` gets the copy of the root (removed at the end), `logs` the console and the journal; the names of both
+    contain the container's `name`.
     """
 
     def __init__(self, root: Path, directory: Path, logs: Path, name: str = "container") -> None:
@@ -85,33 +85,33 @@ class Container:
     def run(
         self, command: Sequence[str] | str, *, check: bool = True, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command, or a line of shell, as root in there; RoomError when it fails (unless `check` is off)."""
+        """Run a command or a line of shell in it as root; RoomError when it fails (unless `check` is off)."""
         inside = ["sh", "-c", command] if isinstance(command, str) else list(command)
         mark = ["env", f"{MARK}={self.network.room}"]
         enter = ["nsenter", "--target", str(self._init), "--all", "--", *ENVIRONMENT]
         return run([*mark, *enter, *inside], timeout=timeout, check=check)
 
     def put(self, source: Path, target: str) -> None:
-        """Copy a file of this machine to the absolute path `target` in there."""
+        """Copy a file of this machine to the absolute path `target` in the container."""
         shutil.copyfile(source, self.path(target))
 
     def path(self, inside: str) -> Path:
-        """Where an absolute path of the container is on this machine. A symbolic link to an absolute path misleads."""
+        """Where an absolute path of the container is on this machine. Does not work through absolute symbolic links."""
         return Path(f"/proc/{self._init}/root{inside}")
 
     def wait(self, command: Sequence[str] | str, seconds: float, what: str = "") -> None:
-        """Return once a command succeeds in there; RoomError after `seconds`."""
+        """Return once a command succeeds in it; RoomError after `seconds`."""
         line = command if isinstance(command, str) else shlex.join(command)
         wait_until(lambda: self.run(line, check=False).returncode == 0, seconds, what or line, interval=0.2)
 
     def said(self, unit: str) -> str:
-        """What a unit has said so far, all of it: the journal takes a moment to write."""
+        """A unit's complete output so far: waits for the journal to write it."""
         self.run("journalctl --sync")
         return self.run(["journalctl", "--no-pager", f"--unit={unit}"]).stdout
 
     def keep_journal(self) -> Path:
         """Write the journal so far to the logs; returns the file."""
-        # Nothing comes of one that has ended: what was kept then stays.
+        # One that has ended gives nothing: keep what was written earlier.
         if said := self.run("journalctl --no-pager --boot --output=short-monotonic", check=False).stdout:
             self.journal.write_text(said)
         return self.journal
@@ -138,7 +138,7 @@ class Container:
 
         wait_until(has_init, BOOT_SECONDS, f"systemd in the container; see {self.console}")
         self.wait("[ -S /run/dbus/system_bus_socket ]", BOOT_SECONDS)
-        # `degraded` is a booted system as well: what failed is for a test to judge.
+        # `degraded` counts as booted too: tests judge what failed.
         self.run("systemctl is-system-running --wait", check=False, timeout=BOOT_SECONDS)
 
     def _sweep(self) -> None:
@@ -150,7 +150,7 @@ class Container:
 
 def _remove(copy: Path) -> None:
     """Remove the copy of a container that has ended, and its control groups."""
-    # The kernel gives the groups free a moment after the last process in them.
+    # The kernel frees the groups a moment after the last process in them ends.
     script = ["unshare", "--mount", "sh", "-c", _REMOVE_GROUPS, "remove", copy.name]
     wait_until(lambda: run(script, check=False).returncode == 0, 60, "the container's control groups to be empty")
     shutil.rmtree(copy, ignore_errors=True)

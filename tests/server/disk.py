@@ -1,6 +1,6 @@
-"""A bootable disk image for the guest: the root directory, and beside it what a test wants there.
+"""A bootable disk image for the guest: the root directory plus the files of a test.
 
-The files go into an overlay, so that the shared root directory stays as it is. Starts no machine.
+The files go into an overlay, so that the shared root directory does not change. Starts no machine.
 """
 
 import shutil
@@ -19,14 +19,14 @@ LinkLocalAddressing=no
 IPv6AcceptRA=no
 """
 SSHD = "UsePAM no\nUseDNS no\n"
-# A journal on the disk would be written at the speed of an emulated one; the guest is asked for it before it goes.
+# A journal on the emulated disk would be slow; the guest is asked for its journal before it goes off.
 JOURNALD = "[Journal]\nStorage=volatile\nRateLimitBurst=0\n"
 ENABLED = {
     "multi-user.target.wants": "systemd-networkd.service",
     "sockets.target.wants": "systemd-networkd.socket",
     "network-online.target.wants": "systemd-networkd-wait-online.service",
 }
-# Housekeeping that would take the processor away in the minutes of a test.
+# Housekeeping that would use the processor during a test.
 MASKED = (
     *(
         "apt-daily.timer",
@@ -46,7 +46,7 @@ exec mke2fs -q -F -t ext4 -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -d
 
 
 class DiskTree:
-    """What lies on the disk beside the root directory `root`; collected below `directory`."""
+    """Files on the disk in addition to the root directory `root`; collected below `directory`."""
 
     def __init__(self, root: Path, directory: Path) -> None:
         self._root = root.resolve()
@@ -57,13 +57,13 @@ class DiskTree:
             (self._directory / name).mkdir(parents=True)
 
     def write(self, target: str, text: str, mode: int = 0o644) -> None:
-        """A file with this text, of root."""
+        """A file with this text, owned by root."""
         path = self._make_parents(target)
         path.write_text(text)
         path.chmod(mode)
 
     def copy(self, source: Path, target: str) -> None:
-        """A copy of a file or directory of this machine, of root, with the same permissions."""
+        """A copy of a file or directory of this machine, owned by root, with the same permissions."""
         path = self._make_parents(target)
         if source.is_dir():
             shutil.copytree(source, path, symlinks=True)
@@ -98,7 +98,7 @@ class DiskTree:
         missing = [parent for parent in path.parents if not parent.exists() and parent.is_relative_to(self._upper)]
         for parent in reversed(missing):
             original = self._root / parent.relative_to(self._upper)
-            # In an overlay the upper directory's permissions are those that are seen.
+            # In an overlay the upper directory's permissions win.
             parent.mkdir(mode=0o755)
             if original.exists():
                 shutil.copystat(original, parent)

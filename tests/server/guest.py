@@ -1,6 +1,6 @@
 """A Debian server in QEMU: a kernel of its own with its NFS server, a disk that outlives a power cut, real systemd.
 
-Driven by ssh from a host of the room. Emulated, so everything in it takes ten times as long as in the container.
+Driven by ssh from a host of the room. Emulated, so everything takes ten times as long as in the container.
 """
 
 import shlex
@@ -19,7 +19,7 @@ BOOT_SECONDS = 900.0
 
 
 class Guest:
-    """One server on the network's bridge, off at first. Its power goes with the network.
+    """One server on the network's bridge, off at first. It goes off with the network.
 
     `directory` holds its disk and keys, `logs` a serial log for each power-on, and the journal. `administrator` is the
     host of the room from which it is managed.
@@ -62,7 +62,7 @@ class Guest:
         return self._logs / f"server-journal-{self._power_ons}.log"
 
     def install(self, furnish: Callable[[DiskTree], None]) -> None:
-        """Make its disk: a bare server, and what `furnish` puts on it."""
+        """Make its disk: a bare server plus what `furnish` adds."""
         for path in (self._directory, self._logs):
             path.mkdir(parents=True, exist_ok=True)
         for stale in self._directory.glob("key*"):
@@ -85,11 +85,11 @@ class Guest:
         self._machine = self.network.wire.start("the server's QEMU", self._command(), log)
 
     def wait_up(self) -> None:
-        """Return when systemd has come to an end with booting and commands can be run."""
+        """Return when systemd has finished booting and commands can be run."""
         wait_until(
             self._connected, BOOT_SECONDS, f"the server to let us in by ssh; its serial line: {self.serial}", 0.5
         )
-        # `degraded` is a booted system as well: what failed is for a test to judge.
+        # `degraded` counts as booted too: tests judge what failed.
         self.run("systemctl is-system-running --wait", check=False, timeout=BOOT_SECONDS)
 
     def power_cut(self) -> None:
@@ -107,7 +107,7 @@ class Guest:
         """Run a command, or a line of shell, as root on the server; RoomError when it fails (unless `check` is off)."""
         self.require_on()
         line = command if isinstance(command, str) else shlex.join(command)
-        # Never a connection of its own: without the shared one something is wrong, and a new one takes seconds.
+        # Only over the shared connection: without it something is wrong, and a new one takes seconds.
         only_shared = ["-o", "ProxyCommand=false"]
         return self._administrator.run([*self._ssh_command(), *only_shared, "--", line], timeout=timeout, check=check)
 
@@ -117,11 +117,11 @@ class Guest:
         wait_until(lambda: self.run(line, check=False).returncode == 0, seconds, what or line, interval=0.5)
 
     def write(self, target: str, text: str) -> None:
-        """Write a file in place, as an editor would: its owner and permissions stay."""
+        """Write a file in place, as an editor would: owner and permissions stay."""
         self.run(f"printf %s {shlex.quote(text)} >{shlex.quote(target)}")
 
     def follow(self, unit: str) -> Process:
-        """Copy what a unit logs, from its first line of this power-on, to a log here; until the power is cut."""
+        """Copy what a unit logs, since this power-on, to a log here; until the power is cut."""
         log = self._logs / f"{unit}-{self._power_ons}.log"
         log.unlink(missing_ok=True)
         command = [*self._ssh_command(), "--", f"journalctl --follow --no-tail --output=cat --unit={unit}"]
@@ -130,7 +130,7 @@ class Guest:
         return follower
 
     def require_on(self) -> None:
-        """Raise RoomError if it is off, or went off by itself."""
+        """Raise RoomError if it is off."""
         if self._machine is None:
             raise RoomError("the server is off")
         self._machine.require()
@@ -174,7 +174,7 @@ class Guest:
             "ConnectTimeout": "30",
         }
         settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        # No settings of whoever runs the tests.
+        # Not the ssh settings of the user who runs the tests.
         return ["ssh", "-F", "none", *settings, f"root@{self.address}"]
 
     def _command(self) -> list[str]:
@@ -187,6 +187,6 @@ class Guest:
         command += ["-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no"]
         command += ["-device", f"virtio-net-pci,netdev=n0,mac={self.mac},romfile=", "-device", "virtio-rng-pci"]
         command += ["-drive", f"if=none,id=d0,format=raw,file={self._disk}", "-device", "virtio-blk-pci,drive=d0"]
-        # Emulated, the processor's faults and their remedies cost time and protect nobody.
+        # On an emulated processor, mitigations cost time and protect nobody.
         arguments = "root=/dev/vda rw console=ttyS0 mitigations=off"
         return [*command, "-kernel", str(kernel), "-initrd", str(initrd), "-append", arguments]

@@ -1,4 +1,4 @@
-"""The installed program on a server: what a test asks of it, and what it has when it has been in use."""
+"""The installed program on a server: what tests ask it, and what it has after some use."""
 
 import json
 
@@ -25,7 +25,7 @@ def bound(server: Container) -> set[str]:
 
 
 def furnish(server: Container) -> None:
-    """What an administrator and a PC have made since the installation."""
+    """What an administrator and a PC created since the installation."""
     server.run(f"sed -i 's/^# http_port = 80/http_port = 8080/' {CONFIGURATION}")
     server.run(["netboot-appliance", "allow", "add", "52:54:00:aa:bb:cc", "--label", "window"])
     server.run(f"install -D -o 731 -g 731 -m 600 /etc/hostname {WORK}; chown 731:731 $(dirname {WORK})")

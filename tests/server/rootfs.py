@@ -1,7 +1,7 @@
 """A Debian 12 server's root directory, made once by mmdebstrap and kept for the next run.
 
-It has systemd, a kernel and what the .deb depends on, but nothing of the product. Nobody writes to it: containers and
-guests work on copies of their own. The Debian archive is the one this machine's apt uses.
+It has systemd, a kernel and the dependencies of the .deb, but nothing of the product. Nothing writes to it: containers
+and guests work on copies. The Debian archive is the one this machine's apt uses.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ from image.apt import mirrors_of_this_machine
 from tests.room.processes import RoomError, tail
 
 DISTRIBUTION = "bookworm"
-# A server as its administrator would have it, then what the .deb depends on.
+# What an administrator's server has, then the dependencies of the .deb.
 SERVER = (
     *("systemd", "systemd-sysv", "dbus", "udev", "kmod", "linux-image-cloud-amd64", "initramfs-tools", "zstd"),
     *("openssh-server", "iproute2", "procps", "netbase", "ca-certificates", "bash-completion", "man-db", "debconf"),
@@ -24,7 +24,7 @@ DEPENDENCIES = (
     *("python3", "python3-venv", "nfs-kernel-server", "live-build", "debootstrap", "squashfs-tools", "ipxe"),
     "adduser",
 )
-# mandb takes half a minute under emulation, and fsync after each file of a package a quarter of one.
+# Under emulation mandb takes half a minute, and fsync after each file of a package a quarter of one.
 DEBCONF = "man-db man-db/auto-update boolean false\n"
 DPKG = "force-unsafe-io\n"
 
@@ -56,10 +56,10 @@ def _bootstrap(target: Path, packages: Sequence[str], log: Path) -> None:
     command += [f"--essential-hook=printf '%s' '{DEBCONF}' | chroot \"$1\" debconf-set-selections"]
     command += [f"--essential-hook=printf '%s' '{DPKG}' >\"$1/etc/dpkg/dpkg.cfg.d/unsafe-io\""]
     command += ['--customize-hook=echo server >"$1/etc/hostname"']
-    # The clean machine-id of a fresh image: each copy makes its own.
+    # An empty machine-id, as in a fresh image: each copy makes its own.
     command += ['--customize-hook=: >"$1/etc/machine-id"']
     command += [DISTRIBUTION, str(target), *sources]
-    # Its mounts and processes end with us, whatever ends us.
+    # Its mounts and processes end with this process, however that ends.
     alone = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     with log.open("wb") as output:
         done = subprocess.run(

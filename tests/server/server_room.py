@@ -1,4 +1,4 @@
-"""The virtual room with a real server in it: where the room's own box would be stands a guest with the package.
+"""The virtual room with a real server in it: a guest with the package takes the place of the room's own box.
 
 Everything else is the room's: the site's DHCP server, the project, the PCs.
 """
@@ -17,7 +17,7 @@ SERVICE = "netboot-appliance"
 CONFIGURATION_FILE = "/etc/netboot-appliance/config.toml"
 DATA = "/var/lib/netboot-appliance"
 PACKAGE = "/root/netboot-appliance.deb"
-"""Where a test's machine has the package before it is installed."""
+"""Where the package is on a test's machine before it is installed."""
 CONFIGURATION = f"""\
 [nfs]
 networks = ["{NETWORK}"]
@@ -37,8 +37,8 @@ kernel_arguments = ["console=ttyS0,115200"]
 class ServerRoom(Room):
     """The room with its server on, and the package and the live image's releases on the server's disk.
 
-    `images` is a directory of releases as `image build` makes it. The server is on from the beginning, but nobody has
-    waited for it yet.
+    `images` is a directory of releases as `image build` makes it. The server is switched on at the start, but is not
+    waited for.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ServerRoom(Room):
         self.server.require_on()
 
     def follow(self) -> None:
-        """From now on `said` knows what the service has logged since the server was switched on."""
+        """From now on `said` sees what the service has logged since the server was switched on."""
         self._follower = self.server.follow(SERVICE)
 
     def said(self, *words: str) -> bool:
@@ -92,12 +92,12 @@ class ServerRoom(Room):
         return any(all(word in line for word in words) for line in lines)
 
     def service(self, *properties: str) -> dict[str, str]:
-        """Properties of the service, as systemd has them."""
+        """Properties of the service according to systemd."""
         shown = self.server.run(["systemctl", "show", f"--property={','.join(properties)}", SERVICE]).stdout
         return dict(line.split("=", 1) for line in shown.splitlines())
 
     def exports(self) -> list[str]:
-        """What the kernel's NFS server exports, a directory and a client a line, without the options."""
+        """What the kernel's NFS server exports: a directory and a client per line, without the options."""
         lines = self.server.run(["cat", "/var/lib/nfs/etab"]).stdout.splitlines()
         return sorted(line.partition("(")[0].removesuffix("/32") for line in lines)
 

@@ -1,4 +1,4 @@
-"""Completion in real shells, of the checkout's program: each answers within its first Tab."""
+"""Completion of the checkout's program in real shells: each answers at its first Tab."""
 
 import os
 import pty
@@ -46,7 +46,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def said(command: list[str], directory: Path) -> list[str]:
-    """The lines that a shell prints to all cases."""
+    """The lines that a shell prints for all cases."""
     done = subprocess.run(
         [*command, *CASES], cwd=directory, env=environment(directory), capture_output=True, text=True, check=True
     )
@@ -75,7 +75,7 @@ def test_zsh_completes_from_the_first_tab(tmp_path: Path) -> None:
         for typed, expected in CASES.items():
             os.write(terminal, f"netboot-appliance {typed}\t".encode())
             assert f" {expected} " in heard(terminal, f" {expected} ")
-            # Ctrl-U: an empty line for the next one.
+            # Ctrl-U clears the line for the next case.
             os.write(terminal, b"\x15")
             heard(terminal, "", seconds=0.2)
     finally:
@@ -85,7 +85,7 @@ def test_zsh_completes_from_the_first_tab(tmp_path: Path) -> None:
 
 
 def heard(terminal: int, awaited: str, seconds: float = 120) -> str:
-    """What the terminal shows until it shows `awaited`, or for so long."""
+    """What the terminal shows until `awaited` appears, or until the time is up."""
     text, deadline = "", time.monotonic() + seconds
     while (not awaited or awaited not in text) and (left := deadline - time.monotonic()) > 0:
         if select.select([terminal], [], [], left)[0]:

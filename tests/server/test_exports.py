@@ -1,6 +1,6 @@
-"""Exports on a server with real systemd and the real exportfs: who asks, who does it, and whose exports are whose.
+"""Exports on a server with real systemd and the real exportfs: who asks, who does it, and which exports are ours.
 
-The kernel of a container has no NFS server: exportfs keeps its table all the same. That a PC can mount by it is seen in
+The kernel of a container has no NFS server, but exportfs keeps its table anyway. That a PC can mount is tested in
 test_story.py.
 """
 
@@ -30,7 +30,7 @@ exports += [Export(f"{state}/{n:012x}", (a,), True, 731, 731, 1 + n) for n, a in
 print(apply(Backend.KERNEL, render_kernel(exports), roots=(images, state)))
 """
 
-# The server, as far as it asks: each argument is how many PCs it wants; all but the last are overtaken by the next.
+# Requests as the server does: each argument is a number of PCs; all but the last request are overtaken by the next.
 ASK = """
 import asyncio, sys, time
 from ipaddress import IPv4Address
@@ -57,11 +57,11 @@ asyncio.run(main())
 
 @pytest.fixture
 def server(installed: Container) -> Iterator[Container]:
-    """With an exportfs that has nothing to export, and without our server, in whose place a test asks."""
+    """With nothing exported, and with our server stopped: the test makes the requests."""
     installed.run("systemctl stop netboot-appliance; exportfs -ua; rm -f /etc/exports.d/*; : >/etc/exports")
-    # There is nobody to resolve names: whoever tries waits for seconds.
+    # Nothing resolves names: a lookup would take seconds.
     installed.run("echo nameserver 10.77.0.99 >/etc/resolv.conf; mkdir -p /srv/box/images /srv/other")
-    # This kernel has no nfsd; the program asks modprobe whether it could.
+    # This kernel has no nfsd; the program asks modprobe whether it could be loaded.
     installed.run("ln -sf /bin/true /usr/local/sbin/modprobe; install -d -m 711 /srv/box/state")
     yield installed
     installed.run(f"rm -f /usr/local/sbin/modprobe; systemctl reset-failed {UNIT}.service", check=False)
@@ -87,9 +87,9 @@ def ours(*pcs: int) -> set[str]:
     return roots | {f"10.77.1.{number}/32:/srv/box/state/{number:012x}" for number in pcs}
 
 
-def test_exportfs_exports_what_we_want_and_keeps_what_others_do(server: Container) -> None:
+def test_exportfs_exports_what_we_want_and_keeps_the_exports_of_others(server: Container) -> None:
     server.run("echo '/srv/other 10.77.0.0/24(ro,sync,no_subtree_check)' >/etc/exports; exportfs -ra")
-    # By hand, also of our own directories: not to be found in any file.
+    # Exported by hand, also from our own directories: in no file.
     server.run("exportfs -i -o rw,sync,no_subtree_check 10.99.0.0/24:/srv/other 10.99.0.0/24:/srv/box/images")
     others = exported(server)
     assert len(others) == 3
@@ -108,13 +108,13 @@ def test_exportfs_exports_what_we_want_and_keeps_what_others_do(server: Containe
     assert {key: options for key, options in exported(server).items() if key in others} == others
 
 
-def test_an_nfs_server_that_starts_finds_the_same(server: Container) -> None:
+def test_an_nfs_server_restores_our_exports_when_it_starts(server: Container) -> None:
     # None has run yet.
     server.run(f"rm -f {ETAB}")
     apply(server, 1, 2)
     mine = exported(server)
     assert set(mine) == ours(1, 2)
-    # What nfs-server.service does when it stops and when it starts.
+    # What nfs-server.service does on stop and on start.
     server.run("exportfs -au; exportfs -r")
     assert exported(server) == mine
     server.run("exportfs -au")
@@ -122,8 +122,8 @@ def test_an_nfs_server_that_starts_finds_the_same(server: Container) -> None:
     assert exported(server) == mine
 
 
-def test_a_room_is_taken_back_without_the_dns(server: Container) -> None:
-    """For an address without its /32, exportfs would ask for each of the others, and nobody answers here."""
+def test_a_rooms_exports_are_withdrawn_without_dns(server: Container) -> None:
+    """Without /32, exportfs would look up every other address, and no resolver answers here."""
     pcs = range(1, 201)
     apply(server, *pcs)
     apply(server, *pcs[:100])
@@ -144,20 +144,20 @@ def ask(server: Container, *counts: int) -> str:
     return server.run(command).stdout.strip()
 
 
-def test_what_the_server_asks_for_is_done_by_root_behind_the_path_unit(server: Container) -> None:
+def test_root_does_what_the_server_requests_through_the_path_unit(server: Container) -> None:
     assert ask(server, 3) == "kernel 4"
     table = exported(server)
     assert table["10.77.0.3/32:/var/lib/netboot-appliance/state/000000000003"].startswith("rw,")
     assert len(table) == 6
     state = f"{DATA}/state"
     assert server.run(f"stat -c '%u %a' {state} {state}/000000000003").stdout.split("\n")[:2] == ["0 711", "731 700"]
-    # Requests that overtake each other, 50 ms apart: the last one counts, whatever systemd missed.
+    # Requests 50 ms apart overtake each other: the last one counts, whatever systemd missed.
     assert ask(server, *range(30, 0, -1)) == "kernel 2"
     assert len(exported(server)) == 2
     assert server.run(["systemctl", "is-active", f"{UNIT}.path"]).stdout.strip() == "active"
 
 
-def test_a_request_that_goes_too_far_is_refused_and_in_the_journal(server: Container) -> None:
+def test_an_excessive_request_is_refused_and_logged(server: Container) -> None:
     assert ask(server, 2) == "kernel 3"
     before = exported(server)
     # 10.77.0.255: the broadcast address of lan0's network, which is all that is configured.
@@ -170,7 +170,7 @@ def test_a_request_that_goes_too_far_is_refused_and_in_the_journal(server: Conta
     assert ask(server, 1) == "kernel 2"
 
 
-def test_root_can_do_no_more_there_than_its_job_takes(server: Container) -> None:
+def test_roots_part_has_only_the_privileges_it_needs(server: Container) -> None:
     shown = server.run(
         ["systemctl", "show", "--property=CapabilityBoundingSet,ProtectSystem", f"{UNIT}.service"]
     ).stdout

@@ -12,12 +12,12 @@ from tests.server.container import Container
 UNIT = "netboot-appliance-image"
 SOURCES = "/etc/apt/sources.list"
 BUILD = "netboot-appliance image build"
-# Takes connections, and is then silent.
+# Accepts connections and never answers.
 MUTE = "import socket, time; s = socket.create_server(('127.0.0.1', 8099)); time.sleep(3600)"
-# A terminal's worth of `image build` in /root/seen; what is written to standard input is typed there.
+# Runs `image build` in a terminal, with output in /root/seen; standard input is typed there.
 TERMINAL = f"script --quiet --flush --return --command '{BUILD}' /root/seen"
 CTRL_C = "(until grep -q '3/7 bootstrap' /root/seen; do sleep 0.2; done; printf '\\003'; sleep 3)"
-# A second caller, who has found the build when an administrator stops it.
+# A second caller, who follows the build when an administrator stops it.
 STOPPED = f"""
 {BUILD} 2>/root/followed & caller=$!
 until grep -q '3/7 bootstrap' /root/followed; do sleep 0.2; kill -0 $caller || exit 99; done
@@ -26,7 +26,7 @@ wait $caller; code=$?
 cat /root/followed >&2
 exit $code
 """
-# A terminal that is closed, as sshd does it when the connection is lost.
+# A terminal that is closed, as sshd does when the connection is lost.
 HANG_UP = """
 import os, pty
 pid, terminal = pty.fork()
@@ -70,7 +70,7 @@ def state(server: Container) -> dict[str, str]:
 
 
 def processes(server: Container, pattern: str) -> list[str]:
-    """The command lines that match; without a shell, whose own would match."""
+    """The matching command lines; without a shell, whose own line would match."""
     return server.run(["pgrep", "--list-full", "--full", pattern], check=False).stdout.splitlines()
 
 
@@ -90,7 +90,7 @@ def test_a_build_that_fails_says_so_in_the_terminal_and_in_the_journal(server: C
         assert line.strip() in status
 
 
-def test_a_terminal_sees_the_moving_line(server: Container) -> None:
+def test_a_terminal_shows_the_progress_line(server: Container) -> None:
     point_at(server, "http://mirror.invalid/debian")
     said = call(server, TERMINAL)
     assert said.returncode == 1
@@ -99,7 +99,7 @@ def test_a_terminal_sees_the_moving_line(server: Container) -> None:
         assert words in seen
 
 
-def test_ctrl_c_leaves_and_the_same_command_comes_back_to_the_build(server: Container) -> None:
+def test_ctrl_c_leaves_the_build_running_and_the_same_command_follows_it_again(server: Container) -> None:
     silent_mirror(server)
     left = call(server, f"{CTRL_C} | {TERMINAL}")
     assert left.returncode == 130
@@ -149,7 +149,7 @@ def test_the_timer_is_there_and_off(server: Container) -> None:
     server.run("systemctl disable --now netboot-appliance-rebuild.timer")
 
 
-def test_a_renewal_asks_the_unit_and_fails_with_it(server: Container) -> None:
+def test_a_rebuild_uses_the_unit_and_fails_with_it(server: Container) -> None:
     point_at(server, "http://mirror.invalid/debian")
     assert call(server, "systemctl start netboot-appliance-rebuild").returncode == 1
     said = server.said("netboot-appliance-rebuild")

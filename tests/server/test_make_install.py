@@ -1,4 +1,4 @@
-"""`make install` on a server with systemd: installed, upgraded, failed half-way, uninstalled. Without a network."""
+"""`make install` on a server with systemd, without a network: install, upgrade, failure half-way, uninstall."""
 
 import hashlib
 import shutil
@@ -17,13 +17,13 @@ from tests.server.program import CONFIGURATION, HOME, WORK, active, allowed, bou
 LOCKS = ("requirements.lock", "requirements-build.lock")
 SOURCES = ("appliance", "services", "image", "systemd", "packaging", "Makefile", "README.md", "pyproject.toml", *LOCKS)
 OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/root/wheels"
-# What the target does after it has seen to Debian's packages; a bare server has no make.
+# What the target does after installing Debian packages; a bare server has no make.
 INSTALL = f"{OFFLINE} /root/source/packaging/install"
 
 
 @pytest.fixture(scope="module")
 def wheels() -> Path:
-    """What the locks name, once for all runs."""
+    """The packages that the locks name, downloaded once for all runs."""
     key = hashlib.sha256(b"".join((CHECKOUT / lock).read_bytes() for lock in LOCKS)).hexdigest()[:12]
     directory = DIRECTORY / f"wheels-{key}"
     if not directory.exists():
@@ -63,7 +63,7 @@ def test_a_server_is_installed_upgraded_and_left_without_a_package(container: Co
     )
     furnish(container)
 
-    # Half-way: no packages to be had. Nothing has changed, and the program runs and starts.
+    # Half-way: no packages can be fetched. Nothing has changed, and the program still runs and restarts.
     before, when = process(container), container.run(f"stat -c %Y {HOME}/bin").stdout
     broken = container.run(INSTALL.replace("/root/wheels", "/root/nothing"), check=False, timeout=600)
     assert broken.returncode != 0
@@ -71,7 +71,7 @@ def test_a_server_is_installed_upgraded_and_left_without_a_package(container: Co
     assert container.run(f"stat -c %Y {HOME}/bin").stdout == when
     assert not container.path("/opt/.netboot-appliance.new").exists()
 
-    # Again: an upgrade, of a program from which a module is gone.
+    # Once more: an upgrade from a program that lacks a module.
     container.run(f"touch {HOME}/lib/of_yesterday.py")
     said = container.run(INSTALL, timeout=600).stdout
     assert "netboot-appliance is running" in said

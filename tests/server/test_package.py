@@ -22,7 +22,7 @@ COMP_WORDS=(netboot-appliance imag) COMP_CWORD=1
 ${BASH_REMATCH[1]} netboot-appliance
 echo "${COMPREPLY[@]}"
 """
-# A PC that has its disks from here, as far as the network shows.
+# To the network, it looks like a PC with its root mounted from here.
 MOUNT = """\
 import socket, time
 server = socket.create_server(("127.0.0.1", 2049))
@@ -41,7 +41,7 @@ def unpacked(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def older(unpacked: Path) -> Iterator[Path]:
-    """The package as an older version with another configuration file would have been."""
+    """The package as an older version with a different configuration file."""
     control, configuration = unpacked / "DEBIAN" / "control", unpacked / CONFIGURATION[1:]
     kept = {path: path.read_text() for path in (control, configuration)}
     control.write_text(kept[control].replace("\nVersion: ", "\nVersion: 0~"))
@@ -75,14 +75,14 @@ def test_the_dependencies_fit_the_interpreter(deb: Path) -> None:
 
 
 class TestInstalled:
-    """A server on which the package was installed, and nothing else was done."""
+    """A server with the package freshly installed."""
 
     def test_it_serves_with_no_configuration(self, installed: Container) -> None:
         assert active(installed) == "active"
         assert bound(installed) >= set(SOCKETS)
         assert active(installed, "netboot-appliance-exports.path") == "active"
 
-    def test_what_is_to_be_off_is_off(self, installed: Container) -> None:
+    def test_what_must_be_off_is_off(self, installed: Container) -> None:
         timer = "netboot-appliance-rebuild.timer"
         assert installed.run(["systemctl", "is-enabled", timer], check=False).stdout.strip() == "disabled"
         assert active(installed, timer) == "inactive"
@@ -102,7 +102,7 @@ class TestInstalled:
         done = installed.run(["bash", "--norc", "-c", COMPLETE])
         assert done.stdout.split() == ["image"]
 
-    def test_the_program_is_on_everybody_s_path(self, installed: Container) -> None:
+    def test_the_program_is_on_everybodys_path(self, installed: Container) -> None:
         shown = installed.run("setpriv --reuid=nobody --clear-groups netboot-appliance --version").stdout
         assert shown.startswith("netboot-appliance 0.")
 
@@ -113,7 +113,7 @@ def test_an_upgrade_keeps_what_is_there_and_runs_the_new_program(container: Cont
     furnish(container)
     container.run("systemctl restart netboot-appliance; systemctl enable --now netboot-appliance-rebuild.timer")
     before = process(container)
-    # The way of a machine that upgrades itself: at a prompt the administrator would be asked.
+    # As unattended upgrades do it: interactively, the administrator would be asked.
     container.run(f"{INSTALL} -o Dpkg::Options::=--force-confold", timeout=600)
     assert "0~" not in container.run("dpkg-query -W -f '${Version}' netboot-appliance").stdout
     assert active(container) == "active"
@@ -125,7 +125,7 @@ def test_an_upgrade_keeps_what_is_there_and_runs_the_new_program(container: Cont
     assert active(container, "netboot-appliance-rebuild.timer") == "active"
 
 
-def test_the_registry_of_a_server_that_ran_by_hand_becomes_the_service_s(container: Container, tmp_path: Path) -> None:
+def test_the_registry_of_a_server_that_ran_by_hand_becomes_the_services(container: Container, tmp_path: Path) -> None:
     load(1, tmp_path / "registry.sqlite3")
     container.run(["mkdir", "-p", DATA])
     container.put(tmp_path / "registry.sqlite3", f"{DATA}/registry.sqlite3")
@@ -137,7 +137,7 @@ def test_the_registry_of_a_server_that_ran_by_hand_becomes_the_service_s(contain
     assert set(owners) == {"netboot-appliance"}
 
 
-def test_removing_keeps_everything_that_a_new_installation_goes_on_with(container: Container) -> None:
+def test_removing_keeps_everything_that_a_new_installation_needs(container: Container) -> None:
     container.run(INSTALL, timeout=600)
     furnish(container)
     container.run("mkdir -p /etc/exports.d; echo '/srv -ro 192.0.2.1' >/etc/exports.d/netboot-appliance.exports")
@@ -189,7 +189,7 @@ def test_a_port_that_is_held_fails_the_service_and_not_the_installation(containe
     container.wait("systemctl is-active netboot-appliance", 120, "the service to start by itself")
 
 
-def test_the_package_does_not_go_over_a_make_install(container: Container) -> None:
+def test_the_package_does_not_overwrite_a_make_install(container: Container) -> None:
     container.run("ln -s /opt/netboot-appliance/bin/netboot-appliance /usr/local/bin/netboot-appliance")
     refused = container.run(INSTALL, check=False, timeout=600)
     assert refused.returncode != 0

@@ -1,7 +1,7 @@
-"""A spare server in production, as one story told in order: each test goes on where the one before left the room.
+"""A spare server in production, as one story: each test continues where the previous one left the room.
 
 Debian 12 in QEMU with the kernel's NFS server; the package is installed by apt, the configuration written, two PCs boot
-from it and compute. Meanwhile its service is killed, its configuration broken, and at last its power is cut.
+from it and compute. Meanwhile its service is killed, its configuration is broken, and finally its power is cut.
 """
 
 import re
@@ -109,7 +109,7 @@ def test_a_broken_configuration_is_refused_where_the_administrator_looks(room: S
     assert "acount_key" in shown
     assert room.service("MainPID") == pid
     assert room.service("ActiveState")["ActiveState"] == "active"
-    # It stays broken while the first PC boots under the one of before.
+    # It stays broken while the first PC boots under the previous one.
 
 
 def test_the_kernels_exports_follow_a_pc_that_boots(room: ServerRoom, first: Pc) -> None:
@@ -119,7 +119,7 @@ def test_the_kernels_exports_follow_a_pc_that_boots(room: ServerRoom, first: Pc)
     room.wait_until(lambda: room.exports() == exports, 180, "the first PC's exports, and no others")
 
 
-def test_a_good_configuration_ends_the_complaint(room: ServerRoom) -> None:
+def test_a_good_configuration_clears_the_error(room: ServerRoom) -> None:
     room.server.write(CONFIGURATION_FILE, CONFIGURATION)
     room.server.run(["systemctl", "reload", SERVICE])
     assert "acount_key" not in room.appliance("status").stdout
@@ -130,7 +130,7 @@ def test_a_pc_still_boots_when_the_service_is_killed_meanwhile(room: ServerRoom,
     second.power_on()
     room.wait_until(lambda: room.said("script served", str(SECOND)), BOOT_SECONDS, "the second PC to fetch its script")
     room.server.run(["systemctl", "kill", "--signal=KILL", SERVICE])
-    # systemd calls it active until it has heard of the death.
+    # systemd calls it active until it notices that it died.
     room.wait_until(
         lambda: room.service("NRestarts") != {"NRestarts": before["NRestarts"]}, 180, "systemd to start it again"
     )
@@ -186,7 +186,7 @@ def test_a_power_cut_of_the_server_costs_the_pcs_nothing(room: ServerRoom, first
     )
     for mac in PCS:
         (task,) = (task for task in reported(room, mac) if task.name == under_way[mac])
-        # Not even the PC's client had to begin anew: its files were only slow.
+        # Not even the PC's client had to restart: its files were only slow.
         assert task.output == {"total": JOB_SECONDS, "starts": 1, "resumed_from": 0}
         assert "client_state.xml" in room.server.run(["ls", str(room.state(mac))]).stdout
     assert len(first.serial_logs) == len(second.serial_logs) == 1

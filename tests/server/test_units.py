@@ -1,4 +1,4 @@
-"""The daemon under real systemd: its sandbox, its reload, and how it comes back after whatever ended it."""
+"""The daemon under real systemd: its sandbox, its reload, and how it restarts after any kind of end."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ HOLD = "import socket, time; s = socket.socket(2, 2); s.bind(('10.77.0.1', 69));
 
 @pytest.fixture
 def server(installed: Container) -> Iterator[Container]:
-    """The server, running with its configuration of before each test."""
+    """The server, running with its original configuration before each test."""
     installed.run(f"systemctl reset-failed {UNIT}; systemctl start {UNIT}; cp -a {CONFIGURATION} /root/before.toml")
     yield installed
     installed.run(f"cp -a /root/before.toml {CONFIGURATION}; rm -rf {DROP_IN}; systemctl daemon-reload")
@@ -31,10 +31,10 @@ def shown(server: Container, name: str) -> str:
 
 
 def await_another(server: Container, before: str) -> None:
-    """Wait until systemd has started the server anew."""
+    """Wait until systemd has restarted the server."""
 
     def started() -> bool:
-        # In one question: between two, the old one may still have been active and the new one not yet.
+        # In one query: between two, the old process may still be active and the new one not yet.
         lines = server.run(["systemctl", "show", "--property=ActiveState,MainPID", UNIT]).stdout.splitlines()
         found = dict(line.split("=", 1) for line in lines)
         return found["ActiveState"] == "active" and found["MainPID"] not in ("0", before)
@@ -42,7 +42,7 @@ def await_another(server: Container, before: str) -> None:
     wait_until(started, SECONDS, "systemd to start the server again", 0.2)
 
 
-def test_it_is_shut_in_and_has_its_ports_nevertheless(server: Container, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_sandboxed_and_still_has_its_ports(server: Container, capsys: pytest.CaptureFixture[str]) -> None:
     last = server.run(["systemd-analyze", "--no-pager", "security", f"{UNIT}.service"]).stdout.splitlines()[-1]
     figure = float(last.partition(": ")[2].split()[0])
     with capsys.disabled():
@@ -57,7 +57,7 @@ def test_it_is_shut_in_and_has_its_ports_nevertheless(server: Container, capsys:
     assert bound(server) >= PORTS
 
 
-def test_systemd_has_nothing_to_say_about_the_installed_units(server: Container) -> None:
+def test_systemd_has_no_complaint_about_the_installed_units(server: Container) -> None:
     done = server.run("systemd-analyze verify --man=no /lib/systemd/system/netboot-appliance* 2>&1")
     assert done.stdout == ""
 
@@ -75,7 +75,7 @@ def test_a_rejected_reload_fails_and_is_shown_until_a_good_one(server: Container
     assert "did you mean server?" in told
     status = server.run("netboot-appliance status")
     assert "reload    REJECTED" in status.stdout
-    # By hand it is the same.
+    # The same by hand.
     assert server.run("netboot-appliance reload", check=False).returncode == 1
 
     server.run(f"cp -a /root/before.toml {CONFIGURATION}; systemctl reload {UNIT}")
@@ -87,7 +87,7 @@ def test_a_rejected_reload_fails_and_is_shown_until_a_good_one(server: Container
     assert process(server) == pid
 
 
-def test_after_a_kill_it_comes_back_with_what_it_knew(server: Container) -> None:
+def test_after_a_kill_it_restarts_with_what_it_knew(server: Container) -> None:
     server.run("netboot-appliance allow add 52:54:00:aa:bb:cc --label window")
     before = process(server)
     server.run(f"systemctl kill --signal=KILL {UNIT}")
@@ -101,11 +101,11 @@ def sign_of_life(server: Container) -> float:
     return int(shown(server, "WatchdogTimestampMonotonic")) / 1e6
 
 
-def test_the_watchdog_ends_one_that_stands_still(server: Container) -> None:
+def test_the_watchdog_ends_a_server_that_hangs(server: Container) -> None:
     server.run(f"mkdir -p $(dirname {DROP_IN}); printf '[Service]\\nWatchdogSec={WATCHDOG}\\n' >{DROP_IN}")
     server.run(f"systemctl daemon-reload; systemctl restart {UNIT}")
     before = process(server)
-    # It lives for longer than that as long as its loop turns.
+    # It lives longer than that while its loop runs.
     begun = sign_of_life(server)
     wait_until(lambda: sign_of_life(server) - begun > 2 * WATCHDOG, SECONDS, "signs of life", 0.5)
     assert process(server) == before
@@ -114,7 +114,7 @@ def test_the_watchdog_ends_one_that_stands_still(server: Container) -> None:
     assert "Watchdog timeout" in server.said(UNIT)
 
 
-def test_a_port_that_is_taken_at_the_start_is_tried_again(server: Container) -> None:
+def test_a_port_taken_at_start_is_retried(server: Container) -> None:
     taken = "cannot listen on UDP port 69 on 10.77.0.1: another process holds it"
     server.run(f'systemctl stop {UNIT}; systemd-run --unit=holder /usr/bin/python3 -c "{HOLD}"')
     try:
@@ -122,12 +122,12 @@ def test_a_port_that_is_taken_at_the_start_is_tried_again(server: Container) -> 
         assert server.run(f"systemctl start {UNIT}", check=False).returncode != 0
         assert active(server) == "activating"
 
-        # It cannot see the processes of others: the doctor can.
+        # It cannot see other processes; the doctor can.
         def says() -> bool:
             line = shown(server, "StatusText")
             return taken in line and "sudo netboot-appliance doctor" in line
 
-        # Each new try begins with an empty line.
+        # Each try begins with an empty line.
         wait_until(says, SECONDS, f"systemd to say {taken!r}")
         assert "(process " in server.run("netboot-appliance doctor", check=False).stdout
     finally:
@@ -135,7 +135,7 @@ def test_a_port_that_is_taken_at_the_start_is_tried_again(server: Container) -> 
     await_another(server, "0")
 
 
-def test_what_only_a_person_can_put_right_is_not_tried_again(server: Container) -> None:
+def test_an_error_that_only_a_person_can_fix_is_not_retried(server: Container) -> None:
     server.run(f"echo '[server' >>{CONFIGURATION}")
     assert server.run(f"systemctl restart {UNIT}", check=False).returncode != 0
     assert active(server) == "failed"
@@ -147,7 +147,7 @@ def test_what_only_a_person_can_put_right_is_not_tried_again(server: Container) 
     server.run(f"systemd-tmpfiles --create; systemctl restart {UNIT}")
 
 
-def test_after_a_run_by_hand_as_root_the_service_goes_on(server: Container) -> None:
+def test_the_service_continues_after_a_run_by_hand_as_root(server: Container) -> None:
     server.run(f"systemctl stop {UNIT}; rm -rf {DATA}/registry {DATA}/boot")
     # Before there were units, root made the directories.
     server.run("netboot-appliance serve >/root/serve.log 2>&1 & echo $! >/root/serve.pid")

@@ -28,7 +28,7 @@ def printed(script: str, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The man page as people read it; man itself must find nothing wrong."""
+    """The rendered man page; man must give no warning."""
     need("man")
     source = tmp_path_factory.mktemp("man") / "netboot-appliance.8"
     source.write_text(printed("manpage.py"))
@@ -64,7 +64,7 @@ def test_the_man_page_says_where_things_are(page: str) -> None:
         assert path in page
 
 
-def test_the_package_s_configuration_is_valid_and_says_nothing() -> None:
+def test_the_packaged_configuration_is_valid_and_sets_nothing() -> None:
     text = printed("configuration.py")
     found = config.parse(text, config.DEFAULT_PATH)
     assert found == config.Config(config.DEFAULT_PATH)
@@ -73,12 +73,12 @@ def test_the_package_s_configuration_is_valid_and_says_nothing() -> None:
     assert "Found here" not in text
 
 
-def test_every_setting_of_the_package_s_configuration_is_one_once_it_is_no_comment_any_more() -> None:
+def test_every_setting_of_the_packaged_configuration_is_valid_once_uncommented() -> None:
     text = re.sub(r"^# (?=[a-z_]+ = )", "", printed("configuration.py"), flags=re.MULTILINE)
     assert config.parse(text, config.DEFAULT_PATH).project.url
 
 
-def test_the_kernel_is_told_to_take_the_buffers_that_the_server_asks_for_and_a_container_need_not_have_them() -> None:
+def test_the_sysctl_file_allows_the_servers_buffers_and_tolerates_a_container() -> None:
     text = (ROOT / "systemd/netboot-appliance.sysctl").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert all(line.startswith("-") for line in lines)
@@ -89,12 +89,12 @@ def test_the_kernel_is_told_to_take_the_buffers_that_the_server_asks_for_and_a_c
     assert thresholds[0] > 1024
 
 
-def test_the_changelog_is_of_the_program_s_version() -> None:
+def test_the_changelog_has_the_programs_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert (ROOT / "debian/changelog").read_text().startswith(f"netboot-appliance ({version}) ")
 
 
-def test_two_paths_are_exchanged_in_one_step_or_not_at_all(tmp_path: Path) -> None:
+def test_two_paths_are_swapped_in_one_step_or_not_at_all(tmp_path: Path) -> None:
     exchange = runpy.run_path(str(ROOT / "packaging/exchange.py"))["exchange"]
     for name in ("old", "new"):
         (tmp_path / name).mkdir()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.flatness import GROWTH, Verdict, Vitals, judge, slope
+from bench.flatness import GROWTH, Judgement, Vitals, judge, slope
 
 LOADED = 600.0
 BOOTS = 20_000
@@ -20,35 +20,35 @@ def samples(a_boot: float, *, warm_up: int = 0) -> list[Vitals]:
     return found
 
 
-def verdict(found: list[Vitals], failures: tuple[str, ...] = (), complaints: tuple[str, ...] = ()) -> Verdict:
+def judgement(found: list[Vitals], failures: tuple[str, ...] = (), complaints: tuple[str, ...] = ()) -> Judgement:
     return judge(found, LOADED, failures, complaints, {"boots": BOOTS})
 
 
-def test_memory_that_stays_is_flat() -> None:
-    assert verdict(samples(0.0)).flat
-    assert verdict(samples(GROWTH - 1)).flat
+def test_constant_memory_is_flat() -> None:
+    assert judgement(samples(0.0)).flat
+    assert judgement(samples(GROWTH - 1)).flat
 
 
-def test_memory_that_grows_on_is_not() -> None:
-    judged = verdict(samples(GROWTH + 1))
+def test_memory_that_keeps_growing_is_not_flat() -> None:
+    judged = judgement(samples(GROWTH + 1))
     assert not judged.flat
     assert judged.growth == pytest.approx(GROWTH + 1, rel=0.01)
     assert "BROKEN: memory grows by 201 bytes a boot" in judged.lines[1]
 
 
-def test_what_is_taken_once_is_no_growth() -> None:
-    assert verdict(samples(0.0, warm_up=30_000_000)).flat
+def test_memory_taken_once_is_no_growth() -> None:
+    assert judgement(samples(0.0, warm_up=30_000_000)).flat
 
 
-def test_descriptors_that_stay_open_are_told() -> None:
+def test_descriptors_that_stay_open_are_reported() -> None:
     found = samples(0.0)
-    assert not verdict([*found, replace(found[-1], at=663.0, descriptors=18)]).flat
-    assert verdict([*found, replace(found[-1], at=663.0, descriptors=17)]).flat
+    assert not judgement([*found, replace(found[-1], at=663.0, descriptors=18)]).flat
+    assert judgement([*found, replace(found[-1], at=663.0, descriptors=17)]).flat
 
 
-def test_a_pc_that_did_not_boot_and_an_error_in_the_log_break_it() -> None:
-    assert not verdict(samples(0.0), failures=("round 3: silence",)).flat
-    assert not verdict(samples(0.0), complaints=("a task of the server has ended",)).flat
+def test_a_pc_that_did_not_boot_or_an_error_in_the_log_fails_it() -> None:
+    assert not judgement(samples(0.0), failures=("round 3: silence",)).flat
+    assert not judgement(samples(0.0), complaints=("a task of the server has ended",)).flat
 
 
 def test_the_slope_is_of_all_samples_not_of_two() -> None:

@@ -25,14 +25,14 @@ def result(ours: list[Sample], theirs: list[Sample]) -> Result:
     return Result(contest, {OURS: ours, "peer": theirs})
 
 
-def test_whoever_began_comes_last_the_next_time() -> None:
+def test_the_order_of_contestants_rotates() -> None:
     order: list[str] = []
     contest = Contest("work", [contestant(name, order) for name in "abc"])
     rotate([contest], 4)
     assert "".join(order) == "abcbcacababc"
 
 
-def test_one_contest_after_another_and_each_sample_under_its_name() -> None:
+def test_contests_run_one_after_another_and_samples_are_kept_by_name() -> None:
     order: list[str] = []
     mine, yours = [Sample(n, 1, 1) for n in (1, 2)], [Sample(n, 1, 1) for n in (3, 4)]
     first = Contest("first", [contestant("a", order, mine), contestant("b", order, yours)])
@@ -44,7 +44,7 @@ def test_one_contest_after_another_and_each_sample_under_its_name() -> None:
     assert [line.partition(":")[0] for line in told[:2]] == ["first [1/2] a", "first [1/2] b"]
 
 
-def test_ratios_are_of_runs_side_by_side_and_not_of_medians() -> None:
+def test_ratios_compare_paired_runs_and_not_medians() -> None:
     # The machine was slower for both in the second repetition, and for the peer alone in the third.
     ours = [Sample(10**9, 1, cpu) for cpu in (1, 4, 2)]
     theirs = [Sample(10**9, 1, cpu) for cpu in (2, 8, 10)]
@@ -60,7 +60,7 @@ def test_more_is_better_for_speed() -> None:
     assert found.median(OURS, SPEED) == pytest.approx(0.0003)
 
 
-def test_nothing_served_costs_without_end() -> None:
+def test_cost_is_infinite_when_nothing_was_served() -> None:
     found = result([Sample(10**9, 1, 1)], [Sample(0, 1, 0.1)])
     assert found.ratio("peer", CPU) == math.inf
     assert found.as_json()["ratios"] == {"peer": {"CPU s/GB": None, "MB/s": None}}

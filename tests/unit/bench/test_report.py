@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import report
-from bench.goals import GOALS, Goal, Measured, Verdict, alone, ratio_to_best, worst
+from bench.goals import GOALS, Goal, GoalOutcome, Measured, alone, ratio_to_best, worst
 from bench.measure import CPU, OURS, SPEED, Contest, Contestant, Figure, Result, Sample, extra
 from bench.report import Findings, Table
 from bench.svg import Chart, render
@@ -22,31 +22,31 @@ def made(title: str, costs: Mapping[str, float], figures: tuple[Figure, ...] = (
     return Result(Contest(title, [Contestant(name, lambda: Sample(1, 1, 1)) for name in costs], figures), samples)
 
 
-def verdict(value: float, must: float | None, after: float | None, *, at_most: bool = False) -> Verdict:
+def outcome(value: float, must: float | None, after: float | None, *, at_most: bool = False) -> GoalOutcome:
     goal = Goal("work", "figure", must, after, alone("x"), at_most)
-    return goal.verdict(Measured({}, {"x": value}))
+    return goal.outcome(Measured({}, {"x": value}))
 
 
-def test_verdicts() -> None:
-    assert [verdict(value, 2, 3) for value in (1.9, 2, 2.9, 3)] == [
-        Verdict.MISSED,
-        Verdict.MUST,
-        Verdict.MUST,
-        Verdict.REACHED,
+def test_outcomes() -> None:
+    assert [outcome(value, 2, 3) for value in (1.9, 2, 2.9, 3)] == [
+        GoalOutcome.MISSED,
+        GoalOutcome.MUST,
+        GoalOutcome.MUST,
+        GoalOutcome.REACHED,
     ]
-    assert [verdict(value, 1, 0.6, at_most=True) for value in (1.1, 1, 0.6)] == [
-        Verdict.MISSED,
-        Verdict.MUST,
-        Verdict.REACHED,
+    assert [outcome(value, 1, 0.6, at_most=True) for value in (1.1, 1, 0.6)] == [
+        GoalOutcome.MISSED,
+        GoalOutcome.MUST,
+        GoalOutcome.REACHED,
     ]
-    assert [verdict(value, 0, None, at_most=True) for value in (0, 1)] == [Verdict.REACHED, Verdict.MISSED]
-    assert [verdict(value, None, 5) for value in (4, 5)] == [Verdict.MISSED, Verdict.REACHED]
+    assert [outcome(value, 0, None, at_most=True) for value in (0, 1)] == [GoalOutcome.REACHED, GoalOutcome.MISSED]
+    assert [outcome(value, None, 5) for value in (4, 5)] == [GoalOutcome.MISSED, GoalOutcome.REACHED]
 
 
-def test_what_was_not_measured_is_said_and_not_left_out() -> None:
+def test_an_unmeasured_goal_is_shown_as_such() -> None:
     rows = report.goals(Measured({}, {})).rows
     assert len(rows) == len(GOALS)
-    assert {row[-1] for row in rows} == {Verdict.NOT_MEASURED}
+    assert {row[-1] for row in rows} == {GoalOutcome.NOT_MEASURED}
     assert report.goals(Measured({}, {}), whole=False).rows == []
 
 
@@ -54,8 +54,8 @@ def test_a_goal_finds_its_contest_by_the_beginning_of_its_title() -> None:
     result = made("TFTP windowsize 16, 5 clients, 0.1 % loss, MTU 1500", {OURS: 1, "atftpd": 4}, (SPEED, CPU, P99))
     rows = report.goals(Findings([result]).measured, whole=False).rows
     assert [(row[1], row[4], row[5]) for row in rows if "against" in row[0]] == [
-        ("MB/s", "4.00", Verdict.REACHED),
-        ("CPU", "4.00", Verdict.MISSED),
+        ("MB/s", "4.00", GoalOutcome.REACHED),
+        ("CPU", "4.00", GoalOutcome.MISSED),
     ]
 
 
@@ -83,7 +83,7 @@ def test_contests_with_the_same_figures_share_a_table() -> None:
     assert (second.columns, second.rows) == (["work", "server", "CPU s/GB"], [["three", OURS, "2.00"]])
 
 
-def test_numbers_have_three_digits_that_count() -> None:
+def test_numbers_have_three_significant_digits() -> None:
     numbers = (0, 0.0123, 0.999, 1.234, 45.67, 123.4, 86_900, float("inf"))
     assert [report.number(n) for n in numbers] == ["0", "0.0123", "0.999", "1.23", "45.7", "123", "86,900", "-"]
 
@@ -96,7 +96,7 @@ def test_a_table_for_a_terminal_and_for_a_page() -> None:
     )
 
 
-def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
+def test_only_the_text_between_the_marks_is_replaced(tmp_path: Path) -> None:
     document = tmp_path / "performance.md"
     document.write_text(f"# Before\n{report.BEGIN}\nold\n{report.END}\nAfter\n")
     chart = Chart("Cost", "clients", "CPU s/GB", {OURS: [(1, 2), (10, 3)]})
@@ -125,7 +125,7 @@ def test_a_curve_takes_one_figure_of_each_contest() -> None:
     assert chart.y == "CPU s/GB"
 
 
-def test_a_chart_shows_what_a_logarithm_has() -> None:
+def test_a_chart_shows_positive_values_only() -> None:
     lines: dict[str, list[tuple[float, float]]]
     lines = {OURS: [(1, 0.5), (1000, 50)], "none": [(1, float("inf")), (2, 0)], "a<b": [(10, 5)]}
     root = ElementTree.fromstring(render(Chart("T", "x", "y", lines)))

@@ -21,7 +21,7 @@ def storm(failures: int = 0) -> Storm:
     )
 
 
-def test_the_busiest_is_who_takes_most_of_the_servers_time() -> None:
+def test_the_busiest_service_takes_most_of_the_servers_time() -> None:
     assert findings(storm(), storm()).remarks == [
         "The busiest stage of the boot storm is TFTP: 60% of the server's processor time."
         " A PC waits longest in the stage 'kernel'."
@@ -38,12 +38,12 @@ def test_the_failures_of_both_storms_count() -> None:
     ]
 
 
-def test_a_storm_in_which_nobody_boots_is_still_told() -> None:
+def test_a_storm_in_which_nobody_boots_is_still_reported() -> None:
     dead = Storm(Sample(0, 60.0, 0.0, {"pcs": 1, "failures": 1, "retransmits": 4}), Tally(failures=["x"]), {})
     assert findings(dead, dead).figures == {"storm_failures": 2}
 
 
-def test_a_service_is_given_the_time_of_its_stages() -> None:
+def test_a_service_is_assigned_the_time_of_its_stages() -> None:
     clocks = {stage: (float(i), 10.0 * i) for i, stage in enumerate(STAGES)}
     spent = by_service({**clocks, "": (10.0, 100.0)})
     assert spent == {"DHCP": (3.0, 30.0), "TFTP": (1.0, 10.0), "script": (1.0, 10.0), "HTTP": (5.0, 50.0)}

@@ -54,20 +54,20 @@ def states(project: Project) -> dict[str, str]:
     return {result.name: result.state for result in project.status.results.values()}
 
 
-def test_a_host_that_knows_its_id_keeps_it_and_is_not_told_again(project: Project) -> None:
+def test_a_host_that_knows_its_id_keeps_it_and_is_not_sent_it_again(project: Project) -> None:
     assert assigned(project.schedule(request("a", "192.0.2.21"))) == 1
     assert assigned(project.schedule(request("a", "192.0.2.99", hostid=1, seqno=1))) is None
     assert [host.id for host in project.status.hosts.values()] == [1]
     assert project.status.hosts[1].rpc_count == 2
 
 
-def test_hosts_alike_in_everything_are_merged_and_lose_their_jobs(project: Project) -> None:
+def test_identical_hosts_are_merged_and_lose_their_jobs(project: Project) -> None:
     assert assigned(project.schedule(request(cpid="a"))) == 1
     assert assigned(project.schedule(request(cpid="b"))) == 1
     assert states(project) == {"count_host1_1": "detached", "count_host1_2": "sent"}
 
 
-def test_another_name_or_address_makes_another_host(project: Project) -> None:
+def test_a_different_name_or_address_makes_a_new_host(project: Project) -> None:
     for index, (name, ip) in enumerate((("a", "192.0.2.21"), ("b", "192.0.2.21"), ("a", "192.0.2.22")), 1):
         assert assigned(project.schedule(request(name, ip))) == index
     assert set(states(project).values()) == {"sent"}
@@ -79,13 +79,13 @@ def test_a_lost_state_is_found_again_by_the_cpid_and_its_jobs_are_lost(project: 
     assert states(project)["count_host1_1"] == "detached"
 
 
-def test_a_copied_state_makes_another_host(project: Project) -> None:
+def test_a_copied_state_makes_a_new_host(project: Project) -> None:
     project.schedule(request("a", "192.0.2.21"))
     project.schedule(request("a", "192.0.2.21", hostid=1, seqno=5))
     assert assigned(project.schedule(request("b", "192.0.2.22", hostid=1, seqno=3))) == 2
 
 
-def test_an_id_that_is_not_known_is_replaced(project: Project) -> None:
+def test_an_unknown_id_is_replaced(project: Project) -> None:
     assert assigned(project.schedule(request(hostid=7, seqno=3))) == 1
 
 
@@ -113,7 +113,7 @@ def test_a_job_that_never_arrived_is_sent_again(project: Project) -> None:
     assert jobs(project.schedule(request(hostid=1, seqno=1))) == [first]
 
 
-def test_a_failed_job_is_told_from_a_good_one(project: Project) -> None:
+def test_a_failed_job_is_distinguished_from_a_good_one(project: Project) -> None:
     (first,) = jobs(project.schedule(request()))
     project.schedule(request(hostid=1, seqno=1, reports=(first, COMPUTE_ERROR)))
     assert states(project)[first] == "failed"

@@ -57,7 +57,7 @@ def test_all_scripts_pass_shellcheck() -> None:
     assert checked.stdout + checked.stderr == ""
 
 
-def test_the_image_pins_the_owner_of_the_state() -> None:
+def test_the_image_fixes_the_owner_of_the_state() -> None:
     assert BOINC_UID == BOINC_GID
     assert f"boinc={BOINC_UID}\n" in HOOK.read_text()
 
@@ -231,7 +231,7 @@ def test_an_http_root_is_loaded_into_memory(pc: Path, box: Box) -> None:
     assert "boinc-525400aabbcc: the live system is in memory" in (pc / "dev/ttyS0").read_text()
 
 
-def test_a_pc_with_too_little_memory_asks_for_nothing_and_says_so(pc: Path, box: Box) -> None:
+def test_a_pc_with_too_little_memory_fetches_nothing_and_says_so(pc: Path, box: Box) -> None:
     box.files = b"live"
     assert fetch_root(pc, box, 333).returncode != 0
     ((path, report),) = box.asked

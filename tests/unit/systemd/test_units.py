@@ -1,4 +1,4 @@
-"""The units: systemd takes them without a word, the daemon is shut in, and its user and directories are as agreed."""
+"""The units: systemd accepts them, the daemon is sandboxed, and its user and directories are right."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ SYSTEMD = Path(__file__).parents[3] / "systemd"
 UNITS = sorted(path for path in SYSTEMD.iterdir() if path.suffix in (".service", ".path", ".timer"))
 DAEMON = SYSTEMD / "netboot-appliance.service"
 MOST_EXPOSED = 2.0
-"""The figure of `systemd-analyze security` that the daemon may have; 10 is a service without any sandbox."""
+"""The highest allowed figure of `systemd-analyze security` for the daemon; 10 is a service without any sandbox."""
 
 OWNED = {
     "etc/netboot-appliance": (0o755, "root"),
@@ -27,7 +27,7 @@ OWNED = {
 
 
 def run(*command: str | Path) -> str:
-    """Run a tool, which has to succeed; all it says."""
+    """Run a tool, which must succeed; returns all its output."""
     need("systemd-analyze")
     environment = {**os.environ, "SYSTEMD_PAGER": "", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
@@ -37,8 +37,8 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-def test_systemd_takes_all_units_without_a_word(tmp_path: Path) -> None:
-    # What they start is not installed here.
+def test_systemd_verify_has_no_complaint_about_any_unit(tmp_path: Path) -> None:
+    # The programs they start are not installed here.
     for unit in UNITS:
         text = unit.read_text()
         for program in ("netboot-appliance", "python3"):
@@ -48,7 +48,7 @@ def test_systemd_takes_all_units_without_a_word(tmp_path: Path) -> None:
     assert run("systemd-analyze", "verify", "--man=no", *sorted(tmp_path.iterdir())) == ""
 
 
-def test_the_daemon_is_shut_in(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_daemon_is_sandboxed(capsys: pytest.CaptureFixture[str]) -> None:
     last = run("systemd-analyze", "security", "--offline=true", DAEMON).splitlines()[-1]
     assert "Overall exposure level" in last
     figure = float(last.split(":")[1].split()[0])
@@ -57,7 +57,7 @@ def test_the_daemon_is_shut_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 < figure <= MOST_EXPOSED
 
 
-def test_the_daemon_has_the_one_capability_that_its_ports_take() -> None:
+def test_the_daemon_has_only_the_capability_to_bind_its_ports() -> None:
     lines = DAEMON.read_text().splitlines()
     capabilities = [line for line in lines if "Capabilit" in line and not line.startswith("#")]
     assert capabilities == [
@@ -70,11 +70,11 @@ def test_the_daemon_has_the_one_capability_that_its_ports_take() -> None:
     ]
 
 
-def test_user_and_directories_are_made_and_what_root_left_is_handed_over(tmp_path: Path) -> None:
+def test_user_and_directories_are_created_and_files_left_by_root_change_owner(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     for name in ("passwd", "group"):
         (tmp_path / "etc" / name).write_text("root:x:0:0:root:/root:/bin/sh\n" if name == "passwd" else "root:x:0:\n")
-    # A box that ran by hand before there was a unit.
+    # A box that was run by hand before there was a unit.
     registry = tmp_path / "var/lib/netboot-appliance/registry"
     registry.mkdir(parents=True)
     (registry / "registry.sqlite3").touch(mode=0o600)
