@@ -119,7 +119,7 @@ def test_a_second_box_on_the_same_host_is_named(box: Box, tmp_path: Path) -> Non
     code, message, hint = fail(other)
     assert code == 1
     assert message == f"cannot listen on UDP port 67 on 0.0.0.0: netboot-appliance (process {box.pid}) holds it"
-    assert "running already" in hint
+    assert "already running" in hint
     assert box.running
 
 
