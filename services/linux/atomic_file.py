@@ -5,6 +5,7 @@ leaves that file behind, and the target as it was. appliance.registry.file_owner
 """
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -47,9 +48,12 @@ def write(target: Path, content: bytes, *, mode: int = 0o644, durable: bool = Tr
 
 
 def sync_directory(directory: Path) -> None:
-    """Wait until the names in a directory are on the disk; raises OSError."""
+    """Wait until the names in a directory are on the disk; raises OSError. Network file systems may lack a way."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
