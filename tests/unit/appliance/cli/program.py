@@ -74,3 +74,14 @@ def _become(
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def assert_refused(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    """Run a verb with bad input: one error with these words and exit code 2, nothing printed, nobody allowed."""
+    done = run(*arguments)
+    assert done.returncode == 2, done
+    assert done.stderr.startswith("error: ")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert run("allow", "export").stdout == ""

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.errors import UserError
 from tests.unit.appliance.cli.box_with_releases import PC, BoxWithReleases
-from tests.unit.appliance.cli.program import Run
+from tests.unit.appliance.cli.program import Run, assert_refused
 
 
 def test_allow_add_list_check_remove(run: Run) -> None:
@@ -51,13 +51,7 @@ def test_removing_what_a_range_allows_names_the_range(run: Run) -> None:
     ],
 )
 def test_bad_input_is_one_message_with_a_hint_and_exit_code_2(run: Run, arguments: tuple[str, ...], words: str) -> None:
-    done = run(*arguments)
-    assert done.returncode == 2, done
-    assert done.stderr.startswith("error: ")
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    assert run("allow", "export").stdout == ""
+    assert_refused(run, arguments, words)
 
 
 def test_import_takes_all_or_nothing(run: Run, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from appliance.boot import next_boot
 from appliance.registry.database import Client, Registry
 from services.ethernet import MacAddress
 from tests.unit.appliance.cli.box_with_releases import PC, BoxWithReleases
-from tests.unit.appliance.cli.program import Run
+from tests.unit.appliance.cli.program import Run, assert_refused
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,7 @@ from tests.unit.appliance.cli.program import Run
     ],
 )
 def test_bad_input_is_one_message_with_a_hint_and_exit_code_2(run: Run, arguments: tuple[str, ...], words: str) -> None:
-    done = run(*arguments)
-    assert done.returncode == 2, done
-    assert done.stderr.startswith("error: ")
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    assert run("allow", "export").stdout == ""
+    assert_refused(run, arguments, words)
 
 
 def test_clients_show_has_the_next_boot(box: BoxWithReleases) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.appliance.cli.program import Run
+from tests.unit.appliance.cli.program import Run, assert_refused
 
 
 @pytest.mark.parametrize(
@@ -12,10 +12,4 @@ from tests.unit.appliance.cli.program import Run
     ],
 )
 def test_bad_input_is_one_message_with_a_hint_and_exit_code_2(run: Run, arguments: tuple[str, ...], words: str) -> None:
-    done = run(*arguments)
-    assert done.returncode == 2, done
-    assert done.stderr.startswith("error: ")
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    assert run("allow", "export").stdout == ""
+    assert_refused(run, arguments, words)
