@@ -78,7 +78,7 @@ class Box:
         return self.config, self.allowlist, self.release
 
     def commit(self) -> None:
-        """Write down the boots that DISCOVERs opened, before these are answered."""
+        """Save the boots that DISCOVERs opened, before these are answered."""
         self._journal.commit()
 
     def plan(self, address: IPv4Address, request: BootRequest) -> BootPlan | Ignore:

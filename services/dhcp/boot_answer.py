@@ -1,4 +1,4 @@
-"""What becomes of a datagram on port 67 or 4011: the boot answer or the refusal, and the events to report. PURE.
+"""Decides what a datagram on port 67 or 4011 gets: the boot answer or the refusal, and the events to report. PURE.
 
 It takes three steps, because the box has to be asked in between what the client boots:
 
@@ -8,8 +8,8 @@ It takes three steps, because the box has to be asked in between what the client
 
 Each returns its result, or Ignore with the reason, and the events that belong to it. The events have to be reported
 before the next step is taken: what the box decides may depend on them. Ordinary DHCP traffic, which is not for this
-server, is ignored without an event. Not here: the PXE rules (proxy.py), leases (leasing.py), sockets, duplicates and
-timing (server.py).
+server, is ignored without an event. The PXE rules are in proxy.py, leases in leasing.py; sockets, duplicates
+and timing in server.py.
 """
 
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) 
 def answer(
     message: Message, request: BootRequest, plan: BootPlan | Ignore, address: IPv4Address, arrival: Arrival
 ) -> Step[Reply]:
-    """Answer a boot request with what `plan` says. The event of a reply is to be reported once the reply has left."""
+    """Answer a boot request with what `plan` says. Report the event once the reply has been sent."""
     if isinstance(plan, Ignore):
         return plan, _refusal(plan, message, arrival)
     reply = proxy.answer(message, request, plan, address, arrival)

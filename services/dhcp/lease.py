@@ -40,7 +40,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class LeaseGrant:
-    """ACK this lease, once it is written down. `new`: the client did not have it before."""
+    """ACK this lease, once it is saved. `new`: the client did not have it before."""
 
     lease: Lease
     subnet: Subnet

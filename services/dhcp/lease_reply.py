@@ -1,6 +1,6 @@
 """A DHCP server's answers as packets: RFC 2131 table 3, RFC 2132. PURE.
 
-What boots comes from proxy.py: its offer is merged in, so that a client needs only this one answer to boot.
+The boot options come from proxy.py: its offer is merged in, so that a client needs only this one answer to boot.
 """
 
 from dataclasses import dataclass
@@ -46,8 +46,8 @@ class BootFields:
     def of(cls, offer: Reply, *, ipxe: bool) -> "BootFields":
         """Take the fields from a proxy's offer, to iPXE or to firmware.
 
-        For firmware, option 60 `PXEClient` is left out where there is no option 43: EDK2 takes a lease with option 60
-        alone for a "DhcpBinl" offer, and asks port 4011 for what it was told already (PxeBcHandleDhcp4Offer). For iPXE
+        For firmware, option 60 `PXEClient` is left out where there is no option 43: EDK2 treats a lease with option 60
+        alone as a "DhcpBinl" offer, and asks port 4011 for what it was told already (PxeBcHandleDhcp4Offer). For iPXE
         it stays: iPXE learns from it that there is no proxy's offer to wait for, which would take 3 s.
         """
         options = tuple(option for option in offer.options if option[0] in _BOOT)

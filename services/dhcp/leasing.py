@@ -5,7 +5,8 @@ one PC the firmware, iPXE, klibc's ipconfig and udhcpc each send a different cli
 make share their UUID; and an address that changed halfway would take the root file system away. The identifier is
 stored for people to see, and echoed.
 
-Not here: packets (lease_reply.py), waiting, probing and writing down (lease_server.py), who may have an address at all.
+Packets are in lease_reply.py; waiting, probing and saving in lease_server.py. The caller decides who may have an
+address.
 """
 
 import math
@@ -45,11 +46,11 @@ class _HeldOffer:
 class Leasing:
     """The leases of all subnets, and the answer to each message.
 
-    The caller has to write down what changed: `changes()` returns it.
+    The caller has to save what changed: `changes()` returns it.
     """
 
     def __init__(self, subnets: Iterable[Subnet], own: Collection[IPv4Address], leases: Iterable[Lease] = ()) -> None:
-        """`own` are the server's addresses; `leases` are those that were written down earlier."""
+        """`own` are the server's addresses; `leases` are those that were saved earlier."""
         self.subnets = tuple(subnets)
         self._own = frozenset(own)
         self._leases: dict[IPv4Address, Lease] = {}
@@ -132,8 +133,8 @@ class Leasing:
         """The subnet that the client is in, or that its address belongs to."""
         if message.giaddr != _NOWHERE:
             return self._subnet_of(message.giaddr)
-        # A client behind a relay renews by unicast, past the relay: its address tells the network. But with an address
-        # of another of our own links, the client was moved to this link.
+        # A client behind a relay renews by unicast, past the relay: its address tells the network.
+        # But if the address belongs to another of our own links, the client was moved here.
         remote = self._subnet_of(message.ciaddr)
         if remote is not None and not any(own in remote.network for own in self._own):
             return remote

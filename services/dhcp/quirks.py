@@ -2,8 +2,8 @@
 
 A row says by which messages its firmware is recognised, what regular firmware would have sent instead (proxy.py then
 treats it as such), and what its answer needs in addition. Each row has its source, and a test in tests/transcripts/
-test_boot_quirks.py. Not here: firmware whose messages do not show that it needs option 43 or a late answer. The
-box learns that, as a reply profile (plan.py).
+test_boot_quirks.py. Firmware whose messages do not show that it needs option 43 or a late answer is not here:
+the box learns that, as a reply profile (plan.py).
 """
 
 import re

@@ -1,8 +1,9 @@
 """The connections of one HTTP server: accepts, reads and writes them, in turn and within their deadlines.
 
 What happens on one connection is decided in services/http/conversation.py. A client that opens many connections keeps
-nobody else out: an address may have only so many (services/http/limits.py), and when all are taken, the one that has
-waited longest for a request is closed. Why not asyncio's transports: docs/adr/0008-http-data-plane.md.
+nobody else out: each address may have a limited number (services/http/limits.py), and when all are taken, the
+connection that has waited longest for a request is closed. Why not asyncio's transports:
+docs/adr/0008-http-data-plane.md.
 """
 
 import asyncio
@@ -167,7 +168,7 @@ class Connections:
             elif state is LINGERING and self._receive(connection):
                 self._loop.call_soon(self._go_on, connection)
         except Exception:
-            log.exception("http: a fault of the program; only this connection of %s ends", connection.address)
+            log.exception("http: internal error; the connection of %s is closed", connection.address)
             self.abort(connection)
 
     def _accept(self, listener: socket.socket) -> None:

@@ -1,9 +1,9 @@
 """One file on its way to one client: what is sent next, what is held back, what has arrived.
 
 If the file is changed while it is being sent, its last bytes are never sent, so a client never gets a whole answer that
-mixes two contents. For that the last bytes are sent as a copy, read before the file is checked for changes. Bytes sent
-before by sendfile are not copies, and must be acknowledged before that check: until then the last bytes are held back
-(docs/adr/0008-http-data-plane.md).
+mixes two contents. To ensure this, the last bytes are sent as a copy that is read before the file is checked. Bytes
+sent before by sendfile are not copies, and must be acknowledged before that check: until then the last bytes are held
+back (docs/adr/0008-http-data-plane.md).
 """
 
 import os

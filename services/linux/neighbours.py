@@ -84,8 +84,8 @@ class Neighbours:
     def watch(self, changed: Callable[[IPv4Address, MacAddress], None]) -> Callable[[], None]:
         """Call `changed(address, mac)` in the running event loop when the kernel learns or changes a neighbour's MAC.
 
-        Returns the function that stops it. When the kernel's buffer is full, news are lost: take this only as a hint to
-        ask `mac_of`.
+        Returns the function that stops it. When the kernel's buffer is full, changes are lost, so treat this only as
+        a hint to ask `mac_of`.
         """
         kernel = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE

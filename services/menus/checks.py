@@ -14,7 +14,8 @@ def checked(script: str, pattern: re.Pattern[str], text: str) -> str:
 
 
 def require_fit(command_line: str) -> None:
-    """Raise ValueError if the kernel would cut this command line off. Give it whole, as the loader completes it."""
+    """Raise ValueError if the kernel would cut this command line off. Pass the complete line, with what the loader adds
+    to it."""
     if len(command_line) > LONGEST_COMMAND_LINE:
         raise ValueError(
             f"the kernel command line has {len(command_line)} characters; the limit is {LONGEST_COMMAND_LINE}"

@@ -1,8 +1,8 @@
-"""A PXE client on one interface of this host: plays firmware and the iPXE after it, and writes down what it hears.
+"""A PXE client on one interface of this host: plays firmware and the iPXE after it, and records what it hears.
 
 It takes no lease, so everything after DHCP comes from this host's own address and MAC address. The DHCP messages are in
-dhcp_exchange.py, the files in file_fetch.py. Blocks; meant for a command line. Needs CAP_NET_RAW. For the box, a probe
-is a power-on of that PC.
+dhcp_exchange.py, the files in file_fetch.py. Blocks; meant for a command line. Needs CAP_NET_RAW. The box treats a
+probe as a power-on of that PC.
 """
 
 from ipaddress import IPv4Address
@@ -18,7 +18,7 @@ from services.probe.message import Note, Packet, Refused
 
 
 class Probe:
-    """One run for the PC `mac`. Without `own_answer`, port 4011 of this host is taken to answer nothing."""
+    """One run for the PC `mac`. Without `own_answer`, port 4011 of this host is assumed to answer nothing."""
 
     def __init__(
         self,

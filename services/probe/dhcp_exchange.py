@@ -1,6 +1,6 @@
 """The DHCP of a network boot, as firmware does it: DISCOVER, the offers, and the question to port 4011 (PXE 2.1).
 
-It takes no lease: it sends no REQUEST to a DHCP server. What to make of the offers is firmware.py's decision. Blocks;
+It takes no lease: it sends no REQUEST to a DHCP server. firmware.py decides what to make of the offers. Blocks;
 needs CAP_NET_RAW.
 """
 
@@ -35,7 +35,7 @@ OwnAnswer = Callable[[bool, int], str]
 
 
 class DhcpExchange:
-    """The DHCP messages of the PC `mac` by one interface, written down in `conversation`; `uefi`: it is no BIOS."""
+    """The DHCP messages of the PC `mac` by one interface, recorded in `conversation`; `uefi`: it is not a BIOS."""
 
     def __init__(
         self, interface: Interface, mac: MacAddress, conversation: Conversation, own_answer: OwnAnswer, *, uefi: bool
@@ -99,7 +99,7 @@ class DhcpExchange:
     ) -> tuple[IPv4Address, str]:
         """Ask port 4011 of `server` for the boot file."""
         if _is_ours(server):
-            # The kernel takes a packet to one of its own addresses over `lo`; the server hears its interface only.
+            # The kernel sends a packet to one of its own addresses over `lo`; the server hears its interface only.
             words = f"port 4011 of {server} is on this host itself: its answer can only be seen from another host"
             self._note(Note(words, boot_server_unasked=True))
             if choice.boot and choice.boot.boot_file:

@@ -49,7 +49,7 @@ Expected = Callable[[str], str]
 
 
 class FileFetch:
-    """Fetches files for the PC `mac` by one interface, and writes down in `conversation` how that went."""
+    """Fetches files for the PC `mac` by one interface, and records in `conversation` how that went."""
 
     def __init__(self, interface: Interface, mac: MacAddress, conversation: Conversation, expected: Expected) -> None:
         self._interface = interface
@@ -60,8 +60,10 @@ class FileFetch:
         self._is_the_pc = interface.mac == mac
 
     def by_tftp(self, server: IPv4Address, name: str) -> bool:
-        """Load a file after asking for its size, as most firmware does; returns whether to go on, which is also so
-        when the file was rightly refused."""
+        """Load a file after asking for its size, as most firmware does.
+
+        Returns whether to go on: also if the server rightly refused.
+        """
         if not self._ask_size(server, name):
             return self._refused(server, name)
         self._conversation.said(TftpRequest(name, {"blksize": str(BLOCK)}), server, _TFTP)

@@ -4,10 +4,10 @@ A chunk is a stretch of a file as DATA packets of one block size, one after anot
 is one slice. Chunks are laid out when they are first wanted; the most recently used ones are kept, up to a number of
 bytes. Sessions have no descriptor of their own: one is open for each file that is being sent.
 
-A client gets the file as it was when it asked, or none. If a file is written to, what was already laid out of it is
-still its old content; the rest is lost (FileChanged). A file that is replaced by renaming keeps its content, because
-the descriptor does. Writes are detected by size and modification time; one that goes unnoticed is a file written in
-place twice within one tick of the file system's clock (4 ms), with a client beginning to read in between.
+A client gets the file as it was when it asked, or none. If a file is written to, the parts already laid out keep the
+old content; reading any other part raises FileChanged. A file that is replaced by renaming keeps its content, because
+the descriptor does. Writes are detected by size and modification time. One case goes unnoticed: a file written in place
+twice within one clock tick of the file system (4 ms), with a client starting to read in between.
 """
 
 import os

@@ -32,7 +32,7 @@ from services.tftp.sessions import Sessions
 _MOST_SINGLE = 64  # datagrams received one by one before the event loop may do something else
 _MOST_ROUNDS = 64  # batches before it may
 _LONGEST_TURN = 0.002  # seconds before it may
-_SMALL_BATCH = 8  # datagrams; after fewer than that, hardly any has arrived since
+_SMALL_BATCH = 8  # datagrams; after a smaller batch, hardly anything has arrived meanwhile
 Ports = Literal["shared", "session"]
 
 log = logging.getLogger(__name__)

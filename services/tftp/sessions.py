@@ -1,7 +1,7 @@
 """All transfers under way: carries out the steps of each transfer, that is, sends packets and emits events.
 
-Knows no requests (responder.py) and no event loop: it is told what arrived, when time has passed, and when the socket
-has room again.
+It knows nothing of requests (responder.py) or the event loop: it is told what arrived, when time has passed, and when
+the socket has room again.
 """
 
 import errno
@@ -96,9 +96,9 @@ class Sessions:
                 session.sender.send(peer, [encode_error(ErrorCode.UNDEFINED, "the file can no longer be read")])
                 self.fail(session, str(error))
         except Exception:
-            log.exception("tftp: a bug in this program; it ends only the transfer with %s", address_of(peer)[0])
+            log.exception("tftp: internal error; only the transfer with %s ends", address_of(peer)[0])
             if session := self.by_peer.get(peer):
-                self.fail(session, "a bug in the server; its log has the details")
+                self.fail(session, "internal error; the server's log has the details")
 
     def act(self, session: Session, step: Step) -> None:
         """Carry out a step of its transfer."""

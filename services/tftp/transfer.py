@@ -4,8 +4,8 @@ It is told what arrived and when, and says which blocks to send next, by number;
 packets and owns the socket. Block numbers start at 1 and have no limit here; only on the wire do they roll over past
 65535 to 0.
 
-The mode plays no part: netascii is served as bytes. Boot files are binary, a translation would spoil them, and
-firmware that says netascii expects its file untouched.
+The mode is ignored: netascii is served as bytes. Boot files are binary, a translation would spoil them, and firmware
+that says netascii expects its file untouched.
 """
 
 from collections.abc import Mapping
@@ -272,7 +272,7 @@ class BlockTransfer:
 
     def _send_window(self, now: float) -> SendBlocks:
         first, last = self.outstanding
-        # Only a last block that is sent for the first time gives an honest round trip.
+        # Only a last block that is sent for the first time gives a true round trip.
         self._timed = (last, now) if last > self._sent and self._is_timed(last) else None
         self._sent = max(self._sent, last)
         self.deadline = now + self.wait

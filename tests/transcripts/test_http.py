@@ -182,7 +182,7 @@ class TestStranger:
 
 class TestReport:
     def test_a_boot_reports_and_then_its_secrets_are_spent(self) -> None:
-        spent = refused("403 Forbidden", "its live system is already up: the secrets are only for its start")
+        spent = refused("403 Forbidden", "its live system is already up, and the secrets are served only before that")
         assert (
             Wire()
             >> get(SCRIPT)

@@ -67,7 +67,7 @@ class Wire:
         assert str(self.decision.lease.address) == address
 
     def restart(self) -> None:
-        """Start again with the leases that were written down."""
+        """Start again with the leases that were saved."""
         self.leasing = Leasing(self.leasing.subnets, [BOX], self.leasing.leases())
 
 

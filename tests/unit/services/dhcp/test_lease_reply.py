@@ -152,7 +152,7 @@ def test_bios_boots_from_the_one_offer() -> None:
 
 
 def test_uefi_boots_from_the_one_offer_and_is_not_sent_to_port_4011() -> None:
-    """EDK2 takes a lease with option 60 alone for a BINL offer, and asks again."""
+    """EDK2 treats a lease with option 60 alone as a BINL offer, and asks again."""
     got, _ = answer(message(DISCOVER, MAC, firmware(7)), OFFER, boot_of(7))
     assert (got.siaddr, got.file, got.options[67]) == (
         "10.77.0.1",

@@ -42,7 +42,7 @@ class RecordedServer:
         )
 
     def commit(self) -> None:
-        """Write down the boots that were opened."""
+        """Save the boots that were opened."""
         if self.disk_full:
             raise OSError("no space left on device")
         self.log.append("commit")

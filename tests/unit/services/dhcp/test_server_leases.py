@@ -95,7 +95,7 @@ async def test_a_pc_that_boots_has_its_lease_and_its_boot_file_in_one(request_of
         ("OFFER", "10.77.0.100", "loader", "10.77.0.1"),
         ("ACK", "10.77.0.100", "loader", "10.77.0.1"),
     ]
-    assert box.committed[0] == 1, "its boot was written down before its offer left"
+    assert box.committed[0] == 1, "its boot was saved before its offer left"
     mac = MacAddress.from_bytes(ALLOWED)
     assert box.reported(Offered) == [Offered(mac, "loader", 67)]
     assert box.reported(AddressSeen) == [AddressSeen(mac, FIRST)]
