@@ -75,7 +75,7 @@ class TransferProgressed:
 @dataclass(frozen=True, slots=True)
 class TransferServed:
     """The client has all of `path`: it acknowledged every byte or, by HTTP, all but the last 64 kB and then nothing for
-    1 s (services/http/stall.py)."""
+    1 s (services/http/slow_client.py)."""
 
     mac: MacAddress
     service: str

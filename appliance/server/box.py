@@ -27,7 +27,7 @@ from services.boinc.files import archive
 from services.boinc.files import render as render_boinc_files
 from services.decision import Ignore, Reason
 from services.dhcp.plan import BootPlan
-from services.dhcp.proxy import BootRequest
+from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Reported, ScriptServed, TransferProgressed
 from services.linux.interfaces import Interface

@@ -1,12 +1,12 @@
 """A DHCP server's answers as packets: RFC 2131 table 3, RFC 2132. PURE.
 
-The boot options come from proxy.py: its offer is merged in, so that a client needs only this one answer to boot.
+The boot options come from pxe_rules.py: its offer is merged in, so that a client needs only this one answer to boot.
 """
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from services.dhcp.lease import Information, LeaseGrant, Offer, Refusal
+from services.dhcp.lease import Information, LeaseGrant, LeaseOffer, Nak
 from services.dhcp.message import (
     BROADCAST_FLAG,
     CLIENT_PORT,
@@ -21,10 +21,10 @@ from services.dhcp.message import (
 from services.dhcp.pool import Subnet
 
 _TYPES = {
-    Offer: MessageType.OFFER,
+    LeaseOffer: MessageType.OFFER,
     LeaseGrant: MessageType.ACK,
     Information: MessageType.ACK,
-    Refusal: MessageType.NAK,
+    Nak: MessageType.NAK,
 }
 # The options of a proxy's offer that are about booting; the others come with the lease.
 _BOOT = (Option.VENDOR_CLASS, Option.CLIENT_UUID, Option.VENDOR_OPTIONS, Option.TFTP_SERVER, Option.BOOT_FILE)
@@ -61,7 +61,7 @@ NO_BOOT = BootFields()
 
 def reply(
     message: Message,
-    decision: Offer | LeaseGrant | Information | Refusal,
+    decision: LeaseOffer | LeaseGrant | Information | Nak,
     server: IPv4Address,
     boot: BootFields = NO_BOOT,
 ) -> Reply:
@@ -71,12 +71,12 @@ def reply(
     it, and unicast to an address that the client does not have yet needs CAP_NET_RAW.
     """
     kind = _TYPES[type(decision)]
-    denied = isinstance(decision, Refusal)
+    denied = isinstance(decision, Nak)
     boot = NO_BOOT if denied else boot
     lease_options: list[tuple[int, bytes]] = [(Option.MESSAGE_TYPE, bytes([kind])), (Option.SERVER_ID, server.packed)]
     yiaddr = NOWHERE
     match decision:
-        case Offer():
+        case LeaseOffer():
             yiaddr = decision.address
             lease_options += _times(decision.subnet) + _network(decision.subnet)
         case LeaseGrant():

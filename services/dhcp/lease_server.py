@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from services.decision import Ignore, Reason
-from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, Noted, Offer, Refusal, State
+from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, LeaseOffer, Nak, Recorded, State
 from services.dhcp.lease_reply import NO_BOOT, BootFields, reply
 from services.dhcp.leasing import Leasing
 from services.dhcp.message import NOWHERE, Message, Reply
@@ -114,16 +114,16 @@ class LeaseServer:
         mac = question.message.mac
         decision = self._leasing.decide(question.message, question.server, self._clock())
         match decision:
-            case Offer(probe=True):
+            case LeaseOffer(probe=True):
                 self._probe(question, decision, tries)
-            case Offer() | Information():
+            case LeaseOffer() | Information():
                 self._send(question, decision)
             case LeaseGrant():
                 self._granted.append((question, decision))
-            case Refusal():
+            case Nak():
                 log.debug("lease refused", extra={"mac": str(mac), "why": decision.why})
                 self._send(question, decision)
-            case Noted():
+            case Recorded():
                 if decision.lease.state is State.BLOCKED:
                     declined = {"mac": str(mac), "address": str(decision.lease.address)}
                     log.warning("address declined: another machine uses it", extra=declined)
@@ -134,7 +134,7 @@ class LeaseServer:
         self._commit_soon()
         return decision
 
-    def _probe(self, question: Question, offer: Offer, tries: int) -> None:
+    def _probe(self, question: Question, offer: LeaseOffer, tries: int) -> None:
         """Make the kernel look for the address, and continue when it has had time to find somebody."""
         mac = question.message.mac
         is_probed = mac in self._probing
@@ -149,7 +149,7 @@ class LeaseServer:
             # ARP does not reach behind a relay; there the client itself probes, and declines (RFC 2131 section 4.4.1).
             self._probed(mac, offer, tries)
 
-    def _probed(self, mac: MacAddress, offer: Offer, tries: int) -> None:
+    def _probed(self, mac: MacAddress, offer: LeaseOffer, tries: int) -> None:
         question = self._probing.pop(mac, None)
         if question is None:
             return
@@ -201,5 +201,5 @@ class LeaseServer:
             except Exception:
                 log.exception("dhcp answer failed", extra={"mac": str(lease.mac), "address": str(lease.address)})
 
-    def _send(self, question: Question, decision: Offer | LeaseGrant | Information | Refusal) -> None:
+    def _send(self, question: Question, decision: LeaseOffer | LeaseGrant | Information | Nak) -> None:
         question.send(reply(question.message, decision, question.server, question.boot))

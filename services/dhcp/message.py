@@ -1,6 +1,6 @@
 """DHCP messages as values: what the rules read of a request, and what they answer.
 
-Plain data. packet.py translates it from and to bytes; the rules are in proxy.py and leasing.py.
+Plain data. packet.py translates it from and to bytes; the rules are in pxe_rules.py and leasing.py.
 """
 
 from dataclasses import dataclass

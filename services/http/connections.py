@@ -1,8 +1,8 @@
 """The connections of one HTTP server: accepts, reads and writes them, in turn and within their deadlines.
 
 What happens on one connection is decided in services/http/conversation.py. A client that opens many connections keeps
-nobody else out: each address may have a limited number (services/http/limits.py), and when all are taken, the
-connection that has waited longest for a request is closed. Why not asyncio's transports:
+nobody else out: each address may have a limited number (services/http/connection_limits.py), and when all are taken,
+the connection that has waited longest for a request is closed. Why not asyncio's transports:
 docs/adr/0008-http-data-plane.md.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection
 from ipaddress import IPv4Address
 
 from services.decision import Ignore
+from services.http.connection_limits import ConnectionLimits
 from services.http.conversation import (
     ANSWERING,
     ASK_FOR_BODY,
@@ -30,7 +31,6 @@ from services.http.conversation import (
     Conversation,
     Serve,
 )
-from services.http.limits import ConnectionLimits
 from services.http.messages import CONTINUE, Request, Response
 
 REQUEST_WITHIN = 10.0

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from enum import Enum, auto
 
-from services.http import stall
+from services.http import slow_client
 from services.http.tcp_info import acknowledged
 from services.linux.open_beneath import OpenFile
 
@@ -35,7 +35,7 @@ class ClientStalled(ConnectionError):  # noqa: N818 - one of the ways in which a
     """The client takes nothing, or too little."""
 
     def __init__(self) -> None:
-        super().__init__(f"the client took nothing, or too little, for {stall.STALLED_AFTER:.0f} s")
+        super().__init__(f"the client took nothing, or too little, for {slow_client.STALLED_AFTER:.0f} s")
 
 
 class Phase(Enum):
@@ -80,11 +80,11 @@ class FileTransfer:
         self._head = head
         self._file = file
         self._offset, self._stop = body.start, body.stop
-        self._held = body.stop - stall.TAIL
+        self._held = body.stop - slow_client.TAIL
         self._awaited = self.size if self.phase is Phase.COPIES else self._held - body.start
         self._before = before + len(head)
         self._piece = _FIRST_PIECE
-        self._stall_clock: stall.StallClock | None = None
+        self._stall_clock: slow_client.StallClock | None = None
         self._began = self._last_told = 0.0
         self._pause = _FIRST_LOOK
 
@@ -96,7 +96,7 @@ class FileTransfer:
     def begin(self, now: float) -> None:
         """Start the client's clock."""
         self._began = self._last_told = now
-        self._stall_clock = stall.StallClock(self.size, now)
+        self._stall_clock = slow_client.StallClock(self.size, now)
         self.due = now + TELL_EVERY
 
     def advance(self, buffer: memoryview) -> bool:

@@ -1,6 +1,6 @@
 """Files being sent, laid out once for all clients as DATA packets that are ready to go out.
 
-A chunk is a stretch of a file as DATA packets of one block size, one after another with their headers, so that a window
+A chunk is a part of a file as DATA packets of one block size, one after another with their headers, so that a window
 is one slice. Chunks are laid out when they are first wanted; the most recently used ones are kept, up to a number of
 bytes. Sessions have no descriptor of their own: one is open for each file that is being sent.
 
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from services.linux.open_beneath import OpenFile
 from services.linux.udp_batches import Messages
 from services.tftp.packet import encode_ack, lay_out_headers
-from services.tftp.transfer import stretch
+from services.tftp.transfer import blocks_per_chunk
 
 MOST_BYTES = 128 << 20  # two or three initial ramdisks of different images
 
@@ -98,7 +98,7 @@ class Chunk:
 
     def __init__(self, content: Content, block: int, index: int) -> None:
         """Raises FileChanged and OSError."""
-        blocks = stretch(block)
+        blocks = blocks_per_chunk(block)
         self.content = content
         self.key = (block, index)
         self.first = index * blocks + 1
@@ -127,13 +127,13 @@ class Chunk:
         """The window of `window` blocks from `first` on, prepared; None where the regular path must be taken.
 
         That is at the end of the chunk, where the next chunk may have to be laid out and the transfer measures a round
-        trip (transfer.py, `stretch`), and at the end of the file, whose last block is short.
+        trip (transfer.py, `blocks_per_chunk`), and at the end of the file, whose last block is short.
         """
         place = first - self.first
         phase = place % window
         if (window, phase) not in self._prepared:
             count = (self._whole - phase) // window
-            if count <= 0 or self._count_prepared + count > _MOST_PREPARED * stretch(self.key[0]):
+            if count <= 0 or self._count_prepared + count > _MOST_PREPARED * blocks_per_chunk(self.key[0]):
                 return None
             self._prepared[window, phase] = self._prepare_all(window, phase, count)
             self._count_prepared += count
@@ -211,7 +211,7 @@ class ContentCache:
 
     def laid_out(self, content: Content, block: int, first: int) -> Chunk | None:
         """The chunk with block `first`, if it is laid out."""
-        return content.chunks.get((block, (first - 1) // stretch(block)))
+        return content.chunks.get((block, (first - 1) // blocks_per_chunk(block)))
 
     def prepare(self, chunk: Chunk, window: int, first: int) -> PreparedWindow | None:
         """As Chunk.prepare."""
@@ -222,7 +222,7 @@ class ContentCache:
 
     def chunk(self, content: Content, block: int, first: int) -> Chunk:
         """The chunk with block `first`, laid out now if it is not yet; raises FileChanged and OSError."""
-        key = block, (first - 1) // stretch(block)
+        key = block, (first - 1) // blocks_per_chunk(block)
         if chunk := content.chunks.get(key):
             if chunk.valid_until is None or time.time_ns() < chunk.valid_until:
                 self._chunks.move_to_end(chunk)

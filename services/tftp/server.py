@@ -22,7 +22,7 @@ from services.linux.busy_poll import BusyPoll
 from services.linux.sockets import BindError
 from services.linux.udp_batches import WindowSender, peer_of
 from services.tftp.content_cache import ContentCache
-from services.tftp.deadlines import TICK
+from services.tftp.due_sessions import TICK
 from services.tftp.files import Files
 from services.tftp.ports import LONGEST_DATAGRAM, SharedPort, largest_block, open_own_port
 from services.tftp.responder import Responder

@@ -13,7 +13,7 @@ from services.events import Event, TransferFailed, TransferProgressed, TransferS
 from services.linux.udp_batches import UNCUT, Batches, address_of
 from services.tftp import fast_path
 from services.tftp.content_cache import Chunk, ContentCache, FileChanged
-from services.tftp.deadlines import Deadlines
+from services.tftp.due_sessions import DueSessions
 from services.tftp.packet import ErrorCode, encode_error, encode_options
 from services.tftp.session import Session
 from services.tftp.transfer import Done, Failed, Probed, SendBlocks, SendOptions, Step, Wait
@@ -49,7 +49,7 @@ class Sessions:
         self.batches: Batches | None = None  # of the shared socket, while it is open and this machine has them
         self._cache = cache
         self._clock = clock
-        self._deadlines = Deadlines()
+        self._due_sessions = DueSessions()
         self._outgoing: list[tuple[Session, Chunk, bytes]] = []  # windows to send together; the chunk keeps them alive
         self._emit = emit
         self._ended = ended
@@ -126,7 +126,7 @@ class Sessions:
                 self.fail(session, why)
                 return
         session.enter_fast_path(self._cache)
-        self._deadlines.put(session, transfer.deadline)
+        self._due_sessions.put(session, transfer.deadline)
 
     def fail(self, session: Session, why: str) -> None:
         """End a session before its last byte."""
@@ -141,7 +141,7 @@ class Sessions:
         del self.by_peer[session.peer]
         self._unacknowledged.pop(session, None)
         self.blocked.pop(session.peer, None)
-        self._deadlines.remove(session)
+        self._due_sessions.remove(session)
         client = client_of(session.peer)
         self.count_by_client[client] -= 1
         if not self.count_by_client[client]:
@@ -210,7 +210,7 @@ class Sessions:
     def tick(self) -> None:
         """Retransmit and report where due."""
         now = self._clock()
-        for session in self._deadlines.due(now):
+        for session in self._due_sessions.due(now):
             self.guard(session.peer, self._check, session, now)
         self.flush()
 
@@ -219,7 +219,7 @@ class Sessions:
             self._report(session, now)
         deadline = session.deadline
         if now < deadline:
-            self._deadlines.put(session, deadline)
+            self._due_sessions.put(session, deadline)
             return
         session.leave_fast_path()
         self.act(session, session.transfer.expire(now))

@@ -1,6 +1,6 @@
 """HTTP, as a PC that boots uses it, and as everybody else does.
 
-How long a client may take for a file is tested in tests/unit/services/http/test_stall.py, what happens on real
+How long a client may take for a file is tested in tests/unit/services/http/test_slow_client.py, what happens on real
 connections in test_connections.py and test_transfers.py beside it.
 """
 

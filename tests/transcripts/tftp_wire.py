@@ -21,7 +21,7 @@ from services.events import Event, Ignored, TransferFailed, TransferProgressed, 
 from services.linux.udp_batches import Buffer, WindowSender, address_of, peer_of
 from services.menus.menu import Dialect
 from services.tftp.content_cache import ContentCache
-from services.tftp.deadlines import TICK
+from services.tftp.due_sessions import TICK
 from services.tftp.files import Files
 from services.tftp.responder import Responder
 from services.tftp.sessions import Sessions

@@ -16,7 +16,7 @@ from services.decision import Ignore, Reason
 from services.dhcp import boot_answer, packet
 from services.dhcp.message import Arrival, Reply
 from services.dhcp.plan import BootPlan, Profile
-from services.dhcp.proxy import BootRequest
+from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacRange
 from services.events import AddressSeen, Event, Ignored, LeaseChosen
 from tests.captures import Datagram

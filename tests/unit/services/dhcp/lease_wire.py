@@ -5,7 +5,7 @@ from typing import Self
 
 from services.decision import Ignore
 from services.dhcp import packet
-from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, Noted, Offer, Refusal
+from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, LeaseOffer, Nak, Recorded
 from services.dhcp.leasing import Leasing
 from services.dhcp.pool import AddressRange, Subnet
 from services.ethernet import MacAddress
@@ -46,7 +46,7 @@ class Wire:
         received = packet.decode(datagram)
         assert not isinstance(received, Ignore)
         self.decision = self.leasing.decide(received, BOX, self.now)
-        if isinstance(self.decision, Offer):
+        if isinstance(self.decision, LeaseOffer):
             self.leasing.found_free(received.mac, self.decision.address)
         return self
 
@@ -74,15 +74,15 @@ class Wire:
 def words(decision: Decision) -> str:
     """A decision as a line."""
     match decision:
-        case Offer(address, _, probe):
+        case LeaseOffer(address, _, probe):
             return f"OFFER {address}{' after a probe' if probe else ''}"
         case LeaseGrant(lease, _, new):
             return f"ACK {lease.address}{'' if new else ', renewed'}"
-        case Refusal():
+        case Nak():
             return "NAK"
         case Information():
             return "ACK without a lease"
-        case Noted(lease):
+        case Recorded(lease):
             return f"{lease.state} {lease.address}"
         case Ignore(reason):
             return f"silence: {reason.name}"

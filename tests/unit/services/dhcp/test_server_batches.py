@@ -10,7 +10,7 @@ import pytest
 from services.dhcp.duplicates import MOST_STRANGERS, WITHIN
 from services.dhcp.message import Peer
 from services.dhcp.plan import BootPlan
-from services.dhcp.server import ProxyDhcp
+from services.dhcp.server import DhcpServer
 from services.events import Discovered, Event, Ignored, Offered
 from tests.fakes.dhcp_client import DISCOVER, NOWHERE, REQUEST, Answer, firmware, message
 
@@ -30,7 +30,7 @@ class RecordedServer:
         self.basis: tuple[object, ...] = (object(), object())
         self.allowed = {int.from_bytes(each, "big") for each in (PC, OTHER)}
         self.log: list[Any] = []
-        self.server = ProxyDhcp(
+        self.server = DhcpServer(
             "lan0",
             BOX,
             allowed=lambda value: value in self.allowed,

@@ -12,7 +12,7 @@ from services.dhcp.leasing import Leasing
 from services.dhcp.message import Peer
 from services.dhcp.plan import BootPlan
 from services.dhcp.pool import Subnet
-from services.dhcp.server import ProxyDhcp
+from services.dhcp.server import DhcpServer
 from services.dhcp.udp_port import UdpPort
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, Offered
@@ -42,7 +42,7 @@ class LeasingBox:
             emit=self.events.append,
             clock=lambda: 1000.0,
         )
-        self.server = ProxyDhcp(
+        self.server = DhcpServer(
             "lan0",
             BOX,
             allowed=lambda value: value == allowed.value,

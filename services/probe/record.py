@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from services.probe.message import Content, Packet
 
 
-class Conversation:
+class ProbeRecord:
     """`packets` in their order, each with the seconds since this object was made."""
 
     def __init__(self) -> None:

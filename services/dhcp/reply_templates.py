@@ -23,7 +23,7 @@ _OPTIONS = 240
 Kind = tuple[object, ...]
 
 
-class Templates:
+class ReplyTemplates:
     """The kinds of replies encoded so far. `encode` does what `packet.encode` does."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from services.tftp.session import Session
 TICK = 1 / 128  # seconds; less than half of the shortest retransmission, and exact as a float
 
 
-class Deadlines:
+class DueSessions:
     """Sessions by the tick at which they are due. Each is at one tick: `Session.due_tick`, -1 for none."""
 
     def __init__(self) -> None:

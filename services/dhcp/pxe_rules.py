@@ -2,7 +2,7 @@
 
 Says what boot a message asks for, and builds the answer to it: PXE or UEFI HTTP boot, as option 60 says. Never leases
 an address. Who may boot, which file and with which reply profile is the caller's decision. Architectures outside
-MACHINES (firmware.py) are not answered; what particular firmware needs is in quirks.py.
+MACHINES (machines.py) are not answered; what particular firmware needs is in quirks.py.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from services.decision import Ignore, Reason
 from services.dhcp import quirks
-from services.dhcp.firmware import MACHINES, Machine
+from services.dhcp.machines import MACHINES, Machine
 from services.dhcp.message import (
     BOOT_SERVER_PORT,
     BROADCAST_FLAG,
