@@ -75,10 +75,6 @@ class Leasing:
         self._changed.clear()
         return changed
 
-    def leases(self) -> list[Lease]:
-        """Every known lease, ended ones included."""
-        return list(self._leases.values())
-
     def decide(self, message: Message, server: IPv4Address, now: float) -> Decision:
         """Decide on the answer to a message that reached port 67 of our address `server`.
 

@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 from services.http import slow_client
 from services.http.tcp_info import acknowledged
-from services.linux.open_beneath import OpenFile
+from services.linux.open_beneath import FileChanged, OpenFile
 
 TELL_EVERY = 1.0  # seconds
 
@@ -25,10 +25,6 @@ _FIRST_PIECE, LARGEST_PIECE = 1 << 18, 1 << 20  # bytes copied at once; the next
 # Seconds between two looks at what has been acknowledged, at least and at most. The least is doubled each time: a
 # thousand clients may be at the end of their files at once.
 _FIRST_LOOK, _LAST_LOOK = 0.001, 0.25
-
-
-class FileAltered(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
-    """The file was changed since it was opened: its last bytes would not belong to its first."""
 
 
 class ClientStalled(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
@@ -103,7 +99,7 @@ class FileTransfer:
         """Give the kernel as much as it takes; return whether it may take more at once. Copies are made in `buffer`,
         which has LARGEST_PIECE bytes.
 
-        Raises OSError when the client is gone, FileAltered when the file has shrunk or, before the last copy, changed.
+        Raises OSError when the client is gone, FileChanged when the file has shrunk or, before the last copy, changed.
         """
         try:
             if self._head:
@@ -120,7 +116,7 @@ class FileTransfer:
         asked = min(_SLICE, self._held - self._offset)
         taken = os.sendfile(self.number, self._file.fd, self._offset, asked)
         if not taken:
-            raise FileAltered("the file shrank while it was being sent")
+            raise FileChanged("the file shrank while it was being sent")
         self._offset += taken
         if self._offset < self._held:
             return taken == asked
@@ -131,9 +127,9 @@ class FileTransfer:
         piece = buffer[: min(self._piece, self._stop - self._offset)]
         read = os.preadv(self._file.fd, [piece], self._offset)
         if not read:
-            raise FileAltered("the file shrank while it was being sent")
+            raise FileChanged("the file shrank while it was being sent")
         if self._offset + read >= self._stop:
-            _check_unaltered(self._file)
+            _check_unchanged(self._file)
         taken = os.write(self.number, piece[:read])
         self._offset += taken
         self._piece = min(2 * taken, LARGEST_PIECE)
@@ -177,10 +173,10 @@ class FileTransfer:
         return min(max(acked - self._before, 0), self.size)
 
 
-def _check_unaltered(file: OpenFile) -> None:
-    """Raise FileAltered if an open file was written to or cut since it was opened."""
+def _check_unchanged(file: OpenFile) -> None:
+    """Raise FileChanged if an open file was written to or cut since it was opened."""
     status = os.fstat(file.fd)
     if status.st_size < file.size:
-        raise FileAltered("the file shrank while it was being sent")
+        raise FileChanged("the file shrank while it was being sent")
     if status.st_size != file.size or status.st_mtime_ns != file.modified_ns:
-        raise FileAltered("the file was changed while it was being sent")
+        raise FileChanged("the file was changed while it was being sent")

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from services.linux.open_beneath import OpenFile
+from services.linux.open_beneath import FileChanged, OpenFile
 from services.linux.udp_batches import Messages
 from services.tftp.packet import encode_ack, lay_out_headers
 from services.tftp.transfer import blocks_per_chunk
@@ -35,10 +35,6 @@ chunk has no ACK (None)."""
 
 NOTHING_PREPARED: PreparedWindow = (None, b"", None, 0)
 """No ACK is answered with a prepared window."""
-
-
-class FileChanged(Exception):  # noqa: N818 - an event of the file system, said in its words
-    """The file was written to, or became shorter, after its size was promised to the client."""
 
 
 class ChunkReader(Protocol):
@@ -63,7 +59,7 @@ class Content:
     chunks: "dict[tuple[int, int], Chunk]" = field(default_factory=dict)
 
     def read(self, into: list[memoryview], offset: int) -> None:
-        """Fill the buffers from `offset` on; raises FileChanged and OSError."""
+        """Fill the buffers from `offset` on; raises OSError, FileChanged among them."""
         wanted = sum(map(len, into))
         if self.data is not None:
             for view in into:
@@ -97,7 +93,7 @@ class Chunk:
     )
 
     def __init__(self, content: Content, block: int, index: int) -> None:
-        """Raises FileChanged and OSError."""
+        """Raises OSError, FileChanged among them."""
         blocks = blocks_per_chunk(block)
         self.content = content
         self.key = (block, index)
@@ -201,7 +197,7 @@ class ContentCache:
         self._forget(content)
 
     def packets(self, content: Content, block: int, first: int, last: int) -> list[memoryview]:
-        """The DATA packets of these blocks, in pieces; raises FileChanged and OSError."""
+        """The DATA packets of these blocks, in pieces; raises OSError, FileChanged among them."""
         pieces = []
         while first <= last:
             chunk = self.chunk(content, block, first)
@@ -221,7 +217,7 @@ class ContentCache:
         return prepared
 
     def chunk(self, content: Content, block: int, first: int) -> Chunk:
-        """The chunk with block `first`, laid out now if it is not yet; raises FileChanged and OSError."""
+        """The chunk with block `first`, laid out now if it is not yet; raises OSError, FileChanged among them."""
         key = block, (first - 1) // blocks_per_chunk(block)
         if chunk := content.chunks.get(key):
             if chunk.valid_until is None or time.time_ns() < chunk.valid_until:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from services.events import Event, TransferFailed, TransferProgressed, TransferServed
 from services.linux.udp_batches import UNCUT, Batches, address_of
 from services.tftp import fast_path
-from services.tftp.content_cache import Chunk, ContentCache, FileChanged
+from services.tftp.content_cache import Chunk, ContentCache
 from services.tftp.due_sessions import DueSessions
 from services.tftp.packet import ErrorCode, encode_error, encode_options
 from services.tftp.session import Session
@@ -90,7 +90,7 @@ class Sessions:
         """Run `act`; whatever it raises ends only the transfer with `peer`."""
         try:
             act(*arguments)
-        except (OSError, FileChanged) as error:
+        except OSError as error:
             if session := self.by_peer.get(peer):
                 self.flush()
                 session.sender.send(peer, [encode_error(ErrorCode.UNDEFINED, "the file can no longer be read")])

@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 
 from services.decision import Ignore
 from services.dhcp import packet, pxe_rules
-from services.dhcp.lease import Information, LeaseGrant, LeaseOffer, Nak, State
+from services.dhcp.lease import Information, Lease, LeaseGrant, LeaseOffer, Nak, State
 from services.dhcp.lease_reply import reply as lease_reply
 from services.dhcp.leasing import Leasing
 from services.dhcp.message import Arrival, Peer, Reply
@@ -77,6 +77,7 @@ class Target:
 
     def __enter__(self) -> Self:
         self._leasing = Leasing(SUBNETS, [BOX])
+        self._saved: dict[IPv4Address, Lease] = {}
         self._now = 1000.0
         self._monotonic = 0.0
         self._may, self._profile = True, Profile.STANDARD
@@ -124,11 +125,10 @@ class Target:
         read = packet.decode(datagram)
         if isinstance(read, Ignore):
             return
-        before = {lease.address: lease for lease in self._leasing.leases()}
         decision = self._leasing.decide(read, BOX, self._now)
         if isinstance(decision, LeaseOffer | LeaseGrant):
             address = decision.address if isinstance(decision, LeaseOffer) else decision.lease.address
-            last = before.get(address)
+            last = self._saved.get(address)
             assert address in _POOL
             assert last is None or last.mac == read.mac or last.state is State.RELEASED or last.expires <= self._now
             self._leasing.found_free(read.mac, address)
@@ -137,8 +137,8 @@ class Target:
             answer = Answer.parse(encoded)
             assert (answer.mac, answer.op) == (datagram[28:34], 2)
             assert len(encoded) <= LONGEST_ANSWER
-        self._leasing.changes()
-        assert len(self._leasing.leases()) <= len(_POOL)
+        self._saved.update((lease.address, lease) for lease in self._leasing.changes())
+        assert len(self._leasing._leases) <= len(_POOL)
         assert len(self._leasing._offers) <= len(_POOL)
         assert len(self._leasing._latest) <= len(_POOL)
 

@@ -41,6 +41,7 @@ class Wire:
         self.leasing = Leasing(subnets or (LAN, REMOTE), [BOX], leases or [])
         self.now = 1000.0
         self.decision: Decision | None = None
+        self._saved = {lease.address: lease for lease in leases or []}
 
     def __rshift__(self, datagram: bytes) -> Self:
         received = packet.decode(datagram)
@@ -66,9 +67,14 @@ class Wire:
         assert isinstance(self.decision, LeaseGrant)
         assert str(self.decision.lease.address) == address
 
+    def saved(self) -> list[Lease]:
+        """Save what changed, as the server does; returns all leases saved so far."""
+        self._saved.update((lease.address, lease) for lease in self.leasing.changes())
+        return list(self._saved.values())
+
     def restart(self) -> None:
         """Start again with the leases that were saved."""
-        self.leasing = Leasing(self.leasing.subnets, [BOX], self.leasing.leases())
+        self.leasing = Leasing(self.leasing.subnets, [BOX], self.saved())
 
 
 def words(decision: Decision) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.decision import Ignore
-from services.linux.open_beneath import OpenFile, open_beneath
-from services.tftp.content_cache import Chunk, Content, ContentCache, FileChanged
+from services.linux.open_beneath import FileChanged, OpenFile, open_beneath
+from services.tftp.content_cache import Chunk, Content, ContentCache
 from services.tftp.transfer import blocks_per_chunk
 
 CONTENT = random.Random(3).randbytes(100_000)
