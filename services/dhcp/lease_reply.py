@@ -17,6 +17,7 @@ from services.dhcp.message import (
     MessageType,
     Option,
     Reply,
+    is_host,
 )
 from services.dhcp.pool import Subnet
 
@@ -129,10 +130,4 @@ def _destination(message: Message, denied: bool) -> tuple[IPv4Address, int]:
     """RFC 2131 section 4.1: to the relay; otherwise broadcast for a NAK or a client without an address."""
     if message.giaddr != NOWHERE:
         return message.giaddr, SERVER_PORT
-    has_address = not (
-        message.ciaddr == NOWHERE
-        or message.ciaddr.is_multicast
-        or message.ciaddr.is_loopback
-        or message.ciaddr.is_reserved
-    )
-    return (EVERYONE if denied or not has_address else message.ciaddr), CLIENT_PORT
+    return (message.ciaddr if is_host(message.ciaddr) and not denied else EVERYONE), CLIENT_PORT

@@ -119,3 +119,8 @@ class Reply:
     def option(self, code: int) -> bytes:
         """The value of the option, or b"" where it is not among them."""
         return next((value for sent, value in self.options if sent == code), b"")
+
+
+def is_host(address: IPv4Address) -> bool:
+    """Whether it is the address of one machine, to which an answer may be sent."""
+    return not (address == NOWHERE or address.is_multicast or address.is_loopback or address.is_reserved)
