@@ -3,7 +3,9 @@ PURE."""
 
 import re
 
-LONGEST_COMMAND_LINE = 2047  # x86 Linux keeps 2048 bytes with the final NUL, and so does PXELINUX 6
+# x86 Linux keeps 2048 bytes with the final NUL, and so does PXELINUX 6. image/commandline.py has the same limit of its
+# own: the two packages know nothing of each other.
+LONGEST_COMMAND_LINE = 2047
 
 
 def checked(script: str, pattern: re.Pattern[str], text: str) -> str:

@@ -114,8 +114,7 @@ async def test_a_small_file_that_is_overwritten_never_arrives_whole(
     size = 1_000_000
     os.truncate(images / "r1" / "initrd.img", size)
     assert server._connections is not None
-    assert server._connections._listener is not None
-    server._connections._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    server._connections._acceptor._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
     connection = await connect(16_384)
     head, _, body = (await connection.begin(get(f"{IMAGE}/initrd.img"))).partition(b"\r\n\r\n")
     assert f"Content-Length: {size}".encode() in head
