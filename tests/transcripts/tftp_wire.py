@@ -96,8 +96,8 @@ class Transcript:
 
 
 class TftpWire:
-    """`>>` takes a datagram of the PC, a `Sent`, or seconds that pass; `<<` compares what came of it, all of which must
-    be expected. Lines that came while time passed begin with the seconds since then."""
+    """`>>` takes a datagram of the PC, a `Sent`, or seconds that pass; `<<` compares everything that was sent or
+    emitted since. Lines that came while time passed begin with the seconds since then."""
 
     def __init__(self, folder: Path) -> None:
         for name, content in FILES.items():

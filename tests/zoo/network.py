@@ -3,7 +3,7 @@
 `boot` plays one power-on to its end, through all retries, and returns it as a transcript: seconds since power-on, who
 sent a message, and which. The box is the real services/dhcp/server.py without its sockets, with the real policy
 (appliance/boot/policy.py) and the real rules that learn about firmware (appliance/firmware/rules.py); as DHCP server it
-has the real LeaseServer. Not here: files, the registry.
+has the real LeaseServer. There are no files and no registry.
 """
 
 import asyncio

@@ -57,7 +57,7 @@ class RecordedServer:
             self.send(*answer)
 
     def hear(self, *datagrams: bytes, port: int = 67) -> list[Any]:
-        """Hand in datagrams that were read together, and return what was logged since."""
+        """Pass in datagrams that were read together, and return what was logged since."""
         self.log.clear()
         peer = PEER if port == 67 else (LEASED, port)
         self.server.handle(cast(Any, self), port, [(each, peer) for each in datagrams])
@@ -107,7 +107,7 @@ def test_a_copy_gets_the_same_bytes_but_for_its_xid() -> None:
 
 
 @pytest.mark.parametrize("secs", [0, 1, 4])
-def test_a_retry_of_the_firmware_is_never_taken_for_a_copy(secs: int) -> None:
+def test_a_retry_of_the_firmware_is_never_treated_as_a_copy(secs: int) -> None:
     """Firmware either counts secs, or waits longer than a copy is remembered."""
     server = RecordedServer()
     server.hear(discover())

@@ -62,7 +62,7 @@ class LeasingBox:
             self.send(*answer)
 
     def hear(self, datagram: bytes) -> list[Answer]:
-        """Hand in a client's broadcast, and return the answers."""
+        """Pass in a client's broadcast, and return the answers."""
         self.server.handle(cast(UdpPort, self), 67, [(datagram, (NOWHERE, 68))])
         self.leases.close()  # answers that wait for a commit leave now
         answers = [answer for answer, _ in self.sent]
