@@ -1,7 +1,7 @@
 """The rules of a proxyDHCP server: PXE 2.1, RFC 4578. PURE.
 
 Says what boot a message asks for, and builds the answer to it: PXE or UEFI HTTP boot, as option 60 says. Never leases
-an address. Who may boot, which file and with which reply profile is the caller's decision. Architectures outside
+an address. The caller decides who may boot, which file and with which reply profile. Architectures outside
 MACHINES (machines.py) are not answered; what particular firmware needs is in quirks.py.
 """
 

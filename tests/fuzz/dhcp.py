@@ -3,8 +3,8 @@
 What must hold for the boot server: it raises nothing; an answer is well-formed, gives no address away, goes to the
 client, its relay or everybody, and fits into one frame; the fast paths (answers from memory to copies of a request,
 templates) send what the plain path would send; strangers get nothing. For the DHCP server, whose leases last from input
-to input: the same, except that an address it gives away comes from its pool and belongs to nobody else; and it remembers
-no more than its pool has addresses.
+to input: the same, except that an address it gives away comes from its pool and belongs to nobody else; and it
+remembers no more than its pool has addresses.
 """
 
 import logging

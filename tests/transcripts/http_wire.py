@@ -1,4 +1,4 @@
-"""A conversation with the parts of the HTTP server that need no socket: `wire >> bytes that the client sends << what it gets`.
+"""A conversation with the HTTP server without its sockets: `wire >> bytes that the client sends << what it gets`.
 
 The bytes go through the reader, the state machine, the box's policy and the encoder, without a socket and a clock. What
 the client gets is written out as text; the end of the connection is a line in brackets. `Date` and `Server`, the same
