@@ -29,7 +29,7 @@ from bench.report import Findings, Table, number, text
 from bench.site import ROOT
 from services.decision import Ignore, Reason
 from services.dhcp import packet
-from services.dhcp.server import ProxyDhcp
+from services.dhcp.server import DhcpServer
 from services.dhcp.udp_port import BatchedUdpPort
 from services.ethernet import MacAddress, MacRange
 from services.tftp.files import Files
@@ -98,7 +98,7 @@ def foreign_mac() -> float:
     spans = [MacRange(MacAddress(i << 24), MacAddress((i << 24) + 99)) for i in range(_RANGES)]
     allowlist = Allowlist.of(Entry(span, "") for span in spans)
     address = IPv4Address("127.0.0.1")
-    server = ProxyDhcp(
+    server = DhcpServer(
         "lo",
         address,
         allowed=lambda value: allowlist.holds(value),  # noqa: PLW0108 - as the box does: its list may be replaced

@@ -25,7 +25,7 @@ class Reason(StrEnum):
     OUTSIDE_NETWORKS = "its address is outside the configured networks"
     NO_BOOT = "this MAC address has no boot under way"
     TOKEN_INVALID = "its token does not belong to the current boot of this MAC address"  # noqa: S105
-    TOKEN_SPENT = "its live system is already up: the secrets are only for its start"  # noqa: S105
+    TOKEN_SPENT = "its live system is already up, and the secrets are served only before that"  # noqa: S105
     NO_IMAGE = "no image is active"
     NO_FILE = "there is no such file"
     OUTSIDE_ROOT = "the path leads outside the boot root"

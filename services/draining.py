@@ -1,11 +1,11 @@
-"""How long a stop waits for what is under way: as long as there is progress. Knows neither transfers nor sockets."""
+"""How long a stop waits for work under way: as long as there is progress. It knows nothing of transfers or sockets."""
 
 import asyncio
 from collections.abc import Callable
 
 STILL_AFTER = 5.0
 """Seconds without any progress after which a stop waits no longer: the interface is gone, or the remaining PCs are
-switched off. What a network loses is repeated sooner."""
+switched off. Lost packets are resent sooner than this."""
 
 _LOOK_EVERY = 0.1  # seconds
 

@@ -74,7 +74,8 @@ class TransferProgressed:
 
 @dataclass(frozen=True, slots=True)
 class TransferServed:
-    """The last byte of `path` was acknowledged."""
+    """The client has all of `path`: it acknowledged every byte or, by HTTP, all but the last 64 kB and then nothing for
+    1 s (services/http/slow_client.py)."""
 
     mac: MacAddress
     service: str
@@ -123,7 +124,7 @@ class ReportedStage(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Reported:
     """The live system reported a stage of its boot, with details of its own (`uptime`, `hostid`, …). `stage` is a
-    ReportedStage, or a word that a newer version wrote down."""
+    ReportedStage, or a word that a newer version recorded."""
 
     mac: MacAddress
     stage: str

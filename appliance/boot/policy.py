@@ -9,9 +9,9 @@ from appliance.allowlist import Allowlist
 from appliance.config.loaders import SIGNED_LOADER, dialect
 from appliance.journal.timeline import Boot, Stage
 from services.decision import Ignore, Reason
-from services.dhcp.firmware import Machine
+from services.dhcp.machines import Machine
 from services.dhcp.plan import BootPlan, Profile
-from services.dhcp.proxy import BootRequest
+from services.dhcp.pxe_rules import BootRequest
 from services.dhcp.quirks import RASPBERRY_PI_FILE
 from services.ethernet import MacAddress
 from services.menus.menu import Dialect

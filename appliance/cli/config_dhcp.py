@@ -7,7 +7,7 @@ import typer
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.network.interfaces import base_url, interfaces
-from services.dhcp.firmware import pxe_files
+from services.dhcp.machines import pxe_files
 from services.dhcp.snippets import IPXE_OWN_MAC, BootServer, DhcpProduct, HandOver, render
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from services.dhcp.firmware import Machine
+from services.dhcp.machines import Machine
 from services.menus.menu import Dialect
 
 DEFAULT_DIRECTORY = Path("/etc/netboot-appliance/loaders")

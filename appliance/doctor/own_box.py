@@ -18,9 +18,9 @@ from appliance.network.interfaces import base_url
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
 from image.release import INITRD, KERNEL, Release, ReleaseError, current, read
-from services.dhcp.firmware import Machine
+from services.dhcp.machines import Machine
 from services.dhcp.plan import BootPlan
-from services.dhcp.proxy import BootRequest
+from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress
 from services.http.paths import ImageUrl, LoaderFile, parse
 from services.probe.firmware import Agent

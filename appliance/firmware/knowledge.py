@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from services.dhcp.firmware import Machine
+from services.dhcp.machines import Machine
 from services.dhcp.plan import Profile
 
 

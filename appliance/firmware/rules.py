@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from appliance.config.loaders import dialect
 from appliance.firmware.knowledge import AttemptStage, ClientFirmware, FirmwareAttempt, FirmwareKnowledge, Why
-from services.dhcp.firmware import MACHINES, Machine
+from services.dhcp.machines import MACHINES, Machine
 from services.dhcp.message import BOOT_SERVER_PORT
 from services.dhcp.plan import Profile
 from services.events import (

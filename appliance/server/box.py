@@ -27,7 +27,7 @@ from services.boinc.files import archive
 from services.boinc.files import render as render_boinc_files
 from services.decision import Ignore, Reason
 from services.dhcp.plan import BootPlan
-from services.dhcp.proxy import BootRequest
+from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Reported, ScriptServed, TransferProgressed
 from services.linux.interfaces import Interface
@@ -78,7 +78,7 @@ class Box:
         return self.config, self.allowlist, self.release
 
     def commit(self) -> None:
-        """Write down the boots that DISCOVERs opened, before these are answered."""
+        """Save the boots that DISCOVERs opened, before these are answered."""
         self._journal.commit()
 
     def plan(self, address: IPv4Address, request: BootRequest) -> BootPlan | Ignore:

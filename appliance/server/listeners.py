@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
 from services.dhcp.lease_server import LeaseServer
-from services.dhcp.server import ProxyDhcp
+from services.dhcp.server import DhcpServer
 from services.http.server import HttpServer
 from services.linux.interfaces import Interface
 from services.linux.sockets import BindError
@@ -29,7 +29,7 @@ async def open_services(
 
     Yields the name, address and port of each.
     """
-    dhcp: list[ProxyDhcp] = []
+    dhcp: list[DhcpServer] = []
     tftp: list[TftpServer] = []
     http: list[HttpServer] = []
     content_cache = ContentCache()
@@ -57,9 +57,9 @@ async def open_services(
         await asyncio.gather(*(t.drain(DRAIN_SECONDS) for t in tftp), *(h.close(DRAIN_SECONDS) for h in http))
 
 
-def _dhcp(box: Box, interface: Interface, leases: LeaseServer | None) -> ProxyDhcp:
+def _dhcp(box: Box, interface: Interface, leases: LeaseServer | None) -> DhcpServer:
     address = interface.address.ip
-    return ProxyDhcp(
+    return DhcpServer(
         interface.name,
         address,
         allowed=box.holds,

@@ -1,4 +1,4 @@
-"""What becomes of a datagram on port 67 or 4011: the boot answer or the refusal, and the events to report. PURE.
+"""Decides what a datagram on port 67 or 4011 gets: the boot answer or the refusal, and the events to report. PURE.
 
 It takes three steps, because the box has to be asked in between what the client boots:
 
@@ -8,8 +8,8 @@ It takes three steps, because the box has to be asked in between what the client
 
 Each returns its result, or Ignore with the reason, and the events that belong to it. The events have to be reported
 before the next step is taken: what the box decides may depend on them. Ordinary DHCP traffic, which is not for this
-server, is ignored without an event. Not here: the PXE rules (proxy.py), leases (leasing.py), sockets, duplicates and
-timing (server.py).
+server, is ignored without an event. The PXE rules are in pxe_rules.py, leases in leasing.py; sockets, duplicates
+and timing in server.py.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ from ipaddress import IPv4Address
 from typing import TypeVar
 
 from services.decision import Ignore, Reason
-from services.dhcp import packet, proxy, quirks
+from services.dhcp import packet, pxe_rules, quirks
 from services.dhcp.fingerprint import fingerprint
 from services.dhcp.lease import Decision
 from services.dhcp.message import SERVER_PORT, Arrival, Message, MessageType, Reply
 from services.dhcp.plan import BootPlan
-from services.dhcp.proxy import BootRequest
+from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
 
@@ -63,7 +63,7 @@ def read(
 
 
 def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) -> Step[BootRequest]:
-    """Find out what an allowed client asks for; the refusals are those of `proxy.classify`.
+    """Find out what an allowed client asks for; the refusals are those of `pxe_rules.classify`.
 
     `leasing`: the message asks us for an address too. Then a REQUEST counts as the DISCOVER before it, because iPXE
     takes its boot file from the ACK. `broadcasts`: we have port 67.
@@ -73,7 +73,7 @@ def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) 
         if message.message_type != MessageType.REQUEST:
             return Ignore(Reason.NOT_FOR_US), ()
         message = replace(message, message_type=MessageType.DISCOVER)
-    request = proxy.classify(message, arrival)
+    request = pxe_rules.classify(message, arrival)
     if isinstance(request, Ignore):
         return request, _refusal(request, message, arrival)
     # Where DISCOVERs do not reach us, a boot begins for us with the question to port 4011.
@@ -86,10 +86,10 @@ def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) 
 def answer(
     message: Message, request: BootRequest, plan: BootPlan | Ignore, address: IPv4Address, arrival: Arrival
 ) -> Step[Reply]:
-    """Answer a boot request with what `plan` says. The event of a reply is to be reported once the reply has left."""
+    """Answer a boot request with what `plan` says. Report the event once the reply has been sent."""
     if isinstance(plan, Ignore):
         return plan, _refusal(plan, message, arrival)
-    reply = proxy.answer(message, request, plan, address, arrival)
+    reply = pxe_rules.answer(message, request, plan, address, arrival)
     if isinstance(reply, Ignore):
         return reply, _refusal(reply, message, arrival)
     return reply, (Offered(reply.mac, plan.boot_file, arrival.port),)
@@ -104,9 +104,9 @@ def is_without_lease(message: Message, decision: Decision) -> bool:
 def _observations(message: Message, arrival: Arrival, address: IPv4Address) -> tuple[Event, ...]:
     if arrival.port == SERVER_PORT and message.message_type == MessageType.DISCOVER:
         return ()  # has no address yet, and has chosen no server
-    used = proxy.address_used(message, arrival)
+    used = pxe_rules.address_used(message, arrival)
     found: tuple[Event, ...] = () if isinstance(used, Ignore) else (AddressSeen(message.mac, used),)
-    chosen = proxy.server_chosen(message, arrival)
+    chosen = pxe_rules.server_chosen(message, arrival)
     if not isinstance(chosen, Ignore):
         found += (LeaseChosen(message.mac, chosen, chosen == address),)
     return found

@@ -1,6 +1,6 @@
-"""Answers that leave later, for firmware that misses an instant one. Knows nothing of what they say.
+"""Answers that are sent later, for firmware that misses an instant one. What they say does not matter here.
 
-Bounded: while MOST of them wait, the next one leaves at once, because an early answer is better than none.
+Bounded: while MOST of them wait, the next one is sent at once, because an early answer is better than none.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The requests of the last second and their answers: a copy of one is recognised by its bytes. PURE.
 
-Two relays bring one request twice, a loop between switches a thousand times, and anybody can flood in the name of a
-PC. Firmware itself does not ask again so soon, and counts the seconds: iPXE waits one, PXE ROMs and EDK2 four, each
+With two relays a request arrives twice, with a switching loop a thousand times, and anybody can send a flood in a PC's
+name. Firmware itself does not ask again so soon, and counts the seconds: iPXE waits one, PXE ROMs and EDK2 four, each
 time longer. So a copy gets the bytes that the first one got, and nothing new is reported.
 """
 
@@ -17,7 +17,8 @@ MOST = 2048
 """Requests that are remembered, of some 1,500 bytes each with their answers."""
 
 MOST_STRANGERS = 256
-"""Strangers that are reported within WITHIN seconds: a flood under ever new names is not worth more lines."""
+"""How many strangers are reported within WITHIN seconds. A flood with changing addresses is not worth more log
+lines."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class LeaseOffer:
     """OFFER this address; `probe`: only after a probe has found nobody there."""
 
     address: IPv4Address
@@ -40,7 +40,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class LeaseGrant:
-    """ACK this lease, once it is written down. `new`: the client did not have it before."""
+    """ACK this lease, once it is saved. `new`: the client did not have it before."""
 
     lease: Lease
     subnet: Subnet
@@ -55,17 +55,17 @@ class Information:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Nak:
     """NAK, and why."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class Recorded:
     """A RELEASE or DECLINE was recorded; there is no answer."""
 
     lease: Lease
 
 
-Decision = Offer | LeaseGrant | Information | Refusal | Noted | Ignore
+Decision = LeaseOffer | LeaseGrant | Information | Nak | Recorded | Ignore

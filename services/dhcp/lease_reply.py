@@ -1,12 +1,12 @@
 """A DHCP server's answers as packets: RFC 2131 table 3, RFC 2132. PURE.
 
-What boots comes from proxy.py: its offer is merged in, so that a client needs only this one answer to boot.
+The boot options come from pxe_rules.py: its offer is merged in, so that a client needs only this one answer to boot.
 """
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from services.dhcp.lease import Information, LeaseGrant, Offer, Refusal
+from services.dhcp.lease import Information, LeaseGrant, LeaseOffer, Nak
 from services.dhcp.message import (
     BROADCAST_FLAG,
     CLIENT_PORT,
@@ -17,14 +17,15 @@ from services.dhcp.message import (
     MessageType,
     Option,
     Reply,
+    is_host,
 )
 from services.dhcp.pool import Subnet
 
 _TYPES = {
-    Offer: MessageType.OFFER,
+    LeaseOffer: MessageType.OFFER,
     LeaseGrant: MessageType.ACK,
     Information: MessageType.ACK,
-    Refusal: MessageType.NAK,
+    Nak: MessageType.NAK,
 }
 # The options of a proxy's offer that are about booting; the others come with the lease.
 _BOOT = (Option.VENDOR_CLASS, Option.CLIENT_UUID, Option.VENDOR_OPTIONS, Option.TFTP_SERVER, Option.BOOT_FILE)
@@ -46,8 +47,8 @@ class BootFields:
     def of(cls, offer: Reply, *, ipxe: bool) -> "BootFields":
         """Take the fields from a proxy's offer, to iPXE or to firmware.
 
-        For firmware, option 60 `PXEClient` is left out where there is no option 43: EDK2 takes a lease with option 60
-        alone for a "DhcpBinl" offer, and asks port 4011 for what it was told already (PxeBcHandleDhcp4Offer). For iPXE
+        For firmware, option 60 `PXEClient` is left out where there is no option 43: EDK2 treats a lease with option 60
+        alone as a "DhcpBinl" offer, and asks port 4011 for what it was told already (PxeBcHandleDhcp4Offer). For iPXE
         it stays: iPXE learns from it that there is no proxy's offer to wait for, which would take 3 s.
         """
         options = tuple(option for option in offer.options if option[0] in _BOOT)
@@ -61,7 +62,7 @@ NO_BOOT = BootFields()
 
 def reply(
     message: Message,
-    decision: Offer | LeaseGrant | Information | Refusal,
+    decision: LeaseOffer | LeaseGrant | Information | Nak,
     server: IPv4Address,
     boot: BootFields = NO_BOOT,
 ) -> Reply:
@@ -71,12 +72,12 @@ def reply(
     it, and unicast to an address that the client does not have yet needs CAP_NET_RAW.
     """
     kind = _TYPES[type(decision)]
-    denied = isinstance(decision, Refusal)
+    denied = isinstance(decision, Nak)
     boot = NO_BOOT if denied else boot
     lease_options: list[tuple[int, bytes]] = [(Option.MESSAGE_TYPE, bytes([kind])), (Option.SERVER_ID, server.packed)]
     yiaddr = NOWHERE
     match decision:
-        case Offer():
+        case LeaseOffer():
             yiaddr = decision.address
             lease_options += _times(decision.subnet) + _network(decision.subnet)
         case LeaseGrant():
@@ -129,10 +130,4 @@ def _destination(message: Message, denied: bool) -> tuple[IPv4Address, int]:
     """RFC 2131 section 4.1: to the relay; otherwise broadcast for a NAK or a client without an address."""
     if message.giaddr != NOWHERE:
         return message.giaddr, SERVER_PORT
-    has_address = not (
-        message.ciaddr == NOWHERE
-        or message.ciaddr.is_multicast
-        or message.ciaddr.is_loopback
-        or message.ciaddr.is_reserved
-    )
-    return (EVERYONE if denied or not has_address else message.ciaddr), CLIENT_PORT
+    return (message.ciaddr if is_host(message.ciaddr) and not denied else EVERYONE), CLIENT_PORT

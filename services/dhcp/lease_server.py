@@ -1,13 +1,13 @@
-"""The timing of leases: addresses are probed before they are offered, leases written down before they are acknowledged.
+"""The timing of leases: addresses are probed before they are offered, leases are saved before they are acknowledged.
 
 One LeaseServer for all interfaces; server.py has the sockets, leasing.py the rules. Nothing here blocks: an offer whose
-address is being probed and an ACK whose lease is not written yet leave later, by timers of the event loop.
+address is being probed and an ACK whose lease is not saved yet leave later, by timers of the event loop.
 
-RFC 2131, section 3.1, has a lease in persistent storage before its ACK, so that a restart gives no address away twice.
-While the disk is full, or another process keeps the registry locked, that would take the addresses from all PCs at
-their next renewals. So leases are then acknowledged from memory, and written as soon as possible. If the server is
-killed meanwhile and forgets them, there is a second line of defence: an address is not offered while somebody answers
-there, and a PC that renews keeps its address.
+RFC 2131, section 3.1, requires a lease to be in persistent storage before its ACK is sent, so that a restart gives no
+address away twice. While the disk is full, or another process keeps the registry locked, that would take the addresses
+from all PCs at their next renewals. So leases are then acknowledged from memory, and saved as soon as possible. If the
+server is killed meanwhile and forgets them, there is a second line of defence: an address is not offered while somebody
+answers there, and a PC that renews keeps its address.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from services.decision import Ignore, Reason
-from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, Noted, Offer, Refusal, State
+from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, LeaseOffer, Nak, Recorded, State
 from services.dhcp.lease_reply import NO_BOOT, BootFields, reply
 from services.dhcp.leasing import Leasing
 from services.dhcp.message import NOWHERE, Message, Reply
@@ -34,7 +34,7 @@ COMMIT_SECONDS = 0.005
 """How long leases are collected for one commit."""
 
 _TRIES = 4
-"""Addresses probed for one DISCOVER; then the client's retry has to come."""
+"""Addresses probed for one DISCOVER. After that the client has to ask again."""
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ class Question:
 class LeaseServer:
     """Answers DHCP clients with leases.
 
-    `serves`: whether a MAC address may have a lease. `save` writes leases down, in one commit; it may raise anything,
-    and `flush` tries again. `given` is called when a client gets an address that it did not have, before the ACK.
+    `serves`: whether a MAC address may have a lease. `save` stores leases, in one commit; it may raise anything, and
+    `flush` tries again. `given` is called when a client gets an address that it did not have, before the ACK.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class LeaseServer:
         self._unsaved: dict[IPv4Address, Lease] = {}
         self._granted: list[tuple[Question, LeaseGrant]] = []
         self._commit_due: asyncio.TimerHandle | None = None
-        # Failed attempts to write since the last successful one.
+        # Failed attempts to save since the last successful one.
         self._failures = 0
 
     def answer(self, question: Question) -> Decision:
@@ -86,7 +86,7 @@ class LeaseServer:
         return self._decide(question, _TRIES)
 
     def flush(self) -> None:
-        """Write down the leases that are not saved yet, in one commit, then acknowledge them. Raises what `save` does.
+        """Save the leases that are not saved yet, in one commit, then acknowledge them. Raises what `save` does.
 
         To be called a few times a second, and after `close`. An ACK waits for two attempts, so that another process
         that writes for a moment only delays it. After two failures ACKs leave although their leases are not saved.
@@ -103,7 +103,7 @@ class LeaseServer:
                 self._acknowledge()
 
     def close(self) -> None:
-        """Write down the leases that are not saved yet, and offer no more. May be called twice."""
+        """Save the leases that are not saved yet, and offer no more. May be called twice."""
         self._probing.clear()
         if self._commit_due is not None:
             self._commit_due.cancel()
@@ -114,16 +114,16 @@ class LeaseServer:
         mac = question.message.mac
         decision = self._leasing.decide(question.message, question.server, self._clock())
         match decision:
-            case Offer(probe=True):
+            case LeaseOffer(probe=True):
                 self._probe(question, decision, tries)
-            case Offer() | Information():
+            case LeaseOffer() | Information():
                 self._send(question, decision)
             case LeaseGrant():
                 self._granted.append((question, decision))
-            case Refusal():
+            case Nak():
                 log.debug("lease refused", extra={"mac": str(mac), "why": decision.why})
                 self._send(question, decision)
-            case Noted():
+            case Recorded():
                 if decision.lease.state is State.BLOCKED:
                     declined = {"mac": str(mac), "address": str(decision.lease.address)}
                     log.warning("address declined: another machine uses it", extra=declined)
@@ -134,7 +134,7 @@ class LeaseServer:
         self._commit_soon()
         return decision
 
-    def _probe(self, question: Question, offer: Offer, tries: int) -> None:
+    def _probe(self, question: Question, offer: LeaseOffer, tries: int) -> None:
         """Make the kernel look for the address, and continue when it has had time to find somebody."""
         mac = question.message.mac
         is_probed = mac in self._probing
@@ -149,7 +149,7 @@ class LeaseServer:
             # ARP does not reach behind a relay; there the client itself probes, and declines (RFC 2131 section 4.4.1).
             self._probed(mac, offer, tries)
 
-    def _probed(self, mac: MacAddress, offer: Offer, tries: int) -> None:
+    def _probed(self, mac: MacAddress, offer: LeaseOffer, tries: int) -> None:
         question = self._probing.pop(mac, None)
         if question is None:
             return
@@ -201,5 +201,5 @@ class LeaseServer:
             except Exception:
                 log.exception("dhcp answer failed", extra={"mac": str(lease.mac), "address": str(lease.address)})
 
-    def _send(self, question: Question, decision: Offer | LeaseGrant | Information | Refusal) -> None:
+    def _send(self, question: Question, decision: LeaseOffer | LeaseGrant | Information | Nak) -> None:
         question.send(reply(question.message, decision, question.server, question.boot))

@@ -5,7 +5,8 @@ one PC the firmware, iPXE, klibc's ipconfig and udhcpc each send a different cli
 make share their UUID; and an address that changed halfway would take the root file system away. The identifier is
 stored for people to see, and echoed.
 
-Not here: packets (lease_reply.py), waiting, probing and writing down (lease_server.py), who may have an address at all.
+Packets are in lease_reply.py; waiting, probing and saving in lease_server.py. The caller decides who may have an
+address.
 """
 
 import math
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from services.decision import Ignore, Reason
-from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, Noted, Offer, Refusal, State
+from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, LeaseOffer, Nak, Recorded, State
 from services.dhcp.message import Message, MessageType
 from services.dhcp.pool import Subnet
 from services.ethernet import MacAddress
@@ -45,11 +46,11 @@ class _HeldOffer:
 class Leasing:
     """The leases of all subnets, and the answer to each message.
 
-    The caller has to write down what changed: `changes()` returns it.
+    The caller has to save what changed: `changes()` returns it.
     """
 
     def __init__(self, subnets: Iterable[Subnet], own: Collection[IPv4Address], leases: Iterable[Lease] = ()) -> None:
-        """`own` are the server's addresses; `leases` are those that were written down earlier."""
+        """`own` are the server's addresses; `leases` are those that were saved earlier."""
         self.subnets = tuple(subnets)
         self._own = frozenset(own)
         self._leases: dict[IPv4Address, Lease] = {}
@@ -73,10 +74,6 @@ class Leasing:
         changed = list(self._changed.values())
         self._changed.clear()
         return changed
-
-    def leases(self) -> list[Lease]:
-        """Every known lease, ended ones included."""
-        return list(self._leases.values())
 
     def decide(self, message: Message, server: IPv4Address, now: float) -> Decision:
         """Decide on the answer to a message that reached port 67 of our address `server`.
@@ -132,8 +129,8 @@ class Leasing:
         """The subnet that the client is in, or that its address belongs to."""
         if message.giaddr != _NOWHERE:
             return self._subnet_of(message.giaddr)
-        # A client behind a relay renews by unicast, past the relay: its address tells the network. But with an address
-        # of another of our own links, the client was moved to this link.
+        # A client behind a relay renews by unicast, past the relay: its address tells the network.
+        # But if the address belongs to another of our own links, the client was moved here.
         remote = self._subnet_of(message.ciaddr)
         if remote is not None and not any(own in remote.network for own in self._own):
             return remote
@@ -142,7 +139,7 @@ class Leasing:
     def _subnet_of(self, address: IPv4Address) -> Subnet | None:
         return next((subnet for subnet in self.subnets if address in subnet.network), None)
 
-    def _discover(self, message: Message, subnet: Subnet, now: float) -> Offer | Ignore:
+    def _discover(self, message: Message, subnet: Subnet, now: float) -> LeaseOffer | Ignore:
         mac = message.mac
         address = self._choose(mac, subnet, message.requested_address, now)
         if address is None:
@@ -151,7 +148,7 @@ class Leasing:
         known = lease is not None and lease.mac == mac and lease.state is State.LEASED and lease.expires > now
         probed = known or (held is not None and held.address == address and held.probed)
         self._hold(mac, _HeldOffer(address, now + OFFER_SECONDS, probed))
-        return Offer(address, subnet, probe=not probed)
+        return LeaseOffer(address, subnet, probe=not probed)
 
     def _choose(self, mac: MacAddress, subnet: Subnet, requested: IPv4Address | None, now: float) -> IPv4Address | None:
         """RFC 2131 section 4.3.1: its static address, the one it had, the one it asks for, a new one, the oldest."""
@@ -189,7 +186,7 @@ class Leasing:
         lease = self._leases.get(address)
         return lease.expires if lease is not None else 0.0
 
-    def _request(self, message: Message, subnet: Subnet, now: float) -> LeaseGrant | Refusal | Ignore:
+    def _request(self, message: Message, subnet: Subnet, now: float) -> LeaseGrant | Nak | Ignore:
         """RFC 2131 section 4.3.2. The client's state shows in what it sends: option 54, option 50, ciaddr."""
         mac = message.mac
         selecting, rebooting = message.server_id is not None, message.ciaddr == _NOWHERE
@@ -197,7 +194,7 @@ class Leasing:
         if wanted == _NOWHERE:
             return Ignore(Reason.MALFORMED)
         if wanted not in subnet.network:
-            return Refusal(f"{wanted} is not in {subnet.network}")
+            return Nak(f"{wanted} is not in {subnet.network}")
         former = self._latest.get((mac, subnet.network))
         if self._may_have(mac, wanted, subnet, now):
             # A client that renews a lease unknown to us (our disk was lost) uses the address: nobody else can.
@@ -210,7 +207,7 @@ class Leasing:
             self._keep(replace(lease, state=State.RELEASED, expires=now))
         ours = lease is not None or subnet.is_dynamic(wanted) or wanted in subnet.static.values()
         if ours or selecting or former is not None:
-            return Refusal(f"{wanted} is not its address")
+            return Nak(f"{wanted} is not its address")
         return Ignore(Reason.NO_LEASE)
 
     def _grant(self, message: Message, address: IPv4Address, subnet: Subnet, now: float) -> LeaseGrant:
@@ -223,13 +220,13 @@ class Leasing:
         lease = Lease(address, mac, message.client_id, State.LEASED, now + subnet.lease_seconds)
         return LeaseGrant(self._keep(lease), subnet, new)
 
-    def _release(self, message: Message, now: float) -> Noted | Ignore:
+    def _release(self, message: Message, now: float) -> Recorded | Ignore:
         lease = self._leases.get(message.ciaddr)
         if lease is None or lease.mac != message.mac or lease.state is not State.LEASED:
             return Ignore(Reason.NO_LEASE)
-        return Noted(self._keep(replace(lease, state=State.RELEASED, expires=now)))
+        return Recorded(self._keep(replace(lease, state=State.RELEASED, expires=now)))
 
-    def _decline(self, message: Message, now: float) -> Noted | Ignore:
+    def _decline(self, message: Message, now: float) -> Recorded | Ignore:
         address = message.requested_address or _NOWHERE
         lease = self._leases.get(address)
         leased = lease is not None and lease.mac == message.mac and lease.state is State.LEASED
@@ -237,7 +234,7 @@ class Leasing:
             return Ignore(Reason.NO_LEASE)
         self._drop_offer(message.mac)
         blocked = Lease(address, message.mac, message.client_id, State.BLOCKED, now + BLOCKED_SECONDS)
-        return Noted(self._keep(blocked))
+        return Recorded(self._keep(blocked))
 
     def _may_have(self, mac: MacAddress, address: IPv4Address, subnet: Subnet, now: float) -> bool:
         """Whether the client may have this address: its static one if that is free, otherwise any of the pool."""

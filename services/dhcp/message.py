@@ -1,6 +1,6 @@
 """DHCP messages as values: what the rules read of a request, and what they answer.
 
-Plain data. packet.py translates it from and to bytes; the rules are in proxy.py and leasing.py.
+Plain data. packet.py translates it from and to bytes; the rules are in pxe_rules.py and leasing.py.
 """
 
 from dataclasses import dataclass
@@ -119,3 +119,8 @@ class Reply:
     def option(self, code: int) -> bytes:
         """The value of the option, or b"" where it is not among them."""
         return next((value for sent, value in self.options if sent == code), b"")
+
+
+def is_host(address: IPv4Address) -> bool:
+    """Whether it is the address of one machine, to which an answer may be sent."""
+    return not (address == NOWHERE or address.is_multicast or address.is_loopback or address.is_reserved)

@@ -1,13 +1,14 @@
-"""The offers of one batch of requests leave together, once the boots they belong to are written down.
+"""The offers of one batch of requests leave together, after one commit of the boots they belong to.
 
-One commit for many boots: a room that is switched on at once would otherwise wait for a commit per PC.
+A room that is switched on at once would otherwise wait for a commit per PC. A registry that cannot be written does not
+hold offers back: the commit then returns without an error, and the boots are saved later.
 """
 
 from collections.abc import Callable
 
 
 class OfferBatch:
-    """`commit` writes the boots down. `failed` is called inside the exception handler, with the address of the client,
+    """`commit` saves the boots. `failed` is called inside the exception handler, with the address of the client,
     for each offer that could not be sent."""
 
     def __init__(self, commit: Callable[[], None], failed: Callable[[str], None]) -> None:
@@ -29,8 +30,7 @@ class OfferBatch:
             send()
 
     def send(self) -> None:
-        """Send the offers that wait. When the boots cannot be written down, drop them instead: nobody is to be offered
-        a boot that a restart would not know."""
+        """Send the waiting offers. If `commit` raises, which is a bug, drop them."""
         offers = list(self.waiting.values())
         self.waiting.clear()
         try:

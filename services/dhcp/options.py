@@ -1,7 +1,7 @@
-"""The coding of DHCP options: code, length, value (RFC 2132, section 2). PURE.
+"""The encoding of DHCP options: code, length, value (RFC 2132, section 2). PURE.
 
-The options of a message are coded so, and what options 43 and 175 contain; so are the `file` and `sname` fields where
-option 52 says that options continue there. Which fields those are, and what the values mean, the caller knows.
+A message's options use this encoding. So do the contents of options 43 and 175, and the `file` and `sname` fields
+where option 52 says so. The caller knows which fields to read and what the values mean.
 """
 
 from collections.abc import Container

@@ -1,7 +1,7 @@
 """DHCP datagrams to and from values: RFC 2131 header, RFC 2132 options, RFC 3396 long options.
 
 Requests are read byte by byte: a room that is switched on at once must not wait for a general dissector. Replies are
-written by scapy, which no other module of the server knows; templates.py repeats what it wrote. Reading tolerates
+written by scapy, which no other module of the server knows; reply_templates.py reuses what it wrote. Reading tolerates
 whatever firmware sends and never raises; writing is strict. Options that continue in the sname and file fields (option
 52) are not read: no boot firmware uses them.
 """

@@ -1,7 +1,7 @@
 """What a client is offered, and the profile of the reply: how it is offered. PURE.
 
 A profile other than the standard one is for firmware that does not take the standard offer. Which one a client gets is
-decided in appliance/firmware/rules.py; what each changes in the packet is in proxy.py.
+decided in appliance/firmware/rules.py; what each changes in the packet is in pxe_rules.py.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """What a DHCP server may give away: ranges of addresses in a network, static addresses, and the options of its clients.
 PURE.
 
-Which of the addresses are taken: leasing.py.
+leasing.py knows which of them are taken.
 """
 
 from collections.abc import Mapping

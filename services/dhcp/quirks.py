@@ -1,9 +1,9 @@
-"""What clients need beyond their architecture (firmware.py): the one table of firmware quirks. PURE.
+"""What clients need beyond their architecture (machines.py): the one table of firmware quirks. PURE.
 
-A row says by which messages its firmware is recognised, what regular firmware would have sent instead (proxy.py then
-treats it as such), and what its answer needs in addition. Each row has its source, and a test in tests/transcripts/
-test_boot_quirks.py. Not here: firmware whose messages do not show that it needs option 43 or a late answer. The
-box learns that, as a reply profile (plan.py).
+A row says by which messages its firmware is recognised, what regular firmware would have sent instead (pxe_rules.py
+then treats it as such), and what its answer needs in addition. Each row has its source, and a test in
+tests/transcripts/test_boot_quirks.py. Firmware whose messages do not show that it needs option 43 or a late answer is
+not here: the box learns that, as a reply profile (plan.py).
 """
 
 import re

@@ -33,8 +33,8 @@ from services.dhcp.message import (
 )
 from services.dhcp.offer_batch import OfferBatch
 from services.dhcp.plan import BootPlan
-from services.dhcp.proxy import BootRequest
-from services.dhcp.templates import Templates
+from services.dhcp.pxe_rules import BootRequest
+from services.dhcp.reply_templates import ReplyTemplates
 from services.dhcp.udp_port import UdpPort, open_port
 from services.events import Event
 from services.linux.sockets import BindError
@@ -48,7 +48,7 @@ _Offer = tuple[Reply, tuple[Event, ...]]  # and the events to report once it has
 log = logging.getLogger(__name__)
 
 
-class _Request(NamedTuple):
+class _Received(NamedTuple):
     """A message, the datagram it was read from, where that came from and when."""
 
     udp: UdpPort
@@ -59,7 +59,7 @@ class _Request(NamedTuple):
     at: float
 
 
-class ProxyDhcp:
+class DhcpServer:
     """Answers network boot requests that arrive by `interface`, as the server `address`.
 
     The callables run in the event loop: `allowed` says of each datagram whether its MAC address, as a number, may boot
@@ -96,7 +96,7 @@ class ProxyDhcp:
         self._open: list[UdpPort] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._delayed = DelayedSend()
-        self._templates = Templates()
+        self._templates = ReplyTemplates()
         self._duplicates = {SERVER_PORT: Duplicates(), BOOT_SERVER_PORT: Duplicates()}
         self._offers = OfferBatch(commit, self._log_failure)
 
@@ -186,23 +186,23 @@ class ProxyDhcp:
             if leases is None and events and message.reason is Reason.NOT_ALLOWED:
                 self._duplicates[port].remember_silence(datagram, peer, now)
             return
-        request = _Request(udp, datagram, peer, message, arrival, now)
-        offer = self._boot_offer(request) if allowed else None
+        received = _Received(udp, datagram, peer, message, arrival, now)
+        offer = self._boot_offer(received) if allowed else None
         if leases is not None:
-            self._lease(leases, request, offer)
+            self._lease(leases, received, offer)
         elif offer is not None:
-            self._send_offer(request, *offer)
+            self._send_offer(received, *offer)
 
-    def _boot_offer(self, request: _Request) -> _Offer | None:
+    def _boot_offer(self, received: _Received) -> _Offer | None:
         """The offer that a proxy makes to the client, if it asks for its boot file and may have it."""
-        message, arrival = request.message, request.arrival
+        message, arrival = received.message, received.arrival
         leasing = self._leases is not None and arrival.port == SERVER_PORT
         asked, events = boot_answer.ask(message, arrival, leasing=leasing, broadcasts=self._broadcasts)
         for event in events:
             self._emit(event)
         if isinstance(asked, Ignore):
             if not events and self._leases is None:
-                self._duplicates[arrival.port].remember_silence(request.datagram, request.peer, request.at)
+                self._duplicates[arrival.port].remember_silence(received.datagram, received.peer, received.at)
             return None
         reply, events = boot_answer.answer(message, asked, self._plan(asked), self._address, arrival)
         if isinstance(reply, Ignore):
@@ -211,32 +211,32 @@ class ProxyDhcp:
             return None
         return reply, events
 
-    def _lease(self, leases: LeaseServer, request: _Request, offer: _Offer | None) -> None:
+    def _lease(self, leases: LeaseServer, received: _Received, offer: _Offer | None) -> None:
         """Answer with a lease, and with what the client boots where there is an offer."""
-        message = request.message
+        message = received.message
 
         def send(reply: Reply) -> None:
             if offer is not None and reply.message_type == MessageType.OFFER:
-                self._send_offer(request, reply, offer[1])
+                self._send_offer(received, reply, offer[1])
             else:
-                self._send(request.udp, reply)
+                self._send(received.udp, reply)
 
         boot = BootFields.of(offer[0], ipxe=message.ipxe) if offer is not None else NO_BOOT
         decision = leases.answer(Question(message, self._address, send, boot))
         if offer is not None and boot_answer.is_without_lease(message, decision):
-            self._send_offer(request, *offer)
+            self._send_offer(received, *offer)
 
-    def _send_offer(self, request: _Request, reply: Reply, events: tuple[Event, ...]) -> None:
+    def _send_offer(self, received: _Received, reply: Reply, events: tuple[Event, ...]) -> None:
         def send() -> None:
-            if not (sent := self._send(request.udp, reply)):
+            if not (sent := self._send(received.udp, reply)):
                 return
             for event in events:
                 self._emit(event)
             if self._leases is None and not reply.delay:
-                duplicates = self._duplicates[request.arrival.port]
-                duplicates.remember_answer(request.datagram, request.peer, request.at, sent, _destination(reply))
+                duplicates = self._duplicates[received.arrival.port]
+                duplicates.remember_answer(received.datagram, received.peer, received.at, sent, _destination(reply))
 
-        self._offers.add(request.datagram[28:34], request.peer[0], partial(self._delayed.send, reply.delay, send))
+        self._offers.add(received.datagram[28:34], received.peer[0], partial(self._delayed.send, reply.delay, send))
 
     def _send(self, udp: UdpPort, reply: Reply) -> bytes:
         """The bytes that were sent, or b""."""

@@ -1,8 +1,9 @@
-"""A UDP port on which the box gets DHCP: bound on one interface, filtered, read and written.
+"""A UDP port on which the box receives DHCP: bound on one interface, filtered, read and written.
 
 `open_port` opens it. `UdpPort` takes and sends datagrams one at a time by the standard library; `BatchedUdpPort` takes
 and sends many in one system call (recvmmsg(2) and sendmmsg(2) by ctypes), where this machine has what that needs.
-Answers come from the box's own address, answers to broadcasts too. Only the filter knows what the datagrams say.
+Answers come from the box's own address, answers to broadcasts too. Apart from the filter, nothing here looks into
+datagrams.
 """
 
 import contextlib

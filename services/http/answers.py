@@ -37,7 +37,7 @@ def refusal(reason: Reason) -> Response:
 def script(made: str | Ignore) -> Response | Ignore:
     """A boot script; for a locked menu entry and no password, the question for one.
 
-    That question is no refusal to be reported: every client asks without a password first.
+    That 401 is not reported as a refusal: every client first asks without a password.
     """
     if made == Ignore(Reason.PASSWORD_NEEDED):
         return text(401, f"{Reason.PASSWORD_NEEDED}\n", **_CHALLENGE)

@@ -1,8 +1,9 @@
-"""The connections of one HTTP server: accepts, reads and writes them, in turn and within their deadlines.
+"""The connections of one HTTP server: reads and writes them, in turn and within their deadlines.
 
 What happens on one connection is decided in services/http/conversation.py. A client that opens many connections keeps
-nobody else out: an address may have only so many (services/http/limits.py), and when all are taken, the one that has
-waited longest for a request is closed. Why not asyncio's transports: docs/adr/0008-http-data-plane.md.
+nobody else out: each address may have a limited number (services/http/connection_limits.py), and when all are taken,
+the connection that has waited longest for a request is closed. Why not asyncio's transports:
+docs/adr/0008-http-data-plane.md.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from collections.abc import Callable, Collection
 from ipaddress import IPv4Address
 
 from services.decision import Ignore
+from services.http.acceptor import Acceptor
+from services.http.connection_limits import ConnectionLimits
 from services.http.conversation import (
     ANSWERING,
     ASK_FOR_BODY,
@@ -29,16 +32,14 @@ from services.http.conversation import (
     Conversation,
     Serve,
 )
-from services.http.limits import ConnectionLimits
 from services.http.messages import CONTINUE, Request, Response
 
 REQUEST_WITHIN = 10.0
 """Seconds a client has for a whole request, from when it connected or its last answer was sent; and for taking a short
 answer, from when the socket's buffer was full."""
 
-_AT_ONCE = 32  # connections accepted or served in one turn of the event loop
+_AT_ONCE = 32  # connections served in one turn of the event loop
 _CHUNK = 8 << 10  # bytes read at once
-_PAUSE = 1.0  # seconds without accepting, after the system ran out of descriptors
 _EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER for 0 s
@@ -70,27 +71,22 @@ class Connections:
 
     def __init__(self, tcp: socket.socket, begin: Callable[[Connection, Request], Serve | Ignore]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._listener: socket.socket | None = tcp
+        self._ready = select.epoll()
+        self._acceptor = Acceptor(tcp, self._ready)
         self._begin = begin
         self._open: dict[int, Connection] = {}  # by descriptor
         self._limits = ConnectionLimits()
         self._waiting: dict[Connection, None] = {}  # those with a deadline, the earliest first
         self._timer: asyncio.TimerHandle | None = None
-        self._ready = select.epoll()
 
     def start(self) -> None:
         """Accept connections."""
-        assert self._listener is not None
-        # Inherited by each connection: a short last segment does not wait for earlier ones to be acknowledged.
-        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        self._ready.register(self._listener.fileno(), select.EPOLLIN)
+        self._acceptor.start()
         self._loop.add_reader(self._ready.fileno(), self._turn)
 
     def stop_listening(self) -> None:
         """Accept no more. Connections without a request are closed now, the others when they have been answered."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        self._acceptor.close()
         for connection in list(self._open.values()):
             connection.last = True
             if connection.state not in (ANSWERING, WRITING):
@@ -148,8 +144,8 @@ class Connections:
     def _turn(self) -> None:
         """Serve the connections that the kernel reports."""
         for number, events in self._ready.poll(0, _AT_ONCE):
-            if self._listener is not None and number == self._listener.fileno():
-                self._accept(self._listener)
+            if number == self._acceptor.number:
+                self._accept()
             elif (connection := self._open.get(number)) is not None:
                 connection.readable = True
                 connection.ending |= bool(events & _ENDING)
@@ -167,35 +163,19 @@ class Connections:
             elif state is LINGERING and self._receive(connection):
                 self._loop.call_soon(self._go_on, connection)
         except Exception:
-            log.exception("http: a fault of the program; only this connection of %s ends", connection.address)
+            log.exception("http: internal error; the connection of %s is closed", connection.address)
             self.abort(connection)
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                tcp, (address, _) = listener.accept()
-            except BlockingIOError:
-                return
-            except ConnectionError:
-                continue  # the client is already gone
-            except OSError as error:
-                log.warning("http: no connection can be accepted: %s", error.strerror)
-                self._ready.unregister(listener.fileno())
-                self._loop.call_later(_PAUSE, self._resume, listener)
-                return
-            tcp.setblocking(False)
-            connection = Connection(tcp, IPv4Address(address))
-            if not self._make_room(connection.address):
+    def _accept(self) -> None:
+        for tcp, address in self._acceptor.accept():
+            if not self._make_room(address):
                 tcp.close()
                 continue
+            connection = Connection(tcp, address)
             self._open[connection.number] = connection
-            self._limits.opened(connection.address)
+            self._limits.opened(address)
             self._ready.register(connection.number, _EVENTS)
             self._wait(connection)
-
-    def _resume(self, listener: socket.socket) -> None:
-        if self._listener is listener:
-            self._ready.register(listener.fileno(), select.EPOLLIN)
 
     def _make_room(self, address: IPv4Address) -> bool:
         """Whether this address may have one more connection; closes another one if that is needed."""

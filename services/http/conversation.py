@@ -1,7 +1,7 @@
 """One HTTP connection as a state machine: which request is next, when it is answered, how the connection ends. PURE.
 
-Bytes come in, and `advance` says what to do next. It knows no sockets and no deadlines (services/http/connections.py),
-and does not decide what a request gets (services/http/routing.py).
+Bytes come in, and `advance` says what to do next. It knows nothing of sockets and deadlines
+(services/http/connections.py), and does not decide what a request gets (services/http/routing.py).
 """
 
 from collections.abc import Callable

@@ -180,8 +180,8 @@ class FileSender:
         if not self._remove(transfer):
             return
         if error is not None and not isinstance(error, OSError):
-            log.error("http: a fault of the program; only this transfer ends", exc_info=error)
-            error = ConnectionAbortedError("a fault of the program")
+            log.error("http: internal error; only this transfer ends", exc_info=error)
+            error = ConnectionAbortedError("internal error")
         self._call(transfer, transfer.ended, error)
 
     def _call(self, transfer: FileTransfer, call: Callable[[Any], None], argument: object) -> None:

@@ -43,7 +43,7 @@ class Request:
 
 
 class RequestReader:
-    """Reads the requests of one connection. Whoever has answered the first of `requests` removes it."""
+    """Reads the requests of one connection. Remove the first of `requests` once it is answered."""
 
     def __init__(self) -> None:
         self.requests: deque[Request] = deque()

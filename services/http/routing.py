@@ -7,7 +7,7 @@
     GET        /boot/<mac>/<token>/boinc.tar          the BOINC files of this boot
     POST       /boot/<mac>/<token>/report             a stage that the live system reached
 
-Files are not opened here, and passwords for menu entries not checked: services/http/server.py does both.
+This module opens no files and checks no passwords; services/http/server.py does.
 """
 
 from collections.abc import Callable

@@ -128,7 +128,7 @@ class HttpServer:
         return decision
 
     def _fault(self, mac: MacAddress) -> Response:
-        log.exception("http: a fault of the program; only this request of %s ends", mac)
+        log.exception("http: internal error; only this request of %s fails", mac)
         return answers.text(500, "internal error\n")
 
     def _serve_entry(

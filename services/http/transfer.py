@@ -1,9 +1,9 @@
 """One file on its way to one client: what is sent next, what is held back, what has arrived.
 
 If the file is changed while it is being sent, its last bytes are never sent, so a client never gets a whole answer that
-mixes two contents. For that the last bytes are sent as a copy, read before the file is checked for changes. Bytes sent
-before by sendfile are not copies, and must be acknowledged before that check: until then the last bytes are held back
-(docs/adr/0008-http-data-plane.md).
+mixes two contents. To ensure this, the last bytes are sent as a copy that is read before the file is checked. Bytes
+sent before by sendfile are not copies, and must be acknowledged before that check: until then the last bytes are held
+back (docs/adr/0008-http-data-plane.md).
 """
 
 import os
@@ -11,9 +11,9 @@ import socket
 from collections.abc import Callable
 from enum import Enum, auto
 
-from services.http import stall
+from services.http import slow_client
 from services.http.tcp_info import acknowledged
-from services.linux.open_beneath import OpenFile
+from services.linux.open_beneath import FileChanged, OpenFile
 
 TELL_EVERY = 1.0  # seconds
 
@@ -27,15 +27,11 @@ _FIRST_PIECE, LARGEST_PIECE = 1 << 18, 1 << 20  # bytes copied at once; the next
 _FIRST_LOOK, _LAST_LOOK = 0.001, 0.25
 
 
-class FileAltered(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
-    """The file was changed since it was opened: its last bytes would not belong to its first."""
-
-
 class ClientStalled(ConnectionError):  # noqa: N818 - one of the ways in which a connection ends, beside ConnectionReset…
     """The client takes nothing, or too little."""
 
     def __init__(self) -> None:
-        super().__init__(f"the client took nothing, or too little, for {stall.STALLED_AFTER:.0f} s")
+        super().__init__(f"the client took nothing, or too little, for {slow_client.STALLED_AFTER:.0f} s")
 
 
 class Phase(Enum):
@@ -80,11 +76,11 @@ class FileTransfer:
         self._head = head
         self._file = file
         self._offset, self._stop = body.start, body.stop
-        self._held = body.stop - stall.TAIL
+        self._held = body.stop - slow_client.TAIL
         self._awaited = self.size if self.phase is Phase.COPIES else self._held - body.start
         self._before = before + len(head)
         self._piece = _FIRST_PIECE
-        self._stall_clock: stall.StallClock | None = None
+        self._stall_clock: slow_client.StallClock | None = None
         self._began = self._last_told = 0.0
         self._pause = _FIRST_LOOK
 
@@ -96,14 +92,14 @@ class FileTransfer:
     def begin(self, now: float) -> None:
         """Start the client's clock."""
         self._began = self._last_told = now
-        self._stall_clock = stall.StallClock(self.size, now)
+        self._stall_clock = slow_client.StallClock(self.size, now)
         self.due = now + TELL_EVERY
 
     def advance(self, buffer: memoryview) -> bool:
         """Give the kernel as much as it takes; return whether it may take more at once. Copies are made in `buffer`,
         which has LARGEST_PIECE bytes.
 
-        Raises OSError when the client is gone, FileAltered when the file has shrunk or, before the last copy, changed.
+        Raises OSError when the client is gone, FileChanged when the file has shrunk or, before the last copy, changed.
         """
         try:
             if self._head:
@@ -120,7 +116,7 @@ class FileTransfer:
         asked = min(_SLICE, self._held - self._offset)
         taken = os.sendfile(self.number, self._file.fd, self._offset, asked)
         if not taken:
-            raise FileAltered("the file shrank while it was being sent")
+            raise FileChanged("the file shrank while it was being sent")
         self._offset += taken
         if self._offset < self._held:
             return taken == asked
@@ -131,9 +127,9 @@ class FileTransfer:
         piece = buffer[: min(self._piece, self._stop - self._offset)]
         read = os.preadv(self._file.fd, [piece], self._offset)
         if not read:
-            raise FileAltered("the file shrank while it was being sent")
+            raise FileChanged("the file shrank while it was being sent")
         if self._offset + read >= self._stop:
-            _check_unaltered(self._file)
+            _check_unchanged(self._file)
         taken = os.write(self.number, piece[:read])
         self._offset += taken
         self._piece = min(2 * taken, LARGEST_PIECE)
@@ -177,10 +173,10 @@ class FileTransfer:
         return min(max(acked - self._before, 0), self.size)
 
 
-def _check_unaltered(file: OpenFile) -> None:
-    """Raise FileAltered if an open file was written to or cut since it was opened."""
+def _check_unchanged(file: OpenFile) -> None:
+    """Raise FileChanged if an open file was written to or cut since it was opened."""
     status = os.fstat(file.fd)
     if status.st_size < file.size:
-        raise FileAltered("the file shrank while it was being sent")
+        raise FileChanged("the file shrank while it was being sent")
     if status.st_size != file.size or status.st_mtime_ns != file.modified_ns:
-        raise FileAltered("the file was changed while it was being sent")
+        raise FileChanged("the file was changed while it was being sent")

@@ -1,6 +1,6 @@
-"""The one door for files that others read: a reader sees the old content or the new, never part of either.
+"""Writes files that others read, each in one step: a reader sees the old content or the new, never part of either.
 
-The new content goes to a file beside the target and takes its place in one step. A process that is killed meanwhile
+The new content goes to a file beside the target, which then replaces it. A process that is killed meanwhile
 leaves that file behind, and the target as it was. appliance.registry.file_owner deals with files of another user.
 """
 
@@ -17,7 +17,7 @@ from typing import IO
 def new_file(target: Path, *, mode: int, replace: bool = True, durable: bool = True) -> Iterator[IO[bytes]]:
     """A file to write; at the end of the block it becomes `target`. If the block raises, `target` stays as it was.
 
-    The file has the name of the unfinished one. Only its owner can open it before it has its place and its `mode`. With
+    `.name` of the file is its temporary name. Until it is in place with its `mode`, only its owner can open it. With
     `replace` False, raises FileExistsError if `target` exists by then. `durable`: its name and content are on the disk
     at the end. Raises OSError.
     """

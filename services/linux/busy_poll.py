@@ -1,4 +1,4 @@
-"""A short wait without sleeping, in place of an event loop that expects an answer at once.
+"""A short busy wait that replaces the event loop's sleep while an answer is expected.
 
 Going to sleep and waking up costs an event loop tens of microseconds: the way to the kernel and back, timers,
 callbacks, and a processor that has to leave its idle state. A client in lock-step answers sooner than that, and for
@@ -10,16 +10,15 @@ import select
 import time
 from collections.abc import Callable, Sized
 
-_LONGEST_WAIT = 50e-6  # seconds: about what sleeping costs, so a wait in vain at most doubles it
-_SKIPPED_AFTER_NOTHING = 31  # waits left out after one in which nothing came
+_LONGEST_WAIT = 50e-6  # seconds: about what sleeping costs, so a wait without result at most doubles it
+_SKIPPED_AFTER_NOTHING = 31  # waits skipped after one in which nothing arrived
 
 
 class BusyPoll:
     """Polls in a loop's place while the loop has nothing else to do.
 
     Anything that the loop has to do ends the wait: what is scheduled, and any descriptor that it watches. asyncio has
-    no public way to ask for those. A loop without the private attributes of the selector loop on epoll does not wait
-    here at all.
+    no public way to ask for those. On a loop that lacks these private attributes, `ready_soon` never waits.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -21,7 +21,7 @@ KNOWN = netlink.REACHABLE | netlink.STALE | netlink.DELAY | netlink.PROBE | netl
 """States of a neighbour entry whose MAC address the kernel itself would use."""
 
 DISCARD_PORT = 9
-_NEWS_BUFFER = 1 << 20  # bytes: a room of a thousand PCs, switched on together
+_CHANGES_BUFFER = 1 << 20  # bytes: a room of a thousand PCs, switched on together
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +84,16 @@ class Neighbours:
     def watch(self, changed: Callable[[IPv4Address, MacAddress], None]) -> Callable[[], None]:
         """Call `changed(address, mac)` in the running event loop when the kernel learns or changes a neighbour's MAC.
 
-        Returns the function that stops it. When the kernel's buffer is full, news are lost: take this only as a hint to
-        ask `mac_of`.
+        Returns the function that stops it. When the kernel's buffer is full, changes are lost, so treat this only as
+        a hint to ask `mac_of`.
         """
         kernel = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
-        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NEWS_BUFFER)
+        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CHANGES_BUFFER)
         kernel.bind((0, netlink.NEIGHBOUR_GROUP))
         loop = asyncio.get_running_loop()
-        loop.add_reader(kernel, self._read_news, kernel, changed)
+        loop.add_reader(kernel, self._read_changes, kernel, changed)
 
         def stop() -> None:
             loop.remove_reader(kernel)
@@ -101,13 +101,13 @@ class Neighbours:
 
         return stop
 
-    def _read_news(self, kernel: socket.socket, changed: Callable[[IPv4Address, MacAddress], None]) -> None:
+    def _read_changes(self, kernel: socket.socket, changed: Callable[[IPv4Address, MacAddress], None]) -> None:
         indices = {interface.index for interface in self._interfaces}
         try:
-            news = kernel.recv(LARGEST_ANSWER)
+            changes = kernel.recv(LARGEST_ANSWER)
         except OSError:  # ENOBUFS: the buffer was full
             return
-        for message in netlink.decode(news):
+        for message in netlink.decode(changes):
             found = _neighbour(message)
             if found is not None and found[0] in indices:
                 changed(found[1], found[2])

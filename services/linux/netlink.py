@@ -1,9 +1,9 @@
-"""The rtnetlink(7) messages about one neighbour and one interface: questions, answers, and news of changes.
+"""The rtnetlink(7) messages about one neighbour and one interface: questions, answers, and notices of changes.
 
 PURE codec of linux/netlink.h, linux/rtnetlink.h, linux/neighbour.h, linux/if_link.h and linux/if_addr.h, in the byte
-order of this machine. It has only what is asked for each request of a PC, once a second, or before a program can start:
-pyroute2 takes 0.25 ms for a neighbour and 200 ms to load. The kernel's answers are trusted, but never read beyond their
-end.
+order of this machine. Covers only the questions that are asked for each request, once a second, or before a program
+can start: pyroute2 takes 0.25 ms for a neighbour and 200 ms to load. The kernel's answers are trusted, but never read
+beyond their end.
 """
 
 import struct
@@ -74,8 +74,8 @@ def ask_link(name: bytes) -> bytes:
 
 
 def ask_addresses(interface: int) -> bytes:
-    """The question for the IPv4 addresses of one interface. A kernel that does not check strictly tells those of all
-    (NETLINK_GET_STRICT_CHK, Linux 4.20)."""
+    """The question for the IPv4 addresses of one interface. A kernel without strict checking (before Linux 4.20)
+    returns those of all interfaces."""
     return _question(GET_ADDRESS, _REQUEST | _DUMP, _ADDRESS.pack(_IPV4, 0, 0, 0, interface))
 
 

@@ -19,6 +19,10 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE}
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENXIO}
 
 
+class FileChanged(OSError):  # noqa: N818 - an event of the file system, said in its words
+    """The file was written to, or became shorter, since it was opened."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenFile:
     """A regular file, open for reading as `fd` until `close`; it stays readable when another file takes its name."""

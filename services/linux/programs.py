@@ -1,7 +1,7 @@
-"""The one door through which the box starts other programs. A failure comes with a command that can be pasted.
+"""Starts other programs; nothing else in the box does. A failure comes with a command that can be pasted.
 
 `output` runs short look-ups and changes, `attend` a program that the administrator works in, `start` one that is
-watched while it runs. live-build has a door of its own, image/command.py, because image/ knows nothing of services/.
+watched while it runs. live-build is started by image/command.py, because image/ knows nothing of services/.
 """
 
 import os

@@ -1,4 +1,5 @@
-"""Socket filters: the kernel drops what a socket need not receive, before it takes room (SO_ATTACH_FILTER, socket(7)).
+"""Socket filters: the kernel drops what a socket need not receive, before it takes up buffer space
+(SO_ATTACH_FILTER, socket(7)).
 
 Otherwise a flood of random datagrams would fill the buffer that honest ones need, and take the server's time. The
 programs are classic BPF (linux/filter.h).

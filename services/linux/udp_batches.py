@@ -3,7 +3,7 @@
 `Batches` receives and sends many datagrams per system call (recvmmsg(2) and sendmmsg(2) by ctypes; Python has
 neither). `WindowSender` sends to one peer at a time with the standard library, a window in one call where the kernel
 cuts it up (UDP_SEGMENT, "GSO", Linux 4.18). A peer is its `sockaddr_in` in raw bytes: the form that the kernel gives
-and takes, and a key for dictionaries. Knows no protocol.
+and takes, and a key for dictionaries. It knows nothing of protocols.
 """
 
 import ctypes

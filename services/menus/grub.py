@@ -8,8 +8,8 @@ import re
 from functools import partial
 from ipaddress import IPv4Address
 
-from services.menus.checks import checked, require_fit
 from services.menus.menu import RETRY_AFTER, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
+from services.menus.script_text import checked, require_fit
 
 USER = "admin"
 

@@ -7,8 +7,8 @@ escaped. See https://ipxe.org/scripting and https://ipxe.org/cmd.
 import re
 from functools import partial
 
-from services.menus.checks import checked, require_fit
 from services.menus.menu import RETRY_AFTER, Action, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
+from services.menus.script_text import checked, require_fit
 
 _INITRD = "initrd.img"
 _URI = re.compile(r"[A-Za-z0-9._~:/%@?=&+,-]+")

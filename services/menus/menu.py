@@ -50,8 +50,8 @@ Action = LiveBoot | Program | LocalDisk | Reboot
 
 @dataclass(frozen=True, slots=True)
 class MenuEntry:
-    """One line of the menu. A `locked` one needs the password; the menu does not show what it does, which the loader
-    has to ask for with the password."""
+    """One line of the menu. A `locked` one needs the password. Its action is not in the menu: the loader fetches it
+    with the password."""
 
     name: str
     title: str

@@ -8,8 +8,8 @@ menu.c32 would need their passwords in the served file. Nobody at the keyboard c
 import re
 from functools import partial
 
-from services.menus.checks import checked, require_fit
 from services.menus.menu import RETRY_AFTER, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
+from services.menus.script_text import checked, require_fit
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PATH = re.compile(r"[A-Za-z0-9._~/+-]+")

@@ -1,4 +1,4 @@
-"""Puts rendered exports in force: writes the box's own file, then runs exportfs or signals NFS-Ganesha.
+"""Applies rendered exports: writes the box's own file, then runs exportfs or signals NFS-Ganesha.
 
 Only that one file is written; /etc/exports, ganesha.conf and other files beside ours are never touched, nor what
 somebody exported by hand with `exportfs -o`.
@@ -29,10 +29,10 @@ def apply(
 ) -> bool:
     """Write `text`, as rendered for that backend, and have the server serve it; returns whether the file changed.
 
-    A call repeats what an earlier one could not finish. Raises NfsError; the file is then still written if possible,
-    and a server that starts later reads it. With the kernel's server, exports to one machine at `roots` or directly
-    below are ours, and end when `text` does not have them (services.nfs.etab). NFS-Ganesha is signalled in any case.
-    Blocks: call it in a thread.
+    A call also completes what an earlier call could not finish. Raises NfsError; the file is then still written if
+    possible, and a server that starts later reads it. With the kernel's server, exports to one machine at `roots` or
+    directly below are ours, and end when `text` does not have them (services.nfs.etab). NFS-Ganesha is signalled in any
+    case. Blocks: call it in a thread.
     """
     path = kernel_file if backend is Backend.KERNEL else ganesha_file
     try:

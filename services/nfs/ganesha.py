@@ -43,8 +43,10 @@ def reload(pid_file: Path, own_file: Path) -> None:
 
 @contextlib.contextmanager
 def _process(pid_file: Path, own_file: Path) -> Iterator[tuple[int, int]]:
-    """Process id and pidfd of the NFS-Ganesha that reads `own_file`; raises NfsError. The descriptor sticks to this
-    process: what is checked here is what gets a signal later."""
+    """Process id and pidfd of the NFS-Ganesha that reads `own_file`; raises NfsError.
+
+    The descriptor refers to this very process, so the process that was checked is the one that is signalled.
+    """
     try:
         number = int(pid_file.read_text())
     except FileNotFoundError:

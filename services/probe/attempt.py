@@ -72,7 +72,7 @@ class BootAttempt:
             self.refused_lease = message
 
     def loaded(self, *words: str) -> Download | None:
-        """The first complete download with one of these words in its name that is no boot loader."""
+        """The first complete download that is not a boot loader and has one of these words in its name."""
         whole = (d for d in self.downloads if d.whole and not d.base.endswith(NOT_IPXE))
         found = (d for d in whole if any(word in d.base.lower() for word in words))
         return next(found, None)

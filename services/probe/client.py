@@ -1,8 +1,8 @@
-"""A PXE client on one interface of this host: plays firmware and the iPXE after it, and writes down what it hears.
+"""A PXE client on one interface of this host: plays firmware and the iPXE after it, and records what it hears.
 
 It takes no lease, so everything after DHCP comes from this host's own address and MAC address. The DHCP messages are in
-dhcp_exchange.py, the files in file_fetch.py. Blocks; meant for a command line. Needs CAP_NET_RAW. For the box, a probe
-is a power-on of that PC.
+dhcp_exchange.py, the files in file_fetch.py. Blocks; meant for a command line. Needs CAP_NET_RAW. The box treats a
+probe as a power-on of that PC.
 """
 
 from ipaddress import IPv4Address
@@ -10,15 +10,15 @@ from ipaddress import IPv4Address
 from services.ethernet import MacAddress
 from services.linux.interfaces import Interface
 from services.probe import ipxe_script
-from services.probe.conversation import Conversation
 from services.probe.dhcp_exchange import DhcpExchange, OwnAnswer
 from services.probe.file_fetch import Expected, FileFetch
 from services.probe.firmware import NOT_IPXE, Agent
 from services.probe.message import Note, Packet, Refused
+from services.probe.record import ProbeRecord
 
 
 class Probe:
-    """One run for the PC `mac`. Without `own_answer`, port 4011 of this host is taken to answer nothing."""
+    """One run for the PC `mac`. Without `own_answer`, port 4011 of this host is assumed to answer nothing."""
 
     def __init__(
         self,
@@ -31,10 +31,10 @@ class Probe:
         self._interface = interface
         self._mac = mac
         self._agent = agent
-        self._conversation = Conversation()
+        self._record = ProbeRecord()
         uefi = agent in (Agent.UEFI, Agent.UEFI_HTTP)
-        self._dhcp = DhcpExchange(interface, mac, self._conversation, own_answer or (lambda *_: ""), uefi=uefi)
-        self._files = FileFetch(interface, mac, self._conversation, expected)
+        self._dhcp = DhcpExchange(interface, mac, self._record, own_answer or (lambda *_: ""), uefi=uefi)
+        self._files = FileFetch(interface, mac, self._record, expected)
 
     def run(self) -> list[Packet]:
         """Play the firmware, and when it got its loader (or may not have it) iPXE after it; return all packets.
@@ -48,7 +48,7 @@ class Probe:
             )
         if self._agent is Agent.IPXE or self._play_firmware():
             self._play_ipxe()
-        return self._conversation.packets
+        return self._record.packets
 
     def _play_firmware(self) -> bool:
         """Whether the firmware comes to an end that iPXE can follow."""
@@ -65,7 +65,7 @@ class Probe:
         """Load the boot loader as firmware does, by HTTP or TFTP; whether to go on."""
         if file.startswith("http://"):
             fetched = self._files.by_http(file, "HEAD") is not None and self._files.by_http(file) is not None
-            return fetched or isinstance(self._conversation.packets[-1].content, Refused)
+            return fetched or isinstance(self._record.packets[-1].content, Refused)
         return self._files.by_tftp(server, file)
 
     def _play_ipxe(self) -> None:
@@ -87,4 +87,4 @@ class Probe:
         return (self._files.by_http(url) or b"").decode("utf-8", "replace")
 
     def _note(self, words: str) -> None:
-        self._conversation.said(Note(words), self._interface.address.ip, 0)
+        self._record.said(Note(words), self._interface.address.ip, 0)

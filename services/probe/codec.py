@@ -1,4 +1,4 @@
-"""Bytes to values and back, for whoever watches or plays a booting PC: DHCP of both sides, TFTP, HTTP's first lines.
+"""Bytes to values and back, to watch or play a booting PC: DHCP of both sides, TFTP, HTTP's first lines.
 
 scapy writes the DHCP messages. Reading never raises: anything else is Ignore(MALFORMED).
 """

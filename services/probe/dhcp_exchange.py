@@ -1,6 +1,6 @@
 """The DHCP of a network boot, as firmware does it: DISCOVER, the offers, and the question to port 4011 (PXE 2.1).
 
-It takes no lease: it sends no REQUEST to a DHCP server. What to make of the offers is firmware.py's decision. Blocks;
+It takes no lease: it sends no REQUEST to a DHCP server. firmware.py decides what to make of the offers. Blocks;
 needs CAP_NET_RAW.
 """
 
@@ -18,9 +18,9 @@ from services.ethernet import MacAddress
 from services.linux.interfaces import Interface
 from services.probe import codec
 from services.probe.client_sockets import open_packet_socket, open_raw_socket, open_udp_socket
-from services.probe.conversation import Conversation
 from services.probe.firmware import Agent, Choice, choose, requests
 from services.probe.message import NOWHERE, DhcpPacket, Note, Unreachable
+from services.probe.record import ProbeRecord
 
 OFFERS_SECONDS = 4.0
 """How long offers are collected, as EDK2 does; a DHCP server that pings an address first takes 3 s."""
@@ -35,15 +35,15 @@ OwnAnswer = Callable[[bool, int], str]
 
 
 class DhcpExchange:
-    """The DHCP messages of the PC `mac` by one interface, written down in `conversation`; `uefi`: it is no BIOS."""
+    """The DHCP messages of the PC `mac` by one interface, added to `record`; `uefi`: it is not a BIOS."""
 
     def __init__(
-        self, interface: Interface, mac: MacAddress, conversation: Conversation, own_answer: OwnAnswer, *, uefi: bool
+        self, interface: Interface, mac: MacAddress, record: ProbeRecord, own_answer: OwnAnswer, *, uefi: bool
     ) -> None:
         self._interface = interface
         self._address = interface.address.ip
         self._mac = mac
-        self._conversation = conversation
+        self._record = record
         self._own_answer = own_answer
         self._uefi = uefi
 
@@ -66,7 +66,7 @@ class DhcpExchange:
                 secs = round(attempt * OFFERS_SECONDS)
                 payload = codec.encode_dhcp(MessageType.DISCOVER, self._mac, options, xid=xid, secs=secs)
                 sender.sendto(codec.encode_broadcast(payload, self._address), (str(_BROADCAST), 0))
-                self._conversation.said(_decoded(payload), _BROADCAST, SERVER_PORT, CLIENT_PORT)
+                self._record.said(_decoded(payload), _BROADCAST, SERVER_PORT, CLIENT_PORT)
                 self._collect(receiver, xid, offers)
                 choice = choose(agent, offers)
                 if choice.lease is not None and choice.boot is not None:
@@ -92,14 +92,14 @@ class DhcpExchange:
                 continue
             if message.kind == MessageType.OFFER:
                 offers.append(message)
-                self._conversation.heard(message, IPv4Address(data[12:16]), SERVER_PORT, CLIENT_PORT)
+                self._record.heard(message, IPv4Address(data[12:16]), SERVER_PORT, CLIENT_PORT)
 
     def _ask_boot_server(
         self, agent: Agent, choice: Choice, server: IPv4Address, options: tuple[tuple[int, bytes], ...]
     ) -> tuple[IPv4Address, str]:
         """Ask port 4011 of `server` for the boot file."""
         if _is_ours(server):
-            # The kernel takes a packet to one of its own addresses over `lo`; the server hears its interface only.
+            # The kernel sends a packet to one of its own addresses over `lo`; the server hears its interface only.
             words = f"port 4011 of {server} is on this host itself: its answer can only be seen from another host"
             self._note(Note(words, boot_server_unasked=True))
             if choice.boot and choice.boot.boot_file:
@@ -114,22 +114,22 @@ class DhcpExchange:
             udp.connect((str(server), BOOT_SERVER_PORT))
             port = int(udp.getsockname()[1])
             for _ in range(TRIES):
-                self._conversation.said(_decoded(payload), server, BOOT_SERVER_PORT, port)
+                self._record.said(_decoded(payload), server, BOOT_SERVER_PORT, port)
                 try:
                     udp.send(payload)
                     answer = codec.decode_dhcp(udp.recv(4096))
                 except TimeoutError:
                     continue
                 except ConnectionRefusedError:
-                    self._conversation.heard(Unreachable(), server, BOOT_SERVER_PORT, port)
+                    self._record.heard(Unreachable(), server, BOOT_SERVER_PORT, port)
                     break
                 if isinstance(answer, DhcpPacket) and answer.reply and answer.xid == xid:
-                    self._conversation.heard(answer, server, BOOT_SERVER_PORT, port)
+                    self._record.heard(answer, server, BOOT_SERVER_PORT, port)
                     return answer.boot_server, answer.boot_file
         return NOWHERE, ""
 
     def _note(self, note: Note) -> None:
-        self._conversation.said(note, self._address, 0)
+        self._record.said(note, self._address, 0)
 
 
 def _decoded(payload: bytes) -> DhcpPacket:

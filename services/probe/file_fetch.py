@@ -17,7 +17,6 @@ from services.ethernet import MacAddress
 from services.linux.interfaces import Interface
 from services.probe import codec, tftp_download
 from services.probe.client_sockets import open_udp_socket
-from services.probe.conversation import Conversation
 from services.probe.message import (
     Broken,
     Fetched,
@@ -31,6 +30,7 @@ from services.probe.message import (
     TftpRequest,
     Unreachable,
 )
+from services.probe.record import ProbeRecord
 
 ANSWER_SECONDS = 2.0
 TRIES = 2
@@ -49,30 +49,32 @@ Expected = Callable[[str], str]
 
 
 class FileFetch:
-    """Fetches files for the PC `mac` by one interface, and writes down in `conversation` how that went."""
+    """Fetches files for the PC `mac` by one interface, and adds to `record` how that went."""
 
-    def __init__(self, interface: Interface, mac: MacAddress, conversation: Conversation, expected: Expected) -> None:
+    def __init__(self, interface: Interface, mac: MacAddress, record: ProbeRecord, expected: Expected) -> None:
         self._interface = interface
         self._address = interface.address.ip
         self._mac = mac
-        self._conversation = conversation
+        self._record = record
         self._expected = expected
         self._is_the_pc = interface.mac == mac
 
     def by_tftp(self, server: IPv4Address, name: str) -> bool:
-        """Load a file after asking for its size, as most firmware does; returns whether to go on, which is also so
-        when the file was rightly refused."""
+        """Load a file after asking for its size, as most firmware does.
+
+        Returns whether to go on: also if the server rightly refused.
+        """
         if not self._ask_size(server, name):
             return self._refused(server, name)
-        self._conversation.said(TftpRequest(name, {"blksize": str(BLOCK)}), server, _TFTP)
+        self._record.said(TftpRequest(name, {"blksize": str(BLOCK)}), server, _TFTP)
         digest = hashlib.sha256()
         try:
             size = tftp_download.download(server, self._address, name, BLOCK, digest.update)
         except tftp_download.LoadError as error:
-            self._conversation.heard(Broken(name, str(error)), server, _TFTP)
+            self._record.heard(Broken(name, str(error)), server, _TFTP)
             return False
         expected = self._expected(name)
-        self._conversation.heard(Fetched(name, size, digest.hexdigest(), expected), server, _TFTP)
+        self._record.heard(Fetched(name, size, digest.hexdigest(), expected), server, _TFTP)
         return not expected or expected == digest.hexdigest()
 
     def by_http(self, url: str, method: str = "GET") -> bytes | None:
@@ -82,28 +84,28 @@ class FileFetch:
             server, port = IPv4Address(parts.hostname or ""), parts.port or 80
         except ValueError:
             words = f"{url}: a host name, or not http; firmware would need DNS for it, and this probe uses none"
-            self._conversation.said(Note(words), self._address, 0)
+            self._record.said(Note(words), self._address, 0)
             return None
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection = http.client.HTTPConnection(
             str(server), port, timeout=HTTP_SECONDS, source_address=(str(self._address), 0)
         )
         with closing(connection):
-            self._conversation.said(HttpRequest(method, target), server, port)
+            self._record.said(HttpRequest(method, target), server, port)
             try:
                 connection.request(method, target, headers=_USER_AGENT)
                 response = connection.getresponse()
             except (ConnectionResetError, http.client.RemoteDisconnected):
                 why = self._refusal(f"{server} reset the connection without an answer")
-                self._conversation.heard(Reset() if self._is_the_pc else Refused(target, why), server, port)
+                self._record.heard(Reset() if self._is_the_pc else Refused(target, why), server, port)
                 return None
             except ConnectionRefusedError:
-                self._conversation.heard(Broken(target, f"nobody listens on TCP port {port} of {server}"), server, port)
+                self._record.heard(Broken(target, f"nobody listens on TCP port {port} of {server}"), server, port)
                 return None
             except (OSError, http.client.HTTPException) as error:
-                self._conversation.heard(Broken(target, f"{server}: {error or type(error).__name__}"), server, port)
+                self._record.heard(Broken(target, f"{server}: {error or type(error).__name__}"), server, port)
                 return None
-            self._conversation.heard(HttpResponse(response.status, response.length), server, port)
+            self._record.heard(HttpResponse(response.status, response.length), server, port)
             if response.status != 200:
                 return None
             return b"" if method == "HEAD" else self._read_body(response, server, port, target)
@@ -116,24 +118,24 @@ class FileFetch:
             options = {"tsize": 0, "blksize": BLOCK}
             for _ in range(TRIES):
                 wanted = {key: str(value) for key, value in options.items()}
-                self._conversation.said(TftpRequest(name, wanted), server, _TFTP, port)
+                self._record.said(TftpRequest(name, wanted), server, _TFTP, port)
                 try:
                     udp.sendto(codec.size_request(name, options), (str(server), _TFTP))
                     data, source = udp.recvfrom(4096)
                 except TimeoutError:
                     continue
                 except ConnectionRefusedError:
-                    self._conversation.heard(Unreachable(), server, _TFTP, port)
+                    self._record.heard(Unreachable(), server, _TFTP, port)
                     return False
                 content = codec.decode_tftp(data)
                 if isinstance(content, Ignore) or source[0] != str(server):
                     continue
-                self._conversation.heard(content, server, int(source[1]), port)
+                self._record.heard(content, server, int(source[1]), port)
                 if not isinstance(content, TftpError):
                     error = TftpError(8, "only the size was wanted")
                     udp.sendto(struct.pack("!HH", 5, error.code) + error.message.encode() + b"\0", source)
                     if isinstance(content, TftpOptions):
-                        self._conversation.said(error, server, int(source[1]), port)
+                        self._record.said(error, server, int(source[1]), port)
                 return not isinstance(content, TftpError)
         return False
 
@@ -149,19 +151,19 @@ class FileFetch:
                 if size > LARGEST_FILE:
                     raise OSError(f"more than {LARGEST_FILE:,} bytes")
         except (OSError, http.client.HTTPException) as error:
-            self._conversation.heard(Broken(target, f"broke off after {size:,} bytes: {error!r}"), server, port)
+            self._record.heard(Broken(target, f"broke off after {size:,} bytes: {error!r}"), server, port)
             return None
         expected = self._expected(target)
-        self._conversation.heard(Fetched(target, size, digest.hexdigest(), expected), server, port)
+        self._record.heard(Fetched(target, size, digest.hexdigest(), expected), server, port)
         return start
 
     def _refused(self, server: IPv4Address, name: str) -> bool:
         """Nothing came by TFTP: right, when this host is not the PC. Whether to go on as if the file had come."""
-        last = self._conversation.packets[-1].content
+        last = self._record.packets[-1].content
         if self._is_the_pc or isinstance(last, TftpError | Unreachable):
             return False
         why = self._refusal("no answer; a firewall that drops UDP 69 looks the same")
-        self._conversation.heard(Refused(name, why), server, _TFTP)
+        self._record.heard(Refused(name, why), server, _TFTP)
         return True
 
     def _refusal(self, how: str) -> str:

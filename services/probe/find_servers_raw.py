@@ -1,7 +1,7 @@
 """Which DHCP servers answer on a segment: asks as a plain client, as UEFI firmware and as iPXE, and listens.
 
 Works on a packet socket, beside any client or server that has ports 68 and 67 of this host, which do not hear it.
-Takes no lease. Servers on this host itself hear it only on request. Blocks; needs CAP_NET_RAW.
+No lease is taken. Servers on this host itself hear it only on request. Blocks; needs CAP_NET_RAW.
 """
 
 import time

@@ -1,6 +1,6 @@
 """Questions to the DHCP servers of a segment, and reading what they offer: as datagrams, without sockets.
 
-Each question has a random MAC address and xid, so that no server takes it for one of its PCs. Takes no lease.
+Each question has a random MAC address and xid, so that no server mistakes it for one of its PCs. No lease is taken.
 """
 
 import secrets
@@ -21,7 +21,7 @@ _PLAIN = ((55, bytes((1, 3, 6, 15, 43, 54, 60, 66, 67))),)
 
 @dataclass(frozen=True, slots=True)
 class HeardServer:
-    """An answer, the address it came from, and as whom we had asked."""
+    """An answer, the address it came from, and which kind of client we had asked as."""
 
     source: IPv4Address
     asked_as: Agent
@@ -29,11 +29,11 @@ class HeardServer:
 
 
 Questions = Mapping[int, tuple[Agent, MacAddress]]
-"""What was asked, by xid: as whom, and with which MAC address."""
+"""What was asked, by xid: as which kind of client, and with which MAC address."""
 
 
 def make_questions(*agents: Agent) -> Questions:
-    """One question as each of them."""
+    """One question as each kind of client."""
     return {secrets.randbits(32): (agent, random_mac()) for agent in agents}
 
 

@@ -1,13 +1,13 @@
 """Files being sent, laid out once for all clients as DATA packets that are ready to go out.
 
-A chunk is a stretch of a file as DATA packets of one block size, one after another with their headers, so that a window
+A chunk is a part of a file as DATA packets of one block size, one after another with their headers, so that a window
 is one slice. Chunks are laid out when they are first wanted; the most recently used ones are kept, up to a number of
 bytes. Sessions have no descriptor of their own: one is open for each file that is being sent.
 
-A client gets the file as it was when it asked, or none. If a file is written to, what was already laid out of it is
-still its old content; the rest is lost (FileChanged). A file that is replaced by renaming keeps its content, because
-the descriptor does. Writes are detected by size and modification time; one that goes unnoticed is a file written in
-place twice within one tick of the file system's clock (4 ms), with a client beginning to read in between.
+A client gets the file as it was when it asked, or none. If a file is written to, the parts already laid out keep the
+old content; reading any other part raises FileChanged. A file that is replaced by renaming keeps its content, because
+the descriptor does. Writes are detected by size and modification time. One case goes unnoticed: a file written in place
+twice within one clock tick of the file system (4 ms), with a client starting to read in between.
 """
 
 import os
@@ -16,10 +16,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from services.linux.open_beneath import OpenFile
+from services.linux.open_beneath import FileChanged, OpenFile
 from services.linux.udp_batches import Messages
 from services.tftp.packet import encode_ack, lay_out_headers
-from services.tftp.transfer import stretch
+from services.tftp.transfer import blocks_per_chunk
 
 MOST_BYTES = 128 << 20  # two or three initial ramdisks of different images
 
@@ -35,10 +35,6 @@ chunk has no ACK (None)."""
 
 NOTHING_PREPARED: PreparedWindow = (None, b"", None, 0)
 """No ACK is answered with a prepared window."""
-
-
-class FileChanged(Exception):  # noqa: N818 - an event of the file system, said in its words
-    """The file was written to, or became shorter, after its size was promised to the client."""
 
 
 class ChunkReader(Protocol):
@@ -63,7 +59,7 @@ class Content:
     chunks: "dict[tuple[int, int], Chunk]" = field(default_factory=dict)
 
     def read(self, into: list[memoryview], offset: int) -> None:
-        """Fill the buffers from `offset` on; raises FileChanged and OSError."""
+        """Fill the buffers from `offset` on; raises OSError, FileChanged among them."""
         wanted = sum(map(len, into))
         if self.data is not None:
             for view in into:
@@ -97,8 +93,8 @@ class Chunk:
     )
 
     def __init__(self, content: Content, block: int, index: int) -> None:
-        """Raises FileChanged and OSError."""
-        blocks = stretch(block)
+        """Raises OSError, FileChanged among them."""
+        blocks = blocks_per_chunk(block)
         self.content = content
         self.key = (block, index)
         self.first = index * blocks + 1
@@ -127,13 +123,13 @@ class Chunk:
         """The window of `window` blocks from `first` on, prepared; None where the regular path must be taken.
 
         That is at the end of the chunk, where the next chunk may have to be laid out and the transfer measures a round
-        trip (transfer.py, `stretch`), and at the end of the file, whose last block is short.
+        trip (transfer.py, `blocks_per_chunk`), and at the end of the file, whose last block is short.
         """
         place = first - self.first
         phase = place % window
         if (window, phase) not in self._prepared:
             count = (self._whole - phase) // window
-            if count <= 0 or self._count_prepared + count > _MOST_PREPARED * stretch(self.key[0]):
+            if count <= 0 or self._count_prepared + count > _MOST_PREPARED * blocks_per_chunk(self.key[0]):
                 return None
             self._prepared[window, phase] = self._prepare_all(window, phase, count)
             self._count_prepared += count
@@ -201,7 +197,7 @@ class ContentCache:
         self._forget(content)
 
     def packets(self, content: Content, block: int, first: int, last: int) -> list[memoryview]:
-        """The DATA packets of these blocks, in pieces; raises FileChanged and OSError."""
+        """The DATA packets of these blocks, in pieces; raises OSError, FileChanged among them."""
         pieces = []
         while first <= last:
             chunk = self.chunk(content, block, first)
@@ -211,7 +207,7 @@ class ContentCache:
 
     def laid_out(self, content: Content, block: int, first: int) -> Chunk | None:
         """The chunk with block `first`, if it is laid out."""
-        return content.chunks.get((block, (first - 1) // stretch(block)))
+        return content.chunks.get((block, (first - 1) // blocks_per_chunk(block)))
 
     def prepare(self, chunk: Chunk, window: int, first: int) -> PreparedWindow | None:
         """As Chunk.prepare."""
@@ -221,8 +217,8 @@ class ContentCache:
         return prepared
 
     def chunk(self, content: Content, block: int, first: int) -> Chunk:
-        """The chunk with block `first`, laid out now if it is not yet; raises FileChanged and OSError."""
-        key = block, (first - 1) // stretch(block)
+        """The chunk with block `first`, laid out now if it is not yet; raises OSError, FileChanged among them."""
+        key = block, (first - 1) // blocks_per_chunk(block)
         if chunk := content.chunks.get(key):
             if chunk.valid_until is None or time.time_ns() < chunk.valid_until:
                 self._chunks.move_to_end(chunk)

@@ -1,4 +1,4 @@
-"""The fast path: an expected ACK is answered with a window that was prepared. Nine packets of ten take it.
+"""The fast path: an expected ACK is answered with a prepared window. Nine out of ten packets take it.
 
 It sends the same packets as the regular path (sessions.py, transfer.py); a test holds the two equal. Everything
 unexpected takes the regular path: a request, an ERROR, a stale ACK or one from the middle of a window, the end of a

@@ -1,7 +1,7 @@
 """TFTP datagrams to values and back (RFC 1350, 2347). tftpy's packet classes are the codec and are used only here.
 
 `decode` never raises: on hostile input tftpy's decoder raises UnicodeDecodeError, struct.error or its own exception,
-and all of them become `Ignore(MALFORMED)`. Knows no files, no sessions and no sockets.
+and all of them become `Ignore(MALFORMED)`. It knows nothing of files, sessions or sockets.
 """
 
 import logging

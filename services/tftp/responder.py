@@ -93,7 +93,7 @@ class Responder:
         now = self._clock()
         if session := self._sessions.by_peer.get(peer):
             session.leave_fast_path()
-            if session.request == hash(datagram) and not session.transfer.stalled(now):
+            if session.request == hash(datagram) and not session.transfer.is_restart(now):
                 self._sessions.act(session, session.transfer.repeat(now))
                 return
             # Firmware that always asks from the same port: the old transfer's last ACK was lost, or the PC was reset.

@@ -22,7 +22,7 @@ from services.linux.busy_poll import BusyPoll
 from services.linux.sockets import BindError
 from services.linux.udp_batches import WindowSender, peer_of
 from services.tftp.content_cache import ContentCache
-from services.tftp.deadlines import TICK
+from services.tftp.due_sessions import TICK
 from services.tftp.files import Files
 from services.tftp.ports import LONGEST_DATAGRAM, SharedPort, largest_block, open_own_port
 from services.tftp.responder import Responder
@@ -32,7 +32,7 @@ from services.tftp.sessions import Sessions
 _MOST_SINGLE = 64  # datagrams received one by one before the event loop may do something else
 _MOST_ROUNDS = 64  # batches before it may
 _LONGEST_TURN = 0.002  # seconds before it may
-_SMALL_BATCH = 8  # datagrams; after fewer than that, hardly any has arrived since
+_SMALL_BATCH = 8  # datagrams; after a smaller batch, hardly anything has arrived meanwhile
 Ports = Literal["shared", "session"]
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ class Session:
     seconds.
 
     `own_port` says whether `sender` sends from a port of this session's own. `pending` is the first and the last block
-    that the socket had no room for. `due_tick` belongs to Deadlines.
+    that the socket had no room for. `due_tick` belongs to DueSessions.
 
     On the fast path `chunk` is set: `prepared` is what to send when the expected ACK arrives, and `acked_at` when the
     last expected one did. The transfer learns of these ACKs later, in `settle`.

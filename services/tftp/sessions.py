@@ -1,7 +1,7 @@
 """All transfers under way: carries out the steps of each transfer, that is, sends packets and emits events.
 
-Knows no requests (responder.py) and no event loop: it is told what arrived, when time has passed, and when the socket
-has room again.
+It knows nothing of requests (responder.py) or the event loop: it is told what arrived, when time has passed, and when
+the socket has room again.
 """
 
 import errno
@@ -12,8 +12,8 @@ from collections.abc import Callable
 from services.events import Event, TransferFailed, TransferProgressed, TransferServed
 from services.linux.udp_batches import UNCUT, Batches, address_of
 from services.tftp import fast_path
-from services.tftp.content_cache import Chunk, ContentCache, FileChanged
-from services.tftp.deadlines import Deadlines
+from services.tftp.content_cache import Chunk, ContentCache
+from services.tftp.due_sessions import DueSessions
 from services.tftp.packet import ErrorCode, encode_error, encode_options
 from services.tftp.session import Session
 from services.tftp.transfer import Done, Failed, Probed, SendBlocks, SendOptions, Step, Wait
@@ -49,7 +49,7 @@ class Sessions:
         self.batches: Batches | None = None  # of the shared socket, while it is open and this machine has them
         self._cache = cache
         self._clock = clock
-        self._deadlines = Deadlines()
+        self._due_sessions = DueSessions()
         self._outgoing: list[tuple[Session, Chunk, bytes]] = []  # windows to send together; the chunk keeps them alive
         self._emit = emit
         self._ended = ended
@@ -90,15 +90,15 @@ class Sessions:
         """Run `act`; whatever it raises ends only the transfer with `peer`."""
         try:
             act(*arguments)
-        except (OSError, FileChanged) as error:
+        except OSError as error:
             if session := self.by_peer.get(peer):
                 self.flush()
                 session.sender.send(peer, [encode_error(ErrorCode.UNDEFINED, "the file can no longer be read")])
                 self.fail(session, str(error))
         except Exception:
-            log.exception("tftp: a bug in this program; it ends only the transfer with %s", address_of(peer)[0])
+            log.exception("tftp: internal error; only the transfer with %s ends", address_of(peer)[0])
             if session := self.by_peer.get(peer):
-                self.fail(session, "a bug in the server; its log has the details")
+                self.fail(session, "internal error; the server's log has the details")
 
     def act(self, session: Session, step: Step) -> None:
         """Carry out a step of its transfer."""
@@ -126,7 +126,7 @@ class Sessions:
                 self.fail(session, why)
                 return
         session.enter_fast_path(self._cache)
-        self._deadlines.put(session, transfer.deadline)
+        self._due_sessions.put(session, transfer.deadline)
 
     def fail(self, session: Session, why: str) -> None:
         """End a session before its last byte."""
@@ -141,7 +141,7 @@ class Sessions:
         del self.by_peer[session.peer]
         self._unacknowledged.pop(session, None)
         self.blocked.pop(session.peer, None)
-        self._deadlines.remove(session)
+        self._due_sessions.remove(session)
         client = client_of(session.peer)
         self.count_by_client[client] -= 1
         if not self.count_by_client[client]:
@@ -210,7 +210,7 @@ class Sessions:
     def tick(self) -> None:
         """Retransmit and report where due."""
         now = self._clock()
-        for session in self._deadlines.due(now):
+        for session in self._due_sessions.due(now):
             self.guard(session.peer, self._check, session, now)
         self.flush()
 
@@ -219,7 +219,7 @@ class Sessions:
             self._report(session, now)
         deadline = session.deadline
         if now < deadline:
-            self._deadlines.put(session, deadline)
+            self._due_sessions.put(session, deadline)
             return
         session.leave_fast_path()
         self.act(session, session.transfer.expire(now))

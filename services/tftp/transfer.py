@@ -4,8 +4,8 @@ It is told what arrived and when, and says which blocks to send next, by number;
 packets and owns the socket. Block numbers start at 1 and have no limit here; only on the wire do they roll over past
 65535 to 0.
 
-The mode plays no part: netascii is served as bytes. Boot files are binary, a translation would spoil them, and
-firmware that says netascii expects its file untouched.
+The mode is ignored: netascii is served as bytes. Boot files are binary, a translation would spoil them, and firmware
+that says netascii expects its file untouched.
 """
 
 from collections.abc import Mapping
@@ -40,8 +40,8 @@ class Terms:
 
 
 @lru_cache(maxsize=64)
-def stretch(block: int) -> int:
-    """How many blocks of `block` bytes lie between two round-trip measurements: about 512 KiB worth, 512 at most.
+def blocks_per_chunk(block: int) -> int:
+    """Blocks of `block` bytes between two round-trip measurements: about 512 KiB worth, 512 at most.
 
     In between, every window that is acknowledged whole is like the one before, which the caller can exploit.
     """
@@ -167,8 +167,8 @@ class BlockTransfer:
         """Whether the next ACK, if nothing goes wrong, is that of a whole window that is not timed.
 
         Then the caller need not call `acknowledge` for each window: it may answer each such ACK with the next window,
-        and call `skip` later. This holds up to the first window with a block divisible by `stretch`, and never for a
-        short window.
+        and call `skip` later. This holds up to the first window with a block divisible by `blocks_per_chunk`, and never
+        for a short window.
         """
         if self._negotiating or self._unsure or self._timed is not None:
             return False
@@ -240,7 +240,7 @@ class BlockTransfer:
         """Take a new request from the same address and port: this transfer is over."""
         return self._leave(True, "the client sent a new request")
 
-    def stalled(self, now: float) -> bool:
+    def is_restart(self, now: float) -> bool:
         """Whether a repeated request can only mean that the client was switched off and on again."""
         return now - self._progressed_at > RESTART_AFTER
 
@@ -272,13 +272,13 @@ class BlockTransfer:
 
     def _send_window(self, now: float) -> SendBlocks:
         first, last = self.outstanding
-        # Only a last block that is sent for the first time gives an honest round trip.
+        # Only a last block that is sent for the first time gives a true round trip.
         self._timed = (last, now) if last > self._sent and self._is_timed(last) else None
         self._sent = max(self._sent, last)
         self.deadline = now + self.wait
         return SendBlocks(first, last)
 
     def _is_timed(self, last: int) -> bool:
-        # One round trip per stretch is enough, unless there was a loss since.
-        apart = stretch(self.terms.block)
+        # One round trip per chunk is enough, unless there was a loss since.
+        apart = blocks_per_chunk(self.terms.block)
         return self._unsure or last // apart != self.acked // apart

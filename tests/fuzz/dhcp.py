@@ -3,8 +3,8 @@
 What must hold for the boot server: it raises nothing; an answer is well-formed, gives no address away, goes to the
 client, its relay or everybody, and fits into one frame; the fast paths (answers from memory to copies of a request,
 templates) send what the plain path would send; strangers get nothing. For the DHCP server, whose leases last from input
-to input: the same, except that an address it gives away is of its pool and nobody else's; and it remembers no more than
-its pool has addresses.
+to input: the same, except that an address it gives away comes from its pool and belongs to nobody else; and it
+remembers no more than its pool has addresses.
 """
 
 import logging
@@ -15,17 +15,17 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from services.decision import Ignore
-from services.dhcp import packet, proxy
-from services.dhcp.lease import Information, LeaseGrant, Offer, Refusal, State
+from services.dhcp import packet, pxe_rules
+from services.dhcp.lease import Information, Lease, LeaseGrant, LeaseOffer, Nak, State
 from services.dhcp.lease_reply import reply as lease_reply
 from services.dhcp.leasing import Leasing
 from services.dhcp.message import Arrival, Peer, Reply
 from services.dhcp.plan import BootPlan, Profile
 from services.dhcp.pool import AddressRange, Subnet
-from services.dhcp.server import ProxyDhcp
+from services.dhcp.server import DhcpServer
 from tests.captures import all_captures, datagrams
 from tests.fakes.dhcp_client import Answer, message
-from tests.fakes.proxy_answers import respond
+from tests.fakes.pxe_answers import respond
 from tests.fuzz.faults import Faults
 from tests.transcripts.wire import BOX, EVERYONE, plan
 
@@ -77,10 +77,11 @@ class Target:
 
     def __enter__(self) -> Self:
         self._leasing = Leasing(SUBNETS, [BOX])
+        self._saved: dict[IPv4Address, Lease] = {}
         self._now = 1000.0
         self._monotonic = 0.0
         self._may, self._profile = True, Profile.STANDARD
-        self._server = ProxyDhcp(
+        self._server = DhcpServer(
             "lan0",
             BOX,
             allowed=lambda _: self._may,
@@ -124,21 +125,20 @@ class Target:
         read = packet.decode(datagram)
         if isinstance(read, Ignore):
             return
-        before = {lease.address: lease for lease in self._leasing.leases()}
         decision = self._leasing.decide(read, BOX, self._now)
-        if isinstance(decision, Offer | LeaseGrant):
-            address = decision.address if isinstance(decision, Offer) else decision.lease.address
-            last = before.get(address)
+        if isinstance(decision, LeaseOffer | LeaseGrant):
+            address = decision.address if isinstance(decision, LeaseOffer) else decision.lease.address
+            last = self._saved.get(address)
             assert address in _POOL
             assert last is None or last.mac == read.mac or last.state is State.RELEASED or last.expires <= self._now
             self._leasing.found_free(read.mac, address)
-        if isinstance(decision, Offer | LeaseGrant | Information | Refusal):
+        if isinstance(decision, LeaseOffer | LeaseGrant | Information | Nak):
             encoded = packet.encode(lease_reply(read, decision, BOX))
             answer = Answer.parse(encoded)
             assert (answer.mac, answer.op) == (datagram[28:34], 2)
             assert len(encoded) <= LONGEST_ANSWER
-        self._leasing.changes()
-        assert len(self._leasing.leases()) <= len(_POOL)
+        self._saved.update((lease.address, lease) for lease in self._leasing.changes())
+        assert len(self._leasing._leases) <= len(_POOL)
         assert len(self._leasing._offers) <= len(_POOL)
         assert len(self._leasing._latest) <= len(_POOL)
 
@@ -148,7 +148,7 @@ def answer_to(datagram: bytes, arrival: Arrival, profile: Profile) -> Reply | No
     read = packet.decode(datagram)
     if isinstance(read, Ignore):
         return None
-    request = proxy.classify(read, arrival)
+    request = pxe_rules.classify(read, arrival)
     planned = request if isinstance(request, Ignore) else plan(request)
     if isinstance(planned, Ignore):
         return None
@@ -166,7 +166,7 @@ def hear(datagram: bytes, arrival: Arrival, profile: Profile) -> Answer | None:
     if isinstance(read, Ignore):
         return None
     assert read.mac == peeked
-    used = proxy.address_used(read, arrival)
+    used = pxe_rules.address_used(read, arrival)
     assert isinstance(used, Ignore) or not (used.is_multicast or used.is_loopback or used.is_unspecified)
     reply = answer_to(datagram, arrival, profile)
     if reply is None:

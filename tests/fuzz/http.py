@@ -1,7 +1,8 @@
 """Any bytes on several connections to a real HTTP server on loopback, in one input (pieces.py). Some are a stranger's.
 
-Must hold: no fault is logged; a stranger gets not a single byte; only who sent its token gets the tar of secrets; what
-comes as a part of a file is that part; every connection ends; afterwards no request, connection or descriptor is left.
+Must hold: no fault is logged; a stranger gets not a single byte; only a client that sent its token gets the tar of
+secrets; what comes as a part of a file is that part; every connection ends; afterwards no request, connection or
+descriptor is left.
 """
 
 import asyncio

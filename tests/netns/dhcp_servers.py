@@ -12,7 +12,7 @@ from tests.room.processes import Process, wait_until
 
 
 @dataclass(frozen=True)
-class DhcpServer:
+class SiteServer:
     """A server program. `config(directory, snippet)` is the text of its file; `check` and `serve` are the commands that
     check that file and run the server."""
 
@@ -85,21 +85,21 @@ def _dhcpd_command(file: Path, *options: str) -> list[str]:
     return [*programs.DHCP.command("dhcpd"), "-4", "-cf", str(file), "-lf", str(file.parent / "leases"), *options]
 
 
-DNSMASQ = DhcpServer(
+DNSMASQ = SiteServer(
     "dnsmasq",
     "dnsmasq",
     _dnsmasq,
     lambda file: ["dnsmasq", "--test", f"--conf-file={file}"],
     lambda file: ["dnsmasq", "--keep-in-foreground", f"--conf-file={file}", "--log-facility=-", "--pid-file="],
 )
-ISC = DhcpServer(
+ISC = SiteServer(
     "isc",
     "dhcpd",
     _isc,
     lambda file: _dhcpd_command(file, "-t"),
     lambda file: _dhcpd_command(file, "-f", "-d", "-pf", str(file.parent / "pid"), "lan0"),
 )
-KEA = DhcpServer("kea", "kea-dhcp4", _kea, lambda f: _kea_command(f, "-t"), lambda f: _kea_command(f, "-c"))
+KEA = SiteServer("kea", "kea-dhcp4", _kea, lambda f: _kea_command(f, "-t"), lambda f: _kea_command(f, "-c"))
 
 ADDRESS = IPv4Address("10.78.0.1")
 """The host that is both: DHCP server and box."""

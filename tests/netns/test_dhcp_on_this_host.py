@@ -16,7 +16,7 @@ import pytest
 
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import REQUEST, Answer, firmware, message
-from tests.netns.dhcp_servers import ADDRESS, DNSMASQ, ISC, KEA, DhcpServer
+from tests.netns.dhcp_servers import ADDRESS, DNSMASQ, ISC, KEA, SiteServer
 from tests.netns.inside import TIMEOUT, inside
 from tests.netns.scripted_pc import BROADCAST, IPXE, LOADERS, BootScript, ScriptedPc
 from tests.netns.served import Box, install_release
@@ -45,7 +45,7 @@ class Site:
         text = write_configuration(self.directory).read_text().replace("10.77.0.", "10.78.0.")
         self.box.configuration.write_text(text + f'\n[dhcp]\nmode = "{mode}"\n')
 
-    def lead(self, server: DhcpServer, way: str) -> None:
+    def lead(self, server: SiteServer, way: str) -> None:
         """Run this server on the host, with our snippet in its file, and the box beside it."""
         self.stop()
         self.configure("off")
@@ -228,7 +228,7 @@ def test_the_probe_boots_on_the_box(led: tuple[Site, str]) -> None:
 
 
 @pytest.mark.parametrize("server", [DNSMASQ, ISC, KEA], ids=lambda server: server.name)
-def test_serve_names_both_solutions(site: Site, server: DhcpServer, tmp_path: Path) -> None:
+def test_serve_names_both_solutions(site: Site, server: SiteServer, tmp_path: Path) -> None:
     site.stop()
     site.configure("proxy")
     process = site.server = server.start(site.host, tmp_path, "")

@@ -16,7 +16,7 @@ from services.ethernet import MacAddress
 from services.linux.interfaces import Interface
 from tests.netns.dhcp_clients import CLIENTS, DhcpClient
 from tests.netns.dhcp_servers import ADDRESS as THEIRS
-from tests.netns.dhcp_servers import ISC, KEA, DhcpServer
+from tests.netns.dhcp_servers import ISC, KEA, SiteServer
 from tests.netns.inside import inside
 from tests.netns.served import TIMEOUT, Box
 from tests.room.namespaces import Namespace, Network
@@ -77,7 +77,7 @@ async def test_no_other_server_answers(box: Namespace) -> None:
 
 @pytest.mark.parametrize("server", [ISC, KEA], ids=lambda server: server.name)
 async def test_another_server_on_the_segment_is_found(
-    box: Namespace, other: Namespace, server: DhcpServer, tmp_path: Path
+    box: Namespace, other: Namespace, server: SiteServer, tmp_path: Path
 ) -> None:
     server.start(other, tmp_path, "")
     with pytest.raises(UserError) as raised:

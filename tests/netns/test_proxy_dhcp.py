@@ -13,8 +13,8 @@ import pytest
 
 from services.decision import Ignore, Reason
 from services.dhcp.plan import BootPlan
-from services.dhcp.proxy import BootRequest
-from services.dhcp.server import ProxyDhcp
+from services.dhcp.pxe_rules import BootRequest
+from services.dhcp.server import DhcpServer
 from services.dhcp.udp_port import MOST, UdpPort
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
@@ -96,8 +96,8 @@ class Box:
     @asynccontextmanager
     async def serving(
         self, namespace: Namespace, interface: str = "lan0", address: IPv4Address = BOX
-    ) -> AsyncIterator[ProxyDhcp]:
-        server = ProxyDhcp(
+    ) -> AsyncIterator[DhcpServer]:
+        server = DhcpServer(
             interface,
             address,
             allowed=self._allowed,

@@ -1,4 +1,4 @@
-"""A conversation with the pure half of the HTTP server: `wire >> bytes that the client sends << what it gets`.
+"""A conversation with the HTTP server without its sockets: `wire >> bytes that the client sends << what it gets`.
 
 The bytes go through the reader, the state machine, the box's policy and the encoder, without a socket and a clock. What
 the client gets is written out as text; the end of the connection is a line in brackets. `Date` and `Server`, the same
@@ -54,11 +54,11 @@ def post(path: str, body: str, *fields: str) -> bytes:
 
 
 class Wire:
-    """`>>` sends bytes, or lets time pass; `<<` compares all that came of it.
+    """`>>` sends bytes, or lets time pass; `<<` compares everything that the client got.
 
     Its box allows MAC, knows the menu entries `local` and, locked, `rescue`, and has one boot of the client, at `PEER`,
-    under way. The kernel's neighbour table has the address `neighbour` for that client. Of an answer the socket takes
-    `room` bytes before it is full; None: all.
+    under way. The kernel's neighbour table has the address `neighbour` for that client. The socket takes `room`
+    bytes of an answer before it is full; None: all.
     """
 
     def __init__(self, *, neighbour: MacAddress | None = MAC, room: int | None = None) -> None:

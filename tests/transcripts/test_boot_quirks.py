@@ -70,7 +70,7 @@ class TestRaspberryPi:
         options = [(code, b"\0\x29" if code == 93 else value) for code, value in PI_DISCOVER]
         assert Wire(loaders=WITH_PI) >> sent(message(DISCOVER, PI, options)) << PI_OFFER
 
-    def test_is_refused_when_there_are_no_files_for_it_and_not_taken_for_a_bios(self) -> None:
+    def test_is_refused_when_there_are_no_files_for_it_and_not_treated_as_a_bios(self) -> None:
         assert Wire() >> sent(message(DISCOVER, PI, PI_DISCOVER)) << "refused: NO_LOADER"
 
     def test_with_uefi_is_an_arm64_machine(self) -> None:
@@ -106,7 +106,7 @@ class TestArchitectureInOption60:
 
 class TestGpxe:
     def test_gets_an_ipxe_and_no_script(self) -> None:
-        """By option 175 alone it would be taken for iPXE."""
+        """By option 175 alone it would pass for iPXE."""
         asked = firmware(0, (77, b"gPXE"), (175, bytes.fromhex("b1 05 01 10 ec 81 39 18 01 01")))
         assert Wire() >> sent(message(DISCOVER, MAC, asked)) << BIOS_OFFER
 

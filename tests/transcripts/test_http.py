@@ -1,6 +1,6 @@
 """HTTP, as a PC that boots uses it, and as everybody else does.
 
-How long a client may take for a file is tested in tests/unit/services/http/test_stall.py, what happens on real
+How long a client may take for a file is tested in tests/unit/services/http/test_slow_client.py, what happens on real
 connections in test_connections.py and test_transfers.py beside it.
 """
 
@@ -182,7 +182,7 @@ class TestStranger:
 
 class TestReport:
     def test_a_boot_reports_and_then_its_secrets_are_spent(self) -> None:
-        spent = refused("403 Forbidden", "its live system is already up: the secrets are only for its start")
+        spent = refused("403 Forbidden", "its live system is already up, and the secrets are served only before that")
         assert (
             Wire()
             >> get(SCRIPT)

@@ -21,7 +21,7 @@ from services.events import Event, Ignored, TransferFailed, TransferProgressed, 
 from services.linux.udp_batches import Buffer, WindowSender, address_of, peer_of
 from services.menus.menu import Dialect
 from services.tftp.content_cache import ContentCache
-from services.tftp.deadlines import TICK
+from services.tftp.due_sessions import TICK
 from services.tftp.files import Files
 from services.tftp.responder import Responder
 from services.tftp.sessions import Sessions
@@ -72,7 +72,7 @@ class Transcript:
     lines: list[str] = field(default_factory=list)
 
     def write(self, datagram: bytes, to: str) -> None:
-        """Write one packet down; DATA that continues the line before extends it."""
+        """Add one packet to the transcript; DATA that continues the line before extends it."""
         match datagram[1]:
             case 3:
                 self._write_data(*data(datagram), to)
@@ -96,8 +96,8 @@ class Transcript:
 
 
 class TftpWire:
-    """`>>` takes a datagram of the PC, a `Sent`, or seconds that pass; `<<` compares what came of it, all of which must
-    be expected. Lines that came while time passed begin with the seconds since then."""
+    """`>>` takes a datagram of the PC, a `Sent`, or seconds that pass; `<<` compares everything that was sent or
+    emitted since. Lines that came while time passed begin with the seconds since then."""
 
     def __init__(self, folder: Path) -> None:
         for name, content in FILES.items():

@@ -1,4 +1,4 @@
-"""A conversation with the pure half of the proxyDHCP server: `wire >> what a client sends << what it receives`.
+"""A conversation with the PXE rules, which need no socket: `wire >> what a client sends << what it receives`.
 
 The bytes go through the codec both ways; the answer is written as text by a reader that shares no code with it.
 """
@@ -16,7 +16,7 @@ from services.decision import Ignore, Reason
 from services.dhcp import boot_answer, packet
 from services.dhcp.message import Arrival, Reply
 from services.dhcp.plan import BootPlan, Profile
-from services.dhcp.proxy import BootRequest
+from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacRange
 from services.events import AddressSeen, Event, Ignored, LeaseChosen
 from tests.captures import Datagram
@@ -73,9 +73,9 @@ def decide(
 
 
 class Wire:
-    """`>>` hands in a datagram; `<<` compares what came of it, which then is accounted for.
+    """`>>` passes in a datagram; `<<` compares the outcome, and each outcome must be compared.
 
-    What came of it is the reply, or `silence: REASON` when that is not reported, or `refused: REASON` when it is. Then
+    The outcome is the reply, or `silence: REASON` when that is not reported, or `refused: REASON` when it is. Then
     the client's address and the DHCP server that it takes, where the datagram shows them. `planned` replaces what the
     box plans; the other arguments are those of `decide`.
     """

@@ -65,9 +65,9 @@ PURE = (
     "appliance/firmware/knowledge.py",
     "appliance/config/menu_password.py",
     "services/dhcp/boot_answer.py",
-    "services/dhcp/proxy.py",
+    "services/dhcp/pxe_rules.py",
     "services/dhcp/duplicates.py",
-    "services/dhcp/firmware.py",
+    "services/dhcp/machines.py",
     "services/dhcp/options.py",
     "services/dhcp/quirks.py",
     "services/dhcp/fingerprint.py",
@@ -79,14 +79,14 @@ PURE = (
     "services/dhcp/pool.py",
     "services/dhcp/snippets.py",
     "services/tftp/transfer.py",
-    "services/tftp/deadlines.py",
-    "services/menus/checks.py",
+    "services/tftp/due_sessions.py",
+    "services/menus/script_text.py",
     "services/menus/ipxe.py",
     "services/http/basic_auth.py",
     "services/http/answers.py",
     "services/http/conversation.py",
     "services/http/messages.py",
-    "services/http/stall.py",
+    "services/http/slow_client.py",
     "services/http/paths.py",
     "services/http/reports.py",
     "services/http/routing.py",
@@ -121,7 +121,7 @@ PURE = (
 )
 # Imported by pure modules for a value that they only name as a type.
 PURE_BUT_FOR_A_TYPE = {
-    "services/tftp/deadlines.py": {"services/tftp/session.py"},  # Session
+    "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
     "appliance/view/clients.py": {"appliance/registry/database.py", "appliance/view/facts.py"},
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
     "appliance/view/status.py": {

@@ -1,7 +1,7 @@
 """What all boot firmware has in common: DISCOVER, gather offers, REQUEST, perhaps ask port 4011, load a file. PURE.
 
 By the PXE specification 2.1, section 2.2, and RFC 2131. `deadline` is when `expire` has to be called. What one kind of
-firmware does differently is in its own module. Not here: what a loaded program does.
+firmware does differently is in its own module. What a loaded program does is not modelled.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 `boot` plays one power-on to its end, through all retries, and returns it as a transcript: seconds since power-on, who
 sent a message, and which. The box is the real services/dhcp/server.py without its sockets, with the real policy
 (appliance/boot/policy.py) and the real rules that learn about firmware (appliance/firmware/rules.py); as DHCP server it
-has the real LeaseServer. Not here: files, the registry.
+has the real LeaseServer. There are no files and no registry.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from services.dhcp.leasing import Leasing
 from services.dhcp.message import Arrival, MessageType, Peer
 from services.dhcp.plan import BootPlan, Profile
 from services.dhcp.pool import AddressRange, Subnet
-from services.dhcp.proxy import BootRequest
-from services.dhcp.server import ProxyDhcp
+from services.dhcp.pxe_rules import BootRequest
+from services.dhcp.server import DhcpServer
 from services.ethernet import MacAddress, MacRange
 from services.events import Event, Ignored, ScriptServed, TransferProgressed, TransferServed
 from services.linux.neighbours import Neighbours
@@ -90,7 +90,7 @@ class Network:
             emit=self._observe,
             clock=loop.time,
         )
-        self._box = ProxyDhcp(
+        self._box = DhcpServer(
             "lan0",
             BOX,
             allowed=allowed.holds,

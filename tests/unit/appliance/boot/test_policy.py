@@ -11,7 +11,7 @@ from appliance.config.loaders import Loaders
 from appliance.journal.timeline import Boot, Reached, Stage
 from services.decision import Ignore, Reason
 from services.dhcp.plan import BootPlan, Profile
-from services.dhcp.proxy import BootRequest
+from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress, MacRange
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")

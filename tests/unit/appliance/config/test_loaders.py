@@ -8,7 +8,7 @@ from appliance.config.file import load, parse
 from appliance.config.loaders import DEFAULT_DIRECTORY, BootFiles, Loaders, dialect
 from appliance.doctor.configuration import warnings
 from appliance.errors import UserError
-from services.dhcp.firmware import Machine
+from services.dhcp.machines import Machine
 from services.menus.menu import Dialect
 
 HERE = Path("/etc/c.toml")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why, favourite, notable
 from appliance.firmware.rules import FIRMWARES, ORDERS, DecisionContext, observe
-from services.dhcp.firmware import Machine
+from services.dhcp.machines import Machine
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 from services.events import (

@@ -5,7 +5,7 @@ from typing import Self
 
 from services.decision import Ignore
 from services.dhcp import packet
-from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, Noted, Offer, Refusal
+from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, LeaseOffer, Nak, Recorded
 from services.dhcp.leasing import Leasing
 from services.dhcp.pool import AddressRange, Subnet
 from services.ethernet import MacAddress
@@ -41,12 +41,13 @@ class Wire:
         self.leasing = Leasing(subnets or (LAN, REMOTE), [BOX], leases or [])
         self.now = 1000.0
         self.decision: Decision | None = None
+        self._saved = {lease.address: lease for lease in leases or []}
 
     def __rshift__(self, datagram: bytes) -> Self:
         received = packet.decode(datagram)
         assert not isinstance(received, Ignore)
         self.decision = self.leasing.decide(received, BOX, self.now)
-        if isinstance(self.decision, Offer):
+        if isinstance(self.decision, LeaseOffer):
             self.leasing.found_free(received.mac, self.decision.address)
         return self
 
@@ -66,23 +67,28 @@ class Wire:
         assert isinstance(self.decision, LeaseGrant)
         assert str(self.decision.lease.address) == address
 
+    def saved(self) -> list[Lease]:
+        """Save what changed, as the server does; returns all leases saved so far."""
+        self._saved.update((lease.address, lease) for lease in self.leasing.changes())
+        return list(self._saved.values())
+
     def restart(self) -> None:
-        """Start again with the leases that were written down."""
-        self.leasing = Leasing(self.leasing.subnets, [BOX], self.leasing.leases())
+        """Start again with the leases that were saved."""
+        self.leasing = Leasing(self.leasing.subnets, [BOX], self.saved())
 
 
 def words(decision: Decision) -> str:
     """A decision as a line."""
     match decision:
-        case Offer(address, _, probe):
+        case LeaseOffer(address, _, probe):
             return f"OFFER {address}{' after a probe' if probe else ''}"
         case LeaseGrant(lease, _, new):
             return f"ACK {lease.address}{'' if new else ', renewed'}"
-        case Refusal():
+        case Nak():
             return "NAK"
         case Information():
             return "ACK without a lease"
-        case Noted(lease):
+        case Recorded(lease):
             return f"{lease.state} {lease.address}"
         case Ignore(reason):
             return f"silence: {reason.name}"

@@ -6,14 +6,14 @@ import pytest
 
 from services.decision import Ignore
 from services.dhcp import packet
-from services.dhcp.lease import Information, Lease, LeaseGrant, Offer, Refusal, State
+from services.dhcp.lease import Information, Lease, LeaseGrant, LeaseOffer, Nak, State
 from services.dhcp.lease_reply import NO_BOOT, BootFields, reply
 from services.dhcp.message import Arrival, Message
 from services.dhcp.plan import BootPlan, Profile
 from services.dhcp.pool import AddressRange, Subnet
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import DISCOVER, INFORM, NOWHERE, REQUEST, Answer, firmware, message
-from tests.fakes.proxy_answers import respond
+from tests.fakes.pxe_answers import respond
 
 BOX = IPv4Address("10.77.0.1")
 MAC = bytes.fromhex("52540077000a")
@@ -26,7 +26,7 @@ SUBNET = Subnet(
     ntp=(IPv4Address("10.77.0.5"),),
     lease_seconds=3600,
 )
-OFFER = Offer(ADDRESS, SUBNET, probe=False)
+OFFER = LeaseOffer(ADDRESS, SUBNET, probe=False)
 GRANT = LeaseGrant(Lease(ADDRESS, MacAddress.from_bytes(MAC), b"", State.LEASED, 0.0), SUBNET, new=True)
 BROADCAST = ("255.255.255.255", 68)
 NETWORK = {
@@ -45,7 +45,7 @@ def asked(datagram: bytes) -> Message:
 
 
 def answer(
-    datagram: bytes, decision: Offer | LeaseGrant | Information | Refusal, boot: BootFields = NO_BOOT
+    datagram: bytes, decision: LeaseOffer | LeaseGrant | Information | Nak, boot: BootFields = NO_BOOT
 ) -> tuple[Answer, tuple[str, int]]:
     """The answer's parts, and where it goes."""
     made = reply(asked(datagram), decision, BOX, boot)
@@ -70,7 +70,7 @@ def test_an_offer_has_the_lease_and_the_network() -> None:
 
 def test_options_that_the_network_lacks_are_left_out() -> None:
     bare = Subnet(SUBNET.network, SUBNET.ranges)
-    got, _ = answer(message(DISCOVER, MAC), Offer(ADDRESS, bare, probe=False))
+    got, _ = answer(message(DISCOVER, MAC), LeaseOffer(ADDRESS, bare, probe=False))
     assert not {3, 6, 42} & got.options.keys()
 
 
@@ -98,7 +98,7 @@ def test_an_inform_gets_the_network_and_no_lease() -> None:
 
 
 def test_a_nak_has_nothing_else_and_is_broadcast_even_to_a_client_with_an_address() -> None:
-    got, to = answer(message(REQUEST, MAC, ciaddr="10.77.0.100"), Refusal("why"), boot_of(7))
+    got, to = answer(message(REQUEST, MAC, ciaddr="10.77.0.100"), Nak("why"), boot_of(7))
     assert got.options == {53: b"\x06", 54: BOX.packed}
     assert (got.yiaddr, got.ciaddr, got.siaddr, got.file) == (NOWHERE, NOWHERE, NOWHERE, "")
     assert to == BROADCAST
@@ -109,7 +109,7 @@ def test_a_relay_gets_its_information_back_last_and_broadcasts_a_nak() -> None:
     relayed = message(REQUEST, MAC, [(82, information), (61, b"\x01" + MAC)], giaddr="10.88.0.1")
     got, to = answer(relayed, GRANT)
     assert (got.giaddr, got.options[82], got.order[-1], to) == ("10.88.0.1", information, 82, ("10.88.0.1", 67))
-    got, to = answer(relayed, Refusal("why"))
+    got, to = answer(relayed, Nak("why"))
     assert (got.options[82], got.flags, to) == (information, 0x8000, ("10.88.0.1", 67))
     # RFC 3046 section 2.2: from a client itself it is not echoed.
     assert 82 not in answer(message(DISCOVER, MAC, [(82, information)]), OFFER)[0].options
@@ -117,7 +117,7 @@ def test_a_relay_gets_its_information_back_last_and_broadcasts_a_nak() -> None:
 
 def test_a_client_id_is_echoed() -> None:
     assert answer(message(DISCOVER, MAC, [(61, b"\xffabcd")]), OFFER)[0].options[61] == b"\xffabcd"
-    assert answer(message(REQUEST, MAC, [(61, b"\xffabcd")]), Refusal("why"))[0].options[61] == b"\xffabcd"
+    assert answer(message(REQUEST, MAC, [(61, b"\xffabcd")]), Nak("why"))[0].options[61] == b"\xffabcd"
 
 
 def boot_of(
@@ -152,7 +152,7 @@ def test_bios_boots_from_the_one_offer() -> None:
 
 
 def test_uefi_boots_from_the_one_offer_and_is_not_sent_to_port_4011() -> None:
-    """EDK2 takes a lease with option 60 alone for a BINL offer, and asks again."""
+    """EDK2 treats a lease with option 60 alone as a BINL offer, and asks again."""
     got, _ = answer(message(DISCOVER, MAC, firmware(7)), OFFER, boot_of(7))
     assert (got.siaddr, got.file, got.options[67]) == (
         "10.77.0.1",
@@ -184,5 +184,5 @@ def test_the_longest_answer_is_one_that_every_client_has_to_accept() -> None:
     full = Subnet(SUBNET.network, SUBNET.ranges, {}, SUBNET.routers, SUBNET.dns * 2, SUBNET.ntp * 4)
     boot = boot_of(16, boot_file="http://10.77.0.1:65535/boot/52540077000a/loader/" + "x" * 60 + ".efi")
     sent = message(DISCOVER, MAC, [*firmware(16), (61, b"\xff" + bytes(18))])
-    got, _ = answer(sent, Offer(ADDRESS, full, probe=False), boot)
+    got, _ = answer(sent, LeaseOffer(ADDRESS, full, probe=False), boot)
     assert got.size - 236 <= 312

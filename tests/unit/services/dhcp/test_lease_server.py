@@ -18,7 +18,7 @@ from services.linux.neighbours import Neighbours, Sighting
 from tests.unit.services.dhcp.lease_wire import BOX, DECLINE, DISCOVER, LAN, RELAY, REMOTE, REQUEST, A, B, C, says
 
 FIRST, SECOND = IPv4Address("10.77.0.100"), IPv4Address("10.77.0.101")
-PATIENCE = 5.0
+TIMEOUT = 5.0  # seconds
 
 
 class Table(Neighbours):
@@ -78,7 +78,7 @@ class Room:
         self.server.answer(Question(message, BOX, self._send))
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()
@@ -165,7 +165,7 @@ async def test_behind_a_relay_nothing_is_probed() -> None:
     assert room.table.nudged == []
 
 
-async def test_an_ack_leaves_after_its_lease_is_written_and_many_share_a_commit() -> None:
+async def test_an_ack_leaves_after_its_lease_is_saved_and_many_share_a_commit() -> None:
     room = Room()
     macs = (A, B, C)
     for mac in macs:
@@ -188,7 +188,7 @@ async def test_a_new_lease_is_reported_before_its_client_is_told() -> None:
     assert len(room.given) == 1
 
 
-async def test_a_lease_that_cannot_be_written_is_acknowledged_from_memory_and_written_later() -> None:
+async def test_a_lease_that_cannot_be_saved_is_acknowledged_from_memory_and_saved_later() -> None:
     room = Room()
     await room.lease(A)
     room.commits.clear()
@@ -228,7 +228,7 @@ async def test_an_ack_waits_while_another_process_writes_for_a_moment() -> None:
     assert [len(commit) for commit in room.commits] == [1]
 
 
-async def test_leases_that_were_not_written_at_close_can_be_written_later() -> None:
+async def test_leases_that_were_not_saved_at_close_can_be_saved_later() -> None:
     room = Room()
     room.disk_full = True
     room.ask(says(REQUEST, A, ciaddr="10.77.0.100"))
@@ -240,7 +240,7 @@ async def test_leases_that_were_not_written_at_close_can_be_written_later() -> N
     assert room.sent == []
 
 
-async def test_a_declined_address_is_written_too() -> None:
+async def test_a_declined_address_is_saved_too() -> None:
     room = Room()
     await room.lease(A)
     room.commits.clear()

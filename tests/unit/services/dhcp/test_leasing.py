@@ -123,7 +123,7 @@ def test_renewing_and_rebinding_prolong_the_lease(wire: Wire) -> None:
     for _ in range(3):
         wire.wait(900)
         wire >> says(REQUEST, A, ciaddr=FIRST) << f"ACK {FIRST}, renewed"
-    assert [lease.expires for lease in wire.leasing.leases()] == [wire.now + 1000]
+    assert [lease.expires for lease in wire.saved()] == [wire.now + 1000]
 
 
 def test_renewing_a_lease_that_we_lost_the_record_of_works(wire: Wire) -> None:
@@ -192,7 +192,7 @@ def test_an_offered_address_can_be_declined_and_the_block_outlives_a_restart(wir
 
 def test_inform_is_answered_without_a_lease(wire: Wire) -> None:
     wire >> says(INFORM, A, ciaddr="10.77.0.9") << "ACK without a lease"
-    assert wire.leasing.leases() == []
+    assert wire.saved() == []
 
 
 def test_an_offer_that_is_not_taken_is_free_again(wire: Wire) -> None:
@@ -255,7 +255,7 @@ def test_a_network_without_a_pool_is_not_served() -> None:
 def test_a_client_has_one_lease_in_a_network(wire: Wire) -> None:
     wire.lease(A, FIRST)
     wire >> says(REQUEST, A, ciaddr=SECOND) << f"ACK {SECOND}"
-    assert {str(lease.address): lease.state for lease in wire.leasing.leases()} == {
+    assert {str(lease.address): lease.state for lease in wire.saved()} == {
         FIRST: State.RELEASED,
         SECOND: State.LEASED,
     }

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.decision import Ignore
 from services.dhcp import packet
-from services.dhcp.lease import Decision, Lease, LeaseGrant, Offer, Refusal, State
+from services.dhcp.lease import Decision, Lease, LeaseGrant, LeaseOffer, Nak, State
 from services.dhcp.leasing import OFFER_SECONDS, Leasing
 from services.ethernet import MacAddress
 from tests.fakes.dhcp_client import NOWHERE
@@ -61,7 +61,7 @@ class Room(RuleBasedStateMachine):
         if received.message_type in (REQUEST, DECLINE):
             self.held.pop(mac, None)
         match decision:
-            case Offer(address):
+            case LeaseOffer(address):
                 self._check(mac, address)
                 self.leasing.found_free(received.mac, address)
                 self.offered[mac] = (address, str(received.giaddr))
@@ -72,7 +72,7 @@ class Room(RuleBasedStateMachine):
                 for address in [a for a, (user, _) in self.has.items() if user == mac and a in subnet.network]:
                     del self.has[address]
                 self.has[lease.address] = (mac, self.now + subnet.lease_seconds)
-            case Refusal() if received.ciaddr in self.has and self.has[received.ciaddr][0] == mac:
+            case Nak() if received.ciaddr in self.has and self.has[received.ciaddr][0] == mac:
                 del self.has[received.ciaddr]
         return decision
 

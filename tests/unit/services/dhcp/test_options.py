@@ -1,4 +1,4 @@
-"""The coding of DHCP options, byte by byte; whole messages are in test_packet.py."""
+"""The encoding of DHCP options, byte by byte; whole messages are in test_packet.py."""
 
 import pytest
 from hypothesis import given

@@ -10,7 +10,7 @@ import pytest
 from services.dhcp.duplicates import MOST_STRANGERS, WITHIN
 from services.dhcp.message import Peer
 from services.dhcp.plan import BootPlan
-from services.dhcp.server import ProxyDhcp
+from services.dhcp.server import DhcpServer
 from services.events import Discovered, Event, Ignored, Offered
 from tests.fakes.dhcp_client import DISCOVER, NOWHERE, REQUEST, Answer, firmware, message
 
@@ -30,7 +30,7 @@ class RecordedServer:
         self.basis: tuple[object, ...] = (object(), object())
         self.allowed = {int.from_bytes(each, "big") for each in (PC, OTHER)}
         self.log: list[Any] = []
-        self.server = ProxyDhcp(
+        self.server = DhcpServer(
             "lan0",
             BOX,
             allowed=lambda value: value in self.allowed,
@@ -42,7 +42,7 @@ class RecordedServer:
         )
 
     def commit(self) -> None:
-        """Write down the boots that were opened."""
+        """Save the boots that were opened."""
         if self.disk_full:
             raise OSError("no space left on device")
         self.log.append("commit")
@@ -57,7 +57,7 @@ class RecordedServer:
             self.send(*answer)
 
     def hear(self, *datagrams: bytes, port: int = 67) -> list[Any]:
-        """Hand in datagrams that were read together, and return what was logged since."""
+        """Pass in datagrams that were read together, and return what was logged since."""
         self.log.clear()
         peer = PEER if port == 67 else (LEASED, port)
         self.server.handle(cast(Any, self), port, [(each, peer) for each in datagrams])
@@ -107,7 +107,7 @@ def test_a_copy_gets_the_same_bytes_but_for_its_xid() -> None:
 
 
 @pytest.mark.parametrize("secs", [0, 1, 4])
-def test_a_retry_of_the_firmware_is_never_taken_for_a_copy(secs: int) -> None:
+def test_a_retry_of_the_firmware_is_never_treated_as_a_copy(secs: int) -> None:
     """Firmware either counts secs, or waits longer than a copy is remembered."""
     server = RecordedServer()
     server.hear(discover())

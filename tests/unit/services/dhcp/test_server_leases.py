@@ -12,7 +12,7 @@ from services.dhcp.leasing import Leasing
 from services.dhcp.message import Peer
 from services.dhcp.plan import BootPlan
 from services.dhcp.pool import Subnet
-from services.dhcp.server import ProxyDhcp
+from services.dhcp.server import DhcpServer
 from services.dhcp.udp_port import UdpPort
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, Offered
@@ -42,7 +42,7 @@ class LeasingBox:
             emit=self.events.append,
             clock=lambda: 1000.0,
         )
-        self.server = ProxyDhcp(
+        self.server = DhcpServer(
             "lan0",
             BOX,
             allowed=lambda value: value == allowed.value,
@@ -62,7 +62,7 @@ class LeasingBox:
             self.send(*answer)
 
     def hear(self, datagram: bytes) -> list[Answer]:
-        """Hand in a client's broadcast, and return the answers."""
+        """Pass in a client's broadcast, and return the answers."""
         self.server.handle(cast(UdpPort, self), 67, [(datagram, (NOWHERE, 68))])
         self.leases.close()  # answers that wait for a commit leave now
         answers = [answer for answer, _ in self.sent]
@@ -95,7 +95,7 @@ async def test_a_pc_that_boots_has_its_lease_and_its_boot_file_in_one(request_of
         ("OFFER", "10.77.0.100", "loader", "10.77.0.1"),
         ("ACK", "10.77.0.100", "loader", "10.77.0.1"),
     ]
-    assert box.committed[0] == 1, "its boot was written down before its offer left"
+    assert box.committed[0] == 1, "its boot was saved before its offer left"
     mac = MacAddress.from_bytes(ALLOWED)
     assert box.reported(Offered) == [Offered(mac, "loader", 67)]
     assert box.reported(AddressSeen) == [AddressSeen(mac, FIRST)]

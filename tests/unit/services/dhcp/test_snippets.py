@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config.loaders import Loaders
-from services.dhcp.firmware import pxe_files
+from services.dhcp.machines import pxe_files
 from services.dhcp.snippets import IPXE_OWN_MAC, BootServer, DhcpProduct, HandOver, render
 
 GOLDEN = Path(__file__).parent / "golden"

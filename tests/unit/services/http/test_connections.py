@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from services.decision import Reason
-from services.http import connections, conversation
+from services.http import acceptor, connections, conversation
 from services.http.server import HttpServer
 from tests.unit.services.http.conftest import BOOT, IMAGE, KERNEL, LARGE, SCRIPT, SQUASHFS, Box, Connect, curl, get
 
@@ -103,7 +103,7 @@ async def test_a_client_that_closes_its_half_gets_its_file(server: HttpServer, c
 async def test_accepting_pauses_while_the_system_has_no_descriptors(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, connect: Connect
 ) -> None:
-    monkeypatch.setattr(connections, "_PAUSE", 0.5)
+    monkeypatch.setattr(acceptor, "_PAUSE", 0.5)
     accepts, until = 0, time.monotonic() + 0.4
 
     class WithoutDescriptors:
@@ -111,9 +111,6 @@ async def test_accepting_pauses_while_the_system_has_no_descriptors(
 
         def __init__(self, tcp: socket.socket) -> None:
             self.tcp = tcp
-
-        def fileno(self) -> int:
-            return self.tcp.fileno()
 
         def close(self) -> None:
             self.tcp.close()
@@ -126,8 +123,8 @@ async def test_accepting_pauses_while_the_system_has_no_descriptors(
             return self.tcp.accept()
 
     assert server._connections is not None
-    assert server._connections._listener is not None
-    monkeypatch.setattr(server._connections, "_listener", WithoutDescriptors(server._connections._listener))
+    listening = server._connections._acceptor
+    monkeypatch.setattr(listening, "_tcp", WithoutDescriptors(listening._tcp))
     assert await curl(server, f"{BOOT}/boot.ipxe") == (200, SCRIPT.encode())
     assert accepts <= 4, "it does not try all the time"
     assert [record.getMessage() for record in caplog.records] == [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.http import stall
+from services.http import slow_client
 from services.http.file_sender import FileSender
 from services.http.tcp_info import acknowledged
 from services.http.transfer import ClientStalled, FileTransfer
@@ -103,7 +103,7 @@ async def deliver(size: int, taken: int, tmp_path: Path) -> tuple[OSError | None
 async def test_a_client_that_boots_without_acknowledging_the_tail_was_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stall, "TAIL_QUIET", 0.2)
+    monkeypatch.setattr(slow_client, "TAIL_QUIET", 0.2)
     error, arrived = await deliver(200_000, 150_000, tmp_path)
     assert error is None
     assert 150_000 <= arrived < 200_000
@@ -112,8 +112,8 @@ async def test_a_client_that_boots_without_acknowledging_the_tail_was_served(
 async def test_a_client_that_stops_long_before_the_end_was_not_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stall, "TAIL_QUIET", 0.1)
-    monkeypatch.setattr(stall, "STALLED_AFTER", 0.5)
+    monkeypatch.setattr(slow_client, "TAIL_QUIET", 0.1)
+    monkeypatch.setattr(slow_client, "STALLED_AFTER", 0.5)
     error, _ = await deliver(200_000, 50_000, tmp_path)
     assert isinstance(error, ClientStalled)
 
@@ -122,7 +122,7 @@ async def test_a_client_that_takes_nothing_from_the_beginning_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The socket is full of an earlier answer: it never becomes writable."""
-    monkeypatch.setattr(stall, "STALLED_AFTER", 0.2)
+    monkeypatch.setattr(slow_client, "STALLED_AFTER", 0.2)
     with connected(8_192) as (_, accepted), contextlib.closing(opened(tmp_path, bytes(10))) as file:
         earlier = 0
         with contextlib.suppress(BlockingIOError):

@@ -9,7 +9,7 @@ import pytest
 
 from services import draining
 from services.events import TransferFailed, TransferProgressed, TransferServed
-from services.http import connections, limits, stall, transfer
+from services.http import connection_limits, connections, slow_client, transfer
 from services.http.server import HttpServer
 from services.linux.sockets import BindError
 from tests.fakes.event_log import EventLog
@@ -64,7 +64,7 @@ async def test_served_means_acknowledged(server: HttpServer, images: Path, event
 async def test_a_client_that_stops_reading_is_cut_off(
     server: HttpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
-    monkeypatch.setattr(stall, "STALLED_AFTER", 0.1)
+    monkeypatch.setattr(slow_client, "STALLED_AFTER", 0.1)
     connection = await connect(16_384)
     await connection.send(get(f"{IMAGE}/initrd.img"))
     assert "took nothing" in (await events.next(TransferFailed)).why
@@ -114,8 +114,7 @@ async def test_a_small_file_that_is_overwritten_never_arrives_whole(
     size = 1_000_000
     os.truncate(images / "r1" / "initrd.img", size)
     assert server._connections is not None
-    assert server._connections._listener is not None
-    server._connections._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    server._connections._acceptor._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
     connection = await connect(16_384)
     head, _, body = (await connection.begin(get(f"{IMAGE}/initrd.img"))).partition(b"\r\n\r\n")
     assert f"Content-Length: {size}".encode() in head
@@ -180,7 +179,7 @@ async def test_silent_connections_are_closed(
 async def test_when_there_are_too_many_connections_the_one_idle_longest_is_closed(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
-    monkeypatch.setattr(limits, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(connection_limits, "MOST_CONNECTIONS", 3)
     script = get(f"{BOOT}/boot.ipxe")
     busy, silent, asking = [await connect(16_384) for _ in range(3)]
     assert b" 200 " in await busy.begin(get(f"{IMAGE}/initrd.img"))
@@ -195,7 +194,7 @@ async def test_when_there_are_too_many_connections_the_one_idle_longest_is_close
 async def test_connections_with_a_transfer_are_not_closed_for_others(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
-    monkeypatch.setattr(limits, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(connection_limits, "MOST_CONNECTIONS", 2)
     opened = [await connect(16_384) for _ in range(2)]
     for connection in opened:
         assert b" 200 " in await connection.begin(get(f"{IMAGE}/initrd.img"))
@@ -209,7 +208,7 @@ async def test_connections_with_a_transfer_are_not_closed_for_others(
 async def test_the_connections_of_one_client_are_limited(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
-    monkeypatch.setattr(limits, "MOST_PER_CLIENT", 2)
+    monkeypatch.setattr(connection_limits, "MOST_PER_CLIENT", 2)
     opened = [await connect() for _ in range(2)]
     assert await (await connect()).ask(get(f"{BOOT}/boot.ipxe")) == b""
     for connection in opened:
@@ -282,6 +281,6 @@ async def test_a_fault_in_the_thread_ends_only_its_transfer(
             broken.setattr(transfer.FileTransfer, where, lambda *_: 1 // 0)
             status, answer = await curl(server, f"{IMAGE}/vmlinuz")
         assert (status, len(answer) < 3_000_000) == (0 if where == "advance" else 200, True)
-        assert (await events.next(TransferFailed)).why == "a fault of the program"
+        assert (await events.next(TransferFailed)).why == "internal error"
     assert [record.levelname for record in caplog.records] == ["ERROR"] * 2
     assert (await curl(server, f"{IMAGE}/vmlinuz"))[0] == 200

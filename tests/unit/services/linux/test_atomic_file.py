@@ -1,4 +1,4 @@
-"""The door for files that others read: the old content or the new, never part of either."""
+"""Writing files that others read: they see the old content or the new, never part of either."""
 
 import errno
 import os

@@ -27,7 +27,7 @@ async def test_a_descriptor_that_the_loop_watches_ends_the_wait(pair: tuple[sock
     loop.remove_reader(pair[0])
 
 
-async def test_after_a_wait_in_vain_some_are_skipped(pair: tuple[socket.socket, socket.socket]) -> None:
+async def test_after_a_wait_without_result_some_are_skipped(pair: tuple[socket.socket, socket.socket]) -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(pair[0], lambda: None)
     busy_poll = BusyPoll(loop)

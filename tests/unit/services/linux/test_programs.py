@@ -1,4 +1,4 @@
-"""The door to other programs: what it says when one is missing, fails, or takes too long."""
+"""Starting other programs: what the error says when one is missing, fails, or takes too long."""
 
 import sys
 import time

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.menus.checks import LONGEST_COMMAND_LINE
 from services.menus.grub import render
 from services.menus.menu import LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
+from services.menus.script_text import LONGEST_COMMAND_LINE
 from tests.unit.debian import need
 
 GOLDEN = Path(__file__).parent / "golden"

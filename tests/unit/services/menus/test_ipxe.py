@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.menus.checks import LONGEST_COMMAND_LINE
 from services.menus.ipxe import render, render_entry
 from services.menus.menu import Action, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
+from services.menus.script_text import LONGEST_COMMAND_LINE
 
 GOLDEN = Path(__file__).parent / "golden"
 BASE = "http://10.77.0.1:8080/boot/525400aabbcc/"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.menus.checks import LONGEST_COMMAND_LINE
 from services.menus.menu import Menu, MenuEntry, Program
 from services.menus.pxelinux import render
+from services.menus.script_text import LONGEST_COMMAND_LINE
 from tests.unit.services.menus.test_grub import ALONE, BOINC, FULL, GOLDEN, LIVE
 
 

@@ -1,4 +1,4 @@
-"""The conversation of one PC, written down: DHCP as real bytes through the codec, transfers as values."""
+"""What one PC and its servers say to each other: DHCP as real bytes through the codec, transfers as values."""
 
 from ipaddress import IPv4Address
 from struct import Struct

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from services.decision import Ignore
-from services.linux.open_beneath import OpenFile, open_beneath
-from services.tftp.content_cache import Chunk, Content, ContentCache, FileChanged
-from services.tftp.transfer import stretch
+from services.linux.open_beneath import FileChanged, OpenFile, open_beneath
+from services.tftp.content_cache import Chunk, Content, ContentCache
+from services.tftp.transfer import blocks_per_chunk
 
 CONTENT = random.Random(3).randbytes(100_000)
 BLOCK = 50  # 2001 blocks, in chunks of 512
@@ -145,7 +145,7 @@ class ChunkUser:
 
 
 def test_is_bounded_and_spares_chunks_in_use(path: Path) -> None:
-    size = stretch(BLOCK) * (BLOCK + 4)
+    size = blocks_per_chunk(BLOCK) * (BLOCK + 4)
     cache = ContentCache(2 * size)
     content = cache.take(opened(path))
     first = cache.chunk(content, BLOCK, 1)

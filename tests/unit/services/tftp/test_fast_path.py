@@ -88,7 +88,7 @@ OPTIONS = st.sampled_from(
 def test_the_fast_path_equals_the_regular_path(seed: int, options: list[dict[str, int]], loss: int) -> None:
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for module in ("content_cache", "transfer"):
-            patch.setattr(f"services.tftp.{module}.stretch", lambda _: STRETCH)
+            patch.setattr(f"services.tftp.{module}.blocks_per_chunk", lambda _: STRETCH)
         root = Path(folder) / "root"
         root.mkdir()
         (root / "file").write_bytes(CONTENT)

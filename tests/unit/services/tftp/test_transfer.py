@@ -229,8 +229,8 @@ def test_a_repeated_request() -> None:
     begun = begin(1000, tsize=0)
     begun.acknowledge(0, 0.1)
     assert begun.repeat(0.2) == Wait()
-    assert not begun.stalled(0.1 + RESTART_AFTER)
-    assert begun.stalled(0.2 + RESTART_AFTER)
+    assert not begun.is_restart(0.1 + RESTART_AFTER)
+    assert begun.is_restart(0.2 + RESTART_AFTER)
 
 
 @dataclass

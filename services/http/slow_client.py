@@ -24,7 +24,7 @@ class StallClock:
     def ended(self, sent: int, now: float) -> bool:
         """Whether the client is too slow, now that `sent` bytes have arrived; to be called with every new count.
 
-        A byte now and then is not enough: such a client would keep its connection for ever.
+        A byte now and then is not enough: such a client would keep its connection forever.
         """
         if sent > self._sent:
             self._sent, self._last_progress = sent, now

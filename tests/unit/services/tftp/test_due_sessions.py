@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tftp.deadlines import TICK, Deadlines
+from services.tftp.due_sessions import TICK, DueSessions
 
 
 class Waiting:
@@ -14,33 +14,33 @@ class Waiting:
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 30), st.booleans()), max_size=60))
 def test_each_session_is_due_once_and_never_late(steps: list[tuple[int, float, bool]]) -> None:
-    deadlines: Any = Deadlines()
+    due_sessions: Any = DueSessions()
     sessions = [Waiting() for _ in range(10)]
     wanted: dict[int, float] = {}
     now = 0.0
     for number, wait, gone in steps:
         if gone:
-            deadlines.remove(sessions[number])
+            due_sessions.remove(sessions[number])
             wanted.pop(number, None)
         else:
-            deadlines.put(sessions[number], now + wait)
+            due_sessions.put(sessions[number], now + wait)
             wanted[number] = min(now + wait, wanted.get(number, 1e9))
         now += wait / 7
-        for session in deadlines.due(now):
+        for session in due_sessions.due(now):
             assert wanted.pop(sessions.index(session)) <= now
         assert all(at > now - TICK for at in wanted.values())
-    for _ in deadlines.due(now + 60):
+    for _ in due_sessions.due(now + 60):
         pass
-    assert not deadlines._ticks
+    assert not due_sessions._ticks
     assert {session.due_tick for session in sessions} == {-1}
 
 
 def test_a_session_put_back_meanwhile_waits_for_the_next_tick() -> None:
-    deadlines: Any = Deadlines()
+    due_sessions: Any = DueSessions()
     session = Waiting()
-    deadlines.put(session, 1.0)
-    for _ in deadlines.due(2.0):
-        deadlines.put(session, 1.0)
+    due_sessions.put(session, 1.0)
+    for _ in due_sessions.due(2.0):
+        due_sessions.put(session, 1.0)
     assert session.due_tick >= 0
-    assert list(deadlines.due(2.0)) == []
-    assert list(deadlines.due(2.0 + TICK)) == [session]
+    assert list(due_sessions.due(2.0)) == []
+    assert list(due_sessions.due(2.0 + TICK)) == [session]

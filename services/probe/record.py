@@ -1,4 +1,4 @@
-"""The conversation of a probe with its servers, written down as it happens."""
+"""What a probe and its servers say to each other, recorded as it happens."""
 
 import time
 from ipaddress import IPv4Address
@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from services.probe.message import Content, Packet
 
 
-class Conversation:
+class ProbeRecord:
     """`packets` in their order, each with the seconds since this object was made."""
 
     def __init__(self) -> None:
@@ -14,11 +14,11 @@ class Conversation:
         self._began = time.monotonic()
 
     def said(self, content: Content, server: IPv4Address, port: int, client_port: int = 0) -> None:
-        """Write down what the probe says to a server, or notes."""
+        """Record what the probe says to a server, or notes."""
         self._add(content, True, server, port, client_port)
 
     def heard(self, content: Content, server: IPv4Address, port: int, client_port: int = 0) -> None:
-        """Write down what comes back from a server, or does not."""
+        """Record what comes back from a server, or that nothing does."""
         self._add(content, False, server, port, client_port)
 
     def _add(self, content: Content, outgoing: bool, server: IPv4Address, port: int, client_port: int) -> None:

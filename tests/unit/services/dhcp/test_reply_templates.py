@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.dhcp import packet
 from services.dhcp.message import MessageType, Option, Reply
-from services.dhcp.templates import MOST, Templates
+from services.dhcp.reply_templates import MOST, ReplyTemplates
 from services.ethernet import MacAddress
 
 BOX = IPv4Address("10.77.0.1")
@@ -23,7 +23,7 @@ echoed = st.one_of(st.just(b""), st.binary(min_size=17, max_size=17), st.binary(
 
 @st.composite
 def replies(draw: st.DrawFn) -> Reply:
-    """Replies as proxy.py and lease_reply.py make them."""
+    """Replies as pxe_rules.py and lease_reply.py make them."""
     mac = draw(macs)
     name = draw(names).replace("{}", mac.bare).encode()
     vendor = draw(st.sampled_from([b"", b"\x06\x01\x08\xff", b"\x06\x01\x08" + mac.bare.encode()]))
@@ -55,14 +55,14 @@ def replies(draw: st.DrawFn) -> Reply:
 
 @given(st.lists(replies(), min_size=1, max_size=12))
 def test_a_template_gives_what_scapy_writes(some: list[Reply]) -> None:
-    templates = Templates()
+    templates = ReplyTemplates()
     for reply in some:
         assert templates.encode(reply) == packet.encode(reply)
 
 
 @given(replies())
 def test_a_value_that_does_not_fit_is_refused(reply: Reply) -> None:
-    templates = Templates()
+    templates = ReplyTemplates()
     templates.encode(reply)
     for broken in (replace(reply, file=b"x" * 128), replace(reply, sname=b"x" * 64)):
         with pytest.raises(ValueError, match="holds at most"):
@@ -70,7 +70,7 @@ def test_a_value_that_does_not_fit_is_refused(reply: Reply) -> None:
 
 
 def test_the_number_of_templates_is_bounded() -> None:
-    templates = Templates()
+    templates = ReplyTemplates()
     for number in range(MOST + 10):
         file = f"file-{number}".encode()
         templates.encode(Reply(MessageType.OFFER, 1, 0, BOX, BOX, BOX, MacAddress(1), b"", file, (), BOX, 68))

@@ -1,8 +1,9 @@
-"""The kinds of firmware: the numbers of option 93, and the machine that each means. PURE.
+"""The machines that boot loaders are built for, and the numbers of option 93 that mean them. PURE.
 
-The one table of architectures: proxy.py answers by it, and the box chooses loaders by it. The numbers are those of the
-IANA registry "Processor Architecture Types" (RFC 5970, section 3.3), with which RFC 4578 agrees since its erratum 4624.
-Option 60, not the number, says whether a client speaks PXE or HTTP. Firmware that needs more than this is in quirks.py.
+The one table of architectures: pxe_rules.py answers by it, and the box chooses loaders by it. The numbers are those of
+the IANA registry "Processor Architecture Types" (RFC 5970, section 3.3), with which RFC 4578 agrees since its erratum
+4624. Option 60, not the number, says whether a client speaks PXE or HTTP. Firmware that needs more than this is in
+quirks.py.
 """
 
 from collections.abc import Mapping

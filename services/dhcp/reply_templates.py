@@ -1,4 +1,5 @@
-"""Templates of replies: what scapy has written once is written for other clients by copying a few bytes into it.
+"""Reuses encoded replies: for another client, only a few bytes of an earlier reply are replaced, instead of calling
+scapy again.
 
 The bytes that differ from client to client have a fixed place in all replies of one kind: xid, flags, addresses and
 chaddr in the header, the MAC address in the name of the boot file, and the options that echo what a client or its relay
@@ -22,8 +23,8 @@ _OPTIONS = 240
 Kind = tuple[object, ...]
 
 
-class Templates:
-    """The kinds of replies written so far. `encode` does what `packet.encode` does."""
+class ReplyTemplates:
+    """The kinds of replies encoded so far. `encode` does what `packet.encode` does."""
 
     def __init__(self) -> None:
         self._known: dict[Kind, tuple[bytes, tuple[int, ...], tuple[int, ...]]] = {}

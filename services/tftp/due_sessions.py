@@ -1,7 +1,7 @@
 """When each session needs attention next: PURE. Times are monotonic seconds.
 
-A deadline that moves later, as it does with each packet, costs nothing: whoever gets a session that is due checks its
-deadline again, and puts the session back if it has moved. So thousands of sessions that wait for seconds cost next to
+A deadline that moves later, as it does with each packet, costs nothing: the caller of `due` checks the deadline of each
+session again, and puts the session back if that has moved. So thousands of sessions that wait for seconds cost next to
 nothing.
 """
 
@@ -12,7 +12,7 @@ from services.tftp.session import Session
 TICK = 1 / 128  # seconds; less than half of the shortest retransmission, and exact as a float
 
 
-class Deadlines:
+class DueSessions:
     """Sessions by the tick at which they are due. Each is at one tick: `Session.due_tick`, -1 for none."""
 
     def __init__(self) -> None:

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.decision import Ignore, Reason
-from services.dhcp import packet, proxy
+from services.dhcp import packet, pxe_rules
 from services.dhcp.message import Arrival, Message, Reply
 from services.dhcp.plan import BootPlan
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
-from tests.fakes.proxy_answers import respond
+from tests.fakes.pxe_answers import respond
 
 MAC = bytes.fromhex("525400aabb01")
 BOX = IPv4Address("10.77.0.1")
@@ -87,7 +87,7 @@ def test_the_boot_item_is_found_among_other_sub_options(asked: str, echoed: str)
 
 def test_respond_refuses_for_the_same_reasons_as_classify() -> None:
     stranger = read(message(DISCOVER, MAC, firmware(10)))
-    refusal = proxy.classify(stranger, BROADCAST)
+    refusal = pxe_rules.classify(stranger, BROADCAST)
     assert isinstance(refusal, Ignore)
     assert respond(stranger, BootPlan("x"), BOX, BROADCAST) == refusal
 
@@ -105,4 +105,4 @@ def test_respond_refuses_for_the_same_reasons_as_classify() -> None:
 def test_a_request_shows_all_servers_whose_lease_the_client_takes(
     kind: int, options: list[tuple[int, bytes]], arrival: Arrival, server: IPv4Address | Ignore
 ) -> None:
-    assert proxy.server_chosen(read(message(kind, MAC, options)), arrival) == server
+    assert pxe_rules.server_chosen(read(message(kind, MAC, options)), arrival) == server

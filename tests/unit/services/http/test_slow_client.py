@@ -1,6 +1,6 @@
 """When a client is too slow, and when it has the whole file; time is an argument."""
 
-from services.http.stall import LEAST, STALLED_AFTER, TAIL, TAIL_QUIET, StallClock
+from services.http.slow_client import LEAST, STALLED_AFTER, TAIL, TAIL_QUIET, StallClock
 
 SIZE = 10 * LEAST
 

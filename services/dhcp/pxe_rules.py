@@ -1,8 +1,8 @@
 """The rules of a proxyDHCP server: PXE 2.1, RFC 4578. PURE.
 
 Says what boot a message asks for, and builds the answer to it: PXE or UEFI HTTP boot, as option 60 says. Never leases
-an address. Who may boot, which file and with which reply profile is the caller's decision. Architectures outside
-MACHINES (firmware.py) are not answered; what particular firmware needs is in quirks.py.
+an address. The caller decides who may boot, which file and with which reply profile. Architectures outside
+MACHINES (machines.py) are not answered; what particular firmware needs is in quirks.py.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from services.decision import Ignore, Reason
 from services.dhcp import quirks
-from services.dhcp.firmware import MACHINES, Machine
+from services.dhcp.machines import MACHINES, Machine
 from services.dhcp.message import (
     BOOT_SERVER_PORT,
     BROADCAST_FLAG,
@@ -23,6 +23,7 @@ from services.dhcp.message import (
     MessageType,
     Option,
     Reply,
+    is_host,
 )
 from services.dhcp.options import END, read_options
 from services.dhcp.plan import BootPlan, Profile
@@ -102,7 +103,7 @@ def answer(
     """
     offering = arrival.port == SERVER_PORT
     destination, port = _destination(message, arrival)
-    if destination != EVERYONE and not _is_host(destination):
+    if destination != EVERYONE and not is_host(destination):
         return Ignore(Reason.MALFORMED)
     boot_file = plan.boot_file.encode()
     needs = quirks.find(message)
@@ -155,7 +156,7 @@ def address_used(message: Message, arrival: Arrival) -> IPv4Address | Ignore:
             address = message.requested_address or message.ciaddr
         elif message.message_type == MessageType.INFORM:
             address = message.ciaddr
-    return address if _is_host(address) else Ignore(Reason.NOT_FOR_US)
+    return address if is_host(address) else Ignore(Reason.NOT_FOR_US)
 
 
 def server_chosen(message: Message, arrival: Arrival) -> IPv4Address | Ignore:
@@ -164,7 +165,7 @@ def server_chosen(message: Message, arrival: Arrival) -> IPv4Address | Ignore:
     That is option 54 of a REQUEST, which is broadcast so that the other servers learn of it (RFC 2131, section 3.1).
     """
     taken = arrival.port == SERVER_PORT and message.message_type == MessageType.REQUEST
-    if not (taken and message.server_id and _from_dhcp_port(message, arrival) and _is_host(message.server_id)):
+    if not (taken and message.server_id and _from_dhcp_port(message, arrival) and is_host(message.server_id)):
         return Ignore(Reason.NOT_FOR_US)
     return message.server_id
 
@@ -180,10 +181,6 @@ def _from_dhcp_port(message: Message, arrival: Arrival) -> bool:
     if arrival.port == BOOT_SERVER_PORT:
         return True  # EDK2 asks from 4011, iPXE from 68, others from any port
     return arrival.source_port == (CLIENT_PORT if message.giaddr == NOWHERE else SERVER_PORT)
-
-
-def _is_host(address: IPv4Address) -> bool:
-    return not (address == NOWHERE or address.is_multicast or address.is_loopback or address.is_reserved)
 
 
 def _destination(message: Message, arrival: Arrival) -> tuple[IPv4Address, int]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.dhcp.firmware import MACHINES, Machine, pxe_files
+from services.dhcp.machines import MACHINES, Machine, pxe_files
 
 # "Processor Architecture Types" of the registry dhcpv6-parameters, with the names used there.
 REGISTRY = {
