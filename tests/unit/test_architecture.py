@@ -212,6 +212,15 @@ def test_only_its_own_tests_know_the_bench() -> None:
     assert {p.parent for p in users} == {ROOT / "tests" / "unit" / "bench"}
 
 
+def test_no_two_classes_have_one_name() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name.lstrip("_"), []).append(str(path.relative_to(ROOT)))
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}
+
+
 @pytest.mark.parametrize("name", PURE)
 def test_a_pure_module_does_no_io(name: str) -> None:
     assert not set(imports(ROOT / name)) & IMPURE
