@@ -171,7 +171,7 @@ def _hint(tail: Sequence[str]) -> str:
         return "the recipe names a package that Debian does not have: check its packages"
     if "No space left on device" in text:
         return "the disk is full: make room, then build again"
-    return "the log tells more; the command repeats the failed step"
+    return "see the log; the command above repeats the failed step"
 
 
 def _active(images: Path) -> Release | None:

@@ -56,7 +56,7 @@ def write_config(live: Path, files: Mapping[str, bytes]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         path.chmod(livebuild.mode(content))
-    # live-build copies the permissions of directories too, and the umask is the caller's.
+    # live-build copies the permissions of directories too, and the caller may have any umask.
     for directory in (path for path in config.rglob("*") if path.is_dir()):
         directory.chmod(0o755)
 

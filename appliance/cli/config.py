@@ -49,7 +49,7 @@ def init(
         ) from None
     typer.echo(f"wrote {path}")
     typer.echo("next: fill in [project], then: netboot-appliance config check")
-    typer.echo(f"then: {_into_force(written)}")
+    typer.echo(f"then: {_apply_command(written)}")
 
 
 def _write(path: Path, text: str) -> None:
@@ -75,8 +75,8 @@ def _is_empty(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_empty, value.values()))
 
 
-def _into_force(written: config.Config) -> str:
-    """The command with which the new configuration comes into force here."""
+def _apply_command(written: config.Config) -> str:
+    """The command that makes the new configuration take effect here."""
     try:
         running = holder(written.registry) is not None
     except UserError:

@@ -37,7 +37,7 @@ def probe(
     """Play a PC that boots: ask for offers, judge them as its firmware would, and fetch the files.
 
     Takes no lease. The box gives files only to the PC's own MAC address: from another host, TFTP and HTTP are refused.
-    The box takes the probe for a power-on of that PC, and `status` shows it. Exit code: 0 it boots, 1 it would not,
+    The box treats the probe as a power-on of that PC, and `status` shows it. Exit code: 0 it boots, 1 it would not,
     2 bad input.
     """
     from appliance.doctor.probe import prepare

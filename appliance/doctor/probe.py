@@ -1,6 +1,6 @@
 """One network boot played from this host, or read from a capture, and explained. Prints nothing.
 
-The protocol is services/probe's; this module adds what the box on this host knows.
+services/probe speaks the protocol; this module adds what the box on this host knows.
 """
 
 from collections.abc import Sequence

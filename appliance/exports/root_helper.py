@@ -1,4 +1,4 @@
-"""Root's helper for the exports: reads the server's request, checks it, brings it into force, and answers.
+"""Root's helper for the exports: reads the server's request, checks it, applies it, and answers.
 
 netboot-appliance-exports.service runs `python -m appliance.exports.root_helper` for each request, and a PC waits until
 it is done. So it is not a command-line verb, which would take five times as long to start, and it imports as little as

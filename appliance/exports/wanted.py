@@ -1,6 +1,6 @@
 """What the running server wants exported, worked out from the registry: for the CLI and the doctor.
 
-The server itself has its boots in memory (appliance/server/export_task.py); root's helper does without the registry.
+The server itself has its boots in memory (appliance/server/export_task.py); root's helper does not read the registry.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
-"""The adaptive responder's memory: the clients whose firmware is watched, and what of it the registry stores.
+"""The adaptive responder's memory: the clients whose firmware is watched, and which part of that is stored in the
+registry.
 
 Nothing is written while a packet is handled: `flush` later writes all rows of each client that has changed. Another
 process may read and delete rows meanwhile (`appliance.firmware.table`); `refresh` notices.
@@ -40,7 +41,7 @@ class FirmwareMemory:
         return client.profile if client else Profile.STANDARD
 
     def observe(self, event: Event, at: float) -> None:
-        """Take in what a service saw; `at` is seconds since the epoch. Costs microseconds."""
+        """Learn from what a service saw; `at` is in seconds since the epoch. Costs microseconds."""
         if isinstance(event, Ignored):
             return
         before = self._clients.get(event.mac)

@@ -70,7 +70,7 @@ class RequestedBuild:
 
 
 def request(config: Config, path: Path, again: When, *, inside_unit: bool) -> RequestedBuild:
-    """Decide who builds; `path` is the configuration file's. Builds nothing yet."""
+    """Decide who builds; `path` is that of the configuration file. Builds nothing yet."""
     if inside_unit:
         # What is wanted of the unit is not on its command line: build_unit.record reads it.
         return RequestedBuild(config, again, Builder.INSIDE_UNIT)

@@ -44,8 +44,11 @@ _content = attrgetter(*(field.name for field in fields(Boot) if field.name != "l
 
 
 class Journal:
-    """The current boots and the way to the registry. `publish(event, boot)` is called with each event and the boot
-    after it; of refusals, with each kind of one client once an hour, and None. It must not raise."""
+    """The current boots and the way to the registry.
+
+    `publish(event, boot)` is called with each event and the boot after it. A refusal is published with None instead of
+    a boot, once an hour for each client, service and reason. It must not raise.
+    """
 
     def __init__(
         self,
@@ -117,7 +120,7 @@ class Journal:
         self._append(self._boots[event.mac], event, self._clock())
 
     def note_holder(self, address: IPv4Address, mac: MacAddress) -> bool:
-        """Note that `mac`, known or not, has been met at `address`; True if another client lost the address by that."""
+        """Note that the kernel has seen `mac` at `address`. Returns True if another client loses the address."""
         holder = self._holders.get(address)
         if holder is None or holder == mac:
             return False
@@ -138,7 +141,7 @@ class Journal:
             self._failing = True
 
     def flush(self) -> None:
-        """Write what has gathered, in one commit. After an error (disk full) the next call tries again."""
+        """Write what is pending, in one commit. After an error (disk full) the next call tries again."""
         if not (self._opened or self._pending or self._progress or self._refused):
             return
         self._failing = True

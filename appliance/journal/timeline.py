@@ -147,7 +147,7 @@ class Boot:
 
     @property
     def secrets_spent(self) -> bool:
-        """Once userspace has reported, it has its secrets, and the token no longer opens them."""
+        """Whether userspace has reported. It has its secrets by then, and the token no longer opens them."""
         return self.has_reached(Stage.REPORTED)
 
     @property

@@ -1,7 +1,7 @@
 """The running box: who may boot, what DHCP offers, and what the events of the services change.
 
 Each method answers one question of a service, from the configuration, the allowlist, the journal and the policy. It
-opens no socket and has no loop: `daemon.py` wires it. Boot scripts and menus are `boot_scripts.py`'s.
+opens no socket and has no loop: `daemon.py` wires it. `boot_scripts.py` makes boot scripts and menus.
 """
 
 import time
@@ -69,7 +69,7 @@ class Box:
         return mac in self.allowlist
 
     def holds(self, value: int) -> bool:
-        """The same by the number of the MAC address, for the DHCP socket."""
+        """Like `allowed`, by the MAC address as a number. Called for each datagram."""
         return self.allowlist.holds(value)
 
     def basis(self) -> tuple[object, ...]:
@@ -78,7 +78,7 @@ class Box:
         return self.config, self.allowlist, self.release
 
     def commit(self) -> None:
-        """Write down the boots that DISCOVERs opened, before these are answered."""
+        """Save the boots that DISCOVERs opened, before these are answered."""
         self._journal.commit()
 
     def plan(self, address: IPv4Address, request: BootRequest) -> BootPlan | Ignore:
@@ -129,10 +129,10 @@ class Box:
         return report
 
     def emit(self, event: Event) -> None:
-        """Take in what a service saw or did."""
+        """Act on what a service saw or did, and record it."""
         self.firmware.observe(event, time.time())
         match event:
-            # A room that is switched on sends a thousand at once: `commit` writes their boots down together.
+            # A room that is switched on sends a thousand at once: `commit` saves their boots together.
             case Discovered():
                 self._journal.began(event, self.release or "", commit=False)
             case AddressSeen():
@@ -172,12 +172,12 @@ class Box:
                     self.neighbour_changed(address, mac)
 
     def refresh_allowlist(self) -> None:
-        """Take over what the CLI changed."""
+        """Read the allowlist that the CLI changed."""
         self.allowlist = self._registry.allowlist()
         self._exports_changed()
 
     def refresh_release(self) -> None:
-        """Take over the active release that `image build`, `activate` or `rollback` chose."""
+        """Switch to the release that `image build`, `activate` or `rollback` made the active one."""
         try:
             release = current(self.config.images)
         except ReleaseError as error:
@@ -210,6 +210,6 @@ class Box:
             self._exports_changed()
 
     def _exported(self, mac: MacAddress) -> tuple[tuple[IPv4Address, ...], str]:
-        """What the exports to a PC depend on: its addresses, and how its root comes."""
+        """What the exports to a PC depend on: its addresses, and how it gets its root."""
         boot = self._journal.boot(mac)
         return (boot.known_addresses, boot.root) if boot else ((), "")

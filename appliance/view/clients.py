@@ -60,7 +60,7 @@ def details(record: ClientRecord, now: float) -> ClientDetails:
 
 
 def as_json(pc: ClientDetails) -> dict[str, Any]:
-    """All about one PC as scripts read it. A next boot that is under way already is none."""
+    """All about one PC as scripts read it. `next_boot` is None once that boot is under way."""
     return asdict(pc.client) | {
         "gui_rpc_password": pc.gui_rpc_password,
         "state": pc.state,

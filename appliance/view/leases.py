@@ -21,7 +21,7 @@ class LeaseView:
 
 
 def view(known: Sequence[Lease], allowlist: Allowlist, now: float) -> list[LeaseView]:
-    """Every lease in the order given; one that nobody renewed has ended, whatever it was."""
+    """Every lease in the order given. A lease that was not renewed counts as ended, whatever its stored state."""
     return [_view(lease, allowlist, now) for lease in known]
 
 

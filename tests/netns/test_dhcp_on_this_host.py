@@ -236,7 +236,7 @@ def test_serve_names_both_solutions(site: Site, server: DhcpServer, tmp_path: Pa
     assert done.returncode == 1
     message, hint = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert message == (
-        f"error: cannot listen on UDP port 67 on 0.0.0.0: {server.process} (process {process.pid}) holds it"
+        f"error: cannot listen on UDP port 67 on 0.0.0.0: {server.process} (process {process.pid}) is using it"
     )
     for way in ("", " --way options"):
         assert f"netboot-appliance config dhcp {server.name}{way}" in hint

@@ -1,4 +1,4 @@
-"""A backup comes into force completely or not at all, and no old token is valid."""
+"""A backup is restored completely or not at all, and no old token is valid."""
 
 import grp
 import os

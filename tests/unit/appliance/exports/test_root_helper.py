@@ -36,7 +36,7 @@ ganesha_config = "{}/ours.conf"
 
 
 class Place:
-    """Both directories, the configuration, and what was brought into force."""
+    """Both directories, the configuration, and what was applied."""
 
     def __init__(self, directory: Path) -> None:
         self.server = directory / "box"
