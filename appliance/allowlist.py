@@ -115,14 +115,14 @@ class Allowlist:
         at = bisect_right(self._starts, mac.value) - 1
         return self._entry(self._deciding[at]) if at >= 0 and self._deciding[at] != _NOBODY else None
 
-    def holds(self, value: int) -> bool:
+    def allows_number(self, value: int) -> bool:
         """Whether the MAC address with this number is allowed. Called for every packet of a flood, so it is kept
         fast."""
         at = bisect_right(self._starts, value)
         return at > 0 and self._deciding[at - 1] >= 0
 
     def __contains__(self, mac: MacAddress) -> bool:
-        return self.holds(mac.value)
+        return self.allows_number(mac.value)
 
     def _entry(self, index: int) -> Entry:
         span = MacRange(MacAddress(self._firsts[index]), MacAddress(self._lasts[index]))

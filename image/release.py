@@ -128,7 +128,7 @@ def verify(release: Release) -> list[str]:
     return problems
 
 
-def named(images: Path) -> str | None:
+def active_id(images: Path) -> str | None:
     """The id of the active release, whether or not that exists; raises ReleaseError if `images` cannot be read. Cheap
     enough to call all the time."""
     return _target(images / "current")
@@ -136,7 +136,7 @@ def named(images: Path) -> str | None:
 
 def current(images: Path) -> Release | None:
     """Return the active release, None if none was ever activated; raises ReleaseError if it is broken."""
-    target = named(images)
+    target = active_id(images)
     return None if target is None else read(images, target)
 
 

@@ -17,7 +17,7 @@ from services.ethernet import MacAddress
 from services.menus.menu import LiveBoot
 
 
-def look(config: Config, active: str, names: tuple[str, ...]) -> Bootable:
+def find_bootable(config: Config, active: str, names: tuple[str, ...]) -> Bootable:
     """Which of the entries `names` can be booted. A broken release cannot. Looks only at the releases named."""
     wanted = {release for name in names if (release := release_of(name))}
     before = _previous(config) if "previous" in names else None

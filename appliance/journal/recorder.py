@@ -16,7 +16,7 @@ from ipaddress import IPv4Address
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
-from appliance.journal.timeline import MOST_ADDRESSES, AddressLost, Boot, Sign, continues, fold, replay
+from appliance.journal.timeline import MOST_ADDRESSES, AddressLost, Boot, PowerOnSign, continues, fold, replay
 from appliance.registry.database import BootRow, Client, IgnoredRow, Registry
 from appliance.registry.sql_errors import SqlError
 from services.ethernet import MacAddress
@@ -90,7 +90,7 @@ class Journal:
         """Every client's latest boot."""
         return list(self._boots.values())
 
-    def began(self, sign: Sign, release: str, *, commit: bool = True) -> Boot:
+    def open_or_continue(self, sign: PowerOnSign, release: str, *, commit: bool = True) -> Boot:
         """The boot that a sign of a power-on belongs to. A new power-on opens a new boot, with a new token.
 
         Without `commit` the caller calls `commit` for several boots at once.
@@ -115,11 +115,11 @@ class Journal:
         if boot is None:
             return
         if isinstance(event, AddressSeen):
-            self.note_holder(event.address, event.mac)
+            self.take_address_from_others(event.address, event.mac)
             self._holders[event.address] = event.mac
         self._append(self._boots[event.mac], event, self._clock())
 
-    def note_holder(self, address: IPv4Address, mac: MacAddress) -> bool:
+    def take_address_from_others(self, address: IPv4Address, mac: MacAddress) -> bool:
         """Note that the kernel has seen `mac` at `address`. Returns True if another client loses the address."""
         holder = self._holders.get(address)
         if holder is None or holder == mac:

@@ -100,7 +100,9 @@ class BootScripts:
         def live(release: str, rescue: bool) -> LiveBoot:
             return choices.live(box.config, address, mac, token, range_settings.root, release, rescue=rescue)
 
-        decision = decide(box.config.menu, range_settings, next_entry, choices.look(box.config, release, names), live)
+        decision = decide(
+            box.config.menu, range_settings, next_entry, choices.find_bootable(box.config, release, names), live
+        )
         self._log_missing(decision.missing)
         return decision.menu
 

@@ -22,7 +22,7 @@ from appliance.registry.database import Registry
 from appliance.server.address_claims import AddressClaims
 from image.bootfiles import has_shim
 from image.recipe import BOINC_GID, BOINC_UID
-from image.release import ReleaseError, current, named
+from image.release import ReleaseError, active_id, current
 from services.boinc.files import archive
 from services.boinc.files import render as render_boinc_files
 from services.decision import Ignore, Reason
@@ -68,11 +68,11 @@ class Box:
         """Whether this MAC may have anything at all."""
         return mac in self.allowlist
 
-    def holds(self, value: int) -> bool:
+    def allows_number(self, value: int) -> bool:
         """Like `allowed`, by the MAC address as a number. Called for each datagram."""
-        return self.allowlist.holds(value)
+        return self.allowlist.allows_number(value)
 
-    def basis(self) -> tuple[object, ...]:
+    def answer_inputs(self) -> tuple[object, ...]:
         """What answers to DHCP depend on, apart from the client itself. Any commit of another process renews the
         allowlist, so the allowlist stands for the whole registry."""
         return self.config, self.allowlist, self.release
@@ -134,16 +134,16 @@ class Box:
         match event:
             # A room that is switched on sends a thousand at once: `commit` saves their boots together.
             case Discovered():
-                self._journal.began(event, self.release or "", commit=False)
+                self._journal.open_or_continue(event, self.release or "", commit=False)
             case AddressSeen():
                 # Anybody can broadcast a DHCPREQUEST with any address in it: useless ones are not kept.
                 if mountable(event.address, self.networks):
                     self.claims.add(event, time.monotonic())
             case ScriptServed():
                 with self._exports_follow(event.mac):
-                    self._journal.began(event, self.release or "")
+                    self._journal.open_or_continue(event, self.release or "")
             case TransferProgressed(sent=0) if event.path in self.config.boot.names:
-                self._journal.began(event, self.release or "")
+                self._journal.open_or_continue(event, self.release or "")
             case _:
                 self._journal.record(event)
 
@@ -158,7 +158,7 @@ class Box:
         This stops a stranger who is given the address of a PC that was switched off: before it can say a word to the
         NFS server, it has to be a neighbour.
         """
-        if self._journal.note_holder(address, mac):
+        if self._journal.take_address_from_others(address, mac):
             self._exports_changed()
         if self.config.dhcp.mode == "off" and self.allowed(mac) and address not in self._exported(mac)[0]:
             # Requests for leases are not heard then, and the live system may get another address than its iPXE had.
@@ -194,7 +194,7 @@ class Box:
     def follow_release(self, now: float) -> None:
         """Call `refresh_release` when another release is active, and else every _VERIFY_SECONDS; `now` is monotonic."""
         try:
-            same = named(self.config.images) == self.release
+            same = active_id(self.config.images) == self.release
         except ReleaseError:
             same = False
         if not same or now >= self._verify_at:

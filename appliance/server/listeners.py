@@ -62,11 +62,11 @@ def _dhcp(box: Box, interface: Interface, leases: LeaseServer | None) -> ProxyDh
     return ProxyDhcp(
         interface.name,
         address,
-        allowed=box.holds,
+        allowed=box.allows_number,
         plan=partial(box.plan, address),
         emit=box.emit,
         commit=box.commit,
-        basis=box.basis,
+        basis=box.answer_inputs,
         broadcasts=box.config.dhcp.hears_broadcasts,
         leases=leases,
     )

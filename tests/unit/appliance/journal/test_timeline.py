@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from appliance.journal.timeline import GRUB_WITHIN, AddressLost, Boot, Sign, Stage, continues, fold, replay
+from appliance.journal.timeline import GRUB_WITHIN, AddressLost, Boot, PowerOnSign, Stage, continues, fold, replay
 from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
@@ -75,7 +75,7 @@ SCRIPT = ScriptServed(MAC)
 
 
 @pytest.mark.parametrize("sign", [LOADER, SCRIPT], ids=["loader", "script"])
-def test_a_repeated_request_belongs_to_its_boot_until_the_live_system_runs(sign: Sign) -> None:
+def test_a_repeated_request_belongs_to_its_boot_until_the_live_system_runs(sign: PowerOnSign) -> None:
     for events in range(1, 10):
         boot = replay(NEW, WHOLE[:events])
         assert continues(boot, sign, boot.last_event + 599)

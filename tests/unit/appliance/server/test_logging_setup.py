@@ -12,7 +12,7 @@ from datetime import datetime
 
 import pytest
 
-from appliance.server.logs import LogHandler
+from appliance.server.logging_setup import LogHandler
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def test_lines_that_are_formatted_already_are_written_and_lost_alike() -> None:
 
 def test_structlog_and_logging_write_the_same_form() -> None:
     program = (
-        "import logging, structlog; from appliance.server import logs; logs.configure(debug=False);"
+        "import logging, structlog; from appliance.server import logging_setup; logging_setup.configure(debug=False);"
         "structlog.get_logger('one').info('said', mac='x'); structlog.get_logger().debug('not said');"
         "logging.getLogger('two').warning('said %s', 'too', extra={'mac': 'y'});"
         "\ntry: 1 / 0\nexcept Exception: structlog.get_logger().exception('failed')"
