@@ -254,7 +254,8 @@ def _link(images: Path, link: str, target: str) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut; raises OSError."""
+    """Make the names in a directory survive a power cut; raises OSError. services/linux/atomic_file.py has the same
+    function: image/ does not import services/, and these few lines are not worth passing in."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

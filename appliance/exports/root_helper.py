@@ -79,7 +79,10 @@ def _load(path: Path, kept: Path) -> Config:
 
 
 def _networks(config: Config) -> tuple[IPv4Network, ...]:
-    """Where clients can be: the configured networks, or those of the interfaces."""
+    """Where clients can be: the configured networks, or those of the interfaces.
+
+    As in appliance/network/interfaces.py, which is loaded only if it is needed: a PC waits for each import.
+    """
     if config.nfs.networks:
         return config.nfs.networks
     if config.server.interfaces:
