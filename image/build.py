@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from image import apt, checks, command, livebuild, publish, release, work_directory
+from image import apt, build_prerequisites, command, livebuild, publish, release, work_directory
 from image.progress import BuildError, Progress, Stages
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
@@ -114,7 +114,7 @@ def read_tree() -> dict[str, bytes]:
 
 
 def _check(work: Path, images: Path) -> None:
-    if problems := checks.problems(work, images, user=os.geteuid()):
+    if problems := build_prerequisites.problems(work, images, user=os.geteuid()):
         raise BuildError("checks", "; ".join(what for what, _ in problems), "; ".join(hint for _, hint in problems))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from image import apt, build, checks, command, release
+from image import apt, build, build_prerequisites, command, release
 from image.build import Rebuild
 from image.progress import STAGES, BuildError, Progress
 from image.recipe import ImageRecipe
@@ -65,7 +65,7 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(apt, "DIRECTORY", directory / "apt")
     monkeypatch.setattr(command, "PATH", f"{directory / 'bin'}:{command.PATH}")
     monkeypatch.setattr(command, "ALONE", ALONE)
-    monkeypatch.setattr(checks, "problems", lambda *arguments, **options: ())
+    monkeypatch.setattr(build_prerequisites, "problems", lambda *arguments, **options: ())
     return directory
 
 
@@ -183,7 +183,9 @@ def test_without_a_kernel_there_is_no_release(room: Path) -> None:
 
 
 def test_what_is_missing_is_reported_before_anything_is_written(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "problems", lambda *arguments, **options: (("no root", "sudo"), ("no lb", "apt-get")))
+    monkeypatch.setattr(
+        build_prerequisites, "problems", lambda *arguments, **options: (("no root", "sudo"), ("no lb", "apt-get"))
+    )
     with pytest.raises(BuildError, match="no root; no lb") as caught:
         run(room)
     assert (caught.value.stage, caught.value.hint) == ("checks", "sudo; apt-get")
