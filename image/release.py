@@ -168,7 +168,7 @@ def activate(images: Path, release_id: str) -> Release:
 @contextmanager
 def changing(images: Path) -> Iterator[None]:
     """Keep other processes from activating or deleting releases meanwhile; raises OSError."""
-    # Not on the directory itself: anybody who can read that could hold its lock.
+    # Not on the directory itself: anybody who can read that could lock it.
     descriptor = os.open(images / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -93,7 +93,7 @@ def write(config: Config, file: IO[bytes]) -> Contents:
         manifest = Manifest(
             FORMAT, version("netboot-appliance"), schema.examine(directory / REGISTRY), gethostname(), now.isoformat()
         )
-        # Read a second copy: opening it migrates it to the current schema, but the backup keeps the schema there is.
+        # Read a second copy: opening it migrates it to the current schema, but the backup keeps the schema it has.
         shutil.copyfile(directory / REGISTRY, directory / "read")
         with Registry(directory / "read") as registry:
             entries, clients = registry.allowlist().entries, len(registry.clients())

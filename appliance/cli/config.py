@@ -53,7 +53,7 @@ def init(
 
 
 def _write(path: Path, text: str) -> None:
-    """Make the file, in one step; raises FileExistsError where one stands that says something."""
+    """Make the file, in one step; raises FileExistsError if there is one that sets anything."""
     # The account key goes in there: only root and the service may read it.
     group = service_group() if os.geteuid() == 0 else None
     mode = 0o600 if group is None else 0o640

@@ -56,7 +56,7 @@ class ExplainedCapture:
 
 
 def prepare(config: Config | None, mac: MacAddress, agent: Agent, interface: str) -> BootProbe:
-    """A probe by the interface of this name; empty: the configured one. Raises UserError when there is no such one."""
+    """A probe by the interface of this name; empty: the configured one. Raises UserError when there is none."""
     return BootProbe(_interface(config, interface), mac, agent, OwnBox(config, mac) if config else None)
 
 

@@ -73,7 +73,7 @@ def mountable(address: IPv4Address, networks: Iterable[IPv4Network]) -> bool:
 
 
 def check(grants: Sequence[ExportGrant], networks: Sequence[IPv4Network]) -> None:
-    """Raise ValueError, which names the client, unless all of these may be exported, whoever asks for it."""
+    """Raise ValueError, which names the client, unless all of these may be exported, no matter who asks."""
     if len(grants) > MOST_GRANTS:
         raise ValueError(f"{len(grants)} clients are more than the limit of {MOST_GRANTS}")
     for grant in grants:

@@ -3,7 +3,7 @@
 Events reach the registry in batches (`flush`), so that a thousand booting PCs cost a few commits a second. A boot
 itself, with its token, is committed before its offer leaves: a server that is killed and started again still knows it.
 
-While the registry cannot be written (disk full, locked, damaged), everything goes on from memory, new boots included,
+While the registry cannot be written (disk full, locked, damaged), everything continues from memory, new boots included,
 and is written later. A server that is killed meanwhile forgets the boots of that time: those PCs boot again.
 """
 

@@ -16,7 +16,7 @@ Published = tuple[Event, Boot | None]
 
 
 class Subscription:
-    """One reader's queue. `lost` counts the events that found no room; whoever reports them sets it back to 0.
+    """One reader's queue. `lost` counts the events that found no room; the reader sets it to 0 when it reports them.
 
     Refusals may fill only half of the queue, so a flood of them never pushes out events of booting PCs.
     """
@@ -54,8 +54,8 @@ class Stream:
             subscription.put(event, boot)
 
     def subscribe(self, limit: int, wake: Callable[[], None]) -> Subscription:
-        """A new queue of at most `limit` events. `wake` is called when an event enters the empty queue, by whoever
-        publishes it: it must be quick and raise nothing."""
+        """A new queue of at most `limit` events. `wake` is called by `publish` when an event enters the empty queue: it
+        must be quick and raise nothing."""
         subscription = Subscription(limit, wake)
         self._subscriptions.append(subscription)
         return subscription

@@ -155,8 +155,8 @@ class Box:
     def neighbour_changed(self, address: IPv4Address, mac: MacAddress) -> None:
         """The kernel has met `mac` at `address`: another client that had the address loses what was exported there.
 
-        This stops a stranger who is given the address of a PC that was switched off: before it can say a word to the
-        NFS server, it has to be a neighbour.
+        This stops a stranger that is given the address of a PC that was switched off: it must be a neighbour before it
+        can talk to the NFS server.
         """
         if self._journal.take_address_from_others(address, mac):
             self._exports_changed()
@@ -181,7 +181,7 @@ class Box:
         try:
             release = current(self.config.images)
         except ReleaseError as error:
-            # Half an image would hang a room of PCs at the same point: without one they boot from their own disks.
+            # Half an image would hang every PC of a room. Without an image they boot from their own disks.
             if self.release is not None:
                 log.error("the active image is broken; nobody boots", error=str(error), hint=error.hint)
             self.release = None

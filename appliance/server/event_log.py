@@ -93,7 +93,7 @@ def _try_to_log(event: Event) -> None:
     try:
         _log_event(event)
     except Exception:
-        # A fault in one line stops neither the log nor, with its task, the server.
+        # One faulty line must not stop the log: its task is essential, so the server would stop too.
         log.exception("an event could not be logged", kind=type(event).__name__)
 
 

@@ -61,7 +61,7 @@ def choose_installer() -> Installer:
     directory = os.environ.get(mailbox.ENVIRONMENT)
     if not directory:
         raise UserError(
-            "serve is not root, and nobody puts its NFS exports in force",
+            "serve is not root, and nothing applies its NFS exports",
             "run it with sudo, or start its unit: systemctl start netboot-appliance",
             code=1,
         )
@@ -77,7 +77,7 @@ class _DirectInstaller:
 
 
 class RootHelperInstaller:
-    """Asks root's helper, by files. `directory` is the server's own, below /run."""
+    """Asks root's helper, by files. `directory` is the server's own directory below /run."""
 
     def __init__(self, directory: Path) -> None:
         self._request = mailbox.request_file(directory)

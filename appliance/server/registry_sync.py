@@ -1,7 +1,7 @@
 """Keeps the server and its registry in step: writes what is pending, and reads what the CLI committed.
 
-An unwritable registry stops nothing: everything goes on from memory, and is written once that is possible again. The
-log and systemd's status line say so once. Nothing here waits: another process may hold the write lock.
+An unwritable registry stops nothing: everything continues from memory, and is written once that is possible again. The
+log and systemd's status line report this once. Nothing here waits: another process may hold the write lock.
 """
 
 import structlog

@@ -30,7 +30,7 @@ def reloading() -> None:
 
 
 def stopping() -> None:
-    """The server takes no new work any more."""
+    """The server accepts no new work."""
     _notify("STOPPING=1")
 
 

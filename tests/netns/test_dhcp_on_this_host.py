@@ -241,7 +241,7 @@ def test_serve_names_both_solutions(site: Site, server: DhcpServer, tmp_path: Pa
     for way in ("", " --way options"):
         assert f"netboot-appliance config dhcp {server.name}{way}" in hint
     (held,) = [each for each in site.doctor()[0] if each["severity"] == "error"]
-    assert held["what"] == f"UDP port 67 (DHCP) is held by {server.process} (process {process.pid})"
+    assert held["what"] == f"UDP port 67 (DHCP) is used by {server.process} (process {process.pid})"
     assert held["what_to_do"] == hint.removeprefix("hint: ")
 
 

@@ -108,7 +108,7 @@ def test_inherited_addresses_last_until_the_script_is_served() -> None:
     assert fold(boot, ScriptServed(MAC), 102.0).known_addresses == (B,)
 
 
-def test_the_latest_script_says_how_the_root_comes() -> None:
+def test_the_latest_script_says_how_the_pc_gets_its_root() -> None:
     http = fold(NEW, ScriptServed(MAC, "http"), 101.0)
     assert (NEW.root, http.root, fold(http, ScriptServed(MAC, "nfs"), 102.0).root) == ("", "http", "nfs")
 
