@@ -72,7 +72,7 @@ class Transcript:
     lines: list[str] = field(default_factory=list)
 
     def write(self, datagram: bytes, to: str) -> None:
-        """Record one packet; DATA that continues the line before extends it."""
+        """Write one packet down; DATA that continues the line before extends it."""
         match datagram[1]:
             case 3:
                 self._write_data(*data(datagram), to)
