@@ -115,13 +115,14 @@ class Allowlist:
         at = bisect_right(self._starts, mac.value) - 1
         return self._entry(self._deciding[at]) if at >= 0 and self._deciding[at] != _NOBODY else None
 
-    def holds(self, value: int) -> bool:
-        """Whether the MAC address with this number is allowed. Made for floods: as fast as it gets."""
+    def allows_number(self, value: int) -> bool:
+        """Whether the MAC address with this number is allowed. Called for every packet of a flood, so it is kept
+        fast."""
         at = bisect_right(self._starts, value)
         return at > 0 and self._deciding[at - 1] >= 0
 
     def __contains__(self, mac: MacAddress) -> bool:
-        return self.holds(mac.value)
+        return self.allows_number(mac.value)
 
     def _entry(self, index: int) -> Entry:
         span = MacRange(MacAddress(self._firsts[index]), MacAddress(self._lasts[index]))
@@ -162,7 +163,8 @@ def render(entries: Iterable[Entry]) -> str:
 
 
 def parse(text: str, source: str) -> list[Entry]:
-    """Read the text form: lines of `RANGE [SETTINGS] [LABEL]`, and `#` comments. One wrong line is a UserError."""
+    """Read the text form: lines of `RANGE [SETTINGS] [LABEL]`, and `#` comments. Raises UserError for the first invalid
+    line."""
     entries: list[Entry] = []
     lines: dict[tuple[int, int], int] = {}
     for number, line in enumerate(text.splitlines(), 1):

@@ -101,7 +101,7 @@ def foreign_mac() -> float:
     server = DhcpServer(
         "lo",
         address,
-        allowed=lambda value: allowlist.holds(value),  # noqa: PLW0108 - as the box does: its list may be replaced
+        allowed=lambda value: allowlist.allows_number(value),  # noqa: PLW0108 - as the box does: its list may be replaced
         plan=lambda _: Ignore(Reason.NOT_ALLOWED),
         emit=lambda _: None,
     )

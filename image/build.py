@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from image import apt, checks, command, livebuild, publish, release, work_directory
+from image import apt, build_prerequisites, command, livebuild, publish, release, work_directory
 from image.progress import BuildError, Progress, Stages
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
@@ -26,7 +26,7 @@ TREE = Path(__file__).with_name("tree")
 _STEP = re.compile(r"(?:[PI]: )(.+)|((?:Unpacking|Setting up|update-initramfs:) .+)")
 
 
-class When(Enum):
+class Rebuild(Enum):
     """When a recipe that was built before is built again."""
 
     NEVER = "never"
@@ -42,13 +42,13 @@ def built(recipe: ImageRecipe, images: Path) -> Release | None:
 
 
 def build(
-    recipe: ImageRecipe, work: Path, images: Path, report: Callable[[Progress], None], again: When = When.NEVER
+    recipe: ImageRecipe, work: Path, images: Path, report: Callable[[Progress], None], rebuild: Rebuild = Rebuild.NEVER
 ) -> Release:
-    """Build a release and activate it; return an earlier one of the same recipe where `again` says so.
+    """Build a release and activate it; return an earlier one of the same recipe where `rebuild` says so.
 
     Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
     """
-    if again is When.NEVER and (done := built(recipe, images)):
+    if rebuild is Rebuild.NEVER and (done := built(recipe, images)):
         return done if _active(images) else release.activate(images, done.id)
     work, images = work.absolute(), images.absolute()
     stages = Stages(report)
@@ -89,7 +89,7 @@ def build(
 
         stages.begin("chroot", "installing the live system")
         lb("chroot")
-        if again is When.UPDATED and (same := _same(images, digest, work_directory.packages(live))):
+        if rebuild is Rebuild.UPDATED and (same := _same(images, digest, work_directory.packages(live))):
             stages.tell("no package has changed")
             work_directory.empty(live, keep_bootstrap=True)
             return same
@@ -114,7 +114,7 @@ def read_tree() -> dict[str, bytes]:
 
 
 def _check(work: Path, images: Path) -> None:
-    if problems := checks.problems(work, images, user=os.geteuid()):
+    if problems := build_prerequisites.problems(work, images, user=os.geteuid()):
         raise BuildError("checks", "; ".join(what for what, _ in problems), "; ".join(hint for _, hint in problems))
 
 
@@ -171,7 +171,7 @@ def _hint(tail: Sequence[str]) -> str:
         return "the recipe names a package that Debian does not have: check its packages"
     if "No space left on device" in text:
         return "the disk is full: make room, then build again"
-    return "the log tells more; the command repeats the failed step"
+    return "see the log; the command above repeats the failed step"
 
 
 def _active(images: Path) -> Release | None:

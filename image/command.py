@@ -11,7 +11,7 @@ from typing import TextIO
 
 TAIL_LINES = 20
 
-# Its programs and mounts all end with this process, even if that is killed with SIGKILL.
+# Programs and mounts disappear with this process, even if it is killed with SIGKILL.
 ALONE = (
     "setpriv",
     "--pdeathsig",

@@ -1,8 +1,8 @@
 """The kernel command line of one boot. PURE.
 
 Parameters: live-boot(7), kernel-command-line(7), and `netboot_appliance.*`, which image/tree's boot.sh reads. The
-server's address appears once, in `nfsroot=` or `fetch=`; the live system takes it from there. There is no `ip=`: next
-to `fetch=`, live-boot 20230131 takes `ip=dhcp` for an interface of that name. `BOOTIF=` names the network card.
+server's address appears once, in `nfsroot=` or `fetch=`; the live system takes it from there. There is no `ip=`: beside
+`fetch=`, live-boot 20230131 treats `ip=dhcp` as the name of an interface. `BOOTIF=` names the network card.
 """
 
 import re
@@ -100,6 +100,6 @@ def _root_words(server: IPv4Address, root: Root, release: str, mac: str, port: i
             return ("netboot=nfs", f"nfsroot={server}:{images / release}", "nfsopts=timeo=600")
         case HttpRoot():
             host = f"{server}" if port == 80 else f"{server}:{port}"
-            # live-boot takes what follows the last dot as the file type, so there must be no query.
+            # live-boot treats what follows the last dot as the file type, so there must be no query.
             url = f"http://{host}/boot/{mac}/image/{release}/live/filesystem.squashfs"
             return (f"fetch={url}", f"netboot_appliance.memory={root.memory}")

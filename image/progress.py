@@ -1,4 +1,4 @@
-"""What a build of an image tells while it runs, and how it says that it failed."""
+"""What an image build reports while it runs, and how it reports a failure."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,6 +1,7 @@
 """Deletes old releases. The caller says which ones PCs may be running.
 
-A release is renamed before it is deleted, so it vanishes in one step; what an interrupted deletion left goes next time.
+A release is renamed before it is deleted, so it vanishes in one step. What an interrupted deletion left behind is
+removed the next time.
 """
 
 import shutil

@@ -13,7 +13,7 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 @dataclass(frozen=True, slots=True)
 class ImageRecipe:
-    """A recipe that can be built; otherwise raises ValueError with a message for people that begins with the field.
+    """A valid recipe. Raises ValueError with a message that begins with the field's name.
 
     `kernel` is Debian's flavour: `amd64` drives real computers, `cloud-amd64` only virtual ones (it has no e1000).
     `packages` are installed in addition to those of the live system. `firmware` adds the network cards' non-free

@@ -128,7 +128,7 @@ def verify(release: Release) -> list[str]:
     return problems
 
 
-def named(images: Path) -> str | None:
+def active_id(images: Path) -> str | None:
     """The id of the active release, whether or not that exists; raises ReleaseError if `images` cannot be read. Cheap
     enough to call all the time."""
     return _target(images / "current")
@@ -136,7 +136,7 @@ def named(images: Path) -> str | None:
 
 def current(images: Path) -> Release | None:
     """Return the active release, None if none was ever activated; raises ReleaseError if it is broken."""
-    target = named(images)
+    target = active_id(images)
     return None if target is None else read(images, target)
 
 
@@ -168,7 +168,7 @@ def activate(images: Path, release_id: str) -> Release:
 @contextmanager
 def changing(images: Path) -> Iterator[None]:
     """Keep other processes from activating or deleting releases meanwhile; raises OSError."""
-    # Not on the directory itself: anybody who can read that could hold its lock.
+    # Not on the directory itself: anybody who can read that could lock it.
     descriptor = os.open(images / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -254,7 +254,8 @@ def _link(images: Path, link: str, target: str) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut; raises OSError."""
+    """Make the names in a directory survive a power cut; raises OSError. services/linux/atomic_file.py has the same
+    function: image/ does not import services/, and these few lines are not worth passing in."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from image import checks, livebuild, release
+from image import livebuild, release
 from image.progress import BuildError
 
 
@@ -37,7 +37,7 @@ def empty(live: Path, *, keep_bootstrap: bool) -> None:
 
     Raises OSError, also when something is mounted there.
     """
-    mounted = checks.mounts_below(live, Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+    mounted = mounts_below(live, Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
     if mounted:
         raise OSError(f"{mounted[0]} is mounted there, perhaps by hand: umount --recursive {mounted[0]}")
     live.mkdir(parents=True, exist_ok=True)
@@ -48,6 +48,12 @@ def empty(live: Path, *, keep_bootstrap: bool) -> None:
         _remove(live / "cache" / "bootstrap")
 
 
+def mounts_below(directory: Path, mountinfo: str) -> tuple[str, ...]:
+    """Return the mount points below a directory, sorted; `mountinfo` is the text of /proc/self/mountinfo."""
+    points = (line.split()[4] for line in mountinfo.splitlines())
+    return tuple(sorted(point for point in points if point.startswith(f"{directory}/")))
+
+
 def write_config(live: Path, files: Mapping[str, bytes]) -> None:
     """Write live-build's config tree. Raises OSError."""
     config = live / "config"
@@ -56,7 +62,7 @@ def write_config(live: Path, files: Mapping[str, bytes]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         path.chmod(livebuild.mode(content))
-    # live-build copies the permissions of directories too, and the umask is the caller's.
+    # live-build copies the permissions of directories too, and the caller may have any umask.
     for directory in (path for path in config.rglob("*") if path.is_dir()):
         directory.chmod(0o755)
 

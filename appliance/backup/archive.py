@@ -1,9 +1,9 @@
 """A backup file: one .tar.gz with the configuration, the allowlist and the registry.
 
-This module writes and reads the file; `appliance.backup.restore` brings it into force. A backup never holds the images
-of the live system, which can be built again, or the PCs' BOINC state: a BOINC client with restored state reports a
-lower number (rpc_seqno) than the project's server has seen from it, so the server takes it for a new host, and its
-tasks are lost.
+This module writes and reads the file; `appliance.backup.restore` puts it in force. A backup never holds the images of
+the live system, which can be built again, or the PCs' BOINC state: a BOINC client with restored state reports a lower
+number (rpc_seqno) than the project's server has seen from it, so the server treats it as a new host, and its tasks are
+lost.
 """
 
 import gzip
@@ -93,7 +93,7 @@ def write(config: Config, file: IO[bytes]) -> Contents:
         manifest = Manifest(
             FORMAT, version("netboot-appliance"), schema.examine(directory / REGISTRY), gethostname(), now.isoformat()
         )
-        # Read a second copy: opening it migrates it to the current schema, but the backup keeps the schema there is.
+        # Read a second copy: opening it migrates it to the current schema, but the backup keeps the schema it has.
         shutil.copyfile(directory / REGISTRY, directory / "read")
         with Registry(directory / "read") as registry:
             entries, clients = registry.allowlist().entries, len(registry.clients())
@@ -130,7 +130,7 @@ def unpack(file: Path, directory: Path) -> Manifest:
             while stream.read(io.DEFAULT_BUFFER_SIZE):
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _wrong(file, f"it is damaged, or something else ({error})") from error
+        raise _wrong(file, f"it is damaged, or not a backup ({error})") from error
     except ValueError as error:
         raise _wrong(file, str(error)) from error
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Brings a backup into force: first checks everything, then replaces configuration and registry.
+"""Restores a backup: first checks everything, then replaces configuration and registry.
 
 What the PCs are doing now does not come from a backup: their boots, and with them the exports from which they have
-mounted their disks, are kept from the registry that is replaced, if it can be read. If they have to come from the
-backup, tokens that were still valid when it was made no longer are.
+mounted their disks, are kept from the registry that is replaced, if it can be read. If the boots come from the backup,
+tokens that were still valid in it are invalidated.
 """
 
 import os
@@ -29,7 +29,7 @@ from services.ethernet import MacAddress
 from services.linux import atomic_file
 
 _NOTHING = "nothing was changed"
-# What reading rows raises that netboot-appliance did not write.
+# Raised when reading rows that netboot-appliance did not write.
 _INVALID_ROWS = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
@@ -54,7 +54,7 @@ class Restored:
 
 
 def restore(file: Path, path: Path, *, dry_run: bool) -> Restored:
-    """Check a backup and, unless `dry_run`, bring it into force; `path` is the configuration file. Raises UserError.
+    """Check a backup and, unless `dry_run`, put it in force; `path` is the configuration file. Raises UserError.
 
     Refuses while a server uses the registry, and lets none start meanwhile.
     """

@@ -1,6 +1,6 @@
 """What this box can boot, and how: the releases and programs on its disk, and the live system's command line.
 
-Reads the disk each time, because the CLI may change it meanwhile. What of it a PC is offered is decided in menu.py.
+Reads the disk each time, because the CLI may change it meanwhile. menu.py decides which of them a PC is offered.
 """
 
 from ipaddress import IPv4Address
@@ -17,8 +17,8 @@ from services.ethernet import MacAddress
 from services.menus.menu import LiveBoot
 
 
-def look(config: Config, active: str, names: tuple[str, ...]) -> Bootable:
-    """What there is of the entries `names`; a broken release does not count. Looks only at the releases named."""
+def find_bootable(config: Config, active: str, names: tuple[str, ...]) -> Bootable:
+    """Which of the entries `names` can be booted. A broken release cannot. Looks only at the releases named."""
     wanted = {release for name in names if (release := release_of(name))}
     before = _previous(config) if "previous" in names else None
     whole = frozenset(release for release in wanted if _is_whole(config, release))

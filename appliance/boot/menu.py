@@ -45,8 +45,8 @@ def decide(
     """The menu of a PC, whose range has the settings `range_settings`. `live(release, rescue)` returns how to boot a
     release.
 
-    `next_entry` is the entry that `boot next` asks for, or empty. It starts at once and without a password, because
-    whoever may run that command is also the one who locked the entry.
+    `next_entry` is the entry that `boot next` asks for, or empty. It starts at once and without a password: those who
+    may run that command are also those who locked the entry.
 
     Entries that are not available are left out and named in `missing`. If the default is one of them, the configured
     default takes its place, and after that boinc.

@@ -1,4 +1,4 @@
-"""Who boots what. PURE. This is the only place that decides: all it needs are arguments, every refusal has a reason."""
+"""Who boots what. PURE. Nothing else decides this: all inputs are arguments, and every refusal has a reason."""
 
 import hashlib
 import hmac

@@ -17,21 +17,23 @@ _NOWHERE = IPv4Address(0)  # nobody sees the addresses in the menu of `preview`
 _HIDDEN = "(not-shown)"
 
 
-def preview(config: Config, own: BootSettings, next_entry: str, mac: MacAddress) -> MenuDecision:
-    """The menu of a PC whose range has the settings `own`; `next_entry` is its entry of `boot next`, or empty.
+def preview(config: Config, range_settings: BootSettings, next_entry: str, mac: MacAddress) -> MenuDecision:
+    """The menu of a PC. `range_settings` are those of its range; `next_entry` is its entry of `boot next`, or empty.
 
     Raises UserError when no image is active.
     """
-    return _decide(config, own, next_entry, mac, _NOWHERE)
+    return _decide(config, range_settings, next_entry, mac, _NOWHERE)
 
 
-def script(config: Config, own: BootSettings, next_entry: str, mac: MacAddress, dialect: Dialect) -> str:
+def script(config: Config, range_settings: BootSettings, next_entry: str, mac: MacAddress, dialect: Dialect) -> str:
     """The same menu as the boot loader of the PC would read it. Raises UserError also without an interface."""
     address = interfaces(config)[0].address.ip
-    return _render(config, _decide(config, own, next_entry, mac, address).menu, mac, address, dialect)
+    return _render(config, _decide(config, range_settings, next_entry, mac, address).menu, mac, address, dialect)
 
 
-def _decide(config: Config, own: BootSettings, next_entry: str, mac: MacAddress, address: IPv4Address) -> MenuDecision:
+def _decide(
+    config: Config, range_settings: BootSettings, next_entry: str, mac: MacAddress, address: IPv4Address
+) -> MenuDecision:
     try:
         active = current(config.images)
     except ReleaseError as error:
@@ -40,10 +42,10 @@ def _decide(config: Config, own: BootSettings, next_entry: str, mac: MacAddress,
         raise UserError("no image is active, so nobody gets a menu", "build one: netboot-appliance image build", code=1)
 
     def live(release: str, rescue: bool) -> LiveBoot:
-        return choices.live(config, address, mac, _HIDDEN, own.root, release, rescue=rescue)
+        return choices.live(config, address, mac, _HIDDEN, range_settings.root, release, rescue=rescue)
 
-    names = (*config.menu.entries, own.entry, next_entry)
-    return decide(config.menu, own, next_entry, choices.look(config, active.id, names), live)
+    names = (*config.menu.entries, range_settings.entry, next_entry)
+    return decide(config.menu, range_settings, next_entry, choices.find_bootable(config, active.id, names), live)
 
 
 def _render(config: Config, menu: Menu, mac: MacAddress, address: IPv4Address, dialect: Dialect) -> str:

@@ -16,7 +16,7 @@ from appliance.cli.output import show_json, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
-from appliance.view.allowed import view
+from appliance.view.allowed import entry_views
 from services.ethernet import MacRange
 from services.linux import programs
 from services.linux.programs import ProgramError
@@ -100,7 +100,7 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
     with _registry(context) as registry:
         entries = registry.allowlist().entries
     if as_json:
-        show_json(view(entries))
+        show_json(entry_views(entries))
     else:
         rows = [(str(e.range), f"{e.range.size:,}", str(e.settings), e.label) for e in entries]
         show_table(("range", "addresses", "boots", "label"), rows, "Nobody may boot: the allowlist is empty.")

@@ -33,7 +33,7 @@ def backup(
     """Save the configuration, the allowlist and the registry in one file. The server may be running.
 
     Not included: the images, which `image build` can make again, and the PCs' BOINC state. A BOINC client must never
-    go back to an older state: the project's server notices, takes it for another computer, and its tasks are lost.
+    go back to an older state: the project's server notices, treats it as another computer, and its tasks are lost.
     """
     from appliance.backup import archive as backups
 

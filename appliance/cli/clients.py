@@ -26,7 +26,7 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
     """List the PCs with their latest boots."""
     with Registry(load(context.obj).registry) as registry:
         known = gather_clients(registry)
-    clients = views.view(known, time.time())
+    clients = views.client_views(known, time.time())
     if as_json:
         show_json(clients)
     else:

@@ -49,11 +49,11 @@ def init(
         ) from None
     typer.echo(f"wrote {path}")
     typer.echo("next: fill in [project], then: netboot-appliance config check")
-    typer.echo(f"then: {_into_force(written)}")
+    typer.echo(f"then: {_apply_command(written)}")
 
 
 def _write(path: Path, text: str) -> None:
-    """Make the file, in one step; raises FileExistsError where one stands that says something."""
+    """Make the file, in one step; raises FileExistsError if there is one that sets anything."""
     # The account key goes in there: only root and the service may read it.
     group = service_group() if os.geteuid() == 0 else None
     mode = 0o600 if group is None else 0o640
@@ -75,8 +75,8 @@ def _is_empty(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_empty, value.values()))
 
 
-def _into_force(written: config.Config) -> str:
-    """The command with which the new configuration comes into force here."""
+def _apply_command(written: config.Config) -> str:
+    """The command that makes the new configuration take effect here."""
     try:
         running = holder(written.registry) is not None
     except UserError:

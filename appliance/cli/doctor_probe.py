@@ -9,7 +9,7 @@ import typer
 from appliance.cli.arguments import JSON, mac_address
 from appliance.cli.output import ago, show_json
 from appliance.config.file import load
-from appliance.view.explanation import view
+from appliance.view.explanation import explanation_view
 from services.probe.explanation import lines
 from services.probe.firmware import Agent
 from services.probe.verdict import Outcome
@@ -37,7 +37,7 @@ def probe(
     """Play a PC that boots: ask for offers, judge them as its firmware would, and fetch the files.
 
     Takes no lease. The box gives files only to the PC's own MAC address: from another host, TFTP and HTTP are refused.
-    The box takes the probe for a power-on of that PC, and `status` shows it. Exit code: 0 it boots, 1 it would not,
+    The box treats the probe as a power-on of that PC, and `status` shows it. Exit code: 0 it boots, 1 it would not,
     2 bad input.
     """
     from appliance.doctor.probe import prepare
@@ -55,7 +55,7 @@ def probe(
     typer.echo(f"playing {agent.words} as {client}; waiting some seconds for offers …", err=True)
     explanation = prepared.run()
     if as_json:
-        show_json(view(explanation))
+        show_json(explanation_view(explanation))
     else:
         typer.echo("\n".join(lines(explanation)))
     raise typer.Exit(0 if explanation.verdict.outcome is Outcome.BOOTS else 1)
@@ -78,7 +78,7 @@ def pcap(
 
     found = explain_capture(file)
     if as_json:
-        show_json({"clients": [view(each) for each in found.clients], "others": found.others})
+        show_json({"clients": [explanation_view(each) for each in found.clients], "others": found.others})
     else:
         typer.echo("\n\n".join("\n".join(lines(each)) for each in found.clients))
         if found.others:

@@ -23,7 +23,7 @@ def show(context: typer.Context) -> None:
     config = load(context.obj)
     backend, why = install.chosen(config)
     typer.echo(f"# {install.destination(config, backend)} ({why})", err=True)
-    _, grants = _wanted(config)
+    _, grants = _expected(config)
     typer.echo(install.render(backend, exports_for(config.images, config.state, grants)), nl=False)
 
 
@@ -31,7 +31,7 @@ def show(context: typer.Context) -> None:
 def apply(context: typer.Context) -> None:
     """Write the box's own export file and make the NFS server read it. Other exports are left alone."""
     config = load(context.obj)
-    done = install.install(config, *_wanted(config))
+    done = install.install(config, *_expected(config))
     path = install.destination(config, done.backend)
     state = "written and in force" if done.changed else "is up to date"
     typer.echo(f"{path} {state}: {done.directories} exports ({done.backend.value}: {done.why})")
@@ -53,11 +53,11 @@ def withdraw(context: typer.Context) -> None:
     typer.echo(f"{install.destination(config, done.backend)} is empty: nothing is exported any longer")
 
 
-def _wanted(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:
-    from appliance.exports.wanted import wanted_grants
+def _expected(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:
+    from appliance.exports.expected import expected_grants
     from appliance.network.interfaces import interfaces, networks
     from appliance.registry.database import Registry
 
     served = networks(config, interfaces(config))
     with Registry(config.registry) as registry:
-        return served, wanted_grants(served, registry)
+        return served, expected_grants(served, registry)

@@ -10,8 +10,8 @@ from appliance.cli.arguments import JSON
 from appliance.cli.output import moment, show_json, show_table, size
 from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.view import images as views
 from appliance.view.facts import gather_releases
+from appliance.view.images import ReleaseView, release_views
 from image import release
 from image.release import ReleaseError
 
@@ -30,7 +30,7 @@ _ID = typer.Argument(metavar="ID", help="A release from `image list`.", show_def
 def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
     """List the releases, newest first."""
     found = gather_releases(load(context.obj).images)
-    releases = views.view(found)
+    releases = release_views(found)
     if as_json:
         show_json(releases)
     else:
@@ -96,7 +96,7 @@ def rollback(context: typer.Context) -> None:
         raise _user_error(error) from None
 
 
-def _built(each: views.ReleaseView) -> str:
+def _built(each: ReleaseView) -> str:
     return f"{datetime.fromisoformat(each.created).astimezone():%Y-%m-%d %H:%M}"
 
 

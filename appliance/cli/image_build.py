@@ -12,7 +12,7 @@ from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.images.build_unit import UNIT
 from appliance.images.requested_build import Builder, request
-from image.build import When
+from image.build import Rebuild
 from image.progress import STAGES, BuildError, Progress
 from image.release import ReleaseError
 
@@ -30,8 +30,8 @@ def build(
     On a server, systemd's netboot-appliance-image.service does the build, and this command shows its progress: Ctrl-C
     or a lost connection leaves the build running, and the same command follows it again.
     """
-    again = When.ALWAYS if force else When.UPDATED if update else When.NEVER
-    wanted = request(load(context.obj), context.obj, again, inside_unit=here)
+    rebuild = Rebuild.ALWAYS if force else Rebuild.UPDATED if update else Rebuild.NEVER
+    wanted = request(load(context.obj), context.obj, rebuild, inside_unit=here)
     if wanted.joins:
         typer.echo(f"a build is running ({UNIT}): following it", err=True)
     elif wanted.existing:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.boot.named import named_releases
+from appliance.boot.named_releases import named_releases
 from appliance.cli.arguments import JSON
 from appliance.cli.output import show_json, show_table, size
 from appliance.config.file import load

@@ -10,7 +10,7 @@ from appliance.cli.output import ago, show_json, show_table, span
 from appliance.config.file import tolerant
 from appliance.dhcp import leases
 from appliance.registry.database import Registry
-from appliance.view import leases as views
+from appliance.view.leases import lease_views
 
 app = typer.Typer(
     name="leases", help='Show the addresses that the box leases ([dhcp] mode = "server").', no_args_is_help=True
@@ -28,7 +28,7 @@ def show(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None
         known = leases.load(registry)
         allowed = registry.allowlist()
     now = time.time()
-    shown = views.view(known, allowed, now)
+    shown = lease_views(known, allowed, now)
     if as_json:
         show_json(shown)
         return

@@ -15,8 +15,7 @@ from appliance.config import menu_password
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
-from appliance.view import menu as views
-from appliance.view.menu import MenuView
+from appliance.view.menu import MenuView, menu_view
 from services.ethernet import MacAddress
 from services.menus.menu import Dialect
 
@@ -46,11 +45,11 @@ def show(
         next_entry = next((n.entry for n in next_boot.all_of(registry) if n.mac == client and not n.taken), "")
     if mac and entry is None:
         raise UserError(f"{client} is not allowed: it gets no menu", f"allow it: netboot-appliance allow add {client}")
-    own = entry.settings if entry else BootSettings()
+    range_settings = entry.settings if entry else BootSettings()
     if dialect:
-        typer.echo(script(config, own, next_entry, client, _DIALECTS[dialect]), nl=False)
+        typer.echo(script(config, range_settings, next_entry, client, _DIALECTS[dialect]), nl=False)
         return
-    shown = views.view(preview(config, own, next_entry, client), own.root or config.image.root)
+    shown = menu_view(preview(config, range_settings, next_entry, client), range_settings.root or config.image.root)
     if as_json:
         show_json(shown)
     else:

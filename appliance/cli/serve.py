@@ -19,10 +19,10 @@ def serve(
     Exit code: 0 after SIGTERM, 1 if it cannot start or carry on, 2 if the configuration is wrong.
     """
     # Imported late, so that `serve --help` does not wait for the services.
-    from appliance.server import logs, systemd
+    from appliance.server import logging_setup, systemd
     from appliance.server.daemon import serve as run
 
-    logs.configure(debug=debug)
+    logging_setup.configure(debug=debug)
     try:
         asyncio.run(run(context.obj))
     except UserError as error:

@@ -32,7 +32,7 @@ def status(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
         load(context.obj)
     with Registry(config.registry) as registry:
         box = gather(config, registry)
-    shown = views.view(box, time.time())
+    shown = views.status_view(box, time.time())
     if as_json:
         show_json(views.as_json(shown))
     else:

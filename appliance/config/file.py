@@ -89,8 +89,8 @@ class BoincSettings:
 
 @dataclass(frozen=True)
 class ImageSettings(ImageRecipe):
-    """[image]: the recipe of the live system, how PCs get it that have no setting of their own (`allow add --root`),
-    and additional arguments for its kernel."""
+    """[image]: the recipe of the live system, how PCs without a setting of their own (`allow add --root`) get it, and
+    additional arguments for its kernel."""
 
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()

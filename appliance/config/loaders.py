@@ -28,7 +28,7 @@ _DIALECTS = {
 
 
 def dialect(name: str) -> Dialect:
-    """What kind of script the loader with this file name reads; an unknown name is taken for iPXE."""
+    """What kind of script the loader with this file name reads; an unknown name counts as iPXE."""
     return _DIALECTS.get(name, Dialect.IPXE)
 
 

@@ -1,4 +1,4 @@
-"""The text of a new configuration file, in which each setting stands as a comment with its default. PURE."""
+"""The text of a new configuration file, in which each setting is a comment with its default. PURE."""
 
 TEMPLATE = """\
 # The configuration of netboot-appliance. Lines that begin with # show the defaults. After a change:

@@ -1,6 +1,6 @@
 """Reads TOML into frozen dataclasses, one per section. Errors name the line and what would be right. PURE.
 
-Knows no sections: appliance/config/file.py passes them in. Never writes TOML.
+Knows nothing of the sections: appliance/config/file.py passes them in. Never writes TOML.
 """
 
 import dataclasses

@@ -25,8 +25,8 @@ REMEDIES = (
 """What to do about it."""
 
 _PORT_68 = (
-    "see which one: sudo ss -lnup 'sport = :68'; a DHCP client would get its address from the box itself: give this "
-    "host a fixed one; or skip the check: force = true under [dhcp]"
+    "find it: sudo ss -lnup 'sport = :68'. If it is a DHCP client, give this host a fixed address: the client would "
+    "otherwise get one from the box. Or skip the check: force = true under [dhcp]"
 )
 
 

@@ -71,7 +71,9 @@ def _network_of(address: IPv4Address, networks: Sequence[IPv4Network]) -> IPv4Ne
 def _whose(address: IPv4Address, own: set[IPv4Address], ends: set[IPv4Address]) -> str:
     if address in own:
         return "is the box's own address"
-    return "cannot belong to a host (it is the first or last of the network)" if address in ends else "is a router's"
+    return (
+        "cannot belong to a host (it is the first or last of the network)" if address in ends else "belongs to a router"
+    )
 
 
 def _fail(config: Config, what: str, networks: Sequence[IPv4Network]) -> NoReturn:

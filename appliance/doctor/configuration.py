@@ -3,7 +3,7 @@
 import grp
 from collections.abc import Iterator
 
-from appliance.boot.choices import boot_files, look
+from appliance.boot.choices import boot_files, find_bootable
 from appliance.config.file import SERVICE_GROUP, Config
 from appliance.config.loaders import dialect
 from appliance.config.menu import release_of
@@ -32,7 +32,7 @@ def warnings(found: Config) -> Iterator[str]:
 def menu_warnings(found: Config) -> Iterator[str]:
     """The same for [menu]."""
     menu = found.menu
-    releases = look(found, "", menu.entries).releases
+    releases = find_bootable(found, "", menu.entries).releases
     for name in menu.entries:
         if (release := release_of(name)) and release not in releases:
             yield f"[menu] {name} is left out: there is no such release (netboot-appliance image list)"

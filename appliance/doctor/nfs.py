@@ -7,7 +7,7 @@ from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.errors import UserError
 from appliance.exports import install
-from appliance.exports.wanted import wanted_exports
+from appliance.exports.expected import expected_exports
 from appliance.network.interfaces import interfaces, networks
 from appliance.registry.database import Registry
 from services.nfs import kernel
@@ -19,9 +19,9 @@ from services.nfs.rpc import MOUNT, NFS, NFS_PORT, RpcError, null, port_of
 _UNITS = {Backend.KERNEL: "nfs-server", Backend.GANESHA: "nfs-ganesha"}
 
 
-def judge_file(wanted: str, written: str | None, path: str) -> Finding:
+def judge_file(expected: str, written: str | None, path: str) -> Finding:
     """`written` is the content of the box's export file `path`, None when there is no file."""
-    if wanted == written:
+    if expected == written:
         return ok("nfs-exports", f"{path} is as it should be")
     return warning(
         "nfs-exports",
@@ -31,11 +31,11 @@ def judge_file(wanted: str, written: str | None, path: str) -> Finding:
     )
 
 
-def judge_live(wanted: Sequence[Export], live: Mapping[str, Sequence[str]]) -> Finding:
+def judge_live(expected: Sequence[Export], live: Mapping[str, Sequence[str]]) -> Finding:
     """`live` is what the kernel's NFS server exports, by path; only that matters to a PC."""
     missing = [
         f"{export.path} to {client}"
-        for export in wanted
+        for export in expected
         for client in export.clients
         if str(client) not in live.get(export.path, ())
     ]
@@ -47,7 +47,7 @@ def judge_live(wanted: Sequence[Export], live: Mapping[str, Sequence[str]]) -> F
             "the kernel of that PC starts and then waits for its root",
             "sudo netboot-appliance exports apply; if that does not help: systemctl restart nfs-server",
         )
-    return ok("nfs-exports", f"{sum(bool(export.clients) for export in wanted)} of our exports are in force")
+    return ok("nfs-exports", f"{sum(bool(export.clients) for export in expected)} of our exports are in force")
 
 
 def judge_answer(what: str, problem: str, advice: str) -> Finding:
@@ -115,16 +115,16 @@ def _check_exports(config: Config, backend: Backend) -> list[Finding]:
         return [note("nfs-exports", "there is no registry yet, so there is nothing to export")]
     try:
         with Registry(config.registry) as registry:
-            wanted = wanted_exports(config, networks(config, interfaces(config)), registry)
+            expected = expected_exports(config, networks(config, interfaces(config)), registry)
     except UserError as unreadable:
         return [note("nfs-exports", f"not checked: {unreadable.message}")]
-    if not any(export.clients for export in wanted):
+    if not any(export.clients for export in expected):
         return [ok("nfs-exports", "there is nothing to export yet: no allowed PC has booted")]
     path = install.destination(config, backend)
     try:
         written = path.read_text()
     except FileNotFoundError:
         written = None
-    findings = [judge_file(install.render(backend, wanted), written, str(path))]
+    findings = [judge_file(install.render(backend, expected), written, str(path))]
     # NFS-Ganesha shows its exports only to those that may mount them, so only the file can be checked.
-    return [*findings, judge_live(wanted, kernel.exported())] if backend is Backend.KERNEL else findings
+    return [*findings, judge_live(expected, kernel.exported())] if backend is Backend.KERNEL else findings

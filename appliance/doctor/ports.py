@@ -62,7 +62,7 @@ def judge(ports: Sequence[WantedPort], found: Sequence[Listener], server: int | 
         if server is not None and not ours and not any(each.pid is None for each in holders):
             findings.append(_judge_not_ours(port))
         elif ours:
-            findings.append(ok("ports", f"{_words(port)} is the server's"))
+            findings.append(ok("ports", f"the server listens on {_words(port)}"))
         elif not holders:
             findings.append(ok("ports", f"{_words(port)} is free"))
     return findings
@@ -72,13 +72,13 @@ def _judge_holder(port: WantedPort, listener: Listener) -> Finding:
     if listener.pid is None:
         return warning(
             "ports",
-            f"{_words(port)} is held by a process that cannot be seen",
+            f"{_words(port)} is used by a process that cannot be seen",
             "if it is not netboot-appliance, PCs do not boot",
             "run the doctor as root (sudo)",
         )
     return error(
         "ports",
-        f"{_words(port)} is held by {listener.name} (process {listener.pid})",
+        f"{_words(port)} is used by {listener.name} (process {listener.pid})",
         f"netboot-appliance cannot answer there, and {port.service} requests go to {listener.name}",
         way_out(listener.name, listener.pid, port.number),
     )

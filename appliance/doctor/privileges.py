@@ -20,7 +20,7 @@ def judge_doctor(effective: int) -> Finding:
         return warning(
             "privileges",
             f"the doctor runs without {', '.join(missing)}",
-            "who holds a port, what the firewall does and who answers on the wire can be seen only in part",
+            "it cannot fully see which processes use the ports, what the firewall does and who answers on the network",
             "run it as root: sudo netboot-appliance doctor",
         )
     return ok("privileges", "the doctor may see everything")

@@ -1,6 +1,6 @@
 """One network boot played from this host, or read from a capture, and explained. Prints nothing.
 
-The protocol is services/probe's; this module adds what the box on this host knows.
+services/probe speaks the protocol; this module adds what the box on this host knows.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class ExplainedCapture:
 
 
 def prepare(config: Config | None, mac: MacAddress, agent: Agent, interface: str) -> BootProbe:
-    """A probe by the interface of this name; empty: the configured one. Raises UserError when there is no such one."""
+    """A probe by the interface of this name; empty: the configured one. Raises UserError when there is none."""
     return BootProbe(_interface(config, interface), mac, agent, OwnBox(config, mac) if config else None)
 
 

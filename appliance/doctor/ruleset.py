@@ -185,7 +185,7 @@ class _Walk:
         return found if body["op"] in ("==", "in") else None
 
     def _value(self, left: Any) -> Any:
-        """What the packet has at the left of a match: None when that is not known, False when it has no such thing."""
+        """The packet's value for the left side of a match: None if that is not known, False if it has none."""
         packet = self._packet
         kind, body = _only(left)
         match kind, body:
@@ -209,7 +209,7 @@ class _Walk:
                 return None
 
     def _contains(self, right: Any, value: Any) -> bool | None:
-        """Whether `value` is what stands at the right, or among it."""
+        """Whether `value` equals the right side of a match, or is in it."""
         if isinstance(right, str) and right.startswith("@"):
             right = self._ruleset.sets.get((*self._table, right[1:]))
         match right:

@@ -15,7 +15,7 @@ def judge_permissions(path: Path, mode: int, secret: bool) -> Finding:
         return error(
             "configuration",
             f"everybody may write to {path}",
-            "whoever has an account here can make every PC work for a project of their own",
+            "anyone with an account here can make every PC work for a project of their own",
             f"chmod o-rwx {path}",
         )
     if secret and mode & stat.S_IROTH:

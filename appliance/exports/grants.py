@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from image.recipe import BOINC_GID, BOINC_UID
 from services.ethernet import MacAddress
-from services.nfs.exports import LARGEST_NUMBER, Export
+from services.nfs.exports import LARGEST_NUMBER, Export, is_one_machine
 
 if TYPE_CHECKING:  # root's helper starts for each request and does without these
     from appliance.allowlist import Allowlist
@@ -64,9 +64,7 @@ def decide_grants(
 
 def mountable(address: IPv4Address, networks: Iterable[IPv4Network]) -> bool:
     """Whether this can be the address of a single machine in one of the networks."""
-    if address.is_unspecified or address.is_multicast or address.is_loopback or address == IPv4Address(2**32 - 1):
-        return False
-    return any(
+    return is_one_machine(address) and any(
         address in network
         # A network of one or two addresses has no broadcast address (RFC 3021).
         and (network.prefixlen >= 31 or address not in (network.network_address, network.broadcast_address))
@@ -75,7 +73,7 @@ def mountable(address: IPv4Address, networks: Iterable[IPv4Network]) -> bool:
 
 
 def check(grants: Sequence[ExportGrant], networks: Sequence[IPv4Network]) -> None:
-    """Raise ValueError, which names the client, unless all of these may be exported, whoever asks for it."""
+    """Raise ValueError, which names the client, unless all of these may be exported, no matter who asks."""
     if len(grants) > MOST_GRANTS:
         raise ValueError(f"{len(grants)} clients are more than the limit of {MOST_GRANTS}")
     for grant in grants:

@@ -1,4 +1,4 @@
-"""Brings NFS exports into force: checks the grants, makes the PCs' directories, then calls `services.nfs`.
+"""Applies NFS exports: checks the grants, makes the PCs' directories, then calls `services.nfs`.
 
 `appliance.exports.grants` decides who may mount what. The caller is root: the server itself, or root's helper
 (`appliance.exports.root_helper`). Every function blocks.
@@ -23,7 +23,8 @@ from services.nfs.exports import Export, render_ganesha, render_kernel
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What is in force. `changed`: it was not before. `directories`: how many some client may mount."""
+    """What was applied. `changed`: whether it differs from before. `directories`: how many are exported to at least
+    one client."""
 
     backend: Backend
     why: str
@@ -50,7 +51,7 @@ def chosen(config: Config) -> tuple[Backend, str]:
 
 
 def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant]) -> Installed:
-    """Make the clients' directories and bring exactly these exports of ours into force.
+    """Make the clients' directories and put exactly these exports of ours in force.
 
     Does not trust `grants`. Raises UserError; if it refuses the grants, nothing has been changed.
     """
@@ -115,7 +116,7 @@ def _require_roots(directory: Path, *, link: bool) -> None:
     found = directory.stat() if link else directory.lstat()
     if not stat.S_ISDIR(found.st_mode):
         hint = "for another disk: mount it there, or set [server] data"
-        raise UserError(f"{directory} is not a directory itself, so nothing is exported from it", hint, code=1)
+        raise UserError(f"{directory} is a link or not a directory, so nothing is exported from it", hint, code=1)
     if found.st_uid != 0 or found.st_mode & 0o022:
         raise UserError(
             f"{directory} can be changed by users other than root, so nothing is exported from it",

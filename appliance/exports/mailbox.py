@@ -14,7 +14,7 @@ from appliance.errors import UserError
 from appliance.exports.request import LARGEST, ExportAnswer, decode_answer
 
 ENVIRONMENT = "RUNTIME_DIRECTORY"
-"""In it systemd passes the directory of a service: systemd.exec(5), RuntimeDirectory=."""
+"""systemd passes a service's runtime directory in this variable: systemd.exec(5), RuntimeDirectory=."""
 
 _ANSWERS = Path("/run/netboot-appliance-exports")
 _SUFFIX = "-exports"

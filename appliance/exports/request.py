@@ -66,7 +66,7 @@ def decode(content: bytes) -> tuple[ExportGrant, ...]:
         raise ValueError(f"it is not JSON: {error}") from None
     version, once, clients = _fields("the request", request, version=int, once=str, clients=list)
     if version != _VERSION:
-        raise ValueError(f"its version is {version}, not {_VERSION}: restart the server, its version differs")
+        raise ValueError(f"it has version {version}, but root's helper reads version {_VERSION}: restart the server")
     if len(once) > 100 or len(clients) > MOST_GRANTS:
         raise ValueError(f"it is for more than {MOST_GRANTS} clients")
     grants = tuple(_grant(client) for client in clients)

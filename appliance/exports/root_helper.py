@@ -1,4 +1,4 @@
-"""Root's helper for the exports: reads the server's request, checks it, brings it into force, and answers.
+"""Root's helper for the exports: reads the server's request, checks it, applies it, and answers.
 
 netboot-appliance-exports.service runs `python -m appliance.exports.root_helper` for each request, and a PC waits until
 it is done. So it is not a command-line verb, which would take five times as long to start, and it imports as little as
@@ -79,7 +79,10 @@ def _load(path: Path, kept: Path) -> Config:
 
 
 def _networks(config: Config) -> tuple[IPv4Network, ...]:
-    """Where clients can be: the configured networks, or those of the interfaces."""
+    """Where clients can be: the configured networks, or those of the interfaces.
+
+    As in appliance/network/interfaces.py, which is loaded only if it is needed: a PC waits for each import.
+    """
     if config.nfs.networks:
         return config.nfs.networks
     if config.server.interfaces:

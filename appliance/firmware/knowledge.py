@@ -105,7 +105,7 @@ class ClientFirmware:
         return None
 
 
-def favourite(known: Iterable[FirmwareKnowledge], fingerprint: str) -> Profile:
+def most_successful_profile(known: Iterable[FirmwareKnowledge], fingerprint: str) -> Profile:
     """What a new client with this firmware begins with: what worked for most, and in a tie for the latest."""
     alike = sorted((k for k in known if k.fingerprint == fingerprint and k.worked), key=lambda k: k.at)
     counts = Counter(each.profile for each in reversed(alike))

@@ -1,4 +1,5 @@
-"""The adaptive responder's memory: the clients whose firmware is watched, and what of it the registry stores.
+"""The adaptive responder's memory: the clients whose firmware is watched, and which part of that is stored in the
+registry.
 
 Nothing is written while a packet is handled: `flush` later writes all rows of each client that has changed. Another
 process may read and delete rows meanwhile (`appliance.firmware.table`); `refresh` notices.
@@ -8,7 +9,7 @@ from itertools import chain
 
 import structlog
 
-from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why, favourite
+from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why, most_successful_profile
 from appliance.firmware.rules import DecisionContext, observe
 from appliance.firmware.table import Rows, read, stored, write
 from appliance.registry.database import Registry
@@ -16,7 +17,7 @@ from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 from services.events import Discovered, Event, Ignored
 
-_FAVOURITES = 256
+_MOST_CACHED = 256
 """Fingerprints whose first profile is cached, until something new is learned: a room has a few."""
 
 log = structlog.get_logger("firmware")
@@ -32,7 +33,7 @@ class FirmwareMemory:
         self._written = {mac: _rows(client) for mac, client in self._clients.items()}
         self._dirty: set[MacAddress] = set()
         self._served = float("-inf")
-        self._favourites: dict[str, Profile] = {}
+        self._first_profiles: dict[str, Profile] = {}
 
     def profile(self, mac: MacAddress) -> Profile:
         """How to offer this client's firmware its loader, once its DISCOVER has been observed."""
@@ -40,7 +41,7 @@ class FirmwareMemory:
         return client.profile if client else Profile.STANDARD
 
     def observe(self, event: Event, at: float) -> None:
-        """Take in what a service saw; `at` is seconds since the epoch. Costs microseconds."""
+        """Learn from what a service saw; `at` is in seconds since the epoch. Costs microseconds."""
         if isinstance(event, Ignored):
             return
         before = self._clients.get(event.mac)
@@ -55,7 +56,7 @@ class FirmwareMemory:
             self._served = at
         if (before and before.firmwares is after.firmwares) or _relevant(before) == _relevant(after):
             return
-        self._favourites.clear()
+        self._first_profiles.clear()
         if _rows(after) != self._written.get(event.mac, ()):
             self._dirty.add(event.mac)
             _log_changes(event.mac, _rows(before) if before else (), _rows(after))
@@ -82,17 +83,17 @@ class FirmwareMemory:
 
     def _drop(self, mac: MacAddress) -> None:
         log.info("forgot what its firmware accepts", mac=str(mac))
-        self._favourites.clear()
+        self._first_profiles.clear()
         del self._clients[mac], self._written[mac]
         self._dirty.discard(mac)
 
     def _start(self, fingerprint: str) -> Profile:
-        found = self._favourites.get(fingerprint)
+        found = self._first_profiles.get(fingerprint)
         if found is None:
             everything = chain.from_iterable(client.firmwares for client in self._clients.values())
-            if len(self._favourites) >= _FAVOURITES:
-                self._favourites.clear()
-            found = self._favourites[fingerprint] = favourite(everything, fingerprint)
+            if len(self._first_profiles) >= _MOST_CACHED:
+                self._first_profiles.clear()
+            found = self._first_profiles[fingerprint] = most_successful_profile(everything, fingerprint)
         return found
 
 

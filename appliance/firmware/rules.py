@@ -1,8 +1,8 @@
 """The adaptive responder: which reply profile a client gets next, given how it reacted to earlier offers. PURE.
 
 `observe(client, event, at, context)` -> the client after the event; times are seconds since the epoch. Each firmware of
-a client is judged by itself. What a profile changes on the wire is services/dhcp/'s, who may boot is policy.py's. The
-signals, and why there are no others: docs/adr/0007-adaptive-responder.md.
+a client is judged by itself. services/dhcp/ decides what a profile changes on the wire; policy.py decides who may boot.
+The signals, and why there are no others: docs/adr/0007-adaptive-responder.md.
 """
 
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def observe(client: ClientFirmware, event: Event, at: float, context: DecisionCo
         case TransferServed() if _is_loader(event.path) and attempt.stage < AttemptStage.STARTED:
             name = event.path.rsplit("/", 1)[-1]
             return _reached(client, replace(attempt, stage=AttemptStage.LOADED, loader=name, loaded=at), at)
-        # Firmware fetches nothing else: this is a boot loader's.
+        # Firmware fetches only loaders, so a boot loader made this request.
         case Discovered() | ScriptServed() | Reported() | TransferProgressed() | TransferServed():
             return _started(client, attempt, at)
         case _:

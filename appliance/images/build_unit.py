@@ -18,7 +18,7 @@ from typing import Any
 
 from appliance.config.file import DEFAULT_PATH
 from image import release
-from image.build import When
+from image.build import Rebuild
 from image.progress import BuildError, Progress
 from image.release import Release, ReleaseError
 from services.linux import programs
@@ -63,7 +63,7 @@ def _busy() -> bool:
 # The end that asks for a build
 
 
-def follow(images: Path, again: When, report: Report) -> Release:
+def follow(images: Path, rebuild: Rebuild, report: Report) -> Release:
     """Start the unit, or join its current build, and return the release; raises BuildError as the build itself would.
 
     Any other exception, such as KeyboardInterrupt, ends this call but not the build.
@@ -72,7 +72,7 @@ def follow(images: Path, again: When, report: Report) -> Release:
     if state["ActiveState"] == "activating":
         is_ours = partial(operator.eq, state["InvocationID"])
     else:
-        _write_request(again)
+        _write_request(rebuild)
         is_ours = partial(operator.ne, _invocation())
     # If the unit is already building, this waits for it too.
     starting = ("systemctl", "start", "--no-ask-password", UNIT)
@@ -119,10 +119,10 @@ def _properties(*properties: str) -> dict[str, str]:
     return {name: lines.get(name, "") for name in properties}
 
 
-def _write_request(again: When) -> None:
+def _write_request(rebuild: Rebuild) -> None:
     try:
         DIRECTORY.mkdir(mode=0o755, exist_ok=True)
-        (DIRECTORY / _REQUEST).write_text(again.value)
+        (DIRECTORY / _REQUEST).write_text(rebuild.value)
     except OSError as error:
         raise BuildError("checks", f"cannot write to {DIRECTORY}: {error.strerror}", "check /run") from error
 
@@ -163,15 +163,15 @@ def _decode_error(error: Mapping[str, Any]) -> BuildError:
 # The end that builds, in the unit
 
 
-def record(build: Callable[[When, Report], Release], report: Report) -> Release:
+def record(build: Callable[[Rebuild, Report], Release], report: Report) -> Release:
     """Run the build that was asked for, and pass its progress to `report` and to followers; raises what `build` raises.
 
     Outside the unit it just builds.
     """
     directory, invocation = os.environ.get("RUNTIME_DIRECTORY"), os.environ.get("INVOCATION_ID")
     if not directory or not invocation:
-        return build(When.NEVER, report)
-    again = _take_request(Path(directory) / _REQUEST)
+        return build(Rebuild.NEVER, report)
+    rebuild = _take_request(Path(directory) / _REQUEST)
     unfinished = Path(directory) / f".{_PROGRESS}"
     with unfinished.open("w", buffering=1) as file:
 
@@ -186,7 +186,7 @@ def record(build: Callable[[When, Report], Release], report: Report) -> Release:
         # A new file, so that followers of the previous build keep theirs.
         unfinished.rename(Path(directory) / _PROGRESS)
         try:
-            made = build(again, write_and_report)
+            made = build(rebuild, write_and_report)
         except BuildError as error:
             write(error=_encode_error(error))
             raise
@@ -204,13 +204,13 @@ def record(build: Callable[[When, Report], Release], report: Report) -> Release:
     return made
 
 
-def _take_request(request: Path) -> When:
+def _take_request(request: Path) -> Rebuild:
     """What the unit was asked for; each request is used once."""
     with contextlib.suppress(OSError, ValueError):
         text = request.read_text()
         request.unlink()
-        return When(text)
-    return When.NEVER
+        return Rebuild(text)
+    return Rebuild.NEVER
 
 
 def _encode_error(error: BuildError) -> dict[str, Any]:

@@ -28,7 +28,8 @@ def releases_in_use(registry: Registry) -> dict[str, list[MacAddress]]:
 
 
 def _of(boots: Iterable[Boot]) -> set[str]:
-    """The releases of boots, and those in their transfers: another one may have become active after the DISCOVER."""
+    """The releases of these boots, and those that their transfers name, since another release may have been activated
+    after the DISCOVER."""
     paths = (PurePosixPath(transfer.path).parts for boot in boots for transfer in boot.transfers)
     served = {parts[-2] for parts in paths if len(parts) > 2 and parts[-3] == "image"}
     return served | {boot.release for boot in boots if boot.release}

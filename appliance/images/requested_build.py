@@ -10,7 +10,7 @@ from pathlib import Path
 from appliance.config.file import Config
 from appliance.images import build_unit
 from image import release
-from image.build import When, build, built
+from image.build import Rebuild, build, built
 from image.release import Release, ReleaseError
 
 
@@ -40,7 +40,7 @@ class RequestedBuild:
     release that was built from this recipe before and makes a build unnecessary."""
 
     config: Config
-    again: When
+    rebuild: Rebuild
     builder: Builder
     joins: bool = False
     existing: Release | None = None
@@ -52,34 +52,34 @@ class RequestedBuild:
         """
         before = _active(self.config.images)
         made = self._build(report)
-        unchanged = self.again is When.UPDATED and before == made.id
+        unchanged = self.rebuild is Rebuild.UPDATED and before == made.id
         return BuildResult(made, _active(self.config.images), unchanged)
 
     def _build(self, report: build_unit.Report) -> Release:
         match self.builder:
             case Builder.UNIT:
-                return build_unit.follow(self.config.images, self.again, report)
+                return build_unit.follow(self.config.images, self.rebuild, report)
             case Builder.INSIDE_UNIT:
                 return build_unit.record(self._build_here, report)
             case Builder.PROCESS:
-                return self._build_here(self.again, report)
+                return self._build_here(self.rebuild, report)
 
-    def _build_here(self, again: When, report: build_unit.Report) -> Release:
+    def _build_here(self, rebuild: Rebuild, report: build_unit.Report) -> Release:
         config = self.config
-        return build(config.image.recipe, config.server.data / "build", config.images, report, again)
+        return build(config.image.recipe, config.server.data / "build", config.images, report, rebuild)
 
 
-def request(config: Config, path: Path, again: When, *, inside_unit: bool) -> RequestedBuild:
-    """Decide who builds; `path` is the configuration file's. Builds nothing yet."""
+def request(config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool) -> RequestedBuild:
+    """Decide who builds; `path` is that of the configuration file. Builds nothing yet."""
     if inside_unit:
         # What is wanted of the unit is not on its command line: build_unit.record reads it.
-        return RequestedBuild(config, again, Builder.INSIDE_UNIT)
+        return RequestedBuild(config, rebuild, Builder.INSIDE_UNIT)
     builder = Builder.UNIT if build_unit.available(path) else Builder.PROCESS
     if builder is Builder.UNIT and build_unit.running():
-        return RequestedBuild(config, again, builder, joins=True)
-    if again is When.NEVER and (existing := built(config.image.recipe, config.images)):
-        return RequestedBuild(config, again, Builder.PROCESS, existing=existing)
-    return RequestedBuild(config, again, builder)
+        return RequestedBuild(config, rebuild, builder, joins=True)
+    if rebuild is Rebuild.NEVER and (existing := built(config.image.recipe, config.images)):
+        return RequestedBuild(config, rebuild, Builder.PROCESS, existing=existing)
+    return RequestedBuild(config, rebuild, builder)
 
 
 def _active(images: Path) -> str | None:

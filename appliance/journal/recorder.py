@@ -3,7 +3,7 @@
 Events reach the registry in batches (`flush`), so that a thousand booting PCs cost a few commits a second. A boot
 itself, with its token, is committed before its offer leaves: a server that is killed and started again still knows it.
 
-While the registry cannot be written (disk full, locked, damaged), everything goes on from memory, new boots included,
+While the registry cannot be written (disk full, locked, damaged), everything continues from memory, new boots included,
 and is written later. A server that is killed meanwhile forgets the boots of that time: those PCs boot again.
 """
 
@@ -16,7 +16,7 @@ from ipaddress import IPv4Address
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
-from appliance.journal.timeline import MOST_ADDRESSES, AddressLost, Boot, Sign, continues, fold, replay
+from appliance.journal.timeline import MOST_ADDRESSES, AddressLost, Boot, PowerOnSign, continues, fold, replay
 from appliance.registry.database import BootRow, Client, IgnoredRow, Registry
 from appliance.registry.sql_errors import SqlError
 from services.ethernet import MacAddress
@@ -44,8 +44,11 @@ _content = attrgetter(*(field.name for field in fields(Boot) if field.name != "l
 
 
 class Journal:
-    """The current boots and the way to the registry. `publish(event, boot)` is called with each event and the boot
-    after it; of refusals, with each kind of one client once an hour, and None. It must not raise."""
+    """The current boots and the way to the registry.
+
+    `publish(event, boot)` is called with each event and the boot after it. A refusal is published with None instead of
+    a boot, once an hour for each client, service and reason. It must not raise.
+    """
 
     def __init__(
         self,
@@ -87,7 +90,7 @@ class Journal:
         """Every client's latest boot."""
         return list(self._boots.values())
 
-    def began(self, sign: Sign, release: str, *, commit: bool = True) -> Boot:
+    def open_or_continue(self, sign: PowerOnSign, release: str, *, commit: bool = True) -> Boot:
         """The boot that a sign of a power-on belongs to. A new power-on opens a new boot, with a new token.
 
         Without `commit` the caller calls `commit` for several boots at once.
@@ -112,12 +115,12 @@ class Journal:
         if boot is None:
             return
         if isinstance(event, AddressSeen):
-            self.note_holder(event.address, event.mac)
+            self.take_address_from_others(event.address, event.mac)
             self._holders[event.address] = event.mac
         self._append(self._boots[event.mac], event, self._clock())
 
-    def note_holder(self, address: IPv4Address, mac: MacAddress) -> bool:
-        """Note that `mac`, known or not, has been met at `address`; True if another client lost the address by that."""
+    def take_address_from_others(self, address: IPv4Address, mac: MacAddress) -> bool:
+        """Note that the kernel has seen `mac` at `address`. Returns True if another client loses the address."""
         holder = self._holders.get(address)
         if holder is None or holder == mac:
             return False
@@ -138,7 +141,7 @@ class Journal:
             self._failing = True
 
     def flush(self) -> None:
-        """Write what has gathered, in one commit. After an error (disk full) the next call tries again."""
+        """Write what is pending, in one commit. After an error (disk full) the next call tries again."""
         if not (self._opened or self._pending or self._progress or self._refused):
             return
         self._failing = True

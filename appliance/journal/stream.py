@@ -1,8 +1,8 @@
-"""Fan-out of what the journal takes down: every event, with the boot after it, into one bounded queue for each reader.
+"""Fan-out of what the journal records: every event, with the boot after it, into one bounded queue for each reader.
 
 `publish` is called while packets are handled, so it never waits and never raises. A full queue loses events for its own
-reader only, and counts them. Nothing is replayed: a reader gets what is published after it subscribed. PURE: how a
-reader waits is its own affair.
+reader only, and counts them. Nothing is replayed: a reader gets what is published after it subscribed. How a reader
+waits is up to the reader. PURE.
 """
 
 from collections import deque
@@ -16,9 +16,9 @@ Published = tuple[Event, Boot | None]
 
 
 class Subscription:
-    """One reader's queue. `lost` counts the events that found no room; whoever reports them sets it back to 0.
+    """One reader's queue. `lost` counts the events that found no room; the reader sets it to 0 when it reports them.
 
-    Refusals may fill half of the queue only: a flood of strangers costs a reader nothing that concerns PCs that boot.
+    Refusals may fill only half of the queue, so a flood of them never pushes out events of booting PCs.
     """
 
     def __init__(self, limit: int, wake: Callable[[], None]) -> None:
@@ -54,8 +54,8 @@ class Stream:
             subscription.put(event, boot)
 
     def subscribe(self, limit: int, wake: Callable[[], None]) -> Subscription:
-        """A new queue of at most `limit` events. `wake` is called when an event enters the empty queue, by whoever
-        publishes it: it must be quick and raise nothing."""
+        """A new queue of at most `limit` events. `wake` is called by `publish` when an event enters the empty queue: it
+        must be quick and raise nothing."""
         subscription = Subscription(limit, wake)
         self._subscriptions.append(subscription)
         return subscription

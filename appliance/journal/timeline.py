@@ -51,7 +51,7 @@ CURES = (
 ELSEWHERE = ("local", "memtest", "rescue", "reboot")
 """Menu entries that do not lead to computing, so silence after them is normal."""
 
-Sign = Discovered | TransferProgressed | ScriptServed
+PowerOnSign = Discovered | TransferProgressed | ScriptServed
 """What can be the first sign of a power-on: DHCP, the read of a loader, the request for the script."""
 
 
@@ -147,7 +147,7 @@ class Boot:
 
     @property
     def secrets_spent(self) -> bool:
-        """Once userspace has reported, it has its secrets, and the token no longer opens them."""
+        """Whether userspace has reported. It has its secrets by then, and the token no longer opens them."""
         return self.has_reached(Stage.REPORTED)
 
     @property
@@ -174,7 +174,7 @@ class Boot:
         return f"Secure Boot: GRUB asked {self.dhcp_server or 'another server'}"
 
 
-def continues(boot: Boot | None, sign: Sign, now: float) -> bool:
+def continues(boot: Boot | None, sign: PowerOnSign, now: float) -> bool:
     """Whether a sign of a power-on belongs to `boot`; if not, it opens a new one.
 
     A loader or a script that is requested again before the live system runs may be a mere retry. The boot and its token

@@ -1,7 +1,7 @@
 """Watches whether the running server's interfaces are still those on which it opened its sockets.
 
 A socket belongs to one interface and one address. To the kernel, an interface that was deleted and recreated under the
-same name is a different one: nothing reaches the server through it any more. So the server ends, and systemd restarts
+same name is a different one: nothing reaches the server through it. So the server ends, and systemd restarts
 it on the new interface. If an interface is just gone, the server waits for it to come back.
 """
 

@@ -39,7 +39,8 @@ _WAYS_OUT = {
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that waits for requests. `pid` is None if its process cannot be seen. `every`: at any address."""
+    """A socket that waits for requests. `pid` is None if its process cannot be seen. `every`: it listens on all
+    addresses."""
 
     protocol: str
     number: int
@@ -83,7 +84,7 @@ def way_out(name: str, pid: int, port: int) -> str:
 
 
 def explain(error: BindError) -> UserError:
-    """The error for a port that could not be bound: which process holds it, and what to do."""
+    """The error for a port that could not be bound: which process is using it, and what to do."""
     where = f"{error.protocol.upper()} port {error.port} on {error.address}"
     if isinstance(error.cause, PermissionError):
         return UserError(f"cannot listen on {where}: permission denied", _PRIVILEGE, code=1)
@@ -93,14 +94,14 @@ def explain(error: BindError) -> UserError:
         holders = []
     for each in holders:
         if each.pid is not None:
-            what = f"cannot listen on {where}: {each.name} (process {each.pid}) holds it"
+            what = f"cannot listen on {where}: {each.name} (process {each.pid}) is using it"
             return UserError(what, way_out(each.name, each.pid, error.port), code=1)
     if error.cause.errno == errno.EADDRINUSE:
         # Without root, and in the sandbox of the unit, other users' processes cannot be seen.
         hint = "see which one: sudo netboot-appliance doctor"
         if error.port == SERVER_PORT:
             hint += "; if it is a DHCP server that has to stay: netboot-appliance config dhcp"
-        return UserError(f"cannot listen on {where}: another process holds it", hint, code=1)
+        return UserError(f"cannot listen on {where}: another process is using it", hint, code=1)
     return UserError(f"cannot listen on {where}: {error.cause.strerror}", "see them: ip -brief address", code=1)
 
 

@@ -29,7 +29,7 @@ _INSERT_ALLOWED = "INSERT INTO allowed (first, last, label, added, root, entry, 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A MAC address that has booted at least once. `number` is small, unique and never reused for another one."""
+    """A MAC address that has booted at least once. `number` is small, unique and never given to another client."""
 
     number: int
     mac: MacAddress
@@ -67,8 +67,8 @@ class Registry:
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         """Open or create the database; raises UserError if that fails.
 
-        `durable`: a commit is on the disk before it returns, as a person's edit must be. The server does without: a
-        power cut costs it the last moments of boots, which the same power cut has ended.
+        `durable`: a commit is on the disk before it returns, as a person's edit must be. The server does not need this:
+        a power cut may lose the last moments of boots, but it ends those boots too.
         """
         self.path = path
         self._facts: dict[str, str] = {}

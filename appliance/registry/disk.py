@@ -1,4 +1,4 @@
-"""The file system that holds the data directory: how much room it has. Judges only what stops the box."""
+"""The file system that holds the data directory: how much room it has. Reports trouble only when it stops the box."""
 
 import os
 from dataclasses import dataclass

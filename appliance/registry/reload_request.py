@@ -17,8 +17,8 @@ _LOOK_SECONDS = 0.05
 
 
 def request_reload(config: Config) -> ReloadResult:
-    """The result, which the server has written into the registry. Raises UserError when no server answers; its code is
-    3 when none is running."""
+    """Ask for a reload, and return the result that the server wrote into the registry. Raises UserError when no server
+    answers; its code is 3 when none is running."""
     pid = holder(config.registry)
     if pid is None:
         raise UserError(

@@ -69,7 +69,7 @@ def version(sql: sqlite3.Connection) -> int:
 def migrate(sql: sqlite3.Connection, path: Path) -> None:
     """Bring the registry to the current schema, or leave it unchanged; raises UserError, OSError, sqlite3.Error.
 
-    A copy of the old registry is kept beside it, so that one can go back to the version that wrote it.
+    A copy of the old registry is kept beside it, for going back to the version that wrote it.
     """
     before = version(sql)
     if before > len(MIGRATIONS):

@@ -50,7 +50,9 @@ def holder(registry: Path) -> int | None:
             kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, asked))
     except PermissionError as error:
         raise UserError(
-            f"cannot look into {registry.parent}: {error.strerror}", "run with sudo: it is the server's", code=1
+            f"cannot look into {registry.parent}: {error.strerror}",
+            "run with sudo: only the server's user may look there",
+            code=1,
         ) from error
     except OSError:
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 from appliance.errors import UserError
 
 SqlError = sqlite3.Error
-"""What a statement raises. Modules outside this folder do not know SQLite."""
+"""What a statement raises, so that other folders need not import sqlite3."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 

@@ -1,7 +1,7 @@
 """What the box tells boot loaders: the boot script or menu of one PC, in the language of its loader.
 
-Each method answers one question of the HTTP or TFTP service, for a peer that `Box.admit` has just let in. What a menu
-holds is decided in appliance/boot/menu.py; how it is written down, in services/menus/.
+Each method answers one question of the HTTP or TFTP service, for a peer that `Box.admit` has just let in.
+appliance/boot/menu.py decides what a menu holds; services/menus/ renders it.
 """
 
 import time
@@ -81,7 +81,7 @@ class BootScripts:
     def menu(self, address: IPv4Address, mac: MacAddress, peer: IPv4Address) -> Menu | Ignore:
         """The menu of this PC, with this boot's token on the kernel command lines.
 
-        Not for previews: whoever asks has reached the stage "script", and uses up what `boot next` says.
+        Not for previews: it records the stage "script" and uses up the entry of `boot next`.
         """
         box, release = self._box, self._box.release
         if release is None:
@@ -100,7 +100,9 @@ class BootScripts:
         def live(release: str, rescue: bool) -> LiveBoot:
             return choices.live(box.config, address, mac, token, range_settings.root, release, rescue=rescue)
 
-        decision = decide(box.config.menu, range_settings, next_entry, choices.look(box.config, release, names), live)
+        decision = decide(
+            box.config.menu, range_settings, next_entry, choices.find_bootable(box.config, release, names), live
+        )
         self._log_missing(decision.missing)
         return decision.menu
 

@@ -1,7 +1,7 @@
 """The running box: who may boot, what DHCP offers, and what the events of the services change.
 
 Each method answers one question of a service, from the configuration, the allowlist, the journal and the policy. It
-opens no socket and has no loop: `daemon.py` wires it. Boot scripts and menus are `boot_scripts.py`'s.
+opens no socket and has no loop: `daemon.py` wires it. `boot_scripts.py` makes boot scripts and menus.
 """
 
 import time
@@ -22,7 +22,7 @@ from appliance.registry.database import Registry
 from appliance.server.address_claims import AddressClaims
 from image.bootfiles import has_shim
 from image.recipe import BOINC_GID, BOINC_UID
-from image.release import ReleaseError, current, named
+from image.release import ReleaseError, active_id, current
 from services.boinc.files import archive
 from services.boinc.files import render as render_boinc_files
 from services.decision import Ignore, Reason
@@ -68,11 +68,11 @@ class Box:
         """Whether this MAC may have anything at all."""
         return mac in self.allowlist
 
-    def holds(self, value: int) -> bool:
-        """The same by the number of the MAC address, for the DHCP socket."""
-        return self.allowlist.holds(value)
+    def allows_number(self, value: int) -> bool:
+        """Like `allowed`, by the MAC address as a number. Called for each datagram."""
+        return self.allowlist.allows_number(value)
 
-    def basis(self) -> tuple[object, ...]:
+    def answer_inputs(self) -> tuple[object, ...]:
         """What answers to DHCP depend on, apart from the client itself. Any commit of another process renews the
         allowlist, so the allowlist stands for the whole registry."""
         return self.config, self.allowlist, self.release
@@ -129,21 +129,21 @@ class Box:
         return report
 
     def emit(self, event: Event) -> None:
-        """Take in what a service saw or did."""
+        """Act on what a service saw or did, and record it."""
         self.firmware.observe(event, time.time())
         match event:
-            # A room that is switched on sends a thousand at once: `commit` writes their boots down together.
+            # A room that is switched on sends a thousand at once: `commit` saves their boots together.
             case Discovered():
-                self._journal.began(event, self.release or "", commit=False)
+                self._journal.open_or_continue(event, self.release or "", commit=False)
             case AddressSeen():
                 # Anybody can broadcast a DHCPREQUEST with any address in it: useless ones are not kept.
                 if mountable(event.address, self.networks):
                     self.claims.add(event, time.monotonic())
             case ScriptServed():
                 with self._exports_follow(event.mac):
-                    self._journal.began(event, self.release or "")
+                    self._journal.open_or_continue(event, self.release or "")
             case TransferProgressed(sent=0) if event.path in self.config.boot.names:
-                self._journal.began(event, self.release or "")
+                self._journal.open_or_continue(event, self.release or "")
             case _:
                 self._journal.record(event)
 
@@ -155,10 +155,10 @@ class Box:
     def neighbour_changed(self, address: IPv4Address, mac: MacAddress) -> None:
         """The kernel has met `mac` at `address`: another client that had the address loses what was exported there.
 
-        This stops a stranger who is given the address of a PC that was switched off: before it can say a word to the
-        NFS server, it has to be a neighbour.
+        This stops a stranger that is given the address of a PC that was switched off: it must be a neighbour before it
+        can talk to the NFS server.
         """
-        if self._journal.note_holder(address, mac):
+        if self._journal.take_address_from_others(address, mac):
             self._exports_changed()
         if self.config.dhcp.mode == "off" and self.allowed(mac) and address not in self._exported(mac)[0]:
             # Requests for leases are not heard then, and the live system may get another address than its iPXE had.
@@ -172,16 +172,16 @@ class Box:
                     self.neighbour_changed(address, mac)
 
     def refresh_allowlist(self) -> None:
-        """Take over what the CLI changed."""
+        """Read the allowlist that the CLI changed."""
         self.allowlist = self._registry.allowlist()
         self._exports_changed()
 
     def refresh_release(self) -> None:
-        """Take over the active release that `image build`, `activate` or `rollback` chose."""
+        """Switch to the release that `image build`, `activate` or `rollback` made the active one."""
         try:
             release = current(self.config.images)
         except ReleaseError as error:
-            # Half an image would hang a room of PCs at the same point: without one they boot from their own disks.
+            # Half an image would hang every PC of a room. Without an image they boot from their own disks.
             if self.release is not None:
                 log.error("the active image is broken; nobody boots", error=str(error), hint=error.hint)
             self.release = None
@@ -194,7 +194,7 @@ class Box:
     def follow_release(self, now: float) -> None:
         """Call `refresh_release` when another release is active, and else every _VERIFY_SECONDS; `now` is monotonic."""
         try:
-            same = named(self.config.images) == self.release
+            same = active_id(self.config.images) == self.release
         except ReleaseError:
             same = False
         if not same or now >= self._verify_at:
@@ -210,6 +210,6 @@ class Box:
             self._exports_changed()
 
     def _exported(self, mac: MacAddress) -> tuple[tuple[IPv4Address, ...], str]:
-        """What the exports to a PC depend on: its addresses, and how its root comes."""
+        """What the exports to a PC depend on: its addresses, and how it gets its root."""
         boot = self._journal.boot(mac)
         return (boot.known_addresses, boot.root) if boot else ((), "")

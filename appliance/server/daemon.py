@@ -100,7 +100,7 @@ async def serve(path: Path) -> None:
 
 
 def _import_slow_libraries() -> None:
-    """They would take most of the start, and nobody needs them at once."""
+    """Importing these would take most of the start-up time, and nothing needs them right away."""
     packet.load()
     load_pyroute2()
 
@@ -126,7 +126,7 @@ async def _assert_alone(config: Config, served: list[Interface]) -> None:
     """Raise UserError if another DHCP server answers where this box would give out addresses."""
     leasing = [each for each in served if gives_addresses(config, each.address.network)]
     if leasing and not config.dhcp.force:
-        # A box that gives out no addresses starts without this and scapy, which would double the time of its start.
+        # Imported only here: it loads scapy, which doubles the start-up time. A box without leases does not need it.
         from appliance.dhcp.other_servers import assert_alone  # noqa: PLC0415
 
         await assert_alone(leasing)

@@ -27,14 +27,14 @@ from services.events import (
 )
 
 _HELD = 20_000
-"""Events that may wait for the log: more than 1000 PCs bring up to their kernels, if all came at the same instant. The
-log writes some thousands a second."""
+"""How many events may wait to be logged. 1,000 PCs that boot at once produce fewer, up to their kernels. The log writes
+a few thousand a second."""
 
 _AT_ONCE = 0.002
-"""Seconds of lines in one turn of the event loop; every PC waits for so long."""
+"""How long the log writes in one turn of the event loop, in seconds. No PC gets an answer meanwhile."""
 
 _REST = 9.0
-"""How many times longer than it worked the log then rests: it takes a tenth of the time."""
+"""After writing, the log rests this many times as long: it uses a tenth of the time."""
 
 _SHORTEST_REST = 0.01
 """Seconds; fewer would wake the loop for single events."""
@@ -93,7 +93,7 @@ def _try_to_log(event: Event) -> None:
     try:
         _log_event(event)
     except Exception:
-        # A fault in one line stops neither the log nor, with its task, the server.
+        # One faulty line must not stop the log: its task is essential, so the server would stop too.
         log.exception("an event could not be logged", kind=type(event).__name__)
 
 

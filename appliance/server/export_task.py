@@ -1,7 +1,7 @@
 """The running server's task that keeps the NFS exports in step with which PCs are allowed and where they are.
 
-As root the server puts them in force itself. Under systemd it is not root: it writes down what it wants, and root's
-helper judges and does it (appliance.exports.root_helper, docs/adr/0006-root-parts-apart.md).
+As root the server puts them in force itself. Under systemd it is not root: it writes a request, which root's helper
+checks and carries out (appliance.exports.root_helper, docs/adr/0006-root-parts-apart.md).
 """
 
 import asyncio
@@ -36,8 +36,8 @@ ANSWER_SECONDS = 20.0
 
 _LOOK_SECONDS = 0.05  # between two looks at a file in memory, while an answer is due
 _RETRY_SECONDS = (5.0, 30.0)
-# In a room that is switched on, exports change every few milliseconds, and each time all of them are made anew: that
-# may take a quarter of the time. A PC that is to lose its exports does not keep them longer than the longest rest.
+# While a room is being switched on, exports change every few milliseconds, and each change renders all of them again.
+# That may use a quarter of the time. A PC that is to lose its exports keeps them no longer than the longest rest.
 _REST = 3.0
 _LONGEST_REST = 0.2
 
@@ -61,7 +61,7 @@ def choose_installer() -> Installer:
     directory = os.environ.get(mailbox.ENVIRONMENT)
     if not directory:
         raise UserError(
-            "serve is not root, and nobody puts its NFS exports in force",
+            "serve is not root, and nothing applies its NFS exports",
             "run it with sudo, or start its unit: systemctl start netboot-appliance",
             code=1,
         )
@@ -77,7 +77,7 @@ class _DirectInstaller:
 
 
 class RootHelperInstaller:
-    """Asks root's helper, by files. `directory` is the server's own, below /run."""
+    """Asks root's helper, by files. `directory` is the server's own directory below /run."""
 
     def __init__(self, directory: Path) -> None:
         self._request = mailbox.request_file(directory)
@@ -139,7 +139,7 @@ async def keep_exports(
             done = await installer.install(box.config, box.networks, grants, stale)
             if done is None:
                 continue
-            _write_down(registry, done.backend, done.why, "")
+            _save_state(registry, done.backend, done.why, "")
             if done.changed:
                 log.info("exports in force", backend=done.backend, directories=done.directories)
             complaint, pause = "", _RETRY_SECONDS[0]
@@ -149,7 +149,7 @@ async def keep_exports(
             if message != complaint:
                 hint = error.hint if isinstance(error, UserError) else ""
                 log.error("the exports are not in force; trying again", error=message, hint=hint)
-                _write_down(registry, "", hint, message)
+                _save_state(registry, "", hint, message)
             complaint = message
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stale.wait(), pause)
@@ -157,7 +157,7 @@ async def keep_exports(
             stale.set()
 
 
-def _write_down(registry: Registry, backend: str, why: str, error: str) -> None:
-    """Write the state for `status`. If the registry cannot be written now, it is written later."""
+def _save_state(registry: Registry, backend: str, why: str, error: str) -> None:
+    """Save the state for `status`. If the registry cannot be written now, it is saved later."""
     with contextlib.suppress(SqlError):
         registry.set_server("exports", {"backend": backend, "why": why, "error": error})

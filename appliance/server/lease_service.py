@@ -19,18 +19,18 @@ def lease_server(
 ) -> LeaseServer | None:
     """The server for leases, or None where another one gives out the addresses; raises UserError like `subnets`."""
     settings = box.config.dhcp
-    places = subnets(box.config, served)
-    registry.set_server("addresses", sum(place.size for place in places))
-    if not places:
+    leased_subnets = subnets(box.config, served)
+    registry.set_server("addresses", sum(subnet.size for subnet in leased_subnets))
+    if not leased_subnets:
         return None
-    own = [interface.address.ip for interface in served]
+    own_addresses = [interface.address.ip for interface in served]
     static = settings.static_addresses
 
     def serves(mac: MacAddress) -> bool:
         return settings.unknown == "lease" or mac in static or box.allowed(mac)
 
     return LeaseServer(
-        Leasing(places, own, leases.load(registry)),
+        Leasing(leased_subnets, own_addresses, leases.load(registry)),
         neighbours,
         serves=serves,
         save=partial(leases.save, registry),

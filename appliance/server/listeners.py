@@ -44,7 +44,7 @@ async def open_services(
             await http[-1].start()
         yield [socket for interface in served for socket in _sockets(box, interface.address.ip)]
     except BindError as error:
-        # Finding out who holds the port takes psutil: no server should wait for that import at its start.
+        # Finding out which process uses the port takes psutil: no server should wait for that import at its start.
         from appliance.network.ports import explain  # noqa: PLC0415
 
         raise explain(error) from error
@@ -62,11 +62,11 @@ def _dhcp(box: Box, interface: Interface, leases: LeaseServer | None) -> DhcpSer
     return DhcpServer(
         interface.name,
         address,
-        allowed=box.holds,
+        allowed=box.allows_number,
         plan=partial(box.plan, address),
         emit=box.emit,
         commit=box.commit,
-        basis=box.basis,
+        basis=box.answer_inputs,
         broadcasts=box.config.dhcp.hears_broadcasts,
         leases=leases,
     )

@@ -1,7 +1,7 @@
-"""Keeps the server and its registry in step: writes what has gathered, and takes over what the CLI committed.
+"""Keeps the server and its registry in step: writes what is pending, and reads what the CLI committed.
 
-An unwritable registry stops nothing: everything goes on from memory, and is written once that is possible again. The
-log and systemd's status line say so once. Nothing here waits: another process may hold the write lock.
+An unwritable registry stops nothing: everything continues from memory, and is written once that is possible again. The
+log and systemd's status line report this once. Nothing here waits: another process may hold the write lock.
 """
 
 import structlog
@@ -13,10 +13,10 @@ from appliance.server.box import Box
 from services.dhcp.lease_server import LeaseServer
 
 LOCK_WAIT = 0.01
-"""Seconds that a turn waits for the write lock; every PC waits with it for its answer."""
+"""How long one turn waits for the write lock, in seconds. No PC gets an answer meanwhile."""
 
 LAST_WAIT = 10.0
-"""Seconds that the last turn waits: no PC waits for an answer any more."""
+"""How long the last turn waits for it, in seconds. PCs get no more answers by then."""
 
 _BUSY_FOR = 2.0
 """Seconds after which a lock is reported: each verb that writes holds it for a moment."""
@@ -37,7 +37,7 @@ class RegistrySync:
         registry.wait_for_locks(LOCK_WAIT)
 
     def turn(self, now: float) -> None:
-        """Write what has gathered and read what has changed; `now` is monotonic seconds. Raises nothing."""
+        """Write what is pending and read what has changed; `now` is in monotonic seconds. Raises nothing."""
         try:
             self._write()
             self._read()
@@ -86,7 +86,7 @@ class RegistrySync:
         self.trouble = trouble
         if trouble:
             log.error(
-                "the registry cannot be written; PCs boot all the same; trying again",
+                "cannot write the registry; PCs still boot; trying again",
                 why=trouble,
                 do=hint,
                 exc_info=error,

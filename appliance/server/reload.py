@@ -57,7 +57,7 @@ class ConfigReload:
             result = replace(result, error=error.message, hint=error.hint)
             log.error("the configuration was not reloaded; the old one stays", error=error.message, hint=error.hint)
             self.rejected = f"reload REJECTED, the old configuration stays: {error.message}"
-            # Before the reload ends: whoever waits for its end reads this line next.
+            # Before the reload ends, because those who wait for its end read this line next.
             systemd.status(self.rejected)
         try:
             reload_result.write(self._registry, result)

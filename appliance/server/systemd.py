@@ -30,7 +30,7 @@ def reloading() -> None:
 
 
 def stopping() -> None:
-    """The server takes no new work any more."""
+    """The server accepts no new work."""
     _notify("STOPPING=1")
 
 
@@ -77,6 +77,6 @@ def _notify(message: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unix:
-            # Better to lose a message than to stand still while systemd does not read.
+            # Losing a message is better than blocking while systemd is not reading.
             unix.settimeout(_SEND_TIMEOUT)
             unix.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)

@@ -19,7 +19,7 @@ class EntryView:
     root: str | None
 
 
-def view(entries: Iterable[Entry]) -> list[EntryView]:
+def entry_views(entries: Iterable[Entry]) -> list[EntryView]:
     """The entries in the order given."""
     return [
         EntryView(

@@ -45,7 +45,7 @@ class BootView:
         return f"{words} (stalled)" if self.stalled else words
 
 
-def view(boot: Boot, now: float) -> BootView:
+def boot_view(boot: Boot, now: float) -> BootView:
     """The boot as it stands at `now`, in seconds since the epoch."""
     return BootView(
         mac=str(boot.mac),

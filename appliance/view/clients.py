@@ -6,11 +6,10 @@ from typing import Any
 from appliance.allowlist import Allowlist
 from appliance.journal.timeline import Boot
 from appliance.registry.database import Client
-from appliance.view import boots, firmware, status
-from appliance.view.boots import BootView
+from appliance.view.boots import BootView, boot_view
 from appliance.view.facts import ClientRecord, KnownClients
-from appliance.view.firmware import FirmwareView
-from appliance.view.status import NextBootView
+from appliance.view.firmware import FirmwareView, firmware_view
+from appliance.view.status import NextBootView, next_boot_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class ClientDetails:
     boots: tuple[BootView, ...]
 
 
-def view(known: KnownClients, now: float) -> list[ClientView]:
+def client_views(known: KnownClients, now: float) -> list[ClientView]:
     """Every PC, by MAC address; `now` is in seconds since the epoch."""
     return [_client(client, known.boots.get(client.mac), known.allowlist, now) for client in known.clients]
 
@@ -51,16 +50,16 @@ def details(record: ClientRecord, now: float) -> ClientDetails:
         client=_client(record.client, record.boots[-1] if record.boots else None, record.allowlist, now),
         host_name=f"boinc-{mac.bare}",
         allowed_by=f"{entry.range} {entry.label}".rstrip() if entry else "",
-        next_boot=status.next_boot(record.next_boot) if record.next_boot else None,
+        next_boot=next_boot_view(record.next_boot) if record.next_boot else None,
         gui_rpc_password=record.client.gui_rpc_password,
         state=str(record.state),
-        firmware=tuple(firmware.view(mac, known) for known in record.firmware),
-        boots=tuple(boots.view(boot, now) for boot in record.boots),
+        firmware=tuple(firmware_view(mac, known) for known in record.firmware),
+        boots=tuple(boot_view(boot, now) for boot in record.boots),
     )
 
 
 def as_json(pc: ClientDetails) -> dict[str, Any]:
-    """All about one PC as scripts read it. A next boot that is under way already is none."""
+    """All about one PC as scripts read it. `next_boot` is None once that boot is under way."""
     return asdict(pc.client) | {
         "gui_rpc_password": pc.gui_rpc_password,
         "state": pc.state,
@@ -77,5 +76,5 @@ def _client(client: Client, boot: Boot | None, allowlist: Allowlist, now: float)
         label=entry.label if entry else "",
         allowed=entry is not None,
         first_seen=client.first_seen,
-        boot=boots.view(boot, now) if boot else None,
+        boot=boot_view(boot, now) if boot else None,
     )

@@ -33,7 +33,7 @@ class ExplanationView:
     verdict: VerdictView
 
 
-def view(explanation: Explanation) -> ExplanationView:
+def explanation_view(explanation: Explanation) -> ExplanationView:
     """The explanation in plain values."""
     verdict = explanation.verdict
     return ExplanationView(

@@ -31,8 +31,8 @@ from services.ethernet import MacAddress
 
 @dataclass(frozen=True, slots=True)
 class BoxState:
-    """The whole box at one moment. `pid` is the running server's, or None; `server` is what the server wrote about
-    itself. `boots` are the PCs' latest ones."""
+    """The whole box at one moment. `pid` is that of the running server, or None; `server` is what the server wrote
+    about itself. `boots` has each PC's latest boot."""
 
     pid: int | None
     server: Mapping[str, Any]

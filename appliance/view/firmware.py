@@ -27,6 +27,6 @@ class FirmwareView:
         return f"{self.profile}{because}, {'works' if self.worked else 'has not worked yet'} ({self.firmware})"
 
 
-def view(mac: MacAddress, known: FirmwareKnowledge) -> FirmwareView:
+def firmware_view(mac: MacAddress, known: FirmwareKnowledge) -> FirmwareView:
     """What is known of one firmware of the PC `mac`."""
     return FirmwareView(str(mac), known.fingerprint, known.profile.value, known.worked, known.why.value, known.at)

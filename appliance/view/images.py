@@ -49,7 +49,7 @@ class PruneView:
     dry_run: bool
 
 
-def view(found: Releases) -> list[ReleaseView]:
+def release_views(found: Releases) -> list[ReleaseView]:
     """The releases, newest first."""
     return [
         ReleaseView(

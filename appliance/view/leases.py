@@ -20,12 +20,12 @@ class LeaseView:
     allowed: bool
 
 
-def view(known: Sequence[Lease], allowlist: Allowlist, now: float) -> list[LeaseView]:
-    """Every lease in the order given; one that nobody renewed has ended, whatever it was."""
-    return [_view(lease, allowlist, now) for lease in known]
+def lease_views(known: Sequence[Lease], allowlist: Allowlist, now: float) -> list[LeaseView]:
+    """Every lease in the order given. A lease that was not renewed counts as ended, whatever its stored state."""
+    return [_lease_view(lease, allowlist, now) for lease in known]
 
 
-def _view(lease: Lease, allowlist: Allowlist, now: float) -> LeaseView:
+def _lease_view(lease: Lease, allowlist: Allowlist, now: float) -> LeaseView:
     entry = allowlist.decide(lease.mac)
     ended = lease.expires <= now or lease.state is State.RELEASED
     return LeaseView(

@@ -27,7 +27,7 @@ class MenuView:
     missing: tuple[str, ...]
 
 
-def view(decided: MenuDecision, root: str) -> MenuView:
+def menu_view(decided: MenuDecision, root: str) -> MenuView:
     """The menu; `root` is how the PC gets the live system, "nfs" or "http"."""
     menu = decided.menu
     return MenuView(

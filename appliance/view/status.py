@@ -9,10 +9,9 @@ from appliance.dhcp.leases import in_force
 from appliance.firmware.knowledge import notable
 from appliance.registry.database import IgnoredRow
 from appliance.registry.reload_result import ReloadResult
-from appliance.view import boots, firmware
-from appliance.view.boots import BootView
+from appliance.view.boots import BootView, boot_view
 from appliance.view.facts import BoxState
-from appliance.view.firmware import FirmwareView
+from appliance.view.firmware import FirmwareView, firmware_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class StatusView:
     labels: Mapping[str, str]
 
 
-def view(box: BoxState, now: float) -> StatusView:
+def status_view(box: BoxState, now: float) -> StatusView:
     """The state at `now`, in seconds since the epoch. What a server wrote that has stopped since is left out."""
     server = box.server if box.pid else {}
     addresses = server.get("addresses", 0)
@@ -95,16 +94,16 @@ def view(box: BoxState, now: float) -> StatusView:
         exports=server.get("exports"),
         image=ImageView(box.image.id, box.image.created.timestamp()) if box.image else None,
         image_error=box.image_error,
-        next_boots=tuple(map(next_boot, box.next_boots)),
+        next_boots=tuple(map(next_boot_view, box.next_boots)),
         allowed=AllowedView(len(box.allowlist), box.allowlist.addresses),
-        boots=tuple(boots.view(boot, now) for boot in box.boots),
-        firmware=tuple(firmware.view(mac, k) for mac, known in box.firmware.items() for k in notable(known)),
+        boots=tuple(boot_view(boot, now) for boot in box.boots),
+        firmware=tuple(firmware_view(mac, k) for mac, known in box.firmware.items() for k in notable(known)),
         ignored=box.ignored,
         labels={str(mac): entry.label if entry else "" for mac, entry in decided},
     )
 
 
-def next_boot(asked: NextBoot) -> NextBootView:
+def next_boot_view(asked: NextBoot) -> NextBootView:
     """What was asked for with `boot next`."""
     return NextBootView(str(asked.mac), asked.entry, asked.taken)
 

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 
 LARGEST_NUMBER = 65535
 LARGEST_ID = 2**32 - 2
+_BROADCAST = IPv4Address(2**32 - 1)
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:@,")
 _HEADER = (
     "# Written by netboot-appliance; changes made here are lost.\n"
@@ -42,7 +43,7 @@ class Export:
         if not self.path.isprintable() or '"' in self.path or "\\" in self.path:
             raise ValueError(f'{self.path!r} cannot be exported: it must not contain control characters, " or \\')
         for client in self.clients:
-            if client.is_unspecified or client.is_multicast or client.is_loopback or client == IPv4Address(2**32 - 1):
+            if not is_one_machine(client):
                 raise ValueError(f"{self.path} cannot be exported to {client}: it is not the address of one machine")
         for name, number, largest in (
             ("uid", self.uid, LARGEST_ID),
@@ -51,6 +52,11 @@ class Export:
         ):
             if not 1 <= number <= largest:
                 raise ValueError(f"{self.path} cannot be exported with {name} {number}: it must be 1 to {largest}")
+
+
+def is_one_machine(address: IPv4Address) -> bool:
+    """Whether this can be the address of one machine on a network."""
+    return not (address.is_unspecified or address.is_multicast or address.is_loopback or address == _BROADCAST)
 
 
 def render_kernel(exports: Iterable[Export]) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from appliance.cli.output import show_table
 from appliance.journal.recorder import decoded, encode
 from appliance.journal.timeline import Boot, fold
-from appliance.view import boots
+from appliance.view.boots import boot_view
 from services.decision import Ignore
 from services.ethernet import MacAddress
 from services.events import Reported
@@ -65,10 +65,10 @@ def take(body: bytes) -> Reported | Ignore:
     stored.encode()  # as SQLite stores it: lone surrogates would fail here
     ((_, revived),) = decoded([(2.0, "Reported", stored)])
     assert revived == report
-    json.dumps(asdict(boots.view(boot, 3.0))).encode()
+    json.dumps(asdict(boot_view(boot, 3.0))).encode()
     late = replace(boot, last_event=0.0)
     _SCREEN.seek(0)
     _SCREEN.truncate()
     with redirect_stdout(_SCREEN):
-        show_table(("stage", "host"), [(boots.view(late, 1000.0).progress, late.host_id)], "")
+        show_table(("stage", "host"), [(boot_view(late, 1000.0).progress, late.host_id)], "")
     return report

@@ -236,12 +236,12 @@ def test_serve_names_both_solutions(site: Site, server: SiteServer, tmp_path: Pa
     assert done.returncode == 1
     message, hint = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert message == (
-        f"error: cannot listen on UDP port 67 on 0.0.0.0: {server.process} (process {process.pid}) holds it"
+        f"error: cannot listen on UDP port 67 on 0.0.0.0: {server.process} (process {process.pid}) is using it"
     )
     for way in ("", " --way options"):
         assert f"netboot-appliance config dhcp {server.name}{way}" in hint
     (held,) = [each for each in site.doctor()[0] if each["severity"] == "error"]
-    assert held["what"] == f"UDP port 67 (DHCP) is held by {server.process} (process {process.pid})"
+    assert held["what"] == f"UDP port 67 (DHCP) is used by {server.process} (process {process.pid})"
     assert held["what_to_do"] == hint.removeprefix("hint: ")
 
 

@@ -138,7 +138,7 @@ async def test_beside_a_dhcp_client_of_this_host(
 async def test_a_program_that_holds_port_68_exclusively(box: Namespace) -> None:
     with inside(box), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("", 68))
-        with pytest.raises(UserError, match=r"cannot listen on UDP port 68 on .*: .* holds it") as raised:
+        with pytest.raises(UserError, match=r"cannot listen on UDP port 68 on .*: .* is using it") as raised:
             await ask(box, "lan0")
     assert "force = true" in raised.value.hint
 

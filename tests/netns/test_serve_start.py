@@ -73,7 +73,7 @@ def test_a_dhcp_server_on_the_same_host_is_named(second: Box, tmp_path: Path) ->
     holder = hold(second.host, dnsmasq, 67, tmp_path / "dnsmasq.log")
     code, message, hint = fail(second)
     assert code == 1
-    assert message == f"cannot listen on UDP port 67 on 0.0.0.0: dnsmasq (process {holder.pid}) holds it"
+    assert message == f"cannot listen on UDP port 67 on 0.0.0.0: dnsmasq (process {holder.pid}) is using it"
     assert 'mode = "off"' in hint
     assert "netboot-appliance config dhcp dnsmasq" in hint
 
@@ -83,7 +83,7 @@ def test_another_tftp_server_is_named(second: Box, tmp_path: Path) -> None:
     holder = hold(second.host, dnsmasq, 69, tmp_path / "dnsmasq.log")
     code, message, hint = fail(second)
     assert code == 1
-    assert message == f"cannot listen on UDP port 69 on {ADDRESS}: dnsmasq (process {holder.pid}) holds it"
+    assert message == f"cannot listen on UDP port 69 on {ADDRESS}: dnsmasq (process {holder.pid}) is using it"
     assert "enable-tftp" in hint
 
 
@@ -100,7 +100,7 @@ def test_another_web_server_is_named(second: Box, tmp_path: Path, command: list[
     code, message, hint = fail(second)
     assert code == 1
     named = re.fullmatch(
-        rf"cannot listen on TCP port 80 on {ADDRESS}: (\S+) \(process {holder.pid}\) holds it", message
+        rf"cannot listen on TCP port 80 on {ADDRESS}: (\S+) \(process {holder.pid}\) is using it", message
     )
     assert named, message
     assert named[1].startswith("python")
@@ -118,7 +118,7 @@ def test_a_second_box_on_the_same_host_is_named(box: Box, tmp_path: Path) -> Non
     other = Box(box.host, write_configuration(tmp_path), tmp_path / "data", tmp_path / "serve.log")
     code, message, hint = fail(other)
     assert code == 1
-    assert message == f"cannot listen on UDP port 67 on 0.0.0.0: netboot-appliance (process {box.pid}) holds it"
+    assert message == f"cannot listen on UDP port 67 on 0.0.0.0: netboot-appliance (process {box.pid}) is using it"
     assert "already running" in hint
     assert box.running
 

@@ -197,5 +197,5 @@ def test_without_a_way_to_root_it_does_not_start(office: tuple[Room, Unprivilege
     command = [*_AS_USER, *_BINDING, appliance_command(), "--config", str(box.configuration), "serve"]
     done = box.host.run(command, check=False)
     assert done.returncode == 1
-    assert "error: serve is not root, and nobody puts its NFS exports in force" in done.stderr
+    assert "error: serve is not root, and nothing applies its NFS exports" in done.stderr
     assert "systemctl start netboot-appliance" in done.stderr

@@ -158,7 +158,7 @@ def test_a_registry_that_is_deleted(box: FaultyDiskBox, image: tuple[bytes, byte
     new = box.booting(31)
     for pc in (early, new):
         pc.rest(*image)
-    (line,) = box.said("the registry cannot be written; PCs boot all the same; trying again", since)
+    (line,) = box.said("cannot write the registry; PCs still boot; trying again", since)
     assert line["do"].startswith("restore a backup")
     assert box.end().startswith("netboot-appliance serve ended with exit code 0;")
     put_back(box, tmp_path / "copy")

@@ -34,7 +34,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str, interva
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise RoomError(f"waited {seconds:.0f} s for {what}, in vain")
+            raise RoomError(f"waited {seconds:.0f} s for {what}, which did not happen")
         time.sleep(interval)
 
 

@@ -1,6 +1,6 @@
 """The virtual room with a real server in it: a guest with the package takes the place of the room's own box.
 
-Everything else is the room's: the site's DHCP server, the project, the PCs.
+Everything else is in the room: the site's DHCP server, the project, the PCs.
 """
 
 from pathlib import Path

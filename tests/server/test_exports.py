@@ -16,7 +16,7 @@ PYTHON = (f"{HOME}/bin/python3", "-I", "-c")
 UNIT = "netboot-appliance-exports"
 ETAB = "/var/lib/nfs/etab"
 
-# Brings exports into force as root, without a request: images and the state of the PCs 1 to N at 10.77.1.1 to N.
+# Applies exports as root, without a request: images and the state of the PCs 1 to N at 10.77.1.1 to N.
 APPLY = """
 import sys
 from ipaddress import IPv4Address

@@ -115,7 +115,7 @@ def test_the_watchdog_ends_a_server_that_hangs(server: Container) -> None:
 
 
 def test_a_port_taken_at_start_is_retried(server: Container) -> None:
-    taken = "cannot listen on UDP port 69 on 10.77.0.1: another process holds it"
+    taken = "cannot listen on UDP port 69 on 10.77.0.1: another process is using it"
     server.run(f'systemctl stop {UNIT}; systemd-run --unit=holder /usr/bin/python3 -c "{HOLD}"')
     try:
         server.wait("ss -Hlun | grep -q 10.77.0.1:69", SECONDS)

@@ -25,7 +25,7 @@ FLOORS = (
     {"services.boinc", "services.menus", "services.events", "services.linux"},
     {"services.nfs"},
     {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.progress", "image.recipe"},
-    {"image.apt", "image.checks", "image.livebuild", "image.release"},
+    {"image.apt", "image.build_prerequisites", "image.livebuild", "image.release"},
     {"image.prune", "image.publish", "image.work_directory"},
     {"image.build"},
     {"services.dhcp", "services.http"},

@@ -15,7 +15,7 @@ from typing import Any, cast
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot import policy
 from appliance.config.loaders import Loaders
-from appliance.firmware.knowledge import ClientFirmware, favourite
+from appliance.firmware.knowledge import ClientFirmware, most_successful_profile
 from appliance.firmware.rules import DecisionContext, observe
 from services.decision import Ignore
 from services.dhcp.lease_server import LeaseServer
@@ -93,7 +93,7 @@ class Network:
         self._box = DhcpServer(
             "lan0",
             BOX,
-            allowed=allowed.holds,
+            allowed=allowed.allows_number,
             plan=lambda request: self._plan(request, allowed),
             emit=self._observe,
             leases=lease_server if self.leases else None,
@@ -176,7 +176,7 @@ class Network:
             self._say("box", f"silence, {event.reason.name}")
             return
         everything = [known for client in self.clients.values() for known in client.firmwares]
-        context = DecisionContext(self.shim, lambda of: favourite(everything, of), self._served)
+        context = DecisionContext(self.shim, lambda of: most_successful_profile(everything, of), self._served)
         now = max(self.now, self._loop.now)
         self.clients[event.mac] = observe(self.clients.get(event.mac, ClientFirmware()), event, now, context)
 

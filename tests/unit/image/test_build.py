@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from image import apt, build, checks, command, release
-from image.build import When
+from image import apt, build, build_prerequisites, command, release
+from image.build import Rebuild
 from image.progress import STAGES, BuildError, Progress
 from image.recipe import ImageRecipe
 from tests.room.interruption import UNIGNORED
@@ -65,15 +65,15 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(apt, "DIRECTORY", directory / "apt")
     monkeypatch.setattr(command, "PATH", f"{directory / 'bin'}:{command.PATH}")
     monkeypatch.setattr(command, "ALONE", ALONE)
-    monkeypatch.setattr(checks, "problems", lambda *arguments, **options: ())
+    monkeypatch.setattr(build_prerequisites, "problems", lambda *arguments, **options: ())
     return directory
 
 
 def run(
-    room: Path, recipe: ImageRecipe | None = None, again: When = When.NEVER
+    room: Path, recipe: ImageRecipe | None = None, rebuild: Rebuild = Rebuild.NEVER
 ) -> tuple[release.Release, list[Progress]]:
     told: list[Progress] = []
-    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, again)
+    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, rebuild)
     return made, told
 
 
@@ -140,7 +140,7 @@ def test_an_earlier_release_is_not_activated_behind_the_administrators_back(room
 def test_force_builds_again_and_uses_the_cache(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(room)
     monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
-    made, told = run(room, again=When.ALWAYS)
+    made, told = run(room, rebuild=Rebuild.ALWAYS)
     assert made.id == "20991231-235959-00000000"
     assert any(each.step == "from the cache" for each in told)
     previous = release.previous(room / "images")
@@ -183,7 +183,9 @@ def test_without_a_kernel_there_is_no_release(room: Path) -> None:
 
 
 def test_what_is_missing_is_reported_before_anything_is_written(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "problems", lambda *arguments, **options: (("no root", "sudo"), ("no lb", "apt-get")))
+    monkeypatch.setattr(
+        build_prerequisites, "problems", lambda *arguments, **options: (("no root", "sudo"), ("no lb", "apt-get"))
+    )
     with pytest.raises(BuildError, match="no root; no lb") as caught:
         run(room)
     assert (caught.value.stage, caught.value.hint) == ("checks", "sudo; apt-get")
@@ -217,7 +219,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_update_without_a_changed_package_keeps_the_active_release(room: Path) -> None:
     first, _ = run(room)
-    made, told = run(room, again=When.UPDATED)
+    made, told = run(room, rebuild=Rebuild.UPDATED)
     assert made == first
     assert told[-1].step == "no package has changed"
     assert calls(room)[4:] == ["config", "bootstrap", "chroot"]
@@ -245,7 +247,7 @@ def test_an_update_that_is_needed_is_a_new_release(
     first, _ = run(room)
     happening(room, first)
     later(monkeypatch)
-    made, _ = run(room, again=When.UPDATED)
+    made, _ = run(room, rebuild=Rebuild.UPDATED)
     assert made.id > first.id
     assert release.current(room / "images") == made
     assert release.verify(made) == []
@@ -253,7 +255,7 @@ def test_an_update_that_is_needed_is_a_new_release(
 
 def test_an_update_with_another_recipe_is_a_new_release(room: Path) -> None:
     first, _ = run(room)
-    made, _ = run(room, ImageRecipe(kernel="cloud-amd64"), When.UPDATED)
+    made, _ = run(room, ImageRecipe(kernel="cloud-amd64"), Rebuild.UPDATED)
     assert made.digest != first.digest
     assert release.current(room / "images") == made
 

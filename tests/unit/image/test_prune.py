@@ -59,7 +59,7 @@ def test_the_reasons_are_given(images: Path) -> None:
     }
 
 
-def test_what_an_interrupted_prune_left_is_no_release_and_goes_the_next_time(
+def test_what_an_interrupted_prune_left_is_no_release_and_is_removed_the_next_time(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""A backup comes into force completely or not at all, and no old token is valid."""
+"""A backup is restored completely or not at all, and no old token is valid."""
 
 import grp
 import os
@@ -48,7 +48,7 @@ def boot(config: Config, mac: MacAddress, *, up: bool, at: float = 1e9) -> str:
     """Boot a PC to its script, or until its userspace is up; returns its token."""
     with Registry(config.registry) as registry:
         journal = Journal(registry, lambda: at, lambda event, boot: None)
-        opened = journal.began(Discovered(mac, 7, False, 1, 0), "r")
+        opened = journal.open_or_continue(Discovered(mac, 7, False, 1, 0), "r")
         journal.record(AddressSeen(mac, ADDRESSES[mac]))
         journal.record(ScriptServed(mac))
         if up:

@@ -71,7 +71,7 @@ def test_static_addresses_alone_are_enough() -> None:
         ('pool = "10.77.0.1-10.77.0.9"', "contains 10.77.0.1, which is the box's own address"),
         ('pool = "10.77.0.0-10.77.0.0"', "contains 10.77.0.0, which cannot belong to a host"),
         ('pool = "10.77.0.250-10.77.0.255"', "contains 10.77.0.255, which cannot belong to a host"),
-        ('pool = "10.77.0.9"\nrouter = ["10.77.0.9"]', "contains 10.77.0.9, which is a router's"),
+        ('pool = "10.77.0.9"\nrouter = ["10.77.0.9"]', "contains 10.77.0.9, which belongs to a router"),
         ('pool = "10.77.0.9"\nrouter = ["10.88.0.1"]', "the router 10.88.0.1 is not in any of the networks"),
         ('pool = "10.77.0.9"\nrouter = ["10.77.0.254/16"]', "the networks 10.77.0.0/24 and 10.77.0.0/16 overlap"),
         ('static = ["52:54:00:aa:bb:cc=10.99.0.1"]', "the static address 10.99.0.1 of 52:54:00:aa:bb:cc is not in any"),

@@ -100,13 +100,13 @@ def test_a_server_that_is_not_running_is_a_warning_and_its_ports_are_free() -> N
     [
         (
             listener("udp", 67, "0.0.0.0", "dnsmasq", 7),
-            "UDP port 67 (DHCP) is held by dnsmasq (process 7)",
+            "UDP port 67 (DHCP) is used by dnsmasq (process 7)",
             "netboot-appliance config dhcp dnsmasq",
         ),
-        (listener("udp", 67, "192.0.2.1", "dhcpd", 7), "UDP port 67 (DHCP) is held by dhcpd", "config dhcp isc"),
-        (listener("udp", 67, "10.77.0.1", "kea-dhcp4", 7), "is held by kea-dhcp4", "config dhcp kea"),
+        (listener("udp", 67, "192.0.2.1", "dhcpd", 7), "UDP port 67 (DHCP) is used by dhcpd", "config dhcp isc"),
+        (listener("udp", 67, "10.77.0.1", "kea-dhcp4", 7), "is used by kea-dhcp4", "config dhcp kea"),
         (listener("udp", 69, "0.0.0.0", "in.tftpd", 7), "UDP port 69 at 10.77.0.1 (TFTP)", "disable --now tftpd-hpa"),
-        (listener("udp", 4011, "10.77.0.1", "strange", 7), "is held by strange", "another host"),
+        (listener("udp", 4011, "10.77.0.1", "strange", 7), "is used by strange", "another host"),
         (listener("tcp", 80, "0.0.0.0", "nginx", 7), "TCP port 80 at 10.77.0.1 (HTTP)", "server.http_port"),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_port_that_another_program_holds(other: Listener, what: str, do: str) 
         listener("udp", 68, "0.0.0.0", "dhclient", 7),
     ],
 )
-def test_another_address_protocol_or_port_is_nobodys_business(other: Listener) -> None:
+def test_a_listener_on_another_address_protocol_or_port_is_no_problem(other: Listener) -> None:
     assert not [
         finding for finding in ports.judge(PORTS, [other, *OURS], SERVER) if finding.severity is not Severity.OK
     ]
@@ -143,7 +143,7 @@ def test_a_holder_that_cannot_be_seen_is_not_accused() -> None:
     (fault,) = [finding for finding in findings if finding.severity is not Severity.OK]
     assert (fault.severity, fault.what) == (
         Severity.WARNING,
-        "UDP port 67 (DHCP) is held by a process that cannot be seen",
+        "UDP port 67 (DHCP) is used by a process that cannot be seen",
     )
 
 

@@ -36,7 +36,7 @@ ganesha_config = "{}/ours.conf"
 
 
 class Place:
-    """Both directories, the configuration, and what was brought into force."""
+    """Both directories, the configuration, and what was applied."""
 
     def __init__(self, directory: Path) -> None:
         self.server = directory / "box"
@@ -77,7 +77,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return place
 
 
-def test_a_request_is_brought_into_force_and_answered(place: Place) -> None:
+def test_a_request_is_applied_and_answered(place: Place) -> None:
     name = place.ask(encode([GRANT], "x"))
     place.serve()
     assert place.installed == [(["10.77.0.0/24"], (GRANT,))]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why, favourite, notable
+from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why, most_successful_profile, notable
 from appliance.firmware.rules import FIRMWARES, ORDERS, DecisionContext, observe
 from services.dhcp.machines import Machine
 from services.dhcp.plan import Profile
@@ -277,17 +277,17 @@ def test_a_new_pc_begins_with_what_pcs_like_it_accept() -> None:
     assert Talk(start=Profile.SHIM, shim=True).say("D1/0") == "shim"
 
 
-def test_the_favourite_is_what_worked_for_most_and_in_a_tie_the_latest() -> None:
+def test_a_new_client_begins_with_what_worked_for_most_and_in_a_tie_the_latest() -> None:
     one, two = (
         FirmwareKnowledge("a", Profile.DELAYED, True, at=9.0),
         FirmwareKnowledge("a", Profile.VENDOR_OPTIONS, True, at=1.0),
     )
-    assert favourite([], "a") is Profile.STANDARD
-    assert favourite([one], "b") is Profile.STANDARD
-    assert favourite([replace(one, worked=False)], "a") is Profile.STANDARD
-    assert favourite([one, two], "a") is Profile.DELAYED
-    assert favourite([two, one], "a") is Profile.DELAYED
-    assert favourite([two, one, replace(two, at=2.0)], "a") is Profile.VENDOR_OPTIONS
+    assert most_successful_profile([], "a") is Profile.STANDARD
+    assert most_successful_profile([one], "b") is Profile.STANDARD
+    assert most_successful_profile([replace(one, worked=False)], "a") is Profile.STANDARD
+    assert most_successful_profile([one, two], "a") is Profile.DELAYED
+    assert most_successful_profile([two, one], "a") is Profile.DELAYED
+    assert most_successful_profile([two, one, replace(two, at=2.0)], "a") is Profile.VENDOR_OPTIONS
 
 
 def test_a_firmware_that_fails_is_not_notable_if_another_one_of_the_pc_works() -> None:

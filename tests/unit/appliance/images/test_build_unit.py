@@ -16,14 +16,14 @@ import pytest
 from appliance.config.file import DEFAULT_PATH
 from appliance.images import build_unit
 from image import release
-from image.build import When
+from image.build import Rebuild
 from image.progress import BuildError, Progress
 from image.release import Release, ReleaseError
 from tests.unit.image.test_release import NEW, OLD, publish
 
 STEPS = [Progress("checks", 1, "checking what a build needs", 0.1), Progress("chroot", 4, "Unpacking “boinc” […]", 9.5)]
 
-Builder = Callable[[Path, When, build_unit.Report], Release]
+Builder = Callable[[Path, Rebuild, build_unit.Report], Release]
 
 SYSTEMCTL = """\
 #!/bin/sh
@@ -40,7 +40,7 @@ from pathlib import Path
 from appliance.images.build_unit import record
 from tests.unit.appliance.images import test_build_unit
 room = Path(sys.argv[1])
-record(lambda again, report: getattr(test_build_unit, sys.argv[2])(room, again, report), lambda progress: None)
+record(lambda rebuild, report: getattr(test_build_unit, sys.argv[2])(room, rebuild, report), lambda progress: None)
 """
 
 
@@ -74,45 +74,45 @@ def recorded(room: Path, builder: Builder, invocation: str = "i1") -> str:
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(BuildError, ReleaseError, SystemExit):
         patch.setenv("RUNTIME_DIRECTORY", str(directory))
         patch.setenv("INVOCATION_ID", invocation)
-        build_unit.record(lambda again, report: builder(room, again, report), lambda progress: None)
+        build_unit.record(lambda rebuild, report: builder(room, rebuild, report), lambda progress: None)
     return f"mv {directory}/progress {room}/run/progress\n"
 
 
-def follow(room: Path, again: When = When.NEVER) -> tuple[Release, list[Progress]]:
+def follow(room: Path, rebuild: Rebuild = Rebuild.NEVER) -> tuple[Release, list[Progress]]:
     told: list[Progress] = []
-    return build_unit.follow(room / "images", again, told.append), told
+    return build_unit.follow(room / "images", rebuild, told.append), told
 
 
 # What the unit can do; run in its process.
 
 
-def succeed(room: Path, again: When, report: build_unit.Report) -> Release:
-    (room / "again").write_text(again.value)
+def succeed(room: Path, rebuild: Rebuild, report: build_unit.Report) -> Release:
+    (room / "rebuild").write_text(rebuild.value)
     for each in STEPS:
         report(each)
     return release.read(room / "images", NEW)
 
 
-def fail(room: Path, again: When, report: build_unit.Report) -> Release:
+def fail(room: Path, rebuild: Rebuild, report: build_unit.Report) -> Release:
     report(STEPS[0])
     raise BuildError("chroot", "it failed", "do this", log=Path("/log"), tail=("E: “one”", "two"), paste="sudo lb")
 
 
-def find_it_broken(room: Path, again: When, report: build_unit.Report) -> Release:
+def find_it_broken(room: Path, rebuild: Rebuild, report: build_unit.Report) -> Release:
     raise ReleaseError("the release is broken", "delete it")
 
 
-def be_stopped(room: Path, again: When, report: build_unit.Report) -> Release:
+def be_stopped(room: Path, rebuild: Rebuild, report: build_unit.Report) -> Release:
     raise SystemExit(143)
 
 
-def be_killed(room: Path, again: When, report: build_unit.Report) -> Release:
+def be_killed(room: Path, rebuild: Rebuild, report: build_unit.Report) -> Release:
     report(STEPS[0])
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
 
 
-def go_on(room: Path, again: When, report: build_unit.Report) -> Release:
+def go_on(room: Path, rebuild: Rebuild, report: build_unit.Report) -> Release:
     report(STEPS[0])
     while not (room / "go").exists():
         threading.Event().wait(0.02)
@@ -122,14 +122,14 @@ def go_on(room: Path, again: When, report: build_unit.Report) -> Release:
 
 def test_a_build_is_asked_for_and_followed_to_its_release_and_asked_for_once(room: Path) -> None:
     (room / "start").write_text(unit(room, "succeed"))
-    made, told = follow(room, When.UPDATED)
+    made, told = follow(room, Rebuild.UPDATED)
     assert made == release.read(room / "images", NEW)
     assert told == STEPS
-    assert (room / "again").read_text() == "updated"
+    assert (room / "rebuild").read_text() == "updated"
     assert not (room / "run" / "request").exists()
     # As by `systemctl start`, without a request.
     subprocess.run(["sh", room / "start"], check=True)
-    assert (room / "again").read_text() == "never"
+    assert (room / "rebuild").read_text() == "never"
 
 
 def test_a_failure_arrives_as_the_build_raised_it(room: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_running_build_is_joined_from_its_beginning(room: Path) -> None:
     (room / "start").write_text(waits)
     waiter = threading.Thread(target=first.wait)
     waiter.start()
-    made, told = follow(room, When.ALWAYS)
+    made, told = follow(room, Rebuild.ALWAYS)
     waiter.join(10)
     assert first.returncode == 0
     assert (made.id, told) == (NEW, STEPS)
@@ -214,7 +214,7 @@ def test_leaving_stops_reading_and_not_the_build(room: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_unit.follow(room / "images", When.NEVER, leave)
+        build_unit.follow(room / "images", Rebuild.NEVER, leave)
     (room / "go").touch()
     lines = room / "run" / "progress"
     for _ in range(500):
@@ -227,7 +227,7 @@ def test_leaving_stops_reading_and_not_the_build(room: Path) -> None:
 def test_outside_of_the_unit_nothing_is_recorded(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     told: list[Progress] = []
-    made = build_unit.record(lambda again, report: succeed(room, again, report), told.append)
+    made = build_unit.record(lambda rebuild, report: succeed(room, rebuild, report), told.append)
     assert (made.id, told) == (NEW, STEPS)
     assert not (room / "run").exists()
 

@@ -9,7 +9,7 @@ from appliance.config.file import Config, ServerSettings
 from appliance.images import build_unit, requested_build
 from appliance.images.requested_build import Builder, RequestedBuild, request
 from image import release
-from image.build import When
+from image.build import Rebuild
 from tests.unit.image.test_release import publish
 
 OLD, NEW = "20261122-090000-aaaaaaaa", "20261123-150102-1a2b3c4d"
@@ -24,15 +24,15 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.mark.parametrize(
-    ("available", "running", "again", "built", "inside_unit", "builder", "joins", "existing"),
+    ("available", "running", "rebuild", "built", "inside_unit", "builder", "joins", "existing"),
     [
-        (False, False, When.NEVER, False, False, Builder.PROCESS, False, False),
-        (True, False, When.NEVER, False, False, Builder.UNIT, False, False),
-        (True, True, When.ALWAYS, False, False, Builder.UNIT, True, False),
-        (True, True, When.NEVER, True, False, Builder.UNIT, True, False),  # somebody else's build is worth following
-        (True, False, When.NEVER, True, False, Builder.PROCESS, False, True),
-        (True, False, When.UPDATED, True, False, Builder.UNIT, False, False),
-        (True, True, When.NEVER, True, True, Builder.INSIDE_UNIT, False, False),
+        (False, False, Rebuild.NEVER, False, False, Builder.PROCESS, False, False),
+        (True, False, Rebuild.NEVER, False, False, Builder.UNIT, False, False),
+        (True, True, Rebuild.ALWAYS, False, False, Builder.UNIT, True, False),
+        (True, True, Rebuild.NEVER, True, False, Builder.UNIT, True, False),  # somebody else's build is worth following
+        (True, False, Rebuild.NEVER, True, False, Builder.PROCESS, False, True),
+        (True, False, Rebuild.UPDATED, True, False, Builder.UNIT, False, False),
+        (True, True, Rebuild.NEVER, True, True, Builder.INSIDE_UNIT, False, False),
     ],
 )
 def test_who_builds(
@@ -40,7 +40,7 @@ def test_who_builds(
     monkeypatch: pytest.MonkeyPatch,
     available: bool,
     running: bool,
-    again: When,
+    rebuild: Rebuild,
     built: bool,
     inside_unit: bool,
     builder: Builder,
@@ -51,24 +51,24 @@ def test_who_builds(
     monkeypatch.setattr(build_unit, "available", lambda _: available)
     monkeypatch.setattr(build_unit, "running", lambda: running)
     monkeypatch.setattr(requested_build, "built", lambda *_: old if built else None)
-    wanted = request(config, config.path, again, inside_unit=inside_unit)
+    wanted = request(config, config.path, rebuild, inside_unit=inside_unit)
     assert (wanted.builder, wanted.joins, wanted.existing) == (builder, joins, old if existing else None)
 
 
 @pytest.mark.parametrize(
-    ("again", "made", "activated", "active", "unchanged"),
+    ("rebuild", "made", "activated", "active", "unchanged"),
     [
-        (When.NEVER, NEW, True, NEW, False),
-        (When.NEVER, NEW, False, OLD, False),
-        (When.UPDATED, OLD, False, OLD, True),
-        (When.UPDATED, NEW, True, NEW, False),
-        (When.NEVER, OLD, False, OLD, False),
+        (Rebuild.NEVER, NEW, True, NEW, False),
+        (Rebuild.NEVER, NEW, False, OLD, False),
+        (Rebuild.UPDATED, OLD, False, OLD, True),
+        (Rebuild.UPDATED, NEW, True, NEW, False),
+        (Rebuild.NEVER, OLD, False, OLD, False),
     ],
 )
 def test_the_result(
     config: Config,
     monkeypatch: pytest.MonkeyPatch,
-    again: When,
+    rebuild: Rebuild,
     made: str,
     activated: bool,
     active: str,
@@ -78,5 +78,5 @@ def test_the_result(
         return release.activate(config.images, made) if activated else release.read(config.images, made)
 
     monkeypatch.setattr(requested_build, "build", build)
-    result = RequestedBuild(config, again, Builder.PROCESS).run(lambda _: None)
+    result = RequestedBuild(config, rebuild, Builder.PROCESS).run(lambda _: None)
     assert (result.release.id, result.active, result.unchanged) == (made, active, unchanged)

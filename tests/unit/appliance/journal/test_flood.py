@@ -29,7 +29,7 @@ def discover(xid: int = 1) -> Discovered:
 def test_repetitions_are_not_written_again(registry: Registry) -> None:
     journal = Journal(registry, lambda: 1000.0, lambda *_: None)
     for xid in range(300):
-        boot = journal.began(discover(xid), "r")
+        boot = journal.open_or_continue(discover(xid), "r")
         journal.record(Offered(MAC, "snponly.efi", 67))
         journal.record(AddressSeen(MAC, IPv4Address(BASE)))
         journal.record(LeaseChosen(MAC, IPv4Address("10.77.0.2"), ours=False))
@@ -40,7 +40,7 @@ def test_repetitions_are_not_written_again(registry: Registry) -> None:
 
 def test_only_so_much_of_what_is_made_up_is_written(registry: Registry) -> None:
     journal = Journal(registry, lambda: 1000.0, lambda *_: None)
-    boot = journal.began(discover(), "r")
+    boot = journal.open_or_continue(discover(), "r")
     for number in range(500):
         journal.record(LeaseChosen(MAC, IPv4Address(BASE + number), ours=False))
     journal.record(ScriptServed(MAC))
@@ -52,7 +52,7 @@ def test_only_so_much_of_what_is_made_up_is_written(registry: Registry) -> None:
 
 def test_the_latest_addresses_of_a_boot_are_kept(registry: Registry) -> None:
     journal = Journal(registry, lambda: 1000.0, lambda *_: None)
-    journal.began(discover(), "r")
+    journal.open_or_continue(discover(), "r")
     for number in range(150):
         journal.record(AddressSeen(MAC, IPv4Address(BASE + number)))
     boot = journal.boot(MAC)
@@ -68,7 +68,7 @@ def test_addresses_are_not_inherited_for_ever(registry: Registry) -> None:
     journal = Journal(registry, lambda: now, lambda *_: None)
     for number in range(3 * MOST_ADDRESSES):
         now += 1000.0
-        journal.began(discover(number), "r")
+        journal.open_or_continue(discover(number), "r")
         journal.record(AddressSeen(MAC, IPv4Address(BASE + number)))
     boot = journal.boot(MAC)
     assert boot

@@ -63,7 +63,7 @@ def boot_of(journal: Journal, mac: MacAddress = MAC) -> Boot:
 
 def test_every_event_survives_a_restart(desk: Desk) -> None:
     journal = desk.journal()
-    journal.began(discover(), "r1")
+    journal.open_or_continue(discover(), "r1")
     for event in (
         Offered(MAC, "x", 67),
         TransferProgressed(MAC, "tftp", "snponly.efi", 10, 20),
@@ -84,16 +84,16 @@ def test_every_event_survives_a_restart(desk: Desk) -> None:
 
 
 def test_a_token_is_known_after_a_kill_without_a_flush(desk: Desk) -> None:
-    token = desk.journal().began(discover(), "r1").token
+    token = desk.journal().open_or_continue(discover(), "r1").token
     assert boot_of(desk.journal()).token == token
 
 
 def test_a_new_power_on_has_a_new_token_and_inherits_the_addresses(desk: Desk) -> None:
     journal = desk.journal()
-    first = journal.began(discover(), "r1")
+    first = journal.open_or_continue(discover(), "r1")
     journal.record(AddressSeen(MAC, A))
     journal.record(ScriptServed(MAC))
-    second = journal.began(discover(), "r2")
+    second = journal.open_or_continue(discover(), "r2")
     assert second.token != first.token
     assert second.id != first.id
     assert second.known_addresses == (A,)
@@ -104,11 +104,11 @@ def test_a_new_power_on_has_a_new_token_and_inherits_the_addresses(desk: Desk) -
 @pytest.mark.parametrize("sign", [TransferProgressed(MAC, "tftp", "snponly.efi", 0, 20), ScriptServed(MAC)])
 def test_a_boot_can_begin_without_dhcp(desk: Desk, sign: TransferProgressed | ScriptServed) -> None:
     journal = desk.journal()
-    first = journal.began(sign, "r1")
-    assert journal.began(ScriptServed(MAC), "r1").token == first.token
+    first = journal.open_or_continue(sign, "r1")
+    assert journal.open_or_continue(ScriptServed(MAC), "r1").token == first.token
     journal.record(Reported(MAC, "reported"))
     journal.record(AddressSeen(MAC, A))
-    second = journal.began(sign, "r2")
+    second = journal.open_or_continue(sign, "r2")
     assert second.token != first.token
     journal.flush()
     assert boot_of(desk.journal()) == boot_of(journal)
@@ -117,8 +117,8 @@ def test_a_boot_can_begin_without_dhcp(desk: Desk, sign: TransferProgressed | Sc
 
 def test_an_address_belongs_to_the_client_seen_there_last(desk: Desk) -> None:
     journal = desk.journal()
-    journal.began(discover(), "r")
-    journal.began(discover(OTHER), "r")
+    journal.open_or_continue(discover(), "r")
+    journal.open_or_continue(discover(OTHER), "r")
     journal.record(AddressSeen(MAC, A))
     journal.record(AddressSeen(OTHER, A))
     assert boot_of(journal).known_addresses == ()
@@ -131,7 +131,7 @@ def test_an_address_belongs_to_the_client_seen_there_last(desk: Desk) -> None:
 
 def test_progress_does_not_pile_up_between_two_flushes(desk: Desk) -> None:
     journal = desk.journal()
-    boot = journal.began(discover(), "r")
+    boot = journal.open_or_continue(discover(), "r")
     for sent in range(50):
         journal.record(TransferProgressed(MAC, "http", "initrd.img", sent, 50))
     journal.flush()
@@ -169,22 +169,22 @@ def test_a_flood_of_strangers_is_bounded(desk: Desk) -> None:
 
 def test_what_cannot_be_written_stays_in_memory_and_is_written_later(desk: Desk, tmp_path: Path) -> None:
     journal = desk.journal()
-    known = journal.began(discover(), "r1")
+    known = journal.open_or_continue(discover(), "r1")
     desk.registry.wait_for_locks(0)
     with Registry(tmp_path / "r.sqlite3") as other, other.transaction():
-        new = journal.began(discover(OTHER), "r1")
+        new = journal.open_or_continue(discover(OTHER), "r1")
         journal.record(ScriptServed(OTHER))
         for _ in range(2):
             with pytest.raises(sqlite3.OperationalError, match="database is locked"):
                 journal.flush()
-        again = journal.began(TransferProgressed(OTHER, "tftp", "snponly.efi", 0, 20), "r1")
+        again = journal.open_or_continue(TransferProgressed(OTHER, "tftp", "snponly.efi", 0, 20), "r1")
         assert again.token == new.token
         assert desk.registry.client(OTHER) is None
     assert (new.id, journal.client(OTHER)) == (known.id + 1, journal.clients()[1])
     journal.flush()
     assert boot_of(desk.journal(), OTHER) == boot_of(journal, OTHER)
     assert desk.registry.client(OTHER) == journal.client(OTHER)
-    assert desk.journal().began(discover(MacAddress(7)), "r1").id == new.id + 1
+    assert desk.journal().open_or_continue(discover(MacAddress(7)), "r1").id == new.id + 1
 
 
 def test_what_waits_to_be_written_is_bounded(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +193,7 @@ def test_what_waits_to_be_written_is_bounded(desk: Desk, tmp_path: Path, monkeyp
     journal = desk.journal()
     desk.registry.wait_for_locks(0)
     with Registry(tmp_path / "r.sqlite3") as other, other.transaction():
-        boots = [journal.began(discover(MacAddress(number)), "r") for number in range(1, 10)]
+        boots = [journal.open_or_continue(discover(MacAddress(number)), "r") for number in range(1, 10)]
     journal.flush()
     assert [row.id for row in desk.registry.latest_boots()] == [boot.id for boot in boots[-2:]]
     assert len(journal.boots()) == len(boots)
@@ -202,7 +202,7 @@ def test_what_waits_to_be_written_is_bounded(desk: Desk, tmp_path: Path, monkeyp
 def test_boots_of_a_batch_are_committed_together(desk: Desk) -> None:
     journal = desk.journal()
     macs = [MacAddress(MAC.value + number) for number in range(20)]
-    tokens = {mac: journal.began(discover(mac), "r", commit=False).token for mac in macs}
+    tokens = {mac: journal.open_or_continue(discover(mac), "r", commit=False).token for mac in macs}
     assert desk.journal().boots() == []
     journal.commit()
     assert {boot.mac: boot.token for boot in desk.journal().boots()} == tokens
@@ -212,7 +212,7 @@ def test_endless_discovers_are_not_published_endlessly(desk: Desk) -> None:
     journal = desk.journal()
     for _ in range(50):
         desk.now += 0.1
-        journal.began(discover(), "r")
+        journal.open_or_continue(discover(), "r")
     assert len(desk.published) == 3
-    journal.began(discover(ipxe=True), "r")
+    journal.open_or_continue(discover(ipxe=True), "r")
     assert len(desk.published) == 4

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from appliance.journal.timeline import GRUB_WITHIN, AddressLost, Boot, Sign, Stage, continues, fold, replay
+from appliance.journal.timeline import GRUB_WITHIN, AddressLost, Boot, PowerOnSign, Stage, continues, fold, replay
 from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
@@ -75,7 +75,7 @@ SCRIPT = ScriptServed(MAC)
 
 
 @pytest.mark.parametrize("sign", [LOADER, SCRIPT], ids=["loader", "script"])
-def test_a_repeated_request_belongs_to_its_boot_until_the_live_system_runs(sign: Sign) -> None:
+def test_a_repeated_request_belongs_to_its_boot_until_the_live_system_runs(sign: PowerOnSign) -> None:
     for events in range(1, 10):
         boot = replay(NEW, WHOLE[:events])
         assert continues(boot, sign, boot.last_event + 599)
@@ -108,7 +108,7 @@ def test_inherited_addresses_last_until_the_script_is_served() -> None:
     assert fold(boot, ScriptServed(MAC), 102.0).known_addresses == (B,)
 
 
-def test_the_latest_script_says_how_the_root_comes() -> None:
+def test_the_latest_script_says_how_the_pc_gets_its_root() -> None:
     http = fold(NEW, ScriptServed(MAC, "http"), 101.0)
     assert (NEW.root, http.root, fold(http, ScriptServed(MAC, "nfs"), 102.0).root) == ("", "http", "nfs")
 

@@ -146,7 +146,7 @@ async def test_a_flood_costs_the_loop_a_tenth_of_its_time(lines: Lines, monkeypa
     assert sum(worked[1:]) < 0.12 * (sum(worked[1:]) + sum(rests[1:]))
 
 
-def test_a_flood_s_losses_are_told_and_those_who_boot_are_not_among_them(lines: Lines) -> None:
+def test_a_flood_s_losses_are_logged_and_booting_pcs_are_not_among_them(lines: Lines) -> None:
     stream = Stream()
     log = EventLogger(stream)
     for _ in range(100_000):
@@ -165,7 +165,7 @@ def test_a_flood_s_losses_are_told_and_those_who_boot_are_not_among_them(lines: 
     assert lines[-1] is lost, "once"
 
 
-async def test_while_a_flood_goes_on_its_losses_are_told_now_and_then(
+async def test_while_a_flood_goes_on_its_losses_are_logged_now_and_then(
     lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_log, "_HELD", 200)
@@ -194,7 +194,7 @@ async def test_while_a_flood_goes_on_its_losses_are_told_now_and_then(
     assert sum(told) + len(lines) - len(told) == published + 1
 
 
-async def test_a_line_that_fails_ends_neither_the_log_nor_the_server(lines: Lines) -> None:
+async def test_a_line_that_fails_stops_neither_the_log_nor_the_server(lines: Lines) -> None:
     stream = Stream()
     following = asyncio.create_task(EventLogger(stream).follow())
     await asyncio.sleep(0)

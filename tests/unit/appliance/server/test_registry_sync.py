@@ -77,7 +77,7 @@ def test_what_another_process_commits_is_read(registry: Registry, tmp_path: Path
 def test_a_lock_is_reported_when_it_lasts(registry: Registry, tmp_path: Path, said: list[dict[str, object]]) -> None:
     registry_sync, journal, _ = synced(registry)
     with Registry(tmp_path / "registry.sqlite3") as other, other.transaction():
-        journal.began(Discovered(MAC, 7, ipxe=False, xid=1, secs=0), "r")
+        journal.open_or_continue(Discovered(MAC, 7, ipxe=False, xid=1, secs=0), "r")
         for second in (0, 1):
             registry_sync.turn(second)
         assert (registry_sync.trouble, said) == ("", [])

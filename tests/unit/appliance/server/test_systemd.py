@@ -32,7 +32,7 @@ def said(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         yield read
 
 
-def test_a_reload_is_told_with_its_time(said: Said) -> None:
+def test_a_reload_is_announced_with_its_time(said: Said) -> None:
     systemd.reloading()
     systemd.ready()
     reloading, ready = said()

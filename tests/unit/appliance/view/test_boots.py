@@ -5,13 +5,13 @@ from dataclasses import asdict, replace
 import pytest
 
 from appliance.journal.timeline import GRUB, STALLED_AFTER, Boot, fold
-from appliance.view.boots import view
+from appliance.view.boots import boot_view
 from services.events import EntryStarted, Reported, TransferServed
 from tests.unit.appliance.view.boot_of_a_pc import MAC, RELEASE, loading
 
 
 def test_the_document() -> None:
-    assert asdict(view(loading(), 1004.0)) == {
+    assert asdict(boot_view(loading(), 1004.0)) == {
         "mac": "52:54:00:aa:bb:cc",
         "started": 1000.0,
         "stage": "script",
@@ -37,7 +37,7 @@ def test_the_document() -> None:
 
 
 def test_the_token_is_not_shown() -> None:
-    assert "the token" not in str(view(loading(), 1004.0))
+    assert "the token" not in str(boot_view(loading(), 1004.0))
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_the_token_is_not_shown() -> None:
     ],
 )
 def test_the_progress_in_words(boot: Boot, silent: float, words: str) -> None:
-    assert view(boot, boot.last_event + silent).progress == words
+    assert boot_view(boot, boot.last_event + silent).progress == words

@@ -7,7 +7,7 @@ from appliance.allowlist import Allowlist, Entry
 from appliance.boot.next_boot import NextBoot
 from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.registry.database import Client
-from appliance.view.clients import as_json, details, view
+from appliance.view.clients import as_json, client_views, details
 from appliance.view.facts import ClientRecord, KnownClients
 from services.ethernet import MacAddress, MacRange
 from tests.unit.appliance.view.boot_of_a_pc import MAC, loading
@@ -22,7 +22,7 @@ RECORD = ClientRecord(
 
 def test_the_list() -> None:
     known = KnownClients([PC, Client(2, STRANGER, 600.0, "")], {MAC: loading()}, ALLOWED)
-    first, second = view(known, 1004.0)
+    first, second = client_views(known, 1004.0)
     assert (first.mac, first.label, first.allowed, first.first_seen) == (str(MAC), "room 12", True, 500.0)
     assert first.boot is not None
     assert first.boot.stage == "script"

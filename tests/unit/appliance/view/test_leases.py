@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from appliance.allowlist import Allowlist, Entry
-from appliance.view.leases import view
+from appliance.view.leases import lease_views
 from services.dhcp.lease import Lease, State
 from services.ethernet import MacAddress, MacRange
 
@@ -15,7 +15,7 @@ ALLOWED = Allowlist.of([Entry(MacRange.parse("52:54:00:*"), "room 12")])
 
 
 def test_the_document() -> None:
-    (shown,) = view([Lease(IPv4Address("10.77.0.5"), MAC, b"\x01\xff", State.LEASED, 60.0)], ALLOWED, 0.0)
+    (shown,) = lease_views([Lease(IPv4Address("10.77.0.5"), MAC, b"\x01\xff", State.LEASED, 60.0)], ALLOWED, 0.0)
     assert asdict(shown) == {
         "address": "10.77.0.5",
         "mac": str(MAC),
@@ -38,5 +38,5 @@ def test_the_document() -> None:
     ],
 )
 def test_a_lease_that_nobody_renewed_has_ended(state: State, expires: float, shown: str) -> None:
-    (found,) = view([Lease(IPv4Address("10.77.0.5"), MAC, b"", state, expires)], Allowlist(), 100.0)
+    (found,) = lease_views([Lease(IPv4Address("10.77.0.5"), MAC, b"", state, expires)], Allowlist(), 100.0)
     assert (found.state, found.label, found.allowed) == (shown, "", False)

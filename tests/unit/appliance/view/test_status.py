@@ -15,7 +15,7 @@ from appliance.registry.database import IgnoredRow
 from appliance.registry.disk import Disk
 from appliance.registry.reload_result import ReloadResult
 from appliance.view.facts import BoxState
-from appliance.view.status import as_json, view
+from appliance.view.status import as_json, status_view
 from image.recipe import ImageRecipe
 from image.release import Release
 from services.dhcp.lease import Lease, State
@@ -51,7 +51,7 @@ BOX = BoxState(
 
 
 def test_the_document() -> None:
-    document = as_json(view(BOX, NOW))
+    document = as_json(status_view(BOX, NOW))
     (boot,) = document.pop("boots")
     assert (boot["mac"], boot["stage"]) == (str(MAC), "script")
     assert json.loads(json.dumps(document)) == {
@@ -93,11 +93,11 @@ def test_the_document() -> None:
             }
         ],
     }
-    assert list(as_json(view(BOX, NOW)))[-3:] == ["boots", "firmware", "ignored"]
+    assert list(as_json(status_view(BOX, NOW)))[-3:] == ["boots", "firmware", "ignored"]
 
 
 def test_what_a_stopped_server_wrote_about_itself_is_left_out() -> None:
-    stopped = view(replace(BOX, pid=None), NOW)
+    stopped = status_view(replace(BOX, pid=None), NOW)
     assert (stopped.server.pid, stopped.server.started) == (None, None)
     assert (stopped.reload_rejected, stopped.leases, stopped.exports) == (None, None, None)
     assert (list(stopped.services), list(stopped.trouble)) == ([], [])
@@ -105,11 +105,11 @@ def test_what_a_stopped_server_wrote_about_itself_is_left_out() -> None:
 
 
 def test_a_reload_that_worked_is_not_shown() -> None:
-    assert view(replace(BOX, reload=ReloadResult(5.0, 950.0)), NOW).reload_rejected is None
+    assert status_view(replace(BOX, reload=ReloadResult(5.0, 950.0)), NOW).reload_rejected is None
 
 
 def test_a_box_that_gives_out_no_addresses_has_no_leases() -> None:
-    assert view(replace(BOX, server={"started": 900.0}), NOW).leases is None
+    assert status_view(replace(BOX, server={"started": 900.0}), NOW).leases is None
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_a_box_that_gives_out_no_addresses_has_no_leases() -> None:
     ],
 )
 def test_a_disk_on_which_nothing_can_be_saved(disk: Disk, said: tuple[str, ...]) -> None:
-    assert view(replace(BOX, disk=disk), NOW).disk == said
+    assert status_view(replace(BOX, disk=disk), NOW).disk == said
 
 
 def test_a_pc_is_called_by_its_label() -> None:
-    assert view(BOX, NOW).labels == {str(MAC): "room 12"}
-    assert view(replace(BOX, allowlist=Allowlist()), NOW).labels == {str(MAC): ""}
+    assert status_view(BOX, NOW).labels == {str(MAC): "room 12"}
+    assert status_view(replace(BOX, allowlist=Allowlist()), NOW).labels == {str(MAC): ""}

@@ -1,7 +1,7 @@
 """The fast path equals the regular path: two servers get the same packets and send the same, whatever the link does.
 
 One receives in batches and takes the fast path; the other receives one by one and takes every packet through the
-transfer. The clock is the test's; packets are lost, doubled and reordered on their way in and out.
+transfer. The test sets the clock; packets are lost, doubled and reordered on their way in and out.
 """
 
 import asyncio

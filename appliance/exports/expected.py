@@ -1,6 +1,6 @@
 """What the running server wants exported, worked out from the registry: for the CLI and the doctor.
 
-The server itself has its boots in memory (appliance/server/export_task.py); root's helper does without the registry.
+The server itself has its boots in memory (appliance/server/export_task.py); root's helper does not read the registry.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from appliance.registry.database import Registry
 from services.nfs.exports import Export
 
 
-def wanted_grants(networks: Sequence[IPv4Network], registry: Registry) -> tuple[ExportGrant, ...]:
+def expected_grants(networks: Sequence[IPv4Network], registry: Registry) -> tuple[ExportGrant, ...]:
     """Who may mount what, as the running server decides."""
     numbers = {client.mac: client.number for client in registry.clients()}
     boots = {boot.mac: boot for boot in latest(registry)}
     return decide_grants(networks, registry.allowlist(), numbers, boots)
 
 
-def wanted_exports(config: Config, networks: Sequence[IPv4Network], registry: Registry) -> list[Export]:
+def expected_exports(config: Config, networks: Sequence[IPv4Network], registry: Registry) -> list[Export]:
     """The exports for these grants."""
-    return exports_for(config.images, config.state, wanted_grants(networks, registry))
+    return exports_for(config.images, config.state, expected_grants(networks, registry))

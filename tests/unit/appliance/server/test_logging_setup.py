@@ -12,7 +12,7 @@ from datetime import datetime
 
 import pytest
 
-from appliance.server.logs import LogHandler
+from appliance.server.logging_setup import LogHandler
 
 
 @contextmanager
@@ -58,12 +58,15 @@ def test_lines_that_are_formatted_already_are_written_and_lost_alike() -> None:
         assert arrived[0] == "one"
         assert 1 < len(arrived) < 31
         log.info("again")
-        assert read(reader) == [f"lines of this log were lost: {31 - len(arrived)} (its reader does not read)", "again"]
+        assert read(reader) == [
+            f"lines of this log were lost: {31 - len(arrived)} (its reader is not reading)",
+            "again",
+        ]
 
 
 def test_structlog_and_logging_write_the_same_form() -> None:
     program = (
-        "import logging, structlog; from appliance.server import logs; logs.configure(debug=False);"
+        "import logging, structlog; from appliance.server import logging_setup; logging_setup.configure(debug=False);"
         "structlog.get_logger('one').info('said', mac='x'); structlog.get_logger().debug('not said');"
         "logging.getLogger('two').warning('said %s', 'too', extra={'mac': 'y'});"
         "\ntry: 1 / 0\nexcept Exception: structlog.get_logger().exception('failed')"
@@ -88,7 +91,7 @@ def test_a_reader_that_does_not_read_loses_lines_and_costs_no_time() -> None:
         assert 1 <= len(arrived) < 20
         log.info("again")
         lost = 100 - len(arrived)
-        assert read(reader) == [f"lines of this log were lost: {lost} (its reader does not read)", "again"]
+        assert read(reader) == [f"lines of this log were lost: {lost} (its reader is not reading)", "again"]
         log.info("and on")
         assert read(reader) == ["and on"]
 
@@ -98,7 +101,7 @@ def test_a_line_that_was_cut_off_ends_there() -> None:
         log.info("x" * 20_000)
         assert read(reader) == ["x" * 16_384]
         log.info("again")
-        assert read(reader) == ["", "lines of this log were lost: 1 (its reader does not read)", "again"]
+        assert read(reader) == ["", "lines of this log were lost: 1 (its reader is not reading)", "again"]
 
 
 @pytest.mark.parametrize("why", ["No space left on device", "Broken pipe"])

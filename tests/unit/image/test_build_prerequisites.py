@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from image import checks
+from image import build_prerequisites
 
 
 @pytest.fixture
 def tools(tmp_path: Path) -> str:
     directory = tmp_path / "bin"
     directory.mkdir()
-    for tool in checks.TOOLS:
+    for tool in build_prerequisites.TOOLS:
         (directory / tool).write_text("#!/bin/sh\n")
         (directory / tool).chmod(0o755)
     return str(directory)
@@ -20,18 +20,18 @@ def tools(tmp_path: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "WORK_BYTES", 1)
-    monkeypatch.setattr(checks, "IMAGES_BYTES", 1)
+    monkeypatch.setattr(build_prerequisites, "WORK_BYTES", 1)
+    monkeypatch.setattr(build_prerequisites, "IMAGES_BYTES", 1)
 
 
 def test_a_ready_machine_has_no_problems(tmp_path: Path, tools: str) -> None:
-    assert checks.problems(tmp_path / "new" / "work", tmp_path / "images", user=0, path=tools) == ()
+    assert build_prerequisites.problems(tmp_path / "new" / "work", tmp_path / "images", user=0, path=tools) == ()
 
 
 def test_all_problems_are_reported_at_once(tmp_path: Path, tools: str) -> None:
     (Path(tools) / "lb").unlink()
     (Path(tools) / "debootstrap").unlink()
-    found = checks.problems(tmp_path / "my work", tmp_path, user=1000, path=tools)
+    found = build_prerequisites.problems(tmp_path / "my work", tmp_path, user=1000, path=tools)
     assert [what for what, _ in found] == [
         "only root can build an image",
         "not installed: debootstrap live-build",
@@ -41,8 +41,8 @@ def test_all_problems_are_reported_at_once(tmp_path: Path, tools: str) -> None:
 
 
 def test_too_little_space_is_reported_with_numbers(tmp_path: Path, tools: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "IMAGES_BYTES", 1 << 60)
-    ((what, _),) = checks.problems(tmp_path / "work", tmp_path / "images", user=0, path=tools)
+    monkeypatch.setattr(build_prerequisites, "IMAGES_BYTES", 1 << 60)
+    ((what, _),) = build_prerequisites.problems(tmp_path / "work", tmp_path / "images", user=0, path=tools)
     assert what.startswith(f"{tmp_path}/images has ")
     assert "1152921504.6 GB are needed" in what
 
@@ -53,7 +53,7 @@ def test_a_read_only_file_system_is_named_with_what_the_sandbox_needs(
     real = os.statvfs(tmp_path)
     fields = (*tuple(real)[:8], os.ST_RDONLY, real.f_namemax)
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(fields))
-    (what, do), _ = checks.problems(tmp_path / "work", tmp_path / "images", user=0, path=tools)
+    (what, do), _ = build_prerequisites.problems(tmp_path / "work", tmp_path / "images", user=0, path=tools)
     assert what == f"{tmp_path}/work is on a read-only file system"
     assert f"ReadWritePaths={tmp_path}/work" in do
 
@@ -65,15 +65,5 @@ def test_a_file_system_without_devices_or_programs(
     real = os.statvfs(tmp_path)
     fields = (*tuple(real)[:8], flag, real.f_namemax)
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(fields))
-    ((what, _),) = checks.problems(tmp_path, tmp_path, user=0, path=tools)
+    ((what, _),) = build_prerequisites.problems(tmp_path, tmp_path, user=0, path=tools)
     assert "mounted nodev or noexec" in what
-
-
-def test_mounts_below_a_directory() -> None:
-    mountinfo = (
-        "22 1 8:1 / / rw - ext4 /dev/vda rw\n"
-        "31 22 0:5 / /w/live/chroot/proc rw - proc proc rw\n"
-        "32 22 0:6 / /w/live/chroot/dev/pts rw - devpts devpts rw\n"
-        "33 22 0:7 / /w/live2/x rw - tmpfs tmpfs rw\n"
-    )
-    assert checks.mounts_below(Path("/w/live"), mountinfo) == ("/w/live/chroot/dev/pts", "/w/live/chroot/proc")

@@ -1,7 +1,7 @@
 """Logging: structlog for people on a terminal, JSON lines elsewhere; libraries' own logging goes the same way.
 
-The server never waits for whoever reads its log. A line that finds the disk full, or a reader that does not read, is
-lost; before the next line that gets through, another one says how many were lost.
+The server never waits for whoever reads its log. If the disk is full or the reader is not reading, lines are dropped.
+The next line that gets through is preceded by one that says how many.
 """
 
 import logging
@@ -63,7 +63,7 @@ class LogHandler(logging.Handler):
         while rest:
             try:
                 if not self._poll.poll(0):
-                    raise BlockingIOError("its reader does not read")
+                    raise BlockingIOError("its reader is not reading")
                 written = os.write(self._descriptor, rest[:_AT_ONCE])
             except OSError as error:
                 self._why = error.strerror or str(error)

@@ -48,11 +48,5 @@ def problems(work: Path, images: Path, *, user: int, path: str = PATH) -> tuple[
     return tuple(found)
 
 
-def mounts_below(directory: Path, mountinfo: str) -> tuple[str, ...]:
-    """Return the mount points below a directory, sorted; `mountinfo` is the text of /proc/self/mountinfo."""
-    points = (line.split()[4] for line in mountinfo.splitlines())
-    return tuple(sorted(point for point in points if point.startswith(f"{directory}/")))
-
-
 def _existing(directory: Path) -> Path:
     return next(path for path in (directory, *directory.parents) if path.exists())

@@ -27,12 +27,12 @@ def turn(box: Running) -> tuple[object, ...]:
     """What the server does every quarter of a second."""
     box.box.refresh_release()
     RegistrySync(box.registry, box.box, box.journal).turn(0.0)
-    return box.box.basis()
+    return box.box.answer_inputs()
 
 
-def test_the_basis_stays_while_nothing_changes(box: Running) -> None:
+def test_the_answer_inputs_stay_while_nothing_changes(box: Running) -> None:
     turn(box)
-    before = box.box.basis()
+    before = box.box.answer_inputs()
     box.power_on()
     assert all(map(is_, before, turn(box)))
 
@@ -60,7 +60,7 @@ def _configure(box: Running, other: Registry) -> None:
 
 
 @pytest.mark.parametrize("change", [_allow, _disallow, _learn, _activate, _configure])
-def test_the_basis_changes_with_what_decides(box: Running, change: Callable[[Running, Registry], None]) -> None:
+def test_the_answer_inputs_change_with_what_decides(box: Running, change: Callable[[Running, Registry], None]) -> None:
     before = turn(box)
     with Registry(box.registry.path) as other:
         change(box, other)
