@@ -33,7 +33,7 @@ class FaultyDiskBox(AttackedBox):
         threading.Thread(target=self._listen, daemon=True).start()
         super().__init__(network, directory)
         # Provoked by every test.
-        self.forgiven.append("the registry cannot be written")
+        self.forgiven.append("cannot write the registry")
 
     @property
     def registry(self) -> Path:
