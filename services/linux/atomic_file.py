@@ -22,10 +22,10 @@ def new_file(target: Path, *, mode: int, replace: bool = True, durable: bool = T
     at the end. Raises OSError.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(descriptor)
     unfinished = Path(name)
     try:
-        with unfinished.open("wb") as file:
+        # By the descriptor: root may write into a user's directory, who may put a link in the place of the name.
+        with open(name, "wb", opener=lambda *_: descriptor) as file:
             yield file
             file.flush()
             os.fchmod(file.fileno(), mode)

@@ -1,4 +1,4 @@
-"""The server as a user of its own and root's part beside it, as under systemd: what passes between them, what does not.
+"""The server as an ordinary user and root's helper beside it, as under systemd: what passes between them and what not.
 
 A loop stands in for the path unit; tests/server has the real one.
 """
@@ -73,7 +73,7 @@ class Unprivileged(Box):
         found: dict[str, Any] = {}
 
         def answered() -> bool:
-            # Written again each time, as the server does: a request written while root's part ends is missed.
+            # Written again each time, as the server does: a request written while root's helper ends is missed.
             forged.write_bytes(content)
             os.chown(forged, USER, USER)
             forged.replace(request)
@@ -87,7 +87,7 @@ class Unprivileged(Box):
 
 @pytest.fixture(scope="module")
 def office() -> Iterator[tuple[Room, Unprivileged]]:
-    """A room whose box has NFS-Ganesha, root's part, and an unprivileged server."""
+    """A room whose box has NFS-Ganesha, root's helper, and an unprivileged server."""
     # Not a directory of pytest's: each pytest that starts closes them to other users.
     with tempfile.TemporaryDirectory(prefix="nba-unprivileged-") as place, Room(Path(place)) as room:
         directory = room.directory
@@ -114,7 +114,7 @@ def _start_root(host: Namespace, box: Unprivileged, log: Path) -> None:
     variables = [f"RUNTIME_DIRECTORY={box.answer_file.parent}", f"NETBOOT_APPLIANCE_CONFIG={box.configuration}"]
     loop = ["sh", "-c", _PATH_UNIT, "path", str(box.runtime / "exports.json"), sys.executable]
     # What the unit leaves to root.
-    host.start("root's part", ["env", *variables, "setpriv", "--bounding-set=-all,+chown", *loop], log)
+    host.start("root's helper", ["env", *variables, "setpriv", "--bounding-set=-all,+chown", *loop], log)
 
 
 def plug(room: Room, number: int) -> ScriptedPc:

@@ -138,7 +138,7 @@ def test_the_units_are_clean(server: Container) -> None:
 
 
 def ask(server: Container, *counts: int) -> str:
-    """Ask root's part as the server's user, and return its last answer."""
+    """Ask root's helper as the server's user, and return its last answer."""
     command = ["systemd-run", "--quiet", "--wait", "--pipe", "--property=User=netboot-appliance"]
     command += ["--property=RuntimeDirectory=netboot-appliance", *PYTHON, ASK, *map(str, counts)]
     return server.run(command).stdout.strip()

@@ -6,7 +6,9 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +38,25 @@ def test_nobody_else_can_open_it_while_it_is_written(tmp_path: Path) -> None:
     with atomic_file.new_file(tmp_path / "file", mode=0o644) as file:
         assert Path(file.name).stat().st_mode & 0o7777 == 0o600
         assert not (tmp_path / "file").exists()
+
+
+def test_a_link_in_the_place_of_the_unfinished_file_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root backs up into a directory of a user who wants another file of root's to be overwritten."""
+    victim, make = tmp_path / "victim", tempfile.mkstemp
+    victim.write_bytes(b"precious")
+
+    def made_and_swapped(**arguments: Any) -> tuple[int, str]:
+        descriptor, name = make(**arguments)
+        Path(name).unlink()
+        Path(name).symlink_to(victim)
+        return descriptor, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", made_and_swapped)
+    atomic_file.write(tmp_path / "file", b"backup", mode=0o666)
+    assert victim.read_bytes() == b"precious"
+    assert victim.stat().st_mode & 0o7777 != 0o666
 
 
 def test_a_writer_that_fails_changes_nothing_and_leaves_nothing(tmp_path: Path) -> None:
