@@ -53,12 +53,14 @@ class LeaseChosen:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A request got no answer. `client` is its MAC address where that is known, else its IP address."""
+    """A request got no answer. `client` is the MAC address that it claims or that is known, else its IP address;
+    `sender` is the IP address that it came from, empty where that says nothing."""
 
     service: str
     client: str
     reason: Reason
     detail: str = ""
+    sender: str = ""
 
 
 @dataclass(frozen=True, slots=True)
