@@ -36,6 +36,7 @@ class Reason(StrEnum):
     READ_ONLY = "this server accepts no uploads"
     STOPPING = "the server is stopping"
     TOO_MANY = "too many transfers are under way"
+    TOO_OFTEN = "its MAC address asks more often than any firmware does"
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,14 +53,15 @@ class LeaseChosen:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A request got no answer. `client` is the MAC address that it claims or that is known, else its IP address;
-    `sender` is the IP address that it came from, empty where that says nothing."""
+    """`count` requests got no answer. `client` is the MAC address that they claim or that is known, else the IP
+    address; `sender` is the IP address that they came from, empty where that says nothing."""
 
     service: str
     client: str
     reason: Reason
     detail: str = ""
     sender: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ FORBIDDEN = {
 # Every room, from the ground up. A room imports from the floors below its own, never from its own floor or above.
 # A room that no floor names fails: say where it stands.
 FLOORS = (
-    {"appliance.errors", "services.allowance", "services.decision", "services.draining", "services.ethernet"},
+    {"appliance.errors", "services.decision", "services.draining", "services.ethernet", "services.rate_limit"},
     {"services.boinc", "services.menus", "services.events", "services.linux"},
     {"services.nfs"},
     {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.progress", "image.recipe"},
@@ -55,7 +55,6 @@ PURE = (
     "appliance/journal/stream.py",
     "appliance/journal/timeline.py",
     "appliance/journal/visitors.py",
-    "services/allowance.py",
     "appliance/allowlist.py",
     "appliance/errors.py",
     "appliance/config/menu.py",
@@ -67,6 +66,8 @@ PURE = (
     "appliance/config/template.py",
     "appliance/firmware/knowledge.py",
     "appliance/config/menu_password.py",
+    "services/rate_limit.py",
+    "services/dhcp/appetite.py",
     "services/dhcp/boot_answer.py",
     "services/dhcp/pxe_rules.py",
     "services/dhcp/duplicates.py",
