@@ -21,6 +21,7 @@ FORMAT = 1
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), AddressLost)}
 _HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
 _JSON_TYPES = (str, int, float, bool, dict)
+_STAGES: dict[str, Stage] = {stage.value: stage for stage in Stage}
 _OF_THE_ROW = frozenset({"id", "mac", "started", "token", "release"})
 _STORED = tuple(field.name for field in fields(Boot) if field.name not in _OF_THE_ROW)
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -58,7 +59,7 @@ def with_state(boot: Boot, state: str) -> Boot | None:
         if number != FORMAT or values.keys() != set(_STORED):
             return None
         server = values["dhcp_server"]
-        values["reached"] = tuple(Reached(Stage(stage), at) for stage, at in values["reached"])
+        values["reached"] = tuple(Reached(_STAGES[stage], at) for stage, at in values["reached"])
         values["transfers"] = tuple(Transfer(*each) for each in values["transfers"])
         values["addresses"] = tuple(map(IPv4Address, values["addresses"]))
         values["inherited"] = tuple(map(IPv4Address, values["inherited"]))

@@ -10,7 +10,7 @@ and is written later. A server that is killed meanwhile forgets the boots of tha
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from ipaddress import IPv4Address
 from operator import attrgetter
@@ -44,8 +44,9 @@ from services.events import (
     TransferProgressed,
 )
 
-MOST_BOOTS = 12_000
-"""Clients whose latest boot is in memory: those heard from last. Of others it is read when they are heard again."""
+MOST_BOOTS = 10_000
+"""Clients whose latest boot is in memory, some 4 kB each: those heard from last, as many as may have exports. Of others
+it is read when they are heard again."""
 
 # A forger can cause these in the name of a PC as often as it likes. They are written only if they change something, and
 # only so many for one boot; a real boot has about ten.
@@ -80,8 +81,8 @@ class Journal:
         publish: Callable[[Event, Boot | None], None],
         mac_of: Callable[[str], str] = lambda _: "",
     ) -> None:
-        self.forgot: Callable[[MacAddress], None] = lambda _: None
-        """Called with each newcomer that is forgotten."""
+        self.forgot: Callable[[MacAddress, bool], None] = lambda *_: None
+        """Called with each client that leaves the memory, and whether it is a newcomer: then it is forgotten."""
         self._registry = registry
         self._clock = clock
         self._publish = publish
@@ -243,6 +244,7 @@ class Journal:
         known = (boot for boot in self._boots.values() if boot.mac not in self._newcomers)
         for boot in sorted(known, key=lambda boot: boot.last_event)[:many]:
             self._forget(boot.mac)
+            self.forgot(boot.mac, False)
 
     def _forget(self, mac: MacAddress) -> None:
         boot = self._boots.pop(mac)
@@ -254,7 +256,7 @@ class Journal:
 
     def _forget_newcomer(self, mac: MacAddress) -> None:
         self._forget(mac)
-        self.forgot(mac)
+        self.forgot(mac, True)
 
     def _open(self, mac: MacAddress, now: float, release: str, inherited: str) -> BootRow:
         self._last_boot += 1
@@ -349,7 +351,12 @@ class Journal:
 
 def latest(registry: Registry) -> list[Boot]:
     """Every client's latest boot, from the registry."""
-    return [_read(registry, row)[0] for row in registry.latest_boots()]
+    return read(registry, registry.latest_boots())
+
+
+def read(registry: Registry, rows: Iterable[BootRow]) -> list[Boot]:
+    """The boots of these rows."""
+    return [_read(registry, row)[0] for row in rows]
 
 
 def latest_of(registry: Registry, mac: MacAddress) -> Boot | None:
@@ -360,7 +367,7 @@ def latest_of(registry: Registry, mac: MacAddress) -> Boot | None:
 
 def history(registry: Registry, mac: MacAddress) -> list[Boot]:
     """The client's known boots, oldest first."""
-    return [_read(registry, row)[0] for row in registry.boots(mac)]
+    return read(registry, registry.boots(mac))
 
 
 def _read(registry: Registry, row: BootRow) -> tuple[Boot, bool]:

@@ -163,7 +163,8 @@ def snapshot(source: Path, target: Path) -> None:
 
 
 def check(sql: sqlite3.Connection, path: Path) -> None:
-    """Raise UserError if pages of the registry are damaged, or its tables do not match its schema."""
+    """Raise UserError if pages of the registry are damaged, or its tables do not match its schema. A progress handler
+    may end the search."""
     try:
         complaints = [row[0] for row in sql.execute("PRAGMA integrity_check(3)") if row[0] != "ok"]
         complaints += [
@@ -172,6 +173,8 @@ def check(sql: sqlite3.Connection, path: Path) -> None:
         if not complaints and _shape(sql) != _expected(version(sql)):
             complaints = [f"its tables do not match schema {version(sql)}"]
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+            return
         raise explain(path, error) from error
     if complaints:
         raise damaged(path, complaints[0].replace("\n", " "))
