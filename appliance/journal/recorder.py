@@ -43,6 +43,7 @@ from services.events import (
     ScriptServed,
     TransferProgressed,
 )
+from services.rate_limit import RateLimit
 
 MOST_BOOTS = 10_000
 """Clients whose latest boot is in memory, some 4 kB each: those heard from last, as many as may have exports. Of others
@@ -63,6 +64,8 @@ _BOOTS_HELD = 5_000
 # Firmware waits at least a second between DISCOVERs, and counts `secs`. Faster repetitions are published only this
 # often (seconds).
 _REPEATED_DISCOVER_AFTER = 2.0
+# Events of one client that are published: a boot has some fifty. A PC can load a file for ever, or fail to.
+_MOST_PUBLISHED, _PUBLISHED_A_SECOND = 300, 1.0
 _content = attrgetter(*(field.name for field in fields(Boot) if field.name != "last_event"))
 
 
@@ -102,6 +105,7 @@ class Journal:
         self._stale: dict[MacAddress, None] = {}
         self._rows: dict[MacAddress, list[int]] = {}
         self._last_discover: dict[MacAddress, tuple[tuple[str, bool, int], float]] = {}
+        self._lines = RateLimit[MacAddress](_MOST_PUBLISHED, _PUBLISHED_A_SECOND, MOST_NEWCOMERS)
         self._said_forgotten: dict[str, object] = {}
         self._failing = False
         self._load()
@@ -303,9 +307,12 @@ class Journal:
             for address in set(boot.addresses).difference(after.addresses):
                 if self._holders.get(address) == mac and address not in after.inherited:
                     del self._holders[address]
-        published = self._keep(event, boot, after, now)
-        if published and not (
-            isinstance(event, AddressLost) or (isinstance(event, Discovered) and self._repeats_itself(event, now))
+        if (
+            self._keep(event, boot, after, now)
+            and not isinstance(event, AddressLost)
+            and not (isinstance(event, Discovered) and self._repeats_itself(event, now))
+            # Progress is for watching, and has no line in the log.
+            and (isinstance(event, TransferProgressed) or self._lines.take(mac, now))
         ):
             self._publish(event, after)
         return after
