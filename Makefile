@@ -2,7 +2,7 @@
 # make demo   the whole thing on one machine: builds the image, boots a PC in QEMU, ends when the PC has computed
 # make test   all tests: check (lint, types, unit), netns (real peers in network namespaces), e2e (QEMU), e2e-server
 # make bench  how fast the box is, beside the servers written in C (docs/performance.md)
-# make soak   ten minutes of mixed load: do memory and descriptors stay flat?
+# make soak   ten minutes of mixed load and attacks: do all PCs boot, do memory and disk stay flat?
 # make deb    the Debian package, for the Debian it is built on; apt install it on a server
 # make install, make uninstall   the same on this machine, without a package
 # All but `make unit` and `make venv` install the Debian packages they need: run them with sudo. Python packages go

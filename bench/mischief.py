@@ -52,7 +52,7 @@ class Mischief:
         try:
             async with asyncio.TaskGroup() as group:
                 for kind, pause in kinds.items():
-                    group.create_task(_again(kind, pause))
+                    group.create_task(again(kind, pause))
         finally:
             for tcp in self._slow:
                 tcp.close()
@@ -127,7 +127,8 @@ class Mischief:
         self.did["reloads"] += 1
 
 
-async def _again(kind: Callable[[], Awaitable[None]], pause: float) -> None:
+async def again(kind: Callable[[], Awaitable[None]], pause: float) -> None:
+    """Do it until cancelled, with a pause in seconds after each; a box that hangs up is no reason to stop."""
     while True:
         with contextlib.suppress(ConnectionError, TimeoutError):
             await kind()
