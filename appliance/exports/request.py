@@ -103,7 +103,7 @@ def decode_answer(content: bytes) -> ExportAnswer:
         answer = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"it is not JSON: {error}") from None
-    *plain, heard, claims = _fields(
+    request, backend, why, changed, directories, error_, hint, heard, claims = _fields(
         "the answer",
         answer,
         request=str,
@@ -118,7 +118,17 @@ def decode_answer(content: bytes) -> ExportAnswer:
     )
     if len(heard) > _MOST_ADDRESSES or len(claims) > MOST_CLAIMS:
         raise ValueError(f"it has more than {_MOST_ADDRESSES} addresses or {MOST_CLAIMS} claims")
-    return ExportAnswer(*plain, heard=dict(map(_heard, heard.items())), claims=tuple(map(_claim, claims)))
+    return ExportAnswer(
+        request,
+        backend,
+        why,
+        changed,
+        directories,
+        error_,
+        hint,
+        dict(map(_heard, heard.items())),
+        tuple(map(_claim, claims)),
+    )
 
 
 def _grant(client: object) -> ExportGrant:

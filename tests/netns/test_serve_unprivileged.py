@@ -157,7 +157,7 @@ async def test_a_compromised_server_gets_nothing_beyond_its_clients(office: tupl
         (good | {"path": "/etc"}, "is not an object of mac, number, addresses, live"),
         (good | {"number": 0}, "number 0"),
     ):
-        content = json.dumps({"version": 2, "once": "x", "clients": [good, client]}).encode()
+        content = json.dumps({"version": 3, "once": "x", "clients": [good, client]}).encode()
         answer = box.take_over(content)
         assert said in answer["error"]
         assert (answer["backend"], answer["directories"]) == ("", 0)
