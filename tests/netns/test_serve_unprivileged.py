@@ -114,7 +114,7 @@ def _start_root(host: Namespace, box: Unprivileged, log: Path) -> None:
     variables = [f"RUNTIME_DIRECTORY={box.answer_file.parent}", f"NETBOOT_APPLIANCE_CONFIG={box.configuration}"]
     loop = ["sh", "-c", _PATH_UNIT, "path", str(box.runtime / "exports.json"), sys.executable]
     # What the unit leaves to root.
-    host.start("root's helper", ["env", *variables, "setpriv", "--bounding-set=-all,+chown", *loop], log)
+    host.start("root's helper", ["env", *variables, "setpriv", "--bounding-set=-all,+chown,+net_admin", *loop], log)
 
 
 def plug(room: Room, number: int) -> ScriptedPc:
