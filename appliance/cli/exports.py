@@ -49,8 +49,8 @@ def withdraw(context: typer.Context) -> None:
     except UserError as error:
         typer.echo(f"nothing is exported: {error.message}")
         return
-    done = install.install(config, (), ())
-    typer.echo(f"{install.destination(config, done.backend)} is empty: nothing is exported any longer")
+    backend = install.withdraw(config)
+    typer.echo(f"{install.destination(config, backend)} is empty: nothing is exported any longer")
 
 
 def _expected(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:

@@ -23,6 +23,7 @@ from appliance.config.tftp import TftpSettings
 from appliance.errors import UserError
 from image.recipe import ImageRecipe
 from services.boinc.files import Account, Preferences
+from services.ethernet import MacAddress
 from services.menus.ipxe import WORD
 from services.nfs.apply import GANESHA_FILE, GANESHA_PID_FILE, KERNEL_FILE
 
@@ -51,13 +52,40 @@ class ServerSettings:
 
 @dataclass(frozen=True)
 class NfsSettings:
-    """[nfs]: how the live root and the state directories are exported. No networks: those of the interfaces."""
+    """[nfs]: how the live root and the state directories are exported. No networks: those of the interfaces.
+
+    `others`: networks or addresses inside these that have exports which are not ours; all others are kept from the NFS
+    ports. `routers`: ROUTER=MAC, for networks behind a router: the only MAC address that it has. One with several is
+    named several times, first with the one that packets to it are to get.
+    """
 
     networks: tuple[IPv4Network, ...] = ()
+    others: tuple[IPv4Network, ...] = ()
+    routers: tuple[str, ...] = ()
     backend: Literal["auto", "kernel", "ganesha"] = "auto"
     exports_file: Path = KERNEL_FILE
     ganesha_config: Path = GANESHA_FILE
     ganesha_pid_file: Path = GANESHA_PID_FILE
+
+    def __post_init__(self) -> None:
+        for text in self.routers:
+            _router(text)
+
+    @property
+    def router_macs(self) -> dict[IPv4Address, tuple[MacAddress, ...]]:
+        """The MAC addresses of each router in `routers`."""
+        found: dict[IPv4Address, tuple[MacAddress, ...]] = {}
+        for router, mac in map(_router, self.routers):
+            found[router] = (*found.get(router, ()), mac)
+        return found
+
+
+def _router(text: str) -> tuple[IPv4Address, MacAddress]:
+    address, _, mac = text.partition("=")
+    try:
+        return IPv4Address(address.strip()), MacAddress.parse(mac)
+    except ValueError:
+        raise ValueError(f'routers: {text!r}: write "10.0.0.1=52:54:00:aa:bb:cc"') from None
 
 
 @dataclass(frozen=True)

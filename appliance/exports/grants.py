@@ -30,12 +30,14 @@ _NOBODY = 65534
 @dataclass(frozen=True, slots=True)
 class ExportGrant:
     """A client may mount its own directory from these addresses, and the live root too if `live`. `number` is its
-    number in the registry."""
+    number in the registry. `pinned`: while the grant lasts, the kernel's neighbour entries of these addresses stay at
+    its MAC address, whatever ARP says."""
 
     mac: MacAddress
     number: int
     addresses: tuple[IPv4Address, ...]
     live: bool = True
+    pinned: bool = False
 
 
 def decide_grants(

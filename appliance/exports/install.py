@@ -1,4 +1,4 @@
-"""Applies NFS exports: checks the grants, makes the PCs' directories, then calls `services.nfs`.
+"""Applies NFS exports: checks the grants, makes the PCs' directories, puts up the wall, then calls `services.nfs`.
 
 `appliance.exports.grants` decides who may mount what. The caller is root: the server itself, or root's helper
 (`appliance.exports.root_helper`). Every function blocks.
@@ -8,14 +8,17 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from appliance.config.file import Config
 from appliance.errors import UserError
+from appliance.exports import wall
 from appliance.exports.grants import ExportGrant, check, exports_for
+from appliance.exports.wall import Observed
 from image.recipe import BOINC_GID, BOINC_UID
+from services.nfs import nftables
 from services.nfs.apply import apply
 from services.nfs.backend import Backend, NfsError, choose, probe
 from services.nfs.exports import Export, render_ganesha, render_kernel
@@ -24,12 +27,13 @@ from services.nfs.exports import Export, render_ganesha, render_kernel
 @dataclass(frozen=True, slots=True)
 class Installed:
     """What was applied. `changed`: whether it differs from before. `directories`: how many are exported to at least
-    one client."""
+    one client. `observed`: what the wall before the NFS ports knew."""
 
     backend: Backend
     why: str
     changed: bool
     directories: int
+    observed: Observed = field(default_factory=Observed)
 
 
 def render(backend: Backend, exports: Sequence[Export]) -> str:
@@ -51,9 +55,11 @@ def chosen(config: Config) -> tuple[Backend, str]:
 
 
 def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant]) -> Installed:
-    """Make the clients' directories and put exactly these exports of ours in force.
+    """Make the clients' directories and put exactly these exports of ours in force, behind a wall that lets only these
+    clients to the NFS ports.
 
-    Does not trust `grants`. Raises UserError; if it refuses the grants, nothing has been changed.
+    Does not trust `grants`. Raises UserError; if it refuses the grants, nothing has been changed. Without a wall,
+    nothing is exported.
     """
     try:
         check(grants, networks)
@@ -68,19 +74,62 @@ def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[Ex
     try:
         if grants:
             _make_directories(config, (grant.mac.bare for grant in grants))
-        changed = apply(
-            backend,
-            render(backend, exports),
-            roots=(str(config.images), str(config.state)),
-            kernel_file=config.nfs.exports_file,
-            ganesha_file=config.nfs.ganesha_config,
-            ganesha_pid_file=config.nfs.ganesha_pid_file,
-        )
+        # It closes before an export ends and opens before one begins: an export is never in force without it.
+        observed = _put_up_wall(config, networks, grants, backend)
+        changed = _apply(config, backend, exports)
     except NfsError as error:
         raise UserError(error.message, error.hint, code=1) from error
     except OSError as error:
         raise UserError(f"cannot set up the exports: {error}", _advice(config, error), code=1) from error
-    return Installed(backend, why, changed, sum(bool(export.clients) for export in exports))
+    return Installed(backend, why, changed, sum(bool(export.clients) for export in exports), observed)
+
+
+def withdraw(config: Config) -> Backend:
+    """Export nothing any longer, then take down the wall and the pins. Raises UserError."""
+    backend, _ = chosen(config)
+    try:
+        try:
+            _apply(config, backend, ())
+        except NfsError:
+            if backend is Backend.KERNEL:
+                raise  # the exports may be in force: the wall stays
+            wall.take_down()  # NFS-Ganesha does not run, and its file is empty
+            raise
+        wall.take_down()
+    except NfsError as error:
+        raise UserError(error.message, error.hint, code=1) from error
+    return backend
+
+
+def _put_up_wall(
+    config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], backend: Backend
+) -> Observed:
+    """Raises NfsError or UserError. Then the last wall is still in force, or nothing of ours is exported."""
+    try:
+        return wall.put_up(config, networks, grants)
+    except (NfsError, UserError):
+        if not _is_guarded():
+            with contextlib.suppress(NfsError):  # the file is empty now, and the first error says more
+                _apply(config, backend, ())
+        raise
+
+
+def _is_guarded() -> bool:
+    try:
+        return nftables.is_up()
+    except NfsError:
+        return False
+
+
+def _apply(config: Config, backend: Backend, exports: Sequence[Export]) -> bool:
+    return apply(
+        backend,
+        render(backend, exports),
+        roots=(str(config.images), str(config.state)),
+        kernel_file=config.nfs.exports_file,
+        ganesha_file=config.nfs.ganesha_config,
+        ganesha_pid_file=config.nfs.ganesha_pid_file,
+    )
 
 
 def _make_directories(config: Config, names: Iterable[str]) -> None:

@@ -60,7 +60,15 @@ def _install(configuration: Path, kept: Path, content: bytes) -> ExportAnswer:
         raise refused(str(error)) from error
     config = _load(configuration, kept)
     done = install.install(config, _networks(config), grants)
-    return ExportAnswer(digest(content), done.backend.value, done.why, done.changed, done.directories)
+    return ExportAnswer(
+        digest(content),
+        done.backend.value,
+        done.why,
+        done.changed,
+        done.directories,
+        heard=done.observed.heard,
+        claims=done.observed.claims,
+    )
 
 
 def _load(path: Path, kept: Path) -> Config:

@@ -73,7 +73,10 @@ class _DirectInstaller:
         self, config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], _stale: asyncio.Event
     ) -> ExportAnswer:
         done = await asyncio.to_thread(install.install, config, networks, grants)
-        return ExportAnswer("", done.backend.value, done.why, done.changed, done.directories)
+        known = done.observed
+        return ExportAnswer(
+            "", done.backend.value, done.why, done.changed, done.directories, heard=known.heard, claims=known.claims
+        )
 
 
 class RootHelperInstaller:

@@ -28,13 +28,14 @@ def find(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
 
 
-def output(arguments: Sequence[str], *, seconds: float) -> str:
-    """Run a program to its end, `seconds` at most, and return what it printed; raises ProgramError."""
+def output(arguments: Sequence[str], *, seconds: float, text: str = "") -> str:
+    """Run a program to its end, `seconds` at most, and return what it printed; raises ProgramError. `text` is its
+    standard input."""
     command = [find(arguments[0]) or arguments[0], *arguments[1:]]
     try:
         done = subprocess.run(
             command,
-            stdin=subprocess.DEVNULL,
+            input=text,
             capture_output=True,
             text=True,
             errors="replace",
