@@ -11,7 +11,8 @@ import json
 import secrets
 import types
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import fields, replace
 from ipaddress import IPv4Address
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
@@ -20,7 +21,16 @@ from appliance.journal.timeline import MOST_ADDRESSES, AddressLost, Boot, PowerO
 from appliance.registry.database import BootRow, Client, IgnoredRow, Registry
 from appliance.registry.sql_errors import SqlError
 from services.ethernet import MacAddress
-from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered, TransferProgressed
+from services.events import (
+    AddressSeen,
+    Discovered,
+    Event,
+    Ignored,
+    LeaseChosen,
+    Offered,
+    TokenExchanged,
+    TransferProgressed,
+)
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), AddressLost)}
 _HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
@@ -72,7 +82,12 @@ class Journal:
         self._last_discover: dict[MacAddress, tuple[tuple[str, bool, int], float]] = {}
         self._refused: dict[tuple[str, str, str], IgnoredRow] = {}
         self._refusals_published: dict[tuple[str, str, str], float] = {}
+        self._tokens: dict[int, str] = {}  # those got in exchange, by boot
         self._failing = False
+
+    def now(self) -> float:
+        """The time of the journal's clock, in seconds since the epoch."""
+        return self._clock()
 
     def client(self, mac: MacAddress) -> Client | None:
         """A client that has booted at least once, or None."""
@@ -119,6 +134,15 @@ class Journal:
             self._holders[event.address] = event.mac
         self._append(self._boots[event.mac], event, self._clock())
 
+    def exchange_token(self, boot: Boot, event: TokenExchanged) -> Boot:
+        """Give the client's boot a new token. The registry has it when this returns, unless it cannot be written."""
+        self._tokens[boot.id] = secrets.token_urlsafe(18)
+        after = self._append(replace(boot, token=self._tokens[boot.id]), event, self._clock())
+        if not self._failing:
+            with suppress(SqlError):
+                self.flush()
+        return after
+
     def take_address_from_others(self, address: IPv4Address, mac: MacAddress) -> bool:
         """Note that the kernel has seen `mac` at `address`. Returns True if another client loses the address."""
         holder = self._holders.get(address)
@@ -147,10 +171,12 @@ class Journal:
         self._failing = True
         with self._registry.transaction():
             self._write_opened()
+            self._registry.renew_tokens(self._tokens)
             self._registry.append_events([*self._progress.values(), *self._pending])
             self._registry.record_ignored(self._refused.values())
         self._failing = False
         self._registered, self._opened, self._pending, self._progress, self._refused = [], [], [], {}, {}
+        self._tokens = {}
 
     def _open(self, mac: MacAddress, now: float, release: str, inherited: str) -> BootRow:
         if mac not in self._clients:

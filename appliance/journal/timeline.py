@@ -21,6 +21,8 @@ from services.events import (
     Reported,
     ReportedStage,
     ScriptServed,
+    SecretsServed,
+    TokenExchanged,
     TransferFailed,
     TransferProgressed,
     TransferServed,
@@ -115,7 +117,9 @@ class AddressLost:
 class Boot:
     """One power-on. `addresses` were seen during it, `inherited` during the one before. The latter are kept until the
     script is served, so that a forged DISCOVER cannot take a running PC's exports away. `root` is how the live system
-    gets to the PC, "nfs" or "http"; empty before the script. `entry` is the menu entry that it starts, if known."""
+    gets to the PC, "nfs" or "http"; empty before the script. `entry` is the menu entry that it starts, if known.
+    `exchanged` is when the live system exchanged its token, 0 if it has not; `spent_token` recognises the old one until
+    the new one is used (appliance/boot/policy.py)."""
 
     id: int
     mac: MacAddress
@@ -135,6 +139,8 @@ class Boot:
     failure: str = ""
     dhcp_server: IPv4Address | None = None
     leased_by_us: bool = False
+    exchanged: float = 0.0
+    spent_token: str = ""
 
     @property
     def stage(self) -> Stage | None:
@@ -184,7 +190,8 @@ def continues(boot: Boot | None, sign: PowerOnSign, now: float) -> bool:
         return False
     match sign:
         case TransferProgressed() | ScriptServed():
-            return not _past(boot, Stage.ROOT_MOUNTED) and now - boot.last_event < LOADER_WITHIN
+            live = boot.exchanged or _past(boot, Stage.ROOT_MOUNTED)
+            return not live and now - boot.last_event < LOADER_WITHIN
         case _ if _past(boot, Stage.SCRIPT):
             return False
         case Discovered(ipxe=True):
@@ -235,8 +242,12 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
                 addresses=tuple(a for a in boot.addresses if a != event.address),
                 inherited=tuple(a for a in boot.inherited if a != event.address),
             )
+        case TokenExchanged():
+            return replace(boot, exchanged=at, spent_token=event.spent)
+        case SecretsServed():
+            return replace(boot, spent_token="")
         case Reported():
-            return _report(boot, event, at)
+            return _report(replace(boot, spent_token=""), event, at)
         case _:
             return boot
 

@@ -29,7 +29,16 @@ from services.decision import Ignore, Reason
 from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress
-from services.events import AddressSeen, Discovered, Event, Reported, ScriptServed, TransferProgressed
+from services.events import (
+    AddressSeen,
+    Discovered,
+    Event,
+    Reported,
+    ScriptServed,
+    SecretsServed,
+    TokenExchanged,
+    TransferProgressed,
+)
 from services.linux.interfaces import Interface
 from services.linux.neighbours import Neighbours
 
@@ -112,6 +121,8 @@ class Box:
             return decision
         if client is None:
             return Ignore(Reason.NO_BOOT)
+        if decision.spent_token:
+            self.emit(SecretsServed(mac))
         files = render_boinc_files(
             self.config.project.account,
             self.config.boinc.preferences,
@@ -127,6 +138,18 @@ class Box:
             return decision
         self.emit(report)
         return report
+
+    def exchange(self, mac: MacAddress, token: str) -> str | Ignore:
+        """A token that takes the place of this one, which from then on opens nothing. The first answer may get lost, so
+        the same question gets the same answer for a while (appliance/boot/policy.py)."""
+        decision = policy.exchange(self._journal.boot(mac), token, self._journal.now())
+        if isinstance(decision, Ignore):
+            return decision
+        if not decision.exchanged:
+            decision = self._journal.exchange_token(
+                decision, TokenExchanged(mac, policy.reporting_token(decision.token))
+            )
+        return policy.exchanged_for(decision, token)
 
     def emit(self, event: Event) -> None:
         """Act on what a service saw or did, and record it."""

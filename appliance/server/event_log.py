@@ -22,6 +22,7 @@ from services.events import (
     LeaseChosen,
     Offered,
     Reported,
+    TokenExchanged,
     TransferFailed,
     TransferProgressed,
 )
@@ -47,6 +48,7 @@ _WORDS = {
     "ScriptServed": "script served",
     "EntryStarted": "menu entry started",
     "TransferServed": "served",
+    "SecretsServed": "BOINC files served",
 }
 _RESERVED = frozenset({"self", "event", "method_name"})
 """structlog's own arguments; a PC may use any name in its reports."""
@@ -107,6 +109,8 @@ def _log_event(event: Event) -> None:
         case AddressSeen() | LeaseChosen() | Offered():
             if logging.root.isEnabledFor(logging.DEBUG):
                 log.debug(type(event).__name__, **_fields(event))
+        case TokenExchanged():
+            log.info("token exchanged", mac=str(event.mac))
         case TransferFailed():
             log.warning("transfer failed", **_fields(event))
         case Reported():

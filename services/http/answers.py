@@ -44,6 +44,11 @@ def script(made: str | Ignore) -> Response | Ignore:
     return made if isinstance(made, Ignore) else text(200, made, **_SECRET)
 
 
+def token(exchanged: str | Ignore) -> Response | Ignore:
+    """The token that was got in exchange, and nothing else."""
+    return exchanged if isinstance(exchanged, Ignore) else text(200, exchanged, **_SECRET)
+
+
 def archive(tar: bytes | Ignore) -> Response | Ignore:
     """The tar of BOINC files."""
     return tar if isinstance(tar, Ignore) else Response(200, _TAR, tar)

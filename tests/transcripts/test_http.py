@@ -12,12 +12,13 @@ from appliance.boot.policy import reporting_token
 from services.ethernet import MacAddress
 from services.http.messages import LONGEST_BODY, LONGEST_HEAD, MOST_FIELDS
 from services.http.reports import LONGEST_REPORT
-from tests.transcripts.http_wire import BOOT, PASSWORD, TOKEN, TimeIsUp, Wire, get, post, request
+from tests.transcripts.http_wire import BOOT, NEW_TOKEN, PASSWORD, TOKEN, TimeIsUp, Wire, get, post, request
 
 KERNEL = f"{BOOT}/image/r1/vmlinuz"
 SCRIPT = f"{BOOT}/boot.ipxe"
 ARCHIVE = f"{BOOT}/{TOKEN}/boinc.tar"
 REPORT = f"{BOOT}/{TOKEN}/report"
+EXCHANGE = f"{BOOT}/{TOKEN}/exchange"
 RESCUE = f"{BOOT}/menu/rescue.ipxe"
 
 THE_SCRIPT = """\
@@ -52,6 +53,14 @@ def refused(status: str, reason: str, *fields: str, connection: str = "keep-aliv
     return (
         f"HTTP/1.1 {status}\nConnection: {connection}\nContent-Type: text/plain; charset=utf-8\n"
         f"{more}Content-Length: {len(reason) + 1}\n\n{reason}\n"
+    )
+
+
+def exchanged(token: str) -> str:
+    """The answer that holds the new token."""
+    return (
+        "HTTP/1.1 200 OK\nConnection: keep-alive\nContent-Type: text/plain; charset=utf-8\n"
+        f"Cache-Control: no-store\nContent-Length: {len(token)}\n\n{token}"
     )
 
 
@@ -178,6 +187,89 @@ class TestStranger:
 
     def test_it_is_not_asked_for_its_body(self) -> None:
         assert Wire(neighbour=None) >> request("POST", REPORT, "Content-Length: 9", "Expect: 100-continue") << "[reset]"
+
+
+class TestExchange:
+    """The command line's token can be read by every program of the PC: the live system exchanges it at once."""
+
+    def test_the_old_token_opens_nothing_afterwards(self) -> None:
+        new = f"{BOOT}/{NEW_TOKEN}"
+        assert (
+            Wire()
+            >> get(SCRIPT)
+            << THE_SCRIPT
+            >> post(EXCHANGE, "")
+            << exchanged(NEW_TOKEN)
+            >> get(ARCHIVE)
+            << WRONG_TOKEN
+            >> post(REPORT, "stage=root-mounted")
+            << WRONG_TOKEN
+            >> get(f"{new}/boinc.tar")
+            << THE_SECRETS
+            >> post(EXCHANGE, "")
+            << WRONG_TOKEN
+            >> post(f"{new}/report", "stage=reported")
+            << TAKEN
+        )
+
+    def test_an_answer_that_got_lost_comes_again_until_the_new_token_is_used(self) -> None:
+        assert (
+            Wire()
+            >> get(SCRIPT)
+            << THE_SCRIPT
+            >> post(EXCHANGE, "")
+            << exchanged(NEW_TOKEN)
+            >> post(EXCHANGE, "")
+            << exchanged(NEW_TOKEN)
+            >> post(f"{BOOT}/{NEW_TOKEN}/report", "stage=root-mounted")
+            << TAKEN
+            >> post(EXCHANGE, "")
+            << WRONG_TOKEN
+        )
+
+    def test_only_once(self) -> None:
+        spent = refused("403 Forbidden", "its live system is already up, and the secrets are served only before that")
+        assert (
+            Wire()
+            >> get(SCRIPT)
+            << THE_SCRIPT
+            >> post(EXCHANGE, "")
+            << exchanged(NEW_TOKEN)
+            >> post(f"{BOOT}/{NEW_TOKEN}/exchange", "")
+            << spent
+        )
+
+    def test_not_once_userspace_is_up(self) -> None:
+        """A work unit of an image that does not exchange its token must not take it away."""
+        spent = refused("403 Forbidden", "its live system is already up, and the secrets are served only before that")
+        assert (
+            Wire()
+            >> get(SCRIPT)
+            << THE_SCRIPT
+            >> post(REPORT, "stage=reported")
+            << TAKEN
+            >> post(EXCHANGE, "")
+            << spent
+            >> post(REPORT, "stage=computing")
+            << TAKEN
+        )
+
+    def test_a_token_for_reports_stays_one(self) -> None:
+        reporting = reporting_token(NEW_TOKEN)
+        assert (
+            Wire()
+            >> get(SCRIPT)
+            << THE_SCRIPT
+            >> post(f"{BOOT}/{reporting_token(TOKEN)}/exchange", "")
+            << exchanged(reporting)
+            >> get(f"{BOOT}/{reporting}/boinc.tar")
+            << WRONG_TOKEN
+            >> post(f"{BOOT}/{reporting}/report", "stage=root-mounted")
+            << TAKEN
+        )
+
+    def test_with_post_only(self) -> None:
+        assert Wire() >> get(EXCHANGE) << refused("405 Method Not Allowed", "only POST", "Allow: POST")
 
 
 class TestReport:
