@@ -20,16 +20,22 @@ from typing import Any, get_args, get_type_hints
 from appliance.journal.timeline import MOST_ADDRESSES, AddressLost, Boot, PowerOnSign, continues, fold, replay
 from appliance.registry.database import BootRow, Client, IgnoredRow, Registry
 from appliance.registry.sql_errors import SqlError
+from services.decision import Reason
 from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
     Discovered,
+    EntryStarted,
     Event,
     Ignored,
     LeaseChosen,
     Offered,
+    Reported,
+    ScriptServed,
     TokenExchanged,
+    TransferFailed,
     TransferProgressed,
+    TransferServed,
 )
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), AddressLost)}
@@ -38,6 +44,10 @@ _HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
 # only so many for one boot; a real boot has about ten.
 _FORGEABLE = (Discovered, Offered, AddressSeen, LeaseChosen)
 _MOST_FORGEABLE = 200
+# A PC that was taken over can cause these as often as it likes. Of one boot so many are written and published, and then
+# only those that reach a new stage. A slow download has one a second.
+_REPEATABLE = (TransferProgressed, TransferServed, TransferFailed, ScriptServed, EntryStarted)
+_MOST_REPEATABLE = 2000
 # Refusals waiting for the next flush. A flood of strangers can fill this, and nothing else.
 _REFUSALS_HELD = 1000
 # Events waiting while the registry cannot be written: those of an hour in which 1000 PCs boot. Later ones are kept in
@@ -79,6 +89,7 @@ class Journal:
         # Progress is for watching: between two flushes only the latest of each file matters.
         self._progress: dict[tuple[int, str], tuple[int, float, str, str]] = {}
         self._forgeable_rows: dict[MacAddress, int] = {}
+        self._repeatable_rows: dict[MacAddress, int] = {}
         self._last_discover: dict[MacAddress, tuple[tuple[str, bool, int], float]] = {}
         self._refused: dict[tuple[str, str, str], IgnoredRow] = {}
         self._refusals_published: dict[tuple[str, str, str], float] = {}
@@ -116,6 +127,7 @@ class Journal:
             inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
             self._boots[sign.mac] = _opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
             self._forgeable_rows.pop(sign.mac, None)
+            self._repeatable_rows.pop(sign.mac, None)
             self._last_discover.pop(sign.mac, None)
             if commit:
                 self.commit()
@@ -200,15 +212,31 @@ class Journal:
             for address in set(boot.addresses).difference(after.addresses):
                 if self._holders.get(address) == boot.mac and address not in after.inherited:
                     del self._holders[address]
-        if isinstance(event, TransferProgressed):
-            self._progress[boot.id, event.path] = _row(boot, event, now)
-        elif len(self._pending) < _EVENTS_HELD and (
-            not isinstance(event, _FORGEABLE) or self._changes_something(boot, after)
-        ):
-            self._pending.append(_row(boot, event, now))
+        if isinstance(event, _FORGEABLE):
+            if self._changes_something(boot, after):
+                self._keep(boot, event, now)
+        elif isinstance(event, Reported) and after.reports == boot.reports:
+            return after  # It said nothing new: a repetition, or that the PC is alive.
+        elif isinstance(event, _REPEATABLE) and self._is_too_much(boot, after):
+            self._refuse(Ignored("journal", str(boot.mac), Reason.TOO_MANY_EVENTS))
+            return after
+        else:
+            self._keep(boot, event, now)
         if not (isinstance(event, AddressLost) or (isinstance(event, Discovered) and self._repeats_itself(event, now))):
             self._publish(event, after)
         return after
+
+    def _keep(self, boot: Boot, event: Event | AddressLost, now: float) -> None:
+        """Write the event with the next flush."""
+        if isinstance(event, TransferProgressed):
+            self._progress[boot.id, event.path] = _row(boot, event, now)
+        elif len(self._pending) < _EVENTS_HELD:
+            self._pending.append(_row(boot, event, now))
+
+    def _is_too_much(self, before: Boot, after: Boot) -> bool:
+        """Whether a boot has had its share of such events, and this one reaches no new stage."""
+        count = self._repeatable_rows[before.mac] = self._repeatable_rows.get(before.mac, 0) + 1
+        return count > _MOST_REPEATABLE and after.stage is before.stage
 
     def _changes_something(self, before: Boot, after: Boot) -> bool:
         """Whether an event that anybody may have forged is worth a row."""

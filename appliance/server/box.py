@@ -13,6 +13,7 @@ import structlog
 
 from appliance.allowlist import Allowlist
 from appliance.boot import policy
+from appliance.boot.report_limit import ReportLimit
 from appliance.config.file import Config
 from appliance.exports.grants import mountable
 from appliance.firmware.memory import FirmwareMemory
@@ -69,6 +70,7 @@ class Box:
         self._exports_changed = exports_changed
         self.firmware = FirmwareMemory(registry, shim=has_shim(config.boot_root))
         self.claims = AddressClaims(neighbours, self.confirm_address)
+        self._report_limit = ReportLimit()
         self.release: str | None = None
         self._verify_at = 0.0
         self.refresh_release()
@@ -136,8 +138,10 @@ class Box:
         decision = policy.current(self._journal.boot(mac), token)
         if isinstance(decision, Ignore):
             return decision
-        self.emit(report)
-        return report
+        taken = self._report_limit.check(decision, report, time.monotonic())
+        if isinstance(taken, Reported):
+            self.emit(taken)
+        return taken
 
     def exchange(self, mac: MacAddress, token: str) -> str | Ignore:
         """A token that takes the place of this one, which from then on opens nothing. The first answer may get lost, so

@@ -50,8 +50,6 @@ _WORDS = {
     "TransferServed": "served",
     "SecretsServed": "BOINC files served",
 }
-_RESERVED = frozenset({"self", "event", "method_name"})
-"""structlog's own arguments; a PC may use any name in its reports."""
 
 log = structlog.get_logger("serve")
 
@@ -114,8 +112,9 @@ def _log_event(event: Event) -> None:
         case TransferFailed():
             log.warning("transfer failed", **_fields(event))
         case Reported():
-            details = {name: value for name, value in event.details.items() if name not in _RESERVED}
-            log.info("reported", **details | {"mac": str(event.mac), "stage": event.stage})
+            # As one value: a PC may use any names, and structlog has its own.
+            details = {"details": event.details} if event.details else {}
+            log.info("reported", mac=str(event.mac), stage=event.stage, **details)
         case _:
             log.info(_WORDS.get(type(event).__name__, type(event).__name__), **_fields(event))
 

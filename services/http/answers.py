@@ -15,6 +15,7 @@ _STATUS = {
     Reason.TOO_MANY: 503,
     Reason.MALFORMED: 400,
     Reason.PASSWORDS_BLOCKED: 429,
+    Reason.TOO_MANY_REPORTS: 429,
 }
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _FILE = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}

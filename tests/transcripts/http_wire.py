@@ -77,8 +77,7 @@ class Wire:
         if isinstance(sent, TimeIsUp):
             self._end(reset=self._conversation.half_answered())
         else:
-            self._conversation.reader.feed(sent)
-            self._go_on()
+            self._take(sent)
         return self
 
     def __lshift__(self, expected: str) -> Self:
@@ -88,9 +87,21 @@ class Wire:
         self._received = None
         return self
 
+    @property
+    def received(self) -> str:
+        """What the client got for what it sent last."""
+        return self._received or ""
+
     def __bool__(self) -> bool:
         assert not self._received, f"nobody expected:\n{self._received}"
         return True
+
+    def _take(self, sent: bytes) -> None:
+        if self._conversation.state is not ConnectionState.LINGERING:
+            self._conversation.reader.feed(sent)
+            self._go_on()
+        elif self._conversation.throw_away(len(sent)):
+            self._end(reset=False)
 
     def _go_on(self) -> None:
         while self._conversation.state in (ConnectionState.HEAD, ConnectionState.BODY):
