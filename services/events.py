@@ -131,6 +131,22 @@ class Reported:
     details: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class TokenExchanged:
+    """The live system exchanged the token of its command line for another one. `spent` is derived from the old one, and
+    recognises it (appliance/boot/policy.py); neither token is in the event."""
+
+    mac: MacAddress
+    spent: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsServed:
+    """The client fetched its BOINC files, with the token that it had got in exchange, for the first time."""
+
+    mac: MacAddress
+
+
 Event = (
     Discovered
     | Offered
@@ -143,4 +159,6 @@ Event = (
     | ScriptServed
     | EntryStarted
     | Reported
+    | TokenExchanged
+    | SecretsServed
 )

@@ -11,7 +11,8 @@ import json
 import secrets
 import types
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import fields, replace
 from ipaddress import IPv4Address
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
@@ -19,8 +20,23 @@ from typing import Any, get_args, get_type_hints
 from appliance.journal.timeline import MOST_ADDRESSES, AddressLost, Boot, PowerOnSign, continues, fold, replay
 from appliance.registry.database import BootRow, Client, IgnoredRow, Registry
 from appliance.registry.sql_errors import SqlError
+from services.decision import Reason
 from services.ethernet import MacAddress
-from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered, TransferProgressed
+from services.events import (
+    AddressSeen,
+    Discovered,
+    EntryStarted,
+    Event,
+    Ignored,
+    LeaseChosen,
+    Offered,
+    Reported,
+    ScriptServed,
+    TokenExchanged,
+    TransferFailed,
+    TransferProgressed,
+    TransferServed,
+)
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), AddressLost)}
 _HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
@@ -28,6 +44,10 @@ _HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
 # only so many for one boot; a real boot has about ten.
 _FORGEABLE = (Discovered, Offered, AddressSeen, LeaseChosen)
 _MOST_FORGEABLE = 200
+# A PC that was taken over can cause these as often as it likes. Of one boot so many are written and published, and then
+# only those that reach a new stage. A slow download has one a second.
+_REPEATABLE = (TransferProgressed, TransferServed, TransferFailed, ScriptServed, EntryStarted)
+_MOST_REPEATABLE = 2000
 # Refusals waiting for the next flush. A flood of strangers can fill this, and nothing else.
 _REFUSALS_HELD = 1000
 # Events waiting while the registry cannot be written: those of an hour in which 1000 PCs boot. Later ones are kept in
@@ -69,10 +89,16 @@ class Journal:
         # Progress is for watching: between two flushes only the latest of each file matters.
         self._progress: dict[tuple[int, str], tuple[int, float, str, str]] = {}
         self._forgeable_rows: dict[MacAddress, int] = {}
+        self._repeatable_rows: dict[MacAddress, int] = {}
         self._last_discover: dict[MacAddress, tuple[tuple[str, bool, int], float]] = {}
         self._refused: dict[tuple[str, str, str], IgnoredRow] = {}
         self._refusals_published: dict[tuple[str, str, str], float] = {}
+        self._tokens: dict[int, str] = {}  # those got in exchange, by boot
         self._failing = False
+
+    def now(self) -> float:
+        """The time of the journal's clock, in seconds since the epoch."""
+        return self._clock()
 
     def client(self, mac: MacAddress) -> Client | None:
         """A client that has booted at least once, or None."""
@@ -101,6 +127,7 @@ class Journal:
             inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
             self._boots[sign.mac] = _opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
             self._forgeable_rows.pop(sign.mac, None)
+            self._repeatable_rows.pop(sign.mac, None)
             self._last_discover.pop(sign.mac, None)
             if commit:
                 self.commit()
@@ -118,6 +145,15 @@ class Journal:
             self.take_address_from_others(event.address, event.mac)
             self._holders[event.address] = event.mac
         self._append(self._boots[event.mac], event, self._clock())
+
+    def exchange_token(self, boot: Boot, event: TokenExchanged) -> Boot:
+        """Give the client's boot a new token. The registry has it when this returns, unless it cannot be written."""
+        self._tokens[boot.id] = secrets.token_urlsafe(18)
+        after = self._append(replace(boot, token=self._tokens[boot.id]), event, self._clock())
+        if not self._failing:
+            with suppress(SqlError):
+                self.flush()
+        return after
 
     def take_address_from_others(self, address: IPv4Address, mac: MacAddress) -> bool:
         """Note that the kernel has seen `mac` at `address`. Returns True if another client loses the address."""
@@ -147,10 +183,12 @@ class Journal:
         self._failing = True
         with self._registry.transaction():
             self._write_opened()
+            self._registry.renew_tokens(self._tokens)
             self._registry.append_events([*self._progress.values(), *self._pending])
             self._registry.record_ignored(self._refused.values())
         self._failing = False
         self._registered, self._opened, self._pending, self._progress, self._refused = [], [], [], {}, {}
+        self._tokens = {}
 
     def _open(self, mac: MacAddress, now: float, release: str, inherited: str) -> BootRow:
         if mac not in self._clients:
@@ -174,15 +212,31 @@ class Journal:
             for address in set(boot.addresses).difference(after.addresses):
                 if self._holders.get(address) == boot.mac and address not in after.inherited:
                     del self._holders[address]
-        if isinstance(event, TransferProgressed):
-            self._progress[boot.id, event.path] = _row(boot, event, now)
-        elif len(self._pending) < _EVENTS_HELD and (
-            not isinstance(event, _FORGEABLE) or self._changes_something(boot, after)
-        ):
-            self._pending.append(_row(boot, event, now))
+        if isinstance(event, _FORGEABLE):
+            if self._changes_something(boot, after):
+                self._keep(boot, event, now)
+        elif isinstance(event, Reported) and after.reports == boot.reports:
+            return after  # It said nothing new: a repetition, or that the PC is alive.
+        elif isinstance(event, _REPEATABLE) and self._is_too_much(boot, after):
+            self._refuse(Ignored("journal", str(boot.mac), Reason.TOO_MANY_EVENTS))
+            return after
+        else:
+            self._keep(boot, event, now)
         if not (isinstance(event, AddressLost) or (isinstance(event, Discovered) and self._repeats_itself(event, now))):
             self._publish(event, after)
         return after
+
+    def _keep(self, boot: Boot, event: Event | AddressLost, now: float) -> None:
+        """Write the event with the next flush."""
+        if isinstance(event, TransferProgressed):
+            self._progress[boot.id, event.path] = _row(boot, event, now)
+        elif len(self._pending) < _EVENTS_HELD:
+            self._pending.append(_row(boot, event, now))
+
+    def _is_too_much(self, before: Boot, after: Boot) -> bool:
+        """Whether a boot has had its share of such events, and this one reaches no new stage."""
+        count = self._repeatable_rows[before.mac] = self._repeatable_rows.get(before.mac, 0) + 1
+        return count > _MOST_REPEATABLE and after.stage is before.stage
 
     def _changes_something(self, before: Boot, after: Boot) -> bool:
         """Whether an event that anybody may have forged is worth a row."""

@@ -21,6 +21,8 @@ from services.events import (
     Reported,
     ReportedStage,
     ScriptServed,
+    SecretsServed,
+    TokenExchanged,
     TransferFailed,
     TransferProgressed,
     TransferServed,
@@ -35,6 +37,9 @@ RETRY_WITHIN = 90.0
 LOADER_WITHIN = 600.0
 # From GRUB's last byte to its first request: less than a second if it asks us.
 GRUB_WITHIN = 30.0
+
+MOST_REPORTS = 32
+"""Reports kept for one boot that said something new; those that reach a new stage are kept beyond that."""
 
 MOST_ADDRESSES = 16
 """Addresses kept for one boot; a PC has three at most. Behind a relay anybody can make up more: the latest are kept."""
@@ -115,7 +120,9 @@ class AddressLost:
 class Boot:
     """One power-on. `addresses` were seen during it, `inherited` during the one before. The latter are kept until the
     script is served, so that a forged DISCOVER cannot take a running PC's exports away. `root` is how the live system
-    gets to the PC, "nfs" or "http"; empty before the script. `entry` is the menu entry that it starts, if known."""
+    gets to the PC, "nfs" or "http"; empty before the script. `entry` is the menu entry that it starts, if known.
+    `exchanged` is when the live system exchanged its token, 0 if it has not; `spent_token` recognises the old one until
+    the new one is used (appliance/boot/policy.py). `reports` counts the reports that said something new."""
 
     id: int
     mac: MacAddress
@@ -135,6 +142,9 @@ class Boot:
     failure: str = ""
     dhcp_server: IPv4Address | None = None
     leased_by_us: bool = False
+    exchanged: float = 0.0
+    spent_token: str = ""
+    reports: int = 0
 
     @property
     def stage(self) -> Stage | None:
@@ -184,7 +194,8 @@ def continues(boot: Boot | None, sign: PowerOnSign, now: float) -> bool:
         return False
     match sign:
         case TransferProgressed() | ScriptServed():
-            return not _past(boot, Stage.ROOT_MOUNTED) and now - boot.last_event < LOADER_WITHIN
+            live = boot.exchanged or _past(boot, Stage.ROOT_MOUNTED)
+            return not live and now - boot.last_event < LOADER_WITHIN
         case _ if _past(boot, Stage.SCRIPT):
             return False
         case Discovered(ipxe=True):
@@ -235,8 +246,12 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
                 addresses=tuple(a for a in boot.addresses if a != event.address),
                 inherited=tuple(a for a in boot.inherited if a != event.address),
             )
+        case TokenExchanged():
+            return replace(boot, exchanged=at, spent_token=event.spent)
+        case SecretsServed():
+            return replace(boot, spent_token="")
         case Reported():
-            return _report(boot, event, at)
+            return _report(replace(boot, spent_token=""), event, at)
         case _:
             return boot
 
@@ -248,6 +263,12 @@ def replay(boot: Boot, events: Iterable[tuple[float, Event | AddressLost]]) -> B
     return boot
 
 
+def reaches_new_stage(boot: Boot, report: Reported) -> bool:
+    """Whether the report says that the boot has come to a stage, or to a failure, that it has not reached yet."""
+    stage = _REPORTS.get(report.stage)
+    return stage is not None and not boot.has_reached(stage)
+
+
 def _past(boot: Boot, stage: Stage) -> bool:
     return any(reached.stage in _FROM[stage] for reached in boot.reached)
 
@@ -257,7 +278,8 @@ def _report(boot: Boot, event: Reported, at: float) -> Boot:
     if stage is None:
         return boot
     if stage is Stage.FAILED:
-        return _reach(replace(boot, failure=event.details.get("reason", "no reason given")), stage, at)
+        failed = _reach(replace(boot, failure=event.details.get("reason", "no reason given")), stage, at)
+        return _counted(boot, failed)
     # Success after a failure: the live system tried again, and it worked.
     recovered = replace(
         boot,
@@ -265,7 +287,11 @@ def _report(boot: Boot, event: Reported, at: float) -> Boot:
         reached=tuple(r for r in boot.reached if r.stage is not Stage.FAILED),
         host_id=event.details.get("hostid", boot.host_id),
     )
-    return _reach(recovered, stage, at)
+    return _counted(boot, _reach(recovered, stage, at))
+
+
+def _counted(before: Boot, after: Boot) -> Boot:
+    return before if after == before else replace(after, reports=before.reports + 1)
 
 
 def _reach(boot: Boot, stage: Stage, at: float) -> Boot:

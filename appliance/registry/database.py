@@ -7,7 +7,7 @@ it at the same time; `changed()` tells each whether the other has committed anyt
 import json
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -213,6 +213,10 @@ class Registry:
             " AND id NOT IN (SELECT id FROM boots WHERE mac = ?1 ORDER BY id DESC LIMIT ?2)",
             [(mac, _BOOTS_KEPT) for _, mac, *_ in added],
         )
+
+    def renew_tokens(self, tokens: Mapping[int, str]) -> None:
+        """Give boots, by their number, new tokens."""
+        self.sql.executemany("UPDATE boots SET token = ? WHERE id = ?", [(new, boot) for boot, new in tokens.items()])
 
     def boots(self, mac: MacAddress) -> list[BootRow]:
         """The client's boots that are kept, oldest first."""

@@ -13,6 +13,7 @@ import structlog
 
 from appliance.allowlist import Allowlist
 from appliance.boot import policy
+from appliance.boot.report_limit import ReportLimit
 from appliance.config.file import Config
 from appliance.exports.grants import mountable
 from appliance.firmware.memory import FirmwareMemory
@@ -29,7 +30,16 @@ from services.decision import Ignore, Reason
 from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress
-from services.events import AddressSeen, Discovered, Event, Reported, ScriptServed, TransferProgressed
+from services.events import (
+    AddressSeen,
+    Discovered,
+    Event,
+    Reported,
+    ScriptServed,
+    SecretsServed,
+    TokenExchanged,
+    TransferProgressed,
+)
 from services.linux.interfaces import Interface
 from services.linux.neighbours import Neighbours
 
@@ -60,6 +70,7 @@ class Box:
         self._exports_changed = exports_changed
         self.firmware = FirmwareMemory(registry, shim=has_shim(config.boot_root))
         self.claims = AddressClaims(neighbours, self.confirm_address)
+        self._report_limit = ReportLimit()
         self.release: str | None = None
         self._verify_at = 0.0
         self.refresh_release()
@@ -112,6 +123,8 @@ class Box:
             return decision
         if client is None:
             return Ignore(Reason.NO_BOOT)
+        if decision.spent_token:
+            self.emit(SecretsServed(mac))
         files = render_boinc_files(
             self.config.project.account,
             self.config.boinc.preferences,
@@ -125,8 +138,22 @@ class Box:
         decision = policy.current(self._journal.boot(mac), token)
         if isinstance(decision, Ignore):
             return decision
-        self.emit(report)
-        return report
+        taken = self._report_limit.check(decision, report, time.monotonic())
+        if isinstance(taken, Reported):
+            self.emit(taken)
+        return taken
+
+    def exchange(self, mac: MacAddress, token: str) -> str | Ignore:
+        """A token that takes the place of this one, which from then on opens nothing. The first answer may get lost, so
+        the same question gets the same answer for a while (appliance/boot/policy.py)."""
+        decision = policy.exchange(self._journal.boot(mac), token, self._journal.now())
+        if isinstance(decision, Ignore):
+            return decision
+        if not decision.exchanged:
+            decision = self._journal.exchange_token(
+                decision, TokenExchanged(mac, policy.reporting_token(decision.token))
+            )
+        return policy.exchanged_for(decision, token)
 
     def emit(self, event: Event) -> None:
         """Act on what a service saw or did, and record it."""

@@ -89,6 +89,7 @@ def _http(box: Box, scripts: BootScripts, address: IPv4Address) -> HttpServer:
         entry_script=partial(scripts.entry, address),
         secrets=box.secrets,
         report=box.report,
+        exchange=box.exchange,
         emit=box.emit,
     )
 

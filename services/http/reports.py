@@ -10,10 +10,10 @@ from services.ethernet import MacAddress
 from services.events import Reported, ReportedStage
 
 STAGES = tuple(ReportedStage)
-LONGEST_REPORT = 64 << 10  # bytes
-MOST_DETAILS = 32
-LONGEST_NAME = 64
-LONGEST_DETAIL = 4096  # characters: enough for the last lines of a log
+LONGEST_REPORT = 4 << 10  # bytes; the live system's own are shorter than 1 kB
+MOST_DETAILS = 16
+LONGEST_NAME = 32
+LONGEST_DETAIL = 1000  # characters
 
 
 def decode(mac: MacAddress, body: bytes) -> Reported | Ignore:

@@ -48,6 +48,7 @@ LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
     "appliance/boot/policy.py",
+    "appliance/boot/report_limit.py",
     "appliance/config/loaders.py",
     "appliance/exports/grants.py",
     "appliance/exports/request.py",

@@ -23,6 +23,8 @@ from services.events import (
     Offered,
     Reported,
     ScriptServed,
+    SecretsServed,
+    TokenExchanged,
     TransferFailed,
     TransferProgressed,
     TransferServed,
@@ -72,6 +74,8 @@ def test_every_event_survives_a_restart(desk: Desk) -> None:
         LeaseChosen(MAC, A, ours=False),
         ScriptServed(MAC, "http"),
         TransferFailed(MAC, "http", "vmlinuz", 5, "gone"),
+        TokenExchanged(MAC, "spent"),
+        SecretsServed(MAC),
         Reported(MAC, "attached", {"hostid": "3"}),
     ):
         journal.record(event)
@@ -86,6 +90,26 @@ def test_every_event_survives_a_restart(desk: Desk) -> None:
 def test_a_token_is_known_after_a_kill_without_a_flush(desk: Desk) -> None:
     token = desk.journal().open_or_continue(discover(), "r1").token
     assert boot_of(desk.journal()).token == token
+
+
+def test_an_exchanged_token_is_known_after_a_kill_without_a_flush(desk: Desk) -> None:
+    journal = desk.journal()
+    before = journal.open_or_continue(ScriptServed(MAC), "r1")
+    after = journal.exchange_token(before, TokenExchanged(MAC, "spent"))
+    assert after.token != before.token
+    assert boot_of(journal) == after
+    assert boot_of(desk.journal()) == after
+    assert (after.exchanged, after.spent_token) == (desk.now, "spent")
+    journal.record(Reported(MAC, "root-mounted"))
+    assert boot_of(journal).spent_token == ""
+
+
+def test_a_script_after_the_exchange_is_that_of_another_boot(desk: Desk) -> None:
+    """Whoever asks for it gets a token of its own, not the one that the live system got in exchange."""
+    journal = desk.journal()
+    before = journal.open_or_continue(ScriptServed(MAC), "r1")
+    after = journal.exchange_token(before, TokenExchanged(MAC, "spent"))
+    assert journal.open_or_continue(ScriptServed(MAC), "r1").token not in (before.token, after.token)
 
 
 def test_a_new_power_on_has_a_new_token_and_inherits_the_addresses(desk: Desk) -> None:

@@ -67,6 +67,9 @@ class Box:
     def secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:
         return b"tar of " + mac.bare.encode() if token == "T0ken" else Ignore(Reason.TOKEN_INVALID)
 
+    def exchange(self, mac: MacAddress, token: str) -> str | Ignore:
+        return "T0ken-2" if token == "T0ken" else Ignore(Reason.TOKEN_INVALID)
+
     def report(self, mac: MacAddress, token: str, report: Reported) -> Reported | Ignore:
         if token != "T0ken":
             return Ignore(Reason.TOKEN_INVALID)
@@ -112,6 +115,7 @@ def make(images: Path, box: Box, events: EventLog, port: int = 0) -> HttpServer:
         entry_script=box.entry_script,
         secrets=box.secrets,
         report=box.report,
+        exchange=box.exchange,
         emit=events,
     )
 
