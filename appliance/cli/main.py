@@ -10,6 +10,7 @@ import typer
 from typer._completion_classes import completion_init
 from typer.core import TyperGroup
 
+from appliance.cli.output import say
 from appliance.config.file import ENVIRONMENT, locate
 from appliance.errors import UserError
 
@@ -76,7 +77,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"netboot-appliance {version('netboot-appliance')}")
+        say(f"netboot-appliance {version('netboot-appliance')}")
         raise typer.Exit
 
 
@@ -101,7 +102,7 @@ def run() -> None:
     try:
         app()
     except UserError as error:
-        typer.echo(f"error: {error.message}", err=True)
+        say(f"error: {error.message}", err=True)
         if error.hint:
-            typer.echo(f"hint: {error.hint}", err=True)
+            say(f"hint: {error.hint}", err=True)
         sys.exit(error.code)

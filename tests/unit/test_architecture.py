@@ -21,7 +21,7 @@ FORBIDDEN = {
 # Every room, from the ground up. A room imports from the floors below its own, never from its own floor or above.
 # A room that no floor names fails: say where it stands.
 FLOORS = (
-    {"appliance.errors", "services.decision", "services.draining", "services.ethernet"},
+    {"appliance.errors", "services.decision", "services.draining", "services.ethernet", "services.foreign_text"},
     {"services.boinc", "services.menus", "services.events", "services.linux"},
     {"services.nfs"},
     {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.progress", "image.recipe"},
@@ -99,6 +99,7 @@ PURE = (
     "services/boinc/files.py",
     "services/linux/netlink.py",
     "services/ethernet.py",
+    "services/foreign_text.py",
     "services/events.py",
     "services/decision.py",
     "services/probe/server_questions.py",
