@@ -138,7 +138,10 @@ def _read(registry: Registry) -> int:
     """Read addresses and labels as strictly as from a person; returns the number of allowlist entries."""
     for client in registry.clients():
         MacAddress.parse(str(client.mac))
-    return len(allowlist.parse(allowlist.render(registry.allowlist().entries), "allowlist"))
+    entries = registry.allowlist().entries
+    for entry in entries:
+        allowlist.entry_of(str(entry.range), entry.label, allowlist.settings(str(entry.settings).split()))
+    return len(entries)
 
 
 def _copy_current(registry: Path, copy: Path) -> Path | None:
