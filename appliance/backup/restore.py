@@ -25,12 +25,11 @@ from appliance.registry import schema
 from appliance.registry.database import Registry
 from appliance.registry.file_owner import acting_as_owner, copy_in
 from appliance.registry.server_lock import holder, only_server
+from appliance.registry.sql_errors import INVALID_ROWS
 from services.ethernet import MacAddress
 from services.linux import atomic_file
 
 _NOTHING = "nothing was changed"
-# Raised when reading rows that netboot-appliance did not write.
-_INVALID_ROWS = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +122,8 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
                         invalidate_token(registry, boot.id)
             forget_server(registry)
             numbers = {client.mac: client.number for client in registry.clients()}
-    except (UserError, *_INVALID_ROWS) as error:
-        why = error.message if isinstance(error, UserError) else error
+    except (UserError, *INVALID_ROWS) as error:
+        why = error.message if isinstance(error, UserError) else "its rows are damaged"
         raise UserError(f"the registry in {file} cannot be restored: {why}", _NOTHING) from error
     renumbered = False
     if current is not None:
@@ -138,7 +137,10 @@ def _read(registry: Registry) -> int:
     """Read addresses and labels as strictly as from a person; returns the number of allowlist entries."""
     for client in registry.clients():
         MacAddress.parse(str(client.mac))
-    return len(allowlist.parse(allowlist.render(registry.allowlist().entries), "allowlist"))
+    entries = registry.allowlist().entries
+    for entry in entries:
+        allowlist.entry_of(str(entry.range), entry.label, allowlist.settings(str(entry.settings).split()))
+    return len(entries)
 
 
 def _copy_current(registry: Path, copy: Path) -> Path | None:
@@ -150,7 +152,7 @@ def _copy_current(registry: Path, copy: Path) -> Path | None:
         with Registry(copy) as found:
             found.check()
             recorder.latest(found)
-    except (UserError, *_INVALID_ROWS):
+    except (UserError, *INVALID_ROWS):
         return None
     return copy
 

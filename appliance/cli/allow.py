@@ -12,7 +12,7 @@ import typer
 from appliance import allowlist
 from appliance.allowlist import Allowlist, BootSettings, Entry
 from appliance.cli.arguments import JSON, MAC, mac_address
-from appliance.cli.output import show_json, show_table
+from appliance.cli.output import say, show_json, show_table, show_text
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
@@ -69,12 +69,12 @@ def add(
         registry.allow([entry])
     known = before.find(entry.range)
     if known is None:
-        typer.echo(f"allowed {entry.range}{_label(entry)}{_count(entry.range)}{_settings(entry)}")
+        say(f"allowed {entry.range}{_label(entry)}{_count(entry.range)}{_settings(entry)}")
     else:
         label_now = "" if known.label == entry.label else f"; its label is now {label!r}"
         boots = str(entry.settings) or "as configured"
         settings_now = "" if known.settings == entry.settings else f"; it now boots {boots}"
-        typer.echo(f"{entry.range} was already allowed{label_now}{settings_now}")
+        say(f"{entry.range} was already allowed{label_now}{settings_now}")
 
 
 @app.command(epilog="Example: netboot-appliance allow remove 52:54:00:aa:bb:cc")
@@ -91,7 +91,7 @@ def remove(context: typer.Context, range: Annotated[str, _RANGE]) -> None:
             )
             raise UserError(f"there is no entry {span}; {_NOTHING}", hint)
         rest = registry.allowlist().decide(span.first)
-    typer.echo(f"removed {span}{f' (still allowed by {rest.range}{_label(rest)})' if rest else ''}")
+    say(f"removed {span}{f' (still allowed by {rest.range}{_label(rest)})' if rest else ''}")
 
 
 @app.command("list", epilog="Example: netboot-appliance allow list --json")
@@ -113,9 +113,9 @@ def check(context: typer.Context, mac: Annotated[str, MAC]) -> None:
     with _registry(context) as registry:
         entry = registry.allowlist().decide(address)
     if entry is None:
-        typer.echo(f"{address} is not allowed: no entry contains it")
+        say(f"{address} is not allowed: no entry contains it")
         raise typer.Exit(1)
-    typer.echo(f"{address} is allowed by {entry.range}{_label(entry)}{_settings(entry)}")
+    say(f"{address} is allowed by {entry.range}{_label(entry)}{_settings(entry)}")
 
 
 @app.command("import", epilog="Example: netboot-appliance allow import macs.txt (or - for standard input)")
@@ -138,14 +138,14 @@ def import_(
     entries = allowlist.parse(text, "standard input" if file == "-" else file)
     with _registry(context) as registry:
         new = registry.allow(entries)
-    typer.echo(f"imported {len(entries)} entries: {new} new, {len(entries) - new} known")
+    say(f"imported {len(entries)} entries: {new} new, {len(entries) - new} known")
 
 
 @app.command(epilog="Example: netboot-appliance allow export > macs.txt")
 def export(context: typer.Context) -> None:
     """Print the entries in the format that `import` reads."""
     with _registry(context) as registry:
-        typer.echo(allowlist.render(registry.allowlist().entries), nl=False)
+        show_text(allowlist.render(registry.allowlist().entries))
 
 
 @app.command(epilog="Uses $VISUAL or $EDITOR. Nothing is saved until every line is valid.")
@@ -157,7 +157,7 @@ def edit(context: typer.Context) -> None:
         file.flush()
         after = _edited(Path(file.name))
         if Allowlist.of(after) == before:
-            typer.echo(_NOTHING)
+            say(_NOTHING)
         elif registry.replace_allowlist(before, after):
             _report_edit(before, Allowlist.of(after))
         else:
@@ -177,7 +177,7 @@ def _edited(file: Path) -> list[Entry]:
         except (OSError, ProgramError, UnicodeDecodeError) as error:
             raise UserError(f"the editor {editor!r} failed: {error}", f"{_NOTHING}; set EDITOR") from None
         except UserError as error:
-            typer.echo(f"error: {error.message}", err=True)
+            say(f"error: {error.message}", err=True)
             if not sys.stdin.isatty() or not typer.confirm("Edit again?", default=True, err=True):
                 raise UserError("the edit was not valid", _NOTHING) from None
 
@@ -190,7 +190,7 @@ _EDIT_HEADER = """\
 
 def _report_edit(before: Allowlist, after: Allowlist) -> None:
     old, new = ({e.range for e in entries.entries} for entries in (before, after))
-    typer.echo(f"saved: {len(new - old)} added, {len(old - new)} removed, {len(new)} entries in all")
+    say(f"saved: {len(new - old)} added, {len(old - new)} removed, {len(new)} entries in all")
 
 
 def _registry(context: typer.Context) -> Registry:

@@ -5,6 +5,7 @@ from ipaddress import IPv4Network
 
 import typer
 
+from appliance.cli.output import say, show_text
 from appliance.config.file import Config, load, tolerant
 from appliance.errors import UserError
 from appliance.exports import install
@@ -22,9 +23,9 @@ def show(context: typer.Context) -> None:
     """Print the export file as it should be now."""
     config = load(context.obj)
     backend, why = install.chosen(config)
-    typer.echo(f"# {install.destination(config, backend)} ({why})", err=True)
+    say(f"# {install.destination(config, backend)} ({why})", err=True)
     _, grants = _expected(config)
-    typer.echo(install.render(backend, exports_for(config.images, config.state, grants)), nl=False)
+    show_text(install.render(backend, exports_for(config.images, config.state, grants)))
 
 
 @app.command(epilog="Example: sudo netboot-appliance exports apply")
@@ -34,7 +35,7 @@ def apply(context: typer.Context) -> None:
     done = install.install(config, *_expected(config))
     path = install.destination(config, done.backend)
     state = "written and in force" if done.changed else "is up to date"
-    typer.echo(f"{path} {state}: {done.directories} exports ({done.backend.value}: {done.why})")
+    say(f"{path} {state}: {done.directories} exports ({done.backend.value}: {done.why})")
 
 
 @app.command(epilog="Example: sudo netboot-appliance exports withdraw")
@@ -47,10 +48,10 @@ def withdraw(context: typer.Context) -> None:
     try:
         install.chosen(config)
     except UserError as error:
-        typer.echo(f"nothing is exported: {error.message}")
+        say(f"nothing is exported: {error.message}")
         return
     backend = install.withdraw(config)
-    typer.echo(f"{install.destination(config, backend)} is empty: nothing is exported any longer")
+    say(f"{install.destination(config, backend)} is empty: nothing is exported any longer")
 
 
 def _expected(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:

@@ -7,7 +7,7 @@ import typer
 
 from appliance.cli.arguments import JSON
 from appliance.cli.firmware import show_firmware
-from appliance.cli.output import ago, counted, show_json, show_table
+from appliance.cli.output import ago, counted, say, show_json, show_table
 from appliance.config.file import load, tolerant
 from appliance.journal.timeline import CURES
 from appliance.registry.database import Registry
@@ -47,34 +47,34 @@ def status(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
 def _show_box(shown: StatusView) -> None:
     server = shown.server
     if server.pid is None:
-        typer.echo("server    not running (start it: systemctl start netboot-appliance)")
+        say("server    not running (start it: systemctl start netboot-appliance)")
     else:
         since = "" if server.started is None else f", started {ago(server.started)}"
-        typer.echo(f"server    running as process {server.pid}{since}")
+        say(f"server    running as process {server.pid}{since}")
         on = ", ".join(f"{s['name']} {s['address']}:{s['port']}" for s in shown.services)
-        typer.echo(f"services  {on}")
+        say(f"services  {on}")
     for line in shown.trouble:
-        typer.echo(f"network   PCs cannot reach the server: {line}")
+        say(f"network   PCs cannot reach the server: {line}")
     for line in shown.disk:
-        typer.echo(f"disk      {line} (see: netboot-appliance doctor)")
+        say(f"disk      {line} (see: netboot-appliance doctor)")
     if rejected := shown.reload_rejected:
-        typer.echo(f"reload    REJECTED {ago(rejected.at)}, the old configuration stays: {rejected.error}")
+        say(f"reload    REJECTED {ago(rejected.at)}, the old configuration stays: {rejected.error}")
         if rejected.hint:
-            typer.echo(f"          do: {rejected.hint}")
+            say(f"          do: {rejected.hint}")
     if shown.leases:
-        typer.echo(f"dhcp      server, {shown.leases.leased} of {shown.leases.addresses} addresses leased")
+        say(f"dhcp      server, {shown.leases.leased} of {shown.leases.addresses} addresses leased")
     if exports := shown.exports:
         state = f"NOT in force: {exports['error']}" if exports["error"] else exports["backend"]
-        typer.echo(f"exports   {state} ({exports['why']})")
+        say(f"exports   {state} ({exports['why']})")
     none = shown.image_error or "none is active (build one: netboot-appliance image build)"
-    typer.echo(f"image     {shown.image.id if shown.image else none}")
+    say(f"image     {shown.image.id if shown.image else none}")
     for each in shown.next_boots:
-        typer.echo(f"next boot {each.mac} starts {each.entry}{' (under way)' if each.taken else ''}")
+        say(f"next boot {each.mac} starts {each.entry}{' (under way)' if each.taken else ''}")
     nobody = "nobody may boot yet (allow a PC: netboot-appliance allow add MAC)"
     allowed = shown.allowed
     addresses = counted(allowed.addresses, "MAC address", "MAC addresses")
     some = f"{addresses} in {counted(allowed.entries, 'entry', 'entries')}"
-    typer.echo(f"allowed   {some if allowed.entries else nobody}")
+    say(f"allowed   {some if allowed.entries else nobody}")
 
 
 def _show_boots(shown: StatusView) -> None:
@@ -82,18 +82,18 @@ def _show_boots(shown: StatusView) -> None:
         (each.mac, shown.labels[each.mac], each.progress, each.host_id, ago(each.started), ago(each.last_event))
         for each in shown.boots
     ]
-    typer.echo("")
+    say("")
     show_table(("MAC", "label", "stage", "BOINC host", "started", "last heard"), rows, "No PC has booted yet.")
     if any(each.diagnosis for each in shown.boots):
-        typer.echo("\nTo fix the Secure Boot problem: " + "; or ".join(CURES))
+        say("", "To fix the Secure Boot problem: " + "; or ".join(CURES))
 
 
 def _show_ignored(shown: StatusView) -> None:
     if not shown.ignored:
         return
-    typer.echo("\nIgnored requests, latest first:")
+    say("", "Ignored requests, latest first:")
     latest = shown.ignored[:_IGNORED_SHOWN]
     rows = [(each.client, each.service, each.reason, str(each.count), ago(each.last_at)) for each in latest]
     show_table(("client", "service", "reason", "times", "last"), rows, "")
     if len(shown.ignored) > _IGNORED_SHOWN:
-        typer.echo(f"… and {len(shown.ignored) - _IGNORED_SHOWN} more (status --json)")
+        say(f"… and {len(shown.ignored) - _IGNORED_SHOWN} more (status --json)")

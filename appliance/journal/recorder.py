@@ -8,6 +8,7 @@ and is written later. A server that is killed meanwhile forgets the boots of tha
 """
 
 import json
+import math
 import secrets
 import types
 from collections.abc import Callable, Iterable
@@ -15,10 +16,11 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from ipaddress import IPv4Address
 from operator import attrgetter
-from typing import Any, get_args, get_type_hints
+from typing import Any, NoReturn, get_args, get_type_hints
 
 from appliance.journal.timeline import MOST_ADDRESSES, AddressLost, Boot, PowerOnSign, continues, fold, replay
 from appliance.registry.database import BootRow, Client, IgnoredRow, Registry
+from appliance.registry.rows import text, whole
 from appliance.registry.sql_errors import SqlError
 from services.decision import Reason
 from services.ethernet import MacAddress
@@ -282,7 +284,8 @@ def history(registry: Registry, mac: MacAddress) -> list[Boot]:
 
 
 def _read(registry: Registry, row: BootRow) -> Boot:
-    return replay(_opened(row), decoded(registry.events(row.id)))
+    with registry.reading("events"):
+        return replay(_opened(row), decoded(registry.events(row.id)))
 
 
 def _opened(row: BootRow) -> Boot:
@@ -301,16 +304,28 @@ def encode(event: Event | AddressLost) -> str:
 
 
 def decoded(rows: Iterable[tuple[float, str, str]]) -> Iterable[tuple[float, Event | AddressLost]]:
-    """Rows of the registry as (at, event); skips kinds that this version does not know."""
+    """Rows of the registry as (at, event); skips kinds and fields that this version does not know. Raises one of
+    INVALID_ROWS for what no version has written."""
     for at, kind, details in rows:
         if kind in _KINDS:
             hints = _HINTS[kind]
-            yield at, _KINDS[kind](**{name: _revive(hints[name], v) for name, v in json.loads(details).items()})
+            fields = json.loads(details).items()
+            yield at, _KINDS[kind](**{name: _revive(hints[name], v) for name, v in fields if name in hints})
 
 
 def _revive(hint: Any, value: Any) -> Any:
     if hint is MacAddress:
         return MacAddress.parse(value)
-    if isinstance(hint, types.GenericAlias) or hint in (str, int, float, bool):
-        return value
-    return hint(value)
+    if hint is float:
+        return float(value) if type(value) in (int, float) and math.isfinite(value) else _invalid()
+    if hint is int:
+        return whole(value)
+    if hint in (str, bool):
+        return value if type(value) is hint else _invalid()
+    if isinstance(hint, types.GenericAlias):
+        return {text(name): text(word) for name, word in value.items()}
+    return hint(text(value))
+
+
+def _invalid() -> NoReturn:
+    raise ValueError("a field has the wrong type")

@@ -7,7 +7,7 @@ it at the same time; `changed()` tells each whether the other has committed anyt
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -18,8 +18,9 @@ from appliance.allowlist import Allowlist, BootSettings, Entry
 from appliance.registry import schema
 from appliance.registry.file_owner import acting_as_owner
 from appliance.registry.move_from_0_1 import move_old_registry
-from appliance.registry.sql_errors import explain, is_of_the_disk
-from services.ethernet import MacAddress, MacRange
+from appliance.registry.rows import mac, moment, text, whole
+from appliance.registry.sql_errors import explain, is_of_the_disk, reading
+from services.ethernet import HIGHEST, MacAddress, MacRange
 
 # A machine's history is for people. Nobody reads more boots than this, and so the file stays small for years.
 _BOOTS_KEPT = 20
@@ -102,13 +103,21 @@ class Registry:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        self.close()
-        if isinstance(error, sqlite3.Error) and is_of_the_disk(error):
-            raise explain(self.path, error) from error
+        try:
+            if isinstance(error, sqlite3.Error):
+                schema.check_shape(self.sql, self.path)
+                if is_of_the_disk(error):
+                    raise explain(self.path, error) from error
+        finally:
+            self.close()
 
     def check(self) -> None:
         """Read the whole file; raises UserError if it is damaged. Takes 0.1 s for 25 MB, the history of 300 PCs."""
         schema.check(self.sql, self.path)
+
+    def reading(self, table: str) -> AbstractContextManager[None]:
+        """Rows of a table become values in this block; raises UserError if they cannot."""
+        return reading(self.path, table)
 
     def transaction(self) -> AbstractContextManager[None]:
         """All of the block's writes, or none of them."""
@@ -139,9 +148,9 @@ class Registry:
     def allowlist(self) -> Allowlist:
         # The version comes first: a commit after it is in these rows, or counts as a change.
         version = self._version()
-        rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed ORDER BY first, last")
-        settings = cache(BootSettings)  # most entries share the same settings
-        found = Allowlist.read((first, last, label, settings(*own)) for first, last, label, *own in rows)
+        with self.reading("allowed"):
+            rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed ORDER BY first, last")
+            found = Allowlist.read(_allowed(rows))
         self._known = version
         return found
 
@@ -182,11 +191,13 @@ class Registry:
     # Clients and boots
 
     def client(self, mac: MacAddress) -> Client | None:
-        row = self.sql.execute("SELECT * FROM clients WHERE mac = ?", (mac.value,)).fetchone()
-        return _client(row) if row else None
+        with self.reading("clients"):
+            row = self.sql.execute("SELECT * FROM clients WHERE mac = ?", (mac.value,)).fetchone()
+            return _client(row) if row else None
 
     def clients(self) -> list[Client]:
-        return [_client(row) for row in self.sql.execute("SELECT * FROM clients ORDER BY mac")]
+        with self.reading("clients"):
+            return [_client(row) for row in self.sql.execute("SELECT * FROM clients ORDER BY mac")]
 
     def highest(self) -> tuple[int, int]:
         """The highest numbers ever given to a client and to a boot; 0 if none was."""
@@ -220,18 +231,21 @@ class Registry:
 
     def boots(self, mac: MacAddress) -> list[BootRow]:
         """The client's boots that are kept, oldest first."""
-        rows = self.sql.execute("SELECT * FROM boots WHERE mac = ? ORDER BY id", (mac.value,))
-        return [_boot_row(row) for row in rows]
+        with self.reading("boots"):
+            rows = self.sql.execute("SELECT * FROM boots WHERE mac = ? ORDER BY id", (mac.value,))
+            return [_boot_row(row) for row in rows]
 
     def latest_boots(self) -> list[BootRow]:
         """Every client's latest boot, oldest first."""
-        rows = self.sql.execute("SELECT * FROM boots WHERE id IN (SELECT max(id) FROM boots GROUP BY mac) ORDER BY id")
-        return [_boot_row(row) for row in rows]
+        latest = "SELECT * FROM boots WHERE id IN (SELECT max(id) FROM boots GROUP BY mac) ORDER BY id"
+        with self.reading("boots"):
+            return [_boot_row(row) for row in self.sql.execute(latest)]
 
     def events(self, boot: int) -> list[tuple[float, str, str]]:
         """The boot's events as (at, kind, details), in order."""
-        rows = self.sql.execute("SELECT at, kind, details FROM events WHERE boot = ? ORDER BY id", (boot,))
-        return rows.fetchall()
+        with self.reading("events"):
+            rows = self.sql.execute("SELECT at, kind, details FROM events WHERE boot = ? ORDER BY id", (boot,))
+            return [(moment(at), text(kind), text(details)) for at, kind, details in rows]
 
     def append_events(self, rows: Iterable[tuple[int, float, str, str]]) -> None:
         """Append (boot, at, kind, details) rows; those of a boot that was deleted meanwhile are dropped."""
@@ -256,8 +270,13 @@ class Registry:
 
     def ignored(self) -> list[IgnoredRow]:
         """What was refused, latest first."""
-        rows = self.sql.execute("SELECT * FROM ignored ORDER BY last_at DESC, client")
-        return [IgnoredRow(*row) for row in rows]
+        with self.reading("ignored"):
+            return [
+                IgnoredRow(text(client), text(service), text(reason), moment(first_at), moment(last_at), whole(count))
+                for client, service, reason, first_at, last_at, count in self.sql.execute(
+                    "SELECT * FROM ignored ORDER BY last_at DESC, client"
+                )
+            ]
 
     def set_server(self, key: str, value: Any) -> None:
         """Store a fact about the running server, as JSON. If that fails, it is kept for `flush_server`."""
@@ -271,7 +290,8 @@ class Registry:
             self._facts.clear()
 
     def server(self) -> dict[str, Any]:
-        return {key: json.loads(value) for key, value in self.sql.execute("SELECT key, value FROM server")}
+        with self.reading("server"):
+            return {key: json.loads(value) for key, value in self.sql.execute("SELECT key, value FROM server")}
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -286,10 +306,23 @@ def _allowed_row(entry: Entry, now: float) -> tuple[Any, ...]:
 
 
 def _client(row: tuple[Any, ...]) -> Client:
-    number, mac, first_seen, password = row
-    return Client(number, MacAddress(mac), first_seen, password)
+    number, address, first_seen, password = row
+    return Client(whole(number), mac(address), moment(first_seen), text(password))
 
 
 def _boot_row(row: tuple[Any, ...]) -> BootRow:
-    ident, mac, started, token, release, inherited = row
-    return BootRow(ident, MacAddress(mac), started, token, release, inherited)
+    ident, address, started, token, release, inherited = row
+    return BootRow(whole(ident), mac(address), moment(started), text(token), text(release), text(inherited))
+
+
+def _allowed(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, int, str, BootSettings]]:
+    settings = cache(_settings)  # most entries share the same settings
+    for first, last, label, *own in rows:
+        # A million of them are read at the start: a MacRange for each would take seconds.
+        if type(label) is not str or not 0 <= first <= last <= HIGHEST:
+            raise ValueError("an entry is out of range")
+        yield first, last, label, settings(*own)
+
+
+def _settings(root: object, entry: object, timeout: object) -> BootSettings:
+    return BootSettings(text(root), text(entry), None if timeout is None else whole(timeout))

@@ -26,6 +26,7 @@ from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
+from services.foreign_text import printable
 
 _Result = TypeVar("_Result")
 Step = tuple[_Result | Ignore, tuple[Event, ...]]
@@ -122,4 +123,4 @@ def _description(message: Message, arrival: Arrival) -> str:
     numbers = ", ".join(map(str, message.architectures)) or "none"
     known = "".join(f"{quirk.name}, " for quirk in quirks.find(message))
     where = f"{arrival.source}:{arrival.source_port}"
-    return f"class {message.vendor_class!r}, architecture {numbers}, {known}from {where}"
+    return f"class '{printable(message.vendor_class, 255)}', architecture {numbers}, {known}from {where}"

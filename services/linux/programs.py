@@ -10,6 +10,8 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
+from services.foreign_text import printable
+
 
 class ProgramError(Exception):
     """A program did not start, took too long, or failed: the text says which. `paste` is the command to run by hand;
@@ -49,7 +51,7 @@ def output(arguments: Sequence[str], *, seconds: float, text: str = "") -> str:
     except OSError as error:
         raise ProgramError(command, "did not start", said=error.strerror or str(error)) from None
     if done.returncode:
-        said = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines())
+        said = printable(" ".join((done.stderr.strip() or done.stdout.strip()).split()))
         raise ProgramError(command, f"ended with status {done.returncode}", said=said or "it said nothing")
     return done.stdout
 

@@ -21,8 +21,8 @@ FORBIDDEN = {
 # Every room, from the ground up. A room imports from the floors below its own, never from its own floor or above.
 # A room that no floor names fails: say where it stands.
 FLOORS = (
-    {"appliance.errors", "services.decision", "services.draining", "services.ethernet"},
-    {"services.boinc", "services.menus", "services.events", "services.linux"},
+    {"appliance.errors", "services.decision", "services.draining", "services.ethernet", "services.foreign_text"},
+    {"services.boinc", "services.menus", "services.events", "services.linux", "appliance.last_resort"},
     {"services.nfs"},
     {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.progress", "image.recipe"},
     {"image.apt", "image.build_prerequisites", "image.livebuild", "image.release"},
@@ -103,6 +103,7 @@ PURE = (
     "services/linux/netlink.py",
     "services/linux/next_hops.py",
     "services/ethernet.py",
+    "services/foreign_text.py",
     "services/events.py",
     "services/decision.py",
     "services/probe/server_questions.py",
@@ -254,6 +255,22 @@ def test_files_take_the_place_of_others_through_one_door() -> None:
         "appliance/registry/file_owner.py",
         "image/publish.py",
         "image/release.py",
+    }
+
+
+def test_the_terminal_is_reached_through_one_door() -> None:
+    """`output` makes all words harmless, and `last_resort` those of the last error. Beside them: the log, a build's
+    moving line, and a backup, which is no text and never goes to a terminal."""
+    door = re.compile(
+        r"(?<!\w)print\(|\becho\(|secho\(|Console\(|sys\.(__)?std(out|err)(__)?\b(?!\.isatty)|os\.write\([12]\b"
+    )
+    users = {str(path.relative_to(ROOT)) for path in SOURCES if door.search(path.read_text())}
+    assert users == {
+        "appliance/cli/output.py",
+        "appliance/last_resort.py",
+        "appliance/server/logging_setup.py",
+        "appliance/cli/image_build.py",
+        "appliance/cli/backup.py",
     }
 
 
