@@ -38,6 +38,7 @@ class Reason(StrEnum):
     TOO_MANY_REPORTS = "its live system reports more than a boot has to report"
     TOO_MANY_EVENTS = "its boot has had more events than are recorded of one boot"
     TOO_MANY = "too many transfers are under way"
+    TOO_OFTEN = "its MAC address asks more often than any firmware does"
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,12 +53,13 @@ class LeaseChosen:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A request got no answer. `client` is its MAC address where that is known, else its IP address."""
+    """`count` requests got no answer. `client` is the MAC address where that is known, else the IP address."""
 
     service: str
     client: str
     reason: Reason
     detail: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,9 +262,9 @@ class Journal:
         key = (event.client, event.service, event.reason.value)
         before = self._refused.get(key)
         if before is not None:
-            self._refused[key] = IgnoredRow(*key, before.first_at, now, before.count + 1)
+            self._refused[key] = IgnoredRow(*key, before.first_at, now, before.count + event.count)
         elif len(self._refused) < _REFUSALS_HELD:
-            self._refused[key] = IgnoredRow(*key, now, now, 1)
+            self._refused[key] = IgnoredRow(*key, now, now, event.count)
         if now - self._refusals_published.get(key, -_REPEATED_REFUSAL_AFTER) >= _REPEATED_REFUSAL_AFTER:
             self._refusals_published.pop(key, None)
             self._refusals_published[key] = now

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from services.decision import Ignore, Reason
 from services.dhcp import boot_answer, packet
+from services.dhcp.appetite import Appetite
 from services.dhcp.delayed_send import DelayedSend
 from services.dhcp.duplicates import Duplicates
 from services.dhcp.lease_reply import NO_BOOT, BootFields
@@ -35,13 +36,20 @@ from services.dhcp.offer_batch import OfferBatch
 from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
 from services.dhcp.reply_templates import ReplyTemplates
-from services.dhcp.udp_port import UdpPort, open_port
-from services.events import Event
+from services.dhcp.udp_port import MOST, UdpPort, open_port
+from services.events import Event, Ignored
 from services.linux.sockets import BindError
 
 _EVERYONE = str(EVERYONE)
 _REPEATS = 64
 """Answers to duplicates that are sent together."""
+
+_LONGEST_TURN = 0.01
+"""Seconds that a batch may take. After a longer one fewer datagrams are taken next time: the other services have their
+turn in between."""
+
+_FEWEST = 32
+"""Datagrams that are taken in any case."""
 
 _Offer = tuple[Reply, tuple[Event, ...]]  # and the events to report once it has left
 
@@ -99,6 +107,8 @@ class DhcpServer:
         self._templates = ReplyTemplates()
         self._duplicates = {SERVER_PORT: Duplicates(), BOOT_SERVER_PORT: Duplicates()}
         self._offers = OfferBatch(commit, self._log_failure)
+        self._appetite = Appetite()
+        self._most = MOST
 
     def open(self) -> None:
         """Bind the ports and serve in the running event loop; raises BindError, and then no port is bound."""
@@ -129,11 +139,14 @@ class DhcpServer:
         self._loop.add_reader(udp, partial(self._receive, udp, port))
 
     def _receive(self, udp: UdpPort, port: int) -> None:
-        self.handle(udp, port, udp.receive())
+        began = self._clock()
+        self.handle(udp, port, udp.receive(self._most))
+        long = self._clock() - began > _LONGEST_TURN
+        self._most = max(_FEWEST, self._most // 2) if long else min(MOST, self._most * 2)
 
     def handle(self, udp: UdpPort, port: int, batch: Iterable[tuple[bytes, Peer]]) -> None:
         """Handle datagrams that came to `port` together; answers leave by `udp`."""
-        now, duplicates, allowed = self._clock(), self._duplicates[port], self._allowed
+        now, duplicates, allowed, appetite = self._clock(), self._duplicates[port], self._allowed, self._appetite
         known, leasing = duplicates.requests, self._leases is not None and port == SERVER_PORT
         number, mark = int.from_bytes, packet.BOOT_MARK
         self._forget_outdated_answers()
@@ -153,16 +166,20 @@ class DhcpServer:
                         if len(repeats) == _REPEATS:
                             udp.send_all(repeats)
                             repeats.clear()
-                elif (
-                    (may_boot := allowed(number(chaddr, "big")))
-                    or leasing
-                    or (mark in datagram and duplicates.may_report_stranger(now))
-                ):
-                    self._handle_new(udp, port, datagram, peer, may_boot, now)
+                elif (may_boot := allowed(number(chaddr, "big"))) or leasing:
+                    if appetite.allows(chaddr, now):
+                        self._handle_new(udp, port, datagram, peer, may_boot, now)
+                elif mark in datagram and duplicates.may_report_stranger(now):
+                    self._handle_new(udp, port, datagram, peer, False, now)
             except Exception:
                 self._log_failure(peer[0])
         udp.send_all(repeats)
         self._offers.end()
+        for mac, count in appetite.report(now):
+            try:
+                self._emit(Ignored("dhcp", str(mac), Reason.TOO_OFTEN, f"{count} so far", count))
+            except Exception:
+                self._log_failure(str(mac))
 
     def _forget_outdated_answers(self) -> None:
         basis = self._basis()

@@ -23,8 +23,8 @@ from services.linux.sockets import bind_udp
 from services.linux.udp_batches import MESSAGE, VECTOR, Unavailable, address_of, batch_system_calls, peer_of
 
 MOST = 256
-"""Datagrams taken at a time, so that a flood cannot starve the other services. With 32, a room of 1,000 PCs waited 6 s
-for its offers while the others had their turns."""
+"""Datagrams taken at a time at most. With 32, a room of 1,000 PCs waited 6 s for its offers while the other services
+had their turns."""
 
 RECEIVE_BUFFER = 4 << 20
 """Bytes of the kernel's queue, as far as it allows: some 3,000 DISCOVERs, a campus that is switched on together."""
@@ -63,11 +63,11 @@ class UdpPort:
         """The descriptor that an event loop watches."""
         return self._udp.fileno()
 
-    def receive(self) -> list[tuple[bytes, Peer]]:
-        """The datagrams that have arrived, at most MOST. Raises OSError."""
+    def receive(self, most: int = MOST) -> list[tuple[bytes, Peer]]:
+        """The datagrams that have arrived, at most `most`, which is MOST or fewer. Raises OSError."""
         found: list[tuple[bytes, Peer]] = []
         with contextlib.suppress(BlockingIOError):
-            for _ in range(MOST):
+            for _ in range(most):
                 found.append(self._udp.recvfrom(self._longest))
         return found
 
@@ -102,9 +102,9 @@ class BatchedUdpPort(UdpPort):
             self._sender.close()
             raise Unavailable(f"recvmmsg and sendmmsg: {errno.errorcode[ctypes.get_errno()]}")
 
-    def receive(self) -> list[tuple[bytes, Peer]]:
-        """The datagrams that have arrived, at most MOST. Raises OSError."""
-        count = self._receive(MOST)
+    def receive(self, most: int = MOST) -> list[tuple[bytes, Peer]]:
+        """The datagrams that have arrived, at most `most`, which is MOST or fewer. Raises OSError."""
+        count = self._receive(most)
         if count < 0:
             number = ctypes.get_errno()
             if number == errno.EAGAIN:

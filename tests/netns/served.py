@@ -115,6 +115,11 @@ class Box:
             wait_until(counted, TIMEOUT, "refusals to be counted", 0.05)
         assert found == expected
 
+    def refusals(self) -> dict[tuple[str, str, str], int]:
+        """How often each client was refused, by client, service and reason."""
+        with Registry(self.data / "registry" / "registry.sqlite3") as registry:
+            return {(row.client, row.service, row.reason): row.count for row in registry.ignored()}
+
     def exported(self) -> dict[str, tuple[str, set[str]]]:
         """What `exports show` prints, once it prints what NFS-Ganesha was told: for each path RO or RW, and to which
         addresses. The verb reads the registry, which follows within a second."""

@@ -3,14 +3,18 @@
 import contextlib
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 from itertools import islice
 
+import psutil
 import pytest
 
+from services.decision import Reason
 from services.tftp.responder import MOST_SESSIONS, MOST_SESSIONS_A_CLIENT
+from tests.fakes.dhcp_client import firmware
 from tests.fakes.tftp_peer import oack, rrq
 from tests.netns.attacked_box import FORGED, LOADER, TIMEOUT, AttackedBox, FarPc, Forger
 from tests.netns.inside import counters
@@ -18,6 +22,8 @@ from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT
 
 PCS = 50
+RATE = 5_000
+"""DISCOVERs a second."""
 HALF_OPEN = MOST_SESSIONS - 100
 """Sessions of PCs that may boot, and as many of strangers. At its limit the box accepts none until old ones end."""
 MEMORY = 32 << 20
@@ -35,6 +41,11 @@ def arrived(box: AttackedBox) -> int:
     """The datagrams that reached the box, including those that its kernel dropped."""
     found = counters(box.host)
     return found["InDatagrams"] + found["InErrors"]
+
+
+def cpu_seconds(box: AttackedBox) -> float:
+    """The processor time that the server has used."""
+    return sum(psutil.Process(box.pid).cpu_times()[:2])
 
 
 @contextlib.contextmanager
@@ -70,6 +81,30 @@ def test_fifty_pcs_boot_in_a_flood(attacked: AttackedBox, record_property: Calla
     assert connections[0] >= CONNECTIONS
     record_property("datagrams", datagrams[0])
     record_property("connections", connections[0])
+
+
+def test_a_flood_in_the_name_of_one_pc_delays_nobody_else(
+    attacked: AttackedBox, record_property: Callable[[str, object], None]
+) -> None:
+    """5,000 DISCOVERs a second (14 Mbit/s) of a PC that may boot, no two alike. Firmware waits a second before it asks
+    again: no honest PC has to, and most of the event loop's time is left."""
+    with attacked.unharmed(MEMORY), flood(attacked, "discover", RATE) as datagrams:
+        before, began, spent = arrived(attacked), time.monotonic(), cpu_seconds(attacked)
+        wait_until(lambda: arrived(attacked) - before > 3 * RATE, TIMEOUT, "the flood", 0.01)
+        share = (cpu_seconds(attacked) - spent) / (time.monotonic() - began)
+        waits = []
+        for number in range(1, PCS + 1):
+            asked = time.monotonic()
+            assert attacked.pc(number).discover(firmware(7)).file
+            waits.append(time.monotonic() - asked)
+        record_property("share of the processor", round(share, 2))
+        record_property("slowest offer, ms", round(1000 * max(waits), 1))
+        assert share < 0.4
+        assert max(waits) < 1.0
+        refused = ("52:54:00:79:ff:ff", "dhcp", Reason.TOO_OFTEN.value)
+        wait_until(lambda: attacked.refusals().get(refused, 0) > RATE, TIMEOUT, "the refusals in the registry", 0.1)
+    assert datagrams[0] > 3 * RATE
+    assert sum(client == refused[0] for client, _, _ in attacked.refusals()) == 1, "a row, not one for each packet"
 
 
 def half_open(count: int) -> Iterator[tuple[bytes, str, int]]:
