@@ -29,6 +29,8 @@ _FIXED = (
     "systemd.swap=0",
     # Keep live-boot from writing /etc/fstab and /etc/network/interfaces.
     "skipconfig",
+    # Not even root on the PC reaches devices past the kernel's drivers (it has none for disks), or loads unsigned ones.
+    "lockdown=integrity",
     # Blank screens after ten minutes.
     "consoleblank=600",
 )
@@ -64,9 +66,11 @@ def render(
     state: PurePosixPath,
     token: str,
     port: int,
+    network: str,
     extra: tuple[str, ...] = (),
 ) -> str:
-    """Return the command line; `state` is a path on the server, `mac` is twelve lower-case digits.
+    """Return the command line; `state` is a path on the server, `mac` is twelve lower-case digits. `network` is what
+    BOINC may reach: "all", or "internet" and what of the local network is open to it, with commas between them.
 
     Raises ValueError for a value that would not be read back as one word.
     """
@@ -80,6 +84,7 @@ def render(
         f"netboot_appliance.port={port}",
         f"netboot_appliance.token={token}",
         f"netboot_appliance.state={state}",
+        f"netboot_appliance.network={network}",
         *_FIXED,
         *extra,
     )

@@ -62,6 +62,7 @@ def live(
         state=PurePosixPath(config.state, mac.bare),
         token=reporting_token(token) if rescue else token,
         port=config.server.http_port,
+        network=config.boinc_network,
         extra=(*config.image.kernel_arguments, *((RESCUE,) if rescue else ())),
     )
     return LiveBoot(f"image/{release}/vmlinuz", f"image/{release}/initrd.img", command_line)

@@ -33,6 +33,10 @@ SERVICE_GROUP = "netboot-appliance"
 """The group of the server's user under systemd; it must be able to read the file."""
 
 
+LAN_LIMIT = 16
+"""The longest list of networks in [boinc] lan."""
+
+
 @dataclass(frozen=True)
 class ServerSettings:
     """[server]: where the box answers and where it keeps its data. No interfaces: the box picks one itself."""
@@ -109,10 +113,21 @@ class ProjectSettings:
 
 @dataclass(frozen=True)
 class BoincSettings:
-    """[boinc]: from where the PCs' clients may be managed, and when and how much they compute."""
+    """[boinc]: from where the PCs' clients may be managed, what they reach, and when and how much they compute.
+
+    `network` "internet" keeps them, and the science applications, out of the local network, except for `lan`.
+    """
 
     management_hosts: tuple[IPv4Address, ...] = ()
+    network: Literal["internet", "all"] = "internet"
+    lan: tuple[IPv4Network, ...] = ()
     preferences: Preferences = field(default_factory=Preferences)
+
+    def __post_init__(self) -> None:
+        if len(self.lan) > LAN_LIMIT:
+            raise ValueError(f"lan: {len(self.lan)} networks, but a kernel command line has room for {LAN_LIMIT}")
+        if self.lan and self.network == "all":
+            raise ValueError('lan: with network = "all" everything is open already: remove one of the two')
 
 
 @dataclass(frozen=True)
@@ -167,6 +182,19 @@ class Config:
     def boot_root(self) -> Path:
         """The files that TFTP serves."""
         return self.server.data / "boot"
+
+    @cached_property
+    def boinc_network(self) -> str:
+        """What the PCs' BOINC may reach, for the kernel command line: "all", or "internet" and exceptions.
+
+        The project's server is one of them if its URL has an address. A name does not count: its owner decides what
+        it resolves to, and so could open any address of the local network.
+        """
+        if self.boinc.network == "all":
+            return "all"
+        account = self.project.account
+        project = [str(account.address)] if account and account.address else []
+        return ",".join(("internet", *project, *map(str, self.boinc.lan)))
 
     @cached_property
     def registry(self) -> Path:

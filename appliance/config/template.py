@@ -61,6 +61,8 @@ interfaces = ["{interface}"]
 [boinc]
 # The addresses from which BOINC Manager may connect. Its passwords: netboot-appliance clients show MAC
 # management_hosts = []
+# network = "internet"                   # "all": BOINC and its applications may reach the local network too
+# lan = []                               # what they may reach of it with "internet": ["10.0.0.8", "10.1.0.0/24"]
 
 [boinc.preferences]
 # How much of a PC BOINC may use. The names are those of BOINC's global_prefs_override.xml.

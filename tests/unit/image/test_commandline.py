@@ -30,6 +30,7 @@ def render(
         PurePosixPath(state),
         "T0ken-1_x",
         port,
+        "internet,10.77.0.3",
         extra,
     )
 
