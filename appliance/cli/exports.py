@@ -8,7 +8,7 @@ import typer
 from appliance.config.file import Config, load, tolerant
 from appliance.errors import UserError
 from appliance.exports import install
-from appliance.exports.grants import ExportGrant, exports_for
+from appliance.exports.grants import ExportGrant
 
 app = typer.Typer(
     name="exports",
@@ -24,7 +24,7 @@ def show(context: typer.Context) -> None:
     backend, why = install.chosen(config)
     typer.echo(f"# {install.destination(config, backend)} ({why})", err=True)
     _, grants = _expected(config)
-    typer.echo(install.render(backend, exports_for(config.images, config.state, grants)), nl=False)
+    typer.echo(install.render(backend, install.exports_now(config, grants)), nl=False)
 
 
 @app.command(epilog="Example: sudo netboot-appliance exports apply")

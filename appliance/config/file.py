@@ -51,13 +51,19 @@ class ServerSettings:
 
 @dataclass(frozen=True)
 class NfsSettings:
-    """[nfs]: how the live root and the state directories are exported. No networks: those of the interfaces."""
+    """[nfs]: how the live root and the state directories are exported. No networks: those of the interfaces.
+    `state_limit` is how much each PC may keep on the server, in GB."""
 
     networks: tuple[IPv4Network, ...] = ()
     backend: Literal["auto", "kernel", "ganesha"] = "auto"
     exports_file: Path = KERNEL_FILE
     ganesha_config: Path = GANESHA_FILE
     ganesha_pid_file: Path = GANESHA_PID_FILE
+    state_limit: int = 20
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.state_limit <= 10_000:
+            raise ValueError("state_limit: must be from 1 to 10000 (GB for each PC)")
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,11 @@ class Config:
     def state(self) -> Path:
         """The PCs' work: one directory per MAC address."""
         return self.server.data / "state"
+
+    @cached_property
+    def volumes(self) -> Path:
+        """The file systems that hold the PCs' work, each in a file."""
+        return self.server.data / "volumes"
 
     @cached_property
     def boot_root(self) -> Path:
