@@ -9,7 +9,7 @@ from appliance.cli.output import say, show_text
 from appliance.config.file import Config, load, tolerant
 from appliance.errors import UserError
 from appliance.exports import install
-from appliance.exports.grants import ExportGrant, exports_for
+from appliance.exports.grants import ExportGrant
 
 app = typer.Typer(
     name="exports",
@@ -25,7 +25,7 @@ def show(context: typer.Context) -> None:
     backend, why = install.chosen(config)
     say(f"# {install.destination(config, backend)} ({why})", err=True)
     _, grants = _expected(config)
-    show_text(install.render(backend, exports_for(config.images, config.state, grants)))
+    show_text(install.render(backend, install.exports_now(config, grants)))
 
 
 @app.command(epilog="Example: sudo netboot-appliance exports apply")

@@ -60,7 +60,8 @@ class NfsSettings:
 
     `others`: networks or addresses inside these that have exports which are not ours; all others are kept from the NFS
     ports. `routers`: ROUTER=MAC, for networks behind a router: the only MAC address that it has. One with several is
-    named several times, first with the one that packets to it are to get.
+    named several times, first with the one that packets to it are to get. `state_limit` is how much each PC may keep
+    on the server, in GB.
     """
 
     networks: tuple[IPv4Network, ...] = ()
@@ -70,10 +71,13 @@ class NfsSettings:
     exports_file: Path = KERNEL_FILE
     ganesha_config: Path = GANESHA_FILE
     ganesha_pid_file: Path = GANESHA_PID_FILE
+    state_limit: int = 20
 
     def __post_init__(self) -> None:
         for text in self.routers:
             _router(text)
+        if not 1 <= self.state_limit <= 10_000:
+            raise ValueError("state_limit: must be from 1 to 10000 (GB for each PC)")
 
     @property
     def router_macs(self) -> dict[IPv4Address, tuple[MacAddress, ...]]:
@@ -177,6 +181,11 @@ class Config:
     def state(self) -> Path:
         """The PCs' work: one directory per MAC address."""
         return self.server.data / "state"
+
+    @cached_property
+    def volumes(self) -> Path:
+        """The file systems that hold the PCs' work, each in a file."""
+        return self.server.data / "volumes"
 
     @cached_property
     def boot_root(self) -> Path:

@@ -52,6 +52,7 @@ interfaces = ["{interface}"]
 # Nothing is exported outside these networks. Default: those of the interfaces ({network}).
 # networks = ["{network}"]
 # backend = "auto"                       # auto, kernel or ganesha
+# state_limit = 20                       # GB that each PC may keep on the server
 
 [project]
 # The BOINC project that every PC joins. Preferably a weak account key: all it can do is attach computers.

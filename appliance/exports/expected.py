@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network
 
 from appliance.config.file import Config
-from appliance.exports.grants import ExportGrant, decide_grants, exports_for
+from appliance.exports.grants import ExportGrant, decide_grants
+from appliance.exports.install import exports_now
 from appliance.journal.recorder import latest
 from appliance.registry.database import Registry
 from services.nfs.exports import Export
@@ -22,4 +23,4 @@ def expected_grants(networks: Sequence[IPv4Network], registry: Registry) -> tupl
 
 def expected_exports(config: Config, networks: Sequence[IPv4Network], registry: Registry) -> list[Export]:
     """The exports for these grants."""
-    return exports_for(config.images, config.state, expected_grants(networks, registry))
+    return exports_now(config, expected_grants(networks, registry))

@@ -5,7 +5,7 @@ helper for (docs/adr/0006-root-parts-apart.md), so a compromised server gets no 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -96,10 +96,13 @@ def check(grants: Sequence[ExportGrant], networks: Sequence[IPv4Network]) -> Non
                 raise ValueError(f"the {what} {value} appears {count} times")
 
 
-def exports_for(images: Path, state: Path, grants: Sequence[ExportGrant]) -> list[Export]:
-    """The live root (`images`) for the clients that mount it, then each client's own directory below `state`."""
+def exports_for(
+    images: Path, state: Path, grants: Sequence[ExportGrant], alone: Collection[str] = frozenset()
+) -> list[Export]:
+    """The live root (`images`) for the clients that mount it, then each client's own directory below `state`. `alone`
+    has the paths that are file systems of their own."""
     mounting = tuple(sorted({address for grant in grants if grant.live for address in grant.addresses}))
-    root = Export(str(images), mounting, writable=False, uid=_NOBODY, gid=_NOBODY, number=_ROOT_NUMBER)
+    root = Export(str(images), mounting, False, _NOBODY, _NOBODY, _ROOT_NUMBER, str(images) in alone)
     states = [
         Export(
             str(state / grant.mac.bare),
@@ -108,6 +111,7 @@ def exports_for(images: Path, state: Path, grants: Sequence[ExportGrant]) -> lis
             uid=BOINC_UID,
             gid=BOINC_GID,
             number=_ROOT_NUMBER + grant.number,
+            alone=str(state / grant.mac.bare) in alone,
         )
         for grant in grants
     ]

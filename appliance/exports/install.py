@@ -6,22 +6,27 @@
 
 import contextlib
 import os
+import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from appliance.config.file import Config
 from appliance.errors import UserError
-from appliance.exports import wall
+from appliance.exports import volumes, wall
 from appliance.exports.grants import ExportGrant, check, exports_for
+from appliance.exports.volumes import IMAGES, MountRequest
 from appliance.exports.wall import Observed
 from image.recipe import BOINC_GID, BOINC_UID
-from services.nfs import nftables
+from services.nfs import etab, nftables
 from services.nfs.apply import apply
 from services.nfs.backend import Backend, NfsError, choose, probe
 from services.nfs.exports import Export, render_ganesha, render_kernel
+
+Mounting = Callable[[Config, MountRequest], Mapping[str, str]]
+"""As volumes.carry_out, which needs to be where mounts are everybody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +59,22 @@ def chosen(config: Config) -> tuple[Backend, str]:
         raise UserError(error.message, error.hint, code=1) from error
 
 
-def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant]) -> Installed:
-    """Make the clients' directories and put exactly these exports of ours in force, behind a wall that lets only these
-    clients to the NFS ports.
+def exports_now(config: Config, grants: Sequence[ExportGrant]) -> list[Export]:
+    """The exports for these grants, given what is mounted now."""
+    return exports_for(config.images, config.state, grants, volumes.alone(config))
 
-    Does not trust `grants`. Raises UserError; if it refuses the grants, nothing has been changed. Without a wall,
-    nothing is exported.
+
+def install(
+    config: Config,
+    networks: Sequence[IPv4Network],
+    grants: Sequence[ExportGrant],
+    carry_out: Mounting = volumes.carry_out,
+) -> Installed:
+    """Make the clients' directories, mount them, and put exactly these exports of ours in force, behind a wall that
+    lets only these clients to the NFS ports.
+
+    Does not trust `grants`. Raises UserError; if it refuses the grants, nothing has been changed. If single directories
+    cannot be mounted, the others are exported all the same. Without a wall, nothing is exported.
     """
     try:
         check(grants, networks)
@@ -69,18 +84,30 @@ def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[Ex
             "nothing was changed; if you have edited the configuration: sudo netboot-appliance reload",
             code=1,
         ) from error
-    exports = exports_for(config.images, config.state, grants)
     backend, why = chosen(config)
+    problems: Mapping[str, str] = {}
     try:
         if grants:
             _make_directories(config, (grant.mac.bare for grant in grants))
+            problems = _mount(config, backend, grants, carry_out)
+        wanted = exports_now(config, grants)
+        exports = [each for each in wanted if _may_be_exported(config, backend, each)]
         # It closes before an export ends and opens before one begins: an export is never in force without it.
         observed = _put_up_wall(config, networks, grants, backend)
         changed = _apply(config, backend, exports)
+        _unmount(config, grants, carry_out)
     except NfsError as error:
         raise UserError(error.message, error.hint, code=1) from error
     except OSError as error:
         raise UserError(f"cannot set up the exports: {error}", _advice(config, error), code=1) from error
+    if refused := [each.path for each in wanted if each.clients and each not in exports]:
+        name = Path(refused[0]).name
+        more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
+        raise UserError(
+            f"{refused[0]}{more} cannot be exported: {problems.get(name, 'it is not mounted')}",
+            "the others are exported; for the cause: netboot-appliance doctor",
+            code=1,
+        )
     return Installed(backend, why, changed, sum(bool(export.clients) for export in exports), observed)
 
 
@@ -130,6 +157,49 @@ def _apply(config: Config, backend: Backend, exports: Sequence[Export]) -> bool:
         ganesha_file=config.nfs.ganesha_config,
         ganesha_pid_file=config.nfs.ganesha_pid_file,
     )
+
+
+def _mount(config: Config, backend: Backend, grants: Sequence[ExportGrant], carry_out: Mounting) -> Mapping[str, str]:
+    """Mount what is to be exported; returns why something could not be, by its name."""
+    known, mounted, exported = volumes.names(config), volumes.alone(config), _exported(config, backend)
+    wanted = {grant.mac.bare: str(config.state / grant.mac.bare) for grant in grants}
+    # The kernel's server can keep handles inside a read-only directory by itself.
+    if backend is Backend.GANESHA or IMAGES in known:
+        wanted[IMAGES] = str(config.images)
+    # A plain directory that was exported until now may be in use: it stays as it is.
+    in_use = {name for name, path in wanted.items() if path in exported and name not in known}
+    missing = tuple(name for name, path in wanted.items() if path not in mounted and name not in in_use)
+    return carry_out(config, MountRequest(mount=missing)) if missing else {}
+
+
+def _unmount(config: Config, grants: Sequence[ExportGrant], carry_out: Mounting) -> None:
+    """Unmount what is no longer exported."""
+    keep = {grant.mac.bare for grant in grants}
+    mounted = volumes.alone(config)
+    if any(str(config.state / name) in mounted for name in volumes.names(config) - keep):
+        carry_out(config, MountRequest(keep=tuple(sorted(keep))))
+
+
+def _may_be_exported(config: Config, backend: Backend, export: Export) -> bool:
+    """Whether the server can keep handles inside this directory. With NFS-Ganesha that takes a file system of its own;
+    what was exported before there were any stays, because a PC may be using it: the doctor says so."""
+    if export.alone:
+        return True
+    name = IMAGES if export.path == str(config.images) else Path(export.path).name
+    if name in volumes.names(config):
+        return False
+    return backend is Backend.KERNEL or export.path in _exported(config, backend)
+
+
+def _exported(config: Config, backend: Backend) -> frozenset[str]:
+    """The paths that our export file has now."""
+    try:
+        text = destination(config, backend).read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return frozenset()
+    if backend is Backend.KERNEL:
+        return frozenset(path for path, _ in etab.parse(text))
+    return frozenset(re.findall(r'^ +Path = "(.*)";$', text, re.MULTILINE))
 
 
 def _make_directories(config: Config, names: Iterable[str]) -> None:

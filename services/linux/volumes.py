@@ -1,0 +1,105 @@
+"""File systems that live in a file of their own: made, mounted, grown, unmounted. Each call blocks; the caller is root.
+
+An NFS file handle names a file system and an inode in it. So a directory that is a file system of its own is one that
+no handle leads out of (docs/adr/0013-file-systems-of-their-own.md). ext4, because its journal makes a mount after a
+power cut safe without a check. Does not decide which file systems there are: see appliance/exports/volumes.py.
+"""
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.linux import programs
+from services.linux.programs import ProgramError
+
+OPTIONS = "loop,nodev,nosuid,noexec,noatime"
+"""noexec: what lies there runs on the PCs, never here."""
+
+_MAKE_SECONDS = 60
+_MOUNT_SECONDS = 120  # the kernel replays the journal first
+_BUSY_SECONDS = 2.0
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """What is mounted on a directory: `source` is its device, `whole` whether all of the file system is seen there
+    (a bind mount of one of its directories is not)."""
+
+    source: str
+    whole: bool
+
+
+def mounts(table: Path = _MOUNTS) -> dict[str, Mount]:
+    """What is mounted where, as this process sees it; the topmost for each directory. See proc(5), mountinfo."""
+    found = {}
+    for line in table.read_text(errors="surrogateescape").splitlines():
+        fields, _, rest = line.partition(" - ")
+        _, _, _, root, where, *_ = fields.split(" ")
+        found[_plain(where)] = Mount(_plain(rest.split(" ")[1]), root == "/")
+    return found
+
+
+def own_file_system(directory: Path, table: Mapping[str, Mount]) -> bool:
+    """Whether this directory is the top of a file system, and all of it."""
+    mount = table.get(str(directory))
+    return mount is not None and mount.whole
+
+
+def make(image: Path, size: int) -> None:
+    """Make an empty file system of `size` bytes in a new sparse file; raises ProgramError, OSError.
+
+    Its UUID is random: in the handles of NFS-Ganesha it is what another PC would have to guess.
+    """
+    descriptor = os.open(image, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.ftruncate(descriptor, size)
+        # No blocks for root: the limit is what the PC gets. A journal of 16 MB; both tables are written when needed.
+        options = "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
+        programs.output(
+            ("mkfs.ext4", "-q", "-F", "-m", "0", "-J", "size=16", "-E", options, str(image)), seconds=_MAKE_SECONDS
+        )
+    except BaseException:
+        image.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def mount(image: Path, directory: Path) -> None:
+    """Mount the file system in `image`, which may have been grown, on `directory`; raises ProgramError, OSError."""
+    programs.output(("mount", "-t", "ext4", "-o", OPTIONS, str(image), str(directory)), seconds=_MOUNT_SECONDS)
+    seen = os.statvfs(directory)
+    # Its own tables take 2 %.
+    if seen.f_blocks * seen.f_frsize < image.stat().st_size * 9 // 10:
+        programs.output(("resize2fs", mounts()[str(directory)].source), seconds=_MAKE_SECONDS)
+
+
+def grow(image: Path, size: int) -> None:
+    """Let the file system have `size` bytes when it is mounted next. Never shrinks it."""
+    if image.stat().st_size < size:
+        os.truncate(image, size)
+
+
+def unmount(directory: Path) -> bool:
+    """Unmount what is mounted on `directory`; returns False if somebody still uses it after a moment."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            programs.output(("umount", str(directory)), seconds=_MOUNT_SECONDS)
+            return True
+        except ProgramError as error:
+            if str(directory) not in mounts():
+                return True
+            # The NFS server lets go of it a moment after the export has ended.
+            if "busy" not in error.said or time.monotonic() > deadline:
+                return False
+        time.sleep(0.1)
+
+
+def _plain(text: str) -> str:
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
