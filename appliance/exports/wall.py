@@ -5,8 +5,8 @@ root, or has CAP_NET_ADMIN. Every function blocks. docs/adr/0012-the-wall-before
 """
 
 import contextlib
+import logging
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -37,6 +37,8 @@ _RPC_SECONDS = 1.0
 _ROUTER_SECONDS = 0.5
 _MOST_LISTED = 5
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Observed:
@@ -60,7 +62,7 @@ def put_up(config: Config, networks: Sequence[IPv4Network], grants: Sequence[Exp
     except OSError as error:
         raise NfsError(f"the kernel does not say how PCs are reached: {error}", "run it as root") from error
     if senders.unknown:
-        print(f"not let in, since it is not clear whose they are: {_listed(senders.unknown)}", file=sys.stderr)
+        log.warning("not let in, since it is not clear whose they are: %s", _listed(senders.unknown))
     return Observed(tell_heard(senders, heard), tell_claims(senders, grants, nftables.claims()))
 
 
@@ -174,7 +176,7 @@ def _pin(wanted: Mapping[Place, MacAddress], neighbours: Mapping[Place, Neighbou
 def _change(orders: Mapping[Place, bytes]) -> None:
     if failed := pins.change(orders):
         first = next(iter(failed.values()))
-        print(f"not pinned ({first.strerror}): {_listed(address for _, address in failed)}", file=sys.stderr)
+        log.warning("not pinned (%s): %s", first.strerror, _listed(address for _, address in failed))
 
 
 def _listed(addresses: Iterable[IPv4Address]) -> str:
