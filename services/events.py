@@ -53,12 +53,14 @@ class LeaseChosen:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """`count` requests got no answer. `client` is the MAC address where that is known, else the IP address."""
+    """`count` requests got no answer. `client` is the MAC address that they claim or that is known, else the IP
+    address; `sender` is the IP address that they came from, empty where that says nothing."""
 
     service: str
     client: str
     reason: Reason
     detail: str = ""
+    sender: str = ""
     count: int = 1
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from appliance import allowlist
 from appliance.backup import archive
 from appliance.backup.archive import Manifest
-from appliance.backup.carry_over import adopt_boots, forget_server, invalidate_token
+from appliance.backup.carry_over import adopt_boots, forget_server, forget_states, invalidate_token
 from appliance.config import file as configuration
 from appliance.config.file import SERVICE_GROUP, Config
 from appliance.errors import UserError
@@ -112,6 +112,7 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
         if schema.examine(unpacked) != manifest.schema or manifest.schema < 1:
             raise UserError("it is not the one that the manifest describes")
         with Registry(unpacked) as registry:
+            forget_states(registry)
             entries = _read(registry)
             backed_up = recorder.latest(registry)
             current = _copy_current(config.registry, directory / "current")
@@ -120,6 +121,7 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
                 for boot in backed_up:
                     if not boot.secrets_spent:
                         invalidate_token(registry, boot.id)
+            forget_states(registry)
             forget_server(registry)
             numbers = {client.mac: client.number for client in registry.clients()}
     except (UserError, *INVALID_ROWS) as error:
@@ -151,6 +153,7 @@ def _copy_current(registry: Path, copy: Path) -> Path | None:
         schema.snapshot(registry, copy)
         with Registry(copy) as found:
             found.check()
+            forget_states(found)
             recorder.latest(found)
     except (UserError, *INVALID_ROWS):
         return None

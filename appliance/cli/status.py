@@ -10,7 +10,7 @@ from appliance.cli.firmware import show_firmware
 from appliance.cli.output import ago, counted, say, show_json, show_table
 from appliance.config.file import load, tolerant
 from appliance.journal.timeline import CURES
-from appliance.registry.database import Registry
+from appliance.registry.database import IgnoredRow, Registry
 from appliance.registry.server_lock import holder
 from appliance.view import status as views
 from appliance.view.facts import gather
@@ -88,12 +88,20 @@ def _show_boots(shown: StatusView) -> None:
         say("", "To fix the Secure Boot problem: " + "; or ".join(CURES))
 
 
+def _sender(row: IgnoredRow) -> str:
+    """Where refused requests came from, as far as that is known."""
+    return f"{row.sender} ({row.sender_mac})" if row.sender_mac else row.sender
+
+
 def _show_ignored(shown: StatusView) -> None:
     if not shown.ignored:
         return
     say("", "Ignored requests, latest first:")
     latest = shown.ignored[:_IGNORED_SHOWN]
-    rows = [(each.client, each.service, each.reason, str(each.count), ago(each.last_at)) for each in latest]
-    show_table(("client", "service", "reason", "times", "last"), rows, "")
+    rows = [
+        (each.client or "(other names)", _sender(each), each.service, each.reason, str(each.count), ago(each.last_at))
+        for each in latest
+    ]
+    show_table(("client", "sent from", "service", "reason", "times", "last"), rows, "")
     if len(shown.ignored) > _IGNORED_SHOWN:
         say(f"… and {len(shown.ignored) - _IGNORED_SHOWN} more (status --json)")

@@ -55,7 +55,7 @@ def decide_grants(
     found: list[tuple[float, ExportGrant]] = []
     for mac, number in numbers.items():
         boot = boots.get(mac)
-        if boot is None or mac not in allowlist or number > _MOST_NUMBER:
+        if boot is None or mac not in allowlist or not 1 <= number <= _MOST_NUMBER:
             continue
         addresses = tuple(address for address in sorted(boot.known_addresses) if mountable(address, networks))
         if addresses:

@@ -13,12 +13,16 @@ from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why,
 from appliance.firmware.rules import DecisionContext, observe
 from appliance.firmware.table import Rows, read, stored, write
 from appliance.registry.database import Registry
+from services.allowance import Allowance
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 from services.events import Discovered, Event, Ignored
 
 _MOST_CACHED = 256
 """Fingerprints whose first profile is cached, until something new is learned: a room has a few."""
+
+_LINES_AT_ONCE, _LINES_A_SECOND = 2000, 1.0
+"""Log lines about what changes: two rooms that are switched on at once. Made-up clients can cause more."""
 
 log = structlog.get_logger("firmware")
 
@@ -32,6 +36,8 @@ class FirmwareMemory:
         self._clients = {mac: ClientFirmware(firmwares=rows) for mac, rows in read(registry).items()}
         self._written = {mac: _rows(client) for mac, client in self._clients.items()}
         self._dirty: set[MacAddress] = set()
+        self._gone: set[MacAddress] = set()
+        self._lines = Allowance(_LINES_AT_ONCE, _LINES_A_SECOND)
         self._served = float("-inf")
         self._first_profiles: dict[str, Profile] = {}
 
@@ -56,22 +62,34 @@ class FirmwareMemory:
             self._served = at
         if (before and before.firmwares is after.firmwares) or _relevant(before) == _relevant(after):
             return
-        self._first_profiles.clear()
+        if _worked(before) != _worked(after):
+            self._first_profiles.clear()
         if _rows(after) != self._written.get(event.mac, ()):
             self._dirty.add(event.mac)
-            _log_changes(event.mac, _rows(before) if before else (), _rows(after))
+            if self._lines.take(at):
+                _log_changes(event.mac, _rows(before) if before else (), _rows(after))
+
+    def forget(self, mac: MacAddress) -> None:
+        """Forget a client that has never loaded anything, because others need its place."""
+        self._clients.pop(mac, None)
+        self._dirty.discard(mac)
+        if self._written.pop(mac, ()):
+            self._gone.add(mac)
 
     def flush(self) -> None:
         """Write what has changed, in one commit. After an error (disk full) the next call tries again."""
-        if not self._dirty:
+        if not (self._dirty or self._gone):
             return
         with self._registry.transaction():
+            for mac in self._gone:
+                write(self._registry, mac, ())
             forgotten = [mac for mac in self._dirty if self._written.get(mac) and not stored(self._registry, mac)]
             for mac in self._dirty.difference(forgotten):
                 write(self._registry, mac, _rows(self._clients[mac]))
         for mac in self._dirty:
             self._written[mac] = _rows(self._clients[mac])
         self._dirty.clear()
+        self._gone.clear()
         for mac in forgotten:
             self._drop(mac)
 
@@ -109,9 +127,14 @@ def _log_changes(mac: MacAddress, before: Rows, after: Rows) -> None:
 
 
 def _relevant(client: ClientFirmware | None) -> list[tuple[str, Profile, bool, Why]]:
-    """The part of a client that decides what is stored and what others begin with."""
+    """The part of a client that decides what is stored."""
     known = client.firmwares if client else ()
     return sorted((k.fingerprint, k.profile, k.worked, k.why) for k in known if k.worked or k.special)
+
+
+def _worked(client: ClientFirmware | None) -> list[tuple[str, Profile]]:
+    """The part of a client that decides what others begin with."""
+    return sorted((k.fingerprint, k.profile) for k in (client.firmwares if client else ()) if k.worked)
 
 
 def _rows(client: ClientFirmware) -> Rows:

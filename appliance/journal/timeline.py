@@ -165,10 +165,14 @@ class Boot:
         """Where the client may be: the addresses that its exports name."""
         return tuple(dict.fromkeys((*self.addresses, *self.inherited)))
 
+    @property
+    def under_way(self) -> bool:
+        """Whether the boot should end in computing, and has not yet."""
+        return self.stage is not Stage.COMPUTING and self.entry not in ELSEWHERE
+
     def stalled(self, now: float) -> bool:
         """Whether nothing was heard for STALLED_AFTER seconds of a boot that should end in computing."""
-        under_way = self.stage is not Stage.COMPUTING and self.entry not in ELSEWHERE
-        return under_way and now - self.last_event > STALLED_AFTER
+        return self.under_way and now - self.last_event > STALLED_AFTER
 
     def diagnosis(self, now: float) -> str:
         """Why a boot that fell silent went wrong, in words, or "" if that is not known.

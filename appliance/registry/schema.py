@@ -57,6 +57,47 @@ MIGRATIONS: list[Iterable[str]] = [
             why TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (mac, fingerprint)
         ) WITHOUT ROWID""",
     ),
+    (
+        # Clients that never got past "offered" are none; `number` is NULL until the client needs one for its exports.
+        # One with 20 boots may have done more before.
+        """CREATE TABLE past_offered (
+            mac INTEGER PRIMARY KEY, number INTEGER UNIQUE, first_seen REAL NOT NULL, gui_rpc_password TEXT NOT NULL
+        )""",
+        """INSERT INTO past_offered
+            SELECT mac, CASE WHEN number < 65535 THEN number END, first_seen, gui_rpc_password FROM clients
+            WHERE (SELECT count(*) FROM boots WHERE boots.mac = clients.mac) NOT BETWEEN 1 AND 19
+            OR EXISTS (SELECT 1 FROM boots JOIN events ON events.boot = boots.id WHERE boots.mac = clients.mac
+                AND (inherited != '' OR kind NOT IN ('Discovered', 'Offered', 'LeaseChosen')))""",
+        "DROP TABLE clients",
+        "ALTER TABLE past_offered RENAME TO clients",
+        # Of the boots of the others, the latest are kept. Foreign keys are off here.
+        """CREATE TEMP TABLE forgotten AS SELECT id FROM boots WHERE mac NOT IN (SELECT mac FROM clients)
+            ORDER BY id DESC LIMIT -1 OFFSET 1000""",
+        "DELETE FROM boots WHERE id IN (SELECT id FROM forgotten)",
+        "DELETE FROM events WHERE boot NOT IN (SELECT id FROM boots)",
+        "DROP TABLE forgotten",
+        "DELETE FROM adaptations WHERE NOT worked AND mac NOT IN (SELECT mac FROM boots)",
+        # The fold of the boot's events, saved with them; an empty `state` has to be folded. `latest`: the client has
+        # no later boot.
+        "ALTER TABLE boots ADD COLUMN latest INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE boots ADD COLUMN last_at REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE boots ADD COLUMN stage TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE boots ADD COLUMN under_way INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE boots ADD COLUMN state TEXT NOT NULL DEFAULT ''",
+        "UPDATE boots SET latest = 1 WHERE id IN (SELECT max(id) FROM boots GROUP BY mac)",
+        "UPDATE boots SET last_at = max(started, ifnull((SELECT max(at) FROM events WHERE boot = boots.id), 0))",
+        "CREATE INDEX boots_latest ON boots (last_at, under_way, stage, mac) WHERE latest",
+        # `sender`: the address that the request came from. Rows with an empty client count the requests of a sender
+        # that have no rows of their own.
+        """CREATE TABLE ignored_by_sender (
+            sender TEXT NOT NULL, client TEXT NOT NULL, service TEXT NOT NULL, reason TEXT NOT NULL,
+            first_at REAL NOT NULL, last_at REAL NOT NULL, count INTEGER NOT NULL,
+            sender_mac TEXT NOT NULL, PRIMARY KEY (sender, client, service, reason)
+        ) WITHOUT ROWID""",
+        "INSERT INTO ignored_by_sender SELECT '', client, service, reason, first_at, last_at, count, '' FROM ignored",
+        "DROP TABLE ignored",
+        "ALTER TABLE ignored_by_sender RENAME TO ignored",
+    ),
 ]
 
 

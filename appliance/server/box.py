@@ -69,6 +69,7 @@ class Box:
         self._neighbours = neighbours
         self._exports_changed = exports_changed
         self.firmware = FirmwareMemory(registry, shim=has_shim(config.boot_root))
+        journal.forgot = self.firmware.forget
         self.claims = AddressClaims(neighbours, self.confirm_address)
         self._report_limit = ReportLimit()
         self.release: str | None = None
@@ -170,7 +171,7 @@ class Box:
                 with self._exports_follow(event.mac):
                     self._journal.open_or_continue(event, self.release or "")
             case TransferProgressed(sent=0) if event.path in self.config.boot.names:
-                self._journal.open_or_continue(event, self.release or "")
+                self._journal.open_or_continue(event, self.release or "", commit=False)
             case _:
                 self._journal.record(event)
 

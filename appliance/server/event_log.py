@@ -100,8 +100,8 @@ def _try_to_log(event: Event) -> None:
 def _log_event(event: Event) -> None:
     match event:
         case Ignored():
-            detail = {"detail": event.detail} if event.detail else {}
-            log.warning("ignored", service=event.service, client=event.client, reason=event.reason.value, **detail)
+            more = {name: value for name in ("sender", "detail") if (value := getattr(event, name))}
+            log.warning("ignored", service=event.service, client=event.client, reason=event.reason.value, **more)
         case TransferProgressed():
             pass
         case AddressSeen() | LeaseChosen() | Offered():

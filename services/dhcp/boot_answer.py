@@ -21,7 +21,7 @@ from services.decision import Ignore, Reason
 from services.dhcp import packet, pxe_rules, quirks
 from services.dhcp.fingerprint import fingerprint
 from services.dhcp.lease import Decision
-from services.dhcp.message import SERVER_PORT, Arrival, Message, MessageType, Reply
+from services.dhcp.message import NOWHERE, SERVER_PORT, Arrival, Message, MessageType, Reply
 from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress
@@ -52,12 +52,12 @@ def read(
     mac = packet.peek(datagram)
     if isinstance(mac, Ignore):
         boots = packet.looks_like_boot(datagram, arrival.port)
-        return mac, (Ignored("dhcp", str(arrival.source), mac.reason),) if boots else ()
+        return mac, (Ignored("dhcp", str(arrival.source), mac.reason, sender=_sender(arrival)),) if boots else ()
     if allowed:
         message = packet.decode(datagram)
         return message, () if isinstance(message, Ignore) else _observations(message, arrival, address)
     boots = packet.looks_like_boot(datagram, arrival.port)
-    refusal = (Ignored("dhcp", str(mac), Reason.NOT_ALLOWED),) if boots else ()
+    refusal = (Ignored("dhcp", str(mac), Reason.NOT_ALLOWED, sender=_sender(arrival)),) if boots else ()
     if leases_to is not None and leases_to(mac):
         return packet.decode(datagram), refusal
     return _NOT_ALLOWED, refusal
@@ -116,7 +116,12 @@ def _observations(message: Message, arrival: Arrival, address: IPv4Address) -> t
 def _refusal(ignore: Ignore, message: Message, arrival: Arrival) -> tuple[Event, ...]:
     if ignore.reason in _UNREPORTED:
         return ()
-    return (Ignored("dhcp", str(message.mac), ignore.reason, _description(message, arrival)),)
+    return (Ignored("dhcp", str(message.mac), ignore.reason, _description(message, arrival), _sender(arrival)),)
+
+
+def _sender(arrival: Arrival) -> str:
+    """The client's own address, or a relay's; a client without an address says nothing about where it is."""
+    return "" if arrival.source == NOWHERE else str(arrival.source)
 
 
 def _description(message: Message, arrival: Arrival) -> str:

@@ -104,7 +104,7 @@ class HttpServer:
         decision = self._admit(url.claimed, connection.address)
         if isinstance(decision, Ignore):
             client = str(url.claimed or connection.address)
-            self._tell(Ignored(_SERVICE, client, decision.reason, str(url.target)))
+            self._tell(Ignored(_SERVICE, client, decision.reason, str(url.target), str(connection.address)))
             return decision
         return partial(self._serve, connection, request, url, decision)
 
@@ -118,13 +118,13 @@ class HttpServer:
                 case ImageUrl(release, name):
                     return self._serve_file(connection, request, url, mac, self._images, (release, *name.split("/")))
                 case decision:
-                    return self._answer(mac, url, decision)
+                    return self._answer(connection, mac, url, decision)
         except Exception:
             return self._fault(mac)
 
-    def _answer(self, mac: MacAddress, url: BootUrl, decision: Response | Ignore) -> Response:
+    def _answer(self, peer: Connection, mac: MacAddress, url: BootUrl, decision: Response | Ignore) -> Response:
         if isinstance(decision, Ignore):
-            self._tell(Ignored(_SERVICE, str(mac), decision.reason, str(url.target)))
+            self._tell(Ignored(_SERVICE, str(mac), decision.reason, str(url.target), str(peer.address)))
             return answers.refusal(decision.reason)
         return decision
 
@@ -140,7 +140,7 @@ class HttpServer:
         async def serve() -> None:
             try:
                 script = await self._entry_script(mac, connection.address, key, password)
-                answer = self._answer(mac, url, answers.script(script))
+                answer = self._answer(connection, mac, url, answers.script(script))
             except Exception:
                 answer = self._fault(mac)
             if self._connections is not None:
@@ -162,7 +162,7 @@ class HttpServer:
     ) -> Response | OnInput:
         file = open_beneath(root, parts)
         if isinstance(file, Ignore):
-            return self._answer(mac, url, file)
+            return self._answer(connection, mac, url, file)
         answer, body = answers.file(request.fields, file.size)
         if request.method == "GET" and body and self._connections is not None and self._file_sender is not None:
             return self._send_file(

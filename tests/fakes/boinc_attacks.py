@@ -109,7 +109,9 @@ def special_files() -> int:
     """How many devices in /dev are more than null, zero, full, random, terminals and the like."""
     harmless = {"null", "zero", "full", "random", "urandom", "tty", "ptmx"}
     found = [path for path in Path("/dev").rglob("*") if stat.S_ISBLK(path.lstat().st_mode | 0)]
-    found += [path for path in Path("/dev").iterdir() if stat.S_ISCHR(path.lstat().st_mode) and path.name not in harmless]
+    found += [
+        path for path in Path("/dev").iterdir() if stat.S_ISCHR(path.lstat().st_mode) and path.name not in harmless
+    ]
     return len(found)
 
 

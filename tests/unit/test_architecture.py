@@ -23,6 +23,7 @@ FORBIDDEN = {
 FLOORS = (
     {
         "appliance.errors",
+        "services.allowance",
         "services.decision",
         "services.draining",
         "services.ethernet",
@@ -60,8 +61,12 @@ PURE = (
     "appliance/exports/grants.py",
     "appliance/exports/request.py",
     "appliance/exports/senders.py",
+    "appliance/journal/codec.py",
+    "appliance/registry/rows.py",
     "appliance/journal/stream.py",
     "appliance/journal/timeline.py",
+    "appliance/journal/visitors.py",
+    "services/allowance.py",
     "appliance/allowlist.py",
     "appliance/errors.py",
     "appliance/config/menu.py",

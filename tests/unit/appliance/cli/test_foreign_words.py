@@ -21,8 +21,13 @@ def hostile(run: Run, tmp_path: Path) -> Run:
     assert run("allow", "add", "52:54:00:aa:bb:cc").returncode == 0
     with sqlite3.connect(tmp_path / "data" / "registry" / "registry.sqlite3") as sql:
         sql.execute("UPDATE allowed SET label = ?", (HOSTILE,))
-        sql.execute("INSERT INTO clients VALUES (1, ?, 1e9, ?)", (MAC, HOSTILE))
-        sql.execute("INSERT INTO boots VALUES (1, ?, 1e9, 'token', ?, '10.77.0.50')", (MAC, HOSTILE))
+        sql.execute(
+            "INSERT INTO clients (number, mac, first_seen, gui_rpc_password) VALUES (1, ?, 1e9, ?)", (MAC, HOSTILE)
+        )
+        sql.execute(
+            "INSERT INTO boots (id, mac, started, token, release, inherited, latest) VALUES (1, ?, 1e9, 'token', ?, '10.77.0.50', 1)",
+            (MAC, HOSTILE),
+        )
         events: list[tuple[str, dict[str, object]]] = [
             ("TransferProgressed", {"service": HOSTILE, "path": HOSTILE, "sent": 1, "size": 9}),
             ("TransferFailed", {"service": HOSTILE, "path": HOSTILE + "2", "sent": 1, "why": HOSTILE}),
@@ -33,7 +38,7 @@ def hostile(run: Run, tmp_path: Path) -> Run:
         for kind, fields in events:
             words = json.dumps({"mac": "52:54:00:aa:bb:cc", **fields})
             sql.execute("INSERT INTO events (boot, at, kind, details) VALUES (1, 1e9, ?, ?)", (kind, words))
-        sql.execute("INSERT INTO ignored VALUES (?, ?, ?, 1e9, 1e9, 1)", (HOSTILE, HOSTILE, HOSTILE))
+        sql.execute("INSERT INTO ignored VALUES (?, ?, ?, ?, 1e9, 1e9, 1, ?)", [HOSTILE] * 5)
         sql.execute("INSERT INTO next_boots VALUES (?, ?, NULL)", (MAC, HOSTILE))
         sql.execute("INSERT INTO leases VALUES (?, ?, x'01', 'leased', 9e9)", (0x0A4D0032, MAC))
         sql.execute("INSERT INTO adaptations VALUES (?, ?, 'no-menu', 0, 'silent', 1e9)", (MAC, HOSTILE))

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from appliance.allowlist import Entry
 from appliance.boot import next_boot
 from appliance.cli.main import app
-from appliance.journal.recorder import encode
+from appliance.journal.codec import encode
 from appliance.registry.database import BootRow, Registry
 from image import release
 from services.ethernet import MacAddress, MacRange

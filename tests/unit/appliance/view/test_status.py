@@ -41,7 +41,7 @@ BOX = BoxState(
     allowlist=Allowlist.of([Entry(MacRange.parse("52:54:00:*"), "room 12")]),
     boots=[loading()],
     firmware={MAC: (FirmwareKnowledge("PXEClient 7", Profile.PLAIN, worked=True, why=Why.IGNORED, at=800.0),)},
-    ignored=[IgnoredRow("52:54:01:00:00:01", "DHCP", "not allowed", 100.0, 200.0, 7)],
+    ignored=[IgnoredRow("52:54:01:00:00:01", "DHCP", "not allowed", 100.0, 200.0, 7, "10.77.0.9", "02:66:00:00:00:01")],
     next_boots=[NextBoot(MAC, "local", taken=False)],
     leases=[
         Lease(IPv4Address("10.77.0.5"), MAC, b"", State.LEASED, NOW + 1),
@@ -90,6 +90,8 @@ def test_the_document() -> None:
                 "first_at": 100.0,
                 "last_at": 200.0,
                 "count": 7,
+                "sender": "10.77.0.9",
+                "sender_mac": "02:66:00:00:00:01",
             }
         ],
     }
