@@ -33,7 +33,10 @@ def find(name: str) -> str | None:
 def output(arguments: Sequence[str], *, seconds: float, text: str = "") -> str:
     """Run a program to its end, `seconds` at most, and return what it printed; raises ProgramError. `text` is its
     standard input."""
-    command = [find(arguments[0]) or arguments[0], *arguments[1:]]
+    program = find(arguments[0])
+    if program is None and "/" not in arguments[0]:
+        raise ProgramError(arguments, "is not installed", missing=True)
+    command = [program or arguments[0], *arguments[1:]]
     try:
         done = subprocess.run(
             command,
