@@ -1,6 +1,8 @@
-"""Sends the same bytes over HTTP connections as fast as it can: `python -m tests.netns.http_flood SOURCE ADDRESS
-COUNT BEGUN MORE`, the last two in hexadecimal. Each of COUNT connections sends BEGUN, then MORE again and again; one that
-the server closes is opened again. Runs until SIGTERM, then prints how many bytes were sent.
+"""Sends the same bytes over HTTP connections as fast as it can, until SIGTERM:
+`python -m tests.netns.http_flood SOURCE ADDRESS COUNT BEGUN MORE`, the last two in hexadecimal.
+
+Each of COUNT connections sends BEGUN, then MORE again and again; one that the server closes is opened again. Prints how
+many bytes were sent.
 """
 
 import contextlib

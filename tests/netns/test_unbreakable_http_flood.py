@@ -2,14 +2,16 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.client import HTTPConnection
-from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
-from tests.fakes.dhcp_client import DISCOVER, Answer, firmware, message
+from services.decision import Reason
+from tests.fakes.dhcp_client import DISCOVER, firmware, message
 from tests.netns.attacked_box import ATTACKER, LOADER, TIMEOUT, AttackedBox, FarPc
 from tests.netns.inside import counters
 from tests.netns.scripted_pc import BROADCAST, IPXE, BootScript
@@ -20,6 +22,7 @@ from tests.room.room import BOX, CHECKOUT
 MEMORY = 32 << 20
 CONNECTIONS = 8
 ROUNDS = 40
+REPORTS = 3000
 BEGUN = 500  # segments that arrive before the honest PC asks
 
 CHUNKED = "POST /boot/{mac}/boot.ipxe HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -84,3 +87,46 @@ def test_bytes_without_end(attacked: AttackedBox, who: str, kind: str) -> None:
     assert alone == (ROUNDS, ROUNDS, ROUNDS // 10)
     with attacked.unharmed(MEMORY), flood(attacked, *attacker, begun, more):
         assert served(honest) == alone
+
+
+def test_a_flood_of_reports(attacked: AttackedBox) -> None:
+    """Of a program on a PC that knows the token. Neither the registry nor the log grows, and what the PC itself reports
+    afterwards is not lost."""
+    pc = attacked.pc(302)
+    url = pc.discover(firmware(7, *IPXE)).file
+    report = f"/boot/{pc.mac.bare}/{BootScript.parse(pc.get(url).decode(), url).token}/report"
+    registry = attacked.data / "registry"
+
+    def size() -> int:
+        return sum(file.stat().st_size for file in registry.iterdir()) + attacked.log.stat().st_size
+
+    before = size()
+    statuses: Counter[int] = Counter()
+    with attacked.unharmed(MEMORY), ExitStack() as stack:
+
+        def connect() -> Callable[..., int]:
+            connection = stack.enter_context(contextlib.closing(HTTPConnection(pc.box)))
+            connection.sock = pc.connect()
+
+            def say(stage: str, **details: str) -> int:
+                connection.request("POST", report, urlencode({"stage": stage, **details}))
+                response = connection.getresponse()
+                response.read()
+                return response.status
+
+            return say
+
+        # Taken by earlier versions: 60 kB in one report, and any names in it.
+        assert connect()("failed", **{f"field{number}": "x" * 3000 for number in range(20)}) == 400
+        say = connect()
+        for number in range(REPORTS):
+            names = dict.fromkeys(("event", "mac", "self", "level", "timestamp", "logger"), "x" * 500)
+            statuses[say("reported", number=str(number), **names)] += 1
+            statuses[say("failed", reason=f"{number} " + "y" * 900, **names)] += 1
+        assert set(statuses) == {204, 429}
+        assert statuses[204] < 60
+        assert [say(stage) for stage in ("attached", "computing")] == [204, 204]
+    wait_until(lambda: attacked.boot(pc.mac)["stage"] == "computing", TIMEOUT, "the stage", 0.1)
+    assert size() - before < 1 << 20
+    excess, malformed = Reason.TOO_MANY_REPORTS.value, Reason.MALFORMED.value
+    attacked.await_ignored({(str(pc.mac), "http", excess): statuses[429], (str(pc.mac), "http", malformed): 1})
