@@ -150,6 +150,15 @@ class SecretsServed:
     mac: MacAddress
 
 
+@dataclass(frozen=True, slots=True)
+class SecretsClosed:
+    """The boot began with a script or a loader alone, although the client's boots begin with `until` (a stage) here. It
+    may be a program of the running PC that asked: the token of this boot opens no secrets."""
+
+    mac: MacAddress
+    until: str
+
+
 Event = (
     Discovered
     | Offered
@@ -164,4 +173,5 @@ Event = (
     | Reported
     | TokenExchanged
     | SecretsServed
+    | SecretsClosed
 )

@@ -81,14 +81,15 @@ def admit(
 
 
 def secrets(boot: Boot | None, token: str) -> Boot | Ignore:
-    """Whether `token` opens the secrets of this boot: only the boot's own does, and only until userspace reports."""
+    """Whether `token` opens the secrets of this boot: only the boot's own does, and only until userspace reports. None
+    does if it may be a program of the running PC that opened the boot (Boot.next_begins_with)."""
     match current(boot, token):
         case Ignore() as refused:
             return refused
         case found if not _same(token, found.token):
             return Ignore(Reason.TOKEN_INVALID)
         case found:
-            return Ignore(Reason.TOKEN_SPENT) if found.secrets_spent else found
+            return Ignore(Reason.TOKEN_SPENT) if found.secrets_spent or found.closed_until else found
 
 
 def reporting_token(token: str) -> str:

@@ -21,6 +21,7 @@ from services.events import (
     Reported,
     ReportedStage,
     ScriptServed,
+    SecretsClosed,
     SecretsServed,
     TokenExchanged,
     TransferFailed,
@@ -122,7 +123,8 @@ class Boot:
     script is served, so that a forged DISCOVER cannot take a running PC's exports away. `root` is how the live system
     gets to the PC, "nfs" or "http"; empty before the script. `entry` is the menu entry that it starts, if known.
     `exchanged` is when the live system exchanged its token, 0 if it has not; `spent_token` recognises the old one until
-    the new one is used (appliance/boot/policy.py). `reports` counts the reports that said something new."""
+    the new one is used (appliance/boot/policy.py). `reports` counts the reports that said something new.
+    `closed_until` is set if the token opens no secrets: the stage that the client's next boot must begin with."""
 
     id: int
     mac: MacAddress
@@ -145,6 +147,7 @@ class Boot:
     exchanged: float = 0.0
     spent_token: str = ""
     reports: int = 0
+    closed_until: str = ""
 
     @property
     def stage(self) -> Stage | None:
@@ -159,6 +162,17 @@ class Boot:
     def secrets_spent(self) -> bool:
         """Whether userspace has reported. It has its secrets by then, and the token no longer opens them."""
         return self.has_reached(Stage.REPORTED)
+
+    @property
+    def next_begins_with(self) -> Stage | None:
+        """What the client's next boot must begin with, at the latest, if its token is to open secrets; None: anything.
+
+        Programs of the PC run once userspace has reported. They can ask for a script again, too. But if this PC's boots
+        begin with a DISCOVER that we hear, then a script without one does not come from a power-on.
+        """
+        if self.closed_until:
+            return Stage(self.closed_until)
+        return self.reached[0].stage if self.secrets_spent else None
 
     @property
     def known_addresses(self) -> tuple[IPv4Address, ...]:
@@ -209,6 +223,17 @@ def continues(boot: Boot | None, sign: PowerOnSign, now: float) -> bool:
             return not boot.has_reached(Stage.LOADER) and retried
 
 
+def is_late(sign: PowerOnSign, begins_with: Stage | None) -> bool:
+    """Whether a boot that begins with this sign should have begun with an earlier stage."""
+    match sign:
+        case Discovered():
+            return False
+        case TransferProgressed():
+            return begins_with is Stage.DISCOVERED
+        case ScriptServed():
+            return begins_with in (Stage.DISCOVERED, Stage.LOADER)
+
+
 def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
     """The boot after `event`, which happened at `at`."""
     # A room that is switched on brings a thousand of the first cases at once: they copy the boot only once.
@@ -252,6 +277,8 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
             )
         case TokenExchanged():
             return replace(boot, exchanged=at, spent_token=event.spent)
+        case SecretsClosed():
+            return replace(boot, closed_until=event.until)
         case SecretsServed():
             return replace(boot, spent_token="")
         case Reported():

@@ -18,6 +18,7 @@ from appliance.config.file import Config
 from appliance.exports.grants import mountable
 from appliance.firmware.memory import FirmwareMemory
 from appliance.journal.recorder import Journal
+from appliance.journal.timeline import PowerOnSign, is_late
 from appliance.network.interfaces import base_url, networks
 from appliance.registry.database import Registry
 from appliance.server.address_claims import AddressClaims
@@ -36,6 +37,7 @@ from services.events import (
     Event,
     Reported,
     ScriptServed,
+    SecretsClosed,
     SecretsServed,
     TokenExchanged,
     TransferProgressed,
@@ -169,11 +171,20 @@ class Box:
                     self.claims.add(event, time.monotonic())
             case ScriptServed():
                 with self._exports_follow(event.mac):
-                    self._journal.open_or_continue(event, self.release or "")
+                    self._open_or_continue(event)
             case TransferProgressed(sent=0) if event.path in self.config.boot.names:
-                self._journal.open_or_continue(event, self.release or "", commit=False)
+                self._open_or_continue(event, commit=False)
             case _:
                 self._journal.record(event)
+
+    def _open_or_continue(self, sign: PowerOnSign, *, commit: bool = True) -> None:
+        """For a sign that programs of a running PC can give as well."""
+        before = self._journal.boot(sign.mac)
+        boot = self._journal.open_or_continue(sign, self.release or "", commit=commit)
+        if before is None or before.id == boot.id or not self.config.dhcp.hears_broadcasts:
+            return
+        if (until := before.next_begins_with) is not None and is_late(sign, until):
+            self._journal.record(SecretsClosed(sign.mac, until))
 
     def confirm_address(self, seen: AddressSeen) -> None:
         """Record an address that the client is known to use."""

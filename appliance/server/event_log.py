@@ -22,6 +22,7 @@ from services.events import (
     LeaseChosen,
     Offered,
     Reported,
+    SecretsClosed,
     TokenExchanged,
     TransferFailed,
     TransferProgressed,
@@ -109,6 +110,9 @@ def _log_event(event: Event) -> None:
                 log.debug(type(event).__name__, **_fields(event))
         case TokenExchanged():
             log.info("token exchanged", mac=str(event.mac))
+        case SecretsClosed():
+            words = "a script or loader without a power-on: the token of this boot opens no secrets"
+            log.warning(words, mac=str(event.mac), boots_begin_with=event.until)
         case TransferFailed():
             log.warning("transfer failed", **_fields(event))
         case Reported():

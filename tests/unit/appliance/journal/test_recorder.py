@@ -23,6 +23,7 @@ from services.events import (
     Offered,
     Reported,
     ScriptServed,
+    SecretsClosed,
     SecretsServed,
     TokenExchanged,
     TransferFailed,
@@ -76,6 +77,7 @@ def test_every_event_survives_a_restart(desk: Desk) -> None:
         TransferFailed(MAC, "http", "vmlinuz", 5, "gone"),
         TokenExchanged(MAC, "spent"),
         SecretsServed(MAC),
+        SecretsClosed(MAC, "loader"),
         Reported(MAC, "attached", {"hostid": "3"}),
     ):
         journal.record(event)

@@ -1,7 +1,8 @@
 """What the token of a boot opens, from its command line to the end of the boot."""
 
+from appliance.journal.recorder import Journal
 from services.decision import Ignore, Reason
-from services.events import Reported
+from services.events import Discovered, Reported, TransferProgressed
 from tests.unit.appliance.server.test_boot_scripts import PC, Running, box
 
 __all__ = ["box"]
@@ -23,3 +24,66 @@ def test_the_live_system_exchanges_the_token_of_its_command_line(box: Running) -
     assert isinstance(box.box.secrets(PC, new), bytes), "that answer may have been lost, too"
     assert isinstance(box.box.report(PC, new, Reported(PC, "reported")), Reported)
     assert box.box.secrets(PC, new) == SPENT
+
+
+def run(box: Running) -> str:
+    """The live system comes up and computes; returns its token."""
+    token = box.token
+    for stage in ("root-mounted", "reported", "computing"):
+        assert isinstance(box.box.report(PC, token, Reported(PC, stage)), Reported)
+    return token
+
+
+def discover(box: Running) -> None:
+    box.now += 1000
+    box.box.emit(Discovered(PC, 0, ipxe=False, xid=int(box.now), secs=0))
+
+
+def load(box: Running) -> None:
+    (loader, *_) = box.box.config.boot.names
+    box.box.emit(TransferProgressed(PC, "tftp", loader, 0, 9))
+
+
+def test_a_script_that_a_running_pc_asks_for_opens_no_secrets(box: Running) -> None:
+    """Not even later, and not after reports that look like those of a boot."""
+    box.power_on()
+    assert isinstance(box.box.secrets(PC, box.token), bytes)
+    run(box)
+    for ask in (box.script, box.script, lambda: load(box)):
+        box.now += 1000
+        ask()
+        box.script()
+        assert box.box.secrets(PC, box.token) == SPENT
+        run(box)
+    box.journal.flush()
+    again = Journal(box.registry, lambda: box.now, lambda *_: None).boot(PC)
+    assert again == box.journal.boot(PC)
+    discover(box)
+    box.script()
+    assert isinstance(box.box.secrets(PC, box.token), bytes), "a real power-on"
+
+
+def test_power_ons_of_which_only_the_script_is_seen(box: Running) -> None:
+    for _ in range(3):
+        box.now += 1000
+        box.script()
+        assert isinstance(box.box.secrets(PC, box.token), bytes)
+        run(box)
+
+
+def test_a_pc_that_was_reset_before_its_userspace_was_up(box: Running) -> None:
+    """No program could have asked."""
+    box.power_on()
+    assert isinstance(box.box.report(PC, box.token, Reported(PC, "root-mounted")), Reported)
+    box.now += 1000
+    box.script()
+    assert isinstance(box.box.secrets(PC, box.token), bytes)
+
+
+def test_a_box_that_no_longer_hears_dhcp(box: Running) -> None:
+    box.power_on()
+    run(box)
+    box.configure('[dhcp]\nmode = "off"')
+    box.now += 1000
+    box.script()
+    assert isinstance(box.box.secrets(PC, box.token), bytes)
