@@ -177,7 +177,7 @@ class DhcpServer:
         self._offers.end()
         for mac, count in appetite.report(now):
             try:
-                self._emit(Ignored("dhcp", str(mac), Reason.TOO_OFTEN, f"{count} so far", count))
+                self._emit(Ignored("dhcp", str(mac), Reason.TOO_OFTEN, f"{count} so far", count=count))
             except Exception:
                 self._log_failure(str(mac))
 

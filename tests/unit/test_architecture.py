@@ -21,7 +21,14 @@ FORBIDDEN = {
 # Every room, from the ground up. A room imports from the floors below its own, never from its own floor or above.
 # A room that no floor names fails: say where it stands.
 FLOORS = (
-    {"appliance.errors", "services.decision", "services.draining", "services.ethernet", "services.rate_limit"},
+    {
+        "appliance.errors",
+        "services.decision",
+        "services.draining",
+        "services.ethernet",
+        "services.rate_limit",
+        "services.values",
+    },
     {"services.boinc", "services.menus", "services.events", "services.linux"},
     {"services.nfs"},
     {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.progress", "image.recipe"},
@@ -65,6 +72,7 @@ PURE = (
     "appliance/firmware/knowledge.py",
     "appliance/config/menu_password.py",
     "services/rate_limit.py",
+    "services/values.py",
     "services/dhcp/appetite.py",
     "services/dhcp/boot_answer.py",
     "services/dhcp/pxe_rules.py",
