@@ -6,9 +6,10 @@ from ipaddress import IPv4Address
 
 from services.decision import Reason
 from services.ethernet import MacAddress
+from services.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Discovered:
     """A DHCPDISCOVER of an allowed client, or its question to port 4011 where another server has port 67.
 
@@ -25,7 +26,7 @@ class Discovered:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Offered:
     """An answer was sent to the client: an OFFER on port 67, or the ACK of a boot server request on port 4011."""
 

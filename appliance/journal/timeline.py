@@ -6,7 +6,7 @@ boot, or the request for the boot script.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address
 
@@ -28,6 +28,7 @@ from services.events import (
     TransferProgressed,
     TransferServed,
 )
+from services.values import replace, value
 
 # A client silent for longer is stalled: EDK2 retries DHCP for about a minute, live-boot its mount every few seconds.
 STALLED_AFTER = 180.0
@@ -90,7 +91,7 @@ _FILES = {
 _REPORTS: dict[str, Stage] = {reported: Stage[reported.name] for reported in ReportedStage}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reached:
     """A stage, and when it was first reached."""
 
@@ -117,7 +118,7 @@ class AddressLost:
     address: IPv4Address
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Boot:
     """One power-on. `addresses` were seen during it, `inherited` during the one before. The latter are kept until the
     script is served, so that a forged DISCOVER cannot take a running PC's exports away. `root` is how the live system

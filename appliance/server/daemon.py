@@ -6,6 +6,7 @@ DRAIN_SECONDS to finish.
 
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
 import threading
@@ -47,6 +48,10 @@ _CONFIRM_SECONDS = 0.1
 _OPEN_FILES = 65536
 """A PC that loads by HTTP needs up to two, so 400 PCs use up the 1024 that systemd and shells give by default."""
 
+_GARBAGE = 10_000, 20, 50
+"""How many objects are made between two searches for reference cycles, which hardly anything here has. With Python's
+own numbers the searches through all known PCs took a quarter of the time when a room was switched on."""
+
 log = structlog.get_logger("serve")
 
 
@@ -54,6 +59,7 @@ async def serve(path: Path) -> None:
     """Run the box until SIGTERM or SIGINT; raises UserError when it cannot start or go on."""
     stop, hangup = _signals()
     _raise_file_limit()
+    gc.set_threshold(*_GARBAGE)
     installer = choose_installer()
     config = with_interfaces_named(configuration.load(path))
     stream = Stream()

@@ -8,6 +8,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 
 from services.ethernet import MacAddress
+from services.values import value
 
 SERVER_PORT = 67
 CLIENT_PORT = 68
@@ -59,7 +60,7 @@ class Option(IntEnum):
     IPXE = 175
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """A client's message. Absent options are empty or None. `message_type` may be a number that MessageType lacks."""
 
@@ -96,7 +97,7 @@ class Arrival:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """An answer and its destination. `options` are in wire order, without the end mark; yiaddr is 0 where no address is
     given. The answer is to be sent after `delay` seconds."""

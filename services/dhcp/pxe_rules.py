@@ -5,7 +5,6 @@ an address. The caller decides who may boot, which file and with which reply pro
 MACHINES (machines.py) are not answered; what particular firmware needs is in quirks.py.
 """
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from services.decision import Ignore, Reason
@@ -28,6 +27,7 @@ from services.dhcp.message import (
 from services.dhcp.options import END, read_options
 from services.dhcp.plan import BootPlan, Profile
 from services.ethernet import MacAddress
+from services.values import value
 
 FILE_ROOM = 127
 """Bytes of a boot file name that fit into the header's `file` field, before its NUL."""
@@ -47,7 +47,7 @@ _DELAY = 1.0
 dnsmasq has dhcp-reply-delay for them (dnsmasq(8))."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BootRequest:
     """A client asks for its boot file. `architectures` are those of option 93 that MACHINES knows, at least one.
     `http`: it needs an http URL, because it speaks no TFTP (UEFI HTTP boot)."""
