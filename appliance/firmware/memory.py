@@ -13,10 +13,10 @@ from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why,
 from appliance.firmware.rules import DecisionContext, observe
 from appliance.firmware.table import Rows, read, stored, write
 from appliance.registry.database import Registry
-from services.allowance import Allowance
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 from services.events import Discovered, Event, Ignored
+from services.rate_limit import RateLimit
 
 _MOST_CACHED = 256
 """Fingerprints whose first profile is cached, until something new is learned: a room has a few."""
@@ -37,7 +37,7 @@ class FirmwareMemory:
         self._written = {mac: _rows(client) for mac, client in self._clients.items()}
         self._dirty: set[MacAddress] = set()
         self._gone: set[MacAddress] = set()
-        self._lines = Allowance(_LINES_AT_ONCE, _LINES_A_SECOND)
+        self._lines = RateLimit[None](_LINES_AT_ONCE, _LINES_A_SECOND, 1)
         self._served = float("-inf")
         self._first_profiles: dict[str, Profile] = {}
 
@@ -66,7 +66,7 @@ class FirmwareMemory:
             self._first_profiles.clear()
         if _rows(after) != self._written.get(event.mac, ()):
             self._dirty.add(event.mac)
-            if self._lines.take(at):
+            if self._lines.take(None, at):
                 _log_changes(event.mac, _rows(before) if before else (), _rows(after))
 
     def forget(self, mac: MacAddress) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 from appliance.journal.timeline import AddressLost
 from appliance.journal.visitors import Visitors
 from appliance.registry.database import BootRow
-from services.allowance import Allowance
 from services.ethernet import MacAddress
 from services.events import Discovered, Event
+from services.rate_limit import RateLimit
 
 MOST_NEWCOMERS = 2000
 """Of some 2 kB each: two large rooms that are switched on for the first time."""
@@ -47,7 +47,7 @@ class Newcomers:
         self._visitors = Visitors[MacAddress](MOST_NEWCOMERS, salt, self._forgotten)
         self._newcomers: dict[MacAddress, Newcomer] = {}
         self._unwritten: dict[MacAddress, None] = {}
-        self._lines = Allowance(MOST_NEWCOMERS, _LINES_A_SECOND)
+        self._lines = RateLimit[None](MOST_NEWCOMERS, _LINES_A_SECOND, 1)
         self._count = 0
         self._lowest = self._highest = MacAddress(0)
         self._last_at = 0.0
@@ -63,7 +63,7 @@ class Newcomers:
         before = self._newcomers.get(row.mac)
         if before is not None and before.written:
             self.dropped.append(before.row.id)
-        self._newcomers[row.mac] = Newcomer(row, before.published if before else self._lines.take(row.started))
+        self._newcomers[row.mac] = Newcomer(row, before.published if before else self._lines.take(None, row.started))
         self._unwritten[row.mac] = None
         self._visitors.visit(row.mac, row.started)
 

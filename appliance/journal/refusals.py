@@ -12,8 +12,8 @@ from itertools import islice
 
 from appliance.journal.visitors import Visitors
 from appliance.registry.database import IgnoredRow
-from services.allowance import Allowance
 from services.events import Ignored
+from services.rate_limit import RateLimit
 
 MOST_SENDERS = 500
 ROWS_OF_A_SENDER = 4
@@ -50,7 +50,7 @@ class Refusals:
         self._visitors = Visitors[_Sender](MOST_SENDERS, salt, self._forget)
         self._dirty: dict[tuple[_Sender, _Name], None] = {}
         self._gone: list[IgnoredRow] = []
-        self._lines = {False: Allowance(_AT_ONCE, _A_SECOND), True: Allowance(_AT_ONCE, _A_SECOND)}
+        self._lines = RateLimit[bool](_AT_ONCE, _A_SECOND, 2)
         self._unpublished = 0
         for row in sorted(kept, key=lambda row: row.last_at):
             sender = _sender(row.sender, row.client, row.service)
@@ -75,7 +75,7 @@ class Refusals:
         if now - kept.published_at < REPEATED_AFTER:
             return None
         kept.published_at = now
-        if not self._lines[self._visitors.came_back(sender)].take(now):
+        if not self._lines.take(self._visitors.came_back(sender), now):
             self._unpublished += 1
             return None
         return self._published(event, kept.row)

@@ -23,7 +23,6 @@ FORBIDDEN = {
 FLOORS = (
     {
         "appliance.errors",
-        "services.allowance",
         "services.decision",
         "services.draining",
         "services.ethernet",
@@ -67,7 +66,6 @@ PURE = (
     "appliance/journal/stream.py",
     "appliance/journal/timeline.py",
     "appliance/journal/visitors.py",
-    "services/allowance.py",
     "appliance/allowlist.py",
     "appliance/errors.py",
     "appliance/config/menu.py",
