@@ -54,6 +54,7 @@ def all_checks(config: Config) -> list[Check]:
     return [
         Check("privileges", partial(privileges.check, config)),
         Check("configuration", partial(settings.check_configuration, config)),
+        Check("project-server", partial(settings.check_project_server, config)),
         Check("interface", partial(interface.check, config)),
         Check("ports", partial(ports.check, config)),
         Check("firewall", partial(firewall.check, config)),

@@ -108,7 +108,7 @@ def foreign_processes() -> int:
 def special_files() -> int:
     """How many devices in /dev are more than null, zero, full, random, terminals and the like."""
     harmless = {"null", "zero", "full", "random", "urandom", "tty", "ptmx"}
-    found = [path for path in Path("/dev").rglob("*") if stat.S_ISBLK(path.lstat().st_mode | 0)]
+    found = [path for path in Path("/dev").rglob("*") if stat.S_ISBLK(path.lstat().st_mode)]
     found += [
         path for path in Path("/dev").iterdir() if stat.S_ISCHR(path.lstat().st_mode) and path.name not in harmless
     ]
@@ -157,7 +157,10 @@ def main(box: str, project: str, neighbour: str) -> None:
         "own_processor": lambda: 0 if "model name" in Path("/proc/cpuinfo").read_text() else 1,
     }
     for name, attempt in tries.items():
-        print(f"{name}={attempt()}", flush=True)
+        try:
+            print(f"{name}={attempt()}", flush=True)
+        except Exception as error:  # the others are tried all the same; BOINC keeps stderr
+            print(f"{name}: {error!r}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
