@@ -26,7 +26,7 @@ _KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), Ad
 _HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
 # A forger can cause these in the name of a PC as often as it likes. They are written only if they change something, and
 # only so many for one boot; a real boot has about ten.
-_FORGEABLE = (Discovered, Offered, AddressSeen, LeaseChosen)
+_FORGEABLE = (Discovered, Offered, AddressSeen, AddressLost, LeaseChosen)
 _MOST_FORGEABLE = 200
 # Refusals waiting for the next flush. A flood of strangers can fill this, and nothing else.
 _REFUSALS_HELD = 1000
@@ -99,7 +99,10 @@ class Journal:
         boot = self._boots.get(sign.mac)
         if boot is None or not continues(boot, sign, now):
             inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
+            lost = boot.lost if boot else ()
             self._boots[sign.mac] = _opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
+            for address in lost:
+                self.lose_address(sign.mac, address)
             self._forgeable_rows.pop(sign.mac, None)
             self._last_discover.pop(sign.mac, None)
             if commit:
@@ -119,13 +122,26 @@ class Journal:
             self._holders[event.address] = event.mac
         self._append(self._boots[event.mac], event, self._clock())
 
+    def holder(self, address: IPv4Address) -> MacAddress | None:
+        """The client that has this address, if any."""
+        return self._holders.get(address)
+
+    def lose_address(self, mac: MacAddress, address: IPv4Address) -> None:
+        """Note that the client does not have this address, though it did or asks for it."""
+        if self._holders.get(address) == mac:
+            del self._holders[address]
+        self._append(self._boots[mac], AddressLost(mac, address), self._clock())
+
     def take_address_from_others(self, address: IPv4Address, mac: MacAddress) -> bool:
         """Note that the kernel has seen `mac` at `address`. Returns True if another client loses the address."""
         holder = self._holders.get(address)
         if holder is None or holder == mac:
             return False
-        del self._holders[address]
-        self._append(self._boots[holder], AddressLost(holder, address), self._clock())
+        if address not in self._boots[holder].known_addresses:
+            # It has booted at another address since.
+            del self._holders[address]
+            return False
+        self.lose_address(holder, address)
         return True
 
     def commit(self) -> None:

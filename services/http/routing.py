@@ -26,13 +26,13 @@ from services.http.paths import Archive, EntryScript, ImageUrl, LoaderFile, Repo
 class Sources:
     """Callables that make answers; all return at once.
 
-    `script(mac, peer)` writes the boot script; `secrets(mac, token)` packs the tar of BOINC files;
-    `report(mac, token, report)` takes a report and returns it, or why it was not taken.
+    `script(mac, peer)` writes the boot script; `secrets(mac, token, peer)` packs the tar of BOINC files;
+    `report(mac, token, report, peer)` takes a report and returns it, or why it was not taken.
     """
 
     script: Callable[[MacAddress, IPv4Address], str | Ignore]
-    secrets: Callable[[MacAddress, str], bytes | Ignore]
-    report: Callable[[MacAddress, str, Reported], Reported | Ignore]
+    secrets: Callable[[MacAddress, str, IPv4Address], bytes | Ignore]
+    report: Callable[[MacAddress, str, Reported, IPv4Address], Reported | Ignore]
 
 
 def route(
@@ -48,10 +48,10 @@ def route(
         case EntryScript(), "GET":
             return target
         case Archive(token), "GET":
-            return answers.archive(sources.secrets(mac, token))
+            return answers.archive(sources.secrets(mac, token, peer))
         case ReportUrl(token), "POST":
             report = reports.decode(mac, bytes(request.body))
-            taken = report if isinstance(report, Ignore) else sources.report(mac, token, report)
+            taken = report if isinstance(report, Ignore) else sources.report(mac, token, report, peer)
             return taken if isinstance(taken, Ignore) else Response(204, {})
         case ((ScriptUrl() | LoaderFile() | ImageUrl()), _):
             return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")

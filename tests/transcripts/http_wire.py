@@ -165,11 +165,11 @@ class Wire:
             return Ignore(Reason.PASSWORD_WRONG)
         return f"#!ipxe\nboot {key}\n"
 
-    def _secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:
+    def _secrets(self, mac: MacAddress, token: str, peer: IPv4Address) -> bytes | Ignore:
         boot = policy.secrets(self._boot, token)
         return boot if isinstance(boot, Ignore) else b"the secrets of " + boot.mac.bare.encode()
 
-    def _report(self, mac: MacAddress, token: str, report: Reported) -> Reported | Ignore:
+    def _report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
         boot = policy.current(self._boot, token)
         if isinstance(boot, Ignore):
             return boot

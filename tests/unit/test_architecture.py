@@ -50,6 +50,7 @@ PURE = (
     "appliance/boot/policy.py",
     "appliance/config/loaders.py",
     "appliance/exports/grants.py",
+    "appliance/exports/ownership.py",
     "appliance/exports/request.py",
     "appliance/exports/senders.py",
     "appliance/journal/stream.py",
@@ -111,7 +112,18 @@ PURE = (
     ),
     *(
         f"appliance/view/{name}.py"
-        for name in ("allowed", "boots", "clients", "explanation", "firmware", "images", "leases", "menu", "status")
+        for name in (
+            "address_claims",
+            "allowed",
+            "boots",
+            "clients",
+            "explanation",
+            "firmware",
+            "images",
+            "leases",
+            "menu",
+            "status",
+        )
     ),
     "appliance/doctor/finding.py",
     "appliance/doctor/pointers.py",
