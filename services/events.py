@@ -118,6 +118,7 @@ class EntryStarted:
 class ReportedStage(StrEnum):
     """The stages of a boot that the live system reports, in the words that its scripts send (image/tree/)."""
 
+    INITRD = "initrd"
     ROOT_MOUNTED = "root-mounted"
     REPORTED = "reported"
     ATTACHED = "attached"

@@ -18,6 +18,7 @@ from appliance.view.status import StatusView
 
 app = typer.Typer()
 _IGNORED_SHOWN = 10
+_CLAIMS_SHOWN = 5
 
 
 @app.command()
@@ -66,6 +67,10 @@ def _show_box(shown: StatusView) -> None:
     if exports := shown.exports:
         state = f"NOT in force: {exports['error']}" if exports["error"] else exports["backend"]
         say(f"exports   {state} ({exports['why']})")
+    for claim in shown.claims[:_CLAIMS_SHOWN]:
+        say(f"claimed   {claim.words}, {ago(claim.at)} (see: netboot-appliance doctor)")
+    if len(shown.claims) > _CLAIMS_SHOWN:
+        say(f"claimed   … and {len(shown.claims) - _CLAIMS_SHOWN} more (status --json)")
     none = shown.image_error or "none is active (build one: netboot-appliance image build)"
     say(f"image     {shown.image.id if shown.image else none}")
     for each in shown.next_boots:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from appliance.config.file import Config, load
 from appliance.doctor import (
+    addresses,
     boots,
     clock,
     firewall,
@@ -66,6 +67,7 @@ def all_checks(config: Config) -> list[Check]:
         Check("registry", partial(storage.check_registry, config), _REGISTRY_SECONDS),
         Check("allowlist", partial(settings.check_allowlist, config), _REGISTRY_SECONDS),
         Check("boots", partial(boots.check, config), _REGISTRY_SECONDS),
+        Check("addresses", partial(addresses.check, config), _REGISTRY_SECONDS),
         Check("firmware", partial(firmware.check, config), _REGISTRY_SECONDS),
         Check("kernel", partial(kernel.check, config), _REGISTRY_SECONDS),
         Check("clock", partial(clock.check, config)),

@@ -15,10 +15,11 @@ from services.nfs.exports import Export
 
 
 def expected_grants(networks: Sequence[IPv4Network], registry: Registry) -> tuple[ExportGrant, ...]:
-    """Who may mount what, as the running server decides."""
+    """Who may mount what, as the running server decides. Only that one knows which PCs run, so all of them are pinned:
+    `exports apply` must not unpin a running PC."""
     numbers = {client.mac: client.number for client in registry.clients()}
     boots = {boot.mac: boot for boot in latest(registry)}
-    return decide_grants(networks, registry.allowlist(), numbers, boots)
+    return decide_grants(networks, registry.allowlist(), numbers, boots, running=boots.keys())
 
 
 def expected_exports(config: Config, networks: Sequence[IPv4Network], registry: Registry) -> list[Export]:

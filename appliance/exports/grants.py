@@ -5,7 +5,7 @@ helper for (docs/adr/0006-root-parts-apart.md), so a compromised server gets no 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -45,8 +45,10 @@ def decide_grants(
     allowlist: "Allowlist",
     numbers: Mapping[MacAddress, int],
     boots: "Mapping[MacAddress, Boot]",
+    running: Container[MacAddress],
 ) -> tuple[ExportGrant, ...]:
     """A grant for each allowed client that was seen at an address, in the order of their `numbers` in the registry.
+    Those that are `running` are pinned: who gets the address of a PC that was switched off must be able to boot.
 
     A client that booted with its root over HTTP does not get the live root, whatever the allowlist says for its next
     boot. If there are more than MOST_GRANTS, those heard from last get one: strangers with made-up MAC addresses of an
@@ -59,7 +61,8 @@ def decide_grants(
             continue
         addresses = tuple(address for address in sorted(boot.known_addresses) if mountable(address, networks))
         if addresses:
-            found.append((boot.last_event, ExportGrant(mac, number, addresses, live=boot.root != "http")))
+            grant = ExportGrant(mac, number, addresses, live=boot.root != "http", pinned=mac in running)
+            found.append((boot.last_event, grant))
     latest = sorted(found, key=lambda each: each[0])[-MOST_GRANTS:]
     return tuple(sorted((grant for _, grant in latest), key=lambda grant: grant.number))
 

@@ -54,15 +54,13 @@ MOST_BOOTS = 12_000
 """Clients whose latest boot is in memory: those heard from last. Of others it is read when they are heard again."""
 
 # A forger can cause these in the name of a PC as often as it likes. They are written only if they change something, and
-# only so many for one boot; a real boot has about ten.
-_FORGEABLE = (Discovered, Offered, AddressSeen, LeaseChosen)
+# only so many for one boot; a real boot has about ten. A client that has nothing else is a newcomer.
+_FORGEABLE = (Discovered, Offered, AddressSeen, AddressLost, LeaseChosen)
 _MOST_FORGEABLE = 200
 # A PC that was taken over can cause these as often as it likes. Of one boot so many are written and published, and then
 # only those that reach a new stage. A real one has thirty; the progress of a slow download does not count.
 _REPEATABLE = (TransferProgressed, TransferServed, TransferFailed, ScriptServed, EntryStarted)
 _MOST_REPEATABLE = 1000
-# A client that has nothing else is a newcomer.
-_BEFORE_LOADING = (*_FORGEABLE, AddressLost)
 # Events waiting while the registry cannot be written: those of an hour in which 1000 PCs boot. Later ones are kept in
 # memory only.
 _EVENTS_HELD = 20_000
@@ -148,7 +146,11 @@ class Journal:
         boot = self.boot(sign.mac)
         if boot is None or not continues(boot, sign, now):
             inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
-            boot = _opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
+            lost = boot.lost if boot else ()
+            self._boots[sign.mac] = _opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
+            for address in lost:
+                self.lose_address(sign.mac, address)
+            boot = self._boots[sign.mac]
             self._forgeable_rows.pop(sign.mac, None)
             self._repeatable.pop(sign.mac, None)
             self._last_discover.pop(sign.mac, None)
@@ -180,13 +182,26 @@ class Journal:
                 self.flush()
         return after
 
+    def holder(self, address: IPv4Address) -> MacAddress | None:
+        """The client that has this address, if any."""
+        return self._holders.get(address)
+
+    def lose_address(self, mac: MacAddress, address: IPv4Address) -> None:
+        """Note that the client does not have this address, though it did or asks for it."""
+        if self._holders.get(address) == mac:
+            del self._holders[address]
+        self._append(self._boots[mac], AddressLost(mac, address), self._clock())
+
     def take_address_from_others(self, address: IPv4Address, mac: MacAddress) -> bool:
         """Note that the kernel has seen `mac` at `address`. Returns True if another client loses the address."""
         holder = self._holders.get(address)
         if holder is None or holder == mac:
             return False
-        del self._holders[address]
-        self._append(self._boots[holder], AddressLost(holder, address), self._clock())
+        if address not in self._boots[holder].known_addresses:
+            # It has booted at another address since.
+            del self._holders[address]
+            return False
+        self.lose_address(holder, address)
         return True
 
     def commit(self) -> None:
@@ -342,7 +357,7 @@ class Journal:
         """Have the event written, if it is worth a row. Returns whether it may be published."""
         mac = after.mac
         if mac in self._newcomers:
-            if isinstance(event, _BEFORE_LOADING):
+            if isinstance(event, _FORGEABLE):
                 changes = _content(after) != _content(before)
                 return self._newcomers.note(mac, event, now, worth_a_row=changes)
             self._register(mac)

@@ -112,7 +112,8 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class AddressLost:
-    """Another client uses this address now. The box itself emits this, not a service."""
+    """The client does not have this address now: another one has it, or it has moved to another address. The box
+    itself emits this, not a service."""
 
     mac: MacAddress
     address: IPv4Address
@@ -121,8 +122,9 @@ class AddressLost:
 @value
 class Boot:
     """One power-on. `addresses` were seen during it, `inherited` during the one before. The latter are kept until the
-    script is served, so that a forged DISCOVER cannot take a running PC's exports away. `root` is how the live system
-    gets to the PC, "nfs" or "http"; empty before the script. `entry` is the menu entry that it starts, if known.
+    script is served, so that a forged DISCOVER cannot take a running PC's exports away. `lost` are addresses that
+    others had when the PC was silent, or keep although it uses them too: it may get them back. `root` is how the live
+    system gets to the PC, "nfs" or "http"; empty before the script. `entry` is the menu entry that it starts, if known.
     `exchanged` is when the live system exchanged its token, 0 if it has not; `spent_token` recognises the old one until
     the new one is used (appliance/boot/policy.py). `reports` counts the reports that said something new.
     `closed_until` is set if the token opens no secrets: the stage that the client's next boot must begin with."""
@@ -139,6 +141,7 @@ class Boot:
     transfers: tuple[Transfer, ...] = ()
     addresses: tuple[IPv4Address, ...] = ()
     inherited: tuple[IPv4Address, ...] = ()
+    lost: tuple[IPv4Address, ...] = ()
     root: str = ""
     entry: str = "boinc"
     host_id: str = ""
@@ -261,13 +264,17 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
             size = next((t.size for t in boot.transfers if t.path == event.path), event.sent)
             return _transfer(boot, Transfer(event.path, event.service, event.sent, size, event.why))
         case ScriptServed():
-            return _reach(replace(boot, inherited=(), root=event.root), Stage.SCRIPT, at)
+            return _reach(replace(boot, inherited=(), lost=(), root=event.root), Stage.SCRIPT, at)
         case EntryStarted():
             return replace(boot, entry=event.entry)
         case AddressSeen():
             if event.address in boot.addresses:
                 return boot
-            return replace(boot, addresses=(*boot.addresses, event.address)[-MOST_ADDRESSES:])
+            return replace(
+                boot,
+                addresses=(*boot.addresses, event.address)[-MOST_ADDRESSES:],
+                lost=tuple(a for a in boot.lost if a != event.address),
+            )
         case LeaseChosen():
             return replace(boot, dhcp_server=event.server, leased_by_us=event.ours)
         case AddressLost():
@@ -275,6 +282,7 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
                 boot,
                 addresses=tuple(a for a in boot.addresses if a != event.address),
                 inherited=tuple(a for a in boot.inherited if a != event.address),
+                lost=(*(a for a in boot.lost if a != event.address), event.address)[-MOST_ADDRESSES:],
             )
         case TokenExchanged():
             return replace(boot, exchanged=at, spent_token=event.spent)

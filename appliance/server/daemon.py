@@ -76,8 +76,7 @@ async def serve(path: Path) -> None:
         neighbours = Neighbours(served)
         journal = Journal(registry, time.time, stream.publish, neighbours.mac_in_words)
         box = Box(config, registry, journal, neighbours, served, exports_stale.set)
-        unwatch = neighbours.watch(box.neighbour_changed)
-        box.recheck_addresses()
+        unwatch = neighbours.watch(box.addresses.neighbour_changed)
         leases = lease_server(box, registry, neighbours, served)
         await _assert_alone(config, served)
         async with open_services(box, BootScripts(box, registry, journal), served, leases) as bound:

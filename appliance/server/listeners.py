@@ -84,7 +84,7 @@ def _http(box: Box, scripts: BootScripts, address: IPv4Address) -> HttpServer:
         box.config.server.http_port,
         images=box.config.images,
         loaders=box.config.boot_root,
-        admit=box.admit,
+        admit=box.admit_over_tcp,
         script=partial(scripts.ipxe, address),
         entry_script=partial(scripts.entry, address),
         secrets=box.secrets,

@@ -27,15 +27,15 @@ from services.http.paths import Archive, EntryScript, ExchangeUrl, ImageUrl, Loa
 class Sources:
     """Callables that make answers; all return at once.
 
-    `script(mac, peer)` writes the boot script; `secrets(mac, token)` packs the tar of BOINC files;
-    `report(mac, token, report)` takes a report and returns it, or why it was not taken; `exchange(mac, token)` returns
-    the token that takes the place of this one.
+    `script(mac, peer)` writes the boot script; `secrets(mac, token, peer)` packs the tar of BOINC files;
+    `report(mac, token, report, peer)` takes a report and returns it, or why it was not taken; `exchange(mac, token,
+    peer)` returns the token that takes the place of this one.
     """
 
     script: Callable[[MacAddress, IPv4Address], str | Ignore]
-    secrets: Callable[[MacAddress, str], bytes | Ignore]
-    report: Callable[[MacAddress, str, Reported], Reported | Ignore]
-    exchange: Callable[[MacAddress, str], str | Ignore]
+    secrets: Callable[[MacAddress, str, IPv4Address], bytes | Ignore]
+    report: Callable[[MacAddress, str, Reported, IPv4Address], Reported | Ignore]
+    exchange: Callable[[MacAddress, str, IPv4Address], str | Ignore]
 
 
 def route(
@@ -51,13 +51,13 @@ def route(
         case EntryScript(), "GET":
             return target
         case Archive(token), "GET":
-            return answers.archive(sources.secrets(mac, token))
+            return answers.archive(sources.secrets(mac, token, peer))
         case ReportUrl(token), "POST":
             report = reports.decode(mac, bytes(request.body))
-            taken = report if isinstance(report, Ignore) else sources.report(mac, token, report)
+            taken = report if isinstance(report, Ignore) else sources.report(mac, token, report, peer)
             return taken if isinstance(taken, Ignore) else Response(204, {})
         case ExchangeUrl(token), "POST":
-            return answers.token(sources.exchange(mac, token))
+            return answers.token(sources.exchange(mac, token, peer))
         case ((ScriptUrl() | LoaderFile() | ImageUrl()), _):
             return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")
         case ((EntryScript() | Archive()), _):

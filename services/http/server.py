@@ -52,9 +52,9 @@ class HttpServer:
         admit: Callable[[MacAddress | None, IPv4Address], MacAddress | Ignore],
         script: Callable[[MacAddress, IPv4Address], str | Ignore],
         entry_script: Callable[[MacAddress, IPv4Address, str, str | None], Awaitable[str | Ignore]],
-        secrets: Callable[[MacAddress, str], bytes | Ignore],
-        report: Callable[[MacAddress, str, Reported], Reported | Ignore],
-        exchange: Callable[[MacAddress, str], str | Ignore],
+        secrets: Callable[[MacAddress, str, IPv4Address], bytes | Ignore],
+        report: Callable[[MacAddress, str, Reported, IPv4Address], Reported | Ignore],
+        exchange: Callable[[MacAddress, str, IPv4Address], str | Ignore],
         emit: Callable[[Event], None],
     ) -> None:
         self.address = address

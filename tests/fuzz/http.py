@@ -92,9 +92,9 @@ class Target:
             admit=lambda _, peer: Ignore(Reason.NOT_ALLOWED) if str(peer) == STRANGER else MAC,
             script=lambda *_: "#!ipxe\necho hello\n",
             entry_script=self._entry_script,
-            secrets=lambda _, token: _SECRET if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
+            secrets=lambda _, token, peer: _SECRET if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
             report=self._report,
-            exchange=lambda _, token: TOKEN if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
+            exchange=lambda _, token, peer: TOKEN if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
             emit=lambda _: None,
         )
         self._loop.run_until_complete(self.server.start())
@@ -165,7 +165,7 @@ class Target:
         await asyncio.sleep(0)
         return f"#!ipxe\necho {key}\n" if password else Ignore(Reason.PASSWORD_NEEDED)
 
-    def _report(self, mac: MacAddress, token: str, report: Reported) -> Reported | Ignore:
+    def _report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
         return report if token == TOKEN else Ignore(Reason.TOKEN_INVALID)
 
 

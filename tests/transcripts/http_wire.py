@@ -177,14 +177,14 @@ class Wire:
             return Ignore(Reason.PASSWORD_WRONG)
         return f"#!ipxe\nboot {key}\n"
 
-    def _secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:
+    def _secrets(self, mac: MacAddress, token: str, peer: IPv4Address) -> bytes | Ignore:
         boot = policy.secrets(self._boot, token)
         if isinstance(boot, Ignore):
             return boot
         self._boot = fold(boot, SecretsServed(mac), 1.0)
         return b"the secrets of " + boot.mac.bare.encode()
 
-    def _exchange(self, mac: MacAddress, token: str) -> str | Ignore:
+    def _exchange(self, mac: MacAddress, token: str, _peer: IPv4Address) -> str | Ignore:
         boot = policy.exchange(self._boot, token, 2.0)
         if isinstance(boot, Ignore):
             return boot
@@ -193,7 +193,7 @@ class Wire:
             self._boot = boot = fold(replace(boot, token=NEW_TOKEN), event, 1.0)
         return policy.exchanged_for(boot, token)
 
-    def _report(self, mac: MacAddress, token: str, report: Reported) -> Reported | Ignore:
+    def _report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
         boot = policy.current(self._boot, token)
         if isinstance(boot, Ignore):
             return boot

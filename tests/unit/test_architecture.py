@@ -59,6 +59,7 @@ PURE = (
     "appliance/boot/report_limit.py",
     "appliance/config/loaders.py",
     "appliance/exports/grants.py",
+    "appliance/exports/ownership.py",
     "appliance/exports/request.py",
     "appliance/exports/senders.py",
     "appliance/journal/codec.py",
@@ -127,7 +128,18 @@ PURE = (
     ),
     *(
         f"appliance/view/{name}.py"
-        for name in ("allowed", "boots", "clients", "explanation", "firmware", "images", "leases", "menu", "status")
+        for name in (
+            "address_claims",
+            "allowed",
+            "boots",
+            "clients",
+            "explanation",
+            "firmware",
+            "images",
+            "leases",
+            "menu",
+            "status",
+        )
     ),
     "appliance/doctor/finding.py",
     "appliance/doctor/pointers.py",

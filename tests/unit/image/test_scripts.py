@@ -293,6 +293,30 @@ def test_a_report_is_a_form_whatever_the_reason_contains(pc: Path, box: Box) -> 
     ]
 
 
+def test_the_ramdisk_tells_the_box_its_address_before_it_mounts(pc: Path, box: Box) -> None:
+    """The box exports nothing to an address behind a router before it has heard this boot's token from there."""
+    text = (LIVE / "usr/lib/live/boot/9999-netboot-appliance").read_text()
+    for real, here in (
+        ("/usr/lib/netboot-appliance", pc / "scripts"),
+        ("/sys/class/net/", f"{pc}/net/"),
+        ("/run/net-", f"{pc}/run/net-"),
+    ):
+        text = text.replace(real, str(here))
+    (pc / "live").write_text(text)
+    (pc / "net/eth9/operstate").write_text("up\n")
+    (pc / "run/net-eth9.conf").write_text("IPV4ADDR=10.79.0.7\n")
+    for name in ("modprobe", "ip", "ipconfig"):
+        shutil.copy(pc / "bin/sleep", pc / "bin" / name)
+    line = f'DEVICE=eth9 SERVER=live-boot; . {pc}/live; do_netsetup && echo "$SERVER"'
+    done = start(pc, "sh", "-uc", line)
+    assert (done.stderr, done.stdout) == ("", "live-boot\n"), "the names of live-boot stay as they were"
+    ((path, report),) = box.asked
+    assert path == "/boot/525400aabbcc/T0ken-1_x/report"
+    assert decode(MacAddress.parse("52:54:00:aa:bb:cc"), report.encode()) == Reported(
+        MacAddress.parse("52:54:00:aa:bb:cc"), "initrd", {"uptime": "12.34"}
+    )
+
+
 def test_a_report_without_an_answer_fails(pc: Path) -> None:
     (pc / "proc/cmdline").write_text("nfsroot=127.0.0.1:/x BOOTIF=01-52-54-00-aa-bb-cc netboot_appliance.port=1\n")
     assert start(pc, f"{pc}/scripts/report", "reported").returncode != 0

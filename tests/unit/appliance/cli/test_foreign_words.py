@@ -25,7 +25,8 @@ def hostile(run: Run, tmp_path: Path) -> Run:
             "INSERT INTO clients (number, mac, first_seen, gui_rpc_password) VALUES (1, ?, 1e9, ?)", (MAC, HOSTILE)
         )
         sql.execute(
-            "INSERT INTO boots (id, mac, started, token, release, inherited, latest) VALUES (1, ?, 1e9, 'token', ?, '10.77.0.50', 1)",
+            "INSERT INTO boots (id, mac, started, token, release, inherited, latest)"
+            " VALUES (1, ?, 1e9, 'token', ?, '10.77.0.50', 1)",
             (MAC, HOSTILE),
         )
         events: list[tuple[str, dict[str, object]]] = [

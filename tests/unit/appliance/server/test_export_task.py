@@ -64,7 +64,7 @@ class RootHelper:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RootHelper:
-    monkeypatch.setattr(export_task, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(export_task, "_READ_SECONDS", 0.01)
     monkeypatch.setattr(export_task, "RESEND_SECONDS", 0.05)
     monkeypatch.setattr(export_task, "ANSWER_SECONDS", 0.3)
     return RootHelper(tmp_path)
@@ -172,10 +172,11 @@ async def test_after_each_time_the_server_does_other_things(
         if len(rested) == 3:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(export_task, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(export_task, "time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: now[0]))
     monkeypatch.setattr(asyncio, "sleep", sleep)
     nobody: Any = SimpleNamespace(boots=list, clients=list, set_server=lambda *_: None)
-    box: Any = SimpleNamespace(config=CONFIG, networks=(), allowlist=())
+    addresses = SimpleNamespace(running=set, hear=lambda *_: False, claims=tuple, recheck_all=lambda: None)
+    box: Any = SimpleNamespace(config=CONFIG, networks=(), allowlist=(), addresses=addresses)
     with pytest.raises(asyncio.CancelledError):
         await keep_exports(box, nobody, nobody, stale, Busy())
     assert rested == pytest.approx([rest] * 3)

@@ -64,13 +64,13 @@ class Box:
             return Ignore(Reason.PASSWORDS_BLOCKED)
         return ENTRY if password == "s3cr:et &" else Ignore(Reason.PASSWORD_WRONG)
 
-    def secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:
+    def secrets(self, mac: MacAddress, token: str, peer: IPv4Address) -> bytes | Ignore:
         return b"tar of " + mac.bare.encode() if token == "T0ken" else Ignore(Reason.TOKEN_INVALID)
 
-    def exchange(self, mac: MacAddress, token: str) -> str | Ignore:
+    def exchange(self, mac: MacAddress, token: str, peer: IPv4Address) -> str | Ignore:
         return "T0ken-2" if token == "T0ken" else Ignore(Reason.TOKEN_INVALID)
 
-    def report(self, mac: MacAddress, token: str, report: Reported) -> Reported | Ignore:
+    def report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
         if token != "T0ken":
             return Ignore(Reason.TOKEN_INVALID)
         self.reports.append(report)
