@@ -3,20 +3,19 @@
 The wall before the NFS ports stays, as the exports do.
 """
 
-import sys
-
+from appliance import last_resort
+from appliance.errors import UserError
 from appliance.exports.wall import unpin
 from services.nfs.backend import NfsError
 
 
-def main() -> None:
-    """Run once."""
+def _unpin() -> int:
     try:
         unpin()
     except NfsError as error:
-        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
-        sys.exit(1)
+        raise UserError(error.message, error.hint, code=1) from error
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    last_resort.run(_unpin)

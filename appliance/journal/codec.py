@@ -25,6 +25,8 @@ _HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
 _JSON_TYPES = (str, int, float, bool, dict)
 _OF_THE_ROW = frozenset({"id", "mac", "started", "token", "release"})
 _STORED = tuple(field.name for field in fields(Boot) if field.name not in _OF_THE_ROW)
+_PLAIN = {name: hint for name, hint in get_type_hints(Boot).items() if name in _STORED and hint in (str, float, bool)}
+_ADDRESSES = ("addresses", "inherited", "lost")
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -49,8 +51,8 @@ def encode_state(boot: Boot) -> str:
     values = {name: getattr(boot, name) for name in _STORED}
     values["reached"] = [(str(each.stage), each.at) for each in boot.reached]
     values["transfers"] = [(t.path, t.service, t.sent, t.size, t.failed) for t in boot.transfers]
-    values["addresses"] = list(map(str, boot.addresses))
-    values["inherited"] = list(map(str, boot.inherited))
+    for name in _ADDRESSES:
+        values[name] = list(map(str, values[name]))
     values["dhcp_server"] = boot.dhcp_server and str(boot.dhcp_server)
     return _dump([FORMAT, values])
 
@@ -62,14 +64,21 @@ def with_state(boot: Boot, state: str) -> Boot | None:
         if number != FORMAT or values.keys() != set(_STORED):
             return None
         server = values["dhcp_server"]
-        values["reached"] = tuple(Reached(Stage(stage), at) for stage, at in values["reached"])
-        values["transfers"] = tuple(Transfer(*each) for each in values["transfers"])
-        values["addresses"] = tuple(map(IPv4Address, values["addresses"]))
-        values["inherited"] = tuple(map(IPv4Address, values["inherited"]))
+        for name, hint in _PLAIN.items():
+            values[name] = _revive(hint, values[name])
+        values["reached"] = tuple(Reached(Stage(stage), _revive(float, at)) for stage, at in values["reached"])
+        values["transfers"] = tuple(map(_transfer, values["transfers"]))
+        for name in _ADDRESSES:
+            values[name] = tuple(IPv4Address(text(word)) for word in values[name])
         values["dhcp_server"] = server and IPv4Address(server)
         return replace(boot, **values)
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return None
+
+
+def _transfer(values: list[Any]) -> Transfer:
+    path, service, sent, size, failed = values
+    return Transfer(text(path), text(service), whole(sent), whole(size), text(failed))
 
 
 def _revive(hint: Any, value: Any) -> Any:
