@@ -8,7 +8,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -17,7 +17,7 @@ from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.exports import volumes, wall
 from appliance.exports.grants import ExportGrant, check, exports_for
-from appliance.exports.volumes import IMAGES, MountRequest
+from appliance.exports.volumes import IMAGES, MountRequest, carry_out
 from appliance.exports.wall import Observed
 from image.recipe import BOINC_GID, BOINC_UID
 from services.nfs import etab, nftables
@@ -26,7 +26,7 @@ from services.nfs.backend import Backend, NfsError, choose, probe
 from services.nfs.exports import Export, render_ganesha, render_kernel
 
 Mounting = Callable[[Config, MountRequest], Mapping[str, str]]
-"""As volumes.carry_out, which needs to be where mounts are everybody's."""
+"""What mounts: volumes.carry_out, or who asks for it from inside a sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,14 @@ def install(
     config: Config,
     networks: Sequence[IPv4Network],
     grants: Sequence[ExportGrant],
-    carry_out: Mounting = volumes.carry_out,
+    mounting: Mounting | None = None,
 ) -> Installed:
     """Make the clients' directories, mount them, and put exactly these exports of ours in force, behind a wall that
     lets only these clients to the NFS ports.
 
     Does not trust `grants`. Raises UserError; if it refuses the grants, nothing has been changed. If single directories
-    cannot be mounted, the others are exported all the same. Without a wall, nothing is exported.
+    cannot be mounted, the others are exported all the same. Without a wall, nothing is exported. `mounting` is for a
+    caller in a sandbox.
     """
     try:
         check(grants, networks)
@@ -86,16 +87,17 @@ def install(
         ) from error
     backend, why = chosen(config)
     problems: Mapping[str, str] = {}
+    before = _exported(config, backend)
     try:
         if grants:
             _make_directories(config, (grant.mac.bare for grant in grants))
-            problems = _mount(config, backend, grants, carry_out)
+            problems = _mount(config, backend, before, grants, mounting or carry_out)
         wanted = exports_now(config, grants)
-        exports = [each for each in wanted if _may_be_exported(config, backend, each)]
+        exports = [each for each in wanted if _may_be_exported(config, backend, before, each)]
         # It closes before an export ends and opens before one begins: an export is never in force without it.
         observed = _put_up_wall(config, networks, grants, backend)
         changed = _apply(config, backend, exports)
-        _unmount(config, grants, carry_out)
+        _unmount(config, grants, mounting or carry_out)
     except NfsError as error:
         raise UserError(error.message, error.hint, code=1) from error
     except OSError as error:
@@ -159,28 +161,30 @@ def _apply(config: Config, backend: Backend, exports: Sequence[Export]) -> bool:
     )
 
 
-def _mount(config: Config, backend: Backend, grants: Sequence[ExportGrant], carry_out: Mounting) -> Mapping[str, str]:
+def _mount(
+    config: Config, backend: Backend, before: Collection[str], grants: Sequence[ExportGrant], mounting: Mounting
+) -> Mapping[str, str]:
     """Mount what is to be exported; returns why something could not be, by its name."""
-    known, mounted, exported = volumes.names(config), volumes.alone(config), _exported(config, backend)
+    known, mounted = volumes.names(config), volumes.alone(config)
     wanted = {grant.mac.bare: str(config.state / grant.mac.bare) for grant in grants}
     # The kernel's server can keep handles inside a read-only directory by itself.
     if backend is Backend.GANESHA or IMAGES in known:
         wanted[IMAGES] = str(config.images)
     # A plain directory that was exported until now may be in use: it stays as it is.
-    in_use = {name for name, path in wanted.items() if path in exported and name not in known}
+    in_use = {name for name, path in wanted.items() if path in before and name not in known}
     missing = tuple(name for name, path in wanted.items() if path not in mounted and name not in in_use)
-    return carry_out(config, MountRequest(mount=missing)) if missing else {}
+    return mounting(config, MountRequest(mount=missing)) if missing else {}
 
 
-def _unmount(config: Config, grants: Sequence[ExportGrant], carry_out: Mounting) -> None:
+def _unmount(config: Config, grants: Sequence[ExportGrant], mounting: Mounting) -> None:
     """Unmount what is no longer exported."""
     keep = {grant.mac.bare for grant in grants}
     mounted = volumes.alone(config)
     if any(str(config.state / name) in mounted for name in volumes.names(config) - keep):
-        carry_out(config, MountRequest(keep=tuple(sorted(keep))))
+        mounting(config, MountRequest(keep=tuple(sorted(keep))))
 
 
-def _may_be_exported(config: Config, backend: Backend, export: Export) -> bool:
+def _may_be_exported(config: Config, backend: Backend, before: Collection[str], export: Export) -> bool:
     """Whether the server can keep handles inside this directory. With NFS-Ganesha that takes a file system of its own;
     what was exported before there were any stays, because a PC may be using it: the doctor says so."""
     if export.alone:
@@ -188,7 +192,7 @@ def _may_be_exported(config: Config, backend: Backend, export: Export) -> bool:
     name = IMAGES if export.path == str(config.images) else Path(export.path).name
     if name in volumes.names(config):
         return False
-    return backend is Backend.KERNEL or export.path in _exported(config, backend)
+    return backend is Backend.KERNEL or export.path in before
 
 
 def _exported(config: Config, backend: Backend) -> frozenset[str]:

@@ -12,7 +12,7 @@ from typing import NoReturn
 from appliance import last_resort
 from appliance.config.file import Config, load, locate, parse
 from appliance.errors import UserError
-from appliance.exports import install
+from appliance.exports import install, mount_service
 from appliance.exports.mailbox import answer_file, directories, read_request, refused, request_file
 from appliance.exports.request import ExportAnswer, decode, digest, encode_answer
 from services.linux import atomic_file
@@ -66,7 +66,7 @@ def _install(configuration: Path, kept: Path, content: bytes) -> ExportAnswer:
     except ValueError as error:
         raise refused(str(error)) from error
     config = _load(configuration, kept)
-    done = install.install(config, _networks(config), grants)
+    done = install.install(config, _networks(config), grants, mount_service.carry_out)
     return ExportAnswer(
         digest(content),
         done.backend.value,

@@ -99,6 +99,8 @@ def carry_out(config: Config, request: MountRequest) -> dict[str, str]:
     """Mount and unmount; returns why volumes could not be mounted, by their names. Raises OSError."""
     with _locked(config):
         problems = {}
+        for left in (*config.state.glob(".packed-*"), *config.server.data.glob(".packed-*")):
+            _recover(_Volume(config, left.name.removeprefix(".packed-")))
         mounted = alone(config)
         for name in request.mount:
             volume = _Volume(config, name)

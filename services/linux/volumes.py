@@ -18,7 +18,9 @@ from services.linux.programs import ProgramError
 OPTIONS = "loop,nodev,nosuid,noexec,noatime"
 """noexec: what lies there runs on the PCs, never here."""
 
+_BLOCK = 4096
 _MAKE_SECONDS = 60
+_CHECK_SECONDS = 90
 _MOUNT_SECONDS = 120  # the kernel replays the journal first
 _BUSY_SECONDS = 2.0
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -61,7 +63,8 @@ def make(image: Path, size: int) -> None:
         # No blocks for root: the limit is what the PC gets. A journal of 16 MB; both tables are written when needed.
         options = "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
         programs.output(
-            ("mkfs.ext4", "-q", "-F", "-m", "0", "-J", "size=16", "-E", options, str(image)), seconds=_MAKE_SECONDS
+            ("mkfs.ext4", "-q", "-F", "-m", "0", "-J", "size=16", "-b", str(_BLOCK), "-E", options, str(image)),
+            seconds=_MAKE_SECONDS,
         )
     except BaseException:
         image.unlink(missing_ok=True)
@@ -71,18 +74,32 @@ def make(image: Path, size: int) -> None:
 
 
 def mount(image: Path, directory: Path) -> None:
-    """Mount the file system in `image`, which may have been grown, on `directory`; raises ProgramError, OSError."""
+    """Mount the file system in `image` on `directory`; raises ProgramError."""
     programs.output(("mount", "-t", "ext4", "-o", OPTIONS, str(image), str(directory)), seconds=_MOUNT_SECONDS)
-    seen = os.statvfs(directory)
-    # Its own tables take 2 %.
-    if seen.f_blocks * seen.f_frsize < image.stat().st_size * 9 // 10:
-        programs.output(("resize2fs", mounts()[str(directory)].source), seconds=_MAKE_SECONDS)
 
 
 def grow(image: Path, size: int) -> None:
-    """Let the file system have `size` bytes when it is mounted next. Never shrinks it."""
+    """Give the file system in `image`, which is not mounted, `size` bytes if it has less. Never shrinks it, and finishes
+    what a crash cut off. Raises ProgramError, OSError."""
+    if _size(image) >= size - size % _BLOCK:
+        return
     if image.stat().st_size < size:
         os.truncate(image, size)
+    check = ("e2fsck", "-f", "-p", str(image))
+    try:
+        programs.output(check, seconds=_CHECK_SECONDS)
+    except ProgramError:
+        # It also fails when it has repaired something, which it need not do twice.
+        programs.output(check, seconds=_CHECK_SECONDS)
+    programs.output(("resize2fs", str(image)), seconds=_CHECK_SECONDS)
+
+
+def _size(image: Path) -> int:
+    """The bytes that the file system in `image` believes to have, from its superblock: ext4(5)'s s_blocks_count."""
+    with image.open("rb") as file:
+        superblock = file.read(2048)[1024:]
+    low, high, logarithm = (int.from_bytes(superblock[at : at + 4], "little") for at in (4, 0x150, 24))
+    return (high << 32 | low) * (1024 << logarithm)
 
 
 def unmount(directory: Path) -> bool:

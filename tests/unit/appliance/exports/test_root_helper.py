@@ -55,7 +55,9 @@ class Place:
         os.chown(request, 12345, 12345)
         return digest(content)
 
-    def install(self, config: Config, networks: tuple[object, ...], grants: tuple[ExportGrant, ...]) -> Installed:
+    def install(
+        self, config: Config, networks: tuple[object, ...], grants: tuple[ExportGrant, ...], _mounting: object
+    ) -> Installed:
         self.installed.append(([str(network) for network in networks], grants))
         if self.meanwhile:
             self.ask(self.meanwhile.pop(0))
