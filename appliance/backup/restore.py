@@ -20,7 +20,7 @@ from appliance.backup.carry_over import adopt_boots, forget_server, forget_state
 from appliance.config import file as configuration
 from appliance.config.file import SERVICE_GROUP, Config
 from appliance.errors import UserError
-from appliance.journal import recorder
+from appliance.journal import history
 from appliance.registry import schema
 from appliance.registry.database import Registry
 from appliance.registry.file_owner import acting_as_owner, copy_in
@@ -114,7 +114,7 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
         with Registry(unpacked) as registry:
             forget_states(registry)
             entries = _read(registry)
-            backed_up = recorder.latest(registry)
+            backed_up = history.latest(registry)
             current = _copy_current(config.registry, directory / "current")
             boots_kept = current is not None and adopt_boots(registry, current)
             if not boots_kept:
@@ -154,7 +154,7 @@ def _copy_current(registry: Path, copy: Path) -> Path | None:
         with Registry(copy) as found:
             found.check()
             forget_states(found)
-            recorder.latest(found)
+            history.latest(found)
     except (UserError, *INVALID_ROWS):
         return None
     return copy

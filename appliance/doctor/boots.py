@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.errors import UserError
-from appliance.journal import recorder
+from appliance.journal import history
 from appliance.journal.timeline import CURES, Boot
 from appliance.registry.database import Registry
 
@@ -34,6 +34,6 @@ def check(config: Config) -> list[Finding]:
         return judge((), 0.0)
     try:
         with Registry(config.registry) as registry:
-            return judge(recorder.latest(registry), time.time())
+            return judge(history.latest(registry), time.time())
     except UserError as unreadable:
         return [note("boots", f"not checked: {unreadable.message}")]

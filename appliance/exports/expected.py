@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 from appliance.config.file import Config
 from appliance.exports.grants import ExportGrant, decide_grants
 from appliance.exports.install import exports_now
-from appliance.journal.recorder import latest
+from appliance.journal.history import latest
 from appliance.registry.database import Registry
 from services.nfs.exports import Export
 

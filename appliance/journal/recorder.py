@@ -12,11 +12,12 @@ and is written later. A server that is killed meanwhile forgets the boots of tha
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from ipaddress import IPv4Address
-from operator import attrgetter
 
-from appliance.journal.codec import decoded, encode, encode_state, with_state
+from appliance.journal.bounds import FORGEABLE, EventBounds, changes
+from appliance.journal.codec import encode, encode_state
+from appliance.journal.history import opened, read
 from appliance.journal.newcomers import MOST_NEWCOMERS, Newcomers
 from appliance.journal.numbers import ExportNumbers
 from appliance.journal.refusals import Refusals
@@ -28,7 +29,6 @@ from appliance.journal.timeline import (
     Stage,
     continues,
     fold,
-    replay,
 )
 from appliance.registry.database import BootRow, BootState, Client, Registry
 from appliance.registry.sql_errors import SqlError
@@ -36,39 +36,20 @@ from services.decision import Reason
 from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
-    Discovered,
-    EntryStarted,
     Event,
     Ignored,
-    LeaseChosen,
-    Offered,
     Reported,
     ScriptServed,
     TokenExchanged,
-    TransferFailed,
-    TransferProgressed,
-    TransferServed,
 )
 
 MOST_BOOTS = 12_000
 """Clients whose latest boot is in memory: those heard from last. Of others it is read when they are heard again."""
 
-# A forger can cause these in the name of a PC as often as it likes. They are written only if they change something, and
-# only so many for one boot; a real boot has about ten. A client that has nothing else is a newcomer.
-_FORGEABLE = (Discovered, Offered, AddressSeen, AddressLost, LeaseChosen)
-_MOST_FORGEABLE = 200
-# A PC that was taken over can cause these as often as it likes. Of one boot so many are written and published, and then
-# only those that reach a new stage. A real one has thirty; the progress of a slow download does not count.
-_REPEATABLE = (TransferProgressed, TransferServed, TransferFailed, ScriptServed, EntryStarted)
-_MOST_REPEATABLE = 1000
 # Events waiting while the registry cannot be written: those of an hour in which 1000 PCs boot. Later ones are kept in
 # memory only.
 _EVENTS_HELD = 20_000
 _BOOTS_HELD = 5_000
-# Firmware waits at least a second between DISCOVERs, and counts `secs`. Faster repetitions are published only this
-# often (seconds).
-_REPEATED_DISCOVER_AFTER = 2.0
-_content = attrgetter(*(field.name for field in fields(Boot) if field.name != "last_event"))
 
 
 class Journal:
@@ -105,9 +86,7 @@ class Journal:
         self._pending: list[tuple[int, float, str, str]] = []
         # Clients whose boot has changed since its state was written.
         self._stale: dict[MacAddress, None] = {}
-        self._forgeable_rows: dict[MacAddress, int] = {}
-        self._repeatable: dict[MacAddress, int] = {}
-        self._last_discover: dict[MacAddress, tuple[tuple[str, bool, int], float]] = {}
+        self._bounds = EventBounds()
         self._tokens: dict[int, str] = {}  # those got in exchange, by boot
         self._said_forgotten: dict[str, object] = {}
         self._failing = False
@@ -147,13 +126,11 @@ class Journal:
         if boot is None or not continues(boot, sign, now):
             inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
             lost = boot.lost if boot else ()
-            self._boots[sign.mac] = _opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
+            self._boots[sign.mac] = opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
             for address in lost:
                 self.lose_address(sign.mac, address)
             boot = self._boots[sign.mac]
-            self._forgeable_rows.pop(sign.mac, None)
-            self._repeatable.pop(sign.mac, None)
-            self._last_discover.pop(sign.mac, None)
+            self._bounds.forget(sign.mac)
         after = self._append(boot, sign, now)
         if commit:
             self.commit()
@@ -247,7 +224,7 @@ class Journal:
     def _load(self) -> None:
         for client in self._registry.clients_heard_last(MOST_BOOTS + MOST_NEWCOMERS):
             self._clients[client.mac] = client
-        found = [(*_read(self._registry, row), row) for row in self._registry.latest_boots(MOST_BOOTS + MOST_NEWCOMERS)]
+        found = [(*read(self._registry, row), row) for row in self._registry.latest_boots(MOST_BOOTS + MOST_NEWCOMERS)]
         for boot, folded, row in sorted(found, key=lambda each: each[0].last_event):
             self._boots[boot.mac] = boot
             self._holders.update(dict.fromkeys(boot.known_addresses, boot.mac))
@@ -262,7 +239,7 @@ class Journal:
         """The latest boot of a client that has not been heard for long."""
         try:
             client, row = self._registry.client(mac), self._registry.latest_boot(mac)
-            boot = _read(self._registry, row)[0] if row else None
+            boot = read(self._registry, row)[0] if row else None
         except SqlError:
             return None
         if client is not None:
@@ -289,8 +266,8 @@ class Journal:
         for address in boot.known_addresses:
             if self._holders.get(address) == mac:
                 del self._holders[address]
-        for each in (self._clients, self._forgeable_rows, self._repeatable, self._last_discover):
-            each.pop(mac, None)
+        self._clients.pop(mac, None)
+        self._bounds.forget(mac)
 
     def _forget_newcomer(self, mac: MacAddress) -> None:
         self._forget(mac)
@@ -343,13 +320,11 @@ class Journal:
                     del self._holders[address]
         if isinstance(event, Reported) and after.reports == boot.reports:
             return after  # It said nothing new: a repetition, or that the PC is alive.
-        if isinstance(event, _REPEATABLE) and self._is_too_much(event, boot, after):
+        if self._bounds.is_too_much(event, boot, after):
             self.record(Ignored("journal", str(mac), Reason.TOO_MANY_EVENTS))
             return after
         published = self._keep(event, boot, after, now)
-        if published and not (
-            isinstance(event, AddressLost) or (isinstance(event, Discovered) and self._repeats_itself(event, now))
-        ):
+        if published and not (isinstance(event, AddressLost) or self._bounds.repeats_itself(event, now)):
             self._publish(event, after)
         return after
 
@@ -357,75 +332,18 @@ class Journal:
         """Have the event written, if it is worth a row. Returns whether it may be published."""
         mac = after.mac
         if mac in self._newcomers:
-            if isinstance(event, _FORGEABLE):
-                changes = _content(after) != _content(before)
-                return self._newcomers.note(mac, event, now, worth_a_row=changes)
+            if isinstance(event, FORGEABLE):
+                return self._newcomers.note(mac, event, now, worth_a_row=changes(before, after))
             self._register(mac)
         if isinstance(event, ScriptServed):
             self._give_number(mac)
-        if self._is_worth_a_row(event, before, after):
+        if self._bounds.is_worth_a_row(event, before, after):
             if len(self._pending) < _EVENTS_HELD:
                 self._pending.append(_row(after.id, event, now))
             self._stale[mac] = None
-        elif not isinstance(event, _FORGEABLE):
+        elif not isinstance(event, FORGEABLE):
             self._stale[mac] = None
         return True
-
-    def _is_worth_a_row(self, event: Event | AddressLost, before: Boot, after: Boot) -> bool:
-        # Progress is for watching: the state has the latest of each file.
-        if _content(after) == _content(before) or (isinstance(event, TransferProgressed) and event.sent):
-            return False
-        if isinstance(event, _FORGEABLE):
-            count = self._forgeable_rows[after.mac] = self._forgeable_rows.get(after.mac, 0) + 1
-            return count <= _MOST_FORGEABLE
-        return True
-
-    def _is_too_much(self, event: Event | AddressLost, before: Boot, after: Boot) -> bool:
-        """Whether a boot has had its share of such events, and this one reaches no new stage."""
-        if isinstance(event, TransferProgressed) and event.sent:
-            return False
-        count = self._repeatable[before.mac] = self._repeatable.get(before.mac, 0) + 1
-        return count > _MOST_REPEATABLE and after.stage is before.stage
-
-    def _repeats_itself(self, event: Discovered, now: float) -> bool:
-        """Whether the same DISCOVER of this client was published a moment ago."""
-        before, last = self._last_discover.get(event.mac, (None, now))
-        content = (event.fingerprint, event.ipxe, event.secs)
-        if content == before and 0 <= now - last < _REPEATED_DISCOVER_AFTER:
-            return True
-        self._last_discover[event.mac] = (content, now)
-        return False
-
-
-def latest(registry: Registry) -> list[Boot]:
-    """Every client's latest boot, from the registry."""
-    return [_read(registry, row)[0] for row in registry.latest_boots()]
-
-
-def latest_of(registry: Registry, mac: MacAddress) -> Boot | None:
-    """The client's latest boot, from the registry."""
-    row = registry.latest_boot(mac)
-    return _read(registry, row)[0] if row else None
-
-
-def history(registry: Registry, mac: MacAddress) -> list[Boot]:
-    """The client's known boots, oldest first."""
-    return [_read(registry, row)[0] for row in registry.boots(mac)]
-
-
-def _read(registry: Registry, row: BootRow) -> tuple[Boot, bool]:
-    """A boot, and whether its events had to be folded."""
-    opened = _opened(row)
-    boot = with_state(opened, row.state) if row.state else None
-    if boot is not None:
-        return boot, False
-    with registry.reading("events"):
-        return replay(opened, decoded(registry.events(row.id))), True
-
-
-def _opened(row: BootRow) -> Boot:
-    inherited = tuple(IPv4Address(address) for address in row.inherited.split())
-    return Boot(row.id, row.mac, row.started, row.token, row.release, last_event=row.started, inherited=inherited)
 
 
 def _row(boot: int, event: Event | AddressLost, now: float) -> tuple[int, float, str, str]:

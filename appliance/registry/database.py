@@ -7,20 +7,19 @@ it at the same time; `changed()` tells each whether the other has committed anyt
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from appliance.allowlist import Allowlist, BootSettings, Entry
-from appliance.registry import schema
+from appliance.allowlist import Allowlist, Entry
+from appliance.registry import allowed_rows, schema
 from appliance.registry.file_owner import acting_as_owner
 from appliance.registry.move_from_0_1 import move_old_registry
 from appliance.registry.rows import mac, moment, text, whole
 from appliance.registry.sql_errors import explain, is_of_the_disk, reading
-from services.ethernet import HIGHEST, MacAddress, MacRange
+from services.ethernet import MacAddress, MacRange
 
 # A machine's history is for people. Nobody reads more boots than this, and so the file stays small for years.
 _BOOTS_KEPT = 20
@@ -169,7 +168,7 @@ class Registry:
         version = self._version()
         with self.reading("allowed"):
             rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed ORDER BY first, last")
-            found = Allowlist.read(_allowed(rows))
+            found = Allowlist.read(allowed_rows.decode(rows))
         self._known = version
         return found
 
@@ -181,7 +180,7 @@ class Registry:
             self.sql.executemany(
                 f"{_INSERT_ALLOWED} ON CONFLICT DO UPDATE SET label = excluded.label, root = excluded.root,"
                 " entry = excluded.entry, timeout = excluded.timeout",
-                (_allowed_row(e, now) for e in entries),
+                (allowed_rows.encode(e, now) for e in entries),
             )
             return self._count_allowed() - before
 
@@ -200,7 +199,7 @@ class Registry:
             if self.allowlist() != before:
                 return False
             self.sql.execute("DELETE FROM allowed")
-            self.sql.executemany(_INSERT_ALLOWED, (_allowed_row(e, now) for e in after))
+            self.sql.executemany(_INSERT_ALLOWED, (allowed_rows.encode(e, now) for e in after))
         return True
 
     def _count_allowed(self) -> int:
@@ -367,12 +366,6 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _allowed_row(entry: Entry, now: float) -> tuple[Any, ...]:
-    settings = entry.settings
-    first, last = entry.range.first.value, entry.range.last.value
-    return first, last, entry.label, now, settings.root, settings.entry, settings.timeout
-
-
 def _client(row: tuple[Any, ...]) -> Client:
     number, address, first_seen, password = row
     return Client(whole(number or 0), mac(address), moment(first_seen), text(password))
@@ -387,16 +380,3 @@ def _ignored_row(row: tuple[Any, ...]) -> IgnoredRow:
     client, service, reason, first_at, last_at, count, *sender = row
     times = moment(first_at), moment(last_at)
     return IgnoredRow(text(client), text(service), text(reason), *times, whole(count), *map(text, sender))
-
-
-def _allowed(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, int, str, BootSettings]]:
-    settings = cache(_settings)  # most entries share the same settings
-    for first, last, label, *own in rows:
-        # A million of them are read at the start: a MacRange for each would take seconds.
-        if type(label) is not str or not 0 <= first <= last <= HIGHEST:
-            raise ValueError("an entry is out of range")
-        yield first, last, label, settings(*own)
-
-
-def _settings(root: object, entry: object, timeout: object) -> BootSettings:
-    return BootSettings(text(root), text(entry), None if timeout is None else whole(timeout))

@@ -16,7 +16,7 @@ from appliance.dhcp import leases
 from appliance.errors import UserError
 from appliance.firmware import table
 from appliance.firmware.knowledge import FirmwareKnowledge
-from appliance.journal import recorder
+from appliance.journal import history
 from appliance.journal.timeline import Boot
 from appliance.registry import disk, reload_result
 from appliance.registry.database import Client, IgnoredRow, Registry
@@ -92,7 +92,7 @@ def gather(config: Config, registry: Registry) -> BoxState:
         image_error=image_error,
         disk=disk.look(config.server.data),
         allowlist=registry.allowlist(),
-        boots=recorder.latest(registry),
+        boots=history.latest(registry),
         firmware=table.read(registry),
         ignored=registry.ignored(),
         next_boots=next_boot.all_of(registry),
@@ -102,7 +102,7 @@ def gather(config: Config, registry: Registry) -> BoxState:
 
 def gather_clients(registry: Registry) -> KnownClients:
     """Read every PC that has booted."""
-    boots = {boot.mac: boot for boot in recorder.latest(registry)}
+    boots = {boot.mac: boot for boot in history.latest(registry)}
     return KnownClients(registry.clients(), boots, registry.allowlist())
 
 
@@ -115,7 +115,7 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress) -> Client
     return ClientRecord(
         client=client,
         allowlist=allowlist,
-        boots=recorder.history(registry, mac),
+        boots=history.history(registry, mac),
         firmware=table.read(registry).get(mac, ()),
         next_boot=next((each for each in next_boot.all_of(registry) if each.mac == mac), None),
         state=config.state / mac.bare,

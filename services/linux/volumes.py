@@ -79,7 +79,7 @@ def mount(image: Path, directory: Path) -> None:
 
 
 def grow(image: Path, size: int) -> None:
-    """Give the file system in `image`, which is not mounted, `size` bytes if it has less. Never shrinks it, and finishes
+    """Give the file system in `image`, which is not mounted, `size` bytes if it has less. Never shrinks it; finishes
     what a crash cut off. Raises ProgramError, OSError."""
     if _size(image) >= size - size % _BLOCK:
         return

@@ -62,6 +62,7 @@ PURE = (
     "appliance/exports/ownership.py",
     "appliance/exports/request.py",
     "appliance/exports/senders.py",
+    "appliance/journal/bounds.py",
     "appliance/journal/codec.py",
     "appliance/registry/rows.py",
     "appliance/journal/stream.py",

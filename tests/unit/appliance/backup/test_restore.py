@@ -18,7 +18,8 @@ from appliance.backup.archive import CONFIG, REGISTRY, create
 from appliance.backup.restore import restore
 from appliance.config.file import Config, load
 from appliance.errors import UserError
-from appliance.journal.recorder import Journal, latest
+from appliance.journal.history import latest
+from appliance.journal.recorder import Journal
 from appliance.registry.database import Client, Registry
 from appliance.registry.server_lock import only_server
 from services.ethernet import MacAddress, MacRange

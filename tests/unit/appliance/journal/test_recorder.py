@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.journal import recorder
-from appliance.journal.recorder import Journal, history
+from appliance.journal.history import history
+from appliance.journal.recorder import Journal
 from appliance.journal.timeline import Boot, Stage
 from appliance.registry.database import Registry
 from services.decision import Reason

@@ -1,0 +1,40 @@
+"""Boots as the registry has them: each client's latest, and those before it."""
+
+from ipaddress import IPv4Address
+
+from appliance.journal.codec import decoded, with_state
+from appliance.journal.timeline import Boot, replay
+from appliance.registry.database import BootRow, Registry
+from services.ethernet import MacAddress
+
+
+def latest(registry: Registry) -> list[Boot]:
+    """Every client's latest boot, from the registry."""
+    return [read(registry, row)[0] for row in registry.latest_boots()]
+
+
+def latest_of(registry: Registry, mac: MacAddress) -> Boot | None:
+    """The client's latest boot, from the registry."""
+    row = registry.latest_boot(mac)
+    return read(registry, row)[0] if row else None
+
+
+def history(registry: Registry, mac: MacAddress) -> list[Boot]:
+    """The client's known boots, oldest first."""
+    return [read(registry, row)[0] for row in registry.boots(mac)]
+
+
+def read(registry: Registry, row: BootRow) -> tuple[Boot, bool]:
+    """A boot, and whether its events had to be folded."""
+    begun = opened(row)
+    boot = with_state(begun, row.state) if row.state else None
+    if boot is not None:
+        return boot, False
+    with registry.reading("events"):
+        return replay(begun, decoded(registry.events(row.id))), True
+
+
+def opened(row: BootRow) -> Boot:
+    """A boot of which nothing has happened yet."""
+    inherited = tuple(IPv4Address(address) for address in row.inherited.split())
+    return Boot(row.id, row.mac, row.started, row.token, row.release, last_event=row.started, inherited=inherited)
