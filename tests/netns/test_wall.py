@@ -23,6 +23,7 @@ from tests.netns.walled_box import (
     list_exports,
 )
 from tests.room.namespaces import Namespace, Network
+from tests.room.processes import wait_until
 from tests.room.room import BOX, host_mac
 
 DESK = MacAddress.parse("52:54:00:77:00:07")
@@ -294,9 +295,8 @@ def test_nobody_on_our_own_link_passes_for_a_pc_behind_the_router(site: Site, ro
 def test_a_router_that_the_configuration_names_is_not_believed_on_first_use(site: Site, router: Namespace) -> None:
     site.box.configure(f'routers = ["{ROUTER}={ROUTER_MAC}"]')
     with Wire(site.stranger) as wire:
-        site.box.host.run(["ping", "-c1", "-W1", ROUTER], check=False)
-        for _ in range(10):
-            wire.say_arp(ROUTER, answer=True)
+        wire.say_arp(ROUTER, asked=str(BOX))
+        wait_until(lambda: ROUTER in site.box.neighbour(ROUTER), 10, "the box to believe it")
         assert str(STRANGER) in site.box.neighbour(ROUTER), "poisoned before the first use"
         site.box.grant(grant(DESK, 1, FAR))
         with connection(router, FAR) as tcp:
