@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from appliance.config.file import Config
-from appliance.doctor.finding import Finding, UnobservableError, error, ok, warning
+from appliance.doctor.finding import Finding, UnobservableError, error, note, ok, warning
 from appliance.errors import UserError
 from appliance.exports import install
 from appliance.exports.expected import expected_grants
@@ -78,11 +78,14 @@ def judge_others(
 
 def check(config: Config) -> list[Finding]:
     """Look at the rules in force, and at the exports of others."""
-    served = networks(config, interfaces(config))
     grants: tuple[ExportGrant, ...] = ()
-    if config.registry.exists():
-        with Registry(config.registry) as registry:
-            grants = expected_grants(served, registry)
+    try:
+        served = networks(config, interfaces(config))
+        if config.registry.exists():
+            with Registry(config.registry) as registry:
+                grants = expected_grants(served, registry)
+    except UserError as problem:  # other checks say what follows from that
+        return [note("nfs-wall", f"not checked: {problem.message}")]
     installed = programs.find("nft") is not None
     try:
         up = installed and nftables.is_up()

@@ -17,7 +17,9 @@ OURS, THEIRS = "10.77.0.50", "10.77.0.60"
 @pytest.fixture
 def server(installed: Container) -> Iterator[Container]:
     """The server, and root's helper with an NFS server that it believes in: a container's kernel has none."""
-    installed.run("ln -sf /bin/true /usr/local/sbin/modprobe; systemctl unmask netboot-appliance-exports.path")
+    installed.run(
+        "ln -sf /bin/true /usr/local/sbin/modprobe; systemctl unmask --runtime netboot-appliance-exports.path"
+    )
     installed.run(f"systemctl reset-failed; systemctl start nftables; systemctl restart {UNIT}")
     wait_until(lambda: is_up(installed), SECONDS, "the wall")
     yield installed
