@@ -84,7 +84,7 @@ def decode_answer(content: bytes) -> ExportAnswer:
     """Read an answer; raises ValueError."""
     try:
         return ExportAnswer(**json.loads(content))
-    except TypeError as error:
+    except (TypeError, RecursionError) as error:
         raise ValueError(f"it is not an answer: {error}") from None
 
 
