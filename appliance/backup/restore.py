@@ -19,9 +19,11 @@ from appliance.backup.archive import Manifest
 from appliance.backup.carry_over import adopt_boots, forget_server, forget_states, invalidate_token
 from appliance.config import file as configuration
 from appliance.config.file import SERVICE_GROUP, Config
+from appliance.dhcp import leases
 from appliance.errors import UserError
+from appliance.firmware import table
 from appliance.journal import history
-from appliance.registry import schema
+from appliance.registry import rows, schema
 from appliance.registry.database import Registry
 from appliance.registry.file_owner import acting_as_owner, copy_in
 from appliance.registry.server_lock import holder, only_server
@@ -136,7 +138,13 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
 
 
 def _read(registry: Registry) -> int:
-    """Read addresses and labels as strictly as from a person; returns the number of allowlist entries."""
+    """Read everything, and labels as strictly as from a person; returns the number of allowlist entries."""
+    leases.load(registry)
+    table.read(registry)
+    with registry.reading("next_boots"):
+        for number, entry in registry.sql.execute("SELECT mac, entry FROM next_boots"):
+            rows.mac(number)
+            rows.text(entry)
     for client in registry.clients():
         MacAddress.parse(str(client.mac))
     entries = registry.allowlist().entries

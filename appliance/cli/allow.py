@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import typer
 from appliance import allowlist
 from appliance.allowlist import Allowlist, BootSettings, Entry
 from appliance.cli.arguments import JSON, MAC, mac_address
-from appliance.cli.output import say, show_json, show_table, show_text
+from appliance.cli.output import say, show_json, show_table, show_text, size
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
@@ -34,6 +35,8 @@ _RANGE = typer.Argument(
     show_default=False,
 )
 _NOTHING = "nothing was changed"
+_LARGEST = 1 << 28
+"""Bytes of a list: some millions of entries."""
 _AS_CONFIGURED = BootSettings()
 
 
@@ -131,10 +134,14 @@ def import_(
 ) -> None:
     """Add all entries in a file, or none if any line is wrong."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
+            content = source.read(_LARGEST + 1)
+        text = content.decode("utf-8")
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UserError(f"cannot read {file}: {reason}", _NOTHING) from None
+    if len(content) > _LARGEST:
+        raise UserError(f"cannot read {file}: it has more than {size(_LARGEST)}", _NOTHING)
     entries = allowlist.parse(text, "standard input" if file == "-" else file)
     with _registry(context) as registry:
         new = registry.allow(entries)

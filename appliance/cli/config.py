@@ -66,7 +66,7 @@ def _write(path: Path, text: str) -> None:
 def _says_nothing(path: Path) -> bool:
     try:
         return _is_empty(tomllib.loads(path.read_text(encoding="utf-8")))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

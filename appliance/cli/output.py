@@ -73,7 +73,7 @@ def span(seconds: float) -> str:
 
 
 def moment(at: float) -> str:
-    """A moment in local time."""
+    """A moment in local time, in seconds since the epoch up to the year 9999."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 

@@ -6,6 +6,7 @@ UserError that names the file and the line, and suggests what would be right (ap
 
 import contextlib
 import dataclasses
+import errno
 import os
 import re
 import tomllib
@@ -29,6 +30,8 @@ from services.nfs.apply import GANESHA_FILE, GANESHA_PID_FILE, KERNEL_FILE
 
 DEFAULT_PATH = Path("/etc/netboot-appliance/config.toml")
 ENVIRONMENT = "NETBOOT_APPLIANCE_CONFIG"
+LARGEST = 1 << 20
+"""Bytes of a configuration."""
 SERVICE_GROUP = "netboot-appliance"
 """The group of the server's user under systemd; it must be able to read the file."""
 
@@ -222,7 +225,7 @@ def load(path: Path) -> Config:
     The file may be missing at the default path only.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _text(path)
     except FileNotFoundError:
         if path == DEFAULT_PATH:
             return Config(path, written=False)
@@ -230,7 +233,7 @@ def load(path: Path) -> Config:
             f"there is no configuration file {path}",
             "write one with: netboot-appliance config init (or name another with --config)",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         hint = f"run with sudo; the service needs: chgrp {SERVICE_GROUP} {path}; chmod 640 {path}"
         raise UserError(
@@ -238,6 +241,15 @@ def load(path: Path) -> Config:
             hint if isinstance(error, PermissionError) else "check what it is: file " + str(path),
         ) from None
     return parse(text, path)
+
+
+def _text(path: Path) -> str:
+    """The file's text; raises OSError and UnicodeDecodeError."""
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise OSError(errno.EFBIG, f"a configuration has {LARGEST:,} bytes at most")
+    return content.decode("utf-8")
 
 
 def tolerant(path: Path) -> Config:
@@ -250,8 +262,8 @@ def tolerant(path: Path) -> Config:
 
 def _data(path: Path) -> Path:
     """The data directory, read from its line alone; the default one if that fails."""
-    with contextlib.suppress(OSError, ValueError, LookupError):
-        text = path.read_text(encoding="utf-8")
+    with contextlib.suppress(OSError, ValueError, LookupError, RecursionError):
+        text = _text(path)
         if line := toml.line_of(text, "server", "data"):
             return ServerSettings(data=Path(str(tomllib.loads(text.splitlines()[line - 1])["data"]))).data
     return ServerSettings().data

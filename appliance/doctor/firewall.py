@@ -91,6 +91,8 @@ def _read() -> Any:
         return json.loads(programs.output(("nft", "--json", "list", "ruleset"), seconds=_SECONDS) or "{}")
     except ProgramError as reason:
         raise UnobservableError(f"{reason} ({reason.paste})") from None
+    except (ValueError, RecursionError):
+        raise UnobservableError("what `nft --json list ruleset` prints is not JSON") from None
 
 
 def _legacy() -> bool:

@@ -6,6 +6,7 @@ it at the same time; `changed()` tells each whether the other has committed anyt
 
 import json
 import sqlite3
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from appliance.allowlist import Allowlist, Entry
+from appliance.errors import UserError
 from appliance.registry import allowed_rows, schema
 from appliance.registry.file_owner import acting_as_owner
 from appliance.registry.move_from_0_1 import move_old_registry
 from appliance.registry.rows import mac, moment, text, whole
-from appliance.registry.sql_errors import explain, is_of_the_disk, reading
+from appliance.registry.sql_errors import FAILED, damaged, explain, is_of_the_disk, reading
 from services.ethernet import MacAddress, MacRange
 
 # A machine's history is for people. Nobody reads more boots than this, and so the file stays small for years.
@@ -111,7 +113,7 @@ class Registry:
                 except BaseException:
                     self.sql.close()
                     raise
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *FAILED) as error:
             raise explain(path, error) from error
 
     def close(self) -> None:
@@ -122,9 +124,9 @@ class Registry:
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         try:
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, FAILED):
                 schema.check_shape(self.sql, self.path)
-                if is_of_the_disk(error):
+                if isinstance(error, sqlite3.Error) and is_of_the_disk(error):
                     raise explain(self.path, error) from error
         finally:
             self.close()
@@ -149,7 +151,7 @@ class Registry:
         """Whether `path` is still the file that was opened."""
         try:
             return _identity(self.path) == self._file
-        except OSError:
+        except (OSError, UserError):
             return False
 
     def changed(self) -> bool:
@@ -363,6 +365,9 @@ class Registry:
 
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        # Opening a pipe would wait for ever.
+        raise damaged(path, "it is not a regular file")
     return status.st_dev, status.st_ino
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from appliance.errors import UserError
 from appliance.registry.file_owner import acting_as_owner
-from appliance.registry.sql_errors import damaged, explain
+from appliance.registry.sql_errors import FAILED, damaged, explain
 from services.linux import atomic_file
 
 # Number n turns schema n into n + 1. Run with foreign keys off: a table may be recreated under its old name.
@@ -160,7 +160,7 @@ def snapshot(source: Path, target: Path) -> None:
             version(sql)
         with closing(sql):
             _copy(sql, target)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *FAILED) as error:
         raise explain(source, error) from error
 
 
@@ -171,7 +171,7 @@ def check(sql: sqlite3.Connection, path: Path) -> None:
         complaints += [
             f"a row of {row[0]} refers to a row that is missing" for row in sql.execute("PRAGMA foreign_key_check")
         ]
-    except sqlite3.Error as error:
+    except FAILED as error:
         raise explain(path, error) from error
     if complaints:
         raise damaged(path, complaints[0])
@@ -189,7 +189,7 @@ def check_shape(sql: sqlite3.Connection, path: Path) -> None:
             wrong = " OR ".join(f"typeof({name}) NOT IN ({kinds})" for name, kinds in columns.items())
             if sql.execute(f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1").fetchone():  # noqa: S608 - names of ours
                 raise damaged(path, f"a row of its table {table!r} cannot be read")
-    except sqlite3.Error as error:
+    except FAILED as error:
         raise explain(path, error) from error
 
 
@@ -226,7 +226,7 @@ def examine(path: Path) -> int:
             check(sql, path)
             _read_words(sql)
             return found
-    except sqlite3.Error as error:
+    except FAILED as error:
         raise explain(path, error) from error
 
 

@@ -10,6 +10,9 @@ from appliance.errors import UserError
 SqlError = sqlite3.Error
 """What a statement raises, so that other folders need not import sqlite3."""
 
+FAILED = (sqlite3.Error, UnicodeDecodeError)
+"""What opening a damaged file raises: SQLite's own messages quote the file, and must be UTF-8 like its text."""
+
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NOT_TEXT = "Could not decode to UTF-8"
 """How the module says that text is not UTF-8. The rest of its message quotes the text, which may be a password."""
@@ -23,7 +26,7 @@ def reading(path: Path, table: str) -> Iterator[None]:
     """Rows of a table become values in this block; raises UserError if they cannot."""
     try:
         yield
-    except sqlite3.Error as error:
+    except FAILED as error:
         raise explain(path, error) from error
     except INVALID_ROWS as error:
         raise damaged(path, f"a row of its table {table!r} cannot be read") from error
@@ -31,7 +34,7 @@ def reading(path: Path, table: str) -> Iterator[None]:
 
 def explain(path: Path, error: Exception) -> UserError:
     """Put an error of SQLite or the system into words for people."""
-    if str(error).startswith(_NOT_TEXT):
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith(_NOT_TEXT):
         return damaged(path, "some of its text is not UTF-8")
     if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in _DAMAGED:
         return damaged(path, str(error))

@@ -18,7 +18,7 @@ from appliance.firmware import table
 from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.journal import history
 from appliance.journal.timeline import Boot
-from appliance.registry import disk, reload_result
+from appliance.registry import disk, reload_result, rows
 from appliance.registry.database import Client, IgnoredRow, Registry
 from appliance.registry.disk import Disk
 from appliance.registry.reload_result import ReloadResult
@@ -86,7 +86,7 @@ def gather(config: Config, registry: Registry) -> BoxState:
         image, image_error = None, str(error)
     return BoxState(
         pid=holder(config.registry),
-        server=registry.server(),
+        server=_server(registry),
         reload=reload_result.read(registry),
         image=image,
         image_error=image_error,
@@ -98,6 +98,24 @@ def gather(config: Config, registry: Registry) -> BoxState:
         next_boots=next_boot.all_of(registry),
         leases=leases.load(registry),
     )
+
+
+def _server(registry: Registry) -> dict[str, Any]:
+    """What the server wrote about itself, checked as far as people are shown it."""
+    with registry.reading("server"):
+        found = registry.server()
+        rows.moment(found.get("started", 0.0))
+        rows.whole(found.get("addresses", 0))
+        for line in found.get("trouble", []):
+            rows.text(line)
+        for service in found.get("services", []):
+            rows.text(service["name"])
+            rows.text(service["address"])
+            rows.whole(service["port"])
+        if exports := found.get("exports"):
+            for name in ("error", "backend", "why"):
+                rows.text(exports[name])
+    return found
 
 
 def gather_clients(registry: Registry) -> KnownClients:
