@@ -18,6 +18,7 @@ class Reason(StrEnum):
     NO_POOL = "there is no address pool for its network: see [dhcp] pool and router in the configuration"
     POOL_EMPTY = "every address of the pool is taken"
     NO_LEASE = "it asks for an address that was not leased to it here"
+    STILL_USED = "somebody declined its address in its name, but the neighbour table has it there"
     MALFORMED = "the packet is malformed"
     UNKNOWN_NEIGHBOUR = "the kernel's neighbour table has no MAC address for it"
     MAC_MISMATCH = "the neighbour table has a different MAC address for it than the one it claims"
