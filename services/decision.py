@@ -23,6 +23,7 @@ class Reason(StrEnum):
     UNKNOWN_NEIGHBOUR = "the kernel's neighbour table has no MAC address for it"
     MAC_MISMATCH = "the neighbour table has a different MAC address for it than the one it claims"
     NO_CLAIM = "it is behind a router and its request names no MAC address"
+    UNKNOWN_RELAY = "this relay is in no network that the box serves: name it in [dhcp] relays, or its network in [nfs]"
     OUTSIDE_NETWORKS = "its address is outside the configured networks"
     NO_BOOT = "this MAC address has no boot under way"
     TOKEN_INVALID = "its token does not belong to the current boot of this MAC address"  # noqa: S105

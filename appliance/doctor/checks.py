@@ -24,6 +24,7 @@ from appliance.doctor import (
     pool,
     ports,
     privileges,
+    relays,
     segment,
     settings,
     storage,
@@ -67,6 +68,7 @@ def all_checks(config: Config) -> list[Check]:
         Check("kernel", partial(kernel.check, config), _REGISTRY_SECONDS),
         Check("clock", partial(clock.check, config)),
         Check("dhcp-pool", partial(pool.check, config), _REGISTRY_SECONDS),
+        Check("relays", partial(relays.check, config), _REGISTRY_SECONDS),
         Check("dhcp", partial(segment.check, config), segment.SECONDS + SECONDS),
     ]
 

@@ -71,9 +71,10 @@ def test_it_is_renewed(box: DhcpBox, stations: dict[str, Station], name: str) ->
     assert station.client.lease().address == before.address
 
 
-def test_a_stranger_declines_and_releases_in_a_pcs_name(box: DhcpBox, stations: dict[str, Station]) -> None:
+def test_a_stranger_declines_and_releases_in_a_pcs_name(box: DhcpBox, tmp_path: Path) -> None:
     """Neither ends the lease of a PC that runs: its renewals are granted, and nobody else gets the address."""
-    station, (stranger, _) = stations[Udhcpc.name], box.pc()
+    station, (stranger, _) = Station(box, Udhcpc, tmp_path), box.pc()
+    station.client.start()
     address, since = station.client.lease().address, box.mark()
     packed, server = IPv4Address(address).packed, IPv4Address("10.78.0.1").packed
     with Client(stranger, bytes(station.mac)) as forger:
@@ -85,6 +86,7 @@ def test_a_stranger_declines_and_releases_in_a_pcs_name(box: DhcpBox, stations: 
     assert station.client.lease().address == address
     box.await_state(station.mac, State.LEASED)
     assert {line["mac"] for line in box.said("leased", since, address=address)} <= {str(station.mac)}
+    station.client.release()
 
 
 def test_a_restart_keeps_the_leases(box: DhcpBox, stations: dict[str, Station], tmp_path: Path) -> None:
