@@ -17,6 +17,7 @@ interfaces = ["{interface}"]
 # pool = []                              # addresses to give out: ["10.77.0.100-10.77.0.200"]
 # lease_time = 3600                      # seconds
 # router = []                            # sent to PCs; "10.88.0.1/24" also names the network behind a relay
+# relays = []                            # relays that are in none of the networks under [nfs]: ["10.99.0.1"]
 # dns = []
 # ntp = []
 # static = []                            # a fixed address for one PC: ["52:54:00:aa:bb:cc=10.77.0.50"]

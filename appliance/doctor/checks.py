@@ -25,6 +25,7 @@ from appliance.doctor import (
     pool,
     ports,
     privileges,
+    relays,
     segment,
     settings,
     storage,
@@ -72,6 +73,7 @@ def all_checks(config: Config) -> list[Check]:
         Check("kernel", partial(kernel.check, config), _REGISTRY_SECONDS),
         Check("clock", partial(clock.check, config)),
         Check("dhcp-pool", partial(pool.check, config), _REGISTRY_SECONDS),
+        Check("relays", partial(relays.check, config), _REGISTRY_SECONDS),
         Check("dhcp", partial(segment.check, config), segment.SECONDS + SECONDS),
     ]
 

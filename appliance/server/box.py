@@ -18,7 +18,7 @@ from appliance.exports.grants import mountable
 from appliance.firmware.memory import FirmwareMemory
 from appliance.journal.recorder import Journal
 from appliance.journal.timeline import PowerOnSign, is_late
-from appliance.network.interfaces import base_url, networks
+from appliance.network.interfaces import answered, base_url, networks
 from appliance.registry.database import Registry
 from appliance.server.address_claims import AddressClaims
 from appliance.server.client_addresses import ClientAddresses
@@ -51,7 +51,7 @@ log = structlog.get_logger("box")
 
 
 class Box:
-    """What the services ask. A reload replaces `config` and `networks` as a whole."""
+    """What the services ask. A reload replaces `config` as a whole, by `configure`."""
 
     def __init__(
         self,
@@ -63,8 +63,8 @@ class Box:
         exports_changed: Callable[[], None],
     ) -> None:
         """`exports_changed` is called when what is exported, or to whom, may have changed."""
-        self.config = config
-        self.networks = networks(config, interfaces)
+        self._interfaces = tuple(interfaces)
+        self.configure(config)
         self.allowlist: Allowlist = registry.allowlist()
         self._registry = registry
         self._journal = journal
@@ -80,6 +80,16 @@ class Box:
         self.release: str | None = None
         self._verify_at = 0.0
         self.refresh_release()
+
+    def configure(self, config: Config) -> None:
+        """Take a configuration, and the networks that follow from it."""
+        self.config = config
+        self.networks = networks(config, self._interfaces)
+        self._answered = answered(config, self._interfaces)
+
+    def serves(self, address: IPv4Address) -> bool:
+        """Whether a DHCP answer may go to this relay, or to this client of port 4011."""
+        return any(address in network for network in self._answered)
 
     def allowed(self, mac: MacAddress) -> bool:
         """Whether this MAC may have anything at all."""

@@ -80,7 +80,7 @@ async def serve(path: Path) -> None:
         leases = lease_server(box, registry, neighbours, served)
         await _assert_alone(config, served)
         async with open_services(box, BootScripts(box, registry, journal), served, leases) as bound:
-            reload = ConfigReload(box, registry, served, exports_stale.set)
+            reload = ConfigReload(box, registry, exports_stale.set)
             interface_watch = InterfaceWatch(served)
             _say_started(registry, box, bound)
             threading.Thread(target=_import_slow_libraries, name="imports").start()

@@ -67,6 +67,7 @@ def _dhcp(box: Box, interface: Interface, leases: LeaseServer | None) -> DhcpSer
         emit=box.emit,
         commit=box.commit,
         basis=box.answer_inputs,
+        serves=box.serves,
         broadcasts=box.config.dhcp.hears_broadcasts,
         leases=leases,
     )

@@ -21,7 +21,7 @@ from services.decision import Ignore, Reason
 from services.dhcp import packet, pxe_rules, quirks
 from services.dhcp.fingerprint import fingerprint
 from services.dhcp.lease import Decision
-from services.dhcp.message import NOWHERE, SERVER_PORT, Arrival, Message, MessageType, Reply
+from services.dhcp.message import NOWHERE, SERVER_PORT, Arrival, Message, MessageType, Reply, is_host
 from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress
@@ -63,8 +63,18 @@ def read(
     return _NOT_ALLOWED, refusal
 
 
-def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) -> Step[BootRequest]:
-    """Find out what an allowed client asks for; the refusals are those of `pxe_rules.classify`.
+def ask(
+    message: Message,
+    arrival: Arrival,
+    *,
+    leasing: bool,
+    broadcasts: bool,
+    serves: Callable[[IPv4Address], bool] = lambda _: True,
+) -> Step[BootRequest]:
+    """Find out what an allowed client asks for; the refusals are those of `pxe_rules.classify`, and:
+
+    Ignore(UNKNOWN_RELAY), Ignore(OUTSIDE_NETWORKS): the answer would go to a relay, or from port 4011 to a client, in a
+    network that the box does not `serve`. Anybody can put any address there, and have the answer sent to it.
 
     `leasing`: the message asks us for an address too. Then a REQUEST counts as the DISCOVER before it, because iPXE
     takes its boot file from the ACK. `broadcasts`: we have port 67.
@@ -77,6 +87,13 @@ def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) 
     request = pxe_rules.classify(message, arrival)
     if isinstance(request, Ignore):
         return request, _refusal(request, message, arrival)
+    if arrival.port == SERVER_PORT and is_host(message.giaddr) and not serves(message.giaddr):
+        return Ignore(Reason.UNKNOWN_RELAY), (
+            Ignored("dhcp", str(message.giaddr), Reason.UNKNOWN_RELAY, f"for {message.mac}"),
+        )
+    if arrival.port != SERVER_PORT and not serves(arrival.source):
+        refused = Ignore(Reason.OUTSIDE_NETWORKS)
+        return refused, _refusal(refused, message, arrival)
     # Where DISCOVERs do not reach us, a boot begins for us with the question to port 4011.
     if not opens and broadcasts:
         return request, ()

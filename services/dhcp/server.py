@@ -73,7 +73,8 @@ class DhcpServer:
     The callables run in the event loop: `allowed` says of each datagram whether its MAC address, as a number, may boot
     at all. For those that are not duplicates, `plan` says what they boot, `emit` takes the events, and `commit` runs
     before the offers of a batch leave. `basis` returns the objects on which answers depend: once one of them is another
-    object, no earlier answer is repeated. An exception ends only the datagram that raised it. Without `broadcasts` port
+    object, no earlier answer is repeated. `serves`: whether an answer may go to a relay or a client at this address. An
+    exception ends only the datagram that raised it. Without `broadcasts` port
     67 is left to another server. With `leases` clients get addresses too. `clock` gives monotonic seconds.
     """
 
@@ -87,6 +88,7 @@ class DhcpServer:
         emit: Callable[[Event], None],
         commit: Callable[[], None] = lambda: None,
         basis: Callable[[], tuple[object, ...]] = tuple,
+        serves: Callable[[IPv4Address], bool] = lambda _: True,
         broadcasts: bool = True,
         leases: LeaseServer | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -99,6 +101,7 @@ class DhcpServer:
         self._plan = plan
         self._emit = emit
         self._basis = basis
+        self._serves = serves
         self._last_basis = basis()
         self._clock = clock
         self._open: list[UdpPort] = []
@@ -214,7 +217,9 @@ class DhcpServer:
         """The offer that a proxy makes to the client, if it asks for its boot file and may have it."""
         message, arrival = received.message, received.arrival
         leasing = self._leases is not None and arrival.port == SERVER_PORT
-        asked, events = boot_answer.ask(message, arrival, leasing=leasing, broadcasts=self._broadcasts)
+        asked, events = boot_answer.ask(
+            message, arrival, leasing=leasing, broadcasts=self._broadcasts, serves=self._serves
+        )
         for event in events:
             self._emit(event)
         if isinstance(asked, Ignore):
