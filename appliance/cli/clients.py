@@ -21,17 +21,25 @@ app.command("forget", epilog=firmware.FORGET_EPILOG)(firmware.forget_)
 _BOOTS_SHOWN = 3
 
 
-@app.command("list", epilog="Example: netboot-appliance clients list")
-def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
-    """List the PCs with their latest boots."""
+@app.command("list", epilog="Example: netboot-appliance clients list --limit 0 --json")
+def list_(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=0, help="How many PCs to list; 0: all.")] = 1000,
+    after: Annotated[str, typer.Option(help="Begin after this MAC address.", show_default=False)] = "",
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """List the PCs with their latest boots, by MAC address."""
+    begin = mac_address(after) if after else None
     with Registry(load(context.obj).registry) as registry:
-        known = gather_clients(registry)
+        known = gather_clients(registry, begin, limit or -1)
     clients = views.client_views(known, time.time())
     if as_json:
         show_json(clients)
     else:
         headings = ("MAC", "label", "stage", "address", "BOINC host", "last heard")
         show_table(headings, [_row(client) for client in clients], "No PC has booted yet.")
+        if known.follow:
+            typer.echo(f"… and {known.follow:,} more (--after {clients[-1].mac}, or --limit 0)")
 
 
 @app.command(epilog="Example: netboot-appliance clients show 52:54:00:aa:bb:cc")

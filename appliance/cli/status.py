@@ -19,11 +19,14 @@ from appliance.view.status import StatusView
 app = typer.Typer()
 _IGNORED_SHOWN = 10
 _CLAIMS_SHOWN = 5
+_BOOTS_SHOWN = 200
 
 
 @app.command()
 def status(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
-    """Show the services, the active image, and every PC's latest boot.
+    """Show the services, the active image, and the PCs' latest boots: first those that need you.
+
+    Shows 200 PCs, and 1,000 with --json; `clients list` has them all.
 
     Exit code: 0 if the server is running, 3 if not.
     """
@@ -32,8 +35,9 @@ def status(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
     if holder(config.registry) is None:
         load(context.obj)
     with Registry(config.registry) as registry:
-        box = gather(config, registry)
-    shown = views.status_view(box, time.time())
+        now = time.time()
+        box = gather(config, registry, now)
+    shown = views.status_view(box, now)
     if as_json:
         show_json(views.as_json(shown))
     else:
@@ -85,10 +89,18 @@ def _show_box(shown: StatusView) -> None:
 def _show_boots(shown: StatusView) -> None:
     rows = [
         (each.mac, shown.labels[each.mac], each.progress, each.host_id, ago(each.started), ago(each.last_event))
-        for each in shown.boots
+        for each in shown.boots[:_BOOTS_SHOWN]
     ]
     say("")
     show_table(("MAC", "label", "stage", "BOINC host", "started", "last heard"), rows, "No PC has booted yet.")
+    if more := shown.counted.clients + shown.counted.newcomers - len(rows):
+        say(f"… and {more:,} more (netboot-appliance clients list)")
+    if many := shown.forgotten.get("newcomers"):
+        span = f"{shown.forgotten['lowest']} to {shown.forgotten['highest']}"
+        say(
+            f"{counted(many, 'other MAC address', 'other MAC addresses')} from {span} asked, got an offer and never"
+            f" loaded anything; forgotten, the last {ago(shown.forgotten['last_at'])}"
+        )
     if any(each.diagnosis for each in shown.boots):
         say("", "To fix the Secure Boot problem: " + "; or ".join(CURES))
 
@@ -110,3 +122,5 @@ def _show_ignored(shown: StatusView) -> None:
     show_table(("client", "sent from", "service", "reason", "times", "last"), rows, "")
     if len(shown.ignored) > _IGNORED_SHOWN:
         say(f"… and {len(shown.ignored) - _IGNORED_SHOWN} more (status --json)")
+    if many := shown.forgotten.get("refusals"):
+        say(f"{counted(many, 'other', 'others')}, of senders that came once: forgotten")

@@ -23,6 +23,7 @@ FORMAT = 1
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), AddressLost)}
 _HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
 _JSON_TYPES = (str, int, float, bool, dict)
+_STAGES: dict[str, Stage] = {stage.value: stage for stage in Stage}
 _OF_THE_ROW = frozenset({"id", "mac", "started", "token", "release"})
 _STORED = tuple(field.name for field in fields(Boot) if field.name not in _OF_THE_ROW)
 _PLAIN = {name: hint for name, hint in get_type_hints(Boot).items() if name in _STORED and hint in (str, float, bool)}
@@ -66,7 +67,7 @@ def with_state(boot: Boot, state: str) -> Boot | None:
         server = values["dhcp_server"]
         for name, hint in _PLAIN.items():
             values[name] = _revive(hint, values[name])
-        values["reached"] = tuple(Reached(Stage(stage), _revive(float, at)) for stage, at in values["reached"])
+        values["reached"] = tuple(Reached(_STAGES[stage], _revive(float, at)) for stage, at in values["reached"])
         values["transfers"] = tuple(map(_transfer, values["transfers"]))
         for name in _ADDRESSES:
             values[name] = tuple(IPv4Address(text(word)) for word in values[name])

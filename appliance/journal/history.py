@@ -1,5 +1,6 @@
 """Boots as the registry has them: each client's latest, and those before it."""
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 from appliance.journal.codec import decoded, with_state
@@ -10,21 +11,26 @@ from services.ethernet import MacAddress
 
 def latest(registry: Registry) -> list[Boot]:
     """Every client's latest boot, from the registry."""
-    return [read(registry, row)[0] for row in registry.latest_boots()]
+    return read(registry, registry.latest_boots())
 
 
 def latest_of(registry: Registry, mac: MacAddress) -> Boot | None:
     """The client's latest boot, from the registry."""
     row = registry.latest_boot(mac)
-    return read(registry, row)[0] if row else None
+    return read_one(registry, row)[0] if row else None
 
 
 def history(registry: Registry, mac: MacAddress) -> list[Boot]:
     """The client's known boots, oldest first."""
-    return [read(registry, row)[0] for row in registry.boots(mac)]
+    return read(registry, registry.boots(mac))
 
 
-def read(registry: Registry, row: BootRow) -> tuple[Boot, bool]:
+def read(registry: Registry, rows: Iterable[BootRow]) -> list[Boot]:
+    """The boots of these rows."""
+    return [read_one(registry, row)[0] for row in rows]
+
+
+def read_one(registry: Registry, row: BootRow) -> tuple[Boot, bool]:
     """A boot, and whether its events had to be folded."""
     begun = opened(row)
     boot = with_state(begun, row.state) if row.state else None

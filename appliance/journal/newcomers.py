@@ -22,6 +22,7 @@ MOST_NEWCOMERS = 2000
 """Of some 2 kB each: two large rooms that are switched on for the first time."""
 
 _WRITTEN_AT_ONCE = 50
+_BACK_WRITTEN_AT_ONCE = 200
 _EVENTS = 10
 _LINES_A_SECOND = 20.0
 
@@ -77,6 +78,8 @@ class Newcomers:
         newcomer = self._newcomers[mac]
         if isinstance(event, Discovered):
             self._visitors.visit(mac, at)
+            if self._visitors.came_back(mac):
+                self._unwritten[mac] = None
         if worth_a_row and newcomer.rows < _EVENTS:
             newcomer.rows += 1
             newcomer.events.append((at, event))
@@ -90,8 +93,8 @@ class Newcomers:
         return self._newcomers.pop(mac)
 
     def unwritten(self) -> list[Newcomer]:
-        """What the next batch should write: all who came back, and the latest of the others."""
-        again = [mac for mac in self._unwritten if self._visitors.came_back(mac)]
+        """What the next batch should write: who came back, and the latest of the others."""
+        again = [mac for mac in self._unwritten if self._visitors.came_back(mac)][:_BACK_WRITTEN_AT_ONCE]
         latest = islice(reversed(self._unwritten), len(again) + _WRITTEN_AT_ONCE)
         once = [mac for mac in latest if not self._visitors.came_back(mac)][:_WRITTEN_AT_ONCE]
         return [self._newcomers[mac] for mac in (*again, *once)]

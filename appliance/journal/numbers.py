@@ -34,7 +34,7 @@ class ExportNumbers:
             return self._last
         if not self._free:
             try:
-                clients = self._registry.clients_away_longest(_AT_ONCE)
+                clients = self._registry.clients_away_longest(len(self._taken) + _AT_ONCE)
             except SqlError:
                 return 0
             for client in clients:

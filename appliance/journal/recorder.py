@@ -17,7 +17,7 @@ from ipaddress import IPv4Address
 
 from appliance.journal.bounds import FORGEABLE, EventBounds, changes
 from appliance.journal.codec import encode, encode_state
-from appliance.journal.history import opened, read
+from appliance.journal.history import opened, read_one
 from appliance.journal.newcomers import MOST_NEWCOMERS, Newcomers
 from appliance.journal.numbers import ExportNumbers
 from appliance.journal.refusals import Refusals
@@ -43,8 +43,9 @@ from services.events import (
     TokenExchanged,
 )
 
-MOST_BOOTS = 12_000
-"""Clients whose latest boot is in memory: those heard from last. Of others it is read when they are heard again."""
+MOST_BOOTS = 10_000
+"""Clients whose latest boot is in memory, some 4 kB each: those heard from last, as many as may have exports. Of others
+it is read when they are heard again."""
 
 # Events waiting while the registry cannot be written: those of an hour in which 1000 PCs boot. Later ones are kept in
 # memory only.
@@ -67,8 +68,8 @@ class Journal:
         publish: Callable[[Event, Boot | None], None],
         mac_of: Callable[[str], str] = lambda _: "",
     ) -> None:
-        self.forgot: Callable[[MacAddress], None] = lambda _: None
-        """Called with each newcomer that is forgotten."""
+        self.forgot: Callable[[MacAddress, bool], None] = lambda *_: None
+        """Called with each client that leaves the memory, and whether it is a newcomer: then it is forgotten."""
         self._registry = registry
         self._clock = clock
         self._publish = publish
@@ -224,7 +225,9 @@ class Journal:
     def _load(self) -> None:
         for client in self._registry.clients_heard_last(MOST_BOOTS + MOST_NEWCOMERS):
             self._clients[client.mac] = client
-        found = [(*read(self._registry, row), row) for row in self._registry.latest_boots(MOST_BOOTS + MOST_NEWCOMERS)]
+        found = [
+            (*read_one(self._registry, row), row) for row in self._registry.latest_boots(MOST_BOOTS + MOST_NEWCOMERS)
+        ]
         for boot, folded, row in sorted(found, key=lambda each: each[0].last_event):
             self._boots[boot.mac] = boot
             self._holders.update(dict.fromkeys(boot.known_addresses, boot.mac))
@@ -239,7 +242,7 @@ class Journal:
         """The latest boot of a client that has not been heard for long."""
         try:
             client, row = self._registry.client(mac), self._registry.latest_boot(mac)
-            boot = read(self._registry, row)[0] if row else None
+            boot = read_one(self._registry, row)[0] if row else None
         except SqlError:
             return None
         if client is not None:
@@ -260,6 +263,7 @@ class Journal:
         known = (boot for boot in self._boots.values() if boot.mac not in self._newcomers)
         for boot in sorted(known, key=lambda boot: boot.last_event)[:many]:
             self._forget(boot.mac)
+            self.forgot(boot.mac, False)
 
     def _forget(self, mac: MacAddress) -> None:
         boot = self._boots.pop(mac)
@@ -271,7 +275,7 @@ class Journal:
 
     def _forget_newcomer(self, mac: MacAddress) -> None:
         self._forget(mac)
-        self.forgot(mac)
+        self.forgot(mac, True)
 
     def _open(self, mac: MacAddress, now: float, release: str, inherited: str) -> BootRow:
         self._last_boot += 1

@@ -165,7 +165,8 @@ def snapshot(source: Path, target: Path) -> None:
 
 
 def check(sql: sqlite3.Connection, path: Path) -> None:
-    """Raise UserError if pages of the registry are damaged, or its tables do not match its schema."""
+    """Raise UserError if pages of the registry are damaged, or its tables do not match its schema. A progress handler
+    may end the search."""
     try:
         complaints = [row[0] for row in sql.execute("PRAGMA integrity_check(3)") if row[0] != "ok"]
         complaints += [

@@ -56,6 +56,11 @@ def is_locked(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
 
 
+def is_interrupted(error: BaseException | None) -> bool:
+    """Whether a progress handler ended the statement."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_INTERRUPT
+
+
 def is_of_the_disk(error: BaseException | None) -> bool:
     """Whether an SQLite error comes from the file or the disk, and not from one of our statements."""
     code = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None

@@ -45,6 +45,9 @@ from services.linux.neighbours import Neighbours
 
 _WATCH_SECONDS = 0.25
 _CONFIRM_SECONDS = 0.1
+_CHECK_SECONDS = 0.3
+"""How long the start looks for damage in the registry: enough for 1,000 PCs. More is found when it is read."""
+
 _OPEN_FILES = 65536
 """A PC that loads by HTTP needs up to two, so 400 PCs use up the 1024 that systemd and shells give by default."""
 
@@ -68,7 +71,7 @@ async def serve(path: Path) -> None:
         Registry(config.registry, durable=False) as registry,
         contextlib.closing(EventLogger(stream)) as event_logger,
     ):
-        registry.check()
+        registry.check(_CHECK_SECONDS)
         served = interfaces(config)
         _install_boot_files(config)
         exports_stale = asyncio.Event()

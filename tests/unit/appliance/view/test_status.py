@@ -13,6 +13,7 @@ from appliance.boot.next_boot import NextBoot
 from appliance.firmware.knowledge import FirmwareKnowledge, Why
 from appliance.registry.database import IgnoredRow
 from appliance.registry.disk import Disk
+from appliance.registry.overview import BootCounts
 from appliance.registry.reload_result import ReloadResult
 from appliance.view.facts import BoxState
 from appliance.view.status import as_json, status_view
@@ -36,6 +37,7 @@ BOX = BoxState(
         "claims": [
             {"address": "10.77.0.5", "claimant": "02:66:00:00:00:01", "holder": "52:54:00:aa:bb:cc", "at": 1000.0}
         ],
+        "forgotten": {"newcomers": 0, "refusals": 3},
     },
     reload=ReloadResult(5.0, 950.0, "line 3 is wrong", "correct it"),
     image=Release(Path("/i") / RELEASE, datetime(2026, 11, 23, tzinfo=UTC), ImageRecipe(), "", "6.1", {}),
@@ -43,6 +45,7 @@ BOX = BoxState(
     disk=DISK,
     allowlist=Allowlist.of([Entry(MacRange.parse("52:54:00:*"), "room 12")]),
     boots=[loading()],
+    counted=BootCounts(4, 1),
     firmware={MAC: (FirmwareKnowledge("PXEClient 7", Profile.PLAIN, worked=True, why=Why.IGNORED, at=800.0),)},
     ignored=[IgnoredRow("52:54:01:00:00:01", "DHCP", "not allowed", 100.0, 200.0, 7, "10.77.0.9", "02:66:00:00:00:01")],
     next_boots=[NextBoot(MAC, "local", taken=False)],
@@ -85,6 +88,8 @@ def test_the_document() -> None:
         "image_error": "",
         "next_boots": [{"mac": str(MAC), "entry": "local", "taken": False}],
         "allowed": {"entries": 1, "addresses": 1 << 24},
+        "counted": {"clients": 4, "newcomers": 1},
+        "forgotten": {"newcomers": 0, "refusals": 3},
         "firmware": [
             {
                 "mac": str(MAC),
@@ -108,7 +113,7 @@ def test_the_document() -> None:
             }
         ],
     }
-    assert list(as_json(status_view(BOX, NOW)))[-3:] == ["boots", "firmware", "ignored"]
+    assert list(as_json(status_view(BOX, NOW)))[-3:] == ["forgotten", "firmware", "ignored"]
 
 
 def test_what_a_stopped_server_wrote_about_itself_is_left_out() -> None:
