@@ -23,7 +23,7 @@ def show(context: typer.Context) -> None:
     config = load(context.obj)
     backend, why = install.chosen(config)
     typer.echo(f"# {install.destination(config, backend)} ({why})", err=True)
-    _, grants = _expected(config)
+    _, grants = expected(config)
     typer.echo(install.render(backend, install.exports_now(config, grants)), nl=False)
 
 
@@ -31,7 +31,7 @@ def show(context: typer.Context) -> None:
 def apply(context: typer.Context) -> None:
     """Write the box's own export file and make the NFS server read it. Other exports are left alone."""
     config = load(context.obj)
-    done = install.install(config, *_expected(config))
+    done = install.install(config, *expected(config))
     path = install.destination(config, done.backend)
     state = "written and in force" if done.changed else "is up to date"
     typer.echo(f"{path} {state}: {done.directories} exports ({done.backend.value}: {done.why})")
@@ -53,7 +53,8 @@ def withdraw(context: typer.Context) -> None:
     typer.echo(f"{install.destination(config, done.backend)} is empty: nothing is exported any longer")
 
 
-def _expected(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:
+def expected(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:
+    """Where PCs can be, and what they are granted, as the running server decides."""
     from appliance.exports.expected import expected_grants
     from appliance.network.interfaces import interfaces, networks
     from appliance.registry.database import Registry

@@ -6,6 +6,7 @@ helper starts it by `carry_out`, which leaves a request in a directory of root's
 """
 
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ def main() -> None:
     config = tolerant(locate(None))
     asked, answered = _files()
     try:
-        request = _read(asked) or MountRequest(mount=tuple(sorted(volumes.names(config))))
+        request = _read(asked) or MountRequest(mount=tuple(sorted(volumes.names(config))), seconds=math.inf)
         problems = volumes.carry_out(config, request)
         if asked.exists():
             atomic_file.write(answered, json.dumps(problems).encode(), durable=False)
