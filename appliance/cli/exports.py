@@ -24,7 +24,7 @@ def show(context: typer.Context) -> None:
     config = load(context.obj)
     backend, why = install.chosen(config)
     say(f"# {install.destination(config, backend)} ({why})", err=True)
-    _, grants = _expected(config)
+    _, grants = expected(config)
     show_text(install.render(backend, install.exports_now(config, grants)))
 
 
@@ -32,7 +32,7 @@ def show(context: typer.Context) -> None:
 def apply(context: typer.Context) -> None:
     """Write the box's own export file and make the NFS server read it. Other exports are left alone."""
     config = load(context.obj)
-    done = install.install(config, *_expected(config))
+    done = install.install(config, *expected(config))
     path = install.destination(config, done.backend)
     state = "written and in force" if done.changed else "is up to date"
     say(f"{path} {state}: {done.directories} exports ({done.backend.value}: {done.why})")
@@ -54,7 +54,8 @@ def withdraw(context: typer.Context) -> None:
     say(f"{install.destination(config, backend)} is empty: nothing is exported any longer")
 
 
-def _expected(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:
+def expected(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:
+    """Where PCs can be, and what they are granted, as the running server decides."""
     from appliance.exports.expected import expected_grants
     from appliance.network.interfaces import interfaces, networks
     from appliance.registry.database import Registry

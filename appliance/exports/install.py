@@ -87,7 +87,7 @@ def install(
         ) from error
     backend, why = chosen(config)
     problems: Mapping[str, str] = {}
-    before = _exported(config, backend)
+    before = exported(config, backend)
     try:
         if grants:
             _make_directories(config, (grant.mac.bare for grant in grants))
@@ -195,15 +195,19 @@ def _may_be_exported(config: Config, backend: Backend, before: Collection[str], 
     return backend is Backend.KERNEL or export.path in before
 
 
-def _exported(config: Config, backend: Backend) -> frozenset[str]:
-    """The paths that our export file has now."""
+def exported(config: Config, backend: Backend) -> dict[str, frozenset[str]]:
+    """The paths in our export file, and to which addresses."""
     try:
         text = destination(config, backend).read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
-        return frozenset()
+        return {}
     if backend is Backend.KERNEL:
-        return frozenset(path for path, _ in etab.parse(text))
-    return frozenset(re.findall(r'^ +Path = "(.*)";$', text, re.MULTILINE))
+        found: dict[str, frozenset[str]] = {}
+        for path, client in etab.parse(text):
+            found[path] = found.get(path, frozenset()) | {client.removesuffix("/32")}
+        return found
+    blocks = re.findall(r'^ +Path = "([^"]*)";$.*?^ +Clients = ([^;]*);$', text, re.MULTILINE | re.DOTALL)
+    return {path: frozenset(clients.split(", ")) for path, clients in blocks}
 
 
 def _make_directories(config: Config, names: Iterable[str]) -> None:

@@ -5,7 +5,8 @@ from ipaddress import IPv4Address
 
 from appliance.journal.codec import decoded, with_state
 from appliance.journal.timeline import Boot, replay
-from appliance.registry.database import BootRow, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow
 from services.ethernet import MacAddress
 
 

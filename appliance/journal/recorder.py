@@ -30,7 +30,8 @@ from appliance.journal.timeline import (
     continues,
     fold,
 )
-from appliance.registry.database import BootRow, BootState, Client, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow, BootState, Client
 from appliance.registry.sql_errors import SqlError
 from services.decision import Reason
 from services.ethernet import MacAddress

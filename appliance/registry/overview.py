@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from appliance.registry.database import BootRow, Client, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow, Client
 from services.ethernet import MacAddress
 
 

@@ -64,6 +64,7 @@ PURE = (
     "appliance/exports/senders.py",
     "appliance/journal/bounds.py",
     "appliance/journal/codec.py",
+    "appliance/registry/records.py",
     "appliance/registry/rows.py",
     "appliance/journal/stream.py",
     "appliance/journal/timeline.py",

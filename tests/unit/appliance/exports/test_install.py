@@ -233,7 +233,8 @@ def test_one_pcs_broken_file_system_costs_no_other_its_exports(config: Config, m
 
 def test_a_plain_directory_that_a_pc_may_be_using_stays_exported(config: Config, mounting: Mounting) -> None:
     config.nfs.ganesha_config.parent.mkdir()
-    config.nfs.ganesha_config.write_text(f'    Path = "{config.state / NAME}";\n    Path = "{config.images}";\n')
+    block = '    Path = "{}";\n    Clients = 10.77.0.9;\n'
+    config.nfs.ganesha_config.write_text(block.format(config.state / NAME) + block.format(config.images))
     install(config)
     assert exported(config) == {"images", NAME}
     assert not mounting.made
