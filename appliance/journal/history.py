@@ -33,7 +33,8 @@ def read(registry: Registry, rows: Iterable[BootRow]) -> list[Boot]:
 
 def read_one(registry: Registry, row: BootRow) -> tuple[Boot, bool]:
     """A boot, and whether its events had to be folded."""
-    begun = opened(row)
+    with registry.reading("boots"):
+        begun = opened(row)
     boot = with_state(begun, row.state) if row.state else None
     if boot is not None:
         return boot, False

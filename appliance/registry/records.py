@@ -60,6 +60,14 @@ class IgnoredRow:
     sender_mac: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class BootCounts:
+    """The latest boots: of `clients`, and of `newcomers`, which have been offered something and have loaded nothing."""
+
+    clients: int
+    newcomers: int
+
+
 def client(row: tuple[Any, ...]) -> Client:
     """From the columns number, mac, first_seen, gui_rpc_password."""
     number, address, first_seen, password = row
