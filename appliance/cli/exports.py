@@ -7,7 +7,6 @@ import typer
 
 from appliance.cli.output import say, show_text
 from appliance.config.file import Config, load, tolerant
-from appliance.errors import UserError
 from appliance.exports import install
 from appliance.exports.grants import ExportGrant
 
@@ -45,13 +44,11 @@ def withdraw(context: typer.Context) -> None:
     For removing the program from a machine. Running PCs stop at once. A running server exports to them again.
     """
     config = tolerant(context.obj)
-    try:
-        install.chosen(config)
-    except UserError as error:
-        say(f"nothing is exported: {error.message}")
-        return
-    backend = install.withdraw(config)
-    say(f"{install.destination(config, backend)} is empty: nothing is exported any longer")
+    backend, why = install.withdraw(config)
+    if backend is None:
+        say(f"nothing is exported: {why}")
+    else:
+        say(f"{install.destination(config, backend)} is empty: nothing is exported any longer")
 
 
 def expected(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:

@@ -266,3 +266,12 @@ def test_the_kernels_server_exports_a_plain_directory_with_a_check_of_each_handl
     with pytest.raises(UserError, match="no loop device"):
         exports.install(kernel, NETWORKS, [GRANT])
     assert NAME not in said[2]
+
+
+def test_without_an_nfs_server_the_wall_is_taken_down_too(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "probe", lambda: Probes(nfsd=False, exportfs=False, ganesha=False, ganesha_vfs=False))
+    left: list[str] = []
+    monkeypatch.setattr(wall, "take_down", lambda: left.append("nothing"))
+    backend, why = exports.withdraw(config)
+    assert (backend, left) == (None, ["nothing"])
+    assert "NFS-Ganesha is not installed" in why
