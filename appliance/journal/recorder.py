@@ -57,6 +57,8 @@ _BOOTS_HELD = 5_000
 # Firmware waits at least a second between DISCOVERs, and counts `secs`. Faster repetitions are published only this
 # often (seconds).
 _REPEATED_DISCOVER_AFTER = 2.0
+# The same for a script that is fetched again: a loader waits ten seconds before it does so.
+_REPEATED_SCRIPT_AFTER = 2.0
 # A refusal is published once, not for each packet; again if the machine still asks after an hour.
 _REPEATED_REFUSAL_AFTER = 3600.0
 _JSON_TYPES = (str, int, float, bool, dict)
@@ -91,6 +93,7 @@ class Journal:
         self._forgeable_rows: dict[MacAddress, int] = {}
         self._repeatable_rows: dict[MacAddress, int] = {}
         self._last_discover: dict[MacAddress, tuple[tuple[str, bool, int], float]] = {}
+        self._last_script: dict[MacAddress, float] = {}
         self._refused: dict[tuple[str, str, str], IgnoredRow] = {}
         self._refusals_published: dict[tuple[str, str, str], float] = {}
         self._tokens: dict[int, str] = {}  # those got in exchange, by boot
@@ -217,6 +220,8 @@ class Journal:
                 self._keep(boot, event, now)
         elif isinstance(event, Reported) and after.reports == boot.reports:
             return after  # It said nothing new: a repetition, or that the PC is alive.
+        elif isinstance(event, ScriptServed) and self._is_fetched_again(boot, after, now):
+            return after
         elif isinstance(event, _REPEATABLE) and self._is_too_much(boot, after):
             self._refuse(Ignored("journal", str(boot.mac), Reason.TOO_MANY_EVENTS))
             return after
@@ -232,6 +237,14 @@ class Journal:
             self._progress[boot.id, event.path] = _row(boot, event, now)
         elif len(self._pending) < _EVENTS_HELD:
             self._pending.append(_row(boot, event, now))
+
+    def _is_fetched_again(self, before: Boot, after: Boot, now: float) -> bool:
+        """Whether the same script was recorded a moment ago."""
+        last = self._last_script.get(before.mac, now - _REPEATED_SCRIPT_AFTER)
+        if 0 <= now - last < _REPEATED_SCRIPT_AFTER and _content(after) == _content(before):
+            return True
+        self._last_script[before.mac] = now
+        return False
 
     def _is_too_much(self, before: Boot, after: Boot) -> bool:
         """Whether a boot has had its share of such events, and this one reaches no new stage."""

@@ -177,7 +177,7 @@ class Boot:
     @property
     def known_addresses(self) -> tuple[IPv4Address, ...]:
         """Where the client may be: the addresses that its exports name."""
-        return tuple(dict.fromkeys((*self.addresses, *self.inherited)))
+        return tuple(dict.fromkeys((*self.addresses, *self.inherited))) if self.inherited else self.addresses
 
     def stalled(self, now: float) -> bool:
         """Whether nothing was heard for STALLED_AFTER seconds of a boot that should end in computing."""
@@ -242,6 +242,9 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
             return replace(boot, last_event=now, reached=_reached(boot, Stage.DISCOVERED, at))
         case Offered():
             return replace(boot, last_event=now, reached=_reached(boot, Stage.OFFERED, at))
+        case ScriptServed():
+            reached = _reached(boot, Stage.SCRIPT, at)
+            return replace(boot, last_event=now, inherited=(), root=event.root, reached=reached)
     boot = replace(boot, last_event=now)
     match event:
         case TransferProgressed():
@@ -255,8 +258,6 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
         case TransferFailed():
             size = next((t.size for t in boot.transfers if t.path == event.path), event.sent)
             return _transfer(boot, Transfer(event.path, event.service, event.sent, size, event.why))
-        case ScriptServed():
-            return _reach(replace(boot, inherited=(), root=event.root), Stage.SCRIPT, at)
         case EntryStarted():
             return replace(boot, entry=event.entry)
         case AddressSeen():

@@ -93,7 +93,8 @@ class BootScripts:
         assert boot is not None
         token = boot.token
         # No need to wait for the neighbour table: `admit` has just looked the peer up.
-        box.confirm_address(AddressSeen(mac, peer))
+        if peer not in boot.addresses:
+            box.confirm_address(AddressSeen(mac, peer))
         next_entry = self._next_entry(mac, boot.id)
         names = (*box.config.menu.entries, range_settings.entry, next_entry)
 
