@@ -97,7 +97,7 @@ def render(
 def _root_words(server: IPv4Address, root: Root, release: str, mac: str, port: int) -> tuple[str, ...]:
     match root:
         case NfsRoot(images):
-            return ("netboot=nfs", f"nfsroot={server}:{images}/{release}", "nfsopts=timeo=600")
+            return ("netboot=nfs", f"nfsroot={server!s}:{images}/{release}", "nfsopts=timeo=600")
         case HttpRoot():
             host = f"{server}" if port == 80 else f"{server}:{port}"
             # live-boot treats what follows the last dot as the file type, so there must be no query.
