@@ -167,12 +167,13 @@ class Boot:
     def next_begins_with(self) -> Stage | None:
         """What the client's next boot must begin with, at the latest, if its token is to open secrets; None: anything.
 
-        Programs of the PC run once userspace has reported. They can ask for a script again, too. But if this PC's boots
-        begin with a DISCOVER that we hear, then a script without one does not come from a power-on.
+        Programs of the PC run once userspace has reported, or soon after it exchanged its token. They can ask for a
+        script again, too. But if this PC's boots begin with a DISCOVER that we hear, then a script without one does not
+        come from a power-on.
         """
         if self.closed_until:
             return Stage(self.closed_until)
-        return self.reached[0].stage if self.secrets_spent else None
+        return self.reached[0].stage if self.secrets_spent or self.exchanged else None
 
     @property
     def known_addresses(self) -> tuple[IPv4Address, ...]:
