@@ -325,6 +325,8 @@ class Journal:
                     del self._holders[address]
         if isinstance(event, Reported) and after.reports == boot.reports:
             return after  # It said nothing new: a repetition, or that the PC is alive.
+        if isinstance(event, ScriptServed) and self._bounds.is_fetched_again(boot, after, now):
+            return after
         if self._bounds.is_too_much(event, boot, after):
             self.record(Ignored("journal", str(mac), Reason.TOO_MANY_EVENTS))
             return after
