@@ -23,10 +23,13 @@ INVALID_ROWS = (ValueError, TypeError, LookupError, AttributeError, OverflowErro
 
 @contextmanager
 def reading(path: Path, table: str) -> Iterator[None]:
-    """Rows of a table become values in this block; raises UserError if they cannot."""
+    """Rows of a table become values in this block; raises UserError if they cannot, and sqlite3.Error if the database
+    as a whole cannot be read."""
     try:
         yield
-    except FAILED as error:
+    except sqlite3.Error as error:
+        if not str(error).startswith(_NOT_TEXT):
+            raise
         raise explain(path, error) from error
     except INVALID_ROWS as error:
         raise damaged(path, f"a row of its table {table!r} cannot be read") from error

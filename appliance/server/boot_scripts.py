@@ -15,6 +15,7 @@ from appliance.boot import choices, next_boot
 from appliance.boot.menu import decide
 from appliance.boot.password_attempts import PasswordAttempts
 from appliance.config import menu_password
+from appliance.errors import UserError
 from appliance.journal.recorder import Journal
 from appliance.network.interfaces import base_url
 from appliance.registry.database import Registry
@@ -108,7 +109,7 @@ class BootScripts:
         """The entry that `boot next` asks for in this boot, or empty."""
         try:
             return next_boot.take(self._registry, mac, boot)
-        except SqlError as error:
+        except (SqlError, UserError) as error:
             log.error("cannot read what `boot next` asks for; the PC boots as usual", mac=str(mac), error=str(error))
             return ""
 

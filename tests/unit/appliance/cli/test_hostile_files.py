@@ -491,8 +491,8 @@ ASKED = message(
 def offer(boot_file: bytes) -> bytes:
     """A server's OFFER that names this boot file, to the PC that asks in ASKED."""
     header = bytearray(ASKED[:240])
-    header[0] = 2
-    options = b"\x35\x01\x02" + b"\x36\x04\x0a\x4d\0\x09" + b"\x3c\x09PXEClient" + b"\x43" + bytes([len(boot_file)])
+    header[0], header[16:20] = 2, bytes([10, 77, 0, 50])
+    options = b"\x35\x01\x02" + b"\x36\x04\x0a\x4d\0\x09" + b"\x43" + bytes([len(boot_file)])
     return bytes(header) + options + boot_file + b"\xff"
 
 
@@ -515,7 +515,7 @@ def test_a_capture_with_a_boot_file_that_is_no_url(tmp_path: Path, boot_file: by
     done = invoke(tmp_path, "doctor", "pcap", str(tmp_path / "a.pcap"))
     fair(done)
     assert done.returncode == 1
-    assert "OFFER from" in done.stdout
+    assert "OFFER from 10.77.0.9: address 10.77.0.50, boot file " in done.stdout
     json.loads(invoke(tmp_path, "doctor", "pcap", str(tmp_path / "a.pcap"), "--json").stdout)
 
 
