@@ -16,10 +16,10 @@ PYTHON := .venv/bin/python
 LIVE := image/tree/includes.chroot_after_packages
 DEB_SOURCES := appliance services image systemd packaging debian docs README.md LICENSE pyproject.toml $(wildcard requirements*.lock)
 # What the box itself needs, then what the virtual room and the tests need on top.
-BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools ipxe iproute2 \
+BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools ipxe iproute2 nftables \
 	shim-signed grub-efi-amd64-signed pxelinux syslinux-common memtest86+
 ROOM_PACKAGES := nfs-ganesha nfs-ganesha-vfs rpcbind procps util-linux dnsmasq-base udhcpc qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client openssl \
-	curl tftp-hpa shellcheck fdisk e2fsprogs nftables bash-completion zsh fish man-db \
+	curl tftp-hpa shellcheck fdisk e2fsprogs bash-completion zsh fish man-db \
 	mmdebstrap systemd-container openssh-client
 # A compiler for the load generators, and the libraries of the servers we compare with.
 BENCH_PACKAGES := gcc libc6-dev dnsmasq-base nftables ethtool util-linux libwrap0 libpcre2-8-0

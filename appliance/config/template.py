@@ -51,6 +51,10 @@ interfaces = ["{interface}"]
 [nfs]
 # Nothing is exported outside these networks. Default: those of the interfaces ({network}).
 # networks = ["{network}"]
+# Hosts there that mount somebody else's exports from this server; all others are kept from the NFS ports.
+# others = ["10.0.0.7"]
+# Behind a router: its MAC address, else the one it has when it is first needed.
+# routers = ["10.0.0.1=52:54:00:aa:bb:cc"]
 # backend = "auto"                       # auto, kernel or ganesha
 
 [project]

@@ -28,6 +28,7 @@ from appliance.doctor import (
     segment,
     settings,
     storage,
+    wall,
 )
 from appliance.doctor.finding import Finding, UnobservableError, error, unchecked
 from appliance.errors import UserError
@@ -58,6 +59,7 @@ def all_checks(config: Config) -> list[Check]:
         Check("ports", partial(ports.check, config)),
         Check("firewall", partial(firewall.check, config)),
         Check("nfs", partial(nfs.check, config)),
+        Check("nfs-wall", partial(wall.check, config), _REGISTRY_SECONDS),
         Check("image", partial(image.check_image, config), _SHA256_SECONDS),
         Check("boot-loaders", partial(image.check_boot_loaders, config)),
         Check("disk", partial(storage.check_disk, config)),

@@ -91,6 +91,7 @@ async def serve(path: Path) -> None:
             systemd.stopping()
             log.info("draining", seconds=DRAIN_SECONDS)
         await _cancel(tasks)
+        await asyncio.to_thread(installer.close)
         unwatch()
         registry_sync.close()
     log.info("stopped")

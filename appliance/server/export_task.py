@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from ipaddress import IPv4Network
@@ -19,7 +20,7 @@ import structlog
 
 from appliance.config.file import Config
 from appliance.errors import UserError
-from appliance.exports import install, mailbox
+from appliance.exports import install, mailbox, wall
 from appliance.exports.grants import ExportGrant, decide_grants
 from appliance.exports.ownership import ForeignClaim, facts
 from appliance.exports.request import ExportAnswer, digest, encode
@@ -28,6 +29,7 @@ from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError
 from appliance.server.box import Box
 from services.linux import atomic_file
+from services.nfs.backend import NfsError
 
 RESEND_SECONDS = 1.0
 """An unanswered request is written again after this time: systemd misses a change while root's helper ends."""
@@ -53,6 +55,9 @@ log = structlog.get_logger("exports")
 class Installer(Protocol):
     """A way to put grants in force."""
 
+    def close(self) -> None:
+        """The server ends. Blocks."""
+
     async def install(
         self, config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], stale: asyncio.Event
     ) -> ExportAnswer | None:
@@ -75,10 +80,24 @@ def choose_installer() -> Installer:
 
 
 class _DirectInstaller:
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+
+    def close(self) -> None:
+        """Unpin the neighbours, after an installation that may still be under way."""
+        with self._turn, contextlib.suppress(NfsError):
+            wall.unpin()
+
+    def _install(
+        self, config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant]
+    ) -> install.Installed:
+        with self._turn:
+            return install.install(config, networks, grants)
+
     async def install(
         self, config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], _stale: asyncio.Event
     ) -> ExportAnswer:
-        done = await asyncio.to_thread(install.install, config, networks, grants)
+        done = await asyncio.to_thread(self._install, config, networks, grants)
         known = done.observed
         return ExportAnswer(
             "", done.backend.value, done.why, done.changed, done.directories, heard=known.heard, claims=known.claims
@@ -93,6 +112,9 @@ class RootHelperInstaller:
         self._answer = mailbox.answer_file(directory)
         self._last_answered = ""
         self._waiting_since: float | None = None
+
+    def close(self) -> None:
+        """Nothing: netboot-appliance-pins.service is stopped with the server."""
 
     async def install(
         self, _config: Config, _networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], stale: asyncio.Event

@@ -102,8 +102,9 @@ class Wall:
 
 def render(wall: Wall) -> str:
     """The transaction that puts the wall up, or this one in place of another. What was recorded is kept."""
-    granted = [str(address) for address in sorted(wall.granted)]
-    pairs = [f"{mac} . {address}" for mac, address in sorted(wall.pairs)]
+    granted = [str(address) for address in sorted(wall.granted, key=int)]
+    in_order = sorted(wall.pairs, key=lambda pair: (pair[0].value, int(pair[1])))
+    pairs = [f"{mac} . {address}" for mac, address in in_order]
     sets: Mapping[tuple[str, str], Iterable[str]] = {
         ("inet", "interfaces"): (f'"{name}"' for name in sorted(wall.interfaces)),
         ("inet", "networks"): map(str, collapse_addresses(wall.networks)),

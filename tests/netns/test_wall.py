@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP, TCP, fragment
+from scapy.layers.l2 import Ether
 
 from services.ethernet import MacAddress
 from tests.netns.walled_box import (
@@ -20,6 +23,7 @@ from tests.netns.walled_box import (
     list_exports,
 )
 from tests.room.namespaces import Namespace, Network
+from tests.room.processes import wait_until
 from tests.room.room import BOX, host_mac
 
 DESK = MacAddress.parse("52:54:00:77:00:07")
@@ -30,9 +34,9 @@ ADDRESS, FREE = "10.77.0.50", "10.77.0.66"
 class Site:
     """The box, a PC that has exports, and a stranger."""
 
-    def __init__(self, network: Network, directory: Path, settings: str = "") -> None:
+    def __init__(self, network: Network, directory: Path) -> None:
         self.network = network
-        self.box = WalledBox(network, directory, settings)
+        self.box = WalledBox(network, directory)
         self.images = directory / "data" / "images"
         self.images.mkdir(parents=True)
         (self.images / "release").write_text("public")
@@ -142,6 +146,35 @@ def test_who_else_uses_an_address_is_told_even_without_arp(site: Site) -> None:
     assert (answer.claims, answer.heard) == (((ADDRESS, str(STRANGER)),), {})
 
 
+def test_a_packet_in_fragments_is_judged_like_a_whole_one(site: Site) -> None:
+    site.box.grant(grant(DESK, 1, ADDRESS, pinned=False))
+    tcp = TCP(sport=900, dport=NFS, flags="S", options=[("NOP", None)] * 20)
+    packets = fragment(IP(src=ADDRESS, dst=str(BOX)) / tcp, fragsize=8)
+    assert len(packets) > 3
+    for host, mac, answers in ((site.stranger, STRANGER, []), (site.desk, DESK, [NFS])):
+        with Wire(host) as wire:
+            if host is site.stranger:
+                site.take_address(host, ADDRESS)
+            for packet in packets:
+                wire.send(bytes(Ether(src=str(mac), dst=str(host_mac(BOX))) / packet))
+            time.sleep(0.5)
+            assert wire.nfs()[:1] == answers
+        host.ip("link", "set", "lan0", "down")
+
+
+def test_hosts_with_exports_of_somebody_else_are_let_in_but_not_with_the_address_of_a_pc(site: Site) -> None:
+    site.box.configure('others = ["10.77.0.64/26", "10.77.0.50"]')
+    site.box.grant(grant(DESK, 1, ADDRESS))
+    with Wire(site.stranger) as wire:
+        knock(site.stranger, source=0)
+        assert set(wire.nfs()) == {NFS, MOUNTD, PORTMAPPER}
+    site.switch_off(site.desk)
+    with Wire(site.stranger) as wire:
+        site.take_address(site.stranger, ADDRESS)
+        knock(site.stranger)
+        assert wire.nfs() == []
+
+
 def test_an_address_with_two_owners_belongs_to_nobody(site: Site) -> None:
     """NFS tells clients apart by their address: each of the two would have the other's state."""
     site.box.grant(grant(DESK, 1, ADDRESS), grant(STRANGER, 2, ADDRESS))
@@ -217,3 +250,55 @@ def test_without_the_privilege_nothing_is_exported(site: Site) -> None:
     answer = site.box.ask(grant(DESK, 1, ADDRESS), before='exec setpriv --bounding-set=-all,+chown "$@"')
     assert "Operation not permitted" in answer.error
     assert not site.box.exports.exists() or "EXPORT {" not in site.box.exports.read_text()
+
+
+ROUTER_MAC = host_mac(IPv4Address("10.77.0.254"))
+ROUTER, FAR, FREE_THERE = "10.77.0.254", "10.78.0.9", "10.78.0.10"
+
+
+@pytest.fixture
+def router(site: Site) -> Namespace:
+    """A router, on which the addresses behind it are; all machines there are played by it."""
+    host = site.network.host("router", f"{ROUTER}/24", ROUTER_MAC)
+    host.ip("route", "add", "local", "10.78.0.0/24", "dev", "lo")
+    site.box.host.ip("route", "add", "10.78.0.0/24", "via", ROUTER)
+    site.box.allow_network("10.78.0.0/24")
+    return host
+
+
+def test_nobody_on_our_own_link_passes_for_a_pc_behind_the_router(site: Site, router: Namespace) -> None:
+    site.box.grant(grant(DESK, 1, FAR, pinned=False))
+    entry = site.box.neighbour(ROUTER)
+    assert str(ROUTER_MAC) in entry
+    assert "PERMANENT proto 178" in entry
+    with Wire(site.stranger) as wire, connection(router, FAR) as tcp:
+        assert call(tcp)
+        for _ in range(100):
+            wire.say_arp(ROUTER)
+            wire.say_arp(ROUTER, answer=True)
+        assert call(tcp)
+        site.take_address(site.stranger, FAR)
+        site.stranger.ip("route", "add", str(BOX), "dev", "lan0")
+        knock(site.stranger)
+        assert wire.nfs() == []
+    assert site.box.neighbour(ROUTER) == entry
+    with Wire(router) as wire:
+        knock(router, address=FREE_THERE)
+        assert wire.nfs() == [], "nor does another machine behind it"
+        knock(router, address=FAR)
+        assert set(wire.nfs()) == {NFS, MOUNTD, PORTMAPPER}
+    assert site.box.grant(grant(DESK, 1, FAR)).claims == ((FAR, str(STRANGER)),)
+    site.box.grant()
+    assert "178" not in site.box.neighbour(ROUTER), "the last grant behind it is gone"
+
+
+def test_a_router_that_the_configuration_names_is_not_believed_on_first_use(site: Site, router: Namespace) -> None:
+    site.box.configure(f'routers = ["{ROUTER}={ROUTER_MAC}"]')
+    with Wire(site.stranger) as wire:
+        wire.say_arp(ROUTER, asked=str(BOX))
+        wait_until(lambda: ROUTER in site.box.neighbour(ROUTER), 10, "the box to believe it")
+        assert str(STRANGER) in site.box.neighbour(ROUTER), "poisoned before the first use"
+        site.box.grant(grant(DESK, 1, FAR))
+        with connection(router, FAR) as tcp:
+            assert call(tcp)
+        assert wire.nfs() == []

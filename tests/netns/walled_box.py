@@ -36,16 +36,26 @@ _numbers = count(600)
 class WalledBox:
     """The box: NFS-Ganesha, and root's helper for each request."""
 
-    def __init__(self, network: Network, directory: Path, settings: str = "") -> None:
+    def __init__(self, network: Network, directory: Path) -> None:
         self.host = network.host("box", f"{BOX}/24", host_mac(BOX))
         self.directory = directory
-        self.configuration = write_configuration(directory, settings)
+        self.configuration = write_configuration(directory)
         self.requests, self.answers, self.kept = (directory / name for name in ("box", "box-exports", "kept"))
         for own in (self.requests, self.answers, self.kept):
             own.mkdir()
         self.exports = directory / "ganesha" / "netboot-appliance.conf"
         self.ganesha = Ganesha(self.host.name, directory / "ganesha", self.exports)
         self.ganesha.start()
+
+    def configure(self, nfs: str) -> None:
+        """Add a line to the section [nfs]."""
+        text = self.configuration.read_text()
+        self.configuration.write_text(text.replace("[nfs]\n", f"[nfs]\n{nfs}\n"))
+
+    def allow_network(self, network: str) -> None:
+        """Let PCs be in this network, too."""
+        text = self.configuration.read_text()
+        self.configuration.write_text(text.replace("networks = [", f'networks = ["{network}", '))
 
     def ask(self, *grants: ExportGrant, before: str = "") -> ExportAnswer:
         """One run of root's helper, after the shell command `before`; its answer."""
@@ -130,15 +140,15 @@ class Wire:
 
 
 @contextlib.contextmanager
-def connection(host: Namespace, port: int = NFS, *, source: int | None = None) -> Iterator[socket.socket]:
-    """A TCP connection to the box that answered, from a port below 1024 unless `source` is given."""
+def connection(host: Namespace, address: str = "") -> Iterator[socket.socket]:
+    """A TCP connection to NFS that answered, from a port below 1024 of this address."""
     with inside(host):
         tcp = socket.socket()
     with tcp:
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        tcp.bind(("", next(_numbers) if source is None else source))
+        tcp.bind((address, next(_numbers)))
         tcp.settimeout(10)
-        tcp.connect((str(BOX), port))
+        tcp.connect((str(BOX), NFS))
         yield tcp
 
 
@@ -148,15 +158,15 @@ def call(tcp: socket.socket) -> bool:
     return tcp.recv(1024)[4:8] == NULL_CALL[4:8]
 
 
-def knock(host: Namespace, *, source: int | None = None) -> None:
-    """Ask all NFS ports, over TCP and UDP, and give them a moment to answer."""
+def knock(host: Namespace, *, address: str = "", source: int | None = None) -> None:
+    """Ask all NFS ports, over TCP and UDP, from this address, and give them a moment to answer."""
     with contextlib.ExitStack() as opened:
         for port in PORTS:
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                 with inside(host):
                     ours = opened.enter_context(socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK))
                 ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                ours.bind(("", next(_numbers) if source is None else source))
+                ours.bind((address, next(_numbers) if source is None else source))
                 with contextlib.suppress(BlockingIOError):
                     ours.connect((str(BOX), port))
                 with contextlib.suppress(OSError):

@@ -160,6 +160,8 @@ async def test_after_each_time_the_server_does_other_things(
     class Busy:
         """An installer in a room where exports change all the time."""
 
+        def close(self) -> None: ...
+
         async def install(self, *_: object) -> ExportAnswer:
             now[0] += took
             stale.set()
