@@ -50,6 +50,7 @@ class ClientAddresses:
         self._by_neighbour = by_neighbour
         self._exports_changed = exports_changed
         self._ownership = Ownership()
+        self._informed = False
         self._seed()
 
     def confirm(self, seen: AddressSeen) -> None:
@@ -119,7 +120,11 @@ class ClientAddresses:
             self._exports_changed()
 
     def recheck_all(self) -> None:
-        """Take away what was exported to addresses that other machines took while the box was not running."""
+        """Take away what was exported to addresses that other machines took while the box was not running.
+
+        Call this once, after the first `hear`. Before that nobody loses an address: it is not known who is silent.
+        """
+        self._informed = True
         for boot in self._journal.boots():
             for address in boot.known_addresses:
                 if (mac := self._neighbours.mac_of(address)) is not None:
@@ -206,6 +211,8 @@ class ClientAddresses:
 
     def _gives_way(self, address: IPv4Address, mac: MacAddress) -> bool:
         """Whether `mac` may have this address. If a PC keeps it, the claim is remembered."""
+        if not self._informed and self._journal.holder(address) not in (None, mac):
+            return False
         holder = self._keeper(address, mac)
         if holder is None:
             return True

@@ -58,6 +58,7 @@ class Site:
         self.addresses = ClientAddresses(
             self.journal, self.table, {PC, NEXT}.__contains__, lambda: self.mode_off, self._changed
         )
+        self.addresses.recheck_all()
         return self.addresses
 
     def _changed(self) -> None:
@@ -225,6 +226,17 @@ def test_after_a_restart_a_booting_pc_is_still_alive(site: Site) -> None:
     assert site.addresses.running() == {PC}
     site.now += 501
     assert site.addresses.running() == frozenset()
+
+
+def test_nobody_loses_an_address_before_root_has_said_who_was_heard(site: Site) -> None:
+    site.boot(PC, A)
+    site.now += 601
+    addresses = ClientAddresses(site.journal, site.table, {PC}.__contains__, lambda: False, lambda: None)
+    addresses.neighbour_changed(A, STRANGER)
+    assert (site.of(PC), addresses.claims()) == ((A,), ())
+    site.table.entries[A] = Sighting(STRANGER, fresh=True)
+    addresses.recheck_all()
+    assert site.of(PC) == ()
 
 
 def test_a_first_request_after_silence_pins_the_pc_again(site: Site) -> None:
