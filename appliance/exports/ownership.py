@@ -11,15 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from appliance.journal.timeline import Boot, Stage
+from appliance.journal.timeline import Boot
 from services.ethernet import MacAddress
 
 ALIVE_SECONDS = 240.0
-"""A PC without a sign for longer is silent. An idle NFSv4 client renews its lease every minute (RFC 8881 section 8.3
-leaves the time to the server; both servers grant 90 s)."""
+"""A PC whose packets to the NFS ports ended longer ago is silent. An idle NFSv4 client renews its lease every minute
+(RFC 8881 section 8.3 leaves the time to the server; both servers grant 90 s)."""
 
-BOOTING_SECONDS = 600.0
-"""The same before its root is mounted: a menu, or a large file over a slow network."""
+REQUEST_SECONDS = 90.0
+"""For how long a request over TCP is a sign of life: from one request of a boot to the next, and until NFS is mounted.
+A PC that waits longer, in a menu, gets an address that it loses meanwhile back with its next request."""
 
 CLAIM_SECONDS = 3600.0
 """For how long somebody else's use of an address is remembered. Firmware of a printer may send one ARP an hour."""
@@ -73,10 +74,8 @@ class Ownership:
 
     def alive(self, boot: Boot, address: IPv4Address, now: float) -> bool:
         """Whether this PC runs at this address, so that nobody else gets it."""
-        if self.sends_packets(boot.mac, address, now):
-            return True
-        patience = ALIVE_SECONDS if boot.has_reached(Stage.ROOT_MOUNTED) else BOOTING_SECONDS
-        return _within(self._requests.get((boot.mac, address)), patience, now)
+        requested = _within(self._requests.get((boot.mac, address)), REQUEST_SECONDS, now)
+        return requested or self.sends_packets(boot.mac, address, now)
 
     def running(self, boot: Boot, now: float) -> bool:
         """Whether this PC runs at any of its addresses."""
@@ -121,7 +120,7 @@ class Ownership:
     def forget(self, now: float) -> None:
         """Drop what no longer matters."""
         for signs in (self._packets, self._requests, self._confirmed):
-            for place in [place for place, at in signs.items() if not _within(at, BOOTING_SECONDS, now)]:
+            for place in [place for place, at in signs.items() if not _within(at, ALIVE_SECONDS, now)]:
                 del signs[place]
         for key in [key for key, each in self._claims.items() if not _within(each.at, CLAIM_SECONDS, now)]:
             del self._claims[key]
