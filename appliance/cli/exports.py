@@ -6,7 +6,6 @@ from ipaddress import IPv4Network
 import typer
 
 from appliance.config.file import Config, load, tolerant
-from appliance.errors import UserError
 from appliance.exports import install
 from appliance.exports.grants import ExportGrant, exports_for
 
@@ -44,13 +43,11 @@ def withdraw(context: typer.Context) -> None:
     For removing the program from a machine. Running PCs stop at once. A running server exports to them again.
     """
     config = tolerant(context.obj)
-    try:
-        install.chosen(config)
-    except UserError as error:
-        typer.echo(f"nothing is exported: {error.message}")
-        return
-    backend = install.withdraw(config)
-    typer.echo(f"{install.destination(config, backend)} is empty: nothing is exported any longer")
+    backend, why = install.withdraw(config)
+    if backend is None:
+        typer.echo(f"nothing is exported: {why}")
+    else:
+        typer.echo(f"{install.destination(config, backend)} is empty: nothing is exported any longer")
 
 
 def _expected(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:

@@ -84,12 +84,17 @@ def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[Ex
     return Installed(backend, why, changed, sum(bool(export.clients) for export in exports), observed)
 
 
-def withdraw(config: Config) -> Backend:
-    """Export nothing any longer, then take down the wall and the pins. Raises UserError."""
-    backend, _ = chosen(config)
+def withdraw(config: Config) -> tuple[Backend | None, str]:
+    """Export nothing any longer, then take down the wall and the pins. Returns the backend and why it is that one; None
+    if there is no NFS server, so that nothing is exported anyway. Raises UserError."""
+    try:
+        backend, why = chosen(config)
+    except UserError as error:
+        backend, why = None, error.message
     try:
         try:
-            _apply(config, backend, ())
+            if backend:
+                _apply(config, backend, ())
         except NfsError:
             if backend is Backend.KERNEL:
                 raise  # the exports may be in force: the wall stays
@@ -98,7 +103,7 @@ def withdraw(config: Config) -> Backend:
         wall.take_down()
     except NfsError as error:
         raise UserError(error.message, error.hint, code=1) from error
-    return backend
+    return backend, why
 
 
 def _put_up_wall(

@@ -162,3 +162,12 @@ def test_withdrawing_takes_the_wall_down_last(config: Config, monkeypatch: pytes
         exports.withdraw(config)
     (text,) = left
     assert "EXPORT" not in text
+
+
+def test_without_an_nfs_server_the_wall_is_taken_down_too(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "probe", lambda: Probes(nfsd=False, exportfs=False, ganesha=False, ganesha_vfs=False))
+    left: list[str] = []
+    monkeypatch.setattr(wall, "take_down", lambda: left.append("nothing"))
+    backend, why = exports.withdraw(config)
+    assert (backend, left) == (None, ["nothing"])
+    assert "NFS-Ganesha is not installed" in why
