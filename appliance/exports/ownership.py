@@ -31,6 +31,9 @@ MOST_CLAIMS = 256
 MOST_CLAIMANTS = 4
 """Claimants remembered for one address: made-up MAC addresses for one must not push out the others."""
 
+MOST_LINES = 100
+"""Lines in the log within CLAIM_SECONDS."""
+
 _MOST_SIGNS = 40_000
 _FRESH_CLAIM = 30.0
 
@@ -55,6 +58,7 @@ class Ownership:
         self._requests: dict[_Place, float] = {}
         self._confirmed: dict[_Place, float] = {}
         self._claims: dict[tuple[IPv4Address, MacAddress], ForeignClaim] = {}
+        self._told: dict[IPv4Address, float] = {}
 
     def note_packet(self, mac: MacAddress, address: IPv4Address, at: float) -> None:
         """A packet came to the NFS ports from this pair."""
@@ -113,9 +117,12 @@ class Ownership:
         """What is remembered, the latest last."""
         return tuple(each for each in self._claims.values() if _within(each.at, CLAIM_SECONDS, now))
 
-    def claimed(self, address: IPv4Address) -> bool:
-        """Whether anybody is remembered who claims this address."""
-        return any(each[0] == address for each in self._claims)
+    def worth_a_line(self, address: IPv4Address, now: float) -> bool:
+        """Whether the log should tell of a claim to this address: once an hour, and of MOST_LINES addresses."""
+        if address in self._told or len(self._told) >= MOST_LINES:
+            return False
+        self._told[address] = now
+        return True
 
     def forget(self, now: float) -> None:
         """Drop what no longer matters."""
@@ -124,6 +131,7 @@ class Ownership:
                 del signs[place]
         for key in [key for key, each in self._claims.items() if not _within(each.at, CLAIM_SECONDS, now)]:
             del self._claims[key]
+        self._told = {address: at for address, at in self._told.items() if _within(at, CLAIM_SECONDS, now)}
 
 
 def facts(claims: Iterable[ForeignClaim], epoch: float) -> list[dict[str, str | float]]:

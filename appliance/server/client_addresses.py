@@ -223,14 +223,15 @@ class ClientAddresses:
 
     def _claim(self, address: IPv4Address, mac: MacAddress, holder: MacAddress) -> bool:
         """Remember a claim; returns False if it repeats one of a moment ago."""
-        if not self._ownership.claimed(address):
+        now = time.monotonic()
+        if self._ownership.worth_a_line(address, now):
             log.warning(
                 "another machine claims the address of a running PC, which keeps it",
                 address=str(address),
                 claimant=str(mac),
                 mac=str(holder),
             )
-        return self._ownership.claim(address, mac, holder, time.monotonic())
+        return self._ownership.claim(address, mac, holder, now)
 
     def _meet_again(self, boot: Boot, address: IPv4Address) -> None:
         """Give a PC an address back, once it answers there: an entry that is not fresh may be of the time before."""

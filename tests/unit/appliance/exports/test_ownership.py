@@ -71,10 +71,19 @@ def test_claims_are_remembered_once_each() -> None:
     assert not owned.claim(A, OTHER, PC, 29.0)
     assert owned.claim(A, OTHER, PC, 60.0)
     assert owned.claims(61.0) == (ForeignClaim(A, OTHER, PC, 60.0),)
-    assert (owned.claimed(A), owned.claimed(B)) == (True, False)
     assert owned.claims(60.0 + ownership.CLAIM_SECONDS) == ()
     owned.forget(60.0 + ownership.CLAIM_SECONDS)
-    assert not owned.claimed(A)
+    assert not owned._claims
+
+
+def test_the_log_tells_of_each_address_once_an_hour_and_of_some_alone() -> None:
+    owned = Ownership()
+    assert owned.worth_a_line(A, 0.0)
+    assert not owned.worth_a_line(A, 1.0)
+    told = [owned.worth_a_line(IPv4Address(number), 1.0) for number in range(1000)]
+    assert sum(told) == ownership.MOST_LINES - 1
+    owned.forget(ownership.CLAIM_SECONDS)
+    assert owned.worth_a_line(A, ownership.CLAIM_SECONDS)
 
 
 def test_made_up_claimants_push_out_nobody_else() -> None:
