@@ -11,15 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from appliance.journal.timeline import Boot, Stage
+from appliance.journal.timeline import Boot
 from services.ethernet import MacAddress
 
 ALIVE_SECONDS = 240.0
-"""A PC without a sign for longer is silent. An idle NFSv4 client renews its lease every minute (RFC 8881 section 8.3
-leaves the time to the server; both servers grant 90 s)."""
+"""A PC whose packets to the NFS ports ended longer ago is silent. An idle NFSv4 client renews its lease every minute
+(RFC 8881 section 8.3 leaves the time to the server; both servers grant 90 s)."""
 
-BOOTING_SECONDS = 600.0
-"""The same before its root is mounted: a menu, or a large file over a slow network."""
+REQUEST_SECONDS = 90.0
+"""For how long a request over TCP is a sign of life: from one request of a boot to the next, and until NFS is mounted.
+A PC that waits longer, in a menu, gets an address that it loses meanwhile back with its next request."""
 
 CLAIM_SECONDS = 3600.0
 """For how long somebody else's use of an address is remembered. Firmware of a printer may send one ARP an hour."""
@@ -29,6 +30,9 @@ MOST_CLAIMS = 256
 
 MOST_CLAIMANTS = 4
 """Claimants remembered for one address: made-up MAC addresses for one must not push out the others."""
+
+MOST_LINES = 100
+"""Lines in the log within CLAIM_SECONDS."""
 
 _MOST_SIGNS = 40_000
 _FRESH_CLAIM = 30.0
@@ -54,6 +58,7 @@ class Ownership:
         self._requests: dict[_Place, float] = {}
         self._confirmed: dict[_Place, float] = {}
         self._claims: dict[tuple[IPv4Address, MacAddress], ForeignClaim] = {}
+        self._told: dict[IPv4Address, float] = {}
 
     def note_packet(self, mac: MacAddress, address: IPv4Address, at: float) -> None:
         """A packet came to the NFS ports from this pair."""
@@ -73,10 +78,8 @@ class Ownership:
 
     def alive(self, boot: Boot, address: IPv4Address, now: float) -> bool:
         """Whether this PC runs at this address, so that nobody else gets it."""
-        if self.sends_packets(boot.mac, address, now):
-            return True
-        patience = ALIVE_SECONDS if boot.has_reached(Stage.ROOT_MOUNTED) else BOOTING_SECONDS
-        return _within(self._requests.get((boot.mac, address)), patience, now)
+        requested = _within(self._requests.get((boot.mac, address)), REQUEST_SECONDS, now)
+        return requested or self.sends_packets(boot.mac, address, now)
 
     def running(self, boot: Boot, now: float) -> bool:
         """Whether this PC runs at any of its addresses."""
@@ -114,17 +117,21 @@ class Ownership:
         """What is remembered, the latest last."""
         return tuple(each for each in self._claims.values() if _within(each.at, CLAIM_SECONDS, now))
 
-    def claimed(self, address: IPv4Address) -> bool:
-        """Whether anybody is remembered who claims this address."""
-        return any(each[0] == address for each in self._claims)
+    def worth_a_line(self, address: IPv4Address, now: float) -> bool:
+        """Whether the log should tell of a claim to this address: once an hour, and of MOST_LINES addresses."""
+        if address in self._told or len(self._told) >= MOST_LINES:
+            return False
+        self._told[address] = now
+        return True
 
     def forget(self, now: float) -> None:
         """Drop what no longer matters."""
         for signs in (self._packets, self._requests, self._confirmed):
-            for place in [place for place, at in signs.items() if not _within(at, BOOTING_SECONDS, now)]:
+            for place in [place for place, at in signs.items() if not _within(at, ALIVE_SECONDS, now)]:
                 del signs[place]
         for key in [key for key, each in self._claims.items() if not _within(each.at, CLAIM_SECONDS, now)]:
             del self._claims[key]
+        self._told = {address: at for address, at in self._told.items() if _within(at, CLAIM_SECONDS, now)}
 
 
 def facts(claims: Iterable[ForeignClaim], epoch: float) -> list[dict[str, str | float]]:

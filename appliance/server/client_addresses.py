@@ -50,6 +50,7 @@ class ClientAddresses:
         self._by_neighbour = by_neighbour
         self._exports_changed = exports_changed
         self._ownership = Ownership()
+        self._informed = False
         self._seed()
 
     def confirm(self, seen: AddressSeen) -> None:
@@ -119,7 +120,11 @@ class ClientAddresses:
             self._exports_changed()
 
     def recheck_all(self) -> None:
-        """Take away what was exported to addresses that other machines took while the box was not running."""
+        """Take away what was exported to addresses that other machines took while the box was not running.
+
+        Call this once, after the first `hear`. Before that nobody loses an address: it is not known who is silent.
+        """
+        self._informed = True
         for boot in self._journal.boots():
             for address in boot.known_addresses:
                 if (mac := self._neighbours.mac_of(address)) is not None:
@@ -206,6 +211,8 @@ class ClientAddresses:
 
     def _gives_way(self, address: IPv4Address, mac: MacAddress) -> bool:
         """Whether `mac` may have this address. If a PC keeps it, the claim is remembered."""
+        if not self._informed and self._journal.holder(address) not in (None, mac):
+            return False
         holder = self._keeper(address, mac)
         if holder is None:
             return True
@@ -216,14 +223,15 @@ class ClientAddresses:
 
     def _claim(self, address: IPv4Address, mac: MacAddress, holder: MacAddress) -> bool:
         """Remember a claim; returns False if it repeats one of a moment ago."""
-        if not self._ownership.claimed(address):
+        now = time.monotonic()
+        if self._ownership.worth_a_line(address, now):
             log.warning(
                 "another machine claims the address of a running PC, which keeps it",
                 address=str(address),
                 claimant=str(mac),
                 mac=str(holder),
             )
-        return self._ownership.claim(address, mac, holder, time.monotonic())
+        return self._ownership.claim(address, mac, holder, now)
 
     def _meet_again(self, boot: Boot, address: IPv4Address) -> None:
         """Give a PC an address back, once it answers there: an entry that is not fresh may be of the time before."""

@@ -192,6 +192,10 @@ async def keep_exports(
             complaint, pause = "", _RETRY_SECONDS[0]
             await asyncio.sleep(min(_REST * (time.monotonic() - begun), _LONGEST_REST))
         except Exception as error:
+            if first:
+                first = False
+                with contextlib.suppress(OSError):
+                    box.addresses.recheck_all()
             message = error.message if isinstance(error, UserError) else repr(error)
             if message != complaint:
                 hint = error.hint if isinstance(error, UserError) else ""

@@ -6,6 +6,6 @@ from appliance.server import export_task
 
 if __name__ == "__main__":
     ownership.ALIVE_SECONDS = 4.0
-    ownership.BOOTING_SECONDS = 6.0
+    ownership.REQUEST_SECONDS = 4.0
     export_task.LOOK_SECONDS = 1.0
     run()

@@ -34,36 +34,6 @@ async def test_a_pc_may_mount_the_live_root_and_its_own_state(box: Box, room: Ro
     assert "is up to date" in box.verb("exports", "apply").stdout
 
 
-async def test_an_address_belongs_to_the_pc_that_uses_it_now(box: Box, room: Room, plug: Plug) -> None:
-    first, second = plug(), plug()
-    await first.run_ipxe()
-    box.await_exports({first.mac: {first.address}})
-    taken = first.address
-    first.switch_off()
-    await second.power_on(firmware(0, (77, b"iPXE")))
-    leased = second.address
-    second.use(taken)
-    second.get(second.path("boot.ipxe"))
-    box.await_exports({first.mac: set()})
-    exported = box.exported()
-    assert str(room.state(first.mac)) not in exported
-    access, addresses = exported[str(room.state(second.mac))]
-    # Its own lease may be among them, if the box looked while the lease was in use.
-    assert (access, addresses - {leased}) == ("RW", {taken})
-
-
-async def test_a_stranger_that_gets_the_address_of_a_pc_inherits_nothing(box: Box, room: Room, plug: Plug) -> None:
-    pc, stranger = plug(), plug(stranger=True)
-    await pc.run_ipxe()
-    box.await_exports({pc.mac: {pc.address}})
-    pc.switch_off()
-    stranger.use(pc.address)
-    # Its first packet to the box, whatever that is, makes it a neighbour.
-    stranger.say_http(b"GET / HTTP/1.1\r\n\r\n")
-    box.await_exports({pc.mac: set()})
-    assert stranger.address not in str(box.exported())
-
-
 async def test_an_address_gets_its_exports_as_soon_as_its_lease_is_used(box: Box, room: Room, plug: Plug) -> None:
     """The live system's DHCP may give it a different address from iPXE's; it mounts next."""
     pc = plug()

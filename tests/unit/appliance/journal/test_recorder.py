@@ -162,6 +162,30 @@ def test_an_address_belongs_to_the_client_seen_there_last(desk: Desk) -> None:
     assert boot_of(restarted, OTHER).known_addresses == ()
 
 
+def test_a_lost_address_is_remembered_past_a_forged_discover_and_a_restart(desk: Desk) -> None:
+    journal = desk.journal()
+    journal.open_or_continue(discover(), "r")
+    journal.record(AddressSeen(MAC, A))
+    journal.record(ScriptServed(MAC))
+    assert journal.holder(A) == MAC
+    assert journal.take_address_from_others(A, OTHER)
+    assert (journal.holder(A), boot_of(journal).lost) == (None, (A,))
+    journal.open_or_continue(discover(), "r")
+    journal.flush()
+    assert boot_of(desk.journal()).lost == boot_of(journal).lost == (A,)
+
+
+def test_an_address_of_an_earlier_boot_is_nobodys(desk: Desk) -> None:
+    journal = desk.journal()
+    journal.open_or_continue(discover(), "r")
+    journal.record(AddressSeen(MAC, A))
+    journal.record(ScriptServed(MAC))
+    journal.open_or_continue(discover(), "r")
+    journal.record(ScriptServed(MAC))
+    assert not journal.take_address_from_others(A, OTHER)
+    assert (journal.holder(A), boot_of(journal).lost) == (None, ())
+
+
 def test_progress_does_not_pile_up_between_two_flushes(desk: Desk) -> None:
     journal = desk.journal()
     boot = journal.open_or_continue(discover(), "r")
