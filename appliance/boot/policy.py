@@ -16,7 +16,7 @@ from services.dhcp.quirks import RASPBERRY_PI_FILE
 from services.ethernet import MacAddress
 from services.menus.menu import Dialect
 
-EXCHANGE_REPEATED_WITHIN = 60.0
+EXCHANGE_REPEATED_WITHIN = 180.0
 """Seconds in which a client may ask again for the token that it got in exchange."""
 
 

@@ -30,14 +30,22 @@ class ReportLimit:
 
     def check(self, boot: Boot, report: Reported, now: float) -> Reported | Ignore:
         """The report, if it may be taken now; `now` is in seconds, of any clock that never goes back."""
-        left, since = self._left.get(report.mac, (float(REPORTS), now))
-        left = min(REPORTS, left + (now - since) / SECONDS_EACH)
         new_stage = reaches_new_stage(boot, report)
-        if left < (1 if new_stage else 1 + RESERVED) or not (new_stage or _is_kept(boot, report)):
-            self._left[report.mac] = left, now
-            return Ignore(Reason.TOO_MANY_REPORTS)
-        self._left[report.mac] = left - 1, now
-        return report
+        wanted = new_stage or _is_kept(boot, report)
+        taken = wanted and self._take(report.mac, now, leave=0 if new_stage else RESERVED)
+        return report if taken else Ignore(Reason.TOO_MANY_REPORTS)
+
+    def check_exchange(self, mac: MacAddress, now: float) -> bool:
+        """Whether the PC may exchange its token now: a boot does so once, and it is a commit."""
+        return self._take(mac, now, leave=0)
+
+    def _take(self, mac: MacAddress, now: float, leave: int) -> bool:
+        """Take one of the client's budget, if at least `leave` are left after that."""
+        left, since = self._left.get(mac, (float(REPORTS), now))
+        left = min(REPORTS, left + (now - since) / SECONDS_EACH)
+        enough = left >= 1 + leave
+        self._left[mac] = left - enough, now
+        return enough
 
 
 def _is_kept(boot: Boot, report: Reported) -> bool:

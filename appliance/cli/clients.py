@@ -39,7 +39,7 @@ def list_(
         headings = ("MAC", "label", "stage", "address", "BOINC host", "last heard")
         show_table(headings, [_row(client) for client in clients], "No PC has booted yet.")
         if known.follow:
-            typer.echo(f"… and {known.follow:,} more (--after {clients[-1].mac}, or --limit 0)")
+            say(f"… and {known.follow:,} more (--after {clients[-1].mac}, or --limit 0)")
 
 
 @app.command(epilog="Example: netboot-appliance clients show 52:54:00:aa:bb:cc")

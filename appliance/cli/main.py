@@ -24,6 +24,7 @@ _MODULES = {
     "boot": "boot",
     "image": "image",
     "exports": "exports",
+    "state": "state",
     "clients": "clients",
     "leases": "leases",
     "config": "config",

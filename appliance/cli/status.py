@@ -10,7 +10,8 @@ from appliance.cli.firmware import show_firmware
 from appliance.cli.output import ago, counted, say, show_json, show_table
 from appliance.config.file import load, tolerant
 from appliance.journal.timeline import CURES
-from appliance.registry.database import IgnoredRow, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import IgnoredRow
 from appliance.registry.server_lock import holder
 from appliance.view import status as views
 from appliance.view.facts import gather

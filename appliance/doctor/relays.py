@@ -7,7 +7,8 @@ from ipaddress import IPv4Address
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, warning
 from appliance.network.interfaces import answered, interfaces
-from appliance.registry.database import IgnoredRow, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import IgnoredRow
 from services.decision import Reason
 
 _WITHIN = 86400.0  # seconds

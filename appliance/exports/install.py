@@ -87,7 +87,7 @@ def install(
         ) from error
     backend, why = chosen(config)
     problems: Mapping[str, str] = {}
-    before = _exported(config, backend)
+    before = exported(config, backend)
     try:
         if grants:
             _make_directories(config, (grant.mac.bare for grant in grants))
@@ -113,12 +113,17 @@ def install(
     return Installed(backend, why, changed, sum(bool(export.clients) for export in exports), observed)
 
 
-def withdraw(config: Config) -> Backend:
-    """Export nothing any longer, then take down the wall and the pins. Raises UserError."""
-    backend, _ = chosen(config)
+def withdraw(config: Config) -> tuple[Backend | None, str]:
+    """Export nothing any longer, then take down the wall and the pins. Returns the backend and why it is that one; None
+    if there is no NFS server, so that nothing is exported anyway. Raises UserError."""
+    try:
+        backend, why = chosen(config)
+    except UserError as error:
+        backend, why = None, error.message
     try:
         try:
-            _apply(config, backend, ())
+            if backend:
+                _apply(config, backend, ())
         except NfsError:
             if backend is Backend.KERNEL:
                 raise  # the exports may be in force: the wall stays
@@ -127,7 +132,7 @@ def withdraw(config: Config) -> Backend:
         wall.take_down()
     except NfsError as error:
         raise UserError(error.message, error.hint, code=1) from error
-    return backend
+    return backend, why
 
 
 def _put_up_wall(
@@ -195,15 +200,19 @@ def _may_be_exported(config: Config, backend: Backend, before: Collection[str], 
     return backend is Backend.KERNEL or export.path in before
 
 
-def _exported(config: Config, backend: Backend) -> frozenset[str]:
-    """The paths that our export file has now."""
+def exported(config: Config, backend: Backend) -> dict[str, frozenset[str]]:
+    """The paths in our export file, and to which addresses."""
     try:
         text = destination(config, backend).read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
-        return frozenset()
+        return {}
     if backend is Backend.KERNEL:
-        return frozenset(path for path, _ in etab.parse(text))
-    return frozenset(re.findall(r'^ +Path = "(.*)";$', text, re.MULTILINE))
+        found: dict[str, frozenset[str]] = {}
+        for path, client in etab.parse(text):
+            found[path] = found.get(path, frozenset()) | {client.removesuffix("/32")}
+        return found
+    blocks = re.findall(r'^ +Path = "([^"]*)";$.*?^ +Clients = ([^;]*);$', text, re.MULTILINE | re.DOTALL)
+    return {path: frozenset(clients.split(", ")) for path, clients in blocks}
 
 
 def _make_directories(config: Config, names: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ helper starts it by `carry_out`, which leaves a request in a directory of root's
 
 import json
 import logging
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -49,7 +50,7 @@ def main() -> int:
     config = tolerant(locate(None))
     asked, answered = _files()
     try:
-        request = _read(asked) or MountRequest(mount=tuple(sorted(volumes.names(config))))
+        request = _read(asked) or MountRequest(mount=tuple(sorted(volumes.names(config))), seconds=math.inf)
         problems = volumes.carry_out(config, request)
         if asked.exists():
             atomic_file.write(answered, json.dumps(problems).encode(), durable=False)

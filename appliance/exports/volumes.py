@@ -9,7 +9,9 @@ everybody's: not in the sandbox of root's helper. Every function blocks, and hol
 import contextlib
 import fcntl
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,8 @@ class MountRequest:
 
     mount: tuple[str, ...] = ()
     keep: tuple[str, ...] | None = None
+    seconds: float = 40.0
+    """After this time no further volume is mounted: whoever waits for those that are must get them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,11 @@ class _Volume:
     def given_up(self) -> Path:
         """The image when its content is complete in `unpacked`."""
         return self.config.volumes / f".unpacked-{self.name}.img"
+
+    @property
+    def aside(self) -> Path:
+        """Where an image is mounted while it is filled or emptied."""
+        return Path(os.path.realpath(self.config.volumes)) / f".mount-{self.name}"
 
     @property
     def packed(self) -> Path:
@@ -89,47 +98,51 @@ def alone(config: Config) -> frozenset[str]:
 
 
 def names(config: Config) -> frozenset[str]:
-    """The volumes that exist."""
-    with contextlib.suppress(FileNotFoundError):
-        return frozenset(path.stem for path in config.volumes.glob("*.img") if not path.name.startswith("."))
+    """The volumes that exist, and those being made or given up: what is in their directories does not count."""
+    with contextlib.suppress(OSError):
+        images = (name.removesuffix(".img") for name in os.listdir(config.volumes) if name.endswith(".img"))
+        return frozenset(re.sub(r"^\.(new|unpacked)-", "", name) for name in images)
     return frozenset()
 
 
 def carry_out(config: Config, request: MountRequest) -> dict[str, str]:
-    """Mount and unmount; returns why volumes could not be mounted, by their names. Raises OSError."""
+    """Mount and unmount; returns why volumes could not be mounted, by their names. Raises UserError, OSError."""
+    problems = {}
+    deadline = time.monotonic() + request.seconds
     with _locked(config):
-        problems = {}
-        for left in (*config.state.glob(".packed-*"), *config.server.data.glob(".packed-*")):
-            _recover(_Volume(config, left.name.removeprefix(".packed-")))
+        beside = (*os.listdir(config.state), *os.listdir(config.server.data))
+        cut_off = {name.removeprefix(".packed-") for name in beside if name.startswith(".packed-")}
         mounted = alone(config)
-        for name in request.mount:
+        for name in (*request.mount, *cut_off.difference(request.mount)):
             volume = _Volume(config, name)
-            if str(volume.directory) in mounted:
-                continue
             try:
-                _mount(volume)
+                with _locked(config, name):
+                    _recover(volume)
+                    if name in request.mount and str(volume.directory) not in mounted:
+                        _require_turn(deadline)
+                        _mount(volume)
             except (UserError, ProgramError, OSError) as error:
                 problems[name] = error.message if isinstance(error, UserError) else str(error)
         if request.keep is not None:
             for name in sorted(names(config) - {IMAGES, *request.keep}):
                 if str(_Volume(config, name).directory) in mounted:
                     volumes.unmount(_real(_Volume(config, name)))
-        return problems
+    return {name: problem for name, problem in problems.items() if name in request.mount}
 
 
 def pack(config: Config, name: str) -> None:
     """Move a PC's directory, or the images, into a file system of its own and mount it; nobody may use it. Raises
     UserError, ProgramError, OSError: then the directory is as it was."""
-    with _locked(config):
-        volume = _Volume(config, name)
+    volume = _Volume(config, name)
+    with _locked(config, name):
         _recover(volume)
         _pack(volume)
 
 
 def unpack(config: Config, name: str) -> None:
     """Turn a file system back into a plain directory; nobody may use it. Raises UserError, ProgramError, OSError."""
-    with _locked(config):
-        volume = _Volume(config, name)
+    volume = _Volume(config, name)
+    with _locked(config, name):
         _recover(volume)
         if not volume.image.exists():
             raise UserError(f"{volume.directory} is a plain directory already", "see: netboot-appliance state list")
@@ -139,7 +152,7 @@ def unpack(config: Config, name: str) -> None:
                 "switch the PC off, then: systemctl stop netboot-appliance; netboot-appliance exports withdraw",
                 code=1,
             )
-        with _aside(config, volume.image) as content:
+        with _aside(volume, volume.image) as content:
             _require_room(config, tree_copy.occupied(content), volume.name)
             volume.unpacked.mkdir(mode=0o700)
             try:
@@ -154,7 +167,6 @@ def unpack(config: Config, name: str) -> None:
 
 
 def _mount(volume: _Volume) -> None:
-    _recover(volume)
     empty = not volume.directory.exists() or not any(volume.directory.iterdir())
     if volume.image.exists():
         if not empty:
@@ -166,10 +178,14 @@ def _mount(volume: _Volume) -> None:
         volumes.grow(volume.image, volume.size)
         _attach(volume)
     elif empty:
-        volume.new.unlink(missing_ok=True)
         volumes.make(volume.new, volume.size)
         volume.new.rename(volume.image)
-        _attach(volume)
+        try:
+            _attach(volume)
+        except BaseException:
+            # Nothing is in it yet, and where nothing can be mounted it would only be in the way.
+            volume.image.unlink()
+            raise
     elif volume.name == IMAGES or tree_copy.occupied(volume.directory) <= AT_ONCE:
         _pack(volume)
     else:
@@ -197,13 +213,12 @@ def _attach(volume: _Volume) -> None:
 def _pack(volume: _Volume) -> None:
     if volume.image.exists() or str(volume.directory) in alone(volume.config):
         raise UserError(f"{volume.directory} is a file system of its own already", "see: netboot-appliance state list")
-    volume.new.unlink(missing_ok=True)
     needed = tree_copy.occupied(volume.directory)
     _require_room(volume.config, needed, volume.name)
     # What is there already may be more than the limit.
     volumes.make(volume.new, max(volume.size, needed * 5 // 4 + _SPARE))
     try:
-        with _aside(volume.config, volume.new) as content:
+        with _aside(volume, volume.new) as content:
             (content / "lost+found").rmdir()
             _copy(volume.directory, content)
     except BaseException:
@@ -220,6 +235,8 @@ def _pack(volume: _Volume) -> None:
 
 def _recover(volume: _Volume) -> None:
     """Finish what a crash cut off, or undo it."""
+    _clear(volume)
+    volume.new.unlink(missing_ok=True)
     if volume.packed.exists():
         if volume.image.exists():
             shutil.rmtree(volume.packed)
@@ -248,6 +265,11 @@ def _copy(source: Path, target: Path) -> None:
         )
 
 
+def _require_turn(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise UserError("many are being mounted, and its turn comes next", "wait a moment", code=1)
+
+
 def _require_room(config: Config, needed: int, name: str) -> None:
     found = os.statvfs(config.server.data)
     free = found.f_bavail * found.f_frsize
@@ -260,23 +282,26 @@ def _require_room(config: Config, needed: int, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _aside(config: Config, image: Path) -> Iterator[Path]:
+def _aside(volume: _Volume, image: Path) -> Iterator[Path]:
     """An image, mounted where nobody exports it."""
-    place = Path(os.path.realpath(config.volumes)) / ".mount"
-    place.mkdir(mode=0o700, exist_ok=True)
-    if str(place) in volumes.mounts() and not volumes.unmount(place):
-        raise UserError(f"{place} is in use", "unmount it", code=1)
-    volumes.mount(image, place)
+    volume.aside.mkdir(mode=0o700)
+    volumes.mount(image, volume.aside)
     try:
-        yield place
+        yield volume.aside
     finally:
-        done = volumes.unmount(place)
-    if not done:
-        raise UserError(f"{place} is in use", "unmount it", code=1)
+        _clear(volume)
+
+
+def _clear(volume: _Volume) -> None:
+    if volume.aside.exists():
+        if str(volume.aside) in volumes.mounts() and not volumes.unmount(volume.aside):
+            raise UserError(f"{volume.aside} is in use", "unmount it", code=1)
+        volume.aside.rmdir()
 
 
 @contextlib.contextmanager
-def _locked(config: Config) -> Iterator[None]:
+def _locked(config: Config, name: str = "") -> Iterator[None]:
+    """Hold the lock of one volume, without waiting, or the one for short work on all of them."""
     config.volumes.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = config.volumes.lstat()
     if config.volumes.is_symlink() or found.st_uid != 0 or found.st_mode & 0o077:
@@ -285,10 +310,13 @@ def _locked(config: Config) -> Iterator[None]:
             f"make it root's: chown root:root {config.volumes}; chmod 700 {config.volumes}",
             code=1,
         )
-    lock = os.open(config.volumes / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    path = config.volumes / (f".lock-{name}" if name else ".lock")
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if name else 0))
         yield
+    except BlockingIOError:
+        raise UserError(f"{name} is being moved into or out of its file system", "wait a moment", code=1) from None
     finally:
         os.close(lock)
 

@@ -32,6 +32,8 @@ _MOST_REPEATABLE = 1000
 # Firmware waits at least a second between DISCOVERs, and counts `secs`. Faster repetitions are published only this
 # often (seconds).
 _REPEATED_DISCOVER_AFTER = 2.0
+# The same for a script that is fetched again: a loader waits ten seconds before it does so.
+_REPEATED_SCRIPT_AFTER = 2.0
 _content = attrgetter(*(field.name for field in fields(Boot) if field.name != "last_event"))
 
 
@@ -42,10 +44,11 @@ class EventBounds:
         self._forgeable: dict[MacAddress, int] = {}
         self._repeatable: dict[MacAddress, int] = {}
         self._last_discover: dict[MacAddress, tuple[tuple[str, bool, int], float]] = {}
+        self._last_script: dict[MacAddress, float] = {}
 
     def forget(self, mac: MacAddress) -> None:
         """A new boot begins, or the client is forgotten."""
-        for each in (self._forgeable, self._repeatable, self._last_discover):
+        for each in (self._forgeable, self._repeatable, self._last_discover, self._last_script):
             each.pop(mac, None)
 
     def is_worth_a_row(self, event: Event | AddressLost, before: Boot, after: Boot) -> bool:
@@ -64,6 +67,14 @@ class EventBounds:
             return False
         count = self._repeatable[before.mac] = self._repeatable.get(before.mac, 0) + 1
         return count > _MOST_REPEATABLE and after.stage is before.stage
+
+    def is_fetched_again(self, before: Boot, after: Boot, now: float) -> bool:
+        """Whether the same script was recorded a moment ago."""
+        last = self._last_script.get(before.mac, now - _REPEATED_SCRIPT_AFTER)
+        if 0 <= now - last < _REPEATED_SCRIPT_AFTER and not changes(before, after):
+            return True
+        self._last_script[before.mac] = now
+        return False
 
     def repeats_itself(self, event: Event | AddressLost, now: float) -> bool:
         """Whether this is a DISCOVER that was published a moment ago."""

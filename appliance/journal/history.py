@@ -5,7 +5,8 @@ from ipaddress import IPv4Address
 
 from appliance.journal.codec import decoded, with_state
 from appliance.journal.timeline import Boot, replay
-from appliance.registry.database import BootRow, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow
 from services.ethernet import MacAddress
 
 
@@ -32,7 +33,8 @@ def read(registry: Registry, rows: Iterable[BootRow]) -> list[Boot]:
 
 def read_one(registry: Registry, row: BootRow) -> tuple[Boot, bool]:
     """A boot, and whether its events had to be folded."""
-    begun = opened(row)
+    with registry.reading("boots"):
+        begun = opened(row)
     boot = with_state(begun, row.state) if row.state else None
     if boot is not None:
         return boot, False

@@ -30,7 +30,8 @@ from appliance.journal.timeline import (
     continues,
     fold,
 )
-from appliance.registry.database import BootRow, BootState, Client, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow, BootState, Client
 from appliance.registry.sql_errors import SqlError
 from services.decision import Reason
 from services.ethernet import MacAddress
@@ -324,6 +325,8 @@ class Journal:
                     del self._holders[address]
         if isinstance(event, Reported) and after.reports == boot.reports:
             return after  # It said nothing new: a repetition, or that the PC is alive.
+        if isinstance(event, ScriptServed) and self._bounds.is_fetched_again(boot, after, now):
+            return after
         if self._bounds.is_too_much(event, boot, after):
             self.record(Ignored("journal", str(mac), Reason.TOO_MANY_EVENTS))
             return after

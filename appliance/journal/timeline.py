@@ -171,17 +171,18 @@ class Boot:
     def next_begins_with(self) -> Stage | None:
         """What the client's next boot must begin with, at the latest, if its token is to open secrets; None: anything.
 
-        Programs of the PC run once userspace has reported. They can ask for a script again, too. But if this PC's boots
-        begin with a DISCOVER that we hear, then a script without one does not come from a power-on.
+        Programs of the PC run once userspace has reported, or soon after it exchanged its token. They can ask for a
+        script again, too. But if this PC's boots begin with a DISCOVER that we hear, then a script without one does not
+        come from a power-on.
         """
         if self.closed_until:
             return Stage(self.closed_until)
-        return self.reached[0].stage if self.secrets_spent else None
+        return self.reached[0].stage if self.secrets_spent or self.exchanged else None
 
     @property
     def known_addresses(self) -> tuple[IPv4Address, ...]:
         """Where the client may be: the addresses that its exports name."""
-        return tuple(dict.fromkeys((*self.addresses, *self.inherited)))
+        return tuple(dict.fromkeys((*self.addresses, *self.inherited))) if self.inherited else self.addresses
 
     @property
     def under_way(self) -> bool:
@@ -250,6 +251,9 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
             return replace(boot, last_event=now, reached=_reached(boot, Stage.DISCOVERED, at))
         case Offered():
             return replace(boot, last_event=now, reached=_reached(boot, Stage.OFFERED, at))
+        case ScriptServed():
+            reached = _reached(boot, Stage.SCRIPT, at)
+            return replace(boot, last_event=now, inherited=(), lost=(), root=event.root, reached=reached)
     boot = replace(boot, last_event=now)
     match event:
         case TransferProgressed():
@@ -263,8 +267,6 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
         case TransferFailed():
             size = next((t.size for t in boot.transfers if t.path == event.path), event.sent)
             return _transfer(boot, Transfer(event.path, event.service, event.sent, size, event.why))
-        case ScriptServed():
-            return _reach(replace(boot, inherited=(), lost=(), root=event.root), Stage.SCRIPT, at)
         case EntryStarted():
             return replace(boot, entry=event.entry)
         case AddressSeen():

@@ -76,4 +76,4 @@ def answered(config: Config, served: Sequence[Interface]) -> tuple[IPv4Network, 
 
 def base_url(address: IPv4Address, port: int) -> str:
     """The box's HTTP address, without the port if it is 80 (some firmware cannot parse one)."""
-    return f"http://{address}" if port == 80 else f"http://{address}:{port}"
+    return f"http://{address!s}" if port == 80 else f"http://{address!s}:{port}"

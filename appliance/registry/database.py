@@ -11,16 +11,16 @@ import stat
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from appliance.allowlist import Allowlist, Entry
 from appliance.errors import UserError
-from appliance.registry import allowed_rows, schema
+from appliance.registry import allowed_rows, records, schema
 from appliance.registry.file_owner import acting_as_owner
 from appliance.registry.move_from_0_1 import move_old_registry
-from appliance.registry.rows import mac, moment, text, whole
+from appliance.registry.records import BootRow, BootState, Client, IgnoredRow
+from appliance.registry.rows import moment, text, whole
 from appliance.registry.sql_errors import FAILED, damaged, explain, is_interrupted, is_of_the_disk, reading
 from services.ethernet import MacAddress, MacRange
 
@@ -33,58 +33,6 @@ _BEFORE_ALL = -(1 << 62)
 _SELECT_CLIENTS = "SELECT number, mac, first_seen, gui_rpc_password FROM clients"
 _SELECT_BOOTS = "SELECT id, mac, started, token, release, inherited, state FROM boots"
 _INSERT_ALLOWED = "INSERT INTO allowed (first, last, label, added, root, entry, timeout) VALUES (?, ?, ?, ?, ?, ?, ?)"
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A MAC address that has loaded something at least once. `number` is that of its NFS exports, small and unique; 0:
-    it has had none yet."""
-
-    number: int
-    mac: MacAddress
-    first_seen: float
-    gui_rpc_password: str
-
-
-@dataclass(frozen=True, slots=True)
-class BootRow:
-    """What was decided when a boot began, and `state`: what its events have made of it (appliance/journal/codec.py),
-    or empty."""
-
-    id: int
-    mac: MacAddress
-    started: float
-    token: str
-    release: str
-    inherited: str
-    state: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BootState:
-    """What the events have made of a boot. `stage` and `under_way` (it has still to come to computing) are in `state`
-    too, but here SQL can see them."""
-
-    id: int
-    last_at: float
-    stage: str
-    under_way: bool
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class IgnoredRow:
-    """How often, and when, one service refused one client for one reason. `sender`: the address that the requests came
-    from, with its MAC address where that is known. With an empty `client`: what this sender asked under other names."""
-
-    client: str
-    service: str
-    reason: str
-    first_at: float
-    last_at: float
-    count: int
-    sender: str = ""
-    sender_mac: str = ""
 
 
 class Registry:
@@ -227,14 +175,14 @@ class Registry:
     def client(self, mac: MacAddress) -> Client | None:
         with self.reading("clients"):
             row = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac = ?", (mac.value,)).fetchone()
-            return _client(row) if row else None
+            return records.client(row) if row else None
 
     def clients(self, after: MacAddress | None = None, most: int = -1) -> list[Client]:
         """All clients in the order of their MAC addresses, or `most` of those after `after`."""
         first = after.value if after is not None else _BEFORE_ALL
         with self.reading("clients"):
             rows = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac > ? ORDER BY mac LIMIT ?", (first, most))
-            return [_client(row) for row in rows]
+            return [records.client(row) for row in rows]
 
     def known(self) -> set[int]:
         """The MAC addresses of all clients, as numbers: a hundred thousand are read in 30 ms."""
@@ -246,7 +194,7 @@ class Registry:
         found = "(SELECT mac FROM boots WHERE latest ORDER BY last_at DESC LIMIT ?)"
         with self.reading("clients"):
             rows = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac IN {found}", (most,))
-            return [_client(row) for row in rows]
+            return [records.client(row) for row in rows]
 
     def clients_away_longest(self, most: int) -> list[Client]:
         """`most` clients with numbers that have not been heard for longest."""
@@ -257,7 +205,7 @@ class Registry:
                 " WHERE latest AND number IS NOT NULL ORDER BY last_at LIMIT ?",
                 (most,),
             )
-            return [_client(row) for row in rows]
+            return [records.client(row) for row in rows]
 
     def take_numbers(self, macs: Iterable[MacAddress]) -> None:
         """Leave these clients without numbers."""
@@ -316,7 +264,7 @@ class Registry:
     def boot_rows(self, condition: str, values: tuple[Any, ...]) -> list[BootRow]:
         """Boots, by what follows SELECT ... FROM boots (appliance/registry/overview.py)."""
         with self.reading("boots"):
-            return [_boot_row(row) for row in self.sql.execute(f"{_SELECT_BOOTS} {condition}", values)]
+            return [records.boot_row(row) for row in self.sql.execute(f"{_SELECT_BOOTS} {condition}", values)]
 
     def latest_boot(self, mac: MacAddress) -> BootRow | None:
         return next(iter(self.boot_rows("WHERE mac = ? ORDER BY id DESC LIMIT 1", (mac.value,))), None)
@@ -361,7 +309,7 @@ class Registry:
                 "SELECT client, service, reason, first_at, last_at, count, sender, sender_mac FROM ignored"
                 " ORDER BY last_at DESC, client"
             )
-            return [_ignored_row(row) for row in rows]
+            return [records.ignored_row(row) for row in rows]
 
     def set_server(self, key: str, value: Any) -> None:
         """Store a fact about the running server, as JSON. If that fails, it is kept for `flush_server`."""
@@ -385,19 +333,3 @@ def _identity(path: Path) -> tuple[int, int]:
         # Opening a pipe would wait for ever.
         raise damaged(path, "it is not a regular file")
     return status.st_dev, status.st_ino
-
-
-def _client(row: tuple[Any, ...]) -> Client:
-    number, address, first_seen, password = row
-    return Client(whole(number or 0), mac(address), moment(first_seen), text(password))
-
-
-def _boot_row(row: tuple[Any, ...]) -> BootRow:
-    ident, address, started, *words = row
-    return BootRow(whole(ident), mac(address), moment(started), *map(text, words))
-
-
-def _ignored_row(row: tuple[Any, ...]) -> IgnoredRow:
-    client, service, reason, first_at, last_at, count, *sender = row
-    times = moment(first_at), moment(last_at)
-    return IgnoredRow(text(client), text(service), text(reason), *times, whole(count), *map(text, sender))

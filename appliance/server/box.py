@@ -192,6 +192,8 @@ class Box:
             return decision
         self.addresses.met(mac, peer)
         if not decision.exchanged:
+            if not self._report_limit.check_exchange(mac, time.monotonic()):
+                return Ignore(Reason.TOO_MANY_REPORTS)
             decision = self._journal.exchange_token(
                 decision, TokenExchanged(mac, policy.reporting_token(decision.token))
             )

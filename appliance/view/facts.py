@@ -19,9 +19,9 @@ from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.journal import history
 from appliance.journal.timeline import STALLED_AFTER, Boot
 from appliance.registry import disk, overview, reload_result, rows
-from appliance.registry.database import Client, IgnoredRow, Registry
+from appliance.registry.database import Registry
 from appliance.registry.disk import Disk
-from appliance.registry.overview import BootCounts
+from appliance.registry.records import BootCounts, Client, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.registry.server_lock import holder
 from image import release

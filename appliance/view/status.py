@@ -7,8 +7,7 @@ from typing import Any
 from appliance.boot.next_boot import NextBoot
 from appliance.dhcp.leases import in_force
 from appliance.firmware.knowledge import notable
-from appliance.registry.database import IgnoredRow
-from appliance.registry.overview import BootCounts
+from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.view.address_claims import AddressClaimView, address_claim_views
 from appliance.view.boots import BootView, boot_view

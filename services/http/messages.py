@@ -130,18 +130,18 @@ class Response:
 
 def encode(answer: Response, now: float, *, keep_alive: bool) -> bytes:
     """The bytes of an answer, with its body if it has it; `now` in seconds since 1970."""
-    lines = [
-        f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
-        f"Date: {_date(int(now))}",
-        "Server: netboot-appliance",
-        f"Connection: {'keep-alive' if keep_alive else 'close'}",
-        *(f"{name}: {value}" for name, value in answer.fields.items()),
-    ]
-    if answer.status != HTTPStatus.NO_CONTENT:
-        lines.append(f"Content-Length: {len(answer.body) if answer.size is None else answer.size}")
-    return "\r\n".join((*lines, "\r\n")).encode("latin-1") + answer.body
+    fields = "".join([f"{name}: {value}\r\n" for name, value in answer.fields.items()])
+    if answer.status != 204:
+        fields += f"Content-Length: {len(answer.body) if answer.size is None else answer.size}\r\n"
+    return f"{_beginning(answer.status, int(now), keep_alive)}{fields}\r\n".encode("latin-1") + answer.body
 
 
-@lru_cache(maxsize=1)
-def _date(second: int) -> str:
-    return formatdate(second, usegmt=True)
+@lru_cache(maxsize=16)
+def _beginning(status: int, second: int, keep_alive: bool) -> str:
+    """What answers of the same kind have in common for a second."""
+    return (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"Date: {formatdate(second, usegmt=True)}\r\n"
+        "Server: netboot-appliance\r\n"
+        f"Connection: {'keep-alive' if keep_alive else 'close'}\r\n"
+    )

@@ -19,6 +19,12 @@ OPTIONS = "loop,nodev,nosuid,noexec,noatime"
 """noexec: what lies there runs on the PCs, never here."""
 
 _BLOCK = 4096
+# No blocks for root: the limit is what the PC gets. Tables and the journal of 16 MB are written when they are needed;
+# room for growing while mounted would be written at once.
+_MAKE = (
+    *("mkfs.ext4", "-q", "-F", "-m", "0", "-b", str(_BLOCK), "-J", "size=16", "-O", "^resize_inode"),
+    *("-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"),
+)
 _MAKE_SECONDS = 60
 _CHECK_SECONDS = 90
 _MOUNT_SECONDS = 120  # the kernel replays the journal first
@@ -60,12 +66,7 @@ def make(image: Path, size: int) -> None:
     descriptor = os.open(image, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         os.ftruncate(descriptor, size)
-        # No blocks for root: the limit is what the PC gets. A journal of 16 MB; both tables are written when needed.
-        options = "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
-        programs.output(
-            ("mkfs.ext4", "-q", "-F", "-m", "0", "-J", "size=16", "-b", str(_BLOCK), "-E", options, str(image)),
-            seconds=_MAKE_SECONDS,
-        )
+        programs.output((*_MAKE, str(image)), seconds=_MAKE_SECONDS)
     except BaseException:
         image.unlink(missing_ok=True)
         raise

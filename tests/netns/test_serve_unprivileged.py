@@ -149,6 +149,7 @@ async def test_a_compromised_server_gets_nothing_beyond_its_clients(office: tupl
     in_force = room.directory / "ganesha" / "netboot-appliance.conf"
     before = in_force.read_text(), sorted(os.listdir(room.data / "state"))
     good: dict[str, Any] = {"mac": str(pc.mac), "number": 3, "addresses": [pc.address], "live": True}
+    good["pinned"] = False
     for client, said in (
         (good | {"addresses": ["10.77.0.9", "8.8.8.8"]}, "has the address 8.8.8.8"),
         (good | {"addresses": ["10.77.0.255"]}, "has the address 10.77.0.255"),

@@ -85,7 +85,8 @@ def original(config: Config, directory: Path) -> Path:
 
 def left(config: Config) -> set[str]:
     """Everything beside the volumes and the PCs' directories."""
-    names = {path.name for path in (*config.state.iterdir(), *config.volumes.iterdir(), *config.server.data.iterdir())}
+    found = (*config.state.iterdir(), *config.volumes.iterdir(), *config.server.data.iterdir())
+    names = {path.name for path in found if not path.name.startswith(".lock")}
     return names - {
         NAME,
         OTHER,
@@ -184,7 +185,6 @@ def test_what_is_large_waits_for_the_administrator(config: Config, monkeypatch: 
     monkeypatch.setattr(volumes, "AT_ONCE", 100_000)
     directory = work(config.state / NAME)
     copy = original(config, directory)
-    assert "state pack 525400aabbcc" not in mount(config)[NAME]
     assert "too large to be moved in passing" in mount(config)[NAME]
     assert str(directory) not in volumes.alone(config)
     volumes.pack(config, NAME)
@@ -361,3 +361,36 @@ def test_two_at_once_wait_for_each_other(config: Config) -> None:
     wait_until(lambda: all(each.poll() is not None for each in running), 60, "all to end")
     assert [each.returncode for each in running] == [0] * len(running)
     assert {Path(path).name for path in volumes.alone(config)} == set(names)
+
+
+def test_while_one_pcs_work_is_moved_others_are_mounted(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = work(config.state / NAME)
+    seen: list[dict[str, str]] = []
+    real = tree_copy.copy
+
+    def copy(source: Path, target: Path) -> None:
+        # Another process's attempt: locks are of the open file, so that of this one counts as another's.
+        seen.append(mount(config, NAME, OTHER))
+        real(source, target)
+
+    monkeypatch.setattr(tree_copy, "copy", copy)
+    volumes.pack(config, NAME)
+    assert "is being moved" in seen[0][NAME]
+    assert set(seen[0]) == {NAME}
+    assert str(config.state / OTHER) in volumes.alone(config)
+    assert str(directory) in volumes.alone(config)
+
+
+def test_a_crowd_is_mounted_a_part_at_a_time(config: Config) -> None:
+    late = volumes.carry_out(config, MountRequest(mount=(NAME,), seconds=-1))
+    assert "its turn comes next" in late[NAME]
+    assert mount(config) == {}
+
+
+def test_where_nothing_can_be_mounted_nothing_is_left(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_systems, "OPTIONS", "loop,no_such_option")
+    assert "mount" in mount(config)[NAME]
+    assert volumes.names(config) == frozenset()
+    assert left(config) == set()
+    monkeypatch.undo()
+    assert mount(config) == {}

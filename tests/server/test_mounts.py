@@ -29,7 +29,7 @@ def server(installed: Container) -> Iterator[Container]:
 
 def mounted(server: Container) -> dict[str, str]:
     """The options of what is mounted below `state`, as PID 1 sees it, by the name of the directory."""
-    lines = server.run("findmnt --raw --noheadings --list --output TARGET,OPTIONS --types ext4", check=False).stdout
+    lines = server.run("findmnt --raw --noheadings --output TARGET,OPTIONS --types ext4", check=False).stdout
     return {path.rpartition("/")[2]: options for path, options in map(str.split, lines.splitlines()) if "state" in path}
 
 

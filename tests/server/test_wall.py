@@ -47,7 +47,7 @@ def test_pins_outlive_a_restart_and_a_crash_but_not_a_stop(server: Container) ->
     wait_until(lambda: active(server) == "active" and process(server) not in ("0", before), SECONDS, "the restart")
     assert "proto 178" in neighbour(server, OURS)
     server.run(f"systemctl stop {UNIT}")
-    assert neighbour(server, OURS) == ""
+    wait_until(lambda: neighbour(server, OURS) == "", SECONDS, "the pin to go", 0.1)
     assert "PERMANENT" in neighbour(server, THEIRS)
     assert is_up(server), "what is exported is still guarded"
 

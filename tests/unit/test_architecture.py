@@ -64,6 +64,7 @@ PURE = (
     "appliance/exports/senders.py",
     "appliance/journal/bounds.py",
     "appliance/journal/codec.py",
+    "appliance/registry/records.py",
     "appliance/registry/rows.py",
     "appliance/journal/stream.py",
     "appliance/journal/timeline.py",
@@ -154,13 +155,11 @@ PURE = (
 # Imported by pure modules for a value that they only name as a type.
 PURE_BUT_FOR_A_TYPE = {
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
-    "appliance/view/clients.py": {"appliance/registry/database.py", "appliance/view/facts.py"},
+    "appliance/view/clients.py": {"appliance/view/facts.py"},
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
     "appliance/view/status.py": {
         "appliance/boot/next_boot.py",
         "appliance/dhcp/leases.py",
-        "appliance/registry/database.py",
-        "appliance/registry/overview.py",
         "appliance/registry/reload_result.py",
         "appliance/view/facts.py",
     },

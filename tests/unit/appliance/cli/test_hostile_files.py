@@ -129,13 +129,15 @@ def data(run: Run, tmp_path: Path) -> Path:
     assert run("image", "activate", RELEASE).returncode == 0
     assert run("allow", "add", PC, "--label", "desk 7").returncode == 0
     with closing(sqlite3.connect(tmp_path / "data" / "registry" / "registry.sqlite3")) as sql, sql:
-        sql.execute("INSERT INTO clients VALUES (1, ?, 1e9, ?)", (NUMBER, PASSWORD))
-        sql.execute("INSERT INTO boots VALUES (1, ?, 1e9, 'token', '', '10.77.0.50')", (NUMBER,))
+        client = "INSERT INTO clients (number, mac, first_seen, gui_rpc_password) VALUES (1, ?, 1e9, ?)"
+        sql.execute(client, (NUMBER, PASSWORD))
+        boot = "INSERT INTO boots (id, mac, started, token, release, inherited, latest)"
+        sql.execute(f"{boot} VALUES (1, ?, 1e9, 'token', '', '10.77.0.50', 1)", (NUMBER,))
         details = json.dumps({"mac": PC, "service": "http", "path": "vmlinuz", "sent": 1, "size": 9})
         sql.execute("INSERT INTO events (boot, at, kind, details) VALUES (1, 1e9, 'TransferProgressed', ?)", (details,))
         details = json.dumps({"mac": PC, "stage": "computing", "details": {"hostid": "7"}})
         sql.execute("INSERT INTO events (boot, at, kind, details) VALUES (1, 1e9, 'Reported', ?)", (details,))
-        sql.execute("INSERT INTO ignored VALUES ('x', 'dhcp', 'why', 1e9, 1e9, 1)")
+        sql.execute("INSERT INTO ignored VALUES ('', 'x', 'dhcp', 'why', 1e9, 1e9, 1, '')")
         sql.execute("INSERT INTO leases VALUES (?, ?, x'01', 'leased', 9e9)", (0x0A4D0032, NUMBER))
         sql.execute("INSERT INTO adaptations VALUES (?, 'x', 'no-menu', 0, 'silent', 1e9)", (NUMBER,))
     return tmp_path / "data"
@@ -173,7 +175,7 @@ _DAMAGE = {
     "a size that is text": 'UPDATE events SET details = replace(details, \'"size": 9\', \'"size": "9"\')',
     "a size without end": "UPDATE events SET details = replace(details, '\"size\": 9', '\"size\": 1e999')",
     "details that are a list": "UPDATE events SET details = replace(details, '{\"hostid\": \"7\"}', '[]')",
-    "a MAC address that is text": "UPDATE clients SET mac = 'x'",
+    "a MAC address that is text": "UPDATE boots SET mac = 'x'",
     "a MAC address that is too large": "UPDATE clients SET mac = 1 << 60",
     "a negative MAC address": "UPDATE boots SET mac = -1",
     "a PC that is a blob": "UPDATE boots SET release = x'00ff'",

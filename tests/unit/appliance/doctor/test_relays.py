@@ -2,7 +2,7 @@
 
 from appliance.doctor import relays
 from appliance.doctor.finding import Severity
-from appliance.registry.database import IgnoredRow
+from appliance.registry.records import IgnoredRow
 from services.decision import Reason
 
 

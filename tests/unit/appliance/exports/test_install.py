@@ -233,7 +233,8 @@ def test_one_pcs_broken_file_system_costs_no_other_its_exports(config: Config, m
 
 def test_a_plain_directory_that_a_pc_may_be_using_stays_exported(config: Config, mounting: Mounting) -> None:
     config.nfs.ganesha_config.parent.mkdir()
-    config.nfs.ganesha_config.write_text(f'    Path = "{config.state / NAME}";\n    Path = "{config.images}";\n')
+    block = '    Path = "{}";\n    Clients = 10.77.0.9;\n'
+    config.nfs.ganesha_config.write_text(block.format(config.state / NAME) + block.format(config.images))
     install(config)
     assert exported(config) == {"images", NAME}
     assert not mounting.made
@@ -265,3 +266,12 @@ def test_the_kernels_server_exports_a_plain_directory_with_a_check_of_each_handl
     with pytest.raises(UserError, match="no loop device"):
         exports.install(kernel, NETWORKS, [GRANT])
     assert NAME not in said[2]
+
+
+def test_without_an_nfs_server_the_wall_is_taken_down_too(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "probe", lambda: Probes(nfsd=False, exportfs=False, ganesha=False, ganesha_vfs=False))
+    left: list[str] = []
+    monkeypatch.setattr(wall, "take_down", lambda: left.append("nothing"))
+    backend, why = exports.withdraw(config)
+    assert (backend, left) == (None, ["nothing"])
+    assert "NFS-Ganesha is not installed" in why

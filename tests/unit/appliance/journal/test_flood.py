@@ -124,7 +124,7 @@ def test_a_pc_that_asks_for_files_all_day_fills_no_registry(registry: Registry) 
     boot = journal.open_or_continue(ScriptServed(MAC), "r")
     for number in range(1000):
         for event in (
-            ScriptServed(MAC, "http" if number % 2 else "nfs"),
+            ScriptServed(MAC, "nfs" if number % 2 else "http"),
             EntryStarted(MAC, f"entry {number}"),
             TransferProgressed(MAC, "http", f"file {number}", 0, 9),
             TransferFailed(MAC, "http", f"file {number}", number, "gone"),
@@ -140,3 +140,18 @@ def test_a_pc_that_asks_for_files_all_day_fills_no_registry(registry: Registry) 
     (excess,) = registry.ignored()
     assert (excess.client, excess.reason) == (str(MAC), Reason.TOO_MANY_EVENTS)
     assert excess.count == 4001 - 1000
+
+
+def test_a_script_that_is_fetched_all_the_time_is_recorded_now_and_then(registry: Registry) -> None:
+    """Not a hundred times a second; but a loader's own retries, ten seconds apart, are, and so is what differs."""
+    now = 1000.0
+    journal = Journal(registry, lambda: now, lambda *_: None)
+    for _ in range(1000):
+        boot = journal.open_or_continue(ScriptServed(MAC), "r")
+        now += 0.01
+    journal.open_or_continue(ScriptServed(MAC, "http"), "r")
+    for _ in range(3):
+        now += 10.0
+        journal.open_or_continue(ScriptServed(MAC, "http"), "r")
+    journal.flush()
+    assert len(registry.events(boot.id)) == 5 + 1 + 3

@@ -6,7 +6,8 @@ from pathlib import Path
 from appliance.allowlist import Entry
 from appliance.journal.codec import encode, encode_state
 from appliance.journal.timeline import Boot, fold
-from appliance.registry.database import BootRow, BootState, Client, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow, BootState, Client
 from services.ethernet import MacAddress, MacRange
 from services.events import AddressSeen, Discovered, Event, Offered, Reported, ScriptServed, TransferServed
 

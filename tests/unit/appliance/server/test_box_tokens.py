@@ -2,6 +2,7 @@
 
 from ipaddress import IPv4Address
 
+from appliance.boot.report_limit import REPORTS
 from appliance.journal.recorder import Journal
 from services.decision import Ignore, Reason
 from services.events import Discovered, Reported, TransferProgressed
@@ -66,6 +67,13 @@ def test_a_script_that_a_running_pc_asks_for_opens_no_secrets(box: Running) -> N
     assert isinstance(box.box.secrets(PC, box.token, ADDRESS), bytes), "a real power-on"
 
 
+def test_a_script_that_is_asked_for_before_the_live_system_reports(box: Running) -> None:
+    box.power_on()
+    assert isinstance(box.box.exchange(PC, box.token, ADDRESS), str)
+    box.script()
+    assert box.box.secrets(PC, box.token, ADDRESS) == SPENT
+
+
 def test_power_ons_of_which_only_the_script_is_seen(box: Running) -> None:
     for _ in range(3):
         box.now += 1000
@@ -90,3 +98,17 @@ def test_a_box_that_no_longer_hears_dhcp(box: Running) -> None:
     box.now += 1000
     box.script()
     assert isinstance(box.box.secrets(PC, box.token, ADDRESS), bytes)
+
+
+def test_boots_that_a_program_opens_and_exchanges_all_day(box: Running) -> None:
+    """Each is a boot, and two commits."""
+    box.power_on()
+    first = box.token
+    for _ in range(1000):
+        box.script()
+        box.box.exchange(PC, box.token, ADDRESS)
+    box.journal.flush()
+    opened = box.registry.highest()[1]
+    assert opened <= REPORTS + 2
+    assert box.box.exchange(PC, box.token, ADDRESS) == Ignore(Reason.TOO_MANY_REPORTS)
+    assert box.token != first

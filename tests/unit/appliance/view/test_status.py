@@ -11,9 +11,8 @@ import pytest
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot.next_boot import NextBoot
 from appliance.firmware.knowledge import FirmwareKnowledge, Why
-from appliance.registry.database import IgnoredRow
 from appliance.registry.disk import Disk
-from appliance.registry.overview import BootCounts
+from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.view.facts import BoxState
 from appliance.view.status import as_json, status_view
