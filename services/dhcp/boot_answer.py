@@ -49,13 +49,16 @@ def read(
     Ignore(MALFORMED): not a DHCP request of an Ethernet client. Ignore(NOT_NETBOOT): BOOTP without a message type.
     Ignore(NOT_ALLOWED): the client may neither boot nor have an address.
     """
+    if allowed:
+        message = packet.decode(datagram)
+        if not isinstance(message, Ignore):
+            return message, _observations(message, arrival, address)
+        if message.reason is not Reason.MALFORMED:
+            return message, ()
     mac = packet.peek(datagram)
     if isinstance(mac, Ignore):
         boots = packet.looks_like_boot(datagram, arrival.port)
         return mac, (Ignored("dhcp", str(arrival.source), mac.reason, sender=_sender(arrival)),) if boots else ()
-    if allowed:
-        message = packet.decode(datagram)
-        return message, () if isinstance(message, Ignore) else _observations(message, arrival, address)
     boots = packet.looks_like_boot(datagram, arrival.port)
     refusal = (Ignored("dhcp", str(mac), Reason.NOT_ALLOWED, sender=_sender(arrival)),) if boots else ()
     if leases_to is not None and leases_to(mac):
@@ -87,7 +90,7 @@ def ask(
     request = pxe_rules.classify(message, arrival)
     if isinstance(request, Ignore):
         return request, _refusal(request, message, arrival)
-    if arrival.port == SERVER_PORT and is_host(message.giaddr) and not serves(message.giaddr):
+    if arrival.port == SERVER_PORT and message.relayed and is_host(message.giaddr) and not serves(message.giaddr):
         return Ignore(Reason.UNKNOWN_RELAY), (
             Ignored("dhcp", str(message.giaddr), Reason.UNKNOWN_RELAY, f"for {message.mac}"),
         )

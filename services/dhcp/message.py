@@ -83,6 +83,11 @@ class Message:
     relay_information: bytes = b""
 
     @property
+    def relayed(self) -> bool:
+        """Whether a relay has passed it on. Looks at the object first: ipaddress compares addresses slowly."""
+        return self.giaddr is not NOWHERE and self.giaddr != NOWHERE
+
+    @property
     def ipxe(self) -> bool:
         """Whether iPXE asks, by its user class or its own options."""
         return "iPXE" in self.user_classes or self.ipxe_options

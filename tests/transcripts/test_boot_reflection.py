@@ -41,9 +41,7 @@ def test_port_4011_answers_nobody_elsewhere() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("giaddr", "source", "port"), [("10.78.0.1", "10.78.0.1:67", 67), ("", "10.78.0.9:4011", 4011)]
-)
+@pytest.mark.parametrize(("relayed", "source", "port"), [(True, "10.78.0.1:67", 67), (False, "10.78.0.9:4011", 4011)])
 def test_served_networks_get_their_answers(relayed: bool, source: str, port: int) -> None:
     by_relay = message(DISCOVER, MAC, firmware(7), giaddr="10.78.0.1")
     question = by_relay if relayed else message(REQUEST, MAC, firmware(7), ciaddr="10.78.0.9")
