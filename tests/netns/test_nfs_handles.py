@@ -108,3 +108,48 @@ async def test_no_handle_leads_to_another_pcs_work(room: Room, pcs: tuple[Script
     # Their ids have nothing in common to guess from.
     assert own[10:42] != theirs[10:42]
     assert refused(ask(intruder, 4, "root", str(room.state(victim.mac))))
+
+
+async def test_work_of_an_older_version_moves_in_when_its_pc_is_off(box: Box, room: Room, plug: Plug) -> None:
+    """A plain directory that was exported when the server was upgraded: it stays so, since its PC may be computing."""
+    pc = plug()
+    state, image = room.state(pc.mac), room.data / "volumes" / f"{pc.mac.bare}.img"
+    await pc.run_ipxe()
+    box.await_exports({pc.mac: {pc.address}})
+    root_of(pc, 4, state)
+    # Back to how an older version left it.
+    assert box.process
+    box.process.stop()
+    in_force = room.directory / "ganesha" / "netboot-appliance.conf"
+    exported = in_force.read_text()
+    box.verb("exports", "withdraw")
+    box.verb("state", "unpack", str(pc.mac))
+    assert not image.exists()
+    work = state / "client_state.xml"
+    work.write_text(SECRET)
+    os.chown(work, 731, 731)
+    in_force.write_text(exported)
+    box.start()
+    box.await_exports({pc.mac: {pc.address}})
+    root = root_of(pc, 4, state)
+    assert ask(pc, 4, "read", ask(pc, 4, "lookup", root, ["client_state.xml"])) == SECRET
+    assert not image.exists()
+    doctor = box.verb("doctor", check=False).stdout
+    assert f"the work of {pc.mac} is in a plain directory" in doctor
+    assert "state pack" in doctor
+    # The PC is on: it has a connection to the NFS server.
+    listener = f"import socket, time; s = socket.create_connection(('{BOX}', 2049)); print(flush=True); time.sleep(60)"
+    with subprocess.Popen(pc.host.command([sys.executable, "-c", listener]), stdout=subprocess.PIPE) as connected:
+        assert connected.stdout
+        connected.stdout.readline()
+        refusal = box.verb("state", "pack", str(pc.mac), check=False)
+        assert f"{pc.mac} is on" in refusal.stderr
+        assert not image.exists()
+        connected.kill()
+    wait_until(lambda: box.verb("state", "pack", str(pc.mac), check=False).returncode == 0, 60, "the PC to be off", 1)
+    assert image.exists()
+    assert work.read_text() == SECRET
+    root = root_of(pc, 4, state)
+    assert_nothing_outside(pc, 4, root, ["client_state.xml"])
+    assert f"the work of {pc.mac}" not in box.verb("doctor", check=False).stdout
+    assert box.verb("state", "list").stdout.count("plain directory") == 0
