@@ -8,7 +8,7 @@ from appliance.registry.database import Registry
 
 def invalidate_token(registry: Registry, boot: int) -> None:
     """Give a boot a new token that nobody knows."""
-    registry.sql.execute("UPDATE boots SET token = ? WHERE id = ?", (secrets.token_urlsafe(18), boot))
+    registry.renew_tokens({boot: secrets.token_urlsafe(18)})
 
 
 def forget_server(registry: Registry) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.errors import UserError
-from appliance.journal import recorder
+from appliance.journal import history
 from appliance.journal.timeline import CURES, GRUB, Boot
 from appliance.registry.database import Registry
 from appliance.registry.overview import boots_that_loaded
@@ -35,6 +35,6 @@ def check(config: Config) -> list[Finding]:
         return judge((), 0.0)
     try:
         with Registry(config.registry) as registry:
-            return judge(recorder.read(registry, boots_that_loaded(registry, GRUB)), time.time())
+            return judge(history.read(registry, boots_that_loaded(registry, GRUB)), time.time())
     except UserError as unreadable:
         return [note("boots", f"not checked: {unreadable.message}")]

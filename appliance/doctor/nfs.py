@@ -1,7 +1,8 @@
 """Whether the PCs can mount what they are told to: the NFS server, our exports, and mountd for NFSv3."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
@@ -10,6 +11,8 @@ from appliance.exports import install
 from appliance.exports.expected import expected_exports
 from appliance.network.interfaces import interfaces, networks
 from appliance.registry.database import Registry
+from services.ethernet import MacAddress
+from services.linux.volumes import mounts
 from services.nfs import kernel
 from services.nfs.backend import Backend, NfsError
 from services.nfs.exports import Export
@@ -48,6 +51,49 @@ def judge_live(expected: Sequence[Export], live: Mapping[str, Sequence[str]]) ->
             "sudo netboot-appliance exports apply; if that does not help: systemctl restart nfs-server",
         )
     return ok("nfs-exports", f"{sum(bool(export.clients) for export in expected)} of our exports are in force")
+
+
+def judge_bounds(backend: Backend, expected: Sequence[Export], state: Path) -> list[Finding]:
+    """Whether a file handle of each export leads nowhere else; `state` is where the PCs' directories are."""
+    shared = [export for export in expected if export.clients and not export.alone]
+    works = [MacAddress.parse(Path(each.path).name) for each in shared if Path(each.path).parent == state]
+    more = f", and those of {len(works) - 1} more PCs," if len(works) > 1 else ""
+    pack = "while the PC is off: sudo netboot-appliance state pack MAC (or --all)"
+    if backend is Backend.KERNEL:
+        if works:
+            consequence = "its handles are checked one by one, but it can fill the server's disk"
+            return [warning("nfs-bounds", f"the work of {works[0]}{more} is in a plain directory", consequence, pack)]
+        return [ok("nfs-bounds", "a file handle leads nowhere outside its export")]
+    consequence = "a program on a PC can read the server's files through NFS-Ganesha, and write those of other PCs"
+    findings = []
+    if works:
+        findings.append(error("nfs-bounds", f"the work of {works[0]}{more} is in a plain directory", consequence, pack))
+    if len(works) < len(shared):
+        findings.append(
+            error(
+                "nfs-bounds",
+                "the images share a file system with the server's own files",
+                consequence,
+                "when the PCs may be restarted: sudo netboot-appliance exports withdraw, and then exports apply; "
+                'or [nfs] backend = "kernel"',
+            )
+        )
+    return findings or [ok("nfs-bounds", "each export is a file system of its own: no file handle leads out of it")]
+
+
+def judge_view(expected: Sequence[Export], seen: Collection[str]) -> list[Finding]:
+    """`seen` is what NFS-Ganesha sees mounted."""
+    if hidden := [each.path for each in expected if each.clients and each.alone and each.path not in seen]:
+        return [
+            error(
+                "nfs-bounds",
+                f"NFS-Ganesha does not see what is mounted on {hidden[0]}",
+                "it exports the empty directory below, and the PC finds none of its work",
+                "it must run without mounts of its own (no PrivateMounts= and the like), and then: "
+                "systemctl restart nfs-ganesha",
+            )
+        ]
+    return []
 
 
 def judge_answer(what: str, problem: str, advice: str) -> Finding:
@@ -122,9 +168,16 @@ def _check_exports(config: Config, backend: Backend) -> list[Finding]:
         return [ok("nfs-exports", "there is nothing to export yet: no allowed PC has booted")]
     path = install.destination(config, backend)
     try:
-        written = path.read_text()
+        written = path.read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         written = None
     findings = [judge_file(install.render(backend, expected), written, str(path))]
+    findings += judge_bounds(backend, expected, config.state)
+    if backend is Backend.KERNEL:
+        return [*findings, judge_live(expected, kernel.exported())]
     # NFS-Ganesha shows its exports only to those that may mount them, so only the file can be checked.
-    return [*findings, judge_live(expected, kernel.exported())] if backend is Backend.KERNEL else findings
+    try:
+        table = Path(f"/proc/{require_ganesha(config.nfs.ganesha_pid_file, config.nfs.ganesha_config)}/mountinfo")
+        return findings + judge_view(expected, mounts(table))
+    except (NfsError, OSError):
+        return findings

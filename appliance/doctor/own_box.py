@@ -12,7 +12,7 @@ from pathlib import Path
 from appliance.allowlist import Allowlist
 from appliance.boot.policy import plan
 from appliance.config.file import Config
-from appliance.journal.recorder import latest_of
+from appliance.journal.history import latest_of
 from appliance.journal.timeline import Boot, Stage
 from appliance.network.interfaces import base_url
 from appliance.registry.database import Registry

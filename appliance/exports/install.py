@@ -1,4 +1,4 @@
-"""Applies NFS exports: checks the grants, makes the PCs' directories, then calls `services.nfs`.
+"""Applies NFS exports: checks the grants, makes the PCs' directories, puts up the wall, then calls `services.nfs`.
 
 `appliance.exports.grants` decides who may mount what. The caller is root: the server itself, or root's helper
 (`appliance.exports.root_helper`). Every function blocks.
@@ -6,30 +6,39 @@
 
 import contextlib
 import os
+import re
 import stat
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from appliance.config.file import Config
 from appliance.errors import UserError
+from appliance.exports import volumes, wall
 from appliance.exports.grants import ExportGrant, check, exports_for
+from appliance.exports.volumes import IMAGES, MountRequest, carry_out
+from appliance.exports.wall import Observed
 from image.recipe import BOINC_GID, BOINC_UID
+from services.nfs import etab, nftables
 from services.nfs.apply import apply
 from services.nfs.backend import Backend, NfsError, choose, probe
 from services.nfs.exports import Export, render_ganesha, render_kernel
+
+Mounting = Callable[[Config, MountRequest], Mapping[str, str]]
+"""What mounts: volumes.carry_out, or who asks for it from inside a sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
     """What was applied. `changed`: whether it differs from before. `directories`: how many are exported to at least
-    one client."""
+    one client. `observed`: what the wall before the NFS ports knew."""
 
     backend: Backend
     why: str
     changed: bool
     directories: int
+    observed: Observed = field(default_factory=Observed)
 
 
 def render(backend: Backend, exports: Sequence[Export]) -> str:
@@ -50,10 +59,23 @@ def chosen(config: Config) -> tuple[Backend, str]:
         raise UserError(error.message, error.hint, code=1) from error
 
 
-def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant]) -> Installed:
-    """Make the clients' directories and put exactly these exports of ours in force.
+def exports_now(config: Config, grants: Sequence[ExportGrant]) -> list[Export]:
+    """The exports for these grants, given what is mounted now."""
+    return exports_for(config.images, config.state, grants, volumes.alone(config))
 
-    Does not trust `grants`. Raises UserError; if it refuses the grants, nothing has been changed.
+
+def install(
+    config: Config,
+    networks: Sequence[IPv4Network],
+    grants: Sequence[ExportGrant],
+    mounting: Mounting | None = None,
+) -> Installed:
+    """Make the clients' directories, mount them, and put exactly these exports of ours in force, behind a wall that
+    lets only these clients to the NFS ports.
+
+    Does not trust `grants`. Raises UserError; if it refuses the grants, nothing has been changed. If single directories
+    cannot be mounted, the others are exported all the same. Without a wall, nothing is exported. `mounting` is for a
+    caller in a sandbox.
     """
     try:
         check(grants, networks)
@@ -63,24 +85,134 @@ def install(config: Config, networks: Sequence[IPv4Network], grants: Sequence[Ex
             "nothing was changed; if you have edited the configuration: sudo netboot-appliance reload",
             code=1,
         ) from error
-    exports = exports_for(config.images, config.state, grants)
     backend, why = chosen(config)
+    problems: Mapping[str, str] = {}
+    before = exported(config, backend)
     try:
         if grants:
             _make_directories(config, (grant.mac.bare for grant in grants))
-        changed = apply(
-            backend,
-            render(backend, exports),
-            roots=(str(config.images), str(config.state)),
-            kernel_file=config.nfs.exports_file,
-            ganesha_file=config.nfs.ganesha_config,
-            ganesha_pid_file=config.nfs.ganesha_pid_file,
-        )
+            problems = _mount(config, backend, before, grants, mounting or carry_out)
+        wanted = exports_now(config, grants)
+        exports = [each for each in wanted if _may_be_exported(config, backend, before, each)]
+        # It closes before an export ends and opens before one begins: an export is never in force without it.
+        observed = _put_up_wall(config, networks, grants, backend)
+        changed = _apply(config, backend, exports)
+        _unmount(config, grants, mounting or carry_out)
     except NfsError as error:
         raise UserError(error.message, error.hint, code=1) from error
     except OSError as error:
         raise UserError(f"cannot set up the exports: {error}", _advice(config, error), code=1) from error
-    return Installed(backend, why, changed, sum(bool(export.clients) for export in exports))
+    if refused := [each.path for each in wanted if each.clients and each not in exports]:
+        name = Path(refused[0]).name
+        more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
+        raise UserError(
+            f"{refused[0]}{more} cannot be exported: {problems.get(name, 'it is not mounted')}",
+            "the others are exported; for the cause: netboot-appliance doctor",
+            code=1,
+        )
+    return Installed(backend, why, changed, sum(bool(export.clients) for export in exports), observed)
+
+
+def withdraw(config: Config) -> tuple[Backend | None, str]:
+    """Export nothing any longer, then take down the wall and the pins. Returns the backend and why it is that one; None
+    if there is no NFS server, so that nothing is exported anyway. Raises UserError."""
+    try:
+        backend, why = chosen(config)
+    except UserError as error:
+        backend, why = None, error.message
+    try:
+        try:
+            if backend:
+                _apply(config, backend, ())
+        except NfsError:
+            if backend is Backend.KERNEL:
+                raise  # the exports may be in force: the wall stays
+            wall.take_down()  # NFS-Ganesha does not run, and its file is empty
+            raise
+        wall.take_down()
+    except NfsError as error:
+        raise UserError(error.message, error.hint, code=1) from error
+    return backend, why
+
+
+def _put_up_wall(
+    config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], backend: Backend
+) -> Observed:
+    """Raises NfsError or UserError. Then the last wall is still in force, or nothing of ours is exported."""
+    try:
+        return wall.put_up(config, networks, grants)
+    except (NfsError, UserError):
+        if not _is_guarded():
+            with contextlib.suppress(NfsError):  # the file is empty now, and the first error says more
+                _apply(config, backend, ())
+        raise
+
+
+def _is_guarded() -> bool:
+    try:
+        return nftables.is_up()
+    except NfsError:
+        return False
+
+
+def _apply(config: Config, backend: Backend, exports: Sequence[Export]) -> bool:
+    return apply(
+        backend,
+        render(backend, exports),
+        roots=(str(config.images), str(config.state)),
+        kernel_file=config.nfs.exports_file,
+        ganesha_file=config.nfs.ganesha_config,
+        ganesha_pid_file=config.nfs.ganesha_pid_file,
+    )
+
+
+def _mount(
+    config: Config, backend: Backend, before: Collection[str], grants: Sequence[ExportGrant], mounting: Mounting
+) -> Mapping[str, str]:
+    """Mount what is to be exported; returns why something could not be, by its name."""
+    known, mounted = volumes.names(config), volumes.alone(config)
+    wanted = {grant.mac.bare: str(config.state / grant.mac.bare) for grant in grants}
+    # The kernel's server can keep handles inside a read-only directory by itself.
+    if backend is Backend.GANESHA or IMAGES in known:
+        wanted[IMAGES] = str(config.images)
+    # A plain directory that was exported until now may be in use: it stays as it is.
+    in_use = {name for name, path in wanted.items() if path in before and name not in known}
+    missing = tuple(name for name, path in wanted.items() if path not in mounted and name not in in_use)
+    return mounting(config, MountRequest(mount=missing)) if missing else {}
+
+
+def _unmount(config: Config, grants: Sequence[ExportGrant], mounting: Mounting) -> None:
+    """Unmount what is no longer exported."""
+    keep = {grant.mac.bare for grant in grants}
+    mounted = volumes.alone(config)
+    if any(str(config.state / name) in mounted for name in volumes.names(config) - keep):
+        mounting(config, MountRequest(keep=tuple(sorted(keep))))
+
+
+def _may_be_exported(config: Config, backend: Backend, before: Collection[str], export: Export) -> bool:
+    """Whether the server can keep handles inside this directory. With NFS-Ganesha that takes a file system of its own;
+    what was exported before there were any stays, because a PC may be using it: the doctor says so."""
+    if export.alone:
+        return True
+    name = IMAGES if export.path == str(config.images) else Path(export.path).name
+    if name in volumes.names(config):
+        return False
+    return backend is Backend.KERNEL or export.path in before
+
+
+def exported(config: Config, backend: Backend) -> dict[str, frozenset[str]]:
+    """The paths in our export file, and to which addresses."""
+    try:
+        text = destination(config, backend).read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return {}
+    if backend is Backend.KERNEL:
+        found: dict[str, frozenset[str]] = {}
+        for path, client in etab.parse(text):
+            found[path] = found.get(path, frozenset()) | {client.removesuffix("/32")}
+        return found
+    blocks = re.findall(r'^ +Path = "([^"]*)";$.*?^ +Clients = ([^;]*);$', text, re.MULTILINE | re.DOTALL)
+    return {path: frozenset(clients.split(", ")) for path, clients in blocks}
 
 
 def _make_directories(config: Config, names: Iterable[str]) -> None:

@@ -4,11 +4,11 @@ What follows from that is decided in rules.py; memory.py keeps it, table.py stor
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from services.dhcp.machines import Machine
 from services.dhcp.plan import Profile
+from services.values import value
 
 
 class Why(StrEnum):
@@ -33,7 +33,7 @@ class AttemptStage(IntEnum):
     STARTED = 4
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FirmwareAttempt:
     """One attempt of the firmware to boot: its DISCOVERs with one xid, and what followed. `secs` and `at` are those of
     the last DISCOVER, and `pending` means that it has no answer yet. `offers` counts our answers; `leased`: it took an
@@ -54,7 +54,7 @@ class FirmwareAttempt:
     loaded: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FirmwareKnowledge:
     """What is known of one firmware of a client. `worked`: a boot loader offered with this profile has run. `at`: when
     the fields before it changed. The counters end with the process: offers that it ignored, and boots that failed."""
@@ -78,7 +78,7 @@ class FirmwareKnowledge:
         return self.profile is not Profile.STANDARD or self.why is not Why.USUAL
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientFirmware:
     """One MAC address: the present attempt of its firmware, and what is known of each of its firmwares, with the one
     heard last at the end."""

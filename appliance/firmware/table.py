@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from appliance.firmware.knowledge import FirmwareKnowledge, Successes, Why
+from appliance.registry import rows
 from appliance.registry.database import Registry
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
@@ -30,14 +31,15 @@ def read_of(registry: Registry, mac: MacAddress) -> Rows:
 
 def _select(registry: Registry, condition: str, values: tuple[object, ...]) -> dict[MacAddress, Rows]:
     found: dict[MacAddress, Rows] = {}
-    columns = "mac, fingerprint, profile, worked, why, at"
-    rows = registry.sql.execute(f"SELECT {columns} FROM adaptations {condition} ORDER BY mac, at", values)  # noqa: S608
-    for mac, fingerprint, profile, worked, why, at in rows:
-        try:
-            known = FirmwareKnowledge(fingerprint, Profile(profile), bool(worked), Why(why), at)
-        except ValueError:
-            continue
-        found[MacAddress(mac)] = (*found.get(MacAddress(mac), ()), known)
+    query = f"SELECT mac, fingerprint, profile, worked, why, at FROM adaptations {condition} ORDER BY mac, at"  # noqa: S608
+    with registry.reading("adaptations"):
+        for number, fingerprint, profile, worked, why, at in registry.sql.execute(query, values):
+            address, name, since = rows.mac(number), rows.text(fingerprint), rows.moment(at)
+            try:
+                known = FirmwareKnowledge(name, Profile(profile), bool(worked), Why(why), since)
+            except ValueError:
+                continue
+            found[address] = (*found.get(address, ()), known)
     return found
 
 
@@ -68,10 +70,10 @@ def is_stored(registry: Registry, mac: MacAddress) -> bool:
     return registry.sql.execute("SELECT 1 FROM adaptations WHERE mac = ?", (mac.value,)).fetchone() is not None
 
 
-def write(registry: Registry, mac: MacAddress, rows: Rows) -> None:
-    """Replace what is stored about this client by `rows`, within the caller's transaction."""
+def write(registry: Registry, mac: MacAddress, known: Rows) -> None:
+    """Replace what is stored about this client by `known`, within the caller's transaction."""
     registry.sql.execute("DELETE FROM adaptations WHERE mac = ?", (mac.value,))
     registry.sql.executemany(
         "INSERT INTO adaptations (mac, fingerprint, profile, worked, why, at) VALUES (?, ?, ?, ?, ?, ?)",
-        [(mac.value, k.fingerprint, k.profile.value, k.worked, k.why.value, k.at) for k in rows],
+        [(mac.value, k.fingerprint, k.profile.value, k.worked, k.why.value, k.at) for k in known],
     )

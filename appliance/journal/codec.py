@@ -5,13 +5,15 @@ state that this version does not understand counts as none: then the events are 
 """
 
 import json
+import math
 import types
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from ipaddress import IPv4Address
-from typing import Any, get_args, get_type_hints
+from typing import Any, NoReturn, get_args, get_type_hints
 
 from appliance.journal.timeline import AddressLost, Boot, Reached, Stage, Transfer
+from appliance.registry.rows import text, whole
 from services.ethernet import MacAddress
 from services.events import Event
 
@@ -24,6 +26,8 @@ _JSON_TYPES = (str, int, float, bool, dict)
 _STAGES: dict[str, Stage] = {stage.value: stage for stage in Stage}
 _OF_THE_ROW = frozenset({"id", "mac", "started", "token", "release"})
 _STORED = tuple(field.name for field in fields(Boot) if field.name not in _OF_THE_ROW)
+_PLAIN = {name: hint for name, hint in get_type_hints(Boot).items() if name in _STORED and hint in (str, float, bool)}
+_ADDRESSES = ("addresses", "inherited", "lost")
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -34,11 +38,13 @@ def encode(event: Event | AddressLost) -> str:
 
 
 def decoded(rows: Iterable[tuple[float, str, str]]) -> Iterable[tuple[float, Event | AddressLost]]:
-    """Rows of the registry as (at, event); skips kinds that this version does not know."""
+    """Rows of the registry as (at, event); skips kinds and fields that this version does not know. Raises one of
+    INVALID_ROWS for what no version has written."""
     for at, kind, details in rows:
         if kind in _KINDS:
             hints = _HINTS[kind]
-            yield at, _KINDS[kind](**{name: _revive(hints[name], v) for name, v in json.loads(details).items()})
+            values = json.loads(details).items()
+            yield at, _KINDS[kind](**{name: _revive(hints[name], v) for name, v in values if name in hints})
 
 
 def encode_state(boot: Boot) -> str:
@@ -46,8 +52,8 @@ def encode_state(boot: Boot) -> str:
     values = {name: getattr(boot, name) for name in _STORED}
     values["reached"] = [(str(each.stage), each.at) for each in boot.reached]
     values["transfers"] = [(t.path, t.service, t.sent, t.size, t.failed) for t in boot.transfers]
-    values["addresses"] = list(map(str, boot.addresses))
-    values["inherited"] = list(map(str, boot.inherited))
+    for name in _ADDRESSES:
+        values[name] = list(map(str, values[name]))
     values["dhcp_server"] = boot.dhcp_server and str(boot.dhcp_server)
     return _dump([FORMAT, values])
 
@@ -59,19 +65,36 @@ def with_state(boot: Boot, state: str) -> Boot | None:
         if number != FORMAT or values.keys() != set(_STORED):
             return None
         server = values["dhcp_server"]
-        values["reached"] = tuple(Reached(_STAGES[stage], at) for stage, at in values["reached"])
-        values["transfers"] = tuple(Transfer(*each) for each in values["transfers"])
-        values["addresses"] = tuple(map(IPv4Address, values["addresses"]))
-        values["inherited"] = tuple(map(IPv4Address, values["inherited"]))
+        for name, hint in _PLAIN.items():
+            values[name] = _revive(hint, values[name])
+        values["reached"] = tuple(Reached(_STAGES[stage], _revive(float, at)) for stage, at in values["reached"])
+        values["transfers"] = tuple(map(_transfer, values["transfers"]))
+        for name in _ADDRESSES:
+            values[name] = tuple(IPv4Address(text(word)) for word in values[name])
         values["dhcp_server"] = server and IPv4Address(server)
         return replace(boot, **values)
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return None
 
 
+def _transfer(values: list[Any]) -> Transfer:
+    path, service, sent, size, failed = values
+    return Transfer(text(path), text(service), whole(sent), whole(size), text(failed))
+
+
 def _revive(hint: Any, value: Any) -> Any:
     if hint is MacAddress:
         return MacAddress.parse(value)
-    if isinstance(hint, types.GenericAlias) or hint in (str, int, float, bool):
-        return value
-    return hint(value)
+    if hint is float:
+        return float(value) if type(value) in (int, float) and math.isfinite(value) else _invalid()
+    if hint is int:
+        return whole(value)
+    if hint in (str, bool):
+        return value if type(value) is hint else _invalid()
+    if isinstance(hint, types.GenericAlias):
+        return {text(name): text(word) for name, word in value.items()}
+    return hint(text(value))
+
+
+def _invalid() -> NoReturn:
+    raise ValueError("a field has the wrong type")

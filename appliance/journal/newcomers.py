@@ -13,7 +13,7 @@ from typing import Any
 
 from appliance.journal.timeline import AddressLost
 from appliance.journal.visitors import Visitors
-from appliance.registry.database import BootRow
+from appliance.registry.records import BootRow
 from services.ethernet import MacAddress
 from services.events import Discovered, Event
 from services.rate_limit import RateLimit

@@ -7,7 +7,8 @@ clients whose boots are in memory can have exports, so a number is taken from an
 from collections.abc import Container
 from dataclasses import replace
 
-from appliance.registry.database import Client, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import Client
 from appliance.registry.sql_errors import SqlError
 from services.ethernet import MacAddress
 from services.nfs.exports import LARGEST_NUMBER

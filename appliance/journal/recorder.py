@@ -10,12 +10,14 @@ and is written later. A server that is killed meanwhile forgets the boots of tha
 """
 
 import secrets
-from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv4Address
-from operator import attrgetter
 
-from appliance.journal.codec import decoded, encode, encode_state, with_state
+from appliance.journal.bounds import FORGEABLE, EventBounds, changes
+from appliance.journal.codec import encode, encode_state
+from appliance.journal.history import opened, read_one
 from appliance.journal.newcomers import MOST_NEWCOMERS, Newcomers
 from appliance.journal.numbers import ExportNumbers
 from appliance.journal.refusals import Refusals
@@ -27,46 +29,29 @@ from appliance.journal.timeline import (
     Stage,
     continues,
     fold,
-    replay,
 )
-from appliance.registry.database import BootRow, BootState, Client, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow, BootState, Client
 from appliance.registry.sql_errors import SqlError
+from services.decision import Reason
 from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
-    Discovered,
     Event,
     Ignored,
-    LeaseChosen,
-    Offered,
     Reported,
     ScriptServed,
-    TransferProgressed,
+    TokenExchanged,
 )
-from services.rate_limit import RateLimit
 
 MOST_BOOTS = 10_000
 """Clients whose latest boot is in memory, some 4 kB each: those heard from last, as many as may have exports. Of others
 it is read when they are heard again."""
 
-# A forger can cause these in the name of a PC as often as it likes. They are written only if they change something, and
-# only so many for one boot; a real boot has about ten.
-_FORGEABLE = (Discovered, Offered, AddressSeen, LeaseChosen)
-_MOST_FORGEABLE = 200
-# A client that has nothing else is a newcomer.
-_BEFORE_LOADING = (*_FORGEABLE, AddressLost)
-# Other events of one boot; a real one has thirty. Later ones are in the boot's state alone.
-_MOST_ROWS = 1000
 # Events waiting while the registry cannot be written: those of an hour in which 1000 PCs boot. Later ones are kept in
 # memory only.
 _EVENTS_HELD = 20_000
 _BOOTS_HELD = 5_000
-# Firmware waits at least a second between DISCOVERs, and counts `secs`. Faster repetitions are published only this
-# often (seconds).
-_REPEATED_DISCOVER_AFTER = 2.0
-# Events of one client that are published: a boot has some fifty. A PC can load a file for ever, or fail to.
-_MOST_PUBLISHED, _PUBLISHED_A_SECOND = 300, 1.0
-_content = attrgetter(*(field.name for field in fields(Boot) if field.name != "last_event"))
 
 
 class Journal:
@@ -103,12 +88,15 @@ class Journal:
         self._pending: list[tuple[int, float, str, str]] = []
         # Clients whose boot has changed since its state was written.
         self._stale: dict[MacAddress, None] = {}
-        self._rows: dict[MacAddress, list[int]] = {}
-        self._last_discover: dict[MacAddress, tuple[tuple[str, bool, int], float]] = {}
-        self._lines = RateLimit[MacAddress](_MOST_PUBLISHED, _PUBLISHED_A_SECOND, MOST_NEWCOMERS)
+        self._bounds = EventBounds()
+        self._tokens: dict[int, str] = {}  # those got in exchange, by boot
         self._said_forgotten: dict[str, object] = {}
         self._failing = False
         self._load()
+
+    def now(self) -> float:
+        """The time of the journal's clock, in seconds since the epoch."""
+        return self._clock()
 
     def client(self, mac: MacAddress) -> Client | None:
         """A client that has loaded something at least once, or None."""
@@ -139,9 +127,12 @@ class Journal:
         boot = self.boot(sign.mac)
         if boot is None or not continues(boot, sign, now):
             inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
-            boot = _opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
-            self._rows.pop(sign.mac, None)
-            self._last_discover.pop(sign.mac, None)
+            lost = boot.lost if boot else ()
+            self._boots[sign.mac] = opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
+            for address in lost:
+                self.lose_address(sign.mac, address)
+            boot = self._boots[sign.mac]
+            self._bounds.forget(sign.mac)
         after = self._append(boot, sign, now)
         if commit:
             self.commit()
@@ -161,13 +152,35 @@ class Journal:
             self._holders[event.address] = event.mac
         self._append(self._boots[event.mac], event, self._clock())
 
+    def exchange_token(self, boot: Boot, event: TokenExchanged) -> Boot:
+        """Give the client's boot a new token. The registry has it when this returns, unless it cannot be written."""
+        self._tokens[boot.id] = secrets.token_urlsafe(18)
+        after = self._append(replace(boot, token=self._tokens[boot.id]), event, self._clock())
+        if not self._failing:
+            with suppress(SqlError):
+                self.flush()
+        return after
+
+    def holder(self, address: IPv4Address) -> MacAddress | None:
+        """The client that has this address, if any."""
+        return self._holders.get(address)
+
+    def lose_address(self, mac: MacAddress, address: IPv4Address) -> None:
+        """Note that the client does not have this address, though it did or asks for it."""
+        if self._holders.get(address) == mac:
+            del self._holders[address]
+        self._append(self._boots[mac], AddressLost(mac, address), self._clock())
+
     def take_address_from_others(self, address: IPv4Address, mac: MacAddress) -> bool:
         """Note that the kernel has seen `mac` at `address`. Returns True if another client loses the address."""
         holder = self._holders.get(address)
         if holder is None or holder == mac:
             return False
-        del self._holders[address]
-        self._append(self._boots[holder], AddressLost(holder, address), self._clock())
+        if address not in self._boots[holder].known_addresses:
+            # It has booted at another address since.
+            del self._holders[address]
+            return False
+        self.lose_address(holder, address)
         return True
 
     def commit(self) -> None:
@@ -188,7 +201,7 @@ class Journal:
         refused, accepted = self._refusals.changes()
         forgotten = {**self._newcomers.forgotten, "refusals": self._refusals.forgotten}
         changed = self._opened or self._changed_clients or self._stale or newcomers or self._newcomers.dropped
-        if not (changed or refused or accepted or forgotten != self._said_forgotten):
+        if not (changed or self._tokens or refused or accepted or forgotten != self._said_forgotten):
             return
         self._failing = True
         events = [_row(each.row.id, event, at) for each in newcomers for at, event in each.events]
@@ -197,6 +210,7 @@ class Journal:
             self._registry.drop_boots(self._newcomers.dropped)
             self._registry.open_boot(*(each.row for each in newcomers if not each.written))
             self._write_opened()
+            self._registry.renew_tokens(self._tokens)
             self._registry.append_events([*events, *self._pending])
             self._registry.save_states(_state(self._boots[mac]) for mac in states)
             self._registry.record_ignored(refused, accepted)
@@ -205,14 +219,16 @@ class Journal:
         self._newcomers.written(newcomers)
         self._refusals.written()
         self._said_forgotten = forgotten
-        self._pending, self._stale = [], {}
+        self._pending, self._stale, self._tokens = [], {}, {}
         self._opened_written()
         self._make_room()
 
     def _load(self) -> None:
         for client in self._registry.clients_heard_last(MOST_BOOTS + MOST_NEWCOMERS):
             self._clients[client.mac] = client
-        found = [(*_read(self._registry, row), row) for row in self._registry.latest_boots(MOST_BOOTS + MOST_NEWCOMERS)]
+        found = [
+            (*read_one(self._registry, row), row) for row in self._registry.latest_boots(MOST_BOOTS + MOST_NEWCOMERS)
+        ]
         for boot, folded, row in sorted(found, key=lambda each: each[0].last_event):
             self._boots[boot.mac] = boot
             self._holders.update(dict.fromkeys(boot.known_addresses, boot.mac))
@@ -227,7 +243,7 @@ class Journal:
         """The latest boot of a client that has not been heard for long."""
         try:
             client, row = self._registry.client(mac), self._registry.latest_boot(mac)
-            boot = _read(self._registry, row)[0] if row else None
+            boot = read_one(self._registry, row)[0] if row else None
         except SqlError:
             return None
         if client is not None:
@@ -255,8 +271,8 @@ class Journal:
         for address in boot.known_addresses:
             if self._holders.get(address) == mac:
                 del self._holders[address]
-        for each in (self._clients, self._rows, self._last_discover):
-            each.pop(mac, None)
+        self._clients.pop(mac, None)
+        self._bounds.forget(mac)
 
     def _forget_newcomer(self, mac: MacAddress) -> None:
         self._forget(mac)
@@ -306,13 +322,15 @@ class Journal:
             for address in set(boot.addresses).difference(after.addresses):
                 if self._holders.get(address) == mac and address not in after.inherited:
                     del self._holders[address]
-        if (
-            self._keep(event, boot, after, now)
-            and not isinstance(event, AddressLost)
-            and not (isinstance(event, Discovered) and self._repeats_itself(event, now))
-            # Progress is for watching, and has no line in the log.
-            and (isinstance(event, TransferProgressed) or self._lines.take(mac, now))
-        ):
+        if isinstance(event, Reported) and after.reports == boot.reports:
+            return after  # It said nothing new: a repetition, or that the PC is alive.
+        if isinstance(event, ScriptServed) and self._bounds.is_fetched_again(boot, after, now):
+            return after
+        if self._bounds.is_too_much(event, boot, after):
+            self.record(Ignored("journal", str(mac), Reason.TOO_MANY_EVENTS))
+            return after
+        published = self._keep(event, boot, after, now)
+        if published and not (isinstance(event, AddressLost) or self._bounds.repeats_itself(event, now)):
             self._publish(event, after)
         return after
 
@@ -320,72 +338,18 @@ class Journal:
         """Have the event written, if it is worth a row. Returns whether it may be published."""
         mac = after.mac
         if mac in self._newcomers:
-            if isinstance(event, _BEFORE_LOADING):
-                changes = _content(after) != _content(before)
-                return self._newcomers.note(mac, event, now, worth_a_row=changes)
+            if isinstance(event, FORGEABLE):
+                return self._newcomers.note(mac, event, now, worth_a_row=changes(before, after))
             self._register(mac)
         if isinstance(event, ScriptServed):
             self._give_number(mac)
-        if self._is_worth_a_row(event, before, after):
+        if self._bounds.is_worth_a_row(event, before, after):
             if len(self._pending) < _EVENTS_HELD:
                 self._pending.append(_row(after.id, event, now))
             self._stale[mac] = None
-        elif not isinstance(event, _FORGEABLE):
+        elif not isinstance(event, FORGEABLE):
             self._stale[mac] = None
         return True
-
-    def _is_worth_a_row(self, event: Event | AddressLost, before: Boot, after: Boot) -> bool:
-        if isinstance(event, Reported):
-            return True
-        # Progress is for watching: the state has the latest of each file.
-        if _content(after) == _content(before) or (isinstance(event, TransferProgressed) and event.sent):
-            return False
-        counts = self._rows.setdefault(after.mac, [0, 0])
-        forgeable = isinstance(event, _FORGEABLE)
-        counts[forgeable] += 1
-        return counts[forgeable] <= (_MOST_FORGEABLE if forgeable else _MOST_ROWS)
-
-    def _repeats_itself(self, event: Discovered, now: float) -> bool:
-        """Whether the same DISCOVER of this client was published a moment ago."""
-        before, last = self._last_discover.get(event.mac, (None, now))
-        content = (event.fingerprint, event.ipxe, event.secs)
-        if content == before and 0 <= now - last < _REPEATED_DISCOVER_AFTER:
-            return True
-        self._last_discover[event.mac] = (content, now)
-        return False
-
-
-def latest(registry: Registry) -> list[Boot]:
-    """Every client's latest boot, from the registry."""
-    return read(registry, registry.latest_boots())
-
-
-def read(registry: Registry, rows: Iterable[BootRow]) -> list[Boot]:
-    """The boots of these rows."""
-    return [_read(registry, row)[0] for row in rows]
-
-
-def latest_of(registry: Registry, mac: MacAddress) -> Boot | None:
-    """The client's latest boot, from the registry."""
-    row = registry.latest_boot(mac)
-    return _read(registry, row)[0] if row else None
-
-
-def history(registry: Registry, mac: MacAddress) -> list[Boot]:
-    """The client's known boots, oldest first."""
-    return read(registry, registry.boots(mac))
-
-
-def _read(registry: Registry, row: BootRow) -> tuple[Boot, bool]:
-    """A boot, and whether its events had to be folded."""
-    opened = _opened(row)
-    boot = with_state(opened, row.state) if row.state else None
-    return (boot, False) if boot else (replay(opened, decoded(registry.events(row.id))), True)
-
-
-def _opened(row: BootRow) -> Boot:
-    inherited = tuple(IPv4Address(address) for address in row.inherited.split())
-    return Boot(row.id, row.mac, row.started, row.token, row.release, last_event=row.started, inherited=inherited)
 
 
 def _row(boot: int, event: Event | AddressLost, now: float) -> tuple[int, float, str, str]:

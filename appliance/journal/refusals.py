@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from appliance.journal.visitors import Visitors
-from appliance.registry.database import IgnoredRow
+from appliance.registry.records import IgnoredRow
 from services.events import Ignored
 from services.rate_limit import RateLimit
 

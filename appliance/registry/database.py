@@ -7,19 +7,21 @@ it at the same time; `changed()` tells each whether the other has committed anyt
 import json
 import math
 import sqlite3
+import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from appliance.allowlist import Allowlist, BootSettings, Entry
-from appliance.registry import schema
+from appliance.allowlist import Allowlist, Entry
+from appliance.errors import UserError
+from appliance.registry import allowed_rows, records, schema
 from appliance.registry.file_owner import acting_as_owner
 from appliance.registry.move_from_0_1 import move_old_registry
-from appliance.registry.sql_errors import explain, is_of_the_disk
+from appliance.registry.records import BootRow, BootState, Client, IgnoredRow
+from appliance.registry.rows import moment, text, whole
+from appliance.registry.sql_errors import FAILED, damaged, explain, is_interrupted, is_of_the_disk, reading
 from services.ethernet import MacAddress, MacRange
 
 # A machine's history is for people. Nobody reads more boots than this, and so the file stays small for years.
@@ -31,58 +33,6 @@ _BEFORE_ALL = -(1 << 62)
 _SELECT_CLIENTS = "SELECT number, mac, first_seen, gui_rpc_password FROM clients"
 _SELECT_BOOTS = "SELECT id, mac, started, token, release, inherited, state FROM boots"
 _INSERT_ALLOWED = "INSERT INTO allowed (first, last, label, added, root, entry, timeout) VALUES (?, ?, ?, ?, ?, ?, ?)"
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A MAC address that has loaded something at least once. `number` is that of its NFS exports, small and unique; 0:
-    it has had none yet."""
-
-    number: int
-    mac: MacAddress
-    first_seen: float
-    gui_rpc_password: str
-
-
-@dataclass(frozen=True, slots=True)
-class BootRow:
-    """What was decided when a boot began, and `state`: what its events have made of it (appliance/journal/codec.py),
-    or empty."""
-
-    id: int
-    mac: MacAddress
-    started: float
-    token: str
-    release: str
-    inherited: str
-    state: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BootState:
-    """What the events have made of a boot. `stage` and `under_way` (it has still to come to computing) are in `state`
-    too, but here SQL can see them."""
-
-    id: int
-    last_at: float
-    stage: str
-    under_way: bool
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class IgnoredRow:
-    """How often, and when, one service refused one client for one reason. `sender`: the address that the requests came
-    from, with its MAC address where that is known. With an empty `client`: what this sender asked under other names."""
-
-    client: str
-    service: str
-    reason: str
-    first_at: float
-    last_at: float
-    count: int
-    sender: str = ""
-    sender_mac: str = ""
 
 
 class Registry:
@@ -116,7 +66,7 @@ class Registry:
                 except BaseException:
                     self.sql.close()
                     raise
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *FAILED) as error:
             raise explain(path, error) from error
 
     def close(self) -> None:
@@ -126,9 +76,13 @@ class Registry:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        self.close()
-        if isinstance(error, sqlite3.Error) and is_of_the_disk(error):
-            raise explain(self.path, error) from error
+        try:
+            if isinstance(error, FAILED):
+                schema.check_shape(self.sql, self.path)
+                if isinstance(error, sqlite3.Error) and is_of_the_disk(error):
+                    raise explain(self.path, error) from error
+        finally:
+            self.close()
 
     def check(self, seconds: float = math.inf) -> None:
         """Read the whole file, or as much as can be read in `seconds`; raises UserError if it is damaged. Takes 0.1 s
@@ -137,8 +91,15 @@ class Registry:
         self.sql.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
         try:
             schema.check(self.sql, self.path)
+        except UserError as error:
+            if not is_interrupted(error.__cause__):
+                raise
         finally:
             self.sql.set_progress_handler(None, 0)
+
+    def reading(self, table: str) -> AbstractContextManager[None]:
+        """Rows of a table become values in this block; raises UserError if they cannot."""
+        return reading(self.path, table)
 
     def transaction(self) -> AbstractContextManager[None]:
         """All of the block's writes, or none of them."""
@@ -152,7 +113,7 @@ class Registry:
         """Whether `path` is still the file that was opened."""
         try:
             return _identity(self.path) == self._file
-        except OSError:
+        except (OSError, UserError):
             return False
 
     def changed(self) -> bool:
@@ -169,9 +130,9 @@ class Registry:
     def allowlist(self) -> Allowlist:
         # The version comes first: a commit after it is in these rows, or counts as a change.
         version = self._version()
-        rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed ORDER BY first, last")
-        settings = cache(BootSettings)  # most entries share the same settings
-        found = Allowlist.read((first, last, label, settings(*own)) for first, last, label, *own in rows)
+        with self.reading("allowed"):
+            rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed ORDER BY first, last")
+            found = Allowlist.read(allowed_rows.decode(rows))
         self._known = version
         return found
 
@@ -183,7 +144,7 @@ class Registry:
             self.sql.executemany(
                 f"{_INSERT_ALLOWED} ON CONFLICT DO UPDATE SET label = excluded.label, root = excluded.root,"
                 " entry = excluded.entry, timeout = excluded.timeout",
-                (_allowed_row(e, now) for e in entries),
+                (allowed_rows.encode(e, now) for e in entries),
             )
             return self._count_allowed() - before
 
@@ -202,7 +163,7 @@ class Registry:
             if self.allowlist() != before:
                 return False
             self.sql.execute("DELETE FROM allowed")
-            self.sql.executemany(_INSERT_ALLOWED, (_allowed_row(e, now) for e in after))
+            self.sql.executemany(_INSERT_ALLOWED, (allowed_rows.encode(e, now) for e in after))
         return True
 
     def _count_allowed(self) -> int:
@@ -212,33 +173,39 @@ class Registry:
     # Clients and boots
 
     def client(self, mac: MacAddress) -> Client | None:
-        row = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac = ?", (mac.value,)).fetchone()
-        return _client(row) if row else None
+        with self.reading("clients"):
+            row = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac = ?", (mac.value,)).fetchone()
+            return records.client(row) if row else None
 
     def clients(self, after: MacAddress | None = None, most: int = -1) -> list[Client]:
         """All clients in the order of their MAC addresses, or `most` of those after `after`."""
         first = after.value if after is not None else _BEFORE_ALL
-        rows = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac > ? ORDER BY mac LIMIT ?", (first, most))
-        return [_client(row) for row in rows]
+        with self.reading("clients"):
+            rows = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac > ? ORDER BY mac LIMIT ?", (first, most))
+            return [records.client(row) for row in rows]
 
     def known(self) -> set[int]:
         """The MAC addresses of all clients, as numbers: a hundred thousand are read in 30 ms."""
-        return {value for (value,) in self.sql.execute("SELECT mac FROM clients")}
+        with self.reading("clients"):
+            return {whole(value) for (value,) in self.sql.execute("SELECT mac FROM clients")}
 
     def clients_heard_last(self, most: int) -> list[Client]:
         """`most` clients, of those heard from last."""
         found = "(SELECT mac FROM boots WHERE latest ORDER BY last_at DESC LIMIT ?)"
-        return [_client(row) for row in self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac IN {found}", (most,))]
+        with self.reading("clients"):
+            rows = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac IN {found}", (most,))
+            return [records.client(row) for row in rows]
 
     def clients_away_longest(self, most: int) -> list[Client]:
         """`most` clients with numbers that have not been heard for longest."""
-        rows = self.sql.execute(
-            # CROSS JOIN: in the order of the index, so that the search ends early.
-            "SELECT number, mac, first_seen, gui_rpc_password FROM boots CROSS JOIN clients USING (mac)"
-            " WHERE latest AND number IS NOT NULL ORDER BY last_at LIMIT ?",
-            (most,),
-        )
-        return [_client(row) for row in rows]
+        with self.reading("clients"):
+            rows = self.sql.execute(
+                # CROSS JOIN: in the order of the index, so that the search ends early.
+                "SELECT number, mac, first_seen, gui_rpc_password FROM boots CROSS JOIN clients USING (mac)"
+                " WHERE latest AND number IS NOT NULL ORDER BY last_at LIMIT ?",
+                (most,),
+            )
+            return [records.client(row) for row in rows]
 
     def take_numbers(self, macs: Iterable[MacAddress]) -> None:
         """Leave these clients without numbers."""
@@ -275,6 +242,10 @@ class Registry:
             [(mac, _BOOTS_KEPT) for _, mac, *_ in added],
         )
 
+    def renew_tokens(self, tokens: Mapping[int, str]) -> None:
+        """Give boots, by their number, new tokens."""
+        self.sql.executemany("UPDATE boots SET token = ? WHERE id = ?", [(new, boot) for boot, new in tokens.items()])
+
     def save_states(self, states: Iterable[BootState]) -> None:
         """Store what events have made of boots; those deleted meanwhile are left out."""
         self.sql.executemany(
@@ -292,7 +263,8 @@ class Registry:
 
     def boot_rows(self, condition: str, values: tuple[Any, ...]) -> list[BootRow]:
         """Boots, by what follows SELECT ... FROM boots (appliance/registry/overview.py)."""
-        return [_boot_row(row) for row in self.sql.execute(f"{_SELECT_BOOTS} {condition}", values)]
+        with self.reading("boots"):
+            return [records.boot_row(row) for row in self.sql.execute(f"{_SELECT_BOOTS} {condition}", values)]
 
     def latest_boot(self, mac: MacAddress) -> BootRow | None:
         return next(iter(self.boot_rows("WHERE mac = ? ORDER BY id DESC LIMIT 1", (mac.value,))), None)
@@ -304,8 +276,9 @@ class Registry:
 
     def events(self, boot: int) -> list[tuple[float, str, str]]:
         """The boot's events as (at, kind, details), in order."""
-        rows = self.sql.execute("SELECT at, kind, details FROM events WHERE boot = ? ORDER BY id", (boot,))
-        return rows.fetchall()
+        with self.reading("events"):
+            rows = self.sql.execute("SELECT at, kind, details FROM events WHERE boot = ? ORDER BY id", (boot,))
+            return [(moment(at), text(kind), text(details)) for at, kind, details in rows]
 
     def append_events(self, rows: Iterable[tuple[int, float, str, str]]) -> None:
         """Append (boot, at, kind, details) rows; those of a boot that was deleted meanwhile are dropped."""
@@ -331,11 +304,12 @@ class Registry:
 
     def ignored(self) -> list[IgnoredRow]:
         """What was refused, latest first."""
-        rows = self.sql.execute(
-            "SELECT client, service, reason, first_at, last_at, count, sender, sender_mac FROM ignored"
-            " ORDER BY last_at DESC, client"
-        )
-        return [IgnoredRow(*row) for row in rows]
+        with self.reading("ignored"):
+            rows = self.sql.execute(
+                "SELECT client, service, reason, first_at, last_at, count, sender, sender_mac FROM ignored"
+                " ORDER BY last_at DESC, client"
+            )
+            return [records.ignored_row(row) for row in rows]
 
     def set_server(self, key: str, value: Any) -> None:
         """Store a fact about the running server, as JSON. If that fails, it is kept for `flush_server`."""
@@ -349,25 +323,13 @@ class Registry:
             self._facts.clear()
 
     def server(self) -> dict[str, Any]:
-        return {key: json.loads(value) for key, value in self.sql.execute("SELECT key, value FROM server")}
+        with self.reading("server"):
+            return {key: json.loads(value) for key, value in self.sql.execute("SELECT key, value FROM server")}
 
 
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        # Opening a pipe would wait for ever.
+        raise damaged(path, "it is not a regular file")
     return status.st_dev, status.st_ino
-
-
-def _allowed_row(entry: Entry, now: float) -> tuple[Any, ...]:
-    settings = entry.settings
-    first, last = entry.range.first.value, entry.range.last.value
-    return first, last, entry.label, now, settings.root, settings.entry, settings.timeout
-
-
-def _client(row: tuple[Any, ...]) -> Client:
-    number, mac, first_seen, password = row
-    return Client(number or 0, MacAddress(mac), first_seen, password)
-
-
-def _boot_row(row: tuple[Any, ...]) -> BootRow:
-    ident, mac, *others = row
-    return BootRow(ident, MacAddress(mac), *others)

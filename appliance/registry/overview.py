@@ -1,17 +1,8 @@
 """What `status`, the lists and the doctor need of a hundred thousand PCs: SQL counts, and chooses what is read."""
 
-from dataclasses import dataclass
-
-from appliance.registry.database import BootRow, Client, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootCounts, BootRow, Client
 from services.ethernet import MacAddress
-
-
-@dataclass(frozen=True, slots=True)
-class BootCounts:
-    """The latest boots: of `clients`, and of `newcomers`, which have been offered something and have loaded nothing."""
-
-    clients: int
-    newcomers: int
 
 
 def count_boots(registry: Registry) -> BootCounts:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from appliance.errors import UserError
 from appliance.registry.file_owner import acting_as_owner
-from appliance.registry.sql_errors import damaged, explain
+from appliance.registry.sql_errors import FAILED, damaged, explain
 from services.linux import atomic_file
 
 # Number n turns schema n into n + 1. Run with foreign keys off: a table may be recreated under its old name.
@@ -113,6 +113,8 @@ def migrate(sql: sqlite3.Connection, path: Path) -> None:
     A copy of the old registry is kept beside it, for going back to the version that wrote it.
     """
     before = version(sql)
+    if before < 0:
+        raise damaged(path, f"it has the schema {before}")
     if before > len(MIGRATIONS):
         kept = _kept(path, len(MIGRATIONS))
         raise UserError(
@@ -158,7 +160,7 @@ def snapshot(source: Path, target: Path) -> None:
             version(sql)
         with closing(sql):
             _copy(sql, target)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *FAILED) as error:
         raise explain(source, error) from error
 
 
@@ -170,14 +172,46 @@ def check(sql: sqlite3.Connection, path: Path) -> None:
         complaints += [
             f"a row of {row[0]} refers to a row that is missing" for row in sql.execute("PRAGMA foreign_key_check")
         ]
-        if not complaints and _shape(sql) != _expected(version(sql)):
-            complaints = [f"its tables do not match schema {version(sql)}"]
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
-            return
+    except FAILED as error:
         raise explain(path, error) from error
     if complaints:
-        raise damaged(path, complaints[0].replace("\n", " "))
+        raise damaged(path, complaints[0])
+    check_shape(sql, path)
+
+
+def check_shape(sql: sqlite3.Connection, path: Path) -> None:
+    """Raise UserError unless the registry has the tables of its schema, and in each column what that is declared to
+    hold."""
+    try:
+        found = version(sql)
+        if not 0 <= found <= len(MIGRATIONS) or _shape(sql) != _expected(found):
+            raise damaged(path, f"its tables do not match schema {found}")
+        for table, columns in _columns(sql).items():
+            wrong = " OR ".join(f"typeof({name}) NOT IN ({kinds})" for name, kinds in columns.items())
+            if sql.execute(f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1").fetchone():  # noqa: S608 - names of ours
+                raise damaged(path, f"a row of its table {table!r} cannot be read")
+    except FAILED as error:
+        raise explain(path, error) from error
+
+
+def _columns(sql: sqlite3.Connection) -> dict[str, dict[str, str]]:
+    """The columns of each table, with the types of values that each may hold."""
+    tables = [name for kind, name, _ in _shape(sql) if kind == "table"]
+    return {
+        table: {
+            name: ", ".join(repr(kind) for kind in (declared.lower(), *(() if needed or key else ("null",))))
+            for _, name, declared, needed, _, key in sql.execute(f"PRAGMA table_info({table})")
+        }
+        for table in tables
+    }
+
+
+def _read_words(sql: sqlite3.Connection) -> None:
+    """Read every text; raises sqlite3.Error if one is not UTF-8."""
+    for table, columns in _columns(sql).items():
+        if names := [name for name, kinds in columns.items() if "'text'" in kinds]:
+            for _ in sql.execute(f"SELECT {', '.join(names)} FROM {table}"):  # noqa: S608 - names of ours
+                pass
 
 
 def examine(path: Path) -> int:
@@ -191,8 +225,9 @@ def examine(path: Path) -> int:
                     "install that version first",
                 )
             check(sql, path)
+            _read_words(sql)
             return found
-    except sqlite3.Error as error:
+    except FAILED as error:
         raise explain(path, error) from error
 
 

@@ -16,12 +16,12 @@ from appliance.dhcp import leases
 from appliance.errors import UserError
 from appliance.firmware import table
 from appliance.firmware.knowledge import FirmwareKnowledge
-from appliance.journal import recorder
+from appliance.journal import history
 from appliance.journal.timeline import STALLED_AFTER, Boot
-from appliance.registry import disk, overview, reload_result
-from appliance.registry.database import Client, IgnoredRow, Registry
+from appliance.registry import disk, overview, reload_result, rows
+from appliance.registry.database import Registry
 from appliance.registry.disk import Disk
-from appliance.registry.overview import BootCounts
+from appliance.registry.records import BootCounts, Client, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.registry.server_lock import holder
 from image import release
@@ -95,7 +95,7 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         image, image_error = None, str(error)
     return BoxState(
         pid=holder(config.registry),
-        server=registry.server(),
+        server=_server(registry),
         reload=reload_result.read(registry),
         image=image,
         image_error=image_error,
@@ -110,22 +110,40 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
     )
 
 
+def _server(registry: Registry) -> dict[str, Any]:
+    """What the server wrote about itself, checked as far as people are shown it."""
+    with registry.reading("server"):
+        found = registry.server()
+        rows.moment(found.get("started", 0.0))
+        rows.whole(found.get("addresses", 0))
+        for line in found.get("trouble", []):
+            rows.text(line)
+        for service in found.get("services", []):
+            rows.text(service["name"])
+            rows.text(service["address"])
+            rows.whole(service["port"])
+        if exports := found.get("exports"):
+            for name in ("error", "backend", "why"):
+                rows.text(exports[name])
+    return found
+
+
 def _urgent_boots(registry: Registry, now: float) -> list[Boot]:
-    rows = overview.urgent_boots(registry, now - STALLED_AFTER, MOST_BOOTS)
+    urgent = overview.urgent_boots(registry, now - STALLED_AFTER, MOST_BOOTS)
     newcomers = overview.newcomers_boots(registry, MOST_NEWCOMERS)
-    return recorder.read(registry, [*rows, *newcomers])
+    return history.read(registry, [*urgent, *newcomers])
 
 
 def gather_clients(registry: Registry, after: MacAddress | None, most: int) -> KnownClients:
     """Read `most` PCs that have booted, in the order of their MAC addresses, from the one after `after`; -1: all."""
-    clients, rows, follow = overview.clients_page(registry, after, most)
-    boots = {boot.mac: boot for boot in recorder.read(registry, rows)}
+    clients, latest, follow = overview.clients_page(registry, after, most)
+    boots = {boot.mac: boot for boot in history.read(registry, latest)}
     return KnownClients(clients, boots, registry.allowlist(), follow)
 
 
 def gather_client(config: Config, registry: Registry, mac: MacAddress) -> ClientRecord:
     """Read one PC; raises UserError when it has never asked. One that has loaded nothing yet has no password."""
-    client, allowlist, boots = registry.client(mac), registry.allowlist(), recorder.history(registry, mac)
+    client, allowlist, boots = registry.client(mac), registry.allowlist(), history.history(registry, mac)
     if client is None and boots:
         client = Client(0, mac, boots[0].started, "")
     if client is None:

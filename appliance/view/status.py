@@ -7,9 +7,9 @@ from typing import Any
 from appliance.boot.next_boot import NextBoot
 from appliance.dhcp.leases import in_force
 from appliance.firmware.knowledge import notable
-from appliance.registry.database import IgnoredRow
-from appliance.registry.overview import BootCounts
+from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
+from appliance.view.address_claims import AddressClaimView, address_claim_views
 from appliance.view.boots import BootView, boot_view
 from appliance.view.facts import BoxState
 from appliance.view.firmware import FirmwareView, firmware_view
@@ -72,6 +72,7 @@ class StatusView:
     disk: tuple[str, ...]
     leases: PoolView | None
     exports: Mapping[str, Any] | None
+    claims: tuple[AddressClaimView, ...]
     image: ImageView | None
     image_error: str
     next_boots: tuple[NextBootView, ...]
@@ -97,6 +98,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
         disk=(box.disk.trouble,) if box.disk.trouble else (),
         leases=PoolView(len(in_force(box.leases, now)), addresses) if addresses else None,
         exports=server.get("exports"),
+        claims=address_claim_views(server.get("claims", ()), box.allowlist, now),
         image=ImageView(box.image.id, box.image.created.timestamp()) if box.image else None,
         image_error=box.image_error,
         next_boots=tuple(map(next_boot_view, box.next_boots)),

@@ -8,7 +8,7 @@ decided here: `allowed` and `plan` say so. Addresses are not leased here either:
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from ipaddress import IPv4Address
 from operator import is_not
@@ -67,13 +67,22 @@ class _Received(NamedTuple):
     at: float
 
 
+class _Leaving(NamedTuple):
+    """An offer to the client of a request, and the events to report once it has left."""
+
+    received: _Received
+    reply: Reply
+    events: tuple[Event, ...]
+
+
 class DhcpServer:
     """Answers network boot requests that arrive by `interface`, as the server `address`.
 
     The callables run in the event loop: `allowed` says of each datagram whether its MAC address, as a number, may boot
     at all. For those that are not duplicates, `plan` says what they boot, `emit` takes the events, and `commit` runs
     before the offers of a batch leave. `basis` returns the objects on which answers depend: once one of them is another
-    object, no earlier answer is repeated. An exception ends only the datagram that raised it. Without `broadcasts` port
+    object, no earlier answer is repeated. `serves`: whether an answer may go to a relay or a client at this address. An
+    exception ends only the datagram that raised it. Without `broadcasts` port
     67 is left to another server. With `leases` clients get addresses too. `clock` gives monotonic seconds.
     """
 
@@ -87,6 +96,7 @@ class DhcpServer:
         emit: Callable[[Event], None],
         commit: Callable[[], None] = lambda: None,
         basis: Callable[[], tuple[object, ...]] = tuple,
+        serves: Callable[[IPv4Address], bool] = lambda _: True,
         broadcasts: bool = True,
         leases: LeaseServer | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -99,6 +109,7 @@ class DhcpServer:
         self._plan = plan
         self._emit = emit
         self._basis = basis
+        self._serves = serves
         self._last_basis = basis()
         self._clock = clock
         self._open: list[UdpPort] = []
@@ -106,7 +117,7 @@ class DhcpServer:
         self._delayed = DelayedSend()
         self._templates = ReplyTemplates()
         self._duplicates = {SERVER_PORT: Duplicates(), BOOT_SERVER_PORT: Duplicates()}
-        self._offers = OfferBatch(commit, self._log_failure)
+        self._offers = OfferBatch[_Leaving](commit, self._send_offers, self._log_failure)
         self._appetite = Appetite()
         self._most = MOST
 
@@ -214,7 +225,9 @@ class DhcpServer:
         """The offer that a proxy makes to the client, if it asks for its boot file and may have it."""
         message, arrival = received.message, received.arrival
         leasing = self._leases is not None and arrival.port == SERVER_PORT
-        asked, events = boot_answer.ask(message, arrival, leasing=leasing, broadcasts=self._broadcasts)
+        asked, events = boot_answer.ask(
+            message, arrival, leasing=leasing, broadcasts=self._broadcasts, serves=self._serves
+        )
         for event in events:
             self._emit(event)
         if isinstance(asked, Ignore):
@@ -244,35 +257,53 @@ class DhcpServer:
             self._send_offer(received, *offer)
 
     def _send_offer(self, received: _Received, reply: Reply, events: tuple[Event, ...]) -> None:
-        def send() -> None:
-            if not (sent := self._send(received.udp, reply)):
-                return
-            for event in events:
-                self._emit(event)
-            if self._leases is None and not reply.delay:
-                duplicates = self._duplicates[received.arrival.port]
-                duplicates.remember_answer(received.datagram, received.peer, received.at, sent, _destination(reply))
+        self._offers.add(received.datagram[28:34], received.peer[0], _Leaving(received, reply, events))
 
-        self._offers.add(received.datagram[28:34], received.peer[0], partial(self._delayed.send, reply.delay, send))
+    def _send_offers(self, offers: Sequence[_Leaving]) -> None:
+        """Send offers that leave by one port. What fails ends only its own offer."""
+        for late in [offer for offer in offers if offer.reply.delay]:
+            self._delayed.send(late.reply.delay, partial(self._send_now, [late]))
+        self._send_now([offer for offer in offers if not offer.reply.delay])
 
-    def _send(self, udp: UdpPort, reply: Reply) -> bytes:
-        """The bytes that were sent, or b""."""
-        datagram = self._templates.encode(reply)
-        destination = _destination(reply)
+    def _send_now(self, offers: Sequence[_Leaving]) -> None:
+        leaving: list[tuple[bytes, Peer]] = []
+        encoded: list[_Leaving] = []
+        for offer in offers:
+            try:
+                leaving.append((self._templates.encode(offer.reply), _destination(offer.reply)))
+                encoded.append(offer)
+            except Exception:
+                self._log_failure(offer.received.peer[0])
+        if not encoded:
+            return
+        unsent = encoded[0].received.udp.send_all(leaving)
+        for place, offer in enumerate(encoded):
+            try:
+                if place in unsent:
+                    self._log_unsent(offer.reply, unsent[place])
+                else:
+                    self._sent(offer, *leaving[place])
+            except Exception:
+                self._log_failure(offer.received.peer[0])
+
+    def _sent(self, offer: _Leaving, datagram: bytes, destination: Peer) -> None:
+        for event in offer.events:
+            self._emit(event)
+        if self._leases is None and not offer.reply.delay:
+            received = offer.received
+            duplicates = self._duplicates[received.arrival.port]
+            duplicates.remember_answer(received.datagram, received.peer, received.at, datagram, destination)
+
+    def _send(self, udp: UdpPort, reply: Reply) -> None:
         try:
-            udp.send(datagram, destination)
+            udp.send(self._templates.encode(reply), _destination(reply))
         except OSError as error:
-            log.warning(
-                "dhcp answer not sent",
-                extra={
-                    "interface": self._interface,
-                    "mac": str(reply.mac),
-                    "destination": "{}:{}".format(*destination),
-                    "error": str(error),
-                },
-            )
-            return b""
-        return datagram
+            self._log_unsent(reply, str(error))
+
+    def _log_unsent(self, reply: Reply, why: str) -> None:
+        to = "{}:{}".format(*_destination(reply))
+        words = {"interface": self._interface, "mac": str(reply.mac), "destination": to, "error": why}
+        log.warning("dhcp answer not sent", extra=words)
 
     def _log_failure(self, source: str) -> None:
         log.exception("dhcp datagram failed", extra={"interface": self._interface, "source": source})

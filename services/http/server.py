@@ -39,7 +39,7 @@ class HttpServer:
 
     `admit(claimed, peer)` returns the MAC address of an admitted client, or why it is not admitted.
     `entry_script(mac, peer, key, password)` writes the script of a menu entry; it may take its time, all others must
-    return at once. `script`, `secrets` and `report`: see Sources.
+    return at once. `script`, `secrets`, `report` and `exchange`: see Sources.
     """
 
     def __init__(
@@ -52,8 +52,9 @@ class HttpServer:
         admit: Callable[[MacAddress | None, IPv4Address], MacAddress | Ignore],
         script: Callable[[MacAddress, IPv4Address], str | Ignore],
         entry_script: Callable[[MacAddress, IPv4Address, str, str | None], Awaitable[str | Ignore]],
-        secrets: Callable[[MacAddress, str], bytes | Ignore],
-        report: Callable[[MacAddress, str, Reported], Reported | Ignore],
+        secrets: Callable[[MacAddress, str, IPv4Address], bytes | Ignore],
+        report: Callable[[MacAddress, str, Reported, IPv4Address], Reported | Ignore],
+        exchange: Callable[[MacAddress, str, IPv4Address], str | Ignore],
         emit: Callable[[Event], None],
     ) -> None:
         self.address = address
@@ -61,7 +62,7 @@ class HttpServer:
         self._images = images
         self._loaders = loaders
         self._admit = admit
-        self._sources = Sources(script, secrets, report)
+        self._sources = Sources(script, secrets, report, exchange)
         self._entry_script = entry_script
         self._emit = emit
         self._connections: Connections | None = None

@@ -34,6 +34,7 @@ class Export:
     uid: int
     gid: int
     number: int
+    alone: bool = False
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or self.path == "/":
@@ -86,7 +87,10 @@ def _checked(exports: Iterable[Export]) -> list[Export]:
 
 def _kernel_line(export: Export) -> str:
     access = "rw" if export.writable else "ro"
-    options = f"{access},sync,all_squash,anonuid={export.uid},anongid={export.gid},no_subtree_check"
+    # exports(5). `mountpoint`: what is not mounted yet is not exported, and a PC that asks for it waits. Elsewhere the
+    # server looks whether each handle leads into the exported directory.
+    bounds = "no_subtree_check,mountpoint" if export.alone else "subtree_check"
+    options = f"{access},sync,all_squash,anonuid={export.uid},anongid={export.gid},{bounds}"
     # As a network of one machine: to exportfs a bare address is a host name, which `exportfs -u` looks up in the DNS,
     # together with all others of the same path (nfs-utils 2.6, matchhostname).
     clients = " ".join(f"{client}/32({options})" for client in sorted(set(export.clients)))
@@ -107,6 +111,7 @@ EXPORT {{
     Pseudo = "{export.path}";
     Protocols = {protocols};
     Transports = TCP;
+    PrivilegedPort = true;
     SecType = sys;
     Access_Type = NONE;
     Squash = All_Squash;

@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from appliance.journal.recorder import latest_of
+from appliance.journal.history import latest_of
 from appliance.registry.database import Registry
 from image import release
 from image.recipe import ImageRecipe

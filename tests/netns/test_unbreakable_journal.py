@@ -11,7 +11,8 @@ import pytest
 
 from appliance.journal.newcomers import MOST_NEWCOMERS
 from appliance.journal.refusals import MOST_SENDERS, ROWS_OF_A_SENDER
-from appliance.registry.database import IgnoredRow, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import IgnoredRow
 from services.decision import Reason
 from tests.fakes.dhcp_client import firmware
 from tests.fakes.tftp_peer import rrq

@@ -15,7 +15,7 @@ import pytest
 from services.decision import Reason
 from services.tftp.responder import MOST_SESSIONS, MOST_SESSIONS_A_CLIENT
 from tests.fakes.dhcp_client import firmware
-from tests.fakes.tftp_peer import oack, rrq
+from tests.fakes.tftp_peer import ack, oack, rrq
 from tests.netns.attacked_box import FORGED, LOADER, TIMEOUT, AttackedBox, FarPc, Forger
 from tests.netns.inside import counters
 from tests.room.processes import wait_until
@@ -140,6 +140,33 @@ def test_ten_thousand_half_open_transfers(attacked: AttackedBox) -> None:
         with pytest.raises(BlockingIOError):
             one_more.recv(1000)
         assert is_served(greedy), "as soon as its own are gone"
+
+
+def test_forged_requests_bring_a_pc_hardly_anything(
+    attacked: AttackedBox, record_property: Callable[[str, object], None]
+) -> None:
+    """Twenty requests for 64 blocks at a time, each with the ACK of its options, in the name of a PC that wants
+    nothing. It was ten windows of 64 kB for each."""
+    victim, ports = attacked.pc(3), range(3000, 3020)
+    since, got = attacked.mark(), 0
+    request = rrq(f"{victim.mac.bare}/{LOADER.name}", blksize=1468, windowsize=64)
+    with contextlib.ExitStack() as stack, Forger(attacked.gateway) as forger:
+        targets = [stack.enter_context(victim.udp(port)) for port in ports]
+        for port in ports:
+            forger.say(request, victim.address, port)
+        wait_until(lambda: is_served(attacked.pc(4)), TIMEOUT, "the box to have read the requests", 0.1)
+        for port in ports:
+            forger.say(ack(0), victim.address, port)
+        attacked.wait_for("transfer failed", since, mac=str(victim.mac))
+        for udp in targets:
+            udp.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    got += len(udp.recv(65536))
+    record_property("bytes", got)
+    asked = len(ports) * (len(request) + len(ack(0)))
+    assert 0 < got < 60 * asked
+    assert is_served(victim)
 
 
 def is_served(pc: FarPc) -> bool:

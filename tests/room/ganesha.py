@@ -59,6 +59,8 @@ class Ganesha:
             'exec ganesha.nfsd -F -f "$1" -L "$2" -N NIV_EVENT -p "$3"'
         )
         enter = ["ip", "netns", "exec", self.namespace, "setpriv", "--pdeathsig", "KILL", "unshare", "--mount"]
+        # It sees what the box mounts later.
+        enter += ["--propagation", "slave"]
         program = ["sh", "-c", script, "ganesha", str(main), str(self.log), str(self.pid_file)]
         for stale in (self.pid_file, self.log):
             stale.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ the id and start time of the process that made it: when that process is gone the
 it. Writes nothing below /etc; below /run only what `ip netns` needs, and removes that again.
 """
 
+import ctypes
 import itertools
 import os
 import subprocess
@@ -42,9 +43,13 @@ class Namespace:
     room: str
     processes: list[Process] = field(default_factory=list)
 
+    mounting: bool = False
+    """Whether what is mounted in here is seen by the test and by the other hosts too: for a box."""
+
     def command(self, command: Sequence[str]) -> list[str]:
         """The command line that runs `command` in here. It dies with the thread that starts it, however that ends."""
-        return ["ip", "netns", "exec", self.name, "setpriv", "--pdeathsig", "KILL", *command]
+        enter = ["nsenter", f"--net={NETNS / self.name}", "--"] if self.mounting else ["ip", "netns", "exec", self.name]
+        return [*enter, "setpriv", "--pdeathsig", "KILL", *command]
 
     def run(
         self, command: Sequence[str], *, timeout: float = 30, check: bool = True
@@ -71,6 +76,7 @@ class Network:
         self.namespaces: list[Namespace] = []
 
     def __enter__(self) -> "Network":
+        own_mounts()
         sweep()
         try:
             self.wire = self.add("wire")
@@ -86,8 +92,9 @@ class Network:
 
     def host(self, name: str, address: str, mac: MacAddress) -> Namespace:
         """A new namespace with one interface `lan0` on the bridge, which carries frames. `address` has its prefix
-        length."""
+        length. What is mounted in the one called `box` is seen by the others."""
         host = self.add(name)
+        host.mounting = name == "box"
         port = f"port-{name}"[:15]
         self.wire.ip("link", "add", port, "type", "veth", "peer", "name", "lan0", "netns", host.name)
         self.wire.ip("link", "set", port, "master", "br0", "up")
@@ -138,6 +145,26 @@ class Network:
 
 
 _NO_IPV6 = "for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do if [ -e $f ]; then echo 1 > $f; fi; done"
+
+
+def own_mounts() -> None:
+    """Leave the machine's mount namespace for one of this process and its children, which ends with them: what a box
+    mounts is seen here and by the other hosts of a room, not by the machine."""
+    if not _left:
+        _check(_C.unshare(_CLONE_NEWNS))
+        _check(_C.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None))
+        _check(_C.mount(b"none", b"/", None, _MS_REC | _MS_SHARED, None))
+        _left.append(True)
+
+
+_C = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWNS, _MS_REC, _MS_SLAVE, _MS_SHARED = 0x20000, 1 << 14, 1 << 19, 1 << 20  # linux/sched.h, linux/mount.h
+_left: list[bool] = []
+
+
+def _check(failed: int) -> None:
+    if failed:
+        raise RoomError(f"cannot have mounts of our own: {os.strerror(ctypes.get_errno())}")
 
 
 def sweep() -> None:

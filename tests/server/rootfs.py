@@ -22,6 +22,7 @@ SERVER = (
 )
 DEPENDENCIES = (
     *("python3", "python3-venv", "nfs-kernel-server", "live-build", "debootstrap", "squashfs-tools", "ipxe"),
+    *("nftables", "e2fsprogs", "mount"),
     "adduser",
 )
 # Under emulation mandb takes half a minute, and fsync after each file of a package a quarter of one.

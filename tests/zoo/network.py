@@ -194,10 +194,11 @@ class _FakePort:
         """Send one datagram."""
         self.network.answered(datagram, self.arrival, destination)
 
-    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
+    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> dict[int, str]:
         """Send several."""
         for answer in answers:
             self.send(*answer)
+        return {}
 
 
 class _NobodyThere:

@@ -18,8 +18,10 @@ from appliance.backup.archive import CONFIG, REGISTRY, create
 from appliance.backup.restore import restore
 from appliance.config.file import Config, load
 from appliance.errors import UserError
-from appliance.journal.recorder import Journal, latest
-from appliance.registry.database import Client, Registry
+from appliance.journal.history import latest
+from appliance.journal.recorder import Journal
+from appliance.registry.database import Registry
+from appliance.registry.records import Client
 from appliance.registry.server_lock import only_server
 from services.ethernet import MacAddress, MacRange
 from services.events import AddressSeen, Discovered, Reported, ScriptServed

@@ -1,9 +1,12 @@
 """How the doctor judges the NFS server and its exports."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from appliance.doctor.finding import Severity
-from appliance.doctor.nfs import judge_answer, judge_file, judge_live
+from appliance.doctor.nfs import judge_answer, judge_bounds, judge_file, judge_live, judge_view
+from services.nfs.backend import Backend
 from services.nfs.exports import Export
 
 FIRST, SECOND = IPv4Address("10.77.0.21"), IPv4Address("10.77.0.22")
@@ -39,3 +42,26 @@ def test_answers() -> None:
         Severity.ERROR,
         "mountd does not answer: it is not registered with the portmapper",
     )
+
+
+def test_handles_stay_inside_their_exports() -> None:
+    state = Path("/d/state")
+    root, first = replace(ROOT, path="/d/images"), replace(STATE, path="/d/state/525400aabbcc")
+    second = replace(first, path="/d/state/525400aabbdd", number=3)
+    alone = [replace(each, alone=True) for each in (root, first)]
+    for backend, exports in ((Backend.GANESHA, alone), (Backend.KERNEL, [root, alone[1]])):
+        assert [each.severity for each in judge_bounds(backend, exports, state)] == [Severity.OK]
+    (found,) = judge_bounds(Backend.KERNEL, [root, first, second], state)
+    assert (found.severity, found.check) == (Severity.WARNING, "nfs-bounds")
+    assert found.what == "the work of 52:54:00:aa:bb:cc, and those of 1 more PCs, is in a plain directory"
+    assert "state pack" in found.what_to_do
+    works, images = judge_bounds(Backend.GANESHA, [root, first], state)
+    assert (works.severity, works.what) == (Severity.ERROR, "the work of 52:54:00:aa:bb:cc is in a plain directory")
+    assert (images.severity, images.what[:10]) == (Severity.ERROR, "the images")
+
+
+def test_ganesha_must_see_what_is_mounted() -> None:
+    exports = [replace(ROOT, alone=True), replace(STATE, alone=True), NOBODYS]
+    assert judge_view(exports, {"/i", "/s/a", "/"}) == []
+    (found,) = judge_view(exports, {"/i", "/"})
+    assert (found.severity, found.what) == (Severity.ERROR, "NFS-Ganesha does not see what is mounted on /s/a")

@@ -14,9 +14,13 @@ import pytest
 from appliance.config.file import Config, NfsSettings, ServerSettings
 from appliance.errors import UserError
 from appliance.exports import install as exports
+from appliance.exports import volumes, wall
 from appliance.exports.grants import ExportGrant
+from appliance.exports.volumes import MountRequest
+from appliance.exports.wall import Observed
 from services.ethernet import MacAddress
-from services.nfs.backend import Probes
+from services.nfs import nftables
+from services.nfs.backend import NfsError, Probes
 
 pytestmark = pytest.mark.usefixtures("owners")
 
@@ -25,8 +29,39 @@ GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 1, (IPv4Address("10.7
 NAME = "525400aabbcc"
 
 
+class Mounting:
+    """Stands for the mounts: what was asked for, and what is there. Real ones are in tests/netns/test_volumes.py."""
+
+    def __init__(self) -> None:
+        self.mounted: set[str] = set()
+        self.made: set[str] = set()
+        self.broken: set[str] = set()
+
+    def carry_out(self, config: Config, request: MountRequest) -> dict[str, str]:
+        for name in {*request.mount} - self.broken:
+            self.made.add(name)
+            self.mounted.add(self._path(config, name))
+        if request.keep is not None:
+            self.mounted -= {self._path(config, name) for name in self.made - {"images", *request.keep}}
+        return {name: "no loop device" for name in request.mount if name in self.broken}
+
+    @staticmethod
+    def _path(config: Config, name: str) -> str:
+        return str(config.images if name == "images" else config.state / name)
+
+
+@pytest.fixture(autouse=True)
+def mounting(monkeypatch: pytest.MonkeyPatch) -> Mounting:
+    mounting = Mounting()
+    monkeypatch.setattr(volumes, "alone", lambda _config: frozenset(mounting.mounted))
+    monkeypatch.setattr(volumes, "names", lambda _config: frozenset(mounting.made))
+    monkeypatch.setattr(exports, "carry_out", mounting.carry_out)
+    return mounting
+
+
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.setattr(wall, "put_up", lambda *_: Observed())
     monkeypatch.setattr(exports, "probe", lambda: Probes(nfsd=False, exportfs=False, ganesha=True, ganesha_vfs=True))
     nfs = NfsSettings(
         backend="ganesha", ganesha_config=tmp_path / "etc" / "ours.conf", ganesha_pid_file=tmp_path / "no" / "pid"
@@ -116,3 +151,127 @@ def test_the_data_directory_itself_may_be_a_link(config: Config, tmp_path: Path)
     (tmp_path / "link").symlink_to(tmp_path / "disk")
     install(replace(config, server=ServerSettings(data=tmp_path / "link")))
     assert mode_of(tmp_path / "disk" / "state" / NAME) == (731, 731, 0o700)
+
+
+def test_the_wall_is_up_before_anything_is_exported(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wall, "put_up", lambda *_: found.append(config.nfs.ganesha_config.exists()))
+    found: list[bool] = []
+    install(config)
+    assert found == [False]
+    assert "EXPORT" in config.nfs.ganesha_config.read_text()
+
+
+@pytest.mark.parametrize("up", [True, False, None])
+def test_without_a_wall_nothing_is_exported(config: Config, monkeypatch: pytest.MonkeyPatch, up: bool | None) -> None:
+    """Of what was in force before, only what a wall still guards stays."""
+
+    def put_up(*_: object) -> Observed:
+        raise NfsError("the NFS ports cannot be guarded: nft is not installed", "apt-get install nftables")
+
+    def is_up() -> bool:
+        if up is None:
+            raise NfsError("nft is not installed", "")
+        return up
+
+    install(config)
+    before = config.nfs.ganesha_config.read_text()
+    monkeypatch.setattr(wall, "put_up", put_up)
+    monkeypatch.setattr(nftables, "is_up", is_up)
+    other = ExportGrant(MacAddress(2), 2, (IPv4Address("10.77.0.10"),))
+    with pytest.raises(UserError, match="cannot be guarded: nft is not installed") as caught:
+        exports.install(config, NETWORKS, [GRANT, other])
+    assert caught.value.hint == "apt-get install nftables"
+    after = config.nfs.ganesha_config.read_text()
+    assert after == before if up else "EXPORT" not in after
+
+
+def test_withdrawing_takes_the_wall_down_last(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(config)
+    left: list[str] = []
+    monkeypatch.setattr(wall, "take_down", lambda: left.append(config.nfs.ganesha_config.read_text()))
+    with pytest.raises(UserError, match="not running"):
+        exports.withdraw(config)
+    (text,) = left
+    assert "EXPORT" not in text
+
+
+def exported(config: Config) -> set[str]:
+    text = config.nfs.ganesha_config.read_text()
+    return {line.split('"')[1].rpartition("/")[2] for line in text.splitlines() if " Path = " in line}
+
+
+def test_a_directory_is_mounted_while_it_is_exported(
+    config: Config, mounting: Mounting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "apply", lambda *_, **__: True)
+    second = ExportGrant(MacAddress(2), 2, (IPv4Address("10.77.0.10"),))
+    exports.install(config, NETWORKS, [GRANT, second])
+    assert {Path(path).name for path in mounting.mounted} == {"images", NAME, "000000000002"}
+    exports.install(config, NETWORKS, [second])
+    assert {Path(path).name for path in mounting.mounted} == {"images", "000000000002"}
+
+
+@pytest.mark.parametrize("broken", [NAME, "images"])
+def test_ganesha_exports_nothing_that_is_not_a_file_system_of_its_own(
+    config: Config, mounting: Mounting, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "apply", lambda *_, **__: True)
+    mounting.broken = {broken}
+    with pytest.raises(UserError, match=f"{broken} cannot be exported: no loop device"):
+        exports.install(config, NETWORKS, [GRANT])
+
+
+def test_one_pcs_broken_file_system_costs_no_other_its_exports(config: Config, mounting: Mounting) -> None:
+    second = ExportGrant(MacAddress(2), 2, (IPv4Address("10.77.0.10"),))
+    mounting.broken = {NAME}
+    install(config, GRANT, second)
+    assert exported(config) == {"images", "000000000002"}
+    mounting.broken = set()
+    install(config, GRANT, second)
+    assert exported(config) == {"images", NAME, "000000000002"}
+
+
+def test_a_plain_directory_that_a_pc_may_be_using_stays_exported(config: Config, mounting: Mounting) -> None:
+    config.nfs.ganesha_config.parent.mkdir()
+    block = '    Path = "{}";\n    Clients = 10.77.0.9;\n'
+    config.nfs.ganesha_config.write_text(block.format(config.state / NAME) + block.format(config.images))
+    install(config)
+    assert exported(config) == {"images", NAME}
+    assert not mounting.made
+
+
+def test_the_kernels_server_exports_a_plain_directory_with_a_check_of_each_handle(
+    config: Config, mounting: Mounting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "probe", lambda: Probes(nfsd=True, exportfs=True, ganesha=False, ganesha_vfs=False))
+    said: list[str] = []
+
+    def apply(_backend: object, text: str, **_: object) -> bool:
+        said.append(text)
+        return True
+
+    monkeypatch.setattr(exports, "apply", apply)
+    mounting.broken = {NAME}
+    kernel = replace(config, nfs=replace(config.nfs, backend="kernel", exports_file=config.path.with_name("exports")))
+    exports.install(kernel, NETWORKS, [GRANT])
+    assert "mountpoint" not in said[0]
+    assert said[0].count(",subtree_check)") == 2
+    assert "images" not in mounting.made
+    mounting.broken = set()
+    exports.install(kernel, NETWORKS, [GRANT])
+    assert f"{NAME} 10.77.0.9/32(rw,sync,all_squash,anonuid=731,anongid=731,no_subtree_check,mountpoint)" in said[1]
+    # An image that cannot be mounted must not be hidden by the directory below it.
+    mounting.mounted = set()
+    mounting.broken = {NAME}
+    with pytest.raises(UserError, match="no loop device"):
+        exports.install(kernel, NETWORKS, [GRANT])
+    assert NAME not in said[2]
+
+
+def test_without_an_nfs_server_the_wall_is_taken_down_too(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "probe", lambda: Probes(nfsd=False, exportfs=False, ganesha=False, ganesha_vfs=False))
+    left: list[str] = []
+    monkeypatch.setattr(wall, "take_down", lambda: left.append("nothing"))
+    backend, why = exports.withdraw(config)
+    assert (backend, left) == (None, ["nothing"])
+    assert "NFS-Ganesha is not installed" in why

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.journal import recorder
-from appliance.journal.recorder import Journal, history
+from appliance.journal.history import history
+from appliance.journal.recorder import Journal
 from appliance.journal.timeline import Boot, Stage
 from appliance.registry.database import Registry
 from services.decision import Reason
@@ -23,6 +24,9 @@ from services.events import (
     Offered,
     Reported,
     ScriptServed,
+    SecretsClosed,
+    SecretsServed,
+    TokenExchanged,
     TransferFailed,
     TransferProgressed,
     TransferServed,
@@ -72,6 +76,9 @@ def test_every_event_survives_a_restart(desk: Desk) -> None:
         LeaseChosen(MAC, A, ours=False),
         ScriptServed(MAC, "http"),
         TransferFailed(MAC, "http", "vmlinuz", 5, "gone"),
+        TokenExchanged(MAC, "spent"),
+        SecretsServed(MAC),
+        SecretsClosed(MAC, "loader"),
         Reported(MAC, "attached", {"hostid": "3"}),
     ):
         journal.record(event)
@@ -92,6 +99,26 @@ def test_a_token_is_known_after_a_kill_without_a_flush(desk: Desk) -> None:
     journal.record(Reported(MAC, "reported"))
     token = journal.open_or_continue(discover(), "r1").token
     assert boot_of(desk.journal()).token == token
+
+
+def test_an_exchanged_token_is_known_after_a_kill_without_a_flush(desk: Desk) -> None:
+    journal = desk.journal()
+    before = journal.open_or_continue(ScriptServed(MAC), "r1")
+    after = journal.exchange_token(before, TokenExchanged(MAC, "spent"))
+    assert after.token != before.token
+    assert boot_of(journal) == after
+    assert boot_of(desk.journal()) == after
+    assert (after.exchanged, after.spent_token) == (desk.now, "spent")
+    journal.record(Reported(MAC, "root-mounted"))
+    assert boot_of(journal).spent_token == ""
+
+
+def test_a_script_after_the_exchange_is_that_of_another_boot(desk: Desk) -> None:
+    """Whoever asks for it gets a token of its own, not the one that the live system got in exchange."""
+    journal = desk.journal()
+    before = journal.open_or_continue(ScriptServed(MAC), "r1")
+    after = journal.exchange_token(before, TokenExchanged(MAC, "spent"))
+    assert journal.open_or_continue(ScriptServed(MAC), "r1").token not in (before.token, after.token)
 
 
 def test_a_new_power_on_has_a_new_token_and_inherits_the_addresses(desk: Desk) -> None:
@@ -133,6 +160,30 @@ def test_an_address_belongs_to_the_client_seen_there_last(desk: Desk) -> None:
     restarted = desk.journal()
     restarted.record(AddressSeen(MAC, A))
     assert boot_of(restarted, OTHER).known_addresses == ()
+
+
+def test_a_lost_address_is_remembered_past_a_forged_discover_and_a_restart(desk: Desk) -> None:
+    journal = desk.journal()
+    journal.open_or_continue(discover(), "r")
+    journal.record(AddressSeen(MAC, A))
+    journal.record(ScriptServed(MAC))
+    assert journal.holder(A) == MAC
+    assert journal.take_address_from_others(A, OTHER)
+    assert (journal.holder(A), boot_of(journal).lost) == (None, (A,))
+    journal.open_or_continue(discover(), "r")
+    journal.flush()
+    assert boot_of(desk.journal()).lost == boot_of(journal).lost == (A,)
+
+
+def test_an_address_of_an_earlier_boot_is_nobodys(desk: Desk) -> None:
+    journal = desk.journal()
+    journal.open_or_continue(discover(), "r")
+    journal.record(AddressSeen(MAC, A))
+    journal.record(ScriptServed(MAC))
+    journal.open_or_continue(discover(), "r")
+    journal.record(ScriptServed(MAC))
+    assert not journal.take_address_from_others(A, OTHER)
+    assert (journal.holder(A), boot_of(journal).lost) == (None, ())
 
 
 def test_progress_does_not_pile_up_between_two_flushes(desk: Desk) -> None:

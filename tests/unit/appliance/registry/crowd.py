@@ -5,7 +5,8 @@ from pathlib import Path
 
 from appliance.journal.codec import encode, encode_state
 from appliance.journal.timeline import Boot, fold
-from appliance.registry.database import BootRow, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Offered, Reported, ScriptServed, TransferServed
 

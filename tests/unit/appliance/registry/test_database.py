@@ -9,7 +9,8 @@ import pytest
 
 from appliance.allowlist import Entry
 from appliance.errors import UserError
-from appliance.registry.database import BootRow, Client, IgnoredRow, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow, Client, IgnoredRow
 from services.ethernet import MacAddress, MacRange
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")

@@ -11,9 +11,8 @@ import pytest
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot.next_boot import NextBoot
 from appliance.firmware.knowledge import FirmwareKnowledge, Why
-from appliance.registry.database import IgnoredRow
 from appliance.registry.disk import Disk
-from appliance.registry.overview import BootCounts
+from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.view.facts import BoxState
 from appliance.view.status import as_json, status_view
@@ -34,6 +33,9 @@ BOX = BoxState(
         "trouble": ["lan0 is down"],
         "addresses": 100,
         "exports": {"backend": "kernel", "why": "it runs", "error": ""},
+        "claims": [
+            {"address": "10.77.0.5", "claimant": "02:66:00:00:00:01", "holder": "52:54:00:aa:bb:cc", "at": 1000.0}
+        ],
         "forgotten": {"newcomers": 0, "refusals": 3},
     },
     reload=ReloadResult(5.0, 950.0, "line 3 is wrong", "correct it"),
@@ -71,6 +73,16 @@ def test_the_document() -> None:
         "disk": [],
         "leases": {"leased": 1, "addresses": 100},
         "exports": {"backend": "kernel", "why": "it runs", "error": ""},
+        "claims": [
+            {
+                "address": "10.77.0.5",
+                "claimant": "02:66:00:00:00:01",
+                "claimant_label": "",
+                "holder": str(MAC),
+                "holder_label": "room 12",
+                "at": 1000.0,
+            }
+        ],
         "image": {"id": RELEASE, "created": 1795392000.0},
         "image_error": "",
         "next_boots": [{"mac": str(MAC), "entry": "local", "taken": False}],
@@ -106,7 +118,7 @@ def test_the_document() -> None:
 def test_what_a_stopped_server_wrote_about_itself_is_left_out() -> None:
     stopped = status_view(replace(BOX, pid=None), NOW)
     assert (stopped.server.pid, stopped.server.started) == (None, None)
-    assert (stopped.reload_rejected, stopped.leases, stopped.exports) == (None, None, None)
+    assert (stopped.reload_rejected, stopped.leases, stopped.exports, stopped.claims) == (None, None, None, ())
     assert (list(stopped.services), list(stopped.trouble)) == ([], [])
     assert len(stopped.boots) == 1
 

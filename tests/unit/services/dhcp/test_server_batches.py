@@ -53,10 +53,11 @@ class RecordedServer:
         """As a UdpPort does."""
         self.log.append(Answer.parse(datagram))
 
-    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
+    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> dict[int, str]:
         """As a UdpPort does."""
         for answer in answers:
             self.send(*answer)
+        return {}
 
     def hear(self, *datagrams: bytes, port: int = 67) -> list[Any]:
         """Pass in datagrams that were read together, and return what was logged since."""
@@ -81,7 +82,7 @@ def answers(log: Sequence[Any]) -> list[Answer]:
 def test_boots_of_a_batch_are_committed_once_and_before_any_offer() -> None:
     assert kinds(RecordedServer().hear(discover(), discover(OTHER))) == [
         *("Discovered", "Discovered", "commit"),
-        *("Answer", "Offered", "Answer", "Offered"),
+        *("Answer", "Answer", "Offered", "Offered"),
     ]
 
 

@@ -17,7 +17,7 @@ GOLDEN = Path(__file__).parent / "golden"
 ROOT = Export(
     "/srv/netboot/images", (IPv4Address("192.0.2.31"), IPv4Address("192.0.2.30")), False, 65534, 65534, number=1
 )
-STATE = Export("/srv/netboot/state/525400aabbcc", (IPv4Address("192.0.2.30"),), True, 731, 731, number=2)
+STATE = Export("/srv/netboot/state/525400aabbcc", (IPv4Address("192.0.2.30"),), True, 731, 731, 2, alone=True)
 SPACED = Export("/srv/net boot/état#1/525400aabbdd", (IPv4Address("192.0.2.31"),), True, 731, 731, number=7)
 UNUSED = Export("/srv/netboot/state/525400aabbee", (), True, 731, 731, number=8)
 ALL = (UNUSED, STATE, SPACED, ROOT)

@@ -1,0 +1,81 @@
+"""Mounts and unmounts for root's helper, whose sandbox cannot: what it mounts would be seen by nobody else.
+
+netboot-appliance-mounts.service runs `python -m appliance.exports.mount_service`. At the start of the server, before an
+NFS server starts, it mounts every volume there is: a PC that computed meanwhile finds its files again. Later root's
+helper starts it by `carry_out`, which leaves a request in a directory of root's.
+"""
+
+import json
+import logging
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from appliance import last_resort
+from appliance.config.file import Config, locate, tolerant
+from appliance.errors import UserError
+from appliance.exports import volumes
+from appliance.exports.mailbox import directories
+from appliance.exports.volumes import MountRequest
+from services.linux import atomic_file, programs
+from services.linux.programs import ProgramError
+
+UNIT = "netboot-appliance-mounts.service"
+log = logging.getLogger(__name__)
+_SECONDS = 100
+_UNDER_SYSTEMD = "INVOCATION_ID"  # systemd.exec(5)
+
+
+def carry_out(config: Config, request: MountRequest) -> Mapping[str, str]:
+    """As volumes.carry_out, by the unit if there is systemd; raises UserError."""
+    if not os.environ.get(_UNDER_SYSTEMD):
+        return volumes.carry_out(config, request)
+    asked, answered = _files()
+    atomic_file.write(asked, json.dumps(asdict(request)).encode(), mode=0o600, durable=False)
+    answered.unlink(missing_ok=True)
+    try:
+        programs.output(("systemctl", "start", UNIT), seconds=_SECONDS)
+        problems: Mapping[str, str] = json.loads(answered.read_bytes())
+    except (ProgramError, OSError, ValueError) as error:
+        raise UserError(
+            f"the PCs' directories were not mounted: {error}", f"systemctl status {UNIT}", code=1
+        ) from error
+    return problems
+
+
+def main() -> int:
+    """Do what is asked, or mount all; a problem with one volume goes into the answer and the journal."""
+    config = tolerant(locate(None))
+    asked, answered = _files()
+    try:
+        request = _read(asked) or MountRequest(mount=tuple(sorted(volumes.names(config))), seconds=math.inf)
+        problems = volumes.carry_out(config, request)
+        if asked.exists():
+            atomic_file.write(answered, json.dumps(problems).encode(), durable=False)
+    except OSError as error:
+        raise UserError(f"the PCs' directories were not mounted: {error}", "check the disk", code=1) from error
+    finally:
+        asked.unlink(missing_ok=True)
+    for name, problem in problems.items():
+        log.warning("%s is not mounted: %s", name, problem)
+    return 0
+
+
+def _files() -> tuple[Path, Path]:
+    _, own = directories()
+    return own / "mount-request.json", own / "mount-answer.json"
+
+
+def _read(path: Path) -> MountRequest | None:
+    try:
+        fields = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    keep = fields["keep"]
+    return MountRequest(tuple(fields["mount"]), None if keep is None else tuple(keep))
+
+
+if __name__ == "__main__":
+    last_resort.run(main)

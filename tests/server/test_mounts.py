@@ -1,0 +1,89 @@
+"""The PCs' file systems on a server with real systemd: root's helper asks in its sandbox, and the host sees them."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server.container import Container
+from tests.server.program import DATA
+from tests.server.test_exports import ask, exported
+
+UNIT = "netboot-appliance-mounts.service"
+_LOOP_DEVICES = 256
+
+
+@pytest.fixture
+def server(installed: Container) -> Iterator[Container]:
+    """With loop devices, as a real server has them, and with our server stopped: the test makes the requests."""
+    installed.run("systemctl stop netboot-appliance; exportfs -ua; rm -f /etc/exports.d/*; : >/etc/exports")
+    installed.run("ln -sf /bin/true /usr/local/sbin/modprobe")
+    control = installed.path("/dev/loop-control")
+    if not control.exists():
+        os.mknod(control, 0o20600, os.makedev(10, 237))
+        for number in range(_LOOP_DEVICES):
+            os.mknod(installed.path(f"/dev/loop{number}"), 0o60600, os.makedev(7, number))
+    yield installed
+    installed.run("netboot-appliance exports withdraw; rm -f /usr/local/sbin/modprobe", check=False)
+
+
+def mounted(server: Container) -> dict[str, str]:
+    """The options of what is mounted below `state`, as PID 1 sees it, by the name of the directory."""
+    lines = server.run("findmnt --raw --noheadings --output TARGET,OPTIONS --types ext4", check=False).stdout
+    return {path.rpartition("/")[2]: options for path, options in map(str.split, lines.splitlines()) if "state" in path}
+
+
+def test_root_mounts_what_it_exports_where_everybody_sees_it(server: Container) -> None:
+    assert ask(server, 3) == "kernel 4"
+    assert set(mounted(server)) == {"000000000001", "000000000002", "000000000003"}
+    assert {"nosuid", "nodev", "noexec"} <= set(mounted(server)["000000000001"].split(","))
+    assert server.run(f"stat -c '%u %g %a' {DATA}/state/000000000001").stdout == "731 731 700\n"
+    options = exported(server)[f"10.77.0.1/32:{DATA}/state/000000000001"].split(",")
+    assert "mountpoint" in options
+    assert "subtree_check" in exported(server)[f"10.77.0.1/32:{DATA}/images"].split(",")
+    server.run(f"echo work >{DATA}/state/000000000003/client_state.xml")
+    # The second and third PC lose their exports.
+    assert ask(server, 1) == "kernel 2"
+    assert set(mounted(server)) == {"000000000001"}
+    assert server.run(f"ls {DATA}/state/000000000003").stdout == ""
+    assert ask(server, 3) == "kernel 4"
+    assert server.run(f"cat {DATA}/state/000000000003/client_state.xml").stdout == "work\n"
+
+
+def test_all_is_mounted_before_an_nfs_server_starts(server: Container) -> None:
+    assert ask(server, 2) == "kernel 3"
+    # As after a power cut.
+    server.run(f"umount {DATA}/state/*", check=False)
+    assert not mounted(server)
+    server.run(["systemctl", "start", UNIT])
+    assert {"000000000001", "000000000002"} <= set(mounted(server))
+    assert server.run(["systemctl", "is-enabled", UNIT]).stdout == "enabled\n"
+    before = server.run(["systemctl", "show", "--property=Before", UNIT]).stdout
+    assert "nfs-server.service" in before
+    assert "nfs-ganesha.service" in before
+
+
+def test_what_pcs_left_in_plain_directories_moves_into_their_file_systems(server: Container) -> None:
+    work = f"{DATA}/state/000000000009/slots/0"
+    server.run(
+        f"install -d -m 711 {DATA}/state; mkdir -p {work}; cp -a /etc {work}; ln {work}/etc/hostname {work}/hard"
+    )
+    server.run(f"chown -R 731:731 {DATA}/state/000000000009; chmod 700 {DATA}/state/000000000009")
+    listing = (
+        f"cd {DATA}/state/000000000009 && find . -printf '%p %y %m %u %g %T@ %l %n\\n' | sort;"
+        " find . -type f | sort | xargs -d '\\n' sha256sum"
+    )
+    before = server.run(listing).stdout
+    assert ask(server, 9) == "kernel 10"
+    assert "000000000009" in mounted(server)
+    assert server.run(listing).stdout == before
+    assert server.run(f"ls -A {DATA}/state").stdout.split() == [f"{n:012x}" for n in range(1, 10)]
+
+
+def test_root_helper_still_has_only_the_privileges_it_needs(server: Container) -> None:
+    show = ["systemctl", "show", "--value", "--property=CapabilityBoundingSet"]
+    assert server.run([*show, "netboot-appliance-exports.service"]).stdout == "cap_chown\n"
+    assert "cap_sys_admin" in server.run([*show, UNIT]).stdout
+    assert "cap_net_admin" not in server.run([*show, UNIT]).stdout
+    verified = server.run(["systemd-analyze", "verify", f"/lib/systemd/system/{UNIT}"])
+    assert verified.stdout + verified.stderr == ""
