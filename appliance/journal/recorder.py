@@ -31,6 +31,7 @@ from appliance.journal.timeline import (
     fold,
 )
 from appliance.registry.database import Registry
+from appliance.registry.forgetting import forget_clients
 from appliance.registry.records import BootRow, BootState, Client
 from appliance.registry.sql_errors import SqlError
 from services.decision import Reason
@@ -52,6 +53,8 @@ it is read when they are heard again."""
 # memory only.
 _EVENTS_HELD = 20_000
 _BOOTS_HELD = 5_000
+# New clients between two looks at whether there are too many.
+_FORGET_EVERY = 1000
 
 
 class Journal:
@@ -90,6 +93,7 @@ class Journal:
         self._stale: dict[MacAddress, None] = {}
         self._bounds = EventBounds()
         self._tokens: dict[int, str] = {}  # those got in exchange, by boot
+        self._new_clients = _FORGET_EVERY  # look once at the start
         self._said_forgotten: dict[str, object] = {}
         self._failing = False
         self._load()
@@ -221,6 +225,7 @@ class Journal:
         self._said_forgotten = forgotten
         self._pending, self._stale, self._tokens = [], {}, {}
         self._opened_written()
+        self._forget_clients()
         self._make_room()
 
     def _load(self) -> None:
@@ -255,6 +260,17 @@ class Journal:
             if self._holders.setdefault(address, mac) != mac:
                 boot = self._append(boot, AddressLost(mac, address), self._clock())
         return boot
+
+    def _forget_clients(self) -> None:
+        """Now and then, when many were registered: nothing of them is pending."""
+        if self._new_clients < _FORGET_EVERY:
+            return
+        self._new_clients = 0
+        gone = forget_clients(self._registry)
+        self._known -= gone
+        for mac in map(MacAddress, gone):
+            if mac in self._boots:
+                self._forget(mac)
 
     def _make_room(self) -> None:
         """Forget boots that can be recalled: nothing of them is pending."""
@@ -291,6 +307,7 @@ class Journal:
         """The client has loaded something."""
         newcomer = self._newcomers.leave(mac)
         self._known.add(mac.value)
+        self._new_clients += 1
         self._clients[mac] = Client(0, mac, newcomer.row.started, secrets.token_urlsafe(18))
         self._changed_clients[mac] = None
         if not newcomer.written:

@@ -11,6 +11,7 @@ from appliance.journal.newcomers import MOST_NEWCOMERS
 from appliance.journal.recorder import Journal
 from appliance.journal.refusals import MOST_SENDERS, ROWS_OF_A_SENDER
 from appliance.journal.timeline import MOST_ADDRESSES, Stage
+from appliance.registry import forgetting
 from appliance.registry.database import Registry
 from appliance.registry.overview import count_boots, newcomers_boots
 from services.decision import Reason
@@ -144,6 +145,27 @@ def test_numbers_of_exports_are_taken_from_those_away_longest(
     journal.open_or_continue(ScriptServed(MacAddress(1)), "r")
     journal.flush()
     assert {client.mac.value: client.number for client in registry.clients()} == {1: 2, 2: 0, 3: 3, 4: 1}
+
+
+def test_clients_that_load_a_file_under_made_up_names_are_bounded_too(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A PC whose live system came up is not one of them."""
+    monkeypatch.setattr(forgetting, "MOST_UNPROVEN", 50)
+    monkeypatch.setattr(recorder, "_FORGET_EVERY", 10)
+    now = 1000.0
+    journal = Journal(registry, lambda: now, lambda *_: None)
+    journal.open_or_continue(ScriptServed(MAC), "r")
+    journal.record(Reported(MAC, "computing"))
+    for number in range(1, 301):
+        now += 1
+        journal.open_or_continue(TransferProgressed(MacAddress(number), "tftp", "snponly.efi", 0, 9), "r")
+        journal.flush()
+    found = {client.mac.value for client in registry.clients()}
+    assert MAC.value in found
+    assert len(found) <= 50 + 10 + 1
+    assert 300 in found
+    assert len(registry.latest_boots()) == len(found) == len(journal.boots())
 
 
 def refuse(client: str, sender: str = "", service: str = "tftp") -> Ignored:
