@@ -13,7 +13,8 @@ disk from the menu."""
 MOST_CLIENTS = 200_000
 """All clients: 2 kB of the registry each, and more for each boot."""
 
-_UNPROVEN = "('discovered', 'offered', 'loader', 'script', 'kernel', 'initrd')"
+# Without a state the boot is an older version's, and nobody knows yet how far it came.
+_UNPROVEN = "state != '' AND stage IN ('', 'discovered', 'offered', 'loader', 'script', 'kernel', 'initrd')"
 
 
 def forget_clients(registry: Registry) -> set[int]:
@@ -21,7 +22,7 @@ def forget_clients(registry: Registry) -> set[int]:
     hundred thousand clients."""
     order = "AND mac IN (SELECT mac FROM clients) ORDER BY last_at DESC LIMIT -1 OFFSET ?"
     too_many = registry.sql.execute(
-        f"SELECT mac FROM (SELECT mac FROM boots WHERE latest AND stage IN {_UNPROVEN} {order})"  # noqa: S608
+        f"SELECT mac FROM (SELECT mac FROM boots WHERE latest AND {_UNPROVEN} {order})"  # noqa: S608
         f" UNION SELECT mac FROM (SELECT mac FROM boots WHERE latest {order})",
         (MOST_UNPROVEN, MOST_CLIENTS),
     ).fetchall()
