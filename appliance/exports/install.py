@@ -87,6 +87,7 @@ def install(
     try:
         if grants:
             _make_directories(config, (grant.mac.bare for grant in grants))
+        if grants or IMAGES in volumes.names(config):
             problems = _mount(config, backend, before, grants, mounting or carry_out)
         wanted = exports_now(config, grants)
         exports = [each for each in wanted if _may_be_exported(config, backend, before, each)]
