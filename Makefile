@@ -2,7 +2,7 @@
 # make demo   the whole thing on one machine: builds the image, boots a PC in QEMU, ends when the PC has computed
 # make test   all tests: check (lint, types, unit), netns (real peers in network namespaces), e2e (QEMU), e2e-server
 # make bench  how fast the box is, beside the servers written in C (docs/performance.md)
-# make soak   ten minutes of mixed load: do memory and descriptors stay flat?
+# make soak   ten minutes of mixed load and attacks: do all PCs boot, do memory and disk stay flat?
 # make deb    the Debian package, for the Debian it is built on; apt install it on a server
 # make install, make uninstall   the same on this machine, without a package
 # All but `make unit` and `make venv` install the Debian packages they need: run them with sudo. Python packages go
@@ -16,10 +16,10 @@ PYTHON := .venv/bin/python
 LIVE := image/tree/includes.chroot_after_packages
 DEB_SOURCES := appliance services image systemd packaging debian docs README.md LICENSE pyproject.toml $(wildcard requirements*.lock)
 # What the box itself needs, then what the virtual room and the tests need on top.
-BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools e2fsprogs ipxe iproute2 \
+BOX_PACKAGES := python3 python3-venv live-build debootstrap squashfs-tools e2fsprogs ipxe iproute2 nftables \
 	shim-signed grub-efi-amd64-signed pxelinux syslinux-common memtest86+
 ROOM_PACKAGES := nfs-ganesha nfs-ganesha-vfs rpcbind procps util-linux dnsmasq-base udhcpc qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client openssl \
-	curl tftp-hpa shellcheck fdisk nftables bash-completion zsh fish man-db \
+	curl tftp-hpa shellcheck fdisk bash-completion zsh fish man-db \
 	mmdebstrap systemd-container openssh-client
 # A compiler for the load generators, and the libraries of the servers we compare with.
 BENCH_PACKAGES := gcc libc6-dev dnsmasq-base nftables ethtool util-linux libwrap0 libpcre2-8-0

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from appliance.config.menu import check_entry, check_timeout
 from appliance.errors import UserError
 from services.ethernet import HIGHEST, MacAddress, MacRange
+from services.foreign_text import printable
 
 ROOTS = ("nfs", "http")
 
@@ -159,7 +160,7 @@ def _segments(firsts: "array[int]", lasts: "array[int]") -> tuple["array[int]", 
 
 def render(entries: Iterable[Entry]) -> str:
     """The text form of the entries."""
-    return "".join("  ".join(filter(None, (str(e.range), str(e.settings), e.label))) + "\n" for e in entries)
+    return "".join("  ".join(filter(None, (str(e.range), str(e.settings), printable(e.label)))) + "\n" for e in entries)
 
 
 def parse(text: str, source: str) -> list[Entry]:
@@ -197,7 +198,7 @@ def _parse_line(content: str) -> Entry:
 
 def entry_of(text: str, label: str, settings: BootSettings = _AS_CONFIGURED) -> Entry:
     """An entry from what a person typed; raises ValueError."""
-    if not label.isprintable() or "#" in label:
+    if label != printable(label) or "#" in label:
         raise ValueError("a label is one line of printable text without #")
     if _SETTING.match(label.strip()):
         raise ValueError(f"a label cannot begin with a setting: {label!r}")

@@ -106,11 +106,17 @@ class Crowd:
 
     def broadcast(self, place: Place, payload: bytes) -> None:
         """Send a DHCP client's broadcast, from a PC that uses no address yet."""
-        udp = _UDP.pack(68, 67, 8 + len(payload), 0) + payload
-        addresses = bytes(4), b"\xff" * 4
+        self.forge(place.mac, (IPv4Address(0), 68), (IPv4Address("255.255.255.255"), 67), payload)
+
+    def forge(
+        self, mac: MacAddress, source: tuple[IPv4Address, int], target: tuple[IPv4Address, int], payload: bytes
+    ) -> None:
+        """Send a UDP datagram with made-up sender. Where the address is a PC's, the frame has that PC's MAC address."""
+        udp = _UDP.pack(source[1], target[1], 8 + len(payload), 0) + payload
+        addresses = source[0].packed, target[0].packed
         header = _IP.pack(0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0, *addresses)
         header = header[:10] + _checksum(header).to_bytes(2, "big") + header[12:]
-        self._frame(place.mac, _IPV4, header + udp)
+        self._frame(mac, _IPV4, header + udp)
 
     def ask_for_box(self, place: Place) -> None:
         """Ask by ARP for the box, as a PC does before its first packet to it; so the box learns the PC."""

@@ -131,7 +131,7 @@ def descriptors_of_a_session(box: BenchBox, crowd: Crowd) -> float:
             async with asyncio.timeout(_TIMEOUT):
                 for udp in opened:
                     await asyncio.get_running_loop().sock_recv(udp, 2048)
-            return Vitals.of(box.pid, 0.0).descriptors
+            return Vitals.of(box.pid, (), 0.0).descriptors
 
     half = len(crowd.places) // 2
     before = asyncio.run(ask(crowd.places[:half]))
@@ -154,7 +154,7 @@ def starts(box: BenchBox) -> tuple[list[float], list[int]]:
             while b"READY=1" not in unix.recv(4096):
                 pass
             seconds.append(time.perf_counter() - begun)
-        memory.append(Vitals.of(box.pid, 0.0).rss)
+        memory.append(Vitals.of(box.pid, (), 0.0).rss)
     return seconds, memory
 
 

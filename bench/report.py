@@ -1,6 +1,7 @@
 """The tables of the benchmarks, for a terminal and for docs/performance.md. PURE, but for `write`."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -10,8 +11,14 @@ from bench.goals import GOALS, Measured
 from bench.measure import OURS, Result
 from bench.svg import Chart, render
 
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-"""The bench writes what is between these lines of docs/performance.md."""
+PARTS = {
+    "tftp": "TFTP",
+    "dhcp": "proxyDHCP",
+    "http": "HTTP",
+    "figures": "Small figures",
+    "storm": "Boot storm",
+}
+"""The parts of the bench, with their headings in docs/performance.md."""
 
 _RATIOS = 2
 """How many figures of a contest are shown with ratios."""
@@ -50,6 +57,11 @@ class Findings:
         return Measured({result.contest.title: result for result in self.results}, self.figures)
 
 
+def mark(section: str) -> str:
+    """The line before a section of docs/performance.md that the bench writes: the goals, each part, the end."""
+    return f"<!-- bench: {section} -->"
+
+
 def tables(findings: Findings) -> list[Table]:
     """The contests, those with the same figures in one table, then the other tables."""
     found = []
@@ -86,42 +98,69 @@ def text(table: Table) -> str:
     return "\n".join([*([table.title] if table.title else []), *(line.rstrip() for line in lines)]) + "\n"
 
 
-def markdown(table: Table) -> str:
-    """The table in Markdown."""
+def markdown(table: Table, under: str = "") -> str:
+    """The table in Markdown; `under` is the heading of its section, if it has one."""
     rule = ["---" if _is_text(i, table) else "---:" for i in range(len(table.columns))]
     lines = ["| " + " | ".join(row) + " |" for row in (table.columns, rule, *table.rows)]
-    return "\n".join([*([f"### {table.title}", ""] if table.title else []), *lines]) + "\n"
+    heading = [f"{'####' if under else '###'} {table.title}", ""] if table.title not in ("", under) else []
+    return "\n".join([*heading, *lines]) + "\n"
 
 
-def page(findings: Findings, machine: str, directory: str) -> str:
-    """The text between the marks: machine, goals, tables, charts (in `directory` beside the page), remarks."""
+def section(name: str, findings: Findings, machine: str, directory: str) -> str:
+    """One part of the bench for the page: machine, tables, charts (in `directory` beside the page), remarks."""
     most = max((len(runs) for result in findings.results for runs in result.samples.values()), default=0)
-    parts = [
-        f"Measured on: {machine}; {most} repetitions, and fewer for the points of curves.\n",
-        markdown(goals(findings.measured)),
-        "### Measured\n",
-    ]
-    parts += [markdown(table) for table in tables(findings)]
+    often = f"; {most} repetitions, and fewer for the points of curves" if most else ""
+    parts = [f"### {PARTS[name]}\n", f"{wrapped(f'Measured on: {machine}{often}.')}\n"]
+    parts += [markdown(table, under=PARTS[name]) for table in tables(findings)]
     parts += [f"![{chart.title}]({directory}/{name}.svg)\n" for name, chart in findings.charts.items()]
-    parts += [f"- {remark}" for remark in findings.remarks]
+    parts += [wrapped(f"- {remark}", "  ") for remark in findings.remarks]
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
-def replaced(document: str, page: str) -> str:
-    """The document with `page` between its marks; ValueError unless it has each mark once, in order."""
-    if document.count(BEGIN) != 1 or document.count(END) != 1 or document.index(BEGIN) > document.index(END):
-        raise ValueError(f"the document needs the lines {BEGIN} and {END}")
-    before, rest = document.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{page}\n{END}{rest.split(END)[1]}"
+def wrapped(text: str, indent: str = "") -> str:
+    """A paragraph with lines of 120 characters, as all of our pages have."""
+    return textwrap.fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def write(document: Path, findings: Findings, machine: str) -> None:
-    """Replace the tables of the document, and the charts in the directory of the same name beside it."""
+def kept(measured: Measured, old: str) -> Table:
+    """The goals: what was measured now, and else what the table in `old` says."""
+    lines = (line.strip("| ").split(" | ") for line in old.splitlines() if line.startswith("|"))
+    before = {(cells[0], cells[1].strip()): cells[4] for cells in lines if len(cells) == 6}
+    table = goals(measured)
+    rows = []
+    for goal, row in zip(GOALS, table.rows, strict=True):
+        known = before.get((goal.work, goal.figure), "").replace(",", "").strip()
+        rows.append([*row[:4], number(float(known)), goal.judge(float(known))] if known and not row[4] else row)
+    return Table(table.title, table.columns, rows)
+
+
+def replaced(document: str, parts: Mapping[str, Findings], machine: str, directory: str) -> str:
+    """The document with these parts anew, and the goals that they decide; all else is as it was. ValueError unless the
+    document has the mark of each section once, in order."""
+    names = ["goals", *PARTS, "end"]
+    marks = [mark(name) for name in names]
+    positions = [document.find(each) for each in marks]
+    if min(positions) < 0 or positions != sorted(positions) or any(document.count(each) != 1 for each in marks):
+        raise ValueError(f"the document needs the lines {', '.join(marks)}")
+    whole = Findings()
+    for findings in parts.values():
+        whole.add(findings)
+    bounds = zip(positions, marks, positions[1:], strict=False)
+    old = {name: document[at + len(each) : end] for name, (at, each, end) in zip(names[:-1], bounds, strict=True)}
+    new = {name: f"\n\n{section(name, findings, machine, directory)}\n" for name, findings in parts.items()}
+    new["goals"] = f"\n\n{markdown(kept(whole.measured, old['goals']))}\n"
+    middle = "".join(mark(name) + new.get(name, text) for name, text in old.items())
+    return document[: positions[0]] + middle + document[positions[-1] :]
+
+
+def write(document: Path, parts: Mapping[str, Findings], machine: str) -> None:
+    """Replace these parts of the document, and their charts in the directory of the same name beside it."""
     directory = document.with_suffix("")
     directory.mkdir(exist_ok=True)
-    for name, chart in findings.charts.items():
-        (directory / f"{name}.svg").write_text(render(chart), encoding="utf-8")
-    new = replaced(document.read_text(encoding="utf-8"), page(findings, machine, directory.name))
+    for findings in parts.values():
+        for name, chart in findings.charts.items():
+            (directory / f"{name}.svg").write_text(render(chart), encoding="utf-8")
+    new = replaced(document.read_text(encoding="utf-8"), parts, machine, directory.name)
     document.write_text(new, encoding="utf-8")
 
 

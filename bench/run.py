@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import dhcp, figures, http, report, storm, tftp, together
 from bench.measure import Contest, Result, finite, machine, rotate
 from bench.report import Findings, Table
-from bench.site import LOAD_CORE, ROOT, WORK, Site
+from bench.site import CUBIC, LOAD_CORE, ROOT, WORK, Site, congestion_control
 from bench.svg import Chart, render
 from tests.room.interruption import interrupt_once
 
@@ -62,6 +62,7 @@ def _tftp(plan: Plan) -> Findings:
 def _dhcp(plan: Plan) -> Findings:
     with dhcp.segments(before=plan.before) as segments:
         found = Findings(plan.measure(dhcp.contests(segments)))
+    found.results.sort(key=lambda result: result.contest.title != dhcp.FRESH)
     if plan.matching or plan.before:
         return found
     points = dhcp.curve(dhcp.CURVE[:3] if plan.quick else dhcp.CURVE)
@@ -121,14 +122,16 @@ def main() -> int:
     )
     parser.add_argument("--repetitions", type=int, default=5, metavar="N")
     parser.add_argument("--quick", action="store_true", help="one short repetition: whether it works, not how fast")
-    parser.add_argument("--write", action="store_true", help=f"replace the tables of {DOCUMENT.relative_to(ROOT)}")
+    parser.add_argument(
+        "--write", action="store_true", help=f"write the parts that were measured into {DOCUMENT.relative_to(ROOT)}"
+    )
     arguments = parser.parse_args()
     if arguments.repetitions < 1:
         parser.error("--repetitions: 1 or more")
     if arguments.before and not (arguments.before / ".venv/bin/netboot-appliance").exists():
         parser.error(f"--before: {arguments.before} has no .venv: run make venv there")
-    if arguments.write and (arguments.only or arguments.matching or arguments.quick or arguments.before):
-        parser.error("--write needs all of the bench: leave out --only, --matching, --before and --quick")
+    if arguments.write and (arguments.matching or arguments.quick or arguments.before):
+        parser.error("--write needs whole parts: leave out --matching, --before and --quick")
     plan = Plan(
         1 if arguments.quick else arguments.repetitions,
         0.4 if arguments.quick else tftp.SECONDS,
@@ -137,35 +140,41 @@ def main() -> int:
         arguments.before and arguments.before.resolve(),
     )
     interrupt_once()
+    tcp = congestion_control()
+    here = f"{machine()}, TCP {tcp}"
+    _say(here)
+    if tcp != CUBIC:
+        _say(f"this machine does not give out {CUBIC}: do not compare HTTP's figures with those of other machines")
     os.sched_setaffinity(0, {LOAD_CORE})  # measuring must not disturb the servers
-    found = Findings()
+    found, parts = Findings(), dict[str, Findings]()
     failed = False
     for name in arguments.only or PARTS:
         _say(name)
         try:
-            found.add(PARTS[name](plan))
+            parts[name] = PARTS[name](plan)
+            found.add(parts[name])
         except Exception:  # show what the other parts took minutes to measure anyway
             traceback.print_exc()
             failed = True
-    _show(found, whole=not arguments.only and not arguments.matching and not arguments.before)
+    _show(found, here, whole=not arguments.only and not arguments.matching and not arguments.before)
     if arguments.write and not failed:
-        report.write(DOCUMENT, found, machine())
+        report.write(DOCUMENT, parts, here)
     return int(failed)
 
 
-def _show(found: Findings, *, whole: bool) -> None:
+def _show(found: Findings, here: str, *, whole: bool) -> None:
+    print(f"Measured on: {here}\n")
     goals = report.goals(found.measured, whole=whole)
     for table in (*report.tables(found), goals):
         print(report.text(table))
     for remark in found.remarks:
         print(remark)
-    print(machine())
     directory = WORK / "results"
     directory.mkdir(parents=True, exist_ok=True)
     for name, chart in found.charts.items():
         (directory / f"{name}.svg").write_text(render(chart), encoding="utf-8")
     values = {
-        "machine": machine(),
+        "machine": here,
         "contests": [result.as_json() for result in found.results],
         "figures": {name: finite(value) for name, value in found.figures.items()},
         "charts": {name: chart.lines for name, chart in found.charts.items()},

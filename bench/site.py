@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from threading import Timer
@@ -42,6 +42,9 @@ SMALL_FILE = "small.bin"
 _cores = sorted(os.sched_getaffinity(0))
 SERVER_CORE = _cores[0]
 LOAD_CORE = _cores[-1]
+
+CUBIC = "cubic"
+"""The congestion control of Debian's kernel."""
 
 _ALLOWED = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
 
@@ -106,14 +109,23 @@ class Site:
                 namespace.run(["nft", "delete table inet loss"], check=False)
 
 
-def set_up_tcp(host: Namespace) -> None:
-    """Let its servers send as Debian's kernel does, whatever this machine's own choice is."""
-    choose = ["sysctl", "--quiet", "--write", "net.ipv4.tcp_congestion_control=cubic"]
+def set_up_tcp(host: Namespace) -> str:
+    """Let its servers send as Debian's kernel does, whatever this machine's own choice is; returns the congestion
+    control that they got: another one where this machine does not give out cubic."""
+    choose = ["sysctl", "--quiet", "--write", f"net.ipv4.tcp_congestion_control={CUBIC}"]
     if host.run(choose, check=False).returncode:
         # A namespace may use only what the first one allows to all (tcp(7), tcp_allowed_congestion_control).
-        allowed = _ALLOWED.read_text(encoding="ascii").split()
-        _ALLOWED.write_text(" ".join([*allowed, "cubic"]), encoding="ascii")
-        host.run(choose)
+        with suppress(OSError):
+            allowed = _ALLOWED.read_text(encoding="ascii").split()
+            _ALLOWED.write_text(" ".join([*allowed, CUBIC]), encoding="ascii")
+        host.run(choose, check=False)
+    return host.run(["sysctl", "--values", "net.ipv4.tcp_congestion_control"]).stdout.strip()
+
+
+def congestion_control() -> str:
+    """The congestion control that servers get here."""
+    with Network() as network:
+        return set_up_tcp(network.host("servers", f"{BOX}/{LAN.prefixlen}", _mac(BOX)))
 
 
 def load(

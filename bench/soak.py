@@ -1,7 +1,8 @@
-"""`python -m bench.soak`: minutes of mixed load, and whether memory and descriptors stay flat. `make soak` runs it.
+"""`python -m bench.soak`: minutes of mixed load; do memory, disk and descriptors stay flat? `make soak` runs it.
 
-Rooms of PCs boot in rounds, while others send nonsense, leave transfers half open, break connections, and the
-administrator edits the allowlist and reloads. Not for CI: the tests show as much as a minute of this.
+Rooms of PCs boot in rounds, while others send nonsense, leave transfers half open and break connections, attackers
+flood the box (bench/attackers.py), and the administrator edits the allowlist and reloads. Not for CI: the tests show as
+much as a minute of this.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.attackers import ATTACKED, Attackers
 from bench.box import MB, BenchBox, box_and_crowd
 from bench.crowd import Crowd
 from bench.flatness import Judgement, Vitals, judge
@@ -38,13 +40,14 @@ _ROWS = 15
 async def soak(box: BenchBox, crowd: Crowd, files: Files, seconds: float) -> tuple[list[Vitals], Judgement]:
     """Load the box for `seconds`, then leave it alone until its transfers are over; returns samples and judgement."""
     pid, rounds, failures = box.pid, 0, list[str]()
-    found = [Vitals.of(pid, 0.0)]
+    files_of_box = [box.log, *(box.data / "registry" / f"registry.sqlite3{suffix}" for suffix in ("", "-wal"))]
+    found = [Vitals.of(pid, files_of_box, 0.0)]
     begun = time.monotonic()
 
     async def watch() -> None:
         while True:
             await asyncio.sleep(_SAMPLE_SECONDS)
-            found.append(Vitals.of(pid, time.monotonic() - begun))
+            found.append(Vitals.of(pid, files_of_box, time.monotonic() - begun))
 
     async def boots() -> None:
         nonlocal rounds
@@ -56,8 +59,8 @@ async def soak(box: BenchBox, crowd: Crowd, files: Files, seconds: float) -> tup
             await asyncio.sleep(_BETWEEN_ROUNDS)
 
     watching = asyncio.create_task(watch())
-    mischief = Mischief(box, crowd, crowd.places[PCS:])
-    making = asyncio.create_task(mischief.make())
+    mischief, attackers = Mischief(box, crowd, crowd.places[PCS : 3 * PCS]), Attackers(crowd, crowd.places[3 * PCS :])
+    making = asyncio.gather(mischief.make(), attackers.make())
     try:
         await boots()
     finally:
@@ -66,8 +69,8 @@ async def soak(box: BenchBox, crowd: Crowd, files: Files, seconds: float) -> tup
     loaded = time.monotonic() - begun
     await asyncio.sleep(_QUIET_SECONDS)
     watching.cancel()
-    found.append(Vitals.of(pid, time.monotonic() - begun))
-    did = {"rounds": rounds, "boots": rounds * PCS, **mischief.did}
+    found.append(Vitals.of(pid, files_of_box, time.monotonic() - begun))
+    did = {"rounds": rounds, "boots": rounds * PCS, **mischief.did, **attackers.did}
     complaints = [line["event"] for line in box.complaints(0)]
     return found, judge(found, loaded, failures, complaints, did)
 
@@ -76,10 +79,13 @@ def table(found: list[Vitals]) -> Table:
     """Some of the samples, evenly spread, including the first and the last."""
     places = sorted({round(i * (len(found) - 1) / (_ROWS - 1)) for i in range(_ROWS)})
     rows = [
-        [f"{v.at:.0f}", f"{v.rss / 1e6:.1f}", str(v.descriptors), str(v.sockets), str(v.threads)]
+        [
+            *(f"{v.at:.0f}", f"{v.rss / 1e6:.1f}", f"{v.disk / 1e6:.1f}"),
+            *(str(v.descriptors), str(v.sockets), str(v.threads)),
+        ]
         for v in (found[place] for place in places)
     ]
-    return Table("Soak", ["s", "RSS MB", "descriptors", "sockets", "threads"], rows)
+    return Table("Soak", ["s", "RSS MB", "disk MB", "descriptors", "sockets", "threads"], rows)
 
 
 def main() -> int:
@@ -90,7 +96,7 @@ def main() -> int:
     interrupt_once()
     with (
         TemporaryDirectory() as directory,
-        box_and_crowd(Path(directory), 3 * PCS, kernel=MB, initrd=2 * MB) as (box, crowd, image),
+        box_and_crowd(Path(directory), 3 * PCS + ATTACKED, kernel=MB, initrd=2 * MB) as (box, crowd, image),
     ):
         files = Files.of(LOADERS / "snponly.efi", image.path)
         found, judgement = asyncio.run(soak(box, crowd, files, arguments.seconds))

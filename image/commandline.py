@@ -8,7 +8,6 @@ server's address appears once, in `nfsroot=` or `fetch=`; the live system takes 
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from pathlib import PurePosixPath
 
 LONGEST = 2047
 """Bytes: COMMAND_LINE_SIZE of Linux on x86, less its terminating zero."""
@@ -17,7 +16,8 @@ BESIDE_SQUASHFS = 300
 """MiB of memory that a PC needs in addition to the squashfs: one of 138 MB ran in a PC with 512 MiB."""
 
 _BARE_MAC = re.compile(r"[0-9a-f]{12}")
-_WORD = re.compile(r"[!-~]+")
+_WORD = re.compile(r"[!#-~]+")
+_WORDS = re.compile(rf"{_WORD.pattern}(?: {_WORD.pattern})*")
 
 _FIXED = (
     # After a failed boot the PC restarts in 30 seconds instead of offering a root shell.
@@ -29,6 +29,8 @@ _FIXED = (
     "systemd.swap=0",
     # Keep live-boot from writing /etc/fstab and /etc/network/interfaces.
     "skipconfig",
+    # Not even root on the PC reaches devices past the kernel's drivers (it has none for disks), or loads unsigned ones.
+    "lockdown=integrity",
     # Blank screens after ten minutes.
     "consoleblank=600",
 )
@@ -38,7 +40,7 @@ _FIXED = (
 class NfsRoot:
     """The live system is mounted from the server while the PC runs; `images` is the path of the releases."""
 
-    images: PurePosixPath
+    images: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,14 @@ def render(
     root: Root,
     release: str,
     mac: str,
-    state: PurePosixPath,
+    state: str,
     token: str,
     port: int,
+    network: str,
     extra: tuple[str, ...] = (),
 ) -> str:
-    """Return the command line; `state` is a path on the server, `mac` is twelve lower-case digits.
+    """Return the command line; `state` is a path on the server, `mac` is twelve lower-case digits. `network` is what
+    BOINC may reach: "all", or "internet" and what of the local network is open to it, with commas between them.
 
     Raises ValueError for a value that would not be read back as one word.
     """
@@ -76,19 +80,20 @@ def render(
         "boot=live",
         *_root_words(server, root, release, mac, port),
         # live-boot compares it with the kernel's form, which is lower-case.
-        "BOOTIF=01-" + "-".join(mac[at : at + 2] for at in range(0, 12, 2)),
+        f"BOOTIF=01-{mac[:2]}-{mac[2:4]}-{mac[4:6]}-{mac[6:8]}-{mac[8:10]}-{mac[10:]}",
         f"netboot_appliance.port={port}",
         f"netboot_appliance.token={token}",
         f"netboot_appliance.state={state}",
+        f"netboot_appliance.network={network}",
         *_FIXED,
         *extra,
     )
-    for word in words:
-        if not _WORD.fullmatch(word) or '"' in word:
-            raise ValueError(
-                f"{word!r} cannot go on a kernel command line: it contains a space, a quote or a control character"
-            )
     line = " ".join(words)
+    if not _WORDS.fullmatch(line) or line.count(" ") != len(words) - 1:
+        wrong = next(word for word in words if not _WORD.fullmatch(word))
+        raise ValueError(
+            f"{wrong!r} cannot go on a kernel command line: it contains a space, a quote or a control character"
+        )
     if len(line) > LONGEST:
         raise ValueError(f"the kernel command line has {len(line)} bytes, more than the {LONGEST} that Linux reads")
     return line
@@ -97,7 +102,7 @@ def render(
 def _root_words(server: IPv4Address, root: Root, release: str, mac: str, port: int) -> tuple[str, ...]:
     match root:
         case NfsRoot(images):
-            return ("netboot=nfs", f"nfsroot={server}:{images / release}", "nfsopts=timeo=600")
+            return ("netboot=nfs", f"nfsroot={server!s}:{images}/{release}", "nfsopts=timeo=600")
         case HttpRoot():
             host = f"{server}" if port == 80 else f"{server}:{port}"
             # live-boot treats what follows the last dot as the file type, so there must be no query.

@@ -22,6 +22,7 @@ MANIFEST = "manifest.json"
 KERNEL, INITRD, SQUASHFS, PACKAGES = "vmlinuz", "initrd.img", "live/filesystem.squashfs", "packages"
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,200}")
 _LARGEST_MANIFEST = 1 << 20
 
 
@@ -102,7 +103,7 @@ def read(images: Path, release_id: str) -> Release:
         release = _parse(path, _content(path / MANIFEST))
     except OSError as error:
         raise _broken(path, f"its manifest cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise _broken(path, f"its manifest is damaged: {error}") from error
     for each, file in release.files.items():
         try:
@@ -222,6 +223,9 @@ def _parse(path: Path, content: bytes) -> Release:
     recipe = dict(manifest["recipe"])
     recipe["packages"] = tuple(recipe["packages"])
     files = {each: ReleaseFile(int(file["size"]), str(file["sha256"])) for each, file in manifest["files"].items()}
+    for each in files:
+        if not _FILE.fullmatch(each) or ".." in each.split("/"):
+            raise ValueError(f"{each!r} is not the name of one of its files")
     for each in (KERNEL, INITRD, SQUASHFS, PACKAGES):
         if each not in files:
             raise ValueError(f"it does not list {each}")

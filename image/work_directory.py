@@ -37,7 +37,7 @@ def empty(live: Path, *, keep_bootstrap: bool) -> None:
 
     Raises OSError, also when something is mounted there.
     """
-    mounted = mounts_below(live, Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+    mounted = mounts_below(live, Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
     if mounted:
         raise OSError(f"{mounted[0]} is mounted there, perhaps by hand: umount --recursive {mounted[0]}")
     live.mkdir(parents=True, exist_ok=True)

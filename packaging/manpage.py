@@ -20,12 +20,16 @@ FILES = {
     "/var/lib/netboot-appliance/state": "The work of each PC, in a directory named after its MAC address.",
     "/var/lib/netboot-appliance/volumes": "The file systems that hold that work, each in a file.",
     "/var/lib/netboot-appliance/registry": "The allowlist, the PCs and their boots. Only the program writes to it.",
+    "/var/log/netboot-appliance": "Details of faults in the program, one file each; root's. The latest ten are kept.",
     "/opt/netboot-appliance": "The program.",
 }
 EXIT = {
     "0": "Success; the answer to a question is yes.",
     "1": "Failure; the answer to a question is no.",
     "2": "The command line or the configuration is wrong; nothing was changed.",
+    "70": "A fault in the program. The error names a file with the details, which may contain secrets.",
+    "130": "Ctrl-C ended it.",
+    "141": "The program that read its output has ended.",
 }
 
 

@@ -18,10 +18,12 @@ class Reason(StrEnum):
     NO_POOL = "there is no address pool for its network: see [dhcp] pool and router in the configuration"
     POOL_EMPTY = "every address of the pool is taken"
     NO_LEASE = "it asks for an address that was not leased to it here"
+    STILL_USED = "somebody declined its address in its name, but the neighbour table has it there"
     MALFORMED = "the packet is malformed"
     UNKNOWN_NEIGHBOUR = "the kernel's neighbour table has no MAC address for it"
     MAC_MISMATCH = "the neighbour table has a different MAC address for it than the one it claims"
     NO_CLAIM = "it is behind a router and its request names no MAC address"
+    UNKNOWN_RELAY = "this relay is in no network that the box serves: name it in [dhcp] relays, or its network in [nfs]"
     OUTSIDE_NETWORKS = "its address is outside the configured networks"
     NO_BOOT = "this MAC address has no boot under way"
     TOKEN_INVALID = "its token does not belong to the current boot of this MAC address"  # noqa: S105
@@ -35,7 +37,10 @@ class Reason(StrEnum):
     PASSWORDS_BLOCKED = "too many wrong passwords for locked menu entries: none is checked for some minutes"
     READ_ONLY = "this server accepts no uploads"
     STOPPING = "the server is stopping"
+    TOO_MANY_REPORTS = "its live system reports, or exchanges its token, more often than a boot has to"
+    TOO_MANY_EVENTS = "its boot has had more events than are recorded of one boot"
     TOO_MANY = "too many transfers are under way"
+    TOO_OFTEN = "its MAC address asks more often than any firmware does"
 
 
 @dataclass(frozen=True, slots=True)

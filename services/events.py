@@ -6,9 +6,10 @@ from ipaddress import IPv4Address
 
 from services.decision import Reason
 from services.ethernet import MacAddress
+from services.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Discovered:
     """A DHCPDISCOVER of an allowed client, or its question to port 4011 where another server has port 67.
 
@@ -25,7 +26,7 @@ class Discovered:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Offered:
     """An answer was sent to the client: an OFFER on port 67, or the ACK of a boot server request on port 4011."""
 
@@ -53,12 +54,15 @@ class LeaseChosen:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A request got no answer. `client` is its MAC address where that is known, else its IP address."""
+    """`count` requests got no answer. `client` is the MAC address that they claim or that is known, else the IP
+    address; `sender` is the IP address that they came from, empty where that says nothing."""
 
     service: str
     client: str
     reason: Reason
     detail: str = ""
+    sender: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class EntryStarted:
 class ReportedStage(StrEnum):
     """The stages of a boot that the live system reports, in the words that its scripts send (image/tree/)."""
 
+    INITRD = "initrd"
     ROOT_MOUNTED = "root-mounted"
     REPORTED = "reported"
     ATTACHED = "attached"
@@ -131,6 +136,31 @@ class Reported:
     details: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class TokenExchanged:
+    """The live system exchanged the token of its command line for another one. `spent` is derived from the old one, and
+    recognises it (appliance/boot/policy.py); neither token is in the event."""
+
+    mac: MacAddress
+    spent: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsServed:
+    """The client fetched its BOINC files, with the token that it had got in exchange, for the first time."""
+
+    mac: MacAddress
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsClosed:
+    """The boot began with a script or a loader alone, although the client's boots begin with `until` (a stage) here. It
+    may be a program of the running PC that asked: the token of this boot opens no secrets."""
+
+    mac: MacAddress
+    until: str
+
+
 Event = (
     Discovered
     | Offered
@@ -143,4 +173,7 @@ Event = (
     | ScriptServed
     | EntryStarted
     | Reported
+    | TokenExchanged
+    | SecretsServed
+    | SecretsClosed
 )

@@ -7,7 +7,6 @@ lost.
 """
 
 import gzip
-import io
 import json
 import os
 import shutil
@@ -34,7 +33,19 @@ MANIFEST, CONFIG, ALLOWLIST, REGISTRY = "manifest.json", "config.toml", "allowli
 FORMAT = 1
 # Bytes. The registry of a thousand PCs takes 100 MB; anything larger than this is not a backup of ours.
 LARGEST = {MANIFEST: 1 << 16, CONFIG: 1 << 20, ALLOWLIST: 1 << 28, REGISTRY: 1 << 32}
+_LONGEST_END = 1 << 20
+"""Bytes after the last file: tar fills its last record with zeros."""
 _NOTHING = "nothing was changed"
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a backup. Ours are plain files with short names; other headers, which tarfile would read into memory
+    whatever their size, do not belong in it."""
+
+    def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type != tarfile.REGTYPE:
+            raise ValueError(f"{self.name[:80]!r} does not belong in it")
+        return super()._proc_member(tarfile_)  # type: ignore[misc, no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +134,12 @@ def unpack(file: Path, directory: Path) -> Manifest:
     """
     try:
         with gzip.open(file) as stream:
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
                 for member in tar:
                     _extract(tar, member, directory)
             # Read to the end, where the checksum is.
-            while stream.read(io.DEFAULT_BUFFER_SIZE):
-                pass
+            if len(stream.read(_LONGEST_END + 1)) > _LONGEST_END:
+                raise ValueError("something follows its last file")
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _wrong(file, f"it is damaged, or not a backup ({error})") from error
     except ValueError as error:

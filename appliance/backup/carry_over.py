@@ -8,7 +8,7 @@ from appliance.registry.database import Registry
 
 def invalidate_token(registry: Registry, boot: int) -> None:
     """Give a boot a new token that nobody knows."""
-    registry.sql.execute("UPDATE boots SET token = ? WHERE id = ?", (secrets.token_urlsafe(18), boot))
+    registry.renew_tokens({boot: secrets.token_urlsafe(18)})
 
 
 def forget_server(registry: Registry) -> None:
@@ -16,16 +16,21 @@ def forget_server(registry: Registry) -> None:
     registry.sql.execute("DELETE FROM server")
 
 
+def forget_states(registry: Registry) -> None:
+    """Delete what was derived from the events of the boots: it is derived from the restored ones again."""
+    registry.sql.execute("UPDATE boots SET state = ''")
+
+
 def adopt_boots(registry: Registry, other: Path) -> bool:
     """Copy the boots and leases, and the clients that are missing here, from another registry of this schema.
 
-    A client keeps its number unless another client has it here. If `other` has no boots, returns False and leaves the
-    boots and leases unchanged.
+    A client keeps its number unless another client has it here; the server then gives it another one. If `other` has no
+    boots, returns False and leaves the boots and leases unchanged.
     """
     registry.sql.execute("ATTACH ? AS other", (str(other),))
     try:
         with registry.transaction():
-            # A conflict means that the client is known here, or that its number is taken: then it gets another number.
+            # A conflict means that the client is known here, or that its number is taken.
             for columns in ("number, mac, first_seen, gui_rpc_password", "mac, first_seen, gui_rpc_password"):
                 registry.sql.execute(
                     f"INSERT OR IGNORE INTO clients ({columns})"  # noqa: S608

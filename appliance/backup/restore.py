@@ -16,21 +16,22 @@ from pathlib import Path
 from appliance import allowlist
 from appliance.backup import archive
 from appliance.backup.archive import Manifest
-from appliance.backup.carry_over import adopt_boots, forget_server, invalidate_token
+from appliance.backup.carry_over import adopt_boots, forget_server, forget_states, invalidate_token
 from appliance.config import file as configuration
 from appliance.config.file import SERVICE_GROUP, Config
+from appliance.dhcp import leases
 from appliance.errors import UserError
-from appliance.journal import recorder
-from appliance.registry import schema
+from appliance.firmware import table
+from appliance.journal import history
+from appliance.registry import rows, schema
 from appliance.registry.database import Registry
 from appliance.registry.file_owner import acting_as_owner, copy_in
 from appliance.registry.server_lock import holder, only_server
+from appliance.registry.sql_errors import INVALID_ROWS
 from services.ethernet import MacAddress
 from services.linux import atomic_file
 
 _NOTHING = "nothing was changed"
-# Raised when reading rows that netboot-appliance did not write.
-_INVALID_ROWS = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +114,20 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
         if schema.examine(unpacked) != manifest.schema or manifest.schema < 1:
             raise UserError("it is not the one that the manifest describes")
         with Registry(unpacked) as registry:
+            forget_states(registry)
             entries = _read(registry)
-            backed_up = recorder.latest(registry)
+            backed_up = history.latest(registry)
             current = _copy_current(config.registry, directory / "current")
             boots_kept = current is not None and adopt_boots(registry, current)
             if not boots_kept:
                 for boot in backed_up:
                     if not boot.secrets_spent:
                         invalidate_token(registry, boot.id)
+            forget_states(registry)
             forget_server(registry)
             numbers = {client.mac: client.number for client in registry.clients()}
-    except (UserError, *_INVALID_ROWS) as error:
-        why = error.message if isinstance(error, UserError) else error
+    except (UserError, *INVALID_ROWS) as error:
+        why = error.message if isinstance(error, UserError) else "its rows are damaged"
         raise UserError(f"the registry in {file} cannot be restored: {why}", _NOTHING) from error
     renumbered = False
     if current is not None:
@@ -135,10 +138,19 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
 
 
 def _read(registry: Registry) -> int:
-    """Read addresses and labels as strictly as from a person; returns the number of allowlist entries."""
+    """Read everything, and labels as strictly as from a person; returns the number of allowlist entries."""
+    leases.load(registry)
+    table.read(registry)
+    with registry.reading("next_boots"):
+        for number, entry in registry.sql.execute("SELECT mac, entry FROM next_boots"):
+            rows.mac(number)
+            rows.text(entry)
     for client in registry.clients():
         MacAddress.parse(str(client.mac))
-    return len(allowlist.parse(allowlist.render(registry.allowlist().entries), "allowlist"))
+    entries = registry.allowlist().entries
+    for entry in entries:
+        allowlist.entry_of(str(entry.range), entry.label, allowlist.settings(str(entry.settings).split()))
+    return len(entries)
 
 
 def _copy_current(registry: Path, copy: Path) -> Path | None:
@@ -149,8 +161,9 @@ def _copy_current(registry: Path, copy: Path) -> Path | None:
         schema.snapshot(registry, copy)
         with Registry(copy) as found:
             found.check()
-            recorder.latest(found)
-    except (UserError, *_INVALID_ROWS):
+            forget_states(found)
+            history.latest(found)
+    except (UserError, *INVALID_ROWS):
         return None
     return copy
 

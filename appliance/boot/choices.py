@@ -4,7 +4,6 @@ Reads the disk each time, because the CLI may change it meanwhile. menu.py decid
 """
 
 from ipaddress import IPv4Address
-from pathlib import PurePosixPath
 
 from appliance.boot.menu import RESCUE, Bootable
 from appliance.boot.policy import reporting_token
@@ -59,9 +58,10 @@ def live(
         root=_root(config, root or config.image.root, release),
         release=release,
         mac=mac.bare,
-        state=PurePosixPath(config.state, mac.bare),
+        state=f"{config.state}/{mac.bare}",
         token=reporting_token(token) if rescue else token,
         port=config.server.http_port,
+        network=config.boinc_network,
         extra=(*config.image.kernel_arguments, *((RESCUE,) if rescue else ())),
     )
     return LiveBoot(f"image/{release}/vmlinuz", f"image/{release}/initrd.img", command_line)
@@ -70,5 +70,5 @@ def live(
 def _root(config: Config, root: str, release: str) -> Root:
     """How the live system of a release gets to a PC."""
     if root != "http":
-        return NfsRoot(PurePosixPath(config.images))
+        return NfsRoot(str(config.images))
     return HttpRoot(read(config.images, release).files[SQUASHFS].size)

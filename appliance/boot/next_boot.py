@@ -5,6 +5,7 @@ A boot takes its entry when its menu is first made, and keeps it: a PC that asks
 
 from dataclasses import dataclass
 
+from appliance.registry import rows
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress
 
@@ -33,7 +34,8 @@ def clear(registry: Registry, mac: MacAddress) -> bool:
 
 def take(registry: Registry, mac: MacAddress, boot: int) -> str:
     """The entry that the boot with this number starts, or empty. Writes only if there is one."""
-    row = registry.sql.execute("SELECT entry, boot FROM next_boots WHERE mac = ?", (mac.value,)).fetchone()
+    with registry.reading("next_boots"):
+        row = registry.sql.execute("SELECT entry, boot FROM next_boots WHERE mac = ?", (mac.value,)).fetchone()
     if row is None:
         return ""
     entry, taken = str(row[0]), row[1]
@@ -48,5 +50,6 @@ def take(registry: Registry, mac: MacAddress, boot: int) -> str:
 
 def all_of(registry: Registry) -> list[NextBoot]:
     """All entries that were asked for or taken, sorted by MAC address."""
-    rows = registry.sql.execute("SELECT mac, entry, boot IS NOT NULL FROM next_boots ORDER BY mac")
-    return [NextBoot(MacAddress(mac), entry, bool(taken)) for mac, entry, taken in rows]
+    with registry.reading("next_boots"):
+        found = registry.sql.execute("SELECT mac, entry, boot IS NOT NULL FROM next_boots ORDER BY mac")
+        return [NextBoot(rows.mac(number), rows.text(entry), bool(taken)) for number, entry, taken in found]

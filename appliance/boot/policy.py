@@ -16,6 +16,9 @@ from services.dhcp.quirks import RASPBERRY_PI_FILE
 from services.ethernet import MacAddress
 from services.menus.menu import Dialect
 
+EXCHANGE_REPEATED_WITHIN = 180.0
+"""Seconds in which a client may ask again for the token that it got in exchange."""
+
 
 def plan(
     request: BootRequest,
@@ -78,19 +81,43 @@ def admit(
 
 
 def secrets(boot: Boot | None, token: str) -> Boot | Ignore:
-    """Whether `token` opens the secrets of this boot: only the boot's own does, and only until userspace reports."""
+    """Whether `token` opens the secrets of this boot: only the boot's own does, and only until userspace reports. None
+    does if it may be a program of the running PC that opened the boot (Boot.next_begins_with)."""
     match current(boot, token):
         case Ignore() as refused:
             return refused
         case found if not _same(token, found.token):
             return Ignore(Reason.TOKEN_INVALID)
         case found:
-            return Ignore(Reason.TOKEN_SPENT) if found.secrets_spent else found
+            return Ignore(Reason.TOKEN_SPENT) if found.secrets_spent or found.closed_until else found
 
 
 def reporting_token(token: str) -> str:
     """A token for the same boot's reports that opens no secrets, and from which `token` cannot be derived."""
     return hashlib.sha256(f"reports {token}".encode()).hexdigest()[:24]
+
+
+def exchange(boot: Boot | None, token: str, now: float) -> Boot | Ignore:
+    """Whether `token` may be exchanged for another one: the boot's own, or the one for its reports, once, and until
+    userspace reports. `now` is in seconds since the epoch.
+
+    An answer can get lost. So a spent token still gets the same answer again until the new one is used, but at most for
+    EXCHANGE_REPEATED_WITHIN seconds.
+    """
+    if boot is None or not boot.has_reached(Stage.SCRIPT):
+        return Ignore(Reason.NO_BOOT)
+    spent = boot.spent_token
+    if spent and (_same(token, spent) or _same(reporting_token(token), spent)):
+        return boot if 0 <= now - boot.exchanged < EXCHANGE_REPEATED_WITHIN else Ignore(Reason.TOKEN_SPENT)
+    found = current(boot, token)
+    if isinstance(found, Boot) and (found.exchanged or found.secrets_spent):
+        return Ignore(Reason.TOKEN_SPENT)
+    return found
+
+
+def exchanged_for(boot: Boot, token: str) -> str:
+    """What `token` was exchanged for in this boot: one for reports alone stays one for reports alone."""
+    return reporting_token(boot.token) if _same(token, boot.spent_token) else boot.token
 
 
 def current(boot: Boot | None, token: str) -> Boot | Ignore:

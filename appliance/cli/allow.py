@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import typer
 from appliance import allowlist
 from appliance.allowlist import Allowlist, BootSettings, Entry
 from appliance.cli.arguments import JSON, MAC, mac_address
-from appliance.cli.output import show_json, show_table
+from appliance.cli.output import say, show_json, show_table, show_text, size
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
@@ -34,6 +35,8 @@ _RANGE = typer.Argument(
     show_default=False,
 )
 _NOTHING = "nothing was changed"
+_LARGEST = 1 << 28
+"""Bytes of a list: some millions of entries."""
 _AS_CONFIGURED = BootSettings()
 
 
@@ -69,12 +72,12 @@ def add(
         registry.allow([entry])
     known = before.find(entry.range)
     if known is None:
-        typer.echo(f"allowed {entry.range}{_label(entry)}{_count(entry.range)}{_settings(entry)}")
+        say(f"allowed {entry.range}{_label(entry)}{_count(entry.range)}{_settings(entry)}")
     else:
         label_now = "" if known.label == entry.label else f"; its label is now {label!r}"
         boots = str(entry.settings) or "as configured"
         settings_now = "" if known.settings == entry.settings else f"; it now boots {boots}"
-        typer.echo(f"{entry.range} was already allowed{label_now}{settings_now}")
+        say(f"{entry.range} was already allowed{label_now}{settings_now}")
 
 
 @app.command(epilog="Example: netboot-appliance allow remove 52:54:00:aa:bb:cc")
@@ -91,7 +94,7 @@ def remove(context: typer.Context, range: Annotated[str, _RANGE]) -> None:
             )
             raise UserError(f"there is no entry {span}; {_NOTHING}", hint)
         rest = registry.allowlist().decide(span.first)
-    typer.echo(f"removed {span}{f' (still allowed by {rest.range}{_label(rest)})' if rest else ''}")
+    say(f"removed {span}{f' (still allowed by {rest.range}{_label(rest)})' if rest else ''}")
 
 
 @app.command("list", epilog="Example: netboot-appliance allow list --json")
@@ -113,9 +116,9 @@ def check(context: typer.Context, mac: Annotated[str, MAC]) -> None:
     with _registry(context) as registry:
         entry = registry.allowlist().decide(address)
     if entry is None:
-        typer.echo(f"{address} is not allowed: no entry contains it")
+        say(f"{address} is not allowed: no entry contains it")
         raise typer.Exit(1)
-    typer.echo(f"{address} is allowed by {entry.range}{_label(entry)}{_settings(entry)}")
+    say(f"{address} is allowed by {entry.range}{_label(entry)}{_settings(entry)}")
 
 
 @app.command("import", epilog="Example: netboot-appliance allow import macs.txt (or - for standard input)")
@@ -131,21 +134,25 @@ def import_(
 ) -> None:
     """Add all entries in a file, or none if any line is wrong."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
+            content = source.read(_LARGEST + 1)
+        text = content.decode("utf-8")
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UserError(f"cannot read {file}: {reason}", _NOTHING) from None
+    if len(content) > _LARGEST:
+        raise UserError(f"cannot read {file}: it has more than {size(_LARGEST)}", _NOTHING)
     entries = allowlist.parse(text, "standard input" if file == "-" else file)
     with _registry(context) as registry:
         new = registry.allow(entries)
-    typer.echo(f"imported {len(entries)} entries: {new} new, {len(entries) - new} known")
+    say(f"imported {len(entries)} entries: {new} new, {len(entries) - new} known")
 
 
 @app.command(epilog="Example: netboot-appliance allow export > macs.txt")
 def export(context: typer.Context) -> None:
     """Print the entries in the format that `import` reads."""
     with _registry(context) as registry:
-        typer.echo(allowlist.render(registry.allowlist().entries), nl=False)
+        show_text(allowlist.render(registry.allowlist().entries))
 
 
 @app.command(epilog="Uses $VISUAL or $EDITOR. Nothing is saved until every line is valid.")
@@ -157,7 +164,7 @@ def edit(context: typer.Context) -> None:
         file.flush()
         after = _edited(Path(file.name))
         if Allowlist.of(after) == before:
-            typer.echo(_NOTHING)
+            say(_NOTHING)
         elif registry.replace_allowlist(before, after):
             _report_edit(before, Allowlist.of(after))
         else:
@@ -177,7 +184,7 @@ def _edited(file: Path) -> list[Entry]:
         except (OSError, ProgramError, UnicodeDecodeError) as error:
             raise UserError(f"the editor {editor!r} failed: {error}", f"{_NOTHING}; set EDITOR") from None
         except UserError as error:
-            typer.echo(f"error: {error.message}", err=True)
+            say(f"error: {error.message}", err=True)
             if not sys.stdin.isatty() or not typer.confirm("Edit again?", default=True, err=True):
                 raise UserError("the edit was not valid", _NOTHING) from None
 
@@ -190,7 +197,7 @@ _EDIT_HEADER = """\
 
 def _report_edit(before: Allowlist, after: Allowlist) -> None:
     old, new = ({e.range for e in entries.entries} for entries in (before, after))
-    typer.echo(f"saved: {len(new - old)} added, {len(old - new)} removed, {len(new)} entries in all")
+    say(f"saved: {len(new - old)} added, {len(old - new)} removed, {len(new)} entries in all")
 
 
 def _registry(context: typer.Context) -> Registry:

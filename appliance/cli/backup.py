@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli.output import size
+from appliance.cli.output import say, size
 from appliance.config.file import load
 from appliance.errors import UserError
 
@@ -56,17 +56,17 @@ def backup(
         target = Path(file or backups.default_name(datetime.now(UTC)))
         contents = backups.create(config, target)
         what = f"{target} ({size(target.stat().st_size)})"
-    typer.echo(f"wrote {what}", err=to_stdout)
+    say(f"wrote {what}", err=to_stdout)
     counts = f"allowlist entries: {contents.entries:,}, PCs: {contents.clients:,}"
     about = {
         backups.ALLOWLIST: "for reading; `restore` uses the registry",
         backups.REGISTRY: f"schema {contents.manifest.schema}; {counts}",
     }
     for name, count in contents.files.items():
-        typer.echo(f"  {name:17} {size(count):>9}  {about.get(name, '')}".rstrip(), err=to_stdout)
+        say(f"  {name:17} {size(count):>9}  {about.get(name, '')}".rstrip(), err=to_stdout)
     if backups.CONFIG not in contents.files:
-        typer.echo(f"  (there is no {config.path}: the box runs with the defaults)", err=to_stdout)
-    typer.echo("It contains the account key and the PCs' passwords: keep it where only you can read it.", err=to_stdout)
+        say(f"  (there is no {config.path}: the box runs with the defaults)", err=to_stdout)
+    say("It contains the account key and the PCs' passwords: keep it where only you can read it.", err=to_stdout)
 
 
 @app.command(epilog=_RESTORE_EPILOG)
@@ -86,20 +86,18 @@ def restore(
 
     done = restore_backup(file, context.obj, dry_run=dry_run)
     config, manifest = done.config, done.manifest
-    typer.echo(
-        f"backup of {manifest.host}, made {manifest.made} (version {manifest.version}, schema {manifest.schema})"
-    )
+    say(f"backup of {manifest.host}, made {manifest.made} (version {manifest.version}, schema {manifest.schema})")
     verb = "would restore" if dry_run else "restored"
-    typer.echo(f"  {verb} {config.registry} (allowlist entries: {done.entries:,}, PCs: {done.clients:,})")
+    say(f"  {verb} {config.registry} (allowlist entries: {done.entries:,}, PCs: {done.clients:,})")
     if done.configured:
-        typer.echo(f"  {verb} {config.path}")
+        say(f"  {verb} {config.path}")
     if done.boots_kept:
-        typer.echo(f"  {'would keep' if dry_run else 'kept'} what is known here about the PCs' boots")
+        say(f"  {'would keep' if dry_run else 'kept'} what is known here about the PCs' boots")
     for kept in done.kept:
-        typer.echo(f"  kept {kept}")
+        say(f"  kept {kept}")
     for task in remaining(done):
-        typer.echo(f"to do: {task}")
+        say(f"to do: {task}")
     if dry_run:
-        typer.echo("nothing was changed")
+        say("nothing was changed")
     else:
-        typer.echo("next: netboot-appliance config check; systemctl start netboot-appliance")
+        say("next: netboot-appliance config check; systemctl start netboot-appliance")

@@ -8,6 +8,7 @@ from appliance.allowlist import BootSettings
 from appliance.boot import next_boot
 from appliance.boot.preview import preview
 from appliance.cli.arguments import MAC, mac_address
+from appliance.cli.output import say
 from appliance.config.file import load
 from appliance.config.menu import KINDS, check_entry
 from appliance.errors import UserError
@@ -44,7 +45,7 @@ def next_(
     with Registry(config.registry) as registry:
         if clear:
             done = next_boot.clear(registry, address)
-            typer.echo(f"{address} boots normally" if done else f"no entry was set for the next boot of {address}")
+            say(f"{address} boots normally" if done else f"no entry was set for the next boot of {address}")
             return
         if address not in registry.allowlist():
             raise UserError(f"{address} is not allowed; {_NOTHING}", f"netboot-appliance allow add {address}")
@@ -52,4 +53,4 @@ def next_(
         if decided.menu.default != entry:
             raise UserError(next((m for m in decided.missing if m.startswith(entry)), entry), _NOTHING)
         next_boot.ask(registry, address, entry)
-    typer.echo(f"{address} starts {entry} at its next boot")
+    say(f"{address} starts {entry} at its next boot")

@@ -7,7 +7,7 @@ import typer
 
 from appliance.cli import firmware
 from appliance.cli.arguments import JSON, MAC, mac_address
-from appliance.cli.output import ago, moment, show_json, show_table, size
+from appliance.cli.output import ago, moment, say, show_json, show_table, size
 from appliance.config.file import load
 from appliance.journal.timeline import CURES
 from appliance.registry.database import Registry
@@ -21,17 +21,25 @@ app.command("forget", epilog=firmware.FORGET_EPILOG)(firmware.forget_)
 _BOOTS_SHOWN = 3
 
 
-@app.command("list", epilog="Example: netboot-appliance clients list")
-def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
-    """List the PCs with their latest boots."""
+@app.command("list", epilog="Example: netboot-appliance clients list --limit 0 --json")
+def list_(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=0, help="How many PCs to list; 0: all.")] = 1000,
+    after: Annotated[str, typer.Option(help="Begin after this MAC address.", show_default=False)] = "",
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """List the PCs with their latest boots, by MAC address."""
+    begin = mac_address(after) if after else None
     with Registry(load(context.obj).registry) as registry:
-        known = gather_clients(registry)
+        known = gather_clients(registry, begin, limit or -1)
     clients = views.client_views(known, time.time())
     if as_json:
         show_json(clients)
     else:
         headings = ("MAC", "label", "stage", "address", "BOINC host", "last heard")
         show_table(headings, [_row(client) for client in clients], "No PC has booted yet.")
+        if known.follow:
+            say(f"… and {known.follow:,} more (--after {clients[-1].mac}, or --limit 0)")
 
 
 @app.command(epilog="Example: netboot-appliance clients show 52:54:00:aa:bb:cc")
@@ -62,29 +70,29 @@ def _row(client: ClientView) -> tuple[str, ...]:
 
 
 def _show(client: ClientDetails) -> None:
-    typer.echo(f"MAC                {client.client.mac}")
-    typer.echo(f"host name          {client.host_name}")
-    typer.echo(f"allowed            {f'by {client.allowed_by}' if client.allowed_by else 'no longer'}")
+    say(f"MAC                {client.client.mac}")
+    say(f"host name          {client.host_name}")
+    say(f"allowed            {f'by {client.allowed_by}' if client.allowed_by else 'no longer'}")
     if upcoming := client.next_boot:
-        typer.echo(f"next boot          {upcoming.entry}{' (under way)' if upcoming.taken else ''}")
-    typer.echo(f"first seen         {moment(client.client.first_seen)}")
-    typer.echo(f"GUI RPC password   {client.gui_rpc_password}")
-    typer.echo(f"state directory    {client.state}")
+        say(f"next boot          {upcoming.entry}{' (under way)' if upcoming.taken else ''}")
+    say(f"first seen         {moment(client.client.first_seen)}")
+    say(f"GUI RPC password   {client.gui_rpc_password}")
+    say(f"state directory    {client.state}")
     for known in client.firmware:
-        typer.echo(f"offer              {known.summary}")
+        say(f"offer              {known.summary}")
     for boot in client.boots[-_BOOTS_SHOWN:]:
         _show_boot(boot)
 
 
 def _show_boot(boot: BootView) -> None:
-    typer.echo(f"\nboot of {moment(boot.started)}, image {boot.release or '(none)'}")
+    say("", f"boot of {moment(boot.started)}, image {boot.release or '(none)'}")
     for reached in boot.stages:
-        typer.echo(f"  {reached.at:8.1f} s  {reached.stage}")
+        say(f"  {reached.at:8.1f} s  {reached.stage}")
     for transfer in boot.transfers:
         result = transfer.failed or f"{size(transfer.sent)} of {size(transfer.size)}"
-        typer.echo(f"             {transfer.service} {transfer.path}: {result}")
+        say(f"             {transfer.service} {transfer.path}: {result}")
     if boot.failure:
-        typer.echo(f"             failed: {boot.failure}")
+        say(f"             failed: {boot.failure}")
     if boot.diagnosis:
-        typer.echo(f"             {boot.diagnosis}")
-        typer.echo("             do: " + "; or ".join(CURES))
+        say(f"             {boot.diagnosis}")
+        say("             do: " + "; or ".join(CURES))

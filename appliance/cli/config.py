@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli import config_dhcp
-from appliance.cli.output import show_json
+from appliance.cli.output import say, show_json
 from appliance.config import file as config
 from appliance.config.template import TEMPLATE
 from appliance.doctor.configuration import service_group, warnings
@@ -47,9 +47,9 @@ def init(
         raise UserError(
             f"cannot write {path}: {error.strerror}", "run with sudo, or name another file with --config"
         ) from None
-    typer.echo(f"wrote {path}")
-    typer.echo("next: fill in [project], then: netboot-appliance config check")
-    typer.echo(f"then: {_apply_command(written)}")
+    say(f"wrote {path}")
+    say("next: fill in [project], then: netboot-appliance config check")
+    say(f"then: {_apply_command(written)}")
 
 
 def _write(path: Path, text: str) -> None:
@@ -66,7 +66,7 @@ def _write(path: Path, text: str) -> None:
 def _says_nothing(path: Path) -> bool:
     try:
         return _is_empty(tomllib.loads(path.read_text(encoding="utf-8")))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -97,17 +97,17 @@ def check(context: typer.Context) -> None:
 
     found = config.load(context.obj)
     served = interfaces(found)
-    typer.echo(f"{found.path} is valid" if found.written else _NO_FILE.format(path=found.path))
+    say(f"{found.path} is valid" if found.written else _NO_FILE.format(path=found.path))
     for interface in served:
         how = "" if found.server.interfaces else " (found; [server] interfaces is not set)"
-        typer.echo(f"serves    {interface.name}, {interface.address}{how}")
+        say(f"serves    {interface.name}, {interface.address}{how}")
     for subnet in subnets(found, served):
-        typer.echo(f"leases    {subnet.size} addresses in {subnet.network}")
-    typer.echo(f"exports   inside {', '.join(map(str, networks(found, served)))}")
-    typer.echo(f"project   {found.project.url or 'none: the PCs will boot and wait'}")
+        say(f"leases    {subnet.size} addresses in {subnet.network}")
+    say(f"exports   inside {', '.join(map(str, networks(found, served)))}")
+    say(f"project   {found.project.url or 'none: the PCs will boot and wait'}")
     if found.written:
         for warning in warnings(found):
-            typer.echo(f"warning: {warning}", err=True)
+            say(f"warning: {warning}", err=True)
 
 
 @app.command(epilog="Example: netboot-appliance config show")
@@ -115,7 +115,7 @@ def show(context: typer.Context) -> None:
     """Print the effective configuration, including defaults, as JSON. Secrets are not shown."""
     found = config.load(context.obj)
     if not found.written:
-        typer.echo(_NO_FILE.format(path=found.path), err=True)
+        say(_NO_FILE.format(path=found.path), err=True)
     show_json(config.redacted(found))
 
 

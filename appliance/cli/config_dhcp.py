@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.output import say, show_text
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.network.interfaces import base_url, interfaces
@@ -29,7 +30,7 @@ def dhcp(
     """
     if server is None:
         for each in DhcpProduct:
-            typer.echo(f"netboot-appliance config dhcp {each:8} --way {' | '.join(each.ways)}")
+            say(f"netboot-appliance config dhcp {each:8} --way {' | '.join(each.ways)}")
         return
     chosen = way or server.ways[0]
     if chosen not in server.ways:
@@ -38,7 +39,7 @@ def dhcp(
             "netboot-appliance runs there",
             f"netboot-appliance config dhcp {server} --way {server.ways[0]}",
         )
-    typer.echo(render(server, chosen, _box(context, interface)), nl=False)
+    show_text(render(server, chosen, _box(context, interface)))
 
 
 def _box(context: typer.Context, name: str) -> BootServer:

@@ -6,7 +6,7 @@ import typer
 
 from appliance.cli import doctor_probe
 from appliance.cli.arguments import JSON
-from appliance.cli.output import show_json
+from appliance.cli.output import say, show_json
 from appliance.doctor.finding import Finding, Severity, exit_code, report, summary, worst
 
 app = typer.Typer(name="doctor")
@@ -43,13 +43,13 @@ def doctor(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
     if as_json:
         show_json(report(findings))
     else:
-        typer.echo(summary(findings))
+        say(summary(findings))
     raise typer.Exit(exit_code(severity))
 
 
 def _show(finding: Finding) -> None:
-    typer.echo(f"{_MARKS[finding.severity]}{finding.what}")
+    say(f"{_MARKS[finding.severity]}{finding.what}")
     if finding.severity is not Severity.OK:
         for label, text in (("why", finding.why), ("do", finding.what_to_do)):
             if text:
-                typer.echo(f"          {label + ':':4} {text}")
+                say(f"          {label + ':':4} {text}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli.arguments import JSON, mac_address
-from appliance.cli.output import ago, show_json
+from appliance.cli.output import ago, say, show_json
 from appliance.config.file import load
 from appliance.view.explanation import explanation_view
 from services.probe.explanation import lines
@@ -47,17 +47,17 @@ def probe(
     config = None if interface and not context.obj.exists() else load(context.obj)
     prepared = prepare(config, client, agent, interface)
     if prepared.box and (boot := prepared.box.running_boot()):
-        typer.echo(
+        say(
             f"warning: {client} has booted ({boot.stage}, last heard {ago(boot.last_event)}): the box takes this "
             "probe for its next power-on, and `status` shows that until it boots again",
             err=True,
         )
-    typer.echo(f"playing {agent.words} as {client}; waiting some seconds for offers …", err=True)
+    say(f"playing {agent.words} as {client}; waiting some seconds for offers …", err=True)
     explanation = prepared.run()
     if as_json:
         show_json(explanation_view(explanation))
     else:
-        typer.echo("\n".join(lines(explanation)))
+        say(*lines(explanation))
     raise typer.Exit(0 if explanation.verdict.outcome is Outcome.BOOTS else 1)
 
 
@@ -80,7 +80,8 @@ def pcap(
     if as_json:
         show_json({"clients": [explanation_view(each) for each in found.clients], "others": found.others})
     else:
-        typer.echo("\n\n".join("\n".join(lines(each)) for each in found.clients))
+        for number, each in enumerate(found.clients):
+            say(*([""] if number else []), *lines(each))
         if found.others:
-            typer.echo(f"\n{found.others} other hosts in it did not ask to boot.")
+            say("", f"{found.others} other hosts in it did not ask to boot.")
     raise typer.Exit(0 if all(each.verdict.outcome is Outcome.BOOTS for each in found.clients) else 1)

@@ -5,8 +5,8 @@ from ipaddress import IPv4Network
 
 import typer
 
+from appliance.cli.output import say, show_text
 from appliance.config.file import Config, load, tolerant
-from appliance.errors import UserError
 from appliance.exports import install
 from appliance.exports.grants import ExportGrant
 
@@ -22,9 +22,9 @@ def show(context: typer.Context) -> None:
     """Print the export file as it should be now."""
     config = load(context.obj)
     backend, why = install.chosen(config)
-    typer.echo(f"# {install.destination(config, backend)} ({why})", err=True)
+    say(f"# {install.destination(config, backend)} ({why})", err=True)
     _, grants = expected(config)
-    typer.echo(install.render(backend, install.exports_now(config, grants)), nl=False)
+    show_text(install.render(backend, install.exports_now(config, grants)))
 
 
 @app.command(epilog="Example: sudo netboot-appliance exports apply")
@@ -34,7 +34,7 @@ def apply(context: typer.Context) -> None:
     done = install.install(config, *expected(config))
     path = install.destination(config, done.backend)
     state = "written and in force" if done.changed else "is up to date"
-    typer.echo(f"{path} {state}: {done.directories} exports ({done.backend.value}: {done.why})")
+    say(f"{path} {state}: {done.directories} exports ({done.backend.value}: {done.why})")
 
 
 @app.command(epilog="Example: sudo netboot-appliance exports withdraw")
@@ -44,13 +44,11 @@ def withdraw(context: typer.Context) -> None:
     For removing the program from a machine. Running PCs stop at once. A running server exports to them again.
     """
     config = tolerant(context.obj)
-    try:
-        install.chosen(config)
-    except UserError as error:
-        typer.echo(f"nothing is exported: {error.message}")
-        return
-    done = install.install(config, (), ())
-    typer.echo(f"{install.destination(config, done.backend)} is empty: nothing is exported any longer")
+    backend, why = install.withdraw(config)
+    if backend is None:
+        say(f"nothing is exported: {why}")
+    else:
+        say(f"{install.destination(config, backend)} is empty: nothing is exported any longer")
 
 
 def expected(config: Config) -> tuple[Sequence[IPv4Network], tuple[ExportGrant, ...]]:

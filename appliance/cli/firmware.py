@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli.arguments import mac_address
-from appliance.cli.output import ago, show_table
+from appliance.cli.output import ago, say, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.firmware.table import forget, read
@@ -37,13 +37,13 @@ def forget_(
             "nothing was changed; see what was learned: netboot-appliance status",
         )
     many = "1 PC" if count == 1 else f"{count} PCs"
-    typer.echo(f"forgot which offer the firmware of {address or many} accepts")
+    say(f"forgot which offer the firmware of {address or many} accepts")
 
 
 def show_firmware(learned: Sequence[FirmwareView]) -> None:
     """Print the table of `status`; nothing when it would be empty."""
     if learned:
-        typer.echo("\nPCs that do not accept the standard offer:")
+        say("", "PCs that do not accept the standard offer:")
         rows = [
             (each.mac, each.profile, "yes" if each.worked else "not yet", each.why, each.firmware, ago(each.at))
             for each in learned

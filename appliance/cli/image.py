@@ -7,7 +7,7 @@ import typer
 
 from appliance.cli import image_build, image_prune
 from appliance.cli.arguments import JSON
-from appliance.cli.output import moment, show_json, show_table, size
+from appliance.cli.output import moment, say, show_json, show_table, size
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.view.facts import gather_releases
@@ -38,7 +38,7 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
         none = "No release yet. Build one: netboot-appliance image build"
         show_table(("release", "", "built", "kernel", "size"), rows, none)
     for error in found.broken:
-        typer.echo(f"warning: {error}; {error.hint}", err=True)
+        say(f"warning: {error}; {error.hint}", err=True)
 
 
 @app.command(epilog="Example: netboot-appliance image show 20261123-150102-1a2b3c4d")
@@ -60,20 +60,20 @@ def show(
     if found is None:
         raise UserError("no release is active", "build one: netboot-appliance image build")
     state = gather_releases(config.images).states.get(found.id)
-    typer.echo(f"release       {found.id}{f' ({state})' if state else ''}")
-    typer.echo(f"built         {moment(found.created.timestamp())}")
-    typer.echo(f"distribution  {found.recipe.distribution} {found.recipe.architecture}, kernel {found.kernel}")
-    typer.echo(f"directory     {found.path}")
+    say(f"release       {found.id}{f' ({state})' if state else ''}")
+    say(f"built         {moment(found.created.timestamp())}")
+    say(f"distribution  {found.recipe.distribution} {found.recipe.architecture}, kernel {found.kernel}")
+    say(f"directory     {found.path}")
     for name, file in found.files.items():
-        typer.echo(f"  {name:26} {size(file.size):>9}  {file.sha256}")
+        say(f"  {name:26} {size(file.size):>9}  {file.sha256}")
     problems = release.verify(found)
     for problem in problems:
-        typer.echo(f"damaged: {problem}", err=True)
+        say(f"damaged: {problem}", err=True)
     if problems:
         raise UserError(
             f"release {found.id} is damaged", "build it again: netboot-appliance image build --force", code=1
         )
-    typer.echo("all files are as they were built")
+    say("all files are as they were built")
 
 
 @app.command(epilog="Example: sudo netboot-appliance image activate 20261123-150102-1a2b3c4d")
@@ -81,7 +81,7 @@ def activate(context: typer.Context, ident: Annotated[str, _ID]) -> None:
     """Activate a release."""
     config = load(context.obj)
     try:
-        typer.echo(f"active: {release.activate(config.images, ident).id}")
+        say(f"active: {release.activate(config.images, ident).id}")
     except ReleaseError as error:
         raise _user_error(error) from None
 
@@ -91,7 +91,7 @@ def rollback(context: typer.Context) -> None:
     """Go back to the release that was active before."""
     config = load(context.obj)
     try:
-        typer.echo(f"active: {release.rollback(config.images).id}")
+        say(f"active: {release.rollback(config.images).id}")
     except ReleaseError as error:
         raise _user_error(error) from None
 

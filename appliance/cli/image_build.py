@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
-from appliance.cli.output import size, span
+from appliance.cli.output import say, size, span
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.exports.volumes import mount_images
@@ -16,6 +16,7 @@ from appliance.images.requested_build import Builder, request
 from image.build import Rebuild
 from image.progress import STAGES, BuildError, Progress
 from image.release import ReleaseError
+from services.foreign_text import printable
 
 
 def build(
@@ -38,11 +39,9 @@ def build(
         mount_images(config)
     wanted = request(config, context.obj, rebuild, inside_unit=here)
     if wanted.joins:
-        typer.echo(f"a build is running ({UNIT}): following it", err=True)
+        say(f"a build is running ({UNIT}): following it", err=True)
     elif wanted.existing:
-        typer.echo(
-            f"release {wanted.existing.id} was already built from this recipe (to build it again: image build --force)"
-        )
+        say(f"release {wanted.existing.id} was already built from this recipe (to build it again: image build --force)")
     try:
         with _ProgressDisplay() as display:
             result = wanted.run(display.report)
@@ -53,18 +52,18 @@ def build(
         raise UserError(str(error), error.hint) from None
     except KeyboardInterrupt:
         if wanted.builder is Builder.UNIT:
-            typer.echo(f"the build continues in {UNIT}", err=True)
-            typer.echo("follow it again: netboot-appliance image build", err=True)
-            typer.echo(f"stop it: systemctl stop {UNIT.removesuffix('.service')}", err=True)
+            say(f"the build continues in {UNIT}", err=True)
+            say("follow it again: netboot-appliance image build", err=True)
+            say(f"stop it: systemctl stop {UNIT.removesuffix('.service')}", err=True)
             raise typer.Exit(130) from None
         raise UserError("the build was interrupted", "the active release is unchanged", code=130) from None
     made = result.release
     if result.active != made.id:
-        typer.echo(f"not active: the active release is {result.active or 'none'}; to switch: image activate {made.id}")
+        say(f"not active: the active release is {result.active or 'none'}; to switch: image activate {made.id}")
     elif result.unchanged:
-        typer.echo(f"no package has changed: release {made.id} stays active")
+        say(f"no package has changed: release {made.id} stays active")
     else:
-        typer.echo(f"active: {made.id} ({size(made.size)}, {span(display.elapsed)})")
+        say(f"active: {made.id} ({size(made.size)}, {span(display.elapsed)})")
 
 
 class _ProgressDisplay:
@@ -90,16 +89,17 @@ class _ProgressDisplay:
         if progress.stage != self._stage:
             self._stage = progress.stage
             line = f"{progress.elapsed:5.0f} s  {progress.number}/{len(STAGES)} {progress.stage}: {progress.step}"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(Text(printable(line)), soft_wrap=True)
         if self._status:
-            room = self._console.width - 24
-            self._status.update(f"{progress.elapsed:.0f} s  {progress.stage}: {escape(progress.step[:room])}")
+            room = max(20, self._console.width - 24)
+            words = f"{progress.elapsed:.0f} s  {progress.stage}: {printable(progress.step, room)}"
+            self._status.update(Text(words))
 
 
 def _show_failure(error: BuildError) -> None:
     for line in error.tail:
-        typer.echo(f"  | {line}", err=True)
+        say(f"  | {line}", err=True)
     if error.paste:
-        typer.echo(f"the failed command: {error.paste}", err=True)
+        say(f"the failed command: {error.paste}", err=True)
     if error.log:
-        typer.echo(f"the whole log: {error.log}", err=True)
+        say(f"the whole log: {error.log}", err=True)

@@ -6,7 +6,7 @@ import typer
 
 from appliance.boot.named_releases import named_releases
 from appliance.cli.arguments import JSON
-from appliance.cli.output import show_json, show_table, size
+from appliance.cli.output import say, show_json, show_table, size
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.images.in_use import releases_in_use
@@ -50,7 +50,7 @@ def prune(
     rows = [(each.id, size(each.size), "kept", _words(each)) for each in done.kept]
     rows += [(each.id, size(each.size), "would be deleted" if dry_run else "deleted", "") for each in done.deleted]
     show_table(("release", "size", "", "why"), rows, "No release yet. Build one: netboot-appliance image build")
-    typer.echo(f"{size(done.freed)} {'would be freed' if dry_run else 'freed'}")
+    say(f"{size(done.freed)} {'would be freed' if dry_run else 'freed'}")
 
 
 def _words(kept: KeptView) -> str:

@@ -1,17 +1,19 @@
 """The command line: `netboot-appliance [--config FILE] VERB`. One file per verb: parse, call one function, print."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer._click.exceptions import ClickException
 from typer._completion_classes import completion_init
 from typer.core import TyperGroup
 
+from appliance import last_resort
+from appliance.cli.output import say
 from appliance.config.file import ENVIRONMENT, locate
-from appliance.errors import UserError
 
 _MODULES = {
     "serve": "serve",
@@ -77,7 +79,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"netboot-appliance {version('netboot-appliance')}")
+        say(f"netboot-appliance {version('netboot-appliance')}")
         raise typer.Exit
 
 
@@ -94,15 +96,25 @@ def options(
     context.obj = locate(config)
 
 
-def run() -> None:
-    """The entry point: a UserError becomes one message with its hint, and an exit code."""
+def run() -> NoReturn:
+    """The entry point. Whatever ends a verb becomes an exit code, and at most one error with its hint."""
+    last_resort.run(_verb)
+
+
+def _verb() -> int:
+    """Do what the command line says; returns the exit code."""
     # The installation provides the shells' completion files (packaging/completion.py). Typer answers them only after
     # this call, or with options that would install them a second time, in ~/.bashrc.
     completion_init()
     try:
-        app()
-    except UserError as error:
-        typer.echo(f"error: {error.message}", err=True)
-        if error.hint:
-            typer.echo(f"hint: {error.hint}", err=True)
-        sys.exit(error.code)
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        say("aborted", err=True)
+        return 1
+    except ClickException as error:
+        # It quotes what was typed, or pasted.
+        words = StringIO()
+        error.show(words)
+        say(*words.getvalue().rstrip("\n").split("\n"), err=True)
+        return error.exit_code
+    return code if isinstance(code, int) else 0

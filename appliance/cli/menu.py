@@ -10,7 +10,7 @@ from appliance.allowlist import BootSettings, Entry
 from appliance.boot import next_boot
 from appliance.boot.preview import preview, script
 from appliance.cli.arguments import JSON, mac_address
-from appliance.cli.output import show_json, show_table
+from appliance.cli.output import say, show_json, show_table, show_text
 from appliance.config import menu_password
 from appliance.config.file import load
 from appliance.errors import UserError
@@ -47,7 +47,7 @@ def show(
         raise UserError(f"{client} is not allowed: it gets no menu", f"allow it: netboot-appliance allow add {client}")
     range_settings = entry.settings if entry else BootSettings()
     if dialect:
-        typer.echo(script(config, range_settings, next_entry, client, _DIALECTS[dialect]), nl=False)
+        show_text(script(config, range_settings, next_entry, client, _DIALECTS[dialect]))
         return
     shown = menu_view(preview(config, range_settings, next_entry, client), range_settings.root or config.image.root)
     if as_json:
@@ -66,11 +66,9 @@ def password() -> None:
         typed = menu_password.check(_typed())
     except ValueError as error:
         raise UserError(str(error)) from None
-    typer.echo(f'password = "{menu_password.scrypt(typed)}"')
-    typer.echo(f'grub_password = "{menu_password.grub(typed)}"')
-    typer.echo(
-        "put these lines into [menu] in the configuration, then: sudo systemctl reload netboot-appliance", err=True
-    )
+    say(f'password = "{menu_password.scrypt(typed)}"')
+    say(f'grub_password = "{menu_password.grub(typed)}"')
+    say("put these lines into [menu] in the configuration, then: sudo systemctl reload netboot-appliance", err=True)
 
 
 def _typed() -> str:
@@ -84,15 +82,15 @@ def _typed() -> str:
 
 def _show(menu: MenuView, entry: Entry | None) -> None:
     if entry:
-        typer.echo(f"range     {entry.range} {entry.label}".rstrip())
-    typer.echo(f"default   {menu.default} ({menu.default_from})")
+        say(f"range     {entry.range} {entry.label}".rstrip())
+    say(f"default   {menu.default} ({menu.default_from})")
     waits = f"{menu.timeout} s" if menu.timeout else "0: no menu is shown, the default starts at once"
-    typer.echo(f"timeout   {waits} ({menu.timeout_from})")
-    typer.echo(f"root      {menu.root}")
-    typer.echo("")
+    say(f"timeout   {waits} ({menu.timeout_from})")
+    say(f"root      {menu.root}")
+    say("")
     rows = [
         ("->" if e.name == menu.default else "", e.name, e.title, "password" if e.locked else "") for e in menu.entries
     ]
     show_table(("", "entry", "title", "locked"), rows, "")
     for line in menu.missing:
-        typer.echo(f"left out: {line}", err=True)
+        say(f"left out: {line}", err=True)

@@ -1,4 +1,8 @@
-"""How verbs print: a table for people, JSON for scripts, times and sizes in words."""
+"""The one door to the terminal: lines and tables for people, JSON for scripts, times and sizes in words.
+
+What is printed may come from outside: a PC's report, a release's manifest, a label. Whatever passes here is harmless to
+the terminal (services/foreign_text.py), and stays on the line that it belongs to.
+"""
 
 import json
 import time
@@ -8,27 +12,48 @@ from typing import Any
 
 import typer
 
+from services.foreign_text import printable
+
+_LONGEST_LINE = 1 << 16
+"""Characters. Only a value that nobody bounded is longer."""
+
+
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines, to standard error if `err`. A line end inside one of them is shown, and ends nothing."""
+    typer.echo("\n".join(printable(line, _LONGEST_LINE) for line in lines), err=err)
+
+
+def show_text(text: str) -> None:
+    """Print a text of many lines as it is, such as a file for another program. Its line ends and tabs are kept."""
+    *lines, rest = text.split("\n")
+    shown = "".join(f"{_line(line)}\n" for line in lines) + _line(rest)
+    typer.echo(shown, nl=False)
+
+
+def _line(text: str) -> str:
+    return "\t".join(printable(part, _LONGEST_LINE) for part in text.split("\t"))
+
 
 def show_json(value: Any) -> None:
-    """Print one JSON document; dataclasses become objects."""
+    """Print one JSON document; dataclasses become objects. All that is not ASCII is escaped."""
     typer.echo(json.dumps(value, indent=2, default=asdict))
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
     """Print rows under headings, or the sentence `empty`. Unless it goes to a terminal, no value is wrapped or cut."""
     if not rows:
-        typer.echo(empty)
+        say(empty)
         return
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=10_000)
     table = Table(*headings, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     with console.capture() as captured:
         console.print(table)
     typer.echo("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
@@ -48,7 +73,7 @@ def span(seconds: float) -> str:
 
 
 def moment(at: float) -> str:
-    """A moment in local time."""
+    """A moment in local time, in seconds since the epoch up to the year 9999."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 

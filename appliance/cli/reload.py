@@ -2,6 +2,7 @@
 
 import typer
 
+from appliance.cli.output import say
 from appliance.config.file import tolerant
 from appliance.errors import UserError
 from appliance.registry.reload_request import request_reload
@@ -21,6 +22,6 @@ def reload(context: typer.Context) -> None:
     result = request_reload(config)
     if result.error:
         raise UserError(f"not reloaded, the old configuration stays: {result.error}", result.hint, code=1)
-    typer.echo("configuration reloaded")
+    say("configuration reloaded")
     if result.note:
-        typer.echo(f"warning: {result.note}", err=True)
+        say(f"warning: {result.note}", err=True)

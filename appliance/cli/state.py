@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli.arguments import JSON, mac_address
-from appliance.cli.output import show_json, show_table, size
+from appliance.cli.output import say, show_json, show_table, size
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.exports import state
@@ -78,16 +78,16 @@ def _report(macs: Sequence[MacAddress], what: str, act: Callable[[MacAddress], N
     for mac in macs:
         try:
             act(mac)
-            typer.echo(f"{mac}: {what}")
+            say(f"{mac}: {what}")
         except UserError as error:
             if len(macs) == 1:
                 raise
             failed = True
-            typer.echo(f"{mac}: {error.message}", err=True)
+            say(f"{mac}: {error.message}", err=True)
         except OSError as error:
             raise UserError(f"{mac}: {error}", "run with sudo; check the disk", code=1) from None
     if not macs:
-        typer.echo("there is nothing to do")
+        say("there is nothing to do")
     if failed:
         raise UserError("not all could be moved; nothing was lost", "switch these PCs off, and try again", code=1)
 

@@ -7,10 +7,11 @@ import typer
 
 from appliance.cli.arguments import JSON
 from appliance.cli.firmware import show_firmware
-from appliance.cli.output import ago, counted, show_json, show_table
+from appliance.cli.output import ago, counted, say, show_json, show_table
 from appliance.config.file import load, tolerant
 from appliance.journal.timeline import CURES
 from appliance.registry.database import Registry
+from appliance.registry.records import IgnoredRow
 from appliance.registry.server_lock import holder
 from appliance.view import status as views
 from appliance.view.facts import gather
@@ -18,11 +19,15 @@ from appliance.view.status import StatusView
 
 app = typer.Typer()
 _IGNORED_SHOWN = 10
+_CLAIMS_SHOWN = 5
+_BOOTS_SHOWN = 200
 
 
 @app.command()
 def status(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
-    """Show the services, the active image, and every PC's latest boot.
+    """Show the services, the active image, and the PCs' latest boots: first those that need you.
+
+    Shows 200 PCs, and 1,000 with --json; `clients list` has them all.
 
     Exit code: 0 if the server is running, 3 if not.
     """
@@ -31,8 +36,9 @@ def status(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
     if holder(config.registry) is None:
         load(context.obj)
     with Registry(config.registry) as registry:
-        box = gather(config, registry)
-    shown = views.status_view(box, time.time())
+        now = time.time()
+        box = gather(config, registry, now)
+    shown = views.status_view(box, now)
     if as_json:
         show_json(views.as_json(shown))
     else:
@@ -47,53 +53,75 @@ def status(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
 def _show_box(shown: StatusView) -> None:
     server = shown.server
     if server.pid is None:
-        typer.echo("server    not running (start it: systemctl start netboot-appliance)")
+        say("server    not running (start it: systemctl start netboot-appliance)")
     else:
         since = "" if server.started is None else f", started {ago(server.started)}"
-        typer.echo(f"server    running as process {server.pid}{since}")
+        say(f"server    running as process {server.pid}{since}")
         on = ", ".join(f"{s['name']} {s['address']}:{s['port']}" for s in shown.services)
-        typer.echo(f"services  {on}")
+        say(f"services  {on}")
     for line in shown.trouble:
-        typer.echo(f"network   PCs cannot reach the server: {line}")
+        say(f"network   PCs cannot reach the server: {line}")
     for line in shown.disk:
-        typer.echo(f"disk      {line} (see: netboot-appliance doctor)")
+        say(f"disk      {line} (see: netboot-appliance doctor)")
     if rejected := shown.reload_rejected:
-        typer.echo(f"reload    REJECTED {ago(rejected.at)}, the old configuration stays: {rejected.error}")
+        say(f"reload    REJECTED {ago(rejected.at)}, the old configuration stays: {rejected.error}")
         if rejected.hint:
-            typer.echo(f"          do: {rejected.hint}")
+            say(f"          do: {rejected.hint}")
     if shown.leases:
-        typer.echo(f"dhcp      server, {shown.leases.leased} of {shown.leases.addresses} addresses leased")
+        say(f"dhcp      server, {shown.leases.leased} of {shown.leases.addresses} addresses leased")
     if exports := shown.exports:
         state = f"NOT in force: {exports['error']}" if exports["error"] else exports["backend"]
-        typer.echo(f"exports   {state} ({exports['why']})")
+        say(f"exports   {state} ({exports['why']})")
+    for claim in shown.claims[:_CLAIMS_SHOWN]:
+        say(f"claimed   {claim.words}, {ago(claim.at)} (see: netboot-appliance doctor)")
+    if len(shown.claims) > _CLAIMS_SHOWN:
+        say(f"claimed   … and {len(shown.claims) - _CLAIMS_SHOWN} more (status --json)")
     none = shown.image_error or "none is active (build one: netboot-appliance image build)"
-    typer.echo(f"image     {shown.image.id if shown.image else none}")
+    say(f"image     {shown.image.id if shown.image else none}")
     for each in shown.next_boots:
-        typer.echo(f"next boot {each.mac} starts {each.entry}{' (under way)' if each.taken else ''}")
+        say(f"next boot {each.mac} starts {each.entry}{' (under way)' if each.taken else ''}")
     nobody = "nobody may boot yet (allow a PC: netboot-appliance allow add MAC)"
     allowed = shown.allowed
     addresses = counted(allowed.addresses, "MAC address", "MAC addresses")
     some = f"{addresses} in {counted(allowed.entries, 'entry', 'entries')}"
-    typer.echo(f"allowed   {some if allowed.entries else nobody}")
+    say(f"allowed   {some if allowed.entries else nobody}")
 
 
 def _show_boots(shown: StatusView) -> None:
     rows = [
         (each.mac, shown.labels[each.mac], each.progress, each.host_id, ago(each.started), ago(each.last_event))
-        for each in shown.boots
+        for each in shown.boots[:_BOOTS_SHOWN]
     ]
-    typer.echo("")
+    say("")
     show_table(("MAC", "label", "stage", "BOINC host", "started", "last heard"), rows, "No PC has booted yet.")
+    if more := shown.counted.clients + shown.counted.newcomers - len(rows):
+        say(f"… and {more:,} more (netboot-appliance clients list)")
+    if many := shown.forgotten.get("newcomers"):
+        span = f"{shown.forgotten['lowest']} to {shown.forgotten['highest']}"
+        say(
+            f"{counted(many, 'other MAC address', 'other MAC addresses')} from {span} asked, got an offer and never"
+            f" loaded anything; forgotten, the last {ago(shown.forgotten['last_at'])}"
+        )
     if any(each.diagnosis for each in shown.boots):
-        typer.echo("\nTo fix the Secure Boot problem: " + "; or ".join(CURES))
+        say("", "To fix the Secure Boot problem: " + "; or ".join(CURES))
+
+
+def _sender(row: IgnoredRow) -> str:
+    """Where refused requests came from, as far as that is known."""
+    return f"{row.sender} ({row.sender_mac})" if row.sender_mac else row.sender
 
 
 def _show_ignored(shown: StatusView) -> None:
     if not shown.ignored:
         return
-    typer.echo("\nIgnored requests, latest first:")
+    say("", "Ignored requests, latest first:")
     latest = shown.ignored[:_IGNORED_SHOWN]
-    rows = [(each.client, each.service, each.reason, str(each.count), ago(each.last_at)) for each in latest]
-    show_table(("client", "service", "reason", "times", "last"), rows, "")
+    rows = [
+        (each.client or "(other names)", _sender(each), each.service, each.reason, str(each.count), ago(each.last_at))
+        for each in latest
+    ]
+    show_table(("client", "sent from", "service", "reason", "times", "last"), rows, "")
     if len(shown.ignored) > _IGNORED_SHOWN:
-        typer.echo(f"… and {len(shown.ignored) - _IGNORED_SHOWN} more (status --json)")
+        say(f"… and {len(shown.ignored) - _IGNORED_SHOWN} more (status --json)")
+    if many := shown.forgotten.get("refusals"):
+        say(f"{counted(many, 'other', 'others')}, of senders that came once: forgotten")

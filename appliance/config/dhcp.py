@@ -6,7 +6,7 @@ networks. PURE.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Literal, TypeVar
 
 from services.dhcp.pool import AddressRange
@@ -30,14 +30,16 @@ class DhcpSettings:
     "off": another server has UDP port 67 of this host, or names the boot files itself (`netboot-appliance config
     dhcp`); the box only listens on port 4011. `pool`: one or more ranges of addresses, each inside a network of the
     interfaces or, behind a relay, of a `router` that is written with its network (10.88.0.1/24). `lease_time` is in
-    seconds. `static`: MAC=address. `unknown`: whether PCs that are not allowed get an address; they are never told
-    what to boot. `force`: serve even if there is another DHCP server.
+    seconds. `relays`: relays that are in none of the PCs' networks. `static`: MAC=address. `unknown`: whether PCs that
+    are not allowed get an address; they are never told what to boot. `force`: serve even if there is another DHCP
+    server.
     """
 
     mode: Literal["proxy", "server", "off"] = "proxy"
     pool: str | tuple[str, ...] = ()
     lease_time: int = 3600
     router: tuple[str, ...] = ()
+    relays: tuple[IPv4Network, ...] = ()
     dns: tuple[IPv4Address, ...] = ()
     ntp: tuple[IPv4Address, ...] = ()
     static: tuple[str, ...] = ()

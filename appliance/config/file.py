@@ -6,6 +6,7 @@ UserError that names the file and the line, and suggests what would be right (ap
 
 import contextlib
 import dataclasses
+import errno
 import os
 import re
 import tomllib
@@ -23,13 +24,20 @@ from appliance.config.tftp import TftpSettings
 from appliance.errors import UserError
 from image.recipe import ImageRecipe
 from services.boinc.files import Account, Preferences
+from services.ethernet import MacAddress
 from services.menus.ipxe import WORD
 from services.nfs.apply import GANESHA_FILE, GANESHA_PID_FILE, KERNEL_FILE
 
 DEFAULT_PATH = Path("/etc/netboot-appliance/config.toml")
 ENVIRONMENT = "NETBOOT_APPLIANCE_CONFIG"
+LARGEST = 1 << 20
+"""Bytes of a configuration."""
 SERVICE_GROUP = "netboot-appliance"
 """The group of the server's user under systemd; it must be able to read the file."""
+
+
+LAN_LIMIT = 16
+"""The longest list of networks in [boinc] lan."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +60,16 @@ class ServerSettings:
 @dataclass(frozen=True)
 class NfsSettings:
     """[nfs]: how the live root and the state directories are exported. No networks: those of the interfaces.
-    `state_limit` is how much each PC may keep on the server, in GB."""
+
+    `others`: networks or addresses inside these that have exports which are not ours; all others are kept from the NFS
+    ports. `routers`: ROUTER=MAC, for networks behind a router: the only MAC address that it has. One with several is
+    named several times, first with the one that packets to it are to get. `state_limit` is how much each PC may keep
+    on the server, in GB.
+    """
 
     networks: tuple[IPv4Network, ...] = ()
+    others: tuple[IPv4Network, ...] = ()
+    routers: tuple[str, ...] = ()
     backend: Literal["auto", "kernel", "ganesha"] = "auto"
     exports_file: Path = KERNEL_FILE
     ganesha_config: Path = GANESHA_FILE
@@ -62,8 +77,26 @@ class NfsSettings:
     state_limit: int = 20
 
     def __post_init__(self) -> None:
+        for text in self.routers:
+            _router(text)
         if not 1 <= self.state_limit <= 10_000:
             raise ValueError("state_limit: must be from 1 to 10000 (GB for each PC)")
+
+    @property
+    def router_macs(self) -> dict[IPv4Address, tuple[MacAddress, ...]]:
+        """The MAC addresses of each router in `routers`."""
+        found: dict[IPv4Address, tuple[MacAddress, ...]] = {}
+        for router, mac in map(_router, self.routers):
+            found[router] = (*found.get(router, ()), mac)
+        return found
+
+
+def _router(text: str) -> tuple[IPv4Address, MacAddress]:
+    address, _, mac = text.partition("=")
+    try:
+        return IPv4Address(address.strip()), MacAddress.parse(mac)
+    except ValueError:
+        raise ValueError(f'routers: {text!r}: write "10.0.0.1=52:54:00:aa:bb:cc"') from None
 
 
 @dataclass(frozen=True)
@@ -87,10 +120,21 @@ class ProjectSettings:
 
 @dataclass(frozen=True)
 class BoincSettings:
-    """[boinc]: from where the PCs' clients may be managed, and when and how much they compute."""
+    """[boinc]: from where the PCs' clients may be managed, what they reach, and when and how much they compute.
+
+    `network` "internet" keeps them, and the science applications, out of the local network, except for `lan`.
+    """
 
     management_hosts: tuple[IPv4Address, ...] = ()
+    network: Literal["internet", "all"] = "internet"
+    lan: tuple[IPv4Network, ...] = ()
     preferences: Preferences = field(default_factory=Preferences)
+
+    def __post_init__(self) -> None:
+        if len(self.lan) > LAN_LIMIT:
+            raise ValueError(f"lan: {len(self.lan)} networks, but a kernel command line has room for {LAN_LIMIT}")
+        if self.lan and self.network == "all":
+            raise ValueError('lan: with network = "all" everything is open already: remove one of the two')
 
 
 @dataclass(frozen=True)
@@ -152,6 +196,19 @@ class Config:
         return self.server.data / "boot"
 
     @cached_property
+    def boinc_network(self) -> str:
+        """What the PCs' BOINC may reach, for the kernel command line: "all", or "internet" and exceptions.
+
+        The project's server is one of them if its URL has an address. A name does not count: its owner decides what
+        it resolves to, and so could open any address of the local network.
+        """
+        if self.boinc.network == "all":
+            return "all"
+        account = self.project.account
+        project = [str(account.address)] if account and account.address else []
+        return ",".join(("internet", *project, *map(str, self.boinc.lan)))
+
+    @cached_property
     def registry(self) -> Path:
         """The program's own database, in a directory that belongs to the server's user."""
         return self.server.data / "registry" / "registry.sqlite3"
@@ -168,7 +225,7 @@ def load(path: Path) -> Config:
     The file may be missing at the default path only.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _text(path)
     except FileNotFoundError:
         if path == DEFAULT_PATH:
             return Config(path, written=False)
@@ -176,7 +233,7 @@ def load(path: Path) -> Config:
             f"there is no configuration file {path}",
             "write one with: netboot-appliance config init (or name another with --config)",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         hint = f"run with sudo; the service needs: chgrp {SERVICE_GROUP} {path}; chmod 640 {path}"
         raise UserError(
@@ -184,6 +241,15 @@ def load(path: Path) -> Config:
             hint if isinstance(error, PermissionError) else "check what it is: file " + str(path),
         ) from None
     return parse(text, path)
+
+
+def _text(path: Path) -> str:
+    """The file's text; raises OSError and UnicodeDecodeError."""
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise OSError(errno.EFBIG, f"a configuration has {LARGEST:,} bytes at most")
+    return content.decode("utf-8")
 
 
 def tolerant(path: Path) -> Config:
@@ -196,8 +262,8 @@ def tolerant(path: Path) -> Config:
 
 def _data(path: Path) -> Path:
     """The data directory, read from its line alone; the default one if that fails."""
-    with contextlib.suppress(OSError, ValueError, LookupError):
-        text = path.read_text(encoding="utf-8")
+    with contextlib.suppress(OSError, ValueError, LookupError, RecursionError):
+        text = _text(path)
         if line := toml.line_of(text, "server", "data"):
             return ServerSettings(data=Path(str(tomllib.loads(text.splitlines()[line - 1])["data"]))).data
     return ServerSettings().data

@@ -17,6 +17,7 @@ interfaces = ["{interface}"]
 # pool = []                              # addresses to give out: ["10.77.0.100-10.77.0.200"]
 # lease_time = 3600                      # seconds
 # router = []                            # sent to PCs; "10.88.0.1/24" also names the network behind a relay
+# relays = []                            # relays that are in none of the networks under [nfs]: ["10.99.0.1"]
 # dns = []
 # ntp = []
 # static = []                            # a fixed address for one PC: ["52:54:00:aa:bb:cc=10.77.0.50"]
@@ -51,6 +52,10 @@ interfaces = ["{interface}"]
 [nfs]
 # Nothing is exported outside these networks. Default: those of the interfaces ({network}).
 # networks = ["{network}"]
+# Hosts there that mount somebody else's exports from this server; all others are kept from the NFS ports.
+# others = ["10.0.0.7"]
+# Behind a router: its MAC address, else the one it has when it is first needed.
+# routers = ["10.0.0.1=52:54:00:aa:bb:cc"]
 # backend = "auto"                       # auto, kernel or ganesha
 # state_limit = 20                       # GB that each PC may keep on the server
 
@@ -62,6 +67,8 @@ interfaces = ["{interface}"]
 [boinc]
 # The addresses from which BOINC Manager may connect. Its passwords: netboot-appliance clients show MAC
 # management_hosts = []
+# network = "internet"                   # "all": BOINC and its applications may reach the local network too
+# lan = []                               # what they may reach of it with "internet": ["10.0.0.8", "10.1.0.0/24"]
 
 [boinc.preferences]
 # How much of a PC BOINC may use. The names are those of BOINC's global_prefs_override.xml.

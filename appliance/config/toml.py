@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from appliance.errors import UserError
+from services.foreign_text import printable
 
 _KINDS = {
     str: "write text in quotes",
@@ -30,7 +31,7 @@ def read(text: str, path: Path, sections: Mapping[str, type]) -> dict[str, Any]:
     """
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid TOML: {error}", "quote text, and write lists in [ ]") from None
     file = _File(text, path)
     values: dict[str, Any] = {}
@@ -107,6 +108,12 @@ def _as_toml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _on_one_line(text: str) -> str:
+    if text != printable(text, len(text) + 1):
+        raise ValueError("write text on one line, without control characters")
+    return text
+
+
 def _convert(hint: Any, value: Any) -> Any:
     """`value` from TOML as the type `hint`; raises ValueError with a message for people."""
     if get_origin(hint) is tuple:
@@ -126,9 +133,10 @@ def _convert(hint: Any, value: Any) -> Any:
     if hint in _KINDS:
         if type(value) is not hint:
             raise ValueError(_KINDS[hint])
-        return value
+        return _on_one_line(value) if hint is str else value
     if not isinstance(value, str):
         raise ValueError(_KINDS[str])
+    _on_one_line(value)
     reader: Callable[[str], Any] = hint
     try:
         return reader(value)

@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from appliance.registry.database import Registry
+from appliance.registry.rows import mac, moment, whole
 from services.dhcp.lease import Lease, State
-from services.ethernet import MacAddress
 
 
 def load(registry: Registry) -> list[Lease]:
     """All stored leases, ended ones included, by address."""
-    rows = registry.sql.execute("SELECT address, mac, client_id, state, expires FROM leases ORDER BY address")
-    return [
-        Lease(IPv4Address(address), MacAddress(mac), client_id, State(state), expires)
-        for address, mac, client_id, state, expires in rows
-    ]
+    with registry.reading("leases"):
+        rows = registry.sql.execute("SELECT address, mac, client_id, state, expires FROM leases ORDER BY address")
+        return [
+            Lease(IPv4Address(whole(address)), mac(number), bytes(client_id), State(state), moment(expires))
+            for address, number, client_id, state, expires in rows
+        ]
 
 
 def save(registry: Registry, leases: Sequence[Lease]) -> None:

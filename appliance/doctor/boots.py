@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.errors import UserError
-from appliance.journal import recorder
-from appliance.journal.timeline import CURES, Boot
+from appliance.journal import history
+from appliance.journal.timeline import CURES, GRUB, Boot
 from appliance.registry.database import Registry
+from appliance.registry.overview import boots_that_loaded
 
 
 def judge(boots: Iterable[Boot], now: float) -> list[Finding]:
@@ -29,11 +30,11 @@ def judge(boots: Iterable[Boot], now: float) -> list[Finding]:
 
 
 def check(config: Config) -> list[Finding]:
-    """Look at every PC's latest boot."""
+    """Look at the latest boots that may be stuck that way."""
     if not config.registry.exists():
         return judge((), 0.0)
     try:
         with Registry(config.registry) as registry:
-            return judge(recorder.latest(registry), time.time())
+            return judge(history.read(registry, boots_that_loaded(registry, GRUB)), time.time())
     except UserError as unreadable:
         return [note("boots", f"not checked: {unreadable.message}")]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from appliance.config.file import Config, load
 from appliance.doctor import (
+    addresses,
     boots,
     clock,
     firewall,
@@ -24,9 +25,11 @@ from appliance.doctor import (
     pool,
     ports,
     privileges,
+    relays,
     segment,
     settings,
     storage,
+    wall,
 )
 from appliance.doctor.finding import Finding, UnobservableError, error, unchecked
 from appliance.errors import UserError
@@ -53,20 +56,24 @@ def all_checks(config: Config) -> list[Check]:
     return [
         Check("privileges", partial(privileges.check, config)),
         Check("configuration", partial(settings.check_configuration, config)),
+        Check("project-server", partial(settings.check_project_server, config)),
         Check("interface", partial(interface.check, config)),
         Check("ports", partial(ports.check, config)),
         Check("firewall", partial(firewall.check, config)),
         Check("nfs", partial(nfs.check, config)),
+        Check("nfs-wall", partial(wall.check, config), _REGISTRY_SECONDS),
         Check("image", partial(image.check_image, config), _SHA256_SECONDS),
         Check("boot-loaders", partial(image.check_boot_loaders, config)),
         Check("disk", partial(storage.check_disk, config)),
         Check("registry", partial(storage.check_registry, config), _REGISTRY_SECONDS),
         Check("allowlist", partial(settings.check_allowlist, config), _REGISTRY_SECONDS),
         Check("boots", partial(boots.check, config), _REGISTRY_SECONDS),
+        Check("addresses", partial(addresses.check, config), _REGISTRY_SECONDS),
         Check("firmware", partial(firmware.check, config), _REGISTRY_SECONDS),
         Check("kernel", partial(kernel.check, config), _REGISTRY_SECONDS),
         Check("clock", partial(clock.check, config)),
         Check("dhcp-pool", partial(pool.check, config), _REGISTRY_SECONDS),
+        Check("relays", partial(relays.check, config), _REGISTRY_SECONDS),
         Check("dhcp", partial(segment.check, config), segment.SECONDS + SECONDS),
     ]
 

@@ -1,7 +1,8 @@
 """Whether nftables lets PCs in: what its rules do to a new packet to each port. Judging is PURE.
 
 Follows the chains as a packet would. What it cannot know (source addresses, rate limits, matches of iptables) counts as
-"perhaps", and is reported so. Does not look at IPv6, legacy iptables, bridges or other machines' firewalls.
+"perhaps", and is reported so. Does not look at IPv6, legacy iptables, bridges or other machines' firewalls, nor at our
+own wall before the NFS ports: appliance/doctor/wall.py does.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from services.linux import programs
 from services.linux.interfaces import links
 from services.linux.programs import ProgramError
 from services.nfs.rpc import MOUNT, RpcError, port_of
+from services.nfs.wall import TABLE
 
 _SECONDS = 8.0
 _LEGACY = Path("/proc/net/ip_tables_names")
@@ -72,7 +74,7 @@ def check(config: Config) -> list[Finding]:
         return findings
     dhcp = [("udp", 67, "DHCP")] if config.dhcp.hears_broadcasts else []
     ports = [*dhcp, *_PORTS, ("tcp", config.server.http_port, "HTTP"), *_mountd(config)]
-    return findings + judge(parse(_read()), config.server.interfaces, ports)
+    return findings + judge(parse(_read()).without(TABLE), config.server.interfaces, ports)
 
 
 def _mountd(config: Config) -> list[tuple[str, int, str]]:
@@ -89,6 +91,8 @@ def _read() -> Any:
         return json.loads(programs.output(("nft", "--json", "list", "ruleset"), seconds=_SECONDS) or "{}")
     except ProgramError as reason:
         raise UnobservableError(f"{reason} ({reason.paste})") from None
+    except (ValueError, RecursionError):
+        raise UnobservableError("what `nft --json list ruleset` prints is not JSON") from None
 
 
 def _legacy() -> bool:

@@ -10,6 +10,7 @@ from appliance.config.file import Config
 from appliance.doctor.finding import Finding, ok, warning
 from appliance.errors import UserError
 from appliance.registry.database import Registry
+from appliance.registry.overview import count_clients
 
 _NEIGHBOURS = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh2")
 _BUFFER = Path("/proc/sys/net/core/rmem_max")
@@ -62,7 +63,7 @@ def _pcs(config: Config) -> int:
         return 0
     try:
         with Registry(config.registry) as registry:
-            return max(len(registry.allowlist()), len(registry.clients()))
+            return max(len(registry.allowlist()), count_clients(registry))
     except UserError:  # another check reports it
         return 0
 

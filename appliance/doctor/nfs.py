@@ -168,7 +168,7 @@ def _check_exports(config: Config, backend: Backend) -> list[Finding]:
         return [ok("nfs-exports", "there is nothing to export yet: no allowed PC has booted")]
     path = install.destination(config, backend)
     try:
-        written = path.read_text()
+        written = path.read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         written = None
     findings = [judge_file(install.render(backend, expected), written, str(path))]

@@ -12,7 +12,7 @@ from pathlib import Path
 from appliance.allowlist import Allowlist
 from appliance.boot.policy import plan
 from appliance.config.file import Config
-from appliance.journal.recorder import latest
+from appliance.journal.history import latest_of
 from appliance.journal.timeline import Boot, Stage
 from appliance.network.interfaces import base_url
 from appliance.registry.database import Registry
@@ -49,7 +49,7 @@ class OwnBox:
         if not self.config.registry.exists():
             return None
         with Registry(self.config.registry) as registry:
-            boot = next((boot for boot in latest(registry) if boot.mac == self.mac), None)
+            boot = latest_of(registry, self.mac)
         return boot if boot and boot.has_reached(Stage.ROOT_MOUNTED) else None
 
     def answer(self, address: IPv4Address, ipxe: bool, architecture: int) -> str:

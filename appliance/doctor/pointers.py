@@ -5,13 +5,12 @@ PURE. They do so by option 60 (firmware then asks port 4011 of the box) or by na
 
 from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address
-from urllib.parse import urlsplit
 
 from appliance.doctor.finding import Finding, error, ok, warning
 from services.dhcp.message import Option
 from services.dhcp.options import read_options
 from services.probe.firmware import Agent
-from services.probe.message import NOWHERE
+from services.probe.message import NOWHERE, url_parts
 from services.probe.server_questions import HeardServer
 
 _NO_PXEDHCP = 176
@@ -93,7 +92,7 @@ def _wrong(
             "that is not this box",
             _SNIPPET,
         )
-    if heard.asked_as is Agent.IPXE and not urlsplit(boot_file).path.endswith("/boot.ipxe"):
+    if heard.asked_as is Agent.IPXE and not url_parts(boot_file).path.endswith("/boot.ipxe"):
         return _fault(
             f"the DHCP server {source} offers iPXE {boot_file} and not the boot script",
             "it does not recognise iPXE by its user class (option 77), so iPXE would load itself for ever",

@@ -53,6 +53,11 @@ class Ruleset:
     chains: Mapping[tuple[str, str, str], Chain]
     sets: Mapping[tuple[str, str, str], Sequence[Any]]
 
+    def without(self, table: str) -> "Ruleset":
+        """All but the tables of this name."""
+        others = {name: chain for name, chain in self.chains.items() if name[1] != table}
+        return Ruleset(others, self.sets)
+
     def decide(self, packet: FirstPacket) -> tuple[Fate, str]:
         """What happens to the packet, and the `family table chain` that decides it; ACCEPT when no chain objects."""
         unsure = ""

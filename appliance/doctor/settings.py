@@ -1,7 +1,11 @@
 """What only the administrator can decide: the project, who may boot, and who may read the configuration."""
 
+import socket
 import stat
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
@@ -50,6 +54,21 @@ def judge_project(url: str) -> Finding:
     )
 
 
+def judge_project_server(host: str, addresses: Sequence[IPv4Address], lan: Sequence[IPv4Network]) -> list[Finding]:
+    """`addresses` are those of the project's `host`, `lan` what of the local network is open to BOINC on the PCs."""
+    closed = [address for address in addresses if address.is_private and not any(address in each for each in lan)]
+    if not closed:
+        return []
+    return [
+        error(
+            "project-server",
+            f"{host} is {closed[0]}, in the local network, and that is closed to BOINC on the PCs",
+            "the PCs boot and never reach the project",
+            f'add "{closed[0]}" to lan in [boinc] of the configuration, then reload the server and restart the PCs',
+        )
+    ]
+
+
 def judge_allowlist(addresses: int) -> Finding:
     """`addresses` counts the MAC addresses that may boot."""
     if addresses:
@@ -68,6 +87,19 @@ def check_configuration(config: Config) -> list[Finding]:
         return [judge_missing(config.path), judge_project("")]
     mode = config.path.stat().st_mode
     return [judge_permissions(config.path, mode, bool(config.project.account_key)), judge_project(config.project.url)]
+
+
+def check_project_server(config: Config) -> list[Finding]:
+    """Look where the project's name leads. What this box cannot look up, the PCs may be able to."""
+    account = config.project.account
+    if account is None or account.address or config.boinc.network == "all":
+        return []
+    host = urlsplit(account.url).hostname or ""
+    try:
+        found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return judge_project_server(host, [IPv4Address(str(peer[0])) for *_, peer in found], config.boinc.lan)
 
 
 def check_allowlist(config: Config) -> list[Finding]:

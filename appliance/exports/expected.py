@@ -9,16 +9,17 @@ from ipaddress import IPv4Network
 from appliance.config.file import Config
 from appliance.exports.grants import ExportGrant, decide_grants
 from appliance.exports.install import exports_now
-from appliance.journal.recorder import latest
+from appliance.journal.history import latest
 from appliance.registry.database import Registry
 from services.nfs.exports import Export
 
 
 def expected_grants(networks: Sequence[IPv4Network], registry: Registry) -> tuple[ExportGrant, ...]:
-    """Who may mount what, as the running server decides."""
+    """Who may mount what, as the running server decides. Only that one knows which PCs run, so all of them are pinned:
+    `exports apply` must not unpin a running PC."""
     numbers = {client.mac: client.number for client in registry.clients()}
     boots = {boot.mac: boot for boot in latest(registry)}
-    return decide_grants(networks, registry.allowlist(), numbers, boots)
+    return decide_grants(networks, registry.allowlist(), numbers, boots, running=boots.keys())
 
 
 def expected_exports(config: Config, networks: Sequence[IPv4Network], registry: Registry) -> list[Export]:

@@ -5,7 +5,7 @@ helper for (docs/adr/0006-root-parts-apart.md), so a compromised server gets no 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -30,12 +30,14 @@ _NOBODY = 65534
 @dataclass(frozen=True, slots=True)
 class ExportGrant:
     """A client may mount its own directory from these addresses, and the live root too if `live`. `number` is its
-    number in the registry."""
+    number in the registry. `pinned`: while the grant lasts, the kernel's neighbour entries of these addresses stay at
+    its MAC address, whatever ARP says."""
 
     mac: MacAddress
     number: int
     addresses: tuple[IPv4Address, ...]
     live: bool = True
+    pinned: bool = False
 
 
 def decide_grants(
@@ -43,8 +45,10 @@ def decide_grants(
     allowlist: "Allowlist",
     numbers: Mapping[MacAddress, int],
     boots: "Mapping[MacAddress, Boot]",
+    running: Container[MacAddress],
 ) -> tuple[ExportGrant, ...]:
     """A grant for each allowed client that was seen at an address, in the order of their `numbers` in the registry.
+    Those that are `running` are pinned: who gets the address of a PC that was switched off must be able to boot.
 
     A client that booted with its root over HTTP does not get the live root, whatever the allowlist says for its next
     boot. If there are more than MOST_GRANTS, those heard from last get one: strangers with made-up MAC addresses of an
@@ -53,11 +57,12 @@ def decide_grants(
     found: list[tuple[float, ExportGrant]] = []
     for mac, number in numbers.items():
         boot = boots.get(mac)
-        if boot is None or mac not in allowlist or number > _MOST_NUMBER:
+        if boot is None or mac not in allowlist or not 1 <= number <= _MOST_NUMBER:
             continue
         addresses = tuple(address for address in sorted(boot.known_addresses) if mountable(address, networks))
         if addresses:
-            found.append((boot.last_event, ExportGrant(mac, number, addresses, live=boot.root != "http")))
+            grant = ExportGrant(mac, number, addresses, live=boot.root != "http", pinned=mac in running)
+            found.append((boot.last_event, grant))
     latest = sorted(found, key=lambda each: each[0])[-MOST_GRANTS:]
     return tuple(sorted((grant for _, grant in latest), key=lambda grant: grant.number))
 

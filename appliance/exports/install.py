@@ -1,4 +1,4 @@
-"""Applies NFS exports: checks the grants, makes the PCs' directories, then calls `services.nfs`.
+"""Applies NFS exports: checks the grants, makes the PCs' directories, puts up the wall, then calls `services.nfs`.
 
 `appliance.exports.grants` decides who may mount what. The caller is root: the server itself, or root's helper
 (`appliance.exports.root_helper`). Every function blocks.
@@ -9,17 +9,18 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from appliance.config.file import Config
 from appliance.errors import UserError
-from appliance.exports import volumes
+from appliance.exports import volumes, wall
 from appliance.exports.grants import ExportGrant, check, exports_for
 from appliance.exports.volumes import IMAGES, MountRequest, carry_out
+from appliance.exports.wall import Observed
 from image.recipe import BOINC_GID, BOINC_UID
-from services.nfs import etab
+from services.nfs import etab, nftables
 from services.nfs.apply import apply
 from services.nfs.backend import Backend, NfsError, choose, probe
 from services.nfs.exports import Export, render_ganesha, render_kernel
@@ -31,12 +32,13 @@ Mounting = Callable[[Config, MountRequest], Mapping[str, str]]
 @dataclass(frozen=True, slots=True)
 class Installed:
     """What was applied. `changed`: whether it differs from before. `directories`: how many are exported to at least
-    one client."""
+    one client. `observed`: what the wall before the NFS ports knew."""
 
     backend: Backend
     why: str
     changed: bool
     directories: int
+    observed: Observed = field(default_factory=Observed)
 
 
 def render(backend: Backend, exports: Sequence[Export]) -> str:
@@ -68,10 +70,12 @@ def install(
     grants: Sequence[ExportGrant],
     mounting: Mounting | None = None,
 ) -> Installed:
-    """Make the clients' directories, mount them, and put exactly these exports of ours in force.
+    """Make the clients' directories, mount them, and put exactly these exports of ours in force, behind a wall that
+    lets only these clients to the NFS ports.
 
     Does not trust `grants`. Raises UserError; if it refuses the grants, nothing has been changed. If single directories
-    cannot be mounted, the others are exported all the same. `mounting` is for a caller in a sandbox.
+    cannot be mounted, the others are exported all the same. Without a wall, nothing is exported. `mounting` is for a
+    caller in a sandbox.
     """
     try:
         check(grants, networks)
@@ -91,14 +95,9 @@ def install(
             problems = _mount(config, backend, before, grants, mounting or carry_out)
         wanted = exports_now(config, grants)
         exports = [each for each in wanted if _may_be_exported(config, backend, before, each)]
-        changed = apply(
-            backend,
-            render(backend, exports),
-            roots=(str(config.images), str(config.state)),
-            kernel_file=config.nfs.exports_file,
-            ganesha_file=config.nfs.ganesha_config,
-            ganesha_pid_file=config.nfs.ganesha_pid_file,
-        )
+        # It closes before an export ends and opens before one begins: an export is never in force without it.
+        observed = _put_up_wall(config, networks, grants, backend)
+        changed = _apply(config, backend, exports)
         _unmount(config, grants, mounting or carry_out)
     except NfsError as error:
         raise UserError(error.message, error.hint, code=1) from error
@@ -112,7 +111,60 @@ def install(
             "the others are exported; for the cause: netboot-appliance doctor",
             code=1,
         )
-    return Installed(backend, why, changed, sum(bool(export.clients) for export in exports))
+    return Installed(backend, why, changed, sum(bool(export.clients) for export in exports), observed)
+
+
+def withdraw(config: Config) -> tuple[Backend | None, str]:
+    """Export nothing any longer, then take down the wall and the pins. Returns the backend and why it is that one; None
+    if there is no NFS server, so that nothing is exported anyway. Raises UserError."""
+    try:
+        backend, why = chosen(config)
+    except UserError as error:
+        backend, why = None, error.message
+    try:
+        try:
+            if backend:
+                _apply(config, backend, ())
+        except NfsError:
+            if backend is Backend.KERNEL:
+                raise  # the exports may be in force: the wall stays
+            wall.take_down()  # NFS-Ganesha does not run, and its file is empty
+            raise
+        wall.take_down()
+    except NfsError as error:
+        raise UserError(error.message, error.hint, code=1) from error
+    return backend, why
+
+
+def _put_up_wall(
+    config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], backend: Backend
+) -> Observed:
+    """Raises NfsError or UserError. Then the last wall is still in force, or nothing of ours is exported."""
+    try:
+        return wall.put_up(config, networks, grants)
+    except (NfsError, UserError):
+        if not _is_guarded():
+            with contextlib.suppress(NfsError):  # the file is empty now, and the first error says more
+                _apply(config, backend, ())
+        raise
+
+
+def _is_guarded() -> bool:
+    try:
+        return nftables.is_up()
+    except NfsError:
+        return False
+
+
+def _apply(config: Config, backend: Backend, exports: Sequence[Export]) -> bool:
+    return apply(
+        backend,
+        render(backend, exports),
+        roots=(str(config.images), str(config.state)),
+        kernel_file=config.nfs.exports_file,
+        ganesha_file=config.nfs.ganesha_config,
+        ganesha_pid_file=config.nfs.ganesha_pid_file,
+    )
 
 
 def _mount(

@@ -6,13 +6,14 @@ helper starts it by `carry_out`, which leaves a request in a directory of root's
 """
 
 import json
+import logging
 import math
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from appliance import last_resort
 from appliance.config.file import Config, locate, tolerant
 from appliance.errors import UserError
 from appliance.exports import volumes
@@ -22,6 +23,7 @@ from services.linux import atomic_file, programs
 from services.linux.programs import ProgramError
 
 UNIT = "netboot-appliance-mounts.service"
+log = logging.getLogger(__name__)
 _SECONDS = 100
 _UNDER_SYSTEMD = "INVOCATION_ID"  # systemd.exec(5)
 
@@ -43,7 +45,7 @@ def carry_out(config: Config, request: MountRequest) -> Mapping[str, str]:
     return problems
 
 
-def main() -> None:
+def main() -> int:
     """Do what is asked, or mount all; a problem with one volume goes into the answer and the journal."""
     config = tolerant(locate(None))
     asked, answered = _files()
@@ -52,13 +54,13 @@ def main() -> None:
         problems = volumes.carry_out(config, request)
         if asked.exists():
             atomic_file.write(answered, json.dumps(problems).encode(), durable=False)
-    except (UserError, OSError) as error:
-        print(f"error: {error}\nhint: {getattr(error, 'hint', '')}", file=sys.stderr)
-        sys.exit(1)
+    except OSError as error:
+        raise UserError(f"the PCs' directories were not mounted: {error}", "check the disk", code=1) from error
     finally:
         asked.unlink(missing_ok=True)
     for name, problem in problems.items():
-        print(f"{name} is not mounted: {problem}", file=sys.stderr)
+        log.warning("%s is not mounted: %s", name, problem)
+    return 0
 
 
 def _files() -> tuple[Path, Path]:
@@ -76,4 +78,4 @@ def _read(path: Path) -> MountRequest | None:
 
 
 if __name__ == "__main__":
-    main()
+    last_resort.run(main)

@@ -6,8 +6,9 @@ The request comes from a process that root does not trust: `decode` accepts exac
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -15,15 +16,26 @@ from appliance.exports.grants import MOST_GRANTS, ExportGrant
 from services.ethernet import MacAddress
 
 LARGEST = 4 << 20
-"""Bytes in a request: enough for MOST_GRANTS clients with a few addresses each."""
+"""Bytes in a request or an answer: enough for MOST_GRANTS clients with a few addresses each."""
 
-_VERSION = 2
+HEARD_SECONDS = 300.0
+"""For how long root's helper remembers a packet: of a client to the NFS ports, or of somebody else at its address."""
+
+MOST_CLAIMS = 100
+"""Claims in an answer."""
+
+_VERSION = 3
 _MOST_ADDRESSES = 4 * MOST_GRANTS
 
 
 @dataclass(frozen=True, slots=True)
 class ExportAnswer:
-    """The outcome of a request, which is named by its `digest`. After an `error`, do not assume that it is in force."""
+    """The outcome of a request, which is named by its `digest`. After an `error`, do not assume that it is in force.
+
+    `heard`: the seconds since a packet came to the NFS ports from a granted address and the MAC address that it is
+    granted to, if that was within HEARD_SECONDS. `claims`: a granted address and the MAC address of somebody else who
+    used it within that time; at most MOST_CLAIMS. Both are what was known when the request arrived.
+    """
 
     request: str
     backend: str = ""
@@ -32,6 +44,8 @@ class ExportAnswer:
     directories: int = 0
     error: str = ""
     hint: str = ""
+    heard: Mapping[str, float] = field(default_factory=dict)
+    claims: tuple[tuple[str, str], ...] = ()
 
 
 def digest(content: bytes) -> str:
@@ -47,6 +61,7 @@ def encode(grants: Sequence[ExportGrant], once: str) -> bytes:
             "number": grant.number,
             "addresses": [str(address) for address in grant.addresses],
             "live": grant.live,
+            "pinned": grant.pinned,
         }
         for grant in grants
     ]
@@ -81,24 +96,68 @@ def encode_answer(answer: ExportAnswer) -> bytes:
 
 
 def decode_answer(content: bytes) -> ExportAnswer:
-    """Read an answer; raises ValueError."""
+    """Read an answer; raises ValueError for anything that `encode_answer` does not write."""
+    if len(content) > LARGEST:
+        raise ValueError(f"it is longer than {LARGEST} bytes")
     try:
-        return ExportAnswer(**json.loads(content))
-    except TypeError as error:
-        raise ValueError(f"it is not an answer: {error}") from None
+        answer = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+    request, backend, why, changed, directories, error_, hint, heard, claims = _fields(
+        "the answer",
+        answer,
+        request=str,
+        backend=str,
+        why=str,
+        changed=bool,
+        directories=int,
+        error=str,
+        hint=str,
+        heard=dict,
+        claims=list,
+    )
+    if len(heard) > _MOST_ADDRESSES or len(claims) > MOST_CLAIMS:
+        raise ValueError(f"it has more than {_MOST_ADDRESSES} addresses or {MOST_CLAIMS} claims")
+    return ExportAnswer(
+        request,
+        backend,
+        why,
+        changed,
+        directories,
+        error_,
+        hint,
+        dict(map(_heard, heard.items())),
+        tuple(map(_claim, claims)),
+    )
 
 
 def _grant(client: object) -> ExportGrant:
-    mac, number, addresses, live = _fields("a client", client, mac=str, number=int, addresses=list, live=bool)
+    mac, number, addresses, live, pinned = _fields(
+        "a client", client, mac=str, number=int, addresses=list, live=bool, pinned=bool
+    )
     try:
         grant = ExportGrant(
-            MacAddress.parse(mac), number, tuple(IPv4Address(_text(address)) for address in addresses), live
+            MacAddress.parse(mac), number, tuple(IPv4Address(_text(address)) for address in addresses), live, pinned
         )
     except ValueError as error:
         raise ValueError(f"one of its clients: {str(error)[:200]}") from None
     if str(grant.mac) != mac:
         raise ValueError(f"one of its clients: {mac!r} must be written {grant.mac}")
     return grant
+
+
+def _heard(pair: tuple[str, object]) -> tuple[str, float]:
+    address, seconds = pair
+    if type(seconds) is not float or not math.isfinite(seconds) or not 0 <= seconds <= HEARD_SECONDS:
+        raise ValueError("the seconds since a packet are not a number from 0 on")
+    return str(IPv4Address(address)), seconds
+
+
+def _claim(pair: object) -> tuple[str, str]:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise ValueError("a claim is not an address and a MAC address")
+    address, mac = map(_text, pair)
+    return str(IPv4Address(address)), str(MacAddress.parse(mac))
 
 
 def _fields(what: str, value: object, **kinds: type) -> list[Any]:

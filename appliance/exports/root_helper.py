@@ -5,10 +5,11 @@ it is done. So it is not a command-line verb, which would take five times as lon
 possible. It trusts nothing in the request: docs/adr/0006-root-parts-apart.md.
 """
 
-import sys
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import NoReturn
 
+from appliance import last_resort
 from appliance.config.file import Config, load, locate, parse
 from appliance.errors import UserError
 from appliance.exports import install, mount_service
@@ -23,7 +24,8 @@ _KEPT = "config.toml"
 def serve_requests(configuration: Path) -> None:
     """Answer the request, and again if it has changed meanwhile; raises UserError if the last one failed."""
     requests, answers = directories()
-    answered, failure = "", None
+    answered = ""
+    failure: Exception | None = None
     # systemd does not watch the request while we run, so look again for one that was written since.
     while (content := read_request(request_file(requests))) is not None and digest(content) != answered:
         answered, failure = digest(content), None
@@ -32,6 +34,10 @@ def serve_requests(configuration: Path) -> None:
         except UserError as error:
             failure = error
             answer = ExportAnswer(answered, error=error.message, hint=error.hint)
+        except Exception as error:  # the server waits for an answer in any case
+            failure = error
+            hint = "see: journalctl -u netboot-appliance-exports"
+            answer = ExportAnswer(answered, error="root's helper ended by a fault of its own", hint=hint)
         try:
             atomic_file.write(answer_file(requests), encode_answer(answer), durable=False)
         except OSError as error:
@@ -44,13 +50,14 @@ def serve_requests(configuration: Path) -> None:
         raise failure
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run once; an error goes to the journal as well as into the answer."""
-    try:
-        serve_requests(locate(None))
-    except UserError as error:
-        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
-        sys.exit(1)
+    last_resort.run(_run_once)
+
+
+def _run_once() -> int:
+    serve_requests(locate(None))
+    return 0
 
 
 def _install(configuration: Path, kept: Path, content: bytes) -> ExportAnswer:
@@ -60,7 +67,15 @@ def _install(configuration: Path, kept: Path, content: bytes) -> ExportAnswer:
         raise refused(str(error)) from error
     config = _load(configuration, kept)
     done = install.install(config, _networks(config), grants, mount_service.carry_out)
-    return ExportAnswer(digest(content), done.backend.value, done.why, done.changed, done.directories)
+    return ExportAnswer(
+        digest(content),
+        done.backend.value,
+        done.why,
+        done.changed,
+        done.directories,
+        heard=done.observed.heard,
+        claims=done.observed.claims,
+    )
 
 
 def _load(path: Path, kept: Path) -> Config:
@@ -74,7 +89,7 @@ def _load(path: Path, kept: Path) -> Config:
             config = parse(kept.read_text(encoding="utf-8"), path)
         except (OSError, ValueError):
             raise error from None
-        print(f"{error.message}; continuing with the previous configuration", file=sys.stderr)
+        last_resort.complain(UserError(f"{error.message}; continuing with the previous configuration", error.hint))
     return config
 
 

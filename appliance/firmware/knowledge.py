@@ -3,13 +3,12 @@
 What follows from that is decided in rules.py; memory.py keeps it, table.py stores it.
 """
 
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from services.dhcp.machines import Machine
 from services.dhcp.plan import Profile
+from services.values import value
 
 
 class Why(StrEnum):
@@ -34,7 +33,7 @@ class AttemptStage(IntEnum):
     STARTED = 4
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FirmwareAttempt:
     """One attempt of the firmware to boot: its DISCOVERs with one xid, and what followed. `secs` and `at` are those of
     the last DISCOVER, and `pending` means that it has no answer yet. `offers` counts our answers; `leased`: it took an
@@ -55,7 +54,7 @@ class FirmwareAttempt:
     loaded: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FirmwareKnowledge:
     """What is known of one firmware of a client. `worked`: a boot loader offered with this profile has run. `at`: when
     the fields before it changed. The counters end with the process: offers that it ignored, and boots that failed."""
@@ -79,7 +78,7 @@ class FirmwareKnowledge:
         return self.profile is not Profile.STANDARD or self.why is not Why.USUAL
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientFirmware:
     """One MAC address: the present attempt of its firmware, and what is known of each of its firmwares, with the one
     heard last at the end."""
@@ -105,11 +104,28 @@ class ClientFirmware:
         return None
 
 
-def most_successful_profile(known: Iterable[FirmwareKnowledge], fingerprint: str) -> Profile:
-    """What a new client with this firmware begins with: what worked for most, and in a tie for the latest."""
-    alike = sorted((k for k in known if k.fingerprint == fingerprint and k.worked), key=lambda k: k.at)
-    counts = Counter(each.profile for each in reversed(alike))
-    return counts.most_common(1)[0][0] if counts else Profile.STANDARD
+class Successes:
+    """With which profiles a boot loader has run, for how many clients, and when last: what a new client begins with."""
+
+    def __init__(self, counted: Iterable[tuple[str, Profile, int, float]] = ()) -> None:
+        """`counted` has fingerprint, profile, clients and time."""
+        self._counts: dict[str, dict[Profile, tuple[int, float]]] = {}
+        for fingerprint, profile, clients, at in counted:
+            self._counts.setdefault(fingerprint, {})[profile] = clients, at
+
+    def count(self, client: Iterable[FirmwareKnowledge], times: int = 1) -> None:
+        """Count what worked for a client once more, or with -1 once less."""
+        for known in client:
+            if known.worked:
+                profiles = self._counts.setdefault(known.fingerprint, {})
+                before, at = profiles.get(known.profile, (0, 0.0))
+                profiles[known.profile] = before + times, max(at, known.at)
+
+    def best(self, fingerprint: str) -> Profile:
+        """What worked for most clients with this firmware, and in a tie for the latest."""
+        profiles = self._counts.get(fingerprint, {})
+        best = max(profiles, key=profiles.__getitem__, default=Profile.STANDARD)
+        return best if profiles and profiles[best][0] > 0 else Profile.STANDARD
 
 
 def notable(known: Iterable[FirmwareKnowledge]) -> list[FirmwareKnowledge]:

@@ -5,20 +5,20 @@ Nothing is written while a packet is handled: `flush` later writes all rows of e
 process may read and delete rows meanwhile (`appliance.firmware.table`); `refresh` notices.
 """
 
-from itertools import chain
-
 import structlog
 
-from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why, most_successful_profile
+from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why
 from appliance.firmware.rules import DecisionContext, observe
-from appliance.firmware.table import Rows, read, stored, write
+from appliance.firmware.table import Rows, is_stored, read_of, stored, successes, write
 from appliance.registry.database import Registry
+from appliance.registry.sql_errors import SqlError
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 from services.events import Discovered, Event, Ignored
+from services.rate_limit import RateLimit
 
-_MOST_CACHED = 256
-"""Fingerprints whose first profile is cached, until something new is learned: a room has a few."""
+_LINES_AT_ONCE, _LINES_A_SECOND = 2000, 1.0
+"""Log lines about what changes: two rooms that are switched on at once. Made-up clients can cause more."""
 
 log = structlog.get_logger("firmware")
 
@@ -29,11 +29,15 @@ class FirmwareMemory:
     def __init__(self, registry: Registry, shim: bool) -> None:
         self._registry = registry
         self._shim = shim
-        self._clients = {mac: ClientFirmware(firmwares=rows) for mac, rows in read(registry).items()}
-        self._written = {mac: _rows(client) for mac, client in self._clients.items()}
+        self._stored = stored(registry)
+        self._successes = successes(registry)
+        # What is stored of other clients is read when they are heard.
+        self._clients: dict[MacAddress, ClientFirmware] = {}
+        self._written: dict[MacAddress, Rows] = {}
         self._dirty: set[MacAddress] = set()
+        self._gone: set[MacAddress] = set()
+        self._lines = RateLimit[None](_LINES_AT_ONCE, _LINES_A_SECOND, 1)
         self._served = float("-inf")
-        self._first_profiles: dict[str, Profile] = {}
 
     def profile(self, mac: MacAddress) -> Profile:
         """How to offer this client's firmware its loader, once its DISCOVER has been observed."""
@@ -44,57 +48,89 @@ class FirmwareMemory:
         """Learn from what a service saw; `at` is in seconds since the epoch. Costs microseconds."""
         if isinstance(event, Ignored):
             return
-        before = self._clients.get(event.mac)
-        if before is None and not (isinstance(event, Discovered) and not event.ipxe):
-            return
-        context = DecisionContext(self._shim, self._start, self._served)
+        mac = event.mac
+        before = self._clients.get(mac)
+        if before is None:
+            before = self._recall(mac) if mac.value in self._stored else None
+            if before is None and not (isinstance(event, Discovered) and not event.ipxe):
+                return
+        context = DecisionContext(self._shim, self._successes.best, self._served)
         after = observe(before or ClientFirmware(), event, at, context)
         if after is before:
             return
-        self._clients[event.mac] = after
+        self._clients[mac] = after
         if after.started and not (before and before.started):
             self._served = at
-        if (before and before.firmwares is after.firmwares) or _relevant(before) == _relevant(after):
+        if before and before.firmwares is after.firmwares:
             return
-        self._first_profiles.clear()
-        if _rows(after) != self._written.get(event.mac, ()):
-            self._dirty.add(event.mac)
-            _log_changes(event.mac, _rows(before) if before else (), _rows(after))
+        rows_before, rows = _rows(before) if before else (), _rows(after)
+        if rows_before == rows:
+            return
+        self._successes.count(rows_before, -1)
+        self._successes.count(rows)
+        if rows != self._written.get(mac, ()):
+            self._dirty.add(mac)
+            if self._lines.take(None, at):
+                _log_changes(mac, rows_before, rows)
+
+    def forget(self, mac: MacAddress, newcomer: bool) -> None:
+        """Forget a client because others need its place: a newcomer for good, and others until they are heard again."""
+        if mac in self._dirty and not newcomer:
+            return
+        client = self._clients.pop(mac, None)
+        self._dirty.discard(mac)
+        if newcomer and (self._written.pop(mac, ()) or mac.value in self._stored):
+            self._successes.count(_rows(client) if client else (), -1)
+            self._gone.add(mac)
+        self._written.pop(mac, None)
 
     def flush(self) -> None:
         """Write what has changed, in one commit. After an error (disk full) the next call tries again."""
-        if not self._dirty:
+        if not (self._dirty or self._gone):
             return
         with self._registry.transaction():
-            forgotten = [mac for mac in self._dirty if self._written.get(mac) and not stored(self._registry, mac)]
+            for mac in self._gone:
+                write(self._registry, mac, ())
+            forgotten = [mac for mac in self._dirty if self._written.get(mac) and not is_stored(self._registry, mac)]
             for mac in self._dirty.difference(forgotten):
                 write(self._registry, mac, _rows(self._clients[mac]))
+        self._stored.difference_update(mac.value for mac in self._gone)
         for mac in self._dirty:
             self._written[mac] = _rows(self._clients[mac])
+            self._stored.add(mac.value)
         self._dirty.clear()
+        self._gone.clear()
         for mac in forgotten:
             self._drop(mac)
 
     def refresh(self) -> None:
         """Forget the clients that another process has deleted from the registry."""
-        known = read(self._registry)
-        for mac in [mac for mac, rows in self._written.items() if rows and mac not in known]:
+        known = stored(self._registry)
+        gone = {value for value in self._stored if value not in known}
+        if not gone:
+            return
+        for mac in [mac for mac, rows in self._written.items() if rows and mac.value in gone]:
             self._drop(mac)
+        self._stored = known
+        self._successes = successes(self._registry)
+
+    def _recall(self, mac: MacAddress) -> ClientFirmware | None:
+        try:
+            rows = read_of(self._registry, mac)
+        except SqlError:
+            return None
+        if not rows:
+            return None
+        self._clients[mac] = ClientFirmware(firmwares=rows)
+        self._written[mac] = _rows(self._clients[mac])
+        return self._clients[mac]
 
     def _drop(self, mac: MacAddress) -> None:
         log.info("forgot what its firmware accepts", mac=str(mac))
-        self._first_profiles.clear()
-        del self._clients[mac], self._written[mac]
+        self._successes.count(_rows(self._clients.pop(mac)), -1)
+        self._stored.discard(mac.value)
+        del self._written[mac]
         self._dirty.discard(mac)
-
-    def _start(self, fingerprint: str) -> Profile:
-        found = self._first_profiles.get(fingerprint)
-        if found is None:
-            everything = chain.from_iterable(client.firmwares for client in self._clients.values())
-            if len(self._first_profiles) >= _MOST_CACHED:
-                self._first_profiles.clear()
-            found = self._first_profiles[fingerprint] = most_successful_profile(everything, fingerprint)
-        return found
 
 
 def _log_changes(mac: MacAddress, before: Rows, after: Rows) -> None:
@@ -106,12 +142,6 @@ def _log_changes(mac: MacAddress, before: Rows, after: Rows) -> None:
             log.info("its firmware accepts this offer", **words)
         else:
             log.info("its firmware gets another offer", **words)
-
-
-def _relevant(client: ClientFirmware | None) -> list[tuple[str, Profile, bool, Why]]:
-    """The part of a client that decides what is stored and what others begin with."""
-    known = client.firmwares if client else ()
-    return sorted((k.fingerprint, k.profile, k.worked, k.why) for k in known if k.worked or k.special)
 
 
 def _rows(client: ClientFirmware) -> Rows:

@@ -6,7 +6,6 @@ The signals, and why there are no others: docs/adr/0007-adaptive-responder.md.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from appliance.config.loaders import dialect
 from appliance.firmware.knowledge import AttemptStage, ClientFirmware, FirmwareAttempt, FirmwareKnowledge, Why
@@ -25,6 +24,7 @@ from services.events import (
     TransferServed,
 )
 from services.menus.menu import Dialect
+from services.values import replace, value
 
 GIVE_UP_AFTER = 2
 """Ignored offers, or whole boots that failed, before another profile is tried."""
@@ -50,7 +50,7 @@ _STANDARD_ONLY = (Profile.STANDARD,)
 _LOADERS = (".efi", ".kpxe", ".pxe", ".0")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DecisionContext:
     """What a decision needs to know besides the client. `shim`: a signed loader can be offered; `start`: the profile to
     begin with for a fingerprint; `served`: when a boot loader of ours last ran, on any PC."""

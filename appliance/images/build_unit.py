@@ -79,6 +79,10 @@ def follow(images: Path, rebuild: Rebuild, report: Report) -> Release:
     with programs.start(starting) as starter:
         try:
             outcome = _outcome(_lines(is_ours, lambda: starter.poll() is not None and not _busy()), report)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            starter.terminate()
+            where = DIRECTORY / _PROGRESS
+            raise BuildError("checks", f"{where} is damaged", f"the build goes on: journalctl -fu {UNIT}") from error
         except BaseException:
             starter.terminate()
             raise
@@ -129,7 +133,8 @@ def _write_request(rebuild: Rebuild) -> None:
 
 def _invocation() -> str:
     """Which run of the unit wrote the progress file; empty if there is none."""
-    with contextlib.suppress(OSError, ValueError), (DIRECTORY / _PROGRESS).open() as file:
+    damaged = (OSError, ValueError, TypeError, LookupError, RecursionError)
+    with contextlib.suppress(*damaged), (DIRECTORY / _PROGRESS).open() as file:
         return str(json.loads(file.readline())["invocation"])
     return ""
 

@@ -7,7 +7,7 @@ PCs do not say when they are switched off, so this errs on the safe side: a PC t
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from appliance.journal.recorder import history, latest
+from appliance.journal.history import history, latest
 from appliance.journal.timeline import Boot, Stage
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress

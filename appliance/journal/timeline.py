@@ -6,7 +6,7 @@ boot, or the request for the boot script.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address
 
@@ -21,10 +21,14 @@ from services.events import (
     Reported,
     ReportedStage,
     ScriptServed,
+    SecretsClosed,
+    SecretsServed,
+    TokenExchanged,
     TransferFailed,
     TransferProgressed,
     TransferServed,
 )
+from services.values import replace, value
 
 # A client silent for longer is stalled: EDK2 retries DHCP for about a minute, live-boot its mount every few seconds.
 STALLED_AFTER = 180.0
@@ -35,6 +39,9 @@ RETRY_WITHIN = 90.0
 LOADER_WITHIN = 600.0
 # From GRUB's last byte to its first request: less than a second if it asks us.
 GRUB_WITHIN = 30.0
+
+MOST_REPORTS = 32
+"""Reports kept for one boot that said something new; those that reach a new stage are kept beyond that."""
 
 MOST_ADDRESSES = 16
 """Addresses kept for one boot; a PC has three at most. Behind a relay anybody can make up more: the latest are kept."""
@@ -84,7 +91,7 @@ _FILES = {
 _REPORTS: dict[str, Stage] = {reported: Stage[reported.name] for reported in ReportedStage}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reached:
     """A stage, and when it was first reached."""
 
@@ -105,17 +112,22 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class AddressLost:
-    """Another client uses this address now. The box itself emits this, not a service."""
+    """The client does not have this address now: another one has it, or it has moved to another address. The box
+    itself emits this, not a service."""
 
     mac: MacAddress
     address: IPv4Address
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Boot:
     """One power-on. `addresses` were seen during it, `inherited` during the one before. The latter are kept until the
-    script is served, so that a forged DISCOVER cannot take a running PC's exports away. `root` is how the live system
-    gets to the PC, "nfs" or "http"; empty before the script. `entry` is the menu entry that it starts, if known."""
+    script is served, so that a forged DISCOVER cannot take a running PC's exports away. `lost` are addresses that
+    others had when the PC was silent, or keep although it uses them too: it may get them back. `root` is how the live
+    system gets to the PC, "nfs" or "http"; empty before the script. `entry` is the menu entry that it starts, if known.
+    `exchanged` is when the live system exchanged its token, 0 if it has not; `spent_token` recognises the old one until
+    the new one is used (appliance/boot/policy.py). `reports` counts the reports that said something new.
+    `closed_until` is set if the token opens no secrets: the stage that the client's next boot must begin with."""
 
     id: int
     mac: MacAddress
@@ -129,12 +141,17 @@ class Boot:
     transfers: tuple[Transfer, ...] = ()
     addresses: tuple[IPv4Address, ...] = ()
     inherited: tuple[IPv4Address, ...] = ()
+    lost: tuple[IPv4Address, ...] = ()
     root: str = ""
     entry: str = "boinc"
     host_id: str = ""
     failure: str = ""
     dhcp_server: IPv4Address | None = None
     leased_by_us: bool = False
+    exchanged: float = 0.0
+    spent_token: str = ""
+    reports: int = 0
+    closed_until: str = ""
 
     @property
     def stage(self) -> Stage | None:
@@ -151,14 +168,30 @@ class Boot:
         return self.has_reached(Stage.REPORTED)
 
     @property
+    def next_begins_with(self) -> Stage | None:
+        """What the client's next boot must begin with, at the latest, if its token is to open secrets; None: anything.
+
+        Programs of the PC run once userspace has reported, or soon after it exchanged its token. They can ask for a
+        script again, too. But if this PC's boots begin with a DISCOVER that we hear, then a script without one does not
+        come from a power-on.
+        """
+        if self.closed_until:
+            return Stage(self.closed_until)
+        return self.reached[0].stage if self.secrets_spent or self.exchanged else None
+
+    @property
     def known_addresses(self) -> tuple[IPv4Address, ...]:
         """Where the client may be: the addresses that its exports name."""
-        return tuple(dict.fromkeys((*self.addresses, *self.inherited)))
+        return tuple(dict.fromkeys((*self.addresses, *self.inherited))) if self.inherited else self.addresses
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the boot should end in computing, and has not yet."""
+        return self.stage is not Stage.COMPUTING and self.entry not in ELSEWHERE
 
     def stalled(self, now: float) -> bool:
         """Whether nothing was heard for STALLED_AFTER seconds of a boot that should end in computing."""
-        under_way = self.stage is not Stage.COMPUTING and self.entry not in ELSEWHERE
-        return under_way and now - self.last_event > STALLED_AFTER
+        return self.under_way and now - self.last_event > STALLED_AFTER
 
     def diagnosis(self, now: float) -> str:
         """Why a boot that fell silent went wrong, in words, or "" if that is not known.
@@ -184,7 +217,8 @@ def continues(boot: Boot | None, sign: PowerOnSign, now: float) -> bool:
         return False
     match sign:
         case TransferProgressed() | ScriptServed():
-            return not _past(boot, Stage.ROOT_MOUNTED) and now - boot.last_event < LOADER_WITHIN
+            live = boot.exchanged or _past(boot, Stage.ROOT_MOUNTED)
+            return not live and now - boot.last_event < LOADER_WITHIN
         case _ if _past(boot, Stage.SCRIPT):
             return False
         case Discovered(ipxe=True):
@@ -192,6 +226,17 @@ def continues(boot: Boot | None, sign: PowerOnSign, now: float) -> bool:
         case Discovered():
             retried = sign.xid == boot.xid or now - boot.last_event < RETRY_WITHIN
             return not boot.has_reached(Stage.LOADER) and retried
+
+
+def is_late(sign: PowerOnSign, begins_with: Stage | None) -> bool:
+    """Whether a boot that begins with this sign should have begun with an earlier stage."""
+    match sign:
+        case Discovered():
+            return False
+        case TransferProgressed():
+            return begins_with is Stage.DISCOVERED
+        case ScriptServed():
+            return begins_with in (Stage.DISCOVERED, Stage.LOADER)
 
 
 def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
@@ -206,6 +251,9 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
             return replace(boot, last_event=now, reached=_reached(boot, Stage.DISCOVERED, at))
         case Offered():
             return replace(boot, last_event=now, reached=_reached(boot, Stage.OFFERED, at))
+        case ScriptServed():
+            reached = _reached(boot, Stage.SCRIPT, at)
+            return replace(boot, last_event=now, inherited=(), lost=(), root=event.root, reached=reached)
     boot = replace(boot, last_event=now)
     match event:
         case TransferProgressed():
@@ -219,14 +267,16 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
         case TransferFailed():
             size = next((t.size for t in boot.transfers if t.path == event.path), event.sent)
             return _transfer(boot, Transfer(event.path, event.service, event.sent, size, event.why))
-        case ScriptServed():
-            return _reach(replace(boot, inherited=(), root=event.root), Stage.SCRIPT, at)
         case EntryStarted():
             return replace(boot, entry=event.entry)
         case AddressSeen():
             if event.address in boot.addresses:
                 return boot
-            return replace(boot, addresses=(*boot.addresses, event.address)[-MOST_ADDRESSES:])
+            return replace(
+                boot,
+                addresses=(*boot.addresses, event.address)[-MOST_ADDRESSES:],
+                lost=tuple(a for a in boot.lost if a != event.address),
+            )
         case LeaseChosen():
             return replace(boot, dhcp_server=event.server, leased_by_us=event.ours)
         case AddressLost():
@@ -234,9 +284,16 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
                 boot,
                 addresses=tuple(a for a in boot.addresses if a != event.address),
                 inherited=tuple(a for a in boot.inherited if a != event.address),
+                lost=(*(a for a in boot.lost if a != event.address), event.address)[-MOST_ADDRESSES:],
             )
+        case TokenExchanged():
+            return replace(boot, exchanged=at, spent_token=event.spent)
+        case SecretsClosed():
+            return replace(boot, closed_until=event.until)
+        case SecretsServed():
+            return replace(boot, spent_token="")
         case Reported():
-            return _report(boot, event, at)
+            return _report(replace(boot, spent_token=""), event, at)
         case _:
             return boot
 
@@ -248,6 +305,12 @@ def replay(boot: Boot, events: Iterable[tuple[float, Event | AddressLost]]) -> B
     return boot
 
 
+def reaches_new_stage(boot: Boot, report: Reported) -> bool:
+    """Whether the report says that the boot has come to a stage, or to a failure, that it has not reached yet."""
+    stage = _REPORTS.get(report.stage)
+    return stage is not None and not boot.has_reached(stage)
+
+
 def _past(boot: Boot, stage: Stage) -> bool:
     return any(reached.stage in _FROM[stage] for reached in boot.reached)
 
@@ -257,7 +320,8 @@ def _report(boot: Boot, event: Reported, at: float) -> Boot:
     if stage is None:
         return boot
     if stage is Stage.FAILED:
-        return _reach(replace(boot, failure=event.details.get("reason", "no reason given")), stage, at)
+        failed = _reach(replace(boot, failure=event.details.get("reason", "no reason given")), stage, at)
+        return _counted(boot, failed)
     # Success after a failure: the live system tried again, and it worked.
     recovered = replace(
         boot,
@@ -265,7 +329,11 @@ def _report(boot: Boot, event: Reported, at: float) -> Boot:
         reached=tuple(r for r in boot.reached if r.stage is not Stage.FAILED),
         host_id=event.details.get("hostid", boot.host_id),
     )
-    return _reach(recovered, stage, at)
+    return _counted(boot, _reach(recovered, stage, at))
+
+
+def _counted(before: Boot, after: Boot) -> Boot:
+    return before if after == before else replace(after, reports=before.reports + 1)
 
 
 def _reach(boot: Boot, stage: Stage, at: float) -> Boot:

@@ -67,6 +67,13 @@ def networks(config: Config, served: Sequence[Interface]) -> tuple[IPv4Network, 
     return config.nfs.networks or tuple(interface.address.network for interface in served)
 
 
+def answered(config: Config, served: Sequence[Interface]) -> tuple[IPv4Network, ...]:
+    """The networks to which DHCP answers go: those of PCs, and what the configuration says of relays."""
+    routers = (router.network for router in config.dhcp.routers)
+    links = (interface.address.network for interface in served)
+    return tuple(dict.fromkeys((*networks(config, served), *links, *routers, *config.dhcp.relays)))
+
+
 def base_url(address: IPv4Address, port: int) -> str:
     """The box's HTTP address, without the port if it is 80 (some firmware cannot parse one)."""
-    return f"http://{address}" if port == 80 else f"http://{address}:{port}"
+    return f"http://{address!s}" if port == 80 else f"http://{address!s}:{port}"

@@ -5,60 +5,34 @@ it at the same time; `changed()` tells each whether the other has committed anyt
 """
 
 import json
+import math
 import sqlite3
+import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from appliance.allowlist import Allowlist, BootSettings, Entry
-from appliance.registry import schema
+from appliance.allowlist import Allowlist, Entry
+from appliance.errors import UserError
+from appliance.registry import allowed_rows, records, schema
 from appliance.registry.file_owner import acting_as_owner
 from appliance.registry.move_from_0_1 import move_old_registry
-from appliance.registry.sql_errors import explain, is_of_the_disk
+from appliance.registry.records import BootRow, BootState, Client, IgnoredRow
+from appliance.registry.rows import moment, text, whole
+from appliance.registry.sql_errors import FAILED, damaged, explain, is_interrupted, is_of_the_disk, reading
 from services.ethernet import MacAddress, MacRange
 
 # A machine's history is for people. Nobody reads more boots than this, and so the file stays small for years.
 _BOOTS_KEPT = 20
-_IGNORED_KEPT = 1000
+_STEPS = 20_000
+"""Of SQLite's machine between two looks at the clock: some milliseconds."""
+
+_BEFORE_ALL = -(1 << 62)
+_SELECT_CLIENTS = "SELECT number, mac, first_seen, gui_rpc_password FROM clients"
+_SELECT_BOOTS = "SELECT id, mac, started, token, release, inherited, state FROM boots"
 _INSERT_ALLOWED = "INSERT INTO allowed (first, last, label, added, root, entry, timeout) VALUES (?, ?, ?, ?, ?, ?, ?)"
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A MAC address that has booted at least once. `number` is small, unique and never given to another client."""
-
-    number: int
-    mac: MacAddress
-    first_seen: float
-    gui_rpc_password: str
-
-
-@dataclass(frozen=True, slots=True)
-class BootRow:
-    """What was decided when a boot began; everything later is in its events."""
-
-    id: int
-    mac: MacAddress
-    started: float
-    token: str
-    release: str
-    inherited: str
-
-
-@dataclass(frozen=True, slots=True)
-class IgnoredRow:
-    """How often, and when, one service refused one client for one reason."""
-
-    client: str
-    service: str
-    reason: str
-    first_at: float
-    last_at: float
-    count: int
 
 
 class Registry:
@@ -92,7 +66,7 @@ class Registry:
                 except BaseException:
                     self.sql.close()
                     raise
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *FAILED) as error:
             raise explain(path, error) from error
 
     def close(self) -> None:
@@ -102,13 +76,30 @@ class Registry:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        self.close()
-        if isinstance(error, sqlite3.Error) and is_of_the_disk(error):
-            raise explain(self.path, error) from error
+        try:
+            if isinstance(error, FAILED):
+                schema.check_shape(self.sql, self.path)
+                if isinstance(error, sqlite3.Error) and is_of_the_disk(error):
+                    raise explain(self.path, error) from error
+        finally:
+            self.close()
 
-    def check(self) -> None:
-        """Read the whole file; raises UserError if it is damaged. Takes 0.1 s for 25 MB, the history of 300 PCs."""
-        schema.check(self.sql, self.path)
+    def check(self, seconds: float = math.inf) -> None:
+        """Read the whole file, or as much as can be read in `seconds`; raises UserError if it is damaged. Takes 0.1 s
+        for 25 MB, the history of 300 PCs."""
+        deadline = time.monotonic() + seconds
+        self.sql.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+        try:
+            schema.check(self.sql, self.path)
+        except UserError as error:
+            if not is_interrupted(error.__cause__):
+                raise
+        finally:
+            self.sql.set_progress_handler(None, 0)
+
+    def reading(self, table: str) -> AbstractContextManager[None]:
+        """Rows of a table become values in this block; raises UserError if they cannot."""
+        return reading(self.path, table)
 
     def transaction(self) -> AbstractContextManager[None]:
         """All of the block's writes, or none of them."""
@@ -122,7 +113,7 @@ class Registry:
         """Whether `path` is still the file that was opened."""
         try:
             return _identity(self.path) == self._file
-        except OSError:
+        except (OSError, UserError):
             return False
 
     def changed(self) -> bool:
@@ -139,9 +130,9 @@ class Registry:
     def allowlist(self) -> Allowlist:
         # The version comes first: a commit after it is in these rows, or counts as a change.
         version = self._version()
-        rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed ORDER BY first, last")
-        settings = cache(BootSettings)  # most entries share the same settings
-        found = Allowlist.read((first, last, label, settings(*own)) for first, last, label, *own in rows)
+        with self.reading("allowed"):
+            rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed ORDER BY first, last")
+            found = Allowlist.read(allowed_rows.decode(rows))
         self._known = version
         return found
 
@@ -153,7 +144,7 @@ class Registry:
             self.sql.executemany(
                 f"{_INSERT_ALLOWED} ON CONFLICT DO UPDATE SET label = excluded.label, root = excluded.root,"
                 " entry = excluded.entry, timeout = excluded.timeout",
-                (_allowed_row(e, now) for e in entries),
+                (allowed_rows.encode(e, now) for e in entries),
             )
             return self._count_allowed() - before
 
@@ -172,7 +163,7 @@ class Registry:
             if self.allowlist() != before:
                 return False
             self.sql.execute("DELETE FROM allowed")
-            self.sql.executemany(_INSERT_ALLOWED, (_allowed_row(e, now) for e in after))
+            self.sql.executemany(_INSERT_ALLOWED, (allowed_rows.encode(e, now) for e in after))
         return True
 
     def _count_allowed(self) -> int:
@@ -182,31 +173,68 @@ class Registry:
     # Clients and boots
 
     def client(self, mac: MacAddress) -> Client | None:
-        row = self.sql.execute("SELECT * FROM clients WHERE mac = ?", (mac.value,)).fetchone()
-        return _client(row) if row else None
+        with self.reading("clients"):
+            row = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac = ?", (mac.value,)).fetchone()
+            return records.client(row) if row else None
 
-    def clients(self) -> list[Client]:
-        return [_client(row) for row in self.sql.execute("SELECT * FROM clients ORDER BY mac")]
+    def clients(self, after: MacAddress | None = None, most: int = -1) -> list[Client]:
+        """All clients in the order of their MAC addresses, or `most` of those after `after`."""
+        first = after.value if after is not None else _BEFORE_ALL
+        with self.reading("clients"):
+            rows = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac > ? ORDER BY mac LIMIT ?", (first, most))
+            return [records.client(row) for row in rows]
+
+    def known(self) -> set[int]:
+        """The MAC addresses of all clients, as numbers: a hundred thousand are read in 30 ms."""
+        with self.reading("clients"):
+            return {whole(value) for (value,) in self.sql.execute("SELECT mac FROM clients")}
+
+    def clients_heard_last(self, most: int) -> list[Client]:
+        """`most` clients, of those heard from last."""
+        found = "(SELECT mac FROM boots WHERE latest ORDER BY last_at DESC LIMIT ?)"
+        with self.reading("clients"):
+            rows = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac IN {found}", (most,))
+            return [records.client(row) for row in rows]
+
+    def clients_away_longest(self, most: int) -> list[Client]:
+        """`most` clients with numbers that have not been heard for longest."""
+        with self.reading("clients"):
+            rows = self.sql.execute(
+                # CROSS JOIN: in the order of the index, so that the search ends early.
+                "SELECT number, mac, first_seen, gui_rpc_password FROM boots CROSS JOIN clients USING (mac)"
+                " WHERE latest AND number IS NOT NULL ORDER BY last_at LIMIT ?",
+                (most,),
+            )
+            return [records.client(row) for row in rows]
+
+    def take_numbers(self, macs: Iterable[MacAddress]) -> None:
+        """Leave these clients without numbers."""
+        self.sql.executemany("UPDATE clients SET number = NULL WHERE mac = ?", [(mac.value,) for mac in macs])
 
     def highest(self) -> tuple[int, int]:
-        """The highest numbers ever given to a client and to a boot; 0 if none was."""
+        """The highest numbers given to a client, and ever to a boot; 0 if none was."""
         client = self.sql.execute("SELECT ifnull(max(number), 0) FROM clients").fetchone()[0]
         boot = self.sql.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'boots'").fetchone()[0]
         return client, boot
 
     def register(self, *clients: Client) -> None:
-        """Add clients; those already known stay unchanged."""
+        """Add clients; those already known get the number, and stay unchanged otherwise."""
         self.sql.executemany(
             "INSERT INTO clients (number, mac, first_seen, gui_rpc_password) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT DO NOTHING",
-            [(each.number, each.mac.value, each.first_seen, each.gui_rpc_password) for each in clients],
+            " ON CONFLICT (mac) DO UPDATE SET number = excluded.number",
+            [(each.number or None, each.mac.value, each.first_seen, each.gui_rpc_password) for each in clients],
         )
 
     def open_boot(self, *rows: BootRow) -> None:
         """Add new boots, and delete the oldest ones of their clients."""
-        added = [(row.id, row.mac.value, row.started, row.token, row.release, row.inherited) for row in rows]
+        added = [
+            (row.id, row.mac.value, row.started, row.token, row.release, row.inherited, row.started) for row in rows
+        ]
+        self.sql.executemany("UPDATE boots SET latest = 0 WHERE mac = ? AND latest", [(mac,) for _, mac, *_ in added])
         self.sql.executemany(
-            "INSERT INTO boots (id, mac, started, token, release, inherited) VALUES (?, ?, ?, ?, ?, ?)", added
+            "INSERT INTO boots (id, mac, started, token, release, inherited, latest, last_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, 1, ?)",
+            added,
         )
         self.sql.executemany(
             "DELETE FROM boots WHERE mac = ?1"
@@ -214,20 +242,43 @@ class Registry:
             [(mac, _BOOTS_KEPT) for _, mac, *_ in added],
         )
 
+    def renew_tokens(self, tokens: Mapping[int, str]) -> None:
+        """Give boots, by their number, new tokens."""
+        self.sql.executemany("UPDATE boots SET token = ? WHERE id = ?", [(new, boot) for boot, new in tokens.items()])
+
+    def save_states(self, states: Iterable[BootState]) -> None:
+        """Store what events have made of boots; those deleted meanwhile are left out."""
+        self.sql.executemany(
+            "UPDATE boots SET last_at = ?, stage = ?, under_way = ?, state = ? WHERE id = ?",
+            [(each.last_at, each.stage, each.under_way, each.state, each.id) for each in states],
+        )
+
+    def drop_boots(self, numbers: Iterable[int]) -> None:
+        """Delete boots with their events."""
+        self.sql.executemany("DELETE FROM boots WHERE id = ?", [(number,) for number in numbers])
+
     def boots(self, mac: MacAddress) -> list[BootRow]:
         """The client's boots that are kept, oldest first."""
-        rows = self.sql.execute("SELECT * FROM boots WHERE mac = ? ORDER BY id", (mac.value,))
-        return [_boot_row(row) for row in rows]
+        return self.boot_rows("WHERE mac = ? ORDER BY id", (mac.value,))
 
-    def latest_boots(self) -> list[BootRow]:
-        """Every client's latest boot, oldest first."""
-        rows = self.sql.execute("SELECT * FROM boots WHERE id IN (SELECT max(id) FROM boots GROUP BY mac) ORDER BY id")
-        return [_boot_row(row) for row in rows]
+    def boot_rows(self, condition: str, values: tuple[Any, ...]) -> list[BootRow]:
+        """Boots, by what follows SELECT ... FROM boots (appliance/registry/overview.py)."""
+        with self.reading("boots"):
+            return [records.boot_row(row) for row in self.sql.execute(f"{_SELECT_BOOTS} {condition}", values)]
+
+    def latest_boot(self, mac: MacAddress) -> BootRow | None:
+        return next(iter(self.boot_rows("WHERE mac = ? ORDER BY id DESC LIMIT 1", (mac.value,))), None)
+
+    def latest_boots(self, most: int = -1) -> list[BootRow]:
+        """Every client's latest boot, or `most` of them: those heard from last. Oldest first."""
+        chosen = "SELECT id FROM boots WHERE latest ORDER BY last_at DESC LIMIT ?"
+        return self.boot_rows(f"WHERE id IN ({chosen}) ORDER BY id", (most,))
 
     def events(self, boot: int) -> list[tuple[float, str, str]]:
         """The boot's events as (at, kind, details), in order."""
-        rows = self.sql.execute("SELECT at, kind, details FROM events WHERE boot = ? ORDER BY id", (boot,))
-        return rows.fetchall()
+        with self.reading("events"):
+            rows = self.sql.execute("SELECT at, kind, details FROM events WHERE boot = ? ORDER BY id", (boot,))
+            return [(moment(at), text(kind), text(details)) for at, kind, details in rows]
 
     def append_events(self, rows: Iterable[tuple[int, float, str, str]]) -> None:
         """Append (boot, at, kind, details) rows; those of a boot that was deleted meanwhile are dropped."""
@@ -239,21 +290,26 @@ class Registry:
 
     # What was refused, and the server's own state
 
-    def record_ignored(self, rows: Iterable[IgnoredRow]) -> None:
+    def record_ignored(self, rows: Iterable[IgnoredRow], gone: Iterable[IgnoredRow] = ()) -> None:
+        """Write rows, each with all that it counts, and delete others."""
         self.sql.executemany(
-            "INSERT INTO ignored VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET last_at = excluded.last_at, count = count + excluded.count",
-            [(r.client, r.service, r.reason, r.first_at, r.last_at, r.count) for r in rows],
+            "DELETE FROM ignored WHERE sender = ? AND client = ? AND service = ? AND reason = ?",
+            [(r.sender, r.client, r.service, r.reason) for r in gone],
         )
-        self.sql.execute(
-            "DELETE FROM ignored WHERE last_at < (SELECT last_at FROM ignored ORDER BY last_at DESC LIMIT 1 OFFSET ?)",
-            (_IGNORED_KEPT,),
+        self.sql.executemany(
+            "INSERT OR REPLACE INTO ignored (client, service, reason, first_at, last_at, count, sender, sender_mac)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(r.client, r.service, r.reason, r.first_at, r.last_at, r.count, r.sender, r.sender_mac) for r in rows],
         )
 
     def ignored(self) -> list[IgnoredRow]:
         """What was refused, latest first."""
-        rows = self.sql.execute("SELECT * FROM ignored ORDER BY last_at DESC, client")
-        return [IgnoredRow(*row) for row in rows]
+        with self.reading("ignored"):
+            rows = self.sql.execute(
+                "SELECT client, service, reason, first_at, last_at, count, sender, sender_mac FROM ignored"
+                " ORDER BY last_at DESC, client"
+            )
+            return [records.ignored_row(row) for row in rows]
 
     def set_server(self, key: str, value: Any) -> None:
         """Store a fact about the running server, as JSON. If that fails, it is kept for `flush_server`."""
@@ -267,25 +323,13 @@ class Registry:
             self._facts.clear()
 
     def server(self) -> dict[str, Any]:
-        return {key: json.loads(value) for key, value in self.sql.execute("SELECT key, value FROM server")}
+        with self.reading("server"):
+            return {key: json.loads(value) for key, value in self.sql.execute("SELECT key, value FROM server")}
 
 
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        # Opening a pipe would wait for ever.
+        raise damaged(path, "it is not a regular file")
     return status.st_dev, status.st_ino
-
-
-def _allowed_row(entry: Entry, now: float) -> tuple[Any, ...]:
-    settings = entry.settings
-    first, last = entry.range.first.value, entry.range.last.value
-    return first, last, entry.label, now, settings.root, settings.entry, settings.timeout
-
-
-def _client(row: tuple[Any, ...]) -> Client:
-    number, mac, first_seen, password = row
-    return Client(number, MacAddress(mac), first_seen, password)
-
-
-def _boot_row(row: tuple[Any, ...]) -> BootRow:
-    ident, mac, started, token, release, inherited = row
-    return BootRow(ident, MacAddress(mac), started, token, release, inherited)

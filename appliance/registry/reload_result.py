@@ -4,6 +4,7 @@ import time
 from dataclasses import asdict, dataclass
 
 from appliance.registry.database import Registry
+from appliance.registry.rows import moment, text
 
 _KEY = "reload"
 
@@ -34,5 +35,13 @@ def write(registry: Registry, result: ReloadResult) -> None:
 
 def read(registry: Registry) -> ReloadResult | None:
     """The latest result; None before the first start."""
-    found = registry.server().get(_KEY)
-    return ReloadResult(**found) if found else None
+    with registry.reading("server"):
+        found = registry.server().get(_KEY)
+        if not found:
+            return None
+        result = ReloadResult(**found)
+        for word in (result.error, result.hint, result.note):
+            text(word)
+        moment(result.at)
+        moment(result.begun)
+        return result

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from appliance.errors import UserError
 from appliance.registry.file_owner import acting_as_owner
-from appliance.registry.sql_errors import damaged, explain
+from appliance.registry.sql_errors import FAILED, damaged, explain
 from services.linux import atomic_file
 
 # Number n turns schema n into n + 1. Run with foreign keys off: a table may be recreated under its old name.
@@ -57,6 +57,47 @@ MIGRATIONS: list[Iterable[str]] = [
             why TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (mac, fingerprint)
         ) WITHOUT ROWID""",
     ),
+    (
+        # Clients that never got past "offered" are none; `number` is NULL until the client needs one for its exports.
+        # One with 20 boots may have done more before.
+        """CREATE TABLE past_offered (
+            mac INTEGER PRIMARY KEY, number INTEGER UNIQUE, first_seen REAL NOT NULL, gui_rpc_password TEXT NOT NULL
+        )""",
+        """INSERT INTO past_offered
+            SELECT mac, CASE WHEN number < 65535 THEN number END, first_seen, gui_rpc_password FROM clients
+            WHERE (SELECT count(*) FROM boots WHERE boots.mac = clients.mac) NOT BETWEEN 1 AND 19
+            OR EXISTS (SELECT 1 FROM boots JOIN events ON events.boot = boots.id WHERE boots.mac = clients.mac
+                AND (inherited != '' OR kind NOT IN ('Discovered', 'Offered', 'LeaseChosen')))""",
+        "DROP TABLE clients",
+        "ALTER TABLE past_offered RENAME TO clients",
+        # Of the boots of the others, the latest are kept. Foreign keys are off here.
+        """CREATE TEMP TABLE forgotten AS SELECT id FROM boots WHERE mac NOT IN (SELECT mac FROM clients)
+            ORDER BY id DESC LIMIT -1 OFFSET 1000""",
+        "DELETE FROM boots WHERE id IN (SELECT id FROM forgotten)",
+        "DELETE FROM events WHERE boot NOT IN (SELECT id FROM boots)",
+        "DROP TABLE forgotten",
+        "DELETE FROM adaptations WHERE NOT worked AND mac NOT IN (SELECT mac FROM boots)",
+        # The fold of the boot's events, saved with them; an empty `state` has to be folded. `latest`: the client has
+        # no later boot.
+        "ALTER TABLE boots ADD COLUMN latest INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE boots ADD COLUMN last_at REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE boots ADD COLUMN stage TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE boots ADD COLUMN under_way INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE boots ADD COLUMN state TEXT NOT NULL DEFAULT ''",
+        "UPDATE boots SET latest = 1 WHERE id IN (SELECT max(id) FROM boots GROUP BY mac)",
+        "UPDATE boots SET last_at = max(started, ifnull((SELECT max(at) FROM events WHERE boot = boots.id), 0))",
+        "CREATE INDEX boots_latest ON boots (last_at, under_way, stage, mac) WHERE latest",
+        # `sender`: the address that the request came from. Rows with an empty client count the requests of a sender
+        # that have no rows of their own.
+        """CREATE TABLE ignored_by_sender (
+            sender TEXT NOT NULL, client TEXT NOT NULL, service TEXT NOT NULL, reason TEXT NOT NULL,
+            first_at REAL NOT NULL, last_at REAL NOT NULL, count INTEGER NOT NULL,
+            sender_mac TEXT NOT NULL, PRIMARY KEY (sender, client, service, reason)
+        ) WITHOUT ROWID""",
+        "INSERT INTO ignored_by_sender SELECT '', client, service, reason, first_at, last_at, count, '' FROM ignored",
+        "DROP TABLE ignored",
+        "ALTER TABLE ignored_by_sender RENAME TO ignored",
+    ),
 ]
 
 
@@ -72,6 +113,8 @@ def migrate(sql: sqlite3.Connection, path: Path) -> None:
     A copy of the old registry is kept beside it, for going back to the version that wrote it.
     """
     before = version(sql)
+    if before < 0:
+        raise damaged(path, f"it has the schema {before}")
     if before > len(MIGRATIONS):
         kept = _kept(path, len(MIGRATIONS))
         raise UserError(
@@ -117,23 +160,58 @@ def snapshot(source: Path, target: Path) -> None:
             version(sql)
         with closing(sql):
             _copy(sql, target)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *FAILED) as error:
         raise explain(source, error) from error
 
 
 def check(sql: sqlite3.Connection, path: Path) -> None:
-    """Raise UserError if pages of the registry are damaged, or its tables do not match its schema."""
+    """Raise UserError if pages of the registry are damaged, or its tables do not match its schema. A progress handler
+    may end the search."""
     try:
         complaints = [row[0] for row in sql.execute("PRAGMA integrity_check(3)") if row[0] != "ok"]
         complaints += [
             f"a row of {row[0]} refers to a row that is missing" for row in sql.execute("PRAGMA foreign_key_check")
         ]
-        if not complaints and _shape(sql) != _expected(version(sql)):
-            complaints = [f"its tables do not match schema {version(sql)}"]
-    except sqlite3.Error as error:
+    except FAILED as error:
         raise explain(path, error) from error
     if complaints:
-        raise damaged(path, complaints[0].replace("\n", " "))
+        raise damaged(path, complaints[0])
+    check_shape(sql, path)
+
+
+def check_shape(sql: sqlite3.Connection, path: Path) -> None:
+    """Raise UserError unless the registry has the tables of its schema, and in each column what that is declared to
+    hold."""
+    try:
+        found = version(sql)
+        if not 0 <= found <= len(MIGRATIONS) or _shape(sql) != _expected(found):
+            raise damaged(path, f"its tables do not match schema {found}")
+        for table, columns in _columns(sql).items():
+            wrong = " OR ".join(f"typeof({name}) NOT IN ({kinds})" for name, kinds in columns.items())
+            if sql.execute(f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1").fetchone():  # noqa: S608 - names of ours
+                raise damaged(path, f"a row of its table {table!r} cannot be read")
+    except FAILED as error:
+        raise explain(path, error) from error
+
+
+def _columns(sql: sqlite3.Connection) -> dict[str, dict[str, str]]:
+    """The columns of each table, with the types of values that each may hold."""
+    tables = [name for kind, name, _ in _shape(sql) if kind == "table"]
+    return {
+        table: {
+            name: ", ".join(repr(kind) for kind in (declared.lower(), *(() if needed or key else ("null",))))
+            for _, name, declared, needed, _, key in sql.execute(f"PRAGMA table_info({table})")
+        }
+        for table in tables
+    }
+
+
+def _read_words(sql: sqlite3.Connection) -> None:
+    """Read every text; raises sqlite3.Error if one is not UTF-8."""
+    for table, columns in _columns(sql).items():
+        if names := [name for name, kinds in columns.items() if "'text'" in kinds]:
+            for _ in sql.execute(f"SELECT {', '.join(names)} FROM {table}"):  # noqa: S608 - names of ours
+                pass
 
 
 def examine(path: Path) -> int:
@@ -147,8 +225,9 @@ def examine(path: Path) -> int:
                     "install that version first",
                 )
             check(sql, path)
+            _read_words(sql)
             return found
-    except sqlite3.Error as error:
+    except FAILED as error:
         raise explain(path, error) from error
 
 

@@ -1,6 +1,8 @@
 """What an SQLite error means: a message for people, and whether to try again."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.errors import UserError
@@ -8,11 +10,35 @@ from appliance.errors import UserError
 SqlError = sqlite3.Error
 """What a statement raises, so that other folders need not import sqlite3."""
 
+FAILED = (sqlite3.Error, UnicodeDecodeError)
+"""What opening a damaged file raises: SQLite's own messages quote the file, and must be UTF-8 like its text."""
+
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_NOT_TEXT = "Could not decode to UTF-8"
+"""How the module says that text is not UTF-8. The rest of its message quotes the text, which may be a password."""
+
+INVALID_ROWS = (ValueError, TypeError, LookupError, AttributeError, OverflowError, ArithmeticError, RecursionError)
+"""Raised when reading rows that netboot-appliance did not write."""
+
+
+@contextmanager
+def reading(path: Path, table: str) -> Iterator[None]:
+    """Rows of a table become values in this block; raises UserError if they cannot, and sqlite3.Error if the database
+    as a whole cannot be read."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if not str(error).startswith(_NOT_TEXT):
+            raise
+        raise explain(path, error) from error
+    except INVALID_ROWS as error:
+        raise damaged(path, f"a row of its table {table!r} cannot be read") from error
 
 
 def explain(path: Path, error: Exception) -> UserError:
     """Put an error of SQLite or the system into words for people."""
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith(_NOT_TEXT):
+        return damaged(path, "some of its text is not UTF-8")
     if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in _DAMAGED:
         return damaged(path, str(error))
     if is_locked(error):
@@ -31,6 +57,11 @@ def explain(path: Path, error: Exception) -> UserError:
 def is_locked(error: BaseException) -> bool:
     """Whether an SQLite error means that another process is writing."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def is_interrupted(error: BaseException | None) -> bool:
+    """Whether a progress handler ended the statement."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_INTERRUPT
 
 
 def is_of_the_disk(error: BaseException | None) -> bool:

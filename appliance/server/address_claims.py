@@ -2,7 +2,7 @@
 
 Anybody can broadcast a DHCPREQUEST with somebody else's MAC in it, and addresses decide what NFS exports to whom. So on
 the link a claim counts only once the neighbour table shows that MAC at that address. Behind a router there is no such
-table: there only the configured networks limit what can be claimed.
+table, so there a claim counts for nothing: a request over TCP shows where the client is (Box.script_fetched).
 """
 
 import asyncio
@@ -40,10 +40,8 @@ class AddressClaims:
         """Set while claims wait."""
 
     def add(self, seen: AddressSeen, now: float) -> None:
-        """Take a claim; `now` is monotonic, in seconds. A claim from behind a router is confirmed at once."""
-        if not self._neighbours.on_link(seen.address):
-            self._confirmed(seen)
-        elif len(self._waiting) < _MOST_CLAIMS:
+        """Take a claim, unless it is from behind a router; `now` is monotonic, in seconds."""
+        if self._neighbours.on_link(seen.address) and len(self._waiting) < _MOST_CLAIMS:
             self._waiting[seen] = _Claim(seen, now + _GIVEN_UP_AFTER, nudge_at=now)
             self.some.set()
 

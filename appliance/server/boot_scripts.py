@@ -15,6 +15,7 @@ from appliance.boot import choices, next_boot
 from appliance.boot.menu import decide
 from appliance.boot.password_attempts import PasswordAttempts
 from appliance.config import menu_password
+from appliance.errors import UserError
 from appliance.journal.recorder import Journal
 from appliance.network.interfaces import base_url
 from appliance.registry.database import Registry
@@ -22,7 +23,7 @@ from appliance.registry.sql_errors import SqlError
 from appliance.server.box import Box
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
-from services.events import AddressSeen, EntryStarted, ScriptServed
+from services.events import EntryStarted, ScriptServed
 from services.menus.grub import render as render_grub
 from services.menus.ipxe import render as render_ipxe
 from services.menus.ipxe import render_entry
@@ -52,7 +53,7 @@ class BootScripts:
 
     def loader(self, address: IPv4Address, dialect: Dialect, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
         """The same for GRUB and PXELINUX, which read it over TFTP."""
-        menu = self.menu(address, mac, peer)
+        menu = self.menu(address, mac, peer, tcp=False)
         if isinstance(menu, Ignore):
             return menu
         self._started_without_menu(mac, menu)
@@ -78,8 +79,8 @@ class BootScripts:
         self._started(mac, entry.name)
         return render_entry(entry, self._own_url(address, mac))
 
-    def menu(self, address: IPv4Address, mac: MacAddress, peer: IPv4Address) -> Menu | Ignore:
-        """The menu of this PC, with this boot's token on the kernel command lines.
+    def menu(self, address: IPv4Address, mac: MacAddress, peer: IPv4Address, *, tcp: bool = True) -> Menu | Ignore:
+        """The menu of this PC, with this boot's token on the kernel command lines. `tcp`: it is asked for over TCP.
 
         Not for previews: it records the stage "script" and uses up the entry of `boot next`.
         """
@@ -88,12 +89,10 @@ class BootScripts:
             return Ignore(Reason.NO_IMAGE)
         allowed = box.allowlist.decide(mac)
         range_settings = allowed.settings if allowed else BootSettings()
-        box.emit(ScriptServed(mac, range_settings.root or box.config.image.root))
+        box.script_fetched(ScriptServed(mac, range_settings.root or box.config.image.root), peer, tcp=tcp)
         boot = self._journal.boot(mac)
         assert boot is not None
         token = boot.token
-        # No need to wait for the neighbour table: `admit` has just looked the peer up.
-        box.confirm_address(AddressSeen(mac, peer))
         next_entry = self._next_entry(mac, boot.id)
         names = (*box.config.menu.entries, range_settings.entry, next_entry)
 
@@ -110,7 +109,7 @@ class BootScripts:
         """The entry that `boot next` asks for in this boot, or empty."""
         try:
             return next_boot.take(self._registry, mac, boot)
-        except SqlError as error:
+        except (SqlError, UserError) as error:
             log.error("cannot read what `boot next` asks for; the PC boots as usual", mac=str(mac), error=str(error))
             return ""
 

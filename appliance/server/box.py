@@ -5,21 +5,23 @@ opens no socket and has no loop: `daemon.py` wires it. `boot_scripts.py` makes b
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 
 import structlog
 
 from appliance.allowlist import Allowlist
 from appliance.boot import policy
+from appliance.boot.report_limit import ReportLimit
 from appliance.config.file import Config
 from appliance.exports.grants import mountable
 from appliance.firmware.memory import FirmwareMemory
 from appliance.journal.recorder import Journal
-from appliance.network.interfaces import base_url, networks
+from appliance.journal.timeline import PowerOnSign, is_late
+from appliance.network.interfaces import answered, base_url, networks
 from appliance.registry.database import Registry
 from appliance.server.address_claims import AddressClaims
+from appliance.server.client_addresses import ClientAddresses
 from image.bootfiles import has_shim
 from image.recipe import BOINC_GID, BOINC_UID
 from image.release import ReleaseError, active_id, current
@@ -29,7 +31,17 @@ from services.decision import Ignore, Reason
 from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress
-from services.events import AddressSeen, Discovered, Event, Reported, ScriptServed, TransferProgressed
+from services.events import (
+    AddressSeen,
+    Discovered,
+    Event,
+    Reported,
+    ScriptServed,
+    SecretsClosed,
+    SecretsServed,
+    TokenExchanged,
+    TransferProgressed,
+)
 from services.linux.interfaces import Interface
 from services.linux.neighbours import Neighbours
 
@@ -39,7 +51,7 @@ log = structlog.get_logger("box")
 
 
 class Box:
-    """What the services ask. A reload replaces `config` and `networks` as a whole."""
+    """What the services ask. A reload replaces `config` as a whole, by `configure`."""
 
     def __init__(
         self,
@@ -51,18 +63,33 @@ class Box:
         exports_changed: Callable[[], None],
     ) -> None:
         """`exports_changed` is called when what is exported, or to whom, may have changed."""
-        self.config = config
-        self.networks = networks(config, interfaces)
+        self._interfaces = tuple(interfaces)
+        self.configure(config)
         self.allowlist: Allowlist = registry.allowlist()
         self._registry = registry
         self._journal = journal
         self._neighbours = neighbours
         self._exports_changed = exports_changed
         self.firmware = FirmwareMemory(registry, shim=has_shim(config.boot_root))
-        self.claims = AddressClaims(neighbours, self.confirm_address)
+        journal.forgot = self.firmware.forget
+        self._report_limit = ReportLimit()
+        self.addresses = ClientAddresses(
+            journal, neighbours, self.allowed, lambda: self.config.dhcp.mode == "off", exports_changed
+        )
+        self.claims = AddressClaims(neighbours, self.addresses.confirm)
         self.release: str | None = None
         self._verify_at = 0.0
         self.refresh_release()
+
+    def configure(self, config: Config) -> None:
+        """Take a configuration, and the networks that follow from it."""
+        self.config = config
+        self.networks = networks(config, self._interfaces)
+        self._answered = answered(config, self._interfaces)
+
+    def serves(self, address: IPv4Address) -> bool:
+        """Whether a DHCP answer may go to this relay, or to this client of port 4011."""
+        return any(address in network for network in self._answered)
 
     def allowed(self, mac: MacAddress) -> bool:
         """Whether this MAC may have anything at all."""
@@ -104,14 +131,39 @@ class Box:
             self._neighbours.nudge(peer)
         return decision
 
-    def secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:
-        """The BOINC files of this PC as a tar, for the boot that has this token."""
+    def admit_over_tcp(self, claimed: MacAddress | None, peer: IPv4Address) -> MacAddress | Ignore:
+        """`admit` for a peer whose address is no forgery, since it completed the handshake of TCP."""
+        decision = self.admit(claimed, peer)
+        if not isinstance(decision, Ignore) and self._neighbours.on_link(peer):
+            self.addresses.requested(decision, peer)
+        return decision
+
+    def script_fetched(self, served: ScriptServed, peer: IPv4Address, *, tcp: bool) -> None:
+        """Record that a client fetches its boot script, with the token of its boot, and where it is.
+
+        Behind a router that is known over TCP only: anybody can write any address into a datagram.
+        """
+        mounted = self.addresses.mounted_behind_routers(served.mac)
+        self.emit(served)
+        for address in mounted:
+            self.addresses.confirm(AddressSeen(served.mac, address))
+        if tcp:
+            self.addresses.met(served.mac, peer)
+        elif self._neighbours.on_link(peer):
+            # No need to wait for the neighbour table: `admit` has just looked the peer up.
+            self.addresses.confirm(AddressSeen(served.mac, peer))
+
+    def secrets(self, mac: MacAddress, token: str, peer: IPv4Address) -> bytes | Ignore:
+        """The BOINC files of this PC as a tar, for the boot that has this token. `peer` is a place of that PC then."""
         decision = policy.secrets(self._journal.boot(mac), token)
         client = self._journal.client(mac)
         if isinstance(decision, Ignore):
             return decision
         if client is None:
             return Ignore(Reason.NO_BOOT)
+        self.addresses.met(mac, peer)
+        if decision.spent_token:
+            self.emit(SecretsServed(mac))
         files = render_boinc_files(
             self.config.project.account,
             self.config.boinc.preferences,
@@ -120,13 +172,32 @@ class Box:
         )
         return archive(files, BOINC_UID, BOINC_GID)
 
-    def report(self, mac: MacAddress, token: str, report: Reported) -> Reported | Ignore:
-        """Take a report of the live system, if it belongs to the client's current boot."""
+    def report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
+        """Take a report of the live system, if it belongs to the client's current boot. `peer` is a place of that PC
+        then."""
         decision = policy.current(self._journal.boot(mac), token)
         if isinstance(decision, Ignore):
             return decision
-        self.emit(report)
-        return report
+        self.addresses.met(mac, peer)
+        taken = self._report_limit.check(decision, report, time.monotonic())
+        if isinstance(taken, Reported):
+            self.emit(taken)
+        return taken
+
+    def exchange(self, mac: MacAddress, token: str, peer: IPv4Address) -> str | Ignore:
+        """A token that takes the place of this one, which from then on opens nothing. The first answer may get lost, so
+        the same question gets the same answer for a while (appliance/boot/policy.py)."""
+        decision = policy.exchange(self._journal.boot(mac), token, self._journal.now())
+        if isinstance(decision, Ignore):
+            return decision
+        self.addresses.met(mac, peer)
+        if not decision.exchanged:
+            if not self._report_limit.check_exchange(mac, time.monotonic()):
+                return Ignore(Reason.TOO_MANY_REPORTS)
+            decision = self._journal.exchange_token(
+                decision, TokenExchanged(mac, policy.reporting_token(decision.token))
+            )
+        return policy.exchanged_for(decision, token)
 
     def emit(self, event: Event) -> None:
         """Act on what a service saw or did, and record it."""
@@ -140,36 +211,21 @@ class Box:
                 if mountable(event.address, self.networks):
                     self.claims.add(event, time.monotonic())
             case ScriptServed():
-                with self._exports_follow(event.mac):
-                    self._journal.open_or_continue(event, self.release or "")
+                with self.addresses.exports_follow(event.mac):
+                    self._open_or_continue(event)
             case TransferProgressed(sent=0) if event.path in self.config.boot.names:
-                self._journal.open_or_continue(event, self.release or "")
+                self._open_or_continue(event, commit=False)
             case _:
                 self._journal.record(event)
 
-    def confirm_address(self, seen: AddressSeen) -> None:
-        """Record an address that the client is known to use."""
-        with self._exports_follow(seen.mac):
-            self._journal.record(seen)
-
-    def neighbour_changed(self, address: IPv4Address, mac: MacAddress) -> None:
-        """The kernel has met `mac` at `address`: another client that had the address loses what was exported there.
-
-        This stops a stranger that is given the address of a PC that was switched off: it must be a neighbour before it
-        can talk to the NFS server.
-        """
-        if self._journal.take_address_from_others(address, mac):
-            self._exports_changed()
-        if self.config.dhcp.mode == "off" and self.allowed(mac) and address not in self._exported(mac)[0]:
-            # Requests for leases are not heard then, and the live system may get another address than its iPXE had.
-            self.confirm_address(AddressSeen(mac, address))
-
-    def recheck_addresses(self) -> None:
-        """Take away what was exported to addresses that other machines took while the box was not running."""
-        for boot in self._journal.boots():
-            for address in boot.known_addresses:
-                if (mac := self._neighbours.mac_of(address)) is not None:
-                    self.neighbour_changed(address, mac)
+    def _open_or_continue(self, sign: PowerOnSign, *, commit: bool = True) -> None:
+        """For a sign that programs of a running PC can give as well."""
+        before = self._journal.boot(sign.mac)
+        boot = self._journal.open_or_continue(sign, self.release or "", commit=commit)
+        if before is None or before.id == boot.id or not self.config.dhcp.hears_broadcasts:
+            return
+        if (until := before.next_begins_with) is not None and is_late(sign, until):
+            self._journal.record(SecretsClosed(sign.mac, until))
 
     def refresh_allowlist(self) -> None:
         """Read the allowlist that the CLI changed."""
@@ -200,16 +256,3 @@ class Box:
         if not same or now >= self._verify_at:
             self._verify_at = now + _VERIFY_SECONDS
             self.refresh_release()
-
-    @contextmanager
-    def _exports_follow(self, mac: MacAddress) -> Iterator[None]:
-        """Report a change of the exports if the block changes those of this PC."""
-        before = self._exported(mac)
-        yield
-        if self._exported(mac) != before:
-            self._exports_changed()
-
-    def _exported(self, mac: MacAddress) -> tuple[tuple[IPv4Address, ...], str]:
-        """What the exports to a PC depend on: its addresses, and how it gets its root."""
-        boot = self._journal.boot(mac)
-        return (boot.known_addresses, boot.root) if boot else ((), "")

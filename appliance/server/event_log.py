@@ -22,6 +22,8 @@ from services.events import (
     LeaseChosen,
     Offered,
     Reported,
+    SecretsClosed,
+    TokenExchanged,
     TransferFailed,
     TransferProgressed,
 )
@@ -47,9 +49,8 @@ _WORDS = {
     "ScriptServed": "script served",
     "EntryStarted": "menu entry started",
     "TransferServed": "served",
+    "SecretsServed": "BOINC files served",
 }
-_RESERVED = frozenset({"self", "event", "method_name"})
-"""structlog's own arguments; a PC may use any name in its reports."""
 
 log = structlog.get_logger("serve")
 
@@ -100,18 +101,24 @@ def _try_to_log(event: Event) -> None:
 def _log_event(event: Event) -> None:
     match event:
         case Ignored():
-            detail = {"detail": event.detail} if event.detail else {}
-            log.warning("ignored", service=event.service, client=event.client, reason=event.reason.value, **detail)
+            more = {name: value for name in ("sender", "detail") if (value := getattr(event, name))}
+            log.warning("ignored", service=event.service, client=event.client, reason=event.reason.value, **more)
         case TransferProgressed():
             pass
         case AddressSeen() | LeaseChosen() | Offered():
             if logging.root.isEnabledFor(logging.DEBUG):
                 log.debug(type(event).__name__, **_fields(event))
+        case TokenExchanged():
+            log.info("token exchanged", mac=str(event.mac))
+        case SecretsClosed():
+            words = "a script or loader without a power-on: the token of this boot opens no secrets"
+            log.warning(words, mac=str(event.mac), boots_begin_with=event.until)
         case TransferFailed():
             log.warning("transfer failed", **_fields(event))
         case Reported():
-            details = {name: value for name, value in event.details.items() if name not in _RESERVED}
-            log.info("reported", **details | {"mac": str(event.mac), "stage": event.stage})
+            # As one value: a PC may use any names, and structlog has its own.
+            details = {"details": event.details} if event.details else {}
+            log.info("reported", mac=str(event.mac), stage=event.stage, **details)
         case _:
             log.info(_WORDS.get(type(event).__name__, type(event).__name__), **_fields(event))
 

@@ -34,7 +34,6 @@ def lease_server(
         neighbours,
         serves=serves,
         save=partial(leases.save, registry),
-        # Behind a relay no neighbour table shows that another PC has the address now: what was exported there ends.
-        given=box.neighbour_changed,
+        given=box.addresses.given,
         emit=box.emit,
     )

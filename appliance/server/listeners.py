@@ -67,6 +67,7 @@ def _dhcp(box: Box, interface: Interface, leases: LeaseServer | None) -> DhcpSer
         emit=box.emit,
         commit=box.commit,
         basis=box.answer_inputs,
+        serves=box.serves,
         broadcasts=box.config.dhcp.hears_broadcasts,
         leases=leases,
     )
@@ -84,11 +85,12 @@ def _http(box: Box, scripts: BootScripts, address: IPv4Address) -> HttpServer:
         box.config.server.http_port,
         images=box.config.images,
         loaders=box.config.boot_root,
-        admit=box.admit,
+        admit=box.admit_over_tcp,
         script=partial(scripts.ipxe, address),
         entry_script=partial(scripts.entry, address),
         secrets=box.secrets,
         report=box.report,
+        exchange=box.exchange,
         emit=box.emit,
     )
 

@@ -1,15 +1,20 @@
 """Logging: structlog for people on a terminal, JSON lines elsewhere; libraries' own logging goes the same way.
 
-The server never waits for whoever reads its log. If the disk is full or the reader is not reading, lines are dropped.
-The next line that gets through is preceded by one that says how many.
+Whatever comes from outside is harmless in it, and stays on its own line. Errors that nobody caught, in threads too, are
+lines of it like any other. The server never waits for whoever reads its log. If the disk is full or the reader is not
+reading, lines are dropped. The next line that gets through is preceded by one that says how many.
 """
 
 import logging
 import os
 import select
 import sys
+import threading
+from types import TracebackType
 
 import structlog
+
+from services.foreign_text import printable
 
 _AT_ONCE = 4096
 """Bytes that a pipe or a socket takes without waiting if poll(2) calls it writable: pipe(7), PIPE_BUF."""
@@ -73,30 +78,55 @@ class LogHandler(logging.Handler):
         return True
 
 
+_OF_MANY_LINES = ("exception", "stack")
+"""Texts of the log itself: the Python code that failed, with the message of the error in it."""
+
+
+def _harmless(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {printable(key): _words(key, value) if isinstance(value, str) else value for key, value in line.items()}
+
+
+def _words(key: str, value: str) -> str:
+    return "\n".join(map(printable, value.split("\n"))) if key in _OF_MANY_LINES else printable(value)
+
+
 def configure(*, debug: bool) -> None:
-    """Send every log line to standard error, in one form."""
+    """Send every log line, and every error that nobody catches in a thread, to standard error, in one form."""
     terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
     ]
     render: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+        # The other formatters show the values of variables, and some of them are secrets.
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if terminal
+        else structlog.processors.JSONRenderer()
     )
-    trace = [] if terminal else [structlog.processors.format_exc_info]
+    end: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, _harmless, render]
     handler = LogHandler(sys.stderr.fileno())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *trace, render],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *end],
         )
     )
     level = logging.DEBUG if debug else logging.INFO
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     structlog.configure(
-        processors=[*shared, *trace, render],
+        processors=[*shared, *end],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: handler,
         cache_logger_on_first_use=True,
     )
+    logging.raiseExceptions = False
+    threading.excepthook = lambda args: _log_uncaught(args.exc_value, args.thread.name if args.thread else "unknown")
+    sys.unraisablehook = lambda args: _log_uncaught(args.exc_value, "while Python was cleaning up")
+
+
+def _log_uncaught(error: BaseException | None, where: str) -> None:
+    found: tuple[type[BaseException], BaseException, TracebackType | None] | None = None
+    if error is not None:
+        found = (type(error), error, error.__traceback__)
+    structlog.get_logger("serve").error("an error that nobody caught", where=where, exc_info=found)

@@ -6,6 +6,7 @@ log and systemd's status line report this once. Nothing here waits: another proc
 
 import structlog
 
+from appliance.errors import UserError
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError, explain, is_locked
@@ -74,7 +75,9 @@ class RegistrySync:
             self._failing_since = now
         if is_locked(error) and now - self._failing_since < _BUSY_FOR:
             return
-        if isinstance(error, SqlError):
+        if isinstance(error, UserError):
+            self._report(error.message, error.hint)
+        elif isinstance(error, SqlError):
             known = explain(self._registry.path, error)
             self._report(known.message, known.hint)
         else:

@@ -4,7 +4,7 @@ Whoever asked for it finds the result in the registry (appliance/registry/reload
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -12,12 +12,10 @@ import structlog
 from appliance.config import file as configuration
 from appliance.config.file import Config
 from appliance.errors import UserError
-from appliance.network.interfaces import networks
 from appliance.registry import reload_result
 from appliance.registry.database import Registry
 from appliance.server import systemd
 from appliance.server.box import Box
-from services.linux.interfaces import Interface
 
 log = structlog.get_logger("serve")
 
@@ -25,13 +23,10 @@ log = structlog.get_logger("serve")
 class ConfigReload:
     """The reloads of one box. `rejected` says why the last one was rejected; empty if it was not."""
 
-    def __init__(
-        self, box: Box, registry: Registry, served: Sequence[Interface], exports_changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, box: Box, registry: Registry, exports_changed: Callable[[], None]) -> None:
         """`exports_changed` is called when what is exported may have changed. The start counts as a good reload."""
         self._box = box
         self._registry = registry
-        self._served = served
         self._exports_changed = exports_changed
         self.rejected = ""
         reload_result.write(registry, reload_result.begin())
@@ -89,9 +84,8 @@ class ConfigReload:
             )
             if new != old
         ]
-        self._box.config = replace(
-            fresh, server=running.server, dhcp=running.dhcp, tftp=running.tftp, boot=running.boot
+        self._box.configure(
+            replace(fresh, server=running.server, dhcp=running.dhcp, tftp=running.tftp, boot=running.boot)
         )
-        self._box.networks = networks(self._box.config, self._served)
         self._exports_changed()
         return f"{' and '.join(waiting)} changed: takes effect after a restart" if waiting else ""

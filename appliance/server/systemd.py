@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import structlog
 
 from appliance.errors import UserError
+from services.foreign_text import printable
 
 _SEND_TIMEOUT = 1.0  # seconds
 
@@ -36,7 +37,7 @@ def stopping() -> None:
 
 def status(line: str) -> None:
     """What `systemctl status` shows of the server."""
-    _notify(f"STATUS={' '.join(line.split())}")
+    _notify(f"STATUS={printable(' '.join(line.split()))}")
 
 
 def watchdog_interval() -> float | None:

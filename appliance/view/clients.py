@@ -5,7 +5,7 @@ from typing import Any
 
 from appliance.allowlist import Allowlist
 from appliance.journal.timeline import Boot
-from appliance.registry.database import Client
+from appliance.registry.records import Client
 from appliance.view.boots import BootView, boot_view
 from appliance.view.facts import ClientRecord, KnownClients
 from appliance.view.firmware import FirmwareView, firmware_view

@@ -16,11 +16,12 @@ from appliance.dhcp import leases
 from appliance.errors import UserError
 from appliance.firmware import table
 from appliance.firmware.knowledge import FirmwareKnowledge
-from appliance.journal import recorder
-from appliance.journal.timeline import Boot
-from appliance.registry import disk, reload_result
-from appliance.registry.database import Client, IgnoredRow, Registry
+from appliance.journal import history
+from appliance.journal.timeline import STALLED_AFTER, Boot
+from appliance.registry import disk, overview, reload_result, rows
+from appliance.registry.database import Registry
 from appliance.registry.disk import Disk
+from appliance.registry.records import BootCounts, Client, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.registry.server_lock import holder
 from image import release
@@ -28,11 +29,17 @@ from image.release import Release, ReleaseError
 from services.dhcp.lease import Lease
 from services.ethernet import MacAddress
 
+MOST_BOOTS = 1000
+MOST_NEWCOMERS = 100
+MOST_FIRMWARES = 100
+"""How many of each `status` shows to scripts: enough for a person who looks for a fault, and read in 50 ms."""
+
 
 @dataclass(frozen=True, slots=True)
 class BoxState:
     """The whole box at one moment. `pid` is that of the running server, or None; `server` is what the server wrote
-    about itself. `boots` has each PC's latest boot."""
+    about itself. `boots` has the latest boots of some of the PCs that `counted` counts: those that need a person first.
+    `firmware` has the latest of those PCs that need another offer."""
 
     pid: int | None
     server: Mapping[str, Any]
@@ -42,6 +49,7 @@ class BoxState:
     disk: Disk
     allowlist: Allowlist
     boots: Sequence[Boot]
+    counted: BootCounts
     firmware: Mapping[MacAddress, Sequence[FirmwareKnowledge]]
     ignored: Sequence[IgnoredRow]
     next_boots: Sequence[NextBoot]
@@ -50,11 +58,12 @@ class BoxState:
 
 @dataclass(frozen=True, slots=True)
 class KnownClients:
-    """Every PC that has booted, and the latest boot of each."""
+    """PCs that have booted, with their latest boots; `follow` more have higher MAC addresses."""
 
     clients: Sequence[Client]
     boots: Mapping[MacAddress, Boot]
     allowlist: Allowlist
+    follow: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,45 +87,73 @@ class Releases:
     broken: Sequence[ReleaseError]
 
 
-def gather(config: Config, registry: Registry) -> BoxState:
-    """Read the state of the whole box."""
+def gather(config: Config, registry: Registry, now: float) -> BoxState:
+    """Read the state of the whole box at `now`, in seconds since the epoch."""
     try:
         image, image_error = release.current(config.images), ""
     except ReleaseError as error:
         image, image_error = None, str(error)
     return BoxState(
         pid=holder(config.registry),
-        server=registry.server(),
+        server=_server(registry),
         reload=reload_result.read(registry),
         image=image,
         image_error=image_error,
         disk=disk.look(config.server.data),
         allowlist=registry.allowlist(),
-        boots=recorder.latest(registry),
-        firmware=table.read(registry),
+        boots=_urgent_boots(registry, now),
+        counted=overview.count_boots(registry),
+        firmware=table.read_special(registry, MOST_FIRMWARES),
         ignored=registry.ignored(),
         next_boots=next_boot.all_of(registry),
         leases=leases.load(registry),
     )
 
 
-def gather_clients(registry: Registry) -> KnownClients:
-    """Read every PC that has booted."""
-    boots = {boot.mac: boot for boot in recorder.latest(registry)}
-    return KnownClients(registry.clients(), boots, registry.allowlist())
+def _server(registry: Registry) -> dict[str, Any]:
+    """What the server wrote about itself, checked as far as people are shown it."""
+    with registry.reading("server"):
+        found = registry.server()
+        rows.moment(found.get("started", 0.0))
+        rows.whole(found.get("addresses", 0))
+        for line in found.get("trouble", []):
+            rows.text(line)
+        for service in found.get("services", []):
+            rows.text(service["name"])
+            rows.text(service["address"])
+            rows.whole(service["port"])
+        if exports := found.get("exports"):
+            for name in ("error", "backend", "why"):
+                rows.text(exports[name])
+    return found
+
+
+def _urgent_boots(registry: Registry, now: float) -> list[Boot]:
+    urgent = overview.urgent_boots(registry, now - STALLED_AFTER, MOST_BOOTS)
+    newcomers = overview.newcomers_boots(registry, MOST_NEWCOMERS)
+    return history.read(registry, [*urgent, *newcomers])
+
+
+def gather_clients(registry: Registry, after: MacAddress | None, most: int) -> KnownClients:
+    """Read `most` PCs that have booted, in the order of their MAC addresses, from the one after `after`; -1: all."""
+    clients, latest, follow = overview.clients_page(registry, after, most)
+    boots = {boot.mac: boot for boot in history.read(registry, latest)}
+    return KnownClients(clients, boots, registry.allowlist(), follow)
 
 
 def gather_client(config: Config, registry: Registry, mac: MacAddress) -> ClientRecord:
-    """Read one PC; raises UserError when it has never booted."""
-    client, allowlist = registry.client(mac), registry.allowlist()
+    """Read one PC; raises UserError when it has never asked. One that has loaded nothing yet has no password."""
+    client, allowlist, boots = registry.client(mac), registry.allowlist(), history.history(registry, mac)
+    if client is None and boots:
+        client = Client(0, mac, boots[0].started, "")
     if client is None:
         hint = "switch it on" if mac in allowlist else f"allow it first: netboot-appliance allow add {mac}"
         raise UserError(f"{mac} has not booted yet", hint)
     return ClientRecord(
         client=client,
         allowlist=allowlist,
-        boots=recorder.history(registry, mac),
-        firmware=table.read(registry).get(mac, ()),
+        boots=boots,
+        firmware=table.read_of(registry, mac),
         next_boot=next((each for each in next_boot.all_of(registry) if each.mac == mac), None),
         state=config.state / mac.bare,
     )

@@ -7,8 +7,9 @@ from typing import Any
 from appliance.boot.next_boot import NextBoot
 from appliance.dhcp.leases import in_force
 from appliance.firmware.knowledge import notable
-from appliance.registry.database import IgnoredRow
+from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
+from appliance.view.address_claims import AddressClaimView, address_claim_views
 from appliance.view.boots import BootView, boot_view
 from appliance.view.facts import BoxState
 from appliance.view.firmware import FirmwareView, firmware_view
@@ -59,7 +60,9 @@ class AllowedView:
 class StatusView:
     """The state of the box. `services`, `trouble` and `exports` are what the running server wrote about itself.
 
-    `labels` has the label of each PC in `boots`, by MAC address; scripts do not get it.
+    `boots` has the PCs that need a person first, and only so many: `counted` counts all. `forgotten` is what the server
+    has seen too much of to keep (appliance/journal/newcomers.py). `labels` has the label of each PC in `boots`, by MAC
+    address; scripts do not get it.
     """
 
     server: ServerView
@@ -69,11 +72,14 @@ class StatusView:
     disk: tuple[str, ...]
     leases: PoolView | None
     exports: Mapping[str, Any] | None
+    claims: tuple[AddressClaimView, ...]
     image: ImageView | None
     image_error: str
     next_boots: tuple[NextBootView, ...]
     allowed: AllowedView
     boots: tuple[BootView, ...]
+    counted: BootCounts
+    forgotten: Mapping[str, Any]
     firmware: tuple[FirmwareView, ...]
     ignored: Sequence[IgnoredRow]
     labels: Mapping[str, str]
@@ -92,11 +98,14 @@ def status_view(box: BoxState, now: float) -> StatusView:
         disk=(box.disk.trouble,) if box.disk.trouble else (),
         leases=PoolView(len(in_force(box.leases, now)), addresses) if addresses else None,
         exports=server.get("exports"),
+        claims=address_claim_views(server.get("claims", ()), box.allowlist, now),
         image=ImageView(box.image.id, box.image.created.timestamp()) if box.image else None,
         image_error=box.image_error,
         next_boots=tuple(map(next_boot_view, box.next_boots)),
         allowed=AllowedView(len(box.allowlist), box.allowlist.addresses),
         boots=tuple(boot_view(boot, now) for boot in box.boots),
+        counted=box.counted,
+        forgotten=server.get("forgotten", {}),
         firmware=tuple(firmware_view(mac, k) for mac, known in box.firmware.items() for k in notable(known)),
         ignored=box.ignored,
         labels={str(mac): entry.label if entry else "" for mac, entry in decided},

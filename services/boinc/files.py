@@ -9,7 +9,7 @@ import re
 import tarfile
 from dataclasses import dataclass, field, fields
 from html import escape
-from ipaddress import IPv4Address
+from ipaddress import AddressValueError, IPv4Address
 from urllib.parse import urlsplit
 
 _SECRET = re.compile(r"[!-~]{1,255}")
@@ -85,6 +85,14 @@ class Account:
         object.__setattr__(self, "url", _master_url(self.url))
         if not _SECRET.fullmatch(self.key):
             raise ValueError("the account key must be 1 to 255 printable ASCII characters without spaces")
+
+    @property
+    def address(self) -> IPv4Address | None:
+        """The address in the URL, or None if it has a name there."""
+        try:
+            return IPv4Address(urlsplit(self.url).hostname or "")
+        except AddressValueError:
+            return None
 
     @property
     def file_name(self) -> str:

@@ -21,11 +21,12 @@ from services.decision import Ignore, Reason
 from services.dhcp import packet, pxe_rules, quirks
 from services.dhcp.fingerprint import fingerprint
 from services.dhcp.lease import Decision
-from services.dhcp.message import SERVER_PORT, Arrival, Message, MessageType, Reply
+from services.dhcp.message import NOWHERE, SERVER_PORT, Arrival, Message, MessageType, Reply, is_host
 from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, LeaseChosen, Offered
+from services.foreign_text import printable
 
 _Result = TypeVar("_Result")
 Step = tuple[_Result | Ignore, tuple[Event, ...]]
@@ -48,22 +49,35 @@ def read(
     Ignore(MALFORMED): not a DHCP request of an Ethernet client. Ignore(NOT_NETBOOT): BOOTP without a message type.
     Ignore(NOT_ALLOWED): the client may neither boot nor have an address.
     """
+    if allowed:
+        message = packet.decode(datagram)
+        if not isinstance(message, Ignore):
+            return message, _observations(message, arrival, address)
+        if message.reason is not Reason.MALFORMED:
+            return message, ()
     mac = packet.peek(datagram)
     if isinstance(mac, Ignore):
         boots = packet.looks_like_boot(datagram, arrival.port)
-        return mac, (Ignored("dhcp", str(arrival.source), mac.reason),) if boots else ()
-    if allowed:
-        message = packet.decode(datagram)
-        return message, () if isinstance(message, Ignore) else _observations(message, arrival, address)
+        return mac, (Ignored("dhcp", str(arrival.source), mac.reason, sender=_sender(arrival)),) if boots else ()
     boots = packet.looks_like_boot(datagram, arrival.port)
-    refusal = (Ignored("dhcp", str(mac), Reason.NOT_ALLOWED),) if boots else ()
+    refusal = (Ignored("dhcp", str(mac), Reason.NOT_ALLOWED, sender=_sender(arrival)),) if boots else ()
     if leases_to is not None and leases_to(mac):
         return packet.decode(datagram), refusal
     return _NOT_ALLOWED, refusal
 
 
-def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) -> Step[BootRequest]:
-    """Find out what an allowed client asks for; the refusals are those of `pxe_rules.classify`.
+def ask(
+    message: Message,
+    arrival: Arrival,
+    *,
+    leasing: bool,
+    broadcasts: bool,
+    serves: Callable[[IPv4Address], bool] = lambda _: True,
+) -> Step[BootRequest]:
+    """Find out what an allowed client asks for; the refusals are those of `pxe_rules.classify`, and:
+
+    Ignore(UNKNOWN_RELAY), Ignore(OUTSIDE_NETWORKS): the answer would go to a relay, or from port 4011 to a client, in a
+    network that the box does not `serve`. Anybody can put any address there, and have the answer sent to it.
 
     `leasing`: the message asks us for an address too. Then a REQUEST counts as the DISCOVER before it, because iPXE
     takes its boot file from the ACK. `broadcasts`: we have port 67.
@@ -76,6 +90,13 @@ def ask(message: Message, arrival: Arrival, *, leasing: bool, broadcasts: bool) 
     request = pxe_rules.classify(message, arrival)
     if isinstance(request, Ignore):
         return request, _refusal(request, message, arrival)
+    if arrival.port == SERVER_PORT and message.relayed and is_host(message.giaddr) and not serves(message.giaddr):
+        return Ignore(Reason.UNKNOWN_RELAY), (
+            Ignored("dhcp", str(message.giaddr), Reason.UNKNOWN_RELAY, f"for {message.mac}"),
+        )
+    if arrival.port != SERVER_PORT and not serves(arrival.source):
+        refused = Ignore(Reason.OUTSIDE_NETWORKS)
+        return refused, _refusal(refused, message, arrival)
     # Where DISCOVERs do not reach us, a boot begins for us with the question to port 4011.
     if not opens and broadcasts:
         return request, ()
@@ -115,11 +136,16 @@ def _observations(message: Message, arrival: Arrival, address: IPv4Address) -> t
 def _refusal(ignore: Ignore, message: Message, arrival: Arrival) -> tuple[Event, ...]:
     if ignore.reason in _UNREPORTED:
         return ()
-    return (Ignored("dhcp", str(message.mac), ignore.reason, _description(message, arrival)),)
+    return (Ignored("dhcp", str(message.mac), ignore.reason, _description(message, arrival), _sender(arrival)),)
+
+
+def _sender(arrival: Arrival) -> str:
+    """The client's own address, or a relay's; a client without an address says nothing about where it is."""
+    return "" if arrival.source == NOWHERE else str(arrival.source)
 
 
 def _description(message: Message, arrival: Arrival) -> str:
     numbers = ", ".join(map(str, message.architectures)) or "none"
     known = "".join(f"{quirk.name}, " for quirk in quirks.find(message))
     where = f"{arrival.source}:{arrival.source_port}"
-    return f"class {message.vendor_class!r}, architecture {numbers}, {known}from {where}"
+    return f"class '{printable(message.vendor_class, 255)}', architecture {numbers}, {known}from {where}"

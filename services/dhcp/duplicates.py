@@ -5,9 +5,8 @@ name. Firmware itself does not ask again so soon, and counts the seconds: iPXE w
 time longer. So a copy gets the bytes that the first one got, and nothing new is reported.
 """
 
-from dataclasses import dataclass
-
 from services.dhcp.message import Peer
+from services.values import value
 
 WITHIN = 1.0
 """Seconds from a request to its copies: the shortest time after which firmware discovers again (iPXE's
@@ -21,7 +20,7 @@ MOST_STRANGERS = 256
 lines."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AnsweredRequest:
     """A request and its answer: the bytes before and after the answer's xid, and where it went. None: no answer.
 

@@ -63,9 +63,16 @@ class Nak:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A RELEASE or DECLINE was recorded; there is no answer."""
+    """A RELEASE was recorded; there is no answer."""
 
     lease: Lease
 
 
-Decision = LeaseOffer | LeaseGrant | Information | Nak | Recorded | Ignore
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A DECLINE: this address is not offered for a while. There is no answer."""
+
+    address: IPv4Address
+
+
+Decision = LeaseOffer | LeaseGrant | Information | Nak | Recorded | Declined | Ignore

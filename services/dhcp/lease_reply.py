@@ -90,7 +90,7 @@ def reply(
     # RFC 3046 section 2.2: the relay's information is sent back unchanged, as the last option.
     relayed = message.giaddr != NOWHERE and 0 < len(message.relay_information) <= 255
     last = [(Option.RELAY_INFORMATION, message.relay_information)] if relayed else []
-    destination, port = _destination(message, denied)
+    destination, port = _destination(message, decision)
     # RFC 2131 section 4.3.2: a relay has to broadcast a NAK, because the client has no valid address.
     flags = message.flags | BROADCAST_FLAG if denied and message.giaddr != NOWHERE else message.flags
     return Reply(
@@ -126,8 +126,14 @@ def _network(subnet: Subnet) -> list[tuple[int, bytes]]:
     return [*options, (Option.BROADCAST_ADDRESS, subnet.network.broadcast_address.packed)]
 
 
-def _destination(message: Message, denied: bool) -> tuple[IPv4Address, int]:
-    """RFC 2131 section 4.1: to the relay; otherwise broadcast for a NAK or a client without an address."""
+def _destination(message: Message, decision: LeaseOffer | LeaseGrant | Information | Nak) -> tuple[IPv4Address, int]:
+    """RFC 2131 section 4.1: to the relay; to a client at its address, if that is the one it leases or, for an INFORM,
+    one of the network; otherwise broadcast."""
     if message.giaddr != NOWHERE:
         return message.giaddr, SERVER_PORT
-    return (message.ciaddr if is_host(message.ciaddr) and not denied else EVERYONE), CLIENT_PORT
+    match decision:
+        case LeaseGrant(lease) if lease.address == message.ciaddr:
+            return message.ciaddr, CLIENT_PORT
+        case Information(subnet) if message.ciaddr in subnet.network and is_host(message.ciaddr):
+            return message.ciaddr, CLIENT_PORT
+    return EVERYONE, CLIENT_PORT

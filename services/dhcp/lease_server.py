@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from services.decision import Ignore, Reason
-from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, LeaseOffer, Nak, Recorded, State
+from services.dhcp.lease import Decision, Declined, Information, Lease, LeaseGrant, LeaseOffer, Nak
 from services.dhcp.lease_reply import NO_BOOT, BootFields, reply
 from services.dhcp.leasing import Leasing
-from services.dhcp.message import NOWHERE, Message, Reply
+from services.dhcp.message import NOWHERE, Message, MessageType, Reply
 from services.ethernet import MacAddress
 from services.events import Event, Ignored
 from services.linux.neighbours import Neighbours
@@ -112,6 +112,9 @@ class LeaseServer:
 
     def _decide(self, question: Question, tries: int) -> Decision:
         mac = question.message.mac
+        if self._still_uses(question.message):
+            self._emit(Ignored("dhcp", str(mac), Reason.STILL_USED, f"{question.message.requested_address}"))
+            return Ignore(Reason.STILL_USED)
         decision = self._leasing.decide(question.message, question.server, self._clock())
         match decision:
             case LeaseOffer(probe=True):
@@ -123,16 +126,23 @@ class LeaseServer:
             case Nak():
                 log.debug("lease refused", extra={"mac": str(mac), "why": decision.why})
                 self._send(question, decision)
-            case Recorded():
-                if decision.lease.state is State.BLOCKED:
-                    declined = {"mac": str(mac), "address": str(decision.lease.address)}
-                    log.warning("address declined: another machine uses it", extra=declined)
+            case Declined():
+                declined = {"mac": str(mac), "address": str(decision.address)}
+                log.warning("address declined: another machine uses it", extra=declined)
             case Ignore(Reason.POOL_EMPTY):
                 self._emit(Ignored("dhcp", str(mac), Reason.POOL_EMPTY))
             case Ignore(Reason.NO_POOL) if question.message.giaddr != NOWHERE:
                 self._emit(Ignored("dhcp", str(mac), Reason.NO_POOL, f"relay {question.message.giaddr}"))
         self._commit_soon()
         return decision
+
+    def _still_uses(self, message: Message) -> bool:
+        """Whether a client declines an address that it uses: then somebody else does so in its name. A client looks
+        before it uses an address (RFC 2131, section 4.4.1)."""
+        if message.message_type != MessageType.DECLINE or message.requested_address is None:
+            return False
+        sighting = self._neighbours.sighting(message.requested_address)
+        return sighting is not None and sighting.fresh and sighting.mac == message.mac
 
     def _probe(self, question: Question, offer: LeaseOffer, tries: int) -> None:
         """Make the kernel look for the address, and continue when it has had time to find somebody."""

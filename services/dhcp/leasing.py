@@ -5,6 +5,10 @@ one PC the firmware, iPXE, klibc's ipconfig and udhcpc each send a different cli
 make share their UUID; and an address that changed halfway would take the root file system away. The identifier is
 stored for people to see, and echoed.
 
+Anybody can send a DECLINE or a RELEASE in a client's name. So neither takes an address from the client that has it: it
+may renew its lease, and nobody else gets the address before that would have ended. After a DECLINE the client itself is
+offered another address.
+
 Packets are in lease_reply.py; waiting, probing and saving in lease_server.py. The caller decides who may have an
 address.
 """
@@ -15,7 +19,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from services.decision import Ignore, Reason
-from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, LeaseOffer, Nak, Recorded, State
+from services.dhcp.lease import Decision, Declined, Information, Lease, LeaseGrant, LeaseOffer, Nak, Recorded, State
 from services.dhcp.message import Message, MessageType
 from services.dhcp.pool import Subnet
 from services.ethernet import MacAddress
@@ -24,7 +28,11 @@ OFFER_SECONDS = 120.0
 """How long an offered address is held. EDK2 gathers offers for up to 60 s (4, 8, 16, 32) before it takes one."""
 
 BLOCKED_SECONDS = 600.0
-"""How long nobody gets an address that a client declined, or where another machine answers."""
+"""How long nobody is offered an address that a client declined, or where another machine answers."""
+
+DECLINED_SHARE = 4
+"""One address in so many of a pool may count as declined, those that were declined last: whoever makes up MAC addresses
+can decline each one that he is offered. An address is probed before it is offered again."""
 
 SUSPENDED_SECONDS = 10.0
 """How long an address is not offered while the kernel cannot tell whether its last holder is still there: its neighbour
@@ -59,6 +67,8 @@ class Leasing:
         self._offers: dict[MacAddress, _HeldOffer] = {}
         self._holders: dict[IPv4Address, MacAddress] = {}
         self._suspended: dict[IPv4Address, float] = {}
+        # Until when, by network; the one declined last is at the end.
+        self._declined: dict[IPv4Network, dict[IPv4Address, float]] = {subnet.network: {} for subnet in self.subnets}
         self._changed: dict[IPv4Address, Lease] = {}
         for lease in sorted(leases, key=lambda each: each.expires):
             self._keep(lease)
@@ -97,7 +107,7 @@ class Leasing:
             case MessageType.RELEASE:
                 return self._release(message, now)
             case MessageType.DECLINE:
-                return self._decline(message, now)
+                return self._decline(message, subnet, now)
             case MessageType.INFORM:
                 return Information(subnet)
         return Ignore(Reason.NOT_FOR_US)
@@ -160,7 +170,9 @@ class Leasing:
             requested,
         )
         for candidate in candidates:
-            if candidate is not None and self._may_have(mac, candidate, subnet, now):
+            if candidate is None or self._is_declined(candidate, subnet, now):
+                continue
+            if self._may_have(mac, candidate, subnet, now):
                 return candidate
         return self._next(subnet, mac, now) or self._next(subnet, mac, now, search=True)
 
@@ -172,10 +184,10 @@ class Leasing:
         if search:
             if 0 <= now - self._empty_at.get(network, -math.inf) < EMPTY_SECONDS:
                 return None
-            free = [(self._ended(each), each) for each in subnet.dynamic if self._is_free(each, mac, now)]
+            free = [(self._ended(each), each) for each in subnet.dynamic if self._is_offerable(each, mac, subnet, now)]
             self._queues[network] = iter(sorted(free))
         for ended, address in self._queues[network]:
-            if self._ended(address) == ended and self._is_free(address, mac, now):
+            if self._ended(address) == ended and self._is_offerable(address, mac, subnet, now):
                 return address
         if search:
             self._empty_at[network] = now
@@ -224,17 +236,27 @@ class Leasing:
         lease = self._leases.get(message.ciaddr)
         if lease is None or lease.mac != message.mac or lease.state is not State.LEASED:
             return Ignore(Reason.NO_LEASE)
-        return Recorded(self._keep(replace(lease, state=State.RELEASED, expires=now)))
+        return Recorded(self._keep(replace(lease, state=State.RELEASED)))
 
-    def _decline(self, message: Message, now: float) -> Recorded | Ignore:
+    def _decline(self, message: Message, subnet: Subnet, now: float) -> Declined | Ignore:
         address = message.requested_address or _NOWHERE
         lease = self._leases.get(address)
         leased = lease is not None and lease.mac == message.mac and lease.state is State.LEASED
         if not leased and self._holders.get(address) != message.mac:
             return Ignore(Reason.NO_LEASE)
         self._drop_offer(message.mac)
-        blocked = Lease(address, message.mac, message.client_id, State.BLOCKED, now + BLOCKED_SECONDS)
-        return Recorded(self._keep(blocked))
+        declined = self._declined[subnet.network]
+        declined.pop(address, None)
+        declined[address] = now + BLOCKED_SECONDS
+        if len(declined) > max(1, subnet.size // DECLINED_SHARE):
+            del declined[next(iter(declined))]
+        return Declined(address)
+
+    def _is_declined(self, address: IPv4Address, subnet: Subnet, now: float) -> bool:
+        return self._declined[subnet.network].get(address, 0.0) > now
+
+    def _is_offerable(self, address: IPv4Address, mac: MacAddress, subnet: Subnet, now: float) -> bool:
+        return not self._is_declined(address, subnet, now) and self._is_free(address, mac, now)
 
     def _may_have(self, mac: MacAddress, address: IPv4Address, subnet: Subnet, now: float) -> bool:
         """Whether the client may have this address: its static one if that is free, otherwise any of the pool."""

@@ -8,6 +8,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 
 from services.ethernet import MacAddress
+from services.values import value
 
 SERVER_PORT = 67
 CLIENT_PORT = 68
@@ -59,7 +60,7 @@ class Option(IntEnum):
     IPXE = 175
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """A client's message. Absent options are empty or None. `message_type` may be a number that MessageType lacks."""
 
@@ -82,6 +83,11 @@ class Message:
     relay_information: bytes = b""
 
     @property
+    def relayed(self) -> bool:
+        """Whether a relay has passed it on. Looks at the object first: ipaddress compares addresses slowly."""
+        return self.giaddr is not NOWHERE and self.giaddr != NOWHERE
+
+    @property
     def ipxe(self) -> bool:
         """Whether iPXE asks, by its user class or its own options."""
         return "iPXE" in self.user_classes or self.ipxe_options
@@ -96,7 +102,7 @@ class Arrival:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """An answer and its destination. `options` are in wire order, without the end mark; yiaddr is 0 where no address is
     given. The answer is to be sent after `delay` seconds."""

@@ -4,8 +4,9 @@ A profile other than the standard one is for firmware that does not take the sta
 decided in appliance/firmware/rules.py; what each changes in the packet is in pxe_rules.py.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from services.values import value
 
 
 class Profile(StrEnum):
@@ -18,7 +19,7 @@ class Profile(StrEnum):
     SHIM = "shim"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BootPlan:
     """What a client is offered: `boot_file` is a path under the boot root, or an http URL for iPXE and HTTP boot;
     `profile` is how it is offered."""

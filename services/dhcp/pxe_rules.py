@@ -5,7 +5,6 @@ an address. The caller decides who may boot, which file and with which reply pro
 MACHINES (machines.py) are not answered; what particular firmware needs is in quirks.py.
 """
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from services.decision import Ignore, Reason
@@ -28,6 +27,7 @@ from services.dhcp.message import (
 from services.dhcp.options import END, read_options
 from services.dhcp.plan import BootPlan, Profile
 from services.ethernet import MacAddress
+from services.values import value
 
 FILE_ROOM = 127
 """Bytes of a boot file name that fit into the header's `file` field, before its NUL."""
@@ -47,7 +47,7 @@ _DELAY = 1.0
 dnsmasq has dhcp-reply-delay for them (dnsmasq(8))."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BootRequest:
     """A client asks for its boot file. `architectures` are those of option 93 that MACHINES knows, at least one.
     `http`: it needs an http URL, because it speaks no TFTP (UEFI HTTP boot)."""
@@ -103,7 +103,7 @@ def answer(
     """
     offering = arrival.port == SERVER_PORT
     destination, port = _destination(message, arrival)
-    if destination != EVERYONE and not is_host(destination):
+    if destination is not EVERYONE and not is_host(destination):
         return Ignore(Reason.MALFORMED)
     boot_file = plan.boot_file.encode()
     needs = quirks.find(message)
@@ -123,7 +123,7 @@ def answer(
         options.append((Option.TFTP_SERVER, server + b"\0"))
     options.append((Option.BOOT_FILE, boot_file + b"\0"))
     # RFC 3046 section 2.2: what a relay has added is sent back unchanged, as the last option.
-    if message.giaddr != NOWHERE and 0 < len(message.relay_information) <= 255:
+    if message.relayed and 0 < len(message.relay_information) <= 255:
         options.append((Option.RELAY_INFORMATION, message.relay_information))
     return Reply(
         message_type=MessageType.OFFER if offering else MessageType.ACK,
@@ -180,13 +180,13 @@ _ASKED = {
 def _from_dhcp_port(message: Message, arrival: Arrival) -> bool:
     if arrival.port == BOOT_SERVER_PORT:
         return True  # EDK2 asks from 4011, iPXE from 68, others from any port
-    return arrival.source_port == (CLIENT_PORT if message.giaddr == NOWHERE else SERVER_PORT)
+    return arrival.source_port == (SERVER_PORT if message.relayed else CLIENT_PORT)
 
 
 def _destination(message: Message, arrival: Arrival) -> tuple[IPv4Address, int]:
     if arrival.port == BOOT_SERVER_PORT:
         return arrival.source, arrival.source_port
-    if message.giaddr != NOWHERE:
+    if message.relayed:
         return message.giaddr, SERVER_PORT
     return EVERYONE, CLIENT_PORT
 

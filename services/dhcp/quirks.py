@@ -33,21 +33,21 @@ class Quirk:
 
 
 # The prefixes of Raspberry Pi in the IEEE's list; raspberrypi/piserver (src/config.h, OUI_FILTER) has the first four.
-_RASPBERRY_PI_MACS = tuple(
-    bytes.fromhex(prefix) for prefix in ("b827eb", "dca632", "e45f01", "d83add", "2ccf67", "28cdc1", "88a29e")
-)
+_RASPBERRY_PI_MACS = frozenset((0xB827EB, 0xDCA632, 0xE45F01, 0xD83ADD, 0x2CCF67, 0x28CDC1, 0x88A29E))
 
 
 def is_raspberry_pi(mac: MacAddress) -> bool:
     """Whether this is the address of a Raspberry Pi, whatever it runs at the moment."""
-    return bytes(mac)[:3] in _RASPBERRY_PI_MACS
+    return mac.value >> 24 in _RASPBERRY_PI_MACS
 
 
 def _boots_raspberry_pi(message: Message) -> bool:
     # A Pi with UEFI firmware asks as any ARM64 machine does: only 0, 41 or no number is the Pi's own boot loader.
     # An operating system on a Pi sends no UUID, and a class of its own.
+    if not is_raspberry_pi(message.mac):
+        return False
     boots = message.vendor_class.startswith(PXE) or (not message.vendor_class and len(message.client_uuid) == 17)
-    return is_raspberry_pi(message.mac) and boots and set(message.architectures) <= {0, 41}
+    return boots and set(message.architectures) <= {0, 41}
 
 
 _ARCHITECTURE_IN_CLASS = re.compile(rf"{PXE}:Arch:(\d{{5}})")

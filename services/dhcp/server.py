@@ -8,7 +8,7 @@ decided here: `allowed` and `plan` say so. Addresses are not leased here either:
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from ipaddress import IPv4Address
 from operator import is_not
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from services.decision import Ignore, Reason
 from services.dhcp import boot_answer, packet
+from services.dhcp.appetite import Appetite
 from services.dhcp.delayed_send import DelayedSend
 from services.dhcp.duplicates import Duplicates
 from services.dhcp.lease_reply import NO_BOOT, BootFields
@@ -35,13 +36,20 @@ from services.dhcp.offer_batch import OfferBatch
 from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
 from services.dhcp.reply_templates import ReplyTemplates
-from services.dhcp.udp_port import UdpPort, open_port
-from services.events import Event
+from services.dhcp.udp_port import MOST, UdpPort, open_port
+from services.events import Event, Ignored
 from services.linux.sockets import BindError
 
 _EVERYONE = str(EVERYONE)
 _REPEATS = 64
 """Answers to duplicates that are sent together."""
+
+_LONGEST_TURN = 0.01
+"""Seconds that a batch may take. After a longer one fewer datagrams are taken next time: the other services have their
+turn in between."""
+
+_FEWEST = 32
+"""Datagrams that are taken in any case."""
 
 _Offer = tuple[Reply, tuple[Event, ...]]  # and the events to report once it has left
 
@@ -59,13 +67,22 @@ class _Received(NamedTuple):
     at: float
 
 
+class _Leaving(NamedTuple):
+    """An offer to the client of a request, and the events to report once it has left."""
+
+    received: _Received
+    reply: Reply
+    events: tuple[Event, ...]
+
+
 class DhcpServer:
     """Answers network boot requests that arrive by `interface`, as the server `address`.
 
     The callables run in the event loop: `allowed` says of each datagram whether its MAC address, as a number, may boot
     at all. For those that are not duplicates, `plan` says what they boot, `emit` takes the events, and `commit` runs
     before the offers of a batch leave. `basis` returns the objects on which answers depend: once one of them is another
-    object, no earlier answer is repeated. An exception ends only the datagram that raised it. Without `broadcasts` port
+    object, no earlier answer is repeated. `serves`: whether an answer may go to a relay or a client at this address. An
+    exception ends only the datagram that raised it. Without `broadcasts` port
     67 is left to another server. With `leases` clients get addresses too. `clock` gives monotonic seconds.
     """
 
@@ -79,6 +96,7 @@ class DhcpServer:
         emit: Callable[[Event], None],
         commit: Callable[[], None] = lambda: None,
         basis: Callable[[], tuple[object, ...]] = tuple,
+        serves: Callable[[IPv4Address], bool] = lambda _: True,
         broadcasts: bool = True,
         leases: LeaseServer | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -91,6 +109,7 @@ class DhcpServer:
         self._plan = plan
         self._emit = emit
         self._basis = basis
+        self._serves = serves
         self._last_basis = basis()
         self._clock = clock
         self._open: list[UdpPort] = []
@@ -98,7 +117,9 @@ class DhcpServer:
         self._delayed = DelayedSend()
         self._templates = ReplyTemplates()
         self._duplicates = {SERVER_PORT: Duplicates(), BOOT_SERVER_PORT: Duplicates()}
-        self._offers = OfferBatch(commit, self._log_failure)
+        self._offers = OfferBatch[_Leaving](commit, self._send_offers, self._log_failure)
+        self._appetite = Appetite()
+        self._most = MOST
 
     def open(self) -> None:
         """Bind the ports and serve in the running event loop; raises BindError, and then no port is bound."""
@@ -129,11 +150,14 @@ class DhcpServer:
         self._loop.add_reader(udp, partial(self._receive, udp, port))
 
     def _receive(self, udp: UdpPort, port: int) -> None:
-        self.handle(udp, port, udp.receive())
+        began = self._clock()
+        self.handle(udp, port, udp.receive(self._most))
+        long = self._clock() - began > _LONGEST_TURN
+        self._most = max(_FEWEST, self._most // 2) if long else min(MOST, self._most * 2)
 
     def handle(self, udp: UdpPort, port: int, batch: Iterable[tuple[bytes, Peer]]) -> None:
         """Handle datagrams that came to `port` together; answers leave by `udp`."""
-        now, duplicates, allowed = self._clock(), self._duplicates[port], self._allowed
+        now, duplicates, allowed, appetite = self._clock(), self._duplicates[port], self._allowed, self._appetite
         known, leasing = duplicates.requests, self._leases is not None and port == SERVER_PORT
         number, mark = int.from_bytes, packet.BOOT_MARK
         self._forget_outdated_answers()
@@ -153,16 +177,20 @@ class DhcpServer:
                         if len(repeats) == _REPEATS:
                             udp.send_all(repeats)
                             repeats.clear()
-                elif (
-                    (may_boot := allowed(number(chaddr, "big")))
-                    or leasing
-                    or (mark in datagram and duplicates.may_report_stranger(now))
-                ):
-                    self._handle_new(udp, port, datagram, peer, may_boot, now)
+                elif (may_boot := allowed(number(chaddr, "big"))) or leasing:
+                    if appetite.allows(chaddr, now):
+                        self._handle_new(udp, port, datagram, peer, may_boot, now)
+                elif mark in datagram and duplicates.may_report_stranger(now):
+                    self._handle_new(udp, port, datagram, peer, False, now)
             except Exception:
                 self._log_failure(peer[0])
         udp.send_all(repeats)
         self._offers.end()
+        for mac, count in appetite.report(now):
+            try:
+                self._emit(Ignored("dhcp", str(mac), Reason.TOO_OFTEN, f"{count} so far", count=count))
+            except Exception:
+                self._log_failure(str(mac))
 
     def _forget_outdated_answers(self) -> None:
         basis = self._basis()
@@ -197,7 +225,9 @@ class DhcpServer:
         """The offer that a proxy makes to the client, if it asks for its boot file and may have it."""
         message, arrival = received.message, received.arrival
         leasing = self._leases is not None and arrival.port == SERVER_PORT
-        asked, events = boot_answer.ask(message, arrival, leasing=leasing, broadcasts=self._broadcasts)
+        asked, events = boot_answer.ask(
+            message, arrival, leasing=leasing, broadcasts=self._broadcasts, serves=self._serves
+        )
         for event in events:
             self._emit(event)
         if isinstance(asked, Ignore):
@@ -227,35 +257,53 @@ class DhcpServer:
             self._send_offer(received, *offer)
 
     def _send_offer(self, received: _Received, reply: Reply, events: tuple[Event, ...]) -> None:
-        def send() -> None:
-            if not (sent := self._send(received.udp, reply)):
-                return
-            for event in events:
-                self._emit(event)
-            if self._leases is None and not reply.delay:
-                duplicates = self._duplicates[received.arrival.port]
-                duplicates.remember_answer(received.datagram, received.peer, received.at, sent, _destination(reply))
+        self._offers.add(received.datagram[28:34], received.peer[0], _Leaving(received, reply, events))
 
-        self._offers.add(received.datagram[28:34], received.peer[0], partial(self._delayed.send, reply.delay, send))
+    def _send_offers(self, offers: Sequence[_Leaving]) -> None:
+        """Send offers that leave by one port. What fails ends only its own offer."""
+        for late in [offer for offer in offers if offer.reply.delay]:
+            self._delayed.send(late.reply.delay, partial(self._send_now, [late]))
+        self._send_now([offer for offer in offers if not offer.reply.delay])
 
-    def _send(self, udp: UdpPort, reply: Reply) -> bytes:
-        """The bytes that were sent, or b""."""
-        datagram = self._templates.encode(reply)
-        destination = _destination(reply)
+    def _send_now(self, offers: Sequence[_Leaving]) -> None:
+        leaving: list[tuple[bytes, Peer]] = []
+        encoded: list[_Leaving] = []
+        for offer in offers:
+            try:
+                leaving.append((self._templates.encode(offer.reply), _destination(offer.reply)))
+                encoded.append(offer)
+            except Exception:
+                self._log_failure(offer.received.peer[0])
+        if not encoded:
+            return
+        unsent = encoded[0].received.udp.send_all(leaving)
+        for place, offer in enumerate(encoded):
+            try:
+                if place in unsent:
+                    self._log_unsent(offer.reply, unsent[place])
+                else:
+                    self._sent(offer, *leaving[place])
+            except Exception:
+                self._log_failure(offer.received.peer[0])
+
+    def _sent(self, offer: _Leaving, datagram: bytes, destination: Peer) -> None:
+        for event in offer.events:
+            self._emit(event)
+        if self._leases is None and not offer.reply.delay:
+            received = offer.received
+            duplicates = self._duplicates[received.arrival.port]
+            duplicates.remember_answer(received.datagram, received.peer, received.at, datagram, destination)
+
+    def _send(self, udp: UdpPort, reply: Reply) -> None:
         try:
-            udp.send(datagram, destination)
+            udp.send(self._templates.encode(reply), _destination(reply))
         except OSError as error:
-            log.warning(
-                "dhcp answer not sent",
-                extra={
-                    "interface": self._interface,
-                    "mac": str(reply.mac),
-                    "destination": "{}:{}".format(*destination),
-                    "error": str(error),
-                },
-            )
-            return b""
-        return datagram
+            self._log_unsent(reply, str(error))
+
+    def _log_unsent(self, reply: Reply, why: str) -> None:
+        to = "{}:{}".format(*_destination(reply))
+        words = {"interface": self._interface, "mac": str(reply.mac), "destination": to, "error": why}
+        log.warning("dhcp answer not sent", extra=words)
 
     def _log_failure(self, source: str) -> None:
         log.exception("dhcp datagram failed", extra={"interface": self._interface, "source": source})

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import logging
 import mmap
+import os
 import socket
 import struct
 from collections.abc import Sequence
@@ -23,8 +24,8 @@ from services.linux.sockets import bind_udp
 from services.linux.udp_batches import MESSAGE, VECTOR, Unavailable, address_of, batch_system_calls, peer_of
 
 MOST = 256
-"""Datagrams taken at a time, so that a flood cannot starve the other services. With 32, a room of 1,000 PCs waited 6 s
-for its offers while the others had their turns."""
+"""Datagrams taken at a time at most. With 32, a room of 1,000 PCs waited 6 s for its offers while the other services
+had their turns."""
 
 RECEIVE_BUFFER = 4 << 20
 """Bytes of the kernel's queue, as far as it allows: some 3,000 DISCOVERs, a campus that is switched on together."""
@@ -63,11 +64,11 @@ class UdpPort:
         """The descriptor that an event loop watches."""
         return self._udp.fileno()
 
-    def receive(self) -> list[tuple[bytes, Peer]]:
-        """The datagrams that have arrived, at most MOST. Raises OSError."""
+    def receive(self, most: int = MOST) -> list[tuple[bytes, Peer]]:
+        """The datagrams that have arrived, at most `most`, which is MOST or fewer. Raises OSError."""
         found: list[tuple[bytes, Peer]] = []
         with contextlib.suppress(BlockingIOError):
-            for _ in range(MOST):
+            for _ in range(most):
                 found.append(self._udp.recvfrom(self._longest))
         return found
 
@@ -75,11 +76,15 @@ class UdpPort:
         """Send one. Raises OSError."""
         self._udp.sendmsg([datagram], self._source, 0, destination)
 
-    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
-        """Send several; one that cannot be sent is dropped."""
-        for answer in answers:
-            with contextlib.suppress(OSError):
+    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> dict[int, str]:
+        """Send several. Returns which could not be sent, by their places, and why."""
+        unsent: dict[int, str] = {}
+        for place, answer in enumerate(answers):
+            try:
                 self.send(*answer)
+            except OSError as error:
+                unsent[place] = str(error)
+        return unsent
 
     def close(self) -> None:
         """Close the socket."""
@@ -102,9 +107,9 @@ class BatchedUdpPort(UdpPort):
             self._sender.close()
             raise Unavailable(f"recvmmsg and sendmmsg: {errno.errorcode[ctypes.get_errno()]}")
 
-    def receive(self) -> list[tuple[bytes, Peer]]:
-        """The datagrams that have arrived, at most MOST. Raises OSError."""
-        count = self._receive(MOST)
+    def receive(self, most: int = MOST) -> list[tuple[bytes, Peer]]:
+        """The datagrams that have arrived, at most `most`, which is MOST or fewer. Raises OSError."""
+        count = self._receive(most)
         if count < 0:
             number = ctypes.get_errno()
             if number == errno.EAGAIN:
@@ -122,17 +127,19 @@ class BatchedUdpPort(UdpPort):
             for at, length, (name,) in zip(received.starts, received.lengths[:count].tolist(), names, strict=False)
         ]
 
-    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
-        """Send several; one that cannot be sent is dropped."""
+    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> dict[int, str]:
+        """Send several. Returns which could not be sent, by their places, and why."""
         sent, known = self._sent, self._names
+        unsent: dict[int, str] = {}
         for first in range(0, len(answers), _SENT_AT_ONCE):
-            number = 0
-            for datagram, destination in answers[first : first + _SENT_AT_ONCE]:
+            number, places = 0, []
+            for place, (datagram, destination) in enumerate(answers[first : first + _SENT_AT_ONCE], first):
                 length = len(datagram)
                 if length > _LONGEST_ANSWER:
-                    with contextlib.suppress(OSError):
-                        self.send(datagram, destination)
+                    if why := super().send_all([(datagram, destination)]):
+                        unsent[place] = why[0]
                     continue
+                places.append(place)
                 at = sent.starts[number]
                 sent.data[at : at + length] = datagram
                 sent.room[2 * number + 1] = length
@@ -143,22 +150,28 @@ class BatchedUdpPort(UdpPort):
                     name = known.get(destination) or self._name_of(destination)
                     sent.names[number * _NAME.size : (number + 1) * _NAME.size] = name
                 number += 1
-            self._send_laid_out(number)
+            for each, error in self._send_laid_out(number).items():
+                unsent[places[each]] = os.strerror(error)
+        return unsent
 
     def close(self) -> None:
         """Close both sockets."""
         super().close()
         self._sender.close()
 
-    def _send_laid_out(self, count: int) -> None:
+    def _send_laid_out(self, count: int) -> dict[int, int]:
         done = 0
+        unsent: dict[int, int] = {}
         while done < count:
             sent = self._send(done, count - done)
             if sent < 0:
-                if ctypes.get_errno() == errno.EAGAIN:
-                    return
+                error = ctypes.get_errno()
+                if error == errno.EAGAIN:
+                    return unsent | dict.fromkeys(range(done, count), error)
+                unsent[done] = error
                 sent = 1  # skip the first one, which cannot be sent
             done += sent
+        return unsent
 
     def _receive(self, most: int) -> int:
         return self._recvmmsg(self._udp.fileno(), self._received.at, most, socket.MSG_DONTWAIT, None)

@@ -15,6 +15,7 @@ _STATUS = {
     Reason.TOO_MANY: 503,
     Reason.MALFORMED: 400,
     Reason.PASSWORDS_BLOCKED: 429,
+    Reason.TOO_MANY_REPORTS: 429,
 }
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _FILE = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
@@ -42,6 +43,11 @@ def script(made: str | Ignore) -> Response | Ignore:
     if made == Ignore(Reason.PASSWORD_NEEDED):
         return text(401, f"{Reason.PASSWORD_NEEDED}\n", **_CHALLENGE)
     return made if isinstance(made, Ignore) else text(200, made, **_SECRET)
+
+
+def token(exchanged: str | Ignore) -> Response | Ignore:
+    """The token that was got in exchange, and nothing else."""
+    return exchanged if isinstance(exchanged, Ignore) else text(200, exchanged, **_SECRET)
 
 
 def archive(tar: bytes | Ignore) -> Response | Ignore:

@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Collection
 from ipaddress import IPv4Address
 
@@ -38,8 +39,8 @@ REQUEST_WITHIN = 10.0
 """Seconds a client has for a whole request, from when it connected or its last answer was sent; and for taking a short
 answer, from when the socket's buffer was full."""
 
-_AT_ONCE = 32  # connections served in one turn of the event loop
-_CHUNK = 8 << 10  # bytes read at once
+_AT_ONCE = 32  # connections served in one turn of the event loop, of those with news, and of those that had their turn
+_CHUNK = 8 << 10  # bytes read from a connection in its turn
 _EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER for 0 s
@@ -59,6 +60,7 @@ class Connection(Conversation):
         # What the kernel reported. It reports each thing only once (EPOLLET), so it is kept.
         self.readable = False  # there may be more to read
         self.ending = False  # the peer sends no more, or is gone
+        self.queued = False  # it waits for its next turn
 
 
 class Connections:
@@ -67,6 +69,9 @@ class Connections:
     `begin(connection, request)` is called when the headers of a request are complete (see Conversation.advance). If the
     Serve that it returns has no answer yet, then `answer`, `finished` or `abort` must be called later. Requests on one
     connection are served one after another.
+
+    However fast a client sends, and whatever: in one turn of the event loop one piece is read from its connection, or
+    one request of it is answered. If there is more, the connection queues behind the others.
     """
 
     def __init__(self, tcp: socket.socket, begin: Callable[[Connection, Request], Serve | Ignore]) -> None:
@@ -77,6 +82,7 @@ class Connections:
         self._open: dict[int, Connection] = {}  # by descriptor
         self._limits = ConnectionLimits()
         self._waiting: dict[Connection, None] = {}  # those with a deadline, the earliest first
+        self._queue: deque[Connection] = deque()  # those that had their turn, and have more
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -126,12 +132,12 @@ class Connections:
             if connection.ending and not connection.reader.requests and not self._receive(connection):
                 return  # as usual, that was the end
             if connection.readable or connection.reader.requests:
-                self._loop.call_soon(self._go_on, connection)  # other connections go first
+                self._queue_up(connection)
         elif connection.state is LINGERING:
             with contextlib.suppress(OSError):  # the client is gone
                 connection.socket.shutdown(socket.SHUT_WR)
             self._wait(connection)
-            self._loop.call_soon(self._go_on, connection)
+            self._queue_up(connection)
         else:
             self._release(connection)
 
@@ -149,7 +155,27 @@ class Connections:
             elif (connection := self._open.get(number)) is not None:
                 connection.readable = True
                 connection.ending |= bool(events & _ENDING)
+                if not connection.queued:
+                    self._go_on(connection)
+
+    def _queue_up(self, connection: Connection) -> None:
+        """Go on with the connection in a later turn: others go first."""
+        if connection.queued:
+            return
+        connection.queued = True
+        self._queue.append(connection)
+        if len(self._queue) == 1:
+            self._loop.call_soon(self._serve_queue)
+
+    def _serve_queue(self) -> None:
+        for _ in range(min(len(self._queue), _AT_ONCE)):
+            connection = self._queue[0]  # it leaves the queue after its turn, so that nobody starts this a second time
+            connection.queued = False
+            if connection.state is not CLOSED:
                 self._go_on(connection)
+            self._queue.popleft()
+        if self._queue:
+            self._loop.call_soon(self._serve_queue)
 
     def _go_on(self, connection: Connection) -> None:
         state = connection.state
@@ -161,7 +187,7 @@ class Connections:
             elif state is WRITING:
                 self._write(connection)
             elif state is LINGERING and self._receive(connection):
-                self._loop.call_soon(self._go_on, connection)
+                self._queue_up(connection)
         except Exception:
             log.exception("http: internal error; the connection of %s is closed", connection.address)
             self.abort(connection)
@@ -189,9 +215,8 @@ class Connections:
         return True
 
     def _advance(self, connection: Connection) -> None:
-        """Read, and begin to answer the next request if it is whole."""
-        if not connection.reader.requests and not self._receive(connection):
-            return
+        """Read a piece if that is needed, and begin to answer the next request if it is whole."""
+        read = False
         while True:
             step = connection.advance(self._begin)
             if step is SERVE:
@@ -204,8 +229,13 @@ class Connections:
                     connection.on_input = answer
                 return
             if step is READ:
+                if read:
+                    if connection.readable:
+                        self._queue_up(connection)
+                    return
                 if not self._receive(connection):
                     return
+                read = True
             elif step is ASK_FOR_BODY:
                 try:
                     connection.written += connection.socket.send(CONTINUE)
@@ -232,7 +262,11 @@ class Connections:
             return False
         # Less than asked for: that was all. But the end of input, once reported, is not reported again.
         connection.readable = len(data) == _CHUNK or connection.ending
-        connection.reader.feed(data)
+        if connection.state is not LINGERING:
+            connection.reader.feed(data)
+        elif connection.throw_away(len(data)):
+            self._close(connection)
+            return False
         return True
 
     def _write(self, connection: Connection) -> None:

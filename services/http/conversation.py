@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 from typing import Self
 
 from services.decision import Ignore
+from services.http import answers
 from services.http.messages import Request, RequestReader, Response, encode
 
 OnInput = Callable[[], None]
@@ -19,6 +20,9 @@ Serve = Callable[[], Response | OnInput]
 """To be called when a request is whole. Returns the answer or, if that takes longer, what to call when the client sends
 something meanwhile."""
 
+MOST_THROWN_AWAY = 64 << 10
+"""Bytes that a client may go on sending after its answer was sent and our half is closed."""
+
 
 class ConnectionState(Enum):
     """Where a connection stands, and what may follow.
@@ -27,7 +31,7 @@ class ConnectionState(Enum):
                -> BODY       when they are complete, and the client is admitted.
                -> CLOSED     for a stranger or nonsense (reset), when the client hangs up, or when its time is up.
     BODY       The client is admitted. We wait for the rest of its request; most requests have no body.
-               -> ANSWERING  when the request is complete, or its body is too long.
+               -> ANSWERING  when the request is complete, or its body is too long, or what is around its body.
                -> CLOSED     for nonsense (reset), when the client hangs up, or when its time is up.
     ANSWERING  The answer is being prepared, or a file is being sent, for as long as that takes. Nothing is read, so
                further requests wait. Such a connection is never closed to make room for others.
@@ -40,7 +44,7 @@ class ConnectionState(Enum):
                -> CLOSED     when all is written otherwise, when the client is gone, or when its time is up (reset).
     LINGERING  All is written and our half is closed. What the client still sends is thrown away: closing now would
                reset the connection, and the client might never see its answer.
-               -> CLOSED     when the client hangs up, or when its time is up.
+               -> CLOSED     when the client hangs up, when its time is up, or after MOST_THROWN_AWAY bytes.
     CLOSED     Nothing follows.
     """
 
@@ -70,7 +74,7 @@ class Conversation:
     """The conversation with the client at `address`.
 
     In HEAD and BODY, call `advance`, and do what it says. In WRITING, send `unsent`. When that is done, or a file sent
-    in ANSWERING has arrived, call `finish`. In LINGERING, `reader` may still be fed; it ignores everything.
+    in ANSWERING has arrived, call `finish`. In LINGERING, call `throw_away` with what still comes.
     """
 
     def __init__(self, address: IPv4Address) -> None:
@@ -83,6 +87,7 @@ class Conversation:
         """In ANSWERING: what to call when the client sends anything."""
         self.unsent = b""
         """In WRITING: the rest of the answer."""
+        self._thrown_away = 0  # bytes
         self.last = False
         """Whether no request may follow the one under way, since the server is stopping."""
 
@@ -103,6 +108,9 @@ class Conversation:
                     return ASK_FOR_BODY
             if request.whole:
                 self.state = ANSWERING
+                return SERVE
+            if self.reader.too_long:
+                self.state, self.serve = ANSWERING, _too_long
                 return SERVE
         # Nonsense: nobody can tell whether its sender may have an answer.
         return RESET if self.reader.broken else READ
@@ -132,6 +140,11 @@ class Conversation:
             self.state = LINGERING
             self.reader.close()
 
+    def throw_away(self, count: int) -> bool:
+        """In LINGERING: the client has sent `count` bytes. Returns whether that is all one waits for."""
+        self._thrown_away += count
+        return self._thrown_away > MOST_THROWN_AWAY
+
     def half_answered(self) -> bool:
         """Whether the client has a part of an answer. If its time is up then, the connection must be reset, so that the
         part does not look like the whole."""
@@ -154,6 +167,10 @@ class Conversation:
 
 def ignore_input() -> None:
     """An OnInput for an answer that is not sent yet: it does not matter what the client sends."""
+
+
+def _too_long() -> Response:
+    return answers.text(431, "the request is too long\n")
 
 
 def _nothing_to_serve() -> Response | OnInput:

@@ -13,9 +13,11 @@ from http import HTTPStatus
 
 import httptools
 
-LONGEST_HEAD = 8 << 10  # bytes that may come, after the piece in which a request began, before its headers end
+LONGEST_HEAD = 8 << 10
+"""Bytes of a request that are not its body: empty lines before it, its headers, the sizes and extensions of its chunks,
+its trailers. The piece in which the request begins is not counted."""
 MOST_FIELDS = 64
-LONGEST_BODY = 64 << 10  # bytes kept of a request's body; one more is kept of a longer one
+LONGEST_BODY = 8 << 10  # bytes kept of a request's body; one more is kept of a longer one
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 """For a client that waits for this before it sends its body (RFC 9110, 10.1.1)."""
@@ -43,27 +45,33 @@ class Request:
 
 
 class RequestReader:
-    """Reads the requests of one connection. Remove the first of `requests` once it is answered."""
+    """Reads the requests of one connection. Remove the first of `requests` once it is answered.
+
+    `too_long`: it is broken because of LONGEST_HEAD. Whatever the parser is in the middle of, bytes that do not become
+    the body of a request count towards that: no state of it takes them without end.
+    """
 
     def __init__(self) -> None:
         self.requests: deque[Request] = deque()
         self.broken = False
+        self.too_long = False
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._path = b""
         self._fields: dict[str, str] = {}
         self._in_head = False
-        self._head_size = 0
+        self._overhead = 0  # bytes that were no body, since the request began or the last one ended
 
     def feed(self, data: bytes) -> None:
         """Read the next bytes."""
         if self._parser is None:
             return
-        self._head_size += len(data)
+        self._overhead += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.close()
-        if self._in_head and self._head_size >= LONGEST_HEAD:
+        if self._overhead >= LONGEST_HEAD:
+            self.too_long = True
             self.close()
 
     def close(self) -> None:
@@ -75,14 +83,16 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._path, self._fields, self._in_head, self._head_size = b"", {}, True, 0
+        self._path, self._fields, self._in_head, self._overhead = b"", {}, True, 0
 
     def on_url(self, part: bytes) -> None:
         """A part of the request's target."""
         self._path += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A whole header field."""
+        """A whole header field, or trailer; the latter are ignored."""
+        if not self._in_head:
+            return
         self._fields[name.decode("latin-1").lower()] = value.decode("latin-1")
         if len(self._fields) > MOST_FIELDS:
             raise httptools.HttpParserError("too many fields")
@@ -98,12 +108,14 @@ class RequestReader:
 
     def on_body(self, part: bytes) -> None:
         """A part of the body."""
+        self._overhead = max(self._overhead - len(part), 0)
         body = self.requests[-1].body
         body += part[: LONGEST_BODY + 1 - len(body)]
 
     def on_message_complete(self) -> None:
         """The request is complete."""
         self.requests[-1].complete = True
+        self._overhead = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +130,18 @@ class Response:
 
 def encode(answer: Response, now: float, *, keep_alive: bool) -> bytes:
     """The bytes of an answer, with its body if it has it; `now` in seconds since 1970."""
-    lines = [
-        f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
-        f"Date: {_date(int(now))}",
-        "Server: netboot-appliance",
-        f"Connection: {'keep-alive' if keep_alive else 'close'}",
-        *(f"{name}: {value}" for name, value in answer.fields.items()),
-    ]
-    if answer.status != HTTPStatus.NO_CONTENT:
-        lines.append(f"Content-Length: {len(answer.body) if answer.size is None else answer.size}")
-    return "\r\n".join((*lines, "\r\n")).encode("latin-1") + answer.body
+    fields = "".join([f"{name}: {value}\r\n" for name, value in answer.fields.items()])
+    if answer.status != 204:
+        fields += f"Content-Length: {len(answer.body) if answer.size is None else answer.size}\r\n"
+    return f"{_beginning(answer.status, int(now), keep_alive)}{fields}\r\n".encode("latin-1") + answer.body
 
 
-@lru_cache(maxsize=1)
-def _date(second: int) -> str:
-    return formatdate(second, usegmt=True)
+@lru_cache(maxsize=16)
+def _beginning(status: int, second: int, keep_alive: bool) -> str:
+    """What answers of the same kind have in common for a second."""
+    return (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"Date: {formatdate(second, usegmt=True)}\r\n"
+        "Server: netboot-appliance\r\n"
+        f"Connection: {'keep-alive' if keep_alive else 'close'}\r\n"
+    )

@@ -17,6 +17,7 @@ _IMAGE = re.compile(rf"image/({_NAME})/(vmlinuz|initrd\.img|live/filesystem\.squ
 _ENTRY = re.compile(r"menu/([a-z0-9-]{1,64})\.ipxe")
 _ARCHIVE = re.compile(rf"({_TOKEN})/boinc\.tar")
 _REPORT = re.compile(rf"({_TOKEN})/report")
+_EXCHANGE = re.compile(rf"({_TOKEN})/exchange")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,16 @@ class ReportUrl:
 
 
 @dataclass(frozen=True, slots=True)
+class ExchangeUrl:
+    """Where the live system of one boot exchanges its token. As text, which is for logs, the token is left out."""
+
+    token: str
+
+    def __str__(self) -> str:
+        return "exchange"
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Nothing we hand out. The path is not logged: a mistyped one may hold a token."""
 
@@ -86,7 +97,7 @@ class Unknown:
         return "unknown path"
 
 
-Target = ScriptUrl | EntryScript | LoaderFile | ImageUrl | Archive | ReportUrl | Unknown
+Target = ScriptUrl | EntryScript | LoaderFile | ImageUrl | Archive | ReportUrl | ExchangeUrl | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,4 +129,6 @@ def _target(rest: str) -> Target:
         return Archive(archive[1])
     if report := _REPORT.fullmatch(rest):
         return ReportUrl(report[1])
+    if exchange := _EXCHANGE.fullmatch(rest):
+        return ExchangeUrl(exchange[1])
     return Unknown()

@@ -1,6 +1,7 @@
 """The live system's report of its progress: from a form-urlencoded body to a `Reported` value. PURE.
 
-A shell script on the client writes it, so it may contain anything: everything is bounded and made printable.
+A shell script on the client writes it, so it may contain anything: everything is bounded, and each detail becomes
+one printable line.
 """
 
 from urllib.parse import parse_qsl
@@ -8,12 +9,13 @@ from urllib.parse import parse_qsl
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
 from services.events import Reported, ReportedStage
+from services.foreign_text import printable
 
 STAGES = tuple(ReportedStage)
-LONGEST_REPORT = 64 << 10  # bytes
-MOST_DETAILS = 32
-LONGEST_NAME = 64
-LONGEST_DETAIL = 4096  # characters: enough for the last lines of a log
+LONGEST_REPORT = 4 << 10  # bytes; the live system's own are shorter than 1 kB
+MOST_DETAILS = 16
+LONGEST_NAME = 32
+LONGEST_DETAIL = 1000  # characters
 
 
 def decode(mac: MacAddress, body: bytes) -> Reported | Ignore:
@@ -30,12 +32,8 @@ def decode(mac: MacAddress, body: bytes) -> Reported | Ignore:
         )
     except ValueError:
         return Ignore(Reason.MALFORMED)
-    details = {name: _printable(value) for name, value in fields}
+    details = {name: printable(value, LONGEST_DETAIL) for name, value in fields}
     stage = details.pop("stage", "")
     if stage not in STAGES or not all(0 < len(name) <= LONGEST_NAME and name.isidentifier() for name in details):
         return Ignore(Reason.MALFORMED)
     return Reported(mac, stage, details)
-
-
-def _printable(value: str) -> str:
-    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in value[:LONGEST_DETAIL])

@@ -6,6 +6,7 @@
     GET, HEAD  /boot/<mac>/image/<release>/<file>     vmlinuz, initrd.img or live/filesystem.squashfs, with ranges
     GET        /boot/<mac>/<token>/boinc.tar          the BOINC files of this boot
     POST       /boot/<mac>/<token>/report             a stage that the live system reached
+    POST       /boot/<mac>/<token>/exchange           another token in the place of this one
 
 This module opens no files and checks no passwords; services/http/server.py does.
 """
@@ -19,20 +20,22 @@ from services.ethernet import MacAddress
 from services.events import Reported
 from services.http import answers, reports
 from services.http.messages import Request, Response
-from services.http.paths import Archive, EntryScript, ImageUrl, LoaderFile, ReportUrl, ScriptUrl, Target
+from services.http.paths import Archive, EntryScript, ExchangeUrl, ImageUrl, LoaderFile, ReportUrl, ScriptUrl, Target
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Callables that make answers; all return at once.
 
-    `script(mac, peer)` writes the boot script; `secrets(mac, token)` packs the tar of BOINC files;
-    `report(mac, token, report)` takes a report and returns it, or why it was not taken.
+    `script(mac, peer)` writes the boot script; `secrets(mac, token, peer)` packs the tar of BOINC files;
+    `report(mac, token, report, peer)` takes a report and returns it, or why it was not taken; `exchange(mac, token,
+    peer)` returns the token that takes the place of this one.
     """
 
     script: Callable[[MacAddress, IPv4Address], str | Ignore]
-    secrets: Callable[[MacAddress, str], bytes | Ignore]
-    report: Callable[[MacAddress, str, Reported], Reported | Ignore]
+    secrets: Callable[[MacAddress, str, IPv4Address], bytes | Ignore]
+    report: Callable[[MacAddress, str, Reported, IPv4Address], Reported | Ignore]
+    exchange: Callable[[MacAddress, str, IPv4Address], str | Ignore]
 
 
 def route(
@@ -48,15 +51,17 @@ def route(
         case EntryScript(), "GET":
             return target
         case Archive(token), "GET":
-            return answers.archive(sources.secrets(mac, token))
+            return answers.archive(sources.secrets(mac, token, peer))
         case ReportUrl(token), "POST":
             report = reports.decode(mac, bytes(request.body))
-            taken = report if isinstance(report, Ignore) else sources.report(mac, token, report)
+            taken = report if isinstance(report, Ignore) else sources.report(mac, token, report, peer)
             return taken if isinstance(taken, Ignore) else Response(204, {})
+        case ExchangeUrl(token), "POST":
+            return answers.token(sources.exchange(mac, token, peer))
         case ((ScriptUrl() | LoaderFile() | ImageUrl()), _):
             return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")
         case ((EntryScript() | Archive()), _):
             return answers.text(405, "only GET\n", Allow="GET")
-        case ReportUrl(), _:
+        case ((ReportUrl() | ExchangeUrl()), _):
             return answers.text(405, "only POST\n", Allow="POST")
     return Ignore(Reason.NO_FILE)

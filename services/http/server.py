@@ -39,7 +39,7 @@ class HttpServer:
 
     `admit(claimed, peer)` returns the MAC address of an admitted client, or why it is not admitted.
     `entry_script(mac, peer, key, password)` writes the script of a menu entry; it may take its time, all others must
-    return at once. `script`, `secrets` and `report`: see Sources.
+    return at once. `script`, `secrets`, `report` and `exchange`: see Sources.
     """
 
     def __init__(
@@ -52,8 +52,9 @@ class HttpServer:
         admit: Callable[[MacAddress | None, IPv4Address], MacAddress | Ignore],
         script: Callable[[MacAddress, IPv4Address], str | Ignore],
         entry_script: Callable[[MacAddress, IPv4Address, str, str | None], Awaitable[str | Ignore]],
-        secrets: Callable[[MacAddress, str], bytes | Ignore],
-        report: Callable[[MacAddress, str, Reported], Reported | Ignore],
+        secrets: Callable[[MacAddress, str, IPv4Address], bytes | Ignore],
+        report: Callable[[MacAddress, str, Reported, IPv4Address], Reported | Ignore],
+        exchange: Callable[[MacAddress, str, IPv4Address], str | Ignore],
         emit: Callable[[Event], None],
     ) -> None:
         self.address = address
@@ -61,7 +62,7 @@ class HttpServer:
         self._images = images
         self._loaders = loaders
         self._admit = admit
-        self._sources = Sources(script, secrets, report)
+        self._sources = Sources(script, secrets, report, exchange)
         self._entry_script = entry_script
         self._emit = emit
         self._connections: Connections | None = None
@@ -103,7 +104,7 @@ class HttpServer:
         decision = self._admit(url.claimed, connection.address)
         if isinstance(decision, Ignore):
             client = str(url.claimed or connection.address)
-            self._tell(Ignored(_SERVICE, client, decision.reason, str(url.target)))
+            self._tell(Ignored(_SERVICE, client, decision.reason, str(url.target), str(connection.address)))
             return decision
         return partial(self._serve, connection, request, url, decision)
 
@@ -117,13 +118,13 @@ class HttpServer:
                 case ImageUrl(release, name):
                     return self._serve_file(connection, request, url, mac, self._images, (release, *name.split("/")))
                 case decision:
-                    return self._answer(mac, url, decision)
+                    return self._answer(connection, mac, url, decision)
         except Exception:
             return self._fault(mac)
 
-    def _answer(self, mac: MacAddress, url: BootUrl, decision: Response | Ignore) -> Response:
+    def _answer(self, peer: Connection, mac: MacAddress, url: BootUrl, decision: Response | Ignore) -> Response:
         if isinstance(decision, Ignore):
-            self._tell(Ignored(_SERVICE, str(mac), decision.reason, str(url.target)))
+            self._tell(Ignored(_SERVICE, str(mac), decision.reason, str(url.target), str(peer.address)))
             return answers.refusal(decision.reason)
         return decision
 
@@ -139,7 +140,7 @@ class HttpServer:
         async def serve() -> None:
             try:
                 script = await self._entry_script(mac, connection.address, key, password)
-                answer = self._answer(mac, url, answers.script(script))
+                answer = self._answer(connection, mac, url, answers.script(script))
             except Exception:
                 answer = self._fault(mac)
             if self._connections is not None:
@@ -161,7 +162,7 @@ class HttpServer:
     ) -> Response | OnInput:
         file = open_beneath(root, parts)
         if isinstance(file, Ignore):
-            return self._answer(mac, url, file)
+            return self._answer(connection, mac, url, file)
         answer, body = answers.file(request.fields, file.size)
         if request.method == "GET" and body and self._connections is not None and self._file_sender is not None:
             return self._send_file(

@@ -66,6 +66,13 @@ class Neighbours:
             return None
         return Sighting(found[2], fresh=bool(found[3] & (netlink.REACHABLE | netlink.PERMANENT)))
 
+    def mac_in_words(self, address: str) -> str:
+        """The MAC address that the kernel knows for a neighbour, as text; "" where it knows none."""
+        try:
+            return str(self.mac_of(IPv4Address(address)) or "")
+        except (OSError, ValueError):
+            return ""
+
     def nudge(self, address: IPv4Address) -> None:
         """Make the kernel resolve a neighbour, by an empty datagram to its discard port; look again a moment later.
 

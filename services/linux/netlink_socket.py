@@ -1,4 +1,4 @@
-"""Questions to the kernel over netlink(7), each answered in microseconds: one neighbour, or one interface by its name.
+"""Questions and orders to the kernel over netlink(7), answered in microseconds: neighbours, routes, an interface.
 
 A question takes a socket and one round trip inside the kernel. Nothing here loads pyroute2 or asyncio, for programs
 that must start at once: all interfaces are in services/linux/interfaces.py. IPv4 only.
@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import socket
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Interface
 from typing import NamedTuple
 
@@ -44,6 +45,34 @@ def ask_neighbour(interface: int, address: IPv4Address) -> NetlinkMessage:
     """Ask for one entry of an interface's neighbour table. Raises OSError with the kernel's errno."""
     with open_netlink() as kernel:
         return _ask(kernel, netlink.ask_neighbour(interface, address))[0]
+
+
+def all_neighbours() -> list[NetlinkMessage]:
+    """The IPv4 neighbours of all interfaces. Raises OSError with the kernel's errno."""
+    with open_netlink() as kernel:
+        return _ask(kernel, netlink.ask_neighbours(), several=True)
+
+
+def ask_routes(addresses: Iterable[IPv4Address]) -> dict[IPv4Address, NetlinkMessage]:
+    """The routes to these addresses, as far as there are any. Raises OSError when the kernel does not answer."""
+    found: dict[IPv4Address, NetlinkMessage] = {}
+    with open_netlink() as kernel:
+        for address in addresses:
+            with contextlib.suppress(OSError):  # ENETUNREACH and the like: there is no route
+                found[address] = _ask(kernel, netlink.ask_route(address))[0]
+    return found
+
+
+def order(changes: Iterable[bytes]) -> list[OSError | None]:
+    """Have the kernel carry out changes, each of which asks for an acknowledgement; how each of them failed."""
+    outcomes: list[OSError | None] = []
+    with open_netlink() as kernel:
+        for change in changes:
+            kernel.send(change)
+            (answer,) = netlink.decode(kernel.recv(LARGEST_ANSWER))
+            (code,) = answer.fields
+            outcomes.append(OSError(code, os.strerror(code)) if code else None)
+    return outcomes
 
 
 def ask_interface(name: str) -> KernelInterface:

@@ -10,6 +10,8 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
+from services.foreign_text import printable
+
 
 class ProgramError(Exception):
     """A program did not start, took too long, or failed: the text says which. `paste` is the command to run by hand;
@@ -28,13 +30,17 @@ def find(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
 
 
-def output(arguments: Sequence[str], *, seconds: float) -> str:
-    """Run a program to its end, `seconds` at most, and return what it printed; raises ProgramError."""
-    command = [find(arguments[0]) or arguments[0], *arguments[1:]]
+def output(arguments: Sequence[str], *, seconds: float, text: str = "") -> str:
+    """Run a program to its end, `seconds` at most, and return what it printed; raises ProgramError. `text` is its
+    standard input."""
+    program = find(arguments[0])
+    if program is None and "/" not in arguments[0]:
+        raise ProgramError(arguments, "is not installed", missing=True)
+    command = [program or arguments[0], *arguments[1:]]
     try:
         done = subprocess.run(
             command,
-            stdin=subprocess.DEVNULL,
+            input=text,
             capture_output=True,
             text=True,
             errors="replace",
@@ -48,7 +54,7 @@ def output(arguments: Sequence[str], *, seconds: float) -> str:
     except OSError as error:
         raise ProgramError(command, "did not start", said=error.strerror or str(error)) from None
     if done.returncode:
-        said = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines())
+        said = printable(" ".join((done.stderr.strip() or done.stdout.strip()).split()))
         raise ProgramError(command, f"ended with status {done.returncode}", said=said or "it said nothing")
     return done.stdout
 

@@ -15,6 +15,7 @@ _URI = re.compile(r"[A-Za-z0-9._~:/%@?=&+,-]+")
 WORD = re.compile(r"[A-Za-z0-9._~:/%@?=+,!*()<>\[\]{}^-]+")
 """A word of a kernel command line that iPXE passes on unchanged. Left out: `$` expands a setting, `\\` joins lines, `#`
 starts a comment, `;` `|` `&` end a command, and quotes have no effect here."""
+_WORDS = re.compile(rf"{WORD.pattern}(?: {WORD.pattern})*")
 _TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/+,()-]*")
 _DIGITS = 9
 _KEY = re.compile(r"[a-z0-9-]+")
@@ -126,12 +127,11 @@ reboot || goto retry
 
 def _live(boot: LiveBoot, base: str) -> str:
     kernel, initrd = _checked(_URI, base + boot.kernel), _checked(_URI, base + boot.initrd)
-    words = boot.command_line.split(" ")
-    for word in words:
-        if not WORD.fullmatch(word):
-            raise ValueError(f"{word!r} on the kernel command line is not allowed in an iPXE script: leave it out")
+    if not _WORDS.fullmatch(boot.command_line):
+        wrong = next(word for word in boot.command_line.split(" ") if not WORD.fullmatch(word))
+        raise ValueError(f"{wrong!r} on the kernel command line is not allowed in an iPXE script: leave it out")
     # Under UEFI the kernel loads the ramdisk itself and finds it by this argument; under BIOS it does no harm.
-    command_line = " ".join((f"initrd={_INITRD}", *words))
+    command_line = f"initrd={_INITRD} {boot.command_line}"
     require_fit(command_line)
     return f"""\
 echo netboot-appliance: ${{netX/mac}} boots {boot.kernel}

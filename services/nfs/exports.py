@@ -111,6 +111,7 @@ EXPORT {{
     Pseudo = "{export.path}";
     Protocols = {protocols};
     Transports = TCP;
+    PrivilegedPort = true;
     SecType = sys;
     Access_Type = NONE;
     Squash = All_Squash;

@@ -1,15 +1,20 @@
 """A client of ONC RPC over TCP, just enough to see whether an NFS server answers: RFC 5531, 1833, 1813.
 
-Calls only NULL and the portmapper's GETPORT, without credentials. Every call blocks for at most `seconds`.
+Calls only NULL and the portmapper's GETPORT and DUMP, without credentials. Every call blocks for at most `seconds`.
 """
 
+import re
 import secrets
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 PORTMAPPER, NFS, MOUNT = 100000, 100003, 100005
+BESIDE_NFS = frozenset((NFS, MOUNT, 100011, 100021, 100024, 100227))
+"""NFS and what comes with it: mountd, rquotad, the lock manager, statd, and the protocol for access lists."""
+
 PORTMAPPER_PORT, NFS_PORT = 111, 2049
 
 LARGEST_ANSWER = 1 << 16
@@ -17,7 +22,10 @@ LARGEST_ANSWER = 1 << 16
 
 _CALL = struct.Struct("!IIIIIIIIII")
 _LAST_FRAGMENT = 1 << 31
-_GETPORT = 3
+_GETPORT, _DUMP = 3, 4
+_VERSION_OF_DUMP = 4
+_UNIVERSAL = re.compile(rb"[0-9a-fA-F.:]+\.([0-9]{1,3})\.([0-9]{1,3})")
+_TRANSPORTS = {b"tcp": "tcp", b"tcp6": "tcp", b"udp": "udp", b"udp6": "udp"}
 _TCP = 6
 _REFUSALS = {
     1: "it does not serve this program",
@@ -47,6 +55,40 @@ def port_of(address: IPv4Address, program: int, version: int, seconds: float = 2
     if not 0 < port < 65536:
         raise RpcError("it is not registered with the portmapper")
     return port
+
+
+def registered(address: IPv4Address, seconds: float = 2.0) -> list[tuple[int, str, int]]:
+    """Ask the portmapper for all programs: number, "tcp" or "udp", and port, over IPv4 and IPv6; raises RpcError."""
+    answer = _call(address, PORTMAPPER_PORT, PORTMAPPER, _VERSION_OF_DUMP, _DUMP, b"", seconds)
+    return list(read_dump(answer))
+
+
+def read_dump(answer: bytes) -> Iterator[tuple[int, str, int]]:
+    """The programs in an answer to DUMP (RFC 1833 section 2.1); those on local sockets are left out. Raises
+    RpcError."""
+    at = 0
+
+    def word() -> int:
+        nonlocal at
+        at += 4
+        return int(struct.unpack_from("!I", answer, at - 4)[0])
+
+    def text() -> bytes:
+        nonlocal at
+        length = word()
+        if length > len(answer) - at:
+            raise RpcError("the portmapper's answer is cut short")
+        at += (length + 3) & ~3
+        return answer[at - ((length + 3) & ~3) :][:length]
+
+    try:
+        while word():
+            program, _, transport, where, _ = word(), word(), text(), text(), text()
+            port = _UNIVERSAL.fullmatch(where)
+            if transport in _TRANSPORTS and port:
+                yield program, _TRANSPORTS[transport], (int(port[1]) << 8 | int(port[2])) & 0xFFFF
+    except struct.error:
+        raise RpcError("the portmapper's answer is cut short") from None
 
 
 def _call(

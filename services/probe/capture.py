@@ -4,7 +4,9 @@ It skips ARP, IPv6, fragments after the first, and everything that is not DHCP, 
 does not reassemble TCP: a request or response counts where a segment begins with it.
 """
 
+import logging
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -21,6 +23,15 @@ from services.probe.message import NOWHERE, DhcpPacket, HttpRequest, Packet, Res
 
 MAX_PACKETS = 2_000_000
 """Packets read from one file; a boot has some thousand."""
+
+MAX_BYTES = 4 << 30
+"""Bytes of all packets: a small compressed file may hold more than anybody has time for."""
+
+_NOT_A_CAPTURE = (
+    *(Scapy_Exception, EOFError, struct.error, zlib.error),
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError),
+)
+"""What scapy raises for files that are none: its readers do not check what they read."""
 
 _ETHERNET, _RAW, _COOKED, _COOKED_2 = 1, (12, 14, 101, 228), 113, 276
 _IPV4, _VLANS = b"\x08\x00", (b"\x81\x00", b"\x88\xa8")
@@ -55,7 +66,7 @@ def read(path: Path) -> dict[MacAddress, list[Packet]]:
             clients.take(frame)
     except OSError as error:
         raise CaptureError(f"cannot read {path}: {error.strerror or error}") from error
-    except (Scapy_Exception, EOFError, struct.error) as error:
+    except _NOT_A_CAPTURE as error:
         raise CaptureError(f"{path} is not a pcap or pcapng file: {error}") from error
     return {mac: packets for mac, packets in clients.packets.items() if packets}
 
@@ -154,8 +165,14 @@ def boots(packets: list[Packet]) -> bool:
 def _frames(path: Path) -> Iterator[_Frame]:
     # scapy is given an open file: when it opens one itself and cannot read it, it leaves the descriptor open.
     with path.open("rb") as file:
+        # It would print warnings of its own.
+        logging.getLogger("scapy").setLevel(logging.CRITICAL)
         reader = RawPcapReader(file)
+        rest = MAX_BYTES
         for data, metadata in reader:
+            rest -= len(data)
+            if rest < 0:
+                raise CaptureError(f"{path} has more than {MAX_BYTES:,} bytes of packets: cut it to one boot")
             if isinstance(reader, RawPcapNgReader):
                 link = int(metadata.linktype)
                 at = ((metadata.tshigh or 0) << 32 | (metadata.tslow or 0)) / float(metadata.tsresol or 1_000_000)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.ethernet import MacAddress
+from services.foreign_text import printable
 from services.probe.message import Packet
-from services.probe.timeline import Step, Timeline, printable
+from services.probe.timeline import Step, Timeline
 from services.probe.verdict import BoxFacts, Verdict, judge
 
 

@@ -10,7 +10,6 @@ import struct
 from collections.abc import Callable
 from contextlib import closing
 from ipaddress import IPv4Address
-from urllib.parse import urlsplit
 
 from services.decision import Ignore
 from services.ethernet import MacAddress
@@ -29,6 +28,7 @@ from services.probe.message import (
     TftpOptions,
     TftpRequest,
     Unreachable,
+    url_parts,
 )
 from services.probe.record import ProbeRecord
 
@@ -79,7 +79,7 @@ class FileFetch:
 
     def by_http(self, url: str, method: str = "GET") -> bytes | None:
         """Fetch a URL: the start of its content (enough for a script), or None when that failed."""
-        parts = urlsplit(url)
+        parts = url_parts(url)
         try:
             server, port = IPv4Address(parts.hostname or ""), parts.port or 80
         except ValueError:
@@ -102,7 +102,7 @@ class FileFetch:
             except ConnectionRefusedError:
                 self._record.heard(Broken(target, f"nobody listens on TCP port {port} of {server}"), server, port)
                 return None
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, ValueError, http.client.HTTPException) as error:
                 self._record.heard(Broken(target, f"{server}: {error or type(error).__name__}"), server, port)
                 return None
             self._record.heard(HttpResponse(response.status, response.length), server, port)
@@ -150,7 +150,7 @@ class FileFetch:
                 start += chunk[: LARGEST_SCRIPT - len(start)] if len(start) < LARGEST_SCRIPT else b""
                 if size > LARGEST_FILE:
                     raise OSError(f"more than {LARGEST_FILE:,} bytes")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             self._record.heard(Broken(target, f"broke off after {size:,} bytes: {error!r}"), server, port)
             return None
         expected = self._expected(target)

@@ -4,9 +4,9 @@ Knows `kernel` and `initrd` lines and the box's own menus, but no logic.
 """
 
 import re
-from urllib.parse import urljoin
 
 from services.ethernet import MacAddress
+from services.probe.message import absolute
 
 _OWN_MAC = re.compile(r"\$\{(?:net[X0-9]/)?mac:hexraw\}")
 
@@ -21,7 +21,7 @@ def default(text: str, url: str) -> str:
     Empty when `text` is no such menu."""
     chosen = re.search(r"^choose --default ([a-z0-9-]+) ", text, re.MULTILINE)
     following = re.search(r"^chain (?:--\S+ )*([^\s$]+/)\$\{chosen\}\.ipxe ", text, re.MULTILINE)
-    return urljoin(url, f"{following[1]}{chosen[1]}.ipxe") if chosen and following else ""
+    return absolute(url, f"{following[1]}{chosen[1]}.ipxe") if chosen and following else ""
 
 
 def files(text: str, url: str) -> tuple[str, ...]:
@@ -36,6 +36,6 @@ def files(text: str, url: str) -> tuple[str, ...]:
             if word in ("--name", "-n", "--timeout", "-t"):
                 next(rest, None)
             elif not word.startswith("-"):
-                found.append(urljoin(url, word))
+                found.append(absolute(url, word))
                 break
     return tuple(found)

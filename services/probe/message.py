@@ -7,12 +7,28 @@ codec.py reads and writes their bytes.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from services.dhcp.message import Option
 from services.ethernet import MacAddress
 
 NOWHERE = IPv4Address(0)
+
+
+def url_parts(url: str) -> SplitResult:
+    """The parts of a URL that somebody sent; all of them are empty for text that is none, such as `http://[`."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+
+
+def absolute(base: str, name: str) -> str:
+    """The absolute URL of a name found at the URL `base`; the name itself where the two make none."""
+    try:
+        return urljoin(base, name)
+    except ValueError:
+        return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +60,7 @@ class DhcpPacket:
     @property
     def boot_server(self) -> IPv4Address:
         """Where the boot file is: the URL's address, else siaddr, else option 66 or 54; 0.0.0.0 without all of them."""
-        named = urlsplit(self.boot_file).hostname if "://" in self.boot_file else None
+        named = url_parts(self.boot_file).hostname if "://" in self.boot_file else None
         for text in (named, None if self.siaddr == NOWHERE else str(self.siaddr), self.text(Option.TFTP_SERVER)):
             try:
                 if text:

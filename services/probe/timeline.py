@@ -6,6 +6,7 @@ Takes its packets in order, and sorts them into attempts to boot. verdict.py say
 from dataclasses import dataclass, replace
 
 from services.dhcp.message import BOOT_SERVER_PORT, MessageType, Option
+from services.foreign_text import printable
 from services.probe.attempt import NAK, BootAttempt
 from services.probe.firmware import Agent, recognise
 from services.probe.message import (
@@ -239,11 +240,6 @@ class Timeline:
 
     def _then(self, words: str) -> None:
         self.steps[-1] = replace(self.steps[-1], then=printable(words))
-
-
-def printable(words: str) -> str:
-    """The words without control characters: names and options come from the wire, and must not steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in words)
 
 
 def _load_words(attempt: BootAttempt) -> str:

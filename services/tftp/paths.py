@@ -8,10 +8,12 @@ import re
 from dataclasses import dataclass
 
 from services.ethernet import MacAddress
+from services.foreign_text import printable
 from services.menus.menu import Dialect
 
 # As over HTTP: no hidden directories, which belong to builds in progress.
 _RELEASE = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
+_LONGEST_SHOWN = 255
 _CLAIM = re.compile(r"[0-9A-Fa-f]{12}")
 # 01 is the hardware type, Ethernet; PXELINUX writes the address in lower case.
 _PXELINUX_MAC = re.compile(r"01-([0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5})")
@@ -61,7 +63,7 @@ class BootPath:
 
     def __str__(self) -> str:
         """What was asked for, as shown in events."""
-        return str(self.target)
+        return printable(str(self.target), _LONGEST_SHOWN)
 
 
 def parse(name: str) -> BootPath:

@@ -83,7 +83,7 @@ class Responder:
                     session.leave_fast_path()
                     self._sessions.act(session, session.transfer.abort(code, message))
             case Ignore(reason):
-                self._emit(Ignored(SERVICE, address_of(peer)[0], reason))
+                self._emit(Ignored(SERVICE, address_of(peer)[0], reason, sender=address_of(peer)[0]))
 
     def _read(self, request: ReadRequest, datagram: bytes, peer: bytes) -> None:
         path = parse(request.name)
@@ -132,11 +132,11 @@ class Responder:
         address = IPv4Address(client_of(peer))
         decision = self._admit(path.claimed, address)
         if isinstance(decision, Ignore):
-            self._emit(Ignored(SERVICE, str(path.claimed or address), decision.reason, str(path)))
+            self._emit(Ignored(SERVICE, str(path.claimed or address), decision.reason, str(path), str(address)))
         return decision
 
     def _refuse(self, mac: MacAddress, peer: bytes, path: BootPath, reason: Reason) -> None:
-        self._emit(Ignored(SERVICE, str(mac), reason, str(path)))
+        self._emit(Ignored(SERVICE, str(mac), reason, str(path), address_of(peer)[0]))
         if error := refusal(reason):
             self._send_error(peer, error)
 

@@ -14,7 +14,8 @@ class Session:
     seconds.
 
     `own_port` says whether `sender` sends from a port of this session's own. `pending` is the first and the last block
-    that the socket had no room for. `due_tick` belongs to DueSessions.
+    that the socket had no room for. `due_tick` belongs to DueSessions. `unproven` counts the bytes sent before any
+    DATA was acknowledged.
 
     On the fast path `chunk` is set: `prepared` is what to send when the expected ACK arrives, and `acked_at` when the
     last expected one did. The transfer learns of these ACKs later, in `settle`.
@@ -33,6 +34,7 @@ class Session:
     reported_bytes: int = 0
     pending: tuple[int, int] | None = None
     due_tick: int = -1
+    unproven: int = 0
     prepared: PreparedWindow = NOTHING_PREPARED
     acked_at: float = 0.0
     chunk: Chunk | None = None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from services.events import Event, TransferFailed, TransferProgressed, TransferServed
 from services.linux.udp_batches import UNCUT, Batches, address_of
+from services.rate_limit import RateLimit
 from services.tftp import fast_path
 from services.tftp.content_cache import Chunk, ContentCache
 from services.tftp.due_sessions import DueSessions
@@ -21,6 +22,13 @@ from services.tftp.transfer import Done, Failed, Probed, SendBlocks, SendOptions
 SERVICE = "tftp"
 _REPORT_EVERY = 1.0
 _HEADER = 4
+
+UNPROVEN_BURST, UNPROVEN_RATE = 48_000, 4_000
+"""Bytes, and bytes a second, to an address in transfers of which no DATA was acknowledged. Requests in its name may be
+forged; what an honest client has acknowledged does not count."""
+
+_CLIENTS = 4096
+_OACK = 64  # bytes of one, about
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +55,7 @@ class Sessions:
         self.blocked: dict[bytes, Session] = {}  # those with blocks the socket had no room for, in order
         self._unacknowledged: OrderedDict[Session, None] = OrderedDict()  # without any ACK so far, the oldest first
         self.batches: Batches | None = None  # of the shared socket, while it is open and this machine has them
+        self._unproven = RateLimit[bytes](UNPROVEN_BURST, UNPROVEN_RATE, _CLIENTS)
         self._cache = cache
         self._clock = clock
         self._due_sessions = DueSessions()
@@ -72,7 +81,12 @@ class Sessions:
         """Take an ACK on the regular path."""
         self._unacknowledged.pop(session, None)
         session.leave_fast_path()
-        self.act(session, session.transfer.acknowledge(block, self._clock()))
+        now = self._clock()
+        step = session.transfer.acknowledge(block, now)
+        if session.unproven and session.transfer.acked:
+            self._unproven.give_back(client_of(session.peer), now, session.unproven)
+            session.unproven = 0
+        self.act(session, step)
 
     def make_room(self) -> bool:
         """End the session that has waited longest for its first ACK; returns whether there was one.
@@ -106,12 +120,15 @@ class Sessions:
         match step:
             case Wait():
                 pass
-            case SendBlocks(first, last):
+            case SendBlocks(first, last, beyond):
                 if session.reported_at is None:
                     session.reported_at = self._clock()
                     self._emit(TransferProgressed(session.mac, SERVICE, session.path, 0, transfer.size))
-                self._send(session, first, last)
-            case SendOptions():
+                if transfer.acked or self._may_cost(session, (last - first + 1 + bool(beyond)) * transfer.terms.block):
+                    self._send(session, first, last)
+                    if beyond and not session.pending:
+                        self._send(session, beyond, beyond)
+            case SendOptions() if self._may_cost(session, _OACK):
                 self.flush()
                 session.sender.send(session.peer, [encode_options(transfer.terms.granted or {})])
             case Done():
@@ -127,6 +144,14 @@ class Sessions:
                 return
         session.enter_fast_path(self._cache)
         self._due_sessions.put(session, transfer.deadline)
+
+    def _may_cost(self, session: Session, cost: int) -> bool:
+        """Whether so many bytes may go to a client that has acknowledged no DATA. If not, it may be different at the
+        next retransmission."""
+        if not self._unproven.take(client_of(session.peer), self._clock(), cost):
+            return False
+        session.unproven += cost
+        return True
 
     def fail(self, session: Session, why: str) -> None:
         """End a session before its last byte."""

@@ -24,8 +24,17 @@ LARGEST_WINDOW_BYTES = 65507  # with TFTP's headers: the most that the kernel cu
 FIRST_WAIT = 1.0  # seconds before the first retransmission until a round trip was measured (RFC 6298, 2.1)
 SHORTEST_WAIT = 0.025  # a LAN answers in 0.2 ms, firmware that writes to flash in 20 ms
 LONGEST_WAIT = 5.0
-TRIES = 10  # retransmissions without progress until the client counts as gone: 21 s on a LAN, 47 s if it never spoke
+TRIES = 10  # retransmissions without progress until the client counts as gone: 21 s on a LAN
+UNPROVEN_TRIES = 3  # the same for a client that has acknowledged no DATA: 12 s
 RESTART_AFTER = 2.0  # seconds without progress after which a repeated request is a new power-on, not a stray copy
+
+UNPROVEN_BYTES = 6000
+"""Bytes of DATA, at most, in the first packets to a client, until it has acknowledged one of them.
+
+Anybody can send a request in another machine's name, and the ACK of block 0 too: it is the same for everybody. So the
+first window is cut short, and a later block follows, as if packets in between were lost: the client then acknowledges
+at once what it has (RFC 7440, section 4), and its windows are whole from there on. EDK2's window of 4 blocks fits.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +98,12 @@ class SendOptions(NamedTuple):
 
 
 class SendBlocks(NamedTuple):
-    """Send the blocks `first` to `last`, both included, in order, instead of any that are still unsent."""
+    """Send the blocks `first` to `last`, both included, in order, instead of any that are still unsent; then the block
+    `beyond`, which lies further on, if it is not 0."""
 
     first: int
     last: int
+    beyond: int = 0
 
 
 class Done(NamedTuple):
@@ -168,9 +179,9 @@ class BlockTransfer:
 
         Then the caller need not call `acknowledge` for each window: it may answer each such ACK with the next window,
         and call `skip` later. This holds up to the first window with a block divisible by `blocks_per_chunk`, and never
-        for a short window.
+        for a short window, or before the first ACK of DATA.
         """
-        if self._negotiating or self._unsure or self._timed is not None:
+        if not self.acked or self._negotiating or self._unsure or self._timed is not None:
             return False
         return self._sent == self.acked + self.terms.window
 
@@ -212,10 +223,14 @@ class BlockTransfer:
     def expire(self, now: float) -> Step:
         """Retransmit what was not acknowledged in time, or give up."""
         self._tries += 1
-        if self._tries > TRIES:
+        tries = TRIES if self.acked else UNPROVEN_TRIES
+        if self._tries > tries:
             where = "the options" if self._negotiating else f"block {self.acked + 1} of {self.blocks}"
-            return Failed(f"the client stopped answering at {where} ({TRIES} retransmissions)")
+            return Failed(f"the client stopped answering at {where} ({tries} retransmissions)")
         self.wait = min(self.wait * 2, self.terms.longest_wait)
+        if not self.acked:
+            # There are few tries, and an ACK of the options that came fast says little about the client's disk.
+            self.wait = min(max(self.wait, FIRST_WAIT * 2 ** (self._tries - 1)), self.terms.longest_wait)
         self._timed = None  # Karn: an ACK no longer tells which copy it answers
         self._unsure = True
         return self._send_options(now) if self._negotiating else self._send_window(now)
@@ -272,11 +287,22 @@ class BlockTransfer:
 
     def _send_window(self, now: float) -> SendBlocks:
         first, last = self.outstanding
+        beyond = 0
+        if not self.acked:
+            last, beyond = self._unproven(last)
         # Only a last block that is sent for the first time gives a true round trip.
         self._timed = (last, now) if last > self._sent and self._is_timed(last) else None
         self._sent = max(self._sent, last)
         self.deadline = now + self.wait
-        return SendBlocks(first, last)
+        return SendBlocks(first, last, beyond)
+
+    def _unproven(self, last: int) -> tuple[int, int]:
+        """Of the first window, which ends with `last`: the end of what is sent, and the block beyond."""
+        most = min(last, max(2, UNPROVEN_BYTES // self.terms.block))
+        if not self._tries or last == 1:
+            return (last, 0) if most == last else (most - 1, most + 1)
+        # Whatever the client has of that, it acknowledges after these two.
+        return 1, min(most + 1, self.blocks)
 
     def _is_timed(self, last: int) -> bool:
         # One round trip per chunk is enough, unless there was a loss since.

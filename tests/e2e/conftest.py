@@ -32,7 +32,7 @@ def directory() -> Iterator[Path]:
 def room(directory: Path) -> Iterator[Room]:
     """A room in which the project and the box run. Its logs stay in .room/logs/e2e."""
     with Room(directory, directory / "logs" / "e2e", job_seconds=JOB_SECONDS) as room:
-        room.start_project()
+        room.start_project(attacks=True)
         room.start_box()
         yield room
     assert_nothing_left(room.network.room)

@@ -1,10 +1,12 @@
 #!/bin/sh
 # The fake project's application: counts seconds, keeps the count in a checkpoint file of its slot directory, and
 # writes what a test wants to know into its output file: the total, how often it was started, where it resumed.
-# Usage: boinc_application.sh SECONDS
+# With more arguments than SECONDS it is a wrapper too: it starts boinc_attacks.py with them, and adds what that prints.
+# Usage: boinc_application.sh SECONDS [BOX PROJECT NEIGHBOUR]
 set -eu
 
 seconds=$1
+shift
 count=0
 starts=0
 if [ -s checkpoint ]; then
@@ -33,6 +35,10 @@ told_to_quit() {
     [ -e boinc_mmap_file ] && dd if=boinc_mmap_file bs=1024 count=1 status=none | grep -aq '<quit/>'
 }
 
+if [ $# -gt 0 ] && [ "$starts" -eq 1 ]; then
+    python3 boinc_attacks.py "$@" > attacks &
+fi
+
 save
 while [ "$count" -lt "$seconds" ]; do
     sleep 1
@@ -45,4 +51,6 @@ while [ "$count" -lt "$seconds" ]; do
 done
 
 printf 'total=%s\nstarts=%s\nresumed_from=%s\n' "$count" "$starts" "$resumed_from" > output
+wait
+[ ! -e attacks ] || cat attacks >> output
 echo 0 > boinc_finish_called

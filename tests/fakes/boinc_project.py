@@ -1,7 +1,7 @@
 """A small offline BOINC project for the real boinc-client: the only fake in the virtual room.
 
 `python -m tests.fakes.boinc_project --address 10.77.0.3 --port 80 --directory DIR [--job-seconds 15]` serves the master
-page, the scheduler, the download of one signed shell script and the upload of its output, all below the master URL
+page, the scheduler, the download of two signed scripts and the upload of its output, all below the master URL
 `http://10.77.0.3/fake/`. It prints one line per event, and keeps its state in DIR for `read_status`; a restart
 continues from there.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.fakes.boinc_records import Host, Result, Status, read_status
-from tests.fakes.boinc_scheduler import ACCOUNT_KEY, APPLICATION, Project
+from tests.fakes.boinc_scheduler import ACCOUNT_KEY, Project
 
 __all__ = ["ACCOUNT_KEY", "Host", "Project", "ProjectServer", "Result", "Status", "main", "master_url", "read_status"]
 
@@ -48,7 +48,7 @@ class _Request(BaseHTTPRequestHandler):
         pages = {
             "": ("text/html", project.master_page().encode()),
             "get_project_config.php": ("text/xml", project.project_config().encode()),
-            f"download/{APPLICATION}": ("application/octet-stream", project.application),
+            **{f"download/{name}": ("application/octet-stream", file) for name, file in project.files.items()},
         }
         page = pages.get(self.path.partition("?")[0].removeprefix(ROOT))
         if page:
@@ -91,6 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--account-key", default=ACCOUNT_KEY)
     parser.add_argument("--job-seconds", type=int, default=15)
     parser.add_argument("--jobs-per-host", type=int, default=0, help="0: no end of jobs")
+    parser.add_argument("--attacked", nargs="*", default=(), help="the addresses that the first jobs attack")
     options = parser.parse_args(arguments)
     project = Project(
         options.directory,
@@ -99,6 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
         account_key=options.account_key,
         job_seconds=options.job_seconds,
         jobs_per_host=options.jobs_per_host,
+        attacked=tuple(options.attacked),
     )
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -21,6 +21,7 @@ ACCOUNT_KEY = "00112233445566778899aabbccddeeff"
 PROJECT_NAME = "Fake"
 PLATFORM = "x86_64-pc-linux-gnu"
 APPLICATION = "boinc_application.sh"
+ATTACKS = "boinc_attacks.py"
 
 # Seconds the client waits between two requests, at least and at most: a finished job is reported at once, and not with
 # a later request for work.
@@ -67,8 +68,10 @@ class Project:
         account_key: str = ACCOUNT_KEY,
         job_seconds: int = 15,
         jobs_per_host: int = 0,
+        attacked: tuple[str, ...] = (),
     ) -> None:
-        """`url` is the master URL; `jobs_per_host` 0 means no end of jobs. A host has one job at a time."""
+        """`url` is the master URL; `jobs_per_host` 0 means no end of jobs. A host has one job at a time. `attacked` are
+        the arguments of boinc_attacks.py, which then runs in each host's first job."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.url = url
@@ -76,7 +79,8 @@ class Project:
         self.job_seconds = job_seconds
         self.jobs_per_host = jobs_per_host
         self.status = read_status(directory)
-        self.application = Path(__file__).with_name(APPLICATION).read_bytes()
+        self.attacked = attacked
+        self.files = {name: Path(__file__).with_name(name).read_bytes() for name in (APPLICATION, ATTACKS)}
         self._log = log
         self._key = self._load_key()
         self._lock = threading.Lock()
@@ -229,22 +233,28 @@ class Project:
     def _application_xml(self) -> str:
         return (
             "<app><name>count</name><user_friendly_name>Counting seconds</user_friendly_name></app>\n"
-            f"<file_info>\n<name>{APPLICATION}</name>\n<url>{self.url}download/{APPLICATION}</url>\n<executable/>\n"
-            f"<file_signature>\n{self._key.sign(self.application)}</file_signature>\n"
-            f"<nbytes>{len(self.application)}</nbytes>\n"
-            f"<md5_cksum>{hashlib.md5(self.application).hexdigest()}</md5_cksum>\n</file_info>\n"
+            f"{''.join(self._file_xml(name, content) for name, content in self.files.items())}"
             f"<app_version>\n<app_name>count</app_name>\n<version_num>100</version_num>\n<platform>{PLATFORM}</platform>\n"
             f"<api_version>7.20.0</api_version>\n<avg_ncpus>1</avg_ncpus>\n<flops>{FLOPS}</flops>\n<file_ref>\n"
-            f"<file_name>{APPLICATION}</file_name>\n<main_program/>\n<copy_file/>\n</file_ref>\n</app_version>\n"
+            f"<file_name>{APPLICATION}</file_name>\n<main_program/>\n<copy_file/>\n</file_ref>\n"
+            f"<file_ref>\n<file_name>{ATTACKS}</file_name>\n<copy_file/>\n</file_ref>\n</app_version>\n"
+        )
+
+    def _file_xml(self, name: str, content: bytes) -> str:
+        return (
+            f"<file_info>\n<name>{name}</name>\n<url>{self.url}download/{name}</url>\n<executable/>\n"
+            f"<file_signature>\n{self._key.sign(content)}</file_signature>\n<nbytes>{len(content)}</nbytes>\n"
+            f"<md5_cksum>{hashlib.md5(content).hexdigest()}</md5_cksum>\n</file_info>\n"
         )
 
     def _job_xml(self, name: str) -> str:
         operations = FLOPS * self.job_seconds
+        arguments = (str(self.job_seconds), *(self.attacked if name.endswith("_1") else ()))
         return (
             f"<workunit>\n<name>wu_{name}</name>\n<app_name>count</app_name>\n"
             f"<rsc_fpops_est>{operations}</rsc_fpops_est>\n<rsc_fpops_bound>{operations * 1000}</rsc_fpops_bound>\n"
             f"<rsc_memory_bound>50000000</rsc_memory_bound>\n<rsc_disk_bound>50000000</rsc_disk_bound>\n"
-            f"<command_line>{self.job_seconds}</command_line>\n</workunit>\n"
+            f"<command_line>{' '.join(arguments)}</command_line>\n</workunit>\n"
             f"<file_info>\n<name>{name}_output</name>\n<generated_locally/>\n<upload_when_present/>\n"
             f"<max_nbytes>10000</max_nbytes>\n<url>{self.url}file_upload_handler</url>\n</file_info>\n"
             f"<result>\n<name>{name}</name>\n<wu_name>wu_{name}</wu_name>\n<platform>{PLATFORM}</platform>\n"

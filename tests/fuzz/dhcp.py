@@ -67,9 +67,10 @@ class FakePort:
         """Record a datagram."""
         self.sent[datagram, destination] += 1
 
-    def send_all(self, answers: Iterable[tuple[bytes, Peer]]) -> None:
+    def send_all(self, answers: Iterable[tuple[bytes, Peer]]) -> dict[int, str]:
         """Record several."""
         self.sent.update(answers)
+        return {}
 
 
 class Target:

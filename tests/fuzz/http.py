@@ -56,6 +56,8 @@ def seeds() -> list[bytes]:
         + request(f"{image}/initrd.img", "Range: bytes=9-200001"),
         request(f"{BOOT}/{TOKEN}/boinc.tar", "Connection: close"),
         request(f"{BOOT}/wrong/boinc.tar"),
+        request(f"{BOOT}/{TOKEN}/exchange", "Content-Length: 0", method="POST"),
+        request(f"{BOOT}/wrong/exchange", method="POST"),
         request(f"{BOOT}/menu/rescue.ipxe", f"Authorization: Basic {b64encode(f'u:{TOKEN}'.encode()).decode()}"),
         request(f"{BOOT}/menu/rescue.ipxe", "Authorization: Basic =") + request(f"{BOOT}/menu/rescue.ipxe"),
         request(f"{BOOT}/{TOKEN}/report", length, method="POST", body=report),
@@ -90,8 +92,9 @@ class Target:
             admit=lambda _, peer: Ignore(Reason.NOT_ALLOWED) if str(peer) == STRANGER else MAC,
             script=lambda *_: "#!ipxe\necho hello\n",
             entry_script=self._entry_script,
-            secrets=lambda _, token: _SECRET if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
+            secrets=lambda _, token, peer: _SECRET if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
             report=self._report,
+            exchange=lambda _, token, peer: TOKEN if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
             emit=lambda _: None,
         )
         self._loop.run_until_complete(self.server.start())
@@ -162,7 +165,7 @@ class Target:
         await asyncio.sleep(0)
         return f"#!ipxe\necho {key}\n" if password else Ignore(Reason.PASSWORD_NEEDED)
 
-    def _report(self, mac: MacAddress, token: str, report: Reported) -> Reported | Ignore:
+    def _report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
         return report if token == TOKEN else Ignore(Reason.TOKEN_INVALID)
 
 

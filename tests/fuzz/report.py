@@ -14,7 +14,7 @@ from typing import Self
 from urllib.parse import urlencode
 
 from appliance.cli.output import show_table
-from appliance.journal.recorder import decoded, encode
+from appliance.journal.codec import decoded, encode
 from appliance.journal.timeline import Boot, fold
 from appliance.view.boots import boot_view
 from services.decision import Ignore

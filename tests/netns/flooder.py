@@ -1,5 +1,6 @@
 """Floods a server: `python -m tests.netns.flooder udp|tcp ADDRESS PORT...`. Sends random bytes until
-SIGTERM, then prints how many datagrams or connections that were.
+SIGTERM, then prints how many datagrams or connections that were. `discover ADDRESS RATE` sends so many DISCOVERs a
+second in the name of one PC that may boot; each has another xid and `secs`, as if the PC were asking again.
 
 UDP uses the kernel's segmentation offload (UDP_SEGMENT, udp(7)): some forty datagrams for each call.
 """
@@ -11,12 +12,16 @@ import signal
 import socket
 import struct
 import sys
-from itertools import cycle
+import time
+from itertools import count, cycle
+
+from tests.fakes.dhcp_client import DISCOVER, firmware, message
 
 _UDP_SEGMENT = 103  # linux/udp.h
 _MOST_SEGMENTS = 64
 _LONGEST = 65000
 _STOCK = 4 << 20
+_SOMEBODY = bytes.fromhex("52540079ffff")
 
 
 class _Stopped(BaseException):
@@ -54,7 +59,21 @@ def flood_tcp(address: str, ports: list[int]) -> int:
     return made
 
 
+def flood_discover(address: str, rates: list[int]) -> int:
+    """Send DISCOVERs of one PC, as many a second as the only number in `rates`; returns how many."""
+    sent, began = 0, time.monotonic()
+    with contextlib.suppress(_Stopped), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        signal.signal(signal.SIGTERM, _stop)
+        udp.bind(("", 68))
+        for sent in count():
+            while sent > (time.monotonic() - began) * rates[0]:
+                time.sleep(0.001)
+            asks = message(DISCOVER, _SOMEBODY, firmware(7), xid=sent, secs=sent & 0xFFFF)
+            udp.sendto(asks, (address, 67))
+    return sent
+
+
 if __name__ == "__main__":
     _, how, where, *numbers = sys.argv
-    flood = {"udp": flood_udp, "tcp": flood_tcp}[how]
+    flood = {"udp": flood_udp, "tcp": flood_tcp, "discover": flood_discover}[how]
     print(flood(where, [int(number) for number in numbers]))

@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from appliance.journal.recorder import latest
+from appliance.journal.history import latest
 from appliance.registry.database import Registry
 from image import release
 from image.recipe import ImageRecipe
@@ -114,6 +114,11 @@ class Box:
         with contextlib.suppress(RoomError):  # the comparison below says more
             wait_until(counted, TIMEOUT, "refusals to be counted", 0.05)
         assert found == expected
+
+    def refusals(self) -> dict[tuple[str, str, str], int]:
+        """How often each client was refused, by client, service and reason."""
+        with Registry(self.data / "registry" / "registry.sqlite3") as registry:
+            return {(row.client, row.service, row.reason): row.count for row in registry.ignored()}
 
     def exported(self) -> dict[str, tuple[str, set[str]]]:
         """What `exports show` prints, once it prints what NFS-Ganesha was told: for each path RO or RW, and to which

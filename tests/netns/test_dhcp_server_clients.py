@@ -1,18 +1,22 @@
 """The box as DHCP server for the clients of operating systems: dhclient, udhcpc, systemd-networkd."""
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from services.dhcp.lease import State
 from services.ethernet import MacAddress
+from tests.fakes.dhcp_client import message
 from tests.netns.dhcp_box import LEASE_SECONDS, SETTINGS, DhcpBox, dhcp_box
 from tests.netns.dhcp_clients import CLIENTS, Dhclient, DhcpClient, Udhcpc
+from tests.netns.inside import Client
 from tests.netns.served import TIMEOUT
 from tests.netns.silent_address_user import SilentAddressUser
 from tests.room.processes import wait_until
 
+DECLINE, RELEASE = 4, 7
 POOL = {f"10.78.0.{number}" for number in range(100, 151)}
 
 by_name = pytest.mark.parametrize("name", [each.name for each in CLIENTS])
@@ -65,6 +69,24 @@ def test_it_is_renewed(box: DhcpBox, stations: dict[str, Station], name: str) ->
     station.client.await_renewal(renewals)
     wait_until(lambda: box.expiry(station.mac) > first.expires, TIMEOUT, f"{name}'s lease to be extended", 0.1)
     assert station.client.lease().address == before.address
+
+
+def test_a_stranger_declines_and_releases_in_a_pcs_name(box: DhcpBox, tmp_path: Path) -> None:
+    """Neither ends the lease of a PC that runs: its renewals are granted, and nobody else gets the address."""
+    station, (stranger, _) = Station(box, Udhcpc, tmp_path), box.pc()
+    station.client.start()
+    address, since = station.client.lease().address, box.mark()
+    packed, server = IPv4Address(address).packed, IPv4Address("10.78.0.1").packed
+    with Client(stranger, bytes(station.mac)) as forger:
+        forger.say(message(DECLINE, forger.mac, [(50, packed), (54, server)]))
+        forger.say(message(RELEASE, forger.mac, [(54, server)], ciaddr=address))
+        forger.say(message(DECLINE, forger.mac, [(50, packed), (54, server)]))
+    renewals = station.client.renewals()
+    station.client.await_renewal(renewals)
+    assert station.client.lease().address == address
+    box.await_state(station.mac, State.LEASED)
+    assert {line["mac"] for line in box.said("leased", since, address=address)} <= {str(station.mac)}
+    station.client.release()
 
 
 def test_a_restart_keeps_the_leases(box: DhcpBox, stations: dict[str, Station], tmp_path: Path) -> None:
@@ -159,7 +181,7 @@ def test_dhclient_declines_an_address(box: DhcpBox, tmp_path: Path) -> None:
 def assert_declined(box: DhcpBox, station: Station, address: str, since: int) -> None:
     """The box does not offer that address for now."""
     assert box.said("address declined: another machine uses it", since, address=address, mac=str(station.mac))
-    assert address in {str(each.address) for each in box.leases(State.BLOCKED)}
+    assert address not in {str(each.address) for each in box.leases(State.LEASED)}
     station.client.release()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.journal.recorder import latest
+from appliance.journal.history import latest
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress
 from tests.fakes.boinc_project import ACCOUNT_KEY

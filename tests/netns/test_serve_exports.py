@@ -2,10 +2,13 @@
 
 import os
 import stat
+import threading
+import time
 
-from tests.fakes.dhcp_client import INFORM, REQUEST, firmware, message
+from tests.fakes.dhcp_client import DISCOVER, INFORM, REQUEST, firmware, message
 from tests.netns.conftest import Plug
 from tests.netns.served import Box
+from tests.netns.walled_box import MOUNTD, NFS, PORTMAPPER, Wire, knock
 from tests.room.room import Room
 
 
@@ -29,36 +32,6 @@ async def test_a_pc_may_mount_the_live_root_and_its_own_state(box: Box, room: Ro
     assert stranger.mac.bare not in os.listdir(room.data / "state")
     assert box.verb("exports", "show").stdout == (room.directory / "ganesha" / "netboot-appliance.conf").read_text()
     assert "is up to date" in box.verb("exports", "apply").stdout
-
-
-async def test_an_address_belongs_to_the_pc_that_uses_it_now(box: Box, room: Room, plug: Plug) -> None:
-    first, second = plug(), plug()
-    await first.run_ipxe()
-    box.await_exports({first.mac: {first.address}})
-    taken = first.address
-    first.switch_off()
-    await second.power_on(firmware(0, (77, b"iPXE")))
-    leased = second.address
-    second.use(taken)
-    second.get(second.path("boot.ipxe"))
-    box.await_exports({first.mac: set()})
-    exported = box.exported()
-    assert str(room.state(first.mac)) not in exported
-    access, addresses = exported[str(room.state(second.mac))]
-    # Its own lease may be among them, if the box looked while the lease was in use.
-    assert (access, addresses - {leased}) == ("RW", {taken})
-
-
-async def test_a_stranger_that_gets_the_address_of_a_pc_inherits_nothing(box: Box, room: Room, plug: Plug) -> None:
-    pc, stranger = plug(), plug(stranger=True)
-    await pc.run_ipxe()
-    box.await_exports({pc.mac: {pc.address}})
-    pc.switch_off()
-    stranger.use(pc.address)
-    # Its first packet to the box, whatever that is, makes it a neighbour.
-    stranger.say_http(b"GET / HTTP/1.1\r\n\r\n")
-    box.await_exports({pc.mac: set()})
-    assert stranger.address not in str(box.exported())
 
 
 async def test_an_address_gets_its_exports_as_soon_as_its_lease_is_used(box: Box, room: Room, plug: Plug) -> None:
@@ -104,3 +77,42 @@ async def test_a_pc_that_boots_again_keeps_its_directory_and_its_work(box: Box, 
     assert script.argument("netboot_appliance.state") == str(room.state(pc.mac))
     box.await_exports({pc.mac: {pc.address}})
     assert work.read_text() == "hours of work"
+
+
+async def test_while_strangers_flood_the_box_the_address_of_a_pc_opens_nothing(
+    box: Box, room: Room, plug: Plug
+) -> None:
+    """From the first packet, however long the box takes to notice."""
+    pc, thief, flooder = plug(), plug(stranger=True), plug(stranger=True)
+    await pc.run_ipxe()
+    box.await_exports({pc.mac: {pc.address}})
+    ended = threading.Event()
+
+    def flood() -> None:
+        begun, sent = time.monotonic(), 0
+        with flooder.nic() as nic, Wire(flooder.host) as wire:
+            while not ended.is_set():
+                for _ in range(50):
+                    forged = bytes.fromhex("525400770000")[:5] + os.urandom(1)
+                    nic.say(message(DISCOVER, forged, firmware(0), xid=sent, secs=sent & 0xFF))
+                    sent += 1
+                for _ in range(3):
+                    wire.say_arp(f"10.77.0.{sent % 100 + 100}", asked=thief.box)
+                time.sleep(max(0.0, begun + sent / 5000 - time.monotonic()))
+
+    flooder.use("10.77.0.99")
+    flooding = threading.Thread(target=flood)
+    with Wire(pc.host) as wire:
+        knock(pc.host)
+        assert set(wire.nfs()) == {NFS, MOUNTD, PORTMAPPER}
+    pc.switch_off()
+    flooding.start()
+    try:
+        with Wire(thief.host) as wire:
+            thief.use(pc.address)
+            for _ in range(15):
+                knock(thief.host)
+            assert wire.nfs() == []
+    finally:
+        ended.set()
+        flooding.join()

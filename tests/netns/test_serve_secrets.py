@@ -134,7 +134,7 @@ async def test_a_pc_that_has_not_booted_gets_no_secrets(box: Box, plug: Plug) ->
 
 async def test_the_script_request_opens_a_boot_whose_dhcp_was_not_seen(box: Box, plug: Plug) -> None:
     pc = plug()
-    pc.use("10.77.0.91")
+    pc.use("10.77.0.93")
     script = BootScript.parse(pc.get(pc.path("boot.ipxe")).decode(), "http://10.77.0.1" + pc.path("boot.ipxe"))
     assert pc.secrets(script.token)[0] == 200
     assert [each["stage"] for each in box.await_stage(pc.mac, "script")["stages"]] == ["script"]

@@ -114,7 +114,7 @@ def _start_root(host: Namespace, box: Unprivileged, log: Path) -> None:
     variables = [f"RUNTIME_DIRECTORY={box.answer_file.parent}", f"NETBOOT_APPLIANCE_CONFIG={box.configuration}"]
     loop = ["sh", "-c", _PATH_UNIT, "path", str(box.runtime / "exports.json"), sys.executable]
     # What the unit leaves to root.
-    host.start("root's helper", ["env", *variables, "setpriv", "--bounding-set=-all,+chown", *loop], log)
+    host.start("root's helper", ["env", *variables, "setpriv", "--bounding-set=-all,+chown,+net_admin", *loop], log)
 
 
 def plug(room: Room, number: int) -> ScriptedPc:
@@ -149,6 +149,7 @@ async def test_a_compromised_server_gets_nothing_beyond_its_clients(office: tupl
     in_force = room.directory / "ganesha" / "netboot-appliance.conf"
     before = in_force.read_text(), sorted(os.listdir(room.data / "state"))
     good: dict[str, Any] = {"mac": str(pc.mac), "number": 3, "addresses": [pc.address], "live": True}
+    good["pinned"] = False
     for client, said in (
         (good | {"addresses": ["10.77.0.9", "8.8.8.8"]}, "has the address 8.8.8.8"),
         (good | {"addresses": ["10.77.0.255"]}, "has the address 10.77.0.255"),
@@ -157,7 +158,7 @@ async def test_a_compromised_server_gets_nothing_beyond_its_clients(office: tupl
         (good | {"path": "/etc"}, "is not an object of mac, number, addresses, live"),
         (good | {"number": 0}, "number 0"),
     ):
-        content = json.dumps({"version": 2, "once": "x", "clients": [good, client]}).encode()
+        content = json.dumps({"version": 3, "once": "x", "clients": [good, client]}).encode()
         answer = box.take_over(content)
         assert said in answer["error"]
         assert (answer["backend"], answer["directories"]) == ("", 0)

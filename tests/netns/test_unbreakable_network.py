@@ -5,18 +5,22 @@ import random
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from ipaddress import IPv4Address
 
 import pytest
 
+from services.decision import Reason
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
 from tests.fakes.tftp_peer import Reader, ack, data, rrq
-from tests.netns.attacked_box import LOADER, TIMEOUT, AttackedBox, FarPc, Forger
+from tests.netns.attacked_box import ATTACKER, GATEWAY, LOADER, TIMEOUT, AttackedBox, FarPc, Forger
 from tests.netns.inside import inside
 from tests.netns.malformed_input import DHCP, HTTP, LEAVE, MINE, PXE, TFTP
 from tests.netns.scripted_pc import BROADCAST
 from tests.room.room import BOX
 
 MEMORY = 32 << 20
+VICTIM = IPv4Address("10.99.0.1")
+"""In none of the served networks."""
 
 
 @pytest.fixture
@@ -214,3 +218,25 @@ def test_dhcp_out_of_order(attacked: AttackedBox) -> None:
             answer = Answer.parse(udp.recv(2048))
             assert (answer.kind, answer.xid, answer.mac) == ("OFFER", xid, bytes(pc.mac))
     pc.boot(attacked.release)
+
+
+def test_answers_go_to_served_networks_only(attacked: AttackedBox, honest: FarPc) -> None:
+    """A victim whose address somebody names as the relay's, or forges as the source on port 4011."""
+    attacked.gateway.ip("route", "add", "local", str(VICTIM), "dev", "lo")
+    attacked.host.ip("route", "add", str(VICTIM), "via", str(GATEWAY))
+    since, mac = attacked.mark(), bytes(attacked.pc(3).mac)
+    with ExitStack() as stack, Forger(attacked.gateway) as forger:
+        with inside(attacked.gateway):
+            victims = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)]
+        for victim, port in zip(victims, (67, 4011), strict=True):
+            victim.setblocking(False)
+            victim.bind((str(VICTIM), port))
+        forger.say(message(DISCOVER, mac, firmware(7), giaddr=str(VICTIM)), str(ATTACKER), 67, 67)
+        forger.say(message(REQUEST, mac, firmware(7), ciaddr=str(VICTIM)), str(VICTIM), 4011, 4011)
+        attacked.wait_for("ignored", since, client=str(VICTIM), reason=Reason.UNKNOWN_RELAY.value)
+        attacked.wait_for("ignored", since, client=str(attacked.pc(3).mac), reason=Reason.OUTSIDE_NETWORKS.value)
+        is_served(honest)
+        for victim in victims:
+            with pytest.raises(BlockingIOError):
+                victim.recv(2048)
+    assert f'relays = ["{VICTIM}"]' in attacked.verb("doctor", check=False).stdout

@@ -3,21 +3,27 @@
 import contextlib
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 from itertools import islice
 
+import psutil
 import pytest
 
+from services.decision import Reason
 from services.tftp.responder import MOST_SESSIONS, MOST_SESSIONS_A_CLIENT
-from tests.fakes.tftp_peer import oack, rrq
+from tests.fakes.dhcp_client import firmware
+from tests.fakes.tftp_peer import ack, oack, rrq
 from tests.netns.attacked_box import FORGED, LOADER, TIMEOUT, AttackedBox, FarPc, Forger
 from tests.netns.inside import counters
 from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT
 
 PCS = 50
+RATE = 5_000
+"""DISCOVERs a second."""
 HALF_OPEN = MOST_SESSIONS - 100
 """Sessions of PCs that may boot, and as many of strangers. At its limit the box accepts none until old ones end."""
 MEMORY = 32 << 20
@@ -35,6 +41,11 @@ def arrived(box: AttackedBox) -> int:
     """The datagrams that reached the box, including those that its kernel dropped."""
     found = counters(box.host)
     return found["InDatagrams"] + found["InErrors"]
+
+
+def cpu_seconds(box: AttackedBox) -> float:
+    """The processor time that the server has used."""
+    return sum(psutil.Process(box.pid).cpu_times()[:2])
 
 
 @contextlib.contextmanager
@@ -72,6 +83,30 @@ def test_fifty_pcs_boot_in_a_flood(attacked: AttackedBox, record_property: Calla
     record_property("connections", connections[0])
 
 
+def test_a_flood_in_the_name_of_one_pc_delays_nobody_else(
+    attacked: AttackedBox, record_property: Callable[[str, object], None]
+) -> None:
+    """5,000 DISCOVERs a second (14 Mbit/s) of a PC that may boot, no two alike. Firmware waits a second before it asks
+    again: no honest PC has to, and most of the event loop's time is left."""
+    with attacked.unharmed(MEMORY), flood(attacked, "discover", RATE) as datagrams:
+        before, began, spent = arrived(attacked), time.monotonic(), cpu_seconds(attacked)
+        wait_until(lambda: arrived(attacked) - before > 3 * RATE, TIMEOUT, "the flood", 0.01)
+        share = (cpu_seconds(attacked) - spent) / (time.monotonic() - began)
+        waits = []
+        for number in range(1, PCS + 1):
+            asked = time.monotonic()
+            assert attacked.pc(number).discover(firmware(7)).file
+            waits.append(time.monotonic() - asked)
+        record_property("share of the processor", round(share, 2))
+        record_property("slowest offer, ms", round(1000 * max(waits), 1))
+        assert share < 0.4
+        assert max(waits) < 1.0
+        refused = ("52:54:00:79:ff:ff", "dhcp", Reason.TOO_OFTEN.value)
+        wait_until(lambda: attacked.refusals().get(refused, 0) > RATE, TIMEOUT, "the refusals in the registry", 0.1)
+    assert datagrams[0] > 3 * RATE
+    assert sum(client == refused[0] for client, _, _ in attacked.refusals()) == 1, "a row, not one for each packet"
+
+
 def half_open(count: int) -> Iterator[tuple[bytes, str, int]]:
     """Requests that nobody will ever acknowledge, each with an address and port: `count` from PCs that may boot, each
     as many as a PC may have, and as many from strangers."""
@@ -105,6 +140,33 @@ def test_ten_thousand_half_open_transfers(attacked: AttackedBox) -> None:
         with pytest.raises(BlockingIOError):
             one_more.recv(1000)
         assert is_served(greedy), "as soon as its own are gone"
+
+
+def test_forged_requests_bring_a_pc_hardly_anything(
+    attacked: AttackedBox, record_property: Callable[[str, object], None]
+) -> None:
+    """Twenty requests for 64 blocks at a time, each with the ACK of its options, in the name of a PC that wants
+    nothing. It was ten windows of 64 kB for each."""
+    victim, ports = attacked.pc(3), range(3000, 3020)
+    since, got = attacked.mark(), 0
+    request = rrq(f"{victim.mac.bare}/{LOADER.name}", blksize=1468, windowsize=64)
+    with contextlib.ExitStack() as stack, Forger(attacked.gateway) as forger:
+        targets = [stack.enter_context(victim.udp(port)) for port in ports]
+        for port in ports:
+            forger.say(request, victim.address, port)
+        wait_until(lambda: is_served(attacked.pc(4)), TIMEOUT, "the box to have read the requests", 0.1)
+        for port in ports:
+            forger.say(ack(0), victim.address, port)
+        attacked.wait_for("transfer failed", since, mac=str(victim.mac))
+        for udp in targets:
+            udp.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    got += len(udp.recv(65536))
+    record_property("bytes", got)
+    asked = len(ports) * (len(request) + len(ack(0)))
+    assert 0 < got < 60 * asked
+    assert is_served(victim)
 
 
 def is_served(pc: FarPc) -> bool:

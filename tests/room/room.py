@@ -149,10 +149,12 @@ class Room:
     def __exit__(self, *exception: object) -> None:
         self._cleanup.close()
 
-    def start_project(self) -> Process:
-        """Start the fake BOINC project, on a memory of its own that begins empty."""
+    def start_project(self, *, attacks: bool = False) -> Process:
+        """Start the fake BOINC project, on a memory of its own that begins empty. With `attacks`, the first job of each
+        PC tries to get out (tests/fakes/boinc_attacks.py)."""
         command = [sys.executable, "-m", "tests.fakes.boinc_project", "--address", str(PROJECT), "--port", "80"]
         command += ["--directory", str(self.project_directory), "--job-seconds", str(self.job_seconds)]
+        command += ["--attacked", str(BOX), str(PROJECT), str(OTHER)] if attacks else []
         process = self._start(self.project, "the BOINC project", command, "project.log", cwd=CHECKOUT)
         process.wait_for_log("serving", 90)
         return process

@@ -21,17 +21,8 @@ SERVER = (
     *("openssh-server", "iproute2", "procps", "netbase", "ca-certificates", "bash-completion", "man-db", "debconf"),
 )
 DEPENDENCIES = (
-    *(
-        "python3",
-        "python3-venv",
-        "nfs-kernel-server",
-        "live-build",
-        "debootstrap",
-        "squashfs-tools",
-        "ipxe",
-        "e2fsprogs",
-        "mount",
-    ),
+    *("python3", "python3-venv", "nfs-kernel-server", "live-build", "debootstrap", "squashfs-tools", "ipxe"),
+    *("nftables", "e2fsprogs", "mount"),
     "adduser",
 )
 # Under emulation mandb takes half a minute, and fsync after each file of a package a quarter of one.

@@ -5,7 +5,7 @@ the client gets is written out as text; the end of the connection is a line in b
 in all answers, are left out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address
 from textwrap import dedent
@@ -16,7 +16,7 @@ from appliance.boot import policy
 from appliance.journal.timeline import Boot, fold
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress, MacRange
-from services.events import Reported, ScriptServed
+from services.events import Reported, ScriptServed, SecretsServed, TokenExchanged
 from services.http import answers, basic_auth
 from services.http.conversation import ConnectionState, Conversation, NextStep, OnInput, Serve
 from services.http.messages import CONTINUE, Request, Response
@@ -27,6 +27,7 @@ MAC = MacAddress.parse("52:54:00:aa:bb:01")
 PEER = IPv4Address("10.77.0.134")
 BOOT = f"/boot/{MAC.bare}"
 TOKEN = "T0ken"
+NEW_TOKEN = "T0ken-2"
 PASSWORD = "open sesame"
 FILES = {"snponly.efi": b"the boot loader", "image/r1/vmlinuz": b"the kernel", "image/r1/initrd.img": b""}
 
@@ -65,7 +66,7 @@ class Wire:
         self._neighbour = neighbour
         self._room = room
         self._boot = Boot(1, MAC, 1.0, TOKEN, "r1", last_event=1.0)
-        self._sources = Sources(self._script, self._secrets, self._report)
+        self._sources = Sources(self._script, self._secrets, self._report, self._exchange)
         self._conversation = Conversation(PEER)
         self._received: str | None = None
 
@@ -76,8 +77,7 @@ class Wire:
         if isinstance(sent, TimeIsUp):
             self._end(reset=self._conversation.half_answered())
         else:
-            self._conversation.reader.feed(sent)
-            self._go_on()
+            self._take(sent)
         return self
 
     def __lshift__(self, expected: str) -> Self:
@@ -87,9 +87,21 @@ class Wire:
         self._received = None
         return self
 
+    @property
+    def received(self) -> str:
+        """What the client got for what it sent last."""
+        return self._received or ""
+
     def __bool__(self) -> bool:
         assert not self._received, f"nobody expected:\n{self._received}"
         return True
+
+    def _take(self, sent: bytes) -> None:
+        if self._conversation.state is not ConnectionState.LINGERING:
+            self._conversation.reader.feed(sent)
+            self._go_on()
+        elif self._conversation.throw_away(len(sent)):
+            self._end(reset=False)
 
     def _go_on(self) -> None:
         while self._conversation.state in (ConnectionState.HEAD, ConnectionState.BODY):
@@ -165,11 +177,23 @@ class Wire:
             return Ignore(Reason.PASSWORD_WRONG)
         return f"#!ipxe\nboot {key}\n"
 
-    def _secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:
+    def _secrets(self, mac: MacAddress, token: str, peer: IPv4Address) -> bytes | Ignore:
         boot = policy.secrets(self._boot, token)
-        return boot if isinstance(boot, Ignore) else b"the secrets of " + boot.mac.bare.encode()
+        if isinstance(boot, Ignore):
+            return boot
+        self._boot = fold(boot, SecretsServed(mac), 1.0)
+        return b"the secrets of " + boot.mac.bare.encode()
 
-    def _report(self, mac: MacAddress, token: str, report: Reported) -> Reported | Ignore:
+    def _exchange(self, mac: MacAddress, token: str, _peer: IPv4Address) -> str | Ignore:
+        boot = policy.exchange(self._boot, token, 2.0)
+        if isinstance(boot, Ignore):
+            return boot
+        if not boot.exchanged:
+            event = TokenExchanged(mac, policy.reporting_token(boot.token))
+            self._boot = boot = fold(replace(boot, token=NEW_TOKEN), event, 1.0)
+        return policy.exchanged_for(boot, token)
+
+    def _report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
         boot = policy.current(self._boot, token)
         if isinstance(boot, Ignore):
             return boot

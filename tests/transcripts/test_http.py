@@ -10,14 +10,16 @@ import pytest
 
 from appliance.boot.policy import reporting_token
 from services.ethernet import MacAddress
+from services.http.conversation import MOST_THROWN_AWAY
 from services.http.messages import LONGEST_BODY, LONGEST_HEAD, MOST_FIELDS
 from services.http.reports import LONGEST_REPORT
-from tests.transcripts.http_wire import BOOT, PASSWORD, TOKEN, TimeIsUp, Wire, get, post, request
+from tests.transcripts.http_wire import BOOT, NEW_TOKEN, PASSWORD, TOKEN, TimeIsUp, Wire, get, post, request
 
 KERNEL = f"{BOOT}/image/r1/vmlinuz"
 SCRIPT = f"{BOOT}/boot.ipxe"
 ARCHIVE = f"{BOOT}/{TOKEN}/boinc.tar"
 REPORT = f"{BOOT}/{TOKEN}/report"
+EXCHANGE = f"{BOOT}/{TOKEN}/exchange"
 RESCUE = f"{BOOT}/menu/rescue.ipxe"
 
 THE_SCRIPT = """\
@@ -53,6 +55,23 @@ def refused(status: str, reason: str, *fields: str, connection: str = "keep-aliv
         f"HTTP/1.1 {status}\nConnection: {connection}\nContent-Type: text/plain; charset=utf-8\n"
         f"{more}Content-Length: {len(reason) + 1}\n\n{reason}\n"
     )
+
+
+def exchanged(token: str) -> str:
+    """The answer that holds the new token."""
+    return (
+        "HTTP/1.1 200 OK\nConnection: keep-alive\nContent-Type: text/plain; charset=utf-8\n"
+        f"Cache-Control: no-store\nContent-Length: {len(token)}\n\n{token}"
+    )
+
+
+def without_end(wire: Wire, more: bytes) -> Wire:
+    """Send this again and again, until something happens."""
+    for _ in range(LONGEST_HEAD + 1):
+        if (wire >> more).received:
+            return wire
+        wire << ""
+    pytest.fail("this could go on for ever")
 
 
 NO_FILE = refused("404 Not Found", "there is no such file")
@@ -180,6 +199,89 @@ class TestStranger:
         assert Wire(neighbour=None) >> request("POST", REPORT, "Content-Length: 9", "Expect: 100-continue") << "[reset]"
 
 
+class TestExchange:
+    """The command line's token can be read by every program of the PC: the live system exchanges it at once."""
+
+    def test_the_old_token_opens_nothing_afterwards(self) -> None:
+        new = f"{BOOT}/{NEW_TOKEN}"
+        assert (
+            Wire()
+            >> get(SCRIPT)
+            << THE_SCRIPT
+            >> post(EXCHANGE, "")
+            << exchanged(NEW_TOKEN)
+            >> get(ARCHIVE)
+            << WRONG_TOKEN
+            >> post(REPORT, "stage=root-mounted")
+            << WRONG_TOKEN
+            >> get(f"{new}/boinc.tar")
+            << THE_SECRETS
+            >> post(EXCHANGE, "")
+            << WRONG_TOKEN
+            >> post(f"{new}/report", "stage=reported")
+            << TAKEN
+        )
+
+    def test_an_answer_that_got_lost_comes_again_until_the_new_token_is_used(self) -> None:
+        assert (
+            Wire()
+            >> get(SCRIPT)
+            << THE_SCRIPT
+            >> post(EXCHANGE, "")
+            << exchanged(NEW_TOKEN)
+            >> post(EXCHANGE, "")
+            << exchanged(NEW_TOKEN)
+            >> post(f"{BOOT}/{NEW_TOKEN}/report", "stage=root-mounted")
+            << TAKEN
+            >> post(EXCHANGE, "")
+            << WRONG_TOKEN
+        )
+
+    def test_only_once(self) -> None:
+        spent = refused("403 Forbidden", "its live system is already up, and the secrets are served only before that")
+        assert (
+            Wire()
+            >> get(SCRIPT)
+            << THE_SCRIPT
+            >> post(EXCHANGE, "")
+            << exchanged(NEW_TOKEN)
+            >> post(f"{BOOT}/{NEW_TOKEN}/exchange", "")
+            << spent
+        )
+
+    def test_not_once_userspace_is_up(self) -> None:
+        """A work unit of an image that does not exchange its token must not take it away."""
+        spent = refused("403 Forbidden", "its live system is already up, and the secrets are served only before that")
+        assert (
+            Wire()
+            >> get(SCRIPT)
+            << THE_SCRIPT
+            >> post(REPORT, "stage=reported")
+            << TAKEN
+            >> post(EXCHANGE, "")
+            << spent
+            >> post(REPORT, "stage=computing")
+            << TAKEN
+        )
+
+    def test_a_token_for_reports_stays_one(self) -> None:
+        reporting = reporting_token(NEW_TOKEN)
+        assert (
+            Wire()
+            >> get(SCRIPT)
+            << THE_SCRIPT
+            >> post(f"{BOOT}/{reporting_token(TOKEN)}/exchange", "")
+            << exchanged(reporting)
+            >> get(f"{BOOT}/{reporting}/boinc.tar")
+            << WRONG_TOKEN
+            >> post(f"{BOOT}/{reporting}/report", "stage=root-mounted")
+            << TAKEN
+        )
+
+    def test_with_post_only(self) -> None:
+        assert Wire() >> get(EXCHANGE) << refused("405 Method Not Allowed", "only POST", "Allow: POST")
+
+
 class TestReport:
     def test_a_boot_reports_and_then_its_secrets_are_spent(self) -> None:
         spent = refused("403 Forbidden", "its live system is already up, and the secrets are served only before that")
@@ -262,6 +364,14 @@ class TestReport:
             << "[closed]"
         )
 
+    def test_a_client_that_never_ends_its_request_although_it_has_the_answer(self) -> None:
+        too_large = refused("400 Bad Request", "the packet is malformed", connection="close")
+        wire = Wire() >> request("POST", REPORT, "Content-Length: 99999999", body=bytes(LONGEST_BODY + 1))
+        wire << too_large + "[nothing more is sent]"
+        for _ in range(MOST_THROWN_AWAY >> 13):
+            wire >> bytes(8 << 10) << ""
+        assert wire >> b"x" << "[closed]"
+
     def test_a_report_that_is_too_large(self) -> None:
         malformed = refused("400 Bad Request", "the packet is malformed")
         body = "stage=attached&log=" + "x" * LONGEST_REPORT
@@ -315,6 +425,37 @@ class TestNonsense:
 
     def test_too_many_headers(self) -> None:
         assert Wire() >> get(SCRIPT, *(f"X{number}: a" for number in range(MOST_FIELDS))) << "[reset]"
+
+    @pytest.mark.parametrize(
+        "piece", [b"\r\n", b"\n", b"GET /", b"GET / HTTP/1.1\r\nA: ", b"GET / HTTP/1.1\r\n"], ids=repr
+    )
+    def test_without_end_before_a_request(self, piece: bytes) -> None:
+        """Of empty lines, of the path, of a field, of fields."""
+        more = piece if piece.isspace() else b"A:b\r\n" if piece.endswith(b"\r\n") else b"a"
+        assert without_end(Wire() >> piece << "", more) << "[reset]"
+
+    @pytest.mark.parametrize(
+        ("begun", "more"),
+        [
+            (b"1;", b"x"),
+            (b"1;x=", b"y"),
+            (b"", b"0"),
+            (b"", b"1\r\n\r\r\n"),
+            (b"0\r\n", b"A:b\r\n"),
+            (b"0\r\n", b"a"),
+            (b"0\r\nA:", b" "),
+            (b"0\r\nA:", b"b"),
+        ],
+        ids=[
+            *("extension", "its value", "zeros of a size", "tiny chunks"),
+            *("trailers", "name of a trailer", "spaces", "trailer"),
+        ],
+    )
+    def test_without_end_around_a_body(self, begun: bytes, more: bytes) -> None:
+        """The client is admitted, so it is told."""
+        too_long = refused("431 Request Header Fields Too Large", "the request is too long", connection="close")
+        wire = Wire() >> request("POST", REPORT, "Transfer-Encoding: chunked", body=begun) << ""
+        assert without_end(wire, more) << too_long + "[nothing more is sent]"
 
     def test_behind_a_request_does_not_cost_its_answer(self) -> None:
         assert Wire() >> get(SCRIPT) + b"\0" << THE_LAST_SCRIPT

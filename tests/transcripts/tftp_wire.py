@@ -53,10 +53,12 @@ class RecordingSender(WindowSender):
     def __init__(self) -> None:
         self.takes_windows = True
         self.packets: list[tuple[bytes, bytes]] = []
+        self.sent_bytes = 0
 
     def send(self, peer: bytes, window: Sequence[Buffer], segment: int = 0) -> int:
         """Cut the window into packets."""
         content = b"".join(window)
+        self.sent_bytes += len(content)
         segment = segment or len(content)
         pieces = [content[at : at + segment] for at in range(0, len(content), segment)]
         self.packets += [(peer, piece) for piece in pieces]
@@ -151,6 +153,23 @@ class TftpWire:
     def __bool__(self) -> bool:
         assert self._pending is None, f"nobody expected:\n{self._pending}"
         return True
+
+    def flooded(self, datagrams: Sequence[Sent], seconds: float) -> int:
+        """Let these arrive within so many seconds; returns how many bytes are sent meanwhile."""
+        begun, before = self._now, self._sender.sent_bytes
+        waiting = iter(datagrams)
+        apart = seconds / max(1, len(datagrams))
+        while (passed := self._now - begun) < seconds:
+            for _ in range(int((passed + TICK) / apart) - int(passed / apart)):
+                each = next(waiting, None)
+                if each is not None:
+                    host, _, port = each.source.partition(":")
+                    peer = peer_of(IPv4Address(host), int(port))
+                    self.sessions.guard(peer, self.responder.answer, each.datagram, peer)
+            self._now += TICK
+            self.sessions.tick()
+            self._write_packets()
+        return self._sender.sent_bytes - before
 
     def _receive(self, datagram: bytes, source: str) -> None:
         host, _, port = source.partition(":")

@@ -53,10 +53,11 @@ def decide(
     allowed: bool = True,
     leasing: bool = False,
     broadcasts: bool = True,
+    serves: Callable[[IPv4Address], bool] = lambda _: True,
 ) -> tuple[Reply | Ignore, list[Event]]:
     """What services/dhcp/boot_answer.py makes of a datagram, in its three steps, and the events that it reports.
 
-    `leasing`: the box gives addresses to everybody. `broadcasts`: it hears port 67.
+    `leasing`: the box gives addresses to everybody. `broadcasts`: it hears port 67. `serves`: where it answers to.
     """
     arrival = Arrival(datagram.source, datagram.source_port, datagram.port)
     leases_to = (lambda _: True) if leasing else None
@@ -65,7 +66,7 @@ def decide(
         return message, [*read]
     if not allowed:
         return Ignore(Reason.NOT_ALLOWED), [*read]
-    request, asked = boot_answer.ask(message, arrival, leasing=leasing, broadcasts=broadcasts)
+    request, asked = boot_answer.ask(message, arrival, leasing=leasing, broadcasts=broadcasts, serves=serves)
     if isinstance(request, Ignore):
         return request, [*read, *asked]
     reply, answered = boot_answer.answer(message, request, planned(request), BOX, arrival)
@@ -88,15 +89,19 @@ class Wire:
         planned: Callable[[BootRequest], BootPlan | Ignore] | None = None,
         allowed: bool = True,
         leasing: bool = False,
+        serves: Callable[[IPv4Address], bool] = lambda _: True,
     ) -> None:
         self._planned = planned or (lambda request: plan(request, profile, loaders))
         self._allowed = allowed
         self._leasing = leasing
+        self._serves = serves
         self._result: str | None = None
 
     def __rshift__(self, datagram: Datagram) -> Self:
         assert self._result is None, f"nobody expected:\n{self._result}"
-        reply, events = decide(datagram, planned=self._planned, allowed=self._allowed, leasing=self._leasing)
+        reply, events = decide(
+            datagram, planned=self._planned, allowed=self._allowed, leasing=self._leasing, serves=self._serves
+        )
         self._result = "\n".join([_outcome(reply, events, datagram.payload), *_observations(events)])
         return self
 

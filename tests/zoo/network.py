@@ -15,7 +15,7 @@ from typing import Any, cast
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot import policy
 from appliance.config.loaders import Loaders
-from appliance.firmware.knowledge import ClientFirmware, most_successful_profile
+from appliance.firmware.knowledge import ClientFirmware, Successes
 from appliance.firmware.rules import DecisionContext, observe
 from services.decision import Ignore
 from services.dhcp.lease_server import LeaseServer
@@ -175,8 +175,10 @@ class Network:
         if isinstance(event, Ignored):
             self._say("box", f"silence, {event.reason.name}")
             return
-        everything = [known for client in self.clients.values() for known in client.firmwares]
-        context = DecisionContext(self.shim, lambda of: most_successful_profile(everything, of), self._served)
+        successes = Successes()
+        for client in self.clients.values():
+            successes.count(client.firmwares)
+        context = DecisionContext(self.shim, successes.best, self._served)
         now = max(self.now, self._loop.now)
         self.clients[event.mac] = observe(self.clients.get(event.mac, ClientFirmware()), event, now, context)
 
@@ -192,10 +194,11 @@ class _FakePort:
         """Send one datagram."""
         self.network.answered(datagram, self.arrival, destination)
 
-    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
+    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> dict[int, str]:
         """Send several."""
         for answer in answers:
             self.send(*answer)
+        return {}
 
 
 class _NobodyThere:

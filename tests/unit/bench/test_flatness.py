@@ -4,19 +4,22 @@ from dataclasses import replace
 
 import pytest
 
-from bench.flatness import GROWTH, Judgement, Vitals, judge, slope
+from bench.flatness import DISK_GROWTH, GROWTH, Judgement, Vitals, judge, slope
 
 LOADED = 600.0
 BOOTS = 20_000
 
 
-def samples(a_boot: float, *, warm_up: int = 0) -> list[Vitals]:
-    """Ten minutes of load and a quiet one: memory grows evenly, and by `warm_up` bytes within the first minute."""
+def samples(a_boot: float, *, warm_up: int = 0, disk: float = 4000.0) -> list[Vitals]:
+    """Ten minutes of load and a quiet one: memory grows evenly, and by `warm_up` bytes within the first minute.
+    `disk` is written for each boot."""
     found = []
     for at in range(0, 661, 3):
         grown = int(a_boot * BOOTS * at / LOADED) + (warm_up if at > 60 else 0)
         loaded = 0 < at <= LOADED
-        found.append(Vitals(float(at), 50_000_000 + grown, 115 if loaded else 15, 30 if loaded else 7, 7))
+        descriptors, sockets = (115, 30) if loaded else (15, 7)
+        written = int(disk * BOOTS * at / LOADED)
+        found.append(Vitals(float(at), 50_000_000 + grown, descriptors, sockets, 7, written))
     return found
 
 
@@ -40,6 +43,13 @@ def test_memory_taken_once_is_no_growth() -> None:
     assert judgement(samples(0.0, warm_up=30_000_000)).flat
 
 
+def test_a_disk_that_fills_is_reported() -> None:
+    assert judgement(samples(0.0, disk=DISK_GROWTH - 1)).flat
+    judged = judgement(samples(0.0, disk=DISK_GROWTH + 1))
+    assert not judged.flat
+    assert "BROKEN: registry and log grow by 8001 bytes a boot" in judged.lines[2]
+
+
 def test_descriptors_that_stay_open_are_reported() -> None:
     found = samples(0.0)
     assert not judgement([*found, replace(found[-1], at=663.0, descriptors=18)]).flat
@@ -52,5 +62,5 @@ def test_a_pc_that_did_not_boot_or_an_error_in_the_log_fails_it() -> None:
 
 
 def test_the_slope_is_of_all_samples_not_of_two() -> None:
-    noisy = [replace(v, rss=v.rss + (5_000_000 if i % 7 == 0 else 0)) for i, v in enumerate(samples(200.0))]
+    noisy = [(v.at, v.rss + (5_000_000 if i % 7 == 0 else 0)) for i, v in enumerate(samples(200.0))]
     assert slope(noisy) == pytest.approx(200.0 * BOOTS / LOADED, rel=0.3)

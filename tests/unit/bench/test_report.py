@@ -1,5 +1,6 @@
 """Goals and tables, from results made by hand."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
@@ -96,25 +97,57 @@ def test_a_table_for_a_terminal_and_for_a_page() -> None:
     )
 
 
-def test_only_the_text_between_the_marks_is_replaced(tmp_path: Path) -> None:
+DOCUMENT = Path(__file__).parents[3] / "docs" / "performance.md"
+
+
+def empty_page() -> str:
+    marks = [report.mark(name) for name in ("goals", *report.PARTS, "end")]
+    return "# Before\n" + "\nold\n".join(marks) + "\nAfter\n"
+
+
+def test_only_the_parts_that_were_measured_are_replaced(tmp_path: Path) -> None:
     document = tmp_path / "performance.md"
-    document.write_text(f"# Before\n{report.BEGIN}\nold\n{report.END}\nAfter\n")
+    document.write_text(empty_page())
     chart = Chart("Cost", "clients", "CPU s/GB", {OURS: [(1, 2), (10, 3)]})
     findings = Findings([made("one", {OURS: 1, "peer": 3})], charts={"cost": chart}, remarks=["A remark."])
     for _ in range(2):
-        report.write(document, findings, "this machine")
+        report.write(document, {"tftp": findings}, "this machine, TCP cubic")
     text = document.read_text()
-    assert text.startswith(f"# Before\n{report.BEGIN}\n\nMeasured on: this machine; 1 repetitions")
-    assert text.endswith(f"![Cost](performance/cost.svg)\n\n- A remark.\n\n{report.END}\nAfter\n")
-    assert "old" not in text
+    assert text.startswith(f"# Before\n{report.mark('goals')}\n\n### Goals\n\n| work |")
+    (tftp,) = re.findall(r"<!-- bench: tftp -->\n(.*)<!-- bench: dhcp -->", text, re.DOTALL)
+    assert tftp.startswith("\n### TFTP\n\nMeasured on: this machine, TCP cubic; 1 repetitions")
+    assert tftp.endswith("![Cost](performance/cost.svg)\n\n- A remark.\n\n")
     assert text.count("| one |") == 1
+    assert text.count("\nold\n") == len(report.PARTS) - 1
+    assert text.endswith(f"{report.mark('end')}\nAfter\n")
     assert (tmp_path / "performance" / "cost.svg").read_text() == render(chart)
 
 
-def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
-    for text in ("", report.END + report.BEGIN, report.BEGIN * 2 + report.END):
+def test_goals_of_other_parts_keep_their_figures(tmp_path: Path) -> None:
+    fresh = made("proxyDHCP, PCs never seen before", {OURS: 119}, (extra("failures", "CPU us/reply"),))
+    scripts = made("HTTP, 100 clients x 20 boot scripts", {OURS: 216}, (extra("failures", "CPU us/request"),))
+    page = empty_page()
+    for part, result in (("http", scripts), ("dhcp", fresh)):
+        page = report.replaced(page, {part: Findings([result])}, "x", "performance")
+    assert "| proxyDHCP, PCs never seen before | CPU us/reply | 120 |  | 119 | reached |" in page
+    assert "| HTTP, 100 clients x 20 boot scripts | CPU us/request | 120 |  | 216 | missed |" in page
+
+
+def test_the_page_has_its_marks_and_loses_nothing() -> None:
+    assert report.replaced(DOCUMENT.read_text(), {}, "x", "performance") == DOCUMENT.read_text()
+
+
+def test_a_page_without_marks_is_left_alone() -> None:
+    page = empty_page()
+    for text in ("", page.replace(report.mark("http"), ""), page + page, page.replace("bench: end", "bench: goals")):
         with pytest.raises(ValueError, match="needs the lines"):
-            report.replaced(text, "new")
+            report.replaced(text, {}, "x", "performance")
+
+
+def test_long_lines_of_the_page_are_wrapped() -> None:
+    remarks = ["a remark " * 30]
+    text = report.section("storm", Findings(remarks=remarks), "a machine " * 30, "performance")
+    assert max(map(len, text.splitlines())) <= 120
 
 
 def test_a_curve_takes_one_figure_of_each_contest() -> None:

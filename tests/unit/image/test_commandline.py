@@ -1,7 +1,7 @@
 """The kernel command line of one boot."""
 
 from ipaddress import IPv4Address
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +10,7 @@ from image.commandline import HttpRoot, NfsRoot, Root
 
 GOLDEN = Path(__file__).parent / "golden" / "commandline"
 GOLDEN_HTTP = GOLDEN.with_name("commandline-http")
-NFS = NfsRoot(PurePosixPath("/srv/netboot/images"))
+NFS = NfsRoot("/srv/netboot/images")
 MIB = 1 << 20
 
 
@@ -27,9 +27,10 @@ def render(
         root,
         release,
         mac,
-        PurePosixPath(state),
+        state,
         "T0ken-1_x",
         port,
+        "internet,10.77.0.3",
         extra,
     )
 

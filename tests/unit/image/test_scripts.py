@@ -5,6 +5,8 @@ They run for real, in QEMU, in tests/e2e.
 
 import io
 import os
+import re
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -35,14 +37,43 @@ shift 2
 [ "$1" = -O ] || exit 99
 file=$2
 shift 2
-[ "$1" != --post-data ] || { data=$2; shift 2; }
-exec curl -sSf ${continue:+-C -} -o "$file" ${data:+--data-binary "$data"} "$1"
+[ "$1" != --post-data ] || { post=1 data=$2; shift 2; }
+why=$(curl -sSf ${continue:+-C -} -o "$file" ${post:+--data-binary "$data"} "$1" 2>&1) && exit
+echo "wget: ${why##*curl: }" | sed 's|(22) The requested URL returned error:|server returned error: HTTP/1.1|' >&2
+exit 1
+"""
+
+
+SETPRIV = """\
+#!/bin/sh
+# Runs the command as whoever runs the tests, and says as whom it would have run.
+who=$1
+while [ "$1" != -- ]; do shift; done
+shift
+AS="$who" exec "$@"
+"""
+
+
+NFT = """\
+#!/bin/sh
+# Keeps the latest rules.
+[ "$*" = "-f -" ] || exit 99
+cat > "$0.rules"
+"""
+
+IP = """\
+#!/bin/sh
+[ -z "${LOG:-}" ] || echo "ip $*" >> "$LOG"
+case $* in
+	*"address show"*) echo '2: eth9    inet 10.77.0.101/24 brd 10.77.0.255 scope global eth9' ;;
+	*"route show"*) printf '192.0.2.0/25 dev eth9 proto kernel src 192.0.2.7 \\n10.77.0.0/24 dev eth9 \\n' ;;
+esac
 """
 
 
 def scripts() -> list[Path]:
     found = [path for path in build.TREE.rglob("*") if path.is_file() and b"sh" in path.read_bytes().split(b"\n")[0]]
-    assert len(found) == 12
+    assert len(found) == 16
     return found
 
 
@@ -71,6 +102,47 @@ def test_every_unit_starts_a_script_that_exists_and_is_enabled() -> None:
         assert unit.name in enabled or "@" in unit.name, unit.name
 
 
+BOINC_CLIENT = """\
+[Service]
+User=daemon
+ExecStart=/bin/true
+ProtectSystem=strict
+"""
+"""What matters here of the unit in Debian's package."""
+MOST_EXPOSED = 2.2
+"""How exposed systemd-analyze may find boinc-client.service; 2.1 was measured, and 8.7 without our part of the unit."""
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """The live system's units, with a program that exists here."""
+    for unit in UNITS.glob("*.service"):
+        text = re.sub("^ExecStart=.*", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
+        (tmp_path / unit.name).write_text(text)
+    (tmp_path / "boinc-client.service").write_text(BOINC_CLIENT)
+    shutil.copytree(LIVE / "etc/systemd/system/boinc-client.service.d", tmp_path / "boinc-client.service.d")
+    return tmp_path
+
+
+def analyze(*arguments: object) -> str:
+    """What systemd-analyze says, without colours."""
+    need("systemd-analyze")
+    environment = {**os.environ, "SYSTEMD_PAGER": "", "LC_ALL": "C.UTF-8"}
+    command = ["systemd-analyze", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_systemd_has_no_complaint_about_any_unit_of_the_live_system(units: Path) -> None:
+    assert analyze("verify", "--man=no", *(unit for unit in units.glob("*.service") if "@" not in unit.name)) == ""
+
+
+def test_boinc_is_sandboxed(units: Path) -> None:
+    last = analyze("security", "--offline=true", units / "boinc-client.service").splitlines()[-1]
+    assert 0 < float(last.split(":")[1].split()[0]) <= MOST_EXPOSED
+
+
 class Box(ThreadingHTTPServer):
     """The box's HTTP side: records requests, and serves files or refuses."""
 
@@ -80,6 +152,8 @@ class Box(ThreadingHTTPServer):
         self.files: bytes | None = None
         self.cut: list[int] = []
         """How many bytes of the body the next answers send before they are cut off."""
+        self.exchanges: list[int | str] = []
+        """What the next exchanges are answered: a token, or the number of a refusal; 0 is no answer."""
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -108,8 +182,20 @@ class _Request(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         self.server.asked.append((self.path, body))
-        self.send_response(204)
-        self.end_headers()
+        if not self.path.endswith("/exchange"):
+            self.send_response(204)
+            self.end_headers()
+            return
+        match self.server.exchanges.pop(0):
+            case str() as token:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(token)))
+                self.end_headers()
+                self.wfile.write(token.encode())
+            case 0:
+                self.close_connection = True
+            case number:
+                self.send_error(number)
 
 
 @pytest.fixture
@@ -132,7 +218,10 @@ def pc(tmp_path: Path, box: Box) -> Path:
     (tmp_path / "bin/busybox").chmod(0o755)
     (tmp_path / "bin/sleep").write_text("#!/bin/sh\n")
     (tmp_path / "bin/sleep").chmod(0o755)
-    for name in ("proc", "run", "etc", "data", "scripts", "net/eth9", "net/lo", "dev"):
+    for program, text in (("setpriv", SETPRIV), ("nft", NFT), ("ip", IP)):
+        (tmp_path / "bin" / program).write_text(text)
+        (tmp_path / "bin" / program).chmod(0o755)
+    for name in ("proc", "run/netboot-appliance", "etc", "data", "scripts", "net/eth9", "net/lo", "dev"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "net/eth9/address").write_text("52:54:00:aa:bb:cc\n")
     (tmp_path / "net/lo/address").write_text("00:00:00:00:00:00\n")
@@ -153,6 +242,7 @@ def pc(tmp_path: Path, box: Box) -> Path:
             ("/sys/class/tty/console/active", f"{tmp_path}/consoles"),
             ("/dev/$console", f"{tmp_path}/dev/$console"),
             ("/var/lib/boinc-client", tmp_path / "data"),
+            ("/run/netboot-appliance", tmp_path / "run/netboot-appliance"),
             ("/etc/resolv", f"{tmp_path}/etc/resolv"),
         ):
             text = text.replace(real, str(here))
@@ -162,7 +252,7 @@ def pc(tmp_path: Path, box: Box) -> Path:
 
 
 def start(pc: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    environment = {"PATH": f"{pc / 'bin'}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(pc / "run"), **variables}
+    environment = {"PATH": f"{pc / 'bin'}:{os.environ['PATH']}", "TMPDIR": str(pc), **variables}
     return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=20)
 
 
@@ -201,6 +291,30 @@ def test_a_report_is_a_form_whatever_the_reason_contains(pc: Path, box: Box) -> 
             "stage=failed&uptime=12.34&reason=mount.nfs4:+access+denied+++more=1",
         )
     ]
+
+
+def test_the_ramdisk_tells_the_box_its_address_before_it_mounts(pc: Path, box: Box) -> None:
+    """The box exports nothing to an address behind a router before it has heard this boot's token from there."""
+    text = (LIVE / "usr/lib/live/boot/9999-netboot-appliance").read_text()
+    for real, here in (
+        ("/usr/lib/netboot-appliance", pc / "scripts"),
+        ("/sys/class/net/", f"{pc}/net/"),
+        ("/run/net-", f"{pc}/run/net-"),
+    ):
+        text = text.replace(real, str(here))
+    (pc / "live").write_text(text)
+    (pc / "net/eth9/operstate").write_text("up\n")
+    (pc / "run/net-eth9.conf").write_text("IPV4ADDR=10.79.0.7\n")
+    for name in ("modprobe", "ip", "ipconfig"):
+        shutil.copy(pc / "bin/sleep", pc / "bin" / name)
+    line = f'DEVICE=eth9 SERVER=live-boot; . {pc}/live; do_netsetup && echo "$SERVER"'
+    done = start(pc, "sh", "-uc", line)
+    assert (done.stderr, done.stdout) == ("", "live-boot\n"), "the names of live-boot stay as they were"
+    ((path, report),) = box.asked
+    assert path == "/boot/525400aabbcc/T0ken-1_x/report"
+    assert decode(MacAddress.parse("52:54:00:aa:bb:cc"), report.encode()) == Reported(
+        MacAddress.parse("52:54:00:aa:bb:cc"), "initrd", {"uptime": "12.34"}
+    )
 
 
 def test_a_report_without_an_answer_fails(pc: Path) -> None:
@@ -333,17 +447,8 @@ def test_without_earlier_files_it_reports_and_asks_until_it_gets_them(pc: Path, 
     assert asked == ["boinc.tar"] * 5 + ["reportstage=failed"] + ["boinc.tar"] * 2
 
 
-IP = """\
-#!/bin/sh
-echo "ip $*" >> "$LOG"
-case $* in *"address show"*) echo '2: eth9    inet 10.77.0.101/24 brd 10.77.0.255 scope global eth9' ;; esac
-"""
-
-
 @pytest.mark.parametrize(("given", "added"), [("10.77.0.101", False), ("10.77.0.150", True)])
 def test_a_lease_adds_and_removes_nothing(pc: Path, given: str, added: bool) -> None:
-    (pc / "bin/ip").write_text(IP)
-    (pc / "bin/ip").chmod(0o755)
     log = pc / "ip.log"
     lease = {
         "interface": "eth9",
@@ -363,10 +468,84 @@ def test_a_lease_adds_and_removes_nothing(pc: Path, given: str, added: bool) -> 
 
 
 def test_a_lease_without_name_servers_keeps_the_current_ones(pc: Path) -> None:
-    (pc / "bin/ip").write_text(IP)
-    (pc / "bin/ip").chmod(0o755)
     (pc / "etc/resolv.conf").write_text("nameserver 10.77.0.2\n")
     start(
         pc, f"{pc}/scripts/lease-event", "renew", LOG=str(pc / "ip.log"), interface="eth9", ip="10.77.0.101", mask="24"
     )
     assert (pc / "etc/resolv.conf").read_text() == "nameserver 10.77.0.2\n"
+
+
+def rules(pc: Path) -> list[str]:
+    """What the kernel would get, without comments and indentation."""
+    text = (pc / "bin/nft.rules").read_text()
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
+def test_a_lease_with_other_name_servers_opens_those(pc: Path) -> None:
+    (pc / "etc/resolv.conf").write_text("nameserver 10.77.0.2\n")
+    lease = {"interface": "eth9", "ip": "10.77.0.101", "mask": "24", "dns": "192.0.2.9"}
+    start(pc, f"{pc}/scripts/lease-event", "renew", **lease)
+    assert "add element inet netboot_appliance resolvers { 192.0.2.9,  }" in rules(pc)
+
+
+def test_boinc_reaches_what_the_command_line_opens_and_nothing_else_of_the_local_network(pc: Path) -> None:
+    line = (pc / "proc/cmdline").read_text()
+    (pc / "proc/cmdline").write_text(f"netboot_appliance.network=internet,10.77.0.3,10.9.0.0/16 {line}")
+    (pc / "etc/resolv.conf").write_text("search site.example\nnameserver 10.77.0.2\nnameserver fe80::1\n")
+    done = start(pc, f"{pc}/scripts/network")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert rules(pc)[-3:] == [
+        "add element inet netboot_appliance lan { 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 169.254.0.0/16, 172.16.0.0/12, "
+        "192.168.0.0/16, 224.0.0.0/3, 127.0.0.1, 192.0.2.0/25, 10.77.0.0/24,  }",
+        "add element inet netboot_appliance opened { 10.77.0.3, 10.9.0.0/16,  }",
+        "add element inet netboot_appliance resolvers { 10.77.0.2,  }",
+    ]
+
+
+def test_all_removes_the_rules(pc: Path) -> None:
+    (pc / "proc/cmdline").write_text("netboot_appliance.network=all " + (pc / "proc/cmdline").read_text())
+    assert start(pc, f"{pc}/scripts/network").returncode == 0
+    assert rules(pc) == ["table inet netboot_appliance", "delete table inet netboot_appliance"]
+
+
+def test_a_box_that_says_nothing_of_the_network_opens_nothing(pc: Path) -> None:
+    (pc / "etc/resolv.conf").write_text("")
+    assert start(pc, f"{pc}/scripts/network").returncode == 0
+    assert rules(pc)[-1].startswith("add element inet netboot_appliance lan {")
+
+
+TOKEN = "fresh-token_0123456789ab"
+
+
+def test_the_token_of_the_command_line_is_exchanged_for_one_that_only_root_reads(pc: Path, box: Box) -> None:
+    box.exchanges = [503, 0, TOKEN]
+    done = start(pc, f"{pc}/scripts/exchange")
+    assert done.returncode == 0, done.stderr
+    assert box.asked == [("/boot/525400aabbcc/T0ken-1_x/exchange", "")] * 3
+    file = pc / "run/netboot-appliance/token"
+    assert (file.read_text().strip(), file.stat().st_mode & 0o777) == (TOKEN, 0o600)
+    box.asked.clear()
+    start(pc, f"{pc}/scripts/report", "reported")
+    assert box.asked == [(f"/boot/525400aabbcc/{TOKEN}/report", "stage=reported&uptime=12.34")]
+
+
+@pytest.mark.parametrize("number", [403, 404])
+def test_the_old_token_stays_if_the_server_exchanges_none(pc: Path, box: Box, number: int) -> None:
+    box.exchanges = [number]
+    assert start(pc, f"{pc}/scripts/exchange").returncode == 0
+    assert functions(pc, 'echo "$BOX"').endswith("/T0ken-1_x")
+
+
+def test_what_is_no_token_is_asked_for_again(pc: Path, box: Box) -> None:
+    box.exchanges = ["", "short", "with a space in it here", TOKEN]
+    assert start(pc, f"{pc}/scripts/exchange").returncode == 0
+    assert functions(pc, 'echo "$BOX"').endswith(f"/{TOKEN}")
+
+
+def test_the_boinc_files_are_put_into_place_by_the_user_boinc(pc: Path, box: Box) -> None:
+    """A link that a science application left in the state directory leads root nowhere."""
+    box.files = archive({"gui_rpc_auth.cfg": "new"})
+    place = pc / "scripts/place-boinc-files"
+    place.write_text(f'#!/bin/sh\necho "$AS" > {pc}/placed\ncat > /dev/null\n')
+    assert start(pc, f"{pc}/scripts/boinc-files").returncode == 0
+    assert (pc / "placed").read_text() == "--reuid=boinc\n"

@@ -15,7 +15,8 @@ from appliance.allowlist import Entry
 from appliance.backup.archive import ALLOWLIST, CONFIG, LARGEST, MANIFEST, REGISTRY, create, unpack, write
 from appliance.config.file import Config, load
 from appliance.errors import UserError
-from appliance.registry.database import Client, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import Client
 from appliance.registry.schema import MIGRATIONS
 from services.ethernet import MacAddress, MacRange
 

@@ -129,3 +129,14 @@ def test_a_token_opens_the_secrets_of_its_own_boot_until_it_has_reported() -> No
     reported = replace(OPEN, reached=(*OPEN.reached, Reached(Stage.REPORTED, 1.0)))
     assert policy.secrets(reported, "right") == Ignore(Reason.TOKEN_SPENT)
     assert policy.current(reported, "right") == reported
+
+
+def test_an_exchange_is_repeated_for_a_while() -> None:
+    spent = policy.reporting_token("right")
+    after = replace(OPEN, token="other", exchanged=100.0, spent_token=spent)
+    for old, new in (("right", "other"), (spent, policy.reporting_token("other"))):
+        assert policy.exchange(after, old, 100.0 + policy.EXCHANGE_REPEATED_WITHIN - 1) == after
+        assert policy.exchanged_for(after, old) == new
+        assert policy.exchange(after, old, 100.0 + policy.EXCHANGE_REPEATED_WITHIN) == Ignore(Reason.TOKEN_SPENT)
+    assert policy.exchange(after, "wrong", 100.0) == Ignore(Reason.TOKEN_INVALID)
+    assert policy.exchange(None, "right", 100.0) == Ignore(Reason.NO_BOOT)

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from appliance.boot import next_boot
-from appliance.registry.database import Client, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import Client
 from services.ethernet import MacAddress
 from tests.unit.appliance.cli.box_with_releases import PC, BoxWithReleases
 from tests.unit.appliance.cli.program import Run, assert_refused

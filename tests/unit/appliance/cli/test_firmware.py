@@ -9,7 +9,8 @@ from appliance.allowlist import Entry
 from appliance.config.file import load
 from appliance.doctor import firmware
 from appliance.doctor.finding import Severity
-from appliance.registry.database import Client, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import Client
 from services.ethernet import MacAddress, MacRange
 from tests.unit.appliance.cli.program import Run
 

@@ -10,8 +10,9 @@ from typer.testing import CliRunner, Result
 from appliance.allowlist import Entry
 from appliance.boot import next_boot
 from appliance.cli.main import app
-from appliance.journal.recorder import encode
-from appliance.registry.database import BootRow, Registry
+from appliance.journal.codec import encode
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow
 from image import release
 from services.ethernet import MacAddress, MacRange
 from services.events import AddressSeen, ScriptServed

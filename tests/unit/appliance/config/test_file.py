@@ -42,6 +42,7 @@ def test_every_section() -> None:
         ports = "session"
         [boinc]
         management_hosts = ["10.0.0.9"]
+        lan = ["10.0.0.8", "10.1.0.0/16"]
         [boinc.preferences]
         max_ncpus_pct = 50
         [image]
@@ -54,6 +55,7 @@ def test_every_section() -> None:
     assert config.tftp.ports == "session"
     assert config.nfs.networks == (IPv4Network("10.0.0.0/24"),)
     assert config.boinc.management_hosts == (IPv4Address("10.0.0.9"),)
+    assert config.boinc.lan == (IPv4Network("10.0.0.8/32"), IPv4Network("10.1.0.0/16"))
     assert config.boinc.preferences.max_ncpus_pct == 50.0
     assert config.image.recipe.packages == ("htop",)
     assert config.project.account is not None
@@ -70,6 +72,10 @@ def test_every_section() -> None:
         ),
         (SMALLEST + "[sever]\nx = 1", "/etc/c.toml:3: unknown section 'sever'", "did you mean server?"),
         (SMALLEST + '[nfs]\nnetworks = ["10.0.0.1/24"]', "/etc/c.toml:4: [nfs] networks", "host bits set"),
+        (SMALLEST + '[boinc]\nnetwork = "lan"', "/etc/c.toml:4: [boinc] network", "one of internet, all"),
+        (SMALLEST + '[boinc]\nlan = ["10.0.0.9/24"]', "/etc/c.toml:4: [boinc] lan", "host bits set"),
+        (SMALLEST + '[boinc]\nnetwork = "all"\nlan = ["10.0.0.9"]', "/etc/c.toml:5: [boinc] lan", "open already"),
+        (SMALLEST + f"[boinc]\nlan = {['10.0.0.9'] * 17}", "/etc/c.toml:4: [boinc] lan: 17 networks", "room for 16"),
         (SMALLEST + '[nfs]\nbackend = "samba"', "/etc/c.toml:4: [nfs] backend", "one of auto, kernel, ganesha"),
         (SMALLEST + '[dhcp]\nmode = "relay"', "/etc/c.toml:4: [dhcp] mode", "one of proxy, server, off"),
         (SMALLEST + '[tftp]\nports = "one"', "/etc/c.toml:4: [tftp] ports", "one of shared, session"),
@@ -237,3 +243,18 @@ def test_the_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -
     assert locate(None) == Path("/environment")
     monkeypatch.delenv("NETBOOT_APPLIANCE_CONFIG")
     assert locate(None) == Path("/etc/netboot-appliance/config.toml")
+
+
+@pytest.mark.parametrize(
+    ("boinc", "url", "said"),
+    [
+        ("", "", "internet"),
+        ("", "http://10.77.0.3/fake/", "internet,10.77.0.3"),
+        ("", "https://project.example.org/", "internet"),
+        ('lan = ["10.0.0.8", "10.1.0.0/16"]', "http://10.77.0.3:81/", "internet,10.77.0.3,10.0.0.8/32,10.1.0.0/16"),
+        ('network = "all"', "http://10.77.0.3/fake/", "all"),
+    ],
+)
+def test_a_projects_address_opens_the_local_network_and_its_name_does_not(boinc: str, url: str, said: str) -> None:
+    project = f'[project]\nurl = "{url}"\naccount_key = "1_abc"\n' if url else ""
+    assert parse(f"{SMALLEST}{project}[boinc]\n{boinc}\n", HERE).boinc_network == said

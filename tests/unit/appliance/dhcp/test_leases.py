@@ -12,7 +12,8 @@ from appliance.backup.carry_over import adopt_boots
 from appliance.dhcp import leases
 from appliance.doctor import pool
 from appliance.doctor.finding import Severity
-from appliance.registry.database import BootRow, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow
 from services.dhcp.lease import Lease, State
 from services.ethernet import MacAddress, MacRange
 from tests.unit.appliance.cli.program import netboot_appliance

@@ -130,3 +130,11 @@ def test_a_dropped_port_is_an_error_with_the_rule_that_lets_it_in() -> None:
 def test_no_rules_are_fine() -> None:
     (found,) = firewall.judge(parse({"nftables": []}), ["lan0"], [("udp", 69, "TFTP")])
     assert found.severity is Severity.OK
+
+
+def test_our_own_wall_is_left_to_its_own_check() -> None:
+    table = {"table": "netboot_appliance"}
+    ours = [{kind: each | table for kind, each in body.items()} for body in (chain(), rule(DROP))]
+    assert parse({"nftables": ours}).decide(TFTP)[0] is Fate.DROP
+    both = parse({"nftables": [*ours, chain(policy="accept")]})
+    assert both.without("netboot_appliance").decide(TFTP)[0] is Fate.ACCEPT

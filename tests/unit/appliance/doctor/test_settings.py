@@ -1,6 +1,7 @@
 """How the doctor judges the configuration, the allowlist, the image and the boot loaders."""
 
 from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def test_project_and_allowlist() -> None:
     found = settings.judge_allowlist(0)
     assert found.severity is Severity.WARNING
     assert found.what_to_do == "allow the PCs: netboot-appliance allow add MAC"
+
+
+def test_a_project_server_in_the_local_network_needs_an_exception() -> None:
+    addresses = [IPv4Address("10.0.0.8")]
+    (found,) = settings.judge_project_server("boinc.office.example", addresses, [IPv4Network("10.0.1.0/24")])
+    assert (found.severity, found.check) == (Severity.ERROR, "project-server")
+    assert 'add "10.0.0.8" to lan in [boinc]' in found.what_to_do
+    assert settings.judge_project_server("boinc.office.example", addresses, [IPv4Network("10.0.0.0/24")]) == []
+    assert settings.judge_project_server("boinc.example.org", [IPv4Address("8.8.8.8")], []) == []
 
 
 def test_the_image() -> None:

@@ -1,5 +1,6 @@
 """Who may mount what: decided by the server, checked by root."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -107,10 +108,12 @@ class Known:
     root: str = ""
 
 
-def make(known: list[Known], allowed: list[str] | None = None) -> tuple[ExportGrant, ...]:
+def make(
+    known: list[Known], allowed: list[str] | None = None, running: Container[MacAddress] = ()
+) -> tuple[ExportGrant, ...]:
     entries = [Entry(MacRange.parse(text), "") for text in (["52:54:00:*"] if allowed is None else allowed)]
     boots: Any = {each.mac: each for each in known}
-    return decide_grants(NETWORKS, Allowlist.of(entries), {each.mac: each.number for each in known}, boots)
+    return decide_grants(NETWORKS, Allowlist.of(entries), {each.mac: each.number for each in known}, boots, running)
 
 
 def known(index: int, *addresses: str, at: float = 0.0, number: int | None = None, root: str = "") -> Known:
@@ -149,3 +152,8 @@ def test_if_there_are_too_many_those_heard_from_last_are_served(monkeypatch: pyt
     monkeypatch.setattr(grants, "MOST_GRANTS", 2)
     found = make([known(i, f"10.77.0.{i}", at=at) for i, at in ((1, 5.0), (2, 1.0), (3, 9.0), (4, 2.0))])
     assert [each.number for each in found] == [1, 3]
+
+
+def test_running_pcs_alone_are_pinned() -> None:
+    pcs = [known(1, "10.77.0.101"), known(2, "10.77.0.102")]
+    assert [(grant.mac, grant.pinned) for grant in make(pcs, running={MACS[2]})] == [(MACS[1], False), (MACS[2], True)]

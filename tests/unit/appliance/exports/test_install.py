@@ -14,11 +14,13 @@ import pytest
 from appliance.config.file import Config, NfsSettings, ServerSettings
 from appliance.errors import UserError
 from appliance.exports import install as exports
-from appliance.exports import volumes
+from appliance.exports import volumes, wall
 from appliance.exports.grants import ExportGrant
 from appliance.exports.volumes import MountRequest
+from appliance.exports.wall import Observed
 from services.ethernet import MacAddress
-from services.nfs.backend import Probes
+from services.nfs import nftables
+from services.nfs.backend import NfsError, Probes
 
 pytestmark = pytest.mark.usefixtures("owners")
 
@@ -59,6 +61,7 @@ def mounting(monkeypatch: pytest.MonkeyPatch) -> Mounting:
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.setattr(wall, "put_up", lambda *_: Observed())
     monkeypatch.setattr(exports, "probe", lambda: Probes(nfsd=False, exportfs=False, ganesha=True, ganesha_vfs=True))
     nfs = NfsSettings(
         backend="ganesha", ganesha_config=tmp_path / "etc" / "ours.conf", ganesha_pid_file=tmp_path / "no" / "pid"
@@ -150,6 +153,48 @@ def test_the_data_directory_itself_may_be_a_link(config: Config, tmp_path: Path)
     assert mode_of(tmp_path / "disk" / "state" / NAME) == (731, 731, 0o700)
 
 
+def test_the_wall_is_up_before_anything_is_exported(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wall, "put_up", lambda *_: found.append(config.nfs.ganesha_config.exists()))
+    found: list[bool] = []
+    install(config)
+    assert found == [False]
+    assert "EXPORT" in config.nfs.ganesha_config.read_text()
+
+
+@pytest.mark.parametrize("up", [True, False, None])
+def test_without_a_wall_nothing_is_exported(config: Config, monkeypatch: pytest.MonkeyPatch, up: bool | None) -> None:
+    """Of what was in force before, only what a wall still guards stays."""
+
+    def put_up(*_: object) -> Observed:
+        raise NfsError("the NFS ports cannot be guarded: nft is not installed", "apt-get install nftables")
+
+    def is_up() -> bool:
+        if up is None:
+            raise NfsError("nft is not installed", "")
+        return up
+
+    install(config)
+    before = config.nfs.ganesha_config.read_text()
+    monkeypatch.setattr(wall, "put_up", put_up)
+    monkeypatch.setattr(nftables, "is_up", is_up)
+    other = ExportGrant(MacAddress(2), 2, (IPv4Address("10.77.0.10"),))
+    with pytest.raises(UserError, match="cannot be guarded: nft is not installed") as caught:
+        exports.install(config, NETWORKS, [GRANT, other])
+    assert caught.value.hint == "apt-get install nftables"
+    after = config.nfs.ganesha_config.read_text()
+    assert after == before if up else "EXPORT" not in after
+
+
+def test_withdrawing_takes_the_wall_down_last(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(config)
+    left: list[str] = []
+    monkeypatch.setattr(wall, "take_down", lambda: left.append(config.nfs.ganesha_config.read_text()))
+    with pytest.raises(UserError, match="not running"):
+        exports.withdraw(config)
+    (text,) = left
+    assert "EXPORT" not in text
+
+
 def exported(config: Config) -> set[str]:
     text = config.nfs.ganesha_config.read_text()
     return {line.split('"')[1].rpartition("/")[2] for line in text.splitlines() if " Path = " in line}
@@ -221,3 +266,12 @@ def test_the_kernels_server_exports_a_plain_directory_with_a_check_of_each_handl
     with pytest.raises(UserError, match="no loop device"):
         exports.install(kernel, NETWORKS, [GRANT])
     assert NAME not in said[2]
+
+
+def test_without_an_nfs_server_the_wall_is_taken_down_too(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "probe", lambda: Probes(nfsd=False, exportfs=False, ganesha=False, ganesha_vfs=False))
+    left: list[str] = []
+    monkeypatch.setattr(wall, "take_down", lambda: left.append("nothing"))
+    backend, why = exports.withdraw(config)
+    assert (backend, left) == (None, ["nothing"])
+    assert "NFS-Ganesha is not installed" in why

@@ -15,8 +15,14 @@ from appliance.exports.request import ExportAnswer, decode, decode_answer, diges
 from services.ethernet import HIGHEST, MacAddress
 
 GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 7, (IPv4Address("10.77.0.9"), IPv4Address("10.77.0.8")))
-CLIENT: dict[str, Any] = {"mac": "52:54:00:aa:bb:cc", "number": 7, "addresses": ["10.77.0.9"], "live": True}
-REQUEST: dict[str, Any] = {"version": 2, "once": "x", "clients": [CLIENT]}
+CLIENT: dict[str, Any] = {
+    "mac": "52:54:00:aa:bb:cc",
+    "number": 7,
+    "addresses": ["10.77.0.9"],
+    "live": True,
+    "pinned": False,
+}
+REQUEST: dict[str, Any] = {"version": 3, "once": "x", "clients": [CLIENT]}
 
 
 @given(
@@ -26,6 +32,7 @@ REQUEST: dict[str, Any] = {"version": 2, "once": "x", "clients": [CLIENT]}
             st.integers(0, HIGHEST).map(MacAddress),
             st.integers(),
             st.lists(st.ip_addresses(v=4)).map(tuple),
+            st.booleans(),
             st.booleans(),
         )
     )
@@ -54,10 +61,11 @@ def client(**values: Any) -> dict[str, Any]:
         "x",
         7,
         {},
-        {"version": 2, "clients": []},
+        {"version": 3, "clients": []},
         changed(version=1),
         changed(version=True),
-        changed(version="2"),
+        changed(version=2),
+        changed(version="3"),
         changed(once=1),
         changed(once="x" * 101),
         changed(clients={}),
@@ -80,6 +88,8 @@ def client(**values: Any) -> dict[str, Any]:
         client(number=None),
         client(live=1),
         client(live="no"),
+        client(pinned=1),
+        client(pinned=None),
         client(addresses="10.77.0.9"),
         client(addresses=[168624137]),
         client(addresses=["*"]),
@@ -143,9 +153,51 @@ def test_the_largest_number_of_clients_fits() -> None:
     assert decode(encode(grants, "x")) == tuple(grants)
 
 
+HEARD = {"10.77.0.9": 0.0, "10.77.0.8": 299.5}
+CLAIMS = (("10.77.0.9", "02:66:00:00:00:01"), ("10.77.0.9", "02:66:00:00:00:02"))
+
+
 def test_the_answer() -> None:
-    answer = ExportAnswer("abc", "kernel", "why", True, 3)
+    answer = ExportAnswer("abc", "kernel", "why", True, 3, heard=HEARD, claims=CLAIMS)
     assert decode_answer(encode_answer(answer)) == answer
-    for broken in (b"", b"[]", b"{}", b'{"request": "x", "unknown": 1}'):
-        with pytest.raises(ValueError):
-            decode_answer(broken)
+    assert decode_answer(encode_answer(ExportAnswer("abc"))) == ExportAnswer("abc")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"unknown": 1},
+        {"request": 1},
+        {"changed": 1},
+        {"directories": True},
+        {"heard": []},
+        {"heard": {"desk": 1.0}},
+        {"heard": {"10.77.0.9": 1}},
+        {"heard": {"10.77.0.9": True}},
+        {"heard": {"10.77.0.9": "1"}},
+        {"heard": {"10.77.0.9": -1.0}},
+        {"heard": {"10.77.0.9": 300.1}},
+        {"heard": {"10.77.0.9": float("nan")}},
+        {"heard": {str(IPv4Address(number)): 1.0 for number in range(request._MOST_ADDRESSES + 1)}},
+        {"claims": {}},
+        {"claims": [["10.77.0.9"]]},
+        {"claims": [["10.77.0.9", "02:66:00:00:00:01", "x"]]},
+        {"claims": [[168624137, "02:66:00:00:00:01"]]},
+        {"claims": [["10.77.0.9", "somebody"]]},
+        {"claims": ["ab"]},
+        {"claims": [["10.77.0.9", "02:66:00:00:00:01"]] * (request.MOST_CLAIMS + 1)},
+    ],
+)
+def test_no_other_answer_is_accepted(values: dict[str, Any]) -> None:
+    whole = json.loads(encode_answer(ExportAnswer("abc", heard=HEARD, claims=CLAIMS)))
+    assert decode_answer(json.dumps(whole).encode())
+    with pytest.raises(ValueError):
+        decode_answer(json.dumps(whole | values).encode())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b'{"request": "x"}', b"[" * 100_000, b" " * (4 << 20) + b"{}"]
+)
+def test_an_answer_that_is_cut_short_or_too_long_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError):
+        decode_answer(content)

@@ -106,7 +106,7 @@ def test_a_request_written_meanwhile_is_answered_too(place: Place) -> None:
 
 
 def test_a_malicious_request_is_answered_with_an_error_and_changes_nothing(place: Place) -> None:
-    content = json.dumps({"version": 2, "once": "x", "clients": [{"path": "/etc", "options": "*(rw)"}]}).encode()
+    content = json.dumps({"version": 3, "once": "x", "clients": [{"path": "/etc", "options": "*(rw)"}]}).encode()
     name = place.ask(content)
     with pytest.raises(UserError, match="request is refused: a client is not an object of mac, number, addresses"):
         place.serve()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Why, most_successful_profile, notable
+from appliance.firmware.knowledge import ClientFirmware, FirmwareKnowledge, Successes, Why, notable
 from appliance.firmware.rules import FIRMWARES, ORDERS, DecisionContext, observe
 from services.dhcp.machines import Machine
 from services.dhcp.plan import Profile
@@ -282,12 +282,19 @@ def test_a_new_client_begins_with_what_worked_for_most_and_in_a_tie_the_latest()
         FirmwareKnowledge("a", Profile.DELAYED, True, at=9.0),
         FirmwareKnowledge("a", Profile.VENDOR_OPTIONS, True, at=1.0),
     )
-    assert most_successful_profile([], "a") is Profile.STANDARD
-    assert most_successful_profile([one], "b") is Profile.STANDARD
-    assert most_successful_profile([replace(one, worked=False)], "a") is Profile.STANDARD
-    assert most_successful_profile([one, two], "a") is Profile.DELAYED
-    assert most_successful_profile([two, one], "a") is Profile.DELAYED
-    assert most_successful_profile([two, one, replace(two, at=2.0)], "a") is Profile.VENDOR_OPTIONS
+    successes = Successes()
+    assert successes.best("a") is Profile.STANDARD
+    successes.count([replace(one, worked=False)])
+    assert successes.best("a") is Profile.STANDARD
+    successes.count([one])
+    assert successes.best("b") is Profile.STANDARD
+    successes.count([two])
+    assert successes.best("a") is Profile.DELAYED
+    successes.count([replace(two, at=2.0)])
+    assert successes.best("a") is Profile.VENDOR_OPTIONS
+    successes.count([two, two, one], -1)
+    assert successes.best("a") is Profile.STANDARD
+    assert Successes([("a", Profile.DELAYED, 2, 1.0), ("a", Profile.PLAIN, 1, 5.0)]).best("a") is Profile.DELAYED
 
 
 def test_a_firmware_that_fails_is_not_notable_if_another_one_of_the_pc_works() -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from appliance.allowlist import Entry
 from appliance.images.in_use import releases_in_use
-from appliance.journal.recorder import encode
+from appliance.journal.codec import encode
 from appliance.journal.timeline import AddressLost
-from appliance.registry.database import BootRow, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow
 from services.ethernet import MacAddress, MacRange
 from services.events import AddressSeen, Event, Reported, ScriptServed, TransferServed
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.journal import recorder
-from appliance.journal.recorder import Journal, history
+from appliance.journal.history import history
+from appliance.journal.recorder import Journal
 from appliance.journal.timeline import Boot, Stage
 from appliance.registry.database import Registry
 from services.decision import Reason
@@ -23,6 +24,9 @@ from services.events import (
     Offered,
     Reported,
     ScriptServed,
+    SecretsClosed,
+    SecretsServed,
+    TokenExchanged,
     TransferFailed,
     TransferProgressed,
     TransferServed,
@@ -72,6 +76,9 @@ def test_every_event_survives_a_restart(desk: Desk) -> None:
         LeaseChosen(MAC, A, ours=False),
         ScriptServed(MAC, "http"),
         TransferFailed(MAC, "http", "vmlinuz", 5, "gone"),
+        TokenExchanged(MAC, "spent"),
+        SecretsServed(MAC),
+        SecretsClosed(MAC, "loader"),
         Reported(MAC, "attached", {"hostid": "3"}),
     ):
         journal.record(event)
@@ -84,8 +91,34 @@ def test_every_event_survives_a_restart(desk: Desk) -> None:
 
 
 def test_a_token_is_known_after_a_kill_without_a_flush(desk: Desk) -> None:
-    token = desk.journal().open_or_continue(discover(), "r1").token
+    journal = desk.journal()
+    journal.open_or_continue(discover(), "r1")
+    token = journal.open_or_continue(ScriptServed(MAC), "r1").token
     assert boot_of(desk.journal()).token == token
+    desk.now += 1000
+    journal.record(Reported(MAC, "reported"))
+    token = journal.open_or_continue(discover(), "r1").token
+    assert boot_of(desk.journal()).token == token
+
+
+def test_an_exchanged_token_is_known_after_a_kill_without_a_flush(desk: Desk) -> None:
+    journal = desk.journal()
+    before = journal.open_or_continue(ScriptServed(MAC), "r1")
+    after = journal.exchange_token(before, TokenExchanged(MAC, "spent"))
+    assert after.token != before.token
+    assert boot_of(journal) == after
+    assert boot_of(desk.journal()) == after
+    assert (after.exchanged, after.spent_token) == (desk.now, "spent")
+    journal.record(Reported(MAC, "root-mounted"))
+    assert boot_of(journal).spent_token == ""
+
+
+def test_a_script_after_the_exchange_is_that_of_another_boot(desk: Desk) -> None:
+    """Whoever asks for it gets a token of its own, not the one that the live system got in exchange."""
+    journal = desk.journal()
+    before = journal.open_or_continue(ScriptServed(MAC), "r1")
+    after = journal.exchange_token(before, TokenExchanged(MAC, "spent"))
+    assert journal.open_or_continue(ScriptServed(MAC), "r1").token not in (before.token, after.token)
 
 
 def test_a_new_power_on_has_a_new_token_and_inherits_the_addresses(desk: Desk) -> None:
@@ -129,6 +162,30 @@ def test_an_address_belongs_to_the_client_seen_there_last(desk: Desk) -> None:
     assert boot_of(restarted, OTHER).known_addresses == ()
 
 
+def test_a_lost_address_is_remembered_past_a_forged_discover_and_a_restart(desk: Desk) -> None:
+    journal = desk.journal()
+    journal.open_or_continue(discover(), "r")
+    journal.record(AddressSeen(MAC, A))
+    journal.record(ScriptServed(MAC))
+    assert journal.holder(A) == MAC
+    assert journal.take_address_from_others(A, OTHER)
+    assert (journal.holder(A), boot_of(journal).lost) == (None, (A,))
+    journal.open_or_continue(discover(), "r")
+    journal.flush()
+    assert boot_of(desk.journal()).lost == boot_of(journal).lost == (A,)
+
+
+def test_an_address_of_an_earlier_boot_is_nobodys(desk: Desk) -> None:
+    journal = desk.journal()
+    journal.open_or_continue(discover(), "r")
+    journal.record(AddressSeen(MAC, A))
+    journal.record(ScriptServed(MAC))
+    journal.open_or_continue(discover(), "r")
+    journal.record(ScriptServed(MAC))
+    assert not journal.take_address_from_others(A, OTHER)
+    assert (journal.holder(A), boot_of(journal).lost) == (None, ())
+
+
 def test_progress_does_not_pile_up_between_two_flushes(desk: Desk) -> None:
     journal = desk.journal()
     boot = journal.open_or_continue(discover(), "r")
@@ -136,7 +193,8 @@ def test_progress_does_not_pile_up_between_two_flushes(desk: Desk) -> None:
         journal.record(TransferProgressed(MAC, "http", "initrd.img", sent, 50))
     journal.flush()
     kinds = [kind for _, kind, _ in desk.registry.events(boot.id)]
-    assert kinds == ["TransferProgressed", "Discovered"]
+    assert kinds == ["Discovered", "TransferProgressed"]
+    assert boot_of(desk.journal()).transfers[0].sent == 49
 
 
 def test_an_event_of_a_client_without_a_boot_is_dropped(desk: Desk) -> None:
@@ -180,7 +238,7 @@ def test_what_cannot_be_written_stays_in_memory_and_is_written_later(desk: Desk,
         again = journal.open_or_continue(TransferProgressed(OTHER, "tftp", "snponly.efi", 0, 20), "r1")
         assert again.token == new.token
         assert desk.registry.client(OTHER) is None
-    assert (new.id, journal.client(OTHER)) == (known.id + 1, journal.clients()[1])
+    assert (new.id, [client.mac for client in journal.clients()]) == (known.id + 1, [OTHER])
     journal.flush()
     assert boot_of(desk.journal(), OTHER) == boot_of(journal, OTHER)
     assert desk.registry.client(OTHER) == journal.client(OTHER)
@@ -193,7 +251,7 @@ def test_what_waits_to_be_written_is_bounded(desk: Desk, tmp_path: Path, monkeyp
     journal = desk.journal()
     desk.registry.wait_for_locks(0)
     with Registry(tmp_path / "r.sqlite3") as other, other.transaction():
-        boots = [journal.open_or_continue(discover(MacAddress(number)), "r") for number in range(1, 10)]
+        boots = [journal.open_or_continue(ScriptServed(MacAddress(number)), "r") for number in range(1, 10)]
     journal.flush()
     assert [row.id for row in desk.registry.latest_boots()] == [boot.id for boot in boots[-2:]]
     assert len(journal.boots()) == len(boots)
@@ -202,8 +260,13 @@ def test_what_waits_to_be_written_is_bounded(desk: Desk, tmp_path: Path, monkeyp
 def test_boots_of_a_batch_are_committed_together(desk: Desk) -> None:
     journal = desk.journal()
     macs = [MacAddress(MAC.value + number) for number in range(20)]
+    for mac in macs:
+        journal.open_or_continue(ScriptServed(mac), "r")
+        journal.record(Reported(mac, "reported"))
+    journal.flush()
+    known = {boot.mac: boot.token for boot in desk.journal().boots()}
     tokens = {mac: journal.open_or_continue(discover(mac), "r", commit=False).token for mac in macs}
-    assert desk.journal().boots() == []
+    assert {boot.mac: boot.token for boot in desk.journal().boots()} == known
     journal.commit()
     assert {boot.mac: boot.token for boot in desk.journal().boots()} == tokens
 

@@ -129,6 +129,14 @@ def test_an_address_that_another_client_has_now_is_lost() -> None:
     assert fold(boot, AddressLost(MAC, A), 103.0).known_addresses == ()
 
 
+def test_a_boot_knows_what_it_lost_until_it_gets_it_back_or_begins_anew() -> None:
+    boot = replay(NEW, [(101.0, AddressSeen(MAC, A)), (102.0, AddressLost(MAC, A)), (103.0, AddressLost(MAC, B))])
+    assert boot.lost == (A, B)
+    assert fold(boot, AddressSeen(MAC, A), 104.0).lost == (B,)
+    assert fold(boot, AddressLost(MAC, A), 104.0).lost == (B, A)
+    assert fold(boot, ScriptServed(MAC), 104.0).lost == ()
+
+
 def test_silence_is_a_stall_unless_the_pc_computes() -> None:
     assert replay(NEW, WHOLE[:9]).stalled(115.0 + 181)
     assert not replay(NEW, WHOLE[:9]).stalled(115.0 + 179)

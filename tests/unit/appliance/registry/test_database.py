@@ -9,7 +9,8 @@ import pytest
 
 from appliance.allowlist import Entry
 from appliance.errors import UserError
-from appliance.registry.database import BootRow, Client, IgnoredRow, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import BootRow, Client, IgnoredRow
 from services.ethernet import MacAddress, MacRange
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
@@ -92,14 +93,16 @@ def test_old_boots_are_deleted_with_their_events(path: Path) -> None:
         assert registry.events(rows[0].id) == []
 
 
-def test_refusals_are_counted_and_limited(path: Path) -> None:
+def test_refusals_are_written_and_deleted(path: Path) -> None:
     with Registry(path) as registry:
         row = IgnoredRow("52:54:00:00:00:01", "dhcp", "no", 1.0, 1.0, 3)
         registry.record_ignored([row])
-        registry.record_ignored([IgnoredRow("52:54:00:00:00:01", "dhcp", "no", 9.0, 9.0, 2)])
-        assert registry.ignored() == [IgnoredRow("52:54:00:00:00:01", "dhcp", "no", 1.0, 9.0, 5)]
-        registry.record_ignored(IgnoredRow(str(n), "dhcp", "no", 10.0 + n, 10.0 + n, 1) for n in range(1500))
-        assert 1000 <= len(registry.ignored()) <= 1001
+        more = IgnoredRow("52:54:00:00:00:01", "dhcp", "no", 1.0, 9.0, 5)
+        other = replace(more, sender="10.77.0.66", sender_mac="02:66:00:00:00:01")
+        registry.record_ignored([more, other])
+        assert registry.ignored() == [more, other]
+        registry.record_ignored([], [more])
+        assert registry.ignored() == [other]
 
 
 def test_a_registry_of_a_newer_version_is_left_alone(path: Path) -> None:

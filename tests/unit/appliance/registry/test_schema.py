@@ -17,10 +17,11 @@ from appliance.boot import next_boot
 from appliance.dhcp import leases
 from appliance.errors import UserError
 from appliance.firmware import table
-from appliance.journal.recorder import history
+from appliance.journal.history import history
 from appliance.journal.timeline import Stage
 from appliance.registry import schema
-from appliance.registry.database import Client, IgnoredRow, Registry
+from appliance.registry.database import Registry
+from appliance.registry.records import Client, IgnoredRow
 from services.decision import Reason
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress, MacRange

@@ -63,9 +63,12 @@ def test_a_forged_claim_never_counts(table: Table, confirmed: list[AddressSeen])
     assert len(table.nudged) == 60
 
 
-def test_behind_a_router_there_is_no_table(table: Table, confirmed: list[AddressSeen]) -> None:
-    AddressClaims(table, confirmed.append).add(AddressSeen(MAC, ELSEWHERE), 0.0)
-    assert confirmed == [AddressSeen(MAC, ELSEWHERE)]
+def test_behind_a_router_a_claim_counts_for_nothing(table: Table, confirmed: list[AddressSeen]) -> None:
+    claims = AddressClaims(table, confirmed.append)
+    table.entries[ELSEWHERE] = MAC
+    claims.add(AddressSeen(MAC, ELSEWHERE), 0.0)
+    claims.check(1.0)
+    assert (confirmed, table.nudged, claims.some.is_set()) == ([], [], False)
 
 
 def test_a_flood_of_claims_is_bounded(table: Table, confirmed: list[AddressSeen]) -> None:

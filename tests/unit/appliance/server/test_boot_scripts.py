@@ -154,11 +154,11 @@ async def test_a_rescue_shell_gets_no_secrets(box: Running) -> None:
     assert box.token not in chosen
     found = re.search(r"netboot_appliance\.token=(\S+)", chosen)
     assert found
-    assert box.box.secrets(PC, found[1]) == Ignore(Reason.TOKEN_INVALID)
+    assert box.box.secrets(PC, found[1], PEER) == Ignore(Reason.TOKEN_INVALID)
     report = Reported(PC, "root-mounted")
-    assert box.box.report(PC, found[1], report) == report, "yet it can report its progress"
-    assert box.box.report(PC, "rescue", report) == Ignore(Reason.TOKEN_INVALID)
-    assert isinstance(box.box.secrets(PC, box.token), bytes)
+    assert box.box.report(PC, found[1], report, PEER) == report, "yet it can report its progress"
+    assert box.box.report(PC, "rescue", report, PEER) == Ignore(Reason.TOKEN_INVALID)
+    assert isinstance(box.box.secrets(PC, box.token, PEER), bytes)
 
 
 async def test_many_wrong_passwords(box: Running) -> None:

@@ -1,9 +1,10 @@
 """How the server asks root's helper for exports, and what it makes of answers, of late ones and of none."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,9 @@ from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.exports import mailbox
 from appliance.exports.grants import ExportGrant
+from appliance.exports.ownership import ForeignClaim
 from appliance.exports.request import ExportAnswer, decode, digest, encode_answer
+from appliance.journal.timeline import Boot
 from appliance.server import export_task
 from appliance.server.export_task import RootHelperInstaller, choose_installer, keep_exports
 from services.ethernet import MacAddress
@@ -64,7 +67,7 @@ class RootHelper:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RootHelper:
-    monkeypatch.setattr(export_task, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(export_task, "_READ_SECONDS", 0.01)
     monkeypatch.setattr(export_task, "RESEND_SECONDS", 0.05)
     monkeypatch.setattr(export_task, "ANSWER_SECONDS", 0.3)
     return RootHelper(tmp_path)
@@ -160,6 +163,8 @@ async def test_after_each_time_the_server_does_other_things(
     class Busy:
         """An installer in a room where exports change all the time."""
 
+        def close(self) -> None: ...
+
         async def install(self, *_: object) -> ExportAnswer:
             now[0] += took
             stale.set()
@@ -170,10 +175,11 @@ async def test_after_each_time_the_server_does_other_things(
         if len(rested) == 3:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(export_task, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(export_task, "time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: now[0]))
     monkeypatch.setattr(asyncio, "sleep", sleep)
     nobody: Any = SimpleNamespace(boots=list, clients=list, set_server=lambda *_: None)
-    box: Any = SimpleNamespace(config=CONFIG, networks=(), allowlist=())
+    addresses = SimpleNamespace(running=set, hear=lambda *_: False, claims=tuple, recheck_all=lambda: None)
+    box: Any = SimpleNamespace(config=CONFIG, networks=(), allowlist=(), addresses=addresses)
     with pytest.raises(asyncio.CancelledError):
         await keep_exports(box, nobody, nobody, stale, Busy())
     assert rested == pytest.approx([rest] * 3)
@@ -190,3 +196,81 @@ def test_a_server_that_is_not_root_asks_the_helper_or_cannot_serve(monkeypatch: 
         choose_installer()
     assert "systemctl start netboot-appliance" in caught.value.hint
     assert "sudo" in caught.value.hint
+
+
+class Told:
+    """The registry, as far as the task writes it."""
+
+    def __init__(self) -> None:
+        self.facts: list[tuple[str, Any]] = []
+
+    def set_server(self, key: str, value: Any) -> None:
+        self.facts.append((key, value))
+
+
+class Looked:
+    """The addresses of one PC: `heard` has the answers, `runs` whether it was found to run after all."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.heard: list[ExportAnswer] = []
+        self.runs = [False, True]
+
+    def running(self) -> set[MacAddress]:
+        return set()
+
+    def hear(self, _grants: object, answer: ExportAnswer) -> bool:
+        self.heard.append(answer)
+        return bool(self.runs and self.runs.pop())
+
+    def look(self) -> None:
+        self.done.append("look")
+
+    def recheck_all(self) -> None:
+        self.done.append("recheck")
+
+    def claims(self) -> tuple[ForeignClaim, ...]:
+        return (ForeignClaim(IPv4Address("10.77.0.9"), MacAddress(2), MacAddress(1), 5.0),)
+
+
+@pytest.mark.parametrize(("seen", "looks"), [(("10.77.0.9",), 2), ((), 0)])
+async def test_while_there_are_exports_they_are_put_in_force_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, seen: tuple[str, ...], looks: int
+) -> None:
+    monkeypatch.setattr(export_task, "LOOK_SECONDS", 0.05)
+    told, addresses, stale, asked = Told(), Looked(), asyncio.Event(), list[object]()
+    stale.set()
+    enough = asyncio.Event()
+
+    class Quiet:
+        """An installer with nothing to change."""
+
+        async def install(self, _config: object, _networks: object, grants: object, _stale: object) -> ExportAnswer:
+            asked.append(grants)
+            if len(asked) > 2 + looks:
+                enough.set()
+            return ExportAnswer("", "kernel", "why")
+
+        def close(self) -> None:
+            pass
+
+    mac = MacAddress(1)
+    boot = Boot(1, mac, 0.0, "token", "r", last_event=0.0, addresses=tuple(map(IPv4Address, seen)))
+    journal: Any = SimpleNamespace(boots=lambda: [boot], clients=lambda: [SimpleNamespace(mac=mac, number=1)])
+    box: Any = SimpleNamespace(config=CONFIG, networks=(IPv4Network("10.77.0.0/24"),), allowlist={mac})
+    box.addresses = addresses
+    registry: Any = told
+    task = asyncio.create_task(keep_exports(box, registry, journal, stale, Quiet()))
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(enough.wait(), 5.0 if looks else 0.5)
+    task.cancel()
+    assert enough.is_set() is bool(looks)
+    assert len(asked) >= 2, "at once again for a PC that runs after all"
+    assert addresses.done[0] == "recheck"
+    assert addresses.done.count("recheck") == 1
+    assert addresses.done.count("look") >= looks
+    assert [key for key, _ in told.facts].count("exports") == 1, "what stays the same is written once"
+    ((_, claims),) = (fact for fact in told.facts[:2] if fact[0] == "claims")
+    assert [(each["address"], each["claimant"], each["holder"]) for each in claims] == [
+        ("10.77.0.9", str(MacAddress(2)), str(mac))
+    ]

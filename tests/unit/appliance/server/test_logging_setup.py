@@ -4,6 +4,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -124,3 +125,53 @@ def test_what_cannot_be_written_raises_nothing(why: str, capfd: pytest.CaptureFi
             log.info("three")
             assert read(reader) == [f"lines of this log were lost: 2 ({why})", "three"]
     assert capfd.readouterr().err == ""
+
+
+def on_a_terminal(program: str) -> str:
+    """What a program prints on standard error when that is a terminal."""
+    leader, follower = os.openpty()
+    begin = "from appliance.server import logging_setup as log; log.configure(debug=False); import logging, structlog\n"
+    with os.fdopen(leader, "rb", buffering=0) as terminal:
+        done = subprocess.run([sys.executable, "-c", begin + program], stderr=follower, check=True)
+        os.close(follower)
+        assert done.returncode == 0
+        return terminal.read(1 << 16).decode()
+
+
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+_HOSTILE = "x\x1b]0;owned\x07\x9b2J\r\nfake: line"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        f"structlog.get_logger().warning('ignored', detail={_HOSTILE!r})",
+        f"structlog.get_logger().warning({_HOSTILE!r})",
+        f"structlog.get_logger().warning('reported', **{{{_HOSTILE!r}: 'x'}})",
+        f"logging.getLogger().warning('%s', {_HOSTILE!r})",
+    ],
+)
+def test_foreign_words_do_not_steer_the_terminal(program: str) -> None:
+    (line, rest) = _COLOURS.sub("", on_a_terminal(program)).split("\r\n")
+    assert rest == ""
+    assert line.isprintable()
+    assert "x\\x1b]0;owned\\x07\\x9b2J\\r\\nfake: line" in line.replace("\\\\", "\\")
+
+
+def test_an_error_with_foreign_words_shows_no_values_of_variables() -> None:
+    program = f"secret = 'hun' + 'ter2'\ntry: raise ValueError({_HOSTILE!r})\n"
+    shown = _COLOURS.sub("", on_a_terminal(program + "except ValueError: structlog.get_logger().exception('failed')"))
+    assert "ValueError: x\\x1b]0;owned" in shown
+    assert "hunter2" not in shown
+    assert all(line.isprintable() for line in shown.split("\r\n"))
+
+
+def test_an_error_in_a_thread_is_a_line_of_the_log() -> None:
+    program = (
+        "import threading; from appliance.server import logging_setup; logging_setup.configure(debug=False);"
+        "thread = threading.Thread(target=lambda: 1 / 0, name='imports'); thread.start(); thread.join()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert (line["event"], line["where"], line["level"]) == ("an error that nobody caught", "imports", "error")
+    assert "ZeroDivisionError" in line["exception"]

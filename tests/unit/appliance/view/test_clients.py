@@ -6,7 +6,7 @@ from pathlib import Path
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot.next_boot import NextBoot
 from appliance.firmware.knowledge import FirmwareKnowledge
-from appliance.registry.database import Client
+from appliance.registry.records import Client
 from appliance.view.clients import as_json, client_views, details
 from appliance.view.facts import ClientRecord, KnownClients
 from services.ethernet import MacAddress, MacRange

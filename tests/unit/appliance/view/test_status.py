@@ -11,8 +11,8 @@ import pytest
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot.next_boot import NextBoot
 from appliance.firmware.knowledge import FirmwareKnowledge, Why
-from appliance.registry.database import IgnoredRow
 from appliance.registry.disk import Disk
+from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.view.facts import BoxState
 from appliance.view.status import as_json, status_view
@@ -33,6 +33,10 @@ BOX = BoxState(
         "trouble": ["lan0 is down"],
         "addresses": 100,
         "exports": {"backend": "kernel", "why": "it runs", "error": ""},
+        "claims": [
+            {"address": "10.77.0.5", "claimant": "02:66:00:00:00:01", "holder": "52:54:00:aa:bb:cc", "at": 1000.0}
+        ],
+        "forgotten": {"newcomers": 0, "refusals": 3},
     },
     reload=ReloadResult(5.0, 950.0, "line 3 is wrong", "correct it"),
     image=Release(Path("/i") / RELEASE, datetime(2026, 11, 23, tzinfo=UTC), ImageRecipe(), "", "6.1", {}),
@@ -40,8 +44,9 @@ BOX = BoxState(
     disk=DISK,
     allowlist=Allowlist.of([Entry(MacRange.parse("52:54:00:*"), "room 12")]),
     boots=[loading()],
+    counted=BootCounts(4, 1),
     firmware={MAC: (FirmwareKnowledge("PXEClient 7", Profile.PLAIN, worked=True, why=Why.IGNORED, at=800.0),)},
-    ignored=[IgnoredRow("52:54:01:00:00:01", "DHCP", "not allowed", 100.0, 200.0, 7)],
+    ignored=[IgnoredRow("52:54:01:00:00:01", "DHCP", "not allowed", 100.0, 200.0, 7, "10.77.0.9", "02:66:00:00:00:01")],
     next_boots=[NextBoot(MAC, "local", taken=False)],
     leases=[
         Lease(IPv4Address("10.77.0.5"), MAC, b"", State.LEASED, NOW + 1),
@@ -68,10 +73,22 @@ def test_the_document() -> None:
         "disk": [],
         "leases": {"leased": 1, "addresses": 100},
         "exports": {"backend": "kernel", "why": "it runs", "error": ""},
+        "claims": [
+            {
+                "address": "10.77.0.5",
+                "claimant": "02:66:00:00:00:01",
+                "claimant_label": "",
+                "holder": str(MAC),
+                "holder_label": "room 12",
+                "at": 1000.0,
+            }
+        ],
         "image": {"id": RELEASE, "created": 1795392000.0},
         "image_error": "",
         "next_boots": [{"mac": str(MAC), "entry": "local", "taken": False}],
         "allowed": {"entries": 1, "addresses": 1 << 24},
+        "counted": {"clients": 4, "newcomers": 1},
+        "forgotten": {"newcomers": 0, "refusals": 3},
         "firmware": [
             {
                 "mac": str(MAC),
@@ -90,16 +107,18 @@ def test_the_document() -> None:
                 "first_at": 100.0,
                 "last_at": 200.0,
                 "count": 7,
+                "sender": "10.77.0.9",
+                "sender_mac": "02:66:00:00:00:01",
             }
         ],
     }
-    assert list(as_json(status_view(BOX, NOW)))[-3:] == ["boots", "firmware", "ignored"]
+    assert list(as_json(status_view(BOX, NOW)))[-3:] == ["forgotten", "firmware", "ignored"]
 
 
 def test_what_a_stopped_server_wrote_about_itself_is_left_out() -> None:
     stopped = status_view(replace(BOX, pid=None), NOW)
     assert (stopped.server.pid, stopped.server.started) == (None, None)
-    assert (stopped.reload_rejected, stopped.leases, stopped.exports) == (None, None, None)
+    assert (stopped.reload_rejected, stopped.leases, stopped.exports, stopped.claims) == (None, None, None, ())
     assert (list(stopped.services), list(stopped.trouble)) == ([], [])
     assert len(stopped.boots) == 1
 

@@ -5,7 +5,7 @@ from typing import Self
 
 from services.decision import Ignore
 from services.dhcp import packet
-from services.dhcp.lease import Decision, Information, Lease, LeaseGrant, LeaseOffer, Nak, Recorded
+from services.dhcp.lease import Decision, Declined, Information, Lease, LeaseGrant, LeaseOffer, Nak, Recorded
 from services.dhcp.leasing import Leasing
 from services.dhcp.pool import AddressRange, Subnet
 from services.ethernet import MacAddress
@@ -90,5 +90,7 @@ def words(decision: Decision) -> str:
             return "ACK without a lease"
         case Recorded(lease):
             return f"{lease.state} {lease.address}"
+        case Declined(address):
+            return f"declined {address}"
         case Ignore(reason):
             return f"silence: {reason.name}"

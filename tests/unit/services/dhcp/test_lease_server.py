@@ -240,14 +240,23 @@ async def test_leases_that_were_not_saved_at_close_can_be_saved_later() -> None:
     assert room.sent == []
 
 
-async def test_a_declined_address_is_saved_too() -> None:
+async def test_a_client_that_declines_gets_another_address() -> None:
     room = Room()
     await room.lease(A)
-    room.commits.clear()
     room.ask(says(DECLINE, A, wants="10.77.0.100", server=str(BOX)))
-    await room.until(lambda: bool(room.commits))
-    assert [each.state for each in room.commits[0]] == [State.BLOCKED]
-    assert room.sent == []
+    room.ask(says(DISCOVER, A))
+    assert await room.hear() == ["OFFER 10.77.0.101"]
+
+
+async def test_a_decline_of_an_address_that_its_client_uses_is_somebody_elses() -> None:
+    room = Room()
+    await room.lease(A)
+    mac = MacAddress.from_bytes(A)
+    room.table.entries[FIRST] = Sighting(mac, fresh=True)
+    room.ask(says(DECLINE, A, wants="10.77.0.100", server=str(BOX)))
+    assert room.events == [Ignored("dhcp", str(mac), Reason.STILL_USED, "10.77.0.100")]
+    room.ask(says(DISCOVER, A))
+    assert await room.hear() == ["OFFER 10.77.0.100"]
 
 
 async def test_a_refusal_needs_neither_probe_nor_commit() -> None:

@@ -1,17 +1,20 @@
 """Who gets which address, state by state of RFC 2131 section 4.3; the conversations follow its figure 5."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
 
-from services.dhcp.lease import Lease, State
+from services.dhcp.lease import Declined, Lease, LeaseGrant, LeaseOffer, State
 from services.dhcp.leasing import BLOCKED_SECONDS, OFFER_SECONDS, SUSPENDED_SECONDS
+from services.dhcp.pool import AddressRange
 from services.ethernet import MacAddress
 from tests.unit.services.dhcp.lease_wire import (
     BOX,
     DECLINE,
     DISCOVER,
     INFORM,
+    LAN,
     RELAY,
     RELEASE,
     REMOTE,
@@ -176,18 +179,49 @@ def test_a_declined_address_is_not_offered_for_a_while(wire: Wire) -> None:
     wire.lease(A, FIRST)
     wire >> says(DECLINE, B, wants=FIRST, server=US) << "silence: NO_LEASE"
     wire >> says(DECLINE, A, wants=FIRST, server=OTHER) << "silence: NOT_FOR_US"
-    wire >> says(DECLINE, A, wants=FIRST, server=US) << f"blocked {FIRST}"
+    wire >> says(DECLINE, A, wants=FIRST, server=US) << f"declined {FIRST}"
     wire >> says(DISCOVER, A, wants=FIRST) << f"OFFER {SECOND} after a probe"
-    wire >> says(REQUEST, A, ciaddr=FIRST) << "NAK"
+    wire >> says(DISCOVER, B, wants=FIRST) << f"OFFER {THIRD} after a probe"
+    wire >> says(REQUEST, A, wants=SECOND, server=US) << f"ACK {SECOND}"
     wire.wait(BLOCKED_SECONDS + 1)
-    wire >> says(DISCOVER, B, wants=FIRST) << f"OFFER {FIRST} after a probe"
+    wire >> says(DISCOVER, C, wants=FIRST) << f"OFFER {FIRST} after a probe"
 
 
-def test_an_offered_address_can_be_declined_and_the_block_outlives_a_restart(wire: Wire) -> None:
+def test_an_offered_address_can_be_declined(wire: Wire) -> None:
     wire >> says(DISCOVER, A) << f"OFFER {FIRST} after a probe"
-    wire >> says(DECLINE, A, wants=FIRST, server=US) << f"blocked {FIRST}"
-    wire.restart()
+    wire >> says(DECLINE, A, wants=FIRST, server=US) << f"declined {FIRST}"
     wire >> says(DISCOVER, A, wants=FIRST) << f"OFFER {SECOND} after a probe"
+
+
+@pytest.mark.parametrize("giaddr", ["", RELAY])
+@pytest.mark.parametrize("kind", [DECLINE, RELEASE])
+def test_a_forged_decline_or_release_takes_nothing_from_a_running_pc(wire: Wire, kind: int, giaddr: str) -> None:
+    address, relay = ("10.88.0.105", {"giaddr": RELAY}) if giaddr else (FIRST, {})
+    wire.lease(A, address, **relay)
+    forged = {"wants": address} if kind == DECLINE else {"ciaddr": address}
+    wire >> says(kind, A, server=US, **forged, **relay)
+    for other in (B, C):
+        wire >> says(DISCOVER, other, wants=address, **relay)
+        assert isinstance(wire.decision, LeaseOffer)
+        assert str(wire.decision.address) != address
+        wire >> says(REQUEST, other, wants=address, **relay)
+        assert not isinstance(wire.decision, LeaseGrant)
+    wire.wait(500)
+    wire >> says(REQUEST, A, ciaddr=address)
+    assert isinstance(wire.decision, LeaseGrant)
+    assert str(wire.decision.lease.address) == address
+
+
+def test_declines_of_made_up_clients_do_not_exhaust_the_pool() -> None:
+    wire = Wire(replace(LAN, ranges=(AddressRange.parse("10.77.0.100-10.77.0.139"),)))
+    for number in range(200):
+        mac = number.to_bytes(6, "big")
+        wire >> says(DISCOVER, mac)
+        assert isinstance(wire.decision, LeaseOffer)
+        wire >> says(DECLINE, mac, wants=str(wire.decision.address), server=US)
+    assert isinstance(wire.decision, Declined)
+    free = [wire >> says(DISCOVER, bytes([2, 0, 0, 0, 0, n])) for n in range(30)]
+    assert all(isinstance(each.decision, LeaseOffer) for each in free)
 
 
 def test_inform_is_answered_without_a_lease(wire: Wire) -> None:

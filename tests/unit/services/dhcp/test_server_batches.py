@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import pytest
 
+from services.decision import Reason
+from services.dhcp.appetite import BURST
 from services.dhcp.duplicates import MOST_STRANGERS, WITHIN
 from services.dhcp.message import Peer
 from services.dhcp.plan import BootPlan
@@ -51,10 +53,11 @@ class RecordedServer:
         """As a UdpPort does."""
         self.log.append(Answer.parse(datagram))
 
-    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
+    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> dict[int, str]:
         """As a UdpPort does."""
         for answer in answers:
             self.send(*answer)
+        return {}
 
     def hear(self, *datagrams: bytes, port: int = 67) -> list[Any]:
         """Pass in datagrams that were read together, and return what was logged since."""
@@ -79,7 +82,7 @@ def answers(log: Sequence[Any]) -> list[Answer]:
 def test_boots_of_a_batch_are_committed_once_and_before_any_offer() -> None:
     assert kinds(RecordedServer().hear(discover(), discover(OTHER))) == [
         *("Discovered", "Discovered", "commit"),
-        *("Answer", "Offered", "Answer", "Offered"),
+        *("Answer", "Answer", "Offered", "Offered"),
     ]
 
 
@@ -167,3 +170,22 @@ def test_a_boot_that_cannot_be_committed_is_not_offered() -> None:
     assert kinds(server.hear(discover())) == ["Discovered"]
     server.disk_full = False
     assert len(answers(server.hear(discover()))) == 1
+
+
+def test_a_flood_of_one_pc_costs_a_few_answers_and_no_other_pc() -> None:
+    """Each differs from the one before, as if the PC were still waiting: none is a copy."""
+    server = RecordedServer()
+    flood = [discover(xid=number, secs=number) for number in range(5000)]
+    log = server.hear(*flood, discover(OTHER))
+    assert len(answers(log)) == BURST + 1
+    refused = [each for each in log if isinstance(each, Ignored)]
+    assert [(each.reason, each.count) for each in refused] == [(Reason.TOO_OFTEN, 5000 - BURST)]
+
+
+def test_both_ports_count_together() -> None:
+    server = RecordedServer()
+    server.hear(*[discover(secs=number) for number in range(BURST)])
+    asked = message(REQUEST, PC, firmware(7), ciaddr=LEASED)
+    assert kinds(server.hear(asked, port=4011)) == ["commit", "Ignored"]
+    server.now += 1
+    assert len(answers(server.hear(asked, port=4011))) == 1

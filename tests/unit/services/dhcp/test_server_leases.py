@@ -56,10 +56,11 @@ class LeasingBox:
         """As a UdpPort does."""
         self.sent.append((Answer.parse(datagram), destination))
 
-    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> None:
+    def send_all(self, answers: Sequence[tuple[bytes, Peer]]) -> dict[int, str]:
         """As a UdpPort does."""
         for answer in answers:
             self.send(*answer)
+        return {}
 
     def hear(self, datagram: bytes) -> list[Answer]:
         """Pass in a client's broadcast, and return the answers."""

@@ -112,7 +112,10 @@ def test_an_answer_that_cannot_be_sent_does_not_stop_the_others(
     nowhere = ("127.0.0.1", 0)
     with pytest.raises(OSError):
         port.send(b"to port 0", nowhere)
-    port.send_all([(b"a", nowhere), (b"b", to), (b"c", nowhere), (b"d", nowhere), (b"e" * 2000, to), (b"f", to)])
+    answers = [(b"a", nowhere), (b"b", to), (b"c", nowhere), (b"e" * 2000, to), (b"d", nowhere), (b"f", to)]
+    unsent = port.send_all(answers)
+    assert unsent == dict.fromkeys([0, 2, 4], unsent[0])
+    assert "Invalid argument" in unsent[0]
     assert [datagram for datagram, _ in received_by(client, 3)] == [b"b", b"e" * 2000, b"f"]
     assert port.receive() == []
 

@@ -64,10 +64,13 @@ class Box:
             return Ignore(Reason.PASSWORDS_BLOCKED)
         return ENTRY if password == "s3cr:et &" else Ignore(Reason.PASSWORD_WRONG)
 
-    def secrets(self, mac: MacAddress, token: str) -> bytes | Ignore:
+    def secrets(self, mac: MacAddress, token: str, peer: IPv4Address) -> bytes | Ignore:
         return b"tar of " + mac.bare.encode() if token == "T0ken" else Ignore(Reason.TOKEN_INVALID)
 
-    def report(self, mac: MacAddress, token: str, report: Reported) -> Reported | Ignore:
+    def exchange(self, mac: MacAddress, token: str, peer: IPv4Address) -> str | Ignore:
+        return "T0ken-2" if token == "T0ken" else Ignore(Reason.TOKEN_INVALID)
+
+    def report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
         if token != "T0ken":
             return Ignore(Reason.TOKEN_INVALID)
         self.reports.append(report)
@@ -112,6 +115,7 @@ def make(images: Path, box: Box, events: EventLog, port: int = 0) -> HttpServer:
         entry_script=box.entry_script,
         secrets=box.secrets,
         report=box.report,
+        exchange=box.exchange,
         emit=events,
     )
 

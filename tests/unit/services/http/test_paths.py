@@ -9,6 +9,7 @@ from services.http.paths import (
     Archive,
     BootUrl,
     EntryScript,
+    ExchangeUrl,
     ImageUrl,
     LoaderFile,
     ReportUrl,
@@ -37,6 +38,7 @@ BOOT = "/boot/525400aabbcc/"
         (BOOT + "image/r/live/filesystem.squashfs", BootUrl(MAC, ImageUrl("r", "live/filesystem.squashfs"))),
         (BOOT + "Zm9v_-1/boinc.tar", BootUrl(MAC, Archive("Zm9v_-1"))),
         (BOOT + "Zm9v_-1/report", BootUrl(MAC, ReportUrl("Zm9v_-1"))),
+        (BOOT + "Zm9v_-1/exchange", BootUrl(MAC, ExchangeUrl("Zm9v_-1"))),
         *(
             (BOOT + rest, BootUrl(MAC, Unknown()))
             for rest in (
@@ -79,7 +81,7 @@ def test_parses(path: str, url: BootUrl) -> None:
 
 
 def test_no_token_is_logged() -> None:
-    for path in ("T0ken/boinc.tar", "T0ken/report", "T0ken/boinc.tar.gz"):
+    for path in ("T0ken/boinc.tar", "T0ken/report", "T0ken/exchange", "T0ken/boinc.tar.gz"):
         assert "T0ken" not in str(parse(BOOT + path).target)
 
 

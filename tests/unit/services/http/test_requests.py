@@ -126,7 +126,7 @@ async def test_the_secrets(server: HttpServer, events: EventLog) -> None:
     assert answer.endswith(b"\r\n\r\ntar of 525400aabbcc")
     assert b"Cache-Control: no-store" in answer
     assert (await curl(server, f"{BOOT}/other/boinc.tar"))[0] == 403
-    assert events.seen == [Ignored("http", str(MAC), Reason.TOKEN_INVALID, "boinc.tar")]
+    assert events.seen == [Ignored("http", str(MAC), Reason.TOKEN_INVALID, "boinc.tar", "127.0.0.1")]
 
 
 async def test_reports(server: HttpServer, box: Box, events: EventLog) -> None:
@@ -241,8 +241,8 @@ async def test_a_refusal_is_reported(server: HttpServer, box: Box, events: Event
     assert await curl(server, f"{BOOT}/T0ken/boinc.tar") == (0, b"")
     assert await curl(server, "/T0ken") == (0, b"")
     assert events.seen == [
-        Ignored("http", str(MAC), Reason.MAC_MISMATCH, "boinc.tar"),
-        Ignored("http", "127.0.0.1", Reason.MAC_MISMATCH, "unknown path"),
+        Ignored("http", str(MAC), Reason.MAC_MISMATCH, "boinc.tar", "127.0.0.1"),
+        Ignored("http", "127.0.0.1", Reason.MAC_MISMATCH, "unknown path", "127.0.0.1"),
     ]
 
 

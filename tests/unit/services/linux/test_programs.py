@@ -22,6 +22,10 @@ def test_a_program_reads_nothing_of_ours() -> None:
     assert programs.output(("cat",), seconds=5) == ""
 
 
+def test_a_program_reads_what_it_is_given() -> None:
+    assert programs.output(("cat",), seconds=5, text="table inet x") == "table inet x"
+
+
 def test_a_failure_says_what_the_program_said_and_how_to_run_it_again() -> None:
     with pytest.raises(ProgramError) as caught:
         programs.output(("sh", "-c", "echo one >&2; echo two >&2; exit 3"), seconds=5)

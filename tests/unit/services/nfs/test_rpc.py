@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from services.nfs.rpc import MOUNT, RpcError, null, read_reply
+from services.nfs.rpc import MOUNT, NFS, RpcError, null, read_dump, read_reply
 
 LOCALHOST = IPv4Address("127.0.0.1")
 XID = 7
@@ -46,6 +46,31 @@ def test_reads_the_results_of_a_reply() -> None:
 def test_a_bad_reply_is_an_error(reply: bytes, problem: str) -> None:
     with pytest.raises(RpcError, match=problem):
         read_reply(reply, XID)
+
+
+def registration(program: int, transport: bytes, address: bytes) -> bytes:
+    return words(1, program, 3) + text(transport) + text(address) + text(b"superuser")
+
+
+DUMP = (
+    registration(MOUNT, b"tcp", b"0.0.0.0.78.80")
+    + registration(MOUNT, b"udp6", b"::.0.7")
+    + registration(100000, b"local", b"/run/rpcbind.sock")
+    + registration(NFS, b"tcp6", b"::.8.1")
+    + words(0)
+)
+
+
+def test_the_portmappers_list_is_read() -> None:
+    assert list(read_dump(DUMP)) == [(MOUNT, "tcp", 20048), (MOUNT, "udp", 7), (NFS, "tcp", 2049)]
+
+
+def test_a_list_that_is_cut_short_is_an_error_and_never_read_beyond_its_end() -> None:
+    for length in range(len(DUMP)):
+        with pytest.raises(RpcError, match="cut short"):
+            list(read_dump(DUMP[:length]))
+    with pytest.raises(RpcError, match="cut short"):
+        list(read_dump(words(1, MOUNT, 3, 0xFFFFFFFF)))
 
 
 @contextmanager

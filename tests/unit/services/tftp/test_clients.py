@@ -151,7 +151,7 @@ async def test_a_stranger_gets_not_one_byte(
 async def test_a_stranger_is_named_by_the_mac_it_claims(peer: UdpPeer, events: EventLog, admission: Admission) -> None:
     admission.decision = Ignore(Reason.MAC_MISMATCH)
     peer.send(rrq("525400aabbcc/file"))
-    assert await events.next(Ignored) == Ignored("tftp", str(MAC), Reason.MAC_MISMATCH, "file")
+    assert await events.next(Ignored) == Ignored("tftp", str(MAC), Reason.MAC_MISMATCH, "file", "127.0.0.1")
     assert peer.quiet
 
 

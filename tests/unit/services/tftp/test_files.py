@@ -32,7 +32,7 @@ async def test_grub_learns_the_size_of_a_boot_script(peer: UdpPeer) -> None:
 async def test_without_a_script_the_client_is_told_why_at_once(peer: UdpPeer, events: EventLog) -> None:
     answer = await peer.ask(rrq("525400aabbcc/pxelinux.cfg/01-52-54-00-aa-bb-cc"))
     assert error(answer) == (1, "no image is active")
-    assert await events.next(Ignored) == Ignored("tftp", str(MAC), Reason.NO_IMAGE, "pxelinux.cfg")
+    assert await events.next(Ignored) == Ignored("tftp", str(MAC), Reason.NO_IMAGE, "pxelinux.cfg", "127.0.0.1")
 
 
 async def test_files_of_a_release_have_the_same_path_as_over_http(peer: UdpPeer, events: EventLog) -> None:

@@ -57,6 +57,11 @@ def test_events_show_what_was_asked_for(name: str, shown: str) -> None:
     assert str(parse(name)) == shown
 
 
+def test_names_in_events_are_one_harmless_line() -> None:
+    assert str(parse("a\x1b[2J\nserved b\u202e")) == "a\\x1b[2J\\nserved b\\u202e"
+    assert len(str(parse("x" * 500))) == 255
+
+
 @given(st.text())
 def test_takes_any_name(name: str) -> None:
     target = parse(name).target

@@ -15,9 +15,14 @@ for word in $command_line; do
 		netboot_appliance.port=*) port=$value ;;
 		netboot_appliance.token=*) token=$value ;;
 		netboot_appliance.state=*) STATE=$value ;;
+		netboot_appliance.network=*) NETWORK=$value ;;
 		netboot_appliance.memory=*) NEEDED=$value ;;
 	esac
 done
+# The token that took the place of the one on the command line, which every program can read (see exchange).
+if [ -r /run/netboot-appliance/token ]; then
+	token=$(cat /run/netboot-appliance/token)
+fi
 MAC=$(printf '%s' "${bootif:-}" | tr -d -)
 NAME=boinc-$MAC
 BOX=http://${SERVER:-}:${port:-80}/boot/$MAC/${token:-}
@@ -37,6 +42,12 @@ interface() {
 # address: print the IPv4 address of the boot interface.
 address() {
 	ip -4 -o address show dev "$(interface)" scope global | sed -n '1s/.* inet \([0-9.]*\).*/\1/p'
+}
+
+# as_boinc COMMAND...: run it as the user boinc. In the state directory root would follow any link that a science
+# application put there.
+as_boinc() {
+	setpriv --reuid=boinc --regid=boinc --clear-groups --no-new-privs -- "$@"
 }
 
 # say TEXT: print one line on the screen, the serial port and in the journal.

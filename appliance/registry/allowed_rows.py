@@ -1,0 +1,30 @@
+"""The allowlist's entries as rows of the registry."""
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any
+
+from appliance.allowlist import BootSettings, Entry
+from appliance.registry.rows import text, whole
+from services.ethernet import HIGHEST
+
+
+def encode(entry: Entry, now: float) -> tuple[Any, ...]:
+    """The row of an entry that is added now."""
+    settings = entry.settings
+    first, last = entry.range.first.value, entry.range.last.value
+    return first, last, entry.label, now, settings.root, settings.entry, settings.timeout
+
+
+def decode(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, int, str, BootSettings]]:
+    """What `Allowlist.read` takes; raises one of INVALID_ROWS for what no version has written."""
+    settings = cache(_settings)  # most entries share the same settings
+    for first, last, label, *own in rows:
+        # A million of them are read at the start: a MacRange for each would take seconds.
+        if type(label) is not str or not 0 <= first <= last <= HIGHEST:
+            raise ValueError("an entry is out of range")
+        yield first, last, label, settings(*own)
+
+
+def _settings(root: object, entry: object, timeout: object) -> BootSettings:
+    return BootSettings(text(root), text(entry), None if timeout is None else whole(timeout))

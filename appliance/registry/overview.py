@@ -1,0 +1,56 @@
+"""What `status`, the lists and the doctor need of a hundred thousand PCs: SQL counts, and chooses what is read."""
+
+from appliance.registry.database import Registry
+from appliance.registry.records import BootCounts, BootRow, Client
+from services.ethernet import MacAddress
+
+
+def count_boots(registry: Registry) -> BootCounts:
+    """Takes 30 ms for a hundred thousand."""
+    total, clients = registry.sql.execute(
+        "SELECT count(*), ifnull(sum(mac IN (SELECT mac FROM clients)), 0) FROM boots WHERE latest"
+    ).fetchone()
+    return BootCounts(clients, total - clients)
+
+
+def count_clients(registry: Registry) -> int:
+    """How many PCs have loaded something at least once."""
+    count: int = registry.sql.execute("SELECT count(*) FROM clients").fetchone()[0]
+    return count
+
+
+def urgent_boots(registry: Registry, stalled_before: float, most: int) -> list[BootRow]:
+    """Clients' latest boots: those that failed, those under way and silent since `stalled_before`, then the others;
+    those heard last first."""
+    order = "ORDER BY stage = 'failed' DESC, under_way AND last_at < ? DESC, last_at DESC"
+    chosen = f"SELECT id FROM boots WHERE latest AND mac IN (SELECT mac FROM clients) {order} LIMIT ?"  # noqa: S608
+    return registry.boot_rows(f"WHERE id IN ({chosen}) {order}", (stalled_before, most, stalled_before))
+
+
+def newcomers_boots(registry: Registry, most: int) -> list[BootRow]:
+    """Boots of those who have loaded nothing: those who came back, then the others; those heard last first."""
+    return registry.boot_rows(
+        "WHERE latest AND mac NOT IN (SELECT mac FROM clients)"
+        " ORDER BY last_at - started > 0.9 DESC, last_at DESC LIMIT ?",
+        (most,),
+    )
+
+
+def boots_that_loaded(registry: Registry, file: str) -> list[BootRow]:
+    """The latest boots that loaded a boot file, and did not come to a script after it as far as SQL can see."""
+    return registry.boot_rows(
+        "WHERE latest AND stage IN ('discovered', 'offered', 'loader', 'failed', '')"
+        " AND (state = '' OR instr(state, ?)) ORDER BY id",
+        (file,),
+    )
+
+
+def clients_page(registry: Registry, after: MacAddress | None, most: int) -> tuple[list[Client], list[BootRow], int]:
+    """`most` clients in the order of their MAC addresses, those after `after`; their latest boots; and how many clients
+    follow. -1: all."""
+    first = after.value if after is not None else -1
+    chosen = "SELECT mac FROM clients WHERE mac > ? ORDER BY mac LIMIT ?"
+    rows = registry.boot_rows(f"WHERE latest AND mac IN ({chosen})", (first, most))
+    clients = registry.clients(after, most)
+    left: int = registry.sql.execute("SELECT count(*) FROM clients WHERE mac > ?", (first,)).fetchone()[0]
+    return clients, rows, left - len(clients)
