@@ -7,6 +7,7 @@ import typer
 
 from appliance.cli.output import say, show_text
 from appliance.config.file import Config, load, tolerant
+from appliance.errors import UserError
 from appliance.exports import install
 from appliance.exports.grants import ExportGrant
 
@@ -35,6 +36,8 @@ def apply(context: typer.Context) -> None:
     path = install.destination(config, done.backend)
     state = "written and in force" if done.changed else "is up to date"
     say(f"{path} {state}: {done.directories} exports ({done.backend.value}: {done.why})")
+    if done.left_out:
+        raise UserError(done.left_out, "for the cause: netboot-appliance doctor", code=1)
 
 
 @app.command(epilog="Example: sudo netboot-appliance exports withdraw")

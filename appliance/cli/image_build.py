@@ -10,6 +10,7 @@ from rich.text import Text
 from appliance.cli.output import say, size, span
 from appliance.config.file import load
 from appliance.errors import UserError
+from appliance.exports.volumes import mount_images
 from appliance.images.build_unit import UNIT
 from appliance.images.requested_build import Builder, request
 from image.build import Rebuild
@@ -32,7 +33,11 @@ def build(
     or a lost connection leaves the build running, and the same command follows it again.
     """
     rebuild = Rebuild.ALWAYS if force else Rebuild.UPDATED if update else Rebuild.NEVER
-    wanted = request(load(context.obj), context.obj, rebuild, inside_unit=here)
+    config = load(context.obj)
+    if not here:
+        # Without systemd nothing has mounted them since the machine started.
+        mount_images(config)
+    wanted = request(config, context.obj, rebuild, inside_unit=here)
     if wanted.joins:
         say(f"a build is running ({UNIT}): following it", err=True)
     elif wanted.existing:

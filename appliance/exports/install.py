@@ -32,13 +32,15 @@ Mounting = Callable[[Config, MountRequest], Mapping[str, str]]
 @dataclass(frozen=True, slots=True)
 class Installed:
     """What was applied. `changed`: whether it differs from before. `directories`: how many are exported to at least
-    one client. `observed`: what the wall before the NFS ports knew."""
+    one client. `observed`: what the wall before the NFS ports knew. `left_out`: which could not be exported and why, in
+    words; all others are."""
 
     backend: Backend
     why: str
     changed: bool
     directories: int
     observed: Observed = field(default_factory=Observed)
+    left_out: str = ""
 
 
 def render(backend: Backend, exports: Sequence[Export]) -> str:
@@ -91,6 +93,7 @@ def install(
     try:
         if grants:
             _make_directories(config, (grant.mac.bare for grant in grants))
+        if grants or IMAGES in volumes.names(config):
             problems = _mount(config, backend, before, grants, mounting or carry_out)
         wanted = exports_now(config, grants)
         exports = [each for each in wanted if _may_be_exported(config, backend, before, each)]
@@ -102,15 +105,17 @@ def install(
         raise UserError(error.message, error.hint, code=1) from error
     except OSError as error:
         raise UserError(f"cannot set up the exports: {error}", _advice(config, error), code=1) from error
-    if refused := [each.path for each in wanted if each.clients and each not in exports]:
-        name = Path(refused[0]).name
-        more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
-        raise UserError(
-            f"{refused[0]}{more} cannot be exported: {problems.get(name, 'it is not mounted')}",
-            "the others are exported; for the cause: netboot-appliance doctor",
-            code=1,
-        )
-    return Installed(backend, why, changed, sum(bool(export.clients) for export in exports), observed)
+    left_out = [each.path for each in wanted if each.clients and each not in exports]
+    exported_to_some = sum(bool(export.clients) for export in exports)
+    return Installed(backend, why, changed, exported_to_some, observed, _in_words(left_out, problems))
+
+
+def _in_words(left_out: Sequence[str], problems: Mapping[str, str]) -> str:
+    if not left_out:
+        return ""
+    why = problems.get(Path(left_out[0]).name, "it is not mounted")
+    more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+    return f"{left_out[0]}{more} cannot be exported: {why}"
 
 
 def withdraw(config: Config) -> tuple[Backend | None, str]:
@@ -130,8 +135,11 @@ def withdraw(config: Config) -> tuple[Backend | None, str]:
             wall.take_down()  # NFS-Ganesha does not run, and its file is empty
             raise
         wall.take_down()
+        _unmount(config, (), carry_out)
     except NfsError as error:
         raise UserError(error.message, error.hint, code=1) from error
+    except OSError as error:
+        raise UserError(f"cannot unmount the PCs' directories: {error}", _advice(config, error), code=1) from error
     return backend, why
 
 

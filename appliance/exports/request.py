@@ -34,7 +34,8 @@ class ExportAnswer:
 
     `heard`: the seconds since a packet came to the NFS ports from a granted address and the MAC address that it is
     granted to, if that was within HEARD_SECONDS. `claims`: a granted address and the MAC address of somebody else who
-    used it within that time; at most MOST_CLAIMS. Both are what was known when the request arrived.
+    used it within that time; at most MOST_CLAIMS. Both are what was known when the request arrived. `left_out` says in
+    words which directories could not be exported, though all others are.
     """
 
     request: str
@@ -46,6 +47,7 @@ class ExportAnswer:
     hint: str = ""
     heard: Mapping[str, float] = field(default_factory=dict)
     claims: tuple[tuple[str, str], ...] = ()
+    left_out: str = ""
 
 
 def digest(content: bytes) -> str:
@@ -103,7 +105,7 @@ def decode_answer(content: bytes) -> ExportAnswer:
         answer = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"it is not JSON: {error}") from None
-    request, backend, why, changed, directories, error_, hint, heard, claims = _fields(
+    request, backend, why, changed, directories, error_, hint, heard, claims, left_out = _fields(
         "the answer",
         answer,
         request=str,
@@ -115,6 +117,7 @@ def decode_answer(content: bytes) -> ExportAnswer:
         hint=str,
         heard=dict,
         claims=list,
+        left_out=str,
     )
     if len(heard) > _MOST_ADDRESSES or len(claims) > MOST_CLAIMS:
         raise ValueError(f"it has more than {_MOST_ADDRESSES} addresses or {MOST_CLAIMS} claims")
@@ -128,6 +131,7 @@ def decode_answer(content: bytes) -> ExportAnswer:
         hint,
         dict(map(_heard, heard.items())),
         tuple(map(_claim, claims)),
+        left_out,
     )
 
 

@@ -75,6 +75,7 @@ def _install(configuration: Path, kept: Path, content: bytes) -> ExportAnswer:
         done.directories,
         heard=done.observed.heard,
         claims=done.observed.claims,
+        left_out=done.left_out,
     )
 
 

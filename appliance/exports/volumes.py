@@ -130,6 +130,14 @@ def carry_out(config: Config, request: MountRequest) -> dict[str, str]:
     return {name: problem for name, problem in problems.items() if name in request.mount}
 
 
+def mount_images(config: Config) -> None:
+    """Mount the images if they are in a file system of their own; raises UserError, OSError."""
+    if IMAGES not in names(config) or str(config.images) in alone(config):
+        return
+    if problem := carry_out(config, MountRequest(mount=(IMAGES,))).get(IMAGES):
+        raise UserError(f"the images are not mounted: {problem}", "run with sudo", code=1)
+
+
 def pack(config: Config, name: str) -> None:
     """Move a PC's directory, or the images, into a file system of its own and mount it; nobody may use it. Raises
     UserError, ProgramError, OSError: then the directory is as it was."""

@@ -100,7 +100,14 @@ class _DirectInstaller:
         done = await asyncio.to_thread(self._install, config, networks, grants)
         known = done.observed
         return ExportAnswer(
-            "", done.backend.value, done.why, done.changed, done.directories, heard=known.heard, claims=known.claims
+            "",
+            done.backend.value,
+            done.why,
+            done.changed,
+            done.directories,
+            heard=known.heard,
+            claims=known.claims,
+            left_out=done.left_out,
         )
 
 
@@ -185,6 +192,10 @@ async def keep_exports(
                 # Not before: what was heard while the server was not running says which PCs keep their addresses.
                 first = False
                 box.addresses.recheck_all()
+            if done.left_out:
+                raise UserError(
+                    done.left_out, "the others are exported; for the cause: netboot-appliance doctor", code=1
+                )
             told.save(done.backend, done.why, "")
             told.save_claims(box.addresses.claims(), at_once=looks)
             if done.changed:

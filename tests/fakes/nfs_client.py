@@ -91,15 +91,19 @@ def _exactly(tcp: socket.socket, count: int) -> bytes:
     return data
 
 
+_KERNEL_FSID = {0: 8, 1: 4, 2: 12, 3: 8, 4: 8, 5: 8, 6: 16, 7: 24}
+"""Bytes of the file system's id in a handle of the kernel's server, by its type: fs/nfsd/nfsfh.h, key_len."""
+
+
 def forged(handle: str, inode: int, generation: int) -> str:
     """A handle in hex that names another inode of the same file system, for ext4 behind NFS-Ganesha or the kernel's
-    server: both end with the inode and its generation as the kernel encodes them (FILEID_INO32_GEN)."""
+    server, as the kernel encodes it (FILEID_INO32_GEN)."""
     data = bytes.fromhex(handle)
     end = struct.pack("<II", inode, generation)
-    if data[0] == 1 and data[3] == 0:
-        # The kernel's, for the top of an export: it has no inode. fs/nfsd/nfsfh.h
-        return (data[:3] + b"\x01" + data[4:] + end).hex()
-    return (data[:-8] + end).hex()
+    if data[0] != 1:
+        return (data[:-8] + end).hex()
+    # The kernel's: version, authentication, type of the file system's id, type of the file's id.
+    return (data[:3] + b"\x01" + data[4 : 4 + _KERNEL_FSID[data[2]]] + end).hex()
 
 
 class Nfs3:

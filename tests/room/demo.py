@@ -22,7 +22,7 @@ from rich.console import Console
 from services.ethernet import MacAddress
 from tests.fakes.boinc_project import read_status
 from tests.room.interruption import UNIGNORED, Interrupted, interrupt_once
-from tests.room.namespaces import leftovers
+from tests.room.namespaces import leftovers, own_mounts
 from tests.room.pc import OVMF, Pc
 from tests.room.processes import RoomError, tail
 from tests.room.room import CHECKOUT, Room, appliance_command, write_configuration
@@ -94,6 +94,8 @@ def only_one(directory: Path) -> Iterator[None]:
 
 def build_image(directory: Path, console: Console) -> None:
     """Build the live image with the product's own command, which does nothing when its recipe has been built."""
+    # The program mounts the images of an earlier room.
+    own_mounts()
     configuration = write_configuration(directory.resolve())
     command = [appliance_command(), "--config", str(configuration), "image", "build"]
     console.print("The live image:", " ".join(command), markup=False, highlight=False, soft_wrap=True)

@@ -281,13 +281,17 @@ class Room:
         own = [self.logs, self.project_directory, self.directory / "pcs", self.directory / "ganesha"]
         for stale in (*own, self.data / "state", self.data / "boot", self.data / "registry"):
             shutil.rmtree(stale, ignore_errors=True)
+        for work in (self.data / "volumes").glob("*.img"):
+            if work.name != "images.img":
+                work.unlink()
         for path in (self.data, self.logs, self.project_directory, self.directory / "ganesha"):
             path.mkdir(parents=True, exist_ok=True)
         self._leases = self.directory / "dnsmasq.leases"
         self._leases.unlink(missing_ok=True)
         if self._shared_images is not None:
             shutil.rmtree(self.data / "images", ignore_errors=True)
-            shutil.copytree(self._shared_images, self.data / "images", symlinks=True, copy_function=os.link)
+            (self.data / "volumes" / "images.img").unlink(missing_ok=True)
+            shutil.copytree(self._shared_images, self.data / "images", symlinks=True, copy_function=_link_or_copy)
 
     def _start_site(self) -> None:
         configuration = self.directory / "dnsmasq.conf"
@@ -304,6 +308,14 @@ class Room:
     def _keep_ganesha_log(self) -> None:
         for log in (self.directory / "ganesha").glob("*.log"):
             shutil.copyfile(log, self.logs / log.name)
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:  # the other room has them in a file system of their own
+        shutil.copy2(source, target)
+    return target
 
 
 def write_configuration(directory: Path, settings: str = "") -> Path:
