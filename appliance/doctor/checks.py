@@ -27,6 +27,7 @@ from appliance.doctor import (
     privileges,
     relays,
     segment,
+    senders,
     settings,
     storage,
     wall,
@@ -74,6 +75,7 @@ def all_checks(config: Config) -> list[Check]:
         Check("clock", partial(clock.check, config)),
         Check("dhcp-pool", partial(pool.check, config), _REGISTRY_SECONDS),
         Check("relays", partial(relays.check, config), _REGISTRY_SECONDS),
+        Check("senders", partial(senders.check, config), _REGISTRY_SECONDS),
         Check("dhcp", partial(segment.check, config), segment.SECONDS + SECONDS),
     ]
 
