@@ -215,12 +215,14 @@ class Nfs4:
 
 
 def _patiently(method: Callable[..., Any], where: str | bytes, rest: Sequence[Any], left: int = 100) -> Any:
-    """Ask again while the server says "later" (RFC 1813, NFS3ERR_JUKEBOX; RFC 7530, NFS4ERR_DELAY and NFS4ERR_GRACE)."""
+    """Ask again while the server says "later": NFS3ERR_JUKEBOX, NFS4ERR_DELAY and NFS4ERR_GRACE."""
     try:
-        return method(where, *rest)
+        answer = method(where, *rest)
     except RefusedError as error:
         if not left or not str(error).endswith((" 10008", " 10013")):
             raise
+    else:
+        return answer
     time.sleep(0.5)
     return _patiently(method, where, rest, left - 1)
 
