@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 from appliance import last_resort
 from appliance.config.file import Config, locate, tolerant
@@ -45,21 +46,25 @@ def carry_out(config: Config, request: MountRequest) -> Mapping[str, str]:
     return problems
 
 
-def main() -> int:
-    """Do what is asked, or mount all; a problem with one volume goes into the answer and the journal."""
-    config = tolerant(locate(None))
+def main() -> NoReturn:
+    """Do what is asked, or mount all; an error goes to the journal, and a problem with one volume into the answer."""
+    last_resort.run(_run_once)
+
+
+def _run_once() -> int:
     asked, answered = _files()
     try:
-        request = _read(asked) or MountRequest(mount=tuple(sorted(volumes.names(config))), seconds=math.inf)
-        problems = volumes.carry_out(config, request)
-        if asked.exists():
+        config = tolerant(locate(None))
+        everything = MountRequest(mount=tuple(sorted(volumes.names(config))), seconds=math.inf)
+        request = _read(asked)
+        problems = volumes.carry_out(config, request or everything)
+        if request is not None:
             atomic_file.write(answered, json.dumps(problems).encode(), durable=False)
-    except OSError as error:
-        raise UserError(f"the PCs' directories were not mounted: {error}", "check the disk", code=1) from error
     finally:
         asked.unlink(missing_ok=True)
-    for name, problem in problems.items():
-        log.warning("%s is not mounted: %s", name, problem)
+    if problems and request is None:
+        name, problem = min(problems.items())
+        raise UserError(f"{len(problems)} are not mounted; the first is {name}: {problem}", "netboot-appliance doctor")
     return 0
 
 

@@ -126,7 +126,7 @@ def carry_out(config: Config, request: MountRequest) -> dict[str, str]:
         if request.keep is not None:
             for name in sorted(names(config) - {IMAGES, *request.keep}):
                 if str(_Volume(config, name).directory) in mounted:
-                    volumes.unmount(_real(_Volume(config, name)))
+                    _detach(_Volume(config, name))
     return {name: problem for name, problem in problems.items() if name in request.mount}
 
 
@@ -216,6 +216,14 @@ def _attach(volume: _Volume) -> None:
     elif directory.stat().st_uid == 0:
         directory.chmod(0o700)
         os.chown(directory, BOINC_UID, BOINC_GID)
+
+
+def _detach(volume: _Volume) -> None:
+    """Unmount it unless somebody uses it. One with nothing in it is deleted: made-up MAC addresses leave no others."""
+    directory = _real(volume)
+    empty = not os.listdir(directory)
+    if volumes.unmount(directory) and empty:
+        volume.image.unlink()
 
 
 def _pack(volume: _Volume) -> None:

@@ -12,7 +12,8 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 _LAST = 1 << 31
@@ -213,13 +214,26 @@ class Nfs4:
         return answer
 
 
+def _patiently(method: Callable[..., Any], where: str | bytes, rest: Sequence[Any], left: int = 100) -> Any:
+    """Ask again while the server says "later": NFS3ERR_JUKEBOX, NFS4ERR_DELAY and NFS4ERR_GRACE."""
+    try:
+        answer = method(where, *rest)
+    except RefusedError as error:
+        if not left or not str(error).endswith((" 10008", " 10013")):
+            raise
+    else:
+        return answer
+    time.sleep(0.5)
+    return _patiently(method, where, rest, left - 1)
+
+
 def main() -> None:
     """Requests are [method, handle in hex or path, further arguments]; answers are what the method returns."""
     client = {"3": Nfs3, "4": Nfs4}[sys.argv[2]](sys.argv[1])
     for line in sys.stdin:
         method, where, *rest = json.loads(line)
         try:
-            answer: Any = getattr(client, method)(where if method == "root" else bytes.fromhex(where), *rest)
+            answer: Any = _patiently(getattr(client, method), where if method == "root" else bytes.fromhex(where), rest)
             if isinstance(answer, bytes):
                 answer = answer.decode(errors="replace") if method == "read" else answer.hex()
         except (RefusedError, OSError) as error:

@@ -45,6 +45,7 @@ class Box:
 
     def __init__(self, host: Namespace, configuration: Path, data: Path, log: Path) -> None:
         self.host = host
+        host.mounting = True
         self.configuration = configuration
         self.data = data
         self.log = log

@@ -24,7 +24,7 @@ SECRET = "hours of another PC's work"
 
 def ask(pc: ScriptedPc, version: int, *request: object) -> Any:
     """What the box's NFS server answers to one request of a program on this PC."""
-    command = pc.host.command([sys.executable, "-m", "tests.fakes.nfs_client", str(BOX), str(version)])
+    command = pc.host.command([sys.executable, "-m", "tests.fakes.nfs_client", str(BOX), str(version), "--low-port"])
     text = json.dumps(request) + "\n"
     done = subprocess.run(command, input=text, capture_output=True, text=True, cwd=CHECKOUT, check=True)
     return json.loads(done.stdout)
@@ -138,7 +138,8 @@ async def test_work_of_an_older_version_moves_in_when_its_pc_is_off(box: Box, ro
     assert f"the work of {pc.mac} is in a plain directory" in doctor
     assert "state pack" in doctor
     # The PC is on: it has a connection to the NFS server.
-    listener = f"import socket, time; s = socket.create_connection(('{BOX}', 2049)); print(flush=True); time.sleep(60)"
+    connecting = f"s = socket.create_connection(('{BOX}', 2049), 30, ('', 1001))"
+    listener = f"import socket, time; {connecting}; print(flush=True); time.sleep(60)"
     with subprocess.Popen(pc.host.command([sys.executable, "-c", listener]), stdout=subprocess.PIPE) as connected:
         assert connected.stdout
         connected.stdout.readline()

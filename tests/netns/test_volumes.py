@@ -123,6 +123,14 @@ def test_a_new_pc_gets_a_file_system_of_the_size_of_the_limit(config: Config) ->
     assert len(ids) == 2, "each its own random id"
 
 
+def test_a_pc_that_never_kept_anything_leaves_nothing(config: Config) -> None:
+    mount(config, NAME, OTHER)
+    (config.state / OTHER / "client_state.xml").write_text("work")
+    unmount(config)
+    assert volumes.names(config) == {OTHER}
+    assert mount(config, NAME, OTHER) == {}
+
+
 def test_a_full_file_system_is_one_pcs_problem(config: Config) -> None:
     mount(config, NAME, OTHER)
     with pytest.raises(OSError, match="No space left"), (config.state / NAME / "huge").open("wb") as file:

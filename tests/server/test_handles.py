@@ -16,6 +16,7 @@ import pytest
 from services.ethernet import MacAddress
 from tests.fakes.nfs_client import forged
 from tests.room.namespaces import Namespace, Network, assert_nothing_left
+from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT, MANAGEMENT, NETWORK, host_mac
 from tests.server.conftest import DIRECTORY, LOGS
 from tests.server.guest import Guest
@@ -131,7 +132,9 @@ def test_the_handle_of_a_pcs_state_leads_only_into_it(office: Office) -> None:
 @pytest.mark.parametrize("version", [3, 4])
 def test_the_handle_of_the_images_leads_only_into_them(office: Office, version: int) -> None:
     root = office.ask(INTRUDER, version, "root", f"{DATA}/images")
+    assert isinstance(root, str), root
     file = office.ask(INTRUDER, version, "lookup", root, ["r1", "live", "filesystem.squashfs"])
+    assert isinstance(file, str), file
     assert office.ask(INTRUDER, version, "read", file) == "image\n"
     # Also when the server has forgotten how it came there.
     office.server.run("echo 3 >/proc/sys/vm/drop_caches")
@@ -171,6 +174,6 @@ def test_after_a_power_cut_a_handle_from_before_leads_to_the_same_work(office: O
     office.server.power_on()
     office.server.wait_up()
     # Nobody has asked for exports since: the unit mounted them, and the NFS server read its own file.
-    assert office.ask(INTRUDER, 4, "read", work) == SECRET
+    wait_until(lambda: office.ask(INTRUDER, 4, "read", work) == SECRET, 180, "the NFS server to answer again", 1)
     office.server.run(f"grep -q ' {DATA}/state/{NAMES[INTRUDER]} ext4 ' /proc/mounts")
     assert refused(office.ask(INTRUDER, 4, "lookup", forged(root, 2, 0), ["etc"]))

@@ -274,3 +274,30 @@ async def test_while_there_are_exports_they_are_put_in_force_again_and_again(
     assert [(each["address"], each["claimant"], each["holder"]) for each in claims] == [
         ("10.77.0.9", str(MacAddress(2)), str(mac))
     ]
+
+
+async def test_what_is_left_out_is_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_task, "_RETRY_SECONDS", (0.01, 0.01))
+    told, addresses, stale, answers = Told(), Looked(), asyncio.Event(), ["/d/state/x cannot be exported: no loop", ""]
+    stale.set()
+
+    class Installer:
+        async def install(self, *_: object) -> ExportAnswer:
+            return ExportAnswer("", "kernel", "why", left_out=answers.pop(0) if answers else "")
+
+        def close(self) -> None:
+            pass
+
+    nobody: Any = SimpleNamespace(boots=list, clients=list)
+    box: Any = SimpleNamespace(config=CONFIG, networks=(), allowlist=(), addresses=addresses)
+    registry: Any = told
+    task = asyncio.create_task(keep_exports(box, registry, nobody, stale, Installer()))
+
+    def shown() -> list[str]:
+        return [value["error"] for key, value in told.facts if key == "exports"]
+
+    async with asyncio.timeout(5.0):
+        while len(shown()) < 2:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    assert shown() == ["/d/state/x cannot be exported: no loop", ""]
