@@ -8,6 +8,7 @@ from image.recipe import BOINC_GID, BOINC_UID
 from image.release import Release
 from services.decision import Reason
 from tests.fakes.boinc_project import ACCOUNT_KEY
+from tests.fakes.dhcp_client import firmware
 from tests.netns.conftest import Plug
 from tests.netns.scripted_pc import BootScript, ScriptedPc
 from tests.netns.served import Box
@@ -114,6 +115,39 @@ async def test_once_userspace_has_reported_the_token_only_reports(box: Box, plug
     assert pc.report(script.token, "computing") == 204
     assert box.await_stage(pc.mac, "computing")["host_id"] == "17"
     assert_refused(pc.secrets(script.token))
+
+
+async def test_the_token_of_the_command_line_is_worthless_once_it_is_exchanged(box: Box, plug: Plug) -> None:
+    pc = plug()
+    since = box.mark()
+    old = (await pc.run_ipxe()).token
+    status, answer = pc.http(pc.path(f"{old}/exchange"), {})
+    new = answer.decode()
+    assert status == 200
+    assert len(new) >= 20
+    assert new != old
+    assert pc.http(pc.path(f"{old}/exchange"), {}) == (200, answer), "the first answer may have been lost"
+    assert_refused(pc.secrets(old))
+    assert pc.report(old, "root-mounted") == 403
+    assert pc.secrets(new)[0] == 200
+    assert_refused(pc.http(pc.path(f"{old}/exchange"), {}))
+    assert pc.report(new, "reported") == 204
+    log = box.log.read_bytes()[since:].decode()
+    assert old not in log
+    assert new not in log
+
+
+async def test_a_program_of_a_running_pc_gets_no_secrets_with_a_script_of_its_own(box: Box, plug: Plug) -> None:
+    pc = plug()
+    token = (await pc.run_ipxe()).token
+    assert pc.report(token, "reported") == 204
+    url = pc.path("boot.ipxe")
+    fetched = BootScript.parse(pc.get(url).decode(), f"http://{pc.box}{url}").token
+    assert_refused(pc.secrets(fetched))
+    assert_refused(pc.secrets(token))
+    await pc.power_on(firmware(0))
+    after = (await pc.run_ipxe()).token
+    assert pc.secrets(after)[0] == 200, "a real power-on"
 
 
 async def test_the_next_power_on_makes_the_old_token_worthless(box: Box, plug: Plug) -> None:
