@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.crowd import ALLOWED, BOX, PREFIX_LENGTH, Crowd
 from bench.site import LOAD_CORE, SERVER_CORE, set_up_tcp
 from image import release
+from services.linux import volumes
 from tests.netns.served import Box, install_release
 from tests.room.ganesha import Ganesha
 from tests.room.namespaces import Network
@@ -58,6 +59,9 @@ def box_and_crowd(
                 box.process.stop()
             ganesha.stop()
             crowd.close()
+            for mounted in sorted(volumes.mounts(), reverse=True):
+                if directory in Path(mounted).parents:
+                    volumes.unmount(Path(mounted))
 
 
 def install_image(images: Path, *, kernel: int, initrd: int, squashfs: int = 4096) -> release.Release:

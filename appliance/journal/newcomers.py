@@ -7,7 +7,7 @@ forgets them before anybody could read them.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -59,14 +59,18 @@ class Newcomers:
     def __len__(self) -> int:
         return len(self._newcomers)
 
-    def open(self, row: BootRow) -> None:
-        """A boot begins: the first of this client, or another one."""
+    def open(self, row: BootRow) -> BootRow:
+        """A boot begins: the first of this client, or another one. Returns it with its real start, if it had been
+        forgotten meanwhile."""
         before = self._newcomers.get(row.mac)
+        first = self._visitors.visit(row.mac, row.started)
+        if before is None and first != row.started:
+            row = replace(row, started=first)
         if before is not None and before.written:
             self.dropped.append(before.row.id)
         self._newcomers[row.mac] = Newcomer(row, before.published if before else self._lines.take(None, row.started))
         self._unwritten[row.mac] = None
-        self._visitors.visit(row.mac, row.started)
+        return row
 
     def restore(self, row: BootRow, at: float) -> None:
         """Take one from the registry; call this with those heard last at the end."""

@@ -284,9 +284,8 @@ class Journal:
         if mac.value in self._known:
             self._opened.append(row)
             del self._opened[:-_BOOTS_HELD]
-        else:
-            self._newcomers.open(row)
-        return row
+            return row
+        return self._newcomers.open(row)
 
     def _register(self, mac: MacAddress) -> None:
         """The client has loaded something."""

@@ -16,7 +16,7 @@ from services.events import Ignored
 from services.rate_limit import RateLimit
 
 MOST_SENDERS = 500
-ROWS_OF_A_SENDER = 4
+ROWS_OF_A_SENDER = 8
 """A PC that is refused has one or two. As many more count what has no row of its own."""
 
 REPEATED_AFTER = 3600.0

@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from appliance.journal.history import latest
+from appliance.journal.history import latest_of
 from appliance.registry.database import Registry
 from image import release
 from image.recipe import ImageRecipe
@@ -91,8 +91,8 @@ class Box:
     def stages(self, mac: object) -> list[str]:
         """The stages that a PC's latest boot has reached, in order; cheaper than a verb."""
         with Registry(self.data / "registry" / "registry.sqlite3") as registry:
-            boots = {str(boot.mac): boot for boot in latest(registry)}
-        return [str(reached.stage) for reached in boots[str(mac)].reached] if str(mac) in boots else []
+            boot = latest_of(registry, MacAddress.parse(str(mac)))
+        return [str(reached.stage) for reached in boot.reached] if boot else []
 
     def await_stage(self, mac: object, stage: str) -> Any:
         """The latest boot of a PC as `status --json` shows it, once it has come to `stage`."""

@@ -219,6 +219,17 @@ def test_rules_and_neighbours_of_others_stay_as_they_are(site: Site) -> None:
     assert (site.box.ruleset(), site.box.neighbour("10.77.0.60"), site.box.neighbour(ADDRESS)) == before
 
 
+def test_what_a_killed_server_left_pinned_is_put_right_by_the_next_request(site: Site) -> None:
+    for address in (ADDRESS, "10.77.0.61"):
+        entry = [address, "lladdr", str(STRANGER), "dev", "lan0", "nud", "permanent", "protocol", "178"]
+        site.box.host.ip("neighbour", "add", *entry)
+    site.box.grant(grant(DESK, 1, ADDRESS))
+    assert str(DESK) in site.box.neighbour(ADDRESS)
+    assert site.box.neighbour("10.77.0.61") == ""
+    site.box.grant()
+    assert site.box.neighbour(ADDRESS) == ""
+
+
 def test_after_a_flush_of_all_rules_the_next_request_heals(site: Site) -> None:
     site.box.grant(grant(DESK, 1, ADDRESS))
     rules = site.box.ruleset()

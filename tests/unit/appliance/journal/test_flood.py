@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from appliance.journal import numbers, recorder
+from appliance.journal.newcomers import MOST_NEWCOMERS
 from appliance.journal.recorder import Journal
-from appliance.journal.timeline import MOST_ADDRESSES
+from appliance.journal.refusals import MOST_SENDERS, ROWS_OF_A_SENDER
+from appliance.journal.timeline import MOST_ADDRESSES, Stage
 from appliance.registry.database import Registry
+from appliance.registry.overview import count_boots, newcomers_boots
 from services.decision import Reason
 from services.ethernet import MacAddress
 from services.events import (
@@ -16,6 +20,7 @@ from services.events import (
     Discovered,
     EntryStarted,
     Event,
+    Ignored,
     LeaseChosen,
     Offered,
     Reported,
@@ -65,17 +70,6 @@ def test_only_so_much_of_what_is_made_up_is_written(registry: Registry) -> None:
     assert Journal(registry, lambda: 1000.0, lambda *_: None).boot(MAC) == journal.boot(MAC), "the state has it all"
 
 
-def test_a_pc_that_loads_a_file_for_ever_fills_no_registry(registry: Registry) -> None:
-    journal = Journal(registry, lambda: 1000.0, lambda *_: None)
-    boot = journal.open_or_continue(discover(), "r")
-    for number in range(5000):
-        journal.record(TransferProgressed(MAC, "http", "initrd.img", 0, 9))
-        journal.record(TransferFailed(MAC, "http", "initrd.img", number, "closed"))
-    journal.flush()
-    assert len(registry.events(boot.id)) <= 1100
-    assert Journal(registry, lambda: 1000.0, lambda *_: None).boot(MAC) == journal.boot(MAC)
-
-
 def test_the_latest_addresses_of_a_boot_are_kept(registry: Registry) -> None:
     journal = Journal(registry, lambda: 1000.0, lambda *_: None)
     journal.open_or_continue(discover(), "r")
@@ -87,6 +81,113 @@ def test_the_latest_addresses_of_a_boot_are_kept(registry: Registry) -> None:
     assert set(journal._holders) == set(boot.addresses)
     journal.flush()
     assert Journal(registry, lambda: 1000.0, lambda *_: None).boot(MAC) == boot
+
+
+def test_made_up_clients_are_few_and_forgotten_first(registry: Registry, tmp_path: Path) -> None:
+    """A PC that asks again after its boot was forgotten is known from then on, with the time when it began."""
+    now = 1000.0
+    published: list[Event] = []
+    journal = Journal(registry, lambda: now, lambda event, _: published.append(event))
+    forgotten: list[MacAddress] = []
+    journal.forgot = lambda mac, newcomer: forgotten.append(mac)
+    known = MacAddress(7)
+    journal.open_or_continue(TransferProgressed(known, "tftp", "snponly.efi", 0, 9), "r")
+    journal.open_or_continue(discover(), "r")
+    for number in range(40_000):
+        now += 1 / 2000
+        mac = MacAddress(0x020000000000 + number)
+        journal.open_or_continue(Discovered(mac, 7, ipxe=False, xid=number, secs=0), "r", commit=False)
+        journal.record(Offered(mac, "snponly.efi", 67))
+        journal.commit()
+        if number in (3000, 6000):
+            journal.open_or_continue(discover(), "r")
+            journal.record(Offered(MAC, "snponly.efi", 67))
+        if number % 1000 == 0:
+            journal.flush()
+    journal.flush()
+    boot = journal.boot(MAC)
+    assert boot
+    assert (boot.started, boot.stage) == (1000.0, Stage.OFFERED)
+    assert len(journal.boots()) == MOST_NEWCOMERS + 1
+    assert len(forgotten) > 37_000
+    assert len(published) < 2 * (MOST_NEWCOMERS + 500)
+    counts = count_boots(registry)
+    assert (counts.clients, registry.clients()[0].mac) == (1, known)
+    assert counts.newcomers <= MOST_NEWCOMERS
+    assert MAC in [row.mac for row in newcomers_boots(registry, 10)], "who came back is shown first"
+    assert registry.highest()[0] == 0, "no number of an export is spent"
+    assert registry.server()["forgotten"]["newcomers"] == len(forgotten)
+    again = Journal(registry, lambda: now, lambda *_: None)
+    assert again.boot(MAC) == boot
+    assert again.open_or_continue(ScriptServed(MAC), "r").id == boot.id
+    again.flush()
+    client = again.client(MAC)
+    assert client
+    assert client.number == 1
+    assert registry.clients() == [again.client(known), client]
+
+
+def test_numbers_of_exports_are_taken_from_those_away_longest(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numbers, "MOST_NUMBERS", 3)
+    monkeypatch.setattr(recorder, "MOST_BOOTS", 2)
+    now = 1000.0
+    journal = Journal(registry, lambda: now, lambda *_: None)
+    for number in range(1, 5):
+        now += 10
+        journal.open_or_continue(ScriptServed(MacAddress(number)), "r")
+        journal.flush()
+    assert {client.mac.value: client.number for client in registry.clients()} == {1: 0, 2: 2, 3: 3, 4: 1}
+    assert [boot.mac.value for boot in journal.boots()] == [3, 4], "others are read when they are heard"
+    now += 10
+    journal.open_or_continue(ScriptServed(MacAddress(1)), "r")
+    journal.flush()
+    assert {client.mac.value: client.number for client in registry.clients()} == {1: 2, 2: 0, 3: 3, 4: 1}
+
+
+def refuse(client: str, sender: str = "", service: str = "tftp") -> Ignored:
+    return Ignored(service, client, Reason.MAC_MISMATCH, "", sender)
+
+
+def test_a_sender_has_few_rows_whatever_it_claims_to_be(registry: Registry) -> None:
+    published: list[Event] = []
+    journal = Journal(
+        registry, lambda: 1000.0, lambda event, _: published.append(event), lambda address: "02:66:00:00:00:01"
+    )
+    journal.record(refuse("52:54:00:00:00:09", "10.77.0.9"))
+    for number in range(20_000):
+        journal.record(refuse(str(MacAddress(number)), "10.77.0.66"))
+    journal.flush()
+    rows = [row for row in registry.ignored() if row.sender == "10.77.0.66"]
+    assert len(rows) == ROWS_OF_A_SENDER + 1
+    assert {row.sender_mac for row in rows} == {"02:66:00:00:00:01"}
+    assert sum(row.count for row in rows) == 20_000
+    assert [row.client for row in registry.ignored() if row.sender == "10.77.0.9"] == ["52:54:00:00:00:09"]
+    assert len(published) == ROWS_OF_A_SENDER + 2
+    again = Journal(registry, lambda: 1000.0, lambda *_: None)
+    again.record(refuse("52:54:00:00:00:10", "10.77.0.66"))
+    again.flush()
+    assert sum(row.count for row in registry.ignored()) == 20_002
+
+
+def test_made_up_senders_do_not_push_out_those_who_ask_again(registry: Registry) -> None:
+    """By DHCP there is no sender: there each MAC address counts as one."""
+    now = 1000.0
+    published: list[Event] = []
+    journal = Journal(registry, lambda: now, lambda event, _: published.append(event))
+    for number in range(20_000):
+        now += 1 / 2000
+        journal.record(refuse(str(MacAddress(0x020000000000 + number)), service="dhcp"))
+        if number % 3000 == 0:
+            journal.record(refuse("52:54:00:00:00:09", service="dhcp"))
+        if number % 500 == 0:
+            journal.flush()
+    journal.flush()
+    assert max(row.count for row in registry.ignored() if row.client == "52:54:00:00:00:09") >= 2
+    assert len(registry.ignored()) <= MOST_SENDERS
+    assert len(published) < 300, "a line a second"
+    assert registry.server()["forgotten"]["refusals"] > 19_000
 
 
 def test_addresses_are_not_inherited_for_ever(registry: Registry) -> None:
@@ -142,10 +243,11 @@ def test_a_pc_that_asks_for_files_all_day_fills_no_registry(registry: Registry) 
     assert excess.count == 4001 - 1000
 
 
-def test_a_script_that_is_fetched_all_the_time_is_recorded_now_and_then(registry: Registry) -> None:
+def test_a_script_that_is_fetched_all_the_time_is_published_now_and_then(registry: Registry) -> None:
     """Not a hundred times a second; but a loader's own retries, ten seconds apart, are, and so is what differs."""
     now = 1000.0
-    journal = Journal(registry, lambda: now, lambda *_: None)
+    said: list[Event] = []
+    journal = Journal(registry, lambda: now, lambda event, _: said.append(event))
     for _ in range(1000):
         boot = journal.open_or_continue(ScriptServed(MAC), "r")
         now += 0.01
@@ -154,4 +256,5 @@ def test_a_script_that_is_fetched_all_the_time_is_recorded_now_and_then(registry
         now += 10.0
         journal.open_or_continue(ScriptServed(MAC, "http"), "r")
     journal.flush()
-    assert len(registry.events(boot.id)) == 5 + 1 + 3
+    assert len(said) == 5 + 1 + 3
+    assert len(registry.events(boot.id)) == 2, "what changed something"

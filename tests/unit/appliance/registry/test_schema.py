@@ -21,7 +21,8 @@ from appliance.journal.history import history
 from appliance.journal.timeline import Stage
 from appliance.registry import schema
 from appliance.registry.database import Registry
-from appliance.registry.records import Client, IgnoredRow
+from appliance.registry.overview import count_boots, newcomers_boots
+from appliance.registry.records import BootCounts, Client, IgnoredRow
 from services.decision import Reason
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress, MacRange
@@ -90,6 +91,34 @@ def test_the_rows_that_came_with_schema_2_are_kept(path: Path) -> None:
     assert (lease.address, lease.mac, lease.expires) == (IPv4Address("192.0.2.10"), A, 1790003600.0)
     assert (known.profile, known.worked) == (Profile.PLAIN, True)
     assert (asked.mac, asked.entry) == (A, "local")
+
+
+def test_clients_that_never_got_past_offered_are_forgotten_with_schema_3(path: Path) -> None:
+    """All but the latest; the numbers of their exports are free again, and those that no export can have are too."""
+    load(2, path)
+    with closing(sqlite3.connect(path)) as sql:
+        for number in range(10, 3010):
+            mac = 0x020000000000 + number
+            sql.execute("INSERT INTO clients VALUES (?, ?, 1.0, 'secret')", (number, mac))
+            sql.execute("INSERT INTO boots VALUES (?, ?, 1.0, 'token', 'r', '')", (number, mac))
+            for kind in ("Discovered", "Offered"):
+                sql.execute("INSERT INTO events (boot, at, kind, details) VALUES (?, 2.0, ?, '{}')", (number, kind))
+            sql.execute("INSERT INTO adaptations VALUES (?, 'f', 'delayed', 0, '', 1.0)", (mac,))
+        sql.execute("INSERT INTO clients VALUES (70000, 7, 1.0, 'secret')")
+        sql.execute("INSERT INTO boots VALUES (70000, 7, 1.0, 'token', 'r', '')")
+        sql.execute("INSERT INTO events (boot, at, kind, details) VALUES (70000, 2.0, 'ScriptServed', '{}')")
+        sql.commit()
+    with Registry(path) as registry:
+        registry.check()
+        assert [(client.mac.value, client.number) for client in registry.clients()] == [
+            (7, 0),
+            (A.value, 1),
+            (B.value, 2),
+        ]
+        assert count_boots(registry) == BootCounts(clients=3, newcomers=1000)
+        assert {row.id for row in newcomers_boots(registry, 9999)} == set(range(2010, 3010))
+        assert len(table.read(registry)) == 1001
+        assert registry.highest() == (2, 70000)
 
 
 def test_a_migration_keeps_the_rows_and_a_copy_of_the_old_registry(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

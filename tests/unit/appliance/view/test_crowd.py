@@ -1,0 +1,78 @@
+"""A hundred thousand PCs that have booted: what `status` and a restart of the server read of them."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.config.file import parse
+from appliance.firmware.memory import FirmwareMemory
+from appliance.journal.recorder import MOST_BOOTS, Journal
+from appliance.registry.database import Registry
+from appliance.view.clients import client_views
+from appliance.view.facts import gather, gather_clients
+from appliance.view.status import as_json, status_view
+from services.ethernet import MacAddress
+from services.events import Reported
+from tests.unit.appliance.registry.crowd import FIRST, fill
+
+PCS = 100_000
+AT = 1_790_000_000.0
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of that server."""
+    found = tmp_path_factory.mktemp("crowd")
+    fill(found / "registry" / "registry.sqlite3", PCS, AT)
+    return found
+
+
+@pytest.fixture
+def registry(data: Path) -> Iterator[Registry]:
+    with Registry(data / "registry" / "registry.sqlite3", durable=False) as registry:
+        yield registry
+
+
+def test_status_reads_what_it_shows(data: Path, registry: Registry) -> None:
+    config = parse(f'[server]\ndata = "{data}"\n', data / "c.toml")
+    began = time.process_time()
+    document = as_json(status_view(gather(config, registry, AT + 1000), AT + 1000))
+    assert time.process_time() - began < 1.0, "seconds of the processor, for 100,000 PCs"
+    assert len(document["boots"]) == 1000
+    assert document["counted"] == {"clients": PCS, "newcomers": 0}
+    assert document["boots"][0]["mac"] == str(MacAddress(FIRST + PCS)), "heard last"
+
+
+def test_a_list_has_pages(registry: Registry) -> None:
+    began = time.process_time()
+    known = gather_clients(registry, MacAddress(FIRST + 500), 100)
+    assert time.process_time() - began < 1.0
+    assert [view.mac for view in client_views(known, AT)][::99] == [
+        str(MacAddress(FIRST + 501)),
+        str(MacAddress(FIRST + 600)),
+    ]
+    assert known.follow == PCS - 600
+    assert gather_clients(registry, MacAddress(FIRST + PCS), 100).follow == 0
+
+
+def test_a_restart_reads_the_boots_heard_last(registry: Registry) -> None:
+    """A PC that was away longer is read when it is heard again; one that failed is shown first."""
+    began = time.process_time()
+    registry.check(0.3)
+    journal = Journal(registry, lambda: AT + 2000, lambda *_: None)
+    firmware = FirmwareMemory(registry, shim=False)
+    assert time.process_time() - began < 2.0, "seconds of the processor, here with everything else that runs"
+    assert MOST_BOOTS <= len(journal.boots()) <= MOST_BOOTS + 2000
+    first = MacAddress(FIRST + 1)
+    assert first not in {boot.mac for boot in journal.boots()}
+    boot, client = journal.boot(first), journal.client(first)
+    assert boot
+    assert client
+    assert (boot.id, client.number) == (1, 0)
+    journal.record(Reported(first, "failed", {"reason": "no disk"}))
+    firmware.observe(Reported(first, "failed"), AT)
+    journal.flush()
+    shown = status_view(gather(parse("", Path("c.toml")), registry, AT + 2000), AT + 2000)
+    assert shown.boots[0].mac == str(first)
