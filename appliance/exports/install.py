@@ -93,12 +93,13 @@ def install(
     try:
         if grants:
             _make_directories(config, (grant.mac.bare for grant in grants))
+        # It closes before an export ends and opens before one begins: an export is never in force without it. Mounting
+        # may take long, and what is withdrawn must not wait for it.
+        observed = _put_up_wall(config, networks, grants, backend)
         if grants or IMAGES in volumes.names(config):
             problems = _mount(config, backend, before, grants, mounting or carry_out)
         wanted = exports_now(config, grants)
         exports = [each for each in wanted if _may_be_exported(config, backend, before, each)]
-        # It closes before an export ends and opens before one begins: an export is never in force without it.
-        observed = _put_up_wall(config, networks, grants, backend)
         changed = _apply(config, backend, exports)
         _unmount(config, grants, mounting or carry_out)
     except NfsError as error:

@@ -64,7 +64,8 @@ def _run_once() -> int:
         asked.unlink(missing_ok=True)
     if problems and request is None:
         name, problem = min(problems.items())
-        raise UserError(f"{len(problems)} are not mounted; the first is {name}: {problem}", "netboot-appliance doctor")
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise UserError(f"{name} is not mounted{more}: {problem}", "see: netboot-appliance doctor", code=1)
     return 0
 
 

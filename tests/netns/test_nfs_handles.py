@@ -117,7 +117,8 @@ async def test_work_of_an_older_version_moves_in_when_its_pc_is_off(box: Box, ro
     await pc.run_ipxe()
     box.await_exports({pc.mac: {pc.address}})
     root_of(pc, 4, state)
-    # Back to how an older version left it.
+    # Back to how an older version left it; what holds nothing would be deleted.
+    (state / "kept").write_text("")
     assert box.process
     box.process.stop()
     in_force = room.directory / "ganesha" / "netboot-appliance.conf"
@@ -125,6 +126,7 @@ async def test_work_of_an_older_version_moves_in_when_its_pc_is_off(box: Box, ro
     box.verb("exports", "withdraw")
     box.verb("state", "unpack", str(pc.mac))
     assert not image.exists()
+    (state / "kept").unlink()
     work = state / "client_state.xml"
     work.write_text(SECRET)
     os.chown(work, 731, 731)
