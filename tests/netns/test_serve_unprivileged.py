@@ -113,8 +113,18 @@ def office() -> Iterator[tuple[Room, Unprivileged]]:
 def _start_root(host: Namespace, box: Unprivileged, log: Path) -> None:
     variables = [f"RUNTIME_DIRECTORY={box.answer_file.parent}", f"NETBOOT_APPLIANCE_CONFIG={box.configuration}"]
     loop = ["sh", "-c", _PATH_UNIT, "path", str(box.runtime / "exports.json"), sys.executable]
-    # What the unit leaves to root.
-    host.start("root's helper", ["env", *variables, "setpriv", "--bounding-set=-all,+chown,+net_admin", *loop], log)
+    # What its unit leaves to root, and what the unit that mounts for it has.
+    host.start(
+        "root's helper",
+        [
+            "env",
+            *variables,
+            "setpriv",
+            "--bounding-set=-all,+chown,+net_admin,+sys_admin,+dac_override,+fowner,+fsetid",
+            *loop,
+        ],
+        log,
+    )
 
 
 def plug(room: Room, number: int) -> ScriptedPc:

@@ -18,6 +18,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 from services.ethernet import MacAddress
+from services.linux import volumes
 from tests.fakes.boinc_project import ACCOUNT_KEY
 from tests.room.ganesha import Ganesha
 from tests.room.namespaces import Namespace, Network
@@ -148,6 +149,9 @@ class Room:
 
     def __exit__(self, *exception: object) -> None:
         self._cleanup.close()
+        for mounted in sorted(volumes.mounts(), reverse=True):
+            if self.directory in Path(mounted).parents:
+                volumes.unmount(Path(mounted))
 
     def start_project(self, *, attacks: bool = False) -> Process:
         """Start the fake BOINC project, on a memory of its own that begins empty. With `attacks`, the first job of each
