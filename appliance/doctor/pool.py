@@ -4,7 +4,8 @@ import time
 
 from appliance.config.file import Config
 from appliance.dhcp import leases
-from appliance.doctor.finding import Finding, error, ok, warning
+from appliance.doctor.finding import Finding, error, note, ok, warning
+from appliance.errors import UserError
 from appliance.registry.database import Registry
 
 _NEARLY = 0.9
@@ -25,7 +26,10 @@ def check(config: Config) -> list[Finding]:
     """Count the leases. Says nothing where another server gives out the addresses, or where this one never ran."""
     if config.dhcp.mode != "server":
         return []
-    with Registry(config.registry) as registry:
-        addresses = registry.server().get("addresses", 0)
-        leased = len(leases.in_force(leases.load(registry), time.time()))
+    try:
+        with Registry(config.registry) as registry:
+            addresses = registry.server().get("addresses", 0)
+            leased = len(leases.in_force(leases.load(registry), time.time()))
+    except UserError as unreadable:
+        return [note("dhcp-pool", f"not checked: {unreadable.message}")]
     return [judge(leased, addresses)] if addresses else []

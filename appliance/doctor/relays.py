@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 from appliance.config.file import Config
-from appliance.doctor.finding import Finding, warning
+from appliance.doctor.finding import Finding, note, warning
+from appliance.errors import UserError
 from appliance.network.interfaces import answered, interfaces
 from appliance.registry.database import Registry
 from appliance.registry.records import IgnoredRow
@@ -41,7 +42,10 @@ def check(config: Config) -> list[Finding]:
     """Look for such refusals."""
     if not config.registry.exists():
         return []
-    with Registry(config.registry) as registry:
-        refused = recent(registry.ignored(), time.time())
+    try:
+        with Registry(config.registry) as registry:
+            refused = recent(registry.ignored(), time.time())
+    except UserError as unreadable:
+        return [note("relays", f"not checked: {unreadable.message}")]
     served = answered(config, interfaces(config)) if refused else ()
     return judge(relay for relay in refused if not any(IPv4Address(relay) in network for network in served))

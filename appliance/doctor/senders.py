@@ -4,7 +4,8 @@ import time
 from collections.abc import Iterable
 
 from appliance.config.file import Config
-from appliance.doctor.finding import Finding, warning
+from appliance.doctor.finding import Finding, note, warning
+from appliance.errors import UserError
 from appliance.registry.database import Registry
 from appliance.registry.records import IgnoredRow
 
@@ -38,5 +39,8 @@ def check(config: Config) -> list[Finding]:
     """Look for such refusals of the last day."""
     if not config.registry.exists():
         return []
-    with Registry(config.registry) as registry:
-        return judge(registry.ignored(), time.time())
+    try:
+        with Registry(config.registry) as registry:
+            return judge(registry.ignored(), time.time())
+    except UserError as unreadable:
+        return [note("senders", f"not checked: {unreadable.message}")]

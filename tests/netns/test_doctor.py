@@ -264,7 +264,7 @@ FAULTS = {
         "error",
         "the disk is full",
         "delete old images",
-        ("server", "nfs-exports"),
+        ("server", "nfs-exports", "nfs-bounds"),
     ),
     "key for everybody": fault(readable_key, "configuration", "warning", "everybody may read", "chmod o-rwx"),
 }

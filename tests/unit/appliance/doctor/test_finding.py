@@ -3,10 +3,12 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
-from appliance.doctor.checks import Check, run
+from appliance.config.file import parse
+from appliance.doctor.checks import Check, all_checks, run
 from appliance.doctor.finding import (
     Finding,
     Severity,
@@ -95,3 +97,20 @@ def test_checks_run_side_by_side_and_report_in_their_order() -> None:
 
     found = list(run([Check("1", lambda: check("1")), Check("2", lambda: check("2"))]))
     assert [finding.what for finding in found] == ["1", "2"]
+
+
+READERS = {"registry", "allowlist", "boots", "addresses", "firmware", "kernel", "dhcp-pool", "relays", "senders"}
+"""The checks that read the registry and otherwise look at nothing of the machine."""
+
+
+def test_a_damaged_registry_is_one_complaint(tmp_path: Path) -> None:
+    """Not one of each check that reads it."""
+    text = f'[server]\ndata = "{tmp_path}"\n[dhcp]\nmode = "server"\npool = "10.77.0.100-10.77.0.200"\n'
+    config = parse(text, tmp_path / "config.toml")
+    config.registry.parent.mkdir()
+    config.registry.write_bytes(b"not a database" * 1000)
+    readers = [check for check in all_checks(config) if check.name in READERS]
+    assert {check.name for check in readers} == READERS
+    found = list(run(readers))
+    assert [each.check for each in found if each.severity not in (Severity.OK, Severity.NOTE)] == ["registry"]
+    assert {"dhcp-pool", "relays", "senders"} <= {each.check for each in found if each.severity is Severity.NOTE}
