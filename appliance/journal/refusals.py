@@ -85,6 +85,7 @@ class Refusals:
         again = [key for key in self._dirty if self._visitors.came_back(key[0])]
         once = [key for key in islice(reversed(self._dirty), len(again) + _WRITTEN_AT_ONCE) if key not in set(again)]
         self._taken = [*again, *once[:_WRITTEN_AT_ONCE]]
+        self._name_senders()
         return [self._senders[sender][name].row for sender, name in self._taken], self._gone
 
     def written(self) -> None:
@@ -93,6 +94,16 @@ class Refusals:
             self._senders[sender][name].written = True
             del self._dirty[sender, name]
         self._gone = []
+
+    def _name_senders(self) -> None:
+        """The MAC addresses that were not known when their senders were first refused, for the rows to write."""
+        found: dict[str, str] = {}
+        for sender, name in self._taken:
+            kept = self._senders[sender][name]
+            if (address := kept.row.sender) and not kept.row.sender_mac:
+                if address not in found:
+                    found[address] = self._mac_of(address)
+                kept.row = replace(kept.row, sender_mac=found[address])
 
     def _published(self, event: Ignored, row: IgnoredRow) -> Ignored:
         words = [event.detail] if event.detail else []

@@ -193,6 +193,19 @@ def test_a_sender_has_few_rows_whatever_it_claims_to_be(registry: Registry) -> N
     assert sum(row.count for row in registry.ignored()) == 20_002
 
 
+def test_a_sender_whose_mac_address_is_found_later_gets_it(registry: Registry) -> None:
+    """A broadcast says nothing to the neighbour table: a DHCP client is in it only once it was spoken to."""
+    known: dict[str, str] = {}
+    journal = Journal(registry, lambda: 1000.0, lambda *_: None, lambda address: known.get(address, ""))
+    journal.record(refuse("52:54:00:00:00:09", "10.77.0.66", "dhcp"))
+    journal.flush()
+    assert [row.sender_mac for row in registry.ignored()] == [""]
+    known["10.77.0.66"] = "02:66:00:00:00:01"
+    journal.record(refuse("52:54:00:00:00:09", "10.77.0.66", "dhcp"))
+    journal.flush()
+    assert [(row.sender_mac, row.count) for row in registry.ignored()] == [("02:66:00:00:00:01", 2)]
+
+
 def test_made_up_senders_do_not_push_out_those_who_ask_again(registry: Registry) -> None:
     """By DHCP there is no sender: there each MAC address counts as one."""
     now = 1000.0
