@@ -7,6 +7,7 @@ until it is cancelled.
 import asyncio
 import contextlib
 import itertools
+import random
 import socket
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from tests.fakes.dhcp_client import DISCOVER, firmware, message
 from tests.fakes.tftp_peer import ack, rrq
 from tests.netns.scripted_pc import BootScript
 
-ATTACKED = 5
+ATTACKED = 4
 """How many PCs of the crowd the attackers use or forge."""
 
 _TICK = 0.02
@@ -27,9 +28,18 @@ _DISCOVERS_A_TICK = 100  # 5,000 a second, 14 Mbit/s
 _MADE_UP_A_TICK = 10
 _CLAIMS_A_TICK = 5
 _SPOOFED_A_TICK = 2
-_TRAILERS = 8
+_ENDLESS_AT_ONCE = 9
 _PIECE = 1 << 16
-_LONG_REPORT = 62_000
+_CHUNKED = "POST /boot/{mac}/x/report HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+_ENDLESS = (
+    ("", "\r\n"),
+    ("GET / HTTP/1.1\r\n", "A: b\r\n"),
+    (_CHUNKED, "1\r\nx\r\n"),
+    (_CHUNKED + "1;", "x"),
+    (_CHUNKED + "0\r\n", "A: b\r\n"),
+)
+"""How requests begin, and what then follows without end."""
+_SHORT_REPORT, _LONG_REPORT = 900, 62_000
 _STRANGER = MacAddress.parse("02:66:00:00:00:01")
 _STRANGERS_ADDRESS = IPv4Address("10.80.200.1")
 _NOBODY = MacAddress.parse("02:66:00:00:00:00")
@@ -43,6 +53,7 @@ class Attackers:
         self._crowd = crowd
         self._places = places
         self._count = itertools.count(1)
+        self._chance = random.Random(7)  # noqa: S311 - the same attacks each time
         self._made_up = itertools.cycle(range(MOST, 1 << 16))
 
     async def make(self) -> None:
@@ -52,9 +63,8 @@ class Attackers:
             self._made_up_clients,
             self._claimed_macs,
             self._spoofed_reads,
-            self._long_reports,
-            self._endless_preamble,
-            *[self._endless_trailer] * _TRAILERS,
+            self._junk_reports,
+            *[self._endless_request] * _ENDLESS_AT_ONCE,
         ]
         async with asyncio.TaskGroup() as group:
             for kind in kinds:
@@ -95,51 +105,33 @@ class Attackers:
             self._crowd.forge(victim.mac, source, (BOX, 69), ack(0))
         self.did["spoofed TFTP reads"] += _SPOOFED_A_TICK
 
-    async def _long_reports(self) -> None:
-        """A work unit that knows its boot's token reports as much as it can, over one connection."""
+    async def _junk_reports(self) -> None:
+        """A work unit that knows its boot's token reports as much as it can."""
         place = self._places[2]
         path = f"/boot/{place.mac.bare}"
-        with contextlib.closing(await self._connected(place)) as tcp:
+        with contextlib.closing(await self._crowd.connected(place)) as tcp:
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(tcp, f"GET {path}/boot.ipxe HTTP/1.1\r\nHost: {BOX}\r\n\r\n".encode())
             token = BootScript.parse((await self._read(tcp)).partition(b"\r\n\r\n")[2].decode(), path).token
-            body = b"stage=computing&reason=" + b"x" * _LONG_REPORT
-            head = f"POST {path}/{token}/report HTTP/1.1\r\nHost: {BOX}\r\nContent-Length: {len(body)}\r\n\r\n"
-            while True:
-                await loop.sock_sendall(tcp, head.encode() + body)
-                self.did["long reports"] += 1
+            for number in itertools.count():
+                reason = f"{number}" + "y" * (_LONG_REPORT if number % 10 == 9 else _SHORT_REPORT)
+                body = f"stage=failed&event=x&mac=x&self=x&reason={reason}"
+                head = f"POST {path}/{token}/report HTTP/1.1\r\nHost: {BOX}\r\nContent-Length: {len(body)}\r\n\r\n"
+                await loop.sock_sendall(tcp, (head + body).encode())
+                self.did["reports of junk"] += 1
                 await self._read(tcp)
 
-    async def _endless_preamble(self) -> None:
-        """Empty lines before a request that never comes."""
-        await self._pour(self._places[3], b"", b"\r\n" * (_PIECE // 2), "MB of empty lines")
-
-    async def _endless_trailer(self) -> None:
-        """An allowed PC's chunked report has a trailer without end."""
-        place = self._places[4]
-        head = f"POST /boot/{place.mac.bare}/x/report HTTP/1.1\r\nHost: {BOX}\r\nTransfer-Encoding: chunked\r\n\r\n"
-        await self._pour(place, head.encode() + b"1\r\na\r\n0\r\n", b"x: y\r\n" * (_PIECE // 6), "MB of trailers")
-
-    async def _pour(self, place: Place, head: bytes, piece: bytes, what: str) -> None:
-        with contextlib.closing(await self._connected(place)) as tcp:
+    async def _endless_request(self) -> None:
+        """Empty lines, fields, chunks, an extension or trailers without end."""
+        place, (begun, more) = self._places[3], self._chance.choice(_ENDLESS)
+        with contextlib.closing(await self._crowd.connected(place)) as tcp:
             loop = asyncio.get_running_loop()
-            await loop.sock_sendall(tcp, head)
-            for count in itertools.count(1):
+            await loop.sock_sendall(tcp, begun.replace("{mac}", place.mac.bare).encode())
+            self.did["HTTP requests without end"] += 1
+            while True:
                 async with asyncio.timeout(10):
-                    await loop.sock_sendall(tcp, piece)
-                self.did[what] += count % (1_000_000 // _PIECE) == 0
+                    await loop.sock_sendall(tcp, (more * (_PIECE // len(more))).encode())
                 await asyncio.sleep(_TICK / 10)
-
-    async def _connected(self, place: Place) -> socket.socket:
-        self._crowd.ask_for_box(place)
-        tcp = self._crowd.tcp(place)
-        try:
-            async with asyncio.timeout(10):
-                await asyncio.get_running_loop().sock_connect(tcp, (str(BOX), 80))
-        except BaseException:
-            tcp.close()
-            raise
-        return tcp
 
     async def _read(self, tcp: socket.socket) -> bytes:
         """One answer of less than 64 kB; ConnectionError when the box has hung up."""

@@ -143,6 +143,18 @@ class Crowd:
         tcp.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _IPXE_WINDOW)
         return tcp
 
+    async def connected(self, place: Place) -> socket.socket:
+        """A connection to the box's HTTP server; raises OSError, or TimeoutError after ten seconds."""
+        self.ask_for_box(place)
+        tcp = self.tcp(place)
+        try:
+            async with asyncio.timeout(10):
+                await asyncio.get_running_loop().sock_connect(tcp, (str(BOX), 80))
+        except BaseException:
+            tcp.close()
+            raise
+        return tcp
+
     def _bound(self, place: Place, kind: int, port: int) -> socket.socket:
         with inside(self.host):
             bound = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK)

@@ -1,5 +1,4 @@
-"""What a box must endure besides booting PCs: nonsense, half-open transfers, broken connections, requests without end,
-floods of reports, an administrator.
+"""What a box must endure besides booting PCs: nonsense, half-open transfers, broken connections, an administrator.
 
 Each kind goes on at its own pace until it is cancelled. It comes from addresses of allowed PCs, which get further
 than strangers would.
@@ -8,7 +7,6 @@ than strangers would.
 import asyncio
 import contextlib
 import random
-import re
 import signal
 import socket
 import struct
@@ -24,21 +22,8 @@ _GARBAGE_SECONDS, _GARBAGE_AT_ONCE = 0.05, 100
 _HALF_OPEN_SECONDS = 0.05
 _BREAK_SECONDS = 0.1
 _SLOW_SECONDS = 0.5
-_ENDLESS_SECONDS = 0.1
-_REPORTS_SECONDS, _REPORTS_AT_ONCE = 0.2, 50
 _EDIT_SECONDS = 5.0
 _RELOAD_SECONDS = 10.0
-_CHUNKED = "POST /boot/{mac}/boot.ipxe HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-_ENDLESS = (
-    ("", "\r\n"),
-    ("GET / HTTP/1.1\r\n", "A: b\r\n"),
-    (_CHUNKED, "1\r\nx\r\n"),
-    (_CHUNKED + "1;", "x"),
-    (_CHUNKED + "0\r\n", "A: b\r\n"),
-)
-"""How requests begin, and what can then be sent without end: empty lines, fields, chunks, an extension, trailers."""
-_PIECE, _PIECES = 64 << 10, 64
-_TOKEN = re.compile(rb"netboot_appliance\.token=(\S+)")
 _OUTSIDER = "02:00:00:00:00:{:02x}"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger
 
@@ -61,8 +46,6 @@ class Mischief:
             self._half_open: _HALF_OPEN_SECONDS,
             self._break_off: _BREAK_SECONDS,
             self._slow_loris: _SLOW_SECONDS,
-            self._endless: _ENDLESS_SECONDS,
-            self._report: _REPORTS_SECONDS,
             self._edit: _EDIT_SECONDS,
             self._reload: _RELOAD_SECONDS,
         }
@@ -105,7 +88,7 @@ class Mischief:
 
     async def _break_off(self) -> None:
         place = self._place()
-        with contextlib.closing(await self._connected(place)) as tcp:
+        with contextlib.closing(await self._crowd.connected(place)) as tcp:
             path = f"/boot/{place.mac.bare}/loader/snponly.efi"
             await asyncio.get_running_loop().sock_sendall(tcp, f"GET {path} HTTP/1.1\r\nHost: {BOX}\r\n\r\n".encode())
             async with asyncio.timeout(5):
@@ -114,48 +97,12 @@ class Mischief:
         self.did["HTTP transfers broken off"] += 1
 
     async def _slow_loris(self) -> None:
-        tcp = await self._connected(self._place())
+        tcp = await self._crowd.connected(self._place())
         self._slow.append(tcp)
         await asyncio.get_running_loop().sock_sendall(tcp, b"GET /boot/")
         if len(self._slow) > 100:
             self._slow.pop(0).close()
         self.did["HTTP requests never finished"] += 1
-
-    async def _endless(self) -> None:
-        place, (begun, more) = self._place(), self._chance.choice(_ENDLESS)
-        with contextlib.closing(await self._connected(place)) as tcp:
-            self.did["HTTP requests without end"] += 1
-            await asyncio.get_running_loop().sock_sendall(tcp, begun.replace("{mac}", place.mac.bare).encode())
-            async with asyncio.timeout(10):
-                for _ in range(_PIECES):
-                    await asyncio.get_running_loop().sock_sendall(tcp, (more * (_PIECE // len(more))).encode())
-
-    async def _report(self) -> None:
-        """Many reports of junk, with the token of the place's boot."""
-        place = self._place()
-        loop, path = asyncio.get_running_loop(), f"/boot/{place.mac.bare}"
-        with contextlib.closing(await self._connected(place)) as tcp:
-            await loop.sock_sendall(tcp, f"GET {path}/boot.ipxe HTTP/1.1\r\n\r\n".encode())
-            async with asyncio.timeout(10):
-                if (token := _TOKEN.search(await loop.sock_recv(tcp, 65536))) is None:
-                    return
-                post = f"POST {path}/{token[1].decode()}/report HTTP/1.1\r\nContent-Length: "
-                for number in range(_REPORTS_AT_ONCE):
-                    body = f"stage=failed&event=x&mac=x&self=x&reason={number}{'y' * 900}"
-                    await loop.sock_sendall(tcp, f"{post}{len(body)}\r\n\r\n{body}".encode())
-                    await loop.sock_recv(tcp, 65536)
-                    self.did["reports of junk"] += 1
-
-    async def _connected(self, place: Place) -> socket.socket:
-        self._crowd.ask_for_box(place)
-        tcp = self._crowd.tcp(place)
-        try:
-            async with asyncio.timeout(10):
-                await asyncio.get_running_loop().sock_connect(tcp, (str(BOX), 80))
-        except BaseException:
-            tcp.close()
-            raise
-        return tcp
 
     async def _edit(self) -> None:
         mac = _OUTSIDER.format(self._chance.getrandbits(8))

@@ -93,8 +93,11 @@ def alone(config: Config) -> frozenset[str]:
     table = volumes.mounts()
     # Mounts have the real name of a data directory that is a link.
     real = Path(os.path.realpath(config.server.data))
-    below = [config.images.name, *(f"{config.state.name}/{Path(path).name}" for path in table)]
-    return frozenset(str(config.server.data / each) for each in below if volumes.own_file_system(real / each, table))
+    below = [f"{config.state.name}/{Path(path).name}" for path in table]
+    found = {str(config.server.data / each) for each in below if volumes.own_file_system(real / each, table)}
+    # The images may be elsewhere, and `images` a link.
+    images = volumes.own_file_system(Path(os.path.realpath(config.images)), table)
+    return frozenset(found | {str(config.images)} if images else found)
 
 
 def names(config: Config) -> frozenset[str]:
@@ -229,6 +232,12 @@ def _detach(volume: _Volume) -> None:
 def _pack(volume: _Volume) -> None:
     if volume.image.exists() or str(volume.directory) in alone(volume.config):
         raise UserError(f"{volume.directory} is a file system of its own already", "see: netboot-appliance state list")
+    if volume.directory.is_symlink():
+        raise UserError(
+            f"{volume.directory} is a link to a directory that is no file system of its own",
+            "let it lead to one, or put the directory itself there",
+            code=1,
+        )
     needed = tree_copy.occupied(volume.directory)
     _require_room(volume.config, needed, volume.name)
     # What is there already may be more than the limit.

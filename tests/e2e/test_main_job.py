@@ -9,6 +9,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +30,7 @@ FIRST = MacAddress.parse("52:54:00:aa:bb:cc")
 SECOND = MacAddress.parse("52:54:00:dd:ee:ff")
 STRANGER = MacAddress.parse("52:54:00:00:00:99")
 BOOT_SECONDS = 900
+NFS_SECONDS = 10
 MIB = 1 << 20
 DISCOVER, OFFER = 1, 2
 ATTACKS = {
@@ -289,9 +291,15 @@ def boinccmd(room: Room, where: Namespace, password: str) -> "subprocess.Complet
 
 
 def nfs_list(where: Namespace, path: Path) -> str:
-    """The names in a directory of the box by NFS 3 and by NFS 4, from a host of the room; empty when refused."""
-    answers = [where.run(["nfs-ls", f"nfs://{BOX}{path}?version={version}"], check=False) for version in (3, 4)]
-    return "".join(answer.stdout for answer in answers)
+    """The names in a directory of the box by NFS 3 and by NFS 4, from a host of the room. Empty when refused, or when
+    nothing answers at all: the wall drops the packets of hosts that have no exports."""
+
+    def names(version: int) -> str:
+        command = ["timeout", str(NFS_SECONDS), "nfs-ls", f"nfs://{BOX}{path}?version={version}"]
+        return where.run(command, check=False).stdout
+
+    with ThreadPoolExecutor() as both:
+        return "".join(both.map(names, (3, 4)))
 
 
 def probe(where: Namespace, protocol: str, path: str) -> int:

@@ -189,6 +189,21 @@ def test_the_images_move_in_with_what_is_active(config: Config) -> None:
     assert str(config.images) in volumes.alone(config), "what is exported to all is not unmounted for one PC"
 
 
+def test_images_that_are_elsewhere_stay_there(config: Config, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "release").write_text("an image")
+    config.images.rmdir()
+    config.images.symlink_to(elsewhere)
+    assert "is a link to a directory that is no file system of its own" in mount(config, volumes.IMAGES)["images"]
+    assert (config.images / "release").read_text() == "an image"
+    assert left(config) == set()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", elsewhere], check=True)
+    assert str(config.images) in volumes.alone(config)
+    assert mount(config, volumes.IMAGES) == {}
+    assert left(config) == set()
+
+
 def test_what_is_large_waits_for_the_administrator(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(volumes, "AT_ONCE", 100_000)
     directory = work(config.state / NAME)
