@@ -15,7 +15,8 @@ from tests.netns.paused_download import Ended, PausedHttp, PausedTftp
 from tests.netns.scripted_pc import BROADCAST
 from tests.netns.served import install_release
 from tests.netns.storage_faults import FaultyDiskBox, status
-from tests.room.namespaces import Network, assert_nothing_left
+from tests.room.namespaces import Network, assert_nothing_left, run
+from tests.room.processes import wait_until
 
 Client = type[PausedTftp] | type[PausedHttp]
 SIZE = 4 << 20
@@ -25,7 +26,11 @@ BROKEN = "the active image is broken; nobody boots"
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDiskBox]:
     with Network() as network:
-        yield FaultyDiskBox(network, tmp_path_factory.mktemp("files"))
+        box = FaultyDiskBox(network, tmp_path_factory.mktemp("files"))
+        # With the first PC the images move into a file system of their own: they are to be damaged there.
+        box.booting(99)
+        wait_until(box.data.joinpath("images").is_mount, TIMEOUT, "the images to be mounted")
+        yield box
     assert_nothing_left(network.room)
 
 
@@ -112,7 +117,8 @@ def gone(release: Path) -> None:
 
 
 def no_images(release: Path) -> None:
-    shutil.rmtree(release.parent.rename(release.parent.with_name("gone")))
+    """Another file system, with nothing in it, is mounted there."""
+    run(["mount", "-t", "tmpfs", "tmpfs", str(release.parent)])
 
 
 def no_initrd(release: Path) -> None:
@@ -172,9 +178,12 @@ def test_an_image_that_is_damaged_while_pcs_boot(
             assert status(pc.pc, "boot.ipxe") == 503
             assert not offered(box.pc(22), box.pc(23))
     finally:
-        shutil.rmtree(images, ignore_errors=True)
-        shutil.copytree(tmp_path / "images", images, symlinks=True)
-        activate(images, release.id)
+        if damage is no_images:
+            run(["umount", str(images)])
+        else:
+            shutil.rmtree(release.path, ignore_errors=True)
+            shutil.copytree(tmp_path / "images" / release.id, release.path, symlinks=True)
+            activate(images, release.id)
     if damage is not linked_initrd:
         box.wait_for("active image", since, release=release.id)
     box.pc(22).boot(release)
