@@ -48,7 +48,7 @@ async def main():
         try:
             answer = await installer.install(None, (), grants, asyncio.Event() if last else stale)
             if last:
-                print(answer.backend, answer.directories)
+                print(answer.backend, answer.directories, answer.left_out)
         except UserError as error:
             print(error.message)
 asyncio.run(main())
@@ -174,5 +174,5 @@ def test_roots_part_has_only_the_privileges_it_needs(server: Container) -> None:
     shown = server.run(
         ["systemctl", "show", "--property=CapabilityBoundingSet,ProtectSystem", f"{UNIT}.service"]
     ).stdout
-    assert "CapabilityBoundingSet=cap_chown\n" in shown
+    assert "CapabilityBoundingSet=cap_chown cap_net_admin\n" in shown
     assert "ProtectSystem=strict" in shown

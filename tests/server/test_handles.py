@@ -25,6 +25,7 @@ from tests.server.server_room import PACKAGE
 
 INTRUDER, VICTIM = IPv4Address("10.77.0.21"), IPv4Address("10.77.0.22")
 NAMES = {INTRUDER: "525400000021", VICTIM: "525400000022"}
+KEPT = "/var/lib/netboot-appliance-exports"
 SECRET = "hours of another PC's work"
 
 # Puts the exports of both PCs in force, as root's helper does.
@@ -69,7 +70,10 @@ class Office:
         self.server.run(f"mkdir -p {DATA}/images/r1/live; echo image >{DATA}/images/r1/live/filesystem.squashfs")
 
     def export(self) -> None:
-        assert self.server.run([f"{HOME}/bin/python3", "-I", "-c", INSTALL]).stdout == "kernel 3\n"
+        # systemd would set the variable: there the wall is kept for the next boot.
+        keeping = f"STATE_DIRECTORY={KEPT}"
+        install = ["env", keeping, f"{HOME}/bin/python3", "-I", "-c", INSTALL]
+        assert self.server.run(install).stdout == "kernel 3\n"
         for name in NAMES.values():
             self.server.run(f"printf %s {json.dumps(SECRET)} >{DATA}/state/{name}/client_state.xml")
 

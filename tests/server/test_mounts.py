@@ -7,10 +7,11 @@ import pytest
 
 from tests.server.container import Container
 from tests.server.program import DATA
+from tests.server.server_room import PACKAGE
 from tests.server.test_exports import ask, exported
 
 UNIT = "netboot-appliance-mounts.service"
-_LOOP_DEVICES = 256
+_LOOP_DEVICES = 4096  # they are those of this machine, where others may use many
 
 
 @pytest.fixture
@@ -82,8 +83,24 @@ def test_what_pcs_left_in_plain_directories_moves_into_their_file_systems(server
 
 def test_root_helper_still_has_only_the_privileges_it_needs(server: Container) -> None:
     show = ["systemctl", "show", "--value", "--property=CapabilityBoundingSet"]
-    assert server.run([*show, "netboot-appliance-exports.service"]).stdout == "cap_chown\n"
+    assert server.run([*show, "netboot-appliance-exports.service"]).stdout == "cap_chown cap_net_admin\n"
     assert "cap_sys_admin" in server.run([*show, UNIT]).stdout
     assert "cap_net_admin" not in server.run([*show, UNIT]).stdout
     verified = server.run(["systemd-analyze", "verify", f"/lib/systemd/system/{UNIT}"])
     assert verified.stdout + verified.stderr == ""
+
+
+def test_removing_the_package_unmounts_the_work_and_keeps_it(server: Container) -> None:
+    assert ask(server, 2) == "kernel 3"
+    work = f"{DATA}/state/000000000001/client_state.xml"
+    server.run(f"echo work >{work}; cp {work} {DATA}/state/000000000002/")
+    server.run("apt-get remove -y netboot-appliance", timeout=300)
+    assert not mounted(server)
+    assert server.run(f"ls -A {DATA}/state/000000000001").stdout == ""
+    server.run(f"apt-get install -y {PACKAGE}; systemctl stop netboot-appliance", timeout=600)
+    assert ask(server, 2) == "kernel 3"
+    assert server.run(f"cat {work}").stdout == "work\n"
+    server.run("echo netboot-appliance netboot-appliance/remove-data boolean true | debconf-set-selections")
+    server.run("apt-get purge -y netboot-appliance", timeout=300)
+    assert not mounted(server)
+    assert not server.path(DATA).exists()
