@@ -71,9 +71,9 @@ class _Volume:
         return Path(os.path.realpath(self.config.volumes)) / f".mount-{self.name}"
 
     @property
-    def packed(self) -> Path:
-        """The directory while its copy in the image takes its place."""
-        return self.directory.with_name(f".packed-{self.name}")
+    def covered(self) -> Path:
+        """A mark: what is in the directory, beneath the mount, is in the image, and is deleted."""
+        return self.config.volumes / f".covered-{self.name}"
 
     @property
     def unpacked(self) -> Path:
@@ -113,8 +113,8 @@ def carry_out(config: Config, request: MountRequest) -> dict[str, str]:
     problems = {}
     deadline = time.monotonic() + request.seconds
     with _locked(config):
-        beside = (*os.listdir(config.state), *os.listdir(config.server.data))
-        cut_off = {name.removeprefix(".packed-") for name in beside if name.startswith(".packed-")}
+        marks = (name for name in os.listdir(config.volumes) if name.startswith(".covered-"))
+        cut_off = {name.removeprefix(".covered-") for name in marks}
         mounted = alone(config)
         for name in (*request.mount, *cut_off.difference(request.mount)):
             volume = _Volume(config, name)
@@ -249,9 +249,10 @@ def _pack(volume: _Volume) -> None:
     except BaseException:
         volume.new.unlink(missing_ok=True)
         raise
-    # First the old directory steps aside: until the image has its name, `_recover` goes back.
-    volume.directory.rename(volume.packed)
-    atomic_file.sync_directory(volume.packed.parent)
+    # Until the image has its name, `_recover` only removes the mark. What is in the directory is there at any moment:
+    # PCs may be loading it.
+    volume.covered.touch(mode=0o600)
+    atomic_file.sync_directory(volume.config.volumes)
     volume.new.rename(volume.image)
     atomic_file.sync_directory(volume.config.volumes)
     _attach(volume)
@@ -262,17 +263,34 @@ def _recover(volume: _Volume) -> None:
     """Finish what a crash cut off, or undo it."""
     _clear(volume)
     volume.new.unlink(missing_ok=True)
-    if volume.packed.exists():
+    if volume.covered.exists():
         if volume.image.exists():
-            shutil.rmtree(volume.packed)
-        else:
-            _take_place(volume.packed, volume.directory)
+            _delete_covered(volume)
+        volume.covered.unlink()
     if volume.given_up.exists():
         if volume.unpacked.exists():
             _take_place(volume.unpacked, volume.directory)
         volume.given_up.unlink()
     elif volume.unpacked.exists():
         shutil.rmtree(volume.unpacked)
+
+
+def _delete_covered(volume: _Volume) -> None:
+    """Empty the directory beneath the mount, whether or not it is mounted."""
+    directory = _real(volume)
+    volume.aside.mkdir(mode=0o700)
+    volumes.show_beneath(directory.parent, volume.aside)
+    try:
+        covered = volume.aside / directory.name
+        for each in covered.iterdir():
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each)
+            else:
+                each.unlink()
+        os.chown(covered, 0, 0)
+        covered.chmod(0o700)
+    finally:
+        _clear(volume)
 
 
 def _take_place(new: Path, directory: Path) -> None:

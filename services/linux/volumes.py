@@ -79,6 +79,12 @@ def mount(image: Path, directory: Path) -> None:
     programs.output(("mount", "-t", "ext4", "-o", OPTIONS, str(image), str(directory)), seconds=_MOUNT_SECONDS)
 
 
+def show_beneath(directory: Path, aside: Path) -> None:
+    """Show on `aside` what `directory` has beneath all that is mounted in it; raises ProgramError."""
+    # Private: what others mount in `directory` meanwhile must not be seen there.
+    programs.output(("mount", "--bind", "--make-private", str(directory), str(aside)), seconds=_MOUNT_SECONDS)
+
+
 def grow(image: Path, size: int) -> None:
     """Give the file system in `image`, which is not mounted, `size` bytes if it has less. Never shrinks it; finishes
     what a crash cut off. Raises ProgramError, OSError."""

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,6 +191,34 @@ def test_the_images_move_in_with_what_is_active(config: Config) -> None:
     assert str(config.images) in volumes.alone(config), "what is exported to all is not unmounted for one PC"
 
 
+def test_the_images_can_be_read_at_any_moment_while_they_move_in(config: Config) -> None:
+    """The first PC that is granted an export moves them, and is loading from them at that moment."""
+    release = config.images / "20260101-000000-abcdef12"
+    release.mkdir()
+    (release / "vmlinuz").write_text("kernel")
+    (config.images / "current").symlink_to(release.name)
+    ended = threading.Event()
+
+    def read() -> int:
+        times = 0
+        while not ended.is_set():
+            assert (config.images / "current" / "vmlinuz").read_text() == "kernel"
+            times += 1
+        return times
+
+    with ThreadPoolExecutor() as reader:
+        reading = reader.submit(read)
+        try:
+            assert mount(config, volumes.IMAGES) == {}
+        finally:
+            ended.set()
+        assert reading.result() > 0
+    assert str(config.images) in volumes.alone(config)
+    assert left(config) == {"images.img"}
+    assert file_systems.unmount(config.images)
+    assert os.listdir(config.images) == [], "the old ones are gone"
+
+
 def test_images_that_are_elsewhere_stay_there(config: Config, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -262,11 +292,11 @@ def deadly_step(kind, what):
             os.kill(os.getpid(), 9)
         return real(*arguments, **settings)
     setattr(kind, what, stepping)
-for what in ("rename", "rmdir", "unlink", "mkdir"):
+for what in ("rename", "rmdir", "unlink", "mkdir", "touch"):
     deadly_step(Path, what)
 for what in ("copy", "difference"):
     deadly_step(tree_copy, what)
-for what in ("make", "mount", "unmount"):
+for what in ("make", "mount", "unmount", "show_beneath"):
     deadly_step(file_systems, what)
 deadly_step(volumes.shutil, "rmtree")
 if act == "mount":
