@@ -76,6 +76,11 @@ class _Volume:
         return self.directory.with_name(f".packed-{self.name}")
 
     @property
+    def covered(self) -> Path:
+        """Says that the image has, once it has its name, all that is in the directory below its mount point."""
+        return self.config.volumes / f".covered-{self.name}"
+
+    @property
     def unpacked(self) -> Path:
         """The directory that takes the place of the image."""
         return self.directory.with_name(f".unpacked-{self.name}")
@@ -175,6 +180,8 @@ def unpack(config: Config, name: str) -> None:
 
 
 def _mount(volume: _Volume) -> None:
+    if volume.name == IMAGES and str(volume.directory) in alone(volume.config):
+        return  # by _recover
     empty = not volume.directory.exists() or not any(volume.directory.iterdir())
     if volume.image.exists():
         if not empty:
@@ -229,6 +236,12 @@ def _detach(volume: _Volume) -> None:
 def _pack(volume: _Volume) -> None:
     if volume.image.exists() or str(volume.directory) in alone(volume.config):
         raise UserError(f"{volume.directory} is a file system of its own already", "see: netboot-appliance state list")
+    if str(_real(volume)) in volumes.mounts():
+        raise UserError(
+            f"{volume.directory} is a part of another file system that is mounted there",
+            "mount a whole file system there, or none",
+            code=1,
+        )
     needed = tree_copy.occupied(volume.directory)
     _require_room(volume.config, needed, volume.name)
     # What is there already may be more than the limit.
@@ -240,12 +253,18 @@ def _pack(volume: _Volume) -> None:
     except BaseException:
         volume.new.unlink(missing_ok=True)
         raise
-    # First the old directory steps aside: until the image has its name, `_recover` goes back.
-    volume.directory.rename(volume.packed)
-    atomic_file.sync_directory(volume.packed.parent)
+    if volume.name == IMAGES:
+        # PCs boot from them meanwhile: at no moment may they be gone. So the old ones stay, covered by the new.
+        volume.covered.touch(mode=0o600)
+        atomic_file.sync_directory(volume.config.volumes)
+    else:
+        # First the old directory steps aside: until the image has its name, `_recover` goes back.
+        volume.directory.rename(volume.packed)
+        atomic_file.sync_directory(volume.packed.parent)
     volume.new.rename(volume.image)
     atomic_file.sync_directory(volume.config.volumes)
-    _attach(volume)
+    if volume.name != IMAGES:
+        _attach(volume)
     _recover(volume)
 
 
@@ -258,12 +277,33 @@ def _recover(volume: _Volume) -> None:
             shutil.rmtree(volume.packed)
         else:
             _take_place(volume.packed, volume.directory)
+    if volume.covered.exists():
+        if volume.image.exists():
+            if str(volume.directory) not in alone(volume.config):
+                _attach(volume)
+            _delete_covered(volume)
+        volume.covered.unlink()
     if volume.given_up.exists():
         if volume.unpacked.exists():
             _take_place(volume.unpacked, volume.directory)
         volume.given_up.unlink()
     elif volume.unpacked.exists():
         shutil.rmtree(volume.unpacked)
+
+
+def _delete_covered(volume: _Volume) -> None:
+    """Delete what the mounted image hides, through another mount of the data directory, in which nothing hides it."""
+    data = volume.config.server.data
+    volume.aside.mkdir(mode=0o700)
+    try:
+        volumes.bind(Path(os.path.realpath(data)), volume.aside)
+        for each in list((volume.aside / volume.directory.relative_to(data)).iterdir()):
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each)
+            else:
+                each.unlink()
+    finally:
+        _clear(volume)
 
 
 def _take_place(new: Path, directory: Path) -> None:

@@ -79,6 +79,11 @@ def mount(image: Path, directory: Path) -> None:
     programs.output(("mount", "-t", "ext4", "-o", OPTIONS, str(image), str(directory)), seconds=_MOUNT_SECONDS)
 
 
+def bind(source: Path, directory: Path) -> None:
+    """Show `source` on `directory` too, without what is mounted below it; raises ProgramError."""
+    programs.output(("mount", "--bind", "--make-private", str(source), str(directory)), seconds=_MOUNT_SECONDS)
+
+
 def grow(image: Path, size: int) -> None:
     """Give the file system in `image`, which is not mounted, `size` bytes if it has less. Never shrinks it; finishes
     what a crash cut off. Raises ProgramError, OSError."""

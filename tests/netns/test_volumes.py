@@ -247,11 +247,11 @@ def deadly_step(kind, what):
             os.kill(os.getpid(), 9)
         return real(*arguments, **settings)
     setattr(kind, what, stepping)
-for what in ("rename", "rmdir", "unlink", "mkdir"):
+for what in ("rename", "rmdir", "unlink", "mkdir", "touch"):
     deadly_step(Path, what)
 for what in ("copy", "difference"):
     deadly_step(tree_copy, what)
-for what in ("make", "mount", "unmount"):
+for what in ("make", "mount", "bind", "unmount"):
     deadly_step(file_systems, what)
 deadly_step(volumes.shutil, "rmtree")
 if act == "mount":
@@ -260,9 +260,9 @@ volumes.unpack(config, name)
 """
 
 
-def crash(config: Config, act: str, step: int) -> bool:
+def crash(config: Config, act: str, step: int, name: str = NAME) -> bool:
     """Do something, and die at this step; whether there was such a step."""
-    command = [sys.executable, "-c", CRASH, str(config.server.data), act, NAME, str(step)]
+    command = [sys.executable, "-c", CRASH, str(config.server.data), act, name, str(step)]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode != 0
@@ -281,6 +281,27 @@ def test_a_power_cut_at_any_step_of_moving_in_loses_nothing(config: Config) -> N
         step += 1
     assert step > 10
     assert tree_copy.difference(copy, directory) == ""
+
+
+def test_the_images_are_there_at_every_step_of_moving_in(config: Config) -> None:
+    """PCs load them meanwhile. And wherever it is cut off, it goes on, and nothing stays below the mount point."""
+    release = config.images / "20260101-000000-abcdef12"
+    (release / "live").mkdir(parents=True)
+    (release / "live" / "filesystem.squashfs").write_bytes(os.urandom(100_000))
+    (config.images / "current").symlink_to(release.name)
+    copy = original(config, config.images)
+    step = 1
+    while crash(config, "mount", step, volumes.IMAGES):
+        assert tree_copy.difference(copy, config.images) == "", step
+        assert mount(config, volumes.IMAGES) == {}, step
+        assert tree_copy.difference(copy, config.images) == "", step
+        assert left(config) == {"images.img"}, step
+        assert file_systems.unmount(config.images), step
+        assert os.listdir(config.images) == [], step
+        volumes.unpack(config, volumes.IMAGES)
+        step += 1
+    assert step > 10
+    assert tree_copy.difference(copy, config.images) == ""
 
 
 def test_a_power_cut_at_any_step_of_moving_out_loses_nothing(config: Config) -> None:
