@@ -232,6 +232,12 @@ def _detach(volume: _Volume) -> None:
 def _pack(volume: _Volume) -> None:
     if volume.image.exists() or str(volume.directory) in alone(volume.config):
         raise UserError(f"{volume.directory} is a file system of its own already", "see: netboot-appliance state list")
+    if str(_real(volume)) in volumes.mounts():
+        raise UserError(
+            f"{volume.directory} is a part of another file system that is mounted there",
+            "mount a whole file system there, or none",
+            code=1,
+        )
     if volume.directory.is_symlink():
         raise UserError(
             f"{volume.directory} is a link to a directory that is no file system of its own",

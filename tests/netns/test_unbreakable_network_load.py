@@ -14,6 +14,7 @@ import pytest
 
 from services.decision import Reason
 from services.tftp.responder import MOST_SESSIONS, MOST_SESSIONS_A_CLIENT
+from services.tftp.sessions import UNPROVEN_BURST, UNPROVEN_RATE
 from tests.fakes.dhcp_client import firmware
 from tests.fakes.tftp_peer import ack, oack, rrq
 from tests.netns.attacked_box import FORGED, LOADER, TIMEOUT, AttackedBox, FarPc, Forger
@@ -148,7 +149,7 @@ def test_forged_requests_bring_a_pc_hardly_anything(
     """Twenty requests for 64 blocks at a time, each with the ACK of its options, in the name of a PC that wants
     nothing. It was ten windows of 64 kB for each."""
     victim, ports = attacked.pc(3), range(3000, 3020)
-    since, got = attacked.mark(), 0
+    since, got, began = attacked.mark(), 0, time.monotonic()
     request = rrq(f"{victim.mac.bare}/{LOADER.name}", blksize=1468, windowsize=64)
     with contextlib.ExitStack() as stack, Forger(attacked.gateway) as forger:
         targets = [stack.enter_context(victim.udp(port)) for port in ports]
@@ -163,9 +164,10 @@ def test_forged_requests_bring_a_pc_hardly_anything(
             with contextlib.suppress(BlockingIOError):
                 while True:
                     got += len(udp.recv(65536))
+        seconds = time.monotonic() - began
     record_property("bytes", got)
-    asked = len(ports) * (len(request) + len(ack(0)))
-    assert 0 < got < 60 * asked
+    # On a busy machine it takes longer until they fail. Beside the data each has the answer to its options.
+    assert 0 < got <= UNPROVEN_BURST + UNPROVEN_RATE * seconds + 100 * len(ports)
     assert is_served(victim)
 
 
