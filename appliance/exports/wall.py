@@ -166,7 +166,11 @@ def _put_up(wall: Wall) -> None:
     text = render(wall)
     nftables.put_up(text)
     if directory := os.environ.get(ENVIRONMENT):
-        atomic_file.write(Path(directory, KEPT), text.encode(), mode=0o600, durable=False)
+        try:
+            atomic_file.write(Path(directory, KEPT), text.encode(), mode=0o600, durable=False)
+        except OSError as error:
+            message = f"the wall before the NFS ports cannot be kept for the next boot: {error}"
+            raise NfsError(message, f"check the disk with {directory}") from error
 
 
 def _pin(wanted: Mapping[Place, MacAddress], neighbours: Mapping[Place, Neighbour]) -> None:

@@ -7,6 +7,7 @@ per line of output (see `main`); a refusal is the answer {"refused": what}.
     python -m tests.fakes.nfs_client 10.77.0.1 4
 """
 
+import errno
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from typing import Any
 
 _LAST = 1 << 31
 _TCP = 6
+_CONNECT_SECONDS, _ANSWER_SECONDS = 8, 20
 
 
 class RefusedError(Exception):
@@ -52,11 +54,8 @@ def call(address: str, port: int, program: int, version: int, procedure: int, ar
     credentials = struct.pack("!I", 0) + opaque(b"pc") + struct.pack("!III", 731, 731, 0)
     header = struct.pack("!IIIIII", 7, 0, 2, program, version, procedure)
     message = header + struct.pack("!I", 1) + opaque(credentials) + struct.pack("!II", 0, 0) + arguments
-    with socket.socket() as tcp:
-        tcp.settimeout(20)
-        if os.geteuid() == 0 and "--low-port" in sys.argv:
-            _bind_low(tcp)
-        tcp.connect((address, port))
+    with _connect(address, port) as tcp:
+        tcp.settimeout(_ANSWER_SECONDS)
         tcp.sendall(struct.pack("!I", _LAST | len(message)) + message)
         record, last = b"", False
         while not last:
@@ -73,13 +72,16 @@ def call(address: str, port: int, program: int, version: int, procedure: int, ar
     return answer
 
 
-def _bind_low(tcp: socket.socket) -> None:
-    for port in range(1023, 600, -1):
+def _connect(address: str, port: int) -> socket.socket:
+    if os.geteuid() != 0 or "--low-port" not in sys.argv:
+        return socket.create_connection((address, port), _CONNECT_SECONDS)
+    for own in range(1023, 600, -1):
         try:
-            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            return tcp.bind(("", port))
-        except OSError:
-            continue
+            return socket.create_connection((address, port), _CONNECT_SECONDS, ("", own))
+        except OSError as error:
+            # Of the connection before, which the kernel remembers for a minute.
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+                raise
     raise RefusedError("no port below 1024 is free")
 
 

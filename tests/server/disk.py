@@ -40,6 +40,9 @@ MASKED = (
 
 _MAKE = """set -e
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/merged"
+if cp "$2"/packages/*.deb "$2/merged/root/installed.deb" 2>/dev/null; then
+    chroot "$2/merged" dpkg --install /root/installed.deb
+fi
 truncate --size="$4" "$3"
 exec mke2fs -q -F -t ext4 -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -d "$2/merged" "$3"
 """
@@ -53,7 +56,7 @@ class DiskTree:
         self._directory = directory.resolve()
         self._upper = self._directory / "upper"
         shutil.rmtree(self._directory, ignore_errors=True)
-        for name in ("upper", "work", "merged"):
+        for name in ("upper", "work", "merged", "packages"):
             (self._directory / name).mkdir(parents=True)
 
     def write(self, target: str, text: str, mode: int = 0o644) -> None:
@@ -69,6 +72,10 @@ class DiskTree:
             shutil.copytree(source, path, symlinks=True)
         else:
             shutil.copy(source, path)
+
+    def install(self, package: Path) -> None:
+        """Install a package whose dependencies are there; its services start at the first boot, unless masked."""
+        shutil.copy(package, self._directory / "packages")
 
     def link(self, target: str, to: str) -> None:
         """A symbolic link."""

@@ -19,9 +19,9 @@ from tests.room.namespaces import Namespace, Network, assert_nothing_left
 from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT, MANAGEMENT, NETWORK, host_mac
 from tests.server.conftest import DIRECTORY, LOGS
+from tests.server.disk import DiskTree
 from tests.server.guest import Guest
 from tests.server.program import DATA, HOME
-from tests.server.server_room import PACKAGE
 
 INTRUDER, VICTIM = IPv4Address("10.77.0.21"), IPv4Address("10.77.0.22")
 NAMES = {INTRUDER: "525400000021", VICTIM: "525400000022"}
@@ -61,18 +61,21 @@ class Office:
             directory=DIRECTORY / "handles",
             logs=LOGS / "handles",
         )
-        self.server.install(lambda tree: tree.copy(deb, PACKAGE))
+        self.server.install(lambda tree: self._furnish(tree, deb))
         self.server.power_on()
         self.server.wait_up()
-        self.server.run(["apt-get", "install", "--yes", PACKAGE], timeout=1200)
-        # It would ask for the exports of the PCs that it knows: none.
-        self.server.run("systemctl disable --now netboot-appliance.service netboot-appliance-exports.path")
         self.server.run(f"mkdir -p {DATA}/images/r1/live; echo image >{DATA}/images/r1/live/filesystem.squashfs")
 
+    def _furnish(self, tree: DiskTree, deb: Path) -> None:
+        tree.install(deb)
+        # They would ask for the exports of the PCs that they know: none.
+        for unit in ("netboot-appliance.service", "netboot-appliance-exports.path"):
+            tree.link(f"/etc/systemd/system/{unit}", "/dev/null")
+
     def export(self) -> None:
-        # systemd would set the variable: there the wall is kept for the next boot.
-        keeping = f"STATE_DIRECTORY={KEPT}"
-        install = ["env", keeping, f"{HOME}/bin/python3", "-I", "-c", INSTALL]
+        # As systemd would: there the wall is kept for the next boot.
+        self.server.run(["install", "-d", "-m", "700", KEPT])
+        install = ["env", f"STATE_DIRECTORY={KEPT}", f"{HOME}/bin/python3", "-I", "-c", INSTALL]
         assert self.server.run(install).stdout == "kernel 3\n"
         for name in NAMES.values():
             self.server.run(f"printf %s {json.dumps(SECRET)} >{DATA}/state/{name}/client_state.xml")
