@@ -9,7 +9,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.e2e.conftest import JOB_SECONDS
 from tests.e2e.wire import frames
 from tests.fakes.boinc_project import read_status
 from tests.room.namespaces import Namespace
+from tests.room.nfs import nfs_list
 from tests.room.pc import Pc
 from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT, SITE, Capture, Room, host_mac
@@ -30,7 +30,6 @@ FIRST = MacAddress.parse("52:54:00:aa:bb:cc")
 SECOND = MacAddress.parse("52:54:00:dd:ee:ff")
 STRANGER = MacAddress.parse("52:54:00:00:00:99")
 BOOT_SECONDS = 900
-NFS_SECONDS = 10
 MIB = 1 << 20
 DISCOVER, OFFER = 1, 2
 ATTACKS = {
@@ -288,18 +287,6 @@ def boinccmd(room: Room, where: Namespace, password: str) -> "subprocess.Complet
     """Ask the first PC's BOINC client for its tasks."""
     command = ["boinccmd", "--host", str(room.leased(FIRST)), "--passwd", password, "--get_tasks"]
     return where.run(command, check=False, timeout=60)
-
-
-def nfs_list(where: Namespace, path: Path) -> str:
-    """The names in a directory of the box by NFS 3 and by NFS 4, from a host of the room. Empty when refused, or when
-    nothing answers at all: the wall drops the packets of hosts that have no exports."""
-
-    def names(version: int) -> str:
-        command = ["timeout", str(NFS_SECONDS), "nfs-ls", f"nfs://{BOX}{path}?version={version}"]
-        return where.run(command, check=False).stdout
-
-    with ThreadPoolExecutor() as both:
-        return "".join(both.map(names, (3, 4)))
 
 
 def probe(where: Namespace, protocol: str, path: str) -> int:
