@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,7 @@ from appliance.errors import UserError
 from appliance.network.interfaces import found_interface
 from appliance.registry.server_lock import holder
 from services.linux import atomic_file
-from services.linux.interfaces import Interface, interface_address
+from services.linux.interfaces import interface_address
 
 if TYPE_CHECKING:
     from appliance.doctor.projects_online import Answer
@@ -107,14 +107,16 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Check the configuration, and show what it means on this machine."""
-    from appliance.network.interfaces import interfaces
-
     found = config.load(context.obj)
-    served = interfaces(found)
+    unusable = None
     complaints = list(warnings(found)) if found.written else []
     notes = list(_notes(found))
+    try:
+        _show_meaning(found, aloud=not as_json)
+    except UserError as error:
+        # The rest does not depend on what is wrong here.
+        unusable = error
     if not as_json:
-        _show_meaning(found, served)
         for complaint in complaints:
             say(f"warning: {complaint}", err=True)
         for note in notes:
@@ -123,6 +125,8 @@ def check(
     if as_json:
         document = {"file": str(found.path) if found.written else None, "warnings": complaints, "notes": notes}
         show_json(document | ({"projects": answers} if online else {}))
+    if unusable is not None:
+        raise unusable
     if any(answer.problem for answer in answers):
         raise typer.Exit(1)
 
@@ -153,15 +157,20 @@ def _ask(found: config.Config, *, aloud: bool) -> "Iterator[Answer]":
         yield answer
 
 
-def _show_meaning(found: config.Config, served: Sequence[Interface]) -> None:
+def _show_meaning(found: config.Config, *, aloud: bool) -> None:
+    """Show what it means here, if `aloud`; raises UserError if it cannot mean anything here."""
     from appliance.dhcp.subnets import subnets
-    from appliance.network.interfaces import networks
+    from appliance.network.interfaces import interfaces, networks
 
+    served = interfaces(found)
+    leased = subnets(found, served)
+    if not aloud:
+        return
     say(f"{found.path} is valid" if found.written else _NO_FILE.format(path=found.path))
     for interface in served:
         how = "" if found.server.interfaces else " (found; [server] interfaces is not set)"
         say(f"serves    {interface.name}, {interface.address}{how}")
-    for subnet in subnets(found, served):
+    for subnet in leased:
         say(f"leases    {subnet.size} addresses in {subnet.network}")
     say(f"exports   inside {', '.join(map(str, networks(found, served)))}")
     if found.manager:

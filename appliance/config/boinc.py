@@ -1,6 +1,5 @@
 """[boinc]: from where the PCs' clients may be managed, what they reach, and when and how much they compute."""
 
-import contextlib
 import ssl
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -46,12 +45,13 @@ def _certificates(path: Path) -> str:
         raise ValueError(f"has more than {LARGEST_CA // 1024} kB: it should hold your own CA's certificates only")
     if b"PRIVATE KEY" in content:
         raise ValueError("contains a private key: remove it, the PCs would get it")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    with contextlib.suppress(ValueError, ssl.SSLError):
-        context.load_verify_locations(cadata=content.decode("ascii"))
-    if not context.cert_store_stats()["x509"]:
-        raise ValueError("holds no certificates in PEM form (-----BEGIN CERTIFICATE-----)")
-    text = content.decode("ascii")
+    try:
+        text = content.decode("ascii")
+        if not text:
+            raise ValueError
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ValueError, ssl.SSLError):
+        raise ValueError("holds no certificates in PEM form (-----BEGIN CERTIFICATE-----)") from None
     return text if text.endswith("\n") else text + "\n"
 
 
