@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from services.boinc.files import Account, Preferences, render
+from services.boinc.accounts import Account
+from services.boinc.files import ClientSettings, render
+from services.boinc.preferences import Preferences
 from services.ethernet import MacAddress
 from tests.fakes.boinc_project import ACCOUNT_KEY, Host, Result, Status, master_url, read_status
 from tests.room.namespaces import Namespace, Network
@@ -102,7 +104,10 @@ class Scene:
 
     def _pc(self, network: Network, directory: Path, number: int, account: Account | None) -> Pc:
         address = IPv4Address(f"10.77.0.{number}")
-        files = render(account, Preferences(disk_max_used_gb=1), f"password-of-{number}", (MANAGER,))
+        settings = ClientSettings(
+            (account,) if account else (), preferences=Preferences(disk_max_used_gb=1), management_hosts=(MANAGER,)
+        )
+        files = render(settings, f"password-of-{number}")
         return Pc(self._host(network, f"pc{number}", address), address, directory, files)
 
     def start(self) -> None:

@@ -57,7 +57,9 @@ WITHOUT_SCAPY = ("appliance/exports/root_helper.py", "appliance/view/**/*.py", "
 LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
+    "appliance/boot/boinc_files.py",
     "appliance/boot/policy.py",
+    "appliance/boot/renewals.py",
     "appliance/boot/report_limit.py",
     "appliance/config/loaders.py",
     "appliance/exports/grants.py",
@@ -79,6 +81,8 @@ PURE = (
     "appliance/boot/menu.py",
     "appliance/firmware/rules.py",
     "appliance/config/dhcp.py",
+    "appliance/config/projects.py",
+    "appliance/config/selection.py",
     "appliance/config/tftp.py",
     "appliance/config/toml.py",
     "appliance/config/template.py",
@@ -121,7 +125,7 @@ PURE = (
     "services/nfs/exports.py",
     "services/nfs/etab.py",
     "services/nfs/wall.py",
-    "services/boinc/files.py",
+    *(f"services/boinc/{name}.py" for name in ("accounts", "files", "online", "preferences")),
     "services/linux/netlink.py",
     "services/linux/next_hops.py",
     "services/ethernet.py",
@@ -159,6 +163,7 @@ PURE = (
 )
 # Imported by pure modules for a value that they only name as a type.
 PURE_BUT_FOR_A_TYPE = {
+    "appliance/boot/boinc_files.py": {"appliance/config/file.py"},  # Config
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
     "appliance/view/clients.py": {"appliance/view/facts.py"},
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
