@@ -106,6 +106,11 @@ class Pc:
             self._process.kill()
             self._process = None
 
+    def wait_until_off(self, seconds: float) -> None:
+        """Return when the PC has switched itself off."""
+        wait_until(lambda: not self.running, seconds, f"the PC {self.mac} to switch itself off")
+        self.power_off()
+
     def text(self) -> str:
         """What came over the serial line since the latest power-on."""
         return self.serial.read_bytes().decode("utf-8", "replace")
