@@ -28,6 +28,7 @@ FLOORS = (
         "services.ethernet",
         "services.foreign_text",
         "services.rate_limit",
+        "services.spans",
         "services.values",
     },
     {"services.boinc", "services.menus", "services.events", "services.linux", "appliance.last_resort"},
@@ -89,6 +90,7 @@ PURE = (
     "appliance/firmware/knowledge.py",
     "appliance/config/menu_password.py",
     "services/rate_limit.py",
+    "services/spans.py",
     "services/values.py",
     "services/dhcp/appetite.py",
     "services/dhcp/boot_answer.py",
@@ -125,7 +127,10 @@ PURE = (
     "services/nfs/exports.py",
     "services/nfs/etab.py",
     "services/nfs/wall.py",
-    *(f"services/boinc/{name}.py" for name in ("accounts", "files", "online", "preferences")),
+    *(
+        f"services/boinc/{name}.py"
+        for name in ("accounts", "condition", "files", "idleness", "online", "preferences", "replies")
+    ),
     "services/linux/netlink.py",
     "services/linux/next_hops.py",
     "services/ethernet.py",
