@@ -44,6 +44,7 @@ FLOORS = (
     {"appliance.registry"},
     {"appliance.dhcp", "appliance.firmware", "appliance.journal"},
     {"appliance.backup", "appliance.boot", "appliance.exports", "appliance.images"},
+    {"appliance.diagnosis"},
     {"appliance.view"},
     {"appliance.doctor", "appliance.server", "appliance.control"},
     {"appliance.cli"},
@@ -56,6 +57,10 @@ LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
     "appliance/boot/policy.py",
+    *(
+        f"appliance/diagnosis/{name}.py"
+        for name in ("boots", "examination", "fault", "loaders", "reports", "roots", "signs")
+    ),
     "appliance/boot/report_limit.py",
     "appliance/config/loaders.py",
     "appliance/exports/grants.py",
