@@ -46,6 +46,7 @@ FLOORS = (
     {"appliance.dhcp", "appliance.firmware", "appliance.journal"},
     {"appliance.boot", "appliance.exports", "appliance.images"},
     {"appliance.heartbeats"},
+    {"appliance.diagnosis"},
     {"appliance.backup"},
     {"appliance.view"},
     {"appliance.doctor", "appliance.server", "appliance.control"},
@@ -61,6 +62,10 @@ PURE = (
     "appliance/boot/boinc_files.py",
     "appliance/boot/policy.py",
     "appliance/boot/renewals.py",
+    *(
+        f"appliance/diagnosis/{name}.py"
+        for name in ("boots", "examination", "fault", "loaders", "reports", "roots", "signs")
+    ),
     "appliance/boot/report_limit.py",
     "appliance/config/loaders.py",
     "appliance/exports/grants.py",
