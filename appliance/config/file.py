@@ -25,6 +25,7 @@ from appliance.errors import UserError
 from image.recipe import ImageRecipe
 from services.boinc.files import Account, Preferences
 from services.ethernet import MacAddress
+from services.linux import time_zone
 from services.menus.ipxe import WORD
 from services.nfs.apply import GANESHA_FILE, GANESHA_PID_FILE, KERNEL_FILE
 
@@ -140,13 +141,16 @@ class BoincSettings:
 @dataclass(frozen=True)
 class ImageSettings(ImageRecipe):
     """[image]: the recipe of the live system, how PCs without a setting of their own (`allow add --root`) get it, and
-    additional arguments for its kernel."""
+    additional arguments for its kernel. `time_zone` is a name of tzdata; the server's own if it is empty."""
 
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
+    time_zone: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.time_zone and not time_zone.is_known(self.time_zone):
+            raise ValueError(f"time_zone: this server knows no zone {self.time_zone!r}: see timedatectl list-timezones")
         for argument in self.kernel_arguments:
             if not WORD.fullmatch(argument):
                 raise ValueError(
@@ -207,6 +211,11 @@ class Config:
         account = self.project.account
         project = [str(account.address)] if account and account.address else []
         return ",".join(("internet", *project, *map(str, self.boinc.lan)))
+
+    @cached_property
+    def time_zone(self) -> str:
+        """The time zone of the PCs, or empty for UTC: that of the server when the configuration was loaded."""
+        return self.image.time_zone or time_zone.of_this_host()
 
     @cached_property
     def registry(self) -> Path:
