@@ -1,5 +1,6 @@
 """The time zone of this host, by its name in tzdata. Where systemd keeps it: localtime(5); TZ: tzset(3)."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -18,9 +19,8 @@ def is_known(name: str) -> bool:
 def of_this_host(localtime: Path = Path("/etc/localtime"), timezone: Path = Path("/etc/timezone")) -> str:
     """The name of this host's time zone; empty if it has none that tzdata knows."""
     named = [os.environ.get("TZ", "").removeprefix(":")]
-    for read in (lambda: str(localtime.readlink()), lambda: timezone.read_text(errors="replace").strip()):
-        try:
-            named.append(read().rpartition("/zoneinfo/")[2])
-        except OSError:  # a copy instead of a link; no such file
-            continue
+    with contextlib.suppress(OSError):  # a copy instead of a link
+        named.append(str(localtime.readlink()).rpartition("/zoneinfo/")[2])
+    with contextlib.suppress(OSError):  # not every system has it
+        named.append(timezone.read_text(errors="replace").strip())
     return next((name for name in named if is_known(name)), "")
