@@ -1,6 +1,5 @@
 """[boinc]: from where the PCs' clients may be managed, what they reach, and when and how much they compute."""
 
-import ssl
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -45,6 +44,9 @@ def _certificates(path: Path) -> str:
         raise ValueError(f"has more than {LARGEST_CA // 1024} kB: it should hold your own CA's certificates only")
     if b"PRIVATE KEY" in content:
         raise ValueError("contains a private key: remove it, the PCs would get it")
+    # Imported only here: root's helper reads the configuration too, and a PC waits for it.
+    import ssl  # noqa: PLC0415
+
     try:
         text = content.decode("ascii")
         if not text:

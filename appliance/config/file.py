@@ -28,6 +28,7 @@ from image.recipe import ImageRecipe
 from services.boinc.accounts import AccountManager, address_in
 from services.boinc.preferences import STANDARD
 from services.ethernet import MacAddress
+from services.linux import time_zone
 from services.menus.ipxe import WORD
 from services.nfs.apply import GANESHA_FILE, GANESHA_PID_FILE, KERNEL_FILE
 
@@ -101,13 +102,16 @@ def _router(text: str) -> tuple[IPv4Address, MacAddress]:
 @dataclass(frozen=True)
 class ImageSettings(ImageRecipe):
     """[image]: the recipe of the live system, how PCs without a setting of their own (`allow add --root`) get it, and
-    additional arguments for its kernel."""
+    additional arguments for its kernel. `time_zone` is a name of tzdata; the server's own if it is empty."""
 
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
+    time_zone: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.time_zone and not time_zone.is_known(self.time_zone):
+            raise ValueError(f"time_zone: this server knows no zone {self.time_zone!r}: see timedatectl list-timezones")
         for argument in self.kernel_arguments:
             if not WORD.fullmatch(argument):
                 raise ValueError(
@@ -192,6 +196,11 @@ class Config:
     def secret(self) -> bool:
         """Whether the file holds anything that not everybody may read."""
         return bool(self.joined or self.menu.password or "@" in self.boinc.proxy)
+
+    @cached_property
+    def time_zone(self) -> str:
+        """The time zone of the PCs, or empty for UTC: that of the server when the configuration was loaded."""
+        return self.image.time_zone or time_zone.of_this_host()
 
     @cached_property
     def registry(self) -> Path:

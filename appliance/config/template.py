@@ -19,7 +19,7 @@ interfaces = ["{interface}"]
 # router = []                            # sent to PCs; "10.88.0.1/24" also names the network behind a relay
 # relays = []                            # relays that are in none of the networks under [nfs]: ["10.99.0.1"]
 # dns = []
-# ntp = []
+# ntp = []                               # PCs in the live system ask them too, whoever the DHCP server is
 # static = []                            # a fixed address for one PC: ["52:54:00:aa:bb:cc=10.77.0.50"]
 # unknown = "lease"                      # "ignore": PCs that may not boot get no address
 # force = false                          # true: start even if another DHCP server answers
@@ -125,5 +125,6 @@ interfaces = ["{interface}"]
 # packages = []
 # firmware = false                       # true: add non-free firmware, for network cards that need it
 # kernel_arguments = []
+# time_zone = ""                         # "Europe/Berlin": what start_hour means; default: the server's own
 # root = "nfs"                           # "http": load the system into each PC's memory; for some PCs: allow add --root
 """

@@ -51,13 +51,16 @@ class Pc:
         firmware: Firmware = "uefi",
         memory: int = 1024,
         disk: Path | None = None,
+        extra: tuple[str, ...] = (),
     ) -> None:
-        """`memory` is in MiB. `directory` holds what the PC keeps, `logs` a serial log for each power-on."""
+        """`memory` is in MiB. `directory` holds what the PC keeps, `logs` a serial log for each power-on. `extra`:
+        arguments for QEMU, for hardware that other PCs have not."""
         self.network = network
         self.mac = mac
         self.firmware = firmware
         self.memory = memory
         self.disk = disk
+        self.extra = extra
         self.tap = network.tap(mac)
         self._variables = directory / f"ovmf-{mac.bare}.fd"
         self._monitor = directory / f"monitor-{mac.bare}"
@@ -182,7 +185,7 @@ class Pc:
             command += _HTTP_ONLY if self.firmware == "uefi-http" else []
         if self.disk is not None:
             command += ["-drive", f"if=none,id=d0,format=raw,file={self.disk}", "-device", "virtio-blk-pci,drive=d0"]
-        return command
+        return [*command, *self.extra]
 
 
 def _await_prompt(monitor: socket.socket) -> None:

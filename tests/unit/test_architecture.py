@@ -28,6 +28,7 @@ FLOORS = (
         "services.ethernet",
         "services.foreign_text",
         "services.rate_limit",
+        "services.spans",
         "services.values",
     },
     {"services.boinc", "services.menus", "services.events", "services.linux", "appliance.last_resort"},
@@ -45,6 +46,7 @@ FLOORS = (
     {"appliance.dhcp", "appliance.firmware", "appliance.journal"},
     {"appliance.boot", "appliance.exports", "appliance.images"},
     {"appliance.heartbeats"},
+    {"appliance.diagnosis"},
     {"appliance.backup"},
     {"appliance.view"},
     {"appliance.doctor", "appliance.server", "appliance.control"},
@@ -60,6 +62,10 @@ PURE = (
     "appliance/boot/boinc_files.py",
     "appliance/boot/policy.py",
     "appliance/boot/renewals.py",
+    *(
+        f"appliance/diagnosis/{name}.py"
+        for name in ("boots", "examination", "fault", "loaders", "reports", "roots", "signs")
+    ),
     "appliance/boot/report_limit.py",
     "appliance/config/loaders.py",
     "appliance/exports/grants.py",
@@ -89,6 +95,7 @@ PURE = (
     "appliance/firmware/knowledge.py",
     "appliance/config/menu_password.py",
     "services/rate_limit.py",
+    "services/spans.py",
     "services/values.py",
     "services/dhcp/appetite.py",
     "services/dhcp/boot_answer.py",
@@ -125,7 +132,10 @@ PURE = (
     "services/nfs/exports.py",
     "services/nfs/etab.py",
     "services/nfs/wall.py",
-    *(f"services/boinc/{name}.py" for name in ("accounts", "files", "online", "preferences")),
+    *(
+        f"services/boinc/{name}.py"
+        for name in ("accounts", "condition", "files", "idleness", "online", "preferences", "replies")
+    ),
     "services/linux/netlink.py",
     "services/linux/next_hops.py",
     "services/ethernet.py",
