@@ -31,19 +31,6 @@ class BootView:
     last_event: float
     stalled: bool
 
-    @property
-    def progress(self) -> str:
-        """How far the boot has come, in a few words."""
-        if self.failure:
-            return f"failed: {self.failure}"
-        loading = next((t for t in reversed(self.transfers) if not t.failed and t.sent < t.size), None)
-        words = str(self.stage or "") + ("" if self.entry == "boinc" else f", {self.entry}")
-        if loading:
-            words += f", {loading.path.rsplit('/', 1)[-1]} {100 * loading.sent // loading.size} %"
-        if self.diagnosis:
-            return f"{words} ({self.diagnosis})"
-        return f"{words} (stalled)" if self.stalled else words
-
 
 def boot_view(boot: Boot, now: float) -> BootView:
     """The boot as it stands at `now`, in seconds since the epoch."""
