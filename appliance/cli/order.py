@@ -203,7 +203,11 @@ def _show(found: Sequence[GivenOrder], pcs: dict[str, ClientView], verb: OrderVe
     if waiting:
         say(
             f"{counted(len(waiting), 'is', 'are')} not heard: the order waits for 24 h"
-            + (", and ends a boot that begins meanwhile" if verb in _ENDS and verb is not OrderVerb.FINISH_DISK else "")
+            + (
+                ", and also ends a boot that begins in that time"
+                if verb in _ENDS and verb is not OrderVerb.FINISH_DISK
+                else ""
+            )
         )
     if old := [each for each in waiting if (now := pcs[each.mac].now) and now.kind is Kind.UNHEARD]:
         say(

@@ -16,6 +16,7 @@ from appliance.registry.server_lock import holder
 from appliance.view import status as views
 from appliance.view.facts import gather
 from appliance.view.status import StatusView
+from services.boinc.idleness import KEY_CURE, KEY_REFUSED
 
 app = typer.Typer()
 _IGNORED_SHOWN = 10
@@ -107,6 +108,8 @@ def _show_boots(shown: StatusView) -> None:
         )
     if any(each.diagnosis for each in shown.boots):
         say("", "To fix the Secure Boot problem: " + "; or ".join(CURES))
+    if any(KEY_REFUSED in now.words for now in shown.states):
+        say("", f"To fix the refused account key: {KEY_CURE}")
 
 
 def _sender(row: IgnoredRow) -> str:

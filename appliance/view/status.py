@@ -70,7 +70,8 @@ class PcCounts:
     def words(self) -> str:
         """One line: `28 of 30 on, 27 compute; 1 idle, 1 silent`."""
         states = self.states
-        computing = f"{self.on:,} of {self.known:,} on, {states.get(Kind.COMPUTING, 0):,} compute"
+        many = states.get(Kind.COMPUTING, 0)
+        computing = f"{self.on:,} of {self.known:,} on, {many:,} {'computes' if many == 1 else 'compute'}"
         others = [f"{states[each]:,} {_COUNTED[each]}" for each in _COUNTED if states.get(each)]
         return f"{computing}; {', '.join(others)}" if others else computing
 
