@@ -74,6 +74,8 @@ PURE = (
     "appliance/exports/senders.py",
     "appliance/heartbeats/pace.py",
     "appliance/heartbeats/records.py",
+    "appliance/heartbeats/states.py",
+    "appliance/heartbeats/targets.py",
     "appliance/journal/bounds.py",
     "appliance/journal/codec.py",
     "appliance/registry/records.py",
