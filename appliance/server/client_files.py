@@ -2,6 +2,8 @@
 
 import time
 
+import structlog
+
 from appliance.allowlist import Allowlist
 from appliance.boot import boinc_files, policy
 from appliance.boot.renewals import Renewals
@@ -11,6 +13,8 @@ from image.recipe import BOINC_GID, BOINC_UID
 from services.boinc import files
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
+
+log = structlog.get_logger("box")
 
 
 class ClientFiles:
@@ -29,8 +33,10 @@ class ClientFiles:
         if decision == Ignore(Reason.TOKEN_SPENT) and boot is not None:
             wanted = self.tag(config, allowlist, mac)
             decision = policy.renewal(boot, token, self._renewals.of(mac, boot.id), wanted)
-            if not isinstance(decision, Ignore) and not self._renewals.take(mac, time.monotonic()):
-                decision = Ignore(Reason.TOO_MANY_REPORTS)
+            if not isinstance(decision, Ignore):
+                if not self._renewals.take(mac, time.monotonic()):
+                    return Ignore(Reason.TOO_MANY_REPORTS)
+                log.info("a running PC fetches its BOINC files again", mac=str(mac))
         if isinstance(decision, Ignore):
             return decision
         rendered = self._render(config, allowlist, mac)
