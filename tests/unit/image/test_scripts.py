@@ -30,7 +30,8 @@ HOOK = build.TREE / "hooks/live/0100-netboot-appliance.hook.chroot"
 
 BUSYBOX = """\
 #!/bin/sh
-# busybox wget -q [-c] -O FILE [--post-data DATA] URL, by curl.
+# busybox wget [-S] -q [-c] -O FILE [--post-data DATA] URL, by curl.
+if [ "$2" = -S ]; then header=1; shift 2; set -- wget "$@"; fi
 [ "$1 $2" = "wget -q" ] || exit 99
 shift 2
 [ "$1" != -c ] || { continue=1; shift; }
@@ -38,7 +39,10 @@ shift 2
 file=$2
 shift 2
 [ "$1" != --post-data ] || { post=1 data=$2; shift 2; }
-why=$(curl -sSf ${continue:+-C -} -o "$file" ${post:+--data-binary "$data"} "$1" 2>&1) && exit
+why=$(curl -sSf ${continue:+-C -} ${header:+-D "$file.header"} -o "$file" ${post:+--data-binary "$data"} "$1" 2>&1) && {
+	[ -z "${header:-}" ] || sed 's/^/  /' "$file.header" >&2
+	exit 0
+}
 echo "wget: ${why##*curl: }" | sed 's|(22) The requested URL returned error:|server returned error: HTTP/1.1|' >&2
 exit 1
 """
@@ -73,7 +77,7 @@ esac
 
 def scripts() -> list[Path]:
     found = [path for path in build.TREE.rglob("*") if path.is_file() and b"sh" in path.read_bytes().split(b"\n")[0]]
-    assert len(found) == 16
+    assert len(found) == 24
     return found
 
 
@@ -96,9 +100,8 @@ def test_the_image_fixes_the_owner_of_the_state() -> None:
 def test_every_unit_starts_a_script_that_exists_and_is_enabled() -> None:
     enabled = HOOK.read_text().partition("systemctl enable")[2]
     for unit in UNITS.glob("*.service"):
-        (started,) = (line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
-        script = started.removeprefix("ExecStart=").split()[0]
-        assert (LIVE / script.removeprefix("/")).is_file(), unit.name
+        (run,) = re.findall(r"^Exec(?:Start|Stop)=(\S+)", unit.read_text(), flags=re.MULTILINE)
+        assert (LIVE / run.removeprefix("/")).is_file(), unit.name
         assert unit.name in enabled or "@" in unit.name, unit.name
 
 
@@ -117,7 +120,7 @@ MOST_EXPOSED = 2.2
 def units(tmp_path: Path) -> Path:
     """The live system's units, with a program that exists here."""
     for unit in UNITS.glob("*.service"):
-        text = re.sub("^ExecStart=.*", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
+        text = re.sub("^(Exec(Start|Stop))=.*", r"\1=/bin/true", unit.read_text(), flags=re.MULTILINE)
         (tmp_path / unit.name).write_text(text)
     (tmp_path / "boinc-client.service").write_text(BOINC_CLIENT)
     shutil.copytree(LIVE / "etc/systemd/system/boinc-client.service.d", tmp_path / "boinc-client.service.d")
@@ -154,6 +157,8 @@ class Box(ThreadingHTTPServer):
         """How many bytes of the body the next answers send before they are cut off."""
         self.exchanges: list[int | str] = []
         """What the next exchanges are answered: a token, or the number of a refusal; 0 is no answer."""
+        self.date = ""
+        """The answers' field Date; empty: the time."""
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -162,6 +167,9 @@ class _Request(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: object) -> None:
         pass
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return self.server.date or super().date_time_string(timestamp)
 
     def do_GET(self) -> None:
         asked = self.headers["Range"] or ""
@@ -527,6 +535,28 @@ def test_the_token_of_the_command_line_is_exchanged_for_one_that_only_root_reads
     box.asked.clear()
     start(pc, f"{pc}/scripts/report", "reported")
     assert box.asked == [(f"/boot/525400aabbcc/{TOKEN}/report", "stage=reported&uptime=12.34")]
+
+
+@pytest.mark.parametrize(
+    ("answered", "is_set"),
+    [
+        ("Tue, 18 May 2066 03:33:20 GMT", ["-u -s @3041379200"]),
+        ("", []),
+        ("$(reboot)", []),
+    ],
+)
+def test_the_clock_is_set_from_the_answers_date_if_it_is_off_by_minutes(
+    pc: Path, box: Box, answered: str, is_set: list[str]
+) -> None:
+    """Before BOINC starts: a PC that is a year ahead would lose its tasks."""
+    (pc / "bin/date").write_text(
+        f'#!/bin/sh\ncase $* in *-s*) echo "$*" >> {pc}/clock ;; *) exec /bin/date "$@" ;; esac\n'
+    )
+    (pc / "bin/date").chmod(0o755)
+    box.date, box.exchanges = answered, [TOKEN]
+    done = start(pc, f"{pc}/scripts/exchange")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ((pc / "clock").read_text().splitlines() if (pc / "clock").exists() else []) == is_set
 
 
 @pytest.mark.parametrize("number", [403, 404])

@@ -19,6 +19,10 @@ for word in $command_line; do
 		netboot_appliance.memory=*) NEEDED=$value ;;
 	esac
 done
+# The ramdisk leaves its choice here when the command line names no card (see 9999-netboot-appliance).
+if [ -z "${bootif:-}" ] && [ -r /run/netboot-bootif ]; then
+	read -r bootif < /run/netboot-bootif
+fi
 # The token that took the place of the one on the command line, which every program can read (see exchange).
 if [ -r /run/netboot-appliance/token ]; then
 	token=$(cat /run/netboot-appliance/token)
@@ -50,13 +54,31 @@ as_boinc() {
 	setpriv --reuid=boinc --regid=boinc --clear-groups --no-new-privs -- "$@"
 }
 
-# say TEXT: print one line on the screen, the serial port and in the journal.
+# say TEXT: print one line on the screen, the serial port and in the journal. The screen of the agent shows the last one.
+# In a subshell: a service that opens a terminal itself would get its Ctrl-C.
 say() {
 	echo "$1"
 	read -r consoles < /sys/class/tty/console/active
-	for console in $consoles; do
-		printf '\r\n%s: %s\r\n' "$NAME" "$1" > "/dev/$console"
-	done 2> /dev/null || true
+	(
+		for console in $consoles; do
+			printf '\r\n%s: %s\r\n' "$NAME" "$1" > "/dev/$console"
+		done
+		[ ! -d /run/netboot-appliance ] || printf '%s' "$1" > /run/netboot-appliance/said
+	) 2> /dev/null || true
+}
+
+# set_clock EPOCH LIMIT: set the clock to the server's if it is off by more than LIMIT seconds, and no time server has set
+# it. Not the clock chip: a Windows on the disk may keep its local time there.
+set_clock() {
+	case $1 in
+		*[!0-9]*) return 1 ;;
+		[1-9]?????????) ;;
+		*) return 1 ;;
+	esac
+	[ ! -e /run/systemd/timesync/synchronized ] || return 0
+	off=$(($1 - $(date +%s)))
+	[ "${off#-}" -gt "$2" ] || return 0
+	date -u -s "@$1" > /dev/null && echo "the clock was $off s behind the server's and was set"
 }
 
 # report STAGE [KEY=VALUE]...: tell the server how far this boot is; fails within seconds when the server does not answer.
