@@ -115,6 +115,10 @@ def test_a_boinc_that_ended_is_stopped(pc: Pc) -> None:
     pc.condition.behaviour = "closed"
     (pc.root / "units/boinc-client.service").write_text("failed\n")
     assert head(pc.beats(2))["boinc"] == "stopped"
+    assert pc.told("systemctl") == [], "systemd itself starts what failed"
+    (pc.root / "units/boinc-client.service").write_text("inactive\n")
+    pc.waits_for(lambda: pc.told("systemctl") != [], "it is started again")
+    assert pc.told("systemctl")[0] == "start --no-block boinc-client.service"
 
 
 def test_a_state_directory_that_hangs_hangs_only_itself(pc: Pc) -> None:
