@@ -38,6 +38,7 @@ class Reason(StrEnum):
     READ_ONLY = "this server accepts no uploads"
     STOPPING = "the server is stopping"
     TOO_MANY_REPORTS = "its live system reports, or exchanges its token, more often than a boot has to"
+    TOO_MANY_HEARTBEATS = "its live system sends heartbeats more often than it has to"
     TOO_MANY_EVENTS = "its boot has had more events than are recorded of one boot"
     TOO_MANY = "too many transfers are under way"
     TOO_OFTEN = "its MAC address asks more often than any firmware does"

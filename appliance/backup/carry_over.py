@@ -21,11 +21,18 @@ def forget_states(registry: Registry) -> None:
     registry.sql.execute("UPDATE boots SET state = ''")
 
 
+def forget_heartbeats(registry: Registry) -> None:
+    """Delete what PCs said of themselves, and the orders that are still open: both are about another time."""
+    registry.sql.execute("DELETE FROM heartbeats")
+    registry.sql.execute("DELETE FROM orders WHERE ended IS NULL")
+
+
 def adopt_boots(registry: Registry, other: Path) -> bool:
-    """Copy the boots and leases, and the clients that are missing here, from another registry of this schema.
+    """Copy the boots, leases, heartbeats and orders, and the clients that are missing here, from another registry of
+    this schema.
 
     A client keeps its number unless another client has it here; the server then gives it another one. If `other` has no
-    boots, returns False and leaves the boots and leases unchanged.
+    boots, returns False and leaves all but the clients unchanged.
     """
     registry.sql.execute("ATTACH ? AS other", (str(other),))
     try:
@@ -42,8 +49,9 @@ def adopt_boots(registry: Registry, other: Path) -> bool:
             registry.sql.execute("INSERT INTO boots SELECT * FROM other.boots")
             registry.sql.execute("INSERT INTO events SELECT * FROM other.events")
             # Addresses leased since the backup are in use.
-            registry.sql.execute("DELETE FROM leases")
-            registry.sql.execute("INSERT INTO leases SELECT * FROM other.leases")
+            for table in ("leases", "heartbeats", "orders"):
+                registry.sql.execute(f"DELETE FROM {table}")  # noqa: S608
+                registry.sql.execute(f"INSERT INTO {table} SELECT * FROM other.{table}")  # noqa: S608
         return True
     finally:
         registry.sql.execute("DETACH other")

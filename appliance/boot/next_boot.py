@@ -22,13 +22,25 @@ class NextBoot:
 def ask(registry: Registry, mac: MacAddress, entry: str) -> None:
     """Have the next boot of `mac` start `entry`, whatever was asked for before."""
     with registry.transaction():
-        registry.sql.execute("INSERT OR REPLACE INTO next_boots (mac, entry) VALUES (?, ?)", (mac.value, entry))
+        write(registry, mac, entry)
+
+
+def write(registry: Registry, mac: MacAddress, entry: str) -> None:
+    """What `ask` does, within the caller's transaction."""
+    registry.sql.execute("INSERT OR REPLACE INTO next_boots (mac, entry) VALUES (?, ?)", (mac.value, entry))
 
 
 def clear(registry: Registry, mac: MacAddress) -> bool:
     """Cancel what was asked for, unless a boot has taken it; False if there was nothing to cancel."""
     with registry.transaction():
-        done = registry.sql.execute("DELETE FROM next_boots WHERE mac = ? AND boot IS NULL", (mac.value,))
+        return withdraw(registry, mac)
+
+
+def withdraw(registry: Registry, mac: MacAddress, entry: str = "") -> bool:
+    """What `clear` does, within the caller's transaction; with `entry`, only if that was asked for."""
+    done = registry.sql.execute(
+        "DELETE FROM next_boots WHERE mac = ? AND boot IS NULL AND ? IN ('', entry)", (mac.value, entry)
+    )
     return done.rowcount > 0
 
 

@@ -59,7 +59,7 @@ def successes(registry: Registry) -> Successes:
 
 def forget(registry: Registry, macs: Iterable[MacAddress]) -> int:
     """Delete what was learned about these clients; returns for how many of them something was stored."""
-    with registry.transaction():
+    with registry.edit():
         return sum(
             registry.sql.execute("DELETE FROM adaptations WHERE mac = ?", (mac.value,)).rowcount > 0 for mac in macs
         )

@@ -1,7 +1,7 @@
 """The program's own database: SQLite in WAL mode, plain SQL. Its file and tables are in `appliance.registry.schema`.
 
 Holds the allowlist, the clients, the boots with their events, and what was refused. The CLI and the running server open
-it at the same time; `changed()` tells each whether the other has committed anything.
+it at the same time; `changed()` tells the server whether somebody has committed an `edit()`.
 """
 
 import json
@@ -9,8 +9,8 @@ import math
 import sqlite3
 import stat
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ class Registry:
         """
         self.path = path
         self._facts: dict[str, str] = {}
-        # For the modules that keep their own tables in it: dhcp/leases.py, firmware/table.py, boot/next_boot.py.
+        # For the modules that keep their own tables in it: dhcp/leases.py, firmware/table.py, boot/next_boot.py,
+        # heartbeats/store.py, heartbeats/orders.py.
         self.sql: sqlite3.Connection
         try:
             move_old_registry(path)
@@ -62,7 +63,7 @@ class Registry:
                     # SQLite opens its files, and creates missing ones, with the first statements.
                     schema.migrate(self.sql, path)
                     self.sql.execute("PRAGMA foreign_keys = ON")
-                    self._known = self._version()
+                    self._known = self._count_edits()
                 except BaseException:
                     self.sql.close()
                     raise
@@ -105,6 +106,14 @@ class Registry:
         """All of the block's writes, or none of them."""
         return schema.transaction(self.sql)
 
+    @contextmanager
+    def edit(self) -> Iterator[None]:
+        """A transaction that changes what a running server has to read anew: the allowlist, what was learned of
+        firmware, orders. Its heartbeats, which a thread of its own writes, are none."""
+        with self.transaction():
+            yield
+            self.sql.execute("UPDATE edits SET count = count + 1")
+
     def wait_for_locks(self, seconds: float) -> None:
         """Set how long a write waits for another process that is writing; 10 s before this is called."""
         self.sql.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
@@ -117,29 +126,28 @@ class Registry:
             return False
 
     def changed(self) -> bool:
-        """Whether another connection has committed since the allowlist was last read. Costs microseconds."""
-        return self._version() != self._known
+        """Whether somebody has committed an edit since the allowlist was last read. Costs microseconds."""
+        return self._count_edits() != self._known
 
-    def _version(self) -> int:
-        """A number that changes when another connection commits."""
-        version: int = self.sql.execute("PRAGMA data_version").fetchone()[0]
-        return version
+    def _count_edits(self) -> int:
+        count: int = self.sql.execute("SELECT ifnull(max(count), 0) FROM edits").fetchone()[0]
+        return count
 
     # The allowlist
 
     def allowlist(self) -> Allowlist:
-        # The version comes first: a commit after it is in these rows, or counts as a change.
-        version = self._version()
+        # The count comes first: an edit after it is in these rows, or counts as a change.
+        edits = self._count_edits()
         with self.reading("allowed"):
             rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed ORDER BY first, last")
             found = Allowlist.read(allowed_rows.decode(rows))
-        self._known = version
+        self._known = edits
         return found
 
     def allow(self, entries: Iterable[Entry]) -> int:
         """Add the entries, or update label and settings where the range exists. Returns how many were added."""
         now = time.time()
-        with self.transaction():
+        with self.edit():
             before = self._count_allowed()
             self.sql.executemany(
                 f"{_INSERT_ALLOWED} ON CONFLICT DO UPDATE SET label = excluded.label, root = excluded.root,"
@@ -150,7 +158,7 @@ class Registry:
 
     def disallow(self, span: MacRange) -> bool:
         """Remove the entry of exactly this range; False if there is none."""
-        with self.transaction():
+        with self.edit():
             done = self.sql.execute(
                 "DELETE FROM allowed WHERE first = ? AND last = ?", (span.first.value, span.last.value)
             )
@@ -159,7 +167,7 @@ class Registry:
     def replace_allowlist(self, before: Allowlist, after: Iterable[Entry]) -> bool:
         """Replace `before` by `after`; False, and nothing done, if the allowlist is no longer `before`."""
         now = time.time()
-        with self.transaction():
+        with self.edit():
             if self.allowlist() != before:
                 return False
             self.sql.execute("DELETE FROM allowed")

@@ -27,6 +27,6 @@ def forget_clients(registry: Registry) -> set[int]:
         (MOST_UNPROVEN, MOST_CLIENTS),
     ).fetchall()
     with registry.transaction():
-        for table in ("clients", "boots", "adaptations"):
+        for table in ("clients", "boots", "adaptations", "heartbeats", "orders"):
             registry.sql.executemany(f"DELETE FROM {table} WHERE mac = ?", too_many)  # noqa: S608
     return {mac for (mac,) in too_many}

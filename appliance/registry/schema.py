@@ -98,6 +98,21 @@ MIGRATIONS: list[Iterable[str]] = [
         "DROP TABLE ignored",
         "ALTER TABLE ignored_by_sender RENAME TO ignored",
     ),
+    (
+        # The latest heartbeat of each PC; `facts` and `boinc` are JSON.
+        """CREATE TABLE heartbeats (
+            mac INTEGER PRIMARY KEY, boot INTEGER NOT NULL, at REAL NOT NULL, facts TEXT NOT NULL, boinc TEXT NOT NULL
+        )""",
+        # AUTOINCREMENT: a PC never does an order twice, by its number.
+        """CREATE TABLE orders (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, mac INTEGER NOT NULL, verb TEXT NOT NULL, given REAL NOT NULL,
+            sent REAL, ended REAL, result TEXT NOT NULL
+        )""",
+        "CREATE INDEX orders_open ON orders (mac) WHERE ended IS NULL",
+        # How often somebody has changed what the running server has to read anew (database.py, `edit`).
+        "CREATE TABLE edits (count INTEGER NOT NULL)",
+        "INSERT INTO edits VALUES (0)",
+    ),
 ]
 
 

@@ -16,12 +16,14 @@ from appliance.boot.report_limit import ReportLimit
 from appliance.config.file import Config
 from appliance.exports.grants import mountable
 from appliance.firmware.memory import FirmwareMemory
+from appliance.heartbeats.pace import next_in
 from appliance.journal.recorder import Journal
 from appliance.journal.timeline import PowerOnSign, is_late
 from appliance.network.interfaces import answered, base_url, networks
 from appliance.registry.database import Registry
 from appliance.server.address_claims import AddressClaims
 from appliance.server.client_addresses import ClientAddresses
+from appliance.server.heartbeats import Heartbeats
 from image.bootfiles import has_shim
 from image.recipe import BOINC_GID, BOINC_UID
 from image.release import ReleaseError, active_id, current
@@ -42,6 +44,7 @@ from services.events import (
     TokenExchanged,
     TransferProgressed,
 )
+from services.http.heartbeats import Heartbeat, HeartbeatReply
 from services.linux.interfaces import Interface
 from services.linux.neighbours import Neighbours
 
@@ -73,6 +76,7 @@ class Box:
         self.firmware = FirmwareMemory(registry, shim=has_shim(config.boot_root))
         journal.forgot = self.firmware.forget
         self._report_limit = ReportLimit()
+        self.heartbeats = Heartbeats(registry)
         self.addresses = ClientAddresses(
             journal, neighbours, self.allowed, lambda: self.config.dhcp.mode == "off", exports_changed
         )
@@ -183,6 +187,24 @@ class Box:
         if isinstance(taken, Reported):
             self.emit(taken)
         return taken
+
+    def heartbeat(
+        self, mac: MacAddress, token: str, heartbeat: Heartbeat, peer: IPv4Address
+    ) -> HeartbeatReply | Ignore:
+        """Take a heartbeat of the live system, if it belongs to the client's current boot, and reply with the orders
+        for it. `peer` is a place of that PC then."""
+        boot = policy.current(self._journal.boot(mac), token)
+        if isinstance(boot, Ignore):
+            return boot
+        self.addresses.met(mac, peer)
+        now = self._journal.now()
+        if not self.heartbeats.take(boot, heartbeat, now, time.monotonic()):
+            return Ignore(Reason.TOO_MANY_HEARTBEATS)
+        return HeartbeatReply(now, next_in(mac, now), self.files_tag(mac), self.heartbeats.orders_for(boot, now))
+
+    def files_tag(self, mac: MacAddress) -> str:
+        """Which BOINC files this PC should have: 16 hexadecimal digits, or empty if that is not known."""
+        return ""
 
     def exchange(self, mac: MacAddress, token: str, peer: IPv4Address) -> str | Ignore:
         """A token that takes the place of this one, which from then on opens nothing. The first answer may get lost, so

@@ -32,6 +32,7 @@ from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
 from appliance.server.event_log import EventLogger
 from appliance.server.export_task import choose_installer, keep_exports
+from appliance.server.heartbeat_writer import HeartbeatWriter
 from appliance.server.lease_service import lease_server
 from appliance.server.listeners import DRAIN_SECONDS, open_services
 from appliance.server.registry_sync import RegistrySync
@@ -88,8 +89,10 @@ async def serve(path: Path) -> None:
             _say_started(registry, box, bound)
             threading.Thread(target=_import_slow_libraries, name="imports").start()
             registry_sync = RegistrySync(registry, box, journal, leases)
+            heartbeat_writer = HeartbeatWriter(config.registry, box.heartbeats.pending, _read_boinc)
+            heartbeat_writer.start()
             tasks = _start(
-                watch=_watch(box, registry_sync, reload, interface_watch),
+                watch=_watch(box, registry_sync, heartbeat_writer, reload, interface_watch),
                 interfaces=interface_watch.watch(partial(registry.set_server, "trouble")),
                 confirm=_confirm(box),
                 exports=keep_exports(box, registry, journal, exports_stale, installer),
@@ -101,11 +104,17 @@ async def serve(path: Path) -> None:
             log.info("draining", seconds=DRAIN_SECONDS)
         await _cancel(tasks)
         await asyncio.to_thread(installer.close)
+        await asyncio.to_thread(heartbeat_writer.close)
         unwatch()
         registry_sync.close()
     log.info("stopped")
     if failure:
         raise failure
+
+
+def _read_boinc(_answers: bytes) -> str:
+    """What BOINC's answers say, as JSON."""
+    return "{}"
 
 
 def _import_slow_libraries() -> None:
@@ -201,11 +210,18 @@ def _status(box: Box, troubles: list[str]) -> str:
     return "; ".join(words)
 
 
-async def _watch(box: Box, registry_sync: RegistrySync, reload: ConfigReload, interface_watch: InterfaceWatch) -> None:
+async def _watch(
+    box: Box,
+    registry_sync: RegistrySync,
+    heartbeat_writer: HeartbeatWriter,
+    reload: ConfigReload,
+    interface_watch: InterfaceWatch,
+) -> None:
     """Keep the registry in step, follow the active image, and keep systemd's status line right."""
     line, failing = "", False
     while True:
-        fresh = _status(box, [*interface_watch.trouble, registry_sync.trouble, reload.rejected])
+        unwritten = registry_sync.trouble or heartbeat_writer.trouble
+        fresh = _status(box, [*interface_watch.trouble, unwritten, reload.rejected])
         if fresh != line:
             line = fresh
             systemd.status(line)

@@ -91,6 +91,7 @@ def _http(box: Box, scripts: BootScripts, address: IPv4Address) -> HttpServer:
         secrets=box.secrets,
         report=box.report,
         exchange=box.exchange,
+        heartbeat=box.heartbeat,
         emit=box.emit,
     )
 

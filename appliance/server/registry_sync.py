@@ -62,12 +62,14 @@ class RegistrySync:
             self._leases.flush()
         self._journal.flush()
         self._box.firmware.flush()
+        self._box.heartbeats.flush()
         self._registry.flush_server()
 
     def _read(self) -> None:
         if self._registry.changed():
             self._box.refresh_allowlist()
             self._box.firmware.refresh()
+            self._box.heartbeats.refresh()
             log.info("allowlist read", entries=len(self._box.allowlist))
 
     def _failed(self, error: Exception, now: float) -> None:

@@ -16,6 +16,7 @@ _STATUS = {
     Reason.MALFORMED: 400,
     Reason.PASSWORDS_BLOCKED: 429,
     Reason.TOO_MANY_REPORTS: 429,
+    Reason.TOO_MANY_HEARTBEATS: 429,
 }
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _FILE = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
@@ -53,6 +54,11 @@ def token(exchanged: str | Ignore) -> Response | Ignore:
 def archive(tar: bytes | Ignore) -> Response | Ignore:
     """The tar of BOINC files."""
     return tar if isinstance(tar, Ignore) else Response(200, _TAR, tar)
+
+
+def heartbeat(reply: bytes) -> Response:
+    """The reply to a heartbeat."""
+    return Response(200, {**_TEXT, **_SECRET}, reply)
 
 
 def file(fields: Mapping[str, str], size: int) -> tuple[Response, range]:

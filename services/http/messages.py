@@ -17,7 +17,7 @@ LONGEST_HEAD = 8 << 10
 """Bytes of a request that are not its body: empty lines before it, its headers, the sizes and extensions of its chunks,
 its trailers. The piece in which the request begins is not counted."""
 MOST_FIELDS = 64
-LONGEST_BODY = 8 << 10  # bytes kept of a request's body; one more is kept of a longer one
+LONGEST_BODY = 8 << 10  # bytes of a request's body, unless more are allowed
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 """For a client that waits for this before it sends its body (RFC 9110, 10.1.1)."""
@@ -28,7 +28,8 @@ _VERSIONS = ("1.0", "1.1")
 @dataclass(slots=True, eq=False)
 class Request:
     """A request whose headers are complete. `path` is as the client sent it. The names of `fields` are in lower case;
-    of a repeated one the last counts. `keep_alive`: another request may follow. `body` grows until `complete`.
+    of a repeated one the last counts. `keep_alive`: another request may follow. `body` grows until `complete`; of one
+    that is longer than `longest_body`, one byte more is kept.
     """
 
     method: str
@@ -37,11 +38,12 @@ class Request:
     keep_alive: bool
     body: bytearray = field(default_factory=bytearray)
     complete: bool = False
+    longest_body: int = LONGEST_BODY
 
     @property
     def whole(self) -> bool:
         """Whether it can be served: it is complete, or its body is too long."""
-        return self.complete or len(self.body) > LONGEST_BODY
+        return self.complete or len(self.body) > self.longest_body
 
 
 class RequestReader:
@@ -109,8 +111,8 @@ class RequestReader:
     def on_body(self, part: bytes) -> None:
         """A part of the body."""
         self._overhead = max(self._overhead - len(part), 0)
-        body = self.requests[-1].body
-        body += part[: LONGEST_BODY + 1 - len(body)]
+        request = self.requests[-1]
+        request.body += part[: request.longest_body + 1 - len(request.body)]
 
     def on_message_complete(self) -> None:
         """The request is complete."""

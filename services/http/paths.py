@@ -18,6 +18,7 @@ _ENTRY = re.compile(r"menu/([a-z0-9-]{1,64})\.ipxe")
 _ARCHIVE = re.compile(rf"({_TOKEN})/boinc\.tar")
 _REPORT = re.compile(rf"({_TOKEN})/report")
 _EXCHANGE = re.compile(rf"({_TOKEN})/exchange")
+_HEARTBEAT = re.compile(rf"({_TOKEN})/heartbeat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,16 @@ class ExchangeUrl:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatUrl:
+    """Where the live system of one boot says how it is. As text, which is for logs, the token is left out."""
+
+    token: str
+
+    def __str__(self) -> str:
+        return "heartbeat"
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Nothing we hand out. The path is not logged: a mistyped one may hold a token."""
 
@@ -97,7 +108,7 @@ class Unknown:
         return "unknown path"
 
 
-Target = ScriptUrl | EntryScript | LoaderFile | ImageUrl | Archive | ReportUrl | ExchangeUrl | Unknown
+Target = ScriptUrl | EntryScript | LoaderFile | ImageUrl | Archive | ReportUrl | ExchangeUrl | HeartbeatUrl | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,4 +142,6 @@ def _target(rest: str) -> Target:
         return ReportUrl(report[1])
     if exchange := _EXCHANGE.fullmatch(rest):
         return ExchangeUrl(exchange[1])
+    if heartbeat := _HEARTBEAT.fullmatch(rest):
+        return HeartbeatUrl(heartbeat[1])
     return Unknown()

@@ -7,6 +7,7 @@
     GET        /boot/<mac>/<token>/boinc.tar          the BOINC files of this boot
     POST       /boot/<mac>/<token>/report             a stage that the live system reached
     POST       /boot/<mac>/<token>/exchange           another token in the place of this one
+    POST       /boot/<mac>/<token>/heartbeat          how the live system is; the answer has the orders for it
 
 This module opens no files and checks no passwords; services/http/server.py does.
 """
@@ -18,9 +19,20 @@ from ipaddress import IPv4Address
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
 from services.events import Reported
-from services.http import answers, reports
-from services.http.messages import Request, Response
-from services.http.paths import Archive, EntryScript, ExchangeUrl, ImageUrl, LoaderFile, ReportUrl, ScriptUrl, Target
+from services.http import answers, heartbeats, reports
+from services.http.heartbeats import LONGEST_HEARTBEAT, Heartbeat, HeartbeatReply
+from services.http.messages import LONGEST_BODY, Request, Response
+from services.http.paths import (
+    Archive,
+    EntryScript,
+    ExchangeUrl,
+    HeartbeatUrl,
+    ImageUrl,
+    LoaderFile,
+    ReportUrl,
+    ScriptUrl,
+    Target,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +41,20 @@ class Sources:
 
     `script(mac, peer)` writes the boot script; `secrets(mac, token, peer)` packs the tar of BOINC files;
     `report(mac, token, report, peer)` takes a report and returns it, or why it was not taken; `exchange(mac, token,
-    peer)` returns the token that takes the place of this one.
+    peer)` returns the token that takes the place of this one; `heartbeat(mac, token, heartbeat, peer)` takes a
+    heartbeat and returns the reply.
     """
 
     script: Callable[[MacAddress, IPv4Address], str | Ignore]
     secrets: Callable[[MacAddress, str, IPv4Address], bytes | Ignore]
     report: Callable[[MacAddress, str, Reported, IPv4Address], Reported | Ignore]
     exchange: Callable[[MacAddress, str, IPv4Address], str | Ignore]
+    heartbeat: Callable[[MacAddress, str, Heartbeat, IPv4Address], HeartbeatReply | Ignore]
+
+
+def longest_body(target: Target) -> int:
+    """How many bytes the body of an admitted client's request may have."""
+    return LONGEST_HEARTBEAT if isinstance(target, HeartbeatUrl) else LONGEST_BODY
 
 
 def route(
@@ -58,10 +77,14 @@ def route(
             return taken if isinstance(taken, Ignore) else Response(204, {})
         case ExchangeUrl(token), "POST":
             return answers.token(sources.exchange(mac, token, peer))
+        case HeartbeatUrl(token), "POST":
+            heartbeat = heartbeats.decode(mac, bytes(request.body))
+            reply = heartbeat if isinstance(heartbeat, Ignore) else sources.heartbeat(mac, token, heartbeat, peer)
+            return reply if isinstance(reply, Ignore) else answers.heartbeat(heartbeats.encode(reply))
         case ((ScriptUrl() | LoaderFile() | ImageUrl()), _):
             return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")
         case ((EntryScript() | Archive()), _):
             return answers.text(405, "only GET\n", Allow="GET")
-        case ((ReportUrl() | ExchangeUrl()), _):
+        case ((ReportUrl() | ExchangeUrl() | HeartbeatUrl()), _):
             return answers.text(405, "only POST\n", Allow="POST")
     return Ignore(Reason.NO_FILE)

@@ -21,9 +21,10 @@ from services.http import answers, basic_auth
 from services.http.connections import Connection, Connections
 from services.http.conversation import OnInput, Serve, ignore_input
 from services.http.file_sender import FileSender
+from services.http.heartbeats import Heartbeat, HeartbeatReply
 from services.http.messages import Request, Response
 from services.http.paths import BootUrl, EntryScript, ImageUrl, LoaderFile, parse
-from services.http.routing import Sources, route
+from services.http.routing import Sources, longest_body, route
 from services.http.transfer import FileTransfer
 from services.linux.open_beneath import OpenFile, open_beneath
 from services.linux.sockets import listen_tcp
@@ -39,7 +40,7 @@ class HttpServer:
 
     `admit(claimed, peer)` returns the MAC address of an admitted client, or why it is not admitted.
     `entry_script(mac, peer, key, password)` writes the script of a menu entry; it may take its time, all others must
-    return at once. `script`, `secrets`, `report` and `exchange`: see Sources.
+    return at once. `script`, `secrets`, `report`, `exchange` and `heartbeat`: see Sources.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class HttpServer:
         secrets: Callable[[MacAddress, str, IPv4Address], bytes | Ignore],
         report: Callable[[MacAddress, str, Reported, IPv4Address], Reported | Ignore],
         exchange: Callable[[MacAddress, str, IPv4Address], str | Ignore],
+        heartbeat: Callable[[MacAddress, str, Heartbeat, IPv4Address], HeartbeatReply | Ignore],
         emit: Callable[[Event], None],
     ) -> None:
         self.address = address
@@ -62,7 +64,7 @@ class HttpServer:
         self._images = images
         self._loaders = loaders
         self._admit = admit
-        self._sources = Sources(script, secrets, report, exchange)
+        self._sources = Sources(script, secrets, report, exchange, heartbeat)
         self._entry_script = entry_script
         self._emit = emit
         self._connections: Connections | None = None
@@ -106,6 +108,7 @@ class HttpServer:
             client = str(url.claimed or connection.address)
             self._tell(Ignored(_SERVICE, client, decision.reason, str(url.target), str(connection.address)))
             return decision
+        request.longest_body = longest_body(url.target)
         return partial(self._serve, connection, request, url, decision)
 
     def _serve(self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress) -> Response | OnInput:

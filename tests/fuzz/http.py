@@ -20,6 +20,7 @@ from typing import Self
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
 from services.events import Reported
+from services.http.heartbeats import HeartbeatReply
 from services.http.server import HttpServer
 from tests.fuzz.faults import Faults
 from tests.fuzz.pieces import join, split
@@ -58,6 +59,7 @@ def seeds() -> list[bytes]:
         request(f"{BOOT}/wrong/boinc.tar"),
         request(f"{BOOT}/{TOKEN}/exchange", "Content-Length: 0", method="POST"),
         request(f"{BOOT}/wrong/exchange", method="POST"),
+        request(f"{BOOT}/{TOKEN}/heartbeat", "Content-Length: 24", method="POST", body="uptime=5\norder=1 done\n\n<"),
         request(f"{BOOT}/menu/rescue.ipxe", f"Authorization: Basic {b64encode(f'u:{TOKEN}'.encode()).decode()}"),
         request(f"{BOOT}/menu/rescue.ipxe", "Authorization: Basic =") + request(f"{BOOT}/menu/rescue.ipxe"),
         request(f"{BOOT}/{TOKEN}/report", length, method="POST", body=report),
@@ -95,6 +97,9 @@ class Target:
             secrets=lambda _, token, peer: _SECRET if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
             report=self._report,
             exchange=lambda _, token, peer: TOKEN if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
+            heartbeat=lambda _, token, heartbeat, peer: (
+                HeartbeatReply(1.0, 60, "") if token == TOKEN else Ignore(Reason.TOKEN_INVALID)
+            ),
             emit=lambda _: None,
         )
         self._loop.run_until_complete(self.server.start())

@@ -19,9 +19,10 @@ from services.ethernet import MacAddress, MacRange
 from services.events import Reported, ScriptServed, SecretsServed, TokenExchanged
 from services.http import answers, basic_auth
 from services.http.conversation import ConnectionState, Conversation, NextStep, OnInput, Serve
+from services.http.heartbeats import Heartbeat, HeartbeatReply, OrderVerb
 from services.http.messages import CONTINUE, Request, Response
 from services.http.paths import EntryScript, ImageUrl, LoaderFile, Target, parse
-from services.http.routing import Sources, route
+from services.http.routing import Sources, longest_body, route
 
 MAC = MacAddress.parse("52:54:00:aa:bb:01")
 PEER = IPv4Address("10.77.0.134")
@@ -66,9 +67,11 @@ class Wire:
         self._neighbour = neighbour
         self._room = room
         self._boot = Boot(1, MAC, 1.0, TOKEN, "r1", last_event=1.0)
-        self._sources = Sources(self._script, self._secrets, self._report, self._exchange)
+        self._sources = Sources(self._script, self._secrets, self._report, self._exchange, self._heartbeat)
         self._conversation = Conversation(PEER)
         self._received: str | None = None
+        self.heartbeats: list[Heartbeat] = []
+        self.orders: tuple[tuple[int, OrderVerb], ...] = ()
 
     def __rshift__(self, sent: bytes | TimeIsUp) -> Self:
         assert not self._received, f"nobody expected:\n{self._received}"
@@ -147,6 +150,7 @@ class Wire:
         mac = policy.admit(
             url.claimed, self._neighbour, peer=conversation.address, on_link=True, allowlist=allowlist, networks=()
         )
+        request.longest_body = longest_body(url.target)
         return mac if isinstance(mac, Ignore) else partial(self._answer, request, url.target, mac)
 
     def _answer(self, request: Request, target: Target, mac: MacAddress) -> Response | OnInput:
@@ -192,6 +196,17 @@ class Wire:
             event = TokenExchanged(mac, policy.reporting_token(boot.token))
             self._boot = boot = fold(replace(boot, token=NEW_TOKEN), event, 1.0)
         return policy.exchanged_for(boot, token)
+
+    def _heartbeat(
+        self, mac: MacAddress, token: str, heartbeat: Heartbeat, peer: IPv4Address
+    ) -> HeartbeatReply | Ignore:
+        boot = policy.current(self._boot, token)
+        if isinstance(boot, Ignore):
+            return boot
+        ended = {end.order for end in heartbeat.ended}
+        orders = tuple(order for order in self.orders if order[0] not in ended)
+        self.heartbeats.append(heartbeat)
+        return HeartbeatReply(1790000000.4, 61, "0123456789abcdef", orders, 1790003600.0)
 
     def _report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
         boot = policy.current(self._boot, token)

@@ -44,6 +44,18 @@ def test_the_server_sees_that_the_cli_committed(path: Path) -> None:
         assert MAC in server.allowlist()
 
 
+def test_what_no_server_has_to_read_is_no_edit(path: Path) -> None:
+    """The server's own heartbeats come over another connection each second."""
+    with Registry(path) as server, Registry(path) as other:
+        server.allowlist()
+        with other.transaction():
+            other.set_server("x", 1)
+        assert not server.changed()
+        with other.edit():
+            other.set_server("x", 2)
+        assert server.changed()
+
+
 def test_an_edit_does_not_undo_another_one_made_meanwhile(path: Path) -> None:
     with Registry(path) as mine, Registry(path) as other:
         before = mine.allowlist()

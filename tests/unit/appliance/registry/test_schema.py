@@ -17,6 +17,8 @@ from appliance.boot import next_boot
 from appliance.dhcp import leases
 from appliance.errors import UserError
 from appliance.firmware import table
+from appliance.heartbeats import orders, store
+from appliance.heartbeats.records import Order, StoredHeartbeat
 from appliance.journal.history import history
 from appliance.journal.timeline import Stage
 from appliance.registry import schema
@@ -26,6 +28,7 @@ from appliance.registry.records import BootCounts, Client, IgnoredRow
 from services.decision import Reason
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress, MacRange
+from services.http.heartbeats import OrderVerb
 from tests.unit.appliance.registry.schemas.make import HERE, dump, load
 
 RELEASED = sorted(int(file.stem) for file in HERE.glob("*.sql"))
@@ -91,6 +94,18 @@ def test_the_rows_that_came_with_schema_2_are_kept(path: Path) -> None:
     assert (lease.address, lease.mac, lease.expires) == (IPv4Address("192.0.2.10"), A, 1790003600.0)
     assert (known.profile, known.worked) == (Profile.PLAIN, True)
     assert (asked.mac, asked.entry) == (A, "local")
+
+
+def test_the_rows_that_came_with_schema_4_are_kept(path: Path) -> None:
+    load(4, path)
+    with Registry(path) as registry:
+        assert store.latest_of_all(registry) == {
+            A: StoredHeartbeat(A, 2, 1790000140.0, {"uptime": "61", "boinc": "running"}, "{}")
+        }
+        assert orders.all_of(registry) == [
+            Order(1, A, OrderVerb.SUSPEND, 1790000141.0, 1790000142.0, 1790000143.0, "done"),
+            Order(2, A, OrderVerb.FINISH_DISK, 1790000144.0),
+        ]
 
 
 def test_clients_that_never_got_past_offered_are_forgotten_with_schema_3(path: Path) -> None:

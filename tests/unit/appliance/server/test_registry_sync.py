@@ -22,7 +22,7 @@ MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 
 @dataclass
 class Memory:
-    """Stands for the firmware memory."""
+    """Stands for the firmware memory, and for the heartbeats."""
 
     flushed: int = 0
     refreshed: int = 0
@@ -40,6 +40,7 @@ class ReadingBox:
 
     registry: Registry
     firmware: Memory = field(default_factory=Memory)
+    heartbeats: Memory = field(default_factory=Memory)
 
     def refresh_allowlist(self) -> None:
         self.allowlist = self.registry.allowlist()
@@ -66,12 +67,12 @@ def synced(registry: Registry) -> tuple[RegistrySync, Journal, ReadingBox]:
 def test_what_another_process_commits_is_read(registry: Registry, tmp_path: Path) -> None:
     registry_sync, _, box = synced(registry)
     registry_sync.turn(0)
-    assert box.firmware == Memory(1, 0)
+    assert box.firmware == box.heartbeats == Memory(1, 0)
     with Registry(tmp_path / "registry.sqlite3") as cli:
         cli.allow([Entry(MacRange(MAC, MAC))])
     registry_sync.turn(1)
     assert MAC in box.allowlist
-    assert box.firmware == Memory(2, 1)
+    assert box.firmware == box.heartbeats == Memory(2, 1)
 
 
 def test_a_lock_is_reported_when_it_lasts(registry: Registry, tmp_path: Path, said: list[dict[str, object]]) -> None:

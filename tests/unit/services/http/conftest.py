@@ -13,6 +13,7 @@ import pytest
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
 from services.events import Reported
+from services.http.heartbeats import Heartbeat, HeartbeatReply, OrderVerb
 from services.http.server import HttpServer
 from tests.fakes.event_log import EventLog
 from tests.unit.debian import need
@@ -38,6 +39,7 @@ class Box:
         self.script_: str | Ignore | Exception = SCRIPT
         self.passwords: list[str | None] = []
         self.reports: list[Reported] = []
+        self.heartbeats: list[Heartbeat] = []
 
     def admit(self, claimed: MacAddress | None, peer: IPv4Address) -> MacAddress | Ignore:
         self.admit_calls.append((claimed, peer))
@@ -69,6 +71,14 @@ class Box:
 
     def exchange(self, mac: MacAddress, token: str, peer: IPv4Address) -> str | Ignore:
         return "T0ken-2" if token == "T0ken" else Ignore(Reason.TOKEN_INVALID)
+
+    def heartbeat(
+        self, mac: MacAddress, token: str, heartbeat: Heartbeat, peer: IPv4Address
+    ) -> HeartbeatReply | Ignore:
+        if token != "T0ken":
+            return Ignore(Reason.TOKEN_INVALID)
+        self.heartbeats.append(heartbeat)
+        return HeartbeatReply(1790000000.0, 60, "0123456789abcdef", ((7, OrderVerb.SUSPEND),))
 
     def report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
         if token != "T0ken":
@@ -116,6 +126,7 @@ def make(images: Path, box: Box, events: EventLog, port: int = 0) -> HttpServer:
         secrets=box.secrets,
         report=box.report,
         exchange=box.exchange,
+        heartbeat=box.heartbeat,
         emit=events,
     )
 

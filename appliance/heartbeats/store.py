@@ -1,0 +1,37 @@
+"""The latest heartbeat of each PC, as a table of the registry. Earlier ones are not kept."""
+
+import json
+from collections.abc import Iterable
+
+from appliance.heartbeats import records
+from appliance.heartbeats.records import StoredHeartbeat
+from appliance.registry.database import Registry
+from services.ethernet import MacAddress
+
+_SELECT = "SELECT mac, boot, at, facts, boinc FROM heartbeats"
+
+
+def write(registry: Registry, heartbeats: Iterable[StoredHeartbeat]) -> None:
+    """Store heartbeats in one commit, each in the place of the PC's earlier one."""
+    rows = [
+        (each.mac.value, each.boot, each.at, json.dumps(each.facts, separators=(",", ":")), each.boinc)
+        for each in heartbeats
+    ]
+    with registry.transaction():
+        registry.sql.executemany(
+            "INSERT OR REPLACE INTO heartbeats (mac, boot, at, facts, boinc) VALUES (?, ?, ?, ?, ?)", rows
+        )
+
+
+def latest(registry: Registry, mac: MacAddress) -> StoredHeartbeat | None:
+    """The PC's latest heartbeat."""
+    with registry.reading("heartbeats"):
+        row = registry.sql.execute(f"{_SELECT} WHERE mac = ?", (mac.value,)).fetchone()
+        return records.heartbeat(row) if row else None
+
+
+def latest_of_all(registry: Registry) -> dict[MacAddress, StoredHeartbeat]:
+    """The latest heartbeat of every PC, by MAC address."""
+    with registry.reading("heartbeats"):
+        found = map(records.heartbeat, registry.sql.execute(f"{_SELECT} ORDER BY mac"))
+        return {each.mac: each for each in found}

@@ -1,0 +1,145 @@
+"""The thread that reads what BOINC said in heartbeats, and writes them: once a second, over a connection of its own.
+
+A registry that cannot be written stops nothing: the batch at hand is tried again, and behind it only the latest
+heartbeat of each PC waits. A server that is killed loses the heartbeats of the last second. This thread also ends the
+orders that nobody fetched.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from appliance.errors import UserError
+from appliance.heartbeats import orders, store
+from appliance.heartbeats.records import StoredHeartbeat
+from appliance.registry.database import Registry
+from appliance.registry.sql_errors import SqlError, explain, is_locked
+from appliance.server.pending_heartbeats import Pending, PendingHeartbeats, TimedHeartbeat
+
+EVERY = 1.0
+"""Seconds between two batches."""
+
+LAST_WAIT = 10.0
+"""How long the last batch waits for the registry, in seconds."""
+
+_LOCK_WAIT = 0.5
+_BUSY_FOR = 5.0
+"""Seconds after which a lock is reported."""
+
+_AT_ONCE = 64
+"""Heartbeats in one commit: while it lasts, the event loop cannot write."""
+
+_EXPIRE_EVERY = 60.0
+_CHECKPOINT_PAGES = 500
+"""Half of what SQLite does: so it is this thread that waits for the disk, and not the event loop."""
+
+_UNREAD = "{}"
+
+log = structlog.get_logger("heartbeats")
+
+
+class HeartbeatWriter:
+    """`read_boinc` makes JSON of BOINC's answers. `trouble` says why heartbeats are not written, or is empty."""
+
+    def __init__(self, path: Path, pending: PendingHeartbeats, read_boinc: Callable[[bytes], str]) -> None:
+        self.trouble = ""
+        self._path = path
+        self._pending = pending
+        self._read_boinc = read_boinc
+        self._registry: Registry | None = None
+        self._rows: list[StoredHeartbeat] = []  # the batch at hand, and what is to be written about orders
+        self._news = Pending()
+        self._expire_at = 0.0
+        self._failing_since: float | None = None
+        self._unread = 0  # heartbeats whose answers could not be read
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
+
+    def start(self) -> None:
+        """Write from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what is pending, and end. Waits for that."""
+        self._stop.set()
+        self._thread.join(3 * LAST_WAIT)
+
+    def turn(self, wait: float = _LOCK_WAIT) -> None:
+        """Write what is pending; `wait` is how many seconds to wait for a lock. Raises nothing."""
+        now = time.monotonic()
+        try:
+            registry = self._opened()
+            registry.wait_for_locks(wait)
+            self._write(registry)
+            self._take()
+            self._write(registry)
+            if now >= self._expire_at:
+                orders.expire(registry, time.time())
+                self._expire_at = now + _EXPIRE_EVERY
+        except Exception as error:
+            self._failed(error, now)
+        else:
+            self._failing_since = None
+            self._report("")
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY):
+            self.turn()
+        self.turn(LAST_WAIT)
+        if self._registry is not None:
+            self._registry.close()
+
+    def _opened(self) -> Registry:
+        if self._registry is None:
+            self._registry = Registry(self._path, durable=False)
+            self._registry.sql.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        return self._registry
+
+    def _take(self) -> None:
+        self._news = self._pending.take()
+        self._rows = [self._row(timed) for timed in self._news.heartbeats.values()]
+        self._news.heartbeats.clear()
+
+    def _write(self, registry: Registry) -> None:
+        if self._news.sent or self._news.ended:
+            orders.record(registry, self._news.sent, self._news.ended)
+            self._news = Pending()
+        while self._rows:
+            store.write(registry, self._rows[:_AT_ONCE])
+            del self._rows[:_AT_ONCE]
+
+    def _row(self, timed: TimedHeartbeat) -> StoredHeartbeat:
+        heartbeat = timed.heartbeat
+        boinc = self._read(timed) if heartbeat.boinc else _UNREAD
+        return StoredHeartbeat(heartbeat.mac, timed.boot, timed.at, heartbeat.facts, boinc)
+
+    def _read(self, timed: TimedHeartbeat) -> str:
+        """What the PC sends may find a fault of ours: it ends the reading of this heartbeat, and is reported once."""
+        try:
+            return self._read_boinc(timed.heartbeat.boinc)
+        except Exception:
+            self._unread += 1
+            if self._unread == 1:
+                log.exception("what BOINC says cannot be read; the heartbeat is kept", mac=str(timed.heartbeat.mac))
+            return _UNREAD
+
+    def _failed(self, error: Exception, now: float) -> None:
+        if self._failing_since is None:
+            self._failing_since = now
+        if is_locked(error) and now - self._failing_since < _BUSY_FOR:
+            return
+        if isinstance(error, SqlError):
+            error = explain(self._path, error)
+        self._report(error.message if isinstance(error, UserError) else repr(error))
+
+    def _report(self, why: str) -> None:
+        if why == self.trouble:
+            return
+        self.trouble = why
+        if why:
+            log.error("heartbeats cannot be written; trying again", why=why)
+        else:
+            log.info("heartbeats can be written again")
