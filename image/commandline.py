@@ -6,6 +6,7 @@ server's address appears once, in `nfsroot=` or `fetch=`; the live system takes 
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -70,15 +71,19 @@ def render(
     token: str,
     port: int,
     network: str,
+    zone: str,
+    ntp: Iterable[IPv4Address] = (),
     extra: tuple[str, ...] = (),
 ) -> str:
     """Return the command line; `state` is a path on the server, `mac` is twelve lower-case digits. `network` is what
-    BOINC may reach: "all", or "internet" and what of the local network is open to it, with commas between them.
+    BOINC may reach: "all", or "internet" and what of the local network is open to it, with commas between them. `zone`
+    is a name of tzdata, or empty for UTC. `ntp` are time servers beside those that DHCP names.
 
     Raises ValueError for a value that would not be read back as one word.
     """
     if not _BARE_MAC.fullmatch(mac):
         raise ValueError(f"{mac!r} is not a MAC address of twelve lower-case digits")
+    servers = ",".join(map(str, ntp))
     words = (
         "boot=live",
         *_root_words(server, root, release, mac, port),
@@ -88,6 +93,8 @@ def render(
         f"netboot_appliance.token={token}",
         f"netboot_appliance.state={state}",
         f"netboot_appliance.network={network}",
+        *((f"netboot_appliance.zone={zone}",) if zone else ()),
+        *((f"netboot_appliance.ntp={servers}",) if servers else ()),
         *_FIXED,
         *extra,
     )

@@ -44,11 +44,18 @@ log = structlog.get_logger("heartbeats")
 class HeartbeatWriter:
     """`read_boinc` makes JSON of BOINC's answers. `trouble` says why heartbeats are not written, or is empty."""
 
-    def __init__(self, path: Path, pending: PendingHeartbeats, read_boinc: Callable[[bytes], str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        pending: PendingHeartbeats,
+        read_boinc: Callable[[bytes], str],
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self.trouble = ""
         self._path = path
         self._pending = pending
         self._read_boinc = read_boinc
+        self._now = now
         self._registry: Registry | None = None
         self._rows: list[StoredHeartbeat] = []  # the batch at hand, and what is to be written about orders
         self._news = Pending()
@@ -77,7 +84,7 @@ class HeartbeatWriter:
             self._take()
             self._write(registry)
             if now >= self._expire_at:
-                orders.expire(registry, time.time())
+                orders.expire(registry, self._now())
                 self._expire_at = now + _EXPIRE_EVERY
         except Exception as error:
             self._failed(error, now)

@@ -11,14 +11,16 @@ import pytest
 from appliance.boot.policy import reporting_token
 from services.ethernet import MacAddress
 from services.http.conversation import MOST_THROWN_AWAY
+from services.http.heartbeats import LONGEST_HEARTBEAT, Heartbeat, OrderEnd, OrderVerb
 from services.http.messages import LONGEST_BODY, LONGEST_HEAD, MOST_FIELDS
 from services.http.reports import LONGEST_REPORT
-from tests.transcripts.http_wire import BOOT, NEW_TOKEN, PASSWORD, TOKEN, TimeIsUp, Wire, get, post, request
+from tests.transcripts.http_wire import BOOT, MAC, NEW_TOKEN, PASSWORD, TOKEN, TimeIsUp, Wire, get, post, request
 
 KERNEL = f"{BOOT}/image/r1/vmlinuz"
 SCRIPT = f"{BOOT}/boot.ipxe"
 ARCHIVE = f"{BOOT}/{TOKEN}/boinc.tar"
 REPORT = f"{BOOT}/{TOKEN}/report"
+HEARTBEAT = f"{BOOT}/{TOKEN}/heartbeat"
 EXCHANGE = f"{BOOT}/{TOKEN}/exchange"
 RESCUE = f"{BOOT}/menu/rescue.ipxe"
 
@@ -62,6 +64,15 @@ def exchanged(token: str) -> str:
     return (
         "HTTP/1.1 200 OK\nConnection: keep-alive\nContent-Type: text/plain; charset=utf-8\n"
         f"Cache-Control: no-store\nContent-Length: {len(token)}\n\n{token}"
+    )
+
+
+def told(orders: str) -> str:
+    """The reply to a heartbeat with these lines of orders."""
+    body = f"time=1790000000\nnext=61\nfiles=0123456789abcdef\nwindow_end=1790003600\n{orders}"
+    return (
+        "HTTP/1.1 200 OK\nConnection: keep-alive\nContent-Type: text/plain; charset=utf-8\n"
+        f"Cache-Control: no-store\nContent-Length: {len(body)}\n\n{body}"
     )
 
 
@@ -376,6 +387,68 @@ class TestReport:
         malformed = refused("400 Bad Request", "the packet is malformed")
         body = "stage=attached&log=" + "x" * LONGEST_REPORT
         assert Wire() >> get(SCRIPT) << THE_SCRIPT >> post(REPORT, body) << malformed
+
+
+class TestHeartbeat:
+    """Once a minute: what the PC says, and what it is told."""
+
+    def test_a_minute_of_a_pc(self) -> None:
+        wire = Wire() >> get(SCRIPT) << THE_SCRIPT
+        wire.orders = ((7, OrderVerb.SUSPEND),)
+        head = "uptime=61\nload=3.98\nboinc=running\n"
+        assert (
+            wire
+            >> post(HEARTBEAT, head + "\n<boinc_gui_rpc_reply>\n\n</boinc_gui_rpc_reply>")
+            << told("order=7 suspend\n")
+            >> post(HEARTBEAT, head + "order=7 done\n\n")
+            << told("")
+        )
+        facts = {"uptime": "61", "load": "3.98", "boinc": "running"}
+        assert wire.heartbeats == [
+            Heartbeat(MAC, facts, boinc=b"<boinc_gui_rpc_reply>\n\n</boinc_gui_rpc_reply>"),
+            Heartbeat(MAC, facts, (OrderEnd(7),)),
+        ]
+
+    def test_it_may_be_longer_than_other_requests(self) -> None:
+        head = b"uptime=1\n\n"
+        wire = Wire() >> get(SCRIPT) << THE_SCRIPT
+        wire >> request("POST", HEARTBEAT, f"Content-Length: {LONGEST_HEARTBEAT}", body=head) << ""
+        left = LONGEST_HEARTBEAT - len(head)
+        while left > LONGEST_BODY:
+            wire >> b"<" * LONGEST_BODY << ""
+            left -= LONGEST_BODY
+        assert wire >> b"<" * left << told("")
+        assert wire.heartbeats[0].boinc == b"<" * (LONGEST_HEARTBEAT - len(head))
+
+    def test_it_is_too_long(self) -> None:
+        """The answer comes before its end, and nothing of it is kept."""
+        too_long = refused("400 Bad Request", "the packet is malformed", connection="close")
+        wire = Wire() >> get(SCRIPT) << THE_SCRIPT
+        wire >> request("POST", HEARTBEAT, "Content-Length: 99999999", body=b"uptime=1\n\n") << ""
+        for _ in range((LONGEST_HEARTBEAT >> 13) - 1):
+            wire >> b"<" * LONGEST_BODY << ""
+        assert wire >> b"<" * LONGEST_BODY << too_long + "[nothing more is sent]"
+        assert wire.heartbeats == []
+
+    @pytest.mark.parametrize("body", ["", "uptime=1", "<" * 5000, "\0" * 5000], ids=["empty", "no end", "<", "zeros"])
+    def test_it_is_none(self, body: str) -> None:
+        malformed = refused("400 Bad Request", "the packet is malformed")
+        assert Wire() >> get(SCRIPT) << THE_SCRIPT >> post(HEARTBEAT, body) << malformed
+
+    def test_of_another_boot(self) -> None:
+        assert Wire() >> get(SCRIPT) << THE_SCRIPT >> post(f"{BOOT}/wrong/heartbeat", "a=1\n\n") << WRONG_TOKEN
+
+    def test_before_the_boot_script(self) -> None:
+        no_boot = refused("403 Forbidden", "this MAC address has no boot under way")
+        assert Wire() >> post(HEARTBEAT, "a=1\n\n") << no_boot
+
+    def test_of_a_stranger(self) -> None:
+        """Not one byte of its body is read for it."""
+        sent = request("POST", HEARTBEAT, f"Content-Length: {LONGEST_HEARTBEAT}", "Expect: 100-continue")
+        assert Wire(neighbour=None) >> sent << "[reset]"
+
+    def test_with_post_only(self) -> None:
+        assert Wire() >> get(HEARTBEAT) << refused("405 Method Not Allowed", "only POST", "Allow: POST")
 
 
 class TestMenuEntry:

@@ -18,6 +18,8 @@ from appliance.backup.archive import CONFIG, REGISTRY, create
 from appliance.backup.restore import restore
 from appliance.config.file import Config, load
 from appliance.errors import UserError
+from appliance.heartbeats import orders, store
+from appliance.heartbeats.records import StoredHeartbeat
 from appliance.journal.history import latest
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
@@ -25,6 +27,7 @@ from appliance.registry.records import Client
 from appliance.registry.server_lock import only_server
 from services.ethernet import MacAddress, MacRange
 from services.events import AddressSeen, Discovered, Reported, ScriptServed
+from services.http.heartbeats import OrderVerb
 from tests.unit.appliance.backup.test_archive import TEXT, members, pack
 from tests.unit.ownership import OTHER_GROUP, OTHER_USER, ROOT, open_to_others
 
@@ -221,6 +224,44 @@ def test_running_pcs_keep_what_they_have(config: Config, tmp_path: Path) -> None
         assert registry.highest()[1] == 3, "no boot number is used twice"
 
 
+def say(config: Config, at: float, mac: MacAddress = A) -> None:
+    """A heartbeat, and three orders: one that ended, one that was sent, one that was not."""
+    with Registry(config.registry) as registry:
+        store.write(registry, [StoredHeartbeat(mac, 1, at, {"uptime": "9"}, "{}")])
+        ended, sent = (orders.give(registry, [mac], OrderVerb.UPDATE, at)[0].id for _ in range(2))
+        orders.record(registry, {ended: at, sent: at}, {ended: (at, "done")})
+        orders.give(registry, [mac], OrderVerb.OFF, at)
+
+
+def said(config: Config) -> tuple[list[float], list[float]]:
+    """When the heartbeats came, and when the open orders were given."""
+    with Registry(config.registry) as registry:
+        given = [order.given for order in orders.all_of(registry) if order.ended is None]
+        return [each.at for each in store.latest_of_all(registry).values()], given
+
+
+def test_heartbeats_and_orders_are_those_of_now(config: Config, tmp_path: Path) -> None:
+    boot(config, A, up=True)
+    say(config, 1e9)
+    create(config, tmp_path / "b.tar.gz")
+    say(config, 2e9)
+    now = said(config)
+    assert restore(tmp_path / "b.tar.gz", config.path, dry_run=False).boots_kept
+    assert said(config) == now
+
+
+def test_orders_of_another_time_are_not_carried_out(config: Config, tmp_path: Path) -> None:
+    boot(config, A, up=True)
+    say(config, 1e9)
+    create(config, tmp_path / "b.tar.gz")
+    config.registry.unlink()
+    assert not restore(tmp_path / "b.tar.gz", config.path, dry_run=False).boots_kept
+    assert said(config) == ([], [])
+    with Registry(config.registry) as registry:
+        assert [order.result for order in orders.all_of(registry)] == ["done"]
+        assert orders.give(registry, [A], OrderVerb.OFF, 3e9)[0].id == 4, "no number is used twice"
+
+
 def test_a_changed_export_number_is_reported(config: Config, tmp_path: Path) -> None:
     boot(config, A, up=True)
     create(config, tmp_path / "b.tar.gz")
@@ -260,6 +301,8 @@ def test_the_configuration_stays_if_the_backup_has_none(config: Config, tmp_path
         ("UPDATE events SET details = '{'", "cannot be restored"),
         ("UPDATE events SET details = '{\"x\": 1}'", "cannot be restored"),
         ("UPDATE boots SET inherited = 'x'", "cannot be restored"),
+        ("INSERT INTO heartbeats VALUES (-1, 1, 1.0, '{}', '{}')", "cannot be restored"),
+        ("INSERT INTO orders (mac, verb, given, result) VALUES (1, 'x', 1.0, '')", "cannot be restored"),
     ],
 )
 def test_a_registry_that_was_tampered_with_is_refused(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.heartbeats import orders, store
+from appliance.heartbeats.records import StoredHeartbeat
 from appliance.journal import numbers, recorder
 from appliance.journal.newcomers import MOST_NEWCOMERS
 from appliance.journal.recorder import Journal
@@ -30,6 +32,7 @@ from services.events import (
     TransferProgressed,
     TransferServed,
 )
+from services.http.heartbeats import OrderVerb
 
 MAC = MacAddress.parse("52:54:00:aa:bb:01")
 BASE = int(IPv4Address("10.99.0.0"))
@@ -157,6 +160,9 @@ def test_clients_that_load_a_file_under_made_up_names_are_bounded_too(
     journal = Journal(registry, lambda: now, lambda *_: None)
     journal.open_or_continue(ScriptServed(MAC), "r")
     journal.record(Reported(MAC, "computing"))
+    for mac in (MAC, MacAddress(1)):
+        store.write(registry, [StoredHeartbeat(mac, 1, now, {}, "{}")])
+        orders.give(registry, [mac], OrderVerb.SUSPEND, now)
     for number in range(1, 301):
         now += 1
         journal.open_or_continue(TransferProgressed(MacAddress(number), "tftp", "snponly.efi", 0, 9), "r")
@@ -166,6 +172,7 @@ def test_clients_that_load_a_file_under_made_up_names_are_bounded_too(
     assert len(found) <= 50 + 10 + 1
     assert 300 in found
     assert len(registry.latest_boots()) == len(found) == len(journal.boots())
+    assert set(store.latest_of_all(registry)) == set(orders.open_orders(registry)) == {MAC}
 
 
 def refuse(client: str, sender: str = "", service: str = "tftp") -> Ignored:

@@ -47,7 +47,7 @@ def _disallow(box: Running, other: Registry) -> None:
 
 def _learn(box: Running, other: Registry) -> None:
     """Another process changes what is known of firmware, as `clients forget` does."""
-    with other.transaction():
+    with other.edit():
         table.write(other, PC, (FirmwareKnowledge("f", worked=True),))
 
 

@@ -10,6 +10,7 @@ from services.http.paths import (
     BootUrl,
     EntryScript,
     ExchangeUrl,
+    HeartbeatUrl,
     ImageUrl,
     LoaderFile,
     ReportUrl,
@@ -39,6 +40,7 @@ BOOT = "/boot/525400aabbcc/"
         (BOOT + "Zm9v_-1/boinc.tar", BootUrl(MAC, Archive("Zm9v_-1"))),
         (BOOT + "Zm9v_-1/report", BootUrl(MAC, ReportUrl("Zm9v_-1"))),
         (BOOT + "Zm9v_-1/exchange", BootUrl(MAC, ExchangeUrl("Zm9v_-1"))),
+        (BOOT + "Zm9v_-1/heartbeat", BootUrl(MAC, HeartbeatUrl("Zm9v_-1"))),
         *(
             (BOOT + rest, BootUrl(MAC, Unknown()))
             for rest in (
@@ -81,7 +83,7 @@ def test_parses(path: str, url: BootUrl) -> None:
 
 
 def test_no_token_is_logged() -> None:
-    for path in ("T0ken/boinc.tar", "T0ken/report", "T0ken/exchange", "T0ken/boinc.tar.gz"):
+    for path in ("T0ken/boinc.tar", "T0ken/report", "T0ken/exchange", "T0ken/heartbeat", "T0ken/boinc.tar.gz"):
         assert "T0ken" not in str(parse(BOOT + path).target)
 
 

@@ -1,0 +1,176 @@
+"""What a box takes of heartbeats, and which orders its replies have."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from appliance.boot.policy import reporting_token
+from appliance.heartbeats import orders
+from appliance.heartbeats.records import EXPIRES_AFTER, Order
+from appliance.registry.database import Registry
+from appliance.server.heartbeat_writer import HeartbeatWriter
+from appliance.server.heartbeats import AT_ONCE
+from appliance.server.registry_sync import RegistrySync
+from services.decision import Ignore, Reason
+from services.ethernet import MacAddress
+from services.http.heartbeats import Heartbeat, HeartbeatReply, OrderEnd, OrderVerb
+from tests.unit.appliance.server.test_boot_scripts import PC, Running
+
+ADDRESS = IPv4Address("10.77.0.50")
+OTHER = MacAddress.parse("52:54:00:aa:bb:cd")
+
+
+class Beating(Running):
+    """A running box whose PC sends heartbeats, with its registry kept in step and its CLI."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data)
+        self.sync = RegistrySync(self.registry, self.box, self.journal)
+        self.writer = HeartbeatWriter(self.registry.path, self.box.heartbeats.pending, lambda _: "{}", lambda: self.now)
+
+    def beat(self, *ended: OrderEnd, mac: MacAddress = PC) -> HeartbeatReply | Ignore:
+        return self.box.heartbeat(mac, self.token, Heartbeat(mac, {"uptime": "9"}, ended), ADDRESS)
+
+    def told(self, *ended: OrderEnd) -> list[tuple[int, OrderVerb]]:
+        """The orders in the reply to a heartbeat that ends these."""
+        reply = self.beat(*ended)
+        assert isinstance(reply, HeartbeatReply)
+        return list(reply.orders)
+
+    def give(self, verb: OrderVerb, mac: MacAddress = PC) -> int:
+        """Give an order by the CLI, and let the server see it."""
+        with Registry(self.registry.path) as cli:
+            (order,) = orders.give(cli, [mac], verb, self.now)
+        self.sync.turn(0.0)
+        return order.id
+
+    def stored(self) -> list[Order]:
+        """All orders in the registry, once everything is written."""
+        self.writer.turn()
+        assert self.writer.trouble == ""
+        return orders.all_of(self.registry)
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Beating]:
+    # How often a PC may send is tested by itself.
+    monkeypatch.setattr("appliance.server.heartbeats.AT_ONCE", 100)
+    running = Beating(tmp_path)
+    running.power_on()
+    yield running
+    running.registry.close()
+
+
+def test_the_reply(box: Beating) -> None:
+    reply = box.beat()
+    assert isinstance(reply, HeartbeatReply)
+    assert (reply.time, reply.orders, reply.window_end) == (box.now, (), None)
+    assert 30 <= reply.next < 90
+
+
+def test_only_the_current_boot_has_heartbeats(box: Beating) -> None:
+    old = box.token
+    box.power_on()
+    heartbeat = Heartbeat(PC, {})
+    assert box.box.heartbeat(PC, old, heartbeat, ADDRESS) == Ignore(Reason.TOKEN_INVALID)
+    assert box.box.heartbeat(PC, "wrong", heartbeat, ADDRESS) == Ignore(Reason.TOKEN_INVALID)
+    assert box.box.heartbeat(OTHER, box.token, heartbeat, ADDRESS) == Ignore(Reason.NO_BOOT)
+    assert box.box.heartbeats.pending.take().heartbeats == {}
+    reply = box.box.heartbeat(PC, reporting_token(box.token), heartbeat, ADDRESS)
+    assert isinstance(reply, HeartbeatReply), "a rescue shell reports, too"
+
+
+def test_a_heartbeat_is_a_sign_of_life_and_shows_where_the_pc_is(box: Beating) -> None:
+    box.beat()
+    assert box.box.addresses.running() == {PC}
+    boot = box.journal.boot(PC)
+    assert boot
+    assert boot.addresses[-1] == ADDRESS
+
+
+def test_a_pc_that_sends_too_many(tmp_path: Path) -> None:
+    box = Beating(tmp_path)
+    box.power_on()
+    assert [isinstance(box.beat(), HeartbeatReply) for _ in range(AT_ONCE + 2)] == [True] * AT_ONCE + [False] * 2
+    assert box.beat() == Ignore(Reason.TOO_MANY_HEARTBEATS)
+    boot = box.journal.boot(PC)
+    assert boot
+    later = 1e9
+    assert box.box.heartbeats.take(boot, Heartbeat(PC, {}), box.now, later)
+    box.registry.close()
+
+
+def test_an_order_is_told_until_it_has_ended(box: Beating) -> None:
+    order = box.give(OrderVerb.SUSPEND)
+    assert box.told() == [(order, OrderVerb.SUSPEND)]
+    assert box.stored() == [Order(order, PC, OrderVerb.SUSPEND, box.now, box.now)]
+    box.now += 60
+    assert box.told() == [(order, OrderVerb.SUSPEND)]
+    assert box.told(OrderEnd(order)) == []
+    assert box.stored() == [Order(order, PC, OrderVerb.SUSPEND, box.now - 60, box.now - 60, box.now, "done")]
+
+
+def test_an_order_that_failed(box: Beating) -> None:
+    order = box.give(OrderVerb.UPDATE)
+    assert box.told() == [(order, OrderVerb.UPDATE)]
+    assert box.told(OrderEnd(order, "no project")) == []
+    assert box.stored()[0].result == "failed: no project"
+
+
+def test_an_order_that_ended_is_not_told_again_though_the_registry_is_read_meanwhile(box: Beating) -> None:
+    order = box.give(OrderVerb.SUSPEND)
+    box.told()
+    box.told(OrderEnd(order))
+    other = box.give(OrderVerb.RESUME)  # nothing has been written yet
+    assert box.told() == [(other, OrderVerb.RESUME)]
+    assert [each.result for each in box.stored()] == ["done", ""]
+
+
+def test_a_pc_ends_orders_of_its_own_only(box: Beating) -> None:
+    order = box.give(OrderVerb.SUSPEND, OTHER)
+    assert box.told(OrderEnd(order)) == []
+    assert box.stored()[0].ended is None
+
+
+def test_an_order_waits_for_a_pc_that_is_off_but_not_for_ever(box: Beating) -> None:
+    order = box.give(OrderVerb.SUSPEND)
+    box.now += EXPIRES_AFTER - 2000  # power_on takes 1,000 seconds
+    box.power_on()
+    assert box.told() == [(order, OrderVerb.SUSPEND)]
+    late = box.give(OrderVerb.RESUME)
+    box.now += EXPIRES_AFTER
+    box.power_on()
+    assert (late, OrderVerb.RESUME) not in box.told()
+
+
+def test_a_pc_that_went_off_by_order_does_not_go_off_again(box: Beating) -> None:
+    order = box.give(OrderVerb.OFF)
+    assert box.told() == [(order, OrderVerb.OFF)]
+    box.power_on()
+    assert box.told() == []
+    assert box.stored()[0].result == "the PC has been restarted since"
+
+
+def test_a_restart_of_the_server_keeps_open_orders(box: Beating) -> None:
+    order = box.give(OrderVerb.SUSPEND)
+    box.told()
+    again = type(box.box.heartbeats)(box.registry)
+    boot = box.journal.boot(PC)
+    assert boot
+    assert again.orders_for(boot, box.now) == ((order, OrderVerb.SUSPEND),)
+
+
+def test_only_what_changes_is_read(box: Beating) -> None:
+    allowlist = box.box.allowlist
+    box.beat()
+    box.stored()
+    box.sync.turn(1.0)
+    assert box.box.allowlist is allowlist, "a heartbeat is no edit"
+
+
+def test_lost_heartbeats_are_shown(box: Beating) -> None:
+    box.box.heartbeats.pending.lost = 3
+    box.sync.turn(1.0)
+    assert box.registry.server()["heartbeats_lost"] == 3
