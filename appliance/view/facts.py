@@ -16,6 +16,7 @@ from appliance.dhcp import leases
 from appliance.errors import UserError
 from appliance.firmware import table
 from appliance.firmware.knowledge import FirmwareKnowledge
+from appliance.heartbeats import orders, store
 from appliance.journal import history
 from appliance.journal.timeline import STALLED_AFTER, Boot
 from appliance.registry import disk, overview, reload_result, rows
@@ -119,7 +120,9 @@ def gather_evidence(config: Config, registry: Registry, now: float) -> Evidence:
     """Read what a diagnosis may know beside the boots. What a server wrote that has stopped since says nothing."""
     server = _server(registry) if holder(config.registry) else {}
     disk_trouble = disk.look(config.server.data).trouble
-    return evidence(server, registry.ignored(), registry.allowlist(), config.menu.timeout, disk_trouble, now)
+    heartbeats, given = store.latest_of_all(registry), orders.all_of(registry)
+    allowlist, menu = registry.allowlist(), config.menu.timeout
+    return evidence(server, registry.ignored(), allowlist, menu, disk_trouble, heartbeats, given, now)
 
 
 def _server(registry: Registry) -> dict[str, Any]:

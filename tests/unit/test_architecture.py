@@ -63,7 +63,7 @@ PURE = (
     "appliance/boot/renewals.py",
     *(
         f"appliance/diagnosis/{name}.py"
-        for name in ("boots", "examination", "fault", "loaders", "reports", "roots", "signs")
+        for name in ("boots", "computing", "examination", "fault", "loaders", "reports", "roots", "signs")
     ),
     "appliance/boot/report_limit.py",
     "appliance/config/loaders.py",
