@@ -8,7 +8,15 @@ from collections.abc import Callable
 from appliance.diagnosis.fault import Diagnosis, Seen
 from appliance.heartbeats.records import StoredHeartbeat
 from services.boinc.condition import Condition, Doing
-from services.boinc.idleness import KEY_REFUSED, NO_INTERNET, NOT_REACHABLE, key_refused, next_contact, why_idle
+from services.boinc.idleness import (
+    KEY_CURE,
+    KEY_REFUSED,
+    NO_INTERNET,
+    NOT_REACHABLE,
+    key_refused,
+    next_contact,
+    why_idle,
+)
 from services.spans import span
 
 SILENT_AFTER = 180.0
@@ -23,11 +31,6 @@ IDLE_AFTER = 600.0
 CLOCK_WRONG = 300.0
 """Seconds between the PC's clock and the box's; certificates and deadlines bear that much."""
 
-_KEY = (
-    "put the project's present key into the configuration ([project] account_key, or that of its entry in"
-    " [[projects]]), then netboot-appliance reload: running PCs get it with their next heartbeats. A weak key changes"
-    " with the account's password"
-)
 _REACH = (
     "look at the project's own page; netboot-appliance config check --online asks it from here; a firewall or a web"
     " proxy on the way needs [boinc] proxy or lan"
@@ -40,7 +43,7 @@ _DIRECTORY = {
     "stalled": "the NFS server does not answer it: netboot-appliance doctor looks at NFS and the wall before it",
 }
 _IDLE = {
-    KEY_REFUSED: _KEY,
+    KEY_REFUSED: KEY_CURE,
     NOT_REACHABLE: _REACH,
     NO_INTERNET: _REACH,
     "not enough disk space": _FULL,
@@ -125,7 +128,7 @@ def _not_running(heartbeat: StoredHeartbeat, condition: Condition, _s: Seen, _: 
 
 def _key_refused(_h: StoredHeartbeat, condition: Condition, _s: Seen, _: float) -> Diagnosis | None:
     """Told at once, also while earlier tasks are computed: nothing of them can be reported."""
-    return Diagnosis(KEY_REFUSED, _KEY) if key_refused(condition) else None
+    return Diagnosis(KEY_REFUSED, KEY_CURE) if key_refused(condition) else None
 
 
 def _suspended(_h: StoredHeartbeat, condition: Condition, _s: Seen, _: float) -> Diagnosis | None:

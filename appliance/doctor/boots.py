@@ -2,13 +2,16 @@
 green."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from appliance.config.file import Config
 from appliance.diagnosis.examination import diagnose
 from appliance.diagnosis.fault import Diagnosis, FaultGroup, grouped
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.errors import UserError
+from appliance.heartbeats import census, store
+from appliance.heartbeats.records import StoredHeartbeat
+from appliance.heartbeats.states import EndOfBoot
 from appliance.journal import history
 from appliance.journal.timeline import Boot
 from appliance.registry.database import Registry
@@ -26,12 +29,20 @@ _WHY = "that PC does not compute; status and clients show have more about it"
 _FINE = {"boots": "no PC is known to be stuck", "computing": "no PC that was heard has stopped computing"}
 
 
-def judge(check: str, boots: Iterable[Boot], evidence: Evidence, now: float) -> list[Finding]:
-    """`boots` are the latest ones of PCs that may have failed; `now` is in seconds since the epoch."""
+def judge(
+    check: str,
+    boots: Iterable[Boot],
+    evidence: Evidence,
+    now: float,
+    heartbeats: Mapping[MacAddress, StoredHeartbeat] = {},
+    ended: Mapping[int, EndOfBoot] = {},
+) -> list[Finding]:
+    """`boots` are the latest ones of PCs that may have failed, `ended` the orders that ended one, by the number of the
+    MAC address; `now` is in seconds since the epoch."""
     found: list[tuple[str, Diagnosis]] = []
     gone = 0
     for boot in boots:
-        seen = evidence.of(boot.mac)
+        seen = evidence.of(boot, heartbeats.get(boot.mac), ended.get(boot.mac.value), now)
         if boot.mac not in evidence.allowlist or not (diagnosis := diagnose(boot, now, seen)):
             continue
         heard = max(boot.last_event, seen.heartbeat.at if seen.heartbeat else 0.0)
@@ -72,11 +83,12 @@ def _check(config: Config, check: str) -> list[Finding]:
         now = time.time()
         with Registry(config.registry) as registry:
             evidence = gather_evidence(config, registry, now)
+            heartbeats, ended = store.latest_of_all(registry), census.ends_of_boots(registry)
             heard = {boot.mac: boot for boot in history.read(registry, heard_boots(registry, _MOST))}
             if check == "computing":
-                return judge(check, heard.values(), evidence, now)
+                return judge(check, heard.values(), evidence, now, heartbeats, ended)
             failing = history.read(registry, failing_boots(registry, now, _MOST))
-            return judge(check, _without(failing, heard), evidence, now)
+            return judge(check, _without(failing, heard), evidence, now, heartbeats, ended)
     except UserError as unreadable:
         return [note(check, f"not checked: {unreadable.message}")]
 

@@ -1,48 +1,38 @@
 """What a diagnosis may know beside a PC's boot: refusals, claims, the menu, and the box's own troubles. PURE."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.allowlist import Allowlist
 from appliance.diagnosis.fault import BoxTrouble, Seen
-from appliance.heartbeats.records import Order, StoredHeartbeat
+from appliance.heartbeats.records import StoredHeartbeat
+from appliance.heartbeats.states import EndOfBoot, Kind, kind, seen
+from appliance.journal.timeline import Boot
 from appliance.registry.records import IgnoredRow
 from appliance.view.address_claims import AddressClaimView, address_claim_views
-from services.ethernet import MacAddress
-from services.http.heartbeats import OrderVerb
-
-LAST_WORDS = 90.0
-"""Seconds in which a PC that goes off by order may still send a heartbeat."""
-
-DONE = "done"
-ENDS_A_BOOT = (OrderVerb.FINISH, OrderVerb.FINISH_DISK, OrderVerb.OFF)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Of all PCs, by MAC address. `menu` is the timeout of the menu where a PC's range has none of its own; `ended` is
-    when a PC carried out an order that ends its boot, in seconds since the epoch."""
+    """Of all PCs, by MAC address. `menu` is the timeout of the menu where a PC's range has none of its own."""
 
     refused: Mapping[str, Sequence[IgnoredRow]] = field(default_factory=dict)
     claims: Mapping[str, Sequence[AddressClaimView]] = field(default_factory=dict)
     allowlist: Allowlist = field(default_factory=lambda: Allowlist.of([]))
     menu: int = 0
-    heartbeats: Mapping[MacAddress, StoredHeartbeat] = field(default_factory=dict)
-    ended: Mapping[MacAddress, float] = field(default_factory=dict)
     box: BoxTrouble = field(default_factory=BoxTrouble)
 
-    def of(self, mac: MacAddress) -> Seen:
-        """What was seen of one PC."""
-        name, entry = str(mac), self.allowlist.decide(mac)
+    def of(self, boot: Boot, heartbeat: StoredHeartbeat | None, ended: EndOfBoot | None, now: float) -> Seen:
+        """What was seen of one PC. `boot` is its latest one, `ended` the order that ended it, if one did."""
+        name, entry = str(boot.mac), self.allowlist.decide(boot.mac)
         own = entry.settings.timeout if entry else None
-        heartbeat, ended = self.heartbeats.get(mac), self.ended.get(mac)
         return Seen(
             refused=tuple(self.refused.get(name, ())),
             claims=tuple(f"{each.claimant} claims {each.address}" for each in self.claims.get(name, ())),
             menu=self.menu if own is None else own,
             heartbeat=heartbeat,
-            off=bool(heartbeat and ended and heartbeat.at <= ended + LAST_WORDS),
+            off=kind(seen(boot, heartbeat, ended), now) is Kind.OFF,
             box=self.box,
         )
 
@@ -53,8 +43,6 @@ def evidence(
     allowlist: Allowlist,
     menu: int,
     disk: str,
-    heartbeats: Mapping[MacAddress, StoredHeartbeat],
-    orders: Iterable[Order],
     now: float,
 ) -> Evidence:
     """`server` is what the running server wrote about itself, `disk` why nothing can be saved, or empty; `now` is in
@@ -66,7 +54,6 @@ def evidence(
     claims: dict[str, list[AddressClaimView]] = {}
     for claim in address_claim_views(server.get("claims", ()), allowlist, now):
         claims.setdefault(claim.holder, []).append(claim)
-    ended = {each.mac: each.ended for each in orders if each.ended and each.verb in ENDS_A_BOOT and each.result == DONE}
     exports = server.get("exports") or {}
     box = BoxTrouble(exports.get("error", ""), disk)
-    return Evidence(refused, claims, allowlist, menu, heartbeats, ended, box)
+    return Evidence(refused, claims, allowlist, menu, box)

@@ -372,12 +372,12 @@ FAULTS |= {
     "the project refuses the key": beats(
         heard(NOW - 10, says("Scheduler request completed: got 0 new tasks", "Bad authenticator")),
         "the project refuses the account key",
-        "account_key",
+        "current weak key",
     ),
     "the project refuses the key, while a task is under way": beats(
         heard(NOW - 10, says("Invalid or missing account key. To fix, log in", tasks=1)),
         "the project refuses the account key",
-        "account_key",
+        "current weak key",
     ),
     "the project's name is not known": beats(
         heard(NOW - 10, says("Scheduler request failed: Couldn't resolve host name")),

@@ -61,11 +61,13 @@ def test_what_was_refused_and_what_the_server_says_of_itself_are_evidence() -> N
         "claims": [{"address": "10.0.0.5", "claimant": "02:66:00:00:00:01", "holder": str(MAC), "at": 1000.0}],
     }
     row = refused(Reason.MAC_MISMATCH, 140.0, "02:66:00:00:00:02")
-    found = evidence(server, [row], ALL, 10, "the disk is full", {}, (), 1001.0).of(MAC)
+    found = evidence(server, [row], ALL, 10, "the disk is full", 1001.0).of(told(loaded()), None, None, 1001.0)
     assert found.refused == (row,)
     assert found.claims == ("02:66:00:00:00:01 claims 10.0.0.5",)
     assert (found.menu, found.box.exports, found.box.disk) == (10, "no NFS server", "the disk is full")
-    other = evidence(server, [row], ALL, 10, "", {}, (), 1001.0).of(MacAddress(MAC.value + 1))
+    other = evidence(server, [row], ALL, 10, "", 1001.0).of(
+        replace(told(loaded()), mac=MacAddress(MAC.value + 1)), None, None, 1001.0
+    )
     assert (other.refused, other.claims) == ((), ())
-    (finding,) = judge("boots", (told(loaded()),), evidence(server, [row], ALL, 0, "", {}, (), 1001.0), 1001.0)
+    (finding,) = judge("boots", (told(loaded()),), evidence(server, [row], ALL, 0, "", 1001.0), 1001.0)
     assert finding.what.endswith("52:54:00:aa:bb:cc (the card found is 02:66:00:00:00:02)")
