@@ -47,8 +47,7 @@ FLOORS = (
     {"appliance.dhcp", "appliance.firmware", "appliance.journal"},
     {"appliance.boot", "appliance.exports", "appliance.images"},
     {"appliance.heartbeats"},
-    {"appliance.diagnosis"},
-    {"appliance.backup"},
+    {"appliance.backup", "appliance.diagnosis"},
     {"appliance.view"},
     {"appliance.doctor", "appliance.server", "appliance.control"},
     {"appliance.cli"},
@@ -65,7 +64,7 @@ PURE = (
     "appliance/boot/renewals.py",
     *(
         f"appliance/diagnosis/{name}.py"
-        for name in ("boots", "examination", "fault", "loaders", "reports", "roots", "signs")
+        for name in ("boots", "computing", "examination", "fault", "loaders", "reports", "roots", "signs")
     ),
     "appliance/boot/report_limit.py",
     "appliance/config/loaders.py",
@@ -159,6 +158,7 @@ PURE = (
             "allowed",
             "boots",
             "clients",
+            "evidence",
             "explanation",
             "firmware",
             "images",
