@@ -41,6 +41,17 @@ _FIRST_CLIENT = NEAR.network_address + (1 << 16)
 _FIRST_MAC = FIRST_MAC + (1 << 16)
 
 
+def latency(server: Server) -> dict[str, Any]:
+    """One run of the TFTP clients on this server. `block_p99_us`: from an ACK to its next block."""
+    command = [
+        *("chrt", "--rr", "1", str(compiled("tftp_load")), "--server", str(server.address)),
+        *("--remote", server.file(FILE), "--local", str(server.site.root / FILE)),
+        *("--source", str(_FIRST_CLIENT), "--mac", f"{_FIRST_MAC:012x}", "--clients", str(CLIENTS)),
+        *("--seconds", str(_SECONDS), "--pace", str(_PAUSE)),
+    ]
+    return load(server.site.host, command)
+
+
 @dataclass(frozen=True)
 class Pair:
     """The servers of TFTP and of HTTP: one process, or two."""
@@ -57,13 +68,13 @@ class Pair:
     def run(self) -> Sample:
         """TFTP alone, with HTTP, alone again. Bytes, seconds and CPU are of the time with both; retransmits and
         failures of all are in extra."""
-        first = self._tftp()
+        first = latency(self.tftp)
         before = self._cpu()
         http = self._start_http()
-        together = self._tftp()
+        together = latency(self.tftp)
         served = self._finish(http)
         cpu = self._cpu() - before
-        last = self._tftp()
+        last = latency(self.tftp)
         alone = min(first, last, key=lambda found: float(found["block_p99_us"]))
         tftp = (first, together, last)
         figures = {
@@ -79,16 +90,6 @@ class Pair:
 
     def _cpu(self) -> float:
         return sum(server.cpu_seconds() for server in self.servers)
-
-    def _tftp(self) -> dict[str, Any]:
-        site = self.tftp.site
-        command = [
-            *("chrt", "--rr", "1", str(compiled("tftp_load")), "--server", str(self.tftp.address)),
-            *("--remote", self.tftp.file(FILE), "--local", str(site.root / FILE)),
-            *("--source", str(_FIRST_CLIENT), "--mac", f"{_FIRST_MAC:012x}", "--clients", str(CLIENTS)),
-            *("--seconds", str(_SECONDS), "--pace", str(_PAUSE)),
-        ]
-        return load(site.host, command)
 
     def _start_http(self) -> Process:
         log = self.http.server.directory / "http_load"

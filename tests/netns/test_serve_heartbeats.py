@@ -65,7 +65,7 @@ def test_a_heartbeat_is_kept_and_an_order_is_told_until_it_has_ended(attacked: A
     wait_until(lambda: pc.heartbeat(token, HEAD + b"\n")[2] == [f"{given} suspend"], TIMEOUT, "the order", 0.5)
     assert results(attacked, pc) == [""]
     ended = HEAD + b"order=%d done\n\n" % given
-    wait_until(lambda: (200, []) == pc.heartbeat(token, ended)[::2], TIMEOUT, "a reply without the order", 0.5)
+    wait_until(lambda: pc.heartbeat(token, ended)[::2] == (200, []), TIMEOUT, "a reply without the order", 0.5)
     wait_until(lambda: results(attacked, pc) == ["done"], TIMEOUT, "the end of the order", 0.05)
 
 
