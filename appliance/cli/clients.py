@@ -9,7 +9,6 @@ from appliance.cli import firmware
 from appliance.cli.arguments import JSON, MAC, mac_address
 from appliance.cli.output import ago, moment, say, show_json, show_table, size
 from appliance.config.file import load
-from appliance.journal.timeline import CURES
 from appliance.registry.database import Registry
 from appliance.view import clients as views
 from appliance.view.boots import BootView
@@ -30,9 +29,10 @@ def list_(
 ) -> None:
     """List the PCs with their latest boots, by MAC address."""
     begin = mac_address(after) if after else None
-    with Registry(load(context.obj).registry) as registry:
-        known = gather_clients(registry, begin, limit or -1)
-    clients = views.client_views(known, time.time())
+    config, now = load(context.obj), time.time()
+    with Registry(config.registry) as registry:
+        known = gather_clients(config, registry, begin, limit or -1, now)
+    clients = views.client_views(known, now)
     if as_json:
         show_json(clients)
     else:
@@ -50,10 +50,10 @@ def show(
 ) -> None:
     """Show a PC: its GUI RPC password (for BOINC Manager), its state directory and its latest boots."""
     address = mac_address(mac)
-    config = load(context.obj)
+    config, now = load(context.obj), time.time()
     with Registry(config.registry) as registry:
-        record = gather_client(config, registry, address)
-    client = views.details(record, time.time())
+        record = gather_client(config, registry, address, now)
+    client = views.details(record, now)
     if as_json:
         show_json(views.as_json(client))
     else:
@@ -94,5 +94,4 @@ def _show_boot(boot: BootView) -> None:
     if boot.failure:
         say(f"             failed: {boot.failure}")
     if boot.diagnosis:
-        say(f"             {boot.diagnosis}")
-        say("             do: " + "; or ".join(CURES))
+        say(f"             {boot.diagnosis.words}", f"             do: {boot.diagnosis.cure}")

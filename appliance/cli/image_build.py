@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from appliance.cli.output import say, size, span
+from appliance.cli.output import say, size
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.exports.volumes import mount_images
@@ -17,6 +17,7 @@ from image.build import Rebuild
 from image.progress import STAGES, BuildError, Progress
 from image.release import ReleaseError
 from services.foreign_text import printable
+from services.spans import span
 
 
 def build(

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from appliance.cli.arguments import JSON
-from appliance.cli.output import ago, show_json, show_table, span
+from appliance.cli.output import ago, show_json, show_table
 from appliance.config.file import tolerant
 from appliance.dhcp import leases
 from appliance.registry.database import Registry
 from appliance.view.leases import lease_views
+from services.spans import span
 
 app = typer.Typer(
     name="leases", help='Show the addresses that the box leases ([dhcp] mode = "server").', no_args_is_help=True

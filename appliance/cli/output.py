@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from services.foreign_text import printable
+from services.spans import span
 
 _LONGEST_LINE = 1 << 16
 """Characters. Only a value that nobody bounded is longer."""
@@ -62,14 +63,6 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], empty: st
 def ago(at: float, now: float | None = None) -> str:
     """How long ago a moment was, as `40 s ago` or `3 d ago`."""
     return f"{span((time.time() if now is None else now) - at)} ago"
-
-
-def span(seconds: float) -> str:
-    """A length of time in its largest fitting unit."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0, seconds):.0f} s"
 
 
 def moment(at: float) -> str:

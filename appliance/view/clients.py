@@ -3,7 +3,6 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from appliance.allowlist import Allowlist
 from appliance.journal.timeline import Boot
 from appliance.registry.records import Client
 from appliance.view.boots import BootView, boot_view
@@ -39,22 +38,24 @@ class ClientDetails:
 
 def client_views(known: KnownClients, now: float) -> list[ClientView]:
     """Every PC, by MAC address; `now` is in seconds since the epoch."""
-    return [_client(client, known.boots.get(client.mac), known.allowlist, now) for client in known.clients]
+    return [_client(client, known.boots.get(client.mac), known, now) for client in known.clients]
 
 
 def details(record: ClientRecord, now: float) -> ClientDetails:
     """One PC; `now` is in seconds since the epoch."""
     mac = record.client.mac
     entry = record.allowlist.decide(mac)
+    client = _client(record.client, record.boots[-1] if record.boots else None, record, now)
+    earlier = tuple(boot_view(boot, now) for boot in record.boots[:-1])
     return ClientDetails(
-        client=_client(record.client, record.boots[-1] if record.boots else None, record.allowlist, now),
+        client=client,
         host_name=f"boinc-{mac.bare}",
         allowed_by=f"{entry.range} {entry.label}".rstrip() if entry else "",
         next_boot=next_boot_view(record.next_boot) if record.next_boot else None,
         gui_rpc_password=record.client.gui_rpc_password,
         state=str(record.state),
         firmware=tuple(firmware_view(mac, known) for known in record.firmware),
-        boots=tuple(boot_view(boot, now) for boot in record.boots),
+        boots=(*earlier, client.boot) if client.boot else (),
     )
 
 
@@ -69,12 +70,12 @@ def as_json(pc: ClientDetails) -> dict[str, Any]:
     }
 
 
-def _client(client: Client, boot: Boot | None, allowlist: Allowlist, now: float) -> ClientView:
-    entry = allowlist.decide(client.mac)
+def _client(client: Client, boot: Boot | None, known: KnownClients | ClientRecord, now: float) -> ClientView:
+    entry = known.allowlist.decide(client.mac)
     return ClientView(
         mac=str(client.mac),
         label=entry.label if entry else "",
         allowed=entry is not None,
         first_seen=client.first_seen,
-        boot=boot_view(boot, now) if boot else None,
+        boot=boot_view(boot, now, known.evidence.of(client.mac)) if boot else None,
     )

@@ -4,7 +4,7 @@ Reads only. What people are shown of it is decided by the pure modules beside th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from appliance.registry.disk import Disk
 from appliance.registry.records import BootCounts, Client, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.registry.server_lock import holder
+from appliance.view.evidence import Evidence, evidence
 from image import release
 from image.release import Release, ReleaseError
 from services.dhcp.lease import Lease
@@ -54,6 +55,7 @@ class BoxState:
     ignored: Sequence[IgnoredRow]
     next_boots: Sequence[NextBoot]
     leases: Sequence[Lease]
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class KnownClients:
     boots: Mapping[MacAddress, Boot]
     allowlist: Allowlist
     follow: int = 0
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class ClientRecord:
     firmware: Sequence[FirmwareKnowledge]
     next_boot: NextBoot | None
     state: Path
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,15 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         ignored=registry.ignored(),
         next_boots=next_boot.all_of(registry),
         leases=leases.load(registry),
+        evidence=gather_evidence(config, registry, now),
     )
+
+
+def gather_evidence(config: Config, registry: Registry, now: float) -> Evidence:
+    """Read what a diagnosis may know beside the boots. What a server wrote that has stopped since says nothing."""
+    server = _server(registry) if holder(config.registry) else {}
+    disk_trouble = disk.look(config.server.data).trouble
+    return evidence(server, registry.ignored(), registry.allowlist(), config.menu.timeout, disk_trouble, now)
 
 
 def _server(registry: Registry) -> dict[str, Any]:
@@ -134,14 +146,14 @@ def _urgent_boots(registry: Registry, now: float) -> list[Boot]:
     return history.read(registry, [*urgent, *newcomers])
 
 
-def gather_clients(registry: Registry, after: MacAddress | None, most: int) -> KnownClients:
+def gather_clients(config: Config, registry: Registry, after: MacAddress | None, most: int, now: float) -> KnownClients:
     """Read `most` PCs that have booted, in the order of their MAC addresses, from the one after `after`; -1: all."""
     clients, latest, follow = overview.clients_page(registry, after, most)
     boots = {boot.mac: boot for boot in history.read(registry, latest)}
-    return KnownClients(clients, boots, registry.allowlist(), follow)
+    return KnownClients(clients, boots, registry.allowlist(), follow, gather_evidence(config, registry, now))
 
 
-def gather_client(config: Config, registry: Registry, mac: MacAddress) -> ClientRecord:
+def gather_client(config: Config, registry: Registry, mac: MacAddress, now: float) -> ClientRecord:
     """Read one PC; raises UserError when it has never asked. One that has loaded nothing yet has no password."""
     client, allowlist, boots = registry.client(mac), registry.allowlist(), history.history(registry, mac)
     if client is None and boots:
@@ -156,6 +168,7 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress) -> Client
         firmware=table.read_of(registry, mac),
         next_boot=next((each for each in next_boot.all_of(registry) if each.mac == mac), None),
         state=config.state / mac.bare,
+        evidence=gather_evidence(config, registry, now),
     )
 
 

@@ -103,7 +103,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
         image_error=box.image_error,
         next_boots=tuple(map(next_boot_view, box.next_boots)),
         allowed=AllowedView(len(box.allowlist), box.allowlist.addresses),
-        boots=tuple(boot_view(boot, now) for boot in box.boots),
+        boots=tuple(boot_view(boot, now, box.evidence.of(boot.mac)) for boot in box.boots),
         counted=box.counted,
         forgotten=server.get("forgotten", {}),
         firmware=tuple(firmware_view(mac, k) for mac, known in box.firmware.items() for k in notable(known)),

@@ -197,7 +197,7 @@ class FarPc:
             connection.request("POST", f"/boot/{self.mac.bare}/{token}/heartbeat", body)
             response = connection.getresponse()
             lines = [line.split("=", 1) for line in response.read().decode().splitlines() if "=" in line]
-        return response.status, dict(map(tuple, lines)), [value for key, value in lines if key == "order"]
+        return response.status, dict(lines), [value for key, value in lines if key == "order"]
 
     def script(self) -> BootScript:
         """The script that iPXE is offered."""

@@ -58,7 +58,8 @@ def faulty(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fau
 
 
 async def _boot(pc: ScriptedPc) -> None:
-    await pc.run_ipxe()
+    script = await pc.run_ipxe()
+    assert pc.report(script.token, "computing") == 204
 
 
 def findings(done: CompletedProcess[str]) -> list[dict[str, Any]]:

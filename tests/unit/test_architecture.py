@@ -28,6 +28,7 @@ FLOORS = (
         "services.ethernet",
         "services.foreign_text",
         "services.rate_limit",
+        "services.spans",
         "services.values",
     },
     {"services.boinc", "services.menus", "services.events", "services.linux", "appliance.last_resort"},
@@ -45,6 +46,7 @@ FLOORS = (
     {"appliance.dhcp", "appliance.firmware", "appliance.journal"},
     {"appliance.boot", "appliance.exports", "appliance.images"},
     {"appliance.heartbeats"},
+    {"appliance.diagnosis"},
     {"appliance.backup"},
     {"appliance.view"},
     {"appliance.doctor", "appliance.server", "appliance.control"},
@@ -57,7 +59,13 @@ WITHOUT_SCAPY = ("appliance/exports/root_helper.py", "appliance/view/**/*.py", "
 LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
+    "appliance/boot/boinc_files.py",
     "appliance/boot/policy.py",
+    "appliance/boot/renewals.py",
+    *(
+        f"appliance/diagnosis/{name}.py"
+        for name in ("boots", "examination", "fault", "loaders", "reports", "roots", "signs")
+    ),
     "appliance/boot/report_limit.py",
     "appliance/config/loaders.py",
     "appliance/exports/grants.py",
@@ -79,12 +87,15 @@ PURE = (
     "appliance/boot/menu.py",
     "appliance/firmware/rules.py",
     "appliance/config/dhcp.py",
+    "appliance/config/projects.py",
+    "appliance/config/selection.py",
     "appliance/config/tftp.py",
     "appliance/config/toml.py",
     "appliance/config/template.py",
     "appliance/firmware/knowledge.py",
     "appliance/config/menu_password.py",
     "services/rate_limit.py",
+    "services/spans.py",
     "services/values.py",
     "services/dhcp/appetite.py",
     "services/dhcp/boot_answer.py",
@@ -121,7 +132,10 @@ PURE = (
     "services/nfs/exports.py",
     "services/nfs/etab.py",
     "services/nfs/wall.py",
-    "services/boinc/files.py",
+    *(
+        f"services/boinc/{name}.py"
+        for name in ("accounts", "condition", "files", "idleness", "online", "preferences", "replies")
+    ),
     "services/linux/netlink.py",
     "services/linux/next_hops.py",
     "services/ethernet.py",
@@ -159,6 +173,7 @@ PURE = (
 )
 # Imported by pure modules for a value that they only name as a type.
 PURE_BUT_FOR_A_TYPE = {
+    "appliance/boot/boinc_files.py": {"appliance/config/file.py"},  # Config
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
     "appliance/view/clients.py": {"appliance/view/facts.py"},
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},

@@ -4,7 +4,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from appliance.journal.timeline import GRUB, STALLED_AFTER, Boot, fold
+from appliance.diagnosis.loaders import GRUB
+from appliance.journal.timeline import STALLED_AFTER, Boot, fold
 from appliance.view.boots import boot_view
 from services.events import EntryStarted, Reported, TransferServed
 from tests.unit.appliance.view.boot_of_a_pc import MAC, RELEASE, loading
@@ -30,7 +31,7 @@ def test_the_document() -> None:
         "entry": "boinc",
         "host_id": "",
         "failure": "",
-        "diagnosis": "",
+        "diagnosis": None,
         "last_event": 1003.5,
         "stalled": False,
     }
@@ -51,7 +52,7 @@ def test_the_token_is_not_shown() -> None:
         (
             fold(replace(loading(), transfers=(), reached=()), TransferServed(MAC, "tftp", GRUB, 9, 1.0), 1004.0),
             60.0,
-            "loader (Secure Boot: GRUB asked another server)",
+            "loader (failing)",
         ),
     ],
 )
