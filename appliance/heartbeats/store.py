@@ -30,6 +30,12 @@ def latest(registry: Registry, mac: MacAddress) -> StoredHeartbeat | None:
         return records.heartbeat(row) if row else None
 
 
+def boinc_of(registry: Registry, mac: MacAddress, boot: int) -> str:
+    """What was kept of BOINC's answers in the PC's latest heartbeat, if that was of this boot; else `{}`."""
+    row = registry.sql.execute("SELECT boinc FROM heartbeats WHERE mac = ? AND boot = ?", (mac.value, boot)).fetchone()
+    return str(row[0]) if row else "{}"
+
+
 def latest_of_all(registry: Registry) -> dict[MacAddress, StoredHeartbeat]:
     """The latest heartbeat of every PC, by MAC address."""
     with registry.reading("heartbeats"):

@@ -89,7 +89,7 @@ async def serve(path: Path) -> None:
             _say_started(registry, box, bound)
             threading.Thread(target=_import_slow_libraries, name="imports").start()
             registry_sync = RegistrySync(registry, box, journal, leases)
-            heartbeat_writer = HeartbeatWriter(config.registry, box.heartbeats.pending, _read_boinc)
+            heartbeat_writer = HeartbeatWriter(config.registry, box.heartbeats.pending)
             heartbeat_writer.start()
             tasks = _start(
                 watch=_watch(box, registry_sync, heartbeat_writer, reload, interface_watch),
@@ -110,11 +110,6 @@ async def serve(path: Path) -> None:
     log.info("stopped")
     if failure:
         raise failure
-
-
-def _read_boinc(_answers: bytes) -> str:
-    """What BOINC's answers say, as JSON."""
-    return "{}"
 
 
 def _import_slow_libraries() -> None:

@@ -14,6 +14,7 @@ import structlog
 
 from appliance.errors import UserError
 from appliance.heartbeats import orders, store
+from appliance.heartbeats.reading import condition
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError, explain, is_locked
@@ -42,13 +43,14 @@ log = structlog.get_logger("heartbeats")
 
 
 class HeartbeatWriter:
-    """`read_boinc` makes JSON of BOINC's answers. `trouble` says why heartbeats are not written, or is empty."""
+    """`read_boinc(before, answers, at)`: see appliance/heartbeats/reading.py. `now` is the clock, in seconds since the
+    epoch. `trouble` says why heartbeats are not written, or is empty."""
 
     def __init__(
         self,
         path: Path,
         pending: PendingHeartbeats,
-        read_boinc: Callable[[bytes], str],
+        read_boinc: Callable[[str, bytes, float], str] = condition,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.trouble = ""
@@ -81,7 +83,7 @@ class HeartbeatWriter:
             registry = self._opened()
             registry.wait_for_locks(wait)
             self._write(registry)
-            self._take()
+            self._take(registry)
             self._write(registry)
             if now >= self._expire_at:
                 orders.expire(registry, self._now())
@@ -105,9 +107,9 @@ class HeartbeatWriter:
             self._registry.sql.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         return self._registry
 
-    def _take(self) -> None:
+    def _take(self, registry: Registry) -> None:
         self._news = self._pending.take()
-        self._rows = [self._row(timed) for timed in self._news.heartbeats.values()]
+        self._rows = [self._row(registry, timed) for timed in self._news.heartbeats.values()]
         self._news.heartbeats.clear()
 
     def _write(self, registry: Registry) -> None:
@@ -118,15 +120,15 @@ class HeartbeatWriter:
             store.write(registry, self._rows[:_AT_ONCE])
             del self._rows[:_AT_ONCE]
 
-    def _row(self, timed: TimedHeartbeat) -> StoredHeartbeat:
+    def _row(self, registry: Registry, timed: TimedHeartbeat) -> StoredHeartbeat:
         heartbeat = timed.heartbeat
-        boinc = self._read(timed) if heartbeat.boinc else _UNREAD
-        return StoredHeartbeat(heartbeat.mac, timed.boot, timed.at, heartbeat.facts, boinc)
+        return StoredHeartbeat(heartbeat.mac, timed.boot, timed.at, heartbeat.facts, self._read(registry, timed))
 
-    def _read(self, timed: TimedHeartbeat) -> str:
+    def _read(self, registry: Registry, timed: TimedHeartbeat) -> str:
         """What the PC sends may find a fault of ours: it ends the reading of this heartbeat, and is reported once."""
         try:
-            return self._read_boinc(timed.heartbeat.boinc)
+            before = store.boinc_of(registry, timed.heartbeat.mac, timed.boot)
+            return self._read_boinc(before, timed.heartbeat.boinc, timed.at)
         except Exception:
             self._unread += 1
             if self._unread == 1:

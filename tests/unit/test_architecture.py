@@ -73,6 +73,7 @@ PURE = (
     "appliance/exports/request.py",
     "appliance/exports/senders.py",
     "appliance/heartbeats/pace.py",
+    "appliance/heartbeats/reading.py",
     "appliance/heartbeats/records.py",
     "appliance/journal/bounds.py",
     "appliance/journal/codec.py",

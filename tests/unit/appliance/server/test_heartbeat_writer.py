@@ -14,6 +14,7 @@ from appliance.registry.database import Registry
 from appliance.server import heartbeat_writer
 from appliance.server.heartbeat_writer import HeartbeatWriter
 from appliance.server.pending_heartbeats import PendingHeartbeats, TimedHeartbeat
+from services.boinc.condition import from_json
 from services.ethernet import MacAddress
 from services.http.heartbeats import Heartbeat, OrderVerb
 
@@ -48,7 +49,7 @@ def stored(path: Path) -> dict[int, str]:
         return {mac.value: each.boinc for mac, each in store.latest_of_all(registry).items()}
 
 
-def quoted(boinc: bytes) -> str:
+def quoted(_before: str, boinc: bytes, _at: float) -> str:
     return f'"{boinc.decode()}"'
 
 
@@ -56,19 +57,18 @@ def test_many_pcs_in_one_turn(path: Path, pending: PendingHeartbeats) -> None:
     writer = HeartbeatWriter(path, pending, quoted)
     for mac in range(1000):
         pending.add(beat(mac, b"%d" % mac))
-    pending.add(beat(1000, b""))
     writer.turn()
-    assert stored(path) == {mac: f'"{mac}"' for mac in range(1000)} | {1000: "{}"}
+    assert stored(path) == {mac: f'"{mac}"' for mac in range(1000)}
     assert writer.trouble == ""
 
 
 def test_a_fault_ends_only_the_reading_of_that_heartbeat(
     path: Path, pending: PendingHeartbeats, said: list[dict[str, object]]
 ) -> None:
-    def read(boinc: bytes) -> str:
+    def read(before: str, boinc: bytes, at: float) -> str:
         if boinc == b"bad":
             raise RecursionError("too deep")
-        return quoted(boinc)
+        return quoted(before, boinc, at)
 
     writer = HeartbeatWriter(path, pending, read)
     for mac, boinc in ((1, b"good"), (2, b"bad"), (3, b"bad"), (4, b"good")):
@@ -76,6 +76,20 @@ def test_a_fault_ends_only_the_reading_of_that_heartbeat(
     writer.turn()
     assert stored(path) == {1: '"good"', 2: "{}", 3: "{}", 4: '"good"'}
     assert [line["mac"] for line in said] == ["00:00:00:00:00:02"], "one line is enough"
+
+
+def test_what_is_kept_goes_on_within_a_boot(path: Path, pending: PendingHeartbeats) -> None:
+    """BOINC sends only new messages, and does not say since when it does what it does."""
+    writer = HeartbeatWriter(path, pending)
+    answers = b"<boinc_gui_rpc_reply><msgs><msg><seqno>%d</seqno><body>%b</body></msg></msgs></boinc_gui_rpc_reply>"
+    seen = []
+    for number, boot in enumerate((3, 3, 4)):
+        said = answers % (number, b"word %d" % number)
+        pending.add(TimedHeartbeat(boot, 100.0 + number, Heartbeat(A, {}, boinc=said)))
+        writer.turn()
+        kept = from_json(stored(path)[A.value])
+        seen.append(([message.text for message in kept.messages], kept.since))
+    assert seen == [(["word 0"], 100.0), (["word 0", "word 1"], 100.0), (["word 2"], 102.0)]
 
 
 def test_a_locked_registry(path: Path, pending: PendingHeartbeats, said: list[dict[str, object]]) -> None:
