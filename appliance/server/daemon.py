@@ -38,6 +38,7 @@ from appliance.server.listeners import DRAIN_SECONDS, open_services
 from appliance.server.registry_sync import RegistrySync
 from appliance.server.reload import ConfigReload
 from image.bootfiles import BootFileError, install
+from services.boinc import condition
 from services.dhcp import packet
 from services.linux import atomic_file
 from services.linux.interfaces import Interface
@@ -89,7 +90,7 @@ async def serve(path: Path) -> None:
             _say_started(registry, box, bound)
             threading.Thread(target=_import_slow_libraries, name="imports").start()
             registry_sync = RegistrySync(registry, box, journal, leases)
-            heartbeat_writer = HeartbeatWriter(config.registry, box.heartbeats.pending)
+            heartbeat_writer = HeartbeatWriter(config.registry, box.heartbeats.pending, _read_boinc)
             heartbeat_writer.start()
             tasks = _start(
                 watch=_watch(box, registry_sync, heartbeat_writer, reload, interface_watch),
@@ -110,6 +111,11 @@ async def serve(path: Path) -> None:
     log.info("stopped")
     if failure:
         raise failure
+
+
+def _read_boinc(answers: bytes, before: str, at: float) -> str:
+    """What BOINC's answers say, as JSON."""
+    return condition.to_json(condition.follow(condition.from_json(before), condition.read(answers), at))
 
 
 def _import_slow_libraries() -> None:

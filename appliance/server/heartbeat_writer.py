@@ -14,7 +14,6 @@ import structlog
 
 from appliance.errors import UserError
 from appliance.heartbeats import orders, store
-from appliance.heartbeats.reading import condition
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError, explain, is_locked
@@ -43,14 +42,14 @@ log = structlog.get_logger("heartbeats")
 
 
 class HeartbeatWriter:
-    """`read_boinc(before, answers, at)`: see appliance/heartbeats/reading.py. `now` is the clock, in seconds since the
-    epoch. `trouble` says why heartbeats are not written, or is empty."""
+    """`read_boinc` makes JSON of BOINC's answers, of the JSON that it made of those before in the same boot (or `{}`),
+    and of their moment. `trouble` says why heartbeats are not written, or is empty."""
 
     def __init__(
         self,
         path: Path,
         pending: PendingHeartbeats,
-        read_boinc: Callable[[str, bytes, float], str] = condition,
+        read_boinc: Callable[[bytes, str, float], str],
         now: Callable[[], float] = time.time,
     ) -> None:
         self.trouble = ""
@@ -122,13 +121,17 @@ class HeartbeatWriter:
 
     def _row(self, registry: Registry, timed: TimedHeartbeat) -> StoredHeartbeat:
         heartbeat = timed.heartbeat
-        return StoredHeartbeat(heartbeat.mac, timed.boot, timed.at, heartbeat.facts, self._read(registry, timed))
+        try:
+            last = store.latest(registry, heartbeat.mac)
+        except UserError:
+            last = None  # a damaged row: this heartbeat takes its place
+        before = last.boinc if last and last.boot == timed.boot else _UNREAD
+        return StoredHeartbeat(heartbeat.mac, timed.boot, timed.at, heartbeat.facts, self._read(timed, before))
 
-    def _read(self, registry: Registry, timed: TimedHeartbeat) -> str:
+    def _read(self, timed: TimedHeartbeat, before: str) -> str:
         """What the PC sends may find a fault of ours: it ends the reading of this heartbeat, and is reported once."""
         try:
-            before = store.boinc_of(registry, timed.heartbeat.mac, timed.boot)
-            return self._read_boinc(before, timed.heartbeat.boinc, timed.at)
+            return self._read_boinc(timed.heartbeat.boinc, before, timed.at)
         except Exception:
             self._unread += 1
             if self._unread == 1:
