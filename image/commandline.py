@@ -6,6 +6,7 @@ server's address appears once, in `nfsroot=` or `fetch=`; the live system takes 
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -17,7 +18,6 @@ BESIDE_SQUASHFS = 300
 
 _BARE_MAC = re.compile(r"[0-9a-f]{12}")
 _WORD = re.compile(r"[!#-~]+")
-_WORDS = re.compile(rf"{_WORD.pattern}(?: {_WORD.pattern})*")
 
 _FIXED = (
     # After a failed boot the PC restarts in 30 seconds instead of offering a root shell.
@@ -70,15 +70,19 @@ def render(
     token: str,
     port: int,
     network: str,
+    zone: str,
+    ntp: Iterable[IPv4Address] = (),
     extra: tuple[str, ...] = (),
 ) -> str:
     """Return the command line; `state` is a path on the server, `mac` is twelve lower-case digits. `network` is what
-    BOINC may reach: "all", or "internet" and what of the local network is open to it, with commas between them.
+    BOINC may reach: "all", or "internet" and what of the local network is open to it, with commas between them. `zone`
+    is a name of tzdata, or empty for UTC. `ntp` are time servers beside those that DHCP names.
 
     Raises ValueError for a value that would not be read back as one word.
     """
     if not _BARE_MAC.fullmatch(mac):
         raise ValueError(f"{mac!r} is not a MAC address of twelve lower-case digits")
+    servers = ",".join(map(str, ntp))
     words = (
         "boot=live",
         *_root_words(server, root, release, mac, port),
@@ -88,11 +92,15 @@ def render(
         f"netboot_appliance.token={token}",
         f"netboot_appliance.state={state}",
         f"netboot_appliance.network={network}",
+        *((f"netboot_appliance.zone={zone}",) if zone else ()),
+        *((f"netboot_appliance.ntp={servers}",) if servers else ()),
         *_FIXED,
         *extra,
     )
     line = " ".join(words)
-    if not _WORDS.fullmatch(line) or line.count(" ") != len(words) - 1:
+    # Words of _WORD, checked as one: each PC of a room that is switched on asks for a line.
+    plain = line.isascii() and line.isprintable() and '"' not in line and "" not in words
+    if not plain or line.count(" ") != len(words) - 1:
         wrong = next(word for word in words if not _WORD.fullmatch(word))
         raise ValueError(
             f"{wrong!r} cannot go on a kernel command line: it contains a space, a quote or a control character"

@@ -161,6 +161,20 @@ class SecretsClosed:
     until: str
 
 
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A power-on after one whose live system never came up. `times` such boots came in a row, the first at `since`
+    (seconds since the epoch). The last of them had reached `stage`, had taken `file` last, and was heard `after`
+    seconds before this one."""
+
+    mac: MacAddress
+    times: int
+    since: float
+    stage: str
+    file: str
+    after: float
+
+
 Event = (
     Discovered
     | Offered
@@ -176,4 +190,5 @@ Event = (
     | TokenExchanged
     | SecretsServed
     | SecretsClosed
+    | Returned
 )

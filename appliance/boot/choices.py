@@ -62,6 +62,8 @@ def live(
         token=reporting_token(token) if rescue else token,
         port=config.server.http_port,
         network=config.boinc_network,
+        zone=config.time_zone,
+        ntp=config.dhcp.ntp,
         extra=(*config.image.kernel_arguments, *((RESCUE,) if rescue else ())),
     )
     return LiveBoot(f"image/{release}/vmlinuz", f"image/{release}/initrd.img", command_line)

@@ -92,6 +92,24 @@ def secrets(boot: Boot | None, token: str) -> Boot | Ignore:
             return Ignore(Reason.TOKEN_SPENT) if found.secrets_spent or found.closed_until else found
 
 
+def renewal(boot: Boot | None, token: str, placed: str | None, wanted: str) -> Boot | Ignore:
+    """Whether `token` opens the secrets again, on a PC that runs: only the one that the live system got in exchange,
+    which root alone can read there, and only while the PC has other BOINC files than it should.
+
+    `placed` is the tag of the files that the PC said it has, with the same token; None if it has not said so in this
+    boot. `wanted` is the tag of those that it should have.
+    """
+    match current(boot, token):
+        case Ignore() as refused:
+            return refused
+        case found if not _same(token, found.token):
+            return Ignore(Reason.TOKEN_INVALID)
+        case found if not found.exchanged or found.closed_until or placed in (None, wanted):
+            return Ignore(Reason.TOKEN_SPENT)
+        case found:
+            return found
+
+
 def reporting_token(token: str) -> str:
     """A token for the same boot's reports that opens no secrets, and from which `token` cannot be derived."""
     return hashlib.sha256(f"reports {token}".encode()).hexdigest()[:24]

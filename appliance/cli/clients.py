@@ -11,7 +11,6 @@ from appliance.cli.boinc import show_heartbeat
 from appliance.cli.output import ago, moment, say, show_json, show_json_pages, show_table, size
 from appliance.config.file import load
 from appliance.heartbeats.states import Kind
-from appliance.journal.timeline import CURES
 from appliance.registry.database import Registry
 from appliance.view import clients as views
 from appliance.view.boots import BootView
@@ -68,10 +67,10 @@ def show(
     With its GUI RPC password (for BOINC Manager) and its state directory.
     """
     address = mac_address(mac)
-    config = load(context.obj)
+    config, now = load(context.obj), time.time()
     with Registry(config.registry) as registry:
-        record = gather_client(config, registry, address)
-    client = views.details(record, time.time())
+        record = gather_client(config, registry, address, now)
+    client = views.details(record, now)
     if as_json:
         show_json(views.as_json(client))
     else:
@@ -115,5 +114,4 @@ def _show_boot(boot: BootView) -> None:
     if boot.failure:
         say(f"             failed: {boot.failure}")
     if boot.diagnosis:
-        say(f"             {boot.diagnosis}")
-        say("             do: " + "; or ".join(CURES))
+        say(f"             {boot.diagnosis.words}", f"             do: {boot.diagnosis.cure}")

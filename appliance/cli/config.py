@@ -2,8 +2,9 @@
 
 import os
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,12 +12,15 @@ from appliance.cli import config_dhcp
 from appliance.cli.output import say, show_json
 from appliance.config import file as config
 from appliance.config.template import TEMPLATE
-from appliance.doctor.configuration import service_group, warnings
+from appliance.doctor.configuration import for_nobody, service_group, warnings
 from appliance.errors import UserError
 from appliance.network.interfaces import found_interface
 from appliance.registry.server_lock import holder
 from services.linux import atomic_file
 from services.linux.interfaces import interface_address
+
+if TYPE_CHECKING:
+    from appliance.doctor.projects_online import Answer
 
 app = typer.Typer(name="config", help="Write, check and show the configuration file.", no_args_is_help=True)
 app.command("dhcp", epilog="Example: netboot-appliance config dhcp dnsmasq --way pxe")(config_dhcp.dhcp)
@@ -88,26 +92,97 @@ def _apply_command(written: config.Config) -> str:
 
 
 @app.command(
-    epilog="Example: netboot-appliance config check. Exit code: 0 valid, 1 valid but unusable here for now, 2 invalid."
+    epilog="Example: netboot-appliance config check --online. Exit code: 0 valid, 1 unusable for now, 2 invalid."
 )
-def check(context: typer.Context) -> None:
+def check(
+    context: typer.Context,
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online",
+            help="Ask the projects, too: whether they can be reached and accept the key. One that accepts a weak key "
+            "then lists a computer netboot-appliance-check.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
     """Check the configuration, and show what it means on this machine."""
+    found = config.load(context.obj)
+    unusable = None
+    complaints = list(warnings(found)) if found.written else []
+    notes = list(_notes(found))
+    try:
+        _show_meaning(found, aloud=not as_json)
+    except UserError as error:
+        # The rest does not depend on what is wrong here.
+        unusable = error
+    if not as_json:
+        for complaint in complaints:
+            say(f"warning: {complaint}", err=True)
+        for note in notes:
+            say(f"note: {note}", err=True)
+    answers = list(_ask(found, aloud=not as_json)) if online else []
+    if as_json:
+        document = {"file": str(found.path) if found.written else None, "warnings": complaints, "notes": notes}
+        show_json(document | ({"projects": answers} if online else {}))
+    if unusable is not None:
+        raise unusable
+    if any(answer.problem for answer in answers):
+        raise typer.Exit(1)
+
+
+def _notes(found: config.Config) -> Iterator[str]:
+    """What is not wrong, but may not be meant."""
+    if not found.registry.exists():
+        return
+    from appliance.registry.database import Registry
+
+    try:
+        with Registry(found.registry) as registry:
+            yield from for_nobody(found, registry.allowlist())
+    except UserError as unreadable:
+        yield f"the allowlist was not looked at: {unreadable.message}"
+
+
+def _ask(found: config.Config, *, aloud: bool) -> "Iterator[Answer]":
+    from appliance.doctor.projects_online import ask
+    from services.boinc.web import Web
+
+    for answer in ask(found, Web(found.boinc.web_proxy, found.boinc.ca_file.pem)):
+        if aloud:
+            name = f" ({answer.name})" if answer.name else ""
+            say(f"online    {answer.url}{name}: {answer.problem or 'the key is accepted'}")
+            for line in filter(None, (answer.what_to_do and f"do: {answer.what_to_do}", answer.note)):
+                say(f"          {line}")
+        yield answer
+
+
+def _show_meaning(found: config.Config, *, aloud: bool) -> None:
+    """Show what it means here, if `aloud`; raises UserError if it cannot mean anything here."""
     from appliance.dhcp.subnets import subnets
     from appliance.network.interfaces import interfaces, networks
 
-    found = config.load(context.obj)
     served = interfaces(found)
+    leased = subnets(found, served)
+    if not aloud:
+        return
     say(f"{found.path} is valid" if found.written else _NO_FILE.format(path=found.path))
     for interface in served:
         how = "" if found.server.interfaces else " (found; [server] interfaces is not set)"
         say(f"serves    {interface.name}, {interface.address}{how}")
-    for subnet in subnets(found, served):
+    for subnet in leased:
         say(f"leases    {subnet.size} addresses in {subnet.network}")
     say(f"exports   inside {', '.join(map(str, networks(found, served)))}")
-    say(f"project   {found.project.url or 'none: the PCs will boot and wait'}")
-    if found.written:
-        for warning in warnings(found):
-            say(f"warning: {warning}", err=True)
+    if found.manager:
+        say(f"manager   {found.manager.url}")
+    for entry in found.all_projects:
+        kind = ", backup" if entry.backup else ""
+        whom = f", for {', '.join(entry.for_)}" if entry.for_ else ""
+        say(f"project   {entry.account.url}{kind}{whom}")
+    if not found.joined:
+        say("project   none: the PCs will boot and wait")
+    for exception in found.boinc.exceptions:
+        say(f"other preferences for {', '.join(exception.for_)}")
 
 
 @app.command(epilog="Example: netboot-appliance config show")

@@ -9,19 +9,20 @@ from appliance.cli.arguments import JSON
 from appliance.cli.firmware import show_firmware
 from appliance.cli.output import ago, counted, say, show_json, show_table
 from appliance.config.file import load, tolerant
-from appliance.journal.timeline import CURES
+from appliance.diagnosis.fault import grouped
 from appliance.registry.database import Registry
 from appliance.registry.records import IgnoredRow
 from appliance.registry.server_lock import holder
 from appliance.view import status as views
 from appliance.view.facts import gather
 from appliance.view.status import StatusView
-from services.boinc.idleness import KEY_CURE, KEY_REFUSED
 
 app = typer.Typer()
 _IGNORED_SHOWN = 10
 _CLAIMS_SHOWN = 5
 _BOOTS_SHOWN = 200
+_FAULTS_SHOWN = 20
+_PCS_NAMED = 8
 
 
 @app.command()
@@ -106,10 +107,11 @@ def _show_boots(shown: StatusView) -> None:
             f"{counted(many, 'other MAC address', 'other MAC addresses')} from {span} asked, got an offer and never"
             f" loaded anything; forgotten, the last {ago(shown.forgotten['last_at'])}"
         )
-    if any(each.diagnosis for each in shown.boots):
-        say("", "To fix the Secure Boot problem: " + "; or ".join(CURES))
-    if any(KEY_REFUSED in now.words for now in shown.states):
-        say("", f"To fix the refused account key: {KEY_CURE}")
+    wrong = grouped((each.mac, each.diagnosis) for each in shown.boots if each.diagnosis)
+    if wrong:
+        say("", "What is wrong, and what to do:")
+    for group in wrong[:_FAULTS_SHOWN]:
+        say(f"{group.cause}: {group.named(_PCS_NAMED)}", f"  do: {group.cure}")
 
 
 def _sender(row: IgnoredRow) -> str:

@@ -16,15 +16,19 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from appliance.config import toml
+from appliance.config import projects, toml
+from appliance.config.boinc import BoincSettings
 from appliance.config.dhcp import DhcpSettings
 from appliance.config.loaders import BootFiles
 from appliance.config.menu import MenuSettings
+from appliance.config.projects import ManagerSettings, ProjectEntry, ProjectSettings
 from appliance.config.tftp import TftpSettings
 from appliance.errors import UserError
 from image.recipe import ImageRecipe
-from services.boinc.files import Account, Preferences
+from services.boinc.accounts import AccountManager, address_in
+from services.boinc.preferences import STANDARD
 from services.ethernet import MacAddress
+from services.linux import time_zone
 from services.menus.ipxe import WORD
 from services.nfs.apply import GANESHA_FILE, GANESHA_PID_FILE, KERNEL_FILE
 
@@ -34,10 +38,6 @@ LARGEST = 1 << 20
 """Bytes of a configuration."""
 SERVICE_GROUP = "netboot-appliance"
 """The group of the server's user under systemd; it must be able to read the file."""
-
-
-LAN_LIMIT = 16
-"""The longest list of networks in [boinc] lan."""
 
 
 @dataclass(frozen=True)
@@ -100,53 +100,18 @@ def _router(text: str) -> tuple[IPv4Address, MacAddress]:
 
 
 @dataclass(frozen=True)
-class ProjectSettings:
-    """[project]: the BOINC project every PC joins. Set both keys or neither (then the PCs boot and wait)."""
-
-    url: str = ""
-    account_key: str = ""
-
-    def __post_init__(self) -> None:
-        if bool(self.url) != bool(self.account_key):
-            raise ValueError("url and account_key belong together: set both or neither")
-        if self.url:
-            Account(self.url, self.account_key)
-
-    @property
-    def account(self) -> Account | None:
-        """The account to attach to, or None while no project is configured."""
-        return Account(self.url, self.account_key) if self.url else None
-
-
-@dataclass(frozen=True)
-class BoincSettings:
-    """[boinc]: from where the PCs' clients may be managed, what they reach, and when and how much they compute.
-
-    `network` "internet" keeps them, and the science applications, out of the local network, except for `lan`.
-    """
-
-    management_hosts: tuple[IPv4Address, ...] = ()
-    network: Literal["internet", "all"] = "internet"
-    lan: tuple[IPv4Network, ...] = ()
-    preferences: Preferences = field(default_factory=Preferences)
-
-    def __post_init__(self) -> None:
-        if len(self.lan) > LAN_LIMIT:
-            raise ValueError(f"lan: {len(self.lan)} networks, but a kernel command line has room for {LAN_LIMIT}")
-        if self.lan and self.network == "all":
-            raise ValueError('lan: with network = "all" everything is open already: remove one of the two')
-
-
-@dataclass(frozen=True)
 class ImageSettings(ImageRecipe):
     """[image]: the recipe of the live system, how PCs without a setting of their own (`allow add --root`) get it, and
-    additional arguments for its kernel."""
+    additional arguments for its kernel. `time_zone` is a name of tzdata; the server's own if it is empty."""
 
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
+    time_zone: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.time_zone and not time_zone.is_known(self.time_zone):
+            raise ValueError(f"time_zone: this server knows no zone {self.time_zone!r}: see timedatectl list-timezones")
         for argument in self.kernel_arguments:
             if not WORD.fullmatch(argument):
                 raise ValueError(
@@ -172,6 +137,8 @@ class Config:
     menu: MenuSettings = field(default_factory=MenuSettings)
     nfs: NfsSettings = field(default_factory=NfsSettings)
     project: ProjectSettings = field(default_factory=ProjectSettings)
+    projects: tuple[ProjectEntry, ...] = ()
+    account_manager: ManagerSettings = field(default_factory=ManagerSettings)
     boinc: BoincSettings = field(default_factory=BoincSettings)
     image: ImageSettings = field(default_factory=ImageSettings)
 
@@ -196,17 +163,44 @@ class Config:
         return self.server.data / "boot"
 
     @cached_property
+    def all_projects(self) -> tuple[ProjectEntry, ...]:
+        """The projects that PCs join; [project] is one that all of them do."""
+        only = self.project
+        return (ProjectEntry(only.url, only.account_key),) if only.url else self.projects
+
+    @cached_property
+    def manager(self) -> AccountManager | None:
+        """The account manager that names the projects instead, or None."""
+        return self.account_manager.manager
+
+    @cached_property
+    def joined(self) -> tuple[str, ...]:
+        """The URLs of the projects, or that of the account manager; empty if the PCs boot and wait."""
+        accounts = [entry.account for entry in self.all_projects]
+        return tuple(dict.fromkeys(each.url for each in (*accounts, *([self.manager] if self.manager else ()))))
+
+    @cached_property
     def boinc_network(self) -> str:
         """What the PCs' BOINC may reach, for the kernel command line: "all", or "internet" and exceptions.
 
-        The project's server is one of them if its URL has an address. A name does not count: its owner decides what
-        it resolves to, and so could open any address of the local network.
+        A project's server, an account manager and the proxy are among them if they are written as addresses. A name
+        does not count: its owner decides what it resolves to, and so could open any address of the local network.
         """
         if self.boinc.network == "all":
             return "all"
-        account = self.project.account
-        project = [str(account.address)] if account and account.address else []
-        return ",".join(("internet", *project, *map(str, self.boinc.lan)))
+        proxy = self.boinc.web_proxy
+        opened = [*map(address_in, self.joined), None if proxy is None else proxy.address]
+        return ",".join(dict.fromkeys(("internet", *map(str, filter(None, opened)), *map(str, self.boinc.lan))))
+
+    @property
+    def secret(self) -> bool:
+        """Whether the file holds anything that not everybody may read."""
+        return bool(self.joined or self.menu.password or "@" in self.boinc.proxy)
+
+    @cached_property
+    def time_zone(self) -> str:
+        """The time zone of the PCs, or empty for UTC: that of the server when the configuration was loaded."""
+        return self.image.time_zone or time_zone.of_this_host()
 
     @cached_property
     def registry(self) -> Path:
@@ -272,24 +266,37 @@ def _data(path: Path) -> Path:
 def parse(text: str, path: Path) -> Config:
     """The Config that `text` describes; raises UserError that names the line."""
     sections = {name: kind for name, kind in get_type_hints(Config).items() if name not in ("path", "written")}
-    return Config(path, **toml.read(text, path, sections))
+    config = Config(path, **toml.read(text, path, sections))
+    wrong, hint = projects.check(config.project, config.projects, config.account_manager)
+    if wrong:
+        raise UserError(f"{path}: {wrong}", hint)
+    return config
 
 
 def redacted(config: Config) -> dict[str, Any]:
-    """The effective configuration as plain values, without the account key and the password hashes."""
+    """The effective configuration as plain values, without keys, passwords and their hashes."""
     plain = _plain(config)
     plain["path"] = str(config.path) if plain.pop("written") else None
-    if config.project.account_key:
-        plain["project"]["account_key"] = "(set, not shown)"
-    for key in ("password", "grub_password"):
-        if plain["menu"][key]:
-            plain["menu"][key] = "(set, not shown)"
+    plain["boinc"]["preferences"] = _plain(config.boinc.preferences.over(STANDARD))
+    for exception in plain["boinc"]["exceptions"]:
+        for name in [name for name, value in exception.items() if value is None]:
+            del exception[name]
+    for section, keys in (
+        (plain["project"], ("account_key",)),
+        *((each, ("account_key",)) for each in plain["projects"]),
+        (plain["account_manager"], ("password", "login_hash")),
+        (plain["menu"], ("password", "grub_password")),
+        (plain["boinc"], ("proxy",) if "@" in config.boinc.proxy else ()),
+    ):
+        for key in keys:
+            if section[key]:
+                section[key] = "(set, not shown)"
     return dict(plain)
 
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name.rstrip("_"): _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, tuple | list):
         return [_plain(element) for element in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)

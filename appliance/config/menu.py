@@ -18,7 +18,7 @@ _IMAGE = re.compile(r"image:(\d{8}-\d{6}-[0-9a-f]{8})")
 
 def release_of(name: str) -> str | None:
     """The release that an entry image:RELEASE names; None for any other entry."""
-    found = _IMAGE.fullmatch(name)
+    found = _IMAGE.fullmatch(name) if name.startswith("image:") else None
     return found[1] if found else None
 
 

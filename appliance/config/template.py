@@ -19,7 +19,7 @@ interfaces = ["{interface}"]
 # router = []                            # sent to PCs; "10.88.0.1/24" also names the network behind a relay
 # relays = []                            # relays that are in none of the networks under [nfs]: ["10.99.0.1"]
 # dns = []
-# ntp = []
+# ntp = []                               # PCs in the live system ask them too, whoever the DHCP server is
 # static = []                            # a fixed address for one PC: ["52:54:00:aa:bb:cc=10.77.0.50"]
 # unknown = "lease"                      # "ignore": PCs that may not boot get no address
 # force = false                          # true: start even if another DHCP server answers
@@ -63,23 +63,68 @@ interfaces = ["{interface}"]
 # The BOINC project that every PC joins. Preferably a weak account key: all it can do is attach computers.
 # url = "https://www.worldcommunitygrid.org/"
 # account_key = "1234_0123456789abcdef0123456789abcdef"
+#
+# In place of [project]: several of them, each in a [[projects]] with url and account_key. They may have, too:
+#   resource_share = 100                 # its part; the account's preferences on its website win: docs/operations.md
+#   backup = true                        # only while no other project has work
+#   for = ["52:54:00:*", "room 12"]      # the PCs that join it: ranges of MAC addresses, labels
+# Or, in place of both, an account manager that names the projects. Either password or login_hash:
+
+[account_manager]
+# url = ""                               # "https://bam.boincstats.com/"
+# name = ""
+# password = ""
+# login_hash = ""
 
 [boinc]
 # The addresses from which BOINC Manager may connect. Its passwords: netboot-appliance clients show MAC
 # management_hosts = []
 # network = "internet"                   # "all": BOINC and its applications may reach the local network too
 # lan = []                               # what they may reach of it with "internet": ["10.0.0.8", "10.1.0.0/24"]
+# proxy = ""                             # "http://10.0.0.8:3128": for BOINC only, the PCs reach this server without it
+# no_proxy = []                          # hosts that BOINC reaches without it: ["project.example.org"]
+# ca_file = ""                           # certificates (PEM) that BOINC trusts beside Debian's
 
 [boinc.preferences]
-# How much of a PC BOINC may use. The names are those of BOINC's global_prefs_override.xml.
-# max_ncpus_pct = 100.0
-# start_hour = 18.0
-# end_hour = 7.0
+# How much of a PC BOINC uses, and when, whatever the account's preferences on the project's website say. The names are
+# those of BOINC's global_prefs_override.xml. Percentages:
+# max_ncpus_pct = 100                    # of the processor's cores
+# cpu_usage_limit = 100                  # of the time
+# suspend_cpu_usage = 0                  # pause while other programs use more; 0: never
+# ram_max_used_busy_pct = 60             # of the memory, while somebody uses the PC, and while nobody does
+# ram_max_used_idle_pct = 60
+# vm_max_used_pct = 75
+# disk_max_used_pct = 90                 # of the PC's space on this server
+# When. Hours are those of the PC's clock, from the first to the second, over midnight if that is lower.
+# start_hour = 0                         # 18
+# end_hour = 24                          # 7.5
+# net_start_hour = 0                     # the same for the network
+# net_end_hour = 24
+# run_on_batteries = true
+# run_if_user_active = true
+# idle_time_to_run = 3                   # minutes without keys and mouse until nobody uses the PC
+# suspend_if_no_recent_input = 0         # pause after so many minutes without them; 0: never
+# How much.
+# disk_max_used_gb = 10
+# disk_min_free_gb = 0.1
+# disk_interval = 300                    # seconds between checkpoints, at least
+# leave_apps_in_memory = false           # true: paused tasks stay in memory, else in their last checkpoint
+# cpu_scheduling_period_minutes = 60     # between projects
+# work_buf_min_days = 0.1                # work to fetch in advance, at least
+# work_buf_additional_days = 0.25        # and more than that
+# max_bytes_sec_down = 0                 # 0: no limit
+# max_bytes_sec_up = 0
+# daily_xfer_limit_mb = 0                # at most so many megabytes, 0: no limit
+# daily_xfer_period_days = 0             # in so many days
+#
+# Other preferences for some PCs, each group in a [[boinc.exceptions]], with the same names and:
+#   for = ["52:54:00:*", "room 12"]      # ranges of MAC addresses, labels; the narrowest range counts
 
 [image]
 # Packages to install in the live system in addition to its own.
 # packages = []
 # firmware = false                       # true: add non-free firmware, for network cards that need it
 # kernel_arguments = []
+# time_zone = ""                         # "Europe/Berlin": what start_hour means; default: the server's own
 # root = "nfs"                           # "http": load the system into each PC's memory; for some PCs: allow add --root
 """

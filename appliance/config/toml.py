@@ -27,7 +27,8 @@ def read(text: str, path: Path, sections: Mapping[str, type]) -> dict[str, Any]:
     """The sections that `text` has, each as its dataclass; raises UserError. `path` is for messages only.
 
     A field's type is str, int, float, bool, a Literal, a tuple of one type, `str | tuple[str, ...]`, any of these or
-    None, a dataclass (a subsection), or a type whose constructor takes text and raises ValueError.
+    None, a dataclass (a subsection), a tuple of one dataclass (subsections of one name, `[[name]]`), or a type whose
+    constructor takes text and raises ValueError. A field `for_` is the key `for`.
     """
     try:
         tables = tomllib.loads(text)
@@ -38,23 +39,39 @@ def read(text: str, path: Path, sections: Mapping[str, type]) -> dict[str, Any]:
     for name, table in tables.items():
         if name not in sections:
             file.unknown(name, sections, "")
-        if not isinstance(table, dict):
+        if (kind := _repeated(sections[name])) is not None:
+            values[name] = file.sections(kind, table, name, "", name)
+        elif not isinstance(table, dict):
             file.fail(f"{name} is a section, not a value", f"write [{name}] on a line of its own", "", name)
-        values[name] = file.section(sections[name], table, name)
+        else:
+            values[name] = file.section(sections[name], table, name)
     return values
 
 
-def line_of(text: str, section: str, key: str) -> int | None:
-    """The line (from 1) of `key` in `section`, else the section's line, else None."""
-    current, found = "", None
+def line_of(text: str, section: str, key: str, entry: int = 0) -> int | None:
+    """The line (from 1) of `key` in `section`, else the section's line, else None. Of sections that have one name,
+    `[[section]]`, it is the one with the number `entry`, from 1; 0: any."""
+    current, found, entries = "", None, 0
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
             current = header[1]
-            if current in (section, f"{section}.{key}".strip(".")):
+            entries += current == section
+            if current in (section, f"{section}.{key}".strip(".")) and (not entry or entries <= entry):
                 found = number
-        elif current == section and key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[.=]", line):
+        elif (
+            current == section
+            and entry in (0, entries)
+            and key
+            and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[.=]", line)
+        ):
             return number
     return found
+
+
+def _repeated(hint: Any) -> type | None:
+    """The dataclass of which the hint wants a tuple, or None."""
+    kind = get_args(hint)[0] if get_origin(hint) is tuple else None
+    return kind if dataclasses.is_dataclass(kind) and isinstance(kind, type) else None
 
 
 class _File:
@@ -64,39 +81,54 @@ class _File:
         self.text = text
         self.path = path
 
-    def section(self, kind: type, table: Mapping[str, Any], name: str) -> Any:
+    def section(self, kind: type, table: Mapping[str, Any], name: str, entry: int = 0) -> Any:
+        """The dataclass of one section; `entry` is its number among those of this name, or 0 if there can be only
+        one."""
         hints = get_type_hints(kind)
+        fields = {field.rstrip("_"): field for field in hints}
         values: dict[str, Any] = {}
         for key, value in table.items():
-            if key not in hints:
-                self.unknown(key, hints, name)
-            values[key] = self._value(hints[key], value, name, key)
+            if key not in fields:
+                self.unknown(key, fields, name, entry)
+            values[fields[key]] = self._value(hints[fields[key]], value, name, key, entry)
         try:
             return kind(**values)
         except ValueError as error:
-            key = next((key for key in values if re.match(rf"{key}\b", str(error))), "")
-            self.fail(f"[{name}] {error}", "", name, key)
+            key = next((key for key in table if re.match(rf"{key}\b", str(error))), "")
+            self.fail(f"{_title(name, entry)} {error}", "", name, key, entry)
 
-    def _value(self, hint: Any, value: Any, section: str, key: str) -> Any:
+    def sections(self, kind: type, value: Any, name: str, parent: str, key: str) -> tuple[Any, ...]:
+        """The dataclasses of all sections of one name; `parent` and `key` are where it is written."""
+        if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+            self.fail(f"{key} is a list of sections", f"write [[{name}]] on a line of its own", parent, key)
+        return tuple(self.section(kind, table, name, entry) for entry, table in enumerate(value, 1))
+
+    def _value(self, hint: Any, value: Any, section: str, key: str, entry: int) -> Any:
+        if (kind := _repeated(hint)) is not None:
+            return self.sections(kind, value, f"{section}.{key}", section, key)
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             if not isinstance(value, dict):
-                self.fail(f"{key} is a section", f"write [{section}.{key}]", section, key)
+                self.fail(f"{key} is a section", f"write [{section}.{key}]", section, key, entry)
             return self.section(hint, value, f"{section}.{key}")
         try:
             return _convert(hint, value)
         except ValueError as error:
-            self.fail(f"[{section}] {key} = {_as_toml(value)}: {error}", "", section, key)
+            self.fail(f"{_title(section, entry)} {key} = {_as_toml(value)}: {error}", "", section, key, entry)
 
-    def unknown(self, name: str, known: Iterable[str], section: str) -> NoReturn:
+    def unknown(self, name: str, known: Iterable[str], section: str, entry: int = 0) -> NoReturn:
         close = difflib.get_close_matches(name, list(known), 1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
-        where = f" in [{section}]" if section else ""
-        self.fail(f"unknown {'key' if section else 'section'} {name!r}{where}", hint, section, name)
+        where = f" in {_title(section, entry)}" if section else ""
+        self.fail(f"unknown {'key' if section else 'section'} {name!r}{where}", hint, section, name, entry)
 
-    def fail(self, message: str, hint: str, section: str, key: str) -> NoReturn:
-        line = line_of(self.text, section, key)
+    def fail(self, message: str, hint: str, section: str, key: str, entry: int = 0) -> NoReturn:
+        line = line_of(self.text, section, key, entry)
         place = f"{self.path}:{line}" if line else str(self.path)
         raise UserError(f"{place}: {message}", hint)
+
+
+def _title(section: str, entry: int) -> str:
+    return f"[[{section}]]" if entry else f"[{section}]"
 
 
 def _as_toml(value: Any) -> str:

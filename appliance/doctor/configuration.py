@@ -3,18 +3,21 @@
 import grp
 from collections.abc import Iterator
 
+from appliance.allowlist import Allowlist
 from appliance.boot.choices import boot_files, find_bootable
 from appliance.config.file import SERVICE_GROUP, Config
 from appliance.config.loaders import dialect
 from appliance.config.menu import release_of
+from appliance.config.selection import mac_range
 from image.bootfiles import BootFileError, original
+from services.foreign_text import printable
 from services.menus.menu import Dialect
 
 
 def warnings(found: Config) -> Iterator[str]:
     """One line for each thing that needs attention; the configuration file exists."""
     state = found.path.stat()
-    if (found.project.account_key or found.menu.password) and state.st_mode & 0o007:
+    if found.secret and state.st_mode & 0o007:
         yield f"everybody on this machine can read its account key and passwords: chmod o= {found.path}"
     group = service_group()
     if group is not None and not (state.st_mode & 0o004 or (state.st_mode & 0o040 and state.st_gid == group)):
@@ -41,6 +44,22 @@ def menu_warnings(found: Config) -> Iterator[str]:
     by_grub = any(dialect(name) is Dialect.GRUB for name in found.boot.names)
     if menu.locked and by_grub and not menu.grub_password:
         yield "[menu] grub_password is empty: PCs that boot with GRUB do not show the locked entries"
+
+
+def for_nobody(found: Config, allowlist: Allowlist) -> Iterator[str]:
+    """One line for each range and label in a `for` of which no PC is allowed."""
+    labels = {entry.label for entry in allowlist.entries}
+    parts = [("[[projects]]", each.for_) for each in found.projects]
+    parts += [("[[boinc.exceptions]]", each.for_) for each in found.boinc.exceptions]
+    for name, texts in parts:
+        for text in texts:
+            span = mac_range(text)
+            if span is None and text.strip() not in labels:
+                yield f'{name} for "{printable(text)}": nobody in the allowlist has that label'
+            elif span is not None and not any(
+                entry.range.first <= span.last and span.first <= entry.range.last for entry in allowlist.entries
+            ):
+                yield f'{name} for "{printable(text)}": no PC of that range is allowed'
 
 
 def service_group() -> int | None:

@@ -3,19 +3,17 @@
 from collections.abc import Iterable, Sequence
 
 from appliance.config.file import Config
+from appliance.diagnosis.fault import INSTALL_SHIM, SECURE_BOOT_CURES, SWITCH_OFF
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.errors import UserError
 from appliance.firmware.knowledge import FirmwareKnowledge, Why, notable
 from appliance.firmware.table import read_special
-from appliance.journal.timeline import CURES
 from appliance.registry.database import Registry
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress
 
 _SHOWN = 10
 _MOST = 10_000
-_INSTALL = "install Debian's signed loaders: apt-get install shim-signed grub-efi-amd64-signed, then restart the server"
-_SWITCH_OFF = "switch Secure Boot off in its firmware"
 _HTTP = "HTTPClient"
 
 
@@ -33,15 +31,15 @@ def _finding(profile: Profile, worked: bool, why: Why, http: bool, macs: str) ->
     match why:
         case Why.REFUSED if profile is Profile.STANDARD and http:
             what = f"PCs whose UEFI HTTP boot has loaded the boot loader but not started it: {macs}"
-            cure = f"choose PXE boot in its firmware: there is a signed loader for it; or {_SWITCH_OFF}"
+            cure = f"choose PXE boot in its firmware: there is a signed loader for it; or {SWITCH_OFF}"
             return warning("firmware", what, "most likely Secure Boot", cure)
         case Why.REFUSED if profile is not Profile.SHIM:
             what = f"PCs that have loaded the boot loader but not started it: {macs}"
-            return warning("firmware", what, "most likely Secure Boot", f"{_INSTALL}; or {_SWITCH_OFF}")
+            return warning("firmware", what, "most likely Secure Boot", f"{INSTALL_SHIM}; or {SWITCH_OFF}")
         case Why.NEITHER:
             what = f"PCs that get stuck both with the usual boot loader and with the signed one: {macs}"
             reason = "behind a proxyDHCP, GRUB asks the site's DHCP server for its files and not the box"
-            return warning("firmware", what, reason, "; or ".join((*CURES, _SWITCH_OFF)))
+            return warning("firmware", what, reason, "; or ".join((*SECURE_BOOT_CURES, SWITCH_OFF)))
         case Why.IGNORED_ALL:
             what = f"PCs that have ignored every kind of offer: {macs}"
             reason = "the site's DHCP server gives no address, or names its own boot server, which overrides ours"

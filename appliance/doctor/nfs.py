@@ -11,12 +11,14 @@ from appliance.exports import install
 from appliance.exports.expected import expected_exports
 from appliance.network.interfaces import interfaces, networks
 from appliance.registry.database import Registry
+from image.release import SQUASHFS, ReleaseError, active_id
 from services.ethernet import MacAddress
 from services.linux.volumes import mounts
 from services.nfs import kernel
 from services.nfs.backend import Backend, NfsError
-from services.nfs.exports import Export
+from services.nfs.exports import ITSELF, Export
 from services.nfs.ganesha import require_ganesha
+from services.nfs.mount import read_beginning
 from services.nfs.rpc import MOUNT, NFS, NFS_PORT, RpcError, null, port_of
 
 _UNITS = {Backend.KERNEL: "nfs-server", Backend.GANESHA: "nfs-ganesha"}
@@ -103,6 +105,19 @@ def judge_answer(what: str, problem: str, advice: str) -> Finding:
     return ok("nfs-answers", f"{what} answers")
 
 
+def judge_mount(problem: str, backend: Backend) -> Finding:
+    """`problem` is what the NFS server refused when it was asked for the live root, in its words, or empty."""
+    if problem:
+        return error(
+            "nfs-mount",
+            f"root refused by NFS: {problem}",
+            "this host asked as a PC does: kernels of PCs start, and then wait for their root",
+            "sudo netboot-appliance exports apply; if that does not help, the export file is right and the server has"
+            f" not taken it: read its log, then systemctl restart {_UNITS[backend]}",
+        )
+    return ok("nfs-mount", "the NFS server gives the live root to who mounts it")
+
+
 def check(config: Config) -> list[Finding]:
     """Look at the NFS server's process, its exports, and the answers that a PC would get."""
     try:
@@ -173,6 +188,8 @@ def _check_exports(config: Config, backend: Backend) -> list[Finding]:
         written = None
     findings = [judge_file(install.render(backend, expected), written, str(path))]
     findings += judge_bounds(backend, expected, config.state)
+    if any(export.path == str(config.images) and export.clients for export in expected):
+        findings += _mount_as_a_pc(config, backend)
     if backend is Backend.KERNEL:
         return [*findings, judge_live(expected, kernel.exported())]
     # NFS-Ganesha shows its exports only to those that may mount them, so only the file can be checked.
@@ -181,3 +198,18 @@ def _check_exports(config: Config, backend: Backend) -> list[Finding]:
         return findings + judge_view(expected, mounts(table))
     except (NfsError, OSError):
         return findings
+
+
+def _mount_as_a_pc(config: Config, backend: Backend) -> list[Finding]:
+    """Do what a PC does first: mount the images, and read the beginning of the active release's live system."""
+    try:
+        active = active_id(config.images)
+    except ReleaseError:
+        active = None
+    if active is None:
+        return []  # appliance/doctor/image.py says so
+    try:
+        read_beginning(ITSELF, str(config.images), (active, *SQUASHFS.split("/")), 4)
+    except RpcError as refused:
+        return [judge_mount(str(refused), backend)]
+    return [judge_mount("", backend)]

@@ -1,5 +1,6 @@
 """What only the administrator can decide: the project, who may boot, and who may read the configuration."""
 
+import contextlib
 import socket
 import stat
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.errors import UserError
 from appliance.registry.database import Registry
+from services.boinc.accounts import address_in
 
 
 def judge_permissions(path: Path, mode: int, secret: bool) -> Finding:
@@ -26,7 +28,7 @@ def judge_permissions(path: Path, mode: int, secret: bool) -> Finding:
         return warning(
             "configuration",
             f"everybody may read {path}",
-            "it contains the account key of the BOINC project",
+            "it contains keys or passwords",
             f"chmod o-rwx {path}",
         )
     return ok("configuration", f"{path} is valid")
@@ -43,7 +45,7 @@ def judge_missing(path: Path) -> Finding:
 
 
 def judge_project(url: str) -> Finding:
-    """`url` is that of the project, or empty."""
+    """`url` is that of the project, or of all of them, or of the account manager; or empty."""
     if url:
         return ok("project", f"the PCs compute for {url}")
     return warning(
@@ -86,20 +88,29 @@ def check_configuration(config: Config) -> list[Finding]:
     if not config.written:
         return [judge_missing(config.path), judge_project("")]
     mode = config.path.stat().st_mode
-    return [judge_permissions(config.path, mode, bool(config.project.account_key)), judge_project(config.project.url)]
+    return [judge_permissions(config.path, mode, config.secret), judge_project(", ".join(config.joined))]
 
 
 def check_project_server(config: Config) -> list[Finding]:
     """Look where the project's name leads. What this box cannot look up, the PCs may be able to."""
-    account = config.project.account
-    if account is None or account.address or config.boinc.network == "all":
+    if config.boinc.network == "all":
         return []
-    host = urlsplit(account.url).hostname or ""
-    try:
-        found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
-    except OSError:
-        return []
-    return judge_project_server(host, [IPv4Address(str(peer[0])) for *_, peer in found], config.boinc.lan)
+    findings: list[Finding] = []
+    for host in _names_to_reach(config):
+        with contextlib.suppress(OSError):
+            found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
+            addresses = [IPv4Address(str(peer[0])) for *_, peer in found]
+            findings += judge_project_server(host, addresses, config.boinc.lan)
+    return findings
+
+
+def _names_to_reach(config: Config) -> list[str]:
+    """What BOINC connects to by a name: the proxy, and what it reaches without one."""
+    proxy = config.boinc.web_proxy
+    hosts = [urlsplit(url).hostname or "" for url in config.joined if address_in(url) is None]
+    if proxy is None:
+        return hosts
+    return [*(() if proxy.address else (proxy.host,)), *(host for host in hosts if host in proxy.exceptions)]
 
 
 def check_allowlist(config: Config) -> list[Finding]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from image.recipe import BOINC_GID, BOINC_UID
 from services.ethernet import MacAddress
-from services.nfs.exports import LARGEST_NUMBER, Export, is_one_machine
+from services.nfs.exports import ITSELF, LARGEST_NUMBER, Export, is_one_machine
 
 if TYPE_CHECKING:  # root's helper starts for each request and does without these
     from appliance.allowlist import Allowlist
@@ -103,8 +103,10 @@ def exports_for(
     images: Path, state: Path, grants: Sequence[ExportGrant], alone: Collection[str] = frozenset()
 ) -> list[Export]:
     """The live root (`images`) for the clients that mount it, then each client's own directory below `state`. `alone`
-    has the paths that are file systems of their own."""
-    mounting = tuple(sorted({address for grant in grants if grant.live for address in grant.addresses}))
+    has the paths that are file systems of their own. The host itself may mount the live root too: so the doctor can
+    ask the server what it answers."""
+    clients = sorted({address for grant in grants if grant.live for address in grant.addresses})
+    mounting = (*clients, ITSELF) if clients else ()
     root = Export(str(images), mounting, False, _NOBODY, _NOBODY, _ROOT_NUMBER, str(images) in alone)
     states = [
         Export(

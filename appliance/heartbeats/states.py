@@ -136,7 +136,7 @@ def state(boot: Boot, heartbeat: StoredHeartbeat | None, ended: EndOfBoot | None
     return PcState(found, words, since, heard)
 
 
-def progress(boot: Boot, now: float) -> str:
+def progress(boot: Boot) -> str:
     """How far a boot has come, in a few words."""
     if boot.failure:
         return f"failed: {boot.failure}"
@@ -144,8 +144,7 @@ def progress(boot: Boot, now: float) -> str:
     words = str(boot.stage or "") + ("" if boot.entry == "boinc" else f", {boot.entry}")
     if loading:
         words += f", {loading.path.rsplit('/', 1)[-1]} {100 * loading.sent // loading.size} %"
-    diagnosis = boot.diagnosis(now)
-    return f"{words} ({diagnosis})" if diagnosis else words
+    return words
 
 
 def _last_order(facts: SeenFacts) -> EndOfBoot | None:
@@ -170,11 +169,11 @@ def _words(
         case Kind.COMPUTING | Kind.SUSPENDED | Kind.IDLE if heartbeat:
             return _of_boinc(found, condition(heartbeat), heartbeat, now)
         case Kind.STALLED:
-            return f"stalled in {progress(boot, now)}", boot.last_event
+            return f"stalled in {progress(boot)}", boot.last_event
         case Kind.BOOTING:
-            return f"booting: {progress(boot, now)}", boot.started
+            return f"booting: {progress(boot)}", boot.started
         case _:
-            return progress(boot, now), boot.last_event
+            return progress(boot), boot.last_event
 
 
 def _of_boinc(found: Kind, boinc: Condition, heartbeat: StoredHeartbeat, now: float) -> tuple[str, float]:

@@ -12,13 +12,14 @@ from services.events import (
     Event,
     LeaseChosen,
     Offered,
+    Returned,
     ScriptServed,
     TransferFailed,
     TransferProgressed,
     TransferServed,
 )
 
-FORGEABLE = (Discovered, Offered, AddressSeen, AddressLost, LeaseChosen)
+FORGEABLE = (Discovered, Offered, AddressSeen, AddressLost, LeaseChosen, Returned)
 """A forger can cause these in the name of a PC as often as it likes. They are written only if they change something,
 and only so many for one boot; a real boot has about ten. A client that has nothing else is a newcomer."""
 

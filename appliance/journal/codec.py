@@ -15,9 +15,9 @@ from typing import Any, NoReturn, get_args, get_type_hints
 from appliance.journal.timeline import AddressLost, Boot, Reached, Stage, Transfer
 from appliance.registry.rows import text, whole
 from services.ethernet import MacAddress
-from services.events import Event
+from services.events import Event, Returned
 
-FORMAT = 1
+FORMAT = 2
 """Of states. Increase it when `fold` makes another state of the same events."""
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Event), AddressLost)}
@@ -42,9 +42,7 @@ def decoded(rows: Iterable[tuple[float, str, str]]) -> Iterable[tuple[float, Eve
     INVALID_ROWS for what no version has written."""
     for at, kind, details in rows:
         if kind in _KINDS:
-            hints = _HINTS[kind]
-            values = json.loads(details).items()
-            yield at, _KINDS[kind](**{name: _revive(hints[name], v) for name, v in values if name in hints})
+            yield at, _event(kind, details)
 
 
 def encode_state(boot: Boot) -> str:
@@ -55,6 +53,7 @@ def encode_state(boot: Boot) -> str:
     for name in _ADDRESSES:
         values[name] = list(map(str, values[name]))
     values["dhcp_server"] = boot.dhcp_server and str(boot.dhcp_server)
+    values["returned"] = boot.returned and encode(boot.returned)
     return _dump([FORMAT, values])
 
 
@@ -72,9 +71,15 @@ def with_state(boot: Boot, state: str) -> Boot | None:
         for name in _ADDRESSES:
             values[name] = tuple(IPv4Address(text(word)) for word in values[name])
         values["dhcp_server"] = server and IPv4Address(server)
+        values["returned"] = values["returned"] and _event(Returned.__name__, values["returned"])
         return replace(boot, **values)
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return None
+
+
+def _event(kind: str, details: str) -> Any:
+    hints = _HINTS[kind]
+    return _KINDS[kind](**{name: _revive(hints[name], v) for name, v in json.loads(details).items() if name in hints})
 
 
 def _transfer(values: list[Any]) -> Transfer:

@@ -29,6 +29,7 @@ from appliance.journal.timeline import (
     Stage,
     continues,
     fold,
+    returned,
 )
 from appliance.registry.database import Registry
 from appliance.registry.forgetting import forget_clients
@@ -41,6 +42,7 @@ from services.events import (
     Event,
     Ignored,
     Reported,
+    Returned,
     ScriptServed,
     TokenExchanged,
 )
@@ -132,10 +134,13 @@ class Journal:
         if boot is None or not continues(boot, sign, now):
             inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
             lost = boot.lost if boot else ()
+            vain = returned(boot, sign, now) if boot else None
             self._boots[sign.mac] = opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
             for address in lost:
                 self.lose_address(sign.mac, address)
             boot = self._boots[sign.mac]
+            if vain is not None:
+                boot = self._append(boot, vain, now)
             self._bounds.forget(sign.mac)
         after = self._append(boot, sign, now)
         if commit:
@@ -347,7 +352,7 @@ class Journal:
             self.record(Ignored("journal", str(mac), Reason.TOO_MANY_EVENTS))
             return after
         published = self._keep(event, boot, after, now)
-        if published and not (isinstance(event, AddressLost) or self._bounds.repeats_itself(event, now)):
+        if published and not (isinstance(event, AddressLost | Returned) or self._bounds.repeats_itself(event, now)):
             self._publish(event, after)
         return after
 

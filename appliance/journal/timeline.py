@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address
 
+from services.dhcp.message import BOOT_SERVER_PORT
 from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
@@ -20,6 +21,7 @@ from services.events import (
     Offered,
     Reported,
     ReportedStage,
+    Returned,
     ScriptServed,
     SecretsClosed,
     SecretsServed,
@@ -37,23 +39,14 @@ RETRY_WITHIN = 90.0
 # From the firmware's offer to iPXE's own DISCOVER, or between two signs of one boot before its kernel runs. Covers the
 # loader, the network card's link, a ramdisk over a slow network, and a repeated request for the script.
 LOADER_WITHIN = 600.0
-# From GRUB's last byte to its first request: less than a second if it asks us.
-GRUB_WITHIN = 30.0
+# A power-on that comes later than this after a boot that failed says nothing about a loop.
+RETURNS_WITHIN = 3600.0
 
 MOST_REPORTS = 32
 """Reports kept for one boot that said something new; those that reach a new stage are kept beyond that."""
 
 MOST_ADDRESSES = 16
 """Addresses kept for one boot; a PC has three at most. Behind a relay anybody can make up more: the latest are kept."""
-
-GRUB = "grubx64.efi"
-"""The file that shim starts."""
-
-CURES = (
-    "name the box as next-server (siaddr) in the site's DHCP server",
-    'let the box be the DHCP server: [dhcp] mode = "server"',
-)
-"""What helps if a diagnosis says "Secure Boot"."""
 
 ELSEWHERE = ("local", "memtest", "rescue", "reboot")
 """Menu entries that do not lead to computing, so silence after them is normal."""
@@ -127,7 +120,10 @@ class Boot:
     system gets to the PC, "nfs" or "http"; empty before the script. `entry` is the menu entry that it starts, if known.
     `exchanged` is when the live system exchanged its token, 0 if it has not; `spent_token` recognises the old one until
     the new one is used (appliance/boot/policy.py). `reports` counts the reports that said something new.
-    `closed_until` is set if the token opens no secrets: the stage that the client's next boot must begin with."""
+    `closed_until` is set if the token opens no secrets: the stage that the client's next boot must begin with.
+    `ipxe_asked` and `ramdisk_spoke` are when iPXE asked for an address and when the live system's ramdisk reported
+    first, 0 if they have not. `chose_us`: it asked port 4011 for its loader. `remark` is what the ramdisk
+    found strange. `returned` is about the boots before."""
 
     id: int
     mac: MacAddress
@@ -152,6 +148,11 @@ class Boot:
     spent_token: str = ""
     reports: int = 0
     closed_until: str = ""
+    ipxe_asked: float = 0.0
+    ramdisk_spoke: float = 0.0
+    chose_us: bool = False
+    remark: str = ""
+    returned: Returned | None = None
 
     @property
     def stage(self) -> Stage | None:
@@ -193,19 +194,6 @@ class Boot:
         """Whether nothing was heard for STALLED_AFTER seconds of a boot that should end in computing."""
         return self.under_way and now - self.last_event > STALLED_AFTER
 
-    def diagnosis(self, now: float) -> str:
-        """Why a boot that fell silent went wrong, in words, or "" if that is not known.
-
-        GRUB 2.06 asks the server that the lease names (siaddr), not the one that it was loaded from. With a proxyDHCP
-        server that is the site's own, where it tries for half a minute for each of its files. Seen with Debian 12's
-        signed GRUB in OVMF.
-        """
-        grub = any(t.path == GRUB and t.sent == t.size and not t.failed for t in self.transfers)
-        silent = now - self.last_event > GRUB_WITHIN
-        if not (grub and silent) or self.leased_by_us or self.has_reached(Stage.SCRIPT):
-            return ""
-        return f"Secure Boot: GRUB asked {self.dhcp_server or 'another server'}"
-
 
 def continues(boot: Boot | None, sign: PowerOnSign, now: float) -> bool:
     """Whether a sign of a power-on belongs to `boot`; if not, it opens a new one.
@@ -228,6 +216,15 @@ def continues(boot: Boot | None, sign: PowerOnSign, now: float) -> bool:
             return not boot.has_reached(Stage.LOADER) and retried
 
 
+def returned(before: Boot, sign: PowerOnSign, now: float) -> Returned | None:
+    """What to keep of the boot before, when a new one begins; None if that one was well, or was long ago."""
+    if before.secrets_spent or not before.under_way or not 0 <= now - before.last_event < RETURNS_WITHIN:
+        return None
+    times, since = (before.returned.times, before.returned.since) if before.returned else (0, before.started)
+    file = before.transfers[-1].path if before.transfers else ""
+    return Returned(sign.mac, times + 1, since, str(before.stage or ""), file, round(now - before.last_event, 3))
+
+
 def is_late(sign: PowerOnSign, begins_with: Stage | None) -> bool:
     """Whether a boot that begins with this sign should have begun with an earlier stage."""
     match sign:
@@ -246,11 +243,15 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
     match event:
         case Discovered() if boot.xid == -1:
             reached = _reached(boot, Stage.DISCOVERED, at)
-            return replace(boot, last_event=now, architecture=event.architecture, xid=event.xid, reached=reached)
+            asked = at if event.ipxe else 0.0
+            known = {"architecture": event.architecture, "xid": event.xid, "ipxe_asked": asked}
+            return replace(boot, last_event=now, reached=reached, **known)
         case Discovered():
-            return replace(boot, last_event=now, reached=_reached(boot, Stage.DISCOVERED, at))
+            reached, asked = _reached(boot, Stage.DISCOVERED, at), boot.ipxe_asked or (at if event.ipxe else 0.0)
+            return replace(boot, last_event=now, ipxe_asked=asked, reached=reached)
         case Offered():
-            return replace(boot, last_event=now, reached=_reached(boot, Stage.OFFERED, at))
+            chose = boot.chose_us or event.port == BOOT_SERVER_PORT
+            return replace(boot, last_event=now, chose_us=chose, reached=_reached(boot, Stage.OFFERED, at))
         case ScriptServed():
             reached = _reached(boot, Stage.SCRIPT, at)
             return replace(boot, last_event=now, inherited=(), lost=(), root=event.root, reached=reached)
@@ -290,6 +291,8 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
             return replace(boot, exchanged=at, spent_token=event.spent)
         case SecretsClosed():
             return replace(boot, closed_until=event.until)
+        case Returned():
+            return replace(boot, returned=event)
         case SecretsServed():
             return replace(boot, spent_token="")
         case Reported():
@@ -323,9 +326,12 @@ def _report(boot: Boot, event: Reported, at: float) -> Boot:
         failed = _reach(replace(boot, failure=event.details.get("reason", "no reason given")), stage, at)
         return _counted(boot, failed)
     # Success after a failure: the live system tried again, and it worked.
+    spoke = at if stage is Stage.INITRD else 0.0
     recovered = replace(
         boot,
         failure="",
+        ramdisk_spoke=boot.ramdisk_spoke or spoke,
+        remark=event.details.get("reason", boot.remark),
         reached=tuple(r for r in boot.reached if r.stage is not Stage.FAILED),
         host_id=event.details.get("hostid", boot.host_id),
     )

@@ -36,12 +36,21 @@ def newcomers_boots(registry: Registry, most: int) -> list[BootRow]:
     )
 
 
-def boots_that_loaded(registry: Registry, file: str) -> list[BootRow]:
-    """The latest boots that loaded a boot file, and did not come to a script after it as far as SQL can see."""
+def failing_boots(registry: Registry, now: float, most: int) -> list[BootRow]:
+    """The latest boots that may have something wrong, as far as SQL can see: they failed, are under way and silent for
+    half a minute, or follow others that came to nothing. Those heard last first. Of those who have loaded nothing, the
+    ones that asked again. `now` is in seconds since the epoch."""
     return registry.boot_rows(
-        "WHERE latest AND stage IN ('discovered', 'offered', 'loader', 'failed', '')"
-        " AND (state = '' OR instr(state, ?)) ORDER BY id",
-        (file,),
+        "WHERE latest AND (stage = 'failed' OR under_way AND (last_at < ? OR instr(state, ?)))"
+        " AND (mac IN (SELECT mac FROM clients) OR last_at - started > 0.9) ORDER BY last_at DESC LIMIT ?",
+        (now - 30.0, '"returned":"', most),
+    )
+
+
+def heard_boots(registry: Registry, most: int) -> list[BootRow]:
+    """The latest boots of PCs that have sent a heartbeat in them, those heard last first."""
+    return registry.boot_rows(
+        "WHERE latest AND id IN (SELECT boot FROM heartbeats) ORDER BY last_at DESC LIMIT ?", (most,)
     )
 
 

@@ -11,7 +11,8 @@ from ipaddress import IPv4Address
 import structlog
 
 from appliance.allowlist import Allowlist
-from appliance.boot import policy
+from appliance.boot import boinc_files, policy
+from appliance.boot.renewals import Renewals
 from appliance.boot.report_limit import ReportLimit
 from appliance.config.file import Config
 from appliance.exports.grants import mountable
@@ -27,8 +28,7 @@ from appliance.server.heartbeats import Heartbeats
 from image.bootfiles import has_shim
 from image.recipe import BOINC_GID, BOINC_UID
 from image.release import ReleaseError, active_id, current
-from services.boinc.files import archive
-from services.boinc.files import render as render_boinc_files
+from services.boinc import files
 from services.decision import Ignore, Reason
 from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
@@ -77,6 +77,7 @@ class Box:
         journal.forgot = self.firmware.forget
         self._report_limit = ReportLimit()
         self.heartbeats = Heartbeats(registry)
+        self._renewals = Renewals()
         self.addresses = ClientAddresses(
             journal, neighbours, self.allowed, lambda: self.config.dhcp.mode == "off", exports_changed
         )
@@ -158,23 +159,43 @@ class Box:
             self.addresses.confirm(AddressSeen(served.mac, peer))
 
     def secrets(self, mac: MacAddress, token: str, peer: IPv4Address) -> bytes | Ignore:
-        """The BOINC files of this PC as a tar, for the boot that has this token. `peer` is a place of that PC then."""
-        decision = policy.secrets(self._journal.boot(mac), token)
-        client = self._journal.client(mac)
+        """The BOINC files of this PC as a tar, for the boot that has this token. `peer` is a place of that PC then.
+
+        Once the PC runs it gets them again only if it said that it has others (`files_placed`).
+        """
+        boot = self._journal.boot(mac)
+        decision = policy.secrets(boot, token)
+        if decision == Ignore(Reason.TOKEN_SPENT) and boot is not None:
+            decision = policy.renewal(boot, token, self._renewals.of(mac, boot.id), self.files_tag(mac))
+            if not isinstance(decision, Ignore) and not self._renewals.take(mac, time.monotonic()):
+                decision = Ignore(Reason.TOO_MANY_REPORTS)
         if isinstance(decision, Ignore):
             return decision
-        if client is None:
-            return Ignore(Reason.NO_BOOT)
+        rendered = self._boinc_files(mac)
+        if isinstance(rendered, Ignore):
+            return rendered
         self.addresses.met(mac, peer)
         if decision.spent_token:
             self.emit(SecretsServed(mac))
-        files = render_boinc_files(
-            self.config.project.account,
-            self.config.boinc.preferences,
-            client.gui_rpc_password,
-            self.config.boinc.management_hosts,
-        )
-        return archive(files, BOINC_UID, BOINC_GID)
+        return files.archive(rendered, BOINC_UID, BOINC_GID)
+
+    def files_tag(self, mac: MacAddress) -> str:
+        """The tag of the BOINC files that this PC should have; "" if it should have none."""
+        rendered = self._boinc_files(mac)
+        return "" if isinstance(rendered, Ignore) else files.tag(rendered)
+
+    def files_placed(self, mac: MacAddress, tag: str) -> None:
+        """The live system said, with the token of its boot, which BOINC files it has."""
+        if (boot := self._journal.boot(mac)) is not None:
+            self._renewals.placed(mac, boot.id, tag)
+
+    def _boinc_files(self, mac: MacAddress) -> dict[str, bytes] | Ignore:
+        client, allowed = self._journal.client(mac), self.allowlist.decide(mac)
+        if client is None:
+            return Ignore(Reason.NO_BOOT)
+        if allowed is None:
+            return Ignore(Reason.NOT_ALLOWED)
+        return files.render(boinc_files.settings(self.config, mac, allowed), client.gui_rpc_password)
 
     def report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
         """Take a report of the live system, if it belongs to the client's current boot. `peer` is a place of that PC
@@ -200,11 +221,8 @@ class Box:
         now = self._journal.now()
         if not self.heartbeats.take(boot, heartbeat, now, time.monotonic()):
             return Ignore(Reason.TOO_MANY_HEARTBEATS)
+        self.files_placed(mac, heartbeat.facts.get("files", ""))
         return HeartbeatReply(now, next_in(mac, now), self.files_tag(mac), self.heartbeats.orders_for(boot, now))
-
-    def files_tag(self, mac: MacAddress) -> str:
-        """Which BOINC files this PC should have: 16 hexadecimal digits, or empty if that is not known."""
-        return ""
 
     def exchange(self, mac: MacAddress, token: str, peer: IPv4Address) -> str | Ignore:
         """A token that takes the place of this one, which from then on opens nothing. The first answer may get lost, so

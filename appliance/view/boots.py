@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from appliance.diagnosis.examination import diagnose
+from appliance.diagnosis.fault import NOTHING, Diagnosis, Seen
 from appliance.journal.timeline import Boot, Stage, Transfer
 
 
@@ -15,7 +17,8 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class BootView:
-    """One boot. `started` and `last_event` are in seconds since the epoch, sizes in bytes. The token is left out."""
+    """One boot. `started` and `last_event` are in seconds since the epoch, sizes in bytes. The token is left out.
+    `diagnosis` says what is wrong and what to do; None if nothing is."""
 
     mac: str
     started: float
@@ -27,13 +30,13 @@ class BootView:
     entry: str
     host_id: str
     failure: str
-    diagnosis: str
+    diagnosis: Diagnosis | None
     last_event: float
     stalled: bool
 
 
-def boot_view(boot: Boot, now: float) -> BootView:
-    """The boot as it stands at `now`, in seconds since the epoch."""
+def boot_view(boot: Boot, now: float, seen: Seen = NOTHING) -> BootView:
+    """The boot as it stands at `now`, in seconds since the epoch. `seen` is for the PC's latest boot."""
     return BootView(
         mac=str(boot.mac),
         started=boot.started,
@@ -45,7 +48,7 @@ def boot_view(boot: Boot, now: float) -> BootView:
         entry=boot.entry,
         host_id=boot.host_id,
         failure=boot.failure,
-        diagnosis=boot.diagnosis(now),
+        diagnosis=diagnose(boot, now, seen),
         last_event=boot.last_event,
         stalled=boot.stalled(now),
     )

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from appliance.allowlist import Allowlist
 from appliance.heartbeats.records import Order
 from appliance.heartbeats.states import PcState, condition, state
 from appliance.journal.timeline import Boot
 from appliance.registry.records import Client
 from appliance.view.boots import BootView, boot_view
+from appliance.view.evidence import Evidence
 from appliance.view.facts import ClientRecord, KnownClients, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
 from appliance.view.status import NextBootView, next_boot_view
@@ -66,7 +66,13 @@ class ClientDetails:
 def client_views(known: KnownClients, now: float) -> list[ClientView]:
     """Every PC, by MAC address; `now` is in seconds since the epoch."""
     return [
-        _client(each, known.boots.get(each.mac), known.signs.get(each.mac, Signs()), known.allowlist, now)
+        _client(
+            each,
+            known.boots.get(each.mac),
+            known.signs.get(each.mac, Signs()),
+            Evidence(allowlist=known.allowlist),
+            now,
+        )
         for each in known.clients
     ]
 
@@ -81,15 +87,18 @@ def details(record: ClientRecord, now: float) -> ClientDetails:
     mac = record.client.mac
     entry = record.allowlist.decide(mac)
     heartbeat = record.signs.heartbeat
+    latest = record.boots[-1] if record.boots else None
+    client = _client(record.client, latest, record.signs, record.evidence, now)
+    earlier = tuple(boot_view(boot, now) for boot in record.boots[:-1])
     return ClientDetails(
-        client=_client(record.client, record.boots[-1] if record.boots else None, record.signs, record.allowlist, now),
+        client=client,
         host_name=f"boinc-{mac.bare}",
         allowed_by=f"{entry.range} {entry.label}".rstrip() if entry else "",
         next_boot=next_boot_view(record.next_boot) if record.next_boot else None,
         gui_rpc_password=record.client.gui_rpc_password,
         state=str(record.state),
         firmware=tuple(firmware_view(mac, known) for known in record.firmware),
-        boots=tuple(boot_view(boot, now) for boot in record.boots),
+        boots=(*earlier, client.boot) if client.boot else (),
         heard=heartbeat.at if heartbeat else None,
         facts=heartbeat.facts if heartbeat else {},
         boinc=condition(heartbeat),
@@ -112,13 +121,13 @@ def as_json(pc: ClientDetails) -> dict[str, Any]:
     }
 
 
-def _client(client: Client, boot: Boot | None, signs: Signs, allowlist: Allowlist, now: float) -> ClientView:
-    entry = allowlist.decide(client.mac)
+def _client(client: Client, boot: Boot | None, signs: Signs, evidence: Evidence, now: float) -> ClientView:
+    entry = evidence.allowlist.decide(client.mac)
     return ClientView(
         mac=str(client.mac),
         label=entry.label if entry else "",
         allowed=entry is not None,
         first_seen=client.first_seen,
-        boot=boot_view(boot, now) if boot else None,
+        boot=boot_view(boot, now, evidence.of(boot, signs.heartbeat, signs.ended, now)) if boot else None,
         now=state(boot, signs.heartbeat, signs.ended, now) if boot else None,
     )

@@ -27,6 +27,7 @@ from appliance.registry.disk import Disk
 from appliance.registry.records import BootCounts, Client, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.registry.server_lock import holder
+from appliance.view.evidence import Evidence, evidence
 from image import release
 from image.release import Release, ReleaseError
 from services.dhcp.lease import Lease
@@ -74,6 +75,7 @@ class BoxState:
     ignored: Sequence[IgnoredRow]
     next_boots: Sequence[NextBoot]
     leases: Sequence[Lease]
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class ClientRecord:
     state: Path
     signs: Signs = Signs()
     orders: Sequence[Order] = ()
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,15 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         ignored=registry.ignored(),
         next_boots=next_boot.all_of(registry),
         leases=leases.load(registry),
+        evidence=gather_evidence(config, registry, now),
     )
+
+
+def gather_evidence(config: Config, registry: Registry, now: float) -> Evidence:
+    """Read what a diagnosis may know beside the boots. What a server wrote that has stopped since says nothing."""
+    server = _server(registry) if holder(config.registry) else {}
+    disk_trouble = disk.look(config.server.data).trouble
+    return evidence(server, registry.ignored(), registry.allowlist(), config.menu.timeout, disk_trouble, now)
 
 
 def _server(registry: Registry) -> dict[str, Any]:
@@ -195,7 +206,7 @@ def _signs(registry: Registry, macs: Iterable[MacAddress], ended: Mapping[int, E
     return {mac: Signs(store.latest(registry, mac), ended.get(mac.value)) for mac in macs}
 
 
-def gather_client(config: Config, registry: Registry, mac: MacAddress) -> ClientRecord:
+def gather_client(config: Config, registry: Registry, mac: MacAddress, now: float) -> ClientRecord:
     """Read one PC; raises UserError when it has never asked. One that has loaded nothing yet has no password."""
     client, allowlist, boots = registry.client(mac), registry.allowlist(), history.history(registry, mac)
     if client is None and boots:
@@ -212,6 +223,7 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress) -> Client
         state=config.state / mac.bare,
         signs=_signs(registry, [mac], census.ends_of_boots(registry, mac))[mac],
         orders=orders.latest(registry, mac, MOST_ORDERS),
+        evidence=gather_evidence(config, registry, now),
     )
 
 

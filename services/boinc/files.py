@@ -1,139 +1,105 @@
-"""The files that make a PC's boinc-client attach to a project by itself and say who may connect to it.
+"""The files that make a PC's boinc-client compute for somebody by itself, and say who may connect to it. PURE.
 
-PURE. Names and elements are those of Debian's boinc-client 7.20; sources: the BOINC wiki (PrefsOverride, Client
+Names and elements are those of Debian's boinc-client 7.20; sources: the BOINC wiki (PrefsOverride, Client
 configuration) and the client itself. Does not touch the client's own state, which only the client may write.
 """
 
+import hashlib
 import io
 import re
 import tarfile
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from html import escape
-from ipaddress import AddressValueError, IPv4Address
-from urllib.parse import urlsplit
+from ipaddress import IPv4Address
 
-_SECRET = re.compile(r"[!-~]{1,255}")
-_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+\.?")
-_PATH = re.compile(r"[A-Za-z0-9._~%/-]*")
-_URL_LIMIT = 255
+from services.boinc import preferences as prefs
+from services.boinc.accounts import HOST, SECRET, Account, AccountManager, address_in
+from services.boinc.preferences import Preferences
 
-_BOUNDS = {
-    "suspend_cpu_usage": (0, 100),
-    "max_ncpus_pct": (1, 100),
-    "cpu_usage_limit": (1, 100),
-    "ram_max_used_busy_pct": (1, 100),
-    "ram_max_used_idle_pct": (1, 100),
-    "disk_max_used_gb": (0.1, 100_000),
-    "work_buf_min_days": (0.01, 10),
-    "work_buf_additional_days": (0, 10),
-    "disk_interval": (10, 86_400),
-    "start_hour": (0, 24),
-    "end_hour": (0, 24),
-}
+CA_FILE = "netboot-ca.crt"
+"""The member of the archive with certificates to trust beside Debian's."""
+TAG_FILE = "netboot-files-tag"
+"""The member of the archive with the tag of the others."""
+_NO_PROXY_LIMIT = 255
+"""Characters that the client keeps of the list of exceptions (HTTP_OP::no_proxy_for_url)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Preferences:
-    """How much of a PC is used, and when; each field is an element of global_prefs_override.xml.
+class Proxy:
+    """An HTTP proxy for BOINC and its applications' files. `exceptions` are hosts that are reached without it, as they
+    are written in URLs. Raises ValueError, without the password."""
 
-    The defaults suit an idle office PC with a live system: nobody uses it, so it does not wait for idleness; its RAM
-    also holds the live system's changes; its state is on a share; it may be switched off at any time, so it fetches
-    little work in advance. Raises ValueError naming the field and what is allowed.
-    """
-
-    run_on_batteries: bool = True
-    run_if_user_active: bool = True
-    suspend_cpu_usage: float = 0
-    """Suspend while other programs use more than this percentage of the CPU; 0: never."""
-    max_ncpus_pct: float = 100
-    cpu_usage_limit: float = 100
-    """Percentage of the time during which the CPUs in use compute."""
-    ram_max_used_busy_pct: float = 60
-    ram_max_used_idle_pct: float = 60
-    disk_max_used_gb: float = 10
-    work_buf_min_days: float = 0.1
-    work_buf_additional_days: float = 0.25
-    disk_interval: float = 300
-    """Least number of seconds between two checkpoints."""
-    start_hour: float | None = None
-    """Compute from this hour (the PC's clock) to `end_hour`, over midnight if that is lower; None: round the clock."""
-    end_hour: float | None = None
+    host: str
+    port: int
+    user: str = ""
+    password: str = field(default="", repr=False)
+    exceptions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, (lowest, highest) in _BOUNDS.items():
-            value = getattr(self, name)
-            if value is not None and not lowest <= value <= highest:
-                raise ValueError(f"{name} is {value}: it must be from {lowest:g} to {highest:g}")
-        if (self.start_hour is None) != (self.end_hour is None):
-            raise ValueError("start_hour and end_hour belong together: set both or neither")
-        if self.start_hour is not None and self.start_hour == self.end_hour:
-            raise ValueError("start_hour equals end_hour: leave both out to compute round the clock")
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A BOINC project by its master URL, and the key of the account that the PCs compute for.
-
-    The URL is normalised as BOINC does it: scheme and host in lower case, a final `/`. A weak account key
-    (`userid_md5`) can only attach computers. Raises ValueError; its message never contains the key.
-    """
-
-    url: str
-    key: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "url", _master_url(self.url))
-        if not _SECRET.fullmatch(self.key):
-            raise ValueError("the account key must be 1 to 255 printable ASCII characters without spaces")
+        for text in (self.user, self.password):
+            if text and not SECRET.fullmatch(text):
+                raise ValueError("user and password of a proxy must be printable ASCII characters without spaces")
+        if self.password and not self.user:
+            raise ValueError("the proxy has a password but no user")
+        for host in self.exceptions:
+            if not HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is not a host: write a name with a dot or an IPv4 address, without a port")
+        if len(",".join(self.exceptions)) > _NO_PROXY_LIMIT:
+            raise ValueError(f"the hosts have more than {_NO_PROXY_LIMIT} characters together: BOINC keeps no more")
 
     @property
     def address(self) -> IPv4Address | None:
-        """The address in the URL, or None if it has a name there."""
-        try:
-            return IPv4Address(urlsplit(self.url).hostname or "")
-        except AddressValueError:
-            return None
-
-    @property
-    def file_name(self) -> str:
-        """The name of the account file that the client looks for: the URL, escaped as the client does it."""
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", self.url.partition("://")[2])
-        return f"account_{name.removesuffix('_')}.xml"
+        """The proxy's address, or None if it has a name."""
+        return address_in(f"http://{self.host}/")
 
 
-def render(
-    account: Account | None,
-    preferences: Preferences,
-    gui_rpc_password: str,
-    management_hosts: tuple[IPv4Address, ...],
-) -> dict[str, bytes]:
-    """The files of the client's data directory by name.
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """All that the files of one PC say, but for its password. Either accounts or a manager, or neither: then the client
+    starts and waits. `ca` is PEM text."""
 
-    Without an account the client starts and waits, attached to nothing. Everybody needs `gui_rpc_password` to connect;
-    of other machines only `management_hosts` may connect at all. Raises ValueError for a password that is empty (which
-    the client would take as "no password") or that its file cannot hold.
+    accounts: tuple[Account, ...] = ()
+    manager: AccountManager | None = None
+    preferences: Preferences = prefs.STANDARD
+    management_hosts: tuple[IPv4Address, ...] = ()
+    proxy: Proxy | None = None
+    ca: str = ""
+
+
+def render(settings: ClientSettings, gui_rpc_password: str) -> dict[str, bytes]:
+    """The files of the client's data directory by name, and CA_FILE.
+
+    Everybody needs `gui_rpc_password` to connect; of other machines only `management_hosts` may connect at all. Raises
+    ValueError for a password that is empty (which the client would take as "no password") or that its file cannot hold.
     """
-    if not _SECRET.fullmatch(gui_rpc_password):
+    if not SECRET.fullmatch(gui_rpc_password):
         raise ValueError("the GUI RPC password must be 1 to 255 printable ASCII characters without spaces")
     files = {
-        "cc_config.xml": _CC_CONFIG,
-        "global_prefs_override.xml": _preferences_xml(preferences),
+        "cc_config.xml": _CC_CONFIG.format(proxy="" if settings.proxy is None else _proxy_xml(settings.proxy)),
+        "global_prefs_override.xml": prefs.render(settings.preferences),
         "gui_rpc_auth.cfg": f"{gui_rpc_password}\n",
-        "remote_hosts.cfg": "".join(f"{host}\n" for host in sorted(set(management_hosts))),
+        "remote_hosts.cfg": "".join(f"{host}\n" for host in sorted(set(settings.management_hosts))),
+        **{account.file_name: account.xml for account in settings.accounts},
+        **({} if settings.manager is None else settings.manager.files),
+        **({CA_FILE: settings.ca} if settings.ca else {}),
     }
-    if account is not None:
-        files[account.file_name] = (
-            f"<account>\n<master_url>{escape(account.url, quote=False)}</master_url>\n"
-            f"<authenticator>{escape(account.key, quote=False)}</authenticator>\n</account>\n"
-        )
     return {name: text.encode("ascii") for name, text in sorted(files.items())}
 
 
-def archive(files: dict[str, bytes], uid: int, gid: int) -> bytes:
-    """A tar of the files, mode 0600, owned by `uid` and `gid`; the same files give the same bytes."""
+def tag(files: Mapping[str, bytes]) -> str:
+    """16 hexadecimal digits that change with any of the files."""
+    digest = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def archive(files: Mapping[str, bytes], uid: int, gid: int) -> bytes:
+    """A tar of the files and their tag, mode 0600, owned by `uid` and `gid`; the same files give the same bytes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in sorted(files.items()):
+        for name, content in sorted({**files, TAG_FILE: f"{tag(files)}\n".encode()}.items()):
             if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
                 raise ValueError(f"{name!r} cannot be put into the archive: it is not a plain file name")
             member = tarfile.TarInfo(name)
@@ -144,7 +110,8 @@ def archive(files: dict[str, bytes], uid: int, gid: int) -> bytes:
     return buffer.getvalue()
 
 
-# The image has no graphics drivers, and the PCs may be able to reach only the project on the Internet.
+# The image has no graphics drivers, and the PCs may be able to reach only the project on the Internet. A PC may be
+# switched off at any time, so results must not wait for the next request of work.
 _CC_CONFIG = """\
 <cc_config>
 <log_flags>
@@ -156,38 +123,19 @@ _CC_CONFIG = """\
 <dont_contact_ref_site>1</dont_contact_ref_site>
 <no_gpus>1</no_gpus>
 <no_info_fetch>1</no_info_fetch>
-</options>
+<report_results_immediately>1</report_results_immediately>
+{proxy}</options>
 </cc_config>
 """
 
 
-def _preferences_xml(preferences: Preferences) -> str:
-    lines = []
-    for name in (entry.name for entry in fields(preferences)):
-        value: bool | float | None = getattr(preferences, name)
-        if value is not None:
-            lines.append(f"<{name}>{_number(value)}</{name}>\n")
-    return "<global_preferences>\n" + "".join(lines) + "</global_preferences>\n"
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else f"{value:.6f}".rstrip("0")
-
-
-def _master_url(url: str) -> str:
-    try:
-        parts = urlsplit(url.strip())
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise ValueError(f"{url!r} is not a project URL: {error}") from None
-    if parts.scheme not in ("http", "https"):
-        raise ValueError(f"{url!r} is not a project URL: it must begin with http:// or https://")
-    if not _HOST.fullmatch(host):
-        raise ValueError(f"{url!r} is not a project URL: BOINC wants a host name with a dot, or an IPv4 address")
-    if "@" in parts.netloc or parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
-        raise ValueError(f"{url!r} is not a project URL: after the host only a plain path may follow, no user, ? or #")
-    path = parts.path if parts.path.endswith("/") else parts.path + "/"
-    normal = f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{path}"
-    if len(normal) > _URL_LIMIT:
-        raise ValueError(f"the project URL has {len(normal)} characters: BOINC takes {_URL_LIMIT}")
-    return normal
+def _proxy_xml(proxy: Proxy) -> str:
+    elements = {
+        "http_server_name": proxy.host,
+        "http_server_port": str(proxy.port),
+        "http_user_name": proxy.user,
+        "http_user_passwd": proxy.password,
+        "no_proxy": ",".join(proxy.exceptions),
+    }
+    lines = [f"<{name}>{escape(text, quote=False)}</{name}>\n" for name, text in elements.items() if text]
+    return "<proxy_info>\n" + "".join(lines) + "</proxy_info>\n"

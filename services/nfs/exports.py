@@ -11,6 +11,9 @@ from ipaddress import IPv4Address
 
 LARGEST_NUMBER = 65535
 LARGEST_ID = 2**32 - 2
+ITSELF = IPv4Address("127.0.0.1")
+"""The server's own host: it may have what is read-only anyway, so that it can ask what PCs are answered."""
+
 _BROADCAST = IPv4Address(2**32 - 1)
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:@,")
 _HEADER = (
@@ -44,7 +47,7 @@ class Export:
         if not self.path.isprintable() or '"' in self.path or "\\" in self.path:
             raise ValueError(f'{self.path!r} cannot be exported: it must not contain control characters, " or \\')
         for client in self.clients:
-            if not is_one_machine(client):
+            if not (is_one_machine(client) or (client == ITSELF and not self.writable)):
                 raise ValueError(f"{self.path} cannot be exported to {client}: it is not the address of one machine")
         for name, number, largest in (
             ("uid", self.uid, LARGEST_ID),

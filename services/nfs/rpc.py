@@ -1,8 +1,10 @@
 """A client of ONC RPC over TCP, just enough to see whether an NFS server answers: RFC 5531, 1833, 1813.
 
-Calls only NULL and the portmapper's GETPORT and DUMP, without credentials. Every call blocks for at most `seconds`.
+Here are NULL and the portmapper's GETPORT and DUMP; services/nfs/mount.py reads a file. Every call blocks for at most
+`seconds`.
 """
 
+import errno
 import re
 import secrets
 import socket
@@ -20,7 +22,11 @@ PORTMAPPER_PORT, NFS_PORT = 111, 2049
 LARGEST_ANSWER = 1 << 16
 """In bytes; answers to our calls are shorter than 100."""
 
-_CALL = struct.Struct("!IIIIIIIIII")
+_CALL = struct.Struct("!IIIIII")
+_NOBODY = struct.pack("!IIII", 0, 0, 0, 0)
+# AUTH_SYS (RFC 5531 section 8.2 and appendix A) as root of a host without a name; servers squash it.
+_ROOT = struct.pack("!IIIIIIIII", 1, 20, 0, 0, 0, 0, 0, 0, 0)
+_PRIVILEGED = range(1023, 600, -1)
 _LAST_FRAGMENT = 1 << 31
 _GETPORT, _DUMP = 3, 4
 _VERSION_OF_DUMP = 4
@@ -42,13 +48,13 @@ class RpcError(Exception):
 
 def null(address: IPv4Address, port: int, program: int, version: int, seconds: float = 2.0) -> None:
     """Call the procedure that does nothing; raises RpcError unless the program answers to this version."""
-    _call(address, port, program, version, 0, b"", seconds)
+    call(address, port, program, version, 0, b"", seconds)
 
 
 def port_of(address: IPv4Address, program: int, version: int, seconds: float = 2.0) -> int:
     """Ask the portmapper for the TCP port of a program; raises RpcError, also if the program is not registered."""
     question = struct.pack("!IIII", program, version, _TCP, 0)
-    answer = _call(address, PORTMAPPER_PORT, PORTMAPPER, 2, _GETPORT, question, seconds)
+    answer = call(address, PORTMAPPER_PORT, PORTMAPPER, 2, _GETPORT, question, seconds)
     if len(answer) < 4:
         raise RpcError("the portmapper's answer is cut short")
     port: int = struct.unpack("!I", answer[:4])[0]
@@ -59,7 +65,7 @@ def port_of(address: IPv4Address, program: int, version: int, seconds: float = 2
 
 def registered(address: IPv4Address, seconds: float = 2.0) -> list[tuple[int, str, int]]:
     """Ask the portmapper for all programs: number, "tcp" or "udp", and port, over IPv4 and IPv6; raises RpcError."""
-    answer = _call(address, PORTMAPPER_PORT, PORTMAPPER, _VERSION_OF_DUMP, _DUMP, b"", seconds)
+    answer = call(address, PORTMAPPER_PORT, PORTMAPPER, _VERSION_OF_DUMP, _DUMP, b"", seconds)
     return list(read_dump(answer))
 
 
@@ -91,20 +97,41 @@ def read_dump(answer: bytes) -> Iterator[tuple[int, str, int]]:
         raise RpcError("the portmapper's answer is cut short") from None
 
 
-def _call(
-    address: IPv4Address, port: int, program: int, version: int, procedure: int, arguments: bytes, seconds: float
+def call(
+    address: IPv4Address,
+    port: int,
+    program: int,
+    version: int,
+    procedure: int,
+    arguments: bytes,
+    seconds: float,
+    *,
+    as_root: bool = False,
 ) -> bytes:
+    """Call a procedure and return its results; raises RpcError. `as_root`: with root's credentials and from a port
+    below 1024, as the kernel of a PC calls."""
     xid = secrets.randbits(32)
-    call = _CALL.pack(xid, 0, 2, program, version, procedure, 0, 0, 0, 0) + arguments
+    call = _CALL.pack(xid, 0, 2, program, version, procedure) + (_ROOT if as_root else _NOBODY) + arguments
     deadline = time.monotonic() + seconds
     try:
-        with socket.create_connection((str(address), port), timeout=seconds) as tcp:
+        with _connect(address, port, seconds, privileged=as_root) as tcp:
             tcp.sendall(struct.pack("!I", _LAST_FRAGMENT | len(call)) + call)
             return read_reply(_receive(tcp, deadline), xid)
     except TimeoutError:
         raise RpcError(f"port {port} of {address} did not answer within {seconds:.0f} s") from None
     except OSError as error:
         raise RpcError(f"port {port} of {address}: {error.strerror or error}") from None
+
+
+def _connect(address: IPv4Address, port: int, seconds: float, *, privileged: bool) -> socket.socket:
+    for own in _PRIVILEGED if privileged else (0,):
+        try:
+            return socket.create_connection((str(address), port), timeout=seconds, source_address=("", own))
+        except OSError as error:
+            # The kernel remembers a connection for a minute after its end.
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+                raise
+    raise RpcError("no port below 1024 is free")
 
 
 def read_reply(data: bytes, xid: int) -> bytes:

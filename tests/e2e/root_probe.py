@@ -1,13 +1,22 @@
-"""What root on a PC tries, to reach its disks past the kernel. Runs in the live system (tests/e2e/rooted_image.py).
+"""What root on a PC tries, to reach its disks past the kernel, and what it sees of clock and sleep. Runs in the live
+system (tests/e2e/rooted_image.py).
 
 Prints `probe: name=number` lines: 0 for success, or an errno.
 """
 
 import ctypes
+import email.utils
 import mmap
 import os
+import re
+import socket
 import stat
+import struct
+import subprocess
+import threading
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -67,17 +76,58 @@ def write_configuration() -> int:
         return errno_of(lambda: file.write(b"\x07"))
 
 
-def old_token() -> int:
-    """What the box answers to a report with the token of the command line."""
+def _box() -> str:
+    """The box's URL for this PC, with the token of the command line."""
     words = dict(word.partition("=")[::2] for word in Path("/proc/cmdline").read_text().split())
     box = words["nfsroot"].partition(":")[0] if "nfsroot" in words else words["fetch"].split("/")[2]
     mac = words["BOOTIF"][3:].replace("-", "")
-    url = f"http://{box}/boot/{mac}/{words['netboot_appliance.token']}/report"
+    return f"http://{box}/boot/{mac}/{words['netboot_appliance.token']}"
+
+
+def old_token() -> int:
+    """What the box answers to a report with the token of the command line."""
     try:
-        with urllib.request.urlopen(url, b"stage=computing", 30) as answer:
+        with urllib.request.urlopen(f"{_box()}/report", b"stage=computing", 30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
+
+
+def clock_error() -> int:
+    """By how many days the clock differs from the box's."""
+    box = urllib.parse.urlsplit(_box())
+    with socket.create_connection((box.hostname, box.port or 80), 30) as asked:
+        asked.sendall(f"POST {box.path}/report HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        date = re.search(rb"\r\nDate: ([^\r]+)", asked.recv(4096))
+    assert date
+    return round(abs(time.time() - email.utils.parsedate_to_datetime(date[1].decode()).timestamp()) / 86400)
+
+
+def answer_ntp(server: socket.socket) -> None:
+    """Answer as an NTP server whose time is this PC's (RFC 4330)."""
+    while True:
+        asked, client = server.recvfrom(100)
+        now = struct.pack("!II", int(time.time()) + 2208988800, 0)
+        server.sendto(bytes((0x24, 1, asked[2], 0xEC)) + bytes(8) + b"GPS\0" + now + asked[40:48] + now + now, client)
+
+
+def kernel_writes_the_clock_chip() -> int:
+    """1 if the kernel copies its time to the clock chip once an NTP server has been heard: STA_UNSYNC is gone."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 123))
+    threading.Thread(target=answer_ntp, args=(server,), daemon=True).start()
+    settings = Path("/run/systemd/timesyncd.conf.d/probe.conf")
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("[Time]\nNTP=\nNTP=127.0.0.1\n")
+    subprocess.run(["systemctl", "restart", "systemd-timesyncd.service"], check=True)
+    latest = time.monotonic() + 120
+    while not Path("/run/systemd/timesync/synchronized").exists():
+        assert time.monotonic() < latest, "systemd-timesyncd asks no NTP server"
+        time.sleep(0.5)
+    timex = ctypes.create_string_buffer(208)
+    _libc.adjtimex(timex)
+    status: int = struct.unpack_from("i", timex, 40)[0]
+    return int(not status & 0x40)
 
 
 def main() -> None:
@@ -103,6 +153,10 @@ def main() -> None:
         "bpf_disabled": lambda: int((KERNEL / "unprivileged_bpf_disabled").read_text()),
         "token_mode": lambda: stat.S_IMODE(Path("/run/netboot-appliance/token").stat().st_mode),
         "old_token": old_token,
+        "clock_error": clock_error,
+        "minutes_from_utc": lambda: time.localtime().tm_gmtoff // 60,
+        "sleep": lambda: subprocess.run(["systemctl", "start", "suspend.target"], check=False).returncode,
+        "kernel_writes_the_clock_chip": kernel_writes_the_clock_chip,
     }
     for name, attempt in tries.items():
         try:

@@ -2,8 +2,10 @@
 memory is refused, and `status` says why. On the one that computes, somebody has become root and looks for its disk.
 """
 
+import base64
 import errno
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,10 @@ RANGE = "52:54:00:48:00:*"
 LARGE = MacAddress.parse("52:54:00:48:00:01")
 SMALL = MacAddress.parse("52:54:00:48:00:02")
 BOOT_SECONDS = 900
+SHUT_LID = (
+    "U1NEVE8AAAACuUhCVUdTAExJRFNIVVQAAQAAAElOVEwlCSAgECpcX1NCX1uCIkxJRDAIX0hJRAxB0AwNFAhfTElEAKQAFAlfU1RBAKQKDw=="
+)
+"""An ACPI table with a lid, a device PNP0C0D, whose _LID returns 0: shut."""
 ON_DISK = b"what an office keeps there, " * 65536
 ATTACKS = {
     # The disk and the chipset's controller are in sight, and that is all.
@@ -36,15 +42,22 @@ ATTACKS = {
     "bpf_disabled": 1,
     "token_mode": 0o600,
     "old_token": 403,
+    # The clock of the PC was a year slow, and nobody answers NTP.
+    "clock_error": 0,
+    "minutes_from_utc": 330,
+    "sleep": 1,
+    # It is as the owner's system left it.
+    "kernel_writes_the_clock_chip": 0,
 }
 """What tests/e2e/root_probe.py says of each attempt in a PC that holds it."""
 
 
 @pytest.fixture(scope="module")
 def room(directory: Path) -> Iterator[Room]:
-    """A room with a range of PCs that have an HTTP root; both PCs are on."""
+    """A room in India, with a range of PCs that have an HTTP root; both PCs are on."""
     own, logs = directory / "http-root", directory / "logs" / "http-root"
-    with Room(own, logs, images=directory / "data" / "images") as room:
+    # The configuration of a room ends in its section [image].
+    with Room(own, logs, images=directory / "data" / "images", settings='time_zone = "Asia/Kolkata"\n') as room:
         for release in {path.resolve() for path in (room.data / "images").glob("*/manifest.json")}:
             add_probe(release.parent, Path(root_probe.__file__))
         room.start_project()
@@ -64,8 +77,11 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def large(room: Room, disk: Path) -> Pc:
-    """A PC with enough memory; on."""
-    pc = room.pc(LARGE, "bios", disk=disk)
+    """A laptop with enough memory, its lid shut and its clock a year slow; on."""
+    lid = disk.with_name("lid.aml")
+    lid.write_bytes(base64.b64decode(SHUT_LID))
+    clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 366 * 86400))
+    pc = room.pc(LARGE, "bios", disk=disk, extra=("-acpitable", f"file={lid}", "-rtc", f"base={clock}"))
     pc.power_on()
     return pc
 

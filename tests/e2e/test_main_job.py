@@ -48,6 +48,7 @@ ATTACKS = {
 """What tests/fakes/boinc_attacks.py says of each attempt in a PC that holds it."""
 OWN = (
     "own_processor",
+    "own_temporary_files",
     "own_program_32",
     "own_program_64",
     "own_threads",

@@ -15,6 +15,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,13 @@ def run_made_code() -> int:
     return 0 if made() == 42 else 1
 
 
+def use_temporary_files() -> None:
+    """Write where wrappers, installers and Python programs put what they need for a moment."""
+    for folder in ("/tmp", "/var/tmp", "/dev/shm"):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+
+
 def foreign_processes() -> int:
     """How many processes of other users are in sight; their command lines would hold the token."""
     found = 0
@@ -154,6 +162,7 @@ def main(box: str, project: str, neighbour: str) -> None:
         "own_made_code": run_made_code,
         "own_idle_priority": lambda: errno_of(lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))),
         "own_affinity": lambda: errno_of(lambda: os.sched_setaffinity(0, os.sched_getaffinity(0))),
+        "own_temporary_files": lambda: errno_of(use_temporary_files),
         "own_processor": lambda: 0 if "model name" in Path("/proc/cpuinfo").read_text() else 1,
     }
     for name, attempt in tries.items():

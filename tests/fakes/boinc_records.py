@@ -16,7 +16,10 @@ class Host:
     ip: str
     cpid: str
     os_name: str
+    os_version: str
+    p_vendor: str
     p_model: str
+    p_ncpus: int
     m_nbytes: str
     first_contact: float
     last_contact: float
@@ -27,6 +30,11 @@ class Host:
     def looks(self) -> tuple[str, ...]:
         """What the real scheduler compares to merge two computers of one account."""
         return (self.domain_name, self.ip, self.os_name, self.p_model, self.m_nbytes)
+
+    @property
+    def obvious(self) -> tuple[str | int, ...]:
+        """What differs between computers that the real scheduler does not merge although their cpid is the same."""
+        return (self.p_ncpus, self.p_vendor, self.p_model, self.os_name, self.os_version)
 
 
 @dataclass(slots=True)

@@ -1,58 +1,54 @@
-"""The decisions of the fake BOINC project: who is which host, who gets a job, what counts as reported.
+"""The decisions of the fake BOINC project: who may join, who gets a job, what counts as reported.
 
-Hosts are told apart by the rules of the real scheduler (authenticate_user() in its handle_request.cpp), the trap for
-every BOINC live system. It validates nothing and grants no credit. Knows nothing about HTTP.
+They are those of BOINC's server 8.3 (process_request() in its handle_request.cpp), as far as clients notice. It
+validates nothing, grants no credit, and has no quota and no limit of memory or disk. Knows nothing about HTTP.
 """
 
-import hashlib
 import json
 import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from xml.sax.saxutils import escape, unescape
 
+from tests.fakes import boinc_control
+from tests.fakes.boinc_account import PROJECT_PREFERENCES, WebPreferences
+from tests.fakes.boinc_control import Control, Weather
+from tests.fakes.boinc_hosts import Hosts
 from tests.fakes.boinc_records import Host, Result, read_status, write_status
 from tests.fakes.boinc_signing import SigningKey
+from tests.fakes.boinc_work import Work
+from tests.fakes.boinc_xml import element, number, written
 
 ACCOUNT_KEY = "00112233445566778899aabbccddeeff"
 PROJECT_NAME = "Fake"
-PLATFORM = "x86_64-pc-linux-gnu"
-APPLICATION = "boinc_application.sh"
-ATTACKS = "boinc_attacks.py"
 
-# Seconds the client waits between two requests, at least and at most: a finished job is reported at once, and not with
-# a later request for work.
-REQUEST_DELAY = 2
-NEXT_RPC_DELAY = 5
-# What the real scheduler tells a client with a wrong key: come back tomorrow.
-MISSING_KEY_DELAY = 86400
-FLOPS = 1e9
+REQUEST_DELAY = 7
+"""Seconds that the client waits before its next request, at least: what a real project asks for without being
+configured otherwise."""
+MISSING_KEY_DELAY = 3600
+MAINTENANCE_DELAY = 3600
 CLIENT_STATE_UPLOADED = "5"
-DEADLINE = 7 * 86400
-
-
-def _element(text: str, name: str) -> str:
-    match = re.search(rf"<{name}>(.*?)</{name}>", text, re.DOTALL)
-    return unescape(match[1].strip()) if match else ""
 
 
 def _host_of(request: str) -> Host:
-    info = _element(request, "host_info")
+    info = element(request, "host_info")
     return Host(
-        id=int(_element(request, "hostid") or 0),
-        domain_name=_element(info, "domain_name"),
-        ip=_element(info, "ip_addr"),
-        cpid=_element(info, "host_cpid"),
-        os_name=_element(info, "os_name"),
-        p_model=_element(info, "p_model"),
-        m_nbytes=_element(info, "m_nbytes"),
+        id=int(number(request, "hostid")),
+        domain_name=element(info, "domain_name"),
+        ip=element(info, "ip_addr"),
+        cpid=element(info, "host_cpid"),
+        os_name=element(info, "os_name"),
+        os_version=element(info, "os_version"),
+        p_vendor=element(info, "p_vendor"),
+        p_model=element(info, "p_model"),
+        p_ncpus=int(number(info, "p_ncpus")),
+        m_nbytes=element(info, "m_nbytes"),
         first_contact=time.time(),
         last_contact=time.time(),
         rpc_count=1,
-        rpc_seqno=int(_element(request, "rpc_seqno") or 0),
+        rpc_seqno=int(number(request, "rpc_seqno")),
     )
 
 
@@ -69,20 +65,25 @@ class Project:
         job_seconds: int = 15,
         jobs_per_host: int = 0,
         attacked: tuple[str, ...] = (),
+        resend_lost_jobs: bool = False,
+        web_preferences: Path | None = None,
     ) -> None:
         """`url` is the master URL; `jobs_per_host` 0 means no end of jobs. A host has one job at a time. `attacked` are
-        the arguments of boinc_attacks.py, which then runs in each host's first job."""
+        the arguments of boinc_attacks.py. `resend_lost_jobs`: a job that a host does not have any more is sent again,
+        which real projects do only if they are configured so. `web_preferences`: a file with the elements that the
+        account's owner has set on the web."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.url = url
-        self.account_key = account_key
-        self.job_seconds = job_seconds
         self.jobs_per_host = jobs_per_host
         self.status = read_status(directory)
-        self.attacked = attacked
-        self.files = {name: Path(__file__).with_name(name).read_bytes() for name in (APPLICATION, ATTACKS)}
-        self._log = log
-        self._key = self._load_key()
+        self.key = self._load_key()
+        self.work = Work(url, self.key, job_seconds, attacked)
+        self._account_key = account_key
+        self._resend_lost_jobs = resend_lost_jobs
+        self._web_preferences = WebPreferences(web_preferences)
+        self.log = log
+        self._hosts = Hosts(self.status, log)
         self._lock = threading.Lock()
 
     def _load_key(self) -> SigningKey:
@@ -90,6 +91,11 @@ class Project:
         if not path.exists():
             path.write_text(json.dumps(asdict(SigningKey.generate())))
         return SigningKey(**json.loads(path.read_text()))
+
+    @property
+    def control(self) -> Control:
+        """What a test wants of the project now."""
+        return boinc_control.read(self.directory)
 
     def master_page(self) -> str:
         """The page a client reads first: it finds the scheduler here."""
@@ -104,21 +110,37 @@ class Project:
 
     def schedule(self, request: str) -> str:
         """Answer one scheduler request."""
+        control = self.control
+        seen = _host_of(request)
         with self._lock:
-            seen = _host_of(request)
-            if _element(request, "authenticator") != self.account_key:
-                self._log(f"refused {seen.domain_name} at {seen.ip}: wrong account key")
-                return (
-                    "<scheduler_reply>\n"
-                    '<message priority="notice">Invalid or missing account key.  To fix, remove and add this project.'
-                    f"</message>\n<request_delay>{MISSING_KEY_DELAY}</request_delay>\n</scheduler_reply>\n"
-                )
-            host = self._find_host(seen, detached="<other_result>" not in request)
+            if control.weather is Weather.MAINTENANCE:
+                message = "Project is temporarily shut down for maintenance"
+                return _reply(self._head(MAINTENANCE_DELAY, ("notice", message)), "<project_is_down/>\n")
+            if element(request, "authenticator") != (control.account_key or self._account_key):
+                return self._refuse(seen)
+            host, assigned = self._hosts.find(seen, busy="<other_result>" in request)
             acknowledged = self._take_reports(host, request)
-            jobs = self._give_jobs(host, request)
+            aborted = [name for name in _on_host(request) if self._is_useless(host, name, control)]
+            jobs = self._give_jobs(host, request, aborted)
             write_status(self.directory, self.status)
-        knows_key = self._key.public_text().split() == _element(request, "code_sign_key").split()
-        return self._reply(host, acknowledged, jobs, assigned=host.id != seen.id, knows_key=knows_key)
+        parts = [
+            self._head(REQUEST_DELAY, *(("low", f"Result {name} is no longer usable") for name in aborted)),
+            written(userid=1, user_name="tester"),
+            self._web_preferences.to_send(request),
+            PROJECT_PREFERENCES,
+            # Only then: at every <hostid> the client makes a new host_cpid.
+            written(hostid=host.id) if assigned else "",
+            f"<host_venue>{control.venue}</host_venue>\n",
+            *(f"<result_ack>\n{written(name=name)}</result_ack>\n" for name in acknowledged),
+            *(f"<result_abort>\n{written(name=name)}</result_abort>\n" for name in aborted),
+            self.work.application_xml() if jobs else "",
+            *map(self.work.job_xml, jobs),
+        ]
+        if self.key.public_text().split() != element(request, "code_sign_key").split():
+            # Only then: a client that already has a key wants the new one signed with the old.
+            parts.append(f"<code_sign_key>\n{self.key.public_text()}</code_sign_key>\n")
+        page = written(name="Your account", description="View your account", url=f"{self.url}home.php")
+        return _reply(*parts, f"<gui_urls>\n<gui_url>\n{page}</gui_url>\n</gui_urls>\n")
 
     def upload(self, body: bytes) -> str:
         """Take one output file, or answer how much of it is here (nothing: uploads are one piece)."""
@@ -126,139 +148,80 @@ class Project:
             return "<data_server_reply><status>0</status><file_size>0</file_size></data_server_reply>\n"
         head, _, data = body.partition(b"<data>\n")
         text = head.decode(errors="replace")
-        name = _element(text, "name").removesuffix("_output")
-        content = data[: int(_element(text, "nbytes") or 0)].decode(errors="replace")
+        name = element(text, "name").removesuffix("_output")
+        content = data[: int(number(text, "nbytes"))].decode(errors="replace")
         with self._lock:
             result = self.status.results.get(name)
             if result is None:
-                self._log(f"upload refused: no result {name!r}")
+                self.log(f"upload refused: no result {name!r}")
                 return "<data_server_reply><status>-1</status><message>no such result</message></data_server_reply>\n"
             result.output = {key: int(value) for key, value in re.findall(r"^(\w+)=(\d+)$", content, re.MULTILINE)}
             result.uploaded = time.time()
             if result.state == "sent":
                 result.state = "uploaded"
-            self._log(f"uploaded {name}: {' '.join(f'{key}={value}' for key, value in result.output.items())}")
+            self.log(f"uploaded {name}: {' '.join(f'{key}={value}' for key, value in result.output.items())}")
             write_status(self.directory, self.status)
         return "<data_server_reply><status>0</status></data_server_reply>\n"
 
-    def _find_host(self, seen: Host, *, detached: bool) -> Host:
-        known = self.status.hosts.get(seen.id)
-        if known is not None and seen.rpc_seqno < known.rpc_seqno:
-            self._log(f"host {known.id}: request {seen.rpc_seqno} is below {known.rpc_seqno}: its state was copied")
-            known = self._find_lookalike(seen)
-        elif known is None:
-            known = self._find_cpid(seen, detached=detached) or self._find_lookalike(replace(seen, id=0))
-        if known is None:
-            host = replace(seen, id=max(self.status.hosts, default=0) + 1)
-            self._log(f"new host {host.id}: {host.domain_name} at {host.ip}")
-        else:
-            host = replace(seen, id=known.id, first_contact=known.first_contact, rpc_count=known.rpc_count + 1)
-        if host.id != seen.id:
-            host.rpc_seqno = 0
-        self.status.hosts[host.id] = host
-        return host
+    def _head(self, delay: float, *messages: tuple[str, str]) -> str:
+        """What every reply begins with; messages have a priority: a `notice` is shown to the user, `low` is not."""
+        return (
+            f"<scheduler_version>803</scheduler_version>\n<dont_use_dcf/>\n<master_url>{self.url}</master_url>\n"
+            f"<request_delay>{delay:f}</request_delay>\n"
+            + "".join(f'<message priority="{priority}">{text}</message>\n' for priority, text in messages)
+            + f"<project_name>{PROJECT_NAME}</project_name>\n"
+        )
 
-    def _find_cpid(self, seen: Host, *, detached: bool) -> Host | None:
-        for host in reversed(self.status.hosts.values()):
-            if host.cpid == seen.cpid != "":
-                self._log(f"host {host.id} found again by its cpid")
-                if detached:
-                    self._detach(host)
-                return host
-        return None
-
-    def _find_lookalike(self, seen: Host) -> Host | None:
-        for host in reversed(self.status.hosts.values()):
-            if host.id > seen.id and host.looks == seen.looks and all(seen.looks):
-                self._log(f"host {host.id} found again by its name, address and hardware")
-                self._detach(host)
-                return host
-        return None
-
-    def _detach(self, host: Host) -> None:
-        for result in self.status.of_host(host.id):
-            if result.state in ("sent", "uploaded"):
-                result.state = "detached"
-                self._log(f"detached {result.name} of host {host.id}")
+    def _refuse(self, seen: Host) -> str:
+        """Nothing but a message; who has no host yet gets it as one that no user is shown."""
+        self.log(f"refused {seen.domain_name} at {seen.ip}: wrong account key")
+        message = "Invalid or missing account key.  To fix, remove and add this project."
+        if seen.id in self.status.hosts:
+            return _reply(self._head(MISSING_KEY_DELAY, ("notice", message)))
+        lost = [("low", "Can't find host record")] if seen.id else []
+        # The real one writes it this way here, with a blank before the stop.
+        return _reply(self._head(MISSING_KEY_DELAY, *lost, ("low", f"{message[:-1]} .")))
 
     def _take_reports(self, host: Host, request: str) -> list[str]:
         names = []
         for report in re.findall(r"<result>(.*?)</result>", request, re.DOTALL):
-            name = _element(report, "name")
+            name = element(report, "name")
             names.append(name)
             result = self.status.results.get(name)
             if result is None or result.hostid != host.id:
-                self._log(f"host {host.id} reports {name}, which was not given to it")
+                self.log(f"host {host.id} reports {name}, which was not given to it")
                 continue
             result.reported = time.time()
             if result.state != "detached":
-                result.state = "reported" if _element(report, "state") == CLIENT_STATE_UPLOADED else "failed"
-            self._log(f"{result.state} {name} by host {host.id}")
+                result.state = "reported" if element(report, "state") == CLIENT_STATE_UPLOADED else "failed"
+            self.log(f"{result.state} {name} by host {host.id}")
         return names
 
-    def _give_jobs(self, host: Host, request: str) -> list[str]:
-        if float(_element(request, "work_req_seconds") or 0) <= 0:
+    def _is_useless(self, host: Host, name: str, control: Control) -> bool:
+        result = self.status.results.get(name)
+        return result is None or result.hostid != host.id or name in control.cancelled
+
+    def _give_jobs(self, host: Host, request: str, aborted: list[str]) -> list[str]:
+        if number(request, "work_req_seconds") <= 0:
             return []
+        on_host = _on_host(request)
         own = self.status.of_host(host.id)
-        open_jobs = [result.name for result in own if result.state in ("sent", "uploaded")]
-        if open_jobs:
-            # A power cut between this reply and the client's state file loses the job: it is sent again.
-            on_host = re.findall(r"<other_result>\s*<name>(.*?)</name>", request)
-            return [name for name in open_jobs if name not in on_host]
-        if self.jobs_per_host and len(own) >= self.jobs_per_host:
+        if self._resend_lost_jobs:
+            lost = [r.name for r in own if r.state in ("sent", "uploaded") and r.name not in on_host]
+            if lost:
+                return lost
+        if set(on_host) - set(aborted) or (self.jobs_per_host and len(own) >= self.jobs_per_host):
             return []
         name = f"count_host{host.id}_{len(own) + 1}"
         self.status.results[name] = Result(name=name, hostid=host.id, state="sent", sent=time.time())
-        self._log(f"sent {name} to host {host.id} ({self.job_seconds} s)")
+        self.log(f"sent {name} to host {host.id} ({self.work.seconds} s)")
         return [name]
 
-    def _reply(self, host: Host, acknowledged: list[str], jobs: list[str], *, assigned: bool, knows_key: bool) -> str:
-        parts = [
-            f"<scheduler_version>715</scheduler_version>\n<dont_use_dcf/>\n<master_url>{self.url}</master_url>\n"
-            f"<request_delay>{REQUEST_DELAY}</request_delay>\n<next_rpc_delay>{NEXT_RPC_DELAY}</next_rpc_delay>\n"
-            f"<project_name>{PROJECT_NAME}</project_name>\n<userid>1</userid>\n<user_name>tester</user_name>\n"
-        ]
-        if assigned:
-            # Only then: at every <hostid> the client makes a new host_cpid.
-            parts.append(f"<hostid>{host.id}</hostid>\n")
-        if not knows_key:
-            # Only then: a client that already has a key wants the new one signed with the old.
-            parts.append(f"<code_sign_key>\n{self._key.public_text()}</code_sign_key>\n")
-        parts += [f"<result_ack><name>{escape(name)}</name></result_ack>\n" for name in acknowledged]
-        if jobs:
-            parts.append(self._application_xml())
-        parts += [self._job_xml(name) for name in jobs]
-        return "<scheduler_reply>\n" + "".join(parts) + "</scheduler_reply>\n"
 
-    def _application_xml(self) -> str:
-        return (
-            "<app><name>count</name><user_friendly_name>Counting seconds</user_friendly_name></app>\n"
-            f"{''.join(self._file_xml(name, content) for name, content in self.files.items())}"
-            f"<app_version>\n<app_name>count</app_name>\n<version_num>100</version_num>\n<platform>{PLATFORM}</platform>\n"
-            f"<api_version>7.20.0</api_version>\n<avg_ncpus>1</avg_ncpus>\n<flops>{FLOPS}</flops>\n<file_ref>\n"
-            f"<file_name>{APPLICATION}</file_name>\n<main_program/>\n<copy_file/>\n</file_ref>\n"
-            f"<file_ref>\n<file_name>{ATTACKS}</file_name>\n<copy_file/>\n</file_ref>\n</app_version>\n"
-        )
+def _on_host(request: str) -> list[str]:
+    """The jobs of the project that the client has not ended."""
+    return re.findall(r"<other_result>\s*<name>(.*?)</name>", request)
 
-    def _file_xml(self, name: str, content: bytes) -> str:
-        return (
-            f"<file_info>\n<name>{name}</name>\n<url>{self.url}download/{name}</url>\n<executable/>\n"
-            f"<file_signature>\n{self._key.sign(content)}</file_signature>\n<nbytes>{len(content)}</nbytes>\n"
-            f"<md5_cksum>{hashlib.md5(content).hexdigest()}</md5_cksum>\n</file_info>\n"
-        )
 
-    def _job_xml(self, name: str) -> str:
-        operations = FLOPS * self.job_seconds
-        arguments = (str(self.job_seconds), *(self.attacked if name.endswith("_1") else ()))
-        return (
-            f"<workunit>\n<name>wu_{name}</name>\n<app_name>count</app_name>\n"
-            f"<rsc_fpops_est>{operations}</rsc_fpops_est>\n<rsc_fpops_bound>{operations * 1000}</rsc_fpops_bound>\n"
-            f"<rsc_memory_bound>50000000</rsc_memory_bound>\n<rsc_disk_bound>50000000</rsc_disk_bound>\n"
-            f"<command_line>{' '.join(arguments)}</command_line>\n</workunit>\n"
-            f"<file_info>\n<name>{name}_output</name>\n<generated_locally/>\n<upload_when_present/>\n"
-            f"<max_nbytes>10000</max_nbytes>\n<url>{self.url}file_upload_handler</url>\n</file_info>\n"
-            f"<result>\n<name>{name}</name>\n<wu_name>wu_{name}</wu_name>\n<platform>{PLATFORM}</platform>\n"
-            f"<version_num>100</version_num>\n<report_deadline>{int(time.time()) + DEADLINE}</report_deadline>\n"
-            f"<file_ref>\n<file_name>{name}_output</file_name>\n<open_name>output</open_name>\n<copy_file/>\n</file_ref>\n"
-            "</result>\n"
-        )
+def _reply(*parts: str) -> str:
+    return "<scheduler_reply>\n" + "".join(parts) + "</scheduler_reply>\n"

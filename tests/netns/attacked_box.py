@@ -189,6 +189,21 @@ class FarPc:
         with inside(self.host):
             return socket.create_connection((self.box, 80), timeout=TIMEOUT, source_address=(self.address, 0))
 
+    def heartbeat(self, token: str, body: bytes) -> tuple[int, dict[str, str], list[str]]:
+        """Send a heartbeat over a connection of its own, as the live system does: the status of the reply, its lines by
+        their keys, and its orders."""
+        with contextlib.closing(HTTPConnection(self.box)) as connection:
+            connection.sock = self.connect()
+            connection.request("POST", f"/boot/{self.mac.bare}/{token}/heartbeat", body)
+            response = connection.getresponse()
+            lines = [line.split("=", 1) for line in response.read().decode().splitlines() if "=" in line]
+        return response.status, dict(lines), [value for key, value in lines if key == "order"]
+
+    def script(self) -> BootScript:
+        """The script that iPXE is offered."""
+        url = self.discover(firmware(7, *IPXE)).file
+        return BootScript.parse(self.get(url).decode(), url)
+
     def get(self, target: str) -> bytes:
         """GET a file that must exist; retries when the connection breaks, as boot scripts do."""
         deadline = time.monotonic() + TIMEOUT

@@ -1,144 +1,64 @@
 """The real boinc-client on the files we render, with the offline project: attach, compute, report, and a power cut."""
 
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from services.boinc.files import Account, Preferences, render
-from services.ethernet import MacAddress
-from tests.fakes.boinc_project import ACCOUNT_KEY, Host, Result, Status, master_url, read_status
-from tests.room.namespaces import Namespace, Network
-from tests.room.processes import Process, RoomError, tail, wait_until
+from services.boinc.accounts import Account
+from services.boinc.files import ClientSettings, render
+from services.boinc.preferences import Preferences
+from tests.fakes.boinc_project import ACCOUNT_KEY, Host, Result, Status, master_url
+from tests.netns.boinc_pc import TIMEOUT, Pc, RunningProject, ask, host
+from tests.room.namespaces import Network
+from tests.room.processes import tail, wait_until
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 PROJECT = IPv4Address("10.77.0.3")
 MANAGER = IPv4Address("10.77.0.4")
 OTHER = IPv4Address("10.77.0.5")
 JOB_SECONDS = 20
-# A client needs about 10 s to reach the scheduler and 5 more to get a job; a busy machine takes longer.
-TIMEOUT = 240
-
-# A PC as the client sees it: its own host name and processes. SIGKILL on it is a power cut for all of them.
-POWER_ON = 'hostname "$1"; mount --bind "$2" /etc/hosts; mount -t proc proc /proc; cd "$3"; exec boinc'
-
-
-class Pc:
-    """A machine that runs the real boinc-client on its own data directory."""
-
-    def __init__(self, namespace: Namespace, address: IPv4Address, directory: Path, files: dict[str, bytes]) -> None:
-        self.namespace = namespace
-        self.address = address
-        self.name = f"boinc-5254000000{address.packed[3]:02x}"
-        self.data = directory / self.name
-        self.log = directory / f"{self.name}.log"
-        self.password = files["gui_rpc_auth.cfg"].decode().strip()
-        self._hosts = directory / f"{self.name}.hosts"
-        self._hosts.write_text(f"127.0.0.1 localhost\n{address} {self.name}\n")
-        self.data.mkdir(parents=True)
-        for name, content in files.items():
-            (self.data / name).write_bytes(content)
-        self.process: Process | None = None
-
-    def power_on(self) -> None:
-        unshare = ["unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child"]
-        command = [*unshare, "sh", "-ec", POWER_ON, "sh", self.name, str(self._hosts), str(self.data)]
-        self.process = self.namespace.start(f"boinc-client of {self.name}", command, self.log)
-
-    def cut_power(self) -> None:
-        assert self.process
-        self.process.kill()
-
-    def waits_for(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for something this PC has to do; on failure show its log."""
-
-        def holds() -> bool:
-            assert self.process
-            self.process.require()
-            return condition()
-
-        try:
-            wait_until(holds, TIMEOUT, f"{self.name} {what}")
-        except RoomError as error:
-            raise RoomError(f"{error}; its log ends:\n{tail(self.log)}") from error
-
-    @property
-    def checkpoint(self) -> int:
-        """How far its job has counted, according to the checkpoint file in the slot directory."""
-        try:
-            return int((self.data / "slots" / "0" / "checkpoint").read_text().split()[0])
-        except (FileNotFoundError, IndexError):
-            return 0
-
-    @property
-    def state(self) -> str:
-        return (self.data / "client_state.xml").read_text()
 
 
 class Scene:
     """The project, four PCs, a host that may manage them, and one that may not."""
 
     def __init__(self, network: Network, directory: Path) -> None:
-        self.project_directory = directory / "project"
-        self.project_log = directory / "project.log"
         self.hosts = {
-            address: self._host(network, name, address)
+            address: host(network, name, address)
             for name, address in (("project", PROJECT), ("manager", MANAGER), ("other", OTHER))
         }
+        self.project = RunningProject(self.hosts[PROJECT], PROJECT, directory / "project")
         good = Account(master_url(str(PROJECT)), ACCOUNT_KEY)
         wrong = Account(master_url(str(PROJECT)), ACCOUNT_KEY[::-1])
         self.steady, self.cut, self.refused, self.detached = (
             self._pc(network, directory, 21 + index, account) for index, account in enumerate((good, good, wrong, None))
         )
 
-    @staticmethod
-    def _host(network: Network, name: str, address: IPv4Address) -> Namespace:
-        return network.host(name, f"{address}/24", MacAddress.from_bytes(bytes([2, 0x77, *address.packed])))
-
     def _pc(self, network: Network, directory: Path, number: int, account: Account | None) -> Pc:
         address = IPv4Address(f"10.77.0.{number}")
-        files = render(account, Preferences(disk_max_used_gb=1), f"password-of-{number}", (MANAGER,))
-        return Pc(self._host(network, f"pc{number}", address), address, directory, files)
+        settings = ClientSettings(
+            (account,) if account else (), preferences=Preferences(disk_max_used_gb=1), management_hosts=(MANAGER,)
+        )
+        files = render(settings, f"password-of-{number}")
+        return Pc(host(network, f"pc{number}", address), address, directory, files)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "tests.fakes.boinc_project", "--address", str(PROJECT)]
-        command += ["--directory", str(self.project_directory), "--job-seconds", str(JOB_SECONDS)]
-        project = self.hosts[PROJECT].start("the BOINC project", command, self.project_log, CHECKOUT)
-        project.wait_for_log("serving", 90)
+        self.project.start("--job-seconds", str(JOB_SECONDS))
         for pc in (self.steady, self.cut, self.refused, self.detached):
             pc.power_on()
 
     @property
     def status(self) -> Status:
-        return read_status(self.project_directory)
+        return self.project.status
 
     def host(self, pc: Pc) -> Host:
-        """The one host the project knows by this PC's name."""
-        (host,) = self.status.named(pc.name)
-        return host
+        return self.project.host(pc)
 
     def first_result(self, pc: Pc) -> Result | None:
-        known = self.status.named(pc.name)
-        results = self.status.of_host(known[0].id) if known else []
-        return results[0] if results else None
-
-    def has_reported(self, pc: Pc) -> Callable[[], bool]:
-        def reported() -> bool:
-            result = self.first_result(pc)
-            return result is not None and result.state == "reported"
-
-        return reported
-
-    def boinccmd(
-        self, source: Namespace, pc: Pc, *command: str, password: str | None = None
-    ) -> "subprocess.CompletedProcess[str]":
-        login = ["--host", str(pc.address), "--passwd", pc.password if password is None else password]
-        return source.run(["boinccmd", *login, *command], check=False)
+        return next(iter(self.project.results(pc)), None)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +76,7 @@ def test_a_job_survives_a_power_cut_and_its_host_keeps_its_identity(scene: Scene
     before, count = scene.host(pc), pc.checkpoint
     assert 3 <= count < JOB_SECONDS, "cut in the middle"
     pc.power_on()
-    pc.waits_for(scene.has_reported(pc), "to report its first job")
+    pc.waits_for(scene.project.has_reported(pc), "to report its first job")
     result = scene.first_result(pc)
     assert result
     assert result.output == {"total": JOB_SECONDS, "starts": 2, "resumed_from": count}
@@ -167,7 +87,7 @@ def test_a_job_survives_a_power_cut_and_its_host_keeps_its_identity(scene: Scene
 
 def test_a_pc_attaches_computes_and_reports_and_gets_the_next_job(scene: Scene) -> None:
     pc = scene.steady
-    pc.waits_for(scene.has_reported(pc), "to report its first job")
+    pc.waits_for(scene.project.has_reported(pc), "to report its first job")
     result = scene.first_result(pc)
     assert result
     assert result.output == {"total": JOB_SECONDS, "starts": 1, "resumed_from": 0}
@@ -187,7 +107,7 @@ def test_two_pcs_are_two_hosts_with_jobs_of_their_own(scene: Scene) -> None:
 def test_a_wrong_account_key_is_refused(scene: Scene) -> None:
     pc = scene.refused
     pc.waits_for(lambda: "Invalid or missing account key" in tail(pc.log, 200), "to be told that its key is wrong")
-    assert f"refused {pc.name} at {pc.address}: wrong account key" in scene.project_log.read_text()
+    assert f"refused {pc.name} at {pc.address}: wrong account key" in scene.project.log.read_text()
     assert not scene.status.named(pc.name)
 
 
@@ -195,11 +115,11 @@ def test_a_pc_without_an_account_waits_without_a_project(scene: Scene) -> None:
     pc = scene.detached
 
     def answer() -> str:
-        return scene.boinccmd(scene.hosts[MANAGER], pc, "--get_project_status").stdout
+        return ask(scene.hosts[MANAGER], pc, "--get_project_status").stdout
 
     pc.waits_for(lambda: "Projects" in answer(), "to answer the manager")
     assert "master URL" not in answer()
-    assert pc.name not in scene.project_log.read_text()
+    assert pc.name not in scene.project.log.read_text()
 
 
 def test_only_a_management_host_with_the_password_may_connect(scene: Scene) -> None:
@@ -207,13 +127,13 @@ def test_only_a_management_host_with_the_password_may_connect(scene: Scene) -> N
     manager, other = scene.hosts[MANAGER], scene.hosts[OTHER]
     pc.waits_for(lambda: scene.first_result(pc) is not None, "to get a job")
     pc.waits_for(
-        lambda: f"count_host{scene.host(pc).id}_" in scene.boinccmd(manager, pc, "--get_tasks").stdout,
+        lambda: f"count_host{scene.host(pc).id}_" in ask(manager, pc, "--get_tasks").stdout,
         "to show its task to the manager",
     )
-    wrong = scene.boinccmd(manager, pc, "--get_tasks", password="wrong")
+    wrong = ask(manager, pc, "--get_tasks", password="wrong")
     assert wrong.returncode != 0
     assert "Authorization failure" in wrong.stderr
-    refused = scene.boinccmd(other, pc, "--get_tasks")
+    refused = ask(other, pc, "--get_tasks")
     assert refused.returncode != 0
     assert "name:" not in refused.stdout
     pc.waits_for(
@@ -225,7 +145,7 @@ def test_the_task_shows_its_progress(scene: Scene) -> None:
     pc = scene.steady
 
     def fraction() -> float:
-        tasks = scene.boinccmd(scene.hosts[MANAGER], pc, "--get_tasks").stdout
+        tasks = ask(scene.hosts[MANAGER], pc, "--get_tasks").stdout
         return max(map(float, re.findall(r"fraction done: ([0-9.]+)", tasks)), default=0.0)
 
     pc.waits_for(lambda: 0.2 <= fraction() < 1.0, "to be some way into a job")
@@ -246,6 +166,6 @@ def test_the_client_takes_every_file_we_render(scene: Scene) -> None:
 def test_the_client_stops_within_seconds(scene: Scene) -> None:
     pc = scene.detached
     begun = time.monotonic()
-    scene.boinccmd(scene.hosts[MANAGER], pc, "--quit")
+    ask(scene.hosts[MANAGER], pc, "--quit")
     wait_until(lambda: pc.process is not None and not pc.process.running, TIMEOUT, f"{pc.name} to quit")
     assert time.monotonic() - begun < 20

@@ -51,13 +51,16 @@ class Pc:
         firmware: Firmware = "uefi",
         memory: int = 1024,
         disk: Path | None = None,
+        extra: tuple[str, ...] = (),
     ) -> None:
-        """`memory` is in MiB. `directory` holds what the PC keeps, `logs` a serial log for each power-on."""
+        """`memory` is in MiB. `directory` holds what the PC keeps, `logs` a serial log for each power-on. `extra`:
+        arguments for QEMU, for hardware that other PCs have not."""
         self.network = network
         self.mac = mac
         self.firmware = firmware
         self.memory = memory
         self.disk = disk
+        self.extra = extra
         self.tap = network.tap(mac)
         self._variables = directory / f"ovmf-{mac.bare}.fd"
         self._monitor = directory / f"monitor-{mac.bare}"
@@ -105,6 +108,11 @@ class Pc:
         if self._process is not None:
             self._process.kill()
             self._process = None
+
+    def wait_until_off(self, seconds: float) -> None:
+        """Return when the PC has switched itself off."""
+        wait_until(lambda: not self.running, seconds, f"the PC {self.mac} to switch itself off")
+        self.power_off()
 
     def text(self) -> str:
         """What came over the serial line since the latest power-on."""
@@ -177,7 +185,7 @@ class Pc:
             command += _HTTP_ONLY if self.firmware == "uefi-http" else []
         if self.disk is not None:
             command += ["-drive", f"if=none,id=d0,format=raw,file={self.disk}", "-device", "virtio-blk-pci,drive=d0"]
-        return command
+        return [*command, *self.extra]
 
 
 def _await_prompt(monitor: socket.socket) -> None:

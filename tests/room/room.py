@@ -205,8 +205,16 @@ class Room:
         """The latest boot of a PC as `status --json` shows it: a dict, or None before the first."""
         return next((boot for boot in self.status()["boots"] if boot["mac"] == str(mac)), None)
 
-    def pc(self, mac: MacAddress, firmware: Firmware = "uefi", *, memory: int = 1024, disk: Path | None = None) -> Pc:
-        """A PC of the room, off. It goes off with the room."""
+    def pc(
+        self,
+        mac: MacAddress,
+        firmware: Firmware = "uefi",
+        *,
+        memory: int = 1024,
+        disk: Path | None = None,
+        extra: tuple[str, ...] = (),
+    ) -> Pc:
+        """A PC of the room, off. It goes off with the room. `extra`: arguments for QEMU."""
         pc = Pc(
             self.network,
             mac,
@@ -215,6 +223,7 @@ class Room:
             firmware=firmware,
             memory=memory,
             disk=disk,
+            extra=extra,
         )
         self._cleanup.callback(pc.power_off)
         self.pcs[mac] = pc

@@ -46,7 +46,7 @@ FLOORS = (
     {"appliance.dhcp", "appliance.firmware", "appliance.journal"},
     {"appliance.boot", "appliance.exports", "appliance.images"},
     {"appliance.heartbeats"},
-    {"appliance.backup"},
+    {"appliance.backup", "appliance.diagnosis"},
     {"appliance.view"},
     {"appliance.doctor", "appliance.server", "appliance.control"},
     {"appliance.cli"},
@@ -58,7 +58,13 @@ WITHOUT_SCAPY = ("appliance/exports/root_helper.py", "appliance/view/**/*.py", "
 LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
+    "appliance/boot/boinc_files.py",
     "appliance/boot/policy.py",
+    "appliance/boot/renewals.py",
+    *(
+        f"appliance/diagnosis/{name}.py"
+        for name in ("boots", "computing", "examination", "fault", "loaders", "reports", "roots", "signs")
+    ),
     "appliance/boot/report_limit.py",
     "appliance/config/loaders.py",
     "appliance/exports/grants.py",
@@ -82,6 +88,8 @@ PURE = (
     "appliance/boot/menu.py",
     "appliance/firmware/rules.py",
     "appliance/config/dhcp.py",
+    "appliance/config/projects.py",
+    "appliance/config/selection.py",
     "appliance/config/tftp.py",
     "appliance/config/toml.py",
     "appliance/config/template.py",
@@ -125,10 +133,10 @@ PURE = (
     "services/nfs/exports.py",
     "services/nfs/etab.py",
     "services/nfs/wall.py",
-    "services/boinc/condition.py",
-    "services/boinc/files.py",
-    "services/boinc/idleness.py",
-    "services/boinc/replies.py",
+    *(
+        f"services/boinc/{name}.py"
+        for name in ("accounts", "condition", "files", "idleness", "online", "preferences", "replies")
+    ),
     "services/linux/netlink.py",
     "services/linux/next_hops.py",
     "services/ethernet.py",
@@ -147,6 +155,7 @@ PURE = (
             "allowed",
             "boots",
             "clients",
+            "evidence",
             "explanation",
             "firmware",
             "images",
@@ -166,6 +175,7 @@ PURE = (
 )
 # Imported by pure modules for a value that they only name as a type.
 PURE_BUT_FOR_A_TYPE = {
+    "appliance/boot/boinc_files.py": {"appliance/config/file.py"},  # Config
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
     "appliance/view/clients.py": {"appliance/view/facts.py"},
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},

@@ -21,6 +21,7 @@ def render(
     state: str = "/srv/netboot/state/525400aabbcc",
     extra: tuple[str, ...] = ("console=ttyS0,115200",),
     port: int = 80,
+    zone: str = "Europe/Berlin",
 ) -> str:
     return commandline.render(
         IPv4Address("10.77.0.1"),
@@ -31,6 +32,8 @@ def render(
         "T0ken-1_x",
         port,
         "internet,10.77.0.3",
+        zone,
+        (IPv4Address("10.77.0.8"), IPv4Address("10.77.0.9")),
         extra,
     )
 
@@ -71,6 +74,10 @@ def test_only_a_bare_lower_case_mac_is_accepted(mac: str) -> None:
 def test_a_value_that_is_not_one_plain_word_is_refused(state: str) -> None:
     with pytest.raises(ValueError, match="cannot go on a kernel command line"):
         render(state=state)
+
+
+def test_a_server_without_a_time_zone_names_none() -> None:
+    assert "zone" not in render(zone="")
 
 
 def test_an_extra_argument_is_one_word_too() -> None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,15 +31,19 @@ HOOK = build.TREE / "hooks/live/0100-netboot-appliance.hook.chroot"
 
 BUSYBOX = """\
 #!/bin/sh
-# busybox wget -q [-c] -O FILE [--post-data DATA] URL, by curl.
+# busybox wget -q [-S] [-c] -O FILE [--post-data DATA] URL, by curl.
 [ "$1 $2" = "wget -q" ] || exit 99
 shift 2
+[ "$1" != -S ] || { headers=1; shift; }
 [ "$1" != -c ] || { continue=1; shift; }
 [ "$1" = -O ] || exit 99
 file=$2
 shift 2
 [ "$1" != --post-data ] || { post=1 data=$2; shift 2; }
-why=$(curl -sSf ${continue:+-C -} -o "$file" ${post:+--data-binary "$data"} "$1" 2>&1) && exit
+why=$(curl -sSf ${continue:+-C -} -D "$0.headers" -o "$file" ${post:+--data-binary "$data"} "$1" 2>&1)
+ended=$?
+[ -z "${headers:-}" ] || sed 's/^/  /;s/\r$//' "$0.headers" >&2
+[ $ended -ne 0 ] || exit 0
 echo "wget: ${why##*curl: }" | sed 's|(22) The requested URL returned error:|server returned error: HTTP/1.1|' >&2
 exit 1
 """
@@ -61,13 +66,31 @@ NFT = """\
 cat > "$0.rules"
 """
 
+DATE = """\
+#!/bin/sh
+# A clock that says $CLOCK, and keeps what it is set to in a file.
+case $* in
+	+%s) echo "${CLOCK:-2000000000}" ;;
+	*-s*) echo "$*" >> "$0.set" ;;
+	*) PATH=${PATH#*:} exec date "$@" ;;
+esac
+"""
+
 IP = """\
 #!/bin/sh
 [ -z "${LOG:-}" ] || echo "ip $*" >> "$LOG"
 case $* in
-	*"address show"*) echo '2: eth9    inet 10.77.0.101/24 brd 10.77.0.255 scope global eth9' ;;
+	*"address show"*) [ -z "${HELD-x}" ] || echo '2: eth9    inet 10.77.0.101/24 brd 10.77.0.255 scope global eth9' ;;
+	*"route get"*) echo "127.0.0.1 ${ROUTER:+via $ROUTER }dev eth9 src 10.77.0.101 uid 0" ;;
+	*"route show match"*) [ -z "${NEAR-x}" ] && echo "default via 10.77.0.2 dev eth9" || echo "10.77.0.0/24 dev eth9" ;;
 	*"route show"*) printf '192.0.2.0/25 dev eth9 proto kernel src 192.0.2.7 \\n10.77.0.0/24 dev eth9 \\n' ;;
 esac
+"""
+
+
+SYSTEMCTL = """\
+#!/bin/sh
+echo "$*" >> "$0.asked"
 """
 
 
@@ -141,6 +164,10 @@ def test_systemd_has_no_complaint_about_any_unit_of_the_live_system(units: Path)
 def test_boinc_is_sandboxed(units: Path) -> None:
     last = analyze("security", "--offline=true", units / "boinc-client.service").splitlines()[-1]
     assert 0 < float(last.split(":")[1].split()[0]) <= MOST_EXPOSED
+
+
+BUILT = 1_700_000_000
+"""When the image was built, in seconds since 1970."""
 
 
 class Box(ThreadingHTTPServer):
@@ -218,16 +245,25 @@ def pc(tmp_path: Path, box: Box) -> Path:
     (tmp_path / "bin/busybox").chmod(0o755)
     (tmp_path / "bin/sleep").write_text("#!/bin/sh\n")
     (tmp_path / "bin/sleep").chmod(0o755)
-    for program, text in (("setpriv", SETPRIV), ("nft", NFT), ("ip", IP)):
+    for program, text in (
+        ("setpriv", SETPRIV),
+        ("nft", NFT),
+        ("ip", IP),
+        ("date", DATE),
+        ("systemctl", SYSTEMCTL),
+    ):
         (tmp_path / "bin" / program).write_text(text)
         (tmp_path / "bin" / program).chmod(0o755)
     for name in ("proc", "run/netboot-appliance", "etc", "data", "scripts", "net/eth9", "net/lo", "dev"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "net/eth9/address").write_text("52:54:00:aa:bb:cc\n")
+    (tmp_path / "net/eth9/mtu").write_text("1500\n")
     (tmp_path / "net/lo/address").write_text("00:00:00:00:00:00\n")
     (tmp_path / "proc/uptime").write_text("12.34 20.00\n")
     (tmp_path / "proc/meminfo").write_text("MemTotal:         340000 kB\nMemFree:          300000 kB\n")
     (tmp_path / "consoles").write_text("tty0 ttyS0\n")
+    (tmp_path / "built").touch()
+    os.utime(tmp_path / "built", (BUILT, BUILT))
     (tmp_path / "proc/cmdline").write_text(
         "BOOT_IMAGE=x boot=live nfsroot=127.0.0.1:/images/r BOOTIF=01-52-54-00-aa-bb-cc quiet "
         f"netboot_appliance.port={box.server_port} netboot_appliance.token=T0ken-1_x "
@@ -243,7 +279,10 @@ def pc(tmp_path: Path, box: Box) -> Path:
             ("/dev/$console", f"{tmp_path}/dev/$console"),
             ("/var/lib/boinc-client", tmp_path / "data"),
             ("/run/netboot-appliance", tmp_path / "run/netboot-appliance"),
+            ("/run/systemd", f"{tmp_path}/run/systemd"),
+            ("/var/lib/dpkg/status", tmp_path / "built"),
             ("/etc/resolv", f"{tmp_path}/etc/resolv"),
+            ("/etc/ssl/certs", f"{tmp_path}/etc"),
         ):
             text = text.replace(real, str(here))
         (tmp_path / "scripts" / script.name).write_text(text)
@@ -315,6 +354,65 @@ def test_the_ramdisk_tells_the_box_its_address_before_it_mounts(pc: Path, box: B
     assert decode(MacAddress.parse("52:54:00:aa:bb:cc"), report.encode()) == Reported(
         MacAddress.parse("52:54:00:aa:bb:cc"), "initrd", {"uptime": "12.34"}
     )
+
+
+def live_bottom(pc: Path, **lease: str) -> "subprocess.CompletedProcess[str]":
+    """What the initramfs does last; `lease` is what ipconfig says of it."""
+    text = (LIVE / "usr/share/initramfs-tools/scripts/live-bottom/netboot-appliance").read_text()
+    for real, here in (
+        ("/usr/lib/netboot-appliance", pc / "scripts"),
+        ("/run/net-", f"{pc}/run/net-"),
+        ("/sys/module/nfs/parameters", pc),
+    ):
+        text = text.replace(real, str(here))
+    (pc / "live-bottom").write_text(text)
+    said = {"IPV4ADDR": "10.77.0.7", **lease}
+    (pc / "run/net-eth9.conf").write_text("".join(f"{name}='{value}'\n" for name, value in said.items()))
+    for name in ("modprobe", "hostname"):
+        shutil.copy(pc / "bin/sleep", pc / "bin" / name)
+    zones = pc / "root/usr/share/zoneinfo"
+    for zone in ("Europe/Berlin", "Etc/UTC"):
+        (zones / zone).parent.mkdir(parents=True, exist_ok=True)
+        (zones / zone).touch()
+    (pc / "root/etc").mkdir()
+    return start(pc, "sh", f"{pc}/live-bottom", rootmnt=str(pc / "root"))
+
+
+@pytest.mark.parametrize(
+    ("zone", "used"), [("Europe/Berlin", "Europe/Berlin"), ("", "Etc/UTC"), ("Mars/Olympus", ""), ("../../etc", "")]
+)
+def test_the_pc_has_the_time_zone_that_the_box_names(pc: Path, zone: str, used: str) -> None:
+    line = (pc / "proc/cmdline").read_text()
+    (pc / "proc/cmdline").write_text(f"netboot_appliance.zone={zone} {line}")
+    done = live_bottom(pc)
+    assert (done.returncode, done.stderr) == (0, "")
+    localtime = pc / "root/etc/localtime"
+    assert (str(localtime.readlink()) if localtime.is_symlink() else "") == (used and f"/usr/share/zoneinfo/{used}")
+    told = f"this image does not know the time zone {zone}: its hours are UTC"
+    assert (told in done.stdout) == (not used)
+
+
+@pytest.mark.parametrize(
+    ("lease", "line"),
+    [
+        ({"DOMAINSEARCH": "a.example b.example", "DNSDOMAIN": "c.example"}, "search a.example b.example\n"),
+        ({"DNSDOMAIN": "c.example"}, "search c.example\n"),
+        ({"DNSDOMAIN": "c\nnameserver 6.6.6.6"}, ""),
+    ],
+)
+def test_the_ramdisks_name_servers_are_those_of_its_lease(pc: Path, lease: dict[str, str], line: str) -> None:
+    live_bottom(pc, IPV4DNS0="10.77.0.2", IPV4DNS1="0.0.0.0", **lease)
+    assert (pc / "root/etc/resolv.conf").read_text() == line + "nameserver 10.77.0.2\n"
+
+
+def test_no_key_and_no_lid_puts_a_pc_to_sleep() -> None:
+    login = (LIVE / "etc/systemd/logind.conf.d/netboot-appliance.conf").read_text()
+    events = re.findall(r"^(Handle\w+|IdleAction)=(\w+)$", login, re.MULTILINE)
+    assert dict(events)["HandlePowerKey"] == "poweroff"
+    assert {action for event, action in events if event != "HandlePowerKey"} == {"ignore"}
+    assert {"HandleLidSwitch", "HandleLidSwitchDocked", "HandleSuspendKey", "HandleHibernateKey"} <= dict(events).keys()
+    masked = re.findall(r"\b(\S+)\.target", HOOK.read_text())
+    assert {"sleep", "suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate"} <= set(masked)
 
 
 def test_a_report_without_an_answer_fails(pc: Path) -> None:
@@ -395,13 +493,11 @@ def archive(files: dict[str, str]) -> bytes:
 def test_the_boinc_files_replace_those_of_an_earlier_boot_and_are_secret(pc: Path, box: Box) -> None:
     (pc / "data/gui_rpc_auth.cfg").write_text("old")
     (pc / "data/client_state.xml").write_text("state")
-    (pc / "data/account_left.example.net.xml").write_text("another project")
     box.files = archive({"gui_rpc_auth.cfg": "new", "account_example.org.xml": "account"})
     done = start(pc, f"{pc}/scripts/boinc-files")
     assert done.returncode == 0, done.stderr
     assert (pc / "data/gui_rpc_auth.cfg").read_text() == "new"
     assert (pc / "data/client_state.xml").read_text() == "state"
-    assert not (pc / "data/account_left.example.net.xml").exists()
     for name in ("gui_rpc_auth.cfg", "account_example.org.xml"):
         assert (pc / "data" / name).stat().st_mode & 0o777 == 0o600
     assert (pc / "data/ca-bundle.crt").is_symlink()
@@ -415,6 +511,7 @@ def test_only_plain_files_at_the_top_level_are_accepted(pc: Path, box: Box) -> N
         "account_a.xml",
         "ca-bundle.crt",
         "gui_rpc_auth.cfg",
+        "netboot-files.sha256",
     ]
 
 
@@ -447,32 +544,139 @@ def test_without_earlier_files_it_reports_and_asks_until_it_gets_them(pc: Path, 
     assert asked == ["boinc.tar"] * 5 + ["reportstage=failed"] + ["boinc.tar"] * 2
 
 
-@pytest.mark.parametrize(("given", "added"), [("10.77.0.101", False), ("10.77.0.150", True)])
-def test_a_lease_adds_and_removes_nothing(pc: Path, given: str, added: bool) -> None:
+LEASE = {"interface": "eth9", "ip": "10.77.0.101", "mask": "24", "router": "10.77.0.2 10.77.0.9", "dns": "10.77.0.2"}
+"""What udhcpc says of a lease; it is for the address that the PC has."""
+TO_SERVER = "ip route replace 127.0.0.1/32 dev eth9"
+"""However a lease routes, a server in the local network is reached there."""
+
+
+def lease_event(pc: Path, event: str, **options: str) -> list[str]:
+    """What an event of udhcpc changes, as arguments of `ip`."""
     log = pc / "ip.log"
-    lease = {
-        "interface": "eth9",
-        "ip": given,
-        "mask": "24",
-        "router": "10.77.0.2 10.77.0.9",
-        "dns": "10.77.0.2 10.77.0.3",
-    }
-    assert start(pc, f"{pc}/scripts/lease-event", "deconfig", LOG=str(log), interface="eth9").returncode == 0
-    assert not log.exists()
-    done = start(pc, f"{pc}/scripts/lease-event", "bound", LOG=str(log), domain="site.example", **lease)
-    assert done.returncode == 0, done.stderr
-    changes = [line for line in log.read_text().splitlines() if "show" not in line]
-    address = [f"ip address add {given}/24 brd + dev eth9"] if added else []
-    assert changes == [*address, "ip route replace default via 10.77.0.2 dev eth9"]
+    log.unlink(missing_ok=True)
+    done = start(pc, f"{pc}/scripts/lease-event", event, LOG=str(log), **LEASE | options)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [line for line in lines if " show " not in line and " get " not in line]
+
+
+@pytest.mark.parametrize("event", ["bound", "renew"])
+def test_a_lease_sets_the_default_route_and_the_name_servers(pc: Path, event: str) -> None:
+    changes = lease_event(pc, event, domain="site.example", dns="10.77.0.2 10.77.0.3")
+    assert changes == [TO_SERVER, "ip route replace default via 10.77.0.2 dev eth9 onlink"]
     assert (pc / "etc/resolv.conf").read_text() == "search site.example\nnameserver 10.77.0.2\nnameserver 10.77.0.3\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        # RFC 3442: classless routes make the option `router` count for nothing.
+        (
+            {"staticroutes": "10.9.0.0/16 10.77.0.3 0.0.0.0/0 10.77.0.4 10.8.0.0/16 0.0.0.0"},
+            [
+                "ip route replace 10.9.0.0/16 via 10.77.0.3 dev eth9 onlink",
+                "ip route replace 0.0.0.0/0 via 10.77.0.4 dev eth9 onlink",
+                "ip route replace 10.8.0.0/16 dev eth9",
+            ],
+        ),
+        ({"msstaticroutes": "0.0.0.0/0 10.77.0.4"}, ["ip route replace 0.0.0.0/0 via 10.77.0.4 dev eth9 onlink"]),
+        (
+            {"staticroutes": "10.9.0.0/16 10.77.0.3", "msstaticroutes": "0.0.0.0/0 10.77.0.4"},
+            ["ip route replace 10.9.0.0/16 via 10.77.0.3 dev eth9 onlink", "ip route delete default dev eth9"],
+        ),
+        # The only way to the server stays.
+        (
+            {"staticroutes": "10.9.0.0/16 10.77.0.3", "NEAR": ""},
+            ["ip route replace 10.9.0.0/16 via 10.77.0.3 dev eth9 onlink"],
+        ),
+        ({"staticroutes": "127.0.0.1/32 10.77.0.66", "NEAR": ""}, []),
+    ],
+)
+def test_classless_routes_count_before_routers(pc: Path, options: dict[str, str], changes: list[str]) -> None:
+    assert lease_event(pc, "bound", **options) == [TO_SERVER, *changes]
+
+
+def test_a_server_behind_a_router_gets_no_route_of_its_own(pc: Path) -> None:
+    """A lease that names a new router must be able to change the way there."""
+    assert lease_event(pc, "bound", ROUTER="10.77.0.2") == ["ip route replace default via 10.77.0.2 dev eth9 onlink"]
+
+
+@pytest.mark.parametrize(
+    ("mtu", "used"),
+    [("1400", True), ("576", True), ("9000", True), ("1500", False), ("575", False), ("68", False), ("99999", False)]
+    + [(wrong, False) for wrong in ("", "-1", "abc", "600 ", "600;x", "0600")],
+)
+def test_an_mtu_is_used_if_every_host_can_take_it(pc: Path, mtu: str, used: bool) -> None:
+    changes = lease_event(pc, "bound", mtu=mtu, router="")
+    assert changes == [TO_SERVER, *([f"ip link set dev eth9 mtu {mtu}"] if used else [])]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"search": "a.example b.example", "domain": "c.example"}, "search a.example b.example\n"),
+        ({"search": "a.example\nnameserver 6.6.6.6", "domain": "c.example"}, "search c.example\n"),
+        ({"domain": "$(touch x)"}, ""),
+        ({"domain": "a'; touch x; '"}, ""),
+        ({"domain": "*"}, ""),
+        ({"domain": "x\noptions timeout:30"}, ""),
+    ],
+)
+def test_the_search_list_counts_before_the_domain_and_holds_names_only(
+    pc: Path, options: dict[str, str], line: str
+) -> None:
+    lease_event(pc, "bound", **options)
+    assert (pc / "etc/resolv.conf").read_text() == line + "nameserver 10.77.0.2\n"
 
 
 def test_a_lease_without_name_servers_keeps_the_current_ones(pc: Path) -> None:
     (pc / "etc/resolv.conf").write_text("nameserver 10.77.0.2\n")
-    start(
-        pc, f"{pc}/scripts/lease-event", "renew", LOG=str(pc / "ip.log"), interface="eth9", ip="10.77.0.101", mask="24"
-    )
-    assert (pc / "etc/resolv.conf").read_text() == "nameserver 10.77.0.2\n"
+    for dns in ("", "x", "10.77.0.2;x", "$(touch x)"):
+        lease_event(pc, "renew", dns=dns, domain="site.example")
+        assert (pc / "etc/resolv.conf").read_text() == "nameserver 10.77.0.2\n"
+
+
+def test_the_time_servers_of_the_lease_are_asked_then_those_of_the_configuration(pc: Path) -> None:
+    file = pc / "run/systemd/timesyncd.conf.d/netboot-appliance.conf"
+    lease_event(pc, "bound", ntpsrv="")
+    assert not file.exists()
+    line = (pc / "proc/cmdline").read_text()
+    (pc / "proc/cmdline").write_text(f"netboot_appliance.ntp=10.77.0.8,10.77.0.2,10.77.0.9 {line}")
+    lease_event(pc, "bound", ntpsrv="10.77.0.2 10.77.0.3 x.example $(x) [Time]")
+    assert file.read_text() == "[Time]\nNTP=10.77.0.2 10.77.0.3 10.77.0.8 10.77.0.9\n"
+    asked = pc / "bin/systemctl.asked"
+    assert asked.read_text() == "--no-block try-restart systemd-timesyncd.service\n"
+    # A renewal that says the same again restarts nothing.
+    lease_event(pc, "renew", ntpsrv="10.77.0.2 10.77.0.3")
+    assert asked.read_text().count("\n") == 1
+    lease_event(pc, "renew", ntpsrv="")
+    assert file.read_text() == "[Time]\nNTP=10.77.0.8 10.77.0.2 10.77.0.9\n"
+    assert asked.read_text().count("\n") == 2
+
+
+def test_a_lease_of_another_address_changes_nothing_and_is_told(pc: Path) -> None:
+    """The root hangs on the first address, and is exported to it."""
+    assert lease_event(pc, "bound", ip="10.77.0.150", mtu="1400", ntpsrv="10.77.0.2", search="x") == []
+    assert not (pc / "etc/resolv.conf").exists()
+    assert not (pc / "run/systemd").exists()
+    assert "gave the address 10.77.0.150; keeping 10.77.0.101" in (pc / "dev/tty0").read_text()
+
+
+def test_a_pc_without_an_address_takes_that_of_the_lease(pc: Path) -> None:
+    assert lease_event(pc, "bound", HELD="", router="")[0] == "ip address add 10.77.0.101/24 brd + dev eth9"
+
+
+def test_only_answers_with_the_address_that_the_pc_has_reach_udhcpc(pc: Path) -> None:
+    assert lease_event(pc, "deconfig") == []
+    assert rules(pc)[:2] == ["table netdev netboot_lease", "delete table netdev netboot_lease"]
+    assert "udp sport 67 udp dport 68 @th,192,32 != 0 @th,192,32 != 0x0a4d0065 drop" in rules(pc)
+    lease_event(pc, "deconfig", HELD="")
+    assert rules(pc) == ["table netdev netboot_lease", "delete table netdev netboot_lease"]
+
+
+def test_a_refused_renewal_takes_nothing_away_and_is_told(pc: Path) -> None:
+    assert lease_event(pc, "nak") == lease_event(pc, "leasefail") == []
+    assert "refuses to renew the address 10.77.0.101; keeping it" in (pc / "dev/tty0").read_text()
 
 
 def rules(pc: Path) -> list[str]:
@@ -483,8 +687,7 @@ def rules(pc: Path) -> list[str]:
 
 def test_a_lease_with_other_name_servers_opens_those(pc: Path) -> None:
     (pc / "etc/resolv.conf").write_text("nameserver 10.77.0.2\n")
-    lease = {"interface": "eth9", "ip": "10.77.0.101", "mask": "24", "dns": "192.0.2.9"}
-    start(pc, f"{pc}/scripts/lease-event", "renew", **lease)
+    lease_event(pc, "renew", dns="192.0.2.9")
     assert "add element inet netboot_appliance resolvers { 192.0.2.9,  }" in rules(pc)
 
 
@@ -527,6 +730,64 @@ def test_the_token_of_the_command_line_is_exchanged_for_one_that_only_root_reads
     box.asked.clear()
     start(pc, f"{pc}/scripts/report", "reported")
     assert box.asked == [(f"/boot/525400aabbcc/{TOKEN}/report", "stage=reported&uptime=12.34")]
+
+
+def clock(pc: Path) -> str:
+    """What the clock was set to; empty if it was not."""
+    file = pc / "bin/date.set"
+    return file.read_text() if file.exists() else ""
+
+
+def test_the_date_of_the_answer_sets_a_clock_whose_battery_is_empty(pc: Path, box: Box) -> None:
+    box.exchanges = [TOKEN]
+    before = int(time.time())
+    done = start(pc, f"{pc}/scripts/exchange", CLOCK="946684800")
+    assert done.returncode == 0, done.stderr
+    (seconds,) = re.findall(r"^-u -s @(\d+)$", clock(pc), re.MULTILINE)
+    assert before <= int(seconds) <= time.time()
+    assert f"the clock was {946684800 - int(seconds)} seconds ahead of the server's: set" in done.stdout
+
+
+SERVER = 1_800_000_000
+"""What the server's clock says in the tests below."""
+
+
+@pytest.mark.parametrize(
+    ("here", "said", "becomes"),
+    [
+        (SERVER - 366 * 86400, SERVER, f"-u -s @{SERVER}\n"),
+        (SERVER + 366 * 86400, SERVER, f"-u -s @{SERVER}\n"),
+        (SERVER + 5, SERVER, ""),
+        (SERVER - 5, SERVER, ""),
+        (BUILT + 9, BUILT - 1, ""),
+        (SERVER, "", ""),
+        (SERVER, "$(touch x)", ""),
+        (SERVER, "18000000000", ""),
+        (SERVER, "01800", ""),
+        (SERVER, "-1", ""),
+    ],
+)
+def test_only_a_clock_that_is_off_is_set_and_only_to_a_time_that_can_be_right(
+    pc: Path, here: int, said: object, becomes: str
+) -> None:
+    done = start(pc, "sh", "-euc", f". {pc}/scripts/boot.sh; set_clock '{said}'", CLOCK=str(here))
+    assert (done.returncode, done.stderr, clock(pc)) == (0, "", becomes)
+
+
+def test_a_clock_that_an_ntp_server_has_set_stays(pc: Path) -> None:
+    (pc / "run/systemd/timesync").mkdir(parents=True)
+    (pc / "run/systemd/timesync/synchronized").touch()
+    assert start(pc, "sh", "-euc", f". {pc}/scripts/boot.sh; set_clock {SERVER}", CLOCK="1").returncode == 0
+    assert clock(pc) == ""
+
+
+@pytest.mark.parametrize("script", ["exchange", "report", "boinc-files"])
+def test_no_request_goes_through_the_proxy_that_boinc_may_be_given(pc: Path, box: Box, script: str) -> None:
+    box.exchanges, box.files = [TOKEN], archive({"gui_rpc_auth.cfg": "new"})
+    # Nothing listens there, and curl, like busybox wget, asks it first.
+    done = start(pc, f"{pc}/scripts/{script}", "reported", http_proxy="http://127.0.0.1:1")
+    assert done.returncode == 0, done.stderr
+    assert len(box.asked) == 1
 
 
 @pytest.mark.parametrize("number", [403, 404])

@@ -48,6 +48,7 @@ def test_every_section() -> None:
         [image]
         packages = ["htop"]
         kernel_arguments = ["console=ttyS0"]
+        time_zone = "Asia/Kolkata"
         """,
         HERE,
     )
@@ -58,8 +59,14 @@ def test_every_section() -> None:
     assert config.boinc.lan == (IPv4Network("10.0.0.8/32"), IPv4Network("10.1.0.0/16"))
     assert config.boinc.preferences.max_ncpus_pct == 50.0
     assert config.image.recipe.packages == ("htop",)
+    assert config.time_zone == "Asia/Kolkata"
     assert config.project.account is not None
     assert "1_abc" not in str(redacted(config))
+
+
+def test_the_pcs_have_the_time_zone_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Moscow")
+    assert parse(SMALLEST, HERE).time_zone == "Europe/Moscow"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +85,11 @@ def test_every_section() -> None:
         (SMALLEST + f"[boinc]\nlan = {['10.0.0.9'] * 17}", "/etc/c.toml:4: [boinc] lan: 17 networks", "room for 16"),
         (SMALLEST + '[nfs]\nbackend = "samba"', "/etc/c.toml:4: [nfs] backend", "one of auto, kernel, ganesha"),
         (SMALLEST + '[dhcp]\nmode = "relay"', "/etc/c.toml:4: [dhcp] mode", "one of proxy, server, off"),
+        (
+            SMALLEST + '[image]\ntime_zone = "Europe/Berlino"',
+            "/etc/c.toml:4: [image] time_zone: this server knows no zone 'Europe/Berlino'",
+            "timedatectl list-timezones",
+        ),
         (SMALLEST + '[tftp]\nports = "one"', "/etc/c.toml:4: [tftp] ports", "one of shared, session"),
         (SMALLEST + '[dhcp]\nmode = "server"', "/etc/c.toml:4: [dhcp] mode", "needs addresses, such as pool ="),
         (

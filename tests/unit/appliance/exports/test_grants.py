@@ -92,7 +92,7 @@ def test_the_paths_come_from_the_caller_alone() -> None:
         ("/srv/netboot/state/525400aabb02", 3, True, 731, 731),
         ("/srv/netboot/state/525400aabb01", 2, True, 731, 731),
     ]
-    assert [str(address) for address in made[0].clients] == ["10.77.0.9", "10.77.0.102"], "each once"
+    assert [str(address) for address in made[0].clients] == ["10.77.0.9", "10.77.0.102", "127.0.0.1"], "each once"
     assert render_kernel(made)
     assert render_ganesha(made)
 
@@ -137,7 +137,7 @@ def test_what_is_decided_passes_the_check() -> None:
 def test_the_live_root_is_for_clients_that_mount_it() -> None:
     found = make([known(n, f"10.77.0.{n}", root=root) for n, root in ((1, ""), (2, "http"), (3, "nfs"))])
     live, *states = exports_for(IMAGES, STATE, found)
-    assert list(map(str, live.clients)) == ["10.77.0.1", "10.77.0.3"]
+    assert list(map(str, live.clients)) == ["10.77.0.1", "10.77.0.3", "127.0.0.1"], "and for the doctor"
     assert [str(address) for export in states for address in export.clients] == ["10.77.0.1", "10.77.0.2", "10.77.0.3"]
     nobody = exports_for(IMAGES, STATE, make([known(2, "10.77.0.2", root="http")]))
     assert "images" not in render_kernel(nobody)

@@ -23,6 +23,7 @@ from services.events import (
     LeaseChosen,
     Offered,
     Reported,
+    Returned,
     ScriptServed,
     SecretsClosed,
     SecretsServed,
@@ -79,6 +80,7 @@ def test_every_event_survives_a_restart(desk: Desk) -> None:
         TokenExchanged(MAC, "spent"),
         SecretsServed(MAC),
         SecretsClosed(MAC, "loader"),
+        Returned(MAC, 2, 900.0, "loader", "snponly.efi", 1.5),
         Reported(MAC, "attached", {"hostid": "3"}),
     ):
         journal.record(event)

@@ -5,16 +5,26 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from appliance.journal.timeline import GRUB_WITHIN, AddressLost, Boot, PowerOnSign, Stage, continues, fold, replay
+from appliance.journal.timeline import (
+    RETURNS_WITHIN,
+    AddressLost,
+    Boot,
+    PowerOnSign,
+    Stage,
+    continues,
+    fold,
+    replay,
+    returned,
+)
 from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
     Discovered,
     EntryStarted,
-    Event,
     LeaseChosen,
     Offered,
     Reported,
+    Returned,
     ScriptServed,
     TransferFailed,
     TransferProgressed,
@@ -143,42 +153,13 @@ def test_silence_is_a_stall_unless_the_pc_computes() -> None:
     assert not replay(NEW, WHOLE).stalled(10_000.0)
 
 
-SITE = IPv4Address("10.0.0.2")
 SECURE = (
     (100.0, FIRMWARE),
     (100.1, Offered(MAC, "525400aabbcc/shimx64.efi", 67)),
-    (102.0, LeaseChosen(MAC, SITE, ours=False)),
+    (102.0, LeaseChosen(MAC, IPv4Address("10.0.0.2"), ours=False)),
     (104.0, TransferServed(MAC, "tftp", "shimx64.efi", 900, 1.0)),
     (105.0, TransferServed(MAC, "tftp", "grubx64.efi", 3000, 1.0)),
 )
-
-
-def test_grub_that_never_asks_us_has_asked_the_server_of_the_lease() -> None:
-    boot = replay(NEW, SECURE)
-    assert boot.diagnosis(105.0 + GRUB_WITHIN) == ""
-    assert boot.diagnosis(105.1 + GRUB_WITHIN) == "Secure Boot: GRUB asked 10.0.0.2"
-
-
-def test_a_lease_that_was_not_heard_leaves_the_other_server_unnamed() -> None:
-    boot = replay(NEW, (SECURE[0], *SECURE[3:]))
-    assert boot.diagnosis(200.0) == "Secure Boot: GRUB asked another server"
-
-
-@pytest.mark.parametrize(
-    ("events", "why"),
-    [
-        (SECURE[:4], "shim may have been refused, or have loaded nothing"),
-        ((*SECURE[:4], (105.0, TransferProgressed(MAC, "tftp", "grubx64.efi", 100, 3000))), "GRUB is still loading"),
-        (
-            (*SECURE[:4], (105.0, TransferFailed(MAC, "tftp", "grubx64.efi", 3000, "x"))),
-            "it may lack its last byte",
-        ),
-        ((*SECURE, (106.0, ScriptServed(MAC))), "GRUB has asked us"),
-        ((*SECURE, (106.0, LeaseChosen(MAC, A, ours=True))), "the lease is ours, and names us"),
-    ],
-)
-def test_grub_is_not_blamed_if_something_else_may_be_wrong(events: tuple[tuple[float, Event], ...], why: str) -> None:
-    assert replay(NEW, events).diagnosis(1000.0) == "", why
 
 
 def test_grub_reads_its_configuration_as_a_script() -> None:
@@ -201,3 +182,33 @@ def test_a_program_after_the_script_is_no_loader() -> None:
     boot = fold(fold(NEW, ScriptServed(MAC), 100), TransferServed(MAC, "http", "memtest", 5, 0.1), 101)
     assert boot.stage is Stage.SCRIPT
     assert [transfer.path for transfer in boot.transfers] == ["memtest"]
+
+
+def test_a_boot_keeps_what_its_loader_and_its_ramdisk_have_shown() -> None:
+    before, asked = replay(NEW, WHOLE[:5]), replay(NEW, WHOLE[:6])
+    assert (before.chose_us, before.ipxe_asked, asked.ipxe_asked) == (True, 0.0, 108.0)
+    assert not replay(NEW, WHOLE[:2]).chose_us
+    loaded = replay(NEW, WHOLE[:9])
+    assert (loaded.ramdisk_spoke, fold(loaded, Reported(MAC, "initrd"), 130.0).ramdisk_spoke) == (0.0, 130.0)
+
+
+def test_a_boot_after_one_that_came_to_nothing_knows_how_that_ended() -> None:
+    first = replay(NEW, WHOLE[:5])
+    once = returned(first, FIRMWARE, 107.5)
+    assert once == Returned(MAC, 1, 100.0, "loader", "snponly.efi", 1.5)
+    second = fold(replace(NEW, id=2, started=107.5, last_event=107.5), once, 107.5)
+    assert returned(fold(second, FIRMWARE, 108.0), FIRMWARE, 200.0) == Returned(MAC, 2, 100.0, "discovered", "", 92.0)
+
+
+@pytest.mark.parametrize(
+    ("boot", "now"),
+    [
+        (replay(NEW, WHOLE), 300.0),
+        (replay(NEW, WHOLE[:11]), 300.0),
+        (fold(replay(NEW, WHOLE[:7]), EntryStarted(MAC, "local"), 112.0), 300.0),
+        (replay(NEW, WHOLE[:5]), 106.0 + RETURNS_WITHIN),
+    ],
+    ids=["it computed", "userspace came up", "it started its disk", "that was long ago"],
+)
+def test_a_boot_that_was_well_or_is_long_ago_is_not_held_against_the_next(boot: Boot, now: float) -> None:
+    assert returned(boot, FIRMWARE, now) is None

@@ -2,9 +2,12 @@
 
 from ipaddress import IPv4Address
 
+from appliance.boot import policy
+from appliance.boot.renewals import AT_ONCE
 from appliance.boot.report_limit import REPORTS
 from appliance.journal.recorder import Journal
 from services.decision import Ignore, Reason
+from services.ethernet import MacRange
 from services.events import Discovered, Reported, TransferProgressed
 from tests.unit.appliance.server.test_boot_scripts import PC, Running, box
 
@@ -112,3 +115,81 @@ def test_boots_that_a_program_opens_and_exchanges_all_day(box: Running) -> None:
     assert opened <= REPORTS + 2
     assert box.box.exchange(PC, box.token, ADDRESS) == Ignore(Reason.TOO_MANY_REPORTS)
     assert box.token != first
+
+
+def running(box: Running) -> tuple[str, str]:
+    """The PC is up; returns the token of its command line, and the one that its root has."""
+    box.power_on()
+    old = box.token
+    new = box.box.exchange(PC, old, ADDRESS)
+    assert isinstance(new, str)
+    box.box.secrets(PC, new, ADDRESS)
+    for stage in ("reported", "computing"):
+        assert isinstance(box.box.report(PC, new, Reported(PC, stage), ADDRESS), Reported)
+    return old, new
+
+
+def change_the_key(box: Running) -> None:
+    box.configure('[project]\nurl = "https://a.example/"\naccount_key = "2_new"\n')
+
+
+def test_a_running_pc_gets_files_that_changed_once_it_says_that_it_has_others(box: Running) -> None:
+    _, new = running(box)
+    placed = box.box.files_tag(PC)
+    box.box.files_placed(PC, placed)
+    assert box.box.secrets(PC, new, ADDRESS) == SPENT, "it has what it should"
+    change_the_key(box)
+    assert box.box.files_tag(PC) != placed
+    files = box.box.secrets(PC, new, ADDRESS)
+    assert isinstance(files, bytes)
+    assert b"2_new" in files
+    box.box.files_placed(PC, box.box.files_tag(PC))
+    assert box.box.secrets(PC, new, ADDRESS) == SPENT
+
+
+def test_only_the_exchanged_token_of_this_boot_renews(box: Running) -> None:
+    """Not the one on the command line, nor that of a script that a program asked for, nor one of an earlier boot."""
+    old, new = running(box)
+    box.box.files_placed(PC, "other")
+    assert box.box.secrets(PC, old, ADDRESS) == INVALID
+    assert isinstance(box.box.secrets(PC, new, ADDRESS), bytes)
+    box.now += 1000
+    box.script()
+    asked_for = box.token
+    assert box.box.secrets(PC, new, ADDRESS) == INVALID
+    exchanged = box.box.exchange(PC, asked_for, ADDRESS)
+    assert isinstance(exchanged, str)
+    assert isinstance(box.box.report(PC, exchanged, Reported(PC, "reported"), ADDRESS), Reported)
+    assert box.box.secrets(PC, exchanged, ADDRESS) == SPENT, "it has said nothing in this boot"
+    box.box.files_placed(PC, "other")
+    assert box.box.secrets(PC, exchanged, ADDRESS) == SPENT, "nobody knows who asked for its script"
+
+
+def test_a_token_that_was_never_exchanged_renews_nothing(box: Running) -> None:
+    """Every program can read it on the command line."""
+    box.power_on()
+    token = run(box)
+    box.box.files_placed(PC, "other")
+    assert box.box.secrets(PC, token, ADDRESS) == SPENT
+
+
+def test_the_token_for_reports_renews_nothing(box: Running) -> None:
+    _, new = running(box)
+    box.box.files_placed(PC, "other")
+    assert box.box.secrets(PC, policy.reporting_token(new), ADDRESS) == INVALID
+
+
+def test_renewals_are_bounded(box: Running) -> None:
+    _, new = running(box)
+    box.box.files_placed(PC, "never placed")
+    for _ in range(AT_ONCE):
+        assert isinstance(box.box.secrets(PC, new, ADDRESS), bytes)
+    assert box.box.secrets(PC, new, ADDRESS) == Ignore(Reason.TOO_MANY_REPORTS)
+
+
+def test_a_pc_that_is_not_allowed_any_more_gets_no_files(box: Running) -> None:
+    box.power_on()
+    box.registry.disallow(MacRange(PC, PC))
+    box.box.refresh_allowlist()
+    assert box.box.files_tag(PC) == ""
+    assert box.box.secrets(PC, box.token, ADDRESS) == Ignore(Reason.NOT_ALLOWED)

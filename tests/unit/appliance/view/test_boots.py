@@ -26,7 +26,7 @@ def test_the_document() -> None:
         "entry": "boinc",
         "host_id": "",
         "failure": "",
-        "diagnosis": "",
+        "diagnosis": None,
         "last_event": 1003.5,
         "stalled": False,
     }

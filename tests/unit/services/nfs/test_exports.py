@@ -80,10 +80,16 @@ def test_paths_that_could_mean_something_else_are_refused(path: str) -> None:
         replace(STATE, path=path)
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "255.255.255.255", "224.0.0.1", "127.0.0.1"])
+@pytest.mark.parametrize("address", ["0.0.0.0", "255.255.255.255", "224.0.0.1", "127.0.0.2"])
 def test_only_the_address_of_one_machine_is_a_client(address: str) -> None:
     with pytest.raises(ValueError, match="not the address of one machine"):
         replace(ROOT, clients=(IPv4Address(address),))
+
+
+def test_the_host_itself_may_have_what_is_read_only() -> None:
+    assert "127.0.0.1/32(ro," in render_kernel([replace(ROOT, clients=(IPv4Address("127.0.0.1"),))])
+    with pytest.raises(ValueError, match="not the address of one machine"):
+        replace(STATE, clients=(IPv4Address("127.0.0.1"),))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 # What the kernel command line says about this boot, and how to tell people and the server about it.
 # Sourced by the scripts of the initramfs (busybox) and of the live system: POSIX sh only.
 
+# Our requests go to the server itself, whatever proxy BOINC is given: busybox wget knows no exceptions from one.
+unset http_proxy
+
 read -r command_line < /proc/cmdline
 for word in $command_line; do
 	value=${word#*=}
@@ -17,6 +20,8 @@ for word in $command_line; do
 		netboot_appliance.state=*) STATE=$value ;;
 		netboot_appliance.network=*) NETWORK=$value ;;
 		netboot_appliance.memory=*) NEEDED=$value ;;
+		netboot_appliance.zone=*) ZONE=$value ;;
+		netboot_appliance.ntp=*) NTP=$value ;;
 	esac
 done
 # The token that took the place of the one on the command line, which every program can read (see exchange).
@@ -44,6 +49,14 @@ address() {
 	ip -4 -o address show dev "$(interface)" scope global | sed -n '1s/.* inet \([0-9.]*\).*/\1/p'
 }
 
+# search_list TEXT: print it as a line of resolv.conf; fails if it is anything but names.
+search_list() {
+	case $1 in
+		"" | *[!A-Za-z0-9._\ -]*) return 1 ;;
+	esac
+	printf 'search %s\n' "$1"
+}
+
 # as_boinc COMMAND...: run it as the user boinc. In the state directory root would follow any link that a science
 # application put there.
 as_boinc() {
@@ -57,6 +70,21 @@ say() {
 	for console in $consoles; do
 		printf '\r\n%s: %s\r\n' "$NAME" "$1" > "/dev/$console"
 	done 2> /dev/null || true
+}
+
+# set_clock SECONDS: set the clock to the server's time, in seconds since 1970, if it is off by more than a few seconds.
+# An NTP server knows better, and a time before the image was built is wrong. Only for the live system.
+set_clock() {
+	case $1 in
+		"" | 0* | *[!0-9]* | ???????????*) return 0 ;;
+	esac
+	[ ! -e /run/systemd/timesync/synchronized ] || return 0
+	[ "$1" -ge "$(stat -c %Y /var/lib/dpkg/status)" ] || return 0
+	ahead=$(($(date +%s) - $1))
+	if [ "$ahead" -gt 5 ] || [ "$ahead" -lt -5 ]; then
+		date -u -s "@$1" > /dev/null
+		echo "the clock was $ahead seconds ahead of the server's: set"
+	fi
 }
 
 # report STAGE [KEY=VALUE]...: tell the server how far this boot is; fails within seconds when the server does not answer.

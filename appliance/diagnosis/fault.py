@@ -1,0 +1,85 @@
+"""What is wrong with a PC, as a value: cause and cure in words, and what the box has seen that shows it. PURE."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from appliance.heartbeats.records import StoredHeartbeat
+from appliance.registry.records import IgnoredRow
+
+SECURE_BOOT_CURES = (
+    "name the box as next-server (siaddr) in the site's DHCP server",
+    'let the box be the DHCP server: [dhcp] mode = "server"',
+)
+"""What helps where GRUB asks the site's DHCP server for its files."""
+
+SWITCH_OFF = "switch Secure Boot off in its firmware"
+INSTALL_SHIM = (
+    "install Debian's signed loaders: apt-get install shim-signed grub-efi-amd64-signed, then restart the server"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Why a PC does not boot or compute. PCs with the same fault have the same `cause` and `cure`; `detail` is what
+    differs between them, or empty. Not `failing`: it is as it was asked for, such as to compute only at night."""
+
+    cause: str
+    cure: str
+    detail: str = ""
+    failing: bool = True
+
+    @property
+    def words(self) -> str:
+        """The cause, with the detail."""
+        return f"{self.cause} ({self.detail})" if self.detail else self.cause
+
+
+@dataclass(frozen=True, slots=True)
+class BoxTrouble:
+    """What is wrong with the box itself, in words; empty where nothing is. `exports`: why they are not in force.
+    `disk`: why nothing can be saved."""
+
+    exports: str = ""
+    disk: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the box has seen of a PC beside its boot. `refused` has the refusals in its name, `claims` who else uses its
+    address, in words. `menu` is how long its menu waits, in seconds; 0: it has none. `heartbeat` is its latest one, and
+    `off` whether it went off by order after that."""
+
+    refused: tuple[IgnoredRow, ...] = ()
+    claims: tuple[str, ...] = ()
+    menu: int = 0
+    heartbeat: StoredHeartbeat | None = None
+    off: bool = False
+    box: BoxTrouble = field(default_factory=BoxTrouble)
+
+
+NOTHING = Seen()
+
+
+@dataclass(frozen=True, slots=True)
+class FaultGroup:
+    """PCs with the same fault: each with its name and its detail."""
+
+    cause: str
+    cure: str
+    failing: bool
+    pcs: tuple[tuple[str, str], ...]
+
+    def named(self, most: int) -> str:
+        """The PCs in words, at most `most` of them."""
+        shown = ", ".join(f"{name} ({detail})" if detail else name for name, detail in self.pcs[:most])
+        return f"{shown} and {len(self.pcs) - most} more" if len(self.pcs) > most else shown
+
+
+def grouped(found: Iterable[tuple[str, Diagnosis]]) -> list[FaultGroup]:
+    """PCs by their faults, the fault of most PCs first. `found` has the name of each PC and its diagnosis."""
+    groups: dict[tuple[str, str, bool], list[tuple[str, str]]] = {}
+    for name, diagnosis in found:
+        key = (diagnosis.cause, diagnosis.cure, diagnosis.failing)
+        groups.setdefault(key, []).append((name, diagnosis.detail))
+    listed = [FaultGroup(*key, tuple(pcs)) for key, pcs in groups.items()]
+    return sorted(listed, key=lambda group: (not group.failing, -len(group.pcs)))
