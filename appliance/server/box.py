@@ -102,6 +102,10 @@ class Box:
         """Like `allowed`, by the MAC address as a number. Called for each datagram."""
         return self.allowlist.allows_number(value)
 
+    def knows_number(self, value: int) -> bool:
+        """Whether the PC with this MAC address, as a number, has ever loaded anything."""
+        return self._journal.knows_number(value)
+
     def answer_inputs(self) -> tuple[object, ...]:
         """What answers to DHCP depend on, apart from the client itself. Any commit of another process renews the
         allowlist, so the allowlist stands for the whole registry."""
