@@ -16,7 +16,6 @@ from appliance.registry.server_lock import holder
 from appliance.view import status as views
 from appliance.view.facts import gather
 from appliance.view.status import StatusView
-from services.boinc.idleness import KEY_CURE, KEY_REFUSED
 
 app = typer.Typer()
 _IGNORED_SHOWN = 10
@@ -113,8 +112,6 @@ def _show_boots(shown: StatusView) -> None:
         say("", "What is wrong, and what to do:")
     for group in wrong[:_FAULTS_SHOWN]:
         say(f"{group.cause}: {group.named(_PCS_NAMED)}", f"  do: {group.cure}")
-    if any(KEY_REFUSED in now.words for now in shown.states):
-        say("", f"To fix the refused account key: {KEY_CURE}")
 
 
 def _sender(row: IgnoredRow) -> str:

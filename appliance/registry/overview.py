@@ -47,6 +47,13 @@ def failing_boots(registry: Registry, now: float, most: int) -> list[BootRow]:
     )
 
 
+def heard_boots(registry: Registry, most: int) -> list[BootRow]:
+    """The latest boots of PCs that have sent a heartbeat in them, those heard last first."""
+    return registry.boot_rows(
+        "WHERE latest AND id IN (SELECT boot FROM heartbeats) ORDER BY last_at DESC LIMIT ?", (most,)
+    )
+
+
 def clients_page(registry: Registry, after: MacAddress | None, most: int) -> tuple[list[Client], list[BootRow], int]:
     """`most` clients in the order of their MAC addresses, those after `after`; their latest boots; and how many clients
     follow. -1: all."""

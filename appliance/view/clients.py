@@ -122,6 +122,6 @@ def _client(
         label=entry.label if entry else "",
         allowed=entry is not None,
         first_seen=client.first_seen,
-        boot=boot_view(boot, now, known.evidence.of(client.mac)) if boot else None,
+        boot=boot_view(boot, now, known.evidence.of(boot, signs.heartbeat, signs.ended, now)) if boot else None,
         now=state(boot, signs.heartbeat, signs.ended, now) if boot else None,
     )

@@ -13,6 +13,7 @@ from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.view.address_claims import AddressClaimView, address_claim_views
 from appliance.view.boots import BootView, boot_view
+from appliance.view.evidence import Evidence
 from appliance.view.facts import BoxState, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
 
@@ -134,7 +135,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
         next_boots=tuple(map(next_boot_view, box.next_boots)),
         allowed=AllowedView(len(box.allowlist), box.allowlist.addresses),
         pcs=pc_counts(box.states),
-        boots=tuple(boot_view(boot, now, box.evidence.of(boot.mac)) for boot in box.boots),
+        boots=tuple(_boot(boot, box.signs.get(boot.mac, Signs()), box.evidence, now) for boot in box.boots),
         states=tuple(_state(boot, box.signs.get(boot.mac, Signs()), now) for boot in box.boots),
         counted=box.counted,
         forgotten=server.get("forgotten", {}),
@@ -147,6 +148,10 @@ def status_view(box: BoxState, now: float) -> StatusView:
 def pc_counts(states: Mapping[Kind, int]) -> PcCounts:
     """The counts with their sums."""
     return PcCounts(sum(states.values()), sum(states.get(each, 0) for each in ON), states)
+
+
+def _boot(boot: Boot, signs: Signs, evidence: Evidence, now: float) -> BootView:
+    return boot_view(boot, now, evidence.of(boot, signs.heartbeat, signs.ended, now))
 
 
 def _state(boot: Boot, signs: Signs, now: float) -> PcState:

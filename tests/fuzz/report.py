@@ -71,5 +71,5 @@ def take(body: bytes) -> Reported | Ignore:
     _SCREEN.seek(0)
     _SCREEN.truncate()
     with redirect_stdout(_SCREEN):
-        show_table(("stage", "host"), [(progress(late, 1000.0), late.host_id)])
+        show_table(("stage", "host"), [(progress(late), late.host_id)], "")
     return report

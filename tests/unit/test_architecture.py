@@ -29,6 +29,7 @@ FLOORS = (
         "services.foreign_text",
         "services.rate_limit",
         "services.spans",
+        "services.recent_names",
         "services.values",
     },
     {"services.boinc", "services.menus", "services.events", "services.linux", "appliance.last_resort"},
@@ -46,8 +47,7 @@ FLOORS = (
     {"appliance.dhcp", "appliance.firmware", "appliance.journal"},
     {"appliance.boot", "appliance.exports", "appliance.images"},
     {"appliance.heartbeats"},
-    {"appliance.diagnosis"},
-    {"appliance.backup"},
+    {"appliance.backup", "appliance.diagnosis"},
     {"appliance.view"},
     {"appliance.doctor", "appliance.server", "appliance.control"},
     {"appliance.cli"},
@@ -64,7 +64,7 @@ PURE = (
     "appliance/boot/renewals.py",
     *(
         f"appliance/diagnosis/{name}.py"
-        for name in ("boots", "examination", "fault", "loaders", "reports", "roots", "signs")
+        for name in ("boots", "computing", "examination", "fault", "loaders", "reports", "roots", "signs")
     ),
     "appliance/boot/report_limit.py",
     "appliance/config/loaders.py",
@@ -98,8 +98,10 @@ PURE = (
     "appliance/config/menu_password.py",
     "services/rate_limit.py",
     "services/spans.py",
+    "services/recent_names.py",
     "services/values.py",
     "services/dhcp/appetite.py",
+    "services/dhcp/waiting_room.py",
     "services/dhcp/boot_answer.py",
     "services/dhcp/pxe_rules.py",
     "services/dhcp/duplicates.py",
@@ -156,6 +158,7 @@ PURE = (
             "allowed",
             "boots",
             "clients",
+            "evidence",
             "explanation",
             "firmware",
             "images",

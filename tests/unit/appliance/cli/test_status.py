@@ -37,7 +37,14 @@ def test_status_counts_the_states_and_begins_with_those_that_need_a_person(run: 
         [str(OFF), "room 12", "off by order"],
     ]
     assert rows[2][2].startswith("idle for 2 h: the project refuses the account key")
-    assert lines[begin + 11].startswith("To fix the refused account key: put the account's current weak key into")
+    wrong = lines[lines.index("What is wrong, and what to do:") + 1 :]
+    assert f"the project refuses the account key: {IDLE}" in wrong
+    assert wrong[wrong.index(f"the project refuses the account key: {IDLE}") + 1].startswith(
+        "  do: put the account's current weak key into the configuration"
+    )
+    named = "\n".join(wrong)
+    assert all(str(mac) in named for mac in (FAILED, STALLED, SILENT))
+    assert not any(str(mac) in named for mac in (UNHEARD, COMPUTES, OFF))
 
 
 def test_status_for_scripts_has_the_states(run: Run, tmp_path: Path) -> None:
