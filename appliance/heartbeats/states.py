@@ -106,14 +106,24 @@ def kind(facts: SeenFacts, now: float) -> Kind:
 def seen(boot: Boot, heartbeat: StoredHeartbeat | None, ended: EndOfBoot | None) -> SeenFacts:
     """Of one PC what SQL sees of all. `ended`: the order that ended this boot, if one did."""
     of_this_boot = heartbeat if heartbeat and heartbeat.boot == boot.id else None
-    doing = doing_of(of_this_boot.boinc) if of_this_boot else Doing.NO_ANSWER
+    doing = _doing(of_this_boot.boinc) if of_this_boot else Doing.NO_ANSWER
     beat_at = of_this_boot.at if of_this_boot else None
     return SeenFacts(str(boot.stage or ""), boot.under_way, boot.last_event, beat_at, doing, ended)
 
 
+def _doing(boinc: str) -> Doing:
+    try:
+        return doing_of(boinc)
+    except ValueError:
+        return Doing.NO_ANSWER
+
+
 def condition(heartbeat: StoredHeartbeat | None) -> Condition:
-    """BOINC as that heartbeat found it; raises ValueError for what the program does not write."""
-    return from_json(heartbeat.boinc) if heartbeat else Condition()
+    """BOINC as that heartbeat found it. What another version wrote, and nobody can read, says as much as nothing."""
+    try:
+        return from_json(heartbeat.boinc) if heartbeat else Condition()
+    except ValueError:
+        return Condition()
 
 
 def state(boot: Boot, heartbeat: StoredHeartbeat | None, ended: EndOfBoot | None, now: float) -> PcState:

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.diagnosis.loaders import GRUB
 from appliance.heartbeats.records import StoredHeartbeat
-from appliance.heartbeats.states import ON, SILENT_AFTER, EndOfBoot, Kind, SeenFacts, kind, progress, state
+from appliance.heartbeats.states import ON, SILENT_AFTER, EndOfBoot, Kind, SeenFacts, condition, kind, progress, state
 from appliance.journal.timeline import STALLED_AFTER, Boot, Stage, fold
 from services.boinc.condition import BoincMessage, Condition, Doing, ProjectCondition, Task, to_json
 from services.events import EntryStarted, Reported, TransferServed
@@ -109,6 +109,13 @@ def test_since_when_and_when_it_was_heard_last() -> None:
     assert state(COMPUTED, None, None, NOW).heard == COMPUTED.last_event
     silent = state(COMPUTED, heard(COMPUTING, ago=700), None, NOW)
     assert (silent.since, silent.heard) == (NOW - 700, NOW - 700)
+
+
+@pytest.mark.parametrize("boinc", ['{"doing":"idle"}', "[]", "no JSON", '{"doing":"dreaming"}'])
+def test_a_heartbeat_that_another_version_wrote_says_as_much_as_none(boinc: str) -> None:
+    other = replace(heard(COMPUTING), boinc=boinc)
+    assert state(COMPUTED, other, None, NOW).words == "idle: BOINC does not answer"
+    assert condition(other) == Condition()
 
 
 def test_computing_means_heard_within_three_minutes() -> None:
