@@ -39,9 +39,9 @@ def list_(
     another entry of its menu.
     """
     begin = mac_address(after) if after else None
-    with Registry(load(context.obj).registry) as registry:
-        now, follow = time.time(), 0
-        pages = gather_clients(registry, begin, limit or -1, state, now)
+    config, now, follow = load(context.obj), time.time(), 0
+    with Registry(config.registry) as registry:
+        pages = gather_clients(config, registry, begin, limit or -1, state, now)
         if as_json:
             show_json_pages(views.client_views(page, now) for page in pages)
             return

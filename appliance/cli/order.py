@@ -109,7 +109,11 @@ def give(
     with Registry(config.registry) as registry:
         macs = targets.resolve(target, registry.allowlist(), registry.known())
         now = time.time()
-        pcs = {each.mac: each for page in gather_some_clients(registry, macs) for each in client_views(page, now)}
+        pcs = {
+            each.mac: each
+            for page in gather_some_clients(config, registry, macs, now)
+            for each in client_views(page, now)
+        }
         if verb in _ENDS:
             macs = _not_off(macs, pcs)
             if len(macs) > 1 and not yes and sys.stdin.isatty():

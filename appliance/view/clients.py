@@ -9,7 +9,6 @@ from appliance.heartbeats.states import PcState, condition, state
 from appliance.journal.timeline import Boot
 from appliance.registry.records import Client
 from appliance.view.boots import BootView, boot_view
-from appliance.view.evidence import Evidence
 from appliance.view.facts import ClientRecord, KnownClients, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
 from appliance.view.status import NextBootView, next_boot_view
@@ -66,13 +65,7 @@ class ClientDetails:
 def client_views(known: KnownClients, now: float) -> list[ClientView]:
     """Every PC, by MAC address; `now` is in seconds since the epoch."""
     return [
-        _client(
-            each,
-            known.boots.get(each.mac),
-            known.signs.get(each.mac, Signs()),
-            Evidence(allowlist=known.allowlist),
-            now,
-        )
+        _client(each, known.boots.get(each.mac), known, known.signs.get(each.mac, Signs()), now)
         for each in known.clients
     ]
 
@@ -87,8 +80,7 @@ def details(record: ClientRecord, now: float) -> ClientDetails:
     mac = record.client.mac
     entry = record.allowlist.decide(mac)
     heartbeat = record.signs.heartbeat
-    latest = record.boots[-1] if record.boots else None
-    client = _client(record.client, latest, record.signs, record.evidence, now)
+    client = _client(record.client, record.boots[-1] if record.boots else None, record, record.signs, now)
     earlier = tuple(boot_view(boot, now) for boot in record.boots[:-1])
     return ClientDetails(
         client=client,
@@ -121,13 +113,15 @@ def as_json(pc: ClientDetails) -> dict[str, Any]:
     }
 
 
-def _client(client: Client, boot: Boot | None, signs: Signs, evidence: Evidence, now: float) -> ClientView:
-    entry = evidence.allowlist.decide(client.mac)
+def _client(
+    client: Client, boot: Boot | None, known: KnownClients | ClientRecord, signs: Signs, now: float
+) -> ClientView:
+    entry = known.allowlist.decide(client.mac)
     return ClientView(
         mac=str(client.mac),
         label=entry.label if entry else "",
         allowed=entry is not None,
         first_seen=client.first_seen,
-        boot=boot_view(boot, now, evidence.of(boot, signs.heartbeat, signs.ended, now)) if boot else None,
+        boot=boot_view(boot, now, known.evidence.of(boot, signs.heartbeat, signs.ended, now)) if boot else None,
         now=state(boot, signs.heartbeat, signs.ended, now) if boot else None,
     )

@@ -86,6 +86,7 @@ class KnownClients:
     boots: Mapping[MacAddress, Boot]
     allowlist: Allowlist
     follow: int = 0
+    evidence: Evidence = field(default_factory=Evidence)
     signs: Mapping[MacAddress, Signs] = field(default_factory=dict)
 
 
@@ -100,9 +101,9 @@ class ClientRecord:
     firmware: Sequence[FirmwareKnowledge]
     next_boot: NextBoot | None
     state: Path
+    evidence: Evidence = field(default_factory=Evidence)
     signs: Signs = Signs()
     orders: Sequence[Order] = ()
-    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +170,12 @@ def _server(registry: Registry) -> dict[str, Any]:
 
 
 def gather_clients(
-    registry: Registry, after: MacAddress | None, most: int, wanted: Kind | None, now: float
+    config: Config, registry: Registry, after: MacAddress | None, most: int, wanted: Kind | None, now: float
 ) -> Iterator[KnownClients]:
     """Read `most` PCs that have booted, in the order of their MAC addresses, from the one after `after`, in pages; -1:
     all. `wanted`: only those that are in this state at `now`."""
     allowlist, ended = registry.allowlist(), census.ends_of_boots(registry)
+    seen = gather_evidence(config, registry, now)
     chosen = None
     if wanted is not None:
         chosen = [mac for mac in census.take(registry, now).of_kind(wanted) if after is None or mac > after]
@@ -186,20 +188,23 @@ def gather_clients(
             chosen = chosen[page:]
             follow = len(chosen)
         boots = {boot.mac: boot for boot in history.read(registry, latest)}
-        yield KnownClients(clients, boots, allowlist, follow, _signs(registry, boots, ended))
+        yield KnownClients(clients, boots, allowlist, follow, seen, _signs(registry, boots, ended))
         most -= page if most > 0 else 0
         if not most or not follow:
             return
         after = clients[-1].mac if clients else after
 
 
-def gather_some_clients(registry: Registry, macs: Sequence[MacAddress]) -> Iterator[KnownClients]:
+def gather_some_clients(
+    config: Config, registry: Registry, macs: Sequence[MacAddress], now: float
+) -> Iterator[KnownClients]:
     """Read these PCs, as far as they have booted, in pages."""
     allowlist, ended = registry.allowlist(), census.ends_of_boots(registry)
+    seen = gather_evidence(config, registry, now)
     for at in range(0, len(macs), _PAGE):
         clients, latest = overview.clients_of(registry, macs[at : at + _PAGE])
         boots = {boot.mac: boot for boot in history.read(registry, latest)}
-        yield KnownClients(clients, boots, allowlist, signs=_signs(registry, boots, ended))
+        yield KnownClients(clients, boots, allowlist, 0, seen, _signs(registry, boots, ended))
 
 
 def _signs(registry: Registry, macs: Iterable[MacAddress], ended: Mapping[int, EndOfBoot]) -> dict[MacAddress, Signs]:
@@ -221,9 +226,9 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress, now: floa
         firmware=table.read_of(registry, mac),
         next_boot=next((each for each in next_boot.all_of(registry) if each.mac == mac), None),
         state=config.state / mac.bare,
+        evidence=gather_evidence(config, registry, now),
         signs=_signs(registry, [mac], census.ends_of_boots(registry, mac))[mac],
         orders=orders.latest(registry, mac, MOST_ORDERS),
-        evidence=gather_evidence(config, registry, now),
     )
 
 

@@ -20,7 +20,7 @@ _ORDER = """\
 """
 _UNIT = """\
 [Unit]
-After=boinc-client.service netboot-progress.service
+After=boinc-client.service netboot-agent.service
 
 [Service]
 Type=oneshot

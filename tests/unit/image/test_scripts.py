@@ -96,7 +96,7 @@ echo "$*" >> "$0.asked"
 
 def scripts() -> list[Path]:
     found = [path for path in build.TREE.rglob("*") if path.is_file() and b"sh" in path.read_bytes().split(b"\n")[0]]
-    assert len(found) == 16
+    assert len(found) == 24
     return found
 
 
@@ -119,9 +119,8 @@ def test_the_image_fixes_the_owner_of_the_state() -> None:
 def test_every_unit_starts_a_script_that_exists_and_is_enabled() -> None:
     enabled = HOOK.read_text().partition("systemctl enable")[2]
     for unit in UNITS.glob("*.service"):
-        (started,) = (line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
-        script = started.removeprefix("ExecStart=").split()[0]
-        assert (LIVE / script.removeprefix("/")).is_file(), unit.name
+        (run,) = re.findall(r"^Exec(?:Start|Stop)=(\S+)", unit.read_text(), flags=re.MULTILINE)
+        assert (LIVE / run.removeprefix("/")).is_file(), unit.name
         assert unit.name in enabled or "@" in unit.name, unit.name
 
 
@@ -140,7 +139,7 @@ MOST_EXPOSED = 2.2
 def units(tmp_path: Path) -> Path:
     """The live system's units, with a program that exists here."""
     for unit in UNITS.glob("*.service"):
-        text = re.sub("^ExecStart=.*", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
+        text = re.sub("^(Exec(Start|Stop))=.*", r"\1=/bin/true", unit.read_text(), flags=re.MULTILINE)
         (tmp_path / unit.name).write_text(text)
     (tmp_path / "boinc-client.service").write_text(BOINC_CLIENT)
     shutil.copytree(LIVE / "etc/systemd/system/boinc-client.service.d", tmp_path / "boinc-client.service.d")

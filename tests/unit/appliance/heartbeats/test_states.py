@@ -5,11 +5,12 @@ from itertools import product
 
 import pytest
 
+from appliance.diagnosis.loaders import GRUB
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.states import ON, SILENT_AFTER, EndOfBoot, Kind, SeenFacts, condition, kind, progress, state
 from appliance.journal.timeline import STALLED_AFTER, Boot, Stage, fold
 from services.boinc.condition import BoincMessage, Condition, Doing, ProjectCondition, Task, to_json
-from services.events import EntryStarted, Reported
+from services.events import EntryStarted, Reported, TransferServed
 from services.http.heartbeats import OrderVerb
 from tests.unit.appliance.view.boot_of_a_pc import MAC, RELEASE, loading
 
@@ -133,6 +134,10 @@ def test_computing_means_heard_within_three_minutes() -> None:
         (loading(), "script, initrd.img 33 %"),
         (fold(loading(), EntryStarted(MAC, "local"), 1004.0), "script, local, initrd.img 33 %"),
         (fold(loading(), Reported(MAC, "failed", {"reason": "no root"}), 1004.0), "failed: no root"),
+        (
+            fold(replace(loading(), transfers=(), reached=()), TransferServed(MAC, "tftp", GRUB, 9, 1.0), 1004.0),
+            "loader",
+        ),
     ],
 )
 def test_how_far_a_boot_has_come(boot: Boot, words: str) -> None:

@@ -24,6 +24,10 @@ for word in $command_line; do
 		netboot_appliance.ntp=*) NTP=$value ;;
 	esac
 done
+# The ramdisk leaves its choice here when the command line names no card (see 9999-netboot-appliance).
+if [ -z "${bootif:-}" ] && [ -r /run/netboot-bootif ]; then
+	read -r bootif < /run/netboot-bootif
+fi
 # The token that took the place of the one on the command line, which every program can read (see exchange).
 if [ -r /run/netboot-appliance/token ]; then
 	token=$(cat /run/netboot-appliance/token)
@@ -63,13 +67,17 @@ as_boinc() {
 	setpriv --reuid=boinc --regid=boinc --clear-groups --no-new-privs -- "$@"
 }
 
-# say TEXT: print one line on the screen, the serial port and in the journal.
+# say TEXT: print one line on the screen, the serial port and in the journal. The screen of the agent shows the last one.
+# In a subshell: a service that opens a terminal itself would get its Ctrl-C.
 say() {
 	echo "$1"
 	read -r consoles < /sys/class/tty/console/active
-	for console in $consoles; do
-		printf '\r\n%s: %s\r\n' "$NAME" "$1" > "/dev/$console"
-	done 2> /dev/null || true
+	(
+		for console in $consoles; do
+			printf '\r\n%s: %s\r\n' "$NAME" "$1" > "/dev/$console"
+		done
+		[ ! -d /run/netboot-appliance ] || printf '%s' "$1" > /run/netboot-appliance/said
+	) 2> /dev/null || true
 }
 
 # set_clock SECONDS: set the clock to the server's time, in seconds since 1970, if it is off by more than a few seconds.

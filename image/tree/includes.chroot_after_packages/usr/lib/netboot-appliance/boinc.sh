@@ -1,0 +1,109 @@
+# shellcheck shell=bash
+# What the agent and the farewell ask of BOINC, and how they read its replies. Sourced; needs boot.sh and $RUN.
+# Whatever can hang for good when the server does (BOINC, and all files of the state directory) runs under `timeout -s
+# KILL` and writes to a file: a pipe would be waited for as long as anybody holds it.
+
+LC_ALL=C
+# Between fields; unlike a tab it keeps empty ones apart in `read`.
+FIELD=$'\037'
+
+# ask DIRECTORY REQUEST...: BOINC's replies, in files 1, 2, … there. Fails unless there is one for each request.
+ask() {
+	local directory=$1
+	shift
+	rm -rf "${directory:?}"
+	mkdir -p "$directory"
+	timeout -s KILL 30 /usr/lib/netboot-appliance/gui-rpc "$@" > "$directory/all" 2> /dev/null
+	awk -v RS='\003' -v directory="$directory" -v most=$# '
+		NR <= most && /<\/boinc_gui_rpc_reply>/ { printf "%s", $0 > (directory "/" NR) }
+	' "$directory/all"
+	[ -e "$directory/$#" ]
+}
+
+# tell REQUEST: ask BOINC for a change. Fails unless it says that it was made.
+tell() {
+	ask "$RUN/answer" "$1" && grep -q '<success */>' "$RUN/answer/1"
+}
+
+# table FILE ELEMENT TAG...: one line for each ELEMENT of a reply: what its TAGs contain, with FIELD between. BOINC writes
+# each on a line of its own. A tag without a content is 1. No control characters: some of it is from strangers.
+table() {
+	local file=$1 element=$2
+	shift 2
+	tr '\000-\011\013-\037\177' ' ' < "$file" | awk -v element="$element" -v tags="$*" '
+		BEGIN { count = split(tags, tag, " ") }
+		{ sub(/^ +/, "") }
+		$0 == "<" element ">" { inside = 1; split("", found); next }
+		$0 == "</" element ">" && inside {
+			row = ""
+			for (i = 1; i <= count; i++) row = row (i > 1 ? "\037" : "") (i in found ? found[i] : "")
+			print row
+			inside = 0
+			if (++rows >= 500) exit
+		}
+		inside {
+			for (i = 1; i <= count; i++) {
+				if (i in found) continue
+				if ($0 == "<" tag[i] "/>") found[i] = 1
+				start = "<" tag[i] ">"; end = "</" tag[i] ">"
+				if (index($0, start) == 1 && (stop = index($0, end)) > 0)
+					found[i] = substr($0, length(start) + 1, stop - length(start) - 1)
+			}
+		}'
+}
+
+# shortened FILE ELEMENT ROOM [NEWEST]: the reply with as many of its ELEMENTs as fit into ROOM bytes; with NEWEST the
+# last ones, else the first.
+shortened() {
+	awk -v element="$2" -v room="$3" -v newest="${4:-}" '
+		index($0, "<" element ">") && !inside { inside = 1; item[++n] = "" }
+		inside {
+			item[n] = item[n] $0 "\n"
+			if (index($0, "</" element ">")) inside = 0
+			next
+		}
+		n { tail = tail $0 "\n"; next }
+		{ head = head $0 "\n" }
+		END {
+			room -= length(head) + length(tail)
+			if (room < 0) exit
+			first = 1; last = n
+			if (newest) for (first = n + 1; first > 1 && (room -= length(item[first - 1])) >= 0;) first--
+			else for (last = 0; last < n && (room -= length(item[last + 1])) >= 0;) last++
+			printf "%s", head
+			for (i = first; i <= last; i++) printf "%s", item[i]
+			printf "%s", tail
+		}' "$1"
+}
+
+# projects DIRECTORY: the projects of BOINC's reply there: URL, host, failed fetches, failed requests, wait, no more work,
+# name.
+projects() {
+	kept "$1" 2 project master_url hostid master_fetch_failures nrpc_failures min_rpc_time dont_request_more_work \
+		project_name
+}
+
+# results DIRECTORY: the tasks of BOINC's reply there: name, project, state, reported soon, runs, part done.
+results() {
+	kept "$1" 3 result name project_url state ready_to_report active_task_state fraction_done
+}
+
+# kept DIRECTORY REPLY ELEMENT TAG...: the table, which is made once for each reply.
+kept() {
+	local directory=$1 reply=$2
+	shift 2
+	[ -e "$directory/$reply" ] || return 0
+	[ -e "$directory/$reply.table" ] || table "$directory/$reply" "$@" > "$directory/$reply.table"
+	cat "$directory/$reply.table"
+}
+
+# A task that is finished and on its way to the project, by its state (RESULT_FILES_UPLOADING, RESULT_FILES_UPLOADED), or
+# that will never be finished (RESULT_COMPUTE_ERROR, RESULT_ABORTED, RESULT_UPLOAD_FAILED).
+ended_results() {
+	results "$1" | awk -F "$FIELD" '$3 ~ /^[3-7]$/ || $4 == 1'
+}
+
+# of_project VERB URL: the request for one project. The URL comes from BOINC, and still has its XML escapes.
+of_project() {
+	printf '<project_%s>\n<project_url>%s</project_url>\n</project_%s>' "$1" "$2" "$1"
+}
