@@ -151,6 +151,9 @@ def _others() -> list[Goal]:
         Goal("500 simultaneous requests", "failures", 0, None, worst(requests, "failures"), at_most=True),
         Goal("500 simultaneous requests", "retransmits", 0, None, worst(requests, "retransmits"), at_most=True),
         Goal("a boot storm of 1,000 PCs", "failures", 0, None, alone("storm_failures"), at_most=True),
+        Goal("heartbeats of 5,000 PCs", "failures", 0, None, alone("heartbeats_failures"), at_most=True),
+        Goal("heartbeats of 5,000 PCs", "% of a core", 20, 10, alone("heartbeats_core"), at_most=True),
+        Goal("TFTP beside heartbeats", "p99 / alone", 2, 1.5, alone("heartbeats_tftp"), at_most=True),
     ]
 
 

@@ -17,6 +17,7 @@ PARTS = {
     "http": "HTTP",
     "figures": "Small figures",
     "storm": "Boot storm",
+    "heartbeats": "Heartbeats",
 }
 """The parts of the bench, with their headings in docs/performance.md."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import dhcp, figures, http, report, storm, tftp, together
+from bench import dhcp, figures, heartbeats, http, report, storm, tftp, together
 from bench.measure import Contest, Result, finite, machine, rotate
 from bench.report import Findings, Table
 from bench.site import CUBIC, LOAD_CORE, ROOT, WORK, Site, congestion_control
@@ -94,12 +94,17 @@ def _storm(plan: Plan) -> Findings:
     return storm.measure(50) if plan.quick else storm.measure()
 
 
+def _heartbeats(plan: Plan) -> Findings:
+    return Findings() if plan.matching else heartbeats.measure(quick=plan.quick)
+
+
 PARTS: dict[str, Callable[[Plan], Findings]] = {
     "tftp": _tftp,
     "dhcp": _dhcp,
     "http": _http,
     "figures": _figures,
     "storm": _storm,
+    "heartbeats": _heartbeats,
 }
 
 _began = time.monotonic()

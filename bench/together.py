@@ -42,6 +42,17 @@ _FIRST_CLIENT = NEAR.network_address + (1 << 16)
 _FIRST_MAC = FIRST_MAC + (1 << 16)
 
 
+def latency(server: Server) -> dict[str, Any]:
+    """One run of the TFTP clients on this server. `block_p99_us`: from an ACK to its next block."""
+    command = [
+        *("chrt", "--rr", "1", str(compiled("tftp_load")), "--server", str(server.address)),
+        *("--remote", server.file(FILE), "--local", str(server.site.root / FILE)),
+        *("--source", str(_FIRST_CLIENT), "--mac", f"{_FIRST_MAC:012x}", "--clients", str(CLIENTS)),
+        *("--seconds", str(_SECONDS), "--pace", str(_PAUSE)),
+    ]
+    return load(server.site.host, command)
+
+
 @dataclass(frozen=True)
 class Pair:
     """The servers of TFTP and of HTTP: one process, or two."""
@@ -60,10 +71,10 @@ class Pair:
         the better of two; retransmits and failures of all are in extra."""
         alone, together = list[dict[str, Any]](), list[dict[str, Any]]()
         for _ in range(2):
-            alone.append(self._tftp())
+            alone.append(latency(self.tftp))
             before = self._cpu()
             http = self._start_http()
-            together.append(self._tftp())
+            together.append(latency(self.tftp))
             served = self._finish(http)
             cpu = self._cpu() - before
         best, both = _best(alone), _best(together)
@@ -81,16 +92,6 @@ class Pair:
 
     def _cpu(self) -> float:
         return sum(server.cpu_seconds() for server in self.servers)
-
-    def _tftp(self) -> dict[str, Any]:
-        site = self.tftp.site
-        command = [
-            *("chrt", "--rr", "1", str(compiled("tftp_load")), "--server", str(self.tftp.address)),
-            *("--remote", self.tftp.file(FILE), "--local", str(site.root / FILE)),
-            *("--source", str(_FIRST_CLIENT), "--mac", f"{_FIRST_MAC:012x}", "--clients", str(CLIENTS)),
-            *("--seconds", str(_SECONDS), "--pace", str(_PAUSE)),
-        ]
-        return load(site.host, command)
 
     def _start_http(self) -> Process:
         log = self.http.server.directory / "http_load"

@@ -5,9 +5,8 @@ as fast as it likes. So each client has a budget: REPORTS at once, and one more 
 for reports that reach a stage which the boot has not reached yet: no flood of others takes the way of those.
 
 A report that says nothing new costs one of the budget, and neither a row of the registry nor a line of the log
-(appliance/journal/recorder.py); it only shows that the PC is alive. So a heartbeat once a minute, a report of the stage
-that the PC is in, takes a thirtieth of the budget and passes for as long as the PC runs. Reports that do say something
-new are kept up to MOST_REPORTS for one boot, and from then on only those that reach a new stage.
+(appliance/journal/recorder.py). Reports that do say something new are kept up to MOST_REPORTS for one boot, and from
+then on only those that reach a new stage. Heartbeats have a limit of their own (appliance/server/heartbeats.py).
 
 What is refused is counted with its reason (`netboot-appliance status`), and nothing more.
 """

@@ -1,4 +1,4 @@
-"""`clients`: the PCs that have booted, and what each of them did."""
+"""`clients`: the PCs that have booted, what each of them does now, and what it did."""
 
 import time
 from typing import Annotated
@@ -7,8 +7,10 @@ import typer
 
 from appliance.cli import firmware
 from appliance.cli.arguments import JSON, MAC, mac_address
-from appliance.cli.output import ago, moment, say, show_json, show_table, size
+from appliance.cli.boinc import show_heartbeat
+from appliance.cli.output import ago, moment, say, show_json, show_json_pages, show_table, size
 from appliance.config.file import load
+from appliance.heartbeats.states import Kind
 from appliance.registry.database import Registry
 from appliance.view import clients as views
 from appliance.view.boots import BootView
@@ -20,26 +22,38 @@ app.command("forget", epilog=firmware.FORGET_EPILOG)(firmware.forget_)
 _BOOTS_SHOWN = 3
 
 
-@app.command("list", epilog="Example: netboot-appliance clients list --limit 0 --json")
+@app.command(
+    "list",
+    epilog="Examples: netboot-appliance clients list --state idle; netboot-appliance clients list --limit 0 --json",
+)
 def list_(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=0, help="How many PCs to list; 0: all.")] = 1000,
     after: Annotated[str, typer.Option(help="Begin after this MAC address.", show_default=False)] = "",
+    state: Annotated[Kind | None, typer.Option(help="Only PCs in this state.", show_default=False)] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """List the PCs with their latest boots, by MAC address."""
+    """List the PCs and what they do now, by MAC address.
+
+    A PC is silent if it sends no heartbeat for 3 minutes, and unheard if its image sends none; elsewhere: it started
+    another entry of its menu.
+    """
     begin = mac_address(after) if after else None
-    config, now = load(context.obj), time.time()
+    config, now, follow = load(context.obj), time.time(), 0
     with Registry(config.registry) as registry:
-        known = gather_clients(config, registry, begin, limit or -1, now)
-    clients = views.client_views(known, now)
-    if as_json:
-        show_json(clients)
-    else:
-        headings = ("MAC", "label", "stage", "address", "BOINC host", "last heard")
-        show_table(headings, [_row(client) for client in clients], "No PC has booted yet.")
-        if known.follow:
-            say(f"… and {known.follow:,} more (--after {clients[-1].mac}, or --limit 0)")
+        pages = gather_clients(config, registry, begin, limit or -1, state, now)
+        if as_json:
+            show_json_pages(views.client_views(page, now) for page in pages)
+            return
+        clients: list[ClientView] = []
+        for page in pages:
+            clients += views.client_views(page, now)
+            follow = page.follow
+    headings = ("MAC", "label", "state", "address", "BOINC host", "last heard")
+    nobody = f"No PC is {state}." if state else "No PC has booted yet."
+    show_table(headings, [_row(client) for client in clients], nobody)
+    if follow:
+        say(f"… and {follow:,} more (--after {clients[-1].mac}, or --limit 0)")
 
 
 @app.command(epilog="Example: netboot-appliance clients show 52:54:00:aa:bb:cc")
@@ -48,7 +62,10 @@ def show(
     mac: Annotated[str, MAC],
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Show a PC: its GUI RPC password (for BOINC Manager), its state directory and its latest boots."""
+    """Show a PC: what it does, its tasks, projects and messages, its orders and its latest boots.
+
+    With its GUI RPC password (for BOINC Manager) and its state directory.
+    """
     address = mac_address(mac)
     config, now = load(context.obj), time.time()
     with Registry(config.registry) as registry:
@@ -62,16 +79,18 @@ def show(
 
 def _row(client: ClientView) -> tuple[str, ...]:
     label = client.label if client.allowed else "(no longer allowed)"
-    boot = client.boot
-    if boot is None:
+    boot, now = client.boot, client.now
+    if boot is None or now is None:
         return (client.mac, label, "", "", "", ago(client.first_seen))
     address = boot.addresses[-1] if boot.addresses else ""
-    return (client.mac, label, boot.progress, address, boot.host_id, ago(boot.last_event))
+    return (client.mac, label, now.words, address, boot.host_id, ago(now.heard))
 
 
 def _show(client: ClientDetails) -> None:
     say(f"MAC                {client.client.mac}")
     say(f"host name          {client.host_name}")
+    if now := client.client.now:
+        say(f"state              {now.words}")
     say(f"allowed            {f'by {client.allowed_by}' if client.allowed_by else 'no longer'}")
     if upcoming := client.next_boot:
         say(f"next boot          {upcoming.entry}{' (under way)' if upcoming.taken else ''}")
@@ -80,6 +99,7 @@ def _show(client: ClientDetails) -> None:
     say(f"state directory    {client.state}")
     for known in client.firmware:
         say(f"offer              {known.summary}")
+    show_heartbeat(client)
     for boot in client.boots[-_BOOTS_SHOWN:]:
         _show_boot(boot)
 

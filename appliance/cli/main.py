@@ -26,6 +26,7 @@ _MODULES = {
     "exports": "exports",
     "state": "state",
     "clients": "clients",
+    "order": "order",
     "leases": "leases",
     "config": "config",
     "doctor": "doctor",

@@ -6,8 +6,7 @@ the terminal (services/foreign_text.py), and stays on the line that it belongs t
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
@@ -37,7 +36,23 @@ def _line(text: str) -> str:
 
 def show_json(value: Any) -> None:
     """Print one JSON document; dataclasses become objects. All that is not ASCII is escaped."""
-    typer.echo(json.dumps(value, indent=2, default=asdict))
+    typer.echo(json.dumps(value, indent=2, default=_fields))
+
+
+def show_json_pages(pages: Iterable[Sequence[Any]]) -> None:
+    """Print a JSON list of the values of all pages, one value a line, each page as soon as it is there."""
+    between = "["
+    for page in pages:
+        lines = ",\n".join(json.dumps(value, default=_fields) for value in page)
+        if lines:
+            typer.echo(f"{between}\n{lines}", nl=False)
+            between = ","
+    typer.echo("[]" if between == "[" else "\n]")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """A dataclass as an object: what asdict does, without its copies."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:

@@ -27,7 +27,7 @@ _PCS_NAMED = 8
 
 @app.command()
 def status(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
-    """Show the services, the active image, and the PCs' latest boots: first those that need you.
+    """Show the services, the active image, and what each PC does: first those that need you.
 
     Shows 200 PCs, and 1,000 with --json; `clients list` has them all.
 
@@ -90,12 +90,15 @@ def _show_box(shown: StatusView) -> None:
 
 
 def _show_boots(shown: StatusView) -> None:
+    some = list(zip(shown.boots, shown.states, strict=True))[:_BOOTS_SHOWN]
     rows = [
-        (each.mac, shown.labels[each.mac], each.progress, each.host_id, ago(each.started), ago(each.last_event))
-        for each in shown.boots[:_BOOTS_SHOWN]
+        (boot.mac, shown.labels[boot.mac], now.words, boot.host_id, ago(boot.started), ago(now.heard))
+        for boot, now in some
     ]
     say("")
-    show_table(("MAC", "label", "stage", "BOINC host", "started", "last heard"), rows, "No PC has booted yet.")
+    if shown.pcs.known:
+        say(shown.pcs.words, "")
+    show_table(("MAC", "label", "state", "BOINC host", "started", "last heard"), rows, "No PC has booted yet.")
     if more := shown.counted.clients + shown.counted.newcomers - len(rows):
         say(f"… and {more:,} more (netboot-appliance clients list)")
     if many := shown.forgotten.get("newcomers"):

@@ -1,14 +1,31 @@
 """What is wrong with a PC now: the one place that `status`, `clients show` and `doctor` ask. PURE."""
 
 from appliance.diagnosis.boots import of_boot
+from appliance.diagnosis.computing import of_heartbeat, silent
 from appliance.diagnosis.fault import NOTHING, Diagnosis, Seen
 from appliance.diagnosis.reports import of_failure
 from appliance.journal.timeline import Boot
+from services.boinc.condition import Condition, Doing, from_json
 
 
 def diagnose(boot: Boot, now: float, seen: Seen = NOTHING) -> Diagnosis | None:
     """Why the PC whose latest boot this is does not boot or compute at `now`, in seconds since the epoch; None if it
     does, or if it is too early to say."""
-    if boot.failure:
+    heartbeat = seen.heartbeat
+    if heartbeat is None or heartbeat.boot != boot.id:
+        return of_failure(boot.failure, seen) if boot.failure else of_boot(boot, seen, now)
+    if seen.off:
+        return None
+    condition = _condition(heartbeat.boinc)
+    # What failed before may be well by now, if it computes.
+    if boot.failure and condition.doing is not Doing.COMPUTING and not silent(heartbeat, now):
         return of_failure(boot.failure, seen)
-    return of_boot(boot, seen, now)
+    return of_heartbeat(heartbeat, condition, seen, now)
+
+
+def _condition(text: str) -> Condition:
+    """BOINC as the heartbeat found it; one that nobody can read says as much as none."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return Condition()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from appliance.heartbeats.records import StoredHeartbeat
 from appliance.registry.records import IgnoredRow
 
 SECURE_BOOT_CURES = (
@@ -20,11 +21,12 @@ INSTALL_SHIM = (
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """Why a PC does not boot or compute. PCs with the same fault have the same `cause` and `cure`; `detail` is what
-    differs between them, or empty."""
+    differs between them, or empty. Not `failing`: it is as it was asked for, such as to compute only at night."""
 
     cause: str
     cure: str
     detail: str = ""
+    failing: bool = True
 
     @property
     def words(self) -> str:
@@ -44,11 +46,14 @@ class BoxTrouble:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the box has seen of a PC beside its boot. `refused` has the refusals in its name, `claims` who else uses its
-    address, in words. `menu` is how long its menu waits, in seconds; 0: it has none."""
+    address, in words. `menu` is how long its menu waits, in seconds; 0: it has none. `heartbeat` is its latest one, and
+    `off` whether it went off by order after that."""
 
     refused: tuple[IgnoredRow, ...] = ()
     claims: tuple[str, ...] = ()
     menu: int = 0
+    heartbeat: StoredHeartbeat | None = None
+    off: bool = False
     box: BoxTrouble = field(default_factory=BoxTrouble)
 
 
@@ -61,6 +66,7 @@ class FaultGroup:
 
     cause: str
     cure: str
+    failing: bool
     pcs: tuple[tuple[str, str], ...]
 
     def named(self, most: int) -> str:
@@ -71,8 +77,9 @@ class FaultGroup:
 
 def grouped(found: Iterable[tuple[str, Diagnosis]]) -> list[FaultGroup]:
     """PCs by their faults, the fault of most PCs first. `found` has the name of each PC and its diagnosis."""
-    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    groups: dict[tuple[str, str, bool], list[tuple[str, str]]] = {}
     for name, diagnosis in found:
-        groups.setdefault((diagnosis.cause, diagnosis.cure), []).append((name, diagnosis.detail))
-    listed = [FaultGroup(cause, cure, tuple(pcs)) for (cause, cure), pcs in groups.items()]
-    return sorted(listed, key=lambda group: -len(group.pcs))
+        key = (diagnosis.cause, diagnosis.cure, diagnosis.failing)
+        groups.setdefault(key, []).append((name, diagnosis.detail))
+    listed = [FaultGroup(*key, tuple(pcs)) for key, pcs in groups.items()]
+    return sorted(listed, key=lambda group: (not group.failing, -len(group.pcs)))

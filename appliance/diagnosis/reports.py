@@ -23,13 +23,13 @@ _MEANINGS = (
         "let it mount its root instead: netboot-appliance allow add MAC --root nfs; or more memory",
     ),
     (
-        r"live system could not be fetched",
+        r"live system.*could not be fetched",
         "the live system could not be fetched",
         "check its cable and its switch port, and the box: netboot-appliance doctor; or let it mount its root:"
         " netboot-appliance allow add MAC --root nfs",
     ),
     (
-        r"network card|no driver|no firmware",
+        r"network card|no card has|no driver|no firmware",
         "no driver or no firmware for its network card",
         "[image] firmware = true, then netboot-appliance image build",
     ),
@@ -46,7 +46,7 @@ _MEANINGS = (
         "restart the PC: a boot that began without a power-on gets none; then look at what was refused:"
         " netboot-appliance status",
     ),
-    (r"root|nfs", "root refused by NFS", _EXPORTS),
+    (r"no live system|root|nfs", "root refused by NFS", _EXPORTS),
 )
 _KNOWN = tuple((re.compile(pattern, re.IGNORECASE), cause, cure) for pattern, cause, cure in _MEANINGS)
 

@@ -6,20 +6,24 @@ from appliance.journal.timeline import Boot, Stage
 from services.decision import Reason
 
 
-def another_card(boot: Boot, seen: Seen, _: float) -> Diagnosis | None:
-    """The live system speaks for the card that the firmware booted from, but out of another one."""
-    if not boot.has_reached(Stage.KERNEL):
+def another_card(boot: Boot, seen: Seen, now: float) -> Diagnosis | None:
+    """The live system speaks for the card that the firmware booted from, but out of another one. Then it borrows that
+    card's address; where it does not, its requests are refused."""
+    if not boot.has_reached(Stage.KERNEL) or boot.secrets_spent:
         return None
-    for row in seen.refused:
-        if row.reason == Reason.MAC_MISMATCH and row.last_at >= boot.started and row.sender_mac:
-            return Diagnosis(
-                "its live system uses another network card than its firmware: a dock or adapter with MAC pass-through,"
-                " or no driver for the card that it booted from",
-                "switch MAC pass-through off in its firmware; or allow the card that was found: netboot-appliance allow"
-                " add MAC, and boot from that one",
-                f"the card found is {row.sender_mac}",
-            )
-    return None
+    refusals = (row for row in seen.refused if row.reason == Reason.MAC_MISMATCH and row.last_at >= boot.started)
+    found = next((f"the card found is {row.sender_mac}" for row in refusals if row.sender_mac), "")
+    if not found and "No card has the MAC address" in boot.remark and silent(boot, now):
+        found = boot.remark
+    if not found:
+        return None
+    return Diagnosis(
+        "its live system uses another network card than its firmware: a dock or adapter with MAC pass-through, or no"
+        " driver for the card that it booted from",
+        "switch MAC pass-through off in its firmware; or allow the card that was found: netboot-appliance allow add"
+        " MAC, and boot from that one",
+        found,
+    )
 
 
 def token_refused(boot: Boot, seen: Seen, _: float) -> Diagnosis | None:

@@ -51,6 +51,25 @@ def latest(registry: Registry, mac: MacAddress, most: int) -> list[Order]:
     return _select(registry, "WHERE mac = ? ORDER BY id DESC LIMIT ?", (mac.value, most))
 
 
+def recent(registry: Registry, most: int, *, only_open: bool = False) -> list[Order]:
+    """The `most` orders that were given last, the latest first; -1: all that are kept. `only_open`: without those that
+    have ended."""
+    return _select(registry, f"{'WHERE ended IS NULL' if only_open else ''} ORDER BY id DESC LIMIT ?", (most,))
+
+
+def find(registry: Registry, number: int) -> Order | None:
+    """The order with this number, if it is kept."""
+    return next(iter(_select(registry, "WHERE id = ?", (number,))), None)
+
+
+def cancel(registry: Registry, orders: Iterable[Order], now: float) -> None:
+    """End these orders, in one commit: they are not sent any more. A PC that has got one may still carry it out, and
+    then that is its result."""
+    with registry.edit():
+        for order in orders:
+            _end(registry, order, now, "cancelled")
+
+
 def all_of(registry: Registry) -> list[Order]:
     """All orders that are kept, in the order in which they were given."""
     return _select(registry, "ORDER BY id", ())
@@ -72,16 +91,16 @@ def expire(registry: Registry, now: float) -> None:
     """End the orders that nobody fetched in time, and delete those that ended long ago."""
     with registry.transaction():
         for order in _select(registry, f"WHERE {_NOT_SENT} AND given < ?", (now - EXPIRES_AFTER,)):
-            _end_unsent(registry, order, now, "expired: the PC sent no heartbeat for a day")
+            _end(registry, order, now, "expired: the PC sent no heartbeat for a day")
         registry.sql.execute("DELETE FROM orders WHERE ended < ?", (now - KEPT_SECONDS,))
 
 
 def _replace_unsent(registry: Registry, mac: MacAddress, now: float) -> None:
     for order in _select(registry, f"WHERE mac = ? AND {_NOT_SENT}", (mac.value,)):
-        _end_unsent(registry, order, now, "replaced by a newer order")
+        _end(registry, order, now, "replaced by a newer order")
 
 
-def _end_unsent(registry: Registry, order: Order, now: float, result: str) -> None:
+def _end(registry: Registry, order: Order, now: float, result: str) -> None:
     registry.sql.execute("UPDATE orders SET ended = ?, result = ? WHERE id = ?", (now, result, order.id))
     if order.verb is OrderVerb.FINISH_DISK:
         next_boot.withdraw(registry, order.mac, _DISK)

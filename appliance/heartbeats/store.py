@@ -6,20 +6,22 @@ from collections.abc import Iterable
 from appliance.heartbeats import records
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.registry.database import Registry
+from services.boinc.condition import doing_of
 from services.ethernet import MacAddress
 
+_dump = json.JSONEncoder(separators=(",", ":")).encode
 _SELECT = "SELECT mac, boot, at, facts, boinc FROM heartbeats"
 
 
 def write(registry: Registry, heartbeats: Iterable[StoredHeartbeat]) -> None:
     """Store heartbeats in one commit, each in the place of the PC's earlier one."""
     rows = [
-        (each.mac.value, each.boot, each.at, json.dumps(each.facts, separators=(",", ":")), each.boinc)
+        (each.mac.value, each.boot, each.at, str(doing_of(each.boinc)), _dump(each.facts), each.boinc)
         for each in heartbeats
     ]
     with registry.transaction():
         registry.sql.executemany(
-            "INSERT OR REPLACE INTO heartbeats (mac, boot, at, facts, boinc) VALUES (?, ?, ?, ?, ?)", rows
+            "INSERT OR REPLACE INTO heartbeats (mac, boot, at, doing, facts, boinc) VALUES (?, ?, ?, ?, ?, ?)", rows
         )
 
 

@@ -104,6 +104,10 @@ class Journal:
         """The time of the journal's clock, in seconds since the epoch."""
         return self._clock()
 
+    def knows_number(self, value: int) -> bool:
+        """Whether the client with this MAC address, as a number, has loaded something at least once."""
+        return value in self._known
+
     def client(self, mac: MacAddress) -> Client | None:
         """A client that has loaded something at least once, or None."""
         self.boot(mac)

@@ -122,7 +122,8 @@ class Boot:
     the new one is used (appliance/boot/policy.py). `reports` counts the reports that said something new.
     `closed_until` is set if the token opens no secrets: the stage that the client's next boot must begin with.
     `ipxe_asked` and `ramdisk_spoke` are when iPXE asked for an address and when the live system's ramdisk reported
-    first, 0 if they have not. `chose_us`: it asked port 4011 for its loader. `returned` is about the boots before."""
+    first, 0 if they have not. `chose_us`: it asked port 4011 for its loader. `remark` is what the ramdisk
+    found strange. `returned` is about the boots before."""
 
     id: int
     mac: MacAddress
@@ -150,6 +151,7 @@ class Boot:
     ipxe_asked: float = 0.0
     ramdisk_spoke: float = 0.0
     chose_us: bool = False
+    remark: str = ""
     returned: Returned | None = None
 
     @property
@@ -329,6 +331,7 @@ def _report(boot: Boot, event: Reported, at: float) -> Boot:
         boot,
         failure="",
         ramdisk_spoke=boot.ramdisk_spoke or spoke,
+        remark=event.details.get("reason", boot.remark),
         reached=tuple(r for r in boot.reached if r.stage is not Stage.FAILED),
         host_id=event.details.get("hostid", boot.host_id),
     )

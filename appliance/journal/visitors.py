@@ -1,24 +1,20 @@
 """Which of many strangers to remember when there is room for few: those who come back. PURE; times are in seconds.
 
 Anybody can make up a hundred thousand names (MAC addresses, senders) and use each once. Firmware that got no further
-asks again, a few seconds later. So those who came back are forgotten last. To notice that somebody comes back although
-a flood has pushed it out meanwhile, a table of fixed size keeps 16 bytes about each of the latest names.
+asks again, a few seconds later. So those who came back are forgotten last, also when a flood has pushed them out
+meanwhile (services/recent_names.py).
 """
 
-from array import array
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
+
+from services.recent_names import RecentNames
 
 BACK_AFTER = 0.9
 """Seconds after which a visit is another one. iPXE waits a second before it asks again, PXE ROMs wait four."""
 
 BACK_WITHIN = 120.0
 """Seconds within which somebody has to come back. The longest pause in a series of DISCOVERs is 32 s."""
-
-_SLOTS = 1 << 16
-_WAYS = 4
-"""With 2,600 new names a second, 99 of 100 are still in the table after four seconds. A name has four places there, and
-takes the one that was used longest ago."""
 
 _Name = TypeVar("_Name", bound=Hashable)
 
@@ -29,12 +25,10 @@ class Visitors(Generic[_Name]):
     def __init__(self, most: int, salt: object, forget: Callable[[_Name], None]) -> None:
         """`forget` is called with each name that makes room for another one."""
         self._most = most
-        self._salt = salt
         self._forget = forget
         self._once: dict[_Name, float] = {}
         self._again: dict[_Name, None] = {}
-        self._marks = array("q", bytes(8 * _SLOTS))
-        self._seen = array("d", bytes(8 * _SLOTS))
+        self._heard = RecentNames[_Name](BACK_WITHIN, salt)
 
     def __contains__(self, name: _Name) -> bool:
         return name in self._once or name in self._again
@@ -72,17 +66,11 @@ class Visitors(Generic[_Name]):
         self._again.pop(name, None)
 
     def _enter(self, name: _Name, now: float) -> float:
-        mark = hash((self._salt, name))
-        place = mark & (_SLOTS - _WAYS)
-        slots = range(place, place + _WAYS)
-        slot = next((each for each in slots if self._marks[each] == mark), -1)
-        first = self._seen[slot] if slot >= 0 else now
-        if slot >= 0 and BACK_AFTER <= now - first <= BACK_WITHIN:
+        first = self._heard.first(name, now)
+        if now - first >= BACK_AFTER:
             self._again[name] = None
         else:
-            slot = slot if slot >= 0 else min(slots, key=self._seen.__getitem__)
-            self._marks[slot], self._seen[slot] = mark, now
-            self._once[name] = first = now
+            self._once[name] = first
         self._make_room()
         return first
 

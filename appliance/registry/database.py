@@ -9,7 +9,7 @@ import math
 import sqlite3
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,13 @@ class Registry:
         first = after.value if after is not None else _BEFORE_ALL
         with self.reading("clients"):
             rows = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac > ? ORDER BY mac LIMIT ?", (first, most))
+            return [records.client(row) for row in rows]
+
+    def clients_of(self, numbers: Sequence[int]) -> list[Client]:
+        """The clients with these MAC addresses, given as numbers, in their order."""
+        marks = ", ".join("?" * len(numbers))
+        with self.reading("clients"):
+            rows = self.sql.execute(f"{_SELECT_CLIENTS} WHERE mac IN ({marks}) ORDER BY mac", tuple(numbers))
             return [records.client(row) for row in rows]
 
     def known(self) -> set[int]:

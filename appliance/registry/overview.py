@@ -1,5 +1,7 @@
 """What `status`, the lists and the doctor need of a hundred thousand PCs: SQL counts, and chooses what is read."""
 
+from collections.abc import Sequence
+
 from appliance.registry.database import Registry
 from appliance.registry.records import BootCounts, BootRow, Client
 from services.ethernet import MacAddress
@@ -19,12 +21,10 @@ def count_clients(registry: Registry) -> int:
     return count
 
 
-def urgent_boots(registry: Registry, stalled_before: float, most: int) -> list[BootRow]:
-    """Clients' latest boots: those that failed, those under way and silent since `stalled_before`, then the others;
-    those heard last first."""
-    order = "ORDER BY stage = 'failed' DESC, under_way AND last_at < ? DESC, last_at DESC"
-    chosen = f"SELECT id FROM boots WHERE latest AND mac IN (SELECT mac FROM clients) {order} LIMIT ?"  # noqa: S608
-    return registry.boot_rows(f"WHERE id IN ({chosen}) {order}", (stalled_before, most, stalled_before))
+def boots_of(registry: Registry, numbers: Sequence[int]) -> list[BootRow]:
+    """The boots with these numbers, in the order given."""
+    rows = {row.id: row for row in registry.boot_rows(f"WHERE id IN ({_marks(numbers)})", tuple(numbers))}
+    return [rows[number] for number in numbers if number in rows]
 
 
 def newcomers_boots(registry: Registry, most: int) -> list[BootRow]:
@@ -47,6 +47,13 @@ def failing_boots(registry: Registry, now: float, most: int) -> list[BootRow]:
     )
 
 
+def heard_boots(registry: Registry, most: int) -> list[BootRow]:
+    """The latest boots of PCs that have sent a heartbeat in them, those heard last first."""
+    return registry.boot_rows(
+        "WHERE latest AND id IN (SELECT boot FROM heartbeats) ORDER BY last_at DESC LIMIT ?", (most,)
+    )
+
+
 def clients_page(registry: Registry, after: MacAddress | None, most: int) -> tuple[list[Client], list[BootRow], int]:
     """`most` clients in the order of their MAC addresses, those after `after`; their latest boots; and how many clients
     follow. -1: all."""
@@ -56,3 +63,14 @@ def clients_page(registry: Registry, after: MacAddress | None, most: int) -> tup
     clients = registry.clients(after, most)
     left: int = registry.sql.execute("SELECT count(*) FROM clients WHERE mac > ?", (first,)).fetchone()[0]
     return clients, rows, left - len(clients)
+
+
+def clients_of(registry: Registry, macs: Sequence[MacAddress]) -> tuple[list[Client], list[BootRow]]:
+    """These clients, as far as they are known, in the order of their MAC addresses, and their latest boots."""
+    numbers = tuple(mac.value for mac in macs)
+    rows = registry.boot_rows(f"WHERE latest AND mac IN ({_marks(numbers)})", numbers)
+    return registry.clients_of(numbers), rows
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

@@ -99,10 +99,12 @@ MIGRATIONS: list[Iterable[str]] = [
         "ALTER TABLE ignored_by_sender RENAME TO ignored",
     ),
     (
-        # The latest heartbeat of each PC; `facts` and `boinc` are JSON.
+        # The latest heartbeat of each PC; `facts` and `boinc` are JSON. `doing`: what BOINC does, of `boinc`.
         """CREATE TABLE heartbeats (
-            mac INTEGER PRIMARY KEY, boot INTEGER NOT NULL, at REAL NOT NULL, facts TEXT NOT NULL, boinc TEXT NOT NULL
+            mac INTEGER PRIMARY KEY, boot INTEGER NOT NULL, at REAL NOT NULL, doing TEXT NOT NULL, facts TEXT NOT NULL,
+            boinc TEXT NOT NULL
         )""",
+        "CREATE INDEX heartbeats_seen ON heartbeats (at, boot, doing)",
         # AUTOINCREMENT: a PC never does an order twice, by its number.
         """CREATE TABLE orders (
             id INTEGER PRIMARY KEY AUTOINCREMENT, mac INTEGER NOT NULL, verb TEXT NOT NULL, given REAL NOT NULL,

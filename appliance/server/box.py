@@ -11,8 +11,7 @@ from ipaddress import IPv4Address
 import structlog
 
 from appliance.allowlist import Allowlist
-from appliance.boot import boinc_files, policy
-from appliance.boot.renewals import Renewals
+from appliance.boot import policy
 from appliance.boot.report_limit import ReportLimit
 from appliance.config.file import Config
 from appliance.exports.grants import mountable
@@ -24,11 +23,10 @@ from appliance.network.interfaces import answered, base_url, networks
 from appliance.registry.database import Registry
 from appliance.server.address_claims import AddressClaims
 from appliance.server.client_addresses import ClientAddresses
+from appliance.server.client_files import ClientFiles
 from appliance.server.heartbeats import Heartbeats
 from image.bootfiles import has_shim
-from image.recipe import BOINC_GID, BOINC_UID
 from image.release import ReleaseError, active_id, current
-from services.boinc import files
 from services.decision import Ignore, Reason
 from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
@@ -77,7 +75,7 @@ class Box:
         journal.forgot = self.firmware.forget
         self._report_limit = ReportLimit()
         self.heartbeats = Heartbeats(registry)
-        self._renewals = Renewals()
+        self._files = ClientFiles(journal)
         self.addresses = ClientAddresses(
             journal, neighbours, self.allowed, lambda: self.config.dhcp.mode == "off", exports_changed
         )
@@ -103,6 +101,10 @@ class Box:
     def allows_number(self, value: int) -> bool:
         """Like `allowed`, by the MAC address as a number. Called for each datagram."""
         return self.allowlist.allows_number(value)
+
+    def knows_number(self, value: int) -> bool:
+        """Whether the PC with this MAC address, as a number, has ever loaded anything."""
+        return self._journal.knows_number(value)
 
     def answer_inputs(self) -> tuple[object, ...]:
         """What answers to DHCP depend on, apart from the client itself. Any commit of another process renews the
@@ -163,39 +165,21 @@ class Box:
 
         Once the PC runs it gets them again only if it said that it has others (`files_placed`).
         """
-        boot = self._journal.boot(mac)
-        decision = policy.secrets(boot, token)
-        if decision == Ignore(Reason.TOKEN_SPENT) and boot is not None:
-            decision = policy.renewal(boot, token, self._renewals.of(mac, boot.id), self.files_tag(mac))
-            if not isinstance(decision, Ignore) and not self._renewals.take(mac, time.monotonic()):
-                decision = Ignore(Reason.TOO_MANY_REPORTS)
-        if isinstance(decision, Ignore):
-            return decision
-        rendered = self._boinc_files(mac)
-        if isinstance(rendered, Ignore):
-            return rendered
+        packed = self._files.open(self.config, self.allowlist, mac, token)
+        if isinstance(packed, Ignore):
+            return packed
         self.addresses.met(mac, peer)
-        if decision.spent_token:
+        if (boot := self._journal.boot(mac)) is not None and boot.spent_token:
             self.emit(SecretsServed(mac))
-        return files.archive(rendered, BOINC_UID, BOINC_GID)
+        return packed
 
     def files_tag(self, mac: MacAddress) -> str:
         """The tag of the BOINC files that this PC should have; "" if it should have none."""
-        rendered = self._boinc_files(mac)
-        return "" if isinstance(rendered, Ignore) else files.tag(rendered)
+        return self._files.tag(self.config, self.allowlist, mac)
 
     def files_placed(self, mac: MacAddress, tag: str) -> None:
         """The live system said, with the token of its boot, which BOINC files it has."""
-        if (boot := self._journal.boot(mac)) is not None:
-            self._renewals.placed(mac, boot.id, tag)
-
-    def _boinc_files(self, mac: MacAddress) -> dict[str, bytes] | Ignore:
-        client, allowed = self._journal.client(mac), self.allowlist.decide(mac)
-        if client is None:
-            return Ignore(Reason.NO_BOOT)
-        if allowed is None:
-            return Ignore(Reason.NOT_ALLOWED)
-        return files.render(boinc_files.settings(self.config, mac, allowed), client.gui_rpc_password)
+        self._files.placed(mac, tag)
 
     def report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
         """Take a report of the live system, if it belongs to the client's current boot. `peer` is a place of that PC

@@ -42,13 +42,14 @@ log = structlog.get_logger("heartbeats")
 
 
 class HeartbeatWriter:
-    """`read_boinc` makes JSON of BOINC's answers. `trouble` says why heartbeats are not written, or is empty."""
+    """`read_boinc` makes JSON of BOINC's answers, of the JSON that it made of those before in the same boot (or `{}`),
+    and of their moment. `trouble` says why heartbeats are not written, or is empty."""
 
     def __init__(
         self,
         path: Path,
         pending: PendingHeartbeats,
-        read_boinc: Callable[[bytes], str],
+        read_boinc: Callable[[bytes, str, float], str],
         now: Callable[[], float] = time.time,
     ) -> None:
         self.trouble = ""
@@ -81,7 +82,7 @@ class HeartbeatWriter:
             registry = self._opened()
             registry.wait_for_locks(wait)
             self._write(registry)
-            self._take()
+            self._take(registry)
             self._write(registry)
             if now >= self._expire_at:
                 orders.expire(registry, self._now())
@@ -105,9 +106,9 @@ class HeartbeatWriter:
             self._registry.sql.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         return self._registry
 
-    def _take(self) -> None:
+    def _take(self, registry: Registry) -> None:
         self._news = self._pending.take()
-        self._rows = [self._row(timed) for timed in self._news.heartbeats.values()]
+        self._rows = [self._row(registry, timed) for timed in self._news.heartbeats.values()]
         self._news.heartbeats.clear()
 
     def _write(self, registry: Registry) -> None:
@@ -118,15 +119,19 @@ class HeartbeatWriter:
             store.write(registry, self._rows[:_AT_ONCE])
             del self._rows[:_AT_ONCE]
 
-    def _row(self, timed: TimedHeartbeat) -> StoredHeartbeat:
+    def _row(self, registry: Registry, timed: TimedHeartbeat) -> StoredHeartbeat:
         heartbeat = timed.heartbeat
-        boinc = self._read(timed) if heartbeat.boinc else _UNREAD
-        return StoredHeartbeat(heartbeat.mac, timed.boot, timed.at, heartbeat.facts, boinc)
+        try:
+            last = store.latest(registry, heartbeat.mac)
+        except UserError:
+            last = None  # a damaged row: this heartbeat takes its place
+        before = last.boinc if last and last.boot == timed.boot else _UNREAD
+        return StoredHeartbeat(heartbeat.mac, timed.boot, timed.at, heartbeat.facts, self._read(timed, before))
 
-    def _read(self, timed: TimedHeartbeat) -> str:
+    def _read(self, timed: TimedHeartbeat, before: str) -> str:
         """What the PC sends may find a fault of ours: it ends the reading of this heartbeat, and is reported once."""
         try:
-            return self._read_boinc(timed.heartbeat.boinc)
+            return self._read_boinc(timed.heartbeat.boinc, before, timed.at)
         except Exception:
             self._unread += 1
             if self._unread == 1:

@@ -63,6 +63,7 @@ def _dhcp(box: Box, interface: Interface, leases: LeaseServer | None) -> DhcpSer
         interface.name,
         address,
         allowed=box.allows_number,
+        knows=box.knows_number,
         plan=partial(box.plan, address),
         emit=box.emit,
         commit=box.commit,

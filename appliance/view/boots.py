@@ -34,19 +34,6 @@ class BootView:
     last_event: float
     stalled: bool
 
-    @property
-    def progress(self) -> str:
-        """How far the boot has come, in a few words."""
-        if self.failure:
-            return f"failed: {self.failure}"
-        loading = next((t for t in reversed(self.transfers) if not t.failed and t.sent < t.size), None)
-        words = str(self.stage or "") + ("" if self.entry == "boinc" else f", {self.entry}")
-        if loading:
-            words += f", {loading.path.rsplit('/', 1)[-1]} {100 * loading.sent // loading.size} %"
-        if self.stalled:
-            return f"{words} (stalled)"
-        return f"{words} (failing)" if self.diagnosis else words
-
 
 def boot_view(boot: Boot, now: float, seen: Seen = NOTHING) -> BootView:
     """The boot as it stands at `now`, in seconds since the epoch. `seen` is for the PC's latest boot."""

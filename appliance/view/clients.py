@@ -1,30 +1,52 @@
 """The PCs that have booted, as people and scripts see them: `clients list`, `clients show` and their --json. PURE."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from appliance.heartbeats.records import Order
+from appliance.heartbeats.states import PcState, condition, state
 from appliance.journal.timeline import Boot
 from appliance.registry.records import Client
 from appliance.view.boots import BootView, boot_view
-from appliance.view.facts import ClientRecord, KnownClients
+from appliance.view.facts import ClientRecord, KnownClients, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
 from appliance.view.status import NextBootView, next_boot_view
+from services.boinc.condition import Condition
 
 
 @dataclass(frozen=True, slots=True)
 class ClientView:
-    """A PC and its latest boot, if any is still known. `first_seen` is in seconds since the epoch."""
+    """A PC, its latest boot and what it does now, if any boot is still known. `first_seen` is in seconds since the
+    epoch."""
 
     mac: str
     label: str
     allowed: bool
     first_seen: float
     boot: BootView | None
+    now: PcState | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order. Times are in seconds since the epoch, or None; `result` is "done" or says why not."""
+
+    id: int
+    mac: str
+    verb: str
+    given: float
+    sent: float | None
+    ended: float | None
+    result: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClientDetails:
-    """All about one PC. `allowed_by` is the range that allows it, with its label, or empty; `boots`: oldest first."""
+    """All about one PC. `allowed_by` is the range that allows it, with its label, or empty; `boots`: oldest first.
+
+    Of its latest heartbeat: `facts` is what the live system says of the PC, `boinc` what BOINC says of itself; `heard`
+    is its moment, in seconds since the epoch, or None. `orders`: the last one first."""
 
     client: ClientView
     host_name: str
@@ -34,18 +56,31 @@ class ClientDetails:
     state: str
     firmware: tuple[FirmwareView, ...]
     boots: tuple[BootView, ...]
+    heard: float | None
+    facts: Mapping[str, str]
+    boinc: Condition
+    orders: tuple[OrderView, ...]
 
 
 def client_views(known: KnownClients, now: float) -> list[ClientView]:
     """Every PC, by MAC address; `now` is in seconds since the epoch."""
-    return [_client(client, known.boots.get(client.mac), known, now) for client in known.clients]
+    return [
+        _client(each, known.boots.get(each.mac), known, known.signs.get(each.mac, Signs()), now)
+        for each in known.clients
+    ]
+
+
+def order_view(order: Order) -> OrderView:
+    """The order in plain values."""
+    return OrderView(order.id, str(order.mac), str(order.verb), order.given, order.sent, order.ended, order.result)
 
 
 def details(record: ClientRecord, now: float) -> ClientDetails:
     """One PC; `now` is in seconds since the epoch."""
     mac = record.client.mac
     entry = record.allowlist.decide(mac)
-    client = _client(record.client, record.boots[-1] if record.boots else None, record, now)
+    heartbeat = record.signs.heartbeat
+    client = _client(record.client, record.boots[-1] if record.boots else None, record, record.signs, now)
     earlier = tuple(boot_view(boot, now) for boot in record.boots[:-1])
     return ClientDetails(
         client=client,
@@ -56,6 +91,10 @@ def details(record: ClientRecord, now: float) -> ClientDetails:
         state=str(record.state),
         firmware=tuple(firmware_view(mac, known) for known in record.firmware),
         boots=(*earlier, client.boot) if client.boot else (),
+        heard=heartbeat.at if heartbeat else None,
+        facts=heartbeat.facts if heartbeat else {},
+        boinc=condition(heartbeat),
+        orders=tuple(map(order_view, record.orders)),
     )
 
 
@@ -67,15 +106,22 @@ def as_json(pc: ClientDetails) -> dict[str, Any]:
         "boots": [asdict(boot) for boot in pc.boots],
         "firmware": [asdict(known) for known in pc.firmware],
         "next_boot": pc.next_boot.entry if pc.next_boot and not pc.next_boot.taken else None,
+        "heard": pc.heard,
+        "facts": dict(pc.facts),
+        "boinc": asdict(pc.boinc),
+        "orders": [asdict(order) for order in pc.orders],
     }
 
 
-def _client(client: Client, boot: Boot | None, known: KnownClients | ClientRecord, now: float) -> ClientView:
+def _client(
+    client: Client, boot: Boot | None, known: KnownClients | ClientRecord, signs: Signs, now: float
+) -> ClientView:
     entry = known.allowlist.decide(client.mac)
     return ClientView(
         mac=str(client.mac),
         label=entry.label if entry else "",
         allowed=entry is not None,
         first_seen=client.first_seen,
-        boot=boot_view(boot, now, known.evidence.of(client.mac)) if boot else None,
+        boot=boot_view(boot, now, known.evidence.of(boot, signs.heartbeat, signs.ended, now)) if boot else None,
+        now=state(boot, signs.heartbeat, signs.ended, now) if boot else None,
     )

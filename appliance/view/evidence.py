@@ -6,9 +6,11 @@ from typing import Any
 
 from appliance.allowlist import Allowlist
 from appliance.diagnosis.fault import BoxTrouble, Seen
+from appliance.heartbeats.records import StoredHeartbeat
+from appliance.heartbeats.states import EndOfBoot, Kind, kind, seen
+from appliance.journal.timeline import Boot
 from appliance.registry.records import IgnoredRow
 from appliance.view.address_claims import AddressClaimView, address_claim_views
-from services.ethernet import MacAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +23,16 @@ class Evidence:
     menu: int = 0
     box: BoxTrouble = field(default_factory=BoxTrouble)
 
-    def of(self, mac: MacAddress) -> Seen:
-        """What was seen of one PC."""
-        name, entry = str(mac), self.allowlist.decide(mac)
+    def of(self, boot: Boot, heartbeat: StoredHeartbeat | None, ended: EndOfBoot | None, now: float) -> Seen:
+        """What was seen of one PC. `boot` is its latest one, `ended` the order that ended it, if one did."""
+        name, entry = str(boot.mac), self.allowlist.decide(boot.mac)
         own = entry.settings.timeout if entry else None
         return Seen(
             refused=tuple(self.refused.get(name, ())),
             claims=tuple(f"{each.claimant} claims {each.address}" for each in self.claims.get(name, ())),
             menu=self.menu if own is None else own,
+            heartbeat=heartbeat,
+            off=kind(seen(boot, heartbeat, ended), now) is Kind.OFF,
             box=self.box,
         )
 
@@ -51,4 +55,5 @@ def evidence(
     for claim in address_claim_views(server.get("claims", ()), allowlist, now):
         claims.setdefault(claim.holder, []).append(claim)
     exports = server.get("exports") or {}
-    return Evidence(refused, claims, allowlist, menu, BoxTrouble(exports.get("error", ""), disk))
+    box = BoxTrouble(exports.get("error", ""), disk)
+    return Evidence(refused, claims, allowlist, menu, box)

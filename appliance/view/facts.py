@@ -3,7 +3,7 @@
 Reads only. What people are shown of it is decided by the pure modules beside this one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,11 @@ from appliance.dhcp import leases
 from appliance.errors import UserError
 from appliance.firmware import table
 from appliance.firmware.knowledge import FirmwareKnowledge
+from appliance.heartbeats import census, orders, store
+from appliance.heartbeats.records import Order, StoredHeartbeat
+from appliance.heartbeats.states import EndOfBoot, Kind
 from appliance.journal import history
-from appliance.journal.timeline import STALLED_AFTER, Boot
+from appliance.journal.timeline import Boot
 from appliance.registry import disk, overview, reload_result, rows
 from appliance.registry.database import Registry
 from appliance.registry.disk import Disk
@@ -35,12 +38,27 @@ MOST_NEWCOMERS = 100
 MOST_FIRMWARES = 100
 """How many of each `status` shows to scripts: enough for a person who looks for a fault, and read in 50 ms."""
 
+MOST_ORDERS = 20
+"""Orders of one PC that are shown, those given last."""
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What shows what a PC does now, beside its latest boot: its latest heartbeat, and the order that ended this
+    boot."""
+
+    heartbeat: StoredHeartbeat | None = None
+    ended: EndOfBoot | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class BoxState:
     """The whole box at one moment. `pid` is that of the running server, or None; `server` is what the server wrote
-    about itself. `boots` has the latest boots of some of the PCs that `counted` counts: those that need a person first.
-    `firmware` has the latest of those PCs that need another offer."""
+    about itself. `boots` has the latest boots of some of the PCs that `counted` counts: those that need a person first,
+    with their `signs`; `states` counts those that have loaded something. `firmware` has the latest of those PCs that
+    need another offer."""
 
     pid: int | None
     server: Mapping[str, Any]
@@ -50,6 +68,8 @@ class BoxState:
     disk: Disk
     allowlist: Allowlist
     boots: Sequence[Boot]
+    signs: Mapping[MacAddress, Signs]
+    states: Mapping[Kind, int]
     counted: BootCounts
     firmware: Mapping[MacAddress, Sequence[FirmwareKnowledge]]
     ignored: Sequence[IgnoredRow]
@@ -60,18 +80,20 @@ class BoxState:
 
 @dataclass(frozen=True, slots=True)
 class KnownClients:
-    """PCs that have booted, with their latest boots; `follow` more have higher MAC addresses."""
+    """PCs that have booted, with their latest boots and signs; `follow` more have higher MAC addresses."""
 
     clients: Sequence[Client]
     boots: Mapping[MacAddress, Boot]
     allowlist: Allowlist
     follow: int = 0
     evidence: Evidence = field(default_factory=Evidence)
+    signs: Mapping[MacAddress, Signs] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
-    """One PC: its boots (oldest first), its firmwares, and the directory with its work."""
+    """One PC: its boots (oldest first), its firmwares, the directory with its work, its signs, and its latest orders
+    (the last one first)."""
 
     client: Client
     allowlist: Allowlist
@@ -80,6 +102,8 @@ class ClientRecord:
     next_boot: NextBoot | None
     state: Path
     evidence: Evidence = field(default_factory=Evidence)
+    signs: Signs = Signs()
+    orders: Sequence[Order] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +121,9 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         image, image_error = release.current(config.images), ""
     except ReleaseError as error:
         image, image_error = None, str(error)
+    found = census.take(registry, now)
+    newcomers = overview.newcomers_boots(registry, MOST_NEWCOMERS)
+    boots = history.read(registry, [*overview.boots_of(registry, found.urgent(MOST_BOOTS)), *newcomers])
     return BoxState(
         pid=holder(config.registry),
         server=_server(registry),
@@ -105,7 +132,9 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         image_error=image_error,
         disk=disk.look(config.server.data),
         allowlist=registry.allowlist(),
-        boots=_urgent_boots(registry, now),
+        boots=boots,
+        signs=_signs(registry, [boot.mac for boot in boots], census.ends_of_boots(registry)),
+        states=found.counts,
         counted=overview.count_boots(registry),
         firmware=table.read_special(registry, MOST_FIRMWARES),
         ignored=registry.ignored(),
@@ -140,17 +169,46 @@ def _server(registry: Registry) -> dict[str, Any]:
     return found
 
 
-def _urgent_boots(registry: Registry, now: float) -> list[Boot]:
-    urgent = overview.urgent_boots(registry, now - STALLED_AFTER, MOST_BOOTS)
-    newcomers = overview.newcomers_boots(registry, MOST_NEWCOMERS)
-    return history.read(registry, [*urgent, *newcomers])
+def gather_clients(
+    config: Config, registry: Registry, after: MacAddress | None, most: int, wanted: Kind | None, now: float
+) -> Iterator[KnownClients]:
+    """Read `most` PCs that have booted, in the order of their MAC addresses, from the one after `after`, in pages; -1:
+    all. `wanted`: only those that are in this state at `now`."""
+    allowlist, ended = registry.allowlist(), census.ends_of_boots(registry)
+    seen = gather_evidence(config, registry, now)
+    chosen = None
+    if wanted is not None:
+        chosen = [mac for mac in census.take(registry, now).of_kind(wanted) if after is None or mac > after]
+    while True:
+        page = _PAGE if most < 0 else min(_PAGE, most)
+        if chosen is None:
+            clients, latest, follow = overview.clients_page(registry, after, page)
+        else:
+            clients, latest = overview.clients_of(registry, chosen[:page])
+            chosen = chosen[page:]
+            follow = len(chosen)
+        boots = {boot.mac: boot for boot in history.read(registry, latest)}
+        yield KnownClients(clients, boots, allowlist, follow, seen, _signs(registry, boots, ended))
+        most -= page if most > 0 else 0
+        if not most or not follow:
+            return
+        after = clients[-1].mac if clients else after
 
 
-def gather_clients(config: Config, registry: Registry, after: MacAddress | None, most: int, now: float) -> KnownClients:
-    """Read `most` PCs that have booted, in the order of their MAC addresses, from the one after `after`; -1: all."""
-    clients, latest, follow = overview.clients_page(registry, after, most)
-    boots = {boot.mac: boot for boot in history.read(registry, latest)}
-    return KnownClients(clients, boots, registry.allowlist(), follow, gather_evidence(config, registry, now))
+def gather_some_clients(
+    config: Config, registry: Registry, macs: Sequence[MacAddress], now: float
+) -> Iterator[KnownClients]:
+    """Read these PCs, as far as they have booted, in pages."""
+    allowlist, ended = registry.allowlist(), census.ends_of_boots(registry)
+    seen = gather_evidence(config, registry, now)
+    for at in range(0, len(macs), _PAGE):
+        clients, latest = overview.clients_of(registry, macs[at : at + _PAGE])
+        boots = {boot.mac: boot for boot in history.read(registry, latest)}
+        yield KnownClients(clients, boots, allowlist, 0, seen, _signs(registry, boots, ended))
+
+
+def _signs(registry: Registry, macs: Iterable[MacAddress], ended: Mapping[int, EndOfBoot]) -> dict[MacAddress, Signs]:
+    return {mac: Signs(store.latest(registry, mac), ended.get(mac.value)) for mac in macs}
 
 
 def gather_client(config: Config, registry: Registry, mac: MacAddress, now: float) -> ClientRecord:
@@ -169,6 +227,8 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress, now: floa
         next_boot=next((each for each in next_boot.all_of(registry) if each.mac == mac), None),
         state=config.state / mac.bare,
         evidence=gather_evidence(config, registry, now),
+        signs=_signs(registry, [mac], census.ends_of_boots(registry, mac))[mac],
+        orders=orders.latest(registry, mac, MOST_ORDERS),
     )
 
 

@@ -7,11 +7,14 @@ from typing import Any
 from appliance.boot.next_boot import NextBoot
 from appliance.dhcp.leases import in_force
 from appliance.firmware.knowledge import notable
+from appliance.heartbeats.states import ON, Kind, PcState, state
+from appliance.journal.timeline import Boot
 from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.view.address_claims import AddressClaimView, address_claim_views
 from appliance.view.boots import BootView, boot_view
-from appliance.view.facts import BoxState
+from appliance.view.evidence import Evidence
+from appliance.view.facts import BoxState, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
 
 
@@ -57,12 +60,38 @@ class AllowedView:
 
 
 @dataclass(frozen=True, slots=True)
+class PcCounts:
+    """How many PCs have loaded something at least once, how many of them are on, and how many are in each state."""
+
+    known: int
+    on: int
+    states: Mapping[Kind, int]
+
+    @property
+    def words(self) -> str:
+        """One line: `28 of 30 on, 27 compute; 1 idle, 1 silent`."""
+        states = self.states
+        many = states.get(Kind.COMPUTING, 0)
+        computing = f"{self.on:,} of {self.known:,} on, {many:,} {'computes' if many == 1 else 'compute'}"
+        others = [f"{states[each]:,} {_COUNTED[each]}" for each in _COUNTED if states.get(each)]
+        return f"{computing}; {', '.join(others)}" if others else computing
+
+
+_COUNTED = {each: str(each) for each in Kind if each is not Kind.COMPUTING} | {
+    Kind.UNHEARD: "without heartbeats",
+    Kind.ELSEWHERE: "started something else",
+    Kind.OFF: "off by order",
+}
+
+
+@dataclass(frozen=True, slots=True)
 class StatusView:
     """The state of the box. `services`, `trouble` and `exports` are what the running server wrote about itself.
 
-    `boots` has the PCs that need a person first, and only so many: `counted` counts all. `forgotten` is what the server
-    has seen too much of to keep (appliance/journal/newcomers.py). `labels` has the label of each PC in `boots`, by MAC
-    address; scripts do not get it.
+    `boots` has the PCs that need a person first, and only so many: `pcs` and `counted` count all. `states` has what
+    each of the PCs in `boots` does now. `forgotten` is what the server has seen too much of to keep
+    (appliance/journal/newcomers.py). `labels` has the label of each PC in `boots`, by MAC address; scripts do not get
+    it.
     """
 
     server: ServerView
@@ -77,7 +106,9 @@ class StatusView:
     image_error: str
     next_boots: tuple[NextBootView, ...]
     allowed: AllowedView
+    pcs: PcCounts
     boots: tuple[BootView, ...]
+    states: tuple[PcState, ...]
     counted: BootCounts
     forgotten: Mapping[str, Any]
     firmware: tuple[FirmwareView, ...]
@@ -103,13 +134,28 @@ def status_view(box: BoxState, now: float) -> StatusView:
         image_error=box.image_error,
         next_boots=tuple(map(next_boot_view, box.next_boots)),
         allowed=AllowedView(len(box.allowlist), box.allowlist.addresses),
-        boots=tuple(boot_view(boot, now, box.evidence.of(boot.mac)) for boot in box.boots),
+        pcs=pc_counts(box.states),
+        boots=tuple(_boot(boot, box.signs.get(boot.mac, Signs()), box.evidence, now) for boot in box.boots),
+        states=tuple(_state(boot, box.signs.get(boot.mac, Signs()), now) for boot in box.boots),
         counted=box.counted,
         forgotten=server.get("forgotten", {}),
         firmware=tuple(firmware_view(mac, k) for mac, known in box.firmware.items() for k in notable(known)),
         ignored=box.ignored,
         labels={str(mac): entry.label if entry else "" for mac, entry in decided},
     )
+
+
+def pc_counts(states: Mapping[Kind, int]) -> PcCounts:
+    """The counts with their sums."""
+    return PcCounts(sum(states.values()), sum(states.get(each, 0) for each in ON), states)
+
+
+def _boot(boot: Boot, signs: Signs, evidence: Evidence, now: float) -> BootView:
+    return boot_view(boot, now, evidence.of(boot, signs.heartbeat, signs.ended, now))
+
+
+def _state(boot: Boot, signs: Signs, now: float) -> PcState:
+    return state(boot, signs.heartbeat, signs.ended, now)
 
 
 def next_boot_view(asked: NextBoot) -> NextBootView:
@@ -121,4 +167,6 @@ def as_json(status: StatusView) -> dict[str, Any]:
     """The state as scripts read it."""
     plain = asdict(status)
     del plain["labels"]
+    for boot, now in zip(plain["boots"], plain.pop("states"), strict=True):
+        boot["now"] = now
     return plain

@@ -25,6 +25,8 @@ MOST_SHARE = 1_000_000
 _WEAK = re.compile(r"[0-9]+_[0-9a-f]{32}")
 _PATH = re.compile(r"[A-Za-z0-9._~%/-]*")
 _URL_LIMIT = 255
+_LONGEST_NAME = 100
+"""Characters of a name in a tar archive (ustar)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Account:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", master_url(self.url))
+        if len(self.file_name) > _LONGEST_NAME:
+            raise ValueError(f"{self.url!r} is not a project URL: it is too long for the name of a file")
         if not SECRET.fullmatch(self.key):
             raise ValueError("the account key must be 1 to 255 printable ASCII characters without spaces")
         if self.resource_share is not None and not 0 <= self.resource_share <= MOST_SHARE:

@@ -204,10 +204,10 @@ def follow(before: Condition, after: Condition, at: float) -> Condition:
 
 def to_json(condition: Condition) -> str:
     """The condition as short as the registry keeps it: lists of the fields in their order. It begins with what BOINC
-    does, so that SQL can see it (`doing_of`)."""
+    does (`doing_of`)."""
     values: dict[str, Any] = {name: getattr(condition, name) for name in _PLAIN}
-    for name, kind in _LISTS.items():
-        values[name] = [[getattr(each, field.name) for field in fields(kind)] for each in getattr(condition, name)]
+    for name, columns in _NAMES.items():
+        values[name] = [[getattr(each, column) for column in columns] for each in getattr(condition, name)]
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -218,41 +218,38 @@ def from_json(text: str) -> Condition:
         values = json.loads(text)
         if values == {}:
             return Condition()
-        if values.keys() != {*_PLAIN, *_LISTS}:
-            raise ValueError("the condition has other fields")
-        for name, kind in _LISTS.items():
-            shape = [field.type for field in fields(kind)]
-            rows = [zip(shape, row, strict=True) for row in values[name]]
-            values[name] = tuple(kind(*(_checked(needed, value) for needed, value in row)) for row in rows)
-        plain = {name: _checked(float if name == "since" else str, values[name]) for name in _PLAIN}
-        return Condition(**values | plain | {"doing": Doing(values["doing"])})
+        for name, (kind, shape) in _SHAPES.items():
+            values[name] = tuple(kind(*_checked(shape, row)) for row in values[name])
+        _checked(_PLAIN_SHAPE, [values[name] for name in _PLAIN])
+        values["doing"] = Doing(values["doing"])
+        return Condition(**values)
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ValueError("BOINC's condition cannot be read") from error
 
 
-DOING_SEEN = 11
-"""How many characters of `to_json`'s text tell what BOINC does."""
-
-_BEGINNINGS = {f'{{"doing":"{(each or chr(34))[0]}': each for each in Doing} | {"{}": Doing.NO_ANSWER}
-
-
-def doing_of(beginning: str) -> Doing:
-    """What BOINC does, from the first DOING_SEEN characters of the text that `to_json` wrote; raises ValueError."""
-    if beginning not in _BEGINNINGS:
-        raise ValueError("the condition does not begin with what BOINC does")
-    return _BEGINNINGS[beginning]
+def doing_of(text: str) -> Doing:
+    """What BOINC does, from the text that `to_json` wrote, without reading all of it; raises ValueError."""
+    if text == "{}":
+        return Doing.NO_ANSWER
+    begins, _, rest = text.partition('{"doing":"')
+    if begins or not rest:
+        raise ValueError("BOINC's condition does not begin with what it does")
+    return Doing(rest.partition('"')[0])
 
 
 _PLAIN = ("doing", "since", "suspended", "network_suspended", "task_mode", "gpu_mode", "network_mode")
+_PLAIN_SHAPE: tuple[Any, ...] = (str, float, str, str, str, str, str)
 _LISTS: dict[str, Any] = {"tasks": Task, "projects": ProjectCondition, "messages": BoincMessage}
+_NAMES = {name: tuple(field.name for field in fields(kind)) for name, kind in _LISTS.items()}
+_SHAPES = {name: (kind, tuple(field.type for field in fields(kind))) for name, kind in _LISTS.items()}
 
 
-def _checked(kind: Any, value: object) -> Any:
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
-        raise ValueError("a field of the condition has another type")
-    return value
+def _checked(shape: tuple[Any, ...], row: list[Any]) -> list[Any]:
+    if tuple(map(type, row)) != shape:
+        raise ValueError("a field has another type")
+    if not math.isfinite(sum(value for value in row if type(value) is float)):
+        raise ValueError("a number is out of range")
+    return row
 
 
 def suspend_reason(number: int) -> str:

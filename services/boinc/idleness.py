@@ -10,6 +10,10 @@ import re
 from services.boinc.condition import Condition, ProjectCondition
 
 KEY_REFUSED = "the project refuses the account key"
+KEY_CURE = (
+    "put the account's current weak key into the configuration (a new password changes the key), then:"
+    " netboot-appliance reload"
+)
 NOT_REACHABLE = "the project is not reachable"
 NO_INTERNET = "BOINC cannot reach the Internet"
 

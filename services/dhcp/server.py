@@ -7,6 +7,7 @@ decided here: `allowed` and `plan` say so. Addresses are not leased here either:
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
@@ -37,8 +38,10 @@ from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
 from services.dhcp.reply_templates import ReplyTemplates
 from services.dhcp.udp_port import MOST, UdpPort, open_port
+from services.dhcp.waiting_room import AGAIN_WITHIN, WaitingRoom
 from services.events import Event, Ignored
 from services.linux.sockets import BindError
+from services.recent_names import RecentNames
 
 _EVERYONE = str(EVERYONE)
 _REPEATS = 64
@@ -50,6 +53,9 @@ turn in between."""
 
 _FEWEST = 32
 """Datagrams that are taken in any case."""
+
+_DROPS_REPORTED_EVERY = 60.0
+"""Seconds between two log lines about requests that nobody had time for."""
 
 _Offer = tuple[Reply, tuple[Event, ...]]  # and the events to report once it has left
 
@@ -79,11 +85,12 @@ class DhcpServer:
     """Answers network boot requests that arrive by `interface`, as the server `address`.
 
     The callables run in the event loop: `allowed` says of each datagram whether its MAC address, as a number, may boot
-    at all. For those that are not duplicates, `plan` says what they boot, `emit` takes the events, and `commit` runs
-    before the offers of a batch leave. `basis` returns the objects on which answers depend: once one of them is another
-    object, no earlier answer is repeated. `serves`: whether an answer may go to a relay or a client at this address. An
-    exception ends only the datagram that raised it. Without `broadcasts` port
-    67 is left to another server. With `leases` clients get addresses too. `clock` gives monotonic seconds.
+    at all, and `knows` whether it has ever booted; those who have not are handled last. For those that are not
+    duplicates, `plan` says what they boot, `emit` takes the events, and `commit` runs before the offers of a batch
+    leave. `basis` returns the objects on which answers depend: once one of them is another object, no earlier answer is
+    repeated. `serves`: whether an answer may go to a relay or a client at this address. An exception ends only the
+    datagram that raised it. Without `broadcasts` port 67 is left to another server. With `leases` clients get addresses
+    too. `clock` gives monotonic seconds.
     """
 
     def __init__(
@@ -92,6 +99,7 @@ class DhcpServer:
         address: IPv4Address,
         *,
         allowed: Callable[[int], bool],
+        knows: Callable[[int], bool] = lambda _: True,
         plan: Callable[[BootRequest], BootPlan | Ignore],
         emit: Callable[[Event], None],
         commit: Callable[[], None] = lambda: None,
@@ -106,6 +114,7 @@ class DhcpServer:
         self._interface = interface
         self._address = address
         self._allowed = allowed
+        self._knows = knows
         self._plan = plan
         self._emit = emit
         self._basis = basis
@@ -120,6 +129,14 @@ class DhcpServer:
         self._offers = OfferBatch[_Leaving](commit, self._send_offers, self._log_failure)
         self._appetite = Appetite()
         self._most = MOST
+        heard = RecentNames[bytes](AGAIN_WITHIN, secrets.token_bytes(16))
+        self._waiting = {
+            SERVER_PORT: WaitingRoom[tuple[bytes, Peer]](heard),
+            # What asks here was answered on port 67.
+            BOOT_SERVER_PORT: WaitingRoom[tuple[bytes, Peer]](heard, again_after=0.0),
+        }
+        self._turns: dict[int, asyncio.Handle] = {}
+        self._drops_reported_at = 0.0
 
     def open(self) -> None:
         """Bind the ports and serve in the running event loop; raises BindError, and then no port is bound."""
@@ -137,6 +154,8 @@ class DhcpServer:
     def close(self) -> None:
         """Stop answering and free the ports. May be called twice."""
         self._delayed.cancel()
+        for turn in self._turns.values():
+            turn.cancel()
         while self._open:
             udp = self._open.pop()
             if self._loop is not None:
@@ -154,20 +173,31 @@ class DhcpServer:
         self.handle(udp, port, udp.receive(self._most))
         long = self._clock() - began > _LONGEST_TURN
         self._most = max(_FEWEST, self._most // 2) if long else min(MOST, self._most * 2)
+        if port not in self._turns:
+            self._take_turn(udp, port)
+
+    def _take_turn(self, udp: UdpPort, port: int) -> None:
+        """Handle some of those who wait. If that leaves others, there is another turn after all other services'."""
+        assert self._loop is not None
+        if self.handle_waiting(udp, port):
+            self._turns[port] = self._loop.call_soon(self._take_turn, udp, port)
+        else:
+            self._turns.pop(port, None)
 
     def handle(self, udp: UdpPort, port: int, batch: Iterable[tuple[bytes, Peer]]) -> None:
-        """Handle datagrams that came to `port` together; answers leave by `udp`."""
+        """Handle datagrams that came to `port` together; answers leave by `udp`. Requests of PCs that have never booted
+        wait for `handle_waiting`."""
         now, duplicates, allowed, appetite = self._clock(), self._duplicates[port], self._allowed, self._appetite
         known, leasing = duplicates.requests, self._leases is not None and port == SERVER_PORT
-        number, mark = int.from_bytes, packet.BOOT_MARK
+        number, mark, knows, waiting = int.from_bytes, packet.BOOT_MARK, self._knows, self._waiting[port]
         self._forget_outdated_answers()
         repeats: list[tuple[bytes, Peer]] = []
         self._offers.begin()
-        waiting = self._offers.waiting
+        offered = self._offers.waiting
         for datagram, peer in batch:
             try:
                 chaddr = datagram[28:34]
-                if waiting and chaddr in waiting:
+                if offered and chaddr in offered:
                     # Handle the two requests of one client as if they had not come together.
                     self._offers.send()
                 request = known.get(chaddr)
@@ -177,9 +207,13 @@ class DhcpServer:
                         if len(repeats) == _REPEATS:
                             udp.send_all(repeats)
                             repeats.clear()
-                elif (may_boot := allowed(number(chaddr, "big"))) or leasing:
-                    if appetite.allows(chaddr, now):
+                elif (may_boot := allowed(value := number(chaddr, "big"))) or leasing:
+                    if not appetite.allows(chaddr, now):
+                        continue
+                    if knows(value):
                         self._handle_new(udp, port, datagram, peer, may_boot, now)
+                    else:
+                        waiting.enter(datagram, (datagram, peer), now)
                 elif mark in datagram and duplicates.may_report_stranger(now):
                     self._handle_new(udp, port, datagram, peer, False, now)
             except Exception:
@@ -191,6 +225,31 @@ class DhcpServer:
                 self._emit(Ignored("dhcp", str(mac), Reason.TOO_OFTEN, f"{count} so far", count=count))
             except Exception:
                 self._log_failure(str(mac))
+
+    def handle_waiting(self, udp: UdpPort, port: int) -> bool:
+        """Handle requests to `port` of PCs that have never booted, for as long as one turn may take; returns whether
+        others still wait."""
+        waiting, now = self._waiting[port], self._clock()
+        until = now + _LONGEST_TURN
+        self._offers.begin()
+        while now < until and (request := waiting.next(now)):
+            datagram, peer = request
+            try:
+                chaddr = datagram[28:34]
+                if chaddr in self._offers.waiting:
+                    self._offers.send()
+                allowed = self._allowed(int.from_bytes(chaddr, "big"))
+                self._handle_new(udp, port, datagram, peer, allowed, now)
+            except Exception:
+                self._log_failure(peer[0])
+            now = self._clock()
+        self._offers.end()
+        if waiting.dropped and now >= self._drops_reported_at + _DROPS_REPORTED_EVERY:
+            self._drops_reported_at = now
+            words = {"interface": self._interface, "requests": waiting.dropped}
+            log.warning("more dhcp requests of PCs that never booted than can be answered", extra=words)
+            waiting.dropped = 0
+        return len(waiting) > 0
 
     def _forget_outdated_answers(self) -> None:
         basis = self._basis()

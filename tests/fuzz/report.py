@@ -14,6 +14,7 @@ from typing import Self
 from urllib.parse import urlencode
 
 from appliance.cli.output import show_table
+from appliance.heartbeats.states import progress
 from appliance.journal.codec import decoded, encode
 from appliance.journal.timeline import Boot, fold
 from appliance.view.boots import boot_view
@@ -70,5 +71,5 @@ def take(body: bytes) -> Reported | Ignore:
     _SCREEN.seek(0)
     _SCREEN.truncate()
     with redirect_stdout(_SCREEN):
-        show_table(("stage", "host"), [(boot_view(late, 1000.0).progress, late.host_id)], "")
+        show_table(("stage", "host"), [(progress(late), late.host_id)], "")
     return report

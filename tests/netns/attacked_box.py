@@ -37,6 +37,9 @@ TIMEOUT = 60.0
 LOADER = LOADERS / "snponly.efi"
 
 _TRIES = (1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0)  # seconds a PC waits for an answer before it asks again
+PXE_ROM = (4.0, 8.0, 16.0, 32.0)
+"""The same of the firmware of a network card (PXE 2.1, section 2.2.3)."""
+
 _REPEAT_SECONDS = 0.5  # seconds after which a loader repeats its ACK
 _Found = TypeVar("_Found")
 
@@ -145,12 +148,12 @@ class FarPc:
         udp.bind((self.address if address is None else address, port))
         return udp
 
-    def discover(self, options: Sequence[tuple[int, bytes]]) -> Answer:
-        """Broadcast a DISCOVER; the box's OFFER."""
+    def discover(self, options: Sequence[tuple[int, bytes]], tries: Sequence[float] = _TRIES) -> Answer:
+        """Broadcast a DISCOVER; the box's OFFER. `tries`: how long to wait for it after each request, in seconds."""
         with self.udp(68, "") as udp:
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lan0")
             question = message(DISCOVER, bytes(self.mac), options, xid=self.mac.value & 0xFFFFFF, flags=BROADCAST)
-            return _ask(udp, question, ("255.255.255.255", 67), self._offer)
+            return _ask(udp, question, ("255.255.255.255", 67), self._offer, tries)
 
     def ask_boot_server(self, options: Sequence[tuple[int, bytes]]) -> Answer:
         """Ask UDP 4011 of the box; its answer."""
@@ -222,9 +225,13 @@ class FarPc:
 
 
 def _ask(
-    udp: socket.socket, question: bytes, server: tuple[str, int], accepted: Callable[[bytes], _Found | None]
+    udp: socket.socket,
+    question: bytes,
+    server: tuple[str, int],
+    accepted: Callable[[bytes], _Found | None],
+    tries: Sequence[float] = _TRIES,
 ) -> _Found:
-    for seconds in _TRIES:
+    for seconds in tries:
         udp.sendto(question, server)
         deadline = time.monotonic() + seconds
         with contextlib.suppress(TimeoutError):

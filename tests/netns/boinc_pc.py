@@ -1,5 +1,6 @@
 """PCs of a network that run the real boinc-client, and the projects that they compute for."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,9 +90,17 @@ class Pc:
             return 0
 
     @property
+    def failed_fetches(self) -> int:
+        """How often it tried in vain to read a project's first page, where it finds the scheduler."""
+        return max(map(int, re.findall(r"<master_fetch_failures>(\d+)<", self.state)), default=0)
+
+    @property
     def state(self) -> str:
         """The client's own record of everything."""
-        return (self.data / "client_state.xml").read_text()
+        try:
+            return (self.data / "client_state.xml").read_text()
+        except FileNotFoundError:
+            return ""
 
 
 class RunningProject:

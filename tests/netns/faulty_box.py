@@ -1,6 +1,8 @@
 """A box for the doctor, and the faults that tests plant in it: each a context manager that repairs it at the end."""
 
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
@@ -46,6 +48,12 @@ class FaultyBox(Box):
         """Run the doctor."""
         command = [appliance_command(), "--config", str(configuration or self.configuration), "doctor", "--json"]
         return self.host.run(command, timeout=TIMEOUT, check=False)
+
+    def reread_exports(self) -> None:
+        """Have NFS-Ganesha read its exports, and wait until it has."""
+        before = self.ganesha.reloads()
+        os.kill(int(self.ganesha.pid_file.read_text()), signal.SIGHUP)
+        wait_until(lambda: self.ganesha.reloads() > before, TIMEOUT, "NFS-Ganesha to read its exports again")
 
     def await_link(self) -> None:
         """Wait until frames pass."""
@@ -158,6 +166,17 @@ def not_exported(faulty: FaultyBox) -> Iterator[None]:
     faulty.exports_file.write_text("")
     yield
     faulty.verb("exports", "apply")
+
+
+@contextmanager
+def not_in_force(faulty: FaultyBox) -> Iterator[None]:
+    """NFS-Ganesha has lost our exports, though the file is right: somebody had it read another one."""
+    text = faulty.exports_file.read_text()
+    faulty.exports_file.write_text("")
+    faulty.reread_exports()
+    faulty.exports_file.write_text(text)
+    yield
+    faulty.reread_exports()
 
 
 @contextmanager

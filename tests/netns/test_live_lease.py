@@ -118,7 +118,8 @@ def test_every_option_of_the_lease_is_in_force(office: Office) -> None:
         office.first,
         f"""\
 dhcp-authoritative
-dhcp-range=10.77.0.100,10.77.0.110,2m
+dhcp-vendorclass=set:ramdisk,Linux ipconfig
+dhcp-range=tag:ramdisk,10.77.0.100,10.77.0.110,2m
 dhcp-host={MAC},{PC}
 dhcp-option=option:router,10.77.0.7
 dhcp-option=option:classless-static-route,10.9.0.0/16,10.77.0.8,0.0.0.0/0,10.77.0.9

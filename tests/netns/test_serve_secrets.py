@@ -4,6 +4,7 @@ import io
 import re
 import tarfile
 
+from appliance.boot.policy import reporting_token
 from image.recipe import BOINC_GID, BOINC_UID
 from image.release import Release
 from services.decision import Reason
@@ -12,6 +13,7 @@ from tests.fakes.dhcp_client import firmware
 from tests.netns.conftest import Plug
 from tests.netns.scripted_pc import BootScript, ScriptedPc
 from tests.netns.served import Box
+from tests.room.processes import wait_until
 from tests.room.room import BOX, MANAGEMENT, PROJECT, Room
 
 
@@ -135,6 +137,46 @@ async def test_the_token_of_the_command_line_is_worthless_once_it_is_exchanged(b
     log = box.log.read_bytes()[since:].decode()
     assert old not in log
     assert new not in log
+
+
+def heartbeat(pc: ScriptedPc, token: str, placed: str) -> str:
+    """The tag that the reply to a heartbeat names, of the files that this PC should have; "" if it came too soon."""
+    body = f"uptime=61\nfiles={placed}\n\n"
+    head = f"POST {pc.path(f'{token}/heartbeat')} HTTP/1.1\r\nHost: {pc.box}\r\nConnection: close\r\n"
+    answer, _ = pc.say_http(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    if answer.startswith(b"HTTP/1.1 429"):
+        return ""
+    assert answer.startswith(b"HTTP/1.1 200")
+    found = re.search(r"^files=([0-9a-f]{16})$", answer.decode(), re.MULTILINE)
+    assert found
+    return found[1]
+
+
+async def test_a_running_pc_gets_new_files_with_the_token_that_its_root_has_and_with_no_other(
+    box: Box, plug: Plug
+) -> None:
+    pc = plug()
+    since = box.mark()
+    old = (await pc.run_ipxe()).token
+    new = pc.http(pc.path(f"{old}/exchange"), {})[1].decode()
+    placed = unpack(pc.secrets(new)[1])["netboot-files-tag"].strip()
+    assert pc.report(new, "reported") == 204
+    assert_refused(pc.secrets(new))
+    assert heartbeat(pc, new, "0123456789abcdef") == placed, "it has other files than it should"
+    assert_refused(pc.secrets(old))
+    assert_refused(pc.secrets(reporting_token(new)))
+    status, archive = pc.secrets(new)
+    assert status == 200
+    assert ACCOUNT_KEY in unpack(archive)[f"account_{PROJECT}_fake.xml"]
+    url = pc.path("boot.ipxe")
+    fetched = BootScript.parse(pc.get(url).decode(), f"http://{pc.box}{url}").token
+    wait_until(lambda: bool(heartbeat(pc, fetched, "0123456789abcdef")), 30, "a second heartbeat", 0.5)
+    assert_refused(pc.secrets(fetched))
+    exchanged = pc.http(pc.path(f"{fetched}/exchange"), {})[1].decode()
+    assert_refused(pc.secrets(exchanged))
+    assert_refused(pc.secrets(new))
+    log = box.log.read_bytes()[since:].decode()
+    assert not [secret for secret in (old, new, fetched, exchanged, ACCOUNT_KEY) if secret in log]
 
 
 async def test_a_program_of_a_running_pc_gets_no_secrets_with_a_script_of_its_own(box: Box, plug: Plug) -> None:

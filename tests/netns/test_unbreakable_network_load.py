@@ -1,6 +1,7 @@
 """More than the box can handle, on every port at once; and sending when the queue is full. Honest PCs are served."""
 
 import contextlib
+import math
 import re
 import sys
 import time
@@ -17,7 +18,7 @@ from services.tftp.responder import MOST_SESSIONS, MOST_SESSIONS_A_CLIENT
 from services.tftp.sessions import UNPROVEN_BURST, UNPROVEN_RATE
 from tests.fakes.dhcp_client import firmware
 from tests.fakes.tftp_peer import ack, oack, rrq
-from tests.netns.attacked_box import FORGED, LOADER, TIMEOUT, AttackedBox, FarPc, Forger
+from tests.netns.attacked_box import FORGED, LOADER, PXE_ROM, TIMEOUT, AttackedBox, FarPc, Forger
 from tests.netns.inside import counters
 from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT
@@ -25,6 +26,9 @@ from tests.room.room import BOX, CHECKOUT
 PCS = 50
 RATE = 5_000
 """DISCOVERs a second."""
+NAMES = 3_000
+"""Made-up MAC addresses of a wide allowed range a second."""
+NEW_PCS = 20
 HALF_OPEN = MOST_SESSIONS - 100
 """Sessions of PCs that may boot, and as many of strangers. At its limit the box accepts none until old ones end."""
 MEMORY = 32 << 20
@@ -106,6 +110,42 @@ def test_a_flood_in_the_name_of_one_pc_delays_nobody_else(
         wait_until(lambda: attacked.refusals().get(refused, 0) > RATE, TIMEOUT, "the refusals in the registry", 0.1)
     assert datagrams[0] > 3 * RATE
     assert sum(client == refused[0] for client, _, _ in attacked.refusals()) == 1, "a row, not one for each packet"
+
+
+def test_pcs_boot_for_the_first_time_beside_made_up_ones(
+    attacked: AttackedBox, record_property: Callable[[str, object], None]
+) -> None:
+    """A PC that has booted before gets its offer at once; one that never has, at its second request in nearly all
+    cases: whoever asks again comes before those who ask once. The kernel drops hardly anything."""
+    attacked.verb("allow", "add", "02:*")
+    known = attacked.pc(200)
+    known.boot(attacked.release)
+
+    def seconds(pc: FarPc) -> float:
+        asked = time.monotonic()
+        try:
+            assert pc.discover(firmware(7), PXE_ROM).file
+        except TimeoutError:
+            return math.inf
+        return time.monotonic() - asked
+
+    with attacked.unharmed(MEMORY), flood(attacked, "macs", NAMES):
+        before = arrived(attacked)
+        wait_until(lambda: arrived(attacked) - before > NAMES, TIMEOUT, "the flood", 0.01)
+        dropped, began, before = counters(attacked.host)["RcvbufErrors"], time.monotonic(), arrived(attacked)
+        with ThreadPoolExecutor(NEW_PCS) as switched_on:
+            new = [switched_on.submit(seconds, attacked.pc(200 + number)) for number in range(1, NEW_PCS + 1)]
+            old = [seconds(known) for _ in range(NEW_PCS)]
+        rate = (arrived(attacked) - before) / (time.monotonic() - began)
+        waits = [round(each, 2) for each in sorted(each.result() for each in new)]
+        found = {"a second": round(rate), "slowest known": round(max(old), 2), "first boots": waits}
+        found |= {"dropped by the kernel": counters(attacked.host)["RcvbufErrors"] - dropped}
+        print(found)
+        record_property("found", found)
+        assert max(old) < 1.0
+        assert waits[NEW_PCS * 3 // 4] < PXE_ROM[0] + 1.0
+        assert waits[-1] < sum(PXE_ROM[:2]) + 1.0
+        attacked.pc(201).boot(attacked.release)
 
 
 def half_open(count: int) -> Iterator[tuple[bytes, str, int]]:

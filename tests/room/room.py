@@ -239,9 +239,9 @@ class Room:
         return found
 
     def renewals(self, mac: MacAddress) -> int:
-        """How often the live system of a PC has renewed its lease: requests of its udhcpc that no offer came before."""
+        """How often the live system of a PC has renewed its lease: requests that no offer came before."""
         log = self.dnsmasq_log.read_text()
-        ours = set(re.findall(r": (\d+) vendor class: udhcp", log))
+        ours = set(re.findall(r": (\d+) vendor class: Linux ipconfig", log))
         spoken = re.findall(rf": (\d+) DHCP(OFFER|ACK)\(lan0\) \S+ {mac}", log)
         said = [kind for xid, kind in spoken if xid in ours]
         return said.count("ACK") - said.count("OFFER")

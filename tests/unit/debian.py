@@ -12,6 +12,7 @@ _PACKAGES = {
     "ganesha.nfsd": "nfs-ganesha",
     "grub-script-check": "grub-common",
     "man": "man-db",
+    "openssl": "openssl",
     "shellcheck": "shellcheck",
     "systemd-analyze": "systemd",
     "tftp": "tftp-hpa",

@@ -301,7 +301,7 @@ def test_the_configuration_stays_if_the_backup_has_none(config: Config, tmp_path
         ("UPDATE events SET details = '{'", "cannot be restored"),
         ("UPDATE events SET details = '{\"x\": 1}'", "cannot be restored"),
         ("UPDATE boots SET inherited = 'x'", "cannot be restored"),
-        ("INSERT INTO heartbeats VALUES (-1, 1, 1.0, '{}', '{}')", "cannot be restored"),
+        ("INSERT INTO heartbeats VALUES (-1, 1, 1.0, 'idle', '{}', '{}')", "cannot be restored"),
         ("INSERT INTO orders (mac, verb, given, result) VALUES (1, 'x', 1.0, '')", "cannot be restored"),
     ],
 )

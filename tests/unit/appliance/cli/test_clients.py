@@ -1,6 +1,8 @@
 """`clients` as its user types it."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from appliance.registry.records import Client
 from services.ethernet import MacAddress
 from tests.unit.appliance.cli.box_with_releases import PC, BoxWithReleases
 from tests.unit.appliance.cli.program import Run, assert_refused
+from tests.unit.appliance.cli.room_of_pcs import COMPUTES, IDLE, OFF, STALLED, UNHEARD, fill
 
 
 @pytest.mark.parametrize(
@@ -37,3 +40,77 @@ def test_clients_show_has_the_next_boot(box: BoxWithReleases) -> None:
         assert json.loads(box.run("clients", "show", PC, "--json"))["next_boot"] == "local"
         next_boot.take(registry, mac, 1)
     assert "next boot          local (under way)\n" in box.run("clients", "show", PC)
+
+
+@pytest.fixture
+def room(run: Run, tmp_path: Path) -> Run:
+    fill(tmp_path / "data" / "registry" / "registry.sqlite3")
+    assert run("allow", "add", "52:54:00:00:00:00/40", "--label", "room 12").returncode == 0
+    return run
+
+
+def test_all_that_a_heartbeat_says(room: Run) -> None:
+    shown = room("clients", "show", str(COMPUTES)).stdout
+    for line in (
+        "state              computing 1 task\n",
+        "PC                 OptiPlex 7060, Intel(R) Core(TM) i5-8500 CPU @ 3.00GHz\n",
+        "load               3.97 on 4 processors\n",
+        "memory             5120 of 7812 MB free\n",
+        "temperature        61 °C\n",
+        "network card       e1000e 8086:15bb\n",
+        "its state          ok, 18874 MB free\n",
+        "count_host1_1  Fake     running  1 %   12 s     10 min ",
+        "[Fake] Starting task count_host1_1\n",
+    ):
+        assert line in shown
+    assert re.search(r"^heartbeat +\d+ s ago, up for 2 h$", shown, re.MULTILINE)
+    assert re.search(r"^Fake +1 +0 +0\.0 +0 +0", shown, re.MULTILINE)
+
+
+def test_orders_and_their_results(room: Run) -> None:
+    shown = room("clients", "show", str(OFF)).stdout
+    assert "state              off by order\n" in shown
+    assert re.search(r"^1 +off +8 min ago  done, 7 min ago$", shown, re.MULTILINE)
+
+
+def test_a_refused_key_is_in_the_messages(room: Run) -> None:
+    shown = room("clients", "show", str(IDLE)).stdout
+    said = "! [http://127.0.0.1:8093/fake/] Message from server: Invalid or missing account key."
+    assert said in shown
+    assert "No tasks.\n" in shown
+
+
+def test_scripts_get_it_too(room: Run) -> None:
+    document = json.loads(room("clients", "show", str(COMPUTES), "--json").stdout)
+    assert document["now"]["words"] == "computing 1 task"
+    assert document["facts"]["temperature"] == "61"
+    assert document["boinc"]["tasks"][0]["state"] == "running"
+    assert document["boinc"]["projects"][0]["name"] == "Fake"
+    assert document["orders"] == []
+    (order,) = json.loads(room("clients", "show", str(OFF), "--json").stdout)["orders"]
+    assert (order["verb"], order["result"]) == ("off", "done")
+
+
+@pytest.mark.parametrize(("state", "pc"), [("idle", IDLE), ("unheard", UNHEARD), ("stalled", STALLED)])
+def test_the_pcs_in_one_state(room: Run, state: str, pc: MacAddress) -> None:
+    lines = room("clients", "list", "--state", state).stdout.splitlines()
+    assert [line[:17] for line in lines[1:]] == [str(pc)]
+    (only,) = json.loads(room("clients", "list", "--state", state, "--json").stdout)
+    assert (only["mac"], only["now"]["kind"]) == (str(pc), state)
+
+
+def test_a_state_that_there_is_not_and_one_in_which_nobody_is(room: Run) -> None:
+    assert "'sleeping' is not one of 'failed'" in room("clients", "list", "--state", "sleeping").stderr
+    assert room("clients", "list", "--state", "booting").stdout == "No PC is booting.\n"
+    assert room("clients", "list", "--state", "booting", "--json").stdout == "[]\n"
+
+
+def test_the_list_has_pages_also_for_scripts(room: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.view.facts._PAGE", 2)
+    everybody = room("clients", "list", "--limit", "0", "--json").stdout
+    macs = [pc["mac"] for pc in json.loads(everybody)]
+    assert macs == [f"52:54:00:00:00:0{number}" for number in range(1, 8)]
+    assert len(everybody.splitlines()) == 9, "a PC a line"
+    some = room("clients", "list", "--limit", "3", "--after", str(COMPUTES)).stdout.splitlines()
+    assert [line[:17] for line in some[1:4]] == macs[1:4]
+    assert some[4] == "… and 3 more (--after 52:54:00:00:00:04, or --limit 0)"

@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from services.boinc.condition import BoincMessage, Condition, Doing, ProjectCondition, Task, to_json
 from tests.unit.appliance.cli.program import Run
 
 HOSTILE = "x\x1b]0;owned\x07\x9b2J\r\nfake  row\u202e\u2028\u200b[bold]:smile:\x7f"
 SHOWN = r"x\x1b]0;owned\x07\x9b2J\r\nfake  row\u202e\u2028\u200b[bold]:smile:\x7f"
+BOINC = Condition(
+    Doing.IDLE, 1e9, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE,
+    (Task(HOSTILE, HOSTILE, HOSTILE, 0.5, 1.0, 1.0, 1e9, False),),
+    (ProjectCondition(HOSTILE, HOSTILE, 1, 1.0, 1.0, 1, 1, False, False, 1, 1, 9e9),),
+    (BoincMessage(1e9, HOSTILE, HOSTILE, 2),),
+)  # fmt: skip
 MAC, OTHER = 0x525400AABBCC, 0x525400AABBDD
 _STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -43,6 +50,9 @@ def hostile(run: Run, tmp_path: Path) -> Run:
         sql.execute("INSERT INTO next_boots VALUES (?, ?, NULL)", (MAC, HOSTILE))
         sql.execute("INSERT INTO leases VALUES (?, ?, x'01', 'leased', 9e9)", (0x0A4D0032, MAC))
         sql.execute("INSERT INTO adaptations VALUES (?, ?, 'no-menu', 0, 'silent', 1e9)", (MAC, HOSTILE))
+        words = json.dumps({"model": HOSTILE, "card": HOSTILE, "uptime": HOSTILE, "state_directory": HOSTILE})
+        sql.execute("INSERT INTO heartbeats VALUES (?, 1, 1e9, 'idle', ?, ?)", (MAC, words, to_json(BOINC)))
+        sql.execute("INSERT INTO orders VALUES (1, ?, 'off', 1e9, 1e9, 1e9, ?)", (MAC, HOSTILE))
         sql.execute("INSERT INTO server VALUES ('trouble', ?)", (json.dumps([HOSTILE]),))
     return run
 
@@ -52,6 +62,7 @@ def hostile(run: Run, tmp_path: Path) -> Run:
     [
         ("status",),
         ("clients", "list"),
+        ("order", "list"),
         ("clients", "show", "52:54:00:aa:bb:cc"),
         ("allow", "list"),
         ("allow", "check", "52:54:00:aa:bb:cc"),

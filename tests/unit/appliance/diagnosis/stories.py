@@ -1,10 +1,14 @@
 """PCs that do not boot, as the box sees them: events of one power-on or several, folded as the journal folds them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Address
+from typing import Any
 
+from appliance.heartbeats.records import StoredHeartbeat
 from appliance.journal.timeline import Boot, PowerOnSign, continues, fold, returned
 from appliance.registry.records import IgnoredRow
+from services.boinc.condition import BoincMessage, Condition, Doing, ProjectCondition, Task, to_json
 from services.decision import Reason
 from services.ethernet import MacAddress
 from services.events import (
@@ -22,6 +26,7 @@ from services.events import (
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
 ADDRESS, SITE = IPv4Address("10.0.0.5"), IPv4Address("10.0.0.2")
 IMAGE = "image/20261123-150102-1a2b3c4d"
+COMPUTES = Condition(Doing.COMPUTING, 1000.0)
 Story = tuple[tuple[float, Event], ...]
 
 
@@ -81,6 +86,22 @@ def told(events: Iterable[tuple[float, Event]]) -> Boot:
         boot = fold(boot, event, at)
     assert boot is not None
     return boot
+
+
+def heard(at: float, condition: Condition = COMPUTES, **facts: str) -> StoredHeartbeat:
+    """A heartbeat of that boot."""
+    known = {"uptime": "4000", "clock": str(at), "boinc": "running", "state_directory": "ok"}
+    return StoredHeartbeat(MAC, 1, at, known | facts, to_json(condition))
+
+
+def says(*lines: str, tasks: int = 0, **fields: Any) -> Condition:
+    """BOINC, idle since 1000 s or computing, whose last messages about its project are these."""
+    messages = tuple(BoincMessage(1000.0 + number, "Fake", line, 1) for number, line in enumerate(lines))
+    project = ProjectCondition("http://p/", "Fake", 17, 1.0, 0.1, 5, 0, False, False, 0, 0, 0.0)
+    task = Task("t1", "http://p/", "running", 0.5, 60.0, 60.0, 9e9, True)
+    doing = Doing.COMPUTING if tasks else Doing.IDLE
+    base = Condition(doing, 1000.0, tasks=(task,) * tasks, projects=(project,), messages=messages)
+    return replace(base, **fields)
 
 
 def refused(reason: Reason, at: float, sender_mac: str = "", service: str = "http") -> IgnoredRow:

@@ -1,11 +1,14 @@
 """Each way in which a PC ends in silence, or in vain: what the box saw of it, and the cause and the cure it names."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
 from appliance.diagnosis.examination import diagnose
 from appliance.diagnosis.fault import BoxTrouble, Seen, grouped
+from appliance.heartbeats.records import StoredHeartbeat
+from services.boinc.condition import Condition, Doing
 from services.decision import Reason
 from services.events import (
     EntryStarted,
@@ -23,10 +26,12 @@ from tests.unit.appliance.diagnosis.stories import (
     SITE,
     Story,
     asks,
+    heard,
     kernel,
     loaded,
     power_on,
     refused,
+    says,
     script,
     told,
     up,
@@ -327,6 +332,113 @@ FAULTS = {
     ),
 }
 
+COMPUTED = (*up(), (170.0, Reported(MAC, "computing")))
+NOW = 5000.0
+BORROWED = "No card has the MAC address x: found y (r8152). eth0 takes it."
+
+
+def beats(heartbeat: StoredHeartbeat, cause: str, cure: str, detail: str = "", **seen: Any) -> Planted:
+    return Planted(COMPUTED, NOW, cause, cure, detail, Seen(heartbeat=heartbeat, **seen))
+
+
+FAULTS |= {
+    "switched off, or its cable": beats(
+        heard(NOW - 600), "sends no heartbeat any more: switched off, no power, no cable", "cable", "silent for 10 min"
+    ),
+    "BOINC does not run": beats(
+        heard(NOW - 10, Condition(), boinc="stopped"), "BOINC does not run, or does not answer", "reboot", "stopped"
+    ),
+    "its state directory fills up": beats(
+        heard(NOW - 10, state_directory="full"), "its state directory is full", "state_limit"
+    ),
+    "its state directory fills up with the server's disk": beats(
+        heard(NOW - 10, state_directory="full"),
+        "its state directory is full: the disk is full",
+        "image prune",
+        box=BoxTrouble(disk="the disk is full"),
+    ),
+    "its state directory becomes read-only": beats(
+        heard(NOW - 10, state_directory="read-only"), "its state directory is read-only", "journalctl -k"
+    ),
+    "its state directory stalls": beats(
+        heard(NOW - 10, state_directory="stalled"), "its state directory is stalled", "NFS server does not answer"
+    ),
+    "its clock is a year ahead": beats(
+        heard(NOW - 10, clock=str(NOW + 366 * 86400)), "its clock is wrong", "[dhcp] ntp", "ahead by 366 d"
+    ),
+    "its clock is an hour behind": beats(
+        heard(NOW - 10, clock=str(NOW - 10 - 7200)), "its clock is wrong", "[dhcp] ntp", "behind by 2 h"
+    ),
+    "the project refuses the key": beats(
+        heard(NOW - 10, says("Scheduler request completed: got 0 new tasks", "Bad authenticator")),
+        "the project refuses the account key",
+        "current weak key",
+    ),
+    "the project refuses the key, while a task is under way": beats(
+        heard(NOW - 10, says("Invalid or missing account key. To fix, log in", tasks=1)),
+        "the project refuses the account key",
+        "current weak key",
+    ),
+    "the project's name is not known": beats(
+        heard(NOW - 10, says("Scheduler request failed: Couldn't resolve host name")),
+        "the project is not reachable",
+        "config check --online",
+    ),
+    "the project's page cannot be fetched, and BOINC waits": beats(
+        heard(NOW - 10, says(projects=(replace(says().projects[0], master_failures=3, next_contact=NOW + 3600),))),
+        "the project is not reachable",
+        "config check --online",
+        "BOINC asks again in 60 min",
+    ),
+    "no way to the Internet": beats(
+        heard(NOW - 10, says("BOINC can't access Internet - check network connection or proxy configuration.")),
+        "BOINC cannot reach the Internet",
+        "[boinc] proxy",
+    ),
+    "the project has no work": beats(
+        heard(NOW - 10, says("Scheduler request completed: got 0 new tasks", "No tasks sent")),
+        "BOINC has nothing to compute: the project has no work",
+        "backup = true",
+    ),
+    "the project has nothing for this kind of PC": beats(
+        heard(NOW - 10, says("Fake is not available for your type of computer.")),
+        "BOINC has nothing to compute: the project has nothing for this kind of PC",
+        "[[projects]]",
+    ),
+    "no project": beats(
+        heard(NOW - 10, says(projects=())), "BOINC has nothing to compute: no project is attached", "[project]"
+    ),
+    "idle, and nobody says why": beats(
+        heard(NOW - 10, says()), "BOINC has nothing to compute, and does not say why", "config check --online"
+    ),
+    "no room for tasks": beats(
+        heard(NOW - 10, says(doing=Doing.SUSPENDED, suspended="need disk space - check preferences")),
+        "BOINC is suspended: need disk space",
+        "state_limit",
+    ),
+    "BOINC's files refused after the userspace came up": Planted(
+        (*up(), (170.0, Reported(MAC, "failed", {"reason": "the BOINC files could not be fetched"}))),
+        NOW,
+        "it does not get its BOINC files",
+        "restart the PC",
+        "the BOINC files could not be fetched",
+        Seen(heartbeat=heard(NOW - 10, Condition(), boinc="stopped")),
+    ),
+    "a dock whose card takes the firmware's address, and nothing after it": Planted(
+        (
+            *loaded(),
+            (
+                120.0,
+                Reported(MAC, "initrd", {"reason": "No card has the MAC address x: found y (r8152). eth0 takes it."}),
+            ),
+        ),
+        400.0,
+        "its live system uses another network card than its firmware: a dock",
+        "pass-through off",
+        BORROWED,
+    ),
+}
+
 
 @pytest.mark.parametrize("planted", FAULTS.values(), ids=FAULTS.keys())
 def test_a_planted_fault_has_its_cause_and_its_cure(planted: Planted) -> None:
@@ -335,6 +447,7 @@ def test_a_planted_fault_has_its_cause_and_its_cure(planted: Planted) -> None:
     assert found.cause.startswith(planted.cause)
     assert planted.cure in found.cure
     assert found.detail == planted.detail
+    assert found.failing
 
 
 WELL = {
@@ -367,6 +480,46 @@ WELL = {
 @pytest.mark.parametrize(("story", "now"), WELL.values(), ids=WELL.keys())
 def test_a_pc_that_is_well_has_no_diagnosis(story: Story, now: float) -> None:
     assert diagnose(told(story), now, Seen(menu=60)) is None
+
+
+@pytest.mark.parametrize(
+    "heartbeat",
+    [
+        heard(NOW - 170),
+        heard(NOW - 10, Condition(), uptime="60", boinc="starting"),
+        heard(NOW - 10, says(), uptime="60"),
+        heard(NOW - 10, says("No tasks sent", since=NOW - 300)),
+        heard(NOW - 10, says("Bad authenticator", "Scheduler request completed: got 2 new tasks", tasks=2)),
+        heard(NOW - 10, clock=str(NOW + 200)),
+        heard(NOW - 10, clock="soon", uptime="long"),
+    ],
+    ids=["computing", "starting", "attaching", "between two tasks", "its key works again", "its clock", "no numbers"],
+)
+def test_a_pc_whose_heartbeat_is_well_has_no_diagnosis(heartbeat: StoredHeartbeat) -> None:
+    assert diagnose(told(COMPUTED), NOW, Seen(heartbeat=heartbeat)) is None
+
+
+def test_what_the_preferences_or_an_order_say_is_no_failure() -> None:
+    night = says(doing=Doing.SUSPENDED, suspended="time of day")
+    found = diagnose(told(COMPUTED), NOW, Seen(heartbeat=heard(NOW - 10, night)))
+    assert found
+    assert (found.cause, found.failing) == ("BOINC is suspended: time of day", False)
+    assert diagnose(told(COMPUTED), NOW, Seen(heartbeat=heard(NOW - 600), off=True)) is None
+
+
+def test_a_pc_that_computes_again_after_a_failure_is_well() -> None:
+    boot = told((*COMPUTED, (180.0, Reported(MAC, "failed", {"reason": "the unit x failed"}))))
+    assert diagnose(boot, NOW, Seen(heartbeat=heard(NOW - 10, says(tasks=1)))) is None
+
+
+def test_a_heartbeat_of_another_boot_or_of_another_version_says_nothing_of_boinc() -> None:
+    earlier = replace(heard(NOW - 10), boot=7)
+    found = diagnose(told(loaded()), 400.0, Seen(heartbeat=earlier))
+    assert found
+    assert found.cause.startswith("took kernel and initrd")
+    unread = diagnose(told(COMPUTED), NOW, Seen(heartbeat=replace(heard(NOW - 10), boinc="{}")))
+    assert unread
+    assert unread.cause == "BOINC does not run, or does not answer"
 
 
 def test_what_was_refused_to_an_earlier_boot_says_nothing() -> None:

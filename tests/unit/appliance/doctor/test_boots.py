@@ -23,7 +23,7 @@ def copies(boot: Boot, count: int) -> list[Boot]:
 
 
 def test_a_room_with_one_fault_is_one_line_with_the_cure() -> None:
-    (finding,) = judge((*copies(told(GRUB), 10), WELL), EVERYBODY, 1000.0)
+    (finding,) = judge("boots", (*copies(told(GRUB), 10), WELL), EVERYBODY, 1000.0)
     assert finding.severity is Severity.WARNING
     assert finding.what.startswith("Secure Boot: GRUB asked 10.0.0.2: 52:54:00:aa:bb:cc, 52:54:00:aa:bb:cd, ")
     assert finding.what.endswith(" and 2 more")
@@ -32,7 +32,7 @@ def test_a_room_with_one_fault_is_one_line_with_the_cure() -> None:
 
 
 def test_each_fault_has_its_line_that_of_most_pcs_first() -> None:
-    findings = judge((told(GRUB), *copies(told(loaded()), 2)), EVERYBODY, 1000.0)
+    findings = judge("boots", (told(GRUB), *copies(told(loaded()), 2)), EVERYBODY, 1000.0)
     assert [finding.what.split(":")[0] for finding in findings] == [
         "took kernel and initrd, and never came back",
         "Secure Boot",
@@ -40,19 +40,19 @@ def test_each_fault_has_its_line_that_of_most_pcs_first() -> None:
 
 
 def test_boots_that_went_well_or_are_under_way_are_no_finding() -> None:
-    (finding,) = judge((WELL, told(loaded())), EVERYBODY, 120.0)
+    (finding,) = judge("boots", (WELL, told(loaded())), EVERYBODY, 120.0)
     assert finding.severity is Severity.OK
 
 
 def test_a_pc_that_may_not_boot_any_more_is_no_finding() -> None:
-    (finding,) = judge((told(GRUB),), Evidence(), 1000.0)
+    (finding,) = judge("boots", (told(GRUB),), Evidence(), 1000.0)
     assert finding.severity is Severity.OK
 
 
 def test_a_pc_that_failed_long_ago_is_a_note() -> None:
-    fine, gone = judge((told(GRUB),), EVERYBODY, 104.0 + LONG_AGO)
+    fine, gone = judge("boots", (told(GRUB),), EVERYBODY, 104.0 + LONG_AGO)
     assert (fine.severity, gone.severity) == (Severity.OK, Severity.NOTE)
-    assert gone.what == "1 PC whose last boot failed was not heard for a week"
+    assert gone.what == "1 PC that failed last was not heard for a week"
 
 
 def test_what_was_refused_and_what_the_server_says_of_itself_are_evidence() -> None:
@@ -61,11 +61,13 @@ def test_what_was_refused_and_what_the_server_says_of_itself_are_evidence() -> N
         "claims": [{"address": "10.0.0.5", "claimant": "02:66:00:00:00:01", "holder": str(MAC), "at": 1000.0}],
     }
     row = refused(Reason.MAC_MISMATCH, 140.0, "02:66:00:00:00:02")
-    found = evidence(server, [row], ALL, 10, "the disk is full", 1001.0).of(MAC)
+    found = evidence(server, [row], ALL, 10, "the disk is full", 1001.0).of(told(loaded()), None, None, 1001.0)
     assert found.refused == (row,)
     assert found.claims == ("02:66:00:00:00:01 claims 10.0.0.5",)
     assert (found.menu, found.box.exports, found.box.disk) == (10, "no NFS server", "the disk is full")
-    other = evidence(server, [row], ALL, 10, "", 1001.0).of(MacAddress(MAC.value + 1))
+    other = evidence(server, [row], ALL, 10, "", 1001.0).of(
+        replace(told(loaded()), mac=MacAddress(MAC.value + 1)), None, None, 1001.0
+    )
     assert (other.refused, other.claims) == ((), ())
-    (finding,) = judge((told(loaded()),), evidence(server, [row], ALL, 0, "", 1001.0), 1001.0)
+    (finding,) = judge("boots", (told(loaded()),), evidence(server, [row], ALL, 0, "", 1001.0), 1001.0)
     assert finding.what.endswith("52:54:00:aa:bb:cc (the card found is 02:66:00:00:00:02)")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.config.file import parse
 from appliance.doctor import image, settings
 from appliance.doctor.finding import Severity
 from appliance.doctor.image import Loader
@@ -48,6 +49,37 @@ def test_a_project_server_in_the_local_network_needs_an_exception() -> None:
     assert 'add "10.0.0.8" to lan in [boinc]' in found.what_to_do
     assert settings.judge_project_server("boinc.office.example", addresses, [IPv4Network("10.0.0.0/24")]) == []
     assert settings.judge_project_server("boinc.example.org", [IPv4Address("8.8.8.8")], []) == []
+
+
+NAMES = {"project.office.example": "10.0.0.8", "proxy.office.example": "10.0.0.9", "science.example": "8.8.8.8"}
+OURS = '[project]\nurl = "https://project.office.example/"\naccount_key = "x"\n'
+THEIRS = '[project]\nurl = "https://science.example/"\naccount_key = "x"\n'
+MANAGED = '[account_manager]\nurl = "https://project.office.example/"\nname = "x"\npassword = "x"\n'
+PROXY = '[boinc]\nproxy = "http://proxy.office.example:3128"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "closed"),
+    [
+        (OURS, ["project.office.example"]),
+        (MANAGED, ["project.office.example"]),
+        (THEIRS, []),
+        (OURS + PROXY, ["proxy.office.example"]),
+        (OURS + PROXY + 'no_proxy = ["project.office.example"]', ["proxy.office.example", "project.office.example"]),
+        (OURS + '[boinc]\nproxy = "http://10.0.0.9:3128"', []),
+        (OURS + PROXY + 'network = "all"', []),
+        (OURS + PROXY + 'lan = ["10.0.0.0/24"]', []),
+    ],
+)
+def test_each_name_that_boinc_connects_to_is_looked_up(
+    monkeypatch: pytest.MonkeyPatch, text: str, closed: list[str]
+) -> None:
+    def found(host: str, *arguments: object) -> list[tuple[object, ...]]:
+        return [(0, 0, 0, "", (NAMES[host], 0))]
+
+    monkeypatch.setattr("socket.getaddrinfo", found)
+    findings = settings.check_project_server(parse(text, Path("/c")))
+    assert [finding.what.partition(" ")[0] for finding in findings] == closed
 
 
 def test_the_image() -> None:

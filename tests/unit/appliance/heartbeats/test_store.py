@@ -21,7 +21,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 
 
 def test_the_latest_is_kept(registry: Registry) -> None:
-    first, second = (StoredHeartbeat(A, 3, at, {"model": "Präzision"}, '{"tasks":[]}') for at in (1.0, 61.0))
+    first, second = (StoredHeartbeat(A, 3, at, {"model": "Präzision"}, '{"doing":"idle"}') for at in (1.0, 61.0))
     other = StoredHeartbeat(B, 4, 2.0, {}, "{}")
     store.write(registry, [first, other])
     store.write(registry, [second])
@@ -33,6 +33,6 @@ def test_the_latest_is_kept(registry: Registry) -> None:
 
 @pytest.mark.parametrize("facts", ["[]", "{", '{"a": 1}', "null"])
 def test_damaged_rows_are_reported(registry: Registry, facts: str) -> None:
-    registry.sql.execute("INSERT INTO heartbeats VALUES (1, 1, 1.0, ?, '{}')", (facts,))
+    registry.sql.execute("INSERT INTO heartbeats VALUES (1, 1, 1.0, '', ?, '{}')", (facts,))
     with pytest.raises(UserError, match="a row of its table 'heartbeats' cannot be read"):
         store.latest_of_all(registry)

@@ -14,6 +14,7 @@ from appliance.registry.database import Registry
 from appliance.server import heartbeat_writer
 from appliance.server.heartbeat_writer import HeartbeatWriter
 from appliance.server.pending_heartbeats import PendingHeartbeats, TimedHeartbeat
+from services.boinc.condition import BoincMessage, Condition, to_json
 from services.ethernet import MacAddress
 from services.http.heartbeats import Heartbeat, OrderVerb
 
@@ -48,41 +49,68 @@ def stored(path: Path) -> dict[int, str]:
         return {mac.value: each.boinc for mac, each in store.latest_of_all(registry).items()}
 
 
-def quoted(boinc: bytes) -> str:
-    return f'"{boinc.decode()}"'
+def read(boinc: bytes, before: str, at: float) -> str:
+    """What a PC's answers are read as here, by a reader that knows what it read before."""
+    return json_of(boinc.decode() + (f" at {at:.0f} after {before}" if before != "{}" else ""))
+
+
+def json_of(said: str) -> str:
+    return to_json(Condition(messages=(BoincMessage(0.0, "", said, 1),)))
 
 
 def test_many_pcs_in_one_turn(path: Path, pending: PendingHeartbeats) -> None:
-    writer = HeartbeatWriter(path, pending, quoted)
+    writer = HeartbeatWriter(path, pending, read)
     for mac in range(1000):
         pending.add(beat(mac, b"%d" % mac))
     pending.add(beat(1000, b""))
     writer.turn()
-    assert stored(path) == {mac: f'"{mac}"' for mac in range(1000)} | {1000: "{}"}
+    assert stored(path) == {mac: json_of(str(mac)) for mac in range(1000)} | {1000: json_of("")}
     assert writer.trouble == ""
 
 
 def test_a_fault_ends_only_the_reading_of_that_heartbeat(
     path: Path, pending: PendingHeartbeats, said: list[dict[str, object]]
 ) -> None:
-    def read(boinc: bytes) -> str:
+    def faulty(boinc: bytes, before: str, at: float) -> str:
         if boinc == b"bad":
             raise RecursionError("too deep")
-        return quoted(boinc)
+        return read(boinc, before, at)
 
-    writer = HeartbeatWriter(path, pending, read)
+    writer = HeartbeatWriter(path, pending, faulty)
     for mac, boinc in ((1, b"good"), (2, b"bad"), (3, b"bad"), (4, b"good")):
         pending.add(beat(mac, boinc))
     writer.turn()
-    assert stored(path) == {1: '"good"', 2: "{}", 3: "{}", 4: '"good"'}
+    assert stored(path) == {1: json_of("good"), 2: "{}", 3: "{}", 4: json_of("good")}
     assert [line["mac"] for line in said] == ["00:00:00:00:00:02"], "one line is enough"
+
+
+def test_answers_are_read_after_those_of_the_same_boot(path: Path, pending: PendingHeartbeats) -> None:
+    writer = HeartbeatWriter(path, pending, read)
+    pending.add(beat(1, b"first"))
+    writer.turn()
+    pending.add(beat(1, b"second", 65.0))
+    writer.turn()
+    assert stored(path) == {1: json_of(f"second at 65 after {json_of('first')}")}
+    pending.add(TimedHeartbeat(4, 99.0, Heartbeat(MacAddress(1), {}, boinc=b"another boot")))
+    writer.turn()
+    assert stored(path) == {1: json_of("another boot")}
+
+
+def test_a_damaged_row_is_replaced(path: Path, pending: PendingHeartbeats) -> None:
+    with Registry(path) as registry:
+        registry.sql.execute("INSERT INTO heartbeats VALUES (1, 3, 1.0, '', 'no facts', '{}')")
+    writer = HeartbeatWriter(path, pending, read)
+    pending.add(beat(1, b"good"))
+    writer.turn()
+    assert stored(path) == {1: json_of("good")}
+    assert writer.trouble == ""
 
 
 def test_a_locked_registry(path: Path, pending: PendingHeartbeats, said: list[dict[str, object]]) -> None:
     monotonic = iter((0.0, 1.0, 9.0, 10.0))
     with pytest.MonkeyPatch.context() as patched, Registry(path) as other:
         patched.setattr("appliance.server.heartbeat_writer.time.monotonic", lambda: next(monotonic))
-        writer = HeartbeatWriter(path, pending, quoted)
+        writer = HeartbeatWriter(path, pending, read)
         writer.turn(0.0)
         with other.transaction():
             for at in (1.0, 9.0):
@@ -91,7 +119,7 @@ def test_a_locked_registry(path: Path, pending: PendingHeartbeats, said: list[di
                 writer.turn(0.0)
         assert "is locked" in writer.trouble
         writer.turn(0.0)
-    assert stored(path) == {1: '"9"', 2: '"x"', 10: '"x"'}
+    assert stored(path) == {1: json_of(f"9 at 9 after {json_of('1')}"), 2: json_of("x"), 10: json_of("x")}
     assert writer.trouble == ""
     assert [line["event"] for line in said] == [
         "heartbeats cannot be written; trying again",
@@ -100,14 +128,14 @@ def test_a_locked_registry(path: Path, pending: PendingHeartbeats, said: list[di
 
 
 def test_at_the_end_everything_is_written(path: Path, pending: PendingHeartbeats) -> None:
-    writer = HeartbeatWriter(path, pending, quoted)
+    writer = HeartbeatWriter(path, pending, read)
     writer.start()
     pending.add(beat(1))
     with Registry(path) as registry:
         orders.give(registry, [A], OrderVerb.OFF, 1e9)
     pending.sent(1, 2e9)
     writer.close()
-    assert stored(path) == {1: '"<reply/>"'}
+    assert stored(path) == {1: json_of("<reply/>")}
     with Registry(path) as registry:
         assert orders.all_of(registry)[0].sent == 2e9
     assert "heartbeats" not in {thread.name for thread in threading.enumerate()}
@@ -123,17 +151,17 @@ def test_it_writes_once_a_second(path: Path, pending: PendingHeartbeats, monkeyp
         turned.set()
 
     monkeypatch.setattr(store, "write", write)
-    writer = HeartbeatWriter(path, pending, quoted)
+    writer = HeartbeatWriter(path, pending, read)
     writer.start()
     pending.add(beat(1))
     assert turned.wait(10)
     writer.close()
-    assert stored(path) == {1: '"<reply/>"'}
+    assert stored(path) == {1: json_of("<reply/>")}
 
 
 def test_a_registry_that_is_gone(tmp_path: Path, pending: PendingHeartbeats, said: list[dict[str, object]]) -> None:
     (tmp_path / "file").write_text("")
-    writer = HeartbeatWriter(tmp_path / "file" / "registry.sqlite3", pending, quoted)
+    writer = HeartbeatWriter(tmp_path / "file" / "registry.sqlite3", pending, read)
     pending.add(beat(1))
     writer.turn()
     assert "cannot use the registry" in writer.trouble
@@ -144,6 +172,6 @@ def test_a_registry_that_is_gone(tmp_path: Path, pending: PendingHeartbeats, sai
 def test_orders_that_nobody_fetched_end(path: Path, pending: PendingHeartbeats) -> None:
     with Registry(path) as registry:
         orders.give(registry, [A], OrderVerb.OFF, 1e9)
-        HeartbeatWriter(path, pending, quoted).turn()
+        HeartbeatWriter(path, pending, read).turn()
         assert orders.all_of(registry)[0].result.startswith("expired")
     assert EXPIRES_AFTER < 1e9

@@ -28,7 +28,9 @@ class Beating(Running):
     def __init__(self, data: Path) -> None:
         super().__init__(data)
         self.sync = RegistrySync(self.registry, self.box, self.journal)
-        self.writer = HeartbeatWriter(self.registry.path, self.box.heartbeats.pending, lambda _: "{}", lambda: self.now)
+        self.writer = HeartbeatWriter(
+            self.registry.path, self.box.heartbeats.pending, lambda *_: "{}", lambda: self.now
+        )
 
     def beat(self, *ended: OrderEnd, mac: MacAddress = PC) -> HeartbeatReply | Ignore:
         return self.box.heartbeat(mac, self.token, Heartbeat(mac, {"uptime": "9"}, ended), ADDRESS)

@@ -32,13 +32,15 @@ def test_the_list() -> None:
         "allowed": False,
         "first_seen": 600.0,
         "boot": None,
+        "now": None,
     }
 
 
 def test_all_about_one_pc() -> None:
     document = as_json(details(RECORD, 1004.0))
     assert list(document) == [
-        "mac", "label", "allowed", "first_seen", "boot", "gui_rpc_password", "state", "boots", "firmware", "next_boot",
+        "mac", "label", "allowed", "first_seen", "boot", "now", "gui_rpc_password", "state", "boots", "firmware",
+        "next_boot", "heard", "facts", "boinc", "orders",
     ]  # fmt: skip
     assert [boot["started"] for boot in document["boots"]] == [1000.0, 2000.0]
     assert document["boot"] == document["boots"][-1]

@@ -13,6 +13,7 @@ from appliance.registry.database import Registry
 from appliance.view.clients import client_views
 from appliance.view.facts import gather, gather_clients
 from appliance.view.status import as_json, status_view
+from services.boinc.condition import Condition, Doing, to_json
 from services.ethernet import MacAddress
 from services.events import Reported
 from tests.unit.appliance.registry.crowd import FIRST, fill
@@ -26,6 +27,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data directory of that server."""
     found = tmp_path_factory.mktemp("crowd")
     fill(found / "registry" / "registry.sqlite3", PCS, AT)
+    condition = to_json(Condition(Doing.COMPUTING, AT))
+    with Registry(found / "registry" / "registry.sqlite3", durable=False) as registry, registry.transaction():
+        registry.sql.executemany(
+            "INSERT INTO heartbeats VALUES (?, ?, ?, 'computing', '{}', ?)",
+            ((FIRST + n, n, AT + (990 if n % 10 else 100), condition) for n in range(1, PCS + 1)),
+        )
     return found
 
 
@@ -42,20 +49,25 @@ def test_status_reads_what_it_shows(data: Path, registry: Registry) -> None:
     assert time.process_time() - began < 5.0, "seconds of the processor; 0.2 where nothing else runs"
     assert len(document["boots"]) == 1000
     assert document["counted"] == {"clients": PCS, "newcomers": 0}
-    assert document["boots"][0]["mac"] == str(MacAddress(FIRST + PCS)), "heard last"
+    assert {name: many for name, many in document["pcs"]["states"].items() if many} == {
+        "computing": PCS - PCS // 10, "silent": PCS // 10,
+    }  # fmt: skip
+    assert {boot["now"]["kind"] for boot in document["boots"]} == {"silent"}
+    assert document["boots"][0]["mac"] == str(MacAddress(FIRST + 10)), "heard at the same time as the others"
 
 
 def test_a_list_has_pages(data: Path, registry: Registry) -> None:
     config = parse(f'[server]\ndata = "{data}"\n', data / "c.toml")
     began = time.process_time()
-    known = gather_clients(config, registry, MacAddress(FIRST + 500), 100, AT)
+    (known,) = gather_clients(config, registry, MacAddress(FIRST + 500), 100, None, AT)
     assert time.process_time() - began < 5.0
     assert [view.mac for view in client_views(known, AT)][::99] == [
         str(MacAddress(FIRST + 501)),
         str(MacAddress(FIRST + 600)),
     ]
     assert known.follow == PCS - 600
-    assert gather_clients(config, registry, MacAddress(FIRST + PCS), 100, AT).follow == 0
+    (end,) = gather_clients(config, registry, MacAddress(FIRST + PCS), 100, None, AT)
+    assert end.follow == 0
 
 
 def test_a_restart_reads_the_boots_heard_last(registry: Registry) -> None:

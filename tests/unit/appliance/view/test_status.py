@@ -11,6 +11,7 @@ import pytest
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot.next_boot import NextBoot
 from appliance.firmware.knowledge import FirmwareKnowledge, Why
+from appliance.heartbeats.states import Kind
 from appliance.registry.disk import Disk
 from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
@@ -44,6 +45,8 @@ BOX = BoxState(
     disk=DISK,
     allowlist=Allowlist.of([Entry(MacRange.parse("52:54:00:*"), "room 12")]),
     boots=[loading()],
+    signs={},
+    states={Kind.COMPUTING: 2, Kind.BOOTING: 1, Kind.SILENT: 1},
     counted=BootCounts(4, 1),
     firmware={MAC: (FirmwareKnowledge("PXEClient 7", Profile.PLAIN, worked=True, why=Why.IGNORED, at=800.0),)},
     ignored=[IgnoredRow("52:54:01:00:00:01", "DHCP", "not allowed", 100.0, 200.0, 7, "10.77.0.9", "02:66:00:00:00:01")],
@@ -59,6 +62,12 @@ def test_the_document() -> None:
     document = as_json(status_view(BOX, NOW))
     (boot,) = document.pop("boots")
     assert (boot["mac"], boot["stage"]) == (str(MAC), "script")
+    assert boot["now"] == {
+        "kind": "booting",
+        "words": "booting: script, initrd.img 33 %",
+        "since": 1000.0,
+        "heard": 1003.5,
+    }
     assert json.loads(json.dumps(document)) == {
         "server": {"pid": 4242, "started": 900.0},
         "reload_rejected": {
@@ -87,6 +96,7 @@ def test_the_document() -> None:
         "image_error": "",
         "next_boots": [{"mac": str(MAC), "entry": "local", "taken": False}],
         "allowed": {"entries": 1, "addresses": 1 << 24},
+        "pcs": {"known": 4, "on": 3, "states": {"computing": 2, "booting": 1, "silent": 1}},
         "counted": {"clients": 4, "newcomers": 1},
         "forgotten": {"newcomers": 0, "refusals": 3},
         "firmware": [

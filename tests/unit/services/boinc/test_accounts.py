@@ -52,6 +52,7 @@ def test_urls_are_normalised_and_escaped_as_the_client_does_it(url: str, normal:
         "http://project.example/<x>/",
         "http://pröject.example/",
         "http://project.example/" + "a" * 255,
+        "http://project.example/" + "a" * 80,
     ],
 )
 def test_urls_that_boinc_could_not_use_are_refused(url: str) -> None:

@@ -31,11 +31,13 @@ class RecordedServer:
         self.disk_full = False
         self.basis: tuple[object, ...] = (object(), object())
         self.allowed = {int.from_bytes(each, "big") for each in (PC, OTHER)}
+        self.known = set(self.allowed)
         self.log: list[Any] = []
         self.server = DhcpServer(
             "lan0",
             BOX,
             allowed=lambda value: value in self.allowed,
+            knows=lambda value: value in self.known,
             plan=lambda _: BootPlan(self.file),
             emit=self.log.append,
             commit=self.commit,
@@ -58,6 +60,12 @@ class RecordedServer:
         for answer in answers:
             self.send(*answer)
         return {}
+
+    def wait(self, port: int = 67) -> list[Any]:
+        """Have those served who wait, for one turn, and return what was logged since."""
+        self.log.clear()
+        self.others_wait = self.server.handle_waiting(cast(Any, self), port)
+        return list(self.log)
 
     def hear(self, *datagrams: bytes, port: int = 67) -> list[Any]:
         """Pass in datagrams that were read together, and return what was logged since."""
@@ -189,3 +197,61 @@ def test_both_ports_count_together() -> None:
     assert kinds(server.hear(asked, port=4011)) == ["commit", "Ignored"]
     server.now += 1
     assert len(answers(server.hear(asked, port=4011))) == 1
+
+
+def test_a_pc_that_has_booted_is_served_before_all_that_never_have() -> None:
+    server = RecordedServer()
+    server.known = {int.from_bytes(OTHER, "big")}
+    assert [answer.mac for answer in answers(server.hear(discover(), discover(OTHER)))] == [OTHER]
+    assert kinds(server.wait()) == ["Discovered", "commit", "Answer", "Offered"]
+    assert not server.others_wait
+    assert kinds(server.wait()) == ["commit"]
+
+
+def test_a_turn_ends_in_time_and_the_next_one_goes_on() -> None:
+    """Each request takes 3 ms here, and a turn 10."""
+    server = RecordedServer()
+    macs = [number.to_bytes(6, "big") for number in range(10)]
+    server.allowed = {int.from_bytes(mac, "big") for mac in macs}
+    server.known = set()
+
+    def plan(_: object) -> BootPlan:
+        server.now += 0.003
+        return BootPlan("loader")
+
+    server.server._plan = plan
+    assert answers(server.hear(*map(discover, macs))) == []
+    served, turns = [answer.mac for answer in answers(server.wait())], 1
+    assert len(served) == 4
+    while server.others_wait:
+        served += [answer.mac for answer in answers(server.wait())]
+        turns += 1
+    assert (served, turns) == (macs, 3)
+
+
+def test_a_pc_that_is_removed_from_the_allowlist_while_it_waits_gets_nothing() -> None:
+    server = RecordedServer()
+    server.known = set()
+    server.hear(discover())
+    server.allowed.clear()
+    assert answers(server.wait()) == []
+
+
+def test_a_flood_in_the_name_of_a_pc_that_never_booted_takes_no_place_from_others() -> None:
+    server = RecordedServer()
+    server.known = set()
+    server.hear(discover(OTHER), *[discover(xid=number, secs=number) for number in range(5000)])
+    assert {answer.mac for answer in answers(server.wait())} == {PC, OTHER}
+
+
+def test_what_nobody_had_time_for_is_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    server = RecordedServer()
+    macs = [number.to_bytes(6, "big") for number in range(5000)]
+    server.allowed = {int.from_bytes(mac, "big") for mac in macs}
+    server.known = set()
+    for _ in range(3):
+        server.now += 10
+        server.hear(*map(discover, macs))
+        server.now += 10
+        server.wait()
+    assert len([line for line in caplog.messages if "than can be answered" in line]) == 1

@@ -63,9 +63,10 @@ INSERT INTO "events" VALUES(33,2,1790000133.0,'AddressLost','{"mac": "52:54:00:a
 CREATE TABLE edits (count INTEGER NOT NULL);
 INSERT INTO "edits" VALUES(7);
 CREATE TABLE heartbeats (
-            mac INTEGER PRIMARY KEY, boot INTEGER NOT NULL, at REAL NOT NULL, facts TEXT NOT NULL, boinc TEXT NOT NULL
+            mac INTEGER PRIMARY KEY, boot INTEGER NOT NULL, at REAL NOT NULL, doing TEXT NOT NULL, facts TEXT NOT NULL,
+            boinc TEXT NOT NULL
         );
-INSERT INTO "heartbeats" VALUES(90520741919489,2,1790000140.0,'{"uptime": "61", "boinc": "running"}','{}');
+INSERT INTO "heartbeats" VALUES(90520741919489,2,1790000140.0,'','{"uptime": "61", "boinc": "running"}','{}');
 CREATE TABLE orders (
             id INTEGER PRIMARY KEY AUTOINCREMENT, mac INTEGER NOT NULL, verb TEXT NOT NULL, given REAL NOT NULL,
             sent REAL, ended REAL, result TEXT NOT NULL
@@ -90,6 +91,7 @@ INSERT INTO "server" VALUES('services','[{"name": "dhcp", "address": "192.0.2.1"
 INSERT INTO "server" VALUES('started','1790000000.0');
 CREATE INDEX boots_of_client ON boots (mac, id);
 CREATE INDEX events_of_boot ON events (boot, id);
+CREATE INDEX heartbeats_seen ON heartbeats (at, boot, doing);
 CREATE INDEX orders_open ON orders (mac) WHERE ended IS NULL;
 CREATE INDEX boots_latest ON boots (last_at, under_way, stage, mac) WHERE latest;
 DELETE FROM "sqlite_sequence";
