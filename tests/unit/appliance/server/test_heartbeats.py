@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.allowlist import Entry
 from appliance.boot.policy import reporting_token
 from appliance.heartbeats import orders
 from appliance.heartbeats.records import EXPIRES_AFTER, Order
@@ -14,7 +15,7 @@ from appliance.server.heartbeat_writer import HeartbeatWriter
 from appliance.server.heartbeats import AT_ONCE
 from appliance.server.registry_sync import RegistrySync
 from services.decision import Ignore, Reason
-from services.ethernet import MacAddress
+from services.ethernet import MacAddress, MacRange
 from services.http.heartbeats import Heartbeat, HeartbeatReply, OrderEnd, OrderVerb
 from tests.unit.appliance.server.test_boot_scripts import PC, Running
 
@@ -90,6 +91,14 @@ def test_a_heartbeat_is_a_sign_of_life_and_shows_where_the_pc_is(box: Beating) -
     boot = box.journal.boot(PC)
     assert boot
     assert boot.addresses[-1] == ADDRESS
+
+
+def test_the_reply_has_the_label_for_the_screen(box: Beating) -> None:
+    box.registry.allow([Entry(MacRange(PC, PC), "Room 12")])
+    box.box.refresh_allowlist()
+    reply = box.beat()
+    assert isinstance(reply, HeartbeatReply)
+    assert reply.label == "Room 12"
 
 
 def test_a_pc_that_sends_too_many(tmp_path: Path) -> None:
