@@ -14,10 +14,20 @@ from services.dhcp.plan import BootPlan, Profile
 from services.dhcp.pxe_rules import BootRequest
 from services.dhcp.quirks import RASPBERRY_PI_FILE
 from services.ethernet import MacAddress
+from services.events import Returned
 from services.menus.menu import Dialect
+
+MOST_VAIN_BOOTS = 5
+"""After so many boots in a row whose live system never came up, a PC starts its own disk, once."""
 
 EXCHANGE_REPEATED_WITHIN = 180.0
 """Seconds in which a client may ask again for the token that it got in exchange."""
+
+
+def gives_up(returned: Returned | None) -> bool:
+    """Whether this boot should start the PC's own disk, since the live system did not come up again and again. The next
+    power-on tries again. Only boots that took a file of an image count: what a menu of GRUB started is not known."""
+    return returned is not None and returned.times >= MOST_VAIN_BOOTS and returned.file.startswith("image/")
 
 
 def plan(

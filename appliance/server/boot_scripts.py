@@ -14,6 +14,7 @@ from appliance.allowlist import BootSettings
 from appliance.boot import choices, next_boot
 from appliance.boot.menu import decide
 from appliance.boot.password_attempts import PasswordAttempts
+from appliance.boot.policy import gives_up
 from appliance.config import menu_password
 from appliance.errors import UserError
 from appliance.journal.recorder import Journal
@@ -94,6 +95,11 @@ class BootScripts:
         assert boot is not None
         token = boot.token
         next_entry = self._next_entry(mac, boot.id)
+        if not next_entry and gives_up(boot.returned):
+            next_entry = "local"
+            log.warning(
+                "the live system did not come up in several boots: this one starts the PC's own disk", mac=str(mac)
+            )
         names = (*box.config.menu.entries, range_settings.entry, next_entry)
 
         def live(release: str, rescue: bool) -> LiveBoot:

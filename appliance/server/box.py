@@ -206,7 +206,10 @@ class Box:
         if not self.heartbeats.take(boot, heartbeat, now, time.monotonic()):
             return Ignore(Reason.TOO_MANY_HEARTBEATS)
         self.files_placed(mac, heartbeat.facts.get("files", ""))
-        return HeartbeatReply(now, next_in(mac, now), self.files_tag(mac), self.heartbeats.orders_for(boot, now))
+        allowed = self.allowlist.decide(mac)
+        open_orders = self.heartbeats.orders_for(boot, now)
+        label = allowed.label if allowed else ""
+        return HeartbeatReply(now, next_in(mac, now), self.files_tag(mac), open_orders, label=label)
 
     def exchange(self, mac: MacAddress, token: str, peer: IPv4Address) -> str | Ignore:
         """A token that takes the place of this one, which from then on opens nothing. The first answer may get lost, so

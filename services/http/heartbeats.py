@@ -25,6 +25,9 @@ LONGEST_KEY = 32
 LONGEST_FACT = 200
 """Characters of a value."""
 
+LONGEST_LABEL = 60
+"""Characters of the label in a reply."""
+
 MOST_ENDED = 16
 """Orders that one heartbeat may end."""
 
@@ -69,13 +72,14 @@ class Heartbeat:
 class HeartbeatReply:
     """What a PC is told. `time` and `window_end` are in seconds since the epoch, `next` is in how many seconds it is to
     send again, `files` is the tag of the BOINC files that it should have, or empty. `orders` have a number and a verb
-    each."""
+    each. `label` is for the PC's screen."""
 
     time: float
     next: int
     files: str
     orders: tuple[tuple[int, OrderVerb], ...] = ()
     window_end: float | None = None
+    label: str = ""
 
 
 def decode(mac: MacAddress, body: bytes) -> Heartbeat | Ignore:
@@ -101,6 +105,8 @@ def encode(reply: HeartbeatReply) -> bytes:
         lines.append(f"files={reply.files}")
     if reply.window_end is not None:
         lines.append(f"window_end={reply.window_end:.0f}")
+    if reply.label:
+        lines.append(f"label={printable(reply.label, LONGEST_LABEL)}")
     lines += [f"order={number} {verb}" for number, verb in reply.orders[:MOST_ORDERS]]
     return "".join(f"{line}\n" for line in lines).encode()
 

@@ -160,6 +160,13 @@ def test_a_root_that_is_there_at_the_third_try_is_mounted(pc: Ramdisk) -> None:
     assert pc.box.reports == []
 
 
+def test_why_an_http_root_failed_is_not_told_a_second_time_in_other_words(pc: Ramdisk) -> None:
+    pc.call('panic "Unable to find a live file system on the network"')
+    assert pc.box.reports == []
+    assert pc.screen.startswith("\nboinc-525400aabbcc: It starts again in a minute.")
+    assert pc.told("rebooted") == ["reboot"]
+
+
 def test_whatever_else_goes_wrong_is_told_in_plain_words(pc: Ramdisk) -> None:
     pc.call('panic "Can not mount /dev/loop0"')
     assert "This PC cannot start: Can not mount /dev/loop0" in pc.screen

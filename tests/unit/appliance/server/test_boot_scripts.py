@@ -20,7 +20,7 @@ from appliance.server.box import Box
 from image import release
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress, MacRange
-from services.events import Discovered, Reported
+from services.events import Discovered, Reported, TransferProgressed
 from services.linux.neighbours import Neighbours
 from services.menus.menu import Dialect
 from tests.unit.image.test_release import publish
@@ -186,6 +186,36 @@ async def test_boot_next_is_for_one_boot(box: Running) -> None:
     assert box.started == "rescue"
     assert "menu netboot-appliance" in box.power_on()
     assert "init=" not in box.script()
+
+
+def test_after_five_boots_in_vain_the_sixth_starts_the_disk_and_the_seventh_tries_again(box: Running) -> None:
+    def started() -> str:
+        script = box.power_on()
+        box.box.emit(TransferProgressed(PC, "http", f"image/{NEW}/vmlinuz", 0, 100))
+        return "the disk" if "sanboot" in script else "the live system"
+
+    assert [started() for _ in range(7)] == [*["the live system"] * 5, "the disk", "the live system"]
+
+
+def test_a_boot_that_came_up_ends_the_count(box: Running) -> None:
+    for number in range(9):
+        assert "sanboot" not in box.power_on()
+        box.box.emit(TransferProgressed(PC, "http", f"image/{NEW}/vmlinuz", 0, 100))
+        if number == 4:
+            box.box.emit(Reported(PC, "reported", {}))
+
+
+def test_boots_that_took_no_kernel_do_not_count(box: Running) -> None:
+    """In a menu of GRUB or PXELINUX somebody may have chosen the disk: they do not tell."""
+    assert all("sanboot" not in box.power_on() for _ in range(9))
+
+
+def test_what_boot_next_asks_for_comes_first(box: Running) -> None:
+    for _ in range(5):
+        box.power_on()
+        box.box.emit(TransferProgressed(PC, "http", f"image/{NEW}/vmlinuz", 0, 100))
+    next_boot.ask(box.registry, PC, "boinc")
+    assert "sanboot" not in box.power_on()
 
 
 def test_what_is_missing_is_logged_once(box: Running) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.allowlist import Entry
 from appliance.boot.policy import reporting_token
 from appliance.heartbeats import orders
 from appliance.heartbeats.records import EXPIRES_AFTER, Order
@@ -14,7 +15,7 @@ from appliance.server.heartbeat_writer import HeartbeatWriter
 from appliance.server.heartbeats import AT_ONCE
 from appliance.server.registry_sync import RegistrySync
 from services.decision import Ignore, Reason
-from services.ethernet import MacAddress
+from services.ethernet import MacAddress, MacRange
 from services.http.heartbeats import Heartbeat, HeartbeatReply, OrderEnd, OrderVerb
 from tests.unit.appliance.server.test_boot_scripts import PC, Running
 
@@ -92,6 +93,14 @@ def test_a_heartbeat_is_a_sign_of_life_and_shows_where_the_pc_is(box: Beating) -
     assert boot.addresses[-1] == ADDRESS
 
 
+def test_the_reply_has_the_label_for_the_screen(box: Beating) -> None:
+    box.registry.allow([Entry(MacRange(PC, PC), "Room 12")])
+    box.box.refresh_allowlist()
+    reply = box.beat()
+    assert isinstance(reply, HeartbeatReply)
+    assert reply.label == "Room 12"
+
+
 def test_a_pc_that_sends_too_many(tmp_path: Path) -> None:
     box = Beating(tmp_path)
     box.power_on()
@@ -128,6 +137,21 @@ def test_an_order_that_ended_is_not_told_again_though_the_registry_is_read_meanw
     other = box.give(OrderVerb.RESUME)  # nothing has been written yet
     assert box.told() == [(other, OrderVerb.RESUME)]
     assert [each.result for each in box.stored()] == ["done", ""]
+
+
+def test_an_order_that_was_carried_out_before_it_was_cancelled(box: Beating) -> None:
+    order = box.give(OrderVerb.SUSPEND)
+    box.told()
+    (sent,) = box.stored()
+    with Registry(box.registry.path) as cli:
+        orders.cancel(cli, [sent], box.now)
+    box.sync.turn(1.0)
+    assert box.told() == []
+    assert box.stored()[0].result == "cancelled"
+    assert box.told(OrderEnd(order)) == []
+    assert box.stored()[0].result == "done"
+    box.told(OrderEnd(order, "no"), OrderEnd(99))
+    assert box.stored()[0].result == "done", "it ends once"
 
 
 def test_a_pc_ends_orders_of_its_own_only(box: Beating) -> None:

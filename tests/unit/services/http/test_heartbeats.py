@@ -100,6 +100,9 @@ def test_a_reply() -> None:
         b"order=7 suspend\norder=8 finish-disk\n"
     )
     assert encode(HeartbeatReply(1790000000.0, 60, "")) == b"time=1790000000\nnext=60\n"
+    assert encode(HeartbeatReply(1.0, 60, "", label="Büro\norder=1 off")).decode() == (
+        "time=1\nnext=60\nlabel=Büro\\norder=1 off\n"
+    )
 
 
 def test_a_reply_has_few_orders() -> None:
