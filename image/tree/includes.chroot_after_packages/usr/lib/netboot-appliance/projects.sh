@@ -26,7 +26,7 @@ urge_projects() {
 			ask_at[$url]=$((now + pause))
 		elif ((now >= ask_at[$url])); then
 			echo "asking the project $url again, for the $((count + 1)). time"
-			tell "$(of_project update "$url")" || true
+			change "$(of_project update "$url")" || true
 			asked_again[$url]=$((count + 1))
 			pause=${WAITS[count + 1]:-$((600 + RANDOM % 120))}
 			((pause <= 720 && ${host:-0} == 0 && ${fetches:-0} == 0 && ${requests:-0} == 0)) && pause=3600
