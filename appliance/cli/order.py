@@ -58,7 +58,10 @@ app = typer.Typer(
 def _labels(incomplete: str) -> list[str]:
     """What may follow at a Tab: the labels of the allowlist. Whatever is wrong, the shell gets none."""
     try:
-        with Registry(tolerant(locate(None)).registry) as registry:
+        path = tolerant(locate(None)).registry
+        if not path.exists():
+            return []
+        with Registry(path) as registry:
             known = targets.labels(registry.allowlist())
     except (UserError, OSError):
         return []

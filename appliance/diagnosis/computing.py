@@ -5,7 +5,7 @@ Times are in seconds since the epoch. Words that the PC sent are shown as detail
 
 from collections.abc import Callable
 
-from appliance.diagnosis.fault import Diagnosis, Seen
+from appliance.diagnosis.fault import READ_ONLY, SERVER_FULL, STATE_FULL, Diagnosis, Seen
 from appliance.heartbeats.records import StoredHeartbeat
 from services.boinc.condition import Condition, Doing
 from services.boinc.idleness import (
@@ -35,18 +35,16 @@ _REACH = (
     "look at the project's own page; netboot-appliance config check --online asks it from here; a firewall or a web"
     " proxy on the way needs [boinc] proxy or lan"
 )
-_FULL = "give its range more ([nfs] state_limit), or BOINC less ([boinc.preferences] disk_max_used_gb)"
-_SERVER_FULL = "make room on the server: netboot-appliance image prune, or a larger disk for [server] data"
 _DIRECTORY = {
-    "full": _FULL,
-    "read-only": "look at the server's disk and its log (journalctl -k); then sudo netboot-appliance exports apply",
+    "full": STATE_FULL,
+    "read-only": READ_ONLY,
     "stalled": "the NFS server does not answer it: netboot-appliance doctor looks at NFS and the wall before it",
 }
 _IDLE = {
     KEY_REFUSED: KEY_CURE,
     NOT_REACHABLE: _REACH,
     NO_INTERNET: _REACH,
-    "not enough disk space": _FULL,
+    "not enough disk space": STATE_FULL,
     "not enough memory": "more memory, or [boinc.preferences] ram_max_used_idle_pct; or a project with smaller tasks",
     "no new tasks are asked for": "netboot-appliance order MAC resume; after an order finish: restart the PC",
     "no project is attached": "look at [project] in the configuration and at the PC's messages: netboot-appliance"
@@ -93,7 +91,7 @@ def _state_directory(heartbeat: StoredHeartbeat, _c: Condition, seen: Seen, _: f
         return None
     known = next((word for word in _DIRECTORY if word in state), "")
     if seen.box.disk and known != "stalled":
-        return Diagnosis(f"its state directory is {known or 'not well'}: {seen.box.disk}", _SERVER_FULL)
+        return Diagnosis(f"its state directory is {known or 'not well'}: {seen.box.disk}", SERVER_FULL)
     cure = _DIRECTORY.get(known, "look at the server's disk and at NFS: netboot-appliance doctor")
     detail = "" if state == known else state
     return Diagnosis(f"its state directory is {known or 'not well'}", cure, detail)
@@ -135,7 +133,7 @@ def _suspended(_h: StoredHeartbeat, condition: Condition, _s: Seen, _: float) ->
     if condition.doing is not Doing.SUSPENDED:
         return None
     wanted = not any(words in condition.suspended for words in _NOT_WANTED)
-    cure = _BY_PREFERENCE if wanted else _FULL if "disk" in condition.suspended else "restart the PC"
+    cure = _BY_PREFERENCE if wanted else STATE_FULL if "disk" in condition.suspended else "restart the PC"
     return Diagnosis(f"BOINC is suspended: {condition.suspended}", cure, failing=not wanted)
 
 

@@ -17,6 +17,10 @@ INSTALL_SHIM = (
     "install Debian's signed loaders: apt-get install shim-signed grub-efi-amd64-signed, then restart the server"
 )
 
+STATE_FULL = "give each PC more ([nfs] state_limit), or BOINC less of it ([boinc.preferences] disk_max_used_gb)"
+SERVER_FULL = "make room on the server: netboot-appliance image prune, or a larger disk for [server] data"
+READ_ONLY = "look at the server's disk and its log (journalctl -k); then sudo netboot-appliance exports apply"
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:

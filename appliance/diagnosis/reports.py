@@ -6,14 +6,10 @@ shown as it was reported.
 
 import re
 
-from appliance.diagnosis.fault import Diagnosis, Seen
+from appliance.diagnosis.fault import READ_ONLY, SERVER_FULL, STATE_FULL, Diagnosis, Seen
 
-_DISK_FULL = "make room on the server: netboot-appliance image prune, or a larger disk for [server] data"
 _EXPORTS = (
     "sudo netboot-appliance exports apply; netboot-appliance doctor asks the NFS server as a PC does (check nfs-mount)"
-)
-_STATE_FULL = (
-    "give its range a larger share ([nfs] state_limit), or BOINC less of it ([boinc.preferences] disk_max_used_gb)"
 )
 
 _MEANINGS = (
@@ -33,11 +29,11 @@ _MEANINGS = (
         "no driver or no firmware for its network card",
         "[image] firmware = true, then netboot-appliance image build",
     ),
-    (r"state director.*(no space|quota|full)", "its state directory is full", _STATE_FULL),
+    (r"state director.*(no space|quota|full)", "its state directory is full", STATE_FULL),
     (
         r"state director.*read.only",
         "its state directory is read-only",
-        "look at the server's disk and its log (journalctl -k); then sudo netboot-appliance exports apply",
+        READ_ONLY,
     ),
     (r"state director", "its state directory is refused by NFS", _EXPORTS),
     (
@@ -56,7 +52,7 @@ def of_failure(words: str, seen: Seen) -> Diagnosis:
     for pattern, cause, cure in _KNOWN:
         if pattern.search(words):
             if seen.box.disk and "directory" in cause:
-                return Diagnosis(f"{cause}: {seen.box.disk}", _DISK_FULL, words)
+                return Diagnosis(f"{cause}: {seen.box.disk}", SERVER_FULL, words)
             if seen.box.exports and "NFS" in cause:
                 return Diagnosis(f"{cause}: the exports are not in force: {seen.box.exports}", cure, words)
             return Diagnosis(cause, cure, words)

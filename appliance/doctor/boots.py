@@ -68,26 +68,26 @@ def _finding(check: str, group: FaultGroup) -> Finding:
 
 def check_boots(config: Config) -> list[Finding]:
     """Look at the latest boots of PCs that have not come up, as far as anybody knows."""
-    return _check(config, "boots")
+    return look(config, "boots", time.time())
 
 
 def check_computing(config: Config) -> list[Finding]:
     """Look at the latest heartbeats."""
-    return _check(config, "computing")
+    return look(config, "computing", time.time())
 
 
-def _check(config: Config, check: str) -> list[Finding]:
+def look(config: Config, check: str, now: float) -> list[Finding]:
+    """What the check of this name finds at `now`, in seconds since the epoch."""
     if not config.registry.exists():
         return judge(check, (), Evidence(), 0.0)
     try:
-        now = time.time()
         with Registry(config.registry) as registry:
             evidence = gather_evidence(config, registry, now)
             heartbeats, ended = store.latest_of_all(registry), census.ends_of_boots(registry)
             heard = {boot.mac: boot for boot in history.read(registry, heard_boots(registry, _MOST))}
             if check == "computing":
                 return judge(check, heard.values(), evidence, now, heartbeats, ended)
-            failing = history.read(registry, failing_boots(registry, now, _MOST))
+            failing = history.read(registry, failing_boots(registry, _MOST))
             return judge(check, _without(failing, heard), evidence, now, heartbeats, ended)
     except UserError as unreadable:
         return [note(check, f"not checked: {unreadable.message}")]

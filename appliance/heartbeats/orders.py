@@ -17,6 +17,9 @@ from services.http.heartbeats import OrderVerb
 KEPT_SECONDS = 30 * 86400.0
 """How long an order that has ended is kept."""
 
+CANCELLED = "cancelled"
+REPLACED = "replaced by a newer order"
+
 _DISK = "local"
 _SELECT = "SELECT id, mac, verb, given, sent, ended, result FROM orders"
 _NOT_SENT = "ended IS NULL AND sent IS NULL"
@@ -67,7 +70,7 @@ def cancel(registry: Registry, orders: Iterable[Order], now: float) -> None:
     then that is its result."""
     with registry.edit():
         for order in orders:
-            _end(registry, order, now, "cancelled")
+            _end(registry, order, now, CANCELLED)
 
 
 def all_of(registry: Registry) -> list[Order]:
@@ -97,7 +100,7 @@ def expire(registry: Registry, now: float) -> None:
 
 def _replace_unsent(registry: Registry, mac: MacAddress, now: float) -> None:
     for order in _select(registry, f"WHERE mac = ? AND {_NOT_SENT}", (mac.value,)):
-        _end(registry, order, now, "replaced by a newer order")
+        _end(registry, order, now, REPLACED)
 
 
 def _end(registry: Registry, order: Order, now: float, result: str) -> None:

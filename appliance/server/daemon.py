@@ -176,6 +176,7 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]) -> None:
     registry.set_server("started", time.time())
     registry.set_server("trouble", [])
+    registry.set_server("heartbeats_lost", 0)
     registry.set_server("services", [{"name": n, "address": a, "port": p} for n, a, p in bound])
     systemd.ready()
     log.info(

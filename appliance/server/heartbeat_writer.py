@@ -8,6 +8,7 @@ orders that nobody fetched.
 import threading
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import structlog
@@ -31,6 +32,10 @@ _BUSY_FOR = 5.0
 
 _AT_ONCE = 64
 """Heartbeats in one commit: while it lasts, the event loop cannot write."""
+
+_BREATH = 0.001
+"""Seconds between the readings of two heartbeats: without them the event loop would wait for Python's lock for 5 ms,
+again and again (sys.getswitchinterval)."""
 
 _EXPIRE_EVERY = 60.0
 _CHECKPOINT_PAGES = 500
@@ -58,8 +63,7 @@ class HeartbeatWriter:
         self._read_boinc = read_boinc
         self._now = now
         self._registry: Registry | None = None
-        self._rows: list[StoredHeartbeat] = []  # the batch at hand, and what is to be written about orders
-        self._news = Pending()
+        self._batch = Pending()  # the one at hand
         self._expire_at = 0.0
         self._failing_since: float | None = None
         self._unread = 0  # heartbeats whose answers could not be read
@@ -82,7 +86,7 @@ class HeartbeatWriter:
             registry = self._opened()
             registry.wait_for_locks(wait)
             self._write(registry)
-            self._take(registry)
+            self._batch = self._pending.take()
             self._write(registry)
             if now >= self._expire_at:
                 orders.expire(registry, self._now())
@@ -106,18 +110,17 @@ class HeartbeatWriter:
             self._registry.sql.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         return self._registry
 
-    def _take(self, registry: Registry) -> None:
-        self._news = self._pending.take()
-        self._rows = [self._row(registry, timed) for timed in self._news.heartbeats.values()]
-        self._news.heartbeats.clear()
-
     def _write(self, registry: Registry) -> None:
-        if self._news.sent or self._news.ended:
-            orders.record(registry, self._news.sent, self._news.ended)
-            self._news = Pending()
-        while self._rows:
-            store.write(registry, self._rows[:_AT_ONCE])
-            del self._rows[:_AT_ONCE]
+        """Write the batch at hand; what is written is no longer in it, whatever fails behind it."""
+        batch = self._batch
+        if batch.sent or batch.ended:
+            orders.record(registry, batch.sent, batch.ended)
+            batch.sent.clear()
+            batch.ended.clear()
+        while some := list(islice(batch.heartbeats.values(), _AT_ONCE)):
+            store.write(registry, [self._row(registry, timed) for timed in some])
+            for timed in some:
+                del batch.heartbeats[timed.heartbeat.mac.value]
 
     def _row(self, registry: Registry, timed: TimedHeartbeat) -> StoredHeartbeat:
         heartbeat = timed.heartbeat
@@ -130,6 +133,7 @@ class HeartbeatWriter:
 
     def _read(self, timed: TimedHeartbeat, before: str) -> str:
         """What the PC sends may find a fault of ours: it ends the reading of this heartbeat, and is reported once."""
+        time.sleep(_BREATH)
         try:
             return self._read_boinc(timed.heartbeat.boinc, before, timed.at)
         except Exception:

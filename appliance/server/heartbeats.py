@@ -4,12 +4,17 @@ Nothing here waits for the registry: what is to be written is pending (pending_h
 (heartbeat_writer.py). The open orders are read when somebody has changed the registry (registry_sync.py).
 """
 
+import contextlib
 from dataclasses import replace
 
+import structlog
+
+from appliance.errors import UserError
 from appliance.heartbeats import orders
 from appliance.heartbeats.records import Order
 from appliance.journal.timeline import Boot
 from appliance.registry.database import Registry
+from appliance.registry.sql_errors import SqlError
 from appliance.server.pending_heartbeats import PendingHeartbeats, TimedHeartbeat
 from services.ethernet import MacAddress
 from services.http.heartbeats import MOST_ORDERS, Heartbeat, OrderEnd, OrderVerb
@@ -24,6 +29,8 @@ SECONDS_EACH = 10.0
 _MOST_PCS = 40_000
 _DONE = "done"
 _OVERTAKEN = "the PC has been restarted since"
+
+log = structlog.get_logger("heartbeats")
 
 
 class Heartbeats:
@@ -51,8 +58,10 @@ class Heartbeats:
                 self._open[mac] = left
 
     def flush(self) -> None:
-        """Have `status` know how many heartbeats were lost."""
+        """Tell the log and `status` how many heartbeats were lost."""
         if self.pending.lost != self._lost:
+            if not self._lost:
+                log.warning("heartbeats are lost: the registry cannot be written, and there are too many of them")
             self._lost = self.pending.lost
             self._registry.set_server("heartbeats_lost", self._lost)
 
@@ -90,10 +99,18 @@ class Heartbeats:
     def _end(self, mac: MacAddress, end: OrderEnd, now: float) -> None:
         """The PC says so; about orders of its own only."""
         given = self._open.get(mac, ())
-        for order in given:
-            if order.id == end.order:
-                self._close(order, now, f"failed: {end.failure}" if end.failure else _DONE)
-                self._keep(mac, tuple(each for each in given if each is not order))
+        order = next((each for each in given if each.id == end.order), None) or self._withdrawn(mac, end.order)
+        if order is not None:
+            self._close(order, now, f"failed: {end.failure}" if end.failure else _DONE)
+            self._keep(mac, tuple(each for each in given if each is not order))
+
+    def _withdrawn(self, mac: MacAddress, number: int) -> Order | None:
+        """An order of the PC that was withdrawn after it was sent: the PC may have carried it out before."""
+        with contextlib.suppress(UserError, SqlError):
+            order = orders.find(self._registry, number)
+            if order and order.mac == mac and order.result in (orders.CANCELLED, orders.REPLACED):
+                return order
+        return None
 
     def _close(self, order: Order, now: float, result: str) -> None:
         self.pending.ended(order.id, now, result)

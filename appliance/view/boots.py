@@ -18,7 +18,8 @@ class StageView:
 @dataclass(frozen=True, slots=True)
 class BootView:
     """One boot. `started` and `last_event` are in seconds since the epoch, sizes in bytes. The token is left out.
-    `diagnosis` says what is wrong and what to do; None if nothing is."""
+    `diagnosis` says what is wrong and what to do; None if nothing is. `stalled`: nothing was heard of it for
+    three minutes on its way; one that sends heartbeats is past that."""
 
     mac: str
     started: float
@@ -37,6 +38,7 @@ class BootView:
 
 def boot_view(boot: Boot, now: float, seen: Seen = NOTHING) -> BootView:
     """The boot as it stands at `now`, in seconds since the epoch. `seen` is for the PC's latest boot."""
+    beats = seen.heartbeat is not None and seen.heartbeat.boot == boot.id
     return BootView(
         mac=str(boot.mac),
         started=boot.started,
@@ -50,5 +52,5 @@ def boot_view(boot: Boot, now: float, seen: Seen = NOTHING) -> BootView:
         failure=boot.failure,
         diagnosis=diagnose(boot, now, seen),
         last_event=boot.last_event,
-        stalled=boot.stalled(now),
+        stalled=boot.stalled(now) and not beats,
     )

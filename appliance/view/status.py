@@ -116,6 +116,11 @@ class StatusView:
     labels: Mapping[str, str]
 
 
+def _lost(heartbeats: int) -> list[str]:
+    """What is said of heartbeats that found no room until they could be written."""
+    return [f"heartbeats lost, while the registry could not be written: {heartbeats:,}"] if heartbeats else []
+
+
 def status_view(box: BoxState, now: float) -> StatusView:
     """The state at `now`, in seconds since the epoch. What a server wrote that has stopped since is left out."""
     server = box.server if box.pid else {}
@@ -125,7 +130,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
         server=ServerView(box.pid, server.get("started")),
         reload_rejected=box.reload if box.pid and box.reload and box.reload.error else None,
         services=server.get("services", []),
-        trouble=server.get("trouble", []),
+        trouble=[*server.get("trouble", []), *_lost(server.get("heartbeats_lost", 0))],
         disk=(box.disk.trouble,) if box.disk.trouble else (),
         leases=PoolView(len(in_force(box.leases, now)), addresses) if addresses else None,
         exports=server.get("exports"),

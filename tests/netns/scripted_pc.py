@@ -280,6 +280,12 @@ class ScriptedPc:
         """Report a stage as the live system does; the status of the answer."""
         return self.http(self.path(f"{token}/report"), {"stage": stage, **details})[0]
 
+    def heartbeat(self, token: str, body: bytes) -> int:
+        """Send a heartbeat; the status of the reply."""
+        with closing(self._http()) as connection:
+            connection.request("POST", self.path(f"{token}/heartbeat"), body)
+            return connection.getresponse().status
+
     async def run_ipxe(self, architecture: int = 0) -> BootScript:
         """iPXE: its own DHCP, then the script it was offered."""
         offers = await self.power_on(firmware(architecture, *IPXE))

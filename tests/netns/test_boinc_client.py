@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from image import build
+from services.boinc import condition
 from services.boinc.accounts import Account, AccountManager
+from services.boinc.condition import Condition
 from services.boinc.files import CA_FILE, ClientSettings, Proxy, render
 from tests.fakes import boinc_account_manager
 from tests.fakes.boinc_control import ManagedAccount, Weather
@@ -23,6 +26,20 @@ OFFICE, AWAY, SECURE, MANAGED, PROXY = (IPv4Address(f"10.77.0.{number}") for num
 PROXY_PORT = 3128
 KEY, NEW_KEY = f"1_{'0123456789abcdef' * 2}", f"1_{'fedcba9876543210' * 2}"
 JOB_SECONDS = 20
+SCRIPTS = build.TREE / "includes.chroot_after_packages/usr/lib/netboot-appliance"
+URGE = """\
+. {scripts}/boot.sh
+RUN={scripts}
+. {scripts}/boinc.sh
+. {scripts}/facts.sh
+. {scripts}/projects.sh
+WAITS=(1 1 1 1)
+while :; do
+    if ask "$RUN/poll" '<get_cc_status/>' '<get_project_status/>'; then urge_projects; fi
+    sleep 1
+done
+"""
+"""What the live system's agent does about projects that do not answer, with shorter waits."""
 
 
 @dataclass
@@ -90,14 +107,42 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield scene
 
 
-def test_a_project_that_was_away_at_the_first_contact_is_joined_at_an_update(scene: Scene) -> None:
-    pc, url = scene.early, master_url(str(AWAY))
+def scripts_of_the_agent(pc: Pc, directory: Path) -> Path:
+    """The live system's scripts, for a client that runs in this directory and as this user."""
+    directory.mkdir()
+    for script in SCRIPTS.iterdir():
+        text = script.read_text()
+        for real, here in (
+            (f"/{SCRIPTS.relative_to(SCRIPTS.parents[2])}", str(directory)),
+            ("/var/lib/boinc-client", str(pc.data)),
+            ("setpriv --reuid=boinc --regid=boinc --clear-groups --no-new-privs --", "env"),
+        ):
+            text = text.replace(real, here)
+        (directory / script.name).write_text(text)
+        (directory / script.name).chmod(0o755)
+    return directory
+
+
+def test_a_project_that_was_away_at_the_first_contact_is_joined_soon_after_it_came_back(
+    scene: Scene, tmp_path: Path
+) -> None:
+    pc, scripts = scene.early, tmp_path / "scripts"
     pc.waits_for(lambda: pc.failed_fetches > 0, "to find nobody at the project")
+    text = URGE.format(scripts=scripts_of_the_agent(pc, scripts))
+    agent = pc.namespace.start("the agent", ["bash", "-c", text], tmp_path / "agent.log")
+    agent.wait_for_log("asking the project", 60)
     scene.away.change(weather=Weather.UP)
-    # What the agent does when a project was never reached: the client itself would wait a minute, then longer, and a
-    # day after its third try.
-    pc.boinccmd("--project", url, "update")
-    pc.waits_for(lambda: scene.away.results(pc) != [], "to get a job", 30)
+    # The client itself would wait a minute, then longer, and a day after its third try.
+    pc.waits_for(lambda: scene.away.results(pc) != [], "to get a job", 40)
+    agent.stop()
+
+    def heard() -> Condition:
+        asked = [str(scripts / "gui-rpc"), "<get_cc_status/>", "<get_project_status/>", "<get_results/>"]
+        return condition.read(pc.namespace.run(asked, check=False).stdout.replace("\003", "").encode())
+
+    (job,) = scene.away.results(pc)
+    pc.waits_for(lambda: [task.name for task in heard().tasks] == [job.name], "to say what it computes", 60)
+    assert [project.host_id for project in heard().projects] == [scene.away.host(pc).id]
 
 
 def test_a_project_in_maintenance_keeps_its_host_and_the_job_that_was_finished_meanwhile(scene: Scene) -> None:

@@ -165,10 +165,12 @@ def test_several_projects_and_one_that_somebody_added(office: Office) -> None:
     pc.waits_for(lambda: tasks(pc) == 1, "to get a job")
     pc.boinccmd("--project_attach", OTHER.url, OTHER.key)
     pc.waits_for(lambda: tasks(pc) == 2, "to get a job of the project that somebody added")
-    office.renew(pc, ClientSettings((ACCOUNT,), preferences=Preferences(max_ncpus_pct=50)))
+    half = Preferences(max_ncpus_pct=50)
+    assert office.renew(pc, ClientSettings((ACCOUNT,), preferences=half)) == ["global_prefs_override.xml"]
     computes(pc, office.first)
     computes(pc, office.second)
-    assert office.place(pc, ClientSettings((ACCOUNT, backup))) == ["account_10.77.0.4_fake.xml"]
+    both = ClientSettings((ACCOUNT, backup), preferences=half)
+    assert office.place(pc, both) == ["account_10.77.0.4_fake.xml"]
     assert "<resource_share>0<" in (pc.data / "account_10.77.0.4_fake.xml").read_text()
 
 

@@ -189,6 +189,11 @@ def test_the_shell_completes_labels_and_verbs(room: Run, tmp_path: Path) -> None
     assert completed(tmp_path, "order", "window", "") == [*OrderVerb, ""]
 
 
+def test_a_tab_without_a_registry_offers_no_labels_and_makes_none(run: Run, tmp_path: Path) -> None:
+    assert completed(tmp_path, "order", "") == ["give", "list", "cancel", ""]
+    assert not (tmp_path / "data").exists()
+
+
 def test_help_has_examples_and_says_how() -> None:
     for words in (("order",), ("order", "give"), ("order", "list"), ("order", "cancel")):
         assert "Example" in netboot_appliance(*words, "--help").stdout, words

@@ -1,6 +1,7 @@
 """Each way in which a PC ends in silence, or in vain: what the box saw of it, and the cause and the cure it names."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -448,6 +449,14 @@ def test_a_planted_fault_has_its_cause_and_its_cure(planted: Planted) -> None:
     assert planted.cure in found.cure
     assert found.detail == planted.detail
     assert found.failing
+
+
+def test_the_table_in_the_documentation_says_what_is_said() -> None:
+    table = (Path(__file__).parents[4] / "docs" / "operations.md").read_text()
+    for name, planted in FAULTS.items():
+        found = diagnose(told(planted.story), planted.now, planted.seen)
+        assert found
+        assert f"| {found.cause} | {found.cure} |" in table, name
 
 
 WELL = {

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from appliance.doctor.finding import Severity
-from appliance.doctor.nfs import judge_answer, judge_bounds, judge_file, judge_live, judge_view
+from appliance.doctor.nfs import judge_answer, judge_bounds, judge_file, judge_live, judge_mount, judge_view
 from services.nfs.backend import Backend
 from services.nfs.exports import Export
 
@@ -65,3 +65,11 @@ def test_ganesha_must_see_what_is_mounted() -> None:
     assert judge_view(exports, {"/i", "/s/a", "/"}) == []
     (found,) = judge_view(exports, {"/i", "/"})
     assert (found.severity, found.what) == (Severity.ERROR, "NFS-Ganesha does not see what is mounted on /s/a")
+
+
+def test_what_the_server_answers_to_a_mount() -> None:
+    assert judge_mount("", Backend.GANESHA).severity is Severity.OK
+    found = judge_mount("the mount of /i was refused: access denied", Backend.GANESHA)
+    assert found.severity is Severity.ERROR
+    assert found.what == "root refused by NFS: the mount of /i was refused: access denied"
+    assert "systemctl restart nfs-ganesha" in found.what_to_do

@@ -1,15 +1,16 @@
 """The thread that writes heartbeats: whatever fails, nothing else stops."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from appliance.errors import UserError
 from appliance.heartbeats import orders, store
-from appliance.heartbeats.records import EXPIRES_AFTER
+from appliance.heartbeats.records import EXPIRES_AFTER, StoredHeartbeat
 from appliance.registry.database import Registry
 from appliance.server import heartbeat_writer
 from appliance.server.heartbeat_writer import HeartbeatWriter
@@ -125,6 +126,27 @@ def test_a_locked_registry(path: Path, pending: PendingHeartbeats, said: list[di
         "heartbeats cannot be written; trying again",
         "heartbeats can be written again",
     ]
+
+
+def test_what_fails_half_way_goes_on_from_there(
+    path: Path, pending: PendingHeartbeats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote, failing = store.write, [False, True]
+
+    def write(registry: Registry, heartbeats: Iterable[StoredHeartbeat]) -> None:
+        if failing and failing.pop(0):
+            raise UserError("the disk is full")
+        wrote(registry, heartbeats)
+
+    monkeypatch.setattr(store, "write", write)
+    writer = HeartbeatWriter(path, pending, read)
+    for mac in range(100):
+        pending.add(beat(mac, b"%d" % mac))
+    writer.turn()
+    assert writer.trouble == "the disk is full"
+    assert 0 < len(stored(path)) < 100
+    writer.turn()
+    assert stored(path) == {mac: json_of(str(mac)) for mac in range(100)}
 
 
 def test_at_the_end_everything_is_written(path: Path, pending: PendingHeartbeats) -> None:

@@ -139,6 +139,21 @@ def test_an_order_that_ended_is_not_told_again_though_the_registry_is_read_meanw
     assert [each.result for each in box.stored()] == ["done", ""]
 
 
+def test_an_order_that_was_carried_out_before_it_was_cancelled(box: Beating) -> None:
+    order = box.give(OrderVerb.SUSPEND)
+    box.told()
+    (sent,) = box.stored()
+    with Registry(box.registry.path) as cli:
+        orders.cancel(cli, [sent], box.now)
+    box.sync.turn(1.0)
+    assert box.told() == []
+    assert box.stored()[0].result == "cancelled"
+    assert box.told(OrderEnd(order)) == []
+    assert box.stored()[0].result == "done"
+    box.told(OrderEnd(order, "no"), OrderEnd(99))
+    assert box.stored()[0].result == "done", "it ends once"
+
+
 def test_a_pc_ends_orders_of_its_own_only(box: Beating) -> None:
     order = box.give(OrderVerb.SUSPEND, OTHER)
     assert box.told(OrderEnd(order)) == []

@@ -1,9 +1,11 @@
 """A boot as it is shown: the document for scripts."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+from appliance.diagnosis.fault import Seen
+from appliance.heartbeats.records import StoredHeartbeat
 from appliance.view.boots import boot_view
-from tests.unit.appliance.view.boot_of_a_pc import RELEASE, loading
+from tests.unit.appliance.view.boot_of_a_pc import MAC, RELEASE, loading
 
 
 def test_the_document() -> None:
@@ -34,3 +36,10 @@ def test_the_document() -> None:
 
 def test_the_token_is_not_shown() -> None:
     assert "the token" not in str(boot_view(loading(), 1004.0))
+
+
+def test_a_boot_that_sends_heartbeats_is_not_stalled_however_long_its_last_report_was_ago() -> None:
+    beats = StoredHeartbeat(MAC, 1, 1999.0, {}, "{}")
+    assert boot_view(loading(), 2000.0).stalled
+    assert not boot_view(loading(), 2000.0, Seen(heartbeat=beats)).stalled
+    assert boot_view(loading(), 2000.0, Seen(heartbeat=replace(beats, boot=7))).stalled, "that was an earlier boot"

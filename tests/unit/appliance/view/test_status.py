@@ -32,6 +32,7 @@ BOX = BoxState(
         "started": 900.0,
         "services": [{"name": "TFTP", "address": "10.77.0.1", "port": 69}],
         "trouble": ["lan0 is down"],
+        "heartbeats_lost": 1200,
         "addresses": 100,
         "exports": {"backend": "kernel", "why": "it runs", "error": ""},
         "claims": [
@@ -78,7 +79,7 @@ def test_the_document() -> None:
             "note": "",
         },
         "services": [{"name": "TFTP", "address": "10.77.0.1", "port": 69}],
-        "trouble": ["lan0 is down"],
+        "trouble": ["lan0 is down", "heartbeats lost, while the registry could not be written: 1,200"],
         "disk": [],
         "leases": {"leased": 1, "addresses": 100},
         "exports": {"backend": "kernel", "why": "it runs", "error": ""},
