@@ -287,3 +287,19 @@ def test_a_project_that_refuses_is_not_asked_all_the_time(pc: Pc) -> None:
     assert pc.condition.changes == []
     pc.waits_for(lambda: len(pc.condition.changes) == 1, "after an hour")
     assert pc.uptime >= 3600
+
+
+@pytest.mark.parametrize("failures", [0, 3])
+def test_what_a_project_writes_is_never_run(pc: Pc, failures: int) -> None:
+    """A project chooses its name and its links, which BOINC passes on as they are: lines of ours among them."""
+    run = f"$(touch {pc.root}/run_by_agent)"
+    name = f"Some Project</project_name>\n<hostid>x[{run}]</hostid>\n<nrpc_failures>x[{run}]</nrpc_failures>"
+    pc.condition.projects = [
+        Project(f"https://{run}.example/", master_fetch_failures=failures),
+        Project("https://project.example/", name, master_fetch_failures=failures),
+    ]
+    pc.haste(40)
+    pc.start()
+    pc.beats(6)
+    assert not (pc.root / "run_by_agent").exists()
+    assert ("<project_update>" in "".join(pc.condition.changes)) == bool(failures)
