@@ -87,7 +87,7 @@ def look(config: Config, check: str, now: float) -> list[Finding]:
             heard = {boot.mac: boot for boot in history.read(registry, heard_boots(registry, _MOST))}
             if check == "computing":
                 return judge(check, heard.values(), evidence, now, heartbeats, ended)
-            failing = history.read(registry, failing_boots(registry, now, _MOST))
+            failing = history.read(registry, failing_boots(registry, _MOST))
             return judge(check, _without(failing, heard), evidence, now, heartbeats, ended)
     except UserError as unreadable:
         return [note(check, f"not checked: {unreadable.message}")]

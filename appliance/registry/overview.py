@@ -36,14 +36,13 @@ def newcomers_boots(registry: Registry, most: int) -> list[BootRow]:
     )
 
 
-def failing_boots(registry: Registry, now: float, most: int) -> list[BootRow]:
-    """The latest boots that may have something wrong, as far as SQL can see: they failed, are under way and silent for
-    half a minute, or follow others that came to nothing. Those heard last first. Of those who have loaded nothing, the
-    ones that asked again. `now` is in seconds since the epoch."""
+def failing_boots(registry: Registry, most: int) -> list[BootRow]:
+    """The latest boots that may have something wrong, as far as SQL can see: all that have not come to computing, those
+    heard last first. Of those who have loaded nothing, the ones that asked again."""
     return registry.boot_rows(
-        "WHERE latest AND (stage = 'failed' OR under_way AND (last_at < ? OR instr(state, ?)))"
+        "WHERE latest AND (stage = 'failed' OR under_way)"
         " AND (mac IN (SELECT mac FROM clients) OR last_at - started > 0.9) ORDER BY last_at DESC LIMIT ?",
-        (now - 30.0, '"returned":"', most),
+        (most,),
     )
 
 

@@ -155,7 +155,9 @@ def main() -> None:
         "old_token": old_token,
         "clock_error": clock_error,
         "minutes_from_utc": lambda: time.localtime().tm_gmtoff // 60,
-        "sleep": lambda: subprocess.run(["systemctl", "start", "suspend.target"], check=False).returncode,
+        "sleep_refused": lambda: int(
+            subprocess.run(["systemctl", "start", "suspend.target"], check=False).returncode != 0
+        ),
         "kernel_writes_the_clock_chip": kernel_writes_the_clock_chip,
     }
     for name, attempt in tries.items():

@@ -45,7 +45,7 @@ ATTACKS = {
     # The clock of the PC was a year slow, and nobody answers NTP.
     "clock_error": 0,
     "minutes_from_utc": 330,
-    "sleep": 1,
+    "sleep_refused": 1,
     # It is as the owner's system left it.
     "kernel_writes_the_clock_chip": 0,
 }

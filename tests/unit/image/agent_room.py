@@ -45,7 +45,6 @@ esac
 """,
     "ip": "echo '2: eth9    inet 10.77.0.101/24 brd 10.77.0.255 scope global eth9'\n",
     "mountpoint": "exit 0\n",
-    "stty": "exit 0\n",
     "date": 'case $* in *-s*) echo "$*" >> ROOT/clock ;; *) exec /bin/date "$@" ;; esac\n',
 }
 

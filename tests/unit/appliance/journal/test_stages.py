@@ -12,8 +12,9 @@ from services.http.reports import decode
 
 MAC = MacAddress(1)
 NEW = Boot(1, MAC, started=0.0, token="t", release="r", last_event=0.0)
-CALL = re.compile(r"""(?<![\w-])(?:report (?!"\$@")|tell (?!"))(\S+)""")
-"""How scripts and units report a stage. Their function `tell` repeats `report "$@"`, or takes a reason in quotes."""
+CALL = re.compile(r"""(?<![\w-])(?:report (?!"\$)|reached |tell (?!"))(\S+)""")
+"""How scripts and units report a stage. Their functions `tell` and `reached` repeat `report "$@"`, or take a reason in
+quotes."""
 
 
 def reported() -> set[str]:

@@ -20,8 +20,8 @@ ask() {
 	[ -e "$directory/$#" ]
 }
 
-# tell REQUEST: ask BOINC for a change. Fails unless it says that it was made.
-tell() {
+# change REQUEST: ask BOINC for a change. Fails unless it says that it was made.
+change() {
 	ask "$RUN/answer" "$1" && grep -q '<success */>' "$RUN/answer/1"
 }
 

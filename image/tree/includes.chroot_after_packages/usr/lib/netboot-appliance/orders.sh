@@ -33,20 +33,20 @@ of_earlier_agents() {
 	done
 }
 
-# for_projects VERB [CONDITION]: tell BOINC VERB for each project, or for those where the awk condition holds.
+# for_projects VERB: tell BOINC VERB for each project.
 for_projects() {
 	local url failed=0
 	ask "$RUN/look" '<get_cc_status/>' '<get_project_status/>' || return
 	while IFS= read -r url; do
-		tell "$(of_project "$1" "$url")" || failed=1
-	done < <(projects "$RUN/look" | awk -F "$FIELD" "${2:-1} { print \$1 }" | head -n 32)
+		change "$(of_project "$1" "$url")" || failed=1
+	done < <(projects "$RUN/look" | awk -F "$FIELD" '{ print $1 }' | head -n 32)
 	return $failed
 }
 
 # suspend: BOINC computes nothing for an hour; said again with each heartbeat. So it never outlives this boot or the
 # agent, and what somebody chose in BOINC Manager is in force again afterwards.
 suspend() {
-	tell '<set_run_mode><never/><duration>3600</duration></set_run_mode>'
+	change '<set_run_mode><never/><duration>3600</duration></set_run_mode>'
 }
 
 # no_new_work: and note for which projects, so that the next boot can take back this and nothing else.
@@ -66,7 +66,7 @@ new_work() {
 	[ -s "$RUN/noted" ] || return 0
 	ask "$RUN/look" '<get_cc_status/>' '<get_project_status/>' || return
 	while IFS= read -r url; do
-		tell "$(of_project allowmorework "$url")" || return
+		change "$(of_project allowmorework "$url")" || return
 	done < <(projects "$RUN/look" | awk -F "$FIELD" '{ print $1 }' | grep -Fx -f "$RUN/noted" | head -n 32)
 	as_boinc timeout -s KILL 20 rm -f "$NOTED"
 }
@@ -80,7 +80,7 @@ resume() {
 		rm "$RUN/finishing"
 		end "${finishing% *}" "failed: a resume came before it had ended"
 	fi
-	tell '<set_run_mode><auto/><duration>0</duration></set_run_mode>' && new_work
+	change '<set_run_mode><auto/><duration>0</duration></set_run_mode>' && new_work
 }
 
 # carry_out ID VERB: an order from the server.

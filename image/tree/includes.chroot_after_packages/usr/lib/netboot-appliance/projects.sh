@@ -35,7 +35,7 @@ urge_projects() {
 			ask_at[$url]=$((now + pause))
 		elif [ "$now" -ge "${ask_at[$url]}" ]; then
 			echo "asking the project $url again, for the $((count + 1)). time"
-			tell "$(of_project update "$url")" || true
+			change "$(of_project update "$url")" || true
 			asked_again[$url]=$((count + 1))
 			pause=${WAITS[count + 1]:-$((600 + RANDOM % 120))}
 			((host || fetches || requests)) || pause=3600

@@ -119,5 +119,3 @@ show() {
 }
 
 label='' unheard='' shown='' condition=''
-# Neither Ctrl-S nor Ctrl-C on the PC's keyboard shall reach this.
-timeout 5 stty -F /dev/tty1 -ixon -isig -echo 2> /dev/null || true
