@@ -163,6 +163,7 @@ class Pc:
             ("read -r -t 10 ", "read -r -t 1 "),
             ("timeout -s KILL 30 /", "timeout -s KILL 2 /"),
             ("timeout -s KILL 20 /", "timeout -s KILL 1 /"),
+            ("as_boinc -t 20 ", "as_boinc -t 1 "),
         ):
             text = text.replace(real, str(here))
         path.write_text(text)

@@ -171,3 +171,12 @@ def test_a_boinc_that_does_not_answer_delays_no_shutdown(pc: Pc) -> None:
     pc.condition.behaviour = "silent"
     assert pc.run("farewell").returncode == 0
     assert pc.uptime < 13
+
+
+def test_an_application_that_stops_our_programs_stops_no_heartbeat(pc: Pc) -> None:
+    """They run as its own user while they read and write the note of finished projects."""
+    pc.program("setpriv", 'while [ "$1" != -- ]; do shift; done\nshift\n[ "$1" = head ] || kill -STOP $$\nexec "$@"\n')
+    pc.box.replies = [b"order=1 finish\n", b"order=2 resume\n", b""]
+    pc.start()
+    pc.beats(5)
+    assert pc.box.orders()[0] == "1 failed: BOINC does not answer"

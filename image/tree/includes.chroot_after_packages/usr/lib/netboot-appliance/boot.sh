@@ -61,10 +61,13 @@ search_list() {
 	printf 'search %s\n' "$1"
 }
 
-# as_boinc COMMAND...: run it as the user boinc. In the state directory root would follow any link that a science
-# application put there.
+# as_boinc [-t SECONDS] COMMAND...: run it as the user boinc. In the state directory root would follow any link that a
+# science application put there. With -t it is killed after so many seconds, by root: applications are the same user and
+# could stop it, or a timeout of that user.
 as_boinc() {
-	setpriv --reuid=boinc --regid=boinc --clear-groups --no-new-privs -- "$@"
+	limit=
+	[ "$1" != -t ] || { limit=$2 && shift 2; }
+	${limit:+timeout -s KILL "$limit"} setpriv --reuid=boinc --regid=boinc --clear-groups --no-new-privs -- "$@"
 }
 
 # say TEXT: print one line on the screen, the serial port and in the journal. The screen of the agent shows the last one.

@@ -54,7 +54,7 @@ no_new_work() {
 	ask "$RUN/look" '<get_cc_status/>' '<get_project_status/>' || return
 	projects "$RUN/look" | awk -F "$FIELD" '$6 != 1 { print $1 }' > "$RUN/noted"
 	if [ -s "$RUN/noted" ]; then
-		as_boinc timeout -s KILL 20 sh -c "cat >> $NOTED" < "$RUN/noted" || return
+		as_boinc -t 20 sh -c "cat >> $NOTED" < "$RUN/noted" || return
 	fi
 	for_projects nomorework
 }
@@ -62,13 +62,13 @@ no_new_work() {
 # new_work: undo what a finish of this boot or an earlier one did. Each project in the note that BOINC still has gets work.
 new_work() {
 	local url
-	as_boinc timeout -s KILL 20 sh -c "[ ! -e $NOTED ] || head -c 10000 $NOTED" > "$RUN/noted" 2> /dev/null || return
+	as_boinc -t 20 sh -c "[ ! -e $NOTED ] || head -c 10000 $NOTED" > "$RUN/noted" 2> /dev/null || return
 	[ -s "$RUN/noted" ] || return 0
 	ask "$RUN/look" '<get_cc_status/>' '<get_project_status/>' || return
 	while IFS= read -r url; do
 		change "$(of_project allowmorework "$url")" || return
 	done < <(projects "$RUN/look" | awk -F "$FIELD" '{ print $1 }' | grep -Fx -f "$RUN/noted" | head -n 32)
-	as_boinc timeout -s KILL 20 rm -f "$NOTED"
+	as_boinc -t 20 rm -f "$NOTED"
 }
 
 # resume: also ends a finish.
