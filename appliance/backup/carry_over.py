@@ -5,6 +5,9 @@ from pathlib import Path
 
 from appliance.registry.database import Registry
 
+_NUMBERS_SKIPPED = 1_000_000
+"""More orders than one server gives between two backups."""
+
 
 def invalidate_token(registry: Registry, boot: int) -> None:
     """Give a boot a new token that nobody knows."""
@@ -22,9 +25,15 @@ def forget_states(registry: Registry) -> None:
 
 
 def forget_heartbeats(registry: Registry) -> None:
-    """Delete what PCs said of themselves, and the orders that are still open: both are about another time."""
+    """Delete what PCs said of themselves, and the orders that are still open: both are about another time.
+
+    The numbers of the orders that were given since then are not known, and a running PC carries out no number twice:
+    those that follow are far above them."""
     registry.sql.execute("DELETE FROM heartbeats")
     registry.sql.execute("DELETE FROM orders WHERE ended IS NULL")
+    (last,) = registry.sql.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'orders'").fetchone()
+    registry.sql.execute("DELETE FROM sqlite_sequence WHERE name = 'orders'")
+    registry.sql.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('orders', ?)", (last + _NUMBERS_SKIPPED,))
 
 
 def adopt_boots(registry: Registry, other: Path) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from appliance.diagnosis.fault import READ_ONLY, SERVER_FULL, STATE_FULL, Diagnosis, Seen
 from appliance.heartbeats.records import StoredHeartbeat
+from appliance.heartbeats.states import SILENT_AFTER
 from services.boinc.condition import Condition, Doing
 from services.boinc.idleness import (
     KEY_CURE,
@@ -18,9 +19,6 @@ from services.boinc.idleness import (
     why_idle,
 )
 from services.spans import span
-
-SILENT_AFTER = 180.0
-"""Seconds without a heartbeat: three in a row are missing."""
 
 STARTING = 300.0
 """Seconds of uptime in which BOINC may still be starting, attaching, and fetching its first tasks."""

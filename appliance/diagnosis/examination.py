@@ -4,8 +4,9 @@ from appliance.diagnosis.boots import of_boot
 from appliance.diagnosis.computing import of_heartbeat, silent
 from appliance.diagnosis.fault import NOTHING, Diagnosis, Seen
 from appliance.diagnosis.reports import of_failure
+from appliance.heartbeats import states
 from appliance.journal.timeline import Boot
-from services.boinc.condition import Condition, Doing, from_json
+from services.boinc.condition import Doing
 
 
 def diagnose(boot: Boot, now: float, seen: Seen = NOTHING) -> Diagnosis | None:
@@ -16,16 +17,8 @@ def diagnose(boot: Boot, now: float, seen: Seen = NOTHING) -> Diagnosis | None:
         return of_failure(boot.failure, seen) if boot.failure else of_boot(boot, seen, now)
     if seen.off:
         return None
-    condition = _condition(heartbeat.boinc)
+    condition = states.condition(heartbeat)
     # What failed before may be well by now, if it computes.
     if boot.failure and condition.doing is not Doing.COMPUTING and not silent(heartbeat, now):
         return of_failure(boot.failure, seen)
     return of_heartbeat(heartbeat, condition, seen, now)
-
-
-def _condition(text: str) -> Condition:
-    """BOINC as the heartbeat found it; one that nobody can read says as much as none."""
-    try:
-        return from_json(text)
-    except ValueError:
-        return Condition()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 
+from appliance.heartbeats.records import ENDS_A_BOOT
 from appliance.heartbeats.states import SILENT_AFTER, EndOfBoot, Kind, SeenFacts, kind
 from appliance.journal.timeline import STALLED_AFTER
 from appliance.registry.database import Registry
@@ -13,7 +14,6 @@ from services.boinc.condition import Doing
 from services.ethernet import MacAddress
 from services.http.heartbeats import OrderVerb
 
-_ENDS_A_BOOT = (OrderVerb.OFF, OrderVerb.FINISH, OrderVerb.FINISH_DISK, OrderVerb.REBOOT)
 _RANK = {each: rank for rank, each in enumerate(Kind)}
 
 
@@ -52,7 +52,7 @@ def take(registry: Registry, now: float) -> Census:
 
 def ends_of_boots(registry: Registry, mac: MacAddress | None = None) -> dict[int, EndOfBoot]:
     """The order that ended the latest boot, of each PC or of one, by the number of its MAC address."""
-    verbs = ", ".join(f"'{verb}'" for verb in _ENDS_A_BOOT)
+    verbs = ", ".join(f"'{verb}'" for verb in ENDS_A_BOOT)
     one, values = ("AND o.mac = ?", (mac.value,)) if mac else ("", ())
     with registry.reading("orders"):
         rows = registry.sql.execute(

@@ -13,7 +13,8 @@ from services.http.heartbeats import OrderVerb
 EXPIRES_AFTER = 86400.0
 """Seconds that an order waits for the PC's next heartbeat."""
 
-_END_A_BOOT = (OrderVerb.FINISH, OrderVerb.FINISH_DISK, OrderVerb.OFF, OrderVerb.REBOOT)
+ENDS_A_BOOT = (OrderVerb.FINISH, OrderVerb.FINISH_DISK, OrderVerb.OFF, OrderVerb.REBOOT)
+"""The orders after which the PC's boot is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Order:
     def overtaken(self, started: float) -> bool:
         """Whether the boot that began at `started` makes it pointless: it was to end an earlier boot of the PC, or to
         have it start its disk, which it has done by then."""
-        if self.verb not in _END_A_BOOT:
+        if self.verb not in ENDS_A_BOOT:
             return False
         began = self.given if self.verb is OrderVerb.FINISH_DISK else self.sent
         return began is not None and began < started

@@ -107,8 +107,8 @@ class Box:
         return self._journal.knows_number(value)
 
     def answer_inputs(self) -> tuple[object, ...]:
-        """What answers to DHCP depend on, apart from the client itself. Any commit of another process renews the
-        allowlist, so the allowlist stands for the whole registry."""
+        """What answers to DHCP depend on, apart from the client itself. Any edit of another process renews the
+        allowlist, so the allowlist stands for all that `Registry.edit` changes."""
         return self.config, self.allowlist, self.release
 
     def commit(self) -> None:
