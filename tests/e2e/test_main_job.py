@@ -1,7 +1,8 @@
 """The main job, end to end, as one story: each test continues where the previous one left the room.
 
 An allowed UEFI PC boots and computes; strangers get nothing; one of them is allowed while the box serves; the first
-PC's power is cut in the middle of a task. The PCs overlap, since an emulated one needs a minute or two to boot.
+PC gets orders, and its power is cut in the middle of a task. The PCs overlap, since an emulated one needs a minute or
+two to boot.
 """
 
 import errno
@@ -9,8 +10,10 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,12 +27,14 @@ from tests.room.nfs import nfs_list
 from tests.room.pc import Pc
 from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT, SITE, Capture, Room, host_mac
-from tests.room.tasks import reported, the_host, unfinished
+from tests.room.tasks import reported, results, the_host, unfinished
 
 FIRST = MacAddress.parse("52:54:00:aa:bb:cc")
 SECOND = MacAddress.parse("52:54:00:dd:ee:ff")
 STRANGER = MacAddress.parse("52:54:00:00:00:99")
 BOOT_SECONDS = 900
+ORDER_SECONDS = 240
+"""A PC fetches an order with its next heartbeat, and tells what came of it with the one after that."""
 MIB = 1 << 20
 DISCOVER, OFFER = 1, 2
 ATTACKS = {
@@ -108,7 +113,7 @@ def server_process(room: Room, first: Pc) -> int:
 @pytest.fixture
 def manager_password(room: Room) -> str:
     """The GUI RPC password of the first PC."""
-    return str(json.loads(room.appliance("clients", "show", str(FIRST), "--json").stdout)["gui_rpc_password"])
+    return str(details(room, FIRST)["gui_rpc_password"])
 
 
 # The story
@@ -185,6 +190,29 @@ def test_boinc_manager_reads_the_tasks_from_the_management_host_only(room: Room,
         assert answer.returncode != 0
         assert "name:" not in answer.stdout
         assert shown[0] not in answer.stdout
+
+
+@pytest.mark.usefixtures("first")
+def test_the_box_hears_the_pc_and_shows_its_task(room: Room) -> None:
+    def shown() -> bool:
+        tasks = [task["name"] for task in details(room, FIRST)["boinc"]["tasks"]]
+        return any(task.name in tasks for task in results(room, FIRST))
+
+    room.wait_until(shown, ORDER_SECONDS, "the task under way in `clients show`")
+    room.wait_until(lambda: doing(room, FIRST) == "computing", ORDER_SECONDS, "the first PC to compute, as status says")
+    heard = details(room, FIRST)
+    assert (heard["facts"]["boinc"], heard["facts"]["state_directory"]) == ("running", "ok")
+    assert time.time() - heard["heard"] < 180
+
+
+@pytest.mark.usefixtures("first")
+def test_an_order_suspends_a_pc_and_another_lets_it_go_on(room: Room) -> None:
+    room.appliance("order", str(FIRST), "suspend")
+    room.wait_until(lambda: doing(room, FIRST) == "suspended", ORDER_SECONDS, "the first PC to be suspended by order")
+    room.appliance("order", str(FIRST), "resume")
+    room.wait_until(lambda: doing(room, FIRST) == "computing", ORDER_SECONDS, "the first PC to go on by order")
+    orders = {order["verb"]: order["result"] for order in details(room, FIRST)["orders"]}
+    assert orders["suspend"] == "done"
 
 
 def test_a_power_cut_in_the_middle_of_a_task(room: Room, first: Pc) -> None:
@@ -269,6 +297,16 @@ def stages(room: Room, mac: MacAddress) -> list[str]:
     """The stages that a PC's latest boot has reached, in order."""
     boot = room.boot(mac)
     return [stage["stage"] for stage in boot["stages"]] if boot else []
+
+
+def doing(room: Room, mac: MacAddress) -> str:
+    """What a PC does now, as `status` says."""
+    return str(room.boot(mac)["now"]["kind"])
+
+
+def details(room: Room, mac: MacAddress) -> Any:
+    """What `clients show --json` says of a PC."""
+    return json.loads(room.appliance("clients", "show", str(mac), "--json").stdout)
 
 
 def checkpoint(room: Room, mac: MacAddress) -> int:
