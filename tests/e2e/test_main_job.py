@@ -1,8 +1,8 @@
 """The main job, end to end, as one story: each test continues where the previous one left the room.
 
 An allowed UEFI PC boots and computes; strangers get nothing; one of them is allowed while the box serves; the first
-PC gets orders, and its power is cut in the middle of a task. The PCs overlap, since an emulated one needs a minute or
-two to boot.
+PC's power is cut in the middle of a task, and it gets orders, a new account key and at last the order to go off, while
+the other one falls silent. The PCs overlap, since an emulated one needs a minute or two to boot.
 """
 
 import errno
@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 
+from services.boinc.idleness import KEY_REFUSED
 from services.decision import Reason
 from services.ethernet import MacAddress
 from tests.e2e.conftest import JOB_SECONDS
 from tests.e2e.wire import frames
-from tests.fakes.boinc_project import read_status
+from tests.fakes import boinc_control
+from tests.fakes.boinc_project import ACCOUNT_KEY, read_status
 from tests.room.namespaces import Namespace
 from tests.room.nfs import nfs_list
 from tests.room.pc import Pc
@@ -32,6 +34,7 @@ from tests.room.tasks import reported, results, the_host, unfinished
 FIRST = MacAddress.parse("52:54:00:aa:bb:cc")
 SECOND = MacAddress.parse("52:54:00:dd:ee:ff")
 STRANGER = MacAddress.parse("52:54:00:00:00:99")
+NEW_KEY = "1_ffeeddccbbaa99887766554433221100"
 BOOT_SECONDS = 900
 ORDER_SECONDS = 240
 """A PC fetches an order with its next heartbeat, and tells what came of it with the one after that."""
@@ -244,6 +247,12 @@ def test_a_renewed_lease_breaks_neither_root_nor_work(room: Room) -> None:
     room.wait_until(lambda: len(reported(room, SECOND)) > before, BOOT_SECONDS, "the second PC to report another task")
 
 
+def test_the_second_pc_is_switched_off_and_nobody_knows_yet(room: Room, second: Pc) -> None:
+    room.wait_until(lambda: doing(room, SECOND) == "computing", ORDER_SECONDS, "the second PC to compute")
+    second.power_off()
+    assert doing(room, SECOND) == "computing"
+
+
 def test_after_the_power_cut_the_same_host_resumes_its_task(room: Room, first: Pc) -> None:
     room.wait_until(
         lambda: any(task.output["starts"] > 1 for task in reported(room, FIRST)),
@@ -258,6 +267,40 @@ def test_after_the_power_cut_the_same_host_resumes_its_task(room: Room, first: P
     status = read_status(room.project_directory)
     assert len(status.hosts) == 2
     assert {result.state for result in status.results.values()} <= {"sent", "uploaded", "reported"}
+
+
+@pytest.mark.usefixtures("second")
+def test_a_pc_that_was_switched_off_is_silent_after_three_minutes(room: Room) -> None:
+    heard = room.boot(SECOND)["now"]["heard"]
+    left = heard + 180 + 30 - time.time()
+    room.wait_until(lambda: doing(room, SECOND) == "silent", left, "the second PC to be called silent")
+    assert time.time() - heard >= 180
+    assert room.boot(SECOND)["now"]["heard"] == heard
+    assert "silent" in room.appliance("status").stdout
+
+
+def test_a_key_that_the_project_refuses_is_told_and_a_new_one_reaches_the_running_pc(room: Room, first: Pc) -> None:
+    host = the_host(room, FIRST)
+    boinc_control.change(room.project_directory, account_key=NEW_KEY)
+    changed = time.time()
+    room.wait_until(
+        lambda: KEY_REFUSED in room.appliance("status").stdout, ORDER_SECONDS, "status to say that the key is refused"
+    )
+    room.configuration.write_text(room.configuration.read_text().replace(ACCOUNT_KEY, NEW_KEY))
+    room.appliance("reload")
+    room.wait_until(
+        lambda: any(task.sent > changed for task in results(room, FIRST)), BOOT_SECONDS, "a task for the new key"
+    )
+    assert the_host(room, FIRST).id == host.id
+    assert len(first.serial_logs) == 2
+    assert {task.state for task in results(room, FIRST)} <= {"sent", "uploaded", "reported"}
+
+
+def test_the_order_to_go_off_switches_the_pc_off(room: Room, first: Pc) -> None:
+    room.appliance("order", str(FIRST), "off")
+    first.wait_until_off(ORDER_SECONDS)
+    assert doing(room, FIRST) == "off"
+    assert len(first.serial_logs) == 2
 
 
 @pytest.mark.usefixtures("second")
