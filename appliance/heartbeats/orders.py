@@ -104,8 +104,11 @@ def _replace_unsent(registry: Registry, mac: MacAddress, now: float) -> None:
 
 
 def _end(registry: Registry, order: Order, now: float, result: str) -> None:
-    registry.sql.execute("UPDATE orders SET ended = ?, result = ? WHERE id = ?", (now, result, order.id))
-    if order.verb is OrderVerb.FINISH_DISK:
+    """Unless it has ended meanwhile: the server writes what PCs say at any time."""
+    done = registry.sql.execute(
+        "UPDATE orders SET ended = ?, result = ? WHERE id = ? AND ended IS NULL", (now, result, order.id)
+    )
+    if done.rowcount and order.verb is OrderVerb.FINISH_DISK:
         next_boot.withdraw(registry, order.mac, _DISK)
 
 

@@ -35,6 +35,7 @@ class RegistrySync:
         self._journal = journal
         self._leases = leases
         self._failing_since: float | None = None
+        self._unread = False  # something has changed, and not all of it could be read
         registry.wait_for_locks(LOCK_WAIT)
 
     def turn(self, now: float) -> None:
@@ -66,10 +67,12 @@ class RegistrySync:
         self._registry.flush_server()
 
     def _read(self) -> None:
-        if self._registry.changed():
+        if self._unread or self._registry.changed():
+            self._unread = True
             self._box.refresh_allowlist()
             self._box.firmware.refresh()
             self._box.heartbeats.refresh()
+            self._unread = False
             log.info("allowlist read", entries=len(self._box.allowlist))
 
     def _failed(self, error: Exception, now: float) -> None:

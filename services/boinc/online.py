@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from html import escape, unescape
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
 from services.boinc.accounts import AccountManager
 from services.foreign_text import printable
@@ -60,11 +60,15 @@ def scheduler_url(page: bytes, url: str) -> str | None:
     """The scheduler that a project's master page names; `url` is that of the page."""
     text = _text(page)
     for pattern in (
-        r"<link\s[^>]*rel=[\"']?boinc_scheduler[\"']?[^>]*\shref=[\"']?([^\"'\s>]+)",
-        r"<scheduler>\s*(\S+?)\s*</scheduler>",
+        r"<link\s[^<>]{0,300}rel=[\"']?boinc_scheduler[\"']?[^<>]{0,300}\shref=[\"']?([^\"'\s<>]+)",
+        r"<scheduler>\s{0,99}([^\s<]+)\s{0,99}</scheduler>",
     ):
         if found := re.search(pattern, text):
-            answer = urljoin(url, unescape(found[1]))
+            try:
+                answer = urljoin(url, unescape(found[1]))
+                urlsplit(answer)
+            except ValueError:  # such as half an IPv6 address
+                return None
             return answer if answer.startswith(("http://", "https://")) else None
     return None
 
@@ -142,5 +146,5 @@ def _text(content: bytes) -> str:
 
 
 def _element(text: str, name: str) -> str:
-    found = re.search(rf"<{name}(?:\s[^>]*)?>([^<]*)</{name}>", text)
+    found = re.search(rf"<{name}(?:\s[^<>]*)?>([^<]*)</{name}>", text)
     return printable(unescape(found[1]).strip()) if found else ""

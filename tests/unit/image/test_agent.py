@@ -289,6 +289,13 @@ def test_a_project_that_refuses_is_not_asked_all_the_time(pc: Pc) -> None:
     assert pc.uptime >= 3600
 
 
+@pytest.mark.parametrize("lines", [40_000, 400_000])
+def test_a_reply_of_nothing_but_lines_takes_no_time(pc: Pc, lines: int) -> None:
+    pc.condition.projects = [Project(name="\n" * lines)]
+    pc.start()
+    assert len(replies(pc.beats())) == (4 if lines < 50_000 else 3)
+
+
 @pytest.mark.parametrize("failures", [0, 3])
 def test_what_a_project_writes_is_never_run(pc: Pc, failures: int) -> None:
     """A project chooses its name and its links, which BOINC passes on as they are: lines of ours among them."""

@@ -89,6 +89,15 @@ def test_an_order_that_nobody_fetched_expires(registry: Registry) -> None:
     assert [order.mac for order in orders.all_of(registry)] == [A]
 
 
+def test_an_order_that_has_just_ended_is_not_cancelled(registry: Registry) -> None:
+    """The PC starts its disk now: it would be wrong to let it start the live system instead."""
+    (order,) = orders.give(registry, [A], OrderVerb.FINISH_DISK, NOW)
+    orders.record(registry, {order.id: NOW + 5}, {order.id: (NOW + 9, "done")})
+    orders.cancel(registry, [order], NOW + 10)
+    assert [(each.ended, each.result) for each in orders.all_of(registry)] == [(NOW + 9, "done")]
+    assert asked(registry) == [NextBoot(A, "local", taken=False)]
+
+
 def test_numbers_are_never_used_again(registry: Registry) -> None:
     """A PC does no order twice, by its number."""
     orders.give(registry, [A, A, A], OrderVerb.UPDATE, NOW)

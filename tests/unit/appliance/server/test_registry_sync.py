@@ -26,11 +26,14 @@ class Memory:
 
     flushed: int = 0
     refreshed: int = 0
+    locked: bool = False
 
     def flush(self) -> None:
         self.flushed += 1
 
     def refresh(self) -> None:
+        if self.locked:
+            raise sqlite3.OperationalError("database is locked")
         self.refreshed += 1
 
 
@@ -73,6 +76,18 @@ def test_what_another_process_commits_is_read(registry: Registry, tmp_path: Path
     registry_sync.turn(1)
     assert MAC in box.allowlist
     assert box.firmware == box.heartbeats == Memory(2, 1)
+
+
+def test_what_could_not_be_read_is_read_again(registry: Registry, tmp_path: Path) -> None:
+    registry_sync, _, box = synced(registry)
+    with Registry(tmp_path / "registry.sqlite3") as cli:
+        cli.allow([Entry(MacRange(MAC, MAC))])
+    box.heartbeats.locked = True
+    registry_sync.turn(0)
+    box.heartbeats.locked = False
+    registry_sync.turn(1)
+    registry_sync.turn(2)
+    assert box.heartbeats.refreshed == 1
 
 
 def test_a_lock_is_reported_when_it_lasts(registry: Registry, tmp_path: Path, said: list[dict[str, object]]) -> None:

@@ -1,5 +1,6 @@
 """What projects and account managers answer, as BOINC's server 8.3.0 writes it, and what is made of it."""
 
+import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -40,11 +41,22 @@ def test_a_project_describes_itself() -> None:
         ("<LINK x='1' rel=boinc_scheduler href=/cgi>".replace("LINK", "link"), "https://a.example/cgi"),
         ("<!--\n<scheduler>http://b.example/cgi?a=1&amp;b=2</scheduler>\n-->", "http://b.example/cgi?a=1&b=2"),
         ('<link rel="boinc_scheduler" href="file:///etc/passwd">', None),
+        ('<link rel="boinc_scheduler" href="http://[a">', None),
+        ("<scheduler>/[http://[</scheduler>", "https://a.example/[http://["),
         ("<html></html>", None),
     ],
 )
 def test_the_page_names_the_scheduler(page: str, url: str | None) -> None:
     assert online.scheduler_url(page.encode(), URL) == url
+
+
+@pytest.mark.parametrize("piece", ["<link ", "<scheduler>", "<scheduler>x", "<link rel=boinc_scheduler ", "<name "])
+def test_a_page_that_never_closes_its_elements_is_read_in_one_pass(piece: str) -> None:
+    page = f"<project_config>{piece * 30_000}".encode()
+    began = time.process_time()
+    assert online.scheduler_url(page, URL) is None
+    assert online.describe(page) == online.Described("", stopped=False)
+    assert time.process_time() - began < 1, "not in the square of its length"
 
 
 @pytest.mark.parametrize(

@@ -53,26 +53,20 @@ table() {
 }
 
 # shortened FILE ELEMENT ROOM [NEWEST]: the reply with as many of its ELEMENTs as fit into ROOM bytes; with NEWEST the
-# last ones, else the first.
+# last ones, else the first. Nothing of a reply with more lines than BOINC could have written.
 shortened() {
 	awk -v element="$2" -v room="$3" -v newest="${4:-}" '
-		index($0, "<" element ">") && !inside { inside = 1; item[++n] = "" }
-		inside {
-			item[n] = item[n] $0 "\n"
-			if (index($0, "</" element ">")) inside = 0
-			next
-		}
-		n { tail = tail $0 "\n"; next }
-		{ head = head $0 "\n" }
+		NR > 50000 { room = -1; exit }
+		!inside && index($0, "<" element ">") { inside = 1; n++ }
+		{ line[NR] = $0; item[NR] = inside ? n : 0 }
+		inside { size[n] += length($0) + 1; if (index($0, "</" element ">")) inside = 0; next }
+		{ room -= length($0) + 1 }
 		END {
-			room -= length(head) + length(tail)
 			if (room < 0) exit
 			first = 1; last = n
-			if (newest) for (first = n + 1; first > 1 && (room -= length(item[first - 1])) >= 0;) first--
-			else for (last = 0; last < n && (room -= length(item[last + 1])) >= 0;) last++
-			printf "%s", head
-			for (i = first; i <= last; i++) printf "%s", item[i]
-			printf "%s", tail
+			if (newest) for (first = n + 1; first > 1 && (room -= size[first - 1]) >= 0;) first--
+			else for (last = 0; last < n && (room -= size[last + 1]) >= 0;) last++
+			for (i = 1; i <= NR; i++) if (!item[i] || (item[i] >= first && item[i] <= last)) print line[i]
 		}' "$1"
 }
 
