@@ -107,7 +107,8 @@ def _show_boots(shown: StatusView) -> None:
             f"{counted(many, 'other MAC address', 'other MAC addresses')} from {span} asked, got an offer and never"
             f" loaded anything; forgotten, the last {ago(shown.forgotten['last_at'])}"
         )
-    wrong = grouped((each.mac, each.diagnosis) for each in shown.boots if each.diagnosis)
+    failing = ((each.mac, each.diagnosis) for each in shown.boots if each.diagnosis and each.diagnosis.failing)
+    wrong = grouped(failing)
     if wrong:
         say("", "What is wrong, and what to do:")
     for group in wrong[:_FAULTS_SHOWN]:

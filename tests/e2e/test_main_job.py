@@ -1,7 +1,8 @@
 """The main job, end to end, as one story: each test continues where the previous one left the room.
 
 An allowed UEFI PC boots and computes; strangers get nothing; one of them is allowed while the box serves; the first
-PC's power is cut in the middle of a task. The PCs overlap, since an emulated one needs a minute or two to boot.
+PC's power is cut in the middle of a task, and it gets orders, a new account key and at last the order to go off, while
+the other one falls silent. The PCs overlap, since an emulated one needs a minute or two to boot.
 """
 
 import errno
@@ -9,27 +10,34 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.boinc.idleness import KEY_REFUSED
 from services.decision import Reason
 from services.ethernet import MacAddress
 from tests.e2e.conftest import JOB_SECONDS
 from tests.e2e.wire import frames
-from tests.fakes.boinc_project import read_status
+from tests.fakes import boinc_control
+from tests.fakes.boinc_project import ACCOUNT_KEY, read_status
 from tests.room.namespaces import Namespace
 from tests.room.nfs import nfs_list
 from tests.room.pc import Pc
 from tests.room.processes import wait_until
 from tests.room.room import BOX, CHECKOUT, SITE, Capture, Room, host_mac
-from tests.room.tasks import reported, the_host, unfinished
+from tests.room.tasks import reported, results, the_host, unfinished
 
 FIRST = MacAddress.parse("52:54:00:aa:bb:cc")
 SECOND = MacAddress.parse("52:54:00:dd:ee:ff")
 STRANGER = MacAddress.parse("52:54:00:00:00:99")
+NEW_KEY = "1_ffeeddccbbaa99887766554433221100"
 BOOT_SECONDS = 900
+ORDER_SECONDS = 480
+"""A PC fetches an order with its next heartbeat, and tells what came of it with the one after that."""
 MIB = 1 << 20
 DISCOVER, OFFER = 1, 2
 ATTACKS = {
@@ -108,7 +116,7 @@ def server_process(room: Room, first: Pc) -> int:
 @pytest.fixture
 def manager_password(room: Room) -> str:
     """The GUI RPC password of the first PC."""
-    return str(json.loads(room.appliance("clients", "show", str(FIRST), "--json").stdout)["gui_rpc_password"])
+    return str(details(room, FIRST)["gui_rpc_password"])
 
 
 # The story
@@ -187,6 +195,29 @@ def test_boinc_manager_reads_the_tasks_from_the_management_host_only(room: Room,
         assert shown[0] not in answer.stdout
 
 
+@pytest.mark.usefixtures("first")
+def test_the_box_hears_the_pc_and_shows_its_task(room: Room) -> None:
+    def shown() -> bool:
+        tasks = [task["name"] for task in details(room, FIRST)["boinc"]["tasks"]]
+        return any(task.name in tasks for task in results(room, FIRST))
+
+    room.wait_until(shown, ORDER_SECONDS, "the task under way in `clients show`")
+    room.wait_until(lambda: doing(room, FIRST) == "computing", ORDER_SECONDS, "the first PC to compute, as status says")
+    heard = details(room, FIRST)
+    assert (heard["facts"]["boinc"], heard["facts"]["state_directory"]) == ("running", "ok")
+    assert time.time() - heard["heard"] < 180
+
+
+@pytest.mark.usefixtures("first")
+def test_an_order_suspends_a_pc_and_another_lets_it_go_on(room: Room) -> None:
+    room.appliance("order", str(FIRST), "suspend")
+    room.wait_until(lambda: doing(room, FIRST) == "suspended", ORDER_SECONDS, "the first PC to be suspended by order")
+    room.appliance("order", str(FIRST), "resume")
+    room.wait_until(lambda: doing(room, FIRST) == "computing", ORDER_SECONDS, "the first PC to go on by order")
+    orders = {order["verb"]: order["result"] for order in details(room, FIRST)["orders"]}
+    assert orders["suspend"] == "done"
+
+
 def test_a_power_cut_in_the_middle_of_a_task(room: Room, first: Pc) -> None:
     room.wait_until(
         lambda: 3 <= checkpoint(room, FIRST) <= JOB_SECONDS // 2, BOOT_SECONDS, "a task of the first PC under way"
@@ -216,6 +247,12 @@ def test_a_renewed_lease_breaks_neither_root_nor_work(room: Room) -> None:
     room.wait_until(lambda: len(reported(room, SECOND)) > before, BOOT_SECONDS, "the second PC to report another task")
 
 
+def test_the_second_pc_is_switched_off_and_nobody_knows_yet(room: Room, second: Pc) -> None:
+    room.wait_until(lambda: doing(room, SECOND) == "computing", ORDER_SECONDS, "the second PC to compute")
+    second.power_off()
+    assert doing(room, SECOND) == "computing"
+
+
 def test_after_the_power_cut_the_same_host_resumes_its_task(room: Room, first: Pc) -> None:
     room.wait_until(
         lambda: any(task.output["starts"] > 1 for task in reported(room, FIRST)),
@@ -230,6 +267,40 @@ def test_after_the_power_cut_the_same_host_resumes_its_task(room: Room, first: P
     status = read_status(room.project_directory)
     assert len(status.hosts) == 2
     assert {result.state for result in status.results.values()} <= {"sent", "uploaded", "reported"}
+
+
+@pytest.mark.usefixtures("second")
+def test_a_pc_that_was_switched_off_is_silent_after_three_minutes(room: Room) -> None:
+    heard = room.boot(SECOND)["now"]["heard"]
+    left = heard + 180 + 60 - time.time()
+    room.wait_until(lambda: doing(room, SECOND) == "silent", left, "the second PC to be called silent")
+    assert time.time() - heard >= 180
+    assert room.boot(SECOND)["now"]["heard"] == heard
+    assert "silent" in room.appliance("status").stdout
+
+
+def test_a_key_that_the_project_refuses_is_told_and_a_new_one_reaches_the_running_pc(room: Room, first: Pc) -> None:
+    host = the_host(room, FIRST)
+    boinc_control.change(room.project_directory, account_key=NEW_KEY)
+    changed = time.time()
+    room.wait_until(
+        lambda: KEY_REFUSED in room.appliance("status").stdout, ORDER_SECONDS, "status to say that the key is refused"
+    )
+    room.configuration.write_text(room.configuration.read_text().replace(ACCOUNT_KEY, NEW_KEY))
+    room.appliance("reload")
+    room.wait_until(
+        lambda: any(task.sent > changed for task in results(room, FIRST)), BOOT_SECONDS, "a task for the new key"
+    )
+    assert the_host(room, FIRST).id == host.id
+    assert len(first.serial_logs) == 2
+    assert {task.state for task in results(room, FIRST)} <= {"sent", "uploaded", "reported"}
+
+
+def test_the_order_to_go_off_switches_the_pc_off(room: Room, first: Pc) -> None:
+    room.appliance("order", str(FIRST), "off")
+    first.wait_until_off(ORDER_SECONDS)
+    assert doing(room, FIRST) == "off"
+    assert len(first.serial_logs) == 2
 
 
 @pytest.mark.usefixtures("second")
@@ -269,6 +340,16 @@ def stages(room: Room, mac: MacAddress) -> list[str]:
     """The stages that a PC's latest boot has reached, in order."""
     boot = room.boot(mac)
     return [stage["stage"] for stage in boot["stages"]] if boot else []
+
+
+def doing(room: Room, mac: MacAddress) -> str:
+    """What a PC does now, as `status` says."""
+    return str(room.boot(mac)["now"]["kind"])
+
+
+def details(room: Room, mac: MacAddress) -> Any:
+    """What `clients show --json` says of a PC."""
+    return json.loads(room.appliance("clients", "show", str(mac), "--json").stdout)
 
 
 def checkpoint(room: Room, mac: MacAddress) -> int:

@@ -273,7 +273,7 @@ FAULTS = {
         "error",
         "the disk is full",
         "delete old images",
-        ("server", "nfs-exports", "nfs-bounds"),
+        ("server", "nfs-exports", "nfs-bounds", "nfs-mount"),
     ),
     "key for everybody": fault(readable_key, "configuration", "warning", "everybody may read", "chmod o-rwx"),
 }

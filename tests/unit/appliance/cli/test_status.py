@@ -2,10 +2,27 @@
 
 import json
 import re
+import time
+from dataclasses import replace
 from pathlib import Path
 
+from appliance.heartbeats import store
+from appliance.heartbeats.records import StoredHeartbeat
+from appliance.registry.database import Registry
+from services.boinc.condition import Doing, to_json
 from tests.unit.appliance.cli.program import Run
-from tests.unit.appliance.cli.room_of_pcs import COMPUTES, FAILED, IDLE, OFF, SILENT, STALLED, UNHEARD, fill
+from tests.unit.appliance.cli.room_of_pcs import (
+    COMPUTES,
+    COMPUTING,
+    FACTS,
+    FAILED,
+    IDLE,
+    OFF,
+    SILENT,
+    STALLED,
+    UNHEARD,
+    fill,
+)
 
 
 def test_status_without_a_server(run: Run) -> None:
@@ -45,6 +62,18 @@ def test_status_counts_the_states_and_begins_with_those_that_need_a_person(run: 
     named = "\n".join(wrong)
     assert all(str(mac) in named for mac in (FAILED, STALLED, SILENT))
     assert not any(str(mac) in named for mac in (UNHEARD, COMPUTES, OFF))
+
+
+def test_a_pc_that_is_suspended_as_it_should_be_is_not_wrong(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "data" / "registry" / "registry.sqlite3"
+    fill(path)
+    suspended = to_json(replace(COMPUTING, doing=Doing.SUSPENDED, suspended="user request"))
+    with Registry(path) as registry:
+        store.write(registry, [StoredHeartbeat(COMPUTES, 1, time.time(), FACTS, suspended)])
+    shown, wrong = run("status").stdout.split("What is wrong, and what to do:")
+    assert re.search(rf"^{COMPUTES} +suspended: user request", shown, re.MULTILINE)
+    assert str(SILENT) in wrong
+    assert str(COMPUTES) not in wrong
 
 
 def test_status_for_scripts_has_the_states(run: Run, tmp_path: Path) -> None:
