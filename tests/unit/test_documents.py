@@ -38,6 +38,11 @@ def test_lines_are_wrapped(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_merge_was_left_half_done(path: Path) -> None:
+    assert re.findall(r"^(?:<{7}|>{7}) .*$", path.read_text(), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
     lost = []
     for name, anchor in _LINK.findall(path.read_text()):
