@@ -289,7 +289,16 @@ def test_a_project_that_refuses_is_not_asked_all_the_time(pc: Pc) -> None:
     assert pc.uptime >= 3600
 
 
-@pytest.mark.parametrize("lines", [40_000, 400_000])
+def test_of_too_many_tasks_those_that_run_are_told(pc: Pc) -> None:
+    waiting = [Task(f"waits_{number}_{'x' * 250}", running=False) for number in range(250)]
+    pc.condition.tasks = [*waiting, Task("runs_1"), Task("runs_2")]
+    pc.start()
+    told = [task.findtext("name", "")[:5] for task in ET.fromstring(replies(pc.beats())[2]).iter("result")]
+    assert 80 < len(told) < 252
+    assert told[-2:] == ["runs_", "runs_"]
+
+
+@pytest.mark.parametrize("lines", [40_000, 60_000])
 def test_a_reply_of_nothing_but_lines_takes_no_time(pc: Pc, lines: int) -> None:
     pc.condition.projects = [Project(name="\n" * lines)]
     pc.start()

@@ -53,20 +53,22 @@ table() {
 }
 
 # shortened FILE ELEMENT ROOM [NEWEST]: the reply with as many of its ELEMENTs as fit into ROOM bytes; with NEWEST the
-# last ones, else the first. Nothing of a reply with more lines than BOINC could have written.
+# last ones, else the tasks that run, by which the server tells whether this PC computes, and then the first. Nothing of
+# a reply with more lines than BOINC could have written.
 shortened() {
 	awk -v element="$2" -v room="$3" -v newest="${4:-}" '
 		NR > 50000 { room = -1; exit }
 		!inside && index($0, "<" element ">") { inside = 1; n++ }
 		{ line[NR] = $0; item[NR] = inside ? n : 0 }
+		inside && index($0, "<active_task_state>1</") { runs[n] = 1 }
 		inside { size[n] += length($0) + 1; if (index($0, "</" element ">")) inside = 0; next }
 		{ room -= length($0) + 1 }
 		END {
 			if (room < 0) exit
-			first = 1; last = n
-			if (newest) for (first = n + 1; first > 1 && (room -= size[first - 1]) >= 0;) first--
-			else for (last = 0; last < n && (room -= size[last + 1]) >= 0;) last++
-			for (i = 1; i <= NR; i++) if (!item[i] || (item[i] >= first && item[i] <= last)) print line[i]
+			if (newest) for (i = n; i > 0 && (room -= size[i]) >= 0; i--) keep[i] = 1
+			else for (running = 1; running >= 0; running--) for (i = 1; i <= n; i++)
+				if (runs[i] + 0 == running && (room -= size[i]) >= 0) keep[i] = 1
+			for (i = 1; i <= NR; i++) if (!item[i] || item[i] in keep) print line[i]
 		}' "$1"
 }
 
