@@ -289,12 +289,18 @@ def test_a_project_that_refuses_is_not_asked_all_the_time(pc: Pc) -> None:
     assert pc.uptime >= 3600
 
 
+def answered(pc: Pc) -> list[str]:
+    """BOINC's replies in the first heartbeat that has some: reading long ones may take too long on a busy machine."""
+    pc.waits_for(lambda: any(map(replies, pc.box.heartbeats)), "BOINC answers")
+    return next(filter(None, map(replies, pc.box.heartbeats)))
+
+
 def test_of_too_many_tasks_those_that_run_are_told(pc: Pc) -> None:
-    waiting = [Task(f"waits_{number}_{'x' * 250}", running=False) for number in range(250)]
+    waiting = [Task(f"waits_{number}_{'x' * 250}", running=False) for number in range(200)]
     pc.condition.tasks = [*waiting, Task("runs_1"), Task("runs_2")]
     pc.start()
-    told = [task.findtext("name", "")[:5] for task in ET.fromstring(replies(pc.beats())[2]).iter("result")]
-    assert 80 < len(told) < 252
+    told = [task.findtext("name", "")[:5] for task in ET.fromstring(answered(pc)[2]).iter("result")]
+    assert 80 < len(told) < 202
     assert told[-2:] == ["runs_", "runs_"]
 
 
@@ -302,7 +308,7 @@ def test_of_too_many_tasks_those_that_run_are_told(pc: Pc) -> None:
 def test_a_reply_of_nothing_but_lines_takes_no_time(pc: Pc, lines: int) -> None:
     pc.condition.projects = [Project(name="\n" * lines)]
     pc.start()
-    assert len(replies(pc.beats())) == (4 if lines < 50_000 else 3)
+    assert len(answered(pc)) == (4 if lines < 50_000 else 3)
 
 
 @pytest.mark.parametrize("failures", [0, 3])
