@@ -29,6 +29,11 @@ def mac_range(text: str) -> MacRange | None:
         return None
 
 
+def names(text: str, label: str) -> bool:
+    """Whether somebody who writes this means this label of the allowlist: whatever the capitals."""
+    return bool(label) and text.strip().casefold() == label.casefold()
+
+
 def narrowest(texts: Iterable[str], mac: MacAddress, allowed: MacRange, label: str) -> int | None:
     """How many addresses the narrowest range of the list has that this PC is in; None if it is in none.
 
@@ -38,7 +43,7 @@ def narrowest(texts: Iterable[str], mac: MacAddress, allowed: MacRange, label: s
     for text in texts:
         span = mac_range(text)
         if span is None:
-            span = allowed if text.strip() == label else None
+            span = allowed if names(text, label) else None
         if span is not None and mac in span:
             sizes.append(span.size)
     return min(sizes, default=None)

@@ -8,7 +8,7 @@ from appliance.boot.choices import boot_files, find_bootable
 from appliance.config.file import SERVICE_GROUP, Config
 from appliance.config.loaders import dialect
 from appliance.config.menu import release_of
-from appliance.config.selection import mac_range
+from appliance.config.selection import mac_range, names
 from image.bootfiles import BootFileError, original
 from services.foreign_text import printable
 from services.menus.menu import Dialect
@@ -54,7 +54,7 @@ def for_nobody(found: Config, allowlist: Allowlist) -> Iterator[str]:
     for name, texts in parts:
         for text in texts:
             span = mac_range(text)
-            if span is None and text.strip() not in labels:
+            if span is None and not any(names(text, label) for label in labels):
                 yield f'{name} for "{printable(text)}": nobody in the allowlist has that label'
             elif span is not None and not any(
                 entry.range.first <= span.last and span.first <= entry.range.last for entry in allowlist.entries

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from appliance.allowlist import Allowlist
+from appliance.config.selection import names
 from appliance.errors import UserError
 from services.ethernet import MacAddress, MacRange
 
@@ -35,14 +36,13 @@ def labels(allowlist: Allowlist) -> list[str]:
 
 
 def _labelled(text: str, allowlist: Allowlist, known: Iterable[int]) -> list[MacAddress]:
-    wanted = text.strip().casefold()
-    if not wanted or wanted not in map(str.casefold, labels(allowlist)):
+    if not any(names(text, label) for label in labels(allowlist)):
         raise UserError(
             f"{text!r} is neither a MAC address, nor a range, nor a label of the allowlist; {_NOTHING}",
             "list the labels: netboot-appliance allow list",
         )
     macs = (MacAddress(number) for number in sorted(known))
-    found = [mac for mac in macs if (entry := allowlist.decide(mac)) and entry.label.casefold() == wanted]
+    found = [mac for mac in macs if (entry := allowlist.decide(mac)) and names(text, entry.label)]
     if not found:
         raise UserError(
             f"no PC with the label {text!r} has booted yet; {_NOTHING}", "list the PCs: netboot-appliance clients list"
