@@ -5,6 +5,7 @@ heartbeat of each PC waits. A server that is killed loses the heartbeats of the 
 orders that nobody fetched.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -68,11 +69,13 @@ class HeartbeatWriter:
         self._failing_since: float | None = None
         self._unread = 0  # heartbeats whose answers could not be read
         self._stop = threading.Event()
+        self._begun = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
 
     def start(self) -> None:
-        """Write from now on."""
+        """Write from now on. Returns once the registry is open, so that the server has all its files by then."""
         self._thread.start()
+        self._begun.wait(LAST_WAIT)
 
     def close(self) -> None:
         """Write what is pending, and end. Waits for that."""
@@ -98,6 +101,10 @@ class HeartbeatWriter:
             self._report("")
 
     def _run(self) -> None:
+        # `turn` tries again, and reports it.
+        with contextlib.suppress(Exception):
+            self._opened()
+        self._begun.set()
         while not self._stop.wait(EVERY):
             self.turn()
         self.turn(LAST_WAIT)
@@ -145,6 +152,8 @@ class HeartbeatWriter:
     def _failed(self, error: Exception, now: float) -> None:
         if self._failing_since is None:
             self._failing_since = now
+        if not (self._batch or self._pending.waiting):
+            return  # nothing is lost: `RegistrySync` says what is wrong with the registry
         if is_locked(error) and now - self._failing_since < _BUSY_FOR:
             return
         if isinstance(error, SqlError):

@@ -38,6 +38,9 @@ class Pending:
     sent: dict[int, float] = field(default_factory=dict)
     ended: dict[int, tuple[float, str]] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        return bool(self.heartbeats or self.sent or self.ended)
+
 
 class PendingHeartbeats:
     """May be used by several threads. `lost` counts the heartbeats that were pushed out."""
@@ -70,6 +73,11 @@ class PendingHeartbeats:
         """Have it written how an order ended."""
         with self._lock:
             self._pending.ended[order] = at, result
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is pending."""
+        return bool(self._pending)
 
     def take(self) -> Pending:
         """All that is pending; from now on nothing is."""

@@ -4,6 +4,7 @@ import hashlib
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 
@@ -65,6 +66,9 @@ class Condition:
     messages: list[str] = field(default_factory=lambda: ["Starting BOINC client version 7.20.5"])
     changes: list[str] = field(default_factory=list)
     """Requests other than questions, as XML without line ends."""
+    times: list[float] = field(default_factory=list)
+    """When each change was asked for, by `clock`."""
+    clock: Callable[[], float] = lambda: 0.0
 
     def answer(self, request: str) -> str:
         if "<get_cc_status/>" in request:
@@ -80,6 +84,8 @@ class Condition:
             numbered = list(enumerate(self.messages, 1))[int(since[1]) :]
             shown = (f"<msg>\n <seqno>{n}</seqno>\n <body>\n{text}\n</body>\n</msg>\n" for n, text in numbered)
             return f"<msgs>\n{''.join(shown)}</msgs>\n"
+        # Who asks waits for the answer, so that clock stands still.
+        self.times.append(self.clock())
         self.changes.append(re.sub(r"\s*\n\s*|</?boinc_gui_rpc_request>", "", request))
         if "project_nomorework" in request:
             for project in self.projects:

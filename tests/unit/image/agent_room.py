@@ -56,6 +56,9 @@ class Box(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Request)
         self.reports: list[dict[str, str]] = []
         self.heartbeats: list[bytes] = []
+        self.times: list[float] = []
+        """The PC's uptime at each heartbeat."""
+        self.uptime: Callable[[], float] = lambda: 0.0
         self.replies: list[bytes | int] = [b"next=60\n"]
 
     def stages(self) -> list[str]:
@@ -83,6 +86,8 @@ class _Request(BaseHTTPRequestHandler):
             return
         assert self.path.endswith("/heartbeat")
         reply = self.server.replies[0] if len(self.server.replies) == 1 else self.server.replies.pop(0)
+        # The agent waits for the answer, so its clock stands still.
+        self.server.times.append(self.server.uptime())
         self.server.heartbeats.append(body)
         if isinstance(reply, int):
             self.send_error(reply)
@@ -99,7 +104,9 @@ class Pc:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.box = Box()
+        self.box.uptime = lambda: self.uptime
         self.boinc = BoincClient()
+        self.boinc.condition.clock = lambda: self.uptime
         self.agent: subprocess.Popen[bytes] | None = None
         for server in (self.box, self.boinc):
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
