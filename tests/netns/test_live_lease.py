@@ -184,7 +184,9 @@ def test_a_rogue_servers_values_are_never_commands_and_never_lines_of_files(offi
     office.rogue(office.second, SECOND, PC, options)
     office.renew()
     office.until("rogue.log", "sent 5")
-    wait_until(lambda: (office.directory / "resolv.conf").read_text() == "nameserver 10.77.0.2\n", 60, "the lease")
+    # busybox itself says "bad" for a domain that is none.
+    expected = "search bad\nnameserver 10.77.0.2\n"
+    wait_until(lambda: (office.directory / "resolv.conf").read_text() == expected, 60, "the lease")
     assert not (office.directory / "x").exists()
     assert f"{BOX} via" not in office.pc.ip("-4", "route")
     assert office.pc.run(["cat", "/sys/class/net/lan0/mtu"]).stdout == "1500\n"
