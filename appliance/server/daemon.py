@@ -87,11 +87,11 @@ async def serve(path: Path) -> None:
         async with open_services(box, BootScripts(box, registry, journal), served, leases) as bound:
             reload = ConfigReload(box, registry, exports_stale.set)
             interface_watch = InterfaceWatch(served)
+            heartbeat_writer = HeartbeatWriter(config.registry, box.heartbeats.pending, _read_boinc)
+            heartbeat_writer.start()
             _say_started(registry, box, bound)
             threading.Thread(target=_import_slow_libraries, name="imports").start()
             registry_sync = RegistrySync(registry, box, journal, leases)
-            heartbeat_writer = HeartbeatWriter(config.registry, box.heartbeats.pending, _read_boinc)
-            heartbeat_writer.start()
             tasks = _start(
                 watch=_watch(box, registry_sync, heartbeat_writer, reload, interface_watch),
                 interfaces=interface_watch.watch(partial(registry.set_server, "trouble")),
