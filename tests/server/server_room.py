@@ -97,9 +97,11 @@ class ServerRoom(Room):
         return dict(line.split("=", 1) for line in shown.splitlines())
 
     def exports(self) -> list[str]:
-        """What the kernel's NFS server exports: a directory and a client per line, without the options."""
+        """What the kernel's NFS server exports to other machines: a directory and a client per line, without the
+        options."""
         lines = self.server.run(["cat", "/var/lib/nfs/etab"]).stdout.splitlines()
-        return sorted(line.partition("(")[0].removesuffix("/32") for line in lines)
+        exported = (line.partition("(")[0].removesuffix("/32") for line in lines)
+        return sorted(line for line in exported if not line.endswith("\t127.0.0.1"))
 
     def tails(self, lines: int = 25) -> str:
         """The ends of all logs, those of the server as well."""
