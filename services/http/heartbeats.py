@@ -70,15 +70,14 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReply:
-    """What a PC is told. `time` and `window_end` are in seconds since the epoch, `next` is in how many seconds it is to
-    send again, `files` is the tag of the BOINC files that it should have, or empty. `orders` have a number and a verb
-    each. `label` is for the PC's screen."""
+    """What a PC is told. `time` is in seconds since the epoch, `next` is in how many seconds it is to send again,
+    `files` is the tag of the BOINC files that it should have, or empty. `orders` have a number and a verb each. `label`
+    is for the PC's screen."""
 
     time: float
     next: int
     files: str
     orders: tuple[tuple[int, OrderVerb], ...] = ()
-    window_end: float | None = None
     label: str = ""
 
 
@@ -103,8 +102,6 @@ def encode(reply: HeartbeatReply) -> bytes:
     lines = [f"time={reply.time:.0f}", f"next={reply.next}"]
     if reply.files:
         lines.append(f"files={reply.files}")
-    if reply.window_end is not None:
-        lines.append(f"window_end={reply.window_end:.0f}")
     if reply.label:
         lines.append(f"label={printable(reply.label, LONGEST_LABEL)}")
     lines += [f"order={number} {verb}" for number, verb in reply.orders[:MOST_ORDERS]]

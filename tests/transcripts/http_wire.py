@@ -206,7 +206,7 @@ class Wire:
         ended = {end.order for end in heartbeat.ended}
         orders = tuple(order for order in self.orders if order[0] not in ended)
         self.heartbeats.append(heartbeat)
-        return HeartbeatReply(1790000000.4, 61, "0123456789abcdef", orders, 1790003600.0)
+        return HeartbeatReply(1790000000.4, 61, "0123456789abcdef", orders)
 
     def _report(self, mac: MacAddress, token: str, report: Reported, peer: IPv4Address) -> Reported | Ignore:
         boot = policy.current(self._boot, token)

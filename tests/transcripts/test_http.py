@@ -69,7 +69,7 @@ def exchanged(token: str) -> str:
 
 def told(orders: str) -> str:
     """The reply to a heartbeat with these lines of orders."""
-    body = f"time=1790000000\nnext=61\nfiles=0123456789abcdef\nwindow_end=1790003600\n{orders}"
+    body = f"time=1790000000\nnext=61\nfiles=0123456789abcdef\n{orders}"
     return (
         "HTTP/1.1 200 OK\nConnection: keep-alive\nContent-Type: text/plain; charset=utf-8\n"
         f"Cache-Control: no-store\nContent-Length: {len(body)}\n\n{body}"

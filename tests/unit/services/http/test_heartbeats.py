@@ -95,9 +95,8 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
 
 def test_a_reply() -> None:
     orders = ((7, OrderVerb.SUSPEND), (8, OrderVerb.FINISH_DISK))
-    assert encode(HeartbeatReply(1790000000.6, 61, "0123456789abcdef", orders, 1790003600.0)) == (
-        b"time=1790000001\nnext=61\nfiles=0123456789abcdef\nwindow_end=1790003600\n"
-        b"order=7 suspend\norder=8 finish-disk\n"
+    assert encode(HeartbeatReply(1790000000.6, 61, "0123456789abcdef", orders)) == (
+        b"time=1790000001\nnext=61\nfiles=0123456789abcdef\norder=7 suspend\norder=8 finish-disk\n"
     )
     assert encode(HeartbeatReply(1790000000.0, 60, "")) == b"time=1790000000\nnext=60\n"
     assert encode(HeartbeatReply(1.0, 60, "", label="Büro\norder=1 off")).decode() == (
