@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from bench.crowd import BOX, SITE, Crowd, Place
 from bench.mtftp import BLKSIZE, TIMEOUTS, WINDOWSIZE, Download, GaveUp, first, reading, say
@@ -21,7 +21,7 @@ from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
 from tests.fakes.tftp_peer import error, oack, rrq
 from tests.netns.scripted_pc import BROADCAST, IPXE, BootScript
 
-STAGES = ("discover", "boot server", "loader", "iPXE discover", "script", "kernel", "initrd")
+STAGES = ("discover", "boot server", "loader", "iPXE discover", "script", "kernel", "initrd", "report")
 """The stages of a boot, in order; each is measured from its first packet to its last byte."""
 
 # Seconds between tries. EDK2: DHCPv4 4/8/16/32, boot server 1 s and one more each time, iPXE doubles from 1 s on.
@@ -69,9 +69,11 @@ class StormPc:
         self._tally = tally
         self._xid = number << 8
         self._box = (str(BOX), 69)
+        self._report = ""
 
     async def boot(self, start: Callable[[str], "asyncio.Future[None]"] | None = None) -> None:
-        """From the DISCOVER to the initrd's last byte. `start(stage)`, if given, is awaited before each stage.
+        """From the DISCOVER to the report that userspace is up: without it the box takes the boot for a vain one.
+        `start(stage)`, if given, is awaited before each stage.
 
         Failures go into the tally and are not raised.
         """
@@ -106,13 +108,18 @@ class StormPc:
                 await asyncio.wait_for(asyncio.get_running_loop().sock_connect(tcp, (str(BOX), 80)), _HTTP_TIMEOUT)
                 text = (await self._get(tcp, known, None)).decode()
                 script = BootScript.parse(text, known)
+                self._report = urljoin(known, f"{script.token}/report")
                 return f"{script.kernel} {script.initrd}"
             case "kernel":
                 kernel, _, initrd = known.partition(" ")
                 await self._get(tcp, kernel, self._files.kernel)
                 return initrd
-            case _:
+            case "initrd":
                 await self._get(tcp, known, self._files.initrd)
+                return ""
+            case _:
+                head, _ = await self._ask(tcp, "POST", self._report, b"stage=reported")
+                assert head.startswith(b"HTTP/1.1 204 "), head[:60]
                 return ""
 
     async def _discover(self, options: list[tuple[int, bytes]], waits: Iterable[float], stage: str) -> Answer:
@@ -175,13 +182,7 @@ class StormPc:
 
     async def _get(self, tcp: socket.socket, url: str, expected: bytes | None) -> bytes:
         """GET over the open connection; compares each chunk with `expected` as it comes, and else returns the body."""
-        loop = asyncio.get_running_loop()
-        request = f"GET {urlsplit(url).path} HTTP/1.1\r\nHost: {BOX}\r\nUser-Agent: iPXE/1.0.0\r\n\r\n"
-        await loop.sock_sendall(tcp, request.encode())
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += await self._chunk(tcp, 65536)
-        head, _, body = head.partition(b"\r\n\r\n")
+        head, body = await self._ask(tcp, "GET", url)
         assert head.startswith(b"HTTP/1.1 200 "), head[:60]
         (length,) = (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
         if expected is None:
@@ -197,6 +198,18 @@ class StormPc:
             body = await self._chunk(tcp, _CHUNK) if at < length else b""
         self._tally.data += length
         return b""
+
+    async def _ask(self, tcp: socket.socket, method: str, url: str, content: bytes = b"") -> tuple[bytes, bytes]:
+        """Send a request; the headers of the answer, and what came with them."""
+        fields = f"Host: {BOX}\r\nUser-Agent: iPXE/1.0.0\r\n"
+        fields += f"Content-Length: {len(content)}\r\n" if content else ""
+        request = f"{method} {urlsplit(url).path} HTTP/1.1\r\n{fields}\r\n".encode()
+        await asyncio.get_running_loop().sock_sendall(tcp, request + content)
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += await self._chunk(tcp, 65536)
+        head, _, body = head.partition(b"\r\n\r\n")
+        return head, body
 
     async def _chunk(self, tcp: socket.socket, most: int) -> bytes:
         try:

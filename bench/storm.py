@@ -30,6 +30,7 @@ SERVICES: Mapping[str, Sequence[str]] = {
     "TFTP": ("loader",),
     "script": ("script",),
     "HTTP": ("kernel", "initrd"),
+    "report": ("report",),
 }
 """Which service does the work of which stages."""
 

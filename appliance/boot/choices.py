@@ -45,28 +45,26 @@ def boot_files(config: Config) -> tuple[str, ...]:
     return with_followers((*config.boot.names, *(MEMTEST if "memtest" in config.menu.entries else ())))
 
 
-def live(
-    config: Config, address: IPv4Address, mac: MacAddress, token: str, root: str, release: str, *, rescue: bool
-) -> LiveBoot:
-    """How to boot a release: from the box's `address`, with this boot's `token`; `root` is the PC's range's, or empty.
+def command_line(config: Config, address: IPv4Address, mac: MacAddress, token: str, root: str, boot: LiveBoot) -> str:
+    """The command line of a live system: from the box's `address`, with the `token` of the PC's boot; `root` is the
+    PC's range's, or empty.
 
-    `rescue` starts a root shell instead of systemd. It starts no BOINC, and its token is good for reports only. When
+    A rescue starts a root shell instead of systemd. It starts no BOINC, and its token is good for reports only. When
     the shell ends, the kernel panics and restarts the PC (image/commandline.py).
     """
-    command_line = render(
+    return render(
         server=address,
-        root=_root(config, root or config.image.root, release),
-        release=release,
+        root=_root(config, root or config.image.root, boot.release),
+        release=boot.release,
         mac=mac.bare,
         state=f"{config.state}/{mac.bare}",
-        token=reporting_token(token) if rescue else token,
+        token=reporting_token(token) if boot.rescue else token,
         port=config.server.http_port,
         network=config.boinc_network,
         zone=config.time_zone,
         ntp=config.dhcp.ntp,
-        extra=(*config.image.kernel_arguments, *((RESCUE,) if rescue else ())),
+        extra=(*config.image.kernel_arguments, *((RESCUE,) if boot.rescue else ())),
     )
-    return LiveBoot(f"image/{release}/vmlinuz", f"image/{release}/initrd.img", command_line)
 
 
 def _root(config: Config, root: str, release: str) -> Root:

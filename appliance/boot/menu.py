@@ -3,8 +3,8 @@
 Decides which entries there are and which one is the default. services/menus/ renders it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from appliance.allowlist import BootSettings
 from appliance.config.menu import MenuSettings, release_of
@@ -35,15 +35,10 @@ class MenuDecision:
     missing: tuple[str, ...] = ()
 
 
-def decide(
-    settings: MenuSettings,
-    range_settings: BootSettings,
-    next_entry: str,
-    bootable: Bootable,
-    live: Callable[[str, bool], LiveBoot],
-) -> MenuDecision:
-    """The menu of a PC, whose range has the settings `range_settings`. `live(release, rescue)` returns how to boot a
-    release.
+# The PCs of a room get the same menu, one after another.
+@lru_cache(maxsize=64)
+def decide(settings: MenuSettings, range_settings: BootSettings, next_entry: str, bootable: Bootable) -> MenuDecision:
+    """The menu of a PC, whose range has the settings `range_settings`.
 
     `next_entry` is the entry that `boot next` asks for, or empty. It starts at once and without a password: those who
     may run that command are also those who locked the entry.
@@ -54,7 +49,7 @@ def decide(
     missing: list[str] = []
 
     def action(name: str) -> tuple[str, Action] | None:
-        found = _action(name, bootable, live)
+        found = _action(name, bootable)
         if isinstance(found, str):
             missing.append(found)
             return None
@@ -70,7 +65,7 @@ def decide(
     available = {name: found for name in names if (found := action(name)) is not None}
     default, default_from = next(((name, source) for name, source in choices if name in available), ("boinc", "[menu]"))
     if default not in available:
-        available[default] = _boinc(bootable, live)
+        available[default] = _boinc(bootable)
     at_once = default_from == "boot next"
     entries = tuple(
         MenuEntry(name, title, what, locked=name in settings.locked and not (at_once and name == default))
@@ -85,21 +80,21 @@ def decide(
     return MenuDecision(Menu(TITLE, entries, default, timeout), default_from, timeout_from, tuple(missing))
 
 
-def _boinc(bootable: Bootable, live: Callable[[str, bool], LiveBoot]) -> tuple[str, Action]:
-    return f"BOINC (image {bootable.active})", live(bootable.active, False)
+def _boinc(bootable: Bootable) -> tuple[str, Action]:
+    return f"BOINC (image {bootable.active})", LiveBoot(bootable.active)
 
 
-def _action(name: str, bootable: Bootable, live: Callable[[str, bool], LiveBoot]) -> tuple[str, Action] | str:
+def _action(name: str, bootable: Bootable) -> tuple[str, Action] | str:
     """The title and the action of an entry, or why it is not available."""
     match name:
         case "boinc":
-            return _boinc(bootable, live)
+            return _boinc(bootable)
         case "local":
             return "Local disk", LocalDisk()
         case "reboot":
             return "Restart", Reboot()
         case "rescue":
-            return "Rescue shell", live(bootable.active, True)
+            return "Rescue shell", LiveBoot(bootable.active, rescue=True)
         case "memtest":
             return (
                 ("Memory test", MEMTEST)
@@ -109,8 +104,8 @@ def _action(name: str, bootable: Bootable, live: Callable[[str, bool], LiveBoot]
         case "previous":
             if bootable.previous is None:
                 return "previous: no release was active before this one"
-            return f"BOINC (previous image {bootable.previous})", live(bootable.previous, False)
+            return f"BOINC (previous image {bootable.previous})", LiveBoot(bootable.previous)
     release = release_of(name)
     if release is None or release not in bootable.releases:
         return f"{name}: this release no longer exists"
-    return f"BOINC (image {release})", live(release, False)
+    return f"BOINC (image {release})", LiveBoot(release)

@@ -49,7 +49,7 @@ def next_(
             return
         if address not in registry.allowlist():
             raise UserError(f"{address} is not allowed; {_NOTHING}", f"netboot-appliance allow add {address}")
-        decided = preview(config, BootSettings(), entry, address)
+        decided = preview(config, BootSettings(), entry)
         if decided.menu.default != entry:
             raise UserError(next((m for m in decided.missing if m.startswith(entry)), entry), _NOTHING)
         next_boot.ask(registry, address, entry)

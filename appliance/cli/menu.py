@@ -49,7 +49,7 @@ def show(
     if dialect:
         show_text(script(config, range_settings, next_entry, client, _DIALECTS[dialect]))
         return
-    shown = menu_view(preview(config, range_settings, next_entry, client), range_settings.root or config.image.root)
+    shown = menu_view(preview(config, range_settings, next_entry), range_settings.root or config.image.root)
     if as_json:
         show_json(shown)
     else:

@@ -6,6 +6,7 @@ appliance/boot/menu.py decides what a menu holds; services/menus/ renders it.
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from ipaddress import IPv4Address
 
 import structlog
@@ -28,7 +29,7 @@ from services.events import EntryStarted, ScriptServed
 from services.menus.grub import render as render_grub
 from services.menus.ipxe import render as render_ipxe
 from services.menus.ipxe import render_entry
-from services.menus.menu import Dialect, LiveBoot, Menu
+from services.menus.menu import CommandLine, Dialect, Menu
 from services.menus.pxelinux import render as render_pxelinux
 
 log = structlog.get_logger("box")
@@ -46,29 +47,32 @@ class BootScripts:
 
     def ipxe(self, address: IPv4Address, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
         """The boot script for iPXE: the menu, or what boots without one."""
-        menu = self.menu(address, mac, peer)
-        if isinstance(menu, Ignore):
-            return menu
+        made = self._make(address, mac, peer)
+        if isinstance(made, Ignore):
+            return made
+        menu, command_line = made
         self._started_without_menu(mac, menu)
-        return render_ipxe(menu, self._own_url(address, mac))
+        return render_ipxe(menu, self._own_url(address, mac), command_line)
 
     def loader(self, address: IPv4Address, dialect: Dialect, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
         """The same for GRUB and PXELINUX, which read it over TFTP."""
-        menu = self.menu(address, mac, peer, tcp=False)
-        if isinstance(menu, Ignore):
-            return menu
+        made = self._make(address, mac, peer, tcp=False)
+        if isinstance(made, Ignore):
+            return made
+        menu, command_line = made
         self._started_without_menu(mac, menu)
         if dialect is Dialect.PXELINUX:
-            return render_pxelinux(menu)
-        return render_grub(menu, mac.bare, address, self._box.config.menu.grub_password)
+            return render_pxelinux(menu, command_line)
+        return render_grub(menu, mac.bare, address, command_line, self._box.config.menu.grub_password)
 
     async def entry(
         self, address: IPv4Address, mac: MacAddress, peer: IPv4Address, key: str, password: str | None
     ) -> str | Ignore:
         """The script of the menu entry with this key; a locked entry needs its password."""
-        menu = self.menu(address, mac, peer)
-        if isinstance(menu, Ignore):
-            return menu
+        made = self._make(address, mac, peer)
+        if isinstance(made, Ignore):
+            return made
+        menu, command_line = made
         entry = next((entry for entry in menu.entries if entry.key == key), None)
         if entry is None:
             return Ignore(Reason.NO_FILE)
@@ -78,12 +82,14 @@ class BootScripts:
             if refused is not None:
                 return refused
         self._started(mac, entry.name)
-        return render_entry(entry, self._own_url(address, mac))
+        return render_entry(entry, self._own_url(address, mac), command_line)
 
-    def menu(self, address: IPv4Address, mac: MacAddress, peer: IPv4Address, *, tcp: bool = True) -> Menu | Ignore:
-        """The menu of this PC, with this boot's token on the kernel command lines. `tcp`: it is asked for over TCP.
+    def _make(
+        self, address: IPv4Address, mac: MacAddress, peer: IPv4Address, *, tcp: bool = True
+    ) -> tuple[Menu, CommandLine] | Ignore:
+        """The menu of this PC, and its kernel command lines, with this boot's token. `tcp`: it is asked for over TCP.
 
-        Not for previews: it records the stage "script" and uses up the entry of `boot next`.
+        Records the stage "script", and uses up the entry of `boot next`.
         """
         box, release = self._box, self._box.release
         if release is None:
@@ -93,7 +99,6 @@ class BootScripts:
         box.script_fetched(ScriptServed(mac, range_settings.root or box.config.image.root), peer, tcp=tcp)
         boot = self._journal.boot(mac)
         assert boot is not None
-        token = boot.token
         next_entry = self._next_entry(mac, boot.id)
         if not next_entry and gives_up(boot.returned):
             next_entry = "local"
@@ -101,15 +106,10 @@ class BootScripts:
                 "the live system did not come up in several boots: this one starts the PC's own disk", mac=str(mac)
             )
         names = (*box.config.menu.entries, range_settings.entry, next_entry)
-
-        def live(release: str, rescue: bool) -> LiveBoot:
-            return choices.live(box.config, address, mac, token, range_settings.root, release, rescue=rescue)
-
-        decision = decide(
-            box.config.menu, range_settings, next_entry, choices.find_bootable(box.config, release, names), live
-        )
+        bootable = choices.find_bootable(box.config, release, names)
+        decision = decide(box.config.menu, range_settings, next_entry, bootable)
         self._log_missing(decision.missing)
-        return decision.menu
+        return decision.menu, partial(choices.command_line, box.config, address, mac, boot.token, range_settings.root)
 
     def _next_entry(self, mac: MacAddress, boot: int) -> str:
         """The entry that `boot next` asks for in this boot, or empty."""

@@ -8,7 +8,7 @@ import re
 from functools import partial
 from ipaddress import IPv4Address
 
-from services.menus.menu import RETRY_AFTER, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
+from services.menus.menu import RETRY_AFTER, CommandLine, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
 from services.menus.script_text import checked, require_fit
 
 USER = "admin"
@@ -24,7 +24,7 @@ _QUOTABLE = re.compile(r"[ !#-&(-\[\]-~]+")
 _checked = partial(checked, "a GRUB configuration")
 
 
-def render(menu: Menu, directory: str, server: IPv4Address, password: str = "") -> str:
+def render(menu: Menu, directory: str, server: IPv4Address, command_line: CommandLine, password: str = "") -> str:
     """Return the configuration for the PC whose directory over TFTP is `directory`; raises ValueError for a part of the
     menu that GRUB cannot take.
 
@@ -50,17 +50,18 @@ def render(menu: Menu, directory: str, server: IPv4Address, password: str = "") 
     for entry in shown.entries:
         free = "" if entry.locked else " --unrestricted"
         lines += ["", f"menuentry {_quoted(entry.title)} --id {_checked(_NAME, entry.key)}{free} {{"]
-        lines += [f"  {line}" for line in _commands(entry, root)]
+        lines += [f"  {line}" for line in _commands(entry, root, command_line)]
         lines.append("}")
     return "\n".join(lines) + "\n"
 
 
-def _commands(entry: MenuEntry, root: str) -> list[str]:
+def _commands(entry: MenuEntry, root: str, command_line: CommandLine) -> list[str]:
     match entry.action:
-        case LiveBoot(kernel, initrd, command_line):
-            kernel, initrd = (f"{root}/{_checked(_PATH, path)}" for path in (kernel, initrd))
-            require_fit(f"BOOT_IMAGE={kernel} {command_line}")  # GRUB adds BOOT_IMAGE
-            words = " ".join(_word(word) for word in command_line.split(" "))
+        case LiveBoot() as live:
+            kernel, initrd = (f"{root}/{_checked(_PATH, path)}" for path in (live.kernel, live.initrd))
+            line = command_line(live)
+            require_fit(f"BOOT_IMAGE={kernel} {line}")  # GRUB adds BOOT_IMAGE
+            words = " ".join(_word(word) for word in line.split(" "))
             return [
                 f"echo 'netboot-appliance: boots {kernel}'",
                 f"if linux {kernel} {words}; then",

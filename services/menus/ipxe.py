@@ -7,7 +7,7 @@ escaped. See https://ipxe.org/scripting and https://ipxe.org/cmd.
 import re
 from functools import partial
 
-from services.menus.menu import RETRY_AFTER, Action, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
+from services.menus.menu import RETRY_AFTER, Action, CommandLine, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
 from services.menus.script_text import checked, require_fit
 
 _INITRD = "initrd.img"
@@ -22,7 +22,7 @@ _KEY = re.compile(r"[a-z0-9-]+")
 _checked = partial(checked, "an iPXE script")
 
 
-def render(menu: Menu, base: str) -> str:
+def render(menu: Menu, base: str, command_line: CommandLine) -> str:
     """Return the script that shows `menu`, or starts its default if there is no timeout. `base` is the URL of the PC's
     own directory, with the final slash. Raises ValueError for a part of the menu that iPXE cannot take.
 
@@ -33,14 +33,14 @@ def render(menu: Menu, base: str) -> str:
     if menu.timeout == 0:
         default = menu.entry(menu.default)
         assert default is not None
-        return _script(_start(default.action, ""), "boot.ipxe")
+        return _script(_start(default.action, "", command_line), "boot.ipxe")
     return _script(_choice(menu, base), "boot.ipxe")
 
 
-def render_entry(entry: MenuEntry, base: str) -> str:
+def render_entry(entry: MenuEntry, base: str, command_line: CommandLine) -> str:
     """Return the script that starts an entry that was chosen (with the right password, if locked); like `render`. Its
     URIs are absolute, because the URL that fetched it may contain the password."""
-    return _script(_start(entry.action, base), f"{base}boot.ipxe")
+    return _script(_start(entry.action, base, command_line), f"{base}boot.ipxe")
 
 
 def _script(body: str, itself: str) -> str:
@@ -96,11 +96,11 @@ def _item(number: int, entry: MenuEntry) -> str:
     return f"item {key}{_checked(_KEY, entry.key)} {title}"
 
 
-def _start(action: Action, base: str) -> str:
+def _start(action: Action, base: str, command_line: CommandLine) -> str:
     """The lines that carry out an action; `base` is put before URIs."""
     match action:
         case LiveBoot():
-            return _live(action, base)
+            return _live(action, base, command_line(action))
         case Program():
             uefi, bios = _checked(_URI, base + action.uefi), _checked(_URI, base + action.bios)
             return f"""\
@@ -125,13 +125,13 @@ reboot || goto retry
 """
 
 
-def _live(boot: LiveBoot, base: str) -> str:
+def _live(boot: LiveBoot, base: str, words: str) -> str:
     kernel, initrd = _checked(_URI, base + boot.kernel), _checked(_URI, base + boot.initrd)
-    if not _WORDS.fullmatch(boot.command_line):
-        wrong = next(word for word in boot.command_line.split(" ") if not WORD.fullmatch(word))
+    if not _WORDS.fullmatch(words):
+        wrong = next(word for word in words.split(" ") if not WORD.fullmatch(word))
         raise ValueError(f"{wrong!r} on the kernel command line is not allowed in an iPXE script: leave it out")
     # Under UEFI the kernel loads the ramdisk itself and finds it by this argument; under BIOS it does no harm.
-    command_line = f"initrd={_INITRD} {boot.command_line}"
+    command_line = f"initrd={_INITRD} {words}"
     require_fit(command_line)
     return f"""\
 echo netboot-appliance: ${{netX/mac}} boots {boot.kernel}

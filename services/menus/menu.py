@@ -1,9 +1,11 @@
 """The boot menu as a value: what a PC may boot, and what it boots when nobody chooses. PURE.
 
-One model, rendered by ipxe.py, grub.py and pxelinux.py. Its paths are relative to the PC's own directory on the box,
-which is the same over TFTP and HTTP: `image/<release>/vmlinuz`.
+One model, rendered by ipxe.py, grub.py and pxelinux.py. It has nothing in it that belongs to one PC: the renderers ask
+for the kernel's command line. Its paths are relative to the PC's own directory on the box, which is the same over TFTP
+and HTTP: `image/<release>/vmlinuz`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -20,11 +22,24 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LiveBoot:
-    """Start a kernel with a ramdisk: their paths, and the kernel's command line."""
+    """Start the live system of a release. `rescue`: with a root shell instead of systemd."""
 
-    kernel: str
-    initrd: str
-    command_line: str
+    release: str
+    rescue: bool = False
+
+    @property
+    def kernel(self) -> str:
+        """The path of its kernel."""
+        return f"image/{self.release}/vmlinuz"
+
+    @property
+    def initrd(self) -> str:
+        """The path of its ramdisk."""
+        return f"image/{self.release}/initrd.img"
+
+
+CommandLine = Callable[[LiveBoot], str]
+"""The kernel's command line with which one PC starts a live system, in its current boot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ menu.c32 would need their passwords in the served file. Nobody at the keyboard c
 import re
 from functools import partial
 
-from services.menus.menu import RETRY_AFTER, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
+from services.menus.menu import RETRY_AFTER, CommandLine, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
 from services.menus.script_text import checked, require_fit
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -19,7 +19,7 @@ _WORDS = re.compile(r"[!-~]+( [!-~]+)*")
 _checked = partial(checked, "a PXELINUX configuration")
 
 
-def render(menu: Menu) -> str:
+def render(menu: Menu, command_line: CommandLine) -> str:
     """Return the configuration; raises ValueError for a part of the menu that PXELINUX cannot take.
 
     Paths stay relative: PXELINUX looks for them beside itself, on the server that it came from. After an error it waits
@@ -35,18 +35,20 @@ def render(menu: Menu) -> str:
         lines += ["", f"label {_checked(_NAME, entry.key)}", f"  menu label {_checked(_TITLE, entry.title)}"]
         # menu.c32 marks its default this way; it does not know `default` with the name of a label.
         lines += ["  menu default"] if entry.name == shown.default else []
-        lines += [f"  {line}" for line in _commands(entry)]
+        lines += [f"  {line}" for line in _commands(entry, command_line)]
     return "\n".join(lines) + "\n"
 
 
-def _commands(entry: MenuEntry) -> list[str]:
+def _commands(entry: MenuEntry, command_line: CommandLine) -> list[str]:
     match entry.action:
-        case LiveBoot(kernel, initrd, command_line):
-            require_fit(f"BOOT_IMAGE={kernel} {command_line} initrd={initrd}")  # PXELINUX adds BOOT_IMAGE and initrd
+        case LiveBoot() as live:
+            line = command_line(live)
+            # PXELINUX adds BOOT_IMAGE and initrd.
+            require_fit(f"BOOT_IMAGE={live.kernel} {line} initrd={live.initrd}")
             return [
-                f"linux {_checked(_PATH, kernel)}",
-                f"initrd {_checked(_PATH, initrd)}",
-                f"append {_checked(_WORDS, command_line)}",
+                f"linux {_checked(_PATH, live.kernel)}",
+                f"initrd {_checked(_PATH, live.initrd)}",
+                f"append {_checked(_WORDS, line)}",
             ]
         case Program(bios, _):
             return [f"linux {_checked(_PATH, bios)}"]

@@ -15,17 +15,13 @@ PASSWORD = scrypt("secret")
 RANGE, MENU, NEXT = "its range", "[menu]", "boot next"
 
 
-def live(release: str, rescue: bool) -> LiveBoot:
-    return LiveBoot(f"image/{release}/vmlinuz", f"image/{release}/initrd.img", "rescue" if rescue else "boinc")
-
-
 def made(
     settings: MenuSettings = MenuSettings(),  # noqa: B008 - a value
     own: BootSettings = BootSettings(),  # noqa: B008
     next_entry: str = "",
     bootable: Bootable = ALL,
 ) -> MenuDecision:
-    return decide(settings, own, next_entry, bootable, live)
+    return decide(settings, own, next_entry, bootable)
 
 
 def names(decided: MenuDecision) -> list[str]:
@@ -38,7 +34,7 @@ def test_without_configuration_boinc_starts_at_once() -> None:
     assert (decided.default_from, decided.timeout_from) == (MENU, MENU)
     boinc = decided.menu.entry("boinc")
     assert boinc is not None
-    assert boinc.action == live(NOW, False)
+    assert boinc.action == LiveBoot(NOW)
 
 
 def test_every_entry() -> None:
@@ -48,12 +44,12 @@ def test_every_entry() -> None:
     actions = [entry.action for entry in decided.menu.entries]
     assert actions == [
         Reboot(),
-        live(NOW, True),
+        LiveBoot(NOW, rescue=True),
         MEMTEST,
-        live(BEFORE, False),
+        LiveBoot(BEFORE),
         LocalDisk(),
-        live(OTHER, False),
-        live(NOW, False),
+        LiveBoot(OTHER),
+        LiveBoot(NOW),
     ]
 
 

@@ -250,4 +250,4 @@ def test_without_an_image_there_is_no_menu(box: Running) -> None:
     (box.data / "images" / "current").unlink()
     box.box.refresh_release()
     assert box.scripts.ipxe(ADDRESS, PC, PEER) == Ignore(Reason.NO_IMAGE)
-    assert box.scripts.menu(ADDRESS, PC, PEER) == Ignore(Reason.NO_IMAGE)
+    assert box.scripts.loader(ADDRESS, Dialect.GRUB, PC, PEER) == Ignore(Reason.NO_IMAGE)

@@ -10,15 +10,18 @@ URL = "http://10.77.0.1/boot/525400aabb01/boot.ipxe"
 
 
 def test_the_box_s_own_script() -> None:
-    live = LiveBoot("image/1/vmlinuz", "image/1/initrd.img", "boot=live initrd=x nfsroot=10.77.0.1:/srv")
-    text = render(Menu("menu", (MenuEntry("boinc", "BOINC", live),), "boinc"), URL.removesuffix("boot.ipxe"))
+    live = LiveBoot("1")
+    line = "boot=live initrd=x nfsroot=10.77.0.1:/srv"
+    text = render(
+        Menu("menu", (MenuEntry("boinc", "BOINC", live),), "boinc"), URL.removesuffix("boot.ipxe"), lambda _: line
+    )
     base = "http://10.77.0.1/boot/525400aabb01/image/1/"
     assert files(text, URL) == (base + "vmlinuz", base + "initrd.img")
 
 
 def test_the_box_s_own_menu() -> None:
     entries = (MenuEntry("local", "Local disk", LocalDisk()), MenuEntry("reboot", "Restart", Reboot(), locked=True))
-    text = render(Menu("menu", entries, "local", timeout=5), URL.removesuffix("boot.ipxe"))
+    text = render(Menu("menu", entries, "local", timeout=5), URL.removesuffix("boot.ipxe"), lambda _: "")
     assert default(text, URL) == "http://10.77.0.1/boot/525400aabb01/menu/local.ipxe"
     assert files(text, URL) == ()
     assert default("", URL) == default("chain menu/${chosen}.ipxe ||", URL) == ""
