@@ -13,6 +13,8 @@ from http import HTTPStatus
 
 import httptools
 
+from services.values import value
+
 LONGEST_HEAD = 8 << 10
 """Bytes of a request that are not its body: empty lines before it, its headers, the sizes and extensions of its chunks,
 its trailers. The piece in which the request begins is not counted."""
@@ -120,7 +122,7 @@ class RequestReader:
         self._overhead = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Response:
     """A final answer. `size` is for a body that is not in `body`: of a file, or in the answer to HEAD."""
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from services.ethernet import MacAddress
+from services.values import value
 
 _TOKEN = r"[A-Za-z0-9_-]{1,128}"  # noqa: S105 - a pattern
 _NAME = r"(?!\.)[A-Za-z0-9._-]{1,128}"  # no hidden files, so neither `.` nor `..`
@@ -111,12 +112,15 @@ class Unknown:
 Target = ScriptUrl | EntryScript | LoaderFile | ImageUrl | Archive | ReportUrl | ExchangeUrl | HeartbeatUrl | Unknown
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BootUrl:
     """What a path asks for; `claimed` is the MAC address in it, if any."""
 
     claimed: MacAddress | None
     target: Target
+
+
+_SCRIPT = ScriptUrl()
 
 
 def parse(path: str) -> BootUrl:
@@ -129,7 +133,7 @@ def parse(path: str) -> BootUrl:
 
 def _target(rest: str) -> Target:
     if rest == "boot.ipxe":
-        return ScriptUrl()
+        return _SCRIPT
     if entry := _ENTRY.fullmatch(rest):
         return EntryScript(entry[1])
     if loader := _LOADER.fullmatch(rest):

@@ -69,7 +69,7 @@ class HttpServer:
         self._emit = emit
         self._connections: Connections | None = None
         self._file_sender: FileSender | None = None
-        self._transfers: dict[FileTransfer, Callable[[OSError | None], None]] = {}
+        self._transfers: dict[Connection, FileTransfer] = {}
         self._entries: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -90,16 +90,16 @@ class HttpServer:
         if not await drained(self._progress, seconds):
             for entry in self._entries:
                 entry.cancel()
-            for transfer, ended in list(self._transfers.items()):
+            for transfer in list(self._transfers.values()):
                 file_sender.cancel(transfer)
-                ended(ConnectionAbortedError("the server stopped"))
+                transfer.ended(ConnectionAbortedError("the server stopped"))
         connections.close()
         file_sender.close()
         self._connections = self._file_sender = None
 
     def _progress(self) -> list[int]:
         underway = self._connections.underway if self._connections is not None else 0
-        return [underway, *(transfer.sent for transfer in self._transfers)] if underway else []
+        return [underway, *(transfer.sent for transfer in self._transfers.values())] if underway else []
 
     def _begin(self, connection: Connection, request: Request) -> Serve | Ignore:
         url = parse(request.path)
@@ -193,8 +193,9 @@ class HttpServer:
         def progressed(sent: int) -> None:
             self._tell(TransferProgressed(mac, _SERVICE, path, sent, len(body)))
 
+        # Names no `transfer`, which holds this function: only a search for reference cycles would find the two.
         def ended(error: OSError | None) -> None:
-            del self._transfers[transfer]
+            transfer = self._transfers.pop(connection)
             file.close()
             if error is None:
                 self._tell(TransferServed(mac, _SERVICE, path, len(body), time.monotonic() - started))
@@ -208,7 +209,7 @@ class HttpServer:
         written = connection.written
         transfer = FileTransfer(connection.socket, head, file, body, written, progressed=progressed, ended=ended)
         progressed(0)
-        self._transfers[transfer] = ended
+        self._transfers[connection] = transfer
         file_sender.send(transfer)
         return partial(file_sender.check_acknowledged, transfer)
 

@@ -1,6 +1,7 @@
 """How transfers end: clients that leave, stall or come in great numbers, changed files, a server that stops."""
 
 import asyncio
+import gc
 import os
 import socket
 from pathlib import Path
@@ -265,6 +266,27 @@ async def test_no_descriptor_leaks(server: HttpServer, events: EventLog) -> None
         await curl(server, f"{IMAGE}/{path}")
     await all_closed(server)
     assert open_now() <= before
+
+
+async def test_no_reference_cycle_is_left(
+    server: HttpServer, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "TELL_EVERY", 0.1)  # so long the thread may hold a transfer that is over
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for path in ("vmlinuz", "initrd.img", "vmlinuz"):
+            await curl(server, f"{IMAGE}/{path}")
+        await all_closed(server)
+        await asyncio.sleep(0.3)
+        gc.collect()
+        left = [each for each in gc.garbage if isinstance(each, transfer.FileTransfer | connections.Connection)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left == []
 
 
 async def test_a_taken_port_is_named(server: HttpServer, images: Path, box: Box, events: EventLog) -> None:
