@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 import structlog
 
 from appliance.allowlist import BootSettings
-from appliance.boot import choices, next_boot
+from appliance.boot import choices
 from appliance.boot.menu import decide
 from appliance.boot.password_attempts import PasswordAttempts
 from appliance.boot.policy import gives_up
@@ -20,7 +20,6 @@ from appliance.config import menu_password
 from appliance.errors import UserError
 from appliance.journal.recorder import Journal
 from appliance.network.interfaces import base_url
-from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError
 from appliance.server.box import Box
 from services.decision import Ignore, Reason
@@ -38,9 +37,8 @@ log = structlog.get_logger("box")
 class BootScripts:
     """The boot scripts of all PCs. `address` is always the box's own address on the interface that was asked."""
 
-    def __init__(self, box: Box, registry: Registry, journal: Journal) -> None:
+    def __init__(self, box: Box, journal: Journal) -> None:
         self._box = box
-        self._registry = registry
         self._journal = journal
         self._password_attempts = PasswordAttempts(time.monotonic)
         self._missing: set[str] = set()
@@ -114,7 +112,7 @@ class BootScripts:
     def _next_entry(self, mac: MacAddress, boot: int) -> str:
         """The entry that `boot next` asks for in this boot, or empty."""
         try:
-            return next_boot.take(self._registry, mac, boot)
+            return self._box.next_boots.take(mac, boot)
         except (SqlError, UserError) as error:
             log.error("cannot read what `boot next` asks for; the PC boots as usual", mac=str(mac), error=str(error))
             return ""

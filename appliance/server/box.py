@@ -12,6 +12,7 @@ import structlog
 
 from appliance.allowlist import Allowlist
 from appliance.boot import policy
+from appliance.boot.next_boot import NextBoots
 from appliance.boot.report_limit import ReportLimit
 from appliance.config.file import Config
 from appliance.exports.grants import mountable
@@ -75,6 +76,7 @@ class Box:
         journal.forgot = self.firmware.forget
         self._report_limit = ReportLimit()
         self.heartbeats = Heartbeats(registry)
+        self.next_boots = NextBoots(registry)
         self._files = ClientFiles(journal)
         self.addresses = ClientAddresses(
             journal, neighbours, self.allowed, lambda: self.config.dhcp.mode == "off", exports_changed

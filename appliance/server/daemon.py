@@ -84,7 +84,7 @@ async def serve(path: Path) -> None:
         unwatch = neighbours.watch(box.addresses.neighbour_changed)
         leases = lease_server(box, registry, neighbours, served)
         await _assert_alone(config, served)
-        async with open_services(box, BootScripts(box, registry, journal), served, leases) as bound:
+        async with open_services(box, BootScripts(box, journal), served, leases) as bound:
             reload = ConfigReload(box, registry, exports_stale.set)
             interface_watch = InterfaceWatch(served)
             heartbeat_writer = HeartbeatWriter(config.registry, box.heartbeats.pending, _read_boinc)

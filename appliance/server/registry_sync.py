@@ -72,6 +72,7 @@ class RegistrySync:
             self._box.refresh_allowlist()
             self._box.firmware.refresh()
             self._box.heartbeats.refresh()
+            self._box.next_boots.refresh()
             self._unread = False
             log.info("allowlist read", entries=len(self._box.allowlist))
 

@@ -69,7 +69,9 @@ async def test_a_menu_and_its_lock(box: Box, plug: Plug, release: Release, menu:
 
 async def test_boot_next_without_a_menu(box: Box, plug: Plug) -> None:
     pc = plug()
+    since = box.mark()
     box.verb("boot", "next", str(pc.mac), "local")
+    box.wait_for("allowlist read", since)
     for expected in (True, False):
         await pc.power_on(firmware(0, *IPXE))
         assert ("sanboot" in pc.get(pc.path("boot.ipxe")).decode()) is expected

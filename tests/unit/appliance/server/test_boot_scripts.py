@@ -63,7 +63,7 @@ class Running:
         neighbours = cast(Neighbours, EmptyTable())
         self.exports_changed = 0
         self.box = Box(self.config(""), self.registry, self.journal, neighbours, (), self._count_change)
-        self.scripts = BootScripts(self.box, self.registry, self.journal)
+        self.scripts = BootScripts(self.box, self.journal)
 
     def _count_change(self) -> None:
         self.exports_changed += 1
@@ -76,6 +76,10 @@ class Running:
 
     def allow(self, settings: BootSettings) -> None:
         self.registry.allow([Entry(MacRange(PC, PC), "", settings)])
+
+    def ask_next(self, entry: str) -> None:
+        next_boot.ask(self.registry, PC, entry)
+        self.box.next_boots.refresh()
 
     def power_on(self) -> str:
         """A DISCOVER of firmware, then the request for the script."""
@@ -179,7 +183,7 @@ def test_a_range_s_own_default(box: Running) -> None:
 
 async def test_boot_next_is_for_one_boot(box: Running) -> None:
     box.configure(MENU)
-    next_boot.ask(box.registry, PC, "rescue")
+    box.ask_next("rescue")
     script = box.power_on()
     assert "init=/bin/bash" in script, "at once, and without a password"
     assert box.script() == script, "a retry of the same boot"
@@ -214,7 +218,7 @@ def test_what_boot_next_asks_for_comes_first(box: Running) -> None:
     for _ in range(5):
         box.power_on()
         box.box.emit(TransferProgressed(PC, "http", f"image/{NEW}/vmlinuz", 0, 100))
-    next_boot.ask(box.registry, PC, "boinc")
+    box.ask_next("boinc")
     assert "sanboot" not in box.power_on()
 
 

@@ -10,6 +10,8 @@ import structlog
 from structlog.testing import capture_logs
 
 from appliance.allowlist import Entry
+from appliance.boot import next_boot
+from appliance.boot.next_boot import NextBoots
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
 from appliance.server import registry_sync
@@ -44,6 +46,10 @@ class ReadingBox:
     registry: Registry
     firmware: Memory = field(default_factory=Memory)
     heartbeats: Memory = field(default_factory=Memory)
+    next_boots: NextBoots = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.next_boots = NextBoots(self.registry)
 
     def refresh_allowlist(self) -> None:
         self.allowlist = self.registry.allowlist()
@@ -73,8 +79,10 @@ def test_what_another_process_commits_is_read(registry: Registry, tmp_path: Path
     assert box.firmware == box.heartbeats == Memory(1, 0)
     with Registry(tmp_path / "registry.sqlite3") as cli:
         cli.allow([Entry(MacRange(MAC, MAC))])
+        next_boot.ask(cli, MAC, "local")
     registry_sync.turn(1)
     assert MAC in box.allowlist
+    assert box.next_boots.take(MAC, 1) == "local"
     assert box.firmware == box.heartbeats == Memory(2, 1)
 
 
