@@ -18,7 +18,7 @@ _OF_SERVERS = ("firmware-bnx2x",)
 _MICROCODE = ("amd64-microcode", "intel-microcode")
 # A newer kernel asks for newer firmware, too. 500 is what apt gives the distribution itself: the newest version wins.
 _BACKPORTS = """\
-Package: linux-image-* firmware-* *-microcode
+Package: linux-base* linux-binary-* linux-image-* linux-modules-* firmware-* *-microcode
 Pin: release n={distribution}-backports
 Pin-Priority: 500
 """
@@ -35,7 +35,9 @@ def config_tree(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> dict[str, byt
     files = dict(tree)
     # What hooks of the tree find in their environment.
     files["environment.chroot"] = f"FIRMWARE={recipe.firmware}\n".encode()
-    if packages := (*recipe.packages, *unfree_packages(recipe)):
+    # Zones such as US/Eastern: a package of their own since Debian 13.
+    zones = () if recipe.distribution == "bookworm" else ("tzdata-legacy",)
+    if packages := (*recipe.packages, *zones, *unfree_packages(recipe)):
         files["package-lists/recipe.list.chroot"] = "".join(f"{package}\n" for package in packages).encode()
     if recipe.backports:
         files["archives/backports.pref.chroot"] = _BACKPORTS.format(distribution=recipe.distribution).encode()
@@ -46,7 +48,9 @@ def unfree_packages(recipe: ImageRecipe) -> tuple[str, ...]:
     """Return the packages with firmware and microcode, from the archive's area non-free-firmware."""
     if recipe.firmware == "none":
         return ()
-    return (*_FIRMWARE, *(_OF_SERVERS if recipe.firmware == "all" else ()), *_MICROCODE)
+    # Of Intel's cards: in Debian 12, as it was released, it is a part of firmware-misc-nonfree.
+    intel = () if recipe.distribution == "bookworm" and not recipe.backports else ("firmware-intel-misc",)
+    return (*_FIRMWARE, *intel, *(_OF_SERVERS if recipe.firmware == "all" else ()), *_MICROCODE)
 
 
 def mode(content: bytes) -> int:

@@ -35,8 +35,8 @@ def test_a_proxy_and_missing_updates_are_passed_on() -> None:
 @pytest.mark.parametrize(
     ("firmware", "areas", "packages"),
     [
-        ("network", "main non-free-firmware", "bnx2 misc-nonfree realtek"),
-        ("all", "main non-free-firmware", "bnx2 misc-nonfree realtek bnx2x"),
+        ("network", "main non-free-firmware", "bnx2 misc-nonfree realtek intel-misc"),
+        ("all", "main non-free-firmware", "bnx2 misc-nonfree realtek intel-misc bnx2x"),
     ],
 )
 def test_firmware_and_microcode_come_with_their_archive_area(firmware: Firmware, areas: str, packages: str) -> None:
@@ -45,6 +45,7 @@ def test_firmware_and_microcode_come_with_their_archive_area(firmware: Firmware,
     tree = livebuild.config_tree(recipe, TREE)
     assert tree["package-lists/recipe.list.chroot"].decode().split() == [
         "htop",
+        "tzdata-legacy",
         *(f"firmware-{package}" for package in packages.split()),
         *("amd64-microcode", "intel-microcode"),
     ]
@@ -54,7 +55,17 @@ def test_firmware_and_microcode_come_with_their_archive_area(firmware: Firmware,
 def test_without_firmware_all_is_free_software() -> None:
     recipe = ImageRecipe(firmware="none")
     assert option(recipe, "archive-areas") == "main"
-    assert livebuild.config_tree(recipe, TREE) == TREE | {"environment.chroot": b"FIRMWARE=none\n"}
+    more = {"environment.chroot": b"FIRMWARE=none\n", "package-lists/recipe.list.chroot": b"tzdata-legacy\n"}
+    assert livebuild.config_tree(recipe, TREE) == TREE | more
+
+
+def test_debian_12_has_fewer_packages_of_the_same_files() -> None:
+    plain = livebuild.config_tree(ImageRecipe(distribution="bookworm"), TREE)["package-lists/recipe.list.chroot"]
+    assert b"tzdata-legacy" not in plain
+    assert b"firmware-intel-misc" not in plain
+    assert b"firmware-intel-misc" in livebuild.config_tree(
+        ImageRecipe(distribution="bookworm", backports=True), TREE
+    )["package-lists/recipe.list.chroot"]
 
 
 @pytest.mark.parametrize("distribution", ["trixie", "bookworm"])
@@ -63,7 +74,7 @@ def test_backports_are_of_the_distribution_and_only_for_kernel_and_firmware(dist
     assert (option(recipe, "distribution"), option(recipe, "backports")) == (distribution, "true")
     tree = livebuild.config_tree(recipe, TREE)
     assert tree["archives/backports.pref.chroot"].decode().splitlines() == [
-        "Package: linux-image-* firmware-* *-microcode",
+        "Package: linux-base* linux-binary-* linux-image-* linux-modules-* firmware-* *-microcode",
         f"Pin: release n={distribution}-backports",
         "Pin-Priority: 500",
     ]
