@@ -23,6 +23,31 @@ from image.release import Release, ReleaseError
 
 TREE = Path(__file__).with_name("tree")
 
+_HINTS = (
+    (
+        r"-backports\S* Release' does not have a Release file|404 .*-backports",
+        "the mirror of this machine's apt has no backports of this distribution: set [image] backports = false, or name "
+        "one that has them in /etc/apt/sources.list",
+    ),
+    (
+        r"Temporary failure resolving|Could not (?:resolve|connect)|Unable to connect|Failed getting release",
+        "the Debian mirror cannot be reached, or it does not have this distribution: check the network and "
+        "/etc/apt/sources.list, then build again",
+    ),
+    (
+        r"signed by unknown key|may be incorrect or out of date",
+        "this machine does not have the keys of this distribution's archive: apt-get install debian-archive-keyring",
+    ),
+    (
+        rf"Unable to locate package (?:{'|'.join(livebuild.unfree_packages(ImageRecipe(firmware='all')))})",
+        'the mirror of this machine\'s apt has no non-free-firmware: set [image] firmware = "none", or name one that has '
+        "it in /etc/apt/sources.list",
+    ),
+    ("Unable to locate package", "the recipe names a package that Debian does not have: check its packages"),
+    ("No space left on device", "the disk is full: make room, then build again"),
+)
+"""What a failed program said, and what to do about it; the first that fits."""
+
 _STEP = re.compile(r"(?:[PI]: )(.+)|((?:Unpacking|Setting up|update-initramfs:) .+)")
 
 
@@ -163,15 +188,8 @@ def _tell_step(line: str, stages: Stages) -> None:
 
 def _hint(tail: Sequence[str]) -> str:
     text = "\n".join(tail)
-    if re.search(
-        r"Temporary failure resolving|Could not (?:resolve|connect)|Unable to connect|Failed getting release", text
-    ):
-        return "the Debian mirror cannot be reached: check the network and /etc/apt/sources.list, then build again"
-    if "Unable to locate package" in text:
-        return "the recipe names a package that Debian does not have: check its packages"
-    if "No space left on device" in text:
-        return "the disk is full: make room, then build again"
-    return "see the log; the command above repeats the failed step"
+    found = (hint for said, hint in _HINTS if re.search(said, text))
+    return next(found, "see the log; the command above repeats the failed step")
 
 
 def _active(images: Path) -> Release | None:

@@ -13,7 +13,15 @@ from image.recipe import ImageRecipe
 
 EXECUTABLE, PLAIN = 0o755, 0o644
 
-_FIRMWARE = ("firmware-bnx2", "firmware-bnx2x", "firmware-misc-nonfree", "firmware-realtek")
+_FIRMWARE = ("firmware-bnx2", "firmware-misc-nonfree", "firmware-realtek")
+_OF_SERVERS = ("firmware-bnx2x",)
+_MICROCODE = ("amd64-microcode", "intel-microcode")
+# A newer kernel asks for newer firmware, too. 500 is what apt gives the distribution itself: the newest version wins.
+_BACKPORTS = """\
+Package: linux-base* linux-binary-* linux-image-* linux-modules-* firmware-* *-microcode
+Pin: release n={distribution}-backports
+Pin-Priority: 500
+"""
 _NO_MIRRORS = Mirrors("", "", updates=True)
 
 
@@ -25,10 +33,24 @@ def arguments(recipe: ImageRecipe, mirrors: Mirrors) -> tuple[str, ...]:
 def config_tree(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the files of live-build's `config` directory by relative path: image/tree's and the recipe's."""
     files = dict(tree)
-    packages = (*recipe.packages, *(_FIRMWARE if recipe.firmware else ()))
-    if packages:
+    # What hooks of the tree find in their environment.
+    files["environment.chroot"] = f"FIRMWARE={recipe.firmware}\n".encode()
+    # Zones such as US/Eastern: a package of their own since Debian 13.
+    zones = () if recipe.distribution == "bookworm" else ("tzdata-legacy",)
+    if packages := (*recipe.packages, *zones, *unfree_packages(recipe)):
         files["package-lists/recipe.list.chroot"] = "".join(f"{package}\n" for package in packages).encode()
+    if recipe.backports:
+        files["archives/backports.pref.chroot"] = _BACKPORTS.format(distribution=recipe.distribution).encode()
     return files
+
+
+def unfree_packages(recipe: ImageRecipe) -> tuple[str, ...]:
+    """Return the packages with firmware and microcode, from the archive's area non-free-firmware."""
+    if recipe.firmware == "none":
+        return ()
+    # Of Intel's cards: in Debian 12, as it was released, it is a part of firmware-misc-nonfree.
+    intel = () if recipe.distribution == "bookworm" and not recipe.backports else ("firmware-intel-misc",)
+    return (*_FIRMWARE, *intel, *(_OF_SERVERS if recipe.firmware == "all" else ()), *_MICROCODE)
 
 
 def mode(content: bytes) -> int:
@@ -56,7 +78,7 @@ def _options(recipe: ImageRecipe, mirrors: Mirrors) -> dict[str, str]:
         "mode": "debian",
         "distribution": recipe.distribution,
         "architecture": recipe.architecture,
-        "archive-areas": "main non-free-firmware" if recipe.firmware else "main",
+        "archive-areas": "main non-free-firmware" if unfree_packages(recipe) else "main",
         "linux-flavours": recipe.kernel,
         # We take the files from live-build's binary directory, so the image type should add nothing: tar, no loader.
         # A single space tells live-build that there is none.
@@ -81,6 +103,7 @@ def _options(recipe: ImageRecipe, mirrors: Mirrors) -> dict[str, str]:
         "cache-packages": "true",
         "cache-stages": "bootstrap",
         "updates": "true" if mirrors.updates else "false",
+        "backports": "true" if recipe.backports else "false",
         "mirror-bootstrap": mirrors.archive,
         "mirror-chroot": mirrors.archive,
         "mirror-binary": mirrors.archive,

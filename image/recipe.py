@@ -2,11 +2,17 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 BOINC_UID = BOINC_GID = 731
 """The owner of all state directories: the same number in every image and on the server."""
 
+DISTRIBUTIONS = ("trixie", "bookworm")
+FIRMWARE = ("network", "all", "none")
 KERNELS = ("amd64", "cloud-amd64", "rt-amd64")
+
+Firmware = Literal["network", "all", "none", True, False]
+"""True and False are what versions before 0.3 wrote, in configurations and manifests."""
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
@@ -15,20 +21,29 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 class ImageRecipe:
     """A valid recipe. Raises ValueError with a message that begins with the field's name.
 
-    `kernel` is Debian's flavour: `amd64` drives real computers, `cloud-amd64` only virtual ones (it has no e1000).
-    `packages` are installed in addition to those of the live system. `firmware` adds the network cards' non-free
-    firmware.
+    `kernel` is Debian's flavour: `amd64` drives real computers, `cloud-amd64` only virtual ones (it has no e1000). With
+    `backports` it is the newer one of the distribution's backports, and so are firmware and microcode. `packages` are
+    installed in addition to those of the live system. `firmware`: "network" for what the drivers of network cards ask
+    for, "all" for Debian's packages with such firmware as they are, and the drivers that need them; both with the
+    microcode of processors; "none" for nothing that is not free. It is never a boolean once the recipe is made.
     """
 
-    distribution: str = "bookworm"
+    distribution: str = "trixie"
     architecture: str = "amd64"
     kernel: str = "amd64"
+    backports: bool = False
     packages: tuple[str, ...] = ()
-    firmware: bool = False
+    firmware: Firmware = "network"
 
     def __post_init__(self) -> None:
-        if self.distribution != "bookworm":
-            raise ValueError(f"distribution: {self.distribution!r} is not supported, only bookworm")
+        if isinstance(self.firmware, bool):
+            object.__setattr__(self, "firmware", "all" if self.firmware else "none")
+        if self.firmware not in FIRMWARE:
+            raise ValueError(f"firmware: {self.firmware!r} is not one of {', '.join(FIRMWARE)}")
+        if self.distribution not in DISTRIBUTIONS:
+            raise ValueError(
+                f"distribution: {self.distribution!r} is not supported: choose one of {', '.join(DISTRIBUTIONS)}"
+            )
         if self.architecture != "amd64":
             raise ValueError(f"architecture: {self.architecture!r} is not supported, only amd64")
         if self.kernel not in KERNELS:

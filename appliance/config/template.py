@@ -123,7 +123,9 @@ interfaces = ["{interface}"]
 [image]
 # Packages to install in the live system in addition to its own.
 # packages = []
-# firmware = false                       # true: add non-free firmware, for network cards that need it
+# distribution = "trixie"                # Debian 13; "bookworm": Debian 12
+# backports = false                      # true: the newer kernel of its backports, for cards that are newer still
+# firmware = "network"                   # of network cards and processors; "all": of servers' cards too; or "none"
 # kernel_arguments = []
 # time_zone = ""                         # "Europe/Berlin": what start_hour means; default: the server's own
 # root = "nfs"                           # "http": load the system into each PC's memory; for some PCs: allow add --root

@@ -156,7 +156,7 @@ def _convert(hint: Any, value: Any) -> Any:
         return _convert(tuple[str, ...] if isinstance(value, list) else str, value)
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
-            raise ValueError(f"must be one of {', '.join(map(str, get_args(hint)))}")
+            raise ValueError(f"must be one of {', '.join(each for each in get_args(hint) if isinstance(each, str))}")
         return value
     if type(None) in get_args(hint):
         return _convert(next(kind for kind in get_args(hint) if kind is not type(None)), value)

@@ -27,7 +27,7 @@ _MEANINGS = (
     (
         r"network card|no card has|no driver|no firmware",
         "no driver or no firmware for its network card",
-        "[image] firmware = true, then netboot-appliance image build",
+        '[image] backports = true (a newer kernel) or firmware = "all", then netboot-appliance image build',
     ),
     (r"state director.*(no space|quota|full)", "its state directory is full", STATE_FULL),
     (

@@ -84,7 +84,7 @@ def never_came_back(boot: Boot, _: Seen, now: float) -> Diagnosis | None:
     return Diagnosis(
         "took kernel and initrd, and never came back: no driver or no firmware for its network card, or too little"
         " memory",
-        "[image] firmware = true and netboot-appliance image build brings the firmware of more network cards; or give"
+        '[image] backports = true (a newer kernel) or firmware = "all", then netboot-appliance image build; or give'
         " the PC more memory (1 GB); its screen says which",
         times(boot) if again else "",
     )

@@ -1,5 +1,6 @@
 """The image that PCs boot: no module by which even root on a PC could reach disks, and all that network cards need."""
 
+import lzma
 import re
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +16,12 @@ FORBIDDEN = re.compile(
     r"dm-|dell_rbu|think-lmi|capsule-loader|ipmi|tpm|xen-blk|hv_storvsc|ext4|xfs|btrfs|vfat|ntfs3?|fuse|cifs)[^/]*\.ko"
 )
 """Modules that drive disks or memory that outlives a restart, or that let programs drive devices."""
+MODULE = (".ko", ".ko.xz")
+"""How the names of modules end, in Debian 12 and 13."""
+OF_CARDS = ("bnx2/bnx2-mips-09-6.2.1b.fw", "e100/d101m_ucode.bin", "rtl_nic/rtl8168h-2.fw", "tigon/tg3.bin")
+"""Some of the firmware that the drivers of office PCs' network cards load."""
+MICROCODE = {f"kernel/x86/microcode/{vendor}.bin" for vendor in ("AuthenticAMD", "GenuineIntel")}
+"""Where the kernel looks for the microcode of each vendor's processors."""
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +38,13 @@ def squashfs(release: Path) -> list[str]:
 
 
 def test_the_live_system_has_no_driver_for_disks_nor_one_that_lets_programs_drive_them(squashfs: list[str]) -> None:
-    modules = [line.split()[-1] for line in squashfs if line.endswith(".ko")]
+    modules = [line.split()[-1] for line in squashfs if line.endswith(MODULE)]
     assert len(modules) > 500
     assert [module for module in modules if FORBIDDEN.search(module)] == []
 
 
 def test_neither_has_the_initramfs(release: Path) -> None:
-    modules = [name for name in initramfs(release / "initrd.img") if name.endswith(".ko")]
+    modules = [name for name in initramfs(release / "initrd.img") if name.endswith(MODULE)]
     assert len(modules) > 100
     assert [module for module in modules if FORBIDDEN.search(f"/{module}")] == []
 
@@ -48,37 +55,74 @@ def test_no_program_gives_its_user_more_rights(squashfs: list[str]) -> None:
     assert [line for line in files if "s" in line.split()[0].lower()] == []
 
 
-def test_the_network_cards_drivers_have_what_they_depend_on(release: Path, tmp_path: Path) -> None:
-    command = ["unsquashfs", "-q", "-n", "-d", str(tmp_path / "root"), str(release / "live/filesystem.squashfs")]
-    subprocess.run([*command, "usr/lib/modules"], capture_output=True, check=True)
-    (modules,) = (tmp_path / "root/usr/lib/modules").iterdir()
-    files = {path.stem.replace("-", "_"): path for path in modules.rglob("*.ko")}
-    builtin = {Path(line).stem.replace("-", "_") for line in (modules / "modules.builtin").read_text().split()}
-    needs = {name: needed(path) for name, path in files.items()}
+@pytest.fixture(scope="module")
+def modules(release: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The live system's modules, by name."""
+    root = tmp_path_factory.mktemp("modules") / "root"
+    command = ["unsquashfs", "-q", "-n", "-d", str(root), str(release / "live/filesystem.squashfs"), "usr/lib/modules"]
+    subprocess.run(command, capture_output=True, check=True)
+    return {named(path): path for path in (root / "usr/lib/modules").rglob("*.ko*")}
+
+
+def test_the_network_cards_drivers_have_what_they_depend_on(modules: dict[str, Path]) -> None:
+    (directory,) = {path for path in next(iter(modules.values())).parents if path.parent.name == "modules"}
+    builtin = {named(Path(line)) for line in (directory / "modules.builtin").read_text().split()}
+    needs = {name: {each.replace("-", "_") for each in said(path, b"depends")} for name, path in modules.items()}
     broken: set[str] = set()
-    while more := {name for name in needs.keys() - broken if needs[name] - builtin - (files.keys() - broken)}:
+    while more := {name for name in needs.keys() - broken if needs[name] - builtin - (modules.keys() - broken)}:
         broken |= more
-    cards = {name for name in broken if re.search("/drivers/net/(ethernet|usb)/", str(files[name]))}
+    cards = {name for name in broken if re.search("/drivers/net/(ethernet|usb)/", str(modules[name]))}
     # b44 needs the drivers of SD cards, cnic is for disks on the network, hso and cdc_phonet are for telephones.
     assert {name for name in cards if not name.endswith("_cs")} == {"b44", "cnic", "hso", "cdc_phonet"}
 
 
-def needed(module: Path) -> set[str]:
-    """The names of the modules that a module depends on."""
-    found = re.search(rb"\0depends=([^\0]*)\0", module.read_bytes())
-    return {name.replace("-", "_") for name in found[1].decode().split(",") if name} if found else set()
+def test_it_has_the_firmware_that_network_cards_ask_for_and_no_other(
+    squashfs: list[str], modules: dict[str, Path]
+) -> None:
+    files = [line for line in squashfs if line.startswith("-") and "/usr/lib/firmware/" in line]
+    firmware = {line.partition("/usr/lib/firmware/")[2] for line in files}
+    asked = {name for path in modules.values() if "/drivers/net/" in str(path) for name in said(path, b"firmware")}
+    assert firmware >= set(OF_CARDS)
+    assert firmware <= asked
 
 
-def initramfs(image: Path) -> Iterator[str]:
-    """The names in an initramfs: cpio's newc format, compressed by zstd."""
-    archive = subprocess.run(["zstd", "-dcq", str(image)], capture_output=True, check=True).stdout
-    at = 0
-    while archive[at : at + 6] == b"070701":
-        fields = [int(archive[at + 6 + 8 * n : at + 14 + 8 * n], 16) for n in range(13)]
-        size, length = fields[6], fields[11]
-        name = archive[at + 110 : at + 110 + length - 1].decode()
-        if name == "TRAILER!!!":
-            return
-        yield name
-        at = (at + 110 + length + 3) // 4 * 4
-        at = (at + size + 3) // 4 * 4
+def test_the_initramfs_has_it_too_and_the_microcode_of_both_vendors_comes_first(release: Path) -> None:
+    names = list(initramfs(release / "initrd.img"))
+    assert {name.partition("lib/firmware/")[2] for name in names} >= set(OF_CARDS)
+    assert MICROCODE <= set(names)
+    # The kernel looks for it only in what is not compressed, at the beginning.
+    assert set(initramfs(release / "initrd.img", early=True)) >= MICROCODE
+
+
+def named(module: Path) -> str:
+    """The name of a module, as modules name each other."""
+    return module.name.partition(".ko")[0].replace("-", "_")
+
+
+def said(module: Path, field: bytes) -> set[str]:
+    """What a module says of itself in the field, such as the names of those it depends on."""
+    content = module.read_bytes()
+    if module.suffix == ".xz":
+        content = lzma.decompress(content)
+    found = re.findall(rb"(?:^|\0)%s=([^\0]*)" % field, content)
+    return {name for each in found for name in each.decode().split(",") if name}
+
+
+def initramfs(image: Path, *, early: bool = False) -> Iterator[str]:
+    """The names in an initramfs: archives in cpio's newc format, one after the other, of which the last is compressed
+    by zstd; with `early` only those in front of it."""
+    rest = image.read_bytes()
+    while rest:
+        if not rest.startswith(b"070701"):
+            if early:
+                return
+            rest = subprocess.run(["zstd", "-dcq"], input=rest, capture_output=True, check=True).stdout
+        at, name = 0, ""
+        while name != "TRAILER!!!":
+            fields = [int(rest[at + 6 + 8 * n : at + 14 + 8 * n], 16) for n in range(13)]
+            size, length = fields[6], fields[11]
+            name = rest[at + 110 : at + 110 + length - 1].decode()
+            yield name
+            at = (at + 110 + length + 3) // 4 * 4
+            at = (at + size + 3) // 4 * 4
+        rest = rest[at:].lstrip(b"\0")

@@ -195,7 +195,7 @@ async def test_a_kernel_that_never_comes_back(box: Box, plug: Plug) -> None:
     pc = plug()
     await loaded(pc)
     box.await_stage(pc.mac, "initrd")
-    FailedPc(box, pc).later("took kernel and initrd, and never came back: no driver", "[image] firmware = true")
+    FailedPc(box, pc).later("took kernel and initrd, and never came back: no driver", "[image] backports = true")
 
 
 async def test_a_root_that_is_not_given(box: Box, plug: Plug) -> None:

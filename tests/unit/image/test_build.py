@@ -175,6 +175,32 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
     assert [each.id for each in release.releases(room / "images").releases] == [first.id]
 
 
+@pytest.mark.parametrize(
+    ("stage", "said", "hint"),
+    [
+        (
+            "chroot",
+            "E: The repository 'http://mirror.example.org/debian trixie-backports Release' does not have a Release file.",
+            "has no backports of this distribution: set [image] backports = false",
+        ),
+        ("chroot", "E: Unable to locate package intel-microcode", 'set [image] firmware = "none"'),
+        ("bootstrap", "E: Release signed by unknown key (key id 0123)", "apt-get install debian-archive-keyring"),
+        (
+            "bootstrap",
+            "E: Failed getting release file http://m/dists/trixie/Release",
+            "does not have this distribution",
+        ),
+        ("binary", "write failed: No space left on device", "make room"),
+    ],
+)
+def test_a_failure_whose_cause_is_known_says_what_to_do(room: Path, stage: str, said: str, hint: str) -> None:
+    (room / "work" / f"fail-{stage}").write_text(f"{said}\n")
+    with pytest.raises(BuildError) as caught:
+        run(room, ImageRecipe(backports=True))
+    assert caught.value.stage == stage
+    assert hint in caught.value.hint
+
+
 def test_without_a_kernel_there_is_no_release(room: Path) -> None:
     (room / "bin" / "lb").write_text(LB.replace("vmlinuz-6", "nothing-6"))
     with pytest.raises(BuildError, match="made 0 kernels instead of one"):

@@ -59,6 +59,12 @@ def test_a_missing_directory_holds_no_release(tmp_path: Path) -> None:
     assert release.current(tmp_path / "none") is None
 
 
+def test_a_release_of_an_older_version_is_still_one(images: Path) -> None:
+    recipe = {"distribution": "bookworm", "architecture": "amd64", "kernel": "amd64", "packages": [], "firmware": False}
+    edit(images / OLD, "recipe", recipe)
+    assert release.read(images, OLD).recipe == ImageRecipe(distribution="bookworm", firmware="none")
+
+
 def test_other_files_are_not_listed(images: Path) -> None:
     (images / ".building-x").mkdir()
     (images / "notes").mkdir()

@@ -12,6 +12,7 @@ import pytest
 from appliance.config.file import Config, load, locate, parse, redacted, tolerant
 from appliance.config.template import TEMPLATE
 from appliance.errors import UserError
+from image.recipe import ImageRecipe
 from tests.unit.ownership import OTHER_USER, ROOT, open_to_others
 
 HERE = Path("/etc/c.toml")
@@ -151,10 +152,16 @@ def test_the_pcs_have_the_time_zone_of_the_server(monkeypatch: pytest.MonkeyPatc
         (SMALLEST + '[image]\nkernel_arguments = ["a=$b"]', "/etc/c.toml:4: [image] kernel_arguments", "boot script"),
         (SMALLEST + '[boinc]\nmanagement_hosts = ["::1", "x"]', '["::1", "x"]: \'::1\' is not an IPv4 address', ""),
         (
-            SMALLEST + '[image]\nfirmware = true\nkernel = "rt"',
+            SMALLEST + '[image]\nfirmware = "all"\nkernel = "rt"',
             "/etc/c.toml:5: [image] kernel: 'rt' is not a kernel",
             "",
         ),
+        (
+            SMALLEST + '[image]\nfirmware = "wifi"',
+            '/etc/c.toml:4: [image] firmware = "wifi"',
+            "must be one of network, all, none",
+        ),
+        (SMALLEST + '[image]\ndistribution = "sid"', "/etc/c.toml:4: [image] distribution: 'sid'", "trixie, bookworm"),
         ("[server\n", "/etc/c.toml: not valid TOML", ""),
     ],
 )
@@ -174,6 +181,13 @@ def test_every_commented_line_of_the_template_is_valid() -> None:
     assert config.nfs.networks == (IPv4Network("10.0.0.0/24"),)
     defaults = parse(text, HERE)
     assert (config.server, config.image, config.boinc.management_hosts) == (defaults.server, defaults.image, ())
+
+
+@pytest.mark.parametrize(("written", "meant"), [("true", "all"), ("false", "none"), ('"network"', "network")])
+def test_firmware_as_older_versions_wrote_it(written: str, meant: str) -> None:
+    config = parse(f"[image]\nfirmware = {written}\n", HERE)
+    assert config.image.recipe == ImageRecipe(firmware=config.image.firmware)
+    assert redacted(config)["image"]["firmware"] == meant
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[server]\n", "[server]\ninterfaces = []\n"])

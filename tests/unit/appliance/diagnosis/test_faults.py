@@ -73,13 +73,13 @@ FAULTS = {
         loaded(),
         400.0,
         "took kernel and initrd, and never came back: no driver or no firmware for its network card, or too little",
-        "[image] firmware = true",
+        "[image] backports = true",
     ),
     "the same, and the PC starts again each time": Planted(
         fresh(loaded(100.0), loaded(200.0), power_on(300.0)),
         305.0,
         "took kernel and initrd, and never came back",
-        "[image] firmware = true",
+        "[image] backports = true",
         "3 times in 3 min",
     ),
     "root refused by NFS": Planted(
@@ -278,7 +278,7 @@ FAULTS = {
         failed("The network card 01-52-54-00-aa-bb-cc did not appear"),
         201.0,
         "no driver or no firmware for its network card",
-        "[image] firmware = true",
+        "[image] backports = true",
         "The network card 01-52-54-00-aa-bb-cc did not appear",
     ),
     "a failure that nobody knows": Planted(
