@@ -124,6 +124,7 @@ class ReportedStage(StrEnum):
     ATTACHED = "attached"
     COMPUTING = "computing"
     FAILED = "failed"
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,14 @@ class Returned:
     after: float
 
 
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """The live system did not come up in `times` boots in a row: this one starts the client's own disk."""
+
+    mac: MacAddress
+    times: int
+
+
 Event = (
     Discovered
     | Offered
@@ -191,4 +200,5 @@ Event = (
     | SecretsServed
     | SecretsClosed
     | Returned
+    | GaveUp
 )

@@ -24,10 +24,10 @@ EXCHANGE_REPEATED_WITHIN = 180.0
 """Seconds in which a client may ask again for the token that it got in exchange."""
 
 
-def gives_up(returned: Returned | None) -> bool:
+def gives_up(returned: Returned) -> bool:
     """Whether this boot should start the PC's own disk, since the live system did not come up again and again. The next
     power-on tries again. Only boots that took a file of an image count: what a menu of GRUB started is not known."""
-    return returned is not None and returned.times >= MOST_VAIN_BOOTS and returned.file.startswith("image/")
+    return returned.times >= MOST_VAIN_BOOTS and returned.file.startswith("image/")
 
 
 def plan(

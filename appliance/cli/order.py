@@ -93,7 +93,9 @@ def give(
     context: typer.Context,
     target: Annotated[str, _TARGET],
     verb: Annotated[OrderVerb, typer.Argument(help="What they are to do.", show_default=False)],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask. Without a terminal, several PCs end their boots only so.")
+    ] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Give an order. `give` may be left out.
@@ -116,9 +118,8 @@ def give(
         }
         if verb in _ENDS:
             macs = _not_off(macs, pcs)
-            if len(macs) > 1 and not yes and sys.stdin.isatty():
-                question = _ENDS[verb].format(f"these {len(macs):,} PCs")
-                typer.confirm(f"{question[0].upper()}{question[1:]}?", abort=True, err=True)
+            if len(macs) > 1 and not yes:
+                _ask(_ENDS[verb].format(f"these {len(macs):,} PCs"))
         found = [_given(order, pcs[str(order.mac)]) for order in orders.give(registry, macs, verb, now)]
     if as_json:
         show_json(found)
@@ -186,11 +187,18 @@ def _open_orders(registry: Registry, which: str) -> Sequence[Order]:
 
 
 def _not_off(macs: list[MacAddress], pcs: dict[str, ClientView]) -> list[MacAddress]:
-    """Without the PCs that are off by order: they would get it when somebody switches them on."""
+    """Without the PCs that are known to be off: they would get it when somebody switches them on."""
     left = [mac for mac in macs if (now := pcs[str(mac)].now) is None or now.kind is not Kind.OFF]
     if not left:
-        raise UserError(f"{'it is' if len(macs) == 1 else 'they are all'} off by order already; {_NOTHING}")
+        raise UserError(f"{'it is' if len(macs) == 1 else 'they are all'} off already; {_NOTHING}")
     return left
+
+
+def _ask(question: str) -> None:
+    """Go on only if somebody says yes; a script has to say so itself."""
+    if not sys.stdin.isatty():
+        raise UserError(f"this would {question}, and nobody is there to ask; {_NOTHING}", "if you mean it, add --yes")
+    typer.confirm(f"{question[0].upper()}{question[1:]}?", abort=True, err=True)
 
 
 def _given(order: Order, pc: ClientView) -> GivenOrder:

@@ -18,7 +18,7 @@ LOOP_SPACING = 900.0
 
 def of_boot(boot: Boot, seen: Seen, now: float) -> Diagnosis | None:
     """Why this boot does not get on; None if it does, or if it is too early to say."""
-    if boot.entry in ELSEWHERE or boot.stage is Stage.COMPUTING:
+    if boot.entry in ELSEWHERE or boot.stage in (Stage.COMPUTING, Stage.OFF):
         return None
     return next((found for rule in _RULES if (found := rule(boot, seen, now))), None)
 

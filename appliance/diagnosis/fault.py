@@ -51,7 +51,7 @@ class BoxTrouble:
 class Seen:
     """What the box has seen of a PC beside its boot. `refused` has the refusals in its name, `claims` who else uses its
     address, in words. `menu` is how long its menu waits, in seconds; 0: it has none. `heartbeat` is its latest one, and
-    `off` whether it went off by order after that."""
+    `off` whether it was switched off after that."""
 
     refused: tuple[IgnoredRow, ...] = ()
     claims: tuple[str, ...] = ()

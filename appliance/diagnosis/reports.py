@@ -14,6 +14,12 @@ _EXPORTS = (
 
 _MEANINGS = (
     (
+        r"did not come up in \d+ boots",
+        "its live system did not come up in several boots in a row, so it was sent to its own disk",
+        "look at its screen at its next power-on, which tries the live system again; until it is repaired:"
+        " netboot-appliance allow add MAC --default local",
+    ),
+    (
         r"usable memory",
         "too little memory for an HTTP root",
         "let it mount its root instead: netboot-appliance allow add MAC --root nfs; or more memory",

@@ -7,7 +7,7 @@ from heapq import nsmallest
 
 from appliance.heartbeats.records import ENDS_A_BOOT
 from appliance.heartbeats.states import SILENT_AFTER, EndOfBoot, Kind, SeenFacts, kind
-from appliance.journal.timeline import STALLED_AFTER
+from appliance.journal.timeline import STALLED_AFTER, Stage
 from appliance.registry.database import Registry
 from appliance.registry.rows import moment, text, whole
 from services.boinc.condition import Doing
@@ -76,9 +76,11 @@ def _judged(
         last = ended.get(mac)
         heard = None if beat_at is None else beat_at >= silent
         key = (stage, under_way, last_at >= quiet, heard, doing)
-        rank = known.get(key) if last is None else None
+        # Whether a PC that went was heard later, the key does not say.
+        usual = last is None and stage != Stage.OFF
+        rank = known.get(key) if usual else None
         if rank is None:
             rank = _RANK[kind(SeenFacts(stage, bool(under_way), last_at, beat_at, Doing(doing), last), now)]
-            if last is None:
+            if usual:
                 known[key] = rank
         yield rank, -max(last_at, beat_at or 0.0), boot, mac

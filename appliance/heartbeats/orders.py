@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from appliance.boot import next_boot
 from appliance.heartbeats import records
 from appliance.heartbeats.records import EXPIRES_AFTER, Order
+from appliance.journal.timeline import DISK
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress
 from services.http.heartbeats import OrderVerb
@@ -20,7 +21,6 @@ KEPT_SECONDS = 30 * 86400.0
 CANCELLED = "cancelled"
 REPLACED = "replaced by a newer order"
 
-_DISK = "local"
 _SELECT = "SELECT id, mac, verb, given, sent, ended, result FROM orders"
 _NOT_SENT = "ended IS NULL AND sent IS NULL"
 
@@ -33,7 +33,7 @@ def give(registry: Registry, macs: Iterable[MacAddress], verb: OrderVerb, now: f
         for mac in macs:
             _replace_unsent(registry, mac, now)
             if verb is OrderVerb.FINISH_DISK:
-                next_boot.write(registry, mac, _DISK)
+                next_boot.write(registry, mac, DISK)
             done = registry.sql.execute(
                 "INSERT INTO orders (mac, verb, given, result) VALUES (?, ?, ?, '')", (mac.value, verb.value, now)
             )
@@ -109,7 +109,7 @@ def _end(registry: Registry, order: Order, now: float, result: str) -> None:
         "UPDATE orders SET ended = ?, result = ? WHERE id = ? AND ended IS NULL", (now, result, order.id)
     )
     if done.rowcount and order.verb is OrderVerb.FINISH_DISK:
-        next_boot.withdraw(registry, order.mac, _DISK)
+        next_boot.withdraw(registry, order.mac, DISK)
 
 
 def _select(registry: Registry, condition: str, values: tuple[object, ...]) -> list[Order]:

@@ -19,7 +19,7 @@ SILENT_AFTER = 180.0
 """Seconds without a heartbeat: three in a row are missing."""
 
 _LAST_WORDS = 90.0
-"""Seconds in which a PC that is going off by order may still send a heartbeat. If it sends one later, it is on."""
+"""Seconds in which a PC that is going off may still send a heartbeat. If it sends one later, it is on."""
 
 _OFF = {
     OrderVerb.OFF: "off by order",
@@ -83,6 +83,8 @@ def kind(facts: SeenFacts, now: float) -> Kind:
         if verb in _OFF:
             return Kind.OFF
         return Kind.BOOTING if now - at <= SILENT_AFTER else Kind.SILENT
+    if facts.stage == Stage.OFF and not _heard_later(facts, facts.last_at):
+        return Kind.OFF
     heard = beat is not None and now - beat <= SILENT_AFTER
     if heard and facts.doing is Doing.COMPUTING:
         return Kind.COMPUTING
@@ -150,7 +152,12 @@ def progress(boot: Boot) -> str:
 def _last_order(facts: SeenFacts) -> EndOfBoot | None:
     """The order that ended the boot, unless the PC was heard long after it."""
     last = facts.ended
-    return last if last and (facts.beat_at is None or facts.beat_at <= last[1] + _LAST_WORDS) else None
+    return last if last and not _heard_later(facts, last[1]) else None
+
+
+def _heard_later(facts: SeenFacts, went: float) -> bool:
+    """Whether the PC was heard long after it went, so that it is on after all."""
+    return facts.beat_at is not None and facts.beat_at > went + _LAST_WORDS
 
 
 def _words(
@@ -168,6 +175,8 @@ def _words(
             return "computing, no heartbeats", boot.reached[-1].at
         case Kind.COMPUTING | Kind.SUSPENDED | Kind.IDLE if heartbeat:
             return _of_boinc(found, condition(heartbeat), heartbeat, now)
+        case Kind.OFF:
+            return "switched off at the PC" + (f", {progress(boot)}" if boot.failure else ""), boot.last_event
         case Kind.STALLED:
             return f"stalled in {progress(boot)}", boot.last_event
         case Kind.BOOTING:

@@ -17,6 +17,7 @@ from services.events import (
     Discovered,
     EntryStarted,
     Event,
+    GaveUp,
     LeaseChosen,
     Offered,
     Reported,
@@ -48,7 +49,8 @@ MOST_REPORTS = 32
 MOST_ADDRESSES = 16
 """Addresses kept for one boot; a PC has three at most. Behind a relay anybody can make up more: the latest are kept."""
 
-ELSEWHERE = ("local", "memtest", "rescue", "reboot")
+DISK = "local"
+ELSEWHERE = (DISK, "memtest", "rescue", "reboot")
 """Menu entries that do not lead to computing, so silence after them is normal."""
 
 PowerOnSign = Discovered | TransferProgressed | ScriptServed
@@ -56,7 +58,7 @@ PowerOnSign = Discovered | TransferProgressed | ScriptServed
 
 
 class Stage(StrEnum):
-    """How far a boot has come, in order."""
+    """How far a boot has come, in order. OFF: somebody switched the PC off, and its live system said so."""
 
     DISCOVERED = "discovered"
     OFFERED = "offered"
@@ -69,6 +71,7 @@ class Stage(StrEnum):
     ATTACHED = ReportedStage.ATTACHED
     COMPUTING = ReportedStage.COMPUTING
     FAILED = ReportedStage.FAILED
+    OFF = ReportedStage.OFF
 
 
 ORDER = tuple(Stage)
@@ -156,7 +159,7 @@ class Boot:
 
     @property
     def stage(self) -> Stage | None:
-        """The stage reached last, or FAILED; None before the first."""
+        """The stage reached last, or FAILED or OFF; None before the first."""
         return self.reached[-1].stage if self.reached else None
 
     def has_reached(self, stage: Stage) -> bool:
@@ -188,7 +191,7 @@ class Boot:
     @property
     def under_way(self) -> bool:
         """Whether the boot should end in computing, and has not yet."""
-        return self.stage is not Stage.COMPUTING and self.entry not in ELSEWHERE
+        return self.stage not in (Stage.COMPUTING, Stage.OFF) and self.entry not in ELSEWHERE
 
     def stalled(self, now: float) -> bool:
         """Whether nothing was heard for STALLED_AFTER seconds of a boot that should end in computing."""
@@ -205,7 +208,7 @@ def continues(boot: Boot | None, sign: PowerOnSign, now: float) -> bool:
         return False
     match sign:
         case TransferProgressed() | ScriptServed():
-            live = boot.exchanged or _past(boot, Stage.ROOT_MOUNTED)
+            live = boot.exchanged or (_past(boot, Stage.ROOT_MOUNTED) and boot.entry != DISK)
             return not live and now - boot.last_event < LOADER_WITHIN
         case _ if _past(boot, Stage.SCRIPT):
             return False
@@ -293,6 +296,9 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
             return replace(boot, closed_until=event.until)
         case Returned():
             return replace(boot, returned=event)
+        case GaveUp():
+            why = f"the live system did not come up in {event.times} boots in a row: this one starts the PC's own disk"
+            return _reach(replace(boot, entry=DISK, failure=why), Stage.FAILED, at)
         case SecretsServed():
             return replace(boot, spent_token="")
         case Reported():
@@ -325,6 +331,8 @@ def _report(boot: Boot, event: Reported, at: float) -> Boot:
     if stage is Stage.FAILED:
         failed = _reach(replace(boot, failure=event.details.get("reason", "no reason given")), stage, at)
         return _counted(boot, failed)
+    if stage is Stage.OFF:
+        return _counted(boot, _reach(boot, stage, at))
     # Success after a failure: the live system tried again, and it worked.
     spoke = at if stage is Stage.INITRD else 0.0
     recovered = replace(

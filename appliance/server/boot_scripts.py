@@ -19,12 +19,13 @@ from appliance.boot.policy import gives_up
 from appliance.config import menu_password
 from appliance.errors import UserError
 from appliance.journal.recorder import Journal
+from appliance.journal.timeline import DISK
 from appliance.network.interfaces import base_url
 from appliance.registry.sql_errors import SqlError
 from appliance.server.box import Box
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress
-from services.events import EntryStarted, ScriptServed
+from services.events import EntryStarted, GaveUp, ScriptServed
 from services.menus.grub import render as render_grub
 from services.menus.ipxe import render as render_ipxe
 from services.menus.ipxe import render_entry
@@ -98,11 +99,11 @@ class BootScripts:
         boot = self._journal.boot(mac)
         assert boot is not None
         next_entry = self._next_entry(mac, boot.id)
-        if not next_entry and gives_up(boot.returned):
-            next_entry = "local"
-            log.warning(
-                "the live system did not come up in several boots: this one starts the PC's own disk", mac=str(mac)
-            )
+        before = boot.returned
+        if not next_entry and before and gives_up(before):
+            next_entry = DISK
+            if not boot.failure:
+                self._box.emit(GaveUp(mac, before.times))
         names = (*box.config.menu.entries, range_settings.entry, next_entry)
         bootable = choices.find_bootable(box.config, release, names)
         decision = decide(box.config.menu, range_settings, next_entry, bootable)

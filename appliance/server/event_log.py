@@ -18,6 +18,7 @@ from appliance.journal.stream import Stream
 from services.events import (
     AddressSeen,
     Event,
+    GaveUp,
     Ignored,
     LeaseChosen,
     Offered,
@@ -113,6 +114,9 @@ def _log_event(event: Event) -> None:
         case SecretsClosed():
             words = "a script or loader without a power-on: the token of this boot opens no secrets"
             log.warning(words, mac=str(event.mac), boots_begin_with=event.until)
+        case GaveUp():
+            words = "the live system did not come up in several boots: this one starts the PC's own disk"
+            log.warning(words, mac=str(event.mac), boots=event.times)
         case TransferFailed():
             log.warning("transfer failed", **_fields(event))
         case Reported():

@@ -80,7 +80,6 @@ class PcCounts:
 _COUNTED = {each: str(each) for each in Kind if each is not Kind.COMPUTING} | {
     Kind.UNHEARD: "without heartbeats",
     Kind.ELSEWHERE: "started something else",
-    Kind.OFF: "off by order",
 }
 
 

@@ -120,13 +120,20 @@ class Pc:
 
     def type(self, text: str) -> None:
         """Type lower-case letters and digits; `\n` is Enter."""
+        self._tell(*(f"sendkey {'ret' if key == chr(10) else key}" for key in text))
+
+    def press_power(self) -> None:
+        """Press the power button for a moment: the system that runs is asked to shut down."""
+        self._tell("system_powerdown")
+
+    def _tell(self, *commands: str) -> None:
+        """Have QEMU's monitor carry them out."""
         with socket.socket(socket.AF_UNIX) as monitor:
             monitor.settimeout(_MONITOR_SECONDS)
             monitor.connect(str(self._monitor))
             _await_prompt(monitor)
-            for key in text:
-                name = "ret" if key == "\n" else key
-                monitor.sendall(f"sendkey {name}\n".encode())
+            for command in commands:
+                monitor.sendall(f"{command}\n".encode())
                 _await_prompt(monitor)
 
     def lines(self) -> list[str]:

@@ -40,6 +40,7 @@ exit 1
     "systemctl": """\
 case $1 in
 	show) cat "ROOT/units/$5" ;;
+	list-jobs) cat "ROOT/jobs" ;;
 	*) echo "$*" >> ROOT/systemctl ;;
 esac
 """,

@@ -173,6 +173,24 @@ def test_a_boinc_that_does_not_answer_delays_no_shutdown(pc: Pc) -> None:
     assert pc.uptime < 13
 
 
+def test_a_pc_that_is_switched_off_says_so_and_one_that_restarts_does_not(pc: Pc) -> None:
+    (pc.root / "jobs").write_text("131 shutdown.target start waiting\n132 reboot.target start waiting\n")
+    pc.run("off")
+    assert pc.box.stages() == []
+    (pc.root / "jobs").write_text("131 shutdown.target start waiting\n132 poweroff.target start waiting\n")
+    pc.run("off")
+    assert pc.box.stages() == ["off"]
+
+
+def test_a_box_that_is_away_delays_no_shutdown(pc: Pc) -> None:
+    (pc.root / "jobs").write_text("132 poweroff.target start waiting\n")
+    pc.box.shutdown()
+    pc.box.server_close()
+    began = pc.uptime
+    assert pc.run("off").returncode == 0
+    assert pc.uptime - began <= 5
+
+
 def test_an_application_that_stops_our_programs_stops_no_heartbeat(pc: Pc) -> None:
     """They run as its own user while they read and write the note of finished projects."""
     pc.program("setpriv", 'while [ "$1" != -- ]; do shift; done\nshift\n[ "$1" = head ] || kill -STOP $$\nexec "$@"\n')

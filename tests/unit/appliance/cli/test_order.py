@@ -71,8 +71,8 @@ def test_json(room: Run) -> None:
 def test_a_pc_that_is_off_by_order_does_not_go_off_again_when_somebody_needs_it(room: Run, tmp_path: Path) -> None:
     done = room("order", str(OFF), "off")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: it is off by order already; nothing was changed\n"
-    done = room("order", ROOM, "off")
+    assert done.stderr == "error: it is off already; nothing was changed\n"
+    done = room("order", ROOM, "off", "--yes")
     assert "orders 2 to 7: off, for 6 PCs\n" in done.stdout
     assert "the order waits for 24 h, and also ends a boot that begins in that time\n" in done.stdout
     assert str(OFF) not in [mac for mac, _ in given(tmp_path)]
@@ -88,6 +88,8 @@ def test_a_pc_that_is_off_by_order_does_not_go_off_again_when_somebody_needs_it(
         (("order", "cancel", "99"), "there is no order 99"),
         (("order", "cancel", "1"), "done, 7 min ago: order 1"),
         (("order", "cancel", str(COMPUTES)), f"no order for {COMPUTES} is open"),
+        (("order", "room 12", "off"), "this would switch off these 6 PCs, and nobody is there to ask"),
+        (("order", ROOM, "finish-disk"), "this would let these 6 PCs finish their work and give them to"),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(

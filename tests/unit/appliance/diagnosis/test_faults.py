@@ -13,6 +13,7 @@ from services.boinc.condition import Condition, Doing
 from services.decision import Reason
 from services.events import (
     EntryStarted,
+    GaveUp,
     LeaseChosen,
     Offered,
     Reported,
@@ -319,6 +320,13 @@ FAULTS = {
         "--default local",
         "5 times in 4 min, the last after script",
     ),
+    "five boots in vain": Planted(
+        (*power_on(100.0), *script(104.0), (105.0, GaveUp(MAC, 5)), (105.0, EntryStarted(MAC, "local"))),
+        110.0,
+        "its live system did not come up in several boots in a row, so it was sent to its own disk",
+        "--default local",
+        "the live system did not come up in 5 boots in a row: this one starts the PC's own disk",
+    ),
     "nothing after the script": Planted(
         (*power_on(100.0), *script(104.0)), 300.0, "took its boot script and did not ask for the kernel", "screen"
     ),
@@ -480,6 +488,7 @@ WELL = {
         140.0,
     ),
     "a computing PC": ((*up(), (170.0, Reported(MAC, "computing"))), 100_000.0),
+    "switched off at its button": ((*up(), (170.0, Reported(MAC, "off"))), 100_000.0),
     "its own disk": ((*power_on(100.0), *script(104.0), (106.0, EntryStarted(MAC, "local"))), 10_000.0),
     "a menu that counts down": ((*power_on(100.0), *script(104.0)), 150.0),
     "it came further than the times before": (fresh(power_on(100.0), power_on(104.0), loaded(108.0)), 125.0),

@@ -9,8 +9,12 @@ import pytest
 from appliance.heartbeats import census, orders, store
 from appliance.heartbeats.states import Kind, state
 from appliance.journal import history
+from appliance.journal.codec import encode_state
+from appliance.journal.timeline import fold
 from appliance.registry.database import Registry
+from appliance.registry.records import BootState
 from services.ethernet import MacAddress
+from services.events import Reported
 from services.http.heartbeats import OrderVerb
 from tests.unit.appliance.cli.room_of_pcs import COMPUTES, FAILED, IDLE, OFF, SILENT, STALLED, UNHEARD, fill
 
@@ -58,6 +62,15 @@ def test_a_pc_that_was_switched_off_is_silent_after_three_minutes(registry: Regi
     heard = time.time() - 5
     assert kinds(registry, heard + 170)[COMPUTES] is Kind.COMPUTING
     assert kinds(registry, heard + 190)[COMPUTES] is Kind.SILENT
+
+
+def test_a_pc_that_was_switched_off_by_its_button_is_off_until_it_is_heard_again(registry: Registry) -> None:
+    now = time.time()
+    for boot in history.latest(registry):
+        if boot.mac in (COMPUTES, SILENT):
+            off = fold(boot, Reported(boot.mac, "off"), now - 100)
+            registry.save_states([BootState(off.id, now - 100, str(off.stage), off.under_way, encode_state(off))])
+    assert (kinds(registry, now)[COMPUTES], kinds(registry, now)[SILENT]) == (Kind.COMPUTING, Kind.OFF)
 
 
 def test_who_has_loaded_nothing_is_not_counted(registry: Registry) -> None:

@@ -10,7 +10,7 @@ from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.states import ON, SILENT_AFTER, EndOfBoot, Kind, SeenFacts, condition, kind, progress, state
 from appliance.journal.timeline import STALLED_AFTER, Boot, Stage, fold
 from services.boinc.condition import BoincMessage, Condition, Doing, ProjectCondition, Task, to_json
-from services.events import EntryStarted, Reported, TransferServed
+from services.events import EntryStarted, GaveUp, Reported, TransferServed
 from services.http.heartbeats import OrderVerb
 from tests.unit.appliance.view.boot_of_a_pc import MAC, RELEASE, loading
 
@@ -45,6 +45,7 @@ def heard(condition: Condition, ago: float = 30.0, boot: int = 1, **facts: str) 
 
 
 COMPUTED = booted("root-mounted", "reported", "attached", "computing")
+WENT_OFF = fold(COMPUTED, Reported(MAC, "off"), NOW - 100)
 ATTACHING = booted("root-mounted", "reported", ago=60)
 
 
@@ -85,6 +86,14 @@ ATTACHING = booted("root-mounted", "reported", ago=60)
         (booted("failed", reason="no root"), heard(COMPUTING), None, Kind.COMPUTING, "computing 1 task"),
         (fold(booted(), EntryStarted(MAC, "local"), NOW - 2000), None, None, Kind.ELSEWHERE,
          "script, local, initrd.img 33 %"),
+        (fold(booted(), GaveUp(MAC, 5), NOW - 2000), None, None, Kind.FAILED,
+         "failed: the live system did not come up in 5 boots in a row: this one starts the PC's own disk"),
+        (WENT_OFF, heard(COMPUTING, ago=110), None, Kind.OFF, "switched off at the PC"),
+        (WENT_OFF, None, None, Kind.OFF, "switched off at the PC"),
+        (WENT_OFF, heard(COMPUTING, ago=110), (OrderVerb.OFF, NOW - 105), Kind.OFF, "off by order"),
+        (WENT_OFF, heard(COMPUTING, ago=5), None, Kind.COMPUTING, "computing 1 task"),
+        (fold(booted("failed", reason="no root"), Reported(MAC, "off"), NOW - 100), None, None, Kind.OFF,
+         "switched off at the PC, failed: no root"),
         (COMPUTED, heard(COMPUTING, ago=60), (OrderVerb.OFF, NOW - 70), Kind.OFF, "off by order"),
         (COMPUTED, heard(COMPUTING, ago=6000), (OrderVerb.OFF, NOW - 70), Kind.OFF, "off by order"),
         (COMPUTED, heard(COMPUTING, ago=60), (OrderVerb.FINISH, NOW - 60), Kind.OFF,

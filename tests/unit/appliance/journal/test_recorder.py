@@ -19,6 +19,7 @@ from services.events import (
     AddressSeen,
     Discovered,
     Event,
+    GaveUp,
     Ignored,
     LeaseChosen,
     Offered,
@@ -81,6 +82,7 @@ def test_every_event_survives_a_restart(desk: Desk) -> None:
         SecretsServed(MAC),
         SecretsClosed(MAC, "loader"),
         Returned(MAC, 2, 900.0, "loader", "snponly.efi", 1.5),
+        GaveUp(MAC, 5),
         Reported(MAC, "attached", {"hostid": "3"}),
     ):
         journal.record(event)

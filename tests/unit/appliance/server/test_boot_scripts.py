@@ -14,6 +14,7 @@ from appliance.boot import next_boot
 from appliance.config import menu_password
 from appliance.config.file import Config, parse
 from appliance.journal.recorder import Journal
+from appliance.journal.timeline import Stage
 from appliance.registry.database import Registry
 from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
@@ -198,7 +199,13 @@ def test_after_five_boots_in_vain_the_sixth_starts_the_disk_and_the_seventh_trie
         box.box.emit(TransferProgressed(PC, "http", f"image/{NEW}/vmlinuz", 0, 100))
         return "the disk" if "sanboot" in script else "the live system"
 
-    assert [started() for _ in range(7)] == [*["the live system"] * 5, "the disk", "the live system"]
+    assert [started() for _ in range(6)] == [*["the live system"] * 5, "the disk"]
+    assert "sanboot" in box.script(), "a retry of the same boot"
+    gave_up = box.journal.boot(PC)
+    assert gave_up
+    assert (gave_up.entry, gave_up.stage, gave_up.under_way) == ("local", Stage.FAILED, False)
+    assert gave_up.failure.startswith("the live system did not come up in 5 boots in a row")
+    assert started() == "the live system"
 
 
 def test_a_boot_that_came_up_ends_the_count(box: Running) -> None:
