@@ -89,6 +89,7 @@ def build(
 
         stages.begin("chroot", "installing the live system")
         lb("chroot")
+        work_directory.take_loaders(live)
         if rebuild is Rebuild.UPDATED and (same := _same(images, digest, work_directory.packages(live))):
             stages.tell("no package has changed")
             work_directory.empty(live, keep_bootstrap=True)

@@ -104,7 +104,7 @@ def _action(name: str, bootable: Bootable, live: Callable[[str, bool], LiveBoot]
             return (
                 ("Memory test", MEMTEST)
                 if bootable.memtest
-                else "memtest: apt-get install memtest86+, then restart the server"
+                else "memtest: the active image has none: build another one"
             )
         case "previous":
             if bootable.previous is None:

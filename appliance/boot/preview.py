@@ -51,7 +51,8 @@ def _decide(
 def _render(config: Config, menu: Menu, mac: MacAddress, address: IPv4Address, dialect: Dialect) -> str:
     match dialect:
         case Dialect.IPXE:
-            return ipxe.render(menu, f"{base_url(address, config.server.http_port)}/boot/{mac.bare}/")
+            shim = choices.kernel_shim(choices.loaders(config))
+            return ipxe.render(menu, f"{base_url(address, config.server.http_port)}/boot/{mac.bare}/", shim)
         case Dialect.GRUB:
             text = grub.render(menu, mac.bare, address, config.menu.grub_password)
             return text.replace(config.menu.grub_password, _HIDDEN) if config.menu.grub_password else text
