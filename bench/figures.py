@@ -59,7 +59,7 @@ async def heap_of_a_session() -> float:
         root = Path(directory)
         (root / _NAME).write_bytes(os.urandom(200_000))
         server = TftpServer(
-            IPv4Address("127.0.0.1"), Files(root, root, nobody), admit=admit, emit=lambda _: None, port=0
+            IPv4Address("127.0.0.1"), Files(root, root, nobody, nobody), admit=admit, emit=lambda _: None, port=0
         )
         server.open()
         stack.callback(server.close)

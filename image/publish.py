@@ -22,8 +22,8 @@ def publish(
 ) -> Release:
     """Copy the files of a release into its directory, which appears complete or, if the power fails, not at all.
 
-    `sources` has a path for each of KERNEL, INITRD, SQUASHFS and PACKAGES. What an interrupted publication left is
-    removed first. Raises OSError.
+    `sources` has a path for each of KERNEL, INITRD, SQUASHFS and PACKAGES, and for each boot loader. What an
+    interrupted publication left is removed first. Raises OSError.
     """
     images.mkdir(mode=0o755, parents=True, exist_ok=True)
     for left in images.glob(f"{_UNFINISHED}*"):
@@ -31,15 +31,15 @@ def publish(
     final = images / release.name(created, digest)
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=images))
     try:
-        (unfinished / "live").mkdir()
         for each, source in sources.items():
+            (unfinished / each).parent.mkdir(exist_ok=True)
             shutil.copyfile(source, unfinished / each)
             _settle(unfinished / each)
         files = {each: release.describe(unfinished / each) for each in sources}
         made = Release(final, created, recipe, digest, kernel, files)
         (unfinished / release.MANIFEST).write_bytes(release.render_manifest(made))
         _settle(unfinished / release.MANIFEST)
-        for directory in (unfinished / "live", unfinished):
+        for directory in (*(path for path in unfinished.iterdir() if path.is_dir()), unfinished):
             # Clients must be able to read them, whatever the umask of the build.
             directory.chmod(0o755)
             release.sync_directory(directory)

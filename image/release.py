@@ -1,7 +1,8 @@
 """Releases: immutable directories with a built live system, and the two links that say which one is served.
 
-A release is `IMAGES/ID/{live/filesystem.squashfs, vmlinuz, initrd.img, packages, manifest.json}`. `IMAGES/current` and
-`IMAGES/previous` are symbolic links, replaced in one step. Does not build (build.py) or serve.
+A release is `IMAGES/ID/{live/filesystem.squashfs, vmlinuz, initrd.img, packages, loaders/…, manifest.json}`; the boot
+loaders (bootfiles.py) are missing in old ones. `IMAGES/current` and `IMAGES/previous` are symbolic links, replaced in
+one step. Does not build (build.py) or serve.
 """
 
 import fcntl

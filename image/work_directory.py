@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from image import livebuild, release
+from image import bootfiles, livebuild, release
 from image.progress import BuildError
+
+_UNPACKED = "netboot-loaders"
+"""Where the hook `0050-loaders.hook.chroot` unpacks them, in the live system, and where they are kept in `live`."""
 
 
 @contextmanager
@@ -72,8 +75,20 @@ def packages(live: Path) -> Path:
     return live / "chroot.packages.live"
 
 
+def take_loaders(live: Path) -> None:
+    """Move the packages of the boot loaders, which a hook has unpacked, out of the live system. Their versions go into
+    the list of packages, since a new one makes another release. Raises OSError."""
+    (live / "chroot" / _UNPACKED).rename(live / _UNPACKED)
+    listed = packages(live).read_text().splitlines() + (live / _UNPACKED / "versions").read_text().splitlines()
+    packages(live).write_text("".join(f"{line}\n" for line in sorted(set(listed))))
+
+
 def built_files(live: Path) -> tuple[str, dict[str, Path]]:
-    """Return the kernel's version, and what live-build made for each file of a release. Raises OSError."""
+    """Return the kernel's version, and the path of each file of a release as it was built. Raises OSError."""
+    loaders = bootfiles.packaged(live / _UNPACKED)
+    missing = [name for name, file in bootfiles.PACKAGED.items() if file.everywhere and name not in loaders]
+    if missing:
+        raise OSError(f"Debian's packages have no {', '.join(missing)}")
     kernels = sorted((live / "binary" / "live").glob("vmlinuz-*"))
     if len(kernels) != 1:
         raise OSError(f"live-build made {len(kernels)} kernels instead of one")
@@ -83,6 +98,7 @@ def built_files(live: Path) -> tuple[str, dict[str, Path]]:
         release.INITRD: kernels[0].with_name(f"initrd.img-{version}"),
         release.SQUASHFS: kernels[0].with_name("filesystem.squashfs"),
         release.PACKAGES: packages(live),
+        **{f"{bootfiles.DIRECTORY}/{name}": path for name, path in loaders.items()},
     }
 
 

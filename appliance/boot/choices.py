@@ -3,15 +3,19 @@
 Reads the disk each time, because the CLI may change it meanwhile. menu.py decides which of them a PC is offered.
 """
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from appliance.boot.menu import RESCUE, Bootable
 from appliance.boot.policy import reporting_token
 from appliance.config.file import Config
+from appliance.config.loaders import SIGNED_LOADER
 from appliance.config.menu import release_of
-from image.bootfiles import MEMTEST, has_memtest, with_followers
+from image.bootfiles import MEMTEST, PACKAGED, has_memtest, is_ipxe_shim, offered, with_followers
 from image.commandline import HttpRoot, NfsRoot, Root, render
 from image.release import SQUASHFS, ReleaseError, previous, read
+from services.dhcp.machines import Machine
 from services.ethernet import MacAddress
 from services.menus.menu import LiveBoot
 
@@ -43,6 +47,26 @@ def _is_whole(config: Config, release: str) -> bool:
 def boot_files(config: Config) -> tuple[str, ...]:
     """The names of all files that the configuration wants served to boot loaders and firmware."""
     return with_followers((*config.boot.names, *(MEMTEST if "memtest" in config.menu.entries else ())))
+
+
+def debians_files(config: Config, release: str | None) -> dict[str, Path]:
+    """The boot files that Debian provides for this release (image/bootfiles.py, `offered`), by their names."""
+    return offered(config.images / release if release else None)
+
+
+def loaders(config: Config) -> dict[Machine, str]:
+    """The boot loaders that are configured, less what the image lacks: not every Debian has one for ARM64 machines."""
+    named = config.boot.loaders.by_machine
+    lacking = {
+        name for name, file in PACKAGED.items() if not file.everywhere and not (config.boot_root / name).is_file()
+    }
+    return {machine: name for machine, name in named.items() if name not in lacking}
+
+
+def kernel_shim(loaders: Mapping[Machine, str]) -> str:
+    """The path of the shim that vouches for Debian's kernel in scripts for iPXE; "" where iPXE is not signed itself, so
+    that there is no Secure Boot. `loaders` are those in place."""
+    return f"loader/{SIGNED_LOADER}" if is_ipxe_shim(loaders.get(Machine.UEFI_X64, "")) else ""
 
 
 def command_line(config: Config, address: IPv4Address, mac: MacAddress, token: str, root: str, boot: LiveBoot) -> str:

@@ -99,7 +99,7 @@ def _action(name: str, bootable: Bootable) -> tuple[str, Action] | str:
             return (
                 ("Memory test", MEMTEST)
                 if bootable.memtest
-                else "memtest: apt-get install memtest86+, then restart the server"
+                else "memtest: the active image has none: build another one"
             )
         case "previous":
             if bootable.previous is None:

@@ -44,7 +44,9 @@ def _render(
 ) -> str:
     match dialect:
         case Dialect.IPXE:
-            return ipxe.render(menu, f"{base_url(address, config.server.http_port)}/boot/{mac.bare}/", command_line)
+            shim = choices.kernel_shim(choices.loaders(config))
+            base = f"{base_url(address, config.server.http_port)}/boot/{mac.bare}/"
+            return ipxe.render(menu, base, command_line, shim)
         case Dialect.GRUB:
             text = grub.render(menu, mac.bare, address, command_line, config.menu.grub_password)
             return text.replace(config.menu.grub_password, _HIDDEN) if config.menu.grub_password else text

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from appliance.boot.choices import loaders
 from appliance.cli.output import say, show_text
 from appliance.config.file import load
 from appliance.errors import UserError
@@ -50,4 +51,4 @@ def _box(context: typer.Context, name: str) -> BootServer:
         raise UserError("the box has several interfaces, and the PCs are on one of them", f"choose: {names}")
     address = served[0].address
     script = f"{base_url(address.ip, config.server.http_port)}/boot/{IPXE_OWN_MAC}/boot.ipxe"
-    return BootServer(address.ip, address.network, pxe_files(config.boot.loaders.by_machine), script)
+    return BootServer(address.ip, address.network, pxe_files(loaders(config)), script)

@@ -34,13 +34,13 @@ def dialect(name: str) -> Dialect:
 
 @dataclass(frozen=True)
 class Loaders:
-    """[boot.loaders]: a file name for each Machine; "" refuses firmware of that kind. `raspberry_pi` is a folder with
-    the files that a Raspberry Pi asks for."""
+    """[boot.loaders]: a file name for each Machine. "" refuses firmware of that kind, and so does a file that the image
+    lacks: Debian 12 has none for ARM64. `raspberry_pi` is a folder with the files that a Raspberry Pi asks for."""
 
     bios: str = "undionly.kpxe"
     uefi_ia32: str = ""
     uefi_x64: str = "snponly.efi"
-    uefi_arm64: str = ""
+    uefi_arm64: str = "ipxe-arm64.efi"
     raspberry_pi: str = ""
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class Loaders:
 
 @dataclass(frozen=True)
 class BootFiles:
-    """[boot]: `directory` holds the administrator's own loaders, which are used before Debian's of the same name.
+    """[boot]: `directory` holds the administrator's own loaders, which are used before the image's of the same name.
     Read at start, like [server]."""
 
     directory: Path = DEFAULT_DIRECTORY

@@ -29,7 +29,7 @@ interfaces = ["{interface}"]
                                          # and firewalls that insist on it
 
 [boot]
-# Boot loaders of your own in this directory are used before those of Debian's packages: docs/booting.md.
+# Boot loaders of your own in this directory are used before those of the image: docs/booting.md.
 # directory = "/etc/netboot-appliance/loaders"
 
 [boot.loaders]
@@ -37,7 +37,7 @@ interfaces = ["{interface}"]
 # bios = "undionly.kpxe"                 # "pxelinux.0" where HTTP is blocked
 # uefi_x64 = "snponly.efi"               # "ipxe.efi" if this one hangs on your PCs; "shimx64.efi": Secure Boot
 # uefi_ia32 = ""
-# uefi_arm64 = ""
+# uefi_arm64 = "ipxe-arm64.efi"          # in images of Debian 13
 # raspberry_pi = ""                      # a folder with the files that Raspberry Pis ask for
 
 [menu]

@@ -13,8 +13,8 @@ SECURE_BOOT_CURES = (
 """What helps where GRUB asks the site's DHCP server for its files."""
 
 SWITCH_OFF = "switch Secure Boot off in its firmware"
-INSTALL_SHIM = (
-    "install Debian's signed loaders: apt-get install shim-signed grub-efi-amd64-signed, then restart the server"
+TRY_SHIM = (
+    "switch it on again: it is offered Debian's signed loader, which each new image has (netboot-appliance image build)"
 )
 
 STATE_FULL = "give each PC more ([nfs] state_limit), or BOINC less of it ([boinc.preferences] disk_max_used_gb)"

@@ -1,6 +1,6 @@
 """Why a PC does not come to its kernel: what its firmware and its loader did, and did not do. PURE."""
 
-from appliance.diagnosis.fault import INSTALL_SHIM, SECURE_BOOT_CURES, SWITCH_OFF, Diagnosis, Seen
+from appliance.diagnosis.fault import SECURE_BOOT_CURES, SWITCH_OFF, TRY_SHIM, Diagnosis, Seen
 from appliance.diagnosis.signs import STOPPED_AFTER, name_of, no_further, progress, silent, stuck, times, transfer_of
 from appliance.journal.timeline import Boot, Stage
 from services.decision import Reason
@@ -17,6 +17,11 @@ address tries for longer."""
 
 _BIOS = 0
 _SHIMS = ("shimx64.efi", "shimaa64.efi")
+"""How the names of shims end: Debian's, and iPXE's own."""
+
+AUTOEXEC = "autoexec.ipxe"
+"""What iPXE under UEFI fetches first."""
+
 _UNDER_UEFI = (".efi",)
 _IPXE_DRIVERS = {
     "snponly.efi": 'try the other iPXE, which brings its own drivers: [boot.loaders] uefi_x64 = "ipxe.efi"',
@@ -95,11 +100,11 @@ def secure_boot(boot: Boot, _: Seen, now: float) -> Diagnosis | None:
     name = name_of(before.file)
     if boot.architecture == _BIOS or not name.endswith(_UNDER_UEFI):
         return None
-    if name in _SHIMS or name == GRUB:
+    if name.endswith(_SHIMS) or name == GRUB:
         cure = f"allow Microsoft's third-party key (3rd Party UEFI CA) in its Secure Boot settings; or {SWITCH_OFF}"
         return Diagnosis("Security Violation: its firmware refuses the signed loader too", cure, times(boot))
     cause = "Security Violation: Secure Boot refuses the unsigned loader"
-    return Diagnosis(cause, f"{INSTALL_SHIM}; or {SWITCH_OFF}", f"{name}, {times(boot)}")
+    return Diagnosis(cause, f"{TRY_SHIM}; or {SWITCH_OFF}", f"{name}, {times(boot)}")
 
 
 def secure_boot_grub(boot: Boot, _: Seen, now: float) -> Diagnosis | None:
@@ -117,9 +122,9 @@ def no_second_address(boot: Boot, _: Seen, now: float) -> Diagnosis | None:
     """A loader was started, and never got as far as to ask for its script."""
     if not no_further(boot, Stage.LOADER) and not (boot.stage is Stage.LOADER and silent(boot, now)):
         return None
-    if boot.ipxe_asked:
+    if boot.ipxe_asked or any(name_of(transfer.path) == AUTOEXEC for transfer in boot.transfers):
         return Diagnosis(
-            "iPXE asked for an address and then not for its script: it got no address, or port 80 is blocked",
+            "iPXE was started and did not ask for its script: it got no address, or port 80 is blocked",
             "look whether the site's DHCP server answers iPXE too, and whether TCP port 80 of the box is open to it: "
             f"netboot-appliance doctor; {_SPANNING_TREE}",
         )
@@ -131,8 +136,7 @@ def no_second_address(boot: Boot, _: Seen, now: float) -> Diagnosis | None:
         )
     return Diagnosis(
         "took the boot loader and asked for nothing more: iPXE got no address, or Secure Boot refuses it",
-        f'look at its screen: with "Security Violation", {SWITCH_OFF}, or install shim-signed and'
-        f" grub-efi-amd64-signed; else {_SPANNING_TREE}",
+        f'look at its screen: with "Security Violation", {SWITCH_OFF}, or {TRY_SHIM}; else {_SPANNING_TREE}',
     )
 
 

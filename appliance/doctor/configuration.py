@@ -13,6 +13,10 @@ from image.bootfiles import BootFileError, original
 from services.foreign_text import printable
 from services.menus.menu import Dialect
 
+USB_SHIM = "ipxe-shimx64.efi"
+"""It starts the iPXE with drivers of its own. From 2.0 on that one takes the USB controllers over, and firmware whose
+keyboard driver does not bind again has no keyboard (ipxe/ipxe#1643, #1685)."""
+
 
 def warnings(found: Config) -> Iterator[str]:
     """One line for each thing that needs attention; the configuration file exists."""
@@ -24,7 +28,7 @@ def warnings(found: Config) -> Iterator[str]:
         yield f"the service cannot read it: chgrp {SERVICE_GROUP} {found.path}; chmod 640 {found.path}"
     for name in boot_files(found):
         try:
-            original(name, found.boot.directory)
+            original(name, found.boot.names, found.boot.directory, {})
         except BootFileError as error:
             yield f"{error}; {error.hint}"
     if (folder := found.boot.raspberry_pi) is not None and not folder.is_dir():
@@ -41,6 +45,11 @@ def menu_warnings(found: Config) -> Iterator[str]:
             yield f"[menu] {name} is left out: there is no such release (netboot-appliance image list)"
     if "rescue" in menu.entries and "rescue" not in menu.locked:
         yield "[menu] rescue is not locked: everybody at a PC gets a root shell there"
+    if menu.timeout and USB_SHIM in found.boot.names:
+        yield (
+            f"[menu] {USB_SHIM} takes over USB: under AMI's firmware no key works in its menus, only the countdown;"
+            " snponly-shimx64.efi leaves USB alone"
+        )
     by_grub = any(dialect(name) is Dialect.GRUB for name in found.boot.names)
     if menu.locked and by_grub and not menu.grub_password:
         yield "[menu] grub_password is empty: PCs that boot with GRUB do not show the locked entries"

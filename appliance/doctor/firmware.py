@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from appliance.config.file import Config
-from appliance.diagnosis.fault import INSTALL_SHIM, SECURE_BOOT_CURES, SWITCH_OFF
+from appliance.diagnosis.fault import SECURE_BOOT_CURES, SWITCH_OFF, TRY_SHIM
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.errors import UserError
 from appliance.firmware.knowledge import FirmwareKnowledge, Why, notable
@@ -35,7 +35,7 @@ def _finding(profile: Profile, worked: bool, why: Why, http: bool, macs: str) ->
             return warning("firmware", what, "most likely Secure Boot", cure)
         case Why.REFUSED if profile is not Profile.SHIM:
             what = f"PCs that have loaded the boot loader but not started it: {macs}"
-            return warning("firmware", what, "most likely Secure Boot", f"{INSTALL_SHIM}; or {SWITCH_OFF}")
+            return warning("firmware", what, "most likely Secure Boot", f"{TRY_SHIM}; or {SWITCH_OFF}")
         case Why.NEITHER:
             what = f"PCs that get stuck both with the usual boot loader and with the signed one: {macs}"
             reason = "behind a proxyDHCP, GRUB asks the site's DHCP server for its files and not the box"

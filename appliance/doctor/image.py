@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from enum import Enum
 
-from appliance.boot.choices import boot_files
+from appliance.boot.choices import boot_files, debians_files
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, ok, warning
 from appliance.registry.server_lock import holder
-from image.bootfiles import BootFileError, original
-from image.release import Release, ReleaseError, current, verify
+from image.bootfiles import PACKAGED, BootFileError, original
+from image.release import Release, ReleaseError, active_id, current, verify
 
 
 class Loader(Enum):
@@ -17,6 +17,7 @@ class Loader(Enum):
     SAME = "same"
     DIFFERENT = "different"
     MISSING = "missing"
+    NOT_IN_IMAGE = "not in the active image"
 
 
 def judge_image(release: Release | None, problems: list[str]) -> list[Finding]:
@@ -70,6 +71,15 @@ def judge_boot_loaders(loaders: Mapping[str, Loader | BootFileError], served: bo
                         "restart the server, which puts it back: systemctl restart netboot-appliance",
                     )
                 )
+            case Loader.NOT_IN_IMAGE:
+                findings.append(
+                    error(
+                        "boot-loaders",
+                        f"the active image has no boot loader {name}: an older version built it",
+                        "PCs that need it are not answered and start from their own disks",
+                        "build an image that has it: sudo netboot-appliance image build",
+                    )
+                )
             case Loader.DIFFERENT if served:
                 findings.append(
                     warning(
@@ -81,6 +91,8 @@ def judge_boot_loaders(loaders: Mapping[str, Loader | BootFileError], served: bo
                 )
             case _:
                 pass
+    if not loaders:
+        return []
     names = ", ".join(loaders)
     there = f"the boot loaders are {'served' if served else 'installed'}: {names}"
     return findings or [ok("boot-loaders", there)]
@@ -97,18 +109,27 @@ def check_image(config: Config) -> list[Finding]:
 
 def check_boot_loaders(config: Config) -> list[Finding]:
     """Compare the boot loaders with their originals."""
+    try:
+        active = active_id(config.images)
+    except ReleaseError:
+        active = None
+    found = {name: _loader(config, name, active) for name in boot_files(config)}
     return judge_boot_loaders(
-        {name: _loader(config, name) for name in boot_files(config)}, bool(holder(config.registry))
+        {name: state for name, state in found.items() if state is not None}, bool(holder(config.registry))
     )
 
 
-def _loader(config: Config, name: str) -> Loader | BootFileError:
+def _loader(config: Config, name: str, active: str | None) -> Loader | BootFileError | None:
+    """None for a file that is not expected: not every Debian has it, or there is no image yet."""
     try:
-        wanted = original(name, config.boot.directory)
+        wanted = original(name, config.boot.names, config.boot.directory, debians_files(config, active))
     except BootFileError as missing:
         return missing
     try:
         served = (config.boot_root / name).read_bytes()
     except FileNotFoundError:
+        if wanted is None:
+            return Loader.NOT_IN_IMAGE if active and PACKAGED[name].everywhere else None
         return Loader.MISSING
-    return Loader.SAME if served == wanted else Loader.DIFFERENT
+    # One that the image lacks stays as the image before had it.
+    return Loader.SAME if wanted in (None, served) else Loader.DIFFERENT

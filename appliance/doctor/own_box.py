@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from appliance.allowlist import Allowlist
+from appliance.boot.choices import loaders
 from appliance.boot.policy import plan
 from appliance.config.file import Config
 from appliance.journal.history import latest_of
@@ -57,7 +58,7 @@ class OwnBox:
         box = self.facts()
         decision = plan(
             BootRequest(self.mac, (architecture,), ipxe),
-            loaders=self.config.boot.loaders.by_machine,
+            loaders=loaders(self.config),
             allowlist=self._allowlist(),
             release=box.release or None,
             base_url=base_url(address, self.config.server.http_port),

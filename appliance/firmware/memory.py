@@ -26,9 +26,9 @@ log = structlog.get_logger("firmware")
 class FirmwareMemory:
     """The clients whose firmware is watched. `shim`: a signed boot loader can be offered."""
 
-    def __init__(self, registry: Registry, shim: bool) -> None:
+    def __init__(self, registry: Registry, shim: bool = False) -> None:
+        self.shim = shim
         self._registry = registry
-        self._shim = shim
         self._stored = stored(registry)
         self._successes = successes(registry)
         # What is stored of other clients is read when they are heard.
@@ -54,7 +54,7 @@ class FirmwareMemory:
             before = self._recall(mac) if mac.value in self._stored else None
             if before is None and not (isinstance(event, Discovered) and not event.ipxe):
                 return
-        context = DecisionContext(self._shim, self._successes.best, self._served)
+        context = DecisionContext(self.shim, self._successes.best, self._served)
         after = observe(before or ClientFirmware(), event, at, context)
         if after is before:
             return

@@ -28,7 +28,7 @@ from services.ethernet import MacAddress
 from services.events import EntryStarted, GaveUp, ScriptServed
 from services.menus.grub import render as render_grub
 from services.menus.ipxe import render as render_ipxe
-from services.menus.ipxe import render_entry
+from services.menus.ipxe import render_autoexec, render_entry
 from services.menus.menu import CommandLine, Dialect, Menu
 from services.menus.pxelinux import render as render_pxelinux
 
@@ -51,7 +51,13 @@ class BootScripts:
             return made
         menu, command_line = made
         self._started_without_menu(mac, menu)
-        return render_ipxe(menu, self._own_url(address, mac), command_line)
+        return render_ipxe(menu, self._own_url(address, mac), command_line, self._shim())
+
+    def autoexec(self, address: IPv4Address, mac: MacAddress) -> str | Ignore:
+        """The script with which iPXE begins. It holds no token, and asking for it is no sign of a power-on."""
+        if self._box.release is None:
+            return Ignore(Reason.NO_IMAGE)
+        return render_autoexec(mac, f"{self._own_url(address, mac)}boot.ipxe")
 
     def loader(self, address: IPv4Address, dialect: Dialect, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
         """The same for GRUB and PXELINUX, which read it over TFTP."""
@@ -81,7 +87,7 @@ class BootScripts:
             if refused is not None:
                 return refused
         self._started(mac, entry.name)
-        return render_entry(entry, self._own_url(address, mac), command_line)
+        return render_entry(entry, self._own_url(address, mac), command_line, self._shim())
 
     def _make(
         self, address: IPv4Address, mac: MacAddress, peer: IPv4Address, *, tcp: bool = True
@@ -127,6 +133,9 @@ class BootScripts:
         boot = self._journal.boot(mac)
         if boot is not None and boot.entry != name:
             self._box.emit(EntryStarted(mac, name))
+
+    def _shim(self) -> str:
+        return choices.kernel_shim(self._box.loaders)
 
     def _own_url(self, address: IPv4Address, mac: MacAddress) -> str:
         return f"{base_url(address, self._box.config.server.http_port)}/boot/{mac.bare}/"

@@ -12,6 +12,7 @@ import structlog
 
 from appliance.allowlist import Allowlist
 from appliance.boot import policy
+from appliance.boot.choices import loaders
 from appliance.boot.next_boot import NextBoots
 from appliance.boot.report_limit import ReportLimit
 from appliance.config.file import Config
@@ -72,7 +73,7 @@ class Box:
         self._journal = journal
         self._neighbours = neighbours
         self._exports_changed = exports_changed
-        self.firmware = FirmwareMemory(registry, shim=has_shim(config.boot_root))
+        self.firmware = FirmwareMemory(registry)
         journal.forgot = self.firmware.forget
         self._report_limit = ReportLimit()
         self.heartbeats = Heartbeats(registry)
@@ -85,6 +86,7 @@ class Box:
         self.release: str | None = None
         self._verify_at = 0.0
         self.refresh_release()
+        self.refresh_boot_files()
 
     def configure(self, config: Config) -> None:
         """Take a configuration, and the networks that follow from it."""
@@ -111,7 +113,7 @@ class Box:
     def answer_inputs(self) -> tuple[object, ...]:
         """What answers to DHCP depend on, apart from the client itself. Any edit of another process renews the
         allowlist, so the allowlist stands for all that `Registry.edit` changes."""
-        return self.config, self.allowlist, self.release
+        return self.config, self.allowlist, self.release, self.loaders
 
     def commit(self) -> None:
         """Save the boots that DISCOVERs opened, before these are answered."""
@@ -121,7 +123,7 @@ class Box:
         """What DHCP offers; `address` is the box's own, where the request came in."""
         return policy.plan(
             request,
-            loaders=self.config.boot.loaders.by_machine,
+            loaders=self.loaders,
             allowlist=self.allowlist,
             release=self.release,
             base_url=base_url(address, self.config.server.http_port),
@@ -260,6 +262,11 @@ class Box:
         """Read the allowlist that the CLI changed."""
         self.allowlist = self._registry.allowlist()
         self._exports_changed()
+
+    def refresh_boot_files(self) -> None:
+        """See which boot files are in place."""
+        self.loaders = loaders(self.config)
+        self.firmware.shim = has_shim(self.config.boot_root)
 
     def refresh_release(self) -> None:
         """Switch to the release that `image build`, `activate` or `rollback` made the active one."""

@@ -20,14 +20,13 @@ import structlog
 from appliance.config import file as configuration
 from appliance.config.file import Config
 from appliance.dhcp.subnets import gives_addresses
-from appliance.errors import UserError
 from appliance.journal.recorder import Journal
 from appliance.journal.stream import Stream
 from appliance.network.interface_watch import InterfaceWatch
 from appliance.network.interfaces import interfaces, with_interfaces_named
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import only_server
-from appliance.server import systemd
+from appliance.server import boot_files, systemd
 from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
 from appliance.server.event_log import EventLogger
@@ -37,10 +36,8 @@ from appliance.server.lease_service import lease_server
 from appliance.server.listeners import DRAIN_SECONDS, open_services
 from appliance.server.registry_sync import RegistrySync
 from appliance.server.reload import ConfigReload
-from image.bootfiles import BootFileError, install
 from services.boinc import condition
 from services.dhcp import packet
-from services.linux import atomic_file
 from services.linux.interfaces import Interface
 from services.linux.interfaces import load as load_pyroute2
 from services.linux.neighbours import Neighbours
@@ -75,7 +72,7 @@ async def serve(path: Path) -> None:
     ):
         registry.check(_CHECK_SECONDS)
         served = interfaces(config)
-        _install_boot_files(config)
+        installed = boot_files.install_at_start(config)
         exports_stale = asyncio.Event()
         exports_stale.set()
         neighbours = Neighbours(served)
@@ -97,6 +94,7 @@ async def serve(path: Path) -> None:
                 interfaces=interface_watch.watch(partial(registry.set_server, "trouble")),
                 confirm=_confirm(box),
                 exports=keep_exports(box, registry, journal, exports_stale, installer),
+                boot_files=boot_files.follow(box, installed),
                 reload=reload.at_each(hangup),
                 log=event_logger.follow(),
             )
@@ -132,13 +130,6 @@ def _signals() -> tuple[asyncio.Event, asyncio.Event]:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
     return stop, hangup
-
-
-def _install_boot_files(config: Config) -> None:
-    try:
-        install(config.boot_root, config.boot.names, config.boot.directory, write=atomic_file.write)
-    except BootFileError as error:
-        raise UserError(str(error), error.hint, code=1) from error
 
 
 async def _assert_alone(config: Config, served: list[Interface]) -> None:

@@ -76,7 +76,13 @@ def _dhcp(box: Box, interface: Interface, leases: LeaseServer | None) -> DhcpSer
 
 def _tftp(box: Box, scripts: BootScripts, address: IPv4Address, content_cache: ContentCache) -> TftpServer:
     config = box.config
-    files = Files(config.boot_root, config.images, partial(scripts.loader, address), config.boot.raspberry_pi)
+    files = Files(
+        config.boot_root,
+        config.images,
+        partial(scripts.loader, address),
+        partial(scripts.autoexec, address),
+        config.boot.raspberry_pi,
+    )
     return TftpServer(address, files, admit=box.admit, emit=box.emit, ports=config.tftp.ports, cache=content_cache)
 
 
@@ -88,6 +94,7 @@ def _http(box: Box, scripts: BootScripts, address: IPv4Address) -> HttpServer:
         loaders=box.config.boot_root,
         admit=box.admit_over_tcp,
         script=partial(scripts.ipxe, address),
+        autoexec=partial(scripts.autoexec, address),
         entry_script=partial(scripts.entry, address),
         secrets=box.secrets,
         report=box.report,

@@ -41,6 +41,14 @@ class EntryScript:
 
 
 @dataclass(frozen=True, slots=True)
+class AutoexecUrl:
+    """The script that iPXE looks for beside itself when it starts."""
+
+    def __str__(self) -> str:
+        return "autoexec.ipxe"
+
+
+@dataclass(frozen=True, slots=True)
 class LoaderFile:
     """A boot loader, for firmware that boots by HTTP; in events it has the same name as by TFTP."""
 
@@ -109,7 +117,18 @@ class Unknown:
         return "unknown path"
 
 
-Target = ScriptUrl | EntryScript | LoaderFile | ImageUrl | Archive | ReportUrl | ExchangeUrl | HeartbeatUrl | Unknown
+Target = (
+    ScriptUrl
+    | AutoexecUrl
+    | EntryScript
+    | LoaderFile
+    | ImageUrl
+    | Archive
+    | ReportUrl
+    | ExchangeUrl
+    | HeartbeatUrl
+    | Unknown
+)
 
 
 @value
@@ -134,6 +153,8 @@ def parse(path: str) -> BootUrl:
 def _target(rest: str) -> Target:
     if rest == "boot.ipxe":
         return _SCRIPT
+    if rest == "loader/autoexec.ipxe":
+        return AutoexecUrl()
     if entry := _ENTRY.fullmatch(rest):
         return EntryScript(entry[1])
     if loader := _LOADER.fullmatch(rest):

@@ -1,6 +1,7 @@
 """What an admitted client's request gets: which URLs there are, and who answers each. PURE.
 
     GET, HEAD  /boot/<mac>/loader/<file>              a boot loader, for UEFI HTTP boot
+    GET, HEAD  /boot/<mac>/loader/autoexec.ipxe       the script with which iPXE begins
     GET, HEAD  /boot/<mac>/boot.ipxe                  the boot script
     GET        /boot/<mac>/menu/<entry>.ipxe          the script of one menu entry; a locked one needs its password
     GET, HEAD  /boot/<mac>/image/<release>/<file>     vmlinuz, initrd.img or live/filesystem.squashfs, with ranges
@@ -24,6 +25,7 @@ from services.http.heartbeats import LONGEST_HEARTBEAT, Heartbeat, HeartbeatRepl
 from services.http.messages import LONGEST_BODY, Request, Response
 from services.http.paths import (
     Archive,
+    AutoexecUrl,
     EntryScript,
     ExchangeUrl,
     HeartbeatUrl,
@@ -39,13 +41,14 @@ from services.http.paths import (
 class Sources:
     """Callables that make answers; all return at once.
 
-    `script(mac, peer)` writes the boot script; `secrets(mac, token, peer)` packs the tar of BOINC files;
-    `report(mac, token, report, peer)` takes a report and returns it, or why it was not taken; `exchange(mac, token,
-    peer)` returns the token that takes the place of this one; `heartbeat(mac, token, heartbeat, peer)` takes a
-    heartbeat and returns the reply.
+    `script(mac, peer)` writes the boot script, `autoexec(mac)` the one with which iPXE begins; `secrets(mac, token,
+    peer)` packs the tar of BOINC files; `report(mac, token, report, peer)` takes a report and returns it, or why it was
+    not taken; `exchange(mac, token, peer)` returns the token that takes the place of this one; `heartbeat(mac, token,
+    heartbeat, peer)` takes a heartbeat and returns the reply.
     """
 
     script: Callable[[MacAddress, IPv4Address], str | Ignore]
+    autoexec: Callable[[MacAddress], str | Ignore]
     secrets: Callable[[MacAddress, str, IPv4Address], bytes | Ignore]
     report: Callable[[MacAddress, str, Reported, IPv4Address], Reported | Ignore]
     exchange: Callable[[MacAddress, str, IPv4Address], str | Ignore]
@@ -65,6 +68,8 @@ def route(
     match target, request.method:
         case ScriptUrl(), "GET" | "HEAD":
             return answers.script(sources.script(mac, peer))
+        case AutoexecUrl(), "GET" | "HEAD":
+            return answers.script(sources.autoexec(mac))
         case ((LoaderFile() | ImageUrl()), "GET" | "HEAD"):
             return target
         case EntryScript(), "GET":
@@ -81,7 +86,7 @@ def route(
             heartbeat = heartbeats.decode(mac, bytes(request.body))
             reply = heartbeat if isinstance(heartbeat, Ignore) else sources.heartbeat(mac, token, heartbeat, peer)
             return reply if isinstance(reply, Ignore) else answers.heartbeat(heartbeats.encode(reply))
-        case ((ScriptUrl() | LoaderFile() | ImageUrl()), _):
+        case ((ScriptUrl() | AutoexecUrl() | LoaderFile() | ImageUrl()), _):
             return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")
         case ((EntryScript() | Archive()), _):
             return answers.text(405, "only GET\n", Allow="GET")

@@ -40,7 +40,7 @@ class HttpServer:
 
     `admit(claimed, peer)` returns the MAC address of an admitted client, or why it is not admitted.
     `entry_script(mac, peer, key, password)` writes the script of a menu entry; it may take its time, all others must
-    return at once. `script`, `secrets`, `report`, `exchange` and `heartbeat`: see Sources.
+    return at once. `script`, `autoexec`, `secrets`, `report`, `exchange` and `heartbeat`: see Sources.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class HttpServer:
         loaders: Path,
         admit: Callable[[MacAddress | None, IPv4Address], MacAddress | Ignore],
         script: Callable[[MacAddress, IPv4Address], str | Ignore],
+        autoexec: Callable[[MacAddress], str | Ignore],
         entry_script: Callable[[MacAddress, IPv4Address, str, str | None], Awaitable[str | Ignore]],
         secrets: Callable[[MacAddress, str, IPv4Address], bytes | Ignore],
         report: Callable[[MacAddress, str, Reported, IPv4Address], Reported | Ignore],
@@ -64,7 +65,7 @@ class HttpServer:
         self._images = images
         self._loaders = loaders
         self._admit = admit
-        self._sources = Sources(script, secrets, report, exchange, heartbeat)
+        self._sources = Sources(script, autoexec, secrets, report, exchange, heartbeat)
         self._entry_script = entry_script
         self._emit = emit
         self._connections: Connections | None = None

@@ -7,6 +7,7 @@ escaped. See https://ipxe.org/scripting and https://ipxe.org/cmd.
 import re
 from functools import partial
 
+from services.ethernet import MacAddress
 from services.menus.menu import RETRY_AFTER, Action, CommandLine, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
 from services.menus.script_text import checked, require_fit
 
@@ -22,9 +23,10 @@ _KEY = re.compile(r"[a-z0-9-]+")
 _checked = partial(checked, "an iPXE script")
 
 
-def render(menu: Menu, base: str, command_line: CommandLine) -> str:
+def render(menu: Menu, base: str, command_line: CommandLine, shim: str = "") -> str:
     """Return the script that shows `menu`, or starts its default if there is no timeout. `base` is the URL of the PC's
-    own directory, with the final slash. Raises ValueError for a part of the menu that iPXE cannot take.
+    own directory, with the final slash. `shim` is the path there of the shim that vouches for a signed kernel, if iPXE
+    itself was started by one. Raises ValueError for a part of the menu that iPXE cannot take.
 
     When something fails (the server restarts, the network is congested), the script waits and fetches itself again,
     without end: nobody is at a PC in a rack to press a key, and the new script has a fresh token and the image that is
@@ -33,14 +35,37 @@ def render(menu: Menu, base: str, command_line: CommandLine) -> str:
     if menu.timeout == 0:
         default = menu.entry(menu.default)
         assert default is not None
-        return _script(_start(default.action, "", command_line), "boot.ipxe")
+        return _script(_start(default.action, "", command_line, shim), "boot.ipxe")
     return _script(_choice(menu, base), "boot.ipxe")
 
 
-def render_entry(entry: MenuEntry, base: str, command_line: CommandLine) -> str:
+def render_entry(entry: MenuEntry, base: str, command_line: CommandLine, shim: str = "") -> str:
     """Return the script that starts an entry that was chosen (with the right password, if locked); like `render`. Its
     URIs are absolute, because the URL that fetched it may contain the password."""
-    return _script(_start(entry.action, base, command_line), f"{base}boot.ipxe")
+    return _script(_start(entry.action, base, command_line, shim), f"{base}boot.ipxe")
+
+
+def render_autoexec(mac: MacAddress, script: str) -> str:
+    """Return the script that an iPXE under UEFI looks for beside itself, before it does anything else: `autoexec.ipxe`.
+
+    It asks for an address by DHCP, on the card with this MAC address alone, and goes on to the URL `script`. Left to
+    itself iPXE would also wait until it knows that there is no IPv6 router, for 6 to 18 seconds. Where something fails
+    it is left to itself; and what that starts, or when it ends, is the end here too: nothing is begun twice.
+    """
+    return f"""\
+#!ipxe
+set card:int32 0
+:card
+isset ${{net${{card}}/mac}} || goto usual
+iseq ${{net${{card}}/mac}} {mac} && goto address ||
+inc card
+goto card
+:address
+ifconf --configurator dhcp net${{card}} || goto usual
+chain --replace --autofree {_checked(_URI, script)} ||
+:usual
+autoboot
+"""
 
 
 def _script(body: str, itself: str) -> str:
@@ -96,11 +121,11 @@ def _item(number: int, entry: MenuEntry) -> str:
     return f"item {key}{_checked(_KEY, entry.key)} {title}"
 
 
-def _start(action: Action, base: str, command_line: CommandLine) -> str:
+def _start(action: Action, base: str, command_line: CommandLine, shim: str) -> str:
     """The lines that carry out an action; `base` is put before URIs."""
     match action:
         case LiveBoot():
-            return _live(action, base, command_line(action))
+            return _live(action, base, command_line(action), shim)
         case Program():
             uefi, bios = _checked(_URI, base + action.uefi), _checked(_URI, base + action.bios)
             return f"""\
@@ -125,7 +150,9 @@ reboot || goto retry
 """
 
 
-def _live(boot: LiveBoot, base: str, words: str) -> str:
+def _live(boot: LiveBoot, base: str, words: str, shim: str) -> str:
+    # iPXE fetches it only where Secure Boot needs it for this kernel; an iPXE without the command goes on.
+    vouch = f"shim {_checked(_URI, base + shim)} ||\n" if shim else ""
     kernel, initrd = _checked(_URI, base + boot.kernel), _checked(_URI, base + boot.initrd)
     if not _WORDS.fullmatch(words):
         wrong = next(word for word in words.split(" ") if not WORD.fullmatch(word))
@@ -138,6 +165,6 @@ echo netboot-appliance: ${{netX/mac}} boots {boot.kernel}
 imgfree
 kernel {kernel} {command_line} || goto retry
 initrd --name {_INITRD} {initrd} || goto retry
-echo netboot-appliance: starting the kernel
+{vouch}echo netboot-appliance: starting the kernel
 boot || goto retry
 """

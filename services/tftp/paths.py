@@ -50,7 +50,15 @@ class ImagePath:
         return f"image/{self.release}/{self.file}"
 
 
-Target = BootFile | ScriptPath | ImagePath
+@dataclass(frozen=True, slots=True)
+class AutoexecPath:
+    """The script that iPXE looks for beside itself when it starts; made on request."""
+
+    def __str__(self) -> str:
+        return "autoexec.ipxe"
+
+
+Target = BootFile | ScriptPath | ImagePath | AutoexecPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,9 @@ def _target(parts: tuple[str, ...]) -> Target:
     match parts:
         case ("image", release, ("vmlinuz" | "initrd.img") as file) if _RELEASE.fullmatch(release):
             return ImagePath(release, file)
+        # Beside the loader, or at the top where firmware does not say where the loader came from.
+        case ("autoexec.ipxe",):
+            return AutoexecPath()
         case ("loader", file):
             return BootFile((file,))
         # Debian's GRUB asks for /grub/x86_64-efi/grub.cfg first and, if it is there, reads no other; other builds ask

@@ -93,6 +93,7 @@ class Target:
             loaders=folder / "boot",
             admit=lambda _, peer: Ignore(Reason.NOT_ALLOWED) if str(peer) == STRANGER else MAC,
             script=lambda *_: "#!ipxe\necho hello\n",
+            autoexec=lambda _: "#!ipxe\necho begin\n",
             entry_script=self._entry_script,
             secrets=lambda _, token, peer: _SECRET if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
             report=self._report,

@@ -70,7 +70,7 @@ class Target:
         for release, content in (("r1", KERNEL), (".r2", _SECRET)):
             (images / release).mkdir(parents=True)
             (images / release / "vmlinuz").write_bytes(content)
-        files = Files(root, images, lambda dialect, *_: SCRIPTS[dialect])
+        files = Files(root, images, lambda dialect, *_: SCRIPTS[dialect], lambda _: "begin")
         self.server = TftpServer(LOOPBACK, files, admit=self._admit, emit=lambda _: None, port=0)
         self._loop.run_until_complete(self._open())
         self._peers = [UdpPeer(self.server.port, source) for source in SOURCES]

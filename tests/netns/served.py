@@ -13,7 +13,7 @@ from typing import Any
 
 from appliance.journal.history import latest_of
 from appliance.registry.database import Registry
-from image import release
+from image import bootfiles, release
 from image.recipe import ImageRecipe
 from services.ethernet import MacAddress
 from tests.room.namespaces import Namespace
@@ -27,14 +27,20 @@ _FILES = {release.KERNEL: 3 << 20, release.INITRD: (5 << 20) + 1, release.SQUASH
 
 
 def install_release(images: Path, sizes: Mapping[str, int] = _FILES) -> release.Release:
-    """Make and activate a release of random bytes with files of these sizes; nothing here looks inside them."""
+    """Make and activate a release of random bytes with files of these sizes, and with the boot loaders of this machine;
+    nothing here looks inside them."""
     digest = secrets.token_hex(32)
     created = datetime.now(UTC).replace(microsecond=0)
     path = images / release.name(created, digest)
     for name, size in sizes.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(os.urandom(size))
-    files = {name: release.describe(path / name) for name in sizes}
+    (path / bootfiles.DIRECTORY).mkdir()
+    loaders = bootfiles.packaged(Path("/"))
+    for name, loader in loaders.items():
+        (path / bootfiles.DIRECTORY / name).symlink_to(loader)
+    names = (*sizes, *(f"{bootfiles.DIRECTORY}/{name}" for name in loaders))
+    files = {name: release.describe(path / name) for name in names}
     made = release.Release(path, created, ImageRecipe(), digest, "6.1.0-0-amd64", files)
     (path / release.MANIFEST).write_bytes(release.render_manifest(made))
     return release.activate(images, made.id)

@@ -221,7 +221,7 @@ async def test_ipxe_that_gets_an_offer_and_no_script(box: Box, plug: Plug) -> No
     box.await_stage(pc.mac, "loader")
     await pc.power_on(firmware(0, *IPXE))
     FailedPc(box, pc).await_sign("ipxe_asked")
-    FailedPc(box, pc).later("iPXE asked for an address and then not for its script", "TCP port 80")
+    FailedPc(box, pc).later("iPXE was started and did not ask for its script", "TCP port 80")
 
 
 async def ask_twice(pc: ScriptedPc) -> None:

@@ -7,10 +7,11 @@ whole retry schedule, and what the box learns from it, is in tests/transcripts/t
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from image.bootfiles import PACKAGED
+from image.bootfiles import packaged
 from image.release import Release
 from services.dhcp.duplicates import WITHIN
 from services.dhcp.message import BOOT_SERVER_PORT
@@ -33,6 +34,7 @@ from tests.zoo.raspberry_pi import RaspberryPi
 PREFIX = "10.88.0"
 PI = "b8:27:eb:88:00"
 PI_FILES = {name: name.encode() * 1000 for name in ("bootcode.bin", "config.txt", "start4.elf", "fixup4.dat")}
+LOADERS = packaged(Path("/"))
 SETTINGS = '[boot]\ndirectory = "{loaders}"\n[boot.loaders]\nraspberry_pi = "pi"\n'
 ERROR_8 = b"\0\5\0\x08User aborted the transfer\0"
 
@@ -146,7 +148,7 @@ async def test_firmware_loads_an_ipxe_and_that_its_script(zoo: Zoo, kind: str) -
         firmware = KINDS[kind](pc.mac)
         architecture, loader = (0, "undionly.kpxe") if isinstance(firmware, Bios) else (7, "snponly.efi")
         wire = Wire(pc, firmware)
-        assert await wire.read(await wire.boot()) == PACKAGED[loader].path.read_bytes()
+        assert await wire.read(await wire.boot()) == LOADERS[loader].read_bytes()
         # No firmware starts it before the box has noticed, over HTTP, that the last byte was acknowledged.
         zoo.box.await_stage(pc.mac, "loader")
         await follow(zoo, pc, Ipxe(pc.mac, architecture=architecture))
@@ -165,7 +167,7 @@ async def test_firmware_that_loads_ipxe_but_does_not_start_it_is_offered_shim(zo
         await asyncio.sleep(WITHIN)  # no firmware is back sooner; a faster request counts as a copy
         load = await wire.boot()
         assert load.name == f"{pc.mac.bare}/shimx64.efi"
-        assert await wire.read(load) == PACKAGED["shimx64.efi"].path.read_bytes()
+        assert await wire.read(load) == LOADERS["shimx64.efi"].read_bytes()
 
 
 @pytest.mark.parametrize("kind", [Ipxe, IpxeOf2010])
@@ -211,14 +213,14 @@ async def test_shim_gets_its_grub_and_is_told_at_once_what_is_missing(zoo: Zoo, 
     with zoo.office.plug() as pc:
         await Wire(pc, Edk2(pc.mac)).boot()
         loaded = f"{pc.mac.bare}{slash}shimx64.efi"
-        assert await pc.load(loaded, 1468, 4) == PACKAGED["shimx64.efi"].path.read_bytes()
+        assert await pc.load(loaded, 1468, 4) == LOADERS["shimx64.efi"].read_bytes()
         *probes, grub = shim.reads(loaded, lost=lost)
         with pc.tftp() as peer:
             for name in probes:
                 async with asyncio.timeout(TIMEOUT):
                     code, words = error(await peer.ask(rrq(name, "octet", **shim.OPTIONS)))
                 assert (code, words) == (1, "file not found")
-            expected = PACKAGED["grubx64.efi"].path.read_bytes()
+            expected = LOADERS["grubx64.efi"].read_bytes()
             request = rrq(grub, "octet", **shim.OPTIONS)
             if lost:  # the size is enough: thousands of blocks would take seconds
                 assert int(oack(await peer.ask(request))["tsize"]) == len(expected)

@@ -21,7 +21,7 @@ SERVER = (
     *("openssh-server", "iproute2", "procps", "netbase", "ca-certificates", "bash-completion", "man-db", "debconf"),
 )
 DEPENDENCIES = (
-    *("python3", "python3-venv", "nfs-kernel-server", "live-build", "debootstrap", "squashfs-tools", "ipxe"),
+    *("python3", "python3-venv", "nfs-kernel-server", "live-build", "debootstrap", "squashfs-tools"),
     *("nftables", "e2fsprogs", "mount"),
     "adduser",
 )

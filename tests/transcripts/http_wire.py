@@ -67,7 +67,9 @@ class Wire:
         self._neighbour = neighbour
         self._room = room
         self._boot = Boot(1, MAC, 1.0, TOKEN, "r1", last_event=1.0)
-        self._sources = Sources(self._script, self._secrets, self._report, self._exchange, self._heartbeat)
+        self._sources = Sources(
+            self._script, self._autoexec, self._secrets, self._report, self._exchange, self._heartbeat
+        )
         self._conversation = Conversation(PEER)
         self._received: str | None = None
         self.heartbeats: list[Heartbeat] = []
@@ -167,6 +169,9 @@ class Wire:
             return Ignore(Reason.NO_FILE)
         answer, body = answers.file(request.fields, len(FILES[name]))
         return Response(answer.status, answer.fields, FILES[name][body.start : body.stop])
+
+    def _autoexec(self, mac: MacAddress) -> str | Ignore:
+        return f"begin of {mac}\n"
 
     def _script(self, mac: MacAddress, peer: IPv4Address) -> str:
         self._boot = fold(self._boot, ScriptServed(mac), 1.0)

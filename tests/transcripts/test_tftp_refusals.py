@@ -17,12 +17,25 @@ def test_a_garbled_name_is_answered_at_once(wire: TftpWire) -> None:
     )
 
 
-def test_a_missing_file(wire: TftpWire) -> None:
+def test_without_an_image_ipxe_is_told_at_once_that_it_has_no_script_to_begin_with(wire: TftpWire) -> None:
+    """After an ERROR it goes on by itself; without an answer it would wait for up to 30 s."""
+    wire.active = False
     assert (
         wire
         >> rrq("525400aabb01/autoexec.ipxe", blksize=1432, tsize=0)
         << """
-            ignored 52:54:00:aa:bb:01: NO_FILE autoexec.ipxe
+            ignored 52:54:00:aa:bb:01: NO_IMAGE autoexec.ipxe
+            ERROR 1 no image is active
+        """
+    )
+
+
+def test_a_missing_file(wire: TftpWire) -> None:
+    assert (
+        wire
+        >> rrq("525400aabb01/revocations.efi", blksize=1432, tsize=0)
+        << """
+            ignored 52:54:00:aa:bb:01: NO_FILE revocations.efi
             ERROR 1 file not found
         """
     )

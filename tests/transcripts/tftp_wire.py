@@ -15,7 +15,7 @@ from typing import Self
 
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot import policy
-from services.decision import Ignore
+from services.decision import Ignore, Reason
 from services.ethernet import MacAddress, MacRange
 from services.events import Event, Ignored, TransferFailed, TransferProgressed, TransferServed
 from services.linux.udp_batches import Buffer, WindowSender, address_of, peer_of
@@ -107,6 +107,8 @@ class TftpWire:
             (folder / "root" / name).write_bytes(content)
         (folder / "secret").write_bytes(b"secret")
         self._now = 1000.0
+        self.active = True
+        """Whether there is an image."""
         self._pending: str | None = None
         self._transcript = Transcript()
         self._sender = RecordingSender()
@@ -120,7 +122,7 @@ class TftpWire:
             await_tick=lambda: None,
         )
         self.responder = Responder(
-            Files(folder / "root", folder / "images", self._script),
+            Files(folder / "root", folder / "images", self._script, self._autoexec),
             self.sessions,
             cache,
             admit=self._admit,
@@ -221,6 +223,9 @@ class TftpWire:
             allowlist=Allowlist.of([Entry(MacRange(MAC, MAC))]),
             networks=[IPv4Network("10.77.0.0/24")],
         )
+
+    def _autoexec(self, mac: MacAddress) -> str | Ignore:
+        return f"begin of {mac}\n" if self.active else Ignore(Reason.NO_IMAGE)
 
     def _script(self, dialect: Dialect, mac: MacAddress, address: IPv4Address) -> str:
         return f"{dialect} for {mac} at {address}\n"

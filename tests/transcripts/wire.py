@@ -24,7 +24,7 @@ from tests.fakes.dhcp_client import NOWHERE, Answer
 
 BOX = IPv4Address("10.77.0.1")
 EVERYONE = "255.255.255.255"
-LOADERS = Loaders(uefi_ia32="ia32.efi")
+LOADERS = Loaders(uefi_ia32="ia32.efi", uefi_arm64="")  # what an image of Debian 12 has, and one more
 
 
 def sent(payload: bytes, source: str = f"{NOWHERE}:68", port: int = 67) -> Datagram:

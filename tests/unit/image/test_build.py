@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from image import apt, build, build_prerequisites, command, release
+from image.bootfiles import PACKAGED
 from image.build import Rebuild
 from image.progress import STAGES, BuildError, Progress
 from image.recipe import ImageRecipe
@@ -30,7 +31,10 @@ bootstrap)
     [ -e cache/bootstrap/debian ] && echo "P: from the cache"
     mkdir -p cache/bootstrap && touch cache/bootstrap/debian
     ;;
-chroot) echo "boinc-client 7.20.5" > chroot.packages.live ;;
+chroot)
+    echo "boinc-client 7.20.5" > chroot.packages.live
+    mkdir -p chroot && cp -r ../../unpacked chroot/netboot-loaders
+    ;;
 binary)
     mkdir -p binary/live
     echo squashfs > binary/live/filesystem.squashfs
@@ -62,6 +66,11 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (directory / "apt" / "sources.list").write_text(SOURCES)
     (directory / "bin" / "lb").write_text(LB)
     (directory / "bin" / "lb").chmod(0o755)
+    for file in PACKAGED.values():
+        path = directory / "unpacked" / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    (directory / "unpacked" / "versions").write_text("ipxe 1.0\nboinc-client 7.20.5\n")
     monkeypatch.setattr(apt, "DIRECTORY", directory / "apt")
     monkeypatch.setattr(command, "PATH", f"{directory / 'bin'}:{command.PATH}")
     monkeypatch.setattr(command, "ALONE", ALONE)
@@ -93,12 +102,24 @@ def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
     assert sorted(str(path.relative_to(made.path)) for path in made.path.rglob("*") if path.is_file()) == [
         "initrd.img",
         "live/filesystem.squashfs",
+        *(f"loaders/{name}" for name in sorted(PACKAGED)),
         "manifest.json",
         "packages",
         "vmlinuz",
     ]
+    assert (made.path / "loaders" / "grubx64.efi").read_text() == "grubnetx64.efi.signed"
+    assert (made.path / "packages").read_text() == "boinc-client 7.20.5\nipxe 1.0\n", "a new loader is a new image"
     assert (room / "work" / "logs" / f"{made.id}.log").read_text().count("P: lb ") == 4
     assert os.listdir(room / "work" / "live") == ["cache"]
+
+
+def test_a_package_without_its_loader_ends_the_build(room: Path) -> None:
+    (room / "unpacked" / PACKAGED["ipxe-arm64.efi"].path).unlink()
+    made, _ = run(room)
+    assert "loaders/ipxe-arm64.efi" not in made.files, "Debian 12 has none"
+    (room / "unpacked" / PACKAGED["grubx64.efi"].path).unlink()
+    with pytest.raises(BuildError, match=r"Debian's packages have no grubx64\.efi"):
+        run(room, rebuild=Rebuild.ALWAYS)
 
 
 def test_others_can_read_a_release_whatever_the_umask(room: Path) -> None:
@@ -180,7 +201,7 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
     [
         (
             "chroot",
-            "E: The repository 'http://mirror.example.org/debian trixie-backports Release' does not have a Release file.",
+            "E: The repository 'http://a.example.org/debian trixie-backports Release' does not have a Release file.",
             "has no backports of this distribution: set [image] backports = false",
         ),
         ("chroot", "E: Unable to locate package intel-microcode", 'set [image] firmware = "none"'),

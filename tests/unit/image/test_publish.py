@@ -12,7 +12,7 @@ from image.recipe import ImageRecipe
 
 def test_publishing_copies_files_and_writes_the_manifest(tmp_path: Path) -> None:
     sources = {}
-    for name in (release.KERNEL, release.INITRD, release.SQUASHFS, release.PACKAGES):
+    for name in (release.KERNEL, release.INITRD, release.SQUASHFS, release.PACKAGES, "loaders/snponly.efi"):
         sources[name] = tmp_path / name.replace("/", "-")
         sources[name].write_text(name)
     created = datetime(2026, 11, 23, 15, 1, 2, tzinfo=UTC)

@@ -38,7 +38,7 @@ PEER = IPv4Address("10.0.0.5")
     ],
 )
 def test_what_dhcp_offers(asked: BootRequest, release: str | None, decision: BootPlan | Ignore) -> None:
-    loaders = Loaders(uefi_ia32="ia32.efi").by_machine
+    loaders = Loaders(uefi_ia32="ia32.efi", uefi_arm64="").by_machine
     planned = policy.plan(asked, loaders=loaders, allowlist=ALLOWED, release=release, base_url="http://10.0.0.1")
     assert planned == decision
 

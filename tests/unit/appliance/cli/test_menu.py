@@ -31,7 +31,7 @@ def test_the_preview_tells_where_each_thing_comes_from(box: BoxWithReleases) -> 
     facts = json.loads(box.run("menu", "show", "--for", PC, "--json"))
     assert (facts["default"], facts["default_from"]) == ("local", "its range")
     assert (facts["timeout"], facts["timeout_from"], facts["root"]) == (10, "[menu]", "http")
-    assert facts["missing"] == ["memtest: apt-get install memtest86+, then restart the server"]
+    assert facts["missing"] == ["memtest: the active image has none: build another one"]
     assert json.loads(box.run("menu", "show", "--json"))["default"] == "boinc", "it belongs to no range"
 
 

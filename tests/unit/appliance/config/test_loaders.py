@@ -17,7 +17,11 @@ HERE = Path("/etc/c.toml")
 def test_the_default_is_debians_packages() -> None:
     boot = parse("", HERE).boot
     assert boot == BootFiles(DEFAULT_DIRECTORY, Loaders())
-    assert boot.loaders.by_machine == {Machine.BIOS: "undionly.kpxe", Machine.UEFI_X64: "snponly.efi"}
+    assert boot.loaders.by_machine == {
+        Machine.BIOS: "undionly.kpxe",
+        Machine.UEFI_X64: "snponly.efi",
+        Machine.UEFI_ARM64: "ipxe-arm64.efi",
+    }
 
 
 def test_own_loaders_for_more_kinds() -> None:
@@ -33,7 +37,7 @@ def test_own_loaders_for_more_kinds() -> None:
 
 
 def test_a_file_for_two_kinds_is_served_once() -> None:
-    assert BootFiles(loaders=Loaders(bios="", uefi_ia32="x.efi", uefi_x64="x.efi")).names == ("x.efi",)
+    assert BootFiles(loaders=Loaders(bios="", uefi_ia32="x.efi", uefi_x64="x.efi", uefi_arm64="")).names == ("x.efi",)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,7 @@ def test_config_check_warns_of_a_missing_loader(tmp_path: Path) -> None:
     path.write_text(f'[boot]\ndirectory = "{tmp_path}"\n[boot.loaders]\nuefi_arm64 = "arm64.efi"\n')
     path.chmod(0o644)
     (warning,) = warnings(load(path))
-    assert warning.startswith(f"the boot file arm64.efi is neither in {tmp_path} nor in a package; put it there")
+    assert warning.startswith(f"the boot file arm64.efi is neither in {tmp_path} nor in the image; put it there")
     (tmp_path / "arm64.efi").write_bytes(b"x")
     assert list(warnings(load(path))) == []
 

@@ -47,6 +47,11 @@ def power_on(at: float, loader: str = "snponly.efi", architecture: int = 7) -> S
     )
 
 
+def autoexec() -> TransferServed:
+    """iPXE has started, and fetched the script that it looks for first."""
+    return TransferServed(MAC, "tftp", "autoexec.ipxe", 300, 0.1)
+
+
 def script(at: float, root: str = "nfs") -> Story:
     """iPXE asks for an address and takes the script."""
     return ((at, asks(ipxe=True, xid=2)), (at + 1.0, ScriptServed(MAC, root)))

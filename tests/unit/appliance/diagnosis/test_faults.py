@@ -28,6 +28,7 @@ from tests.unit.appliance.diagnosis.stories import (
     SITE,
     Story,
     asks,
+    autoexec,
     heard,
     kernel,
     loaded,
@@ -100,7 +101,7 @@ FAULTS = {
         fresh(power_on(100.0), power_on(104.0), ((108.0, asks(xid=108)),)),
         109.0,
         "Security Violation: Secure Boot refuses the unsigned loader",
-        "shim-signed grub-efi-amd64-signed",
+        "it is offered Debian's signed loader",
         "snponly.efi, 3 times in 1 min",
     ),
     "Secure Boot refuses the signed loader too": Planted(
@@ -170,8 +171,14 @@ FAULTS = {
     "iPXE asks for an address, and no script is asked for": Planted(
         (*power_on(100.0), (104.0, asks(ipxe=True, xid=2))),
         300.0,
-        "iPXE asked for an address and then not for its script",
+        "iPXE was started and did not ask for its script",
         "TCP port 80",
+    ),
+    "iPXE fetches its first script, and nothing is heard of it": Planted(
+        (*power_on(100.0), (102.5, autoexec())),
+        300.0,
+        "iPXE was started and did not ask for its script",
+        "portfast",
     ),
     "another boot server answered, or its ports are blocked": Planted(
         power_on(100.0)[:4],

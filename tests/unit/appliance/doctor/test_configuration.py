@@ -27,5 +27,10 @@ uefi_x64 = "grubx64.efi"
         "[menu] grub_password is empty",
     ]
     assert warnings[0].startswith(f"[menu] {gone} is left out")
+    box.configure('[menu]\ntimeout = 5\n[boot.loaders]\nuefi_x64 = "ipxe-shimx64.efi"\n')
+    (keyboard,) = menu_warnings(load(box.data / "c.toml"))
+    assert "no key works in its menus" in keyboard
+    box.configure('[menu]\ntimeout = 5\n[boot.loaders]\nuefi_x64 = "snponly-shimx64.efi"\n')
+    assert list(menu_warnings(load(box.data / "c.toml"))) == []
     box.configure(MENU)
     assert list(menu_warnings(load(box.data / "c.toml"))) == []

@@ -34,8 +34,8 @@ PXE, HTTP = "52:54:00 PXEClient:Arch:00007:UNDI:003010 7", "52:54:00 HTTPClient:
             "are being tried with another offer",
             "",
         ),
-        (FirmwareKnowledge(PXE, why=Why.REFUSED), Severity.WARNING, "not started it", "apt-get install shim-signed"),
-        (FirmwareKnowledge(PXE, worked=True, why=Why.REFUSED), Severity.WARNING, "not started it", "shim-signed"),
+        (FirmwareKnowledge(PXE, why=Why.REFUSED), Severity.WARNING, "not started it", "signed loader"),
+        (FirmwareKnowledge(PXE, worked=True, why=Why.REFUSED), Severity.WARNING, "not started it", "signed loader"),
         (FirmwareKnowledge(HTTP, why=Why.REFUSED), Severity.WARNING, "UEFI HTTP boot", "choose PXE boot"),
         (FirmwareKnowledge(PXE, why=Why.NEITHER), Severity.WARNING, "and with the signed one", "siaddr"),
         (

@@ -234,11 +234,30 @@ def test_what_is_missing_is_logged_once(box: Running) -> None:
     with capture_logs() as logs:
         box.power_on()
         box.power_on()
-    assert [log["entry"] for log in logs] == ["memtest: apt-get install memtest86+, then restart the server"]
+    assert [log["entry"] for log in logs] == ["memtest: the active image has none: build another one"]
     (box.box.config.boot_root).mkdir()
     for name in ("memtest", "memtest.efi"):
         (box.box.config.boot_root / name).write_bytes(b"")
     assert "memtest 3 Memory test" in box.power_on()
+
+
+def test_the_script_that_ipxe_begins_with_is_no_sign_of_a_boot(box: Running) -> None:
+    script = box.scripts.autoexec(ADDRESS, PC)
+    assert isinstance(script, str)
+    assert f"chain --replace --autofree http://{ADDRESS}/boot/{PC.bare}/boot.ipxe ||" in script
+    assert box.journal.boot(PC) is None
+    (box.data / "images" / "current").unlink()
+    box.box.refresh_release()
+    assert box.scripts.autoexec(ADDRESS, PC) == Ignore(Reason.NO_IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("loader", "line"), [("snponly.efi", ""), ("snponly-shimx64.efi", "shim loader/shimx64.efi ||")]
+)
+def test_only_a_signed_ipxe_is_told_of_the_shim_for_the_kernel(box: Running, loader: str, line: str) -> None:
+    box.configure(f'[boot.loaders]\nuefi_x64 = "{loader}"\n')
+    box.box.refresh_boot_files()
+    assert "\n".join(each for each in box.power_on().split("\n") if "shim" in each) == line
 
 
 def test_a_damaged_release_is_left_out(box: Running) -> None:

@@ -12,8 +12,11 @@ from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.registry.database import Registry
 from appliance.server.registry_sync import RegistrySync
 from image import release
+from services.decision import Ignore, Reason
+from services.dhcp.plan import BootPlan
+from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress, MacRange
-from tests.unit.appliance.server.test_boot_scripts import OLD, PC, Running
+from tests.unit.appliance.server.test_boot_scripts import ADDRESS, OLD, PC, Running
 
 
 @pytest.fixture
@@ -35,6 +38,18 @@ def test_the_answer_inputs_stay_while_nothing_changes(box: Running) -> None:
     before = box.box.answer_inputs()
     box.power_on()
     assert all(map(is_, before, turn(box)))
+
+
+def test_what_is_offered_follows_the_loaders_in_place(box: Running) -> None:
+    """A machine whose loader the image lacks is refused, instead of being sent for a file that is not there."""
+    arm64 = BootRequest(PC, (11,), False)
+    before = box.box.answer_inputs()
+    assert box.box.plan(ADDRESS, arm64) == Ignore(Reason.NO_LOADER)
+    box.box.config.boot_root.mkdir()
+    (box.box.config.boot_root / "ipxe-arm64.efi").write_bytes(b"")
+    box.box.refresh_boot_files()
+    assert box.box.plan(ADDRESS, arm64) == BootPlan(f"{PC.bare}/ipxe-arm64.efi")
+    assert not all(map(is_, before, box.box.answer_inputs())), "no earlier answer may be repeated"
 
 
 def _allow(box: Running, other: Registry) -> None:

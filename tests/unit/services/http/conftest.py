@@ -53,6 +53,9 @@ class Box:
             raise self.script_
         return self.script_
 
+    def autoexec(self, mac: MacAddress) -> str | Ignore:
+        return f"begin of {mac}\n"
+
     async def entry_script(self, mac: MacAddress, peer: IPv4Address, key: str, password: str | None) -> str | Ignore:
         assert (mac, peer) == (MAC, LOOPBACK)
         if key == "local":
@@ -122,6 +125,7 @@ def make(images: Path, box: Box, events: EventLog, port: int = 0) -> HttpServer:
         loaders=images.parent / "boot",
         admit=box.admit,
         script=box.script,
+        autoexec=box.autoexec,
         entry_script=box.entry_script,
         secrets=box.secrets,
         report=box.report,

@@ -48,9 +48,11 @@ async def test_a_loader_as_uefi_http_boot_asks_for_it(server: HttpServer, events
     served = await events.next(TransferServed)
     assert (served.mac, served.service, served.path, served.size) == (MAC, "http", "snponly.efi", len(LOADER))
     assert [type(event) for event in events.seen] == [TransferProgressed, TransferServed]
-    assert (await curl(server, f"{BOOT}/loader/autoexec.ipxe"))[0] == 404, (
-        "new versions of iPXE ask for it next to their own URL"
-    )
+
+
+async def test_the_script_that_ipxe_looks_for_beside_its_own_url(server: HttpServer, events: EventLog) -> None:
+    assert await curl(server, f"{BOOT}/loader/autoexec.ipxe") == (200, f"begin of {MAC}\n".encode())
+    assert events.seen == []
 
 
 async def test_a_kernel(server: HttpServer, events: EventLog) -> None:

@@ -1,5 +1,6 @@
 """Boot scripts of iPXE, word for word; and text that must never get into one."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.menus.ipxe import render, render_entry
+from services.ethernet import MacAddress
+from services.menus.ipxe import render, render_autoexec, render_entry
 from services.menus.menu import Action, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
 from services.menus.script_text import LONGEST_COMMAND_LINE
 
@@ -67,6 +69,22 @@ def test_a_menu_shows_only_the_titles_of_locked_entries() -> None:
 @pytest.mark.parametrize(("name", "entry"), [("rescue", RESCUE), ("memtest", MEMTEST), ("local", LOCAL)])
 def test_a_chosen_entry(name: str, entry: MenuEntry) -> None:
     assert render_entry(entry, BASE, command_line) == (GOLDEN / f"chosen-{name}.ipxe").read_text()
+
+
+def test_a_signed_ipxe_fetches_the_shim_that_vouches_for_the_kernel() -> None:
+    """Last of all: iPXE leaves it out if the kernel that it has needs none. Where there is no such command, or no such
+    file, it boots all the same."""
+    shim = "loader/shimx64.efi"
+    started, chosen = render(alone(LIVE), BASE, command_line, shim), render_entry(RESCUE, BASE, command_line, shim)
+    for script, base in ((started, ""), (chosen, BASE)):
+        assert re.search(rf"\ninitrd [^\n]+\nshim {base}{shim} \|\|\necho [^\n]+\nboot \|\| goto retry\n", script)
+    for other in (LOCAL, MEMTEST, REBOOT):
+        assert "shim" not in render(alone(other), BASE, command_line, shim)
+
+
+def test_the_script_that_ipxe_begins_with() -> None:
+    script = render_autoexec(MacAddress.parse("52:54:00:aa:bb:cc"), f"{BASE}boot.ipxe")
+    assert script == (GOLDEN / "autoexec.ipxe").read_text()
 
 
 @pytest.mark.parametrize(

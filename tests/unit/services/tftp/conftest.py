@@ -40,9 +40,14 @@ def script(dialect: Dialect, mac: MacAddress, peer: IPv4Address) -> str | Ignore
     return Ignore(Reason.NO_IMAGE) if dialect is Dialect.PXELINUX else f"{dialect} for {mac} at {peer}\n"
 
 
+def autoexec(mac: MacAddress) -> str | Ignore:
+    """The script with which iPXE begins."""
+    return f"begin of {mac}\n"
+
+
 def files(root: Path) -> Files:
     """The files in `root`, and the releases in `images` beside it."""
-    return Files(root, root.parent / "images", script)
+    return Files(root, root.parent / "images", script, autoexec)
 
 
 @pytest.fixture

@@ -79,12 +79,13 @@ async def test_ipxe(server: TftpServer, peer: UdpPeer, events: EventLog, admissi
 
 
 @pytest.mark.parametrize("name", ["autoexec.ipxe", "525400aabbcc/autoexec.ipxe"])
-async def test_ipxe_is_told_at_once_that_there_is_no_autoexec_script(
+async def test_ipxe_gets_the_script_that_it_looks_for_beside_itself(
     server: TftpServer, peer: UdpPeer, events: EventLog, name: str
 ) -> None:
-    """After an ERROR it continues with DHCP; without one it waits for up to 30 s."""
-    assert error(await peer.ask(rrq(name, blksize=1432, tsize=0))) == (1, "file not found")
-    assert (await events.next(Ignored)).reason is Reason.NO_FILE
+    content = f"begin of {MAC}\n".encode()
+    assert await peer.fetch(rrq(name, blksize=1432, tsize=0), Reader(1432)) == content
+    served = await events.next(TransferServed)
+    assert (served.path, served.size) == ("autoexec.ipxe", len(content))
 
 
 async def test_grub_asks_with_a_leading_slash(server: TftpServer, peer: UdpPeer, admission: Admission) -> None:
