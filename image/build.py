@@ -26,8 +26,8 @@ TREE = Path(__file__).with_name("tree")
 _HINTS = (
     (
         r"-backports\S* Release' does not have a Release file|404 .*-backports",
-        "the mirror of this machine's apt has no backports of this distribution: set [image] backports = false, or name "
-        "one that has them in /etc/apt/sources.list",
+        "the mirror of this machine's apt has no backports of this distribution: set [image] backports = false, or"
+        " name one that has them in /etc/apt/sources.list",
     ),
     (
         r"Temporary failure resolving|Could not (?:resolve|connect)|Unable to connect|Failed getting release",
@@ -40,8 +40,8 @@ _HINTS = (
     ),
     (
         rf"Unable to locate package (?:{'|'.join(livebuild.unfree_packages(ImageRecipe(firmware='all')))})",
-        'the mirror of this machine\'s apt has no non-free-firmware: set [image] firmware = "none", or name one that has '
-        "it in /etc/apt/sources.list",
+        'the mirror of this machine\'s apt has no non-free-firmware: set [image] firmware = "none", or name one that'
+        " has it in /etc/apt/sources.list",
     ),
     ("Unable to locate package", "the recipe names a package that Debian does not have: check its packages"),
     ("No space left on device", "the disk is full: make room, then build again"),

@@ -180,7 +180,7 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
     [
         (
             "chroot",
-            "E: The repository 'http://mirror.example.org/debian trixie-backports Release' does not have a Release file.",
+            "E: The repository 'http://m.example.org/debian trixie-backports Release' does not have a Release file.",
             "has no backports of this distribution: set [image] backports = false",
         ),
         ("chroot", "E: Unable to locate package intel-microcode", 'set [image] firmware = "none"'),

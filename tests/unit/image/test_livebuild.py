@@ -63,9 +63,12 @@ def test_debian_12_has_fewer_packages_of_the_same_files() -> None:
     plain = livebuild.config_tree(ImageRecipe(distribution="bookworm"), TREE)["package-lists/recipe.list.chroot"]
     assert b"tzdata-legacy" not in plain
     assert b"firmware-intel-misc" not in plain
-    assert b"firmware-intel-misc" in livebuild.config_tree(
-        ImageRecipe(distribution="bookworm", backports=True), TREE
-    )["package-lists/recipe.list.chroot"]
+    assert (
+        b"firmware-intel-misc"
+        in livebuild.config_tree(ImageRecipe(distribution="bookworm", backports=True), TREE)[
+            "package-lists/recipe.list.chroot"
+        ]
+    )
 
 
 @pytest.mark.parametrize("distribution", ["trixie", "bookworm"])
