@@ -153,7 +153,9 @@ def test_before_the_boinc_files_are_there_it_beats_but_reports_nothing(pc: Pc) -
     pc.start()
     assert head(pc.beats(2))["boinc"] == "starting"
     assert pc.box.stages() == []
-    assert "Starting: up, address 10.77.0.101" in (pc.root / "dev/tty1").read_text()
+    assert "\n  Starting\n" in (pc.root / "dev/tty1").read_text()
+    (pc.root / "run/netboot-appliance/said").write_text("the server does not export the state directory yet")
+    pc.waits_for(lambda: "\n  Starting: the server does not" in (pc.root / "dev/tty1").read_text(), "the reason")
     (pc.root / "units/netboot-boinc-files.service").write_text("active\n")
     pc.waits_for(lambda: pc.box.stages()[:1] == ["reported"], "reported")
 
@@ -249,6 +251,14 @@ def test_the_screen_says_why_boinc_is_suspended(pc: Pc, reason: int, words: str)
     pc.condition.suspend_reason = reason
     pc.start()
     pc.waits_for(lambda: (pc.root / "dev/tty1").exists() and words in (pc.root / "dev/tty1").read_text(), words)
+
+
+def test_the_screen_gives_a_pc_that_the_project_does_not_know_no_number(pc: Pc) -> None:
+    pc.condition.projects = [Project(host=0, name="Project")]
+    pc.condition.tasks = []
+    pc.start()
+    pc.beats()
+    pc.waits_for(lambda: "Project    Project\n" in (pc.root / "dev/tty1").read_text(), "the project")
 
 
 def test_a_project_that_was_away_is_asked_again_soon(pc: Pc) -> None:

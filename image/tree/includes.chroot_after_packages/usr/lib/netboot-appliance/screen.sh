@@ -34,7 +34,8 @@ condition() {
 		return
 	fi
 	if [ "$placed" != yes ]; then
-		condition="starting: $(plain "$(first "$RUN/said")" 200)"
+		condition=$(plain "$(first "$RUN/said")" 200)
+		condition=starting${condition:+: $condition}
 		return
 	fi
 	case ${health:-ok} in
@@ -97,7 +98,8 @@ draw() {
 		printf '  Address    %s\n  Server     %s\n' "$(address)" "$SERVER"
 		if [ "$boinc" = running ]; then
 			while IFS=$FIELD read -r url host _ _ _ _ project; do
-				printf '  Project    %s, computer %s\n' "$(plain "${project:-$url}" 60)" "$(plain "${host:-0}" 12)"
+				[[ $host == [1-9]* ]] && host=", computer $(plain "$host" 12)" || host=''
+				printf '  Project    %s%s\n' "$(plain "${project:-$url}" 60)" "$host"
 			done < <(projects "$RUN/poll" | head -n 4)
 			printf '  Tasks      %d run, %d wait%s\n' "$runs" "$waits" "$lines"
 		fi
