@@ -26,20 +26,25 @@ TIMEOUT = 90.0
 _FILES = {release.KERNEL: 3 << 20, release.INITRD: (5 << 20) + 1, release.SQUASHFS: 4096, release.PACKAGES: 100}
 
 
-def install_release(images: Path, sizes: Mapping[str, int] = _FILES) -> release.Release:
-    """Make and activate a release of random bytes with files of these sizes, and with the boot loaders of this machine;
-    nothing here looks inside them."""
+def install_release(
+    images: Path, sizes: Mapping[str, int] = _FILES, loaders: Mapping[str, bytes] | None = None
+) -> release.Release:
+    """Make and activate a release of random bytes with files of these sizes, and with the boot loaders of this machine,
+    or these; nothing here looks inside them."""
     digest = secrets.token_hex(32)
     created = datetime.now(UTC).replace(microsecond=0)
     path = images / release.name(created, digest)
     for name, size in sizes.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(os.urandom(size))
-    (path / bootfiles.DIRECTORY).mkdir()
-    loaders = bootfiles.packaged(Path("/"))
-    for name, loader in loaders.items():
-        (path / bootfiles.DIRECTORY / name).symlink_to(loader)
-    names = (*sizes, *(f"{bootfiles.DIRECTORY}/{name}" for name in loaders))
+    boot = path / bootfiles.DIRECTORY
+    boot.mkdir()
+    if loaders is None:
+        for name, loader in bootfiles.packaged(Path("/")).items():
+            (boot / name).symlink_to(loader)
+    for name, content in (loaders or {}).items():
+        (boot / name).write_bytes(content)
+    names = (*sizes, *(f"{bootfiles.DIRECTORY}/{loader.name}" for loader in boot.iterdir()))
     files = {name: release.describe(path / name) for name in names}
     made = release.Release(path, created, ImageRecipe(), digest, "6.1.0-0-amd64", files)
     (path / release.MANIFEST).write_bytes(release.render_manifest(made))

@@ -8,10 +8,11 @@ import pytest
 from image.release import Release
 from tests.captures import Datagram, all_captures, datagrams
 from tests.fakes.dhcp_client import Answer, firmware
-from tests.fakes.tftp_peer import error, oack, rrq
+from tests.fakes.tftp_peer import Reader, error, oack, rrq
 from tests.netns.conftest import CAPTURED, Plug
 from tests.netns.scripted_pc import LOADERS, Frame, ScriptedPc
-from tests.netns.served import Box
+from tests.netns.served import TIMEOUT, Box, install_release
+from tests.room.processes import wait_until
 from tests.room.room import BOX, SITE, Room
 
 WHOLE_BOOT = ["discovered", "offered", "loader", "script", "kernel", "initrd"]
@@ -85,6 +86,36 @@ async def test_a_uefi_that_boots_over_http(box: Box, plug: Plug, release: Releas
     boot = box.await_stage(pc.mac, "initrd")
     assert [reached["stage"] for reached in boot["stages"]] == WHOLE_BOOT
     assert (boot["transfers"][0]["service"], boot["transfers"][0]["path"]) == ("http", "snponly.efi")
+
+
+async def test_ipxe_gets_its_first_script_and_loaders_follow_the_active_image(
+    box: Box, room: Room, plug: Plug, release: Release, tmp_path: Path
+) -> None:
+    """By Debian's tftp, which knows no options; the path is that of the loader."""
+    pc = plug()
+    await pc.power_on(firmware(7))
+
+    def fetch(name: str) -> bytes:
+        got = tmp_path / "got"
+        pc.host.run(["tftp", "-m", "octet", pc.box, "-c", "get", f"{pc.mac.bare}/{name}", str(got)], timeout=60)
+        return got.read_bytes()
+
+    first = fetch("autoexec.ipxe").decode().splitlines()
+    assert first[0] == "#!ipxe"
+    assert f"chain --replace --autofree http://{pc.box}/boot/{pc.mac.bare}/boot.ipxe ||" in first
+    assert fetch("snponly.efi") == (LOADERS / "snponly.efi").read_bytes()
+    with pc.tftp() as peer:
+        reader = Reader()
+        acknowledgement = reader.answer(await peer.ask(rrq(f"{pc.mac.bare}/snponly.efi")))
+        install_release(room.data / "images", loaders={"snponly.efi": b"of another image"})
+        wait_until(lambda: fetch("snponly.efi") == b"of another image", TIMEOUT, "the other image's loader", 0.2)
+        assert acknowledgement
+        whole = await peer.fetch(acknowledgement, reader)
+        assert whole == (LOADERS / "snponly.efi").read_bytes(), "a PC gets the rest of the file that it began"
+    box.verb("image", "rollback")
+    wait_until(lambda: fetch("snponly.efi") != b"of another image", TIMEOUT, "the first image's loader", 0.2)
+    assert fetch("snponly.efi") == (LOADERS / "snponly.efi").read_bytes()
+    assert box.boot(pc.mac)["transfers"][0]["path"] == "autoexec.ipxe"
 
 
 async def test_an_ipxe_in_rom_needs_no_loader(box: Box, plug: Plug, release: Release) -> None:
