@@ -1,5 +1,6 @@
 """The image that PCs boot: no module by which even root on a PC could reach disks, and all that network cards need."""
 
+import json
 import lzma
 import re
 import subprocess
@@ -7,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from image.bootfiles import DIRECTORY, PACKAGED
 
 FORBIDDEN = re.compile(
     r"/(?:ata|cdrom|comedi|cxl|dax|firewire|firmware|kvm|md|mei|memstick|message|mmc|mtd|nvdimm|nvme|nvmem|parport|"
@@ -41,6 +44,13 @@ def test_the_live_system_has_no_driver_for_disks_nor_one_that_lets_programs_driv
     modules = [line.split()[-1] for line in squashfs if line.endswith(MODULE)]
     assert len(modules) > 500
     assert [module for module in modules if FORBIDDEN.search(module)] == []
+
+
+def test_the_boot_loaders_are_beside_the_live_system_and_not_in_it(release: Path, squashfs: list[str]) -> None:
+    files = json.loads((release / "manifest.json").read_text())["files"]
+    wanted = {f"{DIRECTORY}/{name}" for name, file in PACKAGED.items() if file.everywhere}
+    assert wanted <= files.keys()
+    assert [line for line in squashfs if "netboot-loaders" in line] == []
 
 
 def test_neither_has_the_initramfs(release: Path) -> None:

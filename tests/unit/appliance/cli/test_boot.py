@@ -38,7 +38,7 @@ def test_boot_next(box: BoxWithReleases) -> None:
 def test_boot_next_of_what_there_is_not(box: BoxWithReleases) -> None:
     box.run("allow", "add", PC)
     for entry, words in (("memtest", "the active image has none"), (f"image:{OLD}0", "is not an entry")):
-        with pytest.raises(UserError, match=r"memtest86\+|is not an entry") as caught:
+        with pytest.raises(UserError, match=r"memtest: |is not an entry") as caught:
             box.run("boot", "next", PC, entry)
         assert words in caught.value.message
     with pytest.raises(UserError, match="this release no longer exists"):
