@@ -1,7 +1,7 @@
 """What root on a PC tries, to reach its disks past the kernel, and what it sees of clock and sleep. Runs in the live
 system (tests/e2e/rooted_image.py).
 
-Prints `probe: name=number` lines: 0 for success, or an errno.
+Prints `probe: name=number` lines: 0 for success, or an errno. At last it prints the PC's screen.
 """
 
 import ctypes
@@ -131,6 +131,22 @@ def kernel_writes_the_clock_chip() -> int:
     return int(not status & 0x40)
 
 
+def screen() -> str:
+    """What somebody who stands before the PC reads, once it computes."""
+    latest = time.monotonic() + 600
+    while "\n  Computing" not in (shown := _screen()):
+        assert time.monotonic() < latest, shown
+        time.sleep(1)
+    return shown
+
+
+def _screen() -> str:
+    """The characters of the first virtual terminal, in lines (vcs(4))."""
+    rows, columns = Path("/dev/vcsa1").read_bytes()[:2]
+    cells = Path("/dev/vcs1").read_bytes().decode("latin-1")
+    return "\n".join(cells[row * columns : (row + 1) * columns].rstrip() for row in range(rows))
+
+
 def main() -> None:
     """Try everything, and print what came of it."""
     tries: dict[str, Callable[[], int]] = {
@@ -166,6 +182,7 @@ def main() -> None:
             print(f"\nprobe: {name}={attempt()}", flush=True)
         except Exception as error:  # the others are tried all the same
             print(f"\nprobe: {name} failed: {error!r}", flush=True)
+    print(f"\nprobe: screen\n{screen()}", flush=True)
     print("\nprobe: end", flush=True)
 
 

@@ -123,6 +123,14 @@ def test_without_any_card_that_gets_an_address_it_says_which_it_has(pc: Ramdisk)
     assert [report["stage"] for report in pc.box.reports] == ["failed"]
 
 
+def test_without_any_card_no_dhcp_server_is_blamed(pc: Ramdisk) -> None:
+    pc.replace_card("02:00:00:00:00:01")
+    (pc.root / "class/net/eth9/device").rename(pc.root / "device")
+    pc.call("Select_eth_device; echo never")
+    assert f"No card has the MAC address {FIRMWARES}: found none. Trying again in 10 s." in pc.screen
+    assert f"{FIRMWARES}: found none: no driver, or no firmware, for it; or no cable." in pc.screen
+
+
 def test_a_loader_that_names_no_card_gets_the_one_that_dhcp_answers(pc: Ramdisk) -> None:
     command_line = pc.root / "proc/cmdline"
     command_line.write_text(command_line.read_text().replace("BOOTIF=01-52-54-00-aa-bb-cc ", ""))
