@@ -87,9 +87,9 @@ def reply(
             lease_options += _network(decision.subnet)
     # RFC 6842: the client identifier is echoed, if the client sent one.
     echoed = [(Option.CLIENT_ID, message.client_id)] if 0 < len(message.client_id) <= 255 else []
-    # RFC 3046 section 2.2: the relay's information is sent back unchanged, as the last option.
-    relayed = message.giaddr != NOWHERE and 0 < len(message.relay_information) <= 255
-    last = [(Option.RELAY_INFORMATION, message.relay_information)] if relayed else []
+    # RFC 3046 section 2.2: it is sent back unchanged, as the last option. A switch adds it without setting giaddr.
+    tagged = 0 < len(message.relay_information) <= 255
+    last = [(Option.RELAY_INFORMATION, message.relay_information)] if tagged else []
     destination, port = _destination(message, decision)
     # RFC 2131 section 4.3.2: a relay has to broadcast a NAK, because the client has no valid address.
     flags = message.flags | BROADCAST_FLAG if denied and message.giaddr != NOWHERE else message.flags

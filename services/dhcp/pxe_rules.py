@@ -72,8 +72,8 @@ def classify(message: Message, arrival: Arrival) -> BootRequest | Ignore:
     """Say whether the message asks us for a boot file.
 
     Ignore(NOT_FOR_US): neither a DISCOVER on port 67 nor a REQUEST or INFORM on 4011. Ignore(NOT_NETBOOT): not boot
-    firmware. Ignore(UNSUPPORTED_FIRMWARE): firmware that we cannot serve. Ignore(MALFORMED): neither from a client's
-    nor from a relay's port.
+    firmware. Ignore(UNSUPPORTED_FIRMWARE): firmware that we cannot serve. Ignore(MALFORMED): without a relay, and
+    not from a client's port.
     """
     message = quirks.regular(message)
     if message.vendor_class.startswith(quirks.UNSUPPORTED_CLASSES) and message.message_type in _BOOTING:
@@ -122,8 +122,8 @@ def answer(
     if server:
         options.append((Option.TFTP_SERVER, server + b"\0"))
     options.append((Option.BOOT_FILE, boot_file + b"\0"))
-    # RFC 3046 section 2.2: what a relay has added is sent back unchanged, as the last option.
-    if message.relayed and 0 < len(message.relay_information) <= 255:
+    # RFC 3046 section 2.2: it is sent back unchanged, as the last option. A switch adds it without setting giaddr.
+    if 0 < len(message.relay_information) <= 255:
         options.append((Option.RELAY_INFORMATION, message.relay_information))
     return Reply(
         message_type=MessageType.OFFER if offering else MessageType.ACK,
@@ -180,7 +180,8 @@ _ASKED = {
 def _from_dhcp_port(message: Message, arrival: Arrival) -> bool:
     if arrival.port == BOOT_SERVER_PORT:
         return True  # EDK2 asks from 4011, iPXE from 68, others from any port
-    return arrival.source_port == (SERVER_PORT if message.relayed else CLIENT_PORT)
+    # Relays send from any port, and firewalls change it; what names a relay is answered at its port 67 in any case.
+    return message.relayed or arrival.source_port == CLIENT_PORT
 
 
 def _destination(message: Message, arrival: Arrival) -> tuple[IPv4Address, int]:

@@ -1,5 +1,7 @@
 """A client behind a DHCP relay: its answer goes to the relay, which passes it on."""
 
+import pytest
+
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, firmware, message
 from tests.transcripts.wire import Wire, sent
 
@@ -34,11 +36,58 @@ def test_the_offer_goes_to_the_relay() -> None:
     )
 
 
-def test_relayed_requests_come_from_port_67_and_direct_ones_from_68() -> None:
+OFFERED = r"""
+    OFFER -> {}
+    flags 8000
+    siaddr 10.77.0.1
+{}    sname 10.77.0.1
+    file 525400aabb01/undionly.kpxe
+    54 10.77.0.1
+    60 PXEClient
+    43 06 01 08 ff
+    66 10.77.0.1\0
+    67 525400aabb01/undionly.kpxe\0
+    82 01 04 65 74 68 37
+"""
+
+
+@pytest.mark.parametrize("port", [67, 68, 1024, 40123])
+def test_a_relay_is_answered_at_port_67_whatever_port_it_sends_from(port: int) -> None:
+    options = [each for each in firmware(0) if each[0] != 97]
+    asked = message(DISCOVER, MAC, [(82, b"\x01\x04eth7"), *options], giaddr="10.78.0.1")
+    assert Wire() >> sent(asked, f"10.78.0.1:{port}") << OFFERED.format("10.78.0.1:67", "    giaddr 10.78.0.1\n")
+
+
+def test_what_a_switch_adds_without_being_a_relay_comes_back_too() -> None:
+    """DHCP snooping: option 82, but giaddr stays 0."""
+    options = [each for each in firmware(0) if each[0] != 97]
+    asked = message(DISCOVER, MAC, [*options, (82, b"\x01\x04eth7")])
+    assert Wire() >> sent(asked, "0.0.0.0:68") << OFFERED.format("255.255.255.255:68", "")
+    asked = message(REQUEST, MAC, [*options, (82, b"\x01\x04eth7")], ciaddr="10.77.0.134")
     assert (
         Wire()
-        >> sent(message(DISCOVER, MAC, firmware(0), giaddr="10.78.0.1"), "10.78.0.1:68")
-        << "refused: MALFORMED"
+        >> sent(asked, "10.77.0.134:68", 4011)
+        << r"""
+            ACK -> 10.77.0.134:68
+            flags 0000
+            ciaddr 10.77.0.134
+            siaddr 10.77.0.1
+            sname 10.77.0.1
+            file 525400aabb01/undionly.kpxe
+            54 10.77.0.1
+            60 PXEClient
+            43 06 01 08 ff
+            66 10.77.0.1\0
+            67 525400aabb01/undionly.kpxe\0
+            82 01 04 65 74 68 37
+            seen: 52:54:00:aa:bb:01 at 10.77.0.134
+        """
+    )
+
+
+def test_other_requests_are_refused() -> None:
+    assert (
+        Wire()
         >> sent(message(DISCOVER, MAC, firmware(0), giaddr="127.0.0.1"), "10.78.0.1:67")
         << "refused: MALFORMED"
         >> sent(message(DISCOVER, MAC, firmware(0), giaddr="224.0.0.1"), "10.78.0.1:67")

@@ -111,8 +111,9 @@ def test_a_relay_gets_its_information_back_last_and_broadcasts_a_nak() -> None:
     assert (got.giaddr, got.options[82], got.order[-1], to) == ("10.88.0.1", information, 82, ("10.88.0.1", 67))
     got, to = answer(relayed, Nak("why"))
     assert (got.options[82], got.flags, to) == (information, 0x8000, ("10.88.0.1", 67))
-    # RFC 3046 section 2.2: from a client itself it is not echoed.
-    assert 82 not in answer(message(DISCOVER, MAC, [(82, information)]), OFFER)[0].options
+    # A switch with DHCP snooping adds it without being a relay.
+    got, to = answer(message(DISCOVER, MAC, [(82, information)]), OFFER)
+    assert (got.options[82], got.order[-1], to) == (information, 82, BROADCAST)
 
 
 def test_a_client_id_is_echoed() -> None:
