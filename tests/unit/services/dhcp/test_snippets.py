@@ -14,7 +14,7 @@ from services.dhcp.snippets import IPXE_OWN_MAC, BootServer, DhcpProduct, HandOv
 
 GOLDEN = Path(__file__).parent / "golden"
 SCRIPT = f"http://10.77.0.1/boot/{IPXE_OWN_MAC}/boot.ipxe"
-LOADERS = pxe_files(Loaders(uefi_arm64="").by_machine)
+LOADERS = pxe_files(Loaders().by_machine)
 BOX = BootServer(IPv4Address("10.77.0.1"), IPv4Network("10.77.0.0/24"), LOADERS, SCRIPT)
 
 
