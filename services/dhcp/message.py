@@ -81,6 +81,8 @@ class Message:
     server_id: IPv4Address | None
     client_id: bytes = b""
     relay_information: bytes = b""
+    ipxe_http: bool = True
+    """False where iPXE sends the list of its features and HTTP is not among them."""
 
     @property
     def relayed(self) -> bool:

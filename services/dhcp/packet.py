@@ -32,6 +32,7 @@ _DISCOVER = b"\x35\x01\x01"
 _HEADER = struct.Struct("!4xIHH4s8x4s")
 _READ = frozenset(int(code) for code in Option)
 _NO_ADDRESS = bytes(4)
+_IPXE_HTTP = 19  # in option 175: DHCP_EB_FEATURE_HTTP (ipxe.org/appnote/etherboot, "features")
 
 
 def peek(datagram: bytes) -> MacAddress | Ignore:
@@ -66,7 +67,7 @@ def decode(datagram: bytes) -> Message | Ignore:
     xid, secs, flags, ciaddr, giaddr = _HEADER.unpack_from(datagram)
     get = options.get
     architectures = get(Option.ARCHITECTURE, b"")
-    user_class = get(Option.USER_CLASS)
+    user_class, ipxe = get(Option.USER_CLASS), get(Option.IPXE)
     return Message(
         message_type=kind[0],
         xid=xid,
@@ -80,13 +81,14 @@ def decode(datagram: bytes) -> Message | Ignore:
             int.from_bytes(architectures[at : at + 2], "big") for at in range(0, len(architectures) - 1, 2)
         ),
         user_classes=_user_classes(user_class) if user_class else (),
-        ipxe_options=bool(get(Option.IPXE)),
+        ipxe_options=bool(ipxe),
         client_uuid=get(Option.CLIENT_UUID, b""),
         vendor_options=get(Option.VENDOR_OPTIONS, b""),
         requested_address=_address(get(Option.REQUESTED_ADDRESS)),
         server_id=_address(get(Option.SERVER_ID)),
         client_id=get(Option.CLIENT_ID, b""),
         relay_information=get(Option.RELAY_INFORMATION, b""),
+        ipxe_http=not ipxe or _IPXE_HTTP in read_options(ipxe),
     )
 
 

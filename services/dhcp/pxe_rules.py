@@ -50,7 +50,8 @@ dnsmasq has dhcp-reply-delay for them (dnsmasq(8))."""
 @value
 class BootRequest:
     """A client asks for its boot file. `architectures` are those of option 93 that MACHINES knows, at least one.
-    `http`: it needs an http URL, because it speaks no TFTP (UEFI HTTP boot)."""
+    `ipxe`: it is an iPXE that can load its script by HTTP. `http`: it needs an http URL, because it speaks no TFTP
+    (UEFI HTTP boot)."""
 
     mac: MacAddress
     architectures: tuple[int, ...]
@@ -88,8 +89,9 @@ def classify(message: Message, arrival: Arrival) -> BootRequest | Ignore:
     known = tuple(number for number in message.architectures if number in MACHINES)
     if not known:
         return Ignore(Reason.UNSUPPORTED_FIRMWARE)
-    ipxe = message.ipxe
-    return BootRequest(message.mac, known, ipxe, http)
+    # Some iPXEs in network cards and hypervisors are built without HTTP: like other firmware they get a loader by TFTP,
+    # which is an iPXE with HTTP.
+    return BootRequest(message.mac, known, message.ipxe and message.ipxe_http, http)
 
 
 def answer(

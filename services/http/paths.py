@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from services.ethernet import MacAddress
 from services.values import value
 
+# RFC 9112, 3.2.2: a server has to accept it too. Whatever the host in it, only what is asked for here counts.
+_ABSOLUTE = re.compile(r"http://[^/?#]*(?=/)", re.IGNORECASE)
 _TOKEN = r"[A-Za-z0-9_-]{1,128}"  # noqa: S105 - a pattern
 _NAME = r"(?!\.)[A-Za-z0-9._-]{1,128}"  # no hidden files, so neither `.` nor `..`
 _BOOT = re.compile(r"/boot/([0-9A-Fa-f]{12})/(.*)", re.DOTALL)
@@ -143,8 +145,11 @@ _SCRIPT = ScriptUrl()
 
 
 def parse(path: str) -> BootUrl:
-    """Read a raw request path, with or without its query; never fails."""
-    boot = _BOOT.fullmatch(path.partition("?")[0])
+    """Read a raw request path, with or without its query, or a whole URL; never fails."""
+    path = path.partition("?")[0]
+    if not path.startswith("/") and (host := _ABSOLUTE.match(path)):
+        path = path[host.end() :]
+    boot = _BOOT.fullmatch(path)
     if boot is None:
         return BootUrl(None, Unknown())
     return BootUrl(MacAddress.parse(boot[1]), _target(boot[2]))

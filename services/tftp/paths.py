@@ -75,7 +75,12 @@ class BootPath:
 
 
 def parse(name: str) -> BootPath:
-    """Read a name as sent; never fails."""
+    """Read a name as sent, where `?` stands for a byte that is not ASCII; never fails.
+
+    DHCP servers append to it what ends a string elsewhere, and firmware sends that too: 0xFF, the end of the options,
+    and blanks.
+    """
+    name = name.rstrip("? \t\r\n\0\xff")
     parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
     claimed = None
     if parts and _CLAIM.fullmatch(parts[0]):

@@ -95,10 +95,19 @@ def test_each_of_the_signs_is_enough(sign: tuple[int, bytes]) -> None:
     assert Wire() >> sent(message(DISCOVER, MAC, options)) << without_uuid
 
 
-def test_another_user_class_is_not_ipxe() -> None:
+@pytest.mark.parametrize(
+    "signs",
+    [
+        ((77, b"not iPXE"),),
+        ((77, b"iPXE"), (175, bytes.fromhex("b105018086100e110101150101eb03010000"))),
+        ((175, bytes.fromhex("b1051301010000")),),
+    ],
+    ids=["another user class", "an iPXE without HTTP", "an iPXE whose bus number looks like HTTP"],
+)
+def test_others_get_a_loader(signs: tuple[tuple[int, bytes], ...]) -> None:
     assert (
         Wire()
-        >> sent(message(DISCOVER, MAC, [each for each in firmware(7, (77, b"not iPXE")) if each[0] != 97]))
+        >> sent(message(DISCOVER, MAC, [each for each in firmware(7, *signs) if each[0] != 97]))
         << r"""
             OFFER -> 255.255.255.255:68
             flags 8000

@@ -28,6 +28,8 @@ BOOT = "/boot/525400aabbcc/"
     [
         (BOOT + "boot.ipxe", BootUrl(MAC, ScriptUrl())),
         (BOOT + "boot.ipxe?x=1", BootUrl(MAC, ScriptUrl())),
+        ("http://10.77.0.1" + BOOT + "boot.ipxe", BootUrl(MAC, ScriptUrl())),
+        ("HTTP://box.example:8080" + BOOT + "Zm9v_-1/report?x=http://a/b", BootUrl(MAC, ReportUrl("Zm9v_-1"))),
         ("/boot/525400AABBCC/boot.ipxe", BootUrl(MAC, ScriptUrl())),
         (BOOT + "image/2026-03-01_a.b/vmlinuz", BootUrl(MAC, ImageUrl("2026-03-01_a.b", "vmlinuz"))),
         (
@@ -73,7 +75,17 @@ BOOT = "/boot/525400aabbcc/"
         ),
         *(
             (path, BootUrl(None, Unknown()))
-            for path in ("", "/", "*", "/boot/", "/boot/52:54:00:aa:bb:cc/boot.ipxe", "//boot/525400aabbcc/boot.ipxe")
+            for path in (
+                "",
+                "/",
+                "*",
+                "http://box",
+                "http://box?" + BOOT + "boot.ipxe",
+                "ftp://box" + BOOT + "boot.ipxe",
+                "/boot/",
+                "/boot/52:54:00:aa:bb:cc/boot.ipxe",
+                "//boot/525400aabbcc/boot.ipxe",
+            )
         ),
         ("/boot/525400aabbcc", BootUrl(None, Unknown())),
     ],

@@ -37,6 +37,11 @@ MAC = MacAddress.parse("52:54:00:aa:bb:cc")
         ),
         ("image/r/initrd.img", BootPath(None, ImagePath("r", "initrd.img"))),
         ("525400aabbcc//image/r/vmlinuz", BootPath(MAC, ImagePath("r", "vmlinuz"))),
+        ("525400aabbcc/snponly.efi?", BootPath(MAC, BootFile(("snponly.efi",)))),
+        ("525400aabbcc/snponly.efi \r\n?? ", BootPath(MAC, BootFile(("snponly.efi",)))),
+        ("525400aabbcc/my loader.efi", BootPath(MAC, BootFile(("my loader.efi",)))),
+        ("grub/grub.cfg?", BootPath(None, ScriptPath(Dialect.GRUB))),
+        (" ?", BootPath(None, BootFile(()))),
         ("525400aabbcc/image/r/passwd", BootPath(MAC, BootFile(("image", "r", "passwd")))),
     ],
 )
