@@ -29,13 +29,21 @@ def tail(path: Path, lines: int = 30) -> str:
     return "\n".join(text.replace("\r", "").splitlines()[-lines:])
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, what: str, interval: float = 0.1) -> None:
-    """Return as soon as `condition()` holds; after `seconds` raise RoomError that says `what` was awaited."""
-    deadline = time.monotonic() + seconds
+def wait_until(
+    condition: Callable[[], bool], seconds: float, what: str, interval: float = 0.1, rest: float = 0.0
+) -> None:
+    """Return as soon as `condition()` holds; after `seconds` raise RoomError that says `what` was awaited.
+
+    Asks again after `interval` seconds, or after `rest` times as long as the last answer took, if that is longer.
+    """
+    began = time.monotonic()
+    deadline = began + seconds
     while not condition():
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             raise RoomError(f"waited {seconds:.0f} s for {what}, which did not happen")
-        time.sleep(interval)
+        time.sleep(max(interval, rest * (now - began)))
+        began = time.monotonic()
 
 
 class Process:

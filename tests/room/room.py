@@ -266,7 +266,8 @@ class Room:
             self.require_all()
             return condition()
 
-        wait_until(holds, seconds, what, interval=0.5)
+        # Most conditions run `status`, a third of a second of a processor that emulated PCs need.
+        wait_until(holds, seconds, what, interval=0.5, rest=3.0)
 
     def capture(self, pc: Pc) -> Capture:
         """Record every frame on the wire of one PC, in both directions, from now on."""
