@@ -27,6 +27,7 @@ interfaces = ["{interface}"]
 [tftp]
 # ports = "shared"                       # all transfers from port 69; "session": one port per transfer, for clients
                                          # and firewalls that insist on it
+# largest_block = 1468                   # bytes; more only where all of the way to the PCs takes jumbo frames
 
 [boot]
 # Boot loaders of your own in this directory are used before those of the image: docs/booting.md.

@@ -83,7 +83,15 @@ def _tftp(box: Box, scripts: BootScripts, address: IPv4Address, content_cache: C
         partial(scripts.autoexec, address),
         config.boot.raspberry_pi,
     )
-    return TftpServer(address, files, admit=box.admit, emit=box.emit, ports=config.tftp.ports, cache=content_cache)
+    return TftpServer(
+        address,
+        files,
+        admit=box.admit,
+        emit=box.emit,
+        ports=config.tftp.ports,
+        most_in_block=config.tftp.largest_block,
+        cache=content_cache,
+    )
 
 
 def _http(box: Box, scripts: BootScripts, address: IPv4Address) -> HttpServer:

@@ -28,6 +28,7 @@ from services.tftp.ports import LONGEST_DATAGRAM, SharedPort, largest_block, ope
 from services.tftp.responder import Responder
 from services.tftp.session import Session
 from services.tftp.sessions import Sessions
+from services.tftp.transfer import LARGEST_BLOCK_OF_ALL
 
 _MOST_SINGLE = 64  # datagrams received one by one before the event loop may do something else
 _MOST_ROUNDS = 64  # batches before it may
@@ -42,8 +43,9 @@ class TftpServer:
     """Serves `files`; a first path component of twelve hex digits claims a MAC address.
 
     `admit(claimed, address)` names the client or says why it gets nothing; `emit` takes events. Both must return at
-    once. With `port` 0 a free port is taken; after `open`, `port` is its number. Servers may share a `cache`. `clock`
-    counts monotonic seconds.
+    once. With `port` 0 a free port is taken; after `open`, `port` is its number. No block has more than
+    `most_in_block` bytes, nor more than the path takes unfragmented. Servers may share a `cache`. `clock` counts
+    monotonic seconds.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class TftpServer:
         emit: Callable[[Event], None],
         port: int = 69,
         ports: Ports = "shared",
+        most_in_block: int = LARGEST_BLOCK_OF_ALL,
         cache: ContentCache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -79,7 +82,7 @@ class TftpServer:
             sender_for=self._own_sender if ports == "session" else self._shared_sender,
             own_ports=ports == "session",
             send_error=self._send_error,
-            largest_block=largest_block,
+            largest_block=lambda peer: min(largest_block(peer), most_in_block),
             emit=self._emit_guarded,
             clock=clock,
         )

@@ -91,6 +91,7 @@ def test_the_pcs_have_the_time_zone_of_the_server(monkeypatch: pytest.MonkeyPatc
             "/etc/c.toml:4: [image] time_zone: this server knows no zone 'Europe/Berlino'",
             "timedatectl list-timezones",
         ),
+        (SMALLEST + "[tftp]\nlargest_block = 511", "/etc/c.toml:4: [tftp] largest_block", "from 512 to 65464"),
         (SMALLEST + '[tftp]\nports = "one"', "/etc/c.toml:4: [tftp] ports", "one of shared, session"),
         (SMALLEST + '[dhcp]\nmode = "server"', "/etc/c.toml:4: [dhcp] mode", "needs addresses, such as pool ="),
         (

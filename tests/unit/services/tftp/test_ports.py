@@ -16,7 +16,7 @@ from services.tftp import content_cache, responder
 from services.tftp import ports as tftp_ports
 from services.tftp.server import TftpServer
 from tests.fakes.event_log import EventLog
-from tests.fakes.tftp_peer import Reader, UdpPeer, ack, data, rrq
+from tests.fakes.tftp_peer import Reader, UdpPeer, ack, data, oack, rrq
 from tests.unit.services.tftp.conftest import CONTENT, LOOPBACK, Admission, files
 
 
@@ -57,6 +57,17 @@ async def test_a_port_for_each_transfer(strict: TftpServer, events: EventLog) ->
     assert strict.port not in ports
     assert len(ports) == 2
     assert descriptors() == before
+
+
+async def test_no_block_is_larger_than_the_box_allows(root: Path, admission: Admission) -> None:
+    """Loopback takes 64 KiB in a packet, as a port with jumbo frames takes 9000 bytes."""
+    server = TftpServer(LOOPBACK, files(root), admit=admission, emit=lambda _: None, port=0, most_in_block=1468)
+    server.open()
+    try:
+        with UdpPeer(server.port) as peer:
+            assert oack(await peer.ask(rrq("file", "octet", blksize=8192)))["blksize"] == "1468"
+    finally:
+        server.close()
 
 
 async def test_an_own_port_listens_to_its_client_only(strict: TftpServer) -> None:
