@@ -32,7 +32,7 @@ _DISCOVER = b"\x35\x01\x01"
 _HEADER = struct.Struct("!4xIHH4s8x4s")
 _READ = frozenset(int(code) for code in Option)
 _NO_ADDRESS = bytes(4)
-_IPXE_HTTP = 19  # in option 175: DHCP_EB_FEATURE_HTTP (ipxe.org/appnote/etherboot, "features")
+_IPXE_HTTP = 19  # in option 175: DHCP_EB_FEATURE_HTTP (iPXE, src/include/ipxe/features.h)
 
 
 def peek(datagram: bytes) -> MacAddress | Ignore:

@@ -84,7 +84,8 @@ def classify(message: Message, arrival: Arrival) -> BootRequest | Ignore:
     http = message.vendor_class.startswith(_HTTP)
     if not (http or message.vendor_class.startswith(_PXE)) or not message.architectures:
         return Ignore(Reason.NOT_NETBOOT)
-    if not _from_dhcp_port(message, arrival):
+    # Relays send from any port, and firewalls change it; what names a relay is answered at its port 67 in any case.
+    if not message.relayed and not _from_dhcp_port(message, arrival):
         return Ignore(Reason.MALFORMED)
     known = tuple(number for number in message.architectures if number in MACHINES)
     if not known:
@@ -182,8 +183,7 @@ _ASKED = {
 def _from_dhcp_port(message: Message, arrival: Arrival) -> bool:
     if arrival.port == BOOT_SERVER_PORT:
         return True  # EDK2 asks from 4011, iPXE from 68, others from any port
-    # Relays send from any port, and firewalls change it; what names a relay is answered at its port 67 in any case.
-    return message.relayed or arrival.source_port == CLIENT_PORT
+    return arrival.source_port == (SERVER_PORT if message.relayed else CLIENT_PORT)
 
 
 def _destination(message: Message, arrival: Arrival) -> tuple[IPv4Address, int]:

@@ -95,3 +95,16 @@ def test_other_requests_are_refused() -> None:
         >> sent(message(DISCOVER, MAC, firmware(0)), "10.78.0.1:67")
         << "refused: MALFORMED"
     )
+
+
+def test_only_a_relay_s_own_port_says_where_a_client_is() -> None:
+    """Any program of a machine can send from the other ports, and name a relay and an address as it likes."""
+    taken = [(54, bytes([10, 78, 0, 2])), (50, bytes([10, 78, 0, 134]))]
+    asked = message(REQUEST, MAC, taken, giaddr="10.78.0.1")
+    assert (
+        Wire()
+        >> sent(asked, "10.78.0.1:67")
+        << "silence: NOT_FOR_US\nseen: 52:54:00:aa:bb:01 at 10.78.0.134\ntakes: the lease of 10.78.0.2"
+        >> sent(asked, "10.78.0.1:40123")
+        << "silence: NOT_FOR_US"
+    )
