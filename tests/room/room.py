@@ -57,6 +57,7 @@ kernel_arguments = ["console=ttyS0,115200"]
 
 # 2m: dnsmasq's shortest lease, so that it is renewed during a boot.
 # no-ping: dnsmasq would otherwise wait 3 s for an echo before each offer.
+# dhcp-host: the PC of the captures asks for the address that it had then, and no other PC may have got it.
 DNSMASQ = """\
 interface=lan0
 bind-interfaces
@@ -67,6 +68,7 @@ no-resolv
 no-ping
 dhcp-authoritative
 dhcp-range=10.77.0.100,10.77.0.200,2m
+dhcp-host=52:54:00:aa:bb:01,10.77.0.134
 dhcp-option=option:router,{site}
 dhcp-option=option:dns-server,{site}
 dhcp-leasefile={leases}
