@@ -83,6 +83,7 @@ class Connections:
         self._limits = ConnectionLimits()
         self._waiting: dict[Connection, None] = {}  # those with a deadline, the earliest first
         self._queue: deque[Connection] = deque()  # those that had their turn, and have more
+        self._answered: list[Connection] = []  # those whose answer is written at the end of this turn
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -157,6 +158,7 @@ class Connections:
                 connection.ending |= bool(events & _ENDING)
                 if not connection.queued:
                     self._go_on(connection)
+        self._write_answers()
 
     def _queue_up(self, connection: Connection) -> None:
         """Go on with the connection in a later turn: others go first."""
@@ -174,8 +176,16 @@ class Connections:
             if connection.state is not CLOSED:
                 self._go_on(connection)
             self._queue.popleft()
+        self._write_answers()
         if self._queue:
             self._loop.call_soon(self._serve_queue)
+
+    def _write_answers(self) -> None:
+        """Write the answers of this turn, all together: that wakes another CPU once, not once for each."""
+        answered, self._answered = self._answered, []
+        for connection in answered:
+            if connection.state is WRITING:
+                self._go_on(connection)
 
     def _go_on(self, connection: Connection) -> None:
         state = connection.state
@@ -224,7 +234,7 @@ class Connections:
                 answer = connection.serve()
                 if isinstance(answer, Response):
                     connection.answer(answer, time.time())
-                    self._write(connection)
+                    self._answered.append(connection)
                 else:
                     connection.on_input = answer
                 return
