@@ -52,7 +52,7 @@ def read(
     if allowed:
         message = packet.decode(datagram)
         if not isinstance(message, Ignore):
-            return message, _observations(message, arrival, address)
+            return message, _observations(message, arrival, address, leasing=leases_to is not None)
         if message.reason is not Reason.MALFORMED:
             return message, ()
     mac = packet.peek(datagram)
@@ -66,6 +66,23 @@ def read(
     return _NOT_ALLOWED, refusal
 
 
+def by_known_relay(message: Message, arrival: Arrival, serves: Callable[[IPv4Address], bool]) -> Step[Message]:
+    """Return the message, unless it came to port 67 by a relay that gets no answer.
+
+    Ignore(UNKNOWN_RELAY): the relay is in no network that the box `serves`; Ignore(MALFORMED): nor is it a host.
+    Anybody can name any relay. Which network the client is in, the relay may say in option 82 (RFC 3527), but the
+    answer goes to giaddr in any case.
+    """
+    if arrival.port != SERVER_PORT or not message.relayed or serves(message.giaddr):
+        return message, ()
+    if not is_host(message.giaddr):
+        malformed = Ignore(Reason.MALFORMED)
+        return malformed, _refusal(malformed, message, arrival)
+    return Ignore(Reason.UNKNOWN_RELAY), (
+        Ignored("dhcp", str(message.giaddr), Reason.UNKNOWN_RELAY, f"for {message.mac}"),
+    )
+
+
 def ask(
     message: Message,
     arrival: Arrival,
@@ -74,10 +91,9 @@ def ask(
     broadcasts: bool,
     serves: Callable[[IPv4Address], bool] = lambda _: True,
 ) -> Step[BootRequest]:
-    """Find out what an allowed client asks for; the refusals are those of `pxe_rules.classify`, and:
-
-    Ignore(UNKNOWN_RELAY), Ignore(OUTSIDE_NETWORKS): the answer would go to a relay, or from port 4011 to a client, in a
-    network that the box does not `serve`. Anybody can put any address there, and have the answer sent to it.
+    """Find out what an allowed client asks for; the refusals are those of `pxe_rules.classify` and `by_known_relay`,
+    and Ignore(OUTSIDE_NETWORKS): the answer would go from port 4011 to a client in a network that the box does not
+    `serve`. Anybody can put any address there, and have the answer sent to it.
 
     `leasing`: the message asks us for an address too. Then a REQUEST counts as the DISCOVER before it, because iPXE
     takes its boot file from the ACK. `broadcasts`: we have port 67.
@@ -90,10 +106,9 @@ def ask(
     request = pxe_rules.classify(message, arrival)
     if isinstance(request, Ignore):
         return request, _refusal(request, message, arrival)
-    if arrival.port == SERVER_PORT and message.relayed and is_host(message.giaddr) and not serves(message.giaddr):
-        return Ignore(Reason.UNKNOWN_RELAY), (
-            Ignored("dhcp", str(message.giaddr), Reason.UNKNOWN_RELAY, f"for {message.mac}"),
-        )
+    relayed, refusal = by_known_relay(message, arrival, serves)
+    if isinstance(relayed, Ignore):
+        return relayed, refusal
     if arrival.port != SERVER_PORT and not serves(arrival.source):
         refused = Ignore(Reason.OUTSIDE_NETWORKS)
         return refused, _refusal(refused, message, arrival)
@@ -122,14 +137,15 @@ def is_without_lease(message: Message, decision: Decision) -> bool:
     return message.message_type == MessageType.DISCOVER and decision == Ignore(Reason.NO_POOL)
 
 
-def _observations(message: Message, arrival: Arrival, address: IPv4Address) -> tuple[Event, ...]:
+def _observations(message: Message, arrival: Arrival, address: IPv4Address, *, leasing: bool) -> tuple[Event, ...]:
     if arrival.port == SERVER_PORT and message.message_type == MessageType.DISCOVER:
         return ()  # has no address yet, and has chosen no server
     used = pxe_rules.address_used(message, arrival)
     found: tuple[Event, ...] = () if isinstance(used, Ignore) else (AddressSeen(message.mac, used),)
     chosen = pxe_rules.server_chosen(message, arrival)
     if not isinstance(chosen, Ignore):
-        found += (LeaseChosen(message.mac, chosen, chosen == address),)
+        ours = chosen == address or (leasing and chosen == message.server_override)
+        found += (LeaseChosen(message.mac, chosen, ours),)
     return found
 
 

@@ -66,7 +66,7 @@ def reply(
     server: IPv4Address,
     boot: BootFields = NO_BOOT,
 ) -> Reply:
-    """The packet for a decision, from our address `server`.
+    """The packet for a decision, from our address `server`; its relay may want another one in option 54 (RFC 5107).
 
     A client without an address is answered by broadcast even if it did not ask for that: RFC 2131 section 4.1 allows
     it, and unicast to an address that the client does not have yet needs CAP_NET_RAW.
@@ -74,7 +74,8 @@ def reply(
     kind = _TYPES[type(decision)]
     denied = isinstance(decision, Nak)
     boot = NO_BOOT if denied else boot
-    lease_options: list[tuple[int, bytes]] = [(Option.MESSAGE_TYPE, bytes([kind])), (Option.SERVER_ID, server.packed)]
+    named = message.server_named(server).packed
+    lease_options: list[tuple[int, bytes]] = [(Option.MESSAGE_TYPE, bytes([kind])), (Option.SERVER_ID, named)]
     yiaddr = NOWHERE
     match decision:
         case LeaseOffer():

@@ -132,7 +132,8 @@ class LeaseServer:
             case Ignore(Reason.POOL_EMPTY):
                 self._emit(Ignored("dhcp", str(mac), Reason.POOL_EMPTY))
             case Ignore(Reason.NO_POOL) if question.message.giaddr != NOWHERE:
-                self._emit(Ignored("dhcp", str(mac), Reason.NO_POOL, f"relay {question.message.giaddr}"))
+                of = f", for the network of {question.message.link}" if question.message.link is not None else ""
+                self._emit(Ignored("dhcp", str(mac), Reason.NO_POOL, f"relay {question.message.giaddr}{of}"))
         self._commit_soon()
         return decision
 

@@ -9,6 +9,10 @@ Anybody can send a DECLINE or a RELEASE in a client's name. So neither takes an 
 may renew its lease, and nobody else gets the address before that would have ended. After a DECLINE the client itself is
 offered another address.
 
+A relay may name the client's network by another address than its own, giaddr (RFC 3527), and have itself named as the
+server (RFC 5107). Then a request may be for any server behind that relay: one that is not for an address of ours gets
+no NAK.
+
 Packets are in lease_reply.py; waiting, probing and saving in lease_server.py. The caller decides who may have an
 address.
 """
@@ -95,7 +99,7 @@ class Leasing:
         subnet = self._subnet(message, server)
         if subnet is None:
             return Ignore(Reason.NO_POOL)
-        if message.server_id is not None and message.server_id not in self._own:
+        if message.server_id not in (None, message.server_override) and message.server_id not in self._own:
             if message.message_type == MessageType.REQUEST:
                 self._drop_offer(message.mac)
             return Ignore(Reason.NOT_FOR_US)
@@ -137,6 +141,8 @@ class Leasing:
 
     def _subnet(self, message: Message, server: IPv4Address) -> Subnet | None:
         """The subnet that the client is in, or that its address belongs to."""
+        if message.link is not None:
+            return self._subnet_of(message.link)
         if message.giaddr != _NOWHERE:
             return self._subnet_of(message.giaddr)
         # A client behind a relay renews by unicast, past the relay: its address tells the network.
@@ -218,7 +224,7 @@ class Leasing:
         if lease is not None and lease.mac == mac and lease.state is State.LEASED:
             self._keep(replace(lease, state=State.RELEASED, expires=now))
         ours = lease is not None or subnet.is_dynamic(wanted) or wanted in subnet.static.values()
-        if ours or selecting or former is not None:
+        if ours or message.server_id in self._own or former is not None:
             return Nak(f"{wanted} is not its address")
         return Ignore(Reason.NO_LEASE)
 

@@ -83,11 +83,19 @@ class Message:
     relay_information: bytes = b""
     ipxe_http: bool = True
     """False where iPXE sends the list of its features and HTTP is not among them."""
+    link: IPv4Address | None = None
+    """An address of the client's network, where its relay says so (RFC 3527); giaddr is then only the relay's own."""
+    server_override: IPv4Address | None = None
+    """What the relay wants to be named as the server (RFC 5107): the client then sends it what it sends to a server."""
 
     @property
     def relayed(self) -> bool:
         """Whether a relay has passed it on. Looks at the object first: ipaddress compares addresses slowly."""
         return self.giaddr is not NOWHERE and self.giaddr != NOWHERE
+
+    def server_named(self, own: IPv4Address) -> IPv4Address:
+        """Option 54 of the answer, from our address."""
+        return self.server_override or own
 
     @property
     def ipxe(self) -> bool:

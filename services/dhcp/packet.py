@@ -11,7 +11,7 @@ import struct
 from ipaddress import IPv4Address
 
 from services.decision import Ignore, Reason
-from services.dhcp.message import BOOT_SERVER_PORT, NOWHERE, Message, Option, Reply
+from services.dhcp.message import BOOT_SERVER_PORT, NOWHERE, Message, Option, Reply, is_host
 from services.dhcp.options import read_options
 from services.ethernet import MacAddress
 
@@ -32,6 +32,8 @@ _DISCOVER = b"\x35\x01\x01"
 _HEADER = struct.Struct("!4xIHH4s8x4s")
 _READ = frozenset(int(code) for code in Option)
 _NO_ADDRESS = bytes(4)
+# Sub-options of option 82: RFC 3527 and RFC 5107.
+_LINK_SELECTION, _SERVER_OVERRIDE = 5, 11
 _IPXE_HTTP = 19  # in option 175: DHCP_EB_FEATURE_HTTP (iPXE, src/include/ipxe/features.h)
 
 
@@ -68,6 +70,10 @@ def decode(datagram: bytes) -> Message | Ignore:
     get = options.get
     architectures = get(Option.ARCHITECTURE, b"")
     user_class, ipxe = get(Option.USER_CLASS), get(Option.IPXE)
+    relay_information = get(Option.RELAY_INFORMATION, b"")
+    # Without giaddr there is no relay, and where the message arrived shows the network. A client could say anything.
+    relayed = relay_information and giaddr != _NO_ADDRESS
+    link, server_override = _wishes(relay_information) if relayed else (None, None)
     return Message(
         message_type=kind[0],
         xid=xid,
@@ -87,8 +93,10 @@ def decode(datagram: bytes) -> Message | Ignore:
         requested_address=_address(get(Option.REQUESTED_ADDRESS)),
         server_id=_address(get(Option.SERVER_ID)),
         client_id=get(Option.CLIENT_ID, b""),
-        relay_information=get(Option.RELAY_INFORMATION, b""),
+        relay_information=relay_information,
         ipxe_http=not ipxe or _IPXE_HTTP in read_options(ipxe),
+        link=link,
+        server_override=server_override,
     )
 
 
@@ -127,6 +135,13 @@ def encode(reply: Reply) -> bytes:
 
 def _address(data: bytes | None) -> IPv4Address | None:
     return IPv4Address(data) if data and len(data) == 4 else None
+
+
+def _wishes(relay_information: bytes) -> tuple[IPv4Address | None, IPv4Address | None]:
+    """What the relay says of the client's network, and what it wants as the server; None for what is malformed."""
+    found = read_options(relay_information)
+    link, server = (_address(found.get(code)) for code in (_LINK_SELECTION, _SERVER_OVERRIDE))
+    return link if link and is_host(link) else None, server if server and is_host(server) else None
 
 
 def _user_classes(data: bytes) -> tuple[str, ...]:

@@ -102,7 +102,9 @@ def answer(
 
     `address` is ours on the interface by which the message arrived. A boot server request that names another server in
     option 54 is answered too: port 4011 gets only what was sent to `address` itself, so nobody else can answer it. The
-    client may mean its DHCP server there. Ignore(MALFORMED): the answer would have to go to what is not a host.
+    client may mean its DHCP server there. Option 54 of an offer names the relay where that wants it (RFC 5107). What
+    firmware loads from, and asks on port 4011, stays `address`, in siaddr: no relay passes that on. Ignore(MALFORMED):
+    the answer would have to go to what is not a host.
     """
     offering = arrival.port == SERVER_PORT
     destination, port = _destination(message, arrival)
@@ -114,7 +116,7 @@ def answer(
     server = b"" if request.http else str(address).encode()
     options: list[tuple[int, bytes]] = [
         (Option.MESSAGE_TYPE, bytes([MessageType.OFFER if offering else MessageType.ACK])),
-        (Option.SERVER_ID, address.packed),
+        (Option.SERVER_ID, (message.server_named(address) if offering else address).packed),
         (Option.VENDOR_CLASS, (_HTTP if request.http else _PXE).encode()),
     ]
     if 0 < len(message.client_uuid) <= 255:

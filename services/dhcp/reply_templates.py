@@ -3,7 +3,7 @@ scapy again.
 
 The bytes that differ from client to client have a fixed place in all replies of one kind: xid, flags, addresses and
 chaddr in the header, the MAC address in the name of the boot file, and the options that echo what a client or its relay
-sent.
+sent. Option 54 is among them: a relay may choose its value.
 """
 
 import struct
@@ -14,7 +14,7 @@ from services.dhcp.message import Option, Reply
 MOST = 256
 """Kinds of replies that are kept, of some 500 bytes each; a site has a dozen."""
 
-_ECHOED = frozenset((Option.CLIENT_UUID, Option.CLIENT_ID, Option.RELAY_INFORMATION))
+_ECHOED = frozenset((Option.SERVER_ID, Option.CLIENT_UUID, Option.CLIENT_ID, Option.RELAY_INFORMATION))
 _NAMELESS = b"\0" * 12  # stands for a MAC address in a name; no name contains it
 _XID_FLAGS_CIADDR_YIADDR = struct.Struct("!IxxH4s4s")
 _FILE = 108

@@ -273,6 +273,13 @@ class DhcpServer:
             if leases is None and events and message.reason is Reason.NOT_ALLOWED:
                 self._duplicates[port].remember_silence(datagram, peer, now)
             return
+        if leases is not None:
+            # `ask` says so of boot requests only, but a lease would go to the relay as well.
+            relayed, events = boot_answer.by_known_relay(message, arrival, self._serves)
+            if isinstance(relayed, Ignore):
+                for event in events:
+                    self._emit(event)
+                return
         received = _Received(udp, datagram, peer, message, arrival, now)
         offer = self._boot_offer(received) if allowed else None
         if leases is not None:

@@ -31,6 +31,10 @@ class Files:
 
     def open(self, path: BootPath, mac: MacAddress, address: IPv4Address) -> OpenFile | bytes | Ignore:
         """The file that `path` means for the client `mac` at `address`."""
+        if path.as_sent is not None:
+            found = self.open(BootPath(path.claimed, path.as_sent), mac, address)
+            if not isinstance(found, Ignore):
+                return found
         match path.target:
             case ScriptPath(dialect):
                 return _encoded(self.script(dialect, mac, address))

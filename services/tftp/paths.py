@@ -5,7 +5,7 @@ here: a `..` stays in the path, and opening the file refuses it.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.ethernet import MacAddress
 from services.foreign_text import printable
@@ -14,6 +14,7 @@ from services.menus.menu import Dialect
 # As over HTTP: no hidden directories, which belong to builds in progress.
 _RELEASE = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
 _LONGEST_SHOWN = 255
+_JUNK = "? \x7f\xff" + "".join(map(chr, range(32)))
 _CLAIM = re.compile(r"[0-9A-Fa-f]{12}")
 # 01 is the hardware type, Ethernet; PXELINUX writes the address in lower case.
 _PXELINUX_MAC = re.compile(r"01-([0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5})")
@@ -64,10 +65,12 @@ Target = BootFile | ScriptPath | ImagePath | AutoexecPath
 @dataclass(frozen=True, slots=True)
 class BootPath:
     """`claimed` is the first component if that is twelve hexadecimal digits, else the address that PXELINUX writes into
-    the name of its configuration, else None."""
+    the name of its configuration, else None. `as_sent` is what the name means with what may be junk, if it has some: a
+    file of that very name comes first."""
 
     claimed: MacAddress | None
     target: Target
+    as_sent: BootFile | None = None
 
     def __str__(self) -> str:
         """What was asked for, as shown in events."""
@@ -78,9 +81,19 @@ def parse(name: str) -> BootPath:
     """Read a name as sent, where `?` stands for a byte that is not ASCII; never fails.
 
     DHCP servers append to it what ends a string elsewhere, and firmware sends that too: 0xFF, the end of the options,
-    and blanks.
+    blanks and control characters. Blanks in front come from whoever typed the name into a DHCP server.
     """
-    name = name.rstrip("? \t\r\n\0\xff")
+    clean = name.lstrip(" \t").rstrip(_JUNK)
+    path = _parse(clean)
+    if clean == name:
+        return path
+    match _parse(name):
+        case BootPath(path.claimed, BootFile() as as_sent):
+            return replace(path, as_sent=as_sent)
+    return path
+
+
+def _parse(name: str) -> BootPath:
     parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
     claimed = None
     if parts and _CLAIM.fullmatch(parts[0]):

@@ -108,7 +108,8 @@ class Responder:
             self._cache.release(content)
             self._refuse(mac, peer, path, sender.reason)
             return
-        terms = _terms(tuple(request.options.items()), content.size, self._largest_block(peer))
+        largest = self._sessions.lost_blocks.limit(client_of(peer), self._largest_block(peer), now)
+        terms = _terms(tuple(request.options.items()), content.size, largest)
         transfer = BlockTransfer(terms, content.size, now)
         self._sessions.begin(
             Session(peer, mac, intern(str(path)), hash(datagram), content, transfer, sender, self._own_ports, now)

@@ -14,8 +14,8 @@ class Session:
     seconds.
 
     `own_port` says whether `sender` sends from a port of this session's own. `pending` is the first and the last block
-    that the socket had no room for. `due_tick` belongs to DueSessions. `unproven` counts the bytes sent before any
-    DATA was acknowledged.
+    that the socket had no room for. `due_tick` belongs to DueSessions. Before any DATA was acknowledged, `unproven`
+    counts the bytes sent and `first_sent` how often the first block was.
 
     On the fast path `chunk` is set: `prepared` is what to send when the expected ACK arrives, and `acked_at` when the
     last expected one did. The transfer learns of these ACKs later, in `settle`.
@@ -35,9 +35,15 @@ class Session:
     pending: tuple[int, int] | None = None
     due_tick: int = -1
     unproven: int = 0
+    first_sent: int = 0
     prepared: PreparedWindow = NOTHING_PREPARED
     acked_at: float = 0.0
     chunk: Chunk | None = None
+
+    @property
+    def first_block(self) -> int:
+        """The size of the first block, in bytes."""
+        return min(self.transfer.terms.block, self.transfer.size)
 
     @property
     def deadline(self) -> float:

@@ -15,6 +15,7 @@ from services.rate_limit import RateLimit
 from services.tftp import fast_path
 from services.tftp.content_cache import Chunk, ContentCache
 from services.tftp.due_sessions import DueSessions
+from services.tftp.lost_blocks import SENT, LostBlocks
 from services.tftp.packet import ErrorCode, encode_error, encode_options
 from services.tftp.session import Session
 from services.tftp.transfer import Done, Failed, Probed, SendBlocks, SendOptions, Step, Wait
@@ -55,6 +56,7 @@ class Sessions:
         self.blocked: dict[bytes, Session] = {}  # those with blocks the socket had no room for, in order
         self._unacknowledged: OrderedDict[Session, None] = OrderedDict()  # without any ACK so far, the oldest first
         self.batches: Batches | None = None  # of the shared socket, while it is open and this machine has them
+        self.lost_blocks = LostBlocks()
         self._unproven = RateLimit[bytes](UNPROVEN_BURST, UNPROVEN_RATE, _CLIENTS)
         self._cache = cache
         self._clock = clock
@@ -86,6 +88,7 @@ class Sessions:
         if session.unproven and session.transfer.acked:
             self._unproven.give_back(client_of(session.peer), now, session.unproven)
             session.unproven = 0
+            self.lost_blocks.carried(client_of(session.peer), session.first_block, now)
         self.act(session, step)
 
     def make_room(self) -> bool:
@@ -125,6 +128,8 @@ class Sessions:
                     session.reported_at = self._clock()
                     self._emit(TransferProgressed(session.mac, SERVICE, session.path, 0, transfer.size))
                 if transfer.acked or self._may_cost(session, (last - first + 1 + bool(beyond)) * transfer.terms.block):
+                    if not transfer.acked:
+                        session.first_sent += 1
                     self._send(session, first, last)
                     if beyond and not session.pending:
                         self._send(session, beyond, beyond)
@@ -133,7 +138,15 @@ class Sessions:
                 session.sender.send(session.peer, [encode_options(transfer.terms.granted or {})])
             case Done():
                 self._end(session)
-                seconds = self._clock() - session.started
+                now = self._clock()
+                seconds = now - session.started
+                if self.lost_blocks.served(client_of(session.peer), transfer.blocks, now):
+                    log.warning(
+                        "tftp: %s gets blocks of %d bytes for a day, because larger ones do not reach it: set "
+                        "[tftp] largest_block to the MTU of the way less 32",
+                        address_of(session.peer)[0],
+                        transfer.terms.block,
+                    )
                 self._emit(TransferServed(session.mac, SERVICE, session.path, transfer.size, seconds))
                 return
             case Probed():
@@ -247,6 +260,8 @@ class Sessions:
             self._due_sessions.put(session, deadline)
             return
         session.leave_fast_path()
+        if session.first_sent == SENT and not session.transfer.acked and not session.pending:
+            self.lost_blocks.lost(client_of(session.peer), session.first_block, now)
         self.act(session, session.transfer.expire(now))
 
     def _report(self, session: Session, now: float) -> None:

@@ -48,7 +48,8 @@ def error(datagram: bytes) -> tuple[int, str]:
 
 @dataclass
 class Reader:
-    """Takes DATA in order and acknowledges whole windows and gaps; `answer` returns the packet to send, or None."""
+    """Takes DATA in order and acknowledges whole windows and gaps; `answer` returns the packet to send, or None. A
+    smaller `block` may be granted than was asked for."""
 
     block: int = 512
     window: int = 1
@@ -61,6 +62,7 @@ class Reader:
     def answer(self, datagram: bytes) -> bytes | None:
         """Take an OACK or DATA packet."""
         if datagram[:2] == b"\0\6":
+            self.block = int(oack(datagram).get("blksize", self.block))
             return ack(0) if self.received == 0 else None
         number, payload = data(datagram)
         if number != (self.received + 1) & 0xFFFF or self.done:

@@ -54,6 +54,9 @@ def seeds() -> list[bytes]:
         for options in (wanted, [*wanted, (54, BOX.packed)]):
             found.append(b"\0\0" + message(kind, MAC, options))
             found.append(b"\1\0" + message(kind, MAC, options, giaddr="10.78.0.1", ciaddr="10.78.0.130"))
+            wishes = (82, b"\5\4" + bytes([10, 78, 0, 0]) + b"\x0b\4" + bytes([10, 78, 0, 1]))
+            relayed = [*wanted[:-1], (54, bytes([10, 78, 0, 1])), wishes]
+            found.append(b"\1\0" + message(kind, MAC, relayed, giaddr="10.77.0.1"))
     return found
 
 
@@ -179,7 +182,8 @@ def hear(datagram: bytes, arrival: Arrival, profile: Profile) -> Answer | None:
     assert answer.xid.to_bytes(4, "big") == datagram[4:8]
     assert answer.yiaddr == "0.0.0.0"
     assert not {1, 3, 6, 51, 58, 59} & answer.options.keys(), "it has options of a lease"
-    assert answer.options[54] == BOX.packed
+    named = None if arrival.port == 4011 else read.server_override
+    assert answer.options[54] == (named or BOX).packed
     assert str(reply.destination) in (EVERYONE, str(arrival.source), answer.giaddr)
     assert len(encoded) <= LONGEST_ANSWER
     return answer

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from services.ethernet import MacAddress
-from tests.fakes.dhcp_client import REQUEST, Answer, firmware, message
+from tests.fakes.dhcp_client import DISCOVER, REQUEST, Answer, firmware, message
 from tests.netns.dhcp_box import told
+from tests.netns.inside import Client
 from tests.netns.offices import Office
 from tests.netns.scripted_pc import IPXE, LOADERS, BootScript, FrameListener, ScriptedPc
 from tests.netns.served import Box, install_release
@@ -36,16 +37,22 @@ NEAR, FAR = "10.78.0", "10.79.0"
 class RelayedPc(ScriptedPc):
     """A PC whose answers all come from its router: option 54 says who made them."""
 
-    router = f"{FAR}.1"
+    router = giaddr = f"{FAR}.1"
 
     def author(self, answer: Answer, sender: str) -> str:
-        assert (sender, answer.giaddr) == (self.router, self.router)
+        assert (sender, answer.giaddr) == (self.router, self.giaddr)
         return str(IPv4Address(answer.options[54]))
 
     def use(self, address: str) -> None:
         super().use(address)
         if address:
             self.host.ip("route", "add", "default", "via", self.router)
+
+
+class PcOfNamedNetwork(RelayedPc):
+    """A PC whose relay talks to the servers by another address than that of the PC's network."""
+
+    giaddr = ROUTER
 
 
 def dnsmasq(router: Namespace, log: Path) -> Process:
@@ -64,7 +71,7 @@ def dnsmasq(router: Namespace, log: Path) -> Process:
     return process
 
 
-def dhcrelay(router: Namespace, log: Path) -> Process:
+def dhcrelay(router: Namespace, log: Path, *more: str) -> Process:
     """A relay that adds the circuit a request came by: option 82."""
     command = [
         *programs.DHCP.command("dhcrelay"),
@@ -77,6 +84,7 @@ def dhcrelay(router: Namespace, log: Path) -> Process:
         "far",
         "-i",
         "near",
+        *more,
         *SERVERS,
     ]
     process = router.start("dhcrelay", command, log)
@@ -197,6 +205,27 @@ async def test_a_stranger_gets_its_lease_alone(site: Site, relay: Callable[[Name
         with pytest.raises(ConnectionError):
             pc.http(pc.path("boot.ipxe"))
         assert pc.heard_from_box() == []
+
+
+@pytest.mark.parametrize("site", ["server"], indirect=True)
+async def test_a_relay_names_the_network_and_stands_for_the_server(site: Site, tmp_path: Path) -> None:
+    """RFC 3527, by dhcrelay: giaddr is its address in the servers' network. RFC 5107, which it does not speak."""
+    process = dhcrelay(site.router, tmp_path / "relay.log", "-U", "near")
+    with site.far.plug(kind=PcOfNamedNetwork, box=SERVERS[0], site=SERVERS[0]) as pc:
+        assert (await told(pc, site.mode, firmware(7), 68)).file == f"{pc.mac.bare}/snponly.efi"
+        assert pc.address.startswith(f"{FAR}.")
+        assert await pc.load(f"{pc.mac.bare}/snponly.efi", 1432) == (LOADERS / "snponly.efi").read_bytes()
+    process.stop()
+    link, override = bytes([5, 4, 10, 79, 0, 0]), bytes([11, 4, 10, 79, 0, 1])
+    with Client(site.router, bytes(pc.mac), 67, "near") as relay:
+        relay.say(message(DISCOVER, relay.mac, [(82, link + override)], giaddr=ROUTER), SERVERS[0])
+        offer, _, _ = await relay.hear(SERVERS[0])
+        assert (offer.yiaddr, offer.options[54], offer.options[82]) == (pc.address, override[2:], link + override)
+        wanted = [(54, override[2:]), (50, IPv4Address(offer.yiaddr).packed), (82, link + override)]
+        relay.say(message(REQUEST, relay.mac, wanted, giaddr=ROUTER), SERVERS[0])
+        acknowledged, _, _ = await relay.hear(SERVERS[0])
+        assert (acknowledged.kind, acknowledged.yiaddr) == ("ACK", pc.address)
+        assert acknowledged.options[54] == override[2:]
 
 
 @pytest.mark.parametrize("site", ["server"], indirect=True)

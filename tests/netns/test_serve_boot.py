@@ -118,6 +118,44 @@ async def test_ipxe_gets_its_first_script_and_loaders_follow_the_active_image(
     assert box.boot(pc.mac)["transfers"][0]["path"] == "autoexec.ipxe"
 
 
+async def test_where_large_blocks_are_dropped_on_the_way_a_client_that_tries_again_gets_small_ones(
+    box: Box, room: Room, plug: Plug, tmp_path: Path
+) -> None:
+    """A bridge port with a smaller MTU drops frames and says nothing, as a switch does before a tunnel."""
+    pc = plug()
+    await pc.power_on(firmware(7))
+    port = f"port-{pc.host.name.rpartition('-')[2]}"
+    room.network.wire.ip("link", "set", port, "mtu", "1400")
+
+    def fetch(*more: str) -> bytes:
+        got = tmp_path / "got"
+        url = f"tftp://{pc.box}/{pc.mac.bare}/snponly.efi"
+        command = [
+            "curl",
+            "--silent",
+            "--show-error",
+            "--tftp-blksize",
+            "1468",
+            "--max-time",
+            "6",
+            "--output",
+            str(got),
+        ]
+        pc.host.run([*command, *more, url], timeout=60)
+        return got.read_bytes()
+
+    since = box.mark()
+    loader = (LOADERS / "snponly.efi").read_bytes()
+    assert fetch("--retry", "2") == loader
+    assert fetch() == loader, "the next boot need not fail first"
+    told = [line for line in box.lines(since) if "[tftp] largest_block" in line["event"]]
+    assert len(told) == 1
+    assert pc.address in told[0]["event"]
+    other = plug()
+    await other.power_on(firmware(7))
+    assert await other.load(f"{other.mac.bare}/snponly.efi", 1468) == loader
+
+
 async def test_an_ipxe_in_rom_needs_no_loader(box: Box, plug: Plug, release: Release) -> None:
     pc = plug()
     await boot_by_ipxe(pc, 0, release)

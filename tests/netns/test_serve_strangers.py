@@ -29,6 +29,7 @@ def ask_all(pc: ScriptedPc, claim: str, release: Release) -> int:
         tftp.send(b"\0\2" + f"{folder}undionly.kpxe".encode() + b"\0octet\0")
     files = ["boot.ipxe", f"image/{release.id}/vmlinuz", "AAAA/boinc.tar", "no-such-file"]
     paths = [f"/boot/{folder}{file}" for file in files]
+    paths.append(f"http://{pc.box}{paths[0]}")
     for path in [*paths, f"/boot/{claim.upper()}/boot.ipxe"] if claim else paths:
         assert pc.say_http(get(path)) == (b"", "reset")
     report = get(f"/boot/{folder}AAAA/report").replace(b"GET", b"POST").removesuffix(b"\r\n")

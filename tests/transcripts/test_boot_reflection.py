@@ -23,6 +23,12 @@ def test_no_offer_goes_to_a_relay_elsewhere(source: str) -> None:
     assert Wire(serves=serves) >> sent(question, source) << "refused: UNKNOWN_RELAY"
 
 
+def test_nor_where_the_relay_names_a_network_that_is_served() -> None:
+    """RFC 3527: that says where the client is; the answer would go to the relay."""
+    question = message(DISCOVER, MAC, [*firmware(7), (82, bytes([5, 4, 10, 78, 0, 0]))], giaddr="203.0.113.9")
+    assert Wire(serves=serves) >> sent(question, "203.0.113.9:67") << "refused: UNKNOWN_RELAY"
+
+
 def test_the_refusal_names_the_relay() -> None:
     question = message(DISCOVER, MAC, firmware(7), giaddr="203.0.113.9")
     _, events = decide(sent(question, "203.0.113.9:67"), serves=serves)

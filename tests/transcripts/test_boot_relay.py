@@ -1,9 +1,13 @@
 """A client behind a DHCP relay: its answer goes to the relay, which passes it on."""
 
+from ipaddress import IPv4Address
+
 import pytest
 
+from services.ethernet import MacAddress
+from services.events import LeaseChosen
 from tests.fakes.dhcp_client import DISCOVER, REQUEST, firmware, message
-from tests.transcripts.wire import Wire, sent
+from tests.transcripts.wire import Wire, decide, sent
 
 MAC = bytes.fromhex("525400aabb01")
 
@@ -83,6 +87,29 @@ def test_what_a_switch_adds_without_being_a_relay_comes_back_too() -> None:
             seen: 52:54:00:aa:bb:01 at 10.77.0.134
         """
     )
+
+
+def test_a_relay_that_stands_for_the_server_is_named_as_it() -> None:
+    """RFC 5107. What the PC loads from, and asks on port 4011, stays the box: no relay passes that on."""
+    options = [each for each in firmware(0) if each[0] != 97]
+    wishes = (82, b"\x0b\x04" + bytes([10, 78, 0, 1]))
+    offered = OFFERED.replace("54 10.77.0.1", "54 10.78.0.1").replace("01 04 65 74 68 37", "0b 04 0a 4e 00 01")
+    assert (
+        Wire()
+        >> sent(message(DISCOVER, MAC, [*options, wishes], giaddr="10.99.0.1"), "10.99.0.1:67")
+        << offered.format("10.99.0.1:67", "    giaddr 10.99.0.1\n")
+        >> sent(message(DISCOVER, MAC, [*options, wishes]), "0.0.0.0:68")
+        << offered.replace("54 10.78.0.1", "54 10.77.0.1").format("255.255.255.255:68", "")
+    )
+
+
+@pytest.mark.parametrize("leasing", [False, True])
+def test_a_lease_taken_by_such_a_relay_is_the_box_s_where_it_leases(leasing: bool) -> None:
+    taken = [(54, bytes([10, 78, 0, 1])), (50, bytes([10, 78, 0, 134])), (82, b"\x0b\x04" + bytes([10, 78, 0, 1]))]
+    asked = message(REQUEST, MAC, taken, giaddr="10.78.0.1")
+    _, events = decide(sent(asked, "10.78.0.1:67"), leasing=leasing)
+    chosen = LeaseChosen(MacAddress.from_bytes(MAC), IPv4Address("10.78.0.1"), ours=leasing)
+    assert chosen in events
 
 
 def test_other_requests_are_refused() -> None:

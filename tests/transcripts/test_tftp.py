@@ -1,5 +1,6 @@
 """TFTP transfers as a client sees them: one story each, on a clock that stands still until the story lets time pass."""
 
+from services.tftp.lost_blocks import LOWERED_SECONDS
 from services.tftp.sessions import UNPROVEN_BURST, UNPROVEN_RATE
 from tests.fakes.tftp_peer import ack, rrq
 from tests.transcripts.tftp_wire import Sent, TftpWire
@@ -271,6 +272,121 @@ def test_tries_longer_with_a_client_that_falls_silent(wire: TftpWire) -> None:
     )
 
 
+def test_a_client_that_large_blocks_do_not_reach_gets_small_ones_with_its_next_request(wire: TftpWire) -> None:
+    """A tunnel or a switch on the way drops them. The client is there: it has acknowledged the options."""
+    assert (
+        wire
+        >> rrq("big.img", blksize=1468)
+        << "OACK blksize=1468"
+        >> ack(0)
+        << """
+            begins big.img, 20000 bytes
+            DATA 1: 1468 bytes
+        """
+        >> 2.2
+        << """
+            0.031 s: DATA 1: 1468 bytes
+            1 s: DATA 1: 1468 bytes
+        """
+        >> rrq("big.img", blksize=1468)
+        << """
+            failed big.img after 0 bytes: the client sent a new request
+            OACK blksize=512
+        """
+        >> ack(0)
+        << """
+            begins big.img, 20000 bytes
+            DATA 1: 512 bytes
+        """
+        >> ack(1)
+        << "DATA 2: 512 bytes"
+        >> ABORT
+        << "failed big.img after 512 bytes: the client aborted with error 8: User aborted the transfer"
+        >> LOWERED_SECONDS
+        << "silence"
+        >> rrq("big.img", blksize=1468)
+        << "OACK blksize=1468"
+    )
+
+
+def test_a_client_that_is_silent_about_the_options_or_about_small_blocks_is_gone(wire: TftpWire) -> None:
+    """Anybody can send a request in its name, and a file of few bytes gets through in any case."""
+    (
+        wire
+        >> rrq("big.img", blksize=1468)
+        << "OACK blksize=1468"
+        >> 7.5
+        << """
+        1 s: OACK blksize=1468
+        3 s: OACK blksize=1468
+        7 s: OACK blksize=1468
+    """
+    )
+    (
+        wire
+        >> rrq("lines.txt", blksize=1468)
+        << """
+        failed big.img after 0 bytes: the client sent a new request
+        OACK blksize=1468
+    """
+    )
+    (
+        wire
+        >> ack(0)
+        << """
+        begins lines.txt, 8 bytes
+        DATA 1: 8 bytes
+    """
+    )
+    (
+        wire
+        >> 2.2
+        << """
+        0.031 s: DATA 1: 8 bytes
+        1 s: DATA 1: 8 bytes
+    """
+    )
+    (
+        wire
+        >> rrq("big.img", blksize=1468)
+        << """
+        failed lines.txt after 0 bytes: the client sent a new request
+        OACK blksize=1468
+    """
+    )
+
+
+def test_a_block_that_arrives_at_last_is_no_loss(wire: TftpWire) -> None:
+    (
+        wire
+        >> rrq("big.img", blksize=1468)
+        << "OACK blksize=1468"
+        >> ack(0)
+        << """
+        begins big.img, 20000 bytes
+        DATA 1: 1468 bytes
+    """
+    )
+    (
+        wire
+        >> 2.2
+        << """
+        0.031 s: DATA 1: 1468 bytes
+        1 s: DATA 1: 1468 bytes
+    """
+    )
+    (
+        wire
+        >> ack(1)
+        << "DATA 2: 1468 bytes"
+        >> ABORT
+        << """
+        failed big.img after 1468 bytes: the client aborted with error 8: User aborted the transfer
+    """
+    )
+    wire >> rrq("big.img", blksize=1468) << "OACK blksize=1468"
+
+
 def test_an_error_from_the_client_ends_the_transfer(wire: TftpWire) -> None:
     assert (
         wire
@@ -314,7 +430,22 @@ def test_forged_requests_bring_little_to_the_pc_in_whose_name_they_are(wire: Tft
 
 
 def test_many_forged_requests_bring_hardly_more_than_a_few(wire: TftpWire) -> None:
-    """What was not acknowledged is limited for each address, however many requests there are."""
+    """What was not acknowledged is limited for each address, however many requests there are. Nor do they say anything
+    about the blocks that reach the PC: it has taken as large ones."""
+    assert (
+        wire
+        >> rrq("big.img", blksize=1468)
+        << "OACK blksize=1468"
+        >> ack(0)
+        << """
+            begins big.img, 20000 bytes
+            DATA 1: 1468 bytes
+        """
+        >> ack(1)
+        << "DATA 2: 1468 bytes"
+        >> ABORT
+        << "failed big.img after 1468 bytes: the client aborted with error 8: User aborted the transfer"
+    )
     request = rrq("big.img", blksize=1468, windowsize=64)
     forged = [Sent(each, f"10.77.0.134:{3000 + number}") for number in range(200) for each in (request, ack(0))]
     assert wire.flooded(forged, seconds=20.0) <= 1.1 * (UNPROVEN_BURST + 20 * UNPROVEN_RATE)

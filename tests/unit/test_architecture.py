@@ -117,6 +117,7 @@ PURE = (
     "services/dhcp/pool.py",
     "services/dhcp/snippets.py",
     "services/tftp/transfer.py",
+    "services/tftp/lost_blocks.py",
     "services/tftp/due_sessions.py",
     "services/menus/script_text.py",
     "services/menus/ipxe.py",

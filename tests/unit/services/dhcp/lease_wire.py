@@ -9,7 +9,7 @@ from services.dhcp.lease import Decision, Declined, Information, Lease, LeaseGra
 from services.dhcp.leasing import Leasing
 from services.dhcp.pool import AddressRange, Subnet
 from services.ethernet import MacAddress
-from tests.fakes.dhcp_client import NOWHERE, message
+from tests.fakes.dhcp_client import NOWHERE, message, option
 
 DISCOVER, REQUEST, DECLINE, RELEASE, INFORM = 1, 3, 4, 7, 8
 BOX = IPv4Address("10.77.0.1")
@@ -26,11 +26,22 @@ RELAY = "10.88.0.1"
 
 
 def says(
-    kind: int, mac: bytes, *, wants: str = "", server: str = "", ciaddr: str = NOWHERE, giaddr: str = NOWHERE
+    kind: int,
+    mac: bytes,
+    *,
+    wants: str = "",
+    server: str = "",
+    ciaddr: str = NOWHERE,
+    giaddr: str = NOWHERE,
+    link: str = "",
+    override: str = "",
 ) -> bytes:
-    """A client's message; `wants` is option 50, `server` option 54."""
+    """A client's message; `wants` is option 50, `server` option 54; `link` and `override` are sub-options 5 and 11 of
+    option 82."""
     options = [(50, IPv4Address(wants).packed)] if wants else []
     options += [(54, IPv4Address(server).packed)] if server else []
+    wishes = b"".join(option(code, IPv4Address(of).packed) for code, of in ((5, link), (11, override)) if of)
+    options += [(82, wishes)] if wishes else []
     return message(kind, mac, options, ciaddr=ciaddr, giaddr=giaddr)
 
 

@@ -29,6 +29,12 @@ VALUES = {
     Option.USER_CLASS: st.sampled_from([b"iPXE", b"\x04iPXE", b"\x09iPXE", b"\0\0"]),
     Option.REQUESTED_ADDRESS: st.integers(125, 145).map(lambda last: bytes([10, 77, 0, last])),
     Option.SERVER_ID: st.sampled_from([bytes([10, 77, 0, 1]), bytes([10, 77, 0, 2])]),
+    Option.RELAY_INFORMATION: st.lists(
+        st.tuples(
+            st.sampled_from([1, 5, 11]), st.one_of(st.just(bytes([10, 78, 0, 1])), st.binary(min_size=4, max_size=5))
+        ).map(lambda each: bytes([each[0], len(each[1])]) + each[1]),
+        max_size=3,
+    ).map(b"".join),
     Option.CLIENT_UUID: st.sampled_from([bytes(17), b"\0" + b"\xff" * 16, b"u" * 255]),
 }
 OPTIONS = st.lists(

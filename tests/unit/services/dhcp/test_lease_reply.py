@@ -116,6 +116,14 @@ def test_a_relay_gets_its_information_back_last_and_broadcasts_a_nak() -> None:
     assert (got.options[82], got.order[-1], to) == (information, 82, BROADCAST)
 
 
+def test_a_relay_that_stands_for_the_server_is_named_as_it() -> None:
+    wishes = bytes([11, 4, 10, 88, 0, 9])
+    for decision in (GRANT, OFFER, Information(SUBNET), Nak("why")):
+        got, to = answer(message(REQUEST, MAC, [(82, wishes)], giaddr="10.88.0.1"), decision)
+        assert (got.options[54], got.options[82], to) == (bytes([10, 88, 0, 9]), wishes, ("10.88.0.1", 67))
+        assert answer(message(REQUEST, MAC, [(82, wishes)]), decision)[0].options[54] == BOX.packed
+
+
 def test_a_client_id_is_echoed() -> None:
     assert answer(message(DISCOVER, MAC, [(61, b"\xffabcd")]), OFFER)[0].options[61] == b"\xffabcd"
     assert answer(message(REQUEST, MAC, [(61, b"\xffabcd")]), Nak("why"))[0].options[61] == b"\xffabcd"

@@ -158,6 +158,14 @@ async def test_a_relay_of_an_unknown_network_is_reported() -> None:
     assert room.sent == []
 
 
+async def test_a_network_that_a_relay_names_is_reported() -> None:
+    room = Room()
+    room.ask(says(DISCOVER, A, giaddr=RELAY, link="10.99.0.0"))
+    why = f"relay {RELAY}, for the network of 10.99.0.0"
+    assert room.events == [Ignored("dhcp", str(MacAddress.from_bytes(A)), Reason.NO_POOL, why)]
+    assert room.sent == []
+
+
 async def test_behind_a_relay_nothing_is_probed() -> None:
     room = Room()
     room.ask(says(DISCOVER, A, giaddr=RELAY))

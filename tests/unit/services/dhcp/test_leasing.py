@@ -275,6 +275,40 @@ def test_a_relays_network_decides_the_pool(wire: Wire) -> None:
     wire >> says(DISCOVER, A) << f"OFFER {FIRST}"
 
 
+def test_a_relay_may_name_another_network_than_its_own(wire: Wire) -> None:
+    """RFC 3527: giaddr is then where the answer goes, and nothing else."""
+    wire >> says(DISCOVER, A, giaddr="10.77.0.254", link="10.88.0.0") << "OFFER 10.88.0.100 after a probe"
+    wire >> says(DISCOVER, A, giaddr="10.99.0.1", link="10.88.0.0") << "OFFER 10.88.0.100"
+    relay = {"giaddr": "10.99.0.1", "link": "10.88.0.7"}
+    wire >> says(REQUEST, A, wants="10.88.0.100", server=US, **relay) << "ACK 10.88.0.100"
+    wire >> says(DISCOVER, A, giaddr=RELAY, link="10.99.0.0") << "silence: NO_POOL"
+    # A switch that only adds option 82 is no relay, and a client could add it too.
+    wire >> says(DISCOVER, A, link="10.88.0.0") << f"OFFER {FIRST} after a probe"
+
+
+def test_a_relay_may_stand_for_the_server(wire: Wire) -> None:
+    """RFC 5107: the client sends the relay what it would send the server, with the relay's address in option 54."""
+    relay, address = {"giaddr": RELAY, "override": RELAY}, "10.88.0.100"
+    wire >> says(DISCOVER, A, **relay) << f"OFFER {address} after a probe"
+    wire >> says(REQUEST, A, wants=address, server=RELAY, giaddr=RELAY) << "silence: NOT_FOR_US"
+    wire >> says(REQUEST, A, wants=address, server="10.88.0.9", **relay) << "silence: NOT_FOR_US"
+    wire >> says(REQUEST, A, wants=address, server=RELAY, **relay) << f"ACK {address}"
+    wire >> says(REQUEST, A, ciaddr=address, **relay) << f"ACK {address}, renewed"
+    wire >> says(RELEASE, A, ciaddr=address, server=RELAY, giaddr=RELAY) << "silence: NOT_FOR_US"
+    wire >> says(RELEASE, A, ciaddr=address, server=RELAY, **relay) << f"released {address}"
+    wire >> says(REQUEST, A, wants=address, server=US, **relay) << f"ACK {address}"
+    wire >> says(DECLINE, A, wants=address, server=RELAY, giaddr=RELAY) << "silence: NOT_FOR_US"
+    wire >> says(DECLINE, A, wants=address, server=RELAY, **relay) << f"declined {address}"
+
+
+def test_a_request_for_another_server_behind_such_a_relay_gets_no_nak(wire: Wire) -> None:
+    """Both servers have the relay's address in their offers, and both hear what the client took."""
+    wire >> says(DISCOVER, A, giaddr=RELAY, override=RELAY) << "OFFER 10.88.0.100 after a probe"
+    wanted = says(REQUEST, A, wants="10.88.0.50", server=RELAY, giaddr=RELAY, override=RELAY)
+    wire >> wanted << "silence: NO_LEASE"
+    wire >> says(REQUEST, A, wants="10.88.0.50", server=US, giaddr=RELAY, override=RELAY) << "NAK"
+
+
 def test_a_client_behind_a_relay_renews_by_unicast(wire: Wire) -> None:
     wire.lease(A, "10.88.0.105", giaddr=RELAY)
     wire >> says(REQUEST, A, ciaddr="10.88.0.105") << "ACK 10.88.0.105, renewed"

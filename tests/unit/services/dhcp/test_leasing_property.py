@@ -34,8 +34,10 @@ ADDRESSES = st.sampled_from(
     ["", "0.0.0.0", "10.77.0.1", "10.77.0.2", "10.77.0.50", "10.77.0.100", "10.77.0.101", "10.77.0.102",
      "10.88.0.1", "10.88.0.100", "10.88.0.101", "192.168.1.7"]
 )  # fmt: skip
-SERVERS = st.sampled_from(["", "10.77.0.1", "10.77.0.2"])
+SERVERS = st.sampled_from(["", "10.77.0.1", "10.77.0.2", RELAY])
 GIADDRS = st.sampled_from([NOWHERE, NOWHERE, RELAY, "10.99.0.1"])
+LINKS = st.sampled_from(["", "", "10.88.0.0", "10.77.0.9", "10.99.0.1"])
+OVERRIDES = st.sampled_from(["", RELAY])
 KINDS = st.sampled_from([DISCOVER, REQUEST, DECLINE, RELEASE, INFORM, 9])
 POOLS = {*LAN.dynamic, *REMOTE.dynamic}
 
@@ -85,9 +87,9 @@ class Room(RuleBasedStateMachine):
         if address not in POOLS:
             assert LAN.static[MacAddress.from_bytes(mac)] == address
 
-    @rule(mac=CLIENTS, wants=ADDRESSES, giaddr=GIADDRS)
-    def discover(self, mac: bytes, wants: str, giaddr: str) -> None:
-        self._say(mac, says(DISCOVER, mac, wants=wants, giaddr=giaddr))
+    @rule(mac=CLIENTS, wants=ADDRESSES, giaddr=GIADDRS, link=LINKS)
+    def discover(self, mac: bytes, wants: str, giaddr: str, link: str) -> None:
+        self._say(mac, says(DISCOVER, mac, wants=wants, giaddr=giaddr, link=link))
 
     @precondition(lambda self: self.offered)
     @rule(data=st.data())
@@ -105,9 +107,15 @@ class Room(RuleBasedStateMachine):
             del self.has[address]
         self._say(mac, says(kind, mac, ciaddr=str(address)))
 
-    @rule(kind=KINDS, mac=CLIENTS, wants=ADDRESSES, server=SERVERS, ciaddr=ADDRESSES, giaddr=GIADDRS)
-    def say_anything(self, kind: int, mac: bytes, wants: str, server: str, ciaddr: str, giaddr: str) -> None:
-        datagram = says(kind, mac, wants=wants, server=server, ciaddr=ciaddr or NOWHERE, giaddr=giaddr)
+    @rule(
+        kind=KINDS, mac=CLIENTS, wants=ADDRESSES, server=SERVERS, ciaddr=ADDRESSES, giaddr=GIADDRS, link=LINKS,
+        override=OVERRIDES,
+    )  # fmt: skip
+    def say_anything(
+        self, kind: int, mac: bytes, wants: str, server: str, ciaddr: str, giaddr: str, link: str, override: str
+    ) -> None:
+        said = {"ciaddr": ciaddr or NOWHERE, "giaddr": giaddr, "link": link, "override": override}
+        datagram = says(kind, mac, wants=wants, server=server, **said)
         if kind in (RELEASE, DECLINE):  # given back by its client, or by another one with the same MAC address
             given = IPv4Address(ciaddr or NOWHERE) if kind == RELEASE else IPv4Address(wants or NOWHERE)
             if self.has.get(given, (b"", 0.0))[0] == mac:

@@ -65,6 +65,43 @@ def test_every_field_a_decision_needs_is_read() -> None:
     )
 
 
+LINK, OVERRIDE = bytes([5, 4, 10, 88, 0, 0]), bytes([11, 4, 10, 88, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("information", "link", "override"),
+    [
+        (b"\x01\x03far" + LINK + OVERRIDE, "10.88.0.0", "10.88.0.1"),
+        (OVERRIDE + b"\x09\x00" + LINK, "10.88.0.0", "10.88.0.1"),
+        (LINK, "10.88.0.0", None),
+        (OVERRIDE, None, "10.88.0.1"),
+        (LINK[:-1], None, None),
+        (OVERRIDE + LINK[:-1], None, "10.88.0.1"),
+        (b"\x05\x00" + OVERRIDE, None, "10.88.0.1"),
+        (bytes([5, 5, 10, 88, 0, 0, 0]) + OVERRIDE, None, "10.88.0.1"),
+        (bytes([5, 3, 10, 88, 0]), None, None),
+        (LINK + LINK, None, None),
+        (b"\x05\xff", None, None),
+        (b"\x05", None, None),
+        *(
+            (bytes([5, 4, *nobody, 11, 4, *nobody]), None, None)
+            for nobody in (bytes(4), b"\xff" * 4, b"\xe0\0\0\1", b"\x7f\0\0\1")
+        ),
+    ],
+)
+def test_what_a_relay_wants(information: bytes, link: str | None, override: str | None) -> None:
+    """RFC 3527 and RFC 5107. What is malformed counts as absent, and only a relay may want it."""
+
+    def wanted(giaddr: str) -> list[IPv4Address | None]:
+        read = packet.decode(message(DISCOVER, MAC, [(82, information)], giaddr=giaddr))
+        assert isinstance(read, Message)
+        assert read.relay_information == information
+        return [read.link, read.server_override]
+
+    assert wanted("10.78.0.1") == [text and IPv4Address(text) for text in (link, override)]
+    assert wanted("0.0.0.0") == [None, None]
+
+
 def test_absent_options_are_empty() -> None:
     found = decoded([])
     assert (found.vendor_class, found.architectures, found.user_classes) == ("", (), ())

@@ -30,7 +30,7 @@ def replies(draw: st.DrawFn) -> Reply:
     echo = [(int(code), draw(echoed)) for code in (Option.CLIENT_UUID, Option.RELAY_INFORMATION)]
     options = [
         (int(Option.MESSAGE_TYPE), bytes([draw(st.sampled_from([2, 5]))])),
-        (int(Option.SERVER_ID), BOX.packed),
+        (int(Option.SERVER_ID), draw(st.sampled_from([BOX.packed, bytes([10, 88, 0, 1])]))),
         *([echo[0]] if echo[0][1] else []),
         *([(int(Option.VENDOR_OPTIONS), vendor)] if vendor else []),
         (int(Option.BOOT_FILE), name + b"\0"),

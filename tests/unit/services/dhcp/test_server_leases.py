@@ -1,7 +1,7 @@
 """The DHCP server with leases, without sockets: the answers and the events that a datagram to port 67 causes."""
 
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import cast
 
 import pytest
@@ -17,10 +17,11 @@ from services.dhcp.udp_port import UdpPort
 from services.ethernet import MacAddress
 from services.events import AddressSeen, Discovered, Event, Ignored, Offered
 from services.linux.neighbours import Neighbours
-from tests.fakes.dhcp_client import DISCOVER, NOWHERE, REQUEST, Answer, firmware, message
-from tests.unit.services.dhcp.lease_wire import BOX, LAN, REMOTE, A, B
+from tests.fakes.dhcp_client import DISCOVER, INFORM, NOWHERE, REQUEST, Answer, firmware, message
+from tests.unit.services.dhcp.lease_wire import BOX, LAN, RELAY, REMOTE, A, B, says
 
 ALLOWED, STRANGER = A, B
+RELAYS = IPv4Network("10.99.0.0/24")
 FIRST = IPv4Address("10.77.0.100")
 
 
@@ -45,6 +46,7 @@ class LeasingBox:
         self.server = DhcpServer(
             "lan0",
             BOX,
+            serves=lambda address: any(address in network for network in (LAN.network, REMOTE.network, RELAYS)),
             allowed=lambda value: value == allowed.value,
             plan=lambda request: BootPlan("script" if request.ipxe else "loader"),
             emit=self.events.append,
@@ -131,6 +133,33 @@ async def test_a_pc_that_takes_the_lease_of_another_server_is_still_seen(request
     box.hear(message(DISCOVER, ALLOWED, firmware(7)))
     assert box.hear(request_of(ALLOWED, *firmware(7), server=IPv4Address("10.77.0.2"))) == []
     assert box.reported(AddressSeen) == [AddressSeen(MacAddress.from_bytes(ALLOWED), FIRST)]
+
+
+@pytest.mark.parametrize("mac", [ALLOWED, STRANGER])
+async def test_a_lease_goes_to_a_relay_in_a_served_network_only(mac: bytes) -> None:
+    """Whatever network the relay names (RFC 3527), and whatever server (RFC 5107)."""
+    box = LeasingBox(LAN, REMOTE)
+    known = {"giaddr": "10.99.0.1", "link": "10.88.0.0", "override": RELAY}
+    (offer,) = box.hear(says(DISCOVER, mac, **known))
+    (ack,) = box.hear(says(REQUEST, mac, wants=offer.yiaddr, server=RELAY, **known))
+    for answer in (offer, ack):
+        assert (answer.giaddr, answer.yiaddr) == ("10.99.0.1", "10.88.0.100")
+        assert answer.options[54] == IPv4Address(RELAY).packed
+    box.events.clear()
+    for relay, reason in (("203.0.113.9", Reason.UNKNOWN_RELAY), ("127.0.0.1", Reason.MALFORMED)):
+        for kind in (DISCOVER, REQUEST, INFORM):
+            asked = says(kind, mac, wants="10.88.0.100", ciaddr="10.88.0.100", giaddr=relay, link="10.88.0.0")
+            assert box.hear(asked) == []
+        refusals = [event.reason for event in box.events if isinstance(event, Ignored)]
+        assert refusals == [reason] * 3
+        box.events.clear()
+
+
+async def test_an_unknown_relay_of_a_pc_that_boots_is_reported_once() -> None:
+    box = LeasingBox(LAN)
+    assert box.hear(message(DISCOVER, ALLOWED, firmware(0), giaddr="203.0.113.9")) == []
+    mac = MacAddress.from_bytes(ALLOWED)
+    assert box.events == [Ignored("dhcp", "203.0.113.9", Reason.UNKNOWN_RELAY, f"for {mac}")]
 
 
 async def test_in_a_network_without_a_pool_the_box_is_a_proxy() -> None:

@@ -238,13 +238,17 @@ async def test_nonsense_does_no_harm(
     assert not caplog.records, "it does not fill the log"
 
 
-async def test_a_refusal_is_reported(server: HttpServer, box: Box, events: EventLog) -> None:
+async def test_a_refusal_is_reported(server: HttpServer, box: Box, events: EventLog, connect: Connect) -> None:
+    """The same for a path and for a whole URL (RFC 9112, section 3.2.2)."""
     box.admission = Ignore(Reason.MAC_MISMATCH)
     assert await curl(server, f"{BOOT}/T0ken/boinc.tar") == (0, b"")
     assert await curl(server, "/T0ken") == (0, b"")
+    whole = get(f"http://127.0.0.1{BOOT}/T0ken/boinc.tar")
+    assert await (await connect()).ask(whole) == b""
     assert events.seen == [
         Ignored("http", str(MAC), Reason.MAC_MISMATCH, "boinc.tar", "127.0.0.1"),
         Ignored("http", "127.0.0.1", Reason.MAC_MISMATCH, "unknown path", "127.0.0.1"),
+        Ignored("http", str(MAC), Reason.MAC_MISMATCH, "boinc.tar", "127.0.0.1"),
     ]
 
 

@@ -46,6 +46,18 @@ async def test_a_loader_has_the_same_path_as_over_http(peer: UdpPeer, events: Ev
     assert (await events.next(TransferServed)).path == "small"
 
 
+async def test_junk_behind_a_name_does_no_harm_unless_it_is_the_name(peer: UdpPeer, root: Path) -> None:
+    """What DHCP servers append. `?` also stands for each byte that is not ASCII."""
+    for junk in (b"\xff", b" ", b"\xff\xff\r\n ", b"?", b"\x01"):
+        assert await peer.fetch(rrq(b"525400aabbcc/small" + junk), Reader()) == b"small"
+    assert await peer.fetch(rrq("525400aabbcc/grub.cfg?"), Reader()) == SCRIPT
+    for name in ("small?", "small ", "grub.cfg?"):
+        (root / name).write_bytes(b"really " + name.encode())
+        assert await peer.fetch(rrq(f"525400aabbcc/{name}"), Reader()) == b"really " + name.encode()
+    assert await peer.fetch(rrq("525400aabbcc/small??"), Reader()) == b"small"
+    assert await peer.fetch(rrq("525400aabbcc/loader/small?"), Reader()) == b"really small?"
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
     [
