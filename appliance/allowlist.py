@@ -2,40 +2,45 @@
 
 A lookup is a bisection: the ranges, which may overlap, are cut once into disjoint segments that each know their
 narrowest range. The numbers are kept in arrays: a million ranges take 60 bytes each, where objects took 600. The text
-form (`allow export`, `import`, `edit`) has one range on each line, then how its PCs boot, then its label:
-`52:54:00:* default=local timeout=5 root=http room 12`.
+form (`allow export`, `import`, `edit`) has one range on each line, then its settings, then its label:
+`52:54:00:* default=local timeout=5 root=http schedule=night room 12`.
 """
 
 import heapq
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from appliance.config.menu import check_entry, check_timeout
 from appliance.errors import UserError
+from appliance.schedules.name import ScheduleName
 from services.ethernet import HIGHEST, MacAddress, MacRange
 from services.foreign_text import printable
 
 ROOTS = ("nfs", "http")
 
-_SETTING = re.compile(r"(?:default|timeout|root)=\S*")
+_SETTING = re.compile(r"(?:default|timeout|root|schedule)=\S*")
 
 
 @dataclass(frozen=True, slots=True)
 class BootSettings:
-    """What a range's PCs boot, where it differs from the configuration. `root` is "nfs" or "http", `entry` the name of
-    the default menu entry, `timeout` the seconds to show the menu (0: no menu). Empty and None: as configured."""
+    """What a range's PCs boot, where it differs from the configuration, and when they compute. `root` is "nfs" or
+    "http", `entry` the name of the default menu entry, `timeout` the seconds to show the menu (0: no menu). Empty and
+    None: as configured. `schedule`: the name of one of the configuration, which may have lost it; empty: at any time.
+    """
 
     root: str = ""
     entry: str = ""
     timeout: int | None = None
+    schedule: str = ""
 
     def __str__(self) -> str:
         """The settings in the form that `settings` reads: `default=local timeout=5`."""
         timeout = "" if self.timeout is None else str(self.timeout)
-        words = (("default", self.entry), ("timeout", timeout), ("root", self.root))
+        words = (("default", self.entry), ("timeout", timeout), ("root", self.root), ("schedule", self.schedule))
         return " ".join(f"{key}={value}" for key, value in words if value)
 
 
@@ -44,7 +49,7 @@ _AS_CONFIGURED = BootSettings()
 
 @dataclass(frozen=True, order=True, slots=True)
 class Entry:
-    """One allowed range, the administrator's label for it, and how its PCs boot."""
+    """One allowed range, the administrator's label for it, and its settings."""
 
     range: MacRange
     label: str = ""
@@ -101,6 +106,11 @@ class Allowlist:
     def entries(self) -> tuple[Entry, ...]:
         """All entries, built anew each time."""
         return tuple(self._entry(index) for index in range(len(self)))
+
+    @property
+    def schedules(self) -> Counter[str]:
+        """How many entries have each schedule; empty: none."""
+        return Counter(own.schedule for own in self._settings)
 
     def find(self, span: MacRange) -> Entry | None:
         """The entry with exactly this range, or None."""
@@ -205,8 +215,17 @@ def entry_of(text: str, label: str, settings: BootSettings = _AS_CONFIGURED) -> 
     return Entry(MacRange.parse(text), label.strip(), settings)
 
 
+def changed(entry: Entry, label: str | None, named: Mapping[str, str]) -> Entry:
+    """The entry with this label, unless it is None, and with the settings that are `named`, as in the text form. An
+    empty one is removed. Raises ValueError."""
+    words = dict(word.split("=", 1) for word in str(entry.settings).split()) | dict(named)
+    own = settings(f"{key}={value}" for key, value in words.items() if value)
+    return entry_of(str(entry.range), entry.label if label is None else label, own)
+
+
 def settings(words: Iterable[str]) -> BootSettings:
-    """Read `default=ENTRY`, `timeout=SECONDS` and `root=nfs|http`, each at most once; raises ValueError."""
+    """Read `default=ENTRY`, `timeout=SECONDS`, `root=nfs|http` and `schedule=NAME`, each at most once; raises
+    ValueError."""
     found: dict[str, str] = {}
     for word in words:
         key, _, value = word.partition("=")
@@ -224,4 +243,5 @@ def settings(words: Iterable[str]) -> BootSettings:
         root=found.get("root", ""),
         entry=check_entry(found["default"]) if "default" in found else "",
         timeout=None if timeout is None else check_timeout(int(timeout)),
+        schedule=ScheduleName(found["schedule"]) if "schedule" in found else "",
     )

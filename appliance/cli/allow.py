@@ -4,19 +4,22 @@ import os
 import shlex
 import sys
 import tempfile
+from collections.abc import Iterable, Set
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from appliance import allowlist
-from appliance.allowlist import Allowlist, BootSettings, Entry
-from appliance.cli.arguments import JSON, MAC, mac_address
+from appliance.allowlist import Allowlist, Entry
+from appliance.cli.arguments import JSON, MAC, mac_address, schedule_names
 from appliance.cli.output import say, show_json, show_table, show_text, size
-from appliance.config.file import load
+from appliance.config.file import Config, load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
+from appliance.schedules.name import unknown
 from appliance.view.allowed import entry_views
 from services.ethernet import MacRange
 from services.linux import programs
@@ -37,53 +40,115 @@ _RANGE = typer.Argument(
 _NOTHING = "nothing was changed"
 _LARGEST = 1 << 28
 """Bytes of a list: some millions of entries."""
-_AS_CONFIGURED = BootSettings()
+
+_LABEL = typer.Option(help="A name of your choice.", show_default=False)
+_DEFAULT = typer.Option(metavar="ENTRY", help="The menu entry that its PCs boot, such as local.", show_default=False)
+_TIMEOUT = typer.Option(metavar="SECONDS", help="How long to show the menu (0: no menu).", show_default=False)
+_ROOT = typer.Option(
+    metavar="nfs|http",
+    help="How its PCs get the live system: mounted by NFS, or loaded into memory by HTTP.",
+    show_default=False,
+)
+_SCHEDULE = typer.Option(
+    metavar="NAME",
+    help="When its PCs compute: a schedule of the configuration.",
+    show_default=False,
+    autocompletion=schedule_names,
+)
 
 
 @app.command(
     epilog='Examples: netboot-appliance allow add 52:54:00:aa:bb:cc --label "room 12, window"; '
-    "netboot-appliance allow add 52:54:00:* --default local --timeout 5"
+    "netboot-appliance allow add 52:54:00:* --default local --timeout 5 --schedule night"
 )
 def add(
     context: typer.Context,
     range: Annotated[str, _RANGE],
-    label: Annotated[str, typer.Option(help="A name of your choice.")] = "",
-    default: Annotated[
-        str, typer.Option(metavar="ENTRY", help="The menu entry that its PCs boot, such as local.")
-    ] = "",
-    timeout: Annotated[int | None, typer.Option(help="Seconds to show the menu (0: no menu).")] = None,
-    root: Annotated[
-        str,
-        typer.Option(
-            metavar="nfs|http", help="How its PCs get the live system: mounted by NFS, or loaded into memory by HTTP."
-        ),
-    ] = "",
+    label: Annotated[str | None, _LABEL] = None,
+    default: Annotated[str | None, _DEFAULT] = None,
+    timeout: Annotated[str | None, _TIMEOUT] = None,
+    root: Annotated[str | None, _ROOT] = None,
+    schedule: Annotated[str | None, _SCHEDULE] = None,
 ) -> None:
-    """Allow a MAC address or a range. Options you leave out follow the configuration."""
-    entry = _entry(range, label, BootSettings(root, default, timeout))
-    config = load(context.obj)
-    if default in config.menu.locked:
+    """Allow a MAC address or a range. Options you leave out follow the configuration.
+
+    If the range is allowed already, they stay as they are, as with `set`.
+    """
+    named = _named(default=default, timeout=timeout, root=root, schedule=schedule)
+    entry, config = _entry(range, label, named), load(context.obj)
+    _check(config, named)
+    with Registry(config.registry) as registry:
+        changed = registry.change_allowed(entry.range, lambda known: _changed(known, label, named))
+        if changed is None:
+            registry.allow([entry])
+    if changed is None:
+        say(f"allowed {entry.range}{_label(entry)}{_count(entry.range)}{_settings(entry)}")
+        return
+    before, after = changed
+    label_now = "" if before.label == after.label else f"; its label is now {after.label!r}"
+    settings_now = "" if before.settings == after.settings else _settings(after) or "; it has no settings now"
+    say(f"{entry.range} was already allowed{label_now}{settings_now}")
+
+
+@app.command(
+    "set",
+    epilog="Examples: netboot-appliance allow set 52:54:00:* --schedule night; netboot-appliance allow set 52:54:00:* "
+    "--label 'room 12' --timeout ''",
+)
+def set_(
+    context: typer.Context,
+    range: Annotated[str, _RANGE],
+    label: Annotated[str | None, _LABEL] = None,
+    default: Annotated[str | None, _DEFAULT] = None,
+    timeout: Annotated[str | None, _TIMEOUT] = None,
+    root: Annotated[str | None, _ROOT] = None,
+    schedule: Annotated[str | None, _SCHEDULE] = None,
+) -> None:
+    """Change an entry: what you name, and nothing else. '' removes a label or a setting."""
+    named = _named(default=default, timeout=timeout, root=root, schedule=schedule)
+    if label is None and not named:
+        raise UserError(f"name what is to change; {_NOTHING}", "see: netboot-appliance allow set --help")
+    span, config = _entry(range).range, load(context.obj)
+    _check(config, named)
+    with Registry(config.registry) as registry:
+        changed = registry.change_allowed(span, lambda known: _changed(known, label, named))
+        if changed is None:
+            raise UserError(f"there is no entry {span}; {_NOTHING}", "list the entries: netboot-appliance allow list")
+    say(f"{span}{_label(changed[1])}{_settings(changed[1]) or ': no settings of its own'}")
+
+
+def _named(**options: str | None) -> dict[str, str]:
+    """The settings that were named, in the words of the text form."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _changed(entry: Entry, label: str | None, named: dict[str, str]) -> Entry:
+    try:
+        return allowlist.changed(entry, label, named)
+    except ValueError as error:
+        raise UserError(str(error), _NOTHING) from None
+
+
+def _check(config: Config, named: dict[str, str]) -> None:
+    """Refuse what the configuration does not have."""
+    if named.get("default") in config.menu.locked:
         raise UserError(
-            f"{default} is locked in [menu], and nobody will be there to type the password; {_NOTHING}",
+            f"{named['default']} is locked in [menu], and nobody will be there to type the password; {_NOTHING}",
             "choose another entry: netboot-appliance menu show",
         )
-    with Registry(config.registry) as registry:
-        before = registry.allowlist()
-        registry.allow([entry])
-    known = before.find(entry.range)
-    if known is None:
-        say(f"allowed {entry.range}{_label(entry)}{_count(entry.range)}{_settings(entry)}")
-    else:
-        label_now = "" if known.label == entry.label else f"; its label is now {label!r}"
-        boots = str(entry.settings) or "as configured"
-        settings_now = "" if known.settings == entry.settings else f"; it now boots {boots}"
-        say(f"{entry.range} was already allowed{label_now}{settings_now}")
+    _check_schedules([named.get("schedule", "")], config.schedules)
+
+
+def _check_schedules(names: Iterable[str], known: Iterable[str]) -> None:
+    if missing := sorted(set(names) - {"", *known}):
+        message, hint = unknown(missing[0], known)
+        raise UserError(f"{message}; {_NOTHING}", hint)
 
 
 @app.command(epilog="Example: netboot-appliance allow remove 52:54:00:aa:bb:cc")
 def remove(context: typer.Context, range: Annotated[str, _RANGE]) -> None:
     """Remove an entry. Any notation of the same range will do."""
-    span = _entry(range, "").range
+    span = _entry(range).range
     with _registry(context) as registry:
         if not registry.disallow(span):
             holder = registry.allowlist().decide(span.first)
@@ -106,7 +171,7 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
         show_json(entry_views(entries))
     else:
         rows = [(str(e.range), f"{e.range.size:,}", str(e.settings), e.label) for e in entries]
-        show_table(("range", "addresses", "boots", "label"), rows, "Nobody may boot: the allowlist is empty.")
+        show_table(("range", "addresses", "settings", "label"), rows, "Nobody may boot: the allowlist is empty.")
 
 
 @app.command(epilog="Example: netboot-appliance allow check 52:54:00:aa:bb:cc. Exit code: 0 allowed, 1 not.")
@@ -132,7 +197,10 @@ def import_(
         ),
     ],
 ) -> None:
-    """Add all entries in a file, or none if any line is wrong."""
+    """Add all entries in a file, or none if any line is wrong.
+
+    An entry that is there already gets the label and the settings of its line, and keeps the others.
+    """
     try:
         with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
             content = source.read(_LARGEST + 1)
@@ -143,7 +211,9 @@ def import_(
     if len(content) > _LARGEST:
         raise UserError(f"cannot read {file}: it has more than {size(_LARGEST)}", _NOTHING)
     entries = allowlist.parse(text, "standard input" if file == "-" else file)
-    with _registry(context) as registry:
+    config = load(context.obj)
+    _check_schedules((entry.settings.schedule for entry in entries), config.schedules)
+    with Registry(config.registry) as registry:
         new = registry.allow(entries)
     say(f"imported {len(entries)} entries: {new} new, {len(entries) - new} known")
 
@@ -158,11 +228,16 @@ def export(context: typer.Context) -> None:
 @app.command(epilog="Uses $VISUAL or $EDITOR. Nothing is saved until every line is valid.")
 def edit(context: typer.Context) -> None:
     """Edit the entries in your editor."""
-    with _registry(context) as registry, tempfile.NamedTemporaryFile("w+", prefix="allowlist-", suffix=".txt") as file:
+    config = load(context.obj)
+    with (
+        Registry(config.registry) as registry,
+        tempfile.NamedTemporaryFile("w+", prefix="allowlist-", suffix=".txt") as file,
+    ):
         before = registry.allowlist()
         file.write(_EDIT_HEADER + allowlist.render(before.entries))
         file.flush()
-        after = _edited(Path(file.name))
+        # One that the configuration has lost may stay: it is not what is edited here.
+        after = _edited(Path(file.name), {*config.schedules, *(entry.settings.schedule for entry in before.entries)})
         if Allowlist.of(after) == before:
             say(_NOTHING)
         elif registry.replace_allowlist(before, after):
@@ -173,14 +248,17 @@ def edit(context: typer.Context) -> None:
             )
 
 
-def _edited(file: Path) -> list[Entry]:
-    """The entries in the file once every line is valid; until then it is edited again, as visudo does."""
+def _edited(file: Path, schedules: Set[str]) -> list[Entry]:
+    """The entries in the file once every line is valid, with these schedules; until then it is edited again, as visudo
+    does."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "sensible-editor"
     while True:
         try:
             # Some editors write a new file in the place of the old one: the name is what counts, not the open file.
             programs.attend([*shlex.split(editor), str(file)])
-            return allowlist.parse(file.read_text(encoding="utf-8"), "line")
+            entries = allowlist.parse(file.read_text(encoding="utf-8"), "line")
+            _check_schedules((entry.settings.schedule for entry in entries), schedules)
+            return entries
         except (OSError, ProgramError, UnicodeDecodeError) as error:
             raise UserError(f"the editor {editor!r} failed: {error}", f"{_NOTHING}; set EDITOR") from None
         except UserError as error:
@@ -191,7 +269,7 @@ def _edited(file: Path) -> list[Entry]:
 
 _EDIT_HEADER = """\
 # One MAC address or range per line, then settings if you like, then a label. The settings are default=ENTRY,
-# timeout=SECONDS and root=nfs|http. Everything after # is a comment.
+# timeout=SECONDS, root=nfs|http and schedule=NAME. Everything after # is a comment.
 """
 
 
@@ -205,9 +283,9 @@ def _registry(context: typer.Context) -> Registry:
     return Registry(load(path).registry)
 
 
-def _entry(text: str, label: str, settings: BootSettings = _AS_CONFIGURED) -> Entry:
+def _entry(text: str, label: str | None = None, named: dict[str, str] | None = None) -> Entry:
     try:
-        return allowlist.entry_of(text, label, allowlist.settings(str(settings).split()))
+        return allowlist.changed(Entry(MacRange.parse(text)), label, named or {})
     except ValueError as error:
         raise UserError(str(error), _NOTHING) from None
 
@@ -217,7 +295,8 @@ def _label(entry: Entry) -> str:
 
 
 def _settings(entry: Entry) -> str:
-    return f"; boots with {entry.settings}" if entry.settings != _AS_CONFIGURED else ""
+    boots, schedule = str(replace(entry.settings, schedule="")), entry.settings.schedule
+    return (f"; boots with {boots}" if boots else "") + (f"; computes by the schedule {schedule}" if schedule else "")
 
 
 def _count(span: MacRange) -> str:

@@ -2,6 +2,7 @@
 
 import typer
 
+from appliance.config.file import load, locate
 from appliance.errors import UserError
 from services.ethernet import MacAddress
 
@@ -15,3 +16,12 @@ def mac_address(text: str, hint: str = "") -> MacAddress:
         return MacAddress.parse(text)
     except ValueError as error:
         raise UserError(str(error), hint) from None
+
+
+def schedule_names(incomplete: str) -> list[str]:
+    """What may follow at a Tab: the schedules. Whatever is wrong, the shell gets none."""
+    try:
+        known = load(locate(None)).schedules
+    except UserError:
+        return []
+    return sorted(name for name in known if name.startswith(incomplete))

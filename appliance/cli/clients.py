@@ -9,6 +9,7 @@ from appliance.cli import firmware
 from appliance.cli.arguments import JSON, MAC, mac_address
 from appliance.cli.boinc import show_heartbeat
 from appliance.cli.output import ago, moment, say, show_json, show_json_pages, show_table, size
+from appliance.cli.schedule import in_words
 from appliance.config.file import load
 from appliance.heartbeats.states import Kind
 from appliance.registry.database import Registry
@@ -92,6 +93,8 @@ def _show(client: ClientDetails) -> None:
     if now := client.client.now:
         say(f"state              {now.words}")
     say(f"allowed            {f'by {client.allowed_by}' if client.allowed_by else 'no longer'}")
+    if client.schedule:
+        say(f"schedule           {client.schedule.name}: {in_words(client.schedule)}")
     if upcoming := client.next_boot:
         say(f"next boot          {upcoming.entry}{' (under way)' if upcoming.taken else ''}")
     say(f"first seen         {moment(client.client.first_seen)}")

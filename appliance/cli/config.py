@@ -12,10 +12,11 @@ from appliance.cli import config_dhcp
 from appliance.cli.output import say, show_json
 from appliance.config import file as config
 from appliance.config.template import TEMPLATE
-from appliance.doctor.configuration import for_nobody, service_group, warnings
+from appliance.doctor.configuration import for_nobody, lost_schedules, service_group, warnings
 from appliance.errors import UserError
 from appliance.network.interfaces import found_interface
 from appliance.registry.server_lock import holder
+from appliance.schedules.name import unknown
 from services.linux import atomic_file
 from services.linux.interfaces import interface_address
 
@@ -139,7 +140,11 @@ def _notes(found: config.Config) -> Iterator[str]:
 
     try:
         with Registry(found.registry) as registry:
-            yield from for_nobody(found, registry.allowlist())
+            allowlist = registry.allowlist()
+        yield from for_nobody(found, allowlist)
+        for name in lost_schedules(found, allowlist):
+            message, hint = unknown(name, found.schedules)
+            yield f"{message}, but a range of the allowlist has it, and its PCs compute at any time; {hint}"
     except UserError as unreadable:
         yield f"the allowlist was not looked at: {unreadable.message}"
 
@@ -181,6 +186,8 @@ def _show_meaning(found: config.Config, *, aloud: bool) -> None:
         say(f"project   {entry.account.url}{kind}{whom}")
     if not found.joined:
         say("project   none: the PCs will boot and wait")
+    for name, schedule in found.schedules.items():
+        say(f"schedule  {name}: {', '.join(schedule.windows)}; at the end: {schedule.at_end}")
     for exception in found.boinc.exceptions:
         say(f"other preferences for {', '.join(exception.for_)}")
 

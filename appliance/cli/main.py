@@ -20,6 +20,7 @@ _MODULES = {
     "reload": "reload",
     "status": "status",
     "allow": "allow",
+    "schedule": "schedule",
     "menu": "menu",
     "boot": "boot",
     "image": "image",

@@ -8,6 +8,7 @@ import typer
 from appliance.cli.arguments import JSON
 from appliance.cli.firmware import show_firmware
 from appliance.cli.output import ago, counted, say, show_json, show_table
+from appliance.cli.schedule import in_words
 from appliance.config.file import load, tolerant
 from appliance.diagnosis.fault import grouped
 from appliance.registry.database import Registry
@@ -82,6 +83,8 @@ def _show_box(shown: StatusView) -> None:
     say(f"image     {shown.image.id if shown.image else none}")
     for each in shown.next_boots:
         say(f"next boot {each.mac} starts {each.entry}{' (under way)' if each.taken else ''}")
+    for schedule in shown.schedules:
+        say(f"schedule  {schedule.name}: {in_words(schedule)}")
     nobody = "nobody may boot yet (allow a PC: netboot-appliance allow add MAC)"
     allowed = shown.allowed
     addresses = counted(allowed.addresses, "MAC address", "MAC addresses")

@@ -10,20 +10,23 @@ import errno
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from appliance.config import projects, toml
+from appliance.config import projects, schedules, toml
 from appliance.config.boinc import BoincSettings
 from appliance.config.dhcp import DhcpSettings
 from appliance.config.loaders import BootFiles
 from appliance.config.menu import MenuSettings
 from appliance.config.projects import ManagerSettings, ProjectEntry, ProjectSettings
+from appliance.config.schedules import ScheduleSettings
 from appliance.config.tftp import TftpSettings
 from appliance.errors import UserError
+from appliance.schedules.name import ScheduleName
 from image.recipe import ImageRecipe
 from services.boinc.accounts import AccountManager, address_in
 from services.boinc.preferences import STANDARD
@@ -110,8 +113,7 @@ class ImageSettings(ImageRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.time_zone and not time_zone.is_known(self.time_zone):
-            raise ValueError(f"time_zone: this server knows no zone {self.time_zone!r}: see timedatectl list-timezones")
+        time_zone.check(self.time_zone)
         for argument in self.kernel_arguments:
             if not WORD.fullmatch(argument):
                 raise ValueError(
@@ -140,6 +142,7 @@ class Config:
     projects: tuple[ProjectEntry, ...] = ()
     account_manager: ManagerSettings = field(default_factory=ManagerSettings)
     boinc: BoincSettings = field(default_factory=BoincSettings)
+    schedules: Mapping[ScheduleName, ScheduleSettings] = field(default_factory=dict)
     image: ImageSettings = field(default_factory=ImageSettings)
 
     @cached_property
@@ -201,6 +204,10 @@ class Config:
     def time_zone(self) -> str:
         """The time zone of the PCs, or empty for UTC: that of the server when the configuration was loaded."""
         return self.image.time_zone or time_zone.of_this_host()
+
+    def schedule(self, name: str) -> ScheduleSettings | None:
+        """The schedule of this name, or None."""
+        return next((settings for known, settings in self.schedules.items() if known == name), None)
 
     @cached_property
     def registry(self) -> Path:
@@ -270,6 +277,9 @@ def parse(text: str, path: Path) -> Config:
     wrong, hint = projects.check(config.project, config.projects, config.account_manager)
     if wrong:
         raise UserError(f"{path}: {wrong}", hint)
+    if len(config.schedules) > schedules.MOST_SCHEDULES:
+        most = schedules.MOST_SCHEDULES
+        raise UserError(f"{path}: {len(config.schedules)} schedules: at most {most}", "several ranges can have one")
     return config
 
 
@@ -297,6 +307,8 @@ def redacted(config: Config) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name.rstrip("_"): _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(element) for element in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)

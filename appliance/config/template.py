@@ -121,6 +121,16 @@ interfaces = ["{interface}"]
 # Other preferences for some PCs, each group in a [[boinc.exceptions]], with the same names and:
 #   for = ["52:54:00:*", "room 12"]      # ranges of MAC addresses, labels; the narrowest range counts
 
+# When PCs compute, and what they do when that time ends: a [schedules.NAME] each, given to PCs with
+# netboot-appliance allow set RANGE --schedule NAME. Such as:
+#
+#   [schedules.night]
+#   windows = ["Mon-Fri 19:00-06:30", "Sat-Sun"]   # "Mon,Wed 12:00-14:00", "22:00-06:00": every day
+#   at_end = "power off"                 # "reboot to local disk", "suspend BOINC", "nothing"
+#   grace = 600                          # seconds in which PCs finish work before that
+#   holidays = ["2026-12-24"]            # whole days to compute; or a file of them: "/etc/netboot-appliance/holidays"
+#   time_zone = ""                       # "Europe/Berlin"; default: as in [image]
+
 [image]
 # Packages to install in the live system in addition to its own.
 # packages = []

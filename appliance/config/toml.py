@@ -3,13 +3,16 @@
 Knows nothing of the sections: appliance/config/file.py passes them in. Never writes TOML.
 """
 
+import contextlib
 import dataclasses
+import datetime
 import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import AddressValueError
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from appliance.errors import UserError
@@ -23,12 +26,13 @@ _KINDS = {
 }
 
 
-def read(text: str, path: Path, sections: Mapping[str, type]) -> dict[str, Any]:
+def read(text: str, path: Path, sections: Mapping[str, Any]) -> dict[str, Any]:
     """The sections that `text` has, each as its dataclass; raises UserError. `path` is for messages only.
 
-    A field's type is str, int, float, bool, a Literal, a tuple of one type, `str | tuple[str, ...]`, any of these or
-    None, a dataclass (a subsection), a tuple of one dataclass (subsections of one name, `[[name]]`), or a type whose
-    constructor takes text and raises ValueError. A field `for_` is the key `for`.
+    A field's type is str, int, float, bool, date, a Literal, a tuple of one type, one type or a tuple of one, any of
+    these or None, a dataclass (a subsection), a tuple of one dataclass (subsections of one name, `[[name]]`), or a type
+    whose constructor takes text and raises ValueError. A section may also be a Mapping of names, of such a type, to one
+    dataclass (`[section.name]`). A field `for_` is the key `for`.
     """
     try:
         tables = tomllib.loads(text)
@@ -43,6 +47,8 @@ def read(text: str, path: Path, sections: Mapping[str, type]) -> dict[str, Any]:
             values[name] = file.sections(kind, table, name, "", name)
         elif not isinstance(table, dict):
             file.fail(f"{name} is a section, not a value", f"write [{name}] on a line of its own", "", name)
+        elif get_origin(sections[name]) is Mapping:
+            values[name] = file.named(sections[name], table, name)
         else:
             values[name] = file.section(sections[name], table, name)
     return values
@@ -103,6 +109,20 @@ class _File:
             self.fail(f"{key} is a list of sections", f"write [[{name}]] on a line of its own", parent, key)
         return tuple(self.section(kind, table, name, entry) for entry, table in enumerate(value, 1))
 
+    def named(self, hint: Any, table: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """The dataclasses of the subsections of `name`, by their names; `hint` has the types of both."""
+        naming, kind = get_args(hint)
+        found = {}
+        for key, value in table.items():
+            section = f"{name}.{key}"
+            if not isinstance(value, dict):
+                self.fail(f"{key} is a section", f"write [{section}] on a line of its own", name, key)
+            try:
+                found[_convert(naming, key)] = self.section(kind, value, section)
+            except ValueError as error:
+                self.fail(f"[{section}] {error}", "", section, "")
+        return found
+
     def _value(self, hint: Any, value: Any, section: str, key: str, entry: int) -> Any:
         if (kind := _repeated(hint)) is not None:
             return self.sections(kind, value, f"{section}.{key}", section, key)
@@ -146,20 +166,34 @@ def _on_one_line(text: str) -> str:
     return text
 
 
+def _date(value: Any) -> datetime.date:
+    """A date of TOML, in quotes or not."""
+    with contextlib.suppress(ValueError):
+        if type(value) is datetime.date:
+            return value
+        if isinstance(value, str):
+            return datetime.date.fromisoformat(value)
+    raise ValueError("write a date as 2026-12-24")
+
+
 def _convert(hint: Any, value: Any) -> Any:
     """`value` from TOML as the type `hint`; raises ValueError with a message for people."""
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
             raise ValueError("write a list in [ ]")
         return tuple(_convert(get_args(hint)[0], element) for element in value)
-    if hint == str | tuple[str, ...]:
-        return _convert(tuple[str, ...] if isinstance(value, list) else str, value)
+    if isinstance(hint, UnionType) and type(None) not in get_args(hint):
+        return _convert(
+            next(kind for kind in get_args(hint) if (get_origin(kind) is tuple) == isinstance(value, list)), value
+        )
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise ValueError(f"must be one of {', '.join(each for each in get_args(hint) if isinstance(each, str))}")
         return value
     if type(None) in get_args(hint):
         return _convert(next(kind for kind in get_args(hint) if kind is not type(None)), value)
+    if hint is datetime.date:
+        return _date(value)
     if hint is float and type(value) is int:
         return float(value)
     if hint in _KINDS:

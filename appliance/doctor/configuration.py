@@ -71,6 +71,11 @@ def for_nobody(found: Config, allowlist: Allowlist) -> Iterator[str]:
                 yield f'{name} for "{printable(text)}": no PC of that range is allowed'
 
 
+def lost_schedules(found: Config, allowlist: Allowlist) -> list[str]:
+    """The schedules that ranges have and the configuration does not, sorted."""
+    return sorted(set(allowlist.schedules) - {"", *found.schedules})
+
+
 def service_group() -> int | None:
     """The number of the server's group, or None where it has none."""
     try:

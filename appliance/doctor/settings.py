@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.config.file import Config
+from appliance.doctor.configuration import lost_schedules
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.errors import UserError
 from appliance.registry.database import Registry
@@ -83,6 +84,19 @@ def judge_allowlist(addresses: int) -> Finding:
     )
 
 
+def judge_schedules(lost: Sequence[str]) -> list[Finding]:
+    """`lost` are the schedules that the allowlist names and the configuration does not have."""
+    return [
+        warning(
+            "schedules",
+            f"the allowlist names a schedule {name!r}, which the configuration does not have",
+            "its PCs compute at any time",
+            f"write [schedules.{name}] into the configuration, or: netboot-appliance allow set RANGE --schedule ''",
+        )
+        for name in lost
+    ]
+
+
 def check_configuration(config: Config) -> list[Finding]:
     """Judge the configuration file, which is known to be valid, and its project."""
     if not config.written:
@@ -114,11 +128,12 @@ def _names_to_reach(config: Config) -> list[str]:
 
 
 def check_allowlist(config: Config) -> list[Finding]:
-    """Count who may boot."""
+    """Count who may boot, and look for their schedules."""
     if not config.registry.exists():
         return [judge_allowlist(0)]
     try:
         with Registry(config.registry) as registry:
-            return [judge_allowlist(registry.allowlist().addresses)]
+            allowlist = registry.allowlist()
+            return [judge_allowlist(allowlist.addresses), *judge_schedules(lost_schedules(config, allowlist))]
     except UserError as unreadable:
         return [note("allowlist", f"not checked: {unreadable.message}")]

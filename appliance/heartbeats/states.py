@@ -12,7 +12,7 @@ from appliance.heartbeats.records import StoredHeartbeat
 from appliance.journal.timeline import STALLED_AFTER, Boot, Stage
 from services.boinc.condition import Condition, Doing, doing_of, from_json
 from services.boinc.idleness import next_contact, why_idle
-from services.http.heartbeats import OrderVerb
+from services.http.heartbeats import OrderVerb, WindowEnd
 from services.spans import span
 
 SILENT_AFTER = 180.0
@@ -175,6 +175,8 @@ def _words(
             return "computing, no heartbeats", boot.reached[-1].at
         case Kind.COMPUTING | Kind.SUSPENDED | Kind.IDLE if heartbeat:
             return _of_boinc(found, condition(heartbeat), heartbeat, now)
+        case Kind.OFF if heartbeat and heartbeat.boot == boot.id and heartbeat.facts.get("leaving") == WindowEnd.OFF:
+            return "off: its window has ended", boot.last_event
         case Kind.OFF:
             return "switched off at the PC" + (f", {progress(boot)}" if boot.failure else ""), boot.last_event
         case Kind.STALLED:
@@ -188,6 +190,8 @@ def _words(
 def _of_boinc(found: Kind, boinc: Condition, heartbeat: StoredHeartbeat, now: float) -> tuple[str, float]:
     directory = heartbeat.facts.get("state_directory", "ok")
     trouble = "" if directory in ("", "ok") else f"its state directory is {directory}"
+    if found is Kind.SUSPENDED and heartbeat.facts.get("window") == "closed":
+        return "suspended until its next window", boinc.since
     if found is Kind.SUSPENDED:
         return f"suspended: {boinc.suspended}", boinc.since
     if found is Kind.COMPUTING:

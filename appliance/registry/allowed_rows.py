@@ -13,7 +13,7 @@ def encode(entry: Entry, now: float) -> tuple[Any, ...]:
     """The row of an entry that is added now."""
     settings = entry.settings
     first, last = entry.range.first.value, entry.range.last.value
-    return first, last, entry.label, now, settings.root, settings.entry, settings.timeout
+    return first, last, entry.label, now, settings.root, settings.entry, settings.timeout, settings.schedule
 
 
 def decode(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, int, str, BootSettings]]:
@@ -26,5 +26,5 @@ def decode(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, int, str, Boo
         yield first, last, label, settings(*own)
 
 
-def _settings(root: object, entry: object, timeout: object) -> BootSettings:
-    return BootSettings(text(root), text(entry), None if timeout is None else whole(timeout))
+def _settings(root: object, entry: object, timeout: object, schedule: object) -> BootSettings:
+    return BootSettings(text(root), text(entry), None if timeout is None else whole(timeout), text(schedule))

@@ -9,7 +9,7 @@ import math
 import sqlite3
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,14 @@ _STEPS = 20_000
 _BEFORE_ALL = -(1 << 62)
 _SELECT_CLIENTS = "SELECT number, mac, first_seen, gui_rpc_password FROM clients"
 _SELECT_BOOTS = "SELECT id, mac, started, token, release, inherited, state FROM boots"
-_INSERT_ALLOWED = "INSERT INTO allowed (first, last, label, added, root, entry, timeout) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_SELECT_ALLOWED = "SELECT first, last, label, root, entry, timeout, schedule FROM allowed"
+_INSERT_ALLOWED = (
+    "INSERT INTO allowed (first, last, label, added, root, entry, timeout, schedule) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# What a new row leaves empty stays as it is.
+_MERGE_ALLOWED = "ON CONFLICT DO UPDATE SET timeout = ifnull(excluded.timeout, timeout), " + ", ".join(
+    f"{name} = ifnull(nullif(excluded.{name}, ''), {name})" for name in ("label", "root", "entry", "schedule")
+)
 
 
 class Registry:
@@ -139,22 +146,42 @@ class Registry:
         # The count comes first: an edit after it is in these rows, or counts as a change.
         edits = self._count_edits()
         with self.reading("allowed"):
-            rows = self.sql.execute("SELECT first, last, label, root, entry, timeout FROM allowed ORDER BY first, last")
+            rows = self.sql.execute(f"{_SELECT_ALLOWED} ORDER BY first, last")
             found = Allowlist.read(allowed_rows.decode(rows))
         self._known = edits
         return found
 
     def allow(self, entries: Iterable[Entry]) -> int:
-        """Add the entries, or update label and settings where the range exists. Returns how many were added."""
+        """Add the entries. Where the range exists, it gets the label and the settings that its entry has, and keeps the
+        others. Returns how many were added."""
         now = time.time()
         with self.edit():
             before = self._count_allowed()
             self.sql.executemany(
-                f"{_INSERT_ALLOWED} ON CONFLICT DO UPDATE SET label = excluded.label, root = excluded.root,"
-                " entry = excluded.entry, timeout = excluded.timeout",
+                f"{_INSERT_ALLOWED} {_MERGE_ALLOWED}",
                 (allowed_rows.encode(e, now) for e in entries),
             )
             return self._count_allowed() - before
+
+    def change_allowed(self, span: MacRange, change: Callable[[Entry], Entry]) -> tuple[Entry, Entry] | None:
+        """Change the entry of exactly this range; returns what it was and what it is, or None if there is none. What
+        `change` raises changes nothing."""
+        with self.edit():
+            with self.reading("allowed"):
+                rows = self.sql.execute(
+                    f"{_SELECT_ALLOWED} WHERE first = ? AND last = ?", (span.first.value, span.last.value)
+                )
+                found = [Entry(span, label, settings) for _, _, label, settings in allowed_rows.decode(rows)]
+            if not found:
+                return None
+            changed = change(found[0])
+            own = changed.settings
+            self.sql.execute(
+                "UPDATE allowed SET label = ?, root = ?, entry = ?, timeout = ?, schedule = ?"
+                " WHERE first = ? AND last = ?",
+                (changed.label, own.root, own.entry, own.timeout, own.schedule, span.first.value, span.last.value),
+            )
+            return found[0], changed
 
     def disallow(self, span: MacRange) -> bool:
         """Remove the entry of exactly this range; False if there is none."""

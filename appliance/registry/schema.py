@@ -115,6 +115,10 @@ MIGRATIONS: list[Iterable[str]] = [
         "CREATE TABLE edits (count INTEGER NOT NULL)",
         "INSERT INTO edits VALUES (0)",
     ),
+    (
+        # The name of a schedule in the configuration, or ''.
+        "ALTER TABLE allowed ADD COLUMN schedule TEXT NOT NULL DEFAULT ''",
+    ),
 ]
 
 

@@ -27,6 +27,7 @@ from appliance.server.address_claims import AddressClaims
 from appliance.server.client_addresses import ClientAddresses
 from appliance.server.client_files import ClientFiles
 from appliance.server.heartbeats import Heartbeats
+from appliance.server.window_ends import WindowEnds
 from image.bootfiles import has_shim
 from image.release import ReleaseError, active_id, current
 from services.decision import Ignore, Reason
@@ -93,6 +94,7 @@ class Box:
         self.config = config
         self.networks = networks(config, self._interfaces)
         self._answered = answered(config, self._interfaces)
+        self._window_ends = WindowEnds(config)
 
     def serves(self, address: IPv4Address) -> bool:
         """Whether a DHCP answer may go to this relay, or to this client of port 4011."""
@@ -212,8 +214,9 @@ class Box:
         self.files_placed(mac, heartbeat.facts.get("files", ""))
         allowed = self.allowlist.decide(mac)
         open_orders = self.heartbeats.orders_for(boot, now)
-        label = allowed.label if allowed else ""
-        return HeartbeatReply(now, next_in(mac, now), self.files_tag(mac), open_orders, label=label)
+        label, schedule = (allowed.label, allowed.settings.schedule) if allowed else ("", "")
+        window = self._window_ends.of(schedule, now) if schedule else None
+        return HeartbeatReply(now, next_in(mac, now), self.files_tag(mac), open_orders, label, window)
 
     def exchange(self, mac: MacAddress, token: str, peer: IPv4Address) -> str | Ignore:
         """A token that takes the place of this one, which from then on opens nothing. The first answer may get lost, so

@@ -2,7 +2,7 @@
 
 A registry that cannot be written stops nothing: the batch at hand is tried again, and behind it only the latest
 heartbeat of each PC waits. A server that is killed loses the heartbeats of the last second. This thread also ends the
-orders that nobody fetched.
+orders that nobody fetched, and has PCs start their disks that say that they are on their way there.
 """
 
 import contextlib
@@ -14,9 +14,11 @@ from pathlib import Path
 
 import structlog
 
+from appliance.boot import next_boot
 from appliance.errors import UserError
 from appliance.heartbeats import orders, store
 from appliance.heartbeats.records import StoredHeartbeat
+from appliance.journal.timeline import DISK
 from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError, explain, is_locked
 from appliance.server.pending_heartbeats import Pending, PendingHeartbeats, TimedHeartbeat
@@ -124,6 +126,12 @@ class HeartbeatWriter:
             orders.record(registry, batch.sent, batch.ended)
             batch.sent.clear()
             batch.ended.clear()
+        if batch.to_disk:
+            # The event loop reads an edit, so it knows of them before they are back.
+            with registry.edit():
+                for mac in batch.to_disk:
+                    next_boot.write(registry, mac, DISK)
+            batch.to_disk.clear()
         while some := list(islice(batch.heartbeats.values(), _AT_ONCE)):
             store.write(registry, [self._row(registry, timed) for timed in some])
             for timed in some:

@@ -17,7 +17,7 @@ from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError
 from appliance.server.pending_heartbeats import PendingHeartbeats, TimedHeartbeat
 from services.ethernet import MacAddress
-from services.http.heartbeats import MOST_ORDERS, Heartbeat, OrderEnd, OrderVerb
+from services.http.heartbeats import MOST_ORDERS, Heartbeat, OrderEnd, OrderVerb, WindowEnd
 from services.rate_limit import RateLimit
 
 AT_ONCE = 4
@@ -71,6 +71,8 @@ class Heartbeats:
         if not self._limit.take(boot.mac, now):
             return False
         self.pending.add(TimedHeartbeat(boot.id, at, heartbeat))
+        if heartbeat.facts.get("leaving") == WindowEnd.DISK:
+            self.pending.to_disk(boot.mac)
         for end in heartbeat.ended:
             self._end(boot.mac, end, at)
         return True

@@ -7,6 +7,7 @@ heartbeats that have waited longest, and these are counted.
 import threading
 from dataclasses import dataclass, field
 
+from services.ethernet import MacAddress
 from services.http.heartbeats import Heartbeat
 
 MOST_BYTES = 32 << 20
@@ -32,14 +33,16 @@ class TimedHeartbeat:
 
 @dataclass(slots=True)
 class Pending:
-    """What is to be written: heartbeats by MAC address, when orders were first sent, when and how others ended."""
+    """What is to be written: heartbeats by MAC address, when orders were first sent, when and how others ended, which
+    PCs start their disks at their next boot."""
 
     heartbeats: dict[int, TimedHeartbeat] = field(default_factory=dict)
     sent: dict[int, float] = field(default_factory=dict)
     ended: dict[int, tuple[float, str]] = field(default_factory=dict)
+    to_disk: set[MacAddress] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return bool(self.heartbeats or self.sent or self.ended)
+        return bool(self.heartbeats or self.sent or self.ended or self.to_disk)
 
 
 class PendingHeartbeats:
@@ -73,6 +76,11 @@ class PendingHeartbeats:
         """Have it written how an order ended."""
         with self._lock:
             self._pending.ended[order] = at, result
+
+    def to_disk(self, mac: MacAddress) -> None:
+        """Have it written that this PC starts its disk at its next boot."""
+        with self._lock:
+            self._pending.to_disk.add(mac)
 
     @property
     def waiting(self) -> bool:

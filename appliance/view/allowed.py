@@ -8,7 +8,8 @@ from appliance.allowlist import Entry
 
 @dataclass(frozen=True, slots=True)
 class EntryView:
-    """One entry. `default`, `timeout` (in seconds) and `root` are None where its PCs follow the configuration."""
+    """One entry. `default`, `timeout` (in seconds) and `root` are None where its PCs follow the configuration;
+    `schedule` is None if they compute at any time."""
 
     range: str
     first: str
@@ -17,6 +18,7 @@ class EntryView:
     default: str | None
     timeout: int | None
     root: str | None
+    schedule: str | None
 
 
 def entry_views(entries: Iterable[Entry]) -> list[EntryView]:
@@ -30,6 +32,7 @@ def entry_views(entries: Iterable[Entry]) -> list[EntryView]:
             default=entry.settings.entry or None,
             timeout=entry.settings.timeout,
             root=entry.settings.root or None,
+            schedule=entry.settings.schedule or None,
         )
         for entry in entries
     ]

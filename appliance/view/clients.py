@@ -11,6 +11,7 @@ from appliance.registry.records import Client
 from appliance.view.boots import BootView, boot_view
 from appliance.view.facts import ClientRecord, KnownClients, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
+from appliance.view.schedules import ScheduleNow
 from appliance.view.status import NextBootView, next_boot_view
 from services.boinc.condition import Condition
 
@@ -46,7 +47,8 @@ class ClientDetails:
     """All about one PC. `allowed_by` is the range that allows it, with its label, or empty; `boots`: oldest first.
 
     Of its latest heartbeat: `facts` is what the live system says of the PC, `boinc` what BOINC says of itself; `heard`
-    is its moment, in seconds since the epoch, or None. `orders`: the last one first."""
+    is its moment, in seconds since the epoch, or None. `orders`: the last one first. `schedule`: None if it computes at
+    any time."""
 
     client: ClientView
     host_name: str
@@ -60,6 +62,7 @@ class ClientDetails:
     facts: Mapping[str, str]
     boinc: Condition
     orders: tuple[OrderView, ...]
+    schedule: ScheduleNow | None
 
 
 def client_views(known: KnownClients, now: float) -> list[ClientView]:
@@ -95,6 +98,7 @@ def details(record: ClientRecord, now: float) -> ClientDetails:
         facts=heartbeat.facts if heartbeat else {},
         boinc=condition(heartbeat),
         orders=tuple(map(order_view, record.orders)),
+        schedule=record.schedule,
     )
 
 
@@ -110,6 +114,7 @@ def as_json(pc: ClientDetails) -> dict[str, Any]:
         "facts": dict(pc.facts),
         "boinc": asdict(pc.boinc),
         "orders": [asdict(order) for order in pc.orders],
+        "schedule": asdict(pc.schedule) if pc.schedule else None,
     }
 
 

@@ -28,6 +28,7 @@ from appliance.registry.records import BootCounts, Client, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.registry.server_lock import holder
 from appliance.view.evidence import Evidence, evidence
+from appliance.view.schedules import ScheduleNow, schedule_now, schedules_now
 from image import release
 from image.release import Release, ReleaseError
 from services.dhcp.lease import Lease
@@ -58,7 +59,7 @@ class BoxState:
     """The whole box at one moment. `pid` is that of the running server, or None; `server` is what the server wrote
     about itself. `boots` has the latest boots of some of the PCs that `counted` counts: those that need a person first,
     with their `signs`; `states` counts those that have loaded something. `firmware` has the latest of those PCs that
-    need another offer."""
+    need another offer. `schedules` are those of the configuration."""
 
     pid: int | None
     server: Mapping[str, Any]
@@ -76,6 +77,7 @@ class BoxState:
     next_boots: Sequence[NextBoot]
     leases: Sequence[Lease]
     evidence: Evidence = field(default_factory=Evidence)
+    schedules: Sequence[ScheduleNow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,8 @@ class KnownClients:
 
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
-    """One PC: its boots (oldest first), its firmwares, the directory with its work, its signs, and its latest orders
-    (the last one first)."""
+    """One PC: its boots (oldest first), its firmwares, the directory with its work, its signs, its latest orders (the
+    last one first), and its schedule."""
 
     client: Client
     allowlist: Allowlist
@@ -104,6 +106,7 @@ class ClientRecord:
     evidence: Evidence = field(default_factory=Evidence)
     signs: Signs = Signs()
     orders: Sequence[Order] = ()
+    schedule: ScheduleNow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,7 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         next_boots=next_boot.all_of(registry),
         leases=leases.load(registry),
         evidence=gather_evidence(config, registry, now),
+        schedules=schedules_now(config, now),
     )
 
 
@@ -219,6 +223,7 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress, now: floa
     if client is None:
         hint = "switch it on" if mac in allowlist else f"allow it first: netboot-appliance allow add {mac}"
         raise UserError(f"{mac} has not booted yet", hint)
+    entry = allowlist.decide(mac)
     return ClientRecord(
         client=client,
         allowlist=allowlist,
@@ -229,6 +234,7 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress, now: floa
         evidence=gather_evidence(config, registry, now),
         signs=_signs(registry, [mac], census.ends_of_boots(registry, mac))[mac],
         orders=orders.latest(registry, mac, MOST_ORDERS),
+        schedule=schedule_now(config, entry.settings.schedule, now) if entry else None,
     )
 
 

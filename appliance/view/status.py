@@ -16,6 +16,7 @@ from appliance.view.boots import BootView, boot_view
 from appliance.view.evidence import Evidence
 from appliance.view.facts import BoxState, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
+from appliance.view.schedules import ScheduleNow
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class StatusView:
     image: ImageView | None
     image_error: str
     next_boots: tuple[NextBootView, ...]
+    schedules: tuple[ScheduleNow, ...]
     allowed: AllowedView
     pcs: PcCounts
     boots: tuple[BootView, ...]
@@ -145,6 +147,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
         forgotten=server.get("forgotten", {}),
         firmware=tuple(firmware_view(mac, k) for mac, known in box.firmware.items() for k in notable(known)),
         ignored=box.ignored,
+        schedules=tuple(box.schedules),
         labels={str(mac): entry.label if entry else "" for mac, entry in decided},
     )
 

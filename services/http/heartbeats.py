@@ -50,6 +50,25 @@ class OrderVerb(StrEnum):
     REBOOT = "reboot"
 
 
+class WindowEnd(StrEnum):
+    """What a PC does by itself when its time to compute ends."""
+
+    OFF = "off"
+    DISK = "disk"
+    SUSPEND = "suspend"
+
+
+@dataclass(frozen=True, slots=True)
+class ToldWindow:
+    """A time to compute: now, or the next one. `begin` and `end` are in seconds since the epoch. At the end the PC has
+    `grace` seconds to finish its work, and then does what `action` says."""
+
+    begin: float
+    end: float
+    grace: int
+    action: WindowEnd
+
+
 @dataclass(frozen=True, slots=True)
 class OrderEnd:
     """The PC has carried out an order, or why it could not: `failure` is empty if it is done."""
@@ -72,13 +91,14 @@ class Heartbeat:
 class HeartbeatReply:
     """What a PC is told. `time` is in seconds since the epoch, `next` is in how many seconds it is to send again,
     `files` is the tag of the BOINC files that it should have, or empty. `orders` have a number and a verb each. `label`
-    is for the PC's screen."""
+    is for the PC's screen. `window`: None if the PC may compute until somebody says otherwise."""
 
     time: float
     next: int
     files: str
     orders: tuple[tuple[int, OrderVerb], ...] = ()
     label: str = ""
+    window: ToldWindow | None = None
 
 
 def decode(mac: MacAddress, body: bytes) -> Heartbeat | Ignore:
@@ -104,6 +124,8 @@ def encode(reply: HeartbeatReply) -> bytes:
         lines.append(f"files={reply.files}")
     if reply.label:
         lines.append(f"label={printable(reply.label, LONGEST_LABEL)}")
+    if (window := reply.window) is not None:
+        lines.append(f"window={window.begin:.0f} {window.end:.0f} {window.grace} {window.action}")
     lines += [f"order={number} {verb}" for number, verb in reply.orders[:MOST_ORDERS]]
     return "".join(f"{line}\n" for line in lines).encode()
 

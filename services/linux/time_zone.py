@@ -16,6 +16,12 @@ def is_known(name: str) -> bool:
     return bool(_NAME.fullmatch(name)) and (DATABASE / name).is_file()
 
 
+def check(name: str) -> None:
+    """Raise ValueError, about a setting `time_zone`, if tzdata on this host has no zone of that name; empty: any."""
+    if name and not is_known(name):
+        raise ValueError(f"time_zone: this server knows no zone {name!r}: see timedatectl list-timezones")
+
+
 def of_this_host(localtime: Path = Path("/etc/localtime"), timezone: Path = Path("/etc/timezone")) -> str:
     """The name of this host's time zone; empty if it has none that tzdata knows."""
     named = [os.environ.get("TZ", "").removeprefix(":")]

@@ -1,13 +1,14 @@
 """The main job, end to end, as one story: each test continues where the previous one left the room.
 
 An allowed UEFI PC boots and computes; strangers get nothing; one of them is allowed while the box serves; the first
-PC's power is cut in the middle of a task, and it gets orders, a new account key and at last the order to go off, while
-the other one falls silent. The PCs overlap, since an emulated one needs a minute or two to boot.
+PC's power is cut in the middle of a task, it gets orders and a new account key, and at last its time to compute ends,
+while the other one falls silent. The PCs overlap, since an emulated one needs a minute or two to boot.
 """
 
 import errno
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -296,11 +297,23 @@ def test_a_key_that_the_project_refuses_is_told_and_a_new_one_reaches_the_runnin
     assert {task.state for task in results(room, FIRST)} <= {"sent", "uploaded", "reported"}
 
 
-def test_the_order_to_go_off_switches_the_pc_off(room: Room, first: Pc) -> None:
-    room.appliance("order", str(FIRST), "off")
+def test_at_the_end_of_its_window_the_pc_switches_off_though_the_box_is_silent(room: Room, first: Pc) -> None:
+    # Far enough for a heartbeat to fetch it.
+    begin, end = (time.localtime(time.time() + seconds) for seconds in (-3600, 150))
+    window = f"{time.strftime('%H:%M', begin)}-{time.strftime('%H:%M', end)}"
+    before = room.configuration.read_text()
+    room.configuration.write_text(f'{before}\n[schedules.soon]\nwindows = ["{window}"]\ngrace = 20\n')
+    room.appliance("reload")
+    room.appliance("allow", "set", str(FIRST), "--schedule", "soon")
+    first.wait_for(f"computes until {time.strftime('%a %H:%M', end)}, then this PC switches off", 120)
+    assert room.serve
+    room.serve.signal(signal.SIGSTOP)
     first.wait_until_off(ORDER_SECONDS)
-    assert doing(room, FIRST) == "off"
+    room.serve.signal(signal.SIGCONT)
+    first.wait_for("the time to compute has ended: no new work; within 20 seconds this PC switches off", 1)
     assert len(first.serial_logs) == 2
+    room.configuration.write_text(before)
+    room.appliance("reload")
 
 
 @pytest.mark.usefixtures("second")

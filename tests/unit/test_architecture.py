@@ -23,6 +23,7 @@ FORBIDDEN = {
 FLOORS = (
     {
         "appliance.errors",
+        "appliance.schedules",
         "services.decision",
         "services.draining",
         "services.ethernet",
@@ -84,6 +85,9 @@ PURE = (
     "appliance/journal/timeline.py",
     "appliance/journal/visitors.py",
     "appliance/allowlist.py",
+    "appliance/schedules/name.py",
+    "appliance/schedules/schedule.py",
+    "appliance/schedules/weekly.py",
     "appliance/errors.py",
     "appliance/config/menu.py",
     "appliance/boot/menu.py",
@@ -165,6 +169,7 @@ PURE = (
             "images",
             "leases",
             "menu",
+            "schedules",
             "status",
         )
     ),
@@ -183,6 +188,7 @@ PURE_BUT_FOR_A_TYPE = {
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
     "appliance/view/clients.py": {"appliance/view/facts.py"},
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
+    "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config
     "appliance/view/status.py": {
         "appliance/boot/next_boot.py",
         "appliance/dhcp/leases.py",

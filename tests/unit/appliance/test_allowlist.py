@@ -85,10 +85,11 @@ def test_settings_stand_between_the_range_and_its_label() -> None:
             "nfs", "image:20260301-120000-0123abcd", 5
         ),
         "52:54:04:00:00:01 - 52:54:04:00:00:09 timeout=30 x": BootSettings(timeout=30),
+        "52:54:05:* schedule=night-1 root=http": BootSettings("http", schedule="night-1"),
     }
     entries = parse("\n".join(texts), "f")
     assert [entry.settings for entry in entries] == list(texts.values())
-    assert [entry.label for entry in entries] == ["", "room 12", "", "r=1", "x"]
+    assert [entry.label for entry in entries] == ["", "room 12", "", "r=1", "x", ""]
     assert parse(render(entries), "f") == entries
 
 
@@ -96,11 +97,12 @@ def test_settings_stand_between_the_range_and_its_label() -> None:
     st.sampled_from(["", "nfs", "http"]),
     st.sampled_from(["", "local", "boinc"]),
     st.none() | st.integers(0, 3600),
+    st.sampled_from(["", "night"]),
     st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#"), max_size=20),
 )
-def test_any_settings_read_back(root: str, default: str, timeout: int | None, label: str) -> None:
-    assume(not label.startswith(("default=", "timeout=", "root=")))
-    known = Entry(MacRange.parse("52:54:00:*"), label, BootSettings(root, default, timeout))
+def test_any_settings_read_back(root: str, default: str, timeout: int | None, schedule: str, label: str) -> None:
+    assume(not label.startswith(("default=", "timeout=", "root=", "schedule=")))
+    known = Entry(MacRange.parse("52:54:00:*"), label, BootSettings(root, default, timeout, schedule))
     assume(label != "-")
     assert parse(render([known]), "f") == [known]
 

@@ -23,6 +23,7 @@ def test_allow_add_list_check_remove(run: Run) -> None:
         "default": None,
         "timeout": None,
         "root": None,
+        "schedule": None,
     }
     assert "room 12" in run("allow", "list").stdout
     yes = run("allow", "check", "525400aabbcc")
@@ -46,6 +47,8 @@ def test_removing_what_a_range_allows_names_the_range(run: Run) -> None:
         (("allow", "add", "banana"), "'banana' is not a MAC address"),
         (("allow", "add", "52:54:00:00:00:09-52:54:00:00:00:01"), "runs backwards"),
         (("allow", "remove", "52:54:00:00:00:09"), "there is no entry"),
+        (("allow", "set", "52:54:00:00:00:09", "--label", "x"), "there is no entry"),
+        (("allow", "set", "52:54:00:00:00:09"), "name what is to change"),
         (("allow", "check", "52:54:00"), "is not a MAC address"),
         (("allow", "import", "/nonexistent/macs"), "cannot read /nonexistent/macs: No such file"),
     ],
@@ -108,7 +111,11 @@ def test_a_broken_editor_changes_nothing(run: Run) -> None:
         (("allow", "add", PC, "--timeout", "-1"), "whole seconds"),
         (("allow", "add", PC, "--timeout", "9999"), "timeout: must be from 0 (no menu) to 3600 seconds"),
         (("allow", "add", PC, "--root", "tftp"), "root=tftp: must be one of nfs, http"),
+        (("allow", "add", PC, "--timeout", "5 x"), "whole seconds"),
         (("allow", "add", PC, "--label", "root=http"), "a label cannot begin with a setting"),
+        (("allow", "add", PC, "--label", "schedule=night"), "a label cannot begin with a setting"),
+        (("allow", "add", PC, "--schedule", "last night"), "a name is 1 to 32 letters"),
+        (("allow", "add", PC, "--schedule", "night"), "there is no schedule 'night'; nothing was changed"),
     ],
 )
 def test_bad_settings(box: BoxWithReleases, arguments: tuple[str, ...], words: str) -> None:
@@ -128,7 +135,71 @@ def test_what_a_range_boots_is_shown_and_survives_export_and_import(box: BoxWith
     assert "default=local timeout=5" in box.run("allow", "list")
     text = box.run("allow", "export")
     assert text == "52:54:00:00:00:00/24  default=local timeout=5  room\n"
-    again = box.run("allow", "add", "52:54:00:*", "--label", "room")
-    assert again == "52:54:00:00:00:00/24 was already allowed; it now boots as configured\n"
+    box.run("allow", "remove", "52:54:00:*")
     box.run("allow", "import", "-", stdin=text)
     assert box.run("allow", "export") == text
+
+
+ROOM = "52:54:00:00:00:00/24"
+
+
+def exported(box: BoxWithReleases) -> str:
+    return " ".join(box.run("allow", "export").split())
+
+
+def test_what_is_not_named_stays_as_it_is(box: BoxWithReleases) -> None:
+    box.run("allow", "add", ROOM, "--default", "local", "--timeout", "0")
+    again = box.run("allow", "add", ROOM, "--label", "room")
+    assert again == f"{ROOM} was already allowed; its label is now 'room'\n"
+    assert exported(box) == f"{ROOM} default=local timeout=0 room"
+    again = box.run("allow", "add", ROOM, "--root", "http")
+    assert again == f"{ROOM} was already allowed; boots with default=local timeout=0 root=http\n"
+    assert box.run("allow", "import", "-", stdin=f"{ROOM} timeout=7\n") == "imported 1 entries: 0 new, 1 known\n"
+    assert box.run("allow", "import", "-", stdin=f"{ROOM} hall\n{PC}\n") == "imported 2 entries: 1 new, 1 known\n"
+    assert box.run("allow", "export").split("\n")[:2] == [f"{ROOM}  default=local timeout=7 root=http  hall", PC]
+    assert box.run("allow", "add", ROOM) == f"{ROOM} was already allowed\n"
+
+
+def test_set_changes_what_is_named_and_removes_what_is_named_as_empty(box: BoxWithReleases) -> None:
+    box.run("allow", "add", ROOM, "--label", "room", "--default", "local", "--timeout", "5")
+    assert box.run("allow", "set", ROOM, "--timeout", "") == f"{ROOM} (room); boots with default=local\n"
+    assert box.run("allow", "set", "52:54:00:*", "--label", "hall") == f"{ROOM} (hall); boots with default=local\n"
+    assert box.run("allow", "set", ROOM, "--label", "", "--default", "") == f"{ROOM}: no settings of its own\n"
+    assert exported(box) == ROOM
+    for wrong in (("--timeout", "soon"), ("--root", "tftp"), ("--default", "rescue"), ("--label", "a#b")):
+        with pytest.raises(UserError):
+            box.run("allow", "set", ROOM, "--label", "x", *wrong)
+    assert exported(box) == ROOM
+
+
+def test_a_range_has_a_schedule_of_the_configuration(box: BoxWithReleases) -> None:
+    box.configure('[schedules.night]\nwindows = ["Mon-Fri 19:00-06:30"]\n[schedules.weekend]\nwindows = ["Sat-Sun"]\n')
+    added = box.run("allow", "add", ROOM, "--timeout", "5", "--schedule", "night")
+    assert added.endswith("addresses; boots with timeout=5; computes by the schedule night\n")
+    assert box.run("allow", "set", ROOM, "--timeout", "") == f"{ROOM}; computes by the schedule night\n"
+    assert json.loads(box.run("allow", "list", "--json"))[0]["schedule"] == "night"
+    assert exported(box) == f"{ROOM} schedule=night"
+    for arguments, stdin in (
+        (("allow", "set", ROOM, "--schedule", "nihgt"), ""),
+        (("allow", "import", "-"), f"{PC}\n{ROOM} schedule=nihgt\n"),
+    ):
+        with pytest.raises(UserError) as caught:
+            box.run(*arguments, stdin=stdin)
+        assert caught.value.message == "there is no schedule 'nihgt'; nothing was changed"
+        assert caught.value.hint == "there are: night, weekend"
+    assert exported(box) == f"{ROOM} schedule=night"
+    assert box.run("allow", "set", ROOM, "--schedule", "") == f"{ROOM}: no settings of its own\n"
+
+
+def test_a_schedule_that_is_gone_is_no_obstacle_to_an_edit(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    night = '[schedules.night]\nwindows = ["Sat"]\n'
+    before = file.read_text()
+    file.write_text(before + night)
+    run("allow", "add", PC, "--schedule", "night")
+    file.write_text(before)
+    kept = run("allow", "edit", EDITOR=editor(tmp_path, f"{PC} schedule=night mine\\n"))
+    assert kept.stdout == "saved: 0 added, 0 removed, 1 entries in all\n"
+    new = run("allow", "edit", EDITOR=editor(tmp_path, f"{PC} schedule=day mine\\n"))
+    assert (new.returncode, "there is no schedule 'day'" in new.stderr) == (2, True)
+    assert run("allow", "export").stdout == f"{PC}  schedule=night  mine\n"

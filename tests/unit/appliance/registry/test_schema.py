@@ -108,6 +108,13 @@ def test_the_rows_that_came_with_schema_4_are_kept(path: Path) -> None:
         ]
 
 
+def test_the_rows_that_came_with_schema_5_are_kept(path: Path) -> None:
+    load(5, path)
+    with Registry(path) as registry:
+        entry = Entry(MacRange.parse("52:54:00:aa:bd:*"), "room 13", BootSettings("http", "local", 5, "night"))
+        assert registry.allowlist().entries[2:] == (entry,)
+
+
 def test_clients_that_never_got_past_offered_are_forgotten_with_schema_3(path: Path) -> None:
     """All but the latest; the numbers of their exports are free again, and those that no export can have are too."""
     load(2, path)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.allowlist import Entry
+from appliance.allowlist import BootSettings, Entry
+from appliance.boot import next_boot
 from appliance.boot.policy import reporting_token
 from appliance.heartbeats import orders
 from appliance.heartbeats.records import EXPIRES_AFTER, Order
@@ -33,8 +34,8 @@ class Beating(Running):
             self.registry.path, self.box.heartbeats.pending, lambda *_: "{}", lambda: self.now
         )
 
-    def beat(self, *ended: OrderEnd, mac: MacAddress = PC) -> HeartbeatReply | Ignore:
-        return self.box.heartbeat(mac, self.token, Heartbeat(mac, {"uptime": "9"}, ended), ADDRESS)
+    def beat(self, *ended: OrderEnd, mac: MacAddress = PC, **facts: str) -> HeartbeatReply | Ignore:
+        return self.box.heartbeat(mac, self.token, Heartbeat(mac, {"uptime": "9"} | facts, ended), ADDRESS)
 
     def told(self, *ended: OrderEnd) -> list[tuple[int, OrderVerb]]:
         """The orders in the reply to a heartbeat that ends these."""
@@ -99,6 +100,46 @@ def test_the_reply_has_the_label_for_the_screen(box: Beating) -> None:
     reply = box.beat()
     assert isinstance(reply, HeartbeatReply)
     assert reply.label == "Room 12"
+
+
+def test_the_reply_has_the_window_of_the_range_s_schedule(box: Beating) -> None:
+    night = '[schedules.night]\nwindows = ["Mon-Fri 19:00-06:30"]\ntime_zone = "Europe/Berlin"\n'
+    box.box.configure(box.config(night))
+    reply = box.beat()
+    assert isinstance(reply, HeartbeatReply)
+    assert reply.window is None
+    for name in ("night", "lost"):
+        box.allow(BootSettings(schedule=name))
+        box.box.refresh_allowlist()
+        reply = box.beat()
+        assert isinstance(reply, HeartbeatReply)
+        if name == "night":
+            assert reply.window
+            assert reply.window.begin <= box.now < reply.window.end or box.now < reply.window.begin
+            assert reply.window.end - reply.window.begin == 11.5 * 3600
+        else:
+            assert reply.window is None
+    box.allow(BootSettings(schedule="night"))
+    box.box.refresh_allowlist()
+    box.box.configure(box.config(night.replace('"Mon-Fri 19:00-06:30"', '"12:00-13:00"')))
+    reply = box.beat()
+    assert isinstance(reply, HeartbeatReply)
+    assert reply.window
+    assert reply.window.end - reply.window.begin == 3600, "after a reload"
+
+
+def test_a_pc_that_leaves_for_its_disk_starts_it_at_its_next_boot_and_only_then(box: Beating) -> None:
+    box.beat(leaving="off")
+    box.writer.turn()
+    box.sync.turn(0.0)
+    assert next_boot.all_of(box.registry) == []
+    box.beat(leaving="disk")
+    box.writer.turn()
+    box.sync.turn(0.0)
+    box.power_on()
+    assert box.started == "local"
+    box.power_on()
+    assert box.started == "boinc"
 
 
 def test_a_pc_that_sends_too_many(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def test_the_document() -> None:
         "image": {"id": RELEASE, "created": 1795392000.0},
         "image_error": "",
         "next_boots": [{"mac": str(MAC), "entry": "local", "taken": False}],
+        "schedules": [],
         "allowed": {"entries": 1, "addresses": 1 << 24},
         "pcs": {"known": 4, "on": 3, "states": {"computing": 2, "booting": 1, "silent": 1}},
         "counted": {"clients": 4, "newcomers": 1},

@@ -17,6 +17,8 @@ from services.http.heartbeats import (
     HeartbeatReply,
     OrderEnd,
     OrderVerb,
+    ToldWindow,
+    WindowEnd,
     decode,
     encode,
 )
@@ -99,6 +101,10 @@ def test_a_reply() -> None:
         b"time=1790000001\nnext=61\nfiles=0123456789abcdef\norder=7 suspend\norder=8 finish-disk\n"
     )
     assert encode(HeartbeatReply(1790000000.0, 60, "")) == b"time=1790000000\nnext=60\n"
+    window = ToldWindow(1790000000.0, 1790041400.0, 600, WindowEnd.DISK)
+    assert encode(HeartbeatReply(1790000001.0, 60, "", orders[:1], window=window)) == (
+        b"time=1790000001\nnext=60\nwindow=1790000000 1790041400 600 disk\norder=7 suspend\n"
+    )
     assert encode(HeartbeatReply(1.0, 60, "", label="Büro\norder=1 off")).decode() == (
         "time=1\nnext=60\nlabel=Büro\\norder=1 off\n"
     )

@@ -93,5 +93,7 @@ head_lines() {
 	fact state_directory "$health"
 	fact state_free_mb "$free"
 	fact files "$(first "$RUN/files-tag")"
+	fact leaving "$(first "$RUN/leaving")"
+	[ ! -e "$RUN/closed" ] || fact window closed
 	printf '%s\n' "$FIXED"
 }

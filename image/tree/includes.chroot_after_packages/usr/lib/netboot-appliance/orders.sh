@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # The server's orders: each is carried out once in a boot, and what came of it is told. Sourced by the agent; needs
-# boinc.sh. An agent that is started again finds in $RUN what this boot was told:
+# boinc.sh and window.sh. An agent that is started again finds in $RUN what this boot was told:
 #   orders/ID   what came of that order; "running" until it has ended
 #   suspended   BOINC is to compute nothing
 #   finishing   ID VERB of the finish under way
-#   leaving     off or reboot, once the server knows of all orders that have ended
+#   leaving     off, reboot or disk, once the server knows of all orders that have ended
+# What it was told of its time to compute is in window.sh.
 
 ORDERS=$RUN/orders
 NOTED=/var/lib/boinc-client/netboot_no_new_work
@@ -71,16 +72,22 @@ new_work() {
 	as_boinc -t 20 rm -f "$NOTED"
 }
 
-# resume: also ends a finish.
+# go_on: BOINC computes as its preferences say.
+go_on() {
+	change '<set_run_mode><auto/><duration>0</duration></set_run_mode>'
+}
+
+# resume: also ends a finish, and what the end of a window has begun.
 resume() {
 	rm -f "$RUN/suspended"
+	forget_end
 	if [ -e "$RUN/finishing" ]; then
 		local finishing
 		finishing=$(first "$RUN/finishing")
 		rm "$RUN/finishing"
 		end "${finishing% *}" "failed: a resume came before it had ended"
 	fi
-	change '<set_run_mode><auto/><duration>0</duration></set_run_mode>' && new_work
+	go_on && new_work
 }
 
 # carry_out ID VERB: an order from the server.
@@ -127,33 +134,51 @@ carry_out() {
 goes() {
 	case $1 in
 		off | finish) printf 'switches off' ;;
-		finish-disk) printf 'starts from its disk' ;;
+		finish-disk | disk) printf 'starts from its disk' ;;
+		suspend) printf 'pauses' ;;
 		*) printf 'restarts' ;;
 	esac
 }
 
+# nothing_left: whether BOINC, whose replies are in $RUN/poll, has no task.
+nothing_left() {
+	[ -e "$RUN/poll/3" ] || return
+	! results "$RUN/poll" | grep -q . || return
+	# Only an answer that is complete says that there are none.
+	grep -q '<results */*>' "$RUN/poll/3"
+}
+
 reported_at=-1000
 
-# keep_orders: what lasting orders need with each look at BOINC, whose replies are in $RUN/poll.
-keep_orders() {
-	local id verb
-	if [ -e "$RUN/suspended" ]; then suspend || true; fi
-	[ -e "$RUN/finishing" ] && [ -e "$RUN/poll/3" ] || return 0
-	read -r id verb < "$RUN/finishing"
-	if ! results "$RUN/poll" | grep -q .; then
-		# Only an answer that is complete says that there are none.
-		grep -q '<results */*>' "$RUN/poll/3" || return 0
-		if [ "$verb" = finish ]; then echo off; else echo reboot; fi > "$RUN/leaving"
-		rm "$RUN/finishing"
-		end "$id" "done"
-	elif [ "$(uptime)" -ge $((reported_at + 300)) ] && ended_results "$RUN/poll" | grep -q .; then
+# report_ended: have BOINC report what is finished, every five minutes.
+report_ended() {
+	if [ "$(uptime)" -ge $((reported_at + 300)) ] && ended_results "$RUN/poll" | grep -q .; then
 		reported_at=$(uptime)
 		for_projects update || true
 	fi
 }
 
+# keep_orders: what lasting orders need with each look at BOINC, whose replies are in $RUN/poll.
+keep_orders() {
+	local id verb
+	if [ -e "$RUN/suspended" ] || [ -e "$RUN/closed" ]; then suspend || true; fi
+	[ -e "$RUN/finishing" ] || return 0
+	read -r id verb < "$RUN/finishing"
+	if nothing_left; then
+		if [ "$verb" = finish ]; then echo off; else echo reboot; fi > "$RUN/leaving"
+		rm "$RUN/finishing"
+		end "$id" "done"
+	else
+		report_ended
+	fi
+}
+
 # leave: go, if an order said so and the server has been told of it. What was not told would come again at the next boot.
 leave() {
-	[ -e "$RUN/leaving" ] && [ ${#untold[@]} -eq 0 ] || return 0
+	if [ -e "$RUN/leaving" ] && [ ${#untold[@]} -eq 0 ]; then go; fi
+}
+
+# go: switch off or restart.
+go() {
 	if [ "$(first "$RUN/leaving")" = off ]; then systemctl poweroff; else systemctl reboot; fi
 }

@@ -29,6 +29,11 @@ why_suspended() {
 condition() {
 	local tasks running mode reason failing health
 	[ ! -r "$RUN/state" ] || read -r health _ < "$RUN/state"
+	if [ -e "$RUN/ending" ]; then
+		read -r _ condition < "$RUN/ending"
+		condition="finishing, since the time to compute has ended: soon this PC $(goes "$condition")"
+		return
+	fi
 	if [ -e "$RUN/leaving" ]; then
 		condition="by order of the server, this PC $(goes "$(first "$RUN/leaving")")"
 		return
@@ -60,6 +65,8 @@ condition() {
 		condition="computing"
 	elif [ -e "$RUN/suspended" ]; then
 		condition="paused by order of the server"
+	elif [ -e "$RUN/closed" ]; then
+		condition="paused until the next time to compute"
 	elif [ -n "$mode" ]; then
 		condition="paused: $mode"
 	elif [ -e "$RUN/finishing" ]; then
@@ -79,7 +86,7 @@ condition() {
 
 # draw: put it on the screen. Somebody may have stopped the terminal: only for five seconds.
 draw() {
-	local name url host active part project runs=0 waits=0 lines=''
+	local name url host active part project until runs=0 waits=0 lines=''
 	if [ "$boinc" = running ]; then
 		while IFS=$FIELD read -r name _ _ _ active part; do
 			if [ "$active" != 1 ]; then
@@ -103,6 +110,8 @@ draw() {
 			done < <(projects "$RUN/poll" | head -n 4)
 			printf '  Tasks      %d run, %d wait%s\n' "$runs" "$waits" "$lines"
 		fi
+		until=$(the_end)
+		[ -z "$until" ] || printf '  Until      %s\n' "$until"
 		printf '\n  %s\n' "${condition^}"
 		[ -z "$unheard" ] || printf '  %s\n' "$unheard"
 		printf '\n  The power button shuts this PC down cleanly. Its work is kept on the server.\n'
