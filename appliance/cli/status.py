@@ -21,6 +21,7 @@ from appliance.view.status import StatusView
 app = typer.Typer()
 _IGNORED_SHOWN = 10
 _CLAIMS_SHOWN = 5
+_NEXT_BOOTS_SHOWN = 10
 _BOOTS_SHOWN = 200
 _FAULTS_SHOWN = 20
 _PCS_NAMED = 8
@@ -81,8 +82,10 @@ def _show_box(shown: StatusView) -> None:
         say(f"claimed   … and {len(shown.claims) - _CLAIMS_SHOWN} more (status --json)")
     none = shown.image_error or "none is active (build one: netboot-appliance image build)"
     say(f"image     {shown.image.id if shown.image else none}")
-    for each in shown.next_boots:
+    for each in shown.next_boots[:_NEXT_BOOTS_SHOWN]:
         say(f"next boot {each.mac} starts {each.entry}{' (under way)' if each.taken else ''}")
+    if len(shown.next_boots) > _NEXT_BOOTS_SHOWN:
+        say(f"next boot … and {len(shown.next_boots) - _NEXT_BOOTS_SHOWN} more (status --json)")
     for schedule in shown.schedules:
         say(f"schedule  {schedule.name}: {in_words(schedule)}")
     nobody = "nobody may boot yet (allow a PC: netboot-appliance allow add MAC)"

@@ -7,6 +7,7 @@ from http.client import HTTPConnection
 
 import pytest
 
+from appliance.boot import next_boot
 from appliance.boot.policy import reporting_token
 from appliance.heartbeats import orders, store
 from appliance.heartbeats.records import StoredHeartbeat
@@ -79,10 +80,23 @@ def test_what_is_pending_is_written_when_the_server_stops(attacked: AttackedBox)
     assert kept
     assert kept.facts == {"uptime": "77"}
     give(attacked, pc, OrderVerb.UPDATE)
+    with attacked.configuration.open("a") as file:
+        file.write('[schedules.night]\nwindows = ["Mon-Fri 19:00-06:30"]\nat_end = "reboot to local disk"\n')
+    attacked.verb("allow", "add", str(pc.mac), "--schedule", "night")
     attacked.start()
-    status, _, told = pc.heartbeat(token, HEAD + b"\n")
+    status, reply, told = pc.heartbeat(token, HEAD + b"\n")
     assert status == 200, "the PC's boot goes on"
     assert [order.split()[1] for order in told] == ["update"]
+    begin, end, *then = reply["window"].split()
+    assert then == ["600", "disk"]
+    assert int(end) - int(begin) == 41400
+    assert pc.heartbeat(token, HEAD + b"leaving=disk\n\n")[0] == 200
+
+    def asked() -> list[str]:
+        with registry(attacked) as opened:
+            return [each.entry for each in next_boot.all_of(opened) if each.mac == pc.mac]
+
+    wait_until(lambda: asked() == ["local"], TIMEOUT, "its next boot to start its disk", 0.05)
 
 
 def test_tokens_of_other_boots(attacked: AttackedBox) -> None:

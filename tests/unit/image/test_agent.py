@@ -166,6 +166,8 @@ HOSTILE = [
     b"order=1 $(reboot)\norder=x off\norder=-1 off\norder=1 off now\norder=01 off\norder=\n",
     b"order=99999999999999999999999 off\n=\n\n\n[a]=b\nnext=0\nnext=999999\nnext=a[$(reboot)]\nfiles=../../etc\n",
     b"time=0\ntime=99999999999\ntime=$(date)\ntime=\nlabel=\n",
+    b"time=1\nwindow=0 1 0 off\nwindow=1 1 1 off; reboot\nwindow=a[$(reboot)] 1 0 off\nwindow=$(reboot)\nwindow=\n",
+    b"time=1\nwindow=1 99999999999999999999 600 off\nwindow=1 1 99999999 off\n",
     b"x" * 1_000_000,
     b"order=1 offf\n",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.http.heartbeats import HeartbeatReply, ToldWindow, WindowEnd, encode
 from tests.unit.debian import need
 from tests.unit.image.agent_room import Pc, head
 from tests.unit.image.test_orders import change, computing, mode
@@ -31,7 +32,8 @@ def pc(tmp_path: Path) -> Iterator[Pc]:
 
 def reply(begin: int, end: int, action: str, *, now: int = 0, grace: int = 60, more: str = "") -> bytes:
     """A reply with a window; all moments are in seconds after NOW."""
-    return f"time={NOW + now}\nnext=60\nwindow={NOW + begin} {NOW + end} {grace} {action}\n{more}".encode()
+    window = ToldWindow(NOW + begin, NOW + end, grace, WindowEnd(action))
+    return encode(HeartbeatReply(NOW + now, 60, "", window=window)) + more.encode()
 
 
 def told(pc: Pc) -> float:
@@ -52,16 +54,16 @@ def gone(pc: Pc) -> str:
 
 
 def test_a_pc_switches_off_at_the_end_though_the_server_is_silent_and_its_agent_was_restarted(pc: Pc) -> None:
-    pc.box.replies = [reply(-600, 300, "off"), 503]
+    pc.box.replies = [reply(-600, 100, "off"), 503]
     first = told(pc)
     pc.stop()
     pc.start()
     ends(pc)
-    assert 300 - 1 <= pc.uptime - first <= 300 + SLACK
+    assert 100 - 1 <= pc.uptime - first <= 100 + SLACK
     pc.waits_for(lambda: change("nomorework") in pc.condition.changes, "no new work")
     assert gone(pc) == "poweroff"
     # Up to 15 s before its grace is over, and then half a minute in which the server may still answer.
-    assert 345 <= pc.uptime - first <= 300 + 60 + 30 + SLACK
+    assert 100 + 45 - 1 <= pc.uptime - first <= 100 + 60 + 30 + SLACK
     assert head(pc.box.heartbeats[-1])["leaving"] == "off"
     assert "within 60 seconds this PC switches off" in pc.journal
 
@@ -80,36 +82,36 @@ def test_it_goes_as_soon_as_everything_is_reported_and_says_how(pc: Pc, action: 
 
 
 def test_a_pc_that_was_switched_on_outside_is_left_alone_until_the_end_of_the_next_window(pc: Pc) -> None:
-    pc.box.replies = [reply(200, 500, "off"), KEPT]
+    pc.box.replies = [reply(100, 200, "off"), KEPT]
     first = told(pc)
-    pc.waits_for(lambda: pc.uptime - first > 400, "the window")
+    pc.waits_for(lambda: pc.uptime - first > 150, "the window")
     assert pc.condition.changes == []
     ends(pc)
-    assert pc.uptime - first >= 500 - 1
+    assert pc.uptime - first >= 200 - 1
 
 
 @pytest.mark.parametrize(
     "later", [reply(-600, 90000, "off", now=60), f"time={NOW + 60}\n".encode()], ids=["end", "none"]
 )
 def test_another_reply_takes_the_place_of_an_end(pc: Pc, later: bytes) -> None:
-    pc.box.replies = [reply(-600, 150, "off"), later]
+    pc.box.replies = [reply(-600, 100, "off"), later]
     told(pc)
-    pc.waits_for(lambda: pc.uptime > 400, "the first end has passed")
+    pc.waits_for(lambda: pc.uptime > 180, "the first end has passed")
     assert not (pc.root / "run/netboot-appliance/ended").exists()
     assert pc.told("systemctl") == []
 
 
 def test_a_pause_lasts_until_the_next_window_begins(pc: Pc) -> None:
-    pc.box.replies = [reply(-600, 80, "suspend"), KEPT, reply(400, 900, "suspend", now=120), 503]
+    pc.box.replies = [reply(-600, 80, "suspend"), KEPT, reply(220, 300, "suspend", now=120), 503]
     first = told(pc)
     pc.waits_for(lambda: mode("never", 3600) in pc.condition.changes, "paused")
     assert pc.uptime - first >= 80 - 1
     assert head(pc.beats())["window"] == "closed"
     pc.waits_for(lambda: pc.condition.changes[-1] == mode("auto", 0), "the next window")
-    assert pc.uptime - first >= 400 - 1 - JITTER
+    assert pc.uptime - first >= 220 - 1 - JITTER
     assert pc.condition.changes.count(mode("never", 3600)) >= 3, "said again and again"
     pc.waits_for(lambda: pc.condition.changes[-1] == mode("never", 3600), "its end")
-    assert pc.uptime - first >= 900 - 1 - JITTER
+    assert pc.uptime - first >= 300 - 1 - JITTER
     assert pc.told("systemctl") == []
 
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from appliance.boot import next_boot
 from appliance.heartbeats import store
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.registry.database import Registry
@@ -22,6 +23,7 @@ from tests.unit.appliance.cli.room_of_pcs import (
     STALLED,
     UNHEARD,
     fill,
+    pc,
 )
 
 
@@ -72,6 +74,20 @@ def test_a_pc_that_is_suspended_as_it_should_be_is_not_wrong(run: Run, tmp_path:
     assert re.search(rf"^{COMPUTES} +suspended: user request", shown, re.MULTILINE)
     assert str(SILENT) in wrong
     assert str(COMPUTES) not in wrong
+
+
+def test_status_shows_a_few_of_the_pcs_that_start_something_else(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "data" / "registry" / "registry.sqlite3"
+    fill(path)
+    with Registry(path) as registry, registry.edit():
+        for number in range(40):
+            next_boot.write(registry, pc(number), "local")
+    lines = [line for line in run("status").stdout.splitlines() if line.startswith("next boot")]
+    assert lines[:1] + lines[9:] == [
+        f"next boot {pc(0)} starts local",
+        f"next boot {pc(9)} starts local",
+        "next boot … and 30 more (status --json)",
+    ]
 
 
 def test_status_for_scripts_has_the_states(run: Run, tmp_path: Path) -> None:
