@@ -13,6 +13,13 @@ SHELL := /bin/bash
 .PHONY: demo test check lint unit unit-appliance unit-others netns e2e e2e-server bench soak fuzz setup venv packages box-packages lock clean deb install uninstall
 
 PYTHON := .venv/bin/python
+# The test files with emulated PCs, and those with whole servers; the longest of each.
+STORY := tests/e2e/test_main_job.py
+E2E := $(filter-out $(STORY),$(wildcard tests/e2e/test_*.py))
+SERVER_STORY := tests/server/test_story.py
+SERVER := $(filter-out $(SERVER_STORY),$(wildcard tests/server/test_*.py))
+TWO_AT_ONCE := --no-print-directory --jobs=2 --output-sync=target
+MACHINES := $(addprefix run/,$(STORY) $(E2E) $(SERVER_STORY) $(SERVER))
 LIVE := image/tree/includes.chroot_after_packages
 DEB_SOURCES := appliance services image systemd packaging debian docs README.md LICENSE pyproject.toml $(wildcard requirements*.lock)
 # What the box itself needs, then what the virtual room and the tests need on top.
@@ -26,10 +33,12 @@ BENCH_PACKAGES := gcc libc6-dev dnsmasq-base nftables ethtool util-linux libwrap
 demo: setup
 	$(PYTHON) -m tests.room.demo
 
-test: check netns e2e e2e-server
+# The first file also builds the live image, which the others of E2E and the server's story would wait for.
+test: check netns
+	$(call run-files,$(STORY) $(SERVER) $(SERVER_STORY) $(E2E))
 
 check: setup
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit-appliance lint unit-others
+	$(MAKE) $(TWO_AT_ONCE) unit-appliance lint unit-others
 
 lint: venv
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
@@ -59,11 +68,26 @@ netns: setup
 		.venv/bin/pytest $(REMEMBER) --last-failed --last-failed-no-failures=none tests/netns; }
 
 e2e: setup
-	.venv/bin/pytest -x tests/e2e
+	$(call run-files,$(STORY) $(E2E))
 
 # A server in a container and one in QEMU, with the package installed. The package is built first if it is out of date.
 e2e-server: setup
-	.venv/bin/pytest -x tests/server
+	$(call run-files,$(SERVER_STORY) $(SERVER))
+
+# Two files at a time: an emulated PC takes one processor, and waits for others half of the time. What a file prints is
+# shown when it has ended. As for netns, what fails runs once more, alone; of the third that fails, no other begins.
+define run-files
+	@mkdir -p .room; rm -f .room/failed
+	$(MAKE) $(TWO_AT_ONCE) FAILED=.room/failed $(addprefix run/,$(1))
+	@[ ! -e .room/failed ] || { \
+		echo "RACE? Once more, alone, what failed while two ran side by side:"; \
+		xargs .venv/bin/pytest -x <.room/failed; }
+endef
+
+.PHONY: $(MACHINES)
+$(MACHINES): run/%:
+	@MAKEFLAGS= .venv/bin/pytest -x $* || { \
+		[ $$? = 1 ] && [ -n "$(FAILED)" ] && echo $* >>"$(FAILED)" && [ $$(wc -l <"$(FAILED)") -lt 3 ]; }
 
 # debian/rules sets DESTDIR and prefix=/usr; packaging/install reads them from the environment.
 export DESTDIR prefix unitdir

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.ethernet import MacAddress
+from tests.e2e.rooms import furnished_room
 from tests.room.pc import Firmware, Pc
 from tests.room.room import Room
 
@@ -13,6 +14,13 @@ KINDS: dict[Firmware, MacAddress] = {
     "uefi-http": MacAddress.parse("52:54:00:00:00:80"),
 }
 BOOT_SECONDS = 900
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[Room]:
+    with furnished_room("firmware") as room:
+        room.start_box()
+        yield room
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ import pytest
 
 from services.ethernet import MacAddress
 from tests.e2e import root_probe
+from tests.e2e.rooms import furnished_room
 from tests.e2e.rooted_image import add_probe
 from tests.fakes import boinc_control
 from tests.fakes.boinc_control import Weather
-from tests.room.namespaces import assert_nothing_left
 from tests.room.pc import Pc
 from tests.room.room import BOX, PROJECT, Room
 from tests.room.tasks import the_host
@@ -57,11 +57,10 @@ ATTACKS = {
 
 
 @pytest.fixture(scope="module")
-def room(directory: Path) -> Iterator[Room]:
+def room() -> Iterator[Room]:
     """A room in India, with a range of PCs that have an HTTP root; both PCs are on."""
-    own, logs = directory / "http-root", directory / "logs" / "http-root"
     # The configuration of a room ends in its section [image].
-    with Room(own, logs, images=directory / "data" / "images", settings='time_zone = "Asia/Kolkata"\n') as room:
+    with furnished_room("http-root", settings='time_zone = "Asia/Kolkata"\n') as room:
         for release in {path.resolve() for path in (room.data / "images").glob("*/manifest.json")}:
             add_probe(release.parent, Path(root_probe.__file__))
         room.start_project()
@@ -69,7 +68,6 @@ def room(directory: Path) -> Iterator[Room]:
         room.start_box()
         room.appliance("allow", "add", RANGE, "--root", "http", "--label", "room 12")
         yield room
-    assert_nothing_left(room.network.room)
 
 
 @pytest.fixture(scope="module")

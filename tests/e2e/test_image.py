@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from image.bootfiles import DIRECTORY, PACKAGED
+from tests.room.live_image import give_image
 
 FORBIDDEN = re.compile(
     r"/(?:ata|cdrom|comedi|cxl|dax|firewire|firmware|kvm|md|mei|memstick|message|mmc|mtd|nvdimm|nvme|nvmem|parport|"
@@ -28,9 +29,9 @@ MICROCODE = {f"kernel/x86/microcode/{vendor}.bin" for vendor in ("AuthenticAMD",
 
 
 @pytest.fixture(scope="module")
-def release(directory: Path) -> Path:
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The release that the tests boot."""
-    return (directory / "data" / "images" / "current").resolve()
+    return (give_image(tmp_path_factory.mktemp("data")) / "current").resolve()
 
 
 @pytest.fixture(scope="module")

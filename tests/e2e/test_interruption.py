@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.room.interruption import UNIGNORED
+from tests.room.live_image import give_image
 from tests.room.namespaces import PREFIX, leftovers
 from tests.room.processes import RoomError, rooms_of_processes, wait_until
 from tests.room.room import CHECKOUT
@@ -62,10 +63,9 @@ def using(directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_with_the_pc_on(directory: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_interrupted_with_the_pc_on(tmp_path: Path, number: signal.Signals) -> None:
     own = tmp_path / "room"
-    (own / "data").mkdir(parents=True)
-    (own / "data" / "images").symlink_to(directory.resolve() / "data" / "images")
+    give_image(own / "data")
     rooms: set[str] = set()
 
     def pc_is_on(said: str, demo: int) -> bool:

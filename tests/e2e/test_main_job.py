@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import pytest
 from services.boinc.idleness import KEY_REFUSED
 from services.decision import Reason
 from services.ethernet import MacAddress
-from tests.e2e.conftest import JOB_SECONDS
+from tests.e2e.rooms import furnished_room
 from tests.e2e.wire import frames
 from tests.fakes import boinc_control
 from tests.fakes.boinc_project import ACCOUNT_KEY, read_status
@@ -35,6 +36,7 @@ from tests.room.tasks import reported, results, the_host, unfinished
 FIRST = MacAddress.parse("52:54:00:aa:bb:cc")
 SECOND = MacAddress.parse("52:54:00:dd:ee:ff")
 STRANGER = MacAddress.parse("52:54:00:00:00:99")
+JOB_SECONDS = 25
 NEW_KEY = "1_ffeeddccbbaa99887766554433221100"
 BOOT_SECONDS = 900
 ORDER_SECONDS = 480
@@ -66,6 +68,15 @@ OWN = (
     "own_affinity",
 )
 """What honest applications do, and may."""
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[Room]:
+    """A room in which the project and the box run."""
+    with furnished_room("main-job", job_seconds=JOB_SECONDS) as room:
+        room.start_project(attacks=True)
+        room.start_box()
+        yield room
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,13 @@ BIOS with the card's iPXE; keys come from QEMU's keyboard, the menu is read from
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from appliance.config import menu_password
 from services.decision import Reason
 from services.ethernet import MacAddress
-from tests.room.namespaces import assert_nothing_left
+from tests.e2e.rooms import furnished_room
 from tests.room.pc import Pc
 from tests.room.processes import wait_until
 from tests.room.room import Room
@@ -28,13 +27,11 @@ password = "{menu_password.scrypt("s3cret")}"
 
 
 @pytest.fixture(scope="module")
-def room(directory: Path) -> Iterator[Room]:
-    images = directory / "data" / "images"
-    with Room(directory / "menu", directory / "logs" / "menu", settings=MENU, images=images) as room:
+def room() -> Iterator[Room]:
+    with furnished_room("menu", settings=MENU) as room:
         room.start_box()
         room.appliance("allow", "add", str(MAC))
         yield room
-    assert_nothing_left(room.network.room)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,11 @@
 """PXELINUX: loader, menu, kernel and ramdisk over TFTP alone, for sites where HTTP is closed to firmware."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from services.ethernet import MacAddress
-from tests.room.namespaces import assert_nothing_left
+from tests.e2e.rooms import furnished_room
 from tests.room.room import Room
 
 MAC = MacAddress.parse("52:54:00:5e:c0:02")
@@ -14,13 +13,11 @@ SECONDS = 900
 
 
 @pytest.fixture
-def room(directory: Path) -> Iterator[Room]:
-    images, settings = directory / "data" / "images", '[boot.loaders]\nbios = "pxelinux.0"\n'
-    with Room(directory / "pxelinux", directory / "logs" / "pxelinux", settings=settings, images=images) as room:
+def room() -> Iterator[Room]:
+    with furnished_room("pxelinux", settings='[boot.loaders]\nbios = "pxelinux.0"\n') as room:
         room.start_box()
         room.appliance("allow", "add", str(MAC))
         yield room
-    assert_nothing_left(room.network.room)
 
 
 def test_a_bios_boots_over_tftp_alone(room: Room) -> None:

@@ -2,12 +2,11 @@
 to load them by itself."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from services.ethernet import MacAddress
-from tests.room.namespaces import assert_nothing_left
+from tests.e2e.rooms import furnished_room
 from tests.room.room import BOX, Room
 
 MAC = MacAddress.parse("52:54:00:5e:c0:01")
@@ -18,22 +17,14 @@ SERVER = '[dhcp]\nmode = "server"\npool = "10.77.0.100-10.77.0.200"\n'
 
 
 @pytest.fixture
-def room(directory: Path, request: pytest.FixtureRequest) -> Iterator[Room]:
+def room(request: pytest.FixtureRequest) -> Iterator[Room]:
     """A room for each test, whose parameter says who is the DHCP server."""
     served: bool = request.param
     name = "secure-boot-server" if served else "secure-boot-proxy"
-    images = directory / "data" / "images"
-    with Room(
-        directory / name,
-        directory / "logs" / name,
-        settings=SERVER if served else SHIM,
-        site=not served,
-        images=images,
-    ) as room:
+    with furnished_room(name, settings=SERVER if served else SHIM, site=not served) as room:
         room.start_box()
         room.appliance("allow", "add", str(MAC))
         yield room
-    assert_nothing_left(room.network.room)
 
 
 @pytest.mark.parametrize("room", [False], indirect=True)

@@ -5,15 +5,10 @@ uses again, and the logs of the latest run. Ctrl-C at any time ends it and leave
 """
 
 import argparse
-import contextlib
-import fcntl
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +16,12 @@ from rich.console import Console
 
 from services.ethernet import MacAddress
 from tests.fakes.boinc_project import read_status
-from tests.room.interruption import UNIGNORED, Interrupted, interrupt_once
-from tests.room.namespaces import leftovers, own_mounts
+from tests.room.interruption import Interrupted, interrupt_once
+from tests.room.live_image import DEMO, build_image, only_one
+from tests.room.namespaces import leftovers
 from tests.room.pc import OVMF, Pc
 from tests.room.processes import RoomError, tail
-from tests.room.room import CHECKOUT, Room, appliance_command, write_configuration
+from tests.room.room import Room, appliance_command
 from tests.room.view import Moment, Transfer, display, stage_table
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
@@ -46,7 +42,7 @@ PROGRAMS = {
 def main() -> int:
     """Run the demo; returns the exit code."""
     parser = argparse.ArgumentParser(description="A switched-on PC computes: the whole thing in a virtual room.")
-    parser.add_argument("--directory", type=Path, default=CHECKOUT / ".room", help="where the image and logs are kept")
+    parser.add_argument("--directory", type=Path, default=DEMO, help="where the image and logs are kept")
     parser.add_argument("--seconds", type=float, default=BOOT_SECONDS, help="give up after this long (%(default)s)")
     options = parser.parse_args()
     interrupt_once()
@@ -78,41 +74,6 @@ def check_prerequisites() -> None:
         raise RoomError("NFS-Ganesha exports nothing without /etc/mtab: ln -s /proc/mounts /etc/mtab")
     if not Path(appliance_command()).exists():
         raise RoomError(f"{appliance_command()} is missing: install the project there, with: make setup")
-
-
-@contextlib.contextmanager
-def only_one(directory: Path) -> Iterator[None]:
-    """Lock the directory: two rooms in it would delete each other's files. The kernel unlocks it, however we end."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RoomError(f"another demo or e2e test uses {directory}: wait for it, or end it") from None
-        yield
-
-
-def build_image(directory: Path, console: Console) -> None:
-    """Build the live image with the product's own command, which does nothing when its recipe has been built."""
-    # The program mounts the images of an earlier room.
-    own_mounts()
-    configuration = write_configuration(directory.resolve())
-    command = [appliance_command(), "--config", str(configuration), "image", "build"]
-    console.print("The live image:", " ".join(command), markup=False, highlight=False, soft_wrap=True)
-    # In a session of its own: Ctrl-C must reach it once, from here.
-    with subprocess.Popen([*UNIGNORED, *command], start_new_session=True) as build:
-        try:
-            code = build.wait()
-        except Interrupted:
-            # It has to undo the mounts in its build directory.
-            build.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                build.wait(120)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(build.pid, signal.SIGKILL)
-            raise
-    if code:
-        raise RoomError(f"the image was not built (exit code {code}); see above")
 
 
 def demonstrate(directory: Path, console: Console, seconds: float) -> None:

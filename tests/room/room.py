@@ -5,7 +5,6 @@ project; a management host, another host; and PCs. All programs are real except 
 """
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
+from typing import Any, Self
 
 from services.ethernet import MacAddress
 from services.linux import volumes
@@ -116,12 +115,9 @@ class Room:
         job_seconds: int = 15,
         settings: str = "",
         site: bool = True,
-        images: Path | None = None,
     ) -> None:
-        """`settings`: TOML appended to the usual configuration. Without `site` no DHCP server runs. `images`: another
-        room's directory of images, to share."""
+        """`settings`: TOML appended to the usual configuration. Without `site` no DHCP server runs."""
         self._has_site = site
-        self._shared_images = images
         self.directory = directory.resolve()
         self.logs = (logs or directory / "logs").resolve()
         self.data = self.directory / "data"
@@ -131,7 +127,7 @@ class Room:
         self.serve: Process | None = None
         self.network = Network()
 
-    def __enter__(self) -> "Room":
+    def __enter__(self) -> Self:
         self._cleanup = ExitStack()
         try:
             self._prepare_directory()
@@ -304,10 +300,6 @@ class Room:
             path.mkdir(parents=True, exist_ok=True)
         self._leases = self.directory / "dnsmasq.leases"
         self._leases.unlink(missing_ok=True)
-        if self._shared_images is not None:
-            shutil.rmtree(self.data / "images", ignore_errors=True)
-            (self.data / "volumes" / "images.img").unlink(missing_ok=True)
-            shutil.copytree(self._shared_images, self.data / "images", symlinks=True, copy_function=_link_or_copy)
 
     def _start_site(self) -> None:
         configuration = self.directory / "dnsmasq.conf"
@@ -324,14 +316,6 @@ class Room:
     def _keep_ganesha_log(self) -> None:
         for log in (self.directory / "ganesha").glob("*.log"):
             shutil.copyfile(log, self.logs / log.name)
-
-
-def _link_or_copy(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-    except OSError:  # the other room has them in a file system of their own
-        shutil.copy2(source, target)
-    return target
 
 
 def write_configuration(directory: Path, settings: str = "") -> Path:

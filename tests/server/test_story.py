@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from services.ethernet import MacAddress
 from tests.fakes.boinc_project import read_status
-from tests.room.demo import build_image, check_prerequisites, only_one
+from tests.room.demo import check_prerequisites
+from tests.room.live_image import give_image, only_one
 from tests.room.namespaces import assert_nothing_left
 from tests.room.nfs import nfs_list
 from tests.room.pc import Pc
-from tests.room.room import BOX, CHECKOUT
+from tests.room.room import BOX
 from tests.room.tasks import reported, the_host, unfinished
 from tests.server.conftest import DIRECTORY, LOGS
 from tests.server.server_room import CONFIGURATION, CONFIGURATION_FILE, DATA, PACKAGE, SERVICE, ServerRoom
@@ -36,13 +36,10 @@ REGISTRY = f"{DATA}/registry/registry.sqlite3"
 def room(root: Path, deb: Path) -> Iterator[ServerRoom]:
     """The room with the server up, and the project. Its logs stay in .room/logs/server/story."""
     check_prerequisites()
-    with only_one(CHECKOUT / ".room"):
-        build_image(CHECKOUT / ".room", Console())
-        images = CHECKOUT / ".room" / "data" / "images"
-        room = ServerRoom(
-            DIRECTORY / "room", LOGS / "story", root=root, package=deb, images=images, job_seconds=JOB_SECONDS
-        )
-        with room:
+    own = DIRECTORY / "room"
+    with only_one(own):
+        images = give_image(own / "data")
+        with ServerRoom(own, LOGS / "story", root=root, package=deb, images=images, job_seconds=JOB_SECONDS) as room:
             room.start_project()
             room.server.wait_up()
             yield room

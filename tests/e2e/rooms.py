@@ -1,0 +1,21 @@
+"""A room for each file of end-to-end tests: the real image, the real box, real firmware."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.room.demo import check_prerequisites
+from tests.room.live_image import DEMO, give_image, only_one
+from tests.room.namespaces import assert_nothing_left
+from tests.room.room import Room
+
+
+@contextmanager
+def furnished_room(name: str, *, job_seconds: int = 15, settings: str = "", site: bool = True) -> Iterator[Room]:
+    """A room with the live image in it, in the directory .room/`name`; its logs stay in .room/logs/`name`."""
+    check_prerequisites()
+    own = DEMO / name
+    with only_one(own):
+        give_image(own / "data")
+        with Room(own, DEMO / "logs" / name, job_seconds=job_seconds, settings=settings, site=site) as room:
+            yield room
+        assert_nothing_left(room.network.room)

@@ -1,0 +1,90 @@
+"""The live image of the virtual rooms: built once, by the product's own command, and given to each room that needs it.
+
+Rooms do not share it, because a box mounts and moves the directory that its images are in.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from services.linux import volumes
+from tests.room.interruption import UNIGNORED, Interrupted
+from tests.room.namespaces import own_mounts
+from tests.room.processes import RoomError
+from tests.room.room import CHECKOUT, appliance_command, write_configuration
+
+DEMO = CHECKOUT / ".room"
+"""The demo's directory, with the image in it: demo and tests build it once."""
+
+
+@contextlib.contextmanager
+def only_one(directory: Path, *, wait: bool = False) -> Iterator[None]:
+    """Lock the directory: two rooms in it would delete each other's files. The kernel unlocks it, however we end.
+
+    If it is locked, `wait`, or raise RoomError.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise RoomError(f"another demo or e2e test uses {directory}: wait for it, or end it") from None
+        yield
+
+
+def build_image(directory: Path, console: Console) -> None:
+    """Build the live image with the product's own command, which does nothing when its recipe has been built."""
+    # The program mounts the images of an earlier room.
+    own_mounts()
+    configuration = write_configuration(directory.resolve())
+    command = [appliance_command(), "--config", str(configuration), "image", "build"]
+    console.print("The live image:", " ".join(command), markup=False, highlight=False, soft_wrap=True)
+    # In a session of its own: Ctrl-C must reach it once, from here.
+    with subprocess.Popen([*UNIGNORED, *command], start_new_session=True) as build:
+        try:
+            code = build.wait()
+        except Interrupted:
+            # It has to undo the mounts in its build directory.
+            build.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                build.wait(120)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(build.pid, signal.SIGKILL)
+            raise
+    if code:
+        raise RoomError(f"the image was not built (exit code {code}); see above")
+
+
+def give_image(data: Path) -> Path:
+    """Put the image into the `data` of a room that is not open; returns the directory of images there.
+
+    The first to ask builds it if it is out of date, and the others wait. What a room there had before is removed.
+    """
+    images, volume = data / "images", data / "volumes" / "images.img"
+    with only_one(DEMO, wait=True):
+        build_image(DEMO, Console())
+        built = DEMO.resolve() / "data" / "images"
+        shutil.rmtree(images, ignore_errors=True)
+        volume.unlink(missing_ok=True)
+        try:
+            shutil.copytree(built, images, symlinks=True, copy_function=_link_or_copy)
+        finally:
+            # Two processes that each mount it for themselves would destroy it.
+            if str(built) in volumes.mounts():
+                volumes.unmount(built)
+    return images
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:  # it is in a file system of its own
+        shutil.copy2(source, target)
+    return target
