@@ -6,7 +6,7 @@ schema. `appliance.registry.database` reads and writes the tables.
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from appliance.errors import UserError
@@ -175,11 +175,16 @@ def snapshot(source: Path, target: Path) -> None:
     The copy is one file of the caller's, mode 0600, with the same schema.
     """
     try:
-        with acting_as_owner(source.parent):
-            sql = sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=10.0, isolation_level=None)
-            # SQLite opens all its files with the first statement.
-            version(sql)
-        with closing(sql):
+        with ExitStack() as opened:
+            with acting_as_owner(source.parent):
+                address = source.absolute().as_uri()
+                # If it is no database: closing it after an ordinary opening deletes the log beside it.
+                with closing(sqlite3.connect(f"{address}?immutable=1", uri=True)) as sql:
+                    version(sql)
+                sql = sqlite3.connect(f"{address}?mode=rw", uri=True, timeout=10.0, isolation_level=None)
+                opened.callback(sql.close)
+                # SQLite opens all its files with the first statement.
+                version(sql)
             _copy(sql, target)
     except (OSError, *FAILED) as error:
         raise explain(source, error) from error

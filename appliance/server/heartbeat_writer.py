@@ -102,6 +102,12 @@ class HeartbeatWriter:
             self._failing_since = None
             self._report("")
 
+    def release(self) -> None:
+        """Close the registry, if it is open: for the thread of the turns. The next turn opens it again."""
+        if self._registry is not None:
+            self._registry.close()
+            self._registry = None
+
     def _run(self) -> None:
         # `turn` tries again, and reports it.
         with contextlib.suppress(Exception):
@@ -110,8 +116,7 @@ class HeartbeatWriter:
         while not self._stop.wait(EVERY):
             self.turn()
         self.turn(LAST_WAIT)
-        if self._registry is not None:
-            self._registry.close()
+        self.release()
 
     def _opened(self) -> Registry:
         if self._registry is None:

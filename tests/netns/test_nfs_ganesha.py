@@ -25,8 +25,8 @@ NOBODY = 65534
 
 # Mounts by NFSv3, looks up a file, prints the result, and looks it up again for every line of input.
 MOUNTED_CLIENT = """
-import ctypes, sys
-nfs = ctypes.CDLL("libnfs.so.13")
+import ctypes, ctypes.util, sys
+nfs = ctypes.CDLL(ctypes.util.find_library("nfs"))
 nfs.nfs_init_context.restype = ctypes.c_void_p
 context = ctypes.c_void_p(nfs.nfs_init_context())
 if nfs.nfs_mount(context, sys.argv[1].encode(), sys.argv[2].encode()):

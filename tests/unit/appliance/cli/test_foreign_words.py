@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import unicodedata
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ _STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 def hostile(run: Run, tmp_path: Path) -> Run:
     """A box whose registry has hostile words in every column that can hold words, written past all boundaries."""
     assert run("allow", "add", "52:54:00:aa:bb:cc").returncode == 0
-    with sqlite3.connect(tmp_path / "data" / "registry" / "registry.sqlite3") as sql:
+    with closing(sqlite3.connect(tmp_path / "data" / "registry" / "registry.sqlite3")) as sql, sql:
         sql.execute("UPDATE allowed SET label = ?", (HOSTILE,))
         sql.execute(
             "INSERT INTO clients (number, mac, first_seen, gui_rpc_password) VALUES (1, ?, 1e9, ?)", (MAC, HOSTILE)

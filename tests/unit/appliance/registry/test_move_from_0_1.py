@@ -101,8 +101,9 @@ def test_a_user_who_may_not_read_it_is_told_what_to_do(old: Path, new: Path) -> 
     os.chown(new.parent, OTHER_USER, OTHER_GROUP)
     if not ROOT:
         old.chmod(0)
-    code = "from pathlib import Path; from appliance.registry.database import Registry"
-    code = f"import os; os.setuid({OTHER_USER})\n{code}"
+    # The other user may not be let into a checkout in somebody's home directory: modules are loaded before.
+    code = "import os; from pathlib import Path; from appliance.registry.database import Registry"
+    code = f"{code}; os.setuid({OTHER_USER})"
     script = f"{code}\ntry: Registry(Path({str(new)!r}))\nexcept Exception as error: print(error, '|', error.hint)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout == (

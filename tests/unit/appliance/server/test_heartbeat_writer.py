@@ -41,6 +41,22 @@ def pending() -> PendingHeartbeats:
     return PendingHeartbeats()
 
 
+_made: list[HeartbeatWriter] = []
+
+
+def made(path: Path, pending: PendingHeartbeats, read_boinc: Callable[[bytes, str, float], str]) -> HeartbeatWriter:
+    """A writer that no thread runs: the test takes its turns."""
+    _made.append(HeartbeatWriter(path, pending, read_boinc))
+    return _made[-1]
+
+
+@pytest.fixture(autouse=True)
+def _released() -> Iterator[None]:
+    yield
+    while _made:
+        _made.pop().release()
+
+
 def beat(mac: int, boinc: bytes = b"<reply/>", at: float = 5.0) -> TimedHeartbeat:
     return TimedHeartbeat(3, at, Heartbeat(MacAddress(mac), {"uptime": "9"}, boinc=boinc))
 
@@ -60,7 +76,7 @@ def json_of(said: str) -> str:
 
 
 def test_many_pcs_in_one_turn(path: Path, pending: PendingHeartbeats) -> None:
-    writer = HeartbeatWriter(path, pending, read)
+    writer = made(path, pending, read)
     for mac in range(1000):
         pending.add(beat(mac, b"%d" % mac))
     pending.add(beat(1000, b""))
@@ -77,7 +93,7 @@ def test_a_fault_ends_only_the_reading_of_that_heartbeat(
             raise RecursionError("too deep")
         return read(boinc, before, at)
 
-    writer = HeartbeatWriter(path, pending, faulty)
+    writer = made(path, pending, faulty)
     for mac, boinc in ((1, b"good"), (2, b"bad"), (3, b"bad"), (4, b"good")):
         pending.add(beat(mac, boinc))
     writer.turn()
@@ -86,7 +102,7 @@ def test_a_fault_ends_only_the_reading_of_that_heartbeat(
 
 
 def test_answers_are_read_after_those_of_the_same_boot(path: Path, pending: PendingHeartbeats) -> None:
-    writer = HeartbeatWriter(path, pending, read)
+    writer = made(path, pending, read)
     pending.add(beat(1, b"first"))
     writer.turn()
     pending.add(beat(1, b"second", 65.0))
@@ -100,7 +116,7 @@ def test_answers_are_read_after_those_of_the_same_boot(path: Path, pending: Pend
 def test_a_damaged_row_is_replaced(path: Path, pending: PendingHeartbeats) -> None:
     with Registry(path) as registry:
         registry.sql.execute("INSERT INTO heartbeats VALUES (1, 3, 1.0, '', 'no facts', '{}')")
-    writer = HeartbeatWriter(path, pending, read)
+    writer = made(path, pending, read)
     pending.add(beat(1, b"good"))
     writer.turn()
     assert stored(path) == {1: json_of("good")}
@@ -111,7 +127,7 @@ def test_a_locked_registry(path: Path, pending: PendingHeartbeats, said: list[di
     monotonic = iter((0.0, 1.0, 9.0, 10.0))
     with pytest.MonkeyPatch.context() as patched, Registry(path) as other:
         patched.setattr("appliance.server.heartbeat_writer.time.monotonic", lambda: next(monotonic))
-        writer = HeartbeatWriter(path, pending, read)
+        writer = made(path, pending, read)
         writer.turn(0.0)
         with other.transaction():
             for at in (1.0, 9.0):
@@ -139,7 +155,7 @@ def test_what_fails_half_way_goes_on_from_there(
         wrote(registry, heartbeats)
 
     monkeypatch.setattr(store, "write", write)
-    writer = HeartbeatWriter(path, pending, read)
+    writer = made(path, pending, read)
     for mac in range(100):
         pending.add(beat(mac, b"%d" % mac))
     writer.turn()
@@ -150,7 +166,7 @@ def test_what_fails_half_way_goes_on_from_there(
 
 
 def test_at_the_end_everything_is_written(path: Path, pending: PendingHeartbeats) -> None:
-    writer = HeartbeatWriter(path, pending, read)
+    writer = made(path, pending, read)
     writer.start()
     pending.add(beat(1))
     with Registry(path) as registry:
@@ -173,7 +189,7 @@ def test_it_writes_once_a_second(path: Path, pending: PendingHeartbeats, monkeyp
         turned.set()
 
     monkeypatch.setattr(store, "write", write)
-    writer = HeartbeatWriter(path, pending, read)
+    writer = made(path, pending, read)
     writer.start()
     pending.add(beat(1))
     assert turned.wait(10)
@@ -183,7 +199,7 @@ def test_it_writes_once_a_second(path: Path, pending: PendingHeartbeats, monkeyp
 
 def test_a_registry_that_is_gone(tmp_path: Path, pending: PendingHeartbeats, said: list[dict[str, object]]) -> None:
     (tmp_path / "file").write_text("")
-    writer = HeartbeatWriter(tmp_path / "file" / "registry.sqlite3", pending, read)
+    writer = made(tmp_path / "file" / "registry.sqlite3", pending, read)
     pending.add(beat(1))
     writer.turn()
     assert "cannot use the registry" in writer.trouble
@@ -194,6 +210,6 @@ def test_a_registry_that_is_gone(tmp_path: Path, pending: PendingHeartbeats, sai
 def test_orders_that_nobody_fetched_end(path: Path, pending: PendingHeartbeats) -> None:
     with Registry(path) as registry:
         orders.give(registry, [A], OrderVerb.OFF, 1e9)
-        HeartbeatWriter(path, pending, read).turn()
+        made(path, pending, read).turn()
         assert orders.all_of(registry)[0].result.startswith("expired")
     assert EXPIRES_AFTER < 1e9

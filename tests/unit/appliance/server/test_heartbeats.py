@@ -64,6 +64,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Beating]:
     running = Beating(tmp_path)
     running.power_on()
     yield running
+    running.writer.release()
     running.registry.close()
 
 
