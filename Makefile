@@ -97,7 +97,7 @@ install: $(if $(DESTDIR),,box-packages)
 uninstall:
 	packaging/uninstall
 
-# The box beside tftpd-hpa, atftpd, dnsmasq and nginx. Takes ten minutes on a machine that does nothing else.
+# The box beside tftpd-hpa, atftpd, dnsmasq and nginx. Takes half an hour on a machine that does nothing else.
 # BENCH= options for bench.run, such as --quick, --only tftp, --write (into docs/performance.md).
 bench: BENCH :=
 bench: bench-packages setup

@@ -153,6 +153,7 @@ def _others() -> list[Goal]:
         Goal("a boot storm of 1,000 PCs", "failures", 0, None, alone("storm_failures"), at_most=True),
         Goal("heartbeats of 5,000 PCs", "failures", 0, None, alone("heartbeats_failures"), at_most=True),
         Goal("heartbeats of 5,000 PCs", "% of a core", 20, 10, alone("heartbeats_core"), at_most=True),
+        Goal("power-on to computing, against a direct start", "x", 1.35, 1.2, alone("boot_ratio"), at_most=True),
         Goal("TFTP beside heartbeats", "p99 / alone", 2, 1.5, alone("heartbeats_tftp"), at_most=True),
     ]
 

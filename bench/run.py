@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import dhcp, figures, heartbeats, http, report, storm, tftp, together
+from bench import boot, dhcp, figures, heartbeats, http, report, storm, tftp, together
 from bench.measure import Contest, Result, finite, machine, rotate
 from bench.report import Findings, Table
 from bench.site import CUBIC, LOAD_CORE, ROOT, WORK, Site, congestion_control
@@ -98,6 +98,12 @@ def _heartbeats(plan: Plan) -> Findings:
     return Findings() if plan.matching else heartbeats.measure(quick=plan.quick)
 
 
+def _boot(plan: Plan) -> Findings:
+    if plan.matching:
+        return Findings()
+    return boot.measure(1, (1,)) if plan.quick else boot.measure(min(plan.repetitions, boot.REPETITIONS))
+
+
 PARTS: dict[str, Callable[[Plan], Findings]] = {
     "tftp": _tftp,
     "dhcp": _dhcp,
@@ -105,6 +111,7 @@ PARTS: dict[str, Callable[[Plan], Findings]] = {
     "figures": _figures,
     "storm": _storm,
     "heartbeats": _heartbeats,
+    "boot": _boot,
 }
 
 _began = time.monotonic()
