@@ -8,25 +8,23 @@ runs in the virtual room of the demo, with the image that is built there.
 import argparse
 import asyncio
 import os
+import shutil
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import time
 from typing import Any
 
-from rich.console import Console
-
 from bench.measure import machine
 from bench.report import Findings, Table, number, text
-from bench.site import ROOT
 from services.ethernet import MacAddress
 from tests.netns.scripted_pc import ScriptedPc
-from tests.room.demo import build_image, check_prerequisites, only_one
+from tests.room.demo import check_prerequisites
 from tests.room.interruption import interrupt_once
+from tests.room.live_image import DEMO, give_image, only_one
 from tests.room.pc import Pc
 from tests.room.room import Room
 
@@ -107,13 +105,15 @@ def boots(images: Path | None = None) -> Iterator[Boots]:
     # Measuring pins itself to one processor; PCs and servers take all.
     pinned = os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    directory = ROOT / ".room"
+    own = DEMO / "bench-boot"
     try:
-        with TemporaryDirectory() as own, only_one(directory):
+        with only_one(own):
             if images is None:
-                build_image(directory, Console(stderr=True))
-            place = directory if images is None else Path(own)
-            with Room(place, place / "logs" / "bench-boot", job_seconds=_JOB_SECONDS, images=images) as room:
+                give_image(own / "data")
+            else:
+                shutil.rmtree(own / "data" / "images", ignore_errors=True)
+                shutil.copytree(images, own / "data" / "images", symlinks=True)
+            with Room(own, DEMO / "logs" / "bench-boot", job_seconds=_JOB_SECONDS) as room:
                 room.start_project()
                 room.start_box()
                 room.appliance("allow", "add", _ALLOWED)
