@@ -61,7 +61,7 @@ netns: setup
 e2e: setup
 	.venv/bin/pytest -x tests/e2e
 
-# A server in a container and one in QEMU, with the package installed. The package is built first if it is out of date.
+# Servers in containers and in QEMU, Debian 12 and 13, with the package installed. It is built first if it is out of date.
 e2e-server: setup
 	.venv/bin/pytest -x tests/server
 
