@@ -49,7 +49,8 @@ def server(installed: Container) -> Iterator[Container]:
 
 
 def point_at(server: Container, archive: str) -> None:
-    lines = (f"deb {archive} bookworm main", f"deb {archive} bookworm-security main")
+    suite = server.run('. /etc/os-release; echo "$VERSION_CODENAME"').stdout.strip()
+    lines = (f"deb {archive} {suite} main", f"deb {archive} {suite}-security main")
     server.run(["sh", "-c", f'printf "%s\\n" "$@" >{SOURCES}', "sh", *lines])
 
 
