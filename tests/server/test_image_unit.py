@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from tests.server.container import Container
+from tests.server.suites import ON_DEBIAN_13
+
+pytestmark = ON_DEBIAN_13
 
 UNIT = "netboot-appliance-image"
 SOURCES = "/etc/apt/sources.list"
