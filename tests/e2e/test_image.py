@@ -61,7 +61,7 @@ def test_neither_has_the_initramfs(release: Path) -> None:
 
 def test_what_a_network_boot_does_not_need_is_not_in_the_initramfs_which_each_pc_loads(release: Path) -> None:
     modules = [name for name in initramfs(release / "initrd.img") if name.endswith(MODULE)]
-    useless = re.compile(r"/drivers/(?:hid|input/keyboard|watchdog|power|usb/typec|usb/dwc3|soundwire|pinctrl|thermal)/")
+    useless = re.compile(r"/drivers/(?:hid|input/keyboard|watchdog|power|usb/typec|usb/dwc3|soundwire|pinctrl)/")
     assert [module for module in modules if useless.search(module)] == []
 
 
