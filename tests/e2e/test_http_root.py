@@ -14,6 +14,7 @@ import pytest
 
 from services.ethernet import MacAddress
 from tests.e2e import root_probe
+from tests.e2e.hardware import nvme_disk
 from tests.e2e.rooms import furnished_room
 from tests.e2e.rooted_image import add_probe
 from tests.fakes import boinc_control
@@ -84,7 +85,8 @@ def large(room: Room, disk: Path) -> Pc:
     lid = disk.with_name("lid.aml")
     lid.write_bytes(base64.b64decode(SHUT_LID))
     clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 366 * 86400))
-    pc = room.pc(LARGE, "bios", disk=disk, extra=("-acpitable", f"file={lid}", "-rtc", f"base={clock}"))
+    extra = (*nvme_disk(disk), "-acpitable", f"file={lid}", "-rtc", f"base={clock}")
+    pc = room.pc(LARGE, "bios", card="vmxnet3", extra=extra)
     pc.power_on()
     return pc
 

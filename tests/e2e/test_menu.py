@@ -1,6 +1,6 @@
 """The boot menu on a real iPXE: a locked entry opens with its password only, and after the timeout the default boots.
 
-BIOS with the card's iPXE; keys come from QEMU's keyboard, the menu is read from the serial line.
+BIOS with the iPXE of a Realtek card; keys come from QEMU's keyboard, the menu is read from the serial line.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def room() -> Iterator[Room]:
 
 @pytest.fixture(scope="module")
 def pc(room: Room) -> Pc:
-    return room.pc(MAC, "bios", memory=512)
+    return room.pc(MAC, "bios", card="rtl8139", memory=512)
 
 
 def await_next(pc: Pc, text: str, since: int, seconds: float = 180) -> int:
@@ -81,5 +81,6 @@ def test_the_default_boots_after_the_timeout(room: Room, pc: Pc) -> None:
     kernel = await_next(pc, "Linux version", menu, BOOT_SECONDS)
     await_next(pc, "netboot_appliance.token=", kernel)
     assert "init=/bin/bash" not in pc.text()
+    room.wait_for_stage(MAC, "reported", BOOT_SECONDS)
     pc.power_off()
     assert room.boot(MAC)["entry"] == "boinc"

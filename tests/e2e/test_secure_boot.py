@@ -34,6 +34,7 @@ def test_under_a_proxy_grub_finds_the_box_and_the_signed_kernel_starts(room: Roo
     pc.power_on()
     pc.wait_for("Linux version", SECONDS)
     pc.wait_for("secureboot: Secure boot enabled", 180)
+    room.wait_for_stage(MAC, "reported", SECONDS)
     pc.power_off()
     boot = room.boot(MAC)
     assert [t["path"] for t in boot["transfers"]][:3] == ["shimx64.efi", "grubx64.efi", "grub.cfg"]

@@ -19,9 +19,8 @@ _CODES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Z])|[\x00-\x09\x0b-\x1f\x7f]
 # systemd draws its waiting line again twice a second.
 _WAITING = re.compile(r"\[[ *]+\] ")
 
-Firmware = Literal["uefi", "uefi-http", "uefi-secure", "bios", "bios-e1000"]
-"""`uefi` boots by PXE, `uefi-http` by HTTP, `uefi-secure` by PXE and only loads what Microsoft's keys signed; all but
-`bios-e1000` have a virtio card."""
+Firmware = Literal["uefi", "uefi-http", "uefi-secure", "bios"]
+"""`uefi` boots by PXE, `uefi-http` by HTTP, `uefi-secure` by PXE and only loads what Microsoft's keys signed."""
 
 OVMF = Path("/usr/share/OVMF")
 ONE_PROCESSOR = ("-smp", "1")
@@ -39,7 +38,7 @@ _SECURE = ["-global", "driver=cfi.pflash01,property=secure,value=on", "-global",
 
 
 class Pc:
-    """One PC. Its firmware settings and its disk outlive a power cut; its memory does not."""
+    """One PC. Its firmware settings and its disks outlive a power cut; its memory does not."""
 
     def __init__(
         self,
@@ -49,17 +48,17 @@ class Pc:
         directory: Path,
         logs: Path,
         firmware: Firmware = "uefi",
+        card: str = "virtio-net-pci",
         memory: int = 1024,
-        disk: Path | None = None,
         extra: tuple[str, ...] = (),
     ) -> None:
-        """`memory` is in MiB. `directory` holds what the PC keeps, `logs` a serial log for each power-on. `extra`:
-        arguments for QEMU, for hardware that other PCs have not."""
+        """`memory` is in MiB. `directory` holds what the PC keeps, `logs` a serial log for each power-on. `card`: the
+        network card's model, as QEMU calls it. `extra`: arguments for QEMU, for hardware that other PCs have not."""
         self.network = network
         self.mac = mac
         self.firmware = firmware
+        self.card = card
         self.memory = memory
-        self.disk = disk
         self.extra = extra
         self.tap = network.tap(mac)
         self._variables = directory / f"ovmf-{mac.bare}.fd"
@@ -175,13 +174,13 @@ class Pc:
     def _command(self) -> list[str]:
         # graphics=off puts SeaBIOS and iPXE on the serial line. An empty romfile leaves network boot to EDK2 itself;
         # otherwise OVMF would run the card's iPXE ROM.
-        model = "e1000" if self.firmware == "bios-e1000" else "virtio-net-pci"
-        card = f"{model},netdev=n0,mac={self.mac},bootindex=1" + (",romfile=" if self._uefi else "")
+        card = f"{self.card},netdev=n0,mac={self.mac},bootindex=1" + (",romfile=" if self._uefi else "")
         machine = "q35,graphics=off" + (",smm=on" if self._secure else "")
         command = ["qemu-system-x86_64", "-machine", machine, "-accel", "tcg,thread=multi,tb-size=128"]
         command += ["-name", f"pc-{self.mac.bare}", "-m", str(self.memory), *ONE_PROCESSOR, "-no-reboot"]
         command += ["-display", "none", "-nodefaults", "-vga", "none", "-serial", f"file:{self.serial}"]
         command += ["-monitor", f"unix:{self._monitor},server=on,wait=off"]
+        command += self.extra
         command += ["-netdev", f"tap,id=n0,ifname={self.tap},script=no,downscript=no", "-device", card]
         command += ["-device", "virtio-rng-pci"]
         if self._uefi:
@@ -190,9 +189,7 @@ class Pc:
             command += ["-drive", f"if=pflash,unit=1,format=raw,file={self._variables}"]
             command += _SECURE if self._secure else []
             command += _HTTP_ONLY if self.firmware == "uefi-http" else []
-        if self.disk is not None:
-            command += ["-drive", f"if=none,id=d0,format=raw,file={self.disk}", "-device", "virtio-blk-pci,drive=d0"]
-        return [*command, *self.extra]
+        return command
 
 
 def _await_prompt(monitor: socket.socket) -> None:

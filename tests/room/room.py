@@ -203,24 +203,33 @@ class Room:
         """The latest boot of a PC as `status --json` shows it: a dict, or None before the first."""
         return next((boot for boot in self.status()["boots"] if boot["mac"] == str(mac)), None)
 
+    def stages(self, mac: MacAddress) -> list[str]:
+        """The stages that a PC's latest boot has reached, in order."""
+        boot = self.boot(mac)
+        return [stage["stage"] for stage in boot["stages"]] if boot else []
+
+    def wait_for_stage(self, mac: MacAddress, stage: str, seconds: float) -> None:
+        """Return once a PC's latest boot has reached the stage; RoomError after `seconds`."""
+        self.wait_until(lambda: stage in self.stages(mac), seconds, f"the PC {mac} to reach the stage {stage}")
+
     def pc(
         self,
         mac: MacAddress,
         firmware: Firmware = "uefi",
         *,
+        card: str = "virtio-net-pci",
         memory: int = 1024,
-        disk: Path | None = None,
         extra: tuple[str, ...] = (),
     ) -> Pc:
-        """A PC of the room, off. It goes off with the room. `extra`: arguments for QEMU."""
+        """A PC of the room, off. It goes off with the room. `card`: QEMU's model; `extra`: arguments for QEMU."""
         pc = Pc(
             self.network,
             mac,
             directory=self.directory / "pcs",
             logs=self.logs,
             firmware=firmware,
+            card=card,
             memory=memory,
-            disk=disk,
             extra=extra,
         )
         self._cleanup.callback(pc.power_off)
