@@ -22,6 +22,9 @@ from tests.server.conftest import DIRECTORY, LOGS
 from tests.server.disk import DiskTree
 from tests.server.guest import Guest
 from tests.server.program import DATA, HOME
+from tests.server.suites import ON_DEBIAN_13
+
+pytestmark = ON_DEBIAN_13
 
 INTRUDER, VICTIM = IPv4Address("10.77.0.21"), IPv4Address("10.77.0.22")
 NAMES = {INTRUDER: "525400000021", VICTIM: "525400000022"}
