@@ -70,7 +70,7 @@ netns: setup
 e2e: setup
 	$(call run-files,$(STORY) $(E2E))
 
-# A server in a container and one in QEMU, with the package installed. The package is built first if it is out of date.
+# Servers in containers and in QEMU, Debian 12 and 13, with the package installed. It is built first if it is out of date.
 e2e-server: setup
 	$(call run-files,$(SERVER_STORY) $(SERVER))
 

@@ -28,6 +28,7 @@ _IPXE_DRIVERS = {
     "ipxe.efi": 'try the other iPXE, which uses the firmware\'s driver: [boot.loaders] uefi_x64 = "snponly.efi"',
     "undionly.kpxe": 'try the other iPXE, which brings its own drivers: [boot.loaders] bios = "ipxe.pxe"',
 }
+_OTHER_CARD = "its iPXE is that of the card, or another server's: update it; or use another card"
 _SPANNING_TREE = (
     "make its switch port forward at once: an edge port, or portfast, in the switch's spanning tree settings"
 )
@@ -155,9 +156,10 @@ def stopped_on_the_way(boot: Boot, _: Seen, now: float) -> Diagnosis | None:
     for name, stage in (("vmlinuz", Stage.KERNEL), ("initrd.img", Stage.INITRD)):
         transfer = transfer_of(boot, name)
         if transfer and not boot.has_reached(stage) and stuck(transfer, boot, now):
+            from_here = any(not t.path.startswith("image/") for t in boot.transfers)
             return Diagnosis(
                 f"{name} stopped on its way: the loader's network driver, or the cable",
-                _other_driver(boot),
+                _other_driver(boot) if from_here else _OTHER_CARD,
                 progress(transfer),
             )
     return None

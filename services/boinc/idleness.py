@@ -7,7 +7,7 @@ sched/sched_send.cpp, sched/handle_request.cpp).
 
 import re
 
-from services.boinc.condition import Condition, ProjectCondition
+from services.boinc.condition import BoincMessage, Condition, ProjectCondition
 
 KEY_REFUSED = "the project refuses the account key"
 KEY_CURE = (
@@ -35,8 +35,11 @@ _WORDS = (
     (r"got 0 new tasks|no (?:work|tasks|jobs) (?:is |are )?(?:sent|available)|no work sent", "the project has no work"),
 )
 _WHY = [(re.compile(pattern, re.IGNORECASE), why) for pattern, why in _WORDS]
-_GOOD = re.compile(r"got [1-9]\d* new tasks|^Starting task|^Started download|^Computation for task")
+_GOOD = re.compile(r"got [1-9]\d* new tasks|^Started download")
 """After such a line, what was wrong before it is over."""
+
+_AT_WORK = re.compile(r"^Starting task|^Computation for task")
+"""After such a line too, but for a refused key: BOINC goes on with the tasks that it has."""
 
 _ROUTINE = re.compile(
     r"^Not requesting tasks|^Requesting new tasks|^Sending scheduler request|^Scheduler request completed$"
@@ -77,15 +80,24 @@ def next_contact(condition: Condition) -> float:
 
 
 def _of_messages(condition: Condition) -> str:
+    at_work = False
     for message in reversed(condition.messages):
         if _GOOD.search(message.text):
             return ""
-        if message.text.startswith("BOINC can't access Internet"):
-            return NO_INTERNET
-        if message.project and not _ROUTINE.search(message.text):
-            for pattern, why in _WHY:
-                if pattern.search(message.text):
-                    return why
+        at_work = at_work or bool(_AT_WORK.search(message.text))
+        found = _of_message(message)
+        if at_work and (found or message.text.startswith("Scheduler request completed")):
+            return KEY_REFUSED if found == KEY_REFUSED else ""
+        if found:
+            return found
+    return ""
+
+
+def _of_message(message: BoincMessage) -> str:
+    if message.text.startswith("BOINC can't access Internet"):
+        return NO_INTERNET
+    if message.project and not _ROUTINE.search(message.text):
+        return next((why for pattern, why in _WHY if pattern.search(message.text)), "")
     return ""
 
 

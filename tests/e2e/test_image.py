@@ -60,6 +60,12 @@ def test_neither_has_the_initramfs(release: Path) -> None:
     assert [module for module in modules if FORBIDDEN.search(f"/{module}")] == []
 
 
+def test_what_a_network_boot_does_not_need_is_not_in_the_initramfs_which_each_pc_loads(release: Path) -> None:
+    modules = [name for name in initramfs(release / "initrd.img") if name.endswith(MODULE)]
+    useless = re.compile(r"/drivers/(?:hid|input/keyboard|watchdog|power|usb/typec|usb/dwc3|soundwire|pinctrl)/")
+    assert [module for module in modules if useless.search(module)] == []
+
+
 def test_no_program_gives_its_user_more_rights(squashfs: list[str]) -> None:
     files = [line for line in squashfs if line.startswith("-")]
     assert len(files) > 5000

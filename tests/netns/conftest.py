@@ -1,5 +1,6 @@
 """One room for all tests of the real `serve`: the site's dnsmasq, NFS-Ganesha, the box. Each test adds its PCs."""
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from itertools import count
 
@@ -22,6 +23,11 @@ ALLOWED = ("52:54:00:77:00:*", str(CAPTURED), str(RASPBERRY_PI))
 Plug = Callable[..., ScriptedPc]
 
 _numbers = count(1)
+
+
+def pytest_configure() -> None:
+    # In Debian 13 /tmp is in memory, and NFS-Ganesha exports nothing from there.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
 
 
 @pytest.fixture(scope="session")

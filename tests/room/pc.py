@@ -178,7 +178,7 @@ class Pc:
         model = "e1000" if self.firmware == "bios-e1000" else "virtio-net-pci"
         card = f"{model},netdev=n0,mac={self.mac},bootindex=1" + (",romfile=" if self._uefi else "")
         machine = "q35,graphics=off" + (",smm=on" if self._secure else "")
-        command = ["qemu-system-x86_64", "-machine", machine, "-accel", "tcg,thread=multi"]
+        command = ["qemu-system-x86_64", "-machine", machine, "-accel", "tcg,thread=multi,tb-size=128"]
         command += ["-name", f"pc-{self.mac.bare}", "-m", str(self.memory), *ONE_PROCESSOR, "-no-reboot"]
         command += ["-display", "none", "-nodefaults", "-vga", "none", "-serial", f"file:{self.serial}"]
         command += ["-monitor", f"unix:{self._monitor},server=on,wait=off"]

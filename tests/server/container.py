@@ -28,8 +28,8 @@ ENVIRONMENT = (
     *("HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"),
 )
 
-# In mount and process namespaces of its own, with unified control groups as on a real Debian 12, whatever this machine
-# uses, and with a private /run, since systemd-nspawn leaves directories there.
+# In mount and process namespaces of its own, with unified control groups as on a real server, whatever this machine
+# uses, and with a private /run, since systemd-nspawn leaves directories there. NFS-Ganesha needs the additional call.
 _LAUNCH = """set -e
 directory=$1 root=$2 netns=$3 name=$4
 mkdir -p "$directory/upper" "$directory/work" "$directory/merged"
@@ -41,7 +41,8 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir "/sys/fs/cgroup/$name"
 echo $$ >"/sys/fs/cgroup/$name/cgroup.procs"
 exec systemd-nspawn --quiet --register=no --keep-unit --boot --directory="$directory/merged" --machine=server \
-    --network-namespace-path="$directory/netns" --capability=CAP_NET_ADMIN --console=read-only --link-journal=no
+    --network-namespace-path="$directory/netns" --capability=CAP_NET_ADMIN --system-call-filter=open_by_handle_at \
+    --console=read-only --link-journal=no
 """
 _REMOVE_GROUPS = """mount -t cgroup2 cgroup2 /sys/fs/cgroup && cd /sys/fs/cgroup || exit
 [ ! -d "$1" ] || find "$1" -depth -type d -exec rmdir {} +

@@ -1,6 +1,7 @@
 """The installed program on a server: what tests ask it, and what it has after some use."""
 
 import json
+import os
 
 from tests.server.container import Container
 
@@ -8,6 +9,7 @@ HOME = "/opt/netboot-appliance"
 CONFIGURATION = "/etc/netboot-appliance/config.toml"
 DATA = "/var/lib/netboot-appliance"
 WORK = f"{DATA}/state/525400aabbcc/client_state.xml"
+_LOOP_DEVICES = 4096  # they are those of this machine, where others may use many
 
 
 def active(server: Container, unit: str = "netboot-appliance.service") -> str:
@@ -33,3 +35,12 @@ def furnish(server: Container) -> None:
 
 def allowed(server: Container) -> list[str]:
     return [entry["label"] for entry in json.loads(server.run("netboot-appliance allow list --json").stdout)]
+
+
+def add_loop_devices(server: Container) -> None:
+    """Give a container loop devices, as a real server has them."""
+    control = server.path("/dev/loop-control")
+    if not control.exists():
+        os.mknod(control, 0o20600, os.makedev(10, 237))
+        for number in range(_LOOP_DEVICES):
+            os.mknod(server.path(f"/dev/loop{number}"), 0o60600, os.makedev(7, number))

@@ -1,7 +1,7 @@
-"""A Debian 12 server's root directory, made once by mmdebstrap and kept for the next run.
+"""The root directory of a Debian server, made once by mmdebstrap and kept for the next run.
 
-It has systemd, a kernel and the dependencies of the .deb, but nothing of the product. Nothing writes to it: containers
-and guests work on copies. The Debian archive is the one this machine's apt uses.
+It has systemd, a kernel, and what the .deb needs to be built and installed, but nothing of the product. Nothing writes
+to it: containers and guests work on copies. The Debian archive is the one this machine's apt uses.
 """
 
 import fcntl
@@ -14,7 +14,8 @@ from pathlib import Path
 from image.apt import mirrors_of_this_machine
 from tests.room.processes import RoomError, tail
 
-DISTRIBUTION = "bookworm"
+DISTRIBUTIONS = ("bookworm", "trixie")
+"""The servers that are supported: Debian 12 and 13."""
 # What an administrator's server has, then the dependencies of the .deb.
 SERVER = (
     *("systemd", "systemd-sysv", "dbus", "udev", "kmod", "linux-image-cloud-amd64", "initramfs-tools", "zstd"),
@@ -22,18 +23,29 @@ SERVER = (
 )
 DEPENDENCIES = (
     *("python3", "python3-venv", "nfs-kernel-server", "live-build", "debootstrap", "squashfs-tools"),
-    *("nftables", "e2fsprogs", "mount"),
+    *("nftables", "e2fsprogs", "mount", "tzdata", "debian-archive-keyring"),
     "adduser",
 )
+# What building the .deb needs besides.
+BUILD = {
+    "bookworm": ("build-essential", "debhelper", "pkgconf"),
+    "trixie": ("build-essential", "debhelper", "pkgconf", "systemd-dev"),
+}
+GANESHA = "/root/ganesha"
+"""Where the packages of the other NFS server are, with what they depend on: installed, it would take the first one's
+port."""
+OTHER_NFS_SERVER = ("nfs-ganesha", "nfs-ganesha-vfs")
 # Under emulation mandb takes half a minute, and fsync after each file of a package a quarter of one.
 DEBCONF = "man-db man-db/auto-update boolean false\n"
 DPKG = "force-unsafe-io\n"
 
 
-def make_root(directory: Path, extra: Sequence[str] = ()) -> Path:
-    """Return the root directory with these packages `extra`, in `directory`; RoomError if making it fails."""
-    packages = sorted({*SERVER, *DEPENDENCIES, *extra})
-    key = hashlib.sha256("\n".join((DISTRIBUTION, DEBCONF, DPKG, *packages)).encode()).hexdigest()[:12]
+def make_root(directory: Path, distribution: str) -> Path:
+    """Return the root directory of a server with one of the DISTRIBUTIONS, in `directory`; RoomError if making it
+    fails."""
+    packages = sorted({*SERVER, *DEPENDENCIES, *BUILD[distribution]})
+    made_of = (distribution, DEBCONF, DPKG, *OTHER_NFS_SERVER, *packages)
+    key = hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:12]
     directory.mkdir(parents=True, exist_ok=True)
     root = directory / f"root-{key}"
     with (directory / "lock").open("a") as lock:
@@ -41,25 +53,27 @@ def make_root(directory: Path, extra: Sequence[str] = ()) -> Path:
         if not root.exists():
             unfinished = directory / f"root-{key}.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            _bootstrap(unfinished, packages, directory / f"root-{key}.log")
+            _bootstrap(unfinished, distribution, packages, directory / f"root-{key}.log")
             unfinished.rename(root)
     return root
 
 
-def _bootstrap(target: Path, packages: Sequence[str], log: Path) -> None:
-    mirrors = mirrors_of_this_machine(DISTRIBUTION)
-    sources = [f"deb {mirrors.archive} {DISTRIBUTION} main", f"deb {mirrors.security} {DISTRIBUTION}-security main"]
+def _bootstrap(target: Path, distribution: str, packages: Sequence[str], log: Path) -> None:
+    mirrors = mirrors_of_this_machine(distribution)
+    sources = [f"deb {mirrors.archive} {distribution} main", f"deb {mirrors.security} {distribution}-security main"]
     if mirrors.updates:
-        sources.append(f"deb {mirrors.archive} {DISTRIBUTION}-updates main")
+        sources.append(f"deb {mirrors.archive} {distribution}-updates main")
     command = ["mmdebstrap", "--variant=minbase", "--format=directory", f"--include={','.join(packages)}"]
     command += ["--aptopt=APT::Install-Recommends false"]
     command += [f'--aptopt=Acquire::http::Proxy "{mirrors.proxy}"'] if mirrors.proxy else []
     command += [f"--essential-hook=printf '%s' '{DEBCONF}' | chroot \"$1\" debconf-set-selections"]
     command += [f"--essential-hook=printf '%s' '{DPKG}' >\"$1/etc/dpkg/dpkg.cfg.d/unsafe-io\""]
+    fetch = f"apt-get install -y --download-only -o Dir::Cache::Archives={GANESHA} {' '.join(OTHER_NFS_SERVER)}"
+    command += [f'--customize-hook=mkdir -p "$1{GANESHA}/partial"; chroot "$1" {fetch}']
     command += ['--customize-hook=echo server >"$1/etc/hostname"']
     # An empty machine-id, as in a fresh image: each copy makes its own.
     command += ['--customize-hook=: >"$1/etc/machine-id"']
-    command += [DISTRIBUTION, str(target), *sources]
+    command += [distribution, str(target), *sources]
     # Its mounts and processes end with this process, however that ends.
     alone = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     with log.open("wb") as output:

@@ -11,6 +11,9 @@ import pytest
 
 from tests.server.container import Container
 from tests.server.program import DATA, HOME
+from tests.server.suites import ON_DEBIAN_13
+
+pytestmark = ON_DEBIAN_13
 
 PYTHON = (f"{HOME}/bin/python3", "-I", "-c")
 UNIT = "netboot-appliance-exports"

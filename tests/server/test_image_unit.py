@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from tests.server.container import Container
+from tests.server.suites import ON_DEBIAN_13
+
+pytestmark = ON_DEBIAN_13
 
 UNIT = "netboot-appliance-image"
 SOURCES = "/etc/apt/sources.list"
@@ -49,7 +52,8 @@ def server(installed: Container) -> Iterator[Container]:
 
 
 def point_at(server: Container, archive: str) -> None:
-    lines = (f"deb {archive} bookworm main", f"deb {archive} bookworm-security main")
+    suite = server.run('. /etc/os-release; echo "$VERSION_CODENAME"').stdout.strip()
+    lines = (f"deb {archive} {suite} main", f"deb {archive} {suite}-security main")
     server.run(["sh", "-c", f'printf "%s\\n" "$@" >{SOURCES}', "sh", *lines])
 
 

@@ -1,39 +1,17 @@
 """`make install` on a server with systemd, without a network: install, upgrade, failure half-way, uninstall."""
 
-import hashlib
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 from tests.room.room import CHECKOUT
-from tests.server.conftest import DIRECTORY
 from tests.server.container import Container
+from tests.server.package import LOCKS, OFFLINE
 from tests.server.program import CONFIGURATION, HOME, WORK, active, allowed, bound, furnish, process
 
-LOCKS = ("requirements.lock", "requirements-build.lock")
 SOURCES = ("appliance", "services", "image", "systemd", "packaging", "Makefile", "README.md", "pyproject.toml", *LOCKS)
-OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/root/wheels"
 # What the target does after installing Debian packages; a bare server has no make.
-INSTALL = f"{OFFLINE} /root/source/packaging/install"
-
-
-@pytest.fixture(scope="module")
-def wheels() -> Path:
-    """The packages that the locks name, downloaded once for all runs."""
-    key = hashlib.sha256(b"".join((CHECKOUT / lock).read_bytes() for lock in LOCKS)).hexdigest()[:12]
-    directory = DIRECTORY / f"wheels-{key}"
-    if not directory.exists():
-        unfinished = directory.with_suffix(".unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--dest", str(unfinished)]
-        for lock in LOCKS:
-            subprocess.run([*pip, "-r", CHECKOUT / lock], check=True)
-        unfinished.rename(directory)
-    return directory
+INSTALL = f"{OFFLINE.format('/root/wheels')} /root/source/packaging/install"
 
 
 def copy(server: Container, names: Sequence[str], target: str) -> None:

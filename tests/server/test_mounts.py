@@ -1,17 +1,15 @@
 """The PCs' file systems on a server with real systemd: root's helper asks in its sandbox, and the host sees them."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.server.container import Container
-from tests.server.program import DATA
+from tests.server.program import DATA, add_loop_devices
 from tests.server.server_room import PACKAGE
 from tests.server.test_exports import ask, exported
 
 UNIT = "netboot-appliance-mounts.service"
-_LOOP_DEVICES = 4096  # they are those of this machine, where others may use many
 
 
 @pytest.fixture
@@ -19,11 +17,7 @@ def server(installed: Container) -> Iterator[Container]:
     """With loop devices, as a real server has them, and with our server stopped: the test makes the requests."""
     installed.run("systemctl stop netboot-appliance; exportfs -ua; rm -f /etc/exports.d/*; : >/etc/exports")
     installed.run("ln -sf /bin/true /usr/local/sbin/modprobe")
-    control = installed.path("/dev/loop-control")
-    if not control.exists():
-        os.mknod(control, 0o20600, os.makedev(10, 237))
-        for number in range(_LOOP_DEVICES):
-            os.mknod(installed.path(f"/dev/loop{number}"), 0o60600, os.makedev(7, number))
+    add_loop_devices(installed)
     yield installed
     installed.run("netboot-appliance exports withdraw; rm -f /usr/local/sbin/modprobe", check=False)
 

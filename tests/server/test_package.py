@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.server.container import Container
+from tests.server.package import BUILT_AT, PYTHON_3
 from tests.server.program import CONFIGURATION, DATA, HOME, WORK, active, allowed, bound, furnish, process
 from tests.server.server_room import PACKAGE
+from tests.server.suites import ON_BOTH
 from tests.unit.appliance.registry.schemas.make import load
+
+pytestmark = ON_BOTH
 
 INSTALL = f"apt-get install -y {PACKAGE}"
 SOCKETS = ("67", "69", "80", "4011")
@@ -54,23 +58,24 @@ def older(unpacked: Path) -> Iterator[Path]:
     target.unlink()
 
 
-def test_nothing_in_the_package_comes_from_the_place_where_it_was_built(unpacked: Path, deb: Path) -> None:
+def test_nothing_in_the_package_comes_from_the_place_where_it_was_built(unpacked: Path) -> None:
     home = unpacked / HOME[1:]
     assert (home / "bin/netboot-appliance").read_text().startswith(f"#!{HOME}/bin/python3")
     assert f"venv --without-pip {HOME}\n" in (home / "pyvenv.cfg").read_text()
     assert sorted(path.name for path in (home / "bin").iterdir() if not path.is_symlink()) == ["netboot-appliance"]
     names = {path.name for path in home.rglob("*")}
     assert not names & {"pip", "setuptools", "direct_url.json"}
-    found = subprocess.run(["grep", "--recursive", "--files-with-matches", "-F", deb.parents[1], unpacked], check=False)
+    found = subprocess.run(["grep", "--recursive", "--files-with-matches", "-F", BUILT_AT, unpacked], check=False)
     assert found.returncode == 1
     sources = {path for path in home.rglob("*.py") if "site-packages" in path.parts}
     compiled = {path.parent.parent / f"{path.name.partition('.')[0]}.py" for path in home.rglob("*.pyc")}
     assert len(sources & compiled) > 0.99 * len(sources)
 
 
-def test_the_dependencies_fit_the_interpreter(deb: Path) -> None:
+def test_the_dependencies_fit_the_interpreter(deb: Path, distribution: str) -> None:
     depends = subprocess.run(["dpkg-deb", "-f", deb, "Depends"], check=True, capture_output=True, text=True).stdout
-    assert "python3 (>= 3.11~), python3 (<< 3.12~)" in depends
+    minor = PYTHON_3[distribution]
+    assert f"python3 (>= 3.{minor}~), python3 (<< 3.{minor + 1}~)" in depends
     assert "nfs-kernel-server | nfs-ganesha-vfs" in depends
 
 

@@ -7,6 +7,9 @@ import pytest
 from tests.room.processes import wait_until
 from tests.server.container import Container
 from tests.server.program import active, process
+from tests.server.suites import ON_DEBIAN_13
+
+pytestmark = ON_DEBIAN_13
 
 SECONDS = 120.0
 UNIT = "netboot-appliance"

@@ -5,6 +5,7 @@ connections in test_connections.py and test_transfers.py beside it.
 """
 
 from base64 import b64encode
+from http import HTTPStatus
 
 import pytest
 
@@ -131,8 +132,8 @@ class TestFile:
                 nel
             """
             >> get(KERNEL, "Range: bytes=10-")
-            << """
-                HTTP/1.1 416 Requested Range Not Satisfiable
+            << f"""
+                HTTP/1.1 416 {HTTPStatus(416).phrase}
                 Connection: keep-alive
                 Accept-Ranges: bytes
                 Content-Type: application/octet-stream

@@ -142,8 +142,8 @@ class Pc:
             "proc/cmdline": "nfsroot=127.0.0.1:/i/r BOOTIF=01-52-54-00-aa-bb-cc netboot_appliance.token=T0ken-1_x "
             f"netboot_appliance.port={self.box.server_port} netboot_appliance.state=/s\n",
             "run/netboot-appliance/files-tag": "0123456789abcdef\n",
+            "run/netboot-appliance/placed": "",
             "data/gui_rpc_auth.cfg": "secret",
-            "units/netboot-boinc-files.service": "active\n",
             "units/boinc-client.service": "active\n",
         }.items():
             (root / name).write_text(content)

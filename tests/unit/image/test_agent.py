@@ -148,7 +148,7 @@ def test_a_full_state_directory_is_told(pc: Pc, program: str, word: str) -> None
 
 def test_before_the_boinc_files_are_there_it_beats_but_reports_nothing(pc: Pc) -> None:
     """Once userspace is reported up, the token no longer opens the BOINC files."""
-    (pc.root / "units/netboot-boinc-files.service").write_text("activating\n")
+    (pc.root / "run/netboot-appliance/placed").unlink()
     (pc.root / "run/netboot-appliance/said").write_text("the server does not export the state directory")
     pc.start()
     assert head(pc.beats(2))["boinc"] == "starting"
@@ -156,7 +156,7 @@ def test_before_the_boinc_files_are_there_it_beats_but_reports_nothing(pc: Pc) -
     assert "\n  Starting\n" in (pc.root / "dev/tty1").read_text()
     (pc.root / "run/netboot-appliance/said").write_text("the server does not export the state directory yet")
     pc.waits_for(lambda: "\n  Starting: the server does not" in (pc.root / "dev/tty1").read_text(), "the reason")
-    (pc.root / "units/netboot-boinc-files.service").write_text("active\n")
+    (pc.root / "run/netboot-appliance/placed").touch()
     pc.waits_for(lambda: pc.box.stages()[:1] == ["reported"], "reported")
 
 

@@ -72,6 +72,7 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.write_text(path.name)
     (directory / "unpacked" / "versions").write_text("ipxe 1.0\nboinc-client 7.20.5\n")
     monkeypatch.setattr(apt, "DIRECTORY", directory / "apt")
+    monkeypatch.setattr(apt, "_codename", lambda: "bookworm")
     monkeypatch.setattr(command, "PATH", f"{directory / 'bin'}:{command.PATH}")
     monkeypatch.setattr(command, "ALONE", ALONE)
     monkeypatch.setattr(build_prerequisites, "problems", lambda *arguments, **options: ())

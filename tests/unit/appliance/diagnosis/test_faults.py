@@ -135,6 +135,18 @@ FAULTS = {
         'uefi_x64 = "ipxe.efi"',
         "after 94 kB of 8,000 kB",
     ),
+    "the kernel stops in the iPXE of a card": Planted(
+        (
+            (100.0, asks(0, ipxe=True)),
+            *script(104.0),
+            (106.0, TransferProgressed(MAC, "http", f"{IMAGE}/vmlinuz", 0, 8_000_000)),
+            (107.0, TransferProgressed(MAC, "http", f"{IMAGE}/vmlinuz", 126_000, 8_000_000)),
+        ),
+        170.0,
+        "vmlinuz stopped on its way: the loader's network driver",
+        "use another card",
+        "after 126 kB of 8,000 kB",
+    ),
     "the ramdisk stops in ipxe.efi": Planted(
         (
             *power_on(100.0, "ipxe.efi"),

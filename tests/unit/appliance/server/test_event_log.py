@@ -66,7 +66,7 @@ def power_on(number: int) -> list[Event]:
 
 async def test_a_line_is_there_one_turn_of_the_loop_after_its_event(lines: Lines) -> None:
     stream = Stream()
-    following = asyncio.create_task(EventLogger(stream).follow())
+    following = asyncio.create_task(EventLogger(stream, Clock(0.0)).follow())
     await asyncio.sleep(0)
     stream.publish(ScriptServed(MAC, "http"), BOOT)
     stream.publish(STRANGER, None)
@@ -87,7 +87,7 @@ async def test_a_line_is_there_one_turn_of_the_loop_after_its_event(lines: Lines
 
 async def test_events_that_come_while_the_log_rests_wait_a_moment_only(lines: Lines) -> None:
     stream, loop = Stream(), asyncio.get_running_loop()
-    following = asyncio.create_task(EventLogger(stream).follow())
+    following = asyncio.create_task(EventLogger(stream, Clock(0.0)).follow())
     await asyncio.sleep(0)
     for number in range(5):
         stream.publish(ScriptServed(MacAddress(number)), BOOT)
@@ -196,7 +196,7 @@ async def test_while_a_flood_goes_on_its_losses_are_logged_now_and_then(
 
 async def test_a_line_that_fails_stops_neither_the_log_nor_the_server(lines: Lines) -> None:
     stream = Stream()
-    following = asyncio.create_task(EventLogger(stream).follow())
+    following = asyncio.create_task(EventLogger(stream, Clock(0.0)).follow())
     await asyncio.sleep(0)
     stream.publish(Ignored("tftp", "x", cast(Reason, None)), None)
     stream.publish(ScriptServed(MAC), BOOT)

@@ -75,13 +75,27 @@ def test_the_internet_is_nobodys_project() -> None:
     )
 
 
+def test_a_refused_key_is_not_over_when_a_task_ends() -> None:
+    refused = "Message from server: Invalid or missing account key. To fix, remove and add this project."
+    at_work = (
+        "Computation for task t finished",
+        "Started upload of t_output",
+        "Finished upload of t_output (33 bytes)",
+    )
+    heard = ("Scheduler request completed: got 0 new tasks", refused, "Project requested delay of 3600 seconds")
+    assert key_refused(saying(*heard, *at_work))
+    assert not key_refused(saying(*heard, "Scheduler request completed", *at_work))
+    assert not key_refused(saying(*heard, "Scheduler request completed: got 1 new tasks", *at_work))
+    assert why_idle(saying("Scheduler request failed: Timeout was reached", *at_work)) == ""
+
+
 def test_the_latest_line_that_tells_counts() -> None:
     refused, none = "Message from server: Bad authenticator", "Scheduler request completed: got 0 new tasks"
     routine = ("Sending scheduler request: To fetch work.", "Requesting new tasks for CPU")
     assert why_idle(saying(refused, *routine, none)) == "the project has no work"
     assert why_idle(saying(none, refused, *routine)) == "the project refuses the account key"
     assert why_idle(saying(refused, "Scheduler request completed: got 3 new tasks")) == ""
-    assert why_idle(saying(refused, "Starting task x")) == ""
+    assert why_idle(saying(none, "Starting task x")) == ""
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,8 @@ async def _play(
     assert not regular.server._sessions.batches
     try:
         readers = [Reader(each.get("blksize", 512), each.get("windowsize", 1)) for each in options]
-        waiting: list[tuple[int, bytes]] = [
-            (number, rrq("file", "octet", **each)) for number, each in enumerate(options)
-        ]
+        requests = [rrq("file", "octet", **each) for each in options]
+        waiting = list(enumerate(requests))
         last = dict(waiting)
         now, on_fast_path = 100.0, 0
         for _ in range(4000):
@@ -129,7 +128,12 @@ async def _play(
                 now += chance.choice([0.02, 0.2, 1.0])
                 sent = fast.tick(now)
                 assert sent == regular.tick(now)
-                waiting += [(number, last[number]) for number, reader in enumerate(readers) if not reader.done]
+                # A server soon gives up a client that acknowledged no DATA; a client without any asks again.
+                waiting += [
+                    (number, last[number] if reader.received else chance.choice([last[number], requests[number]]))
+                    for number, reader in enumerate(readers)
+                    if not reader.done
+                ]
             for number, packets in enumerate(sent):
                 if chance.randrange(100) < loss:
                     chance.shuffle(packets)
