@@ -329,8 +329,10 @@ def test_at_the_end_of_its_window_the_pc_switches_off_though_the_box_is_silent(r
     first.wait_for(f"computes until {time.strftime('%a %H:%M', end)}, then this PC switches off", 120)
     assert room.serve
     room.serve.signal(signal.SIGSTOP)
-    first.wait_until_off(ORDER_SECONDS)
-    room.serve.signal(signal.SIGCONT)
+    try:
+        first.wait_until_off(ORDER_SECONDS)
+    finally:
+        room.serve.signal(signal.SIGCONT)
     first.wait_for("the time to compute has ended: no new work; within 20 seconds this PC switches off", 1)
     assert len(first.serial_logs) == 2
     room.configuration.write_text(before)
