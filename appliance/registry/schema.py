@@ -119,6 +119,30 @@ MIGRATIONS: list[Iterable[str]] = [
         # The name of a schedule in the configuration, or ''.
         "ALTER TABLE allowed ADD COLUMN schedule TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        # Who may use the page and the API. Secrets are hashed. `key`: password.
+        "CREATE TABLE control (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE sessions (
+            hash TEXT PRIMARY KEY, began REAL NOT NULL, ends REAL NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TABLE tokens (
+            name TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, read_only INTEGER NOT NULL, added REAL NOT NULL
+        ) WITHOUT ROWID""",
+        # Notices that are to be sent, and those sent lately. `subject`: what it is about, so that no two say the same.
+        """CREATE TABLE notices (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, subject TEXT NOT NULL, title TEXT NOT NULL,
+            body TEXT NOT NULL, made REAL NOT NULL, due REAL NOT NULL, tries INTEGER NOT NULL, sent REAL,
+            trouble TEXT NOT NULL
+        )""",
+        "CREATE INDEX notices_due ON notices (due) WHERE sent IS NULL",
+        # What the rules know of what they have seen, as JSON.
+        "CREATE TABLE notice_rules (rule TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
+        # What each PC did on a day of UTC, counted since the epoch. Seconds and BOINC's credit.
+        """CREATE TABLE days (
+            day INTEGER NOT NULL, mac INTEGER NOT NULL, powered REAL NOT NULL, computed REAL NOT NULL,
+            credit REAL NOT NULL, PRIMARY KEY (day, mac)
+        ) WITHOUT ROWID""",
+    ),
 ]
 
 

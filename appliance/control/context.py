@@ -1,0 +1,38 @@
+"""What the routes of the control process share: configuration, registry, clock, and the fleet."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from starlette.requests import HTTPConnection
+
+from appliance.config.file import Config
+from appliance.registry.database import Registry
+
+T = TypeVar("T")
+
+
+@dataclass
+class Context:
+    """One control process. `path` is the configuration file, `config` what is in force; `clock` returns seconds since
+    the epoch."""
+
+    path: Path
+    config: Config
+    clock: Callable[[], float]
+
+    async def with_registry(self, work: Callable[[Registry], T]) -> T:
+        """Do `work` with the registry, in a thread: SQLite waits for the disk and for other writers. Raises UserError."""
+        return await asyncio.to_thread(self._with_registry, work)
+
+    def _with_registry(self, work: Callable[[Registry], T]) -> T:
+        with Registry(self.config.registry) as registry:
+            return work(registry)
+
+
+def context_of(connection: HTTPConnection) -> Context:
+    """The context of the application that serves this request: a FastAPI dependency."""
+    found: Context = connection.app.state.context
+    return found
