@@ -24,7 +24,7 @@ class Context:
     clock: Callable[[], float]
 
     async def with_registry(self, work: Callable[[Registry], T]) -> T:
-        """Do `work` with the registry, in a thread: SQLite waits for the disk and for other writers. Raises UserError."""
+        """Do `work` with the registry, in a thread: SQLite waits for the disk and other writers. Raises UserError."""
         return await asyncio.to_thread(self._with_registry, work)
 
     def _with_registry(self, work: Callable[[Registry], T]) -> T:
