@@ -163,6 +163,7 @@ PURE = (
         for name in (
             "address_claims",
             "allowed",
+            "boot_pace",
             "boots",
             "clients",
             "evidence",
