@@ -15,16 +15,15 @@ _CHROMIUM = "/usr/bin/chromium"
 
 @contextmanager
 def browser_on(host: Namespace, directory: Path) -> Iterator[Browser]:
-    """A browser that has the network of `host` and no other. It ends with the block. `directory`: for a small script."""
+    """A browser that has the network of `host` and no other. `directory`: for a small script."""
     # Playwright talks to the browser through inherited pipes, so only the browser itself need be in the namespace.
     script = directory / f"chromium-on-{host.name}"
     script.write_text("#!/bin/sh\nexec " + " ".join(host.command([_CHROMIUM])) + ' "$@"\n')
     script.chmod(0o755)
     with sync_playwright() as playwright:
-        # Root has no sandbox. The room's mark: what a killed test leaves is found by it.
-        browser = playwright.chromium.launch(
-            executable_path=script, args=["--no-sandbox"], env=os.environ | {MARK: host.room}
-        )
+        # The room's mark: what a killed test leaves is found by it. Chromium has no sandbox for root.
+        environment: dict[str, str | float | bool] = {**os.environ, MARK: host.room}
+        browser = playwright.chromium.launch(executable_path=script, args=["--no-sandbox"], env=environment)
         try:
             yield browser
         finally:
