@@ -1,12 +1,23 @@
 """The application of the control process: one router for each room beside this file."""
 
 from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
 
+from appliance.control.access.attempts import LoginAttempts
+from appliance.control.access.refusals import handle_errors
+from appliance.control.access.shield import Shield
 from appliance.control.context import Context
+from appliance.control.web import login
+from appliance.control.web.render import HERE
 
 
 def create_app(context: Context) -> FastAPI:
     """The page and the API for one box."""
     app = FastAPI(title="netboot-appliance", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.context = context
+    app.state.attempts = LoginAttempts()
+    app.add_middleware(Shield, context=context)
+    handle_errors(app)
+    app.include_router(login.router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     return app
