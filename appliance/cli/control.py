@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli.arguments import JSON
-from appliance.cli.output import moment, say, show_json, show_table
+from appliance.view.words import moment, say, show_json, show_table
 from appliance.errors import UserError
 from appliance.last_resort import FAULT
 
