@@ -44,7 +44,7 @@ FLOORS = (
     {"services.probe"},
     {"appliance.config"},
     {"appliance.allowlist", "appliance.network"},
-    {"appliance.registry"},
+    {"appliance.admission", "appliance.registry"},
     {"appliance.dhcp", "appliance.firmware", "appliance.journal"},
     {"appliance.boot", "appliance.exports", "appliance.images"},
     {"appliance.heartbeats"},
@@ -60,6 +60,8 @@ WITHOUT_SCAPY = ("appliance/exports/root_helper.py", "appliance/view/**/*.py", "
 LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
+    "appliance/admission/listing.py",
+    "appliance/admission/spreadsheet.py",
     "appliance/boot/boinc_files.py",
     "appliance/boot/policy.py",
     "appliance/boot/renewals.py",
