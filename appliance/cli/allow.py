@@ -13,14 +13,16 @@ from typing import Annotated
 import typer
 
 from appliance import allowlist
+from appliance.admission import listing, spreadsheet
 from appliance.allowlist import Allowlist, Entry
 from appliance.cli.arguments import JSON, MAC, mac_address, schedule_names
-from appliance.cli.output import say, show_json, show_table, show_text, size
+from appliance.cli.output import say, show_json, show_table, show_text
 from appliance.config.file import Config, load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
 from appliance.schedules.name import unknown
 from appliance.view.allowed import entry_views
+from appliance.view.words import size
 from services.ethernet import MacRange
 from services.linux import programs
 from services.linux.programs import ProgramError
@@ -192,37 +194,46 @@ def import_(
     file: Annotated[
         str,
         typer.Argument(
-            help="The file, or - for standard input: one entry per line, in the format of `allow export`.",
+            help="The file, or - for standard input: one entry per line, in the format of `allow export`; or a "
+            "spreadsheet's table, saved as CSV.",
             show_default=False,
         ),
     ],
 ) -> None:
     """Add all entries in a file, or none if any line is wrong.
 
+    In a table the headings say what a column holds: range (or MAC address), label (or name), default, timeout, root,
+    schedule; in any order, with commas, semicolons or tabs between them. Without headings: the range, then the label.
+
     An entry that is there already gets the label and the settings of its line, and keeps the others.
     """
     try:
         with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
             content = source.read(_LARGEST + 1)
-        text = content.decode("utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(f"cannot read {file}: {reason}", _NOTHING) from None
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}", _NOTHING) from None
     if len(content) > _LARGEST:
         raise UserError(f"cannot read {file}: it has more than {size(_LARGEST)}", _NOTHING)
-    entries = allowlist.parse(text, "standard input" if file == "-" else file)
     config = load(context.obj)
-    _check_schedules((entry.settings.schedule for entry in entries), config.schedules)
+    source = "standard input" if file == "-" else file
+    brought = listing.read(content, source, config.schedules, config.menu.locked)
     with Registry(config.registry) as registry:
-        new = registry.allow(entries)
-    say(f"imported {len(entries)} entries: {new} new, {len(entries) - new} known")
+        new = registry.allow(brought.entries)
+    known = len(brought.entries) - new
+    say(f"imported {len(brought.entries)} entries: {new} new, {known} known")
+    if brought.unread:
+        say(f"columns that were left out: {', '.join(brought.unread)}", err=True)
 
 
-@app.command(epilog="Example: netboot-appliance allow export > macs.txt")
-def export(context: typer.Context) -> None:
-    """Print the entries in the format that `import` reads."""
+@app.command(epilog="Examples: netboot-appliance allow export > macs.txt; netboot-appliance allow export --csv")
+def export(
+    context: typer.Context,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table for a spreadsheet.")] = False,
+) -> None:
+    """Print the entries in a format that `import` reads."""
     with _registry(context) as registry:
-        show_text(allowlist.render(registry.allowlist().entries))
+        entries = registry.allowlist().entries
+    show_text(spreadsheet.write(entries).replace("\r\n", "\n") if as_csv else allowlist.render(entries))
 
 
 @app.command(epilog="Uses $VISUAL or $EDITOR. Nothing is saved until every line is valid.")

@@ -24,9 +24,10 @@ from appliance.journal.recorder import Journal
 from appliance.journal.stream import Stream
 from appliance.network.interface_watch import InterfaceWatch
 from appliance.network.interfaces import interfaces, with_interfaces_named
+from appliance.process import systemd
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import only_server
-from appliance.server import boot_files, systemd
+from appliance.server import boot_files
 from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
 from appliance.server.event_log import EventLogger
