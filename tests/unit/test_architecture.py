@@ -90,6 +90,7 @@ PURE = (
     "appliance/heartbeats/pace.py",
     "appliance/heartbeats/records.py",
     "appliance/heartbeats/states.py",
+    "appliance/heartbeats/tally.py",
     "appliance/heartbeats/targets.py",
     "appliance/journal/bounds.py",
     "appliance/journal/codec.py",
