@@ -6,7 +6,7 @@ from appliance.control.access.attempts import LoginAttempts
 from appliance.control.access.refusals import handle_errors
 from appliance.control.access.shield import Shield
 from appliance.control.context import Context
-from appliance.control.web import login
+from appliance.control.web import login, pages
 from appliance.control.web.static_files import files
 
 
@@ -17,6 +17,7 @@ def create_app(context: Context) -> FastAPI:
     app.state.attempts = LoginAttempts()
     app.add_middleware(Shield, context=context)
     handle_errors(app)
-    app.include_router(login.router, include_in_schema=False)
+    for router in (login.router, *pages.ROUTERS):
+        app.include_router(router, include_in_schema=False)
     app.mount("/static", files, name="static")
     return app

@@ -1,16 +1,13 @@
-"""What the pages with forms have in common: who asks, how an edit is answered, how an error is shown.
+"""What the pages with forms have in common: who asks, how an edit is answered, where an error is shown.
 
 htmx asks for the part of a page that changes and gets just that. A browser without scripts sends the same form; after
 an edit it is sent back to the page, so that a reload repeats nothing. What a person typed stays where it was typed.
 """
 
-from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import structlog
 from fastapi import Depends
-from fastapi.routing import APIRoute
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -30,35 +27,10 @@ Administrator = Annotated[str, Depends(administrator)]
 LONGEST_FIELD = 4096
 """Characters of one field that somebody typed."""
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
-class PageRoute(APIRoute):
-    """A route whose errors are pages, too: message and hint, or only these if htmx asks."""
-
-    def get_route_handler(self) -> Handler:
-        """The usual handler, and what follows from a UserError."""
-        usual = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            try:
-                return await usual(request)
-            except UserError as error:
-                return problem(request, error, 404 if request.method == "GET" else 422)
-
-        return handle
-
 
 def by_htmx(request: Request) -> bool:
     """Whether htmx asks, for a part of the page."""
     return request.headers.get("HX-Request") == "true"
-
-
-def problem(request: Request, error: UserError, status: int) -> Response:
-    """An error on a page of its own. htmx shows it only with the status 200."""
-    if by_htmx(request):
-        return page(request, "problem_part.html", error=error)
-    return page(request, "problem.html", status, error=error, back=_back(request))
 
 
 def answer(
@@ -85,9 +57,3 @@ def word(form: FormData, name: str, longest: int = LONGEST_FIELD) -> str:
 def said(event: str, who: str, **what: object) -> None:
     """Record in the log who changed what."""
     log.info(event, by=who, **what)
-
-
-def _back(request: Request) -> str:
-    """The page on which the form was, as far as its own address says so."""
-    first = request.url.path.strip("/").split("/")[0]
-    return f"/{quote(first)}" if first in ("refused", "allowlist", "images", "log", "health") else "/"

@@ -2,6 +2,6 @@
 
 from fastapi import APIRouter
 
-from appliance.control.web import pc
+from appliance.control.web import pc, refused
 
-ROUTERS: tuple[APIRouter, ...] = (pc.router,)
+ROUTERS: tuple[APIRouter, ...] = (pc.router, refused.router)

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from appliance.boot import next_boot, next_choice
 from appliance.config.menu import KINDS
 from appliance.control.context import Context
-from appliance.control.web.forms import Administrator, Box, PageRoute, Viewer, answer, by_htmx, said, word
+from appliance.control.web.forms import Administrator, Box, Viewer, answer, by_htmx, said, word
 from appliance.control.web.templating import page
-from appliance.errors import UserError
+from appliance.errors import NotFoundError, UserError
 from appliance.heartbeats import orders
 from appliance.registry.database import Registry
 from appliance.view.facts import gather_client
@@ -26,7 +26,7 @@ from image import release
 from services.ethernet import MacAddress
 from services.http.heartbeats import OrderVerb
 
-router = APIRouter(prefix="/pcs", route_class=PageRoute, include_in_schema=False)
+router = APIRouter(prefix="/pcs", include_in_schema=False)
 
 _NOTHING = "nothing was changed"
 _MEASURE_WITHIN = 0.8
@@ -155,9 +155,7 @@ async def _read(box: Context, mac: MacAddress) -> PcPage:
 
 async def _size(box: Context, mac: MacAddress) -> StateSize:
     with anyio.move_on_after(_MEASURE_WITHIN):
-        return await anyio.to_thread.run_sync(
-            measure, box.config, mac, abandon_on_cancel=True, limiter=_measuring
-        )
+        return await anyio.to_thread.run_sync(measure, box.config, mac, abandon_on_cancel=True, limiter=_measuring)
     return StateSize(None)
 
 
@@ -176,4 +174,4 @@ def _mac(text: str) -> MacAddress:
     try:
         return MacAddress.parse(text)
     except ValueError as error:
-        raise UserError(str(error), "see the PCs in the room") from None
+        raise NotFoundError(str(error), "see the PCs in the room") from None

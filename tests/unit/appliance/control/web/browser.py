@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
 
 from appliance.config.file import load
 from appliance.control.access.guard import administrator, viewer
+from appliance.control.app import create_app
 from appliance.control.context import Context
-from appliance.control.web.pages import ROUTERS
 from appliance.registry.database import Registry
 
 
@@ -66,15 +65,12 @@ async def browser(config: Path, clock: float | None = None) -> AsyncIterator[Bro
     import time
 
     context = Context(config, load(config), (lambda: clock) if clock else time.time)
-    app = FastAPI(openapi_url=None)
-    app.state.context = context
-    for router in ROUTERS:
-        app.include_router(router)
+    app = create_app(context)
 
     async def somebody() -> str:
         return "administrator"
 
     app.dependency_overrides = {viewer: somebody, administrator: somebody}
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="https://box") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="https://127.0.0.1") as client:
         yield Browser(config, client, context)

@@ -32,10 +32,6 @@ async def test_any_notation_is_the_same_pc_and_a_stranger_is_not_found(page: Bro
     assert "OptiPlex" in await page.get(f"/pcs/{COMPUTES.bare}")
     assert "has not booted yet" in text(await page.get(f"/pcs/{pc(99)}", 404))
     assert "is not a MAC address" in text(await page.get("/pcs/banana", 404))
-    page.scripts = True
-    part = await page.get(f"/pcs/{pc(99)}", 200)
-    assert "has not booted yet" in part
-    assert "<html" not in part
 
 
 async def test_an_order_without_scripts_is_given_shown_and_cancelled(page: Browser) -> None:
@@ -86,7 +82,7 @@ async def test_the_next_boot_is_chosen_and_taken_back(page: Browser) -> None:
     assert "The next boot is as usual." in text(await page.get(f"/pcs/{COMPUTES}"))
 
 
-HOSTILE = ("<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "nul\0nul", "x" * 10_000, "'; DROP TABLE")
+HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "nul\0nul", "x" * 10_000, "'; DROP TABLE")
 
 
 @pytest.mark.parametrize("words", HOSTILE)
