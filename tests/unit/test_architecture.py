@@ -177,6 +177,7 @@ PURE = (
         for name in (
             "address_claims",
             "allowed",
+            "allowed_page",
             "boot_pace",
             "boots",
             "clients",
