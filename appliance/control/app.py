@@ -1,14 +1,13 @@
 """The application of the control process: one router for each room beside this file."""
 
 from fastapi import FastAPI
-from starlette.staticfiles import StaticFiles
 
 from appliance.control.access.attempts import LoginAttempts
 from appliance.control.access.refusals import handle_errors
 from appliance.control.access.shield import Shield
 from appliance.control.context import Context
 from appliance.control.web import login
-from appliance.control.web.render import HERE
+from appliance.control.web.static_files import files
 
 
 def create_app(context: Context) -> FastAPI:
@@ -19,5 +18,5 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(Shield, context=context)
     handle_errors(app)
     app.include_router(login.router, include_in_schema=False)
-    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.mount("/static", files, name="static")
     return app

@@ -39,6 +39,7 @@ from appliance.server.listeners import DRAIN_SECONDS, open_services
 from appliance.server.registry_sync import RegistrySync
 from appliance.server.reload import ConfigReload
 from services.boinc import condition
+from services.boinc.condition import Condition
 from services.dhcp import packet
 from services.linux.interfaces import Interface
 from services.linux.interfaces import load as load_pyroute2
@@ -117,9 +118,9 @@ async def serve(path: Path) -> None:
         raise failure
 
 
-def _read_boinc(answers: bytes, before: str, at: float) -> str:
-    """What BOINC's answers say, as JSON."""
-    return condition.to_json(condition.follow(condition.from_json(before), condition.read(answers), at))
+def _read_boinc(answers: bytes, before: str, at: float) -> Condition:
+    """What BOINC's answers say."""
+    return condition.follow(condition.from_json(before), condition.read(answers), at)
 
 
 def _import_slow_libraries() -> None:

@@ -51,7 +51,7 @@ FLOORS = (
     {"services.probe"},
     {"appliance.config"},
     {"appliance.allowlist", "appliance.network"},
-    {"appliance.registry"},
+    {"appliance.admission", "appliance.registry"},
     {"appliance.dhcp", "appliance.firmware", "appliance.journal", "appliance.page"},
     {"appliance.boot", "appliance.exports", "appliance.images"},
     {"appliance.heartbeats"},
@@ -72,6 +72,8 @@ WITHOUT_SCAPY = (
 LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
+    "appliance/admission/listing.py",
+    "appliance/admission/spreadsheet.py",
     "appliance/boot/boinc_files.py",
     "appliance/boot/policy.py",
     "appliance/boot/renewals.py",
@@ -88,6 +90,7 @@ PURE = (
     "appliance/heartbeats/pace.py",
     "appliance/heartbeats/records.py",
     "appliance/heartbeats/states.py",
+    "appliance/heartbeats/tally.py",
     "appliance/heartbeats/targets.py",
     "appliance/journal/bounds.py",
     "appliance/journal/codec.py",

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from appliance.control.access.guard import RefusedError
-from appliance.control.web.render import render
+from appliance.control.web.templating import page
 from appliance.errors import UserError
 from services.foreign_text import printable
 
@@ -44,9 +44,9 @@ def answer(request: Request, status: int, message: str, hint: str = "", **header
     message, hint = printable(message), printable(hint)
     if is_for_program(request):
         return JSONResponse({"error": message, "hint": hint}, status, headers)
-    page = render(request, "error.html", {"status": status, "message": message, "hint": hint}, status)
-    page.headers.update(headers)
-    return page
+    shown = page(request, "error.html", status, status=status, message=message, hint=hint)
+    shown.headers.update(headers)
+    return shown
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from appliance.control.access import credentials, guard
 from appliance.control.access.attempts import LoginAttempts
 from appliance.control.access.guard import RefusedError
 from appliance.control.context import context_of
-from appliance.control.web.render import render
+from appliance.control.web.templating import page
 
 router = APIRouter()
 log = structlog.get_logger("control")
@@ -77,9 +77,7 @@ def _set_cookie(request: Request, answer: Response, secret: str, age: int = int(
 
 async def _form(request: Request, after: str, trouble: str, status: int = 200) -> Response:
     has_password = await context_of(request).with_registry(credentials.password_of) is not None
-    return render(
-        request, "login.html", {"next": _local(after), "trouble": trouble, "has_password": has_password}, status
-    )
+    return page(request, "login.html", status, next=_local(after), trouble=trouble, has_password=has_password)
 
 
 def _local(path: str) -> str:
