@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from starlette.requests import HTTPConnection
 
 from appliance.config.file import Config
+from appliance.control.fleet.fleet import Fleet
+from appliance.control.web.pen import RoomPen
 from appliance.registry.database import Registry
 
 T = TypeVar("T")
@@ -22,6 +24,10 @@ class Context:
     path: Path
     config: Config
     clock: Callable[[], float]
+    fleet: Fleet = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fleet = Fleet(lambda: self.config, self.clock, RoomPen())
 
     async def with_registry(self, work: Callable[[Registry], T]) -> T:
         """Do `work` with the registry, in a thread: SQLite waits for the disk and other writers. Raises UserError."""
