@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +11,6 @@ from starlette.requests import HTTPConnection
 
 from appliance.config.file import Config
 from appliance.control.fleet.fleet import Fleet
-from appliance.control.web.pen import RoomPen
 from appliance.registry.database import Registry
 
 T = TypeVar("T")
@@ -18,16 +18,17 @@ T = TypeVar("T")
 
 @dataclass
 class Context:
-    """One control process. `path` is the configuration file, `config` what is in force; `clock` returns seconds since
-    the epoch."""
+    """One control process. `path` is the configuration file, `config` what is in force, `rejected` why its file is not;
+    `clock` returns seconds since the epoch. `networks`: who may connect; `names`: the host names of the page.
+    `fleet`: all PCs, as the application (app.py) has them watched."""
 
     path: Path
     config: Config
     clock: Callable[[], float]
+    rejected: str = ""
+    networks: tuple[IPv4Network, ...] = ()
+    names: tuple[str, ...] = ()
     fleet: Fleet = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.fleet = Fleet(lambda: self.config, self.clock, RoomPen())
 
     async def with_registry(self, work: Callable[[Registry], T]) -> T:
         """Do `work` with the registry, in a thread: SQLite waits for the disk and other writers. Raises UserError."""

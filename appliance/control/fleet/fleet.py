@@ -97,7 +97,7 @@ class Fleet:
         return [("rows", "".join(in_place(pc.row) for pc in changed) + heads + in_place(room.top))]
 
     def listen(self, address: str, wanted: Wanted, mac: str = "") -> Listener:
-        """A listener for the page of a browser at `address`: the room of these PCs, or one PC. Raises TooManyPagesError."""
+        """For the page of a browser at `address`: the room of these PCs, or one PC. Raises TooManyPagesError."""
         return self.hub.listen(address, wanted, mac)
 
     # The thread

@@ -23,8 +23,8 @@ _AROUND_EVERY = 5.0
 
 
 class Pen(Protocol):
-    """Writes the HTML of the room, each part as one element with an `id`, on one line: a PC, the heading of a group, what
-    stands above them all."""
+    """Writes the HTML of the room, each part as one element with an `id`, on one line: a PC, the heading of a group,
+    what stands above them all."""
 
     def row(self, pc: PcFacts) -> str: ...
     def head(self, group: PcGroup) -> str: ...

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from starlette.responses import Response
 
-from appliance.control.access.guard import viewer
+from appliance.control.access.guard import look_up, viewer
 from appliance.control.context import context_of
 from appliance.control.fleet.hub import TooManyPagesError
 from appliance.control.fleet.pcs import EVERYBODY, Wanted
@@ -79,10 +79,6 @@ def _stream(request: Request, wanted: Wanted, mac: str, since: str) -> Response:
     missed = fleet.missed(request.headers.get("Last-Event-ID", since)[:100], wanted, mac)
 
     async def may_look() -> bool:
-        try:
-            await viewer(request)
-        except HTTPException:
-            return False
-        return True
+        return await look_up(request) is not None
 
     return EventStream(fleet, listener, missed, may_look)

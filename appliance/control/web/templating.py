@@ -17,6 +17,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, StreamingResponse
 
+from appliance.control.access.guard import form_secret
 from appliance.view import words
 from services.spans import span
 
@@ -105,5 +106,5 @@ def _template(name: str) -> Template:
 def _shared(request: Request, values: dict[str, Any]) -> dict[str, Any]:
     """What every page has: `csrf` for its forms, and the clock that ages are counted by."""
     context = request.app.state.context
-    defaults = {"here": "", "csrf": getattr(request.state, "csrf", ""), "now": context.clock()}
+    defaults = {"here": "", "csrf": form_secret(request), "now": context.clock()}
     return defaults | values
