@@ -157,6 +157,7 @@ class _Server(uvicorn.Server):
         log.info("the page is open", on=f"{address}:{port}", networks=" ".join(map(str, self._context.networks)))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the door, and give requests a moment to end."""
+        """Close the door, end what open pages are told, and give other requests a moment."""
         self.door.close()
+        self._context.fleet.hub.end()
         await super().shutdown(sockets)
