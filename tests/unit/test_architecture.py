@@ -73,6 +73,7 @@ LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
     "appliance/admission/listing.py",
+    "appliance/admission/makers.py",
     "appliance/admission/spreadsheet.py",
     "appliance/boot/boinc_files.py",
     "appliance/boot/policy.py",
@@ -176,6 +177,7 @@ PURE = (
         for name in (
             "address_claims",
             "allowed",
+            "boot_pace",
             "boots",
             "clients",
             "evidence",
@@ -184,6 +186,8 @@ PURE = (
             "images",
             "leases",
             "menu",
+            "pc_page",
+            "refused",
             "schedules",
             "status",
         )
@@ -203,6 +207,7 @@ PURE_BUT_FOR_A_TYPE = {
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
     "appliance/view/clients.py": {"appliance/view/facts.py"},
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
+    "appliance/view/pc_page.py": {"appliance/view/facts.py"},
     "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config
     "appliance/view/status.py": {
         "appliance/boot/next_boot.py",
