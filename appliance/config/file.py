@@ -19,6 +19,7 @@ from typing import Any, Literal, get_type_hints
 
 from appliance.config import projects, schedules, toml
 from appliance.config.boinc import BoincSettings
+from appliance.config.control import ControlSettings
 from appliance.config.dhcp import DhcpSettings
 from appliance.config.loaders import BootFiles
 from appliance.config.menu import MenuSettings
@@ -146,6 +147,7 @@ class Config:
     schedules: Mapping[ScheduleName, ScheduleSettings] = field(default_factory=dict)
     notify: NotifySettings = field(default_factory=NotifySettings)
     image: ImageSettings = field(default_factory=ImageSettings)
+    control: ControlSettings = field(default_factory=ControlSettings)
 
     @cached_property
     def images(self) -> Path:
