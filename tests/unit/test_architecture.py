@@ -106,6 +106,11 @@ PURE = (
     "appliance/schedules/weekly.py",
     "appliance/errors.py",
     "appliance/config/menu.py",
+    "appliance/config/notify.py",
+    *(
+        f"appliance/control/notify/{name}.py"
+        for name in ("conditions", "judge", "notices", "rules", "sightings", "tally")
+    ),
     "appliance/boot/menu.py",
     "appliance/firmware/rules.py",
     "appliance/config/dhcp.py",
