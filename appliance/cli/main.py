@@ -27,6 +27,8 @@ _MODULES = {
     "exports": "exports",
     "state": "state",
     "clients": "clients",
+    "boots": "boots",
+    "events": "events",
     "order": "order",
     "leases": "leases",
     "config": "config",
