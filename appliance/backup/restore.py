@@ -22,7 +22,7 @@ from appliance.config.file import SERVICE_GROUP, Config
 from appliance.dhcp import leases
 from appliance.errors import UserError
 from appliance.firmware import table
-from appliance.heartbeats import orders, store
+from appliance.heartbeats import days, orders, store
 from appliance.journal import history
 from appliance.registry import rows, schema
 from appliance.registry.database import Registry
@@ -145,6 +145,7 @@ def _read(registry: Registry) -> int:
     table.read(registry)
     store.latest_of_all(registry)
     orders.all_of(registry)
+    days.totals(registry, 0, days.LAST)
     with registry.reading("next_boots"):
         for number, entry in registry.sql.execute("SELECT mac, entry FROM next_boots"):
             rows.mac(number)

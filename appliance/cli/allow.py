@@ -18,11 +18,12 @@ from appliance.allowlist import Allowlist, Entry
 from appliance.boot import allowed_edits
 from appliance.boot.allowed_edits import NOTHING
 from appliance.cli.arguments import JSON, MAC, mac_address, schedule_names
-from appliance.cli.output import say, show_json, show_table, show_text, size
+from appliance.cli.output import say, show_json, show_table, show_text
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
 from appliance.view.allowed import entry_views
+from appliance.view.words import size
 from services.ethernet import MacRange
 from services.linux import programs
 from services.linux.programs import ProgramError

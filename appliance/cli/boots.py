@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli.arguments import JSON, mac_address
-from appliance.cli.output import moment, say, show_json, show_table, size
+from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load
 from appliance.journal import event_pages
 from appliance.journal.timeline import Stage
@@ -14,6 +14,7 @@ from appliance.registry.database import Registry
 from appliance.view.boots import BootView, boot_views
 from appliance.view.events import BootDetails, boot_details
 from appliance.view.facts import gather_boot, gather_boots
+from appliance.view.words import moment, size
 from services.spans import span
 
 app = typer.Typer(name="boots", help="Show the boots of the PCs: how far each came, and when.", no_args_is_help=True)

@@ -9,7 +9,7 @@ from appliance.cli import firmware
 from appliance.cli.arguments import JSON, MAC, mac_address
 from appliance.cli.boinc import show_heartbeat
 from appliance.cli.boots import show_boot
-from appliance.cli.output import ago, moment, say, show_json, show_json_pages, show_table
+from appliance.cli.output import say, show_json, show_json_pages, show_table
 from appliance.cli.schedule import in_words
 from appliance.config.file import load
 from appliance.errors import UserError
@@ -18,6 +18,7 @@ from appliance.registry.database import Registry
 from appliance.view import clients as views
 from appliance.view.clients import ClientDetails, ClientView
 from appliance.view.facts import gather_client, gather_clients
+from appliance.view.words import ago, moment
 
 app = typer.Typer(name="clients", help="Show the PCs that have booted at least once.", no_args_is_help=True)
 app.command("forget", epilog=firmware.FORGET_EPILOG)(firmware.forget_)

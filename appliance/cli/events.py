@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from appliance.cli.arguments import JSON, mac_address
-from appliance.cli.output import moment, say, show_json, show_json_line
+from appliance.cli.output import say, show_json, show_json_line
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.journal.event_pages import EventFilter, EventPage, read_after, read_last
 from appliance.registry.database import Registry
 from appliance.view.events import KINDS, EventView, event_views
+from appliance.view.words import moment
 
 app = typer.Typer()
 _MOST = 1000

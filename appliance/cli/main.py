@@ -17,6 +17,7 @@ from appliance.config.file import ENVIRONMENT, locate
 
 _MODULES = {
     "serve": "serve",
+    "control": "control",
     "reload": "reload",
     "status": "status",
     "allow": "allow",

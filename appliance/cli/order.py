@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from appliance.cli.arguments import JSON
 from appliance.cli.boinc import outcome
-from appliance.cli.output import ago, counted, say, show_json, show_table
+from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load, locate, tolerant
 from appliance.errors import UserError
 from appliance.heartbeats import orders, targets
@@ -20,6 +20,7 @@ from appliance.heartbeats.states import Kind
 from appliance.registry.database import Registry
 from appliance.view.clients import ClientView, order_view
 from appliance.view.orders import GivenOrder, gather_targets, given_order
+from appliance.view.words import ago, counted
 from services.ethernet import MacAddress
 from services.http.heartbeats import OrderVerb
 

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_type_hints
 
 from appliance.config import projects, schedules, toml
 from appliance.config.boinc import BoincSettings
+from appliance.config.control import ControlSettings
 from appliance.config.dhcp import DhcpSettings
 from appliance.config.loaders import BootFiles
 from appliance.config.menu import MenuSettings
@@ -144,6 +145,7 @@ class Config:
     boinc: BoincSettings = field(default_factory=BoincSettings)
     schedules: Mapping[ScheduleName, ScheduleSettings] = field(default_factory=dict)
     image: ImageSettings = field(default_factory=ImageSettings)
+    control: ControlSettings = field(default_factory=ControlSettings)
 
     @cached_property
     def images(self) -> Path:

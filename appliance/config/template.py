@@ -140,4 +140,16 @@ interfaces = ["{interface}"]
 # kernel_arguments = []
 # time_zone = ""                         # "Europe/Berlin": what start_hour means; default: the server's own
 # root = "nfs"                           # "http": load the system into each PC's memory; for some PCs: allow add --root
+
+[control]
+# The page that shows the room, and its API: docs/operations.md. Its password: netboot-appliance control password
+# enabled = true
+# listen = ":8443"                       # "127.0.0.1:8443": from this server only
+# networks = []                          # who may connect at all: ["10.0.0.0/24"]; default: management_hosts if there
+                                         # are any, else the networks of the interfaces
+# names = []                             # of the page, beside the host's own: ["netboot.example.org"]
+# certificate = ""                       # PEM; default: one that the box makes for itself
+# key = ""
+# view_without_login = false             # true: whoever may connect may look
+# behind_proxy = false                   # true: plain HTTP for a reverse proxy on this server; needs a loopback address
 """

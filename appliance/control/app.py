@@ -2,11 +2,21 @@
 
 from fastapi import FastAPI
 
+from appliance.control.access.attempts import LoginAttempts
+from appliance.control.access.refusals import handle_errors
+from appliance.control.access.shield import Shield
 from appliance.control.context import Context
+from appliance.control.web import login
+from appliance.control.web.static_files import files
 
 
 def create_app(context: Context) -> FastAPI:
     """The page and the API for one box."""
     app = FastAPI(title="netboot-appliance", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.context = context
+    app.state.attempts = LoginAttempts()
+    app.add_middleware(Shield, context=context)
+    handle_errors(app)
+    app.include_router(login.router, include_in_schema=False)
+    app.mount("/static", files, name="static")
     return app

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,12 +17,15 @@ T = TypeVar("T")
 
 @dataclass
 class Context:
-    """One control process. `path` is the configuration file, `config` what is in force; `clock` returns seconds since
-    the epoch."""
+    """One control process. `path` is the configuration file, `config` what is in force, `rejected` why its file is not;
+    `clock` returns seconds since the epoch. `networks`: who may connect; `names`: the host names of the page."""
 
     path: Path
     config: Config
     clock: Callable[[], float]
+    rejected: str = ""
+    networks: tuple[IPv4Network, ...] = ()
+    names: tuple[str, ...] = ()
 
     async def with_registry(self, work: Callable[[Registry], T]) -> T:
         """Do `work` with the registry, in a thread: SQLite waits for the disk and other writers. Raises UserError."""

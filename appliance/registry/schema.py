@@ -137,11 +137,18 @@ MIGRATIONS: list[Iterable[str]] = [
         "CREATE INDEX notices_due ON notices (due) WHERE sent IS NULL",
         # What the rules know of what they have seen, as JSON.
         "CREATE TABLE notice_rules (rule TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
-        # What each PC did on a day of UTC, counted since the epoch. Seconds and BOINC's credit.
+        # What each PC did on a day of UTC, counted since the epoch: seconds on, core-seconds computed, BOINC's credit.
         """CREATE TABLE days (
-            day INTEGER NOT NULL, mac INTEGER NOT NULL, powered REAL NOT NULL, computed REAL NOT NULL,
+            day INTEGER NOT NULL, mac INTEGER NOT NULL, powered INTEGER NOT NULL, computed INTEGER NOT NULL,
             credit REAL NOT NULL, PRIMARY KEY (day, mac)
         ) WITHOUT ROWID""",
+        # The sums of a day, those of PCs that were forgotten since among them.
+        """CREATE TABLE day_totals (
+            day INTEGER PRIMARY KEY, pcs INTEGER NOT NULL, powered INTEGER NOT NULL, computed INTEGER NOT NULL,
+            credit REAL NOT NULL
+        )""",
+        # The credit that each PC's projects have told, as JSON (appliance/heartbeats/tally.py).
+        "CREATE TABLE credits (mac INTEGER PRIMARY KEY, marks TEXT NOT NULL)",
     ),
 ]
 

@@ -24,9 +24,10 @@ from appliance.journal.recorder import Journal
 from appliance.journal.stream import Stream
 from appliance.network.interface_watch import InterfaceWatch
 from appliance.network.interfaces import interfaces, with_interfaces_named
+from appliance.process import systemd
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import only_server
-from appliance.server import boot_files, systemd
+from appliance.server import boot_files
 from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
 from appliance.server.event_log import EventLogger
@@ -37,6 +38,7 @@ from appliance.server.listeners import DRAIN_SECONDS, open_services
 from appliance.server.registry_sync import RegistrySync
 from appliance.server.reload import ConfigReload
 from services.boinc import condition
+from services.boinc.condition import Condition
 from services.dhcp import packet
 from services.linux.interfaces import Interface
 from services.linux.interfaces import load as load_pyroute2
@@ -111,9 +113,9 @@ async def serve(path: Path) -> None:
         raise failure
 
 
-def _read_boinc(answers: bytes, before: str, at: float) -> str:
-    """What BOINC's answers say, as JSON."""
-    return condition.to_json(condition.follow(condition.from_json(before), condition.read(answers), at))
+def _read_boinc(answers: bytes, before: str, at: float) -> Condition:
+    """What BOINC's answers say."""
+    return condition.follow(condition.from_json(before), condition.read(answers), at)
 
 
 def _import_slow_libraries() -> None:

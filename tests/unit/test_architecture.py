@@ -33,7 +33,14 @@ FLOORS = (
         "services.recent_names",
         "services.values",
     },
-    {"services.boinc", "services.menus", "services.events", "services.linux", "appliance.last_resort"},
+    {
+        "services.boinc",
+        "services.menus",
+        "services.events",
+        "services.linux",
+        "appliance.last_resort",
+        "appliance.process",
+    },
     {"services.nfs"},
     {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.progress", "image.recipe"},
     {"image.apt", "image.build_prerequisites", "image.livebuild", "image.release"},
@@ -45,7 +52,7 @@ FLOORS = (
     {"appliance.config"},
     {"appliance.allowlist", "appliance.network"},
     {"appliance.admission", "appliance.registry"},
-    {"appliance.dhcp", "appliance.firmware", "appliance.journal"},
+    {"appliance.dhcp", "appliance.firmware", "appliance.journal", "appliance.page"},
     {"appliance.boot", "appliance.exports", "appliance.images"},
     {"appliance.heartbeats"},
     {"appliance.backup", "appliance.diagnosis"},
@@ -55,7 +62,12 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # scapy is GPL-2.0-only: libraries under Apache-2.0 may live in these processes only while it does not.
-WITHOUT_SCAPY = ("appliance/exports/root_helper.py", "appliance/view/**/*.py", "appliance/control/**/*.py")
+WITHOUT_SCAPY = (
+    "appliance/exports/root_helper.py",
+    "appliance/view/**/*.py",
+    "appliance/control/**/*.py",
+    "appliance/cli/control.py",
+)
 # Of the tests, what the bench stands on: namespaces, processes, a release to serve, scripted PCs.
 LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
@@ -78,6 +90,7 @@ PURE = (
     "appliance/heartbeats/pace.py",
     "appliance/heartbeats/records.py",
     "appliance/heartbeats/states.py",
+    "appliance/heartbeats/tally.py",
     "appliance/heartbeats/targets.py",
     "appliance/journal/bounds.py",
     "appliance/journal/codec.py",
@@ -332,7 +345,7 @@ def test_the_terminal_is_reached_through_one_door() -> None:
     assert users == {
         "appliance/cli/output.py",
         "appliance/last_resort.py",
-        "appliance/server/logging_setup.py",
+        "appliance/process/logging_setup.py",
         "appliance/cli/image_build.py",
         "appliance/cli/backup.py",
     }
