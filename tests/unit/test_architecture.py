@@ -185,6 +185,7 @@ PURE = (
             "boot_pace",
             "boots",
             "clients",
+            "events",
             "evidence",
             "explanation",
             "firmware",
@@ -210,7 +211,9 @@ PURE = (
 PURE_BUT_FOR_A_TYPE = {
     "appliance/boot/boinc_files.py": {"appliance/config/file.py"},  # Config
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
+    "appliance/view/boots.py": {"appliance/view/facts.py"},
     "appliance/view/clients.py": {"appliance/view/facts.py"},
+    "appliance/view/events.py": {"appliance/journal/event_pages.py", "appliance/view/facts.py"},  # LoggedEvent
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
     "appliance/view/pc_page.py": {"appliance/view/facts.py"},
     "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config
