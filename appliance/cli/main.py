@@ -29,6 +29,7 @@ _MODULES = {
     "state": "state",
     "clients": "clients",
     "order": "order",
+    "history": "history",
     "leases": "leases",
     "config": "config",
     "doctor": "doctor",

@@ -178,6 +178,7 @@ PURE = (
             "allowed",
             "boots",
             "clients",
+            "days",
             "evidence",
             "explanation",
             "firmware",
