@@ -55,7 +55,7 @@ class SheetTable:
 def decode(content: bytes) -> str:
     """The text of a file; raises ValueError if it is none."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encodings = ("utf-16",)
+        encodings: tuple[str, ...] = ("utf-16",)
     elif b"\x00" in content[:200]:
         # Excel's "Unicode text" without its mark: every other byte of Latin letters is zero.
         encodings = ("utf-16-le",) if content[1:2] == b"\x00" else ("utf-16-be",)

@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterable, Set
+from collections.abc import Set
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +15,13 @@ import typer
 from appliance import allowlist
 from appliance.admission import listing, spreadsheet
 from appliance.allowlist import Allowlist, Entry
+from appliance.boot import allowed_edits
+from appliance.boot.allowed_edits import NOTHING
 from appliance.cli.arguments import JSON, MAC, mac_address, schedule_names
 from appliance.cli.output import say, show_json, show_table, show_text
-from appliance.config.file import Config, load
+from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
-from appliance.schedules.name import unknown
 from appliance.view.allowed import entry_views
 from appliance.view.words import size
 from services.ethernet import MacRange
@@ -39,7 +40,6 @@ _RANGE = typer.Argument(
     "(FIRST-LAST, 52:54:00:* or 52:54:00:00:00:00/24).",
     show_default=False,
 )
-_NOTHING = "nothing was changed"
 _LARGEST = 1 << 28
 """Bytes of a list: some millions of entries."""
 
@@ -77,19 +77,16 @@ def add(
     If the range is allowed already, they stay as they are, as with `set`.
     """
     named = _named(default=default, timeout=timeout, root=root, schedule=schedule)
-    entry, config = _entry(range, label, named), load(context.obj)
-    _check(config, named)
+    config = load(context.obj)
     with Registry(config.registry) as registry:
-        changed = registry.change_allowed(entry.range, lambda known: _changed(known, label, named))
-        if changed is None:
-            registry.allow([entry])
-    if changed is None:
-        say(f"allowed {entry.range}{_label(entry)}{_count(entry.range)}{_settings(entry)}")
+        done = allowed_edits.add(registry, config, range, label, named)
+    before, after = done.before, done.after
+    if before is None:
+        say(f"allowed {after.range}{_label(after)}{_count(after.range)}{_settings(after)}")
         return
-    before, after = changed
     label_now = "" if before.label == after.label else f"; its label is now {after.label!r}"
     settings_now = "" if before.settings == after.settings else _settings(after) or "; it has no settings now"
-    say(f"{entry.range} was already allowed{label_now}{settings_now}")
+    say(f"{after.range} was already allowed{label_now}{settings_now}")
 
 
 @app.command(
@@ -109,14 +106,11 @@ def set_(
     """Change an entry: what you name, and nothing else. '' removes a label or a setting."""
     named = _named(default=default, timeout=timeout, root=root, schedule=schedule)
     if label is None and not named:
-        raise UserError(f"name what is to change; {_NOTHING}", "see: netboot-appliance allow set --help")
-    span, config = _entry(range).range, load(context.obj)
-    _check(config, named)
+        raise UserError(f"name what is to change; {NOTHING}", "see: netboot-appliance allow set --help")
+    config = load(context.obj)
     with Registry(config.registry) as registry:
-        changed = registry.change_allowed(span, lambda known: _changed(known, label, named))
-        if changed is None:
-            raise UserError(f"there is no entry {span}; {_NOTHING}", "list the entries: netboot-appliance allow list")
-    say(f"{span}{_label(changed[1])}{_settings(changed[1]) or ': no settings of its own'}")
+        after = allowed_edits.change(registry, config, range, label, named).after
+    say(f"{after.range}{_label(after)}{_settings(after) or ': no settings of its own'}")
 
 
 def _named(**options: str | None) -> dict[str, str]:
@@ -124,44 +118,13 @@ def _named(**options: str | None) -> dict[str, str]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def _changed(entry: Entry, label: str | None, named: dict[str, str]) -> Entry:
-    try:
-        return allowlist.changed(entry, label, named)
-    except ValueError as error:
-        raise UserError(str(error), _NOTHING) from None
-
-
-def _check(config: Config, named: dict[str, str]) -> None:
-    """Refuse what the configuration does not have."""
-    if named.get("default") in config.menu.locked:
-        raise UserError(
-            f"{named['default']} is locked in [menu], and nobody will be there to type the password; {_NOTHING}",
-            "choose another entry: netboot-appliance menu show",
-        )
-    _check_schedules([named.get("schedule", "")], config.schedules)
-
-
-def _check_schedules(names: Iterable[str], known: Iterable[str]) -> None:
-    if missing := sorted(set(names) - {"", *known}):
-        message, hint = unknown(missing[0], known)
-        raise UserError(f"{message}; {_NOTHING}", hint)
-
-
 @app.command(epilog="Example: netboot-appliance allow remove 52:54:00:aa:bb:cc")
 def remove(context: typer.Context, range: Annotated[str, _RANGE]) -> None:
     """Remove an entry. Any notation of the same range will do."""
-    span = _entry(range).range
     with _registry(context) as registry:
-        if not registry.disallow(span):
-            holder = registry.allowlist().decide(span.first)
-            hint = (
-                f"it is allowed by {holder.range}{_label(holder)}; remove that, or use: netboot-appliance allow edit"
-                if holder
-                else "list the entries: netboot-appliance allow list"
-            )
-            raise UserError(f"there is no entry {span}; {_NOTHING}", hint)
-        rest = registry.allowlist().decide(span.first)
-    say(f"removed {span}{f' (still allowed by {rest.range}{_label(rest)})' if rest else ''}")
+        done = allowed_edits.remove(registry, range)
+    rest = f" (still allowed by {done.rest.range}{_label(done.rest)})" if done.rest else ""
+    say(f"removed {done.range}{rest}")
 
 
 @app.command("list", epilog="Example: netboot-appliance allow list --json")
@@ -211,9 +174,9 @@ def import_(
         with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
             content = source.read(_LARGEST + 1)
     except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}", _NOTHING) from None
+        raise UserError(f"cannot read {file}: {error.strerror}", NOTHING) from None
     if len(content) > _LARGEST:
-        raise UserError(f"cannot read {file}: it has more than {size(_LARGEST)}", _NOTHING)
+        raise UserError(f"cannot read {file}: it has more than {size(_LARGEST)}", NOTHING)
     config = load(context.obj)
     source = "standard input" if file == "-" else file
     brought = listing.read(content, source, config.schedules, config.menu.locked)
@@ -250,12 +213,12 @@ def edit(context: typer.Context) -> None:
         # One that the configuration has lost may stay: it is not what is edited here.
         after = _edited(Path(file.name), {*config.schedules, *(entry.settings.schedule for entry in before.entries)})
         if Allowlist.of(after) == before:
-            say(_NOTHING)
+            say(NOTHING)
         elif registry.replace_allowlist(before, after):
             _report_edit(before, Allowlist.of(after))
         else:
             raise UserError(
-                "somebody else has changed the allowlist in the meantime", f"{_NOTHING}; run allow edit again", code=1
+                "somebody else has changed the allowlist in the meantime", f"{NOTHING}; run allow edit again", code=1
             )
 
 
@@ -268,14 +231,14 @@ def _edited(file: Path, schedules: Set[str]) -> list[Entry]:
             # Some editors write a new file in the place of the old one: the name is what counts, not the open file.
             programs.attend([*shlex.split(editor), str(file)])
             entries = allowlist.parse(file.read_text(encoding="utf-8"), "line")
-            _check_schedules((entry.settings.schedule for entry in entries), schedules)
+            allowed_edits.check_schedules((entry.settings.schedule for entry in entries), schedules)
             return entries
         except (OSError, ProgramError, UnicodeDecodeError) as error:
-            raise UserError(f"the editor {editor!r} failed: {error}", f"{_NOTHING}; set EDITOR") from None
+            raise UserError(f"the editor {editor!r} failed: {error}", f"{NOTHING}; set EDITOR") from None
         except UserError as error:
             say(f"error: {error.message}", err=True)
             if not sys.stdin.isatty() or not typer.confirm("Edit again?", default=True, err=True):
-                raise UserError("the edit was not valid", _NOTHING) from None
+                raise UserError("the edit was not valid", NOTHING) from None
 
 
 _EDIT_HEADER = """\
@@ -292,13 +255,6 @@ def _report_edit(before: Allowlist, after: Allowlist) -> None:
 def _registry(context: typer.Context) -> Registry:
     path: Path = context.obj
     return Registry(load(path).registry)
-
-
-def _entry(text: str, label: str | None = None, named: dict[str, str] | None = None) -> Entry:
-    try:
-        return allowlist.changed(Entry(MacRange.parse(text)), label, named or {})
-    except ValueError as error:
-        raise UserError(str(error), _NOTHING) from None
 
 
 def _label(entry: Entry) -> str:

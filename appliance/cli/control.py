@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from appliance.cli.arguments import JSON
-from appliance.view.words import moment, say, show_json, show_table
+from appliance.cli.output import say, show_json, show_table
 from appliance.errors import UserError
 from appliance.last_resort import FAULT
+from appliance.view.words import moment
 
 app = typer.Typer(
     name="control", help="Run the page and its API, and say who may use them.", invoke_without_command=True

@@ -21,6 +21,7 @@ class BootView:
     `diagnosis` says what is wrong and what to do; None if nothing is. `stalled`: nothing was heard of it for
     three minutes on its way; one that sends heartbeats is past that."""
 
+    id: int
     mac: str
     started: float
     stage: Stage | None
@@ -40,6 +41,7 @@ def boot_view(boot: Boot, now: float, seen: Seen = NOTHING) -> BootView:
     """The boot as it stands at `now`, in seconds since the epoch. `seen` is for the PC's latest boot."""
     beats = seen.heartbeat is not None and seen.heartbeat.boot == boot.id
     return BootView(
+        id=boot.id,
         mac=str(boot.mac),
         started=boot.started,
         stage=boot.stage,

@@ -3,7 +3,7 @@
 Reads only. What people are shown of it is decided by the pure modules beside this one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from appliance.allowlist import Allowlist
 from appliance.boot import next_boot
 from appliance.boot.next_boot import NextBoot
 from appliance.config.file import Config
+from appliance.config.selection import names
 from appliance.dhcp import leases
-from appliance.errors import UserError
+from appliance.errors import NotFoundError
 from appliance.firmware import table
 from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.heartbeats import census, orders, store
@@ -174,15 +175,25 @@ def _server(registry: Registry) -> dict[str, Any]:
 
 
 def gather_clients(
-    config: Config, registry: Registry, after: MacAddress | None, most: int, wanted: Kind | None, now: float
+    config: Config,
+    registry: Registry,
+    after: MacAddress | None,
+    most: int,
+    wanted: Set[Kind],
+    now: float,
+    label: str = "",
 ) -> Iterator[KnownClients]:
     """Read `most` PCs that have booted, in the order of their MAC addresses, from the one after `after`, in pages; -1:
-    all. `wanted`: only those that are in this state at `now`."""
+    all. `wanted`: only those that are in one of these states at `now`, unless it is empty; `label`: only those with
+    this label, whatever its capitals."""
     allowlist, ended = registry.allowlist(), census.ends_of_boots(registry)
     seen = gather_evidence(config, registry, now)
     chosen = None
-    if wanted is not None:
-        chosen = [mac for mac in census.take(registry, now).of_kind(wanted) if after is None or mac > after]
+    if wanted or label:
+        found = census.take(registry, now).of_kinds(wanted or frozenset(Kind))
+        chosen = [mac for mac in found if after is None or mac > after]
+    if label and chosen:
+        chosen = [mac for mac in chosen if (entry := allowlist.decide(mac)) and names(label, entry.label)]
     while True:
         page = _PAGE if most < 0 else min(_PAGE, most)
         if chosen is None:
@@ -216,13 +227,13 @@ def _signs(registry: Registry, macs: Iterable[MacAddress], ended: Mapping[int, E
 
 
 def gather_client(config: Config, registry: Registry, mac: MacAddress, now: float) -> ClientRecord:
-    """Read one PC; raises UserError when it has never asked. One that has loaded nothing yet has no password."""
+    """Read one PC; raises NotFoundError when it has never asked. One that has loaded nothing yet has no password."""
     client, allowlist, boots = registry.client(mac), registry.allowlist(), history.history(registry, mac)
     if client is None and boots:
         client = Client(0, mac, boots[0].started, "")
     if client is None:
         hint = "switch it on" if mac in allowlist else f"allow it first: netboot-appliance allow add {mac}"
-        raise UserError(f"{mac} has not booted yet", hint)
+        raise NotFoundError(f"{mac} has not booted yet", hint)
     entry = allowlist.decide(mac)
     return ClientRecord(
         client=client,
