@@ -186,6 +186,7 @@ PURE = (
             "boots",
             "clients",
             "events",
+            "days",
             "evidence",
             "explanation",
             "firmware",
