@@ -106,6 +106,11 @@ PURE = (
     "appliance/schedules/weekly.py",
     "appliance/errors.py",
     "appliance/config/menu.py",
+    "appliance/config/notify.py",
+    *(
+        f"appliance/control/notify/{name}.py"
+        for name in ("conditions", "judge", "notices", "rules", "sightings", "tally")
+    ),
     "appliance/boot/menu.py",
     "appliance/firmware/rules.py",
     "appliance/config/dhcp.py",
@@ -181,6 +186,8 @@ PURE = (
             "boot_pace",
             "boots",
             "clients",
+            "events",
+            "days",
             "evidence",
             "explanation",
             "firmware",
@@ -206,7 +213,9 @@ PURE = (
 PURE_BUT_FOR_A_TYPE = {
     "appliance/boot/boinc_files.py": {"appliance/config/file.py"},  # Config
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
+    "appliance/view/boots.py": {"appliance/view/facts.py"},
     "appliance/view/clients.py": {"appliance/view/facts.py"},
+    "appliance/view/events.py": {"appliance/journal/event_pages.py", "appliance/view/facts.py"},  # LoggedEvent
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
     "appliance/view/pc_page.py": {"appliance/view/facts.py"},
     "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config
