@@ -191,6 +191,7 @@ PURE = (
             "evidence",
             "explanation",
             "firmware",
+            "health",
             "images",
             "leases",
             "menu",
