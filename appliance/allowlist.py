@@ -173,27 +173,57 @@ def render(entries: Iterable[Entry]) -> str:
     return "".join("  ".join(filter(None, (str(e.range), str(e.settings), printable(e.label)))) + "\n" for e in entries)
 
 
+@dataclass(frozen=True, slots=True)
+class ListLine:
+    """A line of a list that holds an entry, by its number from 1."""
+
+    number: int
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line of a list that cannot be taken, and why."""
+
+    number: int
+    why: str
+
+
 def parse(text: str, source: str) -> list[Entry]:
     """Read the text form: lines of `RANGE [SETTINGS] [LABEL]`, and `#` comments. Raises UserError for the first invalid
     line."""
-    entries: list[Entry] = []
-    lines: dict[tuple[int, int], int] = {}
+    lines, bad = read_lines(text)
+    if bad:
+        first = min(bad, key=lambda each: each.number)
+        raise UserError(f"{source}:{first.number}: {first.why}", "nothing was changed")
+    return [each.entry for each in lines]
+
+
+def read_lines(text: str) -> tuple[list[ListLine], list[BadLine]]:
+    """Read the text form: the lines that hold entries, and all that are wrong."""
+    found: list[ListLine] = []
+    bad: list[BadLine] = []
     for number, line in enumerate(text.splitlines(), 1):
         content = line.split("#", 1)[0].strip()
         if not content:
             continue
         try:
-            entry = _parse_line(content)
+            found.append(ListLine(number, _parse_line(content)))
         except ValueError as error:
-            raise UserError(f"{source}:{number}: {error}", "nothing was changed") from None
-        first = lines.setdefault((entry.range.first.value, entry.range.last.value), number)
-        if first != number:
-            raise UserError(
-                f"{source}:{number}: {entry.range} is already on line {first}",
-                "nothing was changed; keep one of the two lines",
-            )
-        entries.append(entry)
-    return entries
+            bad.append(BadLine(number, str(error)))
+    return found, bad + repeated(found)
+
+
+def repeated(lines: Iterable[ListLine]) -> list[BadLine]:
+    """Those of the lines whose range was on an earlier one."""
+    firsts: dict[tuple[int, int], int] = {}
+    bad = []
+    for each in lines:
+        span = each.entry.range
+        first = firsts.setdefault((span.first.value, span.last.value), each.number)
+        if first != each.number:
+            bad.append(BadLine(each.number, f"{span} is already on line {first}: keep one of the two"))
+    return bad
 
 
 def _parse_line(content: str) -> Entry:

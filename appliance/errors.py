@@ -12,3 +12,11 @@ class UserError(Exception):
         self.message = message
         self.hint = hint
         self.code = code
+
+
+class NotFoundError(UserError):
+    """What was named is not there."""
+
+
+class OvertakenError(UserError):
+    """What was asked for cannot be done as things are by now."""

@@ -20,8 +20,9 @@ def forget_server(registry: Registry) -> None:
 
 
 def forget_states(registry: Registry) -> None:
-    """Delete what was derived from the events of the boots: it is derived from the restored ones again."""
-    registry.sql.execute("UPDATE boots SET state = ''")
+    """Delete what was derived from the events of the boots: it is derived from the restored ones again. Of old boots
+    there is nothing else (appliance/registry/retention.py)."""
+    registry.sql.execute("UPDATE boots SET state = '' WHERE id IN (SELECT boot FROM events)")
 
 
 def forget_heartbeats(registry: Registry) -> None:
@@ -30,15 +31,23 @@ def forget_heartbeats(registry: Registry) -> None:
     The numbers of the orders that were given since then are not known, and a running PC carries out no number twice:
     those that follow are far above them."""
     registry.sql.execute("DELETE FROM heartbeats")
+    registry.sql.execute("DELETE FROM credits")
     registry.sql.execute("DELETE FROM orders WHERE ended IS NULL")
     (last,) = registry.sql.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'orders'").fetchone()
     registry.sql.execute("DELETE FROM sqlite_sequence WHERE name = 'orders'")
     registry.sql.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('orders', ?)", (last + _NUMBERS_SKIPPED,))
 
 
+def forget_notices(registry: Registry) -> None:
+    """Delete what was to be told, and what the rules had seen: both are about another time. What they find first is
+    their start."""
+    for table in ("deliveries", "notices", "notice_rules"):
+        registry.sql.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+
+
 def adopt_boots(registry: Registry, other: Path) -> bool:
-    """Copy the boots, leases, heartbeats and orders, and the clients that are missing here, from another registry of
-    this schema.
+    """Copy the boots, leases, heartbeats, orders and notices, the daily figures, and the clients that are missing here,
+    from another registry of this schema.
 
     A client keeps its number unless another client has it here; the server then gives it another one. If `other` has no
     boots, returns False and leaves all but the clients unchanged.
@@ -58,9 +67,12 @@ def adopt_boots(registry: Registry, other: Path) -> bool:
             registry.sql.execute("INSERT INTO boots SELECT * FROM other.boots")
             registry.sql.execute("INSERT INTO events SELECT * FROM other.events")
             # Addresses leased since the backup are in use.
-            for table in ("leases", "heartbeats", "orders"):
+            for table in ("leases", "heartbeats", "orders", "notices", "deliveries", "notice_rules"):
                 registry.sql.execute(f"DELETE FROM {table}")  # noqa: S608
                 registry.sql.execute(f"INSERT INTO {table} SELECT * FROM other.{table}")  # noqa: S608
+            # The days before those that it knows are in the backup alone.
+            for table in ("days", "day_totals", "credits"):
+                registry.sql.execute(f"INSERT OR REPLACE INTO {table} SELECT * FROM other.{table}")  # noqa: S608
         return True
     finally:
         registry.sql.execute("DETACH other")

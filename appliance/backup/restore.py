@@ -16,13 +16,20 @@ from pathlib import Path
 from appliance import allowlist
 from appliance.backup import archive
 from appliance.backup.archive import Manifest
-from appliance.backup.carry_over import adopt_boots, forget_heartbeats, forget_server, forget_states, invalidate_token
+from appliance.backup.carry_over import (
+    adopt_boots,
+    forget_heartbeats,
+    forget_notices,
+    forget_server,
+    forget_states,
+    invalidate_token,
+)
 from appliance.config import file as configuration
 from appliance.config.file import SERVICE_GROUP, Config
 from appliance.dhcp import leases
 from appliance.errors import UserError
 from appliance.firmware import table
-from appliance.heartbeats import orders, store
+from appliance.heartbeats import days, orders, store
 from appliance.journal import history
 from appliance.registry import rows, schema
 from appliance.registry.database import Registry
@@ -122,6 +129,7 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
             boots_kept = current is not None and adopt_boots(registry, current)
             if not boots_kept:
                 forget_heartbeats(registry)
+                forget_notices(registry)
                 for boot in backed_up:
                     if not boot.secrets_spent:
                         invalidate_token(registry, boot.id)
@@ -145,6 +153,7 @@ def _read(registry: Registry) -> int:
     table.read(registry)
     store.latest_of_all(registry)
     orders.all_of(registry)
+    days.totals(registry, 0, days.LAST)
     with registry.reading("next_boots"):
         for number, entry in registry.sql.execute("SELECT mac, entry FROM next_boots"):
             rows.mac(number)

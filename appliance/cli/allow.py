@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterable, Set
+from collections.abc import Set
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +13,18 @@ from typing import Annotated
 import typer
 
 from appliance import allowlist
+from appliance.admission import listing, spreadsheet
 from appliance.allowlist import Allowlist, Entry
+from appliance.boot import allowed_edits
+from appliance.boot.allowed_edits import NOTHING
 from appliance.cli.arguments import JSON, MAC, mac_address, schedule_names
-from appliance.cli.output import say, show_json, show_table, show_text, size
-from appliance.config.file import Config, load
+from appliance.cli.output import say, show_json, show_table, show_text
+from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
-from appliance.schedules.name import unknown
 from appliance.view.allowed import entry_views
+from appliance.view.strangers import find_refused, gather_refused
+from appliance.view.words import ago, size
 from services.ethernet import MacRange
 from services.linux import programs
 from services.linux.programs import ProgramError
@@ -37,7 +41,6 @@ _RANGE = typer.Argument(
     "(FIRST-LAST, 52:54:00:* or 52:54:00:00:00:00/24).",
     show_default=False,
 )
-_NOTHING = "nothing was changed"
 _LARGEST = 1 << 28
 """Bytes of a list: some millions of entries."""
 
@@ -69,25 +72,29 @@ def add(
     timeout: Annotated[str | None, _TIMEOUT] = None,
     root: Annotated[str | None, _ROOT] = None,
     schedule: Annotated[str | None, _SCHEDULE] = None,
+    refused: Annotated[
+        bool,
+        typer.Option("--refused", help="Only if it has asked and was refused; its maker becomes the label."),
+    ] = False,
 ) -> None:
     """Allow a MAC address or a range. Options you leave out follow the configuration.
 
     If the range is allowed already, they stay as they are, as with `set`.
     """
     named = _named(default=default, timeout=timeout, root=root, schedule=schedule)
-    entry, config = _entry(range, label, named), load(context.obj)
-    _check(config, named)
+    config = load(context.obj)
     with Registry(config.registry) as registry:
-        changed = registry.change_allowed(entry.range, lambda known: _changed(known, label, named))
-        if changed is None:
-            registry.allow([entry])
-    if changed is None:
-        say(f"allowed {entry.range}{_label(entry)}{_count(entry.range)}{_settings(entry)}")
+        if refused:
+            known = find_refused(registry, mac_address(range, NOTHING))
+            label = known.label if label is None else label
+        done = allowed_edits.add(registry, config, range, label, named)
+    before, after = done.before, done.after
+    if before is None:
+        say(f"allowed {after.range}{_label(after)}{_count(after.range)}{_settings(after)}")
         return
-    before, after = changed
     label_now = "" if before.label == after.label else f"; its label is now {after.label!r}"
     settings_now = "" if before.settings == after.settings else _settings(after) or "; it has no settings now"
-    say(f"{entry.range} was already allowed{label_now}{settings_now}")
+    say(f"{after.range} was already allowed{label_now}{settings_now}")
 
 
 @app.command(
@@ -107,14 +114,11 @@ def set_(
     """Change an entry: what you name, and nothing else. '' removes a label or a setting."""
     named = _named(default=default, timeout=timeout, root=root, schedule=schedule)
     if label is None and not named:
-        raise UserError(f"name what is to change; {_NOTHING}", "see: netboot-appliance allow set --help")
-    span, config = _entry(range).range, load(context.obj)
-    _check(config, named)
+        raise UserError(f"name what is to change; {NOTHING}", "see: netboot-appliance allow set --help")
+    config = load(context.obj)
     with Registry(config.registry) as registry:
-        changed = registry.change_allowed(span, lambda known: _changed(known, label, named))
-        if changed is None:
-            raise UserError(f"there is no entry {span}; {_NOTHING}", "list the entries: netboot-appliance allow list")
-    say(f"{span}{_label(changed[1])}{_settings(changed[1]) or ': no settings of its own'}")
+        after = allowed_edits.change(registry, config, range, label, named).after
+    say(f"{after.range}{_label(after)}{_settings(after) or ': no settings of its own'}")
 
 
 def _named(**options: str | None) -> dict[str, str]:
@@ -122,44 +126,13 @@ def _named(**options: str | None) -> dict[str, str]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def _changed(entry: Entry, label: str | None, named: dict[str, str]) -> Entry:
-    try:
-        return allowlist.changed(entry, label, named)
-    except ValueError as error:
-        raise UserError(str(error), _NOTHING) from None
-
-
-def _check(config: Config, named: dict[str, str]) -> None:
-    """Refuse what the configuration does not have."""
-    if named.get("default") in config.menu.locked:
-        raise UserError(
-            f"{named['default']} is locked in [menu], and nobody will be there to type the password; {_NOTHING}",
-            "choose another entry: netboot-appliance menu show",
-        )
-    _check_schedules([named.get("schedule", "")], config.schedules)
-
-
-def _check_schedules(names: Iterable[str], known: Iterable[str]) -> None:
-    if missing := sorted(set(names) - {"", *known}):
-        message, hint = unknown(missing[0], known)
-        raise UserError(f"{message}; {_NOTHING}", hint)
-
-
 @app.command(epilog="Example: netboot-appliance allow remove 52:54:00:aa:bb:cc")
 def remove(context: typer.Context, range: Annotated[str, _RANGE]) -> None:
     """Remove an entry. Any notation of the same range will do."""
-    span = _entry(range).range
     with _registry(context) as registry:
-        if not registry.disallow(span):
-            holder = registry.allowlist().decide(span.first)
-            hint = (
-                f"it is allowed by {holder.range}{_label(holder)}; remove that, or use: netboot-appliance allow edit"
-                if holder
-                else "list the entries: netboot-appliance allow list"
-            )
-            raise UserError(f"there is no entry {span}; {_NOTHING}", hint)
-        rest = registry.allowlist().decide(span.first)
-    say(f"removed {span}{f' (still allowed by {rest.range}{_label(rest)})' if rest else ''}")
+        done = allowed_edits.remove(registry, range)
+    rest = f" (still allowed by {done.rest.range}{_label(done.rest)})" if done.rest else ""
+    say(f"removed {done.range}{rest}")
 
 
 @app.command("list", epilog="Example: netboot-appliance allow list --json")
@@ -172,6 +145,31 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
     else:
         rows = [(str(e.range), f"{e.range.size:,}", str(e.settings), e.label) for e in entries]
         show_table(("range", "addresses", "settings", "label"), rows, "Nobody may boot: the allowlist is empty.")
+
+
+@app.command(epilog="Example: netboot-appliance allow refused. Allow one: netboot-appliance allow add --refused MAC")
+def refused(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """List the machines that asked to boot and are not allowed, the one heard last first.
+
+    Their makers are known if the package ieee-data is installed.
+    """
+    with _registry(context) as registry:
+        found = gather_refused(registry)
+    if as_json:
+        show_json(found)
+        return
+    rows = [
+        (
+            each.mac,
+            each.maker or "unknown",
+            f"{each.count:,}",
+            ago(each.last_at),
+            ", ".join(each.services),
+            each.address,
+        )
+        for each in found
+    ]
+    show_table(("MAC", "maker", "asked", "last", "by", "from"), rows, "Nobody was refused.")
 
 
 @app.command(epilog="Example: netboot-appliance allow check 52:54:00:aa:bb:cc. Exit code: 0 allowed, 1 not.")
@@ -192,37 +190,46 @@ def import_(
     file: Annotated[
         str,
         typer.Argument(
-            help="The file, or - for standard input: one entry per line, in the format of `allow export`.",
+            help="The file, or - for standard input: one entry per line, in the format of `allow export`; or a "
+            "spreadsheet's table, saved as CSV.",
             show_default=False,
         ),
     ],
 ) -> None:
     """Add all entries in a file, or none if any line is wrong.
 
+    In a table the headings say what a column holds: range (or MAC address), label (or name), default, timeout, root,
+    schedule; in any order, with commas, semicolons or tabs between them. Without headings: the range, then the label.
+
     An entry that is there already gets the label and the settings of its line, and keeps the others.
     """
     try:
         with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
             content = source.read(_LARGEST + 1)
-        text = content.decode("utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(f"cannot read {file}: {reason}", _NOTHING) from None
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}", NOTHING) from None
     if len(content) > _LARGEST:
-        raise UserError(f"cannot read {file}: it has more than {size(_LARGEST)}", _NOTHING)
-    entries = allowlist.parse(text, "standard input" if file == "-" else file)
+        raise UserError(f"cannot read {file}: it has more than {size(_LARGEST)}", NOTHING)
     config = load(context.obj)
-    _check_schedules((entry.settings.schedule for entry in entries), config.schedules)
+    source = "standard input" if file == "-" else file
+    brought = listing.read(content, source, config.schedules, config.menu.locked)
     with Registry(config.registry) as registry:
-        new = registry.allow(entries)
-    say(f"imported {len(entries)} entries: {new} new, {len(entries) - new} known")
+        new = registry.allow(brought.entries)
+    known = len(brought.entries) - new
+    say(f"imported {len(brought.entries)} entries: {new} new, {known} known")
+    if brought.unread:
+        say(f"columns that were left out: {', '.join(brought.unread)}", err=True)
 
 
-@app.command(epilog="Example: netboot-appliance allow export > macs.txt")
-def export(context: typer.Context) -> None:
-    """Print the entries in the format that `import` reads."""
+@app.command(epilog="Examples: netboot-appliance allow export > macs.txt; netboot-appliance allow export --csv")
+def export(
+    context: typer.Context,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table for a spreadsheet.")] = False,
+) -> None:
+    """Print the entries in a format that `import` reads."""
     with _registry(context) as registry:
-        show_text(allowlist.render(registry.allowlist().entries))
+        entries = registry.allowlist().entries
+    show_text(spreadsheet.write(entries).replace("\r\n", "\n") if as_csv else allowlist.render(entries))
 
 
 @app.command(epilog="Uses $VISUAL or $EDITOR. Nothing is saved until every line is valid.")
@@ -239,12 +246,12 @@ def edit(context: typer.Context) -> None:
         # One that the configuration has lost may stay: it is not what is edited here.
         after = _edited(Path(file.name), {*config.schedules, *(entry.settings.schedule for entry in before.entries)})
         if Allowlist.of(after) == before:
-            say(_NOTHING)
+            say(NOTHING)
         elif registry.replace_allowlist(before, after):
             _report_edit(before, Allowlist.of(after))
         else:
             raise UserError(
-                "somebody else has changed the allowlist in the meantime", f"{_NOTHING}; run allow edit again", code=1
+                "somebody else has changed the allowlist in the meantime", f"{NOTHING}; run allow edit again", code=1
             )
 
 
@@ -257,14 +264,14 @@ def _edited(file: Path, schedules: Set[str]) -> list[Entry]:
             # Some editors write a new file in the place of the old one: the name is what counts, not the open file.
             programs.attend([*shlex.split(editor), str(file)])
             entries = allowlist.parse(file.read_text(encoding="utf-8"), "line")
-            _check_schedules((entry.settings.schedule for entry in entries), schedules)
+            allowed_edits.check_schedules((entry.settings.schedule for entry in entries), schedules)
             return entries
         except (OSError, ProgramError, UnicodeDecodeError) as error:
-            raise UserError(f"the editor {editor!r} failed: {error}", f"{_NOTHING}; set EDITOR") from None
+            raise UserError(f"the editor {editor!r} failed: {error}", f"{NOTHING}; set EDITOR") from None
         except UserError as error:
             say(f"error: {error.message}", err=True)
             if not sys.stdin.isatty() or not typer.confirm("Edit again?", default=True, err=True):
-                raise UserError("the edit was not valid", _NOTHING) from None
+                raise UserError("the edit was not valid", NOTHING) from None
 
 
 _EDIT_HEADER = """\
@@ -281,13 +288,6 @@ def _report_edit(before: Allowlist, after: Allowlist) -> None:
 def _registry(context: typer.Context) -> Registry:
     path: Path = context.obj
     return Registry(load(path).registry)
-
-
-def _entry(text: str, label: str | None = None, named: dict[str, str] | None = None) -> Entry:
-    try:
-        return allowlist.changed(Entry(MacRange.parse(text)), label, named or {})
-    except ValueError as error:
-        raise UserError(str(error), _NOTHING) from None
 
 
 def _label(entry: Entry) -> str:

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli.output import say, size
+from appliance.cli.output import say
 from appliance.config.file import load
 from appliance.errors import UserError
+from appliance.view.words import size
 
 app = typer.Typer()
 _BACKUP_EPILOG = """Examples: sudo netboot-appliance backup; sudo netboot-appliance backup /media/usb/box.tar.gz;

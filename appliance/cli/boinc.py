@@ -3,8 +3,9 @@ the orders that the PC was given."""
 
 import time
 
-from appliance.cli.output import ago, moment, say, show_table
+from appliance.cli.output import say, show_table
 from appliance.view.clients import ClientDetails, OrderView
+from appliance.view.words import ago, moment
 from services.boinc.condition import ProjectCondition, Task
 from services.spans import span
 

@@ -4,13 +4,11 @@ from typing import Annotated
 
 import typer
 
-from appliance.allowlist import BootSettings
-from appliance.boot import next_boot
-from appliance.boot.preview import preview
+from appliance.boot import next_boot, next_choice
 from appliance.cli.arguments import MAC, mac_address
 from appliance.cli.output import say
 from appliance.config.file import load
-from appliance.config.menu import KINDS, check_entry
+from appliance.config.menu import KINDS
 from appliance.errors import UserError
 from appliance.registry.database import Registry
 
@@ -36,21 +34,13 @@ def next_(
     if clear == bool(entry):
         raise UserError("name an entry or use --clear", "list the entries: netboot-appliance menu show")
     address = mac_address(mac, _NOTHING)
-    try:
-        if entry:
-            check_entry(entry)
-    except ValueError as error:
-        raise UserError(str(error), _NOTHING) from None
+    if entry:
+        next_choice.check(entry)
     config = load(context.obj)
     with Registry(config.registry) as registry:
         if clear:
             done = next_boot.clear(registry, address)
             say(f"{address} boots normally" if done else f"no entry was set for the next boot of {address}")
             return
-        if address not in registry.allowlist():
-            raise UserError(f"{address} is not allowed; {_NOTHING}", f"netboot-appliance allow add {address}")
-        decided = preview(config, BootSettings(), entry)
-        if decided.menu.default != entry:
-            raise UserError(next((m for m in decided.missing if m.startswith(entry)), entry), _NOTHING)
-        next_boot.ask(registry, address, entry)
+        next_choice.choose(config, registry, address, entry)
     say(f"{address} starts {entry} at its next boot")

@@ -8,41 +8,63 @@ import typer
 from appliance.cli import firmware
 from appliance.cli.arguments import JSON, MAC, mac_address
 from appliance.cli.boinc import show_heartbeat
-from appliance.cli.output import ago, moment, say, show_json, show_json_pages, show_table, size
+from appliance.cli.boots import show_boot
+from appliance.cli.output import say, show_json, show_json_pages, show_table
 from appliance.cli.schedule import in_words
 from appliance.config.file import load
-from appliance.heartbeats.states import Kind
+from appliance.errors import UserError
+from appliance.heartbeats.states import STUCK, Kind
 from appliance.registry.database import Registry
 from appliance.view import clients as views
-from appliance.view.boots import BootView
 from appliance.view.clients import ClientDetails, ClientView
 from appliance.view.facts import gather_client, gather_clients
+from appliance.view.words import ago, moment
 
 app = typer.Typer(name="clients", help="Show the PCs that have booted at least once.", no_args_is_help=True)
 app.command("forget", epilog=firmware.FORGET_EPILOG)(firmware.forget_)
 _BOOTS_SHOWN = 3
+_STUCK = "stuck"
+_STATES = (*map(str, Kind), _STUCK)
+_STATE = typer.Option(
+    metavar="STATE",
+    help=f"Only PCs in this state: {', '.join(_STATES)}.",
+    show_default=False,
+    autocompletion=lambda incomplete: [each for each in _STATES if each.startswith(incomplete)],
+)
+
+
+def _kinds(state: str) -> frozenset[Kind]:
+    """The states that a word means; raises UserError."""
+    if not state:
+        return frozenset()
+    if state not in _STATES:
+        raise UserError(f"{state!r} is no state of a PC", f"one of {', '.join(_STATES)}")
+    return STUCK if state == _STUCK else frozenset({Kind(state)})
 
 
 @app.command(
     "list",
-    epilog="Examples: netboot-appliance clients list --state idle; netboot-appliance clients list --limit 0 --json",
+    epilog="Examples: netboot-appliance clients list --state stuck; netboot-appliance clients list --label 'room 12'; "
+    "netboot-appliance clients list --limit 0 --json",
 )
 def list_(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=0, help="How many PCs to list; 0: all.")] = 1000,
     after: Annotated[str, typer.Option(help="Begin after this MAC address.", show_default=False)] = "",
-    state: Annotated[Kind | None, typer.Option(help="Only PCs in this state.", show_default=False)] = None,
+    state: Annotated[str, _STATE] = "",
+    label: Annotated[str, typer.Option(help="Only PCs with this label.", show_default=False)] = "",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """List the PCs and what they do now, by MAC address.
 
     A PC is silent if it sends no heartbeat for 3 minutes, and unheard if its image sends none; elsewhere: it started
-    another entry of its menu.
+    another entry of its menu. stuck: its boot failed or has stalled.
     """
+    wanted = _kinds(state)
     begin = mac_address(after) if after else None
     config, now, follow = load(context.obj), time.time(), 0
     with Registry(config.registry) as registry:
-        pages = gather_clients(config, registry, begin, limit or -1, state, now)
+        pages = gather_clients(config, registry, begin, limit or -1, wanted, now, label)
         if as_json:
             show_json_pages(views.client_views(page, now) for page in pages)
             return
@@ -51,7 +73,8 @@ def list_(
             clients += views.client_views(page, now)
             follow = page.follow
     headings = ("MAC", "label", "state", "address", "BOINC host", "last heard")
-    nobody = f"No PC is {state}." if state else "No PC has booted yet."
+    such = " ".join(filter(None, (label and f"with the label {label!r}", state and f"is {state}")))
+    nobody = f"No PC {such}." if such else "No PC has booted yet."
     show_table(headings, [_row(client) for client in clients], nobody)
     if follow:
         say(f"… and {follow:,} more (--after {clients[-1].mac}, or --limit 0)")
@@ -104,17 +127,5 @@ def _show(client: ClientDetails) -> None:
         say(f"offer              {known.summary}")
     show_heartbeat(client)
     for boot in client.boots[-_BOOTS_SHOWN:]:
-        _show_boot(boot)
-
-
-def _show_boot(boot: BootView) -> None:
-    say("", f"boot of {moment(boot.started)}, image {boot.release or '(none)'}")
-    for reached in boot.stages:
-        say(f"  {reached.at:8.1f} s  {reached.stage}")
-    for transfer in boot.transfers:
-        result = transfer.failed or f"{size(transfer.sent)} of {size(transfer.size)}"
-        say(f"             {transfer.service} {transfer.path}: {result}")
-    if boot.failure:
-        say(f"             failed: {boot.failure}")
-    if boot.diagnosis:
-        say(f"             {boot.diagnosis.words}", f"             do: {boot.diagnosis.cure}")
+        say("", f"boot of {moment(boot.started)}, image {boot.release or '(none)'}")
+        show_boot(boot)

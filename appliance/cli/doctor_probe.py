@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from appliance.cli.arguments import JSON, mac_address
-from appliance.cli.output import ago, say, show_json
+from appliance.cli.output import say, show_json
 from appliance.config.file import load
 from appliance.view.explanation import explanation_view
+from appliance.view.words import ago
 from services.probe.explanation import lines
 from services.probe.firmware import Agent
 from services.probe.verdict import Outcome

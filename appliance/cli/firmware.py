@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from appliance.cli.arguments import mac_address
-from appliance.cli.output import ago, say, show_table
+from appliance.cli.output import say, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.firmware.table import forget, read
 from appliance.registry.database import Registry
 from appliance.view.firmware import FirmwareView
+from appliance.view.words import ago
 
 FORGET_EPILOG = (
     "Keeps the PC's work (its BOINC state), its allowlist entry and its history, and does not disturb a boot that is"

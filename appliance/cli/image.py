@@ -7,11 +7,12 @@ import typer
 
 from appliance.cli import image_build, image_prune
 from appliance.cli.arguments import JSON
-from appliance.cli.output import moment, say, show_json, show_table, size
+from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.view.facts import gather_releases
 from appliance.view.images import ReleaseView, release_views
+from appliance.view.words import moment, size
 from image import release
 from image.release import ReleaseError
 

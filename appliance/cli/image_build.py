@@ -7,12 +7,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from appliance.cli.output import say, size
+from appliance.cli.output import say
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.exports.volumes import mount_images
 from appliance.images.build_unit import UNIT
 from appliance.images.requested_build import Builder, request
+from appliance.view.words import size
 from image.build import Rebuild
 from image.progress import STAGES, BuildError, Progress
 from image.release import ReleaseError

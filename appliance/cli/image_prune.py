@@ -6,12 +6,13 @@ import typer
 
 from appliance.boot.named_releases import named_releases
 from appliance.cli.arguments import JSON
-from appliance.cli.output import say, show_json, show_table, size
+from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.images.in_use import releases_in_use
 from appliance.registry.database import Registry
 from appliance.view.images import KeptView, pruned
+from appliance.view.words import size
 from image import prune as pruning
 from image.release import ReleaseError
 

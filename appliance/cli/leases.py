@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from appliance.cli.arguments import JSON
-from appliance.cli.output import ago, show_json, show_table
+from appliance.cli.output import show_json, show_table
 from appliance.config.file import tolerant
 from appliance.dhcp import leases
 from appliance.registry.database import Registry
 from appliance.view.leases import lease_views
+from appliance.view.words import ago
 from services.spans import span
 
 app = typer.Typer(

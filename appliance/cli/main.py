@@ -17,6 +17,7 @@ from appliance.config.file import ENVIRONMENT, locate
 
 _MODULES = {
     "serve": "serve",
+    "control": "control",
     "reload": "reload",
     "status": "status",
     "allow": "allow",
@@ -27,6 +28,8 @@ _MODULES = {
     "exports": "exports",
     "state": "state",
     "clients": "clients",
+    "boots": "boots",
+    "events": "events",
     "order": "order",
     "leases": "leases",
     "config": "config",

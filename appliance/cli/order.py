@@ -4,7 +4,6 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -12,15 +11,16 @@ from typer.core import TyperGroup
 
 from appliance.cli.arguments import JSON
 from appliance.cli.boinc import outcome
-from appliance.cli.output import ago, counted, say, show_json, show_table
+from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load, locate, tolerant
 from appliance.errors import UserError
 from appliance.heartbeats import orders, targets
 from appliance.heartbeats.records import Order
-from appliance.heartbeats.states import ON, Kind
+from appliance.heartbeats.states import Kind
 from appliance.registry.database import Registry
-from appliance.view.clients import ClientView, client_views, order_view
-from appliance.view.facts import gather_some_clients
+from appliance.view.clients import ClientView, order_view
+from appliance.view.orders import GivenOrder, gather_targets, given_order
+from appliance.view.words import ago, counted
 from services.ethernet import MacAddress
 from services.http.heartbeats import OrderVerb
 
@@ -76,18 +76,6 @@ _TARGET = typer.Argument(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class GivenOrder:
-    """An order as scripts read it. `on`: the PC was heard within the last minutes; `state`: what it does, in words."""
-
-    id: int
-    mac: str
-    label: str
-    verb: str
-    on: bool
-    state: str
-
-
 @app.command(epilog="Examples: netboot-appliance order 'room 12' finish --yes; netboot-appliance order give list off")
 def give(
     context: typer.Context,
@@ -109,18 +97,12 @@ def give(
     """
     config = load(context.obj)
     with Registry(config.registry) as registry:
-        macs = targets.resolve(target, registry.allowlist(), registry.known())
         now = time.time()
-        pcs = {
-            each.mac: each
-            for page in gather_some_clients(config, registry, macs, now)
-            for each in client_views(page, now)
-        }
-        if verb in _ENDS:
-            macs = _not_off(macs, pcs)
-            if len(macs) > 1 and not yes:
-                _ask(_ENDS[verb].format(f"these {len(macs):,} PCs"))
-        found = [_given(order, pcs[str(order.mac)]) for order in orders.give(registry, macs, verb, now)]
+        pcs = {pc.mac: pc for pc in gather_targets(config, registry, target, verb, now)}
+        if verb in _ENDS and len(pcs) > 1 and not yes:
+            _ask(_ENDS[verb].format(f"these {len(pcs):,} PCs"))
+        macs = map(MacAddress.parse, pcs)
+        found = [given_order(order, pcs[str(order.mac)]) for order in orders.give(registry, macs, verb, now)]
     if as_json:
         show_json(found)
     else:
@@ -186,26 +168,11 @@ def _open_orders(registry: Registry, which: str) -> Sequence[Order]:
     return found
 
 
-def _not_off(macs: list[MacAddress], pcs: dict[str, ClientView]) -> list[MacAddress]:
-    """Without the PCs that are known to be off: they would get it when somebody switches them on."""
-    left = [mac for mac in macs if (now := pcs[str(mac)].now) is None or now.kind is not Kind.OFF]
-    if not left:
-        raise UserError(f"{'it is' if len(macs) == 1 else 'they are all'} off already; {_NOTHING}")
-    return left
-
-
 def _ask(question: str) -> None:
     """Go on only if somebody says yes; a script has to say so itself."""
     if not sys.stdin.isatty():
         raise UserError(f"this would {question}, and nobody is there to ask; {_NOTHING}", "if you mean it, add --yes")
     typer.confirm(f"{question[0].upper()}{question[1:]}?", abort=True, err=True)
-
-
-def _given(order: Order, pc: ClientView) -> GivenOrder:
-    now = pc.now
-    return GivenOrder(
-        order.id, pc.mac, pc.label, str(order.verb), bool(now and now.kind in ON), now.words if now else "never heard"
-    )
 
 
 def _show(found: Sequence[GivenOrder], pcs: dict[str, ClientView], verb: OrderVerb) -> None:

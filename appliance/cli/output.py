@@ -1,18 +1,16 @@
-"""The one door to the terminal: lines and tables for people, JSON for scripts, times and sizes in words.
+"""The one door to the terminal: lines and tables for people, JSON for scripts.
 
 What is printed may come from outside: a PC's report, a release's manifest, a label. Whatever passes here is harmless to
 the terminal (services/foreign_text.py), and stays on the line that it belongs to.
 """
 
 import json
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
 
 from services.foreign_text import printable
-from services.spans import span
 
 _LONGEST_LINE = 1 << 16
 """Characters. Only a value that nobody bounded is longer."""
@@ -37,6 +35,11 @@ def _line(text: str) -> str:
 def show_json(value: Any) -> None:
     """Print one JSON document; dataclasses become objects. All that is not ASCII is escaped."""
     typer.echo(json.dumps(value, indent=2, default=_fields))
+
+
+def show_json_line(value: Any) -> None:
+    """Print one JSON document on one line, at once: for documents that follow one another."""
+    typer.echo(json.dumps(value, default=_fields))
 
 
 def show_json_pages(pages: Iterable[Sequence[Any]]) -> None:
@@ -73,26 +76,3 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], empty: st
     with console.capture() as captured:
         console.print(table)
     typer.echo("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
-
-
-def ago(at: float, now: float | None = None) -> str:
-    """How long ago a moment was, as `40 s ago` or `3 d ago`."""
-    return f"{span((time.time() if now is None else now) - at)} ago"
-
-
-def moment(at: float) -> str:
-    """A moment in local time, in seconds since the epoch up to the year 9999."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def counted(number: int, one: str, many: str) -> str:
-    """A number with its noun."""
-    return f"{number:,} {one if number == 1 else many}"
-
-
-def size(count: int) -> str:
-    """Bytes in decimal units."""
-    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count} B"

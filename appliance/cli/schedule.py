@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from appliance.cli.arguments import JSON, schedule_names
-from appliance.cli.output import counted, say, show_json, show_table
+from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
 from appliance.schedules.name import unknown
 from appliance.view.schedules import ScheduleNow, ScheduleView, WindowView, schedule_views
+from appliance.view.words import counted
 
 app = typer.Typer(
     name="schedule",

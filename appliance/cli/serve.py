@@ -24,7 +24,7 @@ def serve(
     # Imported late, so that `serve --help` does not wait for the services.
     import structlog
 
-    from appliance.server import logging_setup, systemd
+    from appliance.process import logging_setup, systemd
     from appliance.server.daemon import serve as run
 
     logging_setup.configure(debug=debug)

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from appliance.cli.arguments import JSON, mac_address
-from appliance.cli.output import say, show_json, show_table, size
+from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.exports import state
 from appliance.exports.state import OWN, PLAIN, StateDirectory
+from appliance.view.words import size
 from services.ethernet import MacAddress
 
 app = typer.Typer(

@@ -7,7 +7,7 @@ import typer
 
 from appliance.cli.arguments import JSON
 from appliance.cli.firmware import show_firmware
-from appliance.cli.output import ago, counted, say, show_json, show_table
+from appliance.cli.output import say, show_json, show_table
 from appliance.cli.schedule import in_words
 from appliance.config.file import load, tolerant
 from appliance.diagnosis.fault import grouped
@@ -17,6 +17,7 @@ from appliance.registry.server_lock import holder
 from appliance.view import status as views
 from appliance.view.facts import gather
 from appliance.view.status import StatusView
+from appliance.view.words import ago, counted
 
 app = typer.Typer()
 _IGNORED_SHOWN = 10

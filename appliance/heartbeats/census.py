@@ -1,7 +1,7 @@
 """The states of all PCs at once: one pass over what SQL sees of each. A hundred thousand take half a second."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from heapq import nsmallest
 
@@ -34,9 +34,10 @@ class Census:
         """The numbers of the boots of `most` PCs: those that need a person first, and of these the one heard last."""
         return [boot for _, _, boot, _ in nsmallest(most, self.pcs)]
 
-    def of_kind(self, wanted: Kind) -> list[MacAddress]:
-        """The PCs in this state, by MAC address."""
-        return [MacAddress(number) for number in sorted(mac for rank, *_, mac in self.pcs if rank == _RANK[wanted])]
+    def of_kinds(self, wanted: Set[Kind]) -> list[MacAddress]:
+        """The PCs in these states, by MAC address."""
+        ranks = {_RANK[each] for each in wanted}
+        return [MacAddress(number) for number in sorted(mac for rank, *_, mac in self.pcs if rank in ranks)]
 
 
 def take(registry: Registry, now: float) -> Census:

@@ -49,6 +49,9 @@ EndOfBoot = tuple[OrderVerb, float]
 ON = frozenset({Kind.IDLE, Kind.BOOTING, Kind.SUSPENDED, Kind.COMPUTING})
 """States of a PC that was heard within the last minutes. One that sends no heartbeats may be on or not."""
 
+STUCK = frozenset({Kind.FAILED, Kind.STALLED})
+"""States of a PC whose boot does not go on by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class PcState:

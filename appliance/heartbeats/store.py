@@ -14,15 +14,14 @@ _SELECT = "SELECT mac, boot, at, facts, boinc FROM heartbeats"
 
 
 def write(registry: Registry, heartbeats: Iterable[StoredHeartbeat]) -> None:
-    """Store heartbeats in one commit, each in the place of the PC's earlier one."""
+    """Store heartbeats, each in the place of the PC's earlier one, within the caller's transaction."""
     rows = [
         (each.mac.value, each.boot, each.at, str(doing_of(each.boinc)), _dump(each.facts), each.boinc)
         for each in heartbeats
     ]
-    with registry.transaction():
-        registry.sql.executemany(
-            "INSERT OR REPLACE INTO heartbeats (mac, boot, at, doing, facts, boinc) VALUES (?, ?, ?, ?, ?, ?)", rows
-        )
+    registry.sql.executemany(
+        "INSERT OR REPLACE INTO heartbeats (mac, boot, at, doing, facts, boinc) VALUES (?, ?, ?, ?, ?, ?)", rows
+    )
 
 
 def latest(registry: Registry, mac: MacAddress) -> StoredHeartbeat | None:

@@ -4,6 +4,8 @@ Each function raises ValueError for a value that the program does not write. Non
 password.
 """
 
+import math
+
 from services.ethernet import HIGHEST, MacAddress
 
 _LATEST = 253_402_300_799.0
@@ -28,6 +30,13 @@ def moment(value: object) -> float:
     """A time, in seconds since the epoch."""
     if type(value) is not float or not 0 <= value <= _LATEST:
         raise ValueError("a time is out of range")
+    return value
+
+
+def amount(value: object) -> float:
+    """A number with a fraction that is not negative."""
+    if type(value) is not float or not 0 <= value < math.inf:
+        raise ValueError("a number is out of range")
     return value
 
 

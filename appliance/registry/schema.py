@@ -119,6 +119,43 @@ MIGRATIONS: list[Iterable[str]] = [
         # The name of a schedule in the configuration, or ''.
         "ALTER TABLE allowed ADD COLUMN schedule TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        # Who may use the page and the API. Secrets are hashed. `key`: password.
+        "CREATE TABLE control (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE sessions (
+            hash TEXT PRIMARY KEY, began REAL NOT NULL, ends REAL NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TABLE tokens (
+            name TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, read_only INTEGER NOT NULL, added REAL NOT NULL
+        ) WITHOUT ROWID""",
+        # What the administrator is told. `level`: info, good or warning.
+        """CREATE TABLE notices (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, level TEXT NOT NULL, title TEXT NOT NULL,
+            body TEXT NOT NULL, made REAL NOT NULL
+        )""",
+        # Each notice for each address: `address` stands for it (appliance/config/notify.py), `name` is its name for
+        # people. `tries` counts those begun; nothing is tried before `due`, or once it has `ended`. `result`: "sent",
+        # or why not.
+        """CREATE TABLE deliveries (
+            notice INTEGER NOT NULL REFERENCES notices ON DELETE CASCADE, address TEXT NOT NULL, name TEXT NOT NULL,
+            due REAL NOT NULL, tries INTEGER NOT NULL, ended REAL, result TEXT NOT NULL, PRIMARY KEY (notice, address)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX deliveries_open ON deliveries (notice) WHERE ended IS NULL",
+        # What the rules know of what they have seen, as JSON.
+        "CREATE TABLE notice_rules (rule TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
+        # What each PC did on a day of UTC, counted since the epoch: seconds on, core-seconds computed, BOINC's credit.
+        """CREATE TABLE days (
+            day INTEGER NOT NULL, mac INTEGER NOT NULL, powered INTEGER NOT NULL, computed INTEGER NOT NULL,
+            credit REAL NOT NULL, PRIMARY KEY (day, mac)
+        ) WITHOUT ROWID""",
+        # The sums of a day, those of PCs that were forgotten since among them.
+        """CREATE TABLE day_totals (
+            day INTEGER PRIMARY KEY, pcs INTEGER NOT NULL, powered INTEGER NOT NULL, computed INTEGER NOT NULL,
+            credit REAL NOT NULL
+        )""",
+        # The credit that each PC's projects have told, as JSON (appliance/heartbeats/tally.py).
+        "CREATE TABLE credits (mac INTEGER PRIMARY KEY, marks TEXT NOT NULL)",
+    ),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Only one server per registry: a lock that the kernel releases however the process ends."""
+"""Only one server, and one control process, per registry: locks that the kernel releases however a process ends."""
 
 import contextlib
 import errno
@@ -16,12 +16,13 @@ _FLOCK = "hhqqi4x"
 
 
 @contextlib.contextmanager
-def only_server(registry: Path) -> Iterator[None]:
-    """Hold the lock beside this registry; raises UserError, which names the process that has it."""
+def only_server(registry: Path, verb: str = "serve") -> Iterator[None]:
+    """Hold the lock beside this registry; raises UserError, which names the process that has it. `verb`: whose lock,
+    `serve` or `control`."""
     try:
         registry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with acting_as_owner(registry.parent):
-            file = _path(registry).open("a+")
+            file = _path(registry, verb).open("a+")
     except OSError as error:
         raise UserError(
             f"cannot write to {registry.parent}: {error.strerror}", _hint(error, registry.parent), code=1
@@ -30,22 +31,23 @@ def only_server(registry: Path) -> Iterator[None]:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = holder(registry)
+            pid = holder(registry, verb)
             raise UserError(
-                f"netboot-appliance serve is already running (process {pid})",
+                f"netboot-appliance {verb} is already running (process {pid})",
                 f"see what it does: netboot-appliance status; stop it: kill {pid}",
                 code=1,
             ) from None
         yield
 
 
-def holder(registry: Path) -> int | None:
-    """The process id of the server that uses this registry, or None. Asks the kernel; takes no lock itself.
+def holder(registry: Path, verb: str = "serve") -> int | None:
+    """The process id of the server, or of the control process, that uses this registry, or None. Asks the kernel; takes
+    no lock itself.
 
     Raises UserError if the caller may not look.
     """
     try:
-        with _path(registry).open() as file:
+        with _path(registry, verb).open() as file:
             asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
             kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, asked))
     except PermissionError as error:
@@ -59,8 +61,8 @@ def holder(registry: Path) -> int | None:
     return None if kind == fcntl.F_UNLCK else pid
 
 
-def _path(registry: Path) -> Path:
-    return registry.with_name("serve.lock")
+def _path(registry: Path, verb: str) -> Path:
+    return registry.with_name(f"{verb}.lock")
 
 
 def _hint(error: OSError, directory: Path) -> str:

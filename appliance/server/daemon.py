@@ -24,11 +24,13 @@ from appliance.journal.recorder import Journal
 from appliance.journal.stream import Stream
 from appliance.network.interface_watch import InterfaceWatch
 from appliance.network.interfaces import interfaces, with_interfaces_named
+from appliance.process import systemd
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import only_server
-from appliance.server import boot_files, systemd
+from appliance.server import boot_files, control_process
 from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
+from appliance.server.control_process import ControlProcess
 from appliance.server.event_log import EventLogger
 from appliance.server.export_task import choose_installer, keep_exports
 from appliance.server.heartbeat_writer import HeartbeatWriter
@@ -37,6 +39,7 @@ from appliance.server.listeners import DRAIN_SECONDS, open_services
 from appliance.server.registry_sync import RegistrySync
 from appliance.server.reload import ConfigReload
 from services.boinc import condition
+from services.boinc.condition import Condition
 from services.dhcp import packet
 from services.linux.interfaces import Interface
 from services.linux.interfaces import load as load_pyroute2
@@ -89,6 +92,9 @@ async def serve(path: Path) -> None:
             _say_started(registry, box, bound)
             threading.Thread(target=_import_slow_libraries, name="imports").start()
             registry_sync = RegistrySync(registry, box, journal, leases)
+            page = ControlProcess(lambda: box.config, control_process.command(path))
+            if systemd.absent():
+                page.start()
             tasks = _start(
                 watch=_watch(box, registry_sync, heartbeat_writer, reload, interface_watch),
                 interfaces=interface_watch.watch(partial(registry.set_server, "trouble")),
@@ -102,6 +108,7 @@ async def serve(path: Path) -> None:
             systemd.stopping()
             log.info("draining", seconds=DRAIN_SECONDS)
         await _cancel(tasks)
+        await asyncio.to_thread(page.close)
         await asyncio.to_thread(installer.close)
         await asyncio.to_thread(heartbeat_writer.close)
         unwatch()
@@ -111,9 +118,9 @@ async def serve(path: Path) -> None:
         raise failure
 
 
-def _read_boinc(answers: bytes, before: str, at: float) -> str:
-    """What BOINC's answers say, as JSON."""
-    return condition.to_json(condition.follow(condition.from_json(before), condition.read(answers), at))
+def _read_boinc(answers: bytes, before: str, at: float) -> Condition:
+    """What BOINC's answers say."""
+    return condition.follow(condition.from_json(before), condition.read(answers), at)
 
 
 def _import_slow_libraries() -> None:

@@ -16,12 +16,14 @@ import structlog
 
 from appliance.boot import next_boot
 from appliance.errors import UserError
-from appliance.heartbeats import orders, store
+from appliance.heartbeats import days, orders, store
+from appliance.heartbeats.days import Counted
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.journal.timeline import DISK
 from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError, explain, is_locked
 from appliance.server.pending_heartbeats import Pending, PendingHeartbeats, TimedHeartbeat
+from services.boinc.condition import Condition, to_json
 
 EVERY = 1.0
 """Seconds between two batches."""
@@ -50,14 +52,14 @@ log = structlog.get_logger("heartbeats")
 
 
 class HeartbeatWriter:
-    """`read_boinc` makes JSON of BOINC's answers, of the JSON that it made of those before in the same boot (or `{}`),
-    and of their moment. `trouble` says why heartbeats are not written, or is empty."""
+    """`read_boinc` reads BOINC's answers, with the JSON of what it read before in the same boot (or `{}`), and with
+    their moment. `trouble` says why heartbeats are not written, or is empty."""
 
     def __init__(
         self,
         path: Path,
         pending: PendingHeartbeats,
-        read_boinc: Callable[[bytes, str, float], str],
+        read_boinc: Callable[[bytes, str, float], Condition],
         now: Callable[[], float] = time.time,
     ) -> None:
         self.trouble = ""
@@ -138,20 +140,25 @@ class HeartbeatWriter:
                     next_boot.write(registry, mac, DISK)
             batch.to_disk.clear()
         while some := list(islice(batch.heartbeats.values(), _AT_ONCE)):
-            store.write(registry, [self._row(registry, timed) for timed in some])
+            read = [self._row(registry, timed) for timed in some]
+            with registry.transaction():
+                store.write(registry, [row for row, _ in read])
+                days.write(registry, [counted for _, counted in read])
             for timed in some:
                 del batch.heartbeats[timed.heartbeat.mac.value]
 
-    def _row(self, registry: Registry, timed: TimedHeartbeat) -> StoredHeartbeat:
+    def _row(self, registry: Registry, timed: TimedHeartbeat) -> tuple[StoredHeartbeat, Counted]:
         heartbeat = timed.heartbeat
         try:
             last = store.latest(registry, heartbeat.mac)
         except UserError:
             last = None  # a damaged row: this heartbeat takes its place
-        before = last.boinc if last and last.boot == timed.boot else _UNREAD
-        return StoredHeartbeat(heartbeat.mac, timed.boot, timed.at, heartbeat.facts, self._read(timed, before))
+        found = self._read(timed, last.boinc if last and last.boot == timed.boot else _UNREAD)
+        said = _UNREAD if found is None else to_json(found)
+        row = StoredHeartbeat(heartbeat.mac, timed.boot, timed.at, heartbeat.facts, said)
+        return row, days.count(registry, last, row, timed.first, found or Condition())
 
-    def _read(self, timed: TimedHeartbeat, before: str) -> str:
+    def _read(self, timed: TimedHeartbeat, before: str) -> Condition | None:
         """What the PC sends may find a fault of ours: it ends the reading of this heartbeat, and is reported once."""
         time.sleep(_BREATH)
         try:
@@ -160,7 +167,7 @@ class HeartbeatWriter:
             self._unread += 1
             if self._unread == 1:
                 log.exception("what BOINC says cannot be read; the heartbeat is kept", mac=str(timed.heartbeat.mac))
-            return _UNREAD
+            return None
 
     def _failed(self, error: Exception, now: float) -> None:
         if self._failing_since is None:

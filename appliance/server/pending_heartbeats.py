@@ -5,8 +5,9 @@ heartbeats that have waited longest, and these are counted.
 """
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from appliance.heartbeats.states import SILENT_AFTER
 from services.ethernet import MacAddress
 from services.http.heartbeats import Heartbeat
 
@@ -19,11 +20,18 @@ _OVERHEAD = 1000
 
 @dataclass(frozen=True, slots=True)
 class TimedHeartbeat:
-    """A heartbeat of the boot with this number, which came at `at`, in seconds since the epoch."""
+    """A heartbeat of the boot with this number, which came at `at`, in seconds since the epoch. `since`: when the first
+    of those came that it took the place of, each of which came soon after the one before; None if it took none's."""
 
     boot: int
     at: float
     heartbeat: Heartbeat
+    since: float | None = None
+
+    @property
+    def first(self) -> float:
+        """Since when the PC was heard without a pause, as far as this heartbeat knows."""
+        return self.at if self.since is None else self.since
 
     @property
     def size(self) -> int:
@@ -61,6 +69,8 @@ class PendingHeartbeats:
             waiting = self._pending.heartbeats
             if (earlier := waiting.pop(timed.heartbeat.mac.value, None)) is not None:
                 self._bytes -= earlier.size
+                if earlier.boot == timed.boot and 0 <= timed.at - earlier.at <= SILENT_AFTER:
+                    timed = replace(timed, since=earlier.first)
             waiting[timed.heartbeat.mac.value] = timed
             self._bytes += timed.size
             while self._bytes > self._most:

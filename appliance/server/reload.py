@@ -12,9 +12,9 @@ import structlog
 from appliance.config import file as configuration
 from appliance.config.file import Config
 from appliance.errors import UserError
+from appliance.process import systemd
 from appliance.registry import reload_result
 from appliance.registry.database import Registry
-from appliance.server import systemd
 from appliance.server.box import Box
 
 log = structlog.get_logger("serve")

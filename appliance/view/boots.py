@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from appliance.diagnosis.examination import diagnose
 from appliance.diagnosis.fault import NOTHING, Diagnosis, Seen
 from appliance.journal.timeline import Boot, Stage, Transfer
+from appliance.view.facts import KnownBoots
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class BootView:
     `diagnosis` says what is wrong and what to do; None if nothing is. `stalled`: nothing was heard of it for
     three minutes on its way; one that sends heartbeats is past that."""
 
+    id: int
     mac: str
     started: float
     stage: Stage | None
@@ -40,6 +42,7 @@ def boot_view(boot: Boot, now: float, seen: Seen = NOTHING) -> BootView:
     """The boot as it stands at `now`, in seconds since the epoch. `seen` is for the PC's latest boot."""
     beats = seen.heartbeat is not None and seen.heartbeat.boot == boot.id
     return BootView(
+        id=boot.id,
         mac=str(boot.mac),
         started=boot.started,
         stage=boot.stage,
@@ -54,3 +57,8 @@ def boot_view(boot: Boot, now: float, seen: Seen = NOTHING) -> BootView:
         last_event=boot.last_event,
         stalled=boot.stalled(now) and not beats,
     )
+
+
+def boot_views(known: KnownBoots, now: float) -> list[BootView]:
+    """The boots in the order given."""
+    return [boot_view(boot, now, seen) for boot, seen in known.boots]

@@ -33,7 +33,14 @@ FLOORS = (
         "services.recent_names",
         "services.values",
     },
-    {"services.boinc", "services.menus", "services.events", "services.linux", "appliance.last_resort"},
+    {
+        "services.boinc",
+        "services.menus",
+        "services.events",
+        "services.linux",
+        "appliance.last_resort",
+        "appliance.process",
+    },
     {"services.nfs"},
     {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.progress", "image.recipe"},
     {"image.apt", "image.build_prerequisites", "image.livebuild", "image.release"},
@@ -44,8 +51,8 @@ FLOORS = (
     {"services.probe"},
     {"appliance.config"},
     {"appliance.allowlist", "appliance.network"},
-    {"appliance.registry"},
-    {"appliance.dhcp", "appliance.firmware", "appliance.journal"},
+    {"appliance.admission", "appliance.registry"},
+    {"appliance.dhcp", "appliance.firmware", "appliance.journal", "appliance.page"},
     {"appliance.boot", "appliance.exports", "appliance.images"},
     {"appliance.heartbeats"},
     {"appliance.backup", "appliance.diagnosis"},
@@ -55,11 +62,19 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # scapy is GPL-2.0-only: libraries under Apache-2.0 may live in these processes only while it does not.
-WITHOUT_SCAPY = ("appliance/exports/root_helper.py", "appliance/view/**/*.py", "appliance/control/**/*.py")
+WITHOUT_SCAPY = (
+    "appliance/exports/root_helper.py",
+    "appliance/view/**/*.py",
+    "appliance/control/**/*.py",
+    "appliance/cli/control.py",
+)
 # Of the tests, what the bench stands on: namespaces, processes, a release to serve, scripted PCs.
 LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
+    "appliance/admission/listing.py",
+    "appliance/admission/makers.py",
+    "appliance/admission/spreadsheet.py",
     "appliance/boot/boinc_files.py",
     "appliance/boot/policy.py",
     "appliance/boot/renewals.py",
@@ -76,6 +91,7 @@ PURE = (
     "appliance/heartbeats/pace.py",
     "appliance/heartbeats/records.py",
     "appliance/heartbeats/states.py",
+    "appliance/heartbeats/tally.py",
     "appliance/heartbeats/targets.py",
     "appliance/journal/bounds.py",
     "appliance/journal/codec.py",
@@ -90,6 +106,11 @@ PURE = (
     "appliance/schedules/weekly.py",
     "appliance/errors.py",
     "appliance/config/menu.py",
+    "appliance/config/notify.py",
+    *(
+        f"appliance/control/notify/{name}.py"
+        for name in ("conditions", "judge", "notices", "rules", "sightings", "tally")
+    ),
     "appliance/boot/menu.py",
     "appliance/firmware/rules.py",
     "appliance/config/dhcp.py",
@@ -161,14 +182,18 @@ PURE = (
         for name in (
             "address_claims",
             "allowed",
+            "boot_pace",
             "boots",
             "clients",
+            "events",
             "evidence",
             "explanation",
             "firmware",
             "images",
             "leases",
             "menu",
+            "pc_page",
+            "refused",
             "schedules",
             "status",
         )
@@ -186,8 +211,11 @@ PURE = (
 PURE_BUT_FOR_A_TYPE = {
     "appliance/boot/boinc_files.py": {"appliance/config/file.py"},  # Config
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
+    "appliance/view/boots.py": {"appliance/view/facts.py"},
     "appliance/view/clients.py": {"appliance/view/facts.py"},
+    "appliance/view/events.py": {"appliance/journal/event_pages.py", "appliance/view/facts.py"},  # LoggedEvent
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
+    "appliance/view/pc_page.py": {"appliance/view/facts.py"},
     "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config
     "appliance/view/status.py": {
         "appliance/boot/next_boot.py",
@@ -327,7 +355,7 @@ def test_the_terminal_is_reached_through_one_door() -> None:
     assert users == {
         "appliance/cli/output.py",
         "appliance/last_resort.py",
-        "appliance/server/logging_setup.py",
+        "appliance/process/logging_setup.py",
         "appliance/cli/image_build.py",
         "appliance/cli/backup.py",
     }

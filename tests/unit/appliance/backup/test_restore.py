@@ -18,8 +18,10 @@ from appliance.backup.archive import CONFIG, REGISTRY, create
 from appliance.backup.restore import restore
 from appliance.config.file import Config, load
 from appliance.errors import UserError
-from appliance.heartbeats import orders, store
+from appliance.heartbeats import days, orders, store
+from appliance.heartbeats.days import Counted
 from appliance.heartbeats.records import StoredHeartbeat
+from appliance.heartbeats.tally import Figures, Mark
 from appliance.journal.history import latest
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
@@ -248,6 +250,42 @@ def test_heartbeats_and_orders_are_those_of_now(config: Config, tmp_path: Path) 
     now = said(config)
     assert restore(tmp_path / "b.tar.gz", config.path, dry_run=False).boots_kept
     assert said(config) == now
+
+
+def count_day(config: Config, day: int, seconds: int, mac: MacAddress = A) -> None:
+    """So many seconds more on this day, and as much credit known."""
+    with Registry(config.registry) as registry, registry.transaction():
+        counted = Counted(mac, {day: Figures(seconds, 0, 1.0)}, frozenset({day}), {"p": Mark(1, float(seconds))})
+        days.write(registry, [counted])
+
+
+def counted(config: Config) -> tuple[list[tuple[int, int]], int]:
+    """Days and seconds, and how many PCs have credit that is known."""
+    with Registry(config.registry) as registry:
+        (known,) = registry.sql.execute("SELECT count(*) FROM credits").fetchone()
+        found = days.totals(registry, 0, days.LAST)
+        assert found == days.totals(registry, 0, days.LAST, [A, B])
+        return [(each.day, each.powered) for each in found], known
+
+
+def test_daily_figures_are_those_of_now_and_those_before_them(config: Config, tmp_path: Path) -> None:
+    boot(config, A, up=True)
+    for day in (1, 2):
+        count_day(config, day, 100)
+    create(config, tmp_path / "b.tar.gz")
+    with Registry(config.registry) as registry:
+        registry.sql.execute("DELETE FROM days WHERE day = 1")
+        registry.sql.execute("DELETE FROM day_totals WHERE day = 1")
+        registry.sql.execute("UPDATE days SET powered = 150")
+        registry.sql.execute("UPDATE day_totals SET powered = 150")
+    count_day(config, 3, 70)
+    done = restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert done.boots_kept
+    assert counted(config) == ([(1, 100), (2, 150), (3, 70)], 1)
+    for file in (config.registry, *done.kept):
+        file.unlink()
+    assert not restore(tmp_path / "b.tar.gz", config.path, dry_run=False).boots_kept
+    assert counted(config) == ([(1, 100), (2, 100)], 0), "what was earned since is not of one day"
 
 
 def test_orders_of_another_time_are_not_carried_out(config: Config, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from appliance.registry.records import Client
 from services.ethernet import MacAddress
 from tests.unit.appliance.cli.box_with_releases import PC, BoxWithReleases
 from tests.unit.appliance.cli.program import Run, assert_refused
-from tests.unit.appliance.cli.room_of_pcs import COMPUTES, IDLE, OFF, STALLED, UNHEARD, fill
+from tests.unit.appliance.cli.room_of_pcs import COMPUTES, FAILED, IDLE, OFF, STALLED, UNHEARD, fill
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,24 @@ def test_the_pcs_in_one_state(room: Run, state: str, pc: MacAddress) -> None:
     assert (only["mac"], only["now"]["kind"]) == (str(pc), state)
 
 
+def test_stuck_are_those_whose_boot_does_not_go_on(room: Run) -> None:
+    stuck = json.loads(room("clients", "list", "--state", "stuck", "--json").stdout)
+    assert {each["mac"]: each["now"]["kind"] for each in stuck} == {str(STALLED): "stalled", str(FAILED): "failed"}
+
+
+def test_the_pcs_with_a_label(room: Run) -> None:
+    room("allow", "add", str(IDLE), "--label", "window")
+    (only,) = json.loads(room("clients", "list", "--label", "Window", "--json").stdout)
+    assert only["mac"] == str(IDLE)
+    stuck = json.loads(room("clients", "list", "--label", "room 12", "--state", "stuck", "--json").stdout)
+    assert {each["mac"] for each in stuck} == {str(STALLED), str(FAILED)}
+    assert room("clients", "list", "--label", "attic").stdout == "No PC with the label 'attic'.\n"
+
+
 def test_a_state_that_there_is_not_and_one_in_which_nobody_is(room: Run) -> None:
-    assert "'sleeping' is not one of 'failed'" in room("clients", "list", "--state", "sleeping").stderr
+    unknown = room("clients", "list", "--state", "sleeping")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "'sleeping' is no state of a PC" in unknown.stderr
     assert room("clients", "list", "--state", "booting").stdout == "No PC is booting.\n"
     assert room("clients", "list", "--state", "booting", "--json").stdout == "[]\n"
 

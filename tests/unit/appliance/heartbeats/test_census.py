@@ -28,7 +28,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 
 def kinds(registry: Registry, now: float) -> dict[MacAddress, Kind]:
     found = census.take(registry, now)
-    return {mac: each for each in Kind for mac in found.of_kind(each)}
+    return {mac: each for each in Kind for mac in found.of_kinds({each})}
 
 
 def test_every_state(registry: Registry) -> None:

@@ -17,7 +17,8 @@ from appliance.boot import next_boot
 from appliance.dhcp import leases
 from appliance.errors import UserError
 from appliance.firmware import table
-from appliance.heartbeats import orders, store
+from appliance.heartbeats import days, orders, store
+from appliance.heartbeats.days import DayTotal
 from appliance.heartbeats.records import Order, StoredHeartbeat
 from appliance.journal.history import history
 from appliance.journal.timeline import Stage
@@ -113,6 +114,13 @@ def test_the_rows_that_came_with_schema_5_are_kept(path: Path) -> None:
     with Registry(path) as registry:
         entry = Entry(MacRange.parse("52:54:00:aa:bd:*"), "room 13", BootSettings("http", "local", 5, "night"))
         assert registry.allowlist().entries[2:] == (entry,)
+
+
+def test_the_rows_that_came_with_schema_6_are_kept(path: Path) -> None:
+    load(6, path)
+    with Registry(path) as registry:
+        assert days.totals(registry, 0, days.LAST) == [DayTotal(20717, 2, 5400, 14400, 12.5)]
+        assert days.totals(registry, 0, days.LAST, [A, B]) == [DayTotal(20717, 1, 3600, 14400, 12.5)]
 
 
 def test_clients_that_never_got_past_offered_are_forgotten_with_schema_3(path: Path) -> None:

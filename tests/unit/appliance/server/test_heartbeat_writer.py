@@ -44,7 +44,9 @@ def pending() -> PendingHeartbeats:
 _made: list[HeartbeatWriter] = []
 
 
-def made(path: Path, pending: PendingHeartbeats, read_boinc: Callable[[bytes, str, float], str]) -> HeartbeatWriter:
+def made(
+    path: Path, pending: PendingHeartbeats, read_boinc: Callable[[bytes, str, float], Condition]
+) -> HeartbeatWriter:
     """A writer that no thread runs: the test takes its turns."""
     _made.append(HeartbeatWriter(path, pending, read_boinc))
     return _made[-1]
@@ -66,13 +68,17 @@ def stored(path: Path) -> dict[int, str]:
         return {mac.value: each.boinc for mac, each in store.latest_of_all(registry).items()}
 
 
-def read(boinc: bytes, before: str, at: float) -> str:
+def read(boinc: bytes, before: str, at: float) -> Condition:
     """What a PC's answers are read as here, by a reader that knows what it read before."""
-    return json_of(boinc.decode() + (f" at {at:.0f} after {before}" if before != "{}" else ""))
+    return saying(boinc.decode() + (f" at {at:.0f} after {before}" if before != "{}" else ""))
+
+
+def saying(said: str) -> Condition:
+    return Condition(messages=(BoincMessage(0.0, "", said, 1),))
 
 
 def json_of(said: str) -> str:
-    return to_json(Condition(messages=(BoincMessage(0.0, "", said, 1),)))
+    return to_json(saying(said))
 
 
 def test_many_pcs_in_one_turn(path: Path, pending: PendingHeartbeats) -> None:
@@ -88,7 +94,7 @@ def test_many_pcs_in_one_turn(path: Path, pending: PendingHeartbeats) -> None:
 def test_a_fault_ends_only_the_reading_of_that_heartbeat(
     path: Path, pending: PendingHeartbeats, said: list[dict[str, object]]
 ) -> None:
-    def faulty(boinc: bytes, before: str, at: float) -> str:
+    def faulty(boinc: bytes, before: str, at: float) -> Condition:
         if boinc == b"bad":
             raise RecursionError("too deep")
         return read(boinc, before, at)

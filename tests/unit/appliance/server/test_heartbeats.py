@@ -15,6 +15,7 @@ from appliance.registry.database import Registry
 from appliance.server.heartbeat_writer import HeartbeatWriter
 from appliance.server.heartbeats import AT_ONCE
 from appliance.server.registry_sync import RegistrySync
+from services.boinc.condition import Condition
 from services.decision import Ignore, Reason
 from services.ethernet import MacAddress, MacRange
 from services.http.heartbeats import Heartbeat, HeartbeatReply, OrderEnd, OrderVerb
@@ -31,7 +32,7 @@ class Beating(Running):
         super().__init__(data)
         self.sync = RegistrySync(self.registry, self.box, self.journal)
         self.writer = HeartbeatWriter(
-            self.registry.path, self.box.heartbeats.pending, lambda *_: "{}", lambda: self.now
+            self.registry.path, self.box.heartbeats.pending, lambda *_: Condition(), lambda: self.now
         )
 
     def beat(self, *ended: OrderEnd, mac: MacAddress = PC, **facts: str) -> HeartbeatReply | Ignore:

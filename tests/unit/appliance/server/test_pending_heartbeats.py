@@ -1,5 +1,7 @@
 """Heartbeats that wait to be written: the latest of each PC, in bounded memory."""
 
+from dataclasses import replace
+
 from appliance.server.pending_heartbeats import PendingHeartbeats, TimedHeartbeat
 from services.ethernet import MacAddress
 from services.http.heartbeats import Heartbeat
@@ -14,8 +16,18 @@ def test_of_each_pc_the_latest_waits() -> None:
     for at in (1.0, 2.0):
         pending.add(heartbeat(7, at))
     pending.add(heartbeat(8, 3.0))
-    assert pending.take().heartbeats == {7: heartbeat(7, 2.0), 8: heartbeat(8, 3.0)}
+    assert pending.take().heartbeats == {7: replace(heartbeat(7, 2.0), since=1.0), 8: heartbeat(8, 3.0)}
     assert pending.take().heartbeats == {}
+
+
+def test_the_latest_knows_since_when_its_pc_was_heard_without_a_pause() -> None:
+    pending = PendingHeartbeats()
+    found = []
+    for at, boot in ((1.0, 1), (61.0, 1), (241.0, 1), (421.1, 1), (480.0, 1), (470.0, 1), (500.0, 1), (501.0, 2)):
+        pending.add(TimedHeartbeat(boot, at, Heartbeat(MacAddress(7), {})))
+        (waiting,) = pending._pending.heartbeats.values()
+        found.append(waiting.first)
+    assert found == [1.0, 1.0, 1.0, 421.1, 421.1, 470.0, 470.0, 501.0]
 
 
 def test_those_that_have_waited_longest_make_room_and_are_counted() -> None:

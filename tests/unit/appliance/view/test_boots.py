@@ -10,6 +10,7 @@ from tests.unit.appliance.view.boot_of_a_pc import MAC, RELEASE, loading
 
 def test_the_document() -> None:
     assert asdict(boot_view(loading(), 1004.0)) == {
+        "id": 1,
         "mac": "52:54:00:aa:bb:cc",
         "started": 1000.0,
         "stage": "script",

@@ -59,14 +59,14 @@ def test_status_reads_what_it_shows(data: Path, registry: Registry) -> None:
 def test_a_list_has_pages(data: Path, registry: Registry) -> None:
     config = parse(f'[server]\ndata = "{data}"\n', data / "c.toml")
     began = time.process_time()
-    (known,) = gather_clients(config, registry, MacAddress(FIRST + 500), 100, None, AT)
+    (known,) = gather_clients(config, registry, MacAddress(FIRST + 500), 100, frozenset(), AT)
     assert time.process_time() - began < 5.0
     assert [view.mac for view in client_views(known, AT)][::99] == [
         str(MacAddress(FIRST + 501)),
         str(MacAddress(FIRST + 600)),
     ]
     assert known.follow == PCS - 600
-    (end,) = gather_clients(config, registry, MacAddress(FIRST + PCS), 100, None, AT)
+    (end,) = gather_clients(config, registry, MacAddress(FIRST + PCS), 100, frozenset(), AT)
     assert end.follow == 0
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import pytest
 
-from appliance.server.logging_setup import LogHandler
+from appliance.process.logging_setup import LogHandler
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def test_lines_that_are_formatted_already_are_written_and_lost_alike() -> None:
 
 def test_structlog_and_logging_write_the_same_form() -> None:
     program = (
-        "import logging, structlog; from appliance.server import logging_setup; logging_setup.configure(debug=False);"
+        "import logging, structlog; from appliance.process import logging_setup; logging_setup.configure(debug=False);"
         "structlog.get_logger('one').info('said', mac='x'); structlog.get_logger().debug('not said');"
         "logging.getLogger('two').warning('said %s', 'too', extra={'mac': 'y'});"
         "\ntry: 1 / 0\nexcept Exception: structlog.get_logger().exception('failed')"
@@ -130,7 +130,9 @@ def test_what_cannot_be_written_raises_nothing(why: str, capfd: pytest.CaptureFi
 def on_a_terminal(program: str) -> str:
     """What a program prints on standard error when that is a terminal."""
     leader, follower = os.openpty()
-    begin = "from appliance.server import logging_setup as log; log.configure(debug=False); import logging, structlog\n"
+    begin = (
+        "from appliance.process import logging_setup as log; log.configure(debug=False); import logging, structlog\n"
+    )
     with os.fdopen(leader, "rb", buffering=0) as terminal:
         done = subprocess.run([sys.executable, "-c", begin + program], stderr=follower, check=True)
         os.close(follower)
@@ -168,7 +170,7 @@ def test_an_error_with_foreign_words_shows_no_values_of_variables() -> None:
 
 def test_an_error_in_a_thread_is_a_line_of_the_log() -> None:
     program = (
-        "import threading; from appliance.server import logging_setup; logging_setup.configure(debug=False);"
+        "import threading; from appliance.process import logging_setup; logging_setup.configure(debug=False);"
         "thread = threading.Thread(target=lambda: 1 / 0, name='imports'); thread.start(); thread.join()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

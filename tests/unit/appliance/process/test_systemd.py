@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.server import systemd
+from appliance.process import systemd
 
 Said = Callable[[], list[str]]
 

@@ -1,0 +1,102 @@
+"""Edits of the allowlist, as verbs, page and API make them: checked, each in one commit.
+
+Each raises UserError, and then nothing was changed. Settings are given by their names in the text form: `default`,
+`timeout`, `root` and `schedule`. An empty one is removed, one that is not named stays as it is.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from appliance import allowlist
+from appliance.allowlist import Entry
+from appliance.config.file import Config
+from appliance.errors import NotFoundError, UserError
+from appliance.registry.database import Registry
+from appliance.schedules.name import unknown
+from services.ethernet import MacRange
+
+NOTHING = "nothing was changed"
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedEdit:
+    """An entry before and after an edit; `before` is None if there was none."""
+
+    before: Entry | None
+    after: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedEntry:
+    """The range that was removed, and the entry that still allows its first address, if one does."""
+
+    range: MacRange
+    rest: Entry | None
+
+
+def add(registry: Registry, config: Config, text: str, label: str | None, named: Mapping[str, str]) -> AllowedEdit:
+    """Allow the range `text`. If it has an entry already, that gets the label, unless it is None, and what is named."""
+    entry = entry_of(text, label, named)
+    _check(config, named)
+    changed = registry.change_allowed(entry.range, lambda known: _changed(known, label, named))
+    if changed is None:
+        registry.allow([entry])
+        return AllowedEdit(None, entry)
+    return AllowedEdit(*changed)
+
+
+def change(registry: Registry, config: Config, text: str, label: str | None, named: Mapping[str, str]) -> AllowedEdit:
+    """Change the entry of the range `text`: its label, unless that is None, and what is named."""
+    span = entry_of(text).range
+    _check(config, named)
+    changed = registry.change_allowed(span, lambda known: _changed(known, label, named))
+    if changed is None:
+        raise NotFoundError(f"there is no entry {span}; {NOTHING}", "list the entries: netboot-appliance allow list")
+    return AllowedEdit(*changed)
+
+
+def remove(registry: Registry, text: str) -> RemovedEntry:
+    """Remove the entry of the range `text`."""
+    span = entry_of(text).range
+    if not registry.disallow(span):
+        holder = registry.allowlist().decide(span.first)
+        label = f" ({holder.label})" if holder and holder.label else ""
+        hint = (
+            f"it is allowed by {holder.range}{label}; remove that, or use: netboot-appliance allow edit"
+            if holder
+            else "list the entries: netboot-appliance allow list"
+        )
+        raise NotFoundError(f"there is no entry {span}; {NOTHING}", hint)
+    return RemovedEntry(span, registry.allowlist().decide(span.first))
+
+
+def entry_of(text: str, label: str | None = None, named: Mapping[str, str] | None = None) -> Entry:
+    """A new entry from what a person typed."""
+    try:
+        return allowlist.changed(Entry(MacRange.parse(text)), label, named or {})
+    except ValueError as error:
+        raise UserError(str(error), NOTHING) from None
+
+
+def check_schedules(names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names of schedules that are not among the `known` ones."""
+    if missing := sorted(set(names) - {"", *known}):
+        message, hint = unknown(missing[0], known)
+        raise UserError(f"{message}; {NOTHING}", hint)
+
+
+def _changed(entry: Entry, label: str | None, named: Mapping[str, str]) -> Entry:
+    try:
+        return allowlist.changed(entry, label, named)
+    except ValueError as error:
+        raise UserError(str(error), NOTHING) from None
+
+
+def _check(config: Config, named: Mapping[str, str]) -> None:
+    """Refuse what the configuration does not have."""
+    if named.get("default") in config.menu.locked:
+        raise UserError(
+            f"{named['default']} is locked in [menu], and nobody will be there to type the password; {NOTHING}",
+            "choose another entry: netboot-appliance menu show",
+        )
+    check_schedules([named.get("schedule", "")], config.schedules)

@@ -1,0 +1,36 @@
+"""How many logins may be tried: for each address, and in all. Decided before the slow hash is computed."""
+
+import asyncio
+import time
+
+from appliance.config.menu_password import Scrypt
+from services.rate_limit import RateLimit
+
+OF_ONE, OF_ONE_SECONDS = 5, 300.0
+OF_ALL, OF_ALL_SECONDS = 30, 60.0
+_ADDRESSES = 4096
+
+
+class LoginAttempts:
+    """The attempts of the last minutes: 5 in 5 minutes from an address, 30 a minute in all. One is checked at a time,
+    in a thread."""
+
+    def __init__(self) -> None:
+        self._of_one: RateLimit[str] = RateLimit(OF_ONE, OF_ONE / OF_ONE_SECONDS, _ADDRESSES)
+        self._of_all: RateLimit[None] = RateLimit(OF_ALL, OF_ALL / OF_ALL_SECONDS, 1)
+        self._one_at_a_time = asyncio.Lock()
+
+    async def check(self, address: str, wanted: Scrypt, password: str) -> bool | None:
+        """Whether the password is the wanted one; None if there were too many attempts."""
+        now = time.monotonic()
+        if not self._of_one.take(address, now):
+            return None
+        if not self._of_all.take(None, now):
+            self._of_one.give_back(address, now, 1)
+            return None
+        async with self._one_at_a_time:
+            right = await asyncio.to_thread(wanted.matches, password)
+        if right:
+            self._of_one.give_back(address, now, 1)
+            self._of_all.give_back(None, now, 1)
+        return right

@@ -1,0 +1,12 @@
+"""The page's address, as people type it."""
+
+from appliance.config.file import Config
+from appliance.page.networks import own_addresses
+
+
+def urls(config: Config) -> tuple[str, ...]:
+    """Where the page is: at each address of the box, or at the one it listens on."""
+    listening = config.control.listen
+    scheme = "http" if config.control.behind_proxy else "https"
+    addresses = own_addresses(config) if listening.address.is_unspecified else (listening.address,)
+    return tuple(f"{scheme}://{address}:{listening.port}/" for address in addresses)
