@@ -10,7 +10,7 @@ from appliance.control.access.refusals import handle_errors
 from appliance.control.access.shield import Shield
 from appliance.control.context import Context
 from appliance.control.fleet.fleet import Fleet
-from appliance.control.web import login, room
+from appliance.control.web import login, pages, room
 from appliance.control.web.pen import RoomPen
 from appliance.control.web.static_files import files
 
@@ -30,7 +30,7 @@ def create_app(context: Context) -> FastAPI:
     app.state.attempts = LoginAttempts()
     app.add_middleware(Shield, context=context)
     handle_errors(app)
-    app.include_router(login.router, include_in_schema=False)
-    app.include_router(room.router, include_in_schema=False)
+    for router in (login.router, room.router, *pages.ROUTERS):
+        app.include_router(router, include_in_schema=False)
     app.mount("/static", files, name="static")
     return app
