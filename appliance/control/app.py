@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from appliance.control.access.attempts import LoginAttempts
 from appliance.control.access.refusals import handle_errors
 from appliance.control.access.shield import Shield
+from appliance.control.api import routes as api
 from appliance.control.context import Context
 from appliance.control.web import login
 from appliance.control.web.static_files import files
@@ -17,6 +18,7 @@ def create_app(context: Context) -> FastAPI:
     app.state.attempts = LoginAttempts()
     app.add_middleware(Shield, context=context)
     handle_errors(app)
+    app.include_router(api.router)
     app.include_router(login.router, include_in_schema=False)
     app.mount("/static", files, name="static")
     return app
