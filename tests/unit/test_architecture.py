@@ -82,6 +82,7 @@ PURE = (
         for name in ("boots", "computing", "examination", "fault", "loaders", "reports", "roots", "signs")
     ),
     "appliance/boot/report_limit.py",
+    "appliance/config/history.py",
     "appliance/config/loaders.py",
     "appliance/exports/grants.py",
     "appliance/exports/ownership.py",
