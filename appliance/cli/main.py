@@ -28,6 +28,8 @@ _MODULES = {
     "exports": "exports",
     "state": "state",
     "clients": "clients",
+    "boots": "boots",
+    "events": "events",
     "order": "order",
     "history": "history",
     "leases": "leases",

@@ -73,6 +73,7 @@ LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
     "appliance/admission/listing.py",
+    "appliance/admission/makers.py",
     "appliance/admission/spreadsheet.py",
     "appliance/boot/boinc_files.py",
     "appliance/boot/policy.py",
@@ -106,6 +107,11 @@ PURE = (
     "appliance/schedules/weekly.py",
     "appliance/errors.py",
     "appliance/config/menu.py",
+    "appliance/config/notify.py",
+    *(
+        f"appliance/control/notify/{name}.py"
+        for name in ("conditions", "judge", "notices", "rules", "sightings", "tally")
+    ),
     "appliance/boot/menu.py",
     "appliance/firmware/rules.py",
     "appliance/config/dhcp.py",
@@ -177,15 +183,19 @@ PURE = (
         for name in (
             "address_claims",
             "allowed",
+            "boot_pace",
             "boots",
             "clients",
             "days",
+            "events",
             "evidence",
             "explanation",
             "firmware",
             "images",
             "leases",
             "menu",
+            "pc_page",
+            "refused",
             "schedules",
             "status",
         )
@@ -203,8 +213,11 @@ PURE = (
 PURE_BUT_FOR_A_TYPE = {
     "appliance/boot/boinc_files.py": {"appliance/config/file.py"},  # Config
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
+    "appliance/view/boots.py": {"appliance/view/facts.py"},
     "appliance/view/clients.py": {"appliance/view/facts.py"},
+    "appliance/view/events.py": {"appliance/journal/event_pages.py", "appliance/view/facts.py"},  # LoggedEvent
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
+    "appliance/view/pc_page.py": {"appliance/view/facts.py"},
     "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config
     "appliance/view/status.py": {
         "appliance/boot/next_boot.py",

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from appliance.control.access.guard import RefusedError
 from appliance.control.web.templating import page
-from appliance.errors import UserError
+from appliance.errors import NotFoundError, UserError
 from services.foreign_text import printable
 
 _FOR_PROGRAMS = ("/api/", "/metrics", "/healthz", "/readyz")
@@ -67,7 +67,8 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _user_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, UserError)
-    return answer(request, 422 if error.code == 2 else 503, error.message, error.hint)
+    status = 404 if isinstance(error, NotFoundError) else 422 if error.code == 2 else 503
+    return answer(request, status, error.message, error.hint)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
