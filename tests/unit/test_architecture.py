@@ -83,6 +83,7 @@ PURE = (
         for name in ("boots", "computing", "examination", "fault", "loaders", "reports", "roots", "signs")
     ),
     "appliance/boot/report_limit.py",
+    "appliance/config/history.py",
     "appliance/config/loaders.py",
     *(f"appliance/control/fleet/{name}.py" for name in ("changes", "groups", "needs", "pcs", "rooms")),
     "appliance/control/web/plots.py",
@@ -189,6 +190,8 @@ PURE = (
             "clients",
             "events",
             "days",
+            "days",
+            "events",
             "evidence",
             "explanation",
             "firmware",
