@@ -188,8 +188,6 @@ PURE = (
             "boot_pace",
             "boots",
             "clients",
-            "events",
-            "days",
             "days",
             "events",
             "evidence",
