@@ -83,6 +83,7 @@ PURE = (
         for name in ("boots", "computing", "examination", "fault", "loaders", "reports", "roots", "signs")
     ),
     "appliance/boot/report_limit.py",
+    "appliance/config/history.py",
     "appliance/config/loaders.py",
     *(f"appliance/control/fleet/{name}.py" for name in ("changes", "groups", "needs", "pcs", "rooms")),
     "appliance/control/web/plots.py",
@@ -187,6 +188,7 @@ PURE = (
             "boot_pace",
             "boots",
             "clients",
+            "days",
             "events",
             "evidence",
             "explanation",
