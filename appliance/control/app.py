@@ -14,10 +14,12 @@ from appliance.control.fleet.fleet import Fleet
 from appliance.control.web import login, pages, room
 from appliance.control.web.pen import RoomPen
 from appliance.control.web.static_files import files
+from appliance.control.web.templating import compile_all
 
 
 def create_app(context: Context) -> FastAPI:
     """The page and the API for one box."""
+    compile_all()
     context.fleet = fleet = Fleet(lambda: context.config, context.clock, RoomPen())
 
     @asynccontextmanager
