@@ -185,6 +185,7 @@ PURE = (
         for name in (
             "address_claims",
             "allowed",
+            "allowed_page",
             "boot_pace",
             "boots",
             "clients",
@@ -193,6 +194,7 @@ PURE = (
             "evidence",
             "explanation",
             "firmware",
+            "health",
             "images",
             "leases",
             "menu",
