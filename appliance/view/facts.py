@@ -130,7 +130,7 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
     boots = history.read(registry, [*overview.boots_of(registry, found.urgent(MOST_BOOTS)), *newcomers])
     return BoxState(
         pid=holder(config.registry),
-        server=_server(registry),
+        server=server_facts(registry),
         reload=reload_result.read(registry),
         image=image,
         image_error=image_error,
@@ -151,12 +151,12 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
 
 def gather_evidence(config: Config, registry: Registry, now: float) -> Evidence:
     """Read what a diagnosis may know beside the boots. What a server wrote that has stopped since says nothing."""
-    server = _server(registry) if holder(config.registry) else {}
+    server = server_facts(registry) if holder(config.registry) else {}
     disk_trouble = disk.look(config.server.data).trouble
     return evidence(server, registry.ignored(), registry.allowlist(), config.menu.timeout, disk_trouble, now)
 
 
-def _server(registry: Registry) -> dict[str, Any]:
+def server_facts(registry: Registry) -> dict[str, Any]:
     """What the server wrote about itself, checked as far as people are shown it."""
     with registry.reading("server"):
         found = registry.server()
