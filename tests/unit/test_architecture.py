@@ -237,6 +237,7 @@ CONFINED = {
     "tftpy": {"services/tftp/packet.py", "services/probe/tftp_download.py"},
     "pyroute2": {"services/linux/interfaces.py"},
     "httptools": {"services/http/messages.py"},
+    "apprise": {"appliance/control/notify/sending.py"},
     "subprocess": {"services/linux/programs.py", "image/command.py"},
     "sqlite3": {f"appliance/registry/{name}.py" for name in ("database", "schema", "sql_errors")},
 }
