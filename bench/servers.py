@@ -36,6 +36,9 @@ _CONFIGURATION = """\
 data = "{data}"
 interfaces = ["{interface}"]
 
+[control]
+enabled = false
+
 [nfs]
 networks = ["{near}", "{far}", "{lan}"]
 backend = "ganesha"

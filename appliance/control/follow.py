@@ -34,8 +34,9 @@ class Follower:
         self._context = context
         self._door = gate
         self._seen = _seen(context.path)
-        self._certificates = _certificate_files(context.config)
-        self._look_around(found)
+        self._files = _certificate_files(context.config)
+        self._found = found
+        self._look_around()
 
     async def follow(self, hangup: asyncio.Event) -> None:
         """Runs until it is cancelled."""
@@ -88,8 +89,8 @@ class Follower:
             log.info("the page listens elsewhere", on=str(fresh.control.listen))
         self._door.tls = tls
         self._context.config = fresh
-        self._certificates = _certificate_files(fresh)
-        self._look_around(found)
+        self._files, self._found = _certificate_files(fresh), found
+        self._look_around()
 
     async def _tls(self, config: Config) -> tuple[ssl.SSLContext | None, Certificate | None]:
         if config.control.behind_proxy:
@@ -101,23 +102,22 @@ class Follower:
         """The addresses of the interfaces may have changed, and the files of the certificate."""
         config = self._context.config
         files = await asyncio.to_thread(_certificate_files, config)
-        try:
-            tls, found = await self._tls(config)
-        except UserError as error:
-            log.error("the certificate cannot be used; the one before stays", error=error.message, hint=error.hint)
-            self._look_around(None)
-            return
-        if files != self._certificates:
-            self._door.tls, self._certificates = tls, files
-            log.info("the certificate was read again", fingerprint=found.fingerprint if found else "")
-        self._look_around(found)
+        ending = self._found is not None and certificate.is_ending(self._found, self._context.clock())
+        if files != self._files or (ending and not config.control.certificate):
+            self._files = files
+            try:
+                self._door.tls, self._found = await self._tls(config)
+            except UserError as error:
+                log.error("the certificate cannot be used; the one before stays", error=error.message, hint=error.hint)
+            else:
+                log.info("the certificate was read again", fingerprint=self._found.fingerprint if self._found else "")
+        self._look_around()
 
-    def _look_around(self, found: Certificate | None) -> None:
+    def _look_around(self) -> None:
         config = self._context.config
         self._context.networks = admitted(config)
-        if found or not self._context.names:
-            known = (*certificate.host_names(), *config.control.names, *(found.names if found else ()))
-            self._context.names = tuple(dict.fromkeys(name.lower() for name in known))
+        known = (*certificate.host_names(), *config.control.names, *(self._found.names if self._found else ()))
+        self._context.names = tuple(dict.fromkeys(name.lower() for name in known))
 
 
 def _seen(path: Path) -> Seen:

@@ -23,6 +23,7 @@ import uvicorn
 from appliance.config import file as configuration
 from appliance.config.file import Config
 from appliance.control import door, privileges
+from appliance.control.access import credentials
 from appliance.control.app import create_app
 from appliance.control.connection import LARGEST_HEAD, PageConnection
 from appliance.control.context import Context
@@ -31,6 +32,7 @@ from appliance.errors import UserError
 from appliance.page import certificate
 from appliance.page.networks import admits
 from appliance.process import systemd
+from appliance.registry.database import Registry
 from appliance.registry.server_lock import only_server
 
 _DRAIN_SECONDS = 2
@@ -72,6 +74,8 @@ def _read_standard_input(stop: asyncio.Event) -> None:
 
 async def _serve(config: Config, tcp: socket.socket, stop: asyncio.Event, hangup: asyncio.Event) -> None:
     context = Context(config.path, config, time.time)
+    if systemd.absent():
+        await asyncio.to_thread(_make_first_password, config)
     tls = None
     found = None
     if not config.control.behind_proxy:
@@ -93,6 +97,15 @@ async def _serve(config: Config, tcp: socket.socket, stop: asyncio.Event, hangup
     await asyncio.gather(*tasks, return_exceptions=True)
     if failure:
         raise failure
+
+
+def _make_first_password(config: Config) -> None:
+    """By hand, nobody else has made one."""
+    with Registry(config.registry) as registry:
+        if credentials.password_of(registry) is None:
+            password = credentials.random_password()
+            if credentials.set_password(registry, password, only_first=True):
+                log.warning("the page has a password now", password=password, do="netboot-appliance control password")
 
 
 class _Server(uvicorn.Server):
@@ -144,6 +157,7 @@ class _Server(uvicorn.Server):
         log.info("the page is open", on=f"{address}:{port}", networks=" ".join(map(str, self._context.networks)))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the door, and give requests a moment to end."""
+        """Close the door, end what open pages are told, and give other requests a moment."""
         self.door.close()
+        self._context.fleet.hub.end()
         await super().shutdown(sockets)

@@ -19,8 +19,7 @@ from appliance.registry.file_owner import acting_as_owner
 from services.linux import atomic_file, programs
 from services.linux.interfaces import interfaces
 
-RENEW_BEFORE = 30 * 86400.0
-"""Seconds before its end at which the box makes its own certificate again."""
+_RENEW_BEFORE = 30 * 86400.0  # seconds before its end at which the box makes its own certificate again
 _DAYS = 3650
 _SECONDS = 20.0
 _REQUEST = """\
@@ -60,10 +59,15 @@ def path_of(config: Config) -> Path:
     return Path(config.control.certificate) if config.control.certificate else own_path(config)
 
 
+def is_ending(found: Certificate, now: float) -> bool:
+    """Whether it ends within a month, or has ended; `now` in seconds since the epoch."""
+    return found.ends - now < _RENEW_BEFORE
+
+
 def ensure(config: Config, now: float) -> Certificate:
     """The certificate in force. Makes the box's own if there is none, or it ends soon. Raises UserError."""
     path = path_of(config)
-    if not config.control.certificate and (not path.exists() or read(path).ends - now < RENEW_BEFORE):
+    if not config.control.certificate and (not path.exists() or is_ending(read(path), now)):
         _make(path, config.control.names)
     return read(path)
 

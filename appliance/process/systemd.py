@@ -20,6 +20,11 @@ _SEND_TIMEOUT = 1.0  # seconds
 log = structlog.get_logger("serve")
 
 
+def absent() -> bool:
+    """Whether this process was started by hand, and is no service of systemd that says when it is ready."""
+    return not os.environ.get("NOTIFY_SOCKET")
+
+
 def ready() -> None:
     """All sockets are bound, or a reload has ended."""
     _notify("READY=1")

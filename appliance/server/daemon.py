@@ -27,9 +27,10 @@ from appliance.network.interfaces import interfaces, with_interfaces_named
 from appliance.process import systemd
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import only_server
-from appliance.server import boot_files
+from appliance.server import boot_files, control_process
 from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
+from appliance.server.control_process import ControlProcess
 from appliance.server.event_log import EventLogger
 from appliance.server.export_task import choose_installer, keep_exports
 from appliance.server.heartbeat_writer import HeartbeatWriter
@@ -91,6 +92,9 @@ async def serve(path: Path) -> None:
             _say_started(registry, box, bound)
             threading.Thread(target=_import_slow_libraries, name="imports").start()
             registry_sync = RegistrySync(registry, box, journal, leases)
+            page = ControlProcess(lambda: box.config, control_process.command(path))
+            if systemd.absent():
+                page.start()
             tasks = _start(
                 watch=_watch(box, registry_sync, heartbeat_writer, reload, interface_watch),
                 interfaces=interface_watch.watch(partial(registry.set_server, "trouble")),
@@ -104,6 +108,7 @@ async def serve(path: Path) -> None:
             systemd.stopping()
             log.info("draining", seconds=DRAIN_SECONDS)
         await _cancel(tasks)
+        await asyncio.to_thread(page.close)
         await asyncio.to_thread(installer.close)
         await asyncio.to_thread(heartbeat_writer.close)
         unwatch()

@@ -160,11 +160,20 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
     )
 
 
-def gather_evidence(config: Config, registry: Registry, now: float) -> Evidence:
-    """Read what a diagnosis may know beside the boots. What a server wrote that has stopped since says nothing."""
-    server = server_facts(registry) if holder(config.registry) else {}
+def gather_evidence(
+    config: Config,
+    registry: Registry,
+    now: float,
+    server: Mapping[str, Any] | None = None,
+    known: Allowlist | None = None,
+) -> Evidence:
+    """Read what a diagnosis may know beside the boots. `server` and `known`: what the server wrote and the allowlist,
+    if they have been read already. What a server wrote that has stopped since says nothing."""
+    if server is None:
+        server = server_facts(registry) if holder(config.registry) else {}
+    allowlist = registry.allowlist() if known is None else known
     disk_trouble = disk.look(config.server.data).trouble
-    return evidence(server, registry.ignored(), registry.allowlist(), config.menu.timeout, disk_trouble, now)
+    return evidence(server, registry.ignored(), allowlist, config.menu.timeout, disk_trouble, now)
 
 
 def server_facts(registry: Registry) -> dict[str, Any]:

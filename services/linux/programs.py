@@ -1,7 +1,8 @@
 """Starts other programs; nothing else in the box does. A failure comes with a command that can be pasted.
 
 `output` runs short look-ups and changes, `attend` a program that the administrator works in, `start` one that is
-watched while it runs. live-build is started by image/command.py, because image/ knows nothing of services/.
+watched while it runs, `attach` one that lives as long as this process. live-build is started by image/command.py,
+because image/ knows nothing of services/.
 """
 
 import os
@@ -72,3 +73,9 @@ def attend(arguments: Sequence[str]) -> None:
 def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
     """Start a program and return it, with a pipe for its standard error and no input; raises OSError."""
     return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def attach(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a program whose standard input ends when this process does, however that ends; raises OSError. Its
+    errors go where those of this process go."""
+    return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)

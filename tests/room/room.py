@@ -37,6 +37,9 @@ CONFIGURATION = """\
 data = "{data}"
 interfaces = ["lan0"]
 
+[control]
+enabled = false
+
 [nfs]
 networks = ["{network}"]
 backend = "ganesha"

@@ -73,6 +73,7 @@ LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
     "appliance/admission/listing.py",
+    "appliance/admission/makers.py",
     "appliance/admission/spreadsheet.py",
     "appliance/boot/boinc_files.py",
     "appliance/boot/policy.py",
@@ -105,6 +106,11 @@ PURE = (
     "appliance/schedules/weekly.py",
     "appliance/errors.py",
     "appliance/config/menu.py",
+    "appliance/config/notify.py",
+    *(
+        f"appliance/control/notify/{name}.py"
+        for name in ("conditions", "judge", "notices", "rules", "sightings", "tally")
+    ),
     "appliance/boot/menu.py",
     "appliance/firmware/rules.py",
     "appliance/config/dhcp.py",
@@ -176,6 +182,7 @@ PURE = (
         for name in (
             "address_claims",
             "allowed",
+            "boot_pace",
             "boots",
             "clients",
             "events",
@@ -185,6 +192,8 @@ PURE = (
             "images",
             "leases",
             "menu",
+            "pc_page",
+            "refused",
             "schedules",
             "status",
         )
@@ -206,6 +215,7 @@ PURE_BUT_FOR_A_TYPE = {
     "appliance/view/clients.py": {"appliance/view/facts.py"},
     "appliance/view/events.py": {"appliance/journal/event_pages.py", "appliance/view/facts.py"},  # LoggedEvent
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
+    "appliance/view/pc_page.py": {"appliance/view/facts.py"},
     "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config
     "appliance/view/status.py": {
         "appliance/boot/next_boot.py",

@@ -1,0 +1,7 @@
+"""The pages beside the room, each with a router of its own."""
+
+from fastapi import APIRouter
+
+from appliance.control.web import pc, refused
+
+ROUTERS: tuple[APIRouter, ...] = (pc.router, refused.router)

@@ -1,0 +1,38 @@
+"""Writes the kept parts of the room as HTML, from templates/room_parts.html. Runs in the fleet's thread."""
+
+from appliance.control.fleet.groups import PcGroup, on_of
+from appliance.control.fleet.pcs import PcFacts
+from appliance.control.fleet.rooms import Room
+from appliance.control.web.templating import macros
+
+_NAMED = 8
+"""PCs that are named for one fault."""
+
+
+class RoomPen:
+    """A Pen (appliance/control/fleet/watcher.py)."""
+
+    def __init__(self) -> None:
+        found = macros("room_parts.html")
+        self._row, self._head, self._top = found["row"], found["head"], found["top"]
+
+    def row(self, pc: PcFacts) -> str:
+        """The row of a PC."""
+        return _on_one_line(self._row(pc))
+
+    def head(self, group: PcGroup) -> str:
+        """The heading of a group."""
+        return _on_one_line(self._head(group, on_of(group.counts)))
+
+    def top(self, room: Room) -> str:
+        """What stands above the PCs."""
+
+        def names(mac: str) -> str:
+            view = room.pcs[mac].facts.view
+            return f"{view.label} {mac}" if view.label else mac
+
+        return _on_one_line(self._top(room, names, _NAMED))
+
+
+def _on_one_line(html: str) -> str:
+    return " ".join(html.split())
