@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from appliance.control.access.attempts import LoginAttempts
 from appliance.control.access.refusals import handle_errors
 from appliance.control.access.shield import Shield
+from appliance.control.api import routes as api
 from appliance.control.context import Context
 from appliance.control.fleet.fleet import Fleet
 from appliance.control.web import login, pages, room
@@ -30,6 +31,7 @@ def create_app(context: Context) -> FastAPI:
     app.state.attempts = LoginAttempts()
     app.add_middleware(Shield, context=context)
     handle_errors(app)
+    app.include_router(api.router)
     for router in (login.router, room.router, *pages.ROUTERS):
         app.include_router(router, include_in_schema=False)
     app.mount("/static", files, name="static")

@@ -85,6 +85,8 @@ PURE = (
     "appliance/boot/report_limit.py",
     "appliance/config/history.py",
     "appliance/config/loaders.py",
+    *(f"appliance/control/fleet/{name}.py" for name in ("changes", "groups", "needs", "pcs", "rooms")),
+    "appliance/control/web/plots.py",
     "appliance/exports/grants.py",
     "appliance/exports/ownership.py",
     "appliance/exports/request.py",
@@ -186,6 +188,8 @@ PURE = (
             "boot_pace",
             "boots",
             "clients",
+            "events",
+            "days",
             "days",
             "events",
             "evidence",
@@ -212,6 +216,7 @@ PURE = (
 # Imported by pure modules for a value that they only name as a type.
 PURE_BUT_FOR_A_TYPE = {
     "appliance/boot/boinc_files.py": {"appliance/config/file.py"},  # Config
+    "appliance/control/fleet/needs.py": {"appliance/registry/reload_result.py"},  # ReloadResult
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
     "appliance/view/boots.py": {"appliance/view/facts.py"},
     "appliance/view/clients.py": {"appliance/view/facts.py"},

@@ -57,7 +57,7 @@ class Watcher:
 
     def look(self, config: Config, now: float, stop: Callable[[], bool] = lambda: False) -> Change | None:
         """Read what changed, at `now`, in seconds since the epoch. Returns what to tell; None if nothing changed, or
-        when `stop` says so. Raises UserError and sqlite3.Error."""
+        when `stop` says so. Raises UserError and errors of SQLite."""
         # First: what is committed from here on is seen by the next look.
         self._data_version = self._version()
         stale = self._look_around(config, now)

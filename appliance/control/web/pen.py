@@ -5,7 +5,7 @@ from appliance.control.fleet.pcs import PcFacts
 from appliance.control.fleet.rooms import Room
 from appliance.control.web.templating import macros
 
-_NAMED = 8
+_NAMED = 6
 """PCs that are named for one fault."""
 
 

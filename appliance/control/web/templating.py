@@ -38,7 +38,8 @@ def asset(name: str) -> str:
 
 _COMMAND = re.compile(
     r"(?:sudo )?(?:systemctl \w+ [a-z-]+|journalctl -k|netboot-appliance (?:"
-    r"order [\w:]+ \w+|(?:clients|boot|allow|image|exports) \w+(?: MAC| [\da-f:]{17})?|config check(?: --online)?|\w+))"
+    r"order [\w:]+ \w+|doctor probe [\w:]+|(?:clients|boot|allow|image|exports) \w+(?: MAC| [\da-f:]{17})?"
+    r"|config check(?: --online)?|\w+))"
 )
 
 

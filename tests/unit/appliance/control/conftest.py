@@ -1,0 +1,19 @@
+"""Boxes with PCs: one to look at, and one to change."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.appliance.control.box_of_pcs import BoxOfPcs
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> BoxOfPcs:
+    """For tests that change nothing."""
+    return BoxOfPcs(tmp_path_factory.mktemp("box"))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> BoxOfPcs:
+    """For one test."""
+    return BoxOfPcs(tmp_path, 8)
