@@ -3,7 +3,7 @@
 Reads only. What people are shown of it is decided by the pure modules beside this one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -253,8 +253,9 @@ def gather_some_clients(
         yield KnownClients(clients, boots, allowlist, 0, seen, _signs(registry, boots, ended))
 
 
-def _signs(registry: Registry, macs: Iterable[MacAddress], ended: Mapping[int, EndOfBoot]) -> dict[MacAddress, Signs]:
-    return {mac: Signs(store.latest(registry, mac), ended.get(mac.value)) for mac in macs}
+def _signs(registry: Registry, macs: Collection[MacAddress], ended: Mapping[int, EndOfBoot]) -> dict[MacAddress, Signs]:
+    heard = store.latest_of(registry, macs)
+    return {mac: Signs(heard.get(mac), ended.get(mac.value)) for mac in macs}
 
 
 def gather_client(config: Config, registry: Registry, mac: MacAddress, now: float) -> ClientRecord:
