@@ -22,7 +22,7 @@ from appliance.cli.output import say, show_json, show_table, show_text
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
-from appliance.view.allowed import entry_views
+from appliance.view.allowed import allowed_check, entry_views
 from appliance.view.strangers import find_refused, gather_refused
 from appliance.view.words import ago, size
 from services.ethernet import MacRange
@@ -173,15 +173,20 @@ def refused(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> N
 
 
 @app.command(epilog="Example: netboot-appliance allow check 52:54:00:aa:bb:cc. Exit code: 0 allowed, 1 not.")
-def check(context: typer.Context, mac: Annotated[str, MAC]) -> None:
+def check(context: typer.Context, mac: Annotated[str, MAC], as_json: Annotated[bool, JSON] = False) -> None:
     """Check whether a MAC address may boot, and which entry allows it."""
     address = mac_address(mac)
     with _registry(context) as registry:
-        entry = registry.allowlist().decide(address)
-    if entry is None:
+        allowlist = registry.allowlist()
+    entry = allowlist.decide(address)
+    if as_json:
+        show_json(allowed_check(allowlist, address))
+    elif entry is None:
         say(f"{address} is not allowed: no entry contains it")
+    else:
+        say(f"{address} is allowed by {entry.range}{_label(entry)}{_settings(entry)}")
+    if entry is None:
         raise typer.Exit(1)
-    say(f"{address} is allowed by {entry.range}{_label(entry)}{_settings(entry)}")
 
 
 @app.command("import", epilog="Example: netboot-appliance allow import macs.txt (or - for standard input)")

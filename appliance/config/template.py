@@ -182,4 +182,10 @@ interfaces = ["{interface}"]
 # key = ""
 # view_without_login = false             # true: whoever may connect may look
 # behind_proxy = false                   # true: plain HTTP for a reverse proxy on this server; needs a loopback address
+
+[history]
+# How much of the PCs' past is kept. A boot takes 1 kB, and with all that happened in it 3 kB.
+# boots = 400                            # of each PC
+# events = 20                            # the last of these boots with all that happened in them
+# days = 400                             # days with figures: power, core-hours, credit
 """

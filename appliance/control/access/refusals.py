@@ -2,7 +2,6 @@
 
 from urllib.parse import quote
 
-import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -11,7 +10,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from appliance.control.access.guard import RefusedError
 from appliance.control.web.templating import page
-from appliance.errors import NotFoundError, UserError
+from appliance.errors import NotFoundError, OvertakenError, UserError
+from appliance.registry.sql_errors import RegistryError
 from services.foreign_text import printable
 
 _FOR_PROGRAMS = ("/api/", "/metrics", "/healthz", "/readyz")
@@ -22,16 +22,13 @@ _WORDS = {
     500: ("A fault in netboot-appliance.", "the log has the details: journalctl -u netboot-appliance-control"),
 }
 
-log = structlog.get_logger("control")
-
 
 def handle_errors(app: FastAPI) -> None:
-    """Every error of this application becomes an answer of ours."""
+    """Every error that is none of ours becomes an answer; `Shield` takes care of the others."""
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _fault)
 
 
 def is_for_program(request: Request) -> bool:
@@ -43,7 +40,7 @@ def answer(request: Request, status: int, message: str, hint: str = "", **header
     """An error as a page or as JSON, with words for people."""
     message, hint = printable(message), printable(hint)
     if is_for_program(request):
-        return JSONResponse({"error": message, "hint": hint}, status, headers)
+        return JSONResponse({"message": message, "hint": hint}, status, headers)
     shown = page(request, "error.html", status, status=status, message=message, hint=hint)
     shown.headers.update(headers)
     return shown
@@ -67,7 +64,15 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _user_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, UserError)
-    status = 404 if isinstance(error, NotFoundError) else 422 if error.code == 2 else 503
+    match error:
+        case NotFoundError():
+            status = 404
+        case OvertakenError():
+            status = 409
+        case RegistryError():
+            status = 503
+        case _:
+            status = 422 if error.code == 2 else 503
     return answer(request, status, error.message, error.hint)
 
 
@@ -83,6 +88,6 @@ def _http(request: Request, error: Exception) -> Response:
     return answer(request, error.status_code, message, hint, **dict(error.headers or {}))
 
 
-def _fault(request: Request, error: Exception) -> Response:
-    log.error("a fault while answering a request", path=request.url.path, exc_info=error)
+def fault(request: Request) -> Response:
+    """The answer to a request after which we are to blame."""
     return answer(request, 500, *_WORDS[500])
