@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, expect, sync_playwright
 
 from appliance.config.file import load
 from appliance.heartbeats import orders, store
@@ -107,13 +107,17 @@ class Person:
         self.context.set_default_timeout(15_000)
         self.page = self.context.new_page()
         self.troubles: list[str] = []
-        self.page.on("dialog", lambda dialog: (self.troubles.append(dialog.message), dialog.dismiss()))
+        self.page.on("dialog", self._dismiss)
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("console", lambda said: self._hear(said.type, said.text))
         self.page.goto("/login")
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.keyboard.press("Enter")
         self.page.wait_for_url(f"{site.address}/")
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self.troubles.append(dialog.message)
+        dialog.dismiss()
 
     def _hear(self, kind: str, words: str) -> None:
         # What somebody typed wrongly is a page with this status.
