@@ -348,4 +348,4 @@ def test_conditions_that_keep_coming_wait_no_longer_than_five_minutes() -> None:
             told_at.append((second, len(new)))
             memory = tell(memory, new, NOON + second)
     assert told_at[0][0] == 360
-    assert [second for second, _ in told_at] == [360, 660, 960]
+    assert [second for second, _ in told_at] == [360, 690, 1020]
