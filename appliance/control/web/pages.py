@@ -2,6 +2,6 @@
 
 from fastapi import APIRouter
 
-from appliance.control.web import notices, pc, refused
+from appliance.control.web import allowlist, health, notices, pc, refused
 
-ROUTERS: tuple[APIRouter, ...] = (pc.router, refused.router, notices.router)
+ROUTERS: tuple[APIRouter, ...] = (pc.router, refused.router, allowlist.router, health.router, notices.router)
