@@ -185,6 +185,7 @@ PURE = (
         for name in (
             "address_claims",
             "allowed",
+            "allowed_page",
             "boot_pace",
             "boots",
             "clients",
@@ -193,6 +194,7 @@ PURE = (
             "evidence",
             "explanation",
             "firmware",
+            "health",
             "images",
             "leases",
             "menu",
@@ -235,6 +237,7 @@ CONFINED = {
     "tftpy": {"services/tftp/packet.py", "services/probe/tftp_download.py"},
     "pyroute2": {"services/linux/interfaces.py"},
     "httptools": {"services/http/messages.py"},
+    "apprise": {"appliance/control/notify/sending.py"},
     "subprocess": {"services/linux/programs.py", "image/command.py"},
     "sqlite3": {f"appliance/registry/{name}.py" for name in ("database", "schema", "sql_errors")},
 }
