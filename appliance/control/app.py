@@ -11,6 +11,7 @@ from appliance.control.access.shield import Shield
 from appliance.control.api import routes as api
 from appliance.control.context import Context
 from appliance.control.fleet.fleet import Fleet
+from appliance.control.metrics.routes import measure
 from appliance.control.web import login, pages, room
 from appliance.control.web.pen import RoomPen
 from appliance.control.web.static_files import files
@@ -29,6 +30,7 @@ def create_app(context: Context) -> FastAPI:
     app = FastAPI(title="netboot-appliance", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.context = context
     app.state.attempts = LoginAttempts()
+    measure(app, context)
     app.add_middleware(Shield, context=context)
     handle_errors(app)
     app.include_router(api.router)
