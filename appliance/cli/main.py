@@ -31,6 +31,7 @@ _MODULES = {
     "boots": "boots",
     "events": "events",
     "order": "order",
+    "history": "history",
     "leases": "leases",
     "config": "config",
     "doctor": "doctor",

@@ -21,6 +21,7 @@ from appliance.config import projects, schedules, toml
 from appliance.config.boinc import BoincSettings
 from appliance.config.control import ControlSettings
 from appliance.config.dhcp import DhcpSettings
+from appliance.config.history import HistorySettings
 from appliance.config.loaders import BootFiles
 from appliance.config.menu import MenuSettings
 from appliance.config.notify import NotifySettings
@@ -148,6 +149,7 @@ class Config:
     notify: NotifySettings = field(default_factory=NotifySettings)
     image: ImageSettings = field(default_factory=ImageSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
 
     @cached_property
     def images(self) -> Path:

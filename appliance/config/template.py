@@ -183,4 +183,10 @@ interfaces = ["{interface}"]
 # view_without_login = false             # true: whoever may connect may look
 # behind_proxy = false                   # true: plain HTTP for a reverse proxy on this server; needs a loopback address
 # metrics_per_pc = false                 # true: /metrics has series for each PC; for a few hundred PCs at most
+
+[history]
+# How much of the PCs' past is kept. A boot takes 1 kB, and with all that happened in it 3 kB.
+# boots = 400                            # of each PC
+# events = 20                            # the last of these boots with all that happened in them
+# days = 400                             # days with figures: power, core-hours, credit
 """

@@ -52,7 +52,9 @@ def take(registry: Registry, now: float) -> Census:
     with registry.reading("heartbeats"):
         found = registry.sql.execute("SELECT boot, at, doing FROM heartbeats")
         beats = {boot: (at, doing) for boot, at, doing in found}
-        boots = registry.sql.execute("SELECT id, mac, stage, under_way, last_at FROM boots WHERE latest")
+        boots = registry.sql.execute(
+            "SELECT id, mac, stage, under_way, last_at FROM boots INDEXED BY boots_latest WHERE latest"
+        )
         return Census([judged for judged in _judged(boots, beats, ended, now) if judged[3] in clients])
 
 

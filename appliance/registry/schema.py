@@ -153,6 +153,8 @@ MIGRATIONS: list[Iterable[str]] = [
             day INTEGER PRIMARY KEY, pcs INTEGER NOT NULL, powered INTEGER NOT NULL, computed INTEGER NOT NULL,
             credit REAL NOT NULL
         )""",
+        # Of a client that has booted for a year, one row is read, and not four hundred.
+        "CREATE INDEX latest_of_client ON boots (mac) WHERE latest",
         # The credit that each PC's projects have told, as JSON (appliance/heartbeats/tally.py).
         "CREATE TABLE credits (mac INTEGER PRIMARY KEY, marks TEXT NOT NULL)",
     ),

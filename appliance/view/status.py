@@ -14,7 +14,7 @@ from appliance.registry.reload_result import ReloadResult
 from appliance.view.address_claims import AddressClaimView, address_claim_views
 from appliance.view.boots import BootView, boot_view
 from appliance.view.evidence import Evidence
-from appliance.view.facts import BoxState, Signs
+from appliance.view.facts import BoxState, PageState, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
 from appliance.view.schedules import ScheduleNow
 
@@ -71,11 +71,19 @@ class PcCounts:
     @property
     def words(self) -> str:
         """One line: `28 of 30 on, 27 compute; 1 idle, 1 silent`."""
+        return "; ".join(filter(None, (self.first_words, ", ".join(words for _, words in self.others))))
+
+    @property
+    def first_words(self) -> str:
+        """What comes first: `28 of 30 on, 27 compute`."""
+        many = self.states.get(Kind.COMPUTING, 0)
+        return f"{self.on:,} of {self.known:,} on, {many:,} {'computes' if many == 1 else 'compute'}"
+
+    @property
+    def others(self) -> list[tuple[Kind, str]]:
+        """The states of PCs that do not compute, each with its count in words, such as `1 idle`."""
         states = self.states
-        many = states.get(Kind.COMPUTING, 0)
-        computing = f"{self.on:,} of {self.known:,} on, {many:,} {'computes' if many == 1 else 'compute'}"
-        others = [f"{states[each]:,} {_COUNTED[each]}" for each in _COUNTED if states.get(each)]
-        return f"{computing}; {', '.join(others)}" if others else computing
+        return [(each, f"{states[each]:,} {_COUNTED[each]}") for each in _COUNTED if states.get(each)]
 
 
 _COUNTED = {each: str(each) for each in Kind if each is not Kind.COMPUTING} | {
@@ -95,6 +103,7 @@ class StatusView:
     """
 
     server: ServerView
+    page: PageState | None
     reload_rejected: ReloadResult | None
     services: Sequence[Mapping[str, Any]]
     trouble: Sequence[str]
@@ -129,6 +138,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
     decided = ((boot.mac, box.allowlist.decide(boot.mac)) for boot in box.boots)
     return StatusView(
         server=ServerView(box.pid, server.get("started")),
+        page=box.page,
         reload_rejected=box.reload if box.pid and box.reload and box.reload.error else None,
         services=server.get("services", []),
         trouble=[*server.get("trouble", []), *_lost(server.get("heartbeats_lost", 0))],

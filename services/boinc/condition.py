@@ -219,7 +219,7 @@ def from_json(text: str) -> Condition:
         if values == {}:
             return Condition()
         for name, (kind, shape) in _SHAPES.items():
-            values[name] = tuple(kind(*_checked(shape, row)) for row in values[name])
+            values[name] = tuple([kind(*_checked(shape, row)) for row in values[name]])
         _checked(_PLAIN_SHAPE, [values[name] for name in _PLAIN])
         values["doing"] = Doing(values["doing"])
         return Condition(**values)
@@ -258,13 +258,16 @@ _LISTS: dict[str, Any] = {"tasks": Task, "projects": ProjectCondition, "messages
 _NAMES = {name: tuple(field.name for field in fields(kind)) for name, kind in _LISTS.items()}
 _STATE = _NAMES["tasks"].index("state")
 _SHAPES = {name: (kind, tuple(field.type for field in fields(kind))) for name, kind in _LISTS.items()}
+_REAL = {shape: [i for i, kind in enumerate(shape) if kind is float] for _, shape in _SHAPES.values()}
+_REAL[_PLAIN_SHAPE] = [_PLAIN_SHAPE.index(float)]
 
 
 def _checked(shape: tuple[Any, ...], row: list[Any]) -> list[Any]:
     if tuple(map(type, row)) != shape:
         raise ValueError("a field has another type")
-    if not math.isfinite(sum(value for value in row if type(value) is float)):
-        raise ValueError("a number is out of range")
+    for place in _REAL[shape]:
+        if not math.isfinite(row[place]):
+            raise ValueError("a number is out of range")
     return row
 
 

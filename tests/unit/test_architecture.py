@@ -83,7 +83,10 @@ PURE = (
         for name in ("boots", "computing", "examination", "fault", "loaders", "reports", "roots", "signs")
     ),
     "appliance/boot/report_limit.py",
+    "appliance/config/history.py",
     "appliance/config/loaders.py",
+    *(f"appliance/control/fleet/{name}.py" for name in ("changes", "groups", "needs", "pcs", "rooms")),
+    "appliance/control/web/plots.py",
     "appliance/exports/grants.py",
     "appliance/exports/ownership.py",
     "appliance/exports/request.py",
@@ -182,13 +185,16 @@ PURE = (
         for name in (
             "address_claims",
             "allowed",
+            "allowed_page",
             "boot_pace",
             "boots",
             "clients",
+            "days",
             "events",
             "evidence",
             "explanation",
             "firmware",
+            "health",
             "images",
             "leases",
             "menu",
@@ -210,6 +216,7 @@ PURE = (
 # Imported by pure modules for a value that they only name as a type.
 PURE_BUT_FOR_A_TYPE = {
     "appliance/boot/boinc_files.py": {"appliance/config/file.py"},  # Config
+    "appliance/control/fleet/needs.py": {"appliance/registry/reload_result.py"},  # ReloadResult
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
     "appliance/view/boots.py": {"appliance/view/facts.py"},
     "appliance/view/clients.py": {"appliance/view/facts.py"},
@@ -230,6 +237,7 @@ CONFINED = {
     "tftpy": {"services/tftp/packet.py", "services/probe/tftp_download.py"},
     "pyroute2": {"services/linux/interfaces.py"},
     "httptools": {"services/http/messages.py"},
+    "apprise": {"appliance/control/notify/sending.py"},
     "subprocess": {"services/linux/programs.py", "image/command.py"},
     "sqlite3": {f"appliance/registry/{name}.py" for name in ("database", "schema", "sql_errors")},
 }

@@ -5,7 +5,6 @@ stays as it was, with the reason, and the thread tries again.
 """
 
 import asyncio
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -14,12 +13,13 @@ from dataclasses import replace
 import structlog
 
 from appliance.config.file import Config
-from appliance.control.fleet.hub import Hub, Listener
+from appliance.control.fleet.hub import Hub, PageListener
 from appliance.control.fleet.pcs import Wanted
 from appliance.control.fleet.rooms import Change, Room, in_place
 from appliance.control.fleet.watcher import Pen, Watcher
 from appliance.errors import UserError
 from appliance.registry.database import Registry
+from appliance.registry.sql_errors import FAILED
 
 _PACE = 0.5
 """Seconds between two looks, and so between two events for a page."""
@@ -90,13 +90,13 @@ class Fleet:
             return []
         changed = room.changed_since(int(number))
         if mac:
-            return anew if any(pc.facts.view.mac == mac for pc in changed) else []
+            return anew if any(pc.facts.mac == mac for pc in changed) else []
         if room.arranged > int(number) or len(changed) > _MOST_ROWS or (wanted and changed):
             return anew
         heads = "" if wanted else "".join(in_place(group.head) for group in room.groups)
         return [("rows", "".join(in_place(pc.row) for pc in changed) + heads + in_place(room.top))]
 
-    def listen(self, address: str, wanted: Wanted, mac: str = "") -> Listener:
+    def listen(self, address: str, wanted: Wanted, mac: str = "") -> PageListener:
         """For the page of a browser at `address`: the room of these PCs, or one PC. Raises TooManyPagesError."""
         return self.hub.listen(address, wanted, mac)
 
@@ -112,9 +112,10 @@ class Fleet:
                         self._look_on(watcher, registry, loop)
                     finally:
                         room = watcher.room
-            except (UserError, sqlite3.Error, OSError) as error:
+            except (UserError, OSError, *FAILED) as error:
                 _log.warning("the registry cannot be read", error=str(error))
                 room = replace(room, trouble=str(error), version=room.version + 1)
+                room = replace(room, top=self._pen.top(room))
                 self._pass_on(loop, room, Change(room.version, (), "", "", anew=True))
                 self._stop.wait(_RETRY)
 

@@ -27,7 +27,7 @@ class TooManyPagesError(Exception):
     """No page more may be told."""
 
 
-class Listener:
+class PageListener:
     """One open page. `wanted` are the PCs that its room shows; one with a `mac` is about this PC only."""
 
     def __init__(self, hub: "Hub", address: str, wanted: Wanted, mac: str) -> None:
@@ -83,7 +83,7 @@ class Listener:
         self._not_before = loop.time() + _ANEW_EVERY
         return [("pc" if self._mac else "anew", "")]
 
-    def __enter__(self) -> "Listener":
+    def __enter__(self) -> "PageListener":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,23 +96,23 @@ class Hub:
     def __init__(self, most: int = MOST, most_per_address: int = MOST_PER_ADDRESS) -> None:
         self._most = most
         self._most_per_address = most_per_address
-        self._listeners: set[Listener] = set()
+        self._listeners: set[PageListener] = set()
         self._addresses: Counter[str] = Counter()
         self._made: dict[tuple[int, Wanted], str | None] = {}
 
     def __len__(self) -> int:
         return len(self._listeners)
 
-    def listen(self, address: str, wanted: Wanted = EVERYBODY, mac: str = "") -> Listener:
+    def listen(self, address: str, wanted: Wanted = EVERYBODY, mac: str = "") -> PageListener:
         """A new listener, which leaves at the end of its `with` block. Raises TooManyPagesError."""
         if len(self._listeners) >= self._most or self._addresses[address] >= self._most_per_address:
             raise TooManyPagesError
-        listener = Listener(self, address, wanted, mac)
+        listener = PageListener(self, address, wanted, mac)
         self._listeners.add(listener)
         self._addresses[address] += 1
         return listener
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: PageListener) -> None:
         """Tell it nothing more."""
         if listener in self._listeners:
             self._listeners.remove(listener)

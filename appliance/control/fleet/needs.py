@@ -36,9 +36,7 @@ class Needs:
 
 def needs(box: tuple[Need, ...], pcs: Iterable[PcFacts]) -> Needs:
     """The needs of the box and of these PCs."""
-    found = grouped(
-        (each.view.mac, each.view.boot.diagnosis) for each in pcs if each.view.boot and each.view.boot.diagnosis
-    )
+    found = grouped((each.mac, each.diagnosis) for each in pcs if each.diagnosis)
     failing = [group for group in found if group.failing]
     waits = tuple(group for group in found if not group.failing)
     return Needs(box, tuple(failing[:_MOST]), max(0, len(failing) - _MOST), waits)
@@ -49,17 +47,17 @@ def of_box(
 ) -> tuple[Need, ...]:
     """What is wrong with the box. `server` is what the server wrote about itself; `image`: a release is active."""
     if not running:
-        return (Need("the server is not running: PCs cannot boot", "systemctl start netboot-appliance"),)
+        return (Need("The server is not running: PCs cannot boot", "systemctl start netboot-appliance"),)
     found = [
         Need(f"PCs cannot reach the server: {line}", "netboot-appliance doctor") for line in server.get("trouble", [])
     ]
     if trouble.disk:
         found.append(Need(trouble.disk, "netboot-appliance doctor"))
     if trouble.exports:
-        found.append(Need(f"the NFS exports are not in force: {trouble.exports}", "netboot-appliance doctor"))
+        found.append(Need(f"The NFS exports are not in force: {trouble.exports}", "netboot-appliance doctor"))
     if reload and reload.error:
         cure = reload.hint or "netboot-appliance config check"
-        found.append(Need(f"the last reload was rejected, the old configuration stays: {reload.error}", cure))
+        found.append(Need(f"The last reload was rejected, the old configuration stays: {reload.error}", cure))
     if not image:
-        found.append(Need("no image is active: PCs have nothing to boot", "netboot-appliance image build"))
+        found.append(Need("No image is active: PCs have nothing to boot", "netboot-appliance image build"))
     return tuple(found)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from appliance.control.fleet.fleet import Fleet
-from appliance.control.fleet.hub import Listener, as_bytes
+from appliance.control.fleet.hub import PageListener, as_bytes
 
 _BEAT = 15.0
 """Seconds after which a comment shows both ends that the connection is alive."""
@@ -26,7 +26,7 @@ class EventStream(Response):
     def __init__(
         self,
         fleet: Fleet,
-        listener: Listener,
+        listener: PageListener,
         missed: list[tuple[str, str]],
         may_look: Callable[[], Awaitable[bool]],
         beat: float = _BEAT,

@@ -57,7 +57,7 @@ class Watcher:
 
     def look(self, config: Config, now: float, stop: Callable[[], bool] = lambda: False) -> Change | None:
         """Read what changed, at `now`, in seconds since the epoch. Returns what to tell; None if nothing changed, or
-        when `stop` says so. Raises UserError and sqlite3.Error."""
+        when `stop` says so. Raises UserError and errors of SQLite."""
         # First: what is committed from here on is seen by the next look.
         self._data_version = self._version()
         stale = self._look_around(config, now)
@@ -69,7 +69,7 @@ class Watcher:
         version = self.room.version + 1
         touched: list[tuple[KeptPc | None, KeptPc]] = []
         for read in self._read(sorted(stale & marks.pcs.keys()), marks, now, stop):
-            facts, mac = read.facts, read.facts.view.mac
+            facts, mac = read.facts, read.facts.mac
             self._due[MacAddress.parse(mac).value] = read.due
             before = pcs.get(mac)
             if before is None or before.facts != facts:
@@ -160,7 +160,7 @@ class Watcher:
 def _place(pc: KeptPc) -> tuple[bool, bool, str, str, bool]:
     """What decides under which heading it stands."""
     facts = pc.facts
-    return facts.loaded, facts.view.allowed, facts.view.label, facts.place, facts.alone
+    return facts.loaded, facts.allowed, facts.label, facts.place, facts.alone
 
 
 def _is_mac(name: str) -> bool:

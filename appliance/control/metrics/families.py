@@ -10,12 +10,12 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from appliance.control.fleet.pcs import PcFacts
 from appliance.control.metrics.boot_times import BootTimes, Durations
 from appliance.control.metrics.figures import BoxFigures
 from appliance.heartbeats.states import ON, STUCK, Kind
 from appliance.heartbeats.work import ProjectWork, WorkOfAll
 from appliance.journal.timeline import Stage
-from appliance.view.clients import ClientView
 
 PREFIX = "netboot_appliance_"
 OTHER = "(other)"
@@ -120,13 +120,13 @@ def _of_box(figures: BoxFigures) -> Iterator[Metric]:
     yield _number("pending_notices", "Notices that are not delivered yet.", figures.pending_notices)
 
 
-def _of_each_pc(pcs: Iterable[ClientView]) -> Iterator[Metric]:
-    shown = [((pc.mac, pc.label), pc.now) for pc in pcs if pc.now]
+def _of_each_pc(pcs: Iterable[PcFacts]) -> Iterator[Metric]:
+    shown = [((pc.mac, pc.label), pc) for pc in pcs if pc.kind]
     labels = ("mac", "label")
-    states = [((*name, str(now.kind)), 1) for name, now in shown]
+    states = [((*name, str(pc.kind)), 1) for name, pc in shown]
     yield _gauge("pc_state", "What each PC does: 1 for its state.", (*labels, "state"), states)
     words = "When each PC was last heard, in seconds since the epoch."
-    yield _gauge("pc_heard_timestamp_seconds", words, labels, [(name, now.heard) for name, now in shown])
+    yield _gauge("pc_heard_timestamp_seconds", words, labels, [(name, pc.heard) for name, pc in shown])
 
 
 def _bare(url: str) -> str:

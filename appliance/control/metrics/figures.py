@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.config.file import Config
+from appliance.control.fleet.pcs import PcFacts
 from appliance.control.notify import outbox
 from appliance.dhcp import leases
 from appliance.heartbeats import census, work
@@ -13,7 +14,6 @@ from appliance.heartbeats.work import WorkOfAll
 from appliance.registry import disk
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
-from appliance.view.clients import ClientView
 from appliance.view.facts import server_facts
 from image import release
 from image.release import Release, ReleaseError
@@ -40,10 +40,10 @@ class BoxFigures:
     leased: int
     open_orders: int
     pending_notices: int
-    pcs: Sequence[ClientView] = ()
+    pcs: Sequence[PcFacts] = ()
 
 
-def read(config: Config, registry: Registry, now: float, pcs: Sequence[ClientView]) -> BoxFigures:
+def read(config: Config, registry: Registry, now: float, pcs: Sequence[PcFacts]) -> BoxFigures:
     """Read them at `now`, in seconds since the epoch."""
     serving = holder(config.registry) is not None
     try:

@@ -47,7 +47,7 @@ class Measuring:
         async with self._one_at_a_time:
             now = context.clock()
             room = context.fleet.room.pcs if context.config.control.metrics_per_pc else {}
-            pcs = [pc.facts.view for pc in room.values()]
+            pcs = [pc.facts for pc in room.values()]
 
             def write(registry: Registry) -> tuple[bytes, str]:
                 self._boots.read(registry)

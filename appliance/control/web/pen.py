@@ -5,7 +5,7 @@ from appliance.control.fleet.pcs import PcFacts
 from appliance.control.fleet.rooms import Room
 from appliance.control.web.templating import macros
 
-_NAMED = 8
+_NAMED = 6
 """PCs that are named for one fault."""
 
 
@@ -28,8 +28,8 @@ class RoomPen:
         """What stands above the PCs."""
 
         def names(mac: str) -> str:
-            view = room.pcs[mac].facts.view
-            return f"{view.label} {mac}" if view.label else mac
+            label = room.pcs[mac].facts.label
+            return f"{label} {mac}" if label else mac
 
         return _on_one_line(self._top(room, names, _NAMED))
 

@@ -38,7 +38,8 @@ def asset(name: str) -> str:
 
 _COMMAND = re.compile(
     r"(?:sudo )?(?:systemctl \w+ [a-z-]+|journalctl -k|netboot-appliance (?:"
-    r"order [\w:]+ \w+|(?:clients|boot|allow|image|exports) \w+(?: MAC| [\da-f:]{17})?|config check(?: --online)?|\w+))"
+    r"order [\w:]+ \w+|doctor probe [\w:]+|(?:clients|boot|allow|image|exports) \w+(?: MAC| [\da-f:]{17})?"
+    r"|config check(?: --online)?|\w+))"
 )
 
 
@@ -68,6 +69,12 @@ environment.filters |= {
     "size": words.size,
     "span": span,
 }
+
+
+def compile_all() -> None:
+    """Compile all templates now. The first use of one would hold the loop for up to 80 ms."""
+    for name in environment.list_templates():
+        _template(name)
 
 
 def macros(name: str) -> dict[str, Callable[..., str]]:
