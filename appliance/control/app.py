@@ -14,6 +14,7 @@ from appliance.control.api import routes as api
 from appliance.control.context import Context
 from appliance.control.doctor_runs import DoctorRuns
 from appliance.control.fleet.fleet import Fleet
+from appliance.control.metrics.routes import measure
 from appliance.control.notify.service import NoticeService
 from appliance.control.web import login, pages, room
 from appliance.control.web.pen import RoomPen
@@ -39,6 +40,7 @@ def create_app(context: Context) -> FastAPI:
     app = FastAPI(title="netboot-appliance", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.context = context
     app.state.attempts = LoginAttempts()
+    measure(app, context)
     app.state.doctor = DoctorRuns(doctor_runs.command(context.path), context.clock)
     app.add_middleware(Shield, context=context)
     handle_errors(app)

@@ -27,7 +27,7 @@ _CHANGES = [Depends(administrator)]
 
 
 @dataclass(frozen=True, slots=True)
-class PcPage:
+class PcList:
     """PCs by MAC address. `next`: the value of `after` for the next page, or null."""
 
     pcs: list[ClientView]
@@ -84,19 +84,19 @@ async def list_pcs(
     label: Annotated[str, Query(description="Only PCs with this label.", max_length=200)] = "",
     after: AfterMac = None,
     limit: Limit = 100,
-) -> PcPage:
+) -> PcList:
     """The PCs that have loaded something at least once, and what each does now."""
     wanted = frozenset(state or ()) | (STUCK if stuck else frozenset())
     begin = MacAddress.parse(after) if after else None
     config, now = context.config, context.clock()
 
-    def read(registry: Registry) -> PcPage:
+    def read(registry: Registry) -> PcList:
         found: list[ClientView] = []
         follow = 0
         for page in gather_clients(config, registry, begin, limit, wanted, now, label):
             found += client_views(page, now)
             follow = page.follow
-        return PcPage(found, found[-1].mac if follow and found else None)
+        return PcList(found, found[-1].mac if follow and found else None)
 
     return await context.with_registry(read)
 
