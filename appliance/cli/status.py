@@ -64,6 +64,10 @@ def _show_box(shown: StatusView) -> None:
         say(f"server    running as process {server.pid}{since}")
         on = ", ".join(f"{s['name']} {s['address']}:{s['port']}" for s in shown.services)
         say(f"services  {on}")
+    if shown.page and shown.page.pid:
+        say(f"page      {', '.join(shown.page.addresses)}")
+    elif shown.page:
+        say("page      not running (start it: systemctl start netboot-appliance-control)")
     for line in shown.trouble:
         say(f"network   PCs cannot reach the server: {line}")
     for line in shown.disk:

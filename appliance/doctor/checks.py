@@ -22,6 +22,7 @@ from appliance.doctor import (
     interface,
     kernel,
     nfs,
+    page,
     pool,
     ports,
     privileges,
@@ -77,6 +78,7 @@ def all_checks(config: Config) -> list[Check]:
         Check("dhcp-pool", partial(pool.check, config), _REGISTRY_SECONDS),
         Check("relays", partial(relays.check, config), _REGISTRY_SECONDS),
         Check("senders", partial(senders.check, config), _REGISTRY_SECONDS),
+        Check("page", partial(page.check, config)),
         Check("dhcp", partial(segment.check, config), segment.SECONDS + SECONDS),
     ]
 

@@ -22,6 +22,7 @@ from services.nfs.wall import TABLE
 
 _SECONDS = 8.0
 _LEGACY = Path("/proc/net/ip_tables_names")
+_PAGE = "page"
 _PORTS = (
     ("udp", 4011, "PXE"),
     ("udp", 69, "TFTP"),
@@ -39,16 +40,13 @@ def judge(ruleset: Ruleset, interfaces: Sequence[str], ports: Sequence[tuple[str
         for protocol, port, service in ports:
             fate, where = ruleset.decide(FirstPacket(interface, protocol, port))
             if fate is Fate.DROP:
-                what = f"the firewall drops {protocol.upper()} port {port} ({service}) from {interface}"
+                what = f"the firewall drops {protocol.upper()} port {port} ({service}) from {interface}: chain {where}"
                 rule = f"nft insert rule {where} iifname {interface} {protocol} dport {port} accept"
-                problems.append(
-                    error(
-                        "firewall",
-                        f"{what}: chain {where}",
-                        "the PCs' requests do not reach the server",
-                        f"let it in: {rule} (and add that to /etc/nftables.conf, to keep it)",
-                    )
-                )
+                do = f"let it in: {rule} (and add that to /etc/nftables.conf, to keep it)"
+                if service == _PAGE:
+                    problems.append(note("firewall", what, "the page cannot be opened from there", do))
+                else:
+                    problems.append(error("firewall", what, "the PCs' requests do not reach the server", do))
             elif fate is Fate.UNSURE:
                 unsure.append(f"{protocol.upper()} {port} (chain {where})")
         if unsure:
@@ -60,7 +58,9 @@ def judge(ruleset: Ruleset, interfaces: Sequence[str], ports: Sequence[tuple[str
                     "if PCs get stuck, look at: nft list ruleset",
                 )
             )
-        findings += problems or [ok("firewall", f"nftables lets the PCs' requests in from {interface}")]
+        if all(_PAGE in each.what for each in problems):
+            problems.insert(0, ok("firewall", f"nftables lets the PCs' requests in from {interface}"))
+        findings += problems
     return findings
 
 
@@ -73,8 +73,14 @@ def check(config: Config) -> list[Finding]:
         findings.append(note("firewall", "not checked: nft is not installed", "", "apt-get install nftables"))
         return findings
     dhcp = [("udp", 67, "DHCP")] if config.dhcp.hears_broadcasts else []
-    ports = [*dhcp, *_PORTS, ("tcp", config.server.http_port, "HTTP"), *_mountd(config)]
+    ports = [*dhcp, *_PORTS, ("tcp", config.server.http_port, "HTTP"), *_mountd(config), *_page(config)]
     return findings + judge(parse(_read()).without(TABLE), config.server.interfaces, ports)
+
+
+def _page(config: Config) -> list[tuple[str, int, str]]:
+    """The port of the page, if it is open to others."""
+    listening = config.control.listen
+    return [("tcp", listening.port, _PAGE)] if config.control.enabled and not listening.address.is_loopback else []
 
 
 def _mountd(config: Config) -> list[tuple[str, int, str]]:

@@ -1,7 +1,15 @@
 """The page's address, as people type it."""
 
+from ipaddress import IPv4Address
+
 from appliance.config.file import Config
 from appliance.page.networks import own_addresses
+
+
+def local_address(config: Config) -> IPv4Address:
+    """An address at which this host itself reaches the page."""
+    listening = config.control.listen.address
+    return IPv4Address("127.0.0.1") if listening.is_unspecified else listening
 
 
 def urls(config: Config) -> tuple[str, ...]:

@@ -90,7 +90,9 @@ def read(path: Path) -> Certificate:
         ends = float(ssl.cert_time_to_seconds(_END.findall(said)[0]))
         digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(found[0])).hexdigest().upper()
     except programs.ProgramError as error:
-        raise _without_openssl(error) from None
+        if error.missing:
+            raise _without_openssl(error) from None
+        raise UserError(f"{path} holds a certificate that cannot be read: {error.said}", _hint(path), code=1) from None
     except (ValueError, LookupError):
         raise UserError(f"{path} holds a certificate that cannot be read", _hint(path), code=1) from None
     fingerprint = ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))

@@ -11,9 +11,13 @@ from appliance.network.interfaces import interfaces
 def admitted(config: Config) -> tuple[IPv4Network, ...]:
     """Beside loopback: [control] networks, or BOINC's management hosts, or the networks of the box's interfaces; and
     the box itself. Without a network, only loopback."""
-    own = _own(config)
-    chosen = config.control.networks or tuple(map(IPv4Network, config.boinc.management_hosts))
-    return (*(chosen or (each.network for each in own)), *(IPv4Network(each.ip) for each in own))
+    return (*chosen(config), *(IPv4Network(each.ip) for each in _own(config)))
+
+
+def chosen(config: Config) -> tuple[IPv4Network, ...]:
+    """Those of `admitted` that are not the box itself."""
+    hosts = tuple(map(IPv4Network, config.boinc.management_hosts))
+    return config.control.networks or hosts or tuple(each.network for each in _own(config))
 
 
 def own_addresses(config: Config) -> tuple[IPv4Address, ...]:

@@ -23,6 +23,7 @@ from appliance.heartbeats.records import Order, StoredHeartbeat
 from appliance.heartbeats.states import EndOfBoot, Kind
 from appliance.journal import history
 from appliance.journal.timeline import Boot
+from appliance.page.address import urls
 from appliance.registry import disk, overview, reload_result, rows
 from appliance.registry.database import Registry
 from appliance.registry.disk import Disk
@@ -57,11 +58,19 @@ class Signs:
 
 
 @dataclass(frozen=True, slots=True)
+class PageState:
+    """Where the page is, as URLs; `pid`: its process, or None if it does not run."""
+
+    pid: int | None
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BoxState:
     """The whole box at one moment. `pid` is that of the running server, or None; `server` is what the server wrote
     about itself. `boots` has the latest boots of some of the PCs that `counted` counts: those that need a person first,
     with their `signs`; `states` counts those that have loaded something. `firmware` has the latest of those PCs that
-    need another offer. `schedules` are those of the configuration."""
+    need another offer. `schedules` are those of the configuration. `page` is None if it is switched off."""
 
     pid: int | None
     server: Mapping[str, Any]
@@ -80,6 +89,7 @@ class BoxState:
     leases: Sequence[Lease]
     evidence: Evidence = field(default_factory=Evidence)
     schedules: Sequence[ScheduleNow] = ()
+    page: PageState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +167,7 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         leases=leases.load(registry),
         evidence=gather_evidence(config, registry, now),
         schedules=schedules_now(config, now),
+        page=PageState(holder(config.registry, "control"), urls(config)) if config.control.enabled else None,
     )
 
 

@@ -14,7 +14,7 @@ from appliance.registry.reload_result import ReloadResult
 from appliance.view.address_claims import AddressClaimView, address_claim_views
 from appliance.view.boots import BootView, boot_view
 from appliance.view.evidence import Evidence
-from appliance.view.facts import BoxState, Signs
+from appliance.view.facts import BoxState, PageState, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
 from appliance.view.schedules import ScheduleNow
 
@@ -103,6 +103,7 @@ class StatusView:
     """
 
     server: ServerView
+    page: PageState | None
     reload_rejected: ReloadResult | None
     services: Sequence[Mapping[str, Any]]
     trouble: Sequence[str]
@@ -137,6 +138,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
     decided = ((boot.mac, box.allowlist.decide(boot.mac)) for boot in box.boots)
     return StatusView(
         server=ServerView(box.pid, server.get("started")),
+        page=box.page,
         reload_rejected=box.reload if box.pid and box.reload and box.reload.error else None,
         services=server.get("services", []),
         trouble=[*server.get("trouble", []), *_lost(server.get("heartbeats_lost", 0))],

@@ -2,7 +2,6 @@
 
 from urllib.parse import quote
 
-import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -23,16 +22,13 @@ _WORDS = {
     500: ("A fault in netboot-appliance.", "the log has the details: journalctl -u netboot-appliance-control"),
 }
 
-log = structlog.get_logger("control")
-
 
 def handle_errors(app: FastAPI) -> None:
-    """Every error of this application becomes an answer of ours."""
+    """Every error that is none of ours becomes an answer; `Shield` takes care of the others."""
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _fault)
 
 
 def is_for_program(request: Request) -> bool:
@@ -92,6 +88,6 @@ def _http(request: Request, error: Exception) -> Response:
     return answer(request, error.status_code, message, hint, **dict(error.headers or {}))
 
 
-def _fault(request: Request, error: Exception) -> Response:
-    log.error("a fault while answering a request", path=request.url.path, exc_info=error)
+def fault(request: Request) -> Response:
+    """The answer to a request after which we are to blame."""
     return answer(request, 500, *_WORDS[500])

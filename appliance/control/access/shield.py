@@ -8,9 +8,13 @@ import json
 from ipaddress import AddressValueError, IPv4Address, ip_address
 from urllib.parse import urlsplit
 
+import structlog
+from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from appliance.control.access.refusals import fault
 from appliance.control.context import Context
 from appliance.page.networks import admits
 
@@ -31,8 +35,7 @@ _HEADERS = (
 )
 
 
-class TooLargeError(Exception):
-    """The request's body has more bytes than are read."""
+log = structlog.get_logger("control")
 
 
 class Shield:
@@ -68,7 +71,7 @@ class Shield:
             message = await receive()
             size += len(message.get("body", b""))
             if size > LARGEST_BODY:
-                raise TooLargeError
+                raise HTTPException(413)
             return message
 
         async def hardened(message: Message) -> None:
@@ -81,9 +84,12 @@ class Shield:
         static = scope["path"].startswith("/static/")
         try:
             await self._app(scope, bounded, hardened)
-        except TooLargeError:
-            if not started:
-                await _refuse(send, 413, "the request is too large")
+        except Exception as error:
+            log.error("a fault while answering a request", path=scope["path"], exc_info=error)
+            if started:
+                # What is half sent ends here: the connection is closed.
+                raise
+            await fault(Request(scope))(scope, receive, hardened)
 
     def _comes_from_here(self, scope: Scope) -> bool:
         """Behind a proxy, the door sees the proxy only."""

@@ -16,8 +16,9 @@ from appliance.control.api.answers import (
 )
 from appliance.journal.event_pages import EventFilter, read_after, read_last
 from appliance.registry.database import Registry
-from appliance.registry.records import IgnoredRow
 from appliance.view.events import KINDS, EventView, event_views
+from appliance.view.refused import RefusedView
+from appliance.view.strangers import gather_refused
 from services.ethernet import MacAddress
 
 router = APIRouter(tags=["events"], dependencies=[Depends(viewer)])
@@ -36,9 +37,10 @@ class EventList:
 
 @dataclass(frozen=True, slots=True)
 class RefusedPage:
-    """Machines that got no answer, those that asked last first. `total` counts all rows that are kept."""
+    """Machines that asked to boot and are not allowed, those that asked last first. `total` counts all that are
+    known."""
 
-    refused: list[IgnoredRow]
+    refused: list[RefusedView]
     total: int
 
 
@@ -71,6 +73,6 @@ async def list_events(
 
 @router.get("/refused", responses=problems())
 async def list_refused(context: InContext, limit: Limit = 100) -> RefusedPage:
-    """The machines that asked and got no answer, with the reason and how often."""
-    rows = await context.with_registry(lambda registry: registry.ignored())
-    return RefusedPage(rows[:limit], len(rows))
+    """The machines that asked to boot and are not allowed, with their makers, and how often they asked."""
+    found = await context.with_registry(gather_refused)
+    return RefusedPage(found[:limit], len(found))

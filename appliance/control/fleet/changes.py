@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from appliance.heartbeats.states import SILENT_AFTER
 from appliance.journal.timeline import STALLED_AFTER
 
-Mark = tuple[object, ...]
+Mark = tuple[object, ...]  # of numbers and words only: Python's garbage collector forgets about such a tuple
 """The PC's latest boot, its stage and last event; the latest heartbeat; the order that ended the boot."""
 
 _STIRRING = 600.0

@@ -90,7 +90,7 @@ class Fleet:
             return []
         changed = room.changed_since(int(number))
         if mac:
-            return anew if any(pc.facts.view.mac == mac for pc in changed) else []
+            return anew if any(pc.facts.mac == mac for pc in changed) else []
         if room.arranged > int(number) or len(changed) > _MOST_ROWS or (wanted and changed):
             return anew
         heads = "" if wanted else "".join(in_place(group.head) for group in room.groups)
@@ -115,6 +115,7 @@ class Fleet:
             except (UserError, OSError, *FAILED) as error:
                 _log.warning("the registry cannot be read", error=str(error))
                 room = replace(room, trouble=str(error), version=room.version + 1)
+                room = replace(room, top=self._pen.top(room))
                 self._pass_on(loop, room, Change(room.version, (), "", "", anew=True))
                 self._stop.wait(_RETRY)
 

@@ -29,7 +29,7 @@ class PcGroup:
     @property
     def macs(self) -> tuple[str, ...]:
         """Their MAC addresses."""
-        return tuple(pc.facts.view.mac for pc in self.pcs)
+        return tuple(pc.facts.mac for pc in self.pcs)
 
 
 def arrange(pcs: Iterable[PcFacts]) -> dict[str, tuple[str, ...]]:
@@ -43,7 +43,7 @@ def arrange(pcs: Iterable[PcFacts]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for heading, each in placed:
         own = each.alone and many[heading] == 1 and heading not in (FORBIDDEN, NEW)
-        found.setdefault(SINGLE if own else heading, []).append(each.view.mac)
+        found.setdefault(SINGLE if own else heading, []).append(each.mac)
     return {heading: tuple(sorted(found[heading])) for heading in sorted(found, key=_order)}
 
 
@@ -70,9 +70,9 @@ def on_of(many: PcCounts) -> str:
 def _heading(pc: PcFacts) -> str:
     if not pc.loaded:
         return NEW
-    if not pc.view.allowed:
+    if not pc.allowed:
         return FORBIDDEN
-    return pc.view.label or (SINGLE if pc.alone else pc.place)
+    return pc.label or (SINGLE if pc.alone else pc.place)
 
 
 def _order(heading: str) -> tuple[bool, int, list[tuple[int, str]]]:

@@ -36,9 +36,7 @@ class Needs:
 
 def needs(box: tuple[Need, ...], pcs: Iterable[PcFacts]) -> Needs:
     """The needs of the box and of these PCs."""
-    found = grouped(
-        (each.view.mac, each.view.boot.diagnosis) for each in pcs if each.view.boot and each.view.boot.diagnosis
-    )
+    found = grouped((each.mac, each.diagnosis) for each in pcs if each.diagnosis)
     failing = [group for group in found if group.failing]
     waits = tuple(group for group in found if not group.failing)
     return Needs(box, tuple(failing[:_MOST]), max(0, len(failing) - _MOST), waits)

@@ -1,8 +1,9 @@
 """A PC as the fleet keeps it, and which of them a person asked for. PURE."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from appliance.allowlist import Entry
+from appliance.diagnosis.fault import Diagnosis
 from appliance.heartbeats.states import Kind
 from appliance.view.clients import ClientView
 from services.boinc.condition import Condition
@@ -10,30 +11,26 @@ from services.boinc.condition import Condition
 
 @dataclass(frozen=True, slots=True)
 class PcFacts:
-    """What a row of the room shows. `loaded`: it has loaded something at least once; the others only asked and were
-    offered something. `place` is the range that allows it, or empty; `alone`: that range is this address only.
-    `fractions` says how far each running task is, from 0 to 1."""
+    """What a row of the room shows, and little else: Python's garbage collector stops everything while it looks at all
+    that is kept, so there is one value for each PC and not the fifty of its view.
 
-    view: ClientView
+    `heard` is in seconds since the epoch. `loaded`: it has loaded something at least once; the others only asked and
+    were offered something. `place` is the range that allows it, or empty; `alone`: that range is this address only.
+    `addresses` were seen in its latest boot. `progress` says how far its running tasks are together, from 0 to 1; None:
+    none is running."""
+
+    mac: str
+    label: str
+    allowed: bool
+    kind: Kind | None
+    words: str
+    heard: float
+    diagnosis: Diagnosis | None
+    addresses: str
     loaded: bool
     place: str
     alone: bool
-    fractions: tuple[float, ...]
-
-    @property
-    def kind(self) -> Kind | None:
-        """Its state; None if no boot of it is known."""
-        return self.view.now.kind if self.view.now else None
-
-    @property
-    def words(self) -> str:
-        """Its state in words."""
-        return self.view.now.words if self.view.now else "no boot is kept"
-
-    @property
-    def progress(self) -> float | None:
-        """How far the running tasks are together, from 0 to 1; None if none is running."""
-        return sum(self.fractions) / len(self.fractions) if self.fractions else None
+    progress: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +69,26 @@ EVERYBODY = Wanted()
 _MOST_WORDS = 8
 
 
-def sought(facts: PcFacts) -> str:
+def facts(view: ClientView, entry: Entry | None, loaded: bool, boinc: Condition) -> PcFacts:
+    """What is kept of a PC. `entry` allows it, if one does; `boinc`: BOINC as its latest heartbeat found it."""
+    now, boot = view.now, view.boot
+    running = [task.fraction for task in boinc.tasks if task.active]
+    return PcFacts(
+        mac=view.mac,
+        label=view.label,
+        allowed=view.allowed,
+        kind=now.kind if now else None,
+        words=now.words if now else "no boot is kept",
+        heard=now.heard if now else view.first_seen,
+        diagnosis=boot.diagnosis if boot else None,
+        addresses=" ".join(boot.addresses) if boot else "",
+        loaded=loaded,
+        place=str(entry.range) if entry else "",
+        alone=entry is not None and entry.range.first == entry.range.last,
+        progress=min(1.0, max(0.0, sum(running) / len(running))) if running else None,
+    )
+
+
+def sought(pc: PcFacts) -> str:
     """What a search looks at, in lower case."""
-    view = facts.view
-    addresses = view.boot.addresses if view.boot else ()
-    parts: Iterable[str] = (view.mac, view.mac.replace(":", ""), view.label, facts.place, facts.words, *addresses)
-    return " ".join(parts).lower()
-
-
-def fractions(boinc: Condition) -> tuple[float, ...]:
-    """How far each running task is."""
-    return tuple(min(1.0, max(0.0, task.fraction)) for task in boinc.tasks if task.active)
+    return " ".join((pc.mac, pc.mac.replace(":", ""), pc.label, pc.place, pc.words, pc.addresses)).lower()

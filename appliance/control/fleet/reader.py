@@ -9,7 +9,7 @@ from appliance.config.file import Config
 from appliance.control.fleet import changes
 from appliance.control.fleet.changes import Mark
 from appliance.control.fleet.needs import Need, of_box
-from appliance.control.fleet.pcs import PcFacts, fractions
+from appliance.control.fleet.pcs import PcFacts, facts
 from appliance.heartbeats import census, store
 from appliance.heartbeats.states import EndOfBoot, Kind, condition
 from appliance.journal import history
@@ -71,7 +71,7 @@ def read_marks(registry: Registry, allowlist: Allowlist) -> Marks:
         for boot, mac, stage, last_at in registry.sql.execute("SELECT id, mac, stage, last_at FROM boots WHERE latest"):
             if mac not in known:
                 asking.append((moment(last_at), whole(mac)))
-            found[mac] = (boot, stage, last_at, beats.get(mac), ended.get(mac))
+            found[mac] = (boot, stage, last_at, *beats.get(mac, ()), *ended.get(mac, ()))
     asking.sort(reverse=True)
     new = frozenset([mac for _, mac in asking if allowlist.allows_number(mac)][:MOST_NEW])
     for _, mac in asking:
@@ -133,14 +133,9 @@ def _read(
         beat = signs[client.mac].heartbeat
         boot = boots.get(client.mac)
         current = beat if beat and boot and beat.boot == boot.id else None
-        facts = PcFacts(
-            view=view,
-            loaded=loaded,
-            place=str(entry.range) if entry else "",
-            alone=entry is not None and entry.range.first == entry.range.last,
-            fractions=fractions(condition(current)) if view.now and view.now.kind in _WITH_TASKS else (),
-        )
-        read.append(ReadPc(facts, _due(boot, current.at if current else None, now)))
+        at_work = view.now is not None and view.now.kind in _WITH_TASKS
+        boinc = condition(current if at_work else None)
+        read.append(ReadPc(facts(view, entry, loaded, boinc), _due(boot, current.at if current else None, now)))
     return read
 
 

@@ -63,7 +63,7 @@ class Change:
 
     def names(self, mac: str) -> bool:
         """Whether this PC changed."""
-        return any(pc.facts.view.mac == mac for _, pc in self.pcs)
+        return any(pc.facts.mac == mac for _, pc in self.pcs)
 
 
 def in_place(html: str) -> str:

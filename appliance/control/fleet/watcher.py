@@ -69,7 +69,7 @@ class Watcher:
         version = self.room.version + 1
         touched: list[tuple[KeptPc | None, KeptPc]] = []
         for read in self._read(sorted(stale & marks.pcs.keys()), marks, now, stop):
-            facts, mac = read.facts, read.facts.view.mac
+            facts, mac = read.facts, read.facts.mac
             self._due[MacAddress.parse(mac).value] = read.due
             before = pcs.get(mac)
             if before is None or before.facts != facts:
@@ -160,7 +160,7 @@ class Watcher:
 def _place(pc: KeptPc) -> tuple[bool, bool, str, str, bool]:
     """What decides under which heading it stands."""
     facts = pc.facts
-    return facts.loaded, facts.view.allowed, facts.view.label, facts.place, facts.alone
+    return facts.loaded, facts.allowed, facts.label, facts.place, facts.alone
 
 
 def _is_mac(name: str) -> bool:

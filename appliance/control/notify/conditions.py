@@ -35,10 +35,10 @@ class Known(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is so. `key` identifies it within its rule, `name` is for people. Findings with the same `cause`
-    and `cure` are told together, those with the same `group` (a label) on one line; `detail` is what differs between
-    them. `expected`: known, and never told. `after`: seconds that it must be seen beyond what its rule says."""
+class Observation:
+    """Something that is so. `key` identifies it within its rule, `name` is for people. Those with the same `cause` and
+    `cure` are told together, those with the same `group` (a label) on one line; `detail` is what differs between them.
+    `expected`: known, and never told. `after`: seconds that it must be seen beyond what its rule says."""
 
     key: str
     name: str
@@ -82,13 +82,13 @@ class Memory:
     ended: tuple[str, ...] = ()
 
 
-def observe(before: Memory | None, findings: Sequence[Finding], now: float, tempo: Tempo) -> Memory:
+def observe(before: Memory | None, observed: Sequence[Observation], now: float, tempo: Tempo) -> Memory:
     """What is remembered after a look at `now`. `before` is None at the first one."""
     if before is None:
-        return Memory(now, {each.key: Tracked(Known.START, each.name) for each in findings[:MOST_TRACKED]})
+        return Memory(now, {each.key: Tracked(Known.START, each.name) for each in observed[:MOST_TRACKED]})
     step = min(max(now - before.last, 0.0), LONGEST_STEP)
     tracked: dict[str, Tracked] = {}
-    for each in findings[:MOST_TRACKED]:
+    for each in observed[:MOST_TRACKED]:
         old = before.tracked.get(each.key)
         if old is None:
             tracked[each.key] = Tracked(Known.START if each.expected else Known.NEW, each.name)
@@ -106,9 +106,9 @@ def observe(before: Memory | None, findings: Sequence[Finding], now: float, temp
     return replace(before, last=now, tracked=tracked, ended=tuple(ended[:MOST_ENDED]))
 
 
-def ripe(memory: Memory, findings: Sequence[Finding], tempo: Tempo) -> list[Finding]:
+def ripe(memory: Memory, observed: Sequence[Observation], tempo: Tempo) -> list[Observation]:
     """What is to be told now: nothing while others are still coming, but no longer than GATHER."""
-    new = [(each, memory.tracked[each.key].seen) for each in findings if _is_new(memory, each)]
+    new = [(each, memory.tracked[each.key].seen) for each in observed if _is_new(memory, each)]
     long = [each for each, seen in new if seen >= tempo.settle + each.after]
     others = [seen for each, seen in new if not each.after]
     coming = any(seen < tempo.settle for seen in others)
@@ -116,8 +116,8 @@ def ripe(memory: Memory, findings: Sequence[Finding], tempo: Tempo) -> list[Find
     return long if waited or not coming else []
 
 
-def _is_new(memory: Memory, finding: Finding) -> bool:
-    tracked = memory.tracked.get(finding.key)
+def _is_new(memory: Memory, observation: Observation) -> bool:
+    tracked = memory.tracked.get(observation.key)
     return tracked is not None and tracked.known is Known.NEW
 
 
@@ -126,7 +126,7 @@ def is_over(memory: Memory) -> bool:
     return bool(memory.ended) and not any(each.known is Known.TOLD for each in memory.tracked.values())
 
 
-def tell(memory: Memory, told: Sequence[Finding], now: float) -> Memory:
+def tell(memory: Memory, told: Sequence[Observation], now: float) -> Memory:
     """What is remembered after this was told at `now`."""
     keys = {each.key for each in told}
     tracked = {key: replace(each, known=Known.TOLD) if key in keys else each for key, each in memory.tracked.items()}

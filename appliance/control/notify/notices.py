@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from appliance.control.notify.conditions import Finding
+from appliance.control.notify.conditions import Observation
 from appliance.control.notify.rules import RuleName
 from appliance.control.notify.sightings import Sightings
 from appliance.heartbeats.states import ON, Kind
@@ -30,8 +30,8 @@ class Notice:
     body: str
 
 
-def compose(rule: RuleName, found: Sequence[Finding], seen: Sightings) -> Notice:
-    """The notice of what a rule has found; at least one finding."""
+def compose(rule: RuleName, found: Sequence[Observation], seen: Sightings) -> Notice:
+    """The notice of what a rule has found; at least one observation."""
     title = _title(rule, found)
     match rule:
         case RuleName.BOOTED:
@@ -87,7 +87,7 @@ def _notice(rule: RuleName, level: str, title: str, lines: Sequence[str], seen: 
     return Notice(rule, level, printable(f"[{seen.box}] {title}", LONGEST_TITLE), "\n".join(shown))
 
 
-def _title(rule: RuleName, found: Sequence[Finding]) -> str:
+def _title(rule: RuleName, found: Sequence[Observation]) -> str:
     first = found[0]
     one = len(found) == 1
     who = first.name if one else _counted(len(found), "PC", "PCs") + _of_one_label(found)
@@ -108,14 +108,14 @@ def _title(rule: RuleName, found: Sequence[Finding]) -> str:
             return _capital(first.cause) + ("" if one else f", and {len(found) - 1} more")
 
 
-def _of_one_label(found: Sequence[Finding]) -> str:
+def _of_one_label(found: Sequence[Observation]) -> str:
     labels = {each.group for each in found}
     return f" of {found[0].group}" if len(labels) == 1 and found[0].group else ""
 
 
-def _causes(found: Sequence[Finding], *, pcs: bool) -> Iterator[str]:
-    """Cause by cause, that of most findings first."""
-    causes: dict[tuple[str, str], list[Finding]] = {}
+def _causes(found: Sequence[Observation], *, pcs: bool) -> Iterator[str]:
+    """Cause by cause, that of most observed first."""
+    causes: dict[tuple[str, str], list[Observation]] = {}
     for each in found:
         causes.setdefault((each.cause, each.cure), []).append(each)
     ordered = sorted(causes.items(), key=lambda item: -len(item[1]))
@@ -128,8 +128,8 @@ def _causes(found: Sequence[Finding], *, pcs: bool) -> Iterator[str]:
         yield f"and {len(ordered) - _CAUSES} other causes"
 
 
-def _facts(finding: Finding, cause: str) -> str:
-    return "; ".join(filter(None, ("" if finding.name == cause else finding.name, finding.detail)))
+def _facts(observation: Observation, cause: str) -> str:
+    return "; ".join(filter(None, ("" if observation.name == cause else observation.name, observation.detail)))
 
 
 def _cause(cause: str, cure: str, lines: Iterable[str]) -> Iterator[str]:
@@ -139,12 +139,12 @@ def _cause(cause: str, cure: str, lines: Iterable[str]) -> Iterator[str]:
         yield f"Do: {cure}"
 
 
-def _list(found: Sequence[Finding]) -> Iterator[str]:
+def _list(found: Sequence[Observation]) -> Iterator[str]:
     """The PCs, label by label: each on a line of its own with its detail, or some of a label on one line."""
     if any(each.detail for each in found) and len(found) <= _DETAILED:
         yield from (f"- {each.name}{f': {each.detail}' if each.detail else ''}" for each in found)
         return
-    groups: dict[str, list[Finding]] = {}
+    groups: dict[str, list[Observation]] = {}
     for each in found:
         groups.setdefault(each.group, []).append(each)
     for label, those in list(groups.items())[:_GROUPS]:
@@ -163,13 +163,13 @@ def _week(seen: Sightings) -> Iterator[str]:
     kinds = [pc.kind for pc in seen.pcs.values() if pc.loads]
     on, computing = sum(kind in ON for kind in kinds), kinds.count(Kind.COMPUTING)
     yield f"Now: {on:,} of {_counted(len(kinds), 'PC', 'PCs')} on, {computing:,} computing"
-    faults: dict[tuple[str, str], list[Finding]] = {}
+    faults: dict[tuple[str, str], list[Observation]] = {}
     for pc in seen.pcs.values():
         if pc.fault and pc.fault.failing:
-            finding = Finding(pc.mac, pc.mac, pc.fault.cause, pc.fault.cure, pc.label)
-            faults.setdefault((finding.cause, finding.cure), []).append(finding)
-    needs = [finding for those in faults.values() for finding in those]
-    troubles = [Finding(what, what, what, cure) for what, cure in seen.trouble]
+            observation = Observation(pc.mac, pc.mac, pc.fault.cause, pc.fault.cure, pc.label)
+            faults.setdefault((observation.cause, observation.cure), []).append(observation)
+    needs = [observation for those in faults.values() for observation in those]
+    troubles = [Observation(what, what, what, cure) for what, cure in seen.trouble]
     if needs or troubles:
         yield from ("", "What needs a person:")
         yield from _causes(troubles, pcs=False)

@@ -113,6 +113,13 @@ def look(
     return found.notices
 
 
+def forget_rules(registry: Registry) -> None:
+    """Let all rules begin anew: nobody is told anything."""
+    if registry.sql.execute("SELECT 1 FROM notice_rules LIMIT 1").fetchone():
+        with registry.transaction():
+            registry.sql.execute("DELETE FROM notice_rules")
+
+
 def _add(registry: Registry, notice: Notice, targets: Sequence[NotifyAddress], now: float) -> None:
     added = registry.sql.execute(
         "INSERT INTO notices (rule, level, title, body, made) VALUES (?, ?, ?, ?, ?)",
@@ -129,6 +136,8 @@ def claim(registry: Registry, targets: Sequence[NotifyAddress], busy: Iterable[s
     cannot be delivered any more ends here."""
     keys = {target.key for target in targets}
     chosen: dict[str, Delivery] = {}
+    if not pending(registry):
+        return []
     with registry.transaction():
         for each in _deliveries(registry, "WHERE ended IS NULL ORDER BY notice, address"):
             if each.address not in keys:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from appliance.config.notify import RuleSettings
-from appliance.control.notify.conditions import Finding, Tempo
+from appliance.control.notify.conditions import Observation, Tempo
 from appliance.control.notify.sightings import PcSighting, Sightings
 from appliance.diagnosis.fault import Diagnosis
 from appliance.heartbeats.states import Kind
@@ -53,7 +53,7 @@ class RuleName(StrEnum):
     DIGEST = "digest"
 
 
-Find = Callable[[Sightings, RuleSettings, Collection[str]], Sequence[Finding] | None]
+Find = Callable[[Sightings, RuleSettings, Collection[str]], Sequence[Observation] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +72,16 @@ def named(mac: str, label: str) -> str:
     return f"{label} ({mac})" if label else mac
 
 
-def _booted(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> list[Finding]:
+def _booted(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> list[Observation]:
     every = settings.booted == "all"
     return [
-        Finding(f"{pc.mac} {pc.boot}", named(pc.mac, pc.label), group=pc.label, detail=pc.address)
+        Observation(f"{pc.mac} {pc.boot}", named(pc.mac, pc.label), group=pc.label, detail=pc.address)
         for pc in seen.pcs.values()
         if pc.came_up and (every or pc.first)
     ]
 
 
-def _faults(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Finding] | None:
+def _faults(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Observation] | None:
     if not seen.serving:
         return None
     return [_of_pc(pc, pc.fault) for pc in seen.pcs.values() if pc.fault and pc.fault.failing and _is_fault(pc)]
@@ -96,33 +96,33 @@ def _without_work(pc: PcSighting) -> bool:
     return pc.kind is Kind.IDLE and bool(pc.idle_since)
 
 
-def _of_pc(pc: PcSighting, fault: Diagnosis) -> Finding:
+def _of_pc(pc: PcSighting, fault: Diagnosis) -> Observation:
     cause = fault.cause
-    return Finding(f"{pc.mac} {cause}", named(pc.mac, pc.label), cause, fault.cure, pc.label, fault.detail)
+    return Observation(f"{pc.mac} {cause}", named(pc.mac, pc.label), cause, fault.cure, pc.label, fault.detail)
 
 
-def _silent(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> list[Finding] | None:
+def _silent(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> list[Observation] | None:
     # A server that is down hears nobody, and one that has just started has not heard the others yet.
     if not seen.serving:
         return None
     limit = 60.0 * settings.silent
     return [
-        Finding(pc.mac, named(pc.mac, pc.label), _SILENT, _SILENT_CURE, pc.label)
+        Observation(pc.mac, named(pc.mac, pc.label), _SILENT, _SILENT_CURE, pc.label)
         for pc in seen.pcs.values()
         if pc.kind is Kind.SILENT and not pc.may_be_off and seen.now - max(pc.heard, seen.started) >= limit
     ]
 
 
-def _key_refused(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Finding] | None:
+def _key_refused(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Observation] | None:
     if not seen.serving:
         return None
     pcs = [pc for pc in seen.pcs.values() if pc.refused]
     if not pcs:
         return []
-    return [Finding("key", _pcs(pcs), KEY_REFUSED, KEY_CURE)]
+    return [Observation("key", _pcs(pcs), KEY_REFUSED, KEY_CURE)]
 
 
-def _no_work(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> list[Finding] | None:
+def _no_work(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> list[Observation] | None:
     if not seen.serving:
         return None
     limit = 3600.0 * settings.no_work
@@ -130,11 +130,11 @@ def _no_work(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> lis
     for pc in seen.pcs.values():
         if _without_work(pc) and not pc.refused and pc.fault and seen.now - pc.idle_since >= limit:
             causes.setdefault((pc.fault.cause, pc.fault.cure), []).append(pc)
-    found = [Finding(cause, _pcs(pcs), cause, cure) for (cause, cure), pcs in causes.items()]
+    found = [Observation(cause, _pcs(pcs), cause, cure) for (cause, cure), pcs in causes.items()]
     return [*found, *_away(seen, limit)]
 
 
-def _away(seen: Sightings, limit: float) -> Iterator[Finding]:
+def _away(seen: Sightings, limit: float) -> Iterator[Observation]:
     """Projects that do not answer at least half of their PCs, whatever these do meanwhile."""
     joined: dict[str, list[bool]] = {}
     for pc in seen.pcs.values():
@@ -142,10 +142,10 @@ def _away(seen: Sightings, limit: float) -> Iterator[Finding]:
             joined.setdefault(project, []).append(project in pc.away)
     for project, away in sorted(joined.items()):
         if 2 * sum(away) >= len(away) and any(away):
-            yield Finding(f"away {project}", project, f"{project} {_AWAY}", _AWAY_CURE, after=limit)
+            yield Observation(f"away {project}", project, f"{project} {_AWAY}", _AWAY_CURE, after=limit)
 
 
-def _task_errors(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> list[Finding]:
+def _task_errors(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> list[Observation]:
     found = []
     for share in seen.errors:
         if share.failed >= FEWEST_ERRORS and 100 * share.failed >= settings.task_errors * share.ended:
@@ -153,7 +153,7 @@ def _task_errors(seen: Sightings, settings: RuleSettings, _: Collection[str]) ->
             worst = ", ".join(f"{_named(seen, mac)}: {count}" for mac, count in share.pcs[:5])
             cause = f"{per_cent} % of the tasks of {share.project} failed in the last day"
             detail = f"{share.failed} of {share.ended}; most on {worst}"
-            found.append(Finding(share.project, cause, cause, _ERRORS_CURE, detail=detail))
+            found.append(Observation(share.project, cause, cause, _ERRORS_CURE, detail=detail))
     return found
 
 
@@ -162,32 +162,32 @@ def _named(seen: Sightings, mac: str) -> str:
     return named(mac, pc.label if pc else "")
 
 
-def _images(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Finding] | None:
+def _images(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Observation] | None:
     images = seen.images
     if images is None:
         return None
-    found = [Finding(f"built {each}", f"image {each} was built") for each in images.releases]
+    found = [Observation(f"built {each}", f"image {each} was built") for each in images.releases]
     if images.active:
         back = images.active < images.previous
         words = "rolled back: PCs boot" if back else "PCs boot"
-        found.append(Finding(f"active {images.active} {images.previous}", f"{words} image {images.active} now"))
+        found.append(Observation(f"active {images.active} {images.previous}", f"{words} image {images.active} now"))
     if failed := images.failed:
         name = f"the build of an image failed: {failed.message}"
-        found.append(Finding(f"failed {failed.invocation}", name, cure=failed.hint))
+        found.append(Observation(f"failed {failed.invocation}", name, cure=failed.hint))
     return found
 
 
-def _disk(seen: Sightings, settings: RuleSettings, known: Collection[str]) -> list[Finding]:
+def _disk(seen: Sightings, settings: RuleSettings, known: Collection[str]) -> list[Observation]:
     if seen.disk_used < settings.disk - (DISK_SLACK if "disk" in known else 0.0):
         return []
     name = f"the disk is {seen.disk_used:.0f} % full"
-    return [Finding("disk", name, name, _DISK_CURE, detail=seen.disk)]
+    return [Observation("disk", name, name, _DISK_CURE, detail=seen.disk)]
 
 
-def _network(seen: Sightings, _s: RuleSettings, known: Collection[str]) -> list[Finding] | None:
+def _network(seen: Sightings, _s: RuleSettings, known: Collection[str]) -> list[Observation] | None:
     if not seen.serving:
         return None
-    found = [Finding(f"claim {key}", words, words, _CLAIM_CURE) for key, words in seen.claims.items()]
+    found = [Observation(f"claim {key}", words, words, _CLAIM_CURE) for key, words in seen.claims.items()]
     servers: dict[str, list[PcSighting]] = {}
     for pc in seen.pcs.values():
         if pc.dhcp_server:
@@ -197,22 +197,22 @@ def _network(seen: Sightings, _s: RuleSettings, known: Collection[str]) -> list[
     for server, pcs in sorted(servers.items()):
         cause = f"a DHCP server that was not seen before gives addresses: {server}"
         expected = first and len(servers) == 1
-        found.append(Finding(f"dhcp {server}", cause, cause, _DHCP_CURE, detail=_pcs(pcs), expected=expected))
+        found.append(Observation(f"dhcp {server}", cause, cause, _DHCP_CURE, detail=_pcs(pcs), expected=expected))
     return found
 
 
-def _server(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Finding]:
+def _server(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Observation]:
     if not seen.serving:
         cause = "the server is not running: no PC can boot"
         return [
-            Finding("down", cause, cause, "sudo systemctl start netboot-appliance; journalctl -u netboot-appliance")
+            Observation("down", cause, cause, "sudo systemctl start netboot-appliance; journalctl -u netboot-appliance")
         ]
-    return [Finding(what, what, what, cure) for what, cure in seen.trouble]
+    return [Observation(what, what, what, cure) for what, cure in seen.trouble]
 
 
-def _digest(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> list[Finding]:
+def _digest(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> list[Observation]:
     latest = settings.digest.latest(seen.now, seen.zone)
-    return [Finding(f"week {latest:.0f}", "the last seven days")]
+    return [Observation(f"week {latest:.0f}", "the last seven days")]
 
 
 def _pcs(pcs: Sequence[PcSighting]) -> str:

@@ -6,6 +6,7 @@ nothing of what the mail server answered.
 """
 
 import logging
+import re
 import smtplib
 import socket
 import ssl
@@ -25,11 +26,18 @@ TIMEOUT = 20.0
 """Seconds for each step of a conversation."""
 
 LONGEST_ANSWER = 300
+SHORTEST_SECRET = 8
+"""Characters of a URL's parts that may be a token: no answer repeats them."""
+
+# It quotes whole URLs, with their tokens, to whoever listens. Nobody does but `_said`.
+logging.getLogger("apprise").propagate = False
+logging.getLogger("apprise").addHandler(logging.NullHandler())
+
 _LEVELS = {"info": "info", "good": "success", "warning": "warning"}
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Letter:
     """What is sent. `ident` is the same each time it is tried. `made` is in seconds since the epoch."""
 
     ident: str
@@ -47,13 +55,23 @@ class Answer:
     words: str
 
 
-def send(address: NotifyAddress, mail: MailSettings, message: Message) -> Answer:
+def send(address: NotifyAddress, mail: MailSettings, message: Letter) -> Answer:
     """Send a message, and wait for the answer. Never raises; may take minutes."""
     try:
         answer = _by_mail(address, mail, message) if address.mail else _by_apprise(address, message)
     except Exception as error:
         answer = Answer(False, f"{type(error).__name__}: {error}")
-    return Answer(answer.taken, printable(answer.words, LONGEST_ANSWER))
+    return Answer(answer.taken, printable(_without_secrets(answer.words, address), LONGEST_ANSWER))
+
+
+def _without_secrets(words: str, address: NotifyAddress) -> str:
+    """`words` without what may be a token of the URL, wherever in it: each service has it in another place."""
+    if not address.mail:
+        for part in re.split(r"[/@:?&=#]+", address.partition("://")[2]):
+            # Host names are no secrets, and useful.
+            if len(part) >= SHORTEST_SECRET and "." not in part:
+                words = words.replace(part, "…")
+    return words
 
 
 def misspelt(address: NotifyAddress) -> str:
@@ -67,13 +85,12 @@ def misspelt(address: NotifyAddress) -> str:
     if known is not None:
         return ""
     scheme = address.split(":", 1)[0].lower()
-    services = apprise.Apprise().schemas()
-    if scheme not in services:
+    if scheme not in apprise.NotificationManager().schemas():
         return f"apprise knows no service {scheme}://"
     return f"apprise cannot read it: something is missing for {scheme}://"
 
 
-def _by_mail(address: NotifyAddress, mail: MailSettings, message: Message) -> Answer:
+def _by_mail(address: NotifyAddress, mail: MailSettings, message: Letter) -> Answer:
     here = _host_name()
     sender = mail.from_ or f"netboot-appliance@{here}"
     content = mail_message(address, sender, message)
@@ -118,7 +135,7 @@ def _accepted(what: str, code: int, words: bytes) -> str:
     return f"{code} {_text(words)}"
 
 
-def mail_message(address: str, sender: str, message: Message) -> EmailMessage:
+def mail_message(address: str, sender: str, message: Letter) -> EmailMessage:
     """The mail, the same each time but for nothing. No header can hold a line end: the policy refuses it."""
     mail = EmailMessage(policy=SMTP)
     mail["From"] = sender
@@ -132,11 +149,13 @@ def mail_message(address: str, sender: str, message: Message) -> EmailMessage:
     return mail
 
 
-def _by_apprise(address: NotifyAddress, message: Message) -> Answer:
+def _by_apprise(address: NotifyAddress, message: Letter) -> Answer:
     import apprise  # noqa: PLC0415 - takes a quarter of a second
 
-    # Nothing is written to the disk, and no plugin of a user is loaded.
-    asset = apprise.AppriseAsset(app_id="netboot-appliance", app_desc="netboot-appliance", async_mode=False)
+    # Without a limit of its own it stays in this thread, where it is waited for (service.py).
+    asset = apprise.AppriseAsset(
+        app_id="netboot-appliance", app_desc="netboot-appliance", async_mode=False, service_timeout=0.0
+    )
     with _said() as said:
         service = apprise.Apprise(asset=asset)
         if not service.add(str(address)):
@@ -150,7 +169,7 @@ def _by_apprise(address: NotifyAddress, message: Message) -> Answer:
 
 @contextmanager
 def _said() -> Iterator[list[str]]:
-    """What apprise says in this thread: its only way to say what went wrong. It leaves tokens out of it."""
+    """What apprise says in this thread: its only way to say what went wrong."""
     said: list[str] = []
     thread = threading.get_ident()
 
@@ -178,7 +197,7 @@ def _words(error: BaseException) -> str:
             return f"{error.smtp_code} {_text(error.smtp_error)}"
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted: {error.verify_message}"
-        case TimeoutError():
+        case _ if isinstance(error, TimeoutError) or "timed out" in str(error):
             return f"no answer within {TIMEOUT:.0f} s"
         case OSError() if error.strerror:
             return error.strerror

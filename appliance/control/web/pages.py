@@ -2,6 +2,6 @@
 
 from fastapi import APIRouter
 
-from appliance.control.web import pc, refused
+from appliance.control.web import allowlist, health, pc, refused
 
-ROUTERS: tuple[APIRouter, ...] = (pc.router, refused.router)
+ROUTERS: tuple[APIRouter, ...] = (pc.router, refused.router, allowlist.router, health.router)

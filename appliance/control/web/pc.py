@@ -58,7 +58,7 @@ async def show(request: Request, mac: str, box: Box, _: Viewer) -> Response:
     """The whole page."""
     address = _mac(mac)
     shown, size, choices = await asyncio.gather(_read(box, address), _size(box, address), _choices(box))
-    return page(request, "pc.html", error=None, **_values(shown, size, choices))
+    return page(request, "pc.html", error=None, **_values(box, shown, size, choices))
 
 
 @router.get("/{mac}/now")
@@ -141,7 +141,7 @@ async def _answer(request: Request, box: Context, mac: MacAddress, error: UserEr
     shown = await _read(box, mac)
     values: dict[str, Any] = {"shown": shown}
     if error is not None and not by_htmx(request):
-        values = _values(shown, *await asyncio.gather(_size(box, mac), _choices(box)))
+        values = _values(box, shown, *await asyncio.gather(_size(box, mac), _choices(box)))
     return answer(request, "pc_orders.html", "pc.html", f"/pcs/{mac}#orders", error, **values)
 
 
@@ -166,8 +166,9 @@ async def _choices(box: Context) -> list[StartChoice]:
     return known + [StartChoice(f"image:{each.id}", f"image {each.id}") for each in found.releases[:20]]
 
 
-def _values(shown: PcPage, size: StateSize, choices: list[StartChoice]) -> dict[str, Any]:
-    return {"shown": shown, "size": size, "choices": choices, "here": "/"}
+def _values(box: Context, shown: PcPage, size: StateSize, choices: list[StartChoice]) -> dict[str, Any]:
+    since = box.fleet.ident(box.fleet.room)
+    return {"shown": shown, "size": size, "choices": choices, "since": since, "here": "/"}
 
 
 def _mac(text: str) -> MacAddress:

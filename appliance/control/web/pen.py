@@ -28,8 +28,8 @@ class RoomPen:
         """What stands above the PCs."""
 
         def names(mac: str) -> str:
-            view = room.pcs[mac].facts.view
-            return f"{view.label} {mac}" if view.label else mac
+            label = room.pcs[mac].facts.label
+            return f"{label} {mac}" if label else mac
 
         return _on_one_line(self._top(room, names, _NAMED))
 

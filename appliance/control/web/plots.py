@@ -1,13 +1,10 @@
-"""Figures of ninety days as bars: where each stands, and the words beside it. Drawn by templates/plots.html. PURE."""
+"""Figures of days as bars: where each bar stands, and the words beside it. Drawn by templates/plots.html. PURE."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 
-DAYS = 90
 WIDTH, HEIGHT = 360, 96
-_PITCH = WIDTH / DAYS
-_EPOCH = date(1970, 1, 1)
+"""Of a drawing, in its own units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +33,25 @@ class Plot:
     summary: str
 
 
-def plot(title: str, unit: str, figures: Mapping[int, float], today: int) -> Plot:
-    """The figures of the days up to `today`, which are counted in UTC since the epoch. A day without one counts 0."""
-    days = range(today - DAYS + 1, today + 1)
-    values = [max(0.0, figures.get(day, 0.0)) for day in days]
+def plot(title: str, unit: str, days: Sequence[tuple[str, float]]) -> Plot:
+    """The figures of these days, at least one, the earliest first."""
+    values = [max(0.0, value) for _, value in days]
     top = round_up(max(values))
+    pitch = WIDTH / len(days)
     bars = tuple(
         Bar(
-            x=round(place * _PITCH, 2),
+            x=round(place * pitch, 2),
             y=round(HEIGHT - HEIGHT * value / top, 2),
-            width=round(_PITCH - 1, 2),
+            width=round(pitch * 0.8, 2),
             height=round(HEIGHT * value / top, 2),
-            words=f"{_day(day)}: {figure(value)} {unit}",
+            words=f"{day}: {figure(value)} {unit}",
         )
-        for place, (day, value) in enumerate(zip(days, values, strict=True))
+        for place, ((day, _), value) in enumerate(zip(days, values, strict=True))
         if value
     )
-    first, last = _day(days[0]), _day(days[-1])
-    summary = f"{title}, {first} to {last}: {figure(sum(values))} {unit} in all, at most {figure(max(values))} a day"
-    return Plot(title, unit, bars, figure(top), figure(sum(values)), first, last, summary)
+    first, last, total = days[0][0], days[-1][0], figure(sum(values))
+    summary = f"{title}, {first} to {last}: {total} {unit} in all, at most {figure(max(values))} a day"
+    return Plot(title, unit, bars, figure(top), total, first, last, summary)
 
 
 def round_up(value: float) -> float:
@@ -74,12 +71,3 @@ def figure(value: float) -> str:
     if value == 0:
         return "0"
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
-
-
-def _day(day: int) -> str:
-    return (_EPOCH + timedelta(days=day)).isoformat()
-
-
-def rows(days: Mapping[int, tuple[float, ...]]) -> list[tuple[str, ...]]:
-    """The table beside the plots, the latest day first: the day, and its figures."""
-    return [(_day(day), *map(figure, days[day])) for day in sorted(days, reverse=True)]

@@ -1,10 +1,11 @@
-"""Boxes with PCs: one to look at, and one to change."""
+"""Boxes with PCs, one to look at and one to change; and a site for each test of the page's door."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.unit.appliance.control.box_of_pcs import BoxOfPcs
+from tests.unit.appliance.control.pages import Site
 
 
 @pytest.fixture(scope="module")
@@ -17,3 +18,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> BoxOfPcs:
 def own(tmp_path: Path) -> BoxOfPcs:
     """For one test."""
     return BoxOfPcs(tmp_path, 8)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)

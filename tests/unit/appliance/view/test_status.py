@@ -15,7 +15,7 @@ from appliance.heartbeats.states import Kind
 from appliance.registry.disk import Disk
 from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
-from appliance.view.facts import BoxState
+from appliance.view.facts import BoxState, PageState
 from appliance.view.status import as_json, status_view
 from image.recipe import ImageRecipe
 from image.release import Release
@@ -56,6 +56,7 @@ BOX = BoxState(
         Lease(IPv4Address("10.77.0.5"), MAC, b"", State.LEASED, NOW + 1),
         Lease(IPv4Address("10.77.0.6"), MAC, b"", State.LEASED, NOW - 1),
     ],
+    page=PageState(77, ("https://10.77.0.1:8443/",)),
 )
 
 
@@ -71,6 +72,7 @@ def test_the_document() -> None:
     }
     assert json.loads(json.dumps(document)) == {
         "server": {"pid": 4242, "started": 900.0},
+        "page": {"pid": 77, "addresses": ["https://10.77.0.1:8443/"]},
         "reload_rejected": {
             "begun": 5.0,
             "at": 950.0,

@@ -65,6 +65,7 @@ def test_the_same_values_as_the_verbs(filled: BoxOfPcs) -> None:
         ("allow list", "/allowlist?limit=500", "entries"),
         ("image list", "/images", "images"),
         ("order list", "/orders", "orders"),
+        ("allow refused", "/refused", "refused"),
         ("events --limit 50", "/events?limit=50", "events"),
     ):
         printed = json.loads(netboot_appliance("--config", path, *words.split(), "--json").stdout)
@@ -108,10 +109,10 @@ def test_whether_a_pc_may_boot(filled: BoxOfPcs) -> None:
     }
 
 
-def test_what_got_no_answer(filled: BoxOfPcs) -> None:
+def test_machines_that_were_refused(filled: BoxOfPcs) -> None:
     found = read(filled, "/refused?limit=2")
     assert (len(found["refused"]), found["total"] > 2) == (2, True)
-    assert found["refused"][0]["reason"] == "its MAC address is not in the allowlist"
+    assert found["refused"][0]["count"] > 0
 
 
 @pytest.mark.parametrize(

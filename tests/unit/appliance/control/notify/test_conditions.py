@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.control.notify import conditions
-from appliance.control.notify.conditions import GATHER, Finding, Known, Memory, Tempo
+from appliance.control.notify.conditions import GATHER, Known, Memory, Observation, Tempo
 from appliance.control.notify.tally import OTHERS, Hour, add, from_json, shares, to_json
 
 TEMPO = Tempo(60.0, 300.0, over=True)
@@ -22,7 +22,7 @@ def test_nothing_is_told_twice_and_nothing_is_forgotten(
     start: frozenset[str], looks: list[tuple[frozenset[str], bool, float, bool]]
 ) -> None:
     now = 1e9
-    memory = conditions.observe(None, [Finding(key, key) for key in start], now, TEMPO)
+    memory = conditions.observe(None, [Observation(key, key) for key in start], now, TEMPO)
     told: set[str] = set()
     gone: dict[str, float] = {}
     seen = dict.fromkeys(start, 0.0)
@@ -42,7 +42,7 @@ def test_nothing_is_told_twice_and_nothing_is_forgotten(
                     ever_gone.add(key)
         if restart:
             memory = conditions.from_json(conditions.to_json(memory))
-        found = [Finding(key, key) for key in sorted(present)]
+        found = [Observation(key, key) for key in sorted(present)]
         memory = conditions.observe(memory, found, now, TEMPO)
         if may_tell and (new := conditions.ripe(memory, found, TEMPO)):
             for each in new:
@@ -64,7 +64,7 @@ def test_nothing_is_told_twice_and_nothing_is_forgotten(
 def test_what_is_remembered_does_not_grow_without_end() -> None:
     memory = Memory(0.0)
     for now in range(3):
-        found = [Finding(f"{now} {number}", "x") for number in range(conditions.MOST_TRACKED + 5)]
+        found = [Observation(f"{now} {number}", "x") for number in range(conditions.MOST_TRACKED + 5)]
         memory = conditions.observe(memory, found, float(now), TEMPO)
     assert len(memory.tracked) == conditions.MOST_TRACKED
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.control.notify.conditions import Finding, Memory, Tempo, from_json, observe, ripe, tell, to_json
+from appliance.control.notify.conditions import Memory, Observation, Tempo, from_json, observe, ripe, tell, to_json
 from appliance.control.notify.judge import OF_A_RULE, OF_ALL
 from appliance.control.notify.rules import RULES, RuleName
 from appliance.control.notify.sightings import ErrorShare, FailedBuild, Images, PcSighting
@@ -334,7 +334,7 @@ def test_conditions_that_keep_coming_wait_no_longer_than_five_minutes() -> None:
     tempo, memory = Tempo(60.0, 300.0, over=True), Memory(NOON)
     told_at = []
     for second in range(0, 1200, 15):
-        found = [Finding(str(n), str(n)) for n in range(second // 30 + 1)]
+        found = [Observation(str(n), str(n)) for n in range(second // 30 + 1)]
         memory = observe(memory, found, NOON + second, tempo)
         if new := ripe(memory, found, tempo):
             told_at.append((second, len(new)))

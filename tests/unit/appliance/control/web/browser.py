@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from appliance.config.file import load
 from appliance.control.access.guard import administrator, viewer
@@ -17,10 +18,10 @@ from appliance.registry.database import Registry
 
 
 class Browser:
-    """Asks for pages of the box in `config`. `scripts`: htmx is there, and wants parts of pages."""
+    """Asks for pages of the box. `scripts`: htmx is there, and wants parts of pages."""
 
-    def __init__(self, config: Path, client: httpx.AsyncClient, context: Context) -> None:
-        self.config = config
+    def __init__(self, app: FastAPI, client: httpx.AsyncClient, context: Context) -> None:
+        self.app = app
         self.context = context
         self.scripts = False
         self._client = client
@@ -73,4 +74,4 @@ async def browser(config: Path, clock: float | None = None) -> AsyncIterator[Bro
     app.dependency_overrides = {viewer: somebody, administrator: somebody}
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="https://127.0.0.1") as client:
-        yield Browser(config, client, context)
+        yield Browser(app, client, context)

@@ -125,12 +125,8 @@ CREATE INDEX events_of_boot ON events (boot, id);
 CREATE INDEX heartbeats_seen ON heartbeats (at, boot, doing);
 CREATE INDEX orders_open ON orders (mac) WHERE ended IS NULL;
 CREATE INDEX boots_latest ON boots (last_at, under_way, stage, mac) WHERE latest;
-<<<<<<< HEAD
-CREATE INDEX latest_of_client ON boots (mac) WHERE latest;
-CREATE INDEX notices_due ON notices (due) WHERE sent IS NULL;
-=======
 CREATE INDEX deliveries_open ON deliveries (notice) WHERE ended IS NULL;
->>>>>>> part/int
+CREATE INDEX latest_of_client ON boots (mac) WHERE latest;
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('boots',3);
 INSERT INTO "sqlite_sequence" VALUES('notices',1);

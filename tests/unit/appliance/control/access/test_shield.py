@@ -1,0 +1,103 @@
+"""What is around every request: names, sizes, headers, and errors that reveal nothing."""
+
+import pytest
+from starlette.requests import Request
+
+from appliance.config.control import ListenAddress
+from appliance.control.access.shield import LARGEST_BODY
+from appliance.errors import UserError
+from tests.unit.appliance.control.pages import Site
+
+
+@pytest.mark.parametrize(
+    "host", ["10.77.0.1:8443", "box", "BOX:8443", "box.", "localhost:8443", "127.0.0.1", "[::1]:8443", "192.0.2.1"]
+)
+async def test_the_boxs_own_names_and_any_address_are_served(site: Site, host: str) -> None:
+    assert (await site.browser(Host=host).get("/login")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "box.evil.example",
+        "evil.example:8443",
+        "box@evil.example",
+        "",
+        "10.77.0.1.evil.example",
+        "[",
+        "x:y",
+    ],
+)
+async def test_a_name_that_leads_here_is_not_enough(site: Site, host: str) -> None:
+    answer = await site.browser(Host=host).get("/login")
+    assert answer.status_code == 421
+    assert "password" not in answer.text
+    assert "[control] names" in answer.text
+
+
+async def test_names_of_a_certificate_may_have_a_star(site: Site) -> None:
+    site.context.names = ("*.example.org",)
+    assert (await site.browser(Host="netboot.example.org").get("/login")).status_code == 200
+    assert (await site.browser(Host="example.org").get("/login")).status_code == 421
+    assert (await site.browser(Host="a.b.example.org").get("/login")).status_code == 421
+
+
+@pytest.mark.parametrize("path", ["/login", "/nothing", "/static/style.css", "/static/nothing", "/api/v1/nothing"])
+async def test_every_answer_tells_the_browser_to_trust_nobody_else(site: Site, path: str) -> None:
+    headers = (await site.browser().get(path)).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "same-origin"
+    if not path.startswith("/static/"):
+        assert headers["cache-control"] == "no-store"
+
+
+async def test_a_request_has_two_megabytes_at_most_whatever_it_announces(site: Site) -> None:
+    browser = site.browser()
+
+    async def endless() -> object:
+        for _ in range(200):
+            yield b"x" * 65536
+
+    too_much = b"x" * (LARGEST_BODY + 1)
+    assert (await browser.post("/login", content=too_much)).status_code == 413
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert (await browser.post("/login", content=endless(), headers=form)).status_code == 413  # type: ignore[arg-type]
+    assert (await browser.post("/login", headers={"Content-Length": "-1"})).status_code == 400
+
+
+async def test_behind_a_proxy_the_first_address_counts(site: Site) -> None:
+    site.set(behind_proxy=True, listen=ListenAddress("127.0.0.1:8080"))
+    assert (await site.browser("10.77.0.9").get("/login")).status_code == 200
+    for address in ("10.88.0.9", "::1", "unknown"):
+        assert (await site.browser(address).get("/login")).status_code == 403
+
+
+async def test_nothing_here_and_a_fault_reveal_nothing(site: Site) -> None:
+    async def fail(_request: Request) -> None:
+        raise RuntimeError("secret of the program")
+
+    async def refuse(_request: Request) -> None:
+        raise UserError("the disk is <full>", "make room")
+
+    for path, route in (("/fail", fail), ("/api/v1/fail", fail), ("/refuse", refuse), ("/api/v1/refuse", refuse)):
+        site.app.add_route(path, route)  # type: ignore[arg-type]
+    browser = site.browser()
+    page = await browser.get("/fail")
+    assert page.status_code == 500
+    assert "secret" not in page.text
+    assert "journalctl -u netboot-appliance-control" in page.text
+    assert page.headers["x-frame-options"] == "DENY"
+    assert (await browser.get("/api/v1/fail")).json()["error"] == "A fault in netboot-appliance."
+    missing = await browser.get("/nothing/<script>")
+    assert missing.status_code == 404
+    assert "nothing/" not in missing.text
+    shown = await browser.get("/refuse")
+    assert "the disk is &lt;full&gt;" in shown.text
+    assert "make room" in shown.text
+    assert (await browser.get("/api/v1/refuse")).json() == {"error": "the disk is <full>", "hint": "make room"}
