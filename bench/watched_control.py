@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 import time
-from asyncio import events
+from asyncio import events, tasks
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,33 @@ worst: list[tuple[float, float, str]] = []
 
 def watch() -> None:
     """Time all callbacks of event loops from now on."""
+    # One that says what it runs.
+    asyncio.Task = tasks.Task = tasks._PyTask  # type: ignore[attr-defined, misc]
     run: Any = events.Handle._run
 
     def timed(handle: Any) -> None:
+        what = _name(handle)
         begun, used = time.perf_counter(), time.thread_time()
         run(handle)
         used, took = time.thread_time() - used, time.perf_counter() - begun
         if len(worst) < _KEPT or used > worst[-1][0]:
-            worst.append((used, took, repr(handle)))
+            worst.append((used, took, what))
             worst.sort(reverse=True)
             del worst[_KEPT:]
 
     events.Handle._run = timed  # type: ignore[method-assign, assignment]
+
+
+def _name(handle: Any) -> str:
+    """What the callback runs; of a request, its path."""
+    owner = getattr(handle._callback, "__self__", None)
+    coroutine = getattr(owner, "_coro", None)
+    if coroutine is None:
+        return str(getattr(handle._callback, "__qualname__", handle._callback))
+    name = str(coroutine.__qualname__)
+    if name.endswith("run_asgi") and (frame := coroutine.cr_frame):
+        return f"{name} {frame.f_locals['self'].scope['path']}"
+    return name
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A route whose answer becomes JSON at once: of 500 PCs in 6 ms, where FastAPI's own way holds the event loop for 80."""
+"""A route whose answer becomes JSON at once: 500 PCs in 6 ms. FastAPI's own way holds the event loop for 80 ms."""
 
 import functools
 import inspect
