@@ -107,6 +107,10 @@ class Allowlist:
         """All entries, built anew each time."""
         return tuple(self._entry(index) for index in range(len(self)))
 
+    def page(self, skip: int, most: int) -> tuple[Entry, ...]:
+        """`most` entries behind the first `skip` ones, built anew each time."""
+        return tuple(self._entry(index) for index in range(skip, min(skip + most, len(self))))
+
     @property
     def schedules(self) -> Counter[str]:
         """How many entries have each schedule; empty: none."""

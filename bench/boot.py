@@ -54,7 +54,7 @@ class Boots:
         return self._watch([self.room.pc(self._next()) for _ in range(pcs)])
 
     def directly(self, pcs: int) -> list[Times]:
-        """The same, with kernel and initrd started by QEMU."""
+        """The same, with kernel and initrd started by QEMU, which takes one ramdisk: there is no microcode."""
         made = []
         for mac in [self._next() for _ in range(pcs)]:
             words = asyncio.run(self._command_line(mac))

@@ -114,7 +114,7 @@ def build(
 
         stages.begin("chroot", "installing the live system")
         lb("chroot")
-        work_directory.take_loaders(live)
+        work_directory.take_out(live)
         if rebuild is Rebuild.UPDATED and (same := _same(images, digest, work_directory.packages(live))):
             stages.tell("no package has changed")
             work_directory.empty(live, keep_bootstrap=True)

@@ -22,8 +22,8 @@ def publish(
 ) -> Release:
     """Copy the files of a release into its directory, which appears complete or, if the power fails, not at all.
 
-    `sources` has a path for each of KERNEL, INITRD, SQUASHFS and PACKAGES, and for each boot loader. What an
-    interrupted publication left is removed first. Raises OSError.
+    `sources` has a path for each of KERNEL, INITRD, SQUASHFS and PACKAGES, for MICROCODE if there is some, and for each
+    boot loader. What an interrupted publication left is removed first. Raises OSError.
     """
     images.mkdir(mode=0o755, parents=True, exist_ok=True)
     for left in images.glob(f"{_UNFINISHED}*"):

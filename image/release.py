@@ -1,7 +1,8 @@
 """Releases: immutable directories with a built live system, and the two links that say which one is served.
 
-A release is `IMAGES/ID/{live/filesystem.squashfs, vmlinuz, initrd.img, packages, loaders/…, manifest.json}`; the boot
-loaders (bootfiles.py) are missing in old ones. `IMAGES/current` and `IMAGES/previous` are symbolic links, replaced in
+A release is `IMAGES/ID/{live/filesystem.squashfs, vmlinuz, initrd.img, microcode.img, packages, loaders/…,
+manifest.json}`. The boot loaders (bootfiles.py) are missing in old ones, and so is the processors' microcode, which is
+left out of an image without firmware, too. `IMAGES/current` and `IMAGES/previous` are symbolic links, replaced in
 one step. Does not build (build.py) or serve.
 """
 
@@ -21,6 +22,8 @@ from image.recipe import ImageRecipe
 
 MANIFEST = "manifest.json"
 KERNEL, INITRD, SQUASHFS, PACKAGES = "vmlinuz", "initrd.img", "live/filesystem.squashfs", "packages"
+MICROCODE = "microcode.img"
+"""An uncompressed cpio archive that the kernel wants in front of the initrd."""
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,200}")
@@ -114,6 +117,11 @@ def read(images: Path, release_id: str) -> Release:
         if size != file.size:
             raise _broken(path, f"{each} has {size} bytes instead of {file.size}")
     return release
+
+
+def has_microcode(images: Path, release_id: str) -> bool:
+    """Whether a release has a file with microcode. Cheap enough to ask for each boot script."""
+    return (images / release_id / MICROCODE).is_file()
 
 
 def verify(release: Release) -> list[str]:

@@ -75,9 +75,13 @@ def packages(live: Path) -> Path:
     return live / "chroot.packages.live"
 
 
-def take_loaders(live: Path) -> None:
-    """Move the packages of the boot loaders, which a hook has unpacked, out of the live system. Their versions go into
-    the list of packages, since a new one makes another release. Raises OSError."""
+def take_out(live: Path) -> None:
+    """Move out of the live system what a release has beside it: microcode, if there is some, and the packages of the
+    boot loaders, which a hook has unpacked. Their versions go into the list of packages, since a new one makes another
+    release. Raises OSError."""
+    microcode = live / "chroot" / "boot" / release.MICROCODE
+    if microcode.exists():
+        microcode.rename(live / release.MICROCODE)
     (live / "chroot" / _UNPACKED).rename(live / _UNPACKED)
     listed = packages(live).read_text().splitlines() + (live / _UNPACKED / "versions").read_text().splitlines()
     packages(live).write_text("".join(f"{line}\n" for line in sorted(set(listed))))
@@ -93,11 +97,13 @@ def built_files(live: Path) -> tuple[str, dict[str, Path]]:
     if len(kernels) != 1:
         raise OSError(f"live-build made {len(kernels)} kernels instead of one")
     version = kernels[0].name.removeprefix("vmlinuz-")
+    microcode = live / release.MICROCODE
     return version, {
         release.KERNEL: kernels[0],
         release.INITRD: kernels[0].with_name(f"initrd.img-{version}"),
         release.SQUASHFS: kernels[0].with_name("filesystem.squashfs"),
         release.PACKAGES: packages(live),
+        **({release.MICROCODE: microcode} if microcode.exists() else {}),
         **{f"{bootfiles.DIRECTORY}/{name}": path for name, path in loaders.items()},
     }
 

@@ -38,9 +38,16 @@ def forget_heartbeats(registry: Registry) -> None:
     registry.sql.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('orders', ?)", (last + _NUMBERS_SKIPPED,))
 
 
+def forget_notices(registry: Registry) -> None:
+    """Delete what was to be told, and what the rules had seen: both are about another time. What they find first is
+    their start."""
+    for table in ("deliveries", "notices", "notice_rules"):
+        registry.sql.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+
+
 def adopt_boots(registry: Registry, other: Path) -> bool:
-    """Copy the boots, leases, heartbeats and orders, the daily figures, and the clients that are missing here, from
-    another registry of this schema.
+    """Copy the boots, leases, heartbeats, orders and notices, the daily figures, and the clients that are missing here,
+    from another registry of this schema.
 
     A client keeps its number unless another client has it here; the server then gives it another one. If `other` has no
     boots, returns False and leaves all but the clients unchanged.
@@ -60,7 +67,7 @@ def adopt_boots(registry: Registry, other: Path) -> bool:
             registry.sql.execute("INSERT INTO boots SELECT * FROM other.boots")
             registry.sql.execute("INSERT INTO events SELECT * FROM other.events")
             # Addresses leased since the backup are in use.
-            for table in ("leases", "heartbeats", "orders"):
+            for table in ("leases", "heartbeats", "orders", "notices", "deliveries", "notice_rules"):
                 registry.sql.execute(f"DELETE FROM {table}")  # noqa: S608
                 registry.sql.execute(f"INSERT INTO {table} SELECT * FROM other.{table}")  # noqa: S608
             # The days before those that it knows are in the backup alone.

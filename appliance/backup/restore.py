@@ -16,7 +16,14 @@ from pathlib import Path
 from appliance import allowlist
 from appliance.backup import archive
 from appliance.backup.archive import Manifest
-from appliance.backup.carry_over import adopt_boots, forget_heartbeats, forget_server, forget_states, invalidate_token
+from appliance.backup.carry_over import (
+    adopt_boots,
+    forget_heartbeats,
+    forget_notices,
+    forget_server,
+    forget_states,
+    invalidate_token,
+)
 from appliance.config import file as configuration
 from appliance.config.file import SERVICE_GROUP, Config
 from appliance.dhcp import leases
@@ -122,6 +129,7 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
             boots_kept = current is not None and adopt_boots(registry, current)
             if not boots_kept:
                 forget_heartbeats(registry)
+                forget_notices(registry)
                 for boot in backed_up:
                     if not boot.secrets_spent:
                         invalidate_token(registry, boot.id)

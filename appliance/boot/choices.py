@@ -14,7 +14,7 @@ from appliance.config.loaders import SIGNED_LOADER
 from appliance.config.menu import release_of
 from image.bootfiles import MEMTEST, PACKAGED, has_memtest, is_ipxe_shim, offered, with_followers
 from image.commandline import HttpRoot, NfsRoot, Root, render
-from image.release import SQUASHFS, ReleaseError, previous, read
+from image.release import SQUASHFS, ReleaseError, has_microcode, previous, read
 from services.dhcp.machines import Machine
 from services.ethernet import MacAddress
 from services.menus.menu import LiveBoot
@@ -25,7 +25,9 @@ def find_bootable(config: Config, active: str, names: tuple[str, ...]) -> Bootab
     wanted = {release for name in names if (release := release_of(name))}
     before = _previous(config) if "previous" in names else None
     whole = frozenset(release for release in wanted if _is_whole(config, release))
-    return Bootable(active, before, whole, memtest="memtest" in names and has_memtest(config.boot_root))
+    memtest = "memtest" in names and has_memtest(config.boot_root)
+    microcode = frozenset(each for each in {active, before, *whole} if each and has_microcode(config.images, each))
+    return Bootable(active, before, whole, memtest, microcode)
 
 
 def _previous(config: Config) -> str | None:

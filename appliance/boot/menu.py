@@ -17,12 +17,18 @@ RESCUE = "init=/bin/bash"
 
 @dataclass(frozen=True, slots=True)
 class Bootable:
-    """What there is to boot: the active release, the one before it, other complete releases, and perhaps memtest."""
+    """What there is to boot: the active release, the one before it, other complete releases, and perhaps memtest.
+    `microcode` are those of these releases that have a file with it."""
 
     active: str
     previous: str | None = None
     releases: frozenset[str] = frozenset()
     memtest: bool = False
+    microcode: frozenset[str] = frozenset()
+
+    def live(self, release: str, *, rescue: bool = False) -> LiveBoot:
+        """The start of one of the releases."""
+        return LiveBoot(release, rescue, release in self.microcode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ def decide(settings: MenuSettings, range_settings: BootSettings, next_entry: str
 
 
 def _boinc(bootable: Bootable) -> tuple[str, Action]:
-    return f"BOINC (image {bootable.active})", LiveBoot(bootable.active)
+    return f"BOINC (image {bootable.active})", bootable.live(bootable.active)
 
 
 def _action(name: str, bootable: Bootable) -> tuple[str, Action] | str:
@@ -94,7 +100,7 @@ def _action(name: str, bootable: Bootable) -> tuple[str, Action] | str:
         case "reboot":
             return "Restart", Reboot()
         case "rescue":
-            return "Rescue shell", LiveBoot(bootable.active, rescue=True)
+            return "Rescue shell", bootable.live(bootable.active, rescue=True)
         case "memtest":
             return (
                 ("Memory test", MEMTEST)
@@ -104,8 +110,8 @@ def _action(name: str, bootable: Bootable) -> tuple[str, Action] | str:
         case "previous":
             if bootable.previous is None:
                 return "previous: no release was active before this one"
-            return f"BOINC (previous image {bootable.previous})", LiveBoot(bootable.previous)
+            return f"BOINC (previous image {bootable.previous})", bootable.live(bootable.previous)
     release = release_of(name)
     if release is None or release not in bootable.releases:
         return f"{name}: this release no longer exists"
-    return f"BOINC (image {release})", LiveBoot(release)
+    return f"BOINC (image {release})", bootable.live(release)

@@ -22,8 +22,9 @@ from appliance.cli.output import say, show_json, show_table, show_text
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
-from appliance.view.allowed import entry_views
-from appliance.view.words import size
+from appliance.view.allowed import allowed_check, entry_views
+from appliance.view.strangers import find_refused, gather_refused
+from appliance.view.words import ago, size
 from services.ethernet import MacRange
 from services.linux import programs
 from services.linux.programs import ProgramError
@@ -71,6 +72,10 @@ def add(
     timeout: Annotated[str | None, _TIMEOUT] = None,
     root: Annotated[str | None, _ROOT] = None,
     schedule: Annotated[str | None, _SCHEDULE] = None,
+    refused: Annotated[
+        bool,
+        typer.Option("--refused", help="Only if it has asked and was refused; its maker becomes the label."),
+    ] = False,
 ) -> None:
     """Allow a MAC address or a range. Options you leave out follow the configuration.
 
@@ -79,6 +84,9 @@ def add(
     named = _named(default=default, timeout=timeout, root=root, schedule=schedule)
     config = load(context.obj)
     with Registry(config.registry) as registry:
+        if refused:
+            known = find_refused(registry, mac_address(range, NOTHING))
+            label = known.label if label is None else label
         done = allowed_edits.add(registry, config, range, label, named)
     before, after = done.before, done.after
     if before is None:
@@ -139,16 +147,46 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
         show_table(("range", "addresses", "settings", "label"), rows, "Nobody may boot: the allowlist is empty.")
 
 
+@app.command(epilog="Example: netboot-appliance allow refused. Allow one: netboot-appliance allow add --refused MAC")
+def refused(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """List the machines that asked to boot and are not allowed, the one heard last first.
+
+    Their makers are known if the package ieee-data is installed.
+    """
+    with _registry(context) as registry:
+        found = gather_refused(registry)
+    if as_json:
+        show_json(found)
+        return
+    rows = [
+        (
+            each.mac,
+            each.maker or "unknown",
+            f"{each.count:,}",
+            ago(each.last_at),
+            ", ".join(each.services),
+            each.address,
+        )
+        for each in found
+    ]
+    show_table(("MAC", "maker", "asked", "last", "by", "from"), rows, "Nobody was refused.")
+
+
 @app.command(epilog="Example: netboot-appliance allow check 52:54:00:aa:bb:cc. Exit code: 0 allowed, 1 not.")
-def check(context: typer.Context, mac: Annotated[str, MAC]) -> None:
+def check(context: typer.Context, mac: Annotated[str, MAC], as_json: Annotated[bool, JSON] = False) -> None:
     """Check whether a MAC address may boot, and which entry allows it."""
     address = mac_address(mac)
     with _registry(context) as registry:
-        entry = registry.allowlist().decide(address)
-    if entry is None:
+        allowlist = registry.allowlist()
+    entry = allowlist.decide(address)
+    if as_json:
+        show_json(allowed_check(allowlist, address))
+    elif entry is None:
         say(f"{address} is not allowed: no entry contains it")
+    else:
+        say(f"{address} is allowed by {entry.range}{_label(entry)}{_settings(entry)}")
+    if entry is None:
         raise typer.Exit(1)
-    say(f"{address} is allowed by {entry.range}{_label(entry)}{_settings(entry)}")
 
 
 @app.command("import", epilog="Example: netboot-appliance allow import macs.txt (or - for standard input)")

@@ -8,6 +8,7 @@ import typer
 from appliance.cli import firmware
 from appliance.cli.arguments import JSON, MAC, mac_address
 from appliance.cli.boinc import show_heartbeat
+from appliance.cli.boots import show_boot
 from appliance.cli.output import say, show_json, show_json_pages, show_table
 from appliance.cli.schedule import in_words
 from appliance.config.file import load
@@ -15,10 +16,9 @@ from appliance.errors import UserError
 from appliance.heartbeats.states import STUCK, Kind
 from appliance.registry.database import Registry
 from appliance.view import clients as views
-from appliance.view.boots import BootView
 from appliance.view.clients import ClientDetails, ClientView
 from appliance.view.facts import gather_client, gather_clients
-from appliance.view.words import ago, moment, size
+from appliance.view.words import ago, moment
 
 app = typer.Typer(name="clients", help="Show the PCs that have booted at least once.", no_args_is_help=True)
 app.command("forget", epilog=firmware.FORGET_EPILOG)(firmware.forget_)
@@ -127,17 +127,5 @@ def _show(client: ClientDetails) -> None:
         say(f"offer              {known.summary}")
     show_heartbeat(client)
     for boot in client.boots[-_BOOTS_SHOWN:]:
-        _show_boot(boot)
-
-
-def _show_boot(boot: BootView) -> None:
-    say("", f"boot of {moment(boot.started)}, image {boot.release or '(none)'}")
-    for reached in boot.stages:
-        say(f"  {reached.at:8.1f} s  {reached.stage}")
-    for transfer in boot.transfers:
-        result = transfer.failed or f"{size(transfer.sent)} of {size(transfer.size)}"
-        say(f"             {transfer.service} {transfer.path}: {result}")
-    if boot.failure:
-        say(f"             failed: {boot.failure}")
-    if boot.diagnosis:
-        say(f"             {boot.diagnosis.words}", f"             do: {boot.diagnosis.cure}")
+        say("", f"boot of {moment(boot.started)}, image {boot.release or '(none)'}")
+        show_boot(boot)

@@ -37,6 +37,11 @@ def show_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, default=_fields))
 
 
+def show_json_line(value: Any) -> None:
+    """Print one JSON document on one line, at once: for documents that follow one another."""
+    typer.echo(json.dumps(value, default=_fields))
+
+
 def show_json_pages(pages: Iterable[Sequence[Any]]) -> None:
     """Print a JSON list of the values of all pages, one value a line, each page as soon as it is there."""
     between = "["

@@ -21,8 +21,10 @@ from appliance.config import projects, schedules, toml
 from appliance.config.boinc import BoincSettings
 from appliance.config.control import ControlSettings
 from appliance.config.dhcp import DhcpSettings
+from appliance.config.history import HistorySettings
 from appliance.config.loaders import BootFiles
 from appliance.config.menu import MenuSettings
+from appliance.config.notify import NotifySettings
 from appliance.config.projects import ManagerSettings, ProjectEntry, ProjectSettings
 from appliance.config.schedules import ScheduleSettings
 from appliance.config.tftp import TftpSettings
@@ -144,8 +146,10 @@ class Config:
     account_manager: ManagerSettings = field(default_factory=ManagerSettings)
     boinc: BoincSettings = field(default_factory=BoincSettings)
     schedules: Mapping[ScheduleName, ScheduleSettings] = field(default_factory=dict)
+    notify: NotifySettings = field(default_factory=NotifySettings)
     image: ImageSettings = field(default_factory=ImageSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
 
     @cached_property
     def images(self) -> Path:
@@ -200,7 +204,7 @@ class Config:
     @property
     def secret(self) -> bool:
         """Whether the file holds anything that not everybody may read."""
-        return bool(self.joined or self.menu.password or "@" in self.boinc.proxy)
+        return bool(self.joined or self.menu.password or "@" in self.boinc.proxy or self.notify.secret)
 
     @cached_property
     def time_zone(self) -> str:
@@ -289,6 +293,7 @@ def redacted(config: Config) -> dict[str, Any]:
     """The effective configuration as plain values, without keys, passwords and their hashes."""
     plain = _plain(config)
     plain["path"] = str(config.path) if plain.pop("written") else None
+    plain["notify"]["addresses"] = [address.shown for address in config.notify.targets]
     plain["boinc"]["preferences"] = _plain(config.boinc.preferences.over(STANDARD))
     for exception in plain["boinc"]["exceptions"]:
         for name in [name for name, value in exception.items() if value is None]:
@@ -299,6 +304,7 @@ def redacted(config: Config) -> dict[str, Any]:
         (plain["account_manager"], ("password", "login_hash")),
         (plain["menu"], ("password", "grub_password")),
         (plain["boinc"], ("proxy",) if "@" in config.boinc.proxy else ()),
+        (plain["notify"]["mail"], ("password",)),
     ):
         for key in keys:
             if section[key]:

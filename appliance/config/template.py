@@ -131,6 +131,36 @@ interfaces = ["{interface}"]
 #   holidays = ["2026-12-24"]            # whole days to compute; or a file of them: "/etc/netboot-appliance/holidays"
 #   time_zone = ""                       # "Europe/Berlin"; default: as in [image]
 
+[notify]
+# Who is told what happens here: mail addresses, and URLs of apprise's (ntfys://…, slack://…, json://… for a webhook).
+# Try it: netboot-appliance notify test
+# addresses = []                         # ["admin@example.org"]
+# page = ""                              # where links lead: "https://boot.example.org:8443/"; default: this host's page
+# quiet = []                             # ["22:00-06:30", "Sat-Sun"]: tell then what is still so afterwards
+
+[notify.mail]
+# The mail server for mail addresses.
+# host = ""                              # "mail.example.org"
+# port = 0                               # 0: 587 for starttls, 465 for tls, 25 for none
+# encryption = "starttls"                # "tls" from the first byte, or "none"
+# user = ""
+# password = ""
+# from = ""                              # the sender; default: netboot-appliance at this host
+
+[notify.rules]
+# What is told. 0, false, "off" or "" switches a rule off.
+# booted = "new"                         # PCs that came up for the first time; "all": each time
+# faults = true                          # PCs that do not come up, or cannot compute: cause and cure
+# silent = 10                            # PCs without a heartbeat for so many minutes
+# key_refused = true                     # a project refuses the account key
+# no_work = 6                            # hours for which PCs found no work, or a project was away
+# task_errors = 20                       # per cent of a day's tasks that failed
+# images = true                          # built, failed, activated, rolled back
+# disk = 90                              # per cent of the server's disk in use
+# network = true                         # an address that another machine claims, a DHCP server that is new
+# server = true                          # the box itself: not running, exports not in force
+# digest = "Mon 08:00"                   # the week in figures
+
 [image]
 # Packages to install in the live system in addition to its own.
 # packages = []
@@ -152,4 +182,11 @@ interfaces = ["{interface}"]
 # key = ""
 # view_without_login = false             # true: whoever may connect may look
 # behind_proxy = false                   # true: plain HTTP for a reverse proxy on this server; needs a loopback address
+# metrics_per_pc = false                 # true: /metrics has series for each PC; for a few hundred PCs at most
+
+[history]
+# How much of the PCs' past is kept. A boot takes 1 kB, and with all that happened in it 3 kB.
+# boots = 400                            # of each PC
+# events = 20                            # the last of these boots with all that happened in them
+# days = 400                             # days with figures: power, core-hours, credit
 """

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +10,7 @@ from typing import TypeVar
 from starlette.requests import HTTPConnection
 
 from appliance.config.file import Config
+from appliance.control.fleet.fleet import Fleet
 from appliance.registry.database import Registry
 
 T = TypeVar("T")
@@ -18,7 +19,8 @@ T = TypeVar("T")
 @dataclass
 class Context:
     """One control process. `path` is the configuration file, `config` what is in force, `rejected` why its file is not;
-    `clock` returns seconds since the epoch. `networks`: who may connect; `names`: the host names of the page."""
+    `clock` returns seconds since the epoch. `networks`: who may connect; `names`: the host names of the page.
+    `fleet`: all PCs, as the application (app.py) has them watched."""
 
     path: Path
     config: Config
@@ -26,6 +28,7 @@ class Context:
     rejected: str = ""
     networks: tuple[IPv4Network, ...] = ()
     names: tuple[str, ...] = ()
+    fleet: Fleet = field(init=False)
 
     async def with_registry(self, work: Callable[[Registry], T]) -> T:
         """Do `work` with the registry, in a thread: SQLite waits for the disk and other writers. Raises UserError."""

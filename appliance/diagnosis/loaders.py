@@ -152,8 +152,8 @@ def menu(boot: Boot, seen: Seen, now: float) -> Diagnosis | None:
 
 
 def stopped_on_the_way(boot: Boot, _: Seen, now: float) -> Diagnosis | None:
-    """The loader began to take the kernel or the ramdisk, and stopped."""
-    for name, stage in (("vmlinuz", Stage.KERNEL), ("initrd.img", Stage.INITRD)):
+    """The loader began to take the kernel or a ramdisk, and stopped."""
+    for name, stage in (("vmlinuz", Stage.KERNEL), ("microcode.img", Stage.INITRD), ("initrd.img", Stage.INITRD)):
         transfer = transfer_of(boot, name)
         if transfer and not boot.has_reached(stage) and stuck(transfer, boot, now):
             from_here = any(not t.path.startswith("image/") for t in boot.transfers)

@@ -18,7 +18,7 @@ from appliance.journal.timeline import Boot, Stage
 from appliance.network.interfaces import base_url
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
-from image.release import INITRD, KERNEL, Release, ReleaseError, current, read
+from image.release import INITRD, KERNEL, MICROCODE, Release, ReleaseError, current, read
 from services.dhcp.machines import Machine
 from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
@@ -91,7 +91,7 @@ class OwnBox:
             case ReleaseError() as error:
                 checks.append(Checked("the image", False, str(error)))
             case Release() as release:
-                checks += [_check_file(release, name) for name in (KERNEL, INITRD)]
+                checks += [_check_file(release, name) for name in (KERNEL, MICROCODE, INITRD) if name in release.files]
         return [Packet(last.at, True, last.server, 0, 0, check) for check in checks]
 
     def _allowlist(self) -> Allowlist:

@@ -34,6 +34,11 @@ class Census:
         """The numbers of the boots of `most` PCs: those that need a person first, and of these the one heard last."""
         return [boot for _, _, boot, _ in nsmallest(most, self.pcs)]
 
+    def kinds(self) -> Iterator[tuple[Kind, MacAddress]]:
+        """Each PC with its state."""
+        known = tuple(_RANK)
+        return ((known[rank], MacAddress(mac)) for rank, *_, mac in self.pcs)
+
     def of_kinds(self, wanted: Set[Kind]) -> list[MacAddress]:
         """The PCs in these states, by MAC address."""
         ranks = {_RANK[each] for each in wanted}
@@ -47,7 +52,9 @@ def take(registry: Registry, now: float) -> Census:
     with registry.reading("heartbeats"):
         found = registry.sql.execute("SELECT boot, at, doing FROM heartbeats")
         beats = {boot: (at, doing) for boot, at, doing in found}
-        boots = registry.sql.execute("SELECT id, mac, stage, under_way, last_at FROM boots WHERE latest")
+        boots = registry.sql.execute(
+            "SELECT id, mac, stage, under_way, last_at FROM boots INDEXED BY boots_latest WHERE latest"
+        )
         return Census([judged for judged in _judged(boots, beats, ended, now) if judged[3] in clients])
 
 

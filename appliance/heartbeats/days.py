@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from appliance.heartbeats import tally
 from appliance.heartbeats.records import StoredHeartbeat
-from appliance.heartbeats.tally import Beat, Figures, Marks
+from appliance.heartbeats.tally import Beat, DayTotal, Figures, Marks
 from appliance.registry.database import Registry
 from appliance.registry.rows import amount, whole
 from services.boinc.condition import Condition
@@ -30,17 +30,6 @@ class Counted:
     days: Mapping[int, Figures]
     fresh: frozenset[int]
     marks: Marks | None
-
-
-@dataclass(frozen=True, slots=True)
-class DayTotal:
-    """A day, and what `pcs` PCs did on it: seconds on, core-seconds computed, credit."""
-
-    day: int
-    pcs: int
-    powered: int
-    computed: int
-    credit: float
 
 
 def beat(heartbeat: StoredHeartbeat) -> Beat:

@@ -22,6 +22,7 @@ CANCELLED = "cancelled"
 REPLACED = "replaced by a newer order"
 
 _SELECT = "SELECT id, mac, verb, given, sent, ended, result FROM orders"
+_BEHIND_ALL = (1 << 63) - 1
 _NOT_SENT = "ended IS NULL AND sent IS NULL"
 
 
@@ -54,10 +55,11 @@ def latest(registry: Registry, mac: MacAddress, most: int) -> list[Order]:
     return _select(registry, "WHERE mac = ? ORDER BY id DESC LIMIT ?", (mac.value, most))
 
 
-def recent(registry: Registry, most: int, *, only_open: bool = False) -> list[Order]:
+def recent(registry: Registry, most: int, *, only_open: bool = False, before: int | None = None) -> list[Order]:
     """The `most` orders that were given last, the latest first; -1: all that are kept. `only_open`: without those that
-    have ended."""
-    return _select(registry, f"{'WHERE ended IS NULL' if only_open else ''} ORDER BY id DESC LIMIT ?", (most,))
+    have ended; `before`: only those with a lower number."""
+    condition = f"WHERE id < ?{' AND ended IS NULL' if only_open else ''} ORDER BY id DESC LIMIT ?"
+    return _select(registry, condition, (_BEHIND_ALL if before is None else before, most))
 
 
 def find(registry: Registry, number: int) -> Order | None:

@@ -7,6 +7,7 @@ heard. A PC whose image sends no heartbeats stays as it was known, and that is s
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.journal.timeline import STALLED_AFTER, Boot, Stage
@@ -125,8 +126,14 @@ def _doing(boinc: str) -> Doing:
 
 def condition(heartbeat: StoredHeartbeat | None) -> Condition:
     """BOINC as that heartbeat found it. What another version wrote, and nobody can read, says as much as nothing."""
+    return _condition(heartbeat.boinc) if heartbeat else Condition()
+
+
+@lru_cache(maxsize=64)
+def _condition(text: str) -> Condition:
+    """A state, a diagnosis and a page ask for the same one, one after the other."""
     try:
-        return from_json(heartbeat.boinc) if heartbeat else Condition()
+        return from_json(text)
     except ValueError:
         return Condition()
 

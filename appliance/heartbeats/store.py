@@ -1,7 +1,7 @@
 """The latest heartbeat of each PC, as a table of the registry. Earlier ones are not kept."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from appliance.heartbeats import records
 from appliance.heartbeats.records import StoredHeartbeat
@@ -29,6 +29,14 @@ def latest(registry: Registry, mac: MacAddress) -> StoredHeartbeat | None:
     with registry.reading("heartbeats"):
         row = registry.sql.execute(f"{_SELECT} WHERE mac = ?", (mac.value,)).fetchone()
         return records.heartbeat(row) if row else None
+
+
+def latest_of(registry: Registry, macs: Collection[MacAddress]) -> dict[MacAddress, StoredHeartbeat]:
+    """The latest heartbeats of these PCs, as far as they have sent one."""
+    marks = ", ".join("?" * len(macs))
+    with registry.reading("heartbeats"):
+        rows = registry.sql.execute(f"{_SELECT} WHERE mac IN ({marks})", [mac.value for mac in macs])
+        return {each.mac: each for each in map(records.heartbeat, rows)}
 
 
 def latest_of_all(registry: Registry) -> dict[MacAddress, StoredHeartbeat]:

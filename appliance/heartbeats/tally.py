@@ -41,6 +41,17 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class DayTotal:
+    """A day, counted since the epoch, and what `pcs` PCs did on it: seconds on, core-seconds computed, credit."""
+
+    day: int
+    pcs: int
+    powered: int
+    computed: int
+    credit: float
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """What counts of a heartbeat of the boot with this number. `at` is when it came, `first` when the first of those
     did that came one soon after the other up to it, both in seconds since the epoch; `uptime` in seconds, or None."""

@@ -34,6 +34,12 @@ _REQUEST = "request"
 _READ_EVERY = 0.1
 """Seconds."""
 
+_LARGEST_PROGRESS = 16 << 20
+"""Characters of all that one build reports."""
+
+_STOPPED = "stopped"
+"""The stage of an error that is none: somebody stopped the build."""
+
 _SYSTEMD_SECONDS = 25.0
 """As long as systemctl itself waits for an answer of systemd's: sd-bus, 25 s."""
 
@@ -58,6 +64,18 @@ def running() -> bool:
 def _busy() -> bool:
     # If `systemctl stop` cancels the start, our systemctl returns at once, but the unit still has to clean up.
     return _properties("ActiveState")["ActiveState"] in ("activating", "deactivating")
+
+
+def last_failure() -> tuple[str, str, str] | None:
+    """Which run of the unit was the last one, what went wrong in it, and what to do; None if nothing did, or if it was
+    stopped. Reads what the run has written; systemd is not asked."""
+    damaged = (OSError, ValueError, TypeError, LookupError, RecursionError)
+    with contextlib.suppress(*damaged), (DIRECTORY / _PROGRESS).open() as file:
+        first, *lines = file.read(_LARGEST_PROGRESS).splitlines()
+        error = _decode_error(json.loads(lines[-1])["error"])
+        if error.stage != _STOPPED:
+            return str(json.loads(first)["invocation"]), str(error), error.hint
+    return None
 
 
 # The end that asks for a build
@@ -201,7 +219,7 @@ def record(build: Callable[[Rebuild, Report], Release], report: Report) -> Relea
         except SystemExit:
             write(
                 error=_encode_error(
-                    BuildError("stopped", "the build was stopped", "build again: netboot-appliance image build")
+                    BuildError(_STOPPED, "the build was stopped", "build again: netboot-appliance image build")
                 )
             )
             raise

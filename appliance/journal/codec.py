@@ -7,8 +7,9 @@ state that this version does not understand counts as none: then the events are 
 import json
 import math
 import types
-from collections.abc import Iterable
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, NoReturn, get_args, get_type_hints
 
@@ -16,6 +17,7 @@ from appliance.journal.timeline import AddressLost, Boot, Reached, Stage, Transf
 from appliance.registry.rows import text, whole
 from services.ethernet import MacAddress
 from services.events import Event, Returned
+from services.values import replace
 
 FORMAT = 2
 """Of states. Increase it when `fold` makes another state of the same events."""
@@ -25,9 +27,7 @@ _HINTS = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
 _JSON_TYPES = (str, int, float, bool, dict)
 _STAGES: dict[str, Stage] = {stage.value: stage for stage in Stage}
 _OF_THE_ROW = frozenset({"id", "mac", "started", "token", "release"})
-_STORED = tuple(field.name for field in fields(Boot) if field.name not in _OF_THE_ROW)
-_PLAIN = {name: hint for name, hint in get_type_hints(Boot).items() if name in _STORED and hint in (str, float, bool)}
-_ADDRESSES = ("addresses", "inherited", "lost")
+_USUAL = {field.name: field.default for field in fields(Boot) if field.name not in _OF_THE_ROW}
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -46,14 +46,12 @@ def decoded(rows: Iterable[tuple[float, str, str]]) -> Iterable[tuple[float, Eve
 
 
 def encode_state(boot: Boot) -> str:
-    """The boot without what its row holds anyway."""
-    values = {name: getattr(boot, name) for name in _STORED}
-    values["reached"] = [(str(each.stage), each.at) for each in boot.reached]
-    values["transfers"] = [(t.path, t.service, t.sent, t.size, t.failed) for t in boot.transfers]
-    for name in _ADDRESSES:
-        values[name] = list(map(str, values[name]))
-    values["dhcp_server"] = boot.dhcp_server and str(boot.dhcp_server)
-    values["returned"] = boot.returned and encode(boot.returned)
+    """The boot without what its row holds anyway, and without what is as in every new boot: of a year of boots nothing
+    else is kept."""
+    values = {name: found for name, usual in _USUAL.items() if (found := getattr(boot, name)) != usual}
+    for name, encoded in _ENCODED.items():
+        if name in values:
+            values[name] = encoded(values[name])
     return _dump([FORMAT, values])
 
 
@@ -61,18 +59,9 @@ def with_state(boot: Boot, state: str) -> Boot | None:
     """A boot of which only the row is known, with its stored state; None if this version cannot read that."""
     try:
         number, values = json.loads(state)
-        if number != FORMAT or values.keys() != set(_STORED):
+        if number != FORMAT or "last_event" not in values:
             return None
-        server = values["dhcp_server"]
-        for name, hint in _PLAIN.items():
-            values[name] = _revive(hint, values[name])
-        values["reached"] = tuple(Reached(_STAGES[stage], _revive(float, at)) for stage, at in values["reached"])
-        values["transfers"] = tuple(map(_transfer, values["transfers"]))
-        for name in _ADDRESSES:
-            values[name] = tuple(IPv4Address(text(word)) for word in values[name])
-        values["dhcp_server"] = server and IPv4Address(server)
-        values["returned"] = values["returned"] and _event(Returned.__name__, values["returned"])
-        return replace(boot, **values)
+        return replace(boot, **(_USUAL | {name: _DECODED[name](value) for name, value in values.items()}))
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return None
 
@@ -85,6 +74,10 @@ def _event(kind: str, details: str) -> Any:
 def _transfer(values: list[Any]) -> Transfer:
     path, service, sent, size, failed = values
     return Transfer(text(path), text(service), whole(sent), whole(size), text(failed))
+
+
+def _addresses(words: list[Any]) -> tuple[IPv4Address, ...]:
+    return tuple(IPv4Address(text(word)) for word in words)
 
 
 def _revive(hint: Any, value: Any) -> Any:
@@ -101,5 +94,29 @@ def _revive(hint: Any, value: Any) -> Any:
     return hint(text(value))
 
 
+def _integer(value: Any) -> int:
+    return value if type(value) is int else _invalid()
+
+
 def _invalid() -> NoReturn:
     raise ValueError("a field has the wrong type")
+
+
+# How the fields of a state are written that JSON does not have, and how each is read.
+_ENCODED: dict[str, Callable[[Any], Any]] = {
+    "reached": lambda reached: [(str(each.stage), each.at) for each in reached],
+    "transfers": lambda transfers: [(t.path, t.service, t.sent, t.size, t.failed) for t in transfers],
+    **dict.fromkeys(("addresses", "inherited", "lost"), lambda addresses: list(map(str, addresses))),
+    "dhcp_server": str,
+    "returned": encode,
+}
+_DECODED: dict[str, Callable[[Any], Any]] = {
+    **{name: partial(_revive, hint) for name, hint in get_type_hints(Boot).items() if hint in (str, float, bool)},
+    **dict.fromkeys(("xid", "architecture", "reports"), _integer),
+    "reached": lambda values: tuple(Reached(_STAGES[stage], _revive(float, at)) for stage, at in values),
+    "transfers": lambda values: tuple(map(_transfer, values)),
+    **dict.fromkeys(("addresses", "inherited", "lost"), _addresses),
+    # Versions before schema 6 wrote what a boot did not have, too.
+    "dhcp_server": lambda value: value and IPv4Address(value),
+    "returned": lambda value: value and _event(Returned.__name__, value),
+}

@@ -9,6 +9,9 @@ from appliance.registry.database import Registry
 from appliance.registry.records import BootRow
 from services.ethernet import MacAddress
 
+PAGE = 20
+"""Boots of one client that are shown at once."""
+
 
 def latest(registry: Registry) -> list[Boot]:
     """Every client's latest boot, from the registry."""
@@ -21,9 +24,10 @@ def latest_of(registry: Registry, mac: MacAddress) -> Boot | None:
     return read_one(registry, row)[0] if row else None
 
 
-def history(registry: Registry, mac: MacAddress) -> list[Boot]:
-    """The client's known boots, oldest first."""
-    return read(registry, registry.boots(mac))
+def history(registry: Registry, mac: MacAddress, most: int = PAGE, before: int | None = None) -> list[Boot]:
+    """The client's last boots, oldest first; `before`: of those before the boot with this number. Of boots long ago
+    only the state is kept (appliance/registry/retention.py)."""
+    return read(registry, registry.boots(mac, most, before))
 
 
 def read(registry: Registry, rows: Iterable[BootRow]) -> list[Boot]:

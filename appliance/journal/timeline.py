@@ -264,7 +264,7 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
             return _transfer(boot, Transfer(event.path, event.service, event.sent, event.size))
         case TransferServed():
             served = _transfer(boot, Transfer(event.path, event.service, event.size, event.size))
-            stage = _FILES.get(event.path.rsplit("/", 1)[-1], Stage.LOADER)
+            stage = stage_of_file(event.path)
             # Any other file after the script is a program that it starts.
             after_script = stage is Stage.LOADER and served.has_reached(Stage.SCRIPT)
             return served if after_script else _reach(served, stage, at)
@@ -312,6 +312,11 @@ def replay(boot: Boot, events: Iterable[tuple[float, Event | AddressLost]]) -> B
     for at, event in events:
         boot = fold(boot, event, at)
     return boot
+
+
+def stage_of_file(path: str) -> Stage:
+    """The stage that a boot comes to with this file."""
+    return _FILES.get(path.rsplit("/", 1)[-1], Stage.LOADER)
 
 
 def reaches_new_stage(boot: Boot, report: Reported) -> bool:

@@ -24,12 +24,11 @@ from appliance.registry.rows import moment, text, whole
 from appliance.registry.sql_errors import FAILED, damaged, explain, is_interrupted, is_of_the_disk, reading
 from services.ethernet import MacAddress, MacRange
 
-# A machine's history is for people. Nobody reads more boots than this, and so the file stays small for years.
-_BOOTS_KEPT = 20
 _STEPS = 20_000
 """Of SQLite's machine between two looks at the clock: some milliseconds."""
 
 _BEFORE_ALL = -(1 << 62)
+_AFTER_ALL = 1 << 62
 _SELECT_CLIENTS = "SELECT number, mac, first_seen, gui_rpc_password FROM clients"
 _SELECT_BOOTS = "SELECT id, mac, started, token, release, inherited, state FROM boots"
 _SELECT_ALLOWED = "SELECT first, last, label, root, entry, timeout, schedule FROM allowed"
@@ -135,6 +134,11 @@ class Registry:
     def changed(self) -> bool:
         """Whether somebody has committed an edit since the allowlist was last read. Costs microseconds."""
         return self._count_edits() != self._known
+
+    def data_version(self) -> int:
+        """A number that is another one after each commit of another connection. Costs microseconds."""
+        found: int = self.sql.execute("PRAGMA data_version").fetchone()[0]
+        return found
 
     def _count_edits(self) -> int:
         count: int = self.sql.execute("SELECT ifnull(max(count), 0) FROM edits").fetchone()[0]
@@ -268,7 +272,7 @@ class Registry:
         )
 
     def open_boot(self, *rows: BootRow) -> None:
-        """Add new boots, and delete the oldest ones of their clients."""
+        """Add new boots. Old ones are deleted elsewhere (retention.py)."""
         added = [
             (row.id, row.mac.value, row.started, row.token, row.release, row.inherited, row.started) for row in rows
         ]
@@ -277,11 +281,6 @@ class Registry:
             "INSERT INTO boots (id, mac, started, token, release, inherited, latest, last_at)"
             " VALUES (?, ?, ?, ?, ?, ?, 1, ?)",
             added,
-        )
-        self.sql.executemany(
-            "DELETE FROM boots WHERE mac = ?1"
-            " AND id NOT IN (SELECT id FROM boots WHERE mac = ?1 ORDER BY id DESC LIMIT ?2)",
-            [(mac, _BOOTS_KEPT) for _, mac, *_ in added],
         )
 
     def renew_tokens(self, tokens: Mapping[int, str]) -> None:
@@ -299,9 +298,15 @@ class Registry:
         """Delete boots with their events."""
         self.sql.executemany("DELETE FROM boots WHERE id = ?", [(number,) for number in numbers])
 
-    def boots(self, mac: MacAddress) -> list[BootRow]:
-        """The client's boots that are kept, oldest first."""
-        return self.boot_rows("WHERE mac = ? ORDER BY id", (mac.value,))
+    def boots(self, mac: MacAddress, most: int = -1, before: int | None = None) -> list[BootRow]:
+        """The client's boots that are kept, oldest first, or the last `most`; `before`: of those before this boot."""
+        first = _AFTER_ALL if before is None else before
+        return self.boot_rows("WHERE mac = ? AND id < ? ORDER BY id DESC LIMIT ?", (mac.value, first, most))[::-1]
+
+    def count_boots(self, mac: MacAddress) -> int:
+        """How many boots of the client are kept."""
+        count: int = self.sql.execute("SELECT count(*) FROM boots WHERE mac = ?", (mac.value,)).fetchone()[0]
+        return count
 
     def boot_rows(self, condition: str, values: tuple[Any, ...]) -> list[BootRow]:
         """Boots, by what follows SELECT ... FROM boots (appliance/registry/overview.py)."""

@@ -1,10 +1,22 @@
 """What `status`, the lists and the doctor need of a hundred thousand PCs: SQL counts, and chooses what is read."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from appliance.registry.database import Registry
 from appliance.registry.records import BootCounts, BootRow, Client
 from services.ethernet import MacAddress
+
+_SPAN = 50_000
+"""Boots that one page looks through at most, if it wants only some of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootPage:
+    """Boots, the latest first, and the number before which the next page begins; None: there is none."""
+
+    rows: tuple[BootRow, ...]
+    before: int | None
 
 
 def count_boots(registry: Registry) -> BootCounts:
@@ -25,6 +37,30 @@ def boots_of(registry: Registry, numbers: Sequence[int]) -> list[BootRow]:
     """The boots with these numbers, in the order given."""
     rows = {row.id: row for row in registry.boot_rows(f"WHERE id IN ({_marks(numbers)})", tuple(numbers))}
     return [rows[number] for number in numbers if number in rows]
+
+
+def boots_page(registry: Registry, before: int | None, most: int, mac: MacAddress | None, stage: str) -> BootPage:
+    """`most` boots, the latest first, of those before the number `before`: of one PC or of all, those that have come to
+    this stage and no further or, if it is empty, all."""
+    highest = registry.highest()[1]
+    upper = highest + 1 if before is None else min(before, highest + 1)
+    lower = 0 if mac or not stage else max(0, upper - _SPAN)
+    condition, values = "WHERE id < ? AND id >= ?", [upper, lower]
+    if mac:
+        condition, values = f"{condition} AND mac = ?", [*values, mac.value]
+    stages = (stage,) if stage else ()
+    rows = registry.boot_rows(
+        f"{condition}{' AND stage = ?' if stage else ''} ORDER BY id DESC LIMIT ?", (*values, *stages, most + 1)
+    )
+    if len(rows) > most:
+        return BootPage(tuple(rows[:most]), rows[most - 1].id)
+    return BootPage(tuple(rows), lower or None)
+
+
+def latest_among(registry: Registry, numbers: Sequence[int]) -> set[int]:
+    """Which of these boots are the latest ones of their PCs."""
+    found = registry.sql.execute(f"SELECT id FROM boots WHERE latest AND id IN ({_marks(numbers)})", tuple(numbers))  # noqa: S608
+    return {number for (number,) in found}
 
 
 def newcomers_boots(registry: Registry, most: int) -> list[BootRow]:

@@ -128,13 +128,19 @@ MIGRATIONS: list[Iterable[str]] = [
         """CREATE TABLE tokens (
             name TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, read_only INTEGER NOT NULL, added REAL NOT NULL
         ) WITHOUT ROWID""",
-        # Notices that are to be sent, and those sent lately. `subject`: what it is about, so that no two say the same.
+        # What the administrator is told. `level`: info, good or warning.
         """CREATE TABLE notices (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, subject TEXT NOT NULL, title TEXT NOT NULL,
-            body TEXT NOT NULL, made REAL NOT NULL, due REAL NOT NULL, tries INTEGER NOT NULL, sent REAL,
-            trouble TEXT NOT NULL
+            id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, level TEXT NOT NULL, title TEXT NOT NULL,
+            body TEXT NOT NULL, made REAL NOT NULL
         )""",
-        "CREATE INDEX notices_due ON notices (due) WHERE sent IS NULL",
+        # Each notice for each address: `address` stands for it (appliance/config/notify.py), `name` is its name for
+        # people. `tries` counts those begun; nothing is tried before `due`, or once it has `ended`. `result`: "sent",
+        # or why not.
+        """CREATE TABLE deliveries (
+            notice INTEGER NOT NULL REFERENCES notices ON DELETE CASCADE, address TEXT NOT NULL, name TEXT NOT NULL,
+            due REAL NOT NULL, tries INTEGER NOT NULL, ended REAL, result TEXT NOT NULL, PRIMARY KEY (notice, address)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX deliveries_open ON deliveries (notice) WHERE ended IS NULL",
         # What the rules know of what they have seen, as JSON.
         "CREATE TABLE notice_rules (rule TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
         # What each PC did on a day of UTC, counted since the epoch: seconds on, core-seconds computed, BOINC's credit.
@@ -147,6 +153,8 @@ MIGRATIONS: list[Iterable[str]] = [
             day INTEGER PRIMARY KEY, pcs INTEGER NOT NULL, powered INTEGER NOT NULL, computed INTEGER NOT NULL,
             credit REAL NOT NULL
         )""",
+        # Of a client that has booted for a year, one row is read, and not four hundred.
+        "CREATE INDEX latest_of_client ON boots (mac) WHERE latest",
         # The credit that each PC's projects have told, as JSON (appliance/heartbeats/tally.py).
         "CREATE TABLE credits (mac INTEGER PRIMARY KEY, marks TEXT NOT NULL)",
     ),

@@ -35,6 +35,10 @@ def reading(path: Path, table: str) -> Iterator[None]:
         raise damaged(path, f"a row of its table {table!r} cannot be read") from error
 
 
+class RegistryError(UserError):
+    """The registry cannot be used, whatever was asked for."""
+
+
 def explain(path: Path, error: Exception) -> UserError:
     """Put an error of SQLite or the system into words for people."""
     if isinstance(error, UnicodeDecodeError) or str(error).startswith(_NOT_TEXT):
@@ -42,12 +46,12 @@ def explain(path: Path, error: Exception) -> UserError:
     if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in _DAMAGED:
         return damaged(path, str(error))
     if is_locked(error):
-        return UserError(
+        return RegistryError(
             f"the registry {path} is locked: another program keeps writing to it",
             f"try again; see which program: fuser -v {path}",
             code=1,
         )
-    return UserError(
+    return RegistryError(
         f"cannot use the registry {path}: {error}",
         f"run with sudo; check whether the disk is full (df {path.parent}) and who may write there",
         code=1,
@@ -77,7 +81,7 @@ def is_of_the_disk(error: BaseException | None) -> bool:
 
 
 def damaged(path: Path, complaint: str) -> UserError:
-    return UserError(
+    return RegistryError(
         f"the registry {path} is damaged: {complaint}",
         "restore a backup: netboot-appliance restore FILE; or start with an empty one, which lets no PC boot: "
         f"mv {path} {path}.damaged (the PCs' work is stored elsewhere and stays)",

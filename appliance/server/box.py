@@ -26,6 +26,7 @@ from appliance.registry.database import Registry
 from appliance.server.address_claims import AddressClaims
 from appliance.server.client_addresses import ClientAddresses
 from appliance.server.client_files import ClientFiles
+from appliance.server.counters import ServerCounters
 from appliance.server.heartbeats import Heartbeats
 from appliance.server.window_ends import WindowEnds
 from image.bootfiles import has_shim
@@ -74,6 +75,7 @@ class Box:
         self._journal = journal
         self._neighbours = neighbours
         self._exports_changed = exports_changed
+        self.counters = ServerCounters(registry)
         self.firmware = FirmwareMemory(registry)
         journal.forgot = self.firmware.forget
         self._report_limit = ReportLimit()
@@ -211,6 +213,7 @@ class Box:
         now = self._journal.now()
         if not self.heartbeats.take(boot, heartbeat, now, time.monotonic()):
             return Ignore(Reason.TOO_MANY_HEARTBEATS)
+        self.counters.count_heartbeat()
         self.files_placed(mac, heartbeat.facts.get("files", ""))
         allowed = self.allowlist.decide(mac)
         open_orders = self.heartbeats.orders_for(boot, now)
@@ -235,6 +238,7 @@ class Box:
 
     def emit(self, event: Event) -> None:
         """Act on what a service saw or did, and record it."""
+        self.counters.count(event)
         self.firmware.observe(event, time.time())
         match event:
             # A room that is switched on sends a thousand at once: `commit` saves their boots together.

@@ -87,7 +87,9 @@ async def serve(path: Path) -> None:
         async with open_services(box, BootScripts(box, journal), served, leases) as bound:
             reload = ConfigReload(box, registry, exports_stale.set)
             interface_watch = InterfaceWatch(served)
-            heartbeat_writer = HeartbeatWriter(config.registry, box.heartbeats.pending, _read_boinc)
+            heartbeat_writer = HeartbeatWriter(
+                config.registry, box.heartbeats.pending, _read_boinc, history=lambda: box.config.history
+            )
             heartbeat_writer.start()
             _say_started(registry, box, bound)
             threading.Thread(target=_import_slow_libraries, name="imports").start()

@@ -2,7 +2,8 @@
 
 A registry that cannot be written stops nothing: the batch at hand is tried again, and behind it only the latest
 heartbeat of each PC waits. A server that is killed loses the heartbeats of the last second. This thread also ends the
-orders that nobody fetched, and has PCs start their disks that say that they are on their way there.
+orders that nobody fetched, has PCs start their disks that say that they are on their way there, and deletes what is too
+old (appliance/registry/retention.py).
 """
 
 import contextlib
@@ -15,12 +16,14 @@ from pathlib import Path
 import structlog
 
 from appliance.boot import next_boot
+from appliance.config.history import HistorySettings
 from appliance.errors import UserError
 from appliance.heartbeats import days, orders, store
 from appliance.heartbeats.days import Counted
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.journal.timeline import DISK
 from appliance.registry.database import Registry
+from appliance.registry.retention import Retention
 from appliance.registry.sql_errors import SqlError, explain, is_locked
 from appliance.server.pending_heartbeats import Pending, PendingHeartbeats, TimedHeartbeat
 from services.boinc.condition import Condition, to_json
@@ -53,7 +56,8 @@ log = structlog.get_logger("heartbeats")
 
 class HeartbeatWriter:
     """`read_boinc` reads BOINC's answers, with the JSON of what it read before in the same boot (or `{}`), and with
-    their moment. `trouble` says why heartbeats are not written, or is empty."""
+    their moment. `history` gives the settings that are in force. `trouble` says why heartbeats are not written, or
+    is empty."""
 
     def __init__(
         self,
@@ -61,12 +65,14 @@ class HeartbeatWriter:
         pending: PendingHeartbeats,
         read_boinc: Callable[[bytes, str, float], Condition],
         now: Callable[[], float] = time.time,
+        history: Callable[[], HistorySettings] = HistorySettings,
     ) -> None:
         self.trouble = ""
         self._path = path
         self._pending = pending
         self._read_boinc = read_boinc
         self._now = now
+        self._retention = Retention(history)
         self._registry: Registry | None = None
         self._batch = Pending()  # the one at hand
         self._expire_at = 0.0
@@ -98,6 +104,7 @@ class HeartbeatWriter:
             if now >= self._expire_at:
                 orders.expire(registry, self._now())
                 self._expire_at = now + _EXPIRE_EVERY
+            self._retention.turn(registry)
         except Exception as error:
             self._failed(error, now)
         else:

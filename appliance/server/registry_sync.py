@@ -64,6 +64,7 @@ class RegistrySync:
         self._journal.flush()
         self._box.firmware.flush()
         self._box.heartbeats.flush()
+        self._box.counters.flush()
         self._registry.flush_server()
 
     def _read(self) -> None:

@@ -1,9 +1,10 @@
-"""The allowlist as scripts see it: `allow list --json`. PURE."""
+"""The allowlist as scripts see it: `allow list --json`, `allow check --json`. PURE."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from appliance.allowlist import Entry
+from appliance.allowlist import Allowlist, Entry
+from services.ethernet import MacAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,21 @@ class EntryView:
     timeout: int | None
     root: str | None
     schedule: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedCheck:
+    """Whether a PC may boot, and the entry that allows it, or None."""
+
+    mac: str
+    allowed: bool
+    entry: EntryView | None
+
+
+def allowed_check(allowlist: Allowlist, mac: MacAddress) -> AllowedCheck:
+    """Whether this PC may boot."""
+    entry = allowlist.decide(mac)
+    return AllowedCheck(str(mac), entry is not None, entry_views([entry])[0] if entry else None)
 
 
 def entry_views(entries: Iterable[Entry]) -> list[EntryView]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from appliance.diagnosis.examination import diagnose
 from appliance.diagnosis.fault import NOTHING, Diagnosis, Seen
 from appliance.journal.timeline import Boot, Stage, Transfer
+from appliance.view.facts import KnownBoots
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +57,8 @@ def boot_view(boot: Boot, now: float, seen: Seen = NOTHING) -> BootView:
         last_event=boot.last_event,
         stalled=boot.stalled(now) and not beats,
     )
+
+
+def boot_views(known: KnownBoots, now: float) -> list[BootView]:
+    """The boots in the order given."""
+    return [boot_view(boot, now, seen) for boot, seen in known.boots]

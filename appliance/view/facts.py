@@ -3,7 +3,7 @@
 Reads only. What people are shown of it is decided by the pure modules beside this one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from appliance.boot.next_boot import NextBoot
 from appliance.config.file import Config
 from appliance.config.selection import names
 from appliance.dhcp import leases
+from appliance.diagnosis.fault import NOTHING, Seen
 from appliance.errors import NotFoundError
 from appliance.firmware import table
 from appliance.firmware.knowledge import FirmwareKnowledge
@@ -26,7 +27,7 @@ from appliance.page.address import urls
 from appliance.registry import disk, overview, reload_result, rows
 from appliance.registry.database import Registry
 from appliance.registry.disk import Disk
-from appliance.registry.records import BootCounts, Client, IgnoredRow
+from appliance.registry.records import BootCounts, BootRow, Client, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.registry.server_lock import holder
 from appliance.view.evidence import Evidence, evidence
@@ -121,6 +122,16 @@ class ClientRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownBoots:
+    """Boots, each with what was seen of its PC, and the allowlist. `before`: the number before which more follow, or
+    None."""
+
+    boots: Sequence[tuple[Boot, Seen]]
+    allowlist: Allowlist
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Releases:
     """The releases, newest first; `states` says which id is "active" and which is "previous"."""
 
@@ -140,7 +151,7 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
     boots = history.read(registry, [*overview.boots_of(registry, found.urgent(MOST_BOOTS)), *newcomers])
     return BoxState(
         pid=holder(config.registry),
-        server=_server(registry),
+        server=server_facts(registry),
         reload=reload_result.read(registry),
         image=image,
         image_error=image_error,
@@ -160,14 +171,23 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
     )
 
 
-def gather_evidence(config: Config, registry: Registry, now: float) -> Evidence:
-    """Read what a diagnosis may know beside the boots. What a server wrote that has stopped since says nothing."""
-    server = _server(registry) if holder(config.registry) else {}
+def gather_evidence(
+    config: Config,
+    registry: Registry,
+    now: float,
+    server: Mapping[str, Any] | None = None,
+    known: Allowlist | None = None,
+) -> Evidence:
+    """Read what a diagnosis may know beside the boots. `server` and `known`: what the server wrote and the allowlist,
+    if they have been read already. What a server wrote that has stopped since says nothing."""
+    if server is None:
+        server = server_facts(registry) if holder(config.registry) else {}
+    allowlist = registry.allowlist() if known is None else known
     disk_trouble = disk.look(config.server.data).trouble
-    return evidence(server, registry.ignored(), registry.allowlist(), config.menu.timeout, disk_trouble, now)
+    return evidence(server, registry.ignored(), allowlist, config.menu.timeout, disk_trouble, now)
 
 
-def _server(registry: Registry) -> dict[str, Any]:
+def server_facts(registry: Registry) -> dict[str, Any]:
     """What the server wrote about itself, checked as far as people are shown it."""
     with registry.reading("server"):
         found = registry.server()
@@ -233,8 +253,9 @@ def gather_some_clients(
         yield KnownClients(clients, boots, allowlist, 0, seen, _signs(registry, boots, ended))
 
 
-def _signs(registry: Registry, macs: Iterable[MacAddress], ended: Mapping[int, EndOfBoot]) -> dict[MacAddress, Signs]:
-    return {mac: Signs(store.latest(registry, mac), ended.get(mac.value)) for mac in macs}
+def _signs(registry: Registry, macs: Collection[MacAddress], ended: Mapping[int, EndOfBoot]) -> dict[MacAddress, Signs]:
+    heard = store.latest_of(registry, macs)
+    return {mac: Signs(heard.get(mac), ended.get(mac.value)) for mac in macs}
 
 
 def gather_client(config: Config, registry: Registry, mac: MacAddress, now: float) -> ClientRecord:
@@ -258,6 +279,42 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress, now: floa
         orders=orders.latest(registry, mac, MOST_ORDERS),
         schedule=schedule_now(config, entry.settings.schedule, now) if entry else None,
     )
+
+
+def gather_boots(
+    config: Config,
+    registry: Registry,
+    before: int | None,
+    most: int,
+    now: float,
+    mac: MacAddress | None = None,
+    stage: str = "",
+) -> KnownBoots:
+    """Read `most` boots, the latest first, of those with a lower number than `before`; of one PC or of all, and only
+    those that came to this stage and no further, unless it is empty. It may have fewer, and yet more follow."""
+    page = overview.boots_page(registry, before, most, mac, stage)
+    return KnownBoots(_seen_boots(config, registry, page.rows, now), registry.allowlist(), page.before)
+
+
+def gather_boot(config: Config, registry: Registry, number: int, now: float) -> KnownBoots:
+    """Read the boot with this number; raises NotFoundError if it is not kept."""
+    rows = overview.boots_of(registry, [number])
+    if not rows:
+        raise NotFoundError(f"there is no boot {number}", "list the boots: netboot-appliance boots list")
+    return KnownBoots(_seen_boots(config, registry, rows, now), registry.allowlist())
+
+
+def _seen_boots(config: Config, registry: Registry, rows: Sequence[BootRow], now: float) -> list[tuple[Boot, Seen]]:
+    """What was seen of a PC says something about its latest boot only."""
+    boots, latest = history.read(registry, rows), overview.latest_among(registry, [row.id for row in rows])
+    signs = _signs(registry, [boot.mac for boot in boots if boot.id in latest], census.ends_of_boots(registry))
+    seen = gather_evidence(config, registry, now)
+    return [
+        (boot, seen.of(boot, found.heartbeat, found.ended, now))
+        if boot.id in latest and (found := signs[boot.mac])
+        else (boot, NOTHING)
+        for boot in boots
+    ]
 
 
 def gather_releases(images: Path) -> Releases:

@@ -71,11 +71,19 @@ class PcCounts:
     @property
     def words(self) -> str:
         """One line: `28 of 30 on, 27 compute; 1 idle, 1 silent`."""
+        return "; ".join(filter(None, (self.first_words, ", ".join(words for _, words in self.others))))
+
+    @property
+    def first_words(self) -> str:
+        """What comes first: `28 of 30 on, 27 compute`."""
+        many = self.states.get(Kind.COMPUTING, 0)
+        return f"{self.on:,} of {self.known:,} on, {many:,} {'computes' if many == 1 else 'compute'}"
+
+    @property
+    def others(self) -> list[tuple[Kind, str]]:
+        """The states of PCs that do not compute, each with its count in words, such as `1 idle`."""
         states = self.states
-        many = states.get(Kind.COMPUTING, 0)
-        computing = f"{self.on:,} of {self.known:,} on, {many:,} {'computes' if many == 1 else 'compute'}"
-        others = [f"{states[each]:,} {_COUNTED[each]}" for each in _COUNTED if states.get(each)]
-        return f"{computing}; {', '.join(others)}" if others else computing
+        return [(each, f"{states[each]:,} {_COUNTED[each]}") for each in _COUNTED if states.get(each)]
 
 
 _COUNTED = {each: str(each) for each in Kind if each is not Kind.COMPUTING} | {

@@ -219,7 +219,7 @@ def from_json(text: str) -> Condition:
         if values == {}:
             return Condition()
         for name, (kind, shape) in _SHAPES.items():
-            values[name] = tuple(kind(*_checked(shape, row)) for row in values[name])
+            values[name] = tuple([kind(*_checked(shape, row)) for row in values[name]])
         _checked(_PLAIN_SHAPE, [values[name] for name in _PLAIN])
         values["doing"] = Doing(values["doing"])
         return Condition(**values)
@@ -237,18 +237,37 @@ def doing_of(text: str) -> Doing:
     return Doing(rest.partition('"')[0])
 
 
+def work_of(text: str) -> tuple[list[str], list[tuple[str, float, float, int, int]]]:
+    """The states of the tasks, and of each project its URL, credit, average, succeeded and failed, from the text that
+    `to_json` wrote. It takes a tenth of the time of `from_json`, and checks no more than it needs: for numbers of many
+    PCs. Raises ValueError."""
+    try:
+        values = json.loads(text)
+        states = [str(row[_STATE]) for row in values.get("tasks", ())]
+        projects = [
+            (str(row[0]), float(row[3]), float(row[4]), int(row[5]), int(row[6])) for row in values.get("projects", ())
+        ]
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError, OverflowError) as error:
+        raise ValueError("BOINC's condition cannot be read") from error
+    return states, projects
+
+
 _PLAIN = ("doing", "since", "suspended", "network_suspended", "task_mode", "gpu_mode", "network_mode")
 _PLAIN_SHAPE: tuple[Any, ...] = (str, float, str, str, str, str, str)
 _LISTS: dict[str, Any] = {"tasks": Task, "projects": ProjectCondition, "messages": BoincMessage}
 _NAMES = {name: tuple(field.name for field in fields(kind)) for name, kind in _LISTS.items()}
+_STATE = _NAMES["tasks"].index("state")
 _SHAPES = {name: (kind, tuple(field.type for field in fields(kind))) for name, kind in _LISTS.items()}
+_REAL = {shape: [i for i, kind in enumerate(shape) if kind is float] for _, shape in _SHAPES.values()}
+_REAL[_PLAIN_SHAPE] = [_PLAIN_SHAPE.index(float)]
 
 
 def _checked(shape: tuple[Any, ...], row: list[Any]) -> list[Any]:
     if tuple(map(type, row)) != shape:
         raise ValueError("a field has another type")
-    if not math.isfinite(sum(value for value in row if type(value) is float)):
-        raise ValueError("a number is out of range")
+    for place in _REAL[shape]:
+        if not math.isfinite(row[place]):
+            raise ValueError("a number is out of range")
     return row
 
 

@@ -16,7 +16,7 @@ _TOKEN = r"[A-Za-z0-9_-]{1,128}"  # noqa: S105 - a pattern
 _NAME = r"(?!\.)[A-Za-z0-9._-]{1,128}"  # no hidden files, so neither `.` nor `..`
 _BOOT = re.compile(r"/boot/([0-9A-Fa-f]{12})/(.*)", re.DOTALL)
 _LOADER = re.compile(rf"loader/({_NAME})")
-_IMAGE = re.compile(rf"image/({_NAME})/(vmlinuz|initrd\.img|live/filesystem\.squashfs)")
+_IMAGE = re.compile(rf"image/({_NAME})/(vmlinuz|(?:microcode|initrd)\.img|live/filesystem\.squashfs)")
 _ENTRY = re.compile(r"menu/([a-z0-9-]{1,64})\.ipxe")
 _ARCHIVE = re.compile(rf"({_TOKEN})/boinc\.tar")
 _REPORT = re.compile(rf"({_TOKEN})/report")
@@ -62,7 +62,7 @@ class LoaderFile:
 
 @dataclass(frozen=True, slots=True)
 class ImageUrl:
-    """The kernel, the initial ramdisk or the live system of a release; `file` is its path in the release."""
+    """The kernel, a ramdisk or the live system of a release; `file` is its path in the release."""
 
     release: str
     file: str

@@ -4,7 +4,8 @@
     GET, HEAD  /boot/<mac>/loader/autoexec.ipxe       the script with which iPXE begins
     GET, HEAD  /boot/<mac>/boot.ipxe                  the boot script
     GET        /boot/<mac>/menu/<entry>.ipxe          the script of one menu entry; a locked one needs its password
-    GET, HEAD  /boot/<mac>/image/<release>/<file>     vmlinuz, initrd.img or live/filesystem.squashfs, with ranges
+    GET, HEAD  /boot/<mac>/image/<release>/<file>     vmlinuz, microcode.img, initrd.img or
+                                                      live/filesystem.squashfs, with ranges
     GET        /boot/<mac>/<token>/boinc.tar          the BOINC files of this boot
     POST       /boot/<mac>/<token>/report             a stage that the live system reached
     POST       /boot/<mac>/<token>/exchange           another token in the place of this one

@@ -9,7 +9,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from services.foreign_text import printable
 
@@ -31,9 +31,9 @@ def find(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
 
 
-def output(arguments: Sequence[str], *, seconds: float, text: str = "") -> str:
+def output(arguments: Sequence[str], *, seconds: float, text: str = "", accepted: Collection[int] = ()) -> str:
     """Run a program to its end, `seconds` at most, and return what it printed; raises ProgramError. `text` is its
-    standard input."""
+    standard input. `accepted` are exit codes beside 0 that are no failure."""
     program = find(arguments[0])
     if program is None and "/" not in arguments[0]:
         raise ProgramError(arguments, "is not installed", missing=True)
@@ -54,7 +54,7 @@ def output(arguments: Sequence[str], *, seconds: float, text: str = "") -> str:
         raise ProgramError(command, f"did not end within {seconds:.0f} s") from None
     except OSError as error:
         raise ProgramError(command, "did not start", said=error.strerror or str(error)) from None
-    if done.returncode:
+    if done.returncode and done.returncode not in accepted:
         said = printable(" ".join((done.stderr.strip() or done.stdout.strip()).split()))
         raise ProgramError(command, f"ended with status {done.returncode}", said=said or "it said nothing")
     return done.stdout

@@ -58,14 +58,14 @@ def render(menu: Menu, directory: str, server: IPv4Address, command_line: Comman
 def _commands(entry: MenuEntry, root: str, command_line: CommandLine) -> list[str]:
     match entry.action:
         case LiveBoot() as live:
-            kernel, initrd = (f"{root}/{_checked(_PATH, path)}" for path in (live.kernel, live.initrd))
+            kernel, *initrds = (f"{root}/{_checked(_PATH, path)}" for path in (live.kernel, *live.initrds))
             line = command_line(live)
             require_fit(f"BOOT_IMAGE={kernel} {line}")  # GRUB adds BOOT_IMAGE
             words = " ".join(_word(word) for word in line.split(" "))
             return [
                 f"echo 'netboot-appliance: boots {kernel}'",
                 f"if linux {kernel} {words}; then",
-                f"  if initrd {initrd}; then",
+                f"  if initrd {' '.join(initrds)}; then",
                 "    echo 'netboot-appliance: starting the kernel'",
                 "    boot",
                 "  fi",

@@ -11,7 +11,6 @@ from services.ethernet import MacAddress
 from services.menus.menu import RETRY_AFTER, Action, CommandLine, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
 from services.menus.script_text import checked, require_fit
 
-_INITRD = "initrd.img"
 _URI = re.compile(r"[A-Za-z0-9._~:/%@?=&+,-]+")
 WORD = re.compile(r"[A-Za-z0-9._~:/%@?=+,!*()<>\[\]{}^-]+")
 """A word of a kernel command line that iPXE passes on unchanged. Left out: `$` expands a setting, `\\` joins lines, `#`
@@ -153,18 +152,20 @@ reboot || goto retry
 def _live(boot: LiveBoot, base: str, words: str, shim: str) -> str:
     # iPXE fetches it only where Secure Boot needs it for this kernel; an iPXE without the command goes on.
     vouch = f"shim {_checked(_URI, base + shim)} ||\n" if shim else ""
-    kernel, initrd = _checked(_URI, base + boot.kernel), _checked(_URI, base + boot.initrd)
+    kernel = _checked(_URI, base + boot.kernel)
+    initrds = {path.rpartition("/")[2]: _checked(_URI, base + path) for path in boot.initrds}
     if not _WORDS.fullmatch(words):
         wrong = next(word for word in words.split(" ") if not WORD.fullmatch(word))
         raise ValueError(f"{wrong!r} on the kernel command line is not allowed in an iPXE script: leave it out")
-    # Under UEFI the kernel loads the ramdisk itself and finds it by this argument; under BIOS it does no harm.
-    command_line = f"initrd={_INITRD} {words}"
+    # Under UEFI an iPXE from before 2023 lets the kernel load the ramdisks itself, which finds them by these arguments
+    # and joins them in this order. Otherwise iPXE joins them in the order in which it fetched them.
+    command_line = " ".join((*(f"initrd={name}" for name in initrds), words))
     require_fit(command_line)
+    fetch = "".join(f"initrd --name {name} {uri} || goto retry\n" for name, uri in initrds.items())
     return f"""\
 echo netboot-appliance: ${{netX/mac}} boots {boot.kernel}
 imgfree
 kernel {kernel} {command_line} || goto retry
-initrd --name {_INITRD} {initrd} || goto retry
-{vouch}echo netboot-appliance: starting the kernel
+{fetch}{vouch}echo netboot-appliance: starting the kernel
 boot || goto retry
 """

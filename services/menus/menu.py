@@ -22,10 +22,12 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LiveBoot:
-    """Start the live system of a release. `rescue`: with a root shell instead of systemd."""
+    """Start the live system of a release. `rescue`: with a root shell instead of systemd. `microcode`: the release has
+    a file with it."""
 
     release: str
     rescue: bool = False
+    microcode: bool = False
 
     @property
     def kernel(self) -> str:
@@ -33,9 +35,10 @@ class LiveBoot:
         return f"image/{self.release}/vmlinuz"
 
     @property
-    def initrd(self) -> str:
-        """The path of its ramdisk."""
-        return f"image/{self.release}/initrd.img"
+    def initrds(self) -> tuple[str, ...]:
+        """The paths of its ramdisks, which the kernel gets as one: it finds microcode only in the first."""
+        names = ("microcode.img", "initrd.img") if self.microcode else ("initrd.img",)
+        return tuple(f"image/{self.release}/{name}" for name in names)
 
 
 CommandLine = Callable[[LiveBoot], str]

@@ -42,12 +42,12 @@ def render(menu: Menu, command_line: CommandLine) -> str:
 def _commands(entry: MenuEntry, command_line: CommandLine) -> list[str]:
     match entry.action:
         case LiveBoot() as live:
-            line = command_line(live)
+            line, initrds = command_line(live), ",".join(_checked(_PATH, path) for path in live.initrds)
             # PXELINUX adds BOOT_IMAGE and initrd.
-            require_fit(f"BOOT_IMAGE={live.kernel} {line} initrd={live.initrd}")
+            require_fit(f"BOOT_IMAGE={live.kernel} {line} initrd={initrds}")
             return [
                 f"linux {_checked(_PATH, live.kernel)}",
-                f"initrd {_checked(_PATH, live.initrd)}",
+                f"initrd {initrds}",
                 f"append {_checked(_WORDS, line)}",
             ]
         case Program(bios, _):

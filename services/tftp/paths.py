@@ -42,7 +42,7 @@ class ScriptPath:
 
 @dataclass(frozen=True, slots=True)
 class ImagePath:
-    """The kernel or the initial ramdisk of a release, with the same path as over HTTP."""
+    """The kernel or a ramdisk of a release, with the same path as over HTTP."""
 
     release: str
     file: str
@@ -107,7 +107,7 @@ def _parse(name: str) -> BootPath:
 
 def _target(parts: tuple[str, ...]) -> Target:
     match parts:
-        case ("image", release, ("vmlinuz" | "initrd.img") as file) if _RELEASE.fullmatch(release):
+        case ("image", release, ("vmlinuz" | "microcode.img" | "initrd.img") as file) if _RELEASE.fullmatch(release):
             return ImagePath(release, file)
         # Beside the loader, or at the top where firmware does not say where the loader came from.
         case ("autoexec.ipxe",):

@@ -15,7 +15,7 @@ import pytest
 from services.ethernet import MacAddress
 from tests.e2e import root_probe
 from tests.e2e.hardware import nvme_disk
-from tests.e2e.rooms import furnished_room
+from tests.e2e.rooms import assert_ramdisks, furnished_room
 from tests.e2e.rooted_image import add_probe
 from tests.fakes import boinc_control
 from tests.fakes.boinc_control import Weather
@@ -130,6 +130,7 @@ def test_a_pc_with_its_root_in_memory_computes(room: Room, large: Pc) -> None:
         *("initrd", "root mounted", "reported", "attached", "computing"),
     ]
     large.wait_for("the live system is in memory", 180)
+    assert_ramdisks(room, large)
 
 
 def test_root_on_a_pc_reaches_no_disk(large: Pc, disk: Path) -> None:

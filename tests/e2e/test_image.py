@@ -4,7 +4,6 @@ import json
 import lzma
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -103,12 +102,24 @@ def test_it_has_the_firmware_that_network_cards_ask_for_and_no_other(
     assert firmware <= asked
 
 
-def test_the_initramfs_has_it_too_and_the_microcode_of_both_vendors_comes_first(release: Path) -> None:
-    names = list(initramfs(release / "initrd.img"))
+def test_the_initramfs_has_it_too_and_is_one_archive_that_every_tool_reads(release: Path) -> None:
+    names = initramfs(release / "initrd.img")
     assert {name.partition("lib/firmware/")[2] for name in names} >= set(OF_CARDS)
-    assert set(names) >= MICROCODE
-    # The kernel looks for it only in what is not compressed, at the beginning.
-    assert set(initramfs(release / "initrd.img", early=True)) >= MICROCODE
+    assert not [name for name in names if "microcode/" in name]
+
+
+def test_the_microcode_of_both_vendors_is_a_file_of_its_own_that_is_not_compressed(release: Path) -> None:
+    members: dict[str, int] = {}
+    rest = (release / "microcode.img").read_bytes()
+    while rest:
+        found, end = archive(rest)
+        at = (release / "microcode.img").stat().st_size - len(rest)
+        members |= {name: at + start for name, start in found.items()}
+        rest = rest[end:].lstrip(b"\0")
+    assert members.keys() >= MICROCODE
+    assert all(name == "." or name.startswith("kernel") for name in members)
+    # Where Intel's processors take it from.
+    assert members["kernel/x86/microcode/GenuineIntel.bin"] % 16 == 0
 
 
 def named(module: Path) -> str:
@@ -125,21 +136,26 @@ def said(module: Path, field: bytes) -> set[str]:
     return {name for each in found for name in each.decode().split(",") if name}
 
 
-def initramfs(image: Path, *, early: bool = False) -> Iterator[str]:
-    """The names in an initramfs: archives in cpio's newc format, one after the other, of which the last is compressed
-    by zstd; with `early` only those in front of it."""
-    rest = image.read_bytes()
-    while rest:
-        if not rest.startswith(b"070701"):
-            if early:
-                return
-            rest = subprocess.run(["zstd", "-dcq"], input=rest, capture_output=True, check=True).stdout
-        at, name = 0, ""
-        while name != "TRAILER!!!":
-            fields = [int(rest[at + 6 + 8 * n : at + 14 + 8 * n], 16) for n in range(13)]
-            size, length = fields[6], fields[11]
-            name = rest[at + 110 : at + 110 + length - 1].decode()
-            yield name
-            at = (at + 110 + length + 3) // 4 * 4
-            at = (at + size + 3) // 4 * 4
-        rest = rest[at:].lstrip(b"\0")
+def initramfs(image: Path) -> list[str]:
+    """The names in an initramfs, which is one archive, compressed by zstd."""
+    content = subprocess.run(["zstd", "-dcq", str(image)], capture_output=True, check=True).stdout
+    names, end = archive(content)
+    assert not content[end:].strip(b"\0")
+    return list(names)
+
+
+def archive(content: bytes) -> tuple[dict[str, int], int]:
+    """The names in the archive with which this begins, in cpio's newc format, and where their content is; and where the
+    archive ends."""
+    found: dict[str, int] = {}
+    at = 0
+    while True:
+        assert content[at : at + 6] == b"070701"
+        fields = [int(content[at + 6 + 8 * n : at + 14 + 8 * n], 16) for n in range(13)]
+        size, length = fields[6], fields[11]
+        name = content[at + 110 : at + 110 + length - 1].decode()
+        at = (at + 110 + length + 3) // 4 * 4
+        if name == "TRAILER!!!":
+            return found, at
+        found[name] = at
+        at = (at + size + 3) // 4 * 4

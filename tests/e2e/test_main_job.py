@@ -24,7 +24,7 @@ from services.boinc.idleness import KEY_REFUSED
 from services.decision import Reason
 from services.ethernet import MacAddress
 from tests.e2e.hardware import OTHER_CARD, ahci_disk
-from tests.e2e.rooms import furnished_room
+from tests.e2e.rooms import assert_ramdisks, furnished_room
 from tests.e2e.wire import frames
 from tests.fakes import boinc_control
 from tests.fakes.boinc_project import ACCOUNT_KEY, read_status
@@ -188,6 +188,7 @@ def test_the_first_pc_computes_and_reports_a_task(room: Room, first: Pc) -> None
     assert host.domain_name == f"boinc-{FIRST.bare}"
     assert host.ip == str(room.leased(FIRST))
     assert host.ip in boot["addresses"]
+    assert_ramdisks(room, first)
 
 
 @pytest.mark.usefixtures("first")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.ethernet import MacAddress
-from tests.e2e.rooms import furnished_room
+from tests.e2e.rooms import assert_ramdisks, furnished_room
 from tests.room.room import Room
 
 MAC = MacAddress.parse("52:54:00:5e:c0:02")
@@ -24,6 +24,7 @@ def test_a_bios_boots_over_tftp_alone(room: Room) -> None:
     pc = room.pc(MAC, "bios", memory=512)
     pc.power_on()
     pc.wait_for("Linux version", SECONDS)
+    assert_ramdisks(room, pc)
     pc.power_off()
     boot = room.boot(MAC)
     assert [s["stage"] for s in boot["stages"]] == ["discovered", "offered", "loader", "script", "kernel", "initrd"]
@@ -34,6 +35,7 @@ def test_a_bios_boots_over_tftp_alone(room: Room) -> None:
         "ldlinux.c32",
         "pxelinux.cfg",
         f"image/{release}/vmlinuz",
+        f"image/{release}/microcode.img",
         f"image/{release}/initrd.img",
     ]
     assert {t["service"] for t in boot["transfers"]} == {"tftp"}

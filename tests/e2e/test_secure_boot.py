@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.ethernet import MacAddress
-from tests.e2e.rooms import furnished_room
+from tests.e2e.rooms import assert_ramdisks, furnished_room
 from tests.room.room import BOX, Room
 
 MAC = MacAddress.parse("52:54:00:5e:c0:01")
@@ -35,6 +35,7 @@ def test_under_a_proxy_grub_finds_the_box_and_the_signed_kernel_starts(room: Roo
     pc.wait_for("Linux version", SECONDS)
     pc.wait_for("secureboot: Secure boot enabled", 180)
     room.wait_for_stage(MAC, "reported", SECONDS)
+    assert_ramdisks(room, pc)
     pc.power_off()
     boot = room.boot(MAC)
     assert [t["path"] for t in boot["transfers"]][:3] == ["shimx64.efi", "grubx64.efi", "grub.cfg"]

@@ -92,7 +92,7 @@ class BootScript:
 
     text: str
     kernel: str
-    initrd: str
+    initrds: tuple[str, ...]
     words: tuple[str, ...]
 
     @classmethod
@@ -100,10 +100,17 @@ class BootScript:
         """Read a script that came from `url`."""
         assert text.startswith("#!ipxe\n")
         kernel = re.search(r"^kernel (\S+) (.*) \|\| goto retry$", text, re.MULTILINE)
-        initrd = re.search(r"^initrd --name initrd.img (\S+) \|\| goto retry$", text, re.MULTILINE)
+        initrds = re.findall(r"^initrd --name (\S+) (\S+/\1) \|\| goto retry$", text, re.MULTILINE)
         assert kernel
-        assert initrd
-        return cls(text, urljoin(url, kernel[1]), urljoin(url, initrd[1]), tuple(kernel[2].split()))
+        assert initrds
+        assert kernel[2].startswith("".join(f"initrd={name} " for name, _ in initrds))
+        found = tuple(urljoin(url, initrd) for _, initrd in initrds)
+        return cls(text, urljoin(url, kernel[1]), found, tuple(kernel[2].split()))
+
+    @property
+    def initrd(self) -> str:
+        """The ramdisk with the live system's first programs, behind microcode if there is some."""
+        return self.initrds[-1]
 
     def argument(self, name: str) -> str:
         """The value of `name=VALUE`, which must occur once."""
@@ -240,16 +247,16 @@ class ScriptedPc:
         assert status == 200, content
         return content
 
-    def load_image(self, script: BootScript) -> tuple[bytes, bytes]:
-        """Kernel and initrd, one after the other over one connection, as iPXE loads them."""
+    def load_image(self, script: BootScript) -> tuple[bytes, ...]:
+        """Kernel and ramdisks, one after the other over one connection, as iPXE loads them."""
         contents = []
         with closing(self._http()) as connection:
-            for url in (script.kernel, script.initrd):
+            for url in (script.kernel, *script.initrds):
                 connection.request("GET", urlsplit(url).path, headers={"User-Agent": "iPXE/1.0.0"})
                 response = connection.getresponse()
                 assert response.status == 200
                 contents.append(response.read())
-        return contents[0], contents[1]
+        return tuple(contents)
 
     def _http(self) -> HTTPConnection:
         connection = HTTPConnection(self.box)

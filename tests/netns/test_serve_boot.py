@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from image.release import Release
+from image.release import INITRD, KERNEL, MICROCODE, PACKAGES, SQUASHFS, Release
 from tests.captures import Datagram, all_captures, datagrams
 from tests.fakes.dhcp_client import Answer, firmware
 from tests.fakes.tftp_peer import Reader, error, oack, rrq
@@ -161,6 +161,30 @@ async def test_an_ipxe_in_rom_needs_no_loader(box: Box, plug: Plug, release: Rel
     await boot_by_ipxe(pc, 0, release)
     boot = box.await_stage(pc.mac, "initrd")
     assert [reached["stage"] for reached in boot["stages"]] == [s for s in WHOLE_BOOT if s != "loader"]
+
+
+async def test_an_image_with_microcode_and_the_one_before_it_without_any(
+    box: Box, room: Room, plug: Plug, release: Release
+) -> None:
+    """The script names what the release has; a boot has come to its ramdisk when that is there, not its microcode."""
+    pc, url = plug(), "boot.ipxe"
+    older = await pc.run_ipxe(7)
+    assert [each.rpartition("/")[2] for each in older.initrds] == [INITRD]
+    sizes = {KERNEL: 30_000, MICROCODE: 70_000, INITRD: 50_000, SQUASHFS: 4096, PACKAGES: 100}
+    newer = install_release(room.data / "images", sizes)
+    wait_until(lambda: newer.id in pc.get(pc.path(url)).decode(), TIMEOUT, "the script of the newer image", 0.2)
+    script = await pc.run_ipxe(7)
+    files = [(newer.path / name).read_bytes() for name in (KERNEL, MICROCODE, INITRD)]
+    assert [pc.get(each) for each in (script.kernel, script.initrds[0])] == files[:2]
+    microcode = f"image/{newer.id}/{MICROCODE}"
+    wait_until(lambda: box.boot(pc.mac)["transfers"][-1]["path"] == microcode, TIMEOUT, "microcode", 0.2)
+    assert box.await_stage(pc.mac, "kernel")["stage"] == "kernel"
+    assert list(pc.load_image(script)) == files
+    box.await_stage(pc.mac, "initrd")
+    assert await pc.load(f"{pc.mac.bare}/{microcode}", 1468) == files[1]
+    box.verb("image", "rollback")
+    wait_until(lambda: release.id in pc.get(pc.path(url)).decode(), TIMEOUT, "the script of the older image", 0.2)
+    await boot_by_ipxe(plug(), 7, release)
 
 
 LEASE_OFFER = f"{SITE} offers a lease"

@@ -161,6 +161,13 @@ class Pc:
 
         wait_until(seen, seconds, f"{' or '.join(map(repr, texts))} on the serial line, {self.serial}")
 
+    def ramdisk(self, seconds: float) -> int:
+        """How many bytes of ramdisk the kernel says it was started with, in whole pages of 4096."""
+        self.wait_for("RAMDISK: [mem ", seconds)
+        found = re.search(r"RAMDISK: \[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\]", self.text())
+        assert found
+        return int(found[2], 16) + 1 - int(found[1], 16)
+
     def require_on(self) -> None:
         """Raise RoomError if QEMU has ended by itself, or the PC was never switched on."""
         if self._process is None:

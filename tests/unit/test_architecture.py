@@ -73,6 +73,7 @@ LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
 PURE = (
     "appliance/admission/listing.py",
+    "appliance/admission/makers.py",
     "appliance/admission/spreadsheet.py",
     "appliance/boot/boinc_files.py",
     "appliance/boot/policy.py",
@@ -82,7 +83,10 @@ PURE = (
         for name in ("boots", "computing", "examination", "fault", "loaders", "reports", "roots", "signs")
     ),
     "appliance/boot/report_limit.py",
+    "appliance/config/history.py",
     "appliance/config/loaders.py",
+    *(f"appliance/control/fleet/{name}.py" for name in ("changes", "groups", "needs", "pcs", "rooms")),
+    "appliance/control/web/plots.py",
     "appliance/exports/grants.py",
     "appliance/exports/ownership.py",
     "appliance/exports/request.py",
@@ -105,6 +109,11 @@ PURE = (
     "appliance/schedules/weekly.py",
     "appliance/errors.py",
     "appliance/config/menu.py",
+    "appliance/config/notify.py",
+    *(
+        f"appliance/control/notify/{name}.py"
+        for name in ("conditions", "judge", "notices", "rules", "sightings", "tally")
+    ),
     "appliance/boot/menu.py",
     "appliance/firmware/rules.py",
     "appliance/config/dhcp.py",
@@ -176,14 +185,21 @@ PURE = (
         for name in (
             "address_claims",
             "allowed",
+            "allowed_page",
+            "boot_pace",
             "boots",
             "clients",
+            "days",
+            "events",
             "evidence",
             "explanation",
             "firmware",
+            "health",
             "images",
             "leases",
             "menu",
+            "pc_page",
+            "refused",
             "schedules",
             "status",
         )
@@ -200,9 +216,13 @@ PURE = (
 # Imported by pure modules for a value that they only name as a type.
 PURE_BUT_FOR_A_TYPE = {
     "appliance/boot/boinc_files.py": {"appliance/config/file.py"},  # Config
+    "appliance/control/fleet/needs.py": {"appliance/registry/reload_result.py"},  # ReloadResult
     "services/tftp/due_sessions.py": {"services/tftp/session.py"},  # Session
+    "appliance/view/boots.py": {"appliance/view/facts.py"},
     "appliance/view/clients.py": {"appliance/view/facts.py"},
+    "appliance/view/events.py": {"appliance/journal/event_pages.py", "appliance/view/facts.py"},  # LoggedEvent
     "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
+    "appliance/view/pc_page.py": {"appliance/view/facts.py"},
     "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config
     "appliance/view/status.py": {
         "appliance/boot/next_boot.py",
@@ -217,6 +237,7 @@ CONFINED = {
     "tftpy": {"services/tftp/packet.py", "services/probe/tftp_download.py"},
     "pyroute2": {"services/linux/interfaces.py"},
     "httptools": {"services/http/messages.py"},
+    "apprise": {"appliance/control/notify/sending.py"},
     "subprocess": {"services/linux/programs.py", "image/command.py"},
     "sqlite3": {f"appliance/registry/{name}.py" for name in ("database", "schema", "sql_errors")},
 }

@@ -10,7 +10,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from appliance.control.access.guard import RefusedError
 from appliance.control.web.templating import page
-from appliance.errors import UserError
+from appliance.errors import NotFoundError, OvertakenError, UserError
+from appliance.registry.sql_errors import RegistryError
 from services.foreign_text import printable
 
 _FOR_PROGRAMS = ("/api/", "/metrics", "/healthz", "/readyz")
@@ -39,7 +40,7 @@ def answer(request: Request, status: int, message: str, hint: str = "", **header
     """An error as a page or as JSON, with words for people."""
     message, hint = printable(message), printable(hint)
     if is_for_program(request):
-        return JSONResponse({"error": message, "hint": hint}, status, headers)
+        return JSONResponse({"message": message, "hint": hint}, status, headers)
     shown = page(request, "error.html", status, status=status, message=message, hint=hint)
     shown.headers.update(headers)
     return shown
@@ -63,7 +64,16 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _user_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, UserError)
-    return answer(request, 422 if error.code == 2 else 503, error.message, error.hint)
+    match error:
+        case NotFoundError():
+            status = 404
+        case OvertakenError():
+            status = 409
+        case RegistryError():
+            status = 503
+        case _:
+            status = 422 if error.code == 2 else 503
+    return answer(request, status, error.message, error.hint)
 
 
 def _invalid(request: Request, error: Exception) -> Response:

@@ -121,7 +121,7 @@ def _harden(headers: MutableHeaders, cache: str = "no-store") -> None:
 
 
 async def _refuse(send: Send, status: int, words: str) -> None:
-    body = json.dumps({"error": words}).encode()
+    body = json.dumps({"message": words, "hint": ""}).encode()
     headers = MutableHeaders({"Content-Type": "application/json", "Content-Length": str(len(body))})
     headers["Connection"] = "close"
     _harden(headers)

@@ -5,13 +5,15 @@ HTML that was rendered from these templates is marked as safe.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import anyio.lowlevel
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, StreamingResponse
 
@@ -34,6 +36,22 @@ def asset(name: str) -> str:
     return f"/static/{name}?{digest[:12]}"
 
 
+_COMMAND = re.compile(
+    r"(?:sudo )?(?:systemctl \w+ [a-z-]+|journalctl -k|netboot-appliance (?:"
+    r"order [\w:]+ \w+|doctor probe [\w:]+|(?:clients|boot|allow|image|exports) \w+(?: MAC| [\da-f:]{17})?"
+    r"|config check(?: --online)?|\w+))"
+)
+
+
+def commands(text: str) -> Markup:
+    """Text in which the commands that can be typed are marked."""
+    marked, at = Markup(), 0
+    for found in _COMMAND.finditer(text):
+        marked += Markup("{}<code>{}</code>").format(text[at : found.start()], found[0])
+        at = found.end()
+    return marked + text[at:]
+
+
 environment = Environment(
     loader=FileSystemLoader(_HERE / "templates"),
     autoescape=True,
@@ -45,11 +63,23 @@ environment = Environment(
 environment.globals |= {"asset": asset}
 environment.filters |= {
     "ago": words.ago,
+    "commands": commands,
     "counted": words.counted,
     "moment": words.moment,
     "size": words.size,
     "span": span,
 }
+
+
+def compile_all() -> None:
+    """Compile all templates now. The first use of one would hold the loop for up to 80 ms."""
+    for name in environment.list_templates():
+        _template(name)
+
+
+def macros(name: str) -> dict[str, Callable[..., str]]:
+    """The macros of the template `name`, by their names."""
+    return vars(environment.get_template(name).module)
 
 
 def page(request: Request, name: str, status_code: int = 200, **values: Any) -> HTMLResponse:

@@ -33,7 +33,8 @@ bootstrap)
     ;;
 chroot)
     echo "boinc-client 7.20.5" > chroot.packages.live
-    mkdir -p chroot && cp -r ../../unpacked chroot/netboot-loaders
+    mkdir -p chroot/boot && cp -r ../../unpacked chroot/netboot-loaders
+    if [ ! -e ../no-microcode ]; then echo microcode > chroot/boot/microcode.img; fi
     ;;
 binary)
     mkdir -p binary/live
@@ -105,9 +106,11 @@ def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
         "live/filesystem.squashfs",
         *(f"loaders/{name}" for name in sorted(PACKAGED)),
         "manifest.json",
+        "microcode.img",
         "packages",
         "vmlinuz",
     ]
+    assert (made.path / "microcode.img").read_text() == "microcode\n"
     assert (made.path / "loaders" / "grubx64.efi").read_text() == "grubnetx64.efi.signed"
     assert (made.path / "packages").read_text() == "boinc-client 7.20.5\nipxe 1.0\n", "a new loader is a new image"
     assert (room / "work" / "logs" / f"{made.id}.log").read_text().count("P: lb ") == 4
@@ -121,6 +124,16 @@ def test_a_package_without_its_loader_ends_the_build(room: Path) -> None:
     (room / "unpacked" / PACKAGED["grubx64.efi"].path).unlink()
     with pytest.raises(BuildError, match=r"Debian's packages have no grubx64\.efi"):
         run(room, rebuild=Rebuild.ALWAYS)
+
+
+def test_an_image_without_microcode_has_no_file_for_it(room: Path) -> None:
+    made, _ = run(room)
+    assert "microcode.img" in made.files
+    assert release.has_microcode(room / "images", made.id)
+    (room / "work" / "no-microcode").touch()
+    without, _ = run(room, ImageRecipe(firmware="none"))
+    assert "microcode.img" not in without.files
+    assert not release.has_microcode(room / "images", without.id)
 
 
 def test_others_can_read_a_release_whatever_the_umask(room: Path) -> None:

@@ -18,12 +18,11 @@ OLD, NEW = "20261122-090000-aaaaaaaa", "20261123-150102-1a2b3c4d"
 def publish(images: Path, release_id: str) -> Release:
     directory = images / release_id
     (directory / "live").mkdir(parents=True)
-    for name in (release.KERNEL, release.INITRD, release.SQUASHFS, release.PACKAGES):
+    microcode = () if release_id == OLD else (release.MICROCODE,)
+    names = (release.KERNEL, release.INITRD, release.SQUASHFS, release.PACKAGES, *microcode)
+    for name in names:
         (directory / name).write_bytes(f"{name} of {release_id}".encode())
-    files = {
-        name: release.describe(directory / name)
-        for name in (release.KERNEL, release.INITRD, release.SQUASHFS, release.PACKAGES)
-    }
+    files = {name: release.describe(directory / name) for name in names}
     made = Release(
         directory, datetime(2026, 11, 23, 15, 1, 2, tzinfo=UTC), ImageRecipe(), "1a2b3c4d" * 8, "6.1.0-1-amd64", files
     )
@@ -65,6 +64,12 @@ def test_a_release_of_an_older_version_is_still_one(images: Path) -> None:
     assert release.read(images, OLD).recipe == ImageRecipe(distribution="bookworm", firmware="none")
 
 
+def test_microcode_is_a_file_of_its_own_that_an_old_release_lacks(images: Path) -> None:
+    assert [release.has_microcode(images, each) for each in (OLD, NEW, "20260101-000000-00000000")] == [0, 1, 0]
+    assert release.MICROCODE in release.read(images, NEW).files
+    assert release.MICROCODE not in release.read(images, OLD).files
+
+
 def test_other_files_are_not_listed(images: Path) -> None:
     (images / ".building-x").mkdir()
     (images / "notes").mkdir()
@@ -95,6 +100,7 @@ def pipe(path: Path) -> None:
         ),
         (lambda path: edit(path, "recipe", {"packages": [], "colour": "red"}), "colour"),
         (lambda path: (path / release.INITRD).unlink(), "initrd.img is missing"),
+        (lambda path: (path / release.MICROCODE).unlink(), "microcode.img is missing"),
         (lambda path: (path / release.SQUASHFS).write_bytes(b"short"), "filesystem.squashfs has 5 bytes instead of"),
     ],
 )

@@ -23,7 +23,8 @@
 
   show(document);
   setInterval(() => show(document), 5000);
+  // The element that came, and what it brought along.
   for (const event of ["htmx:load", "htmx:oobAfterSwap"]) {
-    document.addEventListener(event, (happened) => show(happened.detail.target || happened.detail.elt || document));
+    document.addEventListener(event, (happened) => show(happened.target));
   }
 })();

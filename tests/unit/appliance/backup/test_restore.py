@@ -22,14 +22,16 @@ from appliance.heartbeats import days, orders, store
 from appliance.heartbeats.days import Counted
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.tally import Figures, Mark
-from appliance.journal.history import latest
+from appliance.journal.history import history, latest
 from appliance.journal.recorder import Journal
+from appliance.journal.timeline import Stage
 from appliance.registry.database import Registry
 from appliance.registry.records import Client
 from appliance.registry.server_lock import only_server
 from services.ethernet import MacAddress, MacRange
 from services.events import AddressSeen, Discovered, Reported, ScriptServed
 from services.http.heartbeats import OrderVerb
+from tests.fakes import fleet
 from tests.unit.appliance.backup.test_archive import TEXT, members, pack
 from tests.unit.ownership import OTHER_GROUP, OTHER_USER, ROOT, open_to_others
 
@@ -250,6 +252,21 @@ def test_heartbeats_and_orders_are_those_of_now(config: Config, tmp_path: Path) 
     now = said(config)
     assert restore(tmp_path / "b.tar.gz", config.path, dry_run=False).boots_kept
     assert said(config) == now
+
+
+def test_what_became_of_old_boots_is_restored(config: Config, tmp_path: Path) -> None:
+    """Their events are gone, and nothing else could tell."""
+    config.registry.parent.mkdir(parents=True, exist_ok=True)
+    with Registry(config.registry) as registry:
+        fleet.fill(registry, 1, 5, with_events=2)
+        before = history(registry, fleet.mac_of(0))
+    create(config, tmp_path / "b.tar.gz")
+    config.registry.unlink()
+    restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    with Registry(config.registry) as registry:
+        found = history(registry, fleet.mac_of(0))
+    assert [boot.stage for boot in found] == [Stage.FAILED] * 4 + [Stage.COMPUTING]
+    assert found[:3] == before[:3]
 
 
 def count_day(config: Config, day: int, seconds: int, mac: MacAddress = A) -> None:

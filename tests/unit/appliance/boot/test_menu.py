@@ -1,5 +1,7 @@
 """A PC's menu: its entries, its default and its timeout, and where each comes from."""
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.allowlist import BootSettings
@@ -51,6 +53,15 @@ def test_every_entry() -> None:
         LiveBoot(OTHER),
         LiveBoot(NOW),
     ]
+
+
+def test_only_a_release_with_microcode_has_its_loader_take_some() -> None:
+    settings = MenuSettings(("boinc", "rescue", "previous", f"image:{OTHER}"))
+    for having in ({NOW}, {BEFORE, OTHER}, set[str]()):
+        decided = made(settings, bootable=replace(ALL, microcode=frozenset(having)))
+        actions = [entry.action for entry in decided.menu.entries]
+        found = [(each.release, each.microcode) for each in actions if isinstance(each, LiveBoot)]
+        assert found == [(release, release in having) for release in (NOW, NOW, BEFORE, OTHER)]
 
 
 def test_what_is_not_available_is_left_out_and_named() -> None:

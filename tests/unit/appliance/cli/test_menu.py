@@ -60,6 +60,16 @@ def test_what_the_loader_would_read_has_no_secrets(
         assert "http://10.77.0.1:8080/boot/525400aabbcc/menu/${chosen}.ipxe" in text
 
 
+def test_only_an_image_that_has_microcode_names_it(box: BoxWithReleases, monkeypatch: pytest.MonkeyPatch) -> None:
+    lan = Interface("lan0", 2, IPv4Interface("10.77.0.1/24"), MacAddress(1))
+    monkeypatch.setattr("appliance.boot.preview.interfaces", lambda _: [lan])
+    box.run("allow", "add", PC)
+    text = box.run("menu", "show", "--for", PC, "--dialect", "pxelinux")
+    newer, older = (line.split() for line in text.splitlines() if line.startswith("  initrd "))
+    assert newer == ["initrd", f"image/{NEW}/microcode.img,image/{NEW}/initrd.img"]
+    assert older == ["initrd", f"image/{OLD}/initrd.img"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

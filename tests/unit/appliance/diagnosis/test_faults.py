@@ -160,6 +160,18 @@ FAULTS = {
         'uefi_x64 = "snponly.efi"',
         "after 5,000 kB of 40,000 kB",
     ),
+    "the microcode stops in ipxe.efi": Planted(
+        (
+            *power_on(100.0, "ipxe.efi"),
+            *script(104.0),
+            *kernel(108.0),
+            (109.0, TransferProgressed(MAC, "http", f"{IMAGE}/microcode.img", 5_000_000, 7_000_000)),
+        ),
+        172.0,
+        "microcode.img stopped on its way: the loader's network driver",
+        'uefi_x64 = "snponly.efi"',
+        "after 5,000 kB of 7,000 kB",
+    ),
     "a dock with MAC pass-through": Planted(
         loaded(),
         150.0,

@@ -10,9 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from appliance.heartbeats import days, store
-from appliance.heartbeats.days import DayTotal
 from appliance.heartbeats.states import SILENT_AFTER
-from appliance.heartbeats.tally import DAY
+from appliance.heartbeats.tally import DAY, DayTotal
 from appliance.registry.database import Registry
 from appliance.server.heartbeat_writer import HeartbeatWriter
 from appliance.server.pending_heartbeats import PendingHeartbeats, TimedHeartbeat

@@ -28,6 +28,8 @@ def test_the_latest_is_kept(registry: Registry) -> None:
     assert store.latest(registry, A) == second
     assert store.latest(registry, MacAddress(1)) is None
     assert store.latest_of_all(registry) == {A: second, B: other}
+    assert store.latest_of(registry, [A, MacAddress(1)]) == {A: second}
+    assert store.latest_of(registry, []) == {}
     assert not registry.changed(), "nothing that a server reads has changed"
 
 

@@ -165,6 +165,8 @@ SECURE = (
 def test_grub_reads_its_configuration_as_a_script() -> None:
     boot = replay(NEW, (*SECURE, (106.0, ScriptServed(MAC)), (106.1, TransferServed(MAC, "tftp", "grub.cfg", 5, 0.1))))
     boot = fold(boot, TransferServed(MAC, "tftp", "image/r/vmlinuz", 8000, 1.0), 107.0)
+    boot = fold(boot, TransferServed(MAC, "tftp", "image/r/microcode.img", 7000, 1.0), 108.0)
+    assert boot.stage is Stage.KERNEL, "the ramdisk is still to come"
     boot = fold(boot, TransferServed(MAC, "tftp", "image/r/initrd.img", 40000, 4.0), 111.0)
     stages = [Stage.DISCOVERED, Stage.OFFERED, Stage.LOADER, Stage.SCRIPT, Stage.KERNEL, Stage.INITRD]
     assert [reached.stage for reached in boot.reached] == stages

@@ -91,16 +91,20 @@ def test_a_client_keeps_its_number_and_password(path: Path) -> None:
         assert registry.highest() == (2, 0)
 
 
-def test_old_boots_are_deleted_with_their_events(path: Path) -> None:
+def test_boots_in_pages_and_events_of_boots_that_are_gone(path: Path) -> None:
     with Registry(path) as registry:
         rows = [BootRow(n + 1, MAC, float(n), f"t{n}", "r", "") for n in range(25)]
         for row in rows:
             registry.open_boot(row)
         assert registry.highest() == (0, 25)
+        assert registry.boots(MAC) == rows
+        assert registry.boots(MAC, 10) == rows[15:]
+        assert registry.boots(MAC, 10, rows[15].id) == rows[5:15]
+        assert registry.boots(MAC, 10, rows[5].id) == rows[:5]
+        assert (registry.count_boots(MAC), registry.count_boots(MacAddress(1))) == (25, 0)
+        assert registry.latest_boots() == [rows[-1]]
+        registry.drop_boots([rows[0].id])
         registry.append_events([(rows[-1].id, 1.0, "ScriptServed", "{}"), (rows[0].id, 1.0, "ScriptServed", "{}")])
-        kept = registry.boots(MAC)
-        assert [b.token for b in kept] == [f"t{n}" for n in range(5, 25)]
-        assert registry.latest_boots() == [kept[-1]]
         assert registry.events(rows[-1].id) == [(1.0, "ScriptServed", "{}")]
         assert registry.events(rows[0].id) == []
 

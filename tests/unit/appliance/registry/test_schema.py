@@ -18,8 +18,8 @@ from appliance.dhcp import leases
 from appliance.errors import UserError
 from appliance.firmware import table
 from appliance.heartbeats import days, orders, store
-from appliance.heartbeats.days import DayTotal
 from appliance.heartbeats.records import Order, StoredHeartbeat
+from appliance.heartbeats.tally import DayTotal
 from appliance.journal.history import history
 from appliance.journal.timeline import Stage
 from appliance.registry import schema

@@ -15,6 +15,7 @@ from appliance.boot.next_boot import NextBoots
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
 from appliance.server import registry_sync
+from appliance.server.counters import ServerCounters
 from appliance.server.registry_sync import RegistrySync
 from services.ethernet import MacAddress, MacRange
 from services.events import Discovered
@@ -46,10 +47,12 @@ class ReadingBox:
     registry: Registry
     firmware: Memory = field(default_factory=Memory)
     heartbeats: Memory = field(default_factory=Memory)
+    counters: ServerCounters = field(init=False)
     next_boots: NextBoots = field(init=False)
 
     def __post_init__(self) -> None:
         self.next_boots = NextBoots(self.registry)
+        self.counters = ServerCounters(self.registry)
 
     def refresh_allowlist(self) -> None:
         self.allowlist = self.registry.allowlist()

@@ -38,6 +38,7 @@ BOOT = "/boot/525400aabbcc/"
         ),
         (BOOT + "loader/snponly.efi", BootUrl(MAC, LoaderFile("snponly.efi"))),
         (BOOT + "image/r/initrd.img", BootUrl(MAC, ImageUrl("r", "initrd.img"))),
+        (BOOT + "image/r/microcode.img", BootUrl(MAC, ImageUrl("r", "microcode.img"))),
         (BOOT + "image/r/live/filesystem.squashfs", BootUrl(MAC, ImageUrl("r", "live/filesystem.squashfs"))),
         (BOOT + "Zm9v_-1/boinc.tar", BootUrl(MAC, Archive("Zm9v_-1"))),
         (BOOT + "Zm9v_-1/report", BootUrl(MAC, ReportUrl("Zm9v_-1"))),

@@ -60,6 +60,15 @@ def test_the_configuration(menu: Menu, password: str, golden: str, tmp_path: Pat
     subprocess.run(["grub-script-check", path], check=True)
 
 
+def test_the_kernel_gets_microcode_and_the_ramdisk_in_one_command() -> None:
+    with_microcode = replace(BOINC, action=replace(LIVE, microcode=True))
+    text, without = (script(replace(ALONE, entries=(each,))) for each in (with_microcode, BOINC))
+    images = f"(tftp,{SERVER})/{DIRECTORY}/image/{RELEASE}"
+    ramdisk = f"if initrd {images}/initrd.img; then\n"
+    assert text == without.replace(ramdisk, f"if initrd {images}/microcode.img {images}/initrd.img; then\n")
+    assert ramdisk in without
+
+
 def test_locked_entries_are_left_out_without_a_password() -> None:
     assert "rescue" not in script(FULL)
     assert "superusers" not in script(FULL)

@@ -48,6 +48,14 @@ def test_the_default_boots_without_a_menu(name: str, entry: MenuEntry) -> None:
     assert render(alone(entry), BASE, command_line) == (GOLDEN / f"{name}.ipxe").read_text()
 
 
+def test_microcode_is_fetched_before_the_ramdisk_and_named_before_it() -> None:
+    script = live(replace(BOOT, microcode=True))
+    assert script == (GOLDEN / "microcode.ipxe").read_text()
+    chosen = render_entry(replace(RESCUE, action=replace(BOOT, microcode=True)), BASE, command_line)
+    for name in ("microcode.img", "initrd.img"):
+        assert f"\ninitrd --name {name} {BASE}image/{RELEASE}/{name} || goto retry\n" in chosen
+
+
 def test_a_menu_without_a_timeout_starts_its_default() -> None:
     menu = Menu("netboot-appliance", (RESCUE, LIVE, LOCAL), "boinc")
     assert render(menu, BASE, command_line) == render(alone(LIVE), BASE, command_line)
@@ -125,11 +133,14 @@ def test_refuses_what_could_break_out_of_its_line(word: str) -> None:
             render_entry(replace(MEMTEST, action=action), BASE, command_line)
 
 
-def test_the_command_line_is_bounded() -> None:
-    fits = "a" * (LONGEST_COMMAND_LINE - len("initrd=initrd.img "))
-    assert fits in live(BOOT, fits)
+@pytest.mark.parametrize("microcode", [False, True])
+def test_the_command_line_is_bounded(microcode: bool) -> None:
+    boot = replace(BOOT, microcode=microcode)
+    added = "initrd=microcode.img initrd=initrd.img " if microcode else "initrd=initrd.img "
+    fits = "a" * (LONGEST_COMMAND_LINE - len(added))
+    assert f" {added}{fits} " in live(boot, fits)
     with pytest.raises(ValueError, match="2048 characters; the limit is 2047"):
-        live(BOOT, fits + "a")
+        live(boot, fits + "a")
 
 
 @given(st.text(max_size=40))

@@ -16,13 +16,22 @@ def script(menu: Menu) -> str:
     return render(menu, command_line)
 
 
-def alone(line: str) -> str:
-    return render(ALONE, lambda _: line)
+def alone(line: str, live: LiveBoot = LIVE) -> str:
+    return render(replace(ALONE, entries=(replace(BOINC, action=live),)), lambda _: line)
 
 
 @pytest.mark.parametrize(("menu", "golden"), [(ALONE, "boinc.pxelinux.cfg"), (FULL, "menu.pxelinux.cfg")])
 def test_the_configuration(menu: Menu, golden: str) -> None:
     assert script(menu) == (GOLDEN / golden).read_text()
+
+
+def test_the_kernel_gets_microcode_and_the_ramdisk_in_one_line() -> None:
+    with_microcode = replace(BOINC, action=replace(LIVE, microcode=True))
+    text, without = (script(replace(ALONE, entries=(each,))) for each in (with_microcode, BOINC))
+    images = LIVE.kernel.removesuffix("/vmlinuz")
+    ramdisk = f"  initrd {images}/initrd.img\n"
+    assert text == without.replace(ramdisk, f"  initrd {images}/microcode.img,{images}/initrd.img\n")
+    assert ramdisk in without
 
 
 def test_locked_entries_are_left_out_and_a_locked_default_is_replaced() -> None:
@@ -47,11 +56,13 @@ def test_refuses_what_could_break_out_of_its_line(word: str) -> None:
             script(menu)
 
 
-def test_the_command_line_is_bounded() -> None:
-    fits = "a" * (LONGEST_COMMAND_LINE - len(f"BOOT_IMAGE={LIVE.kernel}  initrd={LIVE.initrd}"))
-    assert f"append {fits}\n" in alone(fits)
+@pytest.mark.parametrize("microcode", [False, True])
+def test_the_command_line_is_bounded(microcode: bool) -> None:
+    live = replace(LIVE, microcode=microcode)
+    fits = "a" * (LONGEST_COMMAND_LINE - len(f"BOOT_IMAGE={LIVE.kernel}  initrd={','.join(live.initrds)}"))
+    assert f"append {fits}\n" in alone(fits, live)
     with pytest.raises(ValueError, match="2048 characters; the limit is 2047"):
-        alone(fits + "a")
+        alone(fits + "a", live)
 
 
 @given(st.text(max_size=40))

@@ -10,13 +10,13 @@ URL = "http://10.77.0.1/boot/525400aabb01/boot.ipxe"
 
 
 def test_the_box_s_own_script() -> None:
-    live = LiveBoot("1")
+    live = LiveBoot("1", microcode=True)
     line = "boot=live initrd=x nfsroot=10.77.0.1:/srv"
     text = render(
         Menu("menu", (MenuEntry("boinc", "BOINC", live),), "boinc"), URL.removesuffix("boot.ipxe"), lambda _: line
     )
     base = "http://10.77.0.1/boot/525400aabb01/image/1/"
-    assert files(text, URL) == (base + "vmlinuz", base + "initrd.img")
+    assert files(text, URL) == (base + "vmlinuz", base + "microcode.img", base + "initrd.img")
 
 
 def test_the_box_s_own_menu() -> None:

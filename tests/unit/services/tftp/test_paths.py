@@ -36,6 +36,7 @@ MAC = MacAddress.parse("52:54:00:aa:bb:cc")
             BootPath(MacAddress(1), BootFile(("pxelinux.cfg", "01-52-54-00-aa-bb-cc"))),
         ),
         ("image/r/initrd.img", BootPath(None, ImagePath("r", "initrd.img"))),
+        ("image/r/microcode.img", BootPath(None, ImagePath("r", "microcode.img"))),
         ("525400aabbcc//image/r/vmlinuz", BootPath(MAC, ImagePath("r", "vmlinuz"))),
         ("525400aabbcc/snponly.efi?", BootPath(MAC, BootFile(("snponly.efi",)), BootFile(("snponly.efi?",)))),
         (

@@ -38,6 +38,11 @@ CREATE TABLE days (
 INSERT INTO "days" VALUES(20717,90520741919489,3600,14400,12.5);
 CREATE TABLE edits (count INTEGER NOT NULL);
 INSERT INTO "edits" VALUES(7);
+CREATE TABLE deliveries (
+            notice INTEGER NOT NULL REFERENCES notices ON DELETE CASCADE, address TEXT NOT NULL, name TEXT NOT NULL,
+            due REAL NOT NULL, tries INTEGER NOT NULL, ended REAL, result TEXT NOT NULL, PRIMARY KEY (notice, address)
+        ) WITHOUT ROWID;
+INSERT INTO "deliveries" VALUES(1,'0123456789abcdef','admin@example.org',1790000160.0,1,1790000161.0,'sent');
 CREATE TABLE events (
         id INTEGER PRIMARY KEY, boot INTEGER NOT NULL REFERENCES boots ON DELETE CASCADE, at REAL NOT NULL,
         kind TEXT NOT NULL, details TEXT NOT NULL
@@ -94,11 +99,12 @@ INSERT INTO "leases" VALUES(3221225994,90520741919489,X'01525400AABB01','leased'
 CREATE TABLE next_boots (mac INTEGER PRIMARY KEY, entry TEXT NOT NULL, boot INTEGER) WITHOUT ROWID;
 INSERT INTO "next_boots" VALUES(90520741919489,'local',NULL);
 CREATE TABLE notice_rules (rule TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO "notice_rules" VALUES('silent','{"last": 1790000150.0, "tracked": {}, "made": [], "ended": []}');
 CREATE TABLE notices (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, subject TEXT NOT NULL, title TEXT NOT NULL,
-            body TEXT NOT NULL, made REAL NOT NULL, due REAL NOT NULL, tries INTEGER NOT NULL, sent REAL,
-            trouble TEXT NOT NULL
+            id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, level TEXT NOT NULL, title TEXT NOT NULL,
+            body TEXT NOT NULL, made REAL NOT NULL
         );
+INSERT INTO "notices" VALUES(1,'booted','info','1 PC came up','52:54:00:aa:bb:01',1790000150.0);
 CREATE TABLE orders (
             id INTEGER PRIMARY KEY AUTOINCREMENT, mac INTEGER NOT NULL, verb TEXT NOT NULL, given REAL NOT NULL,
             sent REAL, ended REAL, result TEXT NOT NULL
@@ -119,9 +125,11 @@ CREATE INDEX events_of_boot ON events (boot, id);
 CREATE INDEX heartbeats_seen ON heartbeats (at, boot, doing);
 CREATE INDEX orders_open ON orders (mac) WHERE ended IS NULL;
 CREATE INDEX boots_latest ON boots (last_at, under_way, stage, mac) WHERE latest;
-CREATE INDEX notices_due ON notices (due) WHERE sent IS NULL;
+CREATE INDEX deliveries_open ON deliveries (notice) WHERE ended IS NULL;
+CREATE INDEX latest_of_client ON boots (mac) WHERE latest;
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('boots',3);
+INSERT INTO "sqlite_sequence" VALUES('notices',1);
 INSERT INTO "sqlite_sequence" VALUES('orders',2);
 COMMIT;
 PRAGMA user_version = 6;

@@ -1,0 +1,148 @@
+"""The fleet: a thread that watches the registry, the room as it was last seen, and the open pages that are told.
+
+The thread makes everything, HTML included; the event loop only passes it on. If the registry cannot be read, the room
+stays as it was, with the reason, and the thread tries again.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from appliance.config.file import Config
+from appliance.control.fleet.hub import Hub, PageListener
+from appliance.control.fleet.pcs import Wanted
+from appliance.control.fleet.rooms import Change, Room, in_place
+from appliance.control.fleet.watcher import Pen, Watcher
+from appliance.errors import UserError
+from appliance.registry.database import Registry
+from appliance.registry.sql_errors import FAILED
+
+_PACE = 0.5
+"""Seconds between two looks, and so between two events for a page."""
+
+_SHARE = 3.0
+"""Between two looks the thread rests this many times as long as the last look took of the processor."""
+
+_RETRY = 5.0
+_MOST_ROWS = 500
+"""Rows that a page is told after it was loaded; if more changed meanwhile, it is loaded again."""
+
+_log = structlog.get_logger()
+
+
+class Fleet:
+    """All PCs as the page and the API show them. `room` is the latest; read it once for each answer."""
+
+    def __init__(self, config: Callable[[], Config], clock: Callable[[], float], pen: Pen) -> None:
+        """`config` returns the configuration in force, `clock` the seconds since the epoch."""
+        self.room = Room()
+        self.hub = Hub()
+        self._config = config
+        self._clock = clock
+        self._pen = pen
+        self._epoch = f"{time.time_ns():x}"
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._seen = asyncio.Event()
+
+    def start(self) -> None:
+        """Watch, from the running event loop's thread."""
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._watch, args=(loop,), name="fleet", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End the thread and what open pages are told."""
+        self._stop.set()
+        self.hub.end()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    async def first_look(self, seconds: float) -> Room:
+        """The room, once the registry was read for the first time; after `seconds` in any case."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._seen.wait()
+        except TimeoutError:
+            pass
+        return self.room
+
+    # For open pages
+
+    def ident(self, room: Room) -> str:
+        """What a page that shows `room` says when it begins to listen."""
+        return f"{self._epoch}-{room.version}"
+
+    def missed(self, ident: str, wanted: Wanted, mac: str) -> list[tuple[str, str]]:
+        """Events (hub.py) that bring a page up to date which shows the room `ident`; empty: it was just loaded."""
+        epoch, _, number = ident.partition("-")
+        room = self.room
+        if not ident:
+            return []
+        anew = [("pc" if mac else "anew", "")]
+        if epoch != self._epoch or not number.isascii() or not number.isdecimal() or len(number) > _LONGEST:
+            return anew
+        if int(number) >= room.version:
+            return []
+        changed = room.changed_since(int(number))
+        if mac:
+            return anew if any(pc.facts.mac == mac for pc in changed) else []
+        if room.arranged > int(number) or len(changed) > _MOST_ROWS or (wanted and changed):
+            return anew
+        heads = "" if wanted else "".join(in_place(group.head) for group in room.groups)
+        return [("rows", "".join(in_place(pc.row) for pc in changed) + heads + in_place(room.top))]
+
+    def listen(self, address: str, wanted: Wanted, mac: str = "") -> PageListener:
+        """For the page of a browser at `address`: the room of these PCs, or one PC. Raises TooManyPagesError."""
+        return self.hub.listen(address, wanted, mac)
+
+    # The thread
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        room = self.room
+        while not self._stop.is_set():
+            try:
+                with Registry(self._config().registry) as registry:
+                    watcher = Watcher(registry, self._pen, room)
+                    try:
+                        self._look_on(watcher, registry, loop)
+                    finally:
+                        room = watcher.room
+            except (UserError, OSError, *FAILED) as error:
+                _log.warning("the registry cannot be read", error=str(error))
+                room = replace(room, trouble=str(error), version=room.version + 1)
+                room = replace(room, top=self._pen.top(room))
+                self._pass_on(loop, room, Change(room.version, (), "", "", anew=True))
+                self._stop.wait(_RETRY)
+
+    def _look_on(self, watcher: Watcher, registry: Registry, loop: asyncio.AbstractEventLoop) -> None:
+        """Look until the process stops, or the registry is another file."""
+        path = registry.path
+        while not self._stop.is_set() and registry.in_place() and self._config().registry == path:
+            # Of this thread: on a busy machine it looks as often.
+            begun = time.thread_time()
+            if watcher.pending(self._clock()):
+                change = watcher.look(self._config(), self._clock(), self._stop.is_set)
+                self._pass_on(loop, watcher.room, change)
+            self._stop.wait(max(_PACE, _SHARE * (time.thread_time() - begun)))
+
+    def _pass_on(self, loop: asyncio.AbstractEventLoop, room: Room, change: Change | None) -> None:
+        try:
+            loop.call_soon_threadsafe(self._take, room, change)
+        except RuntimeError:
+            # The loop is closed: the process ends.
+            self._stop.set()
+
+    def _take(self, room: Room, change: Change | None) -> None:
+        self.room = room
+        self._seen.set()
+        if change is not None:
+            self.hub.tell(change)
+
+
+_LONGEST = 18
+"""Digits of a version."""

@@ -1,0 +1,14 @@
+"""The pages beside the room, each with a router of its own."""
+
+from fastapi import APIRouter
+
+from appliance.control.web import allowlist, health, log, notices, pc, refused
+
+ROUTERS: tuple[APIRouter, ...] = (
+    pc.router,
+    refused.router,
+    allowlist.router,
+    health.router,
+    log.router,
+    notices.router,
+)

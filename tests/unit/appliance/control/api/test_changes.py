@@ -1,0 +1,138 @@
+"""What the API changes, and for whom."""
+
+import json
+
+import pytest
+
+from appliance.registry.database import Registry
+from services.ethernet import MacAddress
+from tests.fakes.fleet import mac_of
+from tests.unit.appliance.control.box_of_pcs import BoxOfPcs
+
+PC = "02:00:aa:00:00:01"
+
+
+def dump(box: BoxOfPcs) -> list[str]:
+    with Registry(box.registry) as registry:
+        return list(registry.sql.iterdump())
+
+
+def changes(box: BoxOfPcs) -> list[tuple[str, str, object]]:
+    """One request for each route that changes something."""
+    described = box.ask("/api/v1/openapi.json").json()["paths"]
+    bodies = {
+        "/api/v1/orders": {"target": str(mac_of(0)), "verb": "suspend"},
+        "/api/v1/allowlist": {"range": PC},
+        "/api/v1/allowlist/{range}": {"label": "x"},
+        "/api/v1/pcs/{mac}/next-boot": {"entry": "local"},
+    }
+    return [
+        (path.format(mac=mac_of(0), range="02:00:5e:*", number=1), method.upper(), bodies.get(path))
+        for path, methods in described.items()
+        for method in methods
+        if method != "get"
+    ]
+
+
+def test_a_token_that_may_only_look_changes_nothing(own: BoxOfPcs) -> None:
+    before = dump(own)
+    wanted = changes(own)
+    assert len(wanted) >= 8
+    for path, method, body in wanted:
+        answer = own.ask(path, method, json=body)
+        assert answer.status_code == 403, (method, path)
+        assert "may only look" in answer.json()["message"]
+    assert dump(own) == before
+
+
+@pytest.mark.parametrize("token", ["", "nba_made-up", "\x00"])
+def test_a_stranger_gets_nothing(own: BoxOfPcs, token: str) -> None:
+    before = dump(own)
+    reads = [path for path, methods in own.ask("/api/v1/openapi.json").json()["paths"].items() if "get" in methods]
+    wanted = [*changes(own), *((path.format(mac=mac_of(0), number=1), "GET", None) for path in reads)]
+    for path, method, body in [*wanted, ("/api/v1/openapi.json", "GET", None)]:
+        answer = own.ask(path, method, token, json=body)
+        assert (answer.status_code, answer.json()["message"]) == (401, "log in first"), (method, path)
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert dump(own) == before
+
+
+def test_an_entry_is_added_changed_and_removed(own: BoxOfPcs) -> None:
+    added = own.change("/api/v1/allowlist", "POST", json={"range": "02:00:AA:*", "label": "lab", "timeout": 5})
+    assert added.status_code == 201
+    assert (added.json()["range"], added.json()["timeout"]) == ("02:00:aa:00:00:00/24", 5)
+    again = own.change("/api/v1/allowlist", "POST", json={"range": "02:00:AA:*", "root": "http"})
+    assert (again.status_code, again.json()["label"], again.json()["root"]) == (200, "lab", "http")
+    place = "/api/v1/allowlist/02:00:aa:00:00:00-02:00:aa:ff:ff:ff"
+    changed = own.change(place, "PATCH", json={"timeout": "", "label": "attic"}).json()
+    assert (changed["label"], changed["timeout"], changed["root"]) == ("attic", None, "http")
+    assert own.change(place, "DELETE").status_code == 204
+    assert own.change(place, "DELETE").status_code == 404
+    assert own.change(place, "PATCH", json={"label": "x"}).status_code == 404
+    assert not own.ask(f"/api/v1/allowlist/check/{PC}").json()["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"range": "banana"}, "'banana' is not a MAC address"),
+        ({"range": PC, "label": "a # b"}, "a label is one line"),
+        ({"range": PC, "label": "a\nb"}, "a label is one line"),
+        ({"range": PC, "label": "x" * 201}, "at most 200"),
+        ({"range": PC, "schedule": "night"}, "there is no schedule 'night'"),
+        ({"range": PC, "root": "tftp"}, "must be one of nfs, http"),
+        ({"range": PC, "default": "nothing"}, "is not an entry of the menu"),
+        ({"range": PC, "timeout": 9999}, "timeout"),
+        ({"range": PC, "colour": "red"}, "colour"),
+        ({}, "range"),
+        ([], "body"),
+    ],
+)
+def test_what_is_not_valid_changes_nothing(own: BoxOfPcs, body: object, words: str) -> None:
+    before = dump(own)
+    answer = own.change("/api/v1/allowlist", "POST", json=body)
+    assert answer.status_code == 422
+    assert words in answer.json()["message"]
+    assert dump(own) == before
+
+
+def test_an_order_is_given_listed_and_cancelled(own: BoxOfPcs) -> None:
+    target = str(mac_of(0))
+    answer = own.change("/api/v1/orders", "POST", json={"target": target, "verb": "suspend"})
+    (given,) = answer.json()["orders"]
+    assert (answer.status_code, given["mac"], given["verb"]) == (201, target, "suspend")
+    assert own.ask("/api/v1/orders?open=true").json()["orders"][0]["id"] == given["id"]
+    assert own.ask(f"/api/v1/pcs/{target}/orders").json()["orders"][0]["id"] == given["id"]
+    place = f"/api/v1/orders/{given['id']}"
+    assert own.change(place, "DELETE").json()["result"] == "cancelled"
+    assert own.change(place, "DELETE").status_code == 409
+    assert own.change("/api/v1/orders/987654321", "DELETE").status_code == 404
+
+
+def test_an_order_for_a_room_reaches_its_pcs(own: BoxOfPcs) -> None:
+    given = own.change("/api/v1/orders", "POST", json={"target": "Room 1", "verb": "update"}).json()["orders"]
+    assert len(given) > 3
+    assert {each["label"] for each in given} == {"room 1"}
+    nobody = own.change("/api/v1/orders", "POST", json={"target": "attic", "verb": "update"})
+    assert (nobody.status_code, "'attic' is neither a MAC address" in nobody.json()["message"]) == (422, True)
+
+
+def test_the_next_boot_of_a_pc(own: BoxOfPcs) -> None:
+    with Registry(own.registry) as registry:
+        allowed = registry.allowlist().entries[0].range.first
+    place = f"/api/v1/pcs/{allowed}/next-boot"
+    chosen = own.change(place, "PUT", json={"entry": "local"})
+    assert chosen.json() == {"mac": str(allowed), "entry": "local", "taken": False}
+    stranger = own.change(f"/api/v1/pcs/{MacAddress(7)}/next-boot", "PUT", json={"entry": "local"})
+    assert (stranger.status_code, "is not allowed" in stranger.json()["message"]) == (422, True)
+    assert own.change(place, "PUT", json={"entry": "banana"}).status_code == 422
+    assert own.change(place, "DELETE").status_code == 204
+    with Registry(own.registry) as registry:
+        assert registry.sql.execute("SELECT count(*) FROM next_boots").fetchone() == (0,)
+
+
+def test_a_body_that_is_no_json(own: BoxOfPcs) -> None:
+    answer = own.change("/api/v1/orders", "POST", content=b"{", headers={"Content-Type": "application/json"})
+    assert (answer.status_code, set(answer.json())) == (422, {"message", "hint"})
+    large = own.change("/api/v1/orders", "POST", content=json.dumps({"target": "x" * (3 << 20)}).encode())
+    assert large.status_code == 413
