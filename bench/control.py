@@ -41,6 +41,9 @@ FLOODERS = 10_000
 _RANGES = 100
 _RUNS = 3
 _PORT = 8443
+_NICE = "5"
+"""As its unit has it (systemd/netboot-appliance-control.service)."""
+
 _TIMEOUT = 60.0
 _STREAMS = ("/live", "/live/pcs/{mac}")
 
@@ -90,7 +93,17 @@ class Control:
         """Start it on the server's core, and return when it answers."""
         log = self._server.directory / "control.log"
         log.unlink(missing_ok=True)
-        command = ["taskset", "-c", str(SERVER_CORE), sys.executable, "-m", "bench.watched_control"]
+        command = [
+            "taskset",
+            "-c",
+            str(SERVER_CORE),
+            "nice",
+            "-n",
+            _NICE,
+            sys.executable,
+            "-m",
+            "bench.watched_control",
+        ]
         command += [str(self.configuration), str(self._report)]
         process = self.process = self._site.host.start("control", command, log, ROOT)
 
