@@ -4,9 +4,10 @@ from fastapi import APIRouter, Depends
 
 from appliance.control.access.guard import viewer
 from appliance.control.api.answers import InContext, problems
+from appliance.control.api.quick_route import QuickRoute
 from appliance.view.summary import FleetSummary, gather_summary
 
-router = APIRouter(tags=["fleet"], dependencies=[Depends(viewer)])
+router = APIRouter(tags=["fleet"], dependencies=[Depends(viewer)], route_class=QuickRoute)
 
 
 @router.get("/fleet", responses=problems())

@@ -193,6 +193,14 @@ def test_pcs_without_work_are_told_after_hours_and_by_cause() -> None:
     assert f"room 12 ({mac(4)}) and 2 more" in notice.body
 
 
+def test_an_idle_pc_with_another_fault_is_told_at_once() -> None:
+    fault = Diagnosis("its state directory is full", "give it more")
+    days = Days(only(RuleName.FAULTS, no_work=6))
+    days.pass_(60, lambda now: [pc(1, heard=now)])
+    told = days.pass_(120, lambda now: [pc(1, Kind.IDLE, heard=now, idle_since=now, fault=fault)])
+    assert [each.title for each in told] == [f"[boot] room 12 ({mac(1)}): its state directory is full"]
+
+
 def test_failing_tasks_are_told_with_the_pc_that_has_most() -> None:
     days = Days(only(RuleName.TASK_ERRORS))
     days.pass_(60, lambda _: [pc(1)])
@@ -340,4 +348,4 @@ def test_conditions_that_keep_coming_wait_no_longer_than_five_minutes() -> None:
             told_at.append((second, len(new)))
             memory = tell(memory, new, NOON + second)
     assert told_at[0][0] == 360
-    assert [second for second, _ in told_at] == [360, 660, 960]
+    assert [second for second, _ in told_at] == [360, 690, 1020]
