@@ -22,12 +22,14 @@ def assert_ramdisks(room: Room, pc: Pc, seconds: float = 60) -> None:
 
 
 @contextmanager
-def furnished_room(name: str, *, job_seconds: int = 15, settings: str = "", site: bool = True) -> Iterator[Room]:
+def furnished_room(
+    name: str, *, job_seconds: int = 15, settings: str = "", site: bool = True, page: bool = False
+) -> Iterator[Room]:
     """A room with the live image in it, in the directory .room/`name`; its logs stay in .room/logs/`name`."""
     check_prerequisites()
     own = DEMO / name
     with only_one(own):
         give_image(own / "data")
-        with Room(own, DEMO / "logs" / name, job_seconds=job_seconds, settings=settings, site=site) as room:
+        with Room(own, DEMO / "logs" / name, job_seconds=job_seconds, settings=settings, site=site, page=page) as room:
             yield room
         assert_nothing_left(room.network.room)

@@ -12,11 +12,12 @@ from appliance.boot.allowed_edits import AllowedEdit, RemovedEntry
 from appliance.config.menu import LONGEST_TIMEOUT
 from appliance.control.access.guard import administrator
 from appliance.control.api.answers import LOOKS, InContext, Limit, MacInPath, problems
+from appliance.control.api.quick_route import QuickRoute
 from appliance.registry.database import Registry
 from appliance.view.allowed import AllowedCheck, EntryView, allowed_check, entry_views
 from services.ethernet import MacAddress
 
-router = APIRouter(prefix="/allowlist", tags=["allowlist"], dependencies=LOOKS)
+router = APIRouter(prefix="/allowlist", tags=["allowlist"], dependencies=LOOKS, route_class=QuickRoute)
 _CHANGES = [Depends(administrator)]
 _RANGE = "^[0-9A-Fa-f:.*-]+$"
 EntryInPath = Annotated[

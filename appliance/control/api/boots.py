@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from appliance.control.api.answers import HIGHEST_NUMBER, LOOKS, InContext, Limit, MacInQuery, problems
+from appliance.control.api.quick_route import QuickRoute
 from appliance.journal import event_pages
 from appliance.journal.timeline import Stage
 from appliance.registry.database import Registry
@@ -14,7 +15,7 @@ from appliance.view.events import BootDetails, boot_details
 from appliance.view.facts import gather_boot, gather_boots
 from services.ethernet import MacAddress
 
-router = APIRouter(prefix="/boots", tags=["boots"], dependencies=LOOKS)
+router = APIRouter(prefix="/boots", tags=["boots"], dependencies=LOOKS, route_class=QuickRoute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from appliance.control.api.answers import (
     MacInQuery,
     problems,
 )
+from appliance.control.api.quick_route import QuickRoute
 from appliance.journal.event_pages import EventFilter, read_after, read_last
 from appliance.registry.database import Registry
 from appliance.view.events import KINDS, EventView, event_views
@@ -21,7 +22,7 @@ from appliance.view.refused import RefusedView
 from appliance.view.strangers import gather_refused
 from services.ethernet import MacAddress
 
-router = APIRouter(tags=["events"], dependencies=LOOKS)
+router = APIRouter(tags=["events"], dependencies=LOOKS, route_class=QuickRoute)
 Kind = Literal[KINDS]  # type: ignore[valid-type]
 
 

@@ -3,9 +3,10 @@
 from fastapi import APIRouter
 
 from appliance.control.api.answers import LOOKS, InContext, problems
+from appliance.control.api.quick_route import QuickRoute
 from appliance.view.summary import FleetSummary, gather_summary
 
-router = APIRouter(tags=["fleet"], dependencies=LOOKS)
+router = APIRouter(tags=["fleet"], dependencies=LOOKS, route_class=QuickRoute)
 
 
 @router.get("/fleet", responses=problems())

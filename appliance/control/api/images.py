@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 
 from appliance.control.api.answers import LOOKS, InContext, problems
+from appliance.control.api.quick_route import QuickRoute
 from appliance.view.facts import gather_releases
 from appliance.view.images import ReleaseView, release_views
 
-router = APIRouter(prefix="/images", tags=["images"], dependencies=LOOKS)
+router = APIRouter(prefix="/images", tags=["images"], dependencies=LOOKS, route_class=QuickRoute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.control.access.guard import administrator
 from appliance.control.api.answers import HIGHEST_NUMBER, LOOKS, InContext, Limit, problems
+from appliance.control.api.quick_route import QuickRoute
 from appliance.errors import NotFoundError, OvertakenError
 from appliance.heartbeats import orders
 from appliance.registry.database import Registry
@@ -16,7 +17,7 @@ from appliance.view.orders import GivenOrder, gather_targets, given_order
 from services.ethernet import MacAddress
 from services.http.heartbeats import OrderVerb
 
-router = APIRouter(prefix="/orders", tags=["orders"], dependencies=LOOKS)
+router = APIRouter(prefix="/orders", tags=["orders"], dependencies=LOOKS, route_class=QuickRoute)
 _CHANGES = [Depends(administrator)]
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from appliance.boot import next_boot, next_choice
 from appliance.control.access.guard import administrator
 from appliance.control.api.answers import LOOKS, AfterMac, InContext, Limit, MacInPath, problems
+from appliance.control.api.quick_route import QuickRoute
 from appliance.firmware import table
 from appliance.heartbeats import orders
 from appliance.heartbeats.states import STUCK, Kind
@@ -22,7 +23,7 @@ from appliance.view.status import NextBootView
 from services.boinc.condition import Condition
 from services.ethernet import MacAddress
 
-router = APIRouter(prefix="/pcs", tags=["PCs"], dependencies=LOOKS)
+router = APIRouter(prefix="/pcs", tags=["PCs"], dependencies=LOOKS, route_class=QuickRoute)
 _CHANGES = [Depends(administrator)]
 
 
