@@ -159,6 +159,18 @@ def test_first_boots_are_told_and_others_only_where_wanted() -> None:
         assert f"- room 12 ({mac(2)}): 192.0.2.8" in days.told[0][1].body
 
 
+def test_the_day_on_which_all_boots_are_wanted_begins_with_none() -> None:
+    days = Days(only(RuleName.BOOTED))
+    room = [pc(n, came_up=True) for n in range(40)]
+    days.pass_(120, lambda _: [])
+    days.pass_(600, lambda _: room)
+    days.settings = only(RuleName.BOOTED, booted="all")
+    days.pass_(600, lambda _: room)
+    assert days.told == []
+    days.pass_(600, lambda _: [*room[1:], pc(0, came_up=True, boot=1000)])
+    assert [notice.title for _, notice in days.told] == [f"[boot] Up: room 12 ({mac(0)})"]
+
+
 def test_a_refused_key_is_one_notice_however_many_pcs_hear_it() -> None:
     days = Days(only(RuleName.KEY_REFUSED))
     days.pass_(60, lambda _: [pc(number) for number in range(40)])
