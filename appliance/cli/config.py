@@ -134,6 +134,7 @@ def check(
 
 def _notes(found: config.Config) -> Iterator[str]:
     """What is not wrong, but may not be meant."""
+    yield from _misspelt_addresses(found)
     if not found.registry.exists():
         return
     from appliance.registry.database import Registry
@@ -147,6 +148,15 @@ def _notes(found: config.Config) -> Iterator[str]:
             yield f"{message}, but a range of the allowlist has it, and its PCs compute at any time; {hint}"
     except UserError as unreadable:
         yield f"the allowlist was not looked at: {unreadable.message}"
+
+
+def _misspelt_addresses(found: config.Config) -> Iterator[str]:
+    if any(not target.mail for target in found.notify.targets):
+        from appliance.control.notify.sending import misspelt
+
+        for target in found.notify.targets:
+            if wrong := misspelt(target):
+                yield f"[notify] addresses: {target.shown}: {wrong}"
 
 
 def _ask(found: config.Config, *, aloud: bool) -> "Iterator[Answer]":

@@ -33,6 +33,7 @@ _MODULES = {
     "order": "order",
     "history": "history",
     "leases": "leases",
+    "notify": "notify",
     "config": "config",
     "doctor": "doctor",
     "backup": "backup",

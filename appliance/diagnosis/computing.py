@@ -20,6 +20,9 @@ from services.boinc.idleness import (
 )
 from services.spans import span
 
+NOTHING_TO_COMPUTE = "BOINC has nothing to compute"
+"""How the causes begin of PCs that find no work."""
+
 STARTING = 300.0
 """Seconds of uptime in which BOINC may still be starting, attaching, and fetching its first tasks."""
 
@@ -145,8 +148,8 @@ def _idle(heartbeat: StoredHeartbeat, condition: Condition, _s: Seen, now: float
     wait = next_contact(condition) - now
     detail = f"BOINC asks again in {span(wait)}" if wait > 60 else ""
     if not why:
-        return Diagnosis("BOINC has nothing to compute, and does not say why", _REACH, detail)
-    return Diagnosis(why if at_once else f"BOINC has nothing to compute: {why}", _IDLE.get(why, _NO_WORK), detail)
+        return Diagnosis(f"{NOTHING_TO_COMPUTE}, and does not say why", _REACH, detail)
+    return Diagnosis(why if at_once else f"{NOTHING_TO_COMPUTE}: {why}", _IDLE.get(why, _NO_WORK), detail)
 
 
 _RULES: tuple[Callable[[StoredHeartbeat, Condition, Seen, float], Diagnosis | None], ...] = (

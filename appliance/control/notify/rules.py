@@ -11,9 +11,10 @@ from enum import StrEnum
 from appliance.config.notify import RuleSettings
 from appliance.control.notify.conditions import Observation, Tempo
 from appliance.control.notify.sightings import PcSighting, Sightings
+from appliance.diagnosis.computing import NOTHING_TO_COMPUTE
 from appliance.diagnosis.fault import Diagnosis
 from appliance.heartbeats.states import Kind
-from services.boinc.idleness import KEY_CURE, KEY_REFUSED
+from services.boinc.idleness import KEY_CURE, KEY_REFUSED, NO_INTERNET, NOT_REACHABLE
 from services.spans import span
 
 DAY = 86400.0
@@ -25,7 +26,7 @@ DISK_SLACK = 2.0
 
 _SILENT = "no heartbeat: switched off, no power, no cable, or its live system hangs"
 _SILENT_CURE = "look at the room's power and its switch; one PC alone: switch it on, look at its cable and its screen"
-_NO_WORK = "finds no work"
+_NOT_THERE = (NOT_REACHABLE, NO_INTERNET)
 _AWAY = "is away: PCs cannot reach it"
 _AWAY_CURE = "look at the project's own page; netboot-appliance config check --online asks it from here"
 _ERRORS_CURE = (
@@ -73,11 +74,18 @@ def named(mac: str, label: str) -> str:
 
 
 def _booted(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> list[Observation]:
+    # Those that are not told are known all the same: the day on which somebody wants all of them begins with none.
     every = settings.booted == "all"
     return [
-        Observation(f"{pc.mac} {pc.boot}", named(pc.mac, pc.label), group=pc.label, detail=pc.address)
+        Observation(
+            f"{pc.mac} {pc.boot}",
+            named(pc.mac, pc.label),
+            group=pc.label,
+            detail=pc.address,
+            expected=not (every or pc.first),
+        )
         for pc in seen.pcs.values()
-        if pc.came_up and (every or pc.first)
+        if pc.came_up
     ]
 
 
@@ -93,7 +101,8 @@ def _is_fault(pc: PcSighting) -> bool:
 
 
 def _without_work(pc: PcSighting) -> bool:
-    return pc.kind is Kind.IDLE and bool(pc.idle_since)
+    about_work = pc.fault and (pc.fault.cause in _NOT_THERE or pc.fault.cause.startswith(NOTHING_TO_COMPUTE))
+    return pc.kind is Kind.IDLE and bool(about_work)
 
 
 def _of_pc(pc: PcSighting, fault: Diagnosis) -> Observation:
@@ -128,7 +137,7 @@ def _no_work(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> lis
     limit = 3600.0 * settings.no_work
     causes: dict[tuple[str, str], list[PcSighting]] = {}
     for pc in seen.pcs.values():
-        if _without_work(pc) and not pc.refused and pc.fault and seen.now - pc.idle_since >= limit:
+        if _without_work(pc) and not pc.refused and pc.fault and 0 < pc.idle_since <= seen.now - limit:
             causes.setdefault((pc.fault.cause, pc.fault.cure), []).append(pc)
     found = [Observation(cause, _pcs(pcs), cause, cure) for (cause, cure), pcs in causes.items()]
     return [*found, *_away(seen, limit)]

@@ -48,20 +48,20 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Receipt:
     """Whether it was taken, and what was answered, in words."""
 
     taken: bool
     words: str
 
 
-def send(address: NotifyAddress, mail: MailSettings, message: Letter) -> Answer:
+def send(address: NotifyAddress, mail: MailSettings, message: Letter) -> Receipt:
     """Send a message, and wait for the answer. Never raises; may take minutes."""
     try:
         answer = _by_mail(address, mail, message) if address.mail else _by_apprise(address, message)
     except Exception as error:
-        answer = Answer(False, f"{type(error).__name__}: {error}")
-    return Answer(answer.taken, printable(_without_secrets(answer.words, address), LONGEST_ANSWER))
+        answer = Receipt(False, f"{type(error).__name__}: {error}")
+    return Receipt(answer.taken, printable(_without_secrets(answer.words, address), LONGEST_ANSWER))
 
 
 def _without_secrets(words: str, address: NotifyAddress) -> str:
@@ -90,7 +90,7 @@ def misspelt(address: NotifyAddress) -> str:
     return f"apprise cannot read it: something is missing for {scheme}://"
 
 
-def _by_mail(address: NotifyAddress, mail: MailSettings, message: Letter) -> Answer:
+def _by_mail(address: NotifyAddress, mail: MailSettings, message: Letter) -> Receipt:
     here = _host_name()
     sender = mail.from_ or f"netboot-appliance@{here}"
     content = mail_message(address, sender, message)
@@ -102,7 +102,7 @@ def _by_mail(address: NotifyAddress, mail: MailSettings, message: Letter) -> Ans
         else:
             smtp = smtplib.SMTP(mail.host, port, here, timeout=TIMEOUT)
     except (OSError, smtplib.SMTPException) as error:
-        return Answer(False, f"cannot connect to {mail.host} port {port}: {_words(error)}")
+        return Receipt(False, f"cannot connect to {mail.host} port {port}: {_words(error)}")
     try:
         if mail.encryption == "starttls":
             smtp.starttls(context=context)
@@ -110,11 +110,11 @@ def _by_mail(address: NotifyAddress, mail: MailSettings, message: Letter) -> Ans
             smtp.login(mail.user, mail.password)
         answered = _deliver(smtp, sender, address, content.as_bytes())
     except (OSError, smtplib.SMTPException) as error:
-        return Answer(False, f"{mail.host} did not take it: {_words(error)}")
+        return Receipt(False, f"{mail.host} did not take it: {_words(error)}")
     finally:
         with suppress(OSError, smtplib.SMTPException):
             smtp.close()
-    return Answer(True, f"{mail.host} took it: {answered}")
+    return Receipt(True, f"{mail.host} took it: {answered}")
 
 
 def _deliver(smtp: smtplib.SMTP, sender: str, address: str, content: bytes) -> str:
@@ -149,7 +149,7 @@ def mail_message(address: str, sender: str, message: Letter) -> EmailMessage:
     return mail
 
 
-def _by_apprise(address: NotifyAddress, message: Letter) -> Answer:
+def _by_apprise(address: NotifyAddress, message: Letter) -> Receipt:
     import apprise  # noqa: PLC0415 - takes a quarter of a second
 
     # Without a limit of its own it stays in this thread, where it is waited for (service.py).
@@ -159,12 +159,12 @@ def _by_apprise(address: NotifyAddress, message: Letter) -> Answer:
     with _said() as said:
         service = apprise.Apprise(asset=asset)
         if not service.add(str(address)):
-            return Answer(False, misspelt(address))
+            return Receipt(False, misspelt(address))
         body = f"{message.body}\n({message.ident})"
         taken = service.notify(body, message.title, _LEVELS.get(message.level, "info"), body_format="text")
     if taken:
-        return Answer(True, "taken")
-    return Answer(False, "; ".join(dict.fromkeys(said)) or "not taken, and the service does not say why")
+        return Receipt(True, "taken")
+    return Receipt(False, "; ".join(dict.fromkeys(said)) or "not taken, and the service does not say why")
 
 
 @contextmanager

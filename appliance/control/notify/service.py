@@ -15,7 +15,7 @@ from appliance.config.file import Config
 from appliance.config.notify import NotifyAddress
 from appliance.control.notify import outbox
 from appliance.control.notify.outbox import Delivery
-from appliance.control.notify.sending import Answer, Letter, misspelt, send
+from appliance.control.notify.sending import Letter, Receipt, misspelt, send
 from appliance.control.notify.watch import Watch, is_quiet
 from appliance.errors import UserError
 from appliance.registry.database import Registry
@@ -37,10 +37,10 @@ STOP_WITHIN = 3.0
 
 log = logging.getLogger("notices")
 
-Send = Callable[[NotifyAddress, Config, Letter], Answer]
+Send = Callable[[NotifyAddress, Config, Letter], Receipt]
 
 
-def _send(address: NotifyAddress, config: Config, letter: Letter) -> Answer:
+def _send(address: NotifyAddress, config: Config, letter: Letter) -> Receipt:
     return send(address, config.notify.mail, letter)
 
 
@@ -50,7 +50,7 @@ class _Attempt:
     began: float
     """By the monotonic clock."""
 
-    answer: Answer | None = None
+    answer: Receipt | None = None
     late: bool = False
 
 

@@ -159,6 +159,18 @@ def test_first_boots_are_told_and_others_only_where_wanted() -> None:
         assert f"- room 12 ({mac(2)}): 192.0.2.8" in days.told[0][1].body
 
 
+def test_the_day_on_which_all_boots_are_wanted_begins_with_none() -> None:
+    days = Days(only(RuleName.BOOTED))
+    room = [pc(n, came_up=True) for n in range(40)]
+    days.pass_(120, lambda _: [])
+    days.pass_(600, lambda _: room)
+    days.settings = only(RuleName.BOOTED, booted="all")
+    days.pass_(600, lambda _: room)
+    assert days.told == []
+    days.pass_(600, lambda _: [*room[1:], pc(0, came_up=True, boot=1000)])
+    assert [notice.title for _, notice in days.told] == [f"[boot] Up: room 12 ({mac(0)})"]
+
+
 def test_a_refused_key_is_one_notice_however_many_pcs_hear_it() -> None:
     days = Days(only(RuleName.KEY_REFUSED))
     days.pass_(60, lambda _: [pc(number) for number in range(40)])
@@ -191,6 +203,14 @@ def test_pcs_without_work_are_told_after_hours_and_by_cause() -> None:
     assert 6 * 3600 <= at <= 6 * 3600 + 600
     assert notice.title == "[boot] BOINC has nothing to compute: the project has no work"
     assert f"room 12 ({mac(4)}) and 2 more" in notice.body
+
+
+def test_an_idle_pc_with_another_fault_is_told_at_once() -> None:
+    fault = Diagnosis("its state directory is full", "give it more")
+    days = Days(only(RuleName.FAULTS, no_work=6))
+    days.pass_(60, lambda now: [pc(1, heard=now)])
+    told = days.pass_(120, lambda now: [pc(1, Kind.IDLE, heard=now, idle_since=now, fault=fault)])
+    assert [each.title for each in told] == [f"[boot] room 12 ({mac(1)}): its state directory is full"]
 
 
 def test_failing_tasks_are_told_with_the_pc_that_has_most() -> None:
@@ -340,4 +360,4 @@ def test_conditions_that_keep_coming_wait_no_longer_than_five_minutes() -> None:
             told_at.append((second, len(new)))
             memory = tell(memory, new, NOON + second)
     assert told_at[0][0] == 360
-    assert [second for second, _ in told_at] == [360, 660, 960]
+    assert [second for second, _ in told_at] == [360, 690, 1020]

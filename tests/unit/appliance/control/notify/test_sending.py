@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.config.notify import MailSettings, NotifyAddress
 from appliance.control.notify import sending
-from appliance.control.notify.sending import Answer, Letter, mail_message, misspelt, send
+from appliance.control.notify.sending import Letter, Receipt, mail_message, misspelt, send
 from tests.unit.appliance.control.notify.servers import free_port, mail_server, number_of, webhook
 
 ADMIN = NotifyAddress("admin@example.org")
@@ -27,7 +27,7 @@ def plain(port: int) -> MailSettings:
 def test_a_mail_arrives_as_it_was_meant() -> None:
     with mail_server() as server:
         answer = send(ADMIN, plain(server.port), LETTER)
-    assert answer == Answer(True, "127.0.0.1 took it: 250 2.0.0 OK, queued as 7F2A")
+    assert answer == Receipt(True, "127.0.0.1 took it: 250 2.0.0 OK, queued as 7F2A")
     (mail,) = server.taken
     assert server.envelopes == [("box@example.org", ["admin@example.org"])]
     assert mail["Subject"] == LETTER.title
@@ -99,7 +99,7 @@ def test_the_goodbye_of_a_mail_server_is_not_waited_for() -> None:
     with listening:
         answer = send(ADMIN, plain(listening.getsockname()[1]), LETTER)
         thread.join()
-    assert answer == Answer(True, "127.0.0.1 took it: 250 taken")
+    assert answer == Receipt(True, "127.0.0.1 took it: 250 taken")
 
 
 @settings(max_examples=60, deadline=None)
@@ -127,7 +127,7 @@ def test_a_line_end_in_a_title_makes_no_mail() -> None:
 def test_a_webhook_gets_title_text_and_number() -> None:
     with webhook() as hook:
         answer = send(NotifyAddress(hook.url), MailSettings(), LETTER)
-    assert answer == Answer(True, "taken")
+    assert answer == Receipt(True, "taken")
     (post,) = hook.posts
     assert (post["title"], post["type"]) == (LETTER.title, "warning")
     assert post["message"].startswith("Größe: 30 PCs\nDo: look")
@@ -153,7 +153,7 @@ def test_a_webhook_that_is_down_is_told_without_its_token() -> None:
 def test_no_answer_has_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     address = NotifyAddress("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#room")
 
-    def fail(*_: object) -> Answer:
+    def fail(*_: object) -> Receipt:
         raise ValueError(f"cannot post to {address}")
 
     monkeypatch.setattr(sending, "_by_apprise", fail)

@@ -14,7 +14,7 @@ from appliance.control.notify import outbox, service
 from appliance.control.notify.notices import Notice
 from appliance.control.notify.outbox import SENT
 from appliance.control.notify.rules import RuleName
-from appliance.control.notify.sending import Answer, Letter
+from appliance.control.notify.sending import Letter, Receipt
 from appliance.control.notify.service import NoticeService
 from appliance.registry.database import Registry
 from tests.unit.appliance.control.notify.servers import mail_server, number_of, webhook
@@ -83,12 +83,12 @@ def test_a_dead_address_holds_up_no_other(tmp_path: Path) -> None:
     put(box, 5)
     release, sent = threading.Event(), []
 
-    def send(address: NotifyAddress, _: Config, letter: Letter) -> Answer:
+    def send(address: NotifyAddress, _: Config, letter: Letter) -> Receipt:
         if address.startswith("dead"):
             release.wait(20)
-            return Answer(False, "at last")
+            return Receipt(False, "at last")
         sent.append(letter.title)
-        return Answer(True, "taken")
+        return Receipt(True, "taken")
 
     told = NoticeService(lambda: box, time.time, send_=send)
     until(lambda: len(sent) == 5, told.step)
@@ -103,10 +103,10 @@ def test_an_attempt_that_hangs_is_shown_and_not_begun_again(tmp_path: Path, monk
     put(box, 2)
     now, release, begun = [time.time()], threading.Event(), []
 
-    def send(_a: NotifyAddress, _c: Config, letter: Letter) -> Answer:
+    def send(_a: NotifyAddress, _c: Config, letter: Letter) -> Receipt:
         begun.append(letter.title)
         release.wait(20)
-        return Answer(True, "taken")
+        return Receipt(True, "taken")
 
     told = NoticeService(lambda: box, lambda: now[0], send_=send)
     until(lambda: "the attempt goes on" in results(box)["admin@example.org"][0], told.step)
@@ -162,7 +162,7 @@ def test_without_an_address_nothing_is_remembered(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(service, "LOOK_EVERY", 0.0)
     current = [config(tmp_path, "json://127.0.0.1:9/x")]
     put(current[0])
-    told = NoticeService(lambda: current[0], time.time, send_=lambda *_: Answer(False, "no"))
+    told = NoticeService(lambda: current[0], time.time, send_=lambda *_: Receipt(False, "no"))
     until(lambda: not told._attempts and "no" in str(results(current[0])), told.step)
     with Registry(current[0].registry) as registry:
         assert RuleName.SERVER in outbox.memories(registry)
@@ -207,7 +207,7 @@ def test_addresses_that_cannot_work_are_logged_once_and_without_tokens(tmp_path:
     logging.getLogger().addHandler(log)
     try:
         box = config(tmp_path, "slak://secret/token")
-        told = NoticeService(lambda: box, time.time, send_=lambda *_: Answer(False, "no"))
+        told = NoticeService(lambda: box, time.time, send_=lambda *_: Receipt(False, "no"))
         told.step()
         told.step()
     finally:
