@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -60,6 +60,7 @@ _STATUS = """\
     <user_name>office</user_name>
     <team_name></team_name>
     <host_venue></host_venue>
+    <hostid>4711</hostid>
     <user_total_credit>123456.789000</user_total_credit>
     <user_expavg_credit>1234.567800</user_expavg_credit>
     <host_total_credit>2345.678900</host_total_credit>
@@ -121,13 +122,18 @@ def body(mac: str, address: IPv4Address) -> bytes:
     return (_HEAD.format(address=address) + _STATUS.format(results=results)).encode()
 
 
+def fresh_macs(count: int) -> list[str]:
+    """MAC addresses of so many PCs that never booted."""
+    return [f"{FIRST_MAC + _FIRST_PC + i:012x}" for i in range(count)]
+
+
 class Pcs:
     """The PCs on the servers' host, each with an address of its own."""
 
-    def __init__(self, server: Ours, count: int = PCS) -> None:
+    def __init__(self, server: Ours, macs: Sequence[str]) -> None:
         self._server = server
-        self.macs = [f"{FIRST_MAC + _FIRST_PC + i:012x}" for i in range(count)]
-        self.addresses = [NEAR.network_address + _FIRST_PC + i for i in range(count)]
+        self.macs = macs
+        self.addresses = [NEAR.network_address + _FIRST_PC + i for i in range(len(macs))]
         self.tokens: list[str] = []
         self.milliseconds: list[float] = []
         """How long each heartbeat took, from connecting to the end of the reply."""
@@ -189,7 +195,7 @@ def measure(quick: bool = False) -> Findings:
         server = Ours(site)
         try:
             server.start()
-            return _measured(server, Pcs(server, 500 if quick else PCS), 10.0 if quick else MINUTE)
+            return _measured(server, Pcs(server, fresh_macs(500 if quick else PCS)), 10.0 if quick else MINUTE)
         finally:
             server.stop()
 

@@ -18,6 +18,7 @@ PARTS = {
     "figures": "Small figures",
     "storm": "Boot storm",
     "heartbeats": "Heartbeats",
+    "control": "The page",
     "boot": "Power-on to computing",
 }
 """The parts of the bench, with their headings in docs/performance.md."""

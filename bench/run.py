@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import boot, dhcp, figures, heartbeats, http, report, storm, tftp, together
+from bench import boot, control, dhcp, figures, heartbeats, http, report, storm, tftp, together
 from bench.measure import Contest, Result, finite, machine, rotate
 from bench.report import Findings, Table
 from bench.site import CUBIC, LOAD_CORE, ROOT, WORK, Site, congestion_control
@@ -98,6 +98,10 @@ def _heartbeats(plan: Plan) -> Findings:
     return Findings() if plan.matching else heartbeats.measure(quick=plan.quick)
 
 
+def _control(plan: Plan) -> Findings:
+    return Findings() if plan.matching else control.measure(quick=plan.quick)
+
+
 def _boot(plan: Plan) -> Findings:
     if plan.matching:
         return Findings()
@@ -111,6 +115,7 @@ PARTS: dict[str, Callable[[Plan], Findings]] = {
     "figures": _figures,
     "storm": _storm,
     "heartbeats": _heartbeats,
+    "control": _control,
     "boot": _boot,
 }
 

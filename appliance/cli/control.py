@@ -74,7 +74,7 @@ def password(
     context: typer.Context,
     from_stdin: Annotated[bool, typer.Option("--stdin", help="Read it from standard input: one line.")] = False,
     random: Annotated[bool, typer.Option("--random", help="Make one, and print it.")] = False,
-    if_none: Annotated[bool, typer.Option("--if-none", help="Only if there is none yet.")] = False,
+    if_none: Annotated[bool, typer.Option("--if-none", help="If there is one already, do and print nothing.")] = False,
 ) -> None:
     """Set the password of the page. All sessions end: whoever is logged in has to log in again."""
     from appliance.config.file import load
@@ -86,7 +86,6 @@ def password(
     config = load(context.obj)
     with Registry(config.registry) as registry:
         if if_none and credentials.password_of(registry) is not None:
-            say("the page has a password already")
             return
         chosen = credentials.random_password() if random else credentials.check_password(_typed(from_stdin))
         credentials.set_password(registry, chosen)

@@ -40,6 +40,7 @@ class ControlSettings:
     `networks`: who may connect at all; none: `boinc.management_hosts`, or else the networks of the box's interfaces.
     `names`: under which the page is known, beside the host's own and those of the certificate. No `certificate`: one
     that the box makes itself. `behind_proxy`: plain HTTP on a loopback address, for a reverse proxy there.
+    `metrics_per_pc`: /metrics has series for each PC.
     """
 
     enabled: bool = True
@@ -50,6 +51,7 @@ class ControlSettings:
     names: tuple[str, ...] = ()
     view_without_login: bool = False
     behind_proxy: bool = False
+    metrics_per_pc: bool = False
 
     def __post_init__(self) -> None:
         for name, path in (("certificate", self.certificate), ("key", self.key)):

@@ -182,6 +182,7 @@ interfaces = ["{interface}"]
 # key = ""
 # view_without_login = false             # true: whoever may connect may look
 # behind_proxy = false                   # true: plain HTTP for a reverse proxy on this server; needs a loopback address
+# metrics_per_pc = false                 # true: /metrics has series for each PC; for a few hundred PCs at most
 
 [history]
 # How much of the PCs' past is kept. A boot takes 1 kB, and with all that happened in it 3 kB.

@@ -1,10 +1,12 @@
 """The application of the control process: one router for each room beside this file."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
 from appliance.control import doctor_runs
 from appliance.control.access.attempts import LoginAttempts
@@ -14,6 +16,7 @@ from appliance.control.api import routes as api
 from appliance.control.context import Context
 from appliance.control.doctor_runs import DoctorRuns
 from appliance.control.fleet.fleet import Fleet
+from appliance.control.metrics.routes import measure
 from appliance.control.notify.service import NoticeService
 from appliance.control.web import login, pages, room
 from appliance.control.web.pen import RoomPen
@@ -39,6 +42,7 @@ def create_app(context: Context) -> FastAPI:
     app = FastAPI(title="netboot-appliance", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.context = context
     app.state.attempts = LoginAttempts()
+    measure(app, context)
     app.state.doctor = DoctorRuns(doctor_runs.command(context.path), context.clock)
     app.add_middleware(Shield, context=context)
     handle_errors(app)
@@ -46,4 +50,5 @@ def create_app(context: Context) -> FastAPI:
     for router in (login.router, room.router, *pages.ROUTERS):
         app.include_router(router, include_in_schema=False)
     app.mount("/static", files, name="static")
+    deque(iter_route_contexts(app.routes), 0)  # made with the first request otherwise, while all others wait
     return app

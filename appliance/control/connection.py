@@ -4,6 +4,9 @@ uvicorn itself bounds only how long a connection may be idle after its first req
 """
 
 import asyncio
+import fcntl
+import struct
+import termios
 from collections.abc import Callable
 from typing import Any
 
@@ -62,8 +65,18 @@ class PageConnection(H11Protocol):
         return waits is not None and now - self._since > (HEAD_SECONDS if head else BODY_SECONDS)
 
     def _is_unread(self, now: float) -> bool:
-        if not self.transport.get_write_buffer_size():
+        if not _unread(self.transport):
             self._unread_since = None
         elif self._unread_since is None:
             self._unread_since = now
         return self._unread_since is not None and now - self._unread_since > UNREAD_SECONDS
+
+
+def _unread(transport: asyncio.Transport) -> int:
+    """Bytes that the kernel has yet to send, or that the peer has not acknowledged: tcp(7), SIOCOUTQ. What waits in
+    this process waits behind them; with TLS, asyncio does not say how much that is."""
+    number = transport.get_extra_info("socket").fileno()
+    if number < 0:
+        return 0
+    count: int = struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))[0]
+    return count

@@ -18,7 +18,7 @@ from services.ethernet import MacAddress
 LAST = 1 << 32
 """Later than any day."""
 
-_FEW = 500
+_FEW = 1000
 """PCs whose rows are looked up one by one. For more, all rows of the days are read."""
 
 

@@ -84,6 +84,20 @@ def read_last(registry: Registry, most: int, wanted: EventFilter = ALL) -> Event
     return EventPage(tuple(reversed(found)), end, more=False)
 
 
+def read_before(registry: Registry, before: int | None, most: int, wanted: EventFilter = ALL) -> EventPage:
+    """The `most` latest events before the number `before`, or of all; `last` is the number before which the next page
+    begins. It may have fewer, and yet there are more."""
+    end = newest(registry) if before is None else min(newest(registry), before - 1)
+    begin = 0 if wanted.mac else max(0, end - max(_SPAN, most))
+    found = _select(registry, "e.id > ? AND e.id <= ?", (begin, end), "DESC", most + 1, wanted)
+    full = len(found) > most
+    shown = tuple(reversed(found[:most]))
+    last = shown[0].number if full else begin + 1
+    # Events are written in the order of their times, but for those that waited a moment.
+    older = bool(wanted.since) and _last_before(registry, wanted.since, end) >= begin
+    return EventPage(shown, last, full or (begin > 0 and not older))
+
+
 def read_boot(registry: Registry, boot: int) -> tuple[LoggedEvent, ...]:
     """All events of one boot, oldest first."""
     return tuple(_select(registry, "e.boot = ?", (boot,), "ASC", -1, ALL))

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from appliance.allowlist import Entry
+from appliance.heartbeats import days as figures_of_days
 from appliance.heartbeats import orders, store
+from appliance.heartbeats.days import Counted
 from appliance.heartbeats.records import StoredHeartbeat
+from appliance.heartbeats.tally import Figures
 from appliance.journal.codec import encode, encode_state
 from appliance.journal.timeline import Boot, replay
 from appliance.registry.database import Registry
@@ -138,9 +141,11 @@ def _outcome(number: int) -> Outcome:
     return Outcome(_up(mac, number), 3600.0 + number % 97 * 600, heard=5.0 + number % 55)
 
 
-def fill(registry: Registry, pcs: int, boots_each: int = 1, now: float = 1.79e9, *, with_events: int = 20) -> None:
+def fill(
+    registry: Registry, pcs: int, boots_each: int = 1, now: float = 1.79e9, *, with_events: int = 20, days: int = 0
+) -> None:
     """Write `pcs` PCs, each with a boot a day for `boots_each` days, as they are at `now`, in seconds since the epoch.
-    The last `with_events` boots of each have their events."""
+    The last `with_events` boots of each have their events. `days`: those with figures, today included."""
     earlier = boots_each - 1
     with registry.transaction():
         registry.register(*(Client(n + 1, mac_of(n), now - boots_each * DAY, f"secret-{n}") for n in range(pcs)))
@@ -149,6 +154,8 @@ def fill(registry: Registry, pcs: int, boots_each: int = 1, now: float = 1.79e9,
         for number in range(pcs):
             _write_latest(registry, number, pcs * earlier + number + 1, now)
         registry.record_ignored(_strangers(now))
+        for ago in range(days):
+            _write_day(registry, pcs, int(now) // DAY - ago)
     store.write(registry, _heartbeats(pcs, pcs * earlier, now))
     registry.allow(_entries(pcs))
     for number in range(15, pcs, 160):
@@ -256,6 +263,17 @@ def _entries(pcs: int) -> Iterator[Entry]:
             yield Entry(MacRange(MacAddress(first), MacAddress(first | 0xFF)), label_of(numbers[0]))
         else:
             yield from (Entry(MacRange(mac_of(n), mac_of(n)), label_of(n)) for n in numbers if n % 20 != 19)
+
+
+def _write_day(registry: Registry, pcs: int, day: int) -> None:
+    """Each PC was on for some hours, less at weekends."""
+    weekend = (day + 4) % 7 in (0, 6)
+    counted = []
+    for number in range(pcs):
+        powered = (3 if weekend else 9) * 3600 + (number * 37 + day * 101) % 7200
+        figures = Figures(powered, powered * (4, 8, 12)[number % 3] * 9 // 10, round(powered / 40, 2))
+        counted.append(Counted(mac_of(number), {day: figures}, frozenset({day}), None))
+    figures_of_days.write(registry, counted)
 
 
 def _strangers(now: float) -> Iterator[IgnoredRow]:

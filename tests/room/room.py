@@ -16,6 +16,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, Self
 
+from appliance.config.control import DEFAULT_PORT
 from services.ethernet import MacAddress
 from services.linux import volumes
 from tests.fakes.boinc_project import ACCOUNT_KEY
@@ -30,6 +31,7 @@ SITE = IPv4Address("10.77.0.2")
 PROJECT = IPv4Address("10.77.0.3")
 MANAGEMENT = IPv4Address("10.77.0.4")
 OTHER = IPv4Address("10.77.0.5")
+PAGE = f"https://{BOX}:{DEFAULT_PORT}"
 NETWORK = "10.77.0.0/24"
 
 CONFIGURATION = """\
@@ -38,7 +40,7 @@ data = "{data}"
 interfaces = ["lan0"]
 
 [control]
-enabled = false
+enabled = {page}
 
 [nfs]
 networks = ["{network}"]
@@ -118,14 +120,17 @@ class Room:
         job_seconds: int = 15,
         settings: str = "",
         site: bool = True,
+        page: bool = False,
     ) -> None:
-        """`settings`: TOML appended to the usual configuration. Without `site` no DHCP server runs."""
+        """`settings`: TOML appended to the usual configuration. Without `site` no DHCP server runs. With `page` the box
+        has its control process too, and the management host may use it."""
         self._has_site = site
         self.directory = directory.resolve()
         self.logs = (logs or directory / "logs").resolve()
         self.data = self.directory / "data"
         self.job_seconds = job_seconds
-        self.configuration = write_configuration(self.directory, settings)
+        self.configuration = write_configuration(self.directory, settings, page=page)
+        self._ports = {"67", "69", "4011", "80"} | ({str(DEFAULT_PORT)} if page else set())
         self.pcs: dict[MacAddress, Pc] = {}
         self.serve: Process | None = None
         self.network = Network()
@@ -178,10 +183,15 @@ class Room:
 
         def listening() -> bool:
             serve.require()
-            return {"67", "69", "4011", "80"} <= _listening_ports(self.box)
+            return self._ports <= _listening_ports(self.box)
 
         wait_until(listening, 120, f"netboot-appliance serve to listen; its log ends:\n{tail(serve.log)}")
         return serve
+
+    def set_page_password(self, password: str) -> None:
+        """The administrator sets the password of the page."""
+        command = [appliance_command(), "--config", str(self.configuration), "control", "password", "--stdin"]
+        self.box.run(["sh", "-c", 'printf "%s\\n" "$0" | exec "$@"', password, *command])
 
     @property
     def project_directory(self) -> Path:
@@ -330,7 +340,7 @@ class Room:
             shutil.copyfile(log, self.logs / log.name)
 
 
-def write_configuration(directory: Path, settings: str = "") -> Path:
+def write_configuration(directory: Path, settings: str = "", *, page: bool = False) -> Path:
     """Write the box's configuration for a room in `directory` and return its path; enough to build the image with."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "config.toml"
@@ -341,6 +351,7 @@ def write_configuration(directory: Path, settings: str = "") -> Path:
         project=PROJECT,
         management=MANAGEMENT,
         key=ACCOUNT_KEY,
+        page=str(page).lower(),
     )
     path.write_text(text + settings)
     path.chmod(0o600)

@@ -9,8 +9,8 @@ from ipaddress import AddressValueError, IPv4Address, ip_address
 from urllib.parse import urlsplit
 
 import structlog
-from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

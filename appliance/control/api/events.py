@@ -3,17 +3,18 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
-from appliance.control.access.guard import viewer
 from appliance.control.api.answers import (
     HIGHEST_NUMBER,
     LATEST_MOMENT,
+    LOOKS,
     InContext,
     Limit,
     MacInQuery,
     problems,
 )
+from appliance.control.api.quick_route import QuickRoute
 from appliance.journal.event_pages import EventFilter, read_after, read_last
 from appliance.registry.database import Registry
 from appliance.view.events import KINDS, EventView, event_views
@@ -21,7 +22,7 @@ from appliance.view.refused import RefusedView
 from appliance.view.strangers import gather_refused
 from services.ethernet import MacAddress
 
-router = APIRouter(tags=["events"], dependencies=[Depends(viewer)])
+router = APIRouter(tags=["events"], dependencies=LOOKS, route_class=QuickRoute)
 Kind = Literal[KINDS]  # type: ignore[valid-type]
 
 

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.boot import next_boot, next_choice
-from appliance.control.access.guard import administrator, viewer
-from appliance.control.api.answers import AfterMac, InContext, Limit, MacInPath, problems
+from appliance.control.access.guard import administrator
+from appliance.control.api.answers import LOOKS, AfterMac, InContext, Limit, MacInPath, problems
+from appliance.control.api.quick_route import QuickRoute
 from appliance.firmware import table
 from appliance.heartbeats import orders
 from appliance.heartbeats.states import STUCK, Kind
@@ -22,12 +23,12 @@ from appliance.view.status import NextBootView
 from services.boinc.condition import Condition
 from services.ethernet import MacAddress
 
-router = APIRouter(prefix="/pcs", tags=["PCs"], dependencies=[Depends(viewer)])
+router = APIRouter(prefix="/pcs", tags=["PCs"], dependencies=LOOKS, route_class=QuickRoute)
 _CHANGES = [Depends(administrator)]
 
 
 @dataclass(frozen=True, slots=True)
-class PcPage:
+class PcList:
     """PCs by MAC address. `next`: the value of `after` for the next page, or null."""
 
     pcs: list[ClientView]
@@ -84,19 +85,19 @@ async def list_pcs(
     label: Annotated[str, Query(description="Only PCs with this label.", max_length=200)] = "",
     after: AfterMac = None,
     limit: Limit = 100,
-) -> PcPage:
+) -> PcList:
     """The PCs that have loaded something at least once, and what each does now."""
     wanted = frozenset(state or ()) | (STUCK if stuck else frozenset())
     begin = MacAddress.parse(after) if after else None
     config, now = context.config, context.clock()
 
-    def read(registry: Registry) -> PcPage:
+    def read(registry: Registry) -> PcList:
         found: list[ClientView] = []
         follow = 0
         for page in gather_clients(config, registry, begin, limit, wanted, now, label):
             found += client_views(page, now)
             follow = page.follow
-        return PcPage(found, found[-1].mac if follow and found else None)
+        return PcList(found, found[-1].mac if follow and found else None)
 
     return await context.with_registry(read)
 
@@ -116,7 +117,7 @@ async def list_orders_of_pc(context: InContext, mac: MacInPath, limit: Limit = 2
     return PcOrders([order_view(each) for each in found])
 
 
-@router.put("/{mac}/next-boot", responses=problems(409), dependencies=_CHANGES)
+@router.put("/{mac}/next-boot", responses=problems(400), dependencies=_CHANGES)
 async def choose_next_boot(context: InContext, mac: MacInPath, chosen: ChosenEntry) -> NextBootView:
     """Have the next boot of a PC start an entry, at once and without a password. The boot after that is normal."""
     config, address = context.config, MacAddress.parse(mac)

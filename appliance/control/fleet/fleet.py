@@ -25,7 +25,7 @@ _PACE = 0.5
 """Seconds between two looks, and so between two events for a page."""
 
 _SHARE = 3.0
-"""Between two looks the thread rests this many times as long as the last look took."""
+"""Between two looks the thread rests this many times as long as the last look took of the processor."""
 
 _RETRY = 5.0
 _MOST_ROWS = 500
@@ -123,11 +123,12 @@ class Fleet:
         """Look until the process stops, or the registry is another file."""
         path = registry.path
         while not self._stop.is_set() and registry.in_place() and self._config().registry == path:
-            begun = time.monotonic()
+            # Of this thread: on a busy machine it looks as often.
+            begun = time.thread_time()
             if watcher.pending(self._clock()):
                 change = watcher.look(self._config(), self._clock(), self._stop.is_set)
                 self._pass_on(loop, watcher.room, change)
-            self._stop.wait(max(_PACE, _SHARE * (time.monotonic() - begun)))
+            self._stop.wait(max(_PACE, _SHARE * (time.thread_time() - begun)))
 
     def _pass_on(self, loop: asyncio.AbstractEventLoop, room: Room, change: Change | None) -> None:
         try:

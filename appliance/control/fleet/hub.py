@@ -144,6 +144,6 @@ def as_bytes(events: Iterable[tuple[str, str]], ident: str) -> bytes:
     """Events as the stream has them: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
     lines = []
     for name, data in events:
-        body = "".join(f"data: {line}\n" for line in data.split("\n"))
+        body = "".join(f"data: {line}\n" for line in data.replace("\r", "\n").split("\n"))
         lines.append(f"id: {ident}\nevent: {name}\n{body}\n")
     return "".join(lines).encode()

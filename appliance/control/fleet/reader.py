@@ -10,7 +10,7 @@ from appliance.control.fleet import changes
 from appliance.control.fleet.changes import Mark
 from appliance.control.fleet.needs import Need, of_box
 from appliance.control.fleet.pcs import PcFacts, facts
-from appliance.heartbeats import census, store
+from appliance.heartbeats import census, days, store
 from appliance.heartbeats.states import EndOfBoot, Kind, condition
 from appliance.journal import history
 from appliance.journal.timeline import Boot
@@ -20,12 +20,16 @@ from appliance.registry.records import BootRow, Client
 from appliance.registry.rows import moment, whole
 from appliance.registry.server_lock import holder
 from appliance.view.clients import client_views
+from appliance.view.days import DayView, day_views, span_of
 from appliance.view.evidence import Evidence
 from appliance.view.facts import KnownClients, Signs, gather_evidence, server_facts
+from appliance.view.refused import refused_macs
 from image import release
 from image.release import ReleaseError
-from services.decision import Reason
 from services.ethernet import MacAddress
+
+DAYS = 90
+"""Days that are plotted."""
 
 _WITH_TASKS = (Kind.COMPUTING, Kind.SUSPENDED)
 
@@ -90,9 +94,15 @@ def read_surroundings(config: Config, registry: Registry, allowlist: Allowlist, 
     except ReleaseError:
         image = None
     reload = reload_result.read(registry) if running else None
-    refused = sum(any(row.reason == Reason.NOT_ALLOWED for row in rows) for rows in evidence.refused.values())
+    refused = len(refused_macs(registry.ignored(), allowlist))
     box = of_box(running, server, reload, evidence.box, image is not None)
     return Surroundings(evidence, box, refused, image.id if image else "")
+
+
+def read_days(registry: Registry, now: float) -> list[DayView]:
+    """What all PCs did on each of the last days."""
+    first, last = span_of(DAYS, now)
+    return day_views(days.totals(registry, first, last), first, last)
 
 
 def read_pcs(

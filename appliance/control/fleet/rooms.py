@@ -14,7 +14,8 @@ class Room:
     """`version` counts the changes since the process started; `arranged` is the one that last changed which PCs there
     are, or how they are grouped. `allowed`: how many MAC addresses may boot; `refused`: how many machines asked and may
     not. `read`: when the registry was last read, in seconds since the epoch, 0: not yet; `trouble`: why it cannot be
-    read now, or empty. `top` is what stands above the PCs, as HTML."""
+    read now, or empty. `top` is what stands above the PCs, `days` what they did day by
+    day, as HTML."""
 
     version: int = 0
     arranged: int = 0
@@ -28,6 +29,7 @@ class Room:
     read: float = 0.0
     trouble: str = ""
     top: str = ""
+    days: str = ""
 
     def changed_since(self, version: int) -> list[KeptPc]:
         """The PCs that changed after `version`."""

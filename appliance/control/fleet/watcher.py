@@ -13,6 +13,7 @@ from appliance.control.fleet.pcs import KeptPc, PcFacts, sought
 from appliance.control.fleet.reader import Marks, ReadPc, Surroundings
 from appliance.control.fleet.rooms import Change, Room, in_place
 from appliance.registry.database import Registry
+from appliance.view.days import DayView
 from services.ethernet import MacAddress
 
 _BATCH = 100
@@ -21,14 +22,18 @@ _BATCH = 100
 _AROUND_EVERY = 5.0
 """Seconds between two looks at refusals, the server and the disk."""
 
+_DAYS_EVERY = 600.0
+"""Seconds between two looks at what the PCs did day by day."""
+
 
 class Pen(Protocol):
     """Writes the HTML of the room, each part as one element with an `id`, on one line: a PC, the heading of a group,
-    what stands above them all."""
+    what stands above them all; and what they did day by day."""
 
     def row(self, pc: PcFacts) -> str: ...
     def head(self, group: PcGroup) -> str: ...
     def top(self, room: Room) -> str: ...
+    def days(self, days: Sequence[DayView]) -> str: ...
 
 
 class Watcher:
@@ -43,6 +48,7 @@ class Watcher:
         self._marks = Marks()
         self._around = Surroundings()
         self._around_at = 0.0
+        self._days_at = 0.0
         self._data_version = -1
         self._due = {MacAddress.parse(mac).value: 0.0 for mac in room.pcs}
 
@@ -128,6 +134,9 @@ class Watcher:
     ) -> Change | None:
         """Make the room of what was read, and of it what to tell."""
         before, version = self.room, self.room.version + 1
+        if now - self._days_at >= _DAYS_EVERY:
+            before = replace(before, days=self._pen.days(reader.read_days(self._registry, now)))
+            self._days_at = now
         facts = [pc.facts for pc in pcs.values()]
         places = groups.arrange(facts) if moved else {group.title: group.macs for group in before.groups}
         after = replace(
@@ -145,7 +154,10 @@ class Watcher:
             trouble="",
         )
         after = replace(after, top=self._pen.top(after))
-        if not (touched or moved or after.top != before.top or not before.read):
+        # A page without PCs says what to do next.
+        next_steps = not pcs and (after.allowed, after.image) != (before.allowed, before.image)
+        moved = moved or next_steps or not before.read
+        if not (touched or moved or after.top != before.top):
             self.room = replace(before, read=now)
             return None
         self.room = after

@@ -2,6 +2,13 @@
 
 from fastapi import APIRouter
 
-from appliance.control.web import allowlist, health, notices, pc, refused
+from appliance.control.web import allowlist, health, log, notices, pc, refused
 
-ROUTERS: tuple[APIRouter, ...] = (pc.router, refused.router, allowlist.router, health.router, notices.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    pc.router,
+    refused.router,
+    allowlist.router,
+    health.router,
+    log.router,
+    notices.router,
+)

@@ -46,7 +46,6 @@ async def show_room(request: Request, state: State = "", text: Text = "") -> Res
         found=sum(len(pcs) for _, pcs in shown),
         filtered=bool(wanted),
         states=[str(kind) for kind in Kind],
-        plots="",
         address=f"/?{query}",
         stream=f"/live?{query}&since={fleet.ident(room)}",
         **asked,

@@ -73,7 +73,7 @@ async def test_a_doctor_that_fails_is_said(page: Browser, printed: str, status: 
 
 
 def test_what_it_says_is_bounded() -> None:
-    many = {"findings": [FOUND["findings"][1] | {"what": "x" * 9000}] * 2000}  # type: ignore[index,operator]
+    many = {"findings": [FOUND["findings"][1] | {"what": "x" * 9000}] * 2000}  # type: ignore[operator]
     report = health.read(json.dumps(many), 1.0, 1.0)
     assert (len(report.findings), len(report.findings[0].what), report.worst) == (500, 4096, "error")
 

@@ -1,0 +1,114 @@
+"""The fleet's thread, and what a page has missed when it begins to listen."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from appliance.config.file import Config, load
+from appliance.control.fleet import fleet as fleets
+from appliance.control.fleet.fleet import Fleet
+from appliance.control.fleet.pcs import EVERYBODY, Wanted
+from appliance.control.fleet.rooms import Room
+from appliance.control.web.pen import RoomPen
+from appliance.registry.database import Registry
+from tests.unit.appliance.control import many_pcs
+from tests.unit.appliance.control.fleet.pcs import facts, kept
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "c.toml").write_text(f'[server]\ndata = "{tmp_path}"\n')
+    return load(tmp_path / "c.toml")
+
+
+async def test_what_is_committed_is_told_within_a_second_or_two(config: Config) -> None:
+    many_pcs.fill(config.registry, 30, time.time())
+    fleet = Fleet(lambda: config, time.time, RoomPen())
+    fleet.start()
+    try:
+        room = await fleet.first_look(30)
+        assert room.counts.known == 30
+        with fleet.listen("10.0.0.1", EVERYBODY) as page:
+            with Registry(config.registry) as registry:
+                many_pcs.beat_again(registry, [3], time.time() + 1)
+            events = await page.next(30)
+            assert events is not None
+            ((name, html),) = events
+            assert name == "rows"
+            assert many_pcs.pc(3).bare in html
+    finally:
+        await fleet.stop()
+
+
+async def test_stopping_ends_the_thread_and_the_pages(config: Config) -> None:
+    fleet = Fleet(lambda: config, time.time, RoomPen())
+    fleet.start()
+    with fleet.listen("10.0.0.1", EVERYBODY) as page:
+        async with asyncio.timeout(30):
+            await fleet.stop()
+        assert await page.next(30) is None
+
+
+async def test_a_registry_that_cannot_be_read_is_said_and_tried_again(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleets, "_RETRY", 0.1)
+    config.registry.parent.mkdir()
+    config.registry.write_bytes(b"this is no database, but it is long enough to be looked at" * 100)
+    fleet = Fleet(lambda: config, time.time, RoomPen())
+    fleet.start()
+    try:
+        room = await fleet.first_look(30)
+        assert "What you see is from earlier" in room.top
+        assert room.read == 0
+        config.registry.unlink()
+        many_pcs.fill(config.registry, 1, time.time())
+        async with asyncio.timeout(30):
+            while not fleet.room.counts.known:
+                await asyncio.sleep(0.05)
+        assert fleet.room.trouble == ""
+        assert "from earlier" not in fleet.room.top
+    finally:
+        await fleet.stop()
+
+
+@pytest.fixture
+def shown(config: Config) -> Fleet:
+    """PC 1 changed in version 5, PC 2 in version 7; the arrangement in version 4."""
+    fleet = Fleet(lambda: config, time.time, RoomPen())
+    pcs = {each.facts.mac: each for each in (kept(facts(1), 5), kept(facts(2), 7))}
+    fleet.room = Room(version=7, arranged=4, pcs=pcs, top='<div id="top">')
+    return fleet
+
+
+def missed(fleet: Fleet, version: int, wanted: Wanted = EVERYBODY, mac: str = "") -> list[tuple[str, int]]:
+    ident = fleet.ident(Room(version=version))
+    return [(name, html.count("<li ")) for name, html in fleet.missed(ident, wanted, mac)]
+
+
+def test_a_page_gets_what_it_has_missed(shown: Fleet) -> None:
+    assert missed(shown, 7) == []
+    assert missed(shown, 6) == [("rows", 1)]
+    assert missed(shown, 4) == [("rows", 2)]
+    assert missed(shown, 3) == [("anew", 0)]
+    assert missed(shown, 6, Wanted.of("computing", "")) == [("anew", 0)]
+    assert missed(shown, 6, mac=str(facts(2).mac)) == [("pc", 0)]
+    assert missed(shown, 6, mac=str(facts(1).mac)) == []
+
+
+def test_a_page_that_has_missed_very_much_loads_anew(shown: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleets, "_MOST_ROWS", 1)
+    assert missed(shown, 6) == [("rows", 1)]
+    assert missed(shown, 4) == [("anew", 0)]
+
+
+@pytest.mark.parametrize("ident", ["x", "x-7", "-", "-7", "{}-", "{}--1", "{}-x", "{}-²", "{}-" + "9" * 1000])
+def test_a_page_of_an_earlier_process_loads_anew(shown: Fleet, ident: str) -> None:
+    epoch = shown.ident(shown.room).partition("-")[0]
+    assert shown.missed(ident.format(epoch), EVERYBODY, "") == [("anew", "")]
+
+
+def test_a_page_that_says_nothing_has_missed_nothing(shown: Fleet) -> None:
+    assert shown.missed("", EVERYBODY, "") == []
