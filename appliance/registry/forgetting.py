@@ -1,7 +1,7 @@
 """Clients that are forgotten because there are too many: who can load a file under made-up MAC addresses opens as many.
 
 A PC that is forgotten boots as before. It gets another GUI RPC password, and its boots until then are no longer known;
-its work and its place in the allowlist stay.
+its work, its daily figures and its place in the allowlist stay.
 """
 
 from appliance.registry.database import Registry
@@ -27,6 +27,6 @@ def forget_clients(registry: Registry) -> set[int]:
         (MOST_UNPROVEN, MOST_CLIENTS),
     ).fetchall()
     with registry.transaction():
-        for table in ("clients", "boots", "adaptations", "heartbeats", "orders"):
+        for table in ("clients", "boots", "adaptations", "heartbeats", "orders", "credits"):
             registry.sql.executemany(f"DELETE FROM {table} WHERE mac = ?", too_many)  # noqa: S608
     return {mac for (mac,) in too_many}
