@@ -4,7 +4,7 @@ Too many: who can load a file under made-up MAC addresses opens as many. What a 
 server, which has the clients in its memory too; it learns of it as of any edit.
 
 A PC that is forgotten boots as before. It gets another GUI RPC password, and its boots until then are no longer known;
-its work and its place in the allowlist stay.
+its work, its daily figures and its place in the allowlist stay.
 """
 
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ def forget_clients(registry: Registry) -> set[int]:
     return gone
 
 
-_TABLES = ("clients", "boots", "adaptations", "heartbeats", "orders")
+_TABLES = ("clients", "boots", "adaptations", "heartbeats", "orders", "credits")
 _ASKED = "forget"
 
 
@@ -55,7 +55,7 @@ def asked(registry: Registry) -> set[int]:
 
 
 def forget(registry: Registry, numbers: Iterable[int]) -> None:
-    """Delete these clients with all that is known of them, but for the sums of the days; nothing is asked any more."""
+    """Delete these clients with all that is known of them, but for their daily figures; nothing is asked any more."""
     chosen = set(numbers)
     with registry.transaction():
         _delete(registry, chosen, (*_TABLES, "next_boots"))
