@@ -64,6 +64,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # scapy is GPL-2.0-only: libraries under Apache-2.0 may live in these processes only while it does not.
 WITHOUT_SCAPY = (
     "appliance/exports/root_helper.py",
+    "appliance/images/root_helper.py",
     "appliance/view/**/*.py",
     "appliance/control/**/*.py",
     "appliance/cli/control.py",
@@ -92,6 +93,7 @@ PURE = (
     "appliance/exports/request.py",
     "appliance/exports/senders.py",
     "appliance/heartbeats/pace.py",
+    "appliance/images/image_request.py",
     "appliance/heartbeats/records.py",
     "appliance/heartbeats/states.py",
     "appliance/heartbeats/tally.py",
@@ -187,6 +189,7 @@ PURE = (
             "allowed",
             "allowed_page",
             "boot_pace",
+            "build",
             "boots",
             "clients",
             "days",
