@@ -56,7 +56,7 @@ _DOCTOR = "netboot-appliance doctor"
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _SeenPc:
     """A PC as it was read: its mark (appliance/control/fleet/changes.py), when to read it again in any case, and its
     projects' names with how many tasks succeeded and failed. `pc` is None if there is nothing to see."""
 
@@ -73,7 +73,7 @@ class Watch:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[int, _SeenPc] = {}
         self._counts: Counts = {}
         self._around: tuple[Config | None, Allowlist, Evidence] = (None, Allowlist.of([]), Evidence())
         self._sets: dict[frozenset[str], frozenset[str]] = {}
@@ -160,7 +160,7 @@ class Watch:
         fresh = [row for mac in macs if mac in marks.new and (row := registry.latest_boot(MacAddress(mac)))]
         for mac in macs:
             # One that has no boot any more is kept as nothing, so that it is not read each time.
-            self._kept[mac] = _Kept(marks.pcs[mac], now + SELDOM)
+            self._kept[mac] = _SeenPc(marks.pcs[mac], now + SELDOM)
         for boot in history.read(registry, [*rows, *fresh]):
             signs = Signs(store.latest(registry, boot.mac), marks.ended.get(boot.mac.value))
             pc, boinc = self._pc(boot, signs, first_seen.get(boot.mac), windows, now)
@@ -168,7 +168,7 @@ class Watch:
             counts = tuple((each.name or each.url, each.succeeded, each.failed) for each in boinc.projects)
             due_at = due(now, boot.last_event, beat, boot.under_way)
             seen = pc if pc.loads or pc.fault else None
-            self._kept[boot.mac.value] = _Kept(marks.pcs[boot.mac.value], due_at, seen, counts)
+            self._kept[boot.mac.value] = _SeenPc(marks.pcs[boot.mac.value], due_at, seen, counts)
 
     def _pc(
         self, boot: Boot, signs: Signs, first_seen: float | None, windows: "_Windows", now: float

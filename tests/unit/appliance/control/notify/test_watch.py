@@ -16,6 +16,7 @@ from appliance.control.notify import outbox, watch
 from appliance.control.notify.notices import Notice
 from appliance.control.notify.sightings import FailedBuild, Sightings
 from appliance.control.notify.watch import Watch, is_quiet, page_of
+from appliance.diagnosis.examination import diagnose
 from appliance.heartbeats import store
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.states import Kind
@@ -87,7 +88,6 @@ def test_every_pc_is_seen_with_what_is_wrong(box: Config) -> None:
 
 def test_only_what_changed_is_read_again(box: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    diagnose = watch.diagnose
 
     def noted(boot: Boot, *more: Any) -> object:
         read.append(str(boot.mac))
