@@ -29,7 +29,7 @@ from bench.servers import ALLOWED
 from bench.site import BOX, NEAR, ROOT, SERVER_CORE, Site
 from bench.together import latency
 from services.ethernet import MacRange
-from tests.fakes import fleet
+from tests.fakes.fleet import fill, mac_of
 from tests.room.processes import Process, RoomError, wait_until
 
 PCS = 5000
@@ -67,7 +67,7 @@ class OursForAYear(OursWithRanges):
         super().prepare()
         with Registry(self.registry, durable=False) as registry:
             registry.allow(Entry(MacRange.parse(text)) for text in ALLOWED)
-            fleet.fill(registry, self._pcs, self._boots, time.time() - 3600.0, days=self._boots)
+            fill(registry, self._pcs, self._boots, time.time() - 3600.0, days=self._boots)
 
     @property
     def registry(self) -> Path:
@@ -178,7 +178,7 @@ def measure(quick: bool = False) -> Findings:
         server = OursForAYear(site, pcs, boots)
         stack.callback(server.stop)
         server.start()
-        macs = [fleet.mac_of(n).bare for n in range(pcs)]
+        macs = [mac_of(n).bare for n in range(pcs)]
         room = Pcs(server, macs)
         room.boot()
         stack.enter_context(room.computing())
@@ -200,9 +200,9 @@ def _measured(server: OursForAYear, times: int, runs: int) -> Findings:
     begun = time.monotonic()
     control.start()
     with Registry(server.registry) as registry:
-        boot = registry.latest_boot(fleet.mac_of(0))
+        boot = registry.latest_boot(mac_of(0))
     assert boot is not None
-    asked = paths(str(fleet.mac_of(0)), boot.id)
+    asked = paths(str(mac_of(0)), boot.id)
     first = control.load("ask", "--times", "1", "--paths", "/")["/"]["worst_ms"]
     started = time.monotonic() - begun
     time.sleep(5.0)  # it has read the room

@@ -116,13 +116,6 @@ def totals(registry: Registry, first: int, last: int, macs: Sequence[MacAddress]
         ]
 
 
-def forget(registry: Registry, macs: Iterable[MacAddress]) -> None:
-    """Delete the figures of these PCs, within the caller's transaction. They stay in the sums."""
-    values = [(mac.value,) for mac in macs]
-    registry.sql.executemany("DELETE FROM days WHERE mac = ? AND day IN (SELECT day FROM day_totals)", values)
-    registry.sql.executemany("DELETE FROM credits WHERE mac = ?", values)
-
-
 def _figures(registry: Registry, day: int, mac: MacAddress) -> Figures | None:
     row = registry.sql.execute(
         "SELECT powered, computed, credit FROM days WHERE day = ? AND mac = ?", (day, mac.value)
