@@ -12,13 +12,14 @@ from tests.room.room import Room
 
 def assert_ramdisks(room: Room, pc: Pc, seconds: float = 60) -> None:
     """The loader has fetched microcode and initrd, in this order, and the kernel got both as one ramdisk."""
+    ramdisk = pc.ramdisk(seconds)
     boot = room.boot(pc.mac)
     names = [f"image/{boot['release']}/{name}" for name in ("microcode.img", "initrd.img")]
     sizes = [(room.data / "images" / name.removeprefix("image/")).stat().st_size for name in names]
     fetched = [(each["path"], each["sent"]) for each in boot["transfers"] if each["path"] in names]
     assert fetched == list(zip(names, sizes, strict=True))
     # Each loader fills up to a page at most behind each of them.
-    assert sum(sizes) <= pc.ramdisk(seconds) <= sum(sizes) + 2 * 4096
+    assert sum(sizes) <= ramdisk <= sum(sizes) + 2 * 4096
 
 
 @contextmanager

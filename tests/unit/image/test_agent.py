@@ -160,6 +160,23 @@ def test_before_the_boinc_files_are_there_it_beats_but_reports_nothing(pc: Pc) -
     pc.waits_for(lambda: pc.box.stages()[:1] == ["reported"], "reported")
 
 
+def test_until_the_boinc_files_are_there_it_does_nothing_then_it_reports_first(pc: Pc) -> None:
+    """Each program that it starts is time in which a PC with one processor does not fetch them."""
+    files = pc.root / "run/netboot-appliance/placed"
+    files.unlink()
+    sleep = (pc.root / "bin/sleep").read_text().replace("exec /bin/sleep 0.01", "")
+    with (pc.root / "bin/sleep").open("w") as program:
+        program.write(sleep + f'echo "$1" >> {pc.root}/slept\n[ "$(wc -l < {pc.root}/slept)" -lt 5 ] || > {files}\n')
+    for name in ("nproc", "ip"):
+        text = (pc.root / "bin" / name).read_text() if name == "ip" else "#!/bin/sh\necho 4\n"
+        (pc.root / "bin" / name).write_text(text + f"[ -e {files} ] || echo {name} >> {pc.root}/early\n")
+        (pc.root / "bin" / name).chmod(0o755)
+    pc.start()
+    assert float(head(pc.beats())["uptime"]) >= 17
+    assert (pc.box.reports[0]["stage"], pc.box.reports[0]["uptime"]) == ("reported", "17.34")
+    assert pc.told("early") == []
+
+
 HOSTILE = [
     b"",
     b"\0" * 5000,

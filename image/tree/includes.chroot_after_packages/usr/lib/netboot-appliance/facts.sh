@@ -42,13 +42,15 @@ card() {
 	[ ! -r /run/netboot-borrowed ] || printf ' %s' "$(first /run/netboot-borrowed)"
 }
 
-# What does not change while the PC runs, collected once.
-FIXED=$(
+FIXED=
+
+# fixed: what does not change while the PC runs.
+fixed() {
 	fact cores "$(nproc)"
 	fact card "$(card)"
 	fact model "$(first /sys/class/dmi/id/sys_vendor) $(first /sys/class/dmi/id/product_name)"
 	fact cpu "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)"
-)
+}
 
 state_checker='' state_checked=-1000
 
@@ -95,5 +97,6 @@ head_lines() {
 	fact files "$(first "$RUN/files-tag")"
 	fact leaving "$(first "$RUN/leaving")"
 	[ ! -e "$RUN/closed" ] || fact window closed
+	: "${FIXED:=$(fixed)}"
 	printf '%s\n' "$FIXED"
 }
