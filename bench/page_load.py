@@ -6,6 +6,7 @@ Prints one JSON object. Run in the namespace of the servers' host: each flooding
 import argparse
 import asyncio
 import json
+import math
 import ssl
 import sys
 import time
@@ -77,7 +78,7 @@ def _cpu_seconds(pid: int) -> float:
 
 def _summary(values: list[float], status: int, size: int) -> dict[str, float]:
     ordered = sorted(values)
-    at = {"p50_ms": len(ordered) // 2, "p99_ms": len(ordered) * 99 // 100, "worst_ms": len(ordered) - 1}
+    at = {"p50_ms": len(ordered) // 2, "p99_ms": math.ceil(len(ordered) * 0.99) - 1, "worst_ms": len(ordered) - 1}
     return {"status": status, "bytes": size, **{name: ordered[place] for name, place in at.items()}}
 
 
