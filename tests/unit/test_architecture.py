@@ -196,6 +196,7 @@ PURE = (
             "events",
             "evidence",
             "explanation",
+            "exports",
             "firmware",
             "health",
             "images",
@@ -224,7 +225,7 @@ PURE_BUT_FOR_A_TYPE = {
     "appliance/view/boots.py": {"appliance/view/facts.py"},
     "appliance/view/clients.py": {"appliance/view/facts.py"},
     "appliance/view/events.py": {"appliance/journal/event_pages.py", "appliance/view/facts.py"},  # LoggedEvent
-    "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
+    "appliance/view/images.py": {"image/prune.py", "image/release.py", "appliance/view/facts.py"},
     "appliance/view/pc_page.py": {"appliance/view/facts.py"},
     "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config
     "appliance/view/status.py": {
