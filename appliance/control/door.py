@@ -6,6 +6,7 @@ seconds. appliance/control/connection.py bounds what an open connection may take
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import ssl
@@ -40,7 +41,9 @@ def listen(address: IPv4Address, port: int) -> socket.socket:
         tcp.close()
         raise UserError(
             f"the page cannot listen on {address}:{port}: {error.strerror}",
-            f"see who has it: ss -ltnp sport = :{port}; choose another with [control] listen",
+            "choose a port from 1024 on with [control] listen"
+            if error.errno == errno.EACCES
+            else f"see who has it: ss -ltnp sport = :{port}; choose another with [control] listen",
             code=1,
         ) from None
     tcp.setblocking(False)
@@ -72,6 +75,22 @@ class Door:
         self._shut()
         self._tcp = tcp
         asyncio.get_running_loop().add_reader(tcp, self._accept)
+
+    def move(self, address: IPv4Address, port: int) -> None:
+        """Listen there instead; raises UserError, and then it stays where it is."""
+        try:
+            self.open(listen(address, port))
+        except UserError:
+            # It may be in its own way: one of the two is for all addresses.
+            where = self._tcp.getsockname() if self._tcp else None
+            if where is None or where[1] != port:
+                raise
+            self._shut()
+            try:
+                self.open(listen(address, port))
+            except UserError:
+                self.open(listen(IPv4Address(where[0]), where[1]))
+                raise
 
     def close(self) -> None:
         """Accept no more. May be called twice."""

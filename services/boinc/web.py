@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from services.boinc.files import Proxy
 from services.foreign_text import printable
-from services.linux.trusted_certificates import client_context
+from services.trusted_certificates import client_context
 
 LARGEST = 512 << 10
 """Bytes of a page; the rest is not read."""

@@ -21,7 +21,7 @@ from email.utils import format_datetime, localtime
 
 from appliance.config.notify import MailSettings, NotifyAddress
 from services.foreign_text import printable
-from services.linux.trusted_certificates import client_context
+from services.trusted_certificates import client_context
 
 TIMEOUT = 20.0
 """Seconds for each step of a conversation."""
