@@ -1,5 +1,6 @@
 # make unit   unit tests and transcripts; needs python3-venv and no root (CONTRIBUTING.md)
 # make demo   the whole thing on one machine: builds the image, boots a PC in QEMU, ends when the PC has computed
+#             (KEEP=1: the room and its page stay until Ctrl-C)
 # make test   all tests: check (lint, types, unit), netns (real peers in network namespaces), e2e (QEMU), e2e-server
 # make bench  how fast the box is, beside the servers written in C (docs/performance.md)
 # make soak   ten minutes of mixed load and attacks: do all PCs boot, do memory and disk stay flat?
@@ -23,7 +24,7 @@ MACHINES := $(addprefix run/,$(STORY) $(E2E) $(SERVER_STORY) $(SERVER))
 LIVE := image/tree/includes.chroot_after_packages
 DEB_SOURCES := appliance services image systemd packaging debian docs README.md LICENSE pyproject.toml $(wildcard requirements*.lock)
 # What the box itself needs, then what the virtual room and the tests need on top.
-BOX_PACKAGES := python3 python3-venv live-build debian-archive-keyring debootstrap squashfs-tools e2fsprogs iproute2 nftables openssl tzdata
+BOX_PACKAGES := python3 python3-venv live-build debian-archive-keyring debootstrap squashfs-tools e2fsprogs iproute2 nftables openssl ca-certificates tzdata
 ROOM_PACKAGES := ipxe shim-signed grub-efi-amd64-signed nfs-ganesha nfs-ganesha-vfs rpcbind procps util-linux dnsmasq-base udhcpc qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client chromium \
 	curl tftp-hpa shellcheck fdisk bash-completion zsh fish man-db \
 	mmdebstrap systemd-container openssh-client
@@ -31,7 +32,7 @@ ROOM_PACKAGES := ipxe shim-signed grub-efi-amd64-signed nfs-ganesha nfs-ganesha-
 BENCH_PACKAGES := gcc libc6-dev dnsmasq-base nftables ethtool util-linux libwrap0 libpcre2-8-0
 
 demo: setup
-	$(PYTHON) -m tests.room.demo
+	$(PYTHON) -m tests.room.demo $(if $(KEEP),--keep)
 
 # The first file also builds the live image, which the others of E2E and the server's story would wait for.
 test: check netns

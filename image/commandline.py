@@ -31,6 +31,9 @@ _FIXED = (
     "skipconfig",
     # Not even root on the PC reaches devices past the kernel's drivers (it has none for disks), or loads unsigned ones.
     "lockdown=integrity",
+    # Of the kernel's security modules those that do something here: no profile or policy is in the image. With `bpf`
+    # systemd loads programs into the kernel before it starts its first unit.
+    "lsm=landlock,lockdown,yama",
     # Debian's kernel has no vsyscall page; static programs from before glibc 2.14 read the clock there. With xonly the
     # page is emulated: nothing can be read from it, and only its three calls can be made.
     "vsyscall=xonly",

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network
+from typing import Annotated
 
 import typer
 
-from appliance.cli.output import say, show_text
+from appliance.cli.arguments import JSON
+from appliance.cli.output import say, show_json, show_text
 from appliance.config.file import Config, load, tolerant
 from appliance.errors import UserError
 from appliance.exports import install
 from appliance.exports.grants import ExportGrant
+from appliance.view.exports import ExportsView, export_views
 
 app = typer.Typer(
     name="exports",
@@ -18,11 +21,16 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog="Example: netboot-appliance exports show")
-def show(context: typer.Context) -> None:
-    """Print the export file as it should be now."""
+@app.command(epilog="Examples: netboot-appliance exports show; netboot-appliance exports show --json")
+def show(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """Print the export file as it should be now; with --json, what it says."""
     config = load(context.obj)
     backend, why = install.chosen(config)
+    if as_json:
+        _, grants = expected(config)
+        exports = export_views(install.exports_now(config, grants))
+        show_json(ExportsView(str(install.destination(config, backend)), backend.value, why, exports))
+        return
     say(f"# {install.destination(config, backend)} ({why})", err=True)
     _, grants = expected(config)
     show_text(install.render(backend, install.exports_now(config, grants)))

@@ -1,5 +1,6 @@
 """What the box has learned about firmware: the table of `status`, and `clients forget`."""
 
+import time
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -10,14 +11,15 @@ from appliance.cli.output import say, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.firmware.table import forget, read
+from appliance.heartbeats.farewell import say_farewell
 from appliance.registry.database import Registry
 from appliance.view.firmware import FirmwareView
-from appliance.view.words import ago
+from appliance.view.words import ago, counted
 
 FORGET_EPILOG = (
-    "Keeps the PC's work (its BOINC state), its allowlist entry and its history, and does not disturb a boot that is"
-    " under way. At its next boot the PC gets the standard offer, or the one that works for other PCs with the same"
-    " firmware; --all forgets that too. Example: netboot-appliance clients forget 52:54:00:aa:bb:cc"
+    "Without --history it keeps the PC's work (its BOINC state), its allowlist entry and its history, and does not"
+    " disturb a boot that is under way. At its next boot the PC gets the standard offer, or the one that works for"
+    " other PCs with the same firmware; --all forgets that too. Example: netboot-appliance clients forget MAC"
 )
 
 
@@ -25,12 +27,21 @@ def forget_(
     context: typer.Context,
     mac: Annotated[str, typer.Argument(help="A MAC address.", show_default=False)] = "",
     everything: Annotated[bool, typer.Option("--all", help="Forget it for every PC.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Forget a PC that is off: its boots and orders, too. Its work stays.")
+    ] = False,
 ) -> None:
-    """Forget which kind of offer a PC's firmware accepts."""
-    if everything == bool(mac):
+    """Forget which kind of offer a PC's firmware accepts; with --history, all that is known of the PC."""
+    if everything == bool(mac) or (everything and history):
         raise UserError("name a MAC address or use --all", "see what was learned: netboot-appliance status")
     address = mac_address(mac, "nothing was changed") if mac else None
-    with Registry(load(context.obj).registry) as registry:
+    config = load(context.obj)
+    with Registry(config.registry) as registry:
+        if address and history:
+            gone = say_farewell(config, registry, address, time.time())
+            many = counted(gone.boots, "boot", "boots")
+            say(f"forgot {address}: {many}, its orders, and what was learned of its firmware; its work stays")
+            return
         count = forget(registry, read(registry) if address is None else [address])
     if address and not count:
         raise UserError(

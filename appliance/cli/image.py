@@ -11,7 +11,7 @@ from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.view.facts import gather_releases
-from appliance.view.images import ReleaseView, release_views
+from appliance.view.images import ReleaseDetails, ReleaseView, release_details, release_views
 from appliance.view.words import moment, size
 from image import release
 from image.release import ReleaseError
@@ -42,7 +42,9 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
         say(f"warning: {error}; {error.hint}", err=True)
 
 
-@app.command(epilog="Example: netboot-appliance image show 20261123-150102-1a2b3c4d")
+@app.command(
+    epilog="Examples: netboot-appliance image show; netboot-appliance image show 20261123-150102-1a2b3c4d --json"
+)
 def show(
     context: typer.Context,
     ident: Annotated[
@@ -51,6 +53,7 @@ def show(
             metavar="[ID]", help="A release from `image list`. Default: the active one.", show_default=False
         ),
     ] = None,
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Show a release, and check that its files are as they were built (sha256)."""
     config = load(context.obj)
@@ -60,21 +63,29 @@ def show(
         raise _user_error(error) from None
     if found is None:
         raise UserError("no release is active", "build one: netboot-appliance image build")
-    state = gather_releases(config.images).states.get(found.id)
-    say(f"release       {found.id}{f' ({state})' if state else ''}")
-    say(f"built         {moment(found.created.timestamp())}")
-    say(f"distribution  {found.recipe.distribution} {found.recipe.architecture}, kernel {found.kernel}")
-    say(f"directory     {found.path}")
-    for name, file in found.files.items():
-        say(f"  {name:26} {size(file.size):>9}  {file.sha256}")
-    problems = release.verify(found)
-    for problem in problems:
-        say(f"damaged: {problem}", err=True)
-    if problems:
+    shown = release_details(found, gather_releases(config.images).states, release.verify(found))
+    if as_json:
+        show_json(shown)
+    else:
+        _show(shown)
+    if shown.problems:
         raise UserError(
             f"release {found.id} is damaged", "build it again: netboot-appliance image build --force", code=1
         )
-    say("all files are as they were built")
+    if not as_json:
+        say("all files are as they were built")
+
+
+def _show(shown: ReleaseDetails) -> None:
+    found = shown.release
+    say(f"release       {found.id}{f' ({found.state})' if found.state else ''}")
+    say(f"built         {moment(datetime.fromisoformat(found.created).timestamp())}")
+    say(f"distribution  {shown.distribution} {shown.architecture}, kernel {found.kernel}")
+    say(f"directory     {found.path}")
+    for file in shown.files:
+        say(f"  {file.name:26} {size(file.size):>9}  {file.sha256}")
+    for problem in shown.problems:
+        say(f"damaged: {problem}", err=True)
 
 
 @app.command(epilog="Example: sudo netboot-appliance image activate 20261123-150102-1a2b3c4d")

@@ -1,10 +1,12 @@
 """The application of the control process: one router for each room beside this file."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
 from appliance.control import doctor_runs
 from appliance.control.access.attempts import LoginAttempts
@@ -48,4 +50,5 @@ def create_app(context: Context) -> FastAPI:
     for router in (login.router, room.router, *pages.ROUTERS):
         app.include_router(router, include_in_schema=False)
     app.mount("/static", files, name="static")
+    deque(iter_route_contexts(app.routes), 0)  # made with the first request otherwise, while all others wait
     return app

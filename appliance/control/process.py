@@ -38,6 +38,8 @@ from appliance.registry.server_lock import only_server
 
 _DRAIN_SECONDS = 2
 _IDLE_SECONDS = 15
+_NICE = 5
+"""Beside a `serve` that started it. As in systemd/netboot-appliance-control.service."""
 
 log = structlog.get_logger("control")
 
@@ -51,6 +53,7 @@ async def control(path: Path, *, supervised: bool = False) -> None:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
     if supervised:
+        os.nice(_NICE)
         loop.add_reader(sys.stdin.fileno(), _read_standard_input, stop)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config = configuration.load(path)

@@ -18,7 +18,7 @@ from services.ethernet import MacAddress
 LAST = 1 << 32
 """Later than any day."""
 
-_FEW = 500
+_FEW = 1000
 """PCs whose rows are looked up one by one. For more, all rows of the days are read."""
 
 
@@ -114,13 +114,6 @@ def totals(registry: Registry, first: int, last: int, macs: Sequence[MacAddress]
             DayTotal(whole(day), whole(pcs), whole(powered), whole(computed), amount(credit))
             for day, pcs, powered, computed, credit in found
         ]
-
-
-def forget(registry: Registry, macs: Iterable[MacAddress]) -> None:
-    """Delete the figures of these PCs, within the caller's transaction. They stay in the sums."""
-    values = [(mac.value,) for mac in macs]
-    registry.sql.executemany("DELETE FROM days WHERE mac = ? AND day IN (SELECT day FROM day_totals)", values)
-    registry.sql.executemany("DELETE FROM credits WHERE mac = ?", values)
 
 
 def _figures(registry: Registry, day: int, mac: MacAddress) -> Figures | None:

@@ -23,6 +23,7 @@ from appliance.journal.numbers import ExportNumbers
 from appliance.journal.refusals import Refusals
 from appliance.journal.timeline import (
     MOST_ADDRESSES,
+    STALLED_AFTER,
     AddressLost,
     Boot,
     PowerOnSign,
@@ -31,8 +32,8 @@ from appliance.journal.timeline import (
     fold,
     returned,
 )
+from appliance.registry import forgetting
 from appliance.registry.database import Registry
-from appliance.registry.forgetting import forget_clients
 from appliance.registry.records import BootRow, BootState, Client
 from appliance.registry.sql_errors import SqlError
 from services.decision import Reason
@@ -275,11 +276,24 @@ class Journal:
         if self._new_clients < _FORGET_EVERY:
             return
         self._new_clients = 0
-        gone = forget_clients(self._registry)
+        gone = forgetting.forget_clients(self._registry)
         self._known -= gone
         for mac in map(MacAddress, gone):
             if mac in self._boots:
                 self._forget(mac)
+
+    def forget_asked(self) -> None:
+        """Forget what a person wants forgotten; nothing is pending. A client that is heard meanwhile stays."""
+        if asked := forgetting.asked(self._registry):
+            since = self._clock() - STALLED_AFTER
+            heard = {mac.value for mac, boot in self._boots.items() if boot.last_event > since}
+            gone = (asked & self._known) - heard
+            forgetting.forget(self._registry, gone)
+            self._known -= gone
+            for mac in map(MacAddress, gone):
+                if mac in self._boots:
+                    self._forget(mac)
+                self.forgot(mac, True)
 
     def _make_room(self) -> None:
         """Forget boots that can be recalled: nothing of them is pending."""

@@ -1,10 +1,16 @@
-"""Clients that are forgotten because there are too many: who can load a file under made-up MAC addresses opens as many.
+"""Clients that are forgotten: because there are too many, or because a person asked for it.
+
+Too many: who can load a file under made-up MAC addresses opens as many. What a person asks for is done by the running
+server, which has the clients in its memory too; it learns of it as of any edit.
 
 A PC that is forgotten boots as before. It gets another GUI RPC password, and its boots until then are no longer known;
-its work and its place in the allowlist stay.
+its work, its daily figures and its place in the allowlist stay.
 """
 
+from collections.abc import Iterable
+
 from appliance.registry.database import Registry
+from services.ethernet import MacAddress
 
 MOST_UNPROVEN = 20_000
 """Clients whose live system has never come up, as far as their latest boot says: made up, or PCs that boot their own
@@ -26,7 +32,37 @@ def forget_clients(registry: Registry) -> set[int]:
         f" UNION SELECT mac FROM (SELECT mac FROM boots WHERE latest {order})",
         (MOST_UNPROVEN, MOST_CLIENTS),
     ).fetchall()
+    gone = {mac for (mac,) in too_many}
     with registry.transaction():
-        for table in ("clients", "boots", "adaptations", "heartbeats", "orders"):
-            registry.sql.executemany(f"DELETE FROM {table} WHERE mac = ?", too_many)  # noqa: S608
-    return {mac for (mac,) in too_many}
+        _delete(registry, gone)
+    return gone
+
+
+_TABLES = ("clients", "boots", "adaptations", "heartbeats", "orders", "credits")
+_ASKED = "forget"
+
+
+def ask(registry: Registry, mac: MacAddress) -> None:
+    """Have the running server forget this client."""
+    with registry.edit():
+        registry.set_server(_ASKED, sorted({*asked(registry), mac.value}))
+
+
+def asked(registry: Registry) -> set[int]:
+    """The clients, by the numbers of their MAC addresses, that the server is to forget."""
+    found = registry.server().get(_ASKED, [])
+    return {each for each in found if type(each) is int} if isinstance(found, list) else set()
+
+
+def forget(registry: Registry, numbers: Iterable[int]) -> None:
+    """Delete these clients with all that is known of them, but for their daily figures; nothing is asked any more."""
+    chosen = set(numbers)
+    with registry.transaction():
+        _delete(registry, chosen, (*_TABLES, "next_boots"))
+        registry.sql.execute("DELETE FROM server WHERE key = ?", (_ASKED,))
+
+
+def _delete(registry: Registry, numbers: Iterable[int], tables: Iterable[str] = _TABLES) -> None:
+    rows = [(number,) for number in numbers]
+    for table in tables:
+        registry.sql.executemany(f"DELETE FROM {table} WHERE mac = ?", rows)  # noqa: S608 - names of ours

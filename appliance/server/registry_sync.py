@@ -70,6 +70,7 @@ class RegistrySync:
     def _read(self) -> None:
         if self._unread or self._registry.changed():
             self._unread = True
+            self._journal.forget_asked()
             self._box.refresh_allowlist()
             self._box.firmware.refresh()
             self._box.heartbeats.refresh()

@@ -1,10 +1,11 @@
-"""The releases of the live system for people and scripts: `image list`, `image prune` and their --json. PURE."""
+"""The releases of the live system for people and scripts: `image list`, `show` and `prune`, and their --json. PURE."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from appliance.view.facts import Releases
 from image.prune import PruneList
+from image.release import Release
 from services.ethernet import MacAddress
 
 
@@ -19,6 +20,26 @@ class ReleaseView:
     size: int
     digest: str
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFileView:
+    """A file of a release; bytes."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseDetails:
+    """A release with its files, and in `problems` what differs from how it was built, in words."""
+
+    release: ReleaseView
+    distribution: str
+    architecture: str
+    files: tuple[ReleaseFileView, ...]
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +72,30 @@ class PruneView:
 
 def release_views(found: Releases) -> list[ReleaseView]:
     """The releases, newest first."""
-    return [
-        ReleaseView(
-            id=each.id,
-            state=found.states.get(each.id, ""),
-            created=each.created.isoformat(),
-            kernel=each.kernel,
-            size=each.size,
-            digest=each.digest,
-            path=str(each.path),
-        )
-        for each in found.releases
-    ]
+    return [_release(each, found.states) for each in found.releases]
+
+
+def release_details(found: Release, states: Mapping[str, str], problems: Sequence[str]) -> ReleaseDetails:
+    """One release; `states` and `problems` are what was read of it beside its manifest."""
+    return ReleaseDetails(
+        release=_release(found, states),
+        distribution=found.recipe.distribution,
+        architecture=found.recipe.architecture,
+        files=tuple(ReleaseFileView(name, file.size, file.sha256) for name, file in found.files.items()),
+        problems=tuple(problems),
+    )
+
+
+def _release(found: Release, states: Mapping[str, str]) -> ReleaseView:
+    return ReleaseView(
+        id=found.id,
+        state=states.get(found.id, ""),
+        created=found.created.isoformat(),
+        kernel=found.kernel,
+        size=found.size,
+        digest=found.digest,
+        path=str(found.path),
+    )
 
 
 def pruned(found: PruneList, running: Mapping[str, Sequence[MacAddress]], *, dry_run: bool) -> PruneView:

@@ -2,9 +2,12 @@
 
 An allowed UEFI PC boots and computes; strangers get nothing; one of them is allowed while the box serves; the first
 PC's power is cut in the middle of a task, it gets orders and a new account key, and at last its time to compute ends,
-while the other one falls silent. The PCs overlap, since an emulated one needs a minute or two to boot.
+while the other one falls silent and a third finds no NFS. The administrator has the page open all the time, and does
+there what the page offers. The PCs overlap, since an emulated one needs a minute or two to boot.
 """
 
+import email
+import email.policy
 import errno
 import hashlib
 import json
@@ -30,13 +33,15 @@ from tests.fakes import boinc_control
 from tests.fakes.boinc_project import ACCOUNT_KEY, read_status
 from tests.room.namespaces import Namespace
 from tests.room.nfs import nfs_list
+from tests.room.page import RoomPage, open_page
 from tests.room.pc import Pc
 from tests.room.processes import wait_until
-from tests.room.room import BOX, CHECKOUT, SITE, Capture, Room, host_mac
+from tests.room.room import BOX, CHECKOUT, MANAGEMENT, SITE, Capture, Room, host_mac
 from tests.room.tasks import reported, results, the_host, unfinished
 
 FIRST = MacAddress.parse("52:54:00:aa:bb:cc")
 SECOND = MacAddress.parse("52:54:00:dd:ee:ff")
+THIRD = MacAddress.parse("52:54:00:11:22:33")
 STRANGER = MacAddress.parse("52:54:00:00:00:99")
 JOB_SECONDS = 25
 NEW_KEY = "1_ffeeddccbbaa99887766554433221100"
@@ -44,6 +49,23 @@ BOOT_SECONDS = 900
 ORDER_SECONDS = 480
 """A PC fetches an order with its next heartbeat, and tells what came of it with the one after that."""
 MIB = 1 << 20
+MAIL = f"""
+[notify]
+addresses = ["administrator@example.org"]
+
+[notify.mail]
+host = "{MANAGEMENT}"
+encryption = "none"
+"""
+BLOCKED = """
+table inet blocked {{
+    chain input {{
+        type filter hook input priority -300;
+        ether saddr {mac} tcp dport {{ 111, 2049 }} drop
+        ether saddr {mac} udp dport {{ 111, 2049 }} drop
+    }}
+}}
+"""
 DISCOVER, OFFER = 1, 2
 ATTACKS = {
     **dict.fromkeys(("box_http", "box_nfs", "neighbour"), errno.EHOSTUNREACH),
@@ -75,10 +97,26 @@ OWN = (
 @pytest.fixture(scope="module")
 def room() -> Iterator[Room]:
     """A room in which the project and the box run."""
-    with furnished_room("main-job", job_seconds=JOB_SECONDS) as room:
+    with furnished_room("main-job", job_seconds=JOB_SECONDS, settings=MAIL, page=True) as room:
         room.start_project(attacks=True)
         room.start_box()
         yield room
+
+
+@pytest.fixture(scope="module")
+def page(room: Room) -> Iterator[RoomPage]:
+    """The administrator's page, open from the beginning."""
+    with open_page(room) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def mails(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The administrator's mailbox: a directory with a file for each mail."""
+    mailbox = tmp_path_factory.mktemp("mail") / "box"
+    command = [sys.executable, "-m", "aiosmtpd", "-n", "-l", f"{MANAGEMENT}:25", "-c", "aiosmtpd.handlers.Mailbox"]
+    room.management.start("the mail server", [*command, str(mailbox)], room.logs / "mail.log")
+    return mailbox / "new"
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +144,9 @@ def disk_before(disk: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def first(room: Room, disk: Path, disk_before: str) -> Pc:
+def first(room: Room, page: RoomPage, disk: Path, disk_before: str) -> Pc:
     """The allowed UEFI PC, with a disk and two cards, of which it boots from the second; on from the beginning."""
+    assert "No PC has booted yet" in page.text()
     room.appliance("allow", "add", str(FIRST), "--label", "the first")
     pc = room.pc(FIRST, "uefi", extra=(*ahci_disk(disk), *OTHER_CARD))
     pc.power_on()
@@ -118,6 +157,12 @@ def first(room: Room, disk: Path, disk_before: str) -> Pc:
 def second(room: Room) -> Pc:
     """The BIOS PC, a stranger at first; off."""
     return room.pc(SECOND, "bios", card="e1000e")
+
+
+@pytest.fixture(scope="module")
+def third(room: Room) -> Pc:
+    """A PC whose way to the NFS server is blocked; off."""
+    return room.pc(THIRD, "uefi", memory=512)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +187,7 @@ def manager_password(room: Room) -> str:
 # The story
 
 
-@pytest.mark.usefixtures("first", "server_process")
+@pytest.mark.usefixtures("first", "server_process", "mails")
 def test_strangers_get_no_offer_and_no_byte_while_the_sites_dhcp_serves_them(room: Room, second: Pc) -> None:
     stranger = room.pc(STRANGER, "uefi", memory=256)
     recordings = {pc: room.capture(pc) for pc in (second, stranger)}
@@ -163,16 +208,16 @@ def test_strangers_get_no_offer_and_no_byte_while_the_sites_dhcp_serves_them(roo
     assert str(room.leased(SECOND)) not in exports
 
 
-def test_allowing_a_pc_takes_effect_at_its_next_try_without_a_restart(
-    room: Room, second: Pc, server_process: int
+def test_a_refused_pc_is_allowed_on_the_page_and_boots_without_a_restart(
+    room: Room, page: RoomPage, second: Pc, server_process: int
 ) -> None:
-    room.appliance("allow", "add", str(SECOND), "--label", "the second")
+    page.allow(SECOND, "the second")
     second.power_on()
     room.wait_for_stage(SECOND, "script", BOOT_SECONDS)
     assert room.status()["server"]["pid"] == server_process
 
 
-def test_the_first_pc_computes_and_reports_a_task(room: Room, first: Pc) -> None:
+def test_the_first_pc_computes_and_reports_a_task(room: Room, page: RoomPage, first: Pc) -> None:
     room.wait_until(lambda: reported(room, FIRST) != [], BOOT_SECONDS, "the first PC to report a task")
     task = reported(room, FIRST)[0]
     assert task.output.items() >= {"total": JOB_SECONDS, "starts": 1, "resumed_from": 0}.items()
@@ -188,6 +233,10 @@ def test_the_first_pc_computes_and_reports_a_task(room: Room, first: Pc) -> None
     assert host.domain_name == f"boinc-{FIRST.bare}"
     assert host.ip == str(room.leased(FIRST))
     assert host.ip in boot["addresses"]
+    # The page was never loaded again.
+    room.wait_until(lambda: page.said(FIRST)[-1].startswith("computing"), 180, "the page to say that it computes")
+    said = " | ".join(page.said(FIRST))
+    assert re.search(r"booting: (discovered|offered).*initrd.*root mounted.*reported.*computing \d task", said), said
     assert_ramdisks(room, first)
 
 
@@ -230,9 +279,10 @@ def test_the_box_hears_the_pc_and_shows_its_task(room: Room) -> None:
 
 
 @pytest.mark.usefixtures("first")
-def test_an_order_suspends_a_pc_and_another_lets_it_go_on(room: Room) -> None:
-    room.appliance("order", str(FIRST), "suspend")
+def test_an_order_suspends_a_pc_and_another_lets_it_go_on(room: Room, page: RoomPage) -> None:
+    page.order(FIRST, "Suspend")
     room.wait_until(lambda: doing(room, FIRST) == "suspended", ORDER_SECONDS, "the first PC to be suspended by order")
+    room.wait_until(lambda: page.said(FIRST)[-1].startswith("suspended"), 10, "the page to say so")
     room.appliance("order", str(FIRST), "resume")
     room.wait_until(lambda: doing(room, FIRST) == "computing", ORDER_SECONDS, "the first PC to go on by order")
     orders = {order["verb"]: order["result"] for order in details(room, FIRST)["orders"]}
@@ -275,6 +325,12 @@ def test_the_second_pc_is_switched_off_and_nobody_knows_yet(room: Room, second: 
     assert doing(room, SECOND) == "computing"
 
 
+def test_a_third_pc_is_switched_on_whose_way_to_the_nfs_server_is_blocked(room: Room, third: Pc) -> None:
+    room.box.run(["sh", "-c", 'printf %s "$0" | nft -f -', BLOCKED.format(mac=THIRD)])
+    room.appliance("allow", "add", str(THIRD), "--label", "the third")
+    third.power_on()
+
+
 def test_after_the_power_cut_the_same_host_resumes_its_task(room: Room, first: Pc, interrupted: list[str]) -> None:
     (name,) = interrupted
 
@@ -293,13 +349,33 @@ def test_after_the_power_cut_the_same_host_resumes_its_task(room: Room, first: P
 
 
 @pytest.mark.usefixtures("second")
-def test_a_pc_that_was_switched_off_is_silent_after_three_minutes(room: Room) -> None:
+def test_a_pc_that_was_switched_off_is_silent_after_three_minutes(room: Room, page: RoomPage) -> None:
     heard = room.boot(SECOND)["now"]["heard"]
     left = heard + 180 + 60 - time.time()
     room.wait_until(lambda: doing(room, SECOND) == "silent", left, "the second PC to be called silent")
     assert time.time() - heard >= 180
     assert room.boot(SECOND)["now"]["heard"] == heard
     assert "silent" in room.appliance("status").stdout
+    room.wait_until(lambda: page.said(SECOND)[-1].startswith("silent"), 10, "the page to say so")
+
+
+def test_page_mail_and_status_name_the_pc_without_nfs_with_cause_and_cure(
+    room: Room, page: RoomPage, third: Pc, mails: Path
+) -> None:
+    def stalled() -> bool:
+        return doing(room, THIRD) == "stalled"
+
+    room.wait_until(stalled, BOOT_SECONDS, "the third PC to be called stalled")
+    diagnosis = room.boot(THIRD)["diagnosis"]
+    assert diagnosis["cause"].startswith("root refused by NFS")
+    status = flat(room.appliance("status").stdout)
+    assert diagnosis["cause"] in status
+    assert diagnosis["cure"] in status
+    wanted = (diagnosis["cause"], diagnosis["cure"], "the third")
+    room.wait_until(lambda: all(words in flat(page.text()) for words in wanted), 10, "the page to say so")
+    room.wait_until(lambda: any(all(words in mail for words in wanted) for mail in read(mails)), 120, "a mail of it")
+    page.photograph(room.logs / "page.png")
+    third.power_off()
 
 
 def test_a_key_that_the_project_refuses_is_told_and_a_new_one_reaches_the_running_pc(room: Room, first: Pc) -> None:
@@ -382,6 +458,18 @@ def doing(room: Room, mac: MacAddress) -> str:
 def details(room: Room, mac: MacAddress) -> Any:
     """What `clients show --json` says of a PC."""
     return json.loads(room.appliance("clients", "show", str(mac), "--json").stdout)
+
+
+def flat(text: str) -> str:
+    """The text without its line ends."""
+    return " ".join(text.split())
+
+
+def read(mails: Path) -> list[str]:
+    """The mails that have come, each as one line of text."""
+    found = [email.message_from_bytes(each.read_bytes(), policy=email.policy.default) for each in mails.glob("*")]
+    texts = [(mail["subject"], mail.get_body(("plain",))) for mail in found]
+    return [flat(f"{subject} {body.get_content()}") for subject, body in texts if body]
 
 
 def checkpoint(room: Room, mac: MacAddress) -> int:

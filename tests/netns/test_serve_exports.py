@@ -1,5 +1,6 @@
 """Who may mount what, as `exports show` prints it and NFS-Ganesha gets it, while PCs come and go."""
 
+import json
 import os
 import stat
 import threading
@@ -33,6 +34,9 @@ async def test_a_pc_may_mount_the_live_root_and_its_own_state(box: Box, room: Ro
         assert (state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode)) == (731, 731, 0o700)
     assert stranger.mac.bare not in os.listdir(room.data / "state")
     assert box.verb("exports", "show").stdout == (room.directory / "ganesha" / "netboot-appliance.conf").read_text()
+    shown = json.loads(box.verb("exports", "show", "--json").stdout)["exports"]
+    writable = {each["path"]: set(each["addresses"]) for each in shown if each["writable"]}
+    assert writable[str(room.state(pc.mac))] == {pc.address}
     assert "is up to date" in box.verb("exports", "apply").stdout
 
 

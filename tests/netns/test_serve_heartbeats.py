@@ -9,7 +9,7 @@ import pytest
 
 from appliance.boot import next_boot
 from appliance.boot.policy import reporting_token
-from appliance.heartbeats import orders, store
+from appliance.heartbeats import days, orders, store
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.registry.database import Registry
 from services.decision import Reason
@@ -97,6 +97,16 @@ def test_what_is_pending_is_written_when_the_server_stops(attacked: AttackedBox)
             return [each.entry for each in next_boot.all_of(opened) if each.mac == pc.mac]
 
     wait_until(lambda: asked() == ["local"], TIMEOUT, "its next boot to start its disk", 0.05)
+
+    def counted() -> tuple[int, int]:
+        """For how long the PC counts as on, and how long ago the first of its heartbeats was when the last one came."""
+        last = stored(attacked, pc)
+        assert last
+        with registry(attacked) as opened:
+            found = days.totals(opened, 0, days.LAST, [pc.mac])
+        return sum(day.powered for day in found), int(last.at) - int(kept.at)
+
+    wait_until(lambda: 0 < counted()[0] == counted()[1], TIMEOUT, "the time that it was on, the restart included", 0.05)
 
 
 def test_tokens_of_other_boots(attacked: AttackedBox) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.room.namespaces import Namespace
 from tests.room.processes import MARK
 
-_CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = "/usr/bin/chromium"
 
 
 @contextmanager
@@ -18,7 +18,7 @@ def browser_on(host: Namespace, directory: Path) -> Iterator[Browser]:
     """A browser that has the network of `host` and no other. `directory`: for a small script."""
     # Playwright talks to the browser through inherited pipes, so only the browser itself need be in the namespace.
     script = directory / f"chromium-on-{host.name}"
-    script.write_text("#!/bin/sh\nexec " + " ".join(host.command([_CHROMIUM])) + ' "$@"\n')
+    script.write_text("#!/bin/sh\nexec " + " ".join(host.command([CHROMIUM])) + ' "$@"\n')
     script.chmod(0o755)
     with sync_playwright() as playwright:
         # The room's mark: what a killed test leaves is found by it. Chromium has no sandbox for root.

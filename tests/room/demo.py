@@ -1,7 +1,8 @@
 """The demo: a diskless PC in a virtual room is switched on, computes, and reports a BOINC task, all by itself.
 
-`python -m tests.room.demo`, as root. Everything it makes is in .room/ below the checkout: the image, which the next run
-uses again, and the logs of the latest run. Ctrl-C at any time ends it and leaves no process, namespace or mount.
+`python -m tests.room.demo [--keep]`, as root. Everything it makes is in .room/ below the checkout: the image, which the
+next run uses again, and the logs of the latest run, with pictures of the page. Ctrl-C at any time ends it and leaves no
+process, namespace or mount.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import os
 import shutil
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +21,10 @@ from tests.fakes.boinc_project import read_status
 from tests.room.interruption import Interrupted, interrupt_once
 from tests.room.live_image import DEMO, build_image, only_one
 from tests.room.namespaces import leftovers
+from tests.room.page import PASSWORD
 from tests.room.pc import OVMF, Pc
-from tests.room.processes import RoomError, tail
-from tests.room.room import Room, appliance_command
+from tests.room.processes import Process, RoomError, tail
+from tests.room.room import BOX, CHECKOUT, PAGE, Room, appliance_command
 from tests.room.view import Moment, Transfer, display, stage_table
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
@@ -36,6 +39,7 @@ PROGRAMS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "ganesha.nfsd": "nfs-ganesha",
     "rpcbind": "rpcbind",
+    "chromium": "chromium",
 }
 
 
@@ -44,6 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="A switched-on PC computes: the whole thing in a virtual room.")
     parser.add_argument("--directory", type=Path, default=DEMO, help="where the image and logs are kept")
     parser.add_argument("--seconds", type=float, default=BOOT_SECONDS, help="give up after this long (%(default)s)")
+    parser.add_argument("--keep", action="store_true", help="keep the room, with its page, until Ctrl-C")
     options = parser.parse_args()
     interrupt_once()
     console = Console()
@@ -51,7 +56,7 @@ def main() -> int:
         check_prerequisites()
         with only_one(options.directory):
             build_image(options.directory, console)
-            demonstrate(options.directory, console, options.seconds)
+            demonstrate(options.directory, console, options.seconds, keep=options.keep)
     except RoomError as error:
         console.print(f"\nThe demo failed: {error}", markup=False, highlight=False, soft_wrap=True)
         return 1
@@ -76,25 +81,49 @@ def check_prerequisites() -> None:
         raise RoomError(f"{appliance_command()} is missing: install the project there, with: make setup")
 
 
-def demonstrate(directory: Path, console: Console, seconds: float) -> None:
-    """Switch on a PC in a new room and wait until its task is reported; raises RoomError with the ends of the logs."""
-    room = Room(directory, directory / "logs" / "demo")
+def demonstrate(directory: Path, console: Console, seconds: float, *, keep: bool = False) -> None:
+    """Switch on a PC in a new room and wait until its task is reported; raises RoomError with the ends of the logs.
+
+    With `keep` the room stays until Ctrl-C, and its page is on this machine's loopback.
+    """
+    room = Room(directory, directory / "logs" / "demo", page=True)
     try:
         with room:
             say(console, "The room is up: a bridge, the site's dnsmasq, the box, a BOINC project.")
             room.start_project()
             room.start_box()
+            room.set_page_password(PASSWORD)
+            command = [sys.executable, "-m", "tests.room.photographer", str(room.logs)]
+            room.management.start("the photographer of the page", command, room.logs / "photographer.log", CHECKOUT)
             say(
                 console, f"The box serves. {room.appliance('allow', 'add', str(MAC), '--label', 'demo').stdout.strip()}"
             )
+            say(console, f"The page: {show_page(room) if keep else PAGE}/ (password: {PASSWORD})")
             pc = room.pc(MAC)
             pc.power_on()
             say(console, f"The PC {MAC} is on: UEFI, no disk, 1 GB.")
             watch(room, pc, console, seconds)
+            pictures = len(list(room.logs.glob("page-*.png")))
+            say(console, f"{pictures} pictures of the page are in {room.logs}")
+            if keep:
+                say(console, "The room goes on until Ctrl-C.")
+                # That is how it is meant to end.
+                with suppress(Interrupted):
+                    while True:
+                        room.require_all()
+                        time.sleep(1)
     finally:
         # Also after an interruption: a room must leave nothing behind, whatever ended it.
         if left := leftovers(room.network.room):
             raise RoomError("the room left behind: " + "; ".join(left))
+
+
+def show_page(room: Room) -> str:
+    """Open the room's page to this machine's loopback; returns its address."""
+    command = [sys.executable, "-m", "tests.room.loopback_port", "8443", room.management.name, str(BOX), "8443"]
+    port = Process("the port on this machine", command, room.logs / "port.log", room.network.room, CHECKOUT)
+    port.wait_for_log("listening on", 60)
+    return "https://127.0.0.1:8443"
 
 
 def watch(room: Room, pc: Pc, console: Console, seconds: float) -> None:

@@ -1,10 +1,11 @@
 """The administrator's page of a virtual room, open in a real browser on the management host."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from services.ethernet import MacAddress
 from tests.room.browser import browser_on
@@ -58,7 +59,7 @@ class RoomPage:
         other = self.page.context.new_page()
         other.goto(f"{PAGE}/pcs/{mac}")
         other.get_by_role("button", name=button, exact=True).click()
-        other.get_by_role("status").wait_for()
+        other.get_by_role("cell", name=re.compile(f": {button.lower()}$")).first.wait_for()
         other.close()
 
     def photograph(self, path: Path) -> None:
@@ -68,15 +69,21 @@ class RoomPage:
 
 @contextmanager
 def open_page(room: Room) -> Iterator[RoomPage]:
-    """Log in and open the room."""
+    """Set the password, log in on the management host, and open the page of the room."""
     room.set_page_password(PASSWORD)
     with browser_on(room.management, room.directory) as browser:
-        context = browser.new_context(ignore_https_errors=True, viewport={"width": 1100, "height": 700})
-        context.set_default_timeout(60_000)
-        page = context.new_page()
-        page.add_init_script(_WATCH)
-        page.goto(f"{PAGE}/")
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Log in").click()
-        page.wait_for_selector("#room")
-        yield RoomPage(page)
+        yield log_in(browser)
+
+
+def log_in(browser: Browser) -> RoomPage:
+    """Log in with PASSWORD, which has been set, and open the page of the room."""
+    context = browser.new_context(ignore_https_errors=True, viewport={"width": 1100, "height": 700})
+    # An emulated PC may have both processors.
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.add_init_script(_WATCH)
+    page.goto(f"{PAGE}/")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_selector("#room")
+    return RoomPage(page)

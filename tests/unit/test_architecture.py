@@ -30,6 +30,7 @@ FLOORS = (
         "services.foreign_text",
         "services.rate_limit",
         "services.spans",
+        "services.trusted_certificates",
         "services.recent_names",
         "services.values",
     },
@@ -64,6 +65,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # scapy is GPL-2.0-only: libraries under Apache-2.0 may live in these processes only while it does not.
 WITHOUT_SCAPY = (
     "appliance/exports/root_helper.py",
+    "appliance/images/root_helper.py",
     "appliance/view/**/*.py",
     "appliance/control/**/*.py",
     "appliance/cli/control.py",
@@ -95,6 +97,7 @@ PURE = (
     "appliance/exports/request.py",
     "appliance/exports/senders.py",
     "appliance/heartbeats/pace.py",
+    "appliance/images/image_request.py",
     "appliance/heartbeats/records.py",
     "appliance/heartbeats/states.py",
     "appliance/heartbeats/tally.py",
@@ -190,12 +193,14 @@ PURE = (
             "allowed",
             "allowed_page",
             "boot_pace",
+            "build",
             "boots",
             "clients",
             "days",
             "events",
             "evidence",
             "explanation",
+            "exports",
             "firmware",
             "health",
             "images",
@@ -224,7 +229,7 @@ PURE_BUT_FOR_A_TYPE = {
     "appliance/view/boots.py": {"appliance/view/facts.py"},
     "appliance/view/clients.py": {"appliance/view/facts.py"},
     "appliance/view/events.py": {"appliance/journal/event_pages.py", "appliance/view/facts.py"},  # LoggedEvent
-    "appliance/view/images.py": {"image/prune.py", "appliance/view/facts.py"},
+    "appliance/view/images.py": {"image/prune.py", "image/release.py", "appliance/view/facts.py"},
     "appliance/view/pc_page.py": {"appliance/view/facts.py"},
     "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config
     "appliance/view/status.py": {

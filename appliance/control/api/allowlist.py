@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from appliance.boot import allowed_edits
 from appliance.boot.allowed_edits import AllowedEdit, RemovedEntry
 from appliance.config.menu import LONGEST_TIMEOUT
-from appliance.control.access.guard import administrator, viewer
-from appliance.control.api.answers import InContext, Limit, MacInPath, problems
+from appliance.control.access.guard import administrator
+from appliance.control.api.answers import LOOKS, InContext, Limit, MacInPath, problems
 from appliance.control.api.quick_route import QuickRoute
 from appliance.registry.database import Registry
 from appliance.view.allowed import AllowedCheck, EntryView, allowed_check, entry_views
 from services.ethernet import MacAddress
 
-router = APIRouter(prefix="/allowlist", tags=["allowlist"], dependencies=[Depends(viewer)], route_class=QuickRoute)
+router = APIRouter(prefix="/allowlist", tags=["allowlist"], dependencies=LOOKS, route_class=QuickRoute)
 _CHANGES = [Depends(administrator)]
 _RANGE = "^[0-9A-Fa-f:.*-]+$"
 EntryInPath = Annotated[
@@ -99,7 +99,7 @@ async def check_mac(context: InContext, mac: MacInPath) -> AllowedCheck:
 @router.post(
     "",
     status_code=201,
-    responses={**problems(404), 200: {"model": EntryView, "description": "It was allowed already."}},
+    responses={**problems(400, 404), 200: {"model": EntryView, "description": "It was allowed already."}},
     dependencies=_CHANGES,
 )
 async def add_entry(context: InContext, new: NewEntry, response: Response) -> EntryView:
@@ -115,7 +115,7 @@ async def add_entry(context: InContext, new: NewEntry, response: Response) -> En
     return entry_views([done.after])[0]
 
 
-@router.patch("/{range}", responses=problems(404), dependencies=_CHANGES)
+@router.patch("/{range}", responses=problems(400, 404), dependencies=_CHANGES)
 async def change_entry(context: InContext, range: EntryInPath, settings: EntrySettings) -> EntryView:
     """Change an entry: what is named, and nothing else."""
     config = context.config

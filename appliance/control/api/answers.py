@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query
+from fastapi import Depends, Path, Query, Request
 
+from appliance.control.access.guard import viewer
 from appliance.control.context import Context, context_of
+from appliance.errors import UserError
 
 MOST = 500
 """Items of a page."""
@@ -35,6 +37,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _WORDS = {
+    400: "The body cannot be read. Nothing was changed.",
     401: "No token, or one that is not known: `netboot-appliance control token add NAME`.",
     403: "The token may only look, or this address may not connect.",
     404: "There is no such thing.",
@@ -42,6 +45,18 @@ _WORDS = {
     422: "The request is not valid. Nothing was changed.",
     503: "The registry cannot be used, or the work failed.",
 }
+
+
+def assert_known_parameters(request: Request) -> None:
+    """Refuse a query that names what the route does not have: a slip must not mean "all". Raises UserError."""
+    known = {each.alias for each in request.scope["route"].dependant.query_params}
+    if unknown := sorted(set(request.query_params) - known):
+        hint = f"there are: {', '.join(sorted(known))}" if known else "there is none"
+        raise UserError(f"there is no parameter {unknown[0]!r}", hint)
+
+
+LOOKS = [Depends(viewer), Depends(assert_known_parameters)]
+"""What every route depends on."""
 
 InContext = Annotated[Context, Depends(context_of)]
 MacInPath = Annotated[

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 
-from appliance.control.access.guard import viewer
-from appliance.control.api.answers import HIGHEST_NUMBER, InContext, Limit, MacInQuery, problems
+from appliance.control.api.answers import HIGHEST_NUMBER, LOOKS, InContext, Limit, MacInQuery, problems
 from appliance.control.api.quick_route import QuickRoute
 from appliance.journal import event_pages
 from appliance.journal.timeline import Stage
@@ -16,7 +15,7 @@ from appliance.view.events import BootDetails, boot_details
 from appliance.view.facts import gather_boot, gather_boots
 from services.ethernet import MacAddress
 
-router = APIRouter(prefix="/boots", tags=["boots"], dependencies=[Depends(viewer)], route_class=QuickRoute)
+router = APIRouter(prefix="/boots", tags=["boots"], dependencies=LOOKS, route_class=QuickRoute)
 
 
 @dataclass(frozen=True, slots=True)

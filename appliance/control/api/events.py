@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
-from appliance.control.access.guard import viewer
 from appliance.control.api.answers import (
     HIGHEST_NUMBER,
     LATEST_MOMENT,
+    LOOKS,
     InContext,
     Limit,
     MacInQuery,
@@ -22,7 +22,7 @@ from appliance.view.refused import RefusedView
 from appliance.view.strangers import gather_refused
 from services.ethernet import MacAddress
 
-router = APIRouter(tags=["events"], dependencies=[Depends(viewer)], route_class=QuickRoute)
+router = APIRouter(tags=["events"], dependencies=LOOKS, route_class=QuickRoute)
 Kind = Literal[KINDS]  # type: ignore[valid-type]
 
 

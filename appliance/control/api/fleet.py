@@ -1,13 +1,12 @@
 """`/api/v1/fleet`: the box and its PCs in numbers."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
-from appliance.control.access.guard import viewer
-from appliance.control.api.answers import InContext, problems
+from appliance.control.api.answers import LOOKS, InContext, problems
 from appliance.control.api.quick_route import QuickRoute
 from appliance.view.summary import FleetSummary, gather_summary
 
-router = APIRouter(tags=["fleet"], dependencies=[Depends(viewer)], route_class=QuickRoute)
+router = APIRouter(tags=["fleet"], dependencies=LOOKS, route_class=QuickRoute)
 
 
 @router.get("/fleet", responses=problems())

@@ -3,15 +3,14 @@
 import asyncio
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
-from appliance.control.access.guard import viewer
-from appliance.control.api.answers import InContext, problems
+from appliance.control.api.answers import LOOKS, InContext, problems
 from appliance.control.api.quick_route import QuickRoute
 from appliance.view.facts import gather_releases
 from appliance.view.images import ReleaseView, release_views
 
-router = APIRouter(prefix="/images", tags=["images"], dependencies=[Depends(viewer)], route_class=QuickRoute)
+router = APIRouter(prefix="/images", tags=["images"], dependencies=LOOKS, route_class=QuickRoute)
 
 
 @dataclass(frozen=True, slots=True)

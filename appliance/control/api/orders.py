@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from appliance.control.access.guard import administrator, viewer
-from appliance.control.api.answers import HIGHEST_NUMBER, InContext, Limit, problems
+from appliance.control.access.guard import administrator
+from appliance.control.api.answers import HIGHEST_NUMBER, LOOKS, InContext, Limit, problems
 from appliance.control.api.quick_route import QuickRoute
 from appliance.errors import NotFoundError, OvertakenError
 from appliance.heartbeats import orders
@@ -17,7 +17,7 @@ from appliance.view.orders import GivenOrder, gather_targets, given_order
 from services.ethernet import MacAddress
 from services.http.heartbeats import OrderVerb
 
-router = APIRouter(prefix="/orders", tags=["orders"], dependencies=[Depends(viewer)], route_class=QuickRoute)
+router = APIRouter(prefix="/orders", tags=["orders"], dependencies=LOOKS, route_class=QuickRoute)
 _CHANGES = [Depends(administrator)]
 
 
@@ -67,7 +67,7 @@ async def list_orders(
     return OrderPage(shown, shown[-1].id if len(found) > limit else None)
 
 
-@router.post("", status_code=201, responses=problems(404, 409), dependencies=_CHANGES)
+@router.post("", status_code=201, responses=problems(400, 404, 409), dependencies=_CHANGES)
 async def give_order(context: InContext, wanted: WantedOrder) -> GivenOrders:
     """Give an order to each PC that `target` names, but to none that is off an order that ends its boot.
 

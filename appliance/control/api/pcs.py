@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.boot import next_boot, next_choice
-from appliance.control.access.guard import administrator, viewer
-from appliance.control.api.answers import AfterMac, InContext, Limit, MacInPath, problems
+from appliance.control.access.guard import administrator
+from appliance.control.api.answers import LOOKS, AfterMac, InContext, Limit, MacInPath, problems
 from appliance.control.api.quick_route import QuickRoute
 from appliance.firmware import table
 from appliance.heartbeats import orders
@@ -23,7 +23,7 @@ from appliance.view.status import NextBootView
 from services.boinc.condition import Condition
 from services.ethernet import MacAddress
 
-router = APIRouter(prefix="/pcs", tags=["PCs"], dependencies=[Depends(viewer)], route_class=QuickRoute)
+router = APIRouter(prefix="/pcs", tags=["PCs"], dependencies=LOOKS, route_class=QuickRoute)
 _CHANGES = [Depends(administrator)]
 
 
@@ -117,7 +117,7 @@ async def list_orders_of_pc(context: InContext, mac: MacInPath, limit: Limit = 2
     return PcOrders([order_view(each) for each in found])
 
 
-@router.put("/{mac}/next-boot", responses=problems(409), dependencies=_CHANGES)
+@router.put("/{mac}/next-boot", responses=problems(400), dependencies=_CHANGES)
 async def choose_next_boot(context: InContext, mac: MacInPath, chosen: ChosenEntry) -> NextBootView:
     """Have the next boot of a PC start an entry, at once and without a password. The boot after that is normal."""
     config, address = context.config, MacAddress.parse(mac)

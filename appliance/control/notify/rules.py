@@ -74,11 +74,18 @@ def named(mac: str, label: str) -> str:
 
 
 def _booted(seen: Sightings, settings: RuleSettings, _: Collection[str]) -> list[Observation]:
+    # Those that are not told are known all the same: the day on which somebody wants all of them begins with none.
     every = settings.booted == "all"
     return [
-        Observation(f"{pc.mac} {pc.boot}", named(pc.mac, pc.label), group=pc.label, detail=pc.address)
+        Observation(
+            f"{pc.mac} {pc.boot}",
+            named(pc.mac, pc.label),
+            group=pc.label,
+            detail=pc.address,
+            expected=not (every or pc.first),
+        )
         for pc in seen.pcs.values()
-        if pc.came_up and (every or pc.first)
+        if pc.came_up
     ]
 
 

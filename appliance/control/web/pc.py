@@ -8,15 +8,16 @@ import anyio
 import anyio.to_thread
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from appliance.boot import next_boot, next_choice
 from appliance.config.menu import KINDS
 from appliance.control.context import Context
 from appliance.control.web.forms import Administrator, Box, Viewer, answer, by_htmx, said, word
 from appliance.control.web.templating import page
-from appliance.errors import NotFoundError, UserError
+from appliance.errors import NotFoundError, OvertakenError, UserError
 from appliance.heartbeats import orders
+from appliance.heartbeats.farewell import say_farewell
 from appliance.registry.database import Registry
 from appliance.view.facts import gather_client
 from appliance.view.orders import gather_targets
@@ -114,6 +115,19 @@ async def choose_next(request: Request, mac: str, box: Box, who: Administrator) 
     except UserError as raised:
         error = raised
     return await _answer(request, box, address, error)
+
+
+@router.post("/{mac}/forget")
+async def forget(request: Request, mac: str, box: Box, who: Administrator) -> Response:
+    """Forget a PC that is off."""
+    address = _mac(mac)
+    try:
+        await box.with_registry(lambda registry: say_farewell(box.config, registry, address, box.clock()))
+    except OvertakenError as error:
+        values = _values(box, *await asyncio.gather(_read(box, address), _size(box, address), _choices(box)))
+        return page(request, "pc.html", 409, error=error, **values)
+    said("PC forgotten", who, mac=str(address))
+    return RedirectResponse("/", 303)
 
 
 def _give(box: Context, registry: Registry, mac: MacAddress, verb: OrderVerb) -> None:

@@ -1,5 +1,6 @@
 """The live system's agent: its reports, heartbeats and screen, whatever BOINC, the box and the state directory do."""
 
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from itertools import pairwise
@@ -158,6 +159,29 @@ def test_before_the_boinc_files_are_there_it_beats_but_reports_nothing(pc: Pc) -
     pc.waits_for(lambda: "\n  Starting: the server does not" in (pc.root / "dev/tty1").read_text(), "the reason")
     (pc.root / "run/netboot-appliance/placed").touch()
     pc.waits_for(lambda: pc.box.stages()[:1] == ["reported"], "reported")
+
+
+def test_until_the_boinc_files_are_there_it_starts_no_programs(pc: Pc) -> None:
+    """Each program that it starts is time in which a PC with one processor does not fetch them."""
+    files = pc.root / "run/netboot-appliance/placed"
+    files.unlink()
+    sleep = (pc.root / "bin/sleep").read_text().replace("exec /bin/sleep 0.01", "")
+    (pc.root / "bin/sleep").write_text(f'{sleep}echo "$1" >> ROOT/slept\n'.replace("ROOT", str(pc.root)))
+    with (pc.root / "bin/sleep").open("a") as program:
+        program.write(f'[ "$(wc -l < {pc.root}/slept)" -lt 5 ] || : > {files}\n')
+    for name in ("nproc", "ip", "timeout"):
+        real = f'exec {shutil.which(name)} "$@"' if name != "ip" else (pc.root / "bin/ip").read_text()
+        pc.program(name, f"[ -e {files} ] || echo {name} >> ROOT/early\n{real}\n")
+    pc.start()
+    assert float(head(pc.beats())["uptime"]) >= 17
+    assert pc.told("early") == []
+    assert pc.box.stages()[0] == "reported"
+
+
+def test_what_was_reported_before_the_agent_is_not_reported_again(pc: Pc) -> None:
+    (pc.root / "run/netboot-appliance/reported").touch()
+    pc.start()
+    pc.waits_for(lambda: pc.box.stages() == ["attached", "computing"], "computing")
 
 
 HOSTILE = [

@@ -30,6 +30,10 @@ def test_allow_add_list_check_remove(run: Run) -> None:
     assert (yes.returncode, yes.stdout) == (0, "52:54:00:aa:bb:cc is allowed by 52:54:00:aa:bb:cc (room 12)\n")
     no = run("allow", "check", "525400aabbcd")
     assert (no.returncode, no.stdout) == (1, "52:54:00:aa:bb:cd is not allowed: no entry contains it\n")
+    checked = json.loads(run("allow", "check", "525400aabbcc", "--json").stdout)
+    assert (checked["allowed"], checked["entry"]["label"]) == (True, "room 12")
+    no = run("allow", "check", "525400aabbcd", "--json")
+    assert (no.returncode, json.loads(no.stdout)) == (1, {"mac": "52:54:00:aa:bb:cd", "allowed": False, "entry": None})
     assert run("allow", "remove", "5254.00aa.bbcc").stdout == "removed 52:54:00:aa:bb:cc\n"
     assert run("allow", "export").stdout == "52:55:00:00:00:00/16\n"
 

@@ -130,3 +130,12 @@ def test_the_list_has_pages_also_for_scripts(room: Run, monkeypatch: pytest.Monk
     some = room("clients", "list", "--limit", "3", "--after", str(COMPUTES)).stdout.splitlines()
     assert [line[:17] for line in some[1:4]] == macs[1:4]
     assert some[4] == "… and 3 more (--after 52:54:00:00:00:04, or --limit 0)"
+
+
+def test_a_pc_that_is_off_is_forgotten_with_its_history(room: Run) -> None:
+    refused = room("clients", "forget", COMPUTES, "--history")
+    assert (refused.returncode, "it may be on (computing" in refused.stderr) == (2, True)
+    assert "name a MAC address or use --all" in room("clients", "forget", "--all", "--history").stderr
+    done = room("clients", "forget", OFF, "--history")
+    assert done.stdout == f"forgot {OFF}: 1 boot, its orders, and what was learned of its firmware; its work stays\n"
+    assert "has not booted yet" in room("clients", "show", OFF).stderr

@@ -40,7 +40,7 @@ class BoxOfPcs:
             registry.allow([Entry(MacRange.parse("02:00:5e:*"), "spare")])
             self.reader = credentials.add_token(registry, "reader", read_only=True, now=NOW)
             self.writer = credentials.add_token(registry, "writer", read_only=False, now=NOW)
-        self.app = create_app(Context(path, self.config, lambda: NOW, names=("box",)))
+        self.app = create_app(Context(path, self.config, lambda: NOW, names=("box", "testserver")))
 
     def ask(self, path: str, method: str = "GET", token: str | None = None, **more: Any) -> httpx.Response:
         """One request; with the read-only token unless another one is named, and with none if that is empty."""

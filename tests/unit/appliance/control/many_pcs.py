@@ -29,16 +29,16 @@ def pc(number: int) -> MacAddress:
     return MacAddress(FIRST + 256 * (number // ROOM) + number % ROOM)
 
 
-def fill(path: Path, pcs: int, now: float, states: tuple[str, ...] = STATES) -> None:
-    """Write them, with an entry of the allowlist for each room."""
+def fill(path: Path, pcs: int, now: float, states: tuple[str, ...] = STATES, first: int = 0) -> None:
+    """Write them, with an entry of the allowlist for each room; those before `first` are there already."""
     with Registry(path, durable=False) as registry:
         rooms = range((pcs + ROOM - 1) // ROOM)
         spans = [MacRange(pc(ROOM * room), MacAddress(pc(ROOM * room).value + 255)) for room in rooms]
         registry.allow(Entry(span, f"Room {number + 101}") for number, span in enumerate(spans))
         with registry.transaction():
-            for number in range(pcs):
+            for number in range(first, pcs):
                 _write_boot(registry, number, states[number % len(states)], now)
-        beats = (_beat(number, states[number % len(states)], now) for number in range(pcs))
+        beats = (_beat(number, states[number % len(states)], now) for number in range(first, pcs))
         store.write(registry, [beat for beat in beats if beat])
         with registry.transaction():
             _write_days(registry, pcs, int(now) // 86400)
@@ -56,7 +56,7 @@ def _write_days(registry: Registry, pcs: int, today: int) -> None:
         on = pcs * (30 if day % 7 in (2, 3) else 80 + day * 7919 % 17) // 100
         rows.append((day, on, on * 9 * 3600, on * 34 * 3600, on * 812.5))
     registry.sql.executemany(
-        "INSERT INTO day_totals (day, pcs, powered, computed, credit) VALUES (?, ?, ?, ?, ?)", rows
+        "INSERT OR REPLACE INTO day_totals (day, pcs, powered, computed, credit) VALUES (?, ?, ?, ?, ?)", rows
     )
 
 

@@ -153,19 +153,6 @@ def test_damaged_rows_stop_nothing(box: Box) -> None:
         assert registry.sql.execute("SELECT powered, computed, credit FROM days").fetchall() == [(120, 480, 0.0)]
 
 
-def test_a_pc_is_forgotten_and_stays_in_the_sums(box: Box) -> None:
-    for at in (NOON, NOON + 60):
-        box.beat(at, credit=at)
-        box.beat(at, mac=B)
-        box.write()
-    before = box.totals()
-    with Registry(box.path) as registry, registry.transaction():
-        days.forget(registry, [A])
-    assert box.totals(macs=(A,)) == []
-    assert len(box.totals(macs=(B,))) == 1
-    assert box.totals() == before
-
-
 Gaps = some.lists(
     some.tuples(
         some.sampled_from([10.0, 59.5, 60.0, 61.25, 179.0, 180.0, 181.0, 900.0, 40_000.0]),

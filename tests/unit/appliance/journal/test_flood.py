@@ -163,6 +163,7 @@ def test_clients_that_load_a_file_under_made_up_names_are_bounded_too(
     for mac in (MAC, MacAddress(1)):
         store.write(registry, [StoredHeartbeat(mac, 1, now, {}, "{}")])
         orders.give(registry, [mac], OrderVerb.SUSPEND, now)
+        registry.sql.execute("INSERT INTO credits VALUES (?, '{}')", (mac.value,))
     for number in range(1, 301):
         now += 1
         journal.open_or_continue(TransferProgressed(MacAddress(number), "tftp", "snponly.efi", 0, 9), "r")
@@ -173,6 +174,7 @@ def test_clients_that_load_a_file_under_made_up_names_are_bounded_too(
     assert 300 in found
     assert len(registry.latest_boots()) == len(found) == len(journal.boots())
     assert set(store.latest_of_all(registry)) == set(orders.open_orders(registry)) == {MAC}
+    assert registry.sql.execute("SELECT mac FROM credits").fetchall() == [(MAC.value,)]
 
 
 def refuse(client: str, sender: str = "", service: str = "tftp") -> Ignored:

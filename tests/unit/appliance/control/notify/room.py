@@ -1,7 +1,7 @@
 """A room of PCs as the rules see it, and days that pass in it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.config.notify import RuleSettings, WeeklyMoment
@@ -23,8 +23,8 @@ def mac(number: int) -> str:
 
 def pc(number: int, kind: Kind = Kind.COMPUTING, **facts: Any) -> PcSighting:
     """A PC of room 12 that computes."""
-    known = PcSighting(mac(number), "room 12", kind, str(kind), NOON, number, NOON - 3600.0)
-    return replace(known, **facts)
+    known: dict[str, Any] = {"label": "room 12", "state": str(kind), "heard": NOON, "boot": number}
+    return PcSighting(mac=mac(number), kind=kind, started=NOON - 3600.0, **known | facts)
 
 
 def only(rule: RuleName, **more: Any) -> RuleSettings:

@@ -48,7 +48,7 @@ def test_the_control_process_delivers_and_stops(tmp_path: Path) -> None:
         with Registry(config.registry) as registry, registry.transaction():
             told = Notice(RuleName.DISK, "warning", "[boot] The disk is 95 % full", "Do: make room")
             outbox._add(registry, told, config.notify.targets, time.time())
-        line = [PROGRAM, "--config", path, "control"]
+        line = [str(PROGRAM), "--config", str(path), "control"]
         with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
                 assert hangs.wait(30)

@@ -35,8 +35,10 @@ def room_goes_dark(many: int, back: float = 1e9, spread: float = 60.0):  # type:
 
 @pytest.mark.parametrize("many", [30, 5000])
 def test_a_room_that_goes_dark_is_one_notice(many: int) -> None:
-    days = Days(only(RuleName.SILENT), every=15.0 if many < 100 else 30.0)
-    days.pass_(2400, room_goes_dark(many))
+    days = Days(only(RuleName.SILENT), every=60.0)
+    days.pass_(1500, room_goes_dark(many))
+    days.every = 20.0
+    days.pass_(480, room_goes_dark(many))
     ((at, notice),) = days.told
     assert notice.title == f"[boot] Silent: {many:,} PCs of room 12"
     assert DARK + 600 <= at <= DARK + 600 + 180
@@ -157,6 +159,18 @@ def test_first_boots_are_told_and_others_only_where_wanted() -> None:
         days.pass_(600, lambda _, room=room: room)  # type: ignore[misc]
         assert [notice.title for _, notice in days.told] == titles
         assert f"- room 12 ({mac(2)}): 192.0.2.8" in days.told[0][1].body
+
+
+def test_the_day_on_which_all_boots_are_wanted_begins_with_none() -> None:
+    days = Days(only(RuleName.BOOTED))
+    room = [pc(n, came_up=True) for n in range(40)]
+    days.pass_(120, lambda _: [])
+    days.pass_(600, lambda _: room)
+    days.settings = only(RuleName.BOOTED, booted="all")
+    days.pass_(600, lambda _: room)
+    assert days.told == []
+    days.pass_(600, lambda _: [*room[1:], pc(0, came_up=True, boot=1000)])
+    assert [notice.title for _, notice in days.told] == [f"[boot] Up: room 12 ({mac(0)})"]
 
 
 def test_a_refused_key_is_one_notice_however_many_pcs_hear_it() -> None:
@@ -288,8 +302,8 @@ def test_quiet_times_hold_back_and_tell_what_is_still_so() -> None:
 
 def test_a_bad_day_does_not_fill_the_mailbox() -> None:
     """Every quarter of an hour one more PC fails. There are few notices, and no PC is left out of them."""
-    days = Days(only(RuleName.FAULTS), every=60.0)
-    days.pass_(60)
+    days = Days(only(RuleName.FAULTS), every=180.0)
+    days.pass_(180)
     start = days.now
 
     def room(now: float) -> list[PcSighting]:

@@ -27,6 +27,11 @@ class Browser:
         self._client = client
 
     @property
+    def config(self) -> Path:
+        """The configuration file."""
+        return self.context.path
+
+    @property
     def registry(self) -> Registry:
         return Registry(self.context.config.registry)
 

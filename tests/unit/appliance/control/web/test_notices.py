@@ -1,7 +1,5 @@
 """The page of notices: what was told, how it went, and the button."""
 
-from pathlib import Path
-
 from appliance.config.file import load
 from appliance.control.notify import outbox
 from appliance.control.notify.notices import Notice
@@ -11,7 +9,7 @@ from tests.unit.appliance.control.web.browser import Browser, text
 
 
 def configure(page: Browser, *addresses: str) -> None:
-    path = Path(page.config)
+    path = page.context.path
     quoted = ", ".join(f'"{address}"' for address in addresses)
     path.write_text(f"{path.read_text()}\n[notify]\naddresses = [{quoted}]\n")
     page.context.config = load(path)

@@ -120,3 +120,17 @@ async def test_the_size_of_its_work(page: Browser, tmp_path: Path) -> None:
     assert found.complete
     assert 100_000 <= (found.used or 0) < 200_000
     assert "1" in text(await page.get(f"/pcs/{COMPUTES}"))
+
+
+async def test_a_pc_that_is_off_is_forgotten_and_one_that_is_on_is_not(page: Browser) -> None:
+    shown = text(await page.get(f"/pcs/{OFF}"))
+    assert "Lost for good: all its boots with what happened in them, all its orders," in shown
+    assert "A PC can be forgotten once it is off." in text(await page.get(f"/pcs/{COMPUTES}"))
+    assert "it may be on (computing" in text(await page.post(f"/pcs/{COMPUTES}/forget", 409))
+    assert await page.post(f"/pcs/{OFF}/forget") == "/"
+    await page.get(f"/pcs/{OFF}", 404)
+    await page.post(f"/pcs/{OFF}/forget", 404)
+    with page.registry as registry:
+        assert len(registry.clients()) == 6
+        assert orders.latest(registry, OFF, 5) == []
+        assert OFF in registry.allowlist()

@@ -30,9 +30,22 @@ if [ -z "${bootif:-}" ] && [ -r /run/netboot-bootif ]; then
 fi
 # The token that took the place of the one on the command line, which every program can read (see exchange).
 if [ -r /run/netboot-appliance/token ]; then
-	token=$(cat /run/netboot-appliance/token)
+	read -r token < /run/netboot-appliance/token || true
 fi
-MAC=$(printf '%s' "${bootif:-}" | tr -d -)
+
+# split BOOTIF: set MAC to its digits, and $hardware_address to the form of the kernel. Many programs source this, each of
+# them several times in a boot: it starts none.
+split() {
+	IFS=-
+	# shellcheck disable=SC2086 # one word per byte
+	set -- $1
+	IFS=
+	MAC=$*
+	IFS=:
+	hardware_address=$*
+	unset IFS
+}
+split "${bootif:-}"
 NAME=boinc-$MAC
 BOX=http://${SERVER:-}:${port:-80}/boot/$MAC/${token:-}
 
@@ -40,7 +53,7 @@ BOX=http://${SERVER:-}:${port:-80}/boot/$MAC/${token:-}
 interface() {
 	for device in /sys/class/net/*; do
 		read -r hardware < "$device/address"
-		if [ "$hardware" = "$(printf '%s' "$bootif" | tr - :)" ]; then
+		if [ "$hardware" = "$hardware_address" ]; then
 			printf '%s' "${device##*/}"
 			return
 		fi

@@ -1,0 +1,234 @@
+"""The pages in a real browser, Chromium, at the real control process: by keyboard, on a phone, in dark and light, live.
+
+Nothing here needs a namespace: the process listens on this machine's loopback. It is here because browsers are slow.
+"""
+
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Dialog, expect, sync_playwright
+
+from appliance.config.file import load
+from appliance.heartbeats import orders, store
+from appliance.heartbeats.records import StoredHeartbeat
+from appliance.registry.database import Registry
+from appliance.registry.records import IgnoredRow
+from services.boinc.condition import BoincMessage, Condition, Doing, to_json
+from services.decision import Reason
+from services.ethernet import MacAddress
+from tests.room.processes import Process, wait_until
+from tests.unit.appliance.cli.box_with_releases import BoxWithReleases
+from tests.unit.appliance.cli.program import PROGRAM
+from tests.unit.appliance.cli.room_of_pcs import COMPUTES, FACTS, FAILED, IDLE, fill
+
+PASSWORD = "correct horse battery"
+HOSTILE = "<img src=x onerror=alert(1)>'\"><script>alert(2)</script>"
+STRANGERS = ("00:14:22:00:00:01", "00:14:22:00:00:02")
+PAGES = (
+    f"/pcs/{COMPUTES}", f"/pcs/{FAILED}", f"/pcs/{IDLE}", "/refused", "/allowlist", "/allowlist?q=none",
+    "/allowlist/entry?range=52:54:00:*", "/images", "/log", "/log?follow=true", "/health",
+)  # fmt: skip
+
+
+class Site:
+    """The running control process, and its registry."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        box = BoxWithReleases(folder)
+        box.configure(f'[control]\nlisten = "127.0.0.1:{port}"\nnetworks = ["127.0.0.0/8"]\n')
+        self.configuration = folder / "c.toml"
+        self.address = f"https://127.0.0.1:{port}"
+        self.config = load(self.configuration)
+        box.run("allow", "add", "52:54:00:*", "--label", "room 12")
+        box.run("control", "password", "--stdin", stdin=f"{PASSWORD}\n")
+        fill(self.config.registry)
+        why = str(Reason.NOT_ALLOWED)
+        now = time.time()
+        with self.registry as registry, registry.transaction():
+            registry.record_ignored([IgnoredRow(mac, "dhcp", why, now - 60, now - 5, 3) for mac in STRANGERS])
+        self.hear(IDLE, 2, HOSTILE)
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.config.registry)
+
+    def hear(self, mac: MacAddress, boot: int, message: str, facts: dict[str, str] = FACTS) -> None:
+        """A heartbeat of an idle PC with this message of BOINC's."""
+        now = time.time()
+        said = Condition(Doing.IDLE, now, messages=(BoincMessage(now, HOSTILE, message, 2),))
+        beat = StoredHeartbeat(mac, boot, now, facts | {"model": HOSTILE}, to_json(said))
+        with self.registry as registry:
+            store.write(registry, [beat])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("pages")
+    site, log = Site(folder), folder / "control.log"
+    process = Process("control", [str(PROGRAM), "--config", str(site.configuration), "control"], log, "pages")
+    try:
+        wait_until(lambda: _listens(site.address), 30, f"the page to listen; see {log}")
+        yield site
+        process.require()
+    finally:
+        process.stop()
+    assert "a fault" not in log.read_text()
+
+
+def _listens(address: str) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Person:
+    """Somebody who is logged in. What goes wrong in the browser, such as a script of somebody else's, is kept."""
+
+    def __init__(self, chromium: Browser, site: Site, **options: Any) -> None:
+        self.context = chromium.new_context(ignore_https_errors=True, base_url=site.address, **options)
+        self.context.set_default_timeout(15_000)
+        self.page = self.context.new_page()
+        self.troubles: list[str] = []
+        self.page.on("dialog", self._dismiss)
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("console", lambda said: self._hear(said.type, said.text))
+        self.page.goto("/login")
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_url(f"{site.address}/")
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self.troubles.append(dialog.message)
+        dialog.dismiss()
+
+    def _hear(self, kind: str, words: str) -> None:
+        # What somebody typed wrongly is a page with this status.
+        if kind == "error" and "status of 422" not in words:
+            self.troubles.append(words)
+
+
+@pytest.fixture
+def person(chromium: Browser, site: Site) -> Iterator[Callable[..., Person]]:
+    """Lets people in, each with options of the browser; nothing may have gone wrong in the end."""
+    people: list[Person] = []
+
+    def come(**options: Any) -> Person:
+        people.append(Person(chromium, site, **options))
+        return people[-1]
+
+    yield come
+    for each in people:
+        each.context.close()
+        assert each.troubles == []
+
+
+Come = Callable[..., Person]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_every_page_is_accessible_and_fits(person: Come, scheme: str, width: int) -> None:
+    page = person(color_scheme=scheme, viewport={"width": width, "height": 850}).page
+    axe, wrong = Axe(), []
+    for path in PAGES:
+        page.goto(path)
+        found = axe.run(page).response["violations"]
+        wrong += [(path, each["id"], each["nodes"][0]["html"][:120]) for each in found if each["impact"] != "minor"]
+        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            wrong.append((path, "wider than the window", ""))
+        assert page.get_by_role("heading", level=1).count() == 1
+    assert wrong == []
+
+
+def test_a_refused_machine_is_allowed_by_keyboard_alone(person: Come, site: Site) -> None:
+    page = person().page
+    page.goto("/refused")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    label = page.get_by_label(f"Label for {STRANGERS[0]}")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if label.evaluate("field => field === document.activeElement"):
+            break
+    expect(label).to_be_focused()
+    page.keyboard.type("desk <7>")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text(f"Allowed {STRANGERS[0]} as desk <7>")
+    expect(page.get_by_label(f"Label for {STRANGERS[0]}")).to_have_count(0)
+    expect(page.get_by_label(f"Label for {STRANGERS[1]}")).to_be_visible()
+    with site.registry as registry:
+        entry = registry.allowlist().decide(MacAddress.parse(STRANGERS[0]))
+    assert entry is not None
+    assert entry.label == "desk <7>"
+
+
+def test_a_pc_is_followed_and_ordered_about(person: Come, site: Site) -> None:
+    page = person().page
+    page.goto(f"/pcs/{COMPUTES}")
+    expect(page.locator("#now")).to_contain_text("computing 1 task")
+    page.get_by_role("button", name="Suspend").click()
+    expect(page.locator("#orders-given")).to_contain_text("suspend")
+    page.get_by_role("button", name=re.compile("Cancel order")).click()
+    expect(page.locator("#orders-given")).to_contain_text("cancelled")
+    # What ends a boot takes a second step.
+    page.get_by_text("Power off now…").click()
+    page.get_by_role("button", name="Power off now", exact=True).click()
+    expect(page.locator("#orders-given")).to_contain_text("off")
+    with site.registry as registry:
+        assert [str(each.verb) for each in orders.latest(registry, COMPUTES, 5)] == ["off", "suspend"]
+    site.hear(COMPUTES, 1, "it has no work now")
+    expect(page.locator("#now")).to_contain_text("it has no work now")
+    expect(page.locator("#now")).to_contain_text("idle")
+
+
+def test_all_of_it_works_without_scripts(person: Come, site: Site) -> None:
+    page = person(java_script_enabled=False).page
+    page.goto(f"/pcs/{FAILED}")
+    page.get_by_text("Restart now…").click()
+    page.get_by_role("button", name="Restart now", exact=True).click()
+    expect(page.locator("#orders-given")).to_contain_text("reboot")
+    page.goto("/allowlist")
+    page.get_by_label("MAC address or range").fill("banana")
+    page.get_by_role("button", name="Allow", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("'banana' is not a MAC address")
+    expect(page.get_by_label("MAC address or range")).to_have_value("banana")
+    table = "MAC;Name\n00:14:22:00:01:01;Büro 1\n".encode("cp1252")
+    page.get_by_label("File").set_input_files({"name": "pcs.csv", "mimeType": "text/csv", "buffer": table})
+    page.get_by_role("button", name="See what changes").click()
+    expect(page.get_by_role("heading", name="What pcs.csv would change")).to_be_visible()
+    page.get_by_role("button", name="Import it").click()
+    expect(page.get_by_role("cell", name="Büro 1", exact=True)).to_be_visible()
+
+
+def test_what_a_pc_says_runs_nothing(person: Come, site: Site) -> None:
+    page = person().page
+    page.goto(f"/pcs/{IDLE}")
+    expect(page.locator(".messages")).to_contain_text(HOSTILE)
+    assert page.locator("img").count() == 0
+
+
+def test_the_doctor_is_run_from_the_page(person: Come) -> None:
+    page = person().page
+    page.goto("/health")
+    page.get_by_role("button", name="Examine it now").click()
+    expect(page.get_by_text("It is examining this box")).to_be_visible()
+    expect(page.get_by_text("Last examined")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name=re.compile("As it should be: |Errors: |Warnings: ")).first).to_be_visible()
