@@ -60,7 +60,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     directory = tmp_path_factory.mktemp("page")
     directory.chmod(0o755)
     configuration = directory / "config.toml"
-    configuration.write_text(f'[server]\ndata = "{directory}"\n[control]\nnetworks = ["10.77.0.0/24"]\n')
+    configuration.write_text(
+        f'[server]\ndata = "{directory}"\n[control]\nnetworks = ["10.77.0.0/24"]\n'
+        '[notify]\naddresses = ["json://10.77.0.1:9/nobody-listens"]\n'
+    )
     command = [appliance_command(), "--config", str(configuration)]
     with Network() as network:
         box = network.host("box", "10.77.0.1/24", MacAddress.parse("52:54:00:00:00:01"))
@@ -187,6 +190,17 @@ def test_everybody_can_read_it(full: Desk, scheme: str) -> None:
         assert faults(page) == [], (scheme, width)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
         context.close()
+
+
+def test_the_button_that_tries_the_notices(full: Desk) -> None:
+    page = full.page
+    page.goto(f"{ORIGIN}/notices")
+    page.evaluate("window.stays = true")
+    page.get_by_role("button", name="Send a test").click()
+    expect(page.get_by_role("status")).to_contain_text("Failed json://…")
+    assert page.evaluate("window.stays")
+    assert "nobody-listens" not in page.content()
+    assert faults(page) == []
 
 
 def test_nothing_was_asked_of_anybody_else_and_nothing_was_forbidden(full: Desk) -> None:
