@@ -91,7 +91,12 @@ async def list_boots(
 
     known, total = await box.with_registry(read)
     entry = known.allowlist.decide(address)
-    values = {"mac": str(address), "label": entry.label if entry else "", "asked": before is not None, "total": total}
+    values: dict[str, Any] = {
+        "mac": str(address),
+        "label": entry.label if entry else "",
+        "asked": before is not None,
+        "total": total,
+    }
     return page(request, "pc_boots.html", boots=boot_views(known, now), before=known.before, **values)
 
 
