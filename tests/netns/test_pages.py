@@ -218,6 +218,19 @@ def test_all_of_it_works_without_scripts(person: Come, site: Site) -> None:
     expect(page.get_by_role("cell", name="Büro 1", exact=True)).to_be_visible()
 
 
+def test_what_was_refused_or_not_sent_is_said(chromium: Browser, site: Site) -> None:
+    page = Person(chromium, site).page
+    page.goto(f"/pcs/{IDLE}")
+    page.route("**/orders", lambda route: route.fulfill(status=403) if route.request.method == "POST" else None)
+    page.get_by_role("button", name="Suspend").click()
+    expect(page.get_by_role("alert")).to_contain_text("That was refused (403). Load the page again")
+    page.unroute("**/orders")
+    page.route("**/orders", lambda route: route.abort())
+    page.get_by_role("button", name="Suspend").click()
+    expect(page.get_by_text("The box did not answer")).to_be_visible()
+    page.context.close()
+
+
 def test_what_a_pc_says_runs_nothing(person: Come, site: Site) -> None:
     page = person().page
     page.goto(f"/pcs/{IDLE}")
