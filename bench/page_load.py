@@ -6,12 +6,14 @@ Prints one JSON object. Run in the namespace of the servers' host: each flooding
 import argparse
 import asyncio
 import json
+import math
 import ssl
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from ipaddress import IPv4Address
+from statistics import median
 
 from bench.site import NEAR
 
@@ -51,24 +53,32 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, int]:
     return int(lines[0].split()[1]), size
 
 
-async def ask(host: str, port: int, paths: Sequence[str], times: int) -> dict[str, dict[str, float]]:
-    """Fetch each path so often, all over one connection, and round by round. Times are in milliseconds."""
+async def ask(host: str, port: int, paths: Sequence[str], times: int, pid: int) -> dict[str, dict[str, float]]:
+    """Fetch each path so often, all over one connection, and round by round. Times are in milliseconds; `cpu_ms` is the
+    median of what the process `pid` used meanwhile, with what it does besides."""
     reader, writer = await asyncio.open_connection(host, port, ssl=_tls(), limit=1 << 24)
     took: dict[str, list[float]] = {path: [] for path in paths}
+    used: dict[str, list[float]] = {path: [] for path in paths}
     found: dict[str, tuple[int, int]] = {}
     for _ in range(times):
         for path in paths:
-            begun = time.perf_counter()
+            before, begun = _cpu_seconds(pid), time.perf_counter()
             writer.write(_HEAD.format(path=path, host=host).encode())
             found[path] = await asyncio.wait_for(_answer(reader), _TIMEOUT)
             took[path].append((time.perf_counter() - begun) * 1000)
+            used[path].append((_cpu_seconds(pid) - before) * 1000)
     writer.close()
-    return {path: _summary(values, *found[path]) for path, values in took.items()}
+    return {path: _summary(took[path], *found[path]) | {"cpu_ms": median(used[path])} for path in paths}
+
+
+def _cpu_seconds(pid: int) -> float:
+    # The clock of a process, see clock_getcpuclockid(3).
+    return time.clock_gettime((~pid << 3) | 2) if pid else 0.0
 
 
 def _summary(values: list[float], status: int, size: int) -> dict[str, float]:
     ordered = sorted(values)
-    at = {"p50_ms": len(ordered) // 2, "p99_ms": len(ordered) * 99 // 100, "worst_ms": len(ordered) - 1}
+    at = {"p50_ms": len(ordered) // 2, "p99_ms": math.ceil(len(ordered) * 0.99) - 1, "worst_ms": len(ordered) - 1}
     return {"status": status, "bytes": size, **{name: ordered[place] for name, place in at.items()}}
 
 
@@ -127,12 +137,13 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--paths", nargs="*", default=[])
     parser.add_argument("--times", type=int, default=100)
+    parser.add_argument("--pid", type=int, default=0, help="the process that answers, for its processor time")
     parser.add_argument("--clients", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=10.0)
     chosen = parser.parse_args()
     host = str(chosen.server)
     if chosen.what == "ask":
-        found: object = asyncio.run(ask(host, chosen.port, chosen.paths, chosen.times))
+        found: object = asyncio.run(ask(host, chosen.port, chosen.paths, chosen.times, chosen.pid))
     else:
         found = asyncio.run(Flood(host, chosen.port).run(chosen.clients, chosen.seconds))
     sys.stdout.write(f"{json.dumps(found)}\n")

@@ -5,21 +5,19 @@ The server's user owns the directory of the request and can put anything there, 
 `appliance.exports.request` knows what is in them.
 """
 
-import contextlib
 import os
-import stat
 from pathlib import Path
 
 from appliance.errors import UserError
 from appliance.exports.request import LARGEST, ExportAnswer, decode_answer
+from services.linux import foreign_file
+from services.linux.foreign_file import ForeignFileError
 
 ENVIRONMENT = "RUNTIME_DIRECTORY"
 """systemd passes a service's runtime directory in this variable: systemd.exec(5), RuntimeDirectory=."""
 
 _ANSWERS = Path("/run/netboot-appliance-exports")
 _SUFFIX = "-exports"
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: opening a FIFO must not wait
 
 
 def request_file(directory: Path) -> Path:
@@ -39,31 +37,11 @@ def directories() -> tuple[Path, Path]:
 
 
 def read_request(path: Path) -> bytes | None:
-    """The bytes of the request, None if there is none; raises UserError unless its directory's owner made it.
-
-    Follows no link, never waits, and reads a limited size, once: what the writer does to the file afterwards changes
-    nothing. Checking the owner keeps out hard links to other users' files.
-    """
-    with contextlib.ExitStack() as opened:
-        try:
-            directory = os.open(path.parent, _DIRECTORY)
-            opened.callback(os.close, directory)
-            descriptor = os.open(path.name, _READ, dir_fd=directory)
-            opened.callback(os.close, descriptor)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise refused(f"{path}: {error.strerror or error}") from error
-        owner, status = os.fstat(directory).st_uid, os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise refused(f"{path} is not a regular file")
-        if status.st_uid != owner:
-            raise refused(f"{path} belongs to user {status.st_uid}, its directory to {owner}")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise refused(f"{path} is longer than {LARGEST} bytes")
-    return content
+    """The bytes of the request, None if there is none; raises UserError unless its directory's owner made it."""
+    try:
+        return foreign_file.read(path, LARGEST)
+    except ForeignFileError as error:
+        raise refused(str(error)) from error
 
 
 def read_answer(path: Path) -> ExportAnswer | None:

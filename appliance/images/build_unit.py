@@ -40,6 +40,9 @@ _LARGEST_PROGRESS = 16 << 20
 _STOPPED = "stopped"
 """The stage of an error that is none: somebody stopped the build."""
 
+_LARGEST_PROGRESS = 1 << 20
+"""Characters that are shown of a build: it writes some hundred lines."""
+
 _SYSTEMD_SECONDS = 25.0
 """As long as systemctl itself waits for an answer of systemd's: sd-bus, 25 s."""
 
@@ -117,6 +120,29 @@ def follow(images: Path, rebuild: Rebuild, report: Report) -> Release:
     raise BuildError(
         "checks", f"{UNIT} ended without a result: {stderr or 'no reason given'}", f"see: journalctl -u {UNIT} -n 30"
     )
+
+
+def begin(rebuild: Rebuild) -> str:
+    """Start the unit and return at once, in words what happens; raises BuildError. A build that is under way goes
+    on."""
+    if _busy():
+        return "a build is under way already"
+    _write_request(rebuild)
+    try:
+        programs.output(("systemctl", "start", "--no-block", "--no-ask-password", UNIT), seconds=_SYSTEMD_SECONDS)
+    except ProgramError as error:
+        raise BuildError("checks", str(error), f"by hand: {error.paste}") from error
+    return "the build has begun"
+
+
+def last_lines() -> tuple[bool, list[str]]:
+    """Whether the unit is at work, and what the latest build wrote: one JSON object on each line. For anybody."""
+    busy = _busy()
+    try:
+        with (DIRECTORY / _PROGRESS).open(errors="replace") as file:
+            return busy, file.read(_LARGEST_PROGRESS).splitlines()
+    except OSError:
+        return busy, []
 
 
 def _outcome(lines: Iterator[dict[str, Any]], report: Report) -> dict[str, Any]:

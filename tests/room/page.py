@@ -1,5 +1,6 @@
 """The administrator's page of a virtual room, open in a real browser on the management host."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,7 +59,7 @@ class RoomPage:
         other = self.page.context.new_page()
         other.goto(f"{PAGE}/pcs/{mac}")
         other.get_by_role("button", name=button, exact=True).click()
-        other.get_by_role("status").wait_for()
+        other.get_by_role("cell", name=re.compile(f": {button.lower()}$")).first.wait_for()
         other.close()
 
     def photograph(self, path: Path) -> None:

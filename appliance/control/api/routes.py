@@ -5,6 +5,7 @@ with --json (appliance/view). Nothing here is a secret of the PCs: no passwords 
 boots, no account keys.
 """
 
+import asyncio
 from importlib.metadata import version
 from typing import Any
 
@@ -33,7 +34,7 @@ for _room in _ROOMS:
 @router.get("/openapi.json", include_in_schema=False, dependencies=[Depends(viewer)])
 async def describe(request: Request) -> Response:
     """The description of the API."""
-    return JSONResponse(description(request))
+    return JSONResponse(await asyncio.to_thread(description, request))
 
 
 def description(request: Request) -> dict[str, Any]:

@@ -1,23 +1,29 @@
 """Reads what the rules look at: the registry, the server's lock, the images and the disk. Decides nothing.
 
-Five thousand PCs take a second of one processor, so whoever calls this waits in proportion (service.py).
+Five thousand PCs take a second of one processor at first, and then, with a heartbeat a minute, a quarter of that.
 """
 
 import shutil
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from appliance.allowlist import Allowlist
 from appliance.config.file import Config
+from appliance.control.fleet import reader
+from appliance.control.fleet.changes import SELDOM, Mark, differing, due
+from appliance.control.fleet.reader import Marks
 from appliance.control.notify import tally
 from appliance.control.notify.sightings import FailedBuild, Images, PcSighting, Sightings, Week
 from appliance.control.notify.tally import Counts, Tally
 from appliance.diagnosis.examination import diagnose
-from appliance.heartbeats import days
+from appliance.heartbeats import days, store
 from appliance.heartbeats.states import Kind, condition, state
 from appliance.images import build_unit
 from appliance.journal import history
@@ -30,53 +36,67 @@ from appliance.registry.reload_result import read as read_reload_result
 from appliance.registry.server_lock import holder
 from appliance.schedules.schedule import Schedule
 from appliance.view.address_claims import address_claim_views
-from appliance.view.facts import (
-    MOST_NEWCOMERS,
-    KnownClients,
-    Signs,
-    gather_clients,
-    gather_evidence,
-    gather_releases,
-    server_facts,
-)
+from appliance.view.evidence import Evidence
+from appliance.view.facts import Signs, gather_evidence, gather_releases, server_facts
 from services.boinc.condition import Condition
 from services.boinc.idleness import key_refused
+from services.ethernet import MacAddress
 
 _GOES_OFF = ("power off", "reboot to local disk")
 _LATE = 600.0
 """Seconds before the end of a window, with its grace, after which a PC that falls silent has gone for that."""
 
+_BATCH = 100
+_REST = 0.005
+"""Seconds after each batch of PCs."""
+
+_MOST_SETS = 1000
+
 _DOCTOR = "netboot-appliance doctor"
 
 
+@dataclass(frozen=True, slots=True)
+class _SeenPc:
+    """A PC as it was read: its mark (appliance/control/fleet/changes.py), when to read it again in any case, and its
+    projects' names with how many tasks succeeded and failed. `pc` is None if there is nothing to see."""
+
+    mark: Mark
+    due: float
+    pc: PcSighting | None = None
+    counts: tuple[tuple[str, int, int], ...] = ()
+
+
 class Watch:
-    """Looks at one box again and again."""
+    """Looks at one box again and again, and reads only the PCs that changed, or that time changes. For one thread.
+
+    What is kept of a PC is one value: Python's garbage collector stops everything while it looks at all that is kept.
+    """
 
     def __init__(self) -> None:
+        self._kept: dict[int, _SeenPc] = {}
         self._counts: Counts = {}
+        self._around: tuple[Config | None, Allowlist, Evidence] = (None, Allowlist.of([]), Evidence())
+        self._sets: dict[frozenset[str], frozenset[str]] = {}
 
     def look(self, config: Config, registry: Registry, counted: Tally, now: float) -> tuple[Sightings, Tally]:
         """What is seen at `now`, in seconds since the epoch, and the tally of tasks with what was counted since the
         last look. `counted` is the tally until then."""
         pid = holder(config.registry)
         facts = server_facts(registry)
-        pcs: dict[str, PcSighting] = {}
-        counts: dict[tuple[str, str], tuple[int, int]] = {}
-        windows = _Windows(config)
-        for page in gather_clients(config, registry, None, -1, frozenset(), now):
-            for client in page.clients:
-                if boot := page.boots.get(client.mac):
-                    first = client.first_seen >= boot.started - 1.0
-                    pc, boinc = _pc(page, boot, windows, first, now)
-                    pcs[pc.mac] = pc
-                    for each in boinc.projects:
-                        counts[pc.mac, each.name or each.url] = (each.succeeded, each.failed)
-        for pc in _newcomers(config, registry, now):
-            pcs.setdefault(pc.mac, pc)
+        allowlist = registry.allowlist()
+        evidence = gather_evidence(config, registry, now, facts if pid else {}, allowlist)
+        self._read(config, registry, allowlist, evidence, now)
+        pcs = {kept.pc.mac: kept.pc for kept in self._kept.values() if kept.pc}
+        counts = {
+            (kept.pc.mac, name): (succeeded, failed)
+            for kept in self._kept.values()
+            if kept.pc
+            for name, succeeded, failed in kept.counts
+        }
         after = tally.add(counted, self._counts, counts, now)
         self._counts = counts
         room = disk.look(config.server.data)
-        claims = address_claim_views(facts.get("claims", ()), registry.allowlist(), now) if pid else ()
+        claims = address_claim_views(facts.get("claims", ()), allowlist, now) if pid else ()
         seen = Sightings(
             now=now,
             box=socket.gethostname(),
@@ -95,6 +115,98 @@ class Watch:
             week=_week(registry, now),
         )
         return seen, after
+
+    def _read(self, config: Config, registry: Registry, allowlist: Allowlist, evidence: Evidence, now: float) -> None:
+        marks = reader.read_marks(registry, allowlist)
+        stale = self._stale(marks.pcs, now) | self._changed_around(config, allowlist, evidence)
+        self._around = (config, allowlist, evidence)
+        for gone in self._kept.keys() - marks.pcs.keys():
+            del self._kept[gone]
+        windows = _Windows(config)
+        chosen = sorted(stale & marks.pcs.keys())
+        for at in range(0, len(chosen), _BATCH):
+            self._read_some(registry, chosen[at : at + _BATCH], marks, windows, now)
+            # The event loop is not to wait long for the interpreter.
+            time.sleep(_REST)
+
+    def _stale(self, marks: Mapping[int, Mark], now: float) -> set[int]:
+        """The PCs that changed, and those that time has changed."""
+        kept = self._kept
+        return {
+            mac for mac, mark in marks.items() if (old := kept.get(mac)) is None or old.mark != mark or old.due <= now
+        }
+
+    def _changed_around(self, config: Config, allowlist: Allowlist, evidence: Evidence) -> set[int]:
+        """The PCs whose evidence changed: all of them, if that is the configuration or the allowlist."""
+        old_config, old_allowlist, old = self._around
+        if (
+            config is not old_config
+            or allowlist != old_allowlist
+            or (evidence.menu, evidence.box) != (old.menu, old.box)
+        ):
+            return set(self._kept)
+        names = (*differing(old.refused, evidence.refused), *differing(old.claims, evidence.claims))
+        found = set()
+        for name in names:
+            with suppress(ValueError):
+                found.add(MacAddress.parse(name).value)
+        return found
+
+    def _read_some(
+        self, registry: Registry, macs: Sequence[int], marks: Marks, windows: "_Windows", now: float
+    ) -> None:
+        clients, rows = overview.clients_of(registry, [MacAddress(mac) for mac in macs if mac not in marks.new])
+        first_seen = {client.mac: client.first_seen for client in clients}
+        fresh = [row for mac in macs if mac in marks.new and (row := registry.latest_boot(MacAddress(mac)))]
+        for mac in macs:
+            # One that has no boot any more is kept as nothing, so that it is not read each time.
+            self._kept[mac] = _SeenPc(marks.pcs[mac], now + SELDOM)
+        for boot in history.read(registry, [*rows, *fresh]):
+            signs = Signs(store.latest(registry, boot.mac), marks.ended.get(boot.mac.value))
+            pc, boinc = self._pc(boot, signs, first_seen.get(boot.mac), windows, now)
+            beat = signs.heartbeat.at if signs.heartbeat and signs.heartbeat.boot == boot.id else None
+            counts = tuple((each.name or each.url, each.succeeded, each.failed) for each in boinc.projects)
+            due_at = due(now, boot.last_event, beat, boot.under_way)
+            seen = pc if pc.loads or pc.fault else None
+            self._kept[boot.mac.value] = _SeenPc(marks.pcs[boot.mac.value], due_at, seen, counts)
+
+    def _pc(
+        self, boot: Boot, signs: Signs, first_seen: float | None, windows: "_Windows", now: float
+    ) -> tuple[PcSighting, Condition]:
+        _, allowlist, evidence = self._around
+        entry = allowlist.decide(boot.mac)
+        does = state(boot, signs.heartbeat, signs.ended, now)
+        boinc = condition(signs.heartbeat) if signs.heartbeat and signs.heartbeat.boot == boot.id else Condition()
+        is_up = does.kind in (Kind.COMPUTING, Kind.IDLE, Kind.SUSPENDED)
+        silent = does.kind is Kind.SILENT
+        pc = PcSighting(
+            mac=str(boot.mac),
+            label=entry.label if entry else "",
+            kind=does.kind,
+            state=does.words,
+            heard=does.heard,
+            boot=boot.id,
+            started=boot.started,
+            came_up=boot.has_reached(Stage.REPORTED) or boot.has_reached(Stage.COMPUTING),
+            first=first_seen is not None and first_seen >= boot.started - 1.0,
+            address=str(boot.addresses[-1]) if boot.addresses else "",
+            fault=diagnose(boot, now, evidence.of(boot, signs.heartbeat, signs.ended, now)) if entry else None,
+            refused=is_up and key_refused(boinc),
+            idle_since=boinc.since if does.kind is Kind.IDLE else 0.0,
+            projects=self._shared(each.url for each in boinc.projects if not each.suspended),
+            away=self._shared(each.url for each in boinc.projects if each.scheduler_failures and not each.suspended),
+            may_be_off=not entry or (silent and windows.may_be_off(entry.settings.schedule, does.heard)),
+            dhcp_server=str(boot.dhcp_server) if boot.dhcp_server and not boot.leased_by_us else "",
+            loads=first_seen is not None,
+        )
+        return pc, boinc
+
+    def _shared(self, names: Iterable[str]) -> frozenset[str]:
+        """The names as a set: one for all PCs with the same."""
+        found = frozenset(names)
+        if len(self._sets) > _MOST_SETS:
+            self._sets.clear()
+        return self._sets.setdefault(found, found)
 
 
 def page_of(config: Config) -> str:
@@ -133,60 +245,6 @@ class _Windows:
             return False
         window = settings.schedule(self._config.time_zone).window(heard)
         return heard not in window or (window.end is not None and window.end <= heard + settings.grace + _LATE)
-
-
-def _pc(page: KnownClients, boot: Boot, windows: _Windows, first: bool, now: float) -> tuple[PcSighting, Condition]:
-    signs = page.signs.get(boot.mac, Signs())
-    entry = page.allowlist.decide(boot.mac)
-    does = state(boot, signs.heartbeat, signs.ended, now)
-    boinc = condition(signs.heartbeat) if signs.heartbeat and signs.heartbeat.boot == boot.id else Condition()
-    is_up = does.kind in (Kind.COMPUTING, Kind.IDLE, Kind.SUSPENDED)
-    silent = does.kind is Kind.SILENT
-    pc = PcSighting(
-        mac=str(boot.mac),
-        label=entry.label if entry else "",
-        kind=does.kind,
-        state=does.words,
-        heard=does.heard,
-        boot=boot.id,
-        started=boot.started,
-        came_up=boot.has_reached(Stage.REPORTED) or boot.has_reached(Stage.COMPUTING),
-        first=first,
-        address=str(boot.addresses[-1]) if boot.addresses else "",
-        fault=diagnose(boot, now, page.evidence.of(boot, signs.heartbeat, signs.ended, now)) if entry else None,
-        refused=is_up and key_refused(boinc),
-        idle_since=boinc.since if does.kind is Kind.IDLE else 0.0,
-        projects=frozenset(each.url for each in boinc.projects if not each.suspended),
-        away=frozenset(each.url for each in boinc.projects if each.scheduler_failures and not each.suspended),
-        may_be_off=not entry or (silent and windows.may_be_off(entry.settings.schedule, does.heard)),
-        dhcp_server=str(boot.dhcp_server) if boot.dhcp_server and not boot.leased_by_us else "",
-    )
-    return pc, boinc
-
-
-def _newcomers(config: Config, registry: Registry, now: float) -> list[PcSighting]:
-    """PCs that are allowed and were offered something, and have loaded nothing, as far as something is wrong."""
-    allowlist, seen = registry.allowlist(), gather_evidence(config, registry, now)
-    found = []
-    for boot in history.read(registry, overview.newcomers_boots(registry, MOST_NEWCOMERS)):
-        entry = allowlist.decide(boot.mac)
-        fault = diagnose(boot, now, seen.of(boot, None, None, now))
-        if entry and fault:
-            does = state(boot, None, None, now)
-            found.append(
-                PcSighting(
-                    str(boot.mac),
-                    entry.label,
-                    does.kind,
-                    does.words,
-                    does.heard,
-                    boot.id,
-                    boot.started,
-                    fault=fault,
-                    loads=False,
-                )
-            )
-    return found
 
 
 def _trouble(facts: Mapping[str, Any], full: str, reload: ReloadResult | None) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from appliance.control.web import allowlist, boxes, health, log, notices, pc, refused
+from appliance.control.web import allowlist, boxes, health, images, log, notices, pc, refused
 
 ROUTERS: tuple[APIRouter, ...] = (
     pc.router,
@@ -10,6 +10,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     allowlist.router,
     health.router,
     log.router,
+    images.router,
     boxes.router,
     notices.router,
 )

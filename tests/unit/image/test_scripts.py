@@ -500,7 +500,10 @@ def test_the_boinc_files_replace_those_of_an_earlier_boot_and_are_secret(pc: Pat
     for name in ("gui_rpc_auth.cfg", "account_example.org.xml"):
         assert (pc / "data" / name).stat().st_mode & 0o777 == 0o600
     assert (pc / "data/ca-bundle.crt").is_symlink()
-    assert box.asked == [("/boot/525400aabbcc/T0ken-1_x/boinc.tar", "")]
+    url = "/boot/525400aabbcc/T0ken-1_x"
+    reported = "stage=reported&uptime=12.34&address=10.77.0.101"
+    assert box.asked == [(f"{url}/boinc.tar", ""), (f"{url}/report", reported)]
+    assert (pc / "run/netboot-appliance/reported").exists()
 
 
 def test_only_plain_files_at_the_top_level_are_accepted(pc: Path, box: Box) -> None:
@@ -530,7 +533,7 @@ def test_if_the_files_are_refused_those_of_an_earlier_boot_stay(pc: Path, box: B
     assert done.returncode == 0
     assert "using those of an earlier boot" in done.stdout
     assert (pc / "data/gui_rpc_auth.cfg").read_text() == "old"
-    assert len(box.asked) == 4
+    assert [path.rpartition("/")[2] for path, _ in box.asked] == ["boinc.tar"] * 4 + ["report"]
 
 
 def test_without_earlier_files_it_reports_and_asks_until_it_gets_them(pc: Path, box: Box) -> None:
@@ -786,7 +789,7 @@ def test_no_request_goes_through_the_proxy_that_boinc_may_be_given(pc: Path, box
     # Nothing listens there, and curl, like busybox wget, asks it first.
     done = start(pc, f"{pc}/scripts/{script}", "reported", http_proxy="http://127.0.0.1:1")
     assert done.returncode == 0, done.stderr
-    assert len(box.asked) == 1
+    assert len(box.asked) == (2 if script == "boinc-files" else 1)
 
 
 @pytest.mark.parametrize("number", [403, 404])

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from appliance.control.notify import outbox, watch
 from appliance.control.notify.notices import Notice
 from appliance.control.notify.sightings import FailedBuild, Sightings
 from appliance.control.notify.watch import Watch, is_quiet, page_of
+from appliance.diagnosis.examination import diagnose
 from appliance.heartbeats import store
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.states import Kind
@@ -82,6 +84,40 @@ def test_every_pc_is_seen_with_what_is_wrong(box: Config) -> None:
     assert (seen.serving, seen.page) == (True, "https://boot.example.org:8443/")
     assert 0 < seen.disk_used <= 100
     assert seen.week is not None
+
+
+def test_only_what_changed_is_read_again(box: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def noted(boot: Boot, *more: Any) -> object:
+        read.append(str(boot.mac))
+        return diagnose(boot, *more)
+
+    monkeypatch.setattr(watch, "diagnose", noted)
+    watching = Watch()
+    first = look(box, watching)
+    assert len(read) == 7
+    read.clear()
+    assert look(box, watching).pcs == first.pcs
+    assert read == []
+    with Registry(box.registry) as registry:
+        store.write(registry, [StoredHeartbeat(SILENT, 3, time.time(), FACTS, to_json(COMPUTING))])
+    assert look(box, watching).pcs[str(SILENT)].kind is Kind.COMPUTING
+    assert read == [str(SILENT)]
+    read.clear()
+    # Three minutes later time has made it silent, as everybody.
+    with Registry(box.registry) as registry:
+        seen, _ = watching.look(box, registry, {}, time.time() + 200)
+    assert seen.pcs[str(COMPUTES)].kind is Kind.SILENT
+    read.clear()
+    with Registry(box.registry) as registry:
+        registry.allow([Entry(MacRange(SILENT, SILENT), "desk")])
+    assert look(box, watching).pcs[str(SILENT)].label == "desk"
+    assert len(read) == 7
+    with Registry(box.registry) as registry:
+        registry.sql.execute("DELETE FROM clients")
+        registry.sql.execute("DELETE FROM boots")
+    assert look(box, watching).pcs == {}
 
 
 def test_the_server_that_is_down_is_seen(box: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,90 @@
+"""The live systems: which there are, which one PCs boot, and building the next one, with what it does shown live."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from appliance.control.context import Context
+from appliance.control.web.forms import Administrator, Box, Viewer, answer, said, word
+from appliance.control.web.templating import page
+from appliance.errors import UserError
+from appliance.images import build_unit, request_files
+from appliance.images.image_request import ImageVerb
+from appliance.view.build import BuildView, build_view
+from appliance.view.facts import Releases, gather_releases
+from appliance.view.images import release_views
+
+router = APIRouter(prefix="/images", include_in_schema=False)
+
+_BY_HAND = {
+    ImageVerb.BUILD: "sudo netboot-appliance image build",
+    ImageVerb.UPDATE: "sudo netboot-appliance image build --update",
+    ImageVerb.REBUILD: "sudo netboot-appliance image build --force",
+    ImageVerb.ACTIVATE: "sudo netboot-appliance image activate {}",
+    ImageVerb.ROLLBACK: "sudo netboot-appliance image rollback",
+}
+
+
+@router.get("")
+async def show(request: Request, box: Box, _: Viewer) -> Response:
+    """The releases, and the latest build."""
+    return page(request, "images.html", error=None, done="", **await _values(box))
+
+
+@router.get("/build")
+async def follow(request: Request, box: Box, _: Viewer) -> Response:
+    """The latest build, for a page that follows it."""
+    return page(request, "images_build.html", build=await asyncio.to_thread(_build))
+
+
+@router.post("")
+async def change(request: Request, box: Box, who: Administrator) -> Response:
+    """Have root build, activate or roll back."""
+    form = await request.form()
+    error, done = None, ""
+    try:
+        verb, release = _verb(word(form, "verb", 20)), word(form, "release", 60)
+        if not request_files.available(box.path):
+            raise UserError("this page cannot ask root here", f"run: {_BY_HAND[verb].format(release)}")
+        said("image", who, verb=str(verb), release=release)
+        found = await asyncio.to_thread(request_files.ask, verb, release)
+        if found.error:
+            raise UserError(found.error, found.hint, code=1)
+        done = found.done
+    except UserError as raised:
+        error = raised
+    values = await _values(box)
+    return answer(request, "images_main.html", "images.html", "/images", error, done=done, **values)
+
+
+def _verb(text: str) -> ImageVerb:
+    try:
+        return ImageVerb(text)
+    except ValueError:
+        raise UserError("there is no such thing to do", "nothing was changed") from None
+
+
+async def _values(box: Context) -> dict[str, Any]:
+    found, build = await asyncio.gather(
+        asyncio.to_thread(gather_releases, box.config.images), asyncio.to_thread(_build)
+    )
+    return {
+        "releases": release_views(found),
+        "broken": found.broken,
+        "previous": _previous(found),
+        "build": build,
+        "asks": request_files.available(box.path),
+        "commands": {str(verb): command for verb, command in _BY_HAND.items()},
+        "here": "/images",
+    }
+
+
+def _build() -> BuildView | None:
+    return build_view(*build_unit.last_lines())
+
+
+def _previous(found: Releases) -> str:
+    return next((ident for ident, state in found.states.items() if state == "previous"), "")

@@ -1,0 +1,157 @@
+"""Root's helper for images: what it does for the page, and what it refuses."""
+
+import contextlib
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import UserError
+from appliance.images import build_unit, request_files
+from appliance.images.image_request import ImageAnswer, ImageRequest, ImageVerb, decode, digest, encode
+from appliance.images.request_files import answer_file, ask, read_answer, request_file
+from appliance.images.root_helper import serve_requests
+from image import release
+from image.build import Rebuild
+from services.linux import programs
+from tests.unit.appliance.cli.box_with_releases import NEW, OLD, BoxWithReleases
+
+
+class Box:
+    """A box with two releases, and the directories through which the two talk."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "data").mkdir()
+        BoxWithReleases(folder / "data")
+        self.configuration = folder / "data" / "c.toml"
+        self.images = folder / "data" / "images"
+        self.control, self.root = folder / "control", folder / "root"
+        self.control.mkdir()
+        self.root.mkdir()
+
+    @property
+    def active(self) -> str | None:
+        return release.active_id(self.images)
+
+    def ask(self, content: bytes) -> ImageAnswer:
+        """Root's answer to these bytes."""
+        request_file(self.control).write_bytes(content)
+        with contextlib.suppress(UserError):
+            serve_requests(self.configuration, self.control, self.root)
+        found = read_answer(answer_file(self.root))
+        assert found is not None
+        assert found.request == digest(content)
+        return found
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path)
+
+
+def test_a_release_is_activated_and_rolled_back(box: Box) -> None:
+    assert box.active == NEW
+    assert box.ask(encode(ImageRequest(ImageVerb.ACTIVATE, OLD))).done == f"active: {OLD}"
+    assert box.active == OLD
+    assert box.ask(encode(ImageRequest(ImageVerb.ROLLBACK))).done == f"active: {NEW}"
+    assert box.active == NEW
+
+
+def test_a_release_that_there_is_not_is_an_error_with_a_hint(box: Box) -> None:
+    found = box.ask(encode(ImageRequest(ImageVerb.ACTIVATE, "20260101-000000-00000000")))
+    assert "there is no release" in found.error
+    assert found.hint
+    assert box.active == NEW
+
+
+def request(**fields: object) -> bytes:
+    return json.dumps({"version": 1, "verb": "activate", "release": OLD, "once": "", **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"[" * 4000,
+        b"x" * 5000,
+        request(verb="delete"),
+        request(release="../../etc"),
+        request(release=""),
+        request(release=f"{OLD}/../x"),
+        request(verb="build"),
+        request(verb="rollback"),
+        request(version=2),
+        request(version=True),
+        request(release=[OLD]),
+        request(once="x" * 100),
+        request(path="/etc"),
+        json.dumps({"version": 1, "verb": "rollback"}).encode(),
+    ],
+)
+def test_what_an_honest_page_does_not_write_changes_nothing(box: Box, content: bytes) -> None:
+    if len(content) > 4096:
+        request_file(box.control).write_bytes(content)
+        with pytest.raises(UserError, match="is refused"):
+            serve_requests(box.configuration, box.control, box.root)
+    else:
+        assert "the page's request is refused" in box.ask(content).error
+    assert box.active == NEW
+
+
+@pytest.mark.parametrize("trap", ["link", "pipe", "folder"])
+def test_a_trap_in_its_place_is_not_touched(box: Box, tmp_path: Path, trap: str) -> None:
+    path = request_file(box.control)
+    (tmp_path / "elsewhere").write_bytes(encode(ImageRequest(ImageVerb.ROLLBACK)))
+    match trap:
+        case "link":
+            path.symlink_to(tmp_path / "elsewhere")
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+    with pytest.raises(UserError, match="is refused"):
+        serve_requests(box.configuration, box.control, box.root)
+    assert box.active == NEW
+
+
+@pytest.mark.parametrize(
+    ("verb", "rebuild"),
+    [(ImageVerb.BUILD, Rebuild.NEVER), (ImageVerb.UPDATE, Rebuild.UPDATED), (ImageVerb.REBUILD, Rebuild.ALWAYS)],
+)
+def test_a_build_is_begun_in_its_own_unit(
+    box: Box, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verb: ImageVerb, rebuild: Rebuild
+) -> None:
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(build_unit, "DIRECTORY", tmp_path / "unit")
+    state = ["inactive"]
+
+    def output(words: tuple[str, ...], **_: object) -> str:
+        ran.append(words)
+        return f"ActiveState={state[0]}\n"
+
+    monkeypatch.setattr(programs, "output", output)
+    assert box.ask(encode(ImageRequest(verb))).done == "the build has begun"
+    assert (tmp_path / "unit" / "request").read_text() == rebuild.value
+    assert ran[-1] == ("systemctl", "start", "--no-block", "--no-ask-password", build_unit.UNIT)
+    state[0] = "activating"
+    assert box.ask(encode(ImageRequest(verb, once="2"))).done == "a build is under way already"
+
+
+def test_the_page_waits_for_the_answer_to_its_own_request(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.ask(encode(ImageRequest(ImageVerb.ROLLBACK, once="before")))
+    helper = threading.Timer(0.3, serve_requests, (box.configuration, box.control, box.root))
+    helper.start()
+    assert ask(ImageVerb.ACTIVATE, NEW, box.control, box.root).done == f"active: {NEW}"
+    helper.join()
+    monkeypatch.setattr(request_files, "_WAIT_SECONDS", 0.2)
+    with pytest.raises(UserError, match="does not answer"):
+        ask(ImageVerb.ROLLBACK, "", box.control, box.root)
+
+
+def test_every_request_reads_back() -> None:
+    for verb in ImageVerb:
+        asked = ImageRequest(verb, OLD if verb is ImageVerb.ACTIVATE else "", "once")
+        assert decode(encode(asked)) == asked
