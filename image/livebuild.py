@@ -99,7 +99,7 @@ def _options(recipe: ImageRecipe, mirrors: Mirrors) -> dict[str, str]:
         "checksums": "none",
         "compression": "none",
         "chroot-squashfs-compression-type": "zstd",
-        "chroot-squashfs-compression-level": "3",
+        "chroot-squashfs-compression-level": "9",
         "cache-packages": "true",
         "cache-stages": "bootstrap",
         "updates": "true" if mirrors.updates else "false",

@@ -216,10 +216,13 @@ def test_our_certificates_are_trusted_beside_debians(pc: Path, box: Box, told: P
     assert bundle.is_symlink()
 
 
-def test_links_that_an_application_left_are_replaced(pc: Path, box: Box) -> None:
+def test_links_and_directories_that_an_application_left_are_replaced(pc: Path, box: Box) -> None:
     (pc / "elsewhere").write_text("")
     (pc / "data" / SETTINGS).symlink_to(pc / "elsewhere")
+    (pc / "data/gui_rpc_auth.cfg/full").mkdir(parents=True)
     (pc / "data/.new").mkdir()
     boot(pc, box, account())
     assert "no_gpus" in (pc / "data" / SETTINGS).read_text()
     assert (pc / "elsewhere").read_text() == ""
+    assert (pc / "data/gui_rpc_auth.cfg").read_text() == "secret\n"
+    assert not (pc / "data/.new").exists()

@@ -142,7 +142,7 @@ async def test_the_size_of_its_work(page: Browser, tmp_path: Path) -> None:
 
 async def test_a_pc_that_is_off_is_forgotten_and_one_that_is_on_is_not(page: Browser) -> None:
     shown = text(await page.get(f"/pcs/{OFF}"))
-    assert "Lost for good: 1 boot with what happened in it, 1 order," in shown
+    assert "Lost for good: all its boots with what happened in them, all its orders," in shown
     assert "A PC can be forgotten once it is off." in text(await page.get(f"/pcs/{COMPUTES}"))
     assert "it may be on (computing" in text(await page.post(f"/pcs/{COMPUTES}/forget", 409))
     assert await page.post(f"/pcs/{OFF}/forget") == "/"
