@@ -46,6 +46,8 @@ def _show_pc(client: ClientDetails) -> None:
         say(f"temperature        {facts['temperature']} °C")
     if "card" in facts:
         say(f"network card       {facts['card']}")
+    if "storage" in facts:
+        say(f"disks, left alone  {facts['storage']}")
     if "state_directory" in facts:
         free = f", {facts['state_free_mb']} MB free" if "state_free_mb" in facts else ""
         say(f"its state          {facts['state_directory']}{free}")

@@ -6,6 +6,7 @@ seconds. appliance/control/connection.py bounds what an open connection may take
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import ssl
@@ -16,7 +17,8 @@ from ipaddress import IPv4Address
 from appliance.control.connection import PageConnection
 from appliance.errors import UserError
 
-MOST_CONNECTIONS = 512
+MOST_CONNECTIONS = 256
+"""Each takes 0.3 MB of memory: asyncio has a buffer of 256 KiB for each TLS connection."""
 MOST_PER_ADDRESS = 32
 """A browser has six for its pages, and one for each tab that is kept up to date."""
 HANDSHAKE_SECONDS = 10.0
@@ -40,7 +42,9 @@ def listen(address: IPv4Address, port: int) -> socket.socket:
         tcp.close()
         raise UserError(
             f"the page cannot listen on {address}:{port}: {error.strerror}",
-            f"see who has it: ss -ltnp sport = :{port}; choose another with [control] listen",
+            "choose a port from 1024 on with [control] listen"
+            if error.errno == errno.EACCES
+            else f"see who has it: ss -ltnp sport = :{port}; choose another with [control] listen",
             code=1,
         ) from None
     tcp.setblocking(False)
@@ -72,6 +76,22 @@ class Door:
         self._shut()
         self._tcp = tcp
         asyncio.get_running_loop().add_reader(tcp, self._accept)
+
+    def move(self, address: IPv4Address, port: int) -> None:
+        """Listen there instead; raises UserError, and then it stays where it is."""
+        try:
+            self.open(listen(address, port))
+        except UserError:
+            # It may be in its own way: one of the two is for all addresses.
+            where = self._tcp.getsockname() if self._tcp else None
+            if where is None or where[1] != port:
+                raise
+            self._shut()
+            try:
+                self.open(listen(address, port))
+            except UserError:
+                self.open(listen(IPv4Address(where[0]), where[1]))
+                raise
 
     def close(self) -> None:
         """Accept no more. May be called twice."""

@@ -5,20 +5,22 @@ import contextlib
 import ssl
 import time
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import structlog
 
 from appliance.config import file as configuration
 from appliance.config.file import Config
-from appliance.control import door
 from appliance.control.context import Context
+from appliance.control.door import Door
 from appliance.errors import UserError
 from appliance.page import certificate
 from appliance.page.certificate import Certificate
 from appliance.page.networks import admitted
 from appliance.process import systemd
 
+_RESTART = "systemctl restart netboot-appliance-control"
 _LOOK = 1.0  # seconds between two looks at the file
 _LOOK_AROUND = 30.0  # seconds between two looks at the networks, and at the certificate
 
@@ -28,15 +30,17 @@ Seen = tuple[int, int, int] | None
 
 
 class Follower:
-    """Keeps `context` and the door as the file says. `found`: the certificate in force, None for plain HTTP."""
+    """Keeps `context` and the door as the file says. `found`: the certificate in force, None for plain HTTP; `stop` is
+    set when the page is switched off."""
 
-    def __init__(self, context: Context, gate: door.Door, found: Certificate | None) -> None:
+    def __init__(self, context: Context, gate: Door, found: Certificate | None, stop: asyncio.Event) -> None:
         self._context = context
         self._door = gate
+        self._stop = stop
         self._seen = _seen(context.path)
         self._files = _certificate_files(context.config)
         self._found = found
-        self._look_around()
+        self._know(admitted(context.config))
 
     async def follow(self, hangup: asyncio.Event) -> None:
         """Runs until it is cancelled."""
@@ -74,23 +78,28 @@ class Follower:
     async def _apply(self, fresh: Config) -> None:
         """Put it in force, all of it or nothing; raises UserError."""
         running = self._context.config
-        if fresh.server.data != running.server.data or fresh.control.behind_proxy != running.control.behind_proxy:
-            log.warning("[server] data or [control] behind_proxy changed", do="systemctl restart netboot-appliance-*")
-            fresh = replace(
-                fresh,
-                server=replace(fresh.server, data=running.server.data),
-                control=running.control
-                if fresh.control.behind_proxy != running.control.behind_proxy
-                else fresh.control,
+        if not fresh.control.enabled:
+            log.info("the page was switched off: [control] enabled = false")
+            self._stop.set()
+            return
+        if fresh.server.data != running.server.data:
+            log.warning("[server] data changed: takes effect after a restart", do=_RESTART)
+            fresh = replace(fresh, server=replace(fresh.server, data=running.server.data))
+        if fresh.control.behind_proxy != running.control.behind_proxy:
+            log.warning(
+                "[control] behind_proxy changed: takes effect after a restart, as all of [control]", do=_RESTART
             )
+            fresh = replace(fresh, control=running.control)
         tls, found = await self._tls(fresh)
-        if fresh.control.listen != running.control.listen:
-            self._door.open(door.listen(fresh.control.listen.address, fresh.control.listen.port))
-            log.info("the page listens elsewhere", on=str(fresh.control.listen))
+        networks = await asyncio.to_thread(admitted, fresh)
+        listening = fresh.control.listen
+        if listening != running.control.listen:
+            self._door.move(listening.address, listening.port)
+            log.info("the page listens elsewhere", on=str(listening))
         self._door.tls = tls
         self._context.config = fresh
         self._files, self._found = _certificate_files(fresh), found
-        self._look_around()
+        self._know(networks)
 
     async def _tls(self, config: Config) -> tuple[ssl.SSLContext | None, Certificate | None]:
         if config.control.behind_proxy:
@@ -111,12 +120,12 @@ class Follower:
                 log.error("the certificate cannot be used; the one before stays", error=error.message, hint=error.hint)
             else:
                 log.info("the certificate was read again", fingerprint=self._found.fingerprint if self._found else "")
-        self._look_around()
+        self._know(await asyncio.to_thread(admitted, config))
 
-    def _look_around(self) -> None:
-        config = self._context.config
-        self._context.networks = admitted(config)
-        known = (*certificate.host_names(), *config.control.names, *(self._found.names if self._found else ()))
+    def _know(self, networks: tuple[IPv4Network, ...]) -> None:
+        self._context.networks = networks
+        names = self._context.config.control.names
+        known = (*certificate.host_names(), *names, *(self._found.names if self._found else ()))
         self._context.names = tuple(dict.fromkeys(name.lower() for name in known))
 
 

@@ -1,5 +1,6 @@
 """Root's privileges: the control process started by root works as the owner of the registry."""
 
+import contextlib
 import os
 import pwd
 from pathlib import Path
@@ -13,14 +14,19 @@ def become_owner_of(directory: Path) -> None:
     if os.geteuid() != 0 or not directory.exists():
         return
     owner = directory.stat()
+    groups = [owner.st_gid]
     if owner.st_uid == 0:
         return
     try:
-        # Its groups too: the configuration is readable for one of them.
-        os.initgroups(pwd.getpwuid(owner.st_uid).pw_name, owner.st_gid)
+        # The configuration is readable for one of its groups.
+        with contextlib.suppress(KeyError):
+            groups = os.getgrouplist(pwd.getpwuid(owner.st_uid).pw_name, owner.st_gid)
+        os.setgroups(groups)
         os.setresgid(owner.st_gid, owner.st_gid, owner.st_gid)
         os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
-    except (OSError, KeyError) as error:
+    except OSError as error:
         raise UserError(
-            f"cannot work as the owner of {directory}, user {owner.st_uid}: {error}", f"ls -ld {directory}", code=1
+            f"cannot work as the owner of {directory}, user {owner.st_uid}: {error.strerror}",
+            f"ls -ld {directory}",
+            code=1,
         ) from None

@@ -86,7 +86,7 @@ async def _serve(config: Config, tcp: socket.socket, stop: asyncio.Event, hangup
         found = await asyncio.to_thread(certificate.ensure, config, time.time())
         tls = certificate.context(config)
     server = _Server(context, tls, tcp)
-    follower = Follower(context, server.door, found)
+    follower = Follower(context, server.door, found, stop)
     tasks = [
         asyncio.create_task(server.serve(), name="page"),
         asyncio.create_task(follower.follow(hangup), name="configuration"),

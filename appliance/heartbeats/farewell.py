@@ -31,17 +31,17 @@ def say_farewell(config: Config, registry: Registry, mac: MacAddress, now: float
     """Forget a PC that is off; `now` is in seconds since the epoch. Raises UserError if it may be on."""
     if registry.client(mac) is None:
         raise NotFoundError(f"{mac} has not booted yet; {_NOTHING}", "list the PCs: netboot-appliance clients list")
-    boots = history.history(registry, mac)
-    if boots:
+    if boot := history.latest_of(registry, mac):
         ended = census.ends_of_boots(registry, mac).get(mac.value)
-        found = state(boots[-1], store.latest(registry, mac), ended, now)
+        found = state(boot, store.latest(registry, mac), ended, now)
         if found.kind in (*ON, Kind.UNHEARD):
             raise OvertakenError(f"it may be on ({found.words}); {_NOTHING}", f"netboot-appliance order {mac} off")
         if now - found.heard < SILENT_AFTER:
             raise OvertakenError(f"it was heard {span(now - found.heard)} ago; {_NOTHING}", "wait three minutes")
+    many: int = registry.sql.execute("SELECT count(*) FROM boots WHERE mac = ?", (mac.value,)).fetchone()[0]
     later = holder(config.registry) is not None
     if later:
         forgetting.ask(registry, mac)
     else:
         forgetting.forget(registry, [mac.value])
-    return Farewell(len(boots), later)
+    return Farewell(many, later)

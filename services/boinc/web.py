@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from services.boinc.files import Proxy
 from services.foreign_text import printable
+from services.trusted_certificates import client_context
 
 LARGEST = 512 << 10
 """Bytes of a page; the rest is not read."""
@@ -37,9 +38,7 @@ class Web:
 
     def __init__(self, proxy: Proxy | None = None, ca: str = "", seconds: float = 15.0) -> None:
         self._exceptions = proxy.exceptions if proxy else ()
-        context = ssl.create_default_context()
-        if ca:
-            context.load_verify_locations(cadata=ca)
+        context = client_context(ca)
         self._seconds = seconds
         self._direct = _opener(context, None)
         self._by_proxy = _opener(context, proxy)

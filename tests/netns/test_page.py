@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress
@@ -46,8 +46,12 @@ class Desk:
         page = context.new_page()
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        page.on("console", self._hear)
         return page
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
 
     def grow(self, pcs: int, before: int = 0) -> None:
         """Have the registry hold so many PCs."""
@@ -60,7 +64,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     directory = tmp_path_factory.mktemp("page")
     directory.chmod(0o755)
     configuration = directory / "config.toml"
-    configuration.write_text(f'[server]\ndata = "{directory}"\n[control]\nnetworks = ["10.77.0.0/24"]\n')
+    configuration.write_text(
+        f'[server]\ndata = "{directory}"\n[control]\nnetworks = ["10.77.0.0/24"]\n'
+        '[notify]\naddresses = ["json://10.77.0.1:9/nobody-listens"]\n'
+    )
     command = [appliance_command(), "--config", str(configuration)]
     with Network() as network:
         box = network.host("box", "10.77.0.1/24", MacAddress.parse("52:54:00:00:00:01"))
@@ -183,10 +190,21 @@ def test_everybody_can_read_it(full: Desk, scheme: str) -> None:
         page = full.new_page(context)
         page.goto(ORIGIN)
         rows(page, 40)
-        page.locator("summary").click()
+        page.get_by_text("The figures of each day").click()
         assert faults(page) == [], (scheme, width)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
         context.close()
+
+
+def test_the_button_that_tries_the_notices(full: Desk) -> None:
+    page = full.page
+    page.goto(f"{ORIGIN}/notices")
+    page.evaluate("window.stays = true")
+    page.get_by_role("button", name="Send a test").click()
+    expect(page.get_by_role("status")).to_contain_text("Failed json://…")
+    assert page.evaluate("window.stays")
+    assert "nobody-listens" not in page.content()
+    assert faults(page) == []
 
 
 def test_nothing_was_asked_of_anybody_else_and_nothing_was_forbidden(full: Desk) -> None:

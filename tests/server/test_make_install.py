@@ -31,7 +31,10 @@ def test_a_server_is_installed_upgraded_and_left_without_a_package(container: Co
     said = container.run(INSTALL, timeout=600).stdout
     assert "netboot-appliance is running" in said
     assert "netboot-appliance image build" in said
+    assert said.count("the password of the page: ") == 1
+    assert "fingerprint  " in said
     assert bound(container) >= {"67", "69", "80", "4011"}
+    assert active(container, "netboot-appliance-control.service") == "active"
     assert active(container, "netboot-appliance-exports.path") == "active"
     assert container.run("systemctl is-enabled netboot-appliance").stdout == "enabled\n"
     assert container.run(["stat", "-c", "%a %G", CONFIGURATION]).stdout == "640 netboot-appliance\n"
@@ -54,6 +57,8 @@ def test_a_server_is_installed_upgraded_and_left_without_a_package(container: Co
     said = container.run(INSTALL, timeout=600).stdout
     assert "netboot-appliance is running" in said
     assert "image build" not in said
+    assert "the password of the page: " not in said
+    assert active(container, "netboot-appliance-control.service") == "active"
     assert process(container) != before
     assert "8080" in bound(container)
     assert not container.path(f"{HOME}/lib/of_yesterday.py").exists()

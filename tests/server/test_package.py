@@ -17,6 +17,7 @@ from tests.unit.appliance.registry.schemas.make import load
 pytestmark = ON_BOTH
 
 INSTALL = f"apt-get install -y {PACKAGE}"
+PAGE = "netboot-appliance-control.service"
 SOCKETS = ("67", "69", "80", "4011")
 COMPLETE = """\
 source /usr/share/bash-completion/bash_completion
@@ -87,6 +88,17 @@ class TestInstalled:
         assert bound(installed) >= set(SOCKETS)
         assert active(installed, "netboot-appliance-exports.path") == "active"
 
+    def test_the_page_answers_by_the_certificate_that_is_named(self, installed: Container) -> None:
+        assert active(installed, PAGE) == "active"
+        named = installed.run("netboot-appliance control fingerprint").stdout
+        shown = installed.run(
+            "openssl s_client -connect 127.0.0.1:8443 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256"
+        ).stdout
+        assert shown.strip().partition("=")[2] in named
+        assert "https://10.77.0.1:8443/" in named
+        owned = installed.run(["stat", "-c", "%a %U", f"{DATA}/registry/control.pem"]).stdout
+        assert owned == "600 netboot-appliance\n"
+
     def test_what_must_be_off_is_off(self, installed: Container) -> None:
         timer = "netboot-appliance-rebuild.timer"
         assert installed.run(["systemctl", "is-enabled", timer], check=False).stdout.strip() == "disabled"
@@ -114,12 +126,16 @@ class TestInstalled:
 
 def test_an_upgrade_keeps_what_is_there_and_runs_the_new_program(container: Container, older: Path) -> None:
     container.put(older, "/root/older.deb")
-    container.run("apt-get install -y /root/older.deb", timeout=600)
+    said = container.run("apt-get install -y /root/older.deb", timeout=600).stdout
+    assert said.count("the password of the page: ") == 1
     furnish(container)
     container.run("systemctl restart netboot-appliance; systemctl enable --now netboot-appliance-rebuild.timer")
     before = process(container)
     # As unattended upgrades do it: interactively, the administrator would be asked.
-    container.run(f"{INSTALL} -o Dpkg::Options::=--force-confold", timeout=600)
+    said = container.run(f"{INSTALL} -o Dpkg::Options::=--force-confold", timeout=600).stdout
+    assert "the password of the page: " not in said
+    assert "fingerprint  " in said
+    assert active(container, PAGE) == "active"
     assert "0~" not in container.run("dpkg-query -W -f '${Version}' netboot-appliance").stdout
     assert active(container) == "active"
     assert process(container) != before

@@ -9,6 +9,7 @@ from tests.server.container import Container
 from tests.server.program import CONFIGURATION, DATA, active, allowed, bound, process
 
 UNIT = "netboot-appliance"
+PAGE = "netboot-appliance-control"
 MOST_EXPOSED = 2.0
 ONE_CAPABILITY = f"{1 << 10:016x}"  # CAP_NET_BIND_SERVICE
 DROP_IN = f"/run/systemd/system/{UNIT}.service.d/test.conf"
@@ -55,6 +56,30 @@ def test_it_is_sandboxed_and_still_has_its_ports(server: Container, capsys: pyte
     assert fields["Seccomp"] == "2"
     assert fields["Uid"].split() == [server.run(["id", "--user", UNIT]).stdout.strip()] * 4
     assert bound(server) >= PORTS
+
+
+def test_the_page_may_do_less_than_the_server_and_neither_needs_the_other(
+    server: Container, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pid() -> str:
+        return server.run(f"systemctl show --property=MainPID --value {PAGE}").stdout.strip()
+
+    last = server.run(["systemd-analyze", "--no-pager", "security", f"{PAGE}.service"]).stdout.splitlines()[-1]
+    figure = float(last.partition(": ")[2].split()[0])
+    with capsys.disabled():
+        print(f"\nexposure of the running {PAGE}.service: {figure} (at most {MOST_EXPOSED})")
+    assert figure <= MOST_EXPOSED
+    fields = dict(line.split(":\t", 1) for line in server.run(f"cat /proc/{pid()}/status").stdout.splitlines())
+    assert {fields[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2")
+
+    before, page = process(server), pid()
+    server.run(f"systemctl kill --signal=KILL {PAGE}")
+    server.wait(f"systemctl is-active {PAGE} && [ $(systemctl show -P MainPID {PAGE}) != {page} ]", SECONDS)
+    assert process(server) == before
+    page = pid()
+    server.run(f"systemctl restart {UNIT}")
+    assert (active(server, f"{PAGE}.service"), pid()) == ("active", page)
 
 
 def test_systemd_has_no_complaint_about_the_installed_units(server: Container) -> None:

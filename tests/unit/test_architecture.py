@@ -30,6 +30,7 @@ FLOORS = (
         "services.foreign_text",
         "services.rate_limit",
         "services.spans",
+        "services.trusted_certificates",
         "services.recent_names",
         "services.values",
     },
@@ -69,6 +70,9 @@ WITHOUT_SCAPY = (
     "appliance/control/**/*.py",
     "appliance/cli/control.py",
 )
+# What only the control process has: some of it is under Apache-2.0, or brings such libraries.
+CONTROL_ONLY = {"apprise", "fastapi", "multipart", "prometheus_client", "python_multipart", "requests", "uvicorn"}
+CONTROL_ONLY |= {"jinja2", "pydantic", "starlette"}
 # Of the tests, what the bench stands on: namespaces, processes, a release to serve, scripted PCs.
 LENT_TO_BENCH = ("tests.room.", "tests.netns.", "tests.fakes.")
 IMPURE = {"asyncio", "socket", "sqlite3", "scapy", "structlog", "subprocess", "time"}
@@ -296,6 +300,13 @@ def test_a_room_imports_from_lower_floors_only(path: Path) -> None:
 @pytest.mark.parametrize("path", [p for glob in WITHOUT_SCAPY for p in ROOT.glob(glob)], ids=lambda p: p.stem)
 def test_root_and_the_control_plane_import_no_scapy(path: Path) -> None:
     assert "scapy" not in {name.split(".")[0] for name in reachable(path)}
+
+
+def test_the_data_plane_imports_nothing_of_the_control_plane() -> None:
+    found = reachable(ROOT / "appliance/server/daemon.py")
+    assert "scapy" in {name.split(".")[0] for name in found}
+    assert {name.split(".")[0] for name in found} & CONTROL_ONLY == set()
+    assert [name for name in found if name.startswith("appliance.control.")] == []
 
 
 @pytest.mark.parametrize(

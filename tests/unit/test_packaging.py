@@ -122,3 +122,30 @@ def test_withdrawing_leaves_no_export_in_the_file_even_when_the_nfs_server_is_of
     assert done.returncode == 1
     assert "NFS-Ganesha is not running" in done.stderr
     assert "EXPORT {" not in ours.read_text()
+
+
+def test_every_unit_is_stopped_and_those_that_start_by_themselves_are_switched_on_and_off() -> None:
+    before_remove, uninstall, rules = (
+        (ROOT / name).read_text() for name in ("packaging/before-remove", "packaging/uninstall", "debian/rules")
+    )
+    units = [p for kind in ("service", "path", "timer") for p in (ROOT / "systemd").glob(f"*.{kind}")]
+    assert len(units) > 8
+    for unit in units:
+        assert unit.name in before_remove, unit.name
+        if "\n[Install]\n" in unit.read_text():
+            assert unit.name in uninstall, unit.name
+            assert unit.name in rules, unit.name
+
+
+def test_a_server_without_systemd_gets_the_words_about_the_page_too(tmp_path: Path) -> None:
+    """What the package says after its installation, with a program that stands in for ours."""
+    program = tmp_path / "netboot-appliance"
+    program.write_text('#!/bin/sh\necho "said: $*"\n')
+    program.chmod(0o755)
+    script = (ROOT / "packaging/after-install").read_text()
+    script = script.replace("/opt/netboot-appliance/bin/netboot-appliance", str(program))
+    script = script.replace("/run/systemd/system", "/nonexistent")
+    done = subprocess.run(["sh", "-s", "first"], input=script, capture_output=True, text=True, check=True)
+    assert "said: control password --random --if-none\nsaid: control fingerprint\n" in done.stdout
+    program.write_text("#!/bin/sh\nexit 1\n")
+    subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True, check=True)

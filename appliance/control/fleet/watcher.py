@@ -134,7 +134,7 @@ class Watcher:
     ) -> Change | None:
         """Make the room of what was read, and of it what to tell."""
         before, version = self.room, self.room.version + 1
-        if now - self._days_at >= _DAYS_EVERY:
+        if not before.days or now - self._days_at >= _DAYS_EVERY:
             before = replace(before, days=self._pen.days(reader.read_days(self._registry, now)))
             self._days_at = now
         facts = [pc.facts for pc in pcs.values()]

@@ -21,6 +21,7 @@ from email.utils import format_datetime, localtime
 
 from appliance.config.notify import MailSettings, NotifyAddress
 from services.foreign_text import printable
+from services.trusted_certificates import client_context
 
 TIMEOUT = 20.0
 """Seconds for each step of a conversation."""
@@ -94,7 +95,7 @@ def _by_mail(address: NotifyAddress, mail: MailSettings, message: Letter) -> Rec
     here = _host_name()
     sender = mail.from_ or f"netboot-appliance@{here}"
     content = mail_message(address, sender, message)
-    context = ssl.create_default_context()
+    context = client_context()
     port = mail.effective_port
     try:
         if mail.encryption == "tls":

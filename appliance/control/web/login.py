@@ -69,7 +69,7 @@ def _set_cookie(request: Request, answer: Response, secret: str, age: int = int(
         secret,
         max_age=age,
         path="/",
-        secure=not context_of(request).config.control.behind_proxy,
+        secure=request.url.scheme == "https",
         httponly=True,
         samesite="strict",
     )

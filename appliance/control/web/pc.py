@@ -2,11 +2,11 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -19,7 +19,8 @@ from appliance.errors import NotFoundError, OvertakenError, UserError
 from appliance.heartbeats import orders
 from appliance.heartbeats.farewell import say_farewell
 from appliance.registry.database import Registry
-from appliance.view.facts import gather_client
+from appliance.view.boots import boot_views
+from appliance.view.facts import KnownBoots, gather_boots, gather_client
 from appliance.view.orders import gather_targets
 from appliance.view.pc_page import PcPage, pc_page
 from appliance.view.state_size import StateSize, measure
@@ -28,6 +29,9 @@ from services.ethernet import MacAddress
 from services.http.heartbeats import OrderVerb
 
 router = APIRouter(prefix="/pcs", include_in_schema=False)
+
+BOOTS_AT_ONCE = 100
+"""Of the list of boots; the page of a PC itself has the latest 20."""
 
 _NOTHING = "nothing was changed"
 _MEASURE_WITHIN = 0.8
@@ -72,6 +76,28 @@ async def now(request: Request, mac: str, box: Box, _: Viewer) -> Response:
 async def list_orders(request: Request, mac: str, box: Box, _: Viewer) -> Response:
     """The orders and their results."""
     return page(request, "pc_orders.html", shown=await _read(box, _mac(mac)), error=None)
+
+
+@router.get("/{mac}/boots")
+async def list_boots(
+    request: Request, mac: str, box: Box, _: Viewer, before: Annotated[int | None, Query(ge=0, lt=1 << 62)] = None
+) -> Response:
+    """The boots that are kept, the latest first, or those before the boot with this number."""
+    address, now = _mac(mac), box.clock()
+
+    def read(registry: Registry) -> tuple[KnownBoots, int]:
+        known = gather_boots(box.config, registry, before, BOOTS_AT_ONCE, now, address)
+        return known, registry.count_boots(address)
+
+    known, total = await box.with_registry(read)
+    entry = known.allowlist.decide(address)
+    values: dict[str, Any] = {
+        "mac": str(address),
+        "label": entry.label if entry else "",
+        "asked": before is not None,
+        "total": total,
+    }
+    return page(request, "pc_boots.html", boots=boot_views(known, now), before=known.before, **values)
 
 
 @router.post("/{mac}/orders")

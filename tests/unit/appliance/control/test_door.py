@@ -276,6 +276,23 @@ async def test_it_can_move_to_another_port(secure: Opened) -> None:
         await asyncio.open_connection("127.0.0.1", before)
 
 
+async def test_it_can_move_from_all_addresses_to_one_of_the_same_port(tmp_path: Path) -> None:
+    found = Opened(tmp_path, tls=False)
+    try:
+        found.door.move(IPv4Address("0.0.0.0"), found.port)
+        assert await found.is_served()
+        found.door.move(IPv4Address("127.0.0.1"), found.port)
+        assert await found.is_served()
+        with contextlib.closing(listen(IPv4Address("127.0.0.5"), 0)) as taken:
+            with pytest.raises(UserError):
+                found.door.move(IPv4Address("127.0.0.5"), taken.getsockname()[1])
+            with pytest.raises(UserError):
+                found.door.move(IPv4Address("203.0.113.1"), found.port)
+        assert await found.is_served()
+    finally:
+        await found.close()
+
+
 def test_a_port_that_is_taken_is_named() -> None:
     with contextlib.closing(listen(IPv4Address("127.0.0.1"), 0)) as taken:
         port = taken.getsockname()[1]

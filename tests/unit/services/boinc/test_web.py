@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from services.boinc import web
 from services.boinc.files import Proxy
 from services.boinc.web import Web, WebError
+from tests.room import certificates
 from tests.unit.debian import need
 
 
@@ -152,3 +154,24 @@ def test_certificates_of_the_configuration_are_trusted_and_no_others(site: Site,
     with pytest.raises(WebError, match="its certificate is not trusted"):
         Web().get(url)
     assert Web(ca=(tmp_path / "ca.pem").read_text()).get(url).content == b"/x"
+
+
+def test_an_offices_own_certificate_may_be_incomplete_as_it_may_for_the_pcs(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no authority key identifier. Since 3.13 Python asks for one by default."""
+    need("openssl")
+    usual = ssl.create_default_context
+
+    def of_python_3_13() -> ssl.SSLContext:
+        context = usual()
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", of_python_3_13)
+    office = certificates.issue(tmp_path, IPv4Address("127.0.0.1"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(office.server)
+    site.socket = context.wrap_socket(site.socket, server_side=True)
+    answer = Web(ca=office.authority.read_text()).get(f"https://127.0.0.1:{site.server_port}/x")
+    assert answer.content == b"/x"

@@ -1,14 +1,17 @@
 """The page of a PC: what it shows, and what can be done there, with scripts and without."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 from markupsafe import escape
 
 from appliance.boot import next_boot
+from appliance.control.web.pc import BOOTS_AT_ONCE
 from appliance.heartbeats import orders, store
 from appliance.heartbeats.records import StoredHeartbeat
+from appliance.registry.records import BootRow
 from appliance.view.state_size import measure
 from services.boinc.condition import BoincMessage, Condition, Doing, Task, to_json
 from tests.unit.appliance.cli.box_with_releases import NEW
@@ -26,6 +29,21 @@ async def test_what_a_computing_pc_shows(page: Browser) -> None:
         assert words in shown
     assert "What to do:" in text(await page.get(f"/pcs/{FAILED}"))
     assert "not heard: an order waits" in text(await page.get(f"/pcs/{STALLED}"))
+
+
+async def test_its_boots_of_a_year_come_in_pages(page: Browser) -> None:
+    with page.registry as registry, registry.transaction():
+        registry.open_boot(*(BootRow(n, COMPUTES, 1e9 + n, "t", f"r{n}", "") for n in range(1000, 1250)))
+    assert f"/pcs/{COMPUTES}/boots" in await page.get(f"/pcs/{COMPUTES}")
+    first = await page.get(f"/pcs/{COMPUTES}/boots")
+    assert "251 boots are kept" in text(first)
+    pages = [first]
+    while found := re.search(r"boots\?before=(\d+)", pages[-1]):
+        pages.append(await page.get(f"/pcs/{COMPUTES}/boots?before={found[1]}"))
+    assert [shown.count("<tr>") - 1 for shown in pages] == [BOOTS_AT_ONCE, BOOTS_AT_ONCE, 51]
+    assert re.findall(r">(r1\d+)<", "".join(pages)) == [f"r{n}" for n in range(1249, 999, -1)]
+    assert "No boot is known before that" in await page.get(f"/pcs/{COMPUTES}/boots?before=0")
+    assert "No boot is known." in await page.get(f"/pcs/{pc(99)}/boots")
 
 
 async def test_any_notation_is_the_same_pc_and_a_stranger_is_not_found(page: Browser) -> None:
@@ -124,7 +142,7 @@ async def test_the_size_of_its_work(page: Browser, tmp_path: Path) -> None:
 
 async def test_a_pc_that_is_off_is_forgotten_and_one_that_is_on_is_not(page: Browser) -> None:
     shown = text(await page.get(f"/pcs/{OFF}"))
-    assert "Lost for good: 1 boot with what happened in it, 1 order," in shown
+    assert "Lost for good: all its boots with what happened in them, all its orders," in shown
     assert "A PC can be forgotten once it is off." in text(await page.get(f"/pcs/{COMPUTES}"))
     assert "it may be on (computing" in text(await page.post(f"/pcs/{COMPUTES}/forget", 409))
     assert await page.post(f"/pcs/{OFF}/forget") == "/"

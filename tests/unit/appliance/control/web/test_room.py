@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from appliance.allowlist import Entry
@@ -86,11 +87,20 @@ async def test_pcs_are_chosen_by_state_and_words(box: Browser) -> None:
     assert rows(await box.get("/?state=nonsense")) == 40
 
 
-async def test_a_room_of_five_thousand_is_sent_in_chunks(box: Browser) -> None:
-    many_pcs.fill(box.context.config.registry, 5000, NOW)
+async def test_a_large_room_is_sent_in_chunks_with_turns_for_others(
+    box: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_pcs.fill(box.context.config.registry, 500, NOW)
     look(box)
+    turns = []
+
+    async def turn() -> None:
+        turns.append(1)
+
+    monkeypatch.setattr("anyio.lowlevel.checkpoint", turn)
     page = await box.get("/")
-    assert rows(page) == 5000
+    assert rows(page) == 500
+    assert 2 < len(turns) <= len(page) // (1 << 16)
 
 
 async def test_too_many_streams_of_one_address_are_refused(box: Browser) -> None:

@@ -42,12 +42,34 @@ card() {
 	[ ! -r /run/netboot-borrowed ] || printf ' %s' "$(first /run/netboot-borrowed)"
 }
 
+# storage PCI-DEVICES: print the disk controllers that the PC has, each with its driver. The image has no driver for
+# any of them: no disk is ever seen behind them.
+storage() {
+	local device kind driver found=
+	for device in "$1"/*; do
+		case $(first "$device/class") in
+			0x0101*) kind=IDE ;;
+			0x0104*) kind=RAID ;;
+			0x0106*) kind=SATA ;;
+			0x0108*) kind=NVMe ;;
+			0x01*) kind=storage ;;
+			*) continue ;;
+		esac
+		driver=$(readlink "$device/driver")
+		driver=${driver##*/}
+		found="$found, $kind $(first "$device/vendor"):$(first "$device/device") (${driver:-no driver})"
+	done
+	found=${found//0x/}
+	printf '%s' "${found#, }"
+}
+
 FIXED=
 
 # fixed: what does not change while the PC runs.
 fixed() {
 	fact cores "$(nproc)"
 	fact card "$(card)"
+	fact storage "$(storage /sys/bus/pci/devices)"
 	fact model "$(first /sys/class/dmi/id/sys_vendor) $(first /sys/class/dmi/id/product_name)"
 	fact cpu "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)"
 }
