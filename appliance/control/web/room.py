@@ -46,6 +46,7 @@ async def show_room(request: Request, state: State = "", text: Text = "") -> Res
         filtered=bool(wanted),
         states=[str(kind) for kind in Kind],
         address=f"/?{query}",
+        boxes=bool(context_of(request).config.control.boxes),
         stream=f"/live?{query}&since={fleet.ident(room)}",
         **asked,
     )

@@ -99,11 +99,11 @@ async def test_nothing_here_and_a_fault_reveal_nothing(site: Site) -> None:
     assert "secret" not in page.text
     assert "journalctl -u netboot-appliance-control" in page.text
     assert page.headers["x-frame-options"] == "DENY"
-    assert (await browser.get("/api/v1/fail")).json()["error"] == "A fault in netboot-appliance."
+    assert (await browser.get("/api/v1/fail")).json()["message"] == "A fault in netboot-appliance."
     missing = await browser.get("/nothing/<script>")
     assert missing.status_code == 404
     assert "nothing/" not in missing.text
     shown = await browser.get("/refuse")
     assert "the disk is &lt;full&gt;" in shown.text
     assert "make room" in shown.text
-    assert (await browser.get("/api/v1/refuse")).json() == {"error": "the disk is <full>", "hint": "make room"}
+    assert (await browser.get("/api/v1/refuse")).json() == {"message": "the disk is <full>", "hint": "make room"}
