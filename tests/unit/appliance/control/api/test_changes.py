@@ -120,6 +120,16 @@ def test_an_order_for_a_room_reaches_its_pcs(own: BoxOfPcs) -> None:
     assert (nobody.status_code, "'attic' is neither a MAC address" in nobody.json()["message"]) == (422, True)
 
 
+def test_a_pc_that_is_off_is_forgotten_and_one_that_is_on_is_not(own: BoxOfPcs) -> None:
+    pcs = own.ask("/api/v1/pcs").json()["pcs"]
+    gone = next(pc["mac"] for pc in pcs if pc["now"]["kind"] == "failed")
+    on = next(pc["mac"] for pc in pcs if pc["now"]["kind"] == "computing")
+    assert own.change(f"/api/v1/pcs/{on}", "DELETE").status_code == 409
+    assert own.change(f"/api/v1/pcs/{gone}", "DELETE").status_code == 200
+    assert own.change(f"/api/v1/pcs/{gone}", "DELETE").status_code == 404
+    assert [pc["mac"] for pc in own.ask("/api/v1/pcs").json()["pcs"]] == [pc["mac"] for pc in pcs if pc["mac"] != gone]
+
+
 def test_the_next_boot_of_a_pc(own: BoxOfPcs) -> None:
     with Registry(own.registry) as registry:
         allowed = registry.allowlist().entries[0].range.first
