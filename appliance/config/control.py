@@ -7,6 +7,10 @@ from typing import Self
 
 DEFAULT_PORT = 8443
 MOST_NETWORKS = 64
+MOST_BOXES = 32
+LONGEST_NAME = 60
+_URL = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]{0,252}(:[0-9]{1,5})?/?")
+_WITH_PORT = re.compile(r":[0-9]{1,5}/?$")
 _NAME = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
 )
@@ -34,13 +38,51 @@ class ListenAddress(str):
 
 
 @dataclass(frozen=True)
+class BoxEntry:
+    """[[control.boxes]]: another box of this organisation. `token_file` holds a token of its API, `fingerprint` is what
+    its `control fingerprint` prints; without one, its certificate is verified as usual."""
+
+    name: str = ""
+    url: str = ""
+    token_file: str = ""
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or len(self.name) > LONGEST_NAME or not self.name.isprintable():
+            raise ValueError(f"name: 1 to {LONGEST_NAME} letters that can be printed")
+        if not _URL.fullmatch(self.url) or self.port is None:
+            raise ValueError('url: write "https://NAME:8443": no path, no password')
+        if not self.token_file.startswith("/"):
+            raise ValueError("token_file: write an absolute path")
+        if self.fingerprint and not re.fullmatch(r"[0-9a-f]{64}", self.digest):
+            raise ValueError("fingerprint: the SHA-256 that netboot-appliance control fingerprint prints there")
+
+    @property
+    def port(self) -> int | None:
+        """Where it listens; None if that is no port."""
+        port = self.url.removeprefix("https://").rpartition(":")[2] if _WITH_PORT.search(self.url) else "443"
+        number = int(port.rstrip("/"))
+        return number if 0 < number < 65536 else None
+
+    @property
+    def host(self) -> str:
+        """Its name or address."""
+        return _WITH_PORT.sub("", self.url.removeprefix("https://")).rstrip("/")
+
+    @property
+    def digest(self) -> str:
+        """The fingerprint in lower-case digits; empty if there is none."""
+        return self.fingerprint.replace(":", "").lower()
+
+
+@dataclass(frozen=True)
 class ControlSettings:
     """[control].
 
     `networks`: who may connect at all; none: `boinc.management_hosts`, or else the networks of the box's interfaces.
     `names`: under which the page is known, beside the host's own and those of the certificate. No `certificate`: one
     that the box makes itself. `behind_proxy`: plain HTTP on a loopback address, for a reverse proxy there.
-    `metrics_per_pc`: /metrics has series for each PC.
+    `metrics_per_pc`: /metrics has series for each PC. `boxes`: others, whose PCs are counted on this page too.
     """
 
     enabled: bool = True
@@ -52,6 +94,7 @@ class ControlSettings:
     view_without_login: bool = False
     behind_proxy: bool = False
     metrics_per_pc: bool = False
+    boxes: tuple[BoxEntry, ...] = ()
 
     def __post_init__(self) -> None:
         for name, path in (("certificate", self.certificate), ("key", self.key)):
@@ -61,6 +104,10 @@ class ControlSettings:
             raise ValueError("key: there is no certificate: set both, or neither")
         if len(self.networks) > MOST_NETWORKS:
             raise ValueError(f"networks: {len(self.networks)} networks: at most {MOST_NETWORKS}")
+        if len(self.boxes) > MOST_BOXES:
+            raise ValueError(f"boxes: {len(self.boxes)} boxes: at most {MOST_BOXES}")
+        if len({box.name for box in self.boxes}) != len(self.boxes):
+            raise ValueError("boxes: two have one name")
         for name in self.names:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"names: {name!r} is not a host name: no scheme, no port")

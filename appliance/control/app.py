@@ -13,6 +13,7 @@ from appliance.control.access.attempts import LoginAttempts
 from appliance.control.access.refusals import handle_errors
 from appliance.control.access.shield import Shield
 from appliance.control.api import routes as api
+from appliance.control.boxes.others import OtherBoxes
 from appliance.control.context import Context
 from appliance.control.doctor_runs import DoctorRuns
 from appliance.control.fleet.fleet import Fleet
@@ -31,17 +32,22 @@ def create_app(context: Context) -> FastAPI:
 
     notices = NoticeService(lambda: context.config, context.clock)
 
+    boxes = OtherBoxes(lambda: context.config, context.clock)
+
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         fleet.start()
         notices.start()
+        boxes.start()
         yield
+        await asyncio.to_thread(boxes.stop)
         await asyncio.to_thread(notices.stop)
         await fleet.stop()
 
     app = FastAPI(title="netboot-appliance", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.context = context
     app.state.attempts = LoginAttempts()
+    app.state.boxes = boxes
     measure(app, context)
     app.state.doctor = DoctorRuns(doctor_runs.command(context.path), context.clock)
     app.add_middleware(Shield, context=context)

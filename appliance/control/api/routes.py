@@ -14,10 +14,10 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse, Response
 
 from appliance.control.access.guard import viewer
-from appliance.control.api import allowlist, boots, events, fleet, images, orders, pcs
+from appliance.control.api import allowlist, boots, boxes, events, fleet, images, orders, pcs
 
 PREFIX = "/api/v1"
-_ROOMS = (fleet, pcs, boots, events, orders, allowlist, images)
+_ROOMS = (fleet, pcs, boots, events, orders, allowlist, images, boxes)
 _DESCRIPTION = """\
 What the box knows of its PCs, and what it may be told.
 

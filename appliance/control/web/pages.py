@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from appliance.control.web import allowlist, health, images, log, notices, pc, refused
+from appliance.control.web import allowlist, boxes, health, images, log, notices, pc, refused
 
 ROUTERS: tuple[APIRouter, ...] = (
     pc.router,
@@ -11,5 +11,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     log.router,
     images.router,
+    boxes.router,
     notices.router,
 )

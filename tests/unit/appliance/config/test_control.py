@@ -10,6 +10,7 @@ from appliance.config.file import parse, redacted
 from appliance.errors import UserError
 
 PATH = Path("/c.toml")
+BOX = '[[control.boxes]]\nname = "east"\ntoken_file = "/t"'
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,13 @@ def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
         ('names = ["*"]', "'\\*' is not a host name"),
         ("networks = [" + ", ".join(['"10.0.0.0/8"'] * 65) + "]", "at most 64"),
         ("enabeld = false", "did you mean enabled"),
+        ('[[control.boxes]]\nurl = "https://a"\ntoken_file = "/t"', "name: 1 to 60"),
+        (f'{BOX}\nurl = "http://a:8443"', 'write "https://NAME:8443"'),
+        (f'{BOX}\nurl = "https://a:8443/x"', 'write "https://NAME:8443"'),
+        (f'{BOX}\nurl = "https://user:word@a"', 'write "https://NAME:8443"'),
+        (f'{BOX}\nurl = "https://a:99999"', 'write "https://NAME:8443"'),
+        (f'{BOX}\nurl = "https://a"\nfingerprint = "AB:CD"', "fingerprint: the SHA-256"),
+        (f'{BOX}\nurl = "https://a"\n{BOX}\nurl = "https://b"', "two have one name"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(lines: str, words: str) -> None:
@@ -62,3 +70,11 @@ def test_config_show_has_all_of_it() -> None:
     assert shown["listen"] == ":8443"
     assert shown["networks"] == ["10.0.0.0/24"]
     assert shown["view_without_login"] is False
+
+
+def test_another_box() -> None:
+    digest = "AB" * 32
+    (box,) = parse(f'{BOX}\nurl = "https://box2.example.org:8444/"\nfingerprint = "{digest}"', PATH).control.boxes
+    assert (box.host, box.port, box.digest) == ("box2.example.org", 8444, digest.lower())
+    (box,) = parse(f'{BOX}\nurl = "https://10.77.1.1"', PATH).control.boxes
+    assert (box.host, box.port, box.digest) == ("10.77.1.1", 443, "")
