@@ -1,5 +1,7 @@
 """Arguments and options that several verbs have."""
 
+import sys
+
 import typer
 
 from appliance.config.file import load, locate
@@ -16,6 +18,14 @@ def mac_address(text: str, hint: str = "") -> MacAddress:
         return MacAddress.parse(text)
     except ValueError as error:
         raise UserError(str(error), hint) from None
+
+
+def confirmed(question: str) -> None:
+    """Go on only if somebody says yes; a script has to say so itself."""
+    if not sys.stdin.isatty():
+        nobody = f"this would {question}, and nobody is there to ask; nothing was changed"
+        raise UserError(nobody, "if you mean it, add --yes")
+    typer.confirm(f"{question[0].upper()}{question[1:]}?", abort=True, err=True)
 
 
 def schedule_names(incomplete: str) -> list[str]:

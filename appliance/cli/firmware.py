@@ -1,20 +1,22 @@
 """What the box has learned about firmware: the table of `status`, and `clients forget`."""
 
+import os
 import time
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from appliance.cli.arguments import mac_address
+from appliance.cli.arguments import confirmed, mac_address
 from appliance.cli.output import say, show_table
-from appliance.config.file import load
-from appliance.errors import UserError
+from appliance.config.file import Config, load
+from appliance.errors import NotFoundError, UserError
 from appliance.firmware.table import forget, read
 from appliance.heartbeats.farewell import say_farewell
 from appliance.registry.database import Registry
 from appliance.view.firmware import FirmwareView
-from appliance.view.words import ago, counted
+from appliance.view.words import ago, counted, size
+from services.ethernet import MacAddress
 
 FORGET_EPILOG = (
     "Without --history it keeps the PC's work (its BOINC state), its allowlist entry and its history, and does not"
@@ -30,17 +32,17 @@ def forget_(
     history: Annotated[
         bool, typer.Option("--history", help="Forget a PC that is off: its boots and orders, too. Its work stays.")
     ] = False,
+    work: Annotated[bool, typer.Option("--work", help="With --history: delete its work, too. Only root can.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before work is deleted.")] = False,
 ) -> None:
     """Forget which kind of offer a PC's firmware accepts; with --history, all that is known of the PC."""
-    if everything == bool(mac) or (everything and history):
+    if everything == bool(mac) or (everything and history) or (work and not history):
         raise UserError("name a MAC address or use --all", "see what was learned: netboot-appliance status")
     address = mac_address(mac, "nothing was changed") if mac else None
     config = load(context.obj)
     with Registry(config.registry) as registry:
         if address and history:
-            gone = say_farewell(config, registry, address, time.time())
-            many = counted(gone.boots, "boot", "boots")
-            say(f"forgot {address}: {many}, its orders, and what was learned of its firmware; its work stays")
+            _forget_pc(config, registry, address, work=work, yes=yes)
             return
         count = forget(registry, read(registry) if address is None else [address])
     if address and not count:
@@ -50,6 +52,30 @@ def forget_(
         )
     many = "1 PC" if count == 1 else f"{count} PCs"
     say(f"forgot which offer the firmware of {address or many} accepts")
+
+
+def _forget_pc(config: Config, registry: Registry, mac: MacAddress, *, work: bool, yes: bool) -> None:
+    from appliance.exports import state
+
+    if work:
+        if os.geteuid() != 0:
+            raise UserError("only root can delete a PC's work; nothing was changed", "run with sudo")
+        if not yes:
+            confirmed(f"delete the work of {mac} for good")
+    try:
+        gone = say_farewell(config, registry, mac, time.time())
+        kept = "" if work else "; its work stays"
+        many = counted(gone.boots, "boot", "boots")
+        say(f"forgot {mac}: {many}, its orders, and what was learned of its firmware{kept}")
+    except NotFoundError:
+        # Its history may be forgotten already.
+        if not work:
+            raise
+    if work:
+        try:
+            say(f"deleted its work: {size(state.delete(config, mac))}")
+        except OSError as error:
+            raise UserError(f"its work cannot be deleted: {error}", "check the disk", code=1) from None
 
 
 def show_firmware(learned: Sequence[FirmwareView]) -> None:

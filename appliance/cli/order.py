@@ -1,7 +1,6 @@
 """`order`: tell PCs what to do. They fetch their orders with their heartbeats."""
 
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from appliance.cli.arguments import JSON
+from appliance.cli.arguments import JSON, confirmed
 from appliance.cli.boinc import outcome
 from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load, locate, tolerant
@@ -100,7 +99,7 @@ def give(
         now = time.time()
         pcs = {pc.mac: pc for pc in gather_targets(config, registry, target, verb, now)}
         if verb in _ENDS and len(pcs) > 1 and not yes:
-            _ask(_ENDS[verb].format(f"these {len(pcs):,} PCs"))
+            confirmed(_ENDS[verb].format(f"these {len(pcs):,} PCs"))
         macs = map(MacAddress.parse, pcs)
         found = [given_order(order, pcs[str(order.mac)]) for order in orders.give(registry, macs, verb, now)]
     if as_json:
@@ -166,13 +165,6 @@ def _open_orders(registry: Registry, which: str) -> Sequence[Order]:
     if not found:
         raise UserError(f"no order for {which} is open; {_NOTHING}", "list the orders: netboot-appliance order list")
     return found
-
-
-def _ask(question: str) -> None:
-    """Go on only if somebody says yes; a script has to say so itself."""
-    if not sys.stdin.isatty():
-        raise UserError(f"this would {question}, and nobody is there to ask; {_NOTHING}", "if you mean it, add --yes")
-    typer.confirm(f"{question[0].upper()}{question[1:]}?", abort=True, err=True)
 
 
 def _show(found: Sequence[GivenOrder], pcs: dict[str, ClientView], verb: OrderVerb) -> None:

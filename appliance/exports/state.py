@@ -3,6 +3,7 @@
 The caller is root. Every function blocks, for as long as copying takes.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -21,6 +22,7 @@ OWN = "file system of its own"
 ADMINISTRATORS = "mounted by the administrator"
 
 _LOOK_SECONDS = 8.0
+_WITHDRAW_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,25 @@ def unpack(config: Config, macs: Sequence[MacAddress]) -> None:
             )
     for mac in macs:
         _explained(volumes.unpack, config, mac)
+
+
+def delete(config: Config, mac: MacAddress) -> int:
+    """Delete the work of this PC, once it is not exported any more; returns how many bytes it took. Blocks for up to a
+    minute; raises UserError, OSError."""
+    found = next((each for each in directories(config) if each.mac == mac), None)
+    if found is None:
+        raise UserError(f"{mac} has no work here", "see: netboot-appliance state list")
+    until = time.monotonic() + _WITHDRAW_SECONDS
+    while str(config.state / mac.bare) in exported(config, chosen(config)[0]):
+        if time.monotonic() > until:
+            raise UserError(
+                f"the work of {mac} is still exported; it was not deleted",
+                f"is the PC on? else again: netboot-appliance clients forget {mac} --history --work",
+                code=1,
+            )
+        time.sleep(1.0)
+    _explained(volumes.delete, config, mac)
+    return found.used
 
 
 def _explained(act: Callable[[Config, str], None], config: Config, mac: MacAddress) -> None:

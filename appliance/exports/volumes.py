@@ -177,6 +177,19 @@ def unpack(config: Config, name: str) -> None:
         _recover(volume)
 
 
+def delete(config: Config, name: str) -> None:
+    """Delete a PC's work; nobody may use it. Raises UserError, ProgramError, OSError."""
+    volume = _Volume(config, name)
+    with _locked(config, name):
+        _recover(volume)
+        mounted = str(_real(volume)) in volumes.mounts()
+        if mounted and not (volume.image.exists() and volumes.unmount(_real(volume))):
+            raise UserError(f"{volume.directory} is in use, or you mounted it", f"umount {volume.directory}", code=1)
+        volume.image.unlink(missing_ok=True)
+        if volume.directory.exists():
+            shutil.rmtree(volume.directory)
+
+
 def _mount(volume: _Volume) -> None:
     empty = not volume.directory.exists() or not any(volume.directory.iterdir())
     if volume.image.exists():

@@ -14,8 +14,9 @@ import pytest
 
 from appliance.config.file import Config, NfsSettings, ServerSettings
 from appliance.errors import UserError
-from appliance.exports import volumes
+from appliance.exports import state, volumes
 from appliance.exports.volumes import MountRequest
+from services.ethernet import MacAddress
 from services.linux import tree_copy
 from services.linux import volumes as file_systems
 from tests.room.namespaces import own_mounts
@@ -392,6 +393,40 @@ def test_a_directory_in_use_stays_mounted_and_is_unmounted_later(config: Config)
         assert str(config.state / NAME) in volumes.alone(config)
     unmount(config)
     assert str(config.state / NAME) not in volumes.alone(config)
+
+
+def test_work_is_deleted_only_when_nobody_has_it(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [{str(config.state / NAME): frozenset({"10.77.0.5"})}, {}]
+    monkeypatch.setattr(state, "chosen", lambda _: (None, ""))
+    monkeypatch.setattr(state, "exported", lambda *_: told.pop(0) if len(told) > 1 else told[0])
+    mount(config, NAME, OTHER)
+    work(config.state / NAME / "projects")
+    kept = work(config.state / OTHER / "projects")
+    with (config.state / NAME / "open").open("w"), pytest.raises(UserError, match="is in use"):
+        state.delete(config, MacAddress.parse(NAME))
+    assert (config.state / NAME / "projects" / "slots").is_dir()
+    assert state.delete(config, MacAddress.parse(NAME)) > 0
+    assert not (config.state / NAME).exists()
+    assert not (config.volumes / f"{NAME}.img").exists()
+    assert (kept / "slots").is_dir()
+    with pytest.raises(UserError, match="has no work here"):
+        state.delete(config, MacAddress.parse(NAME))
+    # A plain directory; and one that the administrator put there is not ours to empty.
+    work(config.state / NAME)
+    state.delete(config, MacAddress.parse(NAME))
+    assert not (config.state / NAME).exists()
+    (config.state / NAME).mkdir()
+    subprocess.run(["mount", "--bind", config.images, config.state / NAME], check=True)
+    (config.images / "precious").touch()
+    with pytest.raises(UserError, match="you mounted it"):
+        state.delete(config, MacAddress.parse(NAME))
+    subprocess.run(["umount", config.state / NAME], check=True)
+    assert (config.images / "precious").exists()
+    monkeypatch.setattr(state, "_WITHDRAW_SECONDS", 0.0)
+    told[:] = [{str(config.state / NAME): frozenset()}]
+    with pytest.raises(UserError, match="is still exported"):
+        state.delete(config, MacAddress.parse(NAME))
+    assert (config.state / NAME).is_dir()
 
 
 @pytest.mark.parametrize("wrong", ["link", "mode", "owner"])

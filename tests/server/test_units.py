@@ -173,7 +173,7 @@ def test_an_error_that_only_a_person_can_fix_is_not_retried(server: Container) -
 
 
 def test_the_service_continues_after_a_run_by_hand_as_root(server: Container) -> None:
-    server.run(f"systemctl stop {UNIT}; rm -rf {DATA}/registry {DATA}/boot")
+    server.run(f"systemctl stop {UNIT} {PAGE}; rm -rf {DATA}/registry {DATA}/boot")
     # Before there were units, root made the directories.
     server.run("netboot-appliance serve >/root/serve.log 2>&1 & echo $! >/root/serve.pid")
     server.wait("grep -q '\"serving\"' /root/serve.log", SECONDS)
@@ -181,6 +181,6 @@ def test_the_service_continues_after_a_run_by_hand_as_root(server: Container) ->
     server.wait("! kill -0 $(cat /root/serve.pid)", SECONDS)
     server.run("netboot-appliance allow add 52:54:00:aa:bb:dd --label by-hand")
     assert server.run(f"stat -c %U {DATA}/registry").stdout.strip() == "root"
-    server.run(f"systemd-tmpfiles --create; systemctl start {UNIT}")
-    assert active(server) == "active"
+    server.run(f"systemd-tmpfiles --create; systemctl start {UNIT} {PAGE}")
+    assert active(server) == active(server, f"{PAGE}.service") == "active"
     assert "by-hand" in allowed(server)

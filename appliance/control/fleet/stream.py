@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from appliance.control.fleet.fleet import Fleet
-from appliance.control.fleet.hub import PageListener, as_bytes
+from appliance.control.fleet.hub import PageListener, TooManyPagesError, as_bytes
 
 _BEAT = 15.0
 """Seconds after which a comment shows both ends that the connection is alive."""
@@ -19,15 +19,16 @@ _RETRY = b"retry: 3000\n\n"
 
 
 class EventStream(Response):
-    """Sends first what the page has missed, then what the listener hears. `may_look` is asked before each comment."""
+    """Sends first what the page has missed, then what its listener hears; with too many pages, an error. `may_look` is
+    asked before each comment."""
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
         fleet: Fleet,
-        listener: PageListener,
-        missed: list[tuple[str, str]],
+        listen: Callable[[], PageListener],
+        missed: Callable[[], list[tuple[str, str]]],
         may_look: Callable[[], Awaitable[bool]],
         beat: float = _BEAT,
         stuck: float = _STUCK,
@@ -35,16 +36,22 @@ class EventStream(Response):
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._fleet = fleet
-        self._listener = listener
+        self._listen = listen
         self._missed = missed
         self._may_look = may_look
         self._beat = beat
         self._stuck = stuck
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._listener:
+        try:
+            listener = self._listen()
+        except TooManyPagesError:
+            refusal = PlainTextResponse("too many pages are open", 503, {"Retry-After": "60"})
+            await refusal(scope, receive, send)
+            return
+        with listener:
             left = asyncio.ensure_future(_left(receive))
-            telling = asyncio.ensure_future(self._tell(send))
+            telling = asyncio.ensure_future(self._tell(listener, send))
             try:
                 await asyncio.wait((left, telling), return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -52,13 +59,14 @@ class EventStream(Response):
                 telling.cancel()
                 await asyncio.gather(left, telling, return_exceptions=True)
 
-    async def _tell(self, send: Send) -> None:
+    async def _tell(self, listener: PageListener, send: Send) -> None:
+        missed, ident = self._missed(), self._ident()
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await self._write(send, _RETRY + as_bytes(self._missed, self._ident()))
+        await self._write(send, _RETRY + as_bytes(missed, ident))
         loop = asyncio.get_running_loop()
         asked = loop.time()
         while True:
-            events = await self._listener.next(max(0.0, asked + self._beat - loop.time()))
+            events = await listener.next(max(0.0, asked + self._beat - loop.time()))
             ident = self._ident()
             if loop.time() - asked >= self._beat:
                 if not await self._may_look():

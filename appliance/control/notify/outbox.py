@@ -231,6 +231,13 @@ def _delivery(row: Sequence[object]) -> Delivery:
     return Delivery(_notice(row[:6]), text(address), text(name), moment(due), whole(tries), over, text(result))
 
 
+def last_told(registry: Registry) -> dict[str, float]:
+    """When each rule told something last, of the notices that are kept; in seconds since the epoch."""
+    with registry.reading("notices"):
+        rows = registry.sql.execute("SELECT rule, max(made) FROM notices GROUP BY rule")
+        return {text(rule): moment(made) for rule, made in rows}
+
+
 def pending(registry: Registry) -> int:
     """How many deliveries are still to be made."""
     count: int = registry.sql.execute("SELECT count(*) FROM deliveries WHERE ended IS NULL").fetchone()[0]

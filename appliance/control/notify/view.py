@@ -62,14 +62,13 @@ class NoticeView:
 
 def rule_views(registry: Registry, settings: NotifySettings) -> list[RuleView]:
     """All rules, in the order in which people read them. Nothing is on while there is no address."""
-    memories = outbox.memories(registry)
+    memories, last = outbox.memories(registry), outbox.last_told(registry)
     found = []
     for name, rule in RULES.items():
         memory = memories.get(name)
         told = sum(each.known is Known.TOLD for each in memory.tracked.values()) if memory else 0
-        last = max(memory.made, default=None) if memory else None
         on = bool(settings.targets) and is_on(name, settings.rules)
-        found.append(RuleView(str(name), rule.about, on, setting(name, settings.rules), told, last))
+        found.append(RuleView(str(name), rule.about, on, setting(name, settings.rules), told, last.get(name)))
     return found
 
 

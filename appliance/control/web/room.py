@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from appliance.control.access.guard import look_up, viewer
 from appliance.control.context import context_of
-from appliance.control.fleet.hub import TooManyPagesError
 from appliance.control.fleet.pcs import EVERYBODY, Wanted
 from appliance.control.fleet.stream import EventStream
 from appliance.control.web.templating import long_page
@@ -72,13 +71,11 @@ async def stream_pc(request: Request, mac: str, since: Text = "") -> Response:
 def _stream(request: Request, wanted: Wanted, mac: str, since: str) -> Response:
     fleet = context_of(request).fleet
     host = request.client.host if request.client else ""
-    try:
-        listener = fleet.listen(host, wanted, mac)
-    except TooManyPagesError:
-        raise HTTPException(503, "too many pages are open", {"Retry-After": "60"}) from None
-    missed = fleet.missed(request.headers.get("Last-Event-ID", since)[:100], wanted, mac)
+    seen = request.headers.get("Last-Event-ID", since)[:100]
 
     async def may_look() -> bool:
         return await look_up(request) is not None
 
-    return EventStream(fleet, listener, missed, may_look)
+    return EventStream(
+        fleet, lambda: fleet.listen(host, wanted, mac), lambda: fleet.missed(seen, wanted, mac), may_look
+    )

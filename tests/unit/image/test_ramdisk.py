@@ -97,6 +97,14 @@ def test_the_firmwares_card_is_taken_by_its_address(pc: Ramdisk) -> None:
     assert pc.box.reports == []
 
 
+@pytest.mark.parametrize(("state", "waits"), [("up", 0), ("unknown", 20), ("down", 300)])
+def test_a_card_that_says_nothing_of_its_link_is_not_waited_for(pc: Ramdisk, state: str, waits: int) -> None:
+    """As cdc_ether in QEMU."""
+    (pc.root / "class/net/eth9/operstate").write_text(f"{state}\n")
+    pc.call("DEVICE=eth9; Bring_up 300")
+    assert pc.told("slept").count("0.1") == waits
+
+
 def test_a_dock_gets_the_address_that_the_firmware_booted_with(pc: Ramdisk) -> None:
     """MAC pass-through: the server knows this PC by the address that the firmware showed."""
     pc.replace_card("00:e0:4c:11:22:33")

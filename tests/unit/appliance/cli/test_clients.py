@@ -136,6 +136,9 @@ def test_a_pc_that_is_off_is_forgotten_with_its_history(room: Run) -> None:
     refused = room("clients", "forget", COMPUTES, "--history")
     assert (refused.returncode, "it may be on (computing" in refused.stderr) == (2, True)
     assert "name a MAC address or use --all" in room("clients", "forget", "--all", "--history").stderr
+    assert room("clients", "forget", OFF, "--work").returncode == 2
+    unasked = room("clients", "forget", OFF, "--history", "--work", as_root=True)
+    assert (unasked.returncode, "nobody is there to ask; nothing was changed" in unasked.stderr) == (2, True)
     done = room("clients", "forget", OFF, "--history")
     assert done.stdout == f"forgot {OFF}: 1 boot, its orders, and what was learned of its firmware; its work stays\n"
     assert "has not booted yet" in room("clients", "show", OFF).stderr

@@ -73,6 +73,8 @@ def test_what_was_told_is_listed(run: Run, configure: Configure) -> None:
     assert "[boot] Silent: 30 PCs" in shown
     assert f"1  {config.notify.targets[0].shown}: waiting: 503 not now" in shown
     assert "secret-token" not in shown
+    (silent,) = [line for line in run("notify", "rules").stdout.splitlines() if line.startswith("silent")]
+    assert " s ago" in silent
     (notice,) = json.loads(run("notify", "list", "--json").stdout)
     assert (notice["title"], notice["deliveries"][0]["state"]) == ("[boot] Silent: 30 PCs", "waiting")
 

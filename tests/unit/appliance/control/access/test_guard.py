@@ -51,7 +51,7 @@ async def test_programs_and_scripts_of_the_page_get_no_redirect(site: Site) -> N
     browser = site.browser()
     answer = await browser.get("/api/v1/look")
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-    assert answer.json() == {"error": "log in first", "hint": ""}
+    assert answer.json() == {"message": "log in first", "hint": ""}
     part = await browser.get("/look", headers={"HX-Request": "true"})
     assert (part.status_code, part.headers["hx-redirect"]) == (401, "/login")
     stream = await browser.get("/look", headers={"Accept": "text/event-stream"})
@@ -146,7 +146,7 @@ async def test_tokens_look_or_change_and_need_no_form(site: Site) -> None:
     assert (await reading.get("/api/v1/look")).json() == "reader"
     refused = await reading.post("/api/v1/change")
     assert refused.status_code == 403
-    assert "the token 'reader' may only look" in refused.json()["error"]
+    assert "the token 'reader' may only look" in refused.json()["message"]
     writing = site.browser(Authorization=f"bearer  {writer}")
     assert (await writing.post("/api/v1/change", data={"what": "x"})).json() == {"by": "writer", "what": "x"}
     with site.registry() as registry:
