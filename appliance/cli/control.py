@@ -107,6 +107,32 @@ def _typed(from_stdin: bool) -> str:
     return first
 
 
+@app.command(epilog="Example: netboot-appliance control boxes --json")
+def boxes(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """Ask the other boxes of the configuration how their PCs are, as the page does."""
+    import time
+
+    from appliance.config.file import load
+    from appliance.control.boxes.others import OtherBox, OtherBoxes
+
+    config = load(context.obj)
+    others = OtherBoxes(lambda: config, time.time)
+    asyncio.run(others.look())
+    found = others.all()
+    if as_json:
+        show_json(found)
+        return
+
+    def row(box: OtherBox) -> tuple[str, ...]:
+        fleet = box.fleet
+        numbers = (f"{fleet.on} of {fleet.known}", str(fleet.computing), str(fleet.stuck)) if fleet else ("", "", "")
+        wrong = [box.why] if not fleet else [*([] if fleet.serving else ["it serves no boots"]), *fleet.trouble]
+        return (box.name, box.url, *numbers, "; ".join(wrong))
+
+    none = "The configuration names no other boxes: [[control.boxes]]."
+    show_table(("box", "page", "on", "compute", "stuck", "trouble"), [row(each) for each in found], none)
+
+
 token = typer.Typer(name="token", help="The tokens of programs that use the API.", no_args_is_help=True)
 app.add_typer(token)
 

@@ -183,11 +183,7 @@ interfaces = ["{interface}"]
 # view_without_login = false             # true: whoever may connect may look
 # behind_proxy = false                   # true: plain HTTP for a reverse proxy on this server; needs a loopback address
 # metrics_per_pc = false                 # true: /metrics has series for each PC; for a few hundred PCs at most
-# [[control.boxes]]                      # another box, whose PCs this page counts too; may be repeated
-# name = "east wing"
-# url = "https://box2.example.org:8443"
-# token_file = "/etc/netboot-appliance/east.token"    # there: netboot-appliance control token add NAME --read-only
-# fingerprint = ""                       # there: netboot-appliance control fingerprint
+# Other boxes, whose PCs this page counts too: each in a [[control.boxes]] with name, url, token_file and fingerprint.
 
 [history]
 # How much of the PCs' past is kept. A boot takes 1 kB, and with all that happened in it 3 kB.

@@ -69,19 +69,19 @@ class OtherBoxes:
         known = self._known
         return [known.get(each, OtherBox(each.name, each.url)) for each in self._config().control.boxes]
 
-    async def look(self) -> None:
-        """Ask each of them once."""
+    async def look(self) -> list[OtherBox]:
+        """Ask each of them once; returns those that have gone away since the last time."""
         boxes = self._config().control.boxes
+        before = {box.name for box in self._known.values() if box.away_since is not None}
         seen = await asyncio.gather(*map(self._look_at, boxes))
         self._known = dict(zip(boxes, seen, strict=True))
+        return [box for box in seen if box.away_since is not None and box.name not in before]
 
     async def _look_at(self, entry: BoxEntry) -> OtherBox:
         before = self._known.get(entry, OtherBox(entry.name, entry.url))
         try:
             fleet = await self._ask(entry)
         except AskingError as error:
-            if before.away_since is None:
-                _log.warning("another box does not answer", box=entry.name, why=str(error))
             since = self._clock() if before.away_since is None else before.away_since
             return replace(before, away_since=since, why=str(error))
         return OtherBox(entry.name, entry.url, heard=self._clock(), fleet=fleet)
@@ -95,7 +95,8 @@ class OtherBoxes:
         self._watching = asyncio.current_task()
         while True:
             try:
-                await self.look()
+                for box in await self.look():
+                    _log.warning("another box does not answer", box=box.name, why=box.why)
             except Exception:
                 _log.exception("a fault while asking other boxes; trying again")
             await asyncio.sleep(EVERY)

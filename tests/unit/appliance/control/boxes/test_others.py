@@ -17,6 +17,7 @@ from appliance.control.boxes.asking import AskingError, OtherFleet, ask, read_an
 from appliance.control.boxes.others import OtherBoxes
 from appliance.page import certificate
 from appliance.page.certificate import Certificate
+from tests.unit.appliance.cli.program import netboot_appliance
 from tests.unit.appliance.control.box_of_pcs import BoxOfPcs
 from tests.unit.appliance.control.pages import Site
 from tests.unit.debian import need
@@ -212,7 +213,8 @@ def test_a_box_that_goes_away_is_away_since_then_and_keeps_its_last_numbers() ->
     ]
     asked.failing = {"west"}
     for asked.now in (110.0, 120.0):
-        asyncio.run(asked.others.look())
+        gone = asyncio.run(asked.others.look())
+        assert [box.name for box in gone] == (["west"] if asked.now == 110.0 else []), "the log has it once"
     east, west = asked.others.all()
     assert (east.heard, east.away_since) == (120.0, None)
     assert (west.heard, west.away_since, west.why, west.fleet) == (100.0, 110.0, "no route", FLEET)
@@ -262,3 +264,17 @@ def _said(fleet: OtherFleet) -> Callable[[BoxEntry], Awaitable[OtherFleet]]:
         return fleet
 
     return said
+
+
+def test_the_verb_asks_at_once(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'[server]\ninterfaces = ["lo"]\ndata = "{tmp_path}"\n[[control.boxes]]\nname = "east"\n'
+        f'url = "https://127.0.0.1:1"\ntoken_file = "{tmp_path}/token"\n'
+    )
+    shown = netboot_appliance("--config", config, "control", "boxes").stdout
+    assert f"cannot read {tmp_path}/token: No such file or directory" in shown
+    (tmp_path / "token").write_text("secret")
+    (box,) = json.loads(netboot_appliance("--config", config, "control", "boxes", "--json").stdout)
+    assert (box["name"], box["fleet"], box["heard"]) == ("east", None, None)
+    assert "onnect" in box["why"]
