@@ -59,7 +59,8 @@ async def control(path: Path, *, supervised: bool = False) -> None:
     if supervised:
         os.nice(_NICE)
         loop.add_reader(sys.stdin.fileno(), _read_standard_input, stop)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    # Its warnings are about requests of anybody, who could flood the log with them.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     gc.set_threshold(*_GARBAGE)
     config = configuration.load(path)
     if not config.control.enabled:

@@ -9,6 +9,7 @@ from services.rate_limit import RateLimit
 OF_ONE, OF_ONE_SECONDS = 5, 300.0
 OF_ALL, OF_ALL_SECONDS = 30, 60.0
 _ADDRESSES = 4096
+_TOLD_SECONDS = 60.0
 
 
 class LoginAttempts:
@@ -18,7 +19,12 @@ class LoginAttempts:
     def __init__(self) -> None:
         self._of_one: RateLimit[str] = RateLimit(OF_ONE, OF_ONE / OF_ONE_SECONDS, _ADDRESSES)
         self._of_all: RateLimit[None] = RateLimit(OF_ALL, OF_ALL / OF_ALL_SECONDS, 1)
+        self._told: RateLimit[None] = RateLimit(1, 1 / _TOLD_SECONDS, 1)
         self._one_at_a_time = asyncio.Lock()
+
+    def are_news(self) -> bool:
+        """Whether the log should say that there were too many: once a minute, or it could be flooded."""
+        return self._told.take(None, time.monotonic())
 
     async def check(self, address: str, wanted: Scrypt, password: str) -> bool | None:
         """Whether the password is the wanted one; None if there were too many attempts."""

@@ -1,12 +1,19 @@
-"""`/api/v1/images`: the releases of the live system."""
+"""`/api/v1/images`: the releases of the live system, and what root is asked to do with them."""
 
 import asyncio
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
 
+from appliance.control.access.guard import administrator
 from appliance.control.api.answers import LOOKS, InContext, problems
 from appliance.control.api.quick_route import QuickRoute
+from appliance.errors import OvertakenError
+from appliance.images import build_unit, request_files
+from appliance.images.image_request import ImageVerb
+from appliance.view.build import BuildView, build_view
 from appliance.view.facts import gather_releases
 from appliance.view.images import ReleaseView, release_views
 
@@ -21,8 +28,50 @@ class ReleaseList:
     broken: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class LatestBuild:
+    """The build that is at work, or the latest one; null if there was none."""
+
+    build: BuildView | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChange:
+    """What root did, in words."""
+
+    done: str
+
+
+class WantedImage(BaseModel):
+    """What to do. `release` is for `activate`."""
+
+    model_config = ConfigDict(extra="forbid")
+    verb: ImageVerb
+    release: Annotated[str, Field(pattern=r"^([0-9]{8}-[0-9]{6}-[0-9a-f]{8})?$", description="The `id` of one.")] = ""
+
+
 @router.get("", responses=problems())
 async def list_images(context: InContext) -> ReleaseList:
     """The releases of the live system, and which one is active."""
     found = await asyncio.to_thread(gather_releases, context.config.images)
     return ReleaseList(release_views(found), [str(error) for error in found.broken])
+
+
+@router.get("/build", responses=problems())
+async def show_build() -> LatestBuild:
+    """The latest build of an image, step by step."""
+    return LatestBuild(await asyncio.to_thread(lambda: build_view(*build_unit.last_lines())))
+
+
+@router.post("", responses=problems(400, 409), dependencies=[Depends(administrator)])
+async def change_images(context: InContext, wanted: WantedImage) -> ImageChange:
+    """Have root begin a build, activate a release, or go back to the one before.
+
+    PCs boot the active release at their next power-on. A build takes minutes: `/images/build` follows it.
+    """
+    if not request_files.available(context.path):
+        raise OvertakenError("this page cannot ask root here", "see: netboot-appliance image --help")
+    found = await asyncio.to_thread(request_files.ask, wanted.verb, wanted.release)
+    if found.error:
+        raise OvertakenError(found.error, found.hint)
+    return ImageChange(found.done)

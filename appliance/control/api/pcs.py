@@ -13,6 +13,7 @@ from appliance.control.api.answers import LOOKS, AfterMac, InContext, Limit, Mac
 from appliance.control.api.quick_route import QuickRoute
 from appliance.firmware import table
 from appliance.heartbeats import orders
+from appliance.heartbeats.farewell import Farewell, say_farewell
 from appliance.heartbeats.states import STUCK, Kind
 from appliance.registry.database import Registry
 from appliance.view.clients import ClientDetails, ClientView, OrderView, client_views, details, order_view
@@ -129,6 +130,13 @@ async def choose_next_boot(context: InContext, mac: MacInPath, chosen: ChosenEnt
 async def clear_next_boot(context: InContext, mac: MacInPath) -> None:
     """Have the next boot of a PC be a normal one."""
     await context.with_registry(lambda registry: next_boot.clear(registry, MacAddress.parse(mac)))
+
+
+@router.delete("/{mac}", responses=problems(404, 409), dependencies=_CHANGES)
+async def forget_pc(context: InContext, mac: MacInPath) -> Farewell:
+    """Forget a PC that is off: its boots and orders, and what it said. Its work and its place in the allowlist stay."""
+    config, address, now = context.config, MacAddress.parse(mac), context.clock()
+    return await context.with_registry(lambda registry: say_farewell(config, registry, address, now))
 
 
 @router.delete("/{mac}/firmware", responses=problems(), dependencies=_CHANGES)

@@ -40,7 +40,8 @@ async def log_in(
     attempts: LoginAttempts = request.app.state.attempts
     right = await attempts.check(address, wanted, password)
     if right is None:
-        log.warning("too many wrong passwords", address=address)
+        if attempts.are_news():
+            log.warning("too many wrong passwords", address=address)
         return await _form(request, next, "Too many wrong passwords. Try again in a few minutes.", 429)
     if not right:
         log.warning("a wrong password", address=address)

@@ -63,6 +63,15 @@ async def test_the_page_says_so(site: Site, hashed: list[str]) -> None:
     assert (await site.browser("10.77.0.10").post("/login", data={"password": PASSWORD})).status_code == 303
 
 
+async def test_the_log_is_told_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    limited = LoginAttempts()
+    assert [limited.are_news() for _ in range(3)] == [True, False, False]
+    clock[0] += 61
+    assert limited.are_news()
+
+
 async def test_a_long_password_is_not_hashed(site: Site, hashed: list[str]) -> None:
     assert (await site.browser().post("/login", data={"password": "x" * 257})).status_code == 422
     assert hashed == []

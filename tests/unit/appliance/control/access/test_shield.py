@@ -1,15 +1,18 @@
 """What is around every request: names, sizes, headers, and errors that reveal nothing."""
 
+import socket
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
 from appliance.config.control import ListenAddress
+from appliance.control import process
 from appliance.control.access.shield import LARGEST_BODY
 from appliance.errors import UserError
-from tests.unit.appliance.control.pages import Site
+from tests.unit.appliance.control.pages import HOST, Site
 
 
 @pytest.mark.parametrize(
@@ -107,3 +110,31 @@ async def test_nothing_here_and_a_fault_reveal_nothing(site: Site) -> None:
     assert "the disk is &lt;full&gt;" in shown.text
     assert "make room" in shown.text
     assert (await browser.get("/api/v1/refuse")).json() == {"message": "the disk is <full>", "hint": "make room"}
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "status"),
+    [
+        ("", 200),
+        ("10.77.0.9", 200),
+        ("10.88.0.9", 403),
+        ("10.77.0.9, 10.88.0.9", 403),
+        ("10.88.0.9, 10.77.0.9", 200),
+        ("nonsense", 403),
+    ],
+)
+async def test_behind_a_proxy_the_last_address_that_it_names_counts(site: Site, forwarded: str, status: int) -> None:
+    """What is before that, the visitor may have written."""
+    site.set(behind_proxy=True, listen=ListenAddress("127.0.0.1:8080"))
+    with socket.socket() as unused:
+        config = process._Server(site.context, None, unused).config
+    config.load()
+    transport = httpx.ASGITransport(config.loaded_app, client=("127.0.0.1", 50000))
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as proxy:
+        assert (await proxy.get("/login", headers=headers)).status_code == status
+
+
+async def test_without_a_proxy_nobody_is_believed_who_names_an_address(site: Site) -> None:
+    with socket.socket() as unused:
+        assert not process._Server(site.context, None, unused).config.proxy_headers

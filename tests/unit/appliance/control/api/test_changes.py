@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from appliance.images import request_files
+from appliance.images.image_request import ImageAnswer, ImageVerb
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress
 from tests.fakes.fleet import mac_of
@@ -21,6 +23,7 @@ def changes(box: BoxOfPcs) -> list[tuple[str, str, object]]:
     """One request for each route that changes something."""
     described = box.ask("/api/v1/openapi.json").json()["paths"]
     bodies = {
+        "/api/v1/images": {"verb": "rollback"},
         "/api/v1/orders": {"target": str(mac_of(0)), "verb": "suspend"},
         "/api/v1/allowlist": {"range": PC},
         "/api/v1/allowlist/{range}": {"label": "x"},
@@ -117,6 +120,16 @@ def test_an_order_for_a_room_reaches_its_pcs(own: BoxOfPcs) -> None:
     assert (nobody.status_code, "'attic' is neither a MAC address" in nobody.json()["message"]) == (422, True)
 
 
+def test_a_pc_that_is_off_is_forgotten_and_one_that_is_on_is_not(own: BoxOfPcs) -> None:
+    pcs = own.ask("/api/v1/pcs").json()["pcs"]
+    gone = next(pc["mac"] for pc in pcs if pc["now"]["kind"] == "failed")
+    on = next(pc["mac"] for pc in pcs if pc["now"]["kind"] == "computing")
+    assert own.change(f"/api/v1/pcs/{on}", "DELETE").status_code == 409
+    assert own.change(f"/api/v1/pcs/{gone}", "DELETE").status_code == 200
+    assert own.change(f"/api/v1/pcs/{gone}", "DELETE").status_code == 404
+    assert [pc["mac"] for pc in own.ask("/api/v1/pcs").json()["pcs"]] == [pc["mac"] for pc in pcs if pc["mac"] != gone]
+
+
 def test_the_next_boot_of_a_pc(own: BoxOfPcs) -> None:
     with Registry(own.registry) as registry:
         allowed = registry.allowlist().entries[0].range.first
@@ -129,6 +142,23 @@ def test_the_next_boot_of_a_pc(own: BoxOfPcs) -> None:
     assert own.change(place, "DELETE").status_code == 204
     with Registry(own.registry) as registry:
         assert registry.sql.execute("SELECT count(*) FROM next_boots").fetchone() == (0,)
+
+
+def test_an_image_is_activated_by_root(own: BoxOfPcs, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {"verb": "activate", "release": "20261101-100000-0a1b2c3d"}
+    refused = own.change("/api/v1/images", "POST", json=wanted)
+    assert (refused.status_code, refused.json()["message"]) == (409, "this page cannot ask root here")
+    asked = []
+
+    def ask(verb: ImageVerb, release: str) -> ImageAnswer:
+        asked.append((verb, release))
+        return ImageAnswer("x", done="active: 20261101-100000-0a1b2c3d")
+
+    monkeypatch.setattr(request_files, "available", lambda path: True)
+    monkeypatch.setattr(request_files, "ask", ask)
+    assert own.change("/api/v1/images", "POST", json=wanted).json() == {"done": "active: 20261101-100000-0a1b2c3d"}
+    assert asked == [(ImageVerb.ACTIVATE, "20261101-100000-0a1b2c3d")]
+    assert own.change("/api/v1/images", "POST", json={"verb": "activate", "release": "../x"}).status_code == 422
 
 
 def test_a_body_that_is_no_json(own: BoxOfPcs) -> None:
