@@ -163,6 +163,7 @@ class Pc:
             ("/proc/", f"{self.root}/proc/"),
             ("/sys/class/tty/console/active", f"{self.root}/consoles"),
             ("/sys/class/", f"{self.root}/class/"),
+            ("/sys/bus/pci/devices", f"{self.root}/pci"),
             ("/dev/tty1", f"{self.root}/dev/tty1"),
             ('> "/dev/$console"', f'>> "{self.root}/dev/$console"'),
             ("/var/lib/boinc-client", self.root / "data"),
