@@ -9,7 +9,18 @@ from tests.server.container import Container
 from tests.server.package import LOCKS, OFFLINE
 from tests.server.program import CONFIGURATION, HOME, WORK, active, allowed, bound, furnish, process
 
-SOURCES = ("appliance", "services", "image", "systemd", "packaging", "Makefile", "README.md", "pyproject.toml", *LOCKS)
+SOURCES = (
+    "appliance",
+    "services",
+    "image",
+    "systemd",
+    "packaging",
+    "docs",
+    "Makefile",
+    "README.md",
+    "pyproject.toml",
+    *LOCKS,
+)
 # What the target does after installing Debian packages; a bare server has no make.
 INSTALL = f"{OFFLINE.format('/root/wheels')} /root/source/packaging/install"
 
