@@ -16,6 +16,7 @@ from tests.netns.attacked_box import ATTACKER, GATEWAY, LOADER, TIMEOUT, Attacke
 from tests.netns.inside import inside
 from tests.netns.malformed_input import DHCP, HTTP, LEAVE, MINE, PXE, TFTP
 from tests.netns.scripted_pc import BROADCAST
+from tests.room.processes import wait_until
 from tests.room.room import BOX
 
 MEMORY = 32 << 20
@@ -239,4 +240,9 @@ def test_answers_go_to_served_networks_only(attacked: AttackedBox, honest: FarPc
         for victim in victims:
             with pytest.raises(BlockingIOError):
                 victim.recv(2048)
-    assert f'relays = ["{VICTIM}"]' in attacked.verb("doctor", check=False).stdout
+
+    def told() -> bool:
+        return f'relays = ["{VICTIM}"]' in attacked.verb("doctor", check=False).stdout
+
+    # What was refused is written a moment after it is logged.
+    wait_until(told, TIMEOUT, "the doctor to name the relay")
