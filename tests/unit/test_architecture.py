@@ -45,7 +45,8 @@ FLOORS = (
     {"services.nfs"},
     {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.progress", "image.recipe"},
     {"image.apt", "image.build_prerequisites", "image.livebuild", "image.release"},
-    {"image.prune", "image.publish", "image.work_directory"},
+    {"image.prune", "image.publish", "image.steps"},
+    {"image.kept", "image.work_directory"},
     {"image.build"},
     {"services.dhcp", "services.http"},
     {"services.tftp"},
@@ -219,6 +220,7 @@ PURE = (
     "image/commandline.py",
     "image/livebuild.py",
     "image/mirrors.py",
+    "image/steps.py",
     *(f"bench/{name}.py" for name in ("goals", "measure", "report", "svg")),
 )
 # Imported by pure modules for a value that they only name as a type.
