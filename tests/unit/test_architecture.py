@@ -44,7 +44,7 @@ FLOORS = (
     },
     {"services.nfs"},
     {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.progress", "image.recipe"},
-    {"image.apt", "image.build_prerequisites", "image.livebuild", "image.release"},
+    {"image.apt", "image.build_prerequisites", "image.customization", "image.livebuild", "image.release"},
     {"image.prune", "image.publish", "image.steps"},
     {"image.kept", "image.work_directory"},
     {"image.build"},
