@@ -56,7 +56,7 @@ def watch() -> None:
         unwatched(door, tcp)
         worst.clear()
 
-    Door.open = opened  # type: ignore[method-assign]
+    Door.open = opened  # type: ignore[method-assign, assignment]
 
 
 def _name(handle: Any) -> str:
