@@ -102,6 +102,7 @@ PURE = (
     "appliance/heartbeats/states.py",
     "appliance/heartbeats/tally.py",
     "appliance/heartbeats/targets.py",
+    "appliance/heartbeats/work.py",
     "appliance/journal/bounds.py",
     "appliance/journal/codec.py",
     "appliance/registry/records.py",
