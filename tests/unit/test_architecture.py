@@ -248,6 +248,7 @@ CONFINED = {
     "pyroute2": {"services/linux/interfaces.py"},
     "httptools": {"services/http/messages.py"},
     "apprise": {"appliance/control/notify/sending.py"},
+    "requests": {"appliance/control/notify/short_answers.py"},
     "subprocess": {"services/linux/programs.py", "image/command.py"},
     "sqlite3": {f"appliance/registry/{name}.py" for name in ("database", "schema", "sql_errors")},
 }
