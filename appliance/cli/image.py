@@ -10,6 +10,7 @@ from appliance.cli.arguments import JSON
 from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
+from appliance.images.todays_recipe import CURE, outdated
 from appliance.view.facts import gather_releases
 from appliance.view.images import ReleaseDetails, ReleaseView, release_details, release_views
 from appliance.view.words import moment, size
@@ -63,7 +64,9 @@ def show(
         raise _user_error(error) from None
     if found is None:
         raise UserError("no release is active", "build one: netboot-appliance image build")
-    shown = release_details(found, gather_releases(config.images).states, release.verify(found))
+    shown = release_details(
+        found, gather_releases(config.images).states, release.verify(found), outdated(config, found)
+    )
     if as_json:
         show_json(shown)
     else:
@@ -84,6 +87,10 @@ def _show(shown: ReleaseDetails) -> None:
     say(f"directory     {found.path}")
     for file in shown.files:
         say(f"  {file.name:26} {size(file.size):>9}  {file.sha256}")
+    if shown.outdated:
+        say(f"recipe        not today's: {shown.outdated}")
+        if found.state == "active":
+            say(f"              do: {CURE}")
     for problem in shown.problems:
         say(f"damaged: {problem}", err=True)
 
