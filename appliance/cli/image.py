@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import image_build, image_prune
+from appliance.cli import image_build, image_contents, image_diff, image_prune
 from appliance.cli.arguments import JSON
 from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load
@@ -25,6 +25,14 @@ app = typer.Typer(
 )
 app.command("build", epilog="Example: sudo netboot-appliance image build")(image_build.build)
 app.command("prune", epilog="Example: sudo netboot-appliance image prune --keep 3 --dry-run")(image_prune.prune)
+app.command("ls", epilog="Examples: netboot-appliance image ls /etc; netboot-appliance image ls previous / -R --json")(
+    image_contents.ls
+)
+app.command("cat", epilog="Example: netboot-appliance image cat /etc/os-release")(image_contents.cat)
+app.command("diff", epilog="Examples: netboot-appliance image diff previous; netboot-appliance image diff A B --json")(
+    image_diff.diff
+)
+app.command("sbom", epilog="Example: netboot-appliance image sbom > live-system.spdx.json")(image_contents.bill)
 _ID = typer.Argument(metavar="ID", help="A release from `image list`.", show_default=False)
 
 
