@@ -49,7 +49,7 @@ def document(
                 "versionInfo": ident,
                 "downloadLocation": _UNSAID,
                 "filesAnalyzed": False,
-                "primaryPackagePurpose": "OPERATING-SYSTEM",
+                "primaryPackagePurpose": "OPERATING_SYSTEM",
                 "summary": f"Debian {recipe.distribution} for {recipe.architecture}, kernel flavour {recipe.kernel}",
             },
             *parts,

@@ -47,7 +47,7 @@ def test_each_package_has_what_the_schema_requires(made: dict[str, Any]) -> None
         assert re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", package["SPDXID"])
         assert package["name"]
         assert (package["downloadLocation"], package["filesAnalyzed"]) == ("NOASSERTION", False)
-        assert package.get("primaryPackagePurpose", "FILE") in ("OPERATING-SYSTEM", "FILE")
+        assert package.get("primaryPackagePurpose", "FILE") in ("OPERATING_SYSTEM", "FILE")
         for reference in package.get("externalRefs", ()):
             assert reference.keys() == {"referenceCategory", "referenceType", "referenceLocator"}
             assert (reference["referenceCategory"], reference["referenceType"]) == ("PACKAGE-MANAGER", "purl")
