@@ -60,21 +60,29 @@ class Rebuild(Enum):
     ALWAYS = "always"
 
 
+def digest_today(recipe: ImageRecipe) -> str:
+    """The digest that a release of this recipe would have if it were built now, by this version. Takes some ms."""
+    return livebuild.digest(recipe, read_tree())
+
+
 def built(recipe: ImageRecipe, images: Path) -> Release | None:
-    """Return the newest release of exactly this recipe and this live system, if there is one."""
-    digest = livebuild.digest(recipe, read_tree())
+    """Return the active release if it is of exactly this recipe and this live system, or else the newest one that is,
+    if there is one."""
+    digest = digest_today(recipe)
+    if (active := _active(images)) and active.digest == digest:
+        return active
     return next((each for each in release.releases(images).releases if each.digest == digest), None)
 
 
 def build(
     recipe: ImageRecipe, work: Path, images: Path, report: Callable[[Progress], None], rebuild: Rebuild = Rebuild.NEVER
 ) -> Release:
-    """Build a release and activate it; return an earlier one of the same recipe where `rebuild` says so.
+    """Build a release, or take an earlier one of the same recipe where `rebuild` says so, and make it the active one.
 
     Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
     """
     if rebuild is Rebuild.NEVER and (done := built(recipe, images)):
-        return done if _active(images) else release.activate(images, done.id)
+        return done if done == _active(images) else release.activate(images, done.id)
     work, images = work.absolute(), images.absolute()
     stages = Stages(report)
 

@@ -43,9 +43,26 @@ FLOORS = (
         "appliance.process",
     },
     {"services.ipv6", "services.nfs"},
-    {"image.bootfiles", "image.command", "image.commandline", "image.mirrors", "image.progress", "image.recipe"},
-    {"image.apt", "image.build_prerequisites", "image.livebuild", "image.release"},
-    {"image.prune", "image.publish", "image.work_directory"},
+    {
+        "image.bootfiles",
+        "image.command",
+        "image.commandline",
+        "image.mirrors",
+        "image.progress",
+        "image.recipe",
+        "image.squashfs",
+        "image.zstd",
+    },
+    {"image.apt", "image.build_prerequisites", "image.file_tree", "image.livebuild", "image.release"},
+    {
+        "image.comparison",
+        "image.contents",
+        "image.prune",
+        "image.publish",
+        "image.sbom",
+        "image.throwaway",
+        "image.work_directory",
+    },
     {"image.build"},
     {"services.dhcp", "services.http"},
     {"services.tftp"},
@@ -205,6 +222,8 @@ PURE = (
             "exports",
             "firmware",
             "health",
+            "image_contents",
+            "image_diff",
             "images",
             "leases",
             "menu",
@@ -221,6 +240,10 @@ PURE = (
     "image/commandline.py",
     "image/livebuild.py",
     "image/mirrors.py",
+    "image/squashfs.py",
+    "image/file_tree.py",
+    "image/comparison.py",
+    "image/sbom.py",
     *(f"bench/{name}.py" for name in ("goals", "measure", "report", "svg")),
 )
 # Imported by pure modules for a value that they only name as a type.
@@ -231,6 +254,7 @@ PURE_BUT_FOR_A_TYPE = {
     "appliance/view/boots.py": {"appliance/view/facts.py"},
     "appliance/view/clients.py": {"appliance/view/facts.py"},
     "appliance/view/events.py": {"appliance/journal/event_pages.py", "appliance/view/facts.py"},  # LoggedEvent
+    "appliance/view/image_diff.py": {"image/release.py"},  # Release
     "appliance/view/images.py": {"image/prune.py", "image/release.py", "appliance/view/facts.py"},
     "appliance/view/pc_page.py": {"appliance/view/facts.py"},
     "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config

@@ -165,11 +165,21 @@ def test_the_same_recipe_is_not_built_twice(room: Path) -> None:
     assert len(calls(room)) == 4
 
 
-def test_an_earlier_release_is_not_activated_behind_the_administrators_back(room: Path) -> None:
+def test_a_release_that_is_there_already_becomes_the_active_one(room: Path) -> None:
     first, _ = run(room)
-    second, _ = run(room, ImageRecipe(packages=("htop",)))
+    run(room, ImageRecipe(packages=("htop",)))
     assert run(room)[0] == first
-    assert release.current(room / "images") == second
+    assert release.current(room / "images") == first
+    assert len(calls(room)) == 8
+
+
+def test_of_two_releases_of_one_recipe_the_active_one_stays(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = run(room)
+    monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
+    run(room, rebuild=Rebuild.ALWAYS)
+    release.rollback(room / "images")
+    assert run(room)[0] == first
+    assert release.current(room / "images") == first
 
 
 def test_force_builds_again_and_uses_the_cache(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:

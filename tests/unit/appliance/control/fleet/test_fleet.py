@@ -186,7 +186,7 @@ async def test_a_clock_that_is_set_back_freezes_nothing(config: Config) -> None:
     fleet = Fleet(lambda: config, lambda: time.time() + ahead[0], RoomPen())
     fleet.start()
     try:
-        await fleet.first_look(30)
+        await fleet.current()
         assert fleet.room.counts.states.get(Kind.COMPUTING, 0) == 0
         ahead[0] = 0.0
         async with asyncio.timeout(30):
@@ -210,7 +210,7 @@ async def test_a_fault_is_said_on_the_page_and_does_not_freeze_it(
         fleet = Fleet(lambda: config, time.time, RoomPen())
         fleet.start()
         try:
-            room = await fleet.first_look(30)
+            room = await fleet.current()
             assert "a fault in netboot-appliance" in room.top
             broken.undo()
             async with asyncio.timeout(30):
