@@ -75,16 +75,22 @@ def built(recipe: ImageRecipe, images: Path) -> Release | None:
 
 
 def build(
-    recipe: ImageRecipe, work: Path, images: Path, report: Callable[[Progress], None], rebuild: Rebuild = Rebuild.NEVER
+    recipe: ImageRecipe,
+    work: Path,
+    images: Path,
+    report: Callable[[Progress], None],
+    rebuild: Rebuild = Rebuild.NEVER,
+    hear: Callable[[str], None] = lambda _: None,
 ) -> Release:
     """Build a release, or take an earlier one of the same recipe where `rebuild` says so, and make it the active one.
+    `hear` gets what the programs print, line by line: foreign text.
 
     Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
     """
     if rebuild is Rebuild.NEVER and (done := built(recipe, images)):
         return done if done == _active(images) else release.activate(images, done.id)
     work, images = work.absolute(), images.absolute()
-    stages = Stages(report)
+    stages = Stages(report, hear)
 
     stages.begin("checks", "checking what a build needs")
     _check(work, images)
@@ -191,6 +197,7 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 def _tell_step(line: str, stages: Stages) -> None:
+    stages.hear(line)
     if match := _STEP.match(line):
         stages.tell(match[1] or match[2])
 

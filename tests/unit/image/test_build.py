@@ -117,6 +117,12 @@ def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
     assert os.listdir(room / "work" / "live") == ["cache"]
 
 
+def test_whoever_listens_hears_each_line_that_the_programs_print(room: Path) -> None:
+    heard: list[str] = []
+    build.build(ImageRecipe(), room / "work", room / "images", lambda _: None, hear=heard.append)
+    assert heard == [f"P: lb {stage}" for stage in ("config", "bootstrap", "chroot", "binary")]
+
+
 def test_a_package_without_its_loader_ends_the_build(room: Path) -> None:
     (room / "unpacked" / PACKAGED["ipxe-arm64.efi"].path).unlink()
     made, _ = run(room)
