@@ -115,6 +115,7 @@ PURE = (
     "appliance/exports/senders.py",
     "appliance/heartbeats/pace.py",
     "appliance/images/image_request.py",
+    "appliance/images/rollout.py",
     "appliance/heartbeats/records.py",
     "appliance/heartbeats/states.py",
     "appliance/heartbeats/tally.py",
