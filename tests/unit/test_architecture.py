@@ -60,9 +60,10 @@ FLOORS = (
         "image.prune",
         "image.publish",
         "image.sbom",
+        "image.steps",
         "image.throwaway",
-        "image.work_directory",
     },
+    {"image.kept", "image.work_directory"},
     {"image.build"},
     {"services.dhcp", "services.http"},
     {"services.tftp"},
@@ -245,6 +246,7 @@ PURE = (
     "image/file_tree.py",
     "image/comparison.py",
     "image/sbom.py",
+    "image/steps.py",
     *(f"bench/{name}.py" for name in ("goals", "measure", "report", "svg")),
 )
 # Imported by pure modules for a value that they only name as a type.
