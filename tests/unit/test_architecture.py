@@ -108,7 +108,7 @@ PURE = (
     "appliance/boot/report_limit.py",
     "appliance/config/history.py",
     "appliance/config/loaders.py",
-    *(f"appliance/control/fleet/{name}.py" for name in ("changes", "groups", "needs", "pcs", "rooms")),
+    *(f"appliance/control/fleet/{name}.py" for name in ("changes", "groups", "needs", "pcs", "remedies", "rooms")),
     "appliance/control/web/plots.py",
     "appliance/exports/grants.py",
     "appliance/exports/ownership.py",
