@@ -63,9 +63,17 @@ class Rebuild(Enum):
     ALWAYS = "always"
 
 
+def digest_today(recipe: ImageRecipe, added: Customization = NOTHING) -> str:
+    """The digest that a release of this recipe would have if it were built now, by this version. Takes some ms."""
+    return livebuild.digest(recipe, read_tree(), added.digest)
+
+
 def built(recipe: ImageRecipe, added: Customization, images: Path) -> Release | None:
-    """Return the newest release of exactly this recipe and this live system, if there is one."""
-    digest = livebuild.digest(recipe, read_tree(), added.digest)
+    """Return the active release if it is of exactly this recipe and this live system, or else the newest one that is,
+    if there is one."""
+    digest = digest_today(recipe, added)
+    if (active := _active(images)) and active.digest == digest:
+        return active
     return next((each for each in release.releases(images).releases if each.digest == digest), None)
 
 
@@ -75,16 +83,18 @@ def build(
     images: Path,
     report: Callable[[Progress], None],
     rebuild: Rebuild = Rebuild.NEVER,
+    hear: Callable[[str], None] = lambda _: None,
     added: Customization = NOTHING,
 ) -> Release:
-    """Build a release and activate it; return an earlier one of the same recipe where `rebuild` says so.
+    """Build a release, or take an earlier one of the same recipe where `rebuild` says so, and make it the active one.
+    `hear` gets what the programs print, line by line: foreign text.
 
     Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
     """
     if rebuild is Rebuild.NEVER and (done := built(recipe, added, images)):
-        return done if _active(images) else release.activate(images, done.id)
+        return done if done == _active(images) else release.activate(images, done.id)
     work, images = work.absolute(), images.absolute()
-    stages = Stages(report)
+    stages = Stages(report, hear)
 
     stages.begin("checks", "checking what a build needs")
     _check(work, images)
@@ -144,7 +154,7 @@ def build(
         if release.RECIPE in files:
             files[release.MODULE] = live / "module"
             files[release.MODULE].write_text(f"{Path(release.SQUASHFS).name}\n{Path(release.RECIPE).name}\n")
-        done = publish.publish(images, files, created, recipe, digest, kernel)
+        done = publish.publish(images, files, created, recipe, digest, kernel, added.digest)
         release.activate(images, done.id)
         work_directory.empty(live)
     stages.tell("done")
@@ -200,6 +210,7 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 def _tell_step(line: str, stages: Stages) -> None:
+    stages.hear(line)
     if match := _STEP.match(line):
         stages.tell(match[1] or match[2])
 

@@ -30,10 +30,9 @@ class Builder(Enum):
 
 @dataclass(frozen=True)
 class BuildResult:
-    """The release, the id of the active one now, and whether an update found no package changed."""
+    """The release, which is the active one now, and whether an update found no package changed."""
 
     release: Release
-    active: str | None
     unchanged: bool
 
 
@@ -56,7 +55,7 @@ class RequestedBuild:
         before = _active(self.config.images)
         made = self._build(report)
         unchanged = self.rebuild is Rebuild.UPDATED and before == made.id
-        return BuildResult(made, _active(self.config.images), unchanged)
+        return BuildResult(made, unchanged)
 
     def _build(self, report: build_unit.Report) -> Release:
         match self.builder:
@@ -73,7 +72,7 @@ class RequestedBuild:
             recipe, added = wanted(config)
         except UserError as error:
             raise BuildError("checks", error.message, error.hint) from error
-        return build(recipe, config.server.data / "build", config.images, report, rebuild, added)
+        return build(recipe, config.server.data / "build", config.images, report, rebuild, added=added)
 
 
 def request(config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool) -> RequestedBuild:

@@ -117,7 +117,7 @@ def run(
     added: Customization = NOTHING,
 ) -> tuple[release.Release, list[Progress]]:
     told: list[Progress] = []
-    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, rebuild, added)
+    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, rebuild, added=added)
     return made, told
 
 
@@ -168,6 +168,12 @@ def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
     assert os.listdir(room / "work" / "live") == []
 
 
+def test_whoever_listens_hears_each_line_that_the_programs_print(room: Path) -> None:
+    heard: list[str] = []
+    build.build(ImageRecipe(), room / "work", room / "images", lambda _: None, hear=heard.append)
+    assert [line for line in heard if line.removeprefix("P: lb ") in STEPS] == [f"P: lb {call}" for call in ALL[:-1]]
+
+
 def test_a_package_without_its_loader_ends_the_build(room: Path) -> None:
     (room / "unpacked" / PACKAGED["ipxe-arm64.efi"].path).unlink()
     made, _ = run(room)
@@ -216,11 +222,21 @@ def test_the_same_recipe_is_not_built_twice(room: Path) -> None:
     assert calls(room) == ALL
 
 
-def test_an_earlier_release_is_not_activated_behind_the_administrators_back(room: Path) -> None:
+def test_a_release_that_is_there_already_becomes_the_active_one(room: Path) -> None:
     first, _ = run(room)
-    second, _ = run(room, ImageRecipe(packages=("htop",)))
+    run(room, ImageRecipe(packages=("htop",)))
     assert run(room)[0] == first
-    assert release.current(room / "images") == second
+    assert release.current(room / "images") == first
+    assert calls(room) == [*ALL, "config", "chroot_install-packages", "chroot_hooks", "mksquashfs"]
+
+
+def test_of_two_releases_of_one_recipe_the_active_one_stays(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = run(room)
+    monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
+    run(room, rebuild=Rebuild.ALWAYS)
+    release.rollback(room / "images")
+    assert run(room)[0] == first
+    assert release.current(room / "images") == first
 
 
 def test_force_builds_again_on_the_same_first_stage(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,6 +306,8 @@ def test_files_and_hooks_of_the_administrator_are_a_layer_above(room: Path) -> N
     assert calls(room)[begun:] == ["config", "mksquashfs"]
     assert told[-2].stage == "publish"
     assert made.layers == (release.SQUASHFS, release.RECIPE)
+    assert (made.added, plain.added) == (own_files(room).digest, "")
+    assert release.read(room / "images", made.id) == made
     assert made.files[release.SQUASHFS] == plain.files[release.SQUASHFS]
     assert (made.path / release.MODULE).read_text() == "filesystem.squashfs\nrecipe.squashfs\n"
     assert (made.path / release.RECIPE).read_text().splitlines() == ["./etc/motd", "./root/ran"]
