@@ -51,6 +51,8 @@ _HINTS = (
 )
 """What a failed program said, and what to do about it; the first that fits."""
 
+_LOG_BYTES = 8 << 20
+
 _STEP = re.compile(r"(?:[PI]: )(.+)|((?:Unpacking|Setting up|update-initramfs:) .+)")
 
 
@@ -105,6 +107,7 @@ def build(
     live = work / "live"
     log_path = work / "logs" / f"{release.name(created, digest)}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
+    work_directory.compress(log_path.parent)
     variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}"} | ({"http_proxy": mirrors.proxy} if mirrors.proxy else {})
 
     with (
@@ -180,7 +183,7 @@ def _failures_explained(stages: Stages, log: Path) -> Iterator[None]:
         raise BuildError(
             stages.current,
             f"the build failed in the stage {stages.current}: {error}",
-            _hint(error.tail),
+            _hint(log),
             log=log,
             tail=error.tail,
             paste=error.paste,
@@ -215,8 +218,11 @@ def _tell_step(line: str, stages: Stages) -> None:
         stages.tell(match[1] or match[2])
 
 
-def _hint(tail: Sequence[str]) -> str:
-    text = "\n".join(tail)
+def _hint(log: Path) -> str:
+    # The cause may be far above the last lines.
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _LOG_BYTES))
+        text = file.read().decode(errors="replace")
     found = (hint for said, hint in _HINTS if re.search(said, text))
     return next(found, "see the log; the command above repeats the failed step")
 

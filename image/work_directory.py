@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gzip
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,9 @@ from pathlib import Path
 
 from image import bootfiles, livebuild, release, steps
 from image.progress import BuildError
+
+_LOGS = 50
+"""How many logs of builds are kept: of about 30 kB each."""
 
 
 @contextmanager
@@ -47,6 +51,17 @@ def empty(live: Path) -> None:
             _remove(path)
     # Earlier versions kept the first stage there.
     _remove(live / "cache" / "bootstrap")
+
+
+def compress(logs: Path) -> None:
+    """Compress the logs of earlier builds, and keep the latest of them. Raises OSError."""
+    for log in logs.glob("*.log"):
+        with log.open("rb") as whole, gzip.open(log.with_suffix(".new"), "wb") as packed:
+            shutil.copyfileobj(whole, packed)
+        log.with_suffix(".new").rename(log.with_suffix(".log.gz"))
+        log.unlink()
+    for old in sorted(logs.glob("*.log.gz"))[:-_LOGS]:
+        old.unlink()
 
 
 def mounts_below(directory: Path, mountinfo: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Building with a stand-in for live-build: stages, failures, interruptions, publication."""
 
 import contextlib
+import gzip
 import os
 import shutil
 import signal
@@ -407,6 +408,20 @@ def test_a_failure_whose_cause_is_known_says_what_to_do(room: Path, call: str, s
         run(room, ImageRecipe(backports=True))
     assert caught.value.stage == STEPS[call]
     assert hint in caught.value.hint
+
+
+def test_the_cause_is_found_above_the_last_lines_and_old_logs_are_compressed(room: Path) -> None:
+    first, _ = run(room)
+    cause = "E: Failed to fetch http://m/InRelease  Temporary failure resolving 'm'\n"
+    noise = "".join(f"N: {number}\n" for number in range(100))
+    (room / "work" / "fail-chroot_install-packages").write_text(f"{cause}E: Unable to locate package htop\n{noise}")
+    with pytest.raises(BuildError, match="the stage extras") as caught:
+        run(room, ImageRecipe(packages=("htop",)))
+    assert "the Debian mirror cannot be reached" in caught.value.hint
+    assert caught.value.log is not None
+    logs = caught.value.log.parent
+    assert sorted(path.name for path in logs.iterdir()) == sorted([f"{first.id}.log.gz", caught.value.log.name])
+    assert b"P: lb chroot_hooks" in gzip.decompress((logs / f"{first.id}.log.gz").read_bytes())
 
 
 def test_without_a_kernel_there_is_no_release(room: Path) -> None:
