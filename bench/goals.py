@@ -187,7 +187,7 @@ def _others() -> list[Goal]:
                 ("warm", 0.35),
                 ("a package", 0.15),
                 ("a hook", 0.05),
-                ("another file", 0.05),
+                ("a file changed", 0.05),
             )
         ),
         Goal("TFTP beside heartbeats", "p99 / alone", 2, 1.5, alone("heartbeats_tftp"), at_most=True),

@@ -45,9 +45,9 @@ def measure(*, quick: bool) -> Findings:
     ours("cold")
     ours("unchanged")
     write("files/etc/motd", "hello\n")
-    ours("a file")
+    ours("the first file")
     write("files/etc/motd", "hello again\n")
-    ours("another file")
+    ours("a file changed")
     write("hooks/10-site.chroot", "#!/bin/sh\nset -e\nsystemctl mask rescue.service\n")
     ours("a hook")
     ours("a package", MORE)
@@ -63,8 +63,8 @@ _WORDS = {
     "warm": "warm: `--force`, all packages installed again",
     "a package": "one package more",
     "a hook": "one hook more",
-    "a file": "the first file",
-    "another file": "a file changed",
+    "the first file": "the first file",
+    "a file changed": "a file changed",
     "unchanged": "nothing changed",
 }
 
