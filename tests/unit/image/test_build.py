@@ -524,9 +524,9 @@ with pytest.MonkeyPatch.context() as monkeypatch:
 
 
 @contextlib.contextmanager
-def hanging_build(room: Path) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
-    """A build in a process of its own, and its sleeping programs, once it hangs in its chroot. Killed at the end."""
-    (room / "work" / "hang-chroot_hooks").touch()
+def hanging_build(room: Path, call: str = "chroot_hooks") -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
+    """A build in a process of its own, and its sleeping programs, once it hangs in that call. Killed at the end."""
+    (room / "work" / f"hang-{call}").touch()
     builder = subprocess.Popen(
         [*UNIGNORED, sys.executable, "-c", RUNNER, str(room)],
         stdout=subprocess.PIPE,
@@ -562,11 +562,18 @@ def state(pid: int) -> str:
         return "Z"
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, None), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "status", "call"),
+    [
+        (signal.SIGTERM, 143, "chroot_hooks"),
+        (signal.SIGINT, None, "chroot_hooks"),
+        *((signal.SIGKILL, -9, call) for call in ("bootstrap_debootstrap", "chroot_install-packages", "chroot_hooks")),
+    ],
+)
 def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
-    room: Path, number: signal.Signals, status: int | None
+    room: Path, number: signal.Signals, status: int | None, call: str
 ) -> None:
-    with hanging_build(room) as (builder, programs):
+    with hanging_build(room, call) as (builder, programs):
         assert len(programs) >= 3
         builder.send_signal(number)
         builder.communicate(timeout=20)
@@ -578,9 +585,13 @@ def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
     assert alive(programs) == []
     assert str(room) not in Path("/proc/self/mountinfo").read_text()
     assert release.releases(room / "images") == release.Listing((), ())
-    (room / "work" / "hang-chroot_hooks").unlink()
+    (room / "work" / f"hang-{call}").unlink()
     made, _ = run(room)
     assert release.verify(made) == []
+    # What was done before is not done again, and what was interrupted is.
+    assert calls(room).count("bootstrap_debootstrap") == (2 if call == "bootstrap_debootstrap" else 1)
+    assert calls(room).count("chroot_hooks") == (2 if call == "chroot_hooks" else 1)
+    assert sorted(os.listdir(room / "work" / "steps")) == ["bootstrap", "packages", "system"]
 
 
 def test_two_builds_do_not_share_a_work_directory(room: Path) -> None:
