@@ -107,7 +107,6 @@ def build(
     live = work / "live"
     log_path = work / "logs" / f"{release.name(created, digest)}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    work_directory.compress(log_path.parent)
     variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}"} | ({"http_proxy": mirrors.proxy} if mirrors.proxy else {})
 
     with (
@@ -128,6 +127,8 @@ def build(
                 variables=variables,
             )
 
+        work_directory.compress(log_path)
+        stages.took |= work_directory.durations(work)
         stages.begin("config", "writing live-build's configuration")
         work_directory.empty(live)
         work_directory.write_config(live, livebuild.config_tree(recipe, tree))
@@ -147,7 +148,9 @@ def build(
         system = top = chain.add(steps.system(recipe, tree), again=rebuild is Rebuild.ALWAYS)
         if added.layer:
             customization.stage(added, live / steps.CUSTOM)
-            top = chain.add(steps.files(added.digest, tree), partial(_pack, chain, run, live))
+            top = chain.add(
+                steps.files(added.digest, tree), partial(_pack, chain, run, live), again=rebuild is Rebuild.ALWAYS
+            )
         chain.forget_others()
 
         stages.begin("publish", "copying the files and computing their checksums")
@@ -160,6 +163,9 @@ def build(
         done = publish.publish(images, files, created, recipe, digest, kernel, added.digest)
         release.activate(images, done.id)
         work_directory.empty(live)
+        stages.end()
+        of_this = (*chain.names, stages.current)
+        work_directory.note_durations(work, {name: took for name, took in stages.took.items() if name in of_this})
     stages.tell("done")
     return done
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from image.command import SCRIPT, CommandError
 from image.steps import ImageStep
@@ -26,8 +27,12 @@ _OPTIONS = "index=off,metacopy=off,redirect_dir=off,xino=off"
 
 RunProgram = Callable[[str, Sequence[str]], None]
 """Runs a program in live-build's directory, as root, in a mount namespace of its own: words for people, arguments."""
-Begin = Callable[[str, str], None]
-"""Is told which step begins: its name and what it does."""
+
+
+class Begin(Protocol):
+    """Is told which step begins: its name, what it does, and whether there is nothing to do."""
+
+    def __call__(self, name: str, words: str, /, *, kept: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,11 @@ class StepChain:
         """Whether trees are layers. Whoever changes that finds nothing kept."""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the steps so far."""
+        return tuple(each.path.name for each in self._kept)
+
+    @property
     def trees(self) -> tuple[Path, ...]:
         """The trees of the steps so far, the lowest first."""
         return tuple(each.tree for each in self._kept)
@@ -85,7 +95,7 @@ class StepChain:
         one of the same step, if anything does. What the program raises is raised again.
         """
         kept = None if again else self._find(step)
-        self._begin(step.name, f"{'kept from before: ' if kept else ''}{step.words}")
+        self._begin(step.name, f"{'kept from before: ' if kept else ''}{step.words}", kept=kept is not None)
         self._kept.append(kept or self._do(step, finish))
         return self._kept[-1]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import json
 import os
 import shutil
 import signal
@@ -173,6 +174,22 @@ def test_whoever_listens_hears_each_line_that_the_programs_print(room: Path) -> 
     heard: list[str] = []
     build.build(ImageRecipe(), room / "work", room / "images", lambda _: None, hear=heard.append)
     assert [line for line in heard if line.removeprefix("P: lb ") in STEPS] == [f"P: lb {call}" for call in ALL[:-1]]
+
+
+def test_the_time_left_is_that_of_the_last_builds_for_what_is_to_be_done(room: Path) -> None:
+    _, told = run(room)
+    assert {each.left for each in told[:-1]} == {None}, "nothing is known yet"
+    took = room / "work" / "durations.json"
+    assert json.loads(took.read_text()).keys() == {"bootstrap", "packages", "system", "publish"}
+    took.write_text('{"bootstrap": 900, "packages": 800, "extras": 50, "system": 40, "publish": 3}')
+    _, told = run(room, ImageRecipe(packages=("htop",)))
+    left = {each.stage: each.left for each in reversed(told)}
+    assert left["packages"] is None, "it is kept"
+    assert left["extras"] == pytest.approx(93, abs=5)
+    assert left["system"] == pytest.approx(43, abs=5)
+    took.write_text("[]")
+    _, told = run(room, ImageRecipe(packages=("htop", "tree")))
+    assert {each.left for each in told[:-1]} == {None}
 
 
 def test_a_package_without_its_loader_ends_the_build(room: Path) -> None:
