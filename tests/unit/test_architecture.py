@@ -97,6 +97,7 @@ PURE = (
     "appliance/exports/request.py",
     "appliance/exports/senders.py",
     "appliance/heartbeats/pace.py",
+    "appliance/images/build_record.py",
     "appliance/images/image_request.py",
     "appliance/heartbeats/records.py",
     "appliance/heartbeats/states.py",
