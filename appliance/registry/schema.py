@@ -158,6 +158,17 @@ MIGRATIONS: list[Iterable[str]] = [
         # The credit that each PC's projects have told, as JSON (appliance/heartbeats/tally.py).
         "CREATE TABLE credits (mac INTEGER PRIMARY KEY, marks TEXT NOT NULL)",
     ),
+    (
+        # AUTOINCREMENT: whoever has read up to an event would miss later ones that got numbers of forgotten ones.
+        """CREATE TABLE numbered (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, boot INTEGER NOT NULL REFERENCES boots ON DELETE CASCADE,
+            at REAL NOT NULL, kind TEXT NOT NULL, details TEXT NOT NULL
+        )""",
+        "INSERT INTO numbered SELECT id, boot, at, kind, details FROM events ORDER BY id",
+        "DROP TABLE events",
+        "ALTER TABLE numbered RENAME TO events",
+        "CREATE INDEX events_of_boot ON events (boot, id)",
+    ),
 ]
 
 
