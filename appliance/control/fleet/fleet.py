@@ -9,11 +9,13 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
 
 from appliance.config.file import Config
+from appliance.control.fleet.changes import SET_BACK
 from appliance.control.fleet.hub import Hub, PageListener
 from appliance.control.fleet.pcs import Wanted
 from appliance.control.fleet.rooms import Change, Room, in_place
@@ -36,6 +38,7 @@ _PATIENCE = 2.0
 """Seconds that somebody waits for a look: for the first one, or for one that shows what was just changed."""
 
 _RETRY = 5.0
+_FAULT = "a fault in netboot-appliance; the log has it: journalctl -u netboot-appliance-control"
 _MOST_ROWS = 500
 """Rows that a page is told after it was loaded; if more changed meanwhile, it is loaded again."""
 
@@ -131,20 +134,35 @@ class Fleet:
                         room = watcher.room
             except (UserError, OSError, *FAILED) as error:
                 _log.warning("the registry cannot be read", error=str(error))
-                room = replace(room, trouble=str(error), version=room.version + 1)
-                room = replace(room, top=self._pen.top(room))
-                self._pass_on(loop, room, Change(room.version, (), "", "", anew=True))
-                self._stop.wait(_RETRY)
+                room = self._in_trouble(loop, room, str(error))
+            except Exception:
+                # A fault of ours must not freeze the page for good, while it looks as if nothing happened.
+                _log.exception("a fault while looking at the PCs; trying again")
+                room = self._in_trouble(loop, room, _FAULT)
+
+    def _in_trouble(self, loop: asyncio.AbstractEventLoop, room: Room, why: str) -> Room:
+        """Say on the page why it shows nothing newer, and wait a little; returns the room that says so."""
+        room = replace(room, trouble=why, version=room.version + 1)
+        with suppress(Exception):  # the fault may be there
+            room = replace(room, top=self._pen.top(room))
+        self._pass_on(loop, room, Change(room.version, (), "", "", anew=True))
+        self._stop.wait(_RETRY)
+        return room
 
     def _look_on(self, watcher: Watcher, registry: Registry, loop: asyncio.AbstractEventLoop) -> None:
-        """Look until the process stops, or the registry is another file."""
-        path = registry.path
+        """Look until the process stops, the registry is another file, or the clock was set back: then the moments at
+        which the watcher wants to look again are far away."""
+        path, latest = registry.path, self._clock()
         while not self._stop.is_set() and registry.in_place() and self._config().registry == path:
+            now = self._clock()
+            if now < latest - SET_BACK:
+                return
+            latest = max(latest, now)
             # Of this thread: on a busy machine it looks as often.
             begun = time.thread_time()
             self._hurried.clear()
-            if watcher.pending(self._clock()):
-                change = watcher.look(self._config(), self._clock(), self._stop.is_set)
+            if watcher.pending(now):
+                change = watcher.look(self._config(), now, self._stop.is_set)
                 self._pass_on(loop, watcher.room, change)
             self._rest(max(_PACE, _SHARE * (time.thread_time() - begun)))
 

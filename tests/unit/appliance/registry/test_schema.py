@@ -21,6 +21,8 @@ from appliance.firmware import table
 from appliance.heartbeats import days, orders, store
 from appliance.heartbeats.records import Order, StoredHeartbeat
 from appliance.heartbeats.tally import DayTotal
+from appliance.images import rollout_table
+from appliance.images.rollout import Canary, Proof
 from appliance.journal.event_pages import ALL, read_after
 from appliance.journal.history import history
 from appliance.journal.timeline import Stage
@@ -125,8 +127,22 @@ def test_the_rows_that_came_with_schema_6_are_kept(path: Path) -> None:
         assert days.totals(registry, 0, days.LAST, [A, B]) == [DayTotal(20717, 1, 3600, 14400, 12.5)]
 
 
+def test_the_rows_that_came_with_schema_7_are_kept(path: Path) -> None:
+    load(7, path)
+    new, old = "20260903-100000-cccccccc", "20260902-100000-bbbbbbbb"
+    with Registry(path) as registry:
+        canary = rollout_table.open_canary(registry)
+        assert rollout_table.tasks_before(registry, 1, {A: 9, B: 4}) == {A: 7, B: 4}
+        assert rollout_table.fallbacks(registry) == {
+            B: rollout_table.Fallback(B, old, "20260901-100000-aaaaaaaa", 1790000165.0, "it hung")
+        }
+    assert canary == Canary(
+        1, new, old, "room 12", (MacRange(A, B),), Proof(3600.0, 90, 1), 1790000160.0, 3, 1790000170.0, 1790003760.0
+    )
+
+
 def test_events_keep_their_numbers_and_no_later_one_gets_that_of_a_forgotten_one(path: Path) -> None:
-    load(6, path)
+    load(7, path)
     with closing(sqlite3.connect(path)) as sql:
         before = sql.execute("SELECT * FROM events ORDER BY id").fetchall()
     with Registry(path) as registry:

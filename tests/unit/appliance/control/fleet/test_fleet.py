@@ -16,6 +16,7 @@ from appliance.control.fleet.pcs import EVERYBODY, Wanted
 from appliance.control.fleet.rooms import Change, Room
 from appliance.control.fleet.watcher import Watcher
 from appliance.control.web.pen import RoomPen
+from appliance.heartbeats.states import Kind
 from appliance.registry.database import Registry
 from services.ethernet import MacRange
 from tests.unit.appliance.control import many_pcs
@@ -176,3 +177,45 @@ def test_a_page_of_an_earlier_process_loads_anew(shown: Fleet, ident: str) -> No
 
 def test_a_page_that_says_nothing_has_missed_nothing(shown: Fleet) -> None:
     assert shown.missed("", EVERYBODY, "") == []
+
+
+async def test_a_clock_that_is_set_back_freezes_nothing(config: Config) -> None:
+    """By the year: what a wrong clock of the board does, until a time server answers."""
+    many_pcs.fill(config.registry, 3, time.time())
+    ahead = [365 * 86400.0]
+    fleet = Fleet(lambda: config, lambda: time.time() + ahead[0], RoomPen())
+    fleet.start()
+    try:
+        await fleet.current()
+        assert fleet.room.counts.states.get(Kind.COMPUTING, 0) == 0
+        ahead[0] = 0.0
+        async with asyncio.timeout(30):
+            while not fleet.room.counts.states.get(Kind.COMPUTING, 0):
+                await asyncio.sleep(0.05)
+    finally:
+        await fleet.stop()
+
+
+async def test_a_fault_is_said_on_the_page_and_does_not_freeze_it(
+    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(fleets, "_RETRY", 0.1)
+    many_pcs.fill(config.registry, 3, time.time())
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Watcher, "look", fail)
+        fleet = Fleet(lambda: config, time.time, RoomPen())
+        fleet.start()
+        try:
+            room = await fleet.current()
+            assert "a fault in netboot-appliance" in room.top
+            broken.undo()
+            async with asyncio.timeout(30):
+                while not fleet.room.counts.known:
+                    await asyncio.sleep(0.05)
+            assert fleet.room.trouble == ""
+        finally:
+            await fleet.stop()

@@ -68,7 +68,7 @@ async def test_a_room_has_counts_needs_and_every_pc(box: Browser) -> None:
     assert rows(page) == 40
     shown = text(page)
     assert "35 of 40 on, 32 compute 1 failed 1 stalled 1 idle" in shown
-    assert "1 PC: the project refuses the account key put the account's current weak key" in shown
+    assert "the project refuses the account key 1 PC put the account's current weak key" in shown
     assert "Room 102 10 of 10 on" in shown
     assert "The last 90 days Computing" in shown
     assert "Day (UTC) PCs core-hours credit hours on" in shown

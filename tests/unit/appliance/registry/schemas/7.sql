@@ -18,6 +18,23 @@ CREATE TABLE boots (
 INSERT INTO "boots" VALUES(1,90520741919489,1790000101.0,'secret-1','20260901-100000-aaaaaaaa','',0,1790000112.0,'',0,'');
 INSERT INTO "boots" VALUES(2,90520741919489,1790000113.0,'secret-3','20260902-100000-bbbbbbbb','192.0.2.10',1,1790000133.0,'',0,'');
 INSERT INTO "boots" VALUES(3,90520741919490,1790000125.0,'secret-5','20260902-100000-bbbbbbbb','',1,1790000132.0,'',0,'');
+CREATE TABLE canaries (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, release TEXT NOT NULL, base TEXT NOT NULL, chosen TEXT NOT NULL,
+            seconds REAL NOT NULL, share INTEGER NOT NULL, tasks INTEGER NOT NULL, began REAL NOT NULL,
+            after INTEGER NOT NULL, looked REAL NOT NULL, until REAL, ended REAL, verdict TEXT NOT NULL,
+            reason TEXT NOT NULL, mac INTEGER
+        );
+INSERT INTO "canaries" VALUES(1,'20260903-100000-cccccccc','20260902-100000-bbbbbbbb','room 12',3600.0,90,1,1790000160.0,3,1790000170.0,1790003760.0,NULL,'','',NULL);
+CREATE TABLE canary_ranges (
+            canary INTEGER NOT NULL REFERENCES canaries ON DELETE CASCADE, first INTEGER NOT NULL,
+            last INTEGER NOT NULL, PRIMARY KEY (canary, first, last)
+        ) WITHOUT ROWID;
+INSERT INTO "canary_ranges" VALUES(1,90520741919489,90520741919490);
+CREATE TABLE canary_tasks (
+            canary INTEGER NOT NULL REFERENCES canaries ON DELETE CASCADE, mac INTEGER NOT NULL,
+            succeeded INTEGER NOT NULL, PRIMARY KEY (canary, mac)
+        ) WITHOUT ROWID;
+INSERT INTO "canary_tasks" VALUES(1,90520741919489,7);
 CREATE TABLE "clients" (
             mac INTEGER PRIMARY KEY, number INTEGER UNIQUE, first_seen REAL NOT NULL, gui_rpc_password TEXT NOT NULL
         );
@@ -43,10 +60,10 @@ CREATE TABLE deliveries (
 INSERT INTO "deliveries" VALUES(1,'0123456789abcdef','admin@example.org',1790000160.0,1,1790000161.0,'sent');
 CREATE TABLE edits (count INTEGER NOT NULL);
 INSERT INTO "edits" VALUES(7);
-CREATE TABLE "events" (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, boot INTEGER NOT NULL REFERENCES boots ON DELETE CASCADE,
-            at REAL NOT NULL, kind TEXT NOT NULL, details TEXT NOT NULL
-        );
+CREATE TABLE events (
+        id INTEGER PRIMARY KEY, boot INTEGER NOT NULL REFERENCES boots ON DELETE CASCADE, at REAL NOT NULL,
+        kind TEXT NOT NULL, details TEXT NOT NULL
+    );
 INSERT INTO "events" VALUES(1,1,1790000101.0,'Discovered','{"mac": "52:54:00:aa:bb:01", "architecture": 7, "ipxe": false, "xid": 1, "secs": 0}');
 INSERT INTO "events" VALUES(2,1,1790000102.0,'Offered','{"mac": "52:54:00:aa:bb:01", "boot_file": "525400aabb01/snponly.efi", "port": 67}');
 INSERT INTO "events" VALUES(3,1,1790000103.0,'TransferProgressed','{"mac": "52:54:00:aa:bb:01", "service": "tftp", "path": "snponly.efi", "sent": 0, "size": 200000}');
@@ -80,6 +97,10 @@ INSERT INTO "events" VALUES(30,3,1790000130.0,'ScriptServed','{"mac": "52:54:00:
 INSERT INTO "events" VALUES(31,3,1790000131.0,'TransferServed','{"mac": "52:54:00:aa:bb:02", "service": "http", "path": "image/20260902-100000-bbbbbbbb/vmlinuz", "size": 8000000, "seconds": 0.5}');
 INSERT INTO "events" VALUES(32,3,1790000132.0,'TransferFailed','{"mac": "52:54:00:aa:bb:02", "service": "http", "path": "image/20260902-100000-bbbbbbbb/initrd.img", "sent": 1000, "why": "closed"}');
 INSERT INTO "events" VALUES(33,2,1790000133.0,'AddressLost','{"mac": "52:54:00:aa:bb:01", "address": "192.0.2.11"}');
+CREATE TABLE fallbacks (
+            mac INTEGER PRIMARY KEY, failed TEXT NOT NULL, release TEXT NOT NULL, at REAL NOT NULL, why TEXT NOT NULL
+        );
+INSERT INTO "fallbacks" VALUES(90520741919490,'20260902-100000-bbbbbbbb','20260901-100000-aaaaaaaa',1790000165.0,'it hung');
 CREATE TABLE heartbeats (
             mac INTEGER PRIMARY KEY, boot INTEGER NOT NULL, at REAL NOT NULL, doing TEXT NOT NULL, facts TEXT NOT NULL,
             boinc TEXT NOT NULL
@@ -121,16 +142,16 @@ CREATE TABLE tokens (
             name TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, read_only INTEGER NOT NULL, added REAL NOT NULL
         ) WITHOUT ROWID;
 CREATE INDEX boots_of_client ON boots (mac, id);
+CREATE INDEX events_of_boot ON events (boot, id);
 CREATE INDEX heartbeats_seen ON heartbeats (at, boot, doing);
 CREATE INDEX orders_open ON orders (mac) WHERE ended IS NULL;
 CREATE INDEX boots_latest ON boots (last_at, under_way, stage, mac) WHERE latest;
 CREATE INDEX deliveries_open ON deliveries (notice) WHERE ended IS NULL;
 CREATE INDEX latest_of_client ON boots (mac) WHERE latest;
-CREATE INDEX events_of_boot ON events (boot, id);
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('boots',3);
+INSERT INTO "sqlite_sequence" VALUES('canaries',1);
 INSERT INTO "sqlite_sequence" VALUES('notices',1);
 INSERT INTO "sqlite_sequence" VALUES('orders',2);
-INSERT INTO "sqlite_sequence" VALUES('events',33);
 COMMIT;
 PRAGMA user_version = 7;
