@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import image_build, image_contents, image_diff, image_prune
+from appliance.cli import image_build, image_contents, image_diff, image_mount, image_prune
 from appliance.cli.arguments import JSON
 from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load
@@ -32,6 +32,10 @@ app.command("cat", epilog="Example: netboot-appliance image cat /etc/os-release"
 app.command("diff", epilog="Examples: netboot-appliance image diff previous; netboot-appliance image diff A B --json")(
     image_diff.diff
 )
+app.command("mount", epilog="Examples: sudo netboot-appliance image mount; sudo netboot-appliance image mount ID /mnt")(
+    image_mount.mount
+)
+app.command("shell", epilog="Example: sudo netboot-appliance image shell")(image_mount.shell)
 app.command("sbom", epilog="Example: netboot-appliance image sbom > live-system.spdx.json")(image_contents.bill)
 _ID = typer.Argument(metavar="ID", help="A release from `image list`.", show_default=False)
 
