@@ -64,15 +64,15 @@ class RequestedBuild:
             case Builder.INSIDE_UNIT:
                 return build_unit.record(self._build_here, report)
             case Builder.PROCESS:
-                return self._build_here(self.rebuild, report)
+                return self._build_here(self.rebuild, report, lambda _: None)
 
-    def _build_here(self, rebuild: Rebuild, report: build_unit.Report) -> Release:
+    def _build_here(self, rebuild: Rebuild, report: build_unit.Report, hear: build_unit.Hear) -> Release:
         config = self.config
         try:
             recipe, added = wanted(config)
         except UserError as error:
             raise BuildError("checks", error.message, error.hint) from error
-        return build(recipe, config.server.data / "build", config.images, report, rebuild, added=added)
+        return build(recipe, config.server.data / "build", config.images, report, rebuild, hear, added)
 
 
 def request(config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool) -> RequestedBuild:
