@@ -3,7 +3,7 @@
 The tree of a step is what it changed in the tree below it: the upper layer of an overlay (overlayfs, Linux), without
 the features that would bind it to more than the names in the lower ones. Where overlays cannot be mounted, it is a
 whole copy with the changes in it. A step works in a directory of another name, and gets its own once it is complete and
-on the disk; what a step that was interrupted left is removed when the next build begins. The mounts are in the process
+on the disk; what a step that was interrupted left is removed when the next build begins. The mounts are in the mount
 namespace of the step's own program, and end with it.
 """
 
@@ -62,6 +62,8 @@ class StepChain:
         self._steps, self._live, self._run, self._begin = steps, live, run, begin
         self._kept: list[KeptResult] = []
         steps.mkdir(parents=True, exist_ok=True)
+        # The trees have programs that give rights, as Debian made them: not for this machine's users.
+        steps.chmod(0o700)
         for left in steps.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(left)
         self.overlays = self._overlays()

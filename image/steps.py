@@ -48,6 +48,8 @@ lb chroot_prep remove {_MOUNTS}
 
 _EXTRAS = f"""\
 lb chroot_prep install {_MOUNTS}
+# The name servers may be others by now. live-build puts the image's own file back in the end.
+[ ! -f /etc/resolv.conf ] || cp /etc/resolv.conf chroot/etc/resolv.conf
 {{update}}
 printf '%s\\n' {{packages}} >> chroot/root/packages.chroot
 lb chroot_install-packages extras

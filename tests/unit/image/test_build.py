@@ -366,6 +366,11 @@ def test_a_step_that_fails_leaves_the_ones_below_it_as_they_were(room: Path) -> 
     assert sorted(os.listdir(room / "work" / "steps")) == ["bootstrap", "packages", "system"]
 
 
+def test_nobody_else_on_this_machine_reaches_the_programs_in_what_is_kept(room: Path) -> None:
+    run(room)
+    assert (room / "work" / "steps").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_result_that_is_not_whole_is_made_again(room: Path) -> None:
     made, _ = run(room)
     for name in ("packages", "system"):
