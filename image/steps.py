@@ -75,6 +75,8 @@ lb chroot_includes_after_packages
 lb chroot_hooks
 lb chroot_hacks
 lb chroot_prep remove all-except-archives
+# Of the archives this is all that is packed.
+rm -f chroot/etc/apt/preferences.d/backports.pref
 mksquashfs chroot "$beside/filesystem.squashfs" {shlex.join(PACKED)} -ef {EXCLUDES}
 {_COPY_BOOT}"""
 
