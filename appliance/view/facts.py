@@ -59,10 +59,12 @@ class Signs:
 
 @dataclass(frozen=True, slots=True)
 class PageState:
-    """Where the page is, as URLs; `pid`: its process, or None if it does not run."""
+    """Where the page is, as URLs; `pid`: its process, or None if it does not run. `rejected`: why it keeps an older
+    configuration than that of the file."""
 
     pid: int | None
     addresses: tuple[str, ...]
+    rejected: ReloadResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +169,14 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         leases=leases.load(registry),
         evidence=gather_evidence(config, registry, now),
         schedules=schedules_now(config, now),
-        page=PageState(holder(config.registry, "control"), urls(config)) if config.control.enabled else None,
+        page=_page(config, registry) if config.control.enabled else None,
     )
+
+
+def _page(config: Config, registry: Registry) -> PageState:
+    pid = holder(config.registry, "control")
+    latest = reload_result.read(registry, reload_result.PAGE) if pid else None
+    return PageState(pid, urls(config), latest if latest and latest.error else None)
 
 
 def gather_evidence(
