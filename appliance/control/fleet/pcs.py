@@ -35,12 +35,14 @@ class PcFacts:
 
 @dataclass(frozen=True, slots=True)
 class KeptPc:
-    """A PC with its row as HTML, on one line. `version` is that of the room in which the row last changed."""
+    """A PC with its row as HTML, on one line. `version` is that of the room in which the row last changed. `listed`:
+    the PC as the API lists it, in JSON."""
 
     facts: PcFacts
     row: str
     version: int
     sought: str
+    listed: bytes
 
 
 @dataclass(frozen=True, slots=True)
