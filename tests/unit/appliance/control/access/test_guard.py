@@ -51,7 +51,8 @@ async def test_programs_and_scripts_of_the_page_get_no_redirect(site: Site) -> N
     browser = site.browser()
     answer = await browser.get("/api/v1/look")
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-    assert answer.json() == {"message": "log in first", "hint": ""}
+    assert answer.json()["message"] == "log in first"
+    assert "Authorization: Bearer TOKEN" in answer.json()["hint"]
     part = await browser.get("/look", headers={"HX-Request": "true"})
     assert (part.status_code, part.headers["hx-redirect"]) == (401, "/login")
     stream = await browser.get("/look", headers={"Accept": "text/event-stream"})
