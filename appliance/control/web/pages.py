@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter
 
-from appliance.control.web import allowlist, boxes, health, images, log, notices, pc, refused
+from appliance.control.web import allowlist, boxes, faults, health, images, log, notices, pc, refused
 
 ROUTERS: tuple[APIRouter, ...] = (
     pc.router,
+    faults.router,
     refused.router,
     allowlist.router,
     health.router,
