@@ -2,7 +2,18 @@
 
 from fastapi import APIRouter
 
-from appliance.control.web import allowlist, boxes, faults, health, images, log, notices, pc, refused
+from appliance.control.web import (
+    allowlist,
+    boxes,
+    faults,
+    health,
+    image_diff,
+    images,
+    log,
+    notices,
+    pc,
+    refused,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     pc.router,
@@ -12,6 +23,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     log.router,
     images.router,
+    image_diff.router,
     boxes.router,
     notices.router,
 )
