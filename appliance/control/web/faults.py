@@ -20,7 +20,7 @@ router = APIRouter(prefix="/faults", include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class OrderGoing:
     """How an order goes on. `waits`: it waits until the PC is heard."""
 
     waits: bool = False
@@ -37,7 +37,7 @@ async def give(request: Request, box: Box, who: Administrator) -> Response:
         said("order given", who, pcs=len(macs), order=str(verb))
     except UserError as raised:
         error = raised
-    return page(request, "pc_ordered.html", error=error, shown=Told())
+    return page(request, "pc_ordered.html", error=error, shown=OrderGoing())
 
 
 def _wanted(box: Context, cause: str, verb: str) -> tuple[OrderVerb, list[MacAddress]]:
