@@ -11,7 +11,8 @@ from services.ethernet import MacAddress
 
 @dataclass(frozen=True, slots=True)
 class ReleaseView:
-    """A release. `state` is "active", "previous" or empty, `created` ISO 8601 with its time zone, `size` in bytes."""
+    """A release. `state` is "active", "previous", "canary" or empty, `created` ISO 8601 with its time zone, `size` in
+    bytes."""
 
     id: str
     state: str

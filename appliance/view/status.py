@@ -13,6 +13,7 @@ from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.view.address_claims import AddressClaimView, address_claim_views
 from appliance.view.boots import BootView, boot_view
+from appliance.view.canary import RolloutState
 from appliance.view.evidence import Evidence
 from appliance.view.facts import BoxState, PageState, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
@@ -113,6 +114,7 @@ class StatusView:
     claims: tuple[AddressClaimView, ...]
     image: ImageView | None
     image_error: str
+    rollout: RolloutState
     next_boots: tuple[NextBootView, ...]
     schedules: tuple[ScheduleNow, ...]
     allowed: AllowedView
@@ -148,6 +150,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
         claims=address_claim_views(server.get("claims", ()), box.allowlist, now),
         image=ImageView(box.image.id, box.image.created.timestamp()) if box.image else None,
         image_error=box.image_error,
+        rollout=box.rollout,
         next_boots=tuple(map(next_boot_view, box.next_boots)),
         allowed=AllowedView(len(box.allowlist), box.allowlist.addresses),
         pcs=pc_counts(box.states),

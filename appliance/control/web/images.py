@@ -14,8 +14,9 @@ from appliance.errors import UserError
 from appliance.images import build_unit, request_files
 from appliance.images.image_request import ImageVerb
 from appliance.view.build import BuildView, build_view
-from appliance.view.facts import Releases, gather_releases
+from appliance.view.facts import Releases
 from appliance.view.images import release_views
+from appliance.view.trials import gather_all_releases, gather_rollout
 
 router = APIRouter(prefix="/images", include_in_schema=False)
 
@@ -68,14 +69,17 @@ def _verb(text: str) -> ImageVerb:
 
 
 async def _values(box: Context) -> dict[str, Any]:
-    found, build = await asyncio.gather(
-        asyncio.to_thread(gather_releases, box.config.images), asyncio.to_thread(_build)
+    found, build, rollout = await asyncio.gather(
+        box.with_registry(lambda registry: gather_all_releases(box.config, registry)),
+        asyncio.to_thread(_build),
+        box.with_registry(lambda registry: gather_rollout(box.config, registry, box.clock())),
     )
     return {
         "releases": release_views(found),
         "broken": found.broken,
         "previous": _previous(found),
         "build": build,
+        "canary": rollout.canary_words(box.clock()),
         "asks": request_files.available(box.path),
         "commands": {str(verb): command for verb, command in _BY_HAND.items()},
         "here": "/images",
