@@ -12,6 +12,7 @@ from appliance.cli.output import say, show_json, show_table
 from appliance.cli.schedule import in_words
 from appliance.config.file import load, tolerant
 from appliance.diagnosis.fault import grouped
+from appliance.images.todays_recipe import CURE
 from appliance.registry.database import Registry
 from appliance.registry.records import IgnoredRow
 from appliance.registry.server_lock import holder
@@ -89,6 +90,8 @@ def _show_box(shown: StatusView, now: float) -> None:
         say(f"claimed   … and {len(shown.claims) - _CLAIMS_SHOWN} more (status --json)")
     none = shown.image_error or "none is active (build one: netboot-appliance image build)"
     say(f"image     {shown.image.id if shown.image else none}")
+    if shown.image_outdated:
+        say(f"          not of today's recipe: {shown.image_outdated}", f"          do: {CURE}")
     if canary := shown.rollout.canary_words(now):
         say(f"canary    {canary}")
     for back in shown.rollout.gone_back[:_NEXT_BOOTS_SHOWN]:

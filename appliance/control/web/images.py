@@ -13,6 +13,7 @@ from appliance.control.web.templating import page
 from appliance.errors import UserError
 from appliance.images import build_unit, request_files
 from appliance.images.image_request import ImageVerb
+from appliance.images.todays_recipe import CURE, outdated
 from appliance.view.build import BuildView, build_view
 from appliance.view.facts import Releases
 from appliance.view.images import release_views
@@ -78,6 +79,8 @@ async def _values(box: Context) -> dict[str, Any]:
         "releases": release_views(found),
         "broken": found.broken,
         "previous": _previous(found),
+        "outdated": await asyncio.to_thread(_outdated, box, found),
+        "cure": CURE,
         "build": build,
         "canary": rollout.canary_words(box.clock()),
         "asks": request_files.available(box.path),
@@ -88,6 +91,11 @@ async def _values(box: Context) -> dict[str, Any]:
 
 def _build() -> BuildView | None:
     return build_view(*build_unit.last_lines())
+
+
+def _outdated(box: Context, found: Releases) -> str:
+    active = next((each for each in found.releases if found.states.get(each.id) == "active"), None)
+    return outdated(box.config, active)
 
 
 def _previous(found: Releases) -> str:
