@@ -23,8 +23,11 @@ _MACS_SHOWN = 3
 def prune(
     context: typer.Context,
     keep: Annotated[
-        int, typer.Option("--keep", min=1, metavar="N", help="How many of the newest releases to keep.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            "--keep", min=1, metavar="N", help="How many of the newest releases to keep. [default: [image] keep]"
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -40,7 +43,7 @@ def prune(
         tried = rollout_table.released(registry)
     try:
         act = pruning.choose if dry_run else pruning.prune
-        found = act(config.images, keep, holders.keys(), named, tried)
+        found = act(config.images, keep or config.image.keep, holders.keys(), named, tried)
     except ReleaseError as error:
         raise UserError(str(error), error.hint) from None
     except OSError as error:

@@ -169,6 +169,7 @@ interfaces = ["{interface}"]
 # backports = false                      # true: the newer kernel of its backports, for cards that are newer still
 # firmware = "network"                   # of network cards and processors; "all": of servers' cards too; or "none"
 # kernel_arguments = []
+# keep = 3                               # newest releases that image prune keeps, beside those that are needed
 # time_zone = ""                         # "Europe/Berlin": what start_hour means; default: the server's own
 # root = "nfs"                           # "http": load the system into each PC's memory; for some PCs: allow add --root
 
