@@ -5,17 +5,19 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import image_build, image_canary, image_contents, image_diff, image_prune
+from appliance.cli import image_build, image_canary, image_contents, image_diff, image_log, image_mount, image_prune
 from appliance.cli.arguments import JSON
+from appliance.cli.image_choice import argument, chosen
 from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import Config, load
 from appliance.errors import UserError
+from appliance.images.in_use import releases_in_use
 from appliance.images.todays_recipe import CURE, outdated
 from appliance.registry.database import Registry
 from appliance.view.facts import Releases, gather_releases
-from appliance.view.images import ReleaseDetails, ReleaseView, release_details, release_views
+from appliance.view.images import ReleaseDetails, ReleaseView, Running, release_details, release_views
 from appliance.view.trials import gather_all_releases
-from appliance.view.words import moment, size
+from appliance.view.words import counted, moment, size
 from image import release
 from image.release import ReleaseError
 
@@ -26,6 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("build", epilog="Example: sudo netboot-appliance image build")(image_build.build)
+app.command("log", epilog="Examples: netboot-appliance image log; netboot-appliance image log --follow")(image_log.log)
 app.command("prune", epilog="Example: sudo netboot-appliance image prune --keep 3 --dry-run")(image_prune.prune)
 app.command("ls", epilog="Examples: netboot-appliance image ls /etc; netboot-appliance image ls previous / -R --json")(
     image_contents.ls
@@ -34,9 +37,12 @@ app.command("cat", epilog="Example: netboot-appliance image cat /etc/os-release"
 app.command("diff", epilog="Examples: netboot-appliance image diff previous; netboot-appliance image diff A B --json")(
     image_diff.diff
 )
+app.command("mount", epilog="Examples: sudo netboot-appliance image mount; sudo netboot-appliance image mount ID /mnt")(
+    image_mount.mount
+)
+app.command("shell", epilog="Example: sudo netboot-appliance image shell")(image_mount.shell)
 app.command("sbom", epilog="Example: netboot-appliance image sbom > live-system.spdx.json")(image_contents.bill)
 app.add_typer(image_canary.app)
-_ID = typer.Argument(metavar="ID", help="A release from `image list`.", show_default=False)
 
 
 @app.command("list", epilog="Example: netboot-appliance image list")
@@ -44,13 +50,25 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
     """List the releases, newest first."""
     config = load(context.obj)
     found = _releases(config)
-    releases = release_views(found)
+    releases = release_views(found, _running(config))
     if as_json:
         show_json(releases)
     else:
-        rows = [(each.id, each.state, _built(each), each.kernel, size(each.size)) for each in releases]
+        rows = [
+            (
+                each.id,
+                each.state,
+                _built(each),
+                each.kernel,
+                size(each.size),
+                _number(each.packages),
+                _number(each.pcs),
+                each.recipe,
+            )
+            for each in releases
+        ]
         none = "No release yet. Build one: netboot-appliance image build"
-        show_table(("release", "", "built", "kernel", "size"), rows, none)
+        show_table(("release", "", "built", "kernel", "size", "packages", "PCs", "recipe"), rows, none)
     for error in found.broken:
         say(f"warning: {error}; {error.hint}", err=True)
 
@@ -72,23 +90,15 @@ def _releases(config: Config) -> Releases:
 def show(
     context: typer.Context,
     ident: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[ID]", help="A release from `image list`. Default: the active one.", show_default=False
-        ),
+        str | None, argument("A release from `image list`, `current` or `previous`. Default: the active one.")
     ] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Show a release, and check that its files are as they were built (sha256)."""
     config = load(context.obj)
-    try:
-        found = release.read(config.images, ident) if ident else release.current(config.images)
-    except ReleaseError as error:
-        raise _user_error(error) from None
-    if found is None:
-        raise UserError("no release is active", "build one: netboot-appliance image build")
+    found = chosen(config.images, ident)
     shown = release_details(
-        found, gather_releases(config.images).states, release.verify(found), outdated(config, found)
+        found, gather_releases(config.images), _running(config), release.verify(found), outdated(config, found)
     )
     if as_json:
         show_json(shown)
@@ -105,15 +115,18 @@ def show(
 def _show(shown: ReleaseDetails) -> None:
     found = shown.release
     say(f"release       {found.id}{f' ({found.state})' if found.state else ''}")
+    say(f"recipe        {found.recipe}{f'; not of today: {shown.outdated}' if shown.outdated else ''}")
+    if shown.outdated and found.state == "active":
+        say(f"              do: {CURE}")
     say(f"built         {moment(datetime.fromisoformat(found.created).timestamp())}")
     say(f"distribution  {shown.distribution} {shown.architecture}, kernel {found.kernel}")
+    layers = counted(len(found.layers), "layer", "layers")
+    say(f"live system   {_number(found.packages)} packages, {layers} ({size(sum(each.size for each in found.layers))})")
+    if found.pcs:
+        say(f"PCs           {counted(found.pcs, 'PC', 'PCs')} may be running it")
     say(f"directory     {found.path}")
     for file in shown.files:
         say(f"  {file.name:26} {size(file.size):>9}  {file.sha256}")
-    if shown.outdated:
-        say(f"recipe        not today's: {shown.outdated}")
-        if found.state == "active":
-            say(f"              do: {CURE}")
     for problem in shown.problems:
         say(f"damaged: {problem}", err=True)
 
@@ -124,7 +137,7 @@ def _show(shown: ReleaseDetails) -> None:
 )
 def activate(
     context: typer.Context,
-    ident: Annotated[str, _ID],
+    ident: Annotated[str, argument("A release from `image list`, or `previous`.", "ID")],
     canary: Annotated[
         list[str] | None,
         typer.Option(
@@ -150,6 +163,7 @@ def activate(
     """
     config = load(context.obj)
     try:
+        ident = chosen(config.images, ident).id
         if canary:
             image_canary.begin(config, ident, canary, within, share, prove)
             return
@@ -170,6 +184,22 @@ def rollback(context: typer.Context) -> None:
         say(f"active: {found.id}")
     except ReleaseError as error:
         raise _user_error(error) from None
+
+
+def _running(config: Config) -> Running | None:
+    """The PCs that may be running a release; None if the registry cannot be read: the releases are shown all the
+    same."""
+    if not config.registry.exists():
+        return {}
+    try:
+        with Registry(config.registry) as registry:
+            return releases_in_use(registry)
+    except UserError:
+        return None
+
+
+def _number(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
 
 
 def _built(each: ReleaseView) -> str:

@@ -27,7 +27,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
         room.appliance("allow", "add", "52:54:00:78:00:*", "--label", "room 12")
         room.start_box()
         # With the first exports the releases move into a file system of their own.
-        wait_until(lambda: bool(room.status()["exports"]), TIMEOUT, "the exports to be in force", 0.2)
+        wait_until((room.data / "images").is_mount, TIMEOUT, "the releases to have moved", 0.2)
         yield room
 
 
