@@ -20,7 +20,8 @@ class LayerView:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseView:
-    """A release. `state` is "active", "previous" or empty, `created` ISO 8601 with its time zone, `size` in bytes.
+    """A release. `state` is "active", "previous", "canary" or empty, `created` ISO 8601 with its time zone,
+    `size` in bytes.
 
     `recipe` is in words. `layers` are its squashfs files, base first, and `packages` their number. `pcs`: how many PCs
     may be running it. Both are None if that was not looked at, or cannot be read.
