@@ -31,7 +31,9 @@ _KNOWN = {heading: column for column, headings in _HEADINGS.items() for heading 
 _DELIMITERS = ";,\t"
 # Windows-1252 gives every byte but five a meaning: text has none of the others' control characters.
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
-_FORMULA = re.compile(r"[=+\-@]")
+# Where a cell begins for a spreadsheet that splits at another sign than ours, too.
+_FORMULA = re.compile(r"(?:^|(?<=[;,]))(?='*\s*[=+\-@＝＋－＠])")
+_QUOTED_FORMULA = re.compile(f"{_FORMULA.pattern}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,11 @@ def write(entries: Iterable[Entry]) -> str:
 
 def _quoted(label: str) -> str:
     """What a spreadsheet would take for a formula is marked as text, in its own way."""
-    return f"'{label}" if _FORMULA.match(label) else label
+    return _FORMULA.sub("'", label)
 
 
 def _unquoted(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
+    return _QUOTED_FORMULA.sub("", cell)
 
 
 def _named_delimiter(text: str) -> tuple[str, int]:

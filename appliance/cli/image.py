@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import image_build, image_log, image_prune
+from appliance.cli import image_build, image_contents, image_diff, image_log, image_prune
 from appliance.cli.arguments import JSON
 from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
+from appliance.images.todays_recipe import CURE, outdated
 from appliance.view.facts import gather_releases
 from appliance.view.images import ReleaseDetails, ReleaseView, release_details, release_views
 from appliance.view.words import moment, size
@@ -25,6 +26,14 @@ app = typer.Typer(
 app.command("build", epilog="Example: sudo netboot-appliance image build")(image_build.build)
 app.command("log", epilog="Examples: netboot-appliance image log; netboot-appliance image log --follow")(image_log.log)
 app.command("prune", epilog="Example: sudo netboot-appliance image prune --keep 3 --dry-run")(image_prune.prune)
+app.command("ls", epilog="Examples: netboot-appliance image ls /etc; netboot-appliance image ls previous / -R --json")(
+    image_contents.ls
+)
+app.command("cat", epilog="Example: netboot-appliance image cat /etc/os-release")(image_contents.cat)
+app.command("diff", epilog="Examples: netboot-appliance image diff previous; netboot-appliance image diff A B --json")(
+    image_diff.diff
+)
+app.command("sbom", epilog="Example: netboot-appliance image sbom > live-system.spdx.json")(image_contents.bill)
 _ID = typer.Argument(metavar="ID", help="A release from `image list`.", show_default=False)
 
 
@@ -64,7 +73,9 @@ def show(
         raise _user_error(error) from None
     if found is None:
         raise UserError("no release is active", "build one: netboot-appliance image build")
-    shown = release_details(found, gather_releases(config.images).states, release.verify(found))
+    shown = release_details(
+        found, gather_releases(config.images).states, release.verify(found), outdated(config, found)
+    )
     if as_json:
         show_json(shown)
     else:
@@ -85,6 +96,10 @@ def _show(shown: ReleaseDetails) -> None:
     say(f"directory     {found.path}")
     for file in shown.files:
         say(f"  {file.name:26} {size(file.size):>9}  {file.sha256}")
+    if shown.outdated:
+        say(f"recipe        not today's: {shown.outdated}")
+        if found.state == "active":
+            say(f"              do: {CURE}")
     for problem in shown.problems:
         say(f"damaged: {problem}", err=True)
 

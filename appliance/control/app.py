@@ -10,6 +10,7 @@ from fastapi.routing import iter_route_contexts
 
 from appliance.control import doctor_runs
 from appliance.control.access.attempts import LoginAttempts
+from appliance.control.access.pace import RequestPace
 from appliance.control.access.refusals import handle_errors
 from appliance.control.access.shield import Shield
 from appliance.control.api import routes as api
@@ -53,6 +54,7 @@ def create_app(context: Context) -> FastAPI:
     app = FastAPI(title="netboot-appliance", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.context = context
     app.state.attempts = LoginAttempts()
+    app.state.pace = RequestPace()
     app.state.boxes = boxes
     app.state.builds = builds
     measure(app, context)

@@ -43,13 +43,16 @@ class Follower:
         self._know(admitted(context.config))
 
     async def follow(self, hangup: asyncio.Event) -> None:
-        """Runs until it is cancelled."""
+        """Runs until it is cancelled. A file that somebody is still writing is not read: half of it may be a good
+        configuration, without the line that says who may connect."""
+        before = self._seen
         around = time.monotonic() + _LOOK_AROUND
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(hangup.wait(), _LOOK)
             seen = await asyncio.to_thread(_seen, self._context.path)
-            if hangup.is_set() or seen != self._seen:
+            settled, before = seen == before, seen
+            if hangup.is_set() or (settled and seen != self._seen):
                 hangup.clear()
                 self._seen = seen
                 await self._reload()
@@ -73,6 +76,8 @@ class Follower:
         fresh = configuration.load(self._context.path)
         if self._context.config.written and not fresh.written:
             raise UserError(f"the configuration file {fresh.path} is gone", "put it back, or restart")
+        if fresh.written and not self._context.path.stat().st_size:
+            raise UserError(f"the configuration file {fresh.path} is empty", "is the disk full? Write it again")
         return fresh
 
     async def _apply(self, fresh: Config) -> None:

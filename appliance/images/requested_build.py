@@ -27,10 +27,9 @@ class Builder(Enum):
 
 @dataclass(frozen=True)
 class BuildResult:
-    """The release, the id of the active one now, and whether an update found no package changed."""
+    """The release, which is the active one now, and whether an update found no package changed."""
 
     release: Release
-    active: str | None
     unchanged: bool
 
 
@@ -53,7 +52,7 @@ class RequestedBuild:
         before = _active(self.config.images)
         made = self._build(report)
         unchanged = self.rebuild is Rebuild.UPDATED and before == made.id
-        return BuildResult(made, _active(self.config.images), unchanged)
+        return BuildResult(made, unchanged)
 
     def _build(self, report: build_unit.Report) -> Release:
         match self.builder:

@@ -22,6 +22,7 @@ from services.linux.interfaces import interfaces
 _RENEW_BEFORE = 30 * 86400.0  # seconds before its end at which the box makes its own certificate again
 _DAYS = 3650
 _SECONDS = 20.0
+_LARGEST = 1 << 20  # bytes of a file with certificates
 _REQUEST = """\
 [req]
 prompt = no
@@ -76,9 +77,9 @@ def read(path: Path) -> Certificate:
     """What the first certificate in a file says; raises UserError."""
     try:
         with acting_as_owner(path.parent):
-            text = path.read_text(encoding="ascii")
+            text = _read(path)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text in PEM form"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in PEM form"
         raise UserError(f"cannot read the certificate {path}: {reason}", _hint(path), code=1) from None
     found = re.search(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", text, re.DOTALL)
     if not found:
@@ -99,6 +100,18 @@ def read(path: Path) -> Certificate:
     return Certificate(path, fingerprint, ends, tuple(name.lower() for name in _NAMES.findall(said)))
 
 
+def _read(path: Path) -> str:
+    _assert_file(path)
+    with path.open("rb") as file:
+        return file.read(_LARGEST).decode("ascii")
+
+
+def _assert_file(path: Path) -> None:
+    """Raises ValueError: a pipe would be waited for, and a device read, for ever."""
+    if path.exists() and not path.is_file():
+        raise ValueError("not a file")
+
+
 def context(config: Config) -> ssl.SSLContext:
     """TLS with the certificate in force; raises UserError."""
     fresh = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -106,9 +119,10 @@ def context(config: Config) -> ssl.SSLContext:
     fresh.set_alpn_protocols(["http/1.1"])
     path = path_of(config)
     try:
+        _assert_file(Path(config.control.key or path))
         fresh.load_cert_chain(path, config.control.key or None, password="")
-    except (OSError, ssl.SSLError) as error:
-        reason = getattr(error, "reason", "") or error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", "") or getattr(error, "strerror", "") or str(error)
         raise UserError(f"cannot use the certificate {path}: {reason}", _hint(path), code=1) from None
     return fresh
 

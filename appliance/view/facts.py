@@ -21,6 +21,7 @@ from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.heartbeats import census, orders, store
 from appliance.heartbeats.records import Order, StoredHeartbeat
 from appliance.heartbeats.states import EndOfBoot, Kind
+from appliance.images.todays_recipe import outdated
 from appliance.journal import history
 from appliance.journal.timeline import Boot
 from appliance.page.address import urls
@@ -70,13 +71,15 @@ class BoxState:
     """The whole box at one moment. `pid` is that of the running server, or None; `server` is what the server wrote
     about itself. `boots` has the latest boots of some of the PCs that `counted` counts: those that need a person first,
     with their `signs`; `states` counts those that have loaded something. `firmware` has the latest of those PCs that
-    need another offer. `schedules` are those of the configuration. `page` is None if it is switched off."""
+    need another offer. `image_outdated`: why the active image is not of today's recipe, in words. `schedules` are those
+    of the configuration. `page` is None if it is switched off."""
 
     pid: int | None
     server: Mapping[str, Any]
     reload: ReloadResult | None
     image: Release | None
     image_error: str
+    image_outdated: str
     disk: Disk
     allowlist: Allowlist
     boots: Sequence[Boot]
@@ -155,6 +158,7 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         reload=reload_result.read(registry),
         image=image,
         image_error=image_error,
+        image_outdated=outdated(config, image),
         disk=disk.look(config.server.data),
         allowlist=registry.allowlist(),
         boots=boots,

@@ -33,13 +33,15 @@ class ReleaseFileView:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseDetails:
-    """A release with its files, and in `problems` what differs from how it was built, in words."""
+    """A release with its files, and in `problems` what differs from how it was built, in words. `outdated`: why it is
+    not of today's recipe."""
 
     release: ReleaseView
     distribution: str
     architecture: str
     files: tuple[ReleaseFileView, ...]
     problems: tuple[str, ...]
+    outdated: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +77,17 @@ def release_views(found: Releases) -> list[ReleaseView]:
     return [_release(each, found.states) for each in found.releases]
 
 
-def release_details(found: Release, states: Mapping[str, str], problems: Sequence[str]) -> ReleaseDetails:
-    """One release; `states` and `problems` are what was read of it beside its manifest."""
+def release_details(
+    found: Release, states: Mapping[str, str], problems: Sequence[str], outdated: str
+) -> ReleaseDetails:
+    """One release; `states`, `problems` and `outdated` are what was found out beside its manifest."""
     return ReleaseDetails(
         release=_release(found, states),
         distribution=found.recipe.distribution,
         architecture=found.recipe.architecture,
         files=tuple(ReleaseFileView(name, file.size, file.sha256) for name, file in found.files.items()),
         problems=tuple(problems),
+        outdated=outdated,
     )
 
 

@@ -321,6 +321,32 @@ def test_all_of_it_works_without_scripts(person: Come, site: Site) -> None:
     expect(page.locator("#printed")).to_contain_text("Setting up boinc-client")
 
 
+def test_on_a_phone_what_can_be_done_is_in_sight(person: Come) -> None:
+    page = person(viewport={"width": 360, "height": 740}).page
+    for path, name in (("/refused", f"Allow {STRANGERS[1]}"), ("/allowlist", "Change room 12")):
+        page.goto(path)
+        place = page.get_by_label(name, exact=True).bounding_box()
+        assert place is not None
+        assert place["x"] + place["width"] <= 360
+
+
+def test_a_fault_is_cured_where_it_is_named(person: Come, site: Site) -> None:
+    now = time.time()
+    stopped = StoredHeartbeat(IDLE, 2, now, {"boinc": "stopped", "uptime": "7200"}, to_json(Condition(Doing.NO_ANSWER)))
+    with site.registry as registry:
+        store.write(registry, [stopped])
+    page = person().page
+    page.evaluate("window.confirm = (question) => { window.asked = question; return true }")
+    fault = page.locator("#top li", has_text="BOINC does not run")
+    expect(fault).to_contain_text(f"netboot-appliance order {IDLE} reboot")
+    fault.get_by_role("button", name="Restart now").click()
+    expect(page.get_by_role("status")).to_contain_text("Told: it follows within a minute and a half")
+    assert page.evaluate("window.asked").startswith("Restart now? Tasks stop at once")
+    with site.registry as registry:
+        assert [str(each.verb) for each in orders.latest(registry, IDLE, 1)] == ["reboot"]
+    site.hear(IDLE, 2, HOSTILE)
+
+
 def test_what_was_refused_or_not_sent_is_said(chromium: Browser, site: Site) -> None:
     page = Person(chromium, site).page
     page.goto(f"/pcs/{IDLE}")
@@ -344,7 +370,7 @@ def test_what_a_pc_says_runs_nothing(person: Come, site: Site) -> None:
 def test_the_doctor_is_run_from_the_page(person: Come) -> None:
     page = person().page
     page.goto("/health")
-    page.get_by_role("button", name="Examine it now").click()
+    page.get_by_role("button", name="Run the doctor").click()
     expect(page.get_by_text("It is examining this box")).to_be_visible()
     expect(page.get_by_text("Last examined")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("heading", name=re.compile("As it should be: |Errors: |Warnings: ")).first).to_be_visible()

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 
 from appliance.config import menu_password
@@ -14,12 +15,14 @@ from appliance.config.menu_password import Scrypt
 from appliance.errors import UserError
 from appliance.registry.database import Registry
 from appliance.registry.rows import moment, text
+from appliance.registry.sql_errors import SqlError
 
 IDLE = 12 * 3600.0
 """Seconds without a request after which a session ends."""
 LONGEST = 30 * 86400.0
 """Seconds after which it ends in any case."""
 _PROLONG = 300.0  # seconds by which a session is not worth being prolonged
+_PATIENCE = 0.5  # seconds to wait for another program that writes
 MOST_SESSIONS = 200
 MOST_TOKENS = 100
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 256
@@ -75,7 +78,8 @@ def begin_session(registry: Registry, now: float) -> str:
     """A new session; returns its secret, for the cookie."""
     secret = secrets.token_urlsafe(32)
     with registry.transaction():
-        registry.sql.execute("DELETE FROM sessions WHERE ends <= ?", (now,))
+        # Those that a clock far ahead began are over too, and must not take the place of others.
+        registry.sql.execute("DELETE FROM sessions WHERE ends <= ? OR began > ?", (now, now + LONGEST))
         registry.sql.execute(
             "DELETE FROM sessions WHERE hash IN (SELECT hash FROM sessions ORDER BY ends DESC LIMIT -1 OFFSET ?)",
             (MOST_SESSIONS - 1,),
@@ -96,7 +100,10 @@ def has_session(registry: Registry, secret: str, now: float) -> bool:
     if not began <= now + LONGEST or now >= min(ends, began + LONGEST):
         return False
     if now + IDLE - ends > _PROLONG:
-        registry.sql.execute("UPDATE sessions SET ends = ? WHERE hash = ?", (now + IDLE, hashed))
+        # On a full disk, or while another program writes for long, looking must go on. The next request tries again.
+        with suppress(SqlError):
+            registry.wait_for_locks(_PATIENCE)
+            registry.sql.execute("UPDATE sessions SET ends = ? WHERE hash = ?", (now + IDLE, hashed))
     return True
 
 

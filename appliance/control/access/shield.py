@@ -18,8 +18,11 @@ from appliance.control.access.refusals import fault
 from appliance.control.context import Context
 from appliance.page.networks import admits
 
-LARGEST_BODY = 2 << 20
-"""Bytes of a request."""
+LARGEST_BODY = 16 << 10
+"""Bytes of a request. Forms and JSON are read before anybody asks who sent them: two megabytes of `&` take seconds."""
+LARGEST_LIST = 2 << 20
+"""Bytes of a request that brings a list: it is read after its session was found."""
+_LISTS = ("/allowlist/import", "/allowlist/import/done")
 _POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self';"
     " frame-ancestors 'none'"
@@ -57,20 +60,24 @@ class Shield:
             await _refuse(send, 421, "this box has no such name: write it into [control] names")
         elif not headers.get("content-length", "0").isdecimal():
             await _refuse(send, 400, "the length of the request is wrong")
-        elif int(headers.get("content-length", "0")) > LARGEST_BODY:
+        elif "content-length" in headers and "transfer-encoding" in headers:
+            # RFC 9112, 6.1: a proxy in front may believe the other one, and take what follows for its next request.
+            await _refuse(send, 400, "the request has two lengths")
+        elif int(headers.get("content-length", "0")) > _largest(scope):
             await _refuse(send, 413, "the request is too large")
         else:
             await self._pass(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         size = 0
+        largest = _largest(scope)
         started = False
 
         async def bounded() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > LARGEST_BODY:
+            if size > largest:
                 raise HTTPException(413)
             return message
 
@@ -112,6 +119,10 @@ class Shield:
             return bool(ip_address(name))
         except ValueError:
             return False
+
+
+def _largest(scope: Scope) -> int:
+    return LARGEST_LIST if scope["path"] in _LISTS else LARGEST_BODY
 
 
 def _harden(headers: MutableHeaders, cache: str = "no-store") -> None:

@@ -20,6 +20,9 @@ SELDOM = 3600.0
 
 _SPAN_PART = 8.0
 
+SET_BACK = 1.0
+"""Seconds by which a clock is set back and not only corrected: then all moments at which to look again are wrong."""
+
 
 def changed(before: Mapping[int, Mark], now: Mapping[int, Mark]) -> set[int]:
     """The PCs, by the numbers of their MAC addresses, that are new or have another mark."""

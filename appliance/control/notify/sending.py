@@ -20,6 +20,7 @@ from email.policy import SMTP
 from email.utils import format_datetime, localtime
 
 from appliance.config.notify import MailSettings, NotifyAddress
+from appliance.control.notify import short_answers
 from services.foreign_text import printable
 from services.trusted_certificates import client_context
 
@@ -99,9 +100,9 @@ def _by_mail(address: NotifyAddress, mail: MailSettings, message: Letter) -> Rec
     port = mail.effective_port
     try:
         if mail.encryption == "tls":
-            smtp: smtplib.SMTP = smtplib.SMTP_SSL(mail.host, port, here, timeout=TIMEOUT, context=context)
+            smtp: smtplib.SMTP = short_answers.SmtpByTls(mail.host, port, here, timeout=TIMEOUT, context=context)
         else:
-            smtp = smtplib.SMTP(mail.host, port, here, timeout=TIMEOUT)
+            smtp = short_answers.Smtp(mail.host, port, here, timeout=TIMEOUT)
     except (OSError, smtplib.SMTPException) as error:
         return Receipt(False, f"cannot connect to {mail.host} port {port}: {_words(error)}")
     try:
@@ -153,9 +154,15 @@ def mail_message(address: str, sender: str, message: Letter) -> EmailMessage:
 def _by_apprise(address: NotifyAddress, message: Letter) -> Receipt:
     import apprise  # noqa: PLC0415 - takes a quarter of a second
 
+    short_answers.install()
     # Without a limit of its own it stays in this thread, where it is waited for (service.py).
+    # Redirects: the page of a login, say, would answer that all is well, and the notice would be lost.
     asset = apprise.AppriseAsset(
-        app_id="netboot-appliance", app_desc="netboot-appliance", async_mode=False, service_timeout=0.0
+        app_id="netboot-appliance",
+        app_desc="netboot-appliance",
+        async_mode=False,
+        service_timeout=0.0,
+        http_redirects=False,
     )
     with _said() as said:
         service = apprise.Apprise(asset=asset)

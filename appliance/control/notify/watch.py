@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from appliance.allowlist import Allowlist
 from appliance.config.file import Config
 from appliance.control.fleet import reader
-from appliance.control.fleet.changes import SELDOM, Mark, differing, due
+from appliance.control.fleet.changes import SELDOM, SET_BACK, Mark, differing, due
 from appliance.control.fleet.reader import Marks
 from appliance.control.notify import tally
 from appliance.control.notify.sightings import FailedBuild, Images, PcSighting, Sightings, Week
@@ -77,10 +77,14 @@ class Watch:
         self._counts: Counts = {}
         self._around: tuple[Config | None, Allowlist, Evidence] = (None, Allowlist.of([]), Evidence())
         self._sets: dict[frozenset[str], frozenset[str]] = {}
+        self._at = 0.0
 
     def look(self, config: Config, registry: Registry, counted: Tally, now: float) -> tuple[Sightings, Tally]:
         """What is seen at `now`, in seconds since the epoch, and the tally of tasks with what was counted since the
         last look. `counted` is the tally until then."""
+        if now < self._at - SET_BACK:
+            self._kept.clear()
+        self._at = now
         pid = holder(config.registry)
         facts = server_facts(registry)
         allowlist = registry.allowlist()

@@ -16,6 +16,7 @@ from appliance.errors import UserError
 from appliance.images import build_unit, request_files
 from appliance.images.build_output import MOST_LINES
 from appliance.images.image_request import ImageVerb
+from appliance.images.todays_recipe import CURE, outdated
 from appliance.view.build import build_view
 from appliance.view.facts import Releases, gather_releases
 from appliance.view.images import release_views
@@ -81,6 +82,8 @@ async def _values(box: Context) -> dict[str, Any]:
         "releases": release_views(found),
         "broken": found.broken,
         "previous": _previous(found),
+        "outdated": await asyncio.to_thread(_outdated, box, found),
+        "cure": CURE,
         "build": build,
         "since": seen(build).ident,
         "most_lines": MOST_LINES,
@@ -88,6 +91,11 @@ async def _values(box: Context) -> dict[str, Any]:
         "commands": {str(verb): command for verb, command in _BY_HAND.items()},
         "here": "/images",
     }
+
+
+def _outdated(box: Context, found: Releases) -> str:
+    active = next((each for each in found.releases if found.states.get(each.id) == "active"), None)
+    return outdated(box.config, active)
 
 
 def _previous(found: Releases) -> str:

@@ -1,10 +1,10 @@
 """What happened to the PCs, the newest first: of one PC, of one kind, since a time; and what happens now."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,6 +22,8 @@ router = APIRouter(prefix="/log", include_in_schema=False)
 PAGE = 100
 MOST_FOLLOWED = 2000
 """Events that a page which follows may hold; then it is loaded again."""
+
+EventNumber = Annotated[int, Query(ge=0, lt=1 << 62)]
 
 SINCE = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0, "month": 30 * 86400.0}
 _SINCE_WORDS = {"hour": "the last hour", "day": "the last day", "week": "the last week", "month": "the last 30 days"}
@@ -42,6 +44,8 @@ _KIND_WORDS = {
     "SecretsClosed": "lost its right to secrets",
     "Returned": "was switched on again",
     "GaveUp": "was given to its own disk",
+    "WentBack": "went back to an earlier image",
+    "CanaryEnded": "decided a canary image",
 }
 
 
@@ -88,7 +92,7 @@ async def show(
     pc: str = "",
     kind: str = "",
     since: str = "",
-    before: int | None = None,
+    before: EventNumber | None = None,
     follow: bool = False,
 ) -> Response:
     """A page of the log."""
@@ -104,7 +108,14 @@ async def show(
 
 @router.get("/new")
 async def follow(
-    request: Request, box: Box, _: Viewer, after: int, shown: int = 0, pc: str = "", kind: str = "", since: str = ""
+    request: Request,
+    box: Box,
+    _: Viewer,
+    after: EventNumber,
+    shown: int = 0,
+    pc: str = "",
+    kind: str = "",
+    since: str = "",
 ) -> Response:
     """What has happened since the event with the number `after`, for a page that follows."""
     query = LogQuery(pc[:60], kind[:60], since[:20])

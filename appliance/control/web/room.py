@@ -16,9 +16,6 @@ from services.ethernet import MacAddress
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
-_FIRST_LOOK = 2.0
-"""Seconds that a page waits for the registry to be read, right after the start."""
-
 Text = Annotated[str, Query(max_length=100)]
 State = Annotated[str, Query(max_length=20)]
 
@@ -27,7 +24,7 @@ State = Annotated[str, Query(max_length=20)]
 async def show_room(request: Request, state: State = "", text: Text = "") -> Response:
     """The room, or the PCs of it in this state and with these words."""
     fleet = context_of(request).fleet
-    room = await fleet.first_look(_FIRST_LOOK)
+    room = await fleet.current()
     wanted = Wanted.of(state, text)
     if wanted:
         chosen = ((group, [pc for pc in group.pcs if pc in wanted]) for group in room.groups)

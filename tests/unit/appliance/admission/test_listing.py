@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import re
 
 import pytest
 from hypothesis import given
@@ -120,3 +121,11 @@ def test_any_bytes_are_a_list_or_one_error(content: bytes) -> None:
 
 def test_a_formula_is_text_to_a_spreadsheet() -> None:
     assert "'=cmd" in spreadsheet.write([entry(A, "=cmd|' /C calc'!A0")])
+    assert "'＝cmd" in spreadsheet.write([entry(A, "＝cmd")])
+
+
+@pytest.mark.parametrize("label", ["x;=cmd|' /C calc'!A0", 'x",=1+1', "room; -1", "x;'@sum", "'=1", ";;+1"])
+def test_nor_is_what_begins_a_cell_where_another_sign_separates_them(label: str) -> None:
+    written = spreadsheet.write([entry(A, label)])
+    assert not re.search(r"[;,]\s*[=+\-@]", written)
+    assert read(written.encode()).entries[0].label == label

@@ -1,6 +1,7 @@
 """`image log`: the latest build as the page shows it, for anybody, while it runs and afterwards."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -26,7 +27,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[BuildRecord]:
     """What is seen of the unit, one look after the other; the last one for good."""
     found: list[BuildRecord] = []
     monkeypatch.setattr(build_unit, "latest", lambda: found.pop(0) if len(found) > 1 else found[0])
-    monkeypatch.setattr(image_log.time, "time", lambda: 1090.0)
+    monkeypatch.setattr(time, "time", lambda: 1090.0)
     monkeypatch.setattr(image_log, "_PACE", 0.01)
     return found
 

@@ -16,7 +16,12 @@ from typing import Any
 
 import pytest
 
+from appliance.config.file import Config
+from appliance.control import follow
 from appliance.control.access import credentials
+from appliance.control.context import Context
+from appliance.control.door import Door
+from appliance.control.follow import Follower
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
 from tests.unit.appliance.cli.program import PROGRAM
@@ -121,6 +126,9 @@ def test_a_first_start_by_hand_then_everything_that_a_file_can_change(page: Page
     page.write('certificate = "/nonexistent.pem"\n')
     page.await_said("the configuration was not reloaded; the old one stays", 4)
     assert page.answers()
+    page.path.write_text("")  # an editor on a full disk: the networks that may connect must not become others
+    assert "is empty" in page.await_said("the configuration was not reloaded; the old one stays", 5)["error"]
+    assert page.answers()
 
     # A good one is in force, also by SIGHUP.
     other = free_port()
@@ -161,6 +169,32 @@ def test_sigterm_ends_it_while_a_page_is_open(page: Page) -> None:
     assert page.process.wait(SECONDS) == 0
     assert time.monotonic() - begun < SECONDS / 2
     assert page.said("stopped")
+
+
+async def test_a_file_that_is_still_being_written_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    read: list[object] = []
+
+    def look(_: Path) -> tuple[int, int, int]:
+        looks.append(min(len(looks), 9))
+        return 1, looks[-1], 0
+
+    async def reload(self: Follower) -> None:
+        read.append(self._seen)
+
+    monkeypatch.setattr(follow, "_seen", look)
+    monkeypatch.setattr(follow, "_LOOK", 0.01)
+    monkeypatch.setattr(Follower, "_reload", reload)
+    path = tmp_path / "c.toml"
+    context = Context(path, Config(path), time.time)
+    gate = Door(lambda _: True, lambda: pytest.fail("a connection"), None)
+    follower = Follower(context, gate, None, asyncio.Event())
+    following = asyncio.create_task(follower.follow(asyncio.Event()))
+    async with asyncio.timeout(30):
+        while len(looks) < 20:
+            await asyncio.sleep(0.01)
+    following.cancel()
+    assert read == [(1, 9, 0)]
 
 
 def test_it_imports_no_scapy() -> None:

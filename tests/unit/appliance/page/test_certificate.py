@@ -1,5 +1,6 @@
 """The box's own certificate, and those of administrators."""
 
+import os
 import shutil
 import ssl
 import subprocess
@@ -112,3 +113,14 @@ def test_without_openssl_the_hint_is_to_install_it(config: Config, monkeypatch: 
     with pytest.raises(UserError, match="openssl is not installed") as refused:
         certificate.ensure(config, NOW)
     assert refused.value.hint == "sudo apt install openssl"
+
+
+def test_what_is_no_file_is_not_waited_for(config: Config, tmp_path: Path) -> None:
+    certificate.ensure(config, NOW)
+    own = str(certificate.own_path(config))
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), "/dev/zero", str(tmp_path)):
+        with pytest.raises(UserError, match="cannot read the certificate"):
+            certificate.ensure(replace(config, control=replace(config.control, certificate=path, key=own)), NOW)
+        with pytest.raises(UserError, match="cannot use the certificate"):
+            certificate.context(replace(config, control=replace(config.control, certificate=own, key=path)))

@@ -21,6 +21,8 @@ from appliance.firmware import table
 from appliance.heartbeats import days, orders, store
 from appliance.heartbeats.records import Order, StoredHeartbeat
 from appliance.heartbeats.tally import DayTotal
+from appliance.images import rollout_table
+from appliance.images.rollout import Canary, Proof
 from appliance.journal.history import history
 from appliance.journal.timeline import Stage
 from appliance.registry import database, schema
@@ -122,6 +124,20 @@ def test_the_rows_that_came_with_schema_6_are_kept(path: Path) -> None:
     with Registry(path) as registry:
         assert days.totals(registry, 0, days.LAST) == [DayTotal(20717, 2, 5400, 14400, 12.5)]
         assert days.totals(registry, 0, days.LAST, [A, B]) == [DayTotal(20717, 1, 3600, 14400, 12.5)]
+
+
+def test_the_rows_that_came_with_schema_7_are_kept(path: Path) -> None:
+    load(7, path)
+    new, old = "20260903-100000-cccccccc", "20260902-100000-bbbbbbbb"
+    with Registry(path) as registry:
+        canary = rollout_table.open_canary(registry)
+        assert rollout_table.tasks_before(registry, 1, {A: 9, B: 4}) == {A: 7, B: 4}
+        assert rollout_table.fallbacks(registry) == {
+            B: rollout_table.Fallback(B, old, "20260901-100000-aaaaaaaa", 1790000165.0, "it hung")
+        }
+    assert canary == Canary(
+        1, new, old, "room 12", (MacRange(A, B),), Proof(3600.0, 90, 1), 1790000160.0, 3, 1790000170.0, 1790003760.0
+    )
 
 
 def test_clients_that_never_got_past_offered_are_forgotten_with_schema_3(path: Path) -> None:

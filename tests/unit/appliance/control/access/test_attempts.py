@@ -75,3 +75,23 @@ async def test_the_log_is_told_once_a_minute(monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_long_password_is_not_hashed(site: Site, hashed: list[str]) -> None:
     assert (await site.browser().post("/login", data={"password": "x" * 257})).status_code == 422
     assert hashed == []
+
+
+async def test_a_crowd_keeps_nobody_out_who_has_logged_in_before(hashed: list[str]) -> None:
+    limited = LoginAttempts()
+    assert await limited.check("10.77.0.9", WANTED, PASSWORD) is True
+    tries = [await limited.check(f"10.77.1.{n}", WANTED, "x") for n in range(200)]
+    assert tries.count(False) == 30
+    assert await limited.check("10.77.0.9", WANTED, PASSWORD) is True
+    # But nobody guesses more from there.
+    tries = [await limited.check("10.77.0.9", WANTED, "x") for _ in range(20)]
+    assert tries == [False] * 5 + [None] * 15
+    assert await limited.check("10.77.0.8", WANTED, PASSWORD) is None
+
+
+async def test_the_addresses_that_are_known_are_bounded(hashed: list[str]) -> None:
+    limited = LoginAttempts()
+    for n in range(1000):
+        assert await limited.check(f"10.77.{n // 250}.{n % 250}", WANTED, PASSWORD) is True
+    assert len(limited._known) == 256
+    assert "10.77.3.249" in limited._known

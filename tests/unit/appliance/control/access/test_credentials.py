@@ -1,5 +1,6 @@
 """Passwords, sessions and tokens in the registry."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -148,3 +149,27 @@ def test_a_bad_name_makes_no_token(registry: Registry, name: str) -> None:
     with pytest.raises(UserError):
         c.add_token(registry, name, read_only=True, now=NOW)
     assert len(c.tokens(registry)) == 1
+
+
+def test_a_session_goes_on_while_nothing_can_be_written(registry: Registry) -> None:
+    secret = c.begin_session(registry, NOW)
+    registry.sql.execute("PRAGMA query_only = ON")
+    assert c.has_session(registry, secret, NOW + 2 * HOUR)
+    assert not c.has_session(registry, secret, NOW + 13 * HOUR)
+
+
+def test_a_session_goes_on_while_another_program_writes(registry: Registry) -> None:
+    secret = c.begin_session(registry, NOW)
+    with Registry(registry.path) as other, other.transaction():
+        other.sql.execute("DELETE FROM tokens")
+        began = time.monotonic()
+        assert c.has_session(registry, secret, NOW + 2 * HOUR)
+        assert time.monotonic() - began < 5
+
+
+def test_sessions_of_a_clock_that_was_far_ahead_take_no_place(registry: Registry) -> None:
+    for _ in range(c.MOST_SESSIONS):
+        c.begin_session(registry, NOW + 3650 * DAY)
+    mine, other = c.begin_session(registry, NOW), c.begin_session(registry, NOW)
+    assert c.has_session(registry, mine, NOW)
+    assert c.has_session(registry, other, NOW)

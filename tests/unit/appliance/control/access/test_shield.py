@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from appliance.config.control import ListenAddress
 from appliance.control import process
-from appliance.control.access.shield import LARGEST_BODY
+from appliance.control.access.shield import LARGEST_BODY, LARGEST_LIST
 from appliance.errors import UserError
 from tests.unit.appliance.control.pages import HOST, Site
 
@@ -63,7 +63,7 @@ async def test_every_answer_tells_the_browser_to_trust_nobody_else(site: Site, p
         assert headers["cache-control"] == "no-store"
 
 
-async def test_a_request_has_two_megabytes_at_most_whatever_it_announces(site: Site) -> None:
+async def test_a_request_has_sixteen_kilobytes_at_most_whatever_it_announces(site: Site) -> None:
     async def count(request: Request) -> Response:
         return Response(str(len(await request.body())))
 
@@ -78,6 +78,40 @@ async def test_a_request_has_two_megabytes_at_most_whatever_it_announces(site: S
     assert (await browser.post("/count", content=too_much)).status_code == 413
     assert (await browser.post("/count", content=endless())).status_code == 413
     assert (await browser.post("/count", headers={"Content-Length": "-1"})).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/login", "/api/v1/orders", "/allowlist", "/allowlist/import/"])
+async def test_nobody_has_a_megabyte_read_before_the_login(site: Site, path: str) -> None:
+    """Two of `&` held up everybody for two seconds."""
+    headers = {"Content-Type": "application/json" if "api" in path else "application/x-www-form-urlencoded"}
+    answer = await site.browser().post(path, content=b"&" * (1 << 20), headers=headers)
+    assert answer.status_code == 413
+
+
+async def test_only_a_list_may_be_larger_and_only_after_the_login(site: Site) -> None:
+    read = 0
+
+    async def list_() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(LARGEST_LIST // 65536 + 1):
+            read += 65536
+            yield b"&" * 65536
+
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    stranger = site.browser()
+    assert (await stranger.post("/allowlist/import", content=list_(), headers=headers)).status_code == 303
+    assert read == 0
+    friend = await site.logged_in()
+    assert (await friend.post("/allowlist/import", content=list_(), headers=headers)).status_code == 413
+    assert read > LARGEST_LIST
+
+
+async def test_a_request_with_two_lengths_ends_its_connection(site: Site) -> None:
+    """What follows it may be the next request of somebody else, to a proxy that believes the other length."""
+    headers = {"Content-Length": "4", "Transfer-Encoding": "chunked"}
+    answer = await site.browser().post("/login", content=b"0\r\n\r\n", headers=headers)
+    assert answer.status_code == 400
+    assert answer.headers["connection"] == "close"
 
 
 async def test_behind_a_proxy_the_first_address_counts(site: Site) -> None:

@@ -59,6 +59,8 @@ class Webhook:
     port: int = 0
     posts: list[dict[str, Any]] = field(default_factory=list)
     answer: Callable[[dict[str, Any]], int] = lambda _: 200
+    leads_to: str = ""
+    """Where a redirect leads."""
     answered: list[str] = field(default_factory=list)
     """The posts whose answer has left, by their numbers."""
 
@@ -79,6 +81,8 @@ def webhook(port: int = 0) -> Iterator[Webhook]:
             hook.posts.append(post)
             self.send_response(hook.answer(post))
             self.send_header("Content-Length", "0")
+            if hook.leads_to:
+                self.send_header("Location", hook.leads_to)
             self.end_headers()
             hook.answered.append(number_of(post))
 

@@ -2,6 +2,9 @@
 
 import socket
 import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from email.errors import MessageError
 from email.header import decode_header, make_header
 
@@ -10,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.config.notify import MailSettings, NotifyAddress
-from appliance.control.notify import sending
+from appliance.control.notify import sending, short_answers
 from appliance.control.notify.sending import Letter, Receipt, mail_message, misspelt, send
 from tests.unit.appliance.control.notify.servers import free_port, mail_server, number_of, webhook
 
@@ -166,3 +169,66 @@ def test_urls_that_apprise_cannot_read_are_named() -> None:
     assert misspelt(NotifyAddress("slak://a/b/c")) == "apprise knows no service slak://"
     assert misspelt(NotifyAddress("slack://x")) == "apprise cannot read it: something is missing for slack://"
     assert send(NotifyAddress("slak://a/b/c"), MailSettings(), LETTER).words == "apprise knows no service slak://"
+
+
+@contextmanager
+def says(*parts: bytes, then: bytes = b"") -> Iterator[int]:
+    """A server on a port of the loopback that answers each line with the next part, and the last one with `then` again
+    and again for as long as anybody reads."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with suppress(OSError), connection, connection.makefile("rwb", buffering=0) as file:
+            for part in parts:
+                file.write(part)
+                file.readline()
+            while then:
+                file.write(then)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with listening:
+        yield listening.getsockname()[1]
+    thread.join()
+
+
+def memory_of(call: Callable[[], Receipt]) -> tuple[Receipt, int]:
+    """What it returns, and how many bytes it held at most."""
+    tracemalloc.start()
+    try:
+        return call(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 99999999999\r\n"])
+def test_an_endless_answer_of_a_webhook_is_not_read_to_its_end(length: bytes) -> None:
+    send(NotifyAddress("json://127.0.0.1:9/x"), MailSettings(), LETTER)  # imports apprise
+    with says(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n", then=b"x" * 60000) as port:
+        answer, held = memory_of(lambda: send(NotifyAddress(f"json://127.0.0.1:{port}/x"), MailSettings(), LETTER))
+    assert answer.taken
+    assert held < 10 << 20
+
+
+def test_an_endless_answer_of_a_mail_server_is_not_read_to_its_end() -> None:
+    with says(b"220 here\r\n", then=b"250-and more\r\n" * 1000) as port:
+        answer, held = memory_of(lambda: send(ADMIN, plain(port), LETTER))
+    assert not answer.taken
+    assert "its answer does not end" in answer.words
+    assert held < 10 << 20
+
+
+def test_an_answer_in_drops_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_answers, "SECONDS", 0.2)
+    with says(b"220 here\r\n", then=b"250-a\r\n") as port:
+        assert not send(ADMIN, plain(port), LETTER).taken
+
+
+def test_a_webhook_that_leads_elsewhere_has_not_taken_it() -> None:
+    with webhook() as other, webhook() as hook:
+        hook.answer, hook.leads_to = (lambda _: 307), f"http://127.0.0.1:{other.port}/login"
+        answer = send(NotifyAddress(hook.url), MailSettings(), LETTER)
+    assert not answer.taken
+    assert "error=307" in answer.words
+    assert other.posts == []

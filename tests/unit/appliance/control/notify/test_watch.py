@@ -238,3 +238,13 @@ def test_from_the_registry_to_the_words(box: Config) -> None:
     (notice,) = [each for each in told if each.rule == "faults"]
     assert notice.title.endswith(f"room 12 ({FAILED}): root refused by NFS")
     assert "Do: sudo netboot-appliance exports apply" in notice.body
+
+
+def test_after_a_clock_was_set_back_all_pcs_are_read_again(box: Config) -> None:
+    """Otherwise nobody would hear of a PC that falls silent for as long as the clock was ahead."""
+    watching = Watch()
+    with Registry(box.registry) as registry:
+        ahead, _ = watching.look(box, registry, {}, time.time() + 30 * 86400)
+        assert ahead.pcs[str(COMPUTES)].kind is not Kind.COMPUTING
+        seen, _ = watching.look(box, registry, {}, time.time())
+    assert seen.pcs[str(COMPUTES)].kind is Kind.COMPUTING

@@ -72,6 +72,12 @@ async def test_what_cannot_be_looked_for_is_said(page: Browser, query: str, word
     assert "<script>" not in shown
 
 
+@pytest.mark.parametrize("number", ["-1", "-9223372036854775809", "99999999999999999999"])
+async def test_a_number_that_no_event_has_is_refused(page: Browser, number: str) -> None:
+    await page.get(f"/log?before={number}", 422)
+    await page.get(f"/log/new?after={number}", 422)
+
+
 async def test_a_page_that_follows_gets_what_is_new_once(history: Browser) -> None:
     shown = await history.get(f"/log?pc={COMPUTES}&follow=true")
     poll = re.search(r'hx-get="([^"]*)"', shown[shown.index('id="poll"') :])

@@ -1,9 +1,15 @@
 """The page of notices: what was told, how it went, and the button."""
 
+import asyncio
+import threading
+
+import pytest
+
 from appliance.config.file import load
-from appliance.control.notify import outbox
+from appliance.control.notify import outbox, trial
 from appliance.control.notify.notices import Notice
 from appliance.control.notify.rules import RuleName
+from appliance.control.notify.trial import TrialView
 from tests.unit.appliance.control.notify.servers import webhook
 from tests.unit.appliance.control.web.browser import Browser, text
 
@@ -17,7 +23,7 @@ def configure(page: Browser, *addresses: str) -> None:
 
 async def test_without_an_address_the_page_says_so(page: Browser) -> None:
     shown = text(await page.get("/notices"))
-    assert "Nobody: [notify] addresses is empty" in shown
+    assert "Nobody. In the configuration, for example: [notify] addresses" in shown
     assert "Nothing was told yet." in shown
     assert "PCs that are not heard any more for 10 min" in shown
     assert "[notify] addresses is empty" in text(await page.post("/notices/test", 422))
@@ -34,6 +40,28 @@ async def test_the_button_sends_a_test_and_shows_the_answer(page: Browser) -> No
             assert "Failed json://… (" in text(shown)
             assert "token-of-mine" not in shown
     assert [post["title"].partition("] ")[2] for post in hook.posts] == ["Test: notices reach you"] * 2
+
+
+async def test_one_test_at_a_time(page: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mail server that hangs for a minute must not take the threads of all other pages, however often one clicks."""
+    asked, answered = threading.Semaphore(0), threading.Event()
+
+    def hang(*_: object) -> list[TrialView]:
+        asked.release()
+        answered.wait(30)
+        return [TrialView("admin@example.org", False, "hung")]
+
+    monkeypatch.setattr(trial, "run", hang)
+    configure(page, "json://127.0.0.1:9/x")
+    first = asyncio.create_task(page.post("/notices/test", 200))
+    try:
+        assert await asyncio.to_thread(asked.acquire, timeout=30)
+        for _ in range(20):
+            assert "a test is under way" in text(await page.post("/notices/test", 422))
+        assert "Nothing was told yet." in text(await page.get("/notices"))
+    finally:
+        answered.set()
+    assert "hung" in text(await first)
 
 
 async def test_what_was_told_is_shown_escaped(page: Browser) -> None:
