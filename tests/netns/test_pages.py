@@ -36,7 +36,7 @@ HOSTILE = "<img src=x onerror=alert(1)>'\"><script>alert(2)</script>"
 STRANGERS = ("00:14:22:00:00:01", "00:14:22:00:00:02")
 PAGES = (
     f"/pcs/{COMPUTES}", f"/pcs/{FAILED}", f"/pcs/{IDLE}", "/refused", "/allowlist", "/allowlist?q=none",
-    "/allowlist/entry?range=52:54:00:*", "/images", "/log", "/log?follow=true", "/health",
+    "/allowlist/entry?range=52:54:00:*", "/images", "/images/diff", "/log", "/log?follow=true", "/health",
 )  # fmt: skip
 
 
