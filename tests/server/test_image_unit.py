@@ -26,11 +26,11 @@ BUILD = "netboot-appliance image build"
 MUTE = "import socket, time; s = socket.create_server(('127.0.0.1', 8099)); time.sleep(3600)"
 # Runs `image build` in a terminal, with output in /root/seen; standard input is typed there.
 TERMINAL = f"script --quiet --flush --return --command '{BUILD}' /root/seen"
-CTRL_C = "(until grep -q '3/7 bootstrap' /root/seen; do sleep 0.2; done; printf '\\003'; sleep 3)"
+CTRL_C = "(until grep -q '3/8 bootstrap' /root/seen; do sleep 0.2; done; printf '\\003'; sleep 3)"
 # A second caller, who follows the build when an administrator stops it.
 STOPPED = f"""
 {BUILD} 2>/root/followed & caller=$!
-until grep -q '3/7 bootstrap' /root/followed; do sleep 0.2; kill -0 $caller || exit 99; done
+until grep -q '3/8 bootstrap' /root/followed; do sleep 0.2; kill -0 $caller || exit 99; done
 systemctl stop {UNIT}
 wait $caller; code=$?
 cat /root/followed >&2
@@ -43,7 +43,7 @@ pid, terminal = pty.fork()
 if not pid:
     os.execlp("netboot-appliance", "netboot-appliance", "image", "build")
 seen = b""
-while b"3/7 bootstrap" not in seen:
+while b"3/8 bootstrap" not in seen:
     seen += os.read(terminal, 4096)
 os.close(terminal)
 os.waitpid(pid, 0)
@@ -64,7 +64,7 @@ TRAPS = {
     "a path": f"""sed 's/""/"..\\/..\\/etc"/' /root/honest >{REQUEST}""",
     "another field": f"""sed 's/}}/, "path": "\\/etc"}}/' /root/honest >{REQUEST}""",
 }
-SHOWN = ("1/7 checks", "2/7 config", "3/7 bootstrap")
+SHOWN = ("1/8 checks", "2/8 config", "3/8 bootstrap")
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_a_rebuild_uses_the_unit_and_fails_with_it(server: Container) -> None:
     point_at(server, "http://mirror.invalid/debian")
     assert call(server, "systemctl start netboot-appliance-rebuild").returncode == 1
     said = server.said("netboot-appliance-rebuild")
-    assert "3/7 bootstrap" in said
+    assert "3/8 bootstrap" in said
     assert "error: the build failed in the stage bootstrap" in said
     server.run("systemctl reset-failed netboot-appliance-rebuild")
 
@@ -235,12 +235,12 @@ def test_a_build_is_begun_followed_and_stopped_by_the_page(server: Container, pa
     silent_mirror(server)
     # This recipe was not built yet: the releases here are of another one.
     assert "the build has begun" in page.asks("build")
-    wait_until(lambda: "Stage 3 of 7: bootstrap" in page.images(), 120, "the build to wait for the mirror")
+    wait_until(lambda: "Stage 3 of 8: bootstrap" in page.images(), 120, "the build to wait for the mirror")
     assert state(server)["ActiveState"] == "activating"
     assert "a build is under way already" in page.asks("update")
     run = server.run(f"systemctl show --property=InvocationID --value {UNIT}").stdout.strip()
     told = page.visitor.follow(f"/images/live?since={run}.1.0", "lb bootstrap")
-    assert "event: stage\ndata: Stage 3 of 7: bootstrap" in told
+    assert "event: stage\ndata: Stage 3 of 8: bootstrap" in told
     assert "event: lines\ndata: <span>" in told
     # It is told by a copy: the log itself is root's.
     logs = f"{DATA}/build/logs"
