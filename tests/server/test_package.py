@@ -171,6 +171,7 @@ def test_removing_keeps_everything_that_a_new_installation_needs(container: Cont
         HOME,
         "/etc/exports.d/netboot-appliance.exports",
         "/run/netboot-appliance",
+        "/run/netboot-appliance-no-router",
         "/usr/bin/netboot-appliance",
     ):
         assert container.run(["test", "-e", gone], check=False).returncode == 1, gone
