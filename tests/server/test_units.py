@@ -110,8 +110,7 @@ def test_a_program_of_its_own_tells_ipxe_that_there_is_no_router(
         assert "Permission denied" in tell("games")
         assert tell(UNIT) == ""
         assert ear.await_frame()[14:] == no_router.advertisement(pc)
-        # As an upgrade does.
-        server.run(f"systemctl restart {unit}.socket")
+        server.run(f"systemctl restart {UNIT}")
         assert tell(UNIT) == ""
         assert ear.await_frame()[14:] == no_router.advertisement(pc)
     pid = server.run(f"systemctl show --property=MainPID --value {unit}").stdout.strip()
