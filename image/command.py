@@ -101,6 +101,13 @@ def run(
         raise CommandError(arguments, cwd, status, tail)
 
 
+def attend(arguments: Sequence[str], *, keep_open: Sequence[int] = ()) -> int:
+    """Run a program on the terminal of this process until it ends, and return its status, or 128 and the signal that
+    ended it; raises OSError. `keep_open` are file descriptors that the program inherits."""
+    status = subprocess.run(arguments, check=False, pass_fds=tuple(keep_open)).returncode
+    return status if status >= 0 else 128 - status
+
+
 def output(arguments: Sequence[str]) -> str:
     """Return what a program prints; for short output. Raises CommandError, OSError."""
     done = subprocess.run(arguments, capture_output=True, text=True, errors="replace", check=False)

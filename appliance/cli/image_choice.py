@@ -23,7 +23,7 @@ def _idents(incomplete: str) -> list[str]:
     return [each for each in known if each.startswith(incomplete)]
 
 
-def argument(words: str, metavar: str = "[ID]", default: Any = None) -> Any:
+def argument(words: str, metavar: str = "[ID]") -> Any:
     """An argument that names a release; `words` are its help."""
     return typer.Argument(metavar=metavar, help=words, show_default=False, autocompletion=_idents)
 

@@ -61,11 +61,11 @@ class RequestedBuild:
             case Builder.INSIDE_UNIT:
                 return build_unit.record(self._build_here, report)
             case Builder.PROCESS:
-                return self._build_here(self.rebuild, report)
+                return self._build_here(self.rebuild, report, lambda _: None)
 
-    def _build_here(self, rebuild: Rebuild, report: build_unit.Report) -> Release:
+    def _build_here(self, rebuild: Rebuild, report: build_unit.Report, hear: build_unit.Hear) -> Release:
         config = self.config
-        return build(config.image.recipe, config.server.data / "build", config.images, report, rebuild)
+        return build(config.image.recipe, config.server.data / "build", config.images, report, rebuild, hear)
 
 
 def request(config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool) -> RequestedBuild:

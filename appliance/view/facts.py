@@ -3,6 +3,7 @@
 Reads only. What people are shown of it is decided by the pure modules beside this one.
 """
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ from appliance.registry.reload_result import ReloadResult
 from appliance.registry.server_lock import holder
 from appliance.view.evidence import Evidence, evidence
 from appliance.view.schedules import ScheduleNow, schedule_now, schedules_now
-from image import release
+from image import contents, release
 from image.release import Release, ReleaseError
 from services.dhcp.lease import Lease
 from services.ethernet import MacAddress
@@ -136,11 +137,13 @@ class KnownBoots:
 
 @dataclass(frozen=True, slots=True)
 class Releases:
-    """The releases, newest first; `states` says which id is "active" and which is "previous"."""
+    """The releases, newest first; `states` says which id is "active" and which is "previous", `packages` how many each
+    has, by id."""
 
     releases: Sequence[Release]
     states: Mapping[str, str]
     broken: Sequence[ReleaseError]
+    packages: Mapping[str, int]
 
 
 def gather(config: Config, registry: Registry, now: float) -> BoxState:
@@ -334,4 +337,8 @@ def gather_releases(images: Path) -> Releases:
         if found:
             states[found.id] = state
     listed = release.releases(images)
-    return Releases(listed.releases, states, (*broken, *listed.broken))
+    packages: dict[str, int] = {}
+    for each in listed.releases:
+        with contextlib.suppress(ReleaseError):
+            packages[each.id] = len(contents.packages(each))
+    return Releases(listed.releases, states, (*broken, *listed.broken), packages)

@@ -115,6 +115,7 @@ PURE = (
     "appliance/exports/request.py",
     "appliance/exports/senders.py",
     "appliance/heartbeats/pace.py",
+    "appliance/images/build_record.py",
     "appliance/images/image_request.py",
     "appliance/images/rollout.py",
     "appliance/heartbeats/records.py",

@@ -1,6 +1,7 @@
 """Layers of a live system, made without root: the tar archives that sqfstar takes hold devices, owners, attributes."""
 
 import io
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping
@@ -68,7 +69,8 @@ def read(path: Path) -> Node:
 def publish_layers(
     images: Path, ident: str, *layers: Mapping[str, File], packages: str = "boinc-client 7.20.5\n"
 ) -> Release:
-    """A release whose live system is made of these, base first."""
+    """A release whose live system is made of these, base first; in place of one of that name, if there is one."""
+    shutil.rmtree(images / ident, ignore_errors=True)
     made = publish(images, ident)
     names = [release.SQUASHFS, *(f"live/layer{number}.squashfs" for number in range(1, len(layers)))]
     for name, files in zip(names, layers, strict=True):

@@ -40,7 +40,7 @@ def test_a_release_of_todays_recipe_is_not_mentioned_anywhere(box: BoxWithReleas
     found = rebuilt(box, ImageRecipe())
     assert outdated(load(box.data / "c.toml"), found) == ""
     assert box.status()["image_outdated"] == ""
-    assert "recipe" not in box.run("image", "show")
+    assert "recipe        trixie\n" in box.run("image", "show")
     assert notes_of_config_check(box) == []
 
 
@@ -76,7 +76,7 @@ def test_it_is_said_with_the_cure_and_is_no_error(box: BoxWithReleases) -> None:
     found = rebuilt(box, ImageRecipe(distribution="bookworm"))
     assert box.status()["image_outdated"] == why
     shown = box.run("image", "show")
-    assert f"recipe        not today's: {why}\n              do: {cure}\n" in shown
+    assert f"recipe        bookworm; not of today: {why}\n              do: {cure}\n" in shown
     assert json.loads(box.run("image", "show", "--json"))["outdated"] == why
     (said,) = notes_of_config_check(box)
     assert said == f"the active image {NEW} is not of today's recipe: {why}; to build that: {cure}"
