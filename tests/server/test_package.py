@@ -179,6 +179,7 @@ def test_removing_keeps_everything_that_a_new_installation_needs(container: Cont
         "/run/netboot-appliance-control",
         "/run/netboot-appliance-image",
         f"/run/{REQUESTS}",
+        "/run/netboot-appliance-no-router",
         "/usr/bin/netboot-appliance",
     ):
         assert container.run(["test", "-e", gone], check=False).returncode == 1, gone

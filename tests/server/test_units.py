@@ -110,6 +110,9 @@ def test_a_program_of_its_own_tells_ipxe_that_there_is_no_router(
         assert "Permission denied" in tell("games")
         assert tell(UNIT) == ""
         assert ear.await_frame()[14:] == no_router.advertisement(pc)
+        server.run(f"systemctl restart {UNIT}")
+        assert tell(UNIT) == ""
+        assert ear.await_frame()[14:] == no_router.advertisement(pc)
     pid = server.run(f"systemctl show --property=MainPID --value {unit}").stdout.strip()
     status = server.run(f"cat /proc/{pid}/status").stdout.splitlines()
     fields = dict(line.split(":\t", 1) for line in status)
