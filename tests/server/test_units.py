@@ -73,6 +73,17 @@ def test_the_page_may_do_less_than_the_server_and_neither_needs_the_other(
     assert {fields[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {"0" * 16}
     assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2")
 
+    # With its user and in its sandbox: what that user owns outside of it is out of reach, through the server's processes
+    # too.
+    taken_over = f"nsenter --target {pid()} --mount setpriv --reuid={UNIT} --regid={UNIT} --clear-groups"
+    owned = (f"/run/{UNIT}", f"{DATA}/boot", f"/proc/{process(server)}/root/run/{UNIT}")
+    for directory in (*owned, f"{DATA}/images", f"{DATA}/state", f"/run/{UNIT}-exports", "/etc/netboot-appliance"):
+        refused = server.run(f"{taken_over} touch {directory}/planted", check=False)
+        assert refused.returncode != 0, directory
+    assert "Read-only file system" in server.run(f"{taken_over} touch /run/{UNIT}/planted", check=False).stderr
+    assert server.run(f"{taken_over} cat /proc/{process(server)}/environ", check=False).returncode != 0
+    server.run(f"{taken_over} touch {DATA}/registry/planted; rm {DATA}/registry/planted")
+
     before, page = process(server), pid()
     server.run(f"systemctl kill --signal=KILL {PAGE}")
     server.wait(f"systemctl is-active {PAGE} && [ $(systemctl show -P MainPID {PAGE}) != {page} ]", SECONDS)
