@@ -219,9 +219,11 @@ def test_an_endless_answer_of_a_mail_server_is_not_read_to_its_end() -> None:
     assert held < 10 << 20
 
 
-def test_an_answer_in_drops_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("drop", [b"250-a\r\n", b"2"])
+def test_an_answer_in_drops_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, drop: bytes) -> None:
     monkeypatch.setattr(short_answers, "SECONDS", 0.2)
-    with says(b"220 here\r\n", then=b"250-a\r\n") as port:
+    monkeypatch.setattr(short_answers, "LARGEST", 1 << 30)
+    with says(b"220 here\r\n", then=drop) as port:
         assert not send(ADMIN, plain(port), LETTER).taken
 
 
