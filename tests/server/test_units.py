@@ -73,8 +73,7 @@ def test_the_page_may_do_less_than_the_server_and_neither_needs_the_other(
     assert {fields[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {"0" * 16}
     assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2")
 
-    # With its user and in its sandbox: what that user owns outside of it is out of reach, through the server's processes
-    # too.
+    # In its sandbox: what its user owns outside of that is out of reach, through the server's process, too.
     taken_over = f"nsenter --target {pid()} --mount setpriv --reuid={UNIT} --regid={UNIT} --clear-groups"
     owned = (f"/run/{UNIT}", f"{DATA}/boot", f"/proc/{process(server)}/root/run/{UNIT}")
     for directory in (*owned, f"{DATA}/images", f"{DATA}/state", f"/run/{UNIT}-exports", "/etc/netboot-appliance"):
