@@ -42,7 +42,8 @@ _RANGES = 100
 _RUNS = 3
 _PORT = 8443
 _NICE = "5"
-"""As its unit has it (systemd/netboot-appliance-control.service)."""
+"""As its unit has it (systemd/netboot-appliance-control.service); of its session, too, which has a share of its own of
+the processor (sched(7), autogroup), as its unit has: a third of that of `serve`."""
 
 _TIMEOUT = 60.0
 _STREAMS = ("/live", "/live/pcs/{mac}")
@@ -106,6 +107,9 @@ class Control:
         ]
         command += [str(self.configuration), str(self._report)]
         process = self.process = self._site.host.start("control", command, log, ROOT)
+        group = Path(f"/proc/{process.pid}/autogroup")
+        if group.exists():
+            group.write_text(_NICE, encoding="ascii")
 
         def ready() -> bool:
             process.require()

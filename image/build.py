@@ -1,7 +1,7 @@
-"""Builds a release: a flat list of stages. The one place that runs live-build.
+"""Builds a release: a flat list of steps. The one place that runs live-build.
 
-The stages of live-build run one by one, so that progress and failures have a name. The work directory keeps caches
-between builds. A release appears in the directory of images complete or not at all.
+The work directory keeps the result of each step (kept.py), so that a build does only what its recipe changes. A release
+appears in the directory of images complete or not at all.
 """
 
 import os
@@ -16,7 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from image import apt, build_prerequisites, command, livebuild, publish, release, work_directory
+from image import apt, build_prerequisites, command, livebuild, publish, release, steps, work_directory
+from image.kept import KeptResult, StepChain
 from image.progress import BuildError, Progress, Stages
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
@@ -60,34 +61,48 @@ class Rebuild(Enum):
     ALWAYS = "always"
 
 
+def digest_today(recipe: ImageRecipe) -> str:
+    """The digest that a release of this recipe would have if it were built now, by this version. Takes some ms."""
+    return livebuild.digest(recipe, read_tree())
+
+
 def built(recipe: ImageRecipe, images: Path) -> Release | None:
-    """Return the newest release of exactly this recipe and this live system, if there is one."""
-    digest = livebuild.digest(recipe, read_tree())
+    """Return the active release if it is of exactly this recipe and this live system, or else the newest one that is,
+    if there is one."""
+    digest = digest_today(recipe)
+    if (active := _active(images)) and active.digest == digest:
+        return active
     return next((each for each in release.releases(images).releases if each.digest == digest), None)
 
 
 def build(
-    recipe: ImageRecipe, work: Path, images: Path, report: Callable[[Progress], None], rebuild: Rebuild = Rebuild.NEVER
+    recipe: ImageRecipe,
+    work: Path,
+    images: Path,
+    report: Callable[[Progress], None],
+    rebuild: Rebuild = Rebuild.NEVER,
+    hear: Callable[[str], None] = lambda _: None,
 ) -> Release:
-    """Build a release and activate it; return an earlier one of the same recipe where `rebuild` says so.
+    """Build a release, or take an earlier one of the same recipe where `rebuild` says so, and make it the active one.
+    `hear` gets what the programs print, line by line: foreign text.
 
     Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
     """
     if rebuild is Rebuild.NEVER and (done := built(recipe, images)):
-        return done if _active(images) else release.activate(images, done.id)
+        return done if done == _active(images) else release.activate(images, done.id)
     work, images = work.absolute(), images.absolute()
-    stages = Stages(report)
+    stages = Stages(report, hear)
 
     stages.begin("checks", "checking what a build needs")
     _check(work, images)
-    sources = apt.mirrors_of_this_machine(recipe.distribution)
+    mirrors = apt.mirrors_of_this_machine(recipe.distribution)
     tree = read_tree()
     digest = livebuild.digest(recipe, tree)
     created = datetime.now(UTC).replace(microsecond=0)
-    live, stamp = work / "live", work / "bootstrap-key"
-    key = livebuild.bootstrap_key(recipe, sources)
+    live = work / "live"
     log_path = work / "logs" / f"{release.name(created, digest)}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
+    variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}"} | ({"http_proxy": mirrors.proxy} if mirrors.proxy else {})
 
     with (
         work_directory.locked(work) as lock,
@@ -96,40 +111,43 @@ def build(
         _failures_explained(stages, log_path),
     ):
 
-        def lb(*arguments: str) -> None:
+        def run(words: str, arguments: Sequence[str]) -> None:
+            stages.tell(words)
             command.run(
-                ("lb", *arguments), cwd=live, log=log, on_line=lambda line: _tell_step(line, stages), keep_open=(lock,)
+                arguments,
+                cwd=live,
+                log=log,
+                on_line=lambda line: _tell_step(line, stages),
+                keep_open=(lock,),
+                variables=variables,
             )
 
         stages.begin("config", "writing live-build's configuration")
-        work_directory.empty(live, keep_bootstrap=stamp.is_file() and stamp.read_text() == key)
+        work_directory.empty(live)
         work_directory.write_config(live, livebuild.config_tree(recipe, tree))
-        lb("config", *livebuild.arguments(recipe, sources))
+        run("lb config", ("lb", "config", *livebuild.arguments(recipe, mirrors)))
 
-        stages.begin("bootstrap", "installing a minimal Debian")
-        # live-build writes its cache even if it only used it; while it is being written it is not whole.
-        stamp.unlink(missing_ok=True)
-        lb("bootstrap")
-        stamp.write_text(key)
-
-        stages.begin("chroot", "installing the live system")
-        lb("chroot")
-        work_directory.take_out(live)
-        if rebuild is Rebuild.UPDATED and (same := _same(images, digest, work_directory.packages(live))):
+        chain, again = StepChain(work / "steps", live, run, stages.begin), rebuild is not Rebuild.NEVER
+        chain.add(steps.bootstrap(recipe, mirrors))
+        base = top = chain.add(steps.packages(recipe, tree, mirrors), _versions, again=again)
+        if recipe.packages:
+            top = chain.add(steps.extras(recipe, update=base.old), _versions, again=again)
+        listed = work_directory.packages(top.beside, base.beside)
+        if rebuild is Rebuild.UPDATED and (same := _same(images, digest, listed)):
             stages.tell("no package has changed")
-            work_directory.empty(live, keep_bootstrap=True)
+            work_directory.empty(live)
             return same
+        variables["SOURCE_DATE_EPOCH"] = f"{work_directory.newest(chain.trees)}"
+        system = chain.add(steps.system(recipe, tree), again=rebuild is Rebuild.ALWAYS)
+        chain.forget_others()
 
-        stages.begin("binary", "packing the live system")
-        lb("binary")
-
-        stages.begin("collect", "copying the files and computing their checksums")
-        kernel, files = work_directory.built_files(live)
+        stages.begin("publish", "copying the files and computing their checksums")
+        (live / release.PACKAGES).write_bytes(listed)
+        kernel, files = work_directory.built_files(system.beside, base.beside)
+        files[release.PACKAGES] = live / release.PACKAGES
         done = publish.publish(images, files, created, recipe, digest, kernel)
-
-        stages.begin("publish", "activating the release")
         release.activate(images, done.id)
-        work_directory.empty(live, keep_bootstrap=True)
+        work_directory.empty(live)
     stages.tell("done")
     return done
 
@@ -183,6 +201,7 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 def _tell_step(line: str, stages: Stages) -> None:
+    stages.hear(line)
     if match := _STEP.match(line):
         stages.tell(match[1] or match[2])
 
@@ -193,6 +212,11 @@ def _hint(tail: Sequence[str]) -> str:
     return next(found, "see the log; the command above repeats the failed step")
 
 
+def _versions(made: KeptResult) -> str:
+    """What tells two results apart that are of one step, but were not made on one day."""
+    return work_directory.packages(made.beside, made.beside).decode()
+
+
 def _active(images: Path) -> Release | None:
     try:
         return release.current(images)
@@ -200,9 +224,9 @@ def _active(images: Path) -> Release | None:
         return None
 
 
-def _same(images: Path, digest: str, packages: Path) -> Release | None:
+def _same(images: Path, digest: str, packages: bytes) -> Release | None:
     """Return the active release if it has this recipe and these packages, and is still what was built."""
     active = _active(images)
     if active is None or active.digest != digest or release.verify(active):
         return None
-    return active if (active.path / release.PACKAGES).read_bytes() == packages.read_bytes() else None
+    return active if (active.path / release.PACKAGES).read_bytes() == packages else None

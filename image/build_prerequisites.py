@@ -9,6 +9,7 @@ from image.command import PATH
 TOOLS = {
     "lb": "live-build",
     "debootstrap": "debootstrap",
+    "mksquashfs": "squashfs-tools",
     "unshare": "util-linux",
     "setpriv": "util-linux",
 }

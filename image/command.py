@@ -5,7 +5,7 @@ import shlex
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -26,6 +26,9 @@ ALONE = (
 )
 
 
+SCRIPT = ("sh", "-ec")
+"""How the arguments begin that run a script."""
+
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -33,18 +36,29 @@ class CommandError(Exception):
     """A program failed. `paste` is a command to run it again by hand; `tail` holds the last lines it printed."""
 
     def __init__(self, arguments: Sequence[str], cwd: Path, status: int, tail: Sequence[str]) -> None:
-        super().__init__(f"{shlex.join(arguments[:2])} ended with status {status}")
-        self.paste = f"cd {shlex.quote(str(cwd))} && sudo {shlex.join(arguments)}"
+        # A script is too long for a message.
+        title = "its script" if arguments[:2] == SCRIPT else shlex.join(arguments[:2])
+        super().__init__(f"{title} ended with status {status}")
+        # What it mounts is gone when it ends.
+        alone = "unshare --mount " if arguments[:2] == SCRIPT else ""
+        self.paste = f"cd {shlex.quote(str(cwd))} && sudo {alone}{shlex.join(arguments)}"
         self.tail = tuple(tail)
 
 
 def run(
-    arguments: Sequence[str], *, cwd: Path, log: TextIO, on_line: Callable[[str], None], keep_open: Sequence[int] = ()
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    log: TextIO,
+    on_line: Callable[[str], None],
+    keep_open: Sequence[int] = (),
+    variables: Mapping[str, str] | None = None,
 ) -> None:
     """Run a program as root and pass each line it prints to `log` and `on_line`; raises CommandError, OSError.
 
     It runs in its own mount and process namespaces. Whatever exception ends this call, the program, everything it
-    started and everything it mounted are gone first. `keep_open` are file descriptors that the program inherits.
+    started and everything it mounted are gone first. `keep_open` are file descriptors that the program inherits,
+    `variables` are for its environment.
     """
     # live-build also takes options from the environment.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LB_", "LIVE_"))}
@@ -52,6 +66,7 @@ def run(
         "DEBIAN_FRONTEND": "noninteractive",
         "LC_ALL": "C.UTF-8",
         "PATH": PATH,
+        **(variables or {}),
     }
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     log.write(f"$ {shlex.join(arguments)}\n")
@@ -84,6 +99,13 @@ def run(
             raise
     if status != 0:
         raise CommandError(arguments, cwd, status, tail)
+
+
+def attend(arguments: Sequence[str], *, keep_open: Sequence[int] = ()) -> int:
+    """Run a program on the terminal of this process until it ends, and return its status, or 128 and the signal that
+    ended it; raises OSError. `keep_open` are file descriptors that the program inherits."""
+    status = subprocess.run(arguments, check=False, pass_fds=tuple(keep_open)).returncode
+    return status if status >= 0 else 128 - status
 
 
 def output(arguments: Sequence[str]) -> str:

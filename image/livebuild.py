@@ -35,13 +35,18 @@ def config_tree(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> dict[str, byt
     files = dict(tree)
     # What hooks of the tree find in their environment.
     files["environment.chroot"] = f"FIRMWARE={recipe.firmware}\n".encode()
-    # Zones such as US/Eastern: a package of their own since Debian 13.
-    zones = () if recipe.distribution == "bookworm" else ("tzdata-legacy",)
-    if packages := (*recipe.packages, *zones, *unfree_packages(recipe)):
-        files["package-lists/recipe.list.chroot"] = "".join(f"{package}\n" for package in packages).encode()
     if recipe.backports:
         files["archives/backports.pref.chroot"] = _BACKPORTS.format(distribution=recipe.distribution).encode()
     return files
+
+
+def packages(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the packages that every live system of this kind has, without the kernel and the recipe's own."""
+    lists = [content.decode() for name, content in sorted(tree.items()) if name.startswith("package-lists/")]
+    named = [line for text in lists for line in text.splitlines() if line and not line.startswith("#")]
+    # Zones such as US/Eastern: a package of their own since Debian 13.
+    zones = () if recipe.distribution == "bookworm" else ("tzdata-legacy",)
+    return (*named, *zones, *unfree_packages(recipe))
 
 
 def unfree_packages(recipe: ImageRecipe) -> tuple[str, ...]:
@@ -61,9 +66,14 @@ def mode(content: bytes) -> int:
 def digest(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> str:
     """Return a SHA-256 of everything that determines an image, except the mirrors it is fetched from."""
     whole = hashlib.sha256(json.dumps([asdict(recipe), arguments(recipe, _NO_MIRRORS)]).encode())
-    for name, content in sorted(config_tree(recipe, tree).items()):
-        whole.update(f"{name} {mode(content):o} {len(content)}\n".encode() + content)
+    digest_files(whole, config_tree(recipe, tree))
     return whole.hexdigest()
+
+
+def digest_files(whole: "hashlib._Hash", files: Mapping[str, bytes]) -> None:
+    """Add files, with their names and permissions, to a digest."""
+    for name, content in sorted(files.items()):
+        whole.update(f"{name} {mode(content):o} {len(content)}\n".encode() + content)
 
 
 def bootstrap_key(recipe: ImageRecipe, mirrors: Mirrors) -> str:
@@ -80,11 +90,13 @@ def _options(recipe: ImageRecipe, mirrors: Mirrors) -> dict[str, str]:
         "architecture": recipe.architecture,
         "archive-areas": "main non-free-firmware" if unfree_packages(recipe) else "main",
         "linux-flavours": recipe.kernel,
-        # We take the files from live-build's binary directory, so the image type should add nothing: tar, no loader.
-        # A single space tells live-build that there is none.
+        # The image type should add nothing to the live system: tar, no loader. A single space tells live-build that
+        # there is none.
         "binary-image": "tar",
         "bootloaders": " ",
         "debootstrap-options": "--variant=minbase --include=ca-certificates,zstd",
+        # A list that could not be fetched is an error at once, not a package that is missing later.
+        "apt-options": "--yes -o Acquire::Retries=2 -o APT::Update::Error-Mode=any",
         "apt-recommends": "false",
         "apt-indices": "false",
         "apt-source-archives": "false",
@@ -98,10 +110,7 @@ def _options(recipe: ImageRecipe, mirrors: Mirrors) -> dict[str, str]:
         "zsync": "false",
         "checksums": "none",
         "compression": "none",
-        "chroot-squashfs-compression-type": "zstd",
-        "chroot-squashfs-compression-level": "9",
         "cache-packages": "true",
-        "cache-stages": "bootstrap",
         "updates": "true" if mirrors.updates else "false",
         "backports": "true" if recipe.backports else "false",
         "mirror-bootstrap": mirrors.archive,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGES = ("checks", "config", "bootstrap", "chroot", "binary", "collect", "publish")
+STAGES = ("checks", "config", "bootstrap", "packages", "extras", "system", "publish")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,11 @@ class Progress:
 
 
 class Stages:
-    """Tells `report` where a build is. `current` is the stage, at first the checks."""
+    """Tells `report` where a build is. `current` is the stage, at first the checks. `hear` gets each line that a
+    program of the build prints."""
 
-    def __init__(self, report: Callable[[Progress], None]) -> None:
+    def __init__(self, report: Callable[[Progress], None], hear: Callable[[str], None]) -> None:
+        self.hear = hear
         self._report = report
         self._began = time.monotonic()
         self.current = STAGES[0]

@@ -1,7 +1,7 @@
 """What a live image is made of, as a value. Knows nothing of live-build. PURE."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 BOINC_UID = BOINC_GID = 731
@@ -53,3 +53,18 @@ class ImageRecipe:
                 raise ValueError(f"packages: {package!r} is not the name of a Debian package")
         if len(set(self.packages)) != len(self.packages):
             raise ValueError("packages: a package appears twice")
+
+
+def changes(old: ImageRecipe, new: ImageRecipe) -> tuple[tuple[str, str, str], ...]:
+    """The settings in which two recipes differ: their names, and both values as the configuration file has them."""
+    both = ((each.name, getattr(old, each.name), getattr(new, each.name)) for each in fields(ImageRecipe))
+    return tuple((name, _written(then), _written(now)) for name, then, now in both if then != now)
+
+
+def _written(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return f"[{', '.join(map(_written, value))}]"
+    return f'"{value}"'

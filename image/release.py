@@ -1,7 +1,8 @@
 """Releases: immutable directories with a built live system, and the two links that say which one is served.
 
 A release is `IMAGES/ID/{live/filesystem.squashfs, vmlinuz, initrd.img, microcode.img, packages, loaders/…,
-manifest.json}`. The boot loaders (bootfiles.py) are missing in old ones, and so is the processors' microcode, which is
+manifest.json}`. Other files `live/*.squashfs` are layers above that one, and `live/filesystem.module` says so to
+live-boot. The boot loaders (bootfiles.py) are missing in old ones, and so is the processors' microcode, which is
 left out of an image without firmware, too. `IMAGES/current` and `IMAGES/previous` are symbolic links, replaced in
 one step. Does not build (build.py) or serve.
 """
@@ -24,9 +25,12 @@ MANIFEST = "manifest.json"
 KERNEL, INITRD, SQUASHFS, PACKAGES = "vmlinuz", "initrd.img", "live/filesystem.squashfs", "packages"
 MICROCODE = "microcode.img"
 """An uncompressed cpio archive that the kernel wants in front of the initrd."""
+MODULE = "live/filesystem.module"
+"""The names of the layers, one a line and the lowest first: how live-boot stacks them. Missing if there is only one."""
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,200}")
+_LAYER = re.compile(r"live/[^/]+\.squashfs")
 _LARGEST_MANIFEST = 1 << 20
 
 
@@ -66,6 +70,12 @@ class Release:
     def size(self) -> int:
         """Bytes of all its files."""
         return sum(file.size for file in self.files.values())
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the files whose trees, one above the other, are the live system; the lowest first."""
+        above = sorted(each for each in self.files if _LAYER.fullmatch(each) and each != SQUASHFS)
+        return (SQUASHFS, *above)
 
 
 @dataclass(frozen=True, slots=True)

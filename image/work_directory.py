@@ -1,17 +1,15 @@
-"""The directory in which images are built: its lock, and `live`, where live-build works and keeps its caches."""
+"""The directory in which images are built: its lock, and `live`, where live-build works and keeps its packages."""
 
+import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from image import bootfiles, livebuild, release
+from image import bootfiles, livebuild, release, steps
 from image.progress import BuildError
-
-_UNPACKED = "netboot-loaders"
-"""Where the hook `0050-loaders.hook.chroot` unpacks them, in the live system, and where they are kept in `live`."""
 
 
 @contextmanager
@@ -35,8 +33,8 @@ def locked(work: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def empty(live: Path, *, keep_bootstrap: bool) -> None:
-    """Empty live-build's directory except for its caches. Keep the cached first stage only if it is known to be whole.
+def empty(live: Path) -> None:
+    """Empty live-build's directory except for its cache of packages.
 
     Raises OSError, also when something is mounted there.
     """
@@ -47,8 +45,8 @@ def empty(live: Path, *, keep_bootstrap: bool) -> None:
     for path in live.iterdir():
         if path.name != "cache":
             _remove(path)
-    if not keep_bootstrap:
-        _remove(live / "cache" / "bootstrap")
+    # Earlier versions kept the first stage there.
+    _remove(live / "cache" / "bootstrap")
 
 
 def mounts_below(directory: Path, mountinfo: str) -> tuple[str, ...]:
@@ -70,41 +68,44 @@ def write_config(live: Path, files: Mapping[str, bytes]) -> None:
         directory.chmod(0o755)
 
 
-def packages(live: Path) -> Path:
-    """The list of packages in the live system, with their versions; it is there after the stage chroot."""
-    return live / "chroot.packages.live"
+def packages(beside: Path, loaders: Path) -> bytes:
+    """Return the list of packages in the live system and of those of the boot loaders, with their versions: a new
+    loader makes another release, too. Raises OSError."""
+    versions = loaders / steps.LOADERS / "versions"
+    listed = (beside / steps.PACKAGES).read_text() + (versions.read_text() if versions.exists() else "")
+    return "".join(f"{line}\n" for line in sorted(set(listed.splitlines()))).encode()
 
 
-def take_out(live: Path) -> None:
-    """Move out of the live system what a release has beside it: microcode, if there is some, and the packages of the
-    boot loaders, which a hook has unpacked. Their versions go into the list of packages, since a new one makes another
-    release. Raises OSError."""
-    microcode = live / "chroot" / "boot" / release.MICROCODE
-    if microcode.exists():
-        microcode.rename(live / release.MICROCODE)
-    (live / "chroot" / _UNPACKED).rename(live / _UNPACKED)
-    listed = packages(live).read_text().splitlines() + (live / _UNPACKED / "versions").read_text().splitlines()
-    packages(live).write_text("".join(f"{line}\n" for line in sorted(set(listed))))
+def newest(trees: Iterable[Path]) -> int:
+    """Return when the newest file was made that one of Debian's packages in `trees` has brought, in seconds since 1970:
+    the same for everybody who installs these packages."""
+    found = 0
+    for tree in trees:
+        for sums in (tree / "var/lib/dpkg/info").glob("*.md5sums"):
+            for line in sums.read_text(errors="replace").splitlines():
+                with contextlib.suppress(OSError):  # it was left out, or is in the tree below
+                    found = max(found, int((tree / line.partition("  ")[2]).lstat().st_mtime))
+    return found
 
 
-def built_files(live: Path) -> tuple[str, dict[str, Path]]:
-    """Return the kernel's version, and the path of each file of a release as it was built. Raises OSError."""
-    loaders = bootfiles.packaged(live / _UNPACKED)
-    missing = [name for name, file in bootfiles.PACKAGED.items() if file.everywhere and name not in loaders]
+def built_files(system: Path, loaders: Path) -> tuple[str, dict[str, Path]]:
+    """Return the kernel's version, and the path of each file of a release as it was built, less the list of packages.
+    `system` and `loaders` are where the steps of these names have put their files. Raises OSError."""
+    found = bootfiles.packaged(loaders / steps.LOADERS)
+    missing = [name for name, file in bootfiles.PACKAGED.items() if file.everywhere and name not in found]
     if missing:
         raise OSError(f"Debian's packages have no {', '.join(missing)}")
-    kernels = sorted((live / "binary" / "live").glob("vmlinuz-*"))
+    kernels = sorted(system.glob("vmlinuz-*"))
     if len(kernels) != 1:
         raise OSError(f"live-build made {len(kernels)} kernels instead of one")
     version = kernels[0].name.removeprefix("vmlinuz-")
-    microcode = live / release.MICROCODE
+    microcode = system / release.MICROCODE
     return version, {
         release.KERNEL: kernels[0],
-        release.INITRD: kernels[0].with_name(f"initrd.img-{version}"),
-        release.SQUASHFS: kernels[0].with_name("filesystem.squashfs"),
-        release.PACKAGES: packages(live),
+        release.INITRD: system / f"initrd.img-{version}",
+        release.SQUASHFS: system / "filesystem.squashfs",
         **({release.MICROCODE: microcode} if microcode.exists() else {}),
-        **{f"{bootfiles.DIRECTORY}/{name}": path for name, path in loaders.items()},
+        **{f"{bootfiles.DIRECTORY}/{name}": path for name, path in found.items()},
     }
 
 

@@ -58,6 +58,11 @@ class MacAddress:
         """Twelve lower-case digits: the form of the address in paths, URLs and host names."""
         return f"{self.value:012x}"
 
+    @property
+    def is_group(self) -> bool:
+        """Whether it names a group of machines, or all of them, and so is no machine's own."""
+        return bool(self.value >> 40 & 1)
+
 
 @dataclass(frozen=True, order=True, slots=True)
 class MacRange:

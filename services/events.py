@@ -184,6 +184,28 @@ class GaveUp:
     times: int
 
 
+@dataclass(frozen=True, slots=True)
+class WentBack:
+    """The client's last boots failed with the release `failed`: this one starts `release`, with which it computed
+    before. `why` the last one failed, in words."""
+
+    mac: MacAddress
+    release: str
+    failed: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryEnded:
+    """A release that some clients booted before all did was promoted, rolled back or cancelled, as `verdict` says, for
+    this `reason`; this client decided it."""
+
+    mac: MacAddress
+    release: str
+    verdict: str
+    reason: str
+
+
 Event = (
     Discovered
     | Offered
@@ -201,4 +223,6 @@ Event = (
     | SecretsClosed
     | Returned
     | GaveUp
+    | WentBack
+    | CanaryEnded
 )

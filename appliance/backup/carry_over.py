@@ -3,6 +3,7 @@
 import secrets
 from pathlib import Path
 
+from appliance.images.rollout import Ending
 from appliance.registry.database import Registry
 
 _NUMBERS_SKIPPED = 1_000_000
@@ -43,6 +44,16 @@ def forget_notices(registry: Registry) -> None:
     their start."""
     for table in ("deliveries", "notices", "notice_rules"):
         registry.sql.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+
+
+def forget_rollouts(registry: Registry, now: float) -> None:
+    """End the canary, if one was open, and forget which PCs went back to an earlier release: both are about another
+    time, and the releases may be others by now. All PCs boot the active one."""
+    registry.sql.execute("DELETE FROM fallbacks")
+    registry.sql.execute(
+        "UPDATE canaries SET ended = ?, verdict = ?, reason = 'a backup was restored' WHERE ended IS NULL",
+        (now, str(Ending.CANCELLED)),
+    )
 
 
 def forget_sessions(registry: Registry) -> None:

@@ -22,6 +22,7 @@ from appliance.backup.carry_over import (
     adopt_boots,
     forget_heartbeats,
     forget_notices,
+    forget_rollouts,
     forget_server,
     forget_sessions,
     forget_states,
@@ -33,6 +34,7 @@ from appliance.dhcp import leases
 from appliance.errors import UserError
 from appliance.firmware import table
 from appliance.heartbeats import days, orders, store
+from appliance.images import rollout_table
 from appliance.journal import history
 from appliance.registry import rows, schema
 from appliance.registry.database import Registry
@@ -144,6 +146,7 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
                         invalidate_token(registry, boot.id)
             forget_states(registry)
             forget_server(registry)
+            forget_rollouts(registry, time.time())
             numbers = {client.mac: client.number for client in registry.clients()}
     except (UserError, *INVALID_ROWS) as error:
         why = error.message if isinstance(error, UserError) else "its rows are damaged"
@@ -162,6 +165,8 @@ def _read(registry: Registry) -> int:
     table.read(registry)
     store.latest_of_all(registry)
     orders.all_of(registry)
+    rollout_table.latest(registry)
+    rollout_table.fallbacks(registry)
     days.totals(registry, 0, days.LAST)
     with registry.reading("next_boots"):
         for number, entry in registry.sql.execute("SELECT mac, entry FROM next_boots"):

@@ -20,22 +20,25 @@ from services.ethernet import MacAddress
 from services.menus.menu import LiveBoot
 
 
-def find_bootable(config: Config, active: str, names: tuple[str, ...]) -> Bootable:
-    """Which of the entries `names` can be booted. A broken release cannot. Looks only at the releases named."""
-    wanted = {release for name in names if (release := release_of(name))}
-    before = _previous(config) if "previous" in names else None
-    whole = frozenset(release for release in wanted if _is_whole(config, release))
+def find_bootable(config: Config, release: str, names: tuple[str, ...], active: str) -> Bootable:
+    """Which of the entries `names` can be booted by a PC that boots `release`, where `active` is the active one. A
+    broken release cannot. Looks only at the releases named."""
+    wanted = {named for name in names if (named := release_of(name))}
+    before = _previous(config, release, active) if "previous" in names else None
+    whole = frozenset(named for named in wanted if _is_whole(config, named))
     memtest = "memtest" in names and has_memtest(config.boot_root)
-    microcode = frozenset(each for each in {active, before, *whole} if each and has_microcode(config.images, each))
-    return Bootable(active, before, whole, memtest, microcode)
+    microcode = frozenset(each for each in {release, before, *whole} if each and has_microcode(config.images, each))
+    return Bootable(release, before, whole, memtest, microcode)
 
 
-def _previous(config: Config) -> str | None:
+def _previous(config: Config, release: str, active: str) -> str | None:
+    """What was before the release of this PC: for one that has a canary, the active one."""
     try:
         found = previous(config.images)
     except ReleaseError:
-        return None
-    return found.id if found else None
+        found = None
+    before = found.id if found else None
+    return before if release in (active, before) else active
 
 
 def _is_whole(config: Config, release: str) -> bool:

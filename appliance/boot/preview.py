@@ -17,8 +17,9 @@ from services.menus.menu import CommandLine, Dialect, Menu
 _HIDDEN = "(not-shown)"
 
 
-def preview(config: Config, range_settings: BootSettings, next_entry: str) -> MenuDecision:
-    """The menu of a PC. `range_settings` are those of its range; `next_entry` is its entry of `boot next`, or empty.
+def preview(config: Config, range_settings: BootSettings, next_entry: str, release: str = "") -> MenuDecision:
+    """The menu of a PC. `range_settings` are those of its range; `next_entry` is its entry of `boot next`, or empty;
+    `release` is the one that it boots, if that is not the active one.
 
     Raises UserError when no image is active.
     """
@@ -29,14 +30,20 @@ def preview(config: Config, range_settings: BootSettings, next_entry: str) -> Me
     if active is None:
         raise UserError("no image is active, so nobody gets a menu", "build one: netboot-appliance image build", code=1)
     names = (*config.menu.entries, range_settings.entry, next_entry)
-    return decide(config.menu, range_settings, next_entry, choices.find_bootable(config, active.id, names))
+    return decide(
+        config.menu, range_settings, next_entry, choices.find_bootable(config, release or active.id, names, active.id)
+    )
 
 
-def script(config: Config, range_settings: BootSettings, next_entry: str, mac: MacAddress, dialect: Dialect) -> str:
+def script(
+    config: Config, range_settings: BootSettings, next_entry: str, mac: MacAddress, dialect: Dialect, release: str = ""
+) -> str:
     """The same menu as the boot loader of the PC would read it. Raises UserError also without an interface."""
     address = interfaces(config)[0].address.ip
     command_line = partial(choices.command_line, config, address, mac, _HIDDEN, range_settings.root)
-    return _render(config, preview(config, range_settings, next_entry).menu, mac, address, dialect, command_line)
+    return _render(
+        config, preview(config, range_settings, next_entry, release).menu, mac, address, dialect, command_line
+    )
 
 
 def _render(

@@ -1,5 +1,6 @@
 """`config`: the configuration file."""
 
+import contextlib
 import os
 import tomllib
 from collections.abc import Iterator
@@ -14,9 +15,12 @@ from appliance.config import file as config
 from appliance.config.template import TEMPLATE
 from appliance.doctor.configuration import for_nobody, lost_schedules, service_group, warnings
 from appliance.errors import UserError
+from appliance.images.todays_recipe import CURE, outdated
 from appliance.network.interfaces import found_interface
 from appliance.registry.server_lock import holder
 from appliance.schedules.name import unknown
+from image import release
+from image.release import ReleaseError
 from services.linux import atomic_file
 from services.linux.interfaces import interface_address
 
@@ -135,6 +139,7 @@ def check(
 def _notes(found: config.Config) -> Iterator[str]:
     """What is not wrong, but may not be meant."""
     yield from _misspelt_addresses(found)
+    yield from _outdated_image(found)
     if not found.registry.exists():
         return
     from appliance.registry.database import Registry
@@ -209,6 +214,12 @@ def show(context: typer.Context) -> None:
     if not found.written:
         say(_NO_FILE.format(path=found.path), err=True)
     show_json(config.redacted(found))
+
+
+def _outdated_image(found: config.Config) -> Iterator[str]:
+    with contextlib.suppress(ReleaseError):
+        if (active := release.current(found.images)) and (why := outdated(found, active)):
+            yield f"the active image {active.id} is not of today's recipe: {why}; to build that: {CURE}"
 
 
 def _template(wanted: str | None) -> str:

@@ -5,14 +5,18 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import image_build, image_prune
+from appliance.cli import image_build, image_contents, image_diff, image_log, image_mount, image_prune
 from appliance.cli.arguments import JSON
+from appliance.cli.image_choice import argument, chosen
 from appliance.cli.output import say, show_json, show_table
-from appliance.config.file import load
+from appliance.config.file import Config, load
 from appliance.errors import UserError
+from appliance.images.in_use import releases_in_use
+from appliance.images.todays_recipe import CURE, outdated
+from appliance.registry.database import Registry
 from appliance.view.facts import gather_releases
-from appliance.view.images import ReleaseDetails, ReleaseView, release_details, release_views
-from appliance.view.words import moment, size
+from appliance.view.images import ReleaseDetails, ReleaseView, Running, release_details, release_views
+from appliance.view.words import counted, moment, size
 from image import release
 from image.release import ReleaseError
 
@@ -23,21 +27,46 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("build", epilog="Example: sudo netboot-appliance image build")(image_build.build)
+app.command("log", epilog="Examples: netboot-appliance image log; netboot-appliance image log --follow")(image_log.log)
 app.command("prune", epilog="Example: sudo netboot-appliance image prune --keep 3 --dry-run")(image_prune.prune)
-_ID = typer.Argument(metavar="ID", help="A release from `image list`.", show_default=False)
+app.command("ls", epilog="Examples: netboot-appliance image ls /etc; netboot-appliance image ls previous / -R --json")(
+    image_contents.ls
+)
+app.command("cat", epilog="Example: netboot-appliance image cat /etc/os-release")(image_contents.cat)
+app.command("diff", epilog="Examples: netboot-appliance image diff previous; netboot-appliance image diff A B --json")(
+    image_diff.diff
+)
+app.command("mount", epilog="Examples: sudo netboot-appliance image mount; sudo netboot-appliance image mount ID /mnt")(
+    image_mount.mount
+)
+app.command("shell", epilog="Example: sudo netboot-appliance image shell")(image_mount.shell)
+app.command("sbom", epilog="Example: netboot-appliance image sbom > live-system.spdx.json")(image_contents.bill)
 
 
 @app.command("list", epilog="Example: netboot-appliance image list")
 def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
     """List the releases, newest first."""
-    found = gather_releases(load(context.obj).images)
-    releases = release_views(found)
+    config = load(context.obj)
+    found = gather_releases(config.images)
+    releases = release_views(found, _running(config))
     if as_json:
         show_json(releases)
     else:
-        rows = [(each.id, each.state, _built(each), each.kernel, size(each.size)) for each in releases]
+        rows = [
+            (
+                each.id,
+                each.state,
+                _built(each),
+                each.kernel,
+                size(each.size),
+                _number(each.packages),
+                _number(each.pcs),
+                each.recipe,
+            )
+            for each in releases
+        ]
         none = "No release yet. Build one: netboot-appliance image build"
-        show_table(("release", "", "built", "kernel", "size"), rows, none)
+        show_table(("release", "", "built", "kernel", "size", "packages", "PCs", "recipe"), rows, none)
     for error in found.broken:
         say(f"warning: {error}; {error.hint}", err=True)
 
@@ -48,22 +77,16 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
 def show(
     context: typer.Context,
     ident: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[ID]", help="A release from `image list`. Default: the active one.", show_default=False
-        ),
+        str | None, argument("A release from `image list`, `current` or `previous`. Default: the active one.")
     ] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Show a release, and check that its files are as they were built (sha256)."""
     config = load(context.obj)
-    try:
-        found = release.read(config.images, ident) if ident else release.current(config.images)
-    except ReleaseError as error:
-        raise _user_error(error) from None
-    if found is None:
-        raise UserError("no release is active", "build one: netboot-appliance image build")
-    shown = release_details(found, gather_releases(config.images).states, release.verify(found))
+    found = chosen(config.images, ident)
+    shown = release_details(
+        found, gather_releases(config.images), _running(config), release.verify(found), outdated(config, found)
+    )
     if as_json:
         show_json(shown)
     else:
@@ -79,8 +102,15 @@ def show(
 def _show(shown: ReleaseDetails) -> None:
     found = shown.release
     say(f"release       {found.id}{f' ({found.state})' if found.state else ''}")
+    say(f"recipe        {found.recipe}{f'; not of today: {shown.outdated}' if shown.outdated else ''}")
+    if shown.outdated and found.state == "active":
+        say(f"              do: {CURE}")
     say(f"built         {moment(datetime.fromisoformat(found.created).timestamp())}")
     say(f"distribution  {shown.distribution} {shown.architecture}, kernel {found.kernel}")
+    layers = counted(len(found.layers), "layer", "layers")
+    say(f"live system   {_number(found.packages)} packages, {layers} ({size(sum(each.size for each in found.layers))})")
+    if found.pcs:
+        say(f"PCs           {counted(found.pcs, 'PC', 'PCs')} may be running it")
     say(f"directory     {found.path}")
     for file in shown.files:
         say(f"  {file.name:26} {size(file.size):>9}  {file.sha256}")
@@ -89,11 +119,13 @@ def _show(shown: ReleaseDetails) -> None:
 
 
 @app.command(epilog="Example: sudo netboot-appliance image activate 20261123-150102-1a2b3c4d")
-def activate(context: typer.Context, ident: Annotated[str, _ID]) -> None:
+def activate(
+    context: typer.Context, ident: Annotated[str, argument("A release from `image list`, or `previous`.", "ID")]
+) -> None:
     """Activate a release."""
     config = load(context.obj)
     try:
-        say(f"active: {release.activate(config.images, ident).id}")
+        say(f"active: {release.activate(config.images, chosen(config.images, ident).id).id}")
     except ReleaseError as error:
         raise _user_error(error) from None
 
@@ -106,6 +138,22 @@ def rollback(context: typer.Context) -> None:
         say(f"active: {release.rollback(config.images).id}")
     except ReleaseError as error:
         raise _user_error(error) from None
+
+
+def _running(config: Config) -> Running | None:
+    """The PCs that may be running a release; None if the registry cannot be read: the releases are shown all the
+    same."""
+    if not config.registry.exists():
+        return {}
+    try:
+        with Registry(config.registry) as registry:
+            return releases_in_use(registry)
+    except UserError:
+        return None
+
+
+def _number(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
 
 
 def _built(each: ReleaseView) -> str:

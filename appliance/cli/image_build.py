@@ -60,9 +60,7 @@ def build(
             raise typer.Exit(130) from None
         raise UserError("the build was interrupted", "the active release is unchanged", code=130) from None
     made = result.release
-    if result.active != made.id:
-        say(f"not active: the active release is {result.active or 'none'}; to switch: image activate {made.id}")
-    elif result.unchanged:
+    if result.unchanged:
         say(f"no package has changed: release {made.id} stays active")
     else:
         say(f"active: {made.id} ({size(made.size)}, {span(display.elapsed)})")

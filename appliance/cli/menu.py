@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,8 +15,10 @@ from appliance.cli.output import say, show_json, show_table, show_text
 from appliance.config import menu_password
 from appliance.config.file import load
 from appliance.errors import UserError
+from appliance.images.release_choice import ReleaseChoice
 from appliance.registry.database import Registry
 from appliance.view.menu import MenuView, menu_view
+from image.release import ReleaseError, active_id
 from services.ethernet import MacAddress
 from services.menus.menu import Dialect
 
@@ -43,13 +46,14 @@ def show(
     with Registry(config.registry) as registry:
         entry = registry.allowlist().decide(client) if mac else None
         next_entry = next((n.entry for n in next_boot.all_of(registry) if n.mac == client and not n.taken), "")
+        own = _release(registry, config.images, client)
     if mac and entry is None:
         raise UserError(f"{client} is not allowed: it gets no menu", f"allow it: netboot-appliance allow add {client}")
     range_settings = entry.settings if entry else BootSettings()
     if dialect:
-        show_text(script(config, range_settings, next_entry, client, _DIALECTS[dialect]))
+        show_text(script(config, range_settings, next_entry, client, _DIALECTS[dialect], own))
         return
-    shown = menu_view(preview(config, range_settings, next_entry), range_settings.root or config.image.root)
+    shown = menu_view(preview(config, range_settings, next_entry, own), range_settings.root or config.image.root)
     if as_json:
         show_json(shown)
     else:
@@ -69,6 +73,14 @@ def password() -> None:
     say(f'password = "{menu_password.scrypt(typed)}"')
     say(f'grub_password = "{menu_password.grub(typed)}"')
     say("put these lines into [menu] in the configuration, then: sudo systemctl reload netboot-appliance", err=True)
+
+
+def _release(registry: Registry, images: Path, mac: MacAddress) -> str:
+    """The release that this PC boots; empty: the active one."""
+    try:
+        return ReleaseChoice(registry, images).of(mac, active_id(images)) or ""
+    except ReleaseError as error:
+        raise UserError(str(error), error.hint, code=1) from None
 
 
 def _typed() -> str:

@@ -5,6 +5,7 @@ the terminal (services/foreign_text.py), and stays on the line that it belongs t
 """
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,6 +27,15 @@ def show_text(text: str) -> None:
     *lines, rest = text.split("\n")
     shown = "".join(f"{_line(line)}\n" for line in lines) + _line(rest)
     typer.echo(shown, nl=False)
+
+
+def show_bytes(chunks: Iterable[bytes]) -> None:
+    """Print the content of a file as it is; on a terminal, as a text."""
+    if sys.stdout.isatty():
+        show_text(b"".join(chunks).decode(errors="replace"))
+        return
+    for chunk in chunks:
+        typer.echo(chunk, nl=False)
 
 
 def _line(text: str) -> str:

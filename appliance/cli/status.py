@@ -11,6 +11,7 @@ from appliance.cli.output import say, show_json, show_table
 from appliance.cli.schedule import in_words
 from appliance.config.file import load, tolerant
 from appliance.diagnosis.fault import grouped
+from appliance.images.todays_recipe import CURE
 from appliance.registry.database import Registry
 from appliance.registry.records import IgnoredRow
 from appliance.registry.server_lock import holder
@@ -87,6 +88,8 @@ def _show_box(shown: StatusView) -> None:
         say(f"claimed   … and {len(shown.claims) - _CLAIMS_SHOWN} more (status --json)")
     none = shown.image_error or "none is active (build one: netboot-appliance image build)"
     say(f"image     {shown.image.id if shown.image else none}")
+    if shown.image_outdated:
+        say(f"          not of today's recipe: {shown.image_outdated}", f"          do: {CURE}")
     for each in shown.next_boots[:_NEXT_BOOTS_SHOWN]:
         say(f"next boot {each.mac} starts {each.entry}{' (under way)' if each.taken else ''}")
     if len(shown.next_boots) > _NEXT_BOOTS_SHOWN:

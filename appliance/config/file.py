@@ -131,7 +131,8 @@ class ImageSettings(ImageRecipe):
 
 @dataclass(frozen=True)
 class Config:
-    """The whole configuration. `path` is the file it came from; `written` is False if there is no file."""
+    """The whole configuration. `path` is the file it came from; `written` is False if there is no file, or none
+    that can be read."""
 
     path: Path
     written: bool = True
@@ -264,7 +265,7 @@ def tolerant(path: Path) -> Config:
     try:
         return load(path)
     except UserError:
-        return Config(path, server=ServerSettings(data=_data(path)))
+        return Config(path, written=False, server=ServerSettings(data=_data(path)))
 
 
 def _data(path: Path) -> Path:

@@ -10,6 +10,7 @@ from fastapi.routing import iter_route_contexts
 
 from appliance.control import doctor_runs
 from appliance.control.access.attempts import LoginAttempts
+from appliance.control.access.pace import RequestPace
 from appliance.control.access.refusals import handle_errors
 from appliance.control.access.shield import Shield
 from appliance.control.api import routes as api
@@ -20,9 +21,12 @@ from appliance.control.fleet.fleet import Fleet
 from appliance.control.metrics.routes import measure
 from appliance.control.notify.service import NoticeService
 from appliance.control.web import login, pages, room
+from appliance.control.web.build_watch import BuildWatch
 from appliance.control.web.pen import RoomPen
 from appliance.control.web.static_files import files
 from appliance.control.web.templating import compile_all
+from appliance.images import build_unit
+from appliance.view.build import build_view
 
 
 def create_app(context: Context) -> FastAPI:
@@ -32,6 +36,8 @@ def create_app(context: Context) -> FastAPI:
 
     notices = NoticeService(lambda: context.config, context.clock)
 
+    builds = BuildWatch(lambda: build_view(build_unit.latest(), context.clock()), build_unit.marks, fleet.hub.places)
+
     boxes = OtherBoxes(lambda: context.config, context.clock)
 
     @asynccontextmanager
@@ -40,6 +46,7 @@ def create_app(context: Context) -> FastAPI:
         notices.start()
         boxes.start()
         yield
+        builds.end()
         await asyncio.to_thread(boxes.stop)
         await asyncio.to_thread(notices.stop)
         await fleet.stop()
@@ -47,7 +54,9 @@ def create_app(context: Context) -> FastAPI:
     app = FastAPI(title="netboot-appliance", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.context = context
     app.state.attempts = LoginAttempts()
+    app.state.pace = RequestPace()
     app.state.boxes = boxes
+    app.state.builds = builds
     measure(app, context)
     app.state.doctor = DoctorRuns(doctor_runs.command(context.path), context.clock)
     app.add_middleware(Shield, context=context)

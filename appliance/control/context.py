@@ -11,6 +11,9 @@ from starlette.requests import HTTPConnection
 
 from appliance.config.file import Config
 from appliance.control.fleet.fleet import Fleet
+from appliance.control.fleet.rooms import Room
+from appliance.errors import UserError
+from appliance.registry.allowed_rows import KeptAllowlist
 from appliance.registry.database import Registry
 
 T = TypeVar("T")
@@ -29,13 +32,23 @@ class Context:
     networks: tuple[IPv4Network, ...] = ()
     names: tuple[str, ...] = ()
     fleet: Fleet = field(init=False)
+    _kept: KeptAllowlist = field(default_factory=KeptAllowlist, init=False, repr=False)
 
     async def with_registry(self, work: Callable[[Registry], T]) -> T:
         """Do `work` with the registry, in a thread: SQLite waits for the disk and other writers. Raises UserError."""
         return await asyncio.to_thread(self._with_registry, work)
 
+    async def room(self, *, with_edits: bool = False) -> Room:
+        """All PCs as they were seen last; `with_edits`: with all that was changed by hand until now. Raises
+        UserError."""
+        edits = await self.with_registry(lambda registry: registry.edits()) if with_edits else -1
+        room = await self.fleet.current(edits)
+        if not room.read:
+            raise UserError(room.trouble or "the registry is being read", "ask again in a moment", code=1)
+        return room
+
     def _with_registry(self, work: Callable[[Registry], T]) -> T:
-        with Registry(self.config.registry) as registry:
+        with Registry(self.config.registry, kept=self._kept) as registry:
             return work(registry)
 
 

@@ -73,6 +73,12 @@ class FaultGroup:
     failing: bool
     pcs: tuple[tuple[str, str], ...]
 
+    @property
+    def shared(self) -> str:
+        """The detail, if it is the same for several PCs; else empty."""
+        details = {detail for _, detail in self.pcs}
+        return details.pop() if len(self.pcs) > 1 and len(details) == 1 else ""
+
     def named(self, most: int) -> str:
         """The PCs in words, at most `most` of them."""
         shown = ", ".join(f"{name} ({detail})" if detail else name for name, detail in self.pcs[:most])

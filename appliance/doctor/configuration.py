@@ -39,7 +39,7 @@ def warnings(found: Config) -> Iterator[str]:
 def menu_warnings(found: Config) -> Iterator[str]:
     """The same for [menu]."""
     menu = found.menu
-    releases = find_bootable(found, "", menu.entries).releases
+    releases = find_bootable(found, "", menu.entries, "").releases
     for name in menu.entries:
         if (release := release_of(name)) and release not in releases:
             yield f"[menu] {name} is left out: there is no such release (netboot-appliance image list)"

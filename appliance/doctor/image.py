@@ -5,7 +5,8 @@ from enum import Enum
 
 from appliance.boot.choices import boot_files, debians_files
 from appliance.config.file import Config
-from appliance.doctor.finding import Finding, error, ok, warning
+from appliance.doctor.finding import Finding, error, note, ok, warning
+from appliance.images.todays_recipe import CURE, outdated
 from appliance.registry.server_lock import holder
 from image.bootfiles import PACKAGED, BootFileError, original
 from image.release import Release, ReleaseError, active_id, current, verify
@@ -20,8 +21,9 @@ class Loader(Enum):
     NOT_IN_IMAGE = "not in the active image"
 
 
-def judge_image(release: Release | None, problems: list[str]) -> list[Finding]:
-    """`problems` says which files of the active release are not as they were built."""
+def judge_image(release: Release | None, problems: list[str], outdated: str = "") -> list[Finding]:
+    """`problems` says which files of the active release are not as they were built, `outdated` why it is not of today's
+    recipe."""
     if release is None:
         return [
             error(
@@ -41,7 +43,11 @@ def judge_image(release: Release | None, problems: list[str]) -> list[Finding]:
             )
             for problem in problems
         ]
-    return [ok("image", f"the active image {release.id} is complete (Linux {release.kernel})")]
+    complete = f"the active image {release.id} is complete (Linux {release.kernel})"
+    if outdated:
+        why = f"{outdated}; PCs boot it as it is"
+        return [note("image", f"{complete}, but not of today's recipe", why, f"if you want today's: {CURE}")]
+    return [ok("image", complete)]
 
 
 def judge_broken(broken: ReleaseError) -> list[Finding]:
@@ -104,7 +110,7 @@ def check_image(config: Config) -> list[Finding]:
         release = current(config.images)
     except ReleaseError as broken:
         return judge_broken(broken)
-    return judge_image(release, verify(release) if release else [])
+    return judge_image(release, verify(release) if release else [], outdated(config, release))
 
 
 def check_boot_loaders(config: Config) -> list[Finding]:

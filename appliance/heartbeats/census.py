@@ -34,11 +34,6 @@ class Census:
         """The numbers of the boots of `most` PCs: those that need a person first, and of these the one heard last."""
         return [boot for _, _, boot, _ in nsmallest(most, self.pcs)]
 
-    def kinds(self) -> Iterator[tuple[Kind, MacAddress]]:
-        """Each PC with its state."""
-        known = tuple(_RANK)
-        return ((known[rank], MacAddress(mac)) for rank, *_, mac in self.pcs)
-
     def of_kinds(self, wanted: Set[Kind]) -> list[MacAddress]:
         """The PCs in these states, by MAC address."""
         ranks = {_RANK[each] for each in wanted}

@@ -27,10 +27,9 @@ class Builder(Enum):
 
 @dataclass(frozen=True)
 class BuildResult:
-    """The release, the id of the active one now, and whether an update found no package changed."""
+    """The release, which is the active one now, and whether an update found no package changed."""
 
     release: Release
-    active: str | None
     unchanged: bool
 
 
@@ -53,7 +52,7 @@ class RequestedBuild:
         before = _active(self.config.images)
         made = self._build(report)
         unchanged = self.rebuild is Rebuild.UPDATED and before == made.id
-        return BuildResult(made, _active(self.config.images), unchanged)
+        return BuildResult(made, unchanged)
 
     def _build(self, report: build_unit.Report) -> Release:
         match self.builder:
@@ -62,11 +61,11 @@ class RequestedBuild:
             case Builder.INSIDE_UNIT:
                 return build_unit.record(self._build_here, report)
             case Builder.PROCESS:
-                return self._build_here(self.rebuild, report)
+                return self._build_here(self.rebuild, report, lambda _: None)
 
-    def _build_here(self, rebuild: Rebuild, report: build_unit.Report) -> Release:
+    def _build_here(self, rebuild: Rebuild, report: build_unit.Report, hear: build_unit.Hear) -> Release:
         config = self.config
-        return build(config.image.recipe, config.server.data / "build", config.images, report, rebuild)
+        return build(config.image.recipe, config.server.data / "build", config.images, report, rebuild, hear)
 
 
 def request(config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool) -> RequestedBuild:

@@ -7,6 +7,7 @@ from appliance.journal.timeline import AddressLost, Boot
 from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
+    CanaryEnded,
     Discovered,
     EntryStarted,
     Event,
@@ -54,6 +55,8 @@ class EventBounds:
 
     def is_worth_a_row(self, event: Event | AddressLost, before: Boot, after: Boot) -> bool:
         """Whether the event is to be written."""
+        if isinstance(event, CanaryEnded):
+            return True
         # Progress is for watching: the state has the latest of each file.
         if not changes(before, after) or (isinstance(event, TransferProgressed) and event.sent):
             return False

@@ -14,6 +14,7 @@ from services.dhcp.message import BOOT_SERVER_PORT
 from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
+    CanaryEnded,
     Discovered,
     EntryStarted,
     Event,
@@ -30,6 +31,7 @@ from services.events import (
     TransferFailed,
     TransferProgressed,
     TransferServed,
+    WentBack,
 )
 from services.values import replace, value
 
@@ -258,6 +260,8 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
         case ScriptServed():
             reached = _reached(boot, Stage.SCRIPT, at)
             return replace(boot, last_event=now, inherited=(), lost=(), root=event.root, reached=reached)
+        case CanaryEnded():
+            return boot  # no sign of the PC itself
     boot = replace(boot, last_event=now)
     match event:
         case TransferProgressed():
@@ -299,6 +303,8 @@ def fold(boot: Boot, event: Event | AddressLost, at: float) -> Boot:
         case GaveUp():
             why = f"the live system did not come up in {event.times} boots in a row: this one starts the PC's own disk"
             return _reach(replace(boot, entry=DISK, failure=why), Stage.FAILED, at)
+        case WentBack():
+            return replace(boot, release=event.release)
         case SecretsServed():
             return replace(boot, spent_token="")
         case Reported():

@@ -4,9 +4,26 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
-from appliance.allowlist import BootSettings, Entry
+from appliance.allowlist import Allowlist, BootSettings, Entry
 from appliance.registry.rows import text, whole
 from services.ethernet import HIGHEST
+
+
+class KeptAllowlist:
+    """The allowlist as it was read last, so that nobody reads it again until there is another edit, or another file.
+    Threads may share one."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[tuple[int, int], int, Allowlist] | None = None
+
+    def of(self, file: tuple[int, int], edits: int) -> Allowlist | None:
+        """What was read of this file after so many edits, or None."""
+        kept = self._kept
+        return kept[2] if kept and kept[:2] == (file, edits) else None
+
+    def keep(self, file: tuple[int, int], edits: int, found: Allowlist) -> None:
+        """Keep it, instead of what was read before."""
+        self._kept = file, edits, found
 
 
 def encode(entry: Entry, now: float) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from typing import Any
 from appliance.allowlist import Allowlist, Entry
 from appliance.errors import UserError
 from appliance.registry import allowed_rows, records, schema
+from appliance.registry.allowed_rows import KeptAllowlist
 from appliance.registry.file_owner import acting_as_owner
 from appliance.registry.move_from_0_1 import move_old_registry
 from appliance.registry.records import BootRow, BootState, Client, IgnoredRow
@@ -47,13 +48,15 @@ _MERGE_ALLOWED = "ON CONFLICT DO UPDATE SET timeout = ifnull(excluded.timeout, t
 class Registry:
     """One open connection. Must not be shared between threads."""
 
-    def __init__(self, path: Path, *, durable: bool = True) -> None:
+    def __init__(self, path: Path, *, durable: bool = True, kept: KeptAllowlist | None = None) -> None:
         """Open or create the database; raises UserError if that fails.
 
         `durable`: a commit is on the disk before it returns, as a person's edit must be. The server does not need this:
-        a power cut may lose the last moments of boots, but it ends those boots too.
+        a power cut may lose the last moments of boots, but it ends those boots too. `kept`: what connections share that
+        are opened again and again.
         """
         self.path = path
+        self._kept = kept or KeptAllowlist()
         self._facts: dict[str, str] = {}
         # For the modules that keep their own tables in it: dhcp/leases.py, firmware/table.py, boot/next_boot.py,
         # heartbeats/store.py, heartbeats/orders.py.
@@ -72,7 +75,7 @@ class Registry:
                     # SQLite opens its files, and creates missing ones, with the first statements.
                     schema.migrate(self.sql, path)
                     self.sql.execute("PRAGMA foreign_keys = ON")
-                    self._known = self._count_edits()
+                    self._known = self.edits()
                 except BaseException:
                     self.sql.close()
                     raise
@@ -137,14 +140,15 @@ class Registry:
 
     def changed(self) -> bool:
         """Whether somebody has committed an edit since the allowlist was last read. Costs microseconds."""
-        return self._count_edits() != self._known
+        return self.edits() != self._known
 
     def data_version(self) -> int:
         """A number that is another one after each commit of another connection. Costs microseconds."""
         found: int = self.sql.execute("PRAGMA data_version").fetchone()[0]
         return found
 
-    def _count_edits(self) -> int:
+    def edits(self) -> int:
+        """How many edits there were, by anybody. Costs microseconds."""
         count: int = self.sql.execute("SELECT ifnull(max(count), 0) FROM edits").fetchone()[0]
         return count
 
@@ -152,10 +156,15 @@ class Registry:
 
     def allowlist(self) -> Allowlist:
         # The count comes first: an edit after it is in these rows, or counts as a change.
-        edits = self._count_edits()
-        with self.reading("allowed"):
-            rows = self.sql.execute(f"{_SELECT_ALLOWED} ORDER BY first, last")
-            found = Allowlist.read(allowed_rows.decode(rows))
+        edits = self.edits()
+        own = self.sql.in_transaction  # what it has changed by now is no edit yet
+        found = None if own else self._kept.of(self._file, edits)
+        if found is None:
+            with self.reading("allowed"):
+                rows = self.sql.execute(f"{_SELECT_ALLOWED} ORDER BY first, last")
+                found = Allowlist.read(allowed_rows.decode(rows))
+            if not own:
+                self._kept.keep(self._file, edits, found)
         self._known = edits
         return found
 

@@ -158,6 +158,41 @@ MIGRATIONS: list[Iterable[str]] = [
         # The credit that each PC's projects have told, as JSON (appliance/heartbeats/tally.py).
         "CREATE TABLE credits (mac INTEGER PRIMARY KEY, marks TEXT NOT NULL)",
     ),
+    (
+        # Releases that some PCs boot before all do (appliance/images/rollout.py); `ended` is NULL while one is open.
+        # `seconds`, `share`, `tasks`: what proves it. `after`: the last boot before it. `until`: NULL before any PC
+        # has booted it.
+        """CREATE TABLE canaries (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, release TEXT NOT NULL, base TEXT NOT NULL, chosen TEXT NOT NULL,
+            seconds REAL NOT NULL, share INTEGER NOT NULL, tasks INTEGER NOT NULL, began REAL NOT NULL,
+            after INTEGER NOT NULL, looked REAL NOT NULL, until REAL, ended REAL, verdict TEXT NOT NULL,
+            reason TEXT NOT NULL, mac INTEGER
+        )""",
+        """CREATE TABLE canary_ranges (
+            canary INTEGER NOT NULL REFERENCES canaries ON DELETE CASCADE, first INTEGER NOT NULL,
+            last INTEGER NOT NULL, PRIMARY KEY (canary, first, last)
+        ) WITHOUT ROWID""",
+        # How many tasks a PC had returned without an error, when it first said so with the canary.
+        """CREATE TABLE canary_tasks (
+            canary INTEGER NOT NULL REFERENCES canaries ON DELETE CASCADE, mac INTEGER NOT NULL,
+            succeeded INTEGER NOT NULL, PRIMARY KEY (canary, mac)
+        ) WITHOUT ROWID""",
+        # PCs that boot `release`, since they failed with `failed`.
+        """CREATE TABLE fallbacks (
+            mac INTEGER PRIMARY KEY, failed TEXT NOT NULL, release TEXT NOT NULL, at REAL NOT NULL, why TEXT NOT NULL
+        )""",
+    ),
+    (
+        # AUTOINCREMENT: whoever has read up to an event would miss later ones that got numbers of forgotten ones.
+        """CREATE TABLE numbered (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, boot INTEGER NOT NULL REFERENCES boots ON DELETE CASCADE,
+            at REAL NOT NULL, kind TEXT NOT NULL, details TEXT NOT NULL
+        )""",
+        "INSERT INTO numbered SELECT id, boot, at, kind, details FROM events ORDER BY id",
+        "DROP TABLE events",
+        "ALTER TABLE numbered RENAME TO events",
+        "CREATE INDEX events_of_boot ON events (boot, id)",
+    ),
 ]
 
 

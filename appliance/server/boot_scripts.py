@@ -18,8 +18,9 @@ from appliance.boot.password_attempts import PasswordAttempts
 from appliance.boot.policy import gives_up
 from appliance.config import menu_password
 from appliance.errors import UserError
+from appliance.images.rollout import FAILURES
 from appliance.journal.recorder import Journal
-from appliance.journal.timeline import DISK
+from appliance.journal.timeline import DISK, Boot
 from appliance.network.interfaces import base_url
 from appliance.registry.sql_errors import SqlError
 from appliance.server.box import Box
@@ -96,8 +97,8 @@ class BootScripts:
 
         Records the stage "script", and uses up the entry of `boot next`.
         """
-        box, release = self._box, self._box.release
-        if release is None:
+        box, active = self._box, self._box.release
+        if active is None:
             return Ignore(Reason.NO_IMAGE)
         allowed = box.allowlist.decide(mac)
         range_settings = allowed.settings if allowed else BootSettings()
@@ -110,8 +111,11 @@ class BootScripts:
             next_entry = DISK
             if not boot.failure:
                 self._box.emit(GaveUp(mac, before.times))
+        elif before and before.times >= FAILURES:
+            self._reconsider_release(boot, active)
+        release = box.release_of(mac) or active
         names = (*box.config.menu.entries, range_settings.entry, next_entry)
-        bootable = choices.find_bootable(box.config, release, names)
+        bootable = choices.find_bootable(box.config, release, names, active)
         decision = decide(box.config.menu, range_settings, next_entry, bootable)
         self._log_missing(decision.missing)
         return decision.menu, partial(choices.command_line, box.config, address, mac, boot.token, range_settings.root)
@@ -123,6 +127,16 @@ class BootScripts:
         except (SqlError, UserError) as error:
             log.error("cannot read what `boot next` asks for; the PC boots as usual", mac=str(mac), error=str(error))
             return ""
+
+    def _reconsider_release(self, boot: Boot, active: str) -> None:
+        """A PC whose live system did not come up again and again may go back to the release before."""
+        try:
+            went = self._box.releases.reconsider(boot, active, self._journal.now())
+        except (SqlError, UserError) as error:
+            log.error("cannot see whether a PC should go back", mac=str(boot.mac), error=str(error))
+            return
+        if went:
+            self._box.emit(went)
 
     def _started_without_menu(self, mac: MacAddress, menu: Menu) -> None:
         """Without a menu the PC starts its default. GRUB and PXELINUX do not tell what was chosen from a menu."""

@@ -19,6 +19,7 @@ from appliance.config.file import Config
 from appliance.exports.grants import mountable
 from appliance.firmware.memory import FirmwareMemory
 from appliance.heartbeats.pace import next_in
+from appliance.images.release_choice import ReleaseChoice
 from appliance.journal.recorder import Journal
 from appliance.journal.timeline import PowerOnSign, is_late
 from appliance.network.interfaces import answered, base_url, networks
@@ -81,6 +82,7 @@ class Box:
         self._report_limit = ReportLimit()
         self.heartbeats = Heartbeats(registry)
         self.next_boots = NextBoots(registry)
+        self.releases = ReleaseChoice(registry, config.images)
         self._files = ClientFiles(journal)
         self.addresses = ClientAddresses(
             journal, neighbours, self.allowed, lambda: self.config.dhcp.mode == "off", exports_changed
@@ -243,7 +245,7 @@ class Box:
         match event:
             # A room that is switched on sends a thousand at once: `commit` saves their boots together.
             case Discovered():
-                self._journal.open_or_continue(event, self.release or "", commit=False)
+                self._journal.open_or_continue(event, self.release_of(event.mac) or "", commit=False)
             case AddressSeen():
                 # Anybody can broadcast a DHCPREQUEST with any address in it: useless ones are not kept.
                 if mountable(event.address, self.networks):
@@ -259,16 +261,23 @@ class Box:
     def _open_or_continue(self, sign: PowerOnSign, *, commit: bool = True) -> None:
         """For a sign that programs of a running PC can give as well."""
         before = self._journal.boot(sign.mac)
-        boot = self._journal.open_or_continue(sign, self.release or "", commit=commit)
+        boot = self._journal.open_or_continue(sign, self.release_of(sign.mac) or "", commit=commit)
         if before is None or before.id == boot.id or not self.config.dhcp.hears_broadcasts:
             return
         if (until := before.next_begins_with) is not None and is_late(sign, until):
             self._journal.record(SecretsClosed(sign.mac, until))
 
     def refresh_allowlist(self) -> None:
-        """Read the allowlist that the CLI changed."""
+        """Read the allowlist that the CLI changed, and which PCs boot another release than the active one."""
         self.allowlist = self._registry.allowlist()
         self._exports_changed()
+        ended = self.releases.refresh()
+        if ended and self._journal.boot(ended.mac):
+            self.emit(ended)
+
+    def release_of(self, mac: MacAddress) -> str | None:
+        """The release that this PC boots; None without an active one."""
+        return self.releases.of(mac, self.release)
 
     def refresh_boot_files(self) -> None:
         """See which boot files are in place."""
@@ -299,3 +308,4 @@ class Box:
         if not same or now >= self._verify_at:
             self._verify_at = now + _VERIFY_SECONDS
             self.refresh_release()
+            self.releases.look()

@@ -17,6 +17,7 @@ import structlog
 from appliance.journal.stream import Stream
 from services.events import (
     AddressSeen,
+    CanaryEnded,
     Event,
     GaveUp,
     Ignored,
@@ -27,6 +28,7 @@ from services.events import (
     TokenExchanged,
     TransferFailed,
     TransferProgressed,
+    WentBack,
 )
 
 _HELD = 20_000
@@ -117,6 +119,12 @@ def _log_event(event: Event) -> None:
         case GaveUp():
             words = "the live system did not come up in several boots: this one starts the PC's own disk"
             log.warning(words, mac=str(event.mac), boots=event.times)
+        case WentBack():
+            words = "its last boots failed: it goes back to the release before"
+            log.warning(words, mac=str(event.mac), release=event.release, failed=event.failed, why=event.why)
+        case CanaryEnded():
+            words = f"the canary was {event.verdict}"
+            log.warning(words, release=event.release, why=event.reason, decided_by=str(event.mac))
         case TransferFailed():
             log.warning("transfer failed", **_fields(event))
         case Reported():

@@ -2,15 +2,19 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from ipaddress import IPv4Address
+from pathlib import Path
 
+from appliance.exports import mailbox
 from appliance.server.boot_scripts import BootScripts
 from appliance.server.box import Box
 from services.dhcp.lease_server import LeaseServer
 from services.dhcp.server import DhcpServer
 from services.http.server import HttpServer
+from services.ipv6.sending import NoRouterSender
 from services.linux.interfaces import Interface
 from services.linux.sockets import BindError
 from services.tftp.content_cache import ContentCache
@@ -33,10 +37,11 @@ async def open_services(
     tftp: list[TftpServer] = []
     http: list[HttpServer] = []
     content_cache = ContentCache()
+    no_router = NoRouterSender(_no_router_program())
     try:
         for interface in served:
             address = interface.address.ip
-            dhcp.append(_dhcp(box, interface, leases))
+            dhcp.append(_dhcp(box, interface, leases, no_router))
             dhcp[-1].open()
             tftp.append(_tftp(box, scripts, address, content_cache))
             tftp[-1].open()
@@ -54,10 +59,17 @@ async def open_services(
             leases.close()
         for each in dhcp:
             each.close()
+        no_router.close()
         await asyncio.gather(*(t.drain(DRAIN_SECONDS) for t in tftp), *(h.close(DRAIN_SECONDS) for h in http))
 
 
-def _dhcp(box: Box, interface: Interface, leases: LeaseServer | None) -> DhcpServer:
+def _no_router_program() -> Path:
+    """The socket of netboot-appliance-no-router.socket, beside the server's own directory below /run."""
+    own = Path(os.environ.get(mailbox.ENVIRONMENT) or "/run/netboot-appliance")
+    return own.with_name(f"{own.name}-no-router")
+
+
+def _dhcp(box: Box, interface: Interface, leases: LeaseServer | None, no_router: NoRouterSender) -> DhcpServer:
     address = interface.address.ip
     return DhcpServer(
         interface.name,
@@ -67,6 +79,7 @@ def _dhcp(box: Box, interface: Interface, leases: LeaseServer | None) -> DhcpSer
         plan=partial(box.plan, address),
         emit=box.emit,
         commit=box.commit,
+        no_router=partial(no_router.tell, interface.name),
         basis=box.answer_inputs,
         serves=box.serves,
         broadcasts=box.config.dhcp.hears_broadcasts,

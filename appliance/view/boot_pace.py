@@ -46,7 +46,7 @@ def pace(boot: BootView, earlier: Sequence[BootView]) -> BootPace:
     alike = [each for each in earlier if each.entry == boot.entry]
     usual = {stage: median(times) for stage in ORDER if (times := _times(alike, stage)) and stage not in _ENDS}
     reached = {each.stage: each.at for each in boot.stages}
-    loaded = {stage: sum(t.sent for t in boot.transfers if stage_of_file(t.path) is stage) for stage in ORDER}
+    loaded = {stage: sum(t.sent for t in boot.transfers if _loads_for(t.path) is stage) for stage in ORDER}
     stages: list[StagePace] = []
     before = usual_before = 0.0
     for stage in ORDER:
@@ -60,6 +60,11 @@ def pace(boot: BootView, earlier: Sequence[BootView]) -> BootPace:
         before = before if at is None else at
         usual_before = usual_before if typical is None else typical
     return BootPace(tuple(stages), max((*reached.values(), *usual.values()), default=0.0), len(alike))
+
+
+def _loads_for(path: str) -> Stage:
+    # It comes between the kernel and the ramdisk, and is no stage of its own.
+    return Stage.INITRD if path.endswith("/microcode.img") else stage_of_file(path)
 
 
 def _times(boots: Sequence[BootView], stage: Stage) -> list[float]:

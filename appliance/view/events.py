@@ -13,6 +13,7 @@ from appliance.view.facts import KnownBoots
 from services.ethernet import MacAddress
 from services.events import (
     AddressSeen,
+    CanaryEnded,
     Discovered,
     EntryStarted,
     Event,
@@ -29,6 +30,7 @@ from services.events import (
     TransferFailed,
     TransferProgressed,
     TransferServed,
+    WentBack,
 )
 
 KINDS = tuple(kind.__name__ for kind in (*get_args(Event), AddressLost) if kind is not Ignored)
@@ -123,6 +125,10 @@ def in_words(event: Event | AddressLost) -> str:
             )
         case GaveUp():
             return f"the live system did not come up in {event.times} boots: this one starts the PC's own disk"
+        case WentBack():
+            return f"goes back to image {event.release}: its last boots failed with {event.failed} ({event.why})"
+        case CanaryEnded():
+            return f"decided the canary image {event.release}: {event.verdict}, {event.reason}"
         case Ignored():
             return f"got no answer: {event.reason}"
 

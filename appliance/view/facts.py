@@ -3,6 +3,7 @@
 Reads only. What people are shown of it is decided by the pure modules beside this one.
 """
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.heartbeats import census, orders, store
 from appliance.heartbeats.records import Order, StoredHeartbeat
 from appliance.heartbeats.states import EndOfBoot, Kind
+from appliance.images.todays_recipe import outdated
 from appliance.journal import history
 from appliance.journal.timeline import Boot
 from appliance.page.address import urls
@@ -32,7 +34,7 @@ from appliance.registry.reload_result import ReloadResult
 from appliance.registry.server_lock import holder
 from appliance.view.evidence import Evidence, evidence
 from appliance.view.schedules import ScheduleNow, schedule_now, schedules_now
-from image import release
+from image import contents, release
 from image.release import Release, ReleaseError
 from services.dhcp.lease import Lease
 from services.ethernet import MacAddress
@@ -70,13 +72,15 @@ class BoxState:
     """The whole box at one moment. `pid` is that of the running server, or None; `server` is what the server wrote
     about itself. `boots` has the latest boots of some of the PCs that `counted` counts: those that need a person first,
     with their `signs`; `states` counts those that have loaded something. `firmware` has the latest of those PCs that
-    need another offer. `schedules` are those of the configuration. `page` is None if it is switched off."""
+    need another offer. `image_outdated`: why the active image is not of today's recipe, in words. `schedules` are those
+    of the configuration. `page` is None if it is switched off."""
 
     pid: int | None
     server: Mapping[str, Any]
     reload: ReloadResult | None
     image: Release | None
     image_error: str
+    image_outdated: str
     disk: Disk
     allowlist: Allowlist
     boots: Sequence[Boot]
@@ -133,11 +137,13 @@ class KnownBoots:
 
 @dataclass(frozen=True, slots=True)
 class Releases:
-    """The releases, newest first; `states` says which id is "active" and which is "previous"."""
+    """The releases, newest first; `states` says which id is "active" and which is "previous", `packages` how many each
+    has, by id."""
 
     releases: Sequence[Release]
     states: Mapping[str, str]
     broken: Sequence[ReleaseError]
+    packages: Mapping[str, int]
 
 
 def gather(config: Config, registry: Registry, now: float) -> BoxState:
@@ -155,6 +161,7 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         reload=reload_result.read(registry),
         image=image,
         image_error=image_error,
+        image_outdated=outdated(config, image),
         disk=disk.look(config.server.data),
         allowlist=registry.allowlist(),
         boots=boots,
@@ -330,4 +337,8 @@ def gather_releases(images: Path) -> Releases:
         if found:
             states[found.id] = state
     listed = release.releases(images)
-    return Releases(listed.releases, states, (*broken, *listed.broken))
+    packages: dict[str, int] = {}
+    for each in listed.releases:
+        with contextlib.suppress(ReleaseError):
+            packages[each.id] = len(contents.packages(each))
+    return Releases(listed.releases, states, (*broken, *listed.broken), packages)

@@ -5,13 +5,26 @@ from dataclasses import dataclass
 
 from appliance.view.facts import Releases
 from image.prune import PruneList
+from image.recipe import ImageRecipe
 from image.release import Release
 from services.ethernet import MacAddress
 
 
 @dataclass(frozen=True, slots=True)
+class LayerView:
+    """A layer of a live system; bytes."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseView:
-    """A release. `state` is "active", "previous" or empty, `created` ISO 8601 with its time zone, `size` in bytes."""
+    """A release. `state` is "active", "previous" or empty, `created` ISO 8601 with its time zone, `size` in bytes.
+
+    `recipe` is in words. `layers` are its squashfs files, base first, and `packages` their number. `pcs`: how many PCs
+    may be running it. Both are None if that was not looked at, or cannot be read.
+    """
 
     id: str
     state: str
@@ -20,6 +33,10 @@ class ReleaseView:
     size: int
     digest: str
     path: str
+    recipe: str
+    layers: tuple[LayerView, ...]
+    packages: int | None
+    pcs: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +50,15 @@ class ReleaseFileView:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseDetails:
-    """A release with its files, and in `problems` what differs from how it was built, in words."""
+    """A release with its files, and in `problems` what differs from how it was built, in words. `outdated`: why it is
+    not of today's recipe."""
 
     release: ReleaseView
     distribution: str
     architecture: str
     files: tuple[ReleaseFileView, ...]
     problems: tuple[str, ...]
+    outdated: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,36 +89,60 @@ class PruneView:
     dry_run: bool
 
 
-def release_views(found: Releases) -> list[ReleaseView]:
+Running = Mapping[str, Sequence[MacAddress]]
+"""The PCs that may be running a release, by its id."""
+
+
+def release_views(found: Releases, running: Running | None = None) -> list[ReleaseView]:
     """The releases, newest first."""
-    return [_release(each, found.states) for each in found.releases]
+    return [_release(each, found, running) for each in found.releases]
 
 
-def release_details(found: Release, states: Mapping[str, str], problems: Sequence[str]) -> ReleaseDetails:
-    """One release; `states` and `problems` are what was read of it beside its manifest."""
+def release_details(
+    found: Release, releases: Releases, running: Running | None, problems: Sequence[str], outdated: str
+) -> ReleaseDetails:
+    """One of the releases; `problems` and `outdated` are what was found out beside its manifest."""
     return ReleaseDetails(
-        release=_release(found, states),
+        release=_release(found, releases, running),
         distribution=found.recipe.distribution,
         architecture=found.recipe.architecture,
         files=tuple(ReleaseFileView(name, file.size, file.sha256) for name, file in found.files.items()),
         problems=tuple(problems),
+        outdated=outdated,
     )
 
 
-def _release(found: Release, states: Mapping[str, str]) -> ReleaseView:
+def _release(found: Release, releases: Releases, running: Running | None) -> ReleaseView:
     return ReleaseView(
         id=found.id,
-        state=states.get(found.id, ""),
+        state=releases.states.get(found.id, ""),
         created=found.created.isoformat(),
         kernel=found.kernel,
         size=found.size,
         digest=found.digest,
         path=str(found.path),
+        recipe=_words(found.recipe),
+        layers=tuple(LayerView(name, found.files[name].size) for name in found.layers),
+        packages=releases.packages.get(found.id),
+        pcs=None if running is None else len(running.get(found.id, ())),
     )
 
 
-def pruned(found: PruneList, running: Mapping[str, Sequence[MacAddress]], *, dry_run: bool) -> PruneView:
-    """The result of a prune; `running` has the PCs that may be running a release, by its id."""
+def _words(recipe: ImageRecipe) -> str:
+    """What a recipe asks for: the distribution, and what is not as usual."""
+    usual = ImageRecipe()
+    words = [
+        recipe.distribution,
+        *([f"kernel {recipe.kernel}"] if recipe.kernel != usual.kernel else []),
+        *(["backports"] if recipe.backports else []),
+        *([f"firmware {recipe.firmware}"] if recipe.firmware != usual.firmware else []),
+        *(f"+{package}" for package in recipe.packages),
+    ]
+    return ", ".join(words)
+
+
+def pruned(found: PruneList, running: Running, *, dry_run: bool) -> PruneView:
+    """The result of a prune."""
     return PruneView(
         deleted=tuple(DeletedView(each.id, each.size) for each in found.old),
         kept=tuple(

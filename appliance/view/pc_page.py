@@ -115,7 +115,9 @@ def _hardware(facts: Mapping[str, str], architecture: int, pc: ClientDetails) ->
     machine = MACHINES.get(architecture)
     memory = facts.get("memory_mb", "")
     free = f", {facts['memory_free_mb']} MB free" if memory and "memory_free_mb" in facts else ""
-    load = f"{facts['load']} on {facts.get('cores', '?')} cores" if "load" in facts else facts.get("cores", "")
+    cores = facts.get("cores", "?")
+    many = "1 core" if cores == "1" else f"{cores} cores"
+    load = f"{facts['load']} on {many}" if "load" in facts else facts.get("cores", "")
     known = (
         ("Model", facts.get("model", "").strip()),
         ("Processor", facts.get("cpu", "")),

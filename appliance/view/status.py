@@ -98,8 +98,8 @@ class StatusView:
 
     `boots` has the PCs that need a person first, and only so many: `pcs` and `counted` count all. `states` has what
     each of the PCs in `boots` does now. `forgotten` is what the server has seen too much of to keep
-    (appliance/journal/newcomers.py). `labels` has the label of each PC in `boots`, by MAC address; scripts do not get
-    it.
+    (appliance/journal/newcomers.py). `image_outdated`: why the active image is not of today's recipe. `labels` has the
+    label of each PC in `boots`, by MAC address; scripts do not get it.
     """
 
     server: ServerView
@@ -113,6 +113,7 @@ class StatusView:
     claims: tuple[AddressClaimView, ...]
     image: ImageView | None
     image_error: str
+    image_outdated: str
     next_boots: tuple[NextBootView, ...]
     schedules: tuple[ScheduleNow, ...]
     allowed: AllowedView
@@ -148,6 +149,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
         claims=address_claim_views(server.get("claims", ()), box.allowlist, now),
         image=ImageView(box.image.id, box.image.created.timestamp()) if box.image else None,
         image_error=box.image_error,
+        image_outdated=box.image_outdated,
         next_boots=tuple(map(next_boot_view, box.next_boots)),
         allowed=AllowedView(len(box.allowlist), box.allowlist.addresses),
         pcs=pc_counts(box.states),

@@ -137,6 +137,12 @@ def is_without_lease(message: Message, decision: Decision) -> bool:
     return message.message_type == MessageType.DISCOVER and decision == Ignore(Reason.NO_POOL)
 
 
+def waits_for_router(message: Message, arrival: Arrival) -> bool:
+    """Whether this is a DISCOVER of an iPXE on our own link, which probably waits for an IPv6 router meanwhile."""
+    on_link = arrival.port == SERVER_PORT and arrival.source == NOWHERE and not message.relayed
+    return on_link and message.ipxe and message.message_type == MessageType.DISCOVER and not message.mac.is_group
+
+
 def _observations(message: Message, arrival: Arrival, address: IPv4Address, *, leasing: bool) -> tuple[Event, ...]:
     if arrival.port == SERVER_PORT and message.message_type == MessageType.DISCOVER:
         return ()  # has no address yet, and has chosen no server

@@ -39,6 +39,7 @@ from services.dhcp.pxe_rules import BootRequest
 from services.dhcp.reply_templates import ReplyTemplates
 from services.dhcp.udp_port import MOST, UdpPort, open_port
 from services.dhcp.waiting_room import AGAIN_WITHIN, WaitingRoom
+from services.ethernet import MacAddress
 from services.events import Event, Ignored
 from services.linux.sockets import BindError
 from services.recent_names import RecentNames
@@ -87,10 +88,11 @@ class DhcpServer:
     The callables run in the event loop: `allowed` says of each datagram whether its MAC address, as a number, may boot
     at all, and `knows` whether it has ever booted; those who have not are handled last. For those that are not
     duplicates, `plan` says what they boot, `emit` takes the events, and `commit` runs before the offers of a batch
-    leave. `basis` returns the objects on which answers depend: once one of them is another object, no earlier answer is
-    repeated. `serves`: whether an answer may go to a relay or a client at this address. An exception ends only the
-    datagram that raised it. Without `broadcasts` port 67 is left to another server. With `leases` clients get addresses
-    too. `clock` gives monotonic seconds.
+    leave; `no_router` tells an iPXE that got its offer that there is no IPv6 router. `basis` returns the objects on
+    which answers depend: once one of them is another object, no earlier answer is repeated. `serves`: whether an answer
+    may go to a relay or a client at this address. An exception ends only the datagram that raised it. Without
+    `broadcasts` port 67 is left to another server. With `leases` clients get addresses too. `clock` gives monotonic
+    seconds.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class DhcpServer:
         plan: Callable[[BootRequest], BootPlan | Ignore],
         emit: Callable[[Event], None],
         commit: Callable[[], None] = lambda: None,
+        no_router: Callable[[MacAddress], None] = lambda _: None,
         basis: Callable[[], tuple[object, ...]] = tuple,
         serves: Callable[[IPv4Address], bool] = lambda _: True,
         broadcasts: bool = True,
@@ -117,6 +120,7 @@ class DhcpServer:
         self._knows = knows
         self._plan = plan
         self._emit = emit
+        self._no_router = no_router
         self._basis = basis
         self._serves = serves
         self._last_basis = basis()
@@ -355,6 +359,8 @@ class DhcpServer:
     def _sent(self, offer: _Leaving, datagram: bytes, destination: Peer) -> None:
         for event in offer.events:
             self._emit(event)
+        if boot_answer.waits_for_router(offer.received.message, offer.received.arrival):
+            self._no_router(offer.reply.mac)
         if self._leases is None and not offer.reply.delay:
             received = offer.received
             duplicates = self._duplicates[received.arrival.port]

@@ -161,7 +161,7 @@ class ScriptedPc:
 
     def use(self, address: str) -> None:
         """Use this address, and no other."""
-        self.host.ip("address", "flush", "dev", "lan0")
+        self.host.ip("-4", "address", "flush", "dev", "lan0")
         self.address = address
         if address:
             self.host.ip("address", "add", f"{address}/24", "dev", "lan0")

@@ -5,19 +5,24 @@ A loop stands in for the path unit; tests/server has the real one.
 
 import json
 import os
+import socket
 import stat
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from socket import AF_UNIX, SOCK_DGRAM
 from typing import Any
 
 import pytest
 
 from appliance.exports.request import digest
 from services.ethernet import MacAddress
-from tests.netns.scripted_pc import ScriptedPc
+from services.ipv6 import no_router
+from tests.fakes.dhcp_client import firmware
+from tests.netns.ipv6_ear import Ipv6Ear
+from tests.netns.scripted_pc import IPXE, ScriptedPc
 from tests.netns.served import TIMEOUT, Box, install_release
 from tests.room.ganesha import Ganesha
 from tests.room.namespaces import Namespace
@@ -27,6 +32,9 @@ from tests.room.room import Room, appliance_command
 USER = 42731
 _AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
 _BINDING = ["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service", "--bounding-set=-all,+net_bind_service"]
+
+_AS_OTHER = ["setpriv", f"--reuid={USER + 1}", f"--regid={USER + 1}", "--clear-groups"]
+_SENDING = ["--inh-caps=+net_raw", "--ambient-caps=+net_raw", "--bounding-set=-all,+net_raw"]
 
 # Like a path unit: it notices that the file was replaced, but not while the service that it started runs.
 _PATH_UNIT = """
@@ -149,6 +157,30 @@ async def test_pcs_boot_and_get_their_exports(office: tuple[Room, Unprivileged])
     box.verb("allow", "remove", str(first.mac), check=False)
     first.switch_off()
     second.switch_off()
+
+
+async def test_a_program_that_can_do_nothing_else_tells_ipxe_that_there_is_no_router(
+    office: tuple[Room, Unprivileged],
+) -> None:
+    """systemd-socket-activate stands in for the socket unit."""
+    room, box = office
+    asked = box.runtime.with_name(f"{box.runtime.name}-no-router")
+    sender = [*_AS_OTHER, *_SENDING, sys.executable, "-I", "-m", "services.ipv6.sending"]
+    listen = ["systemd-socket-activate", "--datagram", f"--listen={asked}", *sender]
+    room.box.start("the program", listen, room.logs / "no-router.log")
+    wait_until(asked.exists, TIMEOUT, "the socket")
+    asked.chmod(0o666)
+    pc, other = plug(room, 6), plug(room, 7)
+    with Ipv6Ear(pc.host) as ear, Ipv6Ear(other.host) as others, socket.socket(AF_UNIX, SOCK_DGRAM) as taken_over:
+        await pc.power_on(firmware(0, *IPXE))
+        assert ear.await_frame()[14:] == no_router.advertisement(pc.mac)
+        for junk in (b"", b"\xff" * 6 + b"lan0", b"\x33\x33\0\0\0\1lan0", bytes(2000), bytes(pc.mac) + b"no-such"):
+            taken_over.sendto(junk, str(asked))
+        await pc.power_on(firmware(0, *IPXE))
+        assert ear.await_frame()[14:] == no_router.advertisement(pc.mac)
+        assert others.heard() == []
+    pc.switch_off()
+    other.switch_off()
 
 
 async def test_a_compromised_server_gets_nothing_beyond_its_clients(office: tuple[Room, Unprivileged]) -> None:

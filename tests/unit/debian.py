@@ -14,8 +14,10 @@ _PACKAGES = {
     "man": "man-db",
     "openssl": "openssl",
     "shellcheck": "shellcheck",
+    "sqfstar": "squashfs-tools",
     "systemd-analyze": "systemd",
     "tftp": "tftp-hpa",
+    "unsquashfs": "squashfs-tools",
 }
 
 

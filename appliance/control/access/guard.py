@@ -33,13 +33,15 @@ class Visitor:
 
 
 class RefusedError(Exception):
-    """A request that may not be answered; `status` 401 for who has to log in first, 403 for who may never."""
+    """A request that may not be answered; `status` 401 for who has to log in first, 403 for who may never, 429 for who
+    has to wait. `headers` of the answer."""
 
-    def __init__(self, status: int, message: str, hint: str = "") -> None:
+    def __init__(self, status: int, message: str, hint: str = "", **headers: str) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.hint = hint
+        self.headers = headers
 
 
 async def viewer(connection: HTTPConnection) -> str:

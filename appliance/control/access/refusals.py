@@ -49,7 +49,7 @@ def answer(request: Request, status: int, message: str, hint: str = "", **header
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
     if error.status != 401:
-        return answer(request, error.status, error.message, error.hint)
+        return answer(request, error.status, error.message, error.hint, **error.headers)
     if is_for_program(request):
         return answer(request, 401, error.message, error.hint, **{"WWW-Authenticate": "Bearer"})
     # After the login, people go on where they wanted to look; a form that they sent is not sent again.

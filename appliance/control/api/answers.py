@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Request
 
 from appliance.control.access.guard import viewer
+from appliance.control.access.pace import paced
 from appliance.control.context import Context, context_of
 from appliance.errors import UserError
 
@@ -33,7 +34,8 @@ class Problem:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors of a route, for its description; those that every route has are among them."""
-    return {status: {"model": Problem, "description": _WORDS[status]} for status in (401, 403, 422, 503, *statuses)}
+    always = 401, 403, 422, 429, 503
+    return {status: {"model": Problem, "description": _WORDS[status]} for status in (*always, *statuses)}
 
 
 _WORDS = {
@@ -43,6 +45,7 @@ _WORDS = {
     404: "There is no such thing.",
     409: "It cannot be done as things are by now.",
     422: "The request is not valid. Nothing was changed.",
+    429: "Too many requests: `Retry-After` says how many seconds to wait. Nothing was changed.",
     503: "The registry cannot be used, or the work failed.",
 }
 
@@ -55,7 +58,7 @@ def assert_known_parameters(request: Request) -> None:
         raise UserError(f"there is no parameter {unknown[0]!r}", hint)
 
 
-LOOKS = [Depends(viewer), Depends(assert_known_parameters)]
+LOOKS = [Depends(paced), Depends(viewer), Depends(assert_known_parameters)]
 """What every route depends on."""
 
 InContext = Annotated[Context, Depends(context_of)]

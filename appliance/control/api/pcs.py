@@ -1,23 +1,27 @@
 """`/api/v1/pcs`: each PC, what it does, and what it starts at its next boot."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
 from appliance.boot import next_boot, next_choice
+from appliance.config.selection import names
 from appliance.control.access.guard import administrator
 from appliance.control.api.answers import LOOKS, AfterMac, InContext, Limit, MacInPath, problems
 from appliance.control.api.quick_route import QuickRoute
+from appliance.control.fleet.pcs import PcFacts
+from appliance.control.fleet.rooms import Room
 from appliance.firmware import table
 from appliance.heartbeats import orders
 from appliance.heartbeats.farewell import Farewell, say_farewell
 from appliance.heartbeats.states import STUCK, Kind
-from appliance.registry.database import Registry
-from appliance.view.clients import ClientDetails, ClientView, OrderView, client_views, details, order_view
-from appliance.view.facts import gather_client, gather_clients
+from appliance.view.clients import ClientDetails, ClientView, OrderView, details, order_view
+from appliance.view.facts import gather_client
 from appliance.view.firmware import FirmwareView
 from appliance.view.schedules import ScheduleNow
 from appliance.view.status import NextBootView
@@ -78,7 +82,7 @@ class ChosenEntry(BaseModel):
     ]
 
 
-@router.get("", responses=problems())
+@router.get("", responses=problems(), response_model=PcList)
 async def list_pcs(
     context: InContext,
     state: Annotated[list[Kind] | None, Query(description="Only PCs in one of these states.", max_length=20)] = None,
@@ -86,21 +90,12 @@ async def list_pcs(
     label: Annotated[str, Query(description="Only PCs with this label.", max_length=200)] = "",
     after: AfterMac = None,
     limit: Limit = 100,
-) -> PcList:
-    """The PCs that have loaded something at least once, and what each does now."""
+) -> Response:
+    """The PCs that have loaded something at least once, and what each did when it was looked at last: seconds ago."""
     wanted = frozenset(state or ()) | (STUCK if stuck else frozenset())
-    begin = MacAddress.parse(after) if after else None
-    config, now = context.config, context.clock()
-
-    def read(registry: Registry) -> PcList:
-        found: list[ClientView] = []
-        follow = 0
-        for page in gather_clients(config, registry, begin, limit, wanted, now, label):
-            found += client_views(page, now)
-            follow = page.follow
-        return PcList(found, found[-1].mac if follow and found else None)
-
-    return await context.with_registry(read)
+    begin = str(MacAddress.parse(after)) if after else ""
+    room = await context.room(with_edits=True)
+    return Response(await asyncio.to_thread(_page, room, wanted, label, begin, limit), media_type="application/json")
 
 
 @router.get("/{mac}", responses=problems(404))
@@ -158,3 +153,19 @@ def _public(pc: ClientDetails) -> PcDetails:
         facts=pc.facts,
         boinc=pc.boinc,
     )
+
+
+def _page(room: Room, wanted: Set[Kind], label: str, after: str, most: int) -> bytes:
+    """A PcList of what is kept in JSON of each PC."""
+
+    def is_wanted(pc: PcFacts) -> bool:
+        if not pc.loaded or pc.mac <= after:
+            return False
+        if not (wanted or label):
+            return True
+        return (pc.kind in wanted if wanted else pc.kind is not None) and (not label or names(label, pc.label))
+
+    found = sorted(pc.facts.mac for pc in room.pcs.values() if is_wanted(pc.facts))
+    page = found[:most]
+    follow = b'"%s"' % page[-1].encode() if len(found) > most else b"null"
+    return b'{"pcs":[%s],"next":%s}' % (b",".join(room.pcs[mac].listed for mac in page), follow)

@@ -5,6 +5,7 @@ stays as it was, with the reason, and the thread tries again.
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -26,8 +27,15 @@ from appliance.registry.sql_errors import FAILED
 _PACE = 0.5
 """Seconds between two looks, and so between two events for a page."""
 
-_SHARE = 3.0
-"""Between two looks the thread rests this many times as long as the last look took of the processor."""
+_UNWATCHED = 5.0
+"""Seconds between two looks while nobody has asked since the last one, and no page is open."""
+
+_SHARE = 9.0
+"""Between two looks the thread rests this many times as long as the last look took of the processor: a tenth of it is
+for the page, and the rest for the boots, if there is no other."""
+
+_PATIENCE = 2.0
+"""Seconds that somebody waits for a look: for the first one, or for one that shows what was just changed."""
 
 _RETRY = 5.0
 _FAULT = "a fault in netboot-appliance; the log has it: journalctl -u netboot-appliance-control"
@@ -49,8 +57,10 @@ class Fleet:
         self._pen = pen
         self._epoch = f"{time.time_ns():x}"
         self._stop = threading.Event()
+        self._asked = threading.Event()
+        self._hurried = threading.Event()
         self._thread: threading.Thread | None = None
-        self._seen = asyncio.Event()
+        self._news = asyncio.Event()
 
     def start(self) -> None:
         """Watch, from the running event loop's thread."""
@@ -61,17 +71,22 @@ class Fleet:
     async def stop(self) -> None:
         """End the thread and what open pages are told."""
         self._stop.set()
+        self._hurry()
         self.hub.end()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    async def first_look(self, seconds: float) -> Room:
-        """The room, once the registry was read for the first time; after `seconds` in any case."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._seen.wait()
-        except TimeoutError:
-            pass
+    async def current(self, edits: int = -1) -> Room:
+        """The room, read once at least, and with so many edits of the registry (database.py, `edit`): waits for that,
+        but not for long."""
+        if self._thread is None:
+            await asyncio.to_thread(self._look_once)
+        self._asked.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while not (self.room.read or self.room.trouble) or self.room.edits < edits:
+                    self._hurry()
+                    await self._news.wait()
         return self.room
 
     # For open pages
@@ -97,10 +112,12 @@ class Fleet:
         if room.arranged > int(number) or len(changed) > _MOST_ROWS or (wanted and changed):
             return anew
         heads = "" if wanted else "".join(in_place(group.head) for group in room.groups)
-        return [("rows", "".join(in_place(pc.row) for pc in changed) + heads + in_place(room.top))]
+        days = "".join(map(in_place, room.days)) if room.drawn > int(number) else ""
+        return [("rows", "".join(in_place(pc.row) for pc in changed) + heads + in_place(room.top) + days)]
 
     def listen(self, address: str, wanted: Wanted, mac: str = "") -> PageListener:
         """For the page of a browser at `address`: the room of these PCs, or one PC. Raises TooManyPagesError."""
+        self._asked.set()
         return self.hub.listen(address, wanted, mac)
 
     # The thread
@@ -143,10 +160,29 @@ class Fleet:
             latest = max(latest, now)
             # Of this thread: on a busy machine it looks as often.
             begun = time.thread_time()
+            self._hurried.clear()
             if watcher.pending(now):
                 change = watcher.look(self._config(), now, self._stop.is_set)
                 self._pass_on(loop, watcher.room, change)
-            self._stop.wait(max(_PACE, _SHARE * (time.thread_time() - begun)))
+            self._rest(max(_PACE, _SHARE * (time.thread_time() - begun)))
+
+    def _rest(self, seconds: float) -> None:
+        """At least so long, and longer if nobody asks; or until somebody waits for the next look."""
+        if not self._hurried.wait(seconds) and not len(self.hub):
+            self._asked.wait(_UNWATCHED)
+        self._asked.clear()
+
+    def _hurry(self) -> None:
+        """Have the thread look now."""
+        self._hurried.set()
+        self._asked.set()
+
+    def _look_once(self) -> None:
+        """Without the thread."""
+        with Registry(self._config().registry) as registry:
+            watcher = Watcher(registry, self._pen, Room())
+            watcher.look(self._config(), self._clock())
+            self.room = watcher.room
 
     def _pass_on(self, loop: asyncio.AbstractEventLoop, room: Room, change: Change | None) -> None:
         try:
@@ -157,7 +193,8 @@ class Fleet:
 
     def _take(self, room: Room, change: Change | None) -> None:
         self.room = room
-        self._seen.set()
+        news, self._news = self._news, asyncio.Event()
+        news.set()
         if change is not None:
             self.hub.tell(change)
 

@@ -11,6 +11,8 @@ from appliance.registry.reload_result import ReloadResult
 _MOST = 20
 """Faults that are shown. Each PC's own page has its own."""
 
+_DOCTOR = "sudo netboot-appliance doctor"
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -47,17 +49,15 @@ def of_box(
 ) -> tuple[Need, ...]:
     """What is wrong with the box. `server` is what the server wrote about itself; `image`: a release is active."""
     if not running:
-        return (Need("The server is not running: PCs cannot boot", "systemctl start netboot-appliance"),)
-    found = [
-        Need(f"PCs cannot reach the server: {line}", "netboot-appliance doctor") for line in server.get("trouble", [])
-    ]
+        return (Need("The server is not running: PCs cannot boot", "sudo systemctl start netboot-appliance"),)
+    found = [Need(f"PCs cannot reach the server: {line}", _DOCTOR) for line in server.get("trouble", [])]
     if trouble.disk:
-        found.append(Need(trouble.disk, "netboot-appliance doctor"))
+        found.append(Need(trouble.disk, _DOCTOR))
     if trouble.exports:
-        found.append(Need(f"The NFS exports are not in force: {trouble.exports}", "netboot-appliance doctor"))
+        found.append(Need(f"The NFS exports are not in force: {trouble.exports}", _DOCTOR))
     if reload and reload.error:
         cure = reload.hint or "netboot-appliance config check"
         found.append(Need(f"The last reload was rejected, the old configuration stays: {reload.error}", cure))
     if not image:
-        found.append(Need("No image is active: PCs have nothing to boot", "netboot-appliance image build"))
+        found.append(Need("No image is active: PCs have nothing to boot", "sudo netboot-appliance image build"))
     return tuple(found)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from appliance.allowlist import Entry
 from appliance.diagnosis.fault import Diagnosis
-from appliance.heartbeats.states import Kind
+from appliance.heartbeats.states import Kind, PcState
 from appliance.view.clients import ClientView
 from services.boinc.condition import Condition
 
@@ -35,12 +35,14 @@ class PcFacts:
 
 @dataclass(frozen=True, slots=True)
 class KeptPc:
-    """A PC with its row as HTML, on one line. `version` is that of the room in which the row last changed."""
+    """A PC with its row as HTML, on one line. `version` is that of the room in which the row last changed. `listed`:
+    the PC as the API lists it, in JSON."""
 
     facts: PcFacts
     row: str
     version: int
     sought: str
+    listed: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def facts(view: ClientView, entry: Entry | None, loaded: bool, boinc: Condition)
         label=view.label,
         allowed=view.allowed,
         kind=now.kind if now else None,
-        words=now.words if now else "no boot is kept",
+        words=_words(now) if now else "no boot is kept",
         heard=now.heard if now else view.first_seen,
         diagnosis=boot.diagnosis if boot else None,
         addresses=" ".join(boot.addresses) if boot else "",
@@ -91,4 +93,10 @@ def facts(view: ClientView, entry: Entry | None, loaded: bool, boinc: Condition)
 
 def sought(pc: PcFacts) -> str:
     """What a search looks at, in lower case."""
-    return " ".join((pc.mac, pc.mac.replace(":", ""), pc.label, pc.place, pc.words, pc.addresses)).lower()
+    wrong = pc.diagnosis.cause if pc.diagnosis else ""
+    return " ".join((pc.mac, pc.mac.replace(":", ""), pc.label, pc.place, pc.words, pc.addresses, wrong)).lower()
+
+
+def _words(now: PcState) -> str:
+    # How long it is silent stands beside it, and is counted on by the browser.
+    return str(now.kind) if now.kind is Kind.SILENT else now.words

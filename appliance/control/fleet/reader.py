@@ -11,7 +11,8 @@ from appliance.control.fleet.changes import Mark
 from appliance.control.fleet.needs import Need, of_box
 from appliance.control.fleet.pcs import PcFacts, facts
 from appliance.heartbeats import census, days, store
-from appliance.heartbeats.states import EndOfBoot, Kind, condition
+from appliance.heartbeats.states import SILENT_AFTER, EndOfBoot, Kind, condition
+from appliance.heartbeats.work import PcWork, work_in
 from appliance.journal import history
 from appliance.journal.timeline import Boot
 from appliance.registry import overview, reload_result
@@ -19,7 +20,7 @@ from appliance.registry.database import Registry
 from appliance.registry.records import BootRow, Client
 from appliance.registry.rows import moment, whole
 from appliance.registry.server_lock import holder
-from appliance.view.clients import client_views
+from appliance.view.clients import ClientView, client_views
 from appliance.view.days import DayView, day_views, span_of
 from appliance.view.evidence import Evidence
 from appliance.view.facts import KnownClients, Signs, gather_evidence, server_facts
@@ -58,9 +59,11 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class ReadPc:
-    """A PC as it was read, and when to read it again if nothing changes."""
+    """A PC as it was read, as the API lists it, its work, and when to read it again if nothing changes."""
 
     facts: PcFacts
+    view: ClientView
+    work: PcWork
     due: float
 
 
@@ -133,9 +136,8 @@ def _read(
     now: float,
 ) -> list[ReadPc]:
     boots = {boot.mac: boot for boot in history.read(registry, rows)}
-    signs = {
-        client.mac: Signs(store.latest(registry, client.mac), marks.ended.get(client.mac.value)) for client in clients
-    }
+    heard = store.latest_of(registry, [client.mac for client in clients])
+    signs = {client.mac: Signs(heard.get(client.mac), marks.ended.get(client.mac.value)) for client in clients}
     views = client_views(KnownClients(clients, boots, allowlist, 0, evidence, signs), now)
     read = []
     for client, view in zip(clients, views, strict=True):
@@ -145,7 +147,8 @@ def _read(
         current = beat if beat and boot and beat.boot == boot.id else None
         at_work = view.now is not None and view.now.kind in _WITH_TASKS
         boinc = condition(current if at_work else None)
-        read.append(ReadPc(facts(view, entry, loaded, boinc), _due(boot, current.at if current else None, now)))
+        due = _due(boot, current.at if current else None, now)
+        read.append(ReadPc(facts(view, entry, loaded, boinc), view, work_in(beat, now - SILENT_AFTER), due))
     return read
 
 

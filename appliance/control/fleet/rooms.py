@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from appliance.control.fleet.groups import PcGroup
 from appliance.control.fleet.needs import Needs
 from appliance.control.fleet.pcs import KeptPc, Wanted
+from appliance.heartbeats.work import WorkOfAll
 from appliance.view.status import PcCounts, pc_counts
 
 
@@ -14,8 +15,9 @@ class Room:
     """`version` counts the changes since the process started; `arranged` is the one that last changed which PCs there
     are, or how they are grouped. `allowed`: how many MAC addresses may boot; `refused`: how many machines asked and may
     not. `read`: when the registry was last read, in seconds since the epoch, 0: not yet; `trouble`: why it cannot be
-    read now, or empty. `top` is what stands above the PCs, `days` what they did day by
-    day, as HTML."""
+    read now, or empty. `edits` counts those of the registry (database.py, `edit`) that it shows. `work` is that of all
+    PCs. `top` is what stands above the PCs, `days` what they did day by day, in parts, as HTML; `drawn` is the version
+    in which that last changed."""
 
     version: int = 0
     arranged: int = 0
@@ -28,8 +30,11 @@ class Room:
     image: str = ""
     read: float = 0.0
     trouble: str = ""
+    edits: int = -1
+    work: WorkOfAll = field(default_factory=WorkOfAll)
     top: str = ""
-    days: str = ""
+    days: tuple[str, ...] = ()
+    drawn: int = 0
 
     def changed_since(self, version: int) -> list[KeptPc]:
         """The PCs that changed after `version`."""
@@ -39,21 +44,23 @@ class Room:
 @dataclass(frozen=True, slots=True)
 class Change:
     """What is told to open pages. `pcs`: those that changed, each as it was before, or None. `top`: what stands above
-    them, if it changed, and `heads`: what changed in the headings of the groups, as HTML. `anew`: more changed than
-    that; pages have to be loaded again."""
+    them, if it changed, `heads`: what changed in the headings of the groups, and `days`: what the PCs did day by day,
+    if it was drawn anew, as HTML. `anew`: more changed than that; pages have to be loaded again."""
 
     version: int
     pcs: tuple[tuple[KeptPc | None, KeptPc], ...]
     top: str
     heads: str
     anew: bool
+    days: tuple[str, ...] = ()
 
     def rows(self, wanted: Wanted) -> str | None:
         """The rows of `wanted` that changed, and what changed around them; None: they are others than before."""
         if self.anew:
             return None
+        around = in_place(self.top) + "".join(map(in_place, self.days))
         if not wanted:
-            return "".join(in_place(pc.row) for _, pc in self.pcs) + self.heads + in_place(self.top)
+            return "".join(in_place(pc.row) for _, pc in self.pcs) + self.heads + around
         rows = []
         for before, pc in self.pcs:
             now = pc in wanted
@@ -61,7 +68,7 @@ class Change:
                 return None
             if now:
                 rows.append(in_place(pc.row))
-        return "".join(rows) + in_place(self.top)
+        return "".join(rows) + around
 
     def names(self, mac: str) -> bool:
         """Whether this PC changed."""

@@ -12,7 +12,9 @@ from appliance.control.fleet.needs import needs
 from appliance.control.fleet.pcs import KeptPc, PcFacts, sought
 from appliance.control.fleet.reader import Marks, ReadPc, Surroundings
 from appliance.control.fleet.rooms import Change, Room, in_place
+from appliance.heartbeats.work import NO_WORK, WorkSums
 from appliance.registry.database import Registry
+from appliance.view.clients import ClientView
 from appliance.view.days import DayView
 from services.ethernet import MacAddress
 
@@ -28,12 +30,13 @@ _DAYS_EVERY = 600.0
 
 class Pen(Protocol):
     """Writes the HTML of the room, each part as one element with an `id`, on one line: a PC, the heading of a group,
-    what stands above them all; and what they did day by day."""
+    what stands above them all, the parts of what they did day by day. `listed`: a PC as JSON."""
 
     def row(self, pc: PcFacts) -> str: ...
     def head(self, group: PcGroup) -> str: ...
     def top(self, room: Room) -> str: ...
-    def days(self, days: Sequence[DayView]) -> str: ...
+    def days(self, days: Sequence[DayView]) -> tuple[str, ...]: ...
+    def listed(self, pc: ClientView) -> bytes: ...
 
 
 class Watcher:
@@ -50,6 +53,8 @@ class Watcher:
         self._around_at = 0.0
         self._days_at = 0.0
         self._data_version = -1
+        self._work = WorkSums()
+        self._edits = -1
         self._due = {MacAddress.parse(mac).value: 0.0 for mac in room.pcs}
 
     def pending(self, now: float) -> bool:
@@ -66,6 +71,7 @@ class Watcher:
         when `stop` says so. Raises UserError and errors of SQLite."""
         # First: what is committed from here on is seen by the next look.
         self._data_version = self._version()
+        self._edits = self._registry.edits()
         stale = self._look_around(config, now)
         allowlist = self._allowed()
         marks = reader.read_marks(self._registry, allowlist)
@@ -76,16 +82,21 @@ class Watcher:
         touched: list[tuple[KeptPc | None, KeptPc]] = []
         for read in self._read(sorted(stale & marks.pcs.keys()), marks, now, stop):
             facts, mac = read.facts, read.facts.mac
-            self._due[MacAddress.parse(mac).value] = read.due
-            before = pcs.get(mac)
+            number = MacAddress.parse(mac).value
+            self._due[number] = read.due
+            self._work.put(number, read.work)
+            before, listed = pcs.get(mac), self._pen.listed(read.view)
             if before is None or before.facts != facts:
-                pcs[mac] = KeptPc(facts, self._pen.row(facts), version, sought(facts))
+                pcs[mac] = KeptPc(facts, self._pen.row(facts), version, sought(facts), listed)
                 touched.append((before, pcs[mac]))
+            elif before.listed != listed:
+                pcs[mac] = replace(before, listed=listed)
         if stop():
             return None
         gone = changes.gone(self._due, marks.pcs)
         for number in gone:
             del self._due[number]
+            self._work.put(number, NO_WORK)
             pcs.pop(str(MacAddress(number)), None)
         self._marks = marks
         moved = bool(gone) or any(before is None or _place(before) != _place(pc) for before, pc in touched)
@@ -133,10 +144,9 @@ class Watcher:
         self, pcs: dict[str, KeptPc], touched: list[tuple[KeptPc | None, KeptPc]], moved: bool, now: float
     ) -> Change | None:
         """Make the room of what was read, and of it what to tell."""
-        before, version = self.room, self.room.version + 1
-        if not before.days or now - self._days_at >= _DAYS_EVERY:
-            before = replace(before, days=self._pen.days(reader.read_days(self._registry, now)))
-            self._days_at = now
+        version = self.room.version + 1
+        before = replace(self.room, edits=self._edits, work=self._work.total())
+        days = self._drawn(now)
         facts = [pc.facts for pc in pcs.values()]
         places = groups.arrange(facts) if moved else {group.title: group.macs for group in before.groups}
         after = replace(
@@ -152,18 +162,29 @@ class Watcher:
             image=self._around.image,
             read=now,
             trouble="",
+            days=days,
+            drawn=before.drawn if days == before.days else version,
         )
         after = replace(after, top=self._pen.top(after))
         # A page without PCs says what to do next.
         next_steps = not pcs and (after.allowed, after.image) != (before.allowed, before.image)
-        moved = moved or next_steps or not before.read
-        if not (touched or moved or after.top != before.top):
-            self.room = replace(before, read=now)
+        # It has no place yet for the first figures.
+        moved = moved or next_steps or not before.read or bool(days) != bool(before.days)
+        if not (touched or moved or after.top != before.top or days != before.days):
+            self.room = replace(before, pcs=pcs, read=now)
             return None
         self.room = after
         known = {group.name: group.head for group in before.groups}
         heads = "".join(in_place(group.head) for group in after.groups if group.head != known.get(group.name))
-        return Change(version, tuple(touched), after.top if after.top != before.top else "", heads, moved)
+        top = after.top if after.top != before.top else ""
+        return Change(version, tuple(touched), top, heads, moved, days if days != before.days else ())
+
+    def _drawn(self, now: float) -> tuple[str, ...]:
+        """What the PCs did day by day, drawn anew from time to time."""
+        if self.room.days and now - self._days_at < _DAYS_EVERY:
+            return self.room.days
+        self._days_at = now
+        return self._pen.days(reader.read_days(self._registry, now))
 
     def _headed(self, group: PcGroup) -> PcGroup:
         return replace(group, head=self._pen.head(group))

@@ -6,10 +6,10 @@ from typing import Any
 
 from appliance.config.file import Config
 from appliance.control.fleet.pcs import PcFacts
+from appliance.control.fleet.rooms import Room
 from appliance.control.notify import outbox
 from appliance.dhcp import leases
-from appliance.heartbeats import census, work
-from appliance.heartbeats.states import SILENT_AFTER, Kind
+from appliance.heartbeats.states import Kind
 from appliance.heartbeats.work import WorkOfAll
 from appliance.registry import disk
 from appliance.registry.database import Registry
@@ -43,8 +43,8 @@ class BoxFigures:
     pcs: Sequence[PcFacts] = ()
 
 
-def read(config: Config, registry: Registry, now: float, pcs: Sequence[PcFacts]) -> BoxFigures:
-    """Read them at `now`, in seconds since the epoch."""
+def read(config: Config, registry: Registry, now: float, room: Room) -> BoxFigures:
+    """Read them at `now`, in seconds since the epoch; what there is to say of PCs is in `room`."""
     serving = holder(config.registry) is not None
     try:
         image = release.current(config.images)
@@ -53,19 +53,19 @@ def read(config: Config, registry: Registry, now: float, pcs: Sequence[PcFacts])
     return BoxFigures(
         serving=serving,
         server=server_facts(registry) if serving else {},
-        states=census.take(registry, now).counts,
+        states=room.counts.states,
         stages=_stages(registry),
-        work=work.add_up(registry, now - SILENT_AFTER),
+        work=room.work,
         projects=[each.url for each in config.all_projects],
         image=image,
         disk_free=disk.look(config.server.data).free,
         registry_size=config.registry.stat().st_size,
-        allowed=registry.allowlist().addresses,
+        allowed=room.allowed,
         refused=sum(row.reason == Reason.NOT_ALLOWED for row in registry.ignored()),
         leased=len(leases.in_force(leases.load(registry), now)),
         open_orders=_count(registry, "orders WHERE ended IS NULL"),
         pending_notices=outbox.pending(registry),
-        pcs=pcs,
+        pcs=[pc.facts for pc in room.pcs.values()] if config.control.metrics_per_pc else (),
     )
 
 

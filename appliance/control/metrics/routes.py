@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import JSONResponse, Response
 
 from appliance.control.access.guard import viewer
+from appliance.control.access.pace import paced
 from appliance.control.context import Context
 from appliance.control.metrics import figures
 from appliance.control.metrics.boot_times import BootTimes
@@ -45,13 +46,11 @@ class Measuring:
         """The metrics in the format that is asked for, and its content type. Raises UserError."""
         context = self._context
         async with self._one_at_a_time:
-            now = context.clock()
-            room = context.fleet.room.pcs if context.config.control.metrics_per_pc else {}
-            pcs = [pc.facts for pc in room.values()]
+            room, now = await context.room(), context.clock()
 
             def write(registry: Registry) -> tuple[bytes, str]:
                 self._boots.read(registry)
-                found = figures.read(context.config, registry, now, pcs)
+                found = figures.read(context.config, registry, now, room)
                 return self._write(found, accept)
 
             return await context.with_registry(write)
@@ -106,7 +105,7 @@ def measure(app: FastAPI, context: Context) -> None:
     app.include_router(router)
 
 
-@router.get("/metrics", dependencies=[Depends(viewer)])
+@router.get("/metrics", dependencies=[Depends(paced), Depends(viewer)])
 async def show_metrics(request: Request) -> Response:
     """The box in numbers, for Prometheus."""
     measuring: Measuring = request.app.state.measuring

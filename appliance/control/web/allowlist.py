@@ -34,9 +34,10 @@ _FIELDS = ("range", "label", *_SETTINGS)
 
 @router.get("")
 async def show(request: Request, box: Box, _: Viewer, q: str = "", begin: int = 0) -> Response:
-    """The entries, in pages, with those words."""
+    """The entries, in pages, with those words. What the query says of a new entry is filled in already."""
     shown = await box.with_registry(lambda registry: _page(registry, q[:200], begin))
-    return page(request, "allowlist.html", error=None, **_values(box, shown, q[:200]))
+    typed = {name: request.query_params.get(name, "")[:200] for name in _FIELDS}
+    return page(request, "allowlist.html", error=None, **_values(box, shown, q[:200], typed))
 
 
 @router.post("")

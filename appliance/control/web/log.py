@@ -44,6 +44,8 @@ _KIND_WORDS = {
     "SecretsClosed": "lost its right to secrets",
     "Returned": "was switched on again",
     "GaveUp": "was given to its own disk",
+    "WentBack": "went back to an earlier image",
+    "CanaryEnded": "decided a canary image",
 }
 
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from appliance.control.web import allowlist, boxes, health, images, log, notices, pc, refused
+from appliance.control.web import allowlist, boxes, health, image_diff, images, log, notices, pc, refused
 
 ROUTERS: tuple[APIRouter, ...] = (
     pc.router,
@@ -11,6 +11,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     log.router,
     images.router,
+    image_diff.router,
     boxes.router,
     notices.router,
 )

@@ -102,7 +102,7 @@ async def list_boots(
 
 @router.post("/{mac}/orders")
 async def give(request: Request, mac: str, box: Box, who: Administrator) -> Response:
-    """Give an order."""
+    """Give an order. The answer to a `brief` form is a few words in place of its button."""
     address, form = _mac(mac), await request.form()
     error: UserError | None = None
     try:
@@ -113,6 +113,8 @@ async def give(request: Request, mac: str, box: Box, who: Administrator) -> Resp
         error = UserError("there is no such order", _NOTHING)
     except UserError as raised:
         error = raised
+    if by_htmx(request) and "brief" in form:
+        return page(request, "pc_ordered.html", shown=await _read(box, address), error=error)
     return await _answer(request, box, address, error)
 
 

@@ -6,18 +6,15 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from starlette.responses import Response
 
-from appliance.control.access.guard import look_up, viewer
+from appliance.control.access.guard import viewer
 from appliance.control.context import context_of
 from appliance.control.fleet.pcs import EVERYBODY, Wanted
-from appliance.control.fleet.stream import EventStream
+from appliance.control.web.open_page import stream
 from appliance.control.web.templating import long_page
 from appliance.heartbeats.states import Kind
 from services.ethernet import MacAddress
 
 router = APIRouter(dependencies=[Depends(viewer)])
-
-_FIRST_LOOK = 2.0
-"""Seconds that a page waits for the registry to be read, right after the start."""
 
 Text = Annotated[str, Query(max_length=100)]
 State = Annotated[str, Query(max_length=20)]
@@ -27,7 +24,7 @@ State = Annotated[str, Query(max_length=20)]
 async def show_room(request: Request, state: State = "", text: Text = "") -> Response:
     """The room, or the PCs of it in this state and with these words."""
     fleet = context_of(request).fleet
-    room = await fleet.first_look(_FIRST_LOOK)
+    room = await fleet.current()
     wanted = Wanted.of(state, text)
     if wanted:
         chosen = ((group, [pc for pc in group.pcs if pc in wanted]) for group in room.groups)
@@ -70,12 +67,10 @@ async def stream_pc(request: Request, mac: str, since: Text = "") -> Response:
 
 def _stream(request: Request, wanted: Wanted, mac: str, since: str) -> Response:
     fleet = context_of(request).fleet
-    host = request.client.host if request.client else ""
-    seen = request.headers.get("Last-Event-ID", since)[:100]
-
-    async def may_look() -> bool:
-        return await look_up(request) is not None
-
-    return EventStream(
-        fleet, lambda: fleet.listen(host, wanted, mac), lambda: fleet.missed(seen, wanted, mac), may_look
+    return stream(
+        request,
+        since,
+        lambda host, _: fleet.listen(host, wanted, mac),
+        lambda: fleet.ident(fleet.room),
+        lambda seen: fleet.missed(seen, wanted, mac),
     )

@@ -6,6 +6,7 @@ always on; only HTML that was rendered from these templates is marked as safe.
 
 import hashlib
 import re
+import socket
 from collections.abc import AsyncIterator, Callable
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, StreamingResponse
 
 from appliance.control.access.guard import form_secret
+from appliance.control.fleet.remedies import for_one, remedies
 from appliance.view import words
 from services.foreign_text import printable
 from services.spans import span
@@ -40,7 +42,7 @@ def asset(name: str) -> str:
 _COMMAND = re.compile(
     r"(?:sudo )?(?:systemctl \w+ [a-z-]+|journalctl -k|netboot-appliance (?:"
     r"order [\w:]+ \w+|doctor probe [\w:]+|(?:clients|boot|allow|image|exports) \w+(?: MAC| [\da-f:]{17})?"
-    r"|config check(?: --online)?|\w+))"
+    r"|config check(?: --online)?|\w+))(?: --[a-z]+(?: (?:nfs|local|\d+))?)*"
 )
 
 
@@ -71,7 +73,7 @@ environment = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
-environment.globals |= {"asset": asset}
+environment.globals |= {"asset": asset, "for_one": for_one, "remedies": remedies}
 environment.filters |= {
     "ago": words.ago,
     "commands": commands,
@@ -122,7 +124,8 @@ def _template(name: str) -> Template:
 
 
 def _shared(request: Request, values: dict[str, Any]) -> dict[str, Any]:
-    """What every page has: `csrf` for its forms, and the clock that ages are counted by."""
+    """What every page has: `csrf` for its forms, the clock that ages are counted by, and the host's name, because
+    people have pages of several boxes open."""
     context = request.app.state.context
-    defaults = {"here": "", "csrf": form_secret(request), "now": context.clock()}
+    defaults = {"here": "", "csrf": form_secret(request), "now": context.clock(), "box_name": socket.gethostname()}
     return defaults | values

@@ -145,5 +145,5 @@ def test_a_release_offers_its_own_loaders_and_an_old_one_those_of_this_machine(t
 
 
 def test_the_build_fetches_the_packages_that_have_them() -> None:
-    hook = (build.TREE / "hooks/live/0050-loaders.hook.chroot").read_text()
+    hook = (build.TREE / "hooks/loaders").read_text()
     assert f"apt-get download {' '.join(PACKAGES)}\n" in hook

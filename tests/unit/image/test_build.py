@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,20 +28,20 @@ set -e
 echo "P: lb $1"
 echo "$*" >> "$PWD/../calls"
 case $1 in
-bootstrap)
-    [ -e cache/bootstrap/debian ] && echo "P: from the cache"
-    mkdir -p cache/bootstrap && touch cache/bootstrap/debian
+config) mkdir -p .build && touch .build/config ;;
+bootstrap_debootstrap) mkdir -p chroot/root chroot/boot && touch chroot/debian .build/bootstrap ;;
+chroot_linux-image) echo kernel > chroot/boot/vmlinuz-6.1.0-1-amd64 ;;
+chroot_install-packages)
+    while read -r package; do echo "$package 7.20.5" >> chroot/installed; done < chroot/root/packages.chroot
+    rm chroot/root/packages.chroot
     ;;
-chroot)
-    echo "boinc-client 7.20.5" > chroot.packages.live
-    mkdir -p chroot/boot && cp -r ../../unpacked chroot/netboot-loaders
+chroot_hooks)
+    [ -e .build/bootstrap ] && [ -e chroot/debian ]
+    rm chroot/debian
+    mkdir -p chroot/var/lib/dpkg/info
+    echo initrd > chroot/boot/initrd.img-6.1.0-1-amd64
+    echo 0123 > chroot/boot/initrd.digest
     if [ ! -e ../no-microcode ]; then echo microcode > chroot/boot/microcode.img; fi
-    ;;
-binary)
-    mkdir -p binary/live
-    echo squashfs > binary/live/filesystem.squashfs
-    echo kernel > binary/live/vmlinuz-6.1.0-1-amd64
-    echo initrd > binary/live/initrd.img-6.1.0-1-amd64
     ;;
 esac
 if [ -e "../fail-$1" ]; then cat "../fail-$1"; exit 3; fi
@@ -51,6 +52,24 @@ if [ -e "../hang-$1" ]; then
 fi
 """
 
+CHROOT = """\
+#!/bin/sh
+set -e
+case "$*" in
+*dpkg-query*) cat chroot/installed ;;
+*/root/loaders) cp -r ../../unpacked chroot/netboot-loaders ;;
+*apt-get*) echo "$*" >> "$PWD/../calls" ;;
+esac
+"""
+
+MKSQUASHFS = """\
+#!/bin/sh
+echo "mksquashfs $*" >> "$PWD/../calls"
+(cd "$1" && find . ! -type d) | LC_ALL=C sort > "$2"
+"""
+
+PROGRAMS = {"lb": LB, "chroot": CHROOT, "mksquashfs": MKSQUASHFS, "sync": "#!/bin/sh\n"}
+"""Stand-ins for what a build starts."""
 
 # Without root, a user namespace stands in for it.
 ALONE = command.ALONE if os.geteuid() == 0 else (*command.ALONE[:4], "--user", "--map-root-user", *command.ALONE[4:])
@@ -65,8 +84,9 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("bin", "apt", "work"):
         (directory / name).mkdir(exist_ok=True)
     (directory / "apt" / "sources.list").write_text(SOURCES)
-    (directory / "bin" / "lb").write_text(LB)
-    (directory / "bin" / "lb").chmod(0o755)
+    for name, script in PROGRAMS.items():
+        (directory / "bin" / name).write_text(script)
+        (directory / "bin" / name).chmod(0o755)
     for file in PACKAGED.values():
         path = directory / "unpacked" / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,15 +109,29 @@ def run(
 
 
 def calls(room: Path) -> list[str]:
-    return [line.split()[0] for line in (room / "work" / "calls").read_text().splitlines()]
+    """What was asked of live-build, less what only sets a chroot up."""
+    lines = [line.split()[0] for line in (room / "work" / "calls").read_text().splitlines()]
+    return [line for line in lines if line in STEPS]
+
+
+STEPS = {
+    "config": "config",
+    "bootstrap_debootstrap": "bootstrap",
+    "chroot_linux-image": "packages",
+    "chroot_install-packages": "packages",
+    "chroot_hooks": "system",
+    "mksquashfs": "system",
+}
+"""What tells steps apart in the calls of live-build: the stage it belongs to."""
+ALL = list(STEPS)
 
 
 def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
     made, told = run(room)
-    assert list(dict.fromkeys(each.stage for each in told)) == list(STAGES)
+    assert list(dict.fromkeys(each.stage for each in told)) == [each for each in STAGES if each != "extras"]
     assert [each.number for each in told] == [STAGES.index(each.stage) + 1 for each in told]
-    assert any(each.step == "lb chroot" for each in told)
-    assert calls(room) == ["config", "bootstrap", "chroot", "binary"]
+    assert any(each.step == "lb chroot_hooks" for each in told)
+    assert calls(room) == ALL
     assert release.current(room / "images") == made
     assert made.kernel == "6.1.0-1-amd64"
     assert release.verify(made) == []
@@ -112,9 +146,17 @@ def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
     ]
     assert (made.path / "microcode.img").read_text() == "microcode\n"
     assert (made.path / "loaders" / "grubx64.efi").read_text() == "grubnetx64.efi.signed"
-    assert (made.path / "packages").read_text() == "boinc-client 7.20.5\nipxe 1.0\n", "a new loader is a new image"
-    assert (room / "work" / "logs" / f"{made.id}.log").read_text().count("P: lb ") == 4
-    assert os.listdir(room / "work" / "live") == ["cache"]
+    packages = (made.path / "packages").read_text().splitlines()
+    assert {"boinc-client 7.20.5", "ipxe 1.0"} <= set(packages), "a new loader is a new image"
+    assert packages == sorted(set(packages))
+    assert "P: lb chroot_hooks" in (room / "work" / "logs" / f"{made.id}.log").read_text()
+    assert os.listdir(room / "work" / "live") == []
+
+
+def test_whoever_listens_hears_each_line_that_the_programs_print(room: Path) -> None:
+    heard: list[str] = []
+    build.build(ImageRecipe(), room / "work", room / "images", lambda _: None, hear=heard.append)
+    assert heard == [f"P: lb {stage}" for stage in ("config", "bootstrap", "chroot", "binary")]
 
 
 def test_a_package_without_its_loader_ends_the_build(room: Path) -> None:
@@ -147,7 +189,7 @@ def test_others_can_read_a_release_whatever_the_umask(room: Path) -> None:
 
 
 def test_live_build_gets_the_tree_with_its_permissions(room: Path) -> None:
-    (room / "work" / "fail-chroot").write_text("stopped\n")
+    (room / "work" / "fail-chroot_hooks").write_text("stopped\n")
     with pytest.raises(BuildError):
         run(room)
     config = room / "work" / "live" / "config"
@@ -162,47 +204,108 @@ def test_the_same_recipe_is_not_built_twice(room: Path) -> None:
     again, told = run(room)
     assert again == first
     assert told == []
-    assert len(calls(room)) == 4
+    assert calls(room) == ALL
 
 
-def test_an_earlier_release_is_not_activated_behind_the_administrators_back(room: Path) -> None:
+def test_a_release_that_is_there_already_becomes_the_active_one(room: Path) -> None:
     first, _ = run(room)
-    second, _ = run(room, ImageRecipe(packages=("htop",)))
+    run(room, ImageRecipe(packages=("htop",)))
     assert run(room)[0] == first
-    assert release.current(room / "images") == second
+    assert release.current(room / "images") == first
+    assert len(calls(room)) == 8
 
 
-def test_force_builds_again_and_uses_the_cache(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_releases_of_one_recipe_the_active_one_stays(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = run(room)
+    monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
+    run(room, rebuild=Rebuild.ALWAYS)
+    release.rollback(room / "images")
+    assert run(room)[0] == first
+    assert release.current(room / "images") == first
+
+
+def test_force_builds_again_on_the_same_first_stage(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(room)
     monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
-    made, told = run(room, rebuild=Rebuild.ALWAYS)
+    made, _ = run(room, rebuild=Rebuild.ALWAYS)
     assert made.id == "20991231-235959-00000000"
-    assert any(each.step == "from the cache" for each in told)
+    assert calls(room)[len(ALL) :] == [each for each in ALL if each != "bootstrap_debootstrap"]
     previous = release.previous(room / "images")
     assert previous is not None
     assert previous.id != made.id
 
 
-def test_a_cache_that_was_being_written_is_not_used(room: Path) -> None:
-    (room / "work" / "fail-bootstrap").write_text("stopped\n")
+def squashfs(made: release.Release) -> str:
+    """The files of the live system that was packed."""
+    return (made.path / release.SQUASHFS).read_text()
+
+
+def test_only_what_changed_is_done_again_and_gives_what_a_whole_build_gives(room: Path) -> None:
+    plain, _ = run(room)
+    begun = len(calls(room))
+    more, _ = run(room, ImageRecipe(packages=("htop",)))
+    assert calls(room)[begun:] == ["config", "chroot_install-packages", "chroot_hooks", "mksquashfs"]
+    assert "htop 7.20.5" in (more.path / "packages").read_text().splitlines()
+    shutil.rmtree(plain.path)
+    begun = len(calls(room))
+    less, _ = run(room)
+    assert calls(room)[begun:] == ["config", "chroot_hooks", "mksquashfs"]
+    assert less.files == plain.files
+    assert not (room / "work" / "steps" / "extras").exists()
+
+
+def test_without_overlays_each_step_works_on_a_copy(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layered, _ = run(room, ImageRecipe(packages=("htop",)))
+    (room / "bin" / "mount").write_text(
+        '#!/bin/sh\ncase "$*" in "-t overlay "*) exit 32 ;; esac\nexec /bin/mount "$@"\n'
+    )
+    (room / "bin" / "mount").chmod(0o755)
+    begun = len(calls(room))
+    later(monkeypatch)
+    copied, _ = run(room, ImageRecipe(packages=("htop",)), Rebuild.ALWAYS)
+    assert calls(room)[begun:].count("bootstrap_debootstrap") == 1, "layers are of no use to it"
+    assert copied.files == layered.files
+    run(room, ImageRecipe(packages=("htop", "tree")))
+    assert calls(room)[-4:] == ["config", "chroot_install-packages", "chroot_hooks", "mksquashfs"]
+
+
+def test_a_step_that_fails_leaves_the_ones_below_it_as_they_were(room: Path) -> None:
+    failing = room / "work" / "fail-chroot_install-packages"
+    made, _ = run(room)
+    failing.write_text("stopped\n")
     with pytest.raises(BuildError):
-        run(room)
-    (room / "work" / "fail-bootstrap").unlink()
-    _, told = run(room)
-    assert not any(each.step == "from the cache" for each in told)
+        run(room, ImageRecipe(packages=("htop",)))
+    failing.unlink()
+    shutil.rmtree(made.path)
+    again, _ = run(room)
+    assert again.files == made.files
+    assert sorted(os.listdir(room / "work" / "steps")) == ["bootstrap", "packages", "system"]
+
+
+def test_a_result_that_is_not_whole_is_made_again(room: Path) -> None:
+    made, _ = run(room)
+    for name in ("packages", "system"):
+        record = room / "work" / "steps" / name / "record.json"
+        record.write_bytes(record.read_bytes()[:20])
+    shutil.rmtree(made.path)
+    begun = len(calls(room))
+    again, _ = run(room)
+    assert calls(room)[begun:] == [each for each in ALL if each != "bootstrap_debootstrap"]
+    assert again.files == made.files
 
 
 def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
     first, _ = run(room)
-    (room / "work" / "fail-chroot").write_text("E: Unable to locate package nonsense\nE: and more\n")
+    (room / "work" / "fail-chroot_install-packages").write_text("E: Unable to locate package nonsense\nE: and more\n")
     with pytest.raises(
-        BuildError, match="the build failed in the stage chroot: lb chroot ended with status 3"
+        BuildError, match="the build failed in the stage extras: its script ended with status 3"
     ) as caught:
         run(room, ImageRecipe(packages=("nonsense",)))
     error = caught.value
-    assert error.stage == "chroot"
+    assert error.stage == "extras"
     assert error.tail[-2:] == ("E: Unable to locate package nonsense", "E: and more")
-    assert error.paste == f"cd {room / 'work' / 'live'} && sudo lb chroot"
+    assert error.paste.startswith(f"cd {room / 'work' / 'live'} && sudo unshare --mount sh -ec ")
+    assert "lb chroot_install-packages" in error.paste
     assert "check its packages" in error.hint
     assert error.log is not None
     assert "E: and more" in error.log.read_text()
@@ -211,28 +314,32 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "said", "hint"),
+    ("call", "said", "hint"),
     [
         (
-            "chroot",
+            "chroot_install-packages",
             "E: The repository 'http://a.example.org/debian trixie-backports Release' does not have a Release file.",
             "has no backports of this distribution: set [image] backports = false",
         ),
-        ("chroot", "E: Unable to locate package intel-microcode", 'set [image] firmware = "none"'),
-        ("bootstrap", "E: Release signed by unknown key (key id 0123)", "apt-get install debian-archive-keyring"),
+        ("chroot_install-packages", "E: Unable to locate package intel-microcode", 'set [image] firmware = "none"'),
         (
-            "bootstrap",
+            "bootstrap_debootstrap",
+            "E: Release signed by unknown key (key id 0123)",
+            "apt-get install debian-archive-keyring",
+        ),
+        (
+            "bootstrap_debootstrap",
             "E: Failed getting release file http://m/dists/trixie/Release",
             "does not have this distribution",
         ),
-        ("binary", "write failed: No space left on device", "make room"),
+        ("chroot_hooks", "write failed: No space left on device", "make room"),
     ],
 )
-def test_a_failure_whose_cause_is_known_says_what_to_do(room: Path, stage: str, said: str, hint: str) -> None:
-    (room / "work" / f"fail-{stage}").write_text(f"{said}\n")
+def test_a_failure_whose_cause_is_known_says_what_to_do(room: Path, call: str, said: str, hint: str) -> None:
+    (room / "work" / f"fail-{call}").write_text(f"{said}\n")
     with pytest.raises(BuildError) as caught:
         run(room, ImageRecipe(backports=True))
-    assert caught.value.stage == stage
+    assert caught.value.stage == STEPS[call]
     assert hint in caught.value.hint
 
 
@@ -283,9 +390,9 @@ def test_an_update_without_a_changed_package_keeps_the_active_release(room: Path
     made, told = run(room, rebuild=Rebuild.UPDATED)
     assert made == first
     assert told[-1].step == "no package has changed"
-    assert calls(room)[4:] == ["config", "bootstrap", "chroot"]
+    assert calls(room)[len(ALL) :] == ["config", "chroot_linux-image", "chroot_install-packages"]
     assert release.releases(room / "images").releases == (first,)
-    assert os.listdir(room / "work" / "live") == ["cache"]
+    assert os.listdir(room / "work" / "live") == []
 
 
 def upgrade(room: Path, first: release.Release) -> None:
@@ -338,7 +445,7 @@ with pytest.MonkeyPatch.context() as monkeypatch:
 @contextlib.contextmanager
 def hanging_build(room: Path) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
     """A build in a process of its own, and its sleeping programs, once it hangs in its chroot. Killed at the end."""
-    (room / "work" / "hang-chroot").touch()
+    (room / "work" / "hang-chroot_hooks").touch()
     builder = subprocess.Popen(
         [*UNIGNORED, sys.executable, "-c", RUNNER, str(room)],
         stdout=subprocess.PIPE,
@@ -390,7 +497,7 @@ def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
     assert alive(programs) == []
     assert str(room) not in Path("/proc/self/mountinfo").read_text()
     assert release.releases(room / "images") == release.Listing((), ())
-    (room / "work" / "hang-chroot").unlink()
+    (room / "work" / "hang-chroot_hooks").unlink()
     made, _ = run(room)
     assert release.verify(made) == []
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def test_a_manifest_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert made.size == sum(
         path.stat().st_size for path in made.path.rglob("*") if path.name != release.MANIFEST and path.is_file()
     )
+
+
+def test_the_layers_of_a_live_system_are_the_base_and_then_the_others_by_name(tmp_path: Path) -> None:
+    made = publish(tmp_path, NEW)
+    assert made.layers == (release.SQUASHFS,)
+    names = ("live/b.squashfs", "live/filesystem.squashfs", "live/a.squashfs", "live/filesystem.module", "x.squashfs")
+    above = replace(made, files=dict.fromkeys(names, release.ReleaseFile(1, "")))
+    assert above.layers == ("live/filesystem.squashfs", "live/a.squashfs", "live/b.squashfs")
 
 
 def test_releases_are_listed_newest_first(images: Path) -> None:

@@ -10,7 +10,7 @@ from tests.unit.debian import need
 from tests.unit.ownership import AS_ROOT, ROOT
 
 SYSTEMD = Path(__file__).parents[3] / "systemd"
-UNITS = sorted(path for path in SYSTEMD.iterdir() if path.suffix in (".service", ".path", ".timer"))
+UNITS = sorted(path for path in SYSTEMD.iterdir() if path.suffix in (".service", ".path", ".socket", ".timer"))
 DAEMON = SYSTEMD / "netboot-appliance.service"
 MOST_EXPOSED = 2.0
 """The highest allowed figure of `systemd-analyze security` for the daemon; 10 is a service without any sandbox."""

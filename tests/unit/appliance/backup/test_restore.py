@@ -22,6 +22,9 @@ from appliance.heartbeats import days, orders, store
 from appliance.heartbeats.days import Counted
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.tally import Figures, Mark
+from appliance.images import rollout_table
+from appliance.images.rollout import Ending, Proof
+from appliance.images.rollout_table import Fallback
 from appliance.journal.history import history, latest
 from appliance.journal.recorder import Journal
 from appliance.journal.timeline import Stage
@@ -321,6 +324,20 @@ def test_orders_of_another_time_are_not_carried_out(config: Config, tmp_path: Pa
         assert orders.give(registry, [A], OrderVerb.OFF, 3e9)[0].id > since.id, "the PC would not do it"
 
 
+def test_a_canary_ends_with_a_restore_and_all_pcs_boot_the_active_release(config: Config, tmp_path: Path) -> None:
+    with Registry(config.registry) as registry:
+        with registry.edit():
+            rollout_table.begin(registry, "new", "old", "A", [MacRange(A, A)], Proof(60.0), 1e9)
+        rollout_table.go_back(registry, Fallback(B, "new", "old", 1e9, "it hung"))
+    create(config, tmp_path / "b.tar.gz")
+    restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    with Registry(config.registry) as registry:
+        canary = rollout_table.latest(registry)
+        assert rollout_table.fallbacks(registry) == {}
+    assert canary
+    assert (canary.verdict, canary.reason) == (Ending.CANCELLED, "a backup was restored")
+
+
 def test_a_changed_export_number_is_reported(config: Config, tmp_path: Path) -> None:
     boot(config, A, up=True)
     create(config, tmp_path / "b.tar.gz")
@@ -362,6 +379,11 @@ def test_the_configuration_stays_if_the_backup_has_none(config: Config, tmp_path
         ("UPDATE boots SET inherited = 'x'", "cannot be restored"),
         ("INSERT INTO heartbeats VALUES (-1, 1, 1.0, 'idle', '{}', '{}')", "cannot be restored"),
         ("INSERT INTO orders (mac, verb, given, result) VALUES (1, 'x', 1.0, '')", "cannot be restored"),
+        (
+            "INSERT INTO canaries VALUES (1, 'r', 'b', 'c', 1.0, 1, 0, 1.0, 0, 1.0, NULL, 1.0, 'won', '', NULL)",
+            "restored",
+        ),
+        ("INSERT INTO fallbacks VALUES (-1, 'r', 'b', 1.0, '')", "cannot be restored"),
     ],
 )
 def test_a_registry_that_was_tampered_with_is_refused(

@@ -1,11 +1,24 @@
 """`image` as its user types it."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from appliance.config.file import load
+from appliance.images.in_use import releases_in_use
+from appliance.registry.database import Registry
+from appliance.view.facts import gather_releases
+from appliance.view.images import release_views
+from image import release
+from image.recipe import ImageRecipe
 from tests.unit.appliance.cli.box_with_releases import NEW, OLD, BoxWithReleases
-from tests.unit.appliance.cli.program import Run, assert_refused, netboot_appliance
+from tests.unit.appliance.cli.program import ENVIRONMENT, Run, assert_refused, netboot_appliance
+from tests.unit.appliance.cli.test_image_prune import IDS, data
+from tests.unit.image.layers import File, publish_layers
+
+__all__ = ["data"]
 
 
 @pytest.mark.parametrize(
@@ -36,3 +49,36 @@ def test_a_damaged_release_is_one_document_and_an_exit_code(box: BoxWithReleases
     (problem,) = json.loads(done.stdout)["problems"]
     assert problem.startswith("vmlinuz is not what was built")
     assert f"release {NEW} is damaged" in done.stderr
+
+
+def test_the_list_says_what_is_in_a_release_and_whether_a_pc_runs_it(data: Path) -> None:
+    base = {"etc/hostname": File(b"x")}
+    made = publish_layers(data / "images", IDS[0], base, base, packages="apt 2.6.1\nbash 5.2\n")
+    recipe = ImageRecipe("bookworm", kernel="rt-amd64", backports=True, packages=("htop", "curl"), firmware="all")
+    (made.path / release.MANIFEST).write_bytes(release.render_manifest(replace(made, recipe=recipe)))
+    done = netboot_appliance("--config", data / "c.toml", "image", "list", environment=ENVIRONMENT | {"TZ": "UTC"})
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert lines[0] == "release built kernel size packages PCs recipe"
+    words = "bookworm, kernel rt-amd64, backports, firmware all, +htop, +curl"
+    assert lines[-1] == f"{IDS[0]} 2026-11-23 15:01 6.1.0-1-amd64 {made.size / 1000:.1f} kB 2 1 {words}"
+    assert lines[1].startswith(f"{IDS[3]} active ")
+    assert lines[1].endswith(" 0 trixie")
+    shown = netboot_appliance("--config", data / "c.toml", "image", "show", IDS[0]).stdout
+    size = sum(made.files[name].size for name in made.layers)
+    assert f"live system   2 packages, 2 layers ({size / 1000:.1f} kB)\nPCs           1 PC may be running it\n" in shown
+
+
+def test_a_registry_that_cannot_be_read_hides_no_release(data: Path) -> None:
+    registry = load(data / "c.toml").registry
+    with Registry(registry) as found:
+        seen = release_views(gather_releases(data / "images"), releases_in_use(found))
+    assert [each.pcs for each in seen] == [0, 0, 0, 1]
+    registry.write_bytes(b"no database" * 1000)
+    done = netboot_appliance("--config", data / "c.toml", "image", "list", "--json")
+    assert (done.returncode, [each["pcs"] for each in json.loads(done.stdout)]) == (0, [None] * 4)
+
+
+def test_releases_have_words_for_names(box: BoxWithReleases) -> None:
+    assert box.run("image", "show", "previous").startswith(f"release       {OLD} (previous)\n")
+    assert box.run("image", "activate", "previous") == f"active: {OLD}\n"
+    assert box.run("image", "show", "previous").startswith(f"release       {NEW} (previous)\n")

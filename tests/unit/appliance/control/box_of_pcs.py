@@ -9,6 +9,7 @@ import httpx
 from appliance.allowlist import Entry
 from appliance.config.file import load
 from appliance.control.access import credentials
+from appliance.control.access.pace import RequestPace
 from appliance.control.app import create_app
 from appliance.control.context import Context
 from appliance.registry.database import Registry
@@ -41,6 +42,7 @@ class BoxOfPcs:
             self.reader = credentials.add_token(registry, "reader", read_only=True, now=NOW)
             self.writer = credentials.add_token(registry, "writer", read_only=False, now=NOW)
         self.app = create_app(Context(path, self.config, lambda: NOW, names=("box", "testserver")))
+        self.app.state.pace = RequestPace(1e6, 1e6)
 
     def ask(self, path: str, method: str = "GET", token: str | None = None, **more: Any) -> httpx.Response:
         """One request; with the read-only token unless another one is named, and with none if that is empty."""

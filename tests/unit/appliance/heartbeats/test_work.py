@@ -1,41 +1,46 @@
 """The work of all PCs together."""
 
-from pathlib import Path
+import json
 
 import pytest
 
-from appliance.heartbeats import store, work
 from appliance.heartbeats.records import StoredHeartbeat
-from appliance.registry.database import Registry
-from services.boinc.condition import from_json, to_json, work_of
+from appliance.heartbeats.work import WorkOfAll, WorkSums, work_in
+from services.boinc.condition import to_json
 from services.ethernet import MacAddress
 from tests.unit.appliance.cli.room_of_pcs import COMPUTING
 
 
-def test_the_quick_reading_is_that_of_the_whole_condition() -> None:
-    text = to_json(COMPUTING)
-    whole = from_json(text)
-    assert work_of(text) == (
-        [task.state for task in whole.tasks],
-        [(each.url, each.credit, each.average, each.succeeded, each.failed) for each in whole.projects],
-    )
-    assert work_of("{}") == ([], [])
+def beat(mac: int, at: float = 1000.0, boinc: str = "") -> StoredHeartbeat:
+    return StoredHeartbeat(MacAddress(mac), mac, at, {}, boinc or to_json(COMPUTING))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"tasks": [[]]}', '{"projects": [[1, 2, 3, "x", 5, 6, 7]]}'])
-def test_what_cannot_be_read(text: str) -> None:
-    with pytest.raises(ValueError, match="cannot be read"):
-        work_of(text)
+def summed(*beats: StoredHeartbeat, since: float = 0.0) -> WorkOfAll:
+    sums = WorkSums()
+    for each in beats:
+        sums.put(each.mac.value, work_in(each, since))
+    return sums.total()
 
 
-def test_all_pcs_are_added_up_but_for_tasks_of_those_that_are_silent(tmp_path: Path) -> None:
-    with Registry(tmp_path / "registry.sqlite3") as registry:
-        beats = [StoredHeartbeat(MacAddress(n), n, 1000.0 + n, {}, to_json(COMPUTING)) for n in range(3)]
-        store.write(registry, beats)
-        registry.sql.execute("UPDATE heartbeats SET boinc = 'broken' WHERE mac = 2")
-        found = work.add_up(registry, 1001.0)
-    running = sum(task.state == "running" for task in COMPUTING.tasks)
-    assert found.tasks["running"] == running > 0
+def test_all_pcs_are_added_up_but_for_tasks_of_those_that_are_silent() -> None:
+    found = summed(beat(1), beat(2, 900.0), beat(3, boinc="broken"), since=950.0)
+    assert found.tasks["running"] == sum(task.state == "running" for task in COMPUTING.tasks) > 0
     (project,) = COMPUTING.projects
     assert found.projects[project.url].pcs == 2
     assert found.projects[project.url].credit == 2 * project.credit
+
+
+def test_what_a_pc_says_takes_the_place_of_what_it_said_before() -> None:
+    assert summed(beat(1), beat(2), beat(1), beat(2)) == summed(beat(1), beat(2))
+    assert summed(beat(1), beat(1, boinc="{}")) == WorkOfAll() == summed(beat(1), beat(1, boinc="broken"))
+
+
+@pytest.mark.parametrize("credit", [1e308, -1e308, float("inf"), float("nan")])
+def test_what_a_pc_makes_up_is_gone_when_it_says_something_else(credit: float) -> None:
+    (project,) = COMPUTING.projects
+    values = json.loads(to_json(COMPUTING))
+    values["projects"][0][3] = credit
+    liar = json.dumps(values)
+    found = summed(beat(1), *(beat(2, boinc=text) for text in (liar, "{}") * 50))
+    assert found == summed(beat(1))
+    assert found.projects[project.url].credit == project.credit

@@ -52,3 +52,12 @@ def test_other_entries_of_the_menu_and_the_first_boot_say_nothing() -> None:
     for paced in (found(computing(9000.0, 8.0), other), found(computing(9000.0, 8.0))):
         assert (paced.boots, {each.usual for each in paced.stages}) == (0, {None})
     assert found(replace(loading(), reached=(), transfers=())).longest == 0.0
+
+
+def test_microcode_comes_with_the_ramdisk_and_not_with_the_loader() -> None:
+    boot = loading()
+    before = found(boot)
+    boot = fold(boot, TransferServed(MAC, "http", f"image/{RELEASE}/microcode.img", 7, 1.0), boot.last_event + 1)
+    after = found(boot)
+    assert stage(after, Stage.LOADER).size == stage(before, Stage.LOADER).size
+    assert stage(after, Stage.INITRD).size == stage(before, Stage.INITRD).size + 7

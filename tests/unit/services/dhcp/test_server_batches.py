@@ -13,6 +13,7 @@ from services.dhcp.duplicates import MOST_STRANGERS, WITHIN
 from services.dhcp.message import Peer
 from services.dhcp.plan import BootPlan
 from services.dhcp.server import DhcpServer
+from services.ethernet import MacAddress
 from services.events import Discovered, Event, Ignored, Offered
 from tests.fakes.dhcp_client import DISCOVER, NOWHERE, REQUEST, Answer, firmware, message
 
@@ -23,7 +24,8 @@ LEASED = "10.77.0.100"
 
 
 class RecordedServer:
-    """A server, and a log of its events, its answers and its commits ("commit"), in order."""
+    """A server, and a log of its events, its answers, its commits ("commit") and who was told of no IPv6 router (the
+    MAC address), in order."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -41,6 +43,7 @@ class RecordedServer:
             plan=lambda _: BootPlan(self.file),
             emit=self.log.append,
             commit=self.commit,
+            no_router=self.log.append,
             basis=lambda: self.basis,
             clock=lambda: self.now,
         )
@@ -255,3 +258,39 @@ def test_what_nobody_had_time_for_is_said_once_a_minute(caplog: pytest.LogCaptur
         server.now += 10
         server.wait()
     assert len([line for line in caplog.messages if "than can be answered" in line]) == 1
+
+
+def ipxe(mac: bytes = PC, kind: int = DISCOVER, **fields: Any) -> bytes:
+    return message(kind, mac, firmware(0, (77, b"iPXE")), **fields)
+
+
+def told(log: Sequence[Any]) -> list[bytes]:
+    return [bytes(each) for each in log if isinstance(each, MacAddress)]
+
+
+def test_an_ipxe_that_has_its_offer_is_told_that_there_is_no_ipv6_router() -> None:
+    server = RecordedServer()
+    assert kinds(server.hear(ipxe())) == ["Discovered", "commit", "Answer", "Offered", "MacAddress"]
+    assert told(server.hear(ipxe(OTHER), discover(OTHER, xid=2))) == [OTHER]
+    assert told(server.hear(ipxe(xid=7))) == [], "a copy of what was just answered"
+    server.now += 4
+    assert told(server.hear(ipxe(secs=4))) == [PC]
+
+
+def test_nobody_else_is_told() -> None:
+    """Firmware and operating systems use IPv6 for themselves; a multicast address would reach them all."""
+    server = RecordedServer()
+    everyone, stranger = bytes.fromhex("333300000001"), bytes.fromhex("525400aabb03")
+    server.allowed |= {int.from_bytes(everyone, "big")}
+    server.known = set(server.allowed)
+    assert told(server.hear(discover(), message(DISCOVER, OTHER, []))) == []
+    assert told(server.hear(ipxe(stranger), ipxe(everyone))) == []
+    assert told(server.hear(ipxe(kind=REQUEST, ciaddr=LEASED))) == []
+    assert told(server.hear(ipxe(giaddr="10.77.0.9"))) == [], "behind a relay"
+    assert told(server.hear(ipxe(OTHER, REQUEST, ciaddr=LEASED), port=4011)) == []
+
+
+def test_who_gets_no_offer_is_told_nothing() -> None:
+    server = RecordedServer()
+    server.disk_full = True
+    assert told(server.hear(ipxe())) == []

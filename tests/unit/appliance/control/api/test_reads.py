@@ -1,11 +1,17 @@
 """What the API answers to those who may look."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
+from appliance.allowlist import Entry
 from appliance.registry.database import Registry
+from appliance.view.clients import ClientView, client_views
+from appliance.view.facts import gather_clients
+from services.ethernet import MacRange
 from tests.fakes.fleet import mac_of
 from tests.unit.appliance.cli.program import netboot_appliance
 from tests.unit.appliance.control.box_of_pcs import NOW, RELEASE, BoxOfPcs
@@ -158,3 +164,51 @@ def test_no_answer_has_a_secret(filled: BoxOfPcs) -> None:
             assert not [secret for secret in secrets if secret in text], path
             seen += len(text)
     assert seen > 100_000
+
+
+@pytest.mark.parametrize(
+    "path", ["/fleet", "/pcs", "/boots?limit=3", "/events", "/allowlist", "/images", "/openapi.json"]
+)
+def test_what_has_not_changed_is_not_sent_again(filled: BoxOfPcs, path: str) -> None:
+    first = filled.ask(f"/api/v1{path}")
+    tag = first.headers["etag"]
+    assert first.headers["cache-control"] == "private, no-cache"
+    for named in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = filled.ask(f"/api/v1{path}", headers={"If-None-Match": named})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    for named in ('"other"', tag.strip('"'), ""):
+        assert filled.ask(f"/api/v1{path}", headers={"If-None-Match": named}).content == first.content
+
+
+def test_what_has_changed_is_sent_again(own: BoxOfPcs) -> None:
+    for path in ("/allowlist", "/pcs", "/fleet"):
+        before = own.ask(f"/api/v1{path}")
+        with Registry(own.registry) as registry:
+            registry.allow([Entry(MacRange(mac_of(0), mac_of(0)), f"changed for {path}")])
+        after = own.ask(f"/api/v1{path}", headers={"If-None-Match": before.headers["etag"]})
+        assert after.status_code == 200
+        assert after.headers["etag"] != before.headers["etag"]
+        assert f"changed for {path}" in after.text
+
+
+def test_no_error_has_a_tag_and_nobody_gets_304_who_may_not_look(filled: BoxOfPcs) -> None:
+    tag = filled.ask("/api/v1/allowlist").headers["etag"]
+    refused = filled.ask("/api/v1/allowlist", token="", headers={"If-None-Match": tag})
+    assert (refused.status_code, "etag" in refused.headers) == (401, False)
+    assert filled.ask("/api/v1/pcs/000000000000", headers={"If-None-Match": "*"}).status_code == 404
+
+
+def test_pcs_are_listed_as_the_verb_lists_them(filled: BoxOfPcs) -> None:
+    with Registry(filled.registry) as registry:
+        (known,) = gather_clients(filled.config, registry, None, 500, frozenset(), NOW)
+    views = [json.loads(TypeAdapter(ClientView).dump_json(each)) for each in client_views(known, NOW)]
+    assert read(filled, "/pcs?limit=500") == {"pcs": views, "next": None}
+
+
+@pytest.mark.parametrize("path", ["/api/v1/pcs", "/api/v1/fleet", "/metrics"])
+def test_before_the_registry_was_read_that_is_said(own: BoxOfPcs, path: str) -> None:
+    fleet = own.app.state.context.fleet
+    fleet._look_once = lambda: None
+    fleet.room = replace(fleet.room, trouble="the disk is slow", edits=1 << 40)
+    answer = own.ask(path)
+    assert (answer.status_code, answer.json()["message"]) == (503, "the disk is slow")

@@ -32,4 +32,4 @@ def facts(number: int, **others: Any) -> PcFacts:
 
 def kept(pc: PcFacts, version: int = 1) -> KeptPc:
     """The PC with a short row."""
-    return KeptPc(pc, f'<li id="p{pc.mac}">{pc.words}</li>', version, sought(pc))
+    return KeptPc(pc, f'<li id="p{pc.mac}">{pc.words}</li>', version, sought(pc), b"{}")

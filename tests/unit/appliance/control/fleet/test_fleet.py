@@ -1,20 +1,24 @@
 """The fleet's thread, and what a page has missed when it begins to listen."""
 
 import asyncio
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from appliance.allowlist import Entry
 from appliance.config.file import Config, load
 from appliance.control.fleet import fleet as fleets
 from appliance.control.fleet.fleet import Fleet
 from appliance.control.fleet.pcs import EVERYBODY, Wanted
-from appliance.control.fleet.rooms import Room
+from appliance.control.fleet.rooms import Change, Room
 from appliance.control.fleet.watcher import Watcher
 from appliance.control.web.pen import RoomPen
 from appliance.heartbeats.states import Kind
 from appliance.registry.database import Registry
+from services.ethernet import MacRange
 from tests.unit.appliance.control import many_pcs
 from tests.unit.appliance.control.fleet.pcs import facts, kept
 
@@ -30,7 +34,7 @@ async def test_what_is_committed_is_told_within_a_second_or_two(config: Config) 
     fleet = Fleet(lambda: config, time.time, RoomPen())
     fleet.start()
     try:
-        room = await fleet.first_look(30)
+        room = await fleet.current()
         assert room.counts.known == 30
         with fleet.listen("10.0.0.1", EVERYBODY) as page:
             with Registry(config.registry) as registry:
@@ -40,6 +44,65 @@ async def test_what_is_committed_is_told_within_a_second_or_two(config: Config) 
             ((name, html),) = events
             assert name == "rows"
             assert many_pcs.pc(3).bare in html
+    finally:
+        await fleet.stop()
+
+
+async def test_it_looks_seldom_while_nobody_asks_and_at_once_for_a_page(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleets, "_UNWATCHED", 3600.0)
+    looks = list[str]()
+    original = Watcher.look
+
+    def counted(watcher: Watcher, *others: Any) -> Change | None:
+        looks.append(threading.current_thread().name)
+        return original(watcher, *others)
+
+    monkeypatch.setattr(Watcher, "look", counted)
+    monkeypatch.setattr(fleets, "_PACE", 0.01)
+    monkeypatch.setattr(fleets, "_SHARE", 0.0)
+    many_pcs.fill(config.registry, 3, time.time())
+    fleet = Fleet(lambda: config, time.time, RoomPen())
+    fleet.start()
+    try:
+        await fleet.current()
+        with Registry(config.registry) as registry:
+            for later in range(20):
+                many_pcs.beat_again(registry, [1], time.time() + later)
+                await asyncio.sleep(0.02)
+            assert len(looks) <= 3
+            with fleet.listen("10.0.0.1", EVERYBODY) as page:
+                many_pcs.beat_again(registry, [1], time.time() + 30)
+                assert await page.next(30)
+    finally:
+        await fleet.stop()
+
+
+async def test_what_was_changed_by_hand_is_waited_for(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleets, "_PACE", 3600.0)
+    monkeypatch.setattr(fleets, "_PATIENCE", 30.0)
+    many_pcs.fill(config.registry, 3, time.time())
+    fleet = Fleet(lambda: config, time.time, RoomPen())
+    fleet.start()
+    try:
+        assert {pc.facts.label for pc in (await fleet.current()).pcs.values()} == {"Room 101"}
+        with Registry(config.registry) as registry:
+            registry.allow([Entry(MacRange(many_pcs.pc(1), many_pcs.pc(1)), "by the door")])
+            room = await fleet.current(registry.edits())
+        assert room.pcs[str(many_pcs.pc(1))].facts.label == "by the door"
+    finally:
+        await fleet.stop()
+
+
+async def test_nobody_waits_long_for_a_look(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleets, "_PATIENCE", 0.05)
+    monkeypatch.setattr(Watcher, "look", lambda *_: time.sleep(0.5))
+    many_pcs.fill(config.registry, 3, time.time())
+    fleet = Fleet(lambda: config, time.time, RoomPen())
+    fleet.start()
+    try:
+        assert (await fleet.current(1000)).read == 0
     finally:
         await fleet.stop()
 
@@ -62,7 +125,7 @@ async def test_a_registry_that_cannot_be_read_is_said_and_tried_again(
     fleet = Fleet(lambda: config, time.time, RoomPen())
     fleet.start()
     try:
-        room = await fleet.first_look(30)
+        room = await fleet.current()
         assert "What you see is from earlier" in room.top
         assert room.read == 0
         config.registry.unlink()
@@ -123,7 +186,7 @@ async def test_a_clock_that_is_set_back_freezes_nothing(config: Config) -> None:
     fleet = Fleet(lambda: config, lambda: time.time() + ahead[0], RoomPen())
     fleet.start()
     try:
-        await fleet.first_look(30)
+        await fleet.current()
         assert fleet.room.counts.states.get(Kind.COMPUTING, 0) == 0
         ahead[0] = 0.0
         async with asyncio.timeout(30):
@@ -147,7 +210,7 @@ async def test_a_fault_is_said_on_the_page_and_does_not_freeze_it(
         fleet = Fleet(lambda: config, time.time, RoomPen())
         fleet.start()
         try:
-            room = await fleet.first_look(30)
+            room = await fleet.current()
             assert "a fault in netboot-appliance" in room.top
             broken.undo()
             async with asyncio.timeout(30):

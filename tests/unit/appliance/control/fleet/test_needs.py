@@ -31,7 +31,7 @@ def test_many_different_faults_are_cut_and_counted() -> None:
 
 def test_a_box_that_does_not_run_says_only_that() -> None:
     (need,) = of_box(False, {"trouble": ["no address"]}, None, BoxTrouble("e", "d"), image=False)
-    assert need.cure == "systemctl start netboot-appliance"
+    assert need.cure == "sudo systemctl start netboot-appliance"
 
 
 def test_each_trouble_of_the_box_has_its_cure() -> None:
@@ -40,10 +40,10 @@ def test_each_trouble_of_the_box_has_its_cure() -> None:
         True, {"trouble": ["eth0 is down"]}, rejected, BoxTrouble("no ganesha", "the disk is full"), image=False
     )
     assert [(need.cause, need.cure) for need in found] == [
-        ("PCs cannot reach the server: eth0 is down", "netboot-appliance doctor"),
-        ("the disk is full", "netboot-appliance doctor"),
-        ("The NFS exports are not in force: no ganesha", "netboot-appliance doctor"),
+        ("PCs cannot reach the server: eth0 is down", "sudo netboot-appliance doctor"),
+        ("the disk is full", "sudo netboot-appliance doctor"),
+        ("The NFS exports are not in force: no ganesha", "sudo netboot-appliance doctor"),
         ("The last reload was rejected, the old configuration stays: unknown key 'x'", "did you mean 'y'?"),
-        ("No image is active: PCs have nothing to boot", "netboot-appliance image build"),
+        ("No image is active: PCs have nothing to boot", "sudo netboot-appliance image build"),
     ]
     assert of_box(True, {}, ReloadResult(1.0, 2.0), BoxTrouble(), image=True) == ()

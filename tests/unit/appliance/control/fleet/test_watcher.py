@@ -1,5 +1,6 @@
 """The room follows the registry, and time."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from appliance.allowlist import Entry
 from appliance.config.file import Config, load
 from appliance.control.fleet import reader
-from appliance.control.fleet.pcs import EVERYBODY
+from appliance.control.fleet.pcs import EVERYBODY, Wanted
 from appliance.control.fleet.rooms import Change, Room
 from appliance.control.fleet.watcher import Watcher
 from appliance.control.web.pen import RoomPen
@@ -80,7 +81,66 @@ def test_the_first_look_has_every_pc_in_its_place(lab: Lab) -> None:
     assert "computing 4 tasks" in room.pcs[str(pc(0))].row
     assert 'value="20"' in room.pcs[str(pc(0))].row
     assert [group.cause for group in room.needs.faults] != []
-    assert "<svg" in room.days
+    plots, figures = room.days
+    assert "<svg" in plots
+    assert "<table" in figures
+
+
+def test_the_plots_follow_the_day(lab: Lab) -> None:
+    lab.look()
+    before = lab.room
+    with lab.registry.transaction():
+        lab.registry.sql.execute(
+            "UPDATE day_totals SET credit = credit + 7e6 WHERE day = (SELECT max(day) FROM day_totals)"
+        )
+    assert lab.look(500) is not None
+    assert lab.room.days == before.days
+    change = lab.look(601)
+    assert change is not None
+    assert not change.anew
+    assert lab.room.days != before.days
+    assert lab.room.drawn == change.version
+    for wanted in (EVERYBODY, Wanted.of("computing", "")):
+        told = change.rows(wanted)
+        assert told is not None
+        assert '<div hx-swap-oob="true" id="plots"' in told
+        assert '<div hx-swap-oob="true" id="figures"' in told
+
+
+def test_the_first_figures_are_loaded_with_the_page(lab: Lab) -> None:
+    lab.registry.sql.execute("ALTER TABLE day_totals RENAME TO kept")
+    lab.registry.sql.execute("CREATE TABLE day_totals AS SELECT * FROM kept WHERE 0")
+    lab.look()
+    assert lab.room.days == ()
+    lab.registry.sql.execute("INSERT INTO day_totals SELECT * FROM kept")
+    change = lab.look(601)
+    assert change is not None
+    assert change.anew
+
+
+def test_the_room_has_what_the_api_lists_and_what_metrics_tell(lab: Lab) -> None:
+    lab.look()
+    view = json.loads(lab.room.pcs[str(pc(0))].listed)
+    assert (view["mac"], view["now"]["words"]) == (str(pc(0)), lab.room.pcs[str(pc(0))].facts.words)
+    running = lab.room.work.tasks["running"]
+    assert running > 0
+    assert lab.look(400) is not None
+    assert lab.room.work.tasks["running"] == 0, "all are silent"
+    many_pcs.beat_again(lab.registry, [0], NOW + 401)
+    lab.look(401)
+    assert 0 < lab.room.work.tasks["running"] < running
+    lab.forget(0)
+    lab.look(402)
+    assert lab.room.work.tasks["running"] == 0
+
+
+def test_the_room_says_which_edits_it_shows(lab: Lab) -> None:
+    lab.look()
+    edits = lab.room.edits
+    lab.registry.allow([Entry(MacRange.parse("02:00:00:*"), "attic")])
+    assert lab.room.edits == edits
+    lab.look()
+    assert lab.room.edits == edits + 1 == lab.registry.edits()
 
 
 def test_only_pcs_that_changed_are_read(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +181,8 @@ def test_silence_is_seen_though_nothing_is_committed(lab: Lab) -> None:
     assert lab.room.counts.on == 0
     (silent,) = [group for group in lab.room.needs.faults if "no heartbeat any more" in group.cause]
     assert len(silent.pcs) == 25
-    assert f"{25:,} PCs: sends no heartbeat any more" in lab.room.top
+    assert "sends no heartbeat any more" in lab.room.top
+    assert "25 PCs" in lab.room.top
 
 
 def test_a_forgotten_pc_is_gone(lab: Lab) -> None:

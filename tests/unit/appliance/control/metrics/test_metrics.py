@@ -129,7 +129,6 @@ def test_series_of_each_pc_are_a_setting(own: BoxOfPcs) -> None:
 
     async def ask() -> str:
         async with app.router.lifespan_context(app):
-            await app.state.context.fleet.first_look(20)
             transport, headers = httpx.ASGITransport(app), {"Authorization": f"Bearer {own.reader}"}
             async with httpx.AsyncClient(transport=transport, base_url="https://box", headers=headers) as client:
                 return (await client.get("/metrics")).text

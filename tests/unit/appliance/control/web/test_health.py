@@ -34,7 +34,7 @@ async def test_it_is_run_and_shows_the_worst_first(page: Browser) -> None:
     assert 'hx-trigger="every 1s"' in part
     await page.app.state.doctor.wait(30)
     after = await page.get("/health/now")
-    assert text(after).index("<b>no image</b> PCs wait What to do: image build") < text(after).index("interface is up")
+    assert text(after).index("<b>no image</b> PCs wait image build") < text(after).index("interface is up")
     assert "Errors: 1" in text(after)
     assert "Last examined" in text(after)
     assert "every 1s" not in after

@@ -23,7 +23,7 @@ def configure(page: Browser, *addresses: str) -> None:
 
 async def test_without_an_address_the_page_says_so(page: Browser) -> None:
     shown = text(await page.get("/notices"))
-    assert "Nobody: [notify] addresses is empty" in shown
+    assert "Nobody. In the configuration, for example: [notify] addresses" in shown
     assert "Nothing was told yet." in shown
     assert "PCs that are not heard any more for 10 min" in shown
     assert "[notify] addresses is empty" in text(await page.post("/notices/test", 422))

@@ -28,7 +28,7 @@ async def test_what_a_computing_pc_shows(page: Browser) -> None:
         COMPUTING.tasks[0].name, COMPUTING.projects[0].name, COMPUTING.messages[-1].text,
     ):  # fmt: skip
         assert words in shown
-    assert "What to do:" in text(await page.get(f"/pcs/{FAILED}"))
+    assert "<code>sudo netboot-appliance exports apply</code>" in await page.get(f"/pcs/{FAILED}")
     assert "not heard: an order waits" in text(await page.get(f"/pcs/{STALLED}"))
 
 

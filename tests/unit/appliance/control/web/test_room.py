@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from appliance.allowlist import Entry
+from appliance.control.fleet import fleet as fleets
 from appliance.control.fleet.hub import MOST_PER_ADDRESS
 from appliance.control.fleet.pcs import EVERYBODY
 from appliance.control.fleet.watcher import Watcher
@@ -50,7 +51,11 @@ async def test_an_empty_room_says_what_to_do_next(box: Browser) -> None:
     assert "PCs that may boot: 2 MAC addresses" in text(await box.get("/"))
 
 
-async def test_before_the_registry_was_read_the_page_says_so_and_comes_back(box: Browser) -> None:
+async def test_before_the_registry_was_read_the_page_says_so_and_comes_back(
+    box: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(box.context.fleet, "_look_once", lambda: None)
+    monkeypatch.setattr(fleets, "_PATIENCE", 0.01)
     page = await box.get("/")
     assert "is being read" in page
     assert 'sse-connect="/live?' in page
@@ -63,7 +68,7 @@ async def test_a_room_has_counts_needs_and_every_pc(box: Browser) -> None:
     assert rows(page) == 40
     shown = text(page)
     assert "35 of 40 on, 32 compute 1 failed 1 stalled 1 idle" in shown
-    assert "1 PC: the project refuses the account key put the account's current weak key" in shown
+    assert "the project refuses the account key 1 PC put the account's current weak key" in shown
     assert "Room 102 10 of 10 on" in shown
     assert "The last 90 days Computing" in shown
     assert "Day (UTC) PCs core-hours credit hours on" in shown

@@ -1,0 +1,24 @@
+"""Whether a release is what `image build` would make today, of this configuration and by this version; if not, why not.
+
+Compares recipes. Whether Debian has newer packages is another question, for `image build --update`.
+"""
+
+from appliance.config.file import Config
+from image.build import digest_today
+from image.recipe import changes
+from image.release import Release
+
+CURE = "sudo netboot-appliance image build"
+"""Builds what the configuration says, or takes it if it is there already, and makes it the active one."""
+
+
+def outdated(config: Config, active: Release | None) -> str:
+    """Why the active release is not of today's recipe, in words; empty if it is, if there is none, or if there is no
+    configuration that can be read. Takes some ms."""
+    recipe = config.image.recipe
+    if active is None or not config.written or active.digest == digest_today(recipe):
+        return ""
+    named = (
+        f"[image] {name} is {new}, and it was built with {old}" for name, old, new in changes(active.recipe, recipe)
+    )
+    return "; ".join(named) or "another version of netboot-appliance built it"

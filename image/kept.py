@@ -1,0 +1,154 @@
+"""Results of steps, kept from build to build: for each a directory with its tree and what it put beside it.
+
+The tree of a step is what it changed in the tree below it: the upper layer of an overlay (overlayfs, Linux), without
+the features that would bind it to more than the names in the lower ones. Where overlays cannot be mounted, it is a
+whole copy with the changes in it. A step works in a directory of another name, and gets its own once it is complete and
+on the disk; what a step that was interrupted left is removed when the next build begins. The mounts are in the process
+namespace of the step's own program, and end with it.
+"""
+
+import json
+import shlex
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from image.command import SCRIPT, CommandError
+from image.steps import ImageStep
+
+TREE, BESIDE = "tree", "beside"
+_STAGES, _WORK, _RECORD = "stages", "work", "record.json"
+_UNFINISHED = "."
+_OPTIONS = "index=off,metacopy=off,redirect_dir=off,xino=off"
+
+Run = Callable[[str, Sequence[str]], None]
+"""Runs a program in live-build's directory, as root, in a mount namespace of its own: words for people, arguments."""
+Begin = Callable[[str, str], None]
+"""Is told which step begins: its name and what it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptResult:
+    """The result of a step: its directory, and what identifies it."""
+
+    path: Path
+    id: str
+    old: bool = False
+    """Whether an earlier build made it."""
+
+    @property
+    def tree(self) -> Path:
+        """What the step changed, or the whole tree."""
+        return self.path / TREE
+
+    @property
+    def beside(self) -> Path:
+        """The files it made that are not in the tree."""
+        return self.path / BESIDE
+
+
+class StepChain:
+    """The results of one build's steps, the lowest first, in the directory `steps`; `live` is that of live-build."""
+
+    def __init__(self, steps: Path, live: Path, run: Run, begin: Begin) -> None:
+        self._steps, self._live, self._run, self._begin = steps, live, run, begin
+        self._kept: list[KeptResult] = []
+        steps.mkdir(parents=True, exist_ok=True)
+        for left in steps.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left)
+        self.overlays = self._overlays()
+        """Whether trees are layers. Whoever changes that finds nothing kept."""
+
+    @property
+    def trees(self) -> tuple[Path, ...]:
+        """The trees of the steps so far, the lowest first."""
+        return tuple(each.tree for each in self._kept)
+
+    def add(
+        self, step: ImageStep, finish: Callable[[KeptResult], str] = lambda _: "", *, again: bool = False
+    ) -> KeptResult:
+        """Put the result of a step on top: one that is kept, unless it is to be made `again`, or else a new one.
+
+        `finish` adds to a new result once the step's program has ended, and returns what tells this result from another
+        one of the same step, if anything does. What the program raises is raised again.
+        """
+        kept = None if again else self._find(step)
+        self._begin(step.name, f"{'kept from before: ' if kept else ''}{step.words}")
+        self._kept.append(kept or self._do(step, finish))
+        return self._kept[-1]
+
+    def _find(self, step: ImageStep) -> KeptResult | None:
+        path = self._steps / step.name
+        try:
+            record = json.loads((path / _RECORD).read_text())
+            return KeptResult(path, str(record["id"]), old=True) if record["key"] == self._key(step) else None
+        except (OSError, ValueError, TypeError, LookupError):
+            return None
+
+    def _do(self, step: ImageStep, finish: Callable[[KeptResult], str]) -> KeptResult:
+        key, new, path = self._key(step), self._steps / f"{_UNFINISHED}{step.name}", self._steps / step.name
+        for directory in (TREE, BESIDE, *([_WORK] if self.overlays else [])):
+            (new / directory).mkdir(mode=0o755, parents=True)
+        # The root directory of the live system.
+        (new / TREE).chmod(0o755)
+        stages = self._live / ".build"
+        if self._kept:
+            shutil.rmtree(stages, ignore_errors=True)
+            shutil.copytree(self._kept[-1].path / _STAGES, stages)
+        self._script(step, new)
+        shutil.copytree(stages, new / _STAGES)
+        shutil.rmtree(new / _WORK, ignore_errors=True)
+        ident = sha256(f"{key} {finish(KeptResult(new, key))}".encode()).hexdigest()
+        self._run("writing it to the disk", ("sync", "--file-system", str(new)))
+        (new / _RECORD).write_text(json.dumps({"key": key, "id": ident}))
+        self._run("writing it to the disk", ("sync", str(new / _RECORD)))
+        if path.exists():
+            path.rename(self._steps / f"{_UNFINISHED}{step.name}-old")
+        new.rename(path)
+        shutil.rmtree(self._steps / f"{_UNFINISHED}{step.name}-old", ignore_errors=True)
+        return KeptResult(path, ident)
+
+    def _script(self, step: ImageStep, new: Path) -> None:
+        """Run a step's script with the tree of the steps so far; `new` keeps what the script changes in it."""
+        if not self.overlays and self._kept:
+            copy = ("cp", "-a", "--reflink=auto", f"{self._kept[-1].tree}/.", str(new / TREE))
+            self._run("copying the tree", copy)
+        (self._live / "chroot").mkdir(mode=0o755, exist_ok=True)
+        beside = f"beside={shlex.quote(str(new / BESIDE))}"
+        self._run(step.words, (*SCRIPT, f"{beside}\n{self._mount(new)}\n{step.script}"))
+
+    def forget_others(self) -> None:
+        """Remove the results of steps that this build did not have."""
+        for path in self._steps.iterdir():
+            if path not in [each.path for each in self._kept]:
+                shutil.rmtree(path)
+
+    def _key(self, step: ImageStep) -> str:
+        below = self._kept[-1].id if self._kept else ""
+        return sha256(f"{step.digest} {below} {self.overlays}".encode()).hexdigest()
+
+    def _mount(self, new: Path) -> str:
+        # Paths in the options are relative: they must not hold commas and colons.
+        layers = [f"{each.path.name}/{TREE}" for each in reversed(self._kept)]
+        options = f"lowerdir={':'.join(layers)},upperdir={new.name}/{TREE},workdir={new.name}/{_WORK},{_OPTIONS}"
+        how = f"-t overlay -o {options} overlay" if self.overlays and layers else f"--bind {new.name}/{TREE}"
+        steps, live = (shlex.quote(str(path)) for path in (self._steps, self._live))
+        return f"cd {steps}\nmount {how} {live}/chroot\ncd {live}"
+
+    def _overlays(self) -> bool:
+        """Whether an overlay can be mounted here that keeps what is removed and replaced in it."""
+        trial = self._steps / f"{_UNFINISHED}trial"
+        for name in ("lower/directory", "upper", "work", "at"):
+            (trial / name).mkdir(parents=True)
+        (trial / "lower" / "file").touch()
+        options = f"lowerdir=lower,upperdir=upper,workdir=work,{_OPTIONS}"
+        script = f"mount -t overlay -o {options} overlay at\nrm at/file\nrmdir at/directory\nmkdir at/directory"
+        try:
+            self._run("trying an overlay", (*SCRIPT, f"cd {shlex.quote(str(trial))}\n{script}"))
+        except CommandError:
+            return False
+        finally:
+            shutil.rmtree(trial)
+        return True

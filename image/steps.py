@@ -1,0 +1,125 @@
+"""What a build does step by step, as text for sh: each step adds to the tree that the one below it left. PURE.
+
+live-build does the work, in its own smaller stages. Not all of them: `lb bootstrap`, `lb chroot` and `lb binary` set up
+and take down the archive four times, install packages for their own use, and copy the whole system twice. What is left
+out of them here is that, and nothing that changes the live system.
+
+Each script runs in live-build's directory, with the tree as `chroot` in it, and puts what does not belong into the tree
+into the directory `$beside`.
+"""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from image import livebuild
+from image.mirrors import Mirrors
+from image.recipe import ImageRecipe
+
+EARLY = 1_577_836_800
+"""The time (2020-01-01) that programs see where one image's must not be known yet; no file gets it."""
+
+PACKAGES = "packages"
+"""In the directory beside a tree: the packages in it, with their versions."""
+LOADERS = "loaders"
+"""Beside the packages: where image/tree's hook `loaders` unpacked the packages of the boot loaders, and their
+`versions`."""
+
+_MOUNTS = "'devpts proc selinuxfs sysfs'"
+_LIST = f'chroot chroot dpkg-query --show > "$beside/{PACKAGES}"'
+
+_BOOTSTRAP = "lb bootstrap_debootstrap"
+
+_PACKAGES = f"""\
+lb chroot_prep install all mode-archives-chroot
+lb chroot_linux-image
+lb chroot_includes_before_packages
+printf '%s\\n' {{packages}} >> chroot/root/packages.chroot
+lb chroot_install-packages install
+cp config/hooks/loaders chroot/root
+chroot chroot env DEBIAN_FRONTEND=noninteractive /root/loaders
+rm chroot/root/loaders
+mv chroot/netboot-loaders "$beside/{LOADERS}"
+{_LIST}
+lb chroot_prep remove {_MOUNTS}
+"""
+
+_EXTRAS = f"""\
+lb chroot_prep install {_MOUNTS}
+{{update}}
+printf '%s\\n' {{packages}} >> chroot/root/packages.chroot
+lb chroot_install-packages extras
+{_LIST}
+lb chroot_prep remove {_MOUNTS}
+"""
+_UPDATE = "chroot chroot apt-get update"
+
+# Level and block size: docs/adr/0019.
+_PACKED = "-comp zstd -Xcompression-level 9 -noappend -no-progress -wildcards"
+
+_SYSTEM = f"""\
+mkdir config/initramfs
+latest=../steps/system/beside
+[ ! -e $latest/initrd.digest ] || cp $latest/initrd.img-* "config/initramfs/$(cat $latest/initrd.digest)"
+lb chroot_prep install {_MOUNTS}
+lb chroot_includes_after_packages
+lb chroot_hooks
+lb chroot_hacks
+lb chroot_prep remove all-except-archives
+mksquashfs chroot "$beside/filesystem.squashfs" {_PACKED} -ef config/rootfs/excludes
+find chroot/boot -name 'vmlinuz-*' -o -name 'initrd.*' -o -name microcode.img | xargs cp -t "$beside"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStep:
+    """A step: its name, what it does in words, its script, and a digest of all that its result depends on, apart from
+    the step below it."""
+
+    name: str
+    words: str
+    script: str
+    digest: str
+
+
+def bootstrap(recipe: ImageRecipe, mirrors: Mirrors) -> ImageStep:
+    """Return the step that makes a minimal Debian."""
+    digest = livebuild.bootstrap_key(recipe, mirrors)
+    return ImageStep("bootstrap", "installing a minimal Debian", _BOOTSTRAP, digest)
+
+
+def packages(recipe: ImageRecipe, tree: Mapping[str, bytes], mirrors: Mirrors) -> ImageStep:
+    """Return the step that installs what every live system of this kind has, and fetches the boot loaders."""
+    script = _PACKAGES.format(packages=shlex.join(livebuild.packages(recipe, tree)))
+    config = livebuild.config_tree(recipe, tree)
+    early = {name: content for name, content in config.items() if _is_early(name)}
+    digest = _digest([script, *livebuild.arguments(recipe, mirrors)], early)
+    return ImageStep("packages", "installing the kernel and the packages of the live system", script, digest)
+
+
+def extras(recipe: ImageRecipe, *, update: bool) -> ImageStep:
+    """Return the step that installs the recipe's own packages; `update` fetches the archive's lists before, which may
+    be old."""
+    script = _EXTRAS.format(packages=shlex.join(recipe.packages), update=_UPDATE if update else ":")
+    # Whether the lists had to be fetched does not matter to the result.
+    digest = _digest([_EXTRAS, *recipe.packages], {})
+    return ImageStep("extras", "installing the recipe's packages", script, digest)
+
+
+def system(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> ImageStep:
+    """Return the step that puts the files of image/tree in and runs its hooks."""
+    config = livebuild.config_tree(recipe, tree)
+    late = {name: content for name, content in config.items() if not _is_early(name)}
+    return ImageStep("system", "making a live system of them", _SYSTEM, _digest([_SYSTEM], late))
+
+
+def _is_early(name: str) -> bool:
+    return name.startswith(("archives/", "includes.chroot_before_packages/", "package-lists/", "hooks/loaders"))
+
+
+def _digest(words: Sequence[str], files: Mapping[str, bytes]) -> str:
+    whole = hashlib.sha256(json.dumps(words).encode())
+    livebuild.digest_files(whole, files)
+    return whole.hexdigest()
