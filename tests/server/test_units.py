@@ -88,11 +88,10 @@ def test_the_page_may_do_less_than_the_server_and_neither_needs_the_other(
 
     # In its sandbox: what its user owns outside of that is out of reach, through the server's process, too.
     taken_over = f"nsenter --target {pid()} --mount setpriv --reuid={UNIT} --regid={UNIT} --clear-groups"
-    owned = (f"/run/{UNIT}", f"{DATA}/boot", f"/proc/{process(server)}/root/run/{UNIT}")
-    for directory in (*owned, f"{DATA}/images", f"{DATA}/state", f"/run/{UNIT}-exports", "/etc/netboot-appliance"):
-        refused = server.run(f"{taken_over} touch {directory}/planted", check=False)
-        assert refused.returncode != 0, directory
-    assert "Read-only file system" in server.run(f"{taken_over} touch /run/{UNIT}/planted", check=False).stderr
+    through = f"/proc/{process(server)}/root{DATA}/boot"
+    for directory in (through, f"{DATA}/images", f"{DATA}/state", f"/run/{UNIT}-exports", "/etc/netboot-appliance"):
+        assert server.run(f"{taken_over} touch {directory}/planted", check=False).returncode != 0, directory
+    assert "Read-only file system" in server.run(f"{taken_over} touch {DATA}/boot/planted", check=False).stderr
     assert server.run(f"{taken_over} cat /proc/{process(server)}/environ", check=False).returncode != 0
     server.run(f"{taken_over} touch {DATA}/registry/planted; rm {DATA}/registry/planted")
 
