@@ -53,7 +53,14 @@ FLOORS = (
         "image.squashfs",
         "image.zstd",
     },
-    {"image.apt", "image.build_prerequisites", "image.file_tree", "image.livebuild", "image.release"},
+    {
+        "image.apt",
+        "image.build_prerequisites",
+        "image.customization",
+        "image.file_tree",
+        "image.livebuild",
+        "image.release",
+    },
     {
         "image.comparison",
         "image.contents",
