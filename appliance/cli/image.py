@@ -9,13 +9,11 @@ from appliance.cli import image_build, image_contents, image_diff, image_mount, 
 from appliance.cli.arguments import JSON
 from appliance.cli.image_choice import argument, chosen
 from appliance.cli.output import say, show_json, show_table
-from appliance.config.file import Config, load
+from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.images.in_use import releases_in_use
 from appliance.images.todays_recipe import CURE, outdated
-from appliance.registry.database import Registry
 from appliance.view.facts import gather_releases
-from appliance.view.images import ReleaseDetails, ReleaseView, Running, release_details, release_views
+from appliance.view.images import ReleaseDetails, ReleaseView, release_details, release_views
 from appliance.view.words import counted, moment, size
 from image import release
 from image.release import ReleaseError
@@ -46,8 +44,8 @@ app.command("sbom", epilog="Example: netboot-appliance image sbom > live-system.
 def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
     """List the releases, newest first."""
     config = load(context.obj)
-    found = gather_releases(config.images)
-    releases = release_views(found, _running(config))
+    found = gather_releases(config)
+    releases = release_views(found)
     if as_json:
         show_json(releases)
     else:
@@ -83,9 +81,7 @@ def show(
     """Show a release, and check that its files are as they were built (sha256)."""
     config = load(context.obj)
     found = chosen(config.images, ident)
-    shown = release_details(
-        found, gather_releases(config.images), _running(config), release.verify(found), outdated(config, found)
-    )
+    shown = release_details(found, gather_releases(config), release.verify(found), outdated(config, found))
     if as_json:
         show_json(shown)
     else:
@@ -109,7 +105,7 @@ def _show(shown: ReleaseDetails) -> None:
     layers = counted(len(found.layers), "layer", "layers")
     say(f"live system   {_number(found.packages)} packages, {layers} ({size(sum(each.size for each in found.layers))})")
     if found.pcs:
-        say(f"PCs           {counted(found.pcs, 'PC', 'PCs')} may be running it")
+        say(f"PCs           {counted(found.pcs, 'PC', 'PCs')} had it at the latest boot")
     say(f"directory     {found.path}")
     for file in shown.files:
         say(f"  {file.name:26} {size(file.size):>9}  {file.sha256}")
@@ -137,18 +133,6 @@ def rollback(context: typer.Context) -> None:
         say(f"active: {release.rollback(config.images).id}")
     except ReleaseError as error:
         raise _user_error(error) from None
-
-
-def _running(config: Config) -> Running | None:
-    """The PCs that may be running a release; None if the registry cannot be read: the releases are shown all the
-    same."""
-    if not config.registry.exists():
-        return {}
-    try:
-        with Registry(config.registry) as registry:
-            return releases_in_use(registry)
-    except UserError:
-        return None
 
 
 def _number(count: int | None) -> str:

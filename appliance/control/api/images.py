@@ -53,7 +53,7 @@ class WantedImage(BaseModel):
 @router.get("", responses=problems())
 async def list_images(context: InContext) -> ReleaseList:
     """The releases of the live system, and which one is active."""
-    found = await asyncio.to_thread(gather_releases, context.config.images)
+    found = await asyncio.to_thread(gather_releases, context.config)
     return ReleaseList(release_views(found), [str(error) for error in found.broken])
 
 

@@ -69,9 +69,7 @@ def _verb(text: str) -> ImageVerb:
 
 
 async def _values(box: Context) -> dict[str, Any]:
-    found, build = await asyncio.gather(
-        asyncio.to_thread(gather_releases, box.config.images), asyncio.to_thread(_build)
-    )
+    found, build = await asyncio.gather(asyncio.to_thread(gather_releases, box.config), asyncio.to_thread(_build))
     return {
         "releases": release_views(found),
         "broken": found.broken,
