@@ -8,6 +8,7 @@ namespace of the step's own program, and end with it.
 """
 
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ _STAGES, _WORK, _RECORD = "stages", "work", "record.json"
 _UNFINISHED = "."
 _OPTIONS = "index=off,metacopy=off,redirect_dir=off,xino=off"
 
-Run = Callable[[str, Sequence[str]], None]
+RunProgram = Callable[[str, Sequence[str]], None]
 """Runs a program in live-build's directory, as root, in a mount namespace of its own: words for people, arguments."""
 Begin = Callable[[str, str], None]
 """Is told which step begins: its name and what it does."""
@@ -52,7 +53,7 @@ class KeptResult:
 class StepChain:
     """The results of one build's steps, the lowest first, in the directory `steps`; `live` is that of live-build."""
 
-    def __init__(self, steps: Path, live: Path, run: Run, begin: Begin) -> None:
+    def __init__(self, steps: Path, live: Path, run: RunProgram, begin: Begin) -> None:
         self._steps, self._live, self._run, self._begin = steps, live, run, begin
         self._kept: list[KeptResult] = []
         steps.mkdir(parents=True, exist_ok=True)
@@ -65,6 +66,15 @@ class StepChain:
     def trees(self) -> tuple[Path, ...]:
         """The trees of the steps so far, the lowest first."""
         return tuple(each.tree for each in self._kept)
+
+    def settle(self, made: KeptResult) -> None:
+        """Take out of the tree of a step, if it is a layer, what binds it to the file systems it was made on: what is
+        left says only which directories replace the ones below. Raises OSError."""
+        for where, directories, names in os.walk(made.tree):
+            for path in (Path(where, each) for each in (*directories, *names)):
+                for name in os.listxattr(path, follow_symlinks=False):
+                    if name.startswith("trusted.overlay.") and name != "trusted.overlay.opaque":
+                        os.removexattr(path, name, follow_symlinks=False)
 
     def add(
         self, step: ImageStep, finish: Callable[[KeptResult], str] = lambda _: "", *, again: bool = False

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGES = ("checks", "config", "bootstrap", "packages", "extras", "system", "publish")
+STAGES = ("checks", "config", "bootstrap", "packages", "extras", "system", "files", "publish")
 
 
 @dataclass(frozen=True, slots=True)

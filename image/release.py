@@ -25,6 +25,8 @@ MANIFEST = "manifest.json"
 KERNEL, INITRD, SQUASHFS, PACKAGES = "vmlinuz", "initrd.img", "live/filesystem.squashfs", "packages"
 MICROCODE = "microcode.img"
 """An uncompressed cpio archive that the kernel wants in front of the initrd."""
+RECIPE = "live/recipe.squashfs"
+"""The layer with the files of the administrator and what their hooks did; missing if there are none."""
 MODULE = "live/filesystem.module"
 """The names of the layers, one a line and the lowest first: how live-boot stacks them. Missing if there is only one."""
 

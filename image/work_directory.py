@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -88,9 +88,11 @@ def newest(trees: Iterable[Path]) -> int:
     return found
 
 
-def built_files(system: Path, loaders: Path) -> tuple[str, dict[str, Path]]:
+def built_files(besides: Sequence[Path], loaders: Path) -> tuple[str, dict[str, Path]]:
     """Return the kernel's version, and the path of each file of a release as it was built, less the list of packages.
-    `system` and `loaders` are where the steps of these names have put their files. Raises OSError."""
+    `besides` is where the steps that make such files have put them, the latest last, `loaders` where that of the
+    packages has. Raises OSError."""
+    system = besides[-1]
     found = bootfiles.packaged(loaders / steps.LOADERS)
     missing = [name for name, file in bootfiles.PACKAGED.items() if file.everywhere and name not in found]
     if missing:
@@ -103,7 +105,7 @@ def built_files(system: Path, loaders: Path) -> tuple[str, dict[str, Path]]:
     return version, {
         release.KERNEL: kernels[0],
         release.INITRD: system / f"initrd.img-{version}",
-        release.SQUASHFS: system / "filesystem.squashfs",
+        **{f"live/{path.name}": path for beside in besides for path in sorted(beside.glob("*.squashfs"))},
         **({release.MICROCODE: microcode} if microcode.exists() else {}),
         **{f"{bootfiles.DIRECTORY}/{name}": path for name, path in found.items()},
     }

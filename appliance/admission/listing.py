@@ -18,6 +18,9 @@ from services.foreign_text import printable
 MOST_SHOWN = 20
 """Bad lines that an error names."""
 
+LONGEST_WHY = 300
+"""Characters of what is wrong with one line: it quotes the line."""
+
 _NOTHING = "nothing was changed"
 _RUINED = "E+"
 
@@ -119,7 +122,7 @@ def _unusable(entry: Entry, schedules: Collection[str], locked: Collection[str])
 
 def _bad_lines(source: str, bad: Iterable[BadLine]) -> UserError:
     found = sorted(bad, key=lambda each: each.number)
-    lines = [f"{source}:{each.number}: {each.why}" for each in found[:MOST_SHOWN]]
+    lines = [f"{source}:{each.number}: {printable(each.why, LONGEST_WHY)}" for each in found[:MOST_SHOWN]]
     if len(found) > MOST_SHOWN:
         lines.append(f"and {len(found) - MOST_SHOWN} more")
     return UserError("; ".join(lines), f"{_NOTHING}; correct the file, and import it again")

@@ -18,6 +18,9 @@ from services.foreign_text import printable
 COLUMNS = ("range", "label", "default", "timeout", "root", "schedule")
 """What a table may hold, in the order in which it is written."""
 
+MOST_COLUMNS = 1000
+"""Of a table that is read."""
+
 _HEADINGS = {
     "range": "range|ranges|mac|macs|mac address|mac addresses|macaddress|mac range|mac or range|address|"
     "hardware address|physical address|ethernet address|mac adresse|mac adressen|adresse mac|direccion mac",
@@ -82,6 +85,8 @@ def read(text: str) -> SheetTable | None:
         first = next(_records(text, delimiter, begin, lenient=True), None)
         if first is None:
             return None
+        if len(first[1]) > MOST_COLUMNS:
+            raise ValueError(f"it has more than {MOST_COLUMNS:,} columns")
         headings = [_heading(cell) for cell in first[1]]
         if "range" in map(_KNOWN.get, headings):
             return _under_headings(first[1], headings, _records(text, delimiter, first[0]))

@@ -56,9 +56,14 @@ def forget_rollouts(registry: Registry, now: float) -> None:
     )
 
 
+def forget_sessions(registry: Registry) -> None:
+    """End all logins: who has logged out since must not be logged in again."""
+    registry.sql.execute("DELETE FROM sessions")
+
+
 def adopt_boots(registry: Registry, other: Path) -> bool:
-    """Copy the boots, leases, heartbeats, orders and notices, the daily figures, and the clients that are missing here,
-    from another registry of this schema.
+    """Copy the boots, leases, heartbeats, orders and notices, the daily figures, the clients that are missing here, and
+    who may use the page, from another registry of this schema.
 
     A client keeps its number unless another client has it here; the server then gives it another one. If `other` has no
     boots, returns False and leaves all but the clients unchanged.
@@ -81,6 +86,10 @@ def adopt_boots(registry: Registry, other: Path) -> bool:
             for table in ("leases", "heartbeats", "orders", "notices", "deliveries", "notice_rules"):
                 registry.sql.execute(f"DELETE FROM {table}")  # noqa: S608
                 registry.sql.execute(f"INSERT INTO {table} SELECT * FROM other.{table}")  # noqa: S608
+            if registry.sql.execute("SELECT 1 FROM other.control LIMIT 1").fetchone():
+                for table in ("control", "tokens", "sessions"):
+                    registry.sql.execute(f"DELETE FROM {table}")  # noqa: S608
+                    registry.sql.execute(f"INSERT INTO {table} SELECT * FROM other.{table}")  # noqa: S608
             # The days before those that it knows are in the backup alone.
             for table in ("days", "day_totals", "credits"):
                 registry.sql.execute(f"INSERT OR REPLACE INTO {table} SELECT * FROM other.{table}")  # noqa: S608

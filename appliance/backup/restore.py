@@ -2,13 +2,15 @@
 
 What the PCs are doing now does not come from a backup: their boots, and with them the exports from which they have
 mounted their disks, are kept from the registry that is replaced, if it can be read. If the boots come from the backup,
-tokens that were still valid in it are invalidated.
+tokens that were still valid in it are invalidated. Who may use the page is kept, too: a token that was removed since
+the backup, or an old password, must not come back; and no login of the backup's time is one now.
 """
 
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from appliance.backup.carry_over import (
     forget_notices,
     forget_rollouts,
     forget_server,
+    forget_sessions,
     forget_states,
     invalidate_token,
 )
@@ -42,6 +45,7 @@ from services.ethernet import MacAddress
 from services.linux import atomic_file
 
 _NOTHING = "nothing was changed"
+_UNITS = {"serve": "netboot-appliance", "control": "netboot-appliance-control"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +71,20 @@ class Restored:
 def restore(file: Path, path: Path, *, dry_run: bool) -> Restored:
     """Check a backup and, unless `dry_run`, put it in force; `path` is the configuration file. Raises UserError.
 
-    Refuses while a server uses the registry, and lets none start meanwhile.
+    Refuses while a server or the page uses the registry, and lets none start meanwhile.
     """
     before = configuration.tolerant(path)
     with tempfile.TemporaryDirectory(prefix="netboot-appliance-") as name, ExitStack() as stack:
         directory = Path(name)
         manifest = archive.unpack(file, directory)
         config = _configuration(file, directory / archive.CONFIG, path, before)
-        server = holder(before.registry) or holder(config.registry)
+        users = {verb: holder(before.registry, verb) or holder(config.registry, verb) for verb in _UNITS}
+        server = users["serve"]
         if not dry_run:
-            _refuse_while_serving(server)
+            _refuse_while_in_use(users)
             _make_directory(config.registry.parent)
-            stack.enter_context(only_server(config.registry))
+            for verb in _UNITS:
+                stack.enter_context(only_server(config.registry, verb))
         restored = _prepare(file, manifest, directory, config, server)
         return restored if dry_run else _install(restored, directory)
 
@@ -97,13 +103,15 @@ def _configuration(file: Path, unpacked: Path, path: Path, before: Config) -> Co
         ) from None
 
 
-def _refuse_while_serving(server: int | None) -> None:
-    if server:
-        raise UserError(
-            f"netboot-appliance serve is running (process {server}); {_NOTHING}",
-            f"stop it first: systemctl stop netboot-appliance (or kill {server})",
-            code=1,
-        )
+def _refuse_while_in_use(users: Mapping[str, int | None]) -> None:
+    """Whoever opens the registry while its log is moved away would give the new one a log of the old one."""
+    for verb, process in users.items():
+        if process:
+            raise UserError(
+                f"netboot-appliance {verb} is running (process {process}); {_NOTHING}",
+                f"stop it first: systemctl stop {' '.join(_UNITS.values())} (or kill {process})",
+                code=1,
+            )
 
 
 def _make_directory(directory: Path) -> None:
@@ -132,6 +140,7 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
             if not boots_kept:
                 forget_heartbeats(registry)
                 forget_notices(registry)
+                forget_sessions(registry)
                 for boot in backed_up:
                     if not boot.secrets_spent:
                         invalidate_token(registry, boot.id)

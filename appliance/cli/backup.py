@@ -76,7 +76,7 @@ def restore(
     file: Annotated[Path, typer.Argument(help="The backup file.", show_default=False)],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, but change nothing.")] = False,
 ) -> None:
-    """Restore a backup: all of it, or nothing. Stop the server first.
+    """Restore a backup: all of it, or nothing. Stop the server and the page first.
 
     The files it replaces are kept beside the new ones as *.before-restore-DATE. Nothing else is touched: the images
     stay, and so does the PCs' BOINC state, which must never go back to an older one. PCs that are computing carry on:
@@ -101,4 +101,4 @@ def restore(
     if dry_run:
         say("nothing was changed")
     else:
-        say("next: netboot-appliance config check; systemctl start netboot-appliance")
+        say("next: netboot-appliance config check; systemctl start netboot-appliance netboot-appliance-control")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import image_build, image_contents, image_diff, image_mount, image_prune
+from appliance.cli import image_build, image_contents, image_diff, image_log, image_mount, image_prune
 from appliance.cli.arguments import JSON
 from appliance.cli.image_choice import argument, chosen
 from appliance.cli.output import say, show_json, show_table
@@ -25,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("build", epilog="Example: sudo netboot-appliance image build")(image_build.build)
+app.command("log", epilog="Examples: netboot-appliance image log; netboot-appliance image log --follow")(image_log.log)
 app.command("prune", epilog="Example: sudo netboot-appliance image prune --keep 3 --dry-run")(image_prune.prune)
 app.command("ls", epilog="Examples: netboot-appliance image ls /etc; netboot-appliance image ls previous / -R --json")(
     image_contents.ls

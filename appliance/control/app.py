@@ -21,9 +21,12 @@ from appliance.control.fleet.fleet import Fleet
 from appliance.control.metrics.routes import measure
 from appliance.control.notify.service import NoticeService
 from appliance.control.web import login, pages, room
+from appliance.control.web.build_watch import BuildWatch
 from appliance.control.web.pen import RoomPen
 from appliance.control.web.static_files import files
 from appliance.control.web.templating import compile_all
+from appliance.images import build_unit
+from appliance.view.build import build_view
 
 
 def create_app(context: Context) -> FastAPI:
@@ -33,6 +36,8 @@ def create_app(context: Context) -> FastAPI:
 
     notices = NoticeService(lambda: context.config, context.clock)
 
+    builds = BuildWatch(lambda: build_view(build_unit.latest(), context.clock()), build_unit.marks, fleet.hub.places)
+
     boxes = OtherBoxes(lambda: context.config, context.clock)
 
     @asynccontextmanager
@@ -41,6 +46,7 @@ def create_app(context: Context) -> FastAPI:
         notices.start()
         boxes.start()
         yield
+        builds.end()
         await asyncio.to_thread(boxes.stop)
         await asyncio.to_thread(notices.stop)
         await fleet.stop()
@@ -50,6 +56,7 @@ def create_app(context: Context) -> FastAPI:
     app.state.attempts = LoginAttempts()
     app.state.pace = RequestPace()
     app.state.boxes = boxes
+    app.state.builds = builds
     measure(app, context)
     app.state.doctor = DoctorRuns(doctor_runs.command(context.path), context.clock)
     app.add_middleware(Shield, context=context)

@@ -129,9 +129,9 @@ def condition(heartbeat: StoredHeartbeat | None) -> Condition:
     return _condition(heartbeat.boinc) if heartbeat else Condition()
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _condition(text: str) -> Condition:
-    """A state, a diagnosis and a page ask for the same one, one after the other."""
+    """A state, a diagnosis and a page ask for the same ones, of a hundred PCs one after the other."""
     try:
         return from_json(text)
     except ValueError:

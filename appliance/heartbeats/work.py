@@ -1,12 +1,11 @@
 """The work of PCs: tasks by state, and what was computed for each project; of each PC, and of all together. PURE."""
 
-import math
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
 from appliance.heartbeats.records import StoredHeartbeat
-from services.boinc.condition import work_of
+from appliance.heartbeats.states import condition
 
 PcWork = tuple[tuple[str, ...], tuple[tuple[str, int, int, int, int], ...]]
 """The states of a PC's tasks; of each project its URL, hundredths of credit and of the recent average, tasks that
@@ -40,17 +39,12 @@ class WorkOfAll:
 def work_in(heartbeat: StoredHeartbeat | None, since: float) -> PcWork:
     """The work that a PC's latest heartbeat tells; tasks only if it came at `since` or later, in seconds since the
     epoch. What another version wrote, and nobody can read, counts as nothing."""
-    if heartbeat is None:
-        return NO_WORK
-    try:
-        states, projects = work_of(heartbeat.boinc)
-        rows = tuple(
-            (sys.intern(url), _hundredths(credit), _hundredths(average), succeeded, failed)
-            for url, credit, average, succeeded, failed in projects
-        )
-    except ValueError:
-        return NO_WORK
-    return tuple(map(sys.intern, states)) if heartbeat.at >= since else (), rows
+    boinc = condition(heartbeat)
+    tasks = tuple(sys.intern(task.state) for task in boinc.tasks) if heartbeat and heartbeat.at >= since else ()
+    return tasks, tuple(
+        (sys.intern(each.url), _hundredths(each.credit), _hundredths(each.average), each.succeeded, each.failed)
+        for each in boinc.projects
+    )
 
 
 class WorkSums:
@@ -93,6 +87,4 @@ class WorkSums:
 
 
 def _hundredths(credit: float) -> int:
-    if not math.isfinite(credit):
-        raise ValueError("a number is out of range")
     return round(100 * min(max(credit, -_MOST), _MOST))

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from appliance.config.file import DEFAULT_PATH
+from appliance.images.build_output import OUTPUT, OutputFile, read_output
+from appliance.images.build_record import BuildRecord
 from image import release
 from image.build import Rebuild
-from image.progress import BuildError, Progress
+from image.progress import STAGES, BuildError, Progress
 from image.release import Release, ReleaseError
 from services.linux import programs
 from services.linux.programs import ProgramError
@@ -34,19 +36,24 @@ _REQUEST = "request"
 _READ_EVERY = 0.1
 """Seconds."""
 
-_LARGEST_PROGRESS = 16 << 20
-"""Characters of all that one build reports."""
+_AT_WORK = ("activating", "deactivating")
+"""If `systemctl stop` cancels the start, our systemctl returns at once, but the unit still has to clean up."""
+
+_DAMAGED = (OSError, ValueError, TypeError, LookupError, RecursionError)
 
 _STOPPED = "stopped"
 """The stage of an error that is none: somebody stopped the build."""
 
-_LARGEST_PROGRESS = 1 << 20
-"""Characters that are shown of a build: it writes some hundred lines."""
+_LARGEST_PROGRESS = 1 << 18
+"""Bytes that are looked at, from the end: a build reports some hundred steps, of a hundred bytes each."""
 
 _SYSTEMD_SECONDS = 25.0
 """As long as systemctl itself waits for an answer of systemd's: sd-bus, 25 s."""
 
 Report = Callable[[Progress], None]
+Hear = Callable[[str], None]
+Build = Callable[[Rebuild, Report, Hear], Release]
+"""A build that reports its progress, and passes on each line that its programs print."""
 
 
 def available(configuration: Path) -> bool:
@@ -65,20 +72,52 @@ def running() -> bool:
 
 
 def _busy() -> bool:
-    # If `systemctl stop` cancels the start, our systemctl returns at once, but the unit still has to clean up.
-    return _properties("ActiveState")["ActiveState"] in ("activating", "deactivating")
+    return _properties("ActiveState")["ActiveState"] in _AT_WORK
 
 
 def last_failure() -> tuple[str, str, str] | None:
     """Which run of the unit was the last one, what went wrong in it, and what to do; None if nothing did, or if it was
     stopped. Reads what the run has written; systemd is not asked."""
-    damaged = (OSError, ValueError, TypeError, LookupError, RecursionError)
-    with contextlib.suppress(*damaged), (DIRECTORY / _PROGRESS).open() as file:
-        first, *lines = file.read(_LARGEST_PROGRESS).splitlines()
-        error = _decode_error(json.loads(lines[-1])["error"])
+    with contextlib.suppress(*_DAMAGED):
+        first, *_, last = _progress_lines()
+        error = _decode_error(json.loads(last)["error"])
         if error.stage != _STOPPED:
             return str(json.loads(first)["invocation"]), str(error), error.hint
     return None
+
+
+def latest() -> BuildRecord:
+    """The latest build, which may have begun just now. For anybody: systemd is asked, too."""
+    state = _properties("ActiveState", "InvocationID")
+    busy = state["ActiveState"] in _AT_WORK
+    run = _invocation()
+    if busy and state["InvocationID"] not in ("", run):
+        # It has written nothing yet; what is there is by the run before.
+        return BuildRecord(state["InvocationID"], busy)
+    return BuildRecord(run, busy, _progress_lines(), read_output(DIRECTORY))
+
+
+def marks() -> object:
+    """Something that differs from before once a run of the unit has written anything. Cheap."""
+    found = []
+    for path in (DIRECTORY / _PROGRESS, DIRECTORY / OUTPUT):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return found
+
+
+def _progress_lines() -> list[str]:
+    """The first line of what the latest run has reported, and the latest ones."""
+    try:
+        with (DIRECTORY / _PROGRESS).open("rb") as file:
+            first = file.readline(_LARGEST_PROGRESS)
+            rest = max(file.tell(), os.fstat(file.fileno()).st_size - _LARGEST_PROGRESS)
+            file.seek(rest)
+            lines = file.read(_LARGEST_PROGRESS).decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    return [first.decode(errors="replace").rstrip(), *(lines if rest == len(first) else lines[1:])]
 
 
 # The end that asks for a build
@@ -128,21 +167,23 @@ def begin(rebuild: Rebuild) -> str:
     if _busy():
         return "a build is under way already"
     _write_request(rebuild)
-    try:
-        programs.output(("systemctl", "start", "--no-block", "--no-ask-password", UNIT), seconds=_SYSTEMD_SECONDS)
-    except ProgramError as error:
-        raise BuildError("checks", str(error), f"by hand: {error.paste}") from error
+    _ask_systemd("start")
     return "the build has begun"
 
 
-def last_lines() -> tuple[bool, list[str]]:
-    """Whether the unit is at work, and what the latest build wrote: one JSON object on each line. For anybody."""
-    busy = _busy()
+def stop() -> str:
+    """Have systemd stop the unit, and return at once, in words what happens; raises BuildError."""
+    if not _busy():
+        return "no build is under way"
+    _ask_systemd("stop")
+    return "the build is being stopped"
+
+
+def _ask_systemd(what: str) -> None:
     try:
-        with (DIRECTORY / _PROGRESS).open(errors="replace") as file:
-            return busy, file.read(_LARGEST_PROGRESS).splitlines()
-    except OSError:
-        return busy, []
+        programs.output(("systemctl", what, "--no-block", "--no-ask-password", UNIT), seconds=_SYSTEMD_SECONDS)
+    except ProgramError as error:
+        raise BuildError("checks", str(error), f"by hand: {error.paste}") from error
 
 
 def _outcome(lines: Iterator[dict[str, Any]], report: Report) -> dict[str, Any]:
@@ -177,8 +218,7 @@ def _write_request(rebuild: Rebuild) -> None:
 
 def _invocation() -> str:
     """Which run of the unit wrote the progress file; empty if there is none."""
-    damaged = (OSError, ValueError, TypeError, LookupError, RecursionError)
-    with contextlib.suppress(*damaged), (DIRECTORY / _PROGRESS).open() as file:
+    with contextlib.suppress(*_DAMAGED), (DIRECTORY / _PROGRESS).open() as file:
         return str(json.loads(file.readline())["invocation"])
     return ""
 
@@ -212,17 +252,17 @@ def _decode_error(error: Mapping[str, Any]) -> BuildError:
 # The end that builds, in the unit
 
 
-def record(build: Callable[[Rebuild, Report], Release], report: Report) -> Release:
+def record(build: Build, report: Report) -> Release:
     """Run the build that was asked for, and pass its progress to `report` and to followers; raises what `build` raises.
 
     Outside the unit it just builds.
     """
     directory, invocation = os.environ.get("RUNTIME_DIRECTORY"), os.environ.get("INVOCATION_ID")
     if not directory or not invocation:
-        return build(Rebuild.NEVER, report)
+        return build(Rebuild.NEVER, report, lambda _: None)
     rebuild = _take_request(Path(directory) / _REQUEST)
     unfinished = Path(directory) / f".{_PROGRESS}"
-    with unfinished.open("w", buffering=1) as file:
+    with contextlib.closing(OutputFile(Path(directory))) as output, unfinished.open("w", buffering=1) as file:
 
         def write(**line: Any) -> None:
             file.write(f"{json.dumps(line)}\n")
@@ -231,25 +271,24 @@ def record(build: Callable[[Rebuild, Report], Release], report: Report) -> Relea
             write(progress=asdict(progress))
             report(progress)
 
-        write(invocation=invocation)
+        def write_error(error: BuildError) -> None:
+            write(error=_encode_error(error), ended=time.time())
+
+        write(invocation=invocation, began=time.time(), stages=len(STAGES))
         # A new file, so that followers of the previous build keep theirs.
         unfinished.rename(Path(directory) / _PROGRESS)
         try:
-            made = build(rebuild, write_and_report)
+            made = build(rebuild, write_and_report, output.hear)
         except BuildError as error:
-            write(error=_encode_error(error))
+            write_error(error)
             raise
         except ReleaseError as error:
-            write(error=_encode_error(BuildError("publish", str(error), error.hint)))
+            write_error(BuildError("publish", str(error), error.hint))
             raise
         except SystemExit:
-            write(
-                error=_encode_error(
-                    BuildError(_STOPPED, "the build was stopped", "build again: netboot-appliance image build")
-                )
-            )
+            write_error(BuildError(_STOPPED, "the build was stopped", "build again: netboot-appliance image build"))
             raise
-        write(release=made.id)
+        write(release=made.id, ended=time.time())
     return made
 
 

@@ -1,4 +1,4 @@
-"""What the page asks of root about images, and the answer, as JSON: build, activate, roll back. PURE codec.
+"""What the page asks of root about images, and the answer, as JSON: build, stop, activate, roll back. PURE codec.
 
 The request comes from a process that root does not trust: `decode` accepts exactly what `encode` writes. It names no
 path and no option of a build; those come from the configuration as root reads it.
@@ -20,11 +20,13 @@ _LONGEST_ONCE = 64
 
 
 class ImageVerb(StrEnum):
-    """What root can do. UPDATE: take Debian's updates, REBUILD: build although this recipe was built before."""
+    """What root can do. UPDATE: take Debian's updates, REBUILD: build although this recipe was built before, STOP: end
+    the build that is at work."""
 
     BUILD = "build"
     UPDATE = "update"
     REBUILD = "rebuild"
+    STOP = "stop"
     ACTIVATE = "activate"
     ROLLBACK = "rollback"
 

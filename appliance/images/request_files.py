@@ -1,6 +1,6 @@
 """The files through which the page and root's helper for images talk: each writes into its own directory below /run.
 
-netboot-appliance-image-request.path watches the request. Without systemd nobody does, and the page says so.
+netboot-appliance-image-request.path watches the page's. Without systemd nobody does, and the page says so.
 """
 
 import os
@@ -31,6 +31,7 @@ ROOT = Path("/run/netboot-appliance-image-request")
 """That of root's helper."""
 
 _WAIT_SECONDS = 15.0
+_AGAIN_SECONDS = 3.0
 _LOOK_SECONDS = 0.1
 
 
@@ -52,12 +53,13 @@ def available(configuration: Path, environment: Mapping[str, str] = os.environ) 
 def ask(verb: ImageVerb, release: str = "", control: Path = CONTROL, root: Path = ROOT) -> ImageAnswer:
     """Ask root's helper, and return its answer. Blocks for up to 15 s; raises UserError if there is none."""
     content = encode(ImageRequest(verb, release, secrets.token_hex(8)))
-    try:
-        atomic_file.write(request_file(control), content, durable=False)
-    except OSError as error:
-        raise UserError(f"cannot write to {control}: {error.strerror}", "check /run", code=1) from error
-    until = time.monotonic() + _WAIT_SECONDS
-    while time.monotonic() < until:
+    begun = written = time.monotonic()
+    _write(control, content)
+    while (now := time.monotonic()) < begun + _WAIT_SECONDS:
+        if now >= written + _AGAIN_SECONDS:
+            # systemd does not look while root's helper runs. A request is carried out once, however often it comes.
+            _write(control, content)
+            written = now
         answer = read_answer(answer_file(root))
         if answer is not None and answer.request == digest(content):
             return answer
@@ -65,6 +67,13 @@ def ask(verb: ImageVerb, release: str = "", control: Path = CONTROL, root: Path 
     raise UserError(
         "root's helper does not answer", "see: systemctl status netboot-appliance-image-request.path", code=1
     )
+
+
+def _write(control: Path, content: bytes) -> None:
+    try:
+        atomic_file.write(request_file(control), content, durable=False)
+    except OSError as error:
+        raise UserError(f"cannot write to {control}: {error.strerror}", "check /run", code=1) from error
 
 
 def read_answer(path: Path) -> ImageAnswer | None:

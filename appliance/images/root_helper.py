@@ -20,7 +20,7 @@ from appliance.images.image_request import (
     digest,
     encode_answer,
 )
-from appliance.images.request_files import CONTROL, ROOT, answer_file, request_file
+from appliance.images.request_files import CONTROL, ROOT, answer_file, read_answer, request_file
 from image import release
 from image.build import Rebuild
 from image.progress import BuildError
@@ -36,8 +36,12 @@ _REBUILD = {
 
 
 def serve_requests(configuration: Path, control: Path = CONTROL, root: Path = ROOT) -> None:
-    """Answer the request, and again if it has changed meanwhile; raises UserError if the last one failed."""
-    answered = ""
+    """Answer the request, and again if it has changed meanwhile; raises UserError if the last one failed.
+
+    A request that was answered already is done: systemd may start this twice for one change of the file.
+    """
+    before = read_answer(answer_file(root))
+    answered = before.request if before else ""
     failure: UserError | None = None
     while (content := _read(request_file(control))) is not None and digest(content) != answered:
         answered, failure = digest(content), None
@@ -88,6 +92,8 @@ def _carry_out(config: Config, request: ImageRequest) -> str:
             return f"active: {release.activate(config.images, request.release).id}"
         case ImageVerb.ROLLBACK:
             return f"active: {release.rollback(config.images).id}"
+        case ImageVerb.STOP:
+            return build_unit.stop()
         case _:
             return build_unit.begin(_REBUILD[request.verb])
 

@@ -4,6 +4,8 @@ Compares recipes. Whether Debian has newer packages is another question, for `im
 """
 
 from appliance.config.file import Config
+from appliance.errors import UserError
+from appliance.images.recipe import wanted
 from image.build import digest_today
 from image.recipe import changes
 from image.release import Release
@@ -15,10 +17,15 @@ CURE = "sudo netboot-appliance image build"
 def outdated(config: Config, active: Release | None) -> str:
     """Why the active release is not of today's recipe, in words; empty if it is, if there is none, or if there is no
     configuration that can be read. Takes some ms."""
-    recipe = config.image.recipe
-    if active is None or not config.written or active.digest == digest_today(recipe):
+    if active is None or not config.written:
+        return ""
+    try:
+        recipe, added = wanted(config)
+    except UserError as error:
+        return error.message
+    if active.digest == digest_today(recipe, added):
         return ""
     named = (
         f"[image] {name} is {new}, and it was built with {old}" for name, old, new in changes(active.recipe, recipe)
     )
-    return "; ".join(named) or "another version of netboot-appliance built it"
+    return "; ".join(named) or "another version of netboot-appliance built it, or its files or hooks have changed"

@@ -182,6 +182,17 @@ MIGRATIONS: list[Iterable[str]] = [
             mac INTEGER PRIMARY KEY, failed TEXT NOT NULL, release TEXT NOT NULL, at REAL NOT NULL, why TEXT NOT NULL
         )""",
     ),
+    (
+        # AUTOINCREMENT: whoever has read up to an event would miss later ones that got numbers of forgotten ones.
+        """CREATE TABLE numbered (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, boot INTEGER NOT NULL REFERENCES boots ON DELETE CASCADE,
+            at REAL NOT NULL, kind TEXT NOT NULL, details TEXT NOT NULL
+        )""",
+        "INSERT INTO numbered SELECT id, boot, at, kind, details FROM events ORDER BY id",
+        "DROP TABLE events",
+        "ALTER TABLE numbered RENAME TO events",
+        "CREATE INDEX events_of_boot ON events (boot, id)",
+    ),
 ]
 
 

@@ -1,52 +1,87 @@
-"""A build of the image as its lines tell it (appliance/images/build_unit.py), for a page. PURE."""
+"""The latest build of an image as it has written of itself (appliance/images/build_unit.py): for the page, the API and
+`image log`. PURE.
+"""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from appliance.images.build_record import BuildRecord, OutputLine, harmless
 from services.foreign_text import printable
 
-MOST_STEPS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class BuildStep:
-    """What a build did, `elapsed` seconds after it began."""
-
-    elapsed: float
-    stage: str
-    step: str
+_NO_RESULT = "it ended without a result"
+_NO_RESULT_HINT = "see: journalctl -u netboot-appliance-image -n 30"
 
 
 @dataclass(frozen=True, slots=True)
 class BuildView:
-    """The latest build. `running`: it is at work. `steps`: the latest ones. Its end: the `release`, or `error` with
-    `hint` and the last lines of output; all empty while it runs."""
+    """A build. `running`: it is at work. It has come to `stage`, `number` of `stages`, and does `step`; 0 and empty
+    before the first. `began`: when, in seconds since the epoch, or None; `elapsed`: seconds until now, or until its
+    end. `lines`: the latest that its programs printed. Its end is the `release`, or `error` with `hint`; all empty
+    while it runs. `run`: which run of the unit it is."""
 
+    run: str
     running: bool
-    steps: Sequence[BuildStep]
+    stage: str
+    number: int
+    stages: int
+    step: str
+    began: float | None
+    elapsed: float
+    lines: Sequence[OutputLine]
     release: str = ""
     error: str = ""
     hint: str = ""
-    tail: Sequence[str] = ()
 
 
-def build_view(running: bool, lines: Iterable[str]) -> BuildView | None:
-    """The build that wrote these lines; None if there was none. What cannot be read is left out."""
-    steps: list[BuildStep] = []
-    end: dict[str, object] = {}
-    for line in lines:
+def build_view(found: BuildRecord, now: float) -> BuildView | None:
+    """The build; None if there was none. What cannot be read is left out."""
+    stages, stage, number, step, at = 0, "", 0, "", 0.0
+    began: float | None = None
+    ended: float | None = None
+    end: dict[str, str] | None = None
+    for line in found.progress:
         try:
             match json.loads(line):
-                case {"progress": {"elapsed": int() | float() as at, "stage": str() as stage, "step": str() as step}}:
-                    steps.append(BuildStep(float(at), printable(stage, 40), printable(step, 300)))
-                case {"release": str() as release}:
-                    end = {"release": printable(release, 60)}
-                case {"error": {"message": str() as message, "hint": str() as hint, "tail": list() as tail}}:
-                    shown = tuple(printable(str(each), 300) for each in tail[-20:])
-                    end = {"error": printable(message), "hint": printable(hint), "tail": shown}
+                case {"began": int() | float() as then, "stages": int() as stages}:
+                    began = float(then)
+                case {"progress": {"elapsed": int() | float() as seconds, **rest}}:
+                    at = float(seconds)
+                    stage, number, step = _place(rest)
+                case {"release": str() as release, **rest}:
+                    end, ended = {"release": printable(release, 60)}, _moment(rest)
+                case {"error": {"message": str() as message, "hint": str() as hint}, **rest}:
+                    end, ended = {"error": harmless(message), "hint": printable(hint)}, _moment(rest)
         except (ValueError, RecursionError):
             continue
-    if not (running or steps or end):
+    if not (found.busy or found.progress):
         return None
-    return BuildView(running, tuple(steps[-MOST_STEPS:]), **({} if running else end))  # type: ignore[arg-type]
+    running = found.busy and end is None
+    if end is None and not running:
+        end = {"error": _NO_RESULT, "hint": _NO_RESULT_HINT}
+    until = now if running else ended
+    return BuildView(
+        found.run,
+        running,
+        printable(stage, 40),
+        number,
+        stages,
+        harmless(step),
+        began,
+        max(0.0, until - began) if until and began else at,
+        found.output,
+        **(end or {}),
+    )
+
+
+def _place(progress: Mapping[Any, object]) -> tuple[str, int, str]:
+    match progress:
+        case {"stage": str() as stage, "number": int() as number, "step": str() as step}:
+            return stage, number, step
+    return "", 0, ""
+
+
+def _moment(line: Mapping[Any, object]) -> float | None:
+    found = line.get("ended")
+    return float(found) if isinstance(found, int | float) else None

@@ -237,26 +237,10 @@ def doing_of(text: str) -> Doing:
     return Doing(rest.partition('"')[0])
 
 
-def work_of(text: str) -> tuple[list[str], list[tuple[str, float, float, int, int]]]:
-    """The states of the tasks, and of each project its URL, credit, average, succeeded and failed, from the text that
-    `to_json` wrote. It takes a tenth of the time of `from_json`, and checks no more than it needs: for numbers of many
-    PCs. Raises ValueError."""
-    try:
-        values = json.loads(text)
-        states = [str(row[_STATE]) for row in values.get("tasks", ())]
-        projects = [
-            (str(row[0]), float(row[3]), float(row[4]), int(row[5]), int(row[6])) for row in values.get("projects", ())
-        ]
-    except (ValueError, TypeError, AttributeError, LookupError, RecursionError, OverflowError) as error:
-        raise ValueError("BOINC's condition cannot be read") from error
-    return states, projects
-
-
 _PLAIN = ("doing", "since", "suspended", "network_suspended", "task_mode", "gpu_mode", "network_mode")
 _PLAIN_SHAPE: tuple[Any, ...] = (str, float, str, str, str, str, str)
 _LISTS: dict[str, Any] = {"tasks": Task, "projects": ProjectCondition, "messages": BoincMessage}
 _NAMES = {name: tuple(field.name for field in fields(kind)) for name, kind in _LISTS.items()}
-_STATE = _NAMES["tasks"].index("state")
 _SHAPES = {name: (kind, tuple(field.type for field in fields(kind))) for name, kind in _LISTS.items()}
 _REAL = {shape: [i for i, kind in enumerate(shape) if kind is float] for _, shape in _SHAPES.values()}
 _REAL[_PLAIN_SHAPE] = [_PLAIN_SHAPE.index(float)]

@@ -41,7 +41,7 @@ class NoRouterSender:
             self._failing = False
         except OSError as error:
             if not self._failing:
-                log.info("cannot tell iPXE that there is no ipv6 router: it waits", extra={"why": str(error)})
+                log.info("cannot tell iPXE that there is no ipv6 router: it waits", extra={"error": str(error)})
             self._failing = True
 
     def close(self) -> None:

@@ -53,7 +53,7 @@ class Visitor:
     def ask(self, method: str, path: str, form: dict[str, str] | None = None, **headers: str) -> Page:
         """Send a request, as a browser does; raises OSError."""
         names = {name.replace("_", "-"): value for name, value in headers.items()}
-        names.setdefault("Cookie", "; ".join(f"{each.key}={each.value}" for each in self.cookies.values()))
+        names.setdefault("Cookie", self._cookie())
         body = None
         if form is not None:
             names["Content-Type"] = "application/x-www-form-urlencoded"
@@ -66,6 +66,21 @@ class Visitor:
             for cookie in answer.headers.get_all("Set-Cookie", []):
                 self.cookies.load(cookie)
             return Page(answer.status, answer.headers, answer.read().decode("utf-8", "replace"))
+
+    def follow(self, path: str, until: str) -> str:
+        """What an open page is told, up to these words; raises TimeoutError if they do not come."""
+        names = f"Host: {self.address}:{PORT}\r\nCookie: {self._cookie()}\r\n"
+        with _ANYBODYS.wrap_socket(self.connect()) as tls:
+            tls.sendall(f"GET {path} HTTP/1.1\r\n{names}\r\n".encode())
+            heard = ""
+            while until not in heard:
+                piece = tls.recv(65536)
+                assert piece, f"the stream ended without {until!r}: {heard}"
+                heard += piece.decode("utf-8", "replace")
+        return heard
+
+    def _cookie(self) -> str:
+        return "; ".join(f"{each.key}={each.value}" for each in self.cookies.values())
 
     def log_in(self, password: str) -> Page:
         """Try a password."""

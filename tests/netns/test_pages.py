@@ -3,8 +3,11 @@
 Nothing here needs a namespace: the process listens on this machine's loopback. It is here because browsers are slow.
 """
 
+import json
+import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,14 +20,15 @@ from playwright.sync_api import Browser, Dialog, expect, sync_playwright
 from appliance.config.file import load
 from appliance.heartbeats import orders, store
 from appliance.heartbeats.records import StoredHeartbeat
+from appliance.images.build_output import MOST_LINES, OutputFile
 from appliance.registry.database import Registry
 from appliance.registry.records import IgnoredRow
 from services.boinc.condition import BoincMessage, Condition, Doing, to_json
 from services.decision import Reason
 from services.ethernet import MacAddress
+from services.linux import atomic_file
 from tests.room.processes import Process, wait_until
-from tests.unit.appliance.cli.box_with_releases import BoxWithReleases
-from tests.unit.appliance.cli.program import PROGRAM
+from tests.unit.appliance.cli.box_with_releases import NEW, BoxWithReleases
 from tests.unit.appliance.cli.room_of_pcs import COMPUTES, FACTS, FAILED, IDLE, fill
 
 PASSWORD = "correct horse battery"
@@ -34,6 +38,61 @@ PAGES = (
     f"/pcs/{COMPUTES}", f"/pcs/{FAILED}", f"/pcs/{IDLE}", "/refused", "/allowlist", "/allowlist?q=none",
     "/allowlist/entry?range=52:54:00:*", "/images", "/images/diff", "/log", "/log?follow=true", "/health",
 )  # fmt: skip
+
+
+CONTROL = """
+import sys
+from pathlib import Path
+from appliance.cli.main import run
+from appliance.images import build_unit
+build_unit.DIRECTORY = Path(sys.argv[1]) / "unit"
+sys.argv = ["netboot-appliance", "--config", sys.argv[1] + "/c.toml", "control"]
+run()
+"""
+"""Runs `control`, which sees a build in this folder."""
+
+SYSTEMCTL = "#!/bin/sh\ncat {folder}/state\n"
+
+
+class Build:
+    """A build of systemd's unit, as far as others see it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._run = 0
+        (folder / "unit").mkdir()
+        (folder / "bin").mkdir()
+        (folder / "bin" / "systemctl").write_text(SYSTEMCTL.format(folder=folder))
+        (folder / "bin" / "systemctl").chmod(0o755)
+        self.output = OutputFile(folder / "unit")
+        self.begin()
+
+    def begin(self) -> None:
+        """Another run of the unit, in its first stage."""
+        self.output.close()
+        self._run += 1
+        self._state("activating")
+        self.output = OutputFile(self._folder / "unit")
+        self._progress = [{"invocation": f"r{self._run}", "began": time.time() - 300, "stages": 7}]
+        self.tell(stage="checks", number=1, step="checking what a build needs")
+
+    def tell(self, **progress: object) -> None:
+        """It has come so far."""
+        self._progress.append({"progress": {"elapsed": 61.0, **progress}})
+        self._write()
+
+    def end(self, **end: object) -> None:
+        """It has ended."""
+        self._progress.append({**end, "ended": time.time()})
+        self._write()
+        self._state("inactive")
+
+    def _state(self, active: str) -> None:
+        atomic_file.write(self._folder / "state", f"ActiveState={active}\nInvocationID=r{self._run}\n".encode())
+
+    def _write(self) -> None:
+        lines = "".join(f"{json.dumps(line)}\n" for line in self._progress)
+        atomic_file.write(self._folder / "unit" / "progress", lines.encode())
 
 
 class Site:
@@ -55,6 +114,8 @@ class Site:
         with self.registry as registry, registry.transaction():
             registry.record_ignored([IgnoredRow(mac, "dhcp", why, now - 60, now - 5, 3) for mac in STRANGERS])
         self.hear(IDLE, 2, HOSTILE)
+        self.build = Build(folder)
+        self.build.output.hear(HOSTILE)
 
     @property
     def registry(self) -> Registry:
@@ -73,13 +134,15 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("pages")
     site, log = Site(folder), folder / "control.log"
-    process = Process("control", [str(PROGRAM), "--config", str(site.configuration), "control"], log, "pages")
+    command = ["env", f"PATH={folder}/bin:{os.environ['PATH']}", sys.executable, "-c", CONTROL, str(folder)]
+    process = Process("control", command, log, "pages")
     try:
         wait_until(lambda: _listens(site.address), 30, f"the page to listen; see {log}")
         yield site
         process.require()
     finally:
         process.stop()
+        site.build.output.close()
     assert "a fault" not in log.read_text()
 
 
@@ -199,6 +262,39 @@ def test_a_pc_is_followed_and_ordered_about(person: Come, site: Site) -> None:
     expect(page.locator("#now")).to_contain_text("idle")
 
 
+def test_a_build_is_followed_line_by_line_to_its_end(person: Come, site: Site) -> None:
+    page, build = person().page, site.build
+    page.goto("/images")
+    printed, status = page.locator("#printed"), page.locator("#build").get_by_role("status")
+    expect(status).to_have_text("Stage 1 of 7: checks")
+    expect(printed).to_contain_text(HOSTILE)
+    build.tell(stage="chroot", number=4, step="Unpacking linux")
+    for number in range(2, MOST_LINES + 100):
+        build.output.hear(f"line {number}")
+    expect(status).to_have_text("Stage 4 of 7: chroot")
+    expect(page.locator("#build")).to_contain_text("Unpacking linux")
+    expect(printed.locator("span").last).to_have_text(f"line {MOST_LINES + 99}")
+    # As short as what is kept, and with its end in sight until somebody looks further up.
+    expect(printed.locator("span")).to_have_count(MOST_LINES)
+    below = "log => log.scrollHeight - log.clientHeight - log.scrollTop"
+    assert printed.evaluate(below) < 20
+    printed.focus()
+    page.keyboard.press("Home")
+    wait_until(lambda: printed.evaluate("log => log.scrollTop") == 0, 15, "the log's beginning")
+    build.output.hear("one more")
+    expect(printed.locator("span").last).to_have_text("one more")
+    assert printed.evaluate("log => log.scrollTop") == 0
+    build.end(error={"message": f"no space {HOSTILE}", "hint": "make room", "tail": []})
+    expect(page.locator("#build")).to_contain_text(f"failed in stage 4 of 7, chroot: no space {HOSTILE}")
+    expect(page.locator("#build")).to_contain_text("make room")
+    # The next one is followed as well, whoever begins it.
+    build.begin()
+    expect(status).to_have_text("Stage 1 of 7: checks")
+    build.end(release=NEW)
+    expect(page.locator("#build")).to_contain_text(f"The latest build made {NEW}, in 5 min.")
+    assert page.locator("#build img").count() == 0
+
+
 def test_all_of_it_works_without_scripts(person: Come, site: Site) -> None:
     page = person(java_script_enabled=False).page
     page.goto(f"/pcs/{FAILED}")
@@ -216,6 +312,13 @@ def test_all_of_it_works_without_scripts(person: Come, site: Site) -> None:
     expect(page.get_by_role("heading", name="What pcs.csv would change")).to_be_visible()
     page.get_by_role("button", name="Import it").click()
     expect(page.get_by_role("cell", name="Büro 1", exact=True)).to_be_visible()
+    site.build.begin()
+    site.build.output.hear("Setting up linux")
+    page.goto("/images")
+    expect(page.locator("#build")).to_contain_text("Stage 1 of 7: checks")
+    site.build.output.hear("Setting up boinc-client")
+    page.get_by_role("link", name="Show how far it is now").click()
+    expect(page.locator("#printed")).to_contain_text("Setting up boinc-client")
 
 
 def test_on_a_phone_what_can_be_done_is_in_sight(person: Come) -> None:

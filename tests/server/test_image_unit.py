@@ -19,11 +19,11 @@ BUILD = "netboot-appliance image build"
 MUTE = "import socket, time; s = socket.create_server(('127.0.0.1', 8099)); time.sleep(3600)"
 # Runs `image build` in a terminal, with output in /root/seen; standard input is typed there.
 TERMINAL = f"script --quiet --flush --return --command '{BUILD}' /root/seen"
-CTRL_C = "(until grep -q '3/7 bootstrap' /root/seen; do sleep 0.2; done; printf '\\003'; sleep 3)"
+CTRL_C = "(until grep -q '3/8 bootstrap' /root/seen; do sleep 0.2; done; printf '\\003'; sleep 3)"
 # A second caller, who follows the build when an administrator stops it.
 STOPPED = f"""
 {BUILD} 2>/root/followed & caller=$!
-until grep -q '3/7 bootstrap' /root/followed; do sleep 0.2; kill -0 $caller || exit 99; done
+until grep -q '3/8 bootstrap' /root/followed; do sleep 0.2; kill -0 $caller || exit 99; done
 systemctl stop {UNIT}
 wait $caller; code=$?
 cat /root/followed >&2
@@ -36,12 +36,12 @@ pid, terminal = pty.fork()
 if not pid:
     os.execlp("netboot-appliance", "netboot-appliance", "image", "build")
 seen = b""
-while b"3/7 bootstrap" not in seen:
+while b"3/8 bootstrap" not in seen:
     seen += os.read(terminal, 4096)
 os.close(terminal)
 os.waitpid(pid, 0)
 """
-SHOWN = ("1/7 checks", "2/7 config", "3/7 bootstrap")
+SHOWN = ("1/8 checks", "2/8 config", "3/8 bootstrap")
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_rebuild_uses_the_unit_and_fails_with_it(server: Container) -> None:
     point_at(server, "http://mirror.invalid/debian")
     assert call(server, "systemctl start netboot-appliance-rebuild").returncode == 1
     said = server.said("netboot-appliance-rebuild")
-    assert "3/7 bootstrap" in said
+    assert "3/8 bootstrap" in said
     assert "error: the build failed in the stage bootstrap" in said
     server.run("systemctl reset-failed netboot-appliance-rebuild")
 

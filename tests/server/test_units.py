@@ -4,9 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from services.ethernet import MacAddress
+from services.ipv6 import no_router
+from tests.netns.ipv6_ear import Ipv6Ear
 from tests.room.processes import wait_until
 from tests.server.container import Container
-from tests.server.program import CONFIGURATION, DATA, active, allowed, bound, process
+from tests.server.program import CONFIGURATION, DATA, HOME, active, allowed, bound, process
 
 UNIT = "netboot-appliance"
 PAGE = "netboot-appliance-control"
@@ -16,6 +19,16 @@ DROP_IN = f"/run/systemd/system/{UNIT}.service.d/test.conf"
 PORTS = {"67", "69", "80", "4011"}
 SECONDS = 120.0
 WATCHDOG = 5
+CAP_NET_RAW = f"{1 << 13:016x}"
+TELL = """
+import logging, sys
+from pathlib import Path
+from services.ethernet import MacAddress
+from services.ipv6.sending import NoRouterSender
+
+logging.basicConfig(level="INFO", stream=sys.stdout, format="%(error)s")
+NoRouterSender(Path("/run/netboot-appliance-no-router")).tell("lan0", MacAddress.parse(sys.argv[1]))
+"""
 HOLD = "import socket, time; s = socket.socket(2, 2); s.bind(('10.77.0.1', 69)); time.sleep(600)"
 
 
@@ -80,6 +93,35 @@ def test_the_page_may_do_less_than_the_server_and_neither_needs_the_other(
     page = pid()
     server.run(f"systemctl restart {UNIT}")
     assert (active(server, f"{PAGE}.service"), pid()) == ("active", page)
+
+
+def test_a_program_of_its_own_tells_ipxe_that_there_is_no_router(
+    server: Container, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server asks it; nobody else can, and it can do nothing else."""
+
+    def tell(user: str) -> str:
+        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--bounding-set=-all"]
+        done = server.run([*become, f"{HOME}/bin/python3", "-I", "-c", TELL, str(pc)])
+        return done.stdout.strip()
+
+    unit, pc = f"{UNIT}-no-router", MacAddress.parse("52:54:00:aa:bb:cc")
+    with Ipv6Ear(server.network.host("pc", "", pc)) as ear:
+        assert "Permission denied" in tell("games")
+        assert tell(UNIT) == ""
+        assert ear.await_frame()[14:] == no_router.advertisement(pc)
+    pid = server.run(f"systemctl show --property=MainPID --value {unit}").stdout.strip()
+    status = server.run(f"cat /proc/{pid}/status").stdout.splitlines()
+    fields = dict(line.split(":\t", 1) for line in status)
+    assert {fields[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {CAP_NET_RAW}
+    assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2")
+    users = [server.run(["id", "--user", user]).stdout.strip() for user in (UNIT, "root")]
+    assert fields["Uid"].split()[0] not in users
+    last = server.run(["systemd-analyze", "--no-pager", "security", f"{unit}.service"]).stdout.splitlines()[-1]
+    figure = float(last.partition(": ")[2].split()[0])
+    with capsys.disabled():
+        print(f"\nexposure of the running {unit}.service: {figure} (at most {MOST_EXPOSED})")
+    assert figure <= MOST_EXPOSED
 
 
 def test_systemd_has_no_complaint_about_the_installed_units(server: Container) -> None:

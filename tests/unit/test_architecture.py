@@ -54,7 +54,14 @@ FLOORS = (
         "image.zstd",
     },
     {"image.squashfs"},
-    {"image.apt", "image.build_prerequisites", "image.file_tree", "image.livebuild", "image.release"},
+    {
+        "image.apt",
+        "image.build_prerequisites",
+        "image.customization",
+        "image.file_tree",
+        "image.livebuild",
+        "image.release",
+    },
     {
         "image.comparison",
         "image.contents",
@@ -116,6 +123,7 @@ PURE = (
     "appliance/exports/request.py",
     "appliance/exports/senders.py",
     "appliance/heartbeats/pace.py",
+    "appliance/images/build_record.py",
     "appliance/images/image_request.py",
     "appliance/images/rollout.py",
     "appliance/heartbeats/records.py",

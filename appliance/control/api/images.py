@@ -58,14 +58,14 @@ async def list_images(context: InContext) -> ReleaseList:
 
 
 @router.get("/build", responses=problems())
-async def show_build() -> LatestBuild:
-    """The latest build of an image, step by step."""
-    return LatestBuild(await asyncio.to_thread(lambda: build_view(*build_unit.last_lines())))
+async def show_build(context: InContext) -> LatestBuild:
+    """The latest build of an image: how far it is, what its programs have printed last, and how it ended."""
+    return LatestBuild(await asyncio.to_thread(lambda: build_view(build_unit.latest(), context.clock())))
 
 
 @router.post("", responses=problems(400, 409), dependencies=[Depends(administrator)])
 async def change_images(context: InContext, wanted: WantedImage) -> ImageChange:
-    """Have root begin a build, activate a release, or go back to the one before.
+    """Have root begin a build, stop it, activate a release, or go back to the one before.
 
     PCs boot the active release at their next power-on. A build takes minutes: `/images/build` follows it.
     """

@@ -27,6 +27,30 @@ class TooManyPagesError(Exception):
     """No page more may be told."""
 
 
+class Places:
+    """How many open pages are told what changes: all of them together, whatever they show."""
+
+    def __init__(self, most: int = MOST, most_per_address: int = MOST_PER_ADDRESS) -> None:
+        self._most = most
+        self._most_per_address = most_per_address
+        self._addresses: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return self._addresses.total()
+
+    def take(self, address: str) -> None:
+        """A place for a page of a browser at `address`. Raises TooManyPagesError."""
+        if len(self) >= self._most or self._addresses[address] >= self._most_per_address:
+            raise TooManyPagesError
+        self._addresses[address] += 1
+
+    def give_back(self, address: str) -> None:
+        """The page is gone."""
+        self._addresses[address] -= 1
+        if not self._addresses[address]:
+            del self._addresses[address]
+
+
 class PageListener:
     """One open page. `wanted` are the PCs that its room shows; one with a `mac` is about this PC only."""
 
@@ -91,13 +115,11 @@ class PageListener:
 
 
 class Hub:
-    """All open pages that are told."""
+    """All open pages of rooms and PCs. `places` are shared with all others that are told something."""
 
     def __init__(self, most: int = MOST, most_per_address: int = MOST_PER_ADDRESS) -> None:
-        self._most = most
-        self._most_per_address = most_per_address
+        self.places = Places(most, most_per_address)
         self._listeners: set[PageListener] = set()
-        self._addresses: Counter[str] = Counter()
         self._made: dict[tuple[int, Wanted], str | None] = {}
 
     def __len__(self) -> int:
@@ -105,20 +127,16 @@ class Hub:
 
     def listen(self, address: str, wanted: Wanted = EVERYBODY, mac: str = "") -> PageListener:
         """A new listener, which leaves at the end of its `with` block. Raises TooManyPagesError."""
-        if len(self._listeners) >= self._most or self._addresses[address] >= self._most_per_address:
-            raise TooManyPagesError
+        self.places.take(address)
         listener = PageListener(self, address, wanted, mac)
         self._listeners.add(listener)
-        self._addresses[address] += 1
         return listener
 
     def leave(self, listener: PageListener) -> None:
         """Tell it nothing more."""
         if listener in self._listeners:
             self._listeners.remove(listener)
-            self._addresses[listener.address] -= 1
-            if not self._addresses[listener.address]:
-                del self._addresses[listener.address]
+            self.places.give_back(listener.address)
 
     def tell(self, change: Change) -> None:
         """Tell all."""

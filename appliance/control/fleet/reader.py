@@ -136,9 +136,8 @@ def _read(
     now: float,
 ) -> list[ReadPc]:
     boots = {boot.mac: boot for boot in history.read(registry, rows)}
-    signs = {
-        client.mac: Signs(store.latest(registry, client.mac), marks.ended.get(client.mac.value)) for client in clients
-    }
+    heard = store.latest_of(registry, [client.mac for client in clients])
+    signs = {client.mac: Signs(heard.get(client.mac), marks.ended.get(client.mac.value)) for client in clients}
     views = client_views(KnownClients(clients, boots, allowlist, 0, evidence, signs), now)
     read = []
     for client, view in zip(clients, views, strict=True):

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from appliance.control.fleet.fleet import Fleet
-from appliance.control.fleet.hub import PageListener, TooManyPagesError, as_bytes
+from appliance.control.fleet.hub import TooManyPagesError, as_bytes
 
 _BEAT = 15.0
 """Seconds after which a comment shows both ends that the connection is alive."""
@@ -18,16 +18,28 @@ _STUCK = 30.0
 _RETRY = b"retry: 3000\n\n"
 
 
+class OpenPage(Protocol):
+    """What an open page hears, in a `with` block."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    async def next(self, seconds: float) -> list[tuple[str, str]] | None:
+        """Events for the page, each with its name and data; empty if there are none within `seconds`; None after the
+        end."""
+
+
 class EventStream(Response):
-    """Sends first what the page has missed, then what its listener hears; with too many pages, an error. `may_look` is
-    asked before each comment."""
+    """Sends first what the page has missed, then what its listener hears; with too many pages, an error. `ident` is
+    what a page that has heard all says when it comes back; `may_look` is asked before each comment."""
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
-        fleet: Fleet,
-        listen: Callable[[], PageListener],
+        listen: Callable[[], OpenPage],
+        ident: Callable[[], str],
         missed: Callable[[], list[tuple[str, str]]],
         may_look: Callable[[], Awaitable[bool]],
         beat: float = _BEAT,
@@ -35,8 +47,8 @@ class EventStream(Response):
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._fleet = fleet
         self._listen = listen
+        self._ident = ident
         self._missed = missed
         self._may_look = may_look
         self._beat = beat
@@ -59,7 +71,7 @@ class EventStream(Response):
                 telling.cancel()
                 await asyncio.gather(left, telling, return_exceptions=True)
 
-    async def _tell(self, listener: PageListener, send: Send) -> None:
+    async def _tell(self, listener: OpenPage, send: Send) -> None:
         missed, ident = self._missed(), self._ident()
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await self._write(send, _RETRY + as_bytes(missed, ident))
@@ -80,9 +92,6 @@ class EventStream(Response):
             if events:
                 await self._write(send, as_bytes(events, ident))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    def _ident(self) -> str:
-        return self._fleet.ident(self._fleet.room)
 
     async def _write(self, send: Send, body: bytes) -> None:
         async with asyncio.timeout(self._stuck):

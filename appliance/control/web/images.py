@@ -1,4 +1,4 @@
-"""The live systems: which there are, which one PCs boot, and building the next one, with what it does shown live."""
+"""The live systems: which there are, which one PCs boot, and building the next one, with what it prints shown live."""
 
 import asyncio
 from typing import Any
@@ -8,13 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from appliance.control.context import Context
+from appliance.control.web.build_watch import BuildWatch, seen
 from appliance.control.web.forms import Administrator, Box, Viewer, answer, said, word
+from appliance.control.web.open_page import stream
 from appliance.control.web.templating import page
 from appliance.errors import UserError
 from appliance.images import build_unit, request_files
+from appliance.images.build_output import MOST_LINES
 from appliance.images.image_request import ImageVerb
 from appliance.images.todays_recipe import CURE, outdated
-from appliance.view.build import BuildView, build_view
+from appliance.view.build import build_view
 from appliance.view.facts import Releases, gather_releases
 from appliance.view.images import release_views
 
@@ -24,6 +27,7 @@ _BY_HAND = {
     ImageVerb.BUILD: "sudo netboot-appliance image build",
     ImageVerb.UPDATE: "sudo netboot-appliance image build --update",
     ImageVerb.REBUILD: "sudo netboot-appliance image build --force",
+    ImageVerb.STOP: "sudo systemctl stop netboot-appliance-image",
     ImageVerb.ACTIVATE: "sudo netboot-appliance image activate {}",
     ImageVerb.ROLLBACK: "sudo netboot-appliance image rollback",
 }
@@ -35,10 +39,11 @@ async def show(request: Request, box: Box, _: Viewer) -> Response:
     return page(request, "images.html", error=None, done="", **await _values(box))
 
 
-@router.get("/build")
-async def follow(request: Request, box: Box, _: Viewer) -> Response:
-    """The latest build, for a page that follows it."""
-    return page(request, "images_build.html", build=await asyncio.to_thread(_build))
+@router.get("/live")
+async def follow(request: Request, _: Viewer, since: str = "") -> Response:
+    """What the latest build does, for a page that shows it."""
+    watch: BuildWatch = request.app.state.builds
+    return stream(request, since, watch.listen, lambda: watch.ident)
 
 
 @router.post("")
@@ -69,7 +74,10 @@ def _verb(text: str) -> ImageVerb:
 
 
 async def _values(box: Context) -> dict[str, Any]:
-    found, build = await asyncio.gather(asyncio.to_thread(gather_releases, box.config), asyncio.to_thread(_build))
+    found, build = await asyncio.gather(
+        asyncio.to_thread(gather_releases, box.config),
+        asyncio.to_thread(lambda: build_view(build_unit.latest(), box.clock())),
+    )
     return {
         "releases": release_views(found),
         "broken": found.broken,
@@ -77,14 +85,12 @@ async def _values(box: Context) -> dict[str, Any]:
         "outdated": await asyncio.to_thread(_outdated, box, found),
         "cure": CURE,
         "build": build,
+        "since": seen(build).ident,
+        "most_lines": MOST_LINES,
         "asks": request_files.available(box.path),
         "commands": {str(verb): command for verb, command in _BY_HAND.items()},
         "here": "/images",
     }
-
-
-def _build() -> BuildView | None:
-    return build_view(*build_unit.last_lines())
 
 
 def _outdated(box: Context, found: Releases) -> str:

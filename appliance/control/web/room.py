@@ -6,10 +6,10 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from starlette.responses import Response
 
-from appliance.control.access.guard import look_up, viewer
+from appliance.control.access.guard import viewer
 from appliance.control.context import context_of
 from appliance.control.fleet.pcs import EVERYBODY, Wanted
-from appliance.control.fleet.stream import EventStream
+from appliance.control.web.open_page import stream
 from appliance.control.web.templating import long_page
 from appliance.heartbeats.states import Kind
 from services.ethernet import MacAddress
@@ -67,12 +67,10 @@ async def stream_pc(request: Request, mac: str, since: Text = "") -> Response:
 
 def _stream(request: Request, wanted: Wanted, mac: str, since: str) -> Response:
     fleet = context_of(request).fleet
-    host = request.client.host if request.client else ""
-    seen = request.headers.get("Last-Event-ID", since)[:100]
-
-    async def may_look() -> bool:
-        return await look_up(request) is not None
-
-    return EventStream(
-        fleet, lambda: fleet.listen(host, wanted, mac), lambda: fleet.missed(seen, wanted, mac), may_look
+    return stream(
+        request,
+        since,
+        lambda host, _: fleet.listen(host, wanted, mac),
+        lambda: fleet.ident(fleet.room),
+        lambda seen: fleet.missed(seen, wanted, mac),
     )

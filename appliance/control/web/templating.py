@@ -1,7 +1,7 @@
 """The pages' templates: Jinja2, with everything escaped, and the words that the terminal uses too.
 
-A page extends `base.html`. Whatever a PC, a file or a person said goes through autoescape, which is always on; only
-HTML that was rendered from these templates is marked as safe.
+A page extends `base.html`. Whatever a PC, a file or a person said goes through `harmless` and autoescape, which are
+always on; only HTML that was rendered from these templates is marked as safe.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, StreamingResponse
 from appliance.control.access.guard import form_secret
 from appliance.control.fleet.remedies import for_one, remedies
 from appliance.view import words
+from services.foreign_text import printable
 from services.spans import span
 
 _HERE = Path(__file__).parent
@@ -45,8 +46,17 @@ _COMMAND = re.compile(
 )
 
 
+def harmless(value: Any) -> Any:
+    """A value as a page shows it: text line by line without what steers a browser or cannot be seen, such as directions
+    of writing. A registry may be older than the checks where text comes in, and a mail server's words are its own."""
+    if type(value) is not str or (value.isascii() and value.isprintable()):
+        return value
+    return "\n".join(map(printable, value.split("\n")))
+
+
 def commands(text: str) -> Markup:
     """Text in which the commands that can be typed are marked."""
+    text = harmless(text)
     marked, at = Markup(), 0
     for found in _COMMAND.finditer(text):
         marked += Markup("{}<code>{}</code>").format(text[at : found.start()], found[0])
@@ -57,6 +67,7 @@ def commands(text: str) -> Markup:
 environment = Environment(
     loader=FileSystemLoader(_HERE / "templates"),
     autoescape=True,
+    finalize=harmless,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -52,6 +52,38 @@ def test_it_reports_how_far_the_boot_is_then_sends_heartbeats(pc: Pc) -> None:
     assert all(40 <= later - earlier <= 90 for earlier, later in pairwise(pc.box.times[-4:])), "once a minute"
 
 
+def test_that_it_begins_to_compute_is_told_soon_and_once_between_two_usual_heartbeats(pc: Pc) -> None:
+    tasks, pc.condition.tasks = pc.condition.tasks, []
+
+    def uptime() -> float:
+        # While the box answers, the PC's clock stands still. Work comes and goes with each heartbeat.
+        pc.condition.tasks = [] if pc.condition.tasks else tasks
+        return pc.uptime
+
+    pc.box.uptime = uptime
+    pc.start()
+    pc.beats(8)
+    assert ["<result>" in replies(body)[2] for body in pc.box.heartbeats[:8]] == [False, True] * 4
+    pauses = [later - earlier for earlier, later in pairwise(pc.box.times[:8])]
+    assert max(pauses[0::2]) <= 15
+    assert min(pauses[1::2]) >= 40
+
+
+def test_a_box_that_does_not_answer_is_not_asked_sooner_because_there_is_work(pc: Pc) -> None:
+    tasks, pc.condition.tasks = pc.condition.tasks, []
+
+    def uptime() -> float:
+        if len(pc.box.times) == 1:
+            pc.condition.tasks = tasks
+        return pc.uptime
+
+    pc.box.uptime = uptime
+    pc.box.replies = [b"next=60\n", 503]
+    pc.start()
+    pc.beats(5)
+    assert min(later - earlier for earlier, later in pairwise(pc.box.times[1:5])) >= 5
+
+
 def test_a_message_is_sent_once(pc: Pc) -> None:
     pc.start()
     assert "Starting BOINC" in replies(pc.beats())[3]

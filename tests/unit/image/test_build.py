@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from image import apt, build, build_prerequisites, command, release
+from image import apt, build, build_prerequisites, command, customization, release
 from image.bootfiles import PACKAGED
 from image.build import Rebuild
+from image.customization import NOTHING, Customization
 from image.progress import STAGES, BuildError, Progress
 from image.recipe import ImageRecipe
 from tests.room.interruption import UNIGNORED
@@ -29,7 +30,10 @@ echo "P: lb $1"
 echo "$*" >> "$PWD/../calls"
 case $1 in
 config) mkdir -p .build && touch .build/config ;;
-bootstrap_debootstrap) mkdir -p chroot/root chroot/boot && touch chroot/debian .build/bootstrap ;;
+bootstrap_debootstrap)
+    mkdir -p chroot/root chroot/boot chroot/etc chroot/proc chroot/sys chroot/dev/pts
+    touch chroot/debian .build/bootstrap
+    ;;
 chroot_linux-image) echo kernel > chroot/boot/vmlinuz-6.1.0-1-amd64 ;;
 chroot_install-packages)
     while read -r package; do echo "$package 7.20.5" >> chroot/installed; done < chroot/root/packages.chroot
@@ -59,6 +63,12 @@ case "$*" in
 *dpkg-query*) cat chroot/installed ;;
 */root/loaders) cp -r ../../unpacked chroot/netboot-loaders ;;
 *apt-get*) echo "$*" >> "$PWD/../calls" ;;
+*" tar "*) tar --extract --directory chroot ;;
+*/root/netboot-hook)
+    echo "run /root/netboot-hook" >> ../calls
+    touch chroot/root/ran
+    if [ -e ../fail-hook ]; then cat ../fail-hook; exit 1; fi
+    ;;
 esac
 """
 
@@ -101,10 +111,13 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(
-    room: Path, recipe: ImageRecipe | None = None, rebuild: Rebuild = Rebuild.NEVER
+    room: Path,
+    recipe: ImageRecipe | None = None,
+    rebuild: Rebuild = Rebuild.NEVER,
+    added: Customization = NOTHING,
 ) -> tuple[release.Release, list[Progress]]:
     told: list[Progress] = []
-    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, rebuild)
+    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, rebuild, added)
     return made, told
 
 
@@ -128,7 +141,9 @@ ALL = list(STEPS)
 
 def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
     made, told = run(room)
-    assert list(dict.fromkeys(each.stage for each in told)) == [each for each in STAGES if each != "extras"]
+    assert list(dict.fromkeys(each.stage for each in told)) == [
+        each for each in STAGES if each not in ("extras", "files")
+    ]
     assert [each.number for each in told] == [STAGES.index(each.stage) + 1 for each in told]
     assert any(each.step == "lb chroot_hooks" for each in told)
     assert calls(room) == ALL
@@ -254,6 +269,12 @@ def test_only_what_changed_is_done_again_and_gives_what_a_whole_build_gives(room
     assert not (room / "work" / "steps" / "extras").exists()
 
 
+def forbid_overlays(room: Path) -> None:
+    mount = '#!/bin/sh\ncase "$*" in "-t overlay "*) exit 32 ;; esac\nexec /bin/mount "$@"\n'
+    (room / "bin" / "mount").write_text(mount)
+    (room / "bin" / "mount").chmod(0o755)
+
+
 def test_without_overlays_each_step_works_on_a_copy(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layered, _ = run(room, ImageRecipe(packages=("htop",)))
     (room / "bin" / "mount").write_text(
@@ -267,6 +288,49 @@ def test_without_overlays_each_step_works_on_a_copy(room: Path, monkeypatch: pyt
     assert copied.files == layered.files
     run(room, ImageRecipe(packages=("htop", "tree")))
     assert calls(room)[-4:] == ["config", "chroot_install-packages", "chroot_hooks", "mksquashfs"]
+
+
+def own_files(room: Path) -> Customization:
+    for name, text in {"files/etc/motd": "hello\n", "hooks/10-a.chroot": "#!/bin/sh\n"}.items():
+        path = room / "own" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return customization.read(room / "own")
+
+
+def test_files_and_hooks_of_the_administrator_are_a_layer_above(room: Path) -> None:
+    plain, _ = run(room)
+    assert plain.layers == (release.SQUASHFS,)
+    begun = len(calls(room))
+    made, told = run(room, added=own_files(room))
+    assert calls(room)[begun:] == ["config", "mksquashfs"]
+    assert told[-2].stage == "publish"
+    assert made.layers == (release.SQUASHFS, release.RECIPE)
+    assert made.files[release.SQUASHFS] == plain.files[release.SQUASHFS]
+    assert (made.path / release.MODULE).read_text() == "filesystem.squashfs\nrecipe.squashfs\n"
+    assert (made.path / release.RECIPE).read_text().splitlines() == ["./etc/motd", "./root/ran"]
+    assert (room / "work" / "calls").read_text().count("run /root/netboot-hook") == 1
+    assert run(room, added=own_files(room))[0] == made
+    shutil.rmtree(plain.path)
+    again, _ = run(room)
+    assert again.files == plain.files
+
+
+def test_without_overlays_the_administrators_files_are_in_the_one_squashfs(room: Path) -> None:
+    forbid_overlays(room)
+    made, _ = run(room, added=own_files(room))
+    assert made.layers == (release.SQUASHFS,)
+    assert release.MODULE not in made.files
+    assert "./etc/motd" in squashfs(made).splitlines()
+
+
+def test_a_hook_that_fails_ends_the_build(room: Path) -> None:
+    plain, _ = run(room)
+    (room / "work" / "fail-hook").write_text("no such user\n")
+    with pytest.raises(BuildError, match="the build failed in the stage files") as caught:
+        run(room, added=own_files(room))
+    assert caught.value.tail[-2:] == ("P: running the hook 10-a.chroot", "no such user")
+    assert release.current(room / "images") == plain
 
 
 def test_a_step_that_fails_leaves_the_ones_below_it_as_they_were(room: Path) -> None:

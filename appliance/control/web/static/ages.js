@@ -1,4 +1,4 @@
-// Shows moments as ages ("40 s ago") and counts them on, by the box's clock. The words are those of services/spans.py.
+// Shows moments as ages ("40 s ago", or "40 s" for what has begun then) and counts them on, by the box's clock. The words are those of services/spans.py.
 "use strict";
 (() => {
   const meta = document.querySelector('meta[name="now"]');
@@ -6,17 +6,17 @@
 
   function words(seconds) {
     for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
-      if (seconds >= 2 * size) return `${Math.round(seconds / size)} ${unit} ago`;
+      if (seconds >= 2 * size) return `${Math.round(seconds / size)} ${unit}`;
     }
-    return `${Math.max(0, Math.round(seconds))} s ago`;
+    return `${Math.max(0, Math.round(seconds))} s`;
   }
 
   function show(root) {
     const now = Date.now() / 1000 - ahead;
-    for (const time of root.querySelectorAll("time[data-at]")) {
-      const at = Number(time.dataset.at);
-      if (!time.title) time.title = time.textContent;
-      const text = words(now - at);
+    for (const time of root.querySelectorAll("time[data-at], time[data-since]")) {
+      const ago = "at" in time.dataset;
+      if (ago && !time.title) time.title = time.textContent;
+      const text = ago ? `${words(now - Number(time.dataset.at))} ago` : words(now - Number(time.dataset.since));
       if (time.textContent !== text) time.textContent = text;
     }
   }

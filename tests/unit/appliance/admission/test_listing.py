@@ -129,3 +129,16 @@ def test_nor_is_what_begins_a_cell_where_another_sign_separates_them(label: str)
     written = spreadsheet.write([entry(A, label)])
     assert not re.search(r"[;,]\s*[=+\-@]", written)
     assert read(written.encode()).entries[0].label == label
+
+
+def test_a_table_with_very_many_columns_is_refused_at_once() -> None:
+    """A hundred thousand took a minute of a processor, while all other pages waited for it."""
+    with pytest.raises(UserError, match="more than 1,000 columns"):
+        read(f"mac;{';'.join(map(str, range(100_000)))}\n{A};x\n".encode())
+
+
+@pytest.mark.parametrize("content", [";" * 100_000, "x" * 100_000, f"{A} timeout={'9' * 100_000}"])
+def test_an_error_does_not_repeat_a_very_long_line(content: str) -> None:
+    with pytest.raises(UserError) as error:
+        read(content.encode())
+    assert len(error.value.message) < 1000

@@ -140,7 +140,8 @@ def test_the_files_belong_to_those_who_need_them(
     assert (state.st_uid, state.st_gid, state.st_mode & 0o777) == (user, group, 0o640)
 
 
-def test_a_dry_run_and_a_running_server_change_nothing(config: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["serve", "control"])
+def test_a_dry_run_and_a_running_process_change_nothing(config: Config, tmp_path: Path, verb: str) -> None:
     allow(config, A, "backed up")
     create(config, tmp_path / "b.tar.gz")
     allow(config, B, "since then")
@@ -148,15 +149,16 @@ def test_a_dry_run_and_a_running_server_change_nothing(config: Config, tmp_path:
     assert restore(tmp_path / "b.tar.gz", config.path, dry_run=True).entries == 1
     hold = (
         "import sys; from pathlib import Path; from appliance.registry.server_lock import only_server\n"
-        f"with only_server(Path({str(config.registry)!r})): print(flush=True); sys.stdin.read()"
+        f"with only_server(Path({str(config.registry)!r}), {verb!r}): print(flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         server.stdout.readline()
-        with pytest.raises(UserError, match=f"is running .process {server.pid}.; nothing was changed") as error:
+        with pytest.raises(UserError, match=f"{verb} is running .process {server.pid}.; nothing was changed") as error:
             restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
-        assert "systemctl stop netboot-appliance" in error.value.hint
-        assert restore(tmp_path / "b.tar.gz", config.path, dry_run=True).server == server.pid
+        assert "systemctl stop netboot-appliance netboot-appliance-control" in error.value.hint
+        seen = restore(tmp_path / "b.tar.gz", config.path, dry_run=True).server
+        assert seen == (server.pid if verb == "serve" else None)
         server.kill()
     assert everything(tmp_path) == before
 
@@ -426,6 +428,40 @@ def test_invalid_content_is_refused(config: Config, tmp_path: Path, name: str, c
     assert words in error.value.message
     assert "nothing was changed" in error.value.hint
     assert everything(tmp_path) == before
+
+
+def access(config: Config) -> list[tuple[object, ...]]:
+    """Who may use the page: the password, the tokens and the logins."""
+    with Registry(config.registry) as registry:
+        tables = (("p", "value FROM control"), ("t", "hash FROM tokens"), ("s", "hash FROM sessions"))
+        return sorted((name, *row) for name, what in tables for row in registry.sql.execute(f"SELECT {what}"))
+
+
+def set_access(config: Config, word: str) -> None:
+    with Registry(config.registry) as registry, registry.transaction():
+        for table in ("control", "tokens", "sessions"):
+            registry.sql.execute(f"DELETE FROM {table}")
+        registry.sql.execute("INSERT INTO control VALUES ('password', ?)", (word,))
+        registry.sql.execute("INSERT INTO tokens VALUES ('grafana', ?, 1, 0.0)", (word,))
+        registry.sql.execute("INSERT INTO sessions VALUES (?, 1e9, 2e9)", (word,))
+
+
+def test_a_token_that_was_removed_and_an_old_login_do_not_come_back(config: Config, tmp_path: Path) -> None:
+    boot(config, A, up=True)
+    set_access(config, "old")
+    create(config, tmp_path / "b.tar.gz")
+    set_access(config, "new")
+    restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert access(config) == [("p", "new"), ("s", "new"), ("t", "new")]
+
+
+def test_on_another_machine_nobody_is_logged_in(config: Config, tmp_path: Path) -> None:
+    boot(config, A, up=True)
+    set_access(config, "old")
+    create(config, tmp_path / "b.tar.gz")
+    config.registry.unlink()
+    restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert access(config) == [("p", "old"), ("t", "old")]
 
 
 def test_no_server_starts_meanwhile(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,25 +6,9 @@ import pytest
 
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.work import WorkOfAll, WorkSums, work_in
-from services.boinc.condition import from_json, to_json, work_of
+from services.boinc.condition import to_json
 from services.ethernet import MacAddress
 from tests.unit.appliance.cli.room_of_pcs import COMPUTING
-
-
-def test_the_quick_reading_is_that_of_the_whole_condition() -> None:
-    text = to_json(COMPUTING)
-    whole = from_json(text)
-    assert work_of(text) == (
-        [task.state for task in whole.tasks],
-        [(each.url, each.credit, each.average, each.succeeded, each.failed) for each in whole.projects],
-    )
-    assert work_of("{}") == ([], [])
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"tasks": [[]]}', '{"projects": [[1, 2, 3, "x", 5, 6, 7]]}'])
-def test_what_cannot_be_read(text: str) -> None:
-    with pytest.raises(ValueError, match="cannot be read"):
-        work_of(text)
 
 
 def beat(mac: int, at: float = 1000.0, boinc: str = "") -> StoredHeartbeat:

@@ -83,6 +83,7 @@ def request(**fields: object) -> bytes:
         request(release=f"{OLD}/../x"),
         request(verb="build"),
         request(verb="rollback"),
+        request(verb="stop"),
         request(version=2),
         request(version=True),
         request(release=[OLD]),
@@ -136,8 +137,19 @@ def test_a_build_is_begun_in_its_own_unit(
     assert box.ask(encode(ImageRequest(verb))).done == "the build has begun"
     assert (tmp_path / "unit" / "request").read_text() == rebuild.value
     assert ran[-1] == ("systemctl", "start", "--no-block", "--no-ask-password", build_unit.UNIT)
+    assert box.ask(encode(ImageRequest(ImageVerb.STOP))).done == "no build is under way"
     state[0] = "activating"
     assert box.ask(encode(ImageRequest(verb, once="2"))).done == "a build is under way already"
+    assert box.ask(encode(ImageRequest(ImageVerb.STOP, once="2"))).done == "the build is being stopped"
+    assert ran[-1] == ("systemctl", "stop", "--no-block", "--no-ask-password", build_unit.UNIT)
+
+
+def test_a_request_is_carried_out_once_however_often_root_is_called(box: Box) -> None:
+    assert box.ask(encode(ImageRequest(ImageVerb.ROLLBACK))).done == f"active: {OLD}"
+    # Rolling back once more would lead back to the newer one.
+    serve_requests(box.configuration, box.control, box.root)
+    assert box.active == OLD
+    assert box.ask(encode(ImageRequest(ImageVerb.ROLLBACK, once="again"))).done == f"active: {NEW}"
 
 
 def test_the_page_waits_for_the_answer_to_its_own_request(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +158,15 @@ def test_the_page_waits_for_the_answer_to_its_own_request(box: Box, monkeypatch:
     helper.start()
     assert ask(ImageVerb.ACTIVATE, NEW, box.control, box.root).done == f"active: {NEW}"
     helper.join()
+    # A request that systemd has missed comes again.
+    monkeypatch.setattr(request_files, "_AGAIN_SECONDS", 0.1)
+    helper = threading.Timer(0.05, request_file(box.control).unlink)
+    helper.start()
+    later = threading.Timer(0.6, serve_requests, (box.configuration, box.control, box.root))
+    later.start()
+    assert ask(ImageVerb.ROLLBACK, "", box.control, box.root).done == f"active: {OLD}"
+    helper.join()
+    later.join()
     monkeypatch.setattr(request_files, "_WAIT_SECONDS", 0.2)
     with pytest.raises(UserError, match="does not answer"):
         ask(ImageVerb.ROLLBACK, "", box.control, box.root)

@@ -23,12 +23,13 @@ from appliance.heartbeats.records import Order, StoredHeartbeat
 from appliance.heartbeats.tally import DayTotal
 from appliance.images import rollout_table
 from appliance.images.rollout import Canary, Proof
+from appliance.journal.event_pages import ALL, read_after
 from appliance.journal.history import history
 from appliance.journal.timeline import Stage
-from appliance.registry import database, schema
+from appliance.registry import database, forgetting, schema
 from appliance.registry.database import Registry
 from appliance.registry.overview import count_boots, newcomers_boots
-from appliance.registry.records import BootCounts, Client, IgnoredRow
+from appliance.registry.records import BootCounts, BootRow, Client, IgnoredRow
 from services.decision import Reason
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress, MacRange
@@ -140,6 +141,20 @@ def test_the_rows_that_came_with_schema_7_are_kept(path: Path) -> None:
     )
 
 
+def test_events_keep_their_numbers_and_no_later_one_gets_that_of_a_forgotten_one(path: Path) -> None:
+    load(7, path)
+    with closing(sqlite3.connect(path)) as sql:
+        before = sql.execute("SELECT * FROM events ORDER BY id").fetchall()
+    with Registry(path) as registry:
+        assert registry.sql.execute("SELECT * FROM events ORDER BY id").fetchall() == before != []
+        (last,) = registry.sql.execute("SELECT max(id) FROM events").fetchone()
+        forgetting.forget(registry, [A.value, B.value])
+        assert read_after(registry, 0, 10, ALL).events == ()
+        registry.open_boot(BootRow(100, A, 1.8e9, "token", "release", ""))
+        registry.append_events([(100, 1.8e9, "ScriptServed", f'{{"mac": "{A}"}}')])
+        assert [each.number for each in read_after(registry, last, 10, ALL).events] == [last + 1]
+
+
 def test_clients_that_never_got_past_offered_are_forgotten_with_schema_3(path: Path) -> None:
     """All but the latest; the numbers of their exports are free again, and those that no export can have are too."""
     load(2, path)
@@ -204,7 +219,7 @@ def test_a_migration_that_is_killed_changes_nothing(path: Path) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
-from appliance.registry import database, schema
+from appliance.registry import database, forgetting, schema
 def dying():
     yield "DROP TABLE ignored"
     # More than SQLite's cache holds, so part of it is in the file before the commit.

@@ -62,7 +62,11 @@ def begin(
     fleet: Fleet, peer: Peer, may_look: Callable[[], Awaitable[bool]] = always, **seconds: float
 ) -> "asyncio.Task[None]":
     stream = EventStream(
-        fleet, lambda: fleet.listen("10.0.0.1", EVERYBODY), lambda: [("anew", "")], may_look, **seconds
+        lambda: fleet.listen("10.0.0.1", EVERYBODY),
+        lambda: fleet.ident(fleet.room),
+        lambda: [("anew", "")],
+        may_look,
+        **seconds,
     )
     return asyncio.create_task(stream({"type": "http"}, peer.receive, peer.send))  # type: ignore[arg-type]
 

@@ -1,16 +1,18 @@
 """Images on the page: releases, a build that is followed, and what is asked of root."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from appliance.errors import UserError
 from appliance.images import build_unit, request_files
+from appliance.images.build_record import BuildRecord, OutputLine
 from appliance.images.image_request import ImageAnswer, ImageVerb
-from appliance.view.build import MOST_STEPS, build_view
 from tests.unit.appliance.cli.box_with_releases import NEW, OLD
 from tests.unit.appliance.control.web.browser import Browser, text
 
+FIRST = json.dumps({"invocation": "r1", "began": 1000.0, "stages": 7})
 STEP = json.dumps({"progress": {"stage": "chroot", "number": 4, "step": "Unpacking <b>linux</b>", "elapsed": 61.4}})
 
 
@@ -19,7 +21,7 @@ async def test_the_releases_and_by_hand_what_to_run(page: Browser) -> None:
     assert "2 releases" in shown
     assert f"{NEW} active" in shown
     assert f"{OLD} previous" in shown
-    assert "not of today's recipe: another version of netboot-appliance built it. Build it below" in shown
+    assert "not of today's recipe: another version of netboot-appliance built it, or " in shown
     assert f"This page cannot ask root here. Run: sudo netboot-appliance image activate {OLD}" in shown
     assert f"PCs boot {OLD} again, at their next power-on." in shown
     refused = text(await page.post("/images", 422, verb="rollback", release=""))
@@ -47,33 +49,23 @@ async def test_root_is_asked_and_its_answer_is_shown(page: Browser, monkeypatch:
     assert "<html" not in part
 
 
-async def test_a_build_is_followed_to_its_end(page: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = ['{"invocation": "x"}', STEP]
-    state = [True]
-    monkeypatch.setattr(build_unit, "last_lines", lambda: (state[0], lines))
-    shown = await page.get("/images/build")
-    assert "A build is under way: chroot, 61 s" in text(shown)
-    assert 'hx-trigger="every 1s"' in shown
+async def test_the_latest_build_is_shown_with_what_it_prints(page: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [BuildRecord("r1", True, [FIRST, STEP], [OutputLine(41, "Get:1 <b>linux</b>"), OutputLine(42, "")])]
+    monkeypatch.setattr(build_unit, "latest", lambda: found[0])
+    shown = await page.get("/images")
+    assert "Stage 4 of 7: chroot" in text(shown)
     assert "Unpacking <b>linux</b>" in text(shown)
+    assert "<span>Get:1 &lt;b&gt;linux&lt;/b&gt;\n</span><span>\n</span></pre>" in shown
     assert "<b>linux" not in shown
-    state[0] = False
-    lines.append(json.dumps({"error": {"message": "no space", "hint": "make room", "tail": ["E: <i>disk</i>"]}}))
-    after = await page.get("/images/build")
-    assert "The latest build failed: no space make room E: <i>disk</i>" in text(after)
-    assert "every 1s" not in after
-    assert "<i>" not in after
-    lines[-1] = json.dumps({"release": NEW})
-    assert f"The latest build made {NEW} ." in text(await page.get("/images/build"))
-
-
-def test_what_a_build_wrote_is_bounded_and_read_as_far_as_it_can_be() -> None:
-    assert build_view(False, []) is None
-    assert build_view(False, ["[" * 100_000, "null", "{}", '{"progress": {"elapsed": "x"}}']) is None
-    many = build_view(True, [STEP] * 5000)
-    assert many is not None
-    assert len(many.steps) == MOST_STEPS
-    # The end of the build before says nothing about one that has begun.
-    assert build_view(True, [json.dumps({"release": NEW})]) == build_view(True, [])
+    assert 'sse-connect="/images/live?since=r1.1.42"' in shown
+    failure = {"error": {"message": "no space", "hint": "run netboot-appliance image prune"}, "ended": 1090.0}
+    found[0] = replace(found[0], busy=False, progress=[FIRST, STEP, json.dumps(failure)])
+    after = await page.get("/images")
+    assert "The latest build failed in stage 4 of 7, chroot: no space run netboot-appliance image prune" in text(after)
+    assert "<code>netboot-appliance image prune</code>" in after
+    assert "Get:1 <b>linux</b>" in text(after)
+    found[0] = replace(found[0], progress=[FIRST, STEP, json.dumps({"release": NEW, "ended": 1300.0})])
+    assert f"The latest build made {NEW} , in 5 min." in text(await page.get("/images"))
 
 
 def test_only_the_unit_of_systemd_asks(page: Browser) -> None:

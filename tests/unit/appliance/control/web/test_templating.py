@@ -24,6 +24,13 @@ def test_everything_is_escaped() -> None:
     assert shown.count("&lt;b&gt;&#34;&#39;&amp;") == 3
 
 
+def test_what_steers_a_browser_is_shown_as_escapes() -> None:
+    template = environment.from_string('{{ words }}|{{ words | commands }}|{{ words | e }}|<i title="{{ words }}">')
+    shown = template.render(words="\u202eevil\x1b[2J\r\nnext\x00")
+    safe = "\\u202eevil\\x1b[2J\\r\nnext\\x00"
+    assert shown == f'{safe}|{safe}|\u202eevil\x1b[2J\r\nnext\x00|<i title="{safe}">'
+
+
 @pytest.mark.parametrize(
     ("text", "marked"),
     [

@@ -1,0 +1,66 @@
+"""`image log`: the latest build that systemd ran, as the page shows it."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from appliance.cli.arguments import JSON
+from appliance.cli.output import say, show_json
+from appliance.errors import UserError
+from appliance.images import build_unit
+from appliance.view.build import BuildView, build_view
+from services.spans import span
+
+_PACE = 0.5
+"""Seconds between two looks."""
+
+
+def log(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show what it prints until it ends.")] = False,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Show the latest build: how far it is, what its programs have printed last, and how it ended.
+
+    For any user, and whoever has begun it. It starts nothing; Ctrl-C ends only this command.
+    """
+    build = _look()
+    if as_json:
+        show_json(build)
+        return
+    if build is None:
+        say("No build yet. Begin one: netboot-appliance image build")
+        return
+    stage, line = _show_new(build, "", 0)
+    while follow and build.running:
+        time.sleep(_PACE)
+        found = _look()
+        if found is None or found.run != build.run:
+            break
+        build = found
+        stage, line = _show_new(build, stage, line)
+    _show_end(build)
+
+
+def _look() -> BuildView | None:
+    return build_view(build_unit.latest(), time.time())
+
+
+def _show_new(build: BuildView, stage: str, line: int) -> tuple[str, int]:
+    """Show what is new since the line of this number, and the stage if it is another; return both as they are now."""
+    new = [each for each in build.lines if each.number > line]
+    if new and (missed := new[0].number - line - 1):
+        say(f"  | … {missed:,} {'line is' if missed == 1 else 'lines are'} left out")
+    for each in new:
+        say(f"  | {each.text}")
+    if build.running and build.number and build.stage != stage:
+        say(f"{span(build.elapsed)}  {build.number}/{build.stages} {build.stage}: {build.step}")
+    return build.stage, new[-1].number if new else line
+
+
+def _show_end(build: BuildView) -> None:
+    if build.running:
+        return
+    if build.error:
+        raise UserError(build.error, build.hint, code=1)
+    say(f"made: {build.release} ({span(build.elapsed)})")
