@@ -83,7 +83,8 @@ def test_it_is_said_with_the_cure_and_is_no_error(box: BoxWithReleases) -> None:
     assert json.loads(box.run("image", "show", "--json"))["outdated"] == why
     (said,) = notes_of_config_check(box)
     assert said == f"the active image {NEW} is not of today's recipe: {why}; to build that: {cure}"
-    (finding,) = judge_image(found, [], why)
+    complete, finding = judge_image(found, [], why)
+    assert complete.severity == Severity.OK
     assert (finding.severity, finding.why) == (Severity.NOTE, f"{why}; PCs boot it as it is")
     assert cure in finding.what_to_do
 
