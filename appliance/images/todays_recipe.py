@@ -5,7 +5,7 @@ Compares recipes. Whether Debian has newer packages is another question, for `im
 
 from appliance.config.file import Config
 from appliance.errors import UserError
-from appliance.images.recipe import wanted
+from appliance.images.recipe import directory, wanted
 from image.build import digest_today
 from image.recipe import changes
 from image.release import Release
@@ -21,11 +21,13 @@ def outdated(config: Config, active: Release | None) -> str:
         return ""
     try:
         recipe, added = wanted(config)
-    except UserError as error:
-        return error.message
+    except UserError:  # `image build` says it; and not everybody may read what is root's
+        return ""
     if active.digest == digest_today(recipe, added):
         return ""
-    named = (
+    named = [
         f"[image] {name} is {new}, and it was built with {old}" for name, old, new in changes(active.recipe, recipe)
-    )
-    return "; ".join(named) or "another version of netboot-appliance built it, or its files or hooks have changed"
+    ]
+    if active.added != added.digest:
+        named.append(f"the files or hooks in {directory(config)} were changed")
+    return "; ".join(named) or "another version of netboot-appliance built it"
