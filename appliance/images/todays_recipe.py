@@ -15,17 +15,22 @@ CURE = "sudo netboot-appliance image build"
 
 
 def outdated(config: Config, active: Release | None) -> str:
-    """Why the active release is not of today's recipe, in words; empty if it is, if there is none, or if there is no
-    configuration that can be read. Takes some ms."""
+    """Why the active release is not of today's recipe, in words; empty if it is, if there is none, or if the
+    configuration or the administrator's files cannot be read. Takes some ms, and reads all of those files."""
     if active is None or not config.written:
         return ""
     try:
         recipe, added = wanted(config)
     except UserError as error:
-        return error.message
+        # Some files may be root's alone: then only root is told.
+        return "" if _is_forbidden(error) else error.message
     if active.digest == digest_today(recipe, added):
         return ""
     named = (
         f"[image] {name} is {new}, and it was built with {old}" for name, old, new in changes(active.recipe, recipe)
     )
     return "; ".join(named) or "another version of netboot-appliance built it, or its files or hooks have changed"
+
+
+def _is_forbidden(error: BaseException | None) -> bool:
+    return error is not None and (isinstance(error, PermissionError) or _is_forbidden(error.__cause__))
