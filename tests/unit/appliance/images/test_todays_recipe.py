@@ -10,7 +10,7 @@ from appliance.config.file import load, tolerant
 from appliance.doctor.finding import Severity
 from appliance.doctor.image import judge_image
 from appliance.images.todays_recipe import outdated
-from image import build, release
+from image import build, customization, release
 from image.build import digest_today
 from image.recipe import ImageRecipe
 from tests.unit.appliance.cli.box_with_releases import NEW, BoxWithReleases
@@ -101,3 +101,23 @@ def test_a_configuration_that_cannot_be_read_says_nothing_about_the_image(box: B
     found = rebuilt(box, ImageRecipe(distribution="bookworm"))
     (box.data / "c.toml").write_text(f'[server]\ndata = "{box.data}"\nnonsense = 1\n')
     assert outdated(tolerant(box.data / "c.toml"), found) == ""
+
+
+def test_files_that_only_root_may_read_are_no_reason_for_others(
+    box: BoxWithReleases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, config = rebuilt(box, ImageRecipe()), load(box.data / "c.toml")
+    files = box.data / "images" / "boinc" / "files"
+    files.mkdir(parents=True)
+    (files / "secret").write_text("x")
+    assert (
+        outdated(config, found) == "another version of netboot-appliance built it"
+    )
+
+    def forbidden(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(customization, "_sha256", forbidden)
+    assert outdated(config, found) == ""
+    (files.parent / "nonsense").touch()
+    assert "nothing that an image can be made of" in outdated(config, found)
