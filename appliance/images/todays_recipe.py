@@ -15,14 +15,15 @@ CURE = "sudo netboot-appliance image build"
 
 
 def outdated(config: Config, active: Release | None) -> str:
-    """Why the active release is not of today's recipe, in words; empty if it is, if there is none, or if there is no
-    configuration that can be read. Takes some ms."""
+    """Why the active release is not of today's recipe, in words; empty if it is, if there is none, or if the
+    configuration or the administrator's files cannot be read. Takes some ms, and reads all of those files."""
     if active is None or not config.written:
         return ""
     try:
         recipe, added = wanted(config)
-    except UserError:  # `image build` says it; and not everybody may read what is root's
-        return ""
+    except UserError as error:
+        # Some files may be root's alone: then only root is told.
+        return "" if _is_forbidden(error) else error.message
     if active.digest == digest_today(recipe, added):
         return ""
     named = [
@@ -31,3 +32,7 @@ def outdated(config: Config, active: Release | None) -> str:
     if active.added != added.digest:
         named.append(f"the files or hooks in {directory(config)} were changed")
     return "; ".join(named) or "another version of netboot-appliance built it"
+
+
+def _is_forbidden(error: BaseException | None) -> bool:
+    return error is not None and (isinstance(error, PermissionError) or _is_forbidden(error.__cause__))

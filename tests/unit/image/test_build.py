@@ -172,8 +172,10 @@ def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
 
 def test_whoever_listens_hears_each_line_that_the_programs_print(room: Path) -> None:
     heard: list[str] = []
-    build.build(ImageRecipe(), room / "work", room / "images", lambda _: None, hear=heard.append)
-    assert [line for line in heard if line.removeprefix("P: lb ") in STEPS] == [f"P: lb {call}" for call in ALL[:-1]]
+    made = build.build(ImageRecipe(), room / "work", room / "images", lambda _: None, hear=heard.append)
+    log = (room / "work" / "logs" / f"{made.id}.log").read_text().splitlines()
+    assert [line for line in heard if line.startswith("P: lb ")] == [line for line in log if line.startswith("P: lb ")]
+    assert "P: lb bootstrap_debootstrap" in heard
 
 
 def test_the_time_left_is_that_of_the_last_builds_for_what_is_to_be_done(room: Path) -> None:
@@ -243,9 +245,10 @@ def test_the_same_recipe_is_not_built_twice(room: Path) -> None:
 def test_a_release_that_is_there_already_becomes_the_active_one(room: Path) -> None:
     first, _ = run(room)
     run(room, ImageRecipe(packages=("htop",)))
+    before = calls(room)
     assert run(room)[0] == first
     assert release.current(room / "images") == first
-    assert calls(room) == [*ALL, "config", "chroot_install-packages", "chroot_hooks", "mksquashfs"]
+    assert calls(room) == before
 
 
 def test_of_two_releases_of_one_recipe_the_active_one_stays(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
