@@ -51,6 +51,8 @@ _HINTS = (
 )
 """What a failed program said, and what to do about it; the first that fits."""
 
+_LOG_BYTES = 8 << 20
+
 _STEP = re.compile(r"(?:[PI]: )(.+)|((?:Unpacking|Setting up|update-initramfs:) .+)")
 
 
@@ -83,8 +85,8 @@ def build(
     images: Path,
     report: Callable[[Progress], None],
     rebuild: Rebuild = Rebuild.NEVER,
-    added: Customization = NOTHING,
     hear: Callable[[str], None] = lambda _: None,
+    added: Customization = NOTHING,
 ) -> Release:
     """Build a release, or take an earlier one of the same recipe where `rebuild` says so, and make it the active one.
     `hear` gets what the programs print, line by line: foreign text.
@@ -125,6 +127,8 @@ def build(
                 variables=variables,
             )
 
+        work_directory.compress(log_path)
+        stages.took |= work_directory.durations(work)
         stages.begin("config", "writing live-build's configuration")
         work_directory.empty(live)
         work_directory.write_config(live, livebuild.config_tree(recipe, tree))
@@ -144,7 +148,9 @@ def build(
         system = top = chain.add(steps.system(recipe, tree), again=rebuild is Rebuild.ALWAYS)
         if added.layer:
             customization.stage(added, live / steps.CUSTOM)
-            top = chain.add(steps.files(added.digest, tree), partial(_pack, chain, run, live))
+            top = chain.add(
+                steps.files(added.digest, tree), partial(_pack, chain, run, live), again=rebuild is Rebuild.ALWAYS
+            )
         chain.forget_others()
 
         stages.begin("publish", "copying the files and computing their checksums")
@@ -154,9 +160,12 @@ def build(
         if release.RECIPE in files:
             files[release.MODULE] = live / "module"
             files[release.MODULE].write_text(f"{Path(release.SQUASHFS).name}\n{Path(release.RECIPE).name}\n")
-        done = publish.publish(images, files, created, recipe, digest, kernel)
+        done = publish.publish(images, files, created, recipe, digest, kernel, added.digest)
         release.activate(images, done.id)
         work_directory.empty(live)
+        stages.end()
+        of_this = (*chain.names, stages.current)
+        work_directory.note_durations(work, {name: took for name, took in stages.took.items() if name in of_this})
     stages.tell("done")
     return done
 
@@ -180,7 +189,7 @@ def _failures_explained(stages: Stages, log: Path) -> Iterator[None]:
         raise BuildError(
             stages.current,
             f"the build failed in the stage {stages.current}: {error}",
-            _hint(error.tail),
+            _hint(log),
             log=log,
             tail=error.tail,
             paste=error.paste,
@@ -215,8 +224,11 @@ def _tell_step(line: str, stages: Stages) -> None:
         stages.tell(match[1] or match[2])
 
 
-def _hint(tail: Sequence[str]) -> str:
-    text = "\n".join(tail)
+def _hint(log: Path) -> str:
+    # The cause may be far above the last lines.
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _LOG_BYTES))
+        text = file.read().decode(errors="replace")
     found = (hint for said, hint in _HINTS if re.search(said, text))
     return next(found, "see the log; the command above repeats the failed step")
 

@@ -15,6 +15,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
@@ -206,6 +207,13 @@ def _open(path: Path) -> BufferedReader:
 
 
 def _sha256(path: Path) -> str:
+    known = path.lstat()
+    return _digest(path, known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns)
+
+
+@lru_cache(maxsize=MOST)
+def _digest(path: Path, *_: int) -> str:
+    # The page asks each time it shows the image.
     with _open(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -23,9 +23,11 @@ class PruneList:
     kept: tuple[tuple[Release, tuple[str, ...]], ...]
 
 
-def choose(images: Path, keep: int, running: Collection[str], named: Collection[str] = ()) -> PruneList:
+def choose(
+    images: Path, keep: int, running: Collection[str], named: Collection[str] = (), tried: Collection[str] = ()
+) -> PruneList:
     """Separate old releases from those to keep: the `keep` newest, the active and the previous one, those `running`,
-    and those `named` by entries of a boot menu.
+    those `named` by entries of a boot menu, and those that are `tried`: a canary, or what a PC went back to.
 
     Broken releases are in neither list. Raises ReleaseError if the active one cannot be determined.
     """
@@ -42,6 +44,8 @@ def choose(images: Path, keep: int, running: Collection[str], named: Collection[
             why = (*why, f"among the {keep} newest")
         if each.id in named:
             why = (*why, "a boot menu names it")
+        if each.id in tried:
+            why = (*why, "a canary, or a PC that went back, needs it")
         if each.id in running:
             why = (*why, "a PC may be running it")
         if why:
@@ -51,12 +55,14 @@ def choose(images: Path, keep: int, running: Collection[str], named: Collection[
     return PruneList(tuple(old), tuple(kept))
 
 
-def prune(images: Path, keep: int, running: Collection[str], named: Collection[str] = ()) -> PruneList:
+def prune(
+    images: Path, keep: int, running: Collection[str], named: Collection[str] = (), tried: Collection[str] = ()
+) -> PruneList:
     """Delete what `choose` calls old, and what an interrupted call left; raises ReleaseError, OSError."""
     if not images.is_dir():
         return PruneList((), ())
     with release.changing(images):
-        found = choose(images, keep, running, named)
+        found = choose(images, keep, running, named, tried)
         for each in found.old:
             each.path.rename(images / f"{_DELETED}{each.id}")
     for left in images.glob(f"{_DELETED}*"):

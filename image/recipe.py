@@ -55,6 +55,11 @@ class ImageRecipe:
             raise ValueError("packages: a package appears twice")
 
 
+def is_package(name: str) -> bool:
+    """Whether this can be the name of a Debian package."""
+    return _PACKAGE.fullmatch(name) is not None
+
+
 def changes(old: ImageRecipe, new: ImageRecipe) -> tuple[tuple[str, str, str], ...]:
     """The settings in which two recipes differ: their names, and both values as the configuration file has them."""
     both = ((each.name, getattr(old, each.name), getattr(new, each.name)) for each in fields(ImageRecipe))
@@ -68,8 +73,3 @@ def _written(value: object) -> str:
         case tuple():
             return f"[{', '.join(map(_written, value))}]"
     return f'"{value}"'
-
-
-def is_package(name: str) -> bool:
-    """Whether this can be the name of a Debian package."""
-    return _PACKAGE.fullmatch(name) is not None

@@ -48,6 +48,8 @@ lb chroot_prep remove {_MOUNTS}
 
 _EXTRAS = f"""\
 lb chroot_prep install {_MOUNTS}
+# The name servers may be others by now. live-build puts the image's own file back in the end.
+[ ! -f /etc/resolv.conf ] || cp /etc/resolv.conf chroot/etc/resolv.conf
 {{update}}
 printf '%s\\n' {{packages}} >> chroot/root/packages.chroot
 lb chroot_install-packages extras
@@ -73,6 +75,8 @@ lb chroot_includes_after_packages
 lb chroot_hooks
 lb chroot_hacks
 lb chroot_prep remove all-except-archives
+# Of the archives this is all that is packed.
+rm -f chroot/etc/apt/preferences.d/backports.pref
 mksquashfs chroot "$beside/filesystem.squashfs" {shlex.join(PACKED)} -ef {EXCLUDES}
 {_COPY_BOOT}"""
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import fcntl
+import gzip
+import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +12,12 @@ from pathlib import Path
 
 from image import bootfiles, livebuild, release, steps
 from image.progress import BuildError
+
+_LOGS = 50
+"""How many logs of builds are kept: of about 30 kB each."""
+
+
+_DURATIONS = "durations.json"
 
 
 @contextmanager
@@ -47,6 +55,32 @@ def empty(live: Path) -> None:
             _remove(path)
     # Earlier versions kept the first stage there.
     _remove(live / "cache" / "bootstrap")
+    _remove(live.with_name("bootstrap-key"))
+
+
+def compress(own: Path) -> None:
+    """Compress the logs beside `own`, which are of earlier builds, and keep the latest of them. Raises OSError."""
+    logs = own.parent
+    for log in [each for each in logs.glob("*.log") if each != own]:
+        with log.open("rb") as whole, gzip.open(log.with_suffix(".new"), "wb") as packed:
+            shutil.copyfileobj(whole, packed)
+        log.with_suffix(".new").rename(log.with_suffix(".log.gz"))
+        log.unlink()
+    for old in sorted(logs.glob("*.log.gz"))[:-_LOGS]:
+        old.unlink()
+
+
+def durations(work: Path) -> dict[str, float]:
+    """Return how many seconds each stage took when it was last worked at, as far as that is known."""
+    try:
+        return {str(name): float(took) for name, took in json.loads((work / _DURATIONS).read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError):
+        return {}
+
+
+def note_durations(work: Path, took: Mapping[str, float]) -> None:
+    """Keep that for the next build. Raises OSError."""
+    (work / _DURATIONS).write_text(json.dumps({name: round(seconds, 1) for name, seconds in took.items()}))
 
 
 def mounts_below(directory: Path, mountinfo: str) -> tuple[str, ...]:

@@ -120,6 +120,8 @@ def _show(client: ClientDetails) -> None:
         say(f"schedule           {client.schedule.name}: {in_words(client.schedule)}")
     if upcoming := client.next_boot:
         say(f"next boot          {upcoming.entry}{' (under way)' if upcoming.taken else ''}")
+    if back := client.gone_back:
+        say(f"went back          {back.words}")
     say(f"first seen         {moment(client.client.first_seen)}")
     say(f"GUI RPC password   {client.gui_rpc_password}")
     say(f"state directory    {client.state}")

@@ -5,15 +5,17 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import image_build, image_contents, image_diff, image_log, image_mount, image_prune
+from appliance.cli import image_build, image_canary, image_contents, image_diff, image_log, image_mount, image_prune
 from appliance.cli.arguments import JSON
 from appliance.cli.image_choice import argument, chosen
 from appliance.cli.output import say, show_json, show_table
-from appliance.config.file import load
+from appliance.config.file import Config, load
 from appliance.errors import UserError
 from appliance.images.todays_recipe import CURE, outdated
-from appliance.view.facts import gather_releases
+from appliance.registry.database import Registry
+from appliance.view.facts import Releases, gather_releases
 from appliance.view.images import ReleaseDetails, ReleaseView, release_details, release_views
+from appliance.view.trials import gather_all_releases
 from appliance.view.words import counted, moment, size
 from image import release
 from image.release import ReleaseError
@@ -39,13 +41,14 @@ app.command("mount", epilog="Examples: sudo netboot-appliance image mount; sudo 
 )
 app.command("shell", epilog="Example: sudo netboot-appliance image shell")(image_mount.shell)
 app.command("sbom", epilog="Example: netboot-appliance image sbom > live-system.spdx.json")(image_contents.bill)
+app.add_typer(image_canary.app)
 
 
 @app.command("list", epilog="Example: netboot-appliance image list")
 def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
     """List the releases, newest first."""
     config = load(context.obj)
-    found = gather_releases(config)
+    found = _releases(config)
     releases = release_views(found)
     if as_json:
         show_json(releases)
@@ -67,6 +70,17 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
         show_table(("release", "", "built", "kernel", "size", "packages", "PCs", "recipe"), rows, none)
     for error in found.broken:
         say(f"warning: {error}; {error.hint}", err=True)
+
+
+def _releases(config: Config) -> Releases:
+    """The releases; who may not read the registry is not told of a canary."""
+    try:
+        if config.registry.exists():
+            with Registry(config.registry) as registry:
+                return gather_all_releases(config, registry)
+    except (UserError, OSError):
+        pass
+    return gather_releases(config)
 
 
 @app.command(
@@ -114,14 +128,45 @@ def _show(shown: ReleaseDetails) -> None:
         say(f"damaged: {problem}", err=True)
 
 
-@app.command(epilog="Example: sudo netboot-appliance image activate 20261123-150102-1a2b3c4d")
+@app.command(
+    epilog="Examples: sudo netboot-appliance image activate 20261123-150102-1a2b3c4d; sudo netboot-appliance image"
+    " activate 20261123-150102-1a2b3c4d --canary 1-per-label --within 2h"
+)
 def activate(
-    context: typer.Context, ident: Annotated[str, argument("A release from `image list`, or `previous`.", "ID")]
+    context: typer.Context,
+    ident: Annotated[str, argument("A release from `image list`, or `previous`.", "ID")],
+    canary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHO",
+            help="Only for these PCs, until it is proven: a MAC address, a range, a label, or 1-per-label. May be"
+            " repeated.",
+        ),
+    ] = None,
+    within: Annotated[
+        str, typer.Option(metavar="TIME", help="From the first PC that boots it: 30m, 2h or 1d. [default: 1h]")
+    ] = "",
+    share: Annotated[
+        int, typer.Option(min=1, max=100, metavar="PERCENT", help="How many of those must compute.")
+    ] = 100,
+    prove: Annotated[
+        str, typer.Option(metavar="tasks=N", help="They must also return N tasks without an error. [within: 1d]")
+    ] = "",
 ) -> None:
-    """Activate a release."""
+    """Activate a release, for all PCs or first for a few.
+
+    With --canary only those PCs boot it. It becomes the active one when they compute with it, and is taken back by
+    itself otherwise: see `image canary`.
+    """
     config = load(context.obj)
     try:
-        say(f"active: {release.activate(config.images, chosen(config.images, ident).id).id}")
+        ident = chosen(config.images, ident).id
+        if canary:
+            image_canary.begin(config, ident, canary, within, share, prove)
+            return
+        if within or prove or share != 100:
+            raise UserError("--within, --share and --prove are for --canary", "nothing was changed")
+        say(f"active: {image_canary.activate(config, ident).id}")
     except ReleaseError as error:
         raise _user_error(error) from None
 
@@ -131,7 +176,9 @@ def rollback(context: typer.Context) -> None:
     """Go back to the release that was active before."""
     config = load(context.obj)
     try:
-        say(f"active: {release.rollback(config.images).id}")
+        before = release.previous(config.images)
+        found = image_canary.activate(config, before.id) if before else release.rollback(config.images)
+        say(f"active: {found.id}")
     except ReleaseError as error:
         raise _user_error(error) from None
 

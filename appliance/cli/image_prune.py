@@ -9,6 +9,7 @@ from appliance.cli.arguments import JSON
 from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import load
 from appliance.errors import UserError
+from appliance.images import rollout_table
 from appliance.images.in_use import releases_in_use
 from appliance.registry.database import Registry
 from appliance.view.images import KeptView, pruned
@@ -22,12 +23,16 @@ _MACS_SHOWN = 3
 def prune(
     context: typer.Context,
     keep: Annotated[
-        int, typer.Option("--keep", min=1, metavar="N", help="How many of the newest releases to keep.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            "--keep", min=1, metavar="N", help="How many of the newest releases to keep. [default: [image] keep]"
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Delete old releases. Keeps the active and previous ones, and any that a boot menu names or a PC may be running.
+    """Delete old releases. Keeps the active and previous ones, a canary, and any that a boot menu names or a PC may be
+    running.
 
     A PC does not tell when it is switched off: its last release is kept until it boots another one, or is no longer
     allowed (allow remove).
@@ -35,9 +40,10 @@ def prune(
     config = load(context.obj)
     with Registry(config.registry) as registry:
         holders, named = releases_in_use(registry), named_releases(config, registry)
+        tried = rollout_table.released(registry)
     try:
         act = pruning.choose if dry_run else pruning.prune
-        found = act(config.images, keep, holders.keys(), named)
+        found = act(config.images, keep or config.image.keep, holders.keys(), named, tried)
     except ReleaseError as error:
         raise UserError(str(error), error.hint) from None
     except OSError as error:

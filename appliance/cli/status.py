@@ -1,6 +1,7 @@
 """`status`: the services, the image, which PC booted what and how far it came."""
 
 import time
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from appliance.registry.server_lock import holder
 from appliance.view import status as views
 from appliance.view.facts import gather
 from appliance.view.status import StatusView
+from appliance.view.trials import gather_rollout
 from appliance.view.words import ago, counted
 
 app = typer.Typer()
@@ -43,12 +45,12 @@ def status(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
         load(context.obj)
     with Registry(config.registry) as registry:
         now = time.time()
-        box = gather(config, registry, now)
+        box = replace(gather(config, registry, now), rollout=gather_rollout(config, registry, now))
     shown = views.status_view(box, now)
     if as_json:
         show_json(views.as_json(shown))
     else:
-        _show_box(shown)
+        _show_box(shown, now)
         _show_boots(shown)
         show_firmware(shown.firmware)
         _show_ignored(shown)
@@ -56,7 +58,7 @@ def status(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
         raise typer.Exit(3)
 
 
-def _show_box(shown: StatusView) -> None:
+def _show_box(shown: StatusView, now: float) -> None:
     server = shown.server
     if server.pid is None:
         say("server    not running (start it: systemctl start netboot-appliance)")
@@ -67,6 +69,8 @@ def _show_box(shown: StatusView) -> None:
         say(f"services  {on}")
     if shown.page and shown.page.pid:
         say(f"page      {', '.join(shown.page.addresses)}")
+        if rejected := shown.page.rejected:
+            say(f"          REJECTED {ago(rejected.at)}, it keeps its old configuration: {rejected.error}")
     elif shown.page:
         say("page      not running (start it: systemctl start netboot-appliance-control)")
     for line in shown.trouble:
@@ -90,6 +94,12 @@ def _show_box(shown: StatusView) -> None:
     say(f"image     {shown.image.id if shown.image else none}")
     if shown.image_outdated:
         say(f"          not of today's recipe: {shown.image_outdated}", f"          do: {CURE}")
+    if canary := shown.rollout.canary_words(now):
+        say(f"canary    {canary}")
+    for back in shown.rollout.gone_back[:_NEXT_BOOTS_SHOWN]:
+        say(f"went back {back.mac} {back.words} (again: netboot-appliance boot next {back.mac} --clear)")
+    if len(shown.rollout.gone_back) > _NEXT_BOOTS_SHOWN:
+        say(f"went back … and {len(shown.rollout.gone_back) - _NEXT_BOOTS_SHOWN} more (image canary)")
     for each in shown.next_boots[:_NEXT_BOOTS_SHOWN]:
         say(f"next boot {each.mac} starts {each.entry}{' (under way)' if each.taken else ''}")
     if len(shown.next_boots) > _NEXT_BOOTS_SHOWN:

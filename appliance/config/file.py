@@ -108,14 +108,18 @@ def _router(text: str) -> tuple[IPv4Address, MacAddress]:
 @dataclass(frozen=True)
 class ImageSettings(ImageRecipe):
     """[image]: the recipe of the live system, how PCs without a setting of their own (`allow add --root`) get it, and
-    additional arguments for its kernel. `time_zone` is a name of tzdata; the server's own if it is empty."""
+    additional arguments for its kernel. `time_zone` is a name of tzdata; the server's own if it is empty.
+    `keep`: how many of the newest releases `image prune` keeps."""
 
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
     time_zone: str = ""
+    keep: int = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 1 <= self.keep <= 1000:
+            raise ValueError("keep: must be from 1 to 1000 releases")
         time_zone.check(self.time_zone)
         for argument in self.kernel_arguments:
             if not WORD.fullmatch(argument):

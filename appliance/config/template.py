@@ -156,6 +156,7 @@ interfaces = ["{interface}"]
 # no_work = 6                            # hours for which PCs found no work, or a project was away
 # task_errors = 20                       # per cent of a day's tasks that failed
 # images = true                          # built, failed, activated, rolled back
+# canary = true                          # a canary image was promoted or rolled back
 # disk = 90                              # per cent of the server's disk in use
 # network = true                         # an address that another machine claims, a DHCP server that is new
 # server = true                          # the box itself: not running, exports not in force
@@ -168,6 +169,7 @@ interfaces = ["{interface}"]
 # backports = false                      # true: the newer kernel of its backports, for cards that are newer still
 # firmware = "network"                   # of network cards and processors; "all": of servers' cards too; or "none"
 # kernel_arguments = []
+# keep = 3                               # newest releases that image prune keeps, beside those that are needed
 # time_zone = ""                         # "Europe/Berlin": what start_hour means; default: the server's own
 # root = "nfs"                           # "http": load the system into each PC's memory; for some PCs: allow add --root
 

@@ -15,6 +15,7 @@ from appliance.control.access.refusals import handle_errors
 from appliance.control.access.shield import Shield
 from appliance.control.api import routes as api
 from appliance.control.boxes.others import OtherBoxes
+from appliance.control.canaries import CanaryJudge
 from appliance.control.context import Context
 from appliance.control.doctor_runs import DoctorRuns
 from appliance.control.fleet.fleet import Fleet
@@ -35,6 +36,7 @@ def create_app(context: Context) -> FastAPI:
     context.fleet = fleet = Fleet(lambda: context.config, context.clock, RoomPen())
 
     notices = NoticeService(lambda: context.config, context.clock)
+    canaries = CanaryJudge(lambda: context.config, context.clock)
 
     builds = BuildWatch(lambda: build_view(build_unit.latest(), context.clock()), build_unit.marks, fleet.hub.places)
 
@@ -44,10 +46,12 @@ def create_app(context: Context) -> FastAPI:
     async def life(_: FastAPI) -> AsyncIterator[None]:
         fleet.start()
         notices.start()
+        canaries.start()
         boxes.start()
         yield
         builds.end()
         await asyncio.to_thread(boxes.stop)
+        await asyncio.to_thread(canaries.stop)
         await asyncio.to_thread(notices.stop)
         await fleet.stop()
 

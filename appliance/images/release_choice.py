@@ -10,8 +10,7 @@ import structlog
 
 from appliance.allowlist import Allowlist, Entry
 from appliance.images import rollout, rollout_table
-from appliance.images.rollout import Canary
-from appliance.images.rollout_table import Fallback
+from appliance.images.rollout import Canary, Fallback
 from appliance.journal import history
 from appliance.journal.timeline import Boot
 from appliance.registry.database import Registry
@@ -68,6 +67,12 @@ class ReleaseChoice:
         wanted = self._wanted(mac, active)
         fallback = self._fallbacks.get(mac)
         return fallback.release if fallback and self._applies(fallback, wanted) else wanted
+
+    def gone_back(self, active: str | None) -> list[Fallback]:
+        """The PCs that boot the release before, where `active` is the active one."""
+        if active is None:
+            return []
+        return [each for mac, each in self._fallbacks.items() if self._applies(each, self._wanted(mac, active))]
 
     def reconsider(self, boot: Boot, active: str, now: float) -> WentBack | None:
         """Whether a PC, of which the boots before this one came to nothing, goes back from now on. If it does, or did

@@ -5,6 +5,7 @@ netboot-appliance-image-request.path watches the page's. Without systemd nobody 
 
 import os
 import secrets
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ ROOT = Path("/run/netboot-appliance-image-request")
 _WAIT_SECONDS = 15.0
 _AGAIN_SECONDS = 3.0
 _LOOK_SECONDS = 0.1
+_ASKING = threading.Lock()
 
 
 def request_file(directory: Path) -> Path:
@@ -51,7 +53,13 @@ def available(configuration: Path, environment: Mapping[str, str] = os.environ) 
 
 
 def ask(verb: ImageVerb, release: str = "", control: Path = CONTROL, root: Path = ROOT) -> ImageAnswer:
-    """Ask root's helper, and return its answer. Blocks for up to 15 s; raises UserError if there is none."""
+    """Ask root's helper, and return its answer. Blocks for up to 15 s; raises UserError if there is none. One thread
+    asks at a time: there is one file for requests."""
+    with _ASKING:
+        return _ask(verb, release, control, root)
+
+
+def _ask(verb: ImageVerb, release: str, control: Path, root: Path) -> ImageAnswer:
     content = encode(ImageRequest(verb, release, secrets.token_hex(8)))
     begun = written = time.monotonic()
     _write(control, content)

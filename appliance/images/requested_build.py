@@ -72,7 +72,7 @@ class RequestedBuild:
             recipe, added = wanted(config)
         except UserError as error:
             raise BuildError("checks", error.message, error.hint) from error
-        return build(recipe, config.server.data / "build", config.images, report, rebuild, added, hear)
+        return build(recipe, config.server.data / "build", config.images, report, rebuild, hear, added)
 
 
 def request(config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool) -> RequestedBuild:

@@ -108,6 +108,17 @@ class Tally:
     failed: tuple[MacAddress, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A PC that boots `release` since it failed with the release `failed`, at `at`, and `why` in words."""
+
+    mac: MacAddress
+    failed: str
+    release: str
+    at: float
+    why: str
+
+
 def release_of(boot: Boot) -> str:
     """The release whose kernel the boot took, or empty. Another one may have been chosen after its DISCOVER, or from a
     menu: the files that it fetched tell."""
@@ -158,7 +169,7 @@ def judge(canary: Canary, trials: Sequence[Trial], seen: Circumstances, now: flo
     those that may not boot any more left out."""
     canary = _carried_on(canary, seen, now)
     if seen.active == canary.release:
-        return end(canary, Ending.PROMOTED, "it was activated by hand", now)
+        return end(canary, Ending.PROMOTED, "it is active already", now)
     if seen.active != canary.base:
         return end(canary, Ending.CANCELLED, f"another release was activated: {seen.active or 'none'}", now)
     if seen.broken:

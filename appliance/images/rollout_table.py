@@ -6,10 +6,9 @@
 import json
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 
 from appliance.allowlist import Allowlist
-from appliance.images.rollout import Canary, Ending, Proof, end
+from appliance.images.rollout import Canary, Ending, Fallback, Proof, end
 from appliance.registry import rows
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress, MacRange
@@ -21,17 +20,6 @@ _AT_ONCE = 500
 """MAC addresses in one question to SQLite."""
 
 _COLUMNS = "id, release, base, chosen, seconds, share, tasks, began, after, looked, until, ended, verdict, reason, mac"
-
-
-@dataclass(frozen=True, slots=True)
-class Fallback:
-    """A PC that boots `release` since it failed with the release `failed`, at `at`, and `why` in words."""
-
-    mac: MacAddress
-    failed: str
-    release: str
-    at: float
-    why: str
 
 
 def latest(registry: Registry) -> Canary | None:
@@ -112,14 +100,17 @@ def known_among(registry: Registry, ranges: Iterable[MacRange], allowlist: Allow
     return found
 
 
-def tasks_before(registry: Registry, canary: int, succeeded: Mapping[MacAddress, int]) -> dict[MacAddress, int]:
-    """How many tasks each of these PCs had returned when it was first seen with the canary; those that were not yet are
-    kept with what they have `succeeded` in by now."""
+def tasks_before(
+    registry: Registry, canary: int, succeeded: Mapping[MacAddress, int], *, keep: bool
+) -> dict[MacAddress, int]:
+    """How many tasks each of these PCs had returned when it was first seen with the canary; `keep`: from now on, those
+    that were not seen yet had returned what they have `succeeded` in by now."""
     found = {
         rows.mac(number): rows.whole(count)
         for number, count in registry.sql.execute("SELECT mac, succeeded FROM canary_tasks WHERE canary = ?", (canary,))
     }
-    if new := {mac: count for mac, count in succeeded.items() if mac not in found}:
+    new = {mac: count for mac, count in succeeded.items() if mac not in found}
+    if new and keep:
         with registry.transaction():
             registry.sql.executemany(
                 "INSERT INTO canary_tasks VALUES (?, ?, ?)", [(canary, mac.value, count) for mac, count in new.items()]

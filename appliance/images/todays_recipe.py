@@ -5,7 +5,7 @@ Compares recipes. Whether Debian has newer packages is another question, for `im
 
 from appliance.config.file import Config
 from appliance.errors import UserError
-from appliance.images.recipe import wanted
+from appliance.images.recipe import directory, wanted
 from image.build import digest_today
 from image.recipe import changes
 from image.release import Release
@@ -26,10 +26,12 @@ def outdated(config: Config, active: Release | None) -> str:
         return "" if _is_forbidden(error) else error.message
     if active.digest == digest_today(recipe, added):
         return ""
-    named = (
+    named = [
         f"[image] {name} is {new}, and it was built with {old}" for name, old, new in changes(active.recipe, recipe)
-    )
-    return "; ".join(named) or "another version of netboot-appliance built it, or its files or hooks have changed"
+    ]
+    if active.added != added.digest:
+        named.append(f"the files or hooks in {directory(config)} were changed")
+    return "; ".join(named) or "another version of netboot-appliance built it"
 
 
 def _is_forbidden(error: BaseException | None) -> bool:

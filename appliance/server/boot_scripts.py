@@ -131,6 +131,7 @@ class BootScripts:
     def _reconsider_release(self, boot: Boot, active: str) -> None:
         """A PC whose live system did not come up again and again may go back to the release before."""
         try:
+            self._journal.flush()  # the boots before are read from the registry
             went = self._box.releases.reconsider(boot, active, self._journal.now())
         except (SqlError, UserError) as error:
             log.error("cannot see whether a PC should go back", mac=str(boot.mac), error=str(error))

@@ -9,6 +9,7 @@ from appliance.heartbeats.states import PcState, condition, state
 from appliance.journal.timeline import Boot
 from appliance.registry.records import Client
 from appliance.view.boots import BootView, boot_view
+from appliance.view.canary import FallbackView, fallback_view
 from appliance.view.facts import ClientRecord, KnownClients, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
 from appliance.view.schedules import ScheduleNow
@@ -48,7 +49,7 @@ class ClientDetails:
 
     Of its latest heartbeat: `facts` is what the live system says of the PC, `boinc` what BOINC says of itself; `heard`
     is its moment, in seconds since the epoch, or None. `orders`: the last one first. `schedule`: None if it computes at
-    any time."""
+    any time. `gone_back`: None unless it boots an earlier release by itself."""
 
     client: ClientView
     host_name: str
@@ -63,6 +64,7 @@ class ClientDetails:
     boinc: Condition
     orders: tuple[OrderView, ...]
     schedule: ScheduleNow | None
+    gone_back: FallbackView | None
 
 
 def client_views(known: KnownClients, now: float) -> list[ClientView]:
@@ -99,6 +101,7 @@ def details(record: ClientRecord, now: float) -> ClientDetails:
         boinc=condition(heartbeat),
         orders=tuple(map(order_view, record.orders)),
         schedule=record.schedule,
+        gone_back=fallback_view(record.gone_back) if record.gone_back else None,
     )
 
 
@@ -115,6 +118,7 @@ def as_json(pc: ClientDetails) -> dict[str, Any]:
         "boinc": asdict(pc.boinc),
         "orders": [asdict(order) for order in pc.orders],
         "schedule": asdict(pc.schedule) if pc.schedule else None,
+        "gone_back": asdict(pc.gone_back) if pc.gone_back else None,
     }
 
 

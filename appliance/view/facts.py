@@ -22,6 +22,8 @@ from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.heartbeats import census, orders, store
 from appliance.heartbeats.records import Order, StoredHeartbeat
 from appliance.heartbeats.states import EndOfBoot, Kind
+from appliance.images.release_choice import ReleaseChoice
+from appliance.images.rollout import Fallback
 from appliance.images.todays_recipe import outdated
 from appliance.journal import history
 from appliance.journal.timeline import Boot
@@ -32,6 +34,7 @@ from appliance.registry.disk import Disk
 from appliance.registry.records import BootCounts, BootRow, Client, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.registry.server_lock import holder
+from appliance.view.canary import RolloutState
 from appliance.view.evidence import Evidence, evidence
 from appliance.view.schedules import ScheduleNow, schedule_now, schedules_now
 from image import contents, release
@@ -61,10 +64,12 @@ class Signs:
 
 @dataclass(frozen=True, slots=True)
 class PageState:
-    """Where the page is, as URLs; `pid`: its process, or None if it does not run."""
+    """Where the page is, as URLs; `pid`: its process, or None if it does not run. `rejected`: why it keeps an older
+    configuration than that of the file."""
 
     pid: int | None
     addresses: tuple[str, ...]
+    rejected: ReloadResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ class BoxState:
     about itself. `boots` has the latest boots of some of the PCs that `counted` counts: those that need a person first,
     with their `signs`; `states` counts those that have loaded something. `firmware` has the latest of those PCs that
     need another offer. `image_outdated`: why the active image is not of today's recipe, in words. `schedules` are those
-    of the configuration. `page` is None if it is switched off."""
+    of the configuration. `page` is None if it is switched off. `rollout` is read by appliance/view/trials.py."""
 
     pid: int | None
     server: Mapping[str, Any]
@@ -94,6 +99,7 @@ class BoxState:
     evidence: Evidence = field(default_factory=Evidence)
     schedules: Sequence[ScheduleNow] = ()
     page: PageState | None = None
+    rollout: RolloutState = field(default_factory=RolloutState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ class KnownClients:
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
     """One PC: its boots (oldest first), its firmwares, the directory with its work, its signs, its latest orders (the
-    last one first), and its schedule."""
+    last one first), its schedule, and whether it went back to an earlier release by itself."""
 
     client: Client
     allowlist: Allowlist
@@ -123,6 +129,7 @@ class ClientRecord:
     signs: Signs = Signs()
     orders: Sequence[Order] = ()
     schedule: ScheduleNow | None = None
+    gone_back: Fallback | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +182,14 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         leases=leases.load(registry),
         evidence=gather_evidence(config, registry, now),
         schedules=schedules_now(config, now),
-        page=PageState(holder(config.registry, "control"), urls(config)) if config.control.enabled else None,
+        page=_page(config, registry) if config.control.enabled else None,
     )
+
+
+def _page(config: Config, registry: Registry) -> PageState:
+    pid = holder(config.registry, "control")
+    latest = reload_result.read(registry, reload_result.PAGE) if pid else None
+    return PageState(pid, urls(config), latest if latest and latest.error else None)
 
 
 def gather_evidence(
@@ -286,7 +299,16 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress, now: floa
         signs=_signs(registry, [mac], census.ends_of_boots(registry, mac))[mac],
         orders=orders.latest(registry, mac, MOST_ORDERS),
         schedule=schedule_now(config, entry.settings.schedule, now) if entry else None,
+        gone_back=_gone_back(config, registry, mac),
     )
+
+
+def _gone_back(config: Config, registry: Registry, mac: MacAddress) -> Fallback | None:
+    try:
+        found = ReleaseChoice(registry, config.images).gone_back(release.active_id(config.images))
+    except ReleaseError:
+        return None
+    return next((each for each in found if each.mac == mac), None)
 
 
 def gather_boots(

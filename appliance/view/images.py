@@ -20,7 +20,8 @@ class LayerView:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseView:
-    """A release. `state` is "active", "previous" or empty, `created` ISO 8601 with its time zone, `size` in bytes.
+    """A release. `state` is "active", "previous", "canary" or empty, `created` ISO 8601 with its time zone,
+    `size` in bytes.
 
     `recipe` is in words. `layers` are its squashfs files, base first, and `packages` the number of packages,
     `pcs` that of PCs that had it at their latest boot. These two are None if they cannot be read.

@@ -13,6 +13,7 @@ from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.view.address_claims import AddressClaimView, address_claim_views
 from appliance.view.boots import BootView, boot_view
+from appliance.view.canary import RolloutState
 from appliance.view.evidence import Evidence
 from appliance.view.facts import BoxState, PageState, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
@@ -114,6 +115,7 @@ class StatusView:
     image: ImageView | None
     image_error: str
     image_outdated: str
+    rollout: RolloutState
     next_boots: tuple[NextBootView, ...]
     schedules: tuple[ScheduleNow, ...]
     allowed: AllowedView
@@ -150,6 +152,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
         image=ImageView(box.image.id, box.image.created.timestamp()) if box.image else None,
         image_error=box.image_error,
         image_outdated=box.image_outdated,
+        rollout=box.rollout,
         next_boots=tuple(map(next_boot_view, box.next_boots)),
         allowed=AllowedView(len(box.allowlist), box.allowlist.addresses),
         pcs=pc_counts(box.states),

@@ -3,7 +3,8 @@
 An allowed UEFI PC boots and computes; strangers get nothing; one of them is allowed while the box serves; the first
 PC's power is cut in the middle of a task, it gets orders and a new account key, and at last its time to compute ends,
 while the other one falls silent and a third finds no NFS. The administrator has the page open all the time, and does
-there what the page offers. The PCs overlap, since an emulated one needs a minute or two to boot.
+there what the page offers. Meanwhile one release takes another one's place, and a broken one is tried by one PC and
+taken back. The PCs overlap, since an emulated one needs a minute or two to boot.
 """
 
 import email
@@ -11,18 +12,22 @@ import email.policy
 import errno
 import hashlib
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from image import release
 from services.boinc.idleness import KEY_REFUSED
 from services.decision import Reason
 from services.ethernet import MacAddress
@@ -166,6 +171,35 @@ def third(room: Room) -> Pc:
     return room.pc(THIRD, "uefi", memory=512)
 
 
+@dataclass(frozen=True)
+class Releases:
+    """The release that was built, another one with the same files, and one whose live system cannot be mounted."""
+
+    built: str
+    same: str
+    broken: str
+
+
+@pytest.fixture(scope="module")
+def releases(room: Room) -> Releases:
+    images = room.data / "images"
+    built = release.current(images)
+    assert built
+    made = []
+    for digest in ("0" * 8, "f" * 8):
+        copy = replace(built, path=images / release.name(built.created, digest), digest=digest * 8)
+        shutil.copytree(built.path, copy.path, symlinks=True, copy_function=os.link)
+        (copy.path / release.MANIFEST).unlink()
+        (copy.path / release.MANIFEST).write_bytes(release.render_manifest(copy))
+        made.append(copy)
+    broken = made[1].path / release.SQUASHFS
+    size = broken.stat().st_size
+    broken.unlink()
+    with broken.open("wb") as file:
+        file.truncate(size)
+    return Releases(built.id, made[0].id, made[1].id)
+
+
 @pytest.fixture(scope="module")
 def server_process(room: Room, first: Pc) -> int:
     """The process id of the box's server at the start."""
@@ -291,6 +325,16 @@ def test_an_order_suspends_a_pc_and_another_lets_it_go_on(room: Room, page: Room
     assert orders["suspend"] == "done"
 
 
+def test_another_release_is_activated_while_a_pc_runs_and_it_computes_on(
+    room: Room, first: Pc, releases: Releases
+) -> None:
+    before = len(reported(room, FIRST))
+    room.appliance("image", "activate", releases.same)
+    room.wait_until(lambda: len(reported(room, FIRST)) > before, BOOT_SECONDS, "the first PC to report another task")
+    assert room.boot(FIRST)["release"] == releases.built
+    assert len(first.serial_logs) == 1
+
+
 def test_a_power_cut_in_the_middle_of_a_task(room: Room, first: Pc, interrupted: list[str]) -> None:
     room.wait_until(
         lambda: 3 <= checkpoint(room, FIRST) <= JOB_SECONDS // 2, BOOT_SECONDS, "a task of the first PC under way"
@@ -333,7 +377,9 @@ def test_a_third_pc_is_switched_on_whose_way_to_the_nfs_server_is_blocked(room: 
     third.power_on()
 
 
-def test_after_the_power_cut_the_same_host_resumes_its_task(room: Room, first: Pc, interrupted: list[str]) -> None:
+def test_after_the_power_cut_the_same_host_resumes_its_task(
+    room: Room, first: Pc, interrupted: list[str], releases: Releases
+) -> None:
     (name,) = interrupted
 
     def is_reported() -> bool:
@@ -341,6 +387,9 @@ def test_after_the_power_cut_the_same_host_resumes_its_task(room: Room, first: P
 
     room.wait_until(is_reported, BOOT_SECONDS, "the first PC to report the task that the power cut interrupted")
     (resumed,) = (task for task in reported(room, FIRST) if task.name == name)
+    # Its next boot has the release that was activated meanwhile; after the rollback it keeps that one.
+    assert room.boot(FIRST)["release"] == releases.same
+    room.appliance("image", "rollback")
     assert resumed.output["starts"] >= 2
     assert resumed.output["resumed_from"] >= 3
     assert len(first.serial_logs) == 2
@@ -380,6 +429,11 @@ def test_page_mail_and_status_name_the_pc_without_nfs_with_cause_and_cure(
     third.power_off()
 
 
+def test_a_broken_release_is_tried_by_one_pc_only(room: Room, second: Pc, releases: Releases) -> None:
+    room.appliance("image", "activate", releases.broken, "--canary", str(SECOND))
+    second.power_on()
+
+
 def test_a_key_that_the_project_refuses_is_told_and_a_new_one_reaches_the_running_pc(room: Room, first: Pc) -> None:
     host = the_host(room, FIRST)
     boinc_control.change(room.project_directory, account_key=NEW_KEY)
@@ -395,6 +449,15 @@ def test_a_key_that_the_project_refuses_is_told_and_a_new_one_reaches_the_runnin
     assert the_host(room, FIRST).id == host.id
     assert len(first.serial_logs) == 2
     assert {task.state for task in results(room, FIRST)} <= {"sent", "uploaded", "reported"}
+
+
+def test_the_pc_fails_with_the_broken_release_and_is_switched_on_again(
+    room: Room, second: Pc, releases: Releases
+) -> None:
+    room.wait_for_stage(SECOND, "failed", BOOT_SECONDS)
+    assert room.boot(SECOND)["release"] == releases.broken
+    second.power_off()
+    second.power_on()
 
 
 def test_at_the_end_of_its_window_the_pc_switches_off_though_the_box_is_silent(room: Room, first: Pc) -> None:
@@ -416,6 +479,21 @@ def test_at_the_end_of_its_window_the_pc_switches_off_though_the_box_is_silent(r
     assert len(first.serial_logs) == 2
     room.configuration.write_text(before)
     room.appliance("reload")
+
+
+def test_a_canary_that_failed_twice_is_taken_back_by_itself(
+    room: Room, second: Pc, releases: Releases, mails: Path
+) -> None:
+    room.wait_for_stage(SECOND, "failed", BOOT_SECONDS)
+    second.power_off()
+    room.wait_until(lambda: canary(room)["state"] == "rolled back", 60, "the canary to be rolled back")
+    assert "1 PC failed with it: the second" in canary(room)["reason"]
+    assert room.status()["image"]["id"] == releases.built
+    wanted = f"Canary image {releases.broken} was rolled back"
+    room.wait_until(lambda: any(wanted in mail for mail in read(mails)), 60, "a mail of it")
+    second.power_on()
+    room.wait_for_stage(SECOND, "script", BOOT_SECONDS)
+    assert room.boot(SECOND)["release"] == releases.built
 
 
 @pytest.mark.usefixtures("second")
@@ -455,6 +533,11 @@ def test_the_first_pcs_disk_is_as_it_was(first: Pc, disk: Path, disk_before: str
 def doing(room: Room, mac: MacAddress) -> str:
     """What a PC does now, as `status` says."""
     return str(room.boot(mac)["now"]["kind"])
+
+
+def canary(room: Room) -> Any:
+    """What `image canary --json` says of the canary."""
+    return json.loads(room.appliance("image", "canary", "--json", check=False).stdout)["canary"]
 
 
 def details(room: Room, mac: MacAddress) -> Any:

@@ -25,7 +25,8 @@ DEMO = CHECKOUT / ".room"
 
 
 CUSTOMIZED = "site: my file is here, 0 files in skel, issue.net removed"
-"""What an image of ours says on the console at each boot: what its own files and its hook changed is all there."""
+"""What an image of ours says on the console at each boot: what its own files and its hook changed is all there. (What
+they must not change is tried, too: tests/e2e/test_image.py.)"""
 
 _SITE = {
     "files/etc/site/words": "my file is here",
@@ -46,6 +47,7 @@ WantedBy=multi-user.target
 #!/bin/sh
 set -e
 systemctl enable site.service
+chmod 4755 /usr/local/sbin/site
 rm /etc/issue.net
 rm -r /etc/skel
 mkdir /etc/skel

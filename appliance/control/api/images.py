@@ -13,19 +13,24 @@ from appliance.control.api.quick_route import QuickRoute
 from appliance.errors import OvertakenError
 from appliance.images import build_unit, request_files
 from appliance.images.image_request import ImageVerb
+from appliance.registry.database import Registry
 from appliance.view.build import BuildView, build_view
-from appliance.view.facts import gather_releases
+from appliance.view.canary import CanaryView, RolloutState
+from appliance.view.facts import Releases
 from appliance.view.images import ReleaseView, release_views
+from appliance.view.trials import gather_all_releases, gather_rollout
 
 router = APIRouter(prefix="/images", tags=["images"], dependencies=LOOKS, route_class=QuickRoute)
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseList:
-    """The releases, newest first, and what is wrong with those that cannot be used, in words."""
+    """The releases, newest first; what is wrong with those that cannot be used, in words; and the canary that is open
+    or ended last."""
 
     images: list[ReleaseView]
     broken: list[str]
+    canary: CanaryView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,13 @@ class WantedImage(BaseModel):
 @router.get("", responses=problems())
 async def list_images(context: InContext) -> ReleaseList:
     """The releases of the live system, and which one is active."""
-    found = await asyncio.to_thread(gather_releases, context.config)
-    return ReleaseList(release_views(found), [str(error) for error in found.broken])
+
+    def read(registry: Registry) -> tuple[Releases, RolloutState]:
+        config = context.config
+        return gather_all_releases(config, registry), gather_rollout(config, registry, context.clock())
+
+    found, rollout = await context.with_registry(read)
+    return ReleaseList(release_views(found), [str(error) for error in found.broken], rollout.canary)
 
 
 @router.get("/build", responses=problems())

@@ -39,6 +39,9 @@ def compose(rule: RuleName, found: Sequence[Observation], seen: Sightings) -> No
         case RuleName.IMAGES:
             level = "warning" if any(each.key.startswith("failed") for each in found) else "info"
             lines = [line for each in found for line in _cause(each.name, each.cure, ())]
+        case RuleName.CANARY:
+            level = "warning" if any(each.cure for each in found) else "info"
+            lines = [line for each in found for line in _cause(each.cause, each.cure, ())]
         case RuleName.DIGEST:
             level, lines = "info", list(_week(seen))
         case RuleName.FAULTS | RuleName.SILENT:
@@ -104,6 +107,8 @@ def _title(rule: RuleName, found: Sequence[Observation]) -> str:
         case RuleName.IMAGES:
             bad = next((each for each in found if each.key.startswith("failed")), found[-1])
             return _capital(bad.name)
+        case RuleName.CANARY:
+            return _capital(first.name)
         case _:
             return _capital(first.cause) + ("" if one else f", and {len(found) - 1} more")
 

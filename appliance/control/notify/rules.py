@@ -14,6 +14,7 @@ from appliance.control.notify.sightings import PcSighting, Sightings
 from appliance.diagnosis.computing import NOTHING_TO_COMPUTE
 from appliance.diagnosis.fault import Diagnosis
 from appliance.heartbeats.states import Kind
+from appliance.images.rollout import Ending
 from services.boinc.idleness import KEY_CURE, KEY_REFUSED, NO_INTERNET, NOT_REACHABLE
 from services.spans import span
 
@@ -35,6 +36,12 @@ _ERRORS_CURE = (
 )
 _DISK_CURE = "netboot-appliance image prune deletes old images; or a larger disk for [server] data"
 _CLAIM_CURE = "find the other machine by its MAC address in the switch, and give it another address"
+_ENDED = {
+    Ending.PROMOTED: "was promoted: all PCs boot it now",
+    Ending.ROLLED_BACK: "was rolled back: its PCs boot the active one again",
+    Ending.CANCELLED: "was cancelled",
+}
+_CANARY_CURE = "see: netboot-appliance image canary; look at the screen of a PC that failed, and build another one"
 _DHCP_CURE = "if it is yours, nothing; else find it in the switch by its address: it can send PCs anywhere"
 
 
@@ -48,6 +55,7 @@ class RuleName(StrEnum):
     NO_WORK = "no_work"
     TASK_ERRORS = "task_errors"
     IMAGES = "images"
+    CANARY = "canary"
     DISK = "disk"
     NETWORK = "network"
     SERVER = "server"
@@ -186,6 +194,15 @@ def _images(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Obse
     return found
 
 
+def _canary(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Observation]:
+    canary = seen.canary
+    if canary is None:
+        return []
+    name = f"canary image {canary.release} {_ENDED.get(canary.verdict, 'has ended')}"
+    cure = _CANARY_CURE if canary.verdict == Ending.ROLLED_BACK else ""
+    return [Observation(f"{canary.id} {canary.verdict}", name, canary.reason, cure)]
+
+
 def _disk(seen: Sightings, settings: RuleSettings, known: Collection[str]) -> list[Observation]:
     if seen.disk_used < settings.disk - (DISK_SLACK if "disk" in known else 0.0):
         return []
@@ -240,6 +257,7 @@ RULES = {
         Rule(RuleName.NO_WORK, "PCs find no work, or a project is away", Tempo(60.0, 3600.0, over=True), _no_work),
         Rule(RuleName.TASK_ERRORS, "too many tasks fail", Tempo(60.0, DAY, over=False), _task_errors),
         Rule(RuleName.IMAGES, "images built, failed, activated", Tempo(15.0, 60.0, over=False), _images),
+        Rule(RuleName.CANARY, "a canary image was promoted, or rolled back", Tempo(0.0, DAY, over=False), _canary),
         Rule(RuleName.DISK, "the server's disk fills up", Tempo(60.0, 3600.0, over=True), _disk),
         Rule(RuleName.NETWORK, "claimed addresses, new DHCP servers", Tempo(60.0, 7 * DAY, over=False), _network),
         Rule(RuleName.SERVER, "the server itself", Tempo(180.0, 300.0, over=True), _server),

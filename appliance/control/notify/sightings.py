@@ -9,6 +9,7 @@ from datetime import UTC, tzinfo
 
 from appliance.diagnosis.fault import Diagnosis
 from appliance.heartbeats.states import Kind
+from appliance.images.rollout import Ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,16 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedCanary:
+    """The canary that ended last: its number and release, how it ended, and why."""
+
+    id: int
+    release: str
+    verdict: Ending
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorShare:
     """The tasks of a project that ended in the last day, and which PCs had the failed ones: MAC address and count."""
 
@@ -99,5 +110,6 @@ class Sightings:
     disk: str = ""
     claims: Mapping[str, str] = field(default_factory=dict)
     images: Images | None = None
+    canary: EndedCanary | None = None
     errors: tuple[ErrorShare, ...] = ()
     week: Week | None = None

@@ -20,12 +20,12 @@ from appliance.control.fleet import reader
 from appliance.control.fleet.changes import SELDOM, SET_BACK, Mark, differing, due
 from appliance.control.fleet.reader import Marks
 from appliance.control.notify import tally
-from appliance.control.notify.sightings import FailedBuild, Images, PcSighting, Sightings, Week
+from appliance.control.notify.sightings import EndedCanary, FailedBuild, Images, PcSighting, Sightings, Week
 from appliance.control.notify.tally import Counts, Tally
 from appliance.diagnosis.examination import diagnose
 from appliance.heartbeats import days, store
 from appliance.heartbeats.states import Kind, condition, state
-from appliance.images import build_unit
+from appliance.images import build_unit, rollout_table
 from appliance.journal import history
 from appliance.journal.timeline import Boot, Stage
 from appliance.page import address
@@ -115,6 +115,7 @@ class Watch:
             disk=room.room,
             claims={f"{each.address} {each.claimant}": each.words for each in claims},
             images=_images(config),
+            canary=_canary(registry),
             errors=tally.shares(after),
             week=_week(registry, now),
         )
@@ -281,6 +282,13 @@ def _images(config: Config) -> Images | None:
         releases = tuple(each.id for each in found.releases)
         return Images(releases, by_state.get("active", ""), by_state.get("previous", ""), failed)
     return None
+
+
+def _canary(registry: Registry) -> EndedCanary | None:
+    found = rollout_table.latest(registry)
+    if found is None or found.ended is None:
+        return None
+    return EndedCanary(found.id, found.release, found.verdict, found.reason)
 
 
 def _week(registry: Registry, now: float) -> Week:

@@ -18,8 +18,9 @@ from appliance.images.build_output import MOST_LINES
 from appliance.images.image_request import ImageVerb
 from appliance.images.todays_recipe import CURE, outdated
 from appliance.view.build import build_view
-from appliance.view.facts import Releases, gather_releases
+from appliance.view.facts import Releases
 from appliance.view.images import release_views
+from appliance.view.trials import gather_all_releases, gather_rollout
 
 router = APIRouter(prefix="/images", include_in_schema=False)
 
@@ -74,9 +75,10 @@ def _verb(text: str) -> ImageVerb:
 
 
 async def _values(box: Context) -> dict[str, Any]:
-    found, build = await asyncio.gather(
-        asyncio.to_thread(gather_releases, box.config),
+    found, build, rollout = await asyncio.gather(
+        box.with_registry(lambda registry: gather_all_releases(box.config, registry)),
         asyncio.to_thread(lambda: build_view(build_unit.latest(), box.clock())),
+        box.with_registry(lambda registry: gather_rollout(box.config, registry, box.clock())),
     )
     return {
         "releases": release_views(found),
@@ -85,6 +87,7 @@ async def _values(box: Context) -> dict[str, Any]:
         "outdated": await asyncio.to_thread(_outdated, box, found),
         "cure": CURE,
         "build": build,
+        "canary": rollout.canary_words(box.clock()),
         "since": seen(build).ident,
         "most_lines": MOST_LINES,
         "asks": request_files.available(box.path),

@@ -1,6 +1,8 @@
 """Building with a stand-in for live-build: stages, failures, interruptions, publication."""
 
 import contextlib
+import gzip
+import json
 import os
 import shutil
 import signal
@@ -117,7 +119,7 @@ def run(
     added: Customization = NOTHING,
 ) -> tuple[release.Release, list[Progress]]:
     told: list[Progress] = []
-    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, rebuild, added)
+    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, rebuild, added=added)
     return made, told
 
 
@@ -170,8 +172,26 @@ def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
 
 def test_whoever_listens_hears_each_line_that_the_programs_print(room: Path) -> None:
     heard: list[str] = []
-    build.build(ImageRecipe(), room / "work", room / "images", lambda _: None, hear=heard.append)
-    assert heard == [f"P: lb {stage}" for stage in ("config", "bootstrap", "chroot", "binary")]
+    made = build.build(ImageRecipe(), room / "work", room / "images", lambda _: None, hear=heard.append)
+    log = (room / "work" / "logs" / f"{made.id}.log").read_text().splitlines()
+    assert [line for line in heard if line.startswith("P: lb ")] == [line for line in log if line.startswith("P: lb ")]
+    assert "P: lb bootstrap_debootstrap" in heard
+
+
+def test_the_time_left_is_that_of_the_last_builds_for_what_is_to_be_done(room: Path) -> None:
+    _, told = run(room)
+    assert {each.left for each in told[:-1]} == {None}, "nothing is known yet"
+    took = room / "work" / "durations.json"
+    assert json.loads(took.read_text()).keys() == {"bootstrap", "packages", "system", "publish"}
+    took.write_text('{"bootstrap": 900, "packages": 800, "extras": 50, "system": 40, "publish": 3}')
+    _, told = run(room, ImageRecipe(packages=("htop",)))
+    left = {each.stage: each.left for each in reversed(told)}
+    assert left["packages"] is None, "it is kept"
+    assert left["extras"] == pytest.approx(93, abs=5)
+    assert left["system"] == pytest.approx(43, abs=5)
+    took.write_text("[]")
+    _, told = run(room, ImageRecipe(packages=("htop", "tree")))
+    assert {each.left for each in told[:-1]} == {None}
 
 
 def test_a_package_without_its_loader_ends_the_build(room: Path) -> None:
@@ -225,9 +245,10 @@ def test_the_same_recipe_is_not_built_twice(room: Path) -> None:
 def test_a_release_that_is_there_already_becomes_the_active_one(room: Path) -> None:
     first, _ = run(room)
     run(room, ImageRecipe(packages=("htop",)))
+    before = calls(room)
     assert run(room)[0] == first
     assert release.current(room / "images") == first
-    assert calls(room) == [*ALL, "config", "chroot_install-packages", "chroot_hooks", "mksquashfs"]
+    assert calls(room) == before
 
 
 def test_of_two_releases_of_one_recipe_the_active_one_stays(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,6 +327,8 @@ def test_files_and_hooks_of_the_administrator_are_a_layer_above(room: Path) -> N
     assert calls(room)[begun:] == ["config", "mksquashfs"]
     assert told[-2].stage == "publish"
     assert made.layers == (release.SQUASHFS, release.RECIPE)
+    assert (made.added, plain.added) == (own_files(room).digest, "")
+    assert release.read(room / "images", made.id) == made
     assert made.files[release.SQUASHFS] == plain.files[release.SQUASHFS]
     assert (made.path / release.MODULE).read_text() == "filesystem.squashfs\nrecipe.squashfs\n"
     assert (made.path / release.RECIPE).read_text().splitlines() == ["./etc/motd", "./root/ran"]
@@ -344,6 +367,11 @@ def test_a_step_that_fails_leaves_the_ones_below_it_as_they_were(room: Path) -> 
     again, _ = run(room)
     assert again.files == made.files
     assert sorted(os.listdir(room / "work" / "steps")) == ["bootstrap", "packages", "system"]
+
+
+def test_nobody_else_on_this_machine_reaches_the_programs_in_what_is_kept(room: Path) -> None:
+    run(room)
+    assert (room / "work" / "steps").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_result_that_is_not_whole_is_made_again(room: Path) -> None:
@@ -405,6 +433,20 @@ def test_a_failure_whose_cause_is_known_says_what_to_do(room: Path, call: str, s
         run(room, ImageRecipe(backports=True))
     assert caught.value.stage == STEPS[call]
     assert hint in caught.value.hint
+
+
+def test_the_cause_is_found_above_the_last_lines_and_old_logs_are_compressed(room: Path) -> None:
+    first, _ = run(room)
+    cause = "E: Failed to fetch http://m/InRelease  Temporary failure resolving 'm'\n"
+    noise = "".join(f"N: {number}\n" for number in range(100))
+    (room / "work" / "fail-chroot_install-packages").write_text(f"{cause}E: Unable to locate package htop\n{noise}")
+    with pytest.raises(BuildError, match="the stage extras") as caught:
+        run(room, ImageRecipe(packages=("htop",)))
+    assert "the Debian mirror cannot be reached" in caught.value.hint
+    assert caught.value.log is not None
+    logs = caught.value.log.parent
+    assert sorted(path.name for path in logs.iterdir()) == sorted([f"{first.id}.log.gz", caught.value.log.name])
+    assert b"P: lb chroot_hooks" in gzip.decompress((logs / f"{first.id}.log.gz").read_bytes())
 
 
 def test_without_a_kernel_there_is_no_release(room: Path) -> None:
@@ -507,9 +549,9 @@ with pytest.MonkeyPatch.context() as monkeypatch:
 
 
 @contextlib.contextmanager
-def hanging_build(room: Path) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
-    """A build in a process of its own, and its sleeping programs, once it hangs in its chroot. Killed at the end."""
-    (room / "work" / "hang-chroot_hooks").touch()
+def hanging_build(room: Path, call: str = "chroot_hooks") -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
+    """A build in a process of its own, and its sleeping programs, once it hangs in that call. Killed at the end."""
+    (room / "work" / f"hang-{call}").touch()
     builder = subprocess.Popen(
         [*UNIGNORED, sys.executable, "-c", RUNNER, str(room)],
         stdout=subprocess.PIPE,
@@ -545,11 +587,18 @@ def state(pid: int) -> str:
         return "Z"
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, None), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "status", "call"),
+    [
+        (signal.SIGTERM, 143, "chroot_hooks"),
+        (signal.SIGINT, None, "chroot_hooks"),
+        *((signal.SIGKILL, -9, call) for call in ("bootstrap_debootstrap", "chroot_install-packages", "chroot_hooks")),
+    ],
+)
 def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
-    room: Path, number: signal.Signals, status: int | None
+    room: Path, number: signal.Signals, status: int | None, call: str
 ) -> None:
-    with hanging_build(room) as (builder, programs):
+    with hanging_build(room, call) as (builder, programs):
         assert len(programs) >= 3
         builder.send_signal(number)
         builder.communicate(timeout=20)
@@ -561,9 +610,13 @@ def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
     assert alive(programs) == []
     assert str(room) not in Path("/proc/self/mountinfo").read_text()
     assert release.releases(room / "images") == release.Listing((), ())
-    (room / "work" / "hang-chroot_hooks").unlink()
+    (room / "work" / f"hang-{call}").unlink()
     made, _ = run(room)
     assert release.verify(made) == []
+    # What was done before is not done again, and what was interrupted is.
+    assert calls(room).count("bootstrap_debootstrap") == (2 if call == "bootstrap_debootstrap" else 1)
+    assert calls(room).count("chroot_hooks") == (2 if call == "chroot_hooks" else 1)
+    assert sorted(os.listdir(room / "work" / "steps")) == ["bootstrap", "packages", "system"]
 
 
 def test_two_builds_do_not_share_a_work_directory(room: Path) -> None:

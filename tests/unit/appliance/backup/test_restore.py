@@ -23,8 +23,7 @@ from appliance.heartbeats.days import Counted
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.tally import Figures, Mark
 from appliance.images import rollout_table
-from appliance.images.rollout import Ending, Proof
-from appliance.images.rollout_table import Fallback
+from appliance.images.rollout import Ending, Fallback, Proof
 from appliance.journal.history import history, latest
 from appliance.journal.recorder import Journal
 from appliance.journal.timeline import Stage

@@ -93,3 +93,10 @@ def test_what_a_menu_names_stays(data: Path) -> None:
         (IDS[1], ["a boot menu names it"]),
     ]
     assert names(data) == IDS
+
+
+def test_without_a_number_the_configuration_says_how_many(data: Path) -> None:
+    with (data / "c.toml").open("a") as file:
+        file.write("[image]\nkeep = 2\n")
+    assert run(data).exit_code == 0
+    assert names(data) == [IDS[0], IDS[2], IDS[3]]

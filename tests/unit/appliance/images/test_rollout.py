@@ -136,7 +136,7 @@ def test_who_boots_it_in_the_last_minutes_gets_a_quarter_of_an_hour() -> None:
 @pytest.mark.parametrize(
     ("seen", "verdict", "reason"),
     [
-        (Circumstances(NEW), Ending.PROMOTED, "it was activated by hand"),
+        (Circumstances(NEW), Ending.PROMOTED, "it is active already"),
         (Circumstances(OTHER), Ending.CANCELLED, f"another release was activated: {OTHER}"),
         (Circumstances(OLD, broken="it is gone"), Ending.ROLLED_BACK, "it is gone"),
         (Circumstances(OLD, allowed=False), Ending.CANCELLED, "none of its PCs may boot any more"),

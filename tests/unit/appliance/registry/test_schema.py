@@ -22,7 +22,7 @@ from appliance.heartbeats import days, orders, store
 from appliance.heartbeats.records import Order, StoredHeartbeat
 from appliance.heartbeats.tally import DayTotal
 from appliance.images import rollout_table
-from appliance.images.rollout import Canary, Proof
+from appliance.images.rollout import Canary, Fallback, Proof
 from appliance.journal.event_pages import ALL, read_after
 from appliance.journal.history import history
 from appliance.journal.timeline import Stage
@@ -132,9 +132,9 @@ def test_the_rows_that_came_with_schema_7_are_kept(path: Path) -> None:
     new, old = "20260903-100000-cccccccc", "20260902-100000-bbbbbbbb"
     with Registry(path) as registry:
         canary = rollout_table.open_canary(registry)
-        assert rollout_table.tasks_before(registry, 1, {A: 9, B: 4}) == {A: 7, B: 4}
+        assert rollout_table.tasks_before(registry, 1, {A: 9, B: 4}, keep=True) == {A: 7, B: 4}
         assert rollout_table.fallbacks(registry) == {
-            B: rollout_table.Fallback(B, old, "20260901-100000-aaaaaaaa", 1790000165.0, "it hung")
+            B: Fallback(B, old, "20260901-100000-aaaaaaaa", 1790000165.0, "it hung")
         }
     assert canary == Canary(
         1, new, old, "room 12", (MacRange(A, B),), Proof(3600.0, 90, 1), 1790000160.0, 3, 1790000170.0, 1790003760.0

@@ -73,7 +73,7 @@ def test_the_document() -> None:
     }
     assert json.loads(json.dumps(document)) == {
         "server": {"pid": 4242, "started": 900.0},
-        "page": {"pid": 77, "addresses": ["https://10.77.0.1:8443/"]},
+        "page": {"pid": 77, "addresses": ["https://10.77.0.1:8443/"], "rejected": None},
         "reload_rejected": {
             "begun": 5.0,
             "at": 950.0,
@@ -99,6 +99,7 @@ def test_the_document() -> None:
         "image": {"id": RELEASE, "created": 1795392000.0},
         "image_error": "",
         "image_outdated": "[image] backports is true, and it was built with false",
+        "rollout": {"canary": None, "gone_back": []},
         "next_boots": [{"mac": str(MAC), "entry": "local", "taken": False}],
         "schedules": [],
         "allowed": {"entries": 1, "addresses": 1 << 24},

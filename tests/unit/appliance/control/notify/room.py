@@ -37,6 +37,7 @@ def only(rule: RuleName, **more: Any) -> RuleSettings:
         "no_work": 0,
         "task_errors": 0,
         "images": False,
+        "canary": False,
         "disk": 0,
         "network": False,
         "server": False,

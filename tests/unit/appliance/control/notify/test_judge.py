@@ -7,9 +7,10 @@ import pytest
 from appliance.control.notify.conditions import Memory, Observation, Tempo, from_json, observe, ripe, tell, to_json
 from appliance.control.notify.judge import OF_A_RULE, OF_ALL
 from appliance.control.notify.rules import RULES, RuleName
-from appliance.control.notify.sightings import ErrorShare, FailedBuild, Images, PcSighting
+from appliance.control.notify.sightings import EndedCanary, ErrorShare, FailedBuild, Images, PcSighting
 from appliance.diagnosis.fault import Diagnosis
 from appliance.heartbeats.states import Kind
+from appliance.images.rollout import Ending
 from services.boinc.idleness import KEY_CURE
 from tests.unit.appliance.control.notify.room import NOON, Days, mac, only, pc
 
@@ -244,6 +245,22 @@ def test_images_built_activated_rolled_back_and_failed() -> None:
     (notice,) = days.look(images=Images((new, old), new, old, failed))
     assert (notice.level, notice.title) == ("warning", "[boot] The build of an image failed: a package is missing")
     assert "Do: apt update" in notice.body
+
+
+def test_a_canary_that_ended() -> None:
+    new = "20261102-100000-bbbbbbbb"
+    days = Days(only(RuleName.CANARY))
+    days.pass_(60, canary=EndedCanary(3, new, Ending.CANCELLED, "by hand"))
+    days.pass_(60, canary=EndedCanary(4, new, Ending.ROLLED_BACK, "1 PC failed with it: room 12: it hung"))
+    days.pass_(300, canary=EndedCanary(5, new, Ending.PROMOTED, "2 of 2 PCs that booted it came to computing"))
+    (_, back), (_, good) = days.told
+    assert (back.level, back.title) == (
+        "warning",
+        f"[boot] Canary image {new} was rolled back: its PCs boot the active one again",
+    )
+    assert "1 PC failed with it: room 12: it hung" in back.body
+    assert "netboot-appliance image canary" in back.body
+    assert (good.level, good.title) == ("info", f"[boot] Canary image {new} was promoted: all PCs boot it now")
 
 
 def test_a_disk_that_goes_up_and_down_at_its_limit_is_told_once() -> None:

@@ -1,0 +1,168 @@
+"""`image canary`: a release that some PCs boot before all do; and `image activate`, which begins one."""
+
+import re
+import time
+from typing import Annotated
+
+import typer
+
+from appliance.cli.arguments import JSON
+from appliance.cli.output import say, show_json, show_table
+from appliance.config.file import Config, load
+from appliance.errors import UserError
+from appliance.images import canary_choice, rollout_table
+from appliance.images.rollout import Canary, Ending, Proof, end
+from appliance.registry.database import Registry
+from appliance.view.canary import CanaryView
+from appliance.view.trials import gather_rollout
+from appliance.view.words import moment
+from image import release
+from image.release import Release, ReleaseError
+
+app = typer.Typer(name="canary", help="A release that some PCs boot before all do.", invoke_without_command=True)
+
+_NOTHING = "nothing was changed"
+_WITHIN, _WITHIN_TASKS = 3600.0, 86400.0
+_TIME = re.compile(r"([1-9][0-9]{0,3})(m|h|d)")
+_UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = 30 * 86400.0
+
+
+@app.callback(
+    epilog="Begin one: sudo netboot-appliance image activate ID --canary 1-per-label. While it lasts:"
+    " netboot-appliance image canary; sudo netboot-appliance image canary promote; … cancel"
+)
+def show(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """Show the canary: who tries which release, how far that is, and until when.
+
+    Exit code: 0 if one is open, 3 if not.
+    """
+    if context.invoked_subcommand:
+        return
+    config = load(context.obj)
+    now = time.time()
+    with Registry(config.registry) as registry:
+        found = gather_rollout(config, registry, now)
+    if as_json:
+        show_json(found)
+    elif found.canary is None:
+        say("There has been no canary. Begin one: netboot-appliance image activate ID --canary 1-per-label")
+    else:
+        _show(found.canary, now)
+    if not as_json:
+        for back in found.gone_back:
+            say(f"{back.mac} {back.words}")
+    if found.canary is None or found.canary.ended is not None:
+        raise typer.Exit(3)
+
+
+@app.command(epilog="Example: sudo netboot-appliance image canary promote")
+def promote(context: typer.Context) -> None:
+    """Make the canary the active release now, whatever its PCs have shown."""
+    config = load(context.obj)
+    with Registry(config.registry) as registry:
+        ident = _open(registry).release
+    try:
+        say(f"active: {activate(config, ident).id}")
+    except ReleaseError as error:
+        raise UserError(str(error), error.hint) from None
+
+
+@app.command(epilog="Example: sudo netboot-appliance image canary cancel")
+def cancel(context: typer.Context) -> None:
+    """End the canary: at their next boot its PCs get the active release again."""
+    config = load(context.obj)
+    with Registry(config.registry) as registry:
+        canary = _open(registry)
+        rollout_table.keep(registry, end(canary, Ending.CANCELLED, "by hand", time.time()))
+    say(f"the canary {canary.release} has ended; all PCs boot {canary.base}")
+
+
+def begin(config: Config, ident: str, wanted: list[str], within: str, share: int, prove: str) -> None:
+    """Begin a canary; raises UserError and ReleaseError."""
+    found, active = release.read(config.images, ident), release.current(config.images)
+    if active is None:
+        raise UserError("no release is active, so there is nothing to go back to", f"without --canary: {_NOTHING}")
+    if active.id == found.id:
+        raise UserError(
+            f"{ident} is the active release already; {_NOTHING}", "choose one: netboot-appliance image list"
+        )
+    proof = _proof(within, share, prove)
+    now = time.time()
+    with Registry(config.registry) as registry:
+        if running := rollout_table.open_canary(registry):
+            raise UserError(
+                f"{running.release} is a canary already, and only one can be; {_NOTHING}",
+                "end it: netboot-appliance image canary promote, or cancel",
+            )
+        ranges = canary_choice.choose(wanted, registry.allowlist(), rollout_table.heard_last(registry))
+        with registry.edit():
+            rollout_table.begin(registry, ident, active.id, ", ".join(wanted), ranges, proof, now)
+    who = ", ".join(map(str, ranges[:5])) + (f" and {len(ranges) - 5} more" if len(ranges) > 5 else "")
+    say(f"canary: {ident} at the next boot of {who}; all others boot {active.id}")
+    say("how it does: netboot-appliance image canary")
+    if not config.control.enabled:
+        say("warning: [control] enabled = false, so nobody judges it: promote or cancel it by hand", err=True)
+
+
+def activate(config: Config, ident: str) -> Release:
+    """Make a release the active one, and end a canary; raises UserError and ReleaseError."""
+    found = release.activate(config.images, ident)
+    if not config.registry.exists():
+        return found
+    try:
+        with Registry(config.registry) as registry:
+            _end(registry, ident)
+    except UserError as error:
+        # A damaged registry must not keep a release from being activated.
+        say(f"warning: {error.message}; {error.hint}", err=True)
+    return found
+
+
+def _end(registry: Registry, ident: str) -> None:
+    if ended := rollout_table.activated(registry, ident, time.time()):
+        say(f"the canary {ended.release} has ended: {ended.verdict}, {ended.reason}")
+
+
+def _open(registry: Registry) -> Canary:
+    canary = rollout_table.open_canary(registry)
+    if canary is None:
+        raise UserError(f"no canary is open; {_NOTHING}", "begin one: netboot-appliance image activate ID --canary MAC")
+    return canary
+
+
+def _proof(within: str, share: int, prove: str) -> Proof:
+    tasks = 0
+    if prove:
+        found = re.fullmatch(r"tasks=([1-9][0-9]{0,2})", prove)
+        if found is None:
+            raise UserError(f"--prove {prove!r} is not known; {_NOTHING}", "write --prove tasks=1")
+        tasks = int(found[1])
+    return Proof(_seconds(within) if within else (_WITHIN_TASKS if tasks else _WITHIN), share, tasks)
+
+
+def _seconds(text: str) -> float:
+    found = _TIME.fullmatch(text)
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 60.0 <= seconds <= _LONGEST:
+        raise UserError(f"--within {text!r} is no time from 1m to 30d; {_NOTHING}", "write it as 30m, 2h or 1d")
+    return seconds
+
+
+def _show(shown: CanaryView, now: float) -> None:
+    say(f"release  {shown.release}")
+    say(f"state    {shown.state}{f': {shown.reason}' if shown.reason else ''}")
+    say(f"for      {shown.chosen}; all others boot {shown.base}")
+    say(f"began    {moment(shown.began)}")
+    if shown.ended is not None:
+        say(f"ended    {moment(shown.ended)}")
+    else:
+        say(f"until    {moment(shown.until) if shown.until else 'its time begins with the first PC that boots it'}")
+    tasks = f" and returned {shown.tasks} task{'' if shown.tasks == 1 else 's'}" if shown.tasks else ""
+    say(f"proof    {shown.share} % of the PCs that boot it compute within {shown.seconds / 60:.0f} min{tasks}")
+    say(f"so far   {shown.booted} booted it, {shown.proven} proven, {shown.failed} failed")
+    if not shown.judged and shown.ended is None:
+        say("judged   by nobody: netboot-appliance control does not run")
+    if shown.pcs:
+        rows = [(each.name, each.state, str(each.boots), each.why) for each in shown.pcs]
+        show_table(("PC", "state", "boots", "why"), rows, "")

@@ -1,0 +1,56 @@
+"""Who gets a canary, as people write it: a MAC address, a range, a label, or `1-per-label`. PURE."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from appliance.allowlist import Allowlist
+from appliance.config.selection import names
+from appliance.errors import UserError
+from services.ethernet import MacAddress, MacRange
+
+_EACH = re.compile(r"([1-9][0-9]{0,3})-per-label")
+_NOTHING = "nothing was changed"
+_KINDS = 'write a MAC address, a range of them, a label as in `allow list`, or "1-per-label"'
+
+
+def choose(wanted: Sequence[str], allowlist: Allowlist, clients: Sequence[MacAddress]) -> list[MacRange]:
+    """The ranges that these words mean. `clients` are the PCs that have booted, those first that are best for a trial.
+    Raises UserError for words that mean nobody who may boot."""
+    found: dict[MacRange, None] = {}
+    for words in wanted:
+        found.update(dict.fromkeys(_ranges(words.strip(), allowlist, clients)))
+    return list(found)
+
+
+def overlaps(span: MacRange, allowlist: Allowlist) -> bool:
+    """Whether anybody in this range may boot."""
+    if span.first in allowlist or span.last in allowlist:
+        return True
+    return any(span.first <= entry.range.last and entry.range.first <= span.last for entry in allowlist.entries)
+
+
+def _ranges(words: str, allowlist: Allowlist, clients: Sequence[MacAddress]) -> list[MacRange]:
+    if each := _EACH.fullmatch(words):
+        found = list(_some_of_each(int(each[1]), allowlist, clients))
+        if not found:
+            raise UserError(f"{words}: no PC that may boot has ever done so; {_NOTHING}", _KINDS)
+        return found
+    labelled = [entry.range for entry in allowlist.entries if names(words, entry.label)]
+    if labelled:
+        return labelled
+    try:
+        span = MacRange.parse(words)
+    except ValueError:
+        raise UserError(f"{words!r} is no label, and no MAC address or range; {_NOTHING}", _KINDS) from None
+    if not overlaps(span, allowlist):
+        raise UserError(f"nobody in {span} may boot; {_NOTHING}", f"netboot-appliance allow add {span}")
+    return [span]
+
+
+def _some_of_each(many: int, allowlist: Allowlist, clients: Sequence[MacAddress]) -> Iterable[MacRange]:
+    counts: dict[str, int] = {}
+    for mac in clients:
+        entry = allowlist.decide(mac)
+        if entry is not None and (count := counts.get(entry.label, 0)) < many:
+            counts[entry.label] = count + 1
+            yield MacRange(mac, mac)

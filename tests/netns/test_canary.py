@@ -1,0 +1,151 @@
+"""Canaries as a story: `serve`, the control process that judges, and two scripted PCs. Each test goes on from there."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from appliance.registry.database import Registry
+from image.release import active_id
+from services.ethernet import MacAddress
+from tests.fakes.dhcp_client import firmware
+from tests.netns.scripted_pc import ScriptedPc
+from tests.netns.served import TIMEOUT, Box, install_release
+from tests.room.processes import wait_until
+from tests.room.room import Room
+
+# Nobody answers there: what counts is that it was told.
+NOTIFY = '[notify]\naddresses = ["json://10.77.0.250/"]\n'
+TO_COMPUTING = ("initrd", "root-mounted", "reported", "attached", "computing")
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    with Room(tmp_path_factory.mktemp("canary"), settings=NOTIFY, page=True) as room:
+        install_release(room.data / "images")
+        room.appliance("allow", "add", "52:54:00:78:00:*", "--label", "room 12")
+        room.start_box()
+        # With the first exports the releases move into a file system of their own.
+        wait_until((room.data / "images").is_mount, TIMEOUT, "the releases to have moved", 0.2)
+        yield room
+
+
+@pytest.fixture
+def box(room: Room) -> Iterator[Box]:
+    box = Box(room.box, room.configuration, room.data, room.logs / "serve.log")
+    box.process = room.serve
+    since = box.mark()
+    yield box
+    assert box.complaints(since) == []
+
+
+@pytest.fixture(scope="module")
+def canary(room: Room) -> Iterator[ScriptedPc]:
+    with ScriptedPc(room.network, MacAddress.parse("52:54:00:78:00:01"), "canary1") as pc:
+        yield pc
+
+
+@pytest.fixture(scope="module")
+def other(room: Room) -> Iterator[ScriptedPc]:
+    with ScriptedPc(room.network, MacAddress.parse("52:54:00:78:00:02"), "canary2") as pc:
+        yield pc
+
+
+async def boot(pc: ScriptedPc, *stages: str) -> str:
+    """Boot until the live system has reported these stages: the release that the PC loaded."""
+    await pc.power_on(firmware(7))
+    script = await pc.run_ipxe(7)
+    pc.load_image(script)
+    for stage in stages:
+        details = {"reason": "no live system"} if stage == "failed" else {}
+        assert pc.report(script.token, stage, **details) == 204
+    return script.kernel.split("/")[-2]
+
+
+def shown(box: Box) -> Any:
+    """What `image canary --json` says of the canary."""
+    return json.loads(box.verb("image", "canary", "--json", check=False).stdout)["canary"]
+
+
+def await_end(box: Box, state: str) -> Any:
+    wait_until(lambda: shown(box)["state"] not in ("waiting", "on trial"), TIMEOUT, "the canary to end", 0.5)
+    found = shown(box)
+    assert found["state"] == state
+    return found
+
+
+def told(box: Box) -> list[str]:
+    """The titles of the notices of canaries."""
+    with Registry(box.data / "registry" / "registry.sqlite3") as registry:
+        rows = registry.sql.execute("SELECT title FROM notices WHERE rule = 'canary' ORDER BY id")
+        return [title for (title,) in rows]
+
+
+def inactive_release(box: Box) -> str:
+    """Another release, which is not active."""
+    made = install_release(box.data / "images")
+    box.verb("image", "rollback")
+    return made.id
+
+
+def active(box: Box) -> str:
+    found = active_id(box.data / "images")
+    assert found
+    return found
+
+
+async def test_a_canary_that_fails_is_taken_back_by_itself(box: Box, canary: ScriptedPc, other: ScriptedPc) -> None:
+    good = active(box)
+    for pc in (canary, other):
+        assert await boot(pc, *TO_COMPUTING) == good
+    bad = inactive_release(box)
+    # What the rules see first is known, and never told.
+    with Registry(box.data / "registry" / "registry.sqlite3") as registry:
+        looked = "SELECT 1 FROM notice_rules WHERE rule = 'canary'"
+        wait_until(lambda: bool(registry.sql.execute(looked).fetchone()), TIMEOUT, "the first look of the rules", 0.2)
+    box.verb("image", "activate", bad, "--canary", str(canary.mac))
+    wait_until(lambda: box.verb("menu", "show", "--for", str(canary.mac)).stdout.count(bad) > 0, TIMEOUT, "the menu")
+    assert (await boot(canary, "initrd", "failed"), await boot(other, *TO_COMPUTING)) == (bad, good)
+    assert await boot(canary, "initrd", "failed") == bad
+    found = await_end(box, "rolled back")
+    assert found["reason"] == f"1 PC failed with it: room 12 ({canary.mac}): no live system"
+    assert await boot(canary, *TO_COMPUTING) == good
+    assert active(box) == good
+    (event,) = json.loads(box.verb("events", "--kind", "CanaryEnded", "--json").stdout)
+    assert (event["mac"], event["details"]["verdict"]) == (str(canary.mac), "rolled back")
+    wait_until(lambda: len(told(box)) == 1, TIMEOUT, "the notice", 0.2)
+    assert told(box)[0].endswith(f"Canary image {bad} was rolled back: its PCs boot the active one again")
+    assert f"canary    {bad} rolled back" in box.verb("status").stdout
+
+
+async def test_a_canary_that_computes_becomes_the_active_release(
+    box: Box, canary: ScriptedPc, other: ScriptedPc
+) -> None:
+    before, new = active(box), inactive_release(box)
+    box.verb("image", "activate", new, "--canary", str(canary.mac), "--within", "30m")
+    # A restart of the server changes nothing.
+    assert box.process
+    box.process.stop(TIMEOUT)
+    box.start()
+    assert (await boot(canary, "initrd"), await boot(other, *TO_COMPUTING)) == (new, before)
+    assert await boot(canary, *TO_COMPUTING) == new
+    found = await_end(box, "promoted")
+    assert (found["reason"], active(box)) == ("1 of 1 PC that booted it came to computing", new)
+    assert await boot(other, "initrd", "failed") == new
+    wait_until(lambda: len(told(box)) == 2, TIMEOUT, "the notice", 0.2)
+    assert told(box)[1].endswith(f"Canary image {new} was promoted: all PCs boot it now")
+
+
+async def test_a_pc_that_failed_twice_with_what_others_compute_with_goes_back(
+    box: Box, canary: ScriptedPc, other: ScriptedPc
+) -> None:
+    new = active(box)
+    assert await boot(other, "initrd", "failed") == new
+    before = await boot(other, *TO_COMPUTING)
+    assert before != new
+    assert f"went back {other.mac} boots {before} since it failed twice with {new}" in box.verb("status").stdout
+    assert (await boot(other, *TO_COMPUTING), await boot(canary, *TO_COMPUTING)) == (before, new)
+    box.verb("boot", "next", str(other.mac), "--clear")
+    wait_until(lambda: new in box.verb("menu", "show", "--for", str(other.mac)).stdout, TIMEOUT, "the menu")
+    assert await boot(other, *TO_COMPUTING) == new
