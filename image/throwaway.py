@@ -24,6 +24,7 @@ _ROOM = Path("/run/netboot-appliance-shell")
 _READ_ONLY = "ro,nodev,nosuid"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _KEPT = "chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot setfcap"
+_SETPRIV, _SHELL = "/usr/bin/setpriv", "/bin/bash"
 _MNT_DETACH = 2
 _MADE, _SHARED = "made", "shared"
 _LONGEST_REASON = 1000
@@ -90,6 +91,8 @@ def _enter(ident: str, layers: Sequence[Path], name_servers: bytes) -> None:
     _furnish(root)
     socket.sethostname(ident)
     _move_to(root)
+    for program in (_SETPRIV, _SHELL):
+        os.stat(program)
     if name_servers:
         # Now, not before: no link in the live system leads out of it any more.
         resolv_conf = Path("/etc/resolv.conf")
@@ -100,7 +103,7 @@ def _enter(ident: str, layers: Sequence[Path], name_servers: bytes) -> None:
 def _become_shell() -> NoReturn:
     kept = ",".join(("-all", *(f"+{name}" for name in _KEPT.split())))
     environment = {"TERM": os.environ.get("TERM", "dumb"), "LANG": "C.UTF-8", "HOME": "/root", "PATH": command.PATH}
-    os.execvpe("setpriv", ("setpriv", "--bounding-set", kept, "--", "/bin/bash", "--login"), environment)  # noqa: S606
+    os.execve(_SETPRIV, (_SETPRIV, "--bounding-set", kept, "--", _SHELL, "--login"), environment)  # noqa: S606
 
 
 def _furnish(root: Path) -> None:
@@ -115,7 +118,8 @@ def _furnish(root: Path) -> None:
         command.output(("mount", "--bind", f"/dev/{name}", str(root / "dev" / name)))
     (root / "dev/pts").mkdir()
     _mount("devpts", "newinstance,ptmxmode=0666,mode=0620", Path("devpts"), root / "dev/pts")
-    (root / "dev/shm").mkdir(mode=0o1777)
+    (root / "dev/shm").mkdir()
+    (root / "dev/shm").chmod(0o1777)
     links = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
     for name, target in links.items():
         (root / "dev" / name).symlink_to(target)
@@ -158,6 +162,7 @@ def _main(arguments: Sequence[str]) -> NoReturn:
     outcome, shared, ident, *layers = arguments
     os.set_inheritable(int(outcome), False)
     os.environ["PATH"] = command.PATH
+    os.umask(0o022)
     try:
         _enter(ident, [Path(each) for each in layers], _name_servers() if shared else b"")
         os.write(int(outcome), _MADE.encode())

@@ -71,7 +71,15 @@ def command(box: Path, *arguments: str) -> list[str]:
 def run(box: Path, *arguments: str, script: str = "", cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
     words = command(box, *arguments)
     return subprocess.run(
-        words, input=script, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=60, cwd=cwd
+        words,
+        input=script,
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        check=False,
+        timeout=60,
+        cwd=cwd,
+        umask=0o077,
     )
 
 
@@ -126,6 +134,7 @@ def test_nothing_of_a_shell_is_kept_and_it_sees_nothing_of_this_machine(box: Pat
             echo changed > /etc/hostname && cat /etc/hostname
             [ -e {SECRET} ] || echo no secret
             ls /sys/class/net
+            for place in / /dev/shm; do read -r mode _ < <(ls -ld $place); echo $mode; done
             mount -t tmpfs none /mnt 2>/dev/null || echo no mounts
             (echo 1 > /proc/sys/vm/drop_caches) 2>/dev/null || echo no settings
             set -- /proc/[0-9]*; echo "$#: $1"
@@ -138,6 +147,8 @@ def test_nothing_of_a_shell_is_kept_and_it_sees_nothing_of_this_machine(box: Pat
                 "changed",
                 "no secret",
                 "lo",
+                "drwxr-xr-x",
+                "drwxrwxrwt",
                 "no mounts",
                 "no settings",
                 "1: /proc/1",
