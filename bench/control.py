@@ -46,7 +46,7 @@ _NICE = "5"
 the processor (sched(7), autogroup), as its unit has: a third of that of `serve`."""
 
 _TIMEOUT = 60.0
-_STREAMS = ("/live", "/live/pcs/{mac}")
+_STREAMS = ("/live", "/live/pcs/{mac}", "/images/live")
 
 _CONTROL = """
 [control]

@@ -172,6 +172,24 @@ def _others() -> list[Goal]:
         ),
         Goal("proxyDHCP beside it", "replies/s / alone", 0.7, 0.9, alone("control_dhcp")),
         Goal("power-on to computing, against a direct start", "x", 1.35, 1.2, alone("boot_ratio"), at_most=True),
+        Goal("build of the image, nothing changed", "s", 1, None, alone("image unchanged"), at_most=True),
+        *(
+            Goal(
+                f"build of the image, {name}",
+                "of plain live-build",
+                must,
+                None,
+                alone(f"image {name} ratio"),
+                at_most=True,
+            )
+            for name, must in (
+                ("cold", 0.6),
+                ("warm", 0.35),
+                ("a package", 0.15),
+                ("a hook", 0.05),
+                ("a file changed", 0.05),
+            )
+        ),
         Goal("TFTP beside heartbeats", "p99 / alone", 2, 1.5, alone("heartbeats_tftp"), at_most=True),
     ]
 

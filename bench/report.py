@@ -20,6 +20,7 @@ PARTS = {
     "heartbeats": "Heartbeats",
     "control": "The page",
     "boot": "Power-on to computing",
+    "image": "Builds of the image",
 }
 """The parts of the bench, with their headings in docs/performance.md."""
 

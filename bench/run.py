@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import boot, control, dhcp, figures, heartbeats, http, report, storm, tftp, together
+from bench import boot, control, dhcp, figures, heartbeats, http, image, report, storm, tftp, together
 from bench.measure import Contest, Result, finite, machine, rotate
 from bench.report import Findings, Table
 from bench.site import CUBIC, LOAD_CORE, ROOT, WORK, Site, congestion_control
@@ -108,6 +108,10 @@ def _boot(plan: Plan) -> Findings:
     return boot.measure(1, (1,)) if plan.quick else boot.measure(min(plan.repetitions, boot.REPETITIONS))
 
 
+def _image(plan: Plan) -> Findings:
+    return Findings() if plan.matching else image.measure(quick=plan.quick)
+
+
 PARTS: dict[str, Callable[[Plan], Findings]] = {
     "tftp": _tftp,
     "dhcp": _dhcp,
@@ -117,6 +121,7 @@ PARTS: dict[str, Callable[[Plan], Findings]] = {
     "heartbeats": _heartbeats,
     "control": _control,
     "boot": _boot,
+    "image": _image,
 }
 
 _began = time.monotonic()

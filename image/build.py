@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from image import apt, build_prerequisites, command, livebuild, publish, release, steps, work_directory
-from image.kept import KeptResult, StepChain
+from image import apt, build_prerequisites, command, customization, livebuild, publish, release, steps, work_directory
+from image.customization import NOTHING, Customization
+from image.kept import KeptResult, RunProgram, StepChain
 from image.progress import BuildError, Progress, Stages
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
@@ -49,6 +51,8 @@ _HINTS = (
 )
 """What a failed program said, and what to do about it; the first that fits."""
 
+_LOG_BYTES = 8 << 20
+
 _STEP = re.compile(r"(?:[PI]: )(.+)|((?:Unpacking|Setting up|update-initramfs:) .+)")
 
 
@@ -61,15 +65,15 @@ class Rebuild(Enum):
     ALWAYS = "always"
 
 
-def digest_today(recipe: ImageRecipe) -> str:
+def digest_today(recipe: ImageRecipe, added: Customization = NOTHING) -> str:
     """The digest that a release of this recipe would have if it were built now, by this version. Takes some ms."""
-    return livebuild.digest(recipe, read_tree())
+    return livebuild.digest(recipe, read_tree(), added.digest)
 
 
-def built(recipe: ImageRecipe, images: Path) -> Release | None:
+def built(recipe: ImageRecipe, added: Customization, images: Path) -> Release | None:
     """Return the active release if it is of exactly this recipe and this live system, or else the newest one that is,
     if there is one."""
-    digest = digest_today(recipe)
+    digest = digest_today(recipe, added)
     if (active := _active(images)) and active.digest == digest:
         return active
     return next((each for each in release.releases(images).releases if each.digest == digest), None)
@@ -82,13 +86,14 @@ def build(
     report: Callable[[Progress], None],
     rebuild: Rebuild = Rebuild.NEVER,
     hear: Callable[[str], None] = lambda _: None,
+    added: Customization = NOTHING,
 ) -> Release:
     """Build a release, or take an earlier one of the same recipe where `rebuild` says so, and make it the active one.
     `hear` gets what the programs print, line by line: foreign text.
 
     Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
     """
-    if rebuild is Rebuild.NEVER and (done := built(recipe, images)):
+    if rebuild is Rebuild.NEVER and (done := built(recipe, added, images)):
         return done if done == _active(images) else release.activate(images, done.id)
     work, images = work.absolute(), images.absolute()
     stages = Stages(report, hear)
@@ -97,7 +102,7 @@ def build(
     _check(work, images)
     mirrors = apt.mirrors_of_this_machine(recipe.distribution)
     tree = read_tree()
-    digest = livebuild.digest(recipe, tree)
+    digest = livebuild.digest(recipe, tree, added.digest)
     created = datetime.now(UTC).replace(microsecond=0)
     live = work / "live"
     log_path = work / "logs" / f"{release.name(created, digest)}.log"
@@ -122,6 +127,8 @@ def build(
                 variables=variables,
             )
 
+        work_directory.compress(log_path)
+        stages.took |= work_directory.durations(work)
         stages.begin("config", "writing live-build's configuration")
         work_directory.empty(live)
         work_directory.write_config(live, livebuild.config_tree(recipe, tree))
@@ -138,16 +145,27 @@ def build(
             work_directory.empty(live)
             return same
         variables["SOURCE_DATE_EPOCH"] = f"{work_directory.newest(chain.trees)}"
-        system = chain.add(steps.system(recipe, tree), again=rebuild is Rebuild.ALWAYS)
+        system = top = chain.add(steps.system(recipe, tree), again=rebuild is Rebuild.ALWAYS)
+        if added.layer:
+            customization.stage(added, live / steps.CUSTOM)
+            top = chain.add(
+                steps.files(added.digest, tree), partial(_pack, chain, run, live), again=rebuild is Rebuild.ALWAYS
+            )
         chain.forget_others()
 
         stages.begin("publish", "copying the files and computing their checksums")
         (live / release.PACKAGES).write_bytes(listed)
-        kernel, files = work_directory.built_files(system.beside, base.beside)
+        kernel, files = work_directory.built_files(list(dict.fromkeys((system.beside, top.beside))), base.beside)
         files[release.PACKAGES] = live / release.PACKAGES
-        done = publish.publish(images, files, created, recipe, digest, kernel)
+        if release.RECIPE in files:
+            files[release.MODULE] = live / "module"
+            files[release.MODULE].write_text(f"{Path(release.SQUASHFS).name}\n{Path(release.RECIPE).name}\n")
+        done = publish.publish(images, files, created, recipe, digest, kernel, added.digest)
         release.activate(images, done.id)
         work_directory.empty(live)
+        stages.end()
+        of_this = (*chain.names, stages.current)
+        work_directory.note_durations(work, {name: took for name, took in stages.took.items() if name in of_this})
     stages.tell("done")
     return done
 
@@ -171,7 +189,7 @@ def _failures_explained(stages: Stages, log: Path) -> Iterator[None]:
         raise BuildError(
             stages.current,
             f"the build failed in the stage {stages.current}: {error}",
-            _hint(error.tail),
+            _hint(log),
             log=log,
             tail=error.tail,
             paste=error.paste,
@@ -206,10 +224,22 @@ def _tell_step(line: str, stages: Stages) -> None:
         stages.tell(match[1] or match[2])
 
 
-def _hint(tail: Sequence[str]) -> str:
-    text = "\n".join(tail)
+def _hint(log: Path) -> str:
+    # The cause may be far above the last lines.
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _LOG_BYTES))
+        text = file.read().decode(errors="replace")
     found = (hint for said, hint in _HINTS if re.search(said, text))
     return next(found, "see the log; the command above repeats the failed step")
+
+
+def _pack(chain: StepChain, run: RunProgram, live: Path, made: KeptResult) -> str:
+    """Pack what the administrator's files and hooks have changed, or without overlays the whole tree."""
+    if chain.overlays:
+        chain.settle(made)
+    packed = made.beside / Path(release.RECIPE if chain.overlays else release.SQUASHFS).name
+    run("packing them", ("mksquashfs", str(made.tree), str(packed), *steps.PACKED, "-ef", str(live / steps.EXCLUDES)))
+    return ""
 
 
 def _versions(made: KeptResult) -> str:

@@ -51,9 +51,11 @@ class NfsRoot:
 
 @dataclass(frozen=True, slots=True)
 class HttpRoot:
-    """The live system is fetched into the PC's memory; `size` is the size of its squashfs in bytes."""
+    """The live system is fetched into the PC's memory; `size` is that of its layers in bytes. `layers` are their file
+    names, the lowest first, each with the SHA-256 by which the PC knows that it has fetched the right one."""
 
     size: int
+    layers: tuple[tuple[str, str], ...]
 
     @property
     def memory(self) -> int:
@@ -117,8 +119,9 @@ def _root_words(server: IPv4Address, root: Root, release: str, mac: str, port: i
     match root:
         case NfsRoot(images):
             return ("netboot=nfs", f"nfsroot={server!s}:{images}/{release}", "nfsopts=timeo=600")
-        case HttpRoot():
+        case HttpRoot(_, layers):
             host = f"{server}" if port == 80 else f"{server}:{port}"
             # live-boot treats what follows the last dot as the file type, so there must be no query.
             url = f"http://{host}/boot/{mac}/image/{release}/live/filesystem.squashfs"
-            return (f"fetch={url}", f"netboot_appliance.memory={root.memory}")
+            digests = ",".join(f"{name}:{sha256}" for name, sha256 in layers)
+            return (f"fetch={url}", f"netboot_appliance.memory={root.memory}", f"netboot_appliance.layers={digests}")

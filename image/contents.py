@@ -7,7 +7,8 @@ from pathlib import Path
 
 from image import file_tree, zstd
 from image.release import PACKAGES, Release, ReleaseError
-from image.squashfs import Node, Squashfs, SquashfsError
+from image.squashfs import Node, Squashfs
+from image.squashfs_bytes import SquashfsError
 
 _LONGEST_LIST = 4 << 20
 

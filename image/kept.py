@@ -3,17 +3,19 @@
 The tree of a step is what it changed in the tree below it: the upper layer of an overlay (overlayfs, Linux), without
 the features that would bind it to more than the names in the lower ones. Where overlays cannot be mounted, it is a
 whole copy with the changes in it. A step works in a directory of another name, and gets its own once it is complete and
-on the disk; what a step that was interrupted left is removed when the next build begins. The mounts are in the process
+on the disk; what a step that was interrupted left is removed when the next build begins. The mounts are in the mount
 namespace of the step's own program, and end with it.
 """
 
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from image.command import SCRIPT, CommandError
 from image.steps import ImageStep
@@ -23,10 +25,14 @@ _STAGES, _WORK, _RECORD = "stages", "work", "record.json"
 _UNFINISHED = "."
 _OPTIONS = "index=off,metacopy=off,redirect_dir=off,xino=off"
 
-Run = Callable[[str, Sequence[str]], None]
+RunProgram = Callable[[str, Sequence[str]], None]
 """Runs a program in live-build's directory, as root, in a mount namespace of its own: words for people, arguments."""
-Begin = Callable[[str, str], None]
-"""Is told which step begins: its name and what it does."""
+
+
+class Begin(Protocol):
+    """Is told which step begins: its name, what it does, and whether there is nothing to do."""
+
+    def __call__(self, name: str, words: str, /, *, kept: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +58,35 @@ class KeptResult:
 class StepChain:
     """The results of one build's steps, the lowest first, in the directory `steps`; `live` is that of live-build."""
 
-    def __init__(self, steps: Path, live: Path, run: Run, begin: Begin) -> None:
+    def __init__(self, steps: Path, live: Path, run: RunProgram, begin: Begin) -> None:
         self._steps, self._live, self._run, self._begin = steps, live, run, begin
         self._kept: list[KeptResult] = []
         steps.mkdir(parents=True, exist_ok=True)
+        # The trees have programs that give rights, as Debian made them: not for this machine's users.
+        steps.chmod(0o700)
         for left in steps.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(left)
         self.overlays = self._overlays()
         """Whether trees are layers. Whoever changes that finds nothing kept."""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the steps so far."""
+        return tuple(each.path.name for each in self._kept)
+
+    @property
     def trees(self) -> tuple[Path, ...]:
         """The trees of the steps so far, the lowest first."""
         return tuple(each.tree for each in self._kept)
+
+    def settle(self, made: KeptResult) -> None:
+        """Take out of the tree of a step, if it is a layer, what binds it to the file systems it was made on: what is
+        left says only which directories replace the ones below. Raises OSError."""
+        for where, directories, names in os.walk(made.tree):
+            for path in (Path(where, each) for each in (*directories, *names)):
+                for name in os.listxattr(path, follow_symlinks=False):
+                    if name.startswith("trusted.overlay.") and name != "trusted.overlay.opaque":
+                        os.removexattr(path, name, follow_symlinks=False)
 
     def add(
         self, step: ImageStep, finish: Callable[[KeptResult], str] = lambda _: "", *, again: bool = False
@@ -75,7 +97,7 @@ class StepChain:
         one of the same step, if anything does. What the program raises is raised again.
         """
         kept = None if again else self._find(step)
-        self._begin(step.name, f"{'kept from before: ' if kept else ''}{step.words}")
+        self._begin(step.name, f"{'kept from before: ' if kept else ''}{step.words}", kept=kept is not None)
         self._kept.append(kept or self._do(step, finish))
         return self._kept[-1]
 

@@ -63,9 +63,11 @@ def mode(content: bytes) -> int:
     return EXECUTABLE if content.startswith(b"#!") else PLAIN
 
 
-def digest(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> str:
-    """Return a SHA-256 of everything that determines an image, except the mirrors it is fetched from."""
+def digest(recipe: ImageRecipe, tree: Mapping[str, bytes], added: str = "") -> str:
+    """Return a SHA-256 of everything that determines an image, except the mirrors it is fetched from. `added` is that
+    of what the administrator adds."""
     whole = hashlib.sha256(json.dumps([asdict(recipe), arguments(recipe, _NO_MIRRORS)]).encode())
+    whole.update(added.encode())
     digest_files(whole, config_tree(recipe, tree))
     return whole.hexdigest()
 

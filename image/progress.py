@@ -5,38 +5,55 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGES = ("checks", "config", "bootstrap", "packages", "extras", "system", "publish")
+STAGES = ("checks", "config", "bootstrap", "packages", "extras", "system", "files", "publish")
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a build is: stage `number` of len(STAGES), what it is doing now, seconds since the build began."""
+    """Where a build is: stage `number` of len(STAGES), what it is doing now, seconds since the build began, and about
+    how many are left by what earlier builds took, if that is known."""
 
     stage: str
     number: int
     step: str
     elapsed: float
+    left: float | None = None
 
 
 class Stages:
     """Tells `report` where a build is. `current` is the stage, at first the checks. `hear` gets each line that a
-    program of the build prints."""
+    program of the build prints. `took` is how many seconds each stage took, when it was last worked at."""
 
     def __init__(self, report: Callable[[Progress], None], hear: Callable[[str], None]) -> None:
         self.hear = hear
+        self.took: dict[str, float] = {}
         self._report = report
-        self._began = time.monotonic()
+        self._began = self._entered = time.monotonic()
+        self._works = False
         self.current = STAGES[0]
 
-    def begin(self, stage: str, step: str) -> None:
-        """Enter a stage with its first step."""
-        self.current = stage
+    def begin(self, stage: str, step: str, *, kept: bool = False) -> None:
+        """Enter a stage with its first step. `kept`: there is nothing to do, because the result is there."""
+        self.end()
+        self.current, self._entered, self._works = stage, time.monotonic(), not kept
         self.tell(step)
+
+    def end(self) -> None:
+        """Note how long the current stage took."""
+        if self._works:
+            self.took[self.current] = time.monotonic() - self._entered
 
     def tell(self, step: str) -> None:
         """Report a step of the current stage."""
         number = STAGES.index(self.current) + 1
-        self._report(Progress(self.current, number, step, time.monotonic() - self._began))
+        self._report(Progress(self.current, number, step, time.monotonic() - self._began, self._left()))
+
+    def _left(self) -> float | None:
+        # Once there is something to do, there is in all stages that follow.
+        if not self._works or self.current not in self.took:
+            return None
+        here = max(0.0, self.took[self.current] - (time.monotonic() - self._entered))
+        return here + sum(self.took.get(stage, 0.0) for stage in STAGES[STAGES.index(self.current) + 1 :])
 
 
 class BuildError(Exception):

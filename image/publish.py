@@ -18,7 +18,13 @@ _UNFINISHED = ".building-"
 
 
 def publish(
-    images: Path, sources: Mapping[str, Path], created: datetime, recipe: ImageRecipe, digest: str, kernel: str
+    images: Path,
+    sources: Mapping[str, Path],
+    created: datetime,
+    recipe: ImageRecipe,
+    digest: str,
+    kernel: str,
+    added: str = "",
 ) -> Release:
     """Copy the files of a release into its directory, which appears complete or, if the power fails, not at all.
 
@@ -36,7 +42,7 @@ def publish(
             shutil.copyfile(source, unfinished / each)
             _settle(unfinished / each)
         files = {each: release.describe(unfinished / each) for each in sources}
-        made = Release(final, created, recipe, digest, kernel, files)
+        made = Release(final, created, recipe, digest, kernel, files, added)
         (unfinished / release.MANIFEST).write_bytes(release.render_manifest(made))
         _settle(unfinished / release.MANIFEST)
         for directory in (*(path for path in unfinished.iterdir() if path.is_dir()), unfinished):

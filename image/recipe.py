@@ -49,10 +49,15 @@ class ImageRecipe:
         if self.kernel not in KERNELS:
             raise ValueError(f"kernel: {self.kernel!r} is not a kernel flavour: choose one of {', '.join(KERNELS)}")
         for package in self.packages:
-            if not _PACKAGE.fullmatch(package):
+            if not is_package(package):
                 raise ValueError(f"packages: {package!r} is not the name of a Debian package")
         if len(set(self.packages)) != len(self.packages):
             raise ValueError("packages: a package appears twice")
+
+
+def is_package(name: str) -> bool:
+    """Whether this can be the name of a Debian package."""
+    return _PACKAGE.fullmatch(name) is not None
 
 
 def changes(old: ImageRecipe, new: ImageRecipe) -> tuple[tuple[str, str, str], ...]:

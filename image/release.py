@@ -25,6 +25,8 @@ MANIFEST = "manifest.json"
 KERNEL, INITRD, SQUASHFS, PACKAGES = "vmlinuz", "initrd.img", "live/filesystem.squashfs", "packages"
 MICROCODE = "microcode.img"
 """An uncompressed cpio archive that the kernel wants in front of the initrd."""
+RECIPE = "live/recipe.squashfs"
+"""The layer with the files of the administrator and what their hooks did; missing if there are none."""
 MODULE = "live/filesystem.module"
 """The names of the layers, one a line and the lowest first: how live-boot stacks them. Missing if there is only one."""
 
@@ -60,6 +62,8 @@ class Release:
     digest: str
     kernel: str
     files: Mapping[str, ReleaseFile]
+    added: str = ""
+    """A digest of the administrator's files and hooks in it; empty without any."""
 
     @property
     def id(self) -> str:
@@ -219,6 +223,7 @@ def render_manifest(release: Release) -> bytes:
         "recipe": asdict(release.recipe),
         "digest": release.digest,
         "kernel": release.kernel,
+        **({"added": release.added} if release.added else {}),
         "files": {each: asdict(file) for each, file in sorted(release.files.items())},
     }
     return json.dumps(manifest, indent=2).encode() + b"\n"
@@ -249,7 +254,8 @@ def _parse(path: Path, content: bytes) -> Release:
         if each not in files:
             raise ValueError(f"it does not list {each}")
     created = datetime.fromisoformat(manifest["created"]).astimezone(UTC)
-    return Release(path, created, ImageRecipe(**recipe), str(manifest["digest"]), str(manifest["kernel"]), files)
+    digest, kernel, added = str(manifest["digest"]), str(manifest["kernel"]), str(manifest.get("added", ""))
+    return Release(path, created, ImageRecipe(**recipe), digest, kernel, files, added)
 
 
 def _broken(path: Path, why: str) -> ReleaseError:

@@ -1,22 +1,22 @@
 """Reads a squashfs 4.0 file system without mounting it: its whole tree, and the content of its files. PURE.
 
 Only what live-build makes here: little-endian, compressed by zstd. Layout: Documentation/filesystems/squashfs.rst and
-fs/squashfs/squashfs_fs.h of Linux. unsquashfs would do for one layer, but it does not say which directories are opaque
-(an extended attribute), cuts a list at a file name with a line end in it, and takes a process for each file.
+fs/squashfs/squashfs_fs.h of Linux. docs/adr/0027-a-reader-of-squashfs.md says why not
+unsquashfs. What its bytes are: squashfs_bytes.py.
 
 The file may be damaged, or made to harm: whatever it says is checked, and memory and time are bounded.
 """
 
+import hashlib
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from image.squashfs_bytes import Cursor, Decompress, Read, SquashfsBytes, SquashfsError, bounded, text
 
 MOST_FILES = 500_000
 """Names in one file system. A live system has about 15,000."""
-
-MOST_METADATA = 128 << 20
-"""Bytes of inodes, names and attributes. A live system has 1 MB."""
 
 DEEPEST = 200
 """Directories in one another."""
@@ -26,8 +26,7 @@ OPAQUE = ("trusted.overlay.opaque", b"y")
 
 _SUPERBLOCK = struct.Struct("<5I6H8Q")
 _MAGIC, _ZSTD, _NONE = 0x73717368, 6, 0xFFFFFFFFFFFFFFFF
-_METADATA_BLOCK = 8192
-_STORED, _PLAIN_BLOCK = 0x8000, 1 << 24
+_PLAIN_BLOCK = 1 << 24
 _NO_FRAGMENT = _NO_ATTRIBUTES = 0xFFFFFFFF
 _INODE = struct.Struct("<4H2I")
 _DIRECTORY, _LONG_DIRECTORY = struct.Struct("<2I2HI"), struct.Struct("<4I2HI")
@@ -40,15 +39,6 @@ _PREFIXES = ("user.", "trusted.", "security.")
 _KINDS = "d-lbcps"
 _MOST_ATTRIBUTES, _LONGEST_VALUE = 100, 1 << 16
 _REMEMBERED_BYTES = 32 << 20
-
-Read = Callable[[int, int], bytes]
-"""The bytes of the file from a position on; fewer at its end."""
-Decompress = Callable[[bytes, int], bytes]
-"""The content of a compressed block, of a bounded length; raises an exception of its own."""
-
-
-class SquashfsError(Exception):
-    """The file is no squashfs that this can read, or it is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +64,18 @@ class FileContent:
         if self.size != other.size:
             return False
         if (self.image.block_size, self.blocks) != (other.image.block_size, other.blocks):
-            return b"".join(self.chunks()) == b"".join(other.chunks())
+            return self._digest() == other._digest()
         for number in range(self.blocks):
             alike = self.image.stored(self, number) == other.image.stored(other, number)
             if not alike and self.image.block(self, number) != other.image.block(other, number):
                 return False
         return self.fragment is None or self.image.tail(self) == other.image.tail(other)
+
+    def _digest(self) -> bytes:
+        found = hashlib.sha256()
+        for chunk in self.chunks():
+            found.update(chunk)
+        return found.digest()
 
 
 @dataclass(slots=True)
@@ -114,13 +110,11 @@ class Squashfs:
     """One file system. Each method raises SquashfsError."""
 
     def __init__(self, read: Read, decompress: Decompress) -> None:
-        self._read_at, self._decompress = read, decompress
-        self._metadata: dict[int, tuple[bytes, int]] = {}
-        self._metadata_bytes = 0
+        self._bytes = SquashfsBytes(read, decompress)
         self._fragments: OrderedDict[int, bytes] = OrderedDict()
         self._sizes: tuple[FileContent | None, tuple[int, ...], list[int]] = (None, (), [])
         self._known_attributes: dict[int, tuple[tuple[str, bytes], ...]] = {}
-        values = _SUPERBLOCK.unpack(self._exactly(0, _SUPERBLOCK.size))
+        values = _SUPERBLOCK.unpack(self._bytes.exactly(0, _SUPERBLOCK.size))
         magic, _, _, self.block_size, self._fragment_count, compression = values[:6]
         self._id_count, major = values[8], values[9]
         self._root, _, self._id_table, self._attribute_table = values[11:15]
@@ -131,7 +125,7 @@ class Squashfs:
             raise SquashfsError("it is not compressed by zstd")
         if self.block_size not in [1 << bits for bits in range(12, 21)]:
             raise SquashfsError(f"its blocks cannot have {self.block_size} bytes")
-        self._ids = [_ONE.unpack(self._entry(self._id_table, n, _ONE.size))[0] for n in range(self._id_count)]
+        self._ids = [_ONE.unpack(self._bytes.entry(self._id_table, n, _ONE.size))[0] for n in range(self._id_count)]
 
     def tree(self) -> Node:
         """Its root directory, with all that is below it."""
@@ -160,7 +154,7 @@ class Squashfs:
     def stored(self, content: FileContent, number: int) -> tuple[int, bytes]:
         """A block as it lies in the file: how, and its bytes."""
         position, word = self._place(content, number)
-        return word, self._exactly(position, self._stored_length(word))
+        return word, self._bytes.exactly(position, self._stored_length(word))
 
     def block(self, content: FileContent, number: int) -> bytes:
         """A block of a file."""
@@ -181,7 +175,7 @@ class Squashfs:
     def _place(self, content: FileContent, number: int) -> tuple[int, int]:
         """The position of a block, and the word that says how it is stored."""
         if self._sizes[0] is not content:
-            taken = _Cursor(self, *content.sizes_at).take(4 * content.blocks)
+            taken = Cursor(self._bytes, *content.sizes_at).take(4 * content.blocks)
             words = struct.unpack(f"<{content.blocks}I", taken)
             places, position = [], content.start
             for word in words:
@@ -200,9 +194,9 @@ class Squashfs:
         """A block that must have this length, if one is given. A word of 0 stands for zeros."""
         if word == 0:
             return bytes(length or 0)
-        found = self._exactly(position, self._stored_length(word))
+        found = self._bytes.exactly(position, self._stored_length(word))
         if not word & _PLAIN_BLOCK:
-            found = self._unpack(found, self.block_size)
+            found = self._bytes.unpacked(found, self.block_size)
         if length is not None and len(found) != length:
             raise SquashfsError(f"a block has {len(found)} bytes instead of {length}")
         return found
@@ -213,7 +207,7 @@ class Squashfs:
             return self._fragments[index]
         if index >= self._fragment_count:
             raise SquashfsError(f"it has no fragment {index}")
-        position, word, _ = _FRAGMENT.unpack(self._entry(self._fragment_table, index, _FRAGMENT.size))
+        position, word, _ = _FRAGMENT.unpack(self._bytes.entry(self._fragment_table, index, _FRAGMENT.size))
         self._fragments[index] = found = self._unpacked(position, word, None)
         if len(self._fragments) * self.block_size > _REMEMBERED_BYTES:
             self._fragments.popitem(last=False)
@@ -221,7 +215,7 @@ class Squashfs:
 
     def _inode(self, reference: int) -> tuple[Node, tuple[int, int, int]]:
         """The inode, and of a directory where its listing is: block, offset and bytes."""
-        cursor = _Cursor(self, self._inode_table + (reference >> 16), reference & 0xFFFF)
+        cursor = self._bytes.cursor(self._inode_table, reference)
         kind, mode, uid, gid, modified, _ = cursor.unpack(_INODE)
         if not 1 <= kind <= 14 or max(uid, gid) >= self._id_count:
             raise SquashfsError("an inode is damaged")
@@ -243,7 +237,7 @@ class Squashfs:
                 node.content = self._content(cursor, start, node.size, fragment, offset)
             case 3 | 10:
                 _, node.size = cursor.unpack(_TWO)
-                node.target = _text(cursor.take(_bounded(node.size, _LONGEST_VALUE)))
+                node.target = text(cursor.take(bounded(node.size, _LONGEST_VALUE)))
                 attributes = cursor.unpack(_ONE)[0] if kind == 10 else attributes
             case 4 | 5 | 11 | 12:
                 _, device = cursor.unpack(_TWO)
@@ -254,7 +248,7 @@ class Squashfs:
         node.attributes = self._attributes(attributes)
         return node, listing
 
-    def _content(self, cursor: "_Cursor", start: int, size: int, fragment: int, offset: int) -> FileContent:
+    def _content(self, cursor: Cursor, start: int, size: int, fragment: int, offset: int) -> FileContent:
         whole = fragment == _NO_FRAGMENT
         blocks = -(-size // self.block_size) if whole else size // self.block_size
         return FileContent(self, start, size, blocks, cursor.position, None if whole else (fragment, offset))
@@ -262,13 +256,13 @@ class Squashfs:
     def _listed(self, listing: tuple[int, int, int]) -> Iterator[tuple[str, int]]:
         """The names in a directory, each with the reference of its inode. A listing counts three bytes too many."""
         block, offset, left = listing
-        cursor = _Cursor(self, self._directory_table + block, offset)
+        cursor = Cursor(self._bytes, self._directory_table + block, offset)
         while left > 3:
             more, inodes, _ = cursor.unpack(_HEADING)
             left -= _HEADING.size
-            for _ in range(_bounded(more, 255) + 1):
+            for _ in range(bounded(more, 255) + 1):
                 at, _, _, length = cursor.unpack(_ENTRY)
-                yield _text(cursor.take(_bounded(length, 255) + 1)), inodes << 16 | at
+                yield text(cursor.take(bounded(length, 255) + 1)), inodes << 16 | at
                 left -= _ENTRY.size + length + 1
 
     def _attributes(self, index: int) -> tuple[tuple[str, bytes], ...]:
@@ -276,105 +270,23 @@ class Squashfs:
         if index == _NO_ATTRIBUTES or self._attribute_table == _NONE:
             return ()
         if index not in self._known_attributes:
-            start, _, _ = _FRAGMENT.unpack(self._exactly(self._attribute_table, _FRAGMENT.size))
+            start, _, _ = _FRAGMENT.unpack(self._bytes.exactly(self._attribute_table, _FRAGMENT.size))
             table = self._attribute_table + _FRAGMENT.size
-            reference, count, _ = _FRAGMENT.unpack(self._entry(table, index, _FRAGMENT.size))
-            cursor = _Cursor(self, start + (reference >> 16), reference & 0xFFFF)
-            found = [self._attribute(cursor, start) for _ in range(_bounded(count, _MOST_ATTRIBUTES))]
+            reference, count, _ = _FRAGMENT.unpack(self._bytes.entry(table, index, _FRAGMENT.size))
+            cursor = self._bytes.cursor(start, reference)
+            found = [self._attribute(cursor, start) for _ in range(bounded(count, _MOST_ATTRIBUTES))]
             self._known_attributes[index] = tuple(sorted(found))
         return self._known_attributes[index]
 
-    def _attribute(self, cursor: "_Cursor", start: int) -> tuple[str, bytes]:
+    def _attribute(self, cursor: Cursor, start: int) -> tuple[str, bytes]:
         kind, length = cursor.unpack(_ATTRIBUTE)
-        name = _PREFIXES[_bounded(kind & 0xFF, 2)] + _text(cursor.take(_bounded(length, 255)))
-        value = cursor.take(_bounded(cursor.unpack(_ONE)[0], _LONGEST_VALUE))
+        name = _PREFIXES[bounded(kind & 0xFF, 2)] + text(cursor.take(bounded(length, 255)))
+        value = cursor.take(bounded(cursor.unpack(_ONE)[0], _LONGEST_VALUE))
         if kind & 0x100:
             # Only a reference: the value was stored before.
             if len(value) != _POINTER.size:
                 raise SquashfsError("an extended attribute is damaged")
             (reference,) = _POINTER.unpack(value)
-            elsewhere = _Cursor(self, start + (reference >> 16), reference & 0xFFFF)
-            value = elsewhere.take(_bounded(elsewhere.unpack(_ONE)[0], _LONGEST_VALUE))
+            elsewhere = self._bytes.cursor(start, reference)
+            value = elsewhere.take(bounded(elsewhere.unpack(_ONE)[0], _LONGEST_VALUE))
         return name, value
-
-    def _entry(self, table: int, number: int, size: int) -> bytes:
-        """One of the entries of a table, which lie in blocks that a list of pointers names."""
-        block, offset = divmod(number * size, _METADATA_BLOCK)
-        (position,) = _POINTER.unpack(self._exactly(table + block * _POINTER.size, _POINTER.size))
-        return _Cursor(self, position, offset).take(size)
-
-    def metadata(self, position: int) -> tuple[bytes, int]:
-        """The block of inodes, names or attributes at a position of the file, and where the next one is."""
-        if position not in self._metadata:
-            (word,) = struct.unpack("<H", self._exactly(position, 2))
-            length = word & (_STORED - 1)
-            if not 0 < length <= _METADATA_BLOCK:
-                raise SquashfsError("a block of metadata is damaged")
-            found = self._exactly(position + 2, length)
-            if not word & _STORED:
-                found = self._unpack(found, _METADATA_BLOCK)
-            self._metadata_bytes += len(found)
-            if self._metadata_bytes > MOST_METADATA or not found:
-                raise SquashfsError(f"its metadata are damaged, or longer than {MOST_METADATA:,} bytes")
-            self._metadata[position] = found, position + 2 + length
-        return self._metadata[position]
-
-    def _unpack(self, packed: bytes, most: int) -> bytes:
-        try:
-            return self._decompress(packed, most)
-        except Exception as error:
-            raise SquashfsError(f"a block cannot be unpacked: {error}") from error
-
-    def _exactly(self, position: int, length: int) -> bytes:
-        # What no file can have, pread refuses with other errors.
-        found = self._read_at(position, length) if position < 1 << 62 else b""
-        if len(found) != length:
-            raise SquashfsError("it ends too early")
-        return found
-
-
-class _Cursor:
-    """Reads on through blocks of metadata."""
-
-    __slots__ = ("_at", "_data", "_image", "_next", "_start")
-
-    def __init__(self, image: Squashfs, position: int, offset: int) -> None:
-        self._image, self._start, self._at = image, position, offset
-        self._data, self._next = image.metadata(position)
-        if offset > len(self._data):
-            raise SquashfsError("a reference leads nowhere")
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """Where it is, for another one that reads on from here."""
-        return self._start, self._at
-
-    def take(self, length: int) -> bytes:
-        """The next bytes."""
-        end = self._at + length
-        if end <= len(self._data):
-            found = self._data[self._at : end]
-            self._at = end
-            return found
-        pieces, missing = [self._data[self._at :]], end - len(self._data)
-        while missing > 0:
-            self._start = self._next
-            self._data, self._next = self._image.metadata(self._start)
-            self._at = min(missing, len(self._data))
-            pieces.append(self._data[: self._at])
-            missing -= self._at
-        return b"".join(pieces)
-
-    def unpack(self, layout: struct.Struct) -> tuple[int, ...]:
-        """The next values."""
-        return layout.unpack(self.take(layout.size))
-
-
-def _bounded(number: int, most: int) -> int:
-    if number > most:
-        raise SquashfsError(f"it says {number:,} where {most:,} is the most there can be")
-    return number
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")

@@ -48,6 +48,8 @@ lb chroot_prep remove {_MOUNTS}
 
 _EXTRAS = f"""\
 lb chroot_prep install {_MOUNTS}
+# The name servers may be others by now. live-build puts the image's own file back in the end.
+[ ! -f /etc/resolv.conf ] || cp /etc/resolv.conf chroot/etc/resolv.conf
 {{update}}
 printf '%s\\n' {{packages}} >> chroot/root/packages.chroot
 lb chroot_install-packages extras
@@ -57,7 +59,12 @@ lb chroot_prep remove {_MOUNTS}
 _UPDATE = "chroot chroot apt-get update"
 
 # Level and block size: docs/adr/0019.
-_PACKED = "-comp zstd -Xcompression-level 9 -noappend -no-progress -wildcards"
+PACKED = ("-comp", "zstd", "-Xcompression-level", "9", "-noappend", "-no-progress", "-wildcards")
+"""How mksquashfs packs a tree; the list of what is left out follows."""
+EXCLUDES = "config/rootfs/excludes"
+_COPY_BOOT = """\
+find chroot/boot -name 'vmlinuz-*' -o -name 'initrd.*' -o -name microcode.img | xargs cp -t "$beside"
+"""
 
 _SYSTEM = f"""\
 mkdir config/initramfs
@@ -68,9 +75,33 @@ lb chroot_includes_after_packages
 lb chroot_hooks
 lb chroot_hacks
 lb chroot_prep remove all-except-archives
-mksquashfs chroot "$beside/filesystem.squashfs" {_PACKED} -ef config/rootfs/excludes
-find chroot/boot -name 'vmlinuz-*' -o -name 'initrd.*' -o -name microcode.img | xargs cp -t "$beside"
-"""
+# Of the archives this is all that is packed.
+rm -f chroot/etc/apt/preferences.d/backports.pref
+mksquashfs chroot "$beside/filesystem.squashfs" {shlex.join(PACKED)} -ef {EXCLUDES}
+{_COPY_BOOT}"""
+
+CUSTOM = "custom"
+"""In live-build's directory: what customization.stage has copied there."""
+
+_FILES = f"""\
+tar --create --file {CUSTOM}/files.tar --directory {CUSTOM}/files --sort=name --mtime="@$SOURCE_DATE_EPOCH" \\
+	--owner=0 --group=0 --numeric-owner .
+chroot chroot tar --extract --no-overwrite-dir --keep-directory-symlink < {CUSTOM}/files.tar
+mount -t proc proc chroot/proc
+mount -t sysfs sysfs chroot/sys
+mount -t devpts -o gid=5,mode=620 devpts chroot/dev/pts
+for hook in {CUSTOM}/hooks/*; do
+	[ -e "$hook" ] || continue
+	echo "P: running the hook ${{hook##*/}}"
+	cp "$hook" chroot/root/netboot-hook
+	chroot chroot env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \\
+		DEBIAN_FRONTEND=noninteractive SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" /root/netboot-hook
+	rm chroot/root/netboot-hook
+done
+umount chroot/dev/pts chroot/sys chroot/proc
+# No program gives its user more rights than the user has, whatever the hooks did.
+find chroot -xdev -type f -perm /6000 -exec chmod ug-s {{}} +
+{_COPY_BOOT}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +144,13 @@ def system(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> ImageStep:
     config = livebuild.config_tree(recipe, tree)
     late = {name: content for name, content in config.items() if not _is_early(name)}
     return ImageStep("system", "making a live system of them", _SYSTEM, _digest([_SYSTEM], late))
+
+
+def files(added: str, tree: Mapping[str, bytes]) -> ImageStep:
+    """Return the step that puts in the administrator's files and runs their hooks; `added` is a digest of them."""
+    excludes = {name: content for name, content in tree.items() if name.startswith("rootfs/")}
+    digest = _digest([_FILES, *PACKED, added], excludes)
+    return ImageStep("files", "putting in your files and running your hooks", _FILES, digest)
 
 
 def _is_early(name: str) -> bool:

@@ -2,14 +2,22 @@
 
 import contextlib
 import fcntl
+import gzip
+import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from image import bootfiles, livebuild, release, steps
 from image.progress import BuildError
+
+_LOGS = 50
+"""How many logs of builds are kept: of about 30 kB each."""
+
+
+_DURATIONS = "durations.json"
 
 
 @contextmanager
@@ -47,6 +55,32 @@ def empty(live: Path) -> None:
             _remove(path)
     # Earlier versions kept the first stage there.
     _remove(live / "cache" / "bootstrap")
+    _remove(live.with_name("bootstrap-key"))
+
+
+def compress(own: Path) -> None:
+    """Compress the logs beside `own`, which are of earlier builds, and keep the latest of them. Raises OSError."""
+    logs = own.parent
+    for log in [each for each in logs.glob("*.log") if each != own]:
+        with log.open("rb") as whole, gzip.open(log.with_suffix(".new"), "wb") as packed:
+            shutil.copyfileobj(whole, packed)
+        log.with_suffix(".new").rename(log.with_suffix(".log.gz"))
+        log.unlink()
+    for old in sorted(logs.glob("*.log.gz"))[:-_LOGS]:
+        old.unlink()
+
+
+def durations(work: Path) -> dict[str, float]:
+    """Return how many seconds each stage took when it was last worked at, as far as that is known."""
+    try:
+        return {str(name): float(took) for name, took in json.loads((work / _DURATIONS).read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError):
+        return {}
+
+
+def note_durations(work: Path, took: Mapping[str, float]) -> None:
+    """Keep that for the next build. Raises OSError."""
+    (work / _DURATIONS).write_text(json.dumps({name: round(seconds, 1) for name, seconds in took.items()}))
 
 
 def mounts_below(directory: Path, mountinfo: str) -> tuple[str, ...]:
@@ -88,9 +122,11 @@ def newest(trees: Iterable[Path]) -> int:
     return found
 
 
-def built_files(system: Path, loaders: Path) -> tuple[str, dict[str, Path]]:
+def built_files(besides: Sequence[Path], loaders: Path) -> tuple[str, dict[str, Path]]:
     """Return the kernel's version, and the path of each file of a release as it was built, less the list of packages.
-    `system` and `loaders` are where the steps of these names have put their files. Raises OSError."""
+    `besides` is where the steps that make such files have put them, the latest last, `loaders` where that of the
+    packages has. Raises OSError."""
+    system = besides[-1]
     found = bootfiles.packaged(loaders / steps.LOADERS)
     missing = [name for name, file in bootfiles.PACKAGED.items() if file.everywhere and name not in found]
     if missing:
@@ -103,7 +139,7 @@ def built_files(system: Path, loaders: Path) -> tuple[str, dict[str, Path]]:
     return version, {
         release.KERNEL: kernels[0],
         release.INITRD: system / f"initrd.img-{version}",
-        release.SQUASHFS: system / "filesystem.squashfs",
+        **{f"live/{path.name}": path for beside in besides for path in sorted(beside.glob("*.squashfs"))},
         **({release.MICROCODE: microcode} if microcode.exists() else {}),
         **{f"{bootfiles.DIRECTORY}/{name}": path for name, path in found.items()},
     }

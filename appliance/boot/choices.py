@@ -14,7 +14,7 @@ from appliance.config.loaders import SIGNED_LOADER
 from appliance.config.menu import release_of
 from image.bootfiles import MEMTEST, PACKAGED, has_memtest, is_ipxe_shim, offered, with_followers
 from image.commandline import HttpRoot, NfsRoot, Root, render
-from image.release import SQUASHFS, ReleaseError, has_microcode, previous, read
+from image.release import ReleaseError, has_microcode, previous, read
 from services.dhcp.machines import Machine
 from services.ethernet import MacAddress
 from services.menus.menu import LiveBoot
@@ -100,4 +100,8 @@ def _root(config: Config, root: str, release: str) -> Root:
     """How the live system of a release gets to a PC."""
     if root != "http":
         return NfsRoot(str(config.images))
-    return HttpRoot(read(config.images, release).files[SQUASHFS].size)
+    found = read(config.images, release)
+    layers = {name.removeprefix("live/"): found.files[name] for name in found.layers}
+    return HttpRoot(
+        sum(file.size for file in layers.values()), tuple((name, file.sha256) for name, file in layers.items())
+    )

@@ -50,7 +50,7 @@ def control(
 
 
 @app.command(epilog="Example: netboot-appliance control fingerprint")
-def fingerprint(context: typer.Context) -> None:
+def fingerprint(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
     """Print the page's address, and the SHA-256 fingerprint of its certificate. Makes the certificate if there is none.
 
     Compare it with what the browser shows when it warns of the box's own certificate.
@@ -62,11 +62,12 @@ def fingerprint(context: typer.Context) -> None:
     from appliance.page.address import urls
 
     config = load(context.obj)
-    say(*(f"page         {url}" for url in urls(config)))
-    if config.control.behind_proxy:
-        say("certificate  that of the reverse proxy")
+    found = None if config.control.behind_proxy else certificate.ensure(config, time.time())
+    if as_json:
+        show_json({"page": urls(config), "fingerprint": found.fingerprint if found else None})
         return
-    say(f"fingerprint  {certificate.ensure(config, time.time()).fingerprint}")
+    say(*(f"page         {url}" for url in urls(config)))
+    say(f"fingerprint  {found.fingerprint}" if found else "certificate  that of the reverse proxy")
 
 
 @app.command(epilog="Example: sudo netboot-appliance control password")

@@ -11,11 +11,10 @@ from appliance.cli.image_choice import argument, chosen
 from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import Config, load
 from appliance.errors import UserError
-from appliance.images.in_use import releases_in_use
 from appliance.images.todays_recipe import CURE, outdated
 from appliance.registry.database import Registry
 from appliance.view.facts import Releases, gather_releases
-from appliance.view.images import ReleaseDetails, ReleaseView, Running, release_details, release_views
+from appliance.view.images import ReleaseDetails, ReleaseView, release_details, release_views
 from appliance.view.trials import gather_all_releases
 from appliance.view.words import counted, moment, size
 from image import release
@@ -50,7 +49,7 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
     """List the releases, newest first."""
     config = load(context.obj)
     found = _releases(config)
-    releases = release_views(found, _running(config))
+    releases = release_views(found)
     if as_json:
         show_json(releases)
     else:
@@ -81,7 +80,7 @@ def _releases(config: Config) -> Releases:
                 return gather_all_releases(config, registry)
     except (UserError, OSError):
         pass
-    return gather_releases(config.images)
+    return gather_releases(config)
 
 
 @app.command(
@@ -97,9 +96,7 @@ def show(
     """Show a release, and check that its files are as they were built (sha256)."""
     config = load(context.obj)
     found = chosen(config.images, ident)
-    shown = release_details(
-        found, gather_releases(config.images), _running(config), release.verify(found), outdated(config, found)
-    )
+    shown = release_details(found, gather_releases(config), release.verify(found), outdated(config, found))
     if as_json:
         show_json(shown)
     else:
@@ -123,7 +120,7 @@ def _show(shown: ReleaseDetails) -> None:
     layers = counted(len(found.layers), "layer", "layers")
     say(f"live system   {_number(found.packages)} packages, {layers} ({size(sum(each.size for each in found.layers))})")
     if found.pcs:
-        say(f"PCs           {counted(found.pcs, 'PC', 'PCs')} may be running it")
+        say(f"PCs           {counted(found.pcs, 'PC', 'PCs')} had it at the latest boot")
     say(f"directory     {found.path}")
     for file in shown.files:
         say(f"  {file.name:26} {size(file.size):>9}  {file.sha256}")
@@ -184,18 +181,6 @@ def rollback(context: typer.Context) -> None:
         say(f"active: {found.id}")
     except ReleaseError as error:
         raise _user_error(error) from None
-
-
-def _running(config: Config) -> Running | None:
-    """The PCs that may be running a release; None if the registry cannot be read: the releases are shown all the
-    same."""
-    if not config.registry.exists():
-        return {}
-    try:
-        with Registry(config.registry) as registry:
-            return releases_in_use(registry)
-    except UserError:
-        return None
 
 
 def _number(count: int | None) -> str:

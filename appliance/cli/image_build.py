@@ -89,10 +89,12 @@ class _ProgressDisplay:
         if progress.stage != self._stage:
             self._stage = progress.stage
             line = f"{progress.elapsed:5.0f} s  {progress.number}/{len(STAGES)} {progress.stage}: {progress.step}"
+            line += f" (about {span(progress.left)} left)" if progress.left else ""
             self._console.print(Text(printable(line)), soft_wrap=True)
         if self._status:
-            room = max(20, self._console.width - 24)
-            words = f"{progress.elapsed:.0f} s  {progress.stage}: {printable(progress.step, room)}"
+            left = f", about {span(progress.left)} left" if progress.left else ""
+            room = max(20, self._console.width - 24 - len(left))
+            words = f"{progress.elapsed:.0f} s{left}  {progress.stage}: {printable(progress.step, room)}"
             self._status.update(Text(words))
 
 

@@ -69,6 +69,8 @@ def _show_box(shown: StatusView, now: float) -> None:
         say(f"services  {on}")
     if shown.page and shown.page.pid:
         say(f"page      {', '.join(shown.page.addresses)}")
+        if rejected := shown.page.rejected:
+            say(f"          REJECTED {ago(rejected.at)}, it keeps its old configuration: {rejected.error}")
     elif shown.page:
         say("page      not running (start it: systemctl start netboot-appliance-control)")
     for line in shown.trouble:

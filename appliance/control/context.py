@@ -21,14 +21,13 @@ T = TypeVar("T")
 
 @dataclass
 class Context:
-    """One control process. `path` is the configuration file, `config` what is in force, `rejected` why its file is not;
-    `clock` returns seconds since the epoch. `networks`: who may connect; `names`: the host names of the page.
+    """One control process. `path` is the configuration file, `config` what is in force; `clock` returns seconds
+    since the epoch. `networks`: who may connect; `names`: the host names of the page.
     `fleet`: all PCs, as the application (app.py) has them watched."""
 
     path: Path
     config: Config
     clock: Callable[[], float]
-    rejected: str = ""
     networks: tuple[IPv4Network, ...] = ()
     names: tuple[str, ...] = ()
     fleet: Fleet = field(init=False)

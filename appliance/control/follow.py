@@ -19,6 +19,9 @@ from appliance.page import certificate
 from appliance.page.certificate import Certificate
 from appliance.page.networks import admitted
 from appliance.process import systemd
+from appliance.registry import reload_result
+from appliance.registry.database import Registry
+from appliance.registry.reload_result import ReloadResult
 
 _RESTART = "systemctl restart netboot-appliance-control"
 _LOOK = 1.0  # seconds between two looks at the file
@@ -44,7 +47,8 @@ class Follower:
 
     async def follow(self, hangup: asyncio.Event) -> None:
         """Runs until it is cancelled. A file that somebody is still writing is not read: half of it may be a good
-        configuration, without the line that says who may connect."""
+        configuration, without the line that says who may connect. The start counts as a good reload."""
+        await self._record(reload_result.begin())
         before = self._seen
         around = time.monotonic() + _LOOK_AROUND
         while True:
@@ -62,15 +66,27 @@ class Follower:
 
     async def _reload(self) -> None:
         systemd.reloading()
+        result = reload_result.begin()
         try:
             await self._apply(await asyncio.to_thread(self._load))
-            self._context.rejected = ""
             log.info("configuration reloaded", file=str(self._context.path))
         except UserError as error:
-            self._context.rejected = f"{error.message}"
+            result = replace(result, error=error.message, hint=error.hint)
             log.error("the configuration was not reloaded; the old one stays", error=error.message, hint=error.hint)
-        systemd.status(f"REJECTED: {self._context.rejected}" if self._context.rejected else "")
+        systemd.status(f"REJECTED: {result.error}" if result.error else "")
+        await self._record(result)
         systemd.ready()
+
+    async def _record(self, result: ReloadResult) -> None:
+        """For `status` and the room."""
+
+        def write(registry: Registry) -> None:
+            reload_result.write(registry, result, reload_result.PAGE)
+
+        try:
+            await self._context.with_registry(write)
+        except UserError as error:
+            log.error("cannot write the result of the reload to the registry", error=error.message)
 
     def _load(self) -> Config:
         fresh = configuration.load(self._context.path)

@@ -90,6 +90,7 @@ async def _serve(config: Config, tcp: socket.socket, stop: asyncio.Event, hangup
     found = None
     if not config.control.behind_proxy:
         found = await asyncio.to_thread(certificate.ensure, config, time.time())
+        log.info("the certificate of the page", file=str(found.path), fingerprint=found.fingerprint)
         tls = certificate.context(config)
     server = _Server(context, tls, tcp)
     follower = Follower(context, server.door, found, stop)

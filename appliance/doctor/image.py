@@ -43,11 +43,11 @@ def judge_image(release: Release | None, problems: list[str], outdated: str = ""
             )
             for problem in problems
         ]
-    complete = f"the active image {release.id} is complete (Linux {release.kernel})"
-    if outdated:
-        why = f"{outdated}; PCs boot it as it is"
-        return [note("image", f"{complete}, but not of today's recipe", why, f"if you want today's: {CURE}")]
-    return [ok("image", complete)]
+    complete = ok("image", f"the active image {release.id} is complete (Linux {release.kernel})")
+    if not outdated:
+        return [complete]
+    what = f"the active image {release.id} is not of today's recipe"
+    return [complete, note("image", what, f"{outdated}; PCs boot it as it is", f"if you want today's: {CURE}")]
 
 
 def judge_broken(broken: ReleaseError) -> list[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from appliance.images.build_record import OutputLine, decode, encode, harmless
+from appliance.images.build_record import OutputLine, decode, encode, harmless, is_meter
 
 MOST_LINES = 500
 """That are kept. A build prints some 2,000."""
@@ -36,6 +36,8 @@ class OutputFile:
 
     def hear(self, line: str) -> None:
         """Add a line: foreign text."""
+        if is_meter(line):
+            return
         self._number += 1
         self._latest.append(encode(OutputLine(self._number, harmless(line))))
         if self._file is None or self._written >= 2 * MOST_LINES:

@@ -10,6 +10,7 @@ from services.foreign_text import printable
 LONGEST_LINE = 300
 """Characters of a line of output."""
 
+_METER = re.compile(r"\(Reading database \.\.\.(?: \d+%)?$")
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _PASSWORD = re.compile(r"(?<=://)[^\s/'\"]+@")
 
@@ -38,6 +39,11 @@ def harmless(text: str) -> str:
     """A line of a program as everybody may see it: without colours, and without the passwords of mirrors and
     proxies."""
     return printable(_PASSWORD.sub("…@", _COLOUR.sub("", text.rstrip().expandtabs())), LONGEST_LINE)
+
+
+def is_meter(text: str) -> bool:
+    """Whether a line is one of many that a program writes one over the other."""
+    return _METER.match(text) is not None
 
 
 def encode(line: OutputLine) -> str:

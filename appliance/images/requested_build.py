@@ -8,9 +8,12 @@ from enum import Enum, auto
 from pathlib import Path
 
 from appliance.config.file import Config
+from appliance.errors import UserError
 from appliance.images import build_unit
+from appliance.images.recipe import wanted
 from image import release
 from image.build import Rebuild, build, built
+from image.progress import BuildError
 from image.release import Release, ReleaseError
 
 
@@ -65,18 +68,22 @@ class RequestedBuild:
 
     def _build_here(self, rebuild: Rebuild, report: build_unit.Report, hear: build_unit.Hear) -> Release:
         config = self.config
-        return build(config.image.recipe, config.server.data / "build", config.images, report, rebuild, hear)
+        try:
+            recipe, added = wanted(config)
+        except UserError as error:
+            raise BuildError("checks", error.message, error.hint) from error
+        return build(recipe, config.server.data / "build", config.images, report, rebuild, hear, added)
 
 
 def request(config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool) -> RequestedBuild:
-    """Decide who builds; `path` is that of the configuration file. Builds nothing yet."""
+    """Decide who builds; `path` is that of the configuration file. Builds nothing yet. Raises UserError."""
     if inside_unit:
         # What is wanted of the unit is not on its command line: build_unit.record reads it.
         return RequestedBuild(config, rebuild, Builder.INSIDE_UNIT)
     builder = Builder.UNIT if build_unit.available(path) else Builder.PROCESS
     if builder is Builder.UNIT and build_unit.running():
         return RequestedBuild(config, rebuild, builder, joins=True)
-    if rebuild is Rebuild.NEVER and (existing := built(config.image.recipe, config.images)):
+    if rebuild is Rebuild.NEVER and (existing := built(*wanted(config), config.images)):
         return RequestedBuild(config, rebuild, Builder.PROCESS, existing=existing)
     return RequestedBuild(config, rebuild, builder)
 

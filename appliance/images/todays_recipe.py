@@ -4,6 +4,8 @@ Compares recipes. Whether Debian has newer packages is another question, for `im
 """
 
 from appliance.config.file import Config
+from appliance.errors import UserError
+from appliance.images.recipe import directory, wanted
 from image.build import digest_today
 from image.recipe import changes
 from image.release import Release
@@ -13,12 +15,24 @@ CURE = "sudo netboot-appliance image build"
 
 
 def outdated(config: Config, active: Release | None) -> str:
-    """Why the active release is not of today's recipe, in words; empty if it is, if there is none, or if there is no
-    configuration that can be read. Takes some ms."""
-    recipe = config.image.recipe
-    if active is None or not config.written or active.digest == digest_today(recipe):
+    """Why the active release is not of today's recipe, in words; empty if it is, if there is none, or if the
+    configuration or the administrator's files cannot be read. Takes some ms, and reads all of those files."""
+    if active is None or not config.written:
         return ""
-    named = (
+    try:
+        recipe, added = wanted(config)
+    except UserError as error:
+        # Some files may be root's alone: then only root is told.
+        return "" if _is_forbidden(error) else error.message
+    if active.digest == digest_today(recipe, added):
+        return ""
+    named = [
         f"[image] {name} is {new}, and it was built with {old}" for name, old, new in changes(active.recipe, recipe)
-    )
+    ]
+    if active.added != added.digest:
+        named.append(f"the files or hooks in {directory(config)} were changed")
     return "; ".join(named) or "another version of netboot-appliance built it"
+
+
+def _is_forbidden(error: BaseException | None) -> bool:
+    return error is not None and (isinstance(error, PermissionError) or _is_forbidden(error.__cause__))

@@ -14,7 +14,11 @@ def local_address(config: Config) -> IPv4Address:
 
 def urls(config: Config) -> tuple[str, ...]:
     """Where the page is: at each address of the box, or at the one it listens on."""
-    listening = config.control.listen
     scheme = "http" if config.control.behind_proxy else "https"
-    addresses = own_addresses(config) if listening.address.is_unspecified else (listening.address,)
-    return tuple(f"{scheme}://{address}:{listening.port}/" for address in addresses)
+    return tuple(f"{scheme}://{address}:{config.control.listen.port}/" for address in page_addresses(config))
+
+
+def page_addresses(config: Config) -> tuple[IPv4Address, ...]:
+    """Those addresses."""
+    listening = config.control.listen.address
+    return own_addresses(config) if listening.is_unspecified else (listening,)

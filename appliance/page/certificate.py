@@ -1,7 +1,8 @@
 """The page's certificate: one that the box makes itself, or the administrator's own.
 
-The box's own is ECDSA P-256, signed by itself, valid for ten years and made again a month before it ends. It is one
-file with the key, which only the service's user may read. `openssl` makes it and reads all of them.
+The box's own is ECDSA P-256, signed by itself, and valid for ten years. It is made again a month before it ends, and
+when the page starts at an address that it does not name. It is one file with the key, which only the service's user may
+read. `openssl` makes it and reads all of them.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from appliance.config.file import Config
 from appliance.errors import UserError
+from appliance.page.address import page_addresses
 from appliance.registry.file_owner import acting_as_owner
 from services.linux import atomic_file, programs
 from services.linux.interfaces import interfaces
@@ -38,6 +40,7 @@ subjectAltName = {names}
 """
 _END = re.compile(r"^notAfter=(.+)$", re.MULTILINE)
 _NAMES = re.compile(r"\bDNS:([^,\s]+)")
+_ADDRESSES = re.compile(r"\bIP Address:([0-9.]+)(?=,|\s|$)")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Certificate:
     fingerprint: str
     ends: float
     names: tuple[str, ...]
+    addresses: tuple[IPv4Address, ...] = ()
 
 
 def own_path(config: Config) -> Path:
@@ -66,10 +70,12 @@ def is_ending(found: Certificate, now: float) -> bool:
 
 
 def ensure(config: Config, now: float) -> Certificate:
-    """The certificate in force. Makes the box's own if there is none, or it ends soon. Raises UserError."""
+    """The certificate in force. Makes the box's own if there is none, if it ends soon, or if it does not name an
+    address of the page or a name of [control] names: browsers and programs would not believe it there. Raises
+    UserError."""
     path = path_of(config)
-    if not config.control.certificate and (not path.exists() or is_ending(read(path), now)):
-        _make(path, config.control.names)
+    if not config.control.certificate and (not path.exists() or not _serves(read(path), config, now)):
+        _make(path, config)
     return read(path)
 
 
@@ -97,7 +103,13 @@ def read(path: Path) -> Certificate:
     except (ValueError, LookupError):
         raise UserError(f"{path} holds a certificate that cannot be read", _hint(path), code=1) from None
     fingerprint = ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
-    return Certificate(path, fingerprint, ends, tuple(name.lower() for name in _NAMES.findall(said)))
+    return Certificate(
+        path,
+        fingerprint,
+        ends,
+        tuple(name.lower() for name in _NAMES.findall(said)),
+        tuple(IPv4Address(address) for address in _ADDRESSES.findall(said)),
+    )
 
 
 def _read(path: Path) -> str:
@@ -132,9 +144,22 @@ def host_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, (socket.gethostname().lower(), "localhost"))))
 
 
-def _make(path: Path, more: Sequence[str]) -> None:
-    names = [name for name in dict.fromkeys((*host_names(), *more)) if re.fullmatch(r"[a-z0-9._-]{1,63}", name)]
-    addresses = [IPv4Address("127.0.0.1"), *(each.address.ip for each in interfaces())]
+def _serves(found: Certificate, config: Config, now: float) -> bool:
+    return (
+        not is_ending(found, now)
+        and {*_names(config)} <= {*found.names}
+        and {*page_addresses(config)} <= {*found.addresses}
+    )
+
+
+def _names(config: Config) -> list[str]:
+    wanted = dict.fromkeys((*host_names(), *config.control.names))
+    return [name for name in wanted if re.fullmatch(r"[a-z0-9._-]{1,63}", name)]
+
+
+def _make(path: Path, config: Config) -> None:
+    names = _names(config)
+    addresses = [IPv4Address("127.0.0.1"), *page_addresses(config), *(each.address.ip for each in interfaces())]
     text = _REQUEST.format(name=names[0], names=_alternatives(names, addresses))
     command = ["openssl", "req", "-x509", "-config", "-", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     command += ["-nodes", "-sha256", "-days", str(_DAYS), "-keyout", "-", "-out", "-"]

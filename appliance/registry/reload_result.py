@@ -1,4 +1,4 @@
-"""The result of the server's latest reload of its configuration. The server writes it, other processes read it."""
+"""The result of the latest reload of the configuration, by the server and by the page. Other processes read it."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from appliance.registry.database import Registry
 from appliance.registry.rows import moment, text
 
-_KEY = "reload"
+SERVER, PAGE = "reload", "page_reload"
+"""Whose reload it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,15 @@ def begin() -> ReloadResult:
     return ReloadResult(time.monotonic(), time.time())
 
 
-def write(registry: Registry, result: ReloadResult) -> None:
+def write(registry: Registry, result: ReloadResult, of: str = SERVER) -> None:
     """Replace the previous result."""
-    registry.set_server(_KEY, asdict(result))
+    registry.set_server(of, asdict(result))
 
 
-def read(registry: Registry) -> ReloadResult | None:
+def read(registry: Registry, of: str = SERVER) -> ReloadResult | None:
     """The latest result; None before the first start."""
     with registry.reading("server"):
-        found = registry.server().get(_KEY)
+        found = registry.server().get(of)
         if not found:
             return None
         result = ReloadResult(**found)

@@ -22,6 +22,7 @@ from services.events import (
     LeaseChosen,
     Offered,
     Reported,
+    ReportedStage,
     Returned,
     ScriptServed,
     SecretsClosed,
@@ -112,7 +113,8 @@ def in_words(event: Event | AddressLost) -> str:
             return f"started {event.entry} of its menu"
         case Reported():
             more = ", ".join(f"{name}={word}" for name, word in event.details.items())
-            return f"reported {event.stage}" + (f" ({more})" if more else "")
+            said = "that it is up" if event.stage == ReportedStage.REPORTED else event.stage
+            return f"reported {said}" + (f" ({more})" if more else "")
         case TokenExchanged():
             return "exchanged its token"
         case SecretsServed():

@@ -16,7 +16,7 @@ from appliance.config.file import Config
 from appliance.config.selection import names
 from appliance.dhcp import leases
 from appliance.diagnosis.fault import NOTHING, Seen
-from appliance.errors import NotFoundError
+from appliance.errors import NotFoundError, UserError
 from appliance.firmware import table
 from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.heartbeats import census, orders, store
@@ -64,10 +64,12 @@ class Signs:
 
 @dataclass(frozen=True, slots=True)
 class PageState:
-    """Where the page is, as URLs; `pid`: its process, or None if it does not run."""
+    """Where the page is, as URLs; `pid`: its process, or None if it does not run. `rejected`: why it keeps an older
+    configuration than that of the file."""
 
     pid: int | None
     addresses: tuple[str, ...]
+    rejected: ReloadResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +144,14 @@ class KnownBoots:
 
 @dataclass(frozen=True, slots=True)
 class Releases:
-    """The releases, newest first; `states` says which id is "active" and which is "previous", `packages` how many each
-    has, by id."""
+    """The releases, newest first. By id: `states` says which is "active" and which is "previous", `packages` how many
+    packages each has, `pcs` how many PCs had it at their latest boot (None: the registry cannot be read)."""
 
     releases: Sequence[Release]
     states: Mapping[str, str]
     broken: Sequence[ReleaseError]
     packages: Mapping[str, int]
+    pcs: Mapping[str, int] | None
 
 
 def gather(config: Config, registry: Registry, now: float) -> BoxState:
@@ -179,8 +182,14 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         leases=leases.load(registry),
         evidence=gather_evidence(config, registry, now),
         schedules=schedules_now(config, now),
-        page=PageState(holder(config.registry, "control"), urls(config)) if config.control.enabled else None,
+        page=_page(config, registry) if config.control.enabled else None,
     )
+
+
+def _page(config: Config, registry: Registry) -> PageState:
+    pid = holder(config.registry, "control")
+    latest = reload_result.read(registry, reload_result.PAGE) if pid else None
+    return PageState(pid, urls(config), latest if latest and latest.error else None)
 
 
 def gather_evidence(
@@ -338,8 +347,9 @@ def _seen_boots(config: Config, registry: Registry, rows: Sequence[BootRow], now
     ]
 
 
-def gather_releases(images: Path) -> Releases:
+def gather_releases(config: Config) -> Releases:
     """Read the releases; broken ones are left out and returned as errors."""
+    images = config.images
     states: dict[str, str] = {}
     broken: list[ReleaseError] = []
     for state, read in (("previous", release.previous), ("active", release.current)):
@@ -355,4 +365,14 @@ def gather_releases(images: Path) -> Releases:
     for each in listed.releases:
         with contextlib.suppress(ReleaseError):
             packages[each.id] = len(contents.packages(each))
-    return Releases(listed.releases, states, (*broken, *listed.broken), packages)
+    return Releases(listed.releases, states, (*broken, *listed.broken), packages, _clients_by_release(config))
+
+
+def _clients_by_release(config: Config) -> Mapping[str, int] | None:
+    if not config.registry.exists():
+        return {}
+    try:
+        with Registry(config.registry) as registry:
+            return overview.clients_by_release(registry)
+    except UserError:
+        return None

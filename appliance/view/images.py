@@ -23,8 +23,8 @@ class ReleaseView:
     """A release. `state` is "active", "previous", "canary" or empty, `created` ISO 8601 with its time zone,
     `size` in bytes.
 
-    `recipe` is in words. `layers` are its squashfs files, base first, and `packages` their number. `pcs`: how many PCs
-    may be running it. Both are None if that was not looked at, or cannot be read.
+    `recipe` is in words. `layers` are its squashfs files, base first, and `packages` the number of packages,
+    `pcs` that of PCs that had it at their latest boot. These two are None if they cannot be read.
     """
 
     id: str
@@ -90,21 +90,15 @@ class PruneView:
     dry_run: bool
 
 
-Running = Mapping[str, Sequence[MacAddress]]
-"""The PCs that may be running a release, by its id."""
-
-
-def release_views(found: Releases, running: Running | None = None) -> list[ReleaseView]:
+def release_views(found: Releases) -> list[ReleaseView]:
     """The releases, newest first."""
-    return [_release(each, found, running) for each in found.releases]
+    return [_release(each, found) for each in found.releases]
 
 
-def release_details(
-    found: Release, releases: Releases, running: Running | None, problems: Sequence[str], outdated: str
-) -> ReleaseDetails:
+def release_details(found: Release, releases: Releases, problems: Sequence[str], outdated: str) -> ReleaseDetails:
     """One of the releases; `problems` and `outdated` are what was found out beside its manifest."""
     return ReleaseDetails(
-        release=_release(found, releases, running),
+        release=_release(found, releases),
         distribution=found.recipe.distribution,
         architecture=found.recipe.architecture,
         files=tuple(ReleaseFileView(name, file.size, file.sha256) for name, file in found.files.items()),
@@ -113,7 +107,7 @@ def release_details(
     )
 
 
-def _release(found: Release, releases: Releases, running: Running | None) -> ReleaseView:
+def _release(found: Release, releases: Releases) -> ReleaseView:
     return ReleaseView(
         id=found.id,
         state=releases.states.get(found.id, ""),
@@ -125,7 +119,7 @@ def _release(found: Release, releases: Releases, running: Running | None) -> Rel
         recipe=_words(found.recipe),
         layers=tuple(LayerView(name, found.files[name].size) for name in found.layers),
         packages=releases.packages.get(found.id),
-        pcs=None if running is None else len(running.get(found.id, ())),
+        pcs=None if releases.pcs is None else releases.pcs.get(found.id, 0),
     )
 
 
@@ -142,8 +136,8 @@ def _words(recipe: ImageRecipe) -> str:
     return ", ".join(words)
 
 
-def pruned(found: PruneList, running: Running, *, dry_run: bool) -> PruneView:
-    """The result of a prune."""
+def pruned(found: PruneList, running: Mapping[str, Sequence[MacAddress]], *, dry_run: bool) -> PruneView:
+    """The result of a prune; `running` has the PCs that may be running a release, by its id."""
     return PruneView(
         deleted=tuple(DeletedView(each.id, each.size) for each in found.old),
         kept=tuple(

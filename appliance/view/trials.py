@@ -45,7 +45,7 @@ def gather_rollout(config: Config, registry: Registry, now: float) -> RolloutSta
 
 def gather_all_releases(config: Config, registry: Registry) -> Releases:
     """Read the releases; one may have the state "canary"."""
-    found, canary = gather_releases(config.images), rollout_table.open_canary(registry)
+    found, canary = gather_releases(config), rollout_table.open_canary(registry)
     states = {canary.release: "canary"} if canary else {}
     return replace(found, states={**states, **found.states})
 

@@ -5,7 +5,7 @@
     GET, HEAD  /boot/<mac>/boot.ipxe                  the boot script
     GET        /boot/<mac>/menu/<entry>.ipxe          the script of one menu entry; a locked one needs its password
     GET, HEAD  /boot/<mac>/image/<release>/<file>     vmlinuz, microcode.img, initrd.img or
-                                                      live/filesystem.squashfs, with ranges
+                                                      live/NAME.squashfs, with ranges
     GET        /boot/<mac>/<token>/boinc.tar          the BOINC files of this boot
     POST       /boot/<mac>/<token>/report             a stage that the live system reached
     POST       /boot/<mac>/<token>/exchange           another token in the place of this one

@@ -19,6 +19,7 @@ from tests.e2e.rooms import assert_ramdisks, furnished_room
 from tests.e2e.rooted_image import add_probe
 from tests.fakes import boinc_control
 from tests.fakes.boinc_control import Weather
+from tests.room.live_image import CUSTOMIZED
 from tests.room.pc import Pc
 from tests.room.room import BOX, PROJECT, Room
 from tests.room.tasks import the_host
@@ -122,10 +123,11 @@ def test_a_project_that_was_away_at_the_first_boot_costs_minutes(room: Room, lar
 def test_a_pc_with_its_root_in_memory_computes(room: Room, large: Pc) -> None:
     room.wait_until(lambda: room.boot(LARGE)["stage"] == "computing", BOOT_SECONDS, "the PC to compute")
     boot = room.boot(LARGE)
-    squashfs = room.data / "images" / boot["release"] / "live" / "filesystem.squashfs"
     fetched = {t["path"]: (t["sent"], t["size"]) for t in boot["transfers"]}
-    size = squashfs.stat().st_size
-    assert fetched[f"image/{boot['release']}/live/filesystem.squashfs"] == (size, size)
+    for layer in ("live/filesystem.squashfs", "live/recipe.squashfs"):
+        size = (room.data / "images" / boot["release"] / layer).stat().st_size
+        assert fetched[f"image/{boot['release']}/{layer}"] == (size, size)
+    assert CUSTOMIZED in large.text()
     assert [reached["stage"] for reached in boot["stages"]][-5:] == [
         *("initrd", "root mounted", "reported", "attached", "computing"),
     ]

@@ -4,12 +4,20 @@ import json
 import lzma
 import re
 import subprocess
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from appliance.config.file import load
+from appliance.images.recipe import wanted
 from image.bootfiles import DIRECTORY, PACKAGED
-from tests.room.live_image import give_image
+from image.build import Rebuild, build
+from image.customization import Customization, read
+from image.recipe import ImageRecipe
+from image.release import Release
+from tests.room.live_image import DEMO, customize, give_image, only_one
 
 FORBIDDEN = re.compile(
     r"/(?:ata|cdrom|comedi|cxl|dax|firewire|firmware|kvm|md|mei|memstick|message|mmc|mtd|nvdimm|nvme|nvmem|parport|"
@@ -35,9 +43,11 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def squashfs(release: Path) -> list[str]:
-    """The live system's files, as `ls -l` shows them."""
-    listing = ["unsquashfs", "-lln", "-d", "", str(release / "live/filesystem.squashfs")]
-    return subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
+    """The live system's files, as `ls -l` shows them, in both its layers."""
+    listing = ["unsquashfs", "-lln", "-d", ""]
+    layers = [str(release / "live" / name) for name in ("filesystem.squashfs", "recipe.squashfs")]
+    shown = [subprocess.run([*listing, layer], capture_output=True, text=True, check=True).stdout for layer in layers]
+    return "".join(shown).splitlines()
 
 
 def test_the_live_system_has_no_driver_for_disks_nor_one_that_lets_programs_drive_them(squashfs: list[str]) -> None:
@@ -68,6 +78,7 @@ def test_what_a_network_boot_does_not_need_is_not_in_the_initramfs_which_each_pc
 def test_no_program_gives_its_user_more_rights(squashfs: list[str]) -> None:
     files = [line for line in squashfs if line.startswith("-")]
     assert len(files) > 5000
+    assert any("/usr/local/sbin/site" in line for line in files), "which a hook gives such a bit"
     assert [line for line in files if "s" in line.split()[0].lower()] == []
 
 
@@ -120,6 +131,39 @@ def test_the_microcode_of_both_vendors_is_a_file_of_its_own_that_is_not_compress
     assert all(name == "." or name.startswith("kernel") for name in members)
     # Where Intel's processors take it from.
     assert members["kernel/x86/microcode/GenuineIntel.bin"] % 16 == 0
+
+
+def test_what_changed_is_built_alone_and_gives_what_a_whole_build_gives_bit_for_bit(
+    release: Path, tmp_path: Path
+) -> None:
+    """Also that two whole builds are the same: that of the image of these tests, and another one."""
+    config = load(DEMO / "config.toml")
+    recipe, added = wanted(config)
+    customize(tmp_path)
+    own = tmp_path / "images" / "boinc"
+    (own / "files/etc/site/words").write_text("other words")
+    (own / "hooks/20-more.chroot").write_text("#!/bin/sh\nset -e\nuseradd --system site\n")
+    more, changed = replace(recipe, packages=("sl",)), read(own)
+    with only_one(DEMO, wait=True):
+        subprocess.run(["cp", "-a", str(config.server.data / "build"), str(tmp_path / "work")], check=True)
+
+    def make(recipe: ImageRecipe, added: Customization, rebuild: Rebuild = Rebuild.NEVER) -> Release:
+        # Nothing may be taken from an earlier release.
+        images = Path(tempfile.mkdtemp(dir=tmp_path))
+        return build(recipe, tmp_path / "work", images, lambda _: None, rebuild, added=added)
+
+    whole = make(more, changed, Rebuild.ALWAYS)
+    back = make(recipe, added)
+    again = make(more, changed)
+    assert again.files == whole.files
+    assert again.layers == ("live/filesystem.squashfs", "live/recipe.squashfs")
+    first = json.loads((release / "manifest.json").read_text())["files"]
+    if (release / "packages").read_bytes() == (
+        back.path / "packages"
+    ).read_bytes():  # else Debian has made updates since
+        assert {name: file.sha256 for name, file in back.files.items()} == {
+            name: file["sha256"] for name, file in first.items()
+        }
 
 
 def named(module: Path) -> str:

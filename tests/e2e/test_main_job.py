@@ -36,6 +36,7 @@ from tests.e2e.rooms import assert_ramdisks, furnished_room
 from tests.e2e.wire import frames
 from tests.fakes import boinc_control
 from tests.fakes.boinc_project import ACCOUNT_KEY, read_status
+from tests.room.live_image import CUSTOMIZED
 from tests.room.namespaces import Namespace
 from tests.room.nfs import nfs_list
 from tests.room.page import RoomPage, open_page
@@ -272,6 +273,7 @@ def test_the_first_pc_computes_and_reports_a_task(room: Room, page: RoomPage, fi
     said = " | ".join(page.said(FIRST))
     assert re.search(r"booting: (discovered|offered).*initrd.*root mounted.*reported.*computing \d task", said), said
     assert_ramdisks(room, first)
+    assert CUSTOMIZED in first.text()
 
 
 @pytest.mark.usefixtures("first")

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
@@ -13,8 +14,8 @@ from services.ethernet import MacAddress
 from tests.netns.served import TIMEOUT, Box, install_release
 from tests.room.ganesha import Ganesha
 from tests.room.namespaces import Namespace, run
-from tests.room.processes import wait_until
-from tests.room.room import Room, appliance_command, host_mac, write_configuration
+from tests.room.processes import Process, wait_until
+from tests.room.room import CHECKOUT, Room, appliance_command, host_mac, write_configuration
 
 ADDRESS = IPv4Address("10.77.0.60")
 PC = MacAddress.parse("52:54:00:78:00:01")
@@ -39,6 +40,12 @@ class FaultyBox(Box):
         self.ganesha.start()
         self.start()
 
+    def launch(self) -> Process:
+        program = ["env", f"PYTHONPATH={CHECKOUT}", sys.executable, "-m", "tests.netns.patient_serve"]
+        command = [*program, "--config", str(self.configuration), "serve"]
+        self.process = self.host.start("netboot-appliance serve", command, self.log)
+        return self.process
+
     def stop(self) -> None:
         """End the server."""
         assert self.process is not None
@@ -51,6 +58,7 @@ class FaultyBox(Box):
 
     def reread_exports(self) -> None:
         """Have NFS-Ganesha read its exports, and wait until it has."""
+        self.ganesha.await_rest()
         before = self.ganesha.reloads()
         os.kill(int(self.ganesha.pid_file.read_text()), signal.SIGHUP)
         wait_until(lambda: self.ganesha.reloads() > before, TIMEOUT, "NFS-Ganesha to read its exports again")
@@ -163,6 +171,7 @@ def not_included(faulty: FaultyBox) -> Iterator[None]:
 @contextmanager
 def not_exported(faulty: FaultyBox) -> Iterator[None]:
     """Somebody has emptied our export file."""
+    faulty.ganesha.await_rest()
     faulty.exports_file.write_text("")
     yield
     faulty.verb("exports", "apply")
@@ -171,6 +180,7 @@ def not_exported(faulty: FaultyBox) -> Iterator[None]:
 @contextmanager
 def not_in_force(faulty: FaultyBox) -> Iterator[None]:
     """NFS-Ganesha has lost our exports, though the file is right: somebody had it read another one."""
+    faulty.ganesha.await_rest()
     text = faulty.exports_file.read_text()
     faulty.exports_file.write_text("")
     faulty.reread_exports()

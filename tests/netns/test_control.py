@@ -103,7 +103,7 @@ def test_the_page_is_tls_only_and_says_who_it_is(friend: Visitor, box: Box) -> N
     assert b"password" not in friend.hears(b"GET /login HTTP/1.1\r\nHost: box\r\n\r\n")
     assert f"https://{BOX}:{PORT}/" in box.verb("control", "fingerprint").stdout
     status = box.status()
-    assert status["page"] == {"pid": control(box), "addresses": [f"https://{BOX}:{PORT}/"]}
+    assert status["page"] == {"pid": control(box), "addresses": [f"https://{BOX}:{PORT}/"], "rejected": None}
     assert f"page      https://{BOX}:{PORT}/" in box.verb("status").stdout
     with inside(box.host):
         said = [each.what for each in page.check(load(box.configuration))]

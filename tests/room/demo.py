@@ -110,6 +110,9 @@ def demonstrate(directory: Path, console: Console, seconds: float, *, keep: bool
                 # That is how it is meant to end.
                 with suppress(Interrupted):
                     while True:
+                        # An order on the page may have switched the PC off.
+                        if not pc.running:
+                            pc.power_off()
                         room.require_all()
                         time.sleep(1)
     finally:

@@ -5,6 +5,8 @@ box writes. Needs root; uses a private /run, so that rpcbind and Ganesha do not 
 """
 
 import os
+import re
+import signal
 from pathlib import Path
 
 from tests.room.processes import Process, marked, wait_until
@@ -77,6 +79,16 @@ class Ganesha:
     def reloads(self) -> int:
         """How often it has reread its exports since it started."""
         return self.log.read_bytes().count(b"Reread exports complete")
+
+    def await_rest(self) -> None:
+        """Wait until it has read its exports as often as it was told to: what is in the file by now is in force."""
+        wait_until(self._rests, 90, "NFS-Ganesha to have read its exports")
+
+    def _rests(self) -> bool:
+        status = Path(f"/proc/{self.pid_file.read_text().strip()}/status").read_text()
+        pending = int(re.search(r"^ShdPnd:\s*(\w+)$", status, re.MULTILINE)[1], 16)  # type: ignore[index]
+        told = self.log.read_bytes().count(b"Received SIGHUP")
+        return not pending & 1 << signal.SIGHUP - 1 and told == self.reloads()
 
     def stop(self) -> None:
         """End both at once and wait for it; nothing has to be written out, and their mounts go with them."""

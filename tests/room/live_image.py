@@ -24,6 +24,46 @@ DEMO = CHECKOUT / ".room"
 """The demo's directory, with the image in it: demo and tests build it once."""
 
 
+CUSTOMIZED = "site: my file is here, 0 files in skel, issue.net removed"
+"""What an image of ours says on the console at each boot: what its own files and its hook changed is all there. (What
+they must not change is tried, too: tests/e2e/test_image.py.)"""
+
+_SITE = {
+    "files/etc/site/words": "my file is here",
+    "files/usr/local/sbin/site": """\
+#!/bin/sh
+[ -e /etc/issue.net ] || gone=removed
+echo "site: $(cat /etc/site/words), $(ls -A /etc/skel | wc -l) files in skel, issue.net ${gone:-there}" > /dev/console
+""",
+    "files/etc/systemd/system/site.service": """\
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/site
+
+[Install]
+WantedBy=multi-user.target
+""",
+    "hooks/10-site.chroot": """\
+#!/bin/sh
+set -e
+systemctl enable site.service
+chmod 4755 /usr/local/sbin/site
+rm /etc/issue.net
+rm -r /etc/skel
+mkdir /etc/skel
+""",
+}
+
+
+def customize(directory: Path) -> None:
+    """Put files and a hook into the image of this configuration's directory: a layer above its live system."""
+    for name, text in _SITE.items():
+        path = directory / "images" / "boinc" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755 if text.startswith("#!") else 0o644)
+
+
 @contextlib.contextmanager
 def only_one(directory: Path, *, wait: bool = False) -> Iterator[None]:
     """Lock the directory: two rooms in it would delete each other's files. The kernel unlocks it, however we end.
@@ -44,6 +84,7 @@ def build_image(directory: Path, console: Console) -> None:
     # The program mounts the images of an earlier room.
     own_mounts()
     configuration = write_configuration(directory.resolve())
+    customize(directory.resolve())
     command = [appliance_command(), "--config", str(configuration), "image", "build"]
     console.print("The live image:", " ".join(command), markup=False, highlight=False, soft_wrap=True)
     # In a session of its own: Ctrl-C must reach it once, from here.

@@ -21,6 +21,7 @@ SOURCES = (
     "pyproject.toml",
     *LOCKS,
 )
+REQUESTS = "netboot-appliance-image-request"
 # What the target does after installing Debian packages; a bare server has no make.
 INSTALL = f"{OFFLINE.format('/root/wheels')} /root/source/packaging/install"
 
@@ -63,18 +64,24 @@ def test_a_server_is_installed_upgraded_and_left_without_a_package(container: Co
     assert container.run(f"stat -c %Y {HOME}/bin").stdout == when
     assert not container.path("/opt/.netboot-appliance.new").exists()
 
-    # Once more: an upgrade from a program that lacks a module.
+    # Once more: an upgrade from a program that lacks a module, and a unit.
     container.run(f"touch {HOME}/lib/of_yesterday.py")
+    container.run(f"systemctl disable --now {REQUESTS}.path; rm /usr/local/lib/systemd/system/{REQUESTS}.*")
+    container.run("systemctl daemon-reload")
     said = container.run(INSTALL, timeout=600).stdout
     assert "netboot-appliance is running" in said
     assert "image build" not in said
     assert "the password of the page: " not in said
     assert active(container, "netboot-appliance-control.service") == "active"
+    assert active(container, f"{REQUESTS}.path") == "active"
+    assert container.run(f"systemctl is-enabled {REQUESTS}.path").stdout == "enabled\n"
     assert process(container) != before
     assert "8080" in bound(container)
     assert not container.path(f"{HOME}/lib/of_yesterday.py").exists()
     assert allowed(container) == ["window"]
 
+    # It makes the directory for its answers, though nobody has asked for anything.
+    container.run(f"systemctl start {REQUESTS}.service; test -d /run/{REQUESTS}")
     said = container.run("/root/source/packaging/uninstall").stdout
     assert "/var/lib/netboot-appliance" in said
     assert active(container) == "inactive"

@@ -18,6 +18,7 @@ pytestmark = ON_BOTH
 
 INSTALL = f"apt-get install -y {PACKAGE}"
 PAGE = "netboot-appliance-control.service"
+REQUESTS = "netboot-appliance-image-request"
 SOCKETS = ("67", "69", "80", "4011")
 COMPLETE = """\
 source /usr/share/bash-completion/bash_completion
@@ -86,7 +87,9 @@ class TestInstalled:
     def test_it_serves_with_no_configuration(self, installed: Container) -> None:
         assert active(installed) == "active"
         assert bound(installed) >= set(SOCKETS)
-        assert active(installed, "netboot-appliance-exports.path") == "active"
+        for unit in ("netboot-appliance-exports.path", f"{REQUESTS}.path"):
+            assert active(installed, unit) == "active"
+            assert installed.run(["systemctl", "is-enabled", unit]).stdout == "enabled\n"
 
     def test_the_page_answers_by_the_certificate_that_is_named(self, installed: Container) -> None:
         assert active(installed, PAGE) == "active"
@@ -135,7 +138,7 @@ def test_an_upgrade_keeps_what_is_there_and_runs_the_new_program(container: Cont
     said = container.run(f"{INSTALL} -o Dpkg::Options::=--force-confold", timeout=600).stdout
     assert "the password of the page: " not in said
     assert "fingerprint  " in said
-    assert active(container, PAGE) == "active"
+    assert active(container, PAGE) == active(container, f"{REQUESTS}.path") == "active"
     assert "0~" not in container.run("dpkg-query -W -f '${Version}' netboot-appliance").stdout
     assert active(container) == "active"
     assert process(container) != before
@@ -161,6 +164,8 @@ def test_the_registry_of_a_server_that_ran_by_hand_becomes_the_services(containe
 def test_removing_keeps_everything_that_a_new_installation_needs(container: Container) -> None:
     container.run(INSTALL, timeout=600)
     furnish(container)
+    # It makes the directory for its answers, though nobody has asked for anything.
+    container.run(f"systemctl start {REQUESTS}.service; test -d /run/{REQUESTS}")
     container.run("mkdir -p /etc/exports.d; echo '/srv -ro 192.0.2.1' >/etc/exports.d/netboot-appliance.exports")
     container.run(["systemd-run", "--unit=a-pc", "python3", "-c", MOUNT])
     container.wait("ss -Htn state established '( sport = :2049 )' | grep -q .", 120)
@@ -171,6 +176,10 @@ def test_removing_keeps_everything_that_a_new_installation_needs(container: Cont
         HOME,
         "/etc/exports.d/netboot-appliance.exports",
         "/run/netboot-appliance",
+        "/run/netboot-appliance-control",
+        "/run/netboot-appliance-image",
+        f"/run/{REQUESTS}",
+        "/run/netboot-appliance-no-router",
         "/usr/bin/netboot-appliance",
     ):
         assert container.run(["test", "-e", gone], check=False).returncode == 1, gone
@@ -184,6 +193,8 @@ def test_removing_keeps_everything_that_a_new_installation_needs(container: Cont
     assert f"are kept in {DATA}" in purged.stdout + purged.stderr
     assert container.path(WORK).exists()
     assert not container.path("/etc/netboot-appliance").exists()
+    assert "netboot" not in container.run("systemctl list-units --all --no-legend").stdout
+    assert "netboot" not in container.run("ls /etc/systemd/system/*.wants /var/lib/systemd/deb-systemd-helper-*").stdout
 
 
 def test_purging_deletes_the_data_when_that_is_the_answer(container: Container) -> None:

@@ -86,6 +86,15 @@ def test_the_page_may_do_less_than_the_server_and_neither_needs_the_other(
     assert {fields[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {"0" * 16}
     assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2")
 
+    # In its sandbox: what its user owns outside of that is out of reach, through the server's process, too.
+    taken_over = f"nsenter --target {pid()} --mount setpriv --reuid={UNIT} --regid={UNIT} --clear-groups"
+    through = f"/proc/{process(server)}/root{DATA}/boot"
+    for directory in (through, f"{DATA}/images", f"{DATA}/state", f"/run/{UNIT}-exports", "/etc/netboot-appliance"):
+        assert server.run(f"{taken_over} touch {directory}/planted", check=False).returncode != 0, directory
+    assert "Read-only file system" in server.run(f"{taken_over} touch {DATA}/boot/planted", check=False).stderr
+    assert server.run(f"{taken_over} cat /proc/{process(server)}/environ", check=False).returncode != 0
+    server.run(f"{taken_over} touch {DATA}/registry/planted; rm {DATA}/registry/planted")
+
     before, page = process(server), pid()
     server.run(f"systemctl kill --signal=KILL {PAGE}")
     server.wait(f"systemctl is-active {PAGE} && [ $(systemctl show -P MainPID {PAGE}) != {page} ]", SECONDS)
@@ -108,6 +117,9 @@ def test_a_program_of_its_own_tells_ipxe_that_there_is_no_router(
     unit, pc = f"{UNIT}-no-router", MacAddress.parse("52:54:00:aa:bb:cc")
     with Ipv6Ear(server.network.host("pc", "", pc)) as ear:
         assert "Permission denied" in tell("games")
+        assert tell(UNIT) == ""
+        assert ear.await_frame()[14:] == no_router.advertisement(pc)
+        server.run(f"systemctl restart {UNIT}")
         assert tell(UNIT) == ""
         assert ear.await_frame()[14:] == no_router.advertisement(pc)
     pid = server.run(f"systemctl show --property=MainPID --value {unit}").stdout.strip()

@@ -21,6 +21,7 @@ FORM_FIELD = "csrf"
 FORM_HEADER = "x-csrf-token"
 ADMINISTRATOR, GUEST = "administrator", "guest"
 _KNOWN = "netboot.visitor"
+_FOR_PROGRAMS = "a program sends a token: Authorization: Bearer TOKEN, from netboot-appliance control token add NAME"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ async def administrator(request: Request) -> str:
     """
     visitor = await _admitted(request)
     if visitor.name == GUEST and not visitor.may_change:
-        raise RefusedError(401, "log in first")
+        raise RefusedError(401, "log in first", _FOR_PROGRAMS)
     if not visitor.may_change:
         raise RefusedError(403, f"the token {visitor.name!r} may only look", "make one without --read-only")
     if visitor.session:
@@ -112,7 +113,7 @@ def is_foreign(connection: HTTPConnection) -> bool:
 async def _admitted(connection: HTTPConnection) -> Visitor:
     visitor = await visitor_of(connection)
     if visitor is None:
-        raise RefusedError(401, "log in first")
+        raise RefusedError(401, "log in first", _FOR_PROGRAMS)
     return visitor
 
 

@@ -96,7 +96,8 @@ def read_surroundings(config: Config, registry: Registry, allowlist: Allowlist, 
         image = release.current(config.images)
     except ReleaseError:
         image = None
-    reload = reload_result.read(registry) if running else None
+    results = (reload_result.read(registry, of) for of in (reload_result.SERVER, reload_result.PAGE))
+    reload = next((each for each in results if each and each.error), None)
     refused = len(refused_macs(registry.ignored(), allowlist))
     box = of_box(running, server, reload, evidence.box, image is not None)
     return Surroundings(evidence, box, refused, image.id if image else "")

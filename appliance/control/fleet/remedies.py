@@ -15,12 +15,13 @@ _SETTINGS = {"root": "Let it mount its root", "default": "Let it start its disk"
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """A button. `address` is the page on which it can be done. With a `verb` it gives that order to the PC at once,
-    after the `question`, if there is one; without scripts it leads to the page."""
+    """A button. `address` is the page on which it can be done. With an address to `post` it sends the `fields` there at
+    once, after the `question`, if there is one; without scripts it leads to the page."""
 
     name: str
     address: str
-    verb: str = ""
+    post: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
     question: str = ""
 
 
@@ -29,12 +30,23 @@ def for_one(cure: str, mac: str) -> str:
     return _OF_THIS_PC.sub(mac, cure)
 
 
-def remedies(cure: str, mac: str = "", label: str = "") -> tuple[Remedy, ...]:
-    """The buttons for a cure. `mac`: the one PC that it is for, with its label; without it there are only those that
-    are not about a single PC."""
+def cures(cure: str) -> str:
+    """The order that is the cure; empty if it is none."""
+    found = _ORDER.search(cure)
+    return found[1] if found else ""
+
+
+def remedies(cure: str, mac: str = "", label: str = "", cause: str = "", pcs: int = 0) -> tuple[Remedy, ...]:
+    """The buttons for a cure. `mac`: the one PC that it is for, with its label; or `pcs`: how many have the fault with
+    this `cause`."""
     found = []
     if mac:
         found += _of_one(cure, mac, label)
+    elif pcs and (verb := cures(cure)):
+        fields = (("cause", cause), ("verb", verb))
+        found.append(
+            _order(verb, f": {pcs:,} PCs", f"/?{urlencode({'text': cause[:100]})}#filter", "/faults/orders", fields)
+        )
     if "netboot-appliance doctor" in cure.replace("doctor probe", "").replace("doctor pcap", ""):
         found.append(Remedy("Run the doctor", "/health"))
     if "netboot-appliance image" in cure:
@@ -44,11 +56,9 @@ def remedies(cure: str, mac: str = "", label: str = "") -> tuple[Remedy, ...]:
 
 def _of_one(cure: str, mac: str, label: str) -> list[Remedy]:
     found = []
-    if order := _ORDER.search(cure):
-        verb = OrderVerb(order[1])
-        name, meaning = ORDERS[verb]
-        question = "" if verb is OrderVerb.RESUME else f"{name}? {meaning}"
-        found.append(Remedy(name, f"/pcs/{mac}#orders", str(verb), question))
+    if verb := cures(cure):
+        fields = (("verb", verb), ("brief", "yes"))
+        found.append(_order(verb, "", f"/pcs/{mac}#orders", f"/pcs/{mac}/orders", fields))
     if setting := _SETTING.search(cure):
         typed = {"range": mac, "label": label, setting[1]: setting[2]}
         found.append(Remedy(f"{_SETTINGS[setting[1]]}…", f"/allowlist?{urlencode(typed)}#add"))
@@ -56,3 +66,9 @@ def _of_one(cure: str, mac: str, label: str) -> list[Remedy]:
         found.append(Remedy("Orders", f"/pcs/{mac}#orders"))
         found.append(Remedy("Forget it…", f"/pcs/{mac}#forget"))
     return found
+
+
+def _order(verb: str, whom: str, address: str, post: str, fields: tuple[tuple[str, str], ...]) -> Remedy:
+    name, meaning = ORDERS[OrderVerb(verb)]
+    question = "" if verb == OrderVerb.RESUME else f"{name}{whom}? {meaning}"
+    return Remedy(f"{name}{whom}", address, post, fields, question)

@@ -7,7 +7,8 @@ sends, has a limit for the size of an answer, nor for its time as long as someth
 import smtplib
 import time
 from contextlib import suppress
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 LARGEST = 64 << 10
 """Bytes of an answer that are read."""
@@ -21,7 +22,7 @@ _AT_ONCE = 4096
 class _Lines:
     """What `smtplib` reads answers from."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BufferedReader) -> None:
         self._file = file
         self._left = 0
         self._end = 0.0
@@ -31,13 +32,19 @@ class _Lines:
         self._left = LARGEST
         self._end = time.monotonic() + SECONDS
 
-    def readline(self, most: int = -1) -> bytes:
-        """A line; raises OSError when the answer is too long."""
-        line = self._file.readline(most)
-        self._left -= len(line)
-        if self._left < 0 or time.monotonic() > self._end:
-            raise OSError("its answer does not end")
-        return line
+    def readline(self, most: int) -> bytes:
+        """A line, or as much of it; raises OSError when the answer is too long, or comes in drops."""
+        line = bytearray()
+        while len(line) < most and not line.endswith(b"\n"):
+            if self._left <= 0 or time.monotonic() > self._end:
+                raise OSError("its answer does not end")
+            part = self._file.peek()[: most - len(line)]
+            if not part:
+                break
+            part = self._file.read(part.find(b"\n") + 1 or len(part))
+            self._left -= len(part)
+            line += part
+        return bytes(line)
 
     def close(self) -> None:
         """Read no more."""

@@ -277,7 +277,7 @@ def _images(config: Config) -> Images | None:
     failure = build_unit.last_failure()
     failed = FailedBuild(*failure) if failure else None
     with suppress(OSError):
-        found = gather_releases(config.images)
+        found = gather_releases(config)
         by_state = {state: ident for ident, state in found.states.items()}
         releases = tuple(each.id for each in found.releases)
         return Images(releases, by_state.get("active", ""), by_state.get("previous", ""), failed)

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/images/diff", include_in_schema=False)
 @router.get("")
 async def show(request: Request, box: Box, _: Viewer, old: str = "", new: str = "") -> Response:
     """Two releases beside each other; without a choice the previous and the active one."""
-    found = await asyncio.to_thread(gather_releases, box.config.images)
+    found = await asyncio.to_thread(gather_releases, box.config)
     error, diff = None, None
     old, new = _chosen(found, old, new)
     try:

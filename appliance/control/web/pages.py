@@ -2,10 +2,22 @@
 
 from fastapi import APIRouter
 
-from appliance.control.web import allowlist, boxes, health, image_diff, images, log, notices, pc, refused
+from appliance.control.web import (
+    allowlist,
+    boxes,
+    faults,
+    health,
+    image_diff,
+    images,
+    log,
+    notices,
+    pc,
+    refused,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     pc.router,
+    faults.router,
     refused.router,
     allowlist.router,
     health.router,

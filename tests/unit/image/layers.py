@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from image import release
@@ -27,6 +27,7 @@ class File:
     target: str = ""
     device: tuple[int, int] = (0, 0)
     opaque: bool = False
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 def directory(mode: int = 0o755, *, opaque: bool = False) -> File:
@@ -51,8 +52,8 @@ def make(path: Path, files: Mapping[str, File], *options: str, compression: str 
             entry.uid, entry.gid = file.owner
             entry.linkname, (entry.devmajor, entry.devminor) = file.target, file.device
             entry.mtime = 1_700_000_000
-            if file.opaque:
-                entry.pax_headers = {"SCHILY.xattr.trusted.overlay.opaque": "y"}
+            attributes = file.attributes | ({"trusted.overlay.opaque": "y"} if file.opaque else {})
+            entry.pax_headers = {f"SCHILY.xattr.{name}": value for name, value in attributes.items()}
             tar.addfile(entry, io.BytesIO(file.content))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)

@@ -1,6 +1,8 @@
 """Building with a stand-in for live-build: stages, failures, interruptions, publication."""
 
 import contextlib
+import gzip
+import json
 import os
 import shutil
 import signal
@@ -13,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from image import apt, build, build_prerequisites, command, release
+from image import apt, build, build_prerequisites, command, customization, release
 from image.bootfiles import PACKAGED
 from image.build import Rebuild
+from image.customization import NOTHING, Customization
 from image.progress import STAGES, BuildError, Progress
 from image.recipe import ImageRecipe
 from tests.room.interruption import UNIGNORED
@@ -29,7 +32,10 @@ echo "P: lb $1"
 echo "$*" >> "$PWD/../calls"
 case $1 in
 config) mkdir -p .build && touch .build/config ;;
-bootstrap_debootstrap) mkdir -p chroot/root chroot/boot && touch chroot/debian .build/bootstrap ;;
+bootstrap_debootstrap)
+    mkdir -p chroot/root chroot/boot chroot/etc chroot/proc chroot/sys chroot/dev/pts
+    touch chroot/debian .build/bootstrap
+    ;;
 chroot_linux-image) echo kernel > chroot/boot/vmlinuz-6.1.0-1-amd64 ;;
 chroot_install-packages)
     while read -r package; do echo "$package 7.20.5" >> chroot/installed; done < chroot/root/packages.chroot
@@ -59,6 +65,12 @@ case "$*" in
 *dpkg-query*) cat chroot/installed ;;
 */root/loaders) cp -r ../../unpacked chroot/netboot-loaders ;;
 *apt-get*) echo "$*" >> "$PWD/../calls" ;;
+*" tar "*) tar --extract --directory chroot ;;
+*/root/netboot-hook)
+    echo "run /root/netboot-hook" >> ../calls
+    touch chroot/root/ran
+    if [ -e ../fail-hook ]; then cat ../fail-hook; exit 1; fi
+    ;;
 esac
 """
 
@@ -101,10 +113,13 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(
-    room: Path, recipe: ImageRecipe | None = None, rebuild: Rebuild = Rebuild.NEVER
+    room: Path,
+    recipe: ImageRecipe | None = None,
+    rebuild: Rebuild = Rebuild.NEVER,
+    added: Customization = NOTHING,
 ) -> tuple[release.Release, list[Progress]]:
     told: list[Progress] = []
-    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, rebuild)
+    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, rebuild, added=added)
     return made, told
 
 
@@ -128,7 +143,9 @@ ALL = list(STEPS)
 
 def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
     made, told = run(room)
-    assert list(dict.fromkeys(each.stage for each in told)) == [each for each in STAGES if each != "extras"]
+    assert list(dict.fromkeys(each.stage for each in told)) == [
+        each for each in STAGES if each not in ("extras", "files")
+    ]
     assert [each.number for each in told] == [STAGES.index(each.stage) + 1 for each in told]
     assert any(each.step == "lb chroot_hooks" for each in told)
     assert calls(room) == ALL
@@ -155,8 +172,26 @@ def test_a_build_runs_the_stages_in_order_and_publishes(room: Path) -> None:
 
 def test_whoever_listens_hears_each_line_that_the_programs_print(room: Path) -> None:
     heard: list[str] = []
-    build.build(ImageRecipe(), room / "work", room / "images", lambda _: None, hear=heard.append)
-    assert heard == [f"P: lb {stage}" for stage in ("config", "bootstrap", "chroot", "binary")]
+    made = build.build(ImageRecipe(), room / "work", room / "images", lambda _: None, hear=heard.append)
+    log = (room / "work" / "logs" / f"{made.id}.log").read_text().splitlines()
+    assert [line for line in heard if line.startswith("P: lb ")] == [line for line in log if line.startswith("P: lb ")]
+    assert "P: lb bootstrap_debootstrap" in heard
+
+
+def test_the_time_left_is_that_of_the_last_builds_for_what_is_to_be_done(room: Path) -> None:
+    _, told = run(room)
+    assert {each.left for each in told[:-1]} == {None}, "nothing is known yet"
+    took = room / "work" / "durations.json"
+    assert json.loads(took.read_text()).keys() == {"bootstrap", "packages", "system", "publish"}
+    took.write_text('{"bootstrap": 900, "packages": 800, "extras": 50, "system": 40, "publish": 3}')
+    _, told = run(room, ImageRecipe(packages=("htop",)))
+    left = {each.stage: each.left for each in reversed(told)}
+    assert left["packages"] is None, "it is kept"
+    assert left["extras"] == pytest.approx(93, abs=5)
+    assert left["system"] == pytest.approx(43, abs=5)
+    took.write_text("[]")
+    _, told = run(room, ImageRecipe(packages=("htop", "tree")))
+    assert {each.left for each in told[:-1]} == {None}
 
 
 def test_a_package_without_its_loader_ends_the_build(room: Path) -> None:
@@ -210,9 +245,10 @@ def test_the_same_recipe_is_not_built_twice(room: Path) -> None:
 def test_a_release_that_is_there_already_becomes_the_active_one(room: Path) -> None:
     first, _ = run(room)
     run(room, ImageRecipe(packages=("htop",)))
+    before = calls(room)
     assert run(room)[0] == first
     assert release.current(room / "images") == first
-    assert len(calls(room)) == 8
+    assert calls(room) == before
 
 
 def test_of_two_releases_of_one_recipe_the_active_one_stays(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,6 +290,12 @@ def test_only_what_changed_is_done_again_and_gives_what_a_whole_build_gives(room
     assert not (room / "work" / "steps" / "extras").exists()
 
 
+def forbid_overlays(room: Path) -> None:
+    mount = '#!/bin/sh\ncase "$*" in "-t overlay "*) exit 32 ;; esac\nexec /bin/mount "$@"\n'
+    (room / "bin" / "mount").write_text(mount)
+    (room / "bin" / "mount").chmod(0o755)
+
+
 def test_without_overlays_each_step_works_on_a_copy(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layered, _ = run(room, ImageRecipe(packages=("htop",)))
     (room / "bin" / "mount").write_text(
@@ -269,6 +311,51 @@ def test_without_overlays_each_step_works_on_a_copy(room: Path, monkeypatch: pyt
     assert calls(room)[-4:] == ["config", "chroot_install-packages", "chroot_hooks", "mksquashfs"]
 
 
+def own_files(room: Path) -> Customization:
+    for name, text in {"files/etc/motd": "hello\n", "hooks/10-a.chroot": "#!/bin/sh\n"}.items():
+        path = room / "own" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return customization.read(room / "own")
+
+
+def test_files_and_hooks_of_the_administrator_are_a_layer_above(room: Path) -> None:
+    plain, _ = run(room)
+    assert plain.layers == (release.SQUASHFS,)
+    begun = len(calls(room))
+    made, told = run(room, added=own_files(room))
+    assert calls(room)[begun:] == ["config", "mksquashfs"]
+    assert told[-2].stage == "publish"
+    assert made.layers == (release.SQUASHFS, release.RECIPE)
+    assert (made.added, plain.added) == (own_files(room).digest, "")
+    assert release.read(room / "images", made.id) == made
+    assert made.files[release.SQUASHFS] == plain.files[release.SQUASHFS]
+    assert (made.path / release.MODULE).read_text() == "filesystem.squashfs\nrecipe.squashfs\n"
+    assert (made.path / release.RECIPE).read_text().splitlines() == ["./etc/motd", "./root/ran"]
+    assert (room / "work" / "calls").read_text().count("run /root/netboot-hook") == 1
+    assert run(room, added=own_files(room))[0] == made
+    shutil.rmtree(plain.path)
+    again, _ = run(room)
+    assert again.files == plain.files
+
+
+def test_without_overlays_the_administrators_files_are_in_the_one_squashfs(room: Path) -> None:
+    forbid_overlays(room)
+    made, _ = run(room, added=own_files(room))
+    assert made.layers == (release.SQUASHFS,)
+    assert release.MODULE not in made.files
+    assert "./etc/motd" in squashfs(made).splitlines()
+
+
+def test_a_hook_that_fails_ends_the_build(room: Path) -> None:
+    plain, _ = run(room)
+    (room / "work" / "fail-hook").write_text("no such user\n")
+    with pytest.raises(BuildError, match="the build failed in the stage files") as caught:
+        run(room, added=own_files(room))
+    assert caught.value.tail[-2:] == ("P: running the hook 10-a.chroot", "no such user")
+    assert release.current(room / "images") == plain
+
+
 def test_a_step_that_fails_leaves_the_ones_below_it_as_they_were(room: Path) -> None:
     failing = room / "work" / "fail-chroot_install-packages"
     made, _ = run(room)
@@ -280,6 +367,11 @@ def test_a_step_that_fails_leaves_the_ones_below_it_as_they_were(room: Path) -> 
     again, _ = run(room)
     assert again.files == made.files
     assert sorted(os.listdir(room / "work" / "steps")) == ["bootstrap", "packages", "system"]
+
+
+def test_nobody_else_on_this_machine_reaches_the_programs_in_what_is_kept(room: Path) -> None:
+    run(room)
+    assert (room / "work" / "steps").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_result_that_is_not_whole_is_made_again(room: Path) -> None:
@@ -341,6 +433,20 @@ def test_a_failure_whose_cause_is_known_says_what_to_do(room: Path, call: str, s
         run(room, ImageRecipe(backports=True))
     assert caught.value.stage == STEPS[call]
     assert hint in caught.value.hint
+
+
+def test_the_cause_is_found_above_the_last_lines_and_old_logs_are_compressed(room: Path) -> None:
+    first, _ = run(room)
+    cause = "E: Failed to fetch http://m/InRelease  Temporary failure resolving 'm'\n"
+    noise = "".join(f"N: {number}\n" for number in range(100))
+    (room / "work" / "fail-chroot_install-packages").write_text(f"{cause}E: Unable to locate package htop\n{noise}")
+    with pytest.raises(BuildError, match="the stage extras") as caught:
+        run(room, ImageRecipe(packages=("htop",)))
+    assert "the Debian mirror cannot be reached" in caught.value.hint
+    assert caught.value.log is not None
+    logs = caught.value.log.parent
+    assert sorted(path.name for path in logs.iterdir()) == sorted([f"{first.id}.log.gz", caught.value.log.name])
+    assert b"P: lb chroot_hooks" in gzip.decompress((logs / f"{first.id}.log.gz").read_bytes())
 
 
 def test_without_a_kernel_there_is_no_release(room: Path) -> None:
@@ -443,9 +549,9 @@ with pytest.MonkeyPatch.context() as monkeypatch:
 
 
 @contextlib.contextmanager
-def hanging_build(room: Path) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
-    """A build in a process of its own, and its sleeping programs, once it hangs in its chroot. Killed at the end."""
-    (room / "work" / "hang-chroot_hooks").touch()
+def hanging_build(room: Path, call: str = "chroot_hooks") -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
+    """A build in a process of its own, and its sleeping programs, once it hangs in that call. Killed at the end."""
+    (room / "work" / f"hang-{call}").touch()
     builder = subprocess.Popen(
         [*UNIGNORED, sys.executable, "-c", RUNNER, str(room)],
         stdout=subprocess.PIPE,
@@ -481,11 +587,18 @@ def state(pid: int) -> str:
         return "Z"
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, None), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "status", "call"),
+    [
+        (signal.SIGTERM, 143, "chroot_hooks"),
+        (signal.SIGINT, None, "chroot_hooks"),
+        *((signal.SIGKILL, -9, call) for call in ("bootstrap_debootstrap", "chroot_install-packages", "chroot_hooks")),
+    ],
+)
 def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
-    room: Path, number: signal.Signals, status: int | None
+    room: Path, number: signal.Signals, status: int | None, call: str
 ) -> None:
-    with hanging_build(room) as (builder, programs):
+    with hanging_build(room, call) as (builder, programs):
         assert len(programs) >= 3
         builder.send_signal(number)
         builder.communicate(timeout=20)
@@ -497,9 +610,13 @@ def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
     assert alive(programs) == []
     assert str(room) not in Path("/proc/self/mountinfo").read_text()
     assert release.releases(room / "images") == release.Listing((), ())
-    (room / "work" / "hang-chroot_hooks").unlink()
+    (room / "work" / f"hang-{call}").unlink()
     made, _ = run(room)
     assert release.verify(made) == []
+    # What was done before is not done again, and what was interrupted is.
+    assert calls(room).count("bootstrap_debootstrap") == (2 if call == "bootstrap_debootstrap" else 1)
+    assert calls(room).count("chroot_hooks") == (2 if call == "chroot_hooks" else 1)
+    assert sorted(os.listdir(room / "work" / "steps")) == ["bootstrap", "packages", "system"]
 
 
 def test_two_builds_do_not_share_a_work_directory(room: Path) -> None:

@@ -12,6 +12,7 @@ GOLDEN = Path(__file__).parent / "golden" / "commandline"
 GOLDEN_HTTP = GOLDEN.with_name("commandline-http")
 NFS = NfsRoot("/srv/netboot/images")
 MIB = 1 << 20
+LAYERS = (("filesystem.squashfs", "0123" * 16), ("recipe.squashfs", "abcd" * 16))
 
 
 def render(
@@ -43,16 +44,16 @@ def test_the_command_line_is_the_golden_one() -> None:
 
 
 def test_the_command_line_of_an_http_root_is_the_golden_one() -> None:
-    assert render(HttpRoot(114397184)) + "\n" == GOLDEN_HTTP.read_text()
+    assert render(HttpRoot(114397184, LAYERS)) + "\n" == GOLDEN_HTTP.read_text()
 
 
-@pytest.mark.parametrize("root", [NFS, HttpRoot(1)])
+@pytest.mark.parametrize("root", [NFS, HttpRoot(1, LAYERS)])
 def test_the_servers_address_appears_once(root: Root) -> None:
     assert render(root).count("10.77.0.1") == 1
 
 
 def test_what_live_boot_fetches_ends_in_its_kind_and_names_no_interface() -> None:
-    words = render(HttpRoot(1), port=8080).split()
+    words = render(HttpRoot(1, LAYERS), port=8080).split()
     (fetch,) = (word for word in words if word.startswith("fetch="))
     assert fetch.startswith("fetch=http://10.77.0.1:8080/boot/525400aabbcc/")
     assert fetch.endswith("/live/filesystem.squashfs")
@@ -61,7 +62,7 @@ def test_what_live_boot_fetches_ends_in_its_kind_and_names_no_interface() -> Non
 
 @pytest.mark.parametrize(("size", "memory"), [(1, 301), (100 * MIB, 400), (100 * MIB + 1, 401)])
 def test_an_http_root_needs_memory_for_the_squashfs_and_more(size: int, memory: int) -> None:
-    assert HttpRoot(size).memory == memory
+    assert HttpRoot(size, LAYERS).memory == memory
 
 
 @pytest.mark.parametrize("mac", ["52:54:00:aa:bb:cc", "525400AABBCC", "525400aabbc", "525400aabbcc0"])

@@ -3,6 +3,7 @@
 They run for real, in QEMU, in tests/e2e.
 """
 
+import hashlib
 import io
 import os
 import re
@@ -32,6 +33,7 @@ HOOK = build.TREE / "hooks/live/0100-netboot-appliance.hook.chroot"
 BUSYBOX = """\
 #!/bin/sh
 # busybox wget -q [-S] [-c] -O FILE [--post-data DATA] URL, by curl.
+[ "$1" != sha256sum ] || exec sha256sum
 [ "$1 $2" = "wget -q" ] || exit 99
 shift 2
 [ "$1" != -S ] || { headers=1; shift; }
@@ -422,11 +424,19 @@ def test_a_report_without_an_answer_fails(pc: Path) -> None:
 URL = "/boot/525400aabbcc/image/r/live/filesystem.squashfs"
 
 
-def fetch_root(pc: Path, box: Box, needed: int) -> "subprocess.CompletedProcess[str]":
-    """Run as the initramfs of a PC with 332 MiB; the HTTP root needs `needed` MiB."""
+LAYERS = "filesystem.squashfs", "recipe.squashfs"
+
+
+def fetch_root(
+    pc: Path, box: Box, needed: int, layers: tuple[str, ...] = LAYERS[:1], built: bytes | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run as the initramfs of a PC with 332 MiB; the HTTP root needs `needed` MiB. What the box sends was `built`, by
+    default."""
+    digest = hashlib.sha256((box.files or b"") if built is None else built).hexdigest()
     server = f"http://127.0.0.1:{box.server_port}"
     (pc / "proc/cmdline").write_text(
         f"boot=live fetch={server}{URL} netboot_appliance.memory={needed} BOOTIF=01-52-54-00-aa-bb-cc "
+        f"netboot_appliance.layers={','.join(f'{layer}:{digest}' for layer in layers)} "
         f"netboot_appliance.port={box.server_port} netboot_appliance.token=T0ken-1_x\n"
     )
     (pc / "bin/sleep").write_text(f"#!/bin/sh\necho $1 >> {pc}/slept\n")
@@ -440,6 +450,26 @@ def test_an_http_root_is_loaded_into_memory(pc: Path, box: Box) -> None:
     assert (pc / "filesystem.squashfs").read_bytes() == box.files
     assert box.asked == [(URL, "")]
     assert "boinc-525400aabbcc: the live system is in memory" in (pc / "dev/ttyS0").read_text()
+    assert (pc / "filesystem.module").read_text() == "filesystem.squashfs\n"
+
+
+def test_all_layers_of_an_http_root_are_loaded_and_live_boot_is_told_their_order(pc: Path, box: Box) -> None:
+    box.files = b"live" * 5000
+    done = fetch_root(pc, box, 332, LAYERS)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [(pc / layer).read_bytes() for layer in LAYERS] == [box.files] * 2
+    assert [path.rpartition("/")[2] for path, _ in box.asked] == list(LAYERS)
+    assert (pc / "filesystem.module").read_text().splitlines() == list(LAYERS)
+
+
+def test_a_layer_that_is_not_the_one_that_was_built_is_never_used(pc: Path, box: Box) -> None:
+    box.files = b"evil" * 5000
+    assert fetch_root(pc, box, 332, built=b"live" * 5000).returncode != 0
+    assert not (pc / "filesystem.squashfs").exists()
+    assert not (pc / "filesystem.module").exists()
+    *fetched, (_, report) = box.asked
+    assert fetched == [(URL, "")] * 12, "from its beginning each time"
+    assert "filesystem.squashfs+is+not+what+was+built" in report
 
 
 def test_a_pc_with_too_little_memory_fetches_nothing_and_says_so(pc: Path, box: Box) -> None:

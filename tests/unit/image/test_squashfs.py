@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from image import squashfs
+from image import squashfs, squashfs_bytes
 from image.file_tree import walk
-from image.squashfs import Squashfs, SquashfsError
+from image.squashfs import Squashfs
+from image.squashfs_bytes import SquashfsError
 from image.zstd import ZstdError, decompress
 from tests.unit.debian import need
 from tests.unit.image.layers import File, directory, link, make, read
@@ -51,6 +52,14 @@ def test_every_kind_of_file_is_read_as_it_was_packed(made: Path) -> None:
     assert {name: node.kind for name, node in found.items()} == dict.fromkeys(
         ("/dev", "/etc", "/many", "/run", "/usr", "/usr/bin", "/var"), "d"
     )
+
+
+def test_extended_attributes_are_read_also_where_they_are_stored_once_for_several(tmp_path: Path) -> None:
+    long = {"user.long": "v" * 300}
+    files = {"a": long, "b": long | {"user.b": "1"}, "c": {"security.capability": "cap"}, "d": {}, "e": long}
+    root = read(make(tmp_path / "x", {name: File(attributes=each) for name, each in files.items()}))
+    found = {name: {key: value.decode() for key, value in node.attributes} for name, node in root.children.items()}
+    assert found == files
 
 
 def test_it_lists_what_unsquashfs_lists(made: Path) -> None:
@@ -156,7 +165,7 @@ def test_a_directory_in_itself_and_endless_ones_are_refused(tmp_path: Path, monk
     monkeypatch.setattr(squashfs, "MOST_FILES", 11)
     with pytest.raises(SquashfsError, match="more than 11 files"):
         read(deep)
-    monkeypatch.setattr(squashfs, "MOST_METADATA", 100)
+    monkeypatch.setattr(squashfs_bytes, "MOST_METADATA", 100)
     with pytest.raises(SquashfsError, match="longer than 100 bytes"):
         read(deep)
     assert inodes < directories

@@ -87,6 +87,9 @@ def test_the_address_and_the_fingerprint(run: Run, tmp_path: Path) -> None:
     assert re.fullmatch(r"page {9}https://[0-9.]+:8443/", page)
     assert re.fullmatch(r"fingerprint  ([0-9A-F]{2}:){31}[0-9A-F]{2}", fingerprint)
     assert run("control", "fingerprint").stdout == done.stdout
+    found = json.loads(run("control", "fingerprint", "--json").stdout)
+    assert f"fingerprint  {found['fingerprint']}" == fingerprint
+    assert f"page         {found['page'][0]}" == page
 
 
 def test_a_page_that_is_switched_off_is_no_failure(run: Run, tmp_path: Path) -> None:

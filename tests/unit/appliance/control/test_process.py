@@ -22,6 +22,7 @@ from appliance.control.access import credentials
 from appliance.control.context import Context
 from appliance.control.door import Door
 from appliance.control.follow import Follower
+from appliance.registry import reload_result
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
 from tests.unit.appliance.cli.program import PROGRAM
@@ -64,6 +65,11 @@ class Page:
     def await_said(self, event: str, count: int = 1) -> dict[str, Any]:
         await_that(lambda: len(self.said(event)) >= count, self.log.read_text)
         return self.said(event)[-1]
+
+    def rejected(self) -> str:
+        with Registry(self.data / "registry" / "registry.sqlite3") as registry:
+            latest = reload_result.read(registry, reload_result.PAGE)
+        return latest.error if latest else "nothing is known"
 
     def answers(self, port: int = 0) -> bool:
         anybodys = ssl._create_unverified_context()
@@ -126,6 +132,10 @@ def test_a_first_start_by_hand_then_everything_that_a_file_can_change(page: Page
     page.write('certificate = "/nonexistent.pem"\n')
     page.await_said("the configuration was not reloaded; the old one stays", 4)
     assert page.answers()
+    await_that(lambda: "cannot read the certificate" in page.rejected())
+    status = [str(PROGRAM), "--config", str(page.path), "status"]
+    shown = subprocess.run(status, capture_output=True, text=True, check=False).stdout
+    assert "it keeps its old configuration: cannot read the certificate /nonexistent.pem" in shown
     page.path.write_text("")  # an editor on a full disk: the networks that may connect must not become others
     assert "is empty" in page.await_said("the configuration was not reloaded; the old one stays", 5)["error"]
     assert page.answers()
@@ -134,6 +144,7 @@ def test_a_first_start_by_hand_then_everything_that_a_file_can_change(page: Page
     other = free_port()
     page.write(port=other)
     page.await_said("configuration reloaded")
+    await_that(lambda: page.rejected() == "")
     assert page.answers(other)
     assert not page.answers()
     page.process.send_signal(signal.SIGHUP)

@@ -39,6 +39,12 @@ def test_words_of_programs_are_one_harmless_line(tmp_path: Path) -> None:
     ]
 
 
+def test_meters_are_left_out(tmp_path: Path) -> None:
+    meter = [f"(Reading database ... {percent}%" for percent in range(5, 101, 5)]
+    done = "(Reading database ... 9876 files and directories currently installed.)"
+    assert heard(tmp_path, "(Reading database ... ".rstrip(), *meter, done) == [done]
+
+
 @pytest.mark.parametrize(
     ("line", "shown"),
     [

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from appliance.config.file import DEFAULT_PATH
 from appliance.images import build_unit
+from appliance.images.build_record import BuildRecord
 from image import release
 from image.build import Rebuild
 from image.progress import BuildError, Progress
@@ -247,6 +249,50 @@ def test_the_unit_builds_only_the_default_configuration_of_a_running_systemd(
         assert not build_unit.available(DEFAULT_PATH)
     monkeypatch.setattr(build_unit, "SYSTEMD", room / "none")
     assert not build_unit.available(DEFAULT_PATH)
+
+
+def print_two_lines(room: Path, rebuild: Rebuild, report: build_unit.Report, hear: build_unit.Hear) -> Release:
+    report(STEPS[0])
+    for line in ("P: lb config", "P: lb bootstrap"):
+        hear(line)
+    return release.read(room / "images", NEW)
+
+
+def test_everybody_sees_the_latest_build_and_what_it_prints(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert build_unit.latest() == BuildRecord(progress=[], output=[])
+    before = build_unit.marks()
+    (room / "run").mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(room / "run"))
+    monkeypatch.setenv("INVOCATION_ID", "i1")
+    build_unit.record(partial(print_two_lines, room), lambda progress: None)
+    assert build_unit.marks() != before
+    found = build_unit.latest()
+    assert (found.run, found.busy) == ("i1", False)
+    assert [line.text for line in found.output] == ["P: lb config", "P: lb bootstrap"]
+    assert [next(iter(json.loads(line))) for line in found.progress] == ["invocation", "progress", "release"]
+    # Another run has begun, and has not written anything yet.
+    state(room, "activating", "i2")
+    assert build_unit.latest() == BuildRecord("i2", busy=True)
+    assert build_unit.marks() == build_unit.marks()
+
+
+def test_of_a_long_build_the_beginning_and_the_latest_are_seen(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def report_much(rebuild: Rebuild, report: build_unit.Report, hear: build_unit.Hear) -> Release:
+        for number in range(4000):
+            report(Progress("chroot", 4, f"Unpacking package {number}", float(number)))
+        raise BuildError("chroot", "it failed", "do this")
+
+    (room / "run").mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(room / "run"))
+    monkeypatch.setenv("INVOCATION_ID", "i1")
+    with pytest.raises(BuildError):
+        build_unit.record(report_much, lambda progress: None)
+    first, *steps, last = map(json.loads, build_unit.latest().progress)
+    assert first["invocation"] == "i1"
+    assert 1000 < len(steps) < 4000
+    assert steps[-1]["progress"]["step"] == "Unpacking package 3999"
+    assert last["error"]["message"] == "it failed"
+    assert build_unit.last_failure() == ("i1", "it failed", "do this")
 
 
 def test_a_release_that_is_gone_by_then_is_reported(room: Path) -> None:

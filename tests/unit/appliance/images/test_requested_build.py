@@ -66,6 +66,6 @@ def test_who_builds(
 def test_the_result(
     config: Config, monkeypatch: pytest.MonkeyPatch, rebuild: Rebuild, made: str, unchanged: bool
 ) -> None:
-    monkeypatch.setattr(requested_build, "build", lambda *_: release.activate(config.images, made))
+    monkeypatch.setattr(requested_build, "build", lambda *_, **__: release.activate(config.images, made))
     result = RequestedBuild(config, rebuild, Builder.PROCESS).run(lambda _: None)
     assert (result.release.id, result.unchanged) == (made, unchanged)

@@ -10,7 +10,7 @@ from appliance.config.file import load, tolerant
 from appliance.doctor.finding import Severity
 from appliance.doctor.image import judge_image
 from appliance.images.todays_recipe import outdated
-from image import build, release
+from image import build, customization, release
 from image.build import digest_today
 from image.recipe import ImageRecipe
 from tests.unit.appliance.cli.box_with_releases import NEW, BoxWithReleases
@@ -70,6 +70,15 @@ def test_another_version_of_the_live_system_is_named(box: BoxWithReleases, monke
     assert outdated(load(box.data / "c.toml"), found) == "another version of netboot-appliance built it"
 
 
+def test_files_that_were_changed_since_are_named(box: BoxWithReleases) -> None:
+    found = rebuilt(box, ImageRecipe())
+    config = load(box.data / "c.toml")
+    own = config.path.parent / "images" / "boinc"
+    (own / "files").mkdir(parents=True)
+    (own / "files" / "motd").write_text("hello")
+    assert outdated(config, found) == f"the files or hooks in {own} were changed"
+
+
 def test_it_is_said_with_the_cure_and_is_no_error(box: BoxWithReleases) -> None:
     why = '[image] distribution is "trixie", and it was built with "bookworm"'
     cure = "sudo netboot-appliance image build"
@@ -80,7 +89,8 @@ def test_it_is_said_with_the_cure_and_is_no_error(box: BoxWithReleases) -> None:
     assert json.loads(box.run("image", "show", "--json"))["outdated"] == why
     (said,) = notes_of_config_check(box)
     assert said == f"the active image {NEW} is not of today's recipe: {why}; to build that: {cure}"
-    (finding,) = judge_image(found, [], why)
+    complete, finding = judge_image(found, [], why)
+    assert complete.severity == Severity.OK
     assert (finding.severity, finding.why) == (Severity.NOTE, f"{why}; PCs boot it as it is")
     assert cure in finding.what_to_do
 
@@ -89,3 +99,21 @@ def test_a_configuration_that_cannot_be_read_says_nothing_about_the_image(box: B
     found = rebuilt(box, ImageRecipe(distribution="bookworm"))
     (box.data / "c.toml").write_text(f'[server]\ndata = "{box.data}"\nnonsense = 1\n')
     assert outdated(tolerant(box.data / "c.toml"), found) == ""
+
+
+def test_files_that_only_root_may_read_are_no_reason_for_others(
+    box: BoxWithReleases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, config = rebuilt(box, ImageRecipe()), load(box.data / "c.toml")
+    files = box.data / "images" / "boinc" / "files"
+    files.mkdir(parents=True)
+    (files / "secret").write_text("x")
+    assert "were changed" in outdated(config, found)
+
+    def forbidden(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(customization, "_sha256", forbidden)
+    assert outdated(config, found) == ""
+    (files.parent / "nonsense").touch()
+    assert "nothing that an image can be made of" in outdated(config, found)

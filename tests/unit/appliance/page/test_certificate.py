@@ -5,11 +5,12 @@ import shutil
 import ssl
 import subprocess
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from appliance.config.control import ControlSettings
+from appliance.config.control import ControlSettings, ListenAddress
 from appliance.config.file import Config, ServerSettings
 from appliance.errors import UserError
 from appliance.page import certificate
@@ -50,6 +51,19 @@ def test_it_stays_until_a_month_before_its_end(config: Config) -> None:
     made = certificate.ensure(config, NOW)
     assert certificate.ensure(config, made.ends - 31 * DAY) == made
     assert certificate.ensure(config, made.ends - 29 * DAY).fingerprint != made.fingerprint
+
+
+def test_it_is_made_again_when_the_page_has_an_address_or_a_name_that_it_does_not_name(config: Config) -> None:
+    made = certificate.ensure(config, NOW)
+    elsewhere = replace(config.control, listen=ListenAddress("10.77.0.9:8443"))
+    moved = certificate.ensure(replace(config, control=elsewhere), NOW)
+    assert moved.fingerprint != made.fingerprint
+    assert IPv4Address("10.77.0.9") in moved.addresses
+    assert certificate.ensure(replace(config, control=elsewhere), NOW) == moved
+    # Fewer addresses or names are no reason: whoever compared the fingerprint need not do it again.
+    assert certificate.ensure(replace(config, control=replace(config.control, names=())), NOW) == moved
+    named = replace(config, control=replace(config.control, names=("other.example.org",)))
+    assert "other.example.org" in certificate.ensure(named, NOW).names
 
 
 def test_it_serves_tls(config: Config) -> None:

@@ -73,7 +73,7 @@ def test_the_document() -> None:
     }
     assert json.loads(json.dumps(document)) == {
         "server": {"pid": 4242, "started": 900.0},
-        "page": {"pid": 77, "addresses": ["https://10.77.0.1:8443/"]},
+        "page": {"pid": 77, "addresses": ["https://10.77.0.1:8443/"], "rejected": None},
         "reload_rejected": {
             "begun": 5.0,
             "at": 950.0,

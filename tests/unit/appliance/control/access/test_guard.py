@@ -4,9 +4,12 @@ from typing import Annotated
 
 import pytest
 from fastapi import Depends, Form
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 
 from appliance.config.control import ListenAddress
 from appliance.control.access import credentials, guard
+from appliance.control.web import login, pages
 from tests.unit.appliance.control.pages import HOST, PASSWORD, Site
 
 HOUR = 3600.0
@@ -31,6 +34,20 @@ def site(site: Site) -> Site:
     return site
 
 
+def asks(dependant: Dependant, who: object) -> bool:
+    return dependant.call is who or any(asks(each, who) for each in dependant.dependencies)
+
+
+def test_whatever_changes_something_on_a_page_asks_who_does() -> None:
+    routes = [
+        route for router in (login.router, *pages.ROUTERS) for route in router.routes if isinstance(route, APIRoute)
+    ]
+    changes = [route for route in routes if not {*(route.methods or ())} <= {"GET", "HEAD"}]
+    assert len(changes) > 10
+    open_to_all = {route.path for route in changes if not asks(route.dependant, guard.administrator)}
+    assert open_to_all == {"/login"}
+
+
 async def form_of(site: Site, cookie: str | None) -> str:
     assert cookie
     return credentials.form_secret(cookie)
@@ -51,7 +68,8 @@ async def test_programs_and_scripts_of_the_page_get_no_redirect(site: Site) -> N
     browser = site.browser()
     answer = await browser.get("/api/v1/look")
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-    assert answer.json() == {"message": "log in first", "hint": ""}
+    assert answer.json()["message"] == "log in first"
+    assert "Authorization: Bearer TOKEN" in answer.json()["hint"]
     part = await browser.get("/look", headers={"HX-Request": "true"})
     assert (part.status_code, part.headers["hx-redirect"]) == (401, "/login")
     stream = await browser.get("/look", headers={"Accept": "text/event-stream"})

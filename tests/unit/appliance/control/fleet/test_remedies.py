@@ -27,9 +27,11 @@ def test_only_what_is_about_this_pc_names_it(cure: str, told: str) -> None:
 
 
 def test_an_order_is_given_at_once_and_one_that_ends_a_boot_after_a_question() -> None:
-    assert remedies("netboot-appliance order MAC resume", MAC) == (Remedy("Resume", f"{PAGE}#orders", "resume"),)
+    fields = (("verb", "resume"), ("brief", "yes"))
+    (found,) = remedies("netboot-appliance order MAC resume", MAC)
+    assert found == Remedy("Resume", f"{PAGE}#orders", f"{PAGE}/orders", fields)
     (found,) = remedies("restart the PC: netboot-appliance order MAC reboot", MAC)
-    assert (found.name, found.verb) == ("Restart now", "reboot")
+    assert (found.name, found.fields[0]) == ("Restart now", ("verb", "reboot"))
     assert found.question.startswith("Restart now? Tasks stop at once")
 
 
@@ -41,14 +43,19 @@ def test_a_setting_is_filled_in_with_the_label_that_the_pc_has() -> None:
 
 def test_a_silent_pc_may_be_gone_for_good() -> None:
     found = remedies("before it is switched off for good: netboot-appliance order MAC finish", MAC)
-    assert [(each.name, each.address, each.verb) for each in found] == [
+    assert [(each.name, each.address, each.post) for each in found] == [
         ("Orders", f"{PAGE}#orders", ""),
         ("Forget it…", f"{PAGE}#forget", ""),
     ]
 
 
-def test_several_pcs_have_only_what_helps_all_of_them() -> None:
-    assert remedies("netboot-appliance order MAC reboot") == ()
+def test_several_pcs_have_what_helps_all_of_them() -> None:
+    (found,) = remedies("netboot-appliance order MAC reboot", cause="BOINC does not run", pcs=1_200)
+    assert (found.name, found.post) == ("Restart now: 1,200 PCs", "/faults/orders")
+    assert found.fields == (("cause", "BOINC does not run"), ("verb", "reboot"))
+    assert found.address == "/?text=BOINC+does+not+run#filter"
+    assert found.question.startswith("Restart now: 1,200 PCs? Tasks stop")
+    assert remedies("netboot-appliance allow add MAC --root nfs", cause="no memory", pcs=2) == ()
     assert remedies("netboot-appliance doctor probe MAC asks it; netboot-appliance doctor pcap FILE") == ()
     cure = "netboot-appliance doctor (check nfs-mount); then netboot-appliance image build"
     assert remedies(cure) == (Remedy("Run the doctor", "/health"), Remedy("Images", "/images"))

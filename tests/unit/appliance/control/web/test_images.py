@@ -21,7 +21,7 @@ async def test_the_releases_and_by_hand_what_to_run(page: Browser) -> None:
     assert "2 releases" in shown
     assert f"{NEW} active" in shown
     assert f"{OLD} previous" in shown
-    assert "not of today's recipe: another version of netboot-appliance built it. Build it below" in shown
+    assert "not of today's recipe: another version of netboot-appliance built it" in shown
     assert f"This page cannot ask root here. Run: sudo netboot-appliance image activate {OLD}" in shown
     assert f"PCs boot {OLD} again, at their next power-on." in shown
     refused = text(await page.post("/images", 422, verb="rollback", release=""))
@@ -58,10 +58,14 @@ async def test_the_latest_build_is_shown_with_what_it_prints(page: Browser, monk
     assert "<span>Get:1 &lt;b&gt;linux&lt;/b&gt;\n</span><span>\n</span></pre>" in shown
     assert "<b>linux" not in shown
     assert 'sse-connect="/images/live?since=r1.1.42"' in shown
+    assert "Ends the build." in text(shown)
+    assert "Take Debian's updates" not in text(shown)
     failure = {"error": {"message": "no space", "hint": "run netboot-appliance image prune"}, "ended": 1090.0}
     found[0] = replace(found[0], busy=False, progress=[FIRST, STEP, json.dumps(failure)])
     after = await page.get("/images")
-    assert "The latest build failed in stage 4 of 7, chroot: no space run netboot-appliance image prune" in text(after)
+    told = "The latest build made no release: no space run netboot-appliance image prune"
+    assert f"{told} It had come to stage 4 of 7, chroot, in 90 s." in text(after)
+    assert "Take Debian's updates" in text(after)
     assert "<code>netboot-appliance image prune</code>" in after
     assert "Get:1 <b>linux</b>" in text(after)
     found[0] = replace(found[0], progress=[FIRST, STEP, json.dumps({"release": NEW, "ended": 1300.0})])

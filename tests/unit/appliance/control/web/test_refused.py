@@ -52,6 +52,7 @@ async def test_the_page_lists_them_and_allows_one_in_one_step(page: Browser) -> 
     shown = text(await page.get("/refused"))
     assert "2 machines" in shown
     assert f"{DELL} unknown 6 times" in shown
+    assert "if the package ieee-data is missing" in shown
     assert await page.post("/refused", mac=DELL, label="desk 7") == f"/refused?allowed={DELL}"
     after = text(await page.get(f"/refused?allowed={DELL}"))
     assert f"Allowed {DELL} as desk 7." in after

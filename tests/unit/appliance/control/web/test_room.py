@@ -13,6 +13,9 @@ from appliance.control.fleet.hub import MOST_PER_ADDRESS
 from appliance.control.fleet.pcs import EVERYBODY
 from appliance.control.fleet.watcher import Watcher
 from appliance.control.web.pen import RoomPen
+from appliance.heartbeats import orders, store
+from appliance.heartbeats.records import StoredHeartbeat
+from services.boinc.condition import Condition, Doing, to_json
 from services.ethernet import MacAddress, MacRange
 from tests.unit.appliance.cli.box_with_releases import BoxWithReleases
 from tests.unit.appliance.control import many_pcs
@@ -72,6 +75,27 @@ async def test_a_room_has_counts_needs_and_every_pc(box: Browser) -> None:
     assert "Room 102 10 of 10 on" in shown
     assert "The last 90 days Computing" in shown
     assert "Day (UTC) PCs core-hours credit hours on" in shown
+
+
+async def test_all_pcs_with_a_fault_get_the_order_that_cures_it(box: Browser) -> None:
+    many_pcs.fill(box.context.config.registry, 40, NOW)
+    stopped = to_json(Condition(Doing.NO_ANSWER))
+    macs = [many_pcs.pc(number) for number in (1, 2)]
+    with box.registry as registry:
+        boots = [registry.latest_boot(mac) for mac in macs]
+        beats = [StoredHeartbeat(boot.mac, boot.id, NOW, {"uptime": "7200"}, stopped) for boot in boots if boot]
+        store.write(registry, beats)
+    look(box)
+    box.scripts = True
+    assert "Restart now: 2 PCs" in text(await box.get("/"))
+    cause = "BOINC does not run, or does not answer"
+    for which, verb in (("another", "reboot"), (cause, "off")):
+        said = text(await box.post("/faults/orders", cause=which, verb=verb))
+        assert "no PC has this fault any more" in said
+    told = text(await box.post("/faults/orders", cause=cause, verb="reboot"))
+    assert told == "Told: it follows within a minute and a half."
+    with box.registry as registry:
+        assert {(each.mac, str(each.verb)) for each in orders.recent(registry, 9)} == {(mac, "reboot") for mac in macs}
 
 
 async def test_pcs_are_chosen_by_state_and_words(box: Browser) -> None:

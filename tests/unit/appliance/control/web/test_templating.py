@@ -38,6 +38,8 @@ def test_what_steers_a_browser_is_shown_as_escapes() -> None:
         ("sudo netboot-appliance exports apply; x", "<code>sudo netboot-appliance exports apply</code>; x"),
         ("netboot-appliance doctor looks at NFS", "<code>netboot-appliance doctor</code> looks at NFS"),
         ("netboot-appliance doctor probe MAC fetches", "<code>netboot-appliance doctor probe MAC</code> fetches"),
+        ("run netboot-appliance doctor pcap FILE", "run <code>netboot-appliance doctor pcap FILE</code>"),
+        ("netboot-appliance allow add MAC --root nfs;", "<code>netboot-appliance allow add MAC --root nfs</code>;"),
         (
             "netboot-appliance order 52:54:00:00:00:01 finish.",
             "<code>netboot-appliance order 52:54:00:00:00:01 finish</code>.",

@@ -20,6 +20,7 @@ for word in $command_line; do
 		netboot_appliance.state=*) STATE=$value ;;
 		netboot_appliance.network=*) NETWORK=$value ;;
 		netboot_appliance.memory=*) NEEDED=$value ;;
+		netboot_appliance.layers=*) LAYERS=$value ;;
 		netboot_appliance.zone=*) ZONE=$value ;;
 		netboot_appliance.ntp=*) NTP=$value ;;
 	esac
