@@ -59,7 +59,7 @@ class Registry:
         self._kept = kept or KeptAllowlist()
         self._facts: dict[str, str] = {}
         # For the modules that keep their own tables in it: dhcp/leases.py, firmware/table.py, boot/next_boot.py,
-        # heartbeats/store.py, heartbeats/orders.py.
+        # heartbeats/store.py, heartbeats/orders.py, images/rollout_table.py.
         self.sql: sqlite3.Connection
         try:
             move_old_registry(path)

@@ -33,6 +33,8 @@ from services.menus.ipxe import render_autoexec, render_entry
 from services.menus.menu import CommandLine, Dialect, Menu
 from services.menus.pxelinux import render as render_pxelinux
 
+_MOST_RECONSIDERED = 10_000
+
 log = structlog.get_logger("box")
 
 
@@ -44,6 +46,7 @@ class BootScripts:
         self._journal = journal
         self._password_attempts = PasswordAttempts(time.monotonic)
         self._missing: set[str] = set()
+        self._reconsidered: dict[MacAddress, int] = {}
 
     def ipxe(self, address: IPv4Address, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
         """The boot script for iPXE: the menu, or what boots without one."""
@@ -129,7 +132,13 @@ class BootScripts:
             return ""
 
     def _reconsider_release(self, boot: Boot, active: str) -> None:
-        """A PC whose live system did not come up again and again may go back to the release before."""
+        """A PC whose live system did not come up again and again may go back to the release before. Looked at once in a
+        boot: it may fetch its script as often as it likes."""
+        if self._reconsidered.get(boot.mac) == boot.id:
+            return
+        if len(self._reconsidered) >= _MOST_RECONSIDERED:
+            self._reconsidered.clear()
+        self._reconsidered[boot.mac] = boot.id
         try:
             self._journal.flush()  # the boots before are read from the registry
             went = self._box.releases.reconsider(boot, active, self._journal.now())

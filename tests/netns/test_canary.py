@@ -9,6 +9,7 @@ import pytest
 from appliance.registry.database import Registry
 from image.release import active_id
 from services.ethernet import MacAddress
+from services.linux import volumes
 from tests.fakes.dhcp_client import firmware
 from tests.netns.scripted_pc import ScriptedPc
 from tests.netns.served import TIMEOUT, Box, install_release
@@ -26,8 +27,6 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
         install_release(room.data / "images")
         room.appliance("allow", "add", "52:54:00:78:00:*", "--label", "room 12")
         room.start_box()
-        # With the first exports the releases move into a file system of their own.
-        wait_until((room.data / "images").is_mount, TIMEOUT, "the releases to have moved", 0.2)
         yield room
 
 
@@ -84,6 +83,8 @@ def told(box: Box) -> list[str]:
 
 def inactive_release(box: Box) -> str:
     """Another release, which is not active."""
+    # When the first PC may mount them, the releases move into a file system of their own.
+    wait_until(lambda: str(box.data / "images") in volumes.mounts(), TIMEOUT, "the releases to have moved", 0.2)
     made = install_release(box.data / "images")
     box.verb("image", "rollback")
     return made.id

@@ -212,3 +212,17 @@ def test_while_the_exports_are_not_in_force_nobody_goes_back(room: Room) -> None
     room.registry.set_server("exports", {"error": "no nfs-server", "backend": "", "why": ""})
     room.hear(OTHER)
     assert [room.fails(), room.fails(), room.boots()] == [NEXT, NEXT, NEXT]
+
+
+def test_a_script_that_is_fetched_again_and_again_is_thought_about_once(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activate_next(room)
+    room.fails()
+    room.fails()
+    asked: list[float] = []
+    monkeypatch.setattr(room.box.releases, "reconsider", lambda _boot, _active, now: asked.append(now))
+    room.boots()
+    for _ in range(100):
+        room.script()
+    assert len(asked) == 1
