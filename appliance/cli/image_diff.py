@@ -52,8 +52,8 @@ def _lines(found: ReleaseDiff) -> Iterator[str]:
     ]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
     yield from (f"{name:{first}}  {then:{second}}  {now}".rstrip() for name, then, now in rows)
-    if not found.recipe and old.digest != new.digest:
-        yield "The recipes are the same, but not the versions of netboot-appliance that built them."
+    if found.cause:
+        yield found.cause
     yield from _packages(found.packages)
     if found.files:
         yield from _files(found.files)

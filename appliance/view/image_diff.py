@@ -11,13 +11,14 @@ from image.release import Release
 
 @dataclass(frozen=True, slots=True)
 class ComparedRelease:
-    """One side. `created` is ISO 8601, `size` that of all files in bytes; the same `digest`: the same recipe, built by
-    the same version."""
+    """One side. `created` is ISO 8601, `size` that of all files in bytes; the same `added`: the same files and hooks of
+    the administrator; the same `digest`: the same recipe, too, built by the same version."""
 
     id: str
     created: str
     kernel: str
     size: int
+    added: str
     digest: str
 
 
@@ -87,6 +88,15 @@ class ReleaseDiff:
     packages: PackagesDiff
     files: FilesDiff | None = None
 
+    @property
+    def cause(self) -> str:
+        """What differs of what they were built from, beside settings; a sentence, or empty."""
+        if self.old.added != self.new.added:
+            return "The administrator's own files or hooks are not the same."
+        if self.recipe or self.old.digest == self.new.digest:
+            return ""
+        return "The recipes are the same, but not the versions of netboot-appliance that built them."
+
 
 def release_diff(
     old: Release, new: Release, packages: Sequence[PackageChange], files: Iterable[FileChange] | None = None
@@ -107,7 +117,9 @@ def release_diff(
 
 
 def _side(release: Release) -> ComparedRelease:
-    return ComparedRelease(release.id, release.created.isoformat(), release.kernel, release.size, release.digest)
+    return ComparedRelease(
+        release.id, release.created.isoformat(), release.kernel, release.size, release.added, release.digest
+    )
 
 
 def _parts(old: Release, new: Release) -> Iterator[PartChange]:
