@@ -76,7 +76,8 @@ class Canary:
 @dataclass(frozen=True, slots=True)
 class Trial:
     """A PC that booted the canary, with all its boots of it, oldest first. `computes`: its heartbeat says so; `tasks`:
-    how many it has returned since; `why` it does not compute, in words."""
+    how many it has returned since; `why` it does not compute, in words. `over`: it has been started again since the
+    last of them, with another release."""
 
     mac: MacAddress
     name: str
@@ -84,6 +85,7 @@ class Trial:
     computes: bool = False
     tasks: int = 0
     why: str = ""
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def failure(boot: Boot, now: float, *, ended: bool) -> str:
 def _failed(trial: Trial, now: float) -> str:
     """Why this PC has failed with the canary for good, or empty."""
     last = trial.boots[-FAILURES:]
-    found = [failure(boot, now, ended=boot is not last[-1]) for boot in last]
+    found = [failure(boot, now, ended=trial.over or boot is not last[-1]) for boot in last]
     return found[-1] if len(last) == FAILURES and all(found) and not _proven(trial, 0) else ""
 
 

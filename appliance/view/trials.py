@@ -14,7 +14,7 @@ from appliance.images.release_choice import ReleaseChoice
 from appliance.images.rollout import Canary, Circumstances, Trial, release_of
 from appliance.journal import history
 from appliance.journal.timeline import Boot
-from appliance.registry import disk
+from appliance.registry import disk, overview
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
 from appliance.view.canary import RolloutState, canary_view, fallback_view
@@ -60,6 +60,7 @@ def gather_trials(config: Config, registry: Registry, canary: Canary, now: float
     before = rollout_table.tasks_before(registry, canary.id, succeeded, keep=keep) if succeeded else {}
     evidence = gather_evidence(config, registry, now, known=allowlist)
     ended = census.ends_of_boots(registry)
+    current = overview.latest_among(registry, [boots[-1].id for boots in pcs.values()])
     found, explained = [], 0
     for mac, boots in pcs.items():
         beat, entry = beats.get(mac), allowlist.decide(mac)
@@ -71,7 +72,7 @@ def gather_trials(config: Config, registry: Registry, canary: Canary, now: float
             why = wrong.words if wrong else ""
         name = f"{entry.label} ({mac})" if entry and entry.label else str(mac)
         tasks = succeeded[mac] - before[mac] if mac in succeeded and mac in before else 0
-        found.append(Trial(mac, name, boots, computes, max(0, tasks), why))
+        found.append(Trial(mac, name, boots, computes, max(0, tasks), why, boots[-1].id not in current))
     return found
 
 

@@ -120,6 +120,14 @@ def test_it_is_taken_back_when_a_pc_failed_twice_and_the_disk_is_as_it_was(room:
     assert (room.active, release.previous(room.config.images)) == (OLD, None)
 
 
+def test_a_pc_that_came_back_to_the_active_release_has_failed(room: JudgedRoom) -> None:
+    room.boot(A, "initrd")
+    room.boot(A, "initrd")
+    assert room.looks().verdict is Ending.OPEN
+    room.boot(A, release=OLD)
+    assert room.looks().verdict is Ending.ROLLED_BACK
+
+
 def test_a_pc_that_hangs_is_explained_at_the_end_of_its_time(room: JudgedRoom) -> None:
     room.boot(A, "initrd", "root-mounted")
     room.boot(B, "initrd", "root-mounted", "reported", "attached", "computing")

@@ -88,6 +88,12 @@ def test_a_pc_that_failed_twice_rolls_it_back_at_once() -> None:
     assert twice.mac == A
 
 
+def test_a_boot_has_failed_too_when_the_pc_is_started_again_with_another_release() -> None:
+    twice = trial(boot(A, BEGAN), boot(A, BEGAN + 100))
+    assert look(ROOM, BEGAN + 110, twice).verdict is Ending.OPEN
+    assert look(ROOM, BEGAN + 110, replace(twice, over=True)).verdict is Ending.ROLLED_BACK
+
+
 def test_a_pc_that_failed_once_and_then_computed_is_proven() -> None:
     again = trial(broken(A, BEGAN), computing(A, BEGAN + 100))
     assert look(ROOM, BEGAN + 200, again, seen=replace(BESIDE, known=(A,))).verdict is Ending.PROMOTED
