@@ -82,11 +82,11 @@ class StepChain:
     def settle(self, made: KeptResult) -> None:
         """Take out of the tree of a step, if it is a layer, what binds it to the file systems it was made on: what is
         left says only which directories replace the ones below. Raises OSError."""
-        for where, directories, names in os.walk(made.tree):
-            for path in (Path(where, each) for each in (*directories, *names)):
-                for name in os.listxattr(path, follow_symlinks=False):
-                    if name.startswith("trusted.overlay.") and name != "trusted.overlay.opaque":
-                        os.removexattr(path, name, follow_symlinks=False)
+        # The directory itself, too: of a whole overlay it has a number that was made by chance.
+        for path in (made.tree, *made.tree.rglob("*")):
+            for name in os.listxattr(path, follow_symlinks=False):
+                if name.startswith("trusted.overlay.") and name != "trusted.overlay.opaque":
+                    os.removexattr(path, name, follow_symlinks=False)
 
     def add(
         self, step: ImageStep, finish: Callable[[KeptResult], str] = lambda _: "", *, again: bool = False

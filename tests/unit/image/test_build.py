@@ -333,6 +333,9 @@ def test_files_and_hooks_of_the_administrator_are_a_layer_above(room: Path) -> N
     assert (made.path / release.MODULE).read_text() == "filesystem.squashfs\nrecipe.squashfs\n"
     assert (made.path / release.RECIPE).read_text().splitlines() == ["./etc/motd", "./root/ran"]
     assert (room / "work" / "calls").read_text().count("run /root/netboot-hook") == 1
+    kept = room / "work" / "steps" / "files" / "tree"
+    bound = [(path, name) for path in (kept, *kept.rglob("*")) for name in os.listxattr(path, follow_symlinks=False)]
+    assert [each for each in bound if each[1] != "trusted.overlay.opaque"] == [], "two builds would differ in them"
     assert run(room, added=own_files(room))[0] == made
     shutil.rmtree(plain.path)
     again, _ = run(room)
