@@ -44,12 +44,12 @@ def shown(server: Container, name: str) -> str:
     return server.run(["systemctl", "show", "--value", f"--property={name}", UNIT]).stdout.strip()
 
 
-def await_another(server: Container, before: str) -> None:
-    """Wait until systemd has restarted the server."""
+def await_another(server: Container, before: str, unit: str = UNIT) -> None:
+    """Wait until systemd has restarted the server, or the page."""
 
     def started() -> bool:
         # In one query: between two, the old process may still be active and the new one not yet.
-        lines = server.run(["systemctl", "show", "--property=ActiveState,MainPID", UNIT]).stdout.splitlines()
+        lines = server.run(["systemctl", "show", "--property=ActiveState,MainPID", unit]).stdout.splitlines()
         found = dict(line.split("=", 1) for line in lines)
         return found["ActiveState"] == "active" and found["MainPID"] not in ("0", before)
 
@@ -91,13 +91,16 @@ def test_the_page_may_do_less_than_the_server_and_neither_needs_the_other(
     through = f"/proc/{process(server)}/root{DATA}/boot"
     for directory in (through, f"{DATA}/images", f"{DATA}/state", f"/run/{UNIT}-exports", "/etc/netboot-appliance"):
         assert server.run(f"{taken_over} touch {directory}/planted", check=False).returncode != 0, directory
-    assert "Read-only file system" in server.run(f"{taken_over} touch {DATA}/boot/planted", check=False).stderr
+    for directory in (f"{DATA}/boot", f"/run/{UNIT}", "/run"):
+        refused = server.run(f"{taken_over} touch {directory}/planted", check=False)
+        assert "Read-only file system" in refused.stderr, server.run(f"cat /proc/{pid()}/mountinfo").stdout
+    server.run(f"{taken_over} touch /run/{PAGE}/planted; rm /run/{PAGE}/planted")
     assert server.run(f"{taken_over} cat /proc/{process(server)}/environ", check=False).returncode != 0
     server.run(f"{taken_over} touch {DATA}/registry/planted; rm {DATA}/registry/planted")
 
     before, page = process(server), pid()
     server.run(f"systemctl kill --signal=KILL {PAGE}")
-    server.wait(f"systemctl is-active {PAGE} && [ $(systemctl show -P MainPID {PAGE}) != {page} ]", SECONDS)
+    await_another(server, page, PAGE)
     assert process(server) == before
     page = pid()
     server.run(f"systemctl restart {UNIT}")
