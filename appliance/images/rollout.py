@@ -146,9 +146,12 @@ def failure(boot: Boot, now: float, *, ended: bool) -> str:
 
 
 def _failed(trial: Trial, now: float) -> str:
-    """Why this PC has failed with the canary for good, or empty."""
-    last = trial.boots[-FAILURES:]
-    found = [failure(boot, now, ended=trial.over or boot is not last[-1]) for boot in last]
+    """Why this PC has failed with the canary for good, or empty. A boot that is under way says nothing yet."""
+    latest = trial.boots[-1]
+    came_up = latest.secrets_spent or latest.has_reached(Stage.COMPUTING)
+    under_way = not trial.over and not came_up and not failure(latest, now, ended=False)
+    last = (trial.boots[:-1] if under_way else trial.boots)[-FAILURES:]
+    found = [failure(boot, now, ended=trial.over or boot is not latest) for boot in last]
     return found[-1] if len(last) == FAILURES and all(found) and not _proven(trial, 0) else ""
 
 

@@ -94,6 +94,13 @@ def test_a_boot_has_failed_too_when_the_pc_is_started_again_with_another_release
     assert look(ROOM, BEGAN + 110, replace(twice, over=True)).verdict is Ending.ROLLED_BACK
 
 
+def test_two_boots_that_came_to_nothing_count_though_a_third_is_under_way() -> None:
+    thrice = trial(boot(A, BEGAN), boot(A, BEGAN + 100), boot(A, BEGAN + 200))
+    assert look(ROOM, BEGAN + 210, thrice).verdict is Ending.ROLLED_BACK
+    came_up = trial(boot(A, BEGAN), boot(A, BEGAN + 100), boot(A, BEGAN + 200, Reported(A, "reported")))
+    assert look(ROOM, BEGAN + 210, came_up).verdict is Ending.OPEN
+
+
 def test_a_pc_that_failed_once_and_then_computed_is_proven() -> None:
     again = trial(broken(A, BEGAN), computing(A, BEGAN + 100))
     assert look(ROOM, BEGAN + 200, again, seen=replace(BESIDE, known=(A,))).verdict is Ending.PROMOTED
