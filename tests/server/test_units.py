@@ -95,6 +95,12 @@ def test_the_page_may_do_less_than_the_server_and_neither_needs_the_other(
         refused = server.run(f"{taken_over} touch {directory}/planted", check=False)
         assert "Read-only file system" in refused.stderr, server.run(f"cat /proc/{pid()}/mountinfo").stdout
     server.run(f"{taken_over} touch /run/{PAGE}/planted; rm /run/{PAGE}/planted")
+    # Nor the other way round: the page's requests are not the server's to write.
+    server_taken_over = taken_over.replace(f"--target {pid()}", f"--target {process(server)}")
+    for directory in (f"/run/{PAGE}", "/run"):
+        refused = server.run(f"{server_taken_over} touch {directory}/planted", check=False)
+        assert "Read-only file system" in refused.stderr, directory
+    server.run(f"{server_taken_over} touch /run/{UNIT}/planted; rm /run/{UNIT}/planted")
     assert server.run(f"{taken_over} cat /proc/{process(server)}/environ", check=False).returncode != 0
     server.run(f"{taken_over} touch {DATA}/registry/planted; rm {DATA}/registry/planted")
 
