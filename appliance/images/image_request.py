@@ -13,7 +13,13 @@ from typing import Any
 from appliance.config.menu import release_of
 
 LARGEST = 4096
-"""Bytes of a request, and of an answer."""
+"""Bytes of a request."""
+
+LARGEST_ANSWER = 1 << 15
+"""Bytes of an answer."""
+
+LONGEST_WORDS = 1000
+"""Characters of an error or a hint: JSON takes up to twelve bytes for one."""
 
 _VERSION = 1
 _LONGEST_ONCE = 64
@@ -62,7 +68,7 @@ def encode(request: ImageRequest) -> bytes:
 
 def decode(content: bytes) -> ImageRequest:
     """Read a request; raises ValueError for anything that `encode` does not write."""
-    verb, release, once = _words(content, "verb", "release", "once")
+    verb, release, once = _words(content, LARGEST, "verb", "release", "once")
     if len(once) > _LONGEST_ONCE:
         raise ValueError("`once` is too long")
     request = ImageRequest(ImageVerb(verb), release, once)
@@ -79,13 +85,13 @@ def encode_answer(answer: ImageAnswer) -> bytes:
 
 def decode_answer(content: bytes) -> ImageAnswer:
     """Read an answer; raises ValueError for anything that `encode_answer` does not write."""
-    return ImageAnswer(*_words(content, "request", "done", "error", "hint"))
+    return ImageAnswer(*_words(content, LARGEST_ANSWER, "request", "done", "error", "hint"))
 
 
-def _words(content: bytes, *names: str) -> list[str]:
+def _words(content: bytes, largest: int, *names: str) -> list[str]:
     """The texts of a JSON object that has exactly these, beside the version."""
-    if len(content) > LARGEST:
-        raise ValueError(f"it is longer than {LARGEST} bytes")
+    if len(content) > largest:
+        raise ValueError(f"it is longer than {largest} bytes")
     try:
         found: Any = json.loads(content)
     except (ValueError, RecursionError) as error:

@@ -14,7 +14,7 @@ from appliance.config.file import DEFAULT_PATH
 from appliance.errors import UserError
 from appliance.images.build_unit import SYSTEMD
 from appliance.images.image_request import (
-    LARGEST,
+    LARGEST_ANSWER,
     ImageAnswer,
     ImageRequest,
     ImageVerb,
@@ -34,6 +34,7 @@ ROOT = Path("/run/netboot-appliance-image-request")
 _WAIT_SECONDS = 15.0
 _AGAIN_SECONDS = 3.0
 _LOOK_SECONDS = 0.1
+_TURN_SECONDS = 2.0
 _ASKING = threading.Lock()
 
 
@@ -54,9 +55,13 @@ def available(configuration: Path, environment: Mapping[str, str] = os.environ) 
 
 def ask(verb: ImageVerb, release: str = "", control: Path = CONTROL, root: Path = ROOT) -> ImageAnswer:
     """Ask root's helper, and return its answer. Blocks for up to 15 s; raises UserError if there is none. One thread
-    asks at a time: there is one file for requests."""
-    with _ASKING:
+    asks at a time: there is one file for requests. Others do not wait long, or they would hold up all pages."""
+    if not _ASKING.acquire(timeout=_TURN_SECONDS):
+        raise UserError("root's helper is being asked for something else", "try again in a moment", code=1)
+    try:
         return _ask(verb, release, control, root)
+    finally:
+        _ASKING.release()
 
 
 def _ask(verb: ImageVerb, release: str, control: Path, root: Path) -> ImageAnswer:
@@ -88,6 +93,6 @@ def read_answer(path: Path) -> ImageAnswer | None:
     """The latest answer, None before the first."""
     try:
         with path.open("rb") as file:
-            return decode_answer(file.read(LARGEST + 1))
+            return decode_answer(file.read(LARGEST_ANSWER + 1))
     except (OSError, ValueError):
         return None

@@ -13,6 +13,7 @@ from appliance.errors import UserError
 from appliance.images import build_unit
 from appliance.images.image_request import (
     LARGEST,
+    LONGEST_WORDS,
     ImageAnswer,
     ImageRequest,
     ImageVerb,
@@ -49,7 +50,7 @@ def serve_requests(configuration: Path, control: Path = CONTROL, root: Path = RO
             answer = ImageAnswer(answered, done=_do(configuration, content))
         except UserError as error:
             failure = error
-            answer = ImageAnswer(answered, error=error.message[:1000], hint=error.hint[:1000])
+            answer = ImageAnswer(answered, error=error.message[:LONGEST_WORDS], hint=error.hint[:LONGEST_WORDS])
         atomic_file.write(answer_file(root), encode_answer(answer), durable=False)
     if failure:
         raise failure

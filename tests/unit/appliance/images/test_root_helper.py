@@ -172,6 +172,22 @@ def test_the_page_waits_for_the_answer_to_its_own_request(box: Box, monkeypatch:
         ask(ImageVerb.ROLLBACK, "", box.control, box.root)
 
 
+def test_who_asks_beside_another_does_not_wait_long(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_files, "_TURN_SECONDS", 0.1)
+    with request_files._ASKING, pytest.raises(UserError, match="is being asked for something else"):
+        ask(ImageVerb.ROLLBACK, "", box.control, box.root)
+    assert not request_file(box.control).exists()
+
+
+def test_the_longest_error_in_any_script_reaches_the_page(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> str:
+        raise UserError(2000 * "\N{SLOTH}", 2000 * "\N{SLOTH}")
+
+    monkeypatch.setattr("appliance.images.root_helper._do", fail)
+    found = box.ask(encode(ImageRequest(ImageVerb.ROLLBACK)))
+    assert (found.error, found.hint) == (1000 * "\N{SLOTH}", 1000 * "\N{SLOTH}")
+
+
 def test_every_request_reads_back() -> None:
     for verb in ImageVerb:
         asked = ImageRequest(verb, OLD if verb is ImageVerb.ACTIVATE else "", "once")
