@@ -16,8 +16,6 @@ from services.ethernet import MacAddress
 from services.events import Discovered
 from tests.unit.appliance.cli.room_of_pcs import COMPUTES, OFF, SILENT, STALLED, UNHEARD, fill, pc
 
-NOW = time.time()
-
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
@@ -29,24 +27,24 @@ def config(tmp_path: Path) -> Config:
 def test_all_of_it_goes_and_nothing_of_others(config: Config) -> None:
     with Registry(config.registry) as registry:
         next_boot.ask(registry, OFF, "local")
-        gone = say_farewell(config, registry, OFF, NOW)
+        gone = say_farewell(config, registry, OFF, time.time())
         assert (gone.boots, gone.later) == (1, False)
         for table in ("clients", "boots", "heartbeats", "orders", "next_boots", "adaptations"):
             assert registry.sql.execute(f"SELECT 1 FROM {table} WHERE mac = ?", (OFF.value,)).fetchone() is None
         assert len(registry.clients()) == 6
         with pytest.raises(NotFoundError):
-            say_farewell(config, registry, OFF, NOW)
+            say_farewell(config, registry, OFF, time.time())
 
 
 @pytest.mark.parametrize("mac", [COMPUTES, UNHEARD])
 def test_one_that_may_be_on_stays(config: Config, mac: MacAddress) -> None:
     with Registry(config.registry) as registry, pytest.raises(OvertakenError, match="may be on"):
-        say_farewell(config, registry, mac, NOW)
+        say_farewell(config, registry, mac, time.time())
 
 
 def test_one_that_was_heard_a_moment_ago_stays(config: Config) -> None:
     with Registry(config.registry) as registry, pytest.raises(OvertakenError, match=r"was heard .* ago"):
-        say_farewell(config, registry, OFF, NOW - 300)
+        say_farewell(config, registry, OFF, time.time() - 300)
 
 
 def test_a_running_server_forgets_it_in_its_memory_too(
@@ -59,7 +57,7 @@ def test_a_running_server_forgets_it_in_its_memory_too(
         journal = Journal(server, time.time, lambda *_: None)
         journal.forgot = lambda mac, newcomer: forgot.append((mac, newcomer))
         for mac in (OFF, SILENT, STALLED):
-            assert say_farewell(config, verb, mac, NOW).later
+            assert say_farewell(config, verb, mac, time.time()).later
         assert server.changed()
         # One of them is switched on again in that moment.
         journal.open_or_continue(Discovered(STALLED, 7, ipxe=False, xid=9, secs=0), "")
