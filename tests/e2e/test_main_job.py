@@ -431,7 +431,7 @@ def test_page_mail_and_status_name_the_pc_without_nfs_with_cause_and_cure(
 
 def test_a_broken_release_is_tried_by_one_pc_only(room: Room, second: Pc, releases: Releases) -> None:
     room.appliance("image", "activate", releases.broken, "--canary", str(SECOND))
-    second.power_on()
+    second.power_on(may_go_off=True)
 
 
 def test_a_key_that_the_project_refuses_is_told_and_a_new_one_reaches_the_running_pc(room: Room, first: Pc) -> None:
@@ -454,7 +454,7 @@ def test_a_key_that_the_project_refuses_is_told_and_a_new_one_reaches_the_runnin
 def test_the_pc_fails_with_the_broken_release_and_starts_again(room: Room, second: Pc, releases: Releases) -> None:
     second.wait_until_off(BOOT_SECONDS)  # it restarts itself
     assert room.boot(SECOND)["release"] == releases.broken
-    second.power_on()
+    second.power_on(may_go_off=True)
     second.wait_for("Linux version", BOOT_SECONDS)  # the box is silent for a while in the next test
 
 

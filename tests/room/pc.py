@@ -66,6 +66,8 @@ class Pc:
         self._logs = logs
         self._power_ons = 0
         self._process: Process | None = None
+        self.may_go_off = False
+        """Whether it was switched on for something that ends by itself."""
         directory.mkdir(parents=True, exist_ok=True)
         logs.mkdir(parents=True, exist_ok=True)
         self._secure = ".ms" if firmware == "uefi-secure" else ""
@@ -92,10 +94,12 @@ class Pc:
         """The serial logs of all power-ons, oldest first."""
         return [self._logs / f"serial-{self.mac.bare}-{number}.log" for number in range(1, self._power_ons + 1)]
 
-    def power_on(self) -> None:
-        """Switch on; raises RoomError if QEMU does not start or the PC is on already."""
+    def power_on(self, *, may_go_off: bool = False) -> None:
+        """Switch on; raises RoomError if QEMU does not start or the PC is on already. `may_go_off`: if it goes off by
+        itself, that ends nobody's wait for something else in the room."""
         if self.running:
             raise RoomError(f"the PC {self.mac} is on already")
+        self.may_go_off = may_go_off
         self._power_ons += 1
         self.serial.write_bytes(b"")
         self._process = self.network.wire.start(

@@ -276,7 +276,7 @@ class Room:
             for process in host.processes:
                 process.require()
         for pc in self.pcs.values():
-            if pc.switched_on:
+            if pc.switched_on and not pc.may_go_off:
                 pc.require_on()
 
     def wait_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
