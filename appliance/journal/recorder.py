@@ -38,15 +38,7 @@ from appliance.registry.records import BootRow, BootState, Client
 from appliance.registry.sql_errors import SqlError
 from services.decision import Reason
 from services.ethernet import MacAddress
-from services.events import (
-    AddressSeen,
-    Event,
-    Ignored,
-    Reported,
-    Returned,
-    ScriptServed,
-    TokenExchanged,
-)
+from services.events import AddressSeen, Event, Ignored, Reported, Returned, ScriptServed, TokenExchanged
 
 MOST_BOOTS = 10_000
 """Clients whose latest boot is in memory, some 4 kB each: those heard from last, as many as may have exports. Of others
@@ -92,8 +84,9 @@ class Journal:
         self._changed_clients: dict[MacAddress, None] = {}
         self._opened: list[BootRow] = []
         self._pending: list[tuple[int, float, str, str]] = []
-        # Clients whose boot has changed since its state was written.
+        # Clients whose boot has changed since its state was written, and such boots that another one has followed.
         self._stale: dict[MacAddress, None] = {}
+        self._followed: list[Boot] = []
         self._bounds = EventBounds()
         self._tokens: dict[int, str] = {}  # those got in exchange, by boot
         self._new_clients = _FORGET_EVERY  # look once at the start
@@ -140,6 +133,8 @@ class Journal:
             inherited = boot.known_addresses[:MOST_ADDRESSES] if boot else ()
             lost = boot.lost if boot else ()
             vain = returned(boot, sign, now) if boot else None
+            if boot and sign.mac in self._stale:
+                self._followed = [*self._followed[1 - _BOOTS_HELD :], boot]
             self._boots[sign.mac] = opened(self._open(sign.mac, now, release, " ".join(map(str, inherited))))
             for address in lost:
                 self.lose_address(sign.mac, address)
@@ -219,21 +214,21 @@ class Journal:
             return
         self._failing = True
         events = [_row(each.row.id, event, at) for each in newcomers for at, event in each.events]
-        states = [*self._stale, *(each.row.mac for each in newcomers)]
+        latest = (self._boots[mac] for mac in (*self._stale, *(each.row.mac for each in newcomers)))
         with self._registry.transaction():
             self._registry.drop_boots(self._newcomers.dropped)
             self._registry.open_boot(*(each.row for each in newcomers if not each.written))
             self._write_opened()
             self._registry.renew_tokens(self._tokens)
             self._registry.append_events([*events, *self._pending])
-            self._registry.save_states(_state(self._boots[mac]) for mac in states)
+            self._registry.save_states(map(_state, (*self._followed, *latest)))
             self._registry.record_ignored(refused, accepted)
             self._registry.set_server("forgotten", forgotten)
         self._failing = False
         self._newcomers.written(newcomers)
         self._refusals.written()
         self._said_forgotten = forgotten
-        self._pending, self._stale, self._tokens = [], {}, {}
+        self._pending, self._stale, self._followed, self._tokens = [], {}, [], {}
         self._opened_written()
         self._forget_clients()
         self._make_room()
@@ -362,9 +357,9 @@ class Journal:
             for address in set(boot.addresses).difference(after.addresses):
                 if self._holders.get(address) == mac and address not in after.inherited:
                     del self._holders[address]
-        if isinstance(event, Reported) and after.reports == boot.reports:
-            return after  # It said nothing new: a repetition, or that the PC is alive.
-        if isinstance(event, ScriptServed) and self._bounds.is_fetched_again(boot, after, now):
+        # It said nothing new: a repetition, or that the PC is alive.
+        again = isinstance(event, Reported) and after.reports == boot.reports
+        if again or (isinstance(event, ScriptServed) and self._bounds.is_fetched_again(boot, after, now)):
             return after
         if self._bounds.is_too_much(event, boot, after):
             self.record(Ignored("journal", str(mac), Reason.TOO_MANY_EVENTS))
@@ -383,11 +378,10 @@ class Journal:
             self._register(mac)
         if isinstance(event, ScriptServed):
             self._give_number(mac)
-        if self._bounds.is_worth_a_row(event, before, after):
-            if len(self._pending) < _EVENTS_HELD:
-                self._pending.append(_row(after.id, event, now))
-            self._stale[mac] = None
-        elif not isinstance(event, FORGEABLE):
+        worth = self._bounds.is_worth_a_row(event, before, after)
+        if worth and len(self._pending) < _EVENTS_HELD:
+            self._pending.append(_row(after.id, event, now))
+        if worth or not isinstance(event, FORGEABLE):
             self._stale[mac] = None
         return True
 

@@ -201,6 +201,21 @@ def test_progress_does_not_pile_up_between_two_flushes(desk: Desk) -> None:
     assert boot_of(desk.journal()).transfers[0].sent == 49
 
 
+def test_what_a_boot_came_to_is_kept_though_the_next_one_follows_at_once(desk: Desk) -> None:
+    """A PC whose live system fails starts again before its last words are written."""
+    journal = desk.journal()
+    first = journal.open_or_continue(ScriptServed(MAC), "r1")
+    journal.flush()
+    journal.record(TransferServed(MAC, "http", "image/r1/vmlinuz", 9, 0.1))
+    journal.record(Reported(MAC, "failed", {"reason": "no live system"}))
+    ended = boot_of(journal, MAC)
+    second = journal.open_or_continue(discover(), "r1")
+    journal.flush()
+    assert second.id != first.id
+    assert history(desk.registry, MAC, before=second.id) == [ended]
+    assert ended.failure == "no live system"
+
+
 def test_an_event_of_a_client_without_a_boot_is_dropped(desk: Desk) -> None:
     journal = desk.journal()
     journal.record(AddressSeen(MAC, A))
