@@ -20,6 +20,7 @@ from appliance.control.door import Door, listen
 from appliance.errors import UserError
 from appliance.page import certificate
 from tests.unit.debian import need
+from tests.unit.ports import free_port
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: box\r\n\r\n"
 FRIEND, STRANGER = "127.0.0.2", "127.0.0.3"
@@ -42,7 +43,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 class Opened:
     """A door that is open to everybody but STRANGER. `tls`: with the box's own certificate."""
 
-    def __init__(self, directory: Path, *, tls: bool) -> None:
+    def __init__(self, directory: Path, *, tls: bool, port: int = 0) -> None:
         context = None
         if tls:
             need("openssl")
@@ -54,7 +55,7 @@ class Opened:
         self.config = uvicorn.Config(application, http=PageConnection, ws="none", lifespan="off", log_config=None)
         self.state = uvicorn.server.ServerState()
         self.door = Door(lambda address: address != IPv4Address(STRANGER), self.make, context)
-        tcp = listen(IPv4Address("127.0.0.1"), 0)
+        tcp = listen(IPv4Address("127.0.0.1"), port)
         self.port = tcp.getsockname()[1]
         self.door.open(tcp)
 
@@ -277,7 +278,8 @@ async def test_it_can_move_to_another_port(secure: Opened) -> None:
 
 
 async def test_it_can_move_from_all_addresses_to_one_of_the_same_port(tmp_path: Path) -> None:
-    found = Opened(tmp_path, tls=False)
+    # One that is free on this address may be somebody's on another.
+    found = Opened(tmp_path, tls=False, port=free_port())
     try:
         found.door.move(IPv4Address("0.0.0.0"), found.port)
         assert await found.is_served()

@@ -27,14 +27,9 @@ from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
 from tests.unit.appliance.cli.program import PROGRAM
 from tests.unit.debian import need
+from tests.unit.ports import free_port
 
 SECONDS = 60.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as tcp:
-        port: int = tcp.getsockname()[1]
-        return port
 
 
 class Page:

@@ -1,7 +1,6 @@
 """A mail server and a webhook on this machine's loopback, that do what a test wants of them."""
 
 import json
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from aiosmtpd.controller import Controller
+
+from tests.unit.ports import free_port
 
 
 @dataclass
@@ -112,11 +113,3 @@ def webhook(port: int = 0) -> Iterator[Webhook]:
 def number_of(post: dict[str, Any]) -> str:
     """What a notice is recognised by: the last line of its text."""
     return str(post["message"]).rstrip().rsplit("\n", 1)[-1].strip("()")
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

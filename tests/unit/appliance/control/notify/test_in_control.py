@@ -14,7 +14,8 @@ from appliance.control.notify.outbox import SENT
 from appliance.control.notify.rules import RuleName
 from appliance.registry.database import Registry
 from tests.unit.appliance.cli.program import PROGRAM
-from tests.unit.appliance.control.notify.servers import free_port, mail_server, webhook
+from tests.unit.appliance.control.notify.servers import mail_server, webhook
+from tests.unit.ports import free_port
 
 TEXT = """
 [server]

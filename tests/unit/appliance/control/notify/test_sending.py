@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from appliance.config.notify import MailSettings, NotifyAddress
 from appliance.control.notify import sending, short_answers
 from appliance.control.notify.sending import Letter, Receipt, mail_message, misspelt, send
-from tests.unit.appliance.control.notify.servers import free_port, mail_server, number_of, webhook
+from tests.unit.appliance.control.notify.servers import mail_server, number_of, webhook
+from tests.unit.ports import free_port
 
 ADMIN = NotifyAddress("admin@example.org")
 LETTER = Letter(
