@@ -55,18 +55,22 @@ unit: venv
 
 # Halves for two cores: unit-appliance takes as long as lint and unit-others together.
 unit-appliance: venv
-	.venv/bin/pytest tests/unit/appliance
+	$(call once-more,unit-appliance,tests/unit/appliance)
 
 unit-others: venv
-	.venv/bin/pytest tests/unit tests/transcripts --ignore=tests/unit/appliance
+	$(call once-more,unit-others,tests/unit tests/transcripts --ignore=tests/unit/appliance)
 
-# Two files at a time: most tests wait for somebody's timeout. What a busy machine makes miss a firmware's own timer runs
-# once more, alone. The log shows both: a test that needs it has a race, which is a bug to find.
-netns: REMEMBER := -o cache_dir=.room/pytest-netns
+# Two files at a time: most tests wait for somebody's timeout.
 netns: setup
-	.venv/bin/pytest $(REMEMBER) --numprocesses=2 --dist=loadfile tests/netns || { \
+	$(call once-more,netns,tests/netns,--numprocesses=2 --dist=loadfile)
+
+# What a busy machine makes fail runs once more, alone. The log shows both: a test that needs it has a race, which is a
+# bug to find. Arguments: a name for what is remembered, the tests, options of the first run only.
+define once-more
+	.venv/bin/pytest -o cache_dir=.room/pytest-$(1) $(3) $(2) || { \
 		[ $$? = 1 ] && echo "RACE? Once more, alone, what failed while two ran side by side:" && \
-		.venv/bin/pytest $(REMEMBER) --last-failed --last-failed-no-failures=none tests/netns; }
+		.venv/bin/pytest -o cache_dir=.room/pytest-$(1) --last-failed --last-failed-no-failures=none $(2); }
+endef
 
 e2e: setup
 	$(call run-files,$(STORY) $(E2E))
