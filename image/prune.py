@@ -5,6 +5,7 @@ removed the next time.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,21 +27,23 @@ class PruneList:
 def choose(
     images: Path, keep: int, running: Collection[str], named: Collection[str] = (), tried: Collection[str] = ()
 ) -> PruneList:
-    """Separate old releases from those to keep: the `keep` newest, the active and the previous one, those `running`,
-    those `named` by entries of a boot menu, and those that are `tried`: a canary, or what a PC went back to.
+    """Separate old releases from those to keep: of each image the `keep` newest, the active and the previous one; those
+    `running`, those `named` by entries of a boot menu, and those that are `tried`: a canary, or what a PC went back to.
 
-    Broken releases are in neither list. Raises ReleaseError if the active one cannot be determined.
+    Broken releases are in neither list. Raises ReleaseError if an active one cannot be determined.
     """
-    active, previous = release.current(images), release.previous(images)
-    reasons: dict[str, Collection[str]] = {
-        "active": {active.id} if active else (),
-        "previous": {previous.id} if previous else (),
+    names = release.active_ids(images)
+    reasons = {
+        "active": {found.id for image in names if (found := release.current(images, image))},
+        "previous": {found.id for image in names if (found := release.previous(images, image))},
     }
     old: list[Release] = []
     kept: list[tuple[Release, tuple[str, ...]]] = []
-    for number, each in enumerate(release.releases(images).releases):
+    newer: Counter[str] = Counter()
+    for each in release.releases(images).releases:
         why = tuple(reason for reason, ids in reasons.items() if each.id in ids)
-        if number < keep:
+        newer[each.image] += 1
+        if newer[each.image] <= keep:
             why = (*why, f"among the {keep} newest")
         if each.id in named:
             why = (*why, "a boot menu names it")

@@ -166,7 +166,7 @@ def test_a_pc_that_failed_twice_gets_the_previous_release(room: Room) -> None:
 def test_it_gets_the_next_release_that_is_activated_and_the_same_one_if_that_is_activated_again(room: Room) -> None:
     activate_next(room)
     assert [room.fails(), room.fails(), room.computes()] == [NEXT, NEXT, NEW]
-    rollout_table.activated(room.registry, NEXT, room.now)
+    rollout_table.activated(room.registry, NEXT, room.now, ends=True)
     room.see()
     assert room.computes() == NEXT
 
