@@ -110,7 +110,7 @@ def build(
     digest = livebuild.digest(recipe, tree, added.digest)
     created = datetime.now(UTC).replace(microsecond=0)
     live = work / "live"
-    log_path = work / "logs" / f"{release.name(created, digest)}.log"
+    log_path = work / "logs" / f"{release.name(created, digest, image)}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}"} | ({"http_proxy": mirrors.proxy} if mirrors.proxy else {})
 

@@ -36,7 +36,7 @@ def publish(
     images.mkdir(mode=0o755, parents=True, exist_ok=True)
     for left in images.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(left)
-    final = images / release.name(created, digest)
+    final = images / release.name(created, digest, image)
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=images))
     try:
         for each, source in sources.items():

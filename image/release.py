@@ -93,8 +93,11 @@ class Listing:
     broken: tuple[ReleaseError, ...]
 
 
-def name(created: datetime, digest: str) -> str:
-    """Return the id of a release, such as `20261123-150102-1a2b3c4d`; `created` is in UTC."""
+def name(created: datetime, digest: str, image: str = DEFAULT) -> str:
+    """Return the id of a release, such as `20261123-150102-1a2b3c4d`; `created` is in UTC. Two images of one recipe may
+    be built in one second."""
+    if image != DEFAULT:
+        digest = hashlib.sha256(f"{image} {digest}".encode()).hexdigest()
     return f"{created:%Y%m%d-%H%M%S}-{digest[:8]}"
 
 

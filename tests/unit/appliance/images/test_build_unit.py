@@ -147,6 +147,7 @@ def test_the_unit_is_told_which_images_to_build(room: Path, monkeypatch: pytest.
 
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(room / "run"))
     monkeypatch.setenv("INVOCATION_ID", "i1")
+    (room / "start").touch()
     build_unit.begin(Rebuild.UPDATED, ("boinc", "lab"))
     build_unit.record(build, lambda progress: None)
     for damaged in ("always ../etc", "sometimes", ""):
