@@ -4,6 +4,7 @@ The work directory keeps the result of each step (kept.py), so that a build does
 appears in the directory of images complete or not at all.
 """
 
+import math
 import os
 import re
 import signal
@@ -91,10 +92,12 @@ def build(
     added: Customization = NOTHING,
     image: str = DEFAULT,
     others: Collection[str] = (),
+    since: float = math.inf,
 ) -> Release:
     """Build a release of an image, or take an earlier one of the same recipe where `rebuild` says so, and make it that
     image's active one. `hear` gets what the programs print, line by line: foreign text. `others` are the names of
-    images whose kept steps stay.
+    images whose kept steps stay; steps that were done for one of them at or after `since`, in seconds since the epoch,
+    are not done again.
 
     Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
     """
@@ -139,7 +142,7 @@ def build(
         work_directory.write_config(live, livebuild.config_tree(recipe, tree))
         run("lb config", ("lb", "config", *livebuild.arguments(recipe, mirrors)))
 
-        chain, again = StepChain(work / "steps", live, run, stages.begin, image), rebuild is not Rebuild.NEVER
+        chain, again = StepChain(work / "steps", live, run, stages.begin, image, since), rebuild is not Rebuild.NEVER
         chain.add(steps.bootstrap(recipe, mirrors))
         base = top = chain.add(steps.packages(recipe, tree, mirrors), _versions, again=again)
         if recipe.packages:

@@ -11,6 +11,7 @@ them has is in a directory with its name: `system.lab`; those of the default ima
 """
 
 import json
+import math
 import os
 import shlex
 import shutil
@@ -61,11 +62,14 @@ class KeptResult:
 
 class StepChain:
     """The results of one build's steps, the lowest first, in the directory `steps`; `live` is that of live-build, and
-    `image` the name of the image that is built."""
+    `image` the name of the image that is built. What was made at or after `since`, in seconds since the epoch, is not
+    made again: another image has just done it."""
 
-    def __init__(self, steps: Path, live: Path, run: RunProgram, begin: Begin, image: str = DEFAULT) -> None:
+    def __init__(
+        self, steps: Path, live: Path, run: RunProgram, begin: Begin, image: str = DEFAULT, since: float = math.inf
+    ) -> None:
         self._steps, self._live, self._run, self._begin = steps, live, run, begin
-        self._image = image
+        self._image, self._since = image, since
         self._kept: list[KeptResult] = []
         steps.mkdir(parents=True, exist_ok=True)
         # The trees have programs that give rights, as Debian made them: not for this machine's users.
@@ -102,7 +106,9 @@ class StepChain:
         `finish` adds to a new result once the step's program has ended, and returns what tells this result from another
         one of the same step, if anything does. What the program raises is raised again.
         """
-        kept = None if again else self._find(step)
+        kept = self._find(step)
+        if kept and again and (kept.path / _RECORD).stat().st_mtime < self._since:
+            kept = None
         self._begin(step.name, f"{'kept from before: ' if kept else ''}{step.words}", kept=kept is not None)
         self._kept.append(kept or self._do(step, finish))
         return self._kept[-1]

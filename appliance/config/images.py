@@ -4,6 +4,7 @@ Each directory `images/NAME` beside that file is an image; "boinc" is always one
 be in it.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 from appliance.config.file import Config
@@ -35,6 +36,12 @@ def known(config: Config) -> tuple[str, ...]:
     except ReleaseError:
         active = {}
     return tuple(dict.fromkeys((*buildable(config), *active)))
+
+
+def retired(config: Config, named: Collection[str]) -> tuple[str, ...]:
+    """The images with an active release that nobody builds any more, and that no range has `named`."""
+    there = buildable(config)
+    return tuple(name for name in known(config) if name not in there and name not in named)
 
 
 def check(config: Config, name: str, *, to_build: bool = False) -> None:

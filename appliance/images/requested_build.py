@@ -81,11 +81,11 @@ class RequestedBuild:
         chosen = tuple(names) or there
         made: list[Release] = []
         failures: list[tuple[str, BuildError]] = []
-        began = time.monotonic()
+        began, since = time.monotonic(), time.time()
         for name in chosen:
             tell = _Named(name, time.monotonic() - began, report) if len(chosen) > 1 else report
             try:
-                made.append(self._build_one(name, rebuild, tell, hear, there))
+                made.append(self._build_one(name, rebuild, tell, hear, there, since))
             except BuildError as error:
                 failures.append((name, error))
         if failures:
@@ -93,7 +93,13 @@ class RequestedBuild:
         return made
 
     def _build_one(
-        self, name: str, rebuild: Rebuild, report: build_unit.Report, hear: build_unit.Hear, there: Sequence[str]
+        self,
+        name: str,
+        rebuild: Rebuild,
+        report: build_unit.Report,
+        hear: build_unit.Hear,
+        there: Sequence[str],
+        since: float,
     ) -> Release:
         config = self.config
         try:
@@ -102,7 +108,7 @@ class RequestedBuild:
         except UserError as error:
             raise BuildError("checks", error.message, error.hint) from error
         work = config.server.data / "build"
-        return build(recipe, work, config.images, report, rebuild, hear, added, name, there)
+        return build(recipe, work, config.images, report, rebuild, hear, added, name, there, since)
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ def install_release(
     loaders: Mapping[str, bytes] | None = None,
     image: str = DEFAULT,
 ) -> release.Release:
-    """Make and activate a release of an image, of random bytes with files of these sizes, and with the boot loaders of this machine,
-    or these; nothing here looks inside them."""
+    """Make and activate a release of an image, of random bytes with files of these sizes, and with the boot loaders of
+    this machine, or these; nothing here looks inside them."""
     digest = secrets.token_hex(32)
     created = datetime.now(UTC).replace(microsecond=0)
     path = images / release.name(created, digest)

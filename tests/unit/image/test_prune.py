@@ -122,6 +122,13 @@ def test_each_image_keeps_its_newest_its_active_and_its_previous_release(images:
         labs[4]: ("among the 1 newest",),
     }
     assert {ident for ident in kept if ident in IDS} == {IDS[0], IDS[1], IDS[6]}
-    (images / labs[0] / release.MANIFEST).unlink()
+    retired = prune.choose(images, 1, {labs[2]}, retired=["lab"])
+    assert [each.id for each, _ in retired.kept if each.image == "lab"] == [labs[2]]
+    assert release.active_id(images, "lab") == labs[0], "nothing was changed"
+    prune.prune(images, 1, {labs[2]}, retired=["lab"])
+    assert release.active_ids(images) == {"boinc": IDS[0]}
+    assert [name for name in there(images) if "lab" in name or name in labs] == [labs[2]]
+    release.activate(images, labs[2])
+    (images / labs[2] / release.MANIFEST).unlink()
     with pytest.raises(ReleaseError, match="its manifest cannot be read"):
         prune.prune(images, 1, ())
