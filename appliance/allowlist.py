@@ -3,7 +3,7 @@
 A lookup is a bisection: the ranges, which may overlap, are cut once into disjoint segments that each know their
 narrowest range. The numbers are kept in arrays: a million ranges take 60 bytes each, where objects took 600. The text
 form (`allow export`, `import`, `edit`) has one range on each line, then its settings, then its label:
-`52:54:00:* default=local timeout=5 root=http schedule=night room 12`.
+`52:54:00:* default=local timeout=5 root=http schedule=night image=lab room 12`.
 """
 
 import heapq
@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from appliance.config.menu import check_entry, check_timeout
 from appliance.errors import UserError
 from appliance.schedules.name import ScheduleName
+from image.names import DEFAULT, check_name
 from services.ethernet import HIGHEST, MacAddress, MacRange
 from services.foreign_text import printable
 
 ROOTS = ("nfs", "http")
 
-_SETTING = re.compile(r"(?:default|timeout|root|schedule)=\S*")
+_SETTING = re.compile(r"(?:default|timeout|root|schedule|image)=\S*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +31,21 @@ class BootSettings:
     """What a range's PCs boot, where it differs from the configuration, and when they compute. `root` is "nfs" or
     "http", `entry` the name of the default menu entry, `timeout` the seconds to show the menu (0: no menu). Empty and
     None: as configured. `schedule`: the name of one of the configuration, which may have lost it; empty: at any time.
+    `image`: the name of the image that they boot, which may have no active release; empty: the default one.
     """
 
     root: str = ""
     entry: str = ""
     timeout: int | None = None
     schedule: str = ""
+    image: str = ""
 
     def __str__(self) -> str:
         """The settings in the form that `settings` reads: `default=local timeout=5`."""
         timeout = "" if self.timeout is None else str(self.timeout)
-        words = (("default", self.entry), ("timeout", timeout), ("root", self.root), ("schedule", self.schedule))
-        return " ".join(f"{key}={value}" for key, value in words if value)
+        words = {"default": self.entry, "timeout": timeout, "root": self.root}
+        words |= {"schedule": self.schedule, "image": self.image}
+        return " ".join(f"{key}={value}" for key, value in words.items() if value)
 
 
 _AS_CONFIGURED = BootSettings()
@@ -116,6 +120,11 @@ class Allowlist:
         """How many entries have each schedule; empty: none."""
         return Counter(own.schedule for own in self._settings)
 
+    @property
+    def images(self) -> Counter[str]:
+        """How many entries have each image."""
+        return Counter(own.image or DEFAULT for own in self._settings)
+
     def find(self, span: MacRange) -> Entry | None:
         """The entry with exactly this range, or None."""
         at = bisect_left(self._firsts, span.first.value)
@@ -129,6 +138,12 @@ class Allowlist:
         """The narrowest entry that contains `mac`; None if it is not allowed. O(log n)."""
         at = bisect_right(self._starts, mac.value) - 1
         return self._entry(self._deciding[at]) if at >= 0 and self._deciding[at] != _NOBODY else None
+
+    def image_of(self, mac: MacAddress) -> str:
+        """The image that `mac` boots: that of its entry, or the default one."""
+        at = bisect_right(self._starts, mac.value) - 1
+        deciding = self._deciding[at] if at >= 0 else _NOBODY
+        return (self._settings[deciding].image if deciding != _NOBODY else "") or DEFAULT
 
     def allows_number(self, value: int) -> bool:
         """Whether the MAC address with this number is allowed. Called for every packet of a flood, so it is kept
@@ -258,8 +273,8 @@ def changed(entry: Entry, label: str | None, named: Mapping[str, str]) -> Entry:
 
 
 def settings(words: Iterable[str]) -> BootSettings:
-    """Read `default=ENTRY`, `timeout=SECONDS`, `root=nfs|http` and `schedule=NAME`, each at most once; raises
-    ValueError."""
+    """Read `default=ENTRY`, `timeout=SECONDS`, `root=nfs|http`, `schedule=NAME` and `image=NAME`, each at most once;
+    raises ValueError."""
     found: dict[str, str] = {}
     for word in words:
         key, _, value = word.partition("=")
@@ -278,4 +293,5 @@ def settings(words: Iterable[str]) -> BootSettings:
         entry=check_entry(found["default"]) if "default" in found else "",
         timeout=None if timeout is None else check_timeout(int(timeout)),
         schedule=ScheduleName(found["schedule"]) if "schedule" in found else "",
+        image=check_name(found["image"]) if "image" in found else "",
     )

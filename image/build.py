@@ -4,11 +4,12 @@ The work directory keeps the result of each step (kept.py), so that a build does
 appears in the directory of images complete or not at all.
 """
 
+import math
 import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
@@ -20,6 +21,7 @@ from typing import NoReturn
 from image import apt, build_prerequisites, command, customization, livebuild, publish, release, steps, work_directory
 from image.customization import NOTHING, Customization
 from image.kept import KeptResult, RunProgram, StepChain
+from image.names import DEFAULT
 from image.progress import BuildError, Progress, Stages
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
@@ -70,13 +72,14 @@ def digest_today(recipe: ImageRecipe, added: Customization = NOTHING) -> str:
     return livebuild.digest(recipe, read_tree(), added.digest)
 
 
-def built(recipe: ImageRecipe, added: Customization, images: Path) -> Release | None:
-    """Return the active release if it is of exactly this recipe and this live system, or else the newest one that is,
-    if there is one."""
+def built(recipe: ImageRecipe, added: Customization, images: Path, image: str = DEFAULT) -> Release | None:
+    """Return the active release of an image if it is of exactly this recipe and this live system, or else the newest
+    one of that image that is, if there is one."""
     digest = digest_today(recipe, added)
-    if (active := _active(images)) and active.digest == digest:
+    if (active := _active(images, image)) and active.digest == digest:
         return active
-    return next((each for each in release.releases(images).releases if each.digest == digest), None)
+    of_image = (each for each in release.releases(images).releases if each.image == image)
+    return next((each for each in of_image if each.digest == digest), None)
 
 
 def build(
@@ -87,14 +90,19 @@ def build(
     rebuild: Rebuild = Rebuild.NEVER,
     hear: Callable[[str], None] = lambda _: None,
     added: Customization = NOTHING,
+    image: str = DEFAULT,
+    others: Collection[str] = (),
+    since: float = math.inf,
 ) -> Release:
-    """Build a release, or take an earlier one of the same recipe where `rebuild` says so, and make it the active one.
-    `hear` gets what the programs print, line by line: foreign text.
+    """Build a release of an image, or take an earlier one of the same recipe where `rebuild` says so, and make it that
+    image's active one. `hear` gets what the programs print, line by line: foreign text. `others` are the names of
+    images whose kept steps stay; steps that were done for one of them at or after `since`, in seconds since the epoch,
+    are not done again.
 
     Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
     """
-    if rebuild is Rebuild.NEVER and (done := built(recipe, added, images)):
-        return done if done == _active(images) else release.activate(images, done.id)
+    if rebuild is Rebuild.NEVER and (done := built(recipe, added, images, image)):
+        return done if done == _active(images, image) else release.activate(images, done.id)
     work, images = work.absolute(), images.absolute()
     stages = Stages(report, hear)
 
@@ -105,7 +113,7 @@ def build(
     digest = livebuild.digest(recipe, tree, added.digest)
     created = datetime.now(UTC).replace(microsecond=0)
     live = work / "live"
-    log_path = work / "logs" / f"{release.name(created, digest)}.log"
+    log_path = work / "logs" / f"{release.name(created, digest, image)}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}"} | ({"http_proxy": mirrors.proxy} if mirrors.proxy else {})
 
@@ -134,13 +142,13 @@ def build(
         work_directory.write_config(live, livebuild.config_tree(recipe, tree))
         run("lb config", ("lb", "config", *livebuild.arguments(recipe, mirrors)))
 
-        chain, again = StepChain(work / "steps", live, run, stages.begin), rebuild is not Rebuild.NEVER
+        chain, again = StepChain(work / "steps", live, run, stages.begin, image, since), rebuild is not Rebuild.NEVER
         chain.add(steps.bootstrap(recipe, mirrors))
         base = top = chain.add(steps.packages(recipe, tree, mirrors), _versions, again=again)
         if recipe.packages:
             top = chain.add(steps.extras(recipe, update=base.old), _versions, again=again)
         listed = work_directory.packages(top.beside, base.beside)
-        if rebuild is Rebuild.UPDATED and (same := _same(images, digest, listed)):
+        if rebuild is Rebuild.UPDATED and (same := _same(images, image, digest, listed)):
             stages.tell("no package has changed")
             work_directory.empty(live)
             return same
@@ -151,7 +159,7 @@ def build(
             top = chain.add(
                 steps.files(added.digest, tree), partial(_pack, chain, run, live), again=rebuild is Rebuild.ALWAYS
             )
-        chain.forget_others()
+        chain.forget_others(others)
 
         stages.begin("publish", "copying the files and computing their checksums")
         (live / release.PACKAGES).write_bytes(listed)
@@ -160,7 +168,7 @@ def build(
         if release.RECIPE in files:
             files[release.MODULE] = live / "module"
             files[release.MODULE].write_text(f"{Path(release.SQUASHFS).name}\n{Path(release.RECIPE).name}\n")
-        done = publish.publish(images, files, created, recipe, digest, kernel, added.digest)
+        done = publish.publish(images, files, created, recipe, digest, kernel, added.digest, image)
         release.activate(images, done.id)
         work_directory.empty(live)
         stages.end()
@@ -247,16 +255,16 @@ def _versions(made: KeptResult) -> str:
     return work_directory.packages(made.beside, made.beside).decode()
 
 
-def _active(images: Path) -> Release | None:
+def _active(images: Path, image: str) -> Release | None:
     try:
-        return release.current(images)
+        return release.current(images, image)
     except ReleaseError:
         return None
 
 
-def _same(images: Path, digest: str, packages: bytes) -> Release | None:
-    """Return the active release if it has this recipe and these packages, and is still what was built."""
-    active = _active(images)
+def _same(images: Path, image: str, digest: str, packages: bytes) -> Release | None:
+    """Return the image's active release if it has this recipe and these packages, and is still what was built."""
+    active = _active(images, image)
     if active is None or active.digest != digest or release.verify(active):
         return None
     return active if (active.path / release.PACKAGES).read_bytes() == packages else None

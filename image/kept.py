@@ -5,19 +5,24 @@ the features that would bind it to more than the names in the lower ones. Where 
 whole copy with the changes in it. A step works in a directory of another name, and gets its own once it is complete and
 on the disk; what a step that was interrupted left is removed when the next build begins. The mounts are in the mount
 namespace of the step's own program, and end with it.
+
+Several images share what is equal: a result that any of them has is taken, and made anew in its place. What only one of
+them has is in a directory with its name: `system.lab`; those of the default image have none.
 """
 
 import json
+import math
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
 from image.command import SCRIPT, CommandError
+from image.names import DEFAULT
 from image.steps import ImageStep
 
 TREE, BESIDE = "tree", "beside"
@@ -56,10 +61,15 @@ class KeptResult:
 
 
 class StepChain:
-    """The results of one build's steps, the lowest first, in the directory `steps`; `live` is that of live-build."""
+    """The results of one build's steps, the lowest first, in the directory `steps`; `live` is that of live-build, and
+    `image` the name of the image that is built. What was made at or after `since`, in seconds since the epoch, is not
+    made again: another image has just done it."""
 
-    def __init__(self, steps: Path, live: Path, run: RunProgram, begin: Begin) -> None:
+    def __init__(
+        self, steps: Path, live: Path, run: RunProgram, begin: Begin, image: str = DEFAULT, since: float = math.inf
+    ) -> None:
         self._steps, self._live, self._run, self._begin = steps, live, run, begin
+        self._image, self._since = image, since
         self._kept: list[KeptResult] = []
         steps.mkdir(parents=True, exist_ok=True)
         # The trees have programs that give rights, as Debian made them: not for this machine's users.
@@ -72,7 +82,7 @@ class StepChain:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the steps so far."""
-        return tuple(each.path.name for each in self._kept)
+        return tuple(each.path.name.partition(".")[0] for each in self._kept)
 
     @property
     def trees(self) -> tuple[Path, ...]:
@@ -96,21 +106,32 @@ class StepChain:
         `finish` adds to a new result once the step's program has ended, and returns what tells this result from another
         one of the same step, if anything does. What the program raises is raised again.
         """
-        kept = None if again else self._find(step)
+        kept = self._find(step)
+        if kept and again and (kept.path / _RECORD).stat().st_mtime < self._since:
+            kept = None
         self._begin(step.name, f"{'kept from before: ' if kept else ''}{step.words}", kept=kept is not None)
         self._kept.append(kept or self._do(step, finish))
         return self._kept[-1]
 
     def _find(self, step: ImageStep) -> KeptResult | None:
-        path = self._steps / step.name
-        try:
-            record = json.loads((path / _RECORD).read_text())
-            return KeptResult(path, str(record["id"]), old=True) if record["key"] == self._key(step) else None
-        except (OSError, ValueError, TypeError, LookupError):
-            return None
+        """The image's own result of this step, or else another one's, if it is still right."""
+        own = self._own(step)
+        for path in (own, *(each for each in sorted(self._steps.iterdir()) if _is_of(each, step) and each != own)):
+            try:
+                record = json.loads((path / _RECORD).read_text())
+                if record["key"] == self._key(step):
+                    return KeptResult(path, str(record["id"]), old=True)
+            except (OSError, ValueError, TypeError, LookupError):
+                continue
+        return None
+
+    def _own(self, step: ImageStep) -> Path:
+        return self._steps / (step.name if self._image == DEFAULT else f"{step.name}.{self._image}")
 
     def _do(self, step: ImageStep, finish: Callable[[KeptResult], str]) -> KeptResult:
-        key, new, path = self._key(step), self._steps / f"{_UNFINISHED}{step.name}", self._steps / step.name
+        before = self._find(step)
+        path = before.path if before else self._own(step)
+        key, new = self._key(step), self._steps / f"{_UNFINISHED}{step.name}"
         for directory in (TREE, BESIDE, *([_WORK] if self.overlays else [])):
             (new / directory).mkdir(mode=0o755, parents=True)
         # The root directory of the live system.
@@ -141,10 +162,12 @@ class StepChain:
         beside = f"beside={shlex.quote(str(new / BESIDE))}"
         self._run(step.words, (*SCRIPT, f"{beside}\n{self._mount(new)}\n{step.script}"))
 
-    def forget_others(self) -> None:
-        """Remove the results of steps that this build did not have."""
+    def forget_others(self, images: Collection[str] = ()) -> None:
+        """Remove the results of steps that this build did not have, except those of the other `images`."""
         for path in self._steps.iterdir():
-            if path not in [each.path for each in self._kept]:
+            of_image = path.name.partition(".")[2] or DEFAULT
+            kept = of_image != self._image and of_image in images
+            if not kept and path not in [each.path for each in self._kept]:
                 shutil.rmtree(path)
 
     def _key(self, step: ImageStep) -> str:
@@ -174,3 +197,7 @@ class StepChain:
         finally:
             shutil.rmtree(trial)
         return True
+
+
+def _is_of(path: Path, step: ImageStep) -> bool:
+    return path.name == step.name or path.name.startswith(f"{step.name}.")

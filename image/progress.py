@@ -11,13 +11,14 @@ STAGES = ("checks", "config", "bootstrap", "packages", "extras", "system", "file
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a build is: stage `number` of len(STAGES), what it is doing now, seconds since the build began, and about
-    how many are left by what earlier builds took, if that is known."""
+    how many are left by what earlier builds took, if that is known. `image`: which one, where several are built."""
 
     stage: str
     number: int
     step: str
     elapsed: float
     left: float | None = None
+    image: str = ""
 
 
 class Stages:

@@ -5,11 +5,13 @@ removed the next time.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from image import release
+from image.names import CURRENT, PREVIOUS, link
 from image.release import Release
 
 _DELETED = ".pruned-"
@@ -24,23 +26,31 @@ class PruneList:
 
 
 def choose(
-    images: Path, keep: int, running: Collection[str], named: Collection[str] = (), tried: Collection[str] = ()
+    images: Path,
+    keep: int,
+    running: Collection[str],
+    named: Collection[str] = (),
+    tried: Collection[str] = (),
+    retired: Collection[str] = (),
 ) -> PruneList:
-    """Separate old releases from those to keep: the `keep` newest, the active and the previous one, those `running`,
-    those `named` by entries of a boot menu, and those that are `tried`: a canary, or what a PC went back to.
+    """Separate old releases from those to keep: of each image the `keep` newest, the active and the previous one; those
+    `running`, those `named` by entries of a boot menu, and those that are `tried`: a canary, or what a PC went back to.
+    Of images that are `retired` only those of the latter three kinds stay.
 
-    Broken releases are in neither list. Raises ReleaseError if the active one cannot be determined.
+    Broken releases are in neither list. Raises ReleaseError if an active one cannot be determined.
     """
-    active, previous = release.current(images), release.previous(images)
-    reasons: dict[str, Collection[str]] = {
-        "active": {active.id} if active else (),
-        "previous": {previous.id} if previous else (),
+    names = [image for image in release.active_ids(images) if image not in retired]
+    reasons = {
+        "active": {found.id for image in names if (found := release.current(images, image))},
+        "previous": {found.id for image in names if (found := release.previous(images, image))},
     }
     old: list[Release] = []
     kept: list[tuple[Release, tuple[str, ...]]] = []
-    for number, each in enumerate(release.releases(images).releases):
+    newer: Counter[str] = Counter()
+    for each in release.releases(images).releases:
         why = tuple(reason for reason, ids in reasons.items() if each.id in ids)
-        if number < keep:
+        newer[each.image] += 1
+        if newer[each.image] <= keep and each.image not in retired:
             why = (*why, f"among the {keep} newest")
         if each.id in named:
             why = (*why, "a boot menu names it")
@@ -56,13 +66,22 @@ def choose(
 
 
 def prune(
-    images: Path, keep: int, running: Collection[str], named: Collection[str] = (), tried: Collection[str] = ()
+    images: Path,
+    keep: int,
+    running: Collection[str],
+    named: Collection[str] = (),
+    tried: Collection[str] = (),
+    retired: Collection[str] = (),
 ) -> PruneList:
-    """Delete what `choose` calls old, and what an interrupted call left; raises ReleaseError, OSError."""
+    """Delete what `choose` calls old, the links of retired images, and what an interrupted call left; raises
+    ReleaseError, OSError."""
     if not images.is_dir():
         return PruneList((), ())
     with release.changing(images):
-        found = choose(images, keep, running, named, tried)
+        found = choose(images, keep, running, named, tried, retired)
+        for each in retired:
+            for which in (CURRENT, PREVIOUS):
+                (images / link(which, each)).unlink(missing_ok=True)
         for each in found.old:
             each.path.rename(images / f"{_DELETED}{each.id}")
     for left in images.glob(f"{_DELETED}*"):

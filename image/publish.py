@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from image import release
+from image.names import DEFAULT
 from image.recipe import ImageRecipe
 from image.release import Release
 
@@ -25,6 +26,7 @@ def publish(
     digest: str,
     kernel: str,
     added: str = "",
+    image: str = DEFAULT,
 ) -> Release:
     """Copy the files of a release into its directory, which appears complete or, if the power fails, not at all.
 
@@ -34,7 +36,7 @@ def publish(
     images.mkdir(mode=0o755, parents=True, exist_ok=True)
     for left in images.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(left)
-    final = images / release.name(created, digest)
+    final = images / release.name(created, digest, image)
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=images))
     try:
         for each, source in sources.items():
@@ -42,7 +44,7 @@ def publish(
             shutil.copyfile(source, unfinished / each)
             _settle(unfinished / each)
         files = {each: release.describe(unfinished / each) for each in sources}
-        made = Release(final, created, recipe, digest, kernel, files, added)
+        made = Release(final, created, recipe, digest, kernel, files, added, image)
         (unfinished / release.MANIFEST).write_bytes(release.render_manifest(made))
         _settle(unfinished / release.MANIFEST)
         for directory in (*(path for path in unfinished.iterdir() if path.is_dir()), unfinished):

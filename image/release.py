@@ -1,10 +1,10 @@
-"""Releases: immutable directories with a built live system, and the two links that say which one is served.
+"""Releases: immutable directories with a built live system, and the links that say which ones are served.
 
 A release is `IMAGES/ID/{live/filesystem.squashfs, vmlinuz, initrd.img, microcode.img, packages, loaders/…,
 manifest.json}`. Other files `live/*.squashfs` are layers above that one, and `live/filesystem.module` says so to
 live-boot. The boot loaders (bootfiles.py) are missing in old ones, and so is the processors' microcode, which is
 left out of an image without firmware, too. `IMAGES/current` and `IMAGES/previous` are symbolic links, replaced in
-one step. Does not build (build.py) or serve.
+one step; other images than the default one have links of their own (names.py). Does not build (build.py) or serve.
 """
 
 import fcntl
@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from image.names import CURRENT, DEFAULT, PREVIOUS, check_name, image_of_link, link
 from image.recipe import ImageRecipe
 
 MANIFEST = "manifest.json"
@@ -64,6 +65,8 @@ class Release:
     files: Mapping[str, ReleaseFile]
     added: str = ""
     """A digest of the administrator's files and hooks in it; empty without any."""
+    image: str = DEFAULT
+    """The name of the image that it is a release of."""
 
     @property
     def id(self) -> str:
@@ -90,8 +93,11 @@ class Listing:
     broken: tuple[ReleaseError, ...]
 
 
-def name(created: datetime, digest: str) -> str:
-    """Return the id of a release, such as `20261123-150102-1a2b3c4d`; `created` is in UTC."""
+def name(created: datetime, digest: str, image: str = DEFAULT) -> str:
+    """Return the id of a release, such as `20261123-150102-1a2b3c4d`; `created` is in UTC. Two images of one recipe may
+    be built in one second."""
+    if image != DEFAULT:
+        digest = hashlib.sha256(f"{image} {digest}".encode()).hexdigest()
     return f"{created:%Y%m%d-%H%M%S}-{digest[:8]}"
 
 
@@ -152,35 +158,48 @@ def verify(release: Release) -> list[str]:
     return problems
 
 
-def active_id(images: Path) -> str | None:
-    """The id of the active release, whether or not that exists; raises ReleaseError if `images` cannot be read. Cheap
-    enough to call all the time."""
-    return _target(images / "current")
+def active_id(images: Path, image: str = DEFAULT) -> str | None:
+    """The id of an image's active release, whether or not that exists; raises ReleaseError if `images` cannot be read.
+    Cheap enough to call all the time."""
+    return _target(images / link(CURRENT, image))
 
 
-def current(images: Path) -> Release | None:
-    """Return the active release, None if none was ever activated; raises ReleaseError if it is broken."""
-    target = active_id(images)
+def active_ids(images: Path) -> dict[str, str]:
+    """The ids of all active releases by the names of their images, in the order of those; like `active_id`."""
+    try:
+        links = sorted(os.listdir(images))
+    except PermissionError as error:
+        raise _unreadable(images, error) from error
+    except OSError:
+        return {}
+    found = ((image, _target(images / each)) for each in links if (image := image_of_link(each)))
+    return {image: target for image, target in found if target is not None}
+
+
+def current(images: Path, image: str = DEFAULT) -> Release | None:
+    """Return the active release of an image, None if none was ever activated; raises ReleaseError if it is broken."""
+    target = active_id(images, image)
     return None if target is None else read(images, target)
 
 
-def previous(images: Path) -> Release | None:
+def previous(images: Path, image: str = DEFAULT) -> Release | None:
     """Return the release that `rollback` would activate, if any; raises ReleaseError if it is broken."""
-    target = _target(images / "previous")
-    return None if target is None or target == _target(images / "current") else read(images, target)
+    target = _target(images / link(PREVIOUS, image))
+    return None if target is None or target == active_id(images, image) else read(images, target)
 
 
 def activate(images: Path, release_id: str) -> Release:
-    """Make a release the active one, in one step, and remember the one it replaces; raises ReleaseError."""
+    """Make a release the active one of its image, in one step, and remember the one it replaces; raises
+    ReleaseError."""
     # Check it before anything is touched.
     read(images, release_id)
     try:
         with changing(images):
             release = read(images, release_id)
-            before = _target(images / "current")
+            before = active_id(images, release.image)
             if before is not None and before != release_id:
-                _link(images, "previous", before)
-            _link(images, "current", release_id)
+                _link(images, link(PREVIOUS, release.image), before)
+            _link(images, link(CURRENT, release.image), release_id)
     except OSError as error:
         raise ReleaseError(
             f"cannot activate the release {release_id} in {images}: {error.strerror}",
@@ -201,11 +220,12 @@ def changing(images: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def rollback(images: Path) -> Release:
-    """Activate the release that was active before this one; raises ReleaseError if there is none."""
-    release = previous(images)
+def rollback(images: Path, image: str = DEFAULT) -> Release:
+    """Activate the release of an image that was active before this one; raises ReleaseError if there is none."""
+    release = previous(images, image)
     if release is None:
-        raise ReleaseError("there is no earlier release to go back to", "choose one: netboot-appliance image list")
+        of = "" if image == DEFAULT else f" of the image {image}"
+        raise ReleaseError(f"there is no earlier release{of} to go back to", "choose one: netboot-appliance image list")
     return activate(images, release.id)
 
 
@@ -224,6 +244,7 @@ def render_manifest(release: Release) -> bytes:
         "digest": release.digest,
         "kernel": release.kernel,
         **({"added": release.added} if release.added else {}),
+        **({"image": release.image} if release.image != DEFAULT else {}),
         "files": {each: asdict(file) for each, file in sorted(release.files.items())},
     }
     return json.dumps(manifest, indent=2).encode() + b"\n"
@@ -255,30 +276,34 @@ def _parse(path: Path, content: bytes) -> Release:
             raise ValueError(f"it does not list {each}")
     created = datetime.fromisoformat(manifest["created"]).astimezone(UTC)
     digest, kernel, added = str(manifest["digest"]), str(manifest["kernel"]), str(manifest.get("added", ""))
-    return Release(path, created, ImageRecipe(**recipe), digest, kernel, files, added)
+    image = check_name(str(manifest.get("image", DEFAULT)))
+    return Release(path, created, ImageRecipe(**recipe), digest, kernel, files, added, image)
 
 
 def _broken(path: Path, why: str) -> ReleaseError:
     return ReleaseError(f"the release {path.name} is broken: {why}", f"delete {path} and build again")
 
 
-def _target(link: Path) -> str | None:
+def _target(path: Path) -> str | None:
     try:
-        return os.readlink(link)
+        return os.readlink(path)
     except PermissionError as error:
-        raise ReleaseError(
-            f"{link.parent} cannot be read: {error.strerror}",
-            f"run with sudo; the server needs: chmod 755 {link.parent}",
-        ) from error
+        raise _unreadable(path.parent, error) from error
     except OSError:
         return None
 
 
-def _link(images: Path, link: str, target: str) -> None:
-    temporary = images / f".{link}.new"
+def _unreadable(images: Path, error: OSError) -> ReleaseError:
+    return ReleaseError(
+        f"{images} cannot be read: {error.strerror}", f"run with sudo; the server needs: chmod 755 {images}"
+    )
+
+
+def _link(images: Path, name: str, target: str) -> None:
+    temporary = images / f".{name}.new"
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
-    temporary.replace(images / link)
+    temporary.replace(images / name)
     sync_directory(images)
 
 

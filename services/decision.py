@@ -29,6 +29,7 @@ class Reason(StrEnum):
     TOKEN_INVALID = "its token does not belong to the current boot of this MAC address"  # noqa: S105
     TOKEN_SPENT = "its live system is already up, and the secrets are served only before that"  # noqa: S105
     NO_IMAGE = "no image is active"
+    NO_IMAGE_OF_RANGE = "the image of its range has no active release"
     NO_FILE = "there is no such file"
     OUTSIDE_ROOT = "the path leads outside the boot root"
     UNREADABLE = "the server cannot read that file"

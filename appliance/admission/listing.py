@@ -13,6 +13,7 @@ from appliance.admission.spreadsheet import TableRow
 from appliance.allowlist import Allowlist, BadLine, Entry, ListLine
 from appliance.errors import UserError
 from appliance.schedules.name import unknown
+from image import names
 from services.foreign_text import printable
 
 MOST_SHOWN = 20
@@ -23,6 +24,7 @@ LONGEST_WHY = 300
 
 _NOTHING = "nothing was changed"
 _RUINED = "E+"
+_SETTINGS = [name for name in spreadsheet.COLUMNS if name not in ("range", "label")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,19 @@ class ListChanges:
     same: int
 
 
-def read(content: bytes, source: str, schedules: Collection[str], locked: Collection[str]) -> BroughtList:
+def read(
+    content: bytes, source: str, schedules: Collection[str], locked: Collection[str], images: Collection[str]
+) -> BroughtList:
     """Read a list; `source` is what people call it. `schedules` are those of the configuration, `locked` the menu
-    entries that need a password. Raises UserError, which names the bad lines."""
+    entries that need a password, `images` the names of those that there are. Raises UserError, which names the bad
+    lines."""
     try:
         text = spreadsheet.decode(content)
         table = spreadsheet.read(text)
     except ValueError as error:
         raise UserError(f"cannot read {source}: {error}", _NOTHING) from None
     lines, bad = allowlist.read_lines(text) if table is None else _read_table(table.rows)
-    bad += [BadLine(each.number, why) for each in lines if (why := _unusable(each.entry, schedules, locked))]
+    bad += [BadLine(each.number, why) for each in lines if (why := _unusable(each.entry, schedules, locked, images))]
     if bad:
         raise _bad_lines(source, bad)
     return BroughtList(tuple(each.entry for each in lines), table.unread if table else ())
@@ -84,6 +89,7 @@ def merged(known: Entry, brought: Entry) -> Entry:
             new.entry or old.entry,
             old.timeout if new.timeout is None else new.timeout,
             new.schedule or old.schedule,
+            new.image or old.image,
         ),
     )
 
@@ -107,14 +113,16 @@ def _entry(row: TableRow) -> Entry:
         raise ValueError("there is no MAC address")
     if _RUINED in cells["range"].upper():
         raise ValueError(f"{printable(cells['range'], 60)!r}: the spreadsheet made a number of it; format it as text")
-    words = [f"{name}={cells[name]}" for name in ("default", "timeout", "root", "schedule") if cells.get(name)]
+    words = [f"{name}={cells[name]}" for name in _SETTINGS if cells.get(name)]
     return allowlist.entry_of(cells["range"], cells.get("label", ""), allowlist.settings(words))
 
 
-def _unusable(entry: Entry, schedules: Collection[str], locked: Collection[str]) -> str:
+def _unusable(entry: Entry, schedules: Collection[str], locked: Collection[str], images: Collection[str]) -> str:
     own = entry.settings
     if own.schedule and own.schedule not in schedules:
         return ": ".join(filter(None, unknown(own.schedule, schedules)))
+    if own.image and own.image not in images:
+        return ": ".join(names.unknown(own.image, images))
     if own.entry in locked:
         return f"{own.entry} is locked in [menu], and nobody will be there to type the password"
     return ""

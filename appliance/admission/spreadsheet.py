@@ -15,7 +15,7 @@ from appliance.allowlist import Entry
 from services.ethernet import MacRange
 from services.foreign_text import printable
 
-COLUMNS = ("range", "label", "default", "timeout", "root", "schedule")
+COLUMNS = ("range", "label", "default", "timeout", "root", "schedule", "image")
 """What a table may hold, in the order in which it is written."""
 
 MOST_COLUMNS = 1000
@@ -29,6 +29,7 @@ _HEADINGS = {
     "timeout": "timeout|menu timeout",
     "root": "root",
     "schedule": "schedule",
+    "image": "image|live system",
 }
 _KNOWN = {heading: column for column, headings in _HEADINGS.items() for heading in headings.split("|")}
 _DELIMITERS = ";,\t"
@@ -104,7 +105,8 @@ def write(entries: Iterable[Entry]) -> str:
     for entry in entries:
         own = entry.settings
         timeout = "" if own.timeout is None else str(own.timeout)
-        table.writerow((str(entry.range), _quoted(printable(entry.label)), own.entry, timeout, own.root, own.schedule))
+        settings = (own.entry, timeout, own.root, own.schedule, own.image)
+        table.writerow((str(entry.range), _quoted(printable(entry.label)), *settings))
     return file.getvalue()
 
 

@@ -1,18 +1,20 @@
 """Edits of the allowlist, as verbs, page and API make them: checked, each in one commit.
 
 Each raises UserError, and then nothing was changed. Settings are given by their names in the text form: `default`,
-`timeout`, `root` and `schedule`. An empty one is removed, one that is not named stays as it is.
+`timeout`, `root`, `schedule` and `image`. An empty one is removed, one that is not named stays as it is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from appliance import allowlist
 from appliance.allowlist import Entry
+from appliance.config import images
 from appliance.config.file import Config
 from appliance.errors import NotFoundError, UserError
 from appliance.registry.database import Registry
 from appliance.schedules.name import unknown
+from image import names as image_names
 from services.ethernet import MacRange
 
 NOTHING = "nothing was changed"
@@ -85,6 +87,13 @@ def check_schedules(names: Iterable[str], known: Iterable[str]) -> None:
         raise UserError(f"{message}; {NOTHING}", hint)
 
 
+def check_images(names: Iterable[str], there: Collection[str]) -> None:
+    """Refuse names of images that are not among those that are `there`."""
+    if missing := sorted(set(names) - {"", *there}):
+        message, hint = image_names.unknown(missing[0], there)
+        raise UserError(f"{message}; {NOTHING}", hint)
+
+
 def _changed(entry: Entry, label: str | None, named: Mapping[str, str]) -> Entry:
     try:
         return allowlist.changed(entry, label, named)
@@ -100,3 +109,5 @@ def _check(config: Config, named: Mapping[str, str]) -> None:
             "choose another entry: netboot-appliance menu show",
         )
     check_schedules([named.get("schedule", "")], config.schedules)
+    if image := named.get("image"):
+        images.check(config, image)

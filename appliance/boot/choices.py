@@ -14,27 +14,28 @@ from appliance.config.loaders import SIGNED_LOADER
 from appliance.config.menu import release_of
 from image.bootfiles import MEMTEST, PACKAGED, has_memtest, is_ipxe_shim, offered, with_followers
 from image.commandline import HttpRoot, NfsRoot, Root, render
+from image.names import DEFAULT
 from image.release import ReleaseError, has_microcode, previous, read
 from services.dhcp.machines import Machine
 from services.ethernet import MacAddress
 from services.menus.menu import LiveBoot
 
 
-def find_bootable(config: Config, release: str, names: tuple[str, ...], active: str) -> Bootable:
-    """Which of the entries `names` can be booted by a PC that boots `release`, where `active` is the active one. A
-    broken release cannot. Looks only at the releases named."""
+def find_bootable(config: Config, release: str, names: tuple[str, ...], active: str, image: str = DEFAULT) -> Bootable:
+    """Which of the entries `names` can be booted by a PC that boots `release`, where `active` is the active one of its
+    `image`. A broken release cannot. Looks only at the releases named."""
     wanted = {named for name in names if (named := release_of(name))}
-    before = _previous(config, release, active) if "previous" in names else None
+    before = _previous(config, release, active, image) if "previous" in names else None
     whole = frozenset(named for named in wanted if _is_whole(config, named))
     memtest = "memtest" in names and has_memtest(config.boot_root)
     microcode = frozenset(each for each in {release, before, *whole} if each and has_microcode(config.images, each))
     return Bootable(release, before, whole, memtest, microcode)
 
 
-def _previous(config: Config, release: str, active: str) -> str | None:
+def _previous(config: Config, release: str, active: str, image: str) -> str | None:
     """What was before the release of this PC: for one that has a canary, the active one."""
     try:
-        found = previous(config.images)
+        found = previous(config.images, image)
     except ReleaseError:
         found = None
     before = found.id if found else None

@@ -23,9 +23,10 @@ def check(entry: str) -> None:
 def choose(config: Config, registry: Registry, mac: MacAddress, entry: str) -> None:
     """Have the next boot of this PC start `entry`; raises UserError if it may not boot, or could not start that."""
     check(entry)
-    if mac not in registry.allowlist():
+    allowlist = registry.allowlist()
+    if mac not in allowlist:
         raise UserError(f"{mac} is not allowed; {_NOTHING}", f"netboot-appliance allow add {mac}")
-    decided = preview(config, BootSettings(), entry)
+    decided = preview(config, BootSettings(image=allowlist.image_of(mac)), entry)
     if decided.menu.default != entry:
         raise UserError(next((m for m in decided.missing if m.startswith(entry)), entry), _NOTHING)
     next_boot.ask(registry, mac, entry)

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from appliance.allowlist import Allowlist
 from appliance.config.loaders import SIGNED_LOADER, dialect
 from appliance.journal.timeline import Boot, Stage
+from image.names import DEFAULT
 from services.decision import Ignore, Reason
 from services.dhcp.machines import Machine
 from services.dhcp.plan import BootPlan, Profile
@@ -38,12 +39,14 @@ def plan(
     release: str | None,
     base_url: str,
     profile: Profile = Profile.STANDARD,
+    image: str = DEFAULT,
 ) -> BootPlan | Ignore:
     """What a client that asked by DHCP is offered: its loader by TFTP or HTTP, or for iPXE its boot script by HTTP.
     Where GRUB or PXELINUX is the loader, iPXE is treated like any other firmware.
 
-    `base_url` is the box's HTTP address as this client reaches it, without a trailing slash. `profile` is for firmware
-    that boots by PXE; iPXE and HTTP boot get the standard offer.
+    `release` is the active one of `image`, which is that of its range, or None. `base_url` is the box's HTTP address as
+    this client reaches it, without a trailing slash. `profile` is for firmware that boots by PXE; iPXE and HTTP boot
+    get the standard offer.
     """
     mac = request.mac
     if mac not in allowlist:
@@ -54,7 +57,7 @@ def plan(
     if Machine.RASPBERRY_PI in request.machines:
         return BootPlan(RASPBERRY_PI_FILE)
     if release is None:
-        return Ignore(Reason.NO_IMAGE)
+        return nothing_to_boot(image)
     if request.ipxe and dialect(loader) is Dialect.IPXE:
         return BootPlan(f"{base_url}/boot/{mac.bare}/boot.ipxe")
     if request.http:
@@ -62,6 +65,12 @@ def plan(
     if request.ipxe:
         return BootPlan(f"{mac.bare}/{loader}")
     return BootPlan(f"{mac.bare}/{SIGNED_LOADER if profile is Profile.SHIM else loader}", profile)
+
+
+def nothing_to_boot(image: str) -> Ignore:
+    """Why a PC of this image, which has no active release, boots nothing. It never boots another image instead: that
+    may have what this PC must not get."""
+    return Ignore(Reason.NO_IMAGE if image == DEFAULT else Reason.NO_IMAGE_OF_RANGE)
 
 
 def admit(

@@ -9,6 +9,7 @@ from appliance.boot.menu import MenuDecision, decide
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.network.interfaces import base_url, interfaces
+from image.names import DEFAULT
 from image.release import ReleaseError, current
 from services.ethernet import MacAddress
 from services.menus import grub, ipxe, pxelinux
@@ -19,20 +20,26 @@ _HIDDEN = "(not-shown)"
 
 def preview(config: Config, range_settings: BootSettings, next_entry: str, release: str = "") -> MenuDecision:
     """The menu of a PC. `range_settings` are those of its range; `next_entry` is its entry of `boot next`, or empty;
-    `release` is the one that it boots, if that is not the active one.
+    `release` is the one that it boots, if that is not the active one of its range's image.
 
-    Raises UserError when no image is active.
+    Raises UserError when that image has no active release.
     """
+    image = range_settings.image or DEFAULT
     try:
-        active = current(config.images)
+        active = current(config.images, image)
     except ReleaseError as error:
         raise UserError(str(error), error.hint, code=1) from None
+    if active is None and image != DEFAULT:
+        raise UserError(
+            f"the image {image} has no active release, so its PCs boot nothing",
+            f"build it: netboot-appliance image build {image}",
+            code=1,
+        )
     if active is None:
         raise UserError("no image is active, so nobody gets a menu", "build one: netboot-appliance image build", code=1)
     names = (*config.menu.entries, range_settings.entry, next_entry)
-    return decide(
-        config.menu, range_settings, next_entry, choices.find_bootable(config, release or active.id, names, active.id)
-    )
+    bootable = choices.find_bootable(config, release or active.id, names, active.id, image)
+    return decide(config.menu, range_settings, next_entry, bootable)
 
 
 def script(

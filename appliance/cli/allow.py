@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,10 @@ from appliance.admission import listing, spreadsheet
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot import allowed_edits
 from appliance.boot.allowed_edits import NOTHING
-from appliance.cli.arguments import JSON, MAC, mac_address, schedule_names
+from appliance.cli.arguments import JSON, MAC, image_names, mac_address, schedule_names
 from appliance.cli.output import say, show_json, show_table, show_text
-from appliance.config.file import load
+from appliance.config import images
+from appliance.config.file import Config, load
 from appliance.errors import UserError
 from appliance.registry.database import Registry
 from appliance.view.allowed import allowed_check, entry_views
@@ -58,6 +59,12 @@ _SCHEDULE = typer.Option(
     show_default=False,
     autocompletion=schedule_names,
 )
+_IMAGE = typer.Option(
+    metavar="NAME",
+    help="The image that its PCs boot: a directory below /etc/netboot-appliance/images.",
+    show_default=False,
+    autocompletion=image_names,
+)
 
 
 @app.command(
@@ -72,6 +79,7 @@ def add(
     timeout: Annotated[str | None, _TIMEOUT] = None,
     root: Annotated[str | None, _ROOT] = None,
     schedule: Annotated[str | None, _SCHEDULE] = None,
+    image: Annotated[str | None, _IMAGE] = None,
     refused: Annotated[
         bool,
         typer.Option("--refused", help="Only if it has asked and was refused; its maker becomes the label."),
@@ -81,7 +89,7 @@ def add(
 
     If the range is allowed already, they stay as they are, as with `set`.
     """
-    named = _named(default=default, timeout=timeout, root=root, schedule=schedule)
+    named = _named(default=default, timeout=timeout, root=root, schedule=schedule, image=image)
     config = load(context.obj)
     with Registry(config.registry) as registry:
         if refused:
@@ -89,6 +97,7 @@ def add(
             label = known.label if label is None else label
         done = allowed_edits.add(registry, config, range, label, named)
     before, after = done.before, done.after
+    _warn(config, after)
     if before is None:
         say(f"allowed {after.range}{_label(after)}{_count(after.range)}{_settings(after)}")
         return
@@ -110,15 +119,22 @@ def set_(
     timeout: Annotated[str | None, _TIMEOUT] = None,
     root: Annotated[str | None, _ROOT] = None,
     schedule: Annotated[str | None, _SCHEDULE] = None,
+    image: Annotated[str | None, _IMAGE] = None,
 ) -> None:
     """Change an entry: what you name, and nothing else. '' removes a label or a setting."""
-    named = _named(default=default, timeout=timeout, root=root, schedule=schedule)
+    named = _named(default=default, timeout=timeout, root=root, schedule=schedule, image=image)
     if label is None and not named:
         raise UserError(f"name what is to change; {NOTHING}", "see: netboot-appliance allow set --help")
     config = load(context.obj)
     with Registry(config.registry) as registry:
         after = allowed_edits.change(registry, config, range, label, named).after
+    _warn(config, after)
     say(f"{after.range}{_label(after)}{_settings(after) or ': no settings of its own'}")
+
+
+def _warn(config: Config, entry: Entry) -> None:
+    if trouble := images.nothing_to_boot(config, entry.settings.image):
+        say(f"warning: {trouble[0]} (do: {trouble[1]})", err=True)
 
 
 def _named(**options: str | None) -> dict[str, str]:
@@ -175,8 +191,8 @@ def refused(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> N
 @app.command(epilog="Example: netboot-appliance allow check 52:54:00:aa:bb:cc. Exit code: 0 allowed, 1 not.")
 def check(context: typer.Context, mac: Annotated[str, MAC], as_json: Annotated[bool, JSON] = False) -> None:
     """Check whether a MAC address may boot, and which entry allows it."""
-    address = mac_address(mac)
-    with _registry(context) as registry:
+    address, config = mac_address(mac), load(context.obj)
+    with Registry(config.registry) as registry:
         allowlist = registry.allowlist()
     entry = allowlist.decide(address)
     if as_json:
@@ -185,6 +201,8 @@ def check(context: typer.Context, mac: Annotated[str, MAC], as_json: Annotated[b
         say(f"{address} is not allowed: no entry contains it")
     else:
         say(f"{address} is allowed by {entry.range}{_label(entry)}{_settings(entry)}")
+        if trouble := images.nothing_to_boot(config, entry.settings.image):
+            say(f"but it boots nothing: {trouble[0]}", f"do: {trouble[1]}")
     if entry is None:
         raise typer.Exit(1)
 
@@ -204,7 +222,8 @@ def import_(
     """Add all entries in a file, or none if any line is wrong.
 
     In a table the headings say what a column holds: range (or MAC address), label (or name), default, timeout, root,
-    schedule; in any order, with commas, semicolons or tabs between them. Without headings: the range, then the label.
+    schedule, image; in any order, with commas, semicolons or tabs between them. Without headings: the range, then the
+    label.
 
     An entry that is there already gets the label and the settings of its line, and keeps the others.
     """
@@ -217,7 +236,7 @@ def import_(
         raise UserError(f"cannot read {file}: it has more than {size(_LARGEST)}", NOTHING)
     config = load(context.obj)
     source = "standard input" if file == "-" else file
-    brought = listing.read(content, source, config.schedules, config.menu.locked)
+    brought = listing.read(content, source, config.schedules, config.menu.locked, images.known(config))
     with Registry(config.registry) as registry:
         new = registry.allow(brought.entries)
     known = len(brought.entries) - new
@@ -249,7 +268,9 @@ def edit(context: typer.Context) -> None:
         file.write(_EDIT_HEADER + allowlist.render(before.entries))
         file.flush()
         # One that the configuration has lost may stay: it is not what is edited here.
-        after = _edited(Path(file.name), {*config.schedules, *(entry.settings.schedule for entry in before.entries)})
+        schedules = {*config.schedules, *(entry.settings.schedule for entry in before.entries)}
+        there = {*images.known(config), *before.images}
+        after = _edited(Path(file.name), schedules, sorted(there))
         if Allowlist.of(after) == before:
             say(NOTHING)
         elif registry.replace_allowlist(before, after):
@@ -260,9 +281,9 @@ def edit(context: typer.Context) -> None:
             )
 
 
-def _edited(file: Path, schedules: Set[str]) -> list[Entry]:
-    """The entries in the file once every line is valid, with these schedules; until then it is edited again, as visudo
-    does."""
+def _edited(file: Path, schedules: Set[str], there: Sequence[str]) -> list[Entry]:
+    """The entries in the file once every line is valid, with these schedules, and images that are `there`; until then
+    it is edited again, as visudo does."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "sensible-editor"
     while True:
         try:
@@ -270,6 +291,7 @@ def _edited(file: Path, schedules: Set[str]) -> list[Entry]:
             programs.attend([*shlex.split(editor), str(file)])
             entries = allowlist.parse(file.read_text(encoding="utf-8"), "line")
             allowed_edits.check_schedules((entry.settings.schedule for entry in entries), schedules)
+            allowed_edits.check_images((entry.settings.image for entry in entries), there)
             return entries
         except (OSError, ProgramError, UnicodeDecodeError) as error:
             raise UserError(f"the editor {editor!r} failed: {error}", f"{NOTHING}; set EDITOR") from None
@@ -281,7 +303,7 @@ def _edited(file: Path, schedules: Set[str]) -> list[Entry]:
 
 _EDIT_HEADER = """\
 # One MAC address or range per line, then settings if you like, then a label. The settings are default=ENTRY,
-# timeout=SECONDS, root=nfs|http and schedule=NAME. Everything after # is a comment.
+# timeout=SECONDS, root=nfs|http, schedule=NAME and image=NAME. Everything after # is a comment.
 """
 
 

@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from appliance.config import images
 from appliance.config.file import load, locate
 from appliance.errors import UserError
 from services.ethernet import MacAddress
@@ -26,6 +27,15 @@ def confirmed(question: str) -> None:
         nobody = f"this would {question}, and nobody is there to ask; nothing was changed"
         raise UserError(nobody, "if you mean it, add --yes")
     typer.confirm(f"{question[0].upper()}{question[1:]}?", abort=True, err=True)
+
+
+def image_names(incomplete: str) -> list[str]:
+    """What may follow at a Tab: the images that a range may name. Whatever is wrong, the shell gets none."""
+    try:
+        found = images.known(load(locate(None)))
+    except UserError:
+        return []
+    return [name for name in found if name.startswith(incomplete)]
 
 
 def schedule_names(incomplete: str) -> list[str]:

@@ -118,6 +118,12 @@ def _show(client: ClientDetails) -> None:
     say(f"allowed            {f'by {client.allowed_by}' if client.allowed_by else 'no longer'}")
     if client.schedule:
         say(f"schedule           {client.schedule.name}: {in_words(client.schedule)}")
+    if client.image:
+        say(f"image              {client.image}")
+    if client.no_image:
+        say(
+            f"                   it boots nothing: {client.no_image[0]}", f"                   do: {client.no_image[1]}"
+        )
     if upcoming := client.next_boot:
         say(f"next boot          {upcoming.entry}{' (under way)' if upcoming.taken else ''}")
     if back := client.gone_back:

@@ -12,10 +12,11 @@ import typer
 from appliance.cli import config_dhcp
 from appliance.cli.output import say, show_json
 from appliance.config import file as config
+from appliance.config import images
 from appliance.config.template import TEMPLATE
 from appliance.doctor.configuration import for_nobody, lost_schedules, service_group, warnings
 from appliance.errors import UserError
-from appliance.images.todays_recipe import CURE, outdated
+from appliance.images.todays_recipe import cure, outdated
 from appliance.network.interfaces import found_interface
 from appliance.registry.server_lock import holder
 from appliance.schedules.name import unknown
@@ -143,6 +144,7 @@ def _notes(found: config.Config) -> Iterator[str]:
     if not found.registry.exists():
         return
     from appliance.registry.database import Registry
+    from appliance.view.image_states import gather_image_states
 
     try:
         with Registry(found.registry) as registry:
@@ -151,6 +153,9 @@ def _notes(found: config.Config) -> Iterator[str]:
         for name in lost_schedules(found, allowlist):
             message, hint = unknown(name, found.schedules)
             yield f"{message}, but a range of the allowlist has it, and its PCs compute at any time; {hint}"
+        for image in gather_image_states(found, allowlist):
+            if image.trouble and image.entries:
+                yield f"the image {image.words}; do: {image.do}"
     except UserError as unreadable:
         yield f"the allowlist was not looked at: {unreadable.message}"
 
@@ -217,9 +222,10 @@ def show(context: typer.Context) -> None:
 
 
 def _outdated_image(found: config.Config) -> Iterator[str]:
-    with contextlib.suppress(ReleaseError):
-        if (active := release.current(found.images)) and (why := outdated(found, active)):
-            yield f"the active image {active.id} is not of today's recipe: {why}; to build that: {CURE}"
+    for image in images.known(found):
+        with contextlib.suppress(ReleaseError):
+            if (active := release.current(found.images, image)) and (why := outdated(found, active)):
+                yield f"the active image {active.id} is not of today's recipe: {why}; to build that: {cure(image)}"
 
 
 def _template(wanted: str | None) -> str:

@@ -6,18 +6,20 @@ from typing import Annotated
 import typer
 
 from appliance.cli import image_build, image_canary, image_contents, image_diff, image_log, image_mount, image_prune
-from appliance.cli.arguments import JSON
+from appliance.cli.arguments import JSON, image_names
 from appliance.cli.image_choice import argument, chosen
 from appliance.cli.output import say, show_json, show_table
+from appliance.config import images
 from appliance.config.file import Config, load
 from appliance.errors import UserError
-from appliance.images.todays_recipe import CURE, outdated
+from appliance.images.todays_recipe import cure, outdated
 from appliance.registry.database import Registry
 from appliance.view.facts import Releases, gather_releases
 from appliance.view.images import ReleaseDetails, ReleaseView, release_details, release_views
 from appliance.view.trials import gather_all_releases
 from appliance.view.words import counted, moment, size
 from image import release
+from image.names import DEFAULT
 from image.release import ReleaseError
 
 app = typer.Typer(
@@ -26,7 +28,9 @@ app = typer.Typer(
     epilog="PCs boot a new release at their next power-on; running PCs keep the one they have.",
     no_args_is_help=True,
 )
-app.command("build", epilog="Example: sudo netboot-appliance image build")(image_build.build)
+app.command("build", epilog="Examples: sudo netboot-appliance image build; sudo netboot-appliance image build lab")(
+    image_build.build
+)
 app.command("log", epilog="Examples: netboot-appliance image log; netboot-appliance image log --follow")(image_log.log)
 app.command("prune", epilog="Example: sudo netboot-appliance image prune --keep 3 --dry-run")(image_prune.prune)
 app.command("ls", epilog="Examples: netboot-appliance image ls /etc; netboot-appliance image ls previous / -R --json")(
@@ -56,6 +60,7 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
         rows = [
             (
                 each.id,
+                each.image,
                 each.state,
                 _built(each),
                 each.kernel,
@@ -67,7 +72,7 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
             for each in releases
         ]
         none = "No release yet. Build one: netboot-appliance image build"
-        show_table(("release", "", "built", "kernel", "size", "packages", "PCs", "recipe"), rows, none)
+        show_table(("release", "image", "", "built", "kernel", "size", "packages", "PCs", "recipe"), rows, none)
     for error in found.broken:
         say(f"warning: {error}; {error.hint}", err=True)
 
@@ -89,7 +94,7 @@ def _releases(config: Config) -> Releases:
 def show(
     context: typer.Context,
     ident: Annotated[
-        str | None, argument("A release from `image list`, `current` or `previous`. Default: the active one.")
+        str | None, argument("A release from `image list`, `current` or `previous`; of another image `current.NAME`.")
     ] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -112,9 +117,10 @@ def show(
 def _show(shown: ReleaseDetails) -> None:
     found = shown.release
     say(f"release       {found.id}{f' ({found.state})' if found.state else ''}")
+    say(f"image         {found.image}")
     say(f"recipe        {found.recipe}{f'; not of today: {shown.outdated}' if shown.outdated else ''}")
     if shown.outdated and found.state == "active":
-        say(f"              do: {CURE}")
+        say(f"              do: {cure(found.image)}")
     say(f"built         {moment(datetime.fromisoformat(found.created).timestamp())}")
     say(f"distribution  {shown.distribution} {shown.architecture}, kernel {found.kernel}")
     layers = counted(len(found.layers), "layer", "layers")
@@ -153,7 +159,7 @@ def activate(
         str, typer.Option(metavar="tasks=N", help="They must also return N tasks without an error. [within: 1d]")
     ] = "",
 ) -> None:
-    """Activate a release, for all PCs or first for a few.
+    """Activate a release, for all PCs of its image or first for a few.
 
     With --canary only those PCs boot it. It becomes the active one when they compute with it, and is taken back by
     itself otherwise: see `image canary`.
@@ -171,13 +177,20 @@ def activate(
         raise _user_error(error) from None
 
 
-@app.command(epilog="Example: sudo netboot-appliance image rollback")
-def rollback(context: typer.Context) -> None:
-    """Go back to the release that was active before."""
+@app.command(epilog="Examples: sudo netboot-appliance image rollback; sudo netboot-appliance image rollback lab")
+def rollback(
+    context: typer.Context,
+    image: Annotated[
+        str,
+        typer.Argument(metavar="[IMAGE]", help="Of which image.", show_default=False, autocompletion=image_names),
+    ] = DEFAULT,
+) -> None:
+    """Go back to the release of an image that was active before. Without a name: of boinc."""
     config = load(context.obj)
+    images.check(config, image)
     try:
-        before = release.previous(config.images)
-        found = image_canary.activate(config, before.id) if before else release.rollback(config.images)
+        before = release.previous(config.images, image)
+        found = image_canary.activate(config, before.id) if before else release.rollback(config.images, image)
         say(f"active: {found.id}")
     except ReleaseError as error:
         raise _user_error(error) from None

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from appliance.cli.arguments import image_names
 from appliance.cli.output import say
 from appliance.config.file import load
 from appliance.errors import UserError
@@ -15,6 +16,7 @@ from appliance.images.build_unit import UNIT
 from appliance.images.requested_build import Builder, request
 from appliance.view.words import size
 from image.build import Rebuild
+from image.names import DEFAULT
 from image.progress import STAGES, BuildError, Progress
 from image.release import ReleaseError
 from services.foreign_text import printable
@@ -23,6 +25,15 @@ from services.spans import span
 
 def build(
     context: typer.Context,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[IMAGE]...",
+            help="Which images. Default: all, boinc first.",
+            show_default=False,
+            autocompletion=image_names,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Build even if this recipe has been built already.")] = False,
     update: Annotated[
         bool, typer.Option("--update", help="Take Debian's updates: make a new release if a package has changed.")
@@ -30,6 +41,9 @@ def build(
     here: Annotated[bool, typer.Option("--here", hidden=True)] = False,
 ) -> None:
     """Build the live system with Debian's live-build and make it the active release. Takes several minutes.
+
+    Each directory below /etc/netboot-appliance/images is an image; boinc is always one. What their recipes have in
+    common is built once. An image that fails does not keep the others from being built.
 
     On a server, systemd's netboot-appliance-image.service does the build, and this command shows its progress: Ctrl-C
     or a lost connection leaves the build running, and the same command follows it again.
@@ -39,14 +53,14 @@ def build(
     if not here:
         # Without systemd nothing has mounted them since the machine started.
         mount_images(config)
-    wanted = request(config, context.obj, rebuild, inside_unit=here)
+    wanted = request(config, context.obj, rebuild, inside_unit=here, names=images or ())
     if wanted.joins:
         say(f"a build is running ({UNIT}): following it", err=True)
-    elif wanted.existing:
-        say(f"release {wanted.existing.id} was already built from this recipe (to build it again: image build --force)")
+    for each in wanted.existing:
+        say(f"release {each.id} was already built from this recipe (to build it again: image build --force)")
     try:
         with _ProgressDisplay() as display:
-            result = wanted.run(display.report)
+            results = wanted.run(display.report)
     except BuildError as error:
         _show_failure(error)
         raise UserError(str(error), f"{error.hint}; the active release is unchanged", code=1) from None
@@ -59,11 +73,13 @@ def build(
             say(f"stop it: systemctl stop {UNIT.removesuffix('.service')}", err=True)
             raise typer.Exit(130) from None
         raise UserError("the build was interrupted", "the active release is unchanged", code=130) from None
-    made = result.release
-    if result.unchanged:
-        say(f"no package has changed: release {made.id} stays active")
-    else:
-        say(f"active: {made.id} ({size(made.size)}, {span(display.elapsed)})")
+    for result in results:
+        made = result.release
+        image = "" if made.image == DEFAULT else f"image {made.image}: "
+        if result.unchanged:
+            say(f"{image}no package has changed: release {made.id} stays active")
+        else:
+            say(f"{image}active: {made.id} ({size(made.size)}, {span(display.elapsed)})")
 
 
 class _ProgressDisplay:
@@ -73,7 +89,7 @@ class _ProgressDisplay:
         self.elapsed = 0.0
         self._console = Console(stderr=True)
         self._status = self._console.status("") if sys.stderr.isatty() else None
-        self._stage = ""
+        self._stage = ("", "")
 
     def __enter__(self) -> "_ProgressDisplay":
         if self._status:
@@ -86,15 +102,17 @@ class _ProgressDisplay:
 
     def report(self, progress: Progress) -> None:
         self.elapsed = progress.elapsed
-        if progress.stage != self._stage:
-            self._stage = progress.stage
-            line = f"{progress.elapsed:5.0f} s  {progress.number}/{len(STAGES)} {progress.stage}: {progress.step}"
+        image = f"{progress.image}: " if progress.image else ""
+        if (progress.image, progress.stage) != self._stage:
+            self._stage = (progress.image, progress.stage)
+            where = f"{image}{progress.number}/{len(STAGES)} {progress.stage}"
+            line = f"{progress.elapsed:5.0f} s  {where}: {progress.step}"
             line += f" (about {span(progress.left)} left)" if progress.left else ""
             self._console.print(Text(printable(line)), soft_wrap=True)
         if self._status:
             left = f", about {span(progress.left)} left" if progress.left else ""
             room = max(20, self._console.width - 24 - len(left))
-            words = f"{progress.elapsed:.0f} s{left}  {progress.stage}: {printable(progress.step, room)}"
+            words = f"{progress.elapsed:.0f} s{left}  {image}{progress.stage}: {printable(progress.step, room)}"
             self._status.update(Text(words))
 
 

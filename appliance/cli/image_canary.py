@@ -11,6 +11,7 @@ from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import Config, load
 from appliance.errors import UserError
 from appliance.images import canary_choice, rollout_table
+from appliance.images.release_choice import image_of
 from appliance.images.rollout import Canary, Ending, Proof, end
 from appliance.registry.database import Registry
 from appliance.view.canary import CanaryView
@@ -75,12 +76,13 @@ def cancel(context: typer.Context) -> None:
     with Registry(config.registry) as registry:
         canary = _open(registry)
         rollout_table.keep(registry, end(canary, Ending.CANCELLED, "by hand", time.time()))
-    say(f"the canary {canary.release} has ended; all PCs boot {canary.base}")
+    say(f"the canary {canary.release} has ended; its PCs boot {canary.base}")
 
 
 def begin(config: Config, ident: str, wanted: list[str], within: str, share: int, prove: str) -> None:
     """Begin a canary; raises UserError and ReleaseError."""
-    found, active = release.read(config.images, ident), release.current(config.images)
+    found = release.read(config.images, ident)
+    active = release.current(config.images, found.image)
     if active is None:
         raise UserError("no release is active, so there is nothing to go back to", f"without --canary: {_NOTHING}")
     if active.id == found.id:
@@ -95,7 +97,7 @@ def begin(config: Config, ident: str, wanted: list[str], within: str, share: int
                 f"{running.release} is a canary already, and only one can be; {_NOTHING}",
                 "end it: netboot-appliance image canary promote, or cancel",
             )
-        ranges = canary_choice.choose(wanted, registry.allowlist(), rollout_table.heard_last(registry))
+        ranges = canary_choice.choose(wanted, registry.allowlist(), rollout_table.heard_last(registry), found.image)
         with registry.edit():
             rollout_table.begin(registry, ident, active.id, ", ".join(wanted), ranges, proof, now)
     who = ", ".join(map(str, ranges[:5])) + (f" and {len(ranges) - 5} more" if len(ranges) > 5 else "")
@@ -106,21 +108,23 @@ def begin(config: Config, ident: str, wanted: list[str], within: str, share: int
 
 
 def activate(config: Config, ident: str) -> Release:
-    """Make a release the active one, and end a canary; raises UserError and ReleaseError."""
+    """Make a release the active one of its image, and end a canary of that; raises UserError and ReleaseError."""
     found = release.activate(config.images, ident)
     if not config.registry.exists():
         return found
     try:
         with Registry(config.registry) as registry:
-            _end(registry, ident)
+            _end(registry, config, found)
     except UserError as error:
         # A damaged registry must not keep a release from being activated.
         say(f"warning: {error.message}; {error.hint}", err=True)
     return found
 
 
-def _end(registry: Registry, ident: str) -> None:
-    if ended := rollout_table.activated(registry, ident, time.time()):
+def _end(registry: Registry, config: Config, found: Release) -> None:
+    canary = rollout_table.open_canary(registry)
+    ends = canary is not None and image_of(config.images, canary) == found.image
+    if ended := rollout_table.activated(registry, found.id, time.time(), ends=ends):
         say(f"the canary {ended.release} has ended: {ended.verdict}, {ended.reason}")
 
 

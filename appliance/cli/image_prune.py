@@ -7,6 +7,7 @@ import typer
 from appliance.boot.named_releases import named_releases
 from appliance.cli.arguments import JSON
 from appliance.cli.output import say, show_json, show_table
+from appliance.config import images
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.images import rollout_table
@@ -31,8 +32,11 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Delete old releases. Keeps the active and previous ones, a canary, and any that a boot menu names or a PC may be
-    running.
+    """Delete old releases. Keeps of each image the newest, the active and the previous one, and a canary, and any that
+    a boot menu names or a PC may be running.
+
+    An image that has no directory any more, and that no range names, is given up: nothing of it is kept as its newest,
+    active or previous one.
 
     A PC does not tell when it is switched off: its last release is kept until it boots another one, or is no longer
     allowed (allow remove).
@@ -41,9 +45,10 @@ def prune(
     with Registry(config.registry) as registry:
         holders, named = releases_in_use(registry), named_releases(config, registry)
         tried = rollout_table.released(registry)
+        retired = images.retired(config, registry.allowlist().images)
     try:
         act = pruning.choose if dry_run else pruning.prune
-        found = act(config.images, keep or config.image.keep, holders.keys(), named, tried)
+        found = act(config.images, keep or config.image.keep, holders.keys(), named, tried, retired)
     except ReleaseError as error:
         raise UserError(str(error), error.hint) from None
     except OSError as error:

@@ -76,9 +76,10 @@ def password() -> None:
 
 
 def _release(registry: Registry, images: Path, mac: MacAddress) -> str:
-    """The release that this PC boots; empty: the active one."""
+    """The release that this PC boots; empty: the active one of its image."""
     try:
-        return ReleaseChoice(registry, images).of(mac, active_id(images)) or ""
+        active = active_id(images, registry.allowlist().image_of(mac))
+        return ReleaseChoice(registry, images).of(mac, active) or ""
     except ReleaseError as error:
         raise UserError(str(error), error.hint, code=1) from None
 

@@ -12,7 +12,7 @@ from appliance.cli.output import say, show_json, show_table
 from appliance.cli.schedule import in_words
 from appliance.config.file import load, tolerant
 from appliance.diagnosis.fault import grouped
-from appliance.images.todays_recipe import CURE
+from appliance.images.todays_recipe import cure
 from appliance.registry.database import Registry
 from appliance.registry.records import IgnoredRow
 from appliance.registry.server_lock import holder
@@ -93,7 +93,13 @@ def _show_box(shown: StatusView, now: float) -> None:
     none = shown.image_error or "none is active (build one: netboot-appliance image build)"
     say(f"image     {shown.image.id if shown.image else none}")
     if shown.image_outdated:
-        say(f"          not of today's recipe: {shown.image_outdated}", f"          do: {CURE}")
+        say(f"          not of today's recipe: {shown.image_outdated}", f"          do: {cure()}")
+    for image in shown.images:
+        say(f"          {image.words}")
+        if image.outdated:
+            say(f"          not of today's recipe: {image.outdated}")
+        if image.do:
+            say(f"          do: {image.do}")
     if canary := shown.rollout.canary_words(now):
         say(f"canary    {canary}")
     for back in shown.rollout.gone_back[:_NEXT_BOOTS_SHOWN]:

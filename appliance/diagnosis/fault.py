@@ -51,7 +51,7 @@ class BoxTrouble:
 class Seen:
     """What the box has seen of a PC beside its boot. `refused` has the refusals in its name, `claims` who else uses its
     address, in words. `menu` is how long its menu waits, in seconds; 0: it has none. `heartbeat` is its latest one, and
-    `off` whether it was switched off after that."""
+    `off` whether it was switched off after that. `image` is the image that its range names, or empty."""
 
     refused: tuple[IgnoredRow, ...] = ()
     claims: tuple[str, ...] = ()
@@ -59,6 +59,7 @@ class Seen:
     heartbeat: StoredHeartbeat | None = None
     off: bool = False
     box: BoxTrouble = field(default_factory=BoxTrouble)
+    image: str = ""
 
 
 NOTHING = Seen()

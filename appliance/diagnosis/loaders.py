@@ -38,6 +38,7 @@ _REFUSED_OFFERS = {
         Reason.UNSUPPORTED_FIRMWARE,
         Reason.NO_LOADER,
         Reason.NO_IMAGE,
+        Reason.NO_IMAGE_OF_RANGE,
         Reason.NO_POOL,
         Reason.POOL_EMPTY,
         Reason.TOO_OFTEN,
@@ -57,6 +58,8 @@ def not_offered(boot: Boot, seen: Seen, now: float) -> Diagnosis | None:
     for row in seen.refused:
         if row.reason in _REFUSED_OFFERS and row.last_at >= boot.started:
             cure = _OFFER_CURES.get(row.reason, "netboot-appliance doctor probe MAC shows the conversation")
+            if row.reason == Reason.NO_IMAGE_OF_RANGE.value and seen.image:
+                cure = f"build it: sudo netboot-appliance image build {seen.image}; or give its range another image"
             return Diagnosis(f"asked, and got no offer: {row.reason}", cure)
     return None
 

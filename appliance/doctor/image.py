@@ -1,14 +1,19 @@
 """Whether there is something to boot: the active release, byte by byte, and the boot loaders."""
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
 
 from appliance.boot.choices import boot_files, debians_files
+from appliance.config import images
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
-from appliance.images.todays_recipe import CURE, outdated
+from appliance.errors import UserError
+from appliance.images.todays_recipe import cure, outdated
+from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
 from image.bootfiles import PACKAGED, BootFileError, original
+from image.names import DEFAULT
 from image.release import Release, ReleaseError, active_id, current, verify
 
 
@@ -21,9 +26,22 @@ class Loader(Enum):
     NOT_IN_IMAGE = "not in the active image"
 
 
-def judge_image(release: Release | None, problems: list[str], outdated: str = "") -> list[Finding]:
-    """`problems` says which files of the active release are not as they were built, `outdated` why it is not of today's
-    recipe."""
+def judge_image(
+    release: Release | None, problems: list[str], outdated: str = "", image: str = DEFAULT, entries: int = 0
+) -> list[Finding]:
+    """`problems` says which files of the active release of an image are not as they were built, `outdated` why it is
+    not of today's recipe; `entries` of the allowlist name the image."""
+    if release is None and image != DEFAULT:
+        if not entries:
+            return [note("image", f"the image {image} was never built, and no range names it", "", cure(image))]
+        return [
+            error(
+                "image",
+                f"the image {image} has no active release",
+                f"PCs of {entries} entries of the allowlist boot it: they are not answered and start their own disks",
+                f"build it: {cure(image)}; or give them another: netboot-appliance allow set RANGE --image ''",
+            )
+        ]
     if release is None:
         return [
             error(
@@ -39,21 +57,30 @@ def judge_image(release: Release | None, problems: list[str], outdated: str = ""
                 "image",
                 f"the active image {release.id} is damaged: {problem}",
                 "PCs stop during the boot or, worse, later",
-                "go back to the previous image: netboot-appliance image rollback; then build again, and check the disk",
+                f"go back to the previous image: {_back(image)}; then build again, and check the disk",
             )
             for problem in problems
         ]
-    complete = ok("image", f"the active image {release.id} is complete (Linux {release.kernel})")
+    of = "" if image == DEFAULT else f" of {image}"
+    complete = ok("image", f"the active image {release.id}{of} is complete (Linux {release.kernel})")
     if not outdated:
         return [complete]
     what = f"the active image {release.id} is not of today's recipe"
-    return [complete, note("image", what, f"{outdated}; PCs boot it as it is", f"if you want today's: {CURE}")]
+    return [
+        complete,
+        note("image", what, f"{outdated}; PCs boot it as it is", f"if you want today's: {cure(release.image)}"),
+    ]
 
 
-def judge_broken(broken: ReleaseError) -> list[Finding]:
-    """The active release cannot be used at all."""
-    why = "without a complete image the server answers nobody"
-    return [error("image", str(broken), why, f"{broken.hint}; or: netboot-appliance image rollback")]
+def judge_broken(broken: ReleaseError, image: str = DEFAULT) -> list[Finding]:
+    """The active release of an image cannot be used at all."""
+    whom = "nobody" if image == DEFAULT else f"no PC of the image {image}"
+    why = f"without a complete image the server answers {whom}"
+    return [error("image", str(broken), why, f"{broken.hint}; or: {_back(image)}")]
+
+
+def _back(image: str) -> str:
+    return f"netboot-appliance image rollback{'' if image == DEFAULT else f' {image}'}"
 
 
 def judge_boot_loaders(loaders: Mapping[str, Loader | BootFileError], served: bool) -> list[Finding]:
@@ -105,12 +132,29 @@ def judge_boot_loaders(loaders: Mapping[str, Loader | BootFileError], served: bo
 
 
 def check_image(config: Config) -> list[Finding]:
-    """Read every byte of the active release."""
+    """Read every byte of the active releases."""
+    named = _named(config)
+    findings: list[Finding] = []
+    for image in dict.fromkeys((DEFAULT, *images.known(config), *sorted(named))):
+        try:
+            release = current(config.images, image)
+        except ReleaseError as broken:
+            findings += judge_broken(broken, image)
+            continue
+        problems = verify(release) if release else []
+        findings += judge_image(release, problems, outdated(config, release), image, named[image])
+    return findings
+
+
+def _named(config: Config) -> Counter[str]:
+    """How many entries of the allowlist name each image; another check tells of a registry that cannot be read."""
     try:
-        release = current(config.images)
-    except ReleaseError as broken:
-        return judge_broken(broken)
-    return judge_image(release, verify(release) if release else [], outdated(config, release))
+        if config.registry.exists():
+            with Registry(config.registry) as registry:
+                return registry.allowlist().images
+    except UserError:
+        pass
+    return Counter()
 
 
 def check_boot_loaders(config: Config) -> list[Finding]:

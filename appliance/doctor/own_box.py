@@ -18,6 +18,7 @@ from appliance.journal.timeline import Boot, Stage
 from appliance.network.interfaces import base_url
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
+from image.names import DEFAULT
 from image.release import INITRD, KERNEL, MICROCODE, Release, ReleaseError, current, read
 from services.dhcp.machines import Machine
 from services.dhcp.plan import BootPlan
@@ -38,11 +39,14 @@ class OwnBox:
 
     def facts(self) -> BoxFacts:
         """What a verdict may know about the box."""
-        release = _active(self.config)
+        allowlist = self._allowlist()
+        image = allowlist.image_of(self.mac)
+        release = _active(self.config, image)
         return BoxFacts(
             running=holder(self.config.registry) is not None,
-            allowed=self.mac in self._allowlist(),
+            allowed=self.mac in allowlist,
             release=release.id if isinstance(release, Release) else "",
+            image="" if image == DEFAULT else image,
         )
 
     def running_boot(self) -> Boot | None:
@@ -62,6 +66,7 @@ class OwnBox:
             allowlist=self._allowlist(),
             release=box.release or None,
             base_url=base_url(address, self.config.server.http_port),
+            image=box.image or DEFAULT,
         )
         return decision.boot_file if box.running and isinstance(decision, BootPlan) else ""
 
@@ -87,7 +92,7 @@ class OwnBox:
         last = packets[-1]
         loader = self.config.boot.loaders.by_machine.get(Machine.BIOS if agent is Agent.BIOS else Machine.UEFI_X64)
         checks = [self._check_loader(loader)] if loader and agent is not Agent.IPXE else []
-        match _active(self.config):
+        match _active(self.config, self._allowlist().image_of(self.mac)):
             case ReleaseError() as error:
                 checks.append(Checked("the image", False, str(error)))
             case Release() as release:
@@ -107,9 +112,9 @@ class OwnBox:
         return Checked(name, False, "missing; serve puts it there when it starts")
 
 
-def _active(config: Config) -> Release | ReleaseError | None:
+def _active(config: Config, image: str) -> Release | ReleaseError | None:
     try:
-        return current(config.images)
+        return current(config.images, image)
     except ReleaseError as error:
         return error
 

@@ -10,7 +10,7 @@ import json
 import operator
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from appliance.images.build_output import OUTPUT, OutputFile, read_output
 from appliance.images.build_record import BuildRecord
 from image import release
 from image.build import Rebuild
+from image.names import check_name
 from image.progress import STAGES, BuildError, Progress
 from image.release import Release, ReleaseError
 from services.linux import programs
@@ -52,8 +53,9 @@ _SYSTEMD_SECONDS = 25.0
 
 Report = Callable[[Progress], None]
 Hear = Callable[[str], None]
-Build = Callable[[Rebuild, Report, Hear], Release]
-"""A build that reports its progress, and passes on each line that its programs print."""
+Build = Callable[[Rebuild, Sequence[str], Report, Hear], Sequence[Release]]
+"""A build of the images that are named, or of all if none is; it reports its progress, and passes on each line that its
+programs print."""
 
 
 def available(configuration: Path) -> bool:
@@ -123,8 +125,9 @@ def _progress_lines() -> list[str]:
 # The end that asks for a build
 
 
-def follow(images: Path, rebuild: Rebuild, report: Report) -> Release:
-    """Start the unit, or join its current build, and return the release; raises BuildError as the build itself would.
+def follow(images: Path, rebuild: Rebuild, report: Report, names: Sequence[str] = ()) -> list[Release]:
+    """Start the unit, or join its current build, and return a release of each image that it built; `names` are the
+    images that are wanted, all if empty. Raises BuildError as the build itself would.
 
     Any other exception, such as KeyboardInterrupt, ends this call but not the build.
     """
@@ -132,7 +135,7 @@ def follow(images: Path, rebuild: Rebuild, report: Report) -> Release:
     if state["ActiveState"] == "activating":
         is_ours = partial(operator.eq, state["InvocationID"])
     else:
-        _write_request(rebuild)
+        _write_request(rebuild, names)
         is_ours = partial(operator.ne, _invocation())
     # If the unit is already building, this waits for it too.
     starting = ("systemctl", "start", "--no-ask-password", UNIT)
@@ -149,9 +152,9 @@ def follow(images: Path, rebuild: Rebuild, report: Report) -> Release:
         assert starter.stderr is not None
         stderr = starter.stderr.readline().strip()
     match outcome:
-        case {"release": ident}:
+        case {"releases": idents}:
             try:
-                return release.read(images, ident)
+                return [release.read(images, ident) for ident in idents]
             except ReleaseError as error:
                 raise BuildError("publish", str(error), error.hint) from error
         case {"error": error}:
@@ -161,12 +164,12 @@ def follow(images: Path, rebuild: Rebuild, report: Report) -> Release:
     )
 
 
-def begin(rebuild: Rebuild) -> str:
-    """Start the unit and return at once, in words what happens; raises BuildError. A build that is under way goes
-    on."""
+def begin(rebuild: Rebuild, names: Sequence[str] = ()) -> str:
+    """Start the unit for these images, or all, and return at once, in words what happens; raises BuildError. A build
+    that is under way goes on."""
     if _busy():
         return "a build is under way already"
-    _write_request(rebuild)
+    _write_request(rebuild, names)
     _ask_systemd("start")
     return "the build has begun"
 
@@ -192,7 +195,7 @@ def _outcome(lines: Iterator[dict[str, Any]], report: Report) -> dict[str, Any]:
         match line:
             case {"progress": progress}:
                 report(Progress(**progress))
-            case {"release": _} | {"error": _}:
+            case {"releases": _} | {"error": _}:
                 return line
     return {}
 
@@ -208,10 +211,10 @@ def _properties(*properties: str) -> dict[str, str]:
     return {name: lines.get(name, "") for name in properties}
 
 
-def _write_request(rebuild: Rebuild) -> None:
+def _write_request(rebuild: Rebuild, names: Sequence[str]) -> None:
     try:
         DIRECTORY.mkdir(mode=0o755, exist_ok=True)
-        (DIRECTORY / _REQUEST).write_text(rebuild.value)
+        (DIRECTORY / _REQUEST).write_text(" ".join((rebuild.value, *names)))
     except OSError as error:
         raise BuildError("checks", f"cannot write to {DIRECTORY}: {error.strerror}", "check /run") from error
 
@@ -252,15 +255,15 @@ def _decode_error(error: Mapping[str, Any]) -> BuildError:
 # The end that builds, in the unit
 
 
-def record(build: Build, report: Report) -> Release:
+def record(build: Build, report: Report) -> Sequence[Release]:
     """Run the build that was asked for, and pass its progress to `report` and to followers; raises what `build` raises.
 
     Outside the unit it just builds.
     """
     directory, invocation = os.environ.get("RUNTIME_DIRECTORY"), os.environ.get("INVOCATION_ID")
     if not directory or not invocation:
-        return build(Rebuild.NEVER, report, lambda _: None)
-    rebuild = _take_request(Path(directory) / _REQUEST)
+        return build(Rebuild.NEVER, (), report, lambda _: None)
+    rebuild, names = _take_request(Path(directory) / _REQUEST)
     unfinished = Path(directory) / f".{_PROGRESS}"
     with contextlib.closing(OutputFile(Path(directory))) as output, unfinished.open("w", buffering=1) as file:
 
@@ -278,7 +281,7 @@ def record(build: Build, report: Report) -> Release:
         # A new file, so that followers of the previous build keep theirs.
         unfinished.rename(Path(directory) / _PROGRESS)
         try:
-            made = build(rebuild, write_and_report, output.hear)
+            made = build(rebuild, names, write_and_report, output.hear)
         except BuildError as error:
             write_error(error)
             raise
@@ -288,17 +291,18 @@ def record(build: Build, report: Report) -> Release:
         except SystemExit:
             write_error(BuildError(_STOPPED, "the build was stopped", "build again: netboot-appliance image build"))
             raise
-        write(release=made.id, ended=time.time())
+        write(releases=[each.id for each in made], ended=time.time())
     return made
 
 
-def _take_request(request: Path) -> Rebuild:
+def _take_request(request: Path) -> tuple[Rebuild, tuple[str, ...]]:
     """What the unit was asked for; each request is used once."""
     with contextlib.suppress(OSError, ValueError):
         text = request.read_text()
         request.unlink()
-        return Rebuild(text)
-    return Rebuild.NEVER
+        rebuild, *names = text.split()
+        return Rebuild(rebuild), tuple(map(check_name, names))
+    return Rebuild.NEVER, ()
 
 
 def _encode_error(error: BuildError) -> dict[str, Any]:

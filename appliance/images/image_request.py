@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from appliance.config.menu import release_of
+from image.names import is_name
 
 LARGEST = 4096
 """Bytes of a request."""
@@ -21,7 +22,7 @@ LARGEST_ANSWER = 1 << 15
 LONGEST_WORDS = 1000
 """Characters of an error or a hint: JSON takes up to twelve bytes for one."""
 
-_VERSION = 1
+_VERSION = 2
 _LONGEST_ONCE = 64
 
 
@@ -39,11 +40,13 @@ class ImageVerb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """`release` is for ACTIVATE only. `once` makes two requests for the same differ."""
+    """`release` is for ACTIVATE only; `image` for all others but STOP: the one to build (empty: all) or to roll back
+    (empty: the default one). `once` makes two requests for the same differ."""
 
     verb: ImageVerb
     release: str = ""
     once: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,15 @@ def encode(request: ImageRequest) -> bytes:
 
 def decode(content: bytes) -> ImageRequest:
     """Read a request; raises ValueError for anything that `encode` does not write."""
-    verb, release, once = _words(content, LARGEST, "verb", "release", "once")
+    verb, release, once, image = _words(content, LARGEST, "verb", "release", "once", "image")
     if len(once) > _LONGEST_ONCE:
         raise ValueError("`once` is too long")
-    request = ImageRequest(ImageVerb(verb), release, once)
+    request = ImageRequest(ImageVerb(verb), release, once, image)
     named = release_of(f"image:{release}") is not None
     if (request.verb is ImageVerb.ACTIVATE) != named or (release and not named):
         raise ValueError("it names a release where none belongs, or none where one does")
+    if image and (request.verb in (ImageVerb.ACTIVATE, ImageVerb.STOP) or not is_name(image)):
+        raise ValueError("it names an image where none belongs, or by something that is no name")
     return request
 
 

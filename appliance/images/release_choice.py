@@ -4,6 +4,7 @@ Asked for each boot script, so all is in memory: `refresh` reads the registry af
 appliance/images/rollout.py decides; the control process judges canaries.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -14,6 +15,7 @@ from appliance.images.rollout import Canary, Fallback
 from appliance.journal import history
 from appliance.journal.timeline import Boot
 from appliance.registry.database import Registry
+from image.names import DEFAULT
 from image.release import ReleaseError, previous, read
 from services.ethernet import MacAddress
 from services.events import CanaryEnded, WentBack
@@ -22,6 +24,17 @@ _LOOKED_AT = 12
 """Boots of a PC among which there must be one that computed."""
 
 log = structlog.get_logger("box")
+
+
+def image_of(images: Path, canary: Canary) -> str:
+    """The image of which this canary is a release; `images` is the directory of the releases. The default one, if
+    nothing of it can be read any more."""
+    for release in (canary.release, canary.base):
+        try:
+            return read(images, release).image
+        except ReleaseError:
+            continue
+    return DEFAULT
 
 
 class ReleaseChoice:
@@ -61,23 +74,22 @@ class ReleaseChoice:
         self._whole = whole
 
     def of(self, mac: MacAddress, active: str | None) -> str | None:
-        """The release that this PC boots, where `active` is the active one; None without one."""
+        """The release that this PC boots, where `active` is the active one of its image; None without one."""
         if active is None:
             return None
         wanted = self._wanted(mac, active)
         fallback = self._fallbacks.get(mac)
         return fallback.release if fallback and self._applies(fallback, wanted) else wanted
 
-    def gone_back(self, active: str | None) -> list[Fallback]:
-        """The PCs that boot the release before, where `active` is the active one."""
-        if active is None:
-            return []
-        return [each for mac, each in self._fallbacks.items() if self._applies(each, self._wanted(mac, active))]
+    def gone_back(self, active: Mapping[str, str], allowlist: Allowlist) -> list[Fallback]:
+        """The PCs that boot the release before, where `active` has the active one of each image."""
+        meant = ((each, active.get(allowlist.image_of(mac))) for mac, each in self._fallbacks.items())
+        return [each for each, own in meant if own and self._applies(each, self._wanted(each.mac, own))]
 
-    def reconsider(self, boot: Boot, active: str, now: float) -> WentBack | None:
+    def reconsider(self, boot: Boot, active: str, now: float, image: str = DEFAULT) -> WentBack | None:
         """Whether a PC, of which the boots before this one came to nothing, goes back from now on. If it does, or did
-        and that did not help, the registry is told. `now` is in seconds since the epoch. Raises UserError, or an error
-        of SQLite."""
+        and that did not help, the registry is told. `active` is the active release of the PC's `image`, `now` in
+        seconds since the epoch. Raises UserError, or an error of SQLite."""
         wanted = self._wanted(boot.mac, active)
         fallback = self._fallbacks.get(boot.mac)
         boots = [*history.history(self._registry, boot.mac, _LOOKED_AT, boot.id), boot]
@@ -87,7 +99,7 @@ class ReleaseChoice:
                 del self._fallbacks[boot.mac]
                 log.warning("it failed with the release before, too: not the image", mac=str(boot.mac))
             return None
-        before = active if wanted != active else self._previous()
+        before = active if wanted != active else self._previous(image)
         why = rollout.goes_back(boots, wanted, before, now) if before else ""
         if not why or not self._is_whole(before) or not self._others_are_well(boots, wanted):
             return None
@@ -98,14 +110,15 @@ class ReleaseChoice:
         return WentBack(boot.mac, before, wanted, why)
 
     def _wanted(self, mac: MacAddress, active: str) -> str:
-        """The release that is meant for this PC. As soon as another one is activated, no canary is in force."""
+        """The release that is meant for this PC. As soon as another one is activated, no canary is in force; and PCs of
+        other images have other active releases."""
         canary = self._canary
         tries = canary and canary.base == active and mac in self._pcs and self._whole.get(canary.release)
         return canary.release if canary and tries else active
 
-    def _previous(self) -> str:
+    def _previous(self, image: str) -> str:
         try:
-            before = previous(self._images)
+            before = previous(self._images, image)
         except ReleaseError:
             return ""
         return before.id if before else ""

@@ -53,19 +53,19 @@ def available(configuration: Path, environment: Mapping[str, str] = os.environ) 
     return environment.get(ENVIRONMENT) == str(CONTROL) and configuration == DEFAULT_PATH and SYSTEMD.is_dir()
 
 
-def ask(verb: ImageVerb, release: str = "", control: Path = CONTROL, root: Path = ROOT) -> ImageAnswer:
+def ask(verb: ImageVerb, release: str = "", control: Path = CONTROL, root: Path = ROOT, image: str = "") -> ImageAnswer:
     """Ask root's helper, and return its answer. Blocks for up to 15 s; raises UserError if there is none. One thread
     asks at a time: there is one file for requests. Others do not wait long, or they would hold up all pages."""
     if not _ASKING.acquire(timeout=_TURN_SECONDS):
         raise UserError("root's helper is being asked for something else", "try again in a moment", code=1)
     try:
-        return _ask(verb, release, control, root)
+        return _ask(ImageRequest(verb, release, secrets.token_hex(8), image), control, root)
     finally:
         _ASKING.release()
 
 
-def _ask(verb: ImageVerb, release: str, control: Path, root: Path) -> ImageAnswer:
-    content = encode(ImageRequest(verb, release, secrets.token_hex(8)))
+def _ask(request: ImageRequest, control: Path, root: Path) -> ImageAnswer:
+    content = encode(request)
     begun = written = time.monotonic()
     _write(control, content)
     while (now := time.monotonic()) < begun + _WAIT_SECONDS:

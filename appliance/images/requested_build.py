@@ -1,19 +1,24 @@
 """A build as somebody asks for it: by systemd's unit where there is one, else in this process. Shows nothing.
 
-`image.build` builds, `build_unit` has the two ends of the unit; this module chooses between them.
+`image.build` builds one image, `build_unit` has the two ends of the unit; this module chooses between them, and builds
+one image after another.
 """
 
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
 
+from appliance.config import images
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.images import build_unit
 from appliance.images.recipe import wanted
 from image import release
 from image.build import Rebuild, build, built
-from image.progress import BuildError
+from image.names import DEFAULT
+from image.progress import BuildError, Progress
 from image.release import Release, ReleaseError
 
 
@@ -30,7 +35,7 @@ class Builder(Enum):
 
 @dataclass(frozen=True)
 class BuildResult:
-    """The release, which is the active one now, and whether an update found no package changed."""
+    """A release, which is its image's active one now, and whether an update found no package changed."""
 
     release: Release
     unchanged: bool
@@ -38,59 +43,134 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class RequestedBuild:
-    """What a request for a build comes to. `joins`: the unit is building already, for somebody else. `existing`: the
-    release that was built from this recipe before and makes a build unnecessary."""
+    """What a request for a build comes to. `names` are the images, all if it is empty. `joins`: the unit is building
+    already, for somebody else. `existing`: the releases that were built from these recipes before and make a build
+    unnecessary."""
 
     config: Config
     rebuild: Rebuild
     builder: Builder
+    names: tuple[str, ...] = ()
     joins: bool = False
-    existing: Release | None = None
+    existing: tuple[Release, ...] = ()
 
-    def run(self, report: build_unit.Report) -> BuildResult:
+    def run(self, report: build_unit.Report) -> list[BuildResult]:
         """Build, telling `report` of the progress; raises BuildError or ReleaseError.
 
         KeyboardInterrupt ends a build in this process; a build of the unit goes on.
         """
         before = _active(self.config.images)
-        made = self._build(report)
-        unchanged = self.rebuild is Rebuild.UPDATED and before == made.id
-        return BuildResult(made, unchanged)
+        updated = self.rebuild is Rebuild.UPDATED
+        return [BuildResult(each, updated and before.get(each.image) == each.id) for each in self._build(report)]
 
-    def _build(self, report: build_unit.Report) -> Release:
+    def _build(self, report: build_unit.Report) -> Sequence[Release]:
         match self.builder:
             case Builder.UNIT:
-                return build_unit.follow(self.config.images, self.rebuild, report)
+                return build_unit.follow(self.config.images, self.rebuild, report, self.names)
             case Builder.INSIDE_UNIT:
                 return build_unit.record(self._build_here, report)
             case Builder.PROCESS:
-                return self._build_here(self.rebuild, report, lambda _: None)
+                return self._build_here(self.rebuild, self.names, report, lambda _: None)
 
-    def _build_here(self, rebuild: Rebuild, report: build_unit.Report, hear: build_unit.Hear) -> Release:
+    def _build_here(
+        self, rebuild: Rebuild, names: Sequence[str], report: build_unit.Report, hear: build_unit.Hear
+    ) -> list[Release]:
+        """Build one image after another. One that fails does not keep the others from being built: the security updates
+        of a room must not wait for somebody's experiment."""
+        there = images.buildable(self.config)
+        chosen = tuple(names) or there
+        made: list[Release] = []
+        failures: list[tuple[str, BuildError]] = []
+        began, since = time.monotonic(), time.time()
+        for name in chosen:
+            tell = _Named(name, time.monotonic() - began, report) if len(chosen) > 1 else report
+            try:
+                made.append(self._build_one(name, rebuild, tell, hear, there, since))
+            except BuildError as error:
+                failures.append((name, error))
+        if failures:
+            raise _first(failures, made) if len(chosen) > 1 else failures[0][1]
+        return made
+
+    def _build_one(
+        self,
+        name: str,
+        rebuild: Rebuild,
+        report: build_unit.Report,
+        hear: build_unit.Hear,
+        there: Sequence[str],
+        since: float,
+    ) -> Release:
         config = self.config
         try:
-            recipe, added = wanted(config)
+            images.check(config, name, to_build=True)
+            recipe, added = wanted(config, name)
         except UserError as error:
             raise BuildError("checks", error.message, error.hint) from error
-        return build(recipe, config.server.data / "build", config.images, report, rebuild, hear, added)
+        work = config.server.data / "build"
+        return build(recipe, work, config.images, report, rebuild, hear, added, name, there, since)
 
 
-def request(config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool) -> RequestedBuild:
-    """Decide who builds; `path` is that of the configuration file. Builds nothing yet. Raises UserError."""
+@dataclass(frozen=True)
+class _Named:
+    """Passes on the progress of one of several images, which began `since` seconds after the first."""
+
+    image: str
+    since: float
+    report: build_unit.Report
+
+    def __call__(self, progress: Progress) -> None:
+        self.report(replace(progress, image=self.image, elapsed=self.since + progress.elapsed))
+
+
+def _first(failures: Sequence[tuple[str, BuildError]], made: Sequence[Release]) -> BuildError:
+    """The first failure, with what became of the other images."""
+    (name, error), *others = failures
+    words = [f"the image {name}: {error}", *(f"the image {other}: {why}" for other, why in others)]
+    words += [f"the image {each.image} was built: {each.id}" for each in made]
+    return BuildError(error.stage, "; ".join(words), error.hint, log=error.log, tail=error.tail, paste=error.paste)
+
+
+def request(
+    config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool, names: Sequence[str] = ()
+) -> RequestedBuild:
+    """Decide who builds; `path` is that of the configuration file, and `names` are the images, all if it is empty.
+    Builds nothing yet. Raises UserError."""
     if inside_unit:
         # What is wanted of the unit is not on its command line: build_unit.record reads it.
         return RequestedBuild(config, rebuild, Builder.INSIDE_UNIT)
+    for name in names:
+        images.check(config, name, to_build=True)
+    chosen = tuple(dict.fromkeys(names))
     builder = Builder.UNIT if build_unit.available(path) else Builder.PROCESS
     if builder is Builder.UNIT and build_unit.running():
-        return RequestedBuild(config, rebuild, builder, joins=True)
-    if rebuild is Rebuild.NEVER and (existing := built(*wanted(config), config.images)):
-        return RequestedBuild(config, rebuild, Builder.PROCESS, existing=existing)
-    return RequestedBuild(config, rebuild, builder)
+        return RequestedBuild(config, rebuild, builder, chosen, joins=True)
+    if rebuild is Rebuild.NEVER and (existing := _existing(config, chosen or images.buildable(config))):
+        return RequestedBuild(config, rebuild, Builder.PROCESS, chosen, existing=existing)
+    return RequestedBuild(config, rebuild, builder, chosen)
 
 
-def _active(images: Path) -> str | None:
+def _existing(config: Config, names: Sequence[str]) -> tuple[Release, ...]:
+    """The releases of all these images that are of today's recipe, or nothing if any has none."""
+    found = [built(*wanted(config, name), config.images, name) for name in names]
+    there = tuple(each for each in found if each is not None)
+    return there if len(there) == len(found) else ()
+
+
+def _active(directory: Path) -> Mapping[str, str]:
+    """The active releases that can be used."""
+    found = {}
     try:
-        active = release.current(images)
+        for image in (DEFAULT, *release.active_ids(directory)):
+            if (active := _whole(directory, image)) is not None:
+                found[image] = active.id
+    except ReleaseError:
+        return {}
+    return found
+
+
+def _whole(directory: Path, image: str) -> Release | None:
+    try:
+        return release.current(directory, image)
     except ReleaseError:
         return None
-    return active.id if active else None

@@ -63,13 +63,13 @@ def keep(registry: Registry, canary: Canary) -> bool:
     return done.rowcount > 0
 
 
-def activated(registry: Registry, release: str, now: float) -> Canary | None:
-    """Somebody has activated this release by hand: a canary ends, and PCs that went back from it get it again. Returns
-    the canary that has ended."""
+def activated(registry: Registry, release: str, now: float, *, ends: bool) -> Canary | None:
+    """Somebody has activated this release by hand: PCs that went back from it get it again, and a canary of its image,
+    if that is what `ends` says, is over. Returns the canary that has ended."""
     with registry.edit():
         registry.sql.execute("DELETE FROM fallbacks WHERE failed = ?", (release,))
     canary = open_canary(registry)
-    if canary is None:
+    if canary is None or not ends:
         return None
     same = canary.release == release
     verdict = Ending.PROMOTED if same else Ending.CANCELLED

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from appliance import last_resort
+from appliance.config import images
 from appliance.config.file import Config, load, locate
 from appliance.errors import UserError
 from appliance.images import build_unit
@@ -24,6 +25,7 @@ from appliance.images.image_request import (
 from appliance.images.request_files import CONTROL, ROOT, answer_file, read_answer, request_file
 from image import release
 from image.build import Rebuild
+from image.names import DEFAULT
 from image.progress import BuildError
 from image.release import ReleaseError
 from services.linux import atomic_file, foreign_file
@@ -92,11 +94,14 @@ def _carry_out(config: Config, request: ImageRequest) -> str:
         case ImageVerb.ACTIVATE:
             return f"active: {release.activate(config.images, request.release).id}"
         case ImageVerb.ROLLBACK:
-            return f"active: {release.rollback(config.images).id}"
+            return f"active: {release.rollback(config.images, request.image or DEFAULT).id}"
         case ImageVerb.STOP:
             return build_unit.stop()
         case _:
-            return build_unit.begin(_REBUILD[request.verb])
+            names = (request.image,) if request.image else ()
+            for name in names:
+                images.check(config, name, to_build=True)
+            return build_unit.begin(_REBUILD[request.verb], names)
 
 
 def _refused(reason: str) -> UserError:

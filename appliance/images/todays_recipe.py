@@ -3,15 +3,19 @@
 Compares recipes. Whether Debian has newer packages is another question, for `image build --update`.
 """
 
+from appliance.config import images
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.images.recipe import directory, wanted
 from image.build import digest_today
+from image.names import DEFAULT
 from image.recipe import changes
 from image.release import Release
 
-CURE = "sudo netboot-appliance image build"
-"""Builds what the configuration says, or takes it if it is there already, and makes it the active one."""
+
+def cure(image: str = DEFAULT) -> str:
+    """What builds an image as the configuration says, or takes it if it is there already, and makes it active."""
+    return f"sudo netboot-appliance image build{'' if image == DEFAULT else f' {image}'}"
 
 
 def outdated(config: Config, active: Release | None) -> str:
@@ -19,8 +23,10 @@ def outdated(config: Config, active: Release | None) -> str:
     configuration or the administrator's files cannot be read. Takes some ms, and reads all of those files."""
     if active is None or not config.written:
         return ""
+    if active.image not in images.buildable(config):
+        return f"there is no directory {directory(config, active.image)}, so nothing builds it"
     try:
-        recipe, added = wanted(config)
+        recipe, added = wanted(config, active.image)
     except UserError as error:
         # Some files may be root's alone: then only root is told.
         return "" if _is_forbidden(error) else error.message
@@ -30,7 +36,7 @@ def outdated(config: Config, active: Release | None) -> str:
         f"[image] {name} is {new}, and it was built with {old}" for name, old, new in changes(active.recipe, recipe)
     ]
     if active.added != added.digest:
-        named.append(f"the files or hooks in {directory(config)} were changed")
+        named.append(f"the files or hooks in {directory(config, active.image)} were changed")
     return "; ".join(named) or "another version of netboot-appliance built it"
 
 

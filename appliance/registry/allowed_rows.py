@@ -30,7 +30,8 @@ def encode(entry: Entry, now: float) -> tuple[Any, ...]:
     """The row of an entry that is added now."""
     settings = entry.settings
     first, last = entry.range.first.value, entry.range.last.value
-    return first, last, entry.label, now, settings.root, settings.entry, settings.timeout, settings.schedule
+    own = settings.root, settings.entry, settings.timeout, settings.schedule, settings.image
+    return first, last, entry.label, now, *own
 
 
 def decode(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, int, str, BootSettings]]:
@@ -43,5 +44,6 @@ def decode(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, int, str, Boo
         yield first, last, label, settings(*own)
 
 
-def _settings(root: object, entry: object, timeout: object, schedule: object) -> BootSettings:
-    return BootSettings(text(root), text(entry), None if timeout is None else whole(timeout), text(schedule))
+def _settings(root: object, entry: object, timeout: object, schedule: object, image: object) -> BootSettings:
+    seconds = None if timeout is None else whole(timeout)
+    return BootSettings(text(root), text(entry), seconds, text(schedule), text(image))

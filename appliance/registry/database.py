@@ -35,13 +35,14 @@ _BEFORE_ALL = -(1 << 62)
 _AFTER_ALL = 1 << 62
 _SELECT_CLIENTS = "SELECT number, mac, first_seen, gui_rpc_password FROM clients"
 _SELECT_BOOTS = "SELECT id, mac, started, token, release, inherited, state FROM boots"
-_SELECT_ALLOWED = "SELECT first, last, label, root, entry, timeout, schedule FROM allowed"
+_SELECT_ALLOWED = "SELECT first, last, label, root, entry, timeout, schedule, image FROM allowed"
 _INSERT_ALLOWED = (
-    "INSERT INTO allowed (first, last, label, added, root, entry, timeout, schedule) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO allowed (first, last, label, added, root, entry, timeout, schedule, image)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 # What a new row leaves empty stays as it is.
 _MERGE_ALLOWED = "ON CONFLICT DO UPDATE SET timeout = ifnull(excluded.timeout, timeout), " + ", ".join(
-    f"{name} = ifnull(nullif(excluded.{name}, ''), {name})" for name in ("label", "root", "entry", "schedule")
+    f"{name} = ifnull(nullif(excluded.{name}, ''), {name})" for name in ("label", "root", "entry", "schedule", "image")
 )
 
 
@@ -194,9 +195,18 @@ class Registry:
             changed = change(found[0])
             own = changed.settings
             self.sql.execute(
-                "UPDATE allowed SET label = ?, root = ?, entry = ?, timeout = ?, schedule = ?"
+                "UPDATE allowed SET label = ?, root = ?, entry = ?, timeout = ?, schedule = ?, image = ?"
                 " WHERE first = ? AND last = ?",
-                (changed.label, own.root, own.entry, own.timeout, own.schedule, span.first.value, span.last.value),
+                (
+                    changed.label,
+                    own.root,
+                    own.entry,
+                    own.timeout,
+                    own.schedule,
+                    own.image,
+                    span.first.value,
+                    span.last.value,
+                ),
             )
             return found[0], changed
 

@@ -193,6 +193,10 @@ MIGRATIONS: list[Iterable[str]] = [
         "ALTER TABLE numbered RENAME TO events",
         "CREATE INDEX events_of_boot ON events (boot, id)",
     ),
+    (
+        # The name of the image that the range's PCs boot; '': the default one.
+        "ALTER TABLE allowed ADD COLUMN image TEXT NOT NULL DEFAULT ''",
+    ),
 ]
 
 

@@ -13,7 +13,8 @@ from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.server.box import Box
 from image.bootfiles import BootFileError, install
-from image.release import ReleaseError, active_id
+from image.names import DEFAULT
+from image.release import ReleaseError, active_ids
 from services.linux import atomic_file
 
 _LOOK_SECONDS = 0.25
@@ -24,9 +25,10 @@ log = structlog.get_logger("serve")
 def install_at_start(config: Config) -> str | None:
     """Put the boot files in place, and return the id of the image whose they are; raises UserError."""
     try:
-        active = active_id(config.images)
+        found = active_ids(config.images)
     except ReleaseError:
-        active = None
+        found = {}
+    active = found.get(DEFAULT) or next(iter(found.values()), None)
     try:
         _install(config, active)
     except BootFileError as error:
@@ -41,7 +43,7 @@ async def follow(box: Box, installed: str | None) -> None:
     """
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
-        active = box.release
+        active = box.release_of_loaders
         if active is None or active == installed:
             continue
         try:

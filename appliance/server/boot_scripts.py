@@ -59,8 +59,9 @@ class BootScripts:
 
     def autoexec(self, address: IPv4Address, mac: MacAddress) -> str | Ignore:
         """The script with which iPXE begins. It holds no token, and asking for it is no sign of a power-on."""
-        if self._box.release is None:
-            return Ignore(Reason.NO_IMAGE)
+        active = self._box.active_of(mac)
+        if isinstance(active, Ignore):
+            return active
         return render_autoexec(mac, f"{self._own_url(address, mac)}boot.ipxe")
 
     def loader(self, address: IPv4Address, dialect: Dialect, mac: MacAddress, peer: IPv4Address) -> str | Ignore:
@@ -100,9 +101,10 @@ class BootScripts:
 
         Records the stage "script", and uses up the entry of `boot next`.
         """
-        box, active = self._box, self._box.release
-        if active is None:
-            return Ignore(Reason.NO_IMAGE)
+        box = self._box
+        active = box.active_of(mac)
+        if isinstance(active, Ignore):
+            return active
         allowed = box.allowlist.decide(mac)
         range_settings = allowed.settings if allowed else BootSettings()
         box.script_fetched(ScriptServed(mac, range_settings.root or box.config.image.root), peer, tcp=tcp)
@@ -118,7 +120,8 @@ class BootScripts:
             self._reconsider_release(boot, active)
         release = box.release_of(mac) or active
         names = (*box.config.menu.entries, range_settings.entry, next_entry)
-        bootable = choices.find_bootable(box.config, release, names, active)
+        image = box.allowlist.image_of(mac)
+        bootable = choices.find_bootable(box.config, release, names, active, image)
         decision = decide(box.config.menu, range_settings, next_entry, bootable)
         self._log_missing(decision.missing)
         return decision.menu, partial(choices.command_line, box.config, address, mac, boot.token, range_settings.root)
@@ -141,7 +144,9 @@ class BootScripts:
         self._reconsidered[boot.mac] = boot.id
         try:
             self._journal.flush()  # the boots before are read from the registry
-            went = self._box.releases.reconsider(boot, active, self._journal.now())
+            went = self._box.releases.reconsider(
+                boot, active, self._journal.now(), self._box.allowlist.image_of(boot.mac)
+            )
         except (SqlError, UserError) as error:
             log.error("cannot see whether a PC should go back", mac=str(boot.mac), error=str(error))
             return

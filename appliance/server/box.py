@@ -5,7 +5,7 @@ opens no socket and has no loop: `daemon.py` wires it. `boot_scripts.py` makes b
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address
 
 import structlog
@@ -31,7 +31,8 @@ from appliance.server.counters import ServerCounters
 from appliance.server.heartbeats import Heartbeats
 from appliance.server.window_ends import WindowEnds
 from image.bootfiles import has_shim
-from image.release import ReleaseError, active_id, current
+from image.names import DEFAULT
+from image.release import ReleaseError, active_ids, current
 from services.decision import Ignore, Reason
 from services.dhcp.plan import BootPlan
 from services.dhcp.pxe_rules import BootRequest
@@ -88,7 +89,8 @@ class Box:
             journal, neighbours, self.allowed, lambda: self.config.dhcp.mode == "off", exports_changed
         )
         self.claims = AddressClaims(neighbours, self.addresses.confirm)
-        self.release: str | None = None
+        self.active: Mapping[str, str] = {}
+        """The active release of each image, by its name; broken ones are left out. Replaced as a whole."""
         self._verify_at = 0.0
         self.refresh_release()
         self.refresh_boot_files()
@@ -119,7 +121,7 @@ class Box:
     def answer_inputs(self) -> tuple[object, ...]:
         """What answers to DHCP depend on, apart from the client itself. Any edit of another process renews the
         allowlist, so the allowlist stands for all that `Registry.edit` changes."""
-        return self.config, self.allowlist, self.release, self.loaders
+        return self.config, self.allowlist, self.active, self.loaders
 
     def commit(self) -> None:
         """Save the boots that DISCOVERs opened, before these are answered."""
@@ -127,13 +129,15 @@ class Box:
 
     def plan(self, address: IPv4Address, request: BootRequest) -> BootPlan | Ignore:
         """What DHCP offers; `address` is the box's own, where the request came in."""
+        image = self.allowlist.image_of(request.mac)
         return policy.plan(
             request,
             loaders=self.loaders,
             allowlist=self.allowlist,
-            release=self.release,
+            release=self.active.get(image),
             base_url=base_url(address, self.config.server.http_port),
             profile=self.firmware.profile(request.mac),
+            image=image,
         )
 
     def admit(self, claimed: MacAddress | None, peer: IPv4Address) -> MacAddress | Ignore:
@@ -275,9 +279,24 @@ class Box:
         if ended and self._journal.boot(ended.mac):
             self.emit(ended)
 
+    @property
+    def release(self) -> str | None:
+        """The active release of the default image."""
+        return self.active.get(DEFAULT)
+
+    @property
+    def release_of_loaders(self) -> str | None:
+        """The release whose boot loaders all PCs get: the default image's; without that, another one's."""
+        return self.release or next(iter(self.active.values()), None)
+
+    def active_of(self, mac: MacAddress) -> str | Ignore:
+        """The active release of the image that this PC boots."""
+        image = self.allowlist.image_of(mac)
+        return self.active.get(image) or policy.nothing_to_boot(image)
+
     def release_of(self, mac: MacAddress) -> str | None:
-        """The release that this PC boots; None without an active one."""
-        return self.releases.of(mac, self.release)
+        """The release that this PC boots; None if its image has no active one."""
+        return self.releases.of(mac, self.active.get(self.allowlist.image_of(mac)))
 
     def refresh_boot_files(self) -> None:
         """See which boot files are in place."""
@@ -285,27 +304,34 @@ class Box:
         self.firmware.shim = has_shim(self.config.boot_root)
 
     def refresh_release(self) -> None:
-        """Switch to the release that `image build`, `activate` or `rollback` made the active one."""
+        """Switch to the releases that `image build`, `activate` or `rollback` made the active ones."""
+        found: dict[str, str] = {}
+        for image in dict.fromkeys((DEFAULT, *self._active_ids(), *self.active)):
+            before = self.active.get(image)
+            try:
+                release = current(self.config.images, image)
+            except ReleaseError as error:
+                # Half an image would hang every PC of a room. Without an image they boot from their own disks.
+                if before is not None:
+                    what = f"the active image {'' if image == DEFAULT else f'of {image} '}is broken; nobody boots it"
+                    log.error(what, error=str(error), hint=error.hint)
+                continue
+            if release is not None:
+                found[image] = release.id
+            if found.get(image) != before:
+                log.info("active image", release=found.get(image), **({} if image == DEFAULT else {"image": image}))
+        if found != self.active:
+            self.active = found
+
+    def _active_ids(self) -> dict[str, str]:
         try:
-            release = current(self.config.images)
-        except ReleaseError as error:
-            # Half an image would hang every PC of a room. Without an image they boot from their own disks.
-            if self.release is not None:
-                log.error("the active image is broken; nobody boots", error=str(error), hint=error.hint)
-            self.release = None
-            return
-        name = release.id if release else None
-        if name != self.release:
-            log.info("active image", release=name)
-            self.release = name
+            return active_ids(self.config.images)
+        except ReleaseError:
+            return {}
 
     def follow_release(self, now: float) -> None:
         """Call `refresh_release` when another release is active, and else every _VERIFY_SECONDS; `now` is monotonic."""
-        try:
-            same = active_id(self.config.images) == self.release
-        except ReleaseError:
-            same = False
-        if not same or now >= self._verify_at:
+        if self._active_ids() != self.active or now >= self._verify_at:
             self._verify_at = now + _VERIFY_SECONDS
             self.refresh_release()
             self.releases.look()

@@ -38,6 +38,7 @@ from appliance.server.lease_service import lease_server
 from appliance.server.listeners import DRAIN_SECONDS, open_services
 from appliance.server.registry_sync import RegistrySync
 from appliance.server.reload import ConfigReload
+from image.names import DEFAULT
 from services.boinc import condition
 from services.boinc.condition import Condition
 from services.dhcp import packet
@@ -191,7 +192,7 @@ def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]
         )
     if not box.allowlist:
         log.warning("nobody may boot yet", do="netboot-appliance allow add MAC")
-    if box.release is None:
+    if not box.active:
         log.warning("no image is active", do="netboot-appliance image build")
 
 
@@ -201,11 +202,12 @@ def _status(box: Box, troubles: list[str]) -> str:
     words = list(filter(None, troubles))
     words.append(f"serves {', '.join(config.server.interfaces)}")
     words.append(f"image {box.release or 'none'}")
+    words += [f"image {image}: {release}" for image, release in box.active.items() if image != DEFAULT]
     many = "1 MAC address" if addresses == 1 else f"{addresses:,} MAC addresses"
     words.append(f"{many} may boot" if addresses else "nobody may boot yet")
     if not config.written:
         words.append("next: sudo netboot-appliance config init")
-    elif box.release is None:
+    elif not box.active:
         words.append("next: sudo netboot-appliance image build")
     elif not addresses:
         words.append("next: sudo netboot-appliance allow add MAC")

@@ -10,7 +10,7 @@ from services.ethernet import MacAddress
 @dataclass(frozen=True, slots=True)
 class EntryView:
     """One entry. `default`, `timeout` (in seconds) and `root` are None where its PCs follow the configuration;
-    `schedule` is None if they compute at any time."""
+    `schedule` is None if they compute at any time, `image` if they boot the default one."""
 
     range: str
     first: str
@@ -20,6 +20,7 @@ class EntryView:
     timeout: int | None
     root: str | None
     schedule: str | None
+    image: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ def entry_views(entries: Iterable[Entry]) -> list[EntryView]:
             timeout=entry.settings.timeout,
             root=entry.settings.root or None,
             schedule=entry.settings.schedule or None,
+            image=entry.settings.image or None,
         )
         for entry in entries
     ]

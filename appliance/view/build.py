@@ -16,10 +16,11 @@ _NO_RESULT_HINT = "see: journalctl -u netboot-appliance-image -n 30"
 
 @dataclass(frozen=True, slots=True)
 class BuildView:
-    """A build. `running`: it is at work. It has come to `stage`, `number` of `stages`, and does `step`; 0 and empty
-    before the first. `began`: when, in seconds since the epoch, or None; `elapsed`: seconds until now, or until its
-    end. `lines`: the latest that its programs printed. Its end is the `release`, or `error` with `hint`; all empty
-    while it runs. `run`: which run of the unit it is."""
+    """A build. `running`: it is at work. It has come to `stage`, `number` of `stages`, and does `step`, which names the
+    image where several are built; 0 and empty before the first. `began`: when, in seconds since the epoch, or None;
+    `elapsed`: seconds until now, or until its end. `lines`: the latest that its programs printed. Its end is the
+    `release` (of several images all, with commas), or `error` with `hint`; all empty while it runs. `run`: which run of
+    the unit it is."""
 
     run: str
     running: bool
@@ -49,6 +50,8 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
                 case {"progress": {"elapsed": int() | float() as seconds, **rest}}:
                     at = float(seconds)
                     stage, number, step = _place(rest)
+                case {"releases": [*several], **rest} if several and all(isinstance(each, str) for each in several):
+                    end, ended = {"release": printable(", ".join(several), 200)}, _moment(rest)
                 case {"release": str() as release, **rest}:
                     end, ended = {"release": printable(release, 60)}, _moment(rest)
                 case {"error": {"message": str() as message, "hint": str() as hint}, **rest}:
@@ -77,8 +80,9 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
 
 def _place(progress: Mapping[Any, object]) -> tuple[str, int, str]:
     match progress:
-        case {"stage": str() as stage, "number": int() as number, "step": str() as step}:
-            return stage, number, step
+        case {"stage": str() as stage, "number": int() as number, "step": str() as step, **rest}:
+            image = rest.get("image")
+            return stage, number, f"{image}: {step}" if image and isinstance(image, str) else step
     return "", 0, ""
 
 

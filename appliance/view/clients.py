@@ -49,7 +49,8 @@ class ClientDetails:
 
     Of its latest heartbeat: `facts` is what the live system says of the PC, `boinc` what BOINC says of itself; `heard`
     is its moment, in seconds since the epoch, or None. `orders`: the last one first. `schedule`: None if it computes at
-    any time. `gone_back`: None unless it boots an earlier release by itself."""
+    any time. `gone_back`: None unless it boots an earlier release by itself. `image` is the one that its range names,
+    or None, and `no_image` why it boots nothing then and what to do, or None."""
 
     client: ClientView
     host_name: str
@@ -65,6 +66,8 @@ class ClientDetails:
     orders: tuple[OrderView, ...]
     schedule: ScheduleNow | None
     gone_back: FallbackView | None
+    image: str | None
+    no_image: tuple[str, str] | None
 
 
 def client_views(known: KnownClients, now: float) -> list[ClientView]:
@@ -102,6 +105,8 @@ def details(record: ClientRecord, now: float) -> ClientDetails:
         orders=tuple(map(order_view, record.orders)),
         schedule=record.schedule,
         gone_back=fallback_view(record.gone_back) if record.gone_back else None,
+        image=(entry.settings.image or None) if entry else None,
+        no_image=record.no_image,
     )
 
 
@@ -119,6 +124,8 @@ def as_json(pc: ClientDetails) -> dict[str, Any]:
         "orders": [asdict(order) for order in pc.orders],
         "schedule": asdict(pc.schedule) if pc.schedule else None,
         "gone_back": asdict(pc.gone_back) if pc.gone_back else None,
+        "image": pc.image,
+        "no_image": pc.no_image[0] if pc.no_image else None,
     }
 
 

@@ -34,6 +34,7 @@ class Evidence:
             heartbeat=heartbeat,
             off=kind(seen(boot, heartbeat, ended), now) is Kind.OFF,
             box=self.box,
+            image=entry.settings.image if entry else "",
         )
 
 

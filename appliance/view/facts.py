@@ -12,6 +12,7 @@ from typing import Any
 from appliance.allowlist import Allowlist
 from appliance.boot import next_boot
 from appliance.boot.next_boot import NextBoot
+from appliance.config import images
 from appliance.config.file import Config
 from appliance.config.selection import names
 from appliance.dhcp import leases
@@ -36,8 +37,10 @@ from appliance.registry.reload_result import ReloadResult
 from appliance.registry.server_lock import holder
 from appliance.view.canary import RolloutState
 from appliance.view.evidence import Evidence, evidence
+from appliance.view.image_states import ImageState, gather_image_states
 from appliance.view.schedules import ScheduleNow, schedule_now, schedules_now
 from image import contents, release
+from image.names import DEFAULT
 from image.release import Release, ReleaseError
 from services.dhcp.lease import Lease
 from services.ethernet import MacAddress
@@ -99,6 +102,7 @@ class BoxState:
     evidence: Evidence = field(default_factory=Evidence)
     schedules: Sequence[ScheduleNow] = ()
     page: PageState | None = None
+    images: Sequence[ImageState] = ()
     rollout: RolloutState = field(default_factory=RolloutState)
 
 
@@ -117,7 +121,8 @@ class KnownClients:
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
     """One PC: its boots (oldest first), its firmwares, the directory with its work, its signs, its latest orders (the
-    last one first), its schedule, and whether it went back to an earlier release by itself."""
+    last one first), its schedule, and whether it went back to an earlier release by itself. `no_image`: why the image
+    of its range has nothing to boot, and what to do."""
 
     client: Client
     allowlist: Allowlist
@@ -130,6 +135,7 @@ class ClientRecord:
     orders: Sequence[Order] = ()
     schedule: ScheduleNow | None = None
     gone_back: Fallback | None = None
+    no_image: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +150,21 @@ class KnownBoots:
 
 @dataclass(frozen=True, slots=True)
 class Releases:
-    """The releases, newest first. By id: `states` says which is "active" and which is "previous", `packages` how many
-    packages each has, `pcs` how many PCs had it at their latest boot (None: the registry cannot be read)."""
+    """The releases, newest first. By id: `states` says which is its image's "active" one and which the "previous",
+    `packages` how many packages each has, `pcs` how many PCs had it at their latest boot (None: the registry cannot be
+    read)."""
 
     releases: Sequence[Release]
     states: Mapping[str, str]
     broken: Sequence[ReleaseError]
     packages: Mapping[str, int]
     pcs: Mapping[str, int] | None
+
+    def having(self, state: str, image: str = DEFAULT) -> str:
+        """The id of the release of an image that has this state, or empty."""
+        return next(
+            (each.id for each in self.releases if each.image == image and self.states.get(each.id) == state), ""
+        )
 
 
 def gather(config: Config, registry: Registry, now: float) -> BoxState:
@@ -170,6 +183,7 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         image=image,
         image_error=image_error,
         image_outdated=outdated(config, image),
+        images=gather_image_states(config, registry.allowlist()),
         disk=disk.look(config.server.data),
         allowlist=registry.allowlist(),
         boots=boots,
@@ -300,12 +314,15 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress, now: floa
         orders=orders.latest(registry, mac, MOST_ORDERS),
         schedule=schedule_now(config, entry.settings.schedule, now) if entry else None,
         gone_back=_gone_back(config, registry, mac),
+        no_image=images.nothing_to_boot(config, entry.settings.image) if entry else None,
     )
 
 
 def _gone_back(config: Config, registry: Registry, mac: MacAddress) -> Fallback | None:
     try:
-        found = ReleaseChoice(registry, config.images).gone_back(release.active_id(config.images))
+        found = ReleaseChoice(registry, config.images).gone_back(
+            release.active_ids(config.images), registry.allowlist()
+        )
     except ReleaseError:
         return None
     return next((each for each in found if each.mac == mac), None)
@@ -349,18 +366,18 @@ def _seen_boots(config: Config, registry: Registry, rows: Sequence[BootRow], now
 
 def gather_releases(config: Config) -> Releases:
     """Read the releases; broken ones are left out and returned as errors."""
-    images = config.images
     states: dict[str, str] = {}
     broken: list[ReleaseError] = []
-    for state, read in (("previous", release.previous), ("active", release.current)):
-        try:
-            found = read(images)
-        except ReleaseError as error:
-            broken.append(error)
-            continue
-        if found:
-            states[found.id] = state
-    listed = release.releases(images)
+    for image in images.known(config):
+        for state, read in (("previous", release.previous), ("active", release.current)):
+            try:
+                found = read(config.images, image)
+            except ReleaseError as error:
+                broken.append(error)
+                continue
+            if found:
+                states[found.id] = state
+    listed = release.releases(config.images)
     packages: dict[str, int] = {}
     for each in listed.releases:
         with contextlib.suppress(ReleaseError):

@@ -24,7 +24,8 @@ class ReleaseView:
     `size` in bytes.
 
     `recipe` is in words. `layers` are its squashfs files, base first, and `packages` the number of packages,
-    `pcs` that of PCs that had it at their latest boot. These two are None if they cannot be read.
+    `pcs` that of PCs that had it at their latest boot. These two are None if they cannot be read. `image` is the name
+    of the image of which it is a release: each has its own active and previous one.
     """
 
     id: str
@@ -38,6 +39,7 @@ class ReleaseView:
     layers: tuple[LayerView, ...]
     packages: int | None
     pcs: int | None
+    image: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def _release(found: Release, releases: Releases) -> ReleaseView:
         layers=tuple(LayerView(name, found.files[name].size) for name in found.layers),
         packages=releases.packages.get(found.id),
         pcs=None if releases.pcs is None else releases.pcs.get(found.id, 0),
+        image=found.image,
     )
 
 

@@ -10,7 +10,7 @@ from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.states import condition
 from appliance.images import rollout_table
 from appliance.images.canary_choice import overlaps
-from appliance.images.release_choice import ReleaseChoice
+from appliance.images.release_choice import ReleaseChoice, image_of
 from appliance.images.rollout import Canary, Circumstances, Trial, release_of
 from appliance.journal import history
 from appliance.journal.timeline import Boot
@@ -34,12 +34,15 @@ def gather_rollout(config: Config, registry: Registry, now: float) -> RolloutSta
     judged = holder(config.registry, "control") is not None
     trials = gather_trials(config, registry, canary, now) if canary else []
     try:
-        active = release.active_id(config.images)
+        active = release.active_ids(config.images)
     except ReleaseError:
-        active = None
+        active = {}
     return RolloutState(
         canary_view(canary, trials, now, judged=judged) if canary else None,
-        tuple(fallback_view(each) for each in ReleaseChoice(registry, config.images).gone_back(active)),
+        tuple(
+            fallback_view(each)
+            for each in ReleaseChoice(registry, config.images).gone_back(active, registry.allowlist())
+        ),
     )
 
 
@@ -79,7 +82,9 @@ def gather_trials(config: Config, registry: Registry, canary: Canary, now: float
 def gather_circumstances(config: Config, registry: Registry, canary: Canary) -> Circumstances:
     """What a canary is judged beside. Raises ReleaseError if the directory of the releases cannot be read."""
     allowlist = registry.allowlist()
-    known = rollout_table.known_among(registry, canary.ranges, allowlist)
+    image = image_of(config.images, canary)
+    among = rollout_table.known_among(registry, canary.ranges, allowlist)
+    known = {mac for mac in among if allowlist.image_of(mac) == image}
     broken = ""
     try:
         release.read(config.images, canary.release)
@@ -88,10 +93,10 @@ def gather_circumstances(config: Config, registry: Registry, canary: Canary) -> 
     exports = server_facts(registry).get("exports") or {}
     serving = "" if holder(config.registry) else "the server is not running"
     return Circumstances(
-        active=release.active_id(config.images),
+        active=release.active_id(config.images, image),
         broken=broken,
         known=known,
-        allowed=bool(known) or any(overlaps(span, allowlist) for span in canary.ranges),
+        allowed=bool(known) or any(overlaps(span, allowlist, image) for span in canary.ranges),
         trouble=serving or exports.get("error", "") or disk.look(config.server.data).trouble,
     )
 

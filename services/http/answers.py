@@ -12,6 +12,7 @@ _STATUS = {
     Reason.NO_FILE: 404,
     Reason.OUTSIDE_ROOT: 404,
     Reason.NO_IMAGE: 503,
+    Reason.NO_IMAGE_OF_RANGE: 503,
     Reason.TOO_MANY: 503,
     Reason.MALFORMED: 400,
     Reason.PASSWORDS_BLOCKED: 429,

@@ -33,11 +33,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class BoxFacts:
-    """What is known of the box on this host, besides the packets; `release` is empty when no image is active."""
+    """What is known of the box on this host, besides the packets; `release` is empty when no image is active.
+    `image`: the one that its range names, if that is not the default one."""
 
     running: bool
     allowed: bool
     release: str
+    image: str = ""
 
 
 def judge(mac: MacAddress, attempts: Sequence[BootAttempt], box: BoxFacts | None) -> Verdict:
@@ -246,6 +248,10 @@ def _check_the_box(mac: MacAddress, attempt: BootAttempt, box: BoxFacts | None) 
     if not box.allowed:
         return f"its MAC address is not in the allowlist: {allow}"
     if not box.release:
+        if box.image:
+            return (
+                f"the image {box.image} of its range has no active release: netboot-appliance image build {box.image}"
+            )
         return "no image is active: netboot-appliance image build"
     if attempt.agent is Agent.OTHER:
         return "its firmware is neither BIOS nor UEFI x64: name a boot loader for it in the box's [boot.loaders]"

@@ -16,7 +16,7 @@ from image.bootfiles import DIRECTORY, PACKAGED
 from image.build import Rebuild, build
 from image.customization import Customization, read
 from image.recipe import ImageRecipe
-from image.release import Release
+from image.release import INITRD, RECIPE, SQUASHFS, Release
 from tests.room.live_image import DEMO, customize, give_image, only_one
 
 FORBIDDEN = re.compile(
@@ -147,13 +147,25 @@ def test_what_changed_is_built_alone_and_gives_what_a_whole_build_gives_bit_for_
     with only_one(DEMO, wait=True):
         subprocess.run(["cp", "-a", str(config.server.data / "build"), str(tmp_path / "work")], check=True)
 
-    def make(recipe: ImageRecipe, added: Customization, rebuild: Rebuild = Rebuild.NEVER) -> Release:
+    def make(
+        recipe: ImageRecipe, added: Customization, rebuild: Rebuild = Rebuild.NEVER, image: str = "boinc"
+    ) -> Release:
         # Nothing may be taken from an earlier release.
         images = Path(tempfile.mkdtemp(dir=tmp_path))
-        return build(recipe, tmp_path / "work", images, lambda _: None, rebuild, added=added)
+        return build(
+            recipe, tmp_path / "work", images, lambda _: None, rebuild, added=added, image=image, others=("boinc",)
+        )
 
     whole = make(more, changed, Rebuild.ALWAYS)
     back = make(recipe, added)
+    # Another image, with only a file more: what it has in common with the first is not built again.
+    (own / "files/etc/site/words").write_text("words of the lab")
+    steps = tmp_path / "work" / "steps"
+    common = {each: (steps / each / "record.json").stat().st_ino for each in ("bootstrap", "packages", "system")}
+    lab = make(recipe, read(own), image="lab")
+    assert {each: (steps / each / "record.json").stat().st_ino for each in common} == common
+    assert (lab.image, lab.files[SQUASHFS], lab.files[INITRD]) == ("lab", back.files[SQUASHFS], back.files[INITRD])
+    assert lab.files[RECIPE] != back.files[RECIPE]
     again = make(more, changed)
     assert again.files == whole.files
     assert again.layers == ("live/filesystem.squashfs", "live/recipe.squashfs")

@@ -14,6 +14,7 @@ from typing import Any
 from appliance.journal.history import latest_of
 from appliance.registry.database import Registry
 from image import bootfiles, release
+from image.names import DEFAULT
 from image.recipe import ImageRecipe
 from services.ethernet import MacAddress
 from tests.room.namespaces import Namespace
@@ -27,10 +28,13 @@ _FILES = {release.KERNEL: 3 << 20, release.INITRD: (5 << 20) + 1, release.SQUASH
 
 
 def install_release(
-    images: Path, sizes: Mapping[str, int] = _FILES, loaders: Mapping[str, bytes] | None = None
+    images: Path,
+    sizes: Mapping[str, int] = _FILES,
+    loaders: Mapping[str, bytes] | None = None,
+    image: str = DEFAULT,
 ) -> release.Release:
-    """Make and activate a release of random bytes with files of these sizes, and with the boot loaders of this machine,
-    or these; nothing here looks inside them."""
+    """Make and activate a release of an image, of random bytes with files of these sizes, and with the boot loaders of
+    this machine, or these; nothing here looks inside them."""
     digest = secrets.token_hex(32)
     created = datetime.now(UTC).replace(microsecond=0)
     path = images / release.name(created, digest)
@@ -46,7 +50,7 @@ def install_release(
         (boot / name).write_bytes(content)
     names = (*sizes, *(f"{bootfiles.DIRECTORY}/{loader.name}" for loader in boot.iterdir()))
     files = {name: release.describe(path / name) for name in names}
-    made = release.Release(path, created, ImageRecipe(), digest, "6.1.0-0-amd64", files)
+    made = release.Release(path, created, ImageRecipe(), digest, "6.1.0-0-amd64", files, image=image)
     (path / release.MANIFEST).write_bytes(release.render_manifest(made))
     return release.activate(images, made.id)
 

@@ -1,5 +1,6 @@
 """Canaries as a story: `serve`, the control process that judges, and two scripted PCs. Each test goes on from there."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from appliance.registry.database import Registry
 from image.release import active_id
+from services.decision import Reason
 from services.ethernet import MacAddress
 from services.linux import volumes
 from tests.fakes.dhcp_client import firmware
@@ -96,6 +98,20 @@ def active(box: Box) -> str:
     return found
 
 
+async def refusal(box: Box, pc: ScriptedPc) -> str:
+    """Why the box does not answer this PC, which asks until it is refused: an edit is seen within a second."""
+    pc.use("")
+    for _ in range(int(TIMEOUT)):
+        with pc.nic() as nic:
+            await pc.discover(nic, firmware(7), alone=True)
+        with Registry(box.data / "registry" / "registry.sqlite3") as registry:
+            found = [row.reason for row in registry.ignored() if row.client == str(pc.mac)]
+        if found:
+            return found[0]
+        await asyncio.sleep(1.0)
+    raise AssertionError("it was not refused")
+
+
 async def test_a_canary_that_fails_is_taken_back_by_itself(box: Box, canary: ScriptedPc, other: ScriptedPc) -> None:
     good = active(box)
     for pc in (canary, other):
@@ -150,3 +166,23 @@ async def test_a_pc_that_failed_twice_with_what_others_compute_with_goes_back(
     box.verb("boot", "next", str(other.mac), "--clear")
     wait_until(lambda: new in box.verb("menu", "show", "--for", str(other.mac)).stdout, TIMEOUT, "the menu")
     assert await boot(other, *TO_COMPUTING) == new
+
+
+async def test_a_pc_boots_the_image_of_its_range_or_nothing(box: Box, canary: ScriptedPc, other: ScriptedPc) -> None:
+    default, mac = active(box), str(other.mac)
+    # Nobody has built it: the directory makes it an image.
+    (box.configuration.parent / "images" / "lab").mkdir(parents=True, exist_ok=True)
+    warned = box.verb("allow", "add", mac, "--image", "lab")
+    assert "warning: the image lab has no active release, so its PCs boot nothing" in warned.stderr
+    assert await refusal(box, other) == Reason.NO_IMAGE_OF_RANGE.value
+    assert "lab: PCS BOOT NOTHING: it was never built; for 1 entry of the allowlist" in box.verb("status").stdout
+    assert await boot(canary, *TO_COMPUTING) == default
+    lab = install_release(box.data / "images", image="lab").id
+    wait_until(lambda: lab in box.verb("menu", "show", "--for", mac).stdout, TIMEOUT, "the menu")
+    assert (await boot(other, *TO_COMPUTING), await boot(canary, *TO_COMPUTING)) == (lab, default)
+    assert active(box) == default
+    box.verb("allow", "set", mac, "--image", "")
+    wait_until(lambda: default in box.verb("menu", "show", "--for", mac).stdout, TIMEOUT, "the menu")
+    assert await boot(other, *TO_COMPUTING) == default
+    # It may still be running the other one.
+    assert f"{lab} " in box.verb("image", "prune", "--dry-run").stdout

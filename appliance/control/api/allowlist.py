@@ -52,10 +52,12 @@ class EntrySettings(BaseModel):
     ] = None
     root: Annotated[str | None, Field(max_length=10, description="How they get the live system: nfs or http.")] = None
     schedule: Annotated[str | None, Field(max_length=40, description="When they compute.")] = None
+    image: Annotated[str | None, Field(max_length=40, description="The image that they boot.")] = None
 
     def named(self) -> Mapping[str, str]:
         """The settings in the words of the allowlist's text form."""
-        values = {"default": self.default, "timeout": self.timeout, "root": self.root, "schedule": self.schedule}
+        values = {"default": self.default, "timeout": self.timeout, "root": self.root}
+        values |= {"schedule": self.schedule, "image": self.image}
         return {name: str(value) for name, value in values.items() if value is not None}
 
 

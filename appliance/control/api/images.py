@@ -48,11 +48,13 @@ class ImageChange:
 
 
 class WantedImage(BaseModel):
-    """What to do. `release` is for `activate`."""
+    """What to do. `release` is for `activate`; `image` for builds (empty: of all images) and `rollback` (empty: of the
+    default one)."""
 
     model_config = ConfigDict(extra="forbid")
     verb: ImageVerb
     release: Annotated[str, Field(pattern=r"^([0-9]{8}-[0-9]{6}-[0-9a-f]{8})?$", description="The `id` of one.")] = ""
+    image: Annotated[str, Field(max_length=31, pattern=r"^[a-z0-9-]*$", description="The name of an image.")] = ""
 
 
 @router.get("", responses=problems())
@@ -81,7 +83,7 @@ async def change_images(context: InContext, wanted: WantedImage) -> ImageChange:
     """
     if not request_files.available(context.path):
         raise OvertakenError("this page cannot ask root here", "see: netboot-appliance image --help")
-    found = await asyncio.to_thread(request_files.ask, wanted.verb, wanted.release)
+    found = await asyncio.to_thread(request_files.ask, wanted.verb, wanted.release, image=wanted.image)
     if found.error:
         raise OvertakenError(found.error, found.hint)
     return ImageChange(found.done)

@@ -278,9 +278,8 @@ def _images(config: Config) -> Images | None:
     failed = FailedBuild(*failure) if failure else None
     with suppress(OSError):
         found = gather_releases(config)
-        by_state = {state: ident for ident, state in found.states.items()}
         releases = tuple(each.id for each in found.releases)
-        return Images(releases, by_state.get("active", ""), by_state.get("previous", ""), failed)
+        return Images(releases, found.having("active"), found.having("previous"), failed)
     return None
 
 

@@ -11,8 +11,10 @@ from starlette.responses import RedirectResponse, Response
 
 from appliance import allowlist
 from appliance.admission import listing, spreadsheet
+from appliance.admission.listing import BroughtList
 from appliance.allowlist import Entry
 from appliance.boot import allowed_edits
+from appliance.config import images
 from appliance.config.menu import KINDS
 from appliance.control.context import Context
 from appliance.control.web.forms import Administrator, Box, Viewer, answer, said, word
@@ -28,7 +30,7 @@ LARGEST = 800_000
 """Bytes of a list that the page takes. The verb takes any."""
 
 _NOTHING = "nothing was changed"
-_SETTINGS = ("default", "timeout", "root", "schedule")
+_SETTINGS = ("default", "timeout", "root", "schedule", "image")
 _FIELDS = ("range", "label", *_SETTINGS)
 
 
@@ -146,8 +148,13 @@ def _entry(registry: Registry, text: str) -> tuple[Entry, int]:
     return found, covered(span, known, registry.known())
 
 
+def _read(box: Context, content: bytes, source: str) -> BroughtList:
+    config = box.config
+    return listing.read(content, source, config.schedules, config.menu.locked, images.known(config))
+
+
 def _preview(box: Context, registry: Registry, content: bytes, source: str) -> ListPreview:
-    brought = listing.read(content, source, box.config.schedules, box.config.menu.locked)
+    brought = _read(box, content, source)
     if not brought.entries:
         raise UserError(f"there are no entries in {source}", _NOTHING)
     before = registry.allowlist()
@@ -155,7 +162,7 @@ def _preview(box: Context, registry: Registry, content: bytes, source: str) -> L
 
 
 def _take(box: Context, registry: Registry, text: str, source: str, known: str) -> tuple[int, int]:
-    brought = listing.read(text.encode(), source, box.config.schedules, box.config.menu.locked)
+    brought = _read(box, text.encode(), source)
     if digest(registry.allowlist()) != known:
         raise OvertakenError("the allowlist was changed in the meantime; nothing was imported", "look at it again")
     return registry.allow(brought.entries), len(brought.entries)
@@ -183,7 +190,12 @@ def _typed(form: FormData) -> dict[str, str]:
 
 def _choices(box: Context) -> dict[str, Any]:
     entries = [kind for kind in KINDS if kind not in box.config.menu.locked]
-    return {"entries": entries, "schedules": sorted(box.config.schedules), "roots": allowlist.ROOTS}
+    return {
+        "entries": entries,
+        "schedules": sorted(box.config.schedules),
+        "roots": allowlist.ROOTS,
+        "images": images.known(box.config),
+    }
 
 
 def _values(box: Context, shown: AllowedPage, words: str, typed: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from appliance.errors import NotFoundError, UserError
 from appliance.view.compared import compare
 from appliance.view.facts import Releases, gather_releases
 from appliance.view.image_diff import ReleaseDiff
+from image.names import DEFAULT
 from image.release import ReleaseError
 
 router = APIRouter(prefix="/images/diff", include_in_schema=False)
@@ -33,11 +34,11 @@ async def show(request: Request, box: Box, _: Viewer, old: str = "", new: str = 
 
 
 def _chosen(found: Releases, old: str, new: str) -> tuple[str, str]:
-    states = {state: ident for ident, state in found.states.items()}
     idents = [each.id for each in found.releases]
-    new = new or states.get("active", "") or next(iter(idents), "")
+    new = new or found.having("active") or next(iter(idents), "")
+    image = next((each.image for each in found.releases if each.id == new), DEFAULT)
     others = [ident for ident in idents if ident != new]
-    return old or states.get("previous", "") or next(iter(others), new), new
+    return old or found.having("previous", image) or next(iter(others), new), new
 
 
 def _diff(found: Releases, old: str, new: str) -> ReleaseDiff | None:

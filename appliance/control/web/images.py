@@ -1,6 +1,7 @@
 """The live systems: which there are, which one PCs boot, and building the next one, with what it prints shown live."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
@@ -16,22 +17,35 @@ from appliance.errors import UserError
 from appliance.images import build_unit, request_files
 from appliance.images.build_output import MOST_LINES
 from appliance.images.image_request import ImageVerb
-from appliance.images.todays_recipe import CURE, outdated
+from appliance.images.todays_recipe import cure, outdated
 from appliance.view.build import build_view
 from appliance.view.facts import Releases
-from appliance.view.images import release_views
+from appliance.view.image_states import ImageState, gather_image_states
+from appliance.view.images import ReleaseView, release_views
 from appliance.view.trials import gather_all_releases, gather_rollout
+from image.names import DEFAULT
 
 router = APIRouter(prefix="/images", include_in_schema=False)
 
 _BY_HAND = {
-    ImageVerb.BUILD: "sudo netboot-appliance image build",
-    ImageVerb.UPDATE: "sudo netboot-appliance image build --update",
-    ImageVerb.REBUILD: "sudo netboot-appliance image build --force",
+    ImageVerb.BUILD: "sudo netboot-appliance image build {image}",
+    ImageVerb.UPDATE: "sudo netboot-appliance image build --update {image}",
+    ImageVerb.REBUILD: "sudo netboot-appliance image build --force {image}",
     ImageVerb.STOP: "sudo systemctl stop netboot-appliance-image",
-    ImageVerb.ACTIVATE: "sudo netboot-appliance image activate {}",
-    ImageVerb.ROLLBACK: "sudo netboot-appliance image rollback",
+    ImageVerb.ACTIVATE: "sudo netboot-appliance image activate {release}",
+    ImageVerb.ROLLBACK: "sudo netboot-appliance image rollback {image}",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseGroup:
+    """The releases of one image, the newest first, and what there is to say of it, unless it is the default one.
+    `previous`: to which it can be rolled back, or empty."""
+
+    name: str
+    state: ImageState | None
+    releases: list[ReleaseView]
+    previous: str
 
 
 @router.get("")
@@ -53,11 +67,11 @@ async def change(request: Request, box: Box, who: Administrator) -> Response:
     form = await request.form()
     error, done = None, ""
     try:
-        verb, release = _verb(word(form, "verb", 20)), word(form, "release", 60)
+        verb, release, image = _verb(word(form, "verb", 20)), word(form, "release", 60), word(form, "image", 40)
         if not request_files.available(box.path):
-            raise UserError("this page cannot ask root here", f"run: {_BY_HAND[verb].format(release)}")
-        said("image", who, verb=str(verb), release=release)
-        found = await asyncio.to_thread(request_files.ask, verb, release)
+            raise UserError("this page cannot ask root here", f"run: {_by_hand(verb, release, image)}")
+        said("image", who, verb=str(verb), release=release, image=image)
+        found = await asyncio.to_thread(request_files.ask, verb, release, image=image)
         if found.error:
             raise UserError(found.error, found.hint, code=1)
         done = found.done
@@ -74,32 +88,42 @@ def _verb(text: str) -> ImageVerb:
         raise UserError("there is no such thing to do", "nothing was changed") from None
 
 
+def _by_hand(verb: ImageVerb, release: str = "", image: str = "") -> str:
+    return _BY_HAND[verb].format(release=release, image="" if image == DEFAULT else image).strip()
+
+
 async def _values(box: Context) -> dict[str, Any]:
-    found, build, rollout = await asyncio.gather(
+    found, build, rollout, others = await asyncio.gather(
         box.with_registry(lambda registry: gather_all_releases(box.config, registry)),
         asyncio.to_thread(lambda: build_view(build_unit.latest(), box.clock())),
         box.with_registry(lambda registry: gather_rollout(box.config, registry, box.clock())),
+        box.with_registry(lambda registry: gather_image_states(box.config, registry.allowlist())),
     )
+    views = release_views(found)
+    known = dict.fromkeys((DEFAULT, *(each.name for each in others), *(each.image for each in views)))
+    states = {each.name: each for each in others}
+    groups = [
+        ReleaseGroup(
+            name, states.get(name), [each for each in views if each.image == name], found.having("previous", name)
+        )
+        for name in known
+    ]
     return {
-        "releases": release_views(found),
+        "releases": views,
+        "groups": groups,
         "broken": found.broken,
-        "previous": _previous(found),
         "outdated": await asyncio.to_thread(_outdated, box, found),
-        "cure": CURE,
+        "cure": cure(),
         "build": build,
         "canary": rollout.canary_words(box.clock()),
         "since": seen(build).ident,
         "most_lines": MOST_LINES,
         "asks": request_files.available(box.path),
-        "commands": {str(verb): command for verb, command in _BY_HAND.items()},
+        "by_hand": _by_hand,
         "here": "/images",
     }
 
 
 def _outdated(box: Context, found: Releases) -> str:
-    active = next((each for each in found.releases if found.states.get(each.id) == "active"), None)
-    return outdated(box.config, active)
-
-
-def _previous(found: Releases) -> str:
-    return next((ident for ident, state in found.states.items() if state == "previous"), "")
+    ident = found.having("active")
+    return outdated(box.config, next((each for each in found.releases if each.id == ident), None))

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import json
+import math
 import os
 import shutil
 import signal
@@ -117,9 +118,22 @@ def run(
     recipe: ImageRecipe | None = None,
     rebuild: Rebuild = Rebuild.NEVER,
     added: Customization = NOTHING,
+    image: str = "boinc",
+    since: float = math.inf,
 ) -> tuple[release.Release, list[Progress]]:
+    """The images boinc and lab are there."""
     told: list[Progress] = []
-    made = build.build(recipe or ImageRecipe(), room / "work", room / "images", told.append, rebuild, added=added)
+    made = build.build(
+        recipe or ImageRecipe(),
+        room / "work",
+        room / "images",
+        told.append,
+        rebuild,
+        added=added,
+        image=image,
+        others=("boinc", "lab"),
+        since=since,
+    )
     return made, told
 
 
@@ -348,6 +362,48 @@ def test_without_overlays_the_administrators_files_are_in_the_one_squashfs(room:
     assert made.layers == (release.SQUASHFS,)
     assert release.MODULE not in made.files
     assert "./etc/motd" in squashfs(made).splitlines()
+
+
+def test_images_share_the_steps_that_they_have_in_common(room: Path) -> None:
+    first, _ = run(room)
+    before = len(calls(room))
+    own = own_files(room)
+    lab, told = run(room, added=own, image="lab")
+    assert calls(room)[before:] == ["config", "mksquashfs"], "only the layer with the files is new"
+    assert (lab.image, release.active_ids(room / "images")) == ("lab", {"boinc": first.id, "lab": lab.id})
+    assert sorted(os.listdir(room / "work" / "steps")) == ["bootstrap", "files.lab", "packages", "system"]
+    # With a package more, all from there on is its own.
+    extra, _ = run(room, ImageRecipe(packages=("htop",)), added=own, image="lab")
+    kept = ["bootstrap", "extras.lab", "files.lab", "packages", "system", "system.lab"]
+    assert sorted(os.listdir(room / "work" / "steps")) == kept
+    assert squashfs(extra) != squashfs(first)
+    # The other image finds what it has left.
+    before = len(calls(room))
+    again, _ = run(room, rebuild=Rebuild.UPDATED)
+    assert again == first
+    assert release.active_ids(room / "images") == {"boinc": first.id, "lab": extra.id}
+    same, _ = run(room, ImageRecipe(packages=("htop",)), Rebuild.UPDATED, own, "lab")
+    assert same == extra
+    assert sorted(os.listdir(room / "work" / "steps")) == kept
+    # What the first image of a run has renewed is not renewed again for the next.
+    began, before = time.time(), len(calls(room))
+    run(room, rebuild=Rebuild.UPDATED, since=began)
+    assert "chroot_install-packages" in calls(room)[before:]
+    before = len(calls(room))
+    run(room, rebuild=Rebuild.UPDATED, added=own, image="lab", since=began)
+    assert "chroot_install-packages" not in calls(room)[before:]
+    # An image that is gone leaves nothing.
+    build.build(ImageRecipe(), room / "work", room / "images", told.append, Rebuild.ALWAYS)
+    assert sorted(os.listdir(room / "work" / "steps")) == ["bootstrap", "packages", "system"]
+
+
+def test_two_images_of_one_recipe_have_releases_of_their_own(room: Path) -> None:
+    first, _ = run(room)
+    lab, _ = run(room, image="lab")
+    assert lab.id != first.id
+    assert (lab.digest, squashfs(lab)) == (first.digest, squashfs(first))
+    assert run(room, image="lab")[0] == lab
+    assert run(room)[0] == first
 
 
 def test_a_hook_that_fails_ends_the_build(room: Path) -> None:

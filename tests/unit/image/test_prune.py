@@ -106,3 +106,29 @@ def test_it_waits_for_an_activation_in_progress(images: Path) -> None:
 def test_without_a_directory_there_is_nothing_to_prune(tmp_path: Path) -> None:
     assert prune.prune(tmp_path / "none", 3, ()) == prune.PruneList((), ())
     assert prune.choose(tmp_path / "none", 3, ()) == prune.PruneList((), ())
+
+
+def test_each_image_keeps_its_newest_its_active_and_its_previous_release(images: Path) -> None:
+    labs = [f"2026100{day}-090000-dddddddd" for day in range(1, 6)]
+    for each in labs:
+        publish(images, each, "lab")
+    release.activate(images, labs[1])
+    release.activate(images, labs[0])
+    found = prune.choose(images, 1, ())
+    kept = {each.id: why for each, why in found.kept}
+    assert {ident: why for ident, why in kept.items() if ident in labs} == {
+        labs[0]: ("active",),
+        labs[1]: ("previous",),
+        labs[4]: ("among the 1 newest",),
+    }
+    assert {ident for ident in kept if ident in IDS} == {IDS[0], IDS[1], IDS[6]}
+    retired = prune.choose(images, 1, {labs[2]}, retired=["lab"])
+    assert [each.id for each, _ in retired.kept if each.image == "lab"] == [labs[2]]
+    assert release.active_id(images, "lab") == labs[0], "nothing was changed"
+    prune.prune(images, 1, {labs[2]}, retired=["lab"])
+    assert release.active_ids(images) == {"boinc": IDS[0]}
+    assert [name for name in there(images) if "lab" in name or name in labs] == [labs[2]]
+    release.activate(images, labs[2])
+    (images / labs[2] / release.MANIFEST).unlink()
+    with pytest.raises(ReleaseError, match="its manifest cannot be read"):
+        prune.prune(images, 1, ())

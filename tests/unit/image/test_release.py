@@ -16,7 +16,7 @@ from image.release import Release, ReleaseError
 OLD, NEW = "20261122-090000-aaaaaaaa", "20261123-150102-1a2b3c4d"
 
 
-def publish(images: Path, release_id: str) -> Release:
+def publish(images: Path, release_id: str, image: str = "boinc") -> Release:
     directory = images / release_id
     (directory / "live").mkdir(parents=True)
     microcode = () if release_id == OLD else (release.MICROCODE,)
@@ -25,7 +25,13 @@ def publish(images: Path, release_id: str) -> Release:
         (directory / name).write_bytes(f"{name} of {release_id}".encode())
     files = {name: release.describe(directory / name) for name in names}
     made = Release(
-        directory, datetime(2026, 11, 23, 15, 1, 2, tzinfo=UTC), ImageRecipe(), "1a2b3c4d" * 8, "6.1.0-1-amd64", files
+        directory,
+        datetime(2026, 11, 23, 15, 1, 2, tzinfo=UTC),
+        ImageRecipe(),
+        "1a2b3c4d" * 8,
+        "6.1.0-1-amd64",
+        files,
+        image=image,
     )
     (directory / release.MANIFEST).write_bytes(release.render_manifest(made))
     return made
@@ -194,3 +200,41 @@ def test_verifying_reads_every_byte(images: Path) -> None:
     problems = release.verify(found)
     assert problems[0].startswith("live/filesystem.squashfs is not what was built")
     assert problems[1] == "packages cannot be read: No such file or directory"
+
+
+NEXT = "20261201-090000-cccccccc"
+
+
+def test_each_image_has_an_active_and_a_previous_release_of_its_own(images: Path) -> None:
+    publish(images, NEXT, "lab")
+    lab = "20261202-090000-dddddddd"
+    publish(images, lab, "lab")
+    for each in (OLD, NEW, NEXT, lab):
+        release.activate(images, each)
+    assert release.active_ids(images) == {"boinc": NEW, "lab": lab}
+    assert (release.current(images, "lab"), release.previous(images, "lab")) == (
+        release.read(images, lab),
+        release.read(images, NEXT),
+    )
+    assert release.rollback(images, "lab").id == NEXT
+    assert (release.active_id(images), release.active_id(images, "lab")) == (NEW, NEXT)
+    # As it was before there was another image: an older version finds what it knows.
+    assert os.readlink(images / "current") == NEW
+    assert os.readlink(images / "previous") == OLD
+    assert b'"image"' not in (images / NEW / release.MANIFEST).read_bytes()
+    with pytest.raises(ReleaseError, match="there is no earlier release of the image rack to go back to"):
+        release.rollback(images, "rack")
+
+
+@pytest.mark.parametrize("name", ["", "Lab", "a/b", "../lab", "current", "previous", "7", "-lab", "x" * 32, "lab\n"])
+def test_a_release_of_an_image_that_cannot_be_is_broken(images: Path, name: str) -> None:
+    manifest = images / NEW / release.MANIFEST
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"image": name}))
+    with pytest.raises(ReleaseError, match="cannot be the name of an image"):
+        release.read(images, NEW)
+
+
+def test_links_that_are_none_of_an_image_say_nothing(images: Path) -> None:
+    for name in ("current.boinc", "current.", "current.Lab", ".current.lab.new", "currents", "current.current"):
+        (images / name).symlink_to(NEW)
+    assert release.active_ids(images) == {}

@@ -19,7 +19,7 @@ A, B = "52:54:00:00:00:01", "52:54:00:00:00:02"
 
 def read(content: bytes | str) -> BroughtList:
     data = content.encode() if isinstance(content, str) else content
-    return listing.read(data, "list.csv", {"night"}, {"rescue"})
+    return listing.read(data, "list.csv", {"night"}, {"rescue"}, ("boinc", "lab"))
 
 
 def entry(span: str, label: str = "", settings: BootSettings | None = None) -> Entry:

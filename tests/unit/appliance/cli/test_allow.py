@@ -24,6 +24,7 @@ def test_allow_add_list_check_remove(run: Run) -> None:
         "timeout": None,
         "root": None,
         "schedule": None,
+        "image": None,
     }
     assert "room 12" in run("allow", "list").stdout
     yes = run("allow", "check", "525400aabbcc")
@@ -80,7 +81,7 @@ def test_a_table_of_a_spreadsheet_goes_in_and_out(run: Run, tmp_path: Path) -> N
     assert done.stdout == "imported 1 entries: 1 new, 0 known\n"
     assert done.stderr == "columns that were left out: Price\n"
     table = run("allow", "export", "--csv").stdout
-    assert table == "range,label,default,timeout,root,schedule\n52:54:00:00:00:01,Büro; 1,,,,\n"
+    assert table == "range,label,default,timeout,root,schedule,image\n52:54:00:00:00:01,Büro; 1,,,,,\n"
     assert run("allow", "import", "-", stdin=table).stdout == "imported 1 entries: 0 new, 1 known\n"
 
 

@@ -57,7 +57,7 @@ def test_a_range_of_pcs_gets_it_and_all_others_keep_the_active_one(room: BoxWith
         (MacRange(PCS[0], PCS[0]), MacRange(PCS[2], PCS[3])),
         Proof(7200.0),
     )
-    assert [line.split()[1] for line in room.run("image", "list").splitlines()[1:]][:2] == ["canary", "active"]
+    assert [line.split()[2] for line in room.run("image", "list").splitlines()[1:]][:2] == ["canary", "active"]
 
 
 def test_one_of_each_label_is_the_one_that_was_heard_last(room: BoxWithCanary) -> None:
@@ -73,7 +73,7 @@ def test_it_is_shown_while_it_is_open_and_after_that(room: BoxWithCanary) -> Non
     assert "so far   0 booted it, 0 proven, 0 failed\njudged   by nobody" in said
     found = json.loads(room.run("image", "canary", "--json"))
     assert (found["canary"]["release"], found["canary"]["state"], found["gone_back"]) == (NEXT, "waiting", [])
-    assert room.run("image", "canary", "cancel") == f"the canary {NEXT} has ended; all PCs boot {NEW}\n"
+    assert room.run("image", "canary", "cancel") == f"the canary {NEXT} has ended; its PCs boot {NEW}\n"
     assert (room.canary.verdict, room.canary.reason) == (Ending.CANCELLED, "by hand")
     assert room.status()["rollout"]["canary"]["state"] == "cancelled"  # type: ignore[index]
 
@@ -149,3 +149,24 @@ def test_a_pc_that_went_back_is_shown_and_can_be_told_to_try_again(room: BoxWith
     assert f"BOINC (image {NEW})" in room.run("menu", "show", "--for", str(PCS[1]))
     assert room.run("boot", "next", str(PCS[0]), "--clear") == f"{PCS[0]} boots normally\n"
     assert f"BOINC (image {NEW})" in room.run("menu", "show", "--for", str(PCS[0]))
+
+
+def test_a_canary_is_for_pcs_that_boot_its_image(room: BoxWithCanary) -> None:
+    images, new = room.data / "images", "20261203-090000-eeeeeeee"
+    lab = "20261202-090000-dddddddd"
+    for each in (lab, new):
+        publish(images, each, "lab")
+    with pytest.raises(UserError, match="no release is active, so there is nothing to go back to"):
+        room.run("image", "activate", new, "--canary", "Room 13")
+    room.run("image", "activate", lab)
+    room.run("allow", "set", f"{PCS[2]}-{PCS[3]}", "--image", "lab")
+    for who, words in (("Room 12", "no PC of Room 12 boots the image lab"), (str(PCS[0]), "boots the image lab")):
+        with pytest.raises(UserError, match=words):
+            room.run("image", "activate", new, "--canary", who)
+    said = room.run("image", "activate", new, "--canary", "1-per-label")
+    assert said.startswith(f"canary: {new} at the next boot of {PCS[3]}; all others boot {lab}\n")
+    # Another image has its own releases.
+    assert room.run("image", "activate", OLD) == f"active: {OLD}\n"
+    assert room.canary.verdict is Ending.OPEN
+    said = room.run("image", "activate", lab)
+    assert said == f"the canary {new} has ended: cancelled, another release was activated: {lab}\nactive: {lab}\n"

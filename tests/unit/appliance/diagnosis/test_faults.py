@@ -236,6 +236,13 @@ FAULTS = {
         "image build",
         seen=Seen(refused=(refused(Reason.NO_IMAGE, 100.1, service="dhcp"),)),
     ),
+    "the image of its range was never built": Planted(
+        ((100.0, asks()),),
+        101.0,
+        "asked, and got no offer: the image of its range has no active release",
+        "image build lab",
+        seen=Seen(refused=(refused(Reason.NO_IMAGE_OF_RANGE, 100.1, service="dhcp"),), image="lab"),
+    ),
     "the menu waits for a person": Planted(
         (*power_on(100.0), *script(104.0)),
         200.0,

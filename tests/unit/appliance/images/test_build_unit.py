@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -43,7 +43,7 @@ from appliance.images.build_unit import record
 from tests.unit.appliance.images import test_build_unit
 room = Path(sys.argv[1])
 build = getattr(test_build_unit, sys.argv[2])
-record(lambda rebuild, report, hear: build(room, rebuild, report), lambda progress: None)
+record(lambda rebuild, names, report, hear: [build(room, rebuild, report)], lambda progress: None)
 """
 
 
@@ -77,13 +77,14 @@ def recorded(room: Path, builder: Builder, invocation: str = "i1") -> str:
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(BuildError, ReleaseError, SystemExit):
         patch.setenv("RUNTIME_DIRECTORY", str(directory))
         patch.setenv("INVOCATION_ID", invocation)
-        build_unit.record(lambda rebuild, report, hear: builder(room, rebuild, report), lambda progress: None)
+        build_unit.record(lambda rebuild, names, report, hear: [builder(room, rebuild, report)], lambda progress: None)
     return f"mv {directory}/progress {room}/run/progress\n"
 
 
 def follow(room: Path, rebuild: Rebuild = Rebuild.NEVER) -> tuple[Release, list[Progress]]:
     told: list[Progress] = []
-    return build_unit.follow(room / "images", rebuild, told.append), told
+    (made,) = build_unit.follow(room / "images", rebuild, told.append)
+    return made, told
 
 
 # What the unit can do; run in its process.
@@ -133,6 +134,27 @@ def test_a_build_is_asked_for_and_followed_to_its_release_and_asked_for_once(roo
     # As by `systemctl start`, without a request.
     subprocess.run(["sh", room / "start"], check=True)
     assert (room / "rebuild").read_text() == "never"
+
+
+def test_the_unit_is_told_which_images_to_build(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, ...]] = []
+
+    def build(
+        rebuild: Rebuild, names: Sequence[str], report: build_unit.Report, hear: build_unit.Hear
+    ) -> list[Release]:
+        told.append((rebuild.value, *names))
+        return [release.read(room / "images", NEW)]
+
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(room / "run"))
+    monkeypatch.setenv("INVOCATION_ID", "i1")
+    (room / "start").touch()
+    build_unit.begin(Rebuild.UPDATED, ("boinc", "lab"))
+    build_unit.record(build, lambda progress: None)
+    for damaged in ("always ../etc", "sometimes", ""):
+        (room / "run" / "request").write_text(damaged)
+        build_unit.record(build, lambda progress: None)
+        assert not (room / "run" / "request").exists()
+    assert told == [("updated", "boinc", "lab"), *[("never",)] * 3]
 
 
 def test_a_failure_arrives_as_the_build_raised_it(room: Path) -> None:
@@ -221,7 +243,7 @@ def test_leaving_stops_reading_and_not_the_build(room: Path) -> None:
     (room / "go").touch()
     lines = room / "run" / "progress"
     for _ in range(500):
-        if json.loads(lines.read_text().splitlines()[-1]).get("release") == NEW:
+        if json.loads(lines.read_text().splitlines()[-1]).get("releases") == [NEW]:
             return
         threading.Event().wait(0.02)
     raise AssertionError(lines.read_text())
@@ -230,7 +252,7 @@ def test_leaving_stops_reading_and_not_the_build(room: Path) -> None:
 def test_outside_of_the_unit_nothing_is_recorded(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     told: list[Progress] = []
-    made = build_unit.record(lambda rebuild, report, hear: succeed(room, rebuild, report), told.append)
+    (made,) = build_unit.record(lambda rebuild, names, report, hear: [succeed(room, rebuild, report)], told.append)
     assert (made.id, told) == (NEW, STEPS)
     assert not (room / "run").exists()
 
@@ -251,11 +273,13 @@ def test_the_unit_builds_only_the_default_configuration_of_a_running_systemd(
     assert not build_unit.available(DEFAULT_PATH)
 
 
-def print_two_lines(room: Path, rebuild: Rebuild, report: build_unit.Report, hear: build_unit.Hear) -> Release:
+def print_two_lines(
+    room: Path, rebuild: Rebuild, names: Sequence[str], report: build_unit.Report, hear: build_unit.Hear
+) -> list[Release]:
     report(STEPS[0])
     for line in ("P: lb config", "P: lb bootstrap"):
         hear(line)
-    return release.read(room / "images", NEW)
+    return [release.read(room / "images", NEW)]
 
 
 def test_everybody_sees_the_latest_build_and_what_it_prints(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +293,7 @@ def test_everybody_sees_the_latest_build_and_what_it_prints(room: Path, monkeypa
     found = build_unit.latest()
     assert (found.run, found.busy) == ("i1", False)
     assert [line.text for line in found.output] == ["P: lb config", "P: lb bootstrap"]
-    assert [next(iter(json.loads(line))) for line in found.progress] == ["invocation", "progress", "release"]
+    assert [next(iter(json.loads(line))) for line in found.progress] == ["invocation", "progress", "releases"]
     # Another run has begun, and has not written anything yet.
     state(room, "activating", "i2")
     assert build_unit.latest() == BuildRecord("i2", busy=True)
@@ -277,7 +301,9 @@ def test_everybody_sees_the_latest_build_and_what_it_prints(room: Path, monkeypa
 
 
 def test_of_a_long_build_the_beginning_and_the_latest_are_seen(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def report_much(rebuild: Rebuild, report: build_unit.Report, hear: build_unit.Hear) -> Release:
+    def report_much(
+        rebuild: Rebuild, names: Sequence[str], report: build_unit.Report, hear: build_unit.Hear
+    ) -> list[Release]:
         for number in range(4000):
             report(Progress("chroot", 4, f"Unpacking package {number}", float(number)))
         raise BuildError("chroot", "it failed", "do this")

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from appliance.allowlist import Entry
+from appliance.allowlist import BootSettings, Entry
 from appliance.heartbeats import store
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.images import rollout_table
 from appliance.images.release_choice import ReleaseChoice
 from appliance.images.rollout import Ending, Proof, end
 from image import release
+from services.decision import Ignore, Reason
+from services.dhcp.plan import BootPlan
+from services.dhcp.pxe_rules import BootRequest
 from services.ethernet import MacAddress, MacRange
 from services.events import Discovered, Reported, TransferServed
 from services.menus.menu import Dialect
@@ -29,6 +32,7 @@ class Room(Running):
         super().__init__(data)
         self.registry.allow([Entry(MacRange(OTHER, OTHER), "room 12")])
         publish(data / "images", NEXT)
+        self.releases: tuple[str, ...] = (OLD, NEW, NEXT)
         self.see()
 
     def see(self) -> None:
@@ -48,7 +52,7 @@ class Room(Running):
         self.box.emit(Discovered(mac, 0, ipxe=False, xid=int(self.now), secs=0))
         script = self.scripts.ipxe(ADDRESS, mac, PEER)
         assert isinstance(script, str)
-        (found,) = {each for each in (OLD, NEW, NEXT) if f"image/{each}/vmlinuz" in script}
+        (found,) = {each for each in self.releases if f"image/{each}/vmlinuz" in script}
         self.box.emit(TransferServed(mac, "http", f"image/{found}/vmlinuz", 8_000_000, 1.0))
         self.journal.flush()
         return found
@@ -166,7 +170,7 @@ def test_a_pc_that_failed_twice_gets_the_previous_release(room: Room) -> None:
 def test_it_gets_the_next_release_that_is_activated_and_the_same_one_if_that_is_activated_again(room: Room) -> None:
     activate_next(room)
     assert [room.fails(), room.fails(), room.computes()] == [NEXT, NEXT, NEW]
-    rollout_table.activated(room.registry, NEXT, room.now)
+    rollout_table.activated(room.registry, NEXT, room.now, ends=True)
     room.see()
     assert room.computes() == NEXT
 
@@ -221,8 +225,93 @@ def test_a_script_that_is_fetched_again_and_again_is_thought_about_once(
     room.fails()
     room.fails()
     asked: list[float] = []
-    monkeypatch.setattr(room.box.releases, "reconsider", lambda _boot, _active, now: asked.append(now))
+    monkeypatch.setattr(room.box.releases, "reconsider", lambda _boot, _active, now, _image: asked.append(now))
     room.boots()
     for _ in range(100):
         room.script()
     assert len(asked) == 1
+
+
+LAB, LABS_NEXT = "20261202-090000-dddddddd", "20261203-090000-eeeeeeee"
+
+
+def give_image(room: Room, *releases: str) -> None:
+    """The second PC's range names the image lab, which has these releases; the last of them is active."""
+    room.registry.change_allowed(
+        MacRange(OTHER, OTHER), lambda known: Entry(known.range, known.label, BootSettings(image="lab"))
+    )
+    for each in releases:
+        if not (room.data / "images" / each).exists():
+            publish(room.data / "images", each, "lab")
+        release.activate(room.data / "images", each)
+    room.see()
+
+
+def scripts_of(room: Room, mac: MacAddress) -> list[object]:
+    """What the loaders of this PC get."""
+    return [
+        room.scripts.ipxe(ADDRESS, mac, PEER),
+        room.scripts.autoexec(ADDRESS, mac),
+        *(room.scripts.loader(ADDRESS, dialect, mac, PEER) for dialect in (Dialect.GRUB, Dialect.PXELINUX)),
+    ]
+
+
+def test_a_pc_whose_range_names_an_image_boots_that_one_or_nothing(room: Room) -> None:
+    room.configure('[menu]\nentries = ["boinc", "previous"]\ntimeout = 5\n')
+    give_image(room)
+    assert scripts_of(room, OTHER) == [Ignore(Reason.NO_IMAGE_OF_RANGE)] * 4
+    request = BootRequest(OTHER, (0,), ipxe=True)
+    assert room.box.plan(ADDRESS, request) == Ignore(Reason.NO_IMAGE_OF_RANGE)
+    assert all(isinstance(script, str) for script in scripts_of(room, PC))
+    before = room.box.answer_inputs()
+    give_image(room, LAB)
+    assert room.box.answer_inputs() != before
+    assert isinstance(room.box.plan(ADDRESS, request), BootPlan)
+    script = room.scripts.ipxe(ADDRESS, OTHER, PEER)
+    assert isinstance(script, str)
+    assert f"(image {LAB})" in script
+    assert "previous image" not in script, "the default image's previous release is not its own"
+    give_image(room, LAB, LABS_NEXT)
+    script = room.scripts.ipxe(ADDRESS, OTHER, PEER)
+    assert isinstance(script, str)
+    assert (f"(image {LABS_NEXT})" in script, f"previous image {LAB}" in script) == (True, True)
+    assert NEW in room.power_on()
+
+
+def test_a_broken_image_is_booted_by_nobody_and_the_others_boot(room: Room) -> None:
+    give_image(room, LAB)
+    (room.data / "images" / LAB / "vmlinuz").write_bytes(b"half")
+    room.box.follow_release(1e6)
+    assert scripts_of(room, OTHER) == [Ignore(Reason.NO_IMAGE_OF_RANGE)] * 4
+    assert NEW in room.power_on()
+
+
+def test_without_the_default_image_pcs_of_others_boot(room: Room) -> None:
+    give_image(room, LAB)
+    (room.data / "images" / "current").unlink()
+    room.box.follow_release(1e6)
+    assert scripts_of(room, PC) == [Ignore(Reason.NO_IMAGE)] * 4
+    assert all(isinstance(script, str) for script in scripts_of(room, OTHER))
+    assert room.box.release_of_loaders == LAB
+
+
+def test_a_canary_of_an_image_is_given_to_its_pcs_only(room: Room) -> None:
+    give_image(room, LAB)
+    publish(room.data / "images", LABS_NEXT, "lab")
+    ranges = [MacRange(PC, OTHER)] if PC.value < OTHER.value else [MacRange(OTHER, PC)]
+    with room.registry.edit():
+        rollout_table.begin(room.registry, LABS_NEXT, LAB, "some", ranges, Proof(3600.0), room.now)
+    room.see()
+    assert (room.box.release_of(OTHER), room.box.release_of(PC)) == (LABS_NEXT, NEW)
+
+
+def test_a_pc_goes_back_to_the_release_before_of_its_own_image(room: Room) -> None:
+    give_image(room, LAB)
+    room.releases = (*room.releases, LAB, LABS_NEXT)
+    assert room.computes(OTHER) == LAB
+    give_image(room, LAB, LABS_NEXT)
+    room.fails(OTHER)
+    room.fails(OTHER)
+    assert room.boots(OTHER) == LAB
+    allowlist = room.registry.allowlist()
+    assert [each.mac for each in room.box.releases.gone_back(room.box.active, allowlist)] == [OTHER]

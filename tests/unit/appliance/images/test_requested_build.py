@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 
 from appliance.config.file import Config, ServerSettings
+from appliance.errors import UserError
 from appliance.images import build_unit, requested_build
 from appliance.images.requested_build import Builder, RequestedBuild, request
 from image import release
 from image.build import Rebuild
+from image.progress import BuildError, Progress
 from tests.unit.image.test_release import publish
 
-OLD, NEW = "20261122-090000-aaaaaaaa", "20261123-150102-1a2b3c4d"
+OLD, NEW, NEXT = "20261122-090000-aaaaaaaa", "20261123-150102-1a2b3c4d", "20261201-090000-cccccccc"
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_who_builds(
     monkeypatch.setattr(build_unit, "running", lambda: running)
     monkeypatch.setattr(requested_build, "built", lambda *_: old if built else None)
     wanted = request(config, config.path, rebuild, inside_unit=inside_unit)
-    assert (wanted.builder, wanted.joins, wanted.existing) == (builder, joins, old if existing else None)
+    assert (wanted.builder, wanted.joins, wanted.existing) == (builder, joins, (old,) if existing else ())
 
 
 @pytest.mark.parametrize(
@@ -67,5 +69,59 @@ def test_the_result(
     config: Config, monkeypatch: pytest.MonkeyPatch, rebuild: Rebuild, made: str, unchanged: bool
 ) -> None:
     monkeypatch.setattr(requested_build, "build", lambda *_, **__: release.activate(config.images, made))
-    result = RequestedBuild(config, rebuild, Builder.PROCESS).run(lambda _: None)
+    (result,) = RequestedBuild(config, rebuild, Builder.PROCESS).run(lambda _: None)
     assert (result.release.id, result.unchanged) == (made, unchanged)
+
+
+STEP = Progress("packages", 4, "installing", 5.0)
+
+
+def make_directories(config: Config, *names: str) -> None:
+    for name in names:
+        (config.path.parent / "images" / name).mkdir()
+
+
+def test_all_images_are_built_and_one_that_fails_keeps_no_other_from_it(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_directories(config, "classroom", "lab", "Not-a-name")
+    publish(config.images, NEXT, "lab")
+    built: list[str] = []
+
+    def build(*arguments: object) -> release.Release:
+        *_, report, _rebuild, _hear, _added, image, others, _since = arguments
+        assert callable(report)
+        report(STEP)
+        built.append(str(image))
+        assert others == ("boinc", "classroom", "lab")
+        if image == "classroom":
+            raise BuildError("packages", "it failed", "do this")
+        return release.activate(config.images, NEW if image == "boinc" else NEXT)
+
+    monkeypatch.setattr(requested_build, "build", build)
+    told: list[Progress] = []
+    with pytest.raises(BuildError) as caught:
+        RequestedBuild(config, Rebuild.ALWAYS, Builder.PROCESS).run(told.append)
+    assert built == ["boinc", "classroom", "lab"]
+    assert [each.image for each in told] == built
+    assert str(caught.value) == (
+        f"the image classroom: it failed; the image boinc was built: {NEW}; the image lab was built: {NEXT}"
+    )
+    assert release.active_ids(config.images) == {"boinc": NEW, "lab": NEXT}
+
+
+def test_one_that_is_named_is_built_alone(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_directories(config, "lab")
+    publish(config.images, NEXT, "lab")
+    monkeypatch.setattr(requested_build, "build", lambda *_: release.activate(config.images, NEXT))
+    wanted = request(config, config.path, Rebuild.ALWAYS, inside_unit=False, names=("lab", "lab"))
+    assert wanted.names == ("lab",)
+    assert [(each.release.id, each.unchanged) for each in wanted.run(lambda _: None)] == [(NEXT, False)]
+    assert release.active_ids(config.images) == {"boinc": OLD, "lab": NEXT}
+
+
+def test_an_image_that_is_not_there_is_named_with_those_that_are_like_it(config: Config) -> None:
+    make_directories(config, "classroom")
+    with pytest.raises(UserError, match="there is no image 'clasroom'; nothing was changed") as caught:
+        request(config, config.path, Rebuild.NEVER, inside_unit=False, names=("clasroom",))
+    assert caught.value.hint.startswith("did you mean classroom?; or make one: a directory of that name in ")

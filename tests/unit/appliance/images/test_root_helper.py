@@ -192,3 +192,10 @@ def test_every_request_reads_back() -> None:
     for verb in ImageVerb:
         asked = ImageRequest(verb, OLD if verb is ImageVerb.ACTIVATE else "", "once")
         assert decode(encode(asked)) == asked
+    for verb in (ImageVerb.BUILD, ImageVerb.UPDATE, ImageVerb.REBUILD, ImageVerb.ROLLBACK):
+        assert decode(encode(ImageRequest(verb, image="lab"))).image == "lab"
+        with pytest.raises(ValueError, match="no name"):
+            decode(encode(ImageRequest(verb, image="../lab")))
+    for verb, name in ((ImageVerb.STOP, ""), (ImageVerb.ACTIVATE, OLD)):
+        with pytest.raises(ValueError, match="an image where none belongs"):
+            decode(encode(ImageRequest(verb, name, image="lab")))

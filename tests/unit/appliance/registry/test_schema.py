@@ -323,3 +323,9 @@ def test_a_database_of_another_program_is_refused(path: Path) -> None:
         sql.commit()
     with pytest.raises(UserError, match="its tables do not match schema 1"):
         schema.examine(path)
+
+
+def test_a_range_of_an_older_schema_names_no_image(path: Path) -> None:
+    load(8, path)
+    with Registry(path) as registry:
+        assert registry.allowlist().images == {"boinc": len(registry.allowlist())}

@@ -41,6 +41,7 @@ def test_all_about_one_pc() -> None:
     assert list(document) == [
         "mac", "label", "allowed", "first_seen", "boot", "now", "gui_rpc_password", "state", "boots", "firmware",
         "next_boot", "heard", "facts", "boinc", "orders", "schedule", "gone_back",
+        "image", "no_image",
     ]  # fmt: skip
     assert [boot["started"] for boot in document["boots"]] == [1000.0, 2000.0]
     assert document["boot"] == document["boots"][-1]

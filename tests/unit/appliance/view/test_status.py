@@ -99,6 +99,7 @@ def test_the_document() -> None:
         "image": {"id": RELEASE, "created": 1795392000.0},
         "image_error": "",
         "image_outdated": "[image] backports is true, and it was built with false",
+        "images": [],
         "rollout": {"canary": None, "gone_back": []},
         "next_boots": [{"mac": str(MAC), "entry": "local", "taken": False}],
         "schedules": [],
