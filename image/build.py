@@ -17,12 +17,25 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from image import apt, build_prerequisites, command, customization, livebuild, publish, release, steps, work_directory
+from image import (
+    activation,
+    apt,
+    build_prerequisites,
+    command,
+    customization,
+    livebuild,
+    publish,
+    release,
+    signature,
+    steps,
+    work_directory,
+)
 from image.customization import NOTHING, Customization
 from image.kept import KeptResult, RunProgram, StepChain
 from image.progress import BuildError, Progress, Stages
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
+from image.signature import KeyRing
 
 TREE = Path(__file__).with_name("tree")
 
@@ -52,6 +65,9 @@ _HINTS = (
 """What a failed program said, and what to do about it; the first that fits."""
 
 _LOG_BYTES = 8 << 20
+
+NO_KEYS = KeyRing(Path("/nonexistent"))
+"""Of a build whose release nobody signs."""
 
 _STEP = re.compile(r"(?:[PI]: )(.+)|((?:Unpacking|Setting up|update-initramfs:) .+)")
 
@@ -87,14 +103,17 @@ def build(
     rebuild: Rebuild = Rebuild.NEVER,
     hear: Callable[[str], None] = lambda _: None,
     added: Customization = NOTHING,
+    ring: KeyRing | None = None,
 ) -> Release:
     """Build a release, or take an earlier one of the same recipe where `rebuild` says so, and make it the active one.
-    `hear` gets what the programs print, line by line: foreign text.
+    `hear` gets what the programs print, line by line: foreign text. `ring`: the key that signs it and the ones that
+    are trusted; without, it is not signed.
 
-    Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
+    Raises BuildError, and ReleaseError if an earlier one cannot be activated. KeyboardInterrupt and SIGTERM end the
+    build cleanly and are raised again, SIGTERM as SystemExit.
     """
     if rebuild is Rebuild.NEVER and (done := built(recipe, added, images)):
-        return done if done == _active(images) else release.activate(images, done.id)
+        return done if done == _active(images) else activation.activate(images, done.id, ring or NO_KEYS).release
     work, images = work.absolute(), images.absolute()
     stages = Stages(report, hear)
 
@@ -160,8 +179,9 @@ def build(
         if release.RECIPE in files:
             files[release.MODULE] = live / "module"
             files[release.MODULE].write_text(f"{Path(release.SQUASHFS).name}\n{Path(release.RECIPE).name}\n")
-        done = publish.publish(images, files, created, recipe, digest, kernel, added.digest)
-        release.activate(images, done.id)
+        sign = partial(_sign, ring) if ring and signature.own(ring) else None
+        done = publish.publish(images, files, created, recipe, digest, kernel, added.digest, sign)
+        activation.activate(images, done.id, ring or NO_KEYS)
         work_directory.empty(live)
         stages.end()
         of_this = (*chain.names, stages.current)
@@ -198,7 +218,7 @@ def _failures_explained(stages: Stages, log: Path) -> Iterator[None]:
         raise BuildError(
             stages.current,
             f"the build failed in the stage {stages.current}: {error}",
-            "check the disk and the log, then build again",
+            error.hint if isinstance(error, ReleaseError) else "check the disk and the log, then build again",
             log=log,
         ) from error
 
@@ -245,6 +265,10 @@ def _pack(chain: StepChain, run: RunProgram, live: Path, made: KeptResult) -> st
 def _versions(made: KeptResult) -> str:
     """What tells two results apart that are of one step, but were not made on one day."""
     return work_directory.packages(made.beside, made.beside).decode()
+
+
+def _sign(ring: KeyRing, manifest: bytes) -> bytes:
+    return signature.sign_as(ring, manifest)[0]
 
 
 def _active(images: Path) -> Release | None:

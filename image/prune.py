@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from image import release
+from image import partial, release
 from image.release import Release
 
 _DELETED = ".pruned-"
@@ -58,7 +58,7 @@ def choose(
 def prune(
     images: Path, keep: int, running: Collection[str], named: Collection[str] = (), tried: Collection[str] = ()
 ) -> PruneList:
-    """Delete what `choose` calls old, and what an interrupted call left; raises ReleaseError, OSError."""
+    """Delete what `choose` calls old, and what interrupted calls and pulls left; raises ReleaseError, OSError."""
     if not images.is_dir():
         return PruneList((), ())
     with release.changing(images):
@@ -67,4 +67,5 @@ def prune(
             each.path.rename(images / f"{_DELETED}{each.id}")
     for left in images.glob(f"{_DELETED}*"):
         shutil.rmtree(left)
+    partial.sweep(images)
     return found

@@ -3,14 +3,13 @@
 Does not activate it: see `image.release`.
 """
 
-import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from image import release
+from image import plain_files, release
 from image.recipe import ImageRecipe
 from image.release import Release
 
@@ -25,11 +24,13 @@ def publish(
     digest: str,
     kernel: str,
     added: str = "",
+    sign: Callable[[bytes], bytes] | None = None,
 ) -> Release:
     """Copy the files of a release into its directory, which appears complete or, if the power fails, not at all.
 
     `sources` has a path for each of KERNEL, INITRD, SQUASHFS and PACKAGES, for MICROCODE if there is some, and for each
-    boot loader. What an interrupted publication left is removed first. Raises OSError.
+    boot loader. What an interrupted publication left is removed first. `sign` makes the signature of a manifest. Raises
+    OSError, and what `sign` raises.
     """
     images.mkdir(mode=0o755, parents=True, exist_ok=True)
     for left in images.glob(f"{_UNFINISHED}*"):
@@ -40,24 +41,18 @@ def publish(
         for each, source in sources.items():
             (unfinished / each).parent.mkdir(exist_ok=True)
             shutil.copyfile(source, unfinished / each)
-            _settle(unfinished / each)
+            plain_files.settle(unfinished / each)
         files = {each: release.describe(unfinished / each) for each in sources}
         made = Release(final, created, recipe, digest, kernel, files, added)
-        (unfinished / release.MANIFEST).write_bytes(release.render_manifest(made))
-        _settle(unfinished / release.MANIFEST)
-        for directory in (*(path for path in unfinished.iterdir() if path.is_dir()), unfinished):
-            # Clients must be able to read them, whatever the umask of the build.
-            directory.chmod(0o755)
-            release.sync_directory(directory)
+        manifest = release.render_manifest(made)
+        plain_files.write(unfinished / release.MANIFEST, manifest)
+        if sign:
+            plain_files.write(unfinished / release.SIGNATURE, sign(manifest))
+        # Clients must be able to read them, whatever the umask of the build.
+        plain_files.settle_directories(unfinished)
         unfinished.rename(final)
-        release.sync_directory(images)
+        plain_files.sync_directory(images)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     return made
-
-
-def _settle(path: Path) -> None:
-    path.chmod(0o644)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

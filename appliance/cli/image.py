@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import image_build, image_canary, image_contents, image_diff, image_log, image_mount, image_prune
+from appliance.cli import (
+    image_build,
+    image_canary,
+    image_contents,
+    image_diff,
+    image_key,
+    image_log,
+    image_mount,
+    image_prune,
+    image_pull,
+    image_verify,
+)
 from appliance.cli.arguments import JSON
 from appliance.cli.image_choice import argument, chosen
 from appliance.cli.output import say, show_json, show_table
@@ -17,7 +28,7 @@ from appliance.view.facts import Releases, gather_releases
 from appliance.view.images import ReleaseDetails, ReleaseView, release_details, release_views
 from appliance.view.trials import gather_all_releases
 from appliance.view.words import counted, moment, size
-from image import release
+from image import activation, release
 from image.release import ReleaseError
 
 app = typer.Typer(
@@ -41,7 +52,20 @@ app.command("mount", epilog="Examples: sudo netboot-appliance image mount; sudo 
 )
 app.command("shell", epilog="Example: sudo netboot-appliance image shell")(image_mount.shell)
 app.command("sbom", epilog="Example: netboot-appliance image sbom > live-system.spdx.json")(image_contents.bill)
+app.command("verify", epilog="Examples: netboot-appliance image verify; netboot-appliance image verify --all --json")(
+    image_verify.verify
+)
+app.command("sign", epilog="Example: sudo netboot-appliance image sign current --key /media/usb/image.key")(
+    image_verify.sign
+)
+app.command("pull", epilog="Example: sudo netboot-appliance image pull https://builder.example.org/images")(
+    image_pull.pull
+)
+app.command("push", epilog="Examples: sudo netboot-appliance image push /srv/www/images; image push /mnt/usb previous")(
+    image_pull.push
+)
 app.add_typer(image_canary.app)
+app.add_typer(image_key.app)
 
 
 @app.command("list", epilog="Example: netboot-appliance image list")
@@ -176,9 +200,7 @@ def rollback(context: typer.Context) -> None:
     """Go back to the release that was active before."""
     config = load(context.obj)
     try:
-        before = release.previous(config.images)
-        found = image_canary.activate(config, before.id) if before else release.rollback(config.images)
-        say(f"active: {found.id}")
+        say(f"active: {image_canary.activate(config, activation.before(config.images).id).id}")
     except ReleaseError as error:
         raise _user_error(error) from None
 

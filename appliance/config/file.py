@@ -31,6 +31,7 @@ from appliance.config.tftp import TftpSettings
 from appliance.errors import UserError
 from appliance.schedules.name import ScheduleName
 from image.recipe import ImageRecipe
+from image.signature import KeyRing
 from services.boinc.accounts import AccountManager, address_in
 from services.boinc.preferences import STANDARD
 from services.ethernet import MacAddress
@@ -109,12 +110,14 @@ def _router(text: str) -> tuple[IPv4Address, MacAddress]:
 class ImageSettings(ImageRecipe):
     """[image]: the recipe of the live system, how PCs without a setting of their own (`allow add --root`) get it, and
     additional arguments for its kernel. `time_zone` is a name of tzdata; the server's own if it is empty.
-    `keep`: how many of the newest releases `image prune` keeps."""
+    `keep`: how many of the newest releases `image prune` keeps. `require_signature`: a release becomes the active one
+    only if a key that is trusted here has signed it."""
 
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
     time_zone: str = ""
     keep: int = 3
+    require_signature: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -160,6 +163,11 @@ class Config:
     def images(self) -> Path:
         """The releases of the live system."""
         return self.server.data / "images"
+
+    @cached_property
+    def key_ring(self) -> KeyRing:
+        """The keys that sign releases, or are trusted to."""
+        return KeyRing(self.server.data / "image-keys", self.image.require_signature)
 
     @cached_property
     def state(self) -> Path:

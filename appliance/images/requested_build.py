@@ -3,6 +3,7 @@
 `image.build` builds, `build_unit` has the two ends of the unit; this module chooses between them.
 """
 
+import logging
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -11,10 +12,12 @@ from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.images import build_unit
 from appliance.images.recipe import wanted
-from image import release
+from image import release, signature
 from image.build import Rebuild, build, built
 from image.progress import BuildError
 from image.release import Release, ReleaseError
+
+log = logging.getLogger("image")
 
 
 class Builder(Enum):
@@ -53,6 +56,7 @@ class RequestedBuild:
         KeyboardInterrupt ends a build in this process; a build of the unit goes on.
         """
         before = _active(self.config.images)
+        _ensure_key(self.config)
         made = self._build(report)
         unchanged = self.rebuild is Rebuild.UPDATED and before == made.id
         return BuildResult(made, unchanged)
@@ -72,7 +76,8 @@ class RequestedBuild:
             recipe, added = wanted(config)
         except UserError as error:
             raise BuildError("checks", error.message, error.hint) from error
-        return build(recipe, config.server.data / "build", config.images, report, rebuild, hear, added)
+        work = config.server.data / "build"
+        return build(recipe, work, config.images, report, rebuild, hear, added, config.key_ring)
 
 
 def request(config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool) -> RequestedBuild:
@@ -86,6 +91,15 @@ def request(config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool) 
     if rebuild is Rebuild.NEVER and (existing := built(*wanted(config), config.images)):
         return RequestedBuild(config, rebuild, Builder.PROCESS, existing=existing)
     return RequestedBuild(config, rebuild, builder)
+
+
+def _ensure_key(config: Config) -> None:
+    """The first build makes the key that signs it and all later ones."""
+    try:
+        signature.ensure(config.key_ring)
+    except ReleaseError as error:
+        # Such as a unit that may not write there. The release is not signed then, which its activation says.
+        log.warning("no key to sign releases with: %s; %s", error, error.hint)
 
 
 def _active(images: Path) -> str | None:

@@ -22,7 +22,8 @@ from appliance.images.image_request import (
     encode_answer,
 )
 from appliance.images.request_files import CONTROL, ROOT, answer_file, read_answer, request_file
-from image import release
+from image import activation
+from image.activation import CheckedRelease
 from image.build import Rebuild
 from image.progress import BuildError
 from image.release import ReleaseError
@@ -90,13 +91,17 @@ def _do(configuration: Path, content: bytes) -> str:
 def _carry_out(config: Config, request: ImageRequest) -> str:
     match request.verb:
         case ImageVerb.ACTIVATE:
-            return f"active: {release.activate(config.images, request.release).id}"
+            return _active(activation.activate(config.images, request.release, config.key_ring))
         case ImageVerb.ROLLBACK:
-            return f"active: {release.rollback(config.images).id}"
+            return _active(activation.rollback(config.images, config.key_ring))
         case ImageVerb.STOP:
             return build_unit.stop()
         case _:
             return build_unit.begin(_REBUILD[request.verb])
+
+
+def _active(found: CheckedRelease) -> str:
+    return f"active: {found.release.id}{f'; warning: {found.warning}' if found.warning else ''}"
 
 
 def _refused(reason: str) -> UserError:
