@@ -104,10 +104,11 @@ def build(
     hear: Callable[[str], None] = lambda _: None,
     added: Customization = NOTHING,
     ring: KeyRing | None = None,
+    snapshot_mirror: str = "",
 ) -> Release:
     """Build a release, or take an earlier one of the same recipe where `rebuild` says so, and make it the active one.
     `hear` gets what the programs print, line by line: foreign text. `ring`: the key that signs it and the ones that
-    are trusted; without, it is not signed.
+    are trusted; without, it is not signed. `snapshot_mirror`: where snapshots are (apt.mirrors_for).
 
     Raises BuildError, and ReleaseError if an earlier one cannot be activated. KeyboardInterrupt and SIGTERM end the
     build cleanly and are raised again, SIGTERM as SystemExit.
@@ -119,7 +120,7 @@ def build(
 
     stages.begin("checks", "checking what a build needs")
     _check(work, images)
-    mirrors = apt.mirrors_of_this_machine(recipe.distribution)
+    mirrors = apt.mirrors_for(recipe, snapshot_mirror)
     tree = read_tree()
     digest = livebuild.digest(recipe, tree, added.digest)
     created = datetime.now(UTC).replace(microsecond=0)
@@ -163,6 +164,7 @@ def build(
             stages.tell("no package has changed")
             work_directory.empty(live)
             return same
+        archives = work_directory.archives(chain.trees)
         variables["SOURCE_DATE_EPOCH"] = f"{work_directory.newest(chain.trees)}"
         system = top = chain.add(steps.system(recipe, tree), again=rebuild is Rebuild.ALWAYS)
         if added.layer:
@@ -180,7 +182,9 @@ def build(
             files[release.MODULE] = live / "module"
             files[release.MODULE].write_text(f"{Path(release.SQUASHFS).name}\n{Path(release.RECIPE).name}\n")
         sign = partial(_sign, ring) if ring and signature.own(ring) else None
-        done = publish.publish(images, files, created, recipe, digest, kernel, added.digest, sign)
+        final = images / release.name(created, digest)
+        made = Release(final, created, recipe, digest, kernel, {}, added.digest, archives)
+        done = publish.publish(made, files, sign)
         activation.activate(images, done.id, ring or NO_KEYS)
         work_directory.empty(live)
         stages.end()

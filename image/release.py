@@ -61,6 +61,16 @@ class ReleaseFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveState:
+    """A suite of an archive that an image was made from, in the state of then: its codename, such as trixie-security,
+    the date in its Release file, and the SHA-256 of that file as it was signed (InRelease) in hex."""
+
+    suite: str
+    date: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A release as its manifest describes it; `digest` identifies the recipe and the tree it was built from."""
 
@@ -72,6 +82,8 @@ class Release:
     files: Mapping[str, ReleaseFile]
     added: str = ""
     """A digest of the administrator's files and hooks in it; empty without any."""
+    archives: tuple[ArchiveState, ...] = ()
+    """What it was made from; empty if it is older than this."""
 
     @property
     def id(self) -> str:
@@ -228,10 +240,12 @@ def render_manifest(release: Release) -> bytes:
     manifest = {
         "id": release.id,
         "created": release.created.isoformat(),
-        "recipe": asdict(release.recipe),
+        # Older versions know no snapshots.
+        "recipe": {name: value for name, value in asdict(release.recipe).items() if name != "snapshot" or value},
         "digest": release.digest,
         "kernel": release.kernel,
         **({"added": release.added} if release.added else {}),
+        **({"archives": [asdict(each) for each in release.archives]} if release.archives else {}),
         "files": {each: asdict(file) for each, file in sorted(release.files.items())},
     }
     return json.dumps(manifest, indent=2).encode() + b"\n"
@@ -258,7 +272,10 @@ def parse(path: Path, content: bytes) -> Release:
             raise ValueError(f"it does not list {each}")
     created = datetime.fromisoformat(manifest["created"]).astimezone(UTC)
     digest, kernel, added = str(manifest["digest"]), str(manifest["kernel"]), str(manifest.get("added", ""))
-    return Release(path, created, ImageRecipe(**recipe), digest, kernel, files, added)
+    archives = tuple(ArchiveState(**each) for each in manifest.get("archives", ()))
+    if not all(isinstance(word, str) for each in archives for word in (each.suite, each.date, each.sha256)):
+        raise ValueError("its archives are no words")
+    return Release(path, created, ImageRecipe(**recipe), digest, kernel, files, added, archives)
 
 
 def _broken(path: Path, why: str) -> ReleaseError:

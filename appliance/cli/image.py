@@ -15,6 +15,7 @@ from appliance.cli import (
     image_mount,
     image_prune,
     image_pull,
+    image_rebuild,
     image_verify,
 )
 from appliance.cli.arguments import JSON
@@ -52,6 +53,7 @@ app.command("mount", epilog="Examples: sudo netboot-appliance image mount; sudo 
 )
 app.command("shell", epilog="Example: sudo netboot-appliance image shell")(image_mount.shell)
 app.command("sbom", epilog="Example: netboot-appliance image sbom > live-system.spdx.json")(image_contents.bill)
+app.command("rebuild", epilog="Example: sudo netboot-appliance image rebuild current --verify")(image_rebuild.rebuild)
 app.command("verify", epilog="Examples: netboot-appliance image verify; netboot-appliance image verify --all --json")(
     image_verify.verify
 )
@@ -141,6 +143,8 @@ def _show(shown: ReleaseDetails) -> None:
         say(f"              do: {CURE}")
     say(f"built         {moment(datetime.fromisoformat(found.created).timestamp())}")
     say(f"distribution  {shown.distribution} {shown.architecture}, kernel {found.kernel}")
+    for archive in shown.archives:
+        say(f"archive       {archive.suite} of {archive.date}")
     layers = counted(len(found.layers), "layer", "layers")
     say(f"live system   {_number(found.packages)} packages, {layers} ({size(sum(each.size for each in found.layers))})")
     if found.pcs:

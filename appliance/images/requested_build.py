@@ -77,7 +77,8 @@ class RequestedBuild:
         except UserError as error:
             raise BuildError("checks", error.message, error.hint) from error
         work = config.server.data / "build"
-        return build(recipe, work, config.images, report, rebuild, hear, added, config.key_ring)
+        mirror = config.image.snapshot_mirror
+        return build(recipe, work, config.images, report, rebuild, hear, added, config.key_ring, mirror)
 
 
 def request(config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool) -> RequestedBuild:

@@ -77,6 +77,7 @@ FLOORS = (
     },
     {"image.kept", "image.pull", "image.push", "image.work_directory"},
     {"image.build"},
+    {"image.reproduction"},
     {"services.dhcp", "services.http"},
     {"services.tftp"},
     {"services.probe"},

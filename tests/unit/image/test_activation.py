@@ -142,11 +142,13 @@ def test_what_is_damaged_gets_no_signature(room: Room) -> None:
 
 
 @pytest.mark.parametrize("links", [0, 1])
-def test_a_kill_between_any_two_steps_leaves_a_release_active_that_can_be_booted(room: Room, links: int) -> None:
+def test_a_kill_between_any_two_steps_leaves_a_release_active_that_can_be_booted(
+    room: Room, links: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     child = os.fork()
     if child == 0:
         try:
-            release._link = _killing(release._link, links)
+            monkeypatch.setattr(release, "_link", _killing(release._link, links))
             activation.activate(room.images, NEW, room.ring)
         finally:
             os._exit(0)
