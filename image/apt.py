@@ -8,8 +8,27 @@ from pathlib import Path
 
 from image import command, mirrors
 from image.progress import BuildError
+from image.recipe import ImageRecipe
 
 DIRECTORY = Path("/etc/apt")
+
+
+def mirrors_for(recipe: ImageRecipe, snapshot_mirror: str = "") -> mirrors.Mirrors:
+    """Return the archives for a recipe: those that apt uses here or, for a snapshot, those at `snapshot_mirror`
+    (mirrors.of_snapshot). Raises BuildError."""
+    if not recipe.snapshot:
+        return mirrors_of_this_machine(recipe.distribution)
+    if not snapshot_mirror:
+        raise BuildError(
+            "checks",
+            f"the image is to be of the snapshot {recipe.snapshot}, and no mirror has snapshots",
+            "name one: [image] snapshot_mirror",
+        )
+    try:
+        proxy = mirrors.parse_proxy(command.output(("apt-config", "dump", "Acquire::http::Proxy")))
+    except (OSError, command.CommandError) as error:
+        raise BuildError("checks", f"cannot ask apt-config: {error}", "check apt-config") from error
+    return mirrors.of_snapshot(snapshot_mirror, recipe.snapshot, proxy)
 
 
 def mirrors_of_this_machine(distribution: str) -> mirrors.Mirrors:

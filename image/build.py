@@ -18,13 +18,26 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from image import apt, build_prerequisites, command, customization, livebuild, publish, release, steps, work_directory
+from image import (
+    activation,
+    apt,
+    build_prerequisites,
+    command,
+    customization,
+    livebuild,
+    publish,
+    release,
+    signature,
+    steps,
+    work_directory,
+)
 from image.customization import NOTHING, Customization
 from image.kept import KeptResult, RunProgram, StepChain
 from image.names import DEFAULT
 from image.progress import BuildError, Progress, Stages
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
+from image.signature import KeyRing
 
 TREE = Path(__file__).with_name("tree")
 
@@ -54,6 +67,9 @@ _HINTS = (
 """What a failed program said, and what to do about it; the first that fits."""
 
 _LOG_BYTES = 8 << 20
+
+NO_KEYS = KeyRing(Path("/nonexistent"))
+"""Of a build whose release nobody signs."""
 
 _STEP = re.compile(r"(?:[PI]: )(.+)|((?:Unpacking|Setting up|update-initramfs:) .+)")
 
@@ -93,22 +109,28 @@ def build(
     image: str = DEFAULT,
     others: Collection[str] = (),
     since: float = math.inf,
+    ring: KeyRing | None = None,
+    snapshot_mirror: str = "",
 ) -> Release:
     """Build a release of an image, or take an earlier one of the same recipe where `rebuild` says so, and make it that
     image's active one. `hear` gets what the programs print, line by line: foreign text. `others` are the names of
     images whose kept steps stay; steps that were done for one of them at or after `since`, in seconds since the epoch,
-    are not done again.
+    are not done again. `ring`: the key that signs it and the ones that are trusted; without, it is not signed.
+    `snapshot_mirror`: where snapshots are (apt.mirrors_for).
 
-    Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
+    Raises BuildError, and ReleaseError if an earlier one cannot be activated. KeyboardInterrupt and SIGTERM end the
+    build cleanly and are raised again, SIGTERM as SystemExit.
     """
     if rebuild is Rebuild.NEVER and (done := built(recipe, added, images, image)):
-        return done if done == _active(images, image) else release.activate(images, done.id)
+        if done == _active(images, image):
+            return done
+        return activation.activate(images, done.id, ring or NO_KEYS).release
     work, images = work.absolute(), images.absolute()
     stages = Stages(report, hear)
 
     stages.begin("checks", "checking what a build needs")
     _check(work, images)
-    mirrors = apt.mirrors_of_this_machine(recipe.distribution)
+    mirrors = apt.mirrors_for(recipe, snapshot_mirror)
     tree = read_tree()
     digest = livebuild.digest(recipe, tree, added.digest)
     created = datetime.now(UTC).replace(microsecond=0)
@@ -152,6 +174,7 @@ def build(
             stages.tell("no package has changed")
             work_directory.empty(live)
             return same
+        archives = work_directory.archives(chain.trees)
         variables["SOURCE_DATE_EPOCH"] = f"{work_directory.newest(chain.trees)}"
         system = top = chain.add(steps.system(recipe, tree), again=rebuild is Rebuild.ALWAYS)
         if added.layer:
@@ -168,8 +191,11 @@ def build(
         if release.RECIPE in files:
             files[release.MODULE] = live / "module"
             files[release.MODULE].write_text(f"{Path(release.SQUASHFS).name}\n{Path(release.RECIPE).name}\n")
-        done = publish.publish(images, files, created, recipe, digest, kernel, added.digest, image)
-        release.activate(images, done.id)
+        sign = partial(_sign, ring) if ring and signature.own(ring) else None
+        final = images / release.name(created, digest, image)
+        made = Release(final, created, recipe, digest, kernel, {}, added.digest, image, archives)
+        done = publish.publish(made, files, sign)
+        activation.activate(images, done.id, ring or NO_KEYS)
         work_directory.empty(live)
         stages.end()
         of_this = (*chain.names, stages.current)
@@ -206,7 +232,7 @@ def _failures_explained(stages: Stages, log: Path) -> Iterator[None]:
         raise BuildError(
             stages.current,
             f"the build failed in the stage {stages.current}: {error}",
-            "check the disk and the log, then build again",
+            error.hint if isinstance(error, ReleaseError) else "check the disk and the log, then build again",
             log=log,
         ) from error
 
@@ -253,6 +279,10 @@ def _pack(chain: StepChain, run: RunProgram, live: Path, made: KeptResult) -> st
 def _versions(made: KeptResult) -> str:
     """What tells two results apart that are of one step, but were not made on one day."""
     return work_directory.packages(made.beside, made.beside).decode()
+
+
+def _sign(ring: KeyRing, manifest: bytes) -> bytes:
+    return signature.sign_as(ring, manifest)[0]
 
 
 def _active(images: Path, image: str) -> Release | None:

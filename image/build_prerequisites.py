@@ -12,6 +12,7 @@ TOOLS = {
     "mksquashfs": "squashfs-tools",
     "unshare": "util-linux",
     "setpriv": "util-linux",
+    "openssl": "openssl",
 }
 """Programs that the build starts, and their Debian packages."""
 

@@ -58,6 +58,13 @@ def unfree_packages(recipe: ImageRecipe) -> tuple[str, ...]:
     return (*_FIRMWARE, *intel, *(_OF_SERVERS if recipe.firmware == "all" else ()), *_MICROCODE)
 
 
+def apt_options(recipe: ImageRecipe) -> tuple[str, ...]:
+    """Return the options of apt for the archives that the image is made of."""
+    # The lists of a snapshot are as old as they are meant to be.
+    old = ("-o", "Acquire::Check-Valid-Until=false") if recipe.snapshot else ()
+    return ("-o", "Acquire::Retries=2", "-o", "APT::Update::Error-Mode=any", *old)
+
+
 def mode(content: bytes) -> int:
     """Return the permissions of a file of the tree: scripts are executable, whatever their mode in the checkout."""
     return EXECUTABLE if content.startswith(b"#!") else PLAIN
@@ -81,13 +88,18 @@ def digest_files(whole: "hashlib._Hash", files: Mapping[str, bytes]) -> None:
 def bootstrap_key(recipe: ImageRecipe, mirrors: Mirrors) -> str:
     """Return a key for everything the cached first stage depends on: with another key the cache cannot be used."""
     options = _options(recipe, mirrors)
-    names = ("distribution", "architecture", "archive-areas", "debootstrap-options", "mirror-bootstrap")
+    names = ("distribution", "architecture", "archive-areas", "debootstrap-options", "mirror-bootstrap", "system")
     return hashlib.sha256("\n".join(options[name] for name in names).encode()).hexdigest()
 
 
 def _options(recipe: ImageRecipe, mirrors: Mirrors) -> dict[str, str]:
     options = {
         "mode": "debian",
+        # Only what follows from "live" and is wanted: Debian 13 would also put a file with a date in the place of
+        # /etc/os-release, which differs from server to server.
+        "system": "normal",
+        "initramfs": "live-boot",
+        "initsystem": "systemd",
         "distribution": recipe.distribution,
         "architecture": recipe.architecture,
         "archive-areas": "main non-free-firmware" if unfree_packages(recipe) else "main",
@@ -98,7 +110,7 @@ def _options(recipe: ImageRecipe, mirrors: Mirrors) -> dict[str, str]:
         "bootloaders": " ",
         "debootstrap-options": "--variant=minbase --include=ca-certificates,zstd",
         # A list that could not be fetched is an error at once, not a package that is missing later.
-        "apt-options": "--yes -o Acquire::Retries=2 -o APT::Update::Error-Mode=any",
+        "apt-options": " ".join(("--yes", *apt_options(recipe))),
         "apt-recommends": "false",
         "apt-indices": "false",
         "apt-source-archives": "false",

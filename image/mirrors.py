@@ -70,6 +70,16 @@ def choose(sources: Iterable[Source], distribution: str, host: str, proxy: str =
     )
 
 
+def of_snapshot(template: str, snapshot: str, proxy: str = "") -> Mirrors:
+    """Return the archives of one moment, at an address that has {archive} for debian or debian-security, and {snapshot}
+    for the moment."""
+    archive, security = (
+        template.replace("{archive}", name).replace("{snapshot}", snapshot).rstrip("/")
+        for name in ("debian", "debian-security")
+    )
+    return Mirrors(archive, security, updates=True, proxy=proxy)
+
+
 def parse_proxy(dump: str) -> str:
     """Return the HTTP proxy in the output of `apt-config dump`, or an empty string."""
     match = _PROXY.search(dump)

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from image import release
+from image import partial, release
 from image.names import CURRENT, PREVIOUS, link
 from image.release import Release
 
@@ -73,17 +73,18 @@ def prune(
     tried: Collection[str] = (),
     retired: Collection[str] = (),
 ) -> PruneList:
-    """Delete what `choose` calls old, the links of retired images, and what an interrupted call left; raises
+    """Delete what `choose` calls old, the links of retired images, and what interrupted calls and pulls left; raises
     ReleaseError, OSError."""
     if not images.is_dir():
         return PruneList((), ())
     with release.changing(images):
         found = choose(images, keep, running, named, tried, retired)
-        for each in retired:
+        for image in retired:
             for which in (CURRENT, PREVIOUS):
-                (images / link(which, each)).unlink(missing_ok=True)
+                (images / link(which, image)).unlink(missing_ok=True)
         for each in found.old:
             each.path.rename(images / f"{_DELETED}{each.id}")
     for left in images.glob(f"{_DELETED}*"):
         shutil.rmtree(left)
+    partial.sweep(images)
     return found

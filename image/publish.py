@@ -3,63 +3,46 @@
 Does not activate it: see `image.release`.
 """
 
-import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from image import release
-from image.names import DEFAULT
-from image.recipe import ImageRecipe
+from image import plain_files, release
 from image.release import Release
 
 _UNFINISHED = ".building-"
 
 
-def publish(
-    images: Path,
-    sources: Mapping[str, Path],
-    created: datetime,
-    recipe: ImageRecipe,
-    digest: str,
-    kernel: str,
-    added: str = "",
-    image: str = DEFAULT,
-) -> Release:
+def publish(made: Release, sources: Mapping[str, Path], sign: Callable[[bytes], bytes] | None = None) -> Release:
     """Copy the files of a release into its directory, which appears complete or, if the power fails, not at all.
 
-    `sources` has a path for each of KERNEL, INITRD, SQUASHFS and PACKAGES, for MICROCODE if there is some, and for each
-    boot loader. What an interrupted publication left is removed first. Raises OSError.
+    `made` is the release without its files; it is returned with them. `sources` has a path for each of KERNEL, INITRD,
+    SQUASHFS and PACKAGES, for MICROCODE if there is some, and for each boot loader. What an interrupted publication
+    left is removed first. `sign` makes the signature of a manifest. Raises OSError, and what `sign` raises.
     """
+    images = made.path.parent
     images.mkdir(mode=0o755, parents=True, exist_ok=True)
     for left in images.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(left)
-    final = images / release.name(created, digest, image)
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=images))
     try:
         for each, source in sources.items():
             (unfinished / each).parent.mkdir(exist_ok=True)
             shutil.copyfile(source, unfinished / each)
-            _settle(unfinished / each)
+            plain_files.settle(unfinished / each)
         files = {each: release.describe(unfinished / each) for each in sources}
-        made = Release(final, created, recipe, digest, kernel, files, added, image)
-        (unfinished / release.MANIFEST).write_bytes(release.render_manifest(made))
-        _settle(unfinished / release.MANIFEST)
-        for directory in (*(path for path in unfinished.iterdir() if path.is_dir()), unfinished):
-            # Clients must be able to read them, whatever the umask of the build.
-            directory.chmod(0o755)
-            release.sync_directory(directory)
-        unfinished.rename(final)
-        release.sync_directory(images)
+        made = replace(made, files=files)
+        manifest = release.render_manifest(made)
+        plain_files.write(unfinished / release.MANIFEST, manifest)
+        if sign:
+            plain_files.write(unfinished / release.SIGNATURE, sign(manifest))
+        # Clients must be able to read them, whatever the umask of the build.
+        plain_files.settle_directories(unfinished)
+        unfinished.rename(made.path)
+        plain_files.sync_directory(images)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     return made
-
-
-def _settle(path: Path) -> None:
-    path.chmod(0o644)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -14,6 +14,7 @@ KERNELS = ("amd64", "cloud-amd64", "rt-amd64")
 Firmware = Literal["network", "all", "none", True, False]
 """True and False are what versions before 0.3 wrote, in configurations and manifests."""
 
+_SNAPSHOT = re.compile(r"20\d{2}[01]\d[0-3]\dT[0-2]\d[0-5]\d[0-5]\dZ")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
@@ -26,6 +27,7 @@ class ImageRecipe:
     installed in addition to those of the live system. `firmware`: "network" for what the drivers of network cards ask
     for, "all" for Debian's packages with such firmware as they are, and the drivers that need them; both with the
     microcode of processors; "none" for nothing that is not free. It is never a boolean once the recipe is made.
+    `snapshot`: the moment whose state of the archive it is made from, such as 20261101T000000Z; empty: the latest.
     """
 
     distribution: str = "trixie"
@@ -34,6 +36,7 @@ class ImageRecipe:
     backports: bool = False
     packages: tuple[str, ...] = ()
     firmware: Firmware = "network"
+    snapshot: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.firmware, bool):
@@ -48,6 +51,8 @@ class ImageRecipe:
             raise ValueError(f"architecture: {self.architecture!r} is not supported, only amd64")
         if self.kernel not in KERNELS:
             raise ValueError(f"kernel: {self.kernel!r} is not a kernel flavour: choose one of {', '.join(KERNELS)}")
+        if self.snapshot and not _SNAPSHOT.fullmatch(self.snapshot):
+            raise ValueError(f"snapshot: {self.snapshot!r} is no moment such as 20261101T000000Z")
         for package in self.packages:
             if not is_package(package):
                 raise ValueError(f"packages: {package!r} is not the name of a Debian package")

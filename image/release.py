@@ -12,17 +12,19 @@ import hashlib
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from image import plain_files
 from image.names import CURRENT, DEFAULT, PREVIOUS, check_name, image_of_link, link
 from image.recipe import ImageRecipe
 
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.json.sig"
+"""Beside the manifest, and about its exact bytes: signature.py. Missing if nobody has signed it."""
 KERNEL, INITRD, SQUASHFS, PACKAGES = "vmlinuz", "initrd.img", "live/filesystem.squashfs", "packages"
 MICROCODE = "microcode.img"
 """An uncompressed cpio archive that the kernel wants in front of the initrd."""
@@ -32,9 +34,15 @@ MODULE = "live/filesystem.module"
 """The names of the layers, one a line and the lowest first: how live-boot stacks them. Missing if there is only one."""
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
-_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,200}")
+_FILE = re.compile(r"(?=.{1,200}$)[A-Za-z0-9][A-Za-z0-9._+-]*(?:/[A-Za-z0-9][A-Za-z0-9._+-]*)?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _LAYER = re.compile(r"live/[^/]+\.squashfs")
-_LARGEST_MANIFEST = 1 << 20
+LARGEST_MANIFEST = 1 << 20
+"""Bytes."""
+
+
+DAMAGED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What `parse` raises for a manifest that is none."""
 
 
 class ReleaseError(Exception):
@@ -54,6 +62,16 @@ class ReleaseFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveState:
+    """A suite of an archive that an image was made from, in the state of then: its codename, such as trixie-security,
+    the date in its Release file, and the SHA-256 of that file as it was signed (InRelease) in hex."""
+
+    suite: str
+    date: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A release as its manifest describes it; `digest` identifies the recipe and the tree it was built from."""
 
@@ -67,6 +85,8 @@ class Release:
     """A digest of the administrator's files and hooks in it; empty without any."""
     image: str = DEFAULT
     """The name of the image that it is a release of."""
+    archives: tuple[ArchiveState, ...] = ()
+    """What it was made from; empty if it is older than this."""
 
     @property
     def id(self) -> str:
@@ -101,14 +121,17 @@ def name(created: datetime, digest: str, image: str = DEFAULT) -> str:
     return f"{created:%Y%m%d-%H%M%S}-{digest[:8]}"
 
 
+def is_id(text: str) -> bool:
+    """Whether this can be the id of a release."""
+    return _ID.fullmatch(text) is not None
+
+
 def releases(images: Path) -> Listing:
     """Return all releases in a directory; none if the directory is missing."""
     found: list[Release] = []
     broken: list[ReleaseError] = []
     names = (
-        sorted((path.name for path in images.iterdir() if _ID.fullmatch(path.name)), reverse=True)
-        if images.is_dir()
-        else []
+        sorted((path.name for path in images.iterdir() if is_id(path.name)), reverse=True) if images.is_dir() else []
     )
     for each in names:
         try:
@@ -121,13 +144,13 @@ def releases(images: Path) -> Listing:
 def read(images: Path, release_id: str) -> Release:
     """Return one release after checking its manifest and the sizes of its files; raises ReleaseError."""
     path = images / release_id
-    if not _ID.fullmatch(release_id) or not path.is_dir():
+    if not is_id(release_id) or not path.is_dir():
         raise ReleaseError(f"there is no release {release_id!r} in {images}", "list them: netboot-appliance image list")
     try:
-        release = _parse(path, _content(path / MANIFEST))
+        release = parse(path, plain_files.read(path / MANIFEST, LARGEST_MANIFEST))
     except OSError as error:
         raise _broken(path, f"its manifest cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+    except DAMAGED as error:
         raise _broken(path, f"its manifest is damaged: {error}") from error
     for each, file in release.files.items():
         try:
@@ -155,7 +178,11 @@ def verify(release: Release) -> list[str]:
             continue
         if found != file:
             problems.append(f"{each} is not what was built: its sha256 is {found.sha256} instead of {file.sha256}")
-    return problems
+    # live-boot takes each layer that it finds.
+    known = {*release.files, MANIFEST, SIGNATURE}
+    there = (each for each in release.path.rglob("*") if each.is_symlink() or not each.is_dir())
+    names = sorted(str(each.relative_to(release.path)) for each in there)
+    return problems + [f"{each} is not one of its files" for each in names if each not in known]
 
 
 def active_id(images: Path, image: str = DEFAULT) -> str | None:
@@ -183,14 +210,14 @@ def current(images: Path, image: str = DEFAULT) -> Release | None:
 
 
 def previous(images: Path, image: str = DEFAULT) -> Release | None:
-    """Return the release that `rollback` would activate, if any; raises ReleaseError if it is broken."""
+    """Return the release that a roll-back would activate, if any; raises ReleaseError if it is broken."""
     target = _target(images / link(PREVIOUS, image))
     return None if target is None or target == active_id(images, image) else read(images, target)
 
 
 def activate(images: Path, release_id: str) -> Release:
-    """Make a release the active one of its image, in one step, and remember the one it replaces; raises
-    ReleaseError."""
+    """Make a release the active one of its image, in one step, and remember the one it replaces; raises ReleaseError.
+    Whether PCs may boot it is looked at before: activation.py, which alone calls this."""
     # Check it before anything is touched.
     read(images, release_id)
     try:
@@ -220,15 +247,6 @@ def changing(images: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def rollback(images: Path, image: str = DEFAULT) -> Release:
-    """Activate the release of an image that was active before this one; raises ReleaseError if there is none."""
-    release = previous(images, image)
-    if release is None:
-        of = "" if image == DEFAULT else f" of the image {image}"
-        raise ReleaseError(f"there is no earlier release{of} to go back to", "choose one: netboot-appliance image list")
-    return activate(images, release.id)
-
-
 def describe(path: Path) -> ReleaseFile:
     """Return size and SHA-256 of a file; raises OSError."""
     with path.open("rb") as file:
@@ -240,44 +258,44 @@ def render_manifest(release: Release) -> bytes:
     manifest = {
         "id": release.id,
         "created": release.created.isoformat(),
-        "recipe": asdict(release.recipe),
+        # Older versions know no snapshots.
+        "recipe": {name: value for name, value in asdict(release.recipe).items() if name != "snapshot" or value},
         "digest": release.digest,
         "kernel": release.kernel,
         **({"added": release.added} if release.added else {}),
         **({"image": release.image} if release.image != DEFAULT else {}),
+        **({"archives": [asdict(each) for each in release.archives]} if release.archives else {}),
         "files": {each: asdict(file) for each, file in sorted(release.files.items())},
     }
     return json.dumps(manifest, indent=2).encode() + b"\n"
 
 
-def _content(path: Path) -> bytes:
-    # The server reads it several times a second, and must not block if it is a pipe.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("it is not a regular file")
-        content = file.read(_LARGEST_MANIFEST + 1)
-    if len(content) > _LARGEST_MANIFEST:
-        raise ValueError("it is too large")
-    return content
-
-
-def _parse(path: Path, content: bytes) -> Release:
+def parse(path: Path, content: bytes) -> Release:
+    """Return the release that a manifest describes, for the directory `path`. It may come from anywhere: raises
+    ValueError, TypeError, LookupError, AttributeError, OverflowError or RecursionError (DAMAGED) for what is none."""
     manifest = json.loads(content)
     if manifest["id"] != path.name:
         raise ValueError(f"it is the manifest of {manifest['id']}")
     recipe = dict(manifest["recipe"])
     recipe["packages"] = tuple(recipe["packages"])
-    files = {each: ReleaseFile(int(file["size"]), str(file["sha256"])) for each, file in manifest["files"].items()}
-    for each in files:
-        if not _FILE.fullmatch(each) or ".." in each.split("/"):
+    files = {each: ReleaseFile(file["size"], file["sha256"]) for each, file in manifest["files"].items()}
+    for each, file in files.items():
+        if not _FILE.fullmatch(each) or each in (MANIFEST, SIGNATURE):
             raise ValueError(f"{each!r} is not the name of one of its files")
+        if type(file.size) is not int or file.size < 0 or not _SHA256.fullmatch(file.sha256):
+            raise ValueError(f"{each} has no size and SHA-256")
+        if any(str(above) in files for above in Path(each).parents):
+            raise ValueError(f"{each} is in another file")
     for each in (KERNEL, INITRD, SQUASHFS, PACKAGES):
         if each not in files:
             raise ValueError(f"it does not list {each}")
     created = datetime.fromisoformat(manifest["created"]).astimezone(UTC)
     digest, kernel, added = str(manifest["digest"]), str(manifest["kernel"]), str(manifest.get("added", ""))
     image = check_name(str(manifest.get("image", DEFAULT)))
-    return Release(path, created, ImageRecipe(**recipe), digest, kernel, files, added, image)
+    archives = tuple(ArchiveState(**each) for each in manifest.get("archives", ()))
+    if not all(isinstance(word, str) for each in archives for word in (each.suite, each.date, each.sha256)):
+        raise ValueError("its archives are no words")
+    return Release(path, created, ImageRecipe(**recipe), digest, kernel, files, added, image, archives)
 
 
 def _broken(path: Path, why: str) -> ReleaseError:
@@ -304,14 +322,4 @@ def _link(images: Path, name: str, target: str) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
     temporary.replace(images / name)
-    sync_directory(images)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut; raises OSError. services/linux/atomic_file.py has the same
-    function: image/ does not import services/, and these few lines are not worth passing in."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    plain_files.sync_directory(images)

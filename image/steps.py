@@ -56,7 +56,7 @@ lb chroot_install-packages extras
 {_LIST}
 lb chroot_prep remove {_MOUNTS}
 """
-_UPDATE = "chroot chroot apt-get update"
+_UPDATE = "chroot chroot apt-get update {options}"
 
 # Level and block size: docs/adr/0019.
 PACKED = ("-comp", "zstd", "-Xcompression-level", "9", "-noappend", "-no-progress", "-wildcards")
@@ -133,7 +133,8 @@ def packages(recipe: ImageRecipe, tree: Mapping[str, bytes], mirrors: Mirrors) -
 def extras(recipe: ImageRecipe, *, update: bool) -> ImageStep:
     """Return the step that installs the recipe's own packages; `update` fetches the archive's lists before, which may
     be old."""
-    script = _EXTRAS.format(packages=shlex.join(recipe.packages), update=_UPDATE if update else ":")
+    fetch = _UPDATE.format(options=shlex.join(livebuild.apt_options(recipe)))
+    script = _EXTRAS.format(packages=shlex.join(recipe.packages), update=fetch if update else ":")
     # Whether the lists had to be fetched does not matter to the result.
     digest = _digest([_EXTRAS, *recipe.packages], {})
     return ImageStep("extras", "installing the recipe's packages", script, digest)

@@ -3,8 +3,10 @@
 import contextlib
 import fcntl
 import gzip
+import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ _LOGS = 50
 
 
 _DURATIONS = "durations.json"
+_FIELD = re.compile(r"^(Codename|Suite|Date): (.{1,80})$", re.MULTILINE)
 
 
 @contextmanager
@@ -120,6 +123,18 @@ def newest(trees: Iterable[Path]) -> int:
                 with contextlib.suppress(OSError):  # it was left out, or is in the tree below
                     found = max(found, int((tree / line.partition("  ")[2]).lstat().st_mtime))
     return found
+
+
+def archives(trees: Iterable[Path]) -> tuple[release.ArchiveState, ...]:
+    """Return the state of each archive as apt last saw it in `trees`, the lowest first; by suite. Raises OSError."""
+    lists = {path.name: path for tree in trees for path in (tree / "var/lib/apt/lists").glob("*_InRelease")}
+    found = []
+    for path in lists.values():
+        content = path.read_bytes()
+        fields = dict(_FIELD.findall(content.decode(errors="replace")))
+        suite = fields.get("Codename") or fields.get("Suite") or path.name
+        found.append(release.ArchiveState(suite, fields.get("Date", ""), hashlib.sha256(content).hexdigest()))
+    return tuple(sorted(found, key=lambda each: (each.suite, each.sha256)))
 
 
 def built_files(besides: Sequence[Path], loaders: Path) -> tuple[str, dict[str, Path]]:

@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import image_build, image_canary, image_contents, image_diff, image_log, image_mount, image_prune
+from appliance.cli import (
+    image_build,
+    image_canary,
+    image_contents,
+    image_diff,
+    image_key,
+    image_log,
+    image_mount,
+    image_prune,
+    image_pull,
+    image_rebuild,
+    image_verify,
+)
 from appliance.cli.arguments import JSON, image_names
 from appliance.cli.image_choice import argument, chosen
 from appliance.cli.output import say, show_json, show_table
@@ -18,7 +30,7 @@ from appliance.view.facts import Releases, gather_releases
 from appliance.view.images import ReleaseDetails, ReleaseView, release_details, release_views
 from appliance.view.trials import gather_all_releases
 from appliance.view.words import counted, moment, size
-from image import release
+from image import activation, release
 from image.names import DEFAULT
 from image.release import ReleaseError
 
@@ -45,7 +57,21 @@ app.command("mount", epilog="Examples: sudo netboot-appliance image mount; sudo 
 )
 app.command("shell", epilog="Example: sudo netboot-appliance image shell")(image_mount.shell)
 app.command("sbom", epilog="Example: netboot-appliance image sbom > live-system.spdx.json")(image_contents.bill)
+app.command("rebuild", epilog="Example: sudo netboot-appliance image rebuild current --verify")(image_rebuild.rebuild)
+app.command("verify", epilog="Examples: netboot-appliance image verify; netboot-appliance image verify --all --json")(
+    image_verify.verify
+)
+app.command("sign", epilog="Example: sudo netboot-appliance image sign current --key /media/usb/image.key")(
+    image_verify.sign
+)
+app.command("pull", epilog="Example: sudo netboot-appliance image pull https://builder.example.org/images")(
+    image_pull.pull
+)
+app.command("push", epilog="Examples: sudo netboot-appliance image push /srv/www/images; image push /mnt/usb previous")(
+    image_pull.push
+)
 app.add_typer(image_canary.app)
+app.add_typer(image_key.app)
 
 
 @app.command("list", epilog="Example: netboot-appliance image list")
@@ -123,6 +149,8 @@ def _show(shown: ReleaseDetails) -> None:
         say(f"              do: {cure(found.image)}")
     say(f"built         {moment(datetime.fromisoformat(found.created).timestamp())}")
     say(f"distribution  {shown.distribution} {shown.architecture}, kernel {found.kernel}")
+    for archive in shown.archives:
+        say(f"archive       {archive.suite} of {archive.date}")
     layers = counted(len(found.layers), "layer", "layers")
     say(f"live system   {_number(found.packages)} packages, {layers} ({size(sum(each.size for each in found.layers))})")
     if found.pcs:
@@ -189,9 +217,7 @@ def rollback(
     config = load(context.obj)
     images.check(config, image)
     try:
-        before = release.previous(config.images, image)
-        found = image_canary.activate(config, before.id) if before else release.rollback(config.images, image)
-        say(f"active: {found.id}")
+        say(f"active: {image_canary.activate(config, activation.before(config.images, image).id).id}")
     except ReleaseError as error:
         raise _user_error(error) from None
 

@@ -59,10 +59,10 @@ def build(
     for each in wanted.existing:
         say(f"release {each.id} was already built from this recipe (to build it again: image build --force)")
     try:
-        with _ProgressDisplay() as display:
+        with BuildDisplay() as display:
             results = wanted.run(display.report)
     except BuildError as error:
-        _show_failure(error)
+        show_failure(error)
         raise UserError(str(error), f"{error.hint}; the active release is unchanged", code=1) from None
     except ReleaseError as error:
         raise UserError(str(error), error.hint) from None
@@ -82,7 +82,7 @@ def build(
             say(f"{image}active: {made.id} ({size(made.size)}, {span(display.elapsed)})")
 
 
-class _ProgressDisplay:
+class BuildDisplay:
     """Shows a build's progress: a moving line on a terminal, one line per stage elsewhere."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class _ProgressDisplay:
         self._status = self._console.status("") if sys.stderr.isatty() else None
         self._stage = ("", "")
 
-    def __enter__(self) -> "_ProgressDisplay":
+    def __enter__(self) -> "BuildDisplay":
         if self._status:
             self._status.start()
         return self
@@ -116,7 +116,8 @@ class _ProgressDisplay:
             self._status.update(Text(words))
 
 
-def _show_failure(error: BuildError) -> None:
+def show_failure(error: BuildError) -> None:
+    """The last lines of a build that failed, and where the whole log is."""
     for line in error.tail:
         say(f"  | {line}", err=True)
     if error.paste:

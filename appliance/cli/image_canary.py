@@ -17,7 +17,7 @@ from appliance.registry.database import Registry
 from appliance.view.canary import CanaryView
 from appliance.view.trials import gather_rollout
 from appliance.view.words import moment
-from image import release
+from image import activation, release
 from image.release import Release, ReleaseError
 
 app = typer.Typer(name="canary", help="A release that some PCs boot before all do.", invoke_without_command=True)
@@ -90,6 +90,8 @@ def begin(config: Config, ident: str, wanted: list[str], within: str, share: int
             f"{ident} is the active release already; {_NOTHING}", "choose one: netboot-appliance image list"
         )
     proof = _proof(within, share, prove)
+    if warning := activation.assert_usable(config.images, ident, config.key_ring).warning:
+        say(f"warning: {warning}", err=True)
     now = time.time()
     with Registry(config.registry) as registry:
         if running := rollout_table.open_canary(registry):
@@ -109,7 +111,10 @@ def begin(config: Config, ident: str, wanted: list[str], within: str, share: int
 
 def activate(config: Config, ident: str) -> Release:
     """Make a release the active one of its image, and end a canary of that; raises UserError and ReleaseError."""
-    found = release.activate(config.images, ident)
+    checked = activation.activate(config.images, ident, config.key_ring)
+    found = checked.release
+    if checked.warning:
+        say(f"warning: {checked.warning}", err=True)
     if not config.registry.exists():
         return found
     try:

@@ -37,10 +37,11 @@ def diff(
     if as_json:
         show_json(found)
     else:
-        say(*_lines(found))
+        say(*lines(found))
 
 
-def _lines(found: ReleaseDiff) -> Iterator[str]:
+def lines(found: ReleaseDiff) -> Iterator[str]:
+    """What differs, for people."""
     old, new = found.old, found.new
     rows = [
         ("", old.id, new.id),

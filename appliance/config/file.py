@@ -31,6 +31,7 @@ from appliance.config.tftp import TftpSettings
 from appliance.errors import UserError
 from appliance.schedules.name import ScheduleName
 from image.recipe import ImageRecipe
+from image.signature import KeyRing
 from services.boinc.accounts import AccountManager, address_in
 from services.boinc.preferences import STANDARD
 from services.ethernet import MacAddress
@@ -42,6 +43,7 @@ DEFAULT_PATH = Path("/etc/netboot-appliance/config.toml")
 ENVIRONMENT = "NETBOOT_APPLIANCE_CONFIG"
 LARGEST = 1 << 20
 """Bytes of a configuration."""
+_SNAPSHOT_MIRROR = re.compile(r"(?=.*\{archive\})(?=.*\{snapshot\})https?://[A-Za-z0-9._~:/@%+{}-]+")
 SERVICE_GROUP = "netboot-appliance"
 """The group of the server's user under systemd; it must be able to read the file."""
 
@@ -109,15 +111,26 @@ def _router(text: str) -> tuple[IPv4Address, MacAddress]:
 class ImageSettings(ImageRecipe):
     """[image]: the recipe of the live system, how PCs without a setting of their own (`allow add --root`) get it, and
     additional arguments for its kernel. `time_zone` is a name of tzdata; the server's own if it is empty.
-    `keep`: how many of the newest releases `image prune` keeps."""
+    `keep`: how many of the newest releases `image prune` keeps. `require_signature`: a release becomes the active one
+    only if a key that is trusted here has signed it. `snapshot_mirror`: the address of archives of one moment, with
+    {archive} and {snapshot} in it (image/mirrors.py)."""
 
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
     time_zone: str = ""
     keep: int = 3
+    require_signature: bool = False
+    snapshot_mirror: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.snapshot_mirror and not _SNAPSHOT_MIRROR.fullmatch(self.snapshot_mirror):
+            raise ValueError(
+                f"snapshot_mirror: {self.snapshot_mirror!r}: write"
+                ' "http://mirror.example.org/archive/{archive}/{snapshot}"'
+            )
+        if self.snapshot and not self.snapshot_mirror:
+            raise ValueError("snapshot: it needs snapshot_mirror, an address where old states of the archive are kept")
         if not 1 <= self.keep <= 1000:
             raise ValueError("keep: must be from 1 to 1000 releases")
         time_zone.check(self.time_zone)
@@ -160,6 +173,11 @@ class Config:
     def images(self) -> Path:
         """The releases of the live system."""
         return self.server.data / "images"
+
+    @cached_property
+    def key_ring(self) -> KeyRing:
+        """The keys that sign releases, or are trusted to."""
+        return KeyRing(self.server.data / "image-keys", self.image.require_signature)
 
     @cached_property
     def state(self) -> Path:

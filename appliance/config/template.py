@@ -170,6 +170,9 @@ interfaces = ["{interface}"]
 # firmware = "network"                   # of network cards and processors; "all": of servers' cards too; or "none"
 # kernel_arguments = []
 # keep = 3                               # newest releases that image prune keeps, beside those that are needed
+# require_signature = false              # true: only what a trusted key has signed is activated: image key list
+# snapshot = ""                          # "20261101T000000Z": made from the archive as it was then, which is kept at
+# snapshot_mirror = ""                   # "http://mirror.example.org/archive/{{archive}}/{{snapshot}}"
 # time_zone = ""                         # "Europe/Berlin": what start_hour means; default: the server's own
 # root = "nfs"                           # "http": load the system into each PC's memory; for some PCs: allow add --root
 

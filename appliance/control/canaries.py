@@ -19,7 +19,7 @@ from appliance.images.rollout import Canary, Ending, judge
 from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError
 from appliance.view.trials import gather_circumstances, gather_trials
-from image import release
+from image import activation, release
 from image.release import ReleaseError
 
 LOOK_EVERY = 5.0
@@ -93,7 +93,7 @@ class CanaryJudge:
                 if answer.error:
                     raise UserError(answer.error, answer.hint)
             elif release.active_id(config.images) != canary.release:
-                release.activate(config.images, canary.release)
+                activation.activate(config.images, canary.release, config.key_ring)
         except (UserError, ReleaseError) as error:
             reason = f"{judged.reason}, but it cannot be activated: {error}; do: {BY_HAND}"
             if reason != canary.reason:

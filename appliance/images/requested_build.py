@@ -4,6 +4,7 @@
 one image after another.
 """
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +16,13 @@ from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.images import build_unit
 from appliance.images.recipe import wanted
-from image import release
+from image import release, signature
 from image.build import Rebuild, build, built
 from image.names import DEFAULT
 from image.progress import BuildError, Progress
 from image.release import Release, ReleaseError
+
+log = logging.getLogger("image")
 
 
 class Builder(Enum):
@@ -60,6 +63,7 @@ class RequestedBuild:
         KeyboardInterrupt ends a build in this process; a build of the unit goes on.
         """
         before = _active(self.config.images)
+        _ensure_key(self.config)
         updated = self.rebuild is Rebuild.UPDATED
         return [BuildResult(each, updated and before.get(each.image) == each.id) for each in self._build(report)]
 
@@ -108,7 +112,8 @@ class RequestedBuild:
         except UserError as error:
             raise BuildError("checks", error.message, error.hint) from error
         work = config.server.data / "build"
-        return build(recipe, work, config.images, report, rebuild, hear, added, name, there, since)
+        ring, mirror = config.key_ring, config.image.snapshot_mirror
+        return build(recipe, work, config.images, report, rebuild, hear, added, name, there, since, ring, mirror)
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,15 @@ def _existing(config: Config, names: Sequence[str]) -> tuple[Release, ...]:
     found = [built(*wanted(config, name), config.images, name) for name in names]
     there = tuple(each for each in found if each is not None)
     return there if len(there) == len(found) else ()
+
+
+def _ensure_key(config: Config) -> None:
+    """The first build makes the key that signs it and all later ones."""
+    try:
+        signature.ensure(config.key_ring)
+    except ReleaseError as error:
+        # Such as a unit that may not write there. The release is not signed then, which its activation says.
+        log.warning("no key to sign releases with: %s; %s", error, error.hint)
 
 
 def _active(directory: Path) -> Mapping[str, str]:

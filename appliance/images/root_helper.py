@@ -23,7 +23,8 @@ from appliance.images.image_request import (
     encode_answer,
 )
 from appliance.images.request_files import CONTROL, ROOT, answer_file, read_answer, request_file
-from image import release
+from image import activation
+from image.activation import CheckedRelease
 from image.build import Rebuild
 from image.names import DEFAULT
 from image.progress import BuildError
@@ -92,9 +93,9 @@ def _do(configuration: Path, content: bytes) -> str:
 def _carry_out(config: Config, request: ImageRequest) -> str:
     match request.verb:
         case ImageVerb.ACTIVATE:
-            return f"active: {release.activate(config.images, request.release).id}"
+            return _active(activation.activate(config.images, request.release, config.key_ring))
         case ImageVerb.ROLLBACK:
-            return f"active: {release.rollback(config.images, request.image or DEFAULT).id}"
+            return _active(activation.rollback(config.images, config.key_ring, request.image or DEFAULT))
         case ImageVerb.STOP:
             return build_unit.stop()
         case _:
@@ -102,6 +103,10 @@ def _carry_out(config: Config, request: ImageRequest) -> str:
             for name in names:
                 images.check(config, name, to_build=True)
             return build_unit.begin(_REBUILD[request.verb], names)
+
+
+def _active(found: CheckedRelease) -> str:
+    return f"active: {found.release.id}{f'; warning: {found.warning}' if found.warning else ''}"
 
 
 def _refused(reason: str) -> UserError:

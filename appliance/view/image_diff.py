@@ -98,6 +98,18 @@ class ReleaseDiff:
         return "The recipes are the same, but not the versions of netboot-appliance that built them."
 
 
+@dataclass(frozen=True, slots=True)
+class ReproductionView:
+    """A release that was built again. `same`: bit for bit. `files`: those whose bits differ. `archives`: suites that
+    are in another state than then, in words. `diff`: what differs in the files, or None."""
+
+    id: str
+    same: bool
+    files: tuple[str, ...]
+    archives: tuple[str, ...]
+    diff: ReleaseDiff | None
+
+
 def release_diff(
     old: Release, new: Release, packages: Sequence[PackageChange], files: Iterable[FileChange] | None = None
 ) -> ReleaseDiff:

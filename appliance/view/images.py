@@ -52,9 +52,18 @@ class ReleaseFileView:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveView:
+    """The state of a suite that a release was made from: the date in its Release file, and the SHA-256 of InRelease."""
+
+    suite: str
+    date: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseDetails:
     """A release with its files, and in `problems` what differs from how it was built, in words. `outdated`: why it is
-    not of today's recipe."""
+    not of today's recipe. `archives`: what it was made from; none if it is older than that."""
 
     release: ReleaseView
     distribution: str
@@ -62,6 +71,7 @@ class ReleaseDetails:
     files: tuple[ReleaseFileView, ...]
     problems: tuple[str, ...]
     outdated: str
+    archives: tuple[ArchiveView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,7 @@ def release_details(found: Release, releases: Releases, problems: Sequence[str],
         files=tuple(ReleaseFileView(name, file.size, file.sha256) for name, file in found.files.items()),
         problems=tuple(problems),
         outdated=outdated,
+        archives=tuple(ArchiveView(each.suite, each.date, each.sha256) for each in found.archives),
     )
 
 
@@ -133,6 +144,7 @@ def _words(recipe: ImageRecipe) -> str:
         recipe.distribution,
         *([f"kernel {recipe.kernel}"] if recipe.kernel != usual.kernel else []),
         *(["backports"] if recipe.backports else []),
+        *([f"snapshot {recipe.snapshot}"] if recipe.snapshot else []),
         *([f"firmware {recipe.firmware}"] if recipe.firmware != usual.firmware else []),
         *(f"+{package}" for package in recipe.packages),
     ]

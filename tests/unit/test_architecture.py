@@ -47,8 +47,10 @@ FLOORS = (
         "image.bootfiles",
         "image.command",
         "image.commandline",
+        "image.download",
         "image.mirrors",
         "image.names",
+        "image.plain_files",
         "image.progress",
         "image.recipe",
         "image.squashfs_bytes",
@@ -63,7 +65,9 @@ FLOORS = (
         "image.livebuild",
         "image.release",
     },
+    {"image.offers", "image.partial", "image.signature"},
     {
+        "image.activation",
         "image.comparison",
         "image.contents",
         "image.prune",
@@ -72,8 +76,9 @@ FLOORS = (
         "image.steps",
         "image.throwaway",
     },
-    {"image.kept", "image.work_directory"},
+    {"image.kept", "image.pull", "image.push", "image.work_directory"},
     {"image.build"},
+    {"image.reproduction"},
     {"services.dhcp", "services.http"},
     {"services.tftp"},
     {"services.probe"},
@@ -238,6 +243,7 @@ PURE = (
             "health",
             "image_contents",
             "image_diff",
+            "image_keys",
             "images",
             "leases",
             "menu",
@@ -407,9 +413,14 @@ def test_files_take_the_place_of_others_through_one_door() -> None:
         "services/linux/atomic_file.py",
         "appliance/backup/restore.py",
         "appliance/registry/file_owner.py",
-        "image/publish.py",
-        "image/release.py",
+        "image/plain_files.py",
     }
+
+
+def test_releases_become_active_through_one_door() -> None:
+    """It checks their files and their signature."""
+    door = re.compile(r"\brelease\.activate\(")
+    assert {str(path.relative_to(ROOT)) for path in SOURCES if door.search(path.read_text())} == {"image/activation.py"}
 
 
 def test_the_terminal_is_reached_through_one_door() -> None:

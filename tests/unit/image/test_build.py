@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from image import apt, build, build_prerequisites, command, customization, release
+from image import activation, apt, build, build_prerequisites, command, customization, release, signature
 from image.bootfiles import PACKAGED
 from image.build import Rebuild
 from image.customization import NOTHING, Customization
 from image.progress import STAGES, BuildError, Progress
 from image.recipe import ImageRecipe
+from image.signature import KeyRing
 from tests.room.interruption import UNIGNORED
 
 SOURCES = "deb http://mirror.example.org/debian bookworm main\ndeb http://s.example.org/x bookworm-security main\n"
@@ -265,11 +266,36 @@ def test_a_release_that_is_there_already_becomes_the_active_one(room: Path) -> N
     assert calls(room) == before
 
 
+def test_a_release_is_signed_before_it_appears(room: Path) -> None:
+    ring = KeyRing(room / "keys", required=True)
+    made = signature.ensure(ring)
+    assert made is not None
+    built = build.build(ImageRecipe(), room / "work", room / "images", lambda _: None, ring=ring)
+    assert activation.check(room / "images", built.id, ring).key == made.id
+    assert release.active_id(room / "images") == built.id
+
+
+def test_where_signatures_are_required_and_the_key_is_elsewhere_the_release_waits_for_one(
+    room: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    before, _ = run(room)
+    elsewhere = KeyRing(tmp_path_factory.mktemp("elsewhere"))
+    ring = KeyRing(room / "keys", required=True)
+    signature.trust(ring, signature.make(elsewhere).pem.encode())
+    with pytest.raises(BuildError, match="is not signed") as raised:
+        build.build(ImageRecipe(), room / "work", room / "images", lambda _: None, Rebuild.ALWAYS, ring=ring)
+    assert "image sign" in raised.value.hint
+    assert release.active_id(room / "images") == before.id
+    made = next(each for each in release.releases(room / "images").releases if each.id != before.id)
+    activation.sign(room / "images", made.id, ring, elsewhere.private)
+    activation.activate(room / "images", made.id, ring)
+
+
 def test_of_two_releases_of_one_recipe_the_active_one_stays(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = run(room)
     monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
     run(room, rebuild=Rebuild.ALWAYS)
-    release.rollback(room / "images")
+    activation.rollback(room / "images", build.NO_KEYS)
     assert run(room)[0] == first
     assert release.current(room / "images") == first
 

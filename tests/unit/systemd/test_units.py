@@ -21,6 +21,7 @@ OWNED = {
     "var/lib/netboot-appliance/registry": (0o700, "netboot-appliance"),
     "var/lib/netboot-appliance/boot": (0o755, "netboot-appliance"),
     "var/lib/netboot-appliance/images": (0o755, "root"),
+    "var/lib/netboot-appliance/image-keys": (0o755, "root"),
     "var/lib/netboot-appliance/state": (0o711, "root"),
     "var/lib/netboot-appliance/build": (0o700, "root"),
 }

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.images import build_unit, request_files
 from appliance.images.image_request import ImageAnswer, ImageRequest, ImageVerb, decode, digest, encode
 from appliance.images.request_files import answer_file, ask, read_answer, request_file
 from appliance.images.root_helper import serve_requests
-from image import release
+from image import activation, release, signature
 from image.build import Rebuild
 from services.linux import programs
 from tests.unit.appliance.cli.box_with_releases import NEW, OLD, BoxWithReleases
@@ -25,6 +26,10 @@ class Box:
     def __init__(self, folder: Path) -> None:
         (folder / "data").mkdir()
         BoxWithReleases(folder / "data")
+        self.ring = load(folder / "data" / "c.toml").key_ring
+        signature.make(self.ring)
+        for each in (OLD, NEW):
+            activation.sign(folder / "data" / "images", each, self.ring)
         self.configuration = folder / "data" / "c.toml"
         self.images = folder / "data" / "images"
         self.control, self.root = folder / "control", folder / "root"
@@ -57,6 +62,18 @@ def test_a_release_is_activated_and_rolled_back(box: Box) -> None:
     assert box.active == OLD
     assert box.ask(encode(ImageRequest(ImageVerb.ROLLBACK))).done == f"active: {NEW}"
     assert box.active == NEW
+
+
+def test_what_is_not_signed_is_activated_with_a_warning_and_what_was_changed_is_not(box: Box) -> None:
+    signed = box.images / OLD / release.SIGNATURE
+    content = signed.read_bytes()
+    signed.write_bytes(content[::-1])
+    found = box.ask(encode(ImageRequest(ImageVerb.ROLLBACK)))
+    assert "signed by no key that is trusted here, or changed since" in found.error
+    assert box.active == NEW
+    signed.unlink()
+    found = box.ask(encode(ImageRequest(ImageVerb.ROLLBACK, once="again")))
+    assert found.done == f"active: {OLD}; warning: the release {OLD} is not signed"
 
 
 def test_a_release_that_there_is_not_is_an_error_with_a_hint(box: Box) -> None:
