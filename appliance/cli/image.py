@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import image_build, image_canary, image_contents, image_diff, image_log, image_mount, image_prune
+from appliance.cli import (
+    image_build,
+    image_canary,
+    image_contents,
+    image_diff,
+    image_log,
+    image_mount,
+    image_prune,
+    image_recipe,
+)
 from appliance.cli.arguments import JSON
 from appliance.cli.image_choice import argument, chosen
 from appliance.cli.output import say, show_json, show_table
@@ -42,6 +51,7 @@ app.command("mount", epilog="Examples: sudo netboot-appliance image mount; sudo 
 app.command("shell", epilog="Example: sudo netboot-appliance image shell")(image_mount.shell)
 app.command("sbom", epilog="Example: netboot-appliance image sbom > live-system.spdx.json")(image_contents.bill)
 app.add_typer(image_canary.app)
+app.add_typer(image_recipe.app)
 
 
 @app.command("list", epilog="Example: netboot-appliance image list")

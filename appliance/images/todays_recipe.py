@@ -16,7 +16,8 @@ CURE = "sudo netboot-appliance image build"
 
 def outdated(config: Config, active: Release | None) -> str:
     """Why the active release is not of today's recipe, in words; empty if it is, if there is none, or if the
-    configuration or the administrator's files cannot be read. Takes some ms, and reads all of those files."""
+    configuration or the administrator's files cannot be read. Takes some ms; reads only those of their files that were
+    changed since (appliance/images/known_digests.py)."""
     if active is None or not config.written:
         return ""
     try:
@@ -30,7 +31,7 @@ def outdated(config: Config, active: Release | None) -> str:
         f"[image] {name} is {new}, and it was built with {old}" for name, old, new in changes(active.recipe, recipe)
     ]
     if active.added != added.digest:
-        named.append(f"the files or hooks in {directory(config)} were changed")
+        named.append(f"what is in {directory(config)} was changed")
     return "; ".join(named) or "another version of netboot-appliance built it"
 
 

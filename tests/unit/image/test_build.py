@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from image import apt, build, build_prerequisites, command, customization, release
+from image import apt, apt_lists, build, build_prerequisites, command, customization, release
 from image.bootfiles import PACKAGED
 from image.build import Rebuild
 from image.customization import NOTHING, Customization
@@ -109,6 +109,7 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(command, "PATH", f"{directory / 'bin'}:{command.PATH}")
     monkeypatch.setattr(command, "ALONE", ALONE)
     monkeypatch.setattr(build_prerequisites, "problems", lambda *arguments, **options: ())
+    monkeypatch.setattr(apt_lists, "check", lambda *_: apt_lists.NamesChecked())
     return directory
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from image import customization
-from image.customization import NOTHING, CustomizationError
+from image import custom_files, customization
+from image.custom_files import CustomizationError
+from image.customization import NOTHING
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "no script": (lambda own: (own / "hooks/20-b.chroot").write_text("true\n"), "20-b.chroot is not a script"),
     "name of a hook": (lambda own: (own / "hooks/notes.txt").touch(), "notes.txt is not the name of a hook"),
     "control character": (lambda own: (own / "files/a\nb").touch(), "has a name that cannot be printed"),
-    "size": (lambda own: os.truncate(own / "files/etc/motd", customization.LARGEST + 1), "more than 1074 MB in them"),
+    "size": (lambda own: os.truncate(own / "files/etc/motd", custom_files.LARGEST + 1), "more than 1074 MB in them"),
 }  # fmt: skip
 
 

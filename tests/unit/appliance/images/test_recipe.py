@@ -37,4 +37,7 @@ def test_what_cannot_be_used_is_said_before_a_build_begins_and_by_one_that_began
         request(config, config.path, Rebuild.NEVER, inside_unit=False)
     with pytest.raises(BuildError, match="flies is nothing that an image can be made of") as caught:
         RequestedBuild(config, Rebuild.NEVER, Builder.PROCESS).run(lambda progress: None)
-    assert (caught.value.stage, caught.value.hint) == ("checks", "known are: packages, files/ and hooks/")
+    assert (caught.value.stage, caught.value.hint) == (
+        "checks",
+        "known are: recipe.toml, packages, files/, hooks/, repositories/, preseed/ and live-build's config/",
+    )

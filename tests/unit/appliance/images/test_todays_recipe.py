@@ -10,7 +10,7 @@ from appliance.config.file import load, tolerant
 from appliance.doctor.finding import Severity
 from appliance.doctor.image import judge_image
 from appliance.images.todays_recipe import outdated
-from image import build, customization, release
+from image import build, custom_files, release
 from image.build import digest_today
 from image.recipe import ImageRecipe
 from tests.unit.appliance.cli.box_with_releases import NEW, BoxWithReleases
@@ -76,7 +76,7 @@ def test_files_that_were_changed_since_are_named(box: BoxWithReleases) -> None:
     own = config.path.parent / "images" / "boinc"
     (own / "files").mkdir(parents=True)
     (own / "files" / "motd").write_text("hello")
-    assert outdated(config, found) == f"the files or hooks in {own} were changed"
+    assert outdated(config, found) == f"what is in {own} was changed"
 
 
 def test_it_is_said_with_the_cure_and_is_no_error(box: BoxWithReleases) -> None:
@@ -108,12 +108,12 @@ def test_files_that_only_root_may_read_are_no_reason_for_others(
     files = box.data / "images" / "boinc" / "files"
     files.mkdir(parents=True)
     (files / "secret").write_text("x")
-    assert "were changed" in outdated(config, found)
+    assert "was changed" in outdated(config, found)
 
-    def forbidden(path: Path) -> str:
+    def forbidden(path: Path, *_: int) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(customization, "_sha256", forbidden)
+    monkeypatch.setattr(custom_files, "_digest", forbidden)
     assert outdated(config, found) == ""
     (files.parent / "nonsense").touch()
     assert "nothing that an image can be made of" in outdated(config, found)
