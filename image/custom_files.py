@@ -103,7 +103,7 @@ def read_files(directory: Path, allowed: Allowance, digest: Digest) -> Iterator[
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
             allowed.take(status.st_size if stat.S_ISREG(status.st_mode) else 0)
-            read = _file(Path(entry.path), f"{inside}/{entry.name}" if inside else entry.name, status, digest)
+            read = _file(where / entry.name, f"{inside}/{entry.name}" if inside else entry.name, status, digest)
             if stat.S_ISDIR(status.st_mode):
                 below.append(read.source)
             yield read

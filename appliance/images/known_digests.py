@@ -17,8 +17,6 @@ _LARGEST = 32 << 20
 _SETTLED = 3_000_000_000
 """Nanoseconds since a file's last change, so that the next one has another time on every file system."""
 
-Known = dict[str, list[int | str]]
-
 
 class KnownDigests:
     """What is known of one directory, in the file `path`."""
@@ -26,19 +24,20 @@ class KnownDigests:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._before = _read(path)
-        self._now: Known = {}
+        self._now: dict[str, list[int | str]] = {}
         self._began = time.time_ns()
 
     def of(self, path: Path, status: os.stat_result) -> str:
         """The SHA-256 of the file at `path`, which has this status; raises OSError."""
-        key = list(identity(status))
-        known = self._before.get(str(path))
-        if known is not None and known[:-1] == key:
-            self._now[str(path)] = known
-            return str(known[-1])
-        found = digest(path, status)
-        if self._began - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED:
-            self._now[str(path)] = [*key, found]
+        name, key = str(path), [*identity(status)]
+        match self._before.get(name):
+            case [*known, str(found)] if known == key:
+                pass
+            case _:
+                found = digest(path, status)
+                if self._began - max(status.st_mtime_ns, status.st_ctime_ns) <= _SETTLED:
+                    return found
+        self._now[name] = [*key, found]
         return found
 
     def save(self) -> None:
@@ -49,13 +48,14 @@ class KnownDigests:
                 atomic_file.write(self._path, content, mode=0o600, durable=False)
 
 
-def _read(path: Path) -> Known:
+def _read(path: Path) -> dict[str, object]:
+    """What the file says. Anybody may have damaged it: values are looked at when they are used."""
     try:
         with path.open("rb") as file:
             # Others could say what they like of files that they cannot read.
             if os.fstat(file.fileno()).st_uid not in (0, os.geteuid()):
                 return {}
             found = json.loads(file.read(_LARGEST))
-        return {str(name): [*map(int, values[:-1]), str(values[-1])] for name, values in found.items()}
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, RecursionError):
         return {}
