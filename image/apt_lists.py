@@ -83,9 +83,12 @@ def _check(wanted: Collection[str], lists: "_Lists", files: dict[str, bytes]) ->
         try:
             lists.fetch(files)
         except command.CommandError as error:
+            lists.forget()
             why = next((line for line in error.tail if line.startswith(("E: ", "Err:"))), "it did not answer in time")
             return NamesChecked(fetched=fetched, trouble=f"the mirror could not be asked: {why.removeprefix('E: ')}")
         known, fetched = lists.known(files)
+        if not known.issuperset(wanted):
+            lists.forget()
     return NamesChecked(package_names.unknown(wanted, known), fetched)
 
 
@@ -97,6 +100,7 @@ class _Lists:
         again."""
         self.root = root
         self._steps = steps
+        self._state = root / "var/lib/apt/lists"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -119,10 +123,15 @@ class _Lists:
             return frozenset(), None
         return (frozenset(found[1:]), when) if found[0] == _key(files) else (frozenset(), None)
 
+    def forget(self) -> None:
+        """Fetch all of it the next time: apt would keep a list that a power cut has damaged, as long as the mirror has
+        the same one."""
+        shutil.rmtree(self._state, ignore_errors=True)
+
     def fetch(self, files: dict[str, bytes]) -> None:
         """Fetch the lists, and note the names in them. Raises OSError, CommandError."""
         shutil.rmtree(self.root / "etc", ignore_errors=True)
-        state = self.root / "var/lib/apt/lists"
+        state = self._state
         for directory in (self.root / "var/cache/apt/archives/partial", state / "partial"):
             directory.mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
@@ -135,7 +144,9 @@ class _Lists:
             for step in ("bootstrap", "packages"):
                 for path in (self._steps / step / "tree/var/lib/apt/lists").glob("*_*[!n]"):  # no translations
                     if path.is_file():
-                        shutil.copy2(path, state)
+                        # apt takes a file that is there for a whole one.
+                        shutil.copy2(path, state / "partial" / path.name)
+                        (state / "partial" / path.name).replace(state / path.name)
         variables = {"APT_CONFIG": str(self.root / "apt.conf")}
         command.output(("timeout", "--kill-after=5", str(SECONDS), "apt-get", "update"), variables=variables)
         found = {name for path in state.glob("*_Packages") for name in package_names.names(path.read_bytes())}

@@ -142,7 +142,8 @@ def _check_names(directory: Path) -> Iterator[str]:
     """Yield notes on what does not count; raises CustomizationError for what is unknown or not supported."""
     config = directory / "config"
     for root in (directory, config):
-        for path in sorted(root.iterdir()) if custom_files.is_directory(root) else ():
+        # The directory itself may be a link of the administrator's.
+        for path in sorted(root.iterdir()) if root == directory or custom_files.is_directory(root) else ():
             if path.name in _EMPTY and (path.is_dir() or path.name not in _READ):
                 if not path.is_dir() or any(path.iterdir()):
                     raise CustomizationError(f"{path} is not supported", _EMPTY[path.name])

@@ -123,6 +123,19 @@ def test_the_lists_of_a_build_are_not_fetched_again(mirror: Mirror) -> None:
     assert mirror.check("htop") == NamesChecked(fetched=mirror.check("htop").fetched)
 
 
+@pytest.mark.parametrize("damaged", [b"", b"Package"])
+def test_a_list_that_is_damaged_is_fetched_again(mirror: Mirror, damaged: bytes) -> None:
+    mirror.check("htop")
+    for index in (mirror.work / "lists/var/lib/apt/lists").glob("*_Packages"):
+        index.write_bytes(damaged)
+    (mirror.work / "lists/names").unlink()
+    first = mirror.check("htop")
+    assert first.trouble or first.unknown, "apt takes it for whole"
+    if first.fetched:
+        mirror.later()
+    assert mirror.check("htop") == NamesChecked(fetched=mirror.check("htop").fetched)
+
+
 def test_a_directory_that_may_not_be_written_is_said(mirror: Mirror) -> None:
     mirror.work.mkdir()
     (mirror.work / "lists").write_text("a file")
