@@ -63,7 +63,10 @@ _HINTS = (
         "a repository is signed with another key than the one beside it: get its makers' key anew, and try it: "
         "netboot-appliance image recipe check",
     ),
-    ("Unable to locate package", "the recipe names a package that Debian does not have: check its packages"),
+    (
+        "Unable to locate package",
+        "the recipe names a package that the mirror does not have: netboot-appliance image recipe check",
+    ),
     ("No space left on device", "the disk is full: make room, then build again"),
 )
 """What a failed program said, and what to do about it; the first that fits."""

@@ -9,7 +9,7 @@ from appliance.cli.output import say, show_json
 from appliance.config.file import load, locate
 from appliance.errors import UserError
 from appliance.images import new_recipe, recipe_check
-from appliance.images.recipe import NAME, directory
+from appliance.images.recipe import NAME, check_name, directory
 from appliance.view.recipe import RecipeView, recipe_view
 from appliance.view.words import counted, moment
 from image.customization import unknown_names
@@ -66,10 +66,12 @@ def check(
     be used, or a package is not there. Exit code 1: the mirror could not be asked.
     """
     config = load(context.obj)
-    found = recipe_check.check(config, name)
-    own = directory(config, name)
+    own = directory(config, check_name(name))
     if not own.is_dir() and name != NAME:
-        raise UserError(f"there is no image {name!r}: no directory {own}", f"make it: image recipe new {name}")
+        raise UserError(
+            f"there is no image {name!r}: no directory {own}", f"make it: netboot-appliance image recipe new {name}"
+        )
+    found = recipe_check.check(config, name)
     fetched = found.names.fetched.isoformat(timespec="seconds") if found.names.fetched else None
     shown = recipe_view(name, str(own), found.recipe, found.added, found.names.unknown, fetched, found.names.trouble)
     if as_json:

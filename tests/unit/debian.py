@@ -8,6 +8,7 @@ import pytest
 
 _PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 _PACKAGES = {
+    "apt-get": "apt",
     "curl": "curl",
     "dpkg-deb": "dpkg",
     "ganesha.nfsd": "nfs-ganesha",

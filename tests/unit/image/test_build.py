@@ -443,7 +443,7 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
     assert error.tail[-2:] == ("E: Unable to locate package nonsense", "E: and more")
     assert error.paste.startswith(f"cd {room / 'work' / 'live'} && sudo unshare --mount sh -ec ")
     assert "lb chroot_install-packages" in error.paste
-    assert "check its packages" in error.hint
+    assert "image recipe check" in error.hint
     assert error.log is not None
     assert "E: and more" in error.log.read_text()
     assert release.current(room / "images") == first

@@ -79,6 +79,28 @@ def test_files_that_were_changed_since_are_named(box: BoxWithReleases) -> None:
     assert outdated(config, found) == f"what is in {own} was changed"
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("preseed/a.cfg", "a b string c\n", "what is in {own} was changed"),
+        ("config/includes.chroot/etc/motd", "hello\n", "what is in {own} was changed"),
+        (
+            "recipe.toml",
+            '[image]\nkernel = "rt-amd64"\n',
+            '[image] kernel is "rt-amd64", and it was built with "amd64"',
+        ),
+        ("recipe.toml", "[image]\nkernel = 1\n", "{own}/recipe.toml:2: [image] kernel = 1: write text in quotes"),
+        ("packages", "htop\n", '[image] packages is ["htop"], and it was built with []'),
+    ],
+)
+def test_all_that_a_recipe_may_have_counts(box: BoxWithReleases, name: str, text: str, why: str) -> None:
+    found, config = rebuilt(box, ImageRecipe()), load(box.data / "c.toml")
+    own = config.path.parent / "images" / "boinc"
+    (own / name).parent.mkdir(parents=True)
+    (own / name).write_text(text)
+    assert outdated(config, found) == why.format(own=own)
+
+
 def test_it_is_said_with_the_cure_and_is_no_error(box: BoxWithReleases) -> None:
     why = '[image] distribution is "trixie", and it was built with "bookworm"'
     cure = "sudo netboot-appliance image build"
