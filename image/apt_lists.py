@@ -23,9 +23,9 @@ from image.repositories import Repository
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 """Debian's keys: those that debootstrap takes, too."""
-SECONDS = 90
-"""How long the mirror may take."""
 
+_SECONDS = 90
+"""How long the mirror may take."""
 _SETTLED = 60.0
 """Seconds for which nobody asks the mirror again for a name that it did not know."""
 _SETTINGS = """\
@@ -85,7 +85,7 @@ def _check(wanted: Collection[str], lists: "_Lists", files: dict[str, bytes]) ->
         except command.CommandError as error:
             lists.forget()
             why = next((line for line in error.tail if line.startswith(("E: ", "Err:"))), "it did not answer in time")
-            return NamesChecked(fetched=fetched, trouble=f"the mirror could not be asked: {why.removeprefix('E: ')}")
+            return NamesChecked(fetched=fetched, trouble=f"the lists could not be fetched: {why.removeprefix('E: ')}")
         known, fetched = lists.known(files)
         if not known.issuperset(wanted):
             lists.forget()
@@ -135,10 +135,14 @@ class _Lists:
         for directory in (self.root / "var/cache/apt/archives/partial", state / "partial"):
             directory.mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
+        # A proxy may have a password in its address.
+        (self.root / "apt.conf").touch(mode=0o600)
         for name, content in files.items():
-            path = self.root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / name).write_bytes(content)
+        # The user _apt reads it, whatever the umask.
+        for path in (self.root, *(self.root / "etc").rglob("*"), self.root / "etc"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
         if not list(state.glob("*_Packages")):
             # The lowest layer first; for what is not there any more a layer has devices.
             for step in ("bootstrap", "packages"):
@@ -148,7 +152,7 @@ class _Lists:
                         shutil.copy2(path, state / "partial" / path.name)
                         (state / "partial" / path.name).replace(state / path.name)
         variables = {"APT_CONFIG": str(self.root / "apt.conf")}
-        command.output(("timeout", "--kill-after=5", str(SECONDS), "apt-get", "update"), variables=variables)
+        command.output(("timeout", "--kill-after=5", str(_SECONDS), "apt-get", "update"), variables=variables)
         found = {name for path in state.glob("*_Packages") for name in package_names.names(path.read_bytes())}
         new = self.root / "names.new"
         new.write_text("\n".join((_key(files), *sorted(found))))

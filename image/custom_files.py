@@ -114,7 +114,9 @@ def read_hooks(directory: Path, allowed: Allowance, digest: Digest) -> CustomHoo
     """Read a directory of hooks, if it is there. Raises CustomizationError, OSError."""
     hooks, left_out = [], 0
     for path in sorted(directory.iterdir()) if is_directory(directory) else []:
-        if path.name in ("live", "normal") and directory.name == "hooks" and path.is_dir():
+        if path.name.startswith(".") or (
+            path.name in ("live", "normal") and directory.name == "hooks" and path.is_dir()
+        ):
             continue
         if path.is_symlink() and os.readlink(path).startswith(_LIVE_BUILDS_HOOKS):
             left_out += 1

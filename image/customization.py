@@ -108,7 +108,12 @@ def read(directory: Path, digest: Digest = custom_files.digest) -> Customization
         hooks = [custom_files.read_hooks(root / name, allowed, digest) for root in roots for name in _HOOKS]
         return Customization(
             tuple(places),
-            tuple(each for root in roots for name in _FILES for each in _files(root / name, allowed, digest)),
+            tuple(
+                each
+                for root in roots
+                for name in _FILES
+                for each in custom_files.read_files(root / name, allowed, digest)
+            ),
             _sorted(hooks),
             tuple(each for root in roots for name in _REPOSITORIES for each in _repositories(root / name)),
             "".join(each for root in roots for each in _answers(root / "preseed")),
@@ -144,8 +149,9 @@ def _check_names(directory: Path) -> Iterator[str]:
     for root in (directory, config):
         # The directory itself may be a link of the administrator's.
         for path in sorted(root.iterdir()) if root == directory or custom_files.is_directory(root) else ():
+            # `packages` is a list, and a directory of live-build's.
             if path.name in _EMPTY and (path.is_dir() or path.name not in _READ):
-                if not path.is_dir() or any(path.iterdir()):
+                if not path.is_dir() or any(not each.name.startswith(".") for each in path.iterdir()):
                     raise CustomizationError(f"{path} is not supported", _EMPTY[path.name])
             elif path.name in _WRITTEN_BY_LB:
                 yield f"{path} does not count: what live-build is told is in {_RECIPE} and [image]"
@@ -180,10 +186,6 @@ def _packages(path: Path) -> Iterator[tuple[str, str]]:
             if not is_package(package):
                 raise CustomizationError(f"{place}: {package!r} is not the name of a Debian package", "correct it")
             yield package, place
-
-
-def _files(directory: Path, allowed: Allowance, digest: Digest) -> Iterator[CustomFile]:
-    return custom_files.read_files(directory, allowed, digest)
 
 
 def _sorted(found: Iterable[CustomHooks]) -> tuple[CustomFile, ...]:

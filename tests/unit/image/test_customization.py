@@ -83,6 +83,8 @@ def test_a_tree_of_live_build_is_taken_as_it_is_and_what_does_not_count_is_named
         (config / name).write_text(text)
     for name in ("bootloaders", "includes.binary", "packages", "packages.chroot", "archives", "rootfs", "apt"):
         (config / name).mkdir()
+        (config / name / ".gitkeep").touch()
+    (config / "hooks/live/.gitkeep").touch()
     (tmp_path / ".build").mkdir()
     (tmp_path / "auto").mkdir()
     own = "/usr/share/live/build/hooks/normal/1000-create-mtab-symlink.hook.chroot"
