@@ -15,7 +15,7 @@ from appliance.config import file as config
 from appliance.config.template import TEMPLATE
 from appliance.doctor.configuration import for_nobody, lost_schedules, service_group, warnings
 from appliance.errors import UserError
-from appliance.images.todays_recipe import CURE, outdated
+from appliance.images.todays_recipe import CURE, outdated, unusable
 from appliance.network.interfaces import found_interface
 from appliance.registry.server_lock import holder
 from appliance.schedules.name import unknown
@@ -220,6 +220,8 @@ def _outdated_image(found: config.Config) -> Iterator[str]:
     with contextlib.suppress(ReleaseError):
         if (active := release.current(found.images)) and (why := outdated(found, active)):
             yield f"the active image {active.id} is not of today's recipe: {why}; to build that: {CURE}"
+        elif why := unusable(found):
+            yield f"no image could be built: {why}"
 
 
 def _template(wanted: str | None) -> str:

@@ -23,8 +23,7 @@ def outdated(config: Config, active: Release | None) -> str:
     try:
         recipe, added = wanted(config)
     except UserError as error:
-        # Some files may be root's alone: then only root is told.
-        return "" if _is_forbidden(error) else error.message
+        return _told(error)
     if active.digest == digest_today(recipe, added):
         return ""
     named = [
@@ -33,6 +32,20 @@ def outdated(config: Config, active: Release | None) -> str:
     if active.added != added.digest:
         named.append(f"what is in {directory(config)} was changed")
     return "; ".join(named) or "another version of netboot-appliance built it"
+
+
+def unusable(config: Config) -> str:
+    """Why no image can be made of today's recipe, in words; empty if one can be."""
+    try:
+        wanted(config)
+    except UserError as error:
+        return _told(error)
+    return ""
+
+
+def _told(error: UserError) -> str:
+    # Some files may be root's alone: then only root is told.
+    return "" if _is_forbidden(error) else error.message
 
 
 def _is_forbidden(error: BaseException | None) -> bool:

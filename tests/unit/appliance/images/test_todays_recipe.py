@@ -101,6 +101,18 @@ def test_all_that_a_recipe_may_have_counts(box: BoxWithReleases, name: str, text
     assert outdated(config, found) == why.format(own=own)
 
 
+def test_config_check_names_a_recipe_that_cannot_be_used_though_no_image_is_active(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(f'[server]\ninterfaces = ["lo"]\ndata = "{tmp_path}"\n')
+    own = tmp_path / "images" / "boinc"
+    own.mkdir(parents=True)
+    (own / "recipe.toml").write_text('[image]\nkernel = "686"\n')
+    done = netboot_appliance("--config", tmp_path / "c.toml", "config", "check", "--json")
+    (note,) = [each for each in json.loads(done.stdout)["notes"] if "recipe.toml" in each]
+    assert note.startswith(
+        f"no image could be built: {own}/recipe.toml:2: [image] kernel: '686' is not a kernel flavour"
+    )
+
+
 def test_it_is_said_with_the_cure_and_is_no_error(box: BoxWithReleases) -> None:
     why = '[image] distribution is "trixie", and it was built with "bookworm"'
     cure = "sudo netboot-appliance image build"
