@@ -131,7 +131,7 @@ def read_hooks(directory: Path, allowed: Allowance, digest: Digest) -> CustomHoo
             if file.read(2) != b"#!":
                 raise CustomizationError(f"{path} is not a script", "its first line must be #!/bin/sh or the like")
         hooks.append(CustomFile(path.name, stat.S_IFREG | 0o755, path, digest(path, status)))
-    note = f"{directory}: {left_out} links to live-build's own hooks are left out: these run in each build"
+    note = f"{directory}: links to live-build's own hooks, {left_out}, are left out: these run in each build"
     return CustomHooks(tuple(hooks), (note,) if left_out else ())
 
 

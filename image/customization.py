@@ -147,6 +147,7 @@ def _check_names(directory: Path) -> Iterator[str]:
     """Yield notes on what does not count; raises CustomizationError for what is unknown or not supported."""
     config = directory / "config"
     for root in (directory, config):
+        told: list[str] = []
         # The directory itself may be a link of the administrator's.
         for path in sorted(root.iterdir()) if root == directory or custom_files.is_directory(root) else ():
             # `packages` is a list, and a directory of live-build's.
@@ -154,12 +155,14 @@ def _check_names(directory: Path) -> Iterator[str]:
                 if not path.is_dir() or any(not each.name.startswith(".") for each in path.iterdir()):
                     raise CustomizationError(f"{path} is not supported", _EMPTY[path.name])
             elif path.name in _WRITTEN_BY_LB:
-                yield f"{path} does not count: what live-build is told is in {_RECIPE} and [image]"
+                told.append(path.name)
             elif not path.name.startswith(".") and path.name not in _READ and path not in (config, directory / _RECIPE):
                 raise CustomizationError(
                     f"{path} is nothing that an image can be made of",
                     f"known are: {_RECIPE}, packages, files/, hooks/, repositories/, preseed/ and live-build's config/",
                 )
+        if told:
+            yield f"{root}: {', '.join(told)}: what live-build is told here does not count; {_RECIPE} and [image] do"
         if _is_of_lb(path := root / "package-lists" / "live.list.chroot"):
             yield f"{path} is live-build's own list and is left out: the live system has what it needs"
 

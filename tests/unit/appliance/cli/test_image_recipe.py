@@ -73,7 +73,7 @@ def test_what_would_be_built_is_shown(box: BoxWithReleases) -> None:
     assert "packages      2: htop tree\n" in said
     assert "repository    https://v.example.org stable main\n" in said
     assert "files         1: /etc/motd\nhooks         1: 10-a.chroot\n" in said
-    assert f"note          {own}/config/common does not count" in said
+    assert f"note          {own}/config: common: what live-build is told here does not count" in said
     assert said.endswith("all of it can be used\n")
     shown = json.loads(box.run("image", "recipe", "check", "--json"))
     assert (shown["packages"], shown["files"], shown["unknown"]) == (["htop", "tree"], ["etc/motd"], [])
