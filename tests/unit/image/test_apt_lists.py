@@ -1,5 +1,6 @@
 """What a mirror has, asked through a real apt: the mirror is a server of this test."""
 
+import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -134,6 +135,17 @@ def test_a_list_that_is_damaged_is_fetched_again(mirror: Mirror, damaged: bytes)
     if first.fetched:
         mirror.later()
     assert mirror.check("htop") == NamesChecked(fetched=mirror.check("htop").fetched)
+
+
+def test_who_may_not_write_uses_what_root_has_fetched(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = mirror.check("htop").fetched
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(fcntl, "flock", forbidden)
+    assert mirror.check("htop") == NamesChecked(fetched=fetched)
+    assert "run it with sudo" in mirror.check("htpo").trouble
 
 
 def test_a_directory_that_may_not_be_written_is_said(mirror: Mirror) -> None:
