@@ -24,6 +24,8 @@ from image.repositories import Repository
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 """Debian's keys: those that debootstrap takes, too."""
 
+# It ends with whoever started it, and leaves no lock of apt's.
+_MORTAL = ("setpriv", "--pdeathsig", "KILL")
 _SECONDS = 90
 """How long the mirror may take."""
 _SETTLED = 60.0
@@ -36,11 +38,13 @@ Dir::Cache::srcpkgcache "";
 APT::Architecture "amd64";
 APT::Architectures {{ "amd64"; }};
 Acquire::Languages "none";
-Acquire::Retries "1";
-Acquire::http::Timeout "15";
-Acquire::https::Timeout "15";
+Acquire::Retries "0";
+Acquire::http::Timeout "10";
+Acquire::https::Timeout "10";
 APT::Update::Error-Mode "any";
 """
+# Below a directory that is closed to others, apt's own user would find no key.
+_CLOSED = 'APT::Sandbox::User "root";\n'
 _PROXY = 'Acquire::http::Proxy "{proxy}";\n'
 
 
@@ -152,7 +156,7 @@ class _Lists:
                         shutil.copy2(path, state / "partial" / path.name)
                         (state / "partial" / path.name).replace(state / path.name)
         variables = {"APT_CONFIG": str(self.root / "apt.conf")}
-        command.output(("timeout", "--kill-after=5", str(_SECONDS), "apt-get", "update"), variables=variables)
+        command.output((*_MORTAL, "timeout", str(_SECONDS), *_MORTAL, "apt-get", "update"), variables=variables)
         found = {name for path in state.glob("*_Packages") for name in package_names.names(path.read_bytes())}
         new = self.root / "names.new"
         new.write_text("\n".join((_key(files), *sorted(found))))
@@ -170,12 +174,17 @@ def _files(root: Path, recipe: ImageRecipe, added: Sequence[Repository], mirrors
     keyrings = root / "etc/apt/keyrings"
     sources = "etc/apt/sources.list.d"
     settings = _SETTINGS.format(root=root) + (_PROXY.format(proxy=mirrors.proxy) if mirrors.proxy else "")
+    settings += "" if _open_to_all(root) else _CLOSED
     own = repositories.apt_files(added, recipe.distribution, str(keyrings))
     return {
         "apt.conf": settings.encode(),
         f"{sources}/debian.sources": debians.encode(),
         **{f"{'etc/apt/keyrings' if name.endswith('.gpg') else sources}/{name}": text for name, text in own.items()},
     }
+
+
+def _open_to_all(path: Path) -> bool:
+    return all(each.stat().st_mode & 0o001 for each in path.absolute().parents if each.exists())
 
 
 def _key(files: dict[str, bytes]) -> str:

@@ -55,9 +55,6 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
     keyring = tmp_path / "keyring.gpg"
     keyring.write_bytes(repository.binary_key)
     monkeypatch.setattr(apt_lists, "KEYRING", keyring)
-    # So that the user _apt comes to the directory.
-    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        directory.chmod(0o755)
     with repository.served() as url:
         yield Mirror(tmp_path / "work", repository, Mirrors(url, url, updates=False))
 
