@@ -91,7 +91,7 @@ def _plain(directory: Path) -> None:
     files = livebuild.config_tree(RECIPE, tree) | {"package-lists/recipe.list.chroot": packages}
     files["hooks/live/0050-loaders.hook.chroot"] = files.pop("hooks/loaders")
     directory.mkdir(parents=True)
-    work_directory.write_config(directory, files)
+    work_directory.write_files(directory / "config", files)
     squashfs = ("--chroot-squashfs-compression-type", "zstd", "--chroot-squashfs-compression-level", "9")
     with (directory / "log").open("w") as log:
         for arguments in (("config", *livebuild.arguments(RECIPE, mirrors), *squashfs), ("build",)):

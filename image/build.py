@@ -21,6 +21,7 @@ from typing import NoReturn
 from image import (
     activation,
     apt,
+    apt_lists,
     build_prerequisites,
     command,
     customization,
@@ -33,6 +34,7 @@ from image import (
 )
 from image.customization import NOTHING, Customization
 from image.kept import KeptResult, RunProgram, StepChain
+from image.mirrors import Mirrors
 from image.names import DEFAULT
 from image.progress import BuildError, Progress, Stages
 from image.recipe import ImageRecipe
@@ -61,7 +63,15 @@ _HINTS = (
         'the mirror of this machine\'s apt has no non-free-firmware: set [image] firmware = "none", or name one '
         "that has it in /etc/apt/sources.list",
     ),
-    ("Unable to locate package", "the recipe names a package that Debian does not have: check its packages"),
+    (
+        r"The repository '.+' is not signed|NO_PUBKEY|Missing key",
+        "a repository is signed with another key than the one beside it: get its makers' key anew, and try it: "
+        "netboot-appliance image recipe check",
+    ),
+    (
+        "Unable to locate package",
+        "the recipe names a package that the mirror does not have: netboot-appliance image recipe check",
+    ),
     ("No space left on device", "the disk is full: make room, then build again"),
 )
 """What a failed program said, and what to do about it; the first that fits."""
@@ -131,6 +141,7 @@ def build(
     stages.begin("checks", "checking what a build needs")
     _check(work, images)
     mirrors = apt.mirrors_for(recipe, snapshot_mirror)
+    _check_names(recipe, added, mirrors, work, stages)
     tree = read_tree()
     digest = livebuild.digest(recipe, tree, added.digest)
     created = datetime.now(UTC).replace(microsecond=0)
@@ -161,14 +172,16 @@ def build(
         stages.took |= work_directory.durations(work)
         stages.begin("config", "writing live-build's configuration")
         work_directory.empty(live)
-        work_directory.write_config(live, livebuild.config_tree(recipe, tree))
+        work_directory.write_files(live / "config", livebuild.config_tree(recipe, tree))
         run("lb config", ("lb", "config", *livebuild.arguments(recipe, mirrors)))
 
         chain, again = StepChain(work / "steps", live, run, stages.begin, image, since), rebuild is not Rebuild.NEVER
         chain.add(steps.bootstrap(recipe, mirrors))
         base = top = chain.add(steps.packages(recipe, tree, mirrors), _versions, again=again)
         if recipe.packages:
-            top = chain.add(steps.extras(recipe, update=base.old), _versions, again=again)
+            own = steps.own_files(recipe, added.repositories, added.answers)
+            work_directory.write_files(live / steps.OWN, own)
+            top = chain.add(steps.extras(recipe, update=base.old, own=own), _versions, again=again)
         listed = work_directory.packages(top.beside, base.beside)
         if rebuild is Rebuild.UPDATED and (same := _same(images, image, digest, listed)):
             stages.tell("no package has changed")
@@ -180,7 +193,7 @@ def build(
         if added.layer:
             customization.stage(added, live / steps.CUSTOM)
             top = chain.add(
-                steps.files(added.digest, tree), partial(_pack, chain, run, live), again=rebuild is Rebuild.ALWAYS
+                steps.files(added.layer_digest, tree), partial(_pack, chain, run, live), again=rebuild is Rebuild.ALWAYS
             )
         chain.forget_others(others)
 
@@ -212,6 +225,17 @@ def read_tree() -> dict[str, bytes]:
 def _check(work: Path, images: Path) -> None:
     if problems := build_prerequisites.problems(work, images, user=os.geteuid()):
         raise BuildError("checks", "; ".join(what for what, _ in problems), "; ".join(hint for _, hint in problems))
+
+
+def _check_names(recipe: ImageRecipe, added: Customization, mirrors: Mirrors, work: Path, stages: Stages) -> None:
+    if recipe.packages:
+        stages.tell("looking whether the mirror has the recipe's packages")
+    found = apt_lists.check(recipe, added.repositories, mirrors, work)
+    if found.trouble:
+        # What is kept may do for this build.
+        stages.tell(f"the names of packages were not checked: {found.trouble}")
+    if found.unknown:
+        raise BuildError("checks", *customization.unknown_names(found.unknown, added.places))
 
 
 @contextmanager

@@ -108,9 +108,19 @@ def attend(arguments: Sequence[str], *, keep_open: Sequence[int] = ()) -> int:
     return status if status >= 0 else 128 - status
 
 
-def output(arguments: Sequence[str]) -> str:
-    """Return what a program prints; for short output. Raises CommandError, OSError."""
-    done = subprocess.run(arguments, capture_output=True, text=True, errors="replace", check=False)
+def output(arguments: Sequence[str], *, variables: Mapping[str, str] | None = None) -> str:
+    """Return what a program prints; for short output. `variables` are for its environment. Raises CommandError,
+    OSError."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", **variables} if variables else None
+    done = subprocess.run(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=environment,
+    )
     if done.returncode != 0:
         raise CommandError(arguments, Path.cwd(), done.returncode, done.stderr.splitlines()[-TAIL_LINES:])
     return done.stdout

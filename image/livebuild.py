@@ -65,6 +65,11 @@ def apt_options(recipe: ImageRecipe) -> tuple[str, ...]:
     return ("-o", "Acquire::Retries=2", "-o", "APT::Update::Error-Mode=any", *old)
 
 
+def areas(recipe: ImageRecipe) -> str:
+    """Return the areas of Debian's archive that packages come from, separated by spaces."""
+    return "main non-free-firmware" if unfree_packages(recipe) else "main"
+
+
 def mode(content: bytes) -> int:
     """Return the permissions of a file of the tree: scripts are executable, whatever their mode in the checkout."""
     return EXECUTABLE if content.startswith(b"#!") else PLAIN
@@ -102,7 +107,7 @@ def _options(recipe: ImageRecipe, mirrors: Mirrors) -> dict[str, str]:
         "initsystem": "systemd",
         "distribution": recipe.distribution,
         "architecture": recipe.architecture,
-        "archive-areas": "main non-free-firmware" if unfree_packages(recipe) else "main",
+        "archive-areas": areas(recipe),
         "linux-flavours": recipe.kernel,
         # The image type should add nothing to the live system: tar, no loader. A single space tells live-build that
         # there is none.

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _ONE_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s*(?P<components>.*)")
+_OPTIONS = {"arch": "architectures"}
+"""Names of options that a stanza spells otherwise."""
 _PROXY = re.compile(r'^Acquire::http::Proxy "(?P<url>[^"]+)";$', re.MULTILINE)
 _DEBIANS_KEYS = "debian-archive"
 
@@ -90,40 +92,59 @@ def _usable(source: Source) -> bool:
     return source.uri.startswith(("http://", "https://")) and (not source.keyring or _DEBIANS_KEYS in source.keyring)
 
 
+def one_line(text: str) -> dict[str, str] | None:
+    """The fields of a one-line entry for binary packages, as a stanza has them; None if this is none."""
+    match = _ONE_LINE.fullmatch(text)
+    if match is None:
+        return None
+    options = {
+        _OPTIONS.get(name.lower(), name.lower()): value
+        for name, _, value in (option.partition("=") for option in (match["options"] or "").split())
+    }
+    return {
+        "types": "deb",
+        "uris": match["uri"],
+        "suites": match["suite"],
+        "components": match["components"],
+        **options,
+    }
+
+
+def fields(text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The fields of each stanza, with lower-case names, and the number of the line (from 1) that it begins with."""
+    stanza: dict[str, str] = {}
+    begun, name = 0, ""
+    for number, line in enumerate([*text.splitlines(), ""], 1):
+        if line.startswith("#"):
+            continue
+        if not line.strip():
+            if stanza:
+                yield begun, stanza
+            stanza, name = {}, ""
+        elif line[:1].isspace():
+            stanza[name] = f"{stanza.get(name, '')}\n{line.strip()}"
+        else:
+            name, _, value = line.partition(":")
+            name = name.strip().lower()
+            begun = begun if stanza else number
+            stanza[name] = value.strip()
+
+
 def _lines(text: str) -> Iterator[Source]:
     for line in text.splitlines():
-        match = _ONE_LINE.fullmatch(line.partition("#")[0].strip())
-        if match is None:
-            continue
-        options = dict(option.partition("=")[::2] for option in (match["options"] or "").split())
-        yield Source(
-            match["uri"].rstrip("/"),
-            match["suite"],
-            frozenset(match["components"].split()),
-            options.get("signed-by", ""),
-        )
+        if stanza := one_line(line.partition("#")[0].strip()):
+            yield from _sources(stanza)
 
 
 def _stanzas(text: str) -> Iterator[Source]:
-    for stanza in re.split(r"\n\s*\n", text):
-        fields: dict[str, str] = {}
-        name = ""
-        for line in stanza.splitlines():
-            if line.startswith("#"):
-                continue
-            if line[:1].isspace():
-                fields[name] = f"{fields.get(name, '')}\n{line.strip()}"
-            else:
-                name, _, value = line.partition(":")
-                name = name.strip().lower()
-                fields[name] = value.strip()
-        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false", "0"):
-            continue
-        for uri in fields.get("uris", "").split():
-            for suite in fields.get("suites", "").split():
-                yield Source(
-                    uri.rstrip("/"),
-                    suite,
-                    frozenset(fields.get("components", "").split()),
-                    fields.get("signed-by", ""),
-                )
+    for _, stanza in fields(text):
+        off = stanza.get("enabled", "yes").lower() in ("no", "false", "0")
+        if "deb" in stanza.get("types", "").split() and not off:
+            yield from _sources(stanza)
+
+
+def _sources(stanza: dict[str, str]) -> Iterator[Source]:
+    components = frozenset(stanza.get("components", "").split())
+    for uri in stanza.get("uris", "").split():
+        for suite in stanza.get("suites", "").split():
+            yield Source(uri.rstrip("/"), suite, components, stanza.get("signed-by", ""))

@@ -14,9 +14,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from image import livebuild
+from image import livebuild, repositories
 from image.mirrors import Mirrors
 from image.recipe import ImageRecipe
+from image.repositories import Repository
 
 EARLY = 1_577_836_800
 """The time (2020-01-01) that programs see where one image's must not be known yet; no file gets it."""
@@ -56,7 +57,22 @@ lb chroot_install-packages extras
 {_LIST}
 lb chroot_prep remove {_MOUNTS}
 """
-_UPDATE = "chroot chroot apt-get update {options}"
+_UPDATE = "chroot chroot apt-get {options} update"
+OWN = "extras"
+"""In live-build's directory: the files with the administrator's repositories and answers, as `own_files` has them."""
+ANSWERS = "answers"
+_TAKE_SOURCES = f"""\
+mkdir -p chroot{repositories.KEYRINGS}
+cp {OWN}/*.sources chroot/etc/apt/sources.list.d/
+cp {OWN}/*.gpg chroot{repositories.KEYRINGS}/
+"""
+_TAKE_ANSWERS = f"""\
+chroot chroot debconf-set-selections < {OWN}/{ANSWERS}
+"""
+# Of what apt gets, nothing is for the PCs.
+_DROP_SOURCES = f"""\
+rm chroot/etc/apt/sources.list.d/{repositories.FILES}* chroot{repositories.KEYRINGS}/{repositories.FILES}*
+"""
 
 # Level and block size: docs/adr/0019.
 PACKED = ("-comp", "zstd", "-Xcompression-level", "9", "-noappend", "-no-progress", "-wildcards")
@@ -130,13 +146,25 @@ def packages(recipe: ImageRecipe, tree: Mapping[str, bytes], mirrors: Mirrors) -
     return ImageStep("packages", "installing the kernel and the packages of the live system", script, digest)
 
 
-def extras(recipe: ImageRecipe, *, update: bool) -> ImageStep:
+def own_files(recipe: ImageRecipe, added: Sequence[Repository], answers: str) -> dict[str, bytes]:
+    """Return what the step `extras` finds in the directory OWN: the administrator's repositories, and their answers to
+    the packages' questions."""
+    files = repositories.apt_files(added, recipe.distribution)
+    return files | ({ANSWERS: answers.encode()} if answers else {})
+
+
+def extras(recipe: ImageRecipe, *, update: bool, own: Mapping[str, bytes] | None = None) -> ImageStep:
     """Return the step that installs the recipe's own packages; `update` fetches the archive's lists before, which may
-    be old."""
-    fetch = _UPDATE.format(options=shlex.join(livebuild.apt_options(recipe)))
-    script = _EXTRAS.format(packages=shlex.join(recipe.packages), update=fetch if update else ":")
+    be old. `own` are the files that it finds in OWN."""
+    own = own or {}
+    sources = any(name.endswith(".sources") for name in own)
+    before = (_TAKE_SOURCES if sources else "") + (_TAKE_ANSWERS if ANSWERS in own else "")
+    after = _DROP_SOURCES if sources else ""
+    # A repository that cannot be fetched is an error at once, not a package that is missing later.
+    lists = _UPDATE.format(options=shlex.join(livebuild.apt_options(recipe))) if sources or update else ":"
+    script = before + _EXTRAS.format(packages=shlex.join(recipe.packages), update=lists) + after
     # Whether the lists had to be fetched does not matter to the result.
-    digest = _digest([_EXTRAS, *recipe.packages], {})
+    digest = _digest([*filter(None, (before, after)), _EXTRAS, *recipe.packages], own)
     return ImageStep("extras", "installing the recipe's packages", script, digest)
 
 

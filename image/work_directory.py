@@ -92,17 +92,16 @@ def mounts_below(directory: Path, mountinfo: str) -> tuple[str, ...]:
     return tuple(sorted(point for point in points if point.startswith(f"{directory}/")))
 
 
-def write_config(live: Path, files: Mapping[str, bytes]) -> None:
-    """Write live-build's config tree. Raises OSError."""
-    config = live / "config"
+def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Write files for live-build into a directory that is perhaps not there yet. Raises OSError."""
     for name, content in files.items():
-        path = config / name
+        path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         path.chmod(livebuild.mode(content))
     # live-build copies the permissions of directories too, and the caller may have any umask.
-    for directory in (path for path in config.rglob("*") if path.is_dir()):
-        directory.chmod(0o755)
+    for below in (path for path in directory.rglob("*") if path.is_dir()):
+        below.chmod(0o755)
 
 
 def packages(beside: Path, loaders: Path) -> bytes:

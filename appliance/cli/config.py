@@ -16,7 +16,7 @@ from appliance.config import images
 from appliance.config.template import TEMPLATE
 from appliance.doctor.configuration import for_nobody, lost_schedules, service_group, warnings
 from appliance.errors import UserError
-from appliance.images.todays_recipe import cure, outdated
+from appliance.images.todays_recipe import cure, outdated, unusable
 from appliance.network.interfaces import found_interface
 from appliance.registry.server_lock import holder
 from appliance.schedules.name import unknown
@@ -226,6 +226,8 @@ def _outdated_image(found: config.Config) -> Iterator[str]:
         with contextlib.suppress(ReleaseError):
             if (active := release.current(found.images, image)) and (why := outdated(found, active)):
                 yield f"the active image {active.id} is not of today's recipe: {why}; to build that: {cure(image)}"
+            elif image in images.buildable(found) and (why := unusable(found, image)):
+                yield f"the image {image} could not be built: {why}"
 
 
 def _template(wanted: str | None) -> str:

@@ -16,6 +16,7 @@ from appliance.cli import (
     image_prune,
     image_pull,
     image_rebuild,
+    image_recipe,
     image_verify,
 )
 from appliance.cli.arguments import JSON, image_names
@@ -72,6 +73,7 @@ app.command("push", epilog="Examples: sudo netboot-appliance image push /srv/www
 )
 app.add_typer(image_canary.app)
 app.add_typer(image_key.app)
+app.add_typer(image_recipe.app)
 
 
 @app.command("list", epilog="Example: netboot-appliance image list")

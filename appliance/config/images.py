@@ -9,7 +9,7 @@ from pathlib import Path
 
 from appliance.config.file import Config
 from appliance.errors import UserError
-from image.names import DEFAULT, is_name, unknown
+from image.names import DEFAULT, check_name, is_name, unknown
 from image.release import ReleaseError, active_id, active_ids
 
 _NEW = "make one: a directory of that name in {directory}, then: sudo netboot-appliance image build {name}"
@@ -18,6 +18,14 @@ _NEW = "make one: a directory of that name in {directory}, then: sudo netboot-ap
 def directory(config: Config, image: str = DEFAULT) -> Path:
     """Where the administrator puts packages, files and hooks for an image."""
     return config.path.parent / "images" / image
+
+
+def new_name(text: str) -> str:
+    """What may be the name of another image; raises UserError."""
+    try:
+        return check_name(text)
+    except ValueError as error:
+        raise UserError(str(error), "nothing was changed") from None
 
 
 def buildable(config: Config) -> tuple[str, ...]:

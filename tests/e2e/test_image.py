@@ -12,12 +12,14 @@ import pytest
 
 from appliance.config.file import load
 from appliance.images.recipe import wanted
+from image import contents, file_tree
 from image.bootfiles import DIRECTORY, PACKAGED
 from image.build import Rebuild, build
 from image.customization import Customization, read
 from image.recipe import ImageRecipe
 from image.release import INITRD, RECIPE, SQUASHFS, Release
 from tests.room.live_image import DEMO, customize, give_image, only_one
+from tests.room.signed_repository import SignedRepository
 
 FORBIDDEN = re.compile(
     r"/(?:ata|cdrom|comedi|cxl|dax|firewire|firmware|kvm|md|mei|memstick|message|mmc|mtd|nvdimm|nvme|nvmem|parport|"
@@ -136,14 +138,18 @@ def test_the_microcode_of_both_vendors_is_a_file_of_its_own_that_is_not_compress
 def test_what_changed_is_built_alone_and_gives_what_a_whole_build_gives_bit_for_bit(
     release: Path, tmp_path: Path
 ) -> None:
-    """Also that two whole builds are the same: that of the image of these tests, and another one."""
+    """Also that two whole builds are the same: that of the image of these tests, and another one, with a repository of
+    somebody else, of which nothing but the package is left."""
     config = load(DEMO / "config.toml")
     recipe, added = wanted(config)
     customize(tmp_path)
     own = tmp_path / "images" / "boinc"
     (own / "files/etc/site/words").write_text("other words")
     (own / "hooks/20-more.chroot").write_text("#!/bin/sh\nset -e\nuseradd --system site\n")
-    more, changed = replace(recipe, packages=("sl",)), read(own)
+    vendor = SignedRepository(tmp_path / "vendor")
+    vendor.add("vendor-words", {"usr/share/vendor/words": "from the vendor\n"})
+    (own / "repositories").mkdir()
+    (own / "repositories/vendor.asc").write_bytes(vendor.key)
     with only_one(DEMO, wait=True):
         subprocess.run(["cp", "-a", str(config.server.data / "build"), str(tmp_path / "work")], check=True)
 
@@ -156,18 +162,24 @@ def test_what_changed_is_built_alone_and_gives_what_a_whole_build_gives_bit_for_
             recipe, tmp_path / "work", images, lambda _: None, rebuild, added=added, image=image, others=("boinc",)
         )
 
-    whole = make(more, changed, Rebuild.ALWAYS)
-    back = make(recipe, added)
-    # Another image, with only a file more: what it has in common with the first is not built again.
-    (own / "files/etc/site/words").write_text("words of the lab")
-    steps = tmp_path / "work" / "steps"
-    common = {each: (steps / each / "record.json").stat().st_ino for each in ("bootstrap", "packages", "system")}
-    lab = make(recipe, read(own), image="lab")
-    assert {each: (steps / each / "record.json").stat().st_ino for each in common} == common
-    assert (lab.image, lab.files[SQUASHFS], lab.files[INITRD]) == ("lab", back.files[SQUASHFS], back.files[INITRD])
-    assert lab.files[RECIPE] != back.files[RECIPE]
-    again = make(more, changed)
+    with vendor.served() as url:
+        (own / "repositories/vendor.list").write_text(f"deb {url} stable main\n")
+        more, changed = replace(recipe, packages=("sl", "vendor-words")), read(own)
+        whole = make(more, changed, Rebuild.ALWAYS)
+        back = make(recipe, added)
+        # Another image, with only a file more: what it has in common with the first is not built again.
+        (own / "files/etc/site/words").write_text("words of the lab")
+        steps = tmp_path / "work" / "steps"
+        common = {each: (steps / each / "record.json").stat().st_ino for each in ("bootstrap", "packages", "system")}
+        lab = make(recipe, read(own), image="lab")
+        assert {each: (steps / each / "record.json").stat().st_ino for each in common} == common
+        assert (lab.image, lab.files[SQUASHFS], lab.files[INITRD]) == ("lab", back.files[SQUASHFS], back.files[INITRD])
+        assert lab.files[RECIPE] != back.files[RECIPE]
+        again = make(more, changed)
     assert again.files == whole.files
+    with contents.opened(whole) as root:
+        assert file_tree.find(root, "/usr/share/vendor/words")[1].size == len("from the vendor\n")
+        assert not [path for path, _ in file_tree.walk(file_tree.find(root, "/etc/apt")[1], "") if "netboot-" in path]
     assert again.layers == ("live/filesystem.squashfs", "live/recipe.squashfs")
     first = json.loads((release / "manifest.json").read_text())["files"]
     if (release / "packages").read_bytes() == (

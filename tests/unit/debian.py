@@ -8,8 +8,11 @@ import pytest
 
 _PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 _PACKAGES = {
+    "apt-get": "apt",
     "curl": "curl",
+    "dpkg-deb": "dpkg",
     "ganesha.nfsd": "nfs-ganesha",
+    "gpg": "gpg gpg-agent",
     "grub-script-check": "grub-common",
     "man": "man-db",
     "openssl": "openssl",

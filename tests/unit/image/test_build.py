@@ -11,17 +11,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 
-from image import activation, apt, build, build_prerequisites, command, customization, release, signature
+from image import activation, apt, apt_lists, build, build_prerequisites, command, customization, release, signature
 from image.bootfiles import PACKAGED
 from image.build import Rebuild
 from image.customization import NOTHING, Customization
+from image.package_names import UnknownPackage
 from image.progress import STAGES, BuildError, Progress
 from image.recipe import ImageRecipe
+from image.repositories import Repository
 from image.signature import KeyRing
 from tests.room.interruption import UNIGNORED
 
@@ -111,6 +114,7 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(command, "PATH", f"{directory / 'bin'}:{command.PATH}")
     monkeypatch.setattr(command, "ALONE", ALONE)
     monkeypatch.setattr(build_prerequisites, "problems", lambda *arguments, **options: ())
+    monkeypatch.setattr(apt_lists, "check", lambda *_: apt_lists.NamesChecked())
     return directory
 
 
@@ -382,6 +386,44 @@ def test_files_and_hooks_of_the_administrator_are_a_layer_above(room: Path) -> N
     assert again.files == plain.files
 
 
+def test_a_repository_and_answers_are_there_while_packages_are_installed_and_gone_afterwards(room: Path) -> None:
+    chroot = CHROOT.replace(
+        "*apt-get*)", '*debconf*) cat > "$PWD/../answers" ;;\n*apt-get*) ls chroot/etc/apt/* > "$PWD/../apt-had";'
+    )
+    (room / "bin" / "chroot").write_text(chroot)
+    (room / "bin" / "lb").write_text(LB.replace("chroot/etc ", "chroot/etc/apt/sources.list.d "))
+    own = Repository(("https://v.example.org",), ("stable",), ("main",), (), b"key")
+    added = Customization(repositories=(own,), answers="a b string c\n")
+    made, _ = run(room, ImageRecipe(packages=("vendor-tool",)), added=added)
+    assert {"netboot-own.sources", own.key_file} <= set((room / "work" / "apt-had").read_text().split())
+    assert (room / "work" / "answers").read_text() == "a b string c\n"
+    assert "netboot-" not in squashfs(made)
+    assert made.added == added.digest
+    begun = len(calls(room))
+    run(room, ImageRecipe(packages=("vendor-tool",)), added=replace(added, answers="a b string d\n"))
+    assert calls(room)[begun:] == ["config", "chroot_install-packages", "chroot_hooks", "mksquashfs"]
+
+
+def test_a_name_that_no_package_has_ends_the_build_before_it_begins(
+    room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = apt_lists.NamesChecked((UnknownPackage("htpo", ("htop",)),))
+    monkeypatch.setattr(apt_lists, "check", lambda *_: found)
+    added = Customization(places={"htpo": "/etc/x/packages, line 3"})
+    with pytest.raises(BuildError, match="/etc/x/packages, line 3: the mirror has no package 'htpo'") as caught:
+        run(room, ImageRecipe(packages=("htpo",)), added=added)
+    assert (caught.value.stage, caught.value.hint) == ("checks", "did you mean htop in place of htpo?")
+    assert not (room / "work" / "calls").exists()
+
+
+def test_a_mirror_that_is_away_does_not_end_a_build_that_needs_nothing_of_it(
+    room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apt_lists, "check", lambda *_: apt_lists.NamesChecked(trouble="it is away"))
+    _, told = run(room, ImageRecipe(packages=("htop",)))
+    assert "the names of packages were not checked: it is away" in [each.step for each in told]
+
+
 def test_without_overlays_the_administrators_files_are_in_the_one_squashfs(room: Path) -> None:
     forbid_overlays(room)
     made, _ = run(room, added=own_files(room))
@@ -483,7 +525,7 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
     assert error.tail[-2:] == ("E: Unable to locate package nonsense", "E: and more")
     assert error.paste.startswith(f"cd {room / 'work' / 'live'} && sudo unshare --mount sh -ec ")
     assert "lb chroot_install-packages" in error.paste
-    assert "check its packages" in error.hint
+    assert "image recipe check" in error.hint
     assert error.log is not None
     assert "E: and more" in error.log.read_text()
     assert release.current(room / "images") == first
@@ -497,6 +539,11 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
             "chroot_install-packages",
             "E: The repository 'http://a.example.org/debian trixie-backports Release' does not have a Release file.",
             "has no backports of this distribution: set [image] backports = false",
+        ),
+        (
+            "chroot_install-packages",
+            "E: The repository 'https://v.example.org stable InRelease' is not signed.",
+            "signed with another key than the one beside it",
         ),
         ("chroot_install-packages", "E: Unable to locate package intel-microcode", 'set [image] firmware = "none"'),
         (

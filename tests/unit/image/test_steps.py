@@ -7,6 +7,7 @@ import pytest
 from image import build, steps
 from image.mirrors import Mirrors
 from image.recipe import ImageRecipe
+from image.repositories import Repository
 
 MIRRORS = Mirrors("http://mirror.example.org/debian", "http://security.example.org/debian-security", updates=True)
 OTHER = replace(MIRRORS, archive="http://other.example.org/debian")
@@ -77,3 +78,25 @@ def test_fetching_the_lists_again_does_not_make_another_step() -> None:
     assert with_lists.digest == without.digest
     assert "apt-get update" in with_lists.script
     assert "apt-get update" not in without.script
+
+
+REPOSITORY = Repository(("https://v.example.org/apt",), ("@DISTRIBUTION@",), ("main",), (), b"key")
+
+
+def test_a_repository_and_answers_change_the_step_that_uses_them_and_leave_nothing_in_the_image() -> None:
+    recipe = ImageRecipe(packages=("vendor-tool",))
+    plain = steps.extras(recipe, update=False)
+    own = steps.own_files(recipe, (REPOSITORY,), "a b string c\n")
+    assert b"Suites: trixie\n" in own["netboot-own.sources"]
+    step = steps.extras(recipe, update=False, own=own)
+    assert step.script.index("keyrings") < step.script.index("debconf-set-selections < extras/answers")
+    assert step.script.index("debconf-set-selections") < step.script.index("APT::Update::Error-Mode=any update")
+    assert step.script.endswith("rm chroot/etc/apt/sources.list.d/netboot-* chroot/etc/apt/keyrings/netboot-*\n"), (
+        "PCs need neither"
+    )
+    other_key = steps.own_files(recipe, (replace(REPOSITORY, keys=b"KEY"),), "a b string c\n")
+    other_answer = steps.own_files(recipe, (REPOSITORY,), "a b string d\n")
+    digests = {steps.extras(recipe, update=False, own=each).digest for each in (own, other_key, other_answer, {})}
+    assert len(digests) == 4
+    assert plain.digest in digests
+    assert steps.extras(recipe, update=True, own=own).digest == step.digest

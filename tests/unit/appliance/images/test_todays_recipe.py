@@ -10,7 +10,7 @@ from appliance.config.file import load, tolerant
 from appliance.doctor.finding import Severity
 from appliance.doctor.image import judge_image
 from appliance.images.todays_recipe import outdated
-from image import build, customization, release
+from image import build, custom_files, release
 from image.build import digest_today
 from image.recipe import ImageRecipe
 from tests.unit.appliance.cli.box_with_releases import NEW, BoxWithReleases
@@ -76,7 +76,41 @@ def test_files_that_were_changed_since_are_named(box: BoxWithReleases) -> None:
     own = config.path.parent / "images" / "boinc"
     (own / "files").mkdir(parents=True)
     (own / "files" / "motd").write_text("hello")
-    assert outdated(config, found) == f"the files or hooks in {own} were changed"
+    assert outdated(config, found) == f"what is in {own} was changed"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("preseed/a.cfg", "a b string c\n", "what is in {own} was changed"),
+        ("config/includes.chroot/etc/motd", "hello\n", "what is in {own} was changed"),
+        (
+            "recipe.toml",
+            '[image]\nkernel = "rt-amd64"\n',
+            '[image] kernel is "rt-amd64", and it was built with "amd64"',
+        ),
+        ("recipe.toml", "[image]\nkernel = 1\n", "{own}/recipe.toml:2: [image] kernel = 1: write text in quotes"),
+        ("packages", "htop\n", '[image] packages is ["htop"], and it was built with []'),
+    ],
+)
+def test_all_that_a_recipe_may_have_counts(box: BoxWithReleases, name: str, text: str, why: str) -> None:
+    found, config = rebuilt(box, ImageRecipe()), load(box.data / "c.toml")
+    own = config.path.parent / "images" / "boinc"
+    (own / name).parent.mkdir(parents=True)
+    (own / name).write_text(text)
+    assert outdated(config, found) == why.format(own=own)
+
+
+def test_config_check_names_a_recipe_that_cannot_be_used_though_no_image_is_active(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(f'[server]\ninterfaces = ["lo"]\ndata = "{tmp_path}"\n')
+    own = tmp_path / "images" / "boinc"
+    own.mkdir(parents=True)
+    (own / "recipe.toml").write_text('[image]\nkernel = "686"\n')
+    done = netboot_appliance("--config", tmp_path / "c.toml", "config", "check", "--json")
+    (note,) = [each for each in json.loads(done.stdout)["notes"] if "recipe.toml" in each]
+    assert note.startswith(
+        f"no image could be built: {own}/recipe.toml:2: [image] kernel: '686' is not a kernel flavour"
+    )
 
 
 def test_it_is_said_with_the_cure_and_is_no_error(box: BoxWithReleases) -> None:
@@ -108,12 +142,12 @@ def test_files_that_only_root_may_read_are_no_reason_for_others(
     files = box.data / "images" / "boinc" / "files"
     files.mkdir(parents=True)
     (files / "secret").write_text("x")
-    assert "were changed" in outdated(config, found)
+    assert "was changed" in outdated(config, found)
 
-    def forbidden(path: Path) -> str:
+    def forbidden(path: Path, *_: int) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(customization, "_sha256", forbidden)
+    monkeypatch.setattr(custom_files, "_digest", forbidden)
     assert outdated(config, found) == ""
     (files.parent / "nonsense").touch()
     assert "nothing that an image can be made of" in outdated(config, found)
