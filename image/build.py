@@ -62,6 +62,9 @@ class Rebuild(Enum):
     NEVER = "never"
     UPDATED = "updated"
     """When a package differs from the active release; finding out takes a whole build except the packing."""
+    APART = "apart"
+    """Like UPDATED, and what is built is not made the active release: somebody tries it first. A release that was set
+    apart before, with the same packages, is taken."""
     ALWAYS = "always"
 
 
@@ -88,7 +91,8 @@ def build(
     hear: Callable[[str], None] = lambda _: None,
     added: Customization = NOTHING,
 ) -> Release:
-    """Build a release, or take an earlier one of the same recipe where `rebuild` says so, and make it the active one.
+    """Build a release, or take an earlier one of the same recipe where `rebuild` says so, and make it the active one,
+    unless it is to be set apart.
     `hear` gets what the programs print, line by line: foreign text.
 
     Raises BuildError. KeyboardInterrupt and SIGTERM end the build cleanly and are raised again, SIGTERM as SystemExit.
@@ -140,7 +144,7 @@ def build(
         if recipe.packages:
             top = chain.add(steps.extras(recipe, update=base.old), _versions, again=again)
         listed = work_directory.packages(top.beside, base.beside)
-        if rebuild is Rebuild.UPDATED and (same := _same(images, digest, listed)):
+        if rebuild in (Rebuild.UPDATED, Rebuild.APART) and (same := _same(images, digest, listed, rebuild)):
             stages.tell("no package has changed")
             work_directory.empty(live)
             return same
@@ -161,7 +165,8 @@ def build(
             files[release.MODULE] = live / "module"
             files[release.MODULE].write_text(f"{Path(release.SQUASHFS).name}\n{Path(release.RECIPE).name}\n")
         done = publish.publish(images, files, created, recipe, digest, kernel, added.digest)
-        release.activate(images, done.id)
+        if rebuild is not Rebuild.APART:
+            release.activate(images, done.id)
         work_directory.empty(live)
         stages.end()
         of_this = (*chain.names, stages.current)
@@ -254,9 +259,13 @@ def _active(images: Path) -> Release | None:
         return None
 
 
-def _same(images: Path, digest: str, packages: bytes) -> Release | None:
-    """Return the active release if it has this recipe and these packages, and is still what was built."""
-    active = _active(images)
-    if active is None or active.digest != digest or release.verify(active):
-        return None
-    return active if (active.path / release.PACKAGES).read_bytes() == packages else None
+def _same(images: Path, digest: str, packages: bytes, rebuild: Rebuild) -> Release | None:
+    """Return the active release, or if one is to be set apart any other, if it has this recipe and these packages, and
+    is still what was built."""
+    others = release.releases(images).releases if rebuild is Rebuild.APART else ()
+    for each in (_active(images), *others):
+        if each is None or each.digest != digest or (each.path / release.PACKAGES).read_bytes() != packages:
+            continue
+        if not release.verify(each):
+            return each
+    return None

@@ -48,7 +48,7 @@ def build(
         with _ProgressDisplay() as display:
             result = wanted.run(display.report)
     except BuildError as error:
-        _show_failure(error)
+        show_failure(error)
         raise UserError(str(error), f"{error.hint}; the active release is unchanged", code=1) from None
     except ReleaseError as error:
         raise UserError(str(error), error.hint) from None
@@ -98,7 +98,8 @@ class _ProgressDisplay:
             self._status.update(Text(words))
 
 
-def _show_failure(error: BuildError) -> None:
+def show_failure(error: BuildError) -> None:
+    """What the program that failed has said last, and where to find all of it."""
     for line in error.tail:
         say(f"  | {line}", err=True)
     if error.paste:

@@ -109,12 +109,15 @@ def _router(text: str) -> tuple[IPv4Address, MacAddress]:
 class ImageSettings(ImageRecipe):
     """[image]: the recipe of the live system, how PCs without a setting of their own (`allow add --root`) get it, and
     additional arguments for its kernel. `time_zone` is a name of tzdata; the server's own if it is empty.
-    `keep`: how many of the newest releases `image prune` keeps."""
+    `keep`: how many of the newest releases `image prune` keeps. `test` and `canary` are what `image update` does with
+    a new release before all PCs get it: boot it in an emulated PC, and give it to these PCs first; empty: to all."""
 
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
     time_zone: str = ""
     keep: int = 3
+    test: bool = False
+    canary: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

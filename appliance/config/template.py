@@ -170,6 +170,8 @@ interfaces = ["{interface}"]
 # firmware = "network"                   # of network cards and processors; "all": of servers' cards too; or "none"
 # kernel_arguments = []
 # keep = 3                               # newest releases that image prune keeps, beside those that are needed
+# test = false                           # true: image update boots a new one in an emulated PC first, if QEMU is there
+# canary = ""                            # "1 per label", a label or a range: image update gives it to these PCs first
 # time_zone = ""                         # "Europe/Berlin": what start_hour means; default: the server's own
 # root = "nfs"                           # "http": load the system into each PC's memory; for some PCs: allow add --root
 

@@ -1,15 +1,23 @@
 """Whether there is something to boot: the active release, byte by byte, and the boot loaders."""
 
+import time
 from collections.abc import Mapping
 from enum import Enum
 
 from appliance.boot.choices import boot_files, debians_files
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
+from appliance.images import notes
+from appliance.images.notes import UpdateCheck
 from appliance.images.todays_recipe import CURE, outdated
+from appliance.images.update_check import RENEW
 from appliance.registry.server_lock import holder
+from appliance.view.image_state import check_words
 from image.bootfiles import PACKAGED, BootFileError, original
 from image.release import Release, ReleaseError, active_id, current, verify
+
+_NAMED = 5
+"""Packages with updates of security that are named."""
 
 
 class Loader(Enum):
@@ -21,9 +29,15 @@ class Loader(Enum):
     NOT_IN_IMAGE = "not in the active image"
 
 
-def judge_image(release: Release | None, problems: list[str], outdated: str = "") -> list[Finding]:
+def judge_image(
+    release: Release | None,
+    problems: list[str],
+    outdated: str = "",
+    updates: UpdateCheck | None = None,
+    now: float = 0.0,
+) -> list[Finding]:
     """`problems` says which files of the active release are not as they were built, `outdated` why it is not of today's
-    recipe."""
+    recipe; `updates` is the latest look for updates of its packages."""
     if release is None:
         return [
             error(
@@ -44,10 +58,21 @@ def judge_image(release: Release | None, problems: list[str], outdated: str = ""
             for problem in problems
         ]
     complete = ok("image", f"the active image {release.id} is complete (Linux {release.kernel})")
-    if not outdated:
-        return [complete]
-    what = f"the active image {release.id} is not of today's recipe"
-    return [complete, note("image", what, f"{outdated}; PCs boot it as it is", f"if you want today's: {CURE}")]
+    found = [complete]
+    if outdated:
+        what = f"the active image {release.id} is not of today's recipe"
+        found.append(note("image", what, f"{outdated}; PCs boot it as it is", f"if you want today's: {CURE}"))
+    if updates and updates.updates:
+        found.append(_judge_updates(release, updates, now))
+    return found
+
+
+def _judge_updates(release: Release, updates: UpdateCheck, now: float) -> Finding:
+    what = f"Debian has newer packages than the active image {release.id}: {check_words(updates, now)}"
+    if not updates.security:
+        return note("image", what, "PCs boot the older ones", f"if you want them: {RENEW}")
+    names = ", ".join(each.name for each in updates.updates[:_NAMED] if each.security)
+    return warning("image", what, f"holes that are known stay open on the PCs: {names}", RENEW)
 
 
 def judge_broken(broken: ReleaseError) -> list[Finding]:
@@ -110,7 +135,8 @@ def check_image(config: Config) -> list[Finding]:
         release = current(config.images)
     except ReleaseError as broken:
         return judge_broken(broken)
-    return judge_image(release, verify(release) if release else [], outdated(config, release))
+    updates = notes.check_of(config.images, release.id) if release else None
+    return judge_image(release, verify(release) if release else [], outdated(config, release), updates, time.time())
 
 
 def check_boot_loaders(config: Config) -> list[Finding]:

@@ -30,7 +30,8 @@ class Builder(Enum):
 
 @dataclass(frozen=True)
 class BuildResult:
-    """The release, which is the active one now, and whether an update found no package changed."""
+    """The release, which is the active one now unless it was to be set apart, and whether an update found no package
+    changed."""
 
     release: Release
     unchanged: bool
@@ -54,7 +55,7 @@ class RequestedBuild:
         """
         before = _active(self.config.images)
         made = self._build(report)
-        unchanged = self.rebuild is Rebuild.UPDATED and before == made.id
+        unchanged = self.rebuild in (Rebuild.UPDATED, Rebuild.APART) and before == made.id
         return BuildResult(made, unchanged)
 
     def _build(self, report: build_unit.Report) -> Release:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from appliance.view.facts import Releases
+from appliance.view.image_state import BootTestView, UpdateCheckView, boot_test_view, check_view
 from image.prune import PruneList
 from image.recipe import ImageRecipe
 from image.release import Release
@@ -24,7 +25,8 @@ class ReleaseView:
     `size` in bytes.
 
     `recipe` is in words. `layers` are its squashfs files, base first, and `packages` the number of packages,
-    `pcs` that of PCs that had it at their latest boot. These two are None if they cannot be read.
+    `pcs` that of PCs that had it at their latest boot. These two are None if they cannot be read. `tested` is how it
+    did in an emulated PC: "passed", "failed" or empty.
     """
 
     id: str
@@ -38,6 +40,7 @@ class ReleaseView:
     layers: tuple[LayerView, ...]
     packages: int | None
     pcs: int | None
+    tested: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class ReleaseFileView:
 @dataclass(frozen=True, slots=True)
 class ReleaseDetails:
     """A release with its files, and in `problems` what differs from how it was built, in words. `outdated`: why it is
-    not of today's recipe."""
+    not of today's recipe. `check` is the latest look for updates, `test` its latest boot in an emulated PC."""
 
     release: ReleaseView
     distribution: str
@@ -60,6 +63,8 @@ class ReleaseDetails:
     files: tuple[ReleaseFileView, ...]
     problems: tuple[str, ...]
     outdated: str
+    check: UpdateCheckView | None
+    test: BootTestView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,11 @@ def release_views(found: Releases) -> list[ReleaseView]:
     return [_release(each, found) for each in found.releases]
 
 
-def release_details(found: Release, releases: Releases, problems: Sequence[str], outdated: str) -> ReleaseDetails:
-    """One of the releases; `problems` and `outdated` are what was found out beside its manifest."""
+def release_details(
+    found: Release, releases: Releases, problems: Sequence[str], outdated: str, now: float
+) -> ReleaseDetails:
+    """One of the releases, at `now`; `problems` and `outdated` are what was found out beside its manifest."""
+    check, test = releases.checks.get(found.id), releases.tests.get(found.id)
     return ReleaseDetails(
         release=_release(found, releases),
         distribution=found.recipe.distribution,
@@ -104,6 +112,8 @@ def release_details(found: Release, releases: Releases, problems: Sequence[str],
         files=tuple(ReleaseFileView(name, file.size, file.sha256) for name, file in found.files.items()),
         problems=tuple(problems),
         outdated=outdated,
+        check=check_view(found.id, check, now) if check else None,
+        test=boot_test_view(found.id, test, now) if test else None,
     )
 
 
@@ -120,6 +130,7 @@ def _release(found: Release, releases: Releases) -> ReleaseView:
         layers=tuple(LayerView(name, found.files[name].size) for name in found.layers),
         packages=releases.packages.get(found.id),
         pcs=None if releases.pcs is None else releases.pcs.get(found.id, 0),
+        tested=("passed" if test.passed else "failed") if (test := releases.tests.get(found.id)) else "",
     )
 
 

@@ -17,6 +17,7 @@ from appliance.view.canary import RolloutState
 from appliance.view.evidence import Evidence
 from appliance.view.facts import BoxState, PageState, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
+from appliance.view.image_state import UpdateCheckView, check_view
 from appliance.view.schedules import ScheduleNow
 
 
@@ -99,7 +100,8 @@ class StatusView:
 
     `boots` has the PCs that need a person first, and only so many: `pcs` and `counted` count all. `states` has what
     each of the PCs in `boots` does now. `forgotten` is what the server has seen too much of to keep
-    (appliance/journal/newcomers.py). `image_outdated`: why the active image is not of today's recipe. `labels` has the
+    (appliance/journal/newcomers.py). `image_outdated`: why the active image is not of today's recipe;
+    `image_check`: the latest look for updates of its packages. `labels` has the
     label of each PC in `boots`, by MAC address; scripts do not get it.
     """
 
@@ -115,6 +117,7 @@ class StatusView:
     image: ImageView | None
     image_error: str
     image_outdated: str
+    image_check: UpdateCheckView | None
     rollout: RolloutState
     next_boots: tuple[NextBootView, ...]
     schedules: tuple[ScheduleNow, ...]
@@ -152,6 +155,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
         image=ImageView(box.image.id, box.image.created.timestamp()) if box.image else None,
         image_error=box.image_error,
         image_outdated=box.image_outdated,
+        image_check=check_view(box.image.id, box.image_check, now) if box.image and box.image_check else None,
         rollout=box.rollout,
         next_boots=tuple(map(next_boot_view, box.next_boots)),
         allowed=AllowedView(len(box.allowlist), box.allowlist.addresses),

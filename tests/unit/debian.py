@@ -8,8 +8,10 @@ import pytest
 
 _PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 _PACKAGES = {
+    "apt-get": "apt",
     "curl": "curl",
     "ganesha.nfsd": "nfs-ganesha",
+    "gpg": "gpg",
     "grub-script-check": "grub-common",
     "man": "man-db",
     "openssl": "openssl",

@@ -17,8 +17,10 @@ from appliance.images import build_unit, request_files
 from appliance.images.build_output import MOST_LINES
 from appliance.images.image_request import ImageVerb
 from appliance.images.todays_recipe import CURE, outdated
+from appliance.images.update_check import RENEW
 from appliance.view.build import build_view
 from appliance.view.facts import Releases
+from appliance.view.image_state import check_words
 from appliance.view.images import release_views
 from appliance.view.trials import gather_all_releases, gather_rollout
 
@@ -86,6 +88,8 @@ async def _values(box: Context) -> dict[str, Any]:
         "previous": _previous(found),
         "outdated": await asyncio.to_thread(_outdated, box, found),
         "cure": CURE,
+        "updates": _updates(found, box.clock()),
+        "renew": RENEW,
         "build": build,
         "canary": rollout.canary_words(box.clock()),
         "since": seen(build).ident,
@@ -99,6 +103,13 @@ async def _values(box: Context) -> dict[str, Any]:
 def _outdated(box: Context, found: Releases) -> str:
     active = next((each for each in found.releases if found.states.get(each.id) == "active"), None)
     return outdated(box.config, active)
+
+
+def _updates(found: Releases, now: float) -> str:
+    """The latest look for updates of the active release, in words."""
+    active = next((ident for ident, state in found.states.items() if state == "active"), "")
+    check = found.checks.get(active)
+    return check_words(check, now) if check else ""
 
 
 def _previous(found: Releases) -> str:
