@@ -39,6 +39,7 @@ _BINDING = ("--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service", 
 _ALONE = ("--inh-caps=-all", "--bounding-set=-all")
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 _KVM = Path("/dev/kvm")
+_PANIC = re.compile(r"Kernel panic - not syncing: (.{1,200})")
 _LOOK_EVERY = 0.5
 _SHORT = 20.0
 _SERVES_WITHIN = 90.0
@@ -78,7 +79,9 @@ def run(release: Path, firmware: EmulatedFirmware, arguments: Sequence[str], *, 
                 _tell(stage=str(each.stage), seconds=round(max(0.0, each.at - power_on), 1))
         for lines in consoles:
             lines.show()
-        why = _failure(boot, pc, server, ended=ended, late=late, seconds=seconds)
+        panic = next((found[1] for found in map(_PANIC.search, consoles[0].latest) if found), "")
+        why = f"its kernel panicked: {panic}" if panic else ""
+        why = why or _failure(boot, pc, server, ended=ended, late=late, seconds=seconds)
         if why or Stage.REPORTED in told:
             _tell(why="" if Stage.REPORTED in told else why)
             return
@@ -167,9 +170,13 @@ class _Growing:
         self._path = path
         self._mark = mark
         self._at = 0
+        self.latest: list[str] = []
+        """What it showed last."""
 
     def show(self) -> None:
-        for line in self._new():
+        """Show what is new."""
+        self.latest = list(self._new())
+        for line in self.latest:
             _say(f"{self._mark}{line}")
 
     def _new(self) -> Iterator[str]:

@@ -17,9 +17,10 @@ RENEW = "sudo netboot-appliance image update"
 def check(release: Release) -> UpdateCheck:
     """Ask the archive; takes seconds, and three minutes at most for each of apt's two steps. Raises UserError."""
     try:
-        return UpdateCheck(time.time(), package_index.find_updates(contents.packages(release), release.recipe))
+        found = package_index.find_updates(contents.packages(release), release.recipe)
     except (PackageIndexError, ReleaseError) as error:
         raise UserError(str(error), error.hint, code=1) from error
+    return UpdateCheck(time.time(), found)
 
 
 def keep(config: Config, release: Release, found: UpdateCheck) -> None:
