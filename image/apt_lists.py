@@ -168,7 +168,7 @@ def _files(root: Path, recipe: ImageRecipe, added: Sequence[Repository], mirrors
     suites = [(mirrors.archive, recipe.distribution), (mirrors.security, f"{recipe.distribution}-security")]
     suites += [(mirrors.archive, f"{recipe.distribution}-updates")] if mirrors.updates else []
     suites += [(mirrors.archive, f"{recipe.distribution}-backports")] if recipe.backports else []
-    areas = livebuild.areas(recipe)
+    areas = livebuild.archive_areas(recipe)
     stanza = "Types: deb\nURIs: {}\nSuites: {}\nComponents: {}\nSigned-By: {}\n"
     debians = "\n".join(stanza.format(uri, suite, areas, KEYRING) for uri, suite in suites)
     keyrings = root / "etc/apt/keyrings"

@@ -90,6 +90,9 @@ class Rebuild(Enum):
     NEVER = "never"
     UPDATED = "updated"
     """When a package differs from the active release; finding out takes a whole build except the packing."""
+    APART = "apart"
+    """Like UPDATED, and what is built is not made the active release: somebody tries it first. A release that was set
+    apart before, with the same packages, is taken."""
     ALWAYS = "always"
 
 
@@ -123,10 +126,10 @@ def build(
     snapshot_mirror: str = "",
 ) -> Release:
     """Build a release of an image, or take an earlier one of the same recipe where `rebuild` says so, and make it that
-    image's active one. `hear` gets what the programs print, line by line: foreign text. `others` are the names of
-    images whose kept steps stay; steps that were done for one of them at or after `since`, in seconds since the epoch,
-    are not done again. `ring`: the key that signs it and the ones that are trusted; without, it is not signed.
-    `snapshot_mirror`: where snapshots are (apt.mirrors_for).
+    image's active one, unless it is to be set apart. `hear` gets what the programs print, line by line: foreign text.
+    `others` are the names of images whose kept steps stay; steps that were done for one of them at or after `since`, in
+    seconds since the epoch, are not done again. `ring`: the key that signs it and the ones that are trusted; without,
+    it is not signed. `snapshot_mirror`: where snapshots are (apt.mirrors_for).
 
     Raises BuildError, and ReleaseError if an earlier one cannot be activated. KeyboardInterrupt and SIGTERM end the
     build cleanly and are raised again, SIGTERM as SystemExit.
@@ -183,7 +186,7 @@ def build(
             work_directory.write_files(live / steps.OWN, own)
             top = chain.add(steps.extras(recipe, update=base.old, own=own), _versions, again=again)
         listed = work_directory.packages(top.beside, base.beside)
-        if rebuild is Rebuild.UPDATED and (same := _same(images, image, digest, listed)):
+        if rebuild in (Rebuild.UPDATED, Rebuild.APART) and (same := _same(images, image, digest, listed, rebuild)):
             stages.tell("no package has changed")
             work_directory.empty(live)
             return same
@@ -208,7 +211,8 @@ def build(
         final = images / release.name(created, digest, image)
         made = Release(final, created, recipe, digest, kernel, {}, added.digest, image, archives)
         done = publish.publish(made, files, sign)
-        activation.activate(images, done.id, ring or NO_KEYS)
+        if rebuild is not Rebuild.APART:
+            activation.activate(images, done.id, ring or NO_KEYS)
         work_directory.empty(live)
         stages.end()
         of_this = (*chain.names, stages.current)
@@ -316,9 +320,13 @@ def _active(images: Path, image: str) -> Release | None:
         return None
 
 
-def _same(images: Path, image: str, digest: str, packages: bytes) -> Release | None:
-    """Return the image's active release if it has this recipe and these packages, and is still what was built."""
-    active = _active(images, image)
-    if active is None or active.digest != digest or release.verify(active):
-        return None
-    return active if (active.path / release.PACKAGES).read_bytes() == packages else None
+def _same(images: Path, image: str, digest: str, packages: bytes, rebuild: Rebuild) -> Release | None:
+    """Return the image's active release, or if one is to be set apart any other of the image, if it has this recipe and
+    these packages, and is still what was built."""
+    others = release.releases(images).releases if rebuild is Rebuild.APART else ()
+    for each in (_active(images, image), *others):
+        if each is None or each.image != image or each.digest != digest:
+            continue
+        if (each.path / release.PACKAGES).read_bytes() == packages and not release.verify(each):
+            return each
+    return None

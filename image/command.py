@@ -108,19 +108,26 @@ def attend(arguments: Sequence[str], *, keep_open: Sequence[int] = ()) -> int:
     return status if status >= 0 else 128 - status
 
 
-def output(arguments: Sequence[str], *, variables: Mapping[str, str] | None = None) -> str:
-    """Return what a program prints; for short output. `variables` are for its environment. Raises CommandError,
-    OSError."""
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", **variables} if variables else None
-    done = subprocess.run(
-        arguments,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        env=environment,
-    )
+def output(
+    arguments: Sequence[str], *, variables: Mapping[str, str] | None = None, seconds: float | None = None
+) -> str:
+    """Return what a program prints; for short output, in words that do not depend on the locale. `variables` are for
+    its environment. Raises CommandError, also when it takes longer than `seconds`, and OSError."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", **(variables or {})}
+    try:
+        done = subprocess.run(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=seconds,
+            env=environment,
+        )
+    except subprocess.TimeoutExpired:
+        late = f"it was ended after {seconds:.0f} s"
+        raise CommandError(arguments, Path.cwd(), 128 + signal.SIGKILL, (late,)) from None
     if done.returncode != 0:
         raise CommandError(arguments, Path.cwd(), done.returncode, done.stderr.splitlines()[-TAIL_LINES:])
     return done.stdout

@@ -36,8 +36,18 @@ def config_tree(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> dict[str, byt
     # What hooks of the tree find in their environment.
     files["environment.chroot"] = f"FIRMWARE={recipe.firmware}\n".encode()
     if recipe.backports:
-        files["archives/backports.pref.chroot"] = _BACKPORTS.format(distribution=recipe.distribution).encode()
+        files["archives/backports.pref.chroot"] = preferences(recipe).encode()
     return files
+
+
+def preferences(recipe: ImageRecipe) -> str:
+    """Return apt's preferences for an image of this recipe; empty if it has none."""
+    return _BACKPORTS.format(distribution=recipe.distribution) if recipe.backports else ""
+
+
+def archive_areas(recipe: ImageRecipe) -> str:
+    """Return the areas of Debian's archive that an image of this recipe is made from, separated by spaces."""
+    return "main non-free-firmware" if unfree_packages(recipe) else "main"
 
 
 def packages(recipe: ImageRecipe, tree: Mapping[str, bytes]) -> tuple[str, ...]:
@@ -63,11 +73,6 @@ def apt_options(recipe: ImageRecipe) -> tuple[str, ...]:
     # The lists of a snapshot are as old as they are meant to be.
     old = ("-o", "Acquire::Check-Valid-Until=false") if recipe.snapshot else ()
     return ("-o", "Acquire::Retries=2", "-o", "APT::Update::Error-Mode=any", *old)
-
-
-def areas(recipe: ImageRecipe) -> str:
-    """Return the areas of Debian's archive that packages come from, separated by spaces."""
-    return "main non-free-firmware" if unfree_packages(recipe) else "main"
 
 
 def mode(content: bytes) -> int:
@@ -107,7 +112,7 @@ def _options(recipe: ImageRecipe, mirrors: Mirrors) -> dict[str, str]:
         "initsystem": "systemd",
         "distribution": recipe.distribution,
         "architecture": recipe.architecture,
-        "archive-areas": areas(recipe),
+        "archive-areas": archive_areas(recipe),
         "linux-flavours": recipe.kernel,
         # The image type should add nothing to the live system: tar, no loader. A single space tells live-build that
         # there is none.

@@ -1,5 +1,6 @@
 """`image`: the live system that the PCs boot."""
 
+import time
 from datetime import datetime
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from appliance.cli import (
     image_build,
     image_canary,
+    image_check,
     image_contents,
     image_diff,
     image_key,
@@ -17,6 +19,8 @@ from appliance.cli import (
     image_pull,
     image_rebuild,
     image_recipe,
+    image_test,
+    image_update,
     image_verify,
 )
 from appliance.cli.arguments import JSON, image_names
@@ -45,6 +49,15 @@ app.command("build", epilog="Examples: sudo netboot-appliance image build; sudo 
     image_build.build
 )
 app.command("log", epilog="Examples: netboot-appliance image log; netboot-appliance image log --follow")(image_log.log)
+app.command(
+    "check", epilog="Examples: netboot-appliance image check; sudo netboot-appliance image check previous --json"
+)(image_check.check)
+app.command(
+    "test", epilog="Examples: sudo netboot-appliance image test; sudo netboot-appliance image test ID --firmware bios"
+)(image_test.boot)
+app.command(
+    "update", epilog="Examples: sudo netboot-appliance image update; sudo netboot-appliance image update --json"
+)(image_update.update)
 app.command("prune", epilog="Example: sudo netboot-appliance image prune --keep 3 --dry-run")(image_prune.prune)
 app.command("ls", epilog="Examples: netboot-appliance image ls /etc; netboot-appliance image ls previous / -R --json")(
     image_contents.ls
@@ -95,12 +108,13 @@ def list_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
                 size(each.size),
                 _number(each.packages),
                 _number(each.pcs),
+                each.tested,
                 each.recipe,
             )
             for each in releases
         ]
         none = "No release yet. Build one: netboot-appliance image build"
-        show_table(("release", "image", "", "built", "kernel", "size", "packages", "PCs", "recipe"), rows, none)
+        show_table(("release", "image", "", "built", "kernel", "size", "packages", "PCs", "test", "recipe"), rows, none)
     for error in found.broken:
         say(f"warning: {error}; {error.hint}", err=True)
 
@@ -129,7 +143,7 @@ def show(
     """Show a release, and check that its files are as they were built (sha256)."""
     config = load(context.obj)
     found = chosen(config.images, ident)
-    shown = release_details(found, gather_releases(config), release.verify(found), outdated(config, found))
+    shown = release_details(found, gather_releases(config), release.verify(found), outdated(config, found), time.time())
     if as_json:
         show_json(shown)
     else:
@@ -157,6 +171,10 @@ def _show(shown: ReleaseDetails) -> None:
     say(f"live system   {_number(found.packages)} packages, {layers} ({size(sum(each.size for each in found.layers))})")
     if found.pcs:
         say(f"PCs           {counted(found.pcs, 'PC', 'PCs')} had it at the latest boot")
+    if shown.check:
+        say(f"updates       {shown.check.words}")
+    if shown.test:
+        say(f"test          {shown.test.words}")
     say(f"directory     {found.path}")
     for file in shown.files:
         say(f"  {file.name:26} {size(file.size):>9}  {file.sha256}")

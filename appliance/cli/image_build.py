@@ -117,7 +117,7 @@ class BuildDisplay:
 
 
 def show_failure(error: BuildError) -> None:
-    """The last lines of a build that failed, and where the whole log is."""
+    """What the program that failed has said last, and where to find all of it."""
     for line in error.tail:
         say(f"  | {line}", err=True)
     if error.paste:

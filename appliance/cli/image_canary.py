@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -27,6 +28,9 @@ _WITHIN, _WITHIN_TASKS = 3600.0, 86400.0
 _TIME = re.compile(r"([1-9][0-9]{0,3})(m|h|d)")
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 30 * 86400.0
+
+Tell = Callable[[str], None]
+"""Shows a line to the administrator."""
 
 
 @app.callback(
@@ -79,8 +83,8 @@ def cancel(context: typer.Context) -> None:
     say(f"the canary {canary.release} has ended; its PCs boot {canary.base}")
 
 
-def begin(config: Config, ident: str, wanted: list[str], within: str, share: int, prove: str) -> None:
-    """Begin a canary; raises UserError and ReleaseError."""
+def begin(config: Config, ident: str, wanted: list[str], within: str, share: int, prove: str, tell: Tell = say) -> None:
+    """Begin a canary, and say so to `tell`; raises UserError and ReleaseError."""
     found = release.read(config.images, ident)
     active = release.current(config.images, found.image)
     if active is None:
@@ -103,14 +107,15 @@ def begin(config: Config, ident: str, wanted: list[str], within: str, share: int
         with registry.edit():
             rollout_table.begin(registry, ident, active.id, ", ".join(wanted), ranges, proof, now)
     who = ", ".join(map(str, ranges[:5])) + (f" and {len(ranges) - 5} more" if len(ranges) > 5 else "")
-    say(f"canary: {ident} at the next boot of {who}; all others boot {active.id}")
-    say("how it does: netboot-appliance image canary")
+    tell(f"canary: {ident} at the next boot of {who}; all others boot {active.id}")
+    tell("how it does: netboot-appliance image canary")
     if not config.control.enabled:
         say("warning: [control] enabled = false, so nobody judges it: promote or cancel it by hand", err=True)
 
 
-def activate(config: Config, ident: str) -> Release:
-    """Make a release the active one of its image, and end a canary of that; raises UserError and ReleaseError."""
+def activate(config: Config, ident: str, tell: Tell = say) -> Release:
+    """Make a release the active one of its image, and end a canary of that, and say that to `tell`; raises UserError
+    and ReleaseError."""
     checked = activation.activate(config.images, ident, config.key_ring)
     found = checked.release
     if checked.warning:
@@ -119,18 +124,18 @@ def activate(config: Config, ident: str) -> Release:
         return found
     try:
         with Registry(config.registry) as registry:
-            _end(registry, config, found)
+            _end(registry, config, found, tell)
     except UserError as error:
         # A damaged registry must not keep a release from being activated.
         say(f"warning: {error.message}; {error.hint}", err=True)
     return found
 
 
-def _end(registry: Registry, config: Config, found: Release) -> None:
+def _end(registry: Registry, config: Config, found: Release, tell: Tell) -> None:
     canary = rollout_table.open_canary(registry)
     ends = canary is not None and image_of(config.images, canary) == found.image
     if ended := rollout_table.activated(registry, found.id, time.time(), ends=ends):
-        say(f"the canary {ended.release} has ended: {ended.verdict}, {ended.reason}")
+        tell(f"the canary {ended.release} has ended: {ended.verdict}, {ended.reason}")
 
 
 def _open(registry: Registry) -> Canary:

@@ -1,5 +1,6 @@
 """`image prune`: delete old releases."""
 
+import time
 from typing import Annotated
 
 import typer
@@ -43,7 +44,7 @@ def prune(
     """
     config = load(context.obj)
     with Registry(config.registry) as registry:
-        holders, named = releases_in_use(registry), named_releases(config, registry)
+        holders, named = releases_in_use(registry, time.time()), named_releases(config, registry)
         tried = rollout_table.released(registry)
         retired = images.retired(config, registry.allowlist().images)
     try:

@@ -13,6 +13,7 @@ from appliance.cli.schedule import in_words
 from appliance.config.file import load, tolerant
 from appliance.diagnosis.fault import grouped
 from appliance.images.todays_recipe import cure
+from appliance.images.update_check import RENEW
 from appliance.registry.database import Registry
 from appliance.registry.records import IgnoredRow
 from appliance.registry.server_lock import holder
@@ -94,6 +95,8 @@ def _show_box(shown: StatusView, now: float) -> None:
     say(f"image     {shown.image.id if shown.image else none}")
     if shown.image_outdated:
         say(f"          not of today's recipe: {shown.image_outdated}", f"          do: {cure()}")
+    if shown.image_check:
+        say(f"          {shown.image_check.words}{f' (do: {RENEW})' if shown.image_check.updates else ''}")
     for image in shown.images:
         say(f"          {image.words}")
         if image.outdated:

@@ -113,7 +113,8 @@ class ImageSettings(ImageRecipe):
     additional arguments for its kernel. `time_zone` is a name of tzdata; the server's own if it is empty.
     `keep`: how many of the newest releases `image prune` keeps. `require_signature`: a release becomes the active one
     only if a key that is trusted here has signed it. `snapshot_mirror`: the address of archives of one moment, with
-    {archive} and {snapshot} in it (image/mirrors.py)."""
+    {archive} and {snapshot} in it (image/mirrors.py). `test` and `canary` are what `image update` does with a new
+    release before all PCs get it: boot it in an emulated PC, and give it to these PCs first; empty: to all."""
 
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
@@ -121,6 +122,8 @@ class ImageSettings(ImageRecipe):
     keep: int = 3
     require_signature: bool = False
     snapshot_mirror: str = ""
+    test: bool = False
+    canary: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

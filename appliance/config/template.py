@@ -173,6 +173,8 @@ interfaces = ["{interface}"]
 # require_signature = false              # true: only what a trusted key has signed is activated: image key list
 # snapshot = ""                          # "20261101T000000Z": made from the archive as it was then, which is kept at
 # snapshot_mirror = ""                   # "http://mirror.example.org/archive/{{archive}}/{{snapshot}}"
+# test = false                           # true: image update boots a new one in an emulated PC first, if QEMU is there
+# canary = ""                            # "1 per label", a label or a range: image update gives it to these PCs first
 # time_zone = ""                         # "Europe/Berlin": what start_hour means; default: the server's own
 # root = "nfs"                           # "http": load the system into each PC's memory; for some PCs: allow add --root
 

@@ -1,5 +1,6 @@
 """Whether there is something to boot: the active release, byte by byte, and the boot loaders."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
@@ -9,12 +10,19 @@ from appliance.config import images
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.errors import UserError
+from appliance.images import notes
+from appliance.images.notes import UpdateCheck
 from appliance.images.todays_recipe import cure, outdated
+from appliance.images.update_check import RENEW
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
+from appliance.view.image_checks import check_words
 from image.bootfiles import PACKAGED, BootFileError, original
 from image.names import DEFAULT
 from image.release import Release, ReleaseError, active_id, current, verify
+
+_NAMED = 5
+"""Packages with updates of security that are named."""
 
 
 class Loader(Enum):
@@ -27,10 +35,17 @@ class Loader(Enum):
 
 
 def judge_image(
-    release: Release | None, problems: list[str], outdated: str = "", image: str = DEFAULT, entries: int = 0
+    release: Release | None,
+    problems: list[str],
+    outdated: str = "",
+    image: str = DEFAULT,
+    entries: int = 0,
+    updates: UpdateCheck | None = None,
+    now: float = 0.0,
 ) -> list[Finding]:
     """`problems` says which files of the active release of an image are not as they were built, `outdated` why it is
-    not of today's recipe; `entries` of the allowlist name the image."""
+    not of today's recipe; `entries` of the allowlist name the image; `updates` is the latest look for updates of its
+    packages."""
     if release is None and image != DEFAULT:
         if not entries:
             return [note("image", f"the image {image} was never built, and no range names it", "", cure(image))]
@@ -62,14 +77,22 @@ def judge_image(
             for problem in problems
         ]
     of = "" if image == DEFAULT else f" of {image}"
-    complete = ok("image", f"the active image {release.id}{of} is complete (Linux {release.kernel})")
-    if not outdated:
-        return [complete]
-    what = f"the active image {release.id} is not of today's recipe"
-    return [
-        complete,
-        note("image", what, f"{outdated}; PCs boot it as it is", f"if you want today's: {cure(release.image)}"),
-    ]
+    found = [ok("image", f"the active image {release.id}{of} is complete (Linux {release.kernel})")]
+    if outdated:
+        what = f"the active image {release.id} is not of today's recipe"
+        do = f"if you want today's: {cure(release.image)}"
+        found.append(note("image", what, f"{outdated}; PCs boot it as it is", do))
+    if updates and updates.updates:
+        found.append(_judge_updates(release, updates, now))
+    return found
+
+
+def _judge_updates(release: Release, updates: UpdateCheck, now: float) -> Finding:
+    what = f"Debian has newer packages than the active image {release.id}: {check_words(updates, now)}"
+    if not updates.security:
+        return note("image", what, "PCs boot the older ones", f"if you want them: {RENEW}")
+    names = ", ".join(each.name for each in updates.updates[:_NAMED] if each.security)
+    return warning("image", what, f"holes that are known stay open on the PCs: {names}", RENEW)
 
 
 def judge_broken(broken: ReleaseError, image: str = DEFAULT) -> list[Finding]:
@@ -142,7 +165,9 @@ def check_image(config: Config) -> list[Finding]:
             findings += judge_broken(broken, image)
             continue
         problems = verify(release) if release else []
-        findings += judge_image(release, problems, outdated(config, release), image, named[image])
+        updates = notes.check_of(config.images, release.id) if release else None
+        why = outdated(config, release)
+        findings += judge_image(release, problems, why, image, named[image], updates, time.time())
     return findings
 
 

@@ -1,4 +1,5 @@
-"""Who gets a canary, as people write it: a MAC address, a range, a label, or `1-per-label`. PURE."""
+"""Who gets a canary, as people write it: a MAC address, a range, a label, or `1-per-label`, which is also written
+`1 per label`. PURE."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,7 @@ from appliance.errors import UserError
 from image.names import DEFAULT
 from services.ethernet import MacAddress, MacRange
 
-_EACH = re.compile(r"([1-9][0-9]{0,3})-per-label")
+_EACH = re.compile(r"([1-9][0-9]{0,3})[- ]per[- ]label")
 _NOTHING = "nothing was changed"
 _KINDS = 'write a MAC address, a range of them, a label as in `allow list`, or "1-per-label"'
 

@@ -38,7 +38,8 @@ class Builder(Enum):
 
 @dataclass(frozen=True)
 class BuildResult:
-    """A release, which is its image's active one now, and whether an update found no package changed."""
+    """A release, which is its image's active one now unless it was to be set apart, and whether an update found no
+    package changed."""
 
     release: Release
     unchanged: bool
@@ -64,7 +65,7 @@ class RequestedBuild:
         """
         before = _active(self.config.images)
         _ensure_key(self.config)
-        updated = self.rebuild is Rebuild.UPDATED
+        updated = self.rebuild in (Rebuild.UPDATED, Rebuild.APART)
         return [BuildResult(each, updated and before.get(each.image) == each.id) for each in self._build(report)]
 
     def _build(self, report: build_unit.Report) -> Sequence[Release]:

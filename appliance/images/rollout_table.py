@@ -32,6 +32,13 @@ def open_canary(registry: Registry) -> Canary | None:
     return _one(registry, "WHERE ended IS NULL ORDER BY id DESC LIMIT 1")
 
 
+def kept(registry: Registry) -> list[Canary]:
+    """The canaries that are remembered, the latest first."""
+    with registry.reading("canaries"):
+        numbers = [rows.whole(number) for (number,) in registry.sql.execute("SELECT id FROM canaries ORDER BY id DESC")]
+    return [found for number in numbers if (found := _one(registry, f"WHERE id = {number}"))]
+
+
 def begin(
     registry: Registry, release: str, base: str, chosen: str, ranges: Iterable[MacRange], proof: Proof, now: float
 ) -> None:

@@ -23,6 +23,8 @@ from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.heartbeats import census, orders, store
 from appliance.heartbeats.records import Order, StoredHeartbeat
 from appliance.heartbeats.states import EndOfBoot, Kind
+from appliance.images import notes
+from appliance.images.notes import BootTest, UpdateCheck
 from appliance.images.release_choice import ReleaseChoice
 from appliance.images.rollout import Fallback
 from appliance.images.todays_recipe import outdated
@@ -80,7 +82,8 @@ class BoxState:
     """The whole box at one moment. `pid` is that of the running server, or None; `server` is what the server wrote
     about itself. `boots` has the latest boots of some of the PCs that `counted` counts: those that need a person first,
     with their `signs`; `states` counts those that have loaded something. `firmware` has the latest of those PCs that
-    need another offer. `image_outdated`: why the active image is not of today's recipe, in words. `schedules` are those
+    need another offer. `image_outdated`: why the active image is not of today's recipe, in words; `image_check`: the
+    latest look for updates of its packages. `schedules` are those
     of the configuration. `page` is None if it is switched off. `rollout` is read by appliance/view/trials.py."""
 
     pid: int | None
@@ -89,6 +92,7 @@ class BoxState:
     image: Release | None
     image_error: str
     image_outdated: str
+    image_check: UpdateCheck | None
     disk: Disk
     allowlist: Allowlist
     boots: Sequence[Boot]
@@ -152,13 +156,15 @@ class KnownBoots:
 class Releases:
     """The releases, newest first. By id: `states` says which is its image's "active" one and which the "previous",
     `packages` how many packages each has, `pcs` how many PCs had it at their latest boot (None: the registry cannot be
-    read)."""
+    read). `checks` and `tests` are those that were made."""
 
     releases: Sequence[Release]
     states: Mapping[str, str]
     broken: Sequence[ReleaseError]
     packages: Mapping[str, int]
     pcs: Mapping[str, int] | None
+    checks: Mapping[str, UpdateCheck] = field(default_factory=dict)
+    tests: Mapping[str, BootTest] = field(default_factory=dict)
 
     def having(self, state: str, image: str = DEFAULT) -> str:
         """The id of the release of an image that has this state, or empty."""
@@ -183,6 +189,7 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         image=image,
         image_error=image_error,
         image_outdated=outdated(config, image),
+        image_check=notes.check_of(config.images, image.id) if image else None,
         images=gather_image_states(config, registry.allowlist()),
         disk=disk.look(config.server.data),
         allowlist=registry.allowlist(),
@@ -382,7 +389,16 @@ def gather_releases(config: Config) -> Releases:
     for each in listed.releases:
         with contextlib.suppress(ReleaseError):
             packages[each.id] = len(contents.packages(each))
-    return Releases(listed.releases, states, (*broken, *listed.broken), packages, _clients_by_release(config))
+    known = [each.id for each in listed.releases]
+    return Releases(
+        listed.releases,
+        states,
+        (*broken, *listed.broken),
+        packages,
+        _clients_by_release(config),
+        {ident: check for ident in known if (check := notes.check_of(config.images, ident))},
+        {ident: test for ident in known if (test := notes.test_of(config.images, ident))},
+    )
 
 
 def _clients_by_release(config: Config) -> Mapping[str, int] | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from appliance.view.facts import Releases
+from appliance.view.image_checks import BootTestView, UpdateCheckView, boot_test_view, check_view
 from image.prune import PruneList
 from image.recipe import ImageRecipe
 from image.release import Release
@@ -25,7 +26,8 @@ class ReleaseView:
 
     `recipe` is in words. `layers` are its squashfs files, base first, and `packages` the number of packages,
     `pcs` that of PCs that had it at their latest boot. These two are None if they cannot be read. `image` is the name
-    of the image of which it is a release: each has its own active and previous one.
+    of the image of which it is a release: each has its own active and previous one. `tested` is how it did in an
+    emulated PC: "passed", "failed" or empty.
     """
 
     id: str
@@ -40,6 +42,7 @@ class ReleaseView:
     packages: int | None
     pcs: int | None
     image: str
+    tested: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class ArchiveView:
 @dataclass(frozen=True, slots=True)
 class ReleaseDetails:
     """A release with its files, and in `problems` what differs from how it was built, in words. `outdated`: why it is
-    not of today's recipe. `archives`: what it was made from; none if it is older than that."""
+    not of today's recipe. `archives`: what it was made from; none if it is older than that. `check` is the latest look
+    for updates, `test` its latest boot in an emulated PC."""
 
     release: ReleaseView
     distribution: str
@@ -71,6 +75,8 @@ class ReleaseDetails:
     files: tuple[ReleaseFileView, ...]
     problems: tuple[str, ...]
     outdated: str
+    check: UpdateCheckView | None
+    test: BootTestView | None
     archives: tuple[ArchiveView, ...] = ()
 
 
@@ -107,8 +113,11 @@ def release_views(found: Releases) -> list[ReleaseView]:
     return [_release(each, found) for each in found.releases]
 
 
-def release_details(found: Release, releases: Releases, problems: Sequence[str], outdated: str) -> ReleaseDetails:
-    """One of the releases; `problems` and `outdated` are what was found out beside its manifest."""
+def release_details(
+    found: Release, releases: Releases, problems: Sequence[str], outdated: str, now: float
+) -> ReleaseDetails:
+    """One of the releases, at `now`; `problems` and `outdated` are what was found out beside its manifest."""
+    check, test = releases.checks.get(found.id), releases.tests.get(found.id)
     return ReleaseDetails(
         release=_release(found, releases),
         distribution=found.recipe.distribution,
@@ -117,6 +126,8 @@ def release_details(found: Release, releases: Releases, problems: Sequence[str],
         problems=tuple(problems),
         outdated=outdated,
         archives=tuple(ArchiveView(each.suite, each.date, each.sha256) for each in found.archives),
+        check=check_view(found.id, check, now) if check else None,
+        test=boot_test_view(found.id, test, now) if test else None,
     )
 
 
@@ -134,6 +145,7 @@ def _release(found: Release, releases: Releases) -> ReleaseView:
         packages=releases.packages.get(found.id),
         pcs=None if releases.pcs is None else releases.pcs.get(found.id, 0),
         image=found.image,
+        tested=("passed" if test.passed else "failed") if (test := releases.tests.get(found.id)) else "",
     )
 
 

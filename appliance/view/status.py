@@ -17,6 +17,7 @@ from appliance.view.canary import RolloutState
 from appliance.view.evidence import Evidence
 from appliance.view.facts import BoxState, PageState, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
+from appliance.view.image_checks import UpdateCheckView, check_view
 from appliance.view.image_states import ImageState
 from appliance.view.schedules import ScheduleNow
 
@@ -100,9 +101,9 @@ class StatusView:
 
     `boots` has the PCs that need a person first, and only so many: `pcs` and `counted` count all. `states` has what
     each of the PCs in `boots` does now. `forgotten` is what the server has seen too much of to keep
-    (appliance/journal/newcomers.py). `image_outdated`: why the active image is not of today's recipe. `images` are
-    those beside the default one. `labels` has the
-    label of each PC in `boots`, by MAC address; scripts do not get it.
+    (appliance/journal/newcomers.py). `image_outdated`: why the active image is not of today's recipe;
+    `image_check`: the latest look for updates of its packages. `images` are those beside the default one. `labels` has
+    the label of each PC in `boots`, by MAC address; scripts do not get it.
     """
 
     server: ServerView
@@ -117,6 +118,7 @@ class StatusView:
     image: ImageView | None
     image_error: str
     image_outdated: str
+    image_check: UpdateCheckView | None
     images: tuple[ImageState, ...]
     rollout: RolloutState
     next_boots: tuple[NextBootView, ...]
@@ -155,6 +157,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
         image=ImageView(box.image.id, box.image.created.timestamp()) if box.image else None,
         image_error=box.image_error,
         image_outdated=box.image_outdated,
+        image_check=check_view(box.image.id, box.image_check, now) if box.image and box.image_check else None,
         images=tuple(box.images),
         rollout=box.rollout,
         next_boots=tuple(map(next_boot_view, box.next_boots)),

@@ -1,8 +1,8 @@
 """Starts other programs; nothing else in the box does. A failure comes with a command that can be pasted.
 
 `output` runs short look-ups and changes, `attend` a program that the administrator works in, `start` one that is
-watched while it runs, `attach` one that lives as long as this process. live-build is started by image/command.py,
-because image/ knows nothing of services/.
+watched while it runs, `start_into` one whose output goes to a file, `attach` one that lives as long as this process.
+live-build is started by image/command.py, because image/ knows nothing of services/.
 """
 
 import os
@@ -10,8 +10,12 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from services.foreign_text import printable
+
+RunningProgram = subprocess.Popen[bytes]
+"""A program that was started by `start_into` or `attach`."""
 
 
 class ProgramError(Exception):
@@ -75,7 +79,16 @@ def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def attach(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+def start_into(arguments: Sequence[str], output: Path, keep_open: Collection[int] = ()) -> RunningProgram:
+    """Start a program without input, whose output and errors are added to a file; raises OSError. `keep_open` are file
+    descriptors that it inherits."""
+    with output.open("ab") as file:
+        return subprocess.Popen(
+            arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, pass_fds=tuple(keep_open)
+        )
+
+
+def attach(arguments: Sequence[str]) -> RunningProgram:
     """Start a program whose standard input ends when this process does, however that ends; raises OSError. Its
     errors go where those of this process go."""
     return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)

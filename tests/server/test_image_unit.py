@@ -180,8 +180,8 @@ def test_a_rebuild_uses_the_unit_and_fails_with_it(server: Container) -> None:
     point_at(server, "http://mirror.invalid/debian")
     assert call(server, "systemctl start netboot-appliance-rebuild").returncode == 1
     said = server.said("netboot-appliance-rebuild")
-    assert "3/8 bootstrap" in said
-    assert "error: the build failed in the stage bootstrap" in said
+    assert "build: bootstrap:" in said
+    assert "error: stopped at the stage build: the build failed in the stage bootstrap" in said
     server.run("systemctl reset-failed netboot-appliance-rebuild")
 
 

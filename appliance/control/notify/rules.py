@@ -191,6 +191,9 @@ def _images(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Obse
     if failed := images.failed:
         name = f"the build of an image failed: {failed.message}"
         found.append(Observation(f"failed {failed.invocation}", name, cure=failed.hint))
+    if stopped := images.stopped:
+        name = f"the update of the image stopped at the stage {stopped.stage}: {stopped.message}"
+        found.append(Observation(f"failed update {stopped.at:.0f}", name, cure=stopped.hint))
     return found
 
 

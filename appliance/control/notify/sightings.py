@@ -51,6 +51,18 @@ class FailedBuild:
 
 
 @dataclass(frozen=True, slots=True)
+class StoppedUpdate:
+    """A run of `image update` that stopped after its build, at `at`: at this stage, with this release, why, and what to
+    do."""
+
+    at: float
+    stage: str
+    release: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Images:
     """The ids of all releases, of the active one, and of the one before, or empty."""
 
@@ -58,6 +70,7 @@ class Images:
     active: str = ""
     previous: str = ""
     failed: FailedBuild | None = None
+    stopped: StoppedUpdate | None = None
 
 
 @dataclass(frozen=True, slots=True)

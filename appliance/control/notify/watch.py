@@ -20,12 +20,21 @@ from appliance.control.fleet import reader
 from appliance.control.fleet.changes import SELDOM, SET_BACK, Mark, differing, due
 from appliance.control.fleet.reader import Marks
 from appliance.control.notify import tally
-from appliance.control.notify.sightings import EndedCanary, FailedBuild, Images, PcSighting, Sightings, Week
+from appliance.control.notify.sightings import (
+    EndedCanary,
+    FailedBuild,
+    Images,
+    PcSighting,
+    Sightings,
+    StoppedUpdate,
+    Week,
+)
 from appliance.control.notify.tally import Counts, Tally
 from appliance.diagnosis.examination import diagnose
 from appliance.heartbeats import days, store
 from appliance.heartbeats.states import Kind, condition, state
-from appliance.images import build_unit, rollout_table
+from appliance.images import build_unit, notes, rollout_table
+from appliance.images.renewal import RenewalStage
 from appliance.journal import history
 from appliance.journal.timeline import Boot, Stage
 from appliance.page import address
@@ -279,8 +288,16 @@ def _images(config: Config) -> Images | None:
     with suppress(OSError):
         found = gather_releases(config)
         releases = tuple(each.id for each in found.releases)
-        return Images(releases, found.having("active"), found.having("previous"), failed)
+        return Images(releases, found.having("active"), found.having("previous"), failed, _stopped(config))
     return None
+
+
+def _stopped(config: Config) -> StoppedUpdate | None:
+    """The latest update, if it stopped. One that failed to build is told already."""
+    run = notes.latest_run(config.images)
+    if run is None or not run.failed or run.stage == RenewalStage.BUILD:
+        return None
+    return StoppedUpdate(run.at, run.stage, run.release, run.words, run.hint)
 
 
 def _canary(registry: Registry) -> EndedCanary | None:

@@ -18,8 +18,10 @@ from appliance.images import build_unit, request_files
 from appliance.images.build_output import MOST_LINES
 from appliance.images.image_request import ImageVerb
 from appliance.images.todays_recipe import cure, outdated
+from appliance.images.update_check import RENEW
 from appliance.view.build import build_view
 from appliance.view.facts import Releases
+from appliance.view.image_checks import check_words
 from appliance.view.image_states import ImageState, gather_image_states
 from appliance.view.images import ReleaseView, release_views
 from appliance.view.trials import gather_all_releases, gather_rollout
@@ -114,6 +116,8 @@ async def _values(box: Context) -> dict[str, Any]:
         "broken": found.broken,
         "outdated": await asyncio.to_thread(_outdated, box, found),
         "cure": cure(),
+        "updates": _updates(found, box.clock()),
+        "renew": RENEW,
         "build": build,
         "canary": rollout.canary_words(box.clock()),
         "since": seen(build).ident,
@@ -127,3 +131,9 @@ async def _values(box: Context) -> dict[str, Any]:
 def _outdated(box: Context, found: Releases) -> str:
     ident = found.having("active")
     return outdated(box.config, next((each for each in found.releases if each.id == ident), None))
+
+
+def _updates(found: Releases, now: float) -> str:
+    """The latest look for updates of the active release, in words."""
+    check = found.checks.get(found.having("active"))
+    return check_words(check, now) if check else ""

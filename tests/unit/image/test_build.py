@@ -633,6 +633,26 @@ def test_an_update_without_a_changed_package_keeps_the_active_release(room: Path
     assert os.listdir(room / "work" / "live") == []
 
 
+def test_a_release_that_is_set_apart_is_not_active_and_is_taken_again(
+    room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = run(room)
+    assert run(room, rebuild=Rebuild.APART)[0] == first
+    upgrade(room, first)
+    later(monkeypatch)
+    made, _ = run(room, rebuild=Rebuild.APART)
+    assert made.id > first.id
+    assert release.current(room / "images") == first
+    # Whoever was stopped after the build goes on with what it has made.
+    assert run(room, rebuild=Rebuild.APART)[0] == made
+    assert release.current(room / "images") == first
+    damage(room, made)
+    monkeypatch.undo()
+    furnish(room, monkeypatch)
+    upgrade(room, first)
+    assert run(room, rebuild=Rebuild.APART)[0] not in (first, made)
+
+
 def upgrade(room: Path, first: release.Release) -> None:
     (room / "bin" / "lb").write_text(LB.replace("7.20.5", "7.20.6"))
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.images import emulated_pc
 from image import build
 from image.recipe import BOINC_GID, BOINC_UID
 from services.ethernet import MacAddress
@@ -321,6 +322,22 @@ def test_the_scripts_read_what_the_box_renders(pc: Path, name: str) -> None:
 
 def test_the_boot_interface_is_found_by_its_address(pc: Path) -> None:
     assert functions(pc, "interface") == "eth9"
+
+
+def test_a_pc_that_only_tries_an_image_keeps_its_work_in_memory(pc: Path) -> None:
+    (pc / "bin/mount").write_text(f'#!/bin/sh\necho "$*" > {pc}/mounted\n')
+    (pc / "bin/id").write_text("#!/bin/sh\necho 731\n")
+    for name in ("mount", "id"):
+        (pc / "bin" / name).chmod(0o755)
+    line = (pc / "proc/cmdline").read_text().strip()
+    # The last one counts: a box for tests has it among the kernel's additional arguments.
+    (pc / "proc/cmdline").write_text(f"{line} netboot_appliance.state={emulated_pc.STATE}\n")
+    assert start(pc, f"{pc}/scripts/state").returncode == 0
+    words = f"-t tmpfs -o mode=0700,nosuid,nodev,uid=731,gid=731 tmpfs {pc}/data"
+    assert (pc / "mounted").read_text() == f"{words}\n"
+    (pc / "proc/cmdline").write_text(f"{line}\n")
+    assert start(pc, f"{pc}/scripts/state").returncode == 0
+    assert "nfs4" in (pc / "mounted").read_text()
 
 
 def test_a_report_is_a_form_whatever_the_reason_contains(pc: Path, box: Box) -> None:

@@ -65,7 +65,7 @@ def test_the_list_says_what_is_in_a_release_and_whether_a_pc_runs_it(data: Path)
     remember(data)
     done = netboot_appliance("--config", data / "c.toml", "image", "list", environment=ENVIRONMENT | {"TZ": "UTC"})
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
-    assert lines[0] == "release image built kernel size packages PCs recipe"
+    assert lines[0] == "release image built kernel size packages PCs test recipe"
     words = "bookworm, kernel rt-amd64, backports, firmware all, +htop, +curl"
     assert lines[-1] == f"{IDS[0]} boinc 2026-11-23 15:01 6.1.0-1-amd64 {made.size / 1000:.1f} kB 2 1 {words}"
     assert lines[1].startswith(f"{IDS[3]} boinc active ")

@@ -10,9 +10,11 @@ from appliance.config.file import parse
 from appliance.doctor import image, settings
 from appliance.doctor.finding import Severity
 from appliance.doctor.image import Loader
+from appliance.images.notes import UpdateCheck
 from image.bootfiles import BootFileError
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
+from image.updates import PackageUpdate
 
 RELEASE = Release(Path("/i/20270101-000000-12345678"), datetime(2027, 1, 1, tzinfo=UTC), ImageRecipe(), "", "6.1", {})
 
@@ -91,6 +93,19 @@ def test_the_image() -> None:
     assert damaged[0].what == f"the active image {RELEASE.id} is damaged: vmlinuz is not what was built"
     (broken,) = image.judge_broken(ReleaseError("vmlinuz is missing", "build again"))
     assert broken.what_to_do == "build again; or: netboot-appliance image rollback"
+
+
+def test_updates_that_are_known_are_told_and_holes_are_warned_of() -> None:
+    plain = PackageUpdate("bash", "5.1", "5.2", security=False)
+    found = image.judge_image(RELEASE, [], updates=UpdateCheck(1000.0, (plain,)), now=8200.0)
+    assert [f.severity for f in found] == [Severity.OK, Severity.NOTE]
+    assert found[1].what.endswith(f"{RELEASE.id}: 1 update; checked 2 h ago")
+    hole = PackageUpdate("openssl", "1", "2", security=True)
+    found = image.judge_image(RELEASE, [], updates=UpdateCheck(1000.0, (hole, plain)), now=8200.0)
+    assert [f.severity for f in found] == [Severity.OK, Severity.WARNING]
+    assert found[1].why == "holes that are known stay open on the PCs: openssl"
+    assert found[1].what_to_do == "sudo netboot-appliance image update"
+    assert len(image.judge_image(RELEASE, [], updates=UpdateCheck(1000.0, ()), now=8200.0)) == 1
 
 
 @pytest.mark.parametrize(

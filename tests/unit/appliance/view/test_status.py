@@ -12,6 +12,7 @@ from appliance.allowlist import Allowlist, Entry
 from appliance.boot.next_boot import NextBoot
 from appliance.firmware.knowledge import FirmwareKnowledge, Why
 from appliance.heartbeats.states import Kind
+from appliance.images.notes import UpdateCheck
 from appliance.registry.disk import Disk
 from appliance.registry.records import BootCounts, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
@@ -19,6 +20,7 @@ from appliance.view.facts import BoxState, PageState
 from appliance.view.status import as_json, status_view
 from image.recipe import ImageRecipe
 from image.release import Release
+from image.updates import PackageUpdate
 from services.dhcp.lease import Lease, State
 from services.dhcp.plan import Profile
 from services.ethernet import MacRange
@@ -44,6 +46,7 @@ BOX = BoxState(
     image=Release(Path("/i") / RELEASE, datetime(2026, 11, 23, tzinfo=UTC), ImageRecipe(), "", "6.1", {}),
     image_error="",
     image_outdated="[image] backports is true, and it was built with false",
+    image_check=UpdateCheck(NOW - 7200.0, (PackageUpdate("openssl", "3.5.0-1", "3.5.9-1", security=True),)),
     disk=DISK,
     allowlist=Allowlist.of([Entry(MacRange.parse("52:54:00:*"), "room 12")]),
     boots=[loading()],
@@ -99,6 +102,13 @@ def test_the_document() -> None:
         "image": {"id": RELEASE, "created": 1795392000.0},
         "image_error": "",
         "image_outdated": "[image] backports is true, and it was built with false",
+        "image_check": {
+            "release": RELEASE,
+            "checked": NOW - 7200.0,
+            "security": 1,
+            "updates": [{"name": "openssl", "installed": "3.5.0-1", "candidate": "3.5.9-1", "security": True}],
+            "words": "1 update, 1 of security; checked 2 h ago",
+        },
         "images": [],
         "rollout": {"canary": None, "gone_back": []},
         "next_boots": [{"mac": str(MAC), "entry": "local", "taken": False}],

@@ -7,7 +7,7 @@ import pytest
 from appliance.control.notify.conditions import Memory, Observation, Tempo, from_json, observe, ripe, tell, to_json
 from appliance.control.notify.judge import OF_A_RULE, OF_ALL
 from appliance.control.notify.rules import RULES, RuleName
-from appliance.control.notify.sightings import EndedCanary, ErrorShare, FailedBuild, Images, PcSighting
+from appliance.control.notify.sightings import EndedCanary, ErrorShare, FailedBuild, Images, PcSighting, StoppedUpdate
 from appliance.diagnosis.fault import Diagnosis
 from appliance.heartbeats.states import Kind
 from appliance.images.rollout import Ending
@@ -245,6 +245,15 @@ def test_images_built_activated_rolled_back_and_failed() -> None:
     (notice,) = days.look(images=Images((new, old), new, old, failed))
     assert (notice.level, notice.title) == ("warning", "[boot] The build of an image failed: a package is missing")
     assert "Do: apt update" in notice.body
+    days.now += 3600
+    stopped = StoppedUpdate(days.now, "test", new, f"the test of {new} failed: it hung", "see the log")
+    days.pass_(300, images=Images((new, old), new, old, failed, stopped))
+    _, notice = days.told[-1]
+    assert (notice.level, notice.title) == (
+        "warning",
+        f"[boot] The update of the image stopped at the stage test: the test of {new} failed: it hung",
+    )
+    assert "Do: see the log" in notice.body
 
 
 def test_a_canary_that_ended() -> None:

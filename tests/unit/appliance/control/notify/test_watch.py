@@ -14,13 +14,14 @@ from appliance.config.file import Config, parse
 from appliance.config.notify import RuleSettings
 from appliance.control.notify import outbox, watch
 from appliance.control.notify.notices import Notice
-from appliance.control.notify.sightings import FailedBuild, Sightings
+from appliance.control.notify.sightings import FailedBuild, Sightings, StoppedUpdate
 from appliance.control.notify.watch import Watch, is_quiet, page_of
 from appliance.diagnosis.examination import diagnose
 from appliance.heartbeats import store
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.states import Kind
-from appliance.images import build_unit
+from appliance.images import build_unit, notes
+from appliance.images.notes import UpdateRun
 from appliance.journal.codec import encode_state
 from appliance.journal.timeline import Boot, fold
 from appliance.registry.database import Registry
@@ -175,6 +176,20 @@ def test_tasks_are_counted_from_look_to_look(box: Config) -> None:
     (share,) = look(box, watching).errors
     assert (share.project, share.ended, share.failed) == (project.name or project.url, 5, 2)
     assert share.pcs == ((str(COMPUTES), 2),)
+
+
+def test_an_update_that_stopped_is_seen_unless_its_build_says_so_itself(box: Config) -> None:
+    def stopped(stage: str, *, failed: bool) -> StoppedUpdate | None:
+        notes.keep_run(box.images, UpdateRun(1000.0, stage, "20261123-150102-1a2b3c4d", failed, "it hung", "look"))
+        images = look(box).images
+        assert images is not None
+        return images.stopped
+
+    box.images.mkdir(exist_ok=True)
+    found = stopped("test", failed=True)
+    assert found == StoppedUpdate(1000.0, "test", "20261123-150102-1a2b3c4d", "it hung", "look")
+    assert stopped("build", failed=True) is None
+    assert stopped("activate", failed=False) is None
 
 
 def test_a_build_that_failed_is_seen_and_one_that_was_stopped_is_not(box: Config, tmp_path: Path) -> None:
