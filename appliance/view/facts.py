@@ -27,6 +27,7 @@ from appliance.images.rollout import Fallback
 from appliance.images.todays_recipe import outdated
 from appliance.journal import history
 from appliance.journal.timeline import Boot
+from appliance.live.host_name import host_name
 from appliance.page.address import urls
 from appliance.registry import disk, overview, reload_result, rows
 from appliance.registry.database import Registry
@@ -117,7 +118,8 @@ class KnownClients:
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
     """One PC: its boots (oldest first), its firmwares, the directory with its work, its signs, its latest orders (the
-    last one first), its schedule, and whether it went back to an earlier release by itself."""
+    last one first), its schedule, whether it went back to an earlier release by itself, and the host name of its next
+    boot."""
 
     client: Client
     allowlist: Allowlist
@@ -130,6 +132,7 @@ class ClientRecord:
     orders: Sequence[Order] = ()
     schedule: ScheduleNow | None = None
     gone_back: Fallback | None = None
+    host_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +303,7 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress, now: floa
         orders=orders.latest(registry, mac, MOST_ORDERS),
         schedule=schedule_now(config, entry.settings.schedule, now) if entry else None,
         gone_back=_gone_back(config, registry, mac),
+        host_name=host_name(config, allowlist, mac, registry.known, registry.clients_of),
     )
 
 

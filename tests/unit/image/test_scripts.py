@@ -98,7 +98,7 @@ echo "$*" >> "$0.asked"
 
 def scripts() -> list[Path]:
     found = [path for path in build.TREE.rglob("*") if path.is_file() and b"sh" in path.read_bytes().split(b"\n")[0]]
-    assert len(found) == 28
+    assert len(found) == 30
     return found
 
 
