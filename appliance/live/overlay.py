@@ -153,6 +153,8 @@ def _check(directory: Path, path: str, status: os.stat_result) -> None:
         )
     if kind == "hooks":
         _check_hook(shown, below, status)
+    elif below == "etc/hostname":
+        raise UserError(f"{shown}: two PCs would have one name", "remove it, and write [live] host_name")
     elif below.split("/")[0] in _HIDDEN:
         raise UserError(f"{shown}: would not be seen: each PC has a file system of its own there", "remove it")
 

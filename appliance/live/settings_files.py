@@ -8,12 +8,21 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from appliance.config.live import LiveChoices
-from appliance.live.archive import RootFile
+from appliance.live.archive import HOOKS, RootFile
 from services.boinc.files import Proxy
 from services.ssh.host_key import HostKey
 
 CA_FILE = "usr/local/share/ca-certificates/netboot-appliance.crt"
-"""live-bottom adds it to Debian's certificates."""
+"""The initramfs adds it to Debian's certificates (image/tree, fetch-live)."""
+
+_LOAD_KEYBOARD = b"""\
+#!/bin/sh
+if ! command -v setupcon > /dev/null; then
+\techo 'the keyboard is as it was: the image has no console-setup; name it in [image] packages'
+\texit 1
+fi
+setupcon --keyboard-only --force
+"""
 
 
 def settings_files(chosen: LiveChoices, host_key: Callable[[], HostKey]) -> dict[str, RootFile]:
@@ -21,6 +30,7 @@ def settings_files(chosen: LiveChoices, host_key: Callable[[], HostKey]) -> dict
     files: dict[str, RootFile] = {}
     if chosen.keyboard:
         files["etc/default/keyboard"] = RootFile(_keyboard(chosen.keyboard).encode())
+        files[f"{HOOKS}/00-keyboard"] = RootFile(_LOAD_KEYBOARD, 0o755)
     if (proxy := chosen.web_proxy) is not None:
         # Read by root alone: for hooks by systemd, for logins by PAM. It may have a password.
         files["etc/environment"] = RootFile(_environment(proxy).encode(), 0o600)
