@@ -28,7 +28,7 @@ MAC = MacAddress.parse("52:54:00:aa:bb:01")
 PEER = IPv4Address("10.77.0.134")
 BOOT = f"/boot/{MAC.bare}"
 TOKEN = "T0ken"
-ARCHIVE = "0123456789abcdef" * 4
+ARCHIVE_DIGEST = "0123456789abcdef" * 4
 NEW_TOKEN = "T0ken-2"
 PASSWORD = "open sesame"
 FILES = {"snponly.efi": b"the boot loader", "image/r1/vmlinuz": b"the kernel", "image/r1/initrd.img": b""}
@@ -195,7 +195,7 @@ class Wire:
 
     def _live_list(self, mac: MacAddress, token: str) -> str | Ignore:
         boot = policy.secrets(self._boot, token)
-        return boot if isinstance(boot, Ignore) else f"{ARCHIVE} 10240\n"
+        return boot if isinstance(boot, Ignore) else f"{ARCHIVE_DIGEST} 10240\n"
 
     def _secrets(self, mac: MacAddress, token: str, peer: IPv4Address) -> bytes | Ignore:
         boot = policy.secrets(self._boot, token)
