@@ -31,7 +31,7 @@ LONGEST_PATH = 250
 """Bytes."""
 
 _HOOK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HIDDEN = ("dev", "proc", "run", "sys")
+_HIDDEN = ("dev", "proc", "run", "sys", "tmp")
 _SPECIAL = {
     stat.S_IFBLK: "a device",
     stat.S_IFCHR: "a device",
