@@ -43,6 +43,8 @@ def settings_files(chosen: LiveChoices, host_key: Callable[[], HostKey]) -> dict
         files["etc/systemd/system/multi-user.target.wants/ssh.service"] = RootFile(
             link="/usr/lib/systemd/system/ssh.service"
         )
+        # Else PAM tells root at each login that the system is booting up.
+        files["etc/tmpfiles.d/systemd-nologin.conf"] = RootFile(link="/dev/null")
     return files
 
 

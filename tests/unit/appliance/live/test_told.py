@@ -70,9 +70,7 @@ def test_ssh_is_off_without_keys_and_root_alone_can_read_the_host_key() -> None:
         0o600,
     )
     assert files["etc/ssh/netboot_authorized_keys"].content.decode() == f"{KEY}\n"
-    assert [path for path, file in files.items() if file.link] == [
-        "etc/systemd/system/multi-user.target.wants/ssh.service"
-    ]
+    assert "etc/systemd/system/multi-user.target.wants/ssh.service" in files
 
 
 @pytest.mark.parametrize("setupcon", [True, False])
