@@ -39,7 +39,7 @@ def put(path: Path, text: str) -> None:
 
 def files(pc: ScriptedPc, script: BootScript) -> dict[str, str]:
     """What the initramfs gets."""
-    found = {}
+    found: dict[str, str] = {}
     for line in pc.get(pc.path(f"{script.token}/live")).decode().splitlines():
         digest, size = line.split()
         archive = pc.get(pc.path(f"{script.token}/live/{digest}.tar"))

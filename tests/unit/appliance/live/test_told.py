@@ -8,6 +8,7 @@ import pytest
 
 from appliance.allowlist import Allowlist, Entry
 from appliance.config.file import Config, parse
+from appliance.config.live import LiveChoices
 from appliance.live import choice
 from appliance.live.host_name import host_name
 from appliance.live.settings_files import CA_FILE, settings_files
@@ -23,7 +24,7 @@ ALLOWED = Allowlist.of(
 SHORT = parse('[live]\nhost_name = "{label}-{mac4}"\n', Path("c.toml"))
 
 
-def chosen(text: str, mac: MacAddress = FIRST) -> choice.LiveChoices:
+def chosen(text: str, mac: MacAddress = FIRST) -> LiveChoices:
     return choice.choices(parse(text, Path("c.toml")), mac, ALLOWED.decide(mac))
 
 
