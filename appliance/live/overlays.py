@@ -24,6 +24,8 @@ from services.linux.memory_file import MemoryFile
 EVERY = 0.25
 """Seconds between two looks. After one that took long there are ten times as many."""
 _SHARE = 10
+MOST_TOGETHER = 128 << 20
+"""Bytes of all archives."""
 _TRIES = 3
 
 log = structlog.get_logger("live")
@@ -111,7 +113,16 @@ class Overlays:
             if not read.files:
                 packed.pop(name, None)
                 return
-            packed[name] = archive_of(read.files, read.mark)
+            archive = archive_of(read.files, read.mark)
+            if (
+                archive.file.size + sum(each.file.size for other, each in packed.items() if other != name)
+                > MOST_TOGETHER
+            ):
+                raise UserError(
+                    f"{directory}: all overlays together have more than {MOST_TOGETHER >> 20} MiB",
+                    "put large files into the image, or let a hook fetch them",
+                )
+            packed[name] = archive
             log.info("overlay", name=name, files=len(read.files), bytes=packed[name].file.size)
 
 

@@ -60,6 +60,17 @@ def test_what_cannot_be_used_leaves_it_as_it_was(tmp_path: Path) -> None:
     assert overlays.trouble == {}
 
 
+def test_all_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overlays = Overlays()
+    for name in NAMES:
+        put(tmp_path, f"{name}/files/x", "x")
+    monkeypatch.setattr("appliance.live.overlays.MOST_TOGETHER", 15_000)  # a tar has 10 kB at least
+    for _ in range(2):
+        overlays.turn(tmp_path, NAMES)
+    assert set(overlays.packed) == {"all"}
+    assert "together" in overlays.trouble["lab"].message
+
+
 def test_one_that_is_gone_or_not_wanted_any_more(tmp_path: Path) -> None:
     overlays = Overlays()
     for name in NAMES:
