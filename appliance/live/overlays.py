@@ -53,6 +53,7 @@ class Overlays:
         self.packed: dict[str, LiveArchive] = {}
         self.trouble: dict[str, UserError] = {}
         self._unsettled: dict[str, str] = {}
+        self._refused: dict[str, tuple[str, int, UserError]] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -107,23 +108,30 @@ class Overlays:
         if not settled and self._unsettled.get(name) != found:
             self._unsettled[name] = found
             return
+        others = sum(each.file.size for other, each in packed.items() if other != name)
+        if name in self._refused and self._refused[name][:2] == (found, others):
+            raise self._refused[name][2]
+        try:
+            self._pack(directory, name, packed, MOST_TOGETHER - others)
+        except UserError as error:
+            # Not to be read again and again before something changes.
+            self._refused[name] = found, others, error
+            raise
+
+    def _pack(self, directory: Path, name: str, packed: dict[str, LiveArchive], room: int) -> None:
         with suppress(OverlayChangedError):
             read = _read(directory)
-            self._unsettled.pop(name, None)
             if not read.files:
                 packed.pop(name, None)
                 return
             archive = archive_of(read.files, read.mark)
-            if (
-                archive.file.size + sum(each.file.size for other, each in packed.items() if other != name)
-                > MOST_TOGETHER
-            ):
+            if archive.file.size > room:
                 raise UserError(
                     f"{directory}: all overlays together have more than {MOST_TOGETHER >> 20} MiB",
                     "put large files into the image, or let a hook fetch them",
                 )
             packed[name] = archive
-            log.info("overlay", name=name, files=len(read.files), bytes=packed[name].file.size)
+            log.info("overlay", name=name, files=len(read.files), bytes=archive.file.size)
 
 
 def _read(directory: Path) -> Overlay:
