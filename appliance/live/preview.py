@@ -10,15 +10,13 @@ from appliance.config.live import LiveChoices
 from appliance.errors import UserError
 from appliance.live import choice, overlay
 from appliance.live.choice import LiveWords
+from appliance.live.host_keys import stored_secret
 from appliance.live.host_name import host_name
 from appliance.live.overlay import Overlay, OverlayChangedError
 from appliance.live.settings_files import settings_files
 from appliance.registry.database import Registry
 from services.ethernet import MacAddress
 from services.ssh.host_key import HostKey, host_key
-
-HOST_KEY_SECRET = "ssh_host_keys"  # noqa: S105 - the name under which it is stored
-"""In the registry: the secret from which the PCs' host keys are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +53,6 @@ def overlay_faults(config: Config) -> Iterator[UserError]:
                 f"{config.live.directory / name}: PCs get this overlay by [live], but there is nothing in it",
                 "put files into its directory files, and hooks into hooks",
             )
-
-
-def stored_secret(registry: Registry) -> str:
-    """The secret of the host keys; empty before the first one was made."""
-    return str(registry.server().get(HOST_KEY_SECRET, ""))
 
 
 def _read(config: Config, name: str) -> Overlay | UserError:

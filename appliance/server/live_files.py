@@ -4,19 +4,16 @@ The archives are for the initramfs. It has the token of the kernel command line,
 has exchanged it.
 """
 
-import secrets
-
 from appliance.allowlist import Allowlist
 from appliance.boot import policy
 from appliance.config.file import Config
 from appliance.config.live import LiveChoices
 from appliance.errors import UserError
 from appliance.journal.recorder import Journal
-from appliance.live import choice
+from appliance.live import choice, host_keys
 from appliance.live.choice import LiveWords
 from appliance.live.host_name import host_name
 from appliance.live.overlays import LiveArchive, Overlays, archive_of
-from appliance.live.preview import HOST_KEY_SECRET, stored_secret
 from appliance.live.settings_files import settings_files
 from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError
@@ -81,11 +78,7 @@ class LiveFiles:
         return [packed[name] for name in choice.overlays(chosen) if name in packed]
 
     def _host_key(self, mac: MacAddress) -> HostKey:
-        if not self._secret:
-            self._secret = stored_secret(self._registry)
-        if not self._secret:
-            self._secret = secrets.token_urlsafe(32)
-            self._registry.set_server(HOST_KEY_SECRET, self._secret)
+        self._secret = self._secret or host_keys.secret(self._registry)
         return host_key(self._secret, mac)
 
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from appliance.config.file import Config
-from appliance.live.preview import stored_secret
+from appliance.live.host_keys import stored_secret
 from services.decision import Ignore, Reason
 from services.events import Reported
 from services.ssh.host_key import host_key
