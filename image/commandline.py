@@ -76,12 +76,15 @@ def render(
     port: int,
     network: str,
     zone: str,
+    name: str,
+    live: bool,
     ntp: Iterable[IPv4Address] = (),
     extra: tuple[str, ...] = (),
 ) -> str:
     """Return the command line; `state` is a path on the server, `mac` is twelve lower-case digits. `network` is what
     BOINC may reach: "all", or "internet" and what of the local network is open to it, with commas between them. `zone`
-    is a name of tzdata, or empty for UTC. `ntp` are time servers beside those that DHCP names.
+    is a name of tzdata, or empty for UTC. `name` is the host name. `live`: there are archives for the root, which the
+    initramfs is to fetch. `ntp` are time servers beside those that DHCP names.
 
     Raises ValueError for a value that would not be read back as one word.
     """
@@ -98,6 +101,8 @@ def render(
         f"netboot_appliance.state={state}",
         f"netboot_appliance.network={network}",
         *((f"netboot_appliance.zone={zone}",) if zone else ()),
+        *((f"netboot_appliance.name={name}",) if name != f"boinc-{mac}" else ()),
+        *(("netboot_appliance.live=1",) if live else ()),
         *((f"netboot_appliance.ntp={servers}",) if servers else ()),
         *_FIXED,
         *extra,

@@ -7,20 +7,21 @@ from appliance.config.file import Config
 from appliance.config.projects import ProjectEntry
 from appliance.config.selection import narrowest
 from services.boinc.accounts import Account
-from services.boinc.files import ClientSettings
+from services.boinc.files import ClientSettings, Proxy
 from services.boinc.preferences import Preferences
 from services.ethernet import MacAddress
 
 
-def settings(config: Config, mac: MacAddress, allowed: Entry) -> ClientSettings:
-    """What the BOINC files of a PC say. `allowed` is the entry of the allowlist that decides for it."""
+def settings(config: Config, mac: MacAddress, allowed: Entry, proxy: Proxy | None) -> ClientSettings:
+    """What the BOINC files of a PC say. `allowed` is the entry of the allowlist that decides for it; `proxy` is BOINC's
+    own, or that of the PC's system."""
     hosts: tuple[IPv4Address, ...] = config.boinc.management_hosts
     return ClientSettings(
         accounts=accounts(config, mac, allowed),
         manager=config.manager,
         preferences=preferences(config, mac, allowed),
         management_hosts=hosts,
-        proxy=config.boinc.web_proxy,
+        proxy=proxy,
         ca=config.boinc.ca_file.pem,
     )
 

@@ -12,6 +12,7 @@ from appliance.boot.policy import reporting_token
 from appliance.config.file import Config
 from appliance.config.loaders import SIGNED_LOADER
 from appliance.config.menu import release_of
+from appliance.live.choice import LiveWords
 from image.bootfiles import MEMTEST, PACKAGED, has_memtest, is_ipxe_shim, offered, with_followers
 from image.commandline import HttpRoot, NfsRoot, Root, render
 from image.names import DEFAULT
@@ -75,9 +76,11 @@ def kernel_shim(loaders: Mapping[Machine, str]) -> str:
     return f"loader/{SIGNED_LOADER}" if is_ipxe_shim(loaders.get(Machine.UEFI_X64, "")) else ""
 
 
-def command_line(config: Config, address: IPv4Address, mac: MacAddress, token: str, root: str, boot: LiveBoot) -> str:
+def command_line(
+    config: Config, address: IPv4Address, mac: MacAddress, token: str, root: str, live: LiveWords, boot: LiveBoot
+) -> str:
     """The command line of a live system: from the box's `address`, with the `token` of the PC's boot; `root` is the
-    PC's range's, or empty.
+    PC's range's, or empty; `live` what [live] says for it.
 
     A rescue starts a root shell instead of systemd. It starts no BOINC, and its token is good for reports only. When
     the shell ends, the kernel panics and restarts the PC (image/commandline.py).
@@ -90,8 +93,10 @@ def command_line(config: Config, address: IPv4Address, mac: MacAddress, token: s
         state=f"{config.state}/{mac.bare}",
         token=reporting_token(token) if boot.rescue else token,
         port=config.server.http_port,
-        network=config.boinc_network,
-        zone=config.time_zone,
+        network=config.boinc_network(live.proxy),
+        zone=live.zone,
+        name=live.name,
+        live=live.fetch and not boot.rescue,
         ntp=config.dhcp.ntp,
         extra=(*config.image.kernel_arguments, *((RESCUE,) if boot.rescue else ())),
     )

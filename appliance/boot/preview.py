@@ -8,6 +8,7 @@ from appliance.boot import choices
 from appliance.boot.menu import MenuDecision, decide
 from appliance.config.file import Config
 from appliance.errors import UserError
+from appliance.live.choice import LiveWords
 from appliance.network.interfaces import base_url, interfaces
 from image.names import DEFAULT
 from image.release import ReleaseError, current
@@ -43,11 +44,18 @@ def preview(config: Config, range_settings: BootSettings, next_entry: str, relea
 
 
 def script(
-    config: Config, range_settings: BootSettings, next_entry: str, mac: MacAddress, dialect: Dialect, release: str = ""
+    config: Config,
+    range_settings: BootSettings,
+    next_entry: str,
+    mac: MacAddress,
+    live: LiveWords,
+    dialect: Dialect,
+    release: str = "",
 ) -> str:
-    """The same menu as the boot loader of the PC would read it. Raises UserError also without an interface."""
+    """The same menu as the boot loader of the PC would read it; `live` is what [live] says for it. Raises UserError
+    also without an interface."""
     address = interfaces(config)[0].address.ip
-    command_line = partial(choices.command_line, config, address, mac, _HIDDEN, range_settings.root)
+    command_line = partial(choices.command_line, config, address, mac, _HIDDEN, range_settings.root, live)
     return _render(
         config, preview(config, range_settings, next_entry, release).menu, mac, address, dialect, command_line
     )

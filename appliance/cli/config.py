@@ -115,7 +115,7 @@ def check(
     """Check the configuration, and show what it means on this machine."""
     found = config.load(context.obj)
     unusable = None
-    complaints = list(warnings(found)) if found.written else []
+    complaints = [*(warnings(found) if found.written else ()), *_overlays(found)]
     notes = list(_notes(found))
     try:
         _show_meaning(found, aloud=not as_json)
@@ -135,6 +135,14 @@ def check(
         raise unusable
     if any(answer.problem for answer in answers):
         raise typer.Exit(1)
+
+
+def _overlays(found: config.Config) -> Iterator[str]:
+    """What is wrong with the overlays."""
+    from appliance.live.preview import overlay_faults
+
+    for fault in overlay_faults(found):
+        yield f"{fault.message}; {fault.hint}"
 
 
 def _notes(found: config.Config) -> Iterator[str]:
@@ -208,6 +216,8 @@ def _show_meaning(found: config.Config, *, aloud: bool) -> None:
         say("project   none: the PCs will boot and wait")
     for name, schedule in found.schedules.items():
         say(f"schedule  {name}: {', '.join(schedule.windows)}; at the end: {schedule.at_end}")
+    for each in found.live.exceptions:
+        say(f"[live] has other settings for {', '.join(each.for_)}")
     for exception in found.boinc.exceptions:
         say(f"other preferences for {', '.join(exception.for_)}")
 

@@ -34,8 +34,9 @@ from image.release import Release, ReleaseError
 
 @dataclass(frozen=True, slots=True)
 class UpdateStep:
-    """A step that was taken: its stage, the release and the image it is about, and what happened, in words. `release` is
-    empty before there is one. `seconds` since the beginning. `result` is "" while it goes on; in the last line "done", "unchanged" or "failed", with a `hint`."""
+    """A step that was taken: its stage, the release (empty before there is one) and the image it is about, and what
+    happened, in words. `seconds` since the beginning. `result` is "" while it goes on; in the last line "done",
+    "unchanged" or "failed", with a `hint`."""
 
     stage: str
     release: str

@@ -22,6 +22,7 @@ _MODULES = {
     "status": "status",
     "allow": "allow",
     "schedule": "schedule",
+    "live": "live",
     "menu": "menu",
     "boot": "boot",
     "image": "image",

@@ -16,6 +16,7 @@ from appliance.config import menu_password
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.images.release_choice import ReleaseChoice
+from appliance.live.preview import preview as live_preview
 from appliance.registry.database import Registry
 from appliance.view.menu import MenuView, menu_view
 from image.release import ReleaseError, active_id
@@ -44,14 +45,16 @@ def show(
     config = load(context.obj)
     client = _ANY if mac is None else mac_address(mac)
     with Registry(config.registry) as registry:
-        entry = registry.allowlist().decide(client) if mac else None
+        allowlist = registry.allowlist()
+        entry = allowlist.decide(client) if mac else None
+        live = live_preview(config, registry, allowlist, client).words
         next_entry = next((n.entry for n in next_boot.all_of(registry) if n.mac == client and not n.taken), "")
         own = _release(registry, config.images, client)
     if mac and entry is None:
         raise UserError(f"{client} is not allowed: it gets no menu", f"allow it: netboot-appliance allow add {client}")
     range_settings = entry.settings if entry else BootSettings()
     if dialect:
-        show_text(script(config, range_settings, next_entry, client, _DIALECTS[dialect], own))
+        show_text(script(config, range_settings, next_entry, client, live, _DIALECTS[dialect], own))
         return
     shown = menu_view(preview(config, range_settings, next_entry, own), range_settings.root or config.image.root)
     if as_json:

@@ -93,8 +93,6 @@ class BoincSettings:
             raise ValueError(f"lan: {len(self.lan)} networks, but a kernel command line has room for {LAN_LIMIT}")
         if self.lan and self.network == "all":
             raise ValueError('lan: with network = "all" everything is open already: remove one of the two')
-        if self.no_proxy and not self.proxy:
-            raise ValueError("no_proxy: there is no proxy")
         if len(self.exceptions) > MOST_EXCEPTIONS:
             raise ValueError(f"exceptions: at most {MOST_EXCEPTIONS}")
         _ = self.web_proxy
@@ -102,18 +100,26 @@ class BoincSettings:
     @property
     def web_proxy(self) -> Proxy | None:
         """The proxy, or None."""
-        if not self.proxy:
-            return None
-        try:
-            parts = urlsplit(self.proxy)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = port = None
-        # The text is not repeated: it may hold a password.
-        if not host or parts.scheme != "http" or parts.path.strip("/") or parts.query or parts.fragment:
-            raise ValueError('proxy: write "http://HOST:PORT", or "http://USER:PASSWORD@HOST:PORT"')
-        try:
-            user, password = unquote(parts.username or ""), unquote(parts.password or "")
-            return Proxy(host, port or 3128, user, password, self.no_proxy)
-        except ValueError as error:
-            raise ValueError(f"{'no_proxy' if 'host' in str(error) else 'proxy'}: {error}") from None
+        return proxy_of(self.proxy, self.no_proxy)
+
+
+def proxy_of(url: str, exceptions: tuple[str, ...]) -> Proxy | None:
+    """The proxy of the settings `proxy` and `no_proxy`; None for an empty URL. Raises ValueError that begins with the
+    name of the wrong one."""
+    if not url:
+        if exceptions:
+            raise ValueError("no_proxy: there is no proxy")
+        return None
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    # The text is not repeated: it may hold a password.
+    if not host or parts.scheme != "http" or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError('proxy: write "http://HOST:PORT", or "http://USER:PASSWORD@HOST:PORT"')
+    try:
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        return Proxy(host, port or 3128, user, password, exceptions)
+    except ValueError as error:
+        raise ValueError(f"{'no_proxy' if 'host' in str(error) else 'proxy'}: {error}") from None

@@ -22,6 +22,7 @@ from appliance.config.boinc import BoincSettings
 from appliance.config.control import ControlSettings
 from appliance.config.dhcp import DhcpSettings
 from appliance.config.history import HistorySettings
+from appliance.config.live import LiveSettings
 from appliance.config.loaders import BootFiles
 from appliance.config.menu import MenuSettings
 from appliance.config.notify import NotifySettings
@@ -33,6 +34,7 @@ from appliance.schedules.name import ScheduleName
 from image.recipe import ImageRecipe
 from image.signature import KeyRing
 from services.boinc.accounts import AccountManager, address_in
+from services.boinc.files import Proxy
 from services.boinc.preferences import STANDARD
 from services.ethernet import MacAddress
 from services.linux import time_zone
@@ -110,15 +112,14 @@ def _router(text: str) -> tuple[IPv4Address, MacAddress]:
 @dataclass(frozen=True)
 class ImageSettings(ImageRecipe):
     """[image]: the recipe of the live system, how PCs without a setting of their own (`allow add --root`) get it, and
-    additional arguments for its kernel. `time_zone` is a name of tzdata; the server's own if it is empty.
-    `keep`: how many of the newest releases `image prune` keeps. `require_signature`: a release becomes the active one
-    only if a key that is trusted here has signed it. `snapshot_mirror`: the address of archives of one moment, with
-    {archive} and {snapshot} in it (image/mirrors.py). `test` and `canary` are what `image update` does with a new
-    release before all PCs get it: boot it in an emulated PC, and give it to these PCs first; empty: to all."""
+    additional arguments for its kernel. `keep`: how many of the newest releases `image prune` keeps.
+    `require_signature`: a release becomes the active one only if a key that is trusted here has signed it.
+    `snapshot_mirror`: the address of archives of one moment, with {archive} and {snapshot} in it (image/mirrors.py).
+    `test` and `canary` are what `image update` does with a new release before all PCs get it: boot it in an emulated
+    PC, and give it to these PCs first; empty: to all."""
 
     root: Literal["nfs", "http"] = "nfs"
     kernel_arguments: tuple[str, ...] = ()
-    time_zone: str = ""
     keep: int = 3
     require_signature: bool = False
     snapshot_mirror: str = ""
@@ -136,7 +137,6 @@ class ImageSettings(ImageRecipe):
             raise ValueError("snapshot: it needs snapshot_mirror, an address where old states of the archive are kept")
         if not 1 <= self.keep <= 1000:
             raise ValueError("keep: must be from 1 to 1000 releases")
-        time_zone.check(self.time_zone)
         for argument in self.kernel_arguments:
             if not WORD.fullmatch(argument):
                 raise ValueError(
@@ -166,6 +166,7 @@ class Config:
     projects: tuple[ProjectEntry, ...] = ()
     account_manager: ManagerSettings = field(default_factory=ManagerSettings)
     boinc: BoincSettings = field(default_factory=BoincSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
     schedules: Mapping[ScheduleName, ScheduleSettings] = field(default_factory=dict)
     notify: NotifySettings = field(default_factory=NotifySettings)
     image: ImageSettings = field(default_factory=ImageSettings)
@@ -214,28 +215,29 @@ class Config:
         accounts = [entry.account for entry in self.all_projects]
         return tuple(dict.fromkeys(each.url for each in (*accounts, *([self.manager] if self.manager else ()))))
 
-    @cached_property
-    def boinc_network(self) -> str:
-        """What the PCs' BOINC may reach, for the kernel command line: "all", or "internet" and exceptions.
+    def boinc_network(self, proxy: Proxy | None) -> str:
+        """What the BOINC of a PC with this proxy may reach, for the kernel command line: "all", or "internet" and
+        exceptions.
 
         A project's server, an account manager and the proxy are among them if they are written as addresses. A name
         does not count: its owner decides what it resolves to, and so could open any address of the local network.
         """
         if self.boinc.network == "all":
             return "all"
-        proxy = self.boinc.web_proxy
         opened = [*map(address_in, self.joined), None if proxy is None else proxy.address]
         return ",".join(dict.fromkeys(("internet", *map(str, filter(None, opened)), *map(str, self.boinc.lan))))
 
     @property
     def secret(self) -> bool:
         """Whether the file holds anything that not everybody may read."""
-        return bool(self.joined or self.menu.password or "@" in self.boinc.proxy or self.notify.secret)
+        proxies = "@" in self.boinc.proxy or self.live.secret
+        return bool(self.joined or self.menu.password or proxies or self.notify.secret)
 
     @cached_property
     def time_zone(self) -> str:
-        """The time zone of the PCs, or empty for UTC: that of the server when the configuration was loaded."""
-        return self.image.time_zone or time_zone.of_this_host()
+        """The time zone of the PCs without one of their own, or empty for UTC: that of the server when the
+        configuration was loaded."""
+        return self.live.time_zone or time_zone.of_this_host()
 
     def schedule(self, name: str) -> ScheduleSettings | None:
         """The schedule of this name, or None."""
@@ -321,7 +323,7 @@ def redacted(config: Config) -> dict[str, Any]:
     plain["path"] = str(config.path) if plain.pop("written") else None
     plain["notify"]["addresses"] = [address.shown for address in config.notify.targets]
     plain["boinc"]["preferences"] = _plain(config.boinc.preferences.over(STANDARD))
-    for exception in plain["boinc"]["exceptions"]:
+    for exception in (*plain["boinc"]["exceptions"], plain["live"], *plain["live"]["exceptions"]):
         for name in [name for name, value in exception.items() if value is None]:
             del exception[name]
     for section, keys in (
@@ -330,6 +332,7 @@ def redacted(config: Config) -> dict[str, Any]:
         (plain["account_manager"], ("password", "login_hash")),
         (plain["menu"], ("password", "grub_password")),
         (plain["boinc"], ("proxy",) if "@" in config.boinc.proxy else ()),
+        *((each, ("proxy",)) for each in (plain["live"], *plain["live"]["exceptions"]) if "@" in each.get("proxy", "")),
         (plain["notify"]["mail"], ("password",)),
     ):
         for key in keys:

@@ -121,6 +121,21 @@ interfaces = ["{interface}"]
 # Other preferences for some PCs, each group in a [[boinc.exceptions]], with the same names and:
 #   for = ["52:54:00:*", "room 12"]      # ranges of MAC addresses, labels; the narrowest range counts
 
+[live]
+# What PCs are told at each boot. No image has to be built for it: docs/operations.md.
+# time_zone = ""                         # "Europe/Berlin": what start_hour means; default: the server's own
+# host_name = "boinc-{{mac}}"              # "{{label}}-{{mac4}}": the range's label, the last four digits
+# keyboard = ""                          # "de", "de/nodeadkeys"; for who logs in at the PC, see there
+# proxy = ""                             # "http://10.0.0.8:3128": for the system, and for BOINC without one of its own
+# no_proxy = []                          # hosts that are reached without it
+# ca_file = ""                           # certificates (PEM) that all programs trust beside Debian's
+# ssh_keys = []                          # whose owners get in as root by SSH: ["ssh-ed25519 AAAA… admin"]; none: no SSH
+# directory = "/etc/netboot-appliance/live"   # all/files/etc/motd becomes /etc/motd; all/hooks/* are run at each boot
+# overlay = []                           # such directories there, beside "all": ["lab"]
+#
+# Other settings for some PCs, each group in a [[live.exceptions]], with the same names (but directory) and:
+#   for = ["52:54:00:*", "room 12"]      # ranges of MAC addresses, labels; the narrowest range counts
+
 # When PCs compute, and what they do when that time ends: a [schedules.NAME] each, given to PCs with
 # netboot-appliance allow set RANGE --schedule NAME. Such as:
 #
@@ -129,7 +144,7 @@ interfaces = ["{interface}"]
 #   at_end = "power off"                 # "reboot to local disk", "suspend BOINC", "nothing"
 #   grace = 600                          # seconds in which PCs finish work before that
 #   holidays = ["2026-12-24"]            # whole days to compute; or a file of them: "/etc/netboot-appliance/holidays"
-#   time_zone = ""                       # "Europe/Berlin"; default: as in [image]
+#   time_zone = ""                       # "Europe/Berlin"; default: as in [live]
 
 [notify]
 # Who is told what happens here: mail addresses, and URLs of apprise's (ntfys://…, slack://…, json://… for a webhook).
@@ -175,7 +190,6 @@ interfaces = ["{interface}"]
 # snapshot_mirror = ""                   # "http://mirror.example.org/archive/{{archive}}/{{snapshot}}"
 # test = false                           # true: image update boots a new one in an emulated PC first, if QEMU is there
 # canary = ""                            # "1 per label", a label or a range: image update gives it to these PCs first
-# time_zone = ""                         # "Europe/Berlin": what start_hour means; default: the server's own
 # root = "nfs"                           # "http": load the system into each PC's memory; for some PCs: allow add --root
 
 [control]

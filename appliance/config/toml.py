@@ -38,7 +38,7 @@ def read(text: str, path: Path, sections: Mapping[str, Any]) -> dict[str, Any]:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid TOML: {error}", "quote text, and write lists in [ ]") from None
-    file = _File(text, path)
+    file = _File(text, path, sections)
     values: dict[str, Any] = {}
     for name, table in tables.items():
         if name not in sections:
@@ -83,9 +83,10 @@ def _repeated(hint: Any) -> type | None:
 class _File:
     """Keeps the text, so that each error can name its line."""
 
-    def __init__(self, text: str, path: Path) -> None:
+    def __init__(self, text: str, path: Path, sections: Mapping[str, Any]) -> None:
         self.text = text
         self.path = path
+        self._sections = sections
 
     def section(self, kind: type, table: Mapping[str, Any], name: str, entry: int = 0) -> Any:
         """The dataclass of one section; `entry` is its number among those of this name, or 0 if there can be only
@@ -138,6 +139,9 @@ class _File:
     def unknown(self, name: str, known: Iterable[str], section: str, entry: int = 0) -> NoReturn:
         close = difflib.get_close_matches(name, list(known), 1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
+        elsewhere = [each for each, kind in self._sections.items() if name in getattr(kind, "__dataclass_fields__", ())]
+        if section and not close and len(elsewhere) == 1:
+            hint = f"it belongs to [{elsewhere[0]}]"
         where = f" in {_title(section, entry)}" if section else ""
         self.fail(f"unknown {'key' if section else 'section'} {name!r}{where}", hint, section, name, entry)
 

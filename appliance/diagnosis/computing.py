@@ -152,6 +152,25 @@ def _idle(heartbeat: StoredHeartbeat, condition: Condition, _s: Seen, now: float
     return Diagnosis(why if at_once else f"{NOTHING_TO_COMPUTE}: {why}", _IDLE.get(why, _NO_WORK), detail)
 
 
+def _setup(heartbeat: StoredHeartbeat, _c: Condition, _s: Seen, _: float) -> Diagnosis | None:
+    """It computes nevertheless, so whatever else is wrong comes first."""
+    said = heartbeat.facts.get("setup", "")
+    if not said:
+        return None
+    if said.startswith("hook "):
+        return Diagnosis(
+            "a hook failed when it started",
+            "try it on the server or in netboot-appliance image shell; it runs again at the next boot:"
+            " netboot-appliance live show MAC lists the hooks",
+            said,
+        )
+    return Diagnosis(
+        "it started without its files from the server",
+        "restart it: netboot-appliance order MAC reboot; then look at what was refused: netboot-appliance status",
+        said,
+    )
+
+
 _RULES: tuple[Callable[[StoredHeartbeat, Condition, Seen, float], Diagnosis | None], ...] = (
     _silent,
     _state_directory,
@@ -160,6 +179,7 @@ _RULES: tuple[Callable[[StoredHeartbeat, Condition, Seen, float], Diagnosis | No
     _key_refused,
     _suspended,
     _idle,
+    _setup,
 )
 
 

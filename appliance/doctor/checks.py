@@ -21,6 +21,7 @@ from appliance.doctor import (
     image,
     interface,
     kernel,
+    live,
     nfs,
     page,
     pool,
@@ -58,6 +59,7 @@ def all_checks(config: Config) -> list[Check]:
     return [
         Check("privileges", partial(privileges.check, config)),
         Check("configuration", partial(settings.check_configuration, config)),
+        Check("live", partial(live.check, config)),
         Check("project-server", partial(settings.check_project_server, config)),
         Check("interface", partial(interface.check, config)),
         Check("ports", partial(ports.check, config)),

@@ -60,6 +60,7 @@ def for_nobody(found: Config, allowlist: Allowlist) -> Iterator[str]:
     labels = {entry.label for entry in allowlist.entries}
     parts = [("[[projects]]", each.for_) for each in found.projects]
     parts += [("[[boinc.exceptions]]", each.for_) for each in found.boinc.exceptions]
+    parts += [("[[live.exceptions]]", each.for_) for each in found.live.exceptions]
     for name, texts in parts:
         for text in texts:
             span = mac_range(text)

@@ -10,7 +10,7 @@ and is written later. A server that is killed meanwhile forgets the boots of tha
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -101,6 +101,10 @@ class Journal:
     def knows_number(self, value: int) -> bool:
         """Whether the client with this MAC address, as a number, has loaded something at least once."""
         return value in self._known
+
+    def known(self) -> Set[int]:
+        """The MAC addresses, as numbers, of all clients that have loaded something at least once."""
+        return self._known
 
     def client(self, mac: MacAddress) -> Client | None:
         """A client that has loaded something at least once, or None."""

@@ -124,7 +124,9 @@ class BootScripts:
         bootable = choices.find_bootable(box.config, release, names, active, image)
         decision = decide(box.config.menu, range_settings, next_entry, bootable)
         self._log_missing(decision.missing)
-        return decision.menu, partial(choices.command_line, box.config, address, mac, boot.token, range_settings.root)
+        live = box.live.words(box.config, box.allowlist, mac)
+        command_line = partial(choices.command_line, box.config, address, mac, boot.token, range_settings.root, live)
+        return decision.menu, command_line
 
     def _next_entry(self, mac: MacAddress, boot: int) -> str:
         """The entry that `boot next` asks for in this boot, or empty."""

@@ -29,6 +29,7 @@ from appliance.server.client_addresses import ClientAddresses
 from appliance.server.client_files import ClientFiles
 from appliance.server.counters import ServerCounters
 from appliance.server.heartbeats import Heartbeats
+from appliance.server.live_files import LiveFiles
 from appliance.server.window_ends import WindowEnds
 from image.bootfiles import has_shim
 from image.names import DEFAULT
@@ -51,6 +52,7 @@ from services.events import (
 from services.http.heartbeats import Heartbeat, HeartbeatReply
 from services.linux.interfaces import Interface
 from services.linux.neighbours import Neighbours
+from services.linux.open_beneath import OpenFile
 
 _VERIFY_SECONDS = 2.0  # between two looks at the files of the active release
 
@@ -85,6 +87,7 @@ class Box:
         self.next_boots = NextBoots(registry)
         self.releases = ReleaseChoice(registry, config.images)
         self._files = ClientFiles(journal)
+        self.live = LiveFiles(journal, registry)
         self.addresses = ClientAddresses(
             journal, neighbours, self.allowed, lambda: self.config.dhcp.mode == "off", exports_changed
         )
@@ -186,6 +189,14 @@ class Box:
         if (boot := self._journal.boot(mac)) is not None and boot.spent_token:
             self.emit(SecretsServed(mac))
         return packed
+
+    def live_list(self, mac: MacAddress, token: str) -> str | Ignore:
+        """The archives for the root of this PC, for the boot that has this token."""
+        return self.live.listing(self.config, self.allowlist, mac, token)
+
+    def live_archive(self, mac: MacAddress, token: str, digest: str) -> OpenFile | Ignore:
+        """One of these archives, by its SHA-256."""
+        return self.live.archive(self.config, self.allowlist, mac, token, digest)
 
     def files_tag(self, mac: MacAddress) -> str:
         """The tag of the BOINC files that this PC should have; "" if it should have none."""

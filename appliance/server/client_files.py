@@ -9,6 +9,7 @@ from appliance.boot import boinc_files, policy
 from appliance.boot.renewals import Renewals
 from appliance.config.file import Config
 from appliance.journal.recorder import Journal
+from appliance.live import choice
 from image.recipe import BOINC_GID, BOINC_UID
 from services.boinc import files
 from services.decision import Ignore, Reason
@@ -69,4 +70,5 @@ class ClientFiles:
             return Ignore(Reason.NO_BOOT)
         if allowed is None:
             return Ignore(Reason.NOT_ALLOWED)
-        return files.render(boinc_files.settings(config, mac, allowed), client.gui_rpc_password)
+        proxy = choice.boinc_proxy(config, choice.choices(config, mac, allowed))
+        return files.render(boinc_files.settings(config, mac, allowed, proxy), client.gui_rpc_password)

@@ -85,6 +85,7 @@ async def serve(path: Path) -> None:
         unwatch = neighbours.watch(box.addresses.neighbour_changed)
         leases = lease_server(box, registry, neighbours, served)
         await _assert_alone(config, served)
+        await asyncio.to_thread(box.live.overlays.start, lambda: (box.config.live.directory, box.config.live.overlays))
         async with open_services(box, BootScripts(box, journal), served, leases) as bound:
             reload = ConfigReload(box, registry, exports_stale.set)
             interface_watch = InterfaceWatch(served)
@@ -114,6 +115,7 @@ async def serve(path: Path) -> None:
         await asyncio.to_thread(page.close)
         await asyncio.to_thread(installer.close)
         await asyncio.to_thread(heartbeat_writer.close)
+        await asyncio.to_thread(box.live.overlays.close)
         unwatch()
         registry_sync.close()
     log.info("stopped")

@@ -118,6 +118,8 @@ def _http(box: Box, scripts: BootScripts, address: IPv4Address) -> HttpServer:
         autoexec=partial(scripts.autoexec, address),
         entry_script=partial(scripts.entry, address),
         secrets=box.secrets,
+        live_list=box.live_list,
+        live_archive=box.live_archive,
         report=box.report,
         exchange=box.exchange,
         heartbeat=box.heartbeat,

@@ -92,7 +92,7 @@ def details(record: ClientRecord, now: float) -> ClientDetails:
     earlier = tuple(boot_view(boot, now) for boot in record.boots[:-1])
     return ClientDetails(
         client=client,
-        host_name=f"boinc-{mac.bare}",
+        host_name=record.host_name,
         allowed_by=f"{entry.range} {entry.label}".rstrip() if entry else "",
         next_boot=next_boot_view(record.next_boot) if record.next_boot else None,
         gui_rpc_password=record.client.gui_rpc_password,

@@ -30,6 +30,7 @@ from appliance.images.rollout import Fallback
 from appliance.images.todays_recipe import outdated
 from appliance.journal import history
 from appliance.journal.timeline import Boot
+from appliance.live.host_name import host_name
 from appliance.page.address import urls
 from appliance.registry import disk, overview, reload_result, rows
 from appliance.registry.database import Registry
@@ -125,8 +126,8 @@ class KnownClients:
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
     """One PC: its boots (oldest first), its firmwares, the directory with its work, its signs, its latest orders (the
-    last one first), its schedule, and whether it went back to an earlier release by itself. `no_image`: why the image
-    of its range has nothing to boot, and what to do."""
+    last one first), its schedule, whether it went back to an earlier release by itself, and the host name of its next
+    boot. `no_image`: why the image of its range has nothing to boot, and what to do."""
 
     client: Client
     allowlist: Allowlist
@@ -140,6 +141,7 @@ class ClientRecord:
     schedule: ScheduleNow | None = None
     gone_back: Fallback | None = None
     no_image: tuple[str, str] | None = None
+    host_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +324,7 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress, now: floa
         schedule=schedule_now(config, entry.settings.schedule, now) if entry else None,
         gone_back=_gone_back(config, registry, mac),
         no_image=images.nothing_to_boot(config, entry.settings.image) if entry else None,
+        host_name=host_name(config, allowlist, mac, registry.known, registry.clients_of),
     )
 
 

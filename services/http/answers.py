@@ -57,6 +57,11 @@ def archive(tar: bytes | Ignore) -> Response | Ignore:
     return tar if isinstance(tar, Ignore) else Response(200, _TAR, tar)
 
 
+def live_list(listed: str | Ignore) -> Response | Ignore:
+    """The list of the archives for the root of a boot."""
+    return listed if isinstance(listed, Ignore) else text(200, listed, **_SECRET)
+
+
 def heartbeat(reply: bytes) -> Response:
     """The reply to a heartbeat."""
     return Response(200, {**_TEXT, **_SECRET}, reply)

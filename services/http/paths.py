@@ -22,6 +22,7 @@ _ARCHIVE = re.compile(rf"({_TOKEN})/boinc\.tar")
 _REPORT = re.compile(rf"({_TOKEN})/report")
 _EXCHANGE = re.compile(rf"({_TOKEN})/exchange")
 _HEARTBEAT = re.compile(rf"({_TOKEN})/heartbeat")
+_LIVE = re.compile(rf"({_TOKEN})/live(?:/([0-9a-f]{{64}})\.tar)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,27 @@ class HeartbeatUrl:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveListUrl:
+    """The list of the archives for the root of one boot. As text, which is for logs, the token is left out."""
+
+    token: str
+
+    def __str__(self) -> str:
+        return "live"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveArchiveUrl:
+    """One of these archives, by its SHA-256. As text, which is for logs, the token is left out."""
+
+    token: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"live/{self.digest[:16]}.tar"
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Nothing we hand out. The path is not logged: a mistyped one may hold a token."""
 
@@ -129,6 +151,8 @@ Target = (
     | ReportUrl
     | ExchangeUrl
     | HeartbeatUrl
+    | LiveListUrl
+    | LiveArchiveUrl
     | Unknown
 )
 
@@ -174,4 +198,6 @@ def _target(rest: str) -> Target:
         return ExchangeUrl(exchange[1])
     if heartbeat := _HEARTBEAT.fullmatch(rest):
         return HeartbeatUrl(heartbeat[1])
+    if live := _LIVE.fullmatch(rest):
+        return LiveArchiveUrl(live[1], live[2]) if live[2] else LiveListUrl(live[1])
     return Unknown()

@@ -7,6 +7,8 @@
     GET, HEAD  /boot/<mac>/image/<release>/<file>     vmlinuz, microcode.img, initrd.img or
                                                       live/NAME.squashfs, with ranges
     GET        /boot/<mac>/<token>/boinc.tar          the BOINC files of this boot
+    GET        /boot/<mac>/<token>/live               the list of the archives for the root of this boot
+    GET        /boot/<mac>/<token>/live/<sha256>.tar  one of them
     POST       /boot/<mac>/<token>/report             a stage that the live system reached
     POST       /boot/<mac>/<token>/exchange           another token in the place of this one
     POST       /boot/<mac>/<token>/heartbeat          how the live system is; the answer has the orders for it
@@ -31,6 +33,8 @@ from services.http.paths import (
     ExchangeUrl,
     HeartbeatUrl,
     ImageUrl,
+    LiveArchiveUrl,
+    LiveListUrl,
     LoaderFile,
     ReportUrl,
     ScriptUrl,
@@ -43,14 +47,15 @@ class Sources:
     """Callables that make answers; all return at once.
 
     `script(mac, peer)` writes the boot script, `autoexec(mac)` the one with which iPXE begins; `secrets(mac, token,
-    peer)` packs the tar of BOINC files; `report(mac, token, report, peer)` takes a report and returns it, or why it was
-    not taken; `exchange(mac, token, peer)` returns the token that takes the place of this one; `heartbeat(mac, token,
-    heartbeat, peer)` takes a heartbeat and returns the reply.
+    peer)` packs the tar of BOINC files; `live_list(mac, token)` lists the archives for the root; `report(mac, token,
+    report, peer)` takes a report and returns it, or why it was not taken; `exchange(mac, token, peer)` returns the one
+    in the place of this one; `heartbeat(mac, token, heartbeat, peer)` takes a heartbeat and returns the reply.
     """
 
     script: Callable[[MacAddress, IPv4Address], str | Ignore]
     autoexec: Callable[[MacAddress], str | Ignore]
     secrets: Callable[[MacAddress, str, IPv4Address], bytes | Ignore]
+    live_list: Callable[[MacAddress, str], str | Ignore]
     report: Callable[[MacAddress, str, Reported, IPv4Address], Reported | Ignore]
     exchange: Callable[[MacAddress, str, IPv4Address], str | Ignore]
     heartbeat: Callable[[MacAddress, str, Heartbeat, IPv4Address], HeartbeatReply | Ignore]
@@ -63,7 +68,7 @@ def longest_body(target: Target) -> int:
 
 def route(
     request: Request, target: Target, mac: MacAddress, peer: IPv4Address, sources: Sources
-) -> Response | Ignore | LoaderFile | ImageUrl | EntryScript:
+) -> Response | Ignore | LoaderFile | ImageUrl | LiveArchiveUrl | EntryScript:
     """The answer, why there is none, or what the answer will be made of: a file, or the script of a menu entry, for
     which a password may have to be checked."""
     match target, request.method:
@@ -73,8 +78,10 @@ def route(
             return answers.script(sources.autoexec(mac))
         case ((LoaderFile() | ImageUrl()), "GET" | "HEAD"):
             return target
-        case EntryScript(), "GET":
+        case ((EntryScript() | LiveArchiveUrl()), "GET"):
             return target
+        case LiveListUrl(token), "GET":
+            return answers.live_list(sources.live_list(mac, token))
         case Archive(token), "GET":
             return answers.archive(sources.secrets(mac, token, peer))
         case ReportUrl(token), "POST":
@@ -89,7 +96,7 @@ def route(
             return reply if isinstance(reply, Ignore) else answers.heartbeat(heartbeats.encode(reply))
         case ((ScriptUrl() | AutoexecUrl() | LoaderFile() | ImageUrl()), _):
             return answers.text(405, "only GET and HEAD\n", Allow="GET, HEAD")
-        case ((EntryScript() | Archive()), _):
+        case ((EntryScript() | Archive() | LiveListUrl() | LiveArchiveUrl()), _):
             return answers.text(405, "only GET\n", Allow="GET")
         case ((ReportUrl() | ExchangeUrl() | HeartbeatUrl()), _):
             return answers.text(405, "only POST\n", Allow="POST")

@@ -23,7 +23,7 @@ from services.http.conversation import OnInput, Serve, ignore_input
 from services.http.file_sender import FileSender
 from services.http.heartbeats import Heartbeat, HeartbeatReply
 from services.http.messages import Request, Response
-from services.http.paths import BootUrl, EntryScript, ImageUrl, LoaderFile, parse
+from services.http.paths import BootUrl, EntryScript, ImageUrl, LiveArchiveUrl, LoaderFile, parse
 from services.http.routing import Sources, longest_body, route
 from services.http.transfer import FileTransfer
 from services.linux.open_beneath import OpenFile, open_beneath
@@ -40,7 +40,7 @@ class HttpServer:
 
     `admit(claimed, peer)` returns the MAC address of an admitted client, or why it is not admitted.
     `entry_script(mac, peer, key, password)` writes the script of a menu entry; it may take its time, all others must
-    return at once. `script`, `autoexec`, `secrets`, `report`, `exchange` and `heartbeat`: see Sources.
+    return at once. `live_archive(mac, token, digest)` opens the archive with this SHA-256; all others: see Sources.
     """
 
     def __init__(
@@ -55,6 +55,8 @@ class HttpServer:
         autoexec: Callable[[MacAddress], str | Ignore],
         entry_script: Callable[[MacAddress, IPv4Address, str, str | None], Awaitable[str | Ignore]],
         secrets: Callable[[MacAddress, str, IPv4Address], bytes | Ignore],
+        live_list: Callable[[MacAddress, str], str | Ignore],
+        live_archive: Callable[[MacAddress, str, str], OpenFile | Ignore],
         report: Callable[[MacAddress, str, Reported, IPv4Address], Reported | Ignore],
         exchange: Callable[[MacAddress, str, IPv4Address], str | Ignore],
         heartbeat: Callable[[MacAddress, str, Heartbeat, IPv4Address], HeartbeatReply | Ignore],
@@ -65,7 +67,8 @@ class HttpServer:
         self._images = images
         self._loaders = loaders
         self._admit = admit
-        self._sources = Sources(script, autoexec, secrets, report, exchange, heartbeat)
+        self._sources = Sources(script, autoexec, secrets, live_list, report, exchange, heartbeat)
+        self._live_archive = live_archive
         self._entry_script = entry_script
         self._emit = emit
         self._connections: Connections | None = None
@@ -118,9 +121,12 @@ class HttpServer:
                 case EntryScript(key):
                     return self._serve_entry(connection, request, url, mac, key)
                 case LoaderFile(name):
-                    return self._serve_file(connection, request, url, mac, self._loaders, (name,))
+                    return self._serve_file(connection, request, url, mac, open_beneath(self._loaders, (name,)))
                 case ImageUrl(release, name):
-                    return self._serve_file(connection, request, url, mac, self._images, (release, *name.split("/")))
+                    parts = (release, *name.split("/"))
+                    return self._serve_file(connection, request, url, mac, open_beneath(self._images, parts))
+                case LiveArchiveUrl(token, digest):
+                    return self._serve_file(connection, request, url, mac, self._live_archive(mac, token, digest))
                 case decision:
                     return self._answer(connection, mac, url, decision)
         except Exception:
@@ -156,15 +162,8 @@ class HttpServer:
         return ignore_input
 
     def _serve_file(
-        self,
-        connection: Connection,
-        request: Request,
-        url: BootUrl,
-        mac: MacAddress,
-        root: Path,
-        parts: tuple[str, ...],
+        self, connection: Connection, request: Request, url: BootUrl, mac: MacAddress, file: OpenFile | Ignore
     ) -> Response | OnInput:
-        file = open_beneath(root, parts)
         if isinstance(file, Ignore):
             return self._answer(connection, mac, url, file)
         answer, body = answers.file(request.fields, file.size)

@@ -62,7 +62,7 @@ ATTACKS = {
 def room() -> Iterator[Room]:
     """A room in India, with a range of PCs that have an HTTP root; both PCs are on."""
     # The configuration of a room ends in its section [image].
-    with furnished_room("http-root", settings='time_zone = "Asia/Kolkata"\n') as room:
+    with furnished_room("http-root", settings='[live]\ntime_zone = "Asia/Kolkata"\n') as room:
         for release in {path.resolve() for path in (room.data / "images").glob("*/manifest.json")}:
             add_probe(release.parent, Path(root_probe.__file__))
         room.start_project()

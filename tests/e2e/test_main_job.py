@@ -22,8 +22,10 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -342,6 +344,7 @@ def test_a_power_cut_in_the_middle_of_a_task(room: Room, first: Pc, interrupted:
     first.power_off()
     (task,) = unfinished(room, FIRST)
     interrupted.append(task.name)
+    tell_another_boot(room)
     first.power_on()
 
 
@@ -393,6 +396,11 @@ def test_after_the_power_cut_the_same_host_resumes_its_task(
     assert resumed.output["starts"] >= 2
     assert resumed.output["resumed_from"] >= 3
     assert len(first.serial_logs) == 2
+    # What was changed before it, without an image: name, zone, a file and a hook.
+    assert f"renamed-{FIRST.bare}: hook 10-look: IST, words of an overlay" in first.text()
+    assert f"renamed-{FIRST.bare}: hook 20-fails ended with 3" in first.text()
+    told = "hook 20-fails ended with 3"
+    room.wait_until(lambda: details(room, FIRST)["facts"].get("setup") == told, 120, "the PC to tell what failed")
     # Neither a new host, nor one whose tasks were considered lost.
     status = read_status(room.project_directory)
     assert len(status.hosts) == 2
@@ -466,7 +474,8 @@ def test_at_the_end_of_its_window_the_pc_switches_off_though_the_box_is_silent(r
     room.configuration.write_text(f'{before}\n[schedules.soon]\nwindows = ["{window}"]\ngrace = 20\n')
     room.appliance("reload")
     room.appliance("allow", "set", str(FIRST), "--schedule", "soon")
-    first.wait_for(f"computes until {time.strftime('%a %H:%M', end)}, then this PC switches off", 120)
+    until = datetime.fromtimestamp(time.mktime(end), ZoneInfo("Asia/Kolkata"))
+    first.wait_for(f"computes until {until:%a %H:%M}, then this PC switches off", 120)
     assert room.serve
     room.serve.signal(signal.SIGSTOP)
     try:
@@ -525,7 +534,27 @@ def test_the_first_pcs_disk_is_as_it_was(first: Pc, disk: Path, disk_before: str
     assert sha256(disk) == disk_before
 
 
-# What the room says
+# What the room is told, and what it says
+
+
+def tell_another_boot(room: Room) -> None:
+    """Change what the first PC is told at its next boot."""
+    live = room.directory / "live"
+    for name, text in (
+        ("files/etc/site/words", "words of an overlay"),
+        ("hooks/10-look", '#!/bin/sh\necho "$(date +%Z), $(cat /etc/site/words)"\n'),
+        ("hooks/20-fails", "#!/bin/sh\nexit 3\n"),
+    ):
+        path = live / "lab" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    with room.configuration.open("a") as file:
+        file.write(
+            f'\n[live]\ndirectory = "{live}"\n[[live.exceptions]]\nfor = ["{FIRST}"]\n'
+            'host_name = "renamed-{mac}"\ntime_zone = "Asia/Kolkata"\noverlay = ["lab"]\n'
+        )
+    room.appliance("reload")
 
 
 def doing(room: Room, mac: MacAddress) -> str:

@@ -96,6 +96,8 @@ class Target:
             autoexec=lambda _: "#!ipxe\necho begin\n",
             entry_script=self._entry_script,
             secrets=lambda _, token, peer: _SECRET if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
+            live_list=lambda _, token: "" if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
+            live_archive=lambda *_: Ignore(Reason.NO_FILE),
             report=self._report,
             exchange=lambda _, token, peer: TOKEN if token == TOKEN else Ignore(Reason.TOKEN_INVALID),
             heartbeat=lambda _, token, heartbeat, peer: (

@@ -21,13 +21,14 @@ from services.http import answers, basic_auth
 from services.http.conversation import ConnectionState, Conversation, NextStep, OnInput, Serve
 from services.http.heartbeats import Heartbeat, HeartbeatReply, OrderVerb
 from services.http.messages import CONTINUE, Request, Response
-from services.http.paths import EntryScript, ImageUrl, LoaderFile, Target, parse
+from services.http.paths import EntryScript, ImageUrl, LiveArchiveUrl, LoaderFile, Target, parse
 from services.http.routing import Sources, longest_body, route
 
 MAC = MacAddress.parse("52:54:00:aa:bb:01")
 PEER = IPv4Address("10.77.0.134")
 BOOT = f"/boot/{MAC.bare}"
 TOKEN = "T0ken"
+ARCHIVE_DIGEST = "0123456789abcdef" * 4
 NEW_TOKEN = "T0ken-2"
 PASSWORD = "open sesame"
 FILES = {"snponly.efi": b"the boot loader", "image/r1/vmlinuz": b"the kernel", "image/r1/initrd.img": b""}
@@ -68,7 +69,13 @@ class Wire:
         self._room = room
         self._boot = Boot(1, MAC, 1.0, TOKEN, "r1", last_event=1.0)
         self._sources = Sources(
-            self._script, self._autoexec, self._secrets, self._report, self._exchange, self._heartbeat
+            self._script,
+            self._autoexec,
+            self._secrets,
+            self._live_list,
+            self._report,
+            self._exchange,
+            self._heartbeat,
         )
         self._conversation = Conversation(PEER)
         self._received: str | None = None
@@ -157,7 +164,7 @@ class Wire:
 
     def _answer(self, request: Request, target: Target, mac: MacAddress) -> Response | OnInput:
         decision = route(request, target, mac, PEER, self._sources)
-        if isinstance(decision, LoaderFile | ImageUrl):
+        if isinstance(decision, LoaderFile | ImageUrl | LiveArchiveUrl):
             decision = self._file(request, str(decision))
         elif isinstance(decision, EntryScript):
             password = basic_auth.password(request.fields.get("authorization", ""))
@@ -185,6 +192,10 @@ class Wire:
         if key == "rescue" and password != PASSWORD:
             return Ignore(Reason.PASSWORD_WRONG)
         return f"#!ipxe\nboot {key}\n"
+
+    def _live_list(self, mac: MacAddress, token: str) -> str | Ignore:
+        boot = policy.secrets(self._boot, token)
+        return boot if isinstance(boot, Ignore) else f"{ARCHIVE_DIGEST} 10240\n"
 
     def _secrets(self, mac: MacAddress, token: str, peer: IPv4Address) -> bytes | Ignore:
         boot = policy.secrets(self._boot, token)

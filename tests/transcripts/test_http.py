@@ -15,7 +15,19 @@ from services.http.conversation import MOST_THROWN_AWAY
 from services.http.heartbeats import LONGEST_HEARTBEAT, Heartbeat, OrderEnd, OrderVerb
 from services.http.messages import LONGEST_BODY, LONGEST_HEAD, MOST_FIELDS
 from services.http.reports import LONGEST_REPORT
-from tests.transcripts.http_wire import BOOT, MAC, NEW_TOKEN, PASSWORD, TOKEN, TimeIsUp, Wire, get, post, request
+from tests.transcripts.http_wire import (
+    ARCHIVE_DIGEST,
+    BOOT,
+    MAC,
+    NEW_TOKEN,
+    PASSWORD,
+    TOKEN,
+    TimeIsUp,
+    Wire,
+    get,
+    post,
+    request,
+)
 
 KERNEL = f"{BOOT}/image/r1/vmlinuz"
 SCRIPT = f"{BOOT}/boot.ipxe"
@@ -292,6 +304,34 @@ class TestExchange:
 
     def test_with_post_only(self) -> None:
         assert Wire() >> get(EXCHANGE) << refused("405 Method Not Allowed", "only POST", "Allow: POST")
+
+
+class TestLive:
+    def test_the_initramfs_gets_the_archives_for_the_root_and_no_program_after_it_does(self) -> None:
+        assert (
+            Wire()
+            >> get(SCRIPT)
+            << THE_SCRIPT
+            >> get(f"{BOOT}/{TOKEN}/live")
+            << f"""
+                HTTP/1.1 200 OK
+                Connection: keep-alive
+                Content-Type: text/plain; charset=utf-8
+                Cache-Control: no-store
+                Content-Length: 71
+
+                {ARCHIVE_DIGEST} 10240
+            """
+            >> post(REPORT, "stage=reported")
+            << TAKEN
+            >> get(f"{BOOT}/{TOKEN}/live")
+            << refused("403 Forbidden", "its live system is already up, and the secrets are served only before that")
+        )
+
+    def test_with_get_only(self) -> None:
+        for path in ("live", f"live/{ARCHIVE_DIGEST}.tar"):
+            wrong = post(f"{BOOT}/{TOKEN}/{path}", "")
+            assert Wire() >> wrong << refused("405 Method Not Allowed", "only GET", "Allow: GET")
 
 
 class TestReport:

@@ -23,6 +23,8 @@ def render(
     extra: tuple[str, ...] = ("console=ttyS0,115200",),
     port: int = 80,
     zone: str = "Europe/Berlin",
+    name: str = "boinc-525400aabbcc",
+    live: bool = False,
 ) -> str:
     return commandline.render(
         IPv4Address("10.77.0.1"),
@@ -34,6 +36,8 @@ def render(
         port,
         "internet,10.77.0.3",
         zone,
+        name,
+        live,
         (IPv4Address("10.77.0.8"), IPv4Address("10.77.0.9")),
         extra,
     )
@@ -79,6 +83,11 @@ def test_a_value_that_is_not_one_plain_word_is_refused(state: str) -> None:
 
 def test_a_server_without_a_time_zone_names_none() -> None:
     assert "zone" not in render(zone="")
+
+
+def test_a_host_name_of_ones_own_and_files_for_the_root_are_told() -> None:
+    words = set(render(name="lab-bbcc", live=True).split()) - set(render().split())
+    assert words == {"netboot_appliance.name=lab-bbcc", "netboot_appliance.live=1"}
 
 
 def test_an_extra_argument_is_one_word_too() -> None:

@@ -98,8 +98,9 @@ echo "$*" >> "$0.asked"
 
 
 def scripts() -> list[Path]:
-    found = [path for path in build.TREE.rglob("*") if path.is_file() and b"sh" in path.read_bytes().split(b"\n")[0]]
-    assert len(found) == 29
+    first = re.compile(rb"#!/bin/(ba)?sh|# shellcheck shell=")
+    found = [path for path in build.TREE.rglob("*") if path.is_file() and first.match(path.read_bytes())]
+    assert len(found) == 30
     return found
 
 

@@ -64,6 +64,6 @@ def test_the_rest_is_the_same_for_all() -> None:
         '[boinc]\nproxy = "http://10.0.0.8:3128"\nmanagement_hosts = ["10.0.0.9"]\n'
         '[account_manager]\nurl = "https://m.example/"\nname = "me"\npassword = "x"\n'
     )
-    settings = boinc_files.settings(found, STRANGER, ELSEWHERE)
+    settings = boinc_files.settings(found, STRANGER, ELSEWHERE, found.boinc.web_proxy)
     assert (settings.accounts, settings.manager, settings.proxy) == ((), found.manager, found.boinc.web_proxy)
     assert [str(host) for host in settings.management_hosts] == ["10.0.0.9"]

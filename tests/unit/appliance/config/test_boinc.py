@@ -62,14 +62,14 @@ def test_several_projects() -> None:
         ("https://a.example/", 200, ()),
         ("http://10.0.0.8/b/", 0, ("52:54:00:*", "room 12")),
     ]
-    assert config.boinc_network == "internet,10.0.0.8"
+    assert config.boinc_network(config.boinc.web_proxy) == "internet,10.0.0.8"
 
 
 def test_an_account_manager() -> None:
     config = read(MANAGER)
     assert config.manager == AccountManager("https://10.0.0.9/am/", "Me", login_hash("Me", "hunter2"))
     assert config.joined == ("https://10.0.0.9/am/",)
-    assert config.boinc_network == "internet,10.0.0.9"
+    assert config.boinc_network(config.boinc.web_proxy) == "internet,10.0.0.9"
     hashed = read(HASH).manager
     assert hashed
     assert hashed.login_hash == "00112233445566778899aabbccddeeff"
@@ -154,7 +154,7 @@ def test_what_is_shown_is_what_holds() -> None:
 )
 def test_a_proxys_address_is_open_to_boinc(proxy: str, opened: str) -> None:
     config = read(f'[boinc]\nproxy = "{proxy}"\n')
-    assert config.boinc_network == opened
+    assert config.boinc_network(config.boinc.web_proxy) == opened
     assert config.boinc.web_proxy
     assert config.boinc.web_proxy.port == 3128
 

@@ -49,6 +49,7 @@ def test_every_section() -> None:
         [image]
         packages = ["htop"]
         kernel_arguments = ["console=ttyS0"]
+        [live]
         time_zone = "Asia/Kolkata"
         """,
         HERE,
@@ -87,8 +88,8 @@ def test_the_pcs_have_the_time_zone_of_the_server(monkeypatch: pytest.MonkeyPatc
         (SMALLEST + '[nfs]\nbackend = "samba"', "/etc/c.toml:4: [nfs] backend", "one of auto, kernel, ganesha"),
         (SMALLEST + '[dhcp]\nmode = "relay"', "/etc/c.toml:4: [dhcp] mode", "one of proxy, server, off"),
         (
-            SMALLEST + '[image]\ntime_zone = "Europe/Berlino"',
-            "/etc/c.toml:4: [image] time_zone: this server knows no zone 'Europe/Berlino'",
+            SMALLEST + '[live]\ntime_zone = "Europe/Berlino"',
+            "/etc/c.toml:4: [live] time_zone: this server knows no zone 'Europe/Berlino'",
             "timedatectl list-timezones",
         ),
         (SMALLEST + "[tftp]\nlargest_block = 511", "/etc/c.toml:4: [tftp] largest_block", "from 512 to 65464"),
@@ -284,4 +285,4 @@ def test_the_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_a_projects_address_opens_the_local_network_and_its_name_does_not(boinc: str, url: str, said: str) -> None:
     project = f'[project]\nurl = "{url}"\naccount_key = "1_abc"\n' if url else ""
-    assert parse(f"{SMALLEST}{project}[boinc]\n{boinc}\n", HERE).boinc_network == said
+    assert parse(f"{SMALLEST}{project}[boinc]\n{boinc}\n", HERE).boinc_network(None) == said

@@ -48,7 +48,7 @@ def test_a_schedule_with_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_time_zone_is_that_of_the_pcs() -> None:
-    assert schedule(read(NIGHT + '[image]\ntime_zone = "Asia/Kolkata"\n')).zone == ZoneInfo("Asia/Kolkata")
+    assert schedule(read(NIGHT + '[live]\ntime_zone = "Asia/Kolkata"\n')).zone == ZoneInfo("Asia/Kolkata")
 
 
 def test_a_server_without_a_time_zone_has_utc() -> None:

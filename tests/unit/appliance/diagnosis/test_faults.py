@@ -458,6 +458,24 @@ FAULTS |= {
     "idle, and nobody says why": beats(
         heard(NOW - 10, says()), "BOINC has nothing to compute, and does not say why", "config check --online"
     ),
+    "a hook failed, though it computes": beats(
+        heard(NOW - 10, says(tasks=1), setup="hook 10-scratch ended with 3"),
+        "a hook failed when it started",
+        "live show MAC",
+        "hook 10-scratch ended with 3",
+    ),
+    "its files did not come": beats(
+        heard(NOW - 10, says(tasks=1), setup="the server sent no files for this computer: 403"),
+        "it started without its files from the server",
+        "order MAC reboot",
+        "the server sent no files for this computer: 403",
+    ),
+    "a hook failed, and its clock is wrong": beats(
+        heard(NOW - 10, clock=str(NOW - 10 - 7200), setup="hook 10-scratch ended with 3"),
+        "its clock is wrong",
+        "ntp",
+        "behind by 2 h",
+    ),
     "no room for tasks": beats(
         heard(NOW - 10, says(doing=Doing.SUSPENDED, suspended="need disk space - check preferences")),
         "BOINC is suspended: need disk space",

@@ -16,7 +16,13 @@ STRANGER = MacAddress.parse("52:55:00:00:00:01")
 ALLOWED = Allowlist.of([Entry(MacRange.parse("52:54:00:*"), "room 12")])
 PC = Client(1, MAC, 500.0, "a password")
 RECORD = ClientRecord(
-    PC, ALLOWED, [loading(), loading(began=2000.0)], (FirmwareKnowledge("fw"),), None, Path("/d/state/525400aabbcc")
+    PC,
+    ALLOWED,
+    [loading(), loading(began=2000.0)],
+    (FirmwareKnowledge("fw"),),
+    None,
+    Path("/d/state/525400aabbcc"),
+    host_name="boinc-525400aabbcc",
 )
 
 

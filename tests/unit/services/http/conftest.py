@@ -1,6 +1,7 @@
 """A real HTTP server on loopback, and clients that can send anything."""
 
 import asyncio
+import hashlib
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +16,8 @@ from services.ethernet import MacAddress
 from services.events import Reported
 from services.http.heartbeats import Heartbeat, HeartbeatReply, OrderVerb
 from services.http.server import HttpServer
+from services.linux.memory_file import MemoryFile
+from services.linux.open_beneath import OpenFile
 from tests.fakes.event_log import EventLog
 from tests.unit.debian import need
 
@@ -28,6 +31,8 @@ SQUASHFS = b"hsqs" * 1000
 KERNEL = random.Random(2).randbytes(3_000_000)
 LARGE = 200_000_000  # more than the buffers of both sockets hold, so the server is still sending it
 IMAGE = f"{BOOT}/image/r1"
+LIVE_ARCHIVE = random.Random(4).randbytes(2_000_000)
+LIVE = hashlib.sha256(LIVE_ARCHIVE).hexdigest()
 
 
 class Box:
@@ -71,6 +76,14 @@ class Box:
 
     def secrets(self, mac: MacAddress, token: str, peer: IPv4Address) -> bytes | Ignore:
         return b"tar of " + mac.bare.encode() if token == "T0ken" else Ignore(Reason.TOKEN_INVALID)
+
+    def live_list(self, mac: MacAddress, token: str) -> str | Ignore:
+        return f"{LIVE} {len(LIVE_ARCHIVE)}\n" if token == "T0ken" else Ignore(Reason.TOKEN_INVALID)
+
+    def live_archive(self, mac: MacAddress, token: str, digest: str) -> OpenFile | Ignore:
+        if token != "T0ken":
+            return Ignore(Reason.TOKEN_INVALID)
+        return MemoryFile(LIVE_ARCHIVE).open() if digest == LIVE else Ignore(Reason.NO_FILE)
 
     def exchange(self, mac: MacAddress, token: str, peer: IPv4Address) -> str | Ignore:
         return "T0ken-2" if token == "T0ken" else Ignore(Reason.TOKEN_INVALID)
@@ -128,6 +141,8 @@ def make(images: Path, box: Box, events: EventLog, port: int = 0) -> HttpServer:
         autoexec=box.autoexec,
         entry_script=box.entry_script,
         secrets=box.secrets,
+        live_list=box.live_list,
+        live_archive=box.live_archive,
         report=box.report,
         exchange=box.exchange,
         heartbeat=box.heartbeat,

@@ -15,7 +15,7 @@ from tests.fuzz.http import BOOT, MOST_PIECES, TOKEN, Target, request
 from tests.fuzz.pieces import join
 
 FRAGMENTS = ["boot.ipxe", "image", "r1", "vmlinuz", "loader", "snponly.efi", "secret", TOKEN, "boinc.tar", "report"]
-FRAGMENTS += ["..", ".", "", "%2e%2e", "?", "menu", "rescue.ipxe", "boot", "525400aabbcc", "\\", "x" * 4000]
+FRAGMENTS += ["live", "..", ".", "", "%2e%2e", "?", "menu", "rescue.ipxe", "boot", "525400aabbcc", "\\", "x" * 4000]
 PATHS = st.builds(
     lambda before, parts: before + "/".join(parts),
     st.sampled_from([f"{BOOT}/", "/", "", "http://box/", "*"]),

@@ -12,6 +12,8 @@ from services.http.paths import (
     ExchangeUrl,
     HeartbeatUrl,
     ImageUrl,
+    LiveArchiveUrl,
+    LiveListUrl,
     LoaderFile,
     ReportUrl,
     ScriptUrl,
@@ -41,6 +43,8 @@ BOOT = "/boot/525400aabbcc/"
         (BOOT + "image/r/microcode.img", BootUrl(MAC, ImageUrl("r", "microcode.img"))),
         (BOOT + "image/r/live/filesystem.squashfs", BootUrl(MAC, ImageUrl("r", "live/filesystem.squashfs"))),
         (BOOT + "image/r/live/recipe.squashfs", BootUrl(MAC, ImageUrl("r", "live/recipe.squashfs"))),
+        (BOOT + "Zm9v_-1/live", BootUrl(MAC, LiveListUrl("Zm9v_-1"))),
+        (BOOT + f"Zm9v_-1/live/{'0a' * 32}.tar", BootUrl(MAC, LiveArchiveUrl("Zm9v_-1", "0a" * 32))),
         (BOOT + "Zm9v_-1/boinc.tar", BootUrl(MAC, Archive("Zm9v_-1"))),
         (BOOT + "Zm9v_-1/report", BootUrl(MAC, ReportUrl("Zm9v_-1"))),
         (BOOT + "Zm9v_-1/exchange", BootUrl(MAC, ExchangeUrl("Zm9v_-1"))),
@@ -74,6 +78,10 @@ BOOT = "/boot/525400aabbcc/"
                 "image/r/vmlinuz%00",
                 "image/r/vmlinuz\n",
                 "a.b/boinc.tar",
+                "a/live/",
+                "a/live/0a.tar",
+                f"a/live/{'0A' * 32}.tar",
+                f"a/live/{'0a' * 32}.tar/..",
                 "/boinc.tar",
                 "x" * 200 + "/report",
             )
@@ -100,7 +108,15 @@ def test_parses(path: str, url: BootUrl) -> None:
 
 
 def test_no_token_is_logged() -> None:
-    for path in ("T0ken/boinc.tar", "T0ken/report", "T0ken/exchange", "T0ken/heartbeat", "T0ken/boinc.tar.gz"):
+    for path in (
+        "T0ken/boinc.tar",
+        "T0ken/live",
+        f"T0ken/live/{'0a' * 32}.tar",
+        "T0ken/report",
+        "T0ken/exchange",
+        "T0ken/heartbeat",
+        "T0ken/boinc.tar.gz",
+    ):
         assert "T0ken" not in str(parse(BOOT + path).target)
 
 

@@ -17,6 +17,8 @@ from tests.unit.services.http.conftest import (
     BOOT,
     IMAGE,
     KERNEL,
+    LIVE,
+    LIVE_ARCHIVE,
     LOADER,
     LOOPBACK,
     MAC,
@@ -129,6 +131,21 @@ async def test_the_secrets(server: HttpServer, events: EventLog) -> None:
     assert b"Cache-Control: no-store" in answer
     assert (await curl(server, f"{BOOT}/other/boinc.tar"))[0] == 403
     assert events.seen == [Ignored("http", str(MAC), Reason.TOKEN_INVALID, "boinc.tar", "127.0.0.1")]
+
+
+async def test_the_archives_for_the_root(server: HttpServer, events: EventLog) -> None:
+    status, answer = await curl(server, f"{BOOT}/T0ken/live", "--include")
+    assert status == 200
+    assert answer.endswith(f"\r\n\r\n{LIVE} {len(LIVE_ARCHIVE)}\n".encode())
+    assert b"Cache-Control: no-store" in answer
+    assert await curl(server, f"{BOOT}/T0ken/live/{LIVE}.tar") == (200, LIVE_ARCHIVE)
+    served = await events.next(TransferServed)
+    assert (served.path, served.size) == (f"live/{LIVE[:16]}.tar", len(LIVE_ARCHIVE))
+    assert (await curl(server, f"{BOOT}/T0ken/live/{'0' * 64}.tar"))[0] == 404
+    assert (await curl(server, f"{BOOT}/other/live"))[0] == 403
+    status, answer = await curl(server, f"{BOOT}/other/live/{LIVE}.tar")
+    assert (status, answer) == (403, f"{Reason.TOKEN_INVALID}\n".encode())
+    assert (await curl(server, f"{BOOT}/T0ken/live", "--request", "POST"))[0] == 405
 
 
 async def test_reports(server: HttpServer, box: Box, events: EventLog) -> None:

@@ -35,7 +35,7 @@ from tests.unit.appliance.cli.room_of_pcs import COMPUTES, COMPUTING, FACTS, FAI
 TEXT = """
 [server]
 data = "{data}"
-[image]
+[live]
 time_zone = "UTC"
 [schedules.day]
 windows = ["00:00-24:00"]
@@ -220,7 +220,7 @@ def test_a_build_that_failed_is_seen_and_one_that_was_stopped_is_not(box: Config
 
 def test_quiet_times_are_those_of_the_configuration(tmp_path: Path) -> None:
     config = parse(
-        f'[server]\ndata = "{tmp_path}"\n[image]\ntime_zone = "UTC"\n[notify]\nquiet = ["22:00-06:30"]\n', tmp_path
+        f'[server]\ndata = "{tmp_path}"\n[live]\ntime_zone = "UTC"\n[notify]\nquiet = ["22:00-06:30"]\n', tmp_path
     )
     night, noon = (datetime(2026, 11, 30, hour, tzinfo=UTC).timestamp() for hour in (23, 12))
     assert (is_quiet(config, night), is_quiet(config, noon)) == (True, False)

@@ -5,6 +5,7 @@
 # Our requests go to the server itself, whatever proxy BOINC is given: busybox wget knows no exceptions from one.
 unset http_proxy
 
+NAME=
 read -r command_line < /proc/cmdline
 for word in $command_line; do
 	value=${word#*=}
@@ -22,6 +23,8 @@ for word in $command_line; do
 		netboot_appliance.memory=*) NEEDED=$value ;;
 		netboot_appliance.layers=*) LAYERS=$value ;;
 		netboot_appliance.zone=*) ZONE=$value ;;
+		netboot_appliance.name=*) NAME=$value ;;
+		netboot_appliance.live=*) LIVE=$value ;;
 		netboot_appliance.ntp=*) NTP=$value ;;
 	esac
 done
@@ -47,7 +50,7 @@ split() {
 	unset IFS
 }
 split "${bootif:-}"
-NAME=boinc-$MAC
+NAME=${NAME:-boinc-$MAC}
 BOX=http://${SERVER:-}:${port:-80}/boot/$MAC/${token:-}
 
 # interface: print the name of the boot interface, found by its MAC address.

@@ -117,6 +117,7 @@ head_lines() {
 	fact state_directory "$health"
 	fact state_free_mb "$free"
 	fact files "$(first "$RUN/files-tag")"
+	fact setup "$(first /run/netboot-setup)"
 	fact leaving "$(first "$RUN/leaving")"
 	[ ! -e "$RUN/closed" ] || fact window closed
 	: "${FIXED:=$(fixed)}"
