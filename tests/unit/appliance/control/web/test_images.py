@@ -1,6 +1,7 @@
 """Images on the page: releases, a build that is followed, and what is asked of root."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,9 @@ from tests.unit.appliance.cli.box_with_releases import NEW, OLD
 from tests.unit.appliance.control.web.browser import Browser, text
 
 FIRST = json.dumps({"invocation": "r1", "began": 1000.0, "stages": 7})
-STEP = json.dumps({"progress": {"stage": "chroot", "number": 4, "step": "Unpacking <b>linux</b>", "elapsed": 61.4}})
+STEP = json.dumps(
+    {"progress": {"stage": "chroot", "number": 4, "step": "Unpacking <b>linux</b>", "elapsed": 61.4, "left": 1e10}}
+)
 
 
 async def test_the_releases_and_by_hand_what_to_run(page: Browser) -> None:
@@ -55,6 +58,7 @@ async def test_the_latest_build_is_shown_with_what_it_prints(page: Browser, monk
     monkeypatch.setattr(build_unit, "latest", lambda: found[0])
     shown = await page.get("/images")
     assert "Stage 4 of 7: chroot" in text(shown)
+    assert re.search(r", about \d+ d left", text(shown))
     assert "Unpacking <b>linux</b>" in text(shown)
     assert "<span>Get:1 &lt;b&gt;linux&lt;/b&gt;\n</span><span>\n</span></pre>" in shown
     assert "<b>linux" not in shown
