@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from appliance.config.file import Config
 from appliance.errors import NotFoundError, OvertakenError
 from appliance.heartbeats import census, store
-from appliance.heartbeats.states import ON, SILENT_AFTER, Kind, state
+from appliance.heartbeats.states import ON, SILENT_AFTER, Kind, state, within
 from appliance.journal import history
 from appliance.registry import forgetting
 from appliance.registry.database import Registry
@@ -36,7 +36,7 @@ def require_off(registry: Registry, mac: MacAddress, now: float) -> None:
         found = state(boot, store.latest(registry, mac), ended, now)
         if found.kind in (*ON, Kind.UNHEARD):
             raise OvertakenError(f"it may be on ({found.words}); {_NOTHING}", f"netboot-appliance order {mac} off")
-        if now - found.heard < SILENT_AFTER:
+        if within(found.heard, SILENT_AFTER, now):
             raise OvertakenError(f"it was heard {span(now - found.heard)} ago; {_NOTHING}", "wait three minutes")
 
 
