@@ -18,6 +18,9 @@ from appliance.registry.database import Registry
 
 T = TypeVar("T")
 
+LOCK_WAIT = 1.5
+"""Seconds that a page waits for a program that has locked the registry. Then it says so: few threads serve all."""
+
 
 @dataclass
 class Context:
@@ -39,7 +42,7 @@ class Context:
 
     def in_registry(self, work: Callable[[Registry], T]) -> T:
         """The same for who is in a thread already."""
-        with Registry(self.config.registry, kept=self._kept) as registry:
+        with Registry(self.config.registry, kept=self._kept, wait=LOCK_WAIT) as registry:
             return work(registry)
 
     async def room(self, *, with_edits: bool = False) -> Room:
