@@ -10,8 +10,9 @@ from appliance.cli.arguments import JSON
 from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import Config, load
 from appliance.errors import UserError
-from appliance.images import canary_choice, rollout_table
-from appliance.images.rollout import Canary, Ending, Proof, end
+from appliance.images import canary_edits, rollout_table
+from appliance.images.canary_edits import USUAL_PROOF
+from appliance.images.rollout import Proof
 from appliance.registry.database import Registry
 from appliance.view.canary import CanaryView
 from appliance.view.trials import gather_rollout
@@ -22,7 +23,7 @@ from image.release import Release, ReleaseError
 app = typer.Typer(name="canary", help="A release that some PCs boot before all do.", invoke_without_command=True)
 
 _NOTHING = "nothing was changed"
-_WITHIN, _WITHIN_TASKS = 3600.0, 86400.0
+_WITHIN_TASKS = 86400.0
 _TIME = re.compile(r"([1-9][0-9]{0,3})(m|h|d)")
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 30 * 86400.0
@@ -61,7 +62,7 @@ def promote(context: typer.Context) -> None:
     """Make the canary the active release now, whatever its PCs have shown."""
     config = load(context.obj)
     with Registry(config.registry) as registry:
-        ident = _open(registry).release
+        ident = canary_edits.find_open(registry).release
     try:
         say(f"active: {activate(config, ident).id}")
     except ReleaseError as error:
@@ -73,33 +74,17 @@ def cancel(context: typer.Context) -> None:
     """End the canary: at their next boot its PCs get the active release again."""
     config = load(context.obj)
     with Registry(config.registry) as registry:
-        canary = _open(registry)
-        rollout_table.keep(registry, end(canary, Ending.CANCELLED, "by hand", time.time()))
+        canary = canary_edits.cancel(registry, time.time())
     say(f"the canary {canary.release} has ended; all PCs boot {canary.base}")
 
 
 def begin(config: Config, ident: str, wanted: list[str], within: str, share: int, prove: str) -> None:
-    """Begin a canary; raises UserError and ReleaseError."""
-    found, active = release.read(config.images, ident), release.current(config.images)
-    if active is None:
-        raise UserError("no release is active, so there is nothing to go back to", f"without --canary: {_NOTHING}")
-    if active.id == found.id:
-        raise UserError(
-            f"{ident} is the active release already; {_NOTHING}", "choose one: netboot-appliance image list"
-        )
-    proof = _proof(within, share, prove)
-    now = time.time()
+    """Begin a canary; raises UserError."""
+    proof, now = _proof(within, share, prove), time.time()
     with Registry(config.registry) as registry:
-        if running := rollout_table.open_canary(registry):
-            raise UserError(
-                f"{running.release} is a canary already, and only one can be; {_NOTHING}",
-                "end it: netboot-appliance image canary promote, or cancel",
-            )
-        ranges = canary_choice.choose(wanted, registry.allowlist(), rollout_table.heard_last(registry))
-        with registry.edit():
-            rollout_table.begin(registry, ident, active.id, ", ".join(wanted), ranges, proof, now)
+        base, ranges = canary_edits.begin(config, registry, ident, wanted, proof, now)
     who = ", ".join(map(str, ranges[:5])) + (f" and {len(ranges) - 5} more" if len(ranges) > 5 else "")
-    say(f"canary: {ident} at the next boot of {who}; all others boot {active.id}")
+    say(f"canary: {ident} at the next boot of {who}; all others boot {base}")
     say("how it does: netboot-appliance image canary")
     if not config.control.enabled:
         say("warning: [control] enabled = false, so nobody judges it: promote or cancel it by hand", err=True)
@@ -124,13 +109,6 @@ def _end(registry: Registry, ident: str) -> None:
         say(f"the canary {ended.release} has ended: {ended.verdict}, {ended.reason}")
 
 
-def _open(registry: Registry) -> Canary:
-    canary = rollout_table.open_canary(registry)
-    if canary is None:
-        raise UserError(f"no canary is open; {_NOTHING}", "begin one: netboot-appliance image activate ID --canary MAC")
-    return canary
-
-
 def _proof(within: str, share: int, prove: str) -> Proof:
     tasks = 0
     if prove:
@@ -138,7 +116,7 @@ def _proof(within: str, share: int, prove: str) -> Proof:
         if found is None:
             raise UserError(f"--prove {prove!r} is not known; {_NOTHING}", "write --prove tasks=1")
         tasks = int(found[1])
-    return Proof(_seconds(within) if within else (_WITHIN_TASKS if tasks else _WITHIN), share, tasks)
+    return Proof(_seconds(within) if within else (_WITHIN_TASKS if tasks else USUAL_PROOF.seconds), share, tasks)
 
 
 def _seconds(text: str) -> float:

@@ -187,6 +187,18 @@ def test_a_pc_is_forgotten_with_its_work(own: BoxOfPcs, monkeypatch: pytest.Monk
     assert own.change(gone, "DELETE").status_code == 404
 
 
+def test_a_canary_that_there_is_not_and_one_of_nobody(own: BoxOfPcs) -> None:
+    canary = "/api/v1/images/canary"
+    assert own.change(canary, "DELETE").status_code == 404
+    assert own.change(f"{canary}/promote", "POST").status_code == 404
+    wanted = {"release": "20260101-000000-00000000", "chosen": ["1-per-label"]}
+    refused = own.change(canary, "POST", json=wanted)
+    assert (refused.status_code, "there is no release" in refused.json()["message"]) == (404, True)
+    wrong: list[dict[str, object]] = [{"chosen": []}, {"chosen": [""]}, {"release": "../x"}, {"within": "1h"}]
+    for each in wrong:
+        assert own.change(canary, "POST", json=wanted | each).status_code == 422
+
+
 def test_a_body_that_is_no_json(own: BoxOfPcs) -> None:
     answer = own.change("/api/v1/orders", "POST", content=b"{", headers={"Content-Type": "application/json"})
     assert (answer.status_code, set(answer.json())) == (422, {"message", "hint"})
