@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import firmware
+from appliance.cli import firmware, kept_work
 from appliance.cli.arguments import JSON, MAC, mac_address
 from appliance.cli.boinc import show_heartbeat
 from appliance.cli.boots import show_boot
@@ -22,6 +22,9 @@ from appliance.view.words import ago, moment
 
 app = typer.Typer(name="clients", help="Show the PCs that have booted at least once.", no_args_is_help=True)
 app.command("forget", epilog=firmware.FORGET_EPILOG)(firmware.forget_)
+app.command("kept", epilog=kept_work.KEPT_EPILOG)(kept_work.kept)
+app.command("restore", epilog=kept_work.RESTORE_EPILOG)(kept_work.restore)
+app.command("purge", epilog=kept_work.PURGE_EPILOG)(kept_work.purge)
 _BOOTS_SHOWN = 3
 _STUCK = "stuck"
 _STATES = (*map(str, Kind), _STUCK)

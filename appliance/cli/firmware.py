@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli.arguments import confirmed, mac_address
+from appliance.cli.arguments import mac_address
+from appliance.cli.kept_work import set_aside
 from appliance.cli.output import say, show_table
 from appliance.config.file import Config, load
 from appliance.errors import NotFoundError, UserError
@@ -15,7 +16,7 @@ from appliance.firmware.table import forget, read
 from appliance.heartbeats.farewell import say_farewell
 from appliance.registry.database import Registry
 from appliance.view.firmware import FirmwareView
-from appliance.view.words import ago, counted, size
+from appliance.view.words import ago, counted
 from services.ethernet import MacAddress
 
 FORGET_EPILOG = (
@@ -32,8 +33,10 @@ def forget_(
     history: Annotated[
         bool, typer.Option("--history", help="Forget a PC that is off: its boots and orders, too. Its work stays.")
     ] = False,
-    work: Annotated[bool, typer.Option("--work", help="With --history: delete its work, too. Only root can.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before work is deleted.")] = False,
+    work: Annotated[
+        bool,
+        typer.Option("--work", help="With --history: set its work aside, too; it is kept for 7 days. Only root can."),
+    ] = False,
 ) -> None:
     """Forget which kind of offer a PC's firmware accepts; with --history, all that is known of the PC."""
     if everything == bool(mac) or (everything and history) or (work and not history):
@@ -42,7 +45,7 @@ def forget_(
     config = load(context.obj)
     with Registry(config.registry) as registry:
         if address and history:
-            _forget_pc(config, registry, address, work=work, yes=yes)
+            _forget_pc(config, registry, address, work=work)
             return
         count = forget(registry, read(registry) if address is None else [address])
     if address and not count:
@@ -54,14 +57,9 @@ def forget_(
     say(f"forgot which offer the firmware of {address or many} accepts")
 
 
-def _forget_pc(config: Config, registry: Registry, mac: MacAddress, *, work: bool, yes: bool) -> None:
-    from appliance.exports import state
-
-    if work:
-        if os.geteuid() != 0:
-            raise UserError("only root can delete a PC's work; nothing was changed", "run with sudo")
-        if not yes:
-            confirmed(f"delete the work of {mac} for good")
+def _forget_pc(config: Config, registry: Registry, mac: MacAddress, *, work: bool) -> None:
+    if work and os.geteuid() != 0:
+        raise UserError("only root can set a PC's work aside; nothing was changed", "run with sudo")
     try:
         gone = say_farewell(config, registry, mac, time.time())
         kept = "" if work else "; its work stays"
@@ -72,10 +70,7 @@ def _forget_pc(config: Config, registry: Registry, mac: MacAddress, *, work: boo
         if not work:
             raise
     if work:
-        try:
-            say(f"deleted its work: {size(state.delete(config, mac))}")
-        except OSError as error:
-            raise UserError(f"its work cannot be deleted: {error}", "check the disk", code=1) from None
+        set_aside(config, mac)
 
 
 def show_firmware(learned: Sequence[FirmwareView]) -> None:

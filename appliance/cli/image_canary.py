@@ -11,20 +11,21 @@ from appliance.cli.arguments import JSON
 from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import Config, load
 from appliance.errors import UserError
-from appliance.images import canary_choice, rollout_table
+from appliance.images import canary_edits, rollout_table
+from appliance.images.canary_edits import USUAL_PROOF
 from appliance.images.release_choice import image_of
-from appliance.images.rollout import Canary, Ending, Proof, end
+from appliance.images.rollout import Proof
 from appliance.registry.database import Registry
 from appliance.view.canary import CanaryView
 from appliance.view.trials import gather_rollout
 from appliance.view.words import moment
-from image import activation, release
+from image import activation
 from image.release import Release, ReleaseError
 
 app = typer.Typer(name="canary", help="A release that some PCs boot before all do.", invoke_without_command=True)
 
 _NOTHING = "nothing was changed"
-_WITHIN, _WITHIN_TASKS = 3600.0, 86400.0
+_WITHIN_TASKS = 86400.0
 _TIME = re.compile(r"([1-9][0-9]{0,3})(m|h|d)")
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 30 * 86400.0
@@ -66,7 +67,7 @@ def promote(context: typer.Context) -> None:
     """Make the canary the active release now, whatever its PCs have shown."""
     config = load(context.obj)
     with Registry(config.registry) as registry:
-        ident = _open(registry).release
+        ident = canary_edits.find_open(registry).release
     try:
         say(f"active: {activate(config, ident).id}")
     except ReleaseError as error:
@@ -78,36 +79,20 @@ def cancel(context: typer.Context) -> None:
     """End the canary: at their next boot its PCs get the active release again."""
     config = load(context.obj)
     with Registry(config.registry) as registry:
-        canary = _open(registry)
-        rollout_table.keep(registry, end(canary, Ending.CANCELLED, "by hand", time.time()))
+        canary = canary_edits.cancel(registry, time.time())
     say(f"the canary {canary.release} has ended; its PCs boot {canary.base}")
 
 
 def begin(config: Config, ident: str, wanted: list[str], within: str, share: int, prove: str, tell: Tell = say) -> None:
-    """Begin a canary, and say so to `tell`; raises UserError and ReleaseError."""
-    found = release.read(config.images, ident)
-    active = release.current(config.images, found.image)
-    if active is None:
-        raise UserError("no release is active, so there is nothing to go back to", f"without --canary: {_NOTHING}")
-    if active.id == found.id:
-        raise UserError(
-            f"{ident} is the active release already; {_NOTHING}", "choose one: netboot-appliance image list"
-        )
-    proof = _proof(within, share, prove)
-    if warning := activation.assert_usable(config.images, ident, config.key_ring).warning:
-        say(f"warning: {warning}", err=True)
-    now = time.time()
+    """Begin a canary, and say so to `tell`; raises UserError."""
+    proof, now = _proof(within, share, prove), time.time()
     with Registry(config.registry) as registry:
-        if running := rollout_table.open_canary(registry):
-            raise UserError(
-                f"{running.release} is a canary already, and only one can be; {_NOTHING}",
-                "end it: netboot-appliance image canary promote, or cancel",
-            )
-        ranges = canary_choice.choose(wanted, registry.allowlist(), rollout_table.heard_last(registry), found.image)
-        with registry.edit():
-            rollout_table.begin(registry, ident, active.id, ", ".join(wanted), ranges, proof, now)
-    who = ", ".join(map(str, ranges[:5])) + (f" and {len(ranges) - 5} more" if len(ranges) > 5 else "")
-    tell(f"canary: {ident} at the next boot of {who}; all others boot {active.id}")
+        begun = canary_edits.begin(config, registry, ident, wanted, proof, now)
+    if begun.warning:
+        say(f"warning: {begun.warning}", err=True)
+    more = f" and {len(begun.ranges) - 5} more" if len(begun.ranges) > 5 else ""
+    who = ", ".join(map(str, begun.ranges[:5])) + more
+    tell(f"canary: {ident} at the next boot of {who}; all others boot {begun.base}")
     tell("how it does: netboot-appliance image canary")
     if not config.control.enabled:
         say("warning: [control] enabled = false, so nobody judges it: promote or cancel it by hand", err=True)
@@ -138,13 +123,6 @@ def _end(registry: Registry, config: Config, found: Release, tell: Tell) -> None
         tell(f"the canary {ended.release} has ended: {ended.verdict}, {ended.reason}")
 
 
-def _open(registry: Registry) -> Canary:
-    canary = rollout_table.open_canary(registry)
-    if canary is None:
-        raise UserError(f"no canary is open; {_NOTHING}", "begin one: netboot-appliance image activate ID --canary MAC")
-    return canary
-
-
 def _proof(within: str, share: int, prove: str) -> Proof:
     tasks = 0
     if prove:
@@ -152,7 +130,7 @@ def _proof(within: str, share: int, prove: str) -> Proof:
         if found is None:
             raise UserError(f"--prove {prove!r} is not known; {_NOTHING}", "write --prove tasks=1")
         tasks = int(found[1])
-    return Proof(_seconds(within) if within else (_WITHIN_TASKS if tasks else _WITHIN), share, tasks)
+    return Proof(_seconds(within) if within else (_WITHIN_TASKS if tasks else USUAL_PROOF.seconds), share, tasks)
 
 
 def _seconds(text: str) -> float:

@@ -54,7 +54,8 @@ def _show_new(build: BuildView, stage: str, line: int) -> tuple[str, int]:
     for each in new:
         say(f"  | {each.text}")
     if build.running and build.number and build.stage != stage:
-        say(f"{span(build.elapsed)}  {build.number}/{build.stages} {build.stage}: {build.step}")
+        left = f" (about {span(build.left)} left)" if build.left else ""
+        say(f"{span(build.elapsed)}{left}  {build.number}/{build.stages} {build.stage}: {build.step}")
     return build.stage, new[-1].number if new else line
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from appliance.config.file import Config
+from appliance.control.promotion import BY_HAND
 from appliance.errors import UserError
 from appliance.images import request_files, rollout_table
 from appliance.images.image_request import ImageVerb
@@ -29,7 +30,6 @@ SHARE = 20.0
 """A look that takes a second of the processor is followed by at least so many seconds without one."""
 
 STOP_WITHIN = 3.0
-BY_HAND = "sudo netboot-appliance image canary promote"
 
 log = logging.getLogger("canary")
 

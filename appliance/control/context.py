@@ -18,6 +18,9 @@ from appliance.registry.database import Registry
 
 T = TypeVar("T")
 
+LOCK_WAIT = 1.5
+"""Seconds that a page waits for a program that has locked the registry. Then it says so: few threads serve all."""
+
 
 @dataclass
 class Context:
@@ -35,7 +38,12 @@ class Context:
 
     async def with_registry(self, work: Callable[[Registry], T]) -> T:
         """Do `work` with the registry, in a thread: SQLite waits for the disk and other writers. Raises UserError."""
-        return await asyncio.to_thread(self._with_registry, work)
+        return await asyncio.to_thread(self.in_registry, work)
+
+    def in_registry(self, work: Callable[[Registry], T]) -> T:
+        """The same for who is in a thread already."""
+        with Registry(self.config.registry, kept=self._kept, wait=LOCK_WAIT) as registry:
+            return work(registry)
 
     async def room(self, *, with_edits: bool = False) -> Room:
         """All PCs as they were seen last; `with_edits`: with all that was changed by hand until now. Raises
@@ -45,10 +53,6 @@ class Context:
         if not room.read:
             raise UserError(room.trouble or "the registry is being read", "ask again in a moment", code=1)
         return room
-
-    def _with_registry(self, work: Callable[[Registry], T]) -> T:
-        with Registry(self.config.registry, kept=self._kept) as registry:
-            return work(registry)
 
 
 def context_of(connection: HTTPConnection) -> Context:

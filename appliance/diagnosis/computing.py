@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from appliance.diagnosis.fault import READ_ONLY, SERVER_FULL, STATE_FULL, Diagnosis, Seen
 from appliance.heartbeats.records import StoredHeartbeat
-from appliance.heartbeats.states import SILENT_AFTER
+from appliance.heartbeats.states import SILENT_AFTER, within
 from services.boinc.condition import Condition, Doing
 from services.boinc.idleness import (
     KEY_CURE,
@@ -72,7 +72,7 @@ def of_heartbeat(heartbeat: StoredHeartbeat, condition: Condition, seen: Seen, n
 
 def silent(heartbeat: StoredHeartbeat, now: float) -> bool:
     """Whether heartbeats have stopped."""
-    return now - heartbeat.at > SILENT_AFTER
+    return not within(heartbeat.at, SILENT_AFTER, now)
 
 
 def _silent(heartbeat: StoredHeartbeat, _c: Condition, _s: Seen, now: float) -> Diagnosis | None:

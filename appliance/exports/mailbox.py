@@ -18,6 +18,7 @@ ENVIRONMENT = "RUNTIME_DIRECTORY"
 
 _ANSWERS = Path("/run/netboot-appliance-exports")
 _SUFFIX = "-exports"
+_ANSWER = "result.json"
 
 
 def request_file(directory: Path) -> Path:
@@ -27,7 +28,7 @@ def request_file(directory: Path) -> Path:
 
 def answer_file(directory: Path) -> Path:
     """The path of the answer, given the server's directory."""
-    return directory.with_name(directory.name + _SUFFIX) / "result.json"
+    return directory.with_name(directory.name + _SUFFIX) / _ANSWER
 
 
 def directories() -> tuple[Path, Path]:

@@ -1,4 +1,5 @@
-"""The PCs' state directories, for people: which there are, and moving one into its file system or out of it.
+"""The PCs' state directories, for people: which there are, moving one into its file system or out of it, and setting
+work aside.
 
 The caller is root. Every function blocks, for as long as copying takes.
 """
@@ -6,16 +7,22 @@ The caller is root. Every function blocks, for as long as copying takes.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network
+from typing import TypeVar
 
 from appliance.config.file import Config
 from appliance.errors import UserError
-from appliance.exports import volumes
+from appliance.exports import kept_work, volumes
 from appliance.exports.grants import ExportGrant
-from appliance.exports.install import chosen, exported, install
+from appliance.exports.install import exported, install
+from appliance.exports.kept_work import KeptWork
 from services.ethernet import MacAddress
 from services.linux import programs, tree_copy
 from services.linux.programs import ProgramError
+from services.nfs.backend import Backend
+
+T = TypeVar("T")
 
 PLAIN = "plain directory"
 OWN = "file system of its own"
@@ -56,20 +63,13 @@ def pack(
 ) -> None:
     """Move the work of these PCs, which must be off, into file systems of their own. Their exports end meanwhile; then
     all `grants` are in force. Raises UserError, OSError."""
-    backend, _ = chosen(config)
-    connected, told = _connected(), exported(config, backend)
     for mac in macs:
         _require_directory(config, mac)
-        if users := connected & told.get(str(config.state / mac.bare), frozenset()):
-            raise UserError(
-                f"{mac} is on: {min(users)} has a connection to the NFS server",
-                "switch it off, and try again in a few minutes; nothing was changed",
-                code=1,
-            )
+    _require_off(config, macs)
     install(config, networks, [grant for grant in grants if grant.mac not in macs])
     try:
         for mac in macs:
-            _explained(volumes.pack, config, mac)
+            _explained(partial(volumes.pack, config, mac.bare))
     finally:
         install(config, networks, grants)
 
@@ -77,43 +77,83 @@ def pack(
 def unpack(config: Config, macs: Sequence[MacAddress]) -> None:
     """Turn the file systems of these PCs, which must not be exported, back into plain directories. Raises UserError,
     OSError."""
-    told = exported(config, chosen(config)[0])
     for mac in macs:
         _require_directory(config, mac)
-        if str(config.state / mac.bare) in told:
+        if exported_to(config, mac) is not None:
             raise UserError(
                 f"the work of {mac} is exported",
                 "first: systemctl stop netboot-appliance; netboot-appliance exports withdraw",
                 code=1,
             )
     for mac in macs:
-        _explained(volumes.unpack, config, mac)
+        _explained(partial(volumes.unpack, config, mac.bare))
 
 
-def delete(config: Config, mac: MacAddress) -> int:
-    """Delete the work of this PC, once it is not exported any more; returns how many bytes it took. Blocks for up to a
-    minute; raises UserError, OSError."""
-    found = next((each for each in directories(config) if each.mac == mac), None)
-    if found is None:
-        raise UserError(f"{mac} has no work here", "see: netboot-appliance state list")
-    until = time.monotonic() + _WITHDRAW_SECONDS
-    while str(config.state / mac.bare) in exported(config, chosen(config)[0]):
+def exported_to(config: Config, mac: MacAddress) -> frozenset[str] | None:
+    """The addresses that may mount the work of this PC, from either NFS server; None if no export leads there."""
+    found = [exported(config, backend).get(str(config.state / mac.bare)) for backend in Backend]
+    told = [each for each in found if each is not None]
+    return frozenset().union(*told) if told else None
+
+
+def await_withdrawal(config: Config, mac: MacAddress, seconds: float = _WITHDRAW_SECONDS) -> None:
+    """Wait until no export leads to the work of this PC any more; raises UserError if that takes longer."""
+    until = time.monotonic() + seconds
+    while exported_to(config, mac) is not None:
         if time.monotonic() > until:
             raise UserError(
-                f"the work of {mac} is still exported; it was not deleted",
-                f"is the PC on? else again: netboot-appliance clients forget {mac} --history --work",
+                f"the work of {mac} is still exported; it stays where it is",
+                f"is the PC on? else again: sudo netboot-appliance clients forget {mac} --history --work",
                 code=1,
             )
-        time.sleep(1.0)
-    _explained(volumes.delete, config, mac)
-    return found.used
+        time.sleep(0.2)
 
 
-def _explained(act: Callable[[Config, str], None], config: Config, mac: MacAddress) -> None:
+def set_aside(config: Config, mac: MacAddress, now: float) -> KeptWork:
+    """Move the work of this PC aside, once it is not exported any more. Blocks for up to a minute; raises UserError,
+    OSError."""
+    await_withdrawal(config, mac)
+    return _explained(partial(kept_work.set_aside, config, mac, now))
+
+
+def restore(
+    config: Config, networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], mac: MacAddress, now: float
+) -> KeptWork | None:
+    """Give this PC, which must be off, its work back; returns what it has computed since, which is set aside. Its
+    export ends meanwhile; then all `grants` are in force. Raises UserError, OSError."""
+    kept_work.find_of(config, mac)
+    if not any(grant.mac == mac for grant in grants):
+        await_withdrawal(config, mac)
+        return _explained(partial(kept_work.restore, config, mac, now))
+    _require_off(config, [mac])
+    install(config, networks, [grant for grant in grants if grant.mac != mac])
     try:
-        act(config, mac.bare)
+        return _explained(partial(kept_work.restore, config, mac, now))
+    finally:
+        install(config, networks, grants)
+
+
+def purge(config: Config, kept: KeptWork) -> None:
+    """Delete work that was set aside for good. Raises UserError, OSError."""
+    _explained(partial(kept_work.purge, config, kept))
+
+
+def _explained(act: Callable[[], T]) -> T:
+    try:
+        return act()
     except ProgramError as error:
         raise UserError(str(error), f"by hand: {error.paste}", code=1) from error
+
+
+def _require_off(config: Config, macs: Sequence[MacAddress]) -> None:
+    connected = _connected()
+    for mac in macs:
+        if users := connected & (exported_to(config, mac) or frozenset()):
+            raise UserError(
+                f"{mac} is on: {min(users)} has a connection to the NFS server",
+                "switch it off, and try again in a few minutes; nothing was changed",
+                code=1,
+            )
 
 
 def _require_directory(config: Config, mac: MacAddress) -> None:

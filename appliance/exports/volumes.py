@@ -43,13 +43,20 @@ class MountRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Volume:
+class Volume:
+    """Where everything of one volume is, by its name."""
+
     config: Config
     name: str
 
     @property
     def directory(self) -> Path:
         return self.config.images if self.name == IMAGES else self.config.state / self.name
+
+    @property
+    def real(self) -> Path:
+        """The name of the directory in the table of mounts."""
+        return Path(os.path.realpath(self.directory))
 
     @property
     def image(self) -> Path:
@@ -112,15 +119,15 @@ def carry_out(config: Config, request: MountRequest) -> dict[str, str]:
     """Mount and unmount; returns why volumes could not be mounted, by their names. Raises UserError, OSError."""
     problems = {}
     deadline = time.monotonic() + request.seconds
-    with _locked(config):
+    with locked(config):
         marks = (name for name in os.listdir(config.volumes) if name.startswith(".covered-"))
         cut_off = {name.removeprefix(".covered-") for name in marks}
         mounted = alone(config)
         for name in (*request.mount, *cut_off.difference(request.mount)):
-            volume = _Volume(config, name)
+            volume = Volume(config, name)
             try:
-                with _locked(config, name):
-                    _recover(volume)
+                with locked(config, name):
+                    recover(volume)
                     if name in request.mount and str(volume.directory) not in mounted:
                         _require_turn(deadline)
                         _mount(volume)
@@ -128,8 +135,8 @@ def carry_out(config: Config, request: MountRequest) -> dict[str, str]:
                 problems[name] = error.message if isinstance(error, UserError) else str(error)
         if request.keep is not None:
             for name in sorted(names(config) - {IMAGES, *request.keep}):
-                if str(_Volume(config, name).directory) in mounted:
-                    _detach(_Volume(config, name))
+                if str(Volume(config, name).directory) in mounted:
+                    _detach(Volume(config, name))
     return {name: problem for name, problem in problems.items() if name in request.mount}
 
 
@@ -144,20 +151,20 @@ def mount_images(config: Config) -> None:
 def pack(config: Config, name: str) -> None:
     """Move a PC's directory, or the images, into a file system of its own and mount it; nobody may use it. Raises
     UserError, ProgramError, OSError: then the directory is as it was."""
-    volume = _Volume(config, name)
-    with _locked(config, name):
-        _recover(volume)
+    volume = Volume(config, name)
+    with locked(config, name):
+        recover(volume)
         _pack(volume)
 
 
 def unpack(config: Config, name: str) -> None:
     """Turn a file system back into a plain directory; nobody may use it. Raises UserError, ProgramError, OSError."""
-    volume = _Volume(config, name)
-    with _locked(config, name):
-        _recover(volume)
+    volume = Volume(config, name)
+    with locked(config, name):
+        recover(volume)
         if not volume.image.exists():
             raise UserError(f"{volume.directory} is a plain directory already", "see: netboot-appliance state list")
-        if str(volume.directory) in alone(config) and not volumes.unmount(_real(volume)):
+        if str(volume.directory) in alone(config) and not volumes.unmount(volume.real):
             raise UserError(
                 f"{volume.directory} is in use",
                 "switch the PC off, then: systemctl stop netboot-appliance; netboot-appliance exports withdraw",
@@ -174,23 +181,10 @@ def unpack(config: Config, name: str) -> None:
         os.sync()
         volume.image.rename(volume.given_up)
         atomic_file.sync_directory(config.volumes)
-        _recover(volume)
+        recover(volume)
 
 
-def delete(config: Config, name: str) -> None:
-    """Delete a PC's work; nobody may use it. Raises UserError, ProgramError, OSError."""
-    volume = _Volume(config, name)
-    with _locked(config, name):
-        _recover(volume)
-        mounted = str(_real(volume)) in volumes.mounts()
-        if mounted and not (volume.image.exists() and volumes.unmount(_real(volume))):
-            raise UserError(f"{volume.directory} is in use, or you mounted it", f"umount {volume.directory}", code=1)
-        volume.image.unlink(missing_ok=True)
-        if volume.directory.exists():
-            shutil.rmtree(volume.directory)
-
-
-def _mount(volume: _Volume) -> None:
+def _mount(volume: Volume) -> None:
     empty = not volume.directory.exists() or not any(volume.directory.iterdir())
     if volume.image.exists():
         if not empty:
@@ -219,11 +213,11 @@ def _mount(volume: _Volume) -> None:
         )
 
 
-def _attach(volume: _Volume) -> None:
+def _attach(volume: Volume) -> None:
     """Mount it where it belongs, as its user's."""
     if not volume.directory.exists():
         volume.directory.mkdir(mode=0o700)
-    directory = _real(volume)
+    directory = volume.real
     volumes.mount(volume.image, directory)
     with contextlib.suppress(FileNotFoundError, OSError):
         (directory / "lost+found").rmdir()
@@ -234,18 +228,18 @@ def _attach(volume: _Volume) -> None:
         os.chown(directory, BOINC_UID, BOINC_GID)
 
 
-def _detach(volume: _Volume) -> None:
+def _detach(volume: Volume) -> None:
     """Unmount it unless somebody uses it. One with nothing in it is deleted: made-up MAC addresses leave no others."""
-    directory = _real(volume)
+    directory = volume.real
     empty = not os.listdir(directory)
     if volumes.unmount(directory) and empty:
         volume.image.unlink()
 
 
-def _pack(volume: _Volume) -> None:
+def _pack(volume: Volume) -> None:
     if volume.image.exists() or str(volume.directory) in alone(volume.config):
         raise UserError(f"{volume.directory} is a file system of its own already", "see: netboot-appliance state list")
-    if str(_real(volume)) in volumes.mounts():
+    if str(volume.real) in volumes.mounts():
         raise UserError(
             f"{volume.directory} is a part of another file system that is mounted there",
             "mount a whole file system there, or none",
@@ -268,18 +262,18 @@ def _pack(volume: _Volume) -> None:
     except BaseException:
         volume.new.unlink(missing_ok=True)
         raise
-    # Until the image has its name, `_recover` only removes the mark. What is in the directory is there at any moment:
+    # Until the image has its name, `recover` only removes the mark. What is in the directory is there at any moment:
     # PCs may be loading it.
     volume.covered.touch(mode=0o600)
     atomic_file.sync_directory(volume.config.volumes)
     volume.new.rename(volume.image)
     atomic_file.sync_directory(volume.config.volumes)
     _attach(volume)
-    _recover(volume)
+    recover(volume)
 
 
-def _recover(volume: _Volume) -> None:
-    """Finish what a crash cut off, or undo it."""
+def recover(volume: Volume) -> None:
+    """Finish what a crash cut off, or undo it; the caller holds its lock. Raises UserError, ProgramError, OSError."""
     _clear(volume)
     volume.new.unlink(missing_ok=True)
     if volume.covered.exists():
@@ -294,9 +288,9 @@ def _recover(volume: _Volume) -> None:
         shutil.rmtree(volume.unpacked)
 
 
-def _delete_covered(volume: _Volume) -> None:
+def _delete_covered(volume: Volume) -> None:
     """Empty the directory beneath the mount, whether or not it is mounted."""
-    directory = _real(volume)
+    directory = volume.real
     volume.aside.mkdir(mode=0o700)
     volumes.show_beneath(directory.parent, volume.aside)
     try:
@@ -344,7 +338,7 @@ def _require_room(config: Config, needed: int, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _aside(volume: _Volume, image: Path) -> Iterator[Path]:
+def _aside(volume: Volume, image: Path) -> Iterator[Path]:
     """An image, mounted where nobody exports it."""
     volume.aside.mkdir(mode=0o700)
     volumes.mount(image, volume.aside)
@@ -354,7 +348,7 @@ def _aside(volume: _Volume, image: Path) -> Iterator[Path]:
         _clear(volume)
 
 
-def _clear(volume: _Volume) -> None:
+def _clear(volume: Volume) -> None:
     if volume.aside.exists():
         if str(volume.aside) in volumes.mounts() and not volumes.unmount(volume.aside):
             raise UserError(f"{volume.aside} is in use", "unmount it", code=1)
@@ -362,8 +356,8 @@ def _clear(volume: _Volume) -> None:
 
 
 @contextlib.contextmanager
-def _locked(config: Config, name: str = "") -> Iterator[None]:
-    """Hold the lock of one volume, without waiting, or the one for short work on all of them."""
+def locked(config: Config, name: str = "") -> Iterator[None]:
+    """Hold the lock of one volume, without waiting, or the one for short work on all of them. Raises UserError."""
     config.volumes.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = config.volumes.lstat()
     if config.volumes.is_symlink() or found.st_uid != 0 or found.st_mode & 0o077:
@@ -381,7 +375,3 @@ def _locked(config: Config, name: str = "") -> Iterator[None]:
         raise UserError(f"{name} is being moved into or out of its file system", "wait a moment", code=1) from None
     finally:
         os.close(lock)
-
-
-def _real(volume: _Volume) -> Path:
-    return Path(os.path.realpath(volume.directory))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from heapq import nsmallest
 
 from appliance.heartbeats.records import ENDS_A_BOOT
-from appliance.heartbeats.states import SILENT_AFTER, EndOfBoot, Kind, SeenFacts, kind
+from appliance.heartbeats.states import AHEAD, SILENT_AFTER, EndOfBoot, Kind, SeenFacts, kind
 from appliance.journal.timeline import STALLED_AFTER, Stage
 from appliance.registry.database import Registry
 from appliance.registry.rows import moment, text, whole
@@ -73,12 +73,12 @@ def _judged(
     now: float,
 ) -> Iterator[tuple[int, float, int, int]]:
     known: dict[tuple[object, ...], int] = {}
-    quiet, silent = now - STALLED_AFTER, now - SILENT_AFTER
+    quiet, silent, ahead = now - STALLED_AFTER, now - SILENT_AFTER, now + AHEAD
     for boot, mac, stage, under_way, last_at in boots:
         beat_at, doing = beats.get(boot, (None, ""))
         last = ended.get(mac)
-        heard = None if beat_at is None else beat_at >= silent
-        key = (stage, under_way, last_at >= quiet, heard, doing)
+        heard = None if beat_at is None else silent <= beat_at <= ahead
+        key = (stage, under_way, quiet <= last_at <= ahead, heard, doing)
         # Whether a PC that went was heard later, the key does not say.
         usual = last is None and stage != Stage.OFF
         rank = known.get(key) if usual else None

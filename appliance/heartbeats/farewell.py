@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from appliance.config.file import Config
 from appliance.errors import NotFoundError, OvertakenError
 from appliance.heartbeats import census, store
-from appliance.heartbeats.states import ON, SILENT_AFTER, Kind, state
+from appliance.heartbeats.states import ON, SILENT_AFTER, Kind, state, within
 from appliance.journal import history
 from appliance.registry import forgetting
 from appliance.registry.database import Registry
@@ -27,8 +27,8 @@ class Farewell:
     later: bool
 
 
-def say_farewell(config: Config, registry: Registry, mac: MacAddress, now: float) -> Farewell:
-    """Forget a PC that is off; `now` is in seconds since the epoch. Raises UserError if it may be on."""
+def require_off(registry: Registry, mac: MacAddress, now: float) -> None:
+    """Raise UserError unless this PC is known, and off; `now` is in seconds since the epoch."""
     if registry.client(mac) is None:
         raise NotFoundError(f"{mac} has not booted yet; {_NOTHING}", "list the PCs: netboot-appliance clients list")
     if boot := history.latest_of(registry, mac):
@@ -36,8 +36,13 @@ def say_farewell(config: Config, registry: Registry, mac: MacAddress, now: float
         found = state(boot, store.latest(registry, mac), ended, now)
         if found.kind in (*ON, Kind.UNHEARD):
             raise OvertakenError(f"it may be on ({found.words}); {_NOTHING}", f"netboot-appliance order {mac} off")
-        if now - found.heard < SILENT_AFTER:
+        if within(found.heard, SILENT_AFTER, now):
             raise OvertakenError(f"it was heard {span(now - found.heard)} ago; {_NOTHING}", "wait three minutes")
+
+
+def say_farewell(config: Config, registry: Registry, mac: MacAddress, now: float) -> Farewell:
+    """Forget a PC that is off; `now` is in seconds since the epoch. Raises UserError if it may be on."""
+    require_off(registry, mac, now)
     many: int = registry.sql.execute("SELECT count(*) FROM boots WHERE mac = ?", (mac.value,)).fetchone()[0]
     later = holder(config.registry) is not None
     if later:

@@ -19,6 +19,9 @@ from services.spans import span
 SILENT_AFTER = 180.0
 """Seconds without a heartbeat: three in a row are missing."""
 
+AHEAD = 60.0
+"""A moment that is further ahead is of a clock that was set back since: nobody knows how long ago it was."""
+
 _LAST_WORDS = 90.0
 """Seconds in which a PC that is going off may still send a heartbeat. If it sends one later, it is on."""
 
@@ -79,6 +82,11 @@ class SeenFacts:
     ended: EndOfBoot | None = None
 
 
+def within(at: float, seconds: float, now: float) -> bool:
+    """Whether a moment was within the last `seconds`, as far as the clock can be believed."""
+    return -AHEAD <= now - at <= seconds
+
+
 def kind(facts: SeenFacts, now: float) -> Kind:
     """The state's name at `now`."""
     beat = facts.beat_at
@@ -86,15 +94,15 @@ def kind(facts: SeenFacts, now: float) -> Kind:
         verb, at = last
         if verb in _OFF:
             return Kind.OFF
-        return Kind.BOOTING if now - at <= SILENT_AFTER else Kind.SILENT
+        return Kind.BOOTING if within(at, SILENT_AFTER, now) else Kind.SILENT
     if facts.stage == Stage.OFF and not _heard_later(facts, facts.last_at):
         return Kind.OFF
-    heard = beat is not None and now - beat <= SILENT_AFTER
+    heard = beat is not None and within(beat, SILENT_AFTER, now)
     if heard and facts.doing is Doing.COMPUTING:
         return Kind.COMPUTING
     if facts.stage == Stage.FAILED:
         return Kind.FAILED
-    stirring = now - facts.last_at <= STALLED_AFTER
+    stirring = within(facts.last_at, STALLED_AFTER, now)
     if heard:
         if facts.doing is Doing.SUSPENDED:
             return Kind.SUSPENDED
@@ -180,6 +188,8 @@ def _words(
     match found:
         case Kind.SILENT:
             since = facts.beat_at or boot.last_event
+            if since > now + AHEAD:
+                return "silent since the server's clock was set back", now
             return f"silent for {span(now - since)}", since
         case Kind.UNHEARD:
             return "computing, no heartbeats", boot.reached[-1].at

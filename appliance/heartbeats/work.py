@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from appliance.heartbeats.records import StoredHeartbeat
-from appliance.heartbeats.states import condition
+from appliance.heartbeats.states import SILENT_AFTER, condition, within
 
 PcWork = tuple[tuple[str, ...], tuple[tuple[str, int, int, int, int], ...]]
 """The states of a PC's tasks; of each project its URL, hundredths of credit and of the recent average, tasks that
@@ -36,11 +36,12 @@ class WorkOfAll:
     projects: dict[str, ProjectWork] = field(default_factory=dict)
 
 
-def work_in(heartbeat: StoredHeartbeat | None, since: float) -> PcWork:
-    """The work that a PC's latest heartbeat tells; tasks only if it came at `since` or later, in seconds since the
-    epoch. What another version wrote, and nobody can read, counts as nothing."""
+def work_in(heartbeat: StoredHeartbeat | None, now: float) -> PcWork:
+    """The work that a PC's latest heartbeat tells; tasks only if it is not silent at `now`, in seconds since the epoch.
+    What another version wrote, and nobody can read, counts as nothing."""
     boinc = condition(heartbeat)
-    tasks = tuple(sys.intern(task.state) for task in boinc.tasks) if heartbeat and heartbeat.at >= since else ()
+    heard = heartbeat is not None and within(heartbeat.at, SILENT_AFTER, now)
+    tasks = tuple(sys.intern(task.state) for task in boinc.tasks) if heard else ()
     return tasks, tuple(
         (sys.intern(each.url), _hundredths(each.credit), _hundredths(each.average), each.succeeded, each.failed)
         for each in boinc.projects

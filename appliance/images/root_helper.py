@@ -4,6 +4,7 @@ netboot-appliance-image-request.service runs `python -m appliance.images.root_he
 a control process that was taken over can build what root configured, and choose among the releases that there are.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,25 +13,15 @@ from appliance.config import images
 from appliance.config.file import Config, load, locate
 from appliance.errors import UserError
 from appliance.images import build_unit
-from appliance.images.image_request import (
-    LARGEST,
-    LONGEST_WORDS,
-    ImageAnswer,
-    ImageRequest,
-    ImageVerb,
-    decode,
-    digest,
-    encode_answer,
-)
-from appliance.images.request_files import CONTROL, ROOT, answer_file, read_answer, request_file
+from appliance.images.image_request import ImageRequest, ImageVerb, decode
+from appliance.images.request_files import DESK
+from appliance.root_requests.desk import Desk, refused
 from image import activation
 from image.activation import CheckedRelease
 from image.build import Rebuild
 from image.names import DEFAULT
 from image.progress import BuildError
 from image.release import ReleaseError
-from services.linux import atomic_file, foreign_file
-from services.linux.foreign_file import ForeignFileError
 
 _REBUILD = {
     ImageVerb.BUILD: Rebuild.NEVER,
@@ -39,24 +30,13 @@ _REBUILD = {
 }
 
 
-def serve_requests(configuration: Path, control: Path = CONTROL, root: Path = ROOT) -> None:
-    """Answer the request, and again if it has changed meanwhile; raises UserError if the last one failed.
+def serve_requests(configuration: Path, at: Desk = DESK) -> None:
+    """Answer the request, and again if it has changed meanwhile; raises UserError if the last one failed."""
 
-    A request that was answered already is done: systemd may start this twice for one change of the file.
-    """
-    before = read_answer(answer_file(root))
-    answered = before.request if before else ""
-    failure: UserError | None = None
-    while (content := _read(request_file(control))) is not None and digest(content) != answered:
-        answered, failure = digest(content), None
-        try:
-            answer = ImageAnswer(answered, done=_do(configuration, content))
-        except UserError as error:
-            failure = error
-            answer = ImageAnswer(answered, error=error.message[:LONGEST_WORDS], hint=error.hint[:LONGEST_WORDS])
-        atomic_file.write(answer_file(root), encode_answer(answer), durable=False)
-    if failure:
-        raise failure
+    def carry_out(content: bytes, _: Callable[[], None]) -> str:
+        return _do(configuration, content)
+
+    at.serve(carry_out)
 
 
 def main() -> NoReturn:
@@ -69,18 +49,11 @@ def _run_once() -> int:
     return 0
 
 
-def _read(path: Path) -> bytes | None:
-    try:
-        return foreign_file.read(path, LARGEST)
-    except ForeignFileError as error:
-        raise _refused(str(error)) from error
-
-
 def _do(configuration: Path, content: bytes) -> str:
     try:
         request = decode(content)
     except ValueError as error:
-        raise _refused(str(error)) from error
+        raise refused(str(error)) from error
     config = load(configuration)
     try:
         return _carry_out(config, request)
@@ -107,14 +80,6 @@ def _carry_out(config: Config, request: ImageRequest) -> str:
 
 def _active(found: CheckedRelease) -> str:
     return f"active: {found.release.id}{f'; warning: {found.warning}' if found.warning else ''}"
-
-
-def _refused(reason: str) -> UserError:
-    return UserError(
-        f"the page's request is refused: {reason}",
-        "nothing was changed; find out who wrote it: journalctl -u netboot-appliance-control",
-        code=1,
-    )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from services.ethernet import MacAddress, MacRange
 _CHECKED_A_SECOND = 150e6
 """Bytes of the file; SQLite looks at a table without a pause."""
 
+LOCK_WAIT = 10.0
 _STEPS = 20_000
 """Of SQLite's machine between two looks at the clock: some milliseconds."""
 
@@ -49,12 +50,15 @@ _MERGE_ALLOWED = "ON CONFLICT DO UPDATE SET timeout = ifnull(excluded.timeout, t
 class Registry:
     """One open connection. Must not be shared between threads."""
 
-    def __init__(self, path: Path, *, durable: bool = True, kept: KeptAllowlist | None = None) -> None:
+    def __init__(
+        self, path: Path, *, durable: bool = True, kept: KeptAllowlist | None = None, wait: float = LOCK_WAIT
+    ) -> None:
         """Open or create the database; raises UserError if that fails.
 
         `durable`: a commit is on the disk before it returns, as a person's edit must be. The server does not need this:
         a power cut may lose the last moments of boots, but it ends those boots too. `kept`: what connections share that
-        are opened again and again.
+        are opened again and again. `wait`: seconds for which each statement, and opening, waits for a program that has
+        locked the database.
         """
         self.path = path
         self._kept = kept or KeptAllowlist()
@@ -69,7 +73,7 @@ class Registry:
                 # The database holds passwords and tokens: nobody else may ever read it, not even while it is empty.
                 path.touch(mode=0o600)
                 self._file = _identity(path)
-                self.sql = sqlite3.connect(path, timeout=10.0, isolation_level=None)
+                self.sql = sqlite3.connect(path, timeout=wait, isolation_level=None)
                 try:
                     self.sql.execute("PRAGMA journal_mode = WAL")
                     self.sql.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -129,7 +133,7 @@ class Registry:
             self.sql.execute("UPDATE edits SET count = count + 1")
 
     def wait_for_locks(self, seconds: float) -> None:
-        """Set how long a write waits for another process that is writing; 10 s before this is called."""
+        """Set how long a write waits for another process that is writing; `wait` seconds before this is called."""
         self.sql.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
     def in_place(self) -> bool:

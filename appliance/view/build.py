@@ -3,6 +3,7 @@
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,9 @@ _NO_RESULT_HINT = "see: journalctl -u netboot-appliance-image -n 30"
 class BuildView:
     """A build. `running`: it is at work. It has come to `stage`, `number` of `stages`, and does `step`, which names the
     image where several are built; 0 and empty before the first. `began`: when, in seconds since the epoch, or None;
-    `elapsed`: seconds until now, or until its end. `lines`: the latest that its programs printed. Its end is the
-    `release` (of several images all, with commas), or `error` with `hint`; all empty while it runs. `run`: which run of
+    `elapsed`: seconds until now, or until its end; `left`: about how many are left while it runs, by what earlier
+    builds took, or None. `lines`: the latest that its programs printed. Its end is the `release` (of several images
+    all, with commas), or `error` with `hint`; all empty while it runs. `run`: which run of
     the unit it is."""
 
     run: str
@@ -34,6 +36,7 @@ class BuildView:
     release: str = ""
     error: str = ""
     hint: str = ""
+    left: float | None = None
 
 
 def build_view(found: BuildRecord, now: float) -> BuildView | None:
@@ -41,6 +44,7 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
     stages, stage, number, step, at = 0, "", 0, "", 0.0
     began: float | None = None
     ended: float | None = None
+    left: float | None = None
     end: dict[str, str] | None = None
     for line in found.progress:
         try:
@@ -48,7 +52,7 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
                 case {"began": int() | float() as then, "stages": int() as stages}:
                     began = float(then)
                 case {"progress": {"elapsed": int() | float() as seconds, **rest}}:
-                    at = float(seconds)
+                    at, left = float(seconds), _left(rest)
                     stage, number, step = _place(rest)
                 case {"releases": [*several], **rest} if several and all(isinstance(each, str) for each in several):
                     end, ended = {"release": printable(", ".join(several), 200)}, _moment(rest)
@@ -64,6 +68,7 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
     if end is None and not running:
         end = {"error": _NO_RESULT, "hint": _NO_RESULT_HINT}
     until = now if running else ended
+    elapsed = max(0.0, until - began) if until and began else at
     return BuildView(
         found.run,
         running,
@@ -72,8 +77,9 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
         stages,
         harmless(step),
         began,
-        max(0.0, until - began) if until and began else at,
+        elapsed,
         found.output,
+        left=max(0.0, left - (elapsed - at)) if running and left is not None else None,
         **(end or {}),
     )
 
@@ -84,6 +90,12 @@ def _place(progress: Mapping[Any, object]) -> tuple[str, int, str]:
             image = rest.get("image")
             return stage, number, f"{image}: {step}" if image and isinstance(image, str) else step
     return "", 0, ""
+
+
+def _left(progress: Mapping[Any, object]) -> float | None:
+    """As it was when that was written."""
+    found = progress.get("left")
+    return float(found) if isinstance(found, int | float) and math.isfinite(found) else None
 
 
 def _moment(line: Mapping[Any, object]) -> float | None:

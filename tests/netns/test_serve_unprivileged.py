@@ -1,4 +1,4 @@
-"""The server as an ordinary user and root's helper beside it, as under systemd: what passes between them and what not.
+"""The server as an ordinary user and root's helper beside it: what passes between them and what not.
 
 A loop stands in for the path unit; tests/server has the real one.
 """
@@ -8,8 +8,6 @@ import os
 import socket
 import stat
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from socket import AF_UNIX, SOCK_DGRAM
@@ -17,122 +15,25 @@ from typing import Any
 
 import pytest
 
-from appliance.exports.request import digest
 from services.ethernet import MacAddress
 from services.ipv6 import no_router
 from tests.fakes.dhcp_client import firmware
 from tests.netns.ipv6_ear import Ipv6Ear
 from tests.netns.scripted_pc import IPXE, ScriptedPc
-from tests.netns.served import TIMEOUT, Box, install_release
-from tests.room.ganesha import Ganesha
-from tests.room.namespaces import Namespace
-from tests.room.processes import Process, wait_until
+from tests.netns.served import TIMEOUT
+from tests.netns.unprivileged_box import AS_USER, BINDING, USER, Unprivileged, open_office
+from tests.room.processes import wait_until
 from tests.room.room import Room, appliance_command
-
-USER = 42731
-_AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
-_BINDING = ["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service", "--bounding-set=-all,+net_bind_service"]
 
 _AS_OTHER = ["setpriv", f"--reuid={USER + 1}", f"--regid={USER + 1}", "--clear-groups"]
 _SENDING = ["--inh-caps=+net_raw", "--ambient-caps=+net_raw", "--bounding-set=-all,+net_raw"]
-
-# Like a path unit: it notices that the file was replaced, but not while the service that it started runs.
-_PATH_UNIT = """
-last=
-while sleep 0.02; do
-    now=$(stat -c %i "$1" 2>/dev/null) || continue
-    if [ "$now" != "$last" ]; then
-        "$2" -I -m appliance.exports.root_helper
-        last=$(stat -c %i "$1" 2>/dev/null)
-    fi
-done
-"""
-
-
-class Unprivileged(Box):
-    """`serve` as USER; its administrator's verbs run as root."""
-
-    def __init__(self, room: Room, runtime: Path, log: Path) -> None:
-        super().__init__(room.box, room.configuration, room.data, log)
-        self.runtime = runtime
-        self.answer_file = runtime.with_name(runtime.name + "-exports") / "result.json"
-
-    def launch(self) -> Process:
-        command = ["env", f"RUNTIME_DIRECTORY={self.runtime}", *_AS_USER, *_BINDING]
-        command += [appliance_command(), "--config", str(self.configuration), "serve"]
-        self.process = self.host.start("netboot-appliance serve", command, self.log)
-        return self.process
-
-    def await_told(self, backend: str, error: str) -> None:
-        """Wait until `status` says that this backend has the exports in force, or shows this error."""
-
-        def told() -> bool:
-            exports = self.status()["exports"]
-            if not exports or backend not in exports["backend"]:
-                return False
-            return error in exports["error"] if error else not exports["error"]
-
-        wait_until(told, TIMEOUT, "status to tell of the exports")
-
-    def take_over(self, content: bytes) -> dict[str, Any]:
-        """Write a request as the server would, and return root's answer."""
-        request = self.runtime / "exports.json"
-        forged = request.with_name("forged")
-        found: dict[str, Any] = {}
-
-        def answered() -> bool:
-            # Written again each time, as the server does: a request written while root's helper ends is missed.
-            forged.write_bytes(content)
-            os.chown(forged, USER, USER)
-            forged.replace(request)
-            time.sleep(0.5)
-            found.update(json.loads(self.answer_file.read_bytes()))
-            return bool(found["request"] == digest(content))
-
-        wait_until(answered, TIMEOUT, "root's answer")
-        return found
 
 
 @pytest.fixture(scope="module")
 def office() -> Iterator[tuple[Room, Unprivileged]]:
     """A room whose box has NFS-Ganesha, root's helper, and an unprivileged server."""
-    # Not a directory of pytest's: each pytest that starts closes them to other users.
-    with tempfile.TemporaryDirectory(prefix="nba-unprivileged-") as place, Room(Path(place)) as room:
-        directory = room.directory
-        directory.chmod(0o755)
-        room.configuration.chmod(0o644)
-        runtime = directory / "run" / "box"
-        for own in (room.data / "registry", room.data / "boot", runtime):
-            own.mkdir(parents=True)
-            os.chown(own, USER, USER)
-        install_release(room.data / "images")
-        room.appliance("allow", "add", "52:54:00:77:00:*")
-        ganesha = Ganesha(room.box.name, directory / "ganesha", directory / "ganesha" / "netboot-appliance.conf")
-        ganesha.start()
-        box = Unprivileged(room, runtime, room.logs / "serve.log")
-        box.answer_file.parent.mkdir()
-        _start_root(room.box, box, room.logs / "root.log")
-        box.start()
-        yield room, box
-        assert box.complaints(0) == []
-        ganesha.stop()
-
-
-def _start_root(host: Namespace, box: Unprivileged, log: Path) -> None:
-    variables = [f"RUNTIME_DIRECTORY={box.answer_file.parent}", f"NETBOOT_APPLIANCE_CONFIG={box.configuration}"]
-    loop = ["sh", "-c", _PATH_UNIT, "path", str(box.runtime / "exports.json"), sys.executable]
-    # What its unit leaves to root, and what the unit that mounts for it has.
-    host.start(
-        "root's helper",
-        [
-            "env",
-            *variables,
-            "setpriv",
-            "--bounding-set=-all,+chown,+net_admin,+sys_admin,+dac_override,+fowner,+fsetid",
-            *loop,
-        ],
-        log,
-    )
+    with open_office("52:54:00:77:00:*") as found:
+        yield found
 
 
 def plug(room: Room, number: int) -> ScriptedPc:
@@ -237,7 +138,7 @@ async def test_how_the_server_reports_a_refusal(office: tuple[Room, Unprivileged
 
 def test_without_a_way_to_root_it_does_not_start(office: tuple[Room, Unprivileged]) -> None:
     _, box = office
-    command = [*_AS_USER, *_BINDING, appliance_command(), "--config", str(box.configuration), "serve"]
+    command = [*AS_USER, *BINDING, appliance_command(), "--config", str(box.configuration), "serve"]
     done = box.host.run(command, check=False)
     assert done.returncode == 1
     assert "error: serve is not root, and nothing applies its NFS exports" in done.stderr

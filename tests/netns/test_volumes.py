@@ -14,7 +14,7 @@ import pytest
 
 from appliance.config.file import Config, NfsSettings, ServerSettings
 from appliance.errors import UserError
-from appliance.exports import state, volumes
+from appliance.exports import kept_work, state, volumes
 from appliance.exports.volumes import MountRequest
 from services.ethernet import MacAddress
 from services.linux import tree_copy
@@ -395,37 +395,59 @@ def test_a_directory_in_use_stays_mounted_and_is_unmounted_later(config: Config)
     assert str(config.state / NAME) not in volumes.alone(config)
 
 
-def test_work_is_deleted_only_when_nobody_has_it(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = [{str(config.state / NAME): frozenset({"10.77.0.5"})}, {}]
-    monkeypatch.setattr(state, "chosen", lambda _: (None, ""))
-    monkeypatch.setattr(state, "exported", lambda *_: told.pop(0) if len(told) > 1 else told[0])
+def test_work_is_set_aside_only_when_nobody_has_it(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [frozenset({"10.77.0.5"}), None]
+    monkeypatch.setattr(state, "exported_to", lambda *_: told.pop(0) if len(told) > 1 else told[0])
+    mac, now = MacAddress.parse(NAME), 1_800_000_000.0
     mount(config, NAME, OTHER)
     work(config.state / NAME / "projects")
-    kept = work(config.state / OTHER / "projects")
+    others = work(config.state / OTHER / "projects")
     with (config.state / NAME / "open").open("w"), pytest.raises(UserError, match="is in use"):
-        state.delete(config, MacAddress.parse(NAME))
+        state.set_aside(config, mac, now)
     assert (config.state / NAME / "projects" / "slots").is_dir()
-    assert state.delete(config, MacAddress.parse(NAME)) > 0
+    first = state.set_aside(config, mac, now)
+    assert first.used() > 300_000
     assert not (config.state / NAME).exists()
-    assert not (config.volumes / f"{NAME}.img").exists()
-    assert (kept / "slots").is_dir()
+    assert NAME not in volumes.names(config)
+    assert (others / "slots").is_dir()
     with pytest.raises(UserError, match="has no work here"):
-        state.delete(config, MacAddress.parse(NAME))
-    # A plain directory; and one that the administrator put there is not ours to empty.
+        state.set_aside(config, mac, now)
+    # It begins anew; within the same second, and in a plain directory.
+    mount(config)
+    unmount(config)
     work(config.state / NAME)
-    state.delete(config, MacAddress.parse(NAME))
-    assert not (config.state / NAME).exists()
+    second = state.set_aside(config, mac, now)
+    assert [each.at for each in kept_work.find(config)] == [second.at, first.at]
+    # The latest comes back, and what is there meanwhile is kept.
+    mount(config)
+    (config.state / NAME / "newer").touch()
+    third = state.restore(config, [], [], mac, now)
+    assert third is not None
+    assert (config.state / NAME / "client_state.xml").exists()
+    assert NAME not in volumes.names(config)
+    assert state.restore(config, [], [], mac, now) is not None
+    assert mount(config) == {}
+    assert (config.state / NAME / "newer").exists()
+    unmount(config)
+    for each in kept_work.find(config):
+        state.purge(config, each)
+    assert left(config) == set()
+    assert mount(config, OTHER) == {}
+    assert (others / "slots").is_dir()
+
+
+def test_what_the_administrator_mounted_is_not_set_aside(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    mac = MacAddress.parse(NAME)
     (config.state / NAME).mkdir()
     subprocess.run(["mount", "--bind", config.images, config.state / NAME], check=True)
     (config.images / "precious").touch()
     with pytest.raises(UserError, match="you mounted it"):
-        state.delete(config, MacAddress.parse(NAME))
+        state.set_aside(config, mac, 0.0)
     subprocess.run(["umount", config.state / NAME], check=True)
     assert (config.images / "precious").exists()
-    monkeypatch.setattr(state, "_WITHDRAW_SECONDS", 0.0)
-    told[:] = [{str(config.state / NAME): frozenset()}]
+    monkeypatch.setattr(state, "exported_to", lambda *_: frozenset())
     with pytest.raises(UserError, match="is still exported"):
-        state.delete(config, MacAddress.parse(NAME))
+        state.await_withdrawal(config, mac, 0.0)
     assert (config.state / NAME).is_dir()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.room.processes import wait_until
 from tests.server.container import Container
 from tests.server.program import DATA, HOME
 from tests.server.suites import ON_DEBIAN_13
@@ -172,6 +173,25 @@ def test_an_excessive_request_is_refused_and_logged(server: Container) -> None:
     assert "10.77.0.255" in server.said(f"{UNIT}.service")
     assert server.run(["systemctl", "is-active", f"{UNIT}.path"]).stdout.strip() == "active", "the next one is heard"
     assert ask(server, 1) == "kernel 2"
+
+
+@pytest.mark.parametrize("trap", ["ln -s {0} {0}", "mkfifo {0}", "mkdir {0}", "ln -s /etc/hostname {0}"])
+def test_a_trap_in_the_place_of_a_request_ends_nothing(server: Container, trap: str) -> None:
+    """As the server, taken over, could set it."""
+    assert ask(server, 1) == "kernel 2"
+    request = "/run/netboot-appliance/exports.json"
+
+    def refused() -> int:
+        return server.said(f"{UNIT}.service").count("the server's request is refused: ")
+
+    before = refused()
+    server.run("install -d -o netboot-appliance -g netboot-appliance /run/netboot-appliance")
+    user = ["setpriv", "--reuid=netboot-appliance", "--regid=netboot-appliance", "--clear-groups"]
+    server.run([*user, "sh", "-c", f"rm -rf {request}; {trap.format(request)}"])
+    wait_until(lambda: refused() > before, 120, "root's helper to refuse it")
+    server.run("rm -rf /run/netboot-appliance")
+    assert server.run(["systemctl", "is-active", f"{UNIT}.path"]).stdout.strip() == "active"
+    assert ask(server, 2) == "kernel 3"
 
 
 def test_roots_part_has_only_the_privileges_it_needs(server: Container) -> None:

@@ -1,15 +1,25 @@
 """The PCs' file systems on a server with real systemd: root's helper asks in its sandbox, and the host sees them."""
 
+import json
+import secrets
 from collections.abc import Iterator
 
 import pytest
 
+from appliance.exports.work_desk import encode
+from appliance.root_requests.answer import RootAnswer, decode_answer, digest
+from services.ethernet import MacAddress
+from tests.room.processes import wait_until
 from tests.server.container import Container
 from tests.server.program import DATA, add_loop_devices
 from tests.server.server_room import PACKAGE
 from tests.server.test_exports import ask, exported
 
 UNIT = "netboot-appliance-mounts.service"
+RUN = "/run/netboot-appliance"
+ASKED = f"{RUN}-control/work.json"
+AS_CONTROL = ("setpriv", "--reuid=netboot-appliance", "--regid=netboot-appliance", "--clear-groups")
+MOST_EXPOSED = 2.0
 
 
 @pytest.fixture
@@ -73,6 +83,68 @@ def test_what_pcs_left_in_plain_directories_moves_into_their_file_systems(server
     assert "000000000009" in mounted(server)
     assert server.run(listing).stdout == before
     assert server.run(f"ls -A {DATA}/state").stdout.split() == [f"{n:012x}" for n in range(1, 10)]
+
+
+def test_the_page_has_work_set_aside_and_a_timer_deletes_it(server: Container) -> None:
+    """The test plays the control process; the units are the real ones, in their sandboxes."""
+    volumes = f"{DATA}/volumes"
+
+    def request(number: int) -> None:
+        content = encode(MacAddress(number), secrets.token_hex(8)).decode()
+        server.run([*AS_CONTROL, "sh", "-c", f"printf %s '{content}' >{RUN}-control/new; mv {RUN}-control/new {ASKED}"])
+
+    def answer() -> RootAnswer:
+        content = server.run(f"cat {RUN}-work-request/result.json", check=False).stdout.encode()
+        asked = server.run(f"cat {ASKED}").stdout.encode()
+        found = decode_answer(content) if content else RootAnswer("")
+        return found if found.request == digest(asked) else RootAnswer("")
+
+    assert ask(server, 3) == "kernel 4"
+    for number in (1, 2):
+        server.run(f"echo work >{DATA}/state/00000000000{number}/client_state.xml")
+    assert ask(server, 1) == "kernel 2"
+    request(2)
+    wait_until(lambda: answer().final, 120, "root to refuse")
+    assert "the work of 00:00:00:00:00:02 was used" in answer().error
+
+    server.run(f"touch -d '1 hour ago' {volumes}/000000000002.img")
+    request(2)
+    wait_until(lambda: answer().final, 120, "root to set it aside")
+    assert "its work is kept until" in answer().done
+    (kept,) = json.loads(server.run("netboot-appliance clients kept --json").stdout)
+    assert kept["mac"] == "00:00:00:00:00:02"
+
+    # Exported and mounted: it is moved when both have ended.
+    server.run(f"touch -d '1 hour ago' {DATA}/state/000000000001")
+    request(1)
+    wait_until(lambda: answer().request != "", 120, "root to accept it")
+    assert answer() == RootAnswer(answer().request)
+    ask(server, 0)
+    wait_until(lambda: answer().final, 120, "root to set it aside")
+    assert "its work is kept until" in answer().done
+    assert not mounted(server)
+
+    server.run("netboot-appliance clients restore 00:00:00:00:00:01")
+    assert ask(server, 1) == "kernel 2"
+    assert server.run(f"cat {DATA}/state/000000000001/client_state.xml").stdout == "work\n"
+
+    old = f"{volumes}/.kept-000000000002-1000000000"
+    server.run(f"mv {volumes}/.kept-000000000002-* {old}; mkdir -p {DATA}/state/.kept-000000000002-1000000000/slots")
+    server.run(f"chown -R 731:731 {DATA}/state/.kept-000000000002-1000000000")
+    server.run(f"chmod 700 {DATA}/state/.kept-000000000002-1000000000")
+    assert server.run("systemctl is-active netboot-appliance-purge.timer").stdout == "active\n"
+    server.run("systemctl start netboot-appliance-purge")
+    assert ".kept" not in server.run(f"ls -A {volumes} {DATA}/state").stdout
+    assert server.run(f"cat {DATA}/state/000000000001/client_state.xml").stdout == "work\n"
+
+
+@pytest.mark.parametrize("unit", ["work-request", "purge"])
+def test_what_moves_and_deletes_work_can_do_little_else(server: Container, unit: str) -> None:
+    name = f"netboot-appliance-{unit}.service"
+    last = server.run(f"systemd-analyze --no-pager security {name}").stdout.splitlines()[-1]
+    assert float(last.partition(": ")[2].split()[0]) <= MOST_EXPOSED, last
+    verified = server.run(["systemd-analyze", "verify", f"/lib/systemd/system/{name}"])
+    assert verified.stdout + verified.stderr == ""
 
 
 def test_root_helper_still_has_only_the_privileges_it_needs(server: Container) -> None:

@@ -7,11 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
+from appliance.control import promotion
 from appliance.control.access.guard import administrator
 from appliance.control.api.answers import LOOKS, InContext, problems
 from appliance.control.api.quick_route import QuickRoute
 from appliance.errors import OvertakenError
-from appliance.images import build_unit, request_files
+from appliance.images import build_unit, canary_edits, request_files
+from appliance.images.canary_edits import USUAL_PROOF
 from appliance.images.image_request import ImageVerb
 from appliance.registry.database import Registry
 from appliance.view.build import BuildView, build_view
@@ -57,6 +59,17 @@ class WantedImage(BaseModel):
     image: Annotated[str, Field(max_length=31, pattern=r"^[a-z0-9-]*$", description="The name of an image.")] = ""
 
 
+class WantedCanary(BaseModel):
+    """Who is to boot which release first."""
+
+    model_config = ConfigDict(extra="forbid")
+    release: Annotated[str, Field(pattern=r"^[0-9]{8}-[0-9]{6}-[0-9a-f]{8}$", description="The `id` of one.")]
+    chosen: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=200)]],
+        Field(min_length=1, max_length=20, description="Labels, MAC addresses, ranges, or `1-per-label`."),
+    ]
+
+
 @router.get("", responses=problems())
 async def list_images(context: InContext) -> ReleaseList:
     """The releases of the live system, and which one is active."""
@@ -87,3 +100,30 @@ async def change_images(context: InContext, wanted: WantedImage) -> ImageChange:
     if found.error:
         raise OvertakenError(found.error, found.hint)
     return ImageChange(found.done)
+
+
+@router.post("/canary", responses=problems(404, 409), dependencies=[Depends(administrator)])
+async def begin_canary(context: InContext, wanted: WantedCanary) -> ImageChange:
+    """Let a few PCs boot a release before all do. It is promoted when all that boot it compute within an hour, and
+    taken back otherwise."""
+    config, now = context.config, context.clock()
+    begun = await context.with_registry(
+        lambda registry: canary_edits.begin(config, registry, wanted.release, wanted.chosen, USUAL_PROOF, now)
+    )
+    many = f"{len(begun.ranges)} {'range' if len(begun.ranges) == 1 else 'ranges'} of PCs"
+    warning = f"; warning: {begun.warning}" if begun.warning else ""
+    return ImageChange(f"{wanted.release} at the next boot of {many}; all others boot {begun.base}{warning}")
+
+
+@router.post("/canary/promote", responses=problems(404, 409), dependencies=[Depends(administrator)])
+async def promote_canary(context: InContext) -> ImageChange:
+    """Have root make the canary the active release, whatever its PCs have shown."""
+    canary = await context.with_registry(canary_edits.find_open)
+    return ImageChange(await promotion.promote(context, canary.release))
+
+
+@router.delete("/canary", responses=problems(404), dependencies=[Depends(administrator)])
+async def cancel_canary(context: InContext) -> ImageChange:
+    """End the canary: at their next boot its PCs get the active release again."""
+    canary = await context.with_registry(lambda registry: canary_edits.cancel(registry, context.clock()))
+    return ImageChange(f"the canary {canary.release} has ended; all PCs boot {canary.base}")

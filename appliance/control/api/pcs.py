@@ -11,14 +11,15 @@ from starlette.responses import Response
 
 from appliance.boot import next_boot, next_choice
 from appliance.config.selection import names
+from appliance.control import forgotten_pc
 from appliance.control.access.guard import administrator
 from appliance.control.api.answers import LOOKS, AfterMac, InContext, Limit, MacInPath, problems
 from appliance.control.api.quick_route import QuickRoute
 from appliance.control.fleet.pcs import PcFacts
 from appliance.control.fleet.rooms import Room
+from appliance.control.forgotten_pc import ForgottenPc
 from appliance.firmware import table
 from appliance.heartbeats import orders
-from appliance.heartbeats.farewell import Farewell, say_farewell
 from appliance.heartbeats.states import STUCK, Kind
 from appliance.view.clients import ClientDetails, ClientView, OrderView, details, order_view
 from appliance.view.facts import gather_client
@@ -128,10 +129,16 @@ async def clear_next_boot(context: InContext, mac: MacInPath) -> None:
 
 
 @router.delete("/{mac}", responses=problems(404, 409), dependencies=_CHANGES)
-async def forget_pc(context: InContext, mac: MacInPath) -> Farewell:
-    """Forget a PC that is off: its boots and orders, and what it said. Its work and its place in the allowlist stay."""
-    config, address, now = context.config, MacAddress.parse(mac), context.clock()
-    return await context.with_registry(lambda registry: say_farewell(config, registry, address, now))
+async def forget_pc(
+    context: InContext,
+    mac: MacInPath,
+    work: Annotated[
+        bool, Query(description="Have root set its work aside, too: kept for a week, then deleted.")
+    ] = False,
+) -> ForgottenPc:
+    """Forget a PC that is off: its boots and orders, and what it said. Its place in the allowlist stays, and so does
+    its work, unless that is to be set aside. `netboot-appliance clients restore` gives work back."""
+    return await forgotten_pc.forget(context, MacAddress.parse(mac), work=work)
 
 
 @router.delete("/{mac}/firmware", responses=problems(), dependencies=_CHANGES)

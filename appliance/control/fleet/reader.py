@@ -11,7 +11,7 @@ from appliance.control.fleet.changes import Mark
 from appliance.control.fleet.needs import Need, of_box
 from appliance.control.fleet.pcs import PcFacts, facts
 from appliance.heartbeats import census, days, store
-from appliance.heartbeats.states import SILENT_AFTER, EndOfBoot, Kind, condition
+from appliance.heartbeats.states import EndOfBoot, Kind, condition
 from appliance.heartbeats.work import PcWork, work_in
 from appliance.journal import history
 from appliance.journal.timeline import Boot
@@ -149,7 +149,7 @@ def _read(
         at_work = view.now is not None and view.now.kind in _WITH_TASKS
         boinc = condition(current if at_work else None)
         due = _due(boot, current.at if current else None, now)
-        read.append(ReadPc(facts(view, entry, loaded, boinc), view, work_in(beat, now - SILENT_AFTER), due))
+        read.append(ReadPc(facts(view, entry, loaded, boinc), view, work_in(beat, now), due))
     return read
 
 

@@ -1,6 +1,7 @@
 """The live systems: which there are, which one PCs boot, and building the next one, with what it prints shown live."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +9,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from appliance.control import promotion
 from appliance.control.context import Context
 from appliance.control.web.build_watch import BuildWatch, seen
 from appliance.control.web.forms import Administrator, Box, Viewer, answer, said, word
 from appliance.control.web.open_page import stream
 from appliance.control.web.templating import page
 from appliance.errors import UserError
-from appliance.images import build_unit, request_files
+from appliance.images import build_unit, canary_edits, request_files
 from appliance.images.build_output import MOST_LINES
+from appliance.images.canary_edits import USUAL_PROOF
 from appliance.images.image_request import ImageVerb
 from appliance.images.todays_recipe import cure, outdated
 from appliance.images.update_check import RENEW
@@ -67,8 +70,8 @@ async def follow(request: Request, _: Viewer, since: str = "") -> Response:
 async def change(request: Request, box: Box, who: Administrator) -> Response:
     """Have root build, activate or roll back."""
     form = await request.form()
-    error, done = None, ""
-    try:
+
+    async def ask() -> str:
         verb, release, image = _verb(word(form, "verb", 20)), word(form, "release", 60), word(form, "image", 40)
         if not request_files.available(box.path):
             raise UserError("this page cannot ask root here", f"run: {_by_hand(verb, release, image)}")
@@ -76,7 +79,60 @@ async def change(request: Request, box: Box, who: Administrator) -> Response:
         found = await asyncio.to_thread(request_files.ask, verb, release, image=image)
         if found.error:
             raise UserError(found.error, found.hint, code=1)
-        done = found.done
+        return found.done
+
+    return await _edited(request, box, ask)
+
+
+@router.post("/canary")
+async def begin_canary(request: Request, box: Box, who: Administrator) -> Response:
+    """Let a few PCs boot a release before all do."""
+    form = await request.form()
+
+    async def begin() -> str:
+        ident, wanted = word(form, "release", 60), word(form, "for", 200)
+        begun = await box.with_registry(
+            lambda registry: canary_edits.begin(box.config, registry, ident, [wanted], USUAL_PROOF, box.clock())
+        )
+        said("canary begun", who, release=ident, chosen=wanted)
+        many = len(begun.ranges)
+        more = f" and {many - 3} more" if many > 3 else ""
+        warning = f"; warning: {begun.warning}" if begun.warning else ""
+        chosen = f"{', '.join(map(str, begun.ranges[:3]))}{more}"
+        return f"{ident} at the next boot of {chosen}; all others boot {begun.base}{warning}"
+
+    return await _edited(request, box, begin)
+
+
+@router.post("/canary/promote")
+async def promote_canary(request: Request, box: Box, who: Administrator) -> Response:
+    """Make the canary the active release."""
+
+    async def promote() -> str:
+        canary = await box.with_registry(canary_edits.find_open)
+        said("canary promoted", who, release=canary.release)
+        return await promotion.promote(box, canary.release)
+
+    return await _edited(request, box, promote)
+
+
+@router.post("/canary/cancel")
+async def cancel_canary(request: Request, box: Box, who: Administrator) -> Response:
+    """End the canary: its PCs get the active release again."""
+
+    async def cancel() -> str:
+        canary = await box.with_registry(lambda registry: canary_edits.cancel(registry, box.clock()))
+        said("canary cancelled", who, release=canary.release)
+        return f"the canary {canary.release} has ended; its PCs boot {canary.base}"
+
+    return await _edited(request, box, cancel)
+
+
+async def _edited(request: Request, box: Context, act: Callable[[], Awaitable[str]]) -> Response:
+    """Do it, and show the images with what was done, or what was wrong."""
+    error, done = None, ""
+    try:
+        done = await act()
     except UserError as raised:
         error = raised
     values = await _values(box)
@@ -120,6 +176,8 @@ async def _values(box: Context) -> dict[str, Any]:
         "renew": RENEW,
         "build": build,
         "canary": rollout.canary_words(box.clock()),
+        "trial": rollout.canary.release if rollout.canary and rollout.canary.ended is None else "",
+        "promote": promotion.BY_HAND,
         "since": seen(build).ident,
         "most_lines": MOST_LINES,
         "asks": request_files.available(box.path),

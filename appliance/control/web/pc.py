@@ -12,12 +12,14 @@ from starlette.responses import RedirectResponse, Response
 
 from appliance.boot import next_boot, next_choice
 from appliance.config.menu import KINDS
+from appliance.control import forgotten_pc
 from appliance.control.context import Context
 from appliance.control.web.forms import Administrator, Box, Viewer, answer, by_htmx, said, word
 from appliance.control.web.templating import page
-from appliance.errors import NotFoundError, OvertakenError, UserError
+from appliance.errors import NotFoundError, UserError
+from appliance.exports import work_desk
+from appliance.exports.kept_work import DAYS
 from appliance.heartbeats import orders
-from appliance.heartbeats.farewell import say_farewell
 from appliance.registry.database import Registry
 from appliance.view.boots import boot_views
 from appliance.view.facts import KnownBoots, gather_boots, gather_client
@@ -147,15 +149,20 @@ async def choose_next(request: Request, mac: str, box: Box, who: Administrator) 
 
 @router.post("/{mac}/forget")
 async def forget(request: Request, mac: str, box: Box, who: Administrator) -> Response:
-    """Forget a PC that is off."""
-    address = _mac(mac)
+    """Forget a PC that is off; with the field `work`, set its work aside."""
+    address, form = _mac(mac), await request.form()
+    work = word(form, "work") == "yes"
     try:
-        await box.with_registry(lambda registry: say_farewell(box.config, registry, address, box.clock()))
-    except OvertakenError as error:
+        gone = await forgotten_pc.forget(box, address, work=work)
+    except NotFoundError:
+        raise
+    except UserError as error:
         values = _values(box, *await asyncio.gather(_read(box, address), _size(box, address), _choices(box)))
         return page(request, "pc.html", 409, error=error, **values)
-    said("PC forgotten", who, mac=str(address))
-    return RedirectResponse("/", 303)
+    said("PC forgotten", who, mac=str(address), work=gone.work or gone.trouble)
+    if not work:
+        return RedirectResponse("/", 303)
+    return page(request, "pc_forgotten.html", mac=str(address), gone=gone, days=DAYS, here="/")
 
 
 def _give(box: Context, registry: Registry, mac: MacAddress, verb: OrderVerb) -> None:
@@ -210,7 +217,9 @@ async def _choices(box: Context) -> list[StartChoice]:
 
 def _values(box: Context, shown: PcPage, size: StateSize, choices: list[StartChoice]) -> dict[str, Any]:
     since = box.fleet.ident(box.fleet.room)
-    return {"shown": shown, "size": size, "choices": choices, "since": since, "here": "/"}
+    asks = work_desk.available(box.path)
+    values: dict[str, Any] = {"shown": shown, "size": size, "choices": choices, "since": since, "here": "/"}
+    return values | {"asks": asks, "days": DAYS}
 
 
 def _mac(text: str) -> MacAddress:

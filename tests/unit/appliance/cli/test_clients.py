@@ -137,8 +137,35 @@ def test_a_pc_that_is_off_is_forgotten_with_its_history(room: Run) -> None:
     assert (refused.returncode, "it may be on (computing" in refused.stderr) == (2, True)
     assert "name a MAC address or use --all" in room("clients", "forget", "--all", "--history").stderr
     assert room("clients", "forget", OFF, "--work").returncode == 2
-    unasked = room("clients", "forget", OFF, "--history", "--work", as_root=True)
-    assert (unasked.returncode, "nobody is there to ask; nothing was changed" in unasked.stderr) == (2, True)
     done = room("clients", "forget", OFF, "--history")
     assert done.stdout == f"forgot {OFF}: 1 boot, its orders, and what was learned of its firmware; its work stays\n"
     assert "has not booted yet" in room("clients", "show", OFF).stderr
+
+
+def test_work_is_set_aside_listed_and_deleted_once_it_is_old(room: Run, tmp_path: Path) -> None:
+    state, volumes = tmp_path / "data" / "state", tmp_path / "data" / "volumes"
+    (state / OFF.bare).mkdir(parents=True)
+    (state / OFF.bare / "client_state.xml").write_text("hours of work")
+    volumes.mkdir(mode=0o700)
+    assert room("clients", "kept", as_root=True).stdout == "No work is set aside.\n"
+    done = room("clients", "forget", OFF, "--history", "--work", as_root=True)
+    assert f"forgot {OFF}: 1 boot" in done.stdout
+    assert "its work is set aside, and kept until 20" in done.stdout
+    (kept,) = state.iterdir()
+    assert kept.name.startswith(f".kept-{OFF.bare}-")
+    assert (kept / "client_state.xml").read_text() == "hours of work"
+    (listed,) = json.loads(room("clients", "kept", "--json", as_root=True).stdout)
+    assert (listed["mac"], listed["until"] - listed["at"]) == (str(OFF), 7 * 86400)
+    assert str(OFF) in room("clients", "kept", as_root=True).stdout
+
+    assert room("clients", "purge", as_root=True).stdout == "no work was kept for 7 days\n"
+    unasked = room("clients", "purge", OFF, as_root=True)
+    assert (unasked.returncode, "nobody is there to ask; nothing was changed" in unasked.stderr) == (2, True)
+    assert kept.exists()
+    kept.rename(state / f".kept-{OFF.bare}-{listed['at'] - 8 * 86400}")
+    assert "deleted the work of 1 PC for good: " in room("clients", "purge", as_root=True).stdout
+    assert list(state.iterdir()) == []
+    for verb in (("purge", OFF, "--yes"), ("restore", OFF)):
+        assert f"no work of {OFF} is kept" in room("clients", *verb, as_root=True).stderr
+    again = room("clients", "forget", OFF, "--history", "--work", as_root=True)
+    assert (again.returncode, f"{OFF} has no work here" in again.stderr) == (2, True)

@@ -49,7 +49,7 @@ def test_every_state(registry: Registry) -> None:
     assert found.urgent(2) == [6, 5]
 
 
-@pytest.mark.parametrize("later", [0.0, 60.0, 170.0, 200.0, 1e6])
+@pytest.mark.parametrize("later", [0.0, 60.0, 170.0, 200.0, 1e6, -30.0, -600.0, -1e6])
 def test_what_is_counted_is_what_is_shown(registry: Registry, later: float) -> None:
     now = time.time() + later
     ended = census.ends_of_boots(registry)

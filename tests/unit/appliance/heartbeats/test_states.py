@@ -139,6 +139,16 @@ def test_computing_means_heard_within_three_minutes() -> None:
         assert found in ON or beat != NOW - 179 or stage == "failed"
 
 
+def test_a_clock_that_was_ahead_and_is_set_back_leaves_no_dead_pc_computing() -> None:
+    corrected, set_back = heard(COMPUTING, ago=-20), heard(COMPUTING, ago=-7200)
+    assert state(COMPUTED, corrected, None, NOW).kind is Kind.COMPUTING
+    dead = state(COMPUTED, set_back, None, NOW)
+    assert (dead.kind, dead.words) == (Kind.SILENT, "silent since the server's clock was set back")
+    assert state(booted("root-mounted", ago=-7200), None, None, NOW).kind is Kind.STALLED
+    restarted = (OrderVerb.REBOOT, NOW + 7200)
+    assert state(COMPUTED, heard(COMPUTING), restarted, NOW).kind is Kind.SILENT
+
+
 @pytest.mark.parametrize(
     ("boot", "words"),
     [

@@ -15,15 +15,15 @@ def beat(mac: int, at: float = 1000.0, boinc: str = "") -> StoredHeartbeat:
     return StoredHeartbeat(MacAddress(mac), mac, at, {}, boinc or to_json(COMPUTING))
 
 
-def summed(*beats: StoredHeartbeat, since: float = 0.0) -> WorkOfAll:
+def summed(*beats: StoredHeartbeat, now: float = 1000.0) -> WorkOfAll:
     sums = WorkSums()
     for each in beats:
-        sums.put(each.mac.value, work_in(each, since))
+        sums.put(each.mac.value, work_in(each, now))
     return sums.total()
 
 
 def test_all_pcs_are_added_up_but_for_tasks_of_those_that_are_silent() -> None:
-    found = summed(beat(1), beat(2, 900.0), beat(3, boinc="broken"), since=950.0)
+    found = summed(beat(1), beat(2, 810.0), beat(3, boinc="broken"))
     assert found.tasks["running"] == sum(task.state == "running" for task in COMPUTING.tasks) > 0
     (project,) = COMPUTING.projects
     assert found.projects[project.url].pcs == 2

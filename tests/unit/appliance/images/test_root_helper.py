@@ -10,10 +10,12 @@ import pytest
 
 from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.images import build_unit, request_files
-from appliance.images.image_request import ImageAnswer, ImageRequest, ImageVerb, decode, digest, encode
-from appliance.images.request_files import answer_file, ask, read_answer, request_file
+from appliance.images import build_unit
+from appliance.images.image_request import ImageRequest, ImageVerb, decode, encode
+from appliance.images.request_files import ask
 from appliance.images.root_helper import serve_requests
+from appliance.root_requests import desk
+from appliance.root_requests.answer import RootAnswer, digest
 from image import activation, release, signature
 from image.build import Rebuild
 from services.linux import programs
@@ -32,20 +34,21 @@ class Box:
             activation.sign(folder / "data" / "images", each, self.ring)
         self.configuration = folder / "data" / "c.toml"
         self.images = folder / "data" / "images"
-        self.control, self.root = folder / "control", folder / "root"
-        self.control.mkdir()
-        self.root.mkdir()
+        self.desk = desk.desk("image", "image-request", {"RUNTIME_DIRECTORY": str(folder / "box-control")})
+        self.request = self.desk.request
+        self.request.parent.mkdir()
+        self.desk.answer.parent.mkdir()
 
     @property
     def active(self) -> str | None:
         return release.active_id(self.images)
 
-    def ask(self, content: bytes) -> ImageAnswer:
+    def ask(self, content: bytes) -> RootAnswer:
         """Root's answer to these bytes."""
-        request_file(self.control).write_bytes(content)
+        self.request.write_bytes(content)
         with contextlib.suppress(UserError):
-            serve_requests(self.configuration, self.control, self.root)
-        found = read_answer(answer_file(self.root))
+            serve_requests(self.configuration, self.desk)
+        found = self.desk.read_answer()
         assert found is not None
         assert found.request == digest(content)
         return found
@@ -111,9 +114,9 @@ def request(**fields: object) -> bytes:
 )
 def test_what_an_honest_page_does_not_write_changes_nothing(box: Box, content: bytes) -> None:
     if len(content) > 4096:
-        request_file(box.control).write_bytes(content)
+        box.request.write_bytes(content)
         with pytest.raises(UserError, match="is refused"):
-            serve_requests(box.configuration, box.control, box.root)
+            serve_requests(box.configuration, box.desk)
     else:
         assert "the page's request is refused" in box.ask(content).error
     assert box.active == NEW
@@ -121,7 +124,7 @@ def test_what_an_honest_page_does_not_write_changes_nothing(box: Box, content: b
 
 @pytest.mark.parametrize("trap", ["link", "pipe", "folder"])
 def test_a_trap_in_its_place_is_not_touched(box: Box, tmp_path: Path, trap: str) -> None:
-    path = request_file(box.control)
+    path = box.request
     (tmp_path / "elsewhere").write_bytes(encode(ImageRequest(ImageVerb.ROLLBACK)))
     match trap:
         case "link":
@@ -131,7 +134,7 @@ def test_a_trap_in_its_place_is_not_touched(box: Box, tmp_path: Path, trap: str)
         case "folder":
             path.mkdir()
     with pytest.raises(UserError, match="is refused"):
-        serve_requests(box.configuration, box.control, box.root)
+        serve_requests(box.configuration, box.desk)
     assert box.active == NEW
 
 
@@ -164,36 +167,35 @@ def test_a_build_is_begun_in_its_own_unit(
 def test_a_request_is_carried_out_once_however_often_root_is_called(box: Box) -> None:
     assert box.ask(encode(ImageRequest(ImageVerb.ROLLBACK))).done == f"active: {OLD}"
     # Rolling back once more would lead back to the newer one.
-    serve_requests(box.configuration, box.control, box.root)
+    serve_requests(box.configuration, box.desk)
     assert box.active == OLD
     assert box.ask(encode(ImageRequest(ImageVerb.ROLLBACK, once="again"))).done == f"active: {NEW}"
 
 
 def test_the_page_waits_for_the_answer_to_its_own_request(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     box.ask(encode(ImageRequest(ImageVerb.ROLLBACK, once="before")))
-    helper = threading.Timer(0.3, serve_requests, (box.configuration, box.control, box.root))
+    helper = threading.Timer(0.3, serve_requests, (box.configuration, box.desk))
     helper.start()
-    assert ask(ImageVerb.ACTIVATE, NEW, box.control, box.root).done == f"active: {NEW}"
+    assert ask(ImageVerb.ACTIVATE, NEW, box.desk).done == f"active: {NEW}"
     helper.join()
     # A request that systemd has missed comes again.
-    monkeypatch.setattr(request_files, "_AGAIN_SECONDS", 0.1)
-    helper = threading.Timer(0.05, request_file(box.control).unlink)
+    monkeypatch.setattr(desk, "_AGAIN_SECONDS", 0.1)
+    helper = threading.Timer(0.05, box.request.unlink)
     helper.start()
-    later = threading.Timer(0.6, serve_requests, (box.configuration, box.control, box.root))
+    later = threading.Timer(0.6, serve_requests, (box.configuration, box.desk))
     later.start()
-    assert ask(ImageVerb.ROLLBACK, "", box.control, box.root).done == f"active: {OLD}"
+    assert ask(ImageVerb.ROLLBACK, "", box.desk).done == f"active: {OLD}"
     helper.join()
     later.join()
-    monkeypatch.setattr(request_files, "_WAIT_SECONDS", 0.2)
     with pytest.raises(UserError, match="does not answer"):
-        ask(ImageVerb.ROLLBACK, "", box.control, box.root)
+        box.desk.ask(encode(ImageRequest(ImageVerb.ROLLBACK)), 0.2)
 
 
 def test_who_asks_beside_another_does_not_wait_long(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_files, "_TURN_SECONDS", 0.1)
-    with request_files._ASKING, pytest.raises(UserError, match="is being asked for something else"):
-        ask(ImageVerb.ROLLBACK, "", box.control, box.root)
-    assert not request_file(box.control).exists()
+    monkeypatch.setattr(desk, "_TURN_SECONDS", 0.1)
+    with box.desk._turn, pytest.raises(UserError, match="is being asked for something else"):
+        ask(ImageVerb.ROLLBACK, "", box.desk)
+    assert not box.request.exists()
 
 
 def test_the_longest_error_in_any_script_reaches_the_page(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,19 @@ def test_a_build_at_work_says_how_far_it_is() -> None:
     assert (found.lines, found.release, found.error) == (LINES, "", "")
 
 
+def test_how_long_it_may_take_yet_is_said_while_it_runs() -> None:
+    def with_left(left: object, *end: str, now: float = BEGAN + 90) -> float | None:
+        progress = {"stage": "chroot", "number": 4, "step": "x", "elapsed": 60.0, "left": left}
+        return view(json.dumps({"progress": progress}), *end, now=now).left
+
+    # It was written 30 s ago.
+    assert with_left(300.0) == 270.0
+    assert with_left(300.0, now=BEGAN + 900) == 0.0
+    assert with_left(300.0, json.dumps({"release": "r", "ended": BEGAN + 70})) is None
+    for unknown in (None, "x", float("nan"), float("inf"), [1]):
+        assert with_left(unknown) is None
+
+
 def test_before_its_first_stage_nothing_is_said_of_the_build_before() -> None:
     found = build_view(BuildRecord("r2", busy=True), BEGAN)
     assert found == BuildView("r2", True, "", 0, 0, "", None, 0.0, ())

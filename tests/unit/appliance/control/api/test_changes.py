@@ -1,12 +1,16 @@
 """What the API changes, and for whom."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
+from appliance.errors import OvertakenError
+from appliance.exports import work_desk
 from appliance.images import request_files
-from appliance.images.image_request import ImageAnswer, ImageVerb
+from appliance.images.image_request import ImageVerb
 from appliance.registry.database import Registry
+from appliance.root_requests.answer import RootAnswer
 from services.ethernet import MacAddress
 from tests.fakes.fleet import mac_of
 from tests.unit.appliance.control.box_of_pcs import BoxOfPcs
@@ -150,15 +154,49 @@ def test_an_image_is_activated_by_root(own: BoxOfPcs, monkeypatch: pytest.Monkey
     assert (refused.status_code, refused.json()["message"]) == (409, "this page cannot ask root here")
     asked = []
 
-    def ask(verb: ImageVerb, release: str) -> ImageAnswer:
+    def ask(verb: ImageVerb, release: str) -> RootAnswer:
         asked.append((verb, release))
-        return ImageAnswer("x", done="active: 20261101-100000-0a1b2c3d")
+        return RootAnswer("x", done="active: 20261101-100000-0a1b2c3d")
 
     monkeypatch.setattr(request_files, "available", lambda path: True)
     monkeypatch.setattr(request_files, "ask", ask)
     assert own.change("/api/v1/images", "POST", json=wanted).json() == {"done": "active: 20261101-100000-0a1b2c3d"}
     assert asked == [(ImageVerb.ACTIVATE, "20261101-100000-0a1b2c3d")]
     assert own.change("/api/v1/images", "POST", json={"verb": "activate", "release": "../x"}).status_code == 422
+
+
+def test_a_pc_is_forgotten_with_its_work(own: BoxOfPcs, monkeypatch: pytest.MonkeyPatch) -> None:
+    pcs = own.ask("/api/v1/pcs").json()["pcs"]
+    gone = f"/api/v1/pcs/{next(pc['mac'] for pc in pcs if pc['now']['kind'] == 'failed')}"
+    refused = own.change(f"{gone}?work=true", "DELETE")
+    assert (refused.status_code, "cannot ask root here; nothing was changed" in refused.json()["message"]) == (
+        409,
+        True,
+    )
+    assert own.change(f"{gone}?work=perhaps", "DELETE").status_code == 422
+    # Root has accepted it, and then it cannot be moved.
+    monkeypatch.setattr(work_desk, "available", lambda path: True)
+
+    def ask(mac: MacAddress, accepted: Callable[[], None]) -> str:
+        accepted()
+        raise OvertakenError("it is still exported", "is it on?")
+
+    monkeypatch.setattr(work_desk, "ask", ask)
+    said = own.change(f"{gone}?work=true", "DELETE").json()
+    assert (said["work"], said["trouble"], said["hint"]) == ("", "it is still exported", "is it on?")
+    assert own.change(gone, "DELETE").status_code == 404
+
+
+def test_a_canary_that_there_is_not_and_one_of_nobody(own: BoxOfPcs) -> None:
+    canary = "/api/v1/images/canary"
+    assert own.change(canary, "DELETE").status_code == 404
+    assert own.change(f"{canary}/promote", "POST").status_code == 404
+    wanted = {"release": "20260101-000000-00000000", "chosen": ["1-per-label"]}
+    refused = own.change(canary, "POST", json=wanted)
+    assert (refused.status_code, "there is no release" in refused.json()["message"]) == (404, True)
+    wrong: list[dict[str, object]] = [{"chosen": []}, {"chosen": [""]}, {"release": "../x"}, {"within": "1h"}]
+    for each in wrong:
+        assert own.change(canary, "POST", json=wanted | each).status_code == 422
 
 
 def test_a_body_that_is_no_json(own: BoxOfPcs) -> None:

@@ -1,6 +1,7 @@
 """Images on the page: releases, a build that is followed, and what is asked of root."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,12 +9,15 @@ import pytest
 from appliance.errors import UserError
 from appliance.images import build_unit, request_files
 from appliance.images.build_record import BuildRecord, OutputLine
-from appliance.images.image_request import ImageAnswer, ImageVerb
+from appliance.images.image_request import ImageVerb
+from appliance.root_requests.answer import RootAnswer
 from tests.unit.appliance.cli.box_with_releases import NEW, OLD
 from tests.unit.appliance.control.web.browser import Browser, text
 
 FIRST = json.dumps({"invocation": "r1", "began": 1000.0, "stages": 7})
-STEP = json.dumps({"progress": {"stage": "chroot", "number": 4, "step": "Unpacking <b>linux</b>", "elapsed": 61.4}})
+STEP = json.dumps(
+    {"progress": {"stage": "chroot", "number": 4, "step": "Unpacking <b>linux</b>", "elapsed": 61.4, "left": 1e10}}
+)
 
 
 async def test_the_releases_and_by_hand_what_to_run(page: Browser) -> None:
@@ -30,9 +34,9 @@ async def test_the_releases_and_by_hand_what_to_run(page: Browser) -> None:
 
 async def test_root_is_asked_and_its_answer_is_shown(page: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[ImageVerb, str]] = []
-    answers = [ImageAnswer("", done=f"active: {OLD}"), ImageAnswer("", error="there is no release", hint="list them")]
+    answers = [RootAnswer("", done=f"active: {OLD}"), RootAnswer("", error="there is no release", hint="list them")]
 
-    def ask(verb: ImageVerb, release: str) -> ImageAnswer:
+    def ask(verb: ImageVerb, release: str) -> RootAnswer:
         asked.append((verb, release))
         return answers.pop(0)
 
@@ -43,7 +47,7 @@ async def test_root_is_asked_and_its_answer_is_shown(page: Browser, monkeypatch:
     assert asked == [(ImageVerb.ACTIVATE, OLD), (ImageVerb.ACTIVATE, "x")]
     assert "no such thing to do" in text(await page.post("/images", 422, verb="delete"))
     page.scripts = True
-    answers.append(ImageAnswer("", done="the build has begun"))
+    answers.append(RootAnswer("", done="the build has begun"))
     part = await page.post("/images", verb="build")
     assert "the build has begun" in text(part)
     assert "<html" not in part
@@ -54,6 +58,7 @@ async def test_the_latest_build_is_shown_with_what_it_prints(page: Browser, monk
     monkeypatch.setattr(build_unit, "latest", lambda: found[0])
     shown = await page.get("/images")
     assert "Stage 4 of 7: chroot" in text(shown)
+    assert re.search(r", about \d+ d left", text(shown))
     assert "Unpacking <b>linux</b>" in text(shown)
     assert "<span>Get:1 &lt;b&gt;linux&lt;/b&gt;\n</span><span>\n</span></pre>" in shown
     assert "<b>linux" not in shown
@@ -75,4 +80,4 @@ async def test_the_latest_build_is_shown_with_what_it_prints(page: Browser, monk
 def test_only_the_unit_of_systemd_asks(page: Browser) -> None:
     assert not request_files.available(page.config, {"RUNTIME_DIRECTORY": "/run/netboot-appliance-control"})
     with pytest.raises(UserError, match="cannot write to"):
-        request_files.ask(ImageVerb.ROLLBACK, "", page.config / "none")
+        request_files.ask(ImageVerb.ROLLBACK)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,14 @@ from markupsafe import escape
 
 from appliance.boot import next_boot
 from appliance.control.web.pc import BOOTS_AT_ONCE
+from appliance.errors import OvertakenError
+from appliance.exports import work_desk
 from appliance.heartbeats import orders, store
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.registry.records import BootRow
 from appliance.view.state_size import measure
 from services.boinc.condition import BoincMessage, Condition, Doing, Task, to_json
+from services.ethernet import MacAddress
 from services.foreign_text import printable
 from tests.unit.appliance.cli.box_with_releases import NEW
 from tests.unit.appliance.cli.room_of_pcs import COMPUTES, COMPUTING, FAILED, IDLE, OFF, STALLED, pc
@@ -147,6 +151,8 @@ async def test_a_pc_that_is_off_is_forgotten_and_one_that_is_on_is_not(page: Bro
     assert "Lost for good: all its boots with what happened in them, all its orders," in shown
     assert "A PC can be forgotten once it is off." in text(await page.get(f"/pcs/{COMPUTES}"))
     assert "it may be on (computing" in text(await page.post(f"/pcs/{COMPUTES}/forget", 409))
+    assert f"To set its work aside, too: sudo netboot-appliance clients forget {OFF} --history --work" in shown
+    assert "cannot ask root here; nothing was changed" in text(await page.post(f"/pcs/{OFF}/forget", 409, work="yes"))
     assert await page.post(f"/pcs/{OFF}/forget") == "/"
     await page.get(f"/pcs/{OFF}", 404)
     await page.post(f"/pcs/{OFF}/forget", 404)
@@ -154,3 +160,27 @@ async def test_a_pc_that_is_off_is_forgotten_and_one_that_is_on_is_not(page: Bro
         assert len(registry.clients()) == 6
         assert orders.latest(registry, OFF, 5) == []
         assert OFF in registry.allowlist()
+
+
+@pytest.mark.parametrize("trouble", ["", "it is still exported"])
+async def test_forgetting_with_the_work_says_how_to_get_it_back(
+    page: Browser, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    def ask(mac: MacAddress, accepted: Callable[[], None]) -> str:
+        assert mac == OFF
+        accepted()
+        if trouble:
+            raise OvertakenError(trouble, "is it on?")
+        return "its work is kept until 2026-12-07"
+
+    monkeypatch.setattr(work_desk, "available", lambda path: True)
+    monkeypatch.setattr(work_desk, "ask", ask)
+    assert "Forget it and set its work aside" in text(await page.get(f"/pcs/{OFF}"))
+    assert "it may be on" in text(await page.post(f"/pcs/{COMPUTES}/forget", 409, work="yes"))
+    shown = text(await page.post(f"/pcs/{OFF}/forget", 200, work="yes"))
+    if trouble:
+        assert f"It is forgotten, but its work stays: {trouble} is it on?" in shown
+    else:
+        assert "The PC is forgotten, and its work is kept until 2026-12-07." in shown
+        assert f"sudo netboot-appliance clients restore {OFF}" in shown
+    await page.get(f"/pcs/{OFF}", 404)
