@@ -237,7 +237,9 @@ def _check_names(recipe: ImageRecipe, added: Customization, mirrors: Mirrors, wo
     found = apt_lists.check(recipe, added.repositories, mirrors, work)
     if found.trouble:
         # What is kept may do for this build.
-        stages.tell(f"the names of packages were not checked: {found.trouble}")
+        said = f"the names of packages were not checked: {found.trouble}"
+        stages.hear(f"W: {said}")
+        stages.tell(said)
     if found.unknown:
         raise BuildError("checks", *customization.unknown_names(found.unknown, added.places))
 

@@ -101,13 +101,8 @@ def one_line(text: str) -> dict[str, str] | None:
         _OPTIONS.get(name.lower(), name.lower()): value
         for name, _, value in (option.partition("=") for option in (match["options"] or "").split())
     }
-    return {
-        "types": "deb",
-        "uris": match["uri"],
-        "suites": match["suite"],
-        "components": match["components"],
-        **options,
-    }
+    named = {"uris": match["uri"], "suites": match["suite"], "components": match["components"]}
+    return options | named | {"types": "deb"}
 
 
 def fields(text: str) -> Iterator[tuple[int, dict[str, str]]]:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from appliance.config import images
-from appliance.config.file import Config, ImageSettings
+from appliance.config.file import Config, ImageSettings, ServerSettings
 from appliance.errors import UserError
-from appliance.images import recipe
+from appliance.images import known_digests, recipe
 from appliance.images.requested_build import Builder, RequestedBuild, request
 from image.build import Rebuild
 from image.progress import BuildError
@@ -15,7 +15,8 @@ from image.progress import BuildError
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return Config(tmp_path / "config.toml", image=ImageSettings(packages=("htop", "sl")))
+    server = ServerSettings(data=tmp_path / "data")
+    return Config(tmp_path / "config.toml", server=server, image=ImageSettings(packages=("htop", "sl")))
 
 
 def test_without_a_directory_it_is_the_configuration_alone(config: Config) -> None:
@@ -109,3 +110,18 @@ def test_a_wrong_line_is_named_with_what_would_be_right(
 def test_a_name_that_could_lead_elsewhere_is_refused(config: Config, name: str) -> None:
     with pytest.raises(UserError, match="cannot be the name of an image"):
         recipe.wanted(config, name)
+
+
+def test_digests_are_kept_where_the_image_is_built(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_digests, "_SETTLED", -1 << 62)
+    files = recipe.directory(config) / "files"
+    files.mkdir(parents=True)
+    (files / "motd").write_text("hello")
+    first = recipe.wanted(config)
+    assert not config.server.data.exists(), "it makes no directory"
+    (config.server.data / "build").mkdir(parents=True)
+    assert recipe.wanted(config) == first
+    kept = config.server.data / "build" / "digests-boinc.json"
+    assert str(files / "motd") in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert recipe.wanted(config) == first
