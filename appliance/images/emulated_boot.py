@@ -85,20 +85,24 @@ def boot(
     seconds: float = SECONDS,
 ) -> tuple[BootTest, tuple[str, ...]]:
     """Boot it, and keep how that went; returns that, and the last lines of its console. Without a `firmware`: UEFI
-    where OVMF is installed. `kvm`: use it if it is there. Raises UserError, also when the result cannot be kept."""
+    where OVMF is installed. `kvm`: use it if it is there. Raises UserError if it
+    cannot be tested, or the result cannot be kept."""
     require(firmware)
     firmware = firmware or ("uefi" if has_ovmf() else "bios")
     kvm = kvm and has_kvm()
     stages: list[tuple[str, float]] = []
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     ended: list[str] = []
+    errors: list[str] = []
 
     def hear(line: str) -> None:
         if line.startswith(CONSOLE):
             tail.append(line.removeprefix(CONSOLE))
         elif line.startswith(EVENT):
             event: dict[str, Any] = json.loads(line.removeprefix(EVENT))
-            if "why" in event:
+            if "error" in event:
+                errors.append(event["error"])
+            elif "why" in event:
                 ended.append(event["why"])
             else:
                 stages.append((event["stage"], event["seconds"]))
@@ -111,13 +115,16 @@ def boot(
         with log.open("w") as file:
             arguments = (*_NETWORK, *inside, *config.image.kernel_arguments)
             command.run(arguments, cwd=Path("/"), log=file, on_line=hear)
-        why = ended[-1] if ended else "the test ended without a result"
     except CommandError as error:
-        why = f"the test could not be made: {error.tail[-1] if error.tail else error}"
+        errors.append(error.tail[-1] if error.tail else str(error))
     except OSError as error:
         raise UserError(
             f"the test could not be made: {error}", "check the disk, and that util-linux is installed", 1
         ) from error
+    if errors or not ended:
+        what = errors[-1] if errors else "it ended without a result"
+        raise UserError(f"the test could not be made, so nothing is known of the release: {what}", f"see {log}", code=1)
+    why = ended[-1]
     if why.lower().startswith(_OLD):
         why = "an older version built it, whose live systems cannot be tested: build again"
     done = BootTest(time.time(), why, firmware, "kvm" if kvm else "tcg", tuple(stages), str(log))
