@@ -14,7 +14,6 @@ from appliance.exports.volumes import mount_images
 from appliance.images.build_unit import UNIT
 from appliance.images.requested_build import Builder, request
 from appliance.view.words import size
-from image import release
 from image.build import Rebuild
 from image.progress import STAGES, BuildError, Progress
 from image.release import ReleaseError
@@ -61,10 +60,7 @@ def build(
             raise typer.Exit(130) from None
         raise UserError("the build was interrupted", "the active release is unchanged", code=130) from None
     made = result.release
-    if release.active_id(config.images) != made.id:
-        # It joined a build of `image update`.
-        say(f"made: {made.id}; not active yet: netboot-appliance image update brings it to the PCs")
-    elif result.unchanged:
+    if result.unchanged:
         say(f"no package has changed: release {made.id} stays active")
     else:
         say(f"active: {made.id} ({size(made.size)}, {span(display.elapsed)})")
