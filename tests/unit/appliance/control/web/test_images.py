@@ -1,17 +1,14 @@
 """Images on the page: releases, a build that is followed, and what is asked of root."""
 
 import json
-import time
 from dataclasses import replace
 
 import pytest
 
 from appliance.errors import UserError
-from appliance.images import build_unit, notes, request_files
+from appliance.images import build_unit, request_files
 from appliance.images.build_record import BuildRecord, OutputLine
 from appliance.images.image_request import ImageAnswer, ImageVerb
-from appliance.images.notes import BootTest, UpdateCheck
-from image.updates import PackageUpdate
 from tests.unit.appliance.cli.box_with_releases import NEW, OLD
 from tests.unit.appliance.control.web.browser import Browser, text
 
@@ -29,18 +26,6 @@ async def test_the_releases_and_by_hand_what_to_run(page: Browser) -> None:
     assert f"PCs boot {OLD} again, at their next power-on." in shown
     refused = text(await page.post("/images", 422, verb="rollback", release=""))
     assert "this page cannot ask root here run: sudo netboot-appliance image rollback" in refused
-
-
-async def test_what_is_known_of_updates_and_tests_is_shown(page: Browser) -> None:
-    assert "Packages of the active one" not in text(await page.get("/images"))
-    images = page.context.config.images
-    hole = PackageUpdate("openssl", "1", "2", security=True)
-    notes.keep_check(images, NEW, UpdateCheck(time.time() - 7300, (hole, replace(hole, security=False))))
-    notes.keep_test(images, NEW, BootTest(1000.0, "it hung <b>", "uefi", "tcg", (), "/log"))
-    shown = text(await page.get("/images"))
-    assert "Packages of the active one: 2 updates, 1 of security; checked 2 h ago." in shown
-    assert "bring them to the PCs: sudo netboot-appliance image update" in shown
-    assert "kB failed" in shown or "B failed" in shown
 
 
 async def test_root_is_asked_and_its_answer_is_shown(page: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
