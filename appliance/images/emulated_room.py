@@ -32,6 +32,8 @@ from services.linux.programs import ProgramError, RunningProgram
 ROOM = Path("/run/netboot-appliance-test")
 EVENT, CONSOLE, SERVER = "event: ", "console: ", "server: "
 
+_SIZE = "256m"
+"""More than a test needs, and a bound for a console that never stops."""
 _USER = 65534
 """nobody: neither the server nor QEMU can do anything to this machine."""
 _AS_USER = ("setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--no-new-privs")
@@ -48,7 +50,8 @@ _CODES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Z])|[\x00-\x1f\x7f]")
 
 
 def run(release: Path, firmware: EmulatedFirmware, arguments: Sequence[str], *, kvm: bool, seconds: float) -> None:
-    """Boot the release, and print what happens, until it has come up or has failed. Raises ProgramError, OSError."""
+    """Boot the release, and print what happens, until it has come up or has failed. Raises ProgramError, OSError, and
+    _CannotTestError."""
     ends = time.monotonic() + seconds
     data, serial, log = ROOM / "data", ROOM / "console", ROOM / "server"
     configuration = _furnish(release, data, arguments)
@@ -58,8 +61,7 @@ def run(release: Path, firmware: EmulatedFirmware, arguments: Sequence[str], *, 
     registry_file = data / "registry" / "registry.sqlite3"
     if not _wait(lambda: _serves(registry_file), server, _SERVES_WITHIN):
         consoles[1].show()
-        _tell(why="the test's own server did not start; its last lines are in the log")
-        return
+        raise _CannotTestError("the test's own server did not start; its last lines are in the log")
     size = sum(path.stat().st_size for path in (release / "live").iterdir())
     line = emulated_pc.command(firmware, ROOM, serial, card, emulated_pc.memory(size), kvm=kvm)
     groups = f"--groups={_KVM.stat().st_gid}" if kvm else "--clear-groups"
@@ -94,12 +96,12 @@ def _failure(
     stage = str(boot.stage) if boot else "no sign of it"
     if boot and boot.failure:
         return boot.failure
-    if ended and (said := (ROOM / "qemu").read_text(errors="replace").strip()):
-        return f"QEMU ended with status {pc.returncode}: {said.splitlines()[-1]}"
+    if pc.returncode and (said := (ROOM / "qemu").read_text(errors="replace").strip()):
+        raise _CannotTestError(f"QEMU ended with status {pc.returncode}: {said.splitlines()[-1]}")
+    if server.poll() is not None:
+        raise _CannotTestError("the test's own server ended; its last lines are in the log")
     if ended:
         return f"the PC restarted or went off; it had come as far as: {stage}"
-    if server.poll() is not None:
-        return "the test's own server ended; its last lines are in the log"
     return f"it did not come up within {seconds:.0f} s; it came as far as: {stage}" if late else ""
 
 
@@ -107,7 +109,7 @@ def _furnish(release: Path, data: Path, arguments: Sequence[str]) -> Path:
     """Make the room: a file system in memory, with the release in it as a view that cannot be written to; the network;
     and who may boot. Returns the path of the server's configuration."""
     ROOM.mkdir(mode=0o755, exist_ok=True)
-    _do("mount", "-t", "tmpfs", "-o", "mode=0755,nodev,nosuid", "tmpfs", str(ROOM))
+    _do("mount", "-t", "tmpfs", "-o", f"mode=0755,nodev,nosuid,size={_SIZE}", "tmpfs", str(ROOM))
     place = data / "images" / release.name
     for directory in (place, data / "registry", data / "boot", ROOM / "run"):
         directory.mkdir(parents=True)
@@ -163,6 +165,10 @@ def _wait(holds: Callable[[], bool], process: RunningProgram, seconds: float) ->
     return False
 
 
+class _CannotTestError(Exception):
+    """Something went wrong that says nothing about the release; the text says what."""
+
+
 class _Growing:
     """A file that grows: prints what is added to it, line by line, each with a mark that says whose it is."""
 
@@ -209,10 +215,10 @@ def _main(arguments: Sequence[str]) -> None:
             kvm=bool(kvm),
             seconds=float(seconds),
         )
-    except (ProgramError, UserError) as error:
-        _tell(why=f"the test could not be made: {error}")
+    except (_CannotTestError, ProgramError, UserError) as error:
+        _tell(error=str(error))
     except OSError as error:
-        _tell(why=f"the test could not be made: {error.filename or ''}: {error.strerror or error}")
+        _tell(error=f"{error.filename or 'the system'}: {error.strerror or error}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What `image update` does next with a release: the rules by which a new one comes into force. PURE.
 
-A release that has been given up is not tried again by itself: one whose canary was rolled back, or that somebody has
-replaced with an earlier one by hand (`image rollback`). The next update of Debian's makes another release.
+A release that has been given up is not tried again by itself: one whose canary was rolled back or that somebody has
+cancelled, or that somebody has replaced with an earlier one (`image rollback`). The next update of Debian's makes
+another release.
 """
 
 from collections.abc import Collection
@@ -9,6 +10,9 @@ from enum import StrEnum
 
 from appliance.images.notes import BootTest
 from appliance.images.rollout import Canary, Ending
+
+_BY_HAND = "by hand"
+"""How the reason of a canary begins that somebody has cancelled (`image canary cancel`)."""
 
 
 class RenewalStage(StrEnum):
@@ -29,6 +33,11 @@ def given_up(ident: str, active: str | None, previous: str | None, canaries: Col
     )
     if rolled_back:
         return f"its canary was rolled back: {rolled_back.reason}"
+    if any(
+        each.release == ident and each.verdict is Ending.CANCELLED and each.reason.startswith(_BY_HAND)
+        for each in canaries
+    ):
+        return "somebody cancelled its canary"
     if ident == previous and active is not None and active < ident:
         return f"somebody went back from it to {active}"
     return ""

@@ -7,7 +7,8 @@ import pytest
 
 from appliance.allowlist import Entry
 from appliance.errors import UserError
-from appliance.images import rollout_table
+from appliance.images import notes, rollout_table
+from appliance.images.notes import BootTest
 from appliance.images.rollout import Canary, Ending, Fallback, Proof
 from appliance.registry.database import Registry
 from appliance.registry.records import BootRow, Client
@@ -64,6 +65,23 @@ def test_one_of_each_label_is_the_one_that_was_heard_last(room: BoxWithCanary) -
     room.run("image", "activate", NEXT, "--canary", "1-per-label", "--prove", "tasks=2", "--share", "90")
     assert room.canary.ranges == (MacRange(PCS[1], PCS[1]), MacRange(PCS[3], PCS[3]))
     assert room.canary.proof == Proof(86400.0, 90, 2)
+
+
+def test_one_of_each_label_may_be_written_as_words(room: BoxWithCanary) -> None:
+    room.run("image", "activate", NEXT, "--canary", "1 per label")
+    assert room.canary.ranges == (MacRange(PCS[1], PCS[1]), MacRange(PCS[3], PCS[3]))
+
+
+def test_what_is_set_apart_and_tested_is_not_pruned_before_it_is_in_force(room: BoxWithCanary) -> None:
+    """`image update` was stopped between its stages: its release is the newest one."""
+    notes.keep_test(room.data / "images", NEXT, BootTest(1000.0, "", "uefi", "tcg", (), "/log"))
+    said = json.loads(room.run("image", "prune", "--keep", "1", "--json"))
+    assert {each["id"]: each["why"] for each in said["kept"]} == {
+        NEXT: ["among the 1 newest"],
+        NEW: ["active"],
+        OLD: ["previous"],
+    }
+    assert notes.test_of(room.data / "images", NEXT) is not None
 
 
 def test_it_is_shown_while_it_is_open_and_after_that(room: BoxWithCanary) -> None:

@@ -189,6 +189,15 @@ def test_a_canary_that_nobody_boots_gives_way(archive: Archive, until: float | N
     assert (canary.release, done.exit_code) == ((LATER, 0) if until is None else (NEXT, 1))
 
 
+def test_a_canary_that_somebody_cancels_is_not_begun_again(archive: Archive) -> None:
+    archive.configure('[image]\ncanary = "room 12"\n')
+    archive.update()
+    archive.run("image", "canary", "cancel")
+    done = archive.update()
+    assert (done.exit_code, archive.active) == (1, NEW)
+    assert f"{NEXT} is not tried again: somebody cancelled its canary" in str(done.exception)
+
+
 def test_a_canary_for_nobody_stops_it(archive: Archive) -> None:
     archive.configure('[image]\ncanary = "room 13"\n')
     done = archive.update()

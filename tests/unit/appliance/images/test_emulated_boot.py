@@ -77,8 +77,6 @@ def test_a_live_system_that_comes_up_has_passed_and_that_is_kept(
     ("said", "why"),
     [
         ((event(why="it did not come up"),), "it did not come up"),
-        ((), "the test ended without a result"),
-        ((CONSOLE + event(why=""),), "the test ended without a result"),
         ((event(why="State directory refused: x"),), "an older version built it, whose live systems cannot be tested"),
     ],
 )
@@ -93,10 +91,23 @@ def test_one_that_does_not_has_failed(
     assert "test          FAILED" in box.run("image", "show")
 
 
-def test_a_room_that_cannot_be_made_says_why(box: BoxWithReleases, monkeypatch: pytest.MonkeyPatch) -> None:
-    room_says(monkeypatch, ends=CommandError(("unshare", "--net"), Path("/"), 1, ("unshare: not permitted",)))
-    done, _ = boot(box, [])
-    assert done.why == "the test could not be made: unshare: not permitted"
+@pytest.mark.parametrize(
+    ("said", "ends", "what"),
+    [
+        ((), CommandError(("unshare", "--net"), Path("/"), 1, ("unshare: not permitted",)), "unshare: not permitted"),
+        ((event(error="QEMU ended with status 1: no KVM"),), None, "QEMU ended with status 1: no KVM"),
+        ((), None, "it ended without a result"),
+        ((CONSOLE + event(why=""),), None, "it ended without a result"),
+    ],
+)
+def test_a_test_that_cannot_be_made_says_nothing_about_the_release(
+    box: BoxWithReleases, monkeypatch: pytest.MonkeyPatch, said: tuple[str, ...], ends: CommandError | None, what: str
+) -> None:
+    room_says(monkeypatch, *said, ends=ends)
+    with pytest.raises(UserError) as raised:
+        boot(box, [])
+    assert str(raised.value) == f"the test could not be made, so nothing is known of the release: {what}"
+    assert notes.test_of(box.data / "images", NEW) is None
 
 
 def test_without_qemu_or_root_nothing_is_tested_and_it_is_said_what_to_do(

@@ -24,6 +24,12 @@ def test_other_ends_of_a_canary_say_nothing_against_it(verdict: Ending) -> None:
     assert given_up(NEW, ACTIVE, OLD, [replace(CANARY, verdict=verdict)]) == ""
 
 
+def test_what_somebody_cancelled_is_not_tried_again() -> None:
+    cancelled = replace(CANARY, verdict=Ending.CANCELLED, reason="by hand")
+    assert given_up(NEW, ACTIVE, OLD, [cancelled]) == "somebody cancelled its canary"
+    assert given_up(NEW, ACTIVE, OLD, [replace(cancelled, reason="no PC has booted it")]) == ""
+
+
 def test_what_somebody_went_back_from_is_not_tried_again() -> None:
     assert given_up(NEW, ACTIVE, NEW, []) == f"somebody went back from it to {ACTIVE}"
     assert given_up(OLD, ACTIVE, OLD, []) == "", "that is just the release before"
