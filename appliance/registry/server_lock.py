@@ -13,6 +13,9 @@ from appliance.registry.file_owner import acting_as_owner
 
 # struct flock of fcntl(2): type, whence, start, length, pid.
 _FLOCK = "hhqqi4x"
+_held: set[Path] = set()
+"""Locks of this process. F_GETLK does not tell of those, and whoever opens and closes such a file releases its lock:
+fcntl(2), "Record locks"."""
 
 
 @contextlib.contextmanager
@@ -37,7 +40,11 @@ def only_server(registry: Path, verb: str = "serve") -> Iterator[None]:
                 f"see what it does: netboot-appliance status; stop it: kill {pid}",
                 code=1,
             ) from None
-        yield
+        _held.add(_path(registry, verb))
+        try:
+            yield
+        finally:
+            _held.discard(_path(registry, verb))
 
 
 def holder(registry: Path, verb: str = "serve") -> int | None:
@@ -46,6 +53,8 @@ def holder(registry: Path, verb: str = "serve") -> int | None:
 
     Raises UserError if the caller may not look.
     """
+    if _path(registry, verb) in _held:
+        return os.getpid()
     try:
         with _path(registry, verb).open() as file:
             asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)

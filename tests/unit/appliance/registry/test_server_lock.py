@@ -40,3 +40,15 @@ def test_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"), only_server(tmp_path / "file" / "r"):
         pass
+
+
+def test_who_holds_the_lock_may_look_and_keeps_it(tmp_path: Path) -> None:
+    """The page says whether the control process runs: it is that process."""
+    registry = tmp_path / "registry.sqlite3"
+    look = "import sys; from pathlib import Path; from appliance.registry import server_lock as lock;"
+    look += "print(lock.holder(Path(sys.argv[1])))"
+    with only_server(registry):
+        assert holder(registry) == os.getpid()
+        others = subprocess.run([sys.executable, "-c", look, str(registry)], capture_output=True, text=True, check=True)
+        assert others.stdout.strip() == str(os.getpid())
+    assert holder(registry) is None
