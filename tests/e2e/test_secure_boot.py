@@ -107,4 +107,5 @@ def test_a_signed_ipxe_has_debians_shim_vouch_for_the_kernel(room_with_signed_ip
     firmwares = [(name, "tftp") for name in (IPXE_SHIM, "snponly.efi", "autoexec.ipxe")]
     assert loaders == [*firmwares, ("shimx64.efi", "http")]
     assert [t["service"] for t in boot["transfers"] if t["path"].startswith("image/")] == ["http"] * 3
-    assert (boot["stage"], boot["diagnosis"]) == ("initrd", None)
+    assert [s["stage"] for s in boot["stages"]][2:6] == ["loader", "script", "kernel", "initrd"]
+    assert boot["diagnosis"] is None
