@@ -25,7 +25,7 @@ LIVE := image/tree/includes.chroot_after_packages
 DEB_SOURCES := appliance services image systemd packaging debian docs README.md LICENSE pyproject.toml $(wildcard requirements*.lock)
 # What the box itself needs, then what the virtual room and the tests need on top.
 BOX_PACKAGES := python3 python3-venv live-build debian-archive-keyring debootstrap squashfs-tools e2fsprogs iproute2 nftables openssl ca-certificates tzdata
-ROOM_PACKAGES := ipxe shim-signed grub-efi-amd64-signed nfs-ganesha nfs-ganesha-vfs rpcbind procps util-linux dnsmasq-base udhcpc qemu-system-x86 ovmf tcpdump libnfs-utils boinc-client chromium gpg gpg-agent \
+ROOM_PACKAGES := ipxe shim-signed grub-efi-amd64-signed nfs-ganesha nfs-ganesha-vfs rpcbind procps util-linux dnsmasq-base udhcpc qemu-system-x86 ovmf sbsigntool tcpdump libnfs-utils boinc-client chromium gpg gpg-agent \
 	curl tftp-hpa shellcheck fdisk bash-completion zsh fish man-db \
 	mmdebstrap systemd-container openssh-client
 # A compiler for the load generators, and the libraries of the servers we compare with.

@@ -19,7 +19,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """On failure, show the ends of all logs of the room."""
     report = yield
-    room = item.funcargs.get("room")
-    if report.failed and isinstance(room, Room):
-        report.sections.append((f"The room (all logs: {room.logs})", room.tails()))
+    for room in item.funcargs.values():
+        if report.failed and isinstance(room, Room):
+            report.sections.append((f"The room (all logs: {room.logs})", room.tails()))
     return report

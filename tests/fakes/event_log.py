@@ -19,7 +19,7 @@ class EventLog:
         self.seen.append(event)
         self._queue.put_nowait(event)
 
-    async def next(self, kind: type[Kind], seconds: float = 5.0) -> Kind:
+    async def next(self, kind: type[Kind], seconds: float = 60.0) -> Kind:
         """The next event of this kind; skips events of other kinds."""
         async with asyncio.timeout(seconds):
             while True:

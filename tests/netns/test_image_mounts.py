@@ -28,7 +28,7 @@ UPPER = {
     "opt/new": File(b"upper"),
     "srv/kept": link("/etc"),
 }
-SECRET = Path("/var/tmp/netboot-appliance-test-secret")
+SECRET = Path(f"/var/tmp/netboot-appliance-test-secret-{os.getpid()}")
 
 
 def base() -> dict[str, File]:
@@ -84,7 +84,7 @@ def run(box: Path, *arguments: str, script: str = "", cwd: Path | None = None) -
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)

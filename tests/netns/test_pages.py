@@ -30,6 +30,10 @@ from services.linux import atomic_file
 from tests.room.processes import Process, wait_until
 from tests.unit.appliance.cli.box_with_releases import NEW, BoxWithReleases
 from tests.unit.appliance.cli.room_of_pcs import COMPUTES, FACTS, FAILED, IDLE, fill
+from tests.unit.ports import free_port
+
+SECONDS = 60
+"""How long to wait for what the page must show: the machine may be busy."""
 
 PASSWORD = "correct horse battery"
 HOSTILE = "<img src=x onerror=alert(1)>'\"><script>alert(2)</script>"
@@ -99,9 +103,7 @@ class Site:
     """The running control process, and its registry."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        box = BoxWithReleases(folder)
+        box, port = BoxWithReleases(folder), free_port()
         box.configure(f'[control]\nlisten = "127.0.0.1:{port}"\nnetworks = ["127.0.0.0/8"]\n')
         self.configuration = folder / "c.toml"
         self.address = f"https://127.0.0.1:{port}"
@@ -132,12 +134,13 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    expect.set_options(timeout=1000 * SECONDS)
     folder = tmp_path_factory.mktemp("pages")
     site, log = Site(folder), folder / "control.log"
     command = ["env", f"PATH={folder}/bin:{os.environ['PATH']}", sys.executable, "-c", CONTROL, str(folder)]
     process = Process("control", command, log, "pages")
     try:
-        wait_until(lambda: _listens(site.address), 30, f"the page to listen; see {log}")
+        wait_until(lambda: _listens(site.address), SECONDS, f"the page to listen; see {log}")
         yield site
         process.require()
     finally:
@@ -167,7 +170,7 @@ class Person:
 
     def __init__(self, chromium: Browser, site: Site, **options: Any) -> None:
         self.context = chromium.new_context(ignore_https_errors=True, base_url=site.address, **options)
-        self.context.set_default_timeout(15_000)
+        self.context.set_default_timeout(1000 * SECONDS)
         self.page = self.context.new_page()
         self.troubles: list[str] = []
         self.page.on("dialog", self._dismiss)
@@ -280,7 +283,7 @@ def test_a_build_is_followed_line_by_line_to_its_end(person: Come, site: Site) -
     assert printed.evaluate(below) < 20
     printed.focus()
     page.keyboard.press("Home")
-    wait_until(lambda: printed.evaluate("log => log.scrollTop") == 0, 15, "the log's beginning")
+    wait_until(lambda: printed.evaluate("log => log.scrollTop") == 0, SECONDS, "the log's beginning")
     build.output.hear("one more")
     expect(printed.locator("span").last).to_have_text("one more")
     assert printed.evaluate("log => log.scrollTop") == 0

@@ -174,6 +174,7 @@ def knock(host: Namespace, *, address: str = "", source: int | None = None) -> N
         time.sleep(0.3)
 
 
-def list_exports(host: Namespace, path: Path) -> subprocess.CompletedProcess[str]:
-    """Mount over NFSv3 and list, with a program that knows nothing of us; it gives up after a second."""
-    return host.run(["timeout", "1", "nfs-ls", f"nfs://{BOX}{path}?version=3"], check=False)
+def list_exports(host: Namespace, path: Path, seconds: int = 30) -> subprocess.CompletedProcess[str]:
+    """Mount over NFSv3 and list, with a program that knows nothing of us; it gives up after so many seconds."""
+    command = ["timeout", str(seconds), "nfs-ls", f"nfs://{BOX}{path}?version=3"]
+    return host.run(command, timeout=seconds + 30, check=False)

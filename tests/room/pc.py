@@ -19,8 +19,9 @@ _CODES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Z])|[\x00-\x09\x0b-\x1f\x7f]
 # systemd draws its waiting line again twice a second.
 _WAITING = re.compile(r"\[[ *]+\] ")
 
-Firmware = Literal["uefi", "uefi-http", "uefi-secure", "bios"]
-"""`uefi` boots by PXE, `uefi-http` by HTTP, `uefi-secure` by PXE and only loads what Microsoft's keys signed."""
+Firmware = Literal["uefi", "uefi-http", "uefi-secure", "uefi-test-keys", "bios"]
+"""`uefi` boots by PXE, `uefi-http` by HTTP, `uefi-secure` by PXE and only loads what Microsoft's keys signed,
+`uefi-test-keys` only what tests/room/signing.py signed."""
 
 OVMF = Path("/usr/share/OVMF")
 ONE_PROCESSOR = ("-smp", "1")
@@ -34,6 +35,7 @@ _HTTP_ONLY = [
     for option in ("IPv4PXESupport", "IPv6PXESupport")
     for part in ("-fw_cfg", f"name=opt/org.tianocore/{option},string=n")
 ]
+_KEYS = {"uefi-secure": ".ms", "uefi-test-keys": ".snakeoil"}
 _SECURE = ["-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1"]
 
 
@@ -70,7 +72,7 @@ class Pc:
         """Whether it was switched on for something that ends by itself."""
         directory.mkdir(parents=True, exist_ok=True)
         logs.mkdir(parents=True, exist_ok=True)
-        self._secure = ".ms" if firmware == "uefi-secure" else ""
+        self._secure = _KEYS.get(firmware, "")
         if self._uefi:
             shutil.copyfile(OVMF / f"OVMF_VARS_4M{self._secure}.fd", self._variables)
 

@@ -18,7 +18,7 @@ from tests.fakes.boinc_client import BoincClient, Condition
 
 LIVE = build.TREE / "includes.chroot_after_packages"
 SCRIPTS = LIVE / "usr/lib/netboot-appliance"
-TIMEOUT = 40.0
+TIMEOUT = 120.0
 
 _PROGRAMS = {
     "sleep": """\

@@ -89,7 +89,7 @@ def test_a_check_that_hangs_is_given_up() -> None:
 
 
 def test_checks_run_side_by_side_and_report_in_their_order() -> None:
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=60)
 
     def check(name: str) -> Sequence[Finding]:
         both.wait()

@@ -93,10 +93,12 @@ def test_one_that_cannot_start_is_tried_more_and_more_seldom(
         return wait(seconds)
 
     monkeypatch.setattr(found.process._stop, "wait", noted)
-    monkeypatch.setattr(control_process, "LONGEST_WAIT", 0.4)
+    # None of them is waited for. They are long, because one that has run for the longest wait begins anew.
+    monkeypatch.setattr(control_process, "FIRST_WAIT", 50.0)
+    monkeypatch.setattr(control_process, "LONGEST_WAIT", 400.0)
     found.process.start()
     await_that(lambda: len(waits) >= 6)
-    assert waits[:6] == [0.05, 0.1, 0.2, 0.4, 0.4, 0.4]
+    assert waits[:6] == [50, 100, 200, 400, 400, 400]
 
 
 def test_one_that_hangs_does_not_hold_up_the_server(supervise: Callable[[str], Supervised]) -> None:

@@ -93,7 +93,7 @@ async def test_events_that_come_while_the_log_rests_wait_a_moment_only(lines: Li
         stream.publish(ScriptServed(MacAddress(number)), BOOT)
         began = loop.time()
         while len(lines) <= number:
-            assert loop.time() - began < 5.0
+            assert loop.time() - began < 60
             await asyncio.sleep(0.001)
     assert [line["mac"] for line in lines] == [str(MacAddress(number)) for number in range(5)]
     following.cancel()

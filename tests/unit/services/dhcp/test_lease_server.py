@@ -18,7 +18,7 @@ from services.linux.neighbours import Neighbours, Sighting
 from tests.unit.services.dhcp.lease_wire import BOX, DECLINE, DISCOVER, LAN, RELAY, REMOTE, REQUEST, A, B, C, says
 
 FIRST, SECOND = IPv4Address("10.77.0.100"), IPv4Address("10.77.0.101")
-TIMEOUT = 5.0  # seconds
+TIMEOUT = 60.0  # seconds
 
 
 class Table(Neighbours):

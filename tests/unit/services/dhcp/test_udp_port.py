@@ -14,7 +14,7 @@ from services.linux.udp_batches import Unavailable
 
 BOX = IPv4Address("127.0.0.1")
 LONGEST = 100
-TIMEOUT = 10.0
+TIMEOUT = 60.0
 
 
 def udp() -> socket.socket:

@@ -40,7 +40,7 @@ async def test_nothing_is_acknowledged_on_a_new_connection() -> None:
         assert acknowledged(accepted) == (0, False)
         accepted.send(b"12345")
         await asyncio.get_running_loop().sock_recv(client, 5)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while acknowledged(accepted) != (5, False):
                 await asyncio.sleep(0.01)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -78,7 +78,7 @@ async def test_the_headers_are_not_counted(tmp_path: Path) -> None:
         transfer = FileTransfer(accepted, head, file, range(10), 0, progressed=lambda _: None, ended=lambda _: None)
         accepted.send(head)
         await asyncio.get_running_loop().sock_recv(client, len(head))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while acknowledged(accepted)[0] < len(head):
                 await asyncio.sleep(0.01)
         assert transfer.sent == 0

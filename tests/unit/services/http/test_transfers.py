@@ -223,7 +223,7 @@ async def test_close_lets_requests_finish(server: HttpServer, events: EventLog, 
     connection = await connect(16_384)
     idle = await connect()
     _, _, body = (await connection.begin(get(f"{IMAGE}/initrd.img"))).partition(b"\r\n\r\n")
-    closing = asyncio.create_task(server.close(10))
+    closing = asyncio.create_task(server.close(60))
     assert len(body) + await connection.count() == LARGE
     assert await idle.rest() == b""
     await closing

@@ -131,11 +131,13 @@ async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize(("serve", "words"), [(drip, "did not answer within"), (flood, "more than 256 kB")])
+@pytest.mark.parametrize(
+    ("serve", "seconds", "words"), [(drip, 1.0, "did not answer within"), (flood, 60.0, "more than 256 kB")]
+)
 def test_a_slow_or_endless_answer_ends_in_time(
-    made: Certificate, token: Path, serve: Serve, words: str, monkeypatch: pytest.MonkeyPatch
+    made: Certificate, token: Path, serve: Serve, seconds: float, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "SECONDS", 2.0)
+    monkeypatch.setattr(asking, "SECONDS", seconds)
     with pytest.raises(AskingError, match=words):
         ask_one(made, token, serve)
 

@@ -44,7 +44,7 @@ def put(config: Config, many: int = 1) -> None:
             outbox._add(registry, notice, config.notify.targets, time.time())
 
 
-def until(condition: Callable[[], bool], step: Callable[[], None], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], bool], step: Callable[[], None], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
