@@ -47,13 +47,13 @@ def show(
     with Registry(config.registry) as registry:
         allowlist = registry.allowlist()
         entry = allowlist.decide(client) if mac else None
-        live = live_preview(config, registry, allowlist, client).words
+        live = live_preview(config, registry, allowlist, client).words if dialect else None
         next_entry = next((n.entry for n in next_boot.all_of(registry) if n.mac == client and not n.taken), "")
         own = _release(registry, config.images, client)
     if mac and entry is None:
         raise UserError(f"{client} is not allowed: it gets no menu", f"allow it: netboot-appliance allow add {client}")
     range_settings = entry.settings if entry else BootSettings()
-    if dialect:
+    if dialect and live:
         show_text(script(config, range_settings, next_entry, client, live, _DIALECTS[dialect], own))
         return
     shown = menu_view(preview(config, range_settings, next_entry, own), range_settings.root or config.image.root)

@@ -13,4 +13,5 @@ def check(config: Config) -> Sequence[Finding]:
         warning("live", each.message, "PCs get this overlay as it was, or not at all", each.hint)
         for each in overlay_faults(config)
     ]
-    return faults or [ok("live", f"the overlays in {config.live.directory} can be used")]
+    some = "the overlays can be used" if config.live.directory.exists() else "there are no overlays"
+    return faults or [ok("live", f"{some} ({config.live.directory})")]

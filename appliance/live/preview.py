@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from appliance.allowlist import Allowlist
 from appliance.config.file import Config
-from appliance.config.live import LiveChoices
+from appliance.config.live import FOR_ALL, LiveChoices
 from appliance.errors import UserError
 from appliance.live import choice, overlay
 from appliance.live.choice import LiveWords
@@ -48,7 +48,7 @@ def overlay_faults(config: Config) -> Iterator[UserError]:
     for name in config.live.overlays:
         if isinstance(found := _read(config, name), UserError):
             yield found
-        elif name != config.live.overlays[0] and not found.files:
+        elif name != FOR_ALL and not found.files:
             yield UserError(
                 f"{config.live.directory / name}: PCs get this overlay by [live], but there is nothing in it",
                 "put files into its directory files, and hooks into hooks",

@@ -89,6 +89,7 @@ async def test_nobody_else_gets_a_byte(box: Box, plug: Plug, live: Path) -> None
     for path in (listing, pc.path(f"{script.token}/live/{digest}.tar")):
         assert_reset(other, path)
         assert_reset(stranger, path)
+        assert_reset(stranger, path.replace(pc.mac.bare, stranger.mac.bare))
     assert_refused(other.http(other.path(f"{script.token}/live")))
     assert_refused(other.http(other.path(f"{script.token}/live/{digest}.tar")))
     assert pc.http(pc.path(f"{script.token}/live/{'0' * 64}.tar"))[0] == 404
