@@ -79,9 +79,9 @@ def prune(
         return PruneList((), ())
     with release.changing(images):
         found = choose(images, keep, running, named, tried, retired)
-        for each in retired:
+        for name in retired:
             for which in (CURRENT, PREVIOUS):
-                (images / link(which, each)).unlink(missing_ok=True)
+                (images / link(which, name)).unlink(missing_ok=True)
         for each in found.old:
             each.path.rename(images / f"{_DELETED}{each.id}")
     for left in images.glob(f"{_DELETED}*"):

@@ -84,6 +84,8 @@ def test_an_entry_is_added_changed_and_removed(own: BoxOfPcs) -> None:
         ({"range": PC, "label": "x" * 201}, "at most 200"),
         ({"range": PC, "schedule": "night"}, "there is no schedule 'night'"),
         ({"range": PC, "root": "tftp"}, "must be one of nfs, http"),
+        ({"range": PC, "image": "lab"}, "there is no image 'lab'"),
+        ({"range": PC, "image": "../lab"}, "cannot be the name of an image"),
         ({"range": PC, "default": "nothing"}, "is not an entry of the menu"),
         ({"range": PC, "timeout": 9999}, "timeout"),
         ({"range": PC, "colour": "red"}, "colour"),
@@ -150,14 +152,16 @@ def test_an_image_is_activated_by_root(own: BoxOfPcs, monkeypatch: pytest.Monkey
     assert (refused.status_code, refused.json()["message"]) == (409, "this page cannot ask root here")
     asked = []
 
-    def ask(verb: ImageVerb, release: str) -> ImageAnswer:
-        asked.append((verb, release))
+    def ask(verb: ImageVerb, release: str, *, image: str) -> ImageAnswer:
+        asked.append((verb, release, image))
         return ImageAnswer("x", done="active: 20261101-100000-0a1b2c3d")
 
     monkeypatch.setattr(request_files, "available", lambda path: True)
     monkeypatch.setattr(request_files, "ask", ask)
     assert own.change("/api/v1/images", "POST", json=wanted).json() == {"done": "active: 20261101-100000-0a1b2c3d"}
-    assert asked == [(ImageVerb.ACTIVATE, "20261101-100000-0a1b2c3d")]
+    assert own.change("/api/v1/images", "POST", json={"verb": "rollback", "image": "lab"}).status_code == 200
+    assert asked == [(ImageVerb.ACTIVATE, "20261101-100000-0a1b2c3d", ""), (ImageVerb.ROLLBACK, "", "lab")]
+    assert own.change("/api/v1/images", "POST", json={"verb": "build", "image": "../x"}).status_code == 422
     assert own.change("/api/v1/images", "POST", json={"verb": "activate", "release": "../x"}).status_code == 422
 
 
