@@ -3,7 +3,6 @@
 Compares recipes. Whether Debian has newer packages is another question, for `image build --update`.
 """
 
-from appliance.config import images
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.images.recipe import directory, wanted
@@ -23,8 +22,11 @@ def outdated(config: Config, active: Release | None) -> str:
     configuration or the administrator's files cannot be read. Takes some ms, and reads all of those files."""
     if active is None or not config.written:
         return ""
-    if active.image not in images.buildable(config):
-        return f"there is no directory {directory(config, active.image)}, so nothing builds it"
+    try:
+        if active.image != DEFAULT and not directory(config, active.image).is_dir():
+            return f"there is no directory {directory(config, active.image)}, so nothing builds it"
+    except PermissionError:
+        return ""
     try:
         recipe, added = wanted(config, active.image)
     except UserError as error:
