@@ -77,7 +77,9 @@ def build(
     if missing:
         names = " ".join(sorted(missing))
         raise UserError(
-            f"that build was not of {names}", f"build it now: netboot-appliance image build {names}", code=1
+            f"the build that was followed did not make {names}",
+            f"do it now: netboot-appliance image build {names}",
+            code=1,
         )
     for result in results:
         made = result.release

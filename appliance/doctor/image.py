@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
 
-from appliance.boot.choices import boot_files, debians_files
+from appliance.boot.choices import boot_files, debians_files, release_of_loaders
 from appliance.config import images
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
@@ -14,7 +14,7 @@ from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
 from image.bootfiles import PACKAGED, BootFileError, original
 from image.names import DEFAULT
-from image.release import Release, ReleaseError, active_id, current, verify
+from image.release import Release, ReleaseError, active_ids, current, verify
 
 
 class Loader(Enum):
@@ -160,7 +160,7 @@ def _named(config: Config) -> Counter[str]:
 def check_boot_loaders(config: Config) -> list[Finding]:
     """Compare the boot loaders with their originals."""
     try:
-        active = active_id(config.images)
+        active = release_of_loaders(active_ids(config.images))
     except ReleaseError:
         active = None
     found = {name: _loader(config, name, active) for name in boot_files(config)}

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from appliance.cli import image_build
 from appliance.errors import UserError
+from appliance.images.requested_build import BuildResult, RequestedBuild
 from image import release
 from tests.unit.appliance.cli.box_with_releases import NEW, OLD, PC, BoxWithReleases
 from tests.unit.appliance.cli.program import netboot_appliance
@@ -75,3 +77,16 @@ def test_the_verbs_of_images_are_for_each_image(box: BoxWithReleases) -> None:
             box.run("image", "show", wrong)
     # PCs without such a range still boot what they booted.
     assert f"BOINC (image {NEW})" in box.run("menu", "show")
+
+
+def test_a_build_that_was_followed_and_made_another_image_is_no_success(
+    box: BoxWithReleases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (box.data / "images" / "lab").mkdir()
+    made = BuildResult(release.read(box.data / "images", NEW), unchanged=False)
+    monkeypatch.setattr(image_build, "mount_images", lambda config: None)
+    monkeypatch.setattr(RequestedBuild, "run", lambda self, report: [made])
+    assert box.run("image", "build").startswith(f"active: {NEW} (")
+    with pytest.raises(UserError, match="the build that was followed did not make lab") as caught:
+        box.run("image", "build", "lab", "boinc", "--force")
+    assert caught.value.hint == "do it now: netboot-appliance image build lab"
