@@ -72,7 +72,7 @@ def test_the_verbs_of_images_are_for_each_image(box: BoxWithReleases) -> None:
     assert release.active_ids(images) == {"boinc": NEW, "lab": LAB}
     with pytest.raises(UserError, match="there is no image 'lap'"):
         box.run("image", "rollback", "lap")
-    for wrong in ("current./../lab", "current.rack", "currently"):
+    for wrong in ("current./../lab", "current.rack", "currently", ""):
         with pytest.raises(UserError, match="no release"):
             box.run("image", "show", wrong)
     # PCs without such a range still boot what they booted.
