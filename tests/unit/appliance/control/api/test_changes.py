@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from appliance.allowlist import BootSettings, Entry
 from appliance.images import request_files
 from appliance.images.image_request import ImageAnswer, ImageVerb
 from appliance.registry.database import Registry
-from services.ethernet import MacAddress
+from services.ethernet import MacAddress, MacRange
 from tests.fakes.fleet import mac_of
 from tests.unit.appliance.control.box_of_pcs import BoxOfPcs
 
@@ -163,6 +164,15 @@ def test_an_image_is_activated_by_root(own: BoxOfPcs, monkeypatch: pytest.Monkey
     assert asked == [(ImageVerb.ACTIVATE, "20261101-100000-0a1b2c3d", ""), (ImageVerb.ROLLBACK, "", "lab")]
     assert own.change("/api/v1/images", "POST", json={"verb": "build", "image": "../x"}).status_code == 422
     assert own.change("/api/v1/images", "POST", json={"verb": "activate", "release": "../x"}).status_code == 422
+
+
+def test_the_images_beside_the_default_one_are_listed(own: BoxOfPcs) -> None:
+    assert own.ask("/api/v1/images").json()["others"] == []
+    with Registry(own.registry) as registry:
+        registry.allow([Entry(MacRange.parse("02:00:aa:*"), "", BootSettings(image="lab"))])
+    (lab,) = own.ask("/api/v1/images").json()["others"]
+    assert (lab["name"], lab["release"], lab["entries"], lab["trouble"]) == ("lab", None, 1, "there is no such image")
+    assert lab["do"].endswith("then: sudo netboot-appliance image build lab")
 
 
 def test_a_body_that_is_no_json(own: BoxOfPcs) -> None:
