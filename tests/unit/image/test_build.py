@@ -267,7 +267,7 @@ def test_a_release_that_is_there_already_becomes_the_active_one(room: Path) -> N
 
 def test_of_two_releases_of_one_recipe_the_active_one_stays(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = run(room)
-    monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
+    monkeypatch.setattr(release, "name", lambda created, digest, image: "20991231-235959-00000000")
     run(room, rebuild=Rebuild.ALWAYS)
     release.rollback(room / "images")
     assert run(room)[0] == first
@@ -276,7 +276,7 @@ def test_of_two_releases_of_one_recipe_the_active_one_stays(room: Path, monkeypa
 
 def test_force_builds_again_on_the_same_first_stage(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(room)
-    monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
+    monkeypatch.setattr(release, "name", lambda created, digest, image: "20991231-235959-00000000")
     made, _ = run(room, rebuild=Rebuild.ALWAYS)
     assert made.id == "20991231-235959-00000000"
     assert calls(room)[len(ALL) :] == [each for each in ALL if each != "bootstrap_debootstrap"]
