@@ -54,7 +54,7 @@ class Restored:
 
     `configured`: the backup has a configuration file. `boots_kept`: the PCs' boots are those of the registry that was
     replaced. `renumbered`: the number of a client's export has changed, which NFS-Ganesha notices only when it starts.
-    `server`: the process that serves with this registry, in a dry run.
+    `server`: the process that serves with this registry, in a dry run. `images`: those that ranges name.
     """
 
     manifest: Manifest
@@ -66,6 +66,7 @@ class Restored:
     renumbered: bool
     server: int | None
     kept: list[Path]
+    images: tuple[str, ...]
 
 
 def restore(file: Path, path: Path, *, dry_run: bool) -> Restored:
@@ -134,6 +135,7 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
         with Registry(unpacked) as registry:
             forget_states(registry)
             entries = _read(registry)
+            images = tuple(sorted(registry.allowlist().images))
             backed_up = history.latest(registry)
             current = _copy_current(config.registry, directory / "current")
             boots_kept = current is not None and adopt_boots(registry, current)
@@ -156,7 +158,7 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
         with Registry(current) as registry:
             renumbered = any(numbers.get(client.mac) != client.number for client in registry.clients())
     configured = (directory / archive.CONFIG).exists()
-    return Restored(manifest, config, configured, entries, len(numbers), boots_kept, renumbered, server, [])
+    return Restored(manifest, config, configured, entries, len(numbers), boots_kept, renumbered, server, [], images)
 
 
 def _read(registry: Registry) -> int:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from appliance.backup.restore import Restored
+from appliance.config import images
 from appliance.errors import UserError
 from appliance.network.interfaces import interfaces
+from image.names import DEFAULT
 from image.release import ReleaseError, current
 
 
@@ -19,6 +21,9 @@ def remaining(done: Restored) -> Iterator[str]:
             yield "no image is active, and backups contain none; build one: netboot-appliance image build"
     except ReleaseError as error:
         yield f"the active image is broken: {error} ({error.hint})"
+    for image in done.images:
+        if image != DEFAULT and (trouble := images.nothing_to_boot(done.config, image)):
+            yield f"{trouble[0]}; {trouble[1]}"
     if done.clients and not done.boots_kept:
         yield "restart the PCs that were started after the backup was made: their exports are not in it"
     if done.renumbered:

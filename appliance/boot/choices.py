@@ -56,6 +56,12 @@ def boot_files(config: Config) -> tuple[str, ...]:
     return with_followers((*config.boot.names, *(MEMTEST if "memtest" in config.menu.entries else ())))
 
 
+def release_of_loaders(active: Mapping[str, str]) -> str | None:
+    """The release whose boot loaders all PCs get, where `active` has the active one of each image: the default image's,
+    or without that another one's."""
+    return active.get(DEFAULT) or next(iter(active.values()), None)
+
+
 def debians_files(config: Config, release: str | None) -> dict[str, Path]:
     """The boot files that Debian provides for this release (image/bootfiles.py, `offered`), by their names."""
     return offered(config.images / release if release else None)

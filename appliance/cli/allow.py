@@ -202,7 +202,7 @@ def check(context: typer.Context, mac: Annotated[str, MAC], as_json: Annotated[b
     else:
         say(f"{address} is allowed by {entry.range}{_label(entry)}{_settings(entry)}")
         if trouble := images.nothing_to_boot(config, entry.settings.image):
-            say(f"but it boots nothing: {trouble[0]}", f"do: {trouble[1]}")
+            say(f"but {trouble[0]}", f"do: {trouble[1]}")
     if entry is None:
         raise typer.Exit(1)
 

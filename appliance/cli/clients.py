@@ -124,9 +124,7 @@ def _show(client: ClientDetails) -> None:
     if client.image:
         say(f"image              {client.image}")
     if client.no_image:
-        say(
-            f"                   it boots nothing: {client.no_image[0]}", f"                   do: {client.no_image[1]}"
-        )
+        say(f"                   {client.no_image[0]}", f"                   do: {client.no_image[1]}")
     if upcoming := client.next_boot:
         say(f"next boot          {upcoming.entry}{' (under way)' if upcoming.taken else ''}")
     if back := client.gone_back:

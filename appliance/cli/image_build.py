@@ -73,6 +73,14 @@ def build(
             say(f"stop it: systemctl stop {UNIT.removesuffix('.service')}", err=True)
             raise typer.Exit(130) from None
         raise UserError("the build was interrupted", "the active release is unchanged", code=130) from None
+    missing = set(images or ()) - {each.release.image for each in results}
+    if missing:
+        names = " ".join(sorted(missing))
+        raise UserError(
+            f"the build that was followed did not make {names}",
+            f"do it now: netboot-appliance image build {names}",
+            code=1,
+        )
     for result in results:
         made = result.release
         image = "" if made.image == DEFAULT else f"image {made.image}: "

@@ -31,7 +31,7 @@ def argument(words: str, metavar: str = "[ID]") -> Any:
 
 def chosen(images: Path, ident: str | None) -> Release:
     """The release with this id; the active one of the default image without. Raises UserError."""
-    which, _, named = (ident or CURRENT).partition(".")
+    which, _, named = (CURRENT if ident is None else ident).partition(".")
     image, of = named or DEFAULT, f" of the image {named}" if named else ""
     try:
         if which == PREVIOUS and is_name(image):

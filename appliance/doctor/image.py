@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
 
-from appliance.boot.choices import boot_files, debians_files
+from appliance.boot.choices import boot_files, debians_files, release_of_loaders
 from appliance.config import images
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
@@ -19,7 +19,7 @@ from appliance.registry.server_lock import holder
 from appliance.view.image_checks import check_words
 from image.bootfiles import PACKAGED, BootFileError, original
 from image.names import DEFAULT
-from image.release import Release, ReleaseError, active_id, current, verify
+from image.release import Release, ReleaseError, active_ids, current, verify
 
 _NAMED = 5
 """Packages with updates of security that are named."""
@@ -185,7 +185,7 @@ def _named(config: Config) -> Counter[str]:
 def check_boot_loaders(config: Config) -> list[Finding]:
     """Compare the boot loaders with their originals."""
     try:
-        active = active_id(config.images)
+        active = release_of_loaders(active_ids(config.images))
     except ReleaseError:
         active = None
     found = {name: _loader(config, name, active) for name in boot_files(config)}

@@ -93,6 +93,8 @@ class RequestedBuild:
                 made.append(self._build_one(name, rebuild, tell, hear, there, since))
             except BuildError as error:
                 failures.append((name, error))
+            except ReleaseError as error:
+                failures.append((name, BuildError("publish", str(error), error.hint)))
         if failures:
             raise _first(failures, made) if len(chosen) > 1 else failures[0][1]
         return made

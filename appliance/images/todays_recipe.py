@@ -24,8 +24,11 @@ def outdated(config: Config, active: Release | None) -> str:
     changed since (appliance/images/known_digests.py)."""
     if active is None or not config.written:
         return ""
-    if active.image not in images.buildable(config):
-        return f"there is no directory {images.directory(config, active.image)}, so nothing builds it"
+    try:
+        if active.image != DEFAULT and not images.directory(config, active.image).is_dir():
+            return f"there is no directory {images.directory(config, active.image)}, so nothing builds it"
+    except PermissionError:
+        return ""
     try:
         recipe, added = wanted(config, active.image)
     except UserError as error:

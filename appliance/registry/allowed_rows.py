@@ -1,4 +1,4 @@
-"""The allowlist's entries as rows of the registry."""
+"""The allowlist's entries as rows of the registry, and the statements for them."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -7,6 +7,17 @@ from typing import Any
 from appliance.allowlist import Allowlist, BootSettings, Entry
 from appliance.registry.rows import text, whole
 from services.ethernet import HIGHEST
+
+SELECT = "SELECT first, last, label, root, entry, timeout, schedule, image FROM allowed"
+INSERT = (
+    "INSERT INTO allowed (first, last, added, label, root, entry, timeout, schedule, image)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# What a new row leaves empty stays as it is.
+MERGE = "ON CONFLICT DO UPDATE SET timeout = ifnull(excluded.timeout, timeout), " + ", ".join(
+    f"{name} = ifnull(nullif(excluded.{name}, ''), {name})" for name in ("label", "root", "entry", "schedule", "image")
+)
+UPDATE = "UPDATE allowed SET label = ?, root = ?, entry = ?, timeout = ?, schedule = ?, image = ?"
 
 
 class KeptAllowlist:
@@ -27,11 +38,14 @@ class KeptAllowlist:
 
 
 def encode(entry: Entry, now: float) -> tuple[Any, ...]:
-    """The row of an entry that is added now."""
-    settings = entry.settings
-    first, last = entry.range.first.value, entry.range.last.value
-    own = settings.root, settings.entry, settings.timeout, settings.schedule, settings.image
-    return first, last, entry.label, now, *own
+    """The row of an entry that is added now, for INSERT."""
+    return entry.range.first.value, entry.range.last.value, now, *changeable(entry)
+
+
+def changeable(entry: Entry) -> tuple[Any, ...]:
+    """What an edit may change of the row, for UPDATE."""
+    own = entry.settings
+    return entry.label, own.root, own.entry, own.timeout, own.schedule, own.image
 
 
 def decode(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, int, str, BootSettings]]:

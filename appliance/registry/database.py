@@ -36,15 +36,6 @@ _BEFORE_ALL = -(1 << 62)
 _AFTER_ALL = 1 << 62
 _SELECT_CLIENTS = "SELECT number, mac, first_seen, gui_rpc_password FROM clients"
 _SELECT_BOOTS = "SELECT id, mac, started, token, release, inherited, state FROM boots"
-_SELECT_ALLOWED = "SELECT first, last, label, root, entry, timeout, schedule, image FROM allowed"
-_INSERT_ALLOWED = (
-    "INSERT INTO allowed (first, last, label, added, root, entry, timeout, schedule, image)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-# What a new row leaves empty stays as it is.
-_MERGE_ALLOWED = "ON CONFLICT DO UPDATE SET timeout = ifnull(excluded.timeout, timeout), " + ", ".join(
-    f"{name} = ifnull(nullif(excluded.{name}, ''), {name})" for name in ("label", "root", "entry", "schedule", "image")
-)
 
 
 class Registry:
@@ -166,7 +157,7 @@ class Registry:
         found = None if own else self._kept.of(self._file, edits)
         if found is None:
             with self.reading("allowed"):
-                rows = self.sql.execute(f"{_SELECT_ALLOWED} ORDER BY first, last")
+                rows = self.sql.execute(f"{allowed_rows.SELECT} ORDER BY first, last")
                 found = Allowlist.read(allowed_rows.decode(rows))
             if not own:
                 self._kept.keep(self._file, edits, found)
@@ -180,7 +171,7 @@ class Registry:
         with self.edit():
             before = self._count_allowed()
             self.sql.executemany(
-                f"{_INSERT_ALLOWED} {_MERGE_ALLOWED}",
+                f"{allowed_rows.INSERT} {allowed_rows.MERGE}",
                 (allowed_rows.encode(e, now) for e in entries),
             )
             return self._count_allowed() - before
@@ -191,27 +182,14 @@ class Registry:
         with self.edit():
             with self.reading("allowed"):
                 rows = self.sql.execute(
-                    f"{_SELECT_ALLOWED} WHERE first = ? AND last = ?", (span.first.value, span.last.value)
+                    f"{allowed_rows.SELECT} WHERE first = ? AND last = ?", (span.first.value, span.last.value)
                 )
                 found = [Entry(span, label, settings) for _, _, label, settings in allowed_rows.decode(rows)]
             if not found:
                 return None
             changed = change(found[0])
-            own = changed.settings
-            self.sql.execute(
-                "UPDATE allowed SET label = ?, root = ?, entry = ?, timeout = ?, schedule = ?, image = ?"
-                " WHERE first = ? AND last = ?",
-                (
-                    changed.label,
-                    own.root,
-                    own.entry,
-                    own.timeout,
-                    own.schedule,
-                    own.image,
-                    span.first.value,
-                    span.last.value,
-                ),
-            )
+            values = (*allowed_rows.changeable(changed), span.first.value, span.last.value)
+            self.sql.execute(f"{allowed_rows.UPDATE} WHERE first = ? AND last = ?", values)
             return found[0], changed
 
     def disallow(self, span: MacRange) -> bool:
@@ -229,7 +207,7 @@ class Registry:
             if self.allowlist() != before:
                 return False
             self.sql.execute("DELETE FROM allowed")
-            self.sql.executemany(_INSERT_ALLOWED, (allowed_rows.encode(e, now) for e in after))
+            self.sql.executemany(allowed_rows.INSERT, (allowed_rows.encode(e, now) for e in after))
         return True
 
     def _count_allowed(self) -> int:

@@ -8,12 +8,11 @@ import asyncio
 
 import structlog
 
-from appliance.boot.choices import debians_files
+from appliance.boot.choices import debians_files, release_of_loaders
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.server.box import Box
 from image.bootfiles import BootFileError, install
-from image.names import DEFAULT
 from image.release import ReleaseError, active_ids
 from services.linux import atomic_file
 
@@ -25,10 +24,9 @@ log = structlog.get_logger("serve")
 def install_at_start(config: Config) -> str | None:
     """Put the boot files in place, and return the id of the image whose they are; raises UserError."""
     try:
-        found = active_ids(config.images)
+        active = release_of_loaders(active_ids(config.images))
     except ReleaseError:
-        found = {}
-    active = found.get(DEFAULT) or next(iter(found.values()), None)
+        active = None
     try:
         _install(config, active)
     except BootFileError as error:
@@ -43,7 +41,7 @@ async def follow(box: Box, installed: str | None) -> None:
     """
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
-        active = box.release_of_loaders
+        active = release_of_loaders(box.active)
         if active is None or active == installed:
             continue
         try:

@@ -295,11 +295,6 @@ class Box:
         """The active release of the default image."""
         return self.active.get(DEFAULT)
 
-    @property
-    def release_of_loaders(self) -> str | None:
-        """The release whose boot loaders all PCs get: the default image's; without that, another one's."""
-        return self.release or next(iter(self.active.values()), None)
-
     def active_of(self, mac: MacAddress) -> str | Ignore:
         """The active release of the image that this PC boots."""
         image = self.allowlist.image_of(mac)

@@ -311,6 +311,7 @@ PURE_BUT_FOR_A_TYPE = {
         "appliance/dhcp/leases.py",
         "appliance/registry/reload_result.py",
         "appliance/view/facts.py",
+        "appliance/view/image_states.py",
     },
 }
 # Where each foreign library's objects stop: the codec or the edge that wraps it.

@@ -1,6 +1,7 @@
 """`/api/v1/images`: the releases of the live system, and what root is asked to do with them."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from appliance.registry.database import Registry
 from appliance.view.build import BuildView, build_view
 from appliance.view.canary import CanaryView, RolloutState
 from appliance.view.facts import Releases
+from appliance.view.image_states import ImageState, gather_image_states
 from appliance.view.images import ReleaseView, release_views
 from appliance.view.trials import gather_all_releases, gather_rollout
 
@@ -27,12 +29,13 @@ router = APIRouter(prefix="/images", tags=["images"], dependencies=LOOKS, route_
 
 @dataclass(frozen=True, slots=True)
 class ReleaseList:
-    """The releases, newest first; what is wrong with those that cannot be used, in words; and the canary that is open
-    or ended last."""
+    """The releases, newest first; what is wrong with those that cannot be used, in words; the canary that is open or
+    ended last; and how the images beside the default one are."""
 
     images: list[ReleaseView]
     broken: list[str]
     canary: CanaryView | None
+    others: list[ImageState]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,14 @@ class WantedCanary(BaseModel):
 async def list_images(context: InContext) -> ReleaseList:
     """The releases of the live system, and which one is active."""
 
-    def read(registry: Registry) -> tuple[Releases, RolloutState]:
+    def read(registry: Registry) -> tuple[Releases, RolloutState, Sequence[ImageState]]:
         config = context.config
-        return gather_all_releases(config, registry), gather_rollout(config, registry, context.clock())
+        others = gather_image_states(config, registry.allowlist())
+        return gather_all_releases(config, registry), gather_rollout(config, registry, context.clock()), others
 
-    found, rollout = await context.with_registry(read)
-    return ReleaseList(release_views(found), [str(error) for error in found.broken], rollout.canary)
+    found, rollout, others = await context.with_registry(read)
+    broken = [str(error) for error in found.broken]
+    return ReleaseList(release_views(found), broken, rollout.canary, list(others))
 
 
 @router.get("/build", responses=problems())

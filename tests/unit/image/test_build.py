@@ -297,7 +297,7 @@ def test_where_signatures_are_required_and_the_key_is_elsewhere_the_release_wait
 
 def test_of_two_releases_of_one_recipe_the_active_one_stays(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = run(room)
-    monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
+    monkeypatch.setattr(release, "name", lambda created, digest, image: "20991231-235959-00000000")
     run(room, rebuild=Rebuild.ALWAYS)
     activation.rollback(room / "images", build.NO_KEYS)
     assert run(room)[0] == first
@@ -306,7 +306,7 @@ def test_of_two_releases_of_one_recipe_the_active_one_stays(room: Path, monkeypa
 
 def test_force_builds_again_on_the_same_first_stage(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(room)
-    monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
+    monkeypatch.setattr(release, "name", lambda created, digest, image: "20991231-235959-00000000")
     made, _ = run(room, rebuild=Rebuild.ALWAYS)
     assert made.id == "20991231-235959-00000000"
     assert calls(room)[len(ALL) :] == [each for each in ALL if each != "bootstrap_debootstrap"]

@@ -12,10 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from appliance.allowlist import Entry
+from appliance.allowlist import BootSettings, Entry
 from appliance.backup import restore as module
 from appliance.backup.archive import CONFIG, REGISTRY, create
 from appliance.backup.restore import restore
+from appliance.backup.to_do import remaining
 from appliance.config.file import Config, load
 from appliance.errors import UserError
 from appliance.heartbeats import days, orders, store
@@ -335,6 +336,18 @@ def test_a_canary_ends_with_a_restore_and_all_pcs_boot_the_active_release(config
         assert rollout_table.fallbacks(registry) == {}
     assert canary
     assert (canary.verdict, canary.reason) == (Ending.CANCELLED, "a backup was restored")
+
+
+def test_ranges_keep_their_images_and_those_that_are_not_here_are_named(config: Config, tmp_path: Path) -> None:
+    with Registry(config.registry) as registry:
+        registry.allow([Entry(MacRange(A, A), "desk", BootSettings(image="lab"))])
+    create(config, tmp_path / "b.tar.gz")
+    config.registry.unlink()
+    done = restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    with Registry(config.registry) as registry:
+        assert registry.allowlist().image_of(A) == "lab"
+    (told,) = (task for task in remaining(done) if "the image lab" in task)
+    assert told.startswith("the image lab has no active release, so its PCs boot nothing; make the directory ")
 
 
 def test_a_changed_export_number_is_reported(config: Config, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from appliance.cli import image_build
 from appliance.errors import UserError
+from appliance.images.requested_build import BuildResult, RequestedBuild
 from image import release
 from tests.unit.appliance.cli.box_with_releases import NEW, OLD, PC, BoxWithReleases
 from tests.unit.appliance.cli.program import netboot_appliance
@@ -26,7 +28,7 @@ def test_a_range_has_an_image_and_boots_nothing_while_that_has_no_release(box: B
     assert done.endswith("addresses; boots with image=lab\n")
     nothing = "the image lab has no active release, so its PCs boot nothing"
     build = "do: sudo netboot-appliance image build lab"
-    assert f"but it boots nothing: {nothing}\n{build}\n" in box.run("allow", "check", PC)
+    assert f"but {nothing}\n{build}\n" in box.run("allow", "check", PC)
     assert "  lab: PCS BOOT NOTHING: it was never built; for 1 entry of the allowlist" in run_status(box)
     publish(box.data / "images", LAB, "lab")
     assert box.run("image", "activate", LAB) == f"active: {LAB}\n"
@@ -70,8 +72,21 @@ def test_the_verbs_of_images_are_for_each_image(box: BoxWithReleases) -> None:
     assert release.active_ids(images) == {"boinc": NEW, "lab": LAB}
     with pytest.raises(UserError, match="there is no image 'lap'"):
         box.run("image", "rollback", "lap")
-    for wrong in ("current./../lab", "current.rack", "currently"):
+    for wrong in ("current./../lab", "current.rack", "currently", ""):
         with pytest.raises(UserError, match="no release"):
             box.run("image", "show", wrong)
     # PCs without such a range still boot what they booted.
     assert f"BOINC (image {NEW})" in box.run("menu", "show")
+
+
+def test_a_build_that_was_followed_and_made_another_image_is_no_success(
+    box: BoxWithReleases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (box.data / "images" / "lab").mkdir()
+    made = BuildResult(release.read(box.data / "images", NEW), unchanged=False)
+    monkeypatch.setattr(image_build, "mount_images", lambda config: None)
+    monkeypatch.setattr(RequestedBuild, "run", lambda self, report: [made])
+    assert box.run("image", "build").startswith(f"active: {NEW} (")
+    with pytest.raises(UserError, match="the build that was followed did not make lab") as caught:
+        box.run("image", "build", "lab", "boinc", "--force")
+    assert caught.value.hint == "do it now: netboot-appliance image build lab"

@@ -108,6 +108,19 @@ def test_updates_that_are_known_are_told_and_holes_are_warned_of() -> None:
     assert len(image.judge_image(RELEASE, [], updates=UpdateCheck(1000.0, ()), now=8200.0)) == 1
 
 
+def test_another_image_than_the_default_one() -> None:
+    (unbuilt,) = image.judge_image(None, [], image="lab")
+    assert (unbuilt.severity, unbuilt.what_to_do) == (Severity.NOTE, "sudo netboot-appliance image build lab")
+    (wanted,) = image.judge_image(None, [], image="lab", entries=2)
+    assert (wanted.severity, wanted.what) == (Severity.ERROR, "the image lab has no active release")
+    assert wanted.what_to_do.startswith("build it: sudo netboot-appliance image build lab; or give them another: ")
+    (damaged,) = image.judge_image(RELEASE, ["vmlinuz is not what was built"], image="lab", entries=2)
+    assert "image rollback lab" in damaged.what_to_do
+    (broken,) = image.judge_broken(ReleaseError("vmlinuz is missing", "build again"), "lab")
+    assert broken.what_to_do == "build again; or: netboot-appliance image rollback lab"
+    assert "no PC of the image lab" in broken.why
+
+
 @pytest.mark.parametrize(
     ("state", "served", "severity"),
     [

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.allowlist import BootSettings, Entry
+from appliance.boot.choices import release_of_loaders
 from appliance.heartbeats import store
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.images import rollout_table
@@ -292,7 +293,7 @@ def test_without_the_default_image_pcs_of_others_boot(room: Room) -> None:
     room.box.follow_release(1e6)
     assert scripts_of(room, PC) == [Ignore(Reason.NO_IMAGE)] * 4
     assert all(isinstance(script, str) for script in scripts_of(room, OTHER))
-    assert room.box.release_of_loaders == LAB
+    assert release_of_loaders(room.box.active) == LAB
 
 
 def test_a_canary_of_an_image_is_given_to_its_pcs_only(room: Room) -> None:

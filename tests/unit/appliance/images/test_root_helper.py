@@ -20,6 +20,7 @@ from image import activation, release, signature
 from image.build import Rebuild
 from services.linux import programs
 from tests.unit.appliance.cli.box_with_releases import NEW, OLD, BoxWithReleases
+from tests.unit.image.test_release import publish
 
 
 class Box:
@@ -87,7 +88,13 @@ def test_a_release_that_there_is_not_is_an_error_with_a_hint(box: Box) -> None:
 
 
 def request(**fields: object) -> bytes:
-    return json.dumps({"version": 1, "verb": "activate", "release": OLD, "once": "", **fields}).encode()
+    """What an honest page writes, but for these fields."""
+    honest = {"version": 2, "verb": "activate", "release": OLD, "once": "", "image": ""}
+    return json.dumps(honest | fields).encode()
+
+
+def test_the_request_that_the_next_ones_differ_from_is_carried_out(box: Box) -> None:
+    assert box.ask(request()).done == f"active: {OLD}"
 
 
 @pytest.mark.parametrize(
@@ -104,12 +111,18 @@ def request(**fields: object) -> bytes:
         request(verb="build"),
         request(verb="rollback"),
         request(verb="stop"),
-        request(version=2),
+        request(version=1),
+        request(version=3),
         request(version=True),
         request(release=[OLD]),
         request(once="x" * 100),
         request(path="/etc"),
-        json.dumps({"version": 1, "verb": "rollback"}).encode(),
+        request(image="lab"),
+        request(image=["lab"]),
+        request(verb="rollback", release="", image="../lab"),
+        request(verb="build", release="", image="/etc"),
+        request(verb="stop", release="", image="lab"),
+        json.dumps({"version": 2, "verb": "rollback"}).encode(),
     ],
 )
 def test_what_an_honest_page_does_not_write_changes_nothing(box: Box, content: bytes) -> None:
@@ -120,6 +133,21 @@ def test_what_an_honest_page_does_not_write_changes_nothing(box: Box, content: b
     else:
         assert "the page's request is refused" in box.ask(content).error
     assert box.active == NEW
+
+
+def test_an_image_that_root_has_no_directory_for_is_not_built(box: Box) -> None:
+    found = box.ask(encode(ImageRequest(ImageVerb.BUILD, image="lab")))
+    assert found.error == "there is no image 'lab'; nothing was changed"
+    assert "there are: boinc" in found.hint
+
+
+def test_each_image_is_rolled_back_by_its_name(box: Box) -> None:
+    labs = ("20261201-090000-cccccccc", "20261202-090000-dddddddd")
+    for each in labs:
+        publish(box.images, each, "lab")
+        assert box.ask(encode(ImageRequest(ImageVerb.ACTIVATE, each))).done == f"active: {each}"
+    assert box.ask(encode(ImageRequest(ImageVerb.ROLLBACK, image="lab"))).done == f"active: {labs[0]}"
+    assert release.active_ids(box.images) == {"boinc": NEW, "lab": labs[0]}
 
 
 @pytest.mark.parametrize("trap", ["link", "pipe", "folder"])

@@ -29,7 +29,7 @@ class FakeBox:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.release_of_loaders: str | None = OLD
+        self.active = {"boinc": OLD}
         self.refreshed = asyncio.Event()
 
     def refresh_boot_files(self) -> None:
@@ -47,12 +47,12 @@ async def test_loaders_follow_the_active_image_while_a_pc_reads_one(config: Conf
     loader, box = config.boot_root / "snponly.efi", FakeBox(config)
     with loader.open() as reading:
         follower = asyncio.create_task(boot_files.follow(cast(Box, box), OLD))
-        box.release_of_loaders = NEW
+        box.active = {"boinc": NEW}
         await asyncio.wait_for(box.refreshed.wait(), 30)
         assert loader.read_text() == f"loader of {NEW}"
         assert reading.read() == f"loader of {OLD}"
     box.refreshed.clear()
-    box.release_of_loaders = OLD
+    box.active = {"boinc": OLD}
     await asyncio.wait_for(box.refreshed.wait(), 30)
     assert loader.read_text() == f"loader of {OLD}"
     follower.cancel()

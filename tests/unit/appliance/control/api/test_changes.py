@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
+from appliance.allowlist import BootSettings, Entry
 from appliance.errors import OvertakenError
 from appliance.exports import work_desk
 from appliance.images import request_files
 from appliance.images.image_request import ImageVerb
 from appliance.registry.database import Registry
 from appliance.root_requests.answer import RootAnswer
-from services.ethernet import MacAddress
+from services.ethernet import MacAddress, MacRange
 from tests.fakes.fleet import mac_of
 from tests.unit.appliance.control.box_of_pcs import BoxOfPcs
 
@@ -88,6 +89,8 @@ def test_an_entry_is_added_changed_and_removed(own: BoxOfPcs) -> None:
         ({"range": PC, "label": "x" * 201}, "at most 200"),
         ({"range": PC, "schedule": "night"}, "there is no schedule 'night'"),
         ({"range": PC, "root": "tftp"}, "must be one of nfs, http"),
+        ({"range": PC, "image": "lab"}, "there is no image 'lab'"),
+        ({"range": PC, "image": "../lab"}, "cannot be the name of an image"),
         ({"range": PC, "default": "nothing"}, "is not an entry of the menu"),
         ({"range": PC, "timeout": 9999}, "timeout"),
         ({"range": PC, "colour": "red"}, "colour"),
@@ -154,14 +157,16 @@ def test_an_image_is_activated_by_root(own: BoxOfPcs, monkeypatch: pytest.Monkey
     assert (refused.status_code, refused.json()["message"]) == (409, "this page cannot ask root here")
     asked = []
 
-    def ask(verb: ImageVerb, release: str) -> RootAnswer:
-        asked.append((verb, release))
+    def ask(verb: ImageVerb, release: str, *, image: str) -> RootAnswer:
+        asked.append((verb, release, image))
         return RootAnswer("x", done="active: 20261101-100000-0a1b2c3d")
 
     monkeypatch.setattr(request_files, "available", lambda path: True)
     monkeypatch.setattr(request_files, "ask", ask)
     assert own.change("/api/v1/images", "POST", json=wanted).json() == {"done": "active: 20261101-100000-0a1b2c3d"}
-    assert asked == [(ImageVerb.ACTIVATE, "20261101-100000-0a1b2c3d")]
+    assert own.change("/api/v1/images", "POST", json={"verb": "rollback", "image": "lab"}).status_code == 200
+    assert asked == [(ImageVerb.ACTIVATE, "20261101-100000-0a1b2c3d", ""), (ImageVerb.ROLLBACK, "", "lab")]
+    assert own.change("/api/v1/images", "POST", json={"verb": "build", "image": "../x"}).status_code == 422
     assert own.change("/api/v1/images", "POST", json={"verb": "activate", "release": "../x"}).status_code == 422
 
 
@@ -197,6 +202,15 @@ def test_a_canary_that_there_is_not_and_one_of_nobody(own: BoxOfPcs) -> None:
     wrong: list[dict[str, object]] = [{"chosen": []}, {"chosen": [""]}, {"release": "../x"}, {"within": "1h"}]
     for each in wrong:
         assert own.change(canary, "POST", json=wanted | each).status_code == 422
+
+
+def test_the_images_beside_the_default_one_are_listed(own: BoxOfPcs) -> None:
+    assert own.ask("/api/v1/images").json()["others"] == []
+    with Registry(own.registry) as registry:
+        registry.allow([Entry(MacRange.parse("02:00:aa:*"), "", BootSettings(image="lab"))])
+    (lab,) = own.ask("/api/v1/images").json()["others"]
+    assert (lab["name"], lab["release"], lab["entries"], lab["trouble"]) == ("lab", None, 1, "there is no such image")
+    assert lab["do"].endswith("then: sudo netboot-appliance image build lab")
 
 
 def test_a_body_that_is_no_json(own: BoxOfPcs) -> None:

@@ -153,3 +153,16 @@ async def test_thousands_of_entries_come_in_pages_and_are_found(page: Browser) -
     assert "room 12" in text(await page.get("/allowlist?q=525400000009"))
     assert "No entry has" in await page.get("/allowlist?q=<script>")
     assert "<script>" not in (await page.get("/allowlist?q=<script>")).replace("<script src", "")
+
+
+async def test_an_image_is_chosen_where_there_are_several(page: Browser) -> None:
+    assert 'name="image"' not in await page.get("/allowlist")
+    (page.config.parent / "images" / "lab").mkdir(parents=True, exist_ok=True)
+    assert '<select name="image"' in await page.get("/allowlist")
+    assert "there is no image" in text(await page.post("/allowlist", 422, range=PC, image="labb"))
+    assert await page.post("/allowlist", range=PC, label="desk 7", image="lab") == "/allowlist"
+    assert Entry(MacRange.parse(PC), "desk 7", BootSettings(image="lab")) in entries(page)
+    assert "<option selected>lab</option>" in await page.get(f"/allowlist/entry?range={PC}")
+    assert f"desk 7 {PC} image lab Change" in text(await page.get("/allowlist"))
+    await page.post("/allowlist/entry", range=PC, label="desk 7", image="")
+    assert Entry(MacRange.parse(PC), "desk 7") in entries(page)

@@ -11,8 +11,10 @@ from appliance.images import build_unit, request_files
 from appliance.images.build_record import BuildRecord, OutputLine
 from appliance.images.image_request import ImageVerb
 from appliance.root_requests.answer import RootAnswer
+from image import release
 from tests.unit.appliance.cli.box_with_releases import NEW, OLD
 from tests.unit.appliance.control.web.browser import Browser, text
+from tests.unit.image.test_release import publish
 
 FIRST = json.dumps({"invocation": "r1", "began": 1000.0, "stages": 7})
 STEP = json.dumps(
@@ -32,23 +34,43 @@ async def test_the_releases_and_by_hand_what_to_run(page: Browser) -> None:
     assert "this page cannot ask root here run: sudo netboot-appliance image rollback" in refused
 
 
+async def test_each_image_has_its_own_releases(page: Browser) -> None:
+    images = page.context.config.images
+    (page.config.parent / "images" / "lab").mkdir(parents=True, exist_ok=True)
+    assert "lab: it was never built, for no PC" in text(await page.get("/images"))
+    await page.post("/allowlist", range="00:14:22:00:00:01", label="lab", image="lab")
+    assert "lab: PCS BOOT NOTHING: it was never built; for 1 entry of the allowlist" in text(await page.get("/images"))
+    for each in ("20261201-090000-cccccccc", "20261202-090000-dddddddd"):
+        publish(images, each, "lab")
+        release.activate(images, each)
+    shown = text(await page.get("/images"))
+    assert shown.index(f"{NEW} active") < shown.index("lab: 20261202-090000-dddddddd, for 1 entry of the allowlist")
+    assert "20261202-090000-dddddddd active" in shown
+    assert "PCs boot 20261201-090000-cccccccc again, at their next power-on." in shown
+    assert "Run: sudo netboot-appliance image rollback lab" in shown
+    assert "Run: sudo netboot-appliance image build lab" in shown
+    refused = text(await page.post("/images", 422, verb="rollback", release="", image="lab"))
+    assert "run: sudo netboot-appliance image rollback lab" in refused
+
+
 async def test_root_is_asked_and_its_answer_is_shown(page: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[ImageVerb, str]] = []
+    asked: list[tuple[ImageVerb, str, str]] = []
     answers = [RootAnswer("", done=f"active: {OLD}"), RootAnswer("", error="there is no release", hint="list them")]
 
-    def ask(verb: ImageVerb, release: str) -> RootAnswer:
-        asked.append((verb, release))
+    def ask(verb: ImageVerb, release: str, *, image: str) -> RootAnswer:
+        asked.append((verb, release, image))
         return answers.pop(0)
 
     monkeypatch.setattr(request_files, "available", lambda _: True)
     monkeypatch.setattr(request_files, "ask", ask)
     assert await page.post("/images", verb="activate", release=OLD) == "/images"
     assert "there is no release list them" in text(await page.post("/images", 422, verb="activate", release="x"))
-    assert asked == [(ImageVerb.ACTIVATE, OLD), (ImageVerb.ACTIVATE, "x")]
+    assert asked == [(ImageVerb.ACTIVATE, OLD, ""), (ImageVerb.ACTIVATE, "x", "")]
     assert "no such thing to do" in text(await page.post("/images", 422, verb="delete"))
     page.scripts = True
     answers.append(RootAnswer("", done="the build has begun"))
-    part = await page.post("/images", verb="build")
+    part = await page.post("/images", verb="build", image="lab")
+    assert asked[-1] == (ImageVerb.BUILD, "", "lab")
     assert "the build has begun" in text(part)
     assert "<html" not in part
 
