@@ -8,8 +8,9 @@ from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.images.todays_recipe import CURE, outdated
 from appliance.registry.server_lock import holder
+from image.activation import CheckedRelease, Seal, check
 from image.bootfiles import PACKAGED, BootFileError, original
-from image.release import Release, ReleaseError, active_id, current, verify
+from image.release import Release, ReleaseError, active_id, current
 
 
 class Loader(Enum):
@@ -48,6 +49,20 @@ def judge_image(release: Release | None, problems: list[str], outdated: str = ""
         return [complete]
     what = f"the active image {release.id} is not of today's recipe"
     return [complete, note("image", what, f"{outdated}; PCs boot it as it is", f"if you want today's: {CURE}")]
+
+
+def judge_signature(checked: CheckedRelease, required: bool) -> list[Finding]:
+    """Whether the signature of the active release would let it be activated again."""
+    if checked.seal is Seal.GOOD or (checked.seal is Seal.MISSING and not required):
+        return []
+    return [
+        warning(
+            "image",
+            f"the active image {checked.release.id} is {checked.seal.value}",
+            "PCs boot it, but nobody could activate it now: it may not be what its builder made",
+            f"if you know that it is: netboot-appliance image sign {checked.release.id}; else go back: image rollback",
+        )
+    ]
 
 
 def judge_broken(broken: ReleaseError) -> list[Finding]:
@@ -110,7 +125,16 @@ def check_image(config: Config) -> list[Finding]:
         release = current(config.images)
     except ReleaseError as broken:
         return judge_broken(broken)
-    return judge_image(release, verify(release) if release else [], outdated(config, release))
+    if release is None:
+        return judge_image(None, [])
+    try:
+        checked = check(config.images, release.id, config.key_ring)
+    except ReleaseError as unknown:
+        return [error("image", str(unknown), "signatures of images cannot be checked", unknown.hint)]
+    return [
+        *judge_image(release, list(checked.problems), outdated(config, release)),
+        *judge_signature(checked, config.key_ring.required),
+    ]
 
 
 def check_boot_loaders(config: Config) -> list[Finding]:
