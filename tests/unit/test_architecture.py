@@ -47,7 +47,6 @@ FLOORS = (
         "image.bootfiles",
         "image.command",
         "image.commandline",
-        "image.download",
         "image.mirrors",
         "image.plain_files",
         "image.progress",
@@ -55,6 +54,7 @@ FLOORS = (
         "image.squashfs_bytes",
         "image.zstd",
     },
+    {"image.download"},
     {"image.squashfs"},
     {
         "image.apt",
