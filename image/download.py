@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
 
+from image import plain_files
+
 _PAUSE = 30.0  # seconds
 _HEAD = 60.0  # seconds
 _WINDOW = 60.0  # seconds in which …
@@ -139,10 +141,10 @@ class Place:
         """A file from byte `at` on, if its server can do that; and the byte at which it begins."""
         if self._folder:
             try:
-                file = (self._folder / name).open("rb")
+                file = plain_files.opened(self._folder / name)
                 begins = file.seek(at if file.seek(0, os.SEEK_END) >= at else 0)
-            except OSError as error:
-                raise DownloadError(f"{self._folder / name}: {error.strerror}", lasting=True) from error
+            except (OSError, ValueError) as error:
+                raise DownloadError(f"{self._folder / name}: {_reason(error)}", lasting=True) from error
             with file:
                 yield file, begins
             return
@@ -156,18 +158,18 @@ class Place:
             error.close()
             if error.code == 416:
                 # There are not so many bytes: what is here is of another file.
-                raise DownloadError(f"{url} has fewer bytes than were asked for") from error
+                raise DownloadError(f"{name} has fewer bytes than were asked for") from error
             lasting = 400 <= error.code < 500 and error.code not in (408, 425, 429)
-            raise DownloadError(f"{url}: {error.code} {error.reason}", lasting=lasting) from error
+            raise DownloadError(f"{name}: {error.code} {error.reason}", lasting=lasting) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise DownloadError(f"{url}: {_reason(error)}") from error
+            raise DownloadError(f"{name}: {_reason(error)}") from error
         with answer:
             if answer.status == 206 and (answer.headers.get("Content-Range") or "").startswith(f"bytes {at}-"):
                 yield answer, at
             elif answer.status == 200:
                 yield answer, 0
             else:
-                raise DownloadError(f"{url}: it answers with the status {answer.status}, and not with the file")
+                raise DownloadError(f"{name}: it answers with the status {answer.status}, and not with the file")
 
 
 def _chunks(stream: Any, size: int, name: str) -> Iterator[bytes]:

@@ -7,14 +7,22 @@ lines are not worth passing in.
 import os
 import stat
 from pathlib import Path
+from typing import IO
+
+
+def opened(path: Path) -> IO[bytes]:
+    """Open a regular file for reading; raises OSError, and ValueError if it is another kind of file."""
+    # It must not block if it is a pipe: the server reads some of them several times a second.
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError("it is not a regular file")
+    return file
 
 
 def read(path: Path, largest: int) -> bytes:
     """Return the content of a regular file; raises OSError, and ValueError if it is larger or no such file."""
-    # It must not block if it is a pipe: the server reads some of them several times a second.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("it is not a regular file")
+    with opened(path) as file:
         content = file.read(largest + 1)
     if len(content) > largest:
         raise ValueError("it is too large")

@@ -215,11 +215,17 @@ def signer(keys: Sequence[PublicKey], content: bytes, signature: bytes) -> Publi
 
 @contextmanager
 def _files(**contents: bytes) -> Iterator[Path]:
-    """Files for openssl, which takes no pipes here, in a directory that is deleted afterwards."""
-    with tempfile.TemporaryDirectory(prefix="netboot-appliance-") as name:
+    """Files for openssl, which takes no pipes here, in a directory that is deleted afterwards; raises ReleaseError."""
+    try:
+        directory = tempfile.TemporaryDirectory(prefix="netboot-appliance-")
         for each, content in contents.items():
-            Path(name, each).write_bytes(content)
-        yield Path(name)
+            Path(directory.name, each).write_bytes(content)
+    except OSError as error:
+        raise ReleaseError(
+            f"cannot write what openssl reads to {tempfile.gettempdir()}: {error.strerror}", "make room there"
+        ) from error
+    with directory:
+        yield Path(directory.name)
 
 
 def _public(private: Path) -> PublicKey:

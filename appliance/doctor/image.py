@@ -17,9 +17,10 @@ from appliance.images.update_check import RENEW
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
 from appliance.view.image_checks import check_words
+from image.activation import CheckedRelease, Seal, check
 from image.bootfiles import PACKAGED, BootFileError, original
 from image.names import DEFAULT
-from image.release import Release, ReleaseError, active_ids, current, verify
+from image.release import Release, ReleaseError, active_ids, current
 
 _NAMED = 5
 """Packages with updates of security that are named."""
@@ -85,6 +86,20 @@ def judge_image(
     if updates and updates.updates:
         found.append(_judge_updates(release, updates, now))
     return found
+
+
+def judge_signature(checked: CheckedRelease, required: bool) -> list[Finding]:
+    """Whether the signature of the active release would let it be activated again."""
+    if checked.seal is Seal.GOOD or (checked.seal is Seal.MISSING and not required):
+        return []
+    return [
+        warning(
+            "image",
+            f"the active image {checked.release.id} is {checked.seal.value}",
+            "PCs boot it, but nobody could activate it now: it may not be what its builder made",
+            f"if you know that it is: netboot-appliance image sign {checked.release.id}; else: {_back(checked.release.image)}",
+        )
+    ]
 
 
 def _judge_updates(release: Release, updates: UpdateCheck, now: float) -> Finding:
@@ -164,10 +179,18 @@ def check_image(config: Config) -> list[Finding]:
         except ReleaseError as broken:
             findings += judge_broken(broken, image)
             continue
-        problems = verify(release) if release else []
-        updates = notes.check_of(config.images, release.id) if release else None
-        why = outdated(config, release)
+        if release is None:
+            findings += judge_image(None, [], image=image, entries=named[image])
+            continue
+        try:
+            checked = check(config.images, release.id, config.key_ring)
+        except ReleaseError as unknown:
+            findings.append(error("image", str(unknown), "signatures of images cannot be checked", unknown.hint))
+            continue
+        updates = notes.check_of(config.images, release.id)
+        why, problems = outdated(config, release), list(checked.problems)
         findings += judge_image(release, problems, why, image, named[image], updates, time.time())
+        findings += judge_signature(checked, config.key_ring.required)
     return findings
 
 

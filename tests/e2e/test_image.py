@@ -12,12 +12,15 @@ import pytest
 
 from appliance.config.file import load
 from appliance.images.recipe import wanted
-from image import contents, file_tree
+from image import activation, contents, file_tree, signature
 from image.bootfiles import DIRECTORY, PACKAGED
 from image.build import Rebuild, build
 from image.customization import Customization, read
+from image.pull import pull
+from image.push import push
 from image.recipe import ImageRecipe
 from image.release import INITRD, RECIPE, SQUASHFS, Release
+from image.signature import KeyRing
 from tests.room.live_image import DEMO, customize, give_image, only_one
 from tests.room.signed_repository import SignedRepository
 
@@ -188,6 +191,20 @@ def test_what_changed_is_built_alone_and_gives_what_a_whole_build_gives_bit_for_
         assert {name: file.sha256 for name, file in back.files.items()} == {
             name: file["sha256"] for name, file in first.items()
         }
+
+
+def test_the_release_is_signed_and_another_box_takes_it(release: Path, tmp_path: Path) -> None:
+    images = release.parent
+    ring, other = KeyRing(images.parent / "image-keys", required=True), KeyRing(tmp_path / "keys", required=True)
+    own = signature.own(ring)
+    assert own
+    push(images, release.name, tmp_path / "www", ring)
+    signature.trust(other, own.pem.encode())
+    done = pull(tmp_path / "images", (tmp_path / "www").as_uri(), other)
+    assert done.key == own.id
+    assert activation.activate(tmp_path / "images", release.name, other).release.files == done.release.files
+    suites = {each.suite for each in done.release.archives}
+    assert {"trixie", "trixie-security"} <= suites
 
 
 def named(module: Path) -> str:

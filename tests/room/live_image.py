@@ -113,6 +113,10 @@ def give_image(data: Path) -> Path:
         build_image(DEMO, Console())
         built = DEMO.resolve() / "data" / "images"
         shutil.rmtree(images, ignore_errors=True)
+        # With the key that has signed them.
+        keys = data / "image-keys"
+        shutil.rmtree(keys, ignore_errors=True)
+        shutil.copytree(DEMO.resolve() / "data" / "image-keys", keys)
         volume.unlink(missing_ok=True)
         try:
             shutil.copytree(built, images, symlinks=True, copy_function=_link_or_copy)

@@ -50,7 +50,6 @@ FLOORS = (
         "image.command",
         "image.commandline",
         "image.custom_files",
-        "image.download",
         "image.mirrors",
         "image.names",
         "image.openpgp",
@@ -62,7 +61,7 @@ FLOORS = (
         "image.squashfs_bytes",
         "image.zstd",
     },
-    {"image.repositories", "image.squashfs"},
+    {"image.download", "image.repositories", "image.squashfs"},
     {
         "image.apt",
         "image.build_prerequisites",

@@ -280,9 +280,10 @@ def test_a_release_is_signed_before_it_appears(room: Path) -> None:
 
 
 def test_where_signatures_are_required_and_the_key_is_elsewhere_the_release_waits_for_one(
-    room: Path, tmp_path_factory: pytest.TempPathFactory
+    room: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, _ = run(room)
+    monkeypatch.setattr(release, "name", lambda created, digest: "20991231-235959-00000000")
     elsewhere = KeyRing(tmp_path_factory.mktemp("elsewhere"))
     ring = KeyRing(room / "keys", required=True)
     signature.trust(ring, signature.make(elsewhere).pem.encode())

@@ -1,11 +1,15 @@
 """Releases from one box to another, over a web server that may be anybody's."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -271,6 +275,43 @@ def test_a_server_that_says_nothing_is_waited_for_in_bounds(boxes: TwoBoxes, mon
         boxes.pull()
 
 
+@pytest.mark.parametrize(
+    ("head", "trickles"),
+    [
+        (b"", False),
+        (b"HTTP/1.1 200 OK\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000, True),
+        (b"\0" * 100, False),
+    ],
+)
+def test_a_server_that_does_not_answer_in_time_is_given_up(
+    boxes: TwoBoxes, monkeypatch: pytest.MonkeyPatch, head: bytes, trickles: bool
+) -> None:
+    monkeypatch.setattr(download, "_PAUSE", 0.4)
+    monkeypatch.setattr(download, "_HEAD", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        over = threading.Event()
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                for at in range(0, len(head), 1 if trickles else 1000):
+                    connection.sendall(head[at : at + (1 if trickles else 1000)])
+                    if trickles and over.wait(0.05):
+                        return
+                over.wait(30)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(ReleaseError, match="cannot pull from"):
+            pull.pull(boxes.images, f"http://127.0.0.1:{listener.getsockname()[1]}/", boxes.ring)
+        assert time.monotonic() - began < 20
+        over.set()
+        thread.join()
+    assert boxes.left() == []
+
+
 def test_without_a_trusted_key_nobody_is_asked(boxes: TwoBoxes) -> None:
     with pytest.raises(ReleaseError, match="no key is trusted here"):
         pull.pull(boxes.images, boxes.server.url, KeyRing(boxes.images.parent / "none"))
@@ -291,6 +332,10 @@ def test_a_directory_is_pulled_from_too(boxes: TwoBoxes) -> None:
     assert done.release.id == OLD
     with pytest.raises(ReleaseError, match="No such file"):
         pull.pull(boxes.images, (boxes.shown / "none").as_uri(), boxes.ring)
+    (boxes.shown / "index.json").unlink()
+    os.mkfifo(boxes.shown / "index.json")
+    with pytest.raises(ReleaseError, match="not a regular file"):
+        pull.pull(boxes.images, boxes.shown.as_uri(), boxes.ring)
 
 
 def test_a_damaged_release_here_is_named_and_stays(boxes: TwoBoxes) -> None:

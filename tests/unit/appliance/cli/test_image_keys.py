@@ -134,6 +134,8 @@ def test_this_boxs_own_key_is_not_deleted_by_chance(signing: SigningBox) -> None
         (("key", "forget", "00000000"), "no trusted key"),
         (("pull", "https://u:secret@h/"), "can be seen by every user"),
         (("push", "/dev/null/x"), "is not signed"),
+        (("rebuild", "current"), "say --verify"),
+        (("rebuild", "current", "--verify"), "another version of netboot-appliance built"),
     ],
 )
 def test_bad_input_is_one_message_with_a_hint(signing: SigningBox, arguments: tuple[str, ...], said: str) -> None:

@@ -163,6 +163,17 @@ def test_the_pcs_have_the_time_zone_of_the_server(monkeypatch: pytest.MonkeyPatc
             '/etc/c.toml:4: [image] firmware = "wifi"',
             "must be one of network, all, none",
         ),
+        (
+            SMALLEST + '[image]\nsnapshot = "20261101T000000Z"',
+            "/etc/c.toml:4: [image] snapshot: it needs snapshot_mirror",
+            "old states of the archive",
+        ),
+        (SMALLEST + '[image]\nsnapshot = "2026-11-01"', "/etc/c.toml:4: [image] snapshot", "20261101T000000Z"),
+        (
+            SMALLEST + '[image]\nsnapshot_mirror = "http://mirror.example.org/{archive}"',
+            "/etc/c.toml:4: [image] snapshot_mirror",
+            "{archive}/{snapshot}",
+        ),
         (SMALLEST + '[image]\ndistribution = "sid"', "/etc/c.toml:4: [image] distribution: 'sid'", "trixie, bookworm"),
         ("[server\n", "/etc/c.toml: not valid TOML", ""),
     ],

@@ -11,6 +11,7 @@ from appliance.doctor import image, settings
 from appliance.doctor.finding import Severity
 from appliance.doctor.image import Loader
 from appliance.images.notes import UpdateCheck
+from image.activation import CheckedRelease, Seal
 from image.bootfiles import BootFileError
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
@@ -137,3 +138,24 @@ def test_the_boot_loaders(state: Loader | BootFileError, served: bool, severity:
     (found,) = image.judge_boot_loaders({"undionly.kpxe": state, "snponly.efi": Loader.SAME}, served)
     assert (found.check, found.severity) == ("boot-loaders", severity)
     assert "undionly.kpxe" in found.what
+
+
+@pytest.mark.parametrize(
+    ("seal", "required", "found"),
+    [
+        (Seal.GOOD, True, []),
+        (Seal.MISSING, False, []),
+        (Seal.MISSING, True, ["the active image 20270101-000000-12345678 is not signed"]),
+        (
+            Seal.FOREIGN,
+            False,
+            ["the active image 20270101-000000-12345678 is signed by no key that is trusted here, or changed since"],
+        ),
+    ],
+)
+def test_a_signature_that_would_not_let_the_image_be_activated_is_a_warning(
+    seal: Seal, required: bool, found: list[str]
+) -> None:
+    findings = image.judge_signature(CheckedRelease(RELEASE, (), seal), required)
+    assert [each.what for each in findings] == found
+    assert {each.severity for each in findings} <= {Severity.WARNING}
