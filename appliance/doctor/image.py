@@ -97,7 +97,8 @@ def judge_signature(checked: CheckedRelease, required: bool) -> list[Finding]:
             "image",
             f"the active image {checked.release.id} is {checked.seal.value}",
             "PCs boot it, but nobody could activate it now: it may not be what its builder made",
-            f"if you know that it is: netboot-appliance image sign {checked.release.id}; else: {_back(checked.release.image)}",
+            f"if you know that it is: netboot-appliance image sign {checked.release.id};"
+            f" else: {_back(checked.release.image)}",
         )
     ]
 

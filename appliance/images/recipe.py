@@ -59,7 +59,7 @@ class OwnRecipe:
 def wanted(config: Config, name: str = DEFAULT) -> tuple[ImageRecipe, Customization]:
     """Return what a build of an image would be made of now; raises UserError. Packages come in this order: those of
     [image], those of the directory, those of locale and keyboard."""
-    own = images.directory(config, name)
+    own = images.directory(config, images.new_name(name))
     digests = KnownDigests(config.server.data / "build" / f"digests-{name}.json")
     try:
         added = read(own, digests.of)

@@ -178,7 +178,8 @@ def test_what_changed_is_built_alone_and_gives_what_a_whole_build_gives_bit_for_
         assert {each: (steps / each / "record.json").stat().st_ino for each in common} == common
         assert (lab.image, lab.files[SQUASHFS], lab.files[INITRD]) == ("lab", back.files[SQUASHFS], back.files[INITRD])
         assert lab.files[RECIPE] != back.files[RECIPE]
-        again = make(more, changed)
+        (own / "files/etc/site/words").write_text("other words")
+        again = make(more, read(own))
     assert again.files == whole.files
     with contents.opened(whole) as root:
         assert file_tree.find(root, "/usr/share/vendor/words")[1].size == len("from the vendor\n")

@@ -114,7 +114,7 @@ def test_a_name_that_could_lead_elsewhere_is_refused(config: Config, name: str) 
 
 def test_digests_are_kept_where_the_image_is_built(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_digests, "_SETTLED", -1 << 62)
-    files = recipe.directory(config) / "files"
+    files = images.directory(config) / "files"
     files.mkdir(parents=True)
     (files / "motd").write_text("hello")
     first = recipe.wanted(config)

@@ -109,7 +109,7 @@ def test_config_check_names_a_recipe_that_cannot_be_used_though_no_image_is_acti
     done = netboot_appliance("--config", tmp_path / "c.toml", "config", "check", "--json")
     (note,) = [each for each in json.loads(done.stdout)["notes"] if "recipe.toml" in each]
     assert note.startswith(
-        f"no image could be built: {own}/recipe.toml:2: [image] kernel: '686' is not a kernel flavour"
+        f"the image boinc could not be built: {own}/recipe.toml:2: [image] kernel: '686' is not a kernel flavour"
     )
 
 
