@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,41 +18,30 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from image import apt, build_prerequisites, command, customization, livebuild, publish, release, steps, work_directory
+from image import (
+    apt,
+    build_prerequisites,
+    command,
+    customization,
+    failures,
+    livebuild,
+    mirror_patience,
+    publish,
+    release,
+    steps,
+    work_directory,
+)
 from image.customization import NOTHING, Customization
 from image.kept import KeptResult, RunProgram, StepChain
+from image.mirror_patience import MirrorLostError, MirrorPatience
 from image.progress import BuildError, Progress, Stages
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
 
 TREE = Path(__file__).with_name("tree")
 
-_HINTS = (
-    (
-        r"-backports\S* Release' does not have a Release file|404 .*-backports",
-        "the mirror of this machine's apt has no backports of this distribution: set [image] backports = false, or "
-        "name one that has them in /etc/apt/sources.list",
-    ),
-    (
-        r"Temporary failure resolving|Could not (?:resolve|connect)|Unable to connect|Failed getting release",
-        "the Debian mirror cannot be reached, or it does not have this distribution: check the network and "
-        "/etc/apt/sources.list, then build again",
-    ),
-    (
-        r"signed by unknown key|may be incorrect or out of date",
-        "this machine does not have the keys of this distribution's archive: apt-get install debian-archive-keyring",
-    ),
-    (
-        rf"Unable to locate package (?:{'|'.join(livebuild.unfree_packages(ImageRecipe(firmware='all')))})",
-        'the mirror of this machine\'s apt has no non-free-firmware: set [image] firmware = "none", or name one '
-        "that has it in /etc/apt/sources.list",
-    ),
-    ("Unable to locate package", "the recipe names a package that Debian does not have: check its packages"),
-    ("No space left on device", "the disk is full: make room, then build again"),
-)
-"""What a failed program said, and what to do about it; the first that fits."""
-
-_LOG_BYTES = 8 << 20
+_WGETRC = "wgetrc"
+"""In live-build's config tree."""
 
 _STEP = re.compile(r"(?:[PI]: )(.+)|((?:Unpacking|Setting up|update-initramfs:) .+)")
 
@@ -107,22 +97,24 @@ def build(
     live = work / "live"
     log_path = work / "logs" / f"{release.name(created, digest)}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}"} | ({"http_proxy": mirrors.proxy} if mirrors.proxy else {})
+    variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}", "WGETRC": str(live / "config" / _WGETRC)}
+    variables |= {"http_proxy": mirrors.proxy} if mirrors.proxy else {}
 
     with (
         work_directory.locked(work) as lock,
         _sigterm_raises(),
         log_path.open("w", encoding="utf-8") as log,
-        _failures_explained(stages, log_path),
+        failures.explained(stages, log_path, (work, images)),
     ):
 
         def run(words: str, arguments: Sequence[str]) -> None:
             stages.tell(words)
+            patience = MirrorPatience()
             command.run(
                 arguments,
                 cwd=live,
                 log=log,
-                on_line=lambda line: _tell_step(line, stages),
+                on_line=lambda line: _tell_step(line, stages, patience),
                 keep_open=(lock,),
                 variables=variables,
             )
@@ -131,7 +123,8 @@ def build(
         stages.took |= work_directory.durations(work)
         stages.begin("config", "writing live-build's configuration")
         work_directory.empty(live)
-        work_directory.write_config(live, livebuild.config_tree(recipe, tree))
+        limits = {_WGETRC: mirror_patience.WGET.encode(), steps.APT_LIMITS: mirror_patience.APT.encode()}
+        work_directory.write_config(live, livebuild.config_tree(recipe, tree) | limits)
         run("lb config", ("lb", "config", *livebuild.arguments(recipe, mirrors)))
 
         chain, again = StepChain(work / "steps", live, run, stages.begin), rebuild is not Rebuild.NEVER
@@ -181,29 +174,6 @@ def _check(work: Path, images: Path) -> None:
 
 
 @contextmanager
-def _failures_explained(stages: Stages, log: Path) -> Iterator[None]:
-    """Raise BuildError, which names the stage, for what a stage raises."""
-    try:
-        yield
-    except command.CommandError as error:
-        raise BuildError(
-            stages.current,
-            f"the build failed in the stage {stages.current}: {error}",
-            _hint(log),
-            log=log,
-            tail=error.tail,
-            paste=error.paste,
-        ) from error
-    except (OSError, ReleaseError) as error:
-        raise BuildError(
-            stages.current,
-            f"the build failed in the stage {stages.current}: {error}",
-            "check the disk and the log, then build again",
-            log=log,
-        ) from error
-
-
-@contextmanager
 def _sigterm_raises() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> NoReturn:
         raise SystemExit(128 + signal.SIGTERM)
@@ -218,19 +188,12 @@ def _sigterm_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _tell_step(line: str, stages: Stages) -> None:
+def _tell_step(line: str, stages: Stages, patience: MirrorPatience) -> None:
     stages.hear(line)
+    if patience.lost(line, time.monotonic()):
+        raise MirrorLostError
     if match := _STEP.match(line):
         stages.tell(match[1] or match[2])
-
-
-def _hint(log: Path) -> str:
-    # The cause may be far above the last lines.
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _LOG_BYTES))
-        text = file.read().decode(errors="replace")
-    found = (hint for said, hint in _HINTS if re.search(said, text))
-    return next(found, "see the log; the command above repeats the failed step")
 
 
 def _pack(chain: StepChain, run: RunProgram, live: Path, made: KeptResult) -> str:

@@ -30,9 +30,24 @@ LOADERS = "loaders"
 _MOUNTS = "'devpts proc selinuxfs sysfs'"
 _LIST = f'chroot chroot dpkg-query --show > "$beside/{PACKAGES}"'
 
-_BOOTSTRAP = "lb bootstrap_debootstrap"
+APT_LIMITS = "limits.apt"
+"""In live-build's config tree: how long apt waits for the mirror (mirror_patience.py)."""
+_LIMITS = "chroot/etc/apt/apt.conf.d/99netboot-build"
+
+# What debootstrap's wget says is in a file only. What matters of it to whoever follows the build:
+_WGET = "saved \\[|error|failed|unable to|giving up|no data received"
+_BOOTSTRAP = f"""\
+log=chroot/debootstrap/debootstrap.log
+tail --lines=+1 --follow=name --retry --sleep-interval=0.2 $log 2> /dev/null |
+	grep --line-buffered --extended-regexp --ignore-case '{_WGET}' &
+lb bootstrap_debootstrap --verbose || {{
+	status=$?
+	tail --lines=9 $log || :
+	exit $status
+}}"""
 
 _PACKAGES = f"""\
+cp config/{APT_LIMITS} {_LIMITS}
 lb chroot_prep install all mode-archives-chroot
 lb chroot_linux-image
 lb chroot_includes_before_packages
@@ -44,9 +59,11 @@ rm chroot/root/loaders
 mv chroot/netboot-loaders "$beside/{LOADERS}"
 {_LIST}
 lb chroot_prep remove {_MOUNTS}
+rm {_LIMITS}
 """
 
 _EXTRAS = f"""\
+cp config/{APT_LIMITS} {_LIMITS}
 lb chroot_prep install {_MOUNTS}
 # The name servers may be others by now. live-build puts the image's own file back in the end.
 [ ! -f /etc/resolv.conf ] || cp /etc/resolv.conf chroot/etc/resolv.conf
@@ -55,6 +72,7 @@ printf '%s\\n' {{packages}} >> chroot/root/packages.chroot
 lb chroot_install-packages extras
 {_LIST}
 lb chroot_prep remove {_MOUNTS}
+rm {_LIMITS}
 """
 _UPDATE = "chroot chroot apt-get update"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from image import apt, build, build_prerequisites, command, customization, release
+from image import apt, build, build_prerequisites, command, customization, mirror_patience, release
 from image.bootfiles import PACKAGED
 from image.build import Rebuild
 from image.customization import NOTHING, Customization
@@ -33,7 +33,7 @@ echo "$*" >> "$PWD/../calls"
 case $1 in
 config) mkdir -p .build && touch .build/config ;;
 bootstrap_debootstrap)
-    mkdir -p chroot/root chroot/boot chroot/etc chroot/proc chroot/sys chroot/dev/pts
+    mkdir -p chroot/root chroot/boot chroot/etc/apt/apt.conf.d chroot/proc chroot/sys chroot/dev/pts
     touch chroot/debian .build/bootstrap
     ;;
 chroot_linux-image) echo kernel > chroot/boot/vmlinuz-6.1.0-1-amd64 ;;
@@ -393,7 +393,7 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
     first, _ = run(room)
     (room / "work" / "fail-chroot_install-packages").write_text("E: Unable to locate package nonsense\nE: and more\n")
     with pytest.raises(
-        BuildError, match="the build failed in the stage extras: its script ended with status 3"
+        BuildError, match=r"in the stage extras: Debian has no package nonsense \(its script ended with status 3\)"
     ) as caught:
         run(room, ImageRecipe(packages=("nonsense",)))
     error = caught.value
@@ -414,7 +414,7 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
         (
             "chroot_install-packages",
             "E: The repository 'http://a.example.org/debian trixie-backports Release' does not have a Release file.",
-            "has no backports of this distribution: set [image] backports = false",
+            "set [image] backports = false",
         ),
         ("chroot_install-packages", "E: Unable to locate package intel-microcode", 'set [image] firmware = "none"'),
         (
@@ -425,7 +425,7 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
         (
             "bootstrap_debootstrap",
             "E: Failed getting release file http://m/dists/trixie/Release",
-            "does not have this distribution",
+            "name a mirror that has it",
         ),
         ("chroot_hooks", "write failed: No space left on device", "make room"),
     ],
@@ -445,11 +445,45 @@ def test_the_cause_is_found_above_the_last_lines_and_old_logs_are_compressed(roo
     (room / "work" / "fail-chroot_install-packages").write_text(f"{cause}E: Unable to locate package htop\n{noise}")
     with pytest.raises(BuildError, match="the stage extras") as caught:
         run(room, ImageRecipe(packages=("htop",)))
-    assert "the Debian mirror cannot be reached" in caught.value.hint
+    assert "the name of the Debian mirror or of its proxy, m, cannot be resolved" in str(caught.value)
     assert caught.value.log is not None
     logs = caught.value.log.parent
     assert sorted(path.name for path in logs.iterdir()) == sorted([f"{first.id}.log.gz", caught.value.log.name])
     assert b"P: lb chroot_hooks" in gzip.decompress((logs / f"{first.id}.log.gz").read_bytes())
+
+
+SILENT = """\
+#!/bin/sh
+case $1 in
+bootstrap_debootstrap)
+    for try in 1 2 3; do
+        echo "HTTP request sent, awaiting response... Read error (Connection timed out) in headers."
+    done
+    exec sleep 60
+    ;;
+esac
+"""
+
+
+def test_a_mirror_that_does_not_answer_ends_the_build(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror_patience, "SECONDS", -1.0)
+    (room / "bin" / "lb").write_text(SILENT)
+    began = time.monotonic()
+    with pytest.raises(BuildError, match="in the stage bootstrap: the Debian mirror does not answer") as caught:
+        run(room)
+    assert time.monotonic() - began < 50, "it has not waited for the program"
+    assert "/etc/apt/sources.list" in caught.value.hint
+    assert caught.value.tail[-1].startswith("HTTP request sent")
+
+
+def test_the_disk_is_said_to_be_full_if_it_is(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.statvfs(room)
+    none_left = os.statvfs_result((*tuple(real)[:3], 0, 0, *tuple(real)[5:10], real.f_fsid))
+    monkeypatch.setattr(os, "statvfs", lambda path: none_left)
+    (room / "work" / "fail-chroot_hooks").write_text("E: something else\n")
+    with pytest.raises(BuildError, match=rf"the disk of {room}/work is full") as caught:
+        run(room)
+    assert "make room" in caught.value.hint
 
 
 def test_without_a_kernel_there_is_no_release(room: Path) -> None:
