@@ -6,6 +6,7 @@ appears in the directory of images complete or not at all.
 
 import os
 import re
+import shutil
 import signal
 import threading
 import time
@@ -23,6 +24,7 @@ from image import (
     build_prerequisites,
     command,
     customization,
+    disk_space,
     failures,
     livebuild,
     mirror_patience,
@@ -32,6 +34,7 @@ from image import (
     work_directory,
 )
 from image.customization import NOTHING, Customization
+from image.disk_space import BuildDisk
 from image.kept import KeptResult, RunProgram, StepChain
 from image.mirror_patience import MirrorLostError, MirrorPatience
 from image.progress import BuildError, Progress, Stages
@@ -96,15 +99,16 @@ def build(
     created = datetime.now(UTC).replace(microsecond=0)
     live = work / "live"
     log_path = work / "logs" / f"{release.name(created, digest)}.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
     variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}", "WGETRC": str(live / "config" / _WGETRC)}
     variables |= {"http_proxy": mirrors.proxy} if mirrors.proxy else {}
 
+    work_directory.claim(work)
+
     with (
+        failures.explained(stages, log_path, (work, images)),
         work_directory.locked(work) as lock,
         _sigterm_raises(),
-        log_path.open("w", encoding="utf-8") as log,
-        failures.explained(stages, log_path, (work, images)),
+        work_directory.open_log(log_path) as log,
     ):
 
         def run(words: str, arguments: Sequence[str]) -> None:
@@ -120,6 +124,7 @@ def build(
             )
 
         work_directory.compress(log_path)
+        publish.remove_unfinished(images)
         stages.took |= work_directory.durations(work)
         stages.begin("config", "writing live-build's configuration")
         work_directory.empty(live)
@@ -127,7 +132,18 @@ def build(
         work_directory.write_config(live, livebuild.config_tree(recipe, tree) | limits)
         run("lb config", ("lb", "config", *livebuild.arguments(recipe, mirrors)))
 
-        chain, again = StepChain(work / "steps", live, run, stages.begin), rebuild is not Rebuild.NEVER
+        coming = [
+            name for name, wanted in zip(steps.NAMES, (1, 1, recipe.packages, 1, added.layer), strict=True) if wanted
+        ]
+
+        def begin(name: str, words: str, /, *, kept: bool) -> None:
+            stages.begin(name, words, kept=kept)
+            if not kept:
+                needed = disk_space.work_bytes(coming[coming.index(name) :], chain.sizes())
+                _check_space(stages, work, needed, images, disk_space.release_bytes(_latest_bytes(images)))
+
+        tools = build_prerequisites.versions(steps.TOOLS)
+        chain, again = StepChain(work / "steps", live, run, begin, tools), rebuild is not Rebuild.NEVER
         chain.add(steps.bootstrap(recipe, mirrors))
         base = top = chain.add(steps.packages(recipe, tree, mirrors), _versions, again=again)
         if recipe.packages:
@@ -153,6 +169,7 @@ def build(
         if release.RECIPE in files:
             files[release.MODULE] = live / "module"
             files[release.MODULE].write_text(f"{Path(release.SQUASHFS).name}\n{Path(release.RECIPE).name}\n")
+        _check_space(stages, work, 0, images, sum(file.stat().st_size for file in files.values()))
         done = publish.publish(images, files, created, recipe, digest, kernel, added.digest)
         release.activate(images, done.id)
         work_directory.empty(live)
@@ -171,6 +188,25 @@ def read_tree() -> dict[str, bytes]:
 def _check(work: Path, images: Path) -> None:
     if problems := build_prerequisites.problems(work, images, user=os.geteuid()):
         raise BuildError("checks", "; ".join(what for what, _ in problems), "; ".join(hint for _, hint in problems))
+
+
+def _check_space(stages: Stages, work: Path, in_work: int, images: Path, in_images: int) -> None:
+    work_disk, images_disk = (_disk(each) for each in (work, images))
+    if missing := disk_space.shortage(work_disk, in_work, images_disk, in_images):
+        raise BuildError(
+            stages.current,
+            f"there is too little room for an image: {missing}",
+            "make room (netboot-appliance image prune deletes old releases), or set [server] data to a larger disk",
+        )
+
+
+def _disk(directory: Path) -> BuildDisk:
+    where = build_prerequisites.existing(directory)
+    return BuildDisk(str(directory), where.stat().st_dev, shutil.disk_usage(where).free)
+
+
+def _latest_bytes(images: Path) -> int | None:
+    return max((each.size for each in release.releases(images).releases[:1]), default=None)
 
 
 @contextmanager

@@ -7,22 +7,26 @@ on the disk; what a step that was interrupted left is removed when the next buil
 namespace of the step's own program, and end with it.
 """
 
+import contextlib
 import json
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
+from image import work_directory
 from image.command import SCRIPT, CommandError
-from image.steps import ImageStep
+from image.steps import NAMES, ImageStep
 
 TREE, BESIDE = "tree", "beside"
 _STAGES, _WORK, _RECORD = "stages", "work", "record.json"
 _UNFINISHED = "."
+_OLD = "-old"
+_TRIAL = f"{_UNFINISHED}trial"
 _OPTIONS = "index=off,metacopy=off,redirect_dir=off,xino=off"
 
 RunProgram = Callable[[str, Sequence[str]], None]
@@ -56,16 +60,19 @@ class KeptResult:
 
 
 class StepChain:
-    """The results of one build's steps, the lowest first, in the directory `steps`; `live` is that of live-build."""
+    """The results of one build's steps, the lowest first, in the directory `steps`; `live` is that of live-build.
 
-    def __init__(self, steps: Path, live: Path, run: RunProgram, begin: Begin) -> None:
-        self._steps, self._live, self._run, self._begin = steps, live, run, begin
+    `tools` has for some steps what identifies the programs that make them: with other ones, the result is another one.
+    """
+
+    def __init__(self, steps: Path, live: Path, run: RunProgram, begin: Begin, tools: Mapping[str, str]) -> None:
+        self._steps, self._live, self._run, self._begin, self._tools = steps, live, run, begin, tools
         self._kept: list[KeptResult] = []
         steps.mkdir(parents=True, exist_ok=True)
         # The trees have programs that give rights, as Debian made them: not for this machine's users.
         steps.chmod(0o700)
-        for left in steps.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(left)
+        for name in (_TRIAL, *(f"{_UNFINISHED}{name}{end}" for name in NAMES for end in ("", _OLD))):
+            work_directory.remove(steps / name)
         self.overlays = self._overlays()
         """Whether trees are layers. Whoever changes that finds nothing kept."""
 
@@ -78,6 +85,14 @@ class StepChain:
     def trees(self) -> tuple[Path, ...]:
         """The trees of the steps so far, the lowest first."""
         return tuple(each.tree for each in self._kept)
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each result that is there, also of what this build will not use."""
+        found = {}
+        for name in NAMES:
+            with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
+                found[name] = int(json.loads((self._steps / name / _RECORD).read_text())["bytes"])
+        return found
 
     def settle(self, made: KeptResult) -> None:
         """Take out of the tree of a step, if it is a layer, what binds it to the file systems it was made on: what is
@@ -124,12 +139,12 @@ class StepChain:
         shutil.rmtree(new / _WORK, ignore_errors=True)
         ident = sha256(f"{key} {finish(KeptResult(new, key))}".encode()).hexdigest()
         self._run("writing it to the disk", ("sync", "--file-system", str(new)))
-        (new / _RECORD).write_text(json.dumps({"key": key, "id": ident}))
+        (new / _RECORD).write_text(json.dumps({"key": key, "id": ident, "bytes": work_directory.disk_bytes(new)}))
         self._run("writing it to the disk", ("sync", str(new / _RECORD)))
         if path.exists():
-            path.rename(self._steps / f"{_UNFINISHED}{step.name}-old")
+            path.rename(self._steps / f"{_UNFINISHED}{step.name}{_OLD}")
         new.rename(path)
-        shutil.rmtree(self._steps / f"{_UNFINISHED}{step.name}-old", ignore_errors=True)
+        work_directory.remove(self._steps / f"{_UNFINISHED}{step.name}{_OLD}")
         return KeptResult(path, ident)
 
     def _script(self, step: ImageStep, new: Path) -> None:
@@ -142,14 +157,15 @@ class StepChain:
         self._run(step.words, (*SCRIPT, f"{beside}\n{self._mount(new)}\n{step.script}"))
 
     def forget_others(self) -> None:
-        """Remove the results of steps that this build did not have."""
-        for path in self._steps.iterdir():
-            if path not in [each.path for each in self._kept]:
-                shutil.rmtree(path)
+        """Remove the results of steps that this build did not have. What else is there is not ours."""
+        for name in NAMES:
+            if name not in self.names:
+                work_directory.remove(self._steps / name)
 
     def _key(self, step: ImageStep) -> str:
         below = self._kept[-1].id if self._kept else ""
-        return sha256(f"{step.digest} {below} {self.overlays}".encode()).hexdigest()
+        tools = self._tools.get(step.name, "")
+        return sha256(f"{step.digest} {below} {self.overlays} {tools}".encode()).hexdigest()
 
     def _mount(self, new: Path) -> str:
         # Paths in the options are relative: they must not hold commas and colons.
@@ -161,7 +177,7 @@ class StepChain:
 
     def _overlays(self) -> bool:
         """Whether an overlay can be mounted here that keeps what is removed and replaced in it."""
-        trial = self._steps / f"{_UNFINISHED}trial"
+        trial = self._steps / _TRIAL
         for name in ("lower/directory", "upper", "work", "at"):
             (trial / name).mkdir(parents=True)
         (trial / "lower" / "file").touch()

@@ -17,6 +17,13 @@ from image.release import Release
 _UNFINISHED = ".building-"
 
 
+def remove_unfinished(images: Path) -> None:
+    """Remove what an interrupted publication has left. Raises OSError."""
+    for left in images.glob(f"{_UNFINISHED}*"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+
+
 def publish(
     images: Path,
     sources: Mapping[str, Path],
@@ -29,11 +36,9 @@ def publish(
     """Copy the files of a release into its directory, which appears complete or, if the power fails, not at all.
 
     `sources` has a path for each of KERNEL, INITRD, SQUASHFS and PACKAGES, for MICROCODE if there is some, and for each
-    boot loader. What an interrupted publication left is removed first. Raises OSError.
+    boot loader. Raises OSError.
     """
     images.mkdir(mode=0o755, parents=True, exist_ok=True)
-    for left in images.glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(left)
     final = images / release.name(created, digest)
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=images))
     try:

@@ -21,6 +21,17 @@ from image.recipe import ImageRecipe
 EARLY = 1_577_836_800
 """The time (2020-01-01) that programs see where one image's must not be known yet; no file gets it."""
 
+NAMES = ("bootstrap", "packages", "extras", "system", "files")
+"""The names of all steps, the lowest first. What a build has of them depends on its recipe."""
+
+TOOLS = {
+    "bootstrap": ("live-build", "debootstrap"),
+    "system": ("squashfs-tools", "libzstd1"),
+    "files": ("squashfs-tools", "libzstd1"),
+}
+"""The packages of this machine that make a step. Those that it has in common with the step below it are not repeated:
+with another result below, it is another step, too."""
+
 PACKAGES = "packages"
 """In the directory beside a tree: the packages in it, with their versions."""
 LOADERS = "loaders"
@@ -38,7 +49,7 @@ _LIMITS = "chroot/etc/apt/apt.conf.d/99netboot-build"
 _WGET = "saved \\[|error|failed|unable to|giving up|no data received"
 _BOOTSTRAP = f"""\
 log=chroot/debootstrap/debootstrap.log
-tail --lines=+1 --follow=name --retry --sleep-interval=0.2 $log 2> /dev/null |
+tail --pid=$$ --lines=+1 --follow=name --retry --sleep-interval=0.2 $log 2> /dev/null |
 	grep --line-buffered --extended-regexp --ignore-case '{_WGET}' &
 lb bootstrap_debootstrap --verbose || {{
 	status=$?

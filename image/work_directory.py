@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from image import bootfiles, livebuild, release, steps
 from image.progress import BuildError
@@ -18,12 +19,49 @@ _LOGS = 50
 
 
 _DURATIONS = "durations.json"
+_LOCK = "lock"
+
+
+def claim(work: Path) -> None:
+    """Make the directory if it is not there; raises BuildError, and touches nothing, if it is not one of ours: what a
+    build leaves there, the next one removes. A lock file says that it is ours."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        if os.listdir(work) and not (work / _LOCK).exists():
+            raise _foreign(f"{work} has files that no build has made", f"move them away: mv {work} {work}.old")
+        for path in (work, *(work / name for name in ("live", "steps", "logs"))):
+            if path.is_symlink() or (path.exists() and not path.is_dir()):
+                raise _foreign(f"{path} is not a directory", "remove it, or choose another [server] data")
+            if path.exists() and path.stat().st_uid != os.geteuid():
+                raise _foreign(f"{path} belongs to somebody else", f"see: ls -ld {path}; move it away")
+        mounted = mounts_below(work, Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
+    except OSError as error:
+        raise _foreign(f"{work} cannot be used: {error.strerror}", "check the disk and [server] data") from error
+    if mounted:
+        what = f"something is mounted on {mounted[0]}, perhaps by hand"
+        raise _foreign(what, f"umount --recursive {mounted[0]}")
+
+
+def _foreign(what: str, hint: str) -> BuildError:
+    return BuildError("checks", what, hint)
+
+
+@contextmanager
+def open_log(path: Path) -> Iterator[TextIO]:
+    """Open the log of a build; raises OSError. What a full disk does not take at its end is lost."""
+    path.parent.mkdir(exist_ok=True)
+    log = path.open("w", encoding="utf-8")
+    try:
+        yield log
+    finally:
+        with contextlib.suppress(OSError):
+            log.close()
 
 
 @contextmanager
 def locked(work: Path) -> Iterator[int]:
     """Keep other builds out of `work`; yields the lock's file descriptor. Raises BuildError when one is running."""
-    descriptor = os.open(work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(work / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -42,20 +80,14 @@ def locked(work: Path) -> Iterator[int]:
 
 
 def empty(live: Path) -> None:
-    """Empty live-build's directory except for its cache of packages.
-
-    Raises OSError, also when something is mounted there.
-    """
-    mounted = mounts_below(live, Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
-    if mounted:
-        raise OSError(f"{mounted[0]} is mounted there, perhaps by hand: umount --recursive {mounted[0]}")
+    """Empty live-build's directory except for its cache of packages. Raises OSError."""
     live.mkdir(parents=True, exist_ok=True)
     for path in live.iterdir():
         if path.name != "cache":
-            _remove(path)
+            remove(path)
     # Earlier versions kept the first stage there.
-    _remove(live / "cache" / "bootstrap")
-    _remove(live.with_name("bootstrap-key"))
+    remove(live / "cache" / "bootstrap")
+    remove(live.with_name("bootstrap-key"))
 
 
 def compress(own: Path) -> None:
@@ -145,7 +177,14 @@ def built_files(besides: Sequence[Path], loaders: Path) -> tuple[str, dict[str, 
     }
 
 
-def _remove(path: Path) -> None:
+def disk_bytes(directory: Path) -> int:
+    """Return the bytes that a directory takes on its disk."""
+    found = (Path(top) / name for top, directories, files in os.walk(directory) for name in (*directories, *files))
+    return sum(path.lstat().st_blocks * 512 for path in found)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a directory, if it is there; links are not followed. Raises OSError."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from image import apt, build, build_prerequisites, command, customization, mirror_patience, release
+from image import apt, build, build_prerequisites, command, customization, failures, mirror_patience, release
 from image.bootfiles import PACKAGED
 from image.build import Rebuild
 from image.customization import NOTHING, Customization
@@ -104,6 +104,7 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name)
     (directory / "unpacked" / "versions").write_text("ipxe 1.0\nboinc-client 7.20.5\n")
+    (directory / "work" / "lock").touch()
     monkeypatch.setattr(apt, "DIRECTORY", directory / "apt")
     monkeypatch.setattr(apt, "_codename", lambda: "bookworm")
     monkeypatch.setattr(command, "PATH", f"{directory / 'bin'}:{command.PATH}")
@@ -288,6 +289,49 @@ def test_only_what_changed_is_done_again_and_gives_what_a_whole_build_gives(room
     assert calls(room)[begun:] == ["config", "chroot_hooks", "mksquashfs"]
     assert less.files == plain.files
     assert not (room / "work" / "steps" / "extras").exists()
+
+
+def test_other_programs_of_this_machine_make_other_steps(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = {"bootstrap": "live-build 1", "system": "squashfs-tools 1"}
+    monkeypatch.setattr(build_prerequisites, "versions", lambda _: tools)
+    made, _ = run(room)
+    for name, upgraded, again in (
+        ("system", "squashfs-tools 2", ["config", "chroot_hooks", "mksquashfs"]),
+        ("bootstrap", "live-build 2", ALL),
+    ):
+        tools[name] = upgraded
+        assert run(room)[0] == made, "an upgrade by itself makes no image old"
+        begun = len(calls(room))
+        later(monkeypatch)
+        shutil.rmtree(made.path)
+        made, _ = run(room)
+        assert calls(room)[begun:] == again
+
+
+def test_what_is_not_ours_is_not_removed(room: Path) -> None:
+    run(room, ImageRecipe(packages=("htop",)))
+    home = room / "home"
+    home.mkdir()
+    (home / "thesis").write_text("years of work")
+    steps = room / "work" / "steps"
+    (steps / "of-mine").mkdir()
+    (steps / ".hidden").mkdir()
+    (steps / ".trial").symlink_to(home)
+    (room / "images" / ".building-x").symlink_to(home)
+    run(room)
+    assert sorted(os.listdir(steps)) == [".hidden", "bootstrap", "of-mine", "packages", "system"]
+    assert os.listdir(home) == ["thesis"]
+
+
+def test_without_room_nothing_is_done(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = run(room)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 6 * 10**8, 4 * 10**8))
+    begun = len(calls(room))
+    with pytest.raises(BuildError, match=r"work has 0\.40 GB free, and 0\.86 GB are needed") as caught:
+        run(room, ImageRecipe(packages=("htop",)))
+    assert "image prune" in caught.value.hint
+    assert calls(room)[begun:] == ["config"]
+    assert release.current(room / "images") == made
 
 
 def forbid_overlays(room: Path) -> None:
@@ -477,9 +521,7 @@ def test_a_mirror_that_does_not_answer_ends_the_build(room: Path, monkeypatch: p
 
 
 def test_the_disk_is_said_to_be_full_if_it_is(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.statvfs(room)
-    none_left = os.statvfs_result((*tuple(real)[:3], 0, 0, *tuple(real)[5:10], real.f_fsid))
-    monkeypatch.setattr(os, "statvfs", lambda path: none_left)
+    monkeypatch.setattr(failures, "_FULL", 1 << 60)
     (room / "work" / "fail-chroot_hooks").write_text("E: something else\n")
     with pytest.raises(BuildError, match=rf"the disk of {room}/work is full") as caught:
         run(room)
@@ -500,7 +542,7 @@ def test_what_is_missing_is_reported_before_anything_is_written(room: Path, monk
     with pytest.raises(BuildError, match="no root; no lb") as caught:
         run(room)
     assert (caught.value.stage, caught.value.hint) == ("checks", "sudo; apt-get")
-    assert os.listdir(room / "work") == []
+    assert os.listdir(room / "work") == ["lock"]
 
 
 def test_a_host_without_debian_sources(room: Path) -> None:
