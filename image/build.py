@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from image import (
     apt,
+    build_logs,
     build_prerequisites,
     command,
     customization,
@@ -40,6 +41,7 @@ from image.mirror_patience import MirrorLostError, MirrorPatience
 from image.progress import BuildError, Progress, Stages
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
+from image.transfers import Transfers
 
 TREE = Path(__file__).with_name("tree")
 
@@ -98,7 +100,7 @@ def build(
     digest = livebuild.digest(recipe, tree, added.digest)
     created = datetime.now(UTC).replace(microsecond=0)
     live = work / "live"
-    log_path = work / "logs" / f"{release.name(created, digest)}.log"
+    log_path = work / build_logs.DIRECTORY / f"{release.name(created, digest)}.log"
     variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}", "WGETRC": str(live / "config" / _WGETRC)}
     variables |= {"http_proxy": mirrors.proxy} if mirrors.proxy else {}
 
@@ -108,22 +110,22 @@ def build(
         failures.explained(stages, log_path, (work, images)),
         work_directory.locked(work) as lock,
         _sigterm_raises(),
-        work_directory.open_log(log_path) as log,
+        build_logs.written(log_path) as log,
     ):
 
         def run(words: str, arguments: Sequence[str]) -> None:
             stages.tell(words)
-            patience = MirrorPatience()
+            patience, transfers = MirrorPatience(), Transfers()
             command.run(
                 arguments,
                 cwd=live,
                 log=log,
-                on_line=lambda line: _tell_step(line, stages, patience),
+                on_line=lambda line: _tell_step(line, stages, patience, transfers),
                 keep_open=(lock,),
                 variables=variables,
             )
 
-        work_directory.compress(log_path)
+        build_logs.compress(log_path)
         publish.remove_unfinished(images)
         stages.took |= work_directory.durations(work)
         stages.begin("config", "writing live-build's configuration")
@@ -170,7 +172,7 @@ def build(
             files[release.MODULE] = live / "module"
             files[release.MODULE].write_text(f"{Path(release.SQUASHFS).name}\n{Path(release.RECIPE).name}\n")
         _check_space(stages, work, 0, images, sum(file.stat().st_size for file in files.values()))
-        done = publish.publish(images, files, created, recipe, digest, kernel, added.digest)
+        done = publish.publish(images, files, created, recipe, digest, kernel, added.digest, stages.tell_bytes)
         release.activate(images, done.id)
         work_directory.empty(live)
         stages.end()
@@ -224,12 +226,15 @@ def _sigterm_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _tell_step(line: str, stages: Stages, patience: MirrorPatience) -> None:
-    stages.hear(line)
-    if patience.lost(line, time.monotonic()):
-        raise MirrorLostError
+def _tell_step(line: str, stages: Stages, patience: MirrorPatience, transfers: Transfers) -> None:
+    if not command.METER.search(line):
+        stages.hear(line)
+    if transfers.hear(line) and transfers.amount:
+        stages.tell_bytes(transfers.amount.done, transfers.amount.total)
     if match := _STEP.match(line):
         stages.tell(match[1] or match[2])
+    if patience.lost(line, time.monotonic()):
+        raise MirrorLostError
 
 
 def _pack(chain: StepChain, run: RunProgram, live: Path, made: KeptResult) -> str:

@@ -6,7 +6,7 @@ Does not activate it: see `image.release`.
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -32,20 +32,24 @@ def publish(
     digest: str,
     kernel: str,
     added: str = "",
+    tell_bytes: Callable[[int, int], None] = lambda done, total: None,
 ) -> Release:
     """Copy the files of a release into its directory, which appears complete or, if the power fails, not at all.
 
     `sources` has a path for each of KERNEL, INITRD, SQUASHFS and PACKAGES, for MICROCODE if there is some, and for each
-    boot loader. Raises OSError.
+    boot loader. `tell_bytes` is told how many bytes of how many are copied. Raises OSError.
     """
     images.mkdir(mode=0o755, parents=True, exist_ok=True)
     final = images / release.name(created, digest)
+    copied, total = 0, sum(source.stat().st_size for source in sources.values())
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=images))
     try:
         for each, source in sources.items():
             (unfinished / each).parent.mkdir(exist_ok=True)
             shutil.copyfile(source, unfinished / each)
             _settle(unfinished / each)
+            copied += source.stat().st_size
+            tell_bytes(copied, total)
         files = {each: release.describe(unfinished / each) for each in sources}
         made = Release(final, created, recipe, digest, kernel, files, added)
         (unfinished / release.MANIFEST).write_bytes(release.render_manifest(made))

@@ -2,21 +2,15 @@
 
 import contextlib
 import fcntl
-import gzip
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
-from image import bootfiles, livebuild, release, steps
+from image import bootfiles, build_logs, livebuild, release, steps
 from image.progress import BuildError
-
-_LOGS = 50
-"""How many logs of builds are kept: of about 30 kB each."""
-
 
 _DURATIONS = "durations.json"
 _LOCK = "lock"
@@ -29,7 +23,7 @@ def claim(work: Path) -> None:
         work.mkdir(parents=True, exist_ok=True)
         if os.listdir(work) and not (work / _LOCK).exists():
             raise _foreign(f"{work} has files that no build has made", f"move them away: mv {work} {work}.old")
-        for path in (work, *(work / name for name in ("live", "steps", "logs"))):
+        for path in (work, *(work / name for name in ("live", "steps", build_logs.DIRECTORY))):
             if path.is_symlink() or (path.exists() and not path.is_dir()):
                 raise _foreign(f"{path} is not a directory", "remove it, or choose another [server] data")
             if path.exists() and path.stat().st_uid != os.geteuid():
@@ -44,18 +38,6 @@ def claim(work: Path) -> None:
 
 def _foreign(what: str, hint: str) -> BuildError:
     return BuildError("checks", what, hint)
-
-
-@contextmanager
-def open_log(path: Path) -> Iterator[TextIO]:
-    """Open the log of a build; raises OSError. What a full disk does not take at its end is lost."""
-    path.parent.mkdir(exist_ok=True)
-    log = path.open("w", encoding="utf-8")
-    try:
-        yield log
-    finally:
-        with contextlib.suppress(OSError):
-            log.close()
 
 
 @contextmanager
@@ -88,18 +70,6 @@ def empty(live: Path) -> None:
     # Earlier versions kept the first stage there.
     remove(live / "cache" / "bootstrap")
     remove(live.with_name("bootstrap-key"))
-
-
-def compress(own: Path) -> None:
-    """Compress the logs beside `own`, which are of earlier builds, and keep the latest of them. Raises OSError."""
-    logs = own.parent
-    for log in [each for each in logs.glob("*.log") if each != own]:
-        with log.open("rb") as whole, gzip.open(log.with_suffix(".new"), "wb") as packed:
-            shutil.copyfileobj(whole, packed)
-        log.with_suffix(".new").rename(log.with_suffix(".log.gz"))
-        log.unlink()
-    for old in sorted(logs.glob("*.log.gz"))[:-_LOGS]:
-        old.unlink()
 
 
 def durations(work: Path) -> dict[str, float]:

@@ -26,8 +26,13 @@ app = typer.Typer(
     epilog="PCs boot a new release at their next power-on; running PCs keep the one they have.",
     no_args_is_help=True,
 )
-app.command("build", epilog="Example: sudo netboot-appliance image build")(image_build.build)
-app.command("log", epilog="Examples: netboot-appliance image log; netboot-appliance image log --follow")(image_log.log)
+app.command("build", epilog="Examples: sudo netboot-appliance image build; sudo netboot-appliance image build --json")(
+    image_build.build
+)
+app.command(
+    "log",
+    epilog="Examples: netboot-appliance image log --follow; sudo netboot-appliance image log 20261123-150102-1a2b3c4d",
+)(image_log.log)
 app.command("prune", epilog="Example: sudo netboot-appliance image prune --keep 3 --dry-run")(image_prune.prune)
 app.command("ls", epilog="Examples: netboot-appliance image ls /etc; netboot-appliance image ls previous / -R --json")(
     image_contents.ls

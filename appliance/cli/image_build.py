@@ -1,13 +1,14 @@
 """`image build`: builds here or follows systemd's unit, and shows the progress either way."""
 
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from appliance.cli.output import say
+from appliance.cli.output import say, show_json_line
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.exports.volumes import mount_images
@@ -27,6 +28,9 @@ def build(
     update: Annotated[
         bool, typer.Option("--update", help="Take Debian's updates: make a new release if a package has changed.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, for scripts: the progress, then the end.")
+    ] = False,
     here: Annotated[bool, typer.Option("--here", hidden=True)] = False,
 ) -> None:
     """Build the live system with Debian's live-build and make it the active release. Takes several minutes.
@@ -42,12 +46,14 @@ def build(
     wanted = request(config, context.obj, rebuild, inside_unit=here)
     if wanted.joins:
         say(f"a build is running ({UNIT}): following it", err=True)
-    elif wanted.existing:
+    elif wanted.existing and not as_json:
         say(f"release {wanted.existing.id} was already built from this recipe (to build it again: image build --force)")
     try:
-        with _ProgressDisplay() as display:
+        with _ProgressLines() if as_json else _ProgressDisplay() as display:
             result = wanted.run(display.report)
     except BuildError as error:
+        if as_json:
+            show_json_line({"error": {"stage": error.stage, "message": str(error), "hint": error.hint}})
         _show_failure(error)
         raise UserError(str(error), f"{error.hint}; the active release is unchanged", code=1) from None
     except ReleaseError as error:
@@ -60,10 +66,27 @@ def build(
             raise typer.Exit(130) from None
         raise UserError("the build was interrupted", "the active release is unchanged", code=130) from None
     made = result.release
-    if result.unchanged:
+    if as_json:
+        show_json_line({"release": made.id, "unchanged": result.unchanged, "size": made.size})
+    elif result.unchanged:
         say(f"no package has changed: release {made.id} stays active")
     else:
         say(f"active: {made.id} ({size(made.size)}, {span(display.elapsed)})")
+
+
+class _ProgressLines:
+    """Prints each progress as a JSON object on a line of its own."""
+
+    elapsed = 0.0
+
+    def __enter__(self) -> "_ProgressLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def report(self, progress: Progress) -> None:
+        show_json_line({"progress": asdict(progress)})
 
 
 class _ProgressDisplay:
@@ -93,9 +116,16 @@ class _ProgressDisplay:
             self._console.print(Text(printable(line)), soft_wrap=True)
         if self._status:
             left = f", about {span(progress.left)} left" if progress.left else ""
+            left += _amount(progress)
             room = max(20, self._console.width - 24 - len(left))
             words = f"{progress.elapsed:.0f} s{left}  {progress.stage}: {printable(progress.step, room)}"
             self._status.update(Text(words))
+
+
+def _amount(progress: Progress) -> str:
+    if progress.done is None:
+        return ""
+    return f", {size(progress.done)}" + (f" of {size(progress.total)}" if progress.total else "")
 
 
 def _show_failure(error: BuildError) -> None:

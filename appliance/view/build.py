@@ -19,7 +19,8 @@ class BuildView:
     """A build. `running`: it is at work. It has come to `stage`, `number` of `stages`, and does `step`; 0 and empty
     before the first. `began`: when, in seconds since the epoch, or None; `elapsed`: seconds until now, or until its
     end. `lines`: the latest that its programs printed. Its end is the `release`, or `error` with `hint`; all empty
-    while it runs. `run`: which run of the unit it is."""
+    while it runs. `run`: which run of the unit it is. `left`: about how many seconds it still takes, as earlier builds
+    took; `done` of `total` bytes are fetched, packed or copied; None where that is not known, and after its end."""
 
     run: str
     running: bool
@@ -33,6 +34,9 @@ class BuildView:
     release: str = ""
     error: str = ""
     hint: str = ""
+    left: float | None = None
+    done: int | None = None
+    total: int | None = None
 
 
 def build_view(found: BuildRecord, now: float) -> BuildView | None:
@@ -40,7 +44,8 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
     stages, stage, number, step, at = 0, "", 0, "", 0.0
     began: float | None = None
     ended: float | None = None
-    end: dict[str, str] | None = None
+    end: dict[str, Any] | None = None
+    outlook: dict[str, Any] = {}
     for line in found.progress:
         try:
             match json.loads(line):
@@ -49,6 +54,7 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
                 case {"progress": {"elapsed": int() | float() as seconds, **rest}}:
                     at = float(seconds)
                     stage, number, step = _place(rest)
+                    outlook = {"left": _seconds(rest), "done": _bytes(rest, "done"), "total": _bytes(rest, "total")}
                 case {"release": str() as release, **rest}:
                     end, ended = {"release": printable(release, 60)}, _moment(rest)
                 case {"error": {"message": str() as message, "hint": str() as hint}, **rest}:
@@ -72,6 +78,7 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
         max(0.0, until - began) if until and began else at,
         found.output,
         **(end or {}),
+        **(outlook if running else {}),
     )
 
 
@@ -80,6 +87,16 @@ def _place(progress: Mapping[Any, object]) -> tuple[str, int, str]:
         case {"stage": str() as stage, "number": int() as number, "step": str() as step}:
             return stage, number, step
     return "", 0, ""
+
+
+def _seconds(progress: Mapping[Any, object]) -> float | None:
+    found = progress.get("left")
+    return max(0.0, float(found)) if isinstance(found, int | float) else None
+
+
+def _bytes(progress: Mapping[Any, object], name: str) -> int | None:
+    found = progress.get(name)
+    return found if isinstance(found, int) and found >= 0 else None
 
 
 def _moment(line: Mapping[Any, object]) -> float | None:

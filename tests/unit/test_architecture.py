@@ -45,6 +45,7 @@ FLOORS = (
     {"services.ipv6", "services.nfs"},
     {
         "image.bootfiles",
+        "image.build_logs",
         "image.command",
         "image.commandline",
         "image.disk_space",
@@ -55,7 +56,7 @@ FLOORS = (
         "image.squashfs_bytes",
         "image.zstd",
     },
-    {"image.squashfs"},
+    {"image.squashfs", "image.transfers"},
     {
         "image.apt",
         "image.build_prerequisites",
@@ -266,6 +267,7 @@ PURE = (
     "image/comparison.py",
     "image/sbom.py",
     "image/steps.py",
+    "image/transfers.py",
     *(f"bench/{name}.py" for name in ("goals", "measure", "report", "svg")),
 )
 # Imported by pure modules for a value that they only name as a type.

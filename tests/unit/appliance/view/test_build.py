@@ -24,6 +24,16 @@ def test_a_build_at_work_says_how_far_it_is() -> None:
     assert (found.lines, found.release, found.error) == (LINES, "", "")
 
 
+def test_a_build_at_work_says_what_is_left_until_its_end() -> None:
+    known = {"stage": "packages", "number": 4, "step": "x", "elapsed": 9.0, "left": 42.5, "done": 3, "total": 9}
+    line = json.dumps({"progress": known})
+    assert (view(line).left, view(line).done, view(line).total) == (42.5, 3, 9)
+    made = view(line, json.dumps({"release": "20261123-150102-1a2b3c4d", "ended": BEGAN + 70}))
+    assert (made.left, made.done, made.total) == (None, None, None)
+    wrong = json.dumps({"progress": known | {"left": "soon", "done": -1, "total": "x"}})
+    assert (view(wrong).left, view(wrong).done, view(wrong).total) == (None, None, None)
+
+
 def test_before_its_first_stage_nothing_is_said_of_the_build_before() -> None:
     found = build_view(BuildRecord("r2", busy=True), BEGAN)
     assert found == BuildView("r2", True, "", 0, 0, "", None, 0.0, ())
