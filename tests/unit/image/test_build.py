@@ -78,9 +78,15 @@ MKSQUASHFS = """\
 #!/bin/sh
 echo "mksquashfs $*" >> "$PWD/../calls"
 (cd "$1" && find . ! -type d) | LC_ALL=C sort > "$2"
+if [ -e ../hang-mksquashfs ]; then echo "P: hangs"; sleep 60 & wait; fi
 """
 
-PROGRAMS = {"lb": LB, "chroot": CHROOT, "mksquashfs": MKSQUASHFS, "sync": "#!/bin/sh\n"}
+SYNC = """\
+#!/bin/sh
+if [ -e ../hang-sync ]; then echo "P: hangs"; sleep 60 & wait; fi
+"""
+
+PROGRAMS = {"lb": LB, "chroot": CHROOT, "mksquashfs": MKSQUASHFS, "sync": SYNC}
 """Stand-ins for what a build starts."""
 
 # Without root, a user namespace stands in for it.
@@ -666,12 +672,15 @@ def state(pid: int) -> str:
         return "Z"
 
 
+KILLED_AT = ("config", "bootstrap_debootstrap", "sync", "chroot_install-packages", "chroot_hooks", "mksquashfs")
+
+
 @pytest.mark.parametrize(
     ("number", "status", "call"),
     [
         (signal.SIGTERM, 143, "chroot_hooks"),
         (signal.SIGINT, None, "chroot_hooks"),
-        *((signal.SIGKILL, -9, call) for call in ("bootstrap_debootstrap", "chroot_install-packages", "chroot_hooks")),
+        *((signal.SIGKILL, -9, call) for call in KILLED_AT),
     ],
 )
 def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
@@ -693,9 +702,35 @@ def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
     made, _ = run(room)
     assert release.verify(made) == []
     # What was done before is not done again, and what was interrupted is.
-    assert calls(room).count("bootstrap_debootstrap") == (2 if call == "bootstrap_debootstrap" else 1)
-    assert calls(room).count("chroot_hooks") == (2 if call == "chroot_hooks" else 1)
+    assert calls(room).count("bootstrap_debootstrap") == (2 if call in ("bootstrap_debootstrap", "sync") else 1)
+    assert calls(room).count("chroot_hooks") == (2 if call in ("chroot_hooks", "mksquashfs") else 1)
     assert sorted(os.listdir(room / "work" / "steps")) == ["bootstrap", "packages", "system"]
+
+
+SLOW = """\
+import time
+from image import publish
+real = publish._settle
+def settle(path):
+    real(path)
+    print("hangs", flush=True)
+    time.sleep(60)
+publish._settle = settle
+"""
+
+
+def test_a_build_that_is_killed_while_it_publishes_leaves_the_active_release(room: Path) -> None:
+    first, _ = run(room, ImageRecipe(packages=("htop",)))
+    command_line = [sys.executable, "-c", SLOW + RUNNER, str(room)]
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE, text=True) as builder:
+        assert builder.stdout is not None
+        assert "hangs\n" in builder.stdout
+        builder.kill()
+    assert release.current(room / "images") == first
+    assert release.releases(room / "images") == release.Listing((first,), ())
+    made, _ = run(room)
+    assert release.verify(made) == []
+    assert [name for name in os.listdir(room / "images") if name.startswith(".building")] == []
 
 
 def test_two_builds_do_not_share_a_work_directory(room: Path) -> None:
