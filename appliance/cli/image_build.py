@@ -86,7 +86,10 @@ class _ProgressLines:
         pass
 
     def report(self, progress: Progress) -> None:
-        show_json_line({"progress": asdict(progress)})
+        about = {
+            name: round(value, 1) if isinstance(value, float) else value for name, value in asdict(progress).items()
+        }
+        show_json_line({"progress": about})
 
 
 class _ProgressDisplay:

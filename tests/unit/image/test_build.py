@@ -78,12 +78,12 @@ MKSQUASHFS = """\
 #!/bin/sh
 echo "mksquashfs $*" >> "$PWD/../calls"
 (cd "$1" && find . ! -type d) | LC_ALL=C sort > "$2"
-if [ -e ../hang-mksquashfs ]; then echo "P: hangs"; sleep 60 & wait; fi
+if [ -e ../hang-mksquashfs ]; then sleep 60 & echo "P: hangs"; wait; fi
 """
 
 SYNC = """\
 #!/bin/sh
-if [ -e ../hang-sync ]; then echo "P: hangs"; sleep 60 & wait; fi
+if [ -e ../hang-sync ]; then sleep 60 & echo "P: hangs"; wait; fi
 """
 
 PROGRAMS = {"lb": LB, "chroot": CHROOT, "mksquashfs": MKSQUASHFS, "sync": SYNC}
@@ -532,6 +532,14 @@ def test_the_disk_is_said_to_be_full_if_it_is(room: Path, monkeypatch: pytest.Mo
     with pytest.raises(BuildError, match=rf"the disk of {room}/work is full") as caught:
         run(room)
     assert "make room" in caught.value.hint
+
+
+def test_memory_is_said_to_be_short_if_the_kernel_ended_a_program(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter((4, 5))
+    monkeypatch.setattr(failures, "_killed_for_memory", lambda: next(counts))
+    (room / "work" / "fail-chroot_hooks").write_text("Killed\n")
+    with pytest.raises(BuildError, match="in the stage system: the machine ran out of memory"):
+        run(room)
 
 
 def test_without_a_kernel_there_is_no_release(room: Path) -> None:
