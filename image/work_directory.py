@@ -23,12 +23,14 @@ def claim(work: Path) -> None:
         work.mkdir(parents=True, exist_ok=True)
         if os.listdir(work) and not (work / _LOCK).exists():
             raise _foreign(f"{work} has files that no build has made", f"move them away: mv {work} {work}.old")
-        for path in (work, *(work / name for name in ("live", "steps", build_logs.DIRECTORY))):
+        for path in (work / name for name in ("live", "steps", build_logs.DIRECTORY)):
             if path.is_symlink() or (path.exists() and not path.is_dir()):
                 raise _foreign(f"{path} is not a directory", "remove it, or choose another [server] data")
             if path.exists() and path.stat().st_uid != os.geteuid():
                 raise _foreign(f"{path} belongs to somebody else", f"see: ls -ld {path}; move it away")
-        mounted = mounts_below(work, Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
+        mountinfo = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+        # The directory itself may be a link to a larger disk.
+        mounted = mounts_below(work.resolve(), mountinfo)
     except OSError as error:
         raise _foreign(f"{work} cannot be used: {error.strerror}", "check the disk and [server] data") from error
     if mounted:
