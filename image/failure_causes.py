@@ -127,13 +127,16 @@ _CAUSES = (
         "see the log for which; check the recipe's packages and backports",
     ),
 )
+_LOCAL = 2
+"""So many of them, the first, are not about a mirror."""
 _OF_WGET = re.compile(r"HTTP request sent|Connecting to |Resolving |.*Read error at byte |wget: unable")
 _TABLE = tuple((re.compile(pattern), words, hint) for pattern, words, hint in _CAUSES)
 
 
-def find_cause(lines: Iterable[str]) -> FailureCause | None:
-    """The cause, if what a program printed, line by line, names one."""
-    best, found = len(_TABLE), None
+def find_cause(lines: Iterable[str], *, mirror: bool = True) -> FailureCause | None:
+    """The cause, if what a program printed, line by line, names one. `mirror`: whether it asks the mirror for anything;
+    what a hook says of a network is about something else."""
+    best, found = len(_TABLE) if mirror else _LOCAL, None
     for line in _conclusions(lines):
         for number, (pattern, words, hint) in enumerate(_TABLE[:best]):
             if match := pattern.search(line):

@@ -15,6 +15,8 @@ from image.release import ReleaseError
 
 _LONGEST_LINE = 1 << 16
 """Characters. A program may print a line without an end."""
+_FROM_THE_MIRROR = ("bootstrap", "packages", "extras")
+"""The stages that ask it for anything."""
 _FULL = 1 << 20
 """Bytes that are left: with less, a disk is full. A program that failed may have deleted what it could not write."""
 
@@ -27,7 +29,7 @@ def explained(stages: Stages, log: Path, directories: Sequence[Path]) -> Iterato
     try:
         yield
     except (command.CommandError, MirrorLostError) as error:
-        cause = _cause(error, log, directories, killed)
+        cause = _cause(error, stages.current, log, directories, killed)
         how = "" if isinstance(error, MirrorLostError) else str(error)
         said = f"{cause.words} ({how})" if cause and how else cause.words if cause else how
         hint = cause.hint if cause else "see the log; the command above repeats the failed step"
@@ -41,11 +43,11 @@ def explained(stages: Stages, log: Path, directories: Sequence[Path]) -> Iterato
         raise BuildError(stages.current, message, f"{hint}, then build again", log=log) from error
 
 
-def _cause(error: Exception, log: Path, directories: Sequence[Path], killed: int) -> FailureCause | None:
+def _cause(error: Exception, stage: str, log: Path, directories: Sequence[Path], killed: int) -> FailureCause | None:
     for directory in directories:
         if what := _lacks(directory):
             return FailureCause(f"the disk of {directory} {what}", "make room, then build again")
-    found = find_cause(_last_run(log))
+    found = find_cause(_last_run(log), mirror=stage in _FROM_THE_MIRROR)
     if found is None and isinstance(error, MirrorLostError):
         return SILENT
     return MEMORY if found is None and _killed_for_memory() > killed else found

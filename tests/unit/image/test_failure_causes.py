@@ -112,3 +112,10 @@ def test_what_went_well_at_the_second_try_is_no_cause() -> None:
     apt = RESOLVING.splitlines()[:2]
     wget = [MUTE.strip(), "2026-11-30 20:01:40 (6.59 MB/s) - 'x' saved [26/26]"]
     assert find_cause([*apt, *wget, "run-parts: a hook ended with status 1"]) is None
+
+
+def test_what_a_hook_says_of_a_network_is_not_about_the_mirror() -> None:
+    assert find_cause(["curl: (28) Connection timed out after 1000 ms"], mirror=False) is None
+    found = find_cause(["cp: write error: No space left on device"], mirror=False)
+    assert found is not None
+    assert found.words == "the disk is full"
