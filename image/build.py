@@ -227,8 +227,7 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 def _tell_step(line: str, stages: Stages, patience: MirrorPatience, transfers: Transfers) -> None:
-    if not command.METER.search(line):
-        stages.hear(line)
+    stages.hear(line)
     if transfers.hear(line) and transfers.amount:
         stages.tell_bytes(transfers.amount.done, transfers.amount.total)
     if match := _STEP.match(line):

@@ -1,7 +1,6 @@
 """The one door through which image/ starts other programs."""
 
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -11,9 +10,6 @@ from pathlib import Path
 from typing import TextIO
 
 TAIL_LINES = 20
-
-METER = re.compile(r"[\]|/\\-] +(\d+)/(\d+) +\d+%$")
-"""A line that mksquashfs writes over the one before: so many blocks of so many. It is passed on, but not kept."""
 
 LOGGED = "$ "
 """How a line of the log begins that has a command; what it prints follows."""
@@ -96,9 +92,6 @@ def run(
             assert process.stdout is not None
             for raw in process.stdout:
                 line = raw.rstrip()
-                if METER.search(line):
-                    on_line(line)
-                    continue
                 log.write(f"{line}\n")
                 log.flush()
                 tail.append(line)

@@ -11,7 +11,7 @@ STAGES = ("checks", "config", "bootstrap", "packages", "extras", "system", "file
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a build is: stage `number` of len(STAGES), what it is doing now, seconds since the build began, and about
-    how many are left by what earlier builds took, if that is known. `done` of `total` bytes are fetched, packed or
+    how many are left by what earlier builds took, if that is known. `done` of `total` bytes are fetched or
     copied; None while nothing is, and `total` also where nobody knows."""
 
     stage: str

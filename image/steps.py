@@ -88,7 +88,7 @@ rm {_LIMITS}
 _UPDATE = "chroot chroot apt-get update"
 
 # Level and block size: docs/adr/0019.
-PACKED = ("-comp", "zstd", "-Xcompression-level", "9", "-noappend", "-wildcards")
+PACKED = ("-comp", "zstd", "-Xcompression-level", "9", "-noappend", "-no-progress", "-wildcards")
 """How mksquashfs packs a tree; the list of what is left out follows."""
 EXCLUDES = "config/rootfs/excludes"
 _COPY_BOOT = """\

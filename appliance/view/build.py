@@ -20,7 +20,7 @@ class BuildView:
     before the first. `began`: when, in seconds since the epoch, or None; `elapsed`: seconds until now, or until its
     end. `lines`: the latest that its programs printed. Its end is the `release`, or `error` with `hint`; all empty
     while it runs. `run`: which run of the unit it is. `left`: about how many seconds it still takes, as earlier builds
-    took; `done` of `total` bytes are fetched, packed or copied; None where that is not known, and after its end."""
+    took; `done` of `total` bytes are fetched or copied; None where that is not known, and after its end."""
 
     run: str
     running: bool

@@ -54,9 +54,10 @@ FLOORS = (
         "image.progress",
         "image.recipe",
         "image.squashfs_bytes",
+        "image.transfers",
         "image.zstd",
     },
-    {"image.squashfs", "image.transfers"},
+    {"image.squashfs"},
     {
         "image.apt",
         "image.build_prerequisites",

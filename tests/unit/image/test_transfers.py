@@ -1,4 +1,4 @@
-"""How far a program is with what it fetches or packs, by lines that programs printed."""
+"""How far a program is with what it fetches, by lines that programs printed."""
 
 from image.transfers import Amount, Transfers
 
@@ -31,14 +31,6 @@ def test_the_lists_of_apt_have_no_total() -> None:
 def test_wget_says_the_size_of_what_it_has() -> None:
     saved = "2026-11-30 20:05:02 (9 kB/s) - 'chroot/x.deb' saved [{}/{}]"
     assert heard(saved.format(100, 100), saved.format(250, 250)) == [Amount(100, None), Amount(350, None)]
-
-
-def test_mksquashfs_says_how_many_blocks_it_has_read() -> None:
-    bar = "[=================================\\                              ] 400/754  53%"
-    assert heard(bar, bar, "Filesystem size 29144.92 Kbytes (28.46 Mbytes)") == [
-        Amount(400 * 131_072, 754 * 131_072),
-        None,
-    ]
 
 
 def test_nonsense_is_no_amount() -> None:
