@@ -39,18 +39,25 @@ def explained(stages: Stages, log: Path, directories: Sequence[Path]) -> Iterato
     except (OSError, ReleaseError) as error:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         hint = "make room" if full else "check the disk and the log"
-        message = f"the build failed in the stage {stages.current}: {error}"
+        what = next(_full(directories), str(error)) if full else str(error)
+        message = f"the build failed in the stage {stages.current}: {what}"
         raise BuildError(stages.current, message, f"{hint}, then build again", log=log) from error
 
 
 def _cause(error: Exception, stage: str, log: Path, directories: Sequence[Path], killed: int) -> FailureCause | None:
-    for directory in directories:
-        if what := _lacks(directory):
-            return FailureCause(f"the disk of {directory} {what}", "make room, then build again")
+    for what in _full(directories):
+        return FailureCause(what, "make room, then build again")
     found = find_cause(_last_run(log), mirror=stage in _FROM_THE_MIRROR)
     if found is None and isinstance(error, MirrorLostError):
         return SILENT
     return MEMORY if found is None and _killed_for_memory() > killed else found
+
+
+def _full(directories: Sequence[Path]) -> Iterator[str]:
+    """Which disks are full, in words."""
+    for directory in directories:
+        if what := _lacks(directory):
+            yield f"the disk of {directory} {what}"
 
 
 def _lacks(directory: Path) -> str:
