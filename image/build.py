@@ -7,8 +7,10 @@ appears in the directory of images complete or not at all.
 import math
 import os
 import re
+import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,10 +24,14 @@ from image import (
     activation,
     apt,
     apt_lists,
+    build_logs,
     build_prerequisites,
     command,
     customization,
+    disk_space,
+    failures,
     livebuild,
+    mirror_patience,
     publish,
     release,
     signature,
@@ -33,50 +39,21 @@ from image import (
     work_directory,
 )
 from image.customization import NOTHING, Customization
+from image.disk_space import BuildDisk
 from image.kept import KeptResult, RunProgram, StepChain
+from image.mirror_patience import MirrorLostError, MirrorPatience
 from image.mirrors import Mirrors
 from image.names import DEFAULT
 from image.progress import BuildError, Progress, Stages
 from image.recipe import ImageRecipe
 from image.release import Release, ReleaseError
 from image.signature import KeyRing
+from image.transfers import Transfers
 
 TREE = Path(__file__).with_name("tree")
 
-_HINTS = (
-    (
-        r"-backports\S* Release' does not have a Release file|404 .*-backports",
-        "the mirror of this machine's apt has no backports of this distribution: set [image] backports = false, or "
-        "name one that has them in /etc/apt/sources.list",
-    ),
-    (
-        r"Temporary failure resolving|Could not (?:resolve|connect)|Unable to connect|Failed getting release",
-        "the Debian mirror cannot be reached, or it does not have this distribution: check the network and "
-        "/etc/apt/sources.list, then build again",
-    ),
-    (
-        r"signed by unknown key|may be incorrect or out of date",
-        "this machine does not have the keys of this distribution's archive: apt-get install debian-archive-keyring",
-    ),
-    (
-        rf"Unable to locate package (?:{'|'.join(livebuild.unfree_packages(ImageRecipe(firmware='all')))})",
-        'the mirror of this machine\'s apt has no non-free-firmware: set [image] firmware = "none", or name one '
-        "that has it in /etc/apt/sources.list",
-    ),
-    (
-        r"The repository '.+' is not signed|NO_PUBKEY|Missing key",
-        "a repository is signed with another key than the one beside it: get its makers' key anew, and try it: "
-        "netboot-appliance image recipe check",
-    ),
-    (
-        "Unable to locate package",
-        "the recipe names a package that the mirror does not have: netboot-appliance image recipe check",
-    ),
-    ("No space left on device", "the disk is full: make room, then build again"),
-)
-"""What a failed program said, and what to do about it; the first that fits."""
-
-_LOG_BYTES = 8 << 20
+_WGETRC = "wgetrc"
+"""In live-build's config tree."""
 
 NO_KEYS = KeyRing(Path("/nonexistent"))
 """Of a build whose release nobody signs."""
@@ -149,36 +126,52 @@ def build(
     digest = livebuild.digest(recipe, tree, added.digest)
     created = datetime.now(UTC).replace(microsecond=0)
     live = work / "live"
-    log_path = work / "logs" / f"{release.name(created, digest, image)}.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}"} | ({"http_proxy": mirrors.proxy} if mirrors.proxy else {})
+    log_path = work / build_logs.DIRECTORY / f"{release.name(created, digest, image)}.log"
+    variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}", "WGETRC": str(live / "config" / _WGETRC)}
+    variables |= {"http_proxy": mirrors.proxy} if mirrors.proxy else {}
+
+    work_directory.claim(work)
 
     with (
+        failures.explained(stages, log_path, (work, images)),
         work_directory.locked(work) as lock,
         _sigterm_raises(),
-        log_path.open("w", encoding="utf-8") as log,
-        _failures_explained(stages, log_path),
+        build_logs.written(log_path) as log,
     ):
 
         def run(words: str, arguments: Sequence[str]) -> None:
             stages.tell(words)
+            patience, transfers = MirrorPatience(), Transfers()
             command.run(
                 arguments,
                 cwd=live,
                 log=log,
-                on_line=lambda line: _tell_step(line, stages),
+                on_line=lambda line: _tell_step(line, stages, patience, transfers),
                 keep_open=(lock,),
                 variables=variables,
             )
 
-        work_directory.compress(log_path)
+        build_logs.compress(log_path)
+        publish.remove_unfinished(images)
         stages.took |= work_directory.durations(work)
         stages.begin("config", "writing live-build's configuration")
         work_directory.empty(live)
-        work_directory.write_files(live / "config", livebuild.config_tree(recipe, tree))
+        limits = {_WGETRC: mirror_patience.WGET.encode(), steps.APT_LIMITS: mirror_patience.APT.encode()}
+        work_directory.write_files(live / "config", livebuild.config_tree(recipe, tree) | limits)
         run("lb config", ("lb", "config", *livebuild.arguments(recipe, mirrors)))
 
-        chain, again = StepChain(work / "steps", live, run, stages.begin, image, since), rebuild is not Rebuild.NEVER
+        coming = [
+            name for name, wanted in zip(steps.NAMES, (1, 1, recipe.packages, 1, added.layer), strict=True) if wanted
+        ]
+
+        def begin(name: str, words: str, /, *, kept: bool) -> None:
+            stages.begin(name, words, kept=kept)
+            if not kept:
+                needed = disk_space.work_bytes(coming[coming.index(name) :], chain.sizes())
+                _check_space(stages, work, needed, images, disk_space.release_bytes(_latest_bytes(images)))
+
+        tools = build_prerequisites.versions(steps.TOOLS)
+        chain, again = StepChain(work / "steps", live, run, begin, tools, image, since), rebuild is not Rebuild.NEVER
         chain.add(steps.bootstrap(recipe, mirrors))
         base = top = chain.add(steps.packages(recipe, tree, mirrors), _versions, again=again)
         if recipe.packages:
@@ -207,10 +200,11 @@ def build(
         if release.RECIPE in files:
             files[release.MODULE] = live / "module"
             files[release.MODULE].write_text(f"{Path(release.SQUASHFS).name}\n{Path(release.RECIPE).name}\n")
+        _check_space(stages, work, 0, images, sum(file.stat().st_size for file in files.values()))
         sign = partial(_sign, ring) if ring and signature.own(ring) else None
         final = images / release.name(created, digest, image)
         made = Release(final, created, recipe, digest, kernel, {}, added.digest, image, archives)
-        done = publish.publish(made, files, sign)
+        done = publish.publish(made, files, sign, stages.tell_bytes)
         if rebuild is not Rebuild.APART:
             activation.activate(images, done.id, ring or NO_KEYS)
         work_directory.empty(live)
@@ -244,27 +238,23 @@ def _check_names(recipe: ImageRecipe, added: Customization, mirrors: Mirrors, wo
         raise BuildError("checks", *customization.unknown_names(found.unknown, added.places))
 
 
-@contextmanager
-def _failures_explained(stages: Stages, log: Path) -> Iterator[None]:
-    """Raise BuildError, which names the stage, for what a stage raises."""
-    try:
-        yield
-    except command.CommandError as error:
+def _check_space(stages: Stages, work: Path, in_work: int, images: Path, in_images: int) -> None:
+    work_disk, images_disk = (_disk(each) for each in (work, images))
+    if missing := disk_space.shortage(work_disk, in_work, images_disk, in_images):
         raise BuildError(
             stages.current,
-            f"the build failed in the stage {stages.current}: {error}",
-            _hint(log),
-            log=log,
-            tail=error.tail,
-            paste=error.paste,
-        ) from error
-    except (OSError, ReleaseError) as error:
-        raise BuildError(
-            stages.current,
-            f"the build failed in the stage {stages.current}: {error}",
-            error.hint if isinstance(error, ReleaseError) else "check the disk and the log, then build again",
-            log=log,
-        ) from error
+            f"there is too little room for an image: {missing}",
+            "make room (netboot-appliance image prune deletes old releases), or set [server] data to a larger disk",
+        )
+
+
+def _disk(directory: Path) -> BuildDisk:
+    where = build_prerequisites.existing(directory)
+    return BuildDisk(str(directory), where.stat().st_dev, shutil.disk_usage(where).free)
+
+
+def _latest_bytes(images: Path) -> int | None:
+    return max((each.size for each in release.releases(images).releases[:1]), default=None)
 
 
 @contextmanager
@@ -282,19 +272,14 @@ def _sigterm_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _tell_step(line: str, stages: Stages) -> None:
+def _tell_step(line: str, stages: Stages, patience: MirrorPatience, transfers: Transfers) -> None:
     stages.hear(line)
+    if transfers.hear(line) and transfers.amount:
+        stages.tell_bytes(transfers.amount.done, transfers.amount.total)
     if match := _STEP.match(line):
         stages.tell(match[1] or match[2])
-
-
-def _hint(log: Path) -> str:
-    # The cause may be far above the last lines.
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _LOG_BYTES))
-        text = file.read().decode(errors="replace")
-    found = (hint for said, hint in _HINTS if re.search(said, text))
-    return next(found, "see the log; the command above repeats the failed step")
+    if patience.lost(line, time.monotonic()):
+        raise MirrorLostError
 
 
 def _pack(chain: StepChain, run: RunProgram, live: Path, made: KeptResult) -> str:

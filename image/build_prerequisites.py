@@ -2,8 +2,10 @@
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from image import command
 from image.command import PATH
 
 TOOLS = {
@@ -15,9 +17,6 @@ TOOLS = {
     "openssl": "openssl",
 }
 """Programs that the build starts, and their Debian packages."""
-
-WORK_BYTES = 4_000_000_000
-IMAGES_BYTES = 600_000_000
 
 
 def problems(work: Path, images: Path, *, user: int, path: str = PATH) -> tuple[tuple[str, str], ...]:
@@ -31,24 +30,34 @@ def problems(work: Path, images: Path, *, user: int, path: str = PATH) -> tuple[
         found.append((f"not installed: {names}", f"apt-get install --no-install-recommends {names}"))
     if any(character.isspace() for character in str(work)) or work == Path("/"):
         found.append((f"live-build cannot work in {str(work)!r}", "choose a directory whose path has no spaces"))
-    flags = os.statvfs(_existing(work)).f_flag
+    flags = os.statvfs(existing(work)).f_flag
     if flags & (os.ST_NODEV | os.ST_NOEXEC):
         found.append((f"{work} is on a file system mounted nodev or noexec", "choose another directory"))
-    for directory, needed in ((work, WORK_BYTES), (images, IMAGES_BYTES)):
-        if os.statvfs(_existing(directory)).f_flag & os.ST_RDONLY:
+    for directory in (work, images):
+        if os.statvfs(existing(directory)).f_flag & os.ST_RDONLY:
             # Perhaps the sandbox of the unit: `data` is not where the unit expects it.
             edit = f"systemctl edit netboot-appliance-image, with the lines [Service] and ReadWritePaths={directory}"
             found.append((f"{directory} is on a read-only file system", f"remount it; or, under systemd: {edit}"))
-        free = shutil.disk_usage(_existing(directory)).free
-        if free < needed:
-            found.append(
-                (
-                    f"{directory} has {free / 1e9:.1f} GB free, and {needed / 1e9:.1f} GB are needed",
-                    "make room, or choose a directory on a larger disk",
-                )
-            )
     return tuple(found)
 
 
-def _existing(directory: Path) -> Path:
+def versions(packages: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return which versions of packages are installed here, for each name in words; of what dpkg does not know there
+    are none."""
+    found = {}
+    for name, of_it in packages.items():
+        # One that is not installed must not hide the others.
+        found[name] = " ".join(_version(package) for package in of_it)
+    return found
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {command.output(('dpkg-query', '--show', '--showformat=${Version}', package))}"
+    except (OSError, command.CommandError):
+        return f"{package} unknown"
+
+
+def existing(directory: Path) -> Path:
+    """Return the directory, or the one above it in which it will be made."""
     return next(path for path in (directory, *directory.parents) if path.exists())

@@ -11,6 +11,9 @@ from typing import TextIO
 
 TAIL_LINES = 20
 
+LOGGED = "$ "
+"""How a line of the log begins that has a command; what it prints follows."""
+
 # Programs and mounts disappear with this process, even if it is killed with SIGKILL.
 ALONE = (
     "setpriv",
@@ -69,7 +72,7 @@ def run(
         **(variables or {}),
     }
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    log.write(f"$ {shlex.join(arguments)}\n")
+    log.write(f"{LOGGED}{shlex.join(arguments)}\n")
     process = subprocess.Popen(
         (*ALONE, *arguments),
         cwd=cwd,

@@ -10,24 +10,28 @@ Several images share what is equal: a result that any of them has is taken, and 
 them has is in a directory with its name: `system.lab`; those of the default image have none.
 """
 
+import contextlib
 import json
 import math
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
+from image import work_directory
 from image.command import SCRIPT, CommandError
 from image.names import DEFAULT
-from image.steps import ImageStep
+from image.steps import NAMES, ImageStep
 
 TREE, BESIDE = "tree", "beside"
 _STAGES, _WORK, _RECORD = "stages", "work", "record.json"
 _UNFINISHED = "."
+_OLD = "-old"
+_TRIAL = f"{_UNFINISHED}trial"
 _OPTIONS = "index=off,metacopy=off,redirect_dir=off,xino=off"
 
 RunProgram = Callable[[str, Sequence[str]], None]
@@ -63,19 +67,29 @@ class KeptResult:
 class StepChain:
     """The results of one build's steps, the lowest first, in the directory `steps`; `live` is that of live-build, and
     `image` the name of the image that is built. What was made at or after `since`, in seconds since the epoch, is not
-    made again: another image has just done it."""
+    made again: another image has just done it.
+
+    `tools` has for some steps what identifies the programs that make them: with other ones, the result is another one.
+    """
 
     def __init__(
-        self, steps: Path, live: Path, run: RunProgram, begin: Begin, image: str = DEFAULT, since: float = math.inf
+        self,
+        steps: Path,
+        live: Path,
+        run: RunProgram,
+        begin: Begin,
+        tools: Mapping[str, str],
+        image: str = DEFAULT,
+        since: float = math.inf,
     ) -> None:
-        self._steps, self._live, self._run, self._begin = steps, live, run, begin
+        self._steps, self._live, self._run, self._begin, self._tools = steps, live, run, begin, tools
         self._image, self._since = image, since
         self._kept: list[KeptResult] = []
         steps.mkdir(parents=True, exist_ok=True)
         # The trees have programs that give rights, as Debian made them: not for this machine's users.
         steps.chmod(0o700)
-        for left in steps.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(left)
+        for name in (_TRIAL, *(f"{_UNFINISHED}{name}{end}" for name in NAMES for end in ("", _OLD))):
+            work_directory.remove(steps / name)
         self.overlays = self._overlays()
         """Whether trees are layers. Whoever changes that finds nothing kept."""
 
@@ -88,6 +102,15 @@ class StepChain:
     def trees(self) -> tuple[Path, ...]:
         """The trees of the steps so far, the lowest first."""
         return tuple(each.tree for each in self._kept)
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each result that is there, also of what this build will not use."""
+        found = {}
+        for name in NAMES:
+            for path in (self._steps / name, self._own(name)):
+                with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
+                    found[name] = int(json.loads((path / _RECORD).read_text())["bytes"])
+        return found
 
     def settle(self, made: KeptResult) -> None:
         """Take out of the tree of a step, if it is a layer, what binds it to the file systems it was made on: what is
@@ -115,7 +138,7 @@ class StepChain:
 
     def _find(self, step: ImageStep) -> KeptResult | None:
         """The image's own result of this step, or else another one's, if it is still right."""
-        own = self._own(step)
+        own = self._own(step.name)
         for path in (own, *(each for each in sorted(self._steps.iterdir()) if _is_of(each, step) and each != own)):
             try:
                 record = json.loads((path / _RECORD).read_text())
@@ -125,12 +148,12 @@ class StepChain:
                 continue
         return None
 
-    def _own(self, step: ImageStep) -> Path:
-        return self._steps / (step.name if self._image == DEFAULT else f"{step.name}.{self._image}")
+    def _own(self, step: str) -> Path:
+        return self._steps / (step if self._image == DEFAULT else f"{step}.{self._image}")
 
     def _do(self, step: ImageStep, finish: Callable[[KeptResult], str]) -> KeptResult:
         before = self._find(step)
-        path = before.path if before else self._own(step)
+        path = before.path if before else self._own(step.name)
         key, new = self._key(step), self._steps / f"{_UNFINISHED}{step.name}"
         for directory in (TREE, BESIDE, *([_WORK] if self.overlays else [])):
             (new / directory).mkdir(mode=0o755, parents=True)
@@ -145,12 +168,12 @@ class StepChain:
         shutil.rmtree(new / _WORK, ignore_errors=True)
         ident = sha256(f"{key} {finish(KeptResult(new, key))}".encode()).hexdigest()
         self._run("writing it to the disk", ("sync", "--file-system", str(new)))
-        (new / _RECORD).write_text(json.dumps({"key": key, "id": ident}))
+        (new / _RECORD).write_text(json.dumps({"key": key, "id": ident, "bytes": work_directory.disk_bytes(new)}))
         self._run("writing it to the disk", ("sync", str(new / _RECORD)))
         if path.exists():
-            path.rename(self._steps / f"{_UNFINISHED}{step.name}-old")
+            path.rename(self._steps / f"{_UNFINISHED}{step.name}{_OLD}")
         new.rename(path)
-        shutil.rmtree(self._steps / f"{_UNFINISHED}{step.name}-old", ignore_errors=True)
+        work_directory.remove(self._steps / f"{_UNFINISHED}{step.name}{_OLD}")
         return KeptResult(path, ident)
 
     def _script(self, step: ImageStep, new: Path) -> None:
@@ -163,16 +186,18 @@ class StepChain:
         self._run(step.words, (*SCRIPT, f"{beside}\n{self._mount(new)}\n{step.script}"))
 
     def forget_others(self, images: Collection[str] = ()) -> None:
-        """Remove the results of steps that this build did not have, except those of the other `images`."""
+        """Remove the results of steps that this build did not have, except those of the other `images`. What else is
+        there is not ours."""
         for path in self._steps.iterdir():
-            of_image = path.name.partition(".")[2] or DEFAULT
-            kept = of_image != self._image and of_image in images
-            if not kept and path not in [each.path for each in self._kept]:
-                shutil.rmtree(path)
+            name, _, image = path.name.partition(".")
+            others = (image or DEFAULT) != self._image and (image or DEFAULT) in images
+            if name in NAMES and not others and path not in [each.path for each in self._kept]:
+                work_directory.remove(path)
 
     def _key(self, step: ImageStep) -> str:
         below = self._kept[-1].id if self._kept else ""
-        return sha256(f"{step.digest} {below} {self.overlays}".encode()).hexdigest()
+        tools = self._tools.get(step.name, "")
+        return sha256(f"{step.digest} {below} {self.overlays} {tools}".encode()).hexdigest()
 
     def _mount(self, new: Path) -> str:
         # Paths in the options are relative: they must not hold commas and colons.
@@ -184,7 +209,7 @@ class StepChain:
 
     def _overlays(self) -> bool:
         """Whether an overlay can be mounted here that keeps what is removed and replaced in it."""
-        trial = self._steps / f"{_UNFINISHED}trial"
+        trial = self._steps / _TRIAL
         for name in ("lower/directory", "upper", "work", "at"):
             (trial / name).mkdir(parents=True)
         (trial / "lower" / "file").touch()

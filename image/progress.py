@@ -11,13 +11,16 @@ STAGES = ("checks", "config", "bootstrap", "packages", "extras", "system", "file
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a build is: stage `number` of len(STAGES), what it is doing now, seconds since the build began, and about
-    how many are left by what earlier builds took, if that is known. `image`: which one, where several are built."""
+    how many are left by what earlier builds took, if that is known. `done` of `total` bytes are fetched or copied; None
+    while nothing is, and `total` also where nobody knows. `image`: which one, where several are built."""
 
     stage: str
     number: int
     step: str
     elapsed: float
     left: float | None = None
+    done: int | None = None
+    total: int | None = None
     image: str = ""
 
 
@@ -31,6 +34,7 @@ class Stages:
         self._report = report
         self._began = self._entered = time.monotonic()
         self._works = False
+        self._step = ""
         self.current = STAGES[0]
 
     def begin(self, stage: str, step: str, *, kept: bool = False) -> None:
@@ -44,10 +48,16 @@ class Stages:
         if self._works:
             self.took[self.current] = time.monotonic() - self._entered
 
-    def tell(self, step: str) -> None:
-        """Report a step of the current stage."""
+    def tell(self, step: str, done: int | None = None, total: int | None = None) -> None:
+        """Report a step of the current stage, and how many bytes of it are done."""
+        self._step = step
         number = STAGES.index(self.current) + 1
-        self._report(Progress(self.current, number, step, time.monotonic() - self._began, self._left()))
+        elapsed = time.monotonic() - self._began
+        self._report(Progress(self.current, number, step, elapsed, self._left(), done, total))
+
+    def tell_bytes(self, done: int, total: int | None) -> None:
+        """Report how many bytes of the same step are done now."""
+        self.tell(self._step, done, total)
 
     def _left(self) -> float | None:
         # Once there is something to do, there is in all stages that follow.

@@ -22,6 +22,17 @@ from image.repositories import Repository
 EARLY = 1_577_836_800
 """The time (2020-01-01) that programs see where one image's must not be known yet; no file gets it."""
 
+NAMES = ("bootstrap", "packages", "extras", "system", "files")
+"""The names of all steps, the lowest first. What a build has of them depends on its recipe."""
+
+TOOLS = {
+    "bootstrap": ("live-build", "debootstrap"),
+    "system": ("squashfs-tools", "libzstd1"),
+    "files": ("squashfs-tools", "libzstd1"),
+}
+"""The packages of this machine that make a step. Those that it has in common with the step below it are not repeated:
+with another result below, it is another step, too."""
+
 PACKAGES = "packages"
 """In the directory beside a tree: the packages in it, with their versions."""
 LOADERS = "loaders"
@@ -31,9 +42,24 @@ LOADERS = "loaders"
 _MOUNTS = "'devpts proc selinuxfs sysfs'"
 _LIST = f'chroot chroot dpkg-query --show > "$beside/{PACKAGES}"'
 
-_BOOTSTRAP = "lb bootstrap_debootstrap"
+APT_LIMITS = "limits.apt"
+"""In live-build's config tree: how long apt waits for the mirror (mirror_patience.py)."""
+_LIMITS = "chroot/etc/apt/apt.conf.d/99netboot-build"
+
+# What debootstrap's wget says is in a file only. What matters of it to whoever follows the build:
+_WGET = "saved \\[|error|failed|unable to|giving up|no data received"
+_BOOTSTRAP = f"""\
+log=chroot/debootstrap/debootstrap.log
+tail --pid=$$ --lines=+1 --follow=name --retry --sleep-interval=0.2 $log 2> /dev/null |
+	grep --line-buffered --extended-regexp --ignore-case '{_WGET}' &
+lb bootstrap_debootstrap --verbose || {{
+	status=$?
+	tail --lines=9 $log || :
+	exit $status
+}}"""
 
 _PACKAGES = f"""\
+cp config/{APT_LIMITS} {_LIMITS}
 lb chroot_prep install all mode-archives-chroot
 lb chroot_linux-image
 lb chroot_includes_before_packages
@@ -45,9 +71,11 @@ rm chroot/root/loaders
 mv chroot/netboot-loaders "$beside/{LOADERS}"
 {_LIST}
 lb chroot_prep remove {_MOUNTS}
+rm {_LIMITS}
 """
 
 _EXTRAS = f"""\
+cp config/{APT_LIMITS} {_LIMITS}
 lb chroot_prep install {_MOUNTS}
 # The name servers may be others by now. live-build puts the image's own file back in the end.
 [ ! -f /etc/resolv.conf ] || cp /etc/resolv.conf chroot/etc/resolv.conf
@@ -56,6 +84,7 @@ printf '%s\\n' {{packages}} >> chroot/root/packages.chroot
 lb chroot_install-packages extras
 {_LIST}
 lb chroot_prep remove {_MOUNTS}
+rm {_LIMITS}
 """
 _UPDATE = "chroot chroot apt-get {options} update"
 OWN = "extras"

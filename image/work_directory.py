@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import gzip
 import hashlib
 import json
 import os
@@ -12,21 +11,46 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from image import bootfiles, livebuild, release, steps
+from image import bootfiles, build_logs, livebuild, release, steps
 from image.progress import BuildError
-
-_LOGS = 50
-"""How many logs of builds are kept: of about 30 kB each."""
-
 
 _DURATIONS = "durations.json"
 _FIELD = re.compile(r"^(Codename|Suite|Date): (.{1,80})$", re.MULTILINE)
+_LOCK = "lock"
+# What other commands put there, perhaps before the first build.
+_OURS = re.compile(r"lists|again|tests|digests-.*")
+
+
+def claim(work: Path) -> None:
+    """Make the directory if it is not there; raises BuildError, and touches nothing, if it is not one of ours: what a
+    build leaves there, the next one removes. A lock file says that it is ours."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        if not (work / _LOCK).exists() and any(not _OURS.fullmatch(name) for name in os.listdir(work)):
+            raise _foreign(f"{work} has files that no build has made", f"move them away: mv {work} {work}.old")
+        for path in (work / name for name in ("live", "steps", build_logs.DIRECTORY)):
+            if path.is_symlink() or (path.exists() and not path.is_dir()):
+                raise _foreign(f"{path} is not a directory", "remove it, or choose another [server] data")
+            if path.exists() and path.stat().st_uid != os.geteuid():
+                raise _foreign(f"{path} belongs to somebody else", f"see: ls -ld {path}; move it away")
+        mountinfo = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+        # The directory itself may be a link to a larger disk.
+        mounted = mounts_below(work.resolve(), mountinfo)
+    except OSError as error:
+        raise _foreign(f"{work} cannot be used: {error.strerror}", "check the disk and [server] data") from error
+    if mounted:
+        what = f"something is mounted on {mounted[0]}, perhaps by hand"
+        raise _foreign(what, f"umount --recursive {mounted[0]}")
+
+
+def _foreign(what: str, hint: str) -> BuildError:
+    return BuildError("checks", what, hint)
 
 
 @contextmanager
 def locked(work: Path) -> Iterator[int]:
     """Keep other builds out of `work`; yields the lock's file descriptor. Raises BuildError when one is running."""
-    descriptor = os.open(work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(work / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,32 +69,14 @@ def locked(work: Path) -> Iterator[int]:
 
 
 def empty(live: Path) -> None:
-    """Empty live-build's directory except for its cache of packages.
-
-    Raises OSError, also when something is mounted there.
-    """
-    mounted = mounts_below(live, Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
-    if mounted:
-        raise OSError(f"{mounted[0]} is mounted there, perhaps by hand: umount --recursive {mounted[0]}")
+    """Empty live-build's directory except for its cache of packages. Raises OSError."""
     live.mkdir(parents=True, exist_ok=True)
     for path in live.iterdir():
         if path.name != "cache":
-            _remove(path)
+            remove(path)
     # Earlier versions kept the first stage there.
-    _remove(live / "cache" / "bootstrap")
-    _remove(live.with_name("bootstrap-key"))
-
-
-def compress(own: Path) -> None:
-    """Compress the logs beside `own`, which are of earlier builds, and keep the latest of them. Raises OSError."""
-    logs = own.parent
-    for log in [each for each in logs.glob("*.log") if each != own]:
-        with log.open("rb") as whole, gzip.open(log.with_suffix(".new"), "wb") as packed:
-            shutil.copyfileobj(whole, packed)
-        log.with_suffix(".new").rename(log.with_suffix(".log.gz"))
-        log.unlink()
-    for old in sorted(logs.glob("*.log.gz"))[:-_LOGS]:
-        old.unlink()
+    remove(live / "cache" / "bootstrap")
+    remove(live.with_name("bootstrap-key"))
 
 
 def durations(work: Path) -> dict[str, float]:
@@ -159,7 +165,14 @@ def built_files(besides: Sequence[Path], loaders: Path) -> tuple[str, dict[str, 
     }
 
 
-def _remove(path: Path) -> None:
+def disk_bytes(directory: Path) -> int:
+    """Return the bytes that a directory takes on its disk."""
+    found = (Path(top) / name for top, directories, files in os.walk(directory) for name in (*directories, *files))
+    return sum(path.lstat().st_blocks * 512 for path in found)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a directory, if it is there; links are not followed. Raises OSError."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

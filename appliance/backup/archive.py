@@ -1,4 +1,4 @@
-"""A backup file: one .tar.gz with the configuration, the allowlist and the registry.
+"""A backup file: one .tar.gz with the configuration, the allowlist, the registry, and what is put into images.
 
 This module writes and reads the file; `appliance.backup.restore` puts it in force. A backup never holds the images of
 the live system, which can be built again, or the PCs' BOINC state: a BOINC client with restored state reports a lower
@@ -21,6 +21,7 @@ from socket import gethostname
 from typing import IO, Any
 
 from appliance import allowlist
+from appliance.backup import image_files
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.registry import schema
@@ -30,9 +31,10 @@ from appliance.registry.sql_errors import explain
 from services.linux import atomic_file
 
 MANIFEST, CONFIG, ALLOWLIST, REGISTRY = "manifest.json", "config.toml", "allowlist.txt", "registry.sqlite3"
+IMAGES = "images.tar"
 FORMAT = 1
 # Bytes. The registry of a thousand PCs takes 100 MB; anything larger than this is not a backup of ours.
-LARGEST = {MANIFEST: 1 << 16, CONFIG: 1 << 20, ALLOWLIST: 1 << 28, REGISTRY: 1 << 32}
+LARGEST = {MANIFEST: 1 << 16, CONFIG: 1 << 20, ALLOWLIST: 1 << 28, REGISTRY: 1 << 32, IMAGES: image_files.LARGEST}
 _LONGEST_END = 1 << 20
 """Bytes after the last file: tar fills its last record with zeros."""
 _NOTHING = "nothing was changed"
@@ -61,12 +63,14 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a backup holds: files with their sizes in bytes, number of allowlist entries and of PCs that have booted."""
+    """What a backup holds: files with their sizes in bytes, number of allowlist entries and of PCs that have booted.
+    `left_out`: what it does not hold, and why, in words; empty if there is nothing to say."""
 
     manifest: Manifest
     files: dict[str, int]
     entries: int
     clients: int
+    left_out: str = ""
 
 
 def default_name(now: datetime) -> str:
@@ -112,9 +116,20 @@ def write(config: Config, file: IO[bytes]) -> Contents:
         (directory / ALLOWLIST).write_text(allowlist.render(entries), encoding="utf-8")
         if config.written:
             shutil.copyfile(config.path, directory / CONFIG)
+        left_out = _pack_images(config, directory / IMAGES)
         files = {each: (directory / each).stat().st_size for each in LARGEST if (directory / each).exists()}
         _pack(directory, files, now, file)
-        return Contents(manifest, files, len(entries), clients)
+        return Contents(manifest, files, len(entries), clients, left_out)
+
+
+def _pack_images(config: Config, target: Path) -> str:
+    source = image_files.directory(config)
+    if source is None:
+        return ""
+    try:
+        return image_files.pack(source, target)
+    except PermissionError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}", "run with sudo", code=1) from error
 
 
 def _pack(directory: Path, files: dict[str, int], now: datetime, file: IO[bytes]) -> None:

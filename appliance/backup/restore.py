@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance import allowlist
-from appliance.backup import archive
+from appliance.backup import archive, image_files
 from appliance.backup.archive import Manifest
 from appliance.backup.carry_over import (
     adopt_boots,
@@ -45,6 +45,8 @@ from services.ethernet import MacAddress
 from services.linux import atomic_file
 
 _NOTHING = "nothing was changed"
+_IMAGES = "images"
+"""What is put into images, unpacked."""
 _UNITS = {"serve": "netboot-appliance", "control": "netboot-appliance-control"}
 
 
@@ -52,9 +54,10 @@ _UNITS = {"serve": "netboot-appliance", "control": "netboot-appliance-control"}
 class Restored:
     """What was restored, or would be. `kept` are the files that were replaced, under their new names.
 
-    `configured`: the backup has a configuration file. `boots_kept`: the PCs' boots are those of the registry that was
+    `configured`: the backup has a configuration file. `images`: where what is put into images was restored, if the
+    backup has that. `boots_kept`: the PCs' boots are those of the registry that was
     replaced. `renumbered`: the number of a client's export has changed, which NFS-Ganesha notices only when it starts.
-    `server`: the process that serves with this registry, in a dry run. `images`: those that ranges name.
+    `server`: the process that serves with this registry, in a dry run. `image_names`: the images that ranges name.
     """
 
     manifest: Manifest
@@ -66,7 +69,8 @@ class Restored:
     renumbered: bool
     server: int | None
     kept: list[Path]
-    images: tuple[str, ...]
+    images: Path | None
+    image_names: tuple[str, ...]
 
 
 def restore(file: Path, path: Path, *, dry_run: bool) -> Restored:
@@ -86,6 +90,7 @@ def restore(file: Path, path: Path, *, dry_run: bool) -> Restored:
             _make_directory(config.registry.parent)
             for verb in _UNITS:
                 stack.enter_context(only_server(config.registry, verb))
+        _unpack_images(file, directory)
         restored = _prepare(file, manifest, directory, config, server)
         return restored if dry_run else _install(restored, directory)
 
@@ -102,6 +107,14 @@ def _configuration(file: Path, unpacked: Path, path: Path, before: Config) -> Co
         raise UserError(
             f"the configuration in {file} is not valid: {error.message}", f"{error.hint or 'see above'}; {_NOTHING}"
         ) from None
+
+
+def _unpack_images(file: Path, directory: Path) -> None:
+    if (directory / archive.IMAGES).exists():
+        try:
+            image_files.unpack(directory / archive.IMAGES, directory / _IMAGES)
+        except (ValueError, OSError) as error:
+            raise UserError(f"{archive.IMAGES} in {file} cannot be restored: {error}", _NOTHING) from error
 
 
 def _refuse_while_in_use(users: Mapping[str, int | None]) -> None:
@@ -158,7 +171,10 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
         with Registry(current) as registry:
             renumbered = any(numbers.get(client.mac) != client.number for client in registry.clients())
     configured = (directory / archive.CONFIG).exists()
-    return Restored(manifest, config, configured, entries, len(numbers), boots_kept, renumbered, server, [], images)
+    own_images = image_files.directory(config) if (directory / _IMAGES).exists() else None
+    return Restored(
+        manifest, config, configured, entries, len(numbers), boots_kept, renumbered, server, [], own_images, images
+    )
 
 
 def _read(registry: Registry) -> int:
@@ -215,10 +231,18 @@ def _install(restored: Restored, directory: Path) -> Restored:
                 cleanup.callback(_remove, new_config)
                 _remove(new_config)
                 _write_config(directory / archive.CONFIG, new_config)
+            if images := restored.images:
+                new_images = images.with_name(f".{images.name}.new")
+                cleanup.callback(shutil.rmtree, new_images, ignore_errors=True)
+                shutil.rmtree(new_images, ignore_errors=True)
+                images.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copytree(directory / _IMAGES, new_images, symlinks=True)
             kept += _put_log_aside(registry, suffix, undo)
             kept += _replace(new_registry, registry, suffix, undo)
             if restored.configured:
                 kept += _replace(new_config, path, suffix, undo)
+            if images:
+                kept += _replace_directory(new_images, images, suffix, undo)
             undo.pop_all()
     except OSError as error:
         raise _unwritable(error) from error
@@ -259,6 +283,20 @@ def _replace(new: Path, target: Path, suffix: str, undo: ExitStack) -> list[Path
         undo.callback(_remove, target)
     atomic_file.sync_directory(target.parent)
     return [aside] if there else []
+
+
+def _replace_directory(new: Path, target: Path, suffix: str, undo: ExitStack) -> list[Path]:
+    """Replace a directory; there is none for a moment."""
+    aside = target.with_name(target.name + suffix)
+    kept = []
+    if os.path.lexists(target):
+        target.rename(aside)
+        undo.callback(aside.rename, target)
+        kept.append(aside)
+    new.rename(target)
+    undo.callback(target.rename, new)
+    atomic_file.sync_directory(target.parent)
+    return kept
 
 
 def _move(source: Path, target: Path) -> None:

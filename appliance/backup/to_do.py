@@ -21,7 +21,7 @@ def remaining(done: Restored) -> Iterator[str]:
             yield "no image is active, and backups contain none; build one: netboot-appliance image build"
     except ReleaseError as error:
         yield f"the active image is broken: {error} ({error.hint})"
-    for image in done.images:
+    for image in done.image_names:
         if image != DEFAULT and (trouble := images.nothing_to_boot(done.config, image)):
             yield f"{trouble[0]}; {trouble[1]}"
     if done.clients and not done.boots_kept:

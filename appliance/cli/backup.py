@@ -1,4 +1,4 @@
-"""`backup` and `restore`: the configuration, the allowlist and the registry as one file."""
+"""`backup` and `restore`: the configuration, the allowlist, the registry, and what is put into images, as one file."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ def backup(
         ),
     ] = "",
 ) -> None:
-    """Save the configuration, the allowlist and the registry in one file. The server may be running.
+    """Save configuration, allowlist, registry, and what you put into images, in one file. The server may be running.
 
     Not included: the images, which `image build` can make again, and the PCs' BOINC state. A BOINC client must never
     go back to an older state: the project's server notices, treats it as another computer, and its tasks are lost.
@@ -61,12 +61,15 @@ def backup(
     counts = f"allowlist entries: {contents.entries:,}, PCs: {contents.clients:,}"
     about = {
         backups.ALLOWLIST: "for reading; `restore` uses the registry",
+        backups.IMAGES: "what you put into images",
         backups.REGISTRY: f"schema {contents.manifest.schema}; {counts}",
     }
     for name, count in contents.files.items():
         say(f"  {name:17} {size(count):>9}  {about.get(name, '')}".rstrip(), err=to_stdout)
     if backups.CONFIG not in contents.files:
         say(f"  (there is no {config.path}: the box runs with the defaults)", err=to_stdout)
+    if contents.left_out:
+        say(f"  ({contents.left_out})", err=to_stdout)
     say("It contains the account key and the PCs' passwords: keep it where only you can read it.", err=to_stdout)
 
 
@@ -92,6 +95,8 @@ def restore(
     say(f"  {verb} {config.registry} (allowlist entries: {done.entries:,}, PCs: {done.clients:,})")
     if done.configured:
         say(f"  {verb} {config.path}")
+    if done.images:
+        say(f"  {verb} {done.images}")
     if done.boots_kept:
         say(f"  {'would keep' if dry_run else 'kept'} what is known here about the PCs' boots")
     for kept in done.kept:

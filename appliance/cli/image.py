@@ -45,10 +45,14 @@ app = typer.Typer(
     epilog="PCs boot a new release at their next power-on; running PCs keep the one they have.",
     no_args_is_help=True,
 )
-app.command("build", epilog="Examples: sudo netboot-appliance image build; sudo netboot-appliance image build lab")(
-    image_build.build
-)
-app.command("log", epilog="Examples: netboot-appliance image log; netboot-appliance image log --follow")(image_log.log)
+app.command(
+    "build",
+    epilog="Examples: sudo netboot-appliance image build; sudo netboot-appliance image build lab --json",
+)(image_build.build)
+app.command(
+    "log",
+    epilog="Examples: netboot-appliance image log --follow; sudo netboot-appliance image log 20261123-150102-1a2b3c4d",
+)(image_log.log)
 app.command(
     "check", epilog="Examples: netboot-appliance image check; sudo netboot-appliance image check previous --json"
 )(image_check.check)

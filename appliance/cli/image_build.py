@@ -1,6 +1,7 @@
 """`image build`: builds here or follows systemd's unit, and shows the progress either way."""
 
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from appliance.cli.arguments import image_names
-from appliance.cli.output import say
+from appliance.cli.output import say, show_json_line
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.exports.volumes import mount_images
@@ -38,6 +39,9 @@ def build(
     update: Annotated[
         bool, typer.Option("--update", help="Take Debian's updates: make a new release if a package has changed.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, for scripts: the progress, then the end.")
+    ] = False,
     here: Annotated[bool, typer.Option("--here", hidden=True)] = False,
 ) -> None:
     """Build the live system with Debian's live-build and make it the active release. Takes several minutes.
@@ -56,12 +60,15 @@ def build(
     wanted = request(config, context.obj, rebuild, inside_unit=here, names=images or ())
     if wanted.joins:
         say(f"a build is running ({UNIT}): following it", err=True)
-    for each in wanted.existing:
-        say(f"release {each.id} was already built from this recipe (to build it again: image build --force)")
+    if not as_json:
+        for each in wanted.existing:
+            say(f"release {each.id} was already built from this recipe (to build it again: image build --force)")
     try:
-        with BuildDisplay() as display:
+        with _ProgressLines() if as_json else BuildDisplay() as display:
             results = wanted.run(display.report)
     except BuildError as error:
+        if as_json:
+            show_json_line({"error": {"stage": error.stage, "message": str(error), "hint": error.hint}})
         show_failure(error)
         raise UserError(str(error), f"{error.hint}; the active release is unchanged", code=1) from None
     except ReleaseError as error:
@@ -84,10 +91,31 @@ def build(
     for result in results:
         made = result.release
         image = "" if made.image == DEFAULT else f"image {made.image}: "
-        if result.unchanged:
+        if as_json:
+            about = {"release": made.id, "image": made.image, "unchanged": result.unchanged, "size": made.size}
+            show_json_line(about)
+        elif result.unchanged:
             say(f"{image}no package has changed: release {made.id} stays active")
         else:
             say(f"{image}active: {made.id} ({size(made.size)}, {span(display.elapsed)})")
+
+
+class _ProgressLines:
+    """Prints each progress as a JSON object on a line of its own."""
+
+    elapsed = 0.0
+
+    def __enter__(self) -> "_ProgressLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def report(self, progress: Progress) -> None:
+        about = {
+            name: round(value, 1) if isinstance(value, float) else value for name, value in asdict(progress).items()
+        }
+        show_json_line({"progress": about})
 
 
 class BuildDisplay:
@@ -119,9 +147,16 @@ class BuildDisplay:
             self._console.print(Text(printable(line)), soft_wrap=True)
         if self._status:
             left = f", about {span(progress.left)} left" if progress.left else ""
+            left += _amount(progress)
             room = max(20, self._console.width - 24 - len(left))
             words = f"{progress.elapsed:.0f} s{left}  {image}{progress.stage}: {printable(progress.step, room)}"
             self._status.update(Text(words))
+
+
+def _amount(progress: Progress) -> str:
+    if progress.done is None:
+        return ""
+    return f", {size(progress.done)}" + (f" of {size(progress.total)}" if progress.total else "")
 
 
 def show_failure(error: BuildError) -> None:

@@ -20,9 +20,9 @@ class BuildView:
     """A build. `running`: it is at work. It has come to `stage`, `number` of `stages`, and does `step`, which names the
     image where several are built; 0 and empty before the first. `began`: when, in seconds since the epoch, or None;
     `elapsed`: seconds until now, or until its end; `left`: about how many are left while it runs, by what earlier
-    builds took, or None. `lines`: the latest that its programs printed. Its end is the `release` (of several images
-    all, with commas), or `error` with `hint`; all empty while it runs. `run`: which run of
-    the unit it is."""
+    builds took, or None; `done` of `total` bytes are fetched or copied: None where that is not known, and after its
+    end. `lines`: the latest that its programs printed. Its end is the `release` (of several images all, with commas),
+    or `error` with `hint`; all empty while it runs. `run`: which run of the unit it is."""
 
     run: str
     running: bool
@@ -37,6 +37,8 @@ class BuildView:
     error: str = ""
     hint: str = ""
     left: float | None = None
+    done: int | None = None
+    total: int | None = None
 
 
 def build_view(found: BuildRecord, now: float) -> BuildView | None:
@@ -45,7 +47,8 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
     began: float | None = None
     ended: float | None = None
     left: float | None = None
-    end: dict[str, str] | None = None
+    end: dict[str, Any] | None = None
+    amount: dict[str, Any] = {}
     for line in found.progress:
         try:
             match json.loads(line):
@@ -54,6 +57,7 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
                 case {"progress": {"elapsed": int() | float() as seconds, **rest}}:
                     at, left = float(seconds), _left(rest)
                     stage, number, step = _place(rest)
+                    amount = {name: _bytes(rest, name) for name in ("done", "total")}
                 case {"releases": [*several], **rest} if several and all(isinstance(each, str) for each in several):
                     end, ended = {"release": printable(", ".join(several), 200)}, _moment(rest)
                 case {"release": str() as release, **rest}:
@@ -81,6 +85,7 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
         found.output,
         left=max(0.0, left - (elapsed - at)) if running and left is not None else None,
         **(end or {}),
+        **(amount if running else {}),
     )
 
 
@@ -96,6 +101,11 @@ def _left(progress: Mapping[Any, object]) -> float | None:
     """As it was when that was written."""
     found = progress.get("left")
     return float(found) if isinstance(found, int | float) and math.isfinite(found) else None
+
+
+def _bytes(progress: Mapping[Any, object], name: str) -> int | None:
+    found = progress.get(name)
+    return found if isinstance(found, int) and found >= 0 else None
 
 
 def _moment(line: Mapping[Any, object]) -> float | None:

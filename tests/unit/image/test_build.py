@@ -17,7 +17,19 @@ from pathlib import Path
 
 import pytest
 
-from image import activation, apt, apt_lists, build, build_prerequisites, command, customization, release, signature
+from image import (
+    activation,
+    apt,
+    apt_lists,
+    build,
+    build_prerequisites,
+    command,
+    customization,
+    failures,
+    mirror_patience,
+    release,
+    signature,
+)
 from image.bootfiles import PACKAGED
 from image.build import Rebuild
 from image.customization import NOTHING, Customization
@@ -38,7 +50,7 @@ echo "$*" >> "$PWD/../calls"
 case $1 in
 config) mkdir -p .build && touch .build/config ;;
 bootstrap_debootstrap)
-    mkdir -p chroot/root chroot/boot chroot/etc chroot/proc chroot/sys chroot/dev/pts
+    mkdir -p chroot/root chroot/boot chroot/etc/apt/apt.conf.d chroot/proc chroot/sys chroot/dev/pts
     touch chroot/debian .build/bootstrap
     ;;
 chroot_linux-image) echo kernel > chroot/boot/vmlinuz-6.1.0-1-amd64 ;;
@@ -83,9 +95,15 @@ MKSQUASHFS = """\
 #!/bin/sh
 echo "mksquashfs $*" >> "$PWD/../calls"
 (cd "$1" && find . ! -type d) | LC_ALL=C sort > "$2"
+if [ -e ../hang-mksquashfs ]; then sleep 60 & echo "P: hangs"; wait; fi
 """
 
-PROGRAMS = {"lb": LB, "chroot": CHROOT, "mksquashfs": MKSQUASHFS, "sync": "#!/bin/sh\n"}
+SYNC = """\
+#!/bin/sh
+if [ -e ../hang-sync ]; then sleep 60 & echo "P: hangs"; wait; fi
+"""
+
+PROGRAMS = {"lb": LB, "chroot": CHROOT, "mksquashfs": MKSQUASHFS, "sync": SYNC}
 """Stand-ins for what a build starts."""
 
 # Without root, a user namespace stands in for it.
@@ -109,6 +127,7 @@ def furnish(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name)
     (directory / "unpacked" / "versions").write_text("ipxe 1.0\nboinc-client 7.20.5\n")
+    (directory / "work" / "lock").touch()
     monkeypatch.setattr(apt, "DIRECTORY", directory / "apt")
     monkeypatch.setattr(apt, "_codename", lambda: "bookworm")
     monkeypatch.setattr(command, "PATH", f"{directory / 'bin'}:{command.PATH}")
@@ -335,6 +354,49 @@ def test_only_what_changed_is_done_again_and_gives_what_a_whole_build_gives(room
     assert not (room / "work" / "steps" / "extras").exists()
 
 
+def test_other_programs_of_this_machine_make_other_steps(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = {"bootstrap": "live-build 1", "system": "squashfs-tools 1"}
+    monkeypatch.setattr(build_prerequisites, "versions", lambda _: tools)
+    made, _ = run(room)
+    for name, upgraded, again in (
+        ("system", "squashfs-tools 2", ["config", "chroot_hooks", "mksquashfs"]),
+        ("bootstrap", "live-build 2", ALL),
+    ):
+        tools[name] = upgraded
+        assert run(room)[0] == made, "an upgrade by itself makes no image old"
+        begun = len(calls(room))
+        later(monkeypatch)
+        shutil.rmtree(made.path)
+        made, _ = run(room)
+        assert calls(room)[begun:] == again
+
+
+def test_what_is_not_ours_is_not_removed(room: Path) -> None:
+    run(room, ImageRecipe(packages=("htop",)))
+    home = room / "home"
+    home.mkdir()
+    (home / "thesis").write_text("years of work")
+    steps = room / "work" / "steps"
+    (steps / "of-mine").mkdir()
+    (steps / ".hidden").mkdir()
+    (steps / ".trial").symlink_to(home)
+    (room / "images" / ".building-x").symlink_to(home)
+    run(room)
+    assert sorted(os.listdir(steps)) == [".hidden", "bootstrap", "of-mine", "packages", "system"]
+    assert os.listdir(home) == ["thesis"]
+
+
+def test_without_room_nothing_is_done(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = run(room)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 6 * 10**8, 4 * 10**8))
+    begun = len(calls(room))
+    with pytest.raises(BuildError, match=r"work has 0\.40 GB free, and 0\.86 GB are needed") as caught:
+        run(room, ImageRecipe(packages=("htop",)))
+    assert "image prune" in caught.value.hint
+    assert calls(room)[begun:] == ["config"]
+    assert release.current(room / "images") == made
+
+
 def forbid_overlays(room: Path) -> None:
     mount = '#!/bin/sh\ncase "$*" in "-t overlay "*) exit 32 ;; esac\nexec /bin/mount "$@"\n'
     (room / "bin" / "mount").write_text(mount)
@@ -518,7 +580,7 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
     first, _ = run(room)
     (room / "work" / "fail-chroot_install-packages").write_text("E: Unable to locate package nonsense\nE: and more\n")
     with pytest.raises(
-        BuildError, match="the build failed in the stage extras: its script ended with status 3"
+        BuildError, match=r"in the stage extras: Debian has no package nonsense \(its script ended with status 3\)"
     ) as caught:
         run(room, ImageRecipe(packages=("nonsense",)))
     error = caught.value
@@ -539,7 +601,7 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
         (
             "chroot_install-packages",
             "E: The repository 'http://a.example.org/debian trixie-backports Release' does not have a Release file.",
-            "has no backports of this distribution: set [image] backports = false",
+            "set [image] backports = false",
         ),
         (
             "chroot_install-packages",
@@ -555,7 +617,7 @@ def test_a_failure_names_the_stage_the_log_and_a_command(room: Path) -> None:
         (
             "bootstrap_debootstrap",
             "E: Failed getting release file http://m/dists/trixie/Release",
-            "does not have this distribution",
+            "name a mirror that has it",
         ),
         ("chroot_hooks", "write failed: No space left on device", "make room"),
     ],
@@ -575,11 +637,51 @@ def test_the_cause_is_found_above_the_last_lines_and_old_logs_are_compressed(roo
     (room / "work" / "fail-chroot_install-packages").write_text(f"{cause}E: Unable to locate package htop\n{noise}")
     with pytest.raises(BuildError, match="the stage extras") as caught:
         run(room, ImageRecipe(packages=("htop",)))
-    assert "the Debian mirror cannot be reached" in caught.value.hint
+    assert "the name of the Debian mirror or of its proxy, m, cannot be resolved" in str(caught.value)
     assert caught.value.log is not None
     logs = caught.value.log.parent
     assert sorted(path.name for path in logs.iterdir()) == sorted([f"{first.id}.log.gz", caught.value.log.name])
     assert b"P: lb chroot_hooks" in gzip.decompress((logs / f"{first.id}.log.gz").read_bytes())
+
+
+SILENT = """\
+#!/bin/sh
+case $1 in
+bootstrap_debootstrap)
+    for try in 1 2 3; do
+        echo "HTTP request sent, awaiting response... Read error (Connection timed out) in headers."
+    done
+    exec sleep 60
+    ;;
+esac
+"""
+
+
+def test_a_mirror_that_does_not_answer_ends_the_build(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror_patience, "SECONDS", -1.0)
+    (room / "bin" / "lb").write_text(SILENT)
+    began = time.monotonic()
+    with pytest.raises(BuildError, match="in the stage bootstrap: the Debian mirror does not answer") as caught:
+        run(room)
+    assert time.monotonic() - began < 50, "it has not waited for the program"
+    assert "/etc/apt/sources.list" in caught.value.hint
+    assert caught.value.tail[-1].startswith("HTTP request sent")
+
+
+def test_the_disk_is_said_to_be_full_if_it_is(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "_FULL", 1 << 60)
+    (room / "work" / "fail-chroot_hooks").write_text("E: something else\n")
+    with pytest.raises(BuildError, match=rf"the disk of {room}/work is full") as caught:
+        run(room)
+    assert "make room" in caught.value.hint
+
+
+def test_memory_is_said_to_be_short_if_the_kernel_ended_a_program(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter((4, 5))
+    monkeypatch.setattr(failures, "_killed_for_memory", lambda: next(counts))
+    (room / "work" / "fail-chroot_hooks").write_text("Killed\n")
+    with pytest.raises(BuildError, match="in the stage system: the machine ran out of memory"):
+        run(room)
 
 
 def test_without_a_kernel_there_is_no_release(room: Path) -> None:
@@ -596,7 +698,7 @@ def test_what_is_missing_is_reported_before_anything_is_written(room: Path, monk
     with pytest.raises(BuildError, match="no root; no lb") as caught:
         run(room)
     assert (caught.value.stage, caught.value.hint) == ("checks", "sudo; apt-get")
-    assert os.listdir(room / "work") == []
+    assert os.listdir(room / "work") == ["lock"]
 
 
 def test_a_host_without_debian_sources(room: Path) -> None:
@@ -740,12 +842,15 @@ def state(pid: int) -> str:
         return "Z"
 
 
+KILLED_AT = ("config", "bootstrap_debootstrap", "sync", "chroot_install-packages", "chroot_hooks", "mksquashfs")
+
+
 @pytest.mark.parametrize(
     ("number", "status", "call"),
     [
         (signal.SIGTERM, 143, "chroot_hooks"),
         (signal.SIGINT, None, "chroot_hooks"),
-        *((signal.SIGKILL, -9, call) for call in ("bootstrap_debootstrap", "chroot_install-packages", "chroot_hooks")),
+        *((signal.SIGKILL, -9, call) for call in KILLED_AT),
     ],
 )
 def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
@@ -767,9 +872,35 @@ def test_an_interrupted_build_leaves_no_process_no_mount_no_release(
     made, _ = run(room)
     assert release.verify(made) == []
     # What was done before is not done again, and what was interrupted is.
-    assert calls(room).count("bootstrap_debootstrap") == (2 if call == "bootstrap_debootstrap" else 1)
-    assert calls(room).count("chroot_hooks") == (2 if call == "chroot_hooks" else 1)
+    assert calls(room).count("bootstrap_debootstrap") == (2 if call in ("bootstrap_debootstrap", "sync") else 1)
+    assert calls(room).count("chroot_hooks") == (2 if call in ("chroot_hooks", "mksquashfs") else 1)
     assert sorted(os.listdir(room / "work" / "steps")) == ["bootstrap", "packages", "system"]
+
+
+SLOW = """\
+import time
+from image import publish
+real = publish._settle
+def settle(path):
+    real(path)
+    print("hangs", flush=True)
+    time.sleep(60)
+publish._settle = settle
+"""
+
+
+def test_a_build_that_is_killed_while_it_publishes_leaves_the_active_release(room: Path) -> None:
+    first, _ = run(room, ImageRecipe(packages=("htop",)))
+    command_line = [sys.executable, "-c", SLOW + RUNNER, str(room)]
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE, text=True) as builder:
+        assert builder.stdout is not None
+        assert "hangs\n" in builder.stdout
+        builder.kill()
+    assert release.current(room / "images") == first
+    assert release.releases(room / "images") == release.Listing((first,), ())
+    made, _ = run(room)
+    assert release.verify(made) == []
+    assert [name for name in os.listdir(room / "images") if name.startswith(".building")] == []
 
 
 def test_two_builds_do_not_share_a_work_directory(room: Path) -> None:

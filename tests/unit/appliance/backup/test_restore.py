@@ -2,6 +2,7 @@
 
 import grp
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -110,6 +111,47 @@ def test_the_backup_is_in_force_and_the_old_files_are_kept(config: Config, tmp_p
     assert not list(tmp_path.rglob(".*"))
 
 
+def put_into_images(config: Config, text: str) -> Path:
+    path = config.path.parent / "images" / "boinc" / "files" / "etc" / "motd"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_what_is_put_into_images_is_restored_and_the_old_files_are_kept(config: Config, tmp_path: Path) -> None:
+    allow(config, A, "backed up")
+    motd = put_into_images(config, "then")
+    create(config, tmp_path / "b.tar.gz")
+    put_into_images(config, "now")
+    (motd.parent / "issue").write_text("new")
+    before = everything(tmp_path)
+    restore(tmp_path / "b.tar.gz", config.path, dry_run=True)
+    assert everything(tmp_path) == before
+    done = restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert motd.read_text() == "then"
+    assert os.listdir(motd.parent) == ["motd"]
+    (kept,) = (path for path in done.kept if path.name.startswith("images."))
+    assert (kept / "boinc" / "files" / "etc" / "motd").read_text() == "now"
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_what_is_put_into_images_is_restored_where_nothing_is(config: Config, tmp_path: Path) -> None:
+    allow(config, A, "backed up")
+    motd = put_into_images(config, "then")
+    create(config, tmp_path / "b.tar.gz")
+    shutil.rmtree(config.path.parent / "images")
+    restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert motd.read_text() == "then"
+
+
+def test_a_backup_without_them_leaves_them_alone(config: Config, tmp_path: Path) -> None:
+    allow(config, A, "backed up")
+    create(config, tmp_path / "b.tar.gz")
+    motd = put_into_images(config, "now")
+    restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert motd.read_text() == "now"
+
+
 def test_on_a_fresh_machine(config: Config, tmp_path: Path) -> None:
     allow(config, A, "backed up")
     create(config, tmp_path / "b.tar.gz")
@@ -163,14 +205,16 @@ def test_a_dry_run_and_a_running_process_change_nothing(config: Config, tmp_path
     assert everything(tmp_path) == before
 
 
-@pytest.mark.parametrize("step", ["_replace", "_write_config"])
+@pytest.mark.parametrize("step", ["_replace", "_write_config", "_replace_directory"])
 @pytest.mark.parametrize("damaged", [False, True])
 def test_an_error_half_way_leaves_everything_as_it_was(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, damaged: bool
 ) -> None:
     allow(config, A, "backed up")
+    put_into_images(config, "then")
     create(config, tmp_path / "b.tar.gz")
     allow(config, B, "since then")
+    put_into_images(config, "now")
     if damaged:
         config.registry.write_bytes(b"nonsense" * 1000)
         config.registry.with_name("registry.sqlite3-wal").write_bytes(b"log")
@@ -178,7 +222,7 @@ def test_an_error_half_way_leaves_everything_as_it_was(
     real = getattr(module, step)
 
     def fail(*arguments: object) -> object:
-        if config.path in arguments or step == "_write_config":
+        if config.path in arguments or step != "_replace":
             raise OSError(28, "No space left on device")
         return real(*arguments)
 

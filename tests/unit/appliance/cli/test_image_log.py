@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,16 @@ def test_without_a_build_it_says_how_to_begin_one(seen: list[BuildRecord]) -> No
     done = netboot_appliance("image", "log", "--follow")
     assert (done.returncode, done.stdout) == (0, "No build yet. Begin one: netboot-appliance image build\n")
     assert json.loads(netboot_appliance("image", "log", "--json").stdout) is None
+
+
+def test_the_whole_log_of_an_earlier_build(tmp_path: Path) -> None:
+    configuration, logs = tmp_path / "config.toml", tmp_path / "build" / "logs"
+    configuration.write_text(f'[server]\ndata = "{tmp_path}"\ninterfaces = ["eth1"]\n')
+    logs.mkdir(parents=True)
+    (logs / "20261123-150102-1a2b3c4d.log").write_text("P: lb config\nE: \x1b[31mno\n")
+    shown = netboot_appliance("--config", str(configuration), "image", "log", "20261123-150102-1a2b3c4d")
+    assert (shown.returncode, shown.stdout.splitlines()[0]) == (0, "P: lb config")
+    missing = netboot_appliance("--config", str(configuration), "image", "log", "nonsense")
+    assert missing.returncode != 0
+    assert "there is no log of a build 'nonsense'" in missing.stderr
+    assert "the latest are: 20261123-150102-1a2b3c4d" in missing.stderr

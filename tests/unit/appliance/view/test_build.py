@@ -37,6 +37,16 @@ def test_how_long_it_may_take_yet_is_said_while_it_runs() -> None:
         assert with_left(unknown) is None
 
 
+def test_how_many_bytes_there_are_is_said_while_it_runs() -> None:
+    known = {"stage": "packages", "number": 4, "step": "x", "elapsed": 9.0, "done": 3, "total": 9}
+    line = json.dumps({"progress": known})
+    assert (view(line).done, view(line).total) == (3, 9)
+    made = view(line, json.dumps({"release": "20261123-150102-1a2b3c4d", "ended": BEGAN + 70}))
+    assert (made.done, made.total) == (None, None)
+    wrong = json.dumps({"progress": known | {"done": -1, "total": "x"}})
+    assert (view(wrong).done, view(wrong).total) == (None, None)
+
+
 def test_before_its_first_stage_nothing_is_said_of_the_build_before() -> None:
     found = build_view(BuildRecord("r2", busy=True), BEGAN)
     assert found == BuildView("r2", True, "", 0, 0, "", None, 0.0, ())
