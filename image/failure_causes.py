@@ -88,7 +88,7 @@ _CAUSES = (
         r"|signatures were invalid|OpenPGP signature verification failed|Invalid Release file",
         "what comes as the list of packages is not signed by Debian: a login page of the network, or a mirror that is "
         "damaged",
-        _NETWORK,
+        f"{_NETWORK}; for a repository of others, get its makers' key anew: netboot-appliance image recipe check",
     ),
     (
         r"Hash Sum mismatch|File has unexpected size|was corrupt",
@@ -119,7 +119,7 @@ _CAUSES = (
     (
         r"Unable to locate package (?P<what>\S+)|Package '(?P<none>\S+)' has no installation candidate",
         "Debian has no package {what}",
-        "the recipe names it: check its packages",
+        "the recipe names it: netboot-appliance image recipe check",
     ),
     (
         r"(?P<what>\S+) : Depends: |unmet dependencies|held broken packages",

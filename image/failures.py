@@ -38,10 +38,11 @@ def explained(stages: Stages, log: Path, directories: Sequence[Path]) -> Iterato
         raise BuildError(stages.current, message, hint, log=log, tail=tail, paste=paste) from error
     except (OSError, ReleaseError) as error:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = "make room" if full else "check the disk and the log"
+        hint = f"{'make room' if full else 'check the disk and the log'}, then build again"
         what = next(_full(directories), str(error)) if full else str(error)
         message = f"the build failed in the stage {stages.current}: {what}"
-        raise BuildError(stages.current, message, f"{hint}, then build again", log=log) from error
+        hint = error.hint if isinstance(error, ReleaseError) else hint
+        raise BuildError(stages.current, message, hint, log=log) from error
 
 
 def _cause(error: Exception, stage: str, log: Path, directories: Sequence[Path], killed: int) -> FailureCause | None:

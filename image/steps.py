@@ -86,7 +86,7 @@ lb chroot_install-packages extras
 lb chroot_prep remove {_MOUNTS}
 rm {_LIMITS}
 """
-_UPDATE = "chroot chroot apt-get {options} update"
+_UPDATE = "chroot chroot apt-get update {options}"
 OWN = "extras"
 """In live-build's directory: the files with the administrator's repositories and answers, as `own_files` has them."""
 ANSWERS = "answers"

@@ -31,8 +31,8 @@ from appliance.config.file import Config, load
 from appliance.errors import UserError
 from appliance.images.todays_recipe import cure, outdated
 from appliance.registry.database import Registry
-from appliance.view.facts import Releases, gather_releases
 from appliance.view.images import ReleaseDetails, ReleaseView, release_details, release_views
+from appliance.view.releases import Releases, gather_releases
 from appliance.view.trials import gather_all_releases
 from appliance.view.words import counted, moment, size
 from image import activation, release

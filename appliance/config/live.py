@@ -11,7 +11,7 @@ from appliance.config.boinc import CertificateFile, proxy_of
 from services import host_names
 from services.boinc.files import Proxy
 from services.linux import time_zone
-from services.ssh.public_keys import PublicKey
+from services.ssh.public_keys import SshPublicKey
 
 DEFAULT_DIRECTORY = Path("/etc/netboot-appliance/live")
 FOR_ALL = "all"
@@ -53,7 +53,7 @@ class LiveChoices:
     proxy: str | None = None
     no_proxy: tuple[str, ...] | None = None
     ca_file: CertificateFile | None = None
-    ssh_keys: tuple[PublicKey, ...] | None = None
+    ssh_keys: tuple[SshPublicKey, ...] | None = None
     overlay: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:

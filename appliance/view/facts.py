@@ -3,7 +3,6 @@
 Reads only. What people are shown of it is decided by the pure modules beside this one.
 """
 
-import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +16,14 @@ from appliance.config.file import Config
 from appliance.config.selection import names
 from appliance.dhcp import leases
 from appliance.diagnosis.fault import NOTHING, Seen
-from appliance.errors import NotFoundError, UserError
+from appliance.errors import NotFoundError
 from appliance.firmware import table
 from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.heartbeats import census, orders, store
 from appliance.heartbeats.records import Order, StoredHeartbeat
 from appliance.heartbeats.states import EndOfBoot, Kind
 from appliance.images import notes
-from appliance.images.notes import BootTest, UpdateCheck
+from appliance.images.notes import UpdateCheck
 from appliance.images.release_choice import ReleaseChoice
 from appliance.images.rollout import Fallback
 from appliance.images.todays_recipe import outdated
@@ -42,8 +41,7 @@ from appliance.view.canary import RolloutState
 from appliance.view.evidence import Evidence, evidence
 from appliance.view.image_states import ImageState, gather_image_states
 from appliance.view.schedules import ScheduleNow, schedule_now, schedules_now
-from image import contents, release
-from image.names import DEFAULT
+from image import release
 from image.release import Release, ReleaseError
 from services.dhcp.lease import Lease
 from services.ethernet import MacAddress
@@ -152,27 +150,6 @@ class KnownBoots:
     boots: Sequence[tuple[Boot, Seen]]
     allowlist: Allowlist
     before: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Releases:
-    """The releases, newest first. By id: `states` says which is its image's "active" one and which the "previous",
-    `packages` how many packages each has, `pcs` how many PCs had it at their latest boot (None: the registry cannot be
-    read). `checks` and `tests` are those that were made."""
-
-    releases: Sequence[Release]
-    states: Mapping[str, str]
-    broken: Sequence[ReleaseError]
-    packages: Mapping[str, int]
-    pcs: Mapping[str, int] | None
-    checks: Mapping[str, UpdateCheck] = field(default_factory=dict)
-    tests: Mapping[str, BootTest] = field(default_factory=dict)
-
-    def having(self, state: str, image: str = DEFAULT) -> str:
-        """The id of the release of an image that has this state, or empty."""
-        return next(
-            (each.id for each in self.releases if each.image == image and self.states.get(each.id) == state), ""
-        )
 
 
 def gather(config: Config, registry: Registry, now: float) -> BoxState:
@@ -372,43 +349,3 @@ def _seen_boots(config: Config, registry: Registry, rows: Sequence[BootRow], now
         else (boot, NOTHING)
         for boot in boots
     ]
-
-
-def gather_releases(config: Config) -> Releases:
-    """Read the releases; broken ones are left out and returned as errors."""
-    states: dict[str, str] = {}
-    broken: list[ReleaseError] = []
-    for image in images.known(config):
-        for state, read in (("previous", release.previous), ("active", release.current)):
-            try:
-                found = read(config.images, image)
-            except ReleaseError as error:
-                broken.append(error)
-                continue
-            if found:
-                states[found.id] = state
-    listed = release.releases(config.images)
-    packages: dict[str, int] = {}
-    for each in listed.releases:
-        with contextlib.suppress(ReleaseError):
-            packages[each.id] = len(contents.packages(each))
-    known = [each.id for each in listed.releases]
-    return Releases(
-        listed.releases,
-        states,
-        (*broken, *listed.broken),
-        packages,
-        _clients_by_release(config),
-        {ident: check for ident in known if (check := notes.check_of(config.images, ident))},
-        {ident: test for ident in known if (test := notes.test_of(config.images, ident))},
-    )
-
-
-def _clients_by_release(config: Config) -> Mapping[str, int] | None:
-    if not config.registry.exists():
-        return {}
-    try:
-        with Registry(config.registry) as registry:
-            return overview.clients_by_release(registry)
-    except UserError:
-        return None

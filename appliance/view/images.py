@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from appliance.view.facts import Releases
 from appliance.view.image_checks import BootTestView, UpdateCheckView, boot_test_view, check_view
+from appliance.view.releases import Releases
 from image.prune import PruneList
 from image.recipe import ImageRecipe
 from image.release import Release

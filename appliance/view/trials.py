@@ -18,7 +18,8 @@ from appliance.registry import disk, overview
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
 from appliance.view.canary import RolloutState, canary_view, fallback_view
-from appliance.view.facts import Releases, gather_evidence, gather_releases, server_facts
+from appliance.view.facts import gather_evidence, server_facts
+from appliance.view.releases import Releases, gather_releases
 from image import release
 from image.release import ReleaseError
 from services.boinc.condition import Doing

@@ -17,7 +17,7 @@ _KINDS = (
 _WRITE = 'write the line of a .pub file: "ssh-ed25519 AAAA… name"'
 
 
-class PublicKey(str):
+class SshPublicKey(str):
     """A public key: its kind, its base64, and a comment. Raises ValueError, also for options before the key: these
     would be ours to understand."""
 

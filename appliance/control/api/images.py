@@ -19,9 +19,9 @@ from appliance.images.image_request import ImageVerb
 from appliance.registry.database import Registry
 from appliance.view.build import BuildView, build_view
 from appliance.view.canary import CanaryView, RolloutState
-from appliance.view.facts import Releases
 from appliance.view.image_states import ImageState, gather_image_states
 from appliance.view.images import ReleaseView, release_views
+from appliance.view.releases import Releases
 from appliance.view.trials import gather_all_releases, gather_rollout
 
 router = APIRouter(prefix="/images", tags=["images"], dependencies=LOOKS, route_class=QuickRoute)

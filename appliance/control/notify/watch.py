@@ -46,7 +46,8 @@ from appliance.registry.server_lock import holder
 from appliance.schedules.schedule import Schedule
 from appliance.view.address_claims import address_claim_views
 from appliance.view.evidence import Evidence
-from appliance.view.facts import Signs, gather_evidence, gather_releases, server_facts
+from appliance.view.facts import Signs, gather_evidence, server_facts
+from appliance.view.releases import gather_releases
 from services.boinc.condition import Condition
 from services.boinc.idleness import key_refused
 from services.ethernet import MacAddress

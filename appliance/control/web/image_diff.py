@@ -10,8 +10,8 @@ from appliance.control.web.forms import Box, Viewer
 from appliance.control.web.templating import page
 from appliance.errors import NotFoundError, UserError
 from appliance.view.compared import compare
-from appliance.view.facts import Releases, gather_releases
 from appliance.view.image_diff import ReleaseDiff
+from appliance.view.releases import Releases, gather_releases
 from image.names import DEFAULT
 from image.release import ReleaseError
 

@@ -23,10 +23,10 @@ from appliance.images.image_request import ImageVerb
 from appliance.images.todays_recipe import cure, outdated
 from appliance.images.update_check import RENEW
 from appliance.view.build import build_view
-from appliance.view.facts import Releases
 from appliance.view.image_checks import check_words
 from appliance.view.image_states import ImageState, gather_image_states
 from appliance.view.images import ReleaseView, release_views
+from appliance.view.releases import Releases
 from appliance.view.trials import gather_all_releases, gather_rollout
 from image.names import DEFAULT
 

@@ -9,8 +9,8 @@ import pytest
 from appliance.config.file import load
 from appliance.registry.database import Registry
 from appliance.registry.records import Client
-from appliance.view.facts import gather_releases
 from appliance.view.images import release_views
+from appliance.view.releases import gather_releases
 from image import release
 from image.recipe import ImageRecipe
 from tests.unit.appliance.cli.box_with_releases import NEW, OLD, BoxWithReleases

@@ -89,7 +89,7 @@ def test_all_images_are_built_and_one_that_fails_keeps_no_other_from_it(
     built: list[str] = []
 
     def build(*arguments: object) -> release.Release:
-        *_, report, _rebuild, _hear, _added, image, others, _since = arguments
+        *_, report, _rebuild, _hear, _added, image, others, _since, _ring, _mirror = arguments
         assert callable(report)
         report(STEP)
         built.append(str(image))

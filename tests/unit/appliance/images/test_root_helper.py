@@ -145,6 +145,7 @@ def test_each_image_is_rolled_back_by_its_name(box: Box) -> None:
     labs = ("20261201-090000-cccccccc", "20261202-090000-dddddddd")
     for each in labs:
         publish(box.images, each, "lab")
+        activation.sign(box.images, each, box.ring)
         assert box.ask(encode(ImageRequest(ImageVerb.ACTIVATE, each))).done == f"active: {each}"
     assert box.ask(encode(ImageRequest(ImageVerb.ROLLBACK, image="lab"))).done == f"active: {labs[0]}"
     assert release.active_ids(box.images) == {"boinc": NEW, "lab": labs[0]}

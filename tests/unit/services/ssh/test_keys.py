@@ -7,7 +7,7 @@ import pytest
 
 from services.ethernet import MacAddress
 from services.ssh.host_key import host_key, public_key
-from services.ssh.public_keys import PublicKey
+from services.ssh.public_keys import SshPublicKey
 from tests.unit.debian import need
 
 MAC = MacAddress.parse("52:54:00:aa:bb:cc")
@@ -54,8 +54,8 @@ def test_each_pc_and_each_server_has_keys_of_its_own() -> None:
 
 @pytest.mark.parametrize(("line", "shown"), [(f"{KEY}  an admin ", "an admin"), (KEY, "ssh-ed25519 …5qd82G1"[:12])])
 def test_a_public_key(line: str, shown: str) -> None:
-    assert PublicKey(line).startswith(KEY)
-    assert PublicKey(line).shown.startswith(shown)
+    assert SshPublicKey(line).startswith(KEY)
+    assert SshPublicKey(line).shown.startswith(shown)
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_a_public_key(line: str, shown: str) -> None:
 )
 def test_what_is_no_public_key(line: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        PublicKey(line)
+        SshPublicKey(line)
