@@ -48,7 +48,7 @@ def add_probe(release: Path, program: Path) -> None:
     manifest = json.loads((release / "manifest.json").read_text())
     manifest["files"]["initrd.img"] = {"size": len(new), "sha256": hashlib.sha256(new).hexdigest()}
     (release / "manifest.json").unlink()
-    (release / "manifest.json.sig").unlink()
+    (release / "manifest.json.sig").unlink(missing_ok=True)
     (release / "manifest.json").write_text(json.dumps(manifest))
 
 
