@@ -182,7 +182,7 @@ class _Update:
     def _look(self, found: Release) -> bool:
         """Whether Debian has updates for this release."""
         self.release = found.id
-        check = update_check.check(found)
+        check = update_check.check(self._config, found)
         update_check.keep(self._config, found, check)
         self._tell(f"{found.id}: {check_words(check, time.time())}")
         return bool(check.updates)

@@ -87,7 +87,7 @@ class Archive(BoxWithReleases):
         monkeypatch.setattr(emulated_boot, "boot", self.boot)
         monkeypatch.setattr(emulated_boot, "has_qemu", lambda: True)
 
-    def check(self, found: Release) -> UpdateCheck:
+    def check(self, config: object, found: Release) -> UpdateCheck:
         self.asked.append(f"check {found.id}")
         return UpdateCheck(time.time(), () if found.id in self.current else (UPDATE,))
 
