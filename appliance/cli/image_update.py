@@ -71,8 +71,8 @@ def update(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
             run.go()
         except UserError as error:
             failed.append((run, error))
-    # Last: a notice tells of what was kept last.
-    for run, why in failed:
+    # Last: a notice tells of what was kept last, and one about a build that fails is sent already.
+    for run, why in sorted(failed, key=lambda each: each[0].stage != RenewalStage.BUILD):
         run.end("failed", why.message, why.hint)
     if failed:
         words = "; ".join(f"{run.named}stopped at the stage {run.stage}: {why.message}" for run, why in failed)
@@ -127,7 +127,7 @@ class _Update:
 
     def end(self, result: str, words: str, hint: str) -> None:
         """Keep how it ended, for the notices, and say so."""
-        run = UpdateRun(time.time(), self.stage, self.release, result == "failed", words, hint)
+        run = UpdateRun(time.time(), self.stage, self.release, result == "failed", f"{self.named}{words}", hint)
         # Who may not write there is told by what has failed.
         with suppress(OSError):
             notes.keep_run(self._config.images, run)

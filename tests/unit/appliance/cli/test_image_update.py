@@ -44,7 +44,7 @@ class GivenBuild:
     def run(self, report: Callable[[Progress], None]) -> list[BuildResult]:
         self.archive.asked.append("build")
         report(Progress("packages", 4, "installing", 1.0))
-        if self.archive.build_fails:
+        if self.archive.build_fails or self.image in self.archive.failing:
             raise BuildError("packages", "the build failed in the stage packages: x", "see the log")
         images, ident = self.archive.data / "images", LAB_NEXT if self.image == "lab" else self.archive.next
         made = release.read(images, ident) if (images / ident).exists() else publish(images, ident, self.image)
@@ -72,6 +72,7 @@ class Archive(BoxWithReleases):
         self.data = box.data
         self.asked: list[str] = []
         self.build_fails = False
+        self.failing: set[str] = set()
         self.test_fails = ""
         self.current: set[str] = {NEXT, LATER, LAB_NEXT}
         self.next = NEXT
@@ -314,6 +315,19 @@ def test_a_canary_of_another_image_that_nobody_boots_gives_way_after_a_day(archi
         registry.sql.execute("UPDATE canaries SET began = began - 90000")
     assert archive.update().exit_code == 0
     assert canary_of(archive) == NEXT
+
+
+def test_a_build_that_fails_hides_no_other_failure_from_the_notices(archive: Archive) -> None:
+    with_lab(archive)
+    archive.configure("[image]\ntest = true\n")
+    archive.test_fails = "it hung"
+    archive.failing.add("boinc")
+    done = archive.update()
+    assert "image lab: stopped at the stage test" in str(done.exception)
+    assert "stopped at the stage build" in str(done.exception)
+    run = notes.latest_run(archive.data / "images")
+    assert run
+    assert (run.stage, run.words) == ("test", f"image lab: the test of {LAB_NEXT} failed: it hung")
 
 
 @pytest.mark.parametrize("made", [(), (LAB,), (LAB, OLD)])
