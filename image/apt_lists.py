@@ -45,6 +45,8 @@ APT::Update::Error-Mode "any";
 """
 # Below a directory that is closed to others, apt's own user would find no key.
 _CLOSED = 'APT::Sandbox::User "root";\n'
+# The lists of a snapshot are as old as they are meant to be.
+_OLD = 'Acquire::Check-Valid-Until "false";\n'
 _PROXY = 'Acquire::http::Proxy "{proxy}";\n'
 
 
@@ -174,7 +176,7 @@ def _files(root: Path, recipe: ImageRecipe, added: Sequence[Repository], mirrors
     keyrings = root / "etc/apt/keyrings"
     sources = "etc/apt/sources.list.d"
     settings = _SETTINGS.format(root=root) + (_PROXY.format(proxy=mirrors.proxy) if mirrors.proxy else "")
-    settings += "" if _open_to_all(root) else _CLOSED
+    settings += ("" if _open_to_all(root) else _CLOSED) + (_OLD if recipe.snapshot else "")
     own = repositories.apt_files(added, recipe.distribution, str(keyrings))
     return {
         "apt.conf": settings.encode(),

@@ -32,12 +32,13 @@ class PackageIndexError(Exception):
 
 
 def find_updates(
-    packages: Mapping[str, str], recipe: ImageRecipe, seconds: float = SECONDS
+    packages: Mapping[str, str], recipe: ImageRecipe, snapshot_mirror: str = "", seconds: float = SECONDS
 ) -> tuple[PackageUpdate, ...]:
-    """The packages with a newer version in the archive that images are built from on this machine; those of security
-    first. `packages` has the versions in the live system by name. Raises PackageIndexError."""
+    """The packages with a newer version in the archive that an image of this recipe is built from on this machine;
+    those of security first. `packages` has the versions in the live system by name, and `snapshot_mirror` is where
+    snapshots are (apt.mirrors_for). Raises PackageIndexError."""
     try:
-        mirrors = apt.mirrors_of_this_machine(recipe.distribution)
+        mirrors = apt.mirrors_for(recipe, snapshot_mirror)
     except BuildError as error:
         raise PackageIndexError(str(error), error.hint) from error
     keyring = next((str(path) for path in _KEYRINGS if path.exists()), "")
@@ -86,6 +87,8 @@ def _options(root: Path, recipe: ImageRecipe, proxy: str) -> tuple[str, ...]:
         "APT::Architectures": recipe.architecture,
         "APT::Update::Error-Mode": "any",
         "Acquire::Languages": "none",
+        # The lists of a snapshot are as old as they are meant to be.
+        **({"Acquire::Check-Valid-Until": "false"} if recipe.snapshot else {}),
         "Acquire::GzipIndexes": "true",
         "Acquire::Retries": 1,
         "Acquire::http::Timeout": 15,

@@ -68,9 +68,9 @@ def other_archives(wanted: Release, made: Release) -> tuple[str, ...]:
 
 
 def _empty(scratch: Path) -> None:
-    if (scratch / _WORK / "live").exists():
-        # Says what is mounted there, and removes nothing then.
-        work_directory.empty(scratch / _WORK / "live")
+    if (scratch / _WORK).exists():
+        # Says what is mounted there, and nothing is removed then.
+        work_directory.claim(scratch / _WORK)
     for name in (_WORK, _IMAGES):
         if (scratch / name).exists():
             shutil.rmtree(scratch / name)

@@ -17,8 +17,8 @@ from image.progress import BuildError
 _DURATIONS = "durations.json"
 _FIELD = re.compile(r"^(Codename|Suite|Date): (.{1,80})$", re.MULTILINE)
 _LOCK = "lock"
-# What other commands put there, perhaps before the first build.
-_OURS = re.compile(r"lists|again|tests|digests-.*")
+# What other commands put there, perhaps before the first build; and what a file system of its own has.
+_OURS = re.compile(r"lists|again|tests|\.?digests-.*|lost\+found")
 
 
 def claim(work: Path) -> None:

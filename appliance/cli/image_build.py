@@ -11,11 +11,13 @@ from rich.text import Text
 from appliance.cli.arguments import image_names
 from appliance.cli.output import say, show_json_line
 from appliance.config.file import load
+from appliance.config.images import buildable
 from appliance.errors import UserError
 from appliance.exports.volumes import mount_images
 from appliance.images.build_unit import UNIT
 from appliance.images.requested_build import Builder, request
 from appliance.view.words import size
+from image import release
 from image.build import Rebuild
 from image.names import DEFAULT
 from image.progress import STAGES, BuildError, Progress
@@ -80,24 +82,28 @@ def build(
             say(f"stop it: systemctl stop {UNIT.removesuffix('.service')}", err=True)
             raise typer.Exit(130) from None
         raise UserError("the build was interrupted", "the active release is unchanged", code=130) from None
-    missing = set(images or ()) - {each.release.image for each in results}
-    if missing:
-        names = " ".join(sorted(missing))
-        raise UserError(
-            f"the build that was followed did not make {names}",
-            f"do it now: netboot-appliance image build {names}",
-            code=1,
-        )
     for result in results:
         made = result.release
         image = "" if made.image == DEFAULT else f"image {made.image}: "
+        active = release.active_id(config.images, made.image) == made.id
         if as_json:
-            about = {"release": made.id, "image": made.image, "unchanged": result.unchanged, "size": made.size}
-            show_json_line(about)
+            about = {"release": made.id, "image": made.image, "unchanged": result.unchanged, "active": active}
+            show_json_line(about | {"size": made.size})
         elif result.unchanged:
             say(f"{image}no package has changed: release {made.id} stays active")
+        elif not active:
+            # It has followed a build of `image update`.
+            say(f"{image}made, and not active: {made.id}; image update tries it first")
         else:
             say(f"{image}active: {made.id} ({size(made.size)}, {span(display.elapsed)})")
+    missing = set(images or (buildable(config) if wanted.joins else ())) - {each.release.image for each in results}
+    if missing:
+        left = " ".join(sorted(missing))
+        raise UserError(
+            f"the build that was followed did not make {left}",
+            f"do it now: netboot-appliance image build {left}",
+            code=1,
+        )
 
 
 class _ProgressLines:

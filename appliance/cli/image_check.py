@@ -34,7 +34,7 @@ def check(
     """
     config = load(context.obj)
     release = chosen(config.images, ident)
-    found = update_check.check(release)
+    found = update_check.check(config, release)
     try:
         update_check.keep(config, release, found)
     except UserError as error:

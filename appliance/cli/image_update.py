@@ -19,8 +19,9 @@ from appliance.exports.volumes import mount_images
 from appliance.images import emulated_boot, notes, rollout_table, update_check
 from appliance.images.emulated_pc import PACKAGE
 from appliance.images.notes import UpdateRun
+from appliance.images.release_choice import image_of
 from appliance.images.renewal import RenewalStage, given_up, needs_test, stands_aside
-from appliance.images.requested_build import request
+from appliance.images.requested_build import RequestedBuild, request
 from appliance.images.rollout import Ending, end
 from appliance.images.todays_recipe import outdated
 from appliance.registry.database import Registry
@@ -55,25 +56,40 @@ def update(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
     it the active one when they compute with it: see `image canary`. Else it becomes the active one at once. Stopped
     anywhere, it goes on from there the next time. With --json it prints a line for each step.
 
-    Exit code: 0 if the release is in force, on trial, or not needed; 1 if a stage failed, and the active one stays.
+    Only one image can be on trial at a time; a release of another one waits for the next time.
+
+    Exit code: 0 if the release is in force, on trial, waiting for that, or not needed; 1 if a stage failed, and the
+    active one stays.
     """
     config = load(context.obj)
     # Without systemd nothing has mounted them since the machine started.
     mount_images(config)
     failed: list[tuple[_Update, UserError]] = []
-    for image in images.buildable(config):
+    for image in _in_turn(config):
         run = _Update(config, context.obj, image, as_json=as_json)
         try:
             run.go()
         except UserError as error:
             failed.append((run, error))
-    # Last: a notice tells of what was kept last.
-    for run, why in failed:
+    # Last: a notice tells of what was kept last, and one about a build that fails is sent already.
+    for run, why in sorted(failed, key=lambda each: each[0].stage != RenewalStage.BUILD):
         run.end("failed", why.message, why.hint)
     if failed:
         words = "; ".join(f"{run.named}stopped at the stage {run.stage}: {why.message}" for run, why in failed)
         hint = "; ".join(dict.fromkeys(why.hint for _, why in failed))
         raise UserError(words, f"{hint}; the active release is unchanged", code=1)
+
+
+def _in_turn(config: Config) -> list[str]:
+    """The images, those first that have waited longest, and the one on trial last: only one can be on trial."""
+    try:
+        active = release.active_ids(config.images)
+        with Registry(config.registry) as registry:
+            canary = rollout_table.open_canary(registry)
+    except (ReleaseError, UserError):
+        return list(images.buildable(config))
+    on_trial = image_of(config.images, canary) if canary else ""
+    return sorted(images.buildable(config), key=lambda image: (image == on_trial, active.get(image, "")))
 
 
 class _Update:
@@ -92,8 +108,9 @@ class _Update:
     def go(self) -> None:
         """All stages; raises UserError."""
         try:
+            found = self._new_release(release.current(self._config.images, self._image))
+            # A build that it has waited for may have activated it.
             active = release.current(self._config.images, self._image)
-            found = self._new_release(active)
             if found is None or (active and found.id == active.id):
                 self.end("unchanged", "nothing to update", "")
                 return
@@ -110,7 +127,7 @@ class _Update:
 
     def end(self, result: str, words: str, hint: str) -> None:
         """Keep how it ended, for the notices, and say so."""
-        run = UpdateRun(time.time(), self.stage, self.release, result == "failed", words, hint)
+        run = UpdateRun(time.time(), self.stage, self.release, result == "failed", f"{self.named}{words}", hint)
         # Who may not write there is told by what has failed.
         with suppress(OSError):
             notes.keep_run(self._config.images, run)
@@ -144,15 +161,28 @@ class _Update:
                 shown = progress.stage
                 self._tell(f"{progress.stage}: {progress.step}")
 
-        wanted_build = request(self._config, self._path, Rebuild.APART, inside_unit=False, names=(self._image,))
-        (result,) = wanted_build.run(report)
+        wanted_build = self._request()
+        if wanted_build.joins:
+            # It may be of other images, and what it makes is not set apart.
+            self._tell("somebody else's build is under way: waiting for its end")
+            with suppress(BuildError, ReleaseError):
+                wanted_build.run(report)
+            wanted_build = self._request()
+        result = next((each for each in wanted_build.run(report) if each.release.image == self._image), None)
+        if result is None:
+            raise BuildError(
+                "checks", f"the build that was followed did not make {self._image}", "try again: image update"
+            )
         self._tell("no package has changed" if result.unchanged else f"made {result.release.id}")
         return result.release
+
+    def _request(self) -> RequestedBuild:
+        return request(self._config, self._path, Rebuild.APART, inside_unit=False, names=(self._image,))
 
     def _look(self, found: Release) -> bool:
         """Whether Debian has updates for this release."""
         self.release = found.id
-        check = update_check.check(found)
+        check = update_check.check(self._config, found)
         update_check.keep(self._config, found, check)
         self._tell(f"{found.id}: {check_words(check, time.time())}")
         return bool(check.updates)
@@ -192,10 +222,13 @@ class _Update:
             open_one = rollout_table.open_canary(registry)
             if open_one and open_one.release == found.id:
                 return f"{found.id} is a canary already: see netboot-appliance image canary"
-            if open_one and stands_aside(open_one, found.id):
-                reason = f"no PC has booted it, and {found.id} is newer"
+            of = image_of(config.images, open_one) if open_one else self._image
+            if open_one and stands_aside(open_one, found.id, time.time(), same_image=of == self._image):
+                reason = f"no PC has booted it, and {found.id} {'is newer' if of == self._image else 'waits'}"
                 rollout_table.keep(registry, end(open_one, Ending.CANCELLED, reason, time.time()))
                 self._tell(f"the canary {open_one.release} has ended: {reason}")
+            elif open_one and of != self._image:
+                return f"{found.id} waits: {open_one.release} of the image {of} is a canary, and only one can be"
         image_canary.begin(config, found.id, [config.image.canary], "", 100, "", self._tell)
         return f"{found.id} is a canary now: it becomes the active release when its PCs compute with it"
 

@@ -25,7 +25,7 @@ def check(config: Config, name: str) -> CheckedRecipe:
     """Read all that an image is made of, and ask the mirror if need be; raises UserError for what cannot be used."""
     recipe, added = wanted(config, name)
     try:
-        mirrors = apt.mirrors_of_this_machine(recipe.distribution)
+        mirrors = apt.mirrors_for(recipe, config.image.snapshot_mirror)
     except BuildError as error:
         raise UserError(str(error), error.hint) from error
     names = apt_lists.check(recipe, added.repositories, mirrors, config.server.data / "build")

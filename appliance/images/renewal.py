@@ -14,6 +14,9 @@ from appliance.images.rollout import Canary, Ending
 _BY_HAND = "by hand"
 """How the reason of a canary begins that somebody has cancelled (`image canary cancel`)."""
 
+_PATIENCE = 86400.0
+"""Seconds for which the release of another image waits for a canary that no PC has booted yet."""
+
 
 class RenewalStage(StrEnum):
     """The stages of `image update`, in their order. ACTIVATE: for all PCs at once, without a canary."""
@@ -48,7 +51,9 @@ def needs_test(wanted: bool, last: BootTest | None) -> bool:
     return wanted and not (last and last.passed)
 
 
-def stands_aside(canary: Canary | None, ident: str) -> bool:
-    """Whether an open canary gives way to this release: it is an earlier one, and no PC has booted it yet. A canary
-    that no PC boots waits for ever, and must not keep updates from the others."""
-    return canary is not None and canary.release < ident and canary.until is None
+def stands_aside(canary: Canary | None, ident: str, now: float, *, same_image: bool) -> bool:
+    """Whether an open canary gives way to this release: no PC has booted it yet, and it is an earlier one of the same
+    image, or has waited for a day. A canary that no PC boots waits for ever, and must not keep updates from others."""
+    if canary is None or canary.until is not None:
+        return False
+    return canary.release < ident if same_image else now - canary.began > _PATIENCE

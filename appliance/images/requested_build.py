@@ -64,7 +64,7 @@ class RequestedBuild:
         KeyboardInterrupt ends a build in this process; a build of the unit goes on.
         """
         before = _active(self.config.images)
-        _ensure_key(self.config)
+        _ensure_key(self.config, self.builder)
         updated = self.rebuild in (Rebuild.UPDATED, Rebuild.APART)
         return [BuildResult(each, updated and before.get(each.image) == each.id) for each in self._build(report)]
 
@@ -165,13 +165,15 @@ def _existing(config: Config, names: Sequence[str]) -> tuple[Release, ...]:
     return there if len(there) == len(found) else ()
 
 
-def _ensure_key(config: Config) -> None:
+def _ensure_key(config: Config, builder: Builder) -> None:
     """The first build makes the key that signs it and all later ones."""
     try:
         signature.ensure(config.key_ring)
     except ReleaseError as error:
-        # Such as a unit that may not write there. The release is not signed then, which its activation says.
-        log.warning("no key to sign releases with: %s; %s", error, error.hint)
+        # Such as a unit that may not write there. The release is not signed then, which its activation says. The one
+        # that builds may write there, whoever asks it to.
+        if builder is not Builder.UNIT:
+            log.warning("no key to sign releases with: %s; %s", error, error.hint)
 
 
 def _active(directory: Path) -> Mapping[str, str]:

@@ -14,10 +14,11 @@ RENEW = "sudo netboot-appliance image update"
 """Brings the updates to the PCs."""
 
 
-def check(release: Release) -> UpdateCheck:
+def check(config: Config, release: Release) -> UpdateCheck:
     """Ask the archive; takes seconds, and three minutes at most for each of apt's two steps. Raises UserError."""
     try:
-        found = package_index.find_updates(contents.packages(release), release.recipe)
+        mirror = config.image.snapshot_mirror
+        found = package_index.find_updates(contents.packages(release), release.recipe, mirror)
     except (PackageIndexError, ReleaseError) as error:
         raise UserError(str(error), error.hint, code=1) from error
     return UpdateCheck(time.time(), found)

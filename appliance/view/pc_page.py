@@ -14,7 +14,6 @@ from services.http.heartbeats import OrderVerb
 
 MOST_TASKS = 40
 MOST_MESSAGES = 20
-MOST_TRANSFERS = 20
 
 ORDERS = {
     OrderVerb.SUSPEND: ("Suspend", "It stops computing until you resume it."),

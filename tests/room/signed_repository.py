@@ -17,7 +17,8 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 class SignedRepository:
-    """One suite with one component, `main`, below `root`; `key` is the public key that signs it, armored."""
+    """One suite with one component, `main`, below `root`; `key` is the public key that signs it, armored.
+    `fields` are more lines for its Release file."""
 
     def __init__(self, root: Path, suite: str = "stable", origin: str = "vendor") -> None:
         self.root, self.suite = root, suite
@@ -30,6 +31,7 @@ class SignedRepository:
         self.binary_key = self._gpg("--export")
         self.secret_key = self._gpg("--export-secret-keys", "--armor")
         self._stanzas: list[str] = []
+        self.fields = ""
         self.publish()
 
     def add(self, name: str, files: Mapping[str, str], fields: str = "") -> None:
@@ -58,7 +60,7 @@ class SignedRepository:
         (self._index / "Packages").write_bytes(index)
         release = (
             f"Origin: vendor\nSuite: {self.suite}\nCodename: {self.suite}\nArchitectures: amd64\nComponents: main\n"
-            f"Date: {formatdate(usegmt=True)}\nSHA256:\n"
+            f"Date: {formatdate(usegmt=True)}\n{self.fields}SHA256:\n"
             f" {hashlib.sha256(index).hexdigest()} {len(index)} main/binary-amd64/Packages\n"
         )
         suite = self.root / "dists" / self.suite

@@ -37,6 +37,10 @@ class Mirror:
         mirrors = replace(self.mirrors, archive=AWAY, security=AWAY) if away else self.mirrors
         return apt_lists.check(replace(RECIPE, packages=packages), added, mirrors, self.work)
 
+    def check_snapshot(self) -> NamesChecked:
+        recipe = replace(RECIPE, snapshot="20240101T000000Z")
+        return apt_lists.check(recipe, (), self.mirrors, self.work)
+
     def later(self) -> None:
         """Make what was fetched an hour older."""
         names = self.work / "lists" / "names"
@@ -85,6 +89,14 @@ def test_a_mirror_that_is_away_says_nothing_about_names(mirror: Mirror) -> None:
     found = mirror.check("htop", away=True)
     assert found.unknown == ()
     assert "127.0.0.1" in found.trouble
+
+
+def test_the_lists_of_a_snapshot_may_be_old(mirror: Mirror) -> None:
+    mirror.repository.fields = "Valid-Until: Mon, 01 Jan 2024 00:00:00 UTC\n"
+    mirror.repository.publish()
+    assert "the lists could not be fetched" in mirror.check("htop").trouble
+    found = mirror.check_snapshot()
+    assert (found.unknown, found.trouble) == ((), "")
 
 
 def test_a_mirror_with_another_key_is_not_believed(mirror: Mirror, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Debian's own apt against archives on this machine: signed, unsigned, away, and silent."""
 
 import hashlib
+import os
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ def _programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
-def archive(directory: Path, suite: str, packages: dict[str, str], key: str = "") -> None:
+def archive(directory: Path, suite: str, packages: dict[str, str], key: str = "", valid_until: str = "") -> None:
     """An archive with one suite, as apt reads it from a directory; signed by the key of this name."""
     index = directory / "dists" / suite / "main" / "binary-amd64" / "Packages"
     index.parent.mkdir(parents=True)
@@ -42,7 +44,8 @@ def archive(directory: Path, suite: str, packages: dict[str, str], key: str = ""
     release = directory / "dists" / suite / "Release"
     release.write_text(
         f"Suite: {suite}\nCodename: {suite}\nArchitectures: amd64\nComponents: main\n"
-        f"Date: Mon, 30 Nov 2026 10:00:00 UTC\nSHA256:\n {digest} {index.stat().st_size} main/binary-amd64/Packages\n"
+        f"Date: Mon, 30 Nov 2026 10:00:00 UTC\n{valid_until}SHA256:\n"
+        f" {digest} {index.stat().st_size} main/binary-amd64/Packages\n"
     )
     if key:
         signed = release.with_name("InRelease")
@@ -50,7 +53,7 @@ def archive(directory: Path, suite: str, packages: dict[str, str], key: str = ""
 
 
 def gpg(directory: Path, *arguments: str) -> None:
-    home = directory.parent / "gnupg"
+    home = Path(os.environ["TMPDIR"]) / "gnupg"
     home.mkdir(mode=0o700, exist_ok=True)
     command = ["gpg", "--homedir", str(home), "--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", ""]
     subprocess.run([*command, *arguments], check=True, capture_output=True)
@@ -83,6 +86,25 @@ def test_the_packages_of_a_signed_archive_are_compared(tmp_path: Path, monkeypat
         PackageUpdate("libc6:amd64", "2.41-1", "2.41-2", security=False),
     )
     assert list(tmp_path.glob("netboot-appliance-check-*")) == []
+
+
+@pytest.mark.usefixtures("mirrors")
+def test_a_release_of_a_snapshot_is_compared_with_that_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("gpg")
+    gpg(tmp_path / "debian", "--quick-generate-key", "test", "ed25519", "sign", "never")
+    keyring = tmp_path / "keyring.gpg"
+    gpg(tmp_path / "debian", "--output", str(keyring), "--export", "test")
+    moment, old = "20240101T000000Z", "Valid-Until: Tue, 09 Jan 2024 00:00:00 UTC\n"
+    for name, suites in (("debian", ("trixie", "trixie-updates")), ("debian-security", ("trixie-security",))):
+        for suite in suites:
+            archive(tmp_path / name / moment, suite, {"bash": "5.2-1"}, "test", old)
+    monkeypatch.setattr(package_index, "_KEYRINGS", (keyring,))
+    mirror = f"file://{tmp_path}/{{archive}}/{{snapshot}}"
+    assert find_updates(OLD, replace(RECIPE, snapshot=moment), mirror) == ()
+    with pytest.raises(PackageIndexError, match="no mirror has snapshots"):
+        find_updates(OLD, replace(RECIPE, snapshot=moment))
 
 
 @pytest.mark.usefixtures("mirrors")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from image import build, customization, release, reproduction
+from image import build, customization, release, reproduction, work_directory
 from image.customization import NOTHING
 from image.progress import BuildError
 from image.recipe import ImageRecipe
@@ -81,6 +81,18 @@ def test_a_build_that_fails_leaves_nothing(room: Path) -> None:
     with pytest.raises(BuildError):
         again(room, made)
     assert left(room) == ["lock"]
+
+
+def test_where_something_is_mounted_by_hand_nothing_is_removed(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = run(room)
+    mounted = room / "again" / "work" / "steps" / "system" / "tree" / "home"
+    mounted.mkdir(parents=True)
+    (mounted / "thesis").write_text("years of work")
+    (room / "again" / "work" / "lock").touch()
+    monkeypatch.setattr(work_directory, "mounts_below", lambda directory, text: (str(mounted),))
+    with pytest.raises(BuildError, match="is mounted on"):
+        again(room, made)
+    assert (mounted / "thesis").exists()
 
 
 def test_what_cannot_come_out_the_same_is_not_built(room: Path) -> None:

@@ -25,6 +25,12 @@ def test_a_new_directory_is_made_and_an_empty_one_is_taken(tmp_path: Path) -> No
     assert os.listdir(tmp_path / "data" / "build") == []
 
 
+@pytest.mark.parametrize("name", ["lists", "again", "tests", "digests-lab.json", ".digests-lab.json.k2x", "lost+found"])
+def test_what_is_there_before_the_first_build_is_no_strangers(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    work_directory.claim(tmp_path)
+
+
 def test_a_directory_that_somebody_else_has_filled_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "live").mkdir()
     (tmp_path / "live" / "thesis").write_text("years of work")

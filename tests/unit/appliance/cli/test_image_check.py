@@ -19,7 +19,7 @@ UPDATES = (PackageUpdate("openssl", "3.5.0-1", "3.5.9-1", security=True), Packag
 
 
 def archive_says(monkeypatch: pytest.MonkeyPatch, *found: PackageUpdate) -> None:
-    def find(packages: Mapping[str, str], recipe: ImageRecipe) -> tuple[PackageUpdate, ...]:
+    def find(packages: Mapping[str, str], recipe: ImageRecipe, snapshot_mirror: str) -> tuple[PackageUpdate, ...]:
         return found
 
     monkeypatch.setattr(package_index, "find_updates", find)

@@ -80,6 +80,20 @@ def test_what_would_be_built_is_shown(box: BoxWithReleases) -> None:
     assert shown["repositories"] == [{"uris": ["https://v.example.org"], "suites": ["stable"], "components": ["main"]}]
 
 
+def test_a_snapshot_is_compared_with_its_own_mirror(box: BoxWithReleases, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def check(recipe: object, added: object, mirrors: Mirrors, work: object) -> NamesChecked:
+        asked.append(mirrors.archive)
+        return NamesChecked()
+
+    monkeypatch.setattr(apt_lists, "check", check)
+    mirror = "http://m.example.org/{archive}/{snapshot}"
+    box.configure(f'[image]\nsnapshot = "20261101T000000Z"\nsnapshot_mirror = "{mirror}"\n')
+    box.run("image", "recipe", "check")
+    assert asked == ["http://m.example.org/debian/20261101T000000Z"]
+
+
 def test_a_package_that_is_not_there_is_named_with_its_line(
     box: BoxWithReleases, monkeypatch: pytest.MonkeyPatch
 ) -> None:

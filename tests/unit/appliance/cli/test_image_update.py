@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner, Result
 
-from appliance.allowlist import Entry
+from appliance.allowlist import BootSettings, Entry
 from appliance.cli import image_update
 from appliance.cli.main import app
 from appliance.images import emulated_boot, notes, rollout_table, update_check
@@ -29,24 +29,40 @@ from tests.unit.appliance.cli.box_with_releases import NEW, OLD, BoxWithReleases
 from tests.unit.image.test_release import publish
 
 NEXT, LATER = "20261201-090000-cccccccc", "20261208-090000-dddddddd"
-PC = MacAddress.parse("52:54:00:aa:bb:01")
+LAB, LAB_NEXT = "20261120-090000-eeeeeeee", "20261202-090000-ffffffff"
+PC, LAB_PC = MacAddress.parse("52:54:00:aa:bb:01"), MacAddress.parse("52:54:00:aa:bb:02")
 UPDATE = PackageUpdate("openssl", "1", "2", security=True)
 
 
 class GivenBuild:
-    """What makes the archive's next release, or takes it if it is there."""
+    """What makes the archive's next release of an image, or takes it if it is there."""
 
-    def __init__(self, archive: "Archive") -> None:
-        self.archive = archive
+    def __init__(self, archive: "Archive", image: str) -> None:
+        self.archive, self.image = archive, image
+        self.joins = False
 
-    def run(self, report: Callable[[Progress], None]) -> BuildResult:
+    def run(self, report: Callable[[Progress], None]) -> list[BuildResult]:
         self.archive.asked.append("build")
         report(Progress("packages", 4, "installing", 1.0))
-        if self.archive.build_fails:
+        if self.archive.build_fails or self.image in self.archive.failing:
             raise BuildError("packages", "the build failed in the stage packages: x", "see the log")
-        images, ident = self.archive.data / "images", self.archive.next
-        made = release.read(images, ident) if (images / ident).exists() else publish(images, ident)
-        return BuildResult(made, unchanged=False)
+        images, ident = self.archive.data / "images", LAB_NEXT if self.image == "lab" else self.archive.next
+        made = release.read(images, ident) if (images / ident).exists() else publish(images, ident, self.image)
+        return [BuildResult(made, unchanged=False)]
+
+
+class JoinedBuild(GivenBuild):
+    """Somebody else's build, of another image or of all: it makes what it builds the active release."""
+
+    def __init__(self, archive: "Archive", *made: str) -> None:
+        super().__init__(archive, "")
+        self.joins, self.made = True, made
+
+    def run(self, report: Callable[[Progress], None]) -> list[BuildResult]:
+        self.archive.asked.append("join")
+        if not self.made:
+            raise BuildError("packages", "somebody else's build failed", "see the log")
+        return [BuildResult(release.activate(self.archive.data / "images", each), False) for each in self.made]
 
 
 class Archive(BoxWithReleases):
@@ -56,9 +72,11 @@ class Archive(BoxWithReleases):
         self.data = box.data
         self.asked: list[str] = []
         self.build_fails = False
+        self.failing: set[str] = set()
         self.test_fails = ""
-        self.current: set[str] = {NEXT, LATER}
+        self.current: set[str] = {NEXT, LATER, LAB_NEXT}
         self.next = NEXT
+        self.joined: list[JoinedBuild] = []
         self.registry = self.data / "registry" / "registry.sqlite3"
         with Registry(self.registry) as registry:
             registry.allow([Entry(MacRange(PC, PC), "room 12")])
@@ -70,13 +88,16 @@ class Archive(BoxWithReleases):
         monkeypatch.setattr(emulated_boot, "boot", self.boot)
         monkeypatch.setattr(emulated_boot, "has_qemu", lambda: True)
 
-    def check(self, found: Release) -> UpdateCheck:
+    def check(self, config: object, found: Release) -> UpdateCheck:
         self.asked.append(f"check {found.id}")
         return UpdateCheck(time.time(), () if found.id in self.current else (UPDATE,))
 
-    def request(self, config: object, path: object, rebuild: Rebuild, *, inside_unit: bool) -> "GivenBuild":
+    def request(
+        self, config: object, path: object, rebuild: Rebuild, *, inside_unit: bool, names: tuple[str, ...]
+    ) -> "GivenBuild":
         assert (rebuild, inside_unit) == (Rebuild.APART, False)
-        return GivenBuild(self)
+        (image,) = names
+        return self.joined.pop() if self.joined else GivenBuild(self, image)
 
     def boot(
         self, config: object, found: Release, heard: Callable[[str, float], None]
@@ -250,3 +271,78 @@ def test_a_canary_that_somebody_else_has_begun_and_pcs_boot_is_not_ended(archive
     done = archive.update()
     assert (done.exit_code, archive.active) == (1, NEW)
     assert "is a canary already, and only one can be" in str(done.exception)
+
+
+def with_lab(archive: Archive) -> None:
+    """A second image, whose active release is older than that of the default one, and a PC that boots it."""
+    (archive.data / "images" / "lab").mkdir()
+    publish(archive.data / "images", LAB, "lab")
+    release.activate(archive.data / "images", LAB)
+    with Registry(archive.registry) as registry:
+        registry.allow([Entry(MacRange(LAB_PC, LAB_PC), "lab", BootSettings(image="lab"))])
+    archive.configure('[image]\ncanary = "1 per label"\n')
+    with Registry(archive.registry) as registry:
+        registry.register(Client(2, LAB_PC, 1000.0, "secret"))
+        registry.open_boot(BootRow(2, LAB_PC, 1000.0, "token", LAB, ""))
+
+
+def canary_of(archive: Archive) -> str:
+    with Registry(archive.registry) as registry:
+        found = rollout_table.open_canary(registry)
+        return found.release if found else ""
+
+
+def test_the_canary_of_one_image_does_not_end_that_of_another(archive: Archive) -> None:
+    with_lab(archive)
+    done = archive.update()
+    assert (done.exit_code, canary_of(archive)) == (0, LAB_NEXT), "it had waited longest"
+    assert f"{NEXT} waits: {LAB_NEXT} of the image lab is a canary, and only one can be\n" in done.stdout
+    assert archive.active == NEW
+
+
+def test_the_image_that_has_waited_has_its_turn_the_next_time(archive: Archive) -> None:
+    with_lab(archive)
+    archive.update()
+    archive.run("image", "activate", LAB_NEXT)
+    assert archive.update().exit_code == 0
+    assert canary_of(archive) == NEXT
+
+
+def test_a_canary_of_another_image_that_nobody_boots_gives_way_after_a_day(archive: Archive) -> None:
+    with_lab(archive)
+    archive.update()
+    with Registry(archive.registry) as registry, registry.edit():
+        registry.sql.execute("UPDATE canaries SET began = began - 90000")
+    assert archive.update().exit_code == 0
+    assert canary_of(archive) == NEXT
+
+
+def test_a_build_that_fails_hides_no_other_failure_from_the_notices(archive: Archive) -> None:
+    with_lab(archive)
+    archive.configure("[image]\ntest = true\n")
+    archive.test_fails = "it hung"
+    archive.failing.add("boinc")
+    done = archive.update()
+    assert "image lab: stopped at the stage test" in str(done.exception)
+    assert "stopped at the stage build" in str(done.exception)
+    run = notes.latest_run(archive.data / "images")
+    assert run
+    assert (run.stage, run.words) == ("test", f"image lab: the test of {LAB_NEXT} failed: it hung")
+
+
+@pytest.mark.parametrize("made", [(), (LAB,), (LAB, OLD)])
+def test_somebody_elses_build_is_waited_for_and_is_not_its_own(archive: Archive, made: tuple[str, ...]) -> None:
+    publish(archive.data / "images", LAB, "lab")
+    archive.joined = [JoinedBuild(archive, *made)]
+    done = archive.update()
+    assert (done.exit_code, archive.active) == (0, NEXT)
+    assert archive.asked == [f"check {NEW}", "join", "build"]
+
+
+def test_what_somebody_elses_build_has_activated_is_in_force(archive: Archive) -> None:
+    archive.configure('[image]\ncanary = "room 12"\n')
+    publish(archive.data / "images", NEXT)
+    archive.current.remove(NEXT)
+    archive.joined = [JoinedBuild(archive, NEXT)]
+    done = archive.update()
+    assert (done.exit_code, archive.active, canary_of(archive)) == (0, NEXT, "")

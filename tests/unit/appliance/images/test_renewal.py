@@ -43,7 +43,13 @@ def test_a_test_is_made_until_it_passes() -> None:
 
 def test_a_canary_that_nobody_boots_gives_way_to_a_newer_release() -> None:
     older = replace(CANARY, release=OLD)
-    assert stands_aside(older, NEW)
-    assert not stands_aside(replace(older, until=5000.0), NEW), "PCs have booted it: they decide"
-    assert not stands_aside(CANARY, OLD)
-    assert not stands_aside(None, NEW)
+    assert stands_aside(older, NEW, 1001.0, same_image=True)
+    assert not stands_aside(replace(older, until=5000.0), NEW, 1001.0, same_image=True), "PCs booted it: they decide"
+    assert not stands_aside(CANARY, OLD, 1001.0, same_image=True)
+    assert not stands_aside(None, NEW, 1001.0, same_image=True)
+
+
+def test_to_a_release_of_another_image_it_gives_way_after_a_day() -> None:
+    assert not stands_aside(replace(CANARY, release=OLD), NEW, 1001.0, same_image=False)
+    assert stands_aside(CANARY, OLD, 1000.0 + 86401, same_image=False)
+    assert not stands_aside(replace(CANARY, until=5000.0), NEW, 1000.0 + 86401, same_image=False)

@@ -110,6 +110,18 @@ def test_all_images_are_built_and_one_that_fails_keeps_no_other_from_it(
     assert release.active_ids(config.images) == {"boinc": NEW, "lab": NEXT}
 
 
+@pytest.mark.parametrize(("builder", "warned"), [(Builder.UNIT, False), (Builder.INSIDE_UNIT, True)])
+def test_only_who_builds_warns_that_it_cannot_make_a_key(
+    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, builder: Builder, warned: bool
+) -> None:
+    (config.server.data / "image-keys").write_text("in the way")
+    made = release.read(config.images, NEW)
+    monkeypatch.setattr(build_unit, "follow", lambda *_: [made])
+    monkeypatch.setattr(build_unit, "record", lambda *_: [made])
+    RequestedBuild(config, Rebuild.NEVER, builder).run(lambda _: None)
+    assert ("no key to sign releases with" in caplog.text) is warned
+
+
 def test_one_that_is_named_is_built_alone(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     make_directories(config, "lab")
     publish(config.images, NEXT, "lab")
