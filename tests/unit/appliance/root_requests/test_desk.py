@@ -140,7 +140,7 @@ def test_the_answer_is_written_each_time_and_read_strictly(place: Desk, monkeypa
         encode_words({"mac": "x", "once": "y" * 65}),
         encode_words({"mac": "x", "once": "", "path": "/"}),
         encode_words({"mac": "x" * 5000, "once": ""}),
-        b'{"version": 1, "mac": 1, "once": ""}',
+        b'{"version": 2, "mac": 1, "once": ""}',
         b'{"version": 1, "mac": "x", "once": ""}',
         b"[[[[",
     ],
