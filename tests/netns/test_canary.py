@@ -151,7 +151,7 @@ async def test_a_canary_that_computes_becomes_the_active_release(
     assert (found["reason"], active(box)) == ("1 of 1 PC that booted it came to computing", new)
     assert await boot(other, "initrd", "failed") == new
     wait_until(lambda: len(told(box)) == 2, TIMEOUT, "the notice", 0.2)
-    assert told(box)[1].endswith(f"Canary image {new} was promoted: all PCs boot it now")
+    assert told(box)[1].endswith(f"Canary image {new} was promoted: all PCs of its image boot it now")
 
 
 async def test_a_pc_that_failed_twice_with_what_others_compute_with_goes_back(

@@ -131,4 +131,4 @@ async def promote_canary(context: InContext) -> ImageChange:
 async def cancel_canary(context: InContext) -> ImageChange:
     """End the canary: at their next boot its PCs get the active release again."""
     canary = await context.with_registry(lambda registry: canary_edits.cancel(registry, context.clock()))
-    return ImageChange(f"the canary {canary.release} has ended; all PCs boot {canary.base}")
+    return ImageChange(f"the canary {canary.release} has ended; its PCs boot {canary.base}")

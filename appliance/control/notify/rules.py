@@ -37,7 +37,7 @@ _ERRORS_CURE = (
 _DISK_CURE = "netboot-appliance image prune deletes old images; or a larger disk for [server] data"
 _CLAIM_CURE = "find the other machine by its MAC address in the switch, and give it another address"
 _ENDED = {
-    Ending.PROMOTED: "was promoted: all PCs boot it now",
+    Ending.PROMOTED: "was promoted: all PCs of its image boot it now",
     Ending.ROLLED_BACK: "was rolled back: its PCs boot the active one again",
     Ending.CANCELLED: "was cancelled",
 }

@@ -269,7 +269,10 @@ def test_a_canary_that_ended() -> None:
     )
     assert "1 PC failed with it: room 12: it hung" in back.body
     assert "netboot-appliance image canary" in back.body
-    assert (good.level, good.title) == ("info", f"[boot] Canary image {new} was promoted: all PCs boot it now")
+    assert (good.level, good.title) == (
+        "info",
+        f"[boot] Canary image {new} was promoted: all PCs of its image boot it now",
+    )
 
 
 def test_a_disk_that_goes_up_and_down_at_its_limit_is_told_once() -> None:

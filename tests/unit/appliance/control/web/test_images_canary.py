@@ -33,7 +33,7 @@ async def test_a_release_is_tried_by_a_few_and_cancelled(page: Browser) -> None:
     again = text(await begin(page, OLD, "1-per-label", 422))
     assert f"{OLD} is a canary already" in again
     ended = text(await page.post("/images/canary/cancel"))
-    assert f"the canary {OLD} has ended; all PCs boot {NEW}" in ended
+    assert f"the canary {OLD} has ended; its PCs boot {NEW}" in ended
     assert open_canary(page) == ""
     assert "no canary is open" in text(await page.post("/images/canary/cancel", 422))
 
