@@ -107,7 +107,7 @@ async def change_images(context: InContext, wanted: WantedImage) -> ImageChange:
     return ImageChange(found.done)
 
 
-@router.post("/canary", responses=problems(404, 409), dependencies=[Depends(administrator)])
+@router.post("/canary", responses=problems(400, 404, 409), dependencies=[Depends(administrator)])
 async def begin_canary(context: InContext, wanted: WantedCanary) -> ImageChange:
     """Let a few PCs boot a release before all do. It is promoted when all that boot it compute within an hour, and
     taken back otherwise."""
