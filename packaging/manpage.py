@@ -16,9 +16,11 @@ NAME = "netboot-appliance"
 
 FILES = {
     "/etc/netboot-appliance/config.toml": "The configuration. It contains the project's account key.",
+    "/etc/netboot-appliance/images": "Your packages, files and hooks for each image, in a directory named after it.",
+    "/etc/netboot-appliance/live": "Your files and hooks that PCs get at their next boot, without a new image.",
     "/var/lib/netboot-appliance/images": "The live system's releases.",
-    "/var/lib/netboot-appliance/state": "The work of each PC, in a directory named after its MAC address.",
     "/var/lib/netboot-appliance/image-keys": "The keys that sign images, and those that are trusted.",
+    "/var/lib/netboot-appliance/state": "The work of each PC, in a directory named after its MAC address.",
     "/var/lib/netboot-appliance/volumes": "The file systems that hold that work, each in a file.",
     "/var/lib/netboot-appliance/registry": "The allowlist, the PCs and their boots. Only the program writes to it.",
     "/var/log/netboot-appliance": "Details of faults in the program, one file each; root's. The latest ten are kept.",

@@ -178,8 +178,8 @@ interfaces = ["{interface}"]
 # digest = "Mon 08:00"                   # the week in figures
 
 [image]
-# Packages to install in the live system in addition to its own.
-# packages = []
+# What the PCs boot: docs/images.md. Your packages, files and hooks: netboot-appliance image recipe new boinc
+# packages = []                          # in the live system beside its own
 # distribution = "trixie"                # Debian 13; "bookworm": Debian 12
 # backports = false                      # true: the newer kernel of its backports, for cards that are newer still
 # firmware = "network"                   # of network cards and processors; "all": of servers' cards too; or "none"
@@ -189,7 +189,7 @@ interfaces = ["{interface}"]
 # snapshot = ""                          # "20261101T000000Z": made from the archive as it was then, which is kept at
 # snapshot_mirror = ""                   # "http://mirror.example.org/archive/{{archive}}/{{snapshot}}"
 # test = false                           # true: image update boots a new one in an emulated PC first, if QEMU is there
-# canary = ""                            # "1 per label", a label or a range: image update gives it to these PCs first
+# canary = ""                            # "1-per-label", a label or a range: image update gives it to these PCs first
 # root = "nfs"                           # "http": load the system into each PC's memory; for some PCs: allow add --root
 
 [control]
