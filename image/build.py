@@ -120,6 +120,7 @@ def build(
 
     stages.begin("checks", "checking what a build needs")
     _check(work, images)
+    work_directory.claim(work)
     mirrors = apt.mirrors_for(recipe, snapshot_mirror)
     _check_names(recipe, added, mirrors, work, stages)
     tree = read_tree()
@@ -129,8 +130,6 @@ def build(
     log_path = work / build_logs.DIRECTORY / f"{release.name(created, digest, image)}.log"
     variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}", "WGETRC": str(live / "config" / _WGETRC)}
     variables |= {"http_proxy": mirrors.proxy} if mirrors.proxy else {}
-
-    work_directory.claim(work)
 
     with (
         failures.explained(stages, log_path, (work, images)),

@@ -27,8 +27,9 @@ def check(
     """Look in Debian's archive for newer versions of a release's packages: those of security first.
 
     An update is one of security if a newer version comes from the security suite; the archive's indices do not name
-    advisories (DSA). The archive is the one that images are built from. Without root the result is not kept for
-    `status`, the doctor and the page. Changes no release: `image update` does.
+    advisories (DSA). The archive is the one that images are built from; the repositories of the image's recipe are
+    looked at, too. Without root the result is not kept for `status`, the doctor and the page. Changes no release:
+    `image update` does.
 
     Exit code: 0 if all packages are up to date, 3 if there are updates, 1 if the archive cannot be asked.
     """

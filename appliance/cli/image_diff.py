@@ -15,13 +15,16 @@ from appliance.view.compared import compare
 from appliance.view.image_contents import LiveFileView
 from appliance.view.image_diff import ChangedFile, FilesDiff, PackagesDiff, ReleaseDiff
 from appliance.view.words import moment, size
+from image.names import CURRENT
 from image.release import ReleaseError
 
 
 def diff(
     context: typer.Context,
     old: Annotated[str, argument("A release from `image list`, `current` or `previous`.", "A")],
-    new: Annotated[str | None, argument("The one to compare it with. Default: the active one.", "[B]")] = None,
+    new: Annotated[
+        str | None, argument("The one to compare it with. Default: the active one of its image.", "[B]")
+    ] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Show what differs between two releases: recipe, packages with their versions, kernel, sizes, and each file.
@@ -30,8 +33,9 @@ def diff(
     come from the configuration, and are not part of a release. Needs no root. Exit code: 0, whatever differs.
     """
     images = load(context.obj).images
+    first = chosen(images, old)
     try:
-        found = compare(chosen(images, old), chosen(images, new), with_files=True)
+        found = compare(first, chosen(images, new or f"{CURRENT}.{first.image}"), with_files=True)
     except ReleaseError as error:
         raise UserError(str(error), error.hint, code=1) from None
     if as_json:

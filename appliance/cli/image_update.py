@@ -117,7 +117,8 @@ class _Update:
             self.release = found.id
             self._refuse_given_up(found, active)
             self._test(found)
-            done = self._canary(found) if self._config.image.canary and active else self._activate(found)
+            tried = self._config.image.canary and active and self._has_pcs()
+            done = self._canary(found) if tried else self._activate(found)
         except BuildError as error:
             show_failure(error)
             raise UserError(str(error), error.hint, code=1) from error
@@ -214,6 +215,14 @@ class _Update:
             for line in console:
                 say(f"  | {line}", err=True)
             raise UserError(f"the test of {found.id} failed: {done.why}", f"the console's log: {done.log}", code=1)
+
+    def _has_pcs(self) -> bool:
+        """Whether any PC that has booted here boots this image: else nobody can try it, and nobody is harmed by it."""
+        if self._image == DEFAULT:
+            return True
+        with Registry(self._config.registry) as registry:
+            allowlist = registry.allowlist()
+            return any(allowlist.image_of(mac) == self._image for mac in rollout_table.heard_last(registry))
 
     def _canary(self, found: Release) -> str:
         self.stage = RenewalStage.CANARY

@@ -481,6 +481,19 @@ def test_a_name_that_no_package_has_ends_the_build_before_it_begins(
     assert not (room / "work" / "calls").exists()
 
 
+def test_nothing_is_fetched_into_a_directory_that_is_somebody_elses(
+    room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(*_: object) -> apt_lists.NamesChecked:
+        raise AssertionError
+
+    monkeypatch.setattr(apt_lists, "check", check)
+    (room / "work" / "lock").unlink()
+    (room / "work" / "thesis").write_text("years of work")
+    with pytest.raises(BuildError, match="has files that no build has made"):
+        run(room, ImageRecipe(packages=("htop",)))
+
+
 def test_a_mirror_that_is_away_does_not_end_a_build_that_needs_nothing_of_it(
     room: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from image import apt, package_index
 from image.mirrors import Mirrors
 from image.package_index import PackageIndexError, find_updates
 from image.recipe import ImageRecipe
+from image.repositories import Repository
 from image.updates import PackageUpdate
 from tests.unit.debian import need
 
@@ -105,6 +106,25 @@ def test_a_release_of_a_snapshot_is_compared_with_that_snapshot(
     assert find_updates(OLD, replace(RECIPE, snapshot=moment), mirror) == ()
     with pytest.raises(PackageIndexError, match="no mirror has snapshots"):
         find_updates(OLD, replace(RECIPE, snapshot=moment))
+
+
+@pytest.mark.usefixtures("mirrors")
+def test_the_administrators_repositories_are_looked_at_with_their_own_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("gpg")
+    gpg(tmp_path / "debian", "--quick-generate-key", "debian <d@example.org>", "ed25519", "sign", "never")
+    gpg(tmp_path / "debian", "--quick-generate-key", "vendor <v@example.org>", "ed25519", "sign", "never")
+    keyring, own = tmp_path / "keyring.gpg", tmp_path / "vendor.gpg"
+    gpg(tmp_path / "debian", "--output", str(keyring), "--export", "debian")
+    gpg(tmp_path / "debian", "--output", str(own), "--export", "vendor")
+    archive(tmp_path / "debian", "trixie", {"bash": "5.2-1"}, "debian")
+    archive(tmp_path / "security", "trixie-security", {}, "debian")
+    archive(tmp_path / "v", "stable", {"tool": "2"}, "vendor")
+    monkeypatch.setattr(package_index, "_KEYRINGS", (keyring,))
+    vendor = Repository((f"file://{tmp_path}/v",), ("stable",), ("main",), (), own.read_bytes())
+    found = find_updates({**OLD, "tool": "1"}, RECIPE, added=(vendor,))
+    assert found == (PackageUpdate("tool", "1", "2", security=False),)
 
 
 @pytest.mark.usefixtures("mirrors")

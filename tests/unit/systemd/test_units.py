@@ -49,6 +49,24 @@ def test_systemd_verify_has_no_complaint_about_any_unit(tmp_path: Path) -> None:
     assert run("systemd-analyze", "verify", "--man=no", *sorted(tmp_path.iterdir())) == ""
 
 
+def test_what_units_leave_below_run_is_removed_with_the_program() -> None:
+    removed = (SYSTEMD.parent / "packaging" / "before-remove").read_text().split()
+    for unit in UNITS:
+        lines = unit.read_text().splitlines()
+        kept = [
+            line for line in lines if line.startswith("RuntimeDirectory=") and "RuntimeDirectoryPreserve=yes" in lines
+        ]
+        for name in " ".join(line.partition("=")[2] for line in kept).split():
+            assert f"/run/{name}" in removed, unit.name
+
+
+def test_old_releases_are_deleted_also_after_an_update_that_has_failed() -> None:
+    lines = (SYSTEMD / "netboot-appliance-rebuild.service").read_text().splitlines()
+    assert [line.partition("=")[0] for line in lines if line.endswith("netboot-appliance image prune")] == [
+        "ExecStopPost"
+    ]
+
+
 def test_the_daemon_is_sandboxed(capsys: pytest.CaptureFixture[str]) -> None:
     last = run("systemd-analyze", "security", "--offline=true", DAEMON).splitlines()[-1]
     assert "Overall exposure level" in last

@@ -19,7 +19,7 @@ UPDATES = (PackageUpdate("openssl", "3.5.0-1", "3.5.9-1", security=True), Packag
 
 
 def archive_says(monkeypatch: pytest.MonkeyPatch, *found: PackageUpdate) -> None:
-    def find(packages: Mapping[str, str], recipe: ImageRecipe, snapshot_mirror: str) -> tuple[PackageUpdate, ...]:
+    def find(packages: Mapping[str, str], recipe: ImageRecipe, *_: object) -> tuple[PackageUpdate, ...]:
         return found
 
     monkeypatch.setattr(package_index, "find_updates", find)
@@ -90,3 +90,24 @@ def test_a_result_that_cannot_be_kept_is_shown_all_the_same(
     assert done.exit_code == 3
     assert "the result cannot be kept" in done.stderr
     assert "openssl" in done.stdout
+
+
+def test_the_repositories_of_the_image_are_looked_at(box: BoxWithReleases, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def find(packages: object, recipe: object, mirror: object, added: object) -> tuple[PackageUpdate, ...]:
+        asked.append(added)
+        return ()
+
+    monkeypatch.setattr(package_index, "find_updates", find)
+    own = box.data / "images" / "boinc" / "repositories"
+    own.mkdir(parents=True)
+    (own / "v.list").write_text("deb https://v.example.org stable main\n")
+    (own / "v.gpg").write_bytes(b"\x98\x03key")
+    assert run(box).exit_code == 0
+    (found,) = asked
+    assert "https://v.example.org" in repr(found)
+    # What cannot be used is said by a build.
+    (own / "v.gpg").unlink()
+    assert run(box).exit_code == 0
+    assert asked[1:] == [()]

@@ -188,6 +188,15 @@ def test_diff_for_scripts(box: Path) -> None:
     assert same["parts"] == same["recipe"] == []
 
 
+def test_a_release_of_another_image_is_compared_with_the_active_one_of_that(box: Path) -> None:
+    images, lab = box.parent / "images", "20261201-090000-cccccccc"
+    publish_layers(images, lab, BASE, packages=PACKAGES[0])
+    manifest = images / lab / release.MANIFEST
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"image": "lab"}))
+    release.activate(images, lab)
+    assert run(box, "diff", "current.lab").split()[:2] == [lab, lab]
+
+
 def test_the_bill_of_materials_is_the_same_each_time(box: Path) -> None:
     found = json.loads(run(box, "sbom"))
     assert found == json.loads(run(box, "sbom", NEW))

@@ -286,6 +286,16 @@ def with_lab(archive: Archive) -> None:
         registry.open_boot(BootRow(2, LAB_PC, 1000.0, "token", LAB, ""))
 
 
+def test_an_image_that_no_pc_has_booted_needs_no_canary(archive: Archive) -> None:
+    with_lab(archive)
+    with Registry(archive.registry) as registry, registry.edit():
+        registry.sql.execute("DELETE FROM boots WHERE mac = ?", (LAB_PC.value,))
+        registry.sql.execute("DELETE FROM clients WHERE mac = ?", (LAB_PC.value,))
+    assert archive.update().exit_code == 0
+    assert release.active_id(archive.data / "images", "lab") == LAB_NEXT
+    assert canary_of(archive) == NEXT
+
+
 def canary_of(archive: Archive) -> str:
     with Registry(archive.registry) as registry:
         found = rollout_table.open_canary(registry)
