@@ -30,6 +30,7 @@ EXIT = {
     "0": "Success; the answer to a question is yes.",
     "1": "Failure; the answer to a question is no.",
     "2": "The command line or the configuration is wrong; nothing was changed.",
+    "3": "What the verb's own help says: no server is running, no canary is open, there are updates, QEMU is missing.",
     "70": "A fault in the program. The error names a file with the details, which may contain secrets.",
     "130": "Ctrl-C ended it.",
     "141": "The program that read its output has ended.",

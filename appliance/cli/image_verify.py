@@ -42,7 +42,9 @@ def verify(
         show_json(found if every else found[0])
     else:
         say(*(_words(each) for each in found))
-        say(*(f"{each.id}: {problem}" for each in found for problem in each.problems), err=True)
+        for each in found:
+            for problem in each.problems:
+                say(f"{each.id}: {problem}", err=True)
     for damaged in broken:
         say(f"{damaged}; {damaged.hint}", err=True)
     bad = len([each for each in found if not each.usable]) + len(broken)

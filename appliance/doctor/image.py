@@ -17,6 +17,7 @@ from appliance.images.update_check import RENEW
 from appliance.registry.database import Registry
 from appliance.registry.server_lock import holder
 from appliance.view.image_checks import check_words
+from appliance.view.words import counted
 from image.activation import CheckedRelease, Seal, check
 from image.bootfiles import PACKAGED, BootFileError, original
 from image.names import DEFAULT
@@ -54,7 +55,8 @@ def judge_image(
             error(
                 "image",
                 f"the image {image} has no active release",
-                f"PCs of {entries} entries of the allowlist boot it: they are not answered and start their own disks",
+                f"PCs of {counted(entries, 'entry', 'entries')} of the allowlist boot it: they are not answered and"
+                " start their own disks",
                 f"build it: {cure(image)}; or give them another: netboot-appliance allow set RANGE --image ''",
             )
         ]
