@@ -47,15 +47,21 @@ def begin(
         raise UserError(
             f"{ident} is the active release already; {_NOTHING}", "choose one: netboot-appliance image list"
         )
+    _refuse_second(registry)
+    ranges = canary_choice.choose(wanted, registry.allowlist(), rollout_table.heard_last(registry), found.image)
+    with registry.edit():
+        # To read a release takes a second, in which another page may have begun one.
+        _refuse_second(registry)
+        rollout_table.begin(registry, ident, active.id, ", ".join(wanted), ranges, proof, now)
+    return BegunCanary(active.id, ranges, warning)
+
+
+def _refuse_second(registry: Registry) -> None:
     if running := rollout_table.open_canary(registry):
         raise OvertakenError(
             f"{running.release} is a canary already, and only one can be; {_NOTHING}",
             "end it: netboot-appliance image canary promote, or cancel",
         )
-    ranges = canary_choice.choose(wanted, registry.allowlist(), rollout_table.heard_last(registry), found.image)
-    with registry.edit():
-        rollout_table.begin(registry, ident, active.id, ", ".join(wanted), ranges, proof, now)
-    return BegunCanary(active.id, ranges, warning)
 
 
 def cancel(registry: Registry, now: float) -> Canary:

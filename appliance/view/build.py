@@ -60,8 +60,6 @@ def build_view(found: BuildRecord, now: float) -> BuildView | None:
                     amount = {name: _bytes(rest, name) for name in ("done", "total")}
                 case {"releases": [*several], **rest} if several and all(isinstance(each, str) for each in several):
                     end, ended = {"release": printable(", ".join(several), 200)}, _moment(rest)
-                case {"release": str() as release, **rest}:
-                    end, ended = {"release": printable(release, 60)}, _moment(rest)
                 case {"error": {"message": str() as message, "hint": str() as hint}, **rest}:
                     end, ended = {"error": harmless(message), "hint": printable(hint)}, _moment(rest)
         except (ValueError, RecursionError):

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from appliance.allowlist import Entry
 from appliance.errors import UserError
-from appliance.images import notes, rollout_table
+from appliance.images import canary_choice, notes, rollout_table
 from appliance.images.notes import BootTest
 from appliance.images.rollout import Canary, Ending, Fallback, Proof
 from appliance.registry.database import Registry
@@ -188,3 +189,17 @@ def test_a_canary_is_for_pcs_that_boot_its_image(room: BoxWithCanary) -> None:
     assert room.canary.verdict is Ending.OPEN
     said = room.run("image", "activate", lab)
     assert said == f"the canary {new} has ended: cancelled, another release was activated: {lab}\nactive: {lab}\n"
+
+
+def test_two_that_begin_at_once_are_one(room: BoxWithCanary, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose = canary_choice.choose
+
+    def chosen_late(*arguments: Any) -> list[MacRange]:
+        with Registry(room.path) as other, other.edit():
+            rollout_table.begin(other, OLD, NEW, "at the page", [MacRange(PCS[3], PCS[3])], Proof(3600.0), 2000.0)
+        return choose(*arguments)
+
+    monkeypatch.setattr(canary_choice, "choose", chosen_late)
+    with pytest.raises(UserError, match=f"{OLD} is a canary already"):
+        room.run("image", "activate", NEXT, "--canary", "room 12")
+    assert room.canary.release == OLD

@@ -18,7 +18,7 @@ AT_WORK = BuildRecord("r1", True, [FIRST, STEP], [OutputLine(2, "Get:1 linux"), 
 MADE = replace(
     AT_WORK,
     busy=False,
-    progress=[FIRST, STEP, json.dumps({"release": "20261123-150102-1a2b3c4d", "ended": 1180.0})],
+    progress=[FIRST, STEP, json.dumps({"releases": ["20261123-150102-1a2b3c4d"], "ended": 1180.0})],
     output=[OutputLine(3, "Get:2 boinc-client"), OutputLine(7, "P: Build completed")],
 )
 

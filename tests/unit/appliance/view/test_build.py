@@ -32,7 +32,7 @@ def test_how_long_it_may_take_yet_is_said_while_it_runs() -> None:
     # It was written 30 s ago.
     assert with_left(300.0) == 270.0
     assert with_left(300.0, now=BEGAN + 900) == 0.0
-    assert with_left(300.0, json.dumps({"release": "r", "ended": BEGAN + 70})) is None
+    assert with_left(300.0, json.dumps({"releases": ["r"], "ended": BEGAN + 70})) is None
     for unknown in (None, "x", float("nan"), float("inf"), [1]):
         assert with_left(unknown) is None
 
@@ -41,7 +41,7 @@ def test_how_many_bytes_there_are_is_said_while_it_runs() -> None:
     known = {"stage": "packages", "number": 4, "step": "x", "elapsed": 9.0, "done": 3, "total": 9}
     line = json.dumps({"progress": known})
     assert (view(line).done, view(line).total) == (3, 9)
-    made = view(line, json.dumps({"release": "20261123-150102-1a2b3c4d", "ended": BEGAN + 70}))
+    made = view(line, json.dumps({"releases": ["20261123-150102-1a2b3c4d"], "ended": BEGAN + 70}))
     assert (made.done, made.total) == (None, None)
     wrong = json.dumps({"progress": known | {"done": -1, "total": "x"}})
     assert (view(wrong).done, view(wrong).total) == (None, None)
@@ -53,7 +53,7 @@ def test_before_its_first_stage_nothing_is_said_of_the_build_before() -> None:
 
 
 def test_an_end_says_what_became_of_it_and_how_long_it_took() -> None:
-    made = view(STEP, json.dumps({"release": "20261123-150102-1a2b3c4d", "ended": BEGAN + 70}))
+    made = view(STEP, json.dumps({"releases": ["20261123-150102-1a2b3c4d"], "ended": BEGAN + 70}))
     # systemd needs a moment to notice that it has ended.
     assert (made.running, made.release, made.elapsed) == (False, "20261123-150102-1a2b3c4d", 70.0)
     wrong = {"message": "lb config http://me:s3cret@proxy ended", "hint": "make room", "tail": [], "paste": "x"}

@@ -95,7 +95,7 @@ async def test_the_latest_build_is_shown_with_what_it_prints(page: Browser, monk
     assert "Take Debian's updates" in text(after)
     assert "<code>netboot-appliance image prune</code>" in after
     assert "Get:1 <b>linux</b>" in text(after)
-    found[0] = replace(found[0], progress=[FIRST, STEP, json.dumps({"release": NEW, "ended": 1300.0})])
+    found[0] = replace(found[0], progress=[FIRST, STEP, json.dumps({"releases": [NEW], "ended": 1300.0})])
     assert f"The latest build made {NEW} , in 5 min." in text(await page.get("/images"))
 
 
