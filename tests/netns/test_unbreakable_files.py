@@ -20,7 +20,7 @@ from tests.room.processes import wait_until
 
 Client = type[PausedTftp] | type[PausedHttp]
 SIZE = 4 << 20
-BROKEN = "the active image is broken; nobody boots"
+BROKEN = "the active image is broken; nobody boots it"
 
 
 @pytest.fixture(scope="module")
