@@ -293,7 +293,7 @@ def test_a_build_is_followed_line_by_line_to_its_end(person: Come, site: Site) -
     # The next one is followed as well, whoever begins it.
     build.begin()
     expect(status).to_have_text("Stage 1 of 7: checks")
-    build.end(release=NEW)
+    build.end(releases=[NEW])
     expect(page.locator("#build")).to_contain_text(f"The latest build made {NEW}, in 5 min.")
     assert page.locator("#build img").count() == 0
 
