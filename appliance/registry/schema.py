@@ -197,6 +197,39 @@ MIGRATIONS: list[Iterable[str]] = [
         # The name of the image that the range's PCs boot; '': the default one.
         "ALTER TABLE allowed ADD COLUMN image TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        # A PC that is to be switched on over the network. `due`: when the next packet goes out; `asked_by`: "hand",
+        # "schedule NAME" or "drill NUMBER"; `result` is empty until it has `ended`.
+        """CREATE TABLE wakes (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, mac INTEGER NOT NULL, asked_by TEXT NOT NULL, asked REAL NOT NULL,
+            tries INTEGER NOT NULL, due REAL NOT NULL, ended REAL, result TEXT NOT NULL
+        )""",
+        "CREATE INDEX wakes_open ON wakes (due) WHERE ended IS NULL",
+        "CREATE INDEX wakes_of_client ON wakes (mac, id)",
+        # What a person said of all PCs with this label, whatever their schedules say. `state`: "on" or "off"; `until`:
+        # NULL until it is taken back.
+        """CREATE TABLE holds (
+            label TEXT PRIMARY KEY, state TEXT NOT NULL, began REAL NOT NULL, until REAL
+        ) WITHOUT ROWID""",
+        # PCs that their owners took back: the box neither wakes them nor boots its live system there before `until`.
+        "CREATE TABLE respites (mac INTEGER PRIMARY KEY, began REAL NOT NULL, until REAL NOT NULL)",
+        # A trial of a room: `at` is when it is to begin.
+        """CREATE TABLE drills (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, label TEXT NOT NULL, at REAL NOT NULL, began REAL, ended REAL,
+            result TEXT NOT NULL
+        )""",
+        """CREATE TABLE drill_pcs (
+            drill INTEGER NOT NULL REFERENCES drills ON DELETE CASCADE, mac INTEGER NOT NULL, stage TEXT NOT NULL,
+            at REAL, result TEXT NOT NULL, PRIMARY KEY (drill, mac)
+        ) WITHOUT ROWID""",
+        # Tasks that were returned without an error, and joules that were used: measured ones, and estimated ones.
+        "ALTER TABLE days ADD COLUMN tasks INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE days ADD COLUMN measured REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE days ADD COLUMN estimated REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE day_totals ADD COLUMN tasks INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE day_totals ADD COLUMN measured REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE day_totals ADD COLUMN estimated REAL NOT NULL DEFAULT 0",
+    ),
 ]
 
 
