@@ -30,6 +30,7 @@ from appliance.registry import database, forgetting, schema
 from appliance.registry.database import Registry
 from appliance.registry.overview import count_boots, newcomers_boots
 from appliance.registry.records import BootCounts, BootRow, Client, IgnoredRow
+from appliance.schedules import respites
 from services.decision import Reason
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress, MacRange
@@ -139,6 +140,14 @@ def test_the_rows_that_came_with_schema_7_are_kept(path: Path) -> None:
     assert canary == Canary(
         1, new, old, "room 12", (MacRange(A, B),), Proof(3600.0, 90, 1), 1790000160.0, 3, 1790000170.0, 1790003760.0
     )
+
+
+def test_the_respites_that_came_with_schema_10_are_kept(path: Path) -> None:
+    load(10, path)
+    with Registry(path) as registry:
+        assert respites.of(registry) == {A: 1790003760.0}
+        forgetting.forget(registry, [A.value])
+        assert respites.of(registry) == {}
 
 
 def test_events_keep_their_numbers_and_no_later_one_gets_that_of_a_forgotten_one(path: Path) -> None:
