@@ -1,6 +1,6 @@
 """Whom a person wants woken: PCs by MAC address, range, label or schedule. PURE."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 
 from appliance.allowlist import Allowlist
@@ -12,7 +12,7 @@ from services.ethernet import MacAddress
 SCHEDULE = "schedule:"
 
 
-def resolve(text: str, allowlist: Allowlist, known: Iterable[int], schedules: Mapping[str, object]) -> list[MacAddress]:
+def resolve(text: str, allowlist: Allowlist, known: Iterable[int], schedules: Collection[str]) -> list[MacAddress]:
     """The allowed PCs that a person means, in the order of their addresses.
 
     `known` are those that have booted. One that has never booted is meant as well if its own address is in the
@@ -27,7 +27,7 @@ def resolve(text: str, allowlist: Allowlist, known: Iterable[int], schedules: Ma
 
 
 def _scheduled(
-    name: str, allowlist: Allowlist, everybody: Iterable[int], schedules: Mapping[str, object]
+    name: str, allowlist: Allowlist, everybody: Iterable[int], schedules: Collection[str]
 ) -> list[MacAddress]:
     if name not in schedules:
         message, hint = unknown(name, schedules)

@@ -279,6 +279,7 @@ PURE = (
             "refused",
             "schedules",
             "status",
+            "wakes",
         )
     ),
     "appliance/doctor/finding.py",
