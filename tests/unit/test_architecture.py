@@ -100,6 +100,8 @@ FLOORS = (
     {"appliance.config"},
     {"appliance.allowlist", "appliance.network"},
     {"appliance.admission", "appliance.registry"},
+    # What the registry keeps of schedules; the rest of that room lies below the configuration.
+    {"appliance.schedules.respites"},
     {"appliance.dhcp", "appliance.firmware", "appliance.journal", "appliance.page", "appliance.root_requests"},
     {"appliance.live"},
     {"appliance.boot", "appliance.exports", "appliance.images"},
@@ -358,8 +360,10 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def room(name: str) -> str:
-    """The room of a module: its folder below the top one, or the module itself where it stands alone."""
-    return ".".join(name.split(".")[:2])
+    """The room of a module: its folder below the top one, or the module itself where it stands alone or has a floor of
+    its own."""
+    own = ".".join(name.split(".")[:3])
+    return own if own in FLOOR else ".".join(name.split(".")[:2])
 
 
 def reachable(path: Path) -> set[str]:

@@ -32,6 +32,7 @@ from appliance.journal.timeline import Stage
 from appliance.registry.database import Registry
 from appliance.registry.records import Client
 from appliance.registry.server_lock import only_server
+from appliance.schedules import respites
 from appliance.wake import requests
 from appliance.wake.request import WakeResult
 from services.ethernet import MacAddress, MacRange
@@ -280,19 +281,21 @@ def test_running_pcs_keep_what_they_have(config: Config, tmp_path: Path) -> None
 
 
 def say(config: Config, at: float, mac: MacAddress = A) -> None:
-    """A heartbeat, and three orders: one that ended, one that was sent, one that was not."""
+    """A heartbeat, a respite, and three orders: one that ended, one that was sent, one that was not."""
     with Registry(config.registry) as registry:
         store.write(registry, [StoredHeartbeat(mac, 1, at, {"uptime": "9"}, "{}")])
         ended, sent = (orders.give(registry, [mac], OrderVerb.UPDATE, at)[0].id for _ in range(2))
         orders.record(registry, {ended: at, sent: at}, {ended: (at, "done")})
         orders.give(registry, [mac], OrderVerb.OFF, at)
+        respites.give(registry, mac, at, at + 60)
 
 
-def said(config: Config) -> tuple[list[float], list[float]]:
-    """When the heartbeats came, and when the open orders were given."""
+def said(config: Config) -> tuple[list[float], list[float], list[float]]:
+    """When the heartbeats came, when the open orders were given, and until when owners have their PCs."""
     with Registry(config.registry) as registry:
         given = [order.given for order in orders.all_of(registry) if order.ended is None]
-        return [each.at for each in store.latest_of_all(registry).values()], given
+        heard = [each.at for each in store.latest_of_all(registry).values()]
+        return heard, given, list(respites.of(registry).values())
 
 
 def test_heartbeats_and_orders_are_those_of_now(config: Config, tmp_path: Path) -> None:
@@ -364,7 +367,7 @@ def test_orders_of_another_time_are_not_carried_out(config: Config, tmp_path: Pa
         since = orders.give(registry, [A], OrderVerb.SUSPEND, 2e9)[0]
     config.registry.unlink()
     assert not restore(tmp_path / "b.tar.gz", config.path, dry_run=False).boots_kept
-    assert said(config) == ([], [])
+    assert said(config) == ([], [], [])
     with Registry(config.registry) as registry:
         assert [order.result for order in orders.all_of(registry)] == ["done"]
         assert orders.give(registry, [A], OrderVerb.OFF, 3e9)[0].id > since.id, "the PC would not do it"

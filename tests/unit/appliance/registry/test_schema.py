@@ -30,6 +30,7 @@ from appliance.registry import database, forgetting, schema
 from appliance.registry.database import Registry
 from appliance.registry.overview import count_boots, newcomers_boots
 from appliance.registry.records import BootCounts, BootRow, Client, IgnoredRow
+from appliance.schedules import respites
 from appliance.wake import requests
 from appliance.wake.request import WakeRequest, WakeResult
 from services.decision import Reason
@@ -152,6 +153,14 @@ def test_the_wakes_that_came_with_schema_10_are_kept(path: Path) -> None:
         ]
         forgetting.forget(registry, [A.value])
         assert [each.mac for each in requests.all_of(registry)] == [B]
+
+
+def test_the_respites_that_came_with_schema_10_are_kept(path: Path) -> None:
+    load(10, path)
+    with Registry(path) as registry:
+        assert respites.of(registry) == {A: 1790003760.0}
+        forgetting.forget(registry, [A.value])
+        assert respites.of(registry) == {}
 
 
 def test_events_keep_their_numbers_and_no_later_one_gets_that_of_a_forgotten_one(path: Path) -> None:
