@@ -17,9 +17,12 @@ from appliance.errors import UserError
 from appliance.network.interfaces import answered, interfaces
 from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError
+from appliance.schedules import respites
 from appliance.wake import presence, requests
+from appliance.wake.at_start import to_ask
 from appliance.wake.decision import Around, decide, next_due, routed
 from appliance.wake.request import WakeRequest, WakeResult
+from appliance.wake.windows import WindowsNow
 from services.ethernet import MacAddress
 from services.linux import broadcasts
 from services.linux.interfaces import Interface
@@ -31,6 +34,9 @@ LOOK_EVERY = 1.0
 
 SHARE = 10.0
 """A look that takes a second of the processor is followed by at least so many seconds without one."""
+
+BEGIN_EVERY = 10.0
+"""Seconds between two looks at the windows."""
 
 FORGET_EVERY = 3600.0
 COMPLAIN_EVERY = 600.0
@@ -54,7 +60,7 @@ class Waker:
         self._clock = clock
         self._elapsed = elapsed
         self._pace = _Pace(elapsed)
-        self._next_look = self._forget_at = 0.0
+        self._next_look = self._forget_at = self._begin_at = 0.0
         self._complained: dict[str, float] = {}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -89,13 +95,29 @@ class Waker:
         with Registry(config.registry) as registry:
             now = self._clock()
             self._forget_old(registry, now)
+            self._begin(config, registry, now)
             if found := requests.open_requests(registry):
                 self._work(config, registry, found, now)
         self._next_look = self._elapsed() + SHARE * (time.thread_time() - began)
 
+    def _begin(self, config: Config, registry: Registry, now: float) -> None:
+        """Ask for the PCs whose windows have begun."""
+        if self._elapsed() < self._begin_at:
+            return
+        self._begin_at = self._elapsed() + BEGIN_EVERY
+        windows = WindowsNow(config, now)
+        if not windows.any_begins():
+            return
+        allowlist = registry.allowlist()
+        entries = ((mac, allowlist.decide(mac)) for mac in map(MacAddress, sorted(registry.known())))
+        begun = [(mac, windows.beginning(entry) if entry else None) for mac, entry in entries]
+        for asked_by, macs in to_ask(begun, requests.asked_last(registry)).items():
+            requests.ask(registry, macs, asked_by, now)
+            log.info("waking %d PCs, asked by %s", len(macs), asked_by)
+
     def _work(self, config: Config, registry: Registry, found: Sequence[WakeRequest], now: float) -> None:
         allowlist = registry.allowlist()
-        step = decide(found, _around(registry, found, allowlist, now), config.wake, now)
+        step = decide(found, _around(config, registry, found, allowlist, now), config.wake, now)
         if step.ended:
             _report(found, requests.end(registry, step.ended, now), step.ended, allowlist)
         if step.postponed:
@@ -171,10 +193,16 @@ class _Pace:
         return due[:number]
 
 
-def _around(registry: Registry, found: Sequence[WakeRequest], allowlist: Allowlist, now: float) -> Around:
+def _around(
+    config: Config, registry: Registry, found: Sequence[WakeRequest], allowlist: Allowlist, now: float
+) -> Around:
+    windows = WindowsNow(config, now)
+    entries = {each.mac: allowlist.decide(each.mac) for each in found}
     return Around(
         seen=presence.read(registry, now),
-        allowed={each.mac for each in found if each.mac in allowlist},
+        allowed={mac for mac, entry in entries.items() if entry},
+        respites=respites.of(registry),
+        closed={mac for mac, entry in entries.items() if entry and not windows.open(entry)},
     )
 
 

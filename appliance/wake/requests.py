@@ -48,6 +48,11 @@ def latest_of_all(registry: Registry) -> dict[MacAddress, WakeRequest]:
     return {each.mac: each for each in _select(registry, chosen, ())}
 
 
+def asked_last(registry: Registry) -> dict[MacAddress, float]:
+    """When each PC was asked for last, in seconds since the epoch."""
+    return {mac: each.asked for mac, each in latest_of_all(registry).items()}
+
+
 def ever_came(registry: Registry) -> set[MacAddress]:
     """The PCs that came at least once, as far as requests are kept."""
     rows = _select(registry, "WHERE result = ?", (WakeResult.CAME,))

@@ -169,7 +169,7 @@ PURE = (
     "appliance/journal/visitors.py",
     "appliance/allowlist.py",
     "appliance/schedules/name.py",
-    *(f"appliance/wake/{name}.py" for name in ("decision", "request", "targets")),
+    *(f"appliance/wake/{name}.py" for name in ("at_start", "decision", "request", "targets")),
     "appliance/schedules/schedule.py",
     "appliance/schedules/weekly.py",
     "appliance/errors.py",

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance.allowlist import Entry
+from appliance.allowlist import BootSettings, Entry
 from appliance.config.file import load
 from appliance.control import waking
 from appliance.control.waking import Waker
 from appliance.errors import UserError
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
+from appliance.schedules import respites
 from appliance.wake import requests
 from appliance.wake.request import WakeResult
 from services.ethernet import MacAddress, MacRange
@@ -212,3 +213,77 @@ def test_a_change_of_the_pace_counts_at_once(room: DarkRoom) -> None:
     room.ask(A, B, C)
     room.looks(2)
     assert [room.times(mac) for mac in (A, B, C)] == [[1], [1], [1]]
+
+
+class TestAtStart:
+    """A schedule that wakes: its windows are every night from 20:00 to 06:00 UTC."""
+
+    EVENING = BEGAN + 72000 - BEGAN % 86400
+
+    @pytest.fixture
+    def night(self, room: DarkRoom) -> DarkRoom:
+        with room.path.open("a") as file:
+            file.write('[schedules.night]\nwindows = ["20:00-06:00"]\ntime_zone = "UTC"\nat_start = "wake"\n')
+        room.config = load(room.path)
+        room.registry.allow([Entry(MacRange(A, C), "room 12", BootSettings(schedule="night"))])
+        for mac in (A, B):
+            room.boot(mac)
+        room.now = self.EVENING - 100
+        return room
+
+    @staticmethod
+    def asked(room: DarkRoom) -> list[tuple[MacAddress, str, float]]:
+        return [(each.mac, each.asked_by, each.asked - room.now) for each in requests.all_of(room.registry)]
+
+    def test_its_pcs_are_woken_once_in_each_window(self, night: DarkRoom) -> None:
+        night.looks(90)
+        assert self.asked(night) == []
+        night.looks(20)
+        asked = self.asked(night)
+        assert [(mac, by) for mac, by, _ in asked] == [(A, "schedule night"), (B, "schedule night")], (
+            "one that has never booted is not known"
+        )
+        assert all(-10 <= at <= 0 for _, _, at in asked)
+        night.looks(1000)
+        night.start()
+        night.looks(100)
+        assert night.results == [WakeResult.DID_NOT_COME] * 2
+        night.now = self.EVENING + 86400
+        night.looks(10)
+        assert len(self.asked(night)) == 4
+
+    def test_a_server_that_was_off_wakes_later_while_enough_is_left(self, night: DarkRoom) -> None:
+        night.now = self.EVENING + 36000 - 1900
+        night.start()
+        night.looks(20)
+        assert len(self.asked(night)) == 2
+
+    def test_a_server_that_was_off_until_the_morning_wakes_nobody(self, night: DarkRoom) -> None:
+        night.now = self.EVENING + 36000 - 1700
+        night.start()
+        night.looks(1600)
+        assert self.asked(night) == []
+
+    def test_a_pc_that_is_called_off_by_hand_stays_off(self, night: DarkRoom) -> None:
+        night.now = self.EVENING
+        night.start()
+        night.looks(1)
+        requests.end(night.registry, {1: WakeResult.CANCELLED, 2: WakeResult.CANCELLED}, night.now)
+        night.looks(600)
+        assert night.sent == []
+
+    def test_a_window_that_ends_ends_what_it_asked_for(self, night: DarkRoom) -> None:
+        night.now = self.EVENING + 36000 - 60
+        night.ask(A, by="schedule night")
+        night.ask(B)
+        night.looks(61)
+        assert night.results == [WakeResult.WINDOW_OVER, None]
+
+    def test_a_pc_that_its_owner_has_is_woken_when_the_respite_is_over(self, night: DarkRoom) -> None:
+        respites.give(night.registry, A, night.now, self.EVENING + 300)
+        night.now = self.EVENING
+        night.looks(299)
+        assert night.times(A) == []
+        assert night.times(B)
+        night.looks(10)
+        assert len(night.times(A)) == 1
