@@ -40,6 +40,11 @@ def forget_heartbeats(registry: Registry) -> None:
     registry.sql.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('orders', ?)", (last + _NUMBERS_SKIPPED,))
 
 
+def forget_wakes(registry: Registry) -> None:
+    """Delete the requests to wake PCs that are still open: they are about another night."""
+    registry.sql.execute("DELETE FROM wakes WHERE ended IS NULL")
+
+
 def forget_notices(registry: Registry) -> None:
     """Delete what was to be told, and what the rules had seen: both are about another time. What they find first is
     their start."""
@@ -63,8 +68,8 @@ def forget_sessions(registry: Registry) -> None:
 
 
 def adopt_boots(registry: Registry, other: Path) -> bool:
-    """Copy the boots, leases, heartbeats, orders, respites and notices, the daily figures, the clients that are missing here, and
-    who may use the page, from another registry of this schema.
+    """Copy the boots, leases, heartbeats, orders, wakes, respites and notices, the daily figures, the clients that are
+    missing here, and who may use the page, from another registry of this schema.
 
     A client keeps its number unless another client has it here; the server then gives it another one. If `other` has no
     boots, returns False and leaves all but the clients unchanged.
@@ -84,7 +89,16 @@ def adopt_boots(registry: Registry, other: Path) -> bool:
             registry.sql.execute("INSERT INTO boots SELECT * FROM other.boots")
             registry.sql.execute("INSERT INTO events SELECT * FROM other.events")
             # Addresses leased since the backup are in use.
-            for table in ("leases", "heartbeats", "orders", "respites", "notices", "deliveries", "notice_rules"):
+            for table in (
+                "leases",
+                "heartbeats",
+                "orders",
+                "wakes",
+                "respites",
+                "notices",
+                "deliveries",
+                "notice_rules",
+            ):
                 registry.sql.execute(f"DELETE FROM {table}")  # noqa: S608
                 registry.sql.execute(f"INSERT INTO {table} SELECT * FROM other.{table}")  # noqa: S608
             if registry.sql.execute("SELECT 1 FROM other.control LIMIT 1").fetchone():

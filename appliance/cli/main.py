@@ -32,6 +32,7 @@ _MODULES = {
     "boots": "boots",
     "events": "events",
     "order": "order",
+    "wake": "wake",
     "history": "history",
     "leases": "leases",
     "notify": "notify",
