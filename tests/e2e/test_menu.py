@@ -1,8 +1,10 @@
 """The boot menu on a real iPXE: a locked entry opens with its password only, and after the timeout the default boots.
+In a room that is held off there is no menu: PCs start their own disks at once, by BIOS and by UEFI.
 
 BIOS with the iPXE of a Realtek card; keys come from QEMU's keyboard, the menu is read from the serial line.
 """
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,12 +12,17 @@ import pytest
 from appliance.config import menu_password
 from services.decision import Reason
 from services.ethernet import MacAddress
+from tests.e2e.hardware import ahci_disk, fat_disk, office_directory, office_disk
 from tests.e2e.rooms import furnished_room
 from tests.room.pc import Pc
 from tests.room.processes import wait_until
 from tests.room.room import Room
 
 MAC = MacAddress.parse("52:54:00:aa:bb:c4")
+UEFI = MacAddress.parse("52:54:00:aa:bb:c6")
+SAID = "the office system starts"
+AT_ONCE = 10
+"""Seconds from the box's offer to the first program of the PC's own disk."""
 BOOT_SECONDS = 900
 MENU = f"""
 [menu]
@@ -30,13 +37,21 @@ password = "{menu_password.scrypt("s3cret")}"
 def room() -> Iterator[Room]:
     with furnished_room("menu", settings=MENU) as room:
         room.start_box()
-        room.appliance("allow", "add", str(MAC))
+        for mac in (MAC, UEFI):
+            room.appliance("allow", "add", str(mac), "--label", "office")
         yield room
 
 
 @pytest.fixture(scope="module")
 def pc(room: Room) -> Pc:
-    return room.pc(MAC, "bios", card="rtl8139", memory=512)
+    disk = office_disk(room.directory, SAID)
+    return room.pc(MAC, "bios", card="rtl8139", memory=512, extra=ahci_disk(disk))
+
+
+@pytest.fixture(scope="module")
+def office(room: Room) -> Pc:
+    """A PC with UEFI; off."""
+    return room.pc(UEFI, memory=512, extra=fat_disk(office_directory(room.directory / "office", SAID)))
 
 
 def await_next(pc: Pc, text: str, since: int, seconds: float = 180) -> int:
@@ -84,3 +99,20 @@ def test_the_default_boots_after_the_timeout(room: Room, pc: Pc) -> None:
     room.wait_for_stage(MAC, "reported", BOOT_SECONDS)
     pc.power_off()
     assert room.boot(MAC)["entry"] == "boinc"
+
+
+def test_in_a_room_that_is_held_off_pcs_start_their_own_disks_at_once(room: Room, pc: Pc, office: Pc) -> None:
+    room.appliance("room", "off", "Office")
+    for each in (pc, office):
+        each.power_on()
+        room.wait_for_stage(each.mac, "offered", BOOT_SECONDS)
+        each.wait_for(SAID, BOOT_SECONDS)
+        now, boot = time.time(), room.boot(each.mac)
+        offered = next(stage["at"] for stage in boot["stages"] if stage["stage"] == "offered")
+        took = now - boot["started"] - offered
+        each.power_off()
+        print(f"{each.firmware}: {took:.1f} s from the offer to the own disk")
+        assert took < AT_ONCE
+        assert "BOINC" not in each.text(), "no menu"
+        assert (boot["entry"], boot["failure"]) == ("local", "")
+    room.appliance("room", "release", "office")

@@ -121,7 +121,7 @@ class Pc:
 
     def text(self) -> str:
         """What came over the serial line since the latest power-on."""
-        return self.serial.read_bytes().decode("utf-8", "replace")
+        return self.serial.read_bytes().decode("utf-8", "replace") if self._power_ons else ""
 
     def type(self, text: str) -> None:
         """Type lower-case letters and digits; `\n` is Enter."""
