@@ -5,12 +5,35 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.allowlist import Allowlist
-from appliance.diagnosis.fault import BoxTrouble, Seen
+from appliance.diagnosis.fault import BoxTrouble, DueOff, Seen
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.states import EndOfBoot, Kind, kind, seen
 from appliance.journal.timeline import Boot
 from appliance.registry.records import IgnoredRow
 from appliance.view.address_claims import AddressClaimView, address_claim_views
+from services.ethernet import MacAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """Which PCs should be gone, in seconds since the epoch. `windows`: by the name of a schedule whose window is closed,
+    when that ended and by when its PCs should have obeyed. `told`: by when PCs should have, which an order told to go.
+    `resumed`: when somebody let a PC go on."""
+
+    windows: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    told: Mapping[MacAddress, float] = field(default_factory=dict)
+    resumed: Mapping[MacAddress, float] = field(default_factory=dict)
+
+    def of(self, boot: Boot, schedule: str) -> DueOff | None:
+        """By when the PC with this boot should have gone, if it should. One that was started after its window is left
+        alone until the end of the next one."""
+        told = self.told.get(boot.mac)
+        if told is not None:
+            return DueOff(told, by_order=True)
+        ended, due = self.windows.get(schedule, (0.0, 0.0))
+        if ended and boot.started < ended and self.resumed.get(boot.mac, 0.0) < ended:
+            return DueOff(due, by_order=False)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +45,7 @@ class Evidence:
     allowlist: Allowlist = field(default_factory=lambda: Allowlist.of([]))
     menu: int = 0
     box: BoxTrouble = field(default_factory=BoxTrouble)
+    overdue: Overdue = field(default_factory=Overdue)
 
     def of(self, boot: Boot, heartbeat: StoredHeartbeat | None, ended: EndOfBoot | None, now: float) -> Seen:
         """What was seen of one PC. `boot` is its latest one, `ended` the order that ended it, if one did."""
@@ -35,6 +59,7 @@ class Evidence:
             off=kind(seen(boot, heartbeat, ended), now) is Kind.OFF,
             box=self.box,
             image=entry.settings.image if entry else "",
+            due_off=self.overdue.of(boot, entry.settings.schedule if entry else ""),
         )
 
 

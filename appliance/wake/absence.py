@@ -1,4 +1,4 @@
-"""Which PCs did not come when they were woken last, and which never do."""
+"""Which PCs did not come when they were woken last."""
 
 from appliance.registry.database import Registry
 from appliance.wake import requests
@@ -6,11 +6,11 @@ from appliance.wake.request import WakeRequest, WakeResult
 
 
 def absent(registry: Registry) -> list[WakeRequest]:
-    """The last requests of the PCs that did not come then, and were not seen since; the latest first."""
-    away = [each for each in requests.latest_of_all(registry).values() if each.result is WakeResult.DID_NOT_COME]
-    seen = _last_seen(registry)
-    found = [each for each in away if seen.get(each.mac.value, 0.0) < each.asked]
-    return sorted(found, key=lambda each: each.id, reverse=True)
+    """The last requests of the PCs that did not come then, and were not seen since; the latest first. While one is
+    woken again, it is still one that did not come."""
+    away = [each for each in requests.latest_answers(registry) if each.result is WakeResult.DID_NOT_COME]
+    seen = _last_seen(registry) if away else {}
+    return [each for each in away if seen.get(each.mac.value, 0.0) < each.asked]
 
 
 def _last_seen(registry: Registry) -> dict[int, float]:

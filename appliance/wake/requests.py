@@ -14,6 +14,7 @@ KEPT_SECONDS = 30 * 86400.0
 """How long a request that has ended is kept."""
 
 _SELECT = "SELECT id, mac, asked_by, asked, tries, due, ended, result FROM wakes"
+_ANSWERS = tuple(map(str, (WakeResult.CAME, WakeResult.WAS_ON, WakeResult.DID_NOT_COME)))
 _BEHIND_ALL = (1 << 63) - 1
 
 
@@ -46,6 +47,13 @@ def latest_of_all(registry: Registry) -> dict[MacAddress, WakeRequest]:
     """The last request for each PC."""
     chosen = "WHERE id IN (SELECT max(id) FROM wakes GROUP BY mac)"
     return {each.mac: each for each in _select(registry, chosen, ())}
+
+
+def latest_answers(registry: Registry) -> list[WakeRequest]:
+    """For each PC the last request that tells whether it comes when it is woken, the latest first."""
+    marks = ", ".join("?" * len(_ANSWERS))
+    chosen = f"WHERE id IN (SELECT max(id) FROM wakes WHERE result IN ({marks}) GROUP BY mac) ORDER BY id DESC"
+    return _select(registry, chosen, _ANSWERS)
 
 
 def asked_last(registry: Registry) -> dict[MacAddress, float]:
