@@ -52,8 +52,8 @@ _IDLE = {
     " clients show MAC",
 }
 _DOES_NOT_OBEY = (
-    "netboot-appliance order MAC off; if that does not help either, its live system hangs: look at its screen, switch it"
-    " off by hand"
+    "netboot-appliance order MAC off; if that does not help either, its live system hangs: look at its screen, switch"
+    " it off by hand"
 )
 _NO_WORK = (
     "the project has no work for this PC now; a second one in [[projects]], with backup = true, takes its place"
@@ -95,10 +95,8 @@ def _overdue(_h: StoredHeartbeat, condition: Condition, seen: Seen, now: float) 
     due = seen.due_off
     if due is None or now < due.at or not (due.by_order or condition.doing is Doing.COMPUTING):
         return None
-    cause = (
-        "has not gone, though an order told it to" if due.by_order else "still computes, though its window has ended"
-    )
-    return Diagnosis(cause, _DOES_NOT_OBEY, f"overdue by {span(now - due.at)}")
+    words = "has not gone, though an order told it to", "still computes, though its window has ended"
+    return Diagnosis(words[not due.by_order], _DOES_NOT_OBEY, f"overdue by {span(now - due.at)}")
 
 
 def _state_directory(heartbeat: StoredHeartbeat, _c: Condition, seen: Seen, _: float) -> Diagnosis | None:

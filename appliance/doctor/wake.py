@@ -14,9 +14,9 @@ from appliance.wake.request import WakeRequest
 from services.ethernet import MacAddress
 
 NEEDS = (
-    "in its firmware switch Wake on LAN on, and deep sleep (ErP, EuP, S5 power saving) off; it must have been switched off"
-    " by a system that arms its card, as ours does, and not by the mains; Energy Efficient Ethernet (EEE, green Ethernet)"
-    " off where its link is lost; behind a router, that must pass directed broadcasts to UDP port 9"
+    "in its firmware switch Wake on LAN on, and deep sleep (ErP, EuP, S5 power saving) off; it must have been switched"
+    " off by a system that arms its card, as ours does, and not by the mains; Energy Efficient Ethernet (EEE, green"
+    " Ethernet) off where its link is lost; behind a router, that must pass directed broadcasts to UDP port 9"
 )
 """What a PC needs to be woken."""
 

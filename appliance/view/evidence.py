@@ -16,9 +16,9 @@ from services.ethernet import MacAddress
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """Which PCs should be gone, in seconds since the epoch. `windows`: by the name of a schedule whose window is closed,
-    when that ended and by when its PCs should have obeyed. `told`: by when PCs should have, which an order told to go.
-    `resumed`: when somebody let a PC go on."""
+    """Which PCs should be gone; times are in seconds since the epoch. `windows`: by the name of a schedule whose window
+    is closed, when that ended and by when its PCs should have obeyed. `told`: by when PCs should have, which an order
+    told to go. `resumed`: when somebody let a PC go on."""
 
     windows: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     told: Mapping[MacAddress, float] = field(default_factory=dict)

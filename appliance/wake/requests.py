@@ -51,8 +51,7 @@ def latest_of_all(registry: Registry) -> dict[MacAddress, WakeRequest]:
 
 def latest_answers(registry: Registry) -> list[WakeRequest]:
     """For each PC the last request that tells whether it comes when it is woken, the latest first."""
-    marks = ", ".join("?" * len(_ANSWERS))
-    chosen = f"WHERE id IN (SELECT max(id) FROM wakes WHERE result IN ({marks}) GROUP BY mac) ORDER BY id DESC"
+    chosen = "WHERE id IN (SELECT max(id) FROM wakes WHERE result IN (?, ?, ?) GROUP BY mac) ORDER BY id DESC"
     return _select(registry, chosen, _ANSWERS)
 
 
