@@ -42,7 +42,7 @@ from appliance.registry.database import Registry
 from appliance.registry.file_owner import acting_as_owner, copy_in
 from appliance.registry.server_lock import holder, only_server
 from appliance.registry.sql_errors import INVALID_ROWS
-from appliance.schedules import respites
+from appliance.schedules import holds, respites
 from appliance.wake import requests
 from services.ethernet import MacAddress
 from services.linux import atomic_file
@@ -188,6 +188,7 @@ def _read(registry: Registry) -> int:
     store.latest_of_all(registry)
     orders.all_of(registry)
     respites.of(registry)
+    holds.all_of(registry)
     requests.all_of(registry)
     rollout_table.latest(registry)
     rollout_table.fallbacks(registry)

@@ -22,6 +22,7 @@ _MODULES = {
     "status": "status",
     "allow": "allow",
     "schedule": "schedule",
+    "room": "room",
     "live": "live",
     "menu": "menu",
     "boot": "boot",

@@ -101,7 +101,7 @@ FLOORS = (
     {"appliance.allowlist", "appliance.network"},
     {"appliance.admission", "appliance.registry"},
     # What the registry keeps of schedules; the rest of that room lies below the configuration.
-    {"appliance.schedules.respites"},
+    {"appliance.schedules.holds", "appliance.schedules.respites"},
     {"appliance.dhcp", "appliance.firmware", "appliance.journal", "appliance.page", "appliance.root_requests"},
     {"appliance.live"},
     {"appliance.boot", "appliance.exports", "appliance.images"},
@@ -168,6 +168,8 @@ PURE = (
     "appliance/journal/timeline.py",
     "appliance/journal/visitors.py",
     "appliance/allowlist.py",
+    "appliance/schedules/effective.py",
+    "appliance/schedules/hold.py",
     "appliance/schedules/name.py",
     *(f"appliance/wake/{name}.py" for name in ("at_start", "decision", "request", "targets")),
     "appliance/schedules/schedule.py",
@@ -329,6 +331,7 @@ PURE_BUT_FOR_A_TYPE = {
         "appliance/registry/reload_result.py",
         "appliance/view/facts.py",
         "appliance/view/image_states.py",
+        "appliance/view/rooms.py",  # RoomView
     },
 }
 # Where each foreign library's objects stop: the codec or the edge that wraps it.

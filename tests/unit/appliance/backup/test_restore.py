@@ -32,7 +32,8 @@ from appliance.journal.timeline import Stage
 from appliance.registry.database import Registry
 from appliance.registry.records import Client
 from appliance.registry.server_lock import only_server
-from appliance.schedules import respites
+from appliance.schedules import holds, respites
+from appliance.schedules.hold import Hold
 from appliance.wake import requests
 from appliance.wake.request import WakeResult
 from services.ethernet import MacAddress, MacRange
@@ -288,14 +289,17 @@ def say(config: Config, at: float, mac: MacAddress = A) -> None:
         orders.record(registry, {ended: at, sent: at}, {ended: (at, "done")})
         orders.give(registry, [mac], OrderVerb.OFF, at)
         respites.give(registry, mac, at, at + 60)
+        holds.put(registry, Hold("room 12", True, at, at + 60))
 
 
 def said(config: Config) -> tuple[list[float], list[float], list[float]]:
-    """When the heartbeats came, when the open orders were given, and until when owners have their PCs."""
+    """When the heartbeats came, when the open orders were given, and until when owners have their PCs, and rooms are
+    held."""
     with Registry(config.registry) as registry:
         given = [order.given for order in orders.all_of(registry) if order.ended is None]
         heard = [each.at for each in store.latest_of_all(registry).values()]
-        return heard, given, list(respites.of(registry).values())
+        held = [each.until or 0.0 for each in holds.all_of(registry).values()]
+        return heard, given, [*respites.of(registry).values(), *held]
 
 
 def test_heartbeats_and_orders_are_those_of_now(config: Config, tmp_path: Path) -> None:

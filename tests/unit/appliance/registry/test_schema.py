@@ -30,7 +30,8 @@ from appliance.registry import database, forgetting, schema
 from appliance.registry.database import Registry
 from appliance.registry.overview import count_boots, newcomers_boots
 from appliance.registry.records import BootCounts, BootRow, Client, IgnoredRow
-from appliance.schedules import respites
+from appliance.schedules import holds, respites
+from appliance.schedules.hold import Hold
 from appliance.wake import requests
 from appliance.wake.request import WakeRequest, WakeResult
 from services.decision import Reason
@@ -153,6 +154,12 @@ def test_the_wakes_that_came_with_schema_10_are_kept(path: Path) -> None:
         ]
         forgetting.forget(registry, [A.value])
         assert [each.mac for each in requests.all_of(registry)] == [B]
+
+
+def test_the_holds_that_came_with_schema_10_are_kept(path: Path) -> None:
+    load(10, path)
+    with Registry(path) as registry:
+        assert holds.all_of(registry) == {"room 12": Hold("room 12", False, 1790000170.0, 1790003770.0)}
 
 
 def test_the_respites_that_came_with_schema_10_are_kept(path: Path) -> None:

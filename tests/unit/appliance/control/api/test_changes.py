@@ -31,12 +31,13 @@ def changes(box: BoxOfPcs) -> list[tuple[str, str, object]]:
         "/api/v1/images": {"verb": "rollback"},
         "/api/v1/orders": {"target": str(mac_of(0)), "verb": "suspend"},
         "/api/v1/wakes": {"target": str(mac_of(0))},
+        "/api/v1/rooms/{label}/hold": {"held": "off"},
         "/api/v1/allowlist": {"range": PC},
         "/api/v1/allowlist/{range}": {"label": "x"},
         "/api/v1/pcs/{mac}/next-boot": {"entry": "local"},
     }
     return [
-        (path.format(mac=mac_of(0), range="02:00:5e:*", number=1), method.upper(), bodies.get(path))
+        (path.format(mac=mac_of(0), range="02:00:5e:*", number=1, label="spare"), method.upper(), bodies.get(path))
         for path, methods in described.items()
         for method in methods
         if method != "get"
@@ -246,3 +247,17 @@ def test_nobody_is_woken_who_is_not_meant(own: BoxOfPcs, target: str, status: in
     assert done.status_code == status
     assert "nothing was changed" in done.json()["message"]
     assert dump(own) == before
+
+
+def test_a_room_is_held_and_released(own: BoxOfPcs) -> None:
+    path = "/api/v1/rooms/SPARE/hold"
+    done = own.change(path, "PUT", json={"held": "off"})
+    assert done.status_code == 200
+    assert (done.json()["label"], done.json()["held"], done.json()["until"]) == ("spare", "off", None)
+    assert [each["held"] for each in own.ask("/api/v1/rooms").json()["rooms"] if each["label"] == "spare"] == ["off"]
+    assert own.change(path, "PUT", json={"held": "on", "until": 1.0}).status_code == 422, "past"
+    assert own.change(path, "PUT", json={"held": "maybe"}).status_code == 422
+    assert own.change("/api/v1/rooms/nowhere/hold", "PUT", json={"held": "on"}).status_code == 404
+    assert own.ask("/api/v1/rooms").json()["rooms"][-1]["held"] == "off", "nothing was changed"
+    assert own.change(path, "DELETE").json()["held"] == ""
+    assert own.change(path, "DELETE").status_code == 200
