@@ -17,7 +17,7 @@ from appliance.errors import UserError
 from appliance.network.interfaces import answered, interfaces
 from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError
-from appliance.schedules import respites
+from appliance.schedules import holds, respites
 from appliance.wake import presence, requests
 from appliance.wake.at_start import to_ask
 from appliance.wake.decision import Around, decide, next_due, routed
@@ -105,7 +105,7 @@ class Waker:
         if self._elapsed() < self._begin_at:
             return
         self._begin_at = self._elapsed() + BEGIN_EVERY
-        windows = WindowsNow(config, now)
+        windows = _windows(config, registry, now)
         if not windows.any_begins():
             return
         allowlist = registry.allowlist()
@@ -193,10 +193,14 @@ class _Pace:
         return due[:number]
 
 
+def _windows(config: Config, registry: Registry, now: float) -> WindowsNow:
+    return WindowsNow(config, list(holds.all_of(registry).values()), now)
+
+
 def _around(
     config: Config, registry: Registry, found: Sequence[WakeRequest], allowlist: Allowlist, now: float
 ) -> Around:
-    windows = WindowsNow(config, now)
+    windows = _windows(config, registry, now)
     entries = {each.mac: allowlist.decide(each.mac) for each in found}
     return Around(
         seen=presence.read(registry, now),

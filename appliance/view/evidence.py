@@ -4,35 +4,47 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from appliance.allowlist import Allowlist
+from appliance.allowlist import Allowlist, Entry
 from appliance.diagnosis.fault import BoxTrouble, DueOff, Seen
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.states import EndOfBoot, Kind, kind, seen
 from appliance.journal.timeline import Boot
 from appliance.registry.records import IgnoredRow
+from appliance.schedules.hold import Holds
 from appliance.view.address_claims import AddressClaimView, address_claim_views
 from services.ethernet import MacAddress
 
 
 @dataclass(frozen=True, slots=True)
+class LastWindow:
+    """A window that has ended, at `end` in seconds since the epoch, and how long its PCs may take after that."""
+
+    end: float
+    slack: float
+
+
+@dataclass(frozen=True, slots=True)
 class Overdue:
-    """Which PCs should be gone; times are in seconds since the epoch. `windows`: by the name of a schedule whose window
-    is closed, when that ended and by when its PCs should have obeyed. `told`: by when PCs should have, which an order
+    """Which PCs should be gone; times are in seconds since the epoch. `windows`: the last ones, by the names of
+    schedules that are closed. `holds`: what people said of rooms. `told`: by when PCs should have gone, which an order
     told to go. `resumed`: when somebody let a PC go on."""
 
-    windows: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    windows: Mapping[str, LastWindow] = field(default_factory=dict)
+    holds: Holds = field(default_factory=Holds)
     told: Mapping[MacAddress, float] = field(default_factory=dict)
     resumed: Mapping[MacAddress, float] = field(default_factory=dict)
 
-    def of(self, boot: Boot, schedule: str) -> DueOff | None:
+    def of(self, boot: Boot, entry: Entry, now: float) -> DueOff | None:
         """By when the PC with this boot should have gone, if it should. One that was started after its window is left
         alone until the end of the next one."""
         told = self.told.get(boot.mac)
         if told is not None:
             return DueOff(told, by_order=True)
-        ended, due = self.windows.get(schedule, (0.0, 0.0))
-        if ended and boot.started < ended and self.resumed.get(boot.mac, 0.0) < ended:
-            return DueOff(due, by_order=False)
+        hold, window = self.holds.of(entry.label, now), self.windows.get(entry.settings.schedule)
+        if window is None or (hold and hold.on):
+            return None
+        if boot.started < window.end and self.resumed.get(boot.mac, 0.0) < window.end:
+            return DueOff(window.end + window.slack, by_order=False)
         return None
 
 
@@ -59,7 +71,7 @@ class Evidence:
             off=kind(seen(boot, heartbeat, ended), now) is Kind.OFF,
             box=self.box,
             image=entry.settings.image if entry else "",
-            due_off=self.overdue.of(boot, entry.settings.schedule if entry else ""),
+            due_off=self.overdue.of(boot, entry, now) if entry else None,
         )
 
 

@@ -1,12 +1,13 @@
 """Which PCs should be gone by now: those whose window has ended, and those that an order told to go. Reads only."""
 
 from appliance.config.file import Config
-from appliance.config.schedules import ScheduleSettings
 from appliance.heartbeats import orders
 from appliance.registry.database import Registry
 from appliance.registry.rows import mac, moment
+from appliance.schedules import holds
+from appliance.schedules.hold import Holds
 from appliance.schedules.schedule import Schedule
-from appliance.view.evidence import Overdue
+from appliance.view.evidence import LastWindow, Overdue
 from services.ethernet import MacAddress
 from services.http.heartbeats import OrderVerb
 
@@ -19,22 +20,22 @@ _LOOK_BACK = 8 * 86400.0
 
 def gather_overdue(config: Config, registry: Registry, now: float) -> Overdue:
     """What is overdue at `now`, in seconds since the epoch."""
-    windows = {}
-    for name, settings in config.schedules.items():
-        if (end := _ended(settings, settings.schedule(config.time_zone), now)) is not None:
-            windows[str(name)] = (end, end + settings.grace + SLACK)
+    held = Holds(holds.all_of(registry).values())
+    windows = {
+        str(name): LastWindow(end, settings.grace + SLACK)
+        for name, settings in config.schedules.items()
+        if settings.at_end != "nothing" and (end := _ended(settings.schedule(config.time_zone), now)) is not None
+    }
     told = {
         pc: min(given)
         for pc, open_ones in orders.open_orders(registry).items()
         if (given := [each.sent + SLACK for each in open_ones if each.sent is not None and each.verb in _AT_ONCE])
     }
-    return Overdue(windows, told, _resumed(registry) if windows else {})
+    return Overdue(windows, held, told, _resumed(registry) if windows else {})
 
 
-def _ended(settings: ScheduleSettings, schedule: Schedule, now: float) -> float | None:
-    """When the last window ended; None while one is open, or if nothing happens at its end."""
-    if settings.at_end == "nothing":
-        return None
+def _ended(schedule: Schedule, now: float) -> float | None:
+    """When the last window ended; None while one is open."""
     last = None
     for window in schedule.upcoming(now - _LOOK_BACK):
         if window.end is None or window.end > now:
