@@ -9,7 +9,6 @@ from appliance.allowlist import Entry
 from appliance.config.file import Config
 from appliance.schedules.effective import effective_window
 from appliance.schedules.hold import Hold, Holds
-from appliance.schedules.schedule import Window
 from appliance.wake.at_start import Beginning, beginning
 
 
@@ -25,8 +24,7 @@ class WindowsNow:
 
     def any_begins(self) -> bool:
         """Whether there may be a PC to wake: most of the time there is none, and nobody looks at them all."""
-        places = [(name, "") for name in self._config.schedules] + [("", label) for label in self._held]
-        return any(self._of(*place)[1] for place in places)
+        return any(self._of(name, label)[1] for name in self._config.schedules for label in ("", *self._held))
 
     def open(self, entry: Entry) -> bool:
         """Whether the PCs of this range are to compute now."""
@@ -47,9 +45,9 @@ class WindowsNow:
         schedule = settings.schedule(self._config.time_zone) if settings else None
         window = effective_window(schedule, hold, self._now)
         is_open = window is not None and self._now in window
-        if hold and hold.on:
+        if settings is None or settings.at_start != "wake":
+            return is_open, None
+        if window and hold and hold.on:
             # Who switches a room on means its PCs, also those that went off by themselves since the window began.
-            held = replace(window or Window(hold.began, hold.until), begin=hold.began)
-            return is_open, beginning(held, f"room {hold.label}", self._now)
-        wakes = settings is not None and settings.at_start == "wake"
-        return is_open, beginning(window, f"schedule {name}", self._now) if wakes else None
+            return is_open, beginning(replace(window, begin=hold.began), f"room {hold.label}", self._now)
+        return is_open, beginning(window, f"schedule {name}", self._now)

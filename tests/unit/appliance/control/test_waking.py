@@ -298,6 +298,14 @@ class TestAtStart:
         night.looks(1000)
         assert night.results == [WakeResult.DID_NOT_COME] * 2, "once"
 
+    def test_a_schedule_that_does_not_wake_wakes_nobody_for_a_room_that_is_held_on(self, night: DarkRoom) -> None:
+        night.path.write_text(night.path.read_text().replace('at_start = "wake"', ""))
+        night.config = load(night.path)
+        night.now = self.EVENING
+        holds.put(night.registry, Hold("room 12", True, night.now))
+        night.looks(60)
+        assert self.asked(night) == []
+
     def test_one_that_is_held_off_is_not_woken_and_what_was_asked_for_ends(self, night: DarkRoom) -> None:
         night.ask(A, by="schedule night")
         holds.put(night.registry, Hold("room 12", False, night.now))
