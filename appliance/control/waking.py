@@ -15,6 +15,7 @@ from appliance.allowlist import Allowlist
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.network.interfaces import answered, interfaces
+from appliance.registry.allowed_rows import KeptAllowlist
 from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError
 from appliance.schedules import holds, respites
@@ -61,6 +62,7 @@ class Waker:
         self._elapsed = elapsed
         self._pace = _Pace(elapsed)
         self._next_look = self._forget_at = self._begin_at = 0.0
+        self._kept = KeptAllowlist()
         self._complained: dict[str, float] = {}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -92,7 +94,7 @@ class Waker:
         if not config.registry.exists():
             return
         began = time.thread_time()
-        with Registry(config.registry) as registry:
+        with Registry(config.registry, kept=self._kept) as registry:
             now = self._clock()
             self._forget_old(registry, now)
             self._begin(config, registry, now)

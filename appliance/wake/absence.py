@@ -1,6 +1,7 @@
 """Which PCs did not come when they were woken last."""
 
 from appliance.registry.database import Registry
+from appliance.registry.rows import moment, whole
 from appliance.wake import requests
 from appliance.wake.request import WakeRequest, WakeResult
 
@@ -15,9 +16,9 @@ def absent(registry: Registry) -> list[WakeRequest]:
 
 def _last_seen(registry: Registry) -> dict[int, float]:
     """When each PC that was woken was heard last, by the number of its MAC address."""
-    return dict(
-        registry.sql.execute(
-            "SELECT b.mac, max(b.last_at, ifnull(h.at, 0)) FROM boots AS b LEFT JOIN heartbeats AS h ON h.mac = b.mac"
+    with registry.reading("boots"):
+        rows = registry.sql.execute(
+            "SELECT b.mac, b.last_at, ifnull(h.at, 0.0) FROM boots AS b LEFT JOIN heartbeats AS h ON h.mac = b.mac"
             " WHERE b.latest AND b.mac IN (SELECT mac FROM wakes)"
-        ).fetchall()
-    )
+        )
+        return {whole(number): max(moment(last), moment(beat)) for number, last, beat in rows}
