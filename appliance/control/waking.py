@@ -41,6 +41,7 @@ BEGIN_EVERY = 10.0
 
 FORGET_EVERY = 3600.0
 COMPLAIN_EVERY = 600.0
+FAULT_PAUSE = 60.0
 STOP_WITHIN = 3.0
 _NAMED = 10
 
@@ -86,6 +87,7 @@ class Waker:
             except (UserError, SqlError, OSError) as error:
                 self._complain(f"PCs are not woken now: {error}")
             except Exception:
+                self._next_look = self._elapsed() + FAULT_PAUSE
                 log.exception("PCs are not woken now: a fault in netboot-appliance")
 
     def step(self) -> None:
