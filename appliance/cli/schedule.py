@@ -51,6 +51,8 @@ def show(
     say(f"windows    {', '.join(view.windows)} ({view.time_zone})")
     if view.holidays:
         say(f"holidays   {', '.join(view.holidays)}")
+    if view.at_start != "nothing":
+        say(f"at start   {view.at_start}")
     say(f"at end     {view.now.at_end}, after at most {counted(view.grace, 'second', 'seconds')}")
     say(f"ranges     {view.ranges}")
     say(f"now        {in_words(view.now)}", "")

@@ -184,6 +184,7 @@ interfaces = ["{interface}"]
 # task_errors = 20                       # per cent of a day's tasks that failed
 # images = true                          # built, failed, activated, rolled back
 # canary = true                          # a canary image was promoted or rolled back
+# not_woken = true                       # PCs that did not come when they were woken
 # disk = 90                              # per cent of the server's disk in use
 # network = true                         # an address that another machine claims, a DHCP server that is new
 # server = true                          # the box itself: not running, exports not in force

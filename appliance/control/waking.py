@@ -15,9 +15,10 @@ from appliance.allowlist import Allowlist
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.network.interfaces import answered, interfaces
+from appliance.registry.allowed_rows import KeptAllowlist
 from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError
-from appliance.schedules import respites
+from appliance.schedules import holds, respites
 from appliance.wake import presence, requests
 from appliance.wake.at_start import to_ask
 from appliance.wake.decision import Around, decide, next_due, routed
@@ -40,6 +41,7 @@ BEGIN_EVERY = 10.0
 
 FORGET_EVERY = 3600.0
 COMPLAIN_EVERY = 600.0
+FAULT_PAUSE = 60.0
 STOP_WITHIN = 3.0
 _NAMED = 10
 
@@ -61,6 +63,7 @@ class Waker:
         self._elapsed = elapsed
         self._pace = _Pace(elapsed)
         self._next_look = self._forget_at = self._begin_at = 0.0
+        self._kept = KeptAllowlist()
         self._complained: dict[str, float] = {}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -84,6 +87,7 @@ class Waker:
             except (UserError, SqlError, OSError) as error:
                 self._complain(f"PCs are not woken now: {error}")
             except Exception:
+                self._next_look = self._elapsed() + FAULT_PAUSE
                 log.exception("PCs are not woken now: a fault in netboot-appliance")
 
     def step(self) -> None:
@@ -92,7 +96,7 @@ class Waker:
         if not config.registry.exists():
             return
         began = time.thread_time()
-        with Registry(config.registry) as registry:
+        with Registry(config.registry, kept=self._kept) as registry:
             now = self._clock()
             self._forget_old(registry, now)
             self._begin(config, registry, now)
@@ -105,7 +109,7 @@ class Waker:
         if self._elapsed() < self._begin_at:
             return
         self._begin_at = self._elapsed() + BEGIN_EVERY
-        windows = WindowsNow(config, now)
+        windows = _windows(config, registry, now)
         if not windows.any_begins():
             return
         allowlist = registry.allowlist()
@@ -193,10 +197,14 @@ class _Pace:
         return due[:number]
 
 
+def _windows(config: Config, registry: Registry, now: float) -> WindowsNow:
+    return WindowsNow(config, list(holds.all_of(registry).values()), now)
+
+
 def _around(
     config: Config, registry: Registry, found: Sequence[WakeRequest], allowlist: Allowlist, now: float
 ) -> Around:
-    windows = WindowsNow(config, now)
+    windows = _windows(config, registry, now)
     entries = {each.mac: allowlist.decide(each.mac) for each in found}
     return Around(
         seen=presence.read(registry, now),

@@ -4,7 +4,7 @@ Reads only. What people are shown of it is decided by the pure modules beside th
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from appliance.schedules.effective import Outside
 from appliance.view.canary import RolloutState
 from appliance.view.evidence import Evidence, evidence
 from appliance.view.image_states import ImageState, gather_image_states
+from appliance.view.overdue import gather_overdue
 from appliance.view.rooms import RoomView, gather_rooms
 from appliance.view.schedules import ScheduleNow, schedule_now, schedules_now
 from image import release
@@ -211,7 +212,8 @@ def gather_evidence(
         server = server_facts(registry) if holder(config.registry) else {}
     allowlist = registry.allowlist() if known is None else known
     disk_trouble = disk.look(config.server.data).trouble
-    return evidence(server, registry.ignored(), allowlist, config.menu.timeout, disk_trouble, now)
+    found = evidence(server, registry.ignored(), allowlist, config.menu.timeout, disk_trouble, now)
+    return replace(found, overdue=gather_overdue(config, registry, now))
 
 
 def server_facts(registry: Registry) -> dict[str, Any]:

@@ -14,6 +14,7 @@ KEPT_SECONDS = 30 * 86400.0
 """How long a request that has ended is kept."""
 
 _SELECT = "SELECT id, mac, asked_by, asked, tries, due, ended, result FROM wakes"
+_ANSWERS = tuple(map(str, (WakeResult.CAME, WakeResult.WAS_ON, WakeResult.DID_NOT_COME)))
 _BEHIND_ALL = (1 << 63) - 1
 
 
@@ -48,6 +49,12 @@ def latest_of_all(registry: Registry) -> dict[MacAddress, WakeRequest]:
     return {each.mac: each for each in _select(registry, chosen, ())}
 
 
+def latest_answers(registry: Registry) -> list[WakeRequest]:
+    """For each PC the last request that tells whether it comes when it is woken, the latest first."""
+    chosen = "WHERE id IN (SELECT max(id) FROM wakes WHERE result IN (?, ?, ?) GROUP BY mac) ORDER BY id DESC"
+    return _select(registry, chosen, _ANSWERS)
+
+
 def asked_last(registry: Registry) -> dict[MacAddress, float]:
     """When each PC was asked for last, in seconds since the epoch."""
     return {mac: each.asked for mac, each in latest_of_all(registry).items()}
@@ -67,11 +74,13 @@ def recent(registry: Registry, most: int, *, only_open: bool = False, before: in
 
 
 def numbered(registry: Registry, numbers: Iterable[int]) -> list[WakeRequest]:
-    """The requests with these numbers that are kept, in this order."""
-    found = []
-    for number in numbers:
-        found += _select(registry, "WHERE id = ?", (number,))
-    return found
+    """The requests with these numbers that are kept, in the order of the numbers."""
+    wanted = set(numbers)
+    if not wanted:
+        return []
+    # Numbers that were given in one commit follow one another: one query, and not thousands.
+    span = _select(registry, "WHERE id BETWEEN ? AND ? ORDER BY id", (min(wanted), max(wanted)))
+    return [each for each in span if each.id in wanted]
 
 
 def all_of(registry: Registry) -> list[WakeRequest]:

@@ -3,42 +3,51 @@
 Worked out once for all PCs with the same schedule and label. For one thread.
 """
 
+from dataclasses import replace
+
 from appliance.allowlist import Entry
 from appliance.config.file import Config
+from appliance.schedules.effective import effective_window
+from appliance.schedules.hold import Hold, Holds
 from appliance.wake.at_start import Beginning, beginning
 
 
 class WindowsNow:
-    """As they are at `now`, in seconds since the epoch."""
+    """As they are at `now`, in seconds since the epoch, with these holds."""
 
-    def __init__(self, config: Config, now: float) -> None:
+    def __init__(self, config: Config, holds: list[Hold], now: float) -> None:
         self._config = config
+        self._holds = Holds(holds)
+        self._held = [each.label for each in holds if each.on]
         self._now = now
         self._known: dict[tuple[str, str], tuple[bool, Beginning | None]] = {}
 
     def any_begins(self) -> bool:
         """Whether there may be a PC to wake: most of the time there is none, and nobody looks at them all."""
-        return any(self._work_out(name, "")[1] for name in self._config.schedules)
+        return any(self._of(name, label)[1] for name in self._config.schedules for label in ("", *self._held))
 
     def open(self, entry: Entry) -> bool:
         """Whether the PCs of this range are to compute now."""
-        return self._of(entry)[0]
+        return self._of(entry.settings.schedule, entry.label)[0]
 
     def beginning(self, entry: Entry) -> Beginning | None:
         """The beginning that wakes the PCs of this range now."""
-        return self._of(entry)[1]
+        return self._of(entry.settings.schedule, entry.label)[1]
 
-    def _of(self, entry: Entry) -> tuple[bool, Beginning | None]:
-        key = (entry.settings.schedule, entry.label)
+    def _of(self, name: str, label: str) -> tuple[bool, Beginning | None]:
+        key = (name, label)
         if key not in self._known:
             self._known[key] = self._work_out(*key)
         return self._known[key]
 
     def _work_out(self, name: str, label: str) -> tuple[bool, Beginning | None]:
-        settings = self._config.schedule(name)
-        if settings is None:
-            # PCs without one compute at any time.
-            return True, None
-        window = settings.schedule(self._config.time_zone).window(self._now)
-        wakes = settings.at_start == "wake"
-        return self._now in window, beginning(window, f"schedule {name}", self._now) if wakes else None
+        settings, hold = self._config.schedule(name), self._holds.of(label, self._now)
+        schedule = settings.schedule(self._config.time_zone) if settings else None
+        window = effective_window(schedule, hold, self._now)
+        is_open = window is not None and self._now in window
+        if settings is None or settings.at_start != "wake":
+            return is_open, None
+        if window and hold and hold.on:
+            # Who switches a room on means its PCs, also those that went off by themselves since the window began.
+            return is_open, beginning(replace(window, begin=hold.began), f"room {hold.label}", self._now)
+        return is_open, beginning(window, f"schedule {name}", self._now)

@@ -17,7 +17,8 @@ from appliance.control.waking import Waker
 from appliance.errors import UserError
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
-from appliance.schedules import respites
+from appliance.schedules import holds, respites
+from appliance.schedules.hold import Hold
 from appliance.wake import requests
 from appliance.wake.request import WakeResult
 from services.ethernet import MacAddress, MacRange
@@ -287,3 +288,35 @@ class TestAtStart:
         assert night.times(B)
         night.looks(10)
         assert len(night.times(A)) == 1
+
+    def test_a_room_that_is_held_on_is_woken_at_noon(self, night: DarkRoom) -> None:
+        night.now = self.EVENING - 5 * 3600
+        night.start()
+        holds.put(night.registry, Hold("Room 12", True, night.now, night.now + 7200))
+        night.looks(20)
+        assert [(mac, by) for mac, by, _ in self.asked(night)] == [(A, "room Room 12"), (B, "room Room 12")]
+        night.looks(1000)
+        assert night.results == [WakeResult.DID_NOT_COME] * 2, "once"
+
+    def test_a_schedule_that_does_not_wake_wakes_nobody_for_a_room_that_is_held_on(self, night: DarkRoom) -> None:
+        night.path.write_text(night.path.read_text().replace('at_start = "wake"', ""))
+        night.config = load(night.path)
+        night.now = self.EVENING
+        holds.put(night.registry, Hold("room 12", True, night.now))
+        night.looks(60)
+        assert self.asked(night) == []
+
+    def test_one_that_is_held_off_is_not_woken_and_what_was_asked_for_ends(self, night: DarkRoom) -> None:
+        night.ask(A, by="schedule night")
+        holds.put(night.registry, Hold("room 12", False, night.now))
+        night.looks(400)
+        assert night.results == [WakeResult.WINDOW_OVER]
+
+    def test_one_that_is_held_on_in_its_window_wakes_again_who_went_off(self, night: DarkRoom) -> None:
+        night.now = self.EVENING
+        night.start()
+        night.looks(1000)
+        assert len(self.asked(night)) == 2
+        holds.put(night.registry, Hold("room 12", True, night.now, None))
+        night.looks(20)
+        assert [by for _, by, _ in self.asked(night)] == ["schedule night"] * 2 + ["room room 12"] * 2
